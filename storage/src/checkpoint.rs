@@ -1,0 +1,104 @@
+//! Folding a state into files: what of it differs from the files there are is written anew.
+//! Knows views and file formats; which manifest names the files is the store's to say.
+
+use std::path::Path;
+
+use crate::base::{Base, FILES, Features, Keys, Nodes, Topology};
+use crate::base::{BlockMeta, RelationMeta};
+use crate::manifest::FileName;
+use crate::view::View;
+use crate::{CancelToken, Epoch, Error, NodeIx};
+
+/// Writes the files for a state, under `number`, and returns their names; files that would be the same keep theirs.
+///
+/// # Errors
+/// What was written by then is removed again.
+pub(crate) fn fold(
+    store: &Path,
+    view: &View,
+    current: &[FileName; 4],
+    number: u64,
+    cancel: &CancelToken,
+) -> Result<[FileName; 4], Error> {
+    let settled = &view.base;
+    let grown = view.bound != settled.nodes.bound();
+    let is_stale = [
+        view.relations.len() != settled.topology.relations.len()
+            || view.relations.iter().any(|relation| !relation.lists.is_empty()),
+        grown || !view.liveness.is_empty() || view.kinds.len() != settled.nodes.kinds.len(),
+        grown,
+        !view.tokens.is_empty()
+            || view.blocks.len() != settled.features.blocks.len()
+            || view.blocks.iter().any(|block| !block.values.is_empty()),
+    ];
+    let mut names = current.clone();
+    for (at, what) in FILES.iter().enumerate().filter(|(at, _)| is_stale[*at]) {
+        names[at] = FileName::new(what, number);
+    }
+    let written = names.iter().zip(is_stale).filter(|(_, stale)| *stale).map(|(name, _)| name);
+    for name in written.clone() {
+        if let Err(error) = write(&name.path(store), &name.what, view, cancel) {
+            for name in written {
+                // What cannot be removed is swept at the next publish.
+                let _ = std::fs::remove_file(name.path(store));
+            }
+            return Err(error);
+        }
+    }
+    Ok(names)
+}
+
+fn write(path: &Path, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
+    match what {
+        "topology" => {
+            let meta = |relation: &crate::view::Relation| RelationMeta {
+                name: relation.name.clone(),
+                kinds: relation.kinds.iter().copied().collect(),
+                edges: relation.edges,
+            };
+            let relations = view.relations.iter().map(|relation| meta(relation)).collect();
+            Topology::write(path, view.bound, relations, |relation, node| view.list(relation, node), cancel)
+        }
+        "nodes" => {
+            let what = |node| (view.kind(node), view.stable_id(node), view.is_alive(node));
+            Nodes::write(path, &view.kinds, view.bound, what, cancel)
+        }
+        "keys" => {
+            let what = |node| (view.kind(node), view.stable_id(node), view.name(node).key);
+            Keys::write(path, view.bound, what, cancel)
+        }
+        _ => {
+            let used: Vec<usize> = (0..view.blocks.len()).filter(|&at| view.blocks[at].rows > 0).collect();
+            let meta = |&at: &usize| {
+                let block = &view.blocks[at];
+                BlockMeta { name: block.name.clone(), width: block.width, rows: block.rows }
+            };
+            let blocks: Vec<BlockMeta> = used.iter().map(meta).collect();
+            let dense = |at: usize, node| view.dense(used[at], node);
+            Features::write(path, view.bound, &blocks, |node| view.tokens(node), dense, cancel)
+        }
+    }
+}
+
+/// Writes the files of a store without nodes.
+pub(crate) fn found(store: &Path) -> Result<[FileName; 4], Error> {
+    let names = FILES.map(|what| FileName::new(what, 0));
+    let cancel = CancelToken::new();
+    let nobody = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
+    Topology::write(&names[0].path(store), 0, Vec::new(), |_, node| nobody(node), &cancel)?;
+    Nodes::write(&names[1].path(store), &[], 0, |node| nobody(node), &cancel)?;
+    Keys::write(&names[2].path(store), 0, |node| nobody(node), &cancel)?;
+    Features::write(&names[3].path(store), 0, &[], |node| nobody(node), |_, node| nobody(node), &cancel)?;
+    Ok(names)
+}
+
+/// Opens the files that a manifest names as a state.
+pub(crate) fn settled(
+    store: &Path,
+    names: &[FileName; 4],
+    epoch: Epoch,
+    low_memory: bool,
+) -> Result<View, Error> {
+    let paths = names.each_ref().map(|name| name.path(store));
+    Ok(View::settled(Base::open(&paths, low_memory)?.into(), epoch))
+}

@@ -1,0 +1,69 @@
+//! The file `LOCK`, by which one process at a time writes a store. Knows nothing of what is written.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::Error;
+
+/// The right to write, until dropped. The system releases it when the process ends, however that comes.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock and writes down who has it: the process id and the second, as text.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with what is written there.
+    pub(crate) fn take(path: &Path) -> Result<Self, Error> {
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = options.map_err(|e| Error::io(path, "open", e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(e)) => return Err(Error::io(path, "lock", e)),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Who it is serves the message only, so what cannot be read counts as unknown.
+                let _ = (&file).take(64).read_to_string(&mut text);
+                let mut words = text.split_ascii_whitespace();
+                let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                let since = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                let path = path.parent().unwrap_or(path).to_path_buf();
+                return Err(Error::Locked { path, pid, since });
+            }
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let text = format!("{} {since}\n", std::process::id());
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(text.as_bytes())
+        };
+        write(&mut file).map_err(|e| Error::io(path, "write", e))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_is_told_who_and_since_when() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("LOCK");
+        let held = Lock::take(&path).expect("free");
+        match Lock::take(&path) {
+            Err(Error::Locked { pid, since, .. }) => {
+                assert_eq!(pid, std::process::id());
+                assert!(since > 1_700_000_000);
+            }
+            other => panic!("expected a lock, found {other:?}"),
+        }
+        drop(held);
+        assert!(Lock::take(&path).is_ok());
+    }
+}

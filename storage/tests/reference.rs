@@ -1,0 +1,383 @@
+//! Random operations against a plain reference model, with reopenings, checkpoints and publishes in between.
+//! A failure prints the seed and the steps up to the first one after which store and model differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use hedgerow_storage::{
+    Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, List, NodeIx, NodeName, Publish, RelationIx,
+    SectionWriter, Snapshot, Store,
+};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Add(NodeName),
+    Link(NodeName, NodeName, f32, Option<i64>, Option<String>),
+    Unlink(NodeName, NodeName, Option<String>),
+    Remove(NodeName),
+    Tokens(NodeName, Vec<String>),
+    Dense(NodeName, String, Vec<f32>),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<Change>),
+    Checkpoint,
+    Publish { back: u64, generation: u64 },
+    Mark,
+    Hold,
+    Reopen,
+}
+
+type EdgeKey = (String, NodeName, NodeName);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Features {
+    tokens: BTreeSet<String>,
+    dense: BTreeMap<String, Vec<f32>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    nodes: BTreeMap<NodeName, Features>,
+    edges: BTreeMap<EdgeKey, (f32, Option<i64>)>,
+}
+
+fn edge_key(a: &NodeName, b: &NodeName, relation: Option<&String>) -> EdgeKey {
+    let kinds = (a.kind.as_str().min(b.kind.as_str()), a.kind.as_str().max(b.kind.as_str()));
+    let relation = relation.cloned().unwrap_or_else(|| format!("{}-{}", kinds.0, kinds.1));
+    (relation, a.min(b).clone(), a.max(b).clone())
+}
+
+impl Model {
+    /// Whether the change can be.
+    fn apply(&mut self, change: &Change) -> bool {
+        match change {
+            Change::Add(node) => drop(self.nodes.entry(node.clone()).or_default()),
+            Change::Link(a, b, weight, time, relation) => {
+                self.nodes.entry(a.clone()).or_default();
+                self.nodes.entry(b.clone()).or_default();
+                self.edges.insert(edge_key(a, b, relation.as_ref()), (*weight, *time));
+            }
+            Change::Unlink(a, b, relation) => drop(self.edges.remove(&edge_key(a, b, relation.as_ref()))),
+            Change::Remove(node) => {
+                self.edges.retain(|(_, a, b), _| a != node && b != node);
+                return self.nodes.remove(node).is_some();
+            }
+            Change::Tokens(node, tokens) => {
+                self.nodes.entry(node.clone()).or_default().tokens = tokens.iter().cloned().collect();
+            }
+            Change::Dense(node, block, values) => {
+                self.nodes.entry(node.clone()).or_default().dense.insert(block.clone(), values.clone());
+            }
+        }
+        true
+    }
+}
+
+fn batch(changes: &[Change]) -> Result<Batch, Error> {
+    let mut batch = Batch::new();
+    for change in changes {
+        match change {
+            Change::Add(node) => batch.add_node(node.into())?,
+            Change::Link(a, b, weight, time, relation) => {
+                let edge = Edge { weight: *weight, time: *time, relation: relation.as_deref() };
+                batch.link(a.into(), b.into(), edge)?;
+            }
+            Change::Unlink(a, b, relation) => batch.unlink(a.into(), b.into(), relation.as_deref())?,
+            Change::Remove(node) => batch.remove(node.into())?,
+            Change::Tokens(node, tokens) => batch.set_tokens(node.into(), tokens)?,
+            Change::Dense(node, block, values) => batch.set_dense(node.into(), block, values)?,
+        }
+    }
+    Ok(batch)
+}
+
+fn random_change(random: &mut Random) -> Change {
+    let node = |random: &mut Random| {
+        let kind = ["pin", "board", "user"][random.below(3) as usize];
+        NodeName::new(kind, random.below(12).to_string()).expect("valid")
+    };
+    let relation = |random: &mut Random| random.chance(20).then(|| "likes".to_owned());
+    let (a, b) = (node(random), node(random));
+    match random.below(100) {
+        0..5 => Change::Add(a),
+        5..60 => {
+            let weight = if random.chance(70) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
+            let time = random.chance(20).then(|| random.below(5) as i64 - 2);
+            Change::Link(a, b, weight, time, relation(random))
+        }
+        60..80 => Change::Unlink(a, b, relation(random)),
+        80..86 => Change::Remove(a),
+        86..94 => {
+            let count = random.below(4);
+            Change::Tokens(a, (0..count).map(|_| format!("t{}", random.below(6))).collect())
+        }
+        _ => {
+            let block = ["photo", "text"][random.below(2) as usize];
+            let width = if block == "photo" { 2 } else { 3 };
+            Change::Dense(a, block.to_owned(), (0..width).map(|_| random.below(4) as f32 - 1.0).collect())
+        }
+    }
+}
+
+fn random_step(random: &mut Random) -> Step {
+    match random.below(100) {
+        0..70 => {
+            let count = random.below(12);
+            Step::Commit((0..count).map(|_| random_change(random)).collect())
+        }
+        70..78 => Step::Checkpoint,
+        78..84 => Step::Publish { back: random.below(4), generation: random.below(2) },
+        84..88 => Step::Mark,
+        88..92 => Step::Hold,
+        _ => Step::Reopen,
+    }
+}
+
+/// What of the store only names and values can say.
+fn read(graph: &Snapshot) -> Model {
+    let mut model = Model::default();
+    for node in (0..graph.bound()).map(NodeIx::new).filter(|&node| graph.is_alive(node)) {
+        let name = graph.name(node);
+        assert_eq!(graph.require((&name).into()).expect("alive"), node);
+        assert_eq!(graph.stable_id(node), name.as_ref().stable_id());
+        let mut features = Features::default();
+        let tokens = graph.tokens(node);
+        assert!(tokens.is_sorted());
+        features.tokens.extend(tokens.into_iter().map(str::to_owned));
+        for (block, width) in graph.dense_blocks() {
+            if let Some(row) = graph.dense(node, &block) {
+                assert_eq!(row.len(), width);
+                features.dense.insert(block, row.to_vec());
+            }
+        }
+        let mut degree = 0;
+        for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
+            let list = graph.list(relation, node);
+            degree += list.degree() as u64;
+            for (at, (neighbor, weight, time)) in list.iter().enumerate() {
+                let other = graph.name(neighbor);
+                assert_eq!(list.owner(), graph.stable_id(node).get());
+                assert_eq!(list.position(neighbor, graph.stable_id(neighbor)), Some(at));
+                let relation_name = graph.relation_name(relation).to_owned();
+                let key = edge_key(&name, &other, Some(&relation_name));
+                let kinds = (graph.kind(node), graph.kind(neighbor));
+                let pairs = graph.relation_kinds(relation);
+                assert!(pairs.contains(&kinds) || pairs.contains(&(kinds.1, kinds.0)));
+                if let Some(before) = model.edges.insert(key, (weight, time)) {
+                    assert_eq!(before, (weight, time), "both sides of an edge are the same");
+                }
+            }
+        }
+        assert_eq!(graph.degree(node), degree);
+        model.nodes.insert(name, features);
+    }
+    assert_eq!(graph.node_count(), model.nodes.len() as u64);
+    for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
+        let count = model.edges.keys().filter(|(name, ..)| name == graph.relation_name(relation)).count();
+        assert_eq!(graph.edge_count(relation), count as u64);
+    }
+    for kind in ["pin", "board", "user"] {
+        let Some(ix) = graph.kind_ix(kind) else { continue };
+        let names = || model.nodes.keys().filter(|name| name.kind == kind);
+        let mut of_kind: Vec<_> = graph.nodes_of(ix).map(|node| graph.name(node)).collect();
+        of_kind.sort();
+        assert!(of_kind.iter().eq(names()));
+        let keys: Vec<_> =
+            names().map(|name| name.key.clone()).filter(|key| key.starts_with('1')).take(3).collect();
+        assert_eq!(graph.keys_with_prefix(ix, "1", 3), keys);
+    }
+    model
+}
+
+/// Slots, neighbours by name, and weights.
+fn layout(graph: &Snapshot, list: List<'_>) -> Vec<Option<(NodeName, f32)>> {
+    let slots = if list.is_empty() { 0 } else { 1 << list.slot_bits() };
+    let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), list.weight(at)));
+    (0..slots).map(at).collect()
+}
+
+/// Changes against both states, read in full.
+fn check_changes(old: &Snapshot, new: &Snapshot, changes: &Changes) {
+    assert_eq!((changes.from, changes.to), (old.epoch(), new.epoch()));
+    for node in (0..new.bound()).map(NodeIx::new) {
+        let was = node.get() < old.bound() && old.is_alive(node);
+        let features = |graph: &Snapshot| {
+            let dense = |block: &str| graph.dense(node, block).map(<[f32]>::to_vec);
+            let tokens: Vec<String> = graph.tokens(node).into_iter().map(str::to_owned).collect();
+            (tokens, dense("photo"), dense("text"))
+        };
+        let differs = was != new.is_alive(node) || was && features(old) != features(new);
+        assert!(!differs || changes.nodes.contains(&node), "{} changed", new.name(node));
+        for relation in (0..new.relation_count()).map(|at| RelationIx::new(at as u16)) {
+            let is_known = node.get() < old.bound() && relation.index() < old.relation_count();
+            let before = if is_known { old.list(relation, node) } else { List::empty() };
+            let after = new.list(relation, node);
+            let weights =
+                |list: List<'_>| -> BTreeMap<NodeIx, f32> { list.iter().map(|(n, w, _)| (n, w)).collect() };
+            let (before_weights, after_weights) = (weights(before), weights(after));
+            let mut expected: BTreeMap<NodeIx, Option<f32>> = BTreeMap::new();
+            for neighbor in before_weights.keys().chain(after_weights.keys()) {
+                let old = before_weights.get(neighbor).copied();
+                if old != after_weights.get(neighbor).copied() {
+                    expected.insert(*neighbor, old);
+                }
+            }
+            let found = changes.lists.get(&(relation, node)).cloned().unwrap_or_default();
+            assert_eq!(found, expected, "list of {}", new.name(node));
+            let rebuilt = changes.old_list(new, relation, node);
+            assert_eq!(layout(new, rebuilt.as_list()), layout(new, before));
+        }
+    }
+}
+
+fn open(path: &Path) -> Store {
+    Store::options().create(true).open(path).expect("opens")
+}
+
+fn run(seed: u64, steps: &[Step]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let mut store = open(&path);
+    let mut model = Model::default();
+    // Every state that was ever shown, to compare changes with; only some are held.
+    let mut shown: BTreeMap<Epoch, Model> = BTreeMap::from([(Epoch::new(0), Model::default())]);
+    let mut held: Vec<Snapshot> = Vec::new();
+    let mut history: BTreeMap<Epoch, Snapshot> = BTreeMap::from([(Epoch::new(0), store.snapshot())]);
+    let mut published: Option<(Generation, Epoch)> = None;
+    for (at, step) in steps.iter().enumerate() {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            match step {
+                Step::Commit(changes) => {
+                    let mut next = model.clone();
+                    let possible = changes.iter().all(|change| next.apply(change));
+                    let before = store.snapshot();
+                    let result = store.commit(&batch(changes).expect("valid"));
+                    assert_eq!(result.is_ok(), possible, "{result:?}");
+                    if let Ok(commit) = result {
+                        let gone = |new: &Model, old: &Model| {
+                            old.edges.keys().filter(|key| !new.edges.contains_key(*key)).count() as u64
+                        };
+                        assert_eq!(commit.edges_added, gone(&model, &next));
+                        assert_eq!(commit.edges_removed, gone(&next, &model));
+                        assert_eq!(commit.epoch, store.snapshot().epoch());
+                        assert!(next == model || commit.epoch > before.epoch());
+                        model = next;
+                    }
+                }
+                Step::Checkpoint => store.checkpoint(&CancelToken::new()).expect("written"),
+                Step::Publish { back, generation } => {
+                    let epoch = store.snapshot().epoch().get();
+                    let floor = published.map_or(0, |(_, refreshed)| refreshed.get());
+                    let refreshed = Epoch::new(epoch.saturating_sub(*back).max(floor));
+                    let mut writer = SectionWriter::new(*b"TEST", 1);
+                    writer.section(*b"epoch\0\0\0", vec![refreshed.get()]);
+                    let files = vec![("embeddings", Some(writer))];
+                    let generation = Generation::new(*generation);
+                    match store.publish(Publish { generation, refreshed, files }) {
+                        Ok(()) => published = Some((generation, refreshed)),
+                        // Without anything published before, the log may not reach back.
+                        Err(error) => assert!(published.is_none() && *back > 0, "{error}"),
+                    }
+                }
+                Step::Mark => store.mark_refreshed(store.snapshot().epoch()),
+                Step::Hold => held.push(store.snapshot()),
+                Step::Reopen => {
+                    held.clear();
+                    drop(std::mem::replace(&mut store, open(&folder.path().join("other"))));
+                    store = open(&path);
+                }
+            }
+            let now = store.snapshot();
+            assert_eq!(read(&now), model);
+            history.insert(now.epoch(), now.clone());
+            shown.insert(now.epoch(), model.clone());
+            for snapshot in &held {
+                assert_eq!(read(snapshot), shown[&snapshot.epoch()], "a held snapshot stays");
+                let changes = store.changes(snapshot.epoch(), &now).expect("held");
+                check_changes(snapshot, &now, &changes);
+            }
+            if let Some((generation, refreshed)) = published {
+                let derived = store.derived().expect("published");
+                assert_eq!((derived.generation, derived.refreshed), (generation, refreshed));
+                let file = derived.file("embeddings").expect("published");
+                assert_eq!(file.section_u64(*b"epoch\0\0\0").expect("there"), [refreshed.get()]);
+                let changes = store.changes(refreshed, &now).expect("kept for the watermark");
+                check_changes(&history[&refreshed], &now, &changes);
+                let mut touched = changes.nodes.clone();
+                touched.extend(changes.lists.keys().map(|(_, node)| *node));
+                if matches!(step, Step::Reopen) {
+                    assert!(store.dirty_nodes() >= touched.len() as u64, "no mark is lost");
+                    assert!(refreshed < now.epoch() || store.dirty_nodes() == 0);
+                }
+            }
+            // A reader sees some state that was shown, and the derived files that belong to it.
+            let reader = Store::options().read_only(true).open(&path).expect("opens");
+            let seen = reader.snapshot();
+            assert_eq!(read(&seen), shown[&seen.epoch()]);
+            assert!(reader.derived().is_none_or(|derived| derived.refreshed <= seen.epoch()));
+            assert_eq!(reader.derived().is_some(), published.is_some());
+        }));
+        assert!(outcome.is_ok(), "seed {seed}: differs after step {at} of {:#?}", &steps[..=at]);
+    }
+}
+
+#[test]
+fn the_store_does_what_the_reference_model_does() {
+    for seed in 0..12 {
+        let mut random = Random(seed);
+        let steps: Vec<Step> = (0..60).map(|_| random_step(&mut random)).collect();
+        run(seed, &steps);
+    }
+}
+
+#[test]
+fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
+    let mut random = Random(77);
+    let changes: Vec<Change> = (0..3000).map(|_| random_change(&mut random)).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut model = Model::default();
+    let first = open(&folder.path().join("first"));
+    for some in changes.chunks(40) {
+        let possible: Vec<Change> = some.iter().filter(|&change| model.apply(change)).cloned().collect();
+        // A removal that is not possible was left out, so the rest is.
+        first.commit(&batch(&possible).expect("valid")).expect("possible");
+    }
+    first.checkpoint(&CancelToken::new()).expect("written");
+    let second = open(&folder.path().join("second"));
+    let mut anew: Vec<Change> = Vec::new();
+    for ((relation, a, b), (weight, time)) in model.edges.iter().rev() {
+        anew.push(Change::Link(b.clone(), a.clone(), *weight, *time, Some(relation.clone())));
+    }
+    anew.extend(model.nodes.keys().map(|node| Change::Add(node.clone())));
+    second.commit(&batch(&anew).expect("valid")).expect("possible");
+    let (one, other) = (first.snapshot(), second.snapshot());
+    for name in model.nodes.keys() {
+        for relation in ["board-pin", "pin-pin", "user-user", "likes"] {
+            let of = |graph: &Snapshot| {
+                let relation = graph.relation_ix(relation).expect("used");
+                layout(graph, graph.list(relation, graph.require(name.into()).expect("alive")))
+            };
+            assert_eq!(of(&one), of(&other), "{name} in {relation}");
+        }
+    }
+}
