@@ -1,0 +1,25 @@
+//! The one error type of this crate.
+
+/// Why walks cannot be made as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A walk option is out of its range.
+    #[error("invalid walk option {option}: found {found}, expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// Its value.
+        found: String,
+        /// The rule that it breaks.
+        expected: &'static str,
+    },
+    /// A policy names what the store does not have.
+    #[error("no {what} named '{name}' in the store")]
+    Unknown {
+        /// `kind` or `relation`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+}

@@ -1,0 +1,31 @@
+//! Who matters to whom: stable coupled walks, the neighbourhoods they make, and what an edge change reaches.
+//!
+//! A walk's draw depends on the walk's number, the step, and the node it stands on, through a hash and the
+//! node's neighbour list alone ([`pick`]). Three properties follow, and everything above this crate rests on
+//! them:
+//!
+//! - *canonical*: two stores with the same edges give the same walks, however they came to be;
+//! - *stable*: one edge more or less changes about 2/degree of the draws at its ends and no other draw;
+//! - *invertible*: who is led through a changed draw is found by asking the neighbours, backwards, so that no
+//!   index from nodes to walks has to be kept ([`Walker::reached`]).
+//!
+//! # Limits
+//! A weighted list costs as many tries per draw as its largest weight exceeds the mean one. A walk counts at
+//! most [`options::MAX_VISITS`] nodes.
+
+mod error;
+mod hash;
+mod neighborhood;
+pub mod options;
+mod pick;
+mod policy;
+mod reach;
+mod schedule;
+mod walk;
+
+pub use error::Error;
+pub use neighborhood::Visit;
+pub use options::WalkOptions;
+pub use pick::pick;
+pub use policy::Policy;
+pub use walk::Walker;

@@ -1,0 +1,67 @@
+//! What is fixed by a walk's number: its length, its path and the key of each of its draws.
+
+use crate::hash::{GOLDEN, mix};
+use crate::options::WalkOptions;
+
+/// The lengths and keys of all walks. Size: a number per walk and a key per hop of each.
+pub(crate) struct Schedule {
+    /// Per walk: where its keys begin; one more at the end.
+    starts: Vec<u32>,
+    keys: Vec<u64>,
+    paths: usize,
+}
+
+impl Schedule {
+    /// `hops_per_visit`: the length of each path.
+    pub(crate) fn new(options: &WalkOptions, hops_per_visit: &[u32]) -> Self {
+        let mut starts = vec![0];
+        let mut keys = Vec::new();
+        for walk in 0..options.walks {
+            let seed = mix(options.seed ^ mix(GOLDEN.wrapping_mul(u64::from(walk) + 1)));
+            let cycle = hops_per_visit.get(walk as usize % hops_per_visit.len().max(1)).copied().unwrap_or(0);
+            let hops = visits(options, seed) * cycle;
+            keys.extend((0..hops).map(|hop| mix(seed.wrapping_add(GOLDEN.wrapping_mul(u64::from(hop) + 1)))));
+            starts.push(keys.len() as u32);
+        }
+        Self { starts, keys, paths: hops_per_visit.len().max(1) }
+    }
+
+    /// The keys of a walk's draws, one for each hop.
+    pub(crate) fn keys(&self, walk: u32) -> &[u64] {
+        &self.keys[self.starts[walk as usize] as usize..self.starts[walk as usize + 1] as usize]
+    }
+
+    /// Which path a walk follows.
+    pub(crate) fn path(&self, walk: u32) -> usize {
+        walk as usize % self.paths
+    }
+}
+
+/// The number of visits of a walk: geometric, cut at the largest allowed.
+fn visits(options: &WalkOptions, seed: u64) -> u32 {
+    let stops = |visit: u32| {
+        let uniform = mix(seed ^ mix(u64::from(visit) << 32 | 0x5107)) >> 40;
+        (uniform as f32) < options.stop * (1u32 << 24) as f32
+    };
+    (1..options.visits).find(|&visit| stops(visit)).unwrap_or(options.visits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schedule;
+    use crate::options::WalkOptions;
+
+    #[test]
+    fn lengths_are_geometric_and_cut() {
+        let options = WalkOptions { walks: 40_000, ..WalkOptions::default() };
+        let schedule = Schedule::new(&options, &[2]);
+        let mut of_length = [0u32; 4];
+        for walk in 0..options.walks {
+            of_length[schedule.keys(walk).len() / 2] += 1;
+        }
+        for (visits, share) in [(1, 0.5), (2, 0.25), (3, 0.25)] {
+            let found = f64::from(of_length[visits]) / f64::from(options.walks);
+            assert!((found - share).abs() < 0.01, "{visits} visits: {found}, expected {share}");
+        }
+    }
+}
