@@ -1,0 +1,328 @@
+//! Questions to the embeddings: nearest nodes, recommendations, vectors, neighbourhoods, quality.
+
+use std::collections::HashSet;
+
+use hedgerow_storage::{
+    CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, RelationIx, Snapshot,
+};
+use hedgerow_walker::{Policy, WalkOptions, Walker};
+use ndarray::{Array2, Axis};
+
+use crate::embeddings::Embeddings;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
+use crate::recipe::unknown_kind;
+use crate::rows::gather;
+use crate::sparse::Sparse;
+use crate::table::token_hash;
+
+/// How many answers, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Answers at most; fewer where there are not so many nodes.
+    pub k: usize,
+    /// Only nodes of this kind. `None`: for a node, its own kind; for a history, the kind of its first node.
+    pub kind: Option<String>,
+    /// Nodes to leave out.
+    pub exclude: Vec<NodeName>,
+    /// Whether what a user has seen already may be recommended.
+    pub include_seen: bool,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { k: 10, kind: None, exclude: Vec::new(), include_seen: false }
+    }
+}
+
+/// A node and its score: cosine plus the node's popularity coordinate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The node.
+    pub node: NodeName,
+    /// Higher is nearer.
+    pub score: f32,
+}
+
+/// An answer, and how fresh it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// Best first, ties by stable id.
+    pub items: Vec<Scored>,
+    /// The epoch that the embeddings reflect.
+    pub epoch: Epoch,
+    /// Nodes touched since.
+    pub dirty_nodes: u64,
+}
+
+/// Whom to recommend to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A node of the store: its embedded neighbours are its history.
+    Node(NodeName),
+    /// These nodes.
+    History(Vec<NodeName>),
+}
+
+/// A vector, and what it was computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// A unit vector, and last what is added to the node's score.
+    pub vector: Vec<f32>,
+    /// The epoch that it reflects.
+    pub epoch: Epoch,
+    /// The model's generation.
+    pub generation: Generation,
+}
+
+/// A node of a neighbourhood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Importance {
+    /// The node.
+    pub node: NodeName,
+    /// How often the walks visited it.
+    pub visits: u32,
+    /// Its share of the neighbourhood's visits.
+    pub importance: f32,
+}
+
+impl Engine {
+    /// The walk neighbourhood of a node in the graph as it is now, at most `k` of it; with the model's walk
+    /// options, or the default ones where no model embeds its kind. Needs no training.
+    pub fn neighborhood(&self, node: NodeRef<'_>, k: usize) -> Result<Vec<Importance>, Error> {
+        let snapshot = self.store().snapshot();
+        let source = snapshot.require(node)?;
+        let trained = self.work_state(|state| {
+            let policy = state.recipe.policies.iter().find(|policy| policy.kind == node.kind)?;
+            Some((state.recipe.walks, policy.clone()))
+        });
+        let (walks, policy) = match trained {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(Error::NotTrained) => {
+                (WalkOptions::default(), Policy::default_for(&snapshot, snapshot.kind(source)))
+            }
+            Err(error) => return Err(error),
+        };
+        let visits = Walker::new(&snapshot, walks, &policy)?.neighborhood(source);
+        let sum: u32 = visits.iter().map(|visit| visit.count).sum();
+        let listed = visits.iter().take(k).map(|visit| Importance {
+            node: snapshot.name(visit.node),
+            visits: visit.count,
+            importance: visit.count as f32 / sum as f32,
+        });
+        Ok(listed.collect())
+    }
+
+    /// A node's embedding.
+    ///
+    /// # Errors
+    /// [`Error::NotEmbedded`] if its kind is not embedded or it came after the last refresh.
+    pub fn embedding(&self, node: NodeRef<'_>) -> Result<Embedded, Error> {
+        self.with_embeddings(|embeddings, snapshot| {
+            let row = embeddings.require(node, snapshot)?;
+            let mut vector = embeddings.vector(row).to_vec();
+            vector.push(embeddings.bias[row as usize]);
+            Ok(Embedded { vector, epoch: embeddings.epoch, generation: embeddings.generation })
+        })
+    }
+
+    /// The embedding that a node with these tokens, whose neighbourhood were `history` in equal shares, would
+    /// have. Changes nothing.
+    ///
+    /// # Errors
+    /// An unknown node in the history.
+    pub fn embed_unseen(&self, tokens: &[String], history: &[NodeName]) -> Result<Embedded, Error> {
+        let rows = self.with_embeddings(|embeddings, snapshot| {
+            history
+                .iter()
+                .map(|name| embeddings.require(name.as_ref(), snapshot))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        let vector = self.work_state(|state| {
+            let encoder = &state.encoder;
+            let mut sums = encoder.table.known.sums();
+            let hashes: Vec<u64> = tokens.iter().map(|token| token_hash(token)).collect();
+            encoder.table.known.push_tokens(&hashes, &mut sums);
+            let dense = Array2::zeros((1, state.recipe.dense_width()));
+            let mut h = encoder.input(&sums, &dense.view());
+            let mut pool = Sparse::new(rows.len());
+            pool.push_row((0..rows.len() as u32).map(|at| (at, 1.0 / rows.len() as f32)));
+            for (layer, hidden) in encoder.weights.layers.iter().zip(&state.hidden) {
+                let neighbors = gather(&hidden.view(), &rows);
+                let messages = layer.message(&neighbors.view()).unwrap_or(neighbors);
+                h = layer.update(&h.view(), &pool.multiply(&messages.view())).0;
+            }
+            let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
+            vector.push(encoder.bias(&sums, &[0.0])[0]);
+            vector
+        })?;
+        self.with_embeddings(|embeddings, _| {
+            Ok(Embedded { vector, epoch: embeddings.epoch, generation: embeddings.generation })
+        })
+    }
+
+    /// The embeddings nearest to a node's, without itself.
+    ///
+    /// # Errors
+    /// An unknown node, or one without an embedding.
+    pub fn similar(&self, node: NodeRef<'_>, options: &Query) -> Result<Ranked, Error> {
+        self.with_embeddings(|embeddings, snapshot| {
+            let row = embeddings.require(node, snapshot)?;
+            let query = embeddings.vector(row).to_vec();
+            let kind = options.kind.as_deref().unwrap_or(node.kind);
+            self.rank(embeddings, snapshot, &query, kind, options, vec![row])
+        })
+    }
+
+    /// What to show next to a user or for a history: the embeddings nearest to the mean of the history's.
+    /// Seen nodes are left out unless asked for. From an empty history the answer is the popular nodes.
+    ///
+    /// # Errors
+    /// An unknown node, or a node in a history that has no embedding.
+    pub fn recommend(&self, audience: &Audience, options: &Query) -> Result<Ranked, Error> {
+        self.with_embeddings(|embeddings, snapshot| {
+            let history = match audience {
+                Audience::History(names) => names
+                    .iter()
+                    .map(|name| embeddings.require(name.as_ref(), snapshot))
+                    .collect::<Result<Vec<_>, _>>()?,
+                Audience::Node(name) => embeddings.history(snapshot.require(name.as_ref())?, snapshot),
+            };
+            let first = history.first().map(|&row| snapshot.kind_name(embeddings.kind(row)));
+            let kind = options.kind.as_deref().or(first).or(embeddings.targets.first().map(String::as_str));
+            let kind = kind.unwrap_or_default().to_owned();
+            let of_kind = |row: &u32| snapshot.kind_name(embeddings.kind(*row)) == kind;
+            let asked: Vec<u32> = history.iter().copied().filter(of_kind).collect();
+            let query = embeddings.mean(if asked.is_empty() { &history } else { &asked });
+            let seen = if options.include_seen { Vec::new() } else { history };
+            self.rank(embeddings, snapshot, &query, &kind, options, seen)
+        })
+    }
+
+    /// Ranks for each user all nodes of the items' kind that the store does not link to it, and compares with
+    /// the items given. Users are of any kind; items that the store does not know count as not found.
+    ///
+    /// # Errors
+    /// An unknown user, or users without any item of an embedded kind.
+    pub fn evaluate_recommend(
+        &self,
+        users: &[(NodeName, Vec<NodeName>)],
+        k: usize,
+        cancel: &CancelToken,
+    ) -> Result<RecommendQuality, Error> {
+        self.with_embeddings(|embeddings, snapshot| {
+            let items = users.iter().flat_map(|(_, items)| items);
+            let kind = embeddings.one_kind(snapshot, items)?;
+            let candidates = embeddings.of_kind(kind);
+            let mut cases = Vec::with_capacity(users.len());
+            for (user, items) in users {
+                let row =
+                    |item: &NodeName| snapshot.lookup(item.as_ref()).and_then(|item| embeddings.row(item));
+                cases.push(Case {
+                    history: embeddings.history(snapshot.require(user.as_ref())?, snapshot),
+                    wanted: items.iter().filter_map(row).collect(),
+                    items: items.len(),
+                });
+            }
+            evaluate::recommend(embeddings, &cases, &candidates, k, cancel)
+        })
+    }
+
+    /// Ranks all nodes of the pairs' kind for the first of each pair and finds the second.
+    ///
+    /// # Errors
+    /// An unknown node, or one without an embedding.
+    pub fn evaluate_related(
+        &self,
+        pairs: &[(NodeName, NodeName)],
+        cancel: &CancelToken,
+    ) -> Result<RelatedQuality, Error> {
+        self.with_embeddings(|embeddings, snapshot| {
+            let kind = embeddings.one_kind(snapshot, pairs.iter().map(|(_, item)| item))?;
+            let candidates = embeddings.of_kind(kind);
+            let rows = pairs.iter().map(|(query, item)| {
+                let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
+                Ok((row(query)?, row(item)?))
+            });
+            let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+            evaluate::related(embeddings, &rows, &candidates, cancel)
+        })
+    }
+
+    fn rank(
+        &self,
+        embeddings: &Embeddings,
+        snapshot: &Snapshot,
+        query: &[f32],
+        kind: &str,
+        options: &Query,
+        left_out: Vec<u32>,
+    ) -> Result<Ranked, Error> {
+        let kind = snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))?;
+        let mut excluded: HashSet<u32> = left_out.into_iter().collect();
+        for name in &options.exclude {
+            let row = snapshot.lookup(name.as_ref()).and_then(|node| embeddings.row(node));
+            excluded.extend(row);
+        }
+        let hits = embeddings.nearest(query, options.k, Some(kind), &excluded);
+        let named = hits
+            .into_iter()
+            .map(|(row, score)| Scored { node: snapshot.name(embeddings.nodes[row as usize]), score });
+        Ok(Ranked {
+            items: named.collect(),
+            epoch: embeddings.epoch,
+            dirty_nodes: self.store().dirty_nodes(),
+        })
+    }
+
+    fn with_embeddings<T>(
+        &self,
+        ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let snapshot = self.store().snapshot();
+        let shown = self.shown();
+        ask(shown.as_ref().ok_or(Error::NotTrained)?, &snapshot)
+    }
+}
+
+impl Embeddings {
+    fn require(&self, name: NodeRef<'_>, snapshot: &Snapshot) -> Result<u32, Error> {
+        let node = snapshot.require(name)?;
+        self.row(node).ok_or_else(|| {
+            let targets = self.targets.join(", ");
+            let reason = if self.targets.iter().any(|target| target == name.kind) {
+                "it came after the last refresh; refresh first".to_owned()
+            } else {
+                format!("only nodes of kind {targets} are embedded")
+            };
+            Error::NotEmbedded { node: name.to_string(), reason }
+        })
+    }
+
+    /// Rows of the embedded neighbours of a node, through all relations, in the order of their ids.
+    fn history(&self, node: NodeIx, snapshot: &Snapshot) -> Vec<u32> {
+        let mut rows: Vec<u32> = (0..snapshot.relation_count())
+            .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors())
+            .filter_map(|&neighbor| self.row(NodeIx::new(neighbor)))
+            .collect();
+        rows.sort_unstable_by_key(|&row| self.ids[row as usize]);
+        rows.dedup();
+        rows
+    }
+
+    /// The kind of the first of `items`.
+    fn one_kind<'a>(
+        &self,
+        snapshot: &Snapshot,
+        mut items: impl Iterator<Item = &'a NodeName>,
+    ) -> Result<KindIx, Error> {
+        let kind = items.next().map(|item| item.kind.as_str());
+        let kind = kind.or(self.targets.first().map(String::as_str)).unwrap_or_default();
+        snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))
+    }
+
+    fn of_kind(&self, kind: KindIx) -> Vec<u32> {
+        (0..self.rows() as u32).filter(|&row| self.is_alive(row) && self.kind(row) == kind).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! Degrees in coarse steps: one more edge rarely changes what depends on a node's popularity.
+
+use std::sync::LazyLock;
+
+/// A step for each factor of about this much.
+const FACTOR: f64 = 1.25;
+
+/// The lowest degree of every level, made with whole numbers so that every processor agrees:
+/// 0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, ... up to 2^40.
+static LEVELS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut levels = vec![0u64, 1];
+    while let Some(&last) = levels.last()
+        && last < 1 << 40
+    {
+        levels.push((last * 5).div_ceil(4));
+    }
+    levels
+});
+
+/// A degree's level.
+pub(crate) fn level(degree: u64) -> u8 {
+    (LEVELS.partition_point(|&lowest| lowest <= degree) - 1) as u8
+}
+
+/// About the natural logarithm of one plus a level's degrees.
+pub(crate) fn log_degree(level: u8) -> f32 {
+    f32::from(level) * FACTOR.ln() as f32
+}
+
+/// One over the square root of a level's lowest degree, and one for degree 0.
+pub(crate) fn damping(level: u8) -> f32 {
+    1.0 / (LEVELS[level as usize].max(1) as f32).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEVELS, level};
+
+    #[test]
+    fn levels_rise_with_the_degree_and_fit_a_byte() {
+        assert_eq!(LEVELS[..12], [0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24]);
+        assert!(LEVELS.len() < 256);
+        assert_eq!((level(0), level(1), level(6), level(7), level(8)), (0, 1, 5, 6, 6));
+    }
+}

@@ -1,0 +1,158 @@
+//! The embeddings that readers see, and the scan over them.
+//! A refresh works on its own copy and hands over the changed rows at the end, in one short step.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId};
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::rows::{dot, normalize};
+use crate::state::{ABSENT, State};
+
+/// Rows that one task scans.
+const ROWS_PER_TASK: usize = 4096;
+
+/// Size: per row D + 1 numbers of 4 bytes and 14 bytes of names and marks.
+pub(crate) struct Embeddings {
+    pub(crate) generation: Generation,
+    pub(crate) epoch: Epoch,
+    /// The embedded kinds.
+    pub(crate) targets: Vec<String>,
+    pub(crate) nodes: Vec<NodeIx>,
+    row_of: Vec<u32>,
+    pub(crate) ids: Vec<StableId>,
+    kinds: Vec<KindIx>,
+    alive: Vec<bool>,
+    /// (rows, D).
+    pub(crate) vectors: Array2<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// A row and its score.
+pub(crate) type Hit = (u32, f32);
+
+impl Embeddings {
+    /// What `state` holds, under the names that `snapshot` knows.
+    pub(crate) fn of(state: &State, snapshot: &Snapshot, generation: Generation) -> Self {
+        Self {
+            generation,
+            epoch: state.epoch,
+            targets: state.recipe.targets().map(str::to_owned).collect(),
+            nodes: state.nodes.clone(),
+            row_of: state.row_of.clone(),
+            ids: state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect(),
+            kinds: state.nodes.iter().map(|&node| snapshot.kind(node)).collect(),
+            alive: state.alive.clone(),
+            vectors: state.vectors.clone(),
+            bias: state.bias.clone(),
+        }
+    }
+
+    /// Takes over the rows that a refresh changed. Cost: those rows.
+    pub(crate) fn take_over(&mut self, state: &State, snapshot: &Snapshot, changed: &[u32]) {
+        let new = &state.nodes[self.nodes.len()..];
+        for (row, node) in (self.nodes.len() as u32..).zip(new) {
+            if self.row_of.len() <= node.index() {
+                self.row_of.resize(node.index() + 1, ABSENT);
+            }
+            self.row_of[node.index()] = row;
+        }
+        self.nodes.extend_from_slice(new);
+        self.ids.extend(new.iter().map(|&node| snapshot.stable_id(node)));
+        self.kinds.extend(new.iter().map(|&node| snapshot.kind(node)));
+        self.alive.resize(self.nodes.len(), false);
+        self.bias.resize(self.nodes.len(), 0.0);
+        let zeros = Array2::zeros((new.len(), self.vectors.ncols()));
+        self.vectors.append(ndarray::Axis(0), zeros.view()).expect("the widths are equal");
+        for &row in changed {
+            let at = row as usize;
+            self.vectors.row_mut(at).assign(&state.vectors.row(at));
+            self.bias[at] = state.bias[at];
+            self.alive[at] = state.alive[at];
+        }
+        self.epoch = state.epoch;
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The row of a node that is embedded.
+    pub(crate) fn row(&self, node: NodeIx) -> Option<u32> {
+        let row = *self.row_of.get(node.index())?;
+        (row != ABSENT && self.is_alive(row)).then_some(row)
+    }
+
+    pub(crate) fn is_alive(&self, row: u32) -> bool {
+        self.alive[row as usize]
+    }
+
+    pub(crate) fn kind(&self, row: u32) -> KindIx {
+        self.kinds[row as usize]
+    }
+
+    pub(crate) fn vector(&self, row: u32) -> &[f32] {
+        let dim = self.vectors.ncols();
+        let all = self.vectors.as_slice().expect("embeddings are in standard layout");
+        &all[row as usize * dim..][..dim]
+    }
+
+    /// The unit vector of the mean of the listed rows: what a history asks for. Zeros from no rows.
+    pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
+        let mut mean = vec![0.0; self.vectors.ncols()];
+        for &row in rows {
+            for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
+                *sum += value;
+            }
+        }
+        normalize(&mut mean);
+        mean
+    }
+
+    /// The `k` living rows that score best for `query`, without the excluded ones: `query . vector + bias`,
+    /// ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
+    pub(crate) fn nearest(
+        &self,
+        query: &[f32],
+        k: usize,
+        kind: Option<KindIx>,
+        excluded: &HashSet<u32>,
+    ) -> Vec<Hit> {
+        let rows: Vec<u32> = (0..self.rows() as u32).collect();
+        let mut best: Vec<Hit> = rows
+            .par_chunks(ROWS_PER_TASK)
+            .flat_map_iter(|rows| {
+                let wanted = |row: &u32| {
+                    self.is_alive(*row)
+                        && kind.is_none_or(|kind| self.kind(*row) == kind)
+                        && !excluded.contains(row)
+                };
+                let score = |row| (row, dot(query, self.vector(row)) + self.bias[row as usize]);
+                let mut hits: Vec<Hit> = rows.iter().copied().filter(wanted).map(score).collect();
+                self.keep_best(&mut hits, k);
+                hits
+            })
+            .collect();
+        self.keep_best(&mut best, k);
+        best
+    }
+
+    /// Keeps the best `k` in order.
+    pub(crate) fn keep_best(&self, hits: &mut Vec<Hit>, k: usize) {
+        let order = |a: &Hit, b: &Hit| self.order(*a, *b);
+        if k < hits.len() {
+            if k > 0 {
+                hits.select_nth_unstable_by(k - 1, order);
+            }
+            hits.truncate(k);
+        }
+        hits.sort_unstable_by(order);
+    }
+
+    fn order(&self, a: Hit, b: Hit) -> Ordering {
+        let id = |hit: Hit| self.ids[hit.0 as usize];
+        b.1.total_cmp(&a.1).then_with(|| id(a).cmp(&id(b)))
+    }
+}

@@ -1,0 +1,361 @@
+//! The handle that hosts use for everything learned: train, refresh, persist, ask.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
+
+use hedgerow_storage::{CancelToken, Changes, Epoch, Generation, NodeName, Publish, Snapshot, Store};
+
+use crate::embeddings::Embeddings;
+use crate::error::Error;
+use crate::generation;
+use crate::options::TrainOptions;
+use crate::recipe::Recipe;
+use crate::report::RefreshReport;
+use crate::state::State;
+use crate::train::{EpochReport, TrainEvent, train};
+
+/// A refresh that touches more than one list in this many rows is done as a rebuild: tracing a list back costs
+/// about as much as walking anew from this many sources.
+const ROWS_PER_LIST: usize = 5;
+
+/// PinSage over a store. `Send + Sync`; one per open store.
+///
+/// Readers ask what was last published and never wait for a refresh, which works on rows of its own; the
+/// changed rows are handed over in one step at its end. Training and refreshing wait for each other.
+pub struct Engine {
+    store: Arc<Store>,
+    work: Mutex<Option<Work>>,
+    shown: RwLock<Option<Embeddings>>,
+}
+
+/// What refreshes work on.
+struct Work {
+    generation: Generation,
+    state: State,
+    /// Whether the model is in the store's files, and up to which epoch the rest is.
+    model_stored: bool,
+    stored: Option<Epoch>,
+    /// An advance broke off half-way, so the next refresh must rebuild.
+    half_way: bool,
+}
+
+/// Where a store and its embeddings stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The store's epoch.
+    pub epoch: Epoch,
+    /// The epoch that the embeddings reflect.
+    pub embedded: Option<Epoch>,
+    /// The model's generation.
+    pub generation: Option<Generation>,
+    /// Nodes touched since.
+    pub dirty_nodes: u64,
+    /// Length of an embedding.
+    pub dim: Option<usize>,
+    /// The embedded kinds.
+    pub targets: Vec<String>,
+}
+
+/// What a training came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainReport {
+    /// The new generation.
+    pub generation: Generation,
+    /// Nodes embedded.
+    pub embedded: u64,
+    /// All of it: walks, training, embedding, storing.
+    pub seconds: f64,
+    /// Whether it was ended by the caller, with the best of the whole epochs kept.
+    pub cancelled: bool,
+    /// Every epoch.
+    pub epochs: Vec<EpochReport>,
+}
+
+/// A digest and what it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// BLAKE3, in hexadecimal digits.
+    pub digest: String,
+    /// The epoch that the embeddings reflect.
+    pub epoch: Epoch,
+    /// The model's generation.
+    pub generation: Generation,
+    /// Nodes that went in.
+    pub nodes: u64,
+}
+
+impl Engine {
+    /// Attaches to a store and reads its published generation, if it has one.
+    ///
+    /// # Errors
+    /// Damage in the generation's files.
+    /// # Cost
+    /// Reading those files: about what the embeddings of all layers take in memory.
+    pub fn open(store: Arc<Store>) -> Result<Self, Error> {
+        let derived = store.derived();
+        let work = match derived {
+            None => None,
+            Some(derived) => Some(Work {
+                generation: derived.generation,
+                state: generation::load(&derived)?,
+                model_stored: true,
+                stored: Some(derived.refreshed),
+                half_way: false,
+            }),
+        };
+        let snapshot = store.snapshot();
+        let shown = work.as_ref().map(|work| Embeddings::of(&work.state, &snapshot, work.generation));
+        Ok(Self { store, work: Mutex::new(work), shown: RwLock::new(shown) })
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Where the store and its embeddings stand. Cost: none worth naming.
+    pub fn status(&self) -> Status {
+        let snapshot = self.store.snapshot();
+        let shown = self.shown();
+        let embeddings = shown.as_ref();
+        Status {
+            epoch: snapshot.epoch(),
+            embedded: embeddings.map(|embeddings| embeddings.epoch),
+            generation: embeddings.map(|embeddings| embeddings.generation),
+            dirty_nodes: self.store.dirty_nodes(),
+            dim: embeddings.map(|embeddings| embeddings.vectors.ncols() + 1),
+            targets: embeddings.map_or_else(Vec::new, |embeddings| embeddings.targets.clone()),
+        }
+    }
+
+    /// Trains a new generation, embeds every node of the target kinds and stores it all.
+    ///
+    /// `pairs` are positives of the caller's; without them they come from where
+    /// [`TrainOptions::positives`] says.
+    ///
+    /// # Visibility
+    /// The new generation is durable and seen by readers when the call returns, all at once; until then they
+    /// see the old one. A cancellation keeps the best of the whole epochs, if there is one.
+    /// # Errors
+    /// Options out of range, a target kind without nodes, nothing to learn from, a loss that is not a number:
+    /// nothing changes.
+    /// # Source
+    /// PinSage, section 3.
+    pub fn train(
+        &self,
+        options: &TrainOptions,
+        pairs: Option<&[(NodeName, NodeName)]>,
+        observer: &mut (dyn FnMut(&TrainEvent) + Send),
+        cancel: &CancelToken,
+    ) -> Result<TrainReport, Error> {
+        let on_threads = |threads| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .map_err(|error| Error::Threads { threads, reason: error.to_string() })
+        };
+        match options.threads {
+            0 => self.train_here(options, pairs, observer, cancel),
+            threads => on_threads(threads)?.install(|| self.train_here(options, pairs, observer, cancel)),
+        }
+    }
+
+    fn train_here(
+        &self,
+        options: &TrainOptions,
+        pairs: Option<&[(NodeName, NodeName)]>,
+        observer: &mut (dyn FnMut(&TrainEvent) + Send),
+        cancel: &CancelToken,
+    ) -> Result<TrainReport, Error> {
+        let since = Instant::now();
+        let mut work = self.work();
+        let snapshot = self.store.snapshot();
+        let recipe = Recipe::new(options, &snapshot)?;
+        let state = State::build_neighborhoods(recipe, &snapshot, cancel)?;
+        let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
+        let trained = train(options, &state, &snapshot, pairs.as_deref(), observer, cancel)?;
+        // From here on a cancellation would only lose what is done.
+        let state = state.embedded_by(trained.encoder, &snapshot)?;
+        let before = work.as_ref().map_or(0, |work| work.generation.get());
+        let generation = Generation::new(before + 1);
+        let embedded = state.living().count() as u64;
+        let new = Work { generation, state, model_stored: false, stored: None, half_way: false };
+        let new = self.store_work(new)?;
+        self.show(Some(Embeddings::of(&new.state, &snapshot, generation)));
+        *work = Some(new);
+        Ok(TrainReport {
+            generation,
+            embedded,
+            seconds: since.elapsed().as_secs_f64(),
+            cancelled: trained.cancelled,
+            epochs: trained.epochs,
+        })
+    }
+
+    /// Brings every embedding to the store's present epoch; with `full`, by recomputing everything.
+    ///
+    /// Both ways give the same bytes. Without `full` it recomputes what the changes since the last refresh
+    /// reach, unless they are so many that a rebuild is cheaper.
+    ///
+    /// # Visibility
+    /// Readers see the refreshed embeddings when the call returns, all at once. They are in memory only until
+    /// [`Engine::persist`]: a crash before loses no edge, and the next refresh computes the same bytes again.
+    /// # Errors
+    /// [`Error::NotTrained`]; a cancellation, after which readers still see the old embeddings.
+    pub fn refresh(&self, full: bool, cancel: &CancelToken) -> Result<RefreshReport, Error> {
+        let since = Instant::now();
+        let mut guard = self.work();
+        let work = guard.as_mut().ok_or(Error::NotTrained)?;
+        let snapshot = self.store.snapshot();
+        if full || work.half_way {
+            return self.rebuild(work, &snapshot, None, since, cancel);
+        }
+        let changes = self.store.changes(work.state.epoch, &snapshot)?;
+        if changes.lists.len() > work.state.rows() / ROWS_PER_LIST {
+            return self.rebuild(work, &snapshot, Some(&changes), since, cancel);
+        }
+        work.half_way = true;
+        let advance = work.state.advance(&snapshot, &changes, cancel)?;
+        work.half_way = false;
+        if let Some(shown) = self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            shown.take_over(&work.state, &snapshot, &advance.changed);
+        }
+        self.store.mark_refreshed(snapshot.epoch());
+        Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report })
+    }
+
+    fn rebuild(
+        &self,
+        work: &mut Work,
+        snapshot: &Snapshot,
+        changes: Option<&Changes>,
+        since: Instant,
+        cancel: &CancelToken,
+    ) -> Result<RefreshReport, Error> {
+        let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
+        let (state, mut report) = State::build(recipe, encoder, snapshot, cancel)?;
+        if let Some(changes) = changes {
+            report.dirty_nodes = crate::state::touched_nodes(changes);
+        }
+        work.state = state;
+        work.half_way = false;
+        self.show(Some(Embeddings::of(&work.state, snapshot, work.generation)));
+        self.store.mark_refreshed(snapshot.epoch());
+        Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..report })
+    }
+
+    /// Stores what refreshes computed since the last call.
+    ///
+    /// # Visibility
+    /// Durable when it returns: the next open starts from here instead of refreshing again. Readers of this
+    /// engine see no difference. Cost: writes all rows of all layers.
+    pub fn persist(&self) -> Result<(), Error> {
+        let mut guard = self.work();
+        if let Some(work) = guard.take() {
+            let stored = if work.half_way || work.stored == Some(work.state.epoch) {
+                Ok(work)
+            } else {
+                self.store_work(work)
+            };
+            match stored {
+                Ok(work) => *guard = Some(work),
+                Err(error) => {
+                    drop(guard);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn store_work(&self, mut work: Work) -> Result<Work, Error> {
+        let model =
+            (!work.model_stored).then(|| generation::model_file(&work.state.recipe, &work.state.encoder));
+        self.store.publish(Publish {
+            generation: work.generation,
+            refreshed: work.state.epoch,
+            files: vec![
+                (generation::MODEL, model),
+                (generation::NEIGHBORHOODS, Some(generation::neighborhoods_file(&work.state))),
+                (generation::EMBEDDINGS, Some(generation::embeddings_file(&work.state))),
+            ],
+        })?;
+        work.model_stored = true;
+        work.stored = Some(work.state.epoch);
+        Ok(work)
+    }
+
+    /// One BLAKE3 over all neighbourhoods and embeddings in the order of the nodes' stable ids: equal digests
+    /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`].
+    pub fn digest(&self) -> Result<Digest, Error> {
+        let guard = self.work();
+        let work = guard.as_ref().ok_or(Error::NotTrained)?;
+        let shown = self.shown();
+        let ids = &shown.as_ref().ok_or(Error::NotTrained)?.ids;
+        let state = &work.state;
+        let mut rows: Vec<u32> = state.living().collect();
+        rows.sort_by_key(|&row| ids[row as usize]);
+        let mut hasher = blake3::Hasher::new();
+        for &row in &rows {
+            let at = row as usize;
+            hasher.update(&ids[at].get().to_le_bytes());
+            hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
+            for &(neighbor, count) in &state.neighborhoods[at] {
+                hasher.update(&ids[neighbor as usize].get().to_le_bytes());
+                hasher.update(&count.to_le_bytes());
+            }
+            for value in state.vectors.row(at).iter().chain([&state.bias[at]]) {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        Ok(Digest {
+            digest: hasher.finalize().to_hex().to_string(),
+            epoch: state.epoch,
+            generation: work.generation,
+            nodes: rows.len() as u64,
+        })
+    }
+
+    /// The state that refreshes work on. A panic elsewhere while it was held is a bug of ours, but must not
+    /// take the host down: the state is then rebuilt.
+    pub(crate) fn work_state<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        let guard = self.work();
+        guard.as_ref().map(|work| read(&work.state)).ok_or(Error::NotTrained)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Option<Work>> {
+        self.work.lock().unwrap_or_else(|poisoned| {
+            let mut guard = poisoned.into_inner();
+            if let Some(work) = guard.as_mut() {
+                work.half_way = true;
+            }
+            guard
+        })
+    }
+
+    pub(crate) fn shown(&self) -> RwLockReadGuard<'_, Option<Embeddings>> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, embeddings: Option<Embeddings>) {
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = embeddings;
+    }
+}
+
+fn rows_of_pairs(
+    pairs: &[(NodeName, NodeName)],
+    state: &State,
+    snapshot: &Snapshot,
+) -> Result<Vec<(u32, u32)>, Error> {
+    let row = |name: &NodeName| {
+        let node = snapshot.require(name.as_ref())?;
+        state.row(node).ok_or_else(|| Error::NotEmbedded {
+            node: name.to_string(),
+            reason: format!("its kind is not one of the targets {}", state.recipe.target_list()),
+        })
+    };
+    pairs.iter().map(|(query, item)| Ok((row(query)?, row(item)?))).collect()
+}

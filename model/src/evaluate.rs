@@ -1,0 +1,187 @@
+//! How good the embeddings are: every row ranked for every query.
+
+use std::collections::HashSet;
+
+use hedgerow_storage::CancelToken;
+use ndarray::{Array2, ArrayView1};
+use rayon::prelude::*;
+
+use crate::embeddings::Embeddings;
+use crate::error::Error;
+use crate::minibatch::Example;
+use crate::rows::{dot, gather, normalize};
+use crate::state::ABSENT;
+
+/// Queries between two looks at the cancel token.
+const QUERIES_AT_ONCE: usize = 1024;
+/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each candidate.
+const QUERIES_PER_TASK: usize = 64;
+/// Held-out recall looks at this many of the best.
+const HELD_OUT_K: usize = 20;
+
+/// Quality of recommendations; means over users.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecommendQuality {
+    /// Hits among the best k over the number of test items.
+    pub recall: f64,
+    /// Discounted cumulative gain of the best k over that of the best possible order.
+    pub ndcg: f64,
+    /// Users evaluated.
+    pub users: u64,
+}
+
+/// Quality of related items; means over pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RelatedQuality {
+    /// Share of pairs whose item ranks in the best 10.
+    pub hr10: f64,
+    /// In the best 100.
+    pub hr100: f64,
+    /// In the best 500.
+    pub hr500: f64,
+    /// Mean of 1 / rank.
+    pub mrr: f64,
+    /// Mean of 1 / (rank / 100, rounded up), as in the paper.
+    pub mrr100: f64,
+    /// Pairs evaluated.
+    pub pairs: u64,
+}
+
+/// A user to evaluate, in rows.
+pub(crate) struct Case {
+    pub(crate) history: Vec<u32>,
+    /// Rows to find; unknown items have none.
+    pub(crate) wanted: HashSet<u32>,
+    /// Test items, known or not.
+    pub(crate) items: usize,
+}
+
+/// Recall@k and NDCG@k, histories left out of the ranking. Cost: users x rows x D operations.
+pub(crate) fn recommend(
+    embeddings: &Embeddings,
+    cases: &[Case],
+    candidates: &[u32],
+    k: usize,
+    cancel: &CancelToken,
+) -> Result<RecommendQuality, Error> {
+    let (mut recall, mut ndcg) = (0.0, 0.0);
+    let vectors = gather(&embeddings.vectors.view(), candidates);
+    let mut place = vec![ABSENT; embeddings.rows()];
+    for (at, &row) in candidates.iter().enumerate() {
+        place[row as usize] = at as u32;
+    }
+    for cases in cases.chunks(QUERIES_AT_ONCE) {
+        cancel.check()?;
+        let found: Vec<(f64, f64)> = cases
+            .par_chunks(QUERIES_PER_TASK)
+            .flat_map_iter(|cases| {
+                let mut queries = Array2::zeros((cases.len(), vectors.ncols()));
+                for (mut query, case) in queries.outer_iter_mut().zip(cases) {
+                    query.assign(&ArrayView1::from(&embeddings.mean(&case.history)));
+                }
+                let mut scores = queries.dot(&vectors.t());
+                let judged = cases.iter().zip(scores.outer_iter_mut()).map(|(case, mut scores)| {
+                    for &row in &case.history {
+                        if let Some(score) = scores.get_mut(place[row as usize] as usize) {
+                            *score = f32::NEG_INFINITY;
+                        }
+                    }
+                    judge(embeddings, case, candidates, &scores.view(), k)
+                });
+                judged.collect::<Vec<_>>()
+            })
+            .collect();
+        for (r, n) in found {
+            recall += r;
+            ndcg += n;
+        }
+    }
+    let users = cases.len().max(1) as f64;
+    Ok(RecommendQuality { recall: recall / users, ndcg: ndcg / users, users: cases.len() as u64 })
+}
+
+fn judge(
+    embeddings: &Embeddings,
+    case: &Case,
+    candidates: &[u32],
+    scores: &ArrayView1<'_, f32>,
+    k: usize,
+) -> (f64, f64) {
+    let scored = candidates.iter().zip(scores).filter(|(_, score)| score.is_finite());
+    let mut hits: Vec<_> = scored.map(|(&row, score)| (row, score + embeddings.bias[row as usize])).collect();
+    embeddings.keep_best(&mut hits, k);
+    let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
+    let found: Vec<usize> = (0..hits.len()).filter(|&at| case.wanted.contains(&hits[at].0)).collect();
+    let ideal: f64 = (0..k.min(case.items)).map(gain).sum();
+    let reached: f64 = found.iter().map(|&at| gain(at)).sum();
+    (found.len() as f64 / case.items.max(1) as f64, if ideal > 0.0 { reached / ideal } else { 0.0 })
+}
+
+/// Ranks of the second row of each pair for the first, among `candidates` without the first.
+/// Rank = 1 + candidates scoring higher + half of the ties. Cost: pairs x rows x D operations.
+pub(crate) fn related(
+    embeddings: &Embeddings,
+    pairs: &[(u32, u32)],
+    candidates: &[u32],
+    cancel: &CancelToken,
+) -> Result<RelatedQuality, Error> {
+    let mut quality = RelatedQuality::default();
+    for pairs in pairs.chunks(QUERIES_AT_ONCE) {
+        cancel.check()?;
+        let ranks: Vec<f64> = pairs
+            .par_iter()
+            .map(|&(query, item)| {
+                let vector = embeddings.vector(query);
+                let score = |row: u32| dot(vector, embeddings.vector(row)) + embeddings.bias[row as usize];
+                let wanted = score(item);
+                let (mut higher, mut ties) = (0u64, 0u64);
+                for &row in candidates.iter().filter(|&&row| row != query && row != item) {
+                    let score = score(row);
+                    higher += u64::from(score > wanted);
+                    ties += u64::from(score.total_cmp(&wanted).is_eq());
+                }
+                1.0 + higher as f64 + ties as f64 / 2.0
+            })
+            .collect();
+        for rank in ranks {
+            quality.hr10 += f64::from(u8::from(rank <= 10.0));
+            quality.hr100 += f64::from(u8::from(rank <= 100.0));
+            quality.hr500 += f64::from(u8::from(rank <= 500.0));
+            quality.mrr += 1.0 / rank;
+            quality.mrr100 += 1.0 / (rank / 100.0).ceil();
+        }
+    }
+    let count = pairs.len().max(1) as f64;
+    for mean in
+        [&mut quality.hr10, &mut quality.hr100, &mut quality.hr500, &mut quality.mrr, &mut quality.mrr100]
+    {
+        *mean /= count;
+    }
+    quality.pairs = pairs.len() as u64;
+    Ok(quality)
+}
+
+/// Share of the examples whose positive is among the best for their query, all rows but the query's ranked.
+pub(crate) fn held_out_recall(vectors: &Array2<f32>, bias: &[f32], examples: &[Example]) -> f32 {
+    let row_of = |row: u32| vectors.row(row as usize).to_slice().expect("vectors are contiguous");
+    let hits: usize = examples
+        .par_iter()
+        .filter(|example| {
+            let mut query = vec![0.0; vectors.ncols()];
+            for &row in &example.query {
+                for (sum, value) in query.iter_mut().zip(row_of(row)) {
+                    *sum += value;
+                }
+            }
+            normalize(&mut query);
+            let score = |row: u32| dot(&query, row_of(row)) + bias[row as usize];
+            let wanted = score(example.positive);
+            let held: HashSet<u32> = example.query.iter().copied().collect();
+            let better = (0..vectors.nrows() as u32)
+                .filter(|row| *row != example.positive && !held.contains(row))
+                .filter(|&row| score(row) >= wanted);
+            better.take(HELD_OUT_K).count() < HELD_OUT_K
+        })
+        .count();
+    hits as f32 / examples.len().max(1) as f32
+}

@@ -1,0 +1,38 @@
+//! A set of rows that a stage must look at.
+
+/// Rows in ascending order, each once: the order in which they were found never shows in a result.
+/// Costs what is in it, whatever the size of the graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frontier(Vec<u32>);
+
+impl Frontier {
+    /// Every row below `rows`.
+    pub(crate) fn all(rows: usize) -> Self {
+        Self((0..rows as u32).collect())
+    }
+
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn union(&self, others: impl IntoIterator<Item = u32>) -> Self {
+        self.0.iter().copied().chain(others).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl FromIterator<u32> for Frontier {
+    fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
+        let mut rows: Vec<u32> = rows.into_iter().collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Self(rows)
+    }
+}

@@ -1,0 +1,184 @@
+//! The files of a generation: its model, and the state derived with it. Layouts are in FORMAT.md.
+//! Files are read back only as far as they agree with themselves; what does not is named as damage.
+
+use std::sync::Arc;
+
+use hedgerow_storage::{Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
+use ndarray::{Array1, Array2};
+
+use crate::encoder::Encoder;
+use crate::error::Error;
+use crate::recipe::Recipe;
+use crate::state::{ABSENT, State};
+use crate::table::{Known, TokenTable};
+use crate::weights::Weights;
+
+/// The names under which the manifest lists the three files.
+pub(crate) const MODEL: &str = "model";
+pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
+pub(crate) const EMBEDDINGS: &str = "embeddings";
+
+const VERSION: u32 = 1;
+
+/// Recipe, weights, and the trained rows of the token table.
+pub(crate) fn model_file(recipe: &Recipe, encoder: &Encoder) -> SectionWriter {
+    let trained: Vec<u32> = encoder.table.known.rows().collect();
+    let mut rows: Vec<f32> = Vec::with_capacity(trained.len() * recipe.dim);
+    let mut bias = Vec::with_capacity(trained.len());
+    for &row in &trained {
+        rows.extend(encoder.table.rows.row(row as usize));
+        bias.push(encoder.table.bias[row as usize]);
+    }
+    let mut weights = Vec::new();
+    for (_, values) in encoder.weights.clone().tensors_mut() {
+        weights.extend_from_slice(values);
+    }
+    let mut file = SectionWriter::new(*b"MODL", VERSION);
+    file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
+    file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
+    file.section(*b"trained\0", trained);
+    file.section(*b"table\0\0\0", rows);
+    file.section(*b"bias\0\0\0\0", bias);
+    file.section(*b"weights\0", weights);
+    file
+}
+
+/// Rows, their nodes, and who is in whose neighbourhood.
+pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter {
+    let mut offsets = vec![0u64];
+    let (mut neighbors, mut counts) = (Vec::new(), Vec::new());
+    for neighborhood in &state.neighborhoods {
+        neighbors.extend(neighborhood.iter().map(|&(row, _)| row));
+        counts.extend(neighborhood.iter().map(|&(_, count)| count));
+        offsets.push(neighbors.len() as u64);
+    }
+    let mut file = SectionWriter::new(*b"NBHD", VERSION);
+    file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
+    file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
+    file.section(*b"levels\0\0", state.levels.clone());
+    file.section(*b"offsets\0", offsets);
+    file.section(*b"rows\0\0\0\0", neighbors);
+    file.section(*b"counts\0\0", counts);
+    file
+}
+
+/// Every layer's rows, messages, embeddings and biases.
+pub(crate) fn embeddings_file(state: &State) -> SectionWriter {
+    let values = |matrix: &Array2<f32>| matrix.iter().copied().collect::<Vec<f32>>();
+    let mut file = SectionWriter::new(*b"EMBD", VERSION);
+    for (layer, matrix) in state.hidden.iter().enumerate() {
+        file.section(numbered(*b"hidden\0\0", layer), values(matrix));
+    }
+    for (layer, matrix) in state.messages.iter().enumerate() {
+        file.section(numbered(*b"message\0", layer), values(matrix));
+    }
+    file.section(*b"vectors\0", values(&state.vectors));
+    file.section(*b"bias\0\0\0\0", state.bias.clone());
+    file
+}
+
+fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
+    tag[7] = b'0' + layer as u8;
+    tag
+}
+
+/// Reads a published generation.
+///
+/// # Errors
+/// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
+pub(crate) fn load(derived: &Derived) -> Result<State, Error> {
+    let (recipe, encoder) = load_model(&derived.file(MODEL)?)?;
+    let mut state = State::new(recipe, encoder);
+    state.epoch = derived.refreshed;
+    load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?)?;
+    load_embeddings(&mut state, &derived.file(EMBEDDINGS)?)?;
+    Ok(state)
+}
+
+fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
+    file.require(*b"MODL", VERSION)?;
+    let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
+    let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
+    let recipe = Recipe::from_text(text).ok_or_else(|| damaged("recipe"))?;
+    let bits = match file.section_u32(*b"bits\0\0\0\0")? {
+        [bits] if *bits <= 24 => *bits,
+        _ => return Err(damaged("bits").into()),
+    };
+    let trained = file.section_u32(*b"trained\0")?;
+    let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
+    if trained.iter().any(|row| row >> bits != 0) || biases.len() != trained.len() {
+        return Err(damaged("trained").into());
+    }
+    let mut rows = Array2::zeros((1 << bits, recipe.dim));
+    let mut bias = Array1::zeros(1 << bits);
+    let table = Array2::from_shape_vec((trained.len(), recipe.dim), values.to_vec());
+    let table = table.map_err(|_| damaged("table"))?;
+    for ((&row, from), &b) in trained.iter().zip(table.outer_iter()).zip(biases) {
+        rows.row_mut(row as usize).assign(&from);
+        bias[row as usize] = b;
+    }
+    let known = Arc::new(Known::new(bits, trained.iter().copied()));
+    let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+    let mut stored = file.section_f32(*b"weights\0")?;
+    for (_, values) in weights.tensors_mut() {
+        let (these, rest) = stored.split_at_checked(values.len()).ok_or_else(|| damaged("weights"))?;
+        values.copy_from_slice(these);
+        stored = rest;
+    }
+    if !stored.is_empty() {
+        return Err(damaged("weights").into());
+    }
+    Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
+}
+
+fn load_neighborhoods(state: &mut State, file: &SectionFile) -> Result<(), Error> {
+    file.require(*b"NBHD", VERSION)?;
+    let damaged = |place: &str| -> StoreError { file.damaged(place, "does not fit the other sections") };
+    let nodes = file.section_u32(*b"nodes\0\0\0")?;
+    let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);
+    let offsets = file.section_u64(*b"offsets\0")?;
+    let (rows, counts) = (file.section_u32(*b"rows\0\0\0\0")?, file.section_u32(*b"counts\0\0")?);
+    let count = nodes.len();
+    if alive.len() != count || levels.len() != count || offsets.len() != count + 1 {
+        return Err(damaged("nodes").into());
+    }
+    if rows.len() != counts.len() || rows.iter().any(|&row| row as usize >= count) {
+        return Err(damaged("rows").into());
+    }
+    let bound = nodes.iter().max().map_or(0, |&last| last as usize + 1);
+    state.row_of = vec![ABSENT; bound];
+    for (row, &node) in nodes.iter().enumerate() {
+        state.row_of[node as usize] = row as u32;
+        state.nodes.push(NodeIx::new(node));
+    }
+    state.alive = alive.iter().map(|&alive| alive != 0).collect();
+    state.levels = levels.to_vec();
+    for pair in offsets.windows(2) {
+        let range = pair[0] as usize..pair[1] as usize;
+        let these = rows.get(range.clone()).zip(counts.get(range)).ok_or_else(|| damaged("offsets"))?;
+        state.neighborhoods.push(these.0.iter().copied().zip(these.1.iter().copied()).collect());
+    }
+    state.index_reverse();
+    Ok(())
+}
+
+fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
+    file.require(*b"EMBD", VERSION)?;
+    let rows = state.rows();
+    let matrix = |tag: [u8; 8], width: usize| -> Result<Array2<f32>, Error> {
+        Array2::from_shape_vec((rows, width), file.section_f32(tag)?.to_vec()).map_err(|_| {
+            let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
+            file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
+        })
+    };
+    for layer in 0..state.hidden.len() {
+        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.recipe.dim)?;
+    }
+    for layer in 0..state.messages.len() {
+        let width = state.encoder.weights.layers[layer].width();
+        state.messages[layer] = matrix(numbered(*b"message\0", layer), width)?;
+    }
+    state.vectors = matrix(*b"vectors\0", state.recipe.dim)?;
+    state.bias = matrix(*b"bias\0\0\0\0", 1)?.into_raw_vec_and_offset().0;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Hard negatives: nodes that a query's walks do reach, but rarely (PinSage, section 3.4).
+
+use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
+use hedgerow_walker::{WalkOptions, Walker};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::error::Error;
+use crate::options::TrainOptions;
+use crate::state::State;
+
+/// Walks for ranking far nodes, in multiples of those that make neighbourhoods.
+const MORE_WALKS: u32 = 4;
+
+/// Per row the nodes of a window of ranks by visit count. Four bytes for each; empty unless asked for.
+pub(crate) struct HardNegatives {
+    windows: Vec<Vec<u32>>,
+}
+
+impl HardNegatives {
+    /// Walks again, longer, from every row; nothing where the options ask for no hard negatives.
+    pub(crate) fn new(
+        options: &TrainOptions,
+        snapshot: &Snapshot,
+        state: &State,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let mut windows = vec![Vec::new(); state.rows()];
+        if options.hard_negatives == 0 {
+            return Ok(Self { windows });
+        }
+        let (from, to) = options.hard_ranks;
+        let walks = WalkOptions {
+            walks: (options.walks.walks * MORE_WALKS).min(hedgerow_walker::options::MAX_WALKS),
+            top: to,
+            min_visits: 1,
+            ..options.walks
+        };
+        for policy in &state.recipe.policies {
+            cancel.check()?;
+            let walker = Walker::new(snapshot, walks, policy)?;
+            let of_policy =
+                |row: &u32| snapshot.kind_name(snapshot.kind(state.nodes[*row as usize])) == policy.kind;
+            let rows: Vec<u32> = state.living().filter(of_policy).collect();
+            let nodes: Vec<NodeIx> = rows.iter().map(|&row| state.nodes[row as usize]).collect();
+            for (&row, visits) in rows.iter().zip(walker.neighborhoods(&nodes)) {
+                let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
+                windows[row as usize] = window.collect();
+            }
+        }
+        Ok(Self { windows })
+    }
+
+    /// Up to `count` nodes from the window of one of the query's nodes.
+    pub(crate) fn draw(&self, query: &[u32], count: u32, rng: &mut StdRng) -> Vec<u32> {
+        if count == 0 || query.is_empty() {
+            return Vec::new();
+        }
+        let window = &self.windows[query[rng.random_range(0..query.len())] as usize];
+        if window.is_empty() {
+            return Vec::new();
+        }
+        (0..count).map(|_| window[rng.random_range(0..window.len())]).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! What a node means: PinSage (arXiv 1806.01973), its training, exact refresh, and retrieval.
+//!
+//! A node's embedding comes from its features and its walk neighbourhood through K convolutions. All of it is
+//! deterministic row by row, so that recomputing only what an edge change reaches gives the bits that
+//! recomputing everything would ([`Engine::refresh`]).
+//!
+//! # Limits
+//! All rows of all layers are in memory: (K + 2) x D numbers of 4 bytes for a node, more with PinSage layers.
+//! Publishing writes them all.
+
+mod adam;
+mod affine;
+mod ask;
+mod degree;
+mod embeddings;
+mod encoder;
+mod engine;
+mod error;
+mod evaluate;
+mod frontier;
+mod generation;
+mod hard;
+mod inputs;
+mod layer;
+mod loss;
+mod minibatch;
+pub mod options;
+mod positives;
+mod recipe;
+mod report;
+mod rows;
+mod simd;
+mod sparse;
+mod state;
+mod table;
+mod train;
+mod weights;
+
+pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
+pub use engine::{Digest, Engine, Status, TrainReport};
+pub use error::Error;
+pub use evaluate::{RecommendQuality, RelatedQuality};
+pub use options::{Conv, Ids, Loss, Positives, TrainOptions};
+pub use report::{RefreshReport, Stages};
+pub use train::{EpochReport, TrainEvent};

@@ -1,0 +1,136 @@
+//! What training minimises: scores of positives against negatives, and the gradient by every score's parts.
+
+use ndarray::{Array1, Array2, Axis};
+use rayon::prelude::*;
+
+use crate::minibatch::Minibatch;
+use crate::options::{Loss, TrainOptions};
+use crate::rows::{dot, gather, normalize_rows, normalize_rows_backward};
+
+/// The mean loss of a minibatch and its gradient.
+pub(crate) struct Step {
+    pub(crate) loss: f32,
+    /// (N, D): by the unit vectors of the minibatch's nodes.
+    pub(crate) vectors: Array2<f32>,
+    /// (N): by their biases.
+    pub(crate) bias: Array1<f32>,
+}
+
+/// The score of a node for a query is `q . e + b`, with unit vectors q and e: a cosine and the node's bias.
+///
+/// Margin (PinSage, section 3.3): the mean over negatives of `max(0, s_negative - s_positive + margin)`.
+/// Softmax: cross-entropy of the positive among all candidates at a temperature. The shared negatives are
+/// drawn uniformly over all rows, so no correction for popularity is due; hard negatives compete beside them.
+/// A negative that is the positive itself, or belongs to the query, is left out.
+///
+/// Determinism: each example by itself, sums over examples by matrix products and in a fixed order.
+/// Cost: B (N + H) D operations, three times; parallel over examples.
+pub(crate) fn step(
+    options: &TrainOptions,
+    batch: &Minibatch,
+    vectors: &Array2<f32>,
+    bias: &Array1<f32>,
+) -> Step {
+    let examples = batch.positives.len();
+    let mut queries = batch.queries.multiply(&vectors.view());
+    let lengths = normalize_rows(&mut queries);
+    let negatives = gather(&vectors.view(), &batch.negatives);
+    let positives = gather(&vectors.view(), &batch.positives);
+
+    // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
+    let mut shared = queries.dot(&negatives.t());
+    let outcomes: Vec<Outcome> = shared
+        .axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .enumerate()
+        .map(|(at, mut scores)| {
+            let query = queries.row(at).to_slice().expect("queries are contiguous");
+            let score = |row: u32| {
+                let vector = vectors.row(row as usize).to_slice().expect("vectors are contiguous");
+                dot(query, vector) + bias[row as usize]
+            };
+            let (positive, held) = (batch.positives[at], &batch.query_rows[at]);
+            let left_out = |row: u32| row == positive || held.contains(&row);
+            for (s, &row) in scores.iter_mut().zip(&batch.negatives) {
+                *s = if left_out(row) { f32::NEG_INFINITY } else { *s + bias[row as usize] };
+            }
+            let mut hard: Vec<f32> = batch.hard[at]
+                .iter()
+                .map(|&row| if left_out(row) { f32::NEG_INFINITY } else { score(row) })
+                .collect();
+            let scores = scores.as_slice_mut().expect("rows of scores are contiguous");
+            let (loss, positive) = match options.loss {
+                Loss::Margin => margin(options.margin, score(positive), scores, &mut hard),
+                Loss::Softmax => softmax(options.temperature, score(positive), scores, &mut hard),
+            };
+            Outcome { loss, positive, hard }
+        })
+        .collect();
+
+    let scale = 1.0 / examples.max(1) as f32;
+    shared *= scale;
+    let mut d_vectors = Array2::zeros(vectors.dim());
+    let mut d_bias = Array1::zeros(bias.len());
+    let mut d_queries = shared.dot(&negatives);
+    let d_negatives = shared.t().dot(&queries);
+    let shared_bias = shared.sum_axis(Axis(0));
+    for (at, &row) in batch.negatives.iter().enumerate() {
+        d_vectors.row_mut(row as usize).scaled_add(1.0, &d_negatives.row(at));
+        d_bias[row as usize] += shared_bias[at];
+    }
+    let mut loss = 0.0;
+    for (at, outcome) in outcomes.iter().enumerate() {
+        loss += outcome.loss * scale;
+        let positive = batch.positives[at] as usize;
+        d_queries.row_mut(at).scaled_add(outcome.positive * scale, &positives.row(at));
+        d_vectors.row_mut(positive).scaled_add(outcome.positive * scale, &queries.row(at));
+        d_bias[positive] += outcome.positive * scale;
+        for (&row, &by) in batch.hard[at].iter().zip(&outcome.hard) {
+            d_queries.row_mut(at).scaled_add(by * scale, &vectors.row(row as usize));
+            d_vectors.row_mut(row as usize).scaled_add(by * scale, &queries.row(at));
+            d_bias[row as usize] += by * scale;
+        }
+    }
+    normalize_rows_backward(&queries, &lengths, &mut d_queries);
+    d_vectors += &batch.queries_back.multiply(&d_queries.view());
+    Step { loss, vectors: d_vectors, bias: d_bias }
+}
+
+/// An example's loss and its derivatives by the scores of the positive and of the hard negatives.
+struct Outcome {
+    loss: f32,
+    positive: f32,
+    hard: Vec<f32>,
+}
+
+/// Replaces scores by derivatives; returns the loss and the derivative by the positive's score.
+fn margin(margin: f32, positive: f32, shared: &mut [f32], hard: &mut [f32]) -> (f32, f32) {
+    let counted = shared.iter().chain(hard.iter()).filter(|score| score.is_finite()).count();
+    let share = 1.0 / counted.max(1) as f32;
+    let (mut loss, mut by_positive) = (0.0, 0.0);
+    for score in shared.iter_mut().chain(hard) {
+        let gap = *score - positive + margin;
+        *score = if gap > 0.0 {
+            loss += gap * share;
+            by_positive -= share;
+            share
+        } else {
+            0.0
+        };
+    }
+    (loss, by_positive)
+}
+
+/// Replaces scores by derivatives; returns the loss and the derivative by the positive's score.
+fn softmax(temperature: f32, positive: f32, shared: &mut [f32], hard: &mut [f32]) -> (f32, f32) {
+    let all = || shared.iter().chain(hard.iter()).copied();
+    let highest = all().fold(positive, f32::max);
+    let weight = |score: f32| ((score - highest) / temperature).exp();
+    let total = all().map(weight).sum::<f32>() + weight(positive);
+    let loss = total.ln() - (positive - highest) / temperature;
+    let by_positive = (weight(positive) / total - 1.0) / temperature;
+    for score in shared.iter_mut().chain(hard) {
+        *score = weight(*score) / total / temperature;
+    }
+    (loss, by_positive)
+}

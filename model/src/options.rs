@@ -1,0 +1,192 @@
+//! What a host may choose about the model and its training.
+
+use hedgerow_walker::WalkOptions;
+
+use crate::error::Error;
+
+/// The embedding dimension.
+pub const DIM: usize = 64;
+/// Convolution layers (the paper's K).
+pub const LAYERS: usize = 2;
+/// Passes over the positives.
+pub const EPOCHS: u32 = 12;
+/// Examples in a minibatch.
+pub const BATCH: usize = 1024;
+/// Negatives that a minibatch's examples share.
+pub const NEGATIVES: usize = 1000;
+/// The largest learning rate, reached at the end of the first epoch.
+pub const LEARNING_RATE: f32 = 0.01;
+
+/// How a node's vector is renewed from its neighbourhood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conv {
+    /// The vector plus the pooled vectors of the neighbourhood. No weights of its own, so it does not
+    /// overfit identity embeddings (LightGCN, arXiv 2002.02126).
+    Light,
+    /// The paper's layer with its two dense products and the dense head.
+    PinSage,
+}
+
+/// What training minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Max-margin over all negatives (PinSage, section 3.3).
+    Margin,
+    /// Softmax over the positive and the sampled negatives.
+    Softmax,
+}
+
+/// Whether nodes have a learned vector of their own beside their features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// For the kinds none of whose nodes has features.
+    Auto,
+    /// For all target kinds.
+    On,
+    /// For none: embeddings depend on features and structure only.
+    Off,
+}
+
+/// Where positives come from when the caller gives no pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positives {
+    /// A node's neighbours belong together: one of them is to be found from the others.
+    Edges,
+    /// A node and one that its walks visit.
+    Walks,
+}
+
+/// Everything that training may be told. `Default` is the preset that the README's figures were made with.
+///
+/// ```
+/// use hedgerow_model::{TrainOptions, options};
+/// let default = TrainOptions::default();
+/// assert_eq!((default.dim, default.layers, default.epochs), (options::DIM, options::LAYERS, options::EPOCHS));
+/// assert!(default.validate().is_err(), "the kinds to embed are the caller's to name");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// Kinds to embed. At least one.
+    pub targets: Vec<String>,
+    /// Length of an embedding without the popularity coordinate; 1 to 4096.
+    pub dim: usize,
+    /// Convolution layers; 0 to 4.
+    pub layers: usize,
+    /// The kind of layer.
+    pub conv: Conv,
+    /// The walks that neighbourhoods are made of.
+    pub walks: WalkOptions,
+    /// Identity embeddings.
+    pub ids: Ids,
+    /// Adds to an embedding one coordinate that scores are raised by: learned per token and by log-degree.
+    pub popularity: bool,
+    /// Divides a neighbour's importance by the square root of its degree.
+    pub damping: bool,
+    /// Passes over the positives; 0 leaves the starting weights.
+    pub epochs: u32,
+    /// Positives of an epoch at most.
+    pub pairs_per_epoch: usize,
+    /// Examples in a minibatch.
+    pub batch: usize,
+    /// Negatives shared by a minibatch.
+    pub negatives: usize,
+    /// In epoch n each example has n - 1 hard negatives, up to this many (section 3.4: curriculum).
+    pub hard_negatives: u32,
+    /// The ranks by visit count, from and up to but not including, that hard negatives are drawn from.
+    pub hard_ranks: (u32, u32),
+    /// Where positives come from when no pairs are given.
+    pub positives: Positives,
+    /// With positives from edges: at most this many of the other neighbours form a query.
+    pub history: usize,
+    /// The loss.
+    pub loss: Loss,
+    /// The gap that the margin loss asks for, in units of the score.
+    pub margin: f32,
+    /// The temperature of the softmax.
+    pub temperature: f32,
+    /// The learning rate after the warm-up, which lasts the first epoch.
+    pub learning_rate: f32,
+    /// The learning rate is multiplied by this after every epoch.
+    pub decay: f32,
+    /// Positives kept from training to measure recall.
+    pub held_out: usize,
+    /// Ends training after this many epochs without a better recall; 0 never does.
+    pub patience: u32,
+    /// The seed of everything random in training.
+    pub seed: u64,
+    /// Threads; 0 takes the caller's rayon pool.
+    pub threads: usize,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            dim: DIM,
+            layers: LAYERS,
+            conv: Conv::Light,
+            walks: WalkOptions::default(),
+            ids: Ids::Auto,
+            popularity: true,
+            damping: true,
+            epochs: EPOCHS,
+            pairs_per_epoch: 1_000_000,
+            batch: BATCH,
+            negatives: NEGATIVES,
+            hard_negatives: 0,
+            hard_ranks: (50, 250),
+            positives: Positives::Edges,
+            history: 30,
+            loss: Loss::Softmax,
+            margin: 0.1,
+            temperature: 0.1,
+            learning_rate: LEARNING_RATE,
+            decay: 0.9,
+            held_out: 1000,
+            patience: 3,
+            seed: 1,
+            threads: 0,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Checks every value.
+    pub fn validate(&self) -> Result<(), Error> {
+        let refuse = |option, found: String, expected| Err(Error::Option { option, found, expected });
+        if self.targets.is_empty() {
+            return refuse("targets", "none".into(), "at least one kind to embed");
+        }
+        if !(1..=4096).contains(&self.dim) {
+            return refuse("dim", self.dim.to_string(), "1 to 4096");
+        }
+        if self.layers > 4 {
+            return refuse("layers", self.layers.to_string(), "0 to 4");
+        }
+        for (option, value) in [
+            ("batch", self.batch),
+            ("negatives", self.negatives),
+            ("history", self.history),
+            ("pairs_per_epoch", self.pairs_per_epoch),
+        ] {
+            if value == 0 {
+                return refuse(option, "0".into(), "1 or more");
+            }
+        }
+        for (option, value) in [
+            ("margin", self.margin),
+            ("temperature", self.temperature),
+            ("learning_rate", self.learning_rate),
+            ("decay", self.decay),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return refuse(option, value.to_string(), "a number above 0");
+            }
+        }
+        if self.hard_ranks.0 >= self.hard_ranks.1 {
+            return refuse("hard_ranks", format!("{:?}", self.hard_ranks), "a first rank below the last");
+        }
+        self.walks.validate()?;
+        Ok(())
+    }
+}

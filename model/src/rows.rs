@@ -1,0 +1,125 @@
+//! Row-wise operations on dense matrices, each row on its own.
+
+use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
+
+const ROWS_PER_TASK: usize = 256;
+
+/// Sums are made in this many lanes, added up in a fixed order: the same bits on every processor.
+const LANES: usize = 8;
+
+/// The dot product of two rows of one length; the order of additions is fixed.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    debug_assert_eq!(a.len(), b.len(), "a dot product needs rows of one length");
+    let mut lanes = [0.0f32; LANES];
+    let (a_whole, a_rest) = a.as_chunks::<LANES>();
+    let (b_whole, b_rest) = b.as_chunks::<LANES>();
+    for (x, y) in a_whole.iter().zip(b_whole) {
+        for lane in 0..LANES {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += x * y;
+    }
+    lanes.iter().sum()
+}
+
+/// Scales a row to length one; a row of zeros stays. Returns the length it had.
+pub(crate) fn normalize(row: &mut [f32]) -> f32 {
+    let length = dot(row, row).sqrt();
+    if length > 0.0 {
+        for value in row.iter_mut() {
+            *value /= length;
+        }
+    }
+    length
+}
+
+/// Scales every row to length one. Returns the lengths they had.
+pub(crate) fn normalize_rows(matrix: &mut Array2<f32>) -> Array1<f32> {
+    let mut lengths = Array1::zeros(matrix.nrows());
+    let dim = matrix.ncols();
+    if dim > 0 {
+        each_row_mut(matrix)
+            .zip(lengths.as_slice_mut().expect("a fresh vector is contiguous"))
+            .for_each(|(row, length)| *length = normalize(row));
+    }
+    lengths
+}
+
+/// The gradient before [`normalize_rows`]: `(dy - y (y . dy)) / length`.
+pub(crate) fn normalize_rows_backward(y: &Array2<f32>, lengths: &Array1<f32>, dy: &mut Array2<f32>) {
+    let dim = y.ncols();
+    if dim == 0 {
+        return;
+    }
+    let y = y.as_slice().expect("activations are contiguous");
+    let lengths = lengths.as_slice().expect("a vector of lengths is contiguous");
+    each_row_mut(dy).enumerate().for_each(|(at, gradient)| {
+        let (row, length) = (&y[at * dim..][..dim], lengths[at]);
+        if length > 0.0 {
+            let along = dot(row, gradient);
+            for (g, value) in gradient.iter_mut().zip(row) {
+                *g = (*g - value * along) / length;
+            }
+        } else {
+            gradient.fill(0.0);
+        }
+    });
+}
+
+/// `max(0, x)` in place.
+pub(crate) fn relu(matrix: &mut Array2<f32>) {
+    matrix.par_mapv_inplace(|value| value.max(0.0));
+}
+
+/// The gradient before [`relu`], given its result.
+pub(crate) fn relu_backward(y: &Array2<f32>, dy: &mut Array2<f32>) {
+    ndarray::Zip::from(dy).and(y).par_for_each(|gradient, &value| {
+        if value <= 0.0 {
+            *gradient = 0.0;
+        }
+    });
+}
+
+/// The listed rows of a matrix, in that order.
+pub(crate) fn gather(matrix: &ArrayView2<'_, f32>, rows: &[u32]) -> Array2<f32> {
+    let dim = matrix.ncols();
+    let mut out = Array2::zeros((rows.len(), dim));
+    if dim > 0 {
+        each_row_mut(&mut out).zip(rows).for_each(|(to, &from)| {
+            for (t, f) in to.iter_mut().zip(matrix.row(from as usize)) {
+                *t = *f;
+            }
+        });
+    }
+    out
+}
+
+fn each_row_mut(matrix: &mut Array2<f32>) -> impl IndexedParallelIterator<Item = &mut [f32]> {
+    let dim = matrix.ncols();
+    matrix
+        .as_slice_mut()
+        .expect("matrices here are made in standard layout")
+        .par_chunks_exact_mut(dim)
+        .with_min_len(ROWS_PER_TASK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dot, normalize};
+
+    #[test]
+    fn a_dot_product_covers_every_element() {
+        let a: Vec<f32> = (0..19).map(|at| at as f32).collect();
+        assert_eq!(dot(&a, &a), (0..19).map(|at| (at * at) as f32).sum::<f32>());
+    }
+
+    #[test]
+    fn a_row_of_zeros_stays_a_row_of_zeros() {
+        let mut row = [0.0; 4];
+        assert_eq!(normalize(&mut row), 0.0);
+        assert_eq!(row, [0.0; 4]);
+    }
+}

@@ -1,0 +1,211 @@
+//! A sparse matrix in row form and its products with dense rows: neighbourhood pooling, token sums and
+//! query means are all this one operation.
+//! It must never know what its rows stand for.
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use crate::simd::{self, Kernel};
+
+/// Rows below this many stored entries are not worth a task of their own.
+const ENTRIES_PER_TASK: usize = 1 << 13;
+
+/// A sparse matrix: for each row its `(column, value)` entries, in a fixed order.
+///
+/// Determinism: a product adds the entries of a row in the order in which they were pushed, so a row's
+/// result depends on that row alone, whatever else is in the matrix and however many threads work.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sparse {
+    offsets: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Sparse {
+    /// An empty matrix with `width` columns and no rows yet.
+    pub(crate) fn new(width: usize) -> Self {
+        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width }
+    }
+
+    pub(crate) fn with_capacity(width: usize, rows: usize, entries: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { offsets, columns: Vec::with_capacity(entries), values: Vec::with_capacity(entries), width }
+    }
+
+    /// Appends a row.
+    pub(crate) fn push_row(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+        for (column, value) in entries {
+            debug_assert!((column as usize) < self.width, "a column beyond the matrix");
+            self.columns.push(column);
+            self.values.push(value);
+        }
+        self.offsets.push(self.columns.len());
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+        let range = self.offsets[row]..self.offsets[row + 1];
+        self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
+    }
+
+    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>) -> Array2<f32> {
+        assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
+        let dim = dense.ncols();
+        let mut out = Array2::zeros((self.rows(), dim));
+        if dim == 0 || self.rows() == 0 {
+            return out;
+        }
+        let dense = dense.as_standard_layout();
+        let source = dense.as_slice().expect("standard layout is contiguous");
+        let per_task = self.rows_per_task();
+        out.as_slice_mut()
+            .expect("a fresh matrix is contiguous")
+            .par_chunks_mut(per_task * dim)
+            .enumerate()
+            .for_each(|(task, out)| {
+                simd::run(Product { sparse: self, first: task * per_task, source, dim, out });
+            });
+        out
+    }
+
+    /// The transposed matrix; the entries of a row keep the order of the rows they came from.
+    /// Cost: one counting pass and one placing pass over the entries.
+    pub(crate) fn transpose(&self) -> Self {
+        let mut offsets = vec![0usize; self.width + 1];
+        for &column in &self.columns {
+            offsets[column as usize + 1] += 1;
+        }
+        for at in 0..self.width {
+            offsets[at + 1] += offsets[at];
+        }
+        let mut next = offsets.clone();
+        let mut columns = vec![0; self.columns.len()];
+        let mut values = vec![0.0; self.values.len()];
+        for row in 0..self.rows() {
+            for (column, value) in self.row(row) {
+                let to = &mut next[column as usize];
+                columns[*to] = row as u32;
+                values[*to] = value;
+                *to += 1;
+            }
+        }
+        Self { offsets, columns, values, width: self.rows() }
+    }
+
+    /// The transposed matrix without its empty rows, and which rows those are that stay.
+    pub(crate) fn transpose_used(&self) -> (Vec<u32>, Self) {
+        let mut whole = self.transpose();
+        let used = (0..self.width as u32)
+            .filter(|&row| whole.offsets[row as usize] < whole.offsets[row as usize + 1]);
+        let used: Vec<u32> = used.collect();
+        whole.offsets =
+            std::iter::once(0).chain(used.iter().map(|&row| whole.offsets[row as usize + 1])).collect();
+        (used, whole)
+    }
+
+    fn rows_per_task(&self) -> usize {
+        let mean = (self.columns.len() / self.rows()).max(1);
+        (ENTRIES_PER_TASK / mean).max(1)
+    }
+}
+
+/// Columns summed in registers while a row's entries are walked.
+const COLUMNS: usize = 32;
+
+/// The product's rows from `first` on, as many as `out` has.
+struct Product<'a> {
+    sparse: &'a Sparse,
+    first: usize,
+    source: &'a [f32],
+    dim: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Product<'_> {
+    type Output = ();
+
+    #[expect(
+        clippy::inline_always,
+        reason = "it must be compiled anew inside each processor-specific caller"
+    )]
+    #[inline(always)]
+    fn run(self) {
+        let Self { sparse, first, source, dim, out } = self;
+        for (at, out) in out.chunks_exact_mut(dim).enumerate() {
+            let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
+            let (columns, values) = (&sparse.columns[range.clone()], &sparse.values[range]);
+            let (blocks, rest) = out.as_chunks_mut::<COLUMNS>();
+            for (block, out) in blocks.iter_mut().enumerate() {
+                let mut sums = [0.0f32; COLUMNS];
+                for (&column, &value) in columns.iter().zip(values) {
+                    let from = &source[column as usize * dim + block * COLUMNS..][..COLUMNS];
+                    for (sum, from) in sums.iter_mut().zip(from) {
+                        *sum += value * from;
+                    }
+                }
+                *out = sums;
+            }
+            let start = dim - rest.len();
+            for (&column, &value) in columns.iter().zip(values) {
+                let from = &source[column as usize * dim + start..][..rest.len()];
+                for (sum, from) in rest.iter_mut().zip(from) {
+                    *sum += value * from;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Product, Sparse};
+    use crate::simd::Kernel;
+    use ndarray::{Array2, array};
+
+    fn example() -> Sparse {
+        let mut sparse = Sparse::new(3);
+        sparse.push_row([(0, 1.0), (2, 2.0)]);
+        sparse.push_row([]);
+        sparse.push_row([(1, -1.0)]);
+        sparse
+    }
+
+    #[test]
+    fn a_product_is_the_dense_product() {
+        let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        assert_eq!(example().multiply(&dense.view()), array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]);
+    }
+
+    /// The widest vectors, the baseline's and a row by itself: the same bits.
+    #[test]
+    fn a_product_has_the_same_bits_for_every_vector_width() {
+        let mut sparse = Sparse::new(50);
+        for row in 0..30u32 {
+            sparse.push_row((0..row).map(|at| ((at * 7 + row) % 50, 1.0 / (at + row + 1) as f32)));
+        }
+        for dim in [1, 31, 32, 33, 64, 70] {
+            let dense =
+                Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
+            let wide = sparse.multiply(&dense.view());
+            let mut plain = Array2::zeros((30, dim));
+            let out = plain.as_slice_mut().expect("contiguous");
+            let source = dense.as_slice().expect("contiguous");
+            Product { sparse: &sparse, first: 0, source, dim, out }.run();
+            assert_eq!(wide, plain);
+        }
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let once = example().transpose();
+        assert_eq!(once.rows(), 3);
+        assert_eq!(once.row(2).collect::<Vec<_>>(), [(0, 2.0)]);
+        assert_eq!(once.transpose(), example());
+    }
+}
