@@ -1,0 +1,130 @@
+//! One error for hosts, with a kind to decide by.
+
+use std::path::Path;
+
+/// Everything that a call of this library can fail with.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store refused or failed.
+    Store(hedgerow_storage::Error),
+    /// A walk cannot be made as asked.
+    Walk(hedgerow_walker::Error),
+    /// The model refused or failed.
+    #[cfg(feature = "model")]
+    Model(hedgerow_model::Error),
+}
+
+/// What a host may want to decide by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A node, kind or relation that is not there.
+    NotFound,
+    /// A value that is not acceptable.
+    Invalid,
+    /// Another process has the store.
+    Locked,
+    /// The folder is not a store of this version.
+    NotAStore,
+    /// A file does not hold what was written to it.
+    Damaged,
+    /// There are no embeddings yet, or none for this node.
+    NotTrained,
+    /// A change was asked of a store that is open read-only.
+    ReadOnly,
+    /// The caller cancelled.
+    Cancelled,
+    /// The operating system refused something, or a write failed earlier.
+    Io,
+    /// More than can be held or taken at once.
+    Limit,
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => kind_of_store(error),
+            Self::Walk(error) => kind_of_walk(error),
+            #[cfg(feature = "model")]
+            Self::Model(error) => kind_of_model(error),
+        }
+    }
+
+    /// The file that the failure is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        use hedgerow_storage::Error as Store;
+        let store = match self {
+            Self::Store(error) => error,
+            #[cfg(feature = "model")]
+            Self::Model(hedgerow_model::Error::Store(error)) => error,
+            _ => return None,
+        };
+        match store {
+            Store::Io { path, .. }
+            | Store::NotAStore { path, .. }
+            | Store::Locked { path, .. }
+            | Store::Damaged { path, .. }
+            | Store::NewerVersion { path, .. }
+            | Store::ReadOnly { path }
+            | Store::Broken { path } => Some(path),
+            _ => None,
+        }
+    }
+}
+
+fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
+    use hedgerow_storage::Error as Store;
+    match error {
+        Store::NotAStore { .. } | Store::NewerVersion { .. } => ErrorKind::NotAStore,
+        Store::Locked { .. } => ErrorKind::Locked,
+        Store::Damaged { .. } => ErrorKind::Damaged,
+        Store::Invalid { .. } => ErrorKind::Invalid,
+        Store::UnknownNode { .. } => ErrorKind::NotFound,
+        Store::Limit { .. } => ErrorKind::Limit,
+        Store::ReadOnly { .. } => ErrorKind::ReadOnly,
+        Store::Cancelled => ErrorKind::Cancelled,
+        _ => ErrorKind::Io,
+    }
+}
+
+fn kind_of_walk(error: &hedgerow_walker::Error) -> ErrorKind {
+    match error {
+        hedgerow_walker::Error::Unknown { .. } => ErrorKind::NotFound,
+        _ => ErrorKind::Invalid,
+    }
+}
+
+#[cfg(feature = "model")]
+fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
+    use hedgerow_model::Error as Model;
+    match error {
+        Model::Store(error) => kind_of_store(error),
+        Model::Walk(error) => kind_of_walk(error),
+        Model::NotTrained | Model::NotEmbedded { .. } => ErrorKind::NotTrained,
+        Model::UnknownKind { .. } => ErrorKind::NotFound,
+        Model::Threads { .. } => ErrorKind::Io,
+        _ => ErrorKind::Invalid,
+    }
+}
+
+impl From<hedgerow_storage::Error> for Error {
+    fn from(error: hedgerow_storage::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<hedgerow_walker::Error> for Error {
+    fn from(error: hedgerow_walker::Error) -> Self {
+        Self::Walk(error)
+    }
+}
+
+#[cfg(feature = "model")]
+impl From<hedgerow_model::Error> for Error {
+    fn from(error: hedgerow_model::Error) -> Self {
+        Self::Model(error)
+    }
+}

@@ -1,0 +1,49 @@
+//! Hedgerow: an embedded graph database whose learned embeddings follow every edge.
+//!
+//! A host application opens a [`Store`], commits batches of edges as they happen, and asks an [`Engine`] for
+//! similar nodes and recommendations. An edge committed now is in the embeddings after the next
+//! [`Engine::refresh`], bit for bit what a full rebuild would give, at the cost of what it really changed.
+//!
+//! - [`Store`], [`Batch`], [`Snapshot`]: durable batches, frozen views (crate `hedgerow-storage`).
+//! - [`Walker`], [`Policy`], [`WalkOptions`]: stable coupled walks and neighbourhoods (crate `hedgerow-walker`).
+//! - [`Engine`], [`TrainOptions`]: PinSage, its training, refresh and retrieval (crate `hedgerow-model`, feature
+//!   `model`, on by default).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use hedgerow::{Batch, CancelToken, Edge, Engine, NodeRef, Query, Store, TrainOptions};
+//!
+//! # fn main() -> Result<(), hedgerow::Error> {
+//! # let folder = tempfile::tempdir().expect("a temporary folder");
+//! # let path = folder.path().join("store");
+//! let store = Arc::new(Store::options().create(true).open(path)?);
+//! let mut batch = Batch::new();
+//! for (board, pin) in [("jazz", "1"), ("jazz", "2"), ("rock", "3"), ("rock", "4"), ("jazz", "5")] {
+//!     batch.link(NodeRef::new("board", board)?, NodeRef::new("pin", pin)?, Edge::default())?;
+//! }
+//! store.commit(&batch)?; // durable from here on
+//!
+//! let engine = Engine::open(store)?;
+//! let options = TrainOptions { targets: vec!["pin".into()], epochs: 2, ..TrainOptions::default() };
+//! engine.train(&options, None, &mut |_| {}, &CancelToken::new())?;
+//! let similar = engine.similar(NodeRef::new("pin", "1")?, &Query::default())?;
+//! assert_eq!(similar.items.len(), 4);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+
+pub use error::{Error, ErrorKind};
+pub use hedgerow_storage::{
+    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, NodeIx, NodeName,
+    NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store,
+};
+pub use hedgerow_walker::{Policy, Visit, WalkOptions, Walker, pick};
+
+#[cfg(feature = "model")]
+pub use hedgerow_model::{
+    Audience, Conv, Digest, Embedded, Engine, EpochReport, Ids, Importance, Loss, Positives, Query, Ranked,
+    RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent, TrainOptions,
+    TrainReport,
+};
