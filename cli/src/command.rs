@@ -1,0 +1,105 @@
+//! The one table of verbs: what the shell and the console parse, what both print as help, and what each verb calls.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::Mode;
+use crate::verbs::{
+    apply, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train,
+};
+
+/// An embedded graph database whose learned embeddings follow every edge, bit for bit
+#[derive(Parser, Debug)]
+#[command(
+    name = "hedgerow",
+    version,
+    after_help = "A node is written kind:key, such as pin:42. Begin with `hedgerow demo`, or with `hedgerow import`.\n\
+        Exit codes: 0 done, 1 failed, 2 usage, 3 cannot open the store, 4 damaged, 5 bad input, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Globals {
+    /// How results are written: table, json, jsonl, csv or tsv [default: table on a terminal, tsv in a pipe]
+    #[arg(long, global = true, value_enum, value_name = "MODE", hide_possible_values = true)]
+    pub(crate) output: Option<Mode>,
+    /// No messages and no progress on stderr, only errors
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// Open the store as of its last checkpoint or refresh and change nothing; works while another process writes
+    #[arg(long, global = true)]
+    pub(crate) read_only: bool,
+}
+
+/// What can be asked.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Add edges, or nodes with their features, from a file
+    Import(import::ImportArgs),
+    /// Add one edge, and its nodes where they are new
+    Link(edit::LinkArgs),
+    /// Remove one edge
+    Unlink(edit::UnlinkArgs),
+    /// Remove one node with its edges and features
+    Remove(edit::RemoveArgs),
+    /// Apply a stream of added and removed edges in durable batches
+    Apply(apply::ApplyArgs),
+    /// Show what a node is linked to, with weights
+    Neighbors(look::NeighborsArgs),
+    /// Show whom the walks from a node visit, with visit counts and importance
+    Neighborhood(look::NeighborhoodArgs),
+    /// Train a model and embed every node of the target kinds
+    Train(train::TrainArgs),
+    /// Bring every embedding up to date with the edges
+    Refresh(refresh::RefreshArgs),
+    /// Print one hash over all neighborhoods and embeddings: equal digests are equal bytes
+    Digest(refresh::DigestArgs),
+    /// Print the embedding of a node, known or described
+    Embed(embed::EmbedArgs),
+    /// Find the nodes with the nearest embeddings
+    Similar(rank::SimilarArgs),
+    /// Say what to show next to a node, or after a history
+    Recommend(rank::RecommendArgs),
+    /// Measure the embeddings at a task
+    Eval(eval::EvalArgs),
+    /// Count nodes, edges, degrees, dirty nodes and bytes
+    Stats(stats::StatsArgs),
+    /// Fill an empty store with a synthetic world of planted topics
+    Generate(generate::GenerateArgs),
+    /// Show the whole path in a temporary folder, under a minute
+    Demo(demo::DemoArgs),
+    /// Type verbs one after the other, with completion and history
+    Console(console::ConsoleArgs),
+}
+
+/// Does what was asked.
+pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Import(args) => import::run(ctx, args),
+        Verb::Link(args) => edit::link(ctx, args),
+        Verb::Unlink(args) => edit::unlink(ctx, args),
+        Verb::Remove(args) => edit::remove(ctx, args),
+        Verb::Apply(args) => apply::apply(ctx, args),
+        Verb::Neighbors(args) => look::neighbors(ctx, args),
+        Verb::Neighborhood(args) => look::neighborhood(ctx, args),
+        Verb::Train(args) => train::train(ctx, args),
+        Verb::Refresh(args) => refresh::refresh(ctx, args),
+        Verb::Digest(args) => refresh::digest(ctx, args),
+        Verb::Embed(args) => embed::embed(ctx, args),
+        Verb::Similar(args) => rank::similar(ctx, args),
+        Verb::Recommend(args) => rank::recommend(ctx, args),
+        Verb::Eval(args) => eval::eval(ctx, args),
+        Verb::Stats(args) => stats::stats(ctx, args),
+        Verb::Generate(args) => generate::generate(ctx, args),
+        Verb::Demo(args) => demo::demo(ctx, args),
+        Verb::Console(args) => console::console(ctx, args),
+    }
+}

@@ -1,0 +1,270 @@
+//! Records of csv and tsv files: separator, quotes, line ends and byte order marks as they occur in the wild.
+//! Written here and not taken from a crate because a field must know its line and column, and a record its limit.
+
+use crate::failure::Failure;
+use crate::place::{BadInput, Place};
+use crate::reading::lines::{LINE_LIMIT, Lines};
+
+/// The separators that are recognised, most likely first.
+const SEPARATORS: [u8; 4] = *b",\t;|";
+
+/// Reads records; the current one stays until the next is asked for.
+pub(crate) struct Delimited {
+    lines: Lines,
+    separator: u8,
+    /// The fields' bytes one after the other, quotes resolved.
+    text: Vec<u8>,
+    fields: Vec<Field>,
+    /// The record as it stands in the file.
+    raw: Vec<u8>,
+    line: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    start: usize,
+    end: usize,
+    line: u64,
+    column: u64,
+}
+
+impl Delimited {
+    /// Starts at the first record and finds the separator in it: the one that it holds most often outside quotes.
+    pub(crate) fn open(mut lines: Lines) -> Result<Self, Failure> {
+        if !lines.advance()? {
+            return Err(lines.place(0).problem("the file is empty, expected a header line").into());
+        }
+        let separator = detect(lines.bytes());
+        Self::open_at(lines, separator)
+    }
+
+    /// Starts at the line that `lines` is at.
+    pub(crate) fn open_at(lines: Lines, separator: u8) -> Result<Self, Failure> {
+        let mut records =
+            Self { lines, separator, text: Vec::new(), fields: Vec::new(), raw: Vec::new(), line: 0 };
+        records.parse()?;
+        Ok(records)
+    }
+
+    /// Goes to the next record that is not a blank line; false at the end.
+    ///
+    /// After bad quoting the record is given up, and the next call goes on behind it.
+    pub(crate) fn advance(&mut self) -> Result<bool, Failure> {
+        loop {
+            if !self.lines.advance()? {
+                return Ok(false);
+            }
+            if !self.lines.bytes().iter().all(u8::is_ascii_whitespace) {
+                self.parse()?;
+                return Ok(true);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The bytes of a field; nothing when the record has no such field.
+    pub(crate) fn bytes(&self, field: usize) -> &[u8] {
+        self.fields.get(field).map_or(&[], |field| &self.text[field.start..field.end])
+    }
+
+    /// A field as text, refused at the first byte that is not UTF-8.
+    pub(crate) fn text(&self, field: usize) -> Result<&str, BadInput> {
+        let bytes = self.bytes(field);
+        std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            let mut place = self.place(field);
+            place.column += at as u64;
+            place.found(&bytes[at..bytes.len().min(at + 4)], "UTF-8 text")
+        })
+    }
+
+    /// Where a field starts, or where the record ends when it has no such field.
+    pub(crate) fn place(&self, field: usize) -> Place {
+        match self.fields.get(field) {
+            Some(field) => Place::new(self.lines.file(), field.line, field.column),
+            None => self.lines.place(self.lines.bytes().len()),
+        }
+    }
+
+    /// The first line of the record.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The record as it stands in the file, without the last line end.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Every field of a header as text.
+    pub(crate) fn header(&self) -> Result<Vec<String>, BadInput> {
+        (0..self.len()).map(|field| Ok(self.text(field)?.trim().to_owned())).collect()
+    }
+
+    /// Refuses a record that does not have the header's number of fields.
+    pub(crate) fn expect_fields(&self, expected: usize) -> Result<(), BadInput> {
+        if self.len() == expected {
+            return Ok(());
+        }
+        let place = if self.len() > expected { self.place(expected) } else { self.place(self.len()) };
+        let found = format!("found {} fields, expected {expected} as in the header", self.len());
+        Err(place.problem(found))
+    }
+
+    fn parse(&mut self) -> Result<(), Failure> {
+        self.text.clear();
+        self.fields.clear();
+        self.raw.clear();
+        self.line = self.lines.number();
+        let mut open = self.parse_line(false)?;
+        while open {
+            let opening = self.place(self.fields.len() - 1);
+            if self.text.len() > LINE_LIMIT || !self.lines.advance()? {
+                return Err(opening.problem("the quote that opens here is not closed").into());
+            }
+            self.text.push(b'\n');
+            self.raw.push(b'\n');
+            open = self.parse_line(true)?;
+        }
+        Ok(())
+    }
+
+    /// Parses the current line, inside a quoted field when `quoted` says so; the answer is whether it still is.
+    fn parse_line(&mut self, mut quoted: bool) -> Result<bool, BadInput> {
+        let Self { lines, separator, text, fields, raw, .. } = self;
+        let separator = *separator;
+        let line = lines.bytes();
+        raw.extend_from_slice(line);
+        let mut at = 0;
+        loop {
+            if !quoted {
+                let place = lines.place(at);
+                let start = text.len();
+                fields.push(Field { start, end: start, line: place.line, column: place.column });
+                if line.get(at) == Some(&b'"') && opens_quote(separator, &line[at..]) {
+                    at += 1;
+                    quoted = true;
+                }
+            }
+            let closed = if quoted {
+                closing_quote(&line[at..], text)
+            } else {
+                let length = line[at..].iter().position(|b| *b == separator).unwrap_or(line.len() - at);
+                text.extend_from_slice(&line[at..at + length]);
+                Some(length)
+            };
+            if let Some(field) = fields.last_mut() {
+                field.end = text.len();
+            }
+            let Some(length) = closed else { return Ok(true) };
+            at += length;
+            if at == line.len() {
+                return Ok(false);
+            }
+            if line[at] != separator {
+                let expected = format!("{} or the end of the line after a closing quote", name(separator));
+                return Err(lines.place(at).found(&line[at..], expected));
+            }
+            quoted = false;
+            at += 1;
+        }
+    }
+}
+
+/// Tab-separated files are mostly written without any quoting, so there a quote counts only if it closes in its line
+/// right before a tab or the end; everywhere else it always opens a quoted field.
+fn opens_quote(separator: u8, rest: &[u8]) -> bool {
+    if separator != b'\t' {
+        return true;
+    }
+    let closed = closing_quote(&rest[1..], &mut Vec::new());
+    closed.is_some_and(|length| matches!(rest.get(1 + length), None | Some(b'\t')))
+}
+
+/// Copies up to the closing quote, doubled ones as one; the length with it, or nothing when the line ends first.
+fn closing_quote(line: &[u8], text: &mut Vec<u8>) -> Option<usize> {
+    let mut at = 0;
+    while at < line.len() {
+        if line[at] != b'"' {
+            text.push(line[at]);
+            at += 1;
+        } else if line.get(at + 1) == Some(&b'"') {
+            text.push(b'"');
+            at += 2;
+        } else {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+fn detect(header: &[u8]) -> u8 {
+    let mut counts = [0usize; SEPARATORS.len()];
+    let mut quoted = false;
+    for byte in header {
+        quoted ^= *byte == b'"';
+        if let Some(which) = SEPARATORS.iter().position(|separator| !quoted && separator == byte) {
+            counts[which] += 1;
+        }
+    }
+    let mut best = 0;
+    for which in 1..SEPARATORS.len() {
+        if counts[which] > counts[best] {
+            best = which;
+        }
+    }
+    SEPARATORS[best]
+}
+
+fn name(separator: u8) -> &'static str {
+    match separator {
+        b'\t' => "a tab",
+        b';' => "a semicolon",
+        b'|' => "a bar",
+        _ => "a comma",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::reading::source::Source;
+
+    fn records(text: &str) -> Result<Vec<Vec<String>>, String> {
+        let reader = Box::new(Cursor::new(text.as_bytes().to_vec()));
+        let source = Source { name: "t".into(), reader, size: None, position: std::sync::Arc::default() };
+        let mut records = Delimited::open(Lines::new(source)).map_err(|e| e.to_string())?;
+        let mut all = Vec::new();
+        loop {
+            all.push(records.header().map_err(|e| e.to_string())?);
+            if !records.advance().map_err(|e| e.to_string())? {
+                return Ok(all);
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_separators_and_line_ends_are_understood() {
+        let found = records("\u{feff}a;\"b;\"\"c\"\r\n\r\n1;\"x\ny\"\r\n").expect("valid");
+        assert_eq!(found, [["a", "b;\"c"], ["1", "x\ny"]]);
+    }
+
+    #[test]
+    fn a_tab_separated_field_may_begin_with_a_bare_quote() {
+        let found = records("k\tt\n1\t\"99\" - Acoustic\n2\t\"all\"\n").expect("valid");
+        assert_eq!(found, [["k", "t"], ["1", "\"99\" - Acoustic"], ["2", "all"]]);
+    }
+
+    #[test]
+    fn an_open_quote_is_reported_where_it_opens() {
+        assert_eq!(
+            records("a,b\n1,\"x\n2,y\n").expect_err("bad"),
+            "t:2:3: the quote that opens here is not closed"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Lines of an input in bounded memory: numbered from 1, without their ends, without a byte order mark.
+
+use std::io::{self, BufRead, Read};
+
+use crate::failure::Failure;
+use crate::place::{BadInput, Place};
+use crate::reading::source::Source;
+
+/// The longest line that is read; a longer one is an error, not a swap storm.
+pub(crate) const LINE_LIMIT: usize = 16 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads an input line by line.
+pub(crate) struct Lines {
+    reader: Box<dyn BufRead>,
+    file: String,
+    bytes: Vec<u8>,
+    number: u64,
+    /// Bytes that stood before the line's first one and are not part of it: the byte order mark.
+    skipped: u64,
+}
+
+impl Lines {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { reader: source.reader, file: source.name, bytes: Vec::new(), number: 0, skipped: 0 }
+    }
+
+    /// Goes to the next line; false at the end of the input.
+    pub(crate) fn advance(&mut self) -> Result<bool, Failure> {
+        self.bytes.clear();
+        self.number += 1;
+        self.skipped = 0;
+        let limit = LINE_LIMIT as u64 + 2;
+        let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.bytes);
+        match read {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            Err(source) => return Err(self.broken(source)),
+        }
+        if self.bytes.last() == Some(&b'\n') {
+            self.bytes.pop();
+            if self.bytes.last() == Some(&b'\r') {
+                self.bytes.pop();
+            }
+        }
+        if self.bytes.len() > LINE_LIMIT {
+            let problem = format!("the line is longer than {} MiB, the most that is read", LINE_LIMIT >> 20);
+            return Err(self.place(LINE_LIMIT).problem(problem).fatal().into());
+        }
+        if self.number == 1 && self.bytes.starts_with(BYTE_ORDER_MARK) {
+            self.bytes.drain(..BYTE_ORDER_MARK.len());
+            self.skipped = BYTE_ORDER_MARK.len() as u64;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The place of a byte of this line, counted from 0.
+    pub(crate) fn place(&self, at: usize) -> Place {
+        Place::new(&self.file, self.number, at as u64 + 1 + self.skipped)
+    }
+
+    /// A part of this line as text, refused with the place of the first byte that is not UTF-8.
+    pub(crate) fn text(&self, from: usize, to: usize) -> Result<&str, BadInput> {
+        let bytes = &self.bytes[from..to];
+        std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            let bad = &bytes[at..bytes.len().min(at + 4)];
+            self.place(from + at).found(bad, "UTF-8 text")
+        })
+    }
+
+    /// Decompression reports a damaged archive as an I/O error; what was decompressed up to it is known by line.
+    fn broken(&self, source: io::Error) -> Failure {
+        match source.kind() {
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::Other => {
+                self.place(0).problem(format!("cannot be decompressed: {source}")).fatal().into()
+            }
+            _ => Failure::file(self.file.as_ref(), "read", source),
+        }
+    }
+}

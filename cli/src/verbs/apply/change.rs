@@ -1,0 +1,102 @@
+//! The two forms of an update stream, each line one change put into a batch.
+
+use hedgerow::{Batch, Edge, NodeName, NodeRef};
+
+use crate::failure::Failure;
+use crate::place::BadInput;
+use crate::reading::delimited::Delimited;
+use crate::reading::jsonl::JsonLine;
+use crate::reading::lines::Lines;
+use crate::verbs::import::edges::{time, weight};
+
+/// A stream of changes; its first line decides the form.
+pub(super) enum Changes {
+    /// Nothing in it.
+    Empty,
+    Delimited {
+        records: Delimited,
+        first: bool,
+    },
+    Json {
+        lines: Lines,
+        first: bool,
+    },
+}
+
+impl Changes {
+    pub(super) fn open(mut lines: Lines) -> Result<Self, Failure> {
+        while lines.advance()? {
+            let separator = match lines.bytes() {
+                [] => continue,
+                [b'{', ..] => return Ok(Self::Json { lines, first: true }),
+                // The operation is one byte, so the separator is the second.
+                [_, separator @ (b'\t' | b';' | b'|'), ..] => *separator,
+                _ => b',',
+            };
+            return Ok(Self::Delimited { records: Delimited::open_at(lines, separator)?, first: true });
+        }
+        Ok(Self::Empty)
+    }
+
+    /// Adds the next change to the batch; the answer is its line, or nothing at the end.
+    pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
+        match self {
+            Self::Empty => Ok(None),
+            Self::Delimited { records, first } => {
+                if !std::mem::take(first) && !records.advance()? {
+                    return Ok(None);
+                }
+                record(records, batch)?;
+                Ok(Some(records.line()))
+            }
+            Self::Json { lines, first } => loop {
+                if !std::mem::take(first) && !lines.advance()? {
+                    return Ok(None);
+                }
+                if !lines.bytes().is_empty() {
+                    object(lines, batch)?;
+                    return Ok(Some(lines.number()));
+                }
+            },
+        }
+    }
+}
+
+fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
+    let adds = match records.bytes(0) {
+        b"+" => true,
+        b"-" => false,
+        other => return Err(records.place(0).found(other, "+ or -")),
+    };
+    if !(3..=5).contains(&records.len()) {
+        let problem = format!("found {} fields, expected 3 to 5: +,src,dst[,weight][,time]", records.len());
+        return Err(records.place(records.len().min(5)).problem(problem));
+    }
+    let node =
+        |at: usize| NodeRef::parse(records.text(at)?).map_err(|error| records.place(at).problem(error));
+    let (src, dst) = (node(1)?, node(2)?);
+    let edge = Edge { weight: weight(records, 3)?, time: time(records, 4)?, relation: None };
+    let staged = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
+    staged.map_err(|error| records.place(1).problem(error))
+}
+
+fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
+    let object = JsonLine::parse(lines, &["op", "src", "dst", "weight", "time"])?;
+    let adds = match object.text("op", "\"add\" or \"remove\"")? {
+        "add" => true,
+        "remove" => false,
+        other => return Err(object.place("op").found(other.as_bytes(), "\"add\" or \"remove\"")),
+    };
+    let node = |field: &str| -> Result<NodeName, BadInput> {
+        let text = object.text(field, "a node such as \"pin:1\"")?;
+        NodeRef::parse(text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
+    };
+    let (src, dst) = (node("src")?, node("dst")?);
+    let edge = Edge { weight: object.weight()?, time: object.time()?, relation: None };
+    let staged = if adds {
+        batch.link(src.as_ref(), dst.as_ref(), edge)
+    } else {
+        batch.unlink(src.as_ref(), dst.as_ref(), None)
+    };
+    staged.map_err(|error| object.place("weight").problem(error))
+}

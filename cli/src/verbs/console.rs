@@ -1,0 +1,47 @@
+//! `console`: opens the store once and hands over to the session.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::console::session::Session;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::reading::lines::Lines;
+use crate::reading::source::Source;
+
+/// What `console` is told.
+#[derive(Args, Debug)]
+pub(crate) struct ConsoleArgs {
+    /// The store's folder
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// A command to run instead of asking for one; may be given several times
+    #[arg(short, long = "command", value_name = "CMD")]
+    command: Vec<String>,
+    /// A file of commands to run, one a line
+    #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
+    file: Option<PathBuf>,
+}
+
+pub(crate) fn console(ctx: &mut Context, args: ConsoleArgs) -> Result<(), Failure> {
+    if ctx.console {
+        return Err(Failure::Usage("this is a console already".to_owned()));
+    }
+    ctx.store(&args.store)?;
+    ctx.console = true;
+    let mut session = Session::new(ctx, args.store);
+    if !args.command.is_empty() {
+        return session.run_all(args.command);
+    }
+    if let Some(file) = args.file {
+        return session.run_lines(Lines::new(Source::open(&file)?));
+    }
+    if std::io::stdin().is_terminal() {
+        interrupt::survive();
+        return session.talk();
+    }
+    session.run_lines(Lines::new(Source::open("-".as_ref())?))
+}

@@ -1,0 +1,104 @@
+//! `link`, `unlink`, `remove`: one change, durable when the command returns.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hedgerow::{Batch, Edge, NodeName};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::reading::timestamp;
+
+/// What `link` is told.
+#[derive(Args, Debug)]
+pub(crate) struct LinkArgs {
+    /// The store's folder; created when there is none
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// A node, such as pin:42; created when there is none
+    #[arg(value_name = "A")]
+    a: NodeName,
+    /// The other node
+    #[arg(value_name = "B")]
+    b: NodeName,
+    /// How strong the edge is: a number above 0; replaces the weight of an existing edge
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    weight: f32,
+    /// When it happened: integer seconds, or an ISO 8601 date or date and time
+    #[arg(long, value_parser = timestamp::argument, allow_negative_numbers = true)]
+    time: Option<i64>,
+    /// The relation [default: named by the two kinds, such as board-pin]
+    #[arg(long, value_name = "NAME")]
+    relation: Option<String>,
+}
+
+/// What `unlink` is told.
+#[derive(Args, Debug)]
+pub(crate) struct UnlinkArgs {
+    /// The store's folder
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// A node, such as pin:42
+    #[arg(value_name = "A")]
+    a: NodeName,
+    /// The other node
+    #[arg(value_name = "B")]
+    b: NodeName,
+    /// The relation [default: named by the two kinds, such as board-pin]
+    #[arg(long, value_name = "NAME")]
+    relation: Option<String>,
+}
+
+/// What `remove` is told.
+#[derive(Args, Debug)]
+pub(crate) struct RemoveArgs {
+    /// The store's folder
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// The node, such as pin:42; its edges and features go with it
+    #[arg(value_name = "A")]
+    node: NodeName,
+}
+
+pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
+    let mut batch = Batch::new();
+    let edge = Edge { weight: args.weight, time: args.time, relation: args.relation.as_deref() };
+    batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
+    let commit = ctx.store_or_new(&args.store)?.commit(&batch)?;
+    if commit.edges_changed > 0 {
+        ctx.out.note("the edge was there; its weight or time is replaced");
+    } else if commit.edges_added == 0 {
+        ctx.out.note("the edge was there already; nothing changed");
+    }
+    ctx.out.record(vec![
+        ("nodes", commit.nodes_added.into()),
+        ("edges", commit.edges_added.into()),
+        ("changed", commit.edges_changed.into()),
+        ("epoch", commit.epoch.get().into()),
+    ])
+}
+
+pub(crate) fn unlink(ctx: &mut Context, args: UnlinkArgs) -> Result<(), Failure> {
+    let mut batch = Batch::new();
+    batch.unlink(args.a.as_ref(), args.b.as_ref(), args.relation.as_deref())?;
+    let commit = ctx.store(&args.store)?.commit(&batch)?;
+    if commit.edges_absent > 0 {
+        ctx.out.note("there was no such edge; nothing changed");
+    }
+    ctx.out.record(vec![
+        ("edges", commit.edges_removed.into()),
+        ("absent", commit.edges_absent.into()),
+        ("epoch", commit.epoch.get().into()),
+    ])
+}
+
+pub(crate) fn remove(ctx: &mut Context, args: RemoveArgs) -> Result<(), Failure> {
+    let mut batch = Batch::new();
+    batch.remove(args.node.as_ref())?;
+    let commit = ctx.store(&args.store)?.commit(&batch)?;
+    ctx.out.record(vec![
+        ("nodes", commit.nodes_removed.into()),
+        ("edges", commit.edges_removed.into()),
+        ("epoch", commit.epoch.get().into()),
+    ])
+}

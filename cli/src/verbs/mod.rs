@@ -1,0 +1,19 @@
+//! The verbs, one file each or one per small family: their arguments and what they do.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a verb owns its arguments, whether it uses them up or not"
+)]
+
+pub(crate) mod apply;
+pub(crate) mod console;
+pub(crate) mod demo;
+pub(crate) mod edit;
+pub(crate) mod embed;
+pub(crate) mod eval;
+pub(crate) mod generate;
+pub(crate) mod import;
+pub(crate) mod look;
+pub(crate) mod rank;
+pub(crate) mod refresh;
+pub(crate) mod stats;
+pub(crate) mod train;

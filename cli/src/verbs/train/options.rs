@@ -1,0 +1,222 @@
+//! The options of training as flags; every default is the library's, read from `TrainOptions::default()`.
+
+use std::fmt;
+
+use clap::{Args, ValueEnum};
+use hedgerow::{TrainOptions, WalkOptions};
+
+fn preset() -> TrainOptions {
+    TrainOptions::default()
+}
+
+/// A choice of the library as a choice of the command line, both ways.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        #[value(rename_all = "lower")]
+        enum $name { $($(#[$value_doc])* $value),+ }
+
+        impl From<$name> for hedgerow::$name {
+            fn from(choice: $name) -> Self {
+                match choice { $($name::$value => Self::$value),+ }
+            }
+        }
+
+        impl From<hedgerow::$name> for $name {
+            fn from(choice: hedgerow::$name) -> Self {
+                match choice { $(hedgerow::$name::$value => Self::$value),+ }
+            }
+        }
+    };
+}
+
+choice! {
+    /// How a node's vector is renewed from its neighbourhood.
+    Conv {
+        /// The vector plus the pooled vectors of the neighbourhood
+        Light,
+        /// The paper's layer with its dense products and head
+        PinSage,
+    }
+}
+
+choice! {
+    /// What training minimises.
+    Loss {
+        /// Max-margin over all negatives
+        Margin,
+        /// Softmax over the positive and the sampled negatives
+        Softmax,
+    }
+}
+
+choice! {
+    /// Identity embeddings.
+    Ids {
+        /// For the kinds none of whose nodes has features
+        Auto,
+        /// For all target kinds
+        On,
+        /// For none
+        Off,
+    }
+}
+
+choice! {
+    /// Where positives come from.
+    Positives {
+        /// Neighbours of one node belong together
+        Edges,
+        /// A node and one that its walks visit
+        Walks,
+    }
+}
+
+/// A span of ranks, written `50-250`.
+#[derive(Clone, Copy, Debug)]
+struct Ranks((u32, u32));
+
+impl Ranks {
+    fn parse(text: &str) -> Result<Self, String> {
+        let span = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+        span.map(Self).ok_or_else(|| "expected two numbers such as 50-250".to_owned())
+    }
+}
+
+impl fmt::Display for Ranks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.0, self.0.1)
+    }
+}
+
+/// The flags of `TrainOptions`.
+#[derive(Args, Debug)]
+pub(super) struct OptionArgs {
+    /// Length of an embedding
+    #[arg(long, default_value_t = preset().dim)]
+    dim: usize,
+    /// Convolution layers, 0 to 4
+    #[arg(long, default_value_t = preset().layers)]
+    layers: usize,
+    /// The kind of layer
+    #[arg(long, value_enum, default_value_t = preset().conv.into())]
+    conv: Conv,
+    /// Whether nodes have a learned vector of their own beside their features
+    #[arg(long, value_enum, default_value_t = preset().ids.into())]
+    ids: Ids,
+    /// Passes over the positives
+    #[arg(long, default_value_t = preset().epochs)]
+    epochs: u32,
+    /// The loss
+    #[arg(long, value_enum, default_value_t = preset().loss.into())]
+    loss: Loss,
+    /// Where positives come from without --pairs
+    #[arg(long, value_enum, default_value_t = preset().positives.into())]
+    positives: Positives,
+    /// Positives of an epoch at most
+    #[arg(long, value_name = "N", default_value_t = preset().pairs_per_epoch)]
+    pairs_per_epoch: usize,
+    /// Neighbours that form a query at most, with positives from edges
+    #[arg(long, value_name = "N", default_value_t = preset().history)]
+    history: usize,
+    /// Examples in a minibatch
+    #[arg(long, default_value_t = preset().batch)]
+    batch: usize,
+    /// Negatives that a minibatch shares
+    #[arg(long, value_name = "N", default_value_t = preset().negatives)]
+    negatives: usize,
+    /// Hard negatives of an example at most; epoch n has n - 1 of them
+    #[arg(long, value_name = "N", default_value_t = preset().hard_negatives)]
+    hard_negatives: u32,
+    /// Ranks by visit count that hard negatives are drawn from, the last one left out
+    #[arg(long, value_name = "FROM-TO", default_value_t = Ranks(preset().hard_ranks), value_parser = Ranks::parse)]
+    hard_ranks: Ranks,
+    /// The gap that the margin loss asks for
+    #[arg(long, default_value_t = preset().margin)]
+    margin: f32,
+    /// The temperature of the softmax
+    #[arg(long, default_value_t = preset().temperature)]
+    temperature: f32,
+    /// The learning rate after the first epoch, which warms up to it
+    #[arg(long, value_name = "RATE", default_value_t = preset().learning_rate)]
+    learning_rate: f32,
+    /// Factor on the learning rate after every epoch
+    #[arg(long, value_name = "FACTOR", default_value_t = preset().decay)]
+    decay: f32,
+    /// Positives kept from training to measure recall
+    #[arg(long, value_name = "N", default_value_t = preset().held_out)]
+    held_out: usize,
+    /// Stop after so many epochs without a better recall; 0 never does
+    #[arg(long, value_name = "EPOCHS", default_value_t = preset().patience)]
+    patience: u32,
+    /// Leave out the coordinate that raises popular nodes
+    #[arg(long)]
+    no_popularity: bool,
+    /// Do not divide a neighbour's importance by the square root of its degree
+    #[arg(long)]
+    no_damping: bool,
+    /// Seed of everything random in training: same seed and data, same bytes
+    #[arg(long, default_value_t = preset().seed)]
+    seed: u64,
+    /// Threads; 0 takes all processors
+    #[arg(long, value_name = "N", default_value_t = preset().threads)]
+    threads: usize,
+    /// Walks from every node
+    #[arg(long, value_name = "N", default_value_t = preset().walks.walks)]
+    walks: u32,
+    /// Node visits of a walk at most
+    #[arg(long, value_name = "N", default_value_t = preset().walks.visits)]
+    visits: u32,
+    /// Probability that a walk ends after a visit
+    #[arg(long, value_name = "P", default_value_t = preset().walks.stop)]
+    stop: f32,
+    /// Nodes that a neighbourhood keeps
+    #[arg(long, value_name = "N", default_value_t = preset().walks.top)]
+    top: u32,
+    /// Visits below which a node is not kept
+    #[arg(long, value_name = "N", default_value_t = preset().walks.min_visits)]
+    min_visits: u32,
+    /// Seed of the walks
+    #[arg(long, value_name = "SEED", default_value_t = preset().walks.seed)]
+    walk_seed: u64,
+}
+
+impl OptionArgs {
+    pub(super) fn into_options(self, targets: Vec<String>) -> TrainOptions {
+        TrainOptions {
+            targets,
+            dim: self.dim,
+            layers: self.layers,
+            conv: self.conv.into(),
+            walks: WalkOptions {
+                seed: self.walk_seed,
+                walks: self.walks,
+                visits: self.visits,
+                stop: self.stop,
+                top: self.top,
+                min_visits: self.min_visits,
+            },
+            ids: self.ids.into(),
+            popularity: !self.no_popularity,
+            damping: !self.no_damping,
+            epochs: self.epochs,
+            pairs_per_epoch: self.pairs_per_epoch,
+            batch: self.batch,
+            negatives: self.negatives,
+            hard_negatives: self.hard_negatives,
+            hard_ranks: self.hard_ranks.0,
+            positives: self.positives.into(),
+            history: self.history,
+            loss: self.loss.into(),
+            margin: self.margin,
+            temperature: self.temperature,
+            learning_rate: self.learning_rate,
+            decay: self.decay,
+            held_out: self.held_out,
+            patience: self.patience,
+            seed: self.seed,
+            threads: self.threads,
+        }
+    }
+}
