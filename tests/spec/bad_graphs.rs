@@ -1,0 +1,155 @@
+//! Promise 6 at the library's face: bad input is refused before anything is written, odd graphs have a
+//! documented outcome.
+
+use std::sync::Arc;
+
+use hedgerow::{
+    Audience, Batch, CancelToken, Edge, Engine, Error, ErrorKind, NodeRef, Query, Store, TrainOptions,
+    WalkOptions,
+};
+
+fn store(folder: &tempfile::TempDir) -> Arc<Store> {
+    Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("the store opens"))
+}
+
+fn pin(key: &str) -> NodeRef<'_> {
+    NodeRef { kind: "pin", key }
+}
+
+fn board(key: &str) -> NodeRef<'_> {
+    NodeRef { kind: "board", key }
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        targets: vec!["pin".into()],
+        dim: 8,
+        epochs: 1,
+        walks: WalkOptions { walks: 50, ..WalkOptions::default() },
+        ..TrainOptions::default()
+    }
+}
+
+fn kind(error: impl Into<Error>) -> ErrorKind {
+    error.into().kind()
+}
+
+#[test]
+fn values_that_are_no_values_are_refused_by_the_batch() {
+    let mut batch = Batch::new();
+    for weight in [f32::NAN, f32::INFINITY, 0.0, -1.0] {
+        let edge = Edge { weight, ..Edge::default() };
+        let refused = batch.link(board("1"), pin("1"), edge).expect_err("a bad weight");
+        assert_eq!(kind(refused), ErrorKind::Invalid, "weight {weight}");
+    }
+    let long = "k".repeat(513);
+    for key in ["", long.as_str()] {
+        let refused = batch.add_node(pin(key)).expect_err("a bad key");
+        assert_eq!(kind(refused), ErrorKind::Invalid);
+    }
+    for name in ["", "two words", "a:b", "a,b"] {
+        let refused = batch.add_node(NodeRef { kind: name, key: "1" }).expect_err("a bad kind");
+        assert_eq!(kind(refused), ErrorKind::Invalid, "kind {name:?}");
+    }
+    let refused = batch.set_dense(pin("1"), "image", &[1.0, f32::NAN]).expect_err("not a number");
+    assert_eq!(kind(refused), ErrorKind::Invalid);
+    assert!(batch.is_empty(), "nothing of it stayed");
+}
+
+/// A batch whose last operation is wrong leaves no trace of its first.
+#[test]
+fn a_batch_with_one_bad_operation_is_refused_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(&folder);
+    let mut batch = Batch::new();
+    batch.set_dense(pin("1"), "image", &[1.0, 2.0]).expect("valid numbers");
+    store.commit(&batch).expect("a commit");
+    let before = store.snapshot();
+
+    let mut wrong_width = Batch::new();
+    wrong_width.link(board("1"), pin("2"), Edge::default()).expect("a valid edge");
+    wrong_width.set_dense(pin("2"), "image", &[1.0, 2.0, 3.0]).expect("valid by itself");
+    assert_eq!(kind(store.commit(&wrong_width).expect_err("a wrong width")), ErrorKind::Invalid);
+
+    let mut unknown = Batch::new();
+    unknown.link(board("1"), pin("2"), Edge::default()).expect("a valid edge");
+    unknown.remove(pin("99")).expect("valid by itself");
+    assert_eq!(kind(store.commit(&unknown).expect_err("an unknown node")), ErrorKind::NotFound);
+
+    let after = store.snapshot();
+    assert_eq!((after.epoch(), after.node_count()), (before.epoch(), 1));
+    assert_eq!(after.relation_count(), 0);
+    assert!(after.lookup(board("1")).is_none());
+}
+
+#[test]
+fn what_needs_training_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::open(store(&folder)).expect("the engine opens");
+    let cancel = CancelToken::new();
+    assert_eq!(kind(engine.digest().expect_err("untrained")), ErrorKind::NotTrained);
+    assert_eq!(kind(engine.refresh(false, &cancel).expect_err("untrained")), ErrorKind::NotTrained);
+    assert_eq!(
+        kind(engine.similar(pin("1"), &Query::default()).expect_err("untrained")),
+        ErrorKind::NotTrained
+    );
+    let unknown = engine.train(&options(), None, &mut |_| {}, &cancel).expect_err("an empty graph");
+    assert_eq!(kind(unknown), ErrorKind::NotFound);
+
+    let mut batch = Batch::new();
+    batch.add_node(pin("1")).expect("a valid node");
+    engine.store().commit(&batch).expect("a commit");
+    let nothing = engine.train(&options(), None, &mut |_| {}, &cancel).expect_err("no edges");
+    assert!(nothing.to_string().contains("nothing to train on"), "{nothing}");
+    for broken in [
+        TrainOptions { dim: 0, ..options() },
+        TrainOptions { temperature: f32::NAN, ..options() },
+        TrainOptions { batch: 0, ..options() },
+        TrainOptions { targets: vec![], ..options() },
+        TrainOptions { walks: WalkOptions { stop: 1.0, ..WalkOptions::default() }, ..options() },
+    ] {
+        let refused = engine.train(&broken, None, &mut |_| {}, &cancel).expect_err("a bad option");
+        assert_eq!(kind(refused), ErrorKind::Invalid);
+    }
+    assert_eq!(engine.status().generation, None);
+}
+
+/// ```text
+///   board:1 --- pin:1, pin:2, pin:3        pin:alone      user:1
+/// ```
+#[test]
+fn odd_nodes_and_questions_have_their_outcome() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::open(store(&folder)).expect("the engine opens");
+    let mut batch = Batch::new();
+    for key in ["1", "2", "3"] {
+        batch.link(board("1"), pin(key), Edge::default()).expect("a valid edge");
+    }
+    batch.add_node(pin("alone")).expect("a valid node");
+    batch.add_node(NodeRef { kind: "user", key: "1" }).expect("a valid node");
+    engine.store().commit(&batch).expect("a commit");
+    engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+
+    let many = Query { k: 1000, ..Query::default() };
+    assert_eq!(engine.similar(pin("1"), &many).expect("an answer").items.len(), 3, "k beyond the nodes");
+    assert_eq!(engine.similar(pin("alone"), &many).expect("an answer").items.len(), 3, "an isolated node");
+    assert!(engine.neighborhood(pin("alone"), 10).expect("an answer").is_empty());
+    let none = Query { k: 0, ..Query::default() };
+    assert!(engine.similar(pin("1"), &none).expect("an answer").items.is_empty());
+    assert_eq!(kind(engine.similar(pin("9"), &many).expect_err("unknown")), ErrorKind::NotFound);
+    let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
+    assert_eq!(kind(other_kind), ErrorKind::NotTrained);
+
+    let seen_out = engine.recommend(&Audience::Node(board("1").to_name()), &many).expect("an answer");
+    assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
+    let cold = engine.recommend(&Audience::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
+    assert_eq!(cold.expect("an answer").items.len(), 4, "a user without history gets the popular nodes");
+
+    let mut batch = Batch::new();
+    batch.link(board("1"), pin("late"), Edge::default()).expect("a valid edge");
+    engine.store().commit(&batch).expect("a commit");
+    let early = engine.similar(pin("late"), &many).expect_err("not refreshed yet");
+    assert!(early.to_string().contains("refresh"), "{early}");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    assert_eq!(engine.similar(pin("late"), &many).expect("an answer").items.len(), 4);
+}

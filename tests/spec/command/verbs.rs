@@ -1,0 +1,255 @@
+//! Every verb once, on a graph small enough to know the answer.
+
+use serde_json::{Value, json};
+
+use super::{Desk, Holder};
+
+#[test]
+fn link_creates_the_store_the_nodes_and_the_edge() {
+    let desk = Desk::new();
+    let linked = desk.json(&["link", "s", "lamp:a", "room:hall", "--weight", "2.5", "--time", "1970-01-02"]);
+    assert_eq!(linked, json!({"nodes": 2, "edges": 1, "changed": 0, "epoch": 1}));
+    let found = desk.json(&["neighbors", "s", "lamp:a"]);
+    assert_eq!(found, json!([{"node": "room:hall", "weight": 2.5, "time": 86400, "relation": "lamp-room"}]));
+}
+
+#[test]
+fn linking_again_replaces_the_weight() {
+    let desk = Desk::with_lamps();
+    let linked = desk.json(&["link", "s", "room:hall", "lamp:a", "--weight", "3"]);
+    assert_eq!((&linked["edges"], &linked["changed"]), (&json!(0), &json!(1)));
+    assert_eq!(desk.json(&["neighbors", "s", "lamp:a"])[0]["weight"], json!(3.0));
+}
+
+#[test]
+fn neighbors_are_sorted_by_weight_and_then_by_name() {
+    let desk = Desk::with_lamps();
+    let found = desk.json(&["neighbors", "s", "room:hall"]);
+    let names: Vec<&Value> = found.as_array().expect("rows").iter().map(|row| &row["node"]).collect();
+    assert_eq!(names, ["lamp:b", "lamp:a"]);
+}
+
+#[test]
+fn unlink_removes_an_edge_and_says_when_there_was_none() {
+    let desk = Desk::with_lamps();
+    assert_eq!(desk.json(&["unlink", "s", "room:hall", "lamp:a"])["edges"], json!(1));
+    let ran = desk.run(&["unlink", "s", "room:hall", "lamp:a", "--output", "json"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("\"absent\":1") && ran.err.contains("no such edge"), "{} {}", ran.out, ran.err);
+}
+
+#[test]
+fn remove_takes_the_edges_along() {
+    let desk = Desk::with_lamps();
+    let removed = desk.json(&["remove", "s", "lamp:b"]);
+    assert_eq!((&removed["nodes"], &removed["edges"]), (&json!(1), &json!(2)));
+    let stats = desk.json(&["stats", "s"]);
+    assert_eq!(stats["nodes"], json!({"lamp": 2, "room": 2}));
+    assert_eq!(stats["edges"], json!({"lamp-room": 2}));
+}
+
+#[test]
+fn stats_count_nodes_edges_degrees_and_bytes() {
+    let desk = Desk::with_lamps();
+    let stats = desk.json(&["stats", "s"]);
+    assert_eq!(stats["nodes"], json!({"lamp": 3, "room": 2}));
+    assert_eq!(stats["edges"], json!({"lamp-room": 4}));
+    assert_eq!(stats["degrees"]["lamp"], json!({"max": 2, "mean": 1.33}));
+    assert_eq!((&stats["epoch"], &stats["generation"]), (&json!(1), &Value::Null));
+    assert_eq!(stats["dirty_nodes"], json!(0));
+    assert!(stats["bytes"].as_object().is_some_and(|bytes| !bytes.is_empty()), "{stats}");
+}
+
+#[test]
+fn a_pipe_gets_plain_tab_separated_values() {
+    let desk = Desk::with_lamps();
+    assert_eq!(
+        desk.ok(&["neighbors", "s", "room:attic"]),
+        "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400\tlamp-room\n"
+    );
+    let csv = desk.ok(&["neighbors", "s", "lamp:a", "--output", "csv"]);
+    assert_eq!(csv, "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");
+    let table = desk.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
+    assert!(table.contains("room:hall") && table.contains("relation"), "{table}");
+}
+
+#[test]
+fn a_name_with_terminal_escapes_is_printed_harmless() {
+    let desk = Desk::new();
+    desk.ok(&["link", "s", "lamp:a", "room:\u{1b}[2Jx\ty"]);
+    assert!(desk.ok(&["neighbors", "s", "lamp:a"]).starts_with("room:\\x1b[2Jx\\ty\t"));
+    let table = desk.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
+    assert!(!table.contains('\u{1b}'), "{table:?}");
+    let json = desk.json(&["neighbors", "s", "lamp:a"]);
+    assert_eq!(json[0]["node"], json!("room:\u{1b}[2Jx\ty"), "a program gets the true name");
+}
+
+#[test]
+fn generate_gives_the_same_store_every_time() {
+    let desk = Desk::new();
+    let size = ["--items", "50", "--boards", "20", "--edges", "200", "--topics", "3", "--seed", "9"];
+    for store in ["s", "t"] {
+        let generated = desk.json(&[&["generate", store], &size[..]].concat());
+        assert_eq!((&generated["nodes"], &generated["edges"]), (&json!(70), &json!(200)));
+    }
+    for pin in 0..50 {
+        let pin = format!("pin:{pin}");
+        assert_eq!(desk.ok(&["neighbors", "s", &pin]), desk.ok(&["neighbors", "t", &pin]));
+    }
+}
+
+#[test]
+fn train_prints_a_line_per_epoch_and_a_last_one() {
+    let desk = Desk::trained();
+    let words = ["train", "s", "--target", "pin", "--epochs", "2", "--dim", "8", "--metrics", "m.jsonl"];
+    let lines = desk.jsonl(&words);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (nth, line) in lines[..2].iter().enumerate() {
+        assert_eq!(line["epoch"], json!(nth + 1));
+        for field in ["loss", "recall", "pairs_per_second", "mean_cosine", "seconds"] {
+            assert!(line.get(field).is_some(), "{field} is missing in {line}");
+        }
+    }
+    assert_eq!((&lines[2]["generation"], &lines[2]["embedded"]), (&json!(2), &json!(120)));
+    assert_eq!(desk.read("m.jsonl").lines().count(), 3);
+}
+
+#[test]
+fn an_edge_makes_nodes_dirty_and_refresh_gives_the_digest_of_a_rebuild() {
+    let desk = Desk::trained();
+    let before = desk.json(&["digest", "s"]);
+    assert_eq!(before["nodes"], json!(120));
+    desk.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
+    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(2));
+    let refreshed = desk.json(&["refresh", "s"]);
+    for field in ["epoch", "dirty_nodes", "sources", "neighborhoods", "rows", "full", "ms", "seconds"] {
+        assert!(refreshed.get(field).is_some(), "{field} is missing in {refreshed}");
+    }
+    let after = desk.json(&["digest", "s"]);
+    assert_ne!(before["digest"], after["digest"]);
+    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(0));
+    assert_eq!(desk.json(&["refresh", "s", "--full"])["full"], json!(true));
+    assert_eq!(desk.json(&["digest", "s"])["digest"], after["digest"]);
+}
+
+#[test]
+fn neighborhood_has_visits_and_importances_that_add_up() {
+    let desk = Desk::trained();
+    let rows = desk.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
+    let rows = rows.as_array().expect("rows");
+    let visits: Vec<u64> = rows.iter().filter_map(|row| row["visits"].as_u64()).collect();
+    assert!(!visits.is_empty() && visits.is_sorted_by(|a, b| a >= b), "{visits:?}");
+    let sum: f64 = rows.iter().filter_map(|row| row["importance"].as_f64()).sum();
+    assert!((sum - 1.0).abs() < 1e-3, "importances add up to {sum}");
+    assert_eq!(desk.json(&["neighborhood", "s", "pin:3", "-k", "2"]).as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn embed_gives_a_vector_for_a_known_and_for_a_described_node() {
+    let desk = Desk::trained();
+    let known = desk.json(&["embed", "s", "pin:3"]);
+    assert_eq!((&known["node"], &known["generation"]), (&json!("pin:3"), &json!(1)));
+    let described =
+        desk.json(&["embed", "s", "pin:new", "--tokens", "word=w1,word=w2", "--history", "pin:4"]);
+    let length = |embedded: &Value| embedded["vector"].as_array().map(Vec::len);
+    assert!(length(&known) >= Some(8));
+    assert_eq!(length(&known), length(&described));
+    desk.fails(&["embed", "s", "pin:3", "--tokens", "word=w1"], 1, "pin:3 is in the store");
+}
+
+#[test]
+fn similar_ranks_without_the_node_itself() {
+    let desk = Desk::trained();
+    let answer = desk.json(&["similar", "s", "pin:3", "-k", "5"]);
+    let items = answer["items"].as_array().expect("items");
+    assert_eq!((items.len(), &answer["dirty_nodes"]), (5, &json!(0)));
+    assert!(items.iter().all(|item| item["node"] != json!("pin:3") && item["score"].is_number()));
+    let first = items[0]["node"].as_str().expect("a name");
+    desk.write("not.txt", format!("{first}\n"));
+    let others = desk.json(&["similar", "s", "pin:3", "-k", "5", "--exclude", "not.txt"]);
+    assert!(
+        others["items"].as_array().is_some_and(|items| items.iter().all(|item| item["node"] != json!(first)))
+    );
+    let lines = desk.jsonl(&["similar", "s", "pin:3", "-k", "5"]);
+    assert_eq!((lines.len(), &lines[0]["dirty_nodes"]), (6, &json!(0)));
+}
+
+#[test]
+fn recommend_leaves_out_what_was_seen_unless_asked_to() {
+    let desk = Desk::trained();
+    let rows = desk.json(&["neighbors", "s", "board:0"]);
+    let seen: Vec<&Value> = rows.as_array().expect("rows").iter().map(|row| &row["node"]).collect();
+    let nodes = |words: &[&str]| -> Vec<Value> {
+        let answer = desk.json(&[words, &["-k", "120"]].concat());
+        answer["items"].as_array().expect("items").iter().map(|item| item["node"].clone()).collect()
+    };
+    let fresh = nodes(&["recommend", "s", "board:0"]);
+    assert_eq!(fresh.len(), 120 - seen.len());
+    assert!(fresh.iter().all(|node| !seen.contains(&node)));
+    assert_eq!(nodes(&["recommend", "s", "board:0", "--include-seen"]).len(), 120);
+    assert!(!nodes(&["recommend", "s", "--history", "pin:1,pin:2"]).contains(&json!("pin:1")));
+}
+
+#[test]
+fn eval_measures_both_tasks() {
+    let desk = Desk::trained();
+    desk.write("test.txt", "0 1 2\n1 3\n");
+    let quality = desk.json(&["eval", "s", "--task", "recommend", "--test", "test.txt", "-k", "10"]);
+    assert_eq!(quality["users"], json!(2));
+    assert!(quality["recall@10"].is_number() && quality["ndcg@10"].is_number(), "{quality}");
+    desk.write("pairs.tsv", "1\t2\n3\t4\n");
+    let quality = desk.json(&["eval", "s", "--task", "related", "--pairs", "pairs.tsv"]);
+    assert_eq!((&quality["pairs"], &quality["hr@500"]), (&json!(2), &json!(1.0)));
+    assert!(["hr@10", "hr@100", "mrr", "mrr100"].iter().all(|name| quality[name].is_number()), "{quality}");
+}
+
+#[test]
+fn read_only_works_while_another_process_writes() {
+    let desk = Desk::with_lamps();
+    let writer = Holder::of(&desk);
+    let stats = desk.json(&["stats", "s", "--read-only"]);
+    assert_eq!(stats["nodes"]["lamp"], json!(3));
+    writer.leave();
+}
+
+#[test]
+fn help_lists_every_verb_and_every_verb_has_help() {
+    let desk = Desk::new();
+    let help = desk.ok(&["--help"]);
+    let verbs: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(verbs.len() >= 18, "{verbs:?}");
+    for verb in verbs {
+        assert!(desk.ok(&["help", verb]).contains("Usage:"), "{verb}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let desk = Desk::trained();
+    let mut command = desk.command(&["console", "s"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    drop(child.stdout.take());
+    let mut input = child.stdin.take().expect("a pipe");
+    // The console may be gone before it has read everything.
+    let _ = std::io::Write::write_all(&mut input, "similar pin:1 -k 100\n".repeat(50).as_bytes());
+    drop(input);
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_demo_ends_with_equal_digests() {
+    let told = Desk::new().json(&["demo"]);
+    assert_eq!(told["equal"], json!(true));
+    assert_eq!(told["digest"], told["rebuilt"]);
+    assert!(told["same_topic"].as_f64() > Some(0.2), "{told}");
+}

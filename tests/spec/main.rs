@@ -1,0 +1,12 @@
+//! The promises, a module each; test names are sentences. Each module opens with the promise it holds to.
+
+mod bad_graphs;
+mod command;
+mod crash;
+mod readers;
+mod reference;
+mod refresh_equals_rebuild;
+mod same_content_same_digest;
+mod structure;
+mod walks;
+mod world;

@@ -1,0 +1,162 @@
+//! Promise 2: after any sequence of operations, refresh == rebuild, every byte of every neighbourhood and
+//! embedding.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hedgerow::{CancelToken, Conv, Engine, Ids, Loss, Store, TrainOptions, WalkOptions};
+
+use crate::world::World;
+
+const SEQUENCES: u64 = 200;
+
+fn open(path: &Path) -> Engine {
+    let store = Store::options().create(true).open(path).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+fn options(seed: u64) -> TrainOptions {
+    TrainOptions {
+        targets: if seed.is_multiple_of(3) { vec!["pin".into(), "board".into()] } else { vec!["pin".into()] },
+        dim: 8,
+        layers: [2, 1, 2, 3][seed as usize % 4],
+        conv: if seed.is_multiple_of(2) { Conv::PinSage } else { Conv::Light },
+        walks: WalkOptions {
+            walks: 24,
+            top: 6,
+            min_visits: 1 + seed as u32 % 2,
+            seed,
+            ..WalkOptions::default()
+        },
+        ids: [Ids::Auto, Ids::On, Ids::Off][seed as usize % 3],
+        damping: !seed.is_multiple_of(5),
+        popularity: !seed.is_multiple_of(7),
+        loss: if seed.is_multiple_of(4) { Loss::Margin } else { Loss::Softmax },
+        epochs: 1,
+        batch: 32,
+        negatives: 8,
+        hard_negatives: seed as u32 % 2,
+        held_out: 10,
+        seed,
+        ..TrainOptions::default()
+    }
+}
+
+/// The two digests, the refreshed one first.
+fn both_digests(engine: &Engine) -> (String, String) {
+    let refreshed = engine.digest().expect("a digest").digest;
+    engine.refresh(true, &CancelToken::new()).expect("a rebuild");
+    (refreshed, engine.digest().expect("a digest").digest)
+}
+
+fn run(seed: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let mut world = World::new(seed, 40);
+    let mut engine = open(&path);
+    engine.store().commit(&world.founding()).expect("a commit");
+    engine.train(&options(seed), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    let mut partial = 0;
+    for step in 0..8 {
+        for _ in 0..=world.below(3) {
+            let batch = world.batch(4);
+            engine.store().commit(&batch).expect("a commit");
+        }
+        match world.below(8) {
+            0 => {
+                drop(engine);
+                engine = open(&path);
+            }
+            1 => engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint"),
+            2 => {
+                engine.refresh(false, &CancelToken::new()).expect("a refresh");
+                engine.persist().expect("stored");
+            }
+            _ => {}
+        }
+        let report = engine.refresh(false, &CancelToken::new()).expect("a refresh");
+        partial += u32::from(!report.full);
+        if step % 3 == 2 {
+            let (refreshed, rebuilt) = both_digests(&engine);
+            assert_eq!(refreshed, rebuilt, "seed {seed}, step {step}");
+        }
+    }
+    let (refreshed, rebuilt) = both_digests(&engine);
+    assert_eq!(refreshed, rebuilt, "seed {seed}, at the end");
+    assert!(partial > 0, "seed {seed}: every refresh was a rebuild, so nothing was compared");
+    assert_eq!(world.difference(&engine.store().snapshot()), None, "seed {seed}");
+}
+
+/// Each sequence runs on one thread or on four; a digest that depended on it would differ from the rebuild's
+/// sooner or later, and the test below compares the two directly.
+#[test]
+fn after_random_operations_a_refresh_gives_the_bytes_of_a_rebuild() {
+    let pools: Vec<_> = [1, 4]
+        .into_iter()
+        .map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads"))
+        .collect();
+    for seed in 0..SEQUENCES {
+        pools[seed as usize % 2].install(|| run(seed));
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
+    let digest = |threads: usize| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = open(&folder.path().join("store"));
+        let mut world = World::new(11, 60);
+        engine.store().commit(&world.founding()).expect("a commit");
+        let options = TrainOptions { threads, epochs: 3, ..options(4) };
+        engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+        for _ in 0..5 {
+            engine.store().commit(&world.batch(10)).expect("a commit");
+            engine.refresh(false, &CancelToken::new()).expect("a refresh");
+        }
+        engine.digest().expect("a digest").digest
+    };
+    let one = digest(1);
+    assert_eq!(one, digest(2));
+    assert_eq!(one, digest(7));
+}
+
+/// A cancelled refresh leaves a state that is half old and half new; the next one must not build on it.
+#[test]
+fn after_a_cancelled_refresh_the_next_one_is_exact() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(&folder.path().join("store"));
+    let mut world = World::new(5, 60);
+    engine.store().commit(&world.founding()).expect("a commit");
+    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    let before = engine.digest().expect("a digest");
+    engine.store().commit(&world.batch(3)).expect("a commit");
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    assert!(engine.refresh(false, &cancelled).expect_err("a cancellation").is_cancelled());
+    let vector = engine.status();
+    assert_eq!(vector.embedded, Some(before.epoch), "readers still see the old epoch");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    let (refreshed, rebuilt) = both_digests(&engine);
+    assert_eq!(refreshed, rebuilt);
+}
+
+/// A store closed between commit and refresh: what is dirty is found again from the log.
+#[test]
+fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = open(&path);
+    let mut world = World::new(8, 60);
+    engine.store().commit(&world.founding()).expect("a commit");
+    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.store().commit(&world.batch(3)).expect("a commit");
+    let dirty = engine.store().dirty_nodes();
+    assert!(dirty > 0);
+    drop(engine);
+    let engine = open(&path);
+    assert_eq!(engine.store().dirty_nodes(), dirty);
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    assert_eq!(engine.store().dirty_nodes(), 0);
+    let (refreshed, rebuilt) = both_digests(&engine);
+    assert_eq!(refreshed, rebuilt);
+}
