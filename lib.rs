@@ -43,7 +43,7 @@ pub use hedgerow_walker::{Policy, Visit, WalkOptions, Walker, pick};
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Audience, Conv, Digest, Embedded, Engine, EpochReport, Ids, Importance, Loss, Positives, Query, Ranked,
-    RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent, TrainOptions,
-    TrainReport,
+    Audience, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Ids, Importance, Loss, Positives, Query,
+    Ranked, RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent,
+    TrainOptions, TrainReport,
 };

@@ -156,3 +156,46 @@ impl Embeddings {
         b.1.total_cmp(&a.1).then_with(|| id(a).cmp(&id(b)))
     }
 }
+
+#[cfg(test)]
+impl Embeddings {
+    /// Living nodes of one kind, numbered as their rows, with stable ids that fall as the numbers rise.
+    pub(crate) fn example(vectors: Array2<f32>, bias: Vec<f32>) -> Self {
+        let rows = bias.len() as u32;
+        Self {
+            generation: Generation::new(1),
+            epoch: Epoch::new(1),
+            targets: vec!["pin".to_owned()],
+            nodes: (0..rows).map(NodeIx::new).collect(),
+            row_of: (0..rows).collect(),
+            ids: (0..rows).map(|row| StableId::new(u64::from(1000 - row))).collect(),
+            kinds: vec![KindIx::new(0); rows as usize],
+            alive: vec![true; rows as usize],
+            vectors,
+            bias,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Embeddings;
+    use ndarray::array;
+    use std::collections::HashSet;
+
+    /// Rows 1 and 2 score the same; row 2 has the smaller stable id.
+    #[test]
+    fn the_nearest_come_by_score_then_by_stable_id() {
+        let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.6, 0.8]];
+        let embeddings = Embeddings::example(vectors, vec![0.0, 0.5, 0.5, 0.0]);
+        let rows = |k: usize, excluded: &[u32]| {
+            let excluded: HashSet<u32> = excluded.iter().copied().collect();
+            let hits = embeddings.nearest(&[1.0, 0.0], k, None, &excluded);
+            hits.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(10, &[]), [0, 3, 2, 1]);
+        assert_eq!(rows(3, &[0]), [3, 2, 1]);
+        assert_eq!(rows(2, &[3]), [0, 2]);
+        assert!(rows(0, &[]).is_empty());
+    }
+}

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Changes, Epoch, Generation, NodeName, Publish, Snapshot, Store};
+use hedgerow_storage::{
+    CancelToken, Changes, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
+};
 
 use crate::embeddings::Embeddings;
 use crate::error::Error;
@@ -210,7 +212,11 @@ impl Engine {
         if full || work.half_way {
             return self.rebuild(work, &snapshot, None, since, cancel);
         }
-        let changes = self.store.changes(work.state.epoch, &snapshot)?;
+        let changes = match self.store.changes(work.state.epoch, &snapshot) {
+            // The log no longer reaches back to where these embeddings are from.
+            Err(StoreError::Invalid { .. }) => return self.rebuild(work, &snapshot, None, since, cancel),
+            other => other?,
+        };
         if changes.lists.len() > work.state.rows() / ROWS_PER_LIST {
             return self.rebuild(work, &snapshot, Some(&changes), since, cancel);
         }
@@ -235,7 +241,7 @@ impl Engine {
         let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
         let (state, mut report) = State::build(recipe, encoder, snapshot, cancel)?;
         if let Some(changes) = changes {
-            report.dirty_nodes = crate::state::touched_nodes(changes);
+            report.dirty_nodes = crate::advance::touched_nodes(changes);
         }
         work.state = state;
         work.half_way = false;

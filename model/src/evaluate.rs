@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::minibatch::Example;
-use crate::rows::{dot, gather, normalize};
+use crate::rows::{dot, gather, normalize_rows};
+use crate::sparse::Sparse;
 use crate::state::ABSENT;
 
 /// Queries between two looks at the cancel token.
@@ -163,25 +164,85 @@ pub(crate) fn related(
 
 /// Share of the examples whose positive is among the best for their query, all rows but the query's ranked.
 pub(crate) fn held_out_recall(vectors: &Array2<f32>, bias: &[f32], examples: &[Example]) -> f32 {
-    let row_of = |row: u32| vectors.row(row as usize).to_slice().expect("vectors are contiguous");
     let hits: usize = examples
-        .par_iter()
-        .filter(|example| {
-            let mut query = vec![0.0; vectors.ncols()];
-            for &row in &example.query {
-                for (sum, value) in query.iter_mut().zip(row_of(row)) {
-                    *sum += value;
-                }
+        .par_chunks(QUERIES_PER_TASK)
+        .map(|examples| {
+            let mut means = Sparse::new(vectors.nrows());
+            for example in examples {
+                means.push_row(example.query.iter().map(|&row| (row, 1.0)));
             }
-            normalize(&mut query);
-            let score = |row: u32| dot(&query, row_of(row)) + bias[row as usize];
-            let wanted = score(example.positive);
-            let held: HashSet<u32> = example.query.iter().copied().collect();
-            let better = (0..vectors.nrows() as u32)
-                .filter(|row| *row != example.positive && !held.contains(row))
-                .filter(|&row| score(row) >= wanted);
-            better.take(HELD_OUT_K).count() < HELD_OUT_K
+            let mut queries = means.multiply(&vectors.view());
+            normalize_rows(&mut queries);
+            let scores = queries.dot(&vectors.t());
+            examples
+                .iter()
+                .zip(scores.outer_iter())
+                .filter(|(example, scores)| is_found(example, scores, bias))
+                .count()
         })
-        .count();
+        .sum();
     hits as f32 / examples.len().max(1) as f32
+}
+
+fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bool {
+    let score = |row: u32| scores[row as usize] + bias[row as usize];
+    let wanted = score(example.positive);
+    let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
+    let held = example.query.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
+    // The positive itself is among those counted.
+    at_least - held <= HELD_OUT_K
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, held_out_recall, recommend, related};
+    use crate::embeddings::Embeddings;
+    use crate::minibatch::Example;
+    use hedgerow_storage::CancelToken;
+    use ndarray::array;
+
+    /// Five nodes on a fan; the larger the number, the farther from node 0.
+    fn fan() -> Embeddings {
+        let vectors = array![[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]];
+        Embeddings::example(vectors, vec![0.0; 5])
+    }
+
+    /// The user has node 0, so the order is 1, 2, 3, 4. Wanted are 2, 4 and an item that nobody knows; k = 2:
+    ///   recall 1/3, DCG 1/log2(3), ideal DCG over min(2, 3) places 1 + 1/log2(3).
+    #[test]
+    fn recall_and_ndcg_are_the_hand_worked_numbers() {
+        let case = Case { history: vec![0], wanted: [2, 4].into_iter().collect(), items: 3 };
+        let quality = recommend(&fan(), &[case], &[0, 1, 2, 3, 4], 2, &CancelToken::new()).expect("numbers");
+        let second = 1.0 / 3f64.log2();
+        assert!((quality.recall - 1.0 / 3.0).abs() < 1e-12);
+        assert!((quality.ndcg - second / (1.0 + second)).abs() < 1e-12);
+        assert_eq!(quality.users, 1);
+    }
+
+    /// From node 0: node 1 is first, node 3 third. With a bias node 4 ties with node 3: rank 3.5.
+    #[test]
+    fn ranks_count_half_of_the_ties() {
+        let mut tied = fan();
+        tied.bias[4] = 1.0;
+        let quality =
+            related(&tied, &[(0, 1), (0, 3)], &[0, 1, 2, 3, 4], &CancelToken::new()).expect("numbers");
+        assert!((quality.mrr - (1.0 + 1.0 / 3.5) / 2.0).abs() < 1e-12);
+        assert_eq!((quality.hr10, quality.hr500, quality.mrr100, quality.pairs), (1.0, 1.0, 1.0, 2));
+    }
+
+    #[test]
+    fn a_held_out_positive_is_found_among_the_best_without_the_query() {
+        // Thirty nodes nearer to node 0 than node 31 is.
+        let angle = |row: usize| row as f32 * 0.04;
+        let vectors = ndarray::Array2::from_shape_fn((32, 2), |(row, axis)| {
+            if axis == 0 { angle(row).cos() } else { angle(row).sin() }
+        });
+        let bias = vec![0.0; 32];
+        let recall = |query: Vec<u32>, positive| {
+            held_out_recall(&vectors, &bias, &[Example { query, positive, hard: Vec::new() }])
+        };
+        assert_eq!(recall(vec![0], 20), 1.0);
+        assert_eq!(recall(vec![0], 21), 0.0);
+        assert_eq!(recall(vec![0, 1, 2], 25), 0.0);
+    }
 }

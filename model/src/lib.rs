@@ -9,9 +9,11 @@
 //! Publishing writes them all.
 
 mod adam;
+mod advance;
 mod affine;
 mod ask;
 mod degree;
+mod embedder;
 mod embeddings;
 mod encoder;
 mod engine;
@@ -37,6 +39,7 @@ mod train;
 mod weights;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
+pub use embedder::Embedder;
 pub use engine::{Digest, Engine, Status, TrainReport};
 pub use error::Error;
 pub use evaluate::{RecommendQuality, RelatedQuality};

@@ -142,7 +142,7 @@ impl Default for TrainOptions {
             temperature: 0.1,
             learning_rate: LEARNING_RATE,
             decay: 0.9,
-            held_out: 1000,
+            held_out: 5000,
             patience: 3,
             seed: 1,
             threads: 0,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Error, ErrorKind, NodeRef, Query, Store, TrainOptions,
-    WalkOptions,
+    Audience, Batch, CancelToken, Edge, Embedder, Engine, Error, ErrorKind, NodeRef, Query, Store,
+    TrainOptions, WalkOptions,
 };
 
 fn store(folder: &tempfile::TempDir) -> Arc<Store> {
@@ -144,6 +144,11 @@ fn odd_nodes_and_questions_have_their_outcome() {
     assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
     let cold = engine.recommend(&Audience::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
     assert_eq!(cold.expect("an answer").items.len(), 4, "a user without history gets the popular nodes");
+
+    let embedder: &dyn Embedder = &engine;
+    let vectors = embedder.embed(&[pin("1"), pin("2")]).expect("vectors");
+    assert_eq!(vectors[0].len(), embedder.dimension().expect("it is trained"));
+    assert!(embedder.embed(&[pin("1"), pin("9")]).is_err(), "all or none");
 
     let mut batch = Batch::new();
     batch.link(board("1"), pin("late"), Edge::default()).expect("a valid edge");
