@@ -10,12 +10,15 @@
 //!   `model`, on by default).
 //!
 //! ```
-//! use std::sync::Arc;
-//! use hedgerow::{Batch, CancelToken, Edge, Engine, NodeRef, Query, Store, TrainOptions};
-//!
+//! # #[cfg(not(feature = "model"))]
+//! # fn main() {}
+//! # #[cfg(feature = "model")]
 //! # fn main() -> Result<(), hedgerow::Error> {
 //! # let folder = tempfile::tempdir().expect("a temporary folder");
 //! # let path = folder.path().join("store");
+//! use std::sync::Arc;
+//! use hedgerow::{Batch, CancelToken, Edge, Engine, NodeRef, Query, Store, TrainOptions};
+//!
 //! let store = Arc::new(Store::options().create(true).open(path)?);
 //! let mut batch = Batch::new();
 //! for (board, pin) in [("jazz", "1"), ("jazz", "2"), ("rock", "3"), ("rock", "4"), ("jazz", "5")] {

@@ -42,7 +42,10 @@ impl Context {
     /// A store that is created where there is none.
     pub(crate) fn store_or_new(&mut self, path: &Path) -> Result<Arc<Store>, Failure> {
         if self.read_only && !path.exists() {
-            return Err(Failure::NoStore(path.to_path_buf()));
+            return Err(Failure::Usage(format!(
+                "there is no store at {}, and --read-only cannot create one: leave it out",
+                path.display()
+            )));
         }
         self.open(path, !self.read_only)
     }

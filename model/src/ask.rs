@@ -28,15 +28,17 @@ pub struct Query {
     pub exclude: Vec<NodeName>,
     /// Whether what a user has seen already may be recommended.
     pub include_seen: bool,
+    /// Ranks by the cosine alone, leaving out the popularity coordinate.
+    pub cosine: bool,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { k: 10, kind: None, exclude: Vec::new(), include_seen: false }
+        Self { k: 10, kind: None, exclude: Vec::new(), include_seen: false, cosine: false }
     }
 }
 
-/// A node and its score: cosine plus the node's popularity coordinate.
+/// A node and its score: cosine plus, unless left out, the node's popularity coordinate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     /// The node.
@@ -259,13 +261,22 @@ impl Engine {
         options: &Query,
         left_out: Vec<u32>,
     ) -> Result<Ranked, Error> {
+        if !kind.is_empty() && !embeddings.targets.iter().any(|target| target == kind) {
+            return Err(match snapshot.kind_ix(kind) {
+                None => unknown_kind(kind, snapshot),
+                Some(_) => Error::NotEmbedded {
+                    node: format!("kind {kind}"),
+                    reason: format!("only nodes of kind {} are embedded", embeddings.targets.join(", ")),
+                },
+            });
+        }
         let kind = snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))?;
         let mut excluded: HashSet<u32> = left_out.into_iter().collect();
         for name in &options.exclude {
             let row = snapshot.lookup(name.as_ref()).and_then(|node| embeddings.row(node));
             excluded.extend(row);
         }
-        let hits = embeddings.nearest(query, options.k, Some(kind), &excluded);
+        let hits = embeddings.nearest(query, options, Some(kind), &excluded);
         let named = hits
             .into_iter()
             .map(|(row, score)| Scored { node: snapshot.name(embeddings.nodes[row as usize]), score });

@@ -17,6 +17,11 @@ static LEVELS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     levels
 });
 
+/// How many levels there are.
+pub(crate) fn levels() -> u8 {
+    LEVELS.len() as u8
+}
+
 /// A degree's level.
 pub(crate) fn level(degree: u64) -> u8 {
     (LEVELS.partition_point(|&lowest| lowest <= degree) - 1) as u8

@@ -8,6 +8,7 @@ use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId};
 use ndarray::Array2;
 use rayon::prelude::*;
 
+use crate::ask::Query;
 use crate::rows::{dot, normalize};
 use crate::state::{ABSENT, State};
 
@@ -111,12 +112,12 @@ impl Embeddings {
         mean
     }
 
-    /// The `k` living rows that score best for `query`, without the excluded ones: `query . vector + bias`,
-    /// ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
+    /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
+    /// `query . vector + bias`, ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
     pub(crate) fn nearest(
         &self,
         query: &[f32],
-        k: usize,
+        options: &Query,
         kind: Option<KindIx>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
@@ -129,13 +130,14 @@ impl Embeddings {
                         && kind.is_none_or(|kind| self.kind(*row) == kind)
                         && !excluded.contains(row)
                 };
-                let score = |row| (row, dot(query, self.vector(row)) + self.bias[row as usize]);
+                let bias = |row: u32| if options.cosine { 0.0 } else { self.bias[row as usize] };
+                let score = |row| (row, dot(query, self.vector(row)) + bias(row));
                 let mut hits: Vec<Hit> = rows.iter().copied().filter(wanted).map(score).collect();
-                self.keep_best(&mut hits, k);
+                self.keep_best(&mut hits, options.k);
                 hits
             })
             .collect();
-        self.keep_best(&mut best, k);
+        self.keep_best(&mut best, options.k);
         best
     }
 
@@ -180,6 +182,7 @@ impl Embeddings {
 #[cfg(test)]
 mod tests {
     use super::Embeddings;
+    use crate::ask::Query;
     use ndarray::array;
     use std::collections::HashSet;
 
@@ -188,14 +191,17 @@ mod tests {
     fn the_nearest_come_by_score_then_by_stable_id() {
         let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.6, 0.8]];
         let embeddings = Embeddings::example(vectors, vec![0.0, 0.5, 0.5, 0.0]);
-        let rows = |k: usize, excluded: &[u32]| {
+        let ranked = |options: &Query, excluded: &[u32]| {
             let excluded: HashSet<u32> = excluded.iter().copied().collect();
-            let hits = embeddings.nearest(&[1.0, 0.0], k, None, &excluded);
+            let hits = embeddings.nearest(&[1.0, 0.0], options, None, &excluded);
             hits.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
         };
+        let rows = |k: usize, excluded: &[u32]| ranked(&Query { k, ..Query::default() }, excluded);
         assert_eq!(rows(10, &[]), [0, 3, 2, 1]);
         assert_eq!(rows(3, &[0]), [3, 2, 1]);
         assert_eq!(rows(2, &[3]), [0, 2]);
         assert!(rows(0, &[]).is_empty());
+        let cosine = Query { k: 2, cosine: true, ..Query::default() };
+        assert_eq!(ranked(&cosine, &[0]), [3, 2]);
     }
 }

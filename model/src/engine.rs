@@ -99,7 +99,7 @@ impl Engine {
             None => None,
             Some(derived) => Some(Work {
                 generation: derived.generation,
-                state: generation::load(&derived)?,
+                state: generation::load(&derived, store.snapshot().bound())?,
                 model_stored: true,
                 stored: Some(derived.refreshed),
                 half_way: false,
@@ -170,6 +170,9 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<TrainReport, Error> {
         let since = Instant::now();
+        if self.store.is_read_only() {
+            return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
+        }
         let mut work = self.work();
         let snapshot = self.store.snapshot();
         let recipe = Recipe::new(options, &snapshot)?;

@@ -226,7 +226,7 @@ mod tests {
         tied.bias[4] = 1.0;
         let quality =
             related(&tied, &[(0, 1), (0, 3)], &[0, 1, 2, 3, 4], &CancelToken::new()).expect("numbers");
-        assert!((quality.mrr - (1.0 + 1.0 / 3.5) / 2.0).abs() < 1e-12);
+        assert!((quality.mrr - f64::midpoint(1.0, 1.0 / 3.5)).abs() < 1e-12);
         assert_eq!((quality.hr10, quality.hr500, quality.mrr100, quality.pairs), (1.0, 1.0, 1.0, 2));
     }
 

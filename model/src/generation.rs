@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hedgerow_storage::{Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
 use ndarray::{Array1, Array2};
 
+use crate::degree;
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::recipe::Recipe;
@@ -82,15 +83,15 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation.
+/// Reads a published generation of a store whose node numbers are below `bound`.
 ///
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
-pub(crate) fn load(derived: &Derived) -> Result<State, Error> {
+pub(crate) fn load(derived: &Derived, bound: u32) -> Result<State, Error> {
     let (recipe, encoder) = load_model(&derived.file(MODEL)?)?;
     let mut state = State::new(recipe, encoder);
     state.epoch = derived.refreshed;
-    load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?)?;
+    load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?, bound)?;
     load_embeddings(&mut state, &derived.file(EMBEDDINGS)?)?;
     Ok(state)
 }
@@ -131,7 +132,7 @@ fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
     Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
 }
 
-fn load_neighborhoods(state: &mut State, file: &SectionFile) -> Result<(), Error> {
+fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
     file.require(*b"NBHD", VERSION)?;
     let damaged = |place: &str| -> StoreError { file.damaged(place, "does not fit the other sections") };
     let nodes = file.section_u32(*b"nodes\0\0\0")?;
@@ -142,11 +143,16 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile) -> Result<(), Error
     if alive.len() != count || levels.len() != count || offsets.len() != count + 1 {
         return Err(damaged("nodes").into());
     }
+    if nodes.iter().any(|&node| node >= bound) {
+        return Err(damaged("nodes").into());
+    }
+    if levels.iter().any(|&level| level >= degree::levels()) {
+        return Err(damaged("levels").into());
+    }
     if rows.len() != counts.len() || rows.iter().any(|&row| row as usize >= count) {
         return Err(damaged("rows").into());
     }
-    let bound = nodes.iter().max().map_or(0, |&last| last as usize + 1);
-    state.row_of = vec![ABSENT; bound];
+    state.row_of = vec![ABSENT; bound as usize];
     for (row, &node) in nodes.iter().enumerate() {
         state.row_of[node as usize] = row as u32;
         state.nodes.push(NodeIx::new(node));

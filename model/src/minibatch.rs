@@ -14,7 +14,7 @@ pub(crate) struct Example {
     /// Rows whose mean vector asks: a user's history, or a single node.
     pub(crate) query: Vec<u32>,
     pub(crate) positive: u32,
-    /// Rows that are related but not this closely; see [`crate::positives`].
+    /// Rows that are related but not this closely; see [`crate::hard`].
     pub(crate) hard: Vec<u32>,
 }
 

@@ -8,14 +8,16 @@ use crate::error::Error;
 pub const DIM: usize = 64;
 /// Convolution layers (the paper's K).
 pub const LAYERS: usize = 2;
-/// Passes over the positives.
-pub const EPOCHS: u32 = 12;
+/// Epochs, of [`EXAMPLES`] examples each.
+pub const EPOCHS: u32 = 16;
 /// Examples in a minibatch.
-pub const BATCH: usize = 1024;
+pub const BATCH: usize = 2048;
 /// Negatives that a minibatch's examples share.
 pub const NEGATIVES: usize = 1000;
 /// The largest learning rate, reached at the end of the first epoch.
-pub const LEARNING_RATE: f32 = 0.01;
+pub const LEARNING_RATE: f32 = 0.002;
+/// Examples of an epoch at most: an epoch is what lies between two looks at the held-out recall, not a pass.
+pub const EXAMPLES: usize = 200_000;
 
 /// How a node's vector is renewed from its neighbourhood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +84,9 @@ pub struct TrainOptions {
     pub popularity: bool,
     /// Divides a neighbour's importance by the square root of its degree.
     pub damping: bool,
-    /// Passes over the positives; 0 leaves the starting weights.
+    /// Epochs at most; 0 leaves the starting weights.
     pub epochs: u32,
-    /// Positives of an epoch at most.
+    /// Examples of an epoch; at most four times the positives there are.
     pub pairs_per_epoch: usize,
     /// Examples in a minibatch.
     pub batch: usize,
@@ -130,7 +132,7 @@ impl Default for TrainOptions {
             popularity: true,
             damping: true,
             epochs: EPOCHS,
-            pairs_per_epoch: 1_000_000,
+            pairs_per_epoch: EXAMPLES,
             batch: BATCH,
             negatives: NEGATIVES,
             hard_negatives: 0,

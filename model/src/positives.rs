@@ -17,7 +17,7 @@ use crate::state::State;
 const MAX_DRAWS: usize = 1000;
 
 /// A list is drawn in proportion to its degree raised to this: users with long histories count more, but not as
-/// much more as they have edges. Measured on gowalla, Recall@20 after equal training: LISTPOWER_FIGURES.
+/// much more as they have edges. Measured on gowalla, Recall@20 after 1.6 million examples with power 1: .158, 0.5: .164, 0: .164.
 const LIST_POWER: f64 = 0.5;
 
 /// A source of examples, in units that each have members: a list and its places, a row and its walks, a pair by

@@ -27,6 +27,8 @@ use crate::state::State;
 use crate::table::{Known, TokenTable};
 use crate::weights::Weights;
 
+/// How often a positive is drawn in an epoch at most: each time with others of its history.
+const DRAWS_PER_POSITIVE: usize = 4;
 /// Minibatches that may wait for the consumer: enough to overlap, little to hold in memory.
 const WAITING: usize = 2;
 /// Pairs of nodes whose mean cosine is the collapse alarm.
@@ -113,18 +115,16 @@ pub(crate) fn train(
     let every_row: Vec<u32> = (0..state.rows() as u32).collect();
     let source = Source::new(options, snapshot, state, pairs)?;
     let hard = HardNegatives::new(options, snapshot, state, cancel)?;
-    let mut run = Run {
+    let run = Run {
         options,
         pool: state.pool(&every_row),
         held_out: source.held_out(),
         by_id: by_stable_id(snapshot, state),
-        examples: source.len().min(options.pairs_per_epoch),
+        examples: options.pairs_per_epoch.min(source.len().saturating_mul(DRAWS_PER_POSITIVE)),
         inputs,
         source,
         hard,
     };
-    // Tiny graphs: an epoch is at least one minibatch, and never a single step's worth of noise.
-    run.examples = run.examples.max(options.batch.min(256));
     observer(&TrainEvent::Started {
         nodes: state.rows() as u64,
         positives: run.source.len() as u64,

@@ -93,7 +93,7 @@ pub(crate) enum Staged {
     Remove {
         node: Name,
     },
-    /// `first` and `count` say which of the texts that follow one another are the tokens: see [`Batch::tokens`].
+    /// `start` and `bytes` say where the texts of the tokens lie, one after the other: see [`Batch::tokens`].
     Tokens {
         node: Name,
         start: u32,

@@ -4,6 +4,7 @@ mod bad_graphs;
 mod command;
 mod crash;
 mod readers;
+mod readme;
 mod reference;
 mod refresh_equals_rebuild;
 mod same_content_same_digest;

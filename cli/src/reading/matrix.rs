@@ -17,6 +17,8 @@ pub(crate) struct Matrix {
     reader: BufReader<File>,
     file: String,
     pub(crate) rows: u64,
+    /// Numbers in a row.
+    pub(crate) width: usize,
     wide: bool,
     bytes: Vec<u8>,
     values: Vec<f32>,
@@ -54,7 +56,7 @@ impl Matrix {
             )));
         }
         let bytes = vec![0; row as usize];
-        Ok(Self { reader, file: name, rows, wide, bytes, values: Vec::new() })
+        Ok(Self { reader, file: name, rows, width, wide, bytes, values: Vec::new() })
     }
 
     /// The next row; call at most `rows` times.
@@ -76,6 +78,14 @@ impl Matrix {
     pub(crate) fn bad_shape(&self, lines: u64, file: &str) -> BadInput {
         let problem =
             format!("the matrix has {} rows, expected {lines}, one for each line of {file}", self.rows);
+        Place::new(&self.file, 1, 1).problem(problem)
+    }
+
+    /// The matrix does not go with what a block holds already.
+    pub(crate) fn bad_width(&self, width: usize, block: &str) -> BadInput {
+        let found = self.width;
+        let problem =
+            format!("the matrix has rows of {found} numbers, expected {width}, as in block {block}");
         Place::new(&self.file, 1, 1).problem(problem)
     }
 }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::{Output, write_out};
 use crate::synthetic::{Plan, Random, World};
 
-const PLAN: Plan = Plan { items: 4000, boards: 2000, edges: 60_000, topics: 40, seed: 1 };
+const PLAN: Plan = Plan { items: 4000, boards: 2000, edges: 24_000, topics: 40, seed: 1 };
 const EPOCHS: u32 = 4;
 const DIM: usize = 32;
 /// The pin that the demo asks about: any will do.
@@ -124,8 +124,9 @@ impl Tale {
 
     fn ask(&self, engine: &Engine, world: &World) -> Result<(), Failure> {
         let asked = NodeRef::new("pin", ASKED)?;
-        let mut lines = vec![format!("\nsimilar {asked} (topic {}):", topic(world, &asked.to_name()))];
-        for item in engine.similar(asked, &Query { k: 5, ..Query::default() })?.items {
+        let mut lines =
+            vec![format!("\nsimilar {asked} --cosine (topic {}):", topic(world, &asked.to_name()))];
+        for item in engine.similar(asked, &Query { k: 5, cosine: true, ..Query::default() })?.items {
             let (name, score) = (item.node.to_string(), item.score);
             lines.push(format!("  {name:<9} {score:.3}  topic {}", topic(world, &item.node)));
         }
@@ -135,7 +136,7 @@ impl Tale {
     fn judge(&self, engine: &Engine, world: &World) -> Result<(f64, f64), Failure> {
         let (learned, counted) = quality::measure(engine, world, &self.cancel)?;
         self.say(&format!(
-            "\nOf the ten pins most similar to a pin, so many have its topic (mean over {} pins):\n  \
+            "\nOf the ten pins most similar to a pin by cosine, so many have its topic (mean over {} pins):\n  \
             embeddings            {:.1} %\n  co-occurrence cosine  {:.1} %\n",
             quality::SAMPLE,
             learned * 100.0,

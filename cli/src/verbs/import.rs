@@ -120,6 +120,7 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     if let Some(kind) = &args.kind {
         let plan = nodes::Plan::open(kind, &args.tokens, &args.dense, lines, file)?;
         let store = ctx.store_or_new(&args.store)?;
+        plan.expect_widths(&store.snapshot().dense_blocks())?;
         let mut loader = Loader::new(ctx, &store, what, progress, rejects);
         plan.run(&mut loader)?;
         report(ctx, loader.finish()?, started)

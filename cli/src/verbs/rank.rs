@@ -52,6 +52,9 @@ struct RankingArgs {
     /// Kind of the answers [default: the kind of A where it is embedded, or of the history]
     #[arg(long)]
     kind: Option<String>,
+    /// Rank by the cosine alone, whatever is popular
+    #[arg(long)]
+    cosine: bool,
     /// File of nodes to leave out, one a line such as pin:42
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
@@ -60,7 +63,7 @@ struct RankingArgs {
 impl RankingArgs {
     fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
-        Ok(Query { k: self.k, kind: self.kind, exclude, include_seen })
+        Ok(Query { k: self.k, kind: self.kind, exclude, include_seen, cosine: self.cosine })
     }
 }
 

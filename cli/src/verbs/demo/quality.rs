@@ -21,7 +21,7 @@ pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> R
         cancel.check()?;
         let key = (u64::from(nth) * u64::from(PLAN.items) / u64::from(SAMPLE)).to_string();
         let pin = NodeRef::new("pin", &key)?;
-        let ranked = engine.similar(pin, &Query { k: TOP, ..Query::default() })?;
+        let ranked = engine.similar(pin, &Query { k: TOP, cosine: true, ..Query::default() })?;
         let right = |found: &NodeName| topic(world, found) == topic(world, &pin.to_name());
         learned += ranked.items.iter().filter(|item| right(&item.node)).count();
         counted += cooccurring(&snapshot, pin)?.iter().filter(|found| right(found)).count();

@@ -49,6 +49,19 @@ impl<'a> Plan<'a> {
         Ok(Self { kind, columns: names.len(), records, tokens, dense })
     }
 
+    /// Refuses a matrix whose rows are not as wide as those that the store has in the block already.
+    pub(super) fn expect_widths(&self, blocks: &[(String, usize)]) -> Result<(), Failure> {
+        for (block, matrix) in &self.dense {
+            match blocks.iter().find(|(name, _)| name == block) {
+                Some(&(_, width)) if width != matrix.width => {
+                    return Err(matrix.bad_width(width, block).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn run(mut self, loader: &mut Loader<'_>) -> Result<(), Failure> {
         if let Some(rejects) = &mut loader.rejects {
             rejects.write(self.records.raw())?;
