@@ -37,6 +37,10 @@ pub(crate) fn step(
     let negatives = gather(&vectors.view(), &batch.negatives);
     let positives = gather(&vectors.view(), &batch.positives);
 
+    let negative_bias: Vec<f32> = batch.negatives.iter().map(|&row| bias[row as usize]).collect();
+    let mut places: Vec<(u32, usize)> = batch.negatives.iter().copied().zip(0..).collect();
+    places.sort_unstable();
+
     // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
     let mut shared = queries.dot(&negatives.t());
     let outcomes: Vec<Outcome> = shared
@@ -50,15 +54,21 @@ pub(crate) fn step(
                 dot(query, vector) + bias[row as usize]
             };
             let (positive, held) = (batch.positives[at], &batch.query_rows[at]);
-            let left_out = |row: u32| row == positive || held.contains(&row);
-            for (s, &row) in scores.iter_mut().zip(&batch.negatives) {
-                *s = if left_out(row) { f32::NEG_INFINITY } else { *s + bias[row as usize] };
+            let scores = scores.as_slice_mut().expect("rows of scores are contiguous");
+            for (s, bias) in scores.iter_mut().zip(&negative_bias) {
+                *s += bias;
             }
+            for &row in held.iter().chain([&positive]) {
+                let same = places.partition_point(|place| place.0 < row);
+                for &(_, place) in places[same..].iter().take_while(|place| place.0 == row) {
+                    scores[place] = f32::NEG_INFINITY;
+                }
+            }
+            let left_out = |row: u32| row == positive || held.contains(&row);
             let mut hard: Vec<f32> = batch.hard[at]
                 .iter()
                 .map(|&row| if left_out(row) { f32::NEG_INFINITY } else { score(row) })
                 .collect();
-            let scores = scores.as_slice_mut().expect("rows of scores are contiguous");
             let (loss, positive) = match options.loss {
                 Loss::Margin => margin(options.margin, score(positive), scores, &mut hard),
                 Loss::Softmax => softmax(options.temperature, score(positive), scores, &mut hard),
@@ -123,14 +133,18 @@ fn margin(margin: f32, positive: f32, shared: &mut [f32], hard: &mut [f32]) -> (
 
 /// Replaces scores by derivatives; returns the loss and the derivative by the positive's score.
 fn softmax(temperature: f32, positive: f32, shared: &mut [f32], hard: &mut [f32]) -> (f32, f32) {
-    let all = || shared.iter().chain(hard.iter()).copied();
-    let highest = all().fold(positive, f32::max);
+    let highest = shared.iter().chain(hard.iter()).copied().fold(positive, f32::max);
     let weight = |score: f32| ((score - highest) / temperature).exp();
-    let total = all().map(weight).sum::<f32>() + weight(positive);
+    let mut total = weight(positive);
+    for score in shared.iter_mut().chain(hard.iter_mut()) {
+        *score = weight(*score);
+        total += *score;
+    }
     let loss = total.ln() - (positive - highest) / temperature;
     let by_positive = (weight(positive) / total - 1.0) / temperature;
+    let scale = 1.0 / (total * temperature);
     for score in shared.iter_mut().chain(hard) {
-        *score = weight(*score) / total / temperature;
+        *score *= scale;
     }
     (loss, by_positive)
 }

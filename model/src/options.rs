@@ -9,13 +9,13 @@ pub const DIM: usize = 64;
 /// Convolution layers (the paper's K).
 pub const LAYERS: usize = 2;
 /// Epochs, of [`EXAMPLES`] examples each.
-pub const EPOCHS: u32 = 16;
+pub const EPOCHS: u32 = 20;
 /// Examples in a minibatch.
 pub const BATCH: usize = 2048;
 /// Negatives that a minibatch's examples share.
-pub const NEGATIVES: usize = 1000;
+pub const NEGATIVES: usize = 4000;
 /// The largest learning rate, reached at the end of the first epoch.
-pub const LEARNING_RATE: f32 = 0.002;
+pub const LEARNING_RATE: f32 = 0.003;
 /// Examples of an epoch at most: an epoch is what lies between two looks at the held-out recall, not a pass.
 pub const EXAMPLES: usize = 200_000;
 
@@ -112,7 +112,8 @@ pub struct TrainOptions {
     pub decay: f32,
     /// Positives kept from training to measure recall.
     pub held_out: usize,
-    /// Ends training after this many epochs without a better recall; 0 never does.
+    /// Ends training after this many epochs in a row with a recall more than a standard error below the best;
+    /// 0 never does.
     pub patience: u32,
     /// The seed of everything random in training.
     pub seed: u64,

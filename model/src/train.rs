@@ -91,8 +91,8 @@ pub(crate) struct Trained {
 
 /// Trains an encoder for the nodes of `state`, whose neighbourhoods must be made.
 ///
-/// Keeps the weights of the epoch with the best held-out recall. A cancellation ends training after the last
-/// whole epoch.
+/// Keeps the weights of the last epoch whose held-out recall is within one standard error of the best: more
+/// training is worth more than the luck of the draw. A cancellation ends training with the last whole epoch.
 ///
 /// Determinism: the random numbers of a minibatch depend on the seed and its number alone, and every sum has a
 /// fixed order, so that equal data, options and processor kind give equal weights for any number of threads.
@@ -171,12 +171,13 @@ impl Run<'_> {
         cancel: &CancelToken,
     ) -> Result<Trained, Error> {
         let mut adam = Adam::new(&mut encoder);
-        let mut best: Option<(f32, Encoder)> = None;
-        let (mut epochs, mut since_best, mut cancelled) = (Vec::new(), 0, false);
+        let mut kept: Option<Encoder> = None;
+        let mut best_recall = 0.0f32;
+        let (mut epochs, mut worse, mut cancelled) = (Vec::new(), 0, false);
         for epoch in 1..=self.options.epochs {
             let start = Instant::now();
             let loss = match self.epoch(epoch, &mut encoder, &mut adam, observer, cancel) {
-                Err(error) if error.is_cancelled() && best.is_some() => {
+                Err(error) if error.is_cancelled() && kept.is_some() => {
                     cancelled = true;
                     break;
                 }
@@ -197,21 +198,27 @@ impl Run<'_> {
                 seconds: start.elapsed().as_secs_f64(),
             };
             observer(&TrainEvent::Epoch(report.clone()));
-            // Without held-out positives the last epoch counts as the best.
-            let recall = report.recall.unwrap_or(epoch as f32);
+            // Without held-out positives every epoch is as good as the last.
+            let recall = report.recall.unwrap_or(0.0);
             epochs.push(report);
-            if best.as_ref().is_none_or(|(so_far, _)| recall > *so_far) {
-                best = Some((recall, encoder.clone()));
-                since_best = 0;
+            best_recall = best_recall.max(recall);
+            if recall >= best_recall - self.standard_error(best_recall) {
+                kept = Some(encoder.clone());
+                worse = 0;
             } else {
-                since_best += 1;
-                if self.options.patience > 0 && since_best >= self.options.patience {
+                worse += 1;
+                if self.options.patience > 0 && worse >= self.options.patience {
                     break;
                 }
             }
         }
-        let encoder = best.map_or(encoder, |(_, best)| best);
+        let encoder = kept.unwrap_or(encoder);
         Ok(Trained { encoder, epochs, cancelled })
+    }
+
+    /// Of a share among the held-out positives.
+    fn standard_error(&self, recall: f32) -> f32 {
+        (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
     }
 
     /// One pass: a producer cuts minibatches out of the graph, this thread turns them into steps.

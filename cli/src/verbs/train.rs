@@ -151,7 +151,7 @@ impl Watch {
             report.generation, report.embedded, report.seconds
         ));
         if !report.cancelled && report.epochs.len() < asked as usize {
-            self.out.note("stopped early: the last epochs brought no better recall (see --patience)");
+            self.out.note("stopped early: recall fell over the last epochs (see --patience)");
         }
         let written = self.stream.summary(last);
         self.stream.finish()?;

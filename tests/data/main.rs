@@ -1,0 +1,102 @@
+//! The whole path on real data, where it is at hand: not part of `cargo test --workspace`, since it takes minutes.
+//!
+//! `cargo test --release -p hedgerow-cli --test data -- --nocapture` looks for the data sets in `../shared/data` beside
+//! the checkout and says which of them it skipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A data set's folder; says so where it is absent.
+fn data(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the cli folder has a parent");
+    let folder = root.join("../shared/data").join(name);
+    let found = folder.is_dir().then_some(folder);
+    if found.is_none() {
+        eprintln!("skipped: no data set {name} beside the checkout");
+    }
+    found
+}
+
+/// Runs the command in a folder; the JSON lines that it printed.
+fn hedgerow(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_hedgerow"))
+        .current_dir(folder)
+        .args(arguments)
+        .args(["--output", "jsonl", "--quiet"])
+        .output()
+        .expect("the command starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
+fn path(folder: &Path, file: &str) -> String {
+    folder.join(file).display().to_string()
+}
+
+#[test]
+fn gowalla_is_recommended_from_with_the_default_options() {
+    let Some(from) = data("gowalla-recommend") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (edges, test) = (path(&from, "train.txt"), path(&from, "test.txt"));
+    let import =
+        ["import", "s", "--edges", &edges, "--format", "adjacency", "--src", "user", "--dst", "item"];
+    let imported = hedgerow(folder.path(), &import);
+    assert_eq!(imported[0]["edges"], 810_128);
+    hedgerow(folder.path(), &["train", "s", "--target", "item"]);
+    let quality = hedgerow(folder.path(), &["eval", "s", "--task", "recommend", "--test", &test, "-k", "20"]);
+    eprintln!("gowalla-recommend: {}", quality[0]);
+    assert!(quality[0]["recall@20"].as_f64().expect("a number") >= 0.15);
+}
+
+/// The Matrix (2571) is like other films that its viewers saw, and Toy Story (1) like films for children.
+#[test]
+fn films_are_like_films_that_a_person_would_name() {
+    let Some(from) = data("movielens-small") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (movies, ratings) = (path(&from, "movies.csv"), path(&from, "ratings.csv"));
+    let nodes = ["import", "s", "--nodes", &movies, "--kind", "movie", "--tokens", "title,genres"];
+    assert_eq!(hedgerow(folder.path(), &nodes)[0]["nodes"], 9742);
+    let edges = ["import", "s", "--edges", &ratings, "--src", "user", "--dst", "movie"];
+    assert_eq!(hedgerow(folder.path(), &edges)[0]["edges"], 100_836);
+    hedgerow(folder.path(), &["train", "s", "--target", "movie"]);
+    let genres = fs::read_to_string(&movies).expect("the films");
+    let genres_of = |key: &str| {
+        let line = genres.lines().find(|line| line.split(',').next() == Some(key)).expect("a known film");
+        line.rsplit(',').next().expect("genres").to_owned()
+    };
+    for (film, genre) in [("1", "Children"), ("2571", "Action"), ("4993", "Fantasy"), ("318", "Drama")] {
+        let node = format!("movie:{film}");
+        let similar = hedgerow(folder.path(), &["similar", "s", &node, "-k", "10", "--cosine"]);
+        let named: Vec<&str> = similar.iter().filter_map(|row| row["node"].as_str()).collect();
+        assert_eq!(named.len(), 10);
+        let alike = named.iter().filter(|name| genres_of(&name["movie:".len()..]).contains(genre)).count();
+        eprintln!("movie:{film}: {alike} of 10 are {genre}: {}", named.join(" "));
+        assert!(alike >= 4, "movie:{film}: {named:?}");
+    }
+}
+
+/// Additions and removals of real playlists, a refresh for every hundred.
+#[test]
+fn thirty_thousand_playlist_events_leave_the_bytes_of_a_rebuild() {
+    let Some(from) = data("playlist-stream") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = fs::read_to_string(from.join("events.csv")).expect("the events");
+    let lines: Vec<&str> = events.lines().take(30_000).collect();
+    let (first, rest) = lines.split_at(1000);
+    fs::write(folder.path().join("first.csv"), first.join("\n")).expect("written");
+    fs::write(folder.path().join("rest.csv"), rest.join("\n")).expect("written");
+    hedgerow(folder.path(), &["apply", "s", "first.csv", "--refresh", "none"]);
+    hedgerow(folder.path(), &["train", "s", "--target", "track", "--epochs", "1"]);
+    let apply = ["apply", "s", "rest.csv", "--batch", "100", "--refresh", "eager"];
+    let batches = hedgerow(folder.path(), &apply);
+    assert_eq!(batches.len(), 290);
+    let digest = |folder: &Path| hedgerow(folder, &["digest", "s"])[0]["digest"].clone();
+    let refreshed = digest(folder.path());
+    hedgerow(folder.path(), &["refresh", "s", "--full"]);
+    assert_eq!(refreshed, digest(folder.path()));
+}
