@@ -20,8 +20,8 @@ use crate::state::State;
 /// What a step changed, by row.
 pub(crate) struct Advance {
     pub(crate) report: RefreshReport,
-    /// Rows whose embedding or life changed; ascending.
-    pub(crate) changed: Vec<u32>,
+    /// Rows whose embedding or life changed, ascending; `None` if the state was built anew.
+    pub(crate) changed: Option<Vec<u32>>,
 }
 
 /// Where the state may differ from the graph.
@@ -89,7 +89,7 @@ impl State {
         let mut report = RefreshReport::new(snapshot.epoch(), false);
         let dirty = self.walk_changed(snapshot, changes, cancel, &mut report)?;
         let changed = self.embed(snapshot, &dirty, cancel, &mut report)?;
-        Ok(Advance { report, changed })
+        Ok(Advance { report, changed: Some(changed) })
     }
 
     fn walk_all(

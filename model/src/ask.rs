@@ -95,17 +95,14 @@ impl Engine {
     pub fn neighborhood(&self, node: NodeRef<'_>, k: usize) -> Result<Vec<Importance>, Error> {
         let snapshot = self.store().snapshot();
         let source = snapshot.require(node)?;
-        let trained = self.work_state(|state| {
-            let policy = state.recipe.policies.iter().find(|policy| policy.kind == node.kind)?;
-            Some((state.recipe.walks, policy.clone()))
+        let trained = self.shown().as_ref().and_then(|embeddings| {
+            let recipe = &embeddings.recipe;
+            let policy = recipe.policies.iter().find(|policy| policy.kind == node.kind)?;
+            Some((recipe.walks, policy.clone()))
         });
-        let (walks, policy) = match trained {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(Error::NotTrained) => {
-                (WalkOptions::default(), Policy::default_for(&snapshot, snapshot.kind(source)))
-            }
-            Err(error) => return Err(error),
-        };
+        let (walks, policy) = trained.unwrap_or_else(|| {
+            (WalkOptions::default(), Policy::default_for(&snapshot, snapshot.kind(source)))
+        });
         let visits = Walker::new(&snapshot, walks, &policy)?.neighborhood(source);
         let sum: u32 = visits.iter().map(|visit| visit.count).sum();
         let listed = visits.iter().take(k).map(|visit| Importance {
@@ -192,7 +189,7 @@ impl Engine {
                 Audience::Node(name) => embeddings.history(snapshot.require(name.as_ref())?, snapshot),
             };
             let first = history.first().map(|&row| snapshot.kind_name(embeddings.kind(row)));
-            let kind = options.kind.as_deref().or(first).or(embeddings.targets.first().map(String::as_str));
+            let kind = options.kind.as_deref().or(first).or(embeddings.recipe.targets().next());
             let kind = kind.unwrap_or_default().to_owned();
             let of_kind = |row: &u32| snapshot.kind_name(embeddings.kind(*row)) == kind;
             let asked: Vec<u32> = history.iter().copied().filter(of_kind).collect();
@@ -261,12 +258,12 @@ impl Engine {
         options: &Query,
         left_out: Vec<u32>,
     ) -> Result<Ranked, Error> {
-        if !kind.is_empty() && !embeddings.targets.iter().any(|target| target == kind) {
+        if !kind.is_empty() && !embeddings.recipe.targets().any(|target| target == kind) {
             return Err(match snapshot.kind_ix(kind) {
                 None => unknown_kind(kind, snapshot),
                 Some(_) => Error::NotEmbedded {
                     node: format!("kind {kind}"),
-                    reason: format!("only nodes of kind {} are embedded", embeddings.targets.join(", ")),
+                    reason: format!("only nodes of kind {} are embedded", embeddings.recipe.target_list()),
                 },
             });
         }
@@ -301,8 +298,8 @@ impl Embeddings {
     fn require(&self, name: NodeRef<'_>, snapshot: &Snapshot) -> Result<u32, Error> {
         let node = snapshot.require(name)?;
         self.row(node).ok_or_else(|| {
-            let targets = self.targets.join(", ");
-            let reason = if self.targets.iter().any(|target| target == name.kind) {
+            let targets = self.recipe.target_list();
+            let reason = if self.recipe.targets().any(|target| target == name.kind) {
                 "it came after the last refresh; refresh first".to_owned()
             } else {
                 format!("only nodes of kind {targets} are embedded")
@@ -329,7 +326,7 @@ impl Embeddings {
         mut items: impl Iterator<Item = &'a NodeName>,
     ) -> Result<KindIx, Error> {
         let kind = items.next().map(|item| item.kind.as_str());
-        let kind = kind.or(self.targets.first().map(String::as_str)).unwrap_or_default();
+        let kind = kind.or(self.recipe.targets().next()).unwrap_or_default();
         snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))
     }
 

@@ -9,6 +9,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::ask::Query;
+use crate::recipe::Recipe;
 use crate::rows::{dot, normalize};
 use crate::state::{ABSENT, State};
 
@@ -19,8 +20,8 @@ const ROWS_PER_TASK: usize = 4096;
 pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
     pub(crate) epoch: Epoch,
-    /// The embedded kinds.
-    pub(crate) targets: Vec<String>,
+    /// What is embedded, and by which walks.
+    pub(crate) recipe: Recipe,
     pub(crate) nodes: Vec<NodeIx>,
     row_of: Vec<u32>,
     pub(crate) ids: Vec<StableId>,
@@ -40,7 +41,7 @@ impl Embeddings {
         Self {
             generation,
             epoch: state.epoch,
-            targets: state.recipe.targets().map(str::to_owned).collect(),
+            recipe: state.recipe.clone(),
             nodes: state.nodes.clone(),
             row_of: state.row_of.clone(),
             ids: state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect(),
@@ -78,6 +79,11 @@ impl Embeddings {
 
     pub(crate) fn rows(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The embedded kinds.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.recipe.targets().map(str::to_owned).collect()
     }
 
     /// The row of a node that is embedded.
@@ -167,7 +173,7 @@ impl Embeddings {
         Self {
             generation: Generation::new(1),
             epoch: Epoch::new(1),
-            targets: vec!["pin".to_owned()],
+            recipe: Recipe::example(),
             nodes: (0..rows).map(NodeIx::new).collect(),
             row_of: (0..rows).collect(),
             ids: (0..rows).map(|row| StableId::new(u64::from(1000 - row))).collect(),

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use hedgerow_storage::{
-    CancelToken, Changes, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
+    CancelToken, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
 };
 
+use crate::advance::{Advance, touched_nodes};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::generation;
@@ -23,9 +24,12 @@ const ROWS_PER_LIST: usize = 5;
 /// PinSage over a store. `Send + Sync`; one per open store.
 ///
 /// Readers ask what was last published and never wait for a refresh, which works on rows of its own; the
-/// changed rows are handed over in one step at its end. Training and refreshing wait for each other.
+/// changed rows are handed over in one step at its end. Commits and refreshes go on during a training, and the
+/// new generation has what they brought.
 pub struct Engine {
     store: Arc<Store>,
+    /// Held by a training, so that there is one at a time.
+    training: Mutex<()>,
     work: Mutex<Option<Work>>,
     shown: RwLock<Option<Embeddings>>,
 }
@@ -67,7 +71,7 @@ pub struct TrainReport {
     pub embedded: u64,
     /// All of it: walks, training, embedding, storing.
     pub seconds: f64,
-    /// Whether it was ended by the caller, with the best of the whole epochs kept.
+    /// Whether it was ended by the caller, with what the whole epochs before gave.
     pub cancelled: bool,
     /// Every epoch.
     pub epochs: Vec<EpochReport>,
@@ -107,7 +111,7 @@ impl Engine {
         };
         let snapshot = store.snapshot();
         let shown = work.as_ref().map(|work| Embeddings::of(&work.state, &snapshot, work.generation));
-        Ok(Self { store, work: Mutex::new(work), shown: RwLock::new(shown) })
+        Ok(Self { store, training: Mutex::new(()), work: Mutex::new(work), shown: RwLock::new(shown) })
     }
 
     /// The store underneath.
@@ -126,7 +130,7 @@ impl Engine {
             generation: embeddings.map(|embeddings| embeddings.generation),
             dirty_nodes: self.store.dirty_nodes(),
             dim: embeddings.map(|embeddings| embeddings.vectors.ncols() + 1),
-            targets: embeddings.map_or_else(Vec::new, |embeddings| embeddings.targets.clone()),
+            targets: embeddings.map_or_else(Vec::new, Embeddings::targets),
         }
     }
 
@@ -137,7 +141,8 @@ impl Engine {
     ///
     /// # Visibility
     /// The new generation is durable and seen by readers when the call returns, all at once; until then they
-    /// see the old one. A cancellation keeps the best of the whole epochs, if there is one.
+    /// see the old one. It reflects all batches committed before its publication, also those that came during the
+    /// training. A cancellation keeps what the whole epochs so far would have, if there is one.
     /// # Errors
     /// Options out of range, a target kind without nodes, nothing to learn from, a loss that is not a number:
     /// nothing changes.
@@ -173,20 +178,26 @@ impl Engine {
         if self.store.is_read_only() {
             return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
         }
-        let mut work = self.work();
+        let _alone = self.training.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.store.snapshot();
         let recipe = Recipe::new(options, &snapshot)?;
         let state = State::build_neighborhoods(recipe, &snapshot, cancel)?;
         let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let trained = train(options, &state, &snapshot, pairs.as_deref(), observer, cancel)?;
         // From here on a cancellation would only lose what is done.
+        let cancel = CancelToken::new();
         let state = state.embedded_by(trained.encoder, &snapshot)?;
+        let mut work = self.work();
         let before = work.as_ref().map_or(0, |work| work.generation.get());
         let generation = Generation::new(before + 1);
-        let embedded = state.living().count() as u64;
-        let new = Work { generation, state, model_stored: false, stored: None, half_way: false };
+        let mut new = Work { generation, state, model_stored: false, stored: None, half_way: false };
+        // Batches may have been committed meanwhile. The snapshot is held, so the log reaches back to it.
+        let now = self.store.snapshot();
+        self.follow(&mut new, &now, false, &cancel)?;
+        let embedded = new.state.living().count() as u64;
         let new = self.store_work(new)?;
-        self.show(Some(Embeddings::of(&new.state, &snapshot, generation)));
+        self.show(Some(Embeddings::of(&new.state, &now, generation)));
+        self.store.mark_refreshed(now.epoch());
         *work = Some(new);
         Ok(TrainReport {
             generation,
@@ -212,45 +223,52 @@ impl Engine {
         let mut guard = self.work();
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        if full || work.half_way {
-            return self.rebuild(work, &snapshot, None, since, cancel);
-        }
-        let changes = match self.store.changes(work.state.epoch, &snapshot) {
-            // The log no longer reaches back to where these embeddings are from.
-            Err(StoreError::Invalid { .. }) => return self.rebuild(work, &snapshot, None, since, cancel),
-            other => other?,
-        };
-        if changes.lists.len() > work.state.rows() / ROWS_PER_LIST {
-            return self.rebuild(work, &snapshot, Some(&changes), since, cancel);
-        }
-        work.half_way = true;
-        let advance = work.state.advance(&snapshot, &changes, cancel)?;
-        work.half_way = false;
-        if let Some(shown) = self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            shown.take_over(&work.state, &snapshot, &advance.changed);
+        let advance = self.follow(work, &snapshot, full, cancel)?;
+        match (&advance.changed, self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut()) {
+            (Some(rows), Some(shown)) => shown.take_over(&work.state, &snapshot, rows),
+            (None, Some(shown)) => *shown = Embeddings::of(&work.state, &snapshot, work.generation),
+            (_, None) => {}
         }
         self.store.mark_refreshed(snapshot.epoch());
         Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report })
     }
 
-    fn rebuild(
+    /// Brings what refreshes work on to a snapshot, by the changes that lead there or, where they are too many,
+    /// unknown, or unwanted, from nothing.
+    fn follow(
         &self,
         work: &mut Work,
         snapshot: &Snapshot,
-        changes: Option<&Changes>,
-        since: Instant,
+        full: bool,
         cancel: &CancelToken,
-    ) -> Result<RefreshReport, Error> {
-        let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
-        let (state, mut report) = State::build(recipe, encoder, snapshot, cancel)?;
-        if let Some(changes) = changes {
-            report.dirty_nodes = crate::advance::touched_nodes(changes);
+    ) -> Result<Advance, Error> {
+        let changes = if full || work.half_way {
+            None
+        } else {
+            match self.store.changes(work.state.epoch, snapshot) {
+                // The log no longer reaches back to where these embeddings are from.
+                Err(StoreError::Invalid { .. }) => None,
+                other => Some(other?),
+            }
+        };
+        match changes {
+            Some(changes) if changes.lists.len() <= work.state.rows() / ROWS_PER_LIST => {
+                work.half_way = true;
+                let advance = work.state.advance(snapshot, &changes, cancel)?;
+                work.half_way = false;
+                Ok(advance)
+            }
+            other => {
+                let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
+                let (state, mut report) = State::build(recipe, encoder, snapshot, cancel)?;
+                if let Some(changes) = other {
+                    report.dirty_nodes = touched_nodes(&changes);
+                }
+                work.state = state;
+                work.half_way = false;
+                Ok(Advance { report, changed: None })
+            }
         }
-        work.state = state;
-        work.half_way = false;
-        self.show(Some(Embeddings::of(&work.state, snapshot, work.generation)));
-        self.store.mark_refreshed(snapshot.epoch());
-        Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..report })
     }
 
     /// Stores what refreshes computed since the last call.

@@ -156,14 +156,10 @@ fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Recipe;
-    use crate::options::Conv;
-    use hedgerow_walker::{Policy, WalkOptions};
-
-    #[test]
-    fn the_text_form_holds_everything() {
-        let recipe = Recipe {
+impl Recipe {
+    /// Pins through boards and through pins, with everything switched on.
+    pub(crate) fn example() -> Self {
+        Self {
             policies: vec![Policy {
                 kind: "pin".into(),
                 paths: vec![vec!["board-pin".into(), "board-pin".into()], vec!["pin-pin".into()]],
@@ -176,7 +172,17 @@ mod tests {
             damping: false,
             identities: vec!["pin".into()],
             dense: vec![("image of it".into(), 12)],
-        };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Recipe;
+
+    #[test]
+    fn the_text_form_holds_everything() {
+        let recipe = Recipe::example();
         assert_eq!(Recipe::from_text(&recipe.to_text()), Some(recipe));
         assert_eq!(Recipe::from_text("no such line"), None);
     }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow::{
-    Batch, CancelToken, Edge, Engine, ErrorKind, NodeRef, Query, RelationIx, Store, TrainOptions, WalkOptions,
+    Batch, CancelToken, Edge, Engine, ErrorKind, NodeRef, Query, RelationIx, Store, TrainEvent, TrainOptions,
+    WalkOptions,
 };
+
+use crate::world::World;
 
 /// The writer adds edges three at a time; whatever a reader sees is a multiple of three.
 #[test]
@@ -105,6 +108,38 @@ fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
             assert!(published.contains(&seen), "an answer of epoch {:?} that was never published", seen.0);
         }
     });
+}
+
+/// A training reads the graph as it was when it began. What is committed and refreshed meanwhile is in the new
+/// generation all the same, and exactly.
+#[test]
+fn edges_committed_during_a_training_are_in_its_embeddings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
+    let mut world = World::new(21, 60);
+    store.commit(&world.founding()).expect("a commit");
+    let engine = Engine::open(store).expect("the engine opens");
+    let options = TrainOptions {
+        targets: vec!["pin".into()],
+        dim: 8,
+        epochs: 3,
+        walks: WalkOptions { walks: 50, ..WalkOptions::default() },
+        ..TrainOptions::default()
+    };
+    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a first generation");
+    let mut committed = 0;
+    let mut between = |_: &TrainEvent| {
+        engine.store().commit(&world.batch(5)).expect("a commit during the training");
+        engine.refresh(false, &CancelToken::new()).expect("a refresh during the training");
+        committed += 1;
+    };
+    let report = engine.train(&options, None, &mut between, &CancelToken::new()).expect("a training");
+    assert!(committed > 3 && report.generation.get() == 2);
+    let status = engine.status();
+    assert_eq!((status.embedded, status.dirty_nodes), (Some(status.epoch), 0));
+    let trained = engine.digest().expect("a digest").digest;
+    engine.refresh(true, &CancelToken::new()).expect("a rebuild");
+    assert_eq!(engine.digest().expect("a digest").digest, trained);
 }
 
 /// A second writer is refused; a reader of the published files is not, and cannot write.
