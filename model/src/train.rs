@@ -33,8 +33,9 @@ const DRAWS_PER_POSITIVE: usize = 4;
 const WAITING: usize = 2;
 /// Pairs of nodes whose mean cosine is the collapse alarm.
 const COSINE_PAIRS: usize = 2000;
-/// Starting values of the token table lie within this.
-const TABLE_SCALE: f32 = 0.1;
+/// Starting values of the token table lie within this: small, so that what was trained outweighs the luck of the
+/// start. Measured on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
+const TABLE_SCALE: f32 = 0.01;
 /// Starting weight of the log-degree in a score.
 const POPULARITY: f32 = 0.08;
 
