@@ -1,8 +1,8 @@
 //! Runs a plain loop compiled for the widest vectors that this processor has.
 //!
 //! The same loop is compiled twice; no fused multiply-add is allowed in either, and no sum is reordered, so
-//! both give the same bits and the portable one is the oracle of the other (tested below).
-//! Measured on gowalla's minibatches: pooling 1.2 million rows of 64 takes 0.6 of the baseline's time.
+//! both give the same bits and the portable one is the oracle of the other (tested in `sparse`).
+//! Measured: pooling 41,000 rows of 29 neighbours, 64 columns, takes 0.6 to 0.7 of the baseline's time.
 #![expect(unsafe_code, reason = "calling a function compiled for a processor feature, after asking for it")]
 
 /// A loop over numbers. `run` must be `#[inline(always)]`, or it is compiled for the baseline only.
