@@ -195,7 +195,7 @@ impl Engine {
         let now = self.store.snapshot();
         self.follow(&mut new, &now, false, &cancel)?;
         let embedded = new.state.living().count() as u64;
-        let new = self.store_work(new)?;
+        self.store_work(&mut new)?;
         self.show(Some(Embeddings::of(&new.state, &now, generation)));
         self.store.mark_refreshed(now.epoch());
         *work = Some(new);
@@ -276,26 +276,16 @@ impl Engine {
     /// # Visibility
     /// Durable when it returns: the next open starts from here instead of refreshing again. Readers of this
     /// engine see no difference. Cost: writes all rows of all layers.
+    /// # Errors
+    /// What the store cannot write; the embeddings stay in memory as they are.
     pub fn persist(&self) -> Result<(), Error> {
-        let mut guard = self.work();
-        if let Some(work) = guard.take() {
-            let stored = if work.half_way || work.stored == Some(work.state.epoch) {
-                Ok(work)
-            } else {
-                self.store_work(work)
-            };
-            match stored {
-                Ok(work) => *guard = Some(work),
-                Err(error) => {
-                    drop(guard);
-                    return Err(error);
-                }
-            }
+        match self.work().as_mut() {
+            Some(work) if !work.half_way && work.stored != Some(work.state.epoch) => self.store_work(work),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
-    fn store_work(&self, mut work: Work) -> Result<Work, Error> {
+    fn store_work(&self, work: &mut Work) -> Result<(), Error> {
         let model =
             (!work.model_stored).then(|| generation::model_file(&work.state.recipe, &work.state.encoder));
         self.store.publish(Publish {
@@ -309,7 +299,7 @@ impl Engine {
         })?;
         work.model_stored = true;
         work.stored = Some(work.state.epoch);
-        Ok(work)
+        Ok(())
     }
 
     /// One BLAKE3 over all neighbourhoods and embeddings in the order of the nodes' stable ids: equal digests

@@ -17,7 +17,8 @@ use crate::state::State;
 const MAX_DRAWS: usize = 1000;
 
 /// A list is drawn in proportion to its degree raised to this: users with long histories count more, but not as
-/// much more as they have edges. Measured on gowalla, Recall@20 after 1.6 million examples with power 1: .158, 0.5: .164, 0: .164.
+/// much more as they have edges. Measured on gowalla, Recall@20 after 1.6 million examples with power 1: .158,
+/// 0.5: .164, 0: .164.
 const LIST_POWER: f64 = 0.5;
 
 /// The share of a list's examples that ask with one neighbour alone, as `similar` does, instead of with a history.

@@ -158,3 +158,24 @@ fn odd_nodes_and_questions_have_their_outcome() {
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
     assert_eq!(engine.similar(pin("late"), &many).expect("an answer").items.len(), 4);
 }
+
+/// A full disk or a lost folder must cost the write that failed, and not what was computed.
+#[test]
+fn a_failed_persist_leaves_the_embeddings_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::open(store(&folder)).expect("the engine opens");
+    let mut batch = Batch::new();
+    for key in ["1", "2", "3"] {
+        batch.link(board("1"), pin(key), Edge::default()).expect("a valid edge");
+    }
+    engine.store().commit(&batch).expect("a commit");
+    engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    batch.clear();
+    batch.link(board("1"), pin("4"), Edge::default()).expect("a valid edge");
+    engine.store().commit(&batch).expect("a commit");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    let before = engine.digest().expect("a digest");
+    std::fs::remove_dir_all(folder.path().join("store")).expect("the folder goes");
+    assert_eq!(kind(engine.persist().expect_err("nowhere to write")), ErrorKind::Io);
+    assert_eq!(engine.digest().expect("still there"), before);
+}
