@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use crate::list::ListBuf;
 use crate::op::{Op, Value};
+use crate::overlay::Overlay;
 use crate::pages::Pages;
 use crate::view::{Block, Newcomer, Relation, View};
-use crate::{Epoch, KindIx, NodeIx, NodeRef, RelationIx};
+use crate::{Epoch, KindIx, ListBuf, NodeIx, NodeRef, RelationIx};
 
 /// Edge changes that are gathered before lists are encoded: enough that a replay encodes a list few times, and 80 MB.
 const GATHERED: usize = 2 << 20;
@@ -64,7 +64,7 @@ impl Applier {
                 if view.relations.len() >= crate::plan::MAX_RELATIONS {
                     return Err("it has more relations than there can be");
                 }
-                let relation = Relation { name, kinds: BTreeSet::new(), edges: 0, lists: Pages::default() };
+                let relation = Relation { name, kinds: BTreeSet::new(), edges: 0, lists: Overlay::default() };
                 view.relations.push(Arc::new(relation));
             }
             Op::Node { node, kind, key } => {
@@ -186,7 +186,6 @@ impl Applier {
                 changes.chunk_by(|one, other| one.neighbor == other.neighbor).map(last_of).collect();
             let old = view.list(relation, owner);
             let block = ListBuf::edit(view.stable_id(owner), old, &net, |node| view.stable_id(node));
-            let block = block.into_words();
             Arc::make_mut(&mut view.relations[relation.index()]).lists.set(owner.get(), block);
         }
         self.pending.clear();

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::list::Entry;
 use crate::op::Op;
-use crate::{Epoch, ListBuf, NodeIx, RelationIx, Snapshot};
+use crate::{Entry, Epoch, ListBuf, NodeIx, RelationIx, Snapshot};
 
 /// All that changed after one epoch, up to and with another.
 ///

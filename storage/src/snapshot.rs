@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::view::{Found, View};
-use crate::{Epoch, Error, KindIx, List, NodeIx, NodeName, NodeRef, RelationIx, StableId};
+use crate::{Epoch, Error, KindIx, List, Lists, NodeIx, NodeName, NodeRef, RelationIx, StableId};
 
 /// A frozen view of the graph; clones share it.
 ///
@@ -130,6 +130,12 @@ impl Snapshot {
     #[inline]
     pub fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
         self.0.list(relation, node)
+    }
+
+    /// The lists of a relation, for asking for many of them.
+    #[inline]
+    pub fn lists(&self, relation: RelationIx) -> Lists<'_> {
+        self.0.lists(relation)
     }
 
     /// How many edges a node has, over all relations; an edge to itself counts once.

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::base::Base;
+use crate::overlay::Overlay;
 use crate::pages::Pages;
-use crate::{Epoch, KindIx, List, NodeIx, NodeRef, RelationIx, StableId};
+use crate::{Epoch, KindIx, List, Lists, NodeIx, NodeRef, RelationIx, StableId};
 
 /// A state; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub(crate) struct Relation {
     pub(crate) name: String,
     pub(crate) kinds: BTreeSet<(u8, u8)>,
     pub(crate) edges: u64,
-    pub(crate) lists: Pages<Arc<[u32]>>,
+    pub(crate) lists: Overlay,
 }
 
 /// A block of dense features and its rows that differ from the base; an empty row is none.
@@ -74,7 +75,7 @@ impl View {
                 name: relation.name.clone(),
                 kinds: relation.kinds.iter().copied().collect(),
                 edges: relation.edges,
-                lists: Pages::default(),
+                lists: Overlay::default(),
             })
         });
         let blocks = base.features.blocks.iter().map(|block| {
@@ -152,12 +153,16 @@ impl View {
         }
     }
 
+    /// The lists of a relation.
+    #[inline]
+    pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
+        let (records, words) = self.base.topology.lists(relation);
+        Lists { overlay: &self.relations[relation.index()].lists, records, words }
+    }
+
     #[inline]
     pub(crate) fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
-        match self.relations[relation.index()].lists.get(node.get()) {
-            Some(block) => List::new(block),
-            None => self.base.topology.list(relation, node),
-        }
+        self.lists(relation).get(node)
     }
 
     pub(crate) fn tokens(&self, node: NodeIx) -> Vec<&str> {

@@ -176,7 +176,7 @@ fn read(graph: &Snapshot) -> Model {
             degree += list.degree() as u64;
             for (at, (neighbor, weight, time)) in list.iter().enumerate() {
                 let other = graph.name(neighbor);
-                assert_eq!(list.owner(), graph.stable_id(node).get());
+                assert_eq!(list.salt(), graph.stable_id(node).get() >> 24 & 0xf_ff00);
                 assert_eq!(list.position(neighbor, graph.stable_id(neighbor)), Some(at));
                 let relation_name = graph.relation_name(relation).to_owned();
                 let key = edge_key(&name, &other, Some(&relation_name));

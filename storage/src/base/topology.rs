@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use crate::codec::{self, Decode, Encode};
+use crate::list::Record;
 use crate::map::Slice;
 use crate::section::{SectionFile, SectionStream};
 use crate::{CancelToken, Error, List, NodeIx, RelationIx};
 
-use super::{check_offsets, numbered};
+use super::numbered;
 
 const KIND: [u8; 4] = *b"TOPO";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the file says of a relation besides its lists.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -36,14 +37,21 @@ pub(crate) struct Topology {
 
 #[derive(Debug)]
 struct Lists {
-    /// Where each node's block starts in `words`, and where the last one ends.
-    offsets: Slice<u64>,
+    /// By node; blocks follow one another.
+    records: Slice<Record>,
     words: Slice<u32>,
 }
 
 impl Topology {
     pub(crate) fn open(file: &SectionFile, bound: u32, kinds: usize) -> Result<Self, Error> {
         file.require(KIND, VERSION)?;
+        if file.version() < VERSION {
+            let what = format!(
+                "version {} of the lists, from before the first release; import anew",
+                file.version()
+            );
+            return Err(file.damaged("header", what));
+        }
         let damaged = |what: &str| file.damaged("section 'meta'", what);
         let meta: Meta = codec::decode(file.section(*b"meta\0\0\0\0")?).map_err(|_| damaged("unreadable"))?;
         // Nodes that came after the file was written have no lists in it.
@@ -56,32 +64,31 @@ impl Topology {
                 return Err(damaged("a kind that does not exist"));
             }
             let place = format!("section 'list{at:04x}'");
-            let (offsets, words) =
-                (file.slice::<u64>(numbered(*b"offs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
-            if offsets.len() != meta.bound as usize + 1 {
+            let (records, words) =
+                (file.slice::<Record>(numbered(*b"recs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
+            if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
             }
-            check_offsets(&offsets, words.len())
-                .and_then(|()| {
-                    offsets
-                        .windows(2)
-                        .try_for_each(|ends| List::check(&words[ends[0] as usize..ends[1] as usize], bound))
-                })
-                .map_err(|what| file.damaged(place, what))?;
-            lists.push(Lists { offsets, words });
+            let mut end = 0;
+            for &record in records.iter().filter(|&&record| record != Record::default()) {
+                if record.start() != end {
+                    return Err(file.damaged(place, "a list that does not begin where the one before ends"));
+                }
+                List::check(record, &words, bound).map_err(|what| file.damaged(&*place, what))?;
+                end += record.words();
+            }
+            if end != words.len() {
+                return Err(file.damaged(place, "words that belong to no list"));
+            }
+            lists.push(Lists { records, words });
         }
         Ok(Self { relations: meta.relations, lists })
     }
 
-    /// A node's settled list; empty for what came later.
+    /// The settled records and blocks of a relation; none for what came later.
     #[inline]
-    pub(crate) fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
-        let Some(lists) = self.lists.get(relation.index()) else { return List::empty() };
-        if node.index() + 1 >= lists.offsets.len() {
-            return List::empty();
-        }
-        let (start, end) = (lists.offsets[node.index()], lists.offsets[node.index() + 1]);
-        List::new(&lists.words[start as usize..end as usize])
+    pub(crate) fn lists(&self, relation: RelationIx) -> (&[Record], &[u32]) {
+        self.lists.get(relation.index()).map_or((&[], &[]), |lists| (&lists.records, &lists.words))
     }
 
     /// Writes the file: the lists of all nodes below `bound` in each of the relations.
@@ -95,25 +102,19 @@ impl Topology {
         let mut stream = SectionStream::create(path, KIND, VERSION, 1 + 2 * relations.len())?;
         for at in 0..relations.len() {
             let relation = RelationIx::new(at as u16);
-            let blocks = || {
-                let list = &list;
-                (0..bound).map(move |node| {
-                    let list = list(relation, NodeIx::new(node));
-                    if list.is_empty() { &[] } else { list.words() }
-                })
-            };
-            stream.begin(numbered(*b"offs", at))?;
-            let mut end = 0_u64;
-            stream.write(&end.to_le_bytes())?;
-            for (node, words) in blocks().enumerate() {
+            let parts = || (0..bound).map(|node| list(relation, NodeIx::new(node)).parts());
+            stream.begin(numbered(*b"recs", at))?;
+            let mut start = 0_u64;
+            for (node, (record, words)) in parts().enumerate() {
                 if node % 65_536 == 0 {
                     cancel.check()?;
                 }
-                end += words.len() as u64;
-                stream.write(&end.to_le_bytes())?;
+                let record = if words.is_empty() { Record::default() } else { record.at(start) };
+                stream.write(bytemuck::bytes_of(&record))?;
+                start += words.len() as u64;
             }
             stream.begin(numbered(*b"list", at))?;
-            for (node, words) in blocks().enumerate() {
+            for (node, (_, words)) in parts().enumerate() {
                 if node % 4096 == 0 {
                     cancel.check()?;
                 }
