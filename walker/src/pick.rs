@@ -43,7 +43,7 @@ fn pick_weighted(list: &List<'_>, mut hash: u64) -> Option<usize> {
     let slots = 1 << list.slot_bits();
     for _ in 0..MAX_TRIES {
         // The product of 32 bits and the number of slots, so that the other half is left for accepting.
-        let slot = ((hash >> 32) * slots >> 32) as usize;
+        let slot = (((hash >> 32) * slots) >> 32) as usize;
         if let Some(position) = list.at_slot(slot)
             && (hash & 0xffff_ffff) < threshold(list.weight(position), list.max_weight_exponent())
         {
