@@ -42,7 +42,7 @@ pub use hedgerow_storage::{
     Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, NodeIx, NodeName,
     NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store,
 };
-pub use hedgerow_walker::{Policy, Visit, WalkOptions, Walker, pick};
+pub use hedgerow_walker::{Neighborhoods, Policy, Visit, WalkOptions, Walker, Walks, pick};
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{

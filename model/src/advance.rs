@@ -166,8 +166,6 @@ impl State {
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<Frontier, Error> {
-        /// Sources between two looks at the cancel token.
-        const PART: usize = 8192;
         let since = Instant::now();
         let mut changed = Vec::new();
         for policy in self.recipe.policies.clone() {
@@ -175,15 +173,13 @@ impl State {
             let walker = Walker::new(snapshot, self.recipe.walks, &policy)?;
             let of_kind = |row: &u32| snapshot.kind(self.nodes[*row as usize]) == kind;
             let rows: Vec<u32> = sources.iter().copied().filter(of_kind).collect();
-            for part in rows.chunks(PART) {
-                cancel.check()?;
-                // A dead node has no lists, so its neighbourhood comes out empty.
-                let nodes: Vec<NodeIx> = part.iter().map(|&row| self.nodes[row as usize]).collect();
-                for (&row, visits) in part.iter().zip(walker.neighborhoods(&nodes)) {
-                    let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
-                    if self.set_neighborhood(row, counted.collect()) {
-                        changed.push(row);
-                    }
+            // A dead node has no lists, so its neighbourhood comes out empty.
+            let nodes: Vec<NodeIx> = rows.iter().map(|&row| self.nodes[row as usize]).collect();
+            let neighborhoods = walker.neighborhoods(&nodes, cancel)?;
+            for (&row, visits) in rows.iter().zip(neighborhoods.iter()) {
+                let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
+                if self.set_neighborhood(row, counted.collect()) {
+                    changed.push(row);
                 }
             }
         }

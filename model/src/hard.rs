@@ -43,7 +43,7 @@ impl HardNegatives {
                 |row: &u32| snapshot.kind_name(snapshot.kind(state.nodes[*row as usize])) == policy.kind;
             let rows: Vec<u32> = state.living().filter(of_policy).collect();
             let nodes: Vec<NodeIx> = rows.iter().map(|&row| state.nodes[row as usize]).collect();
-            for (&row, visits) in rows.iter().zip(walker.neighborhoods(&nodes)) {
+            for (&row, visits) in rows.iter().zip(walker.neighborhoods(&nodes, cancel)?.iter()) {
                 let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
                 windows[row as usize] = window.collect();
             }

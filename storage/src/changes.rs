@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::Op;
-use crate::{Entry, Epoch, ListBuf, NodeIx, RelationIx, Snapshot};
+use crate::{Epoch, ListBuf, NodeIx, RelationIx, Snapshot};
 
 /// All that changed after one epoch, up to and with another.
 ///
@@ -41,15 +41,14 @@ impl Changes {
     pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuf {
         let none = BTreeMap::new();
         let old = self.lists.get(&(relation, node)).unwrap_or(&none);
-        let entry = |node, weight| Entry { node, id: snapshot.stable_id(node), weight, time: None };
-        let today = snapshot.list(relation, node);
-        let mut entries: Vec<Entry> = today
+        let back: Vec<_> = old
             .iter()
-            .filter(|(neighbor, ..)| !old.contains_key(neighbor))
-            .map(|(neighbor, weight, _)| entry(neighbor, weight))
+            .map(|(&neighbor, weight)| {
+                (neighbor, snapshot.stable_id(neighbor), weight.map(|weight| (weight, None)))
+            })
             .collect();
-        entries.extend(old.iter().filter_map(|(&neighbor, weight)| Some(entry(neighbor, (*weight)?))));
-        ListBuf::build(snapshot.stable_id(node), entries)
+        let today = snapshot.list(relation, node);
+        ListBuf::edit(snapshot.stable_id(node), today, &back, |neighbor| snapshot.stable_id(neighbor))
     }
 
     /// Takes in the next operation of the log; the oldest value of an edge stays.

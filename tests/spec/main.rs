@@ -3,6 +3,9 @@
 mod bad_graphs;
 mod command;
 mod crash;
+mod draws;
+mod fairness;
+mod reach;
 mod readers;
 mod readme;
 mod reference;

@@ -1,14 +1,15 @@
-//! The walker's promises: draws are fair, stable and canonical, and the backward search finds exactly the
-//! sources whose walks changed.
+//! The walker's promises: walks have their exact probabilities, and are the same one by one, many at once and
+//! with any number of threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hedgerow::{
-    Batch, Edge, Engine, Generation, KindIx, NodeIx, NodeName, NodeRef, Policy, Publish, RelationIx,
-    Snapshot, Store, WalkOptions, Walker,
+    Batch, CancelToken, Edge, Engine, KindIx, NodeIx, NodeRef, Policy, Snapshot, Store, Visit, WalkOptions,
+    Walker,
 };
 
+use crate::fairness::assert_fair;
 use crate::world::World;
 
 fn store(path: &Path) -> Store {
@@ -26,73 +27,14 @@ fn pins(snapshot: &Snapshot) -> KindIx {
     snapshot.kind_ix("pin").expect("there are pins")
 }
 
-/// Every node that every walk of every source stands on, by the source's name.
-fn all_hops(
-    snapshot: &Snapshot,
-    options: WalkOptions,
-    policy: &Policy,
-) -> BTreeMap<NodeName, Vec<Vec<NodeName>>> {
-    let walker = Walker::new(snapshot, options, policy).expect("valid walks");
-    let hops_of = |source: NodeIx| {
-        let walk = |walk| walker.hops(source, walk).map(|node| snapshot.name(node)).collect();
-        (0..options.walks).map(walk).collect::<Vec<Vec<NodeName>>>()
-    };
-    snapshot.nodes_of(pins(snapshot)).map(|source| (snapshot.name(source), hops_of(source))).collect()
+fn with_threads<T: Send>(threads: usize, job: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(job)
 }
 
-/// Walks compared one by one before and after a batch, against the search. Batches of many operations too, since
-/// the search runs once for all of them.
-#[test]
-fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
-    for seed in 0..120u64 {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = store(folder.path());
-        let mut world = World::new(seed, 40);
-        store.commit(&world.founding()).expect("a commit");
-        let options = WalkOptions { walks: 40, seed, ..WalkOptions::default() };
-        let before = store.snapshot();
-        let policy = Policy::default_for(&before, pins(&before));
-        // What changes is remembered for the sake of something derived.
-        let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: vec![] };
-        store.publish(derived).expect("published");
-        let batch = world.batch([1, 2, 30][seed as usize % 3]);
-        store.commit(&batch).expect("a commit");
-        let after = store.snapshot();
-        let changes = store.changes(before.epoch(), &after).expect("the changes");
-
-        let (old, new) = (all_hops(&before, options, &policy), all_hops(&after, options, &policy));
-        let expected: BTreeSet<NodeName> = new
-            .iter()
-            .filter(|(source, walks)| match old.get(*source) {
-                Some(before) => before != *walks,
-                None => walks.iter().any(|walk| !walk.is_empty()),
-            })
-            .map(|(source, _)| source.clone())
-            .collect();
-        let walker = Walker::new(&after, options, &policy).expect("valid walks");
-        let found: BTreeSet<NodeName> = walker
-            .reached(&changes)
-            .into_iter()
-            .filter(|&node| after.is_alive(node))
-            .map(|node| after.name(node))
-            .collect();
-        assert_eq!(found, expected, "seed {seed}");
-    }
-}
-
-/// Pearson's statistic is below its mean plus five standard deviations: a fair draw fails once in a million.
-fn assert_fair(observed: &BTreeMap<String, u64>, expected: &BTreeMap<String, f64>, what: &str) {
-    let total: u64 = observed.values().sum();
-    let mut statistic = 0.0;
-    for (name, share) in expected {
-        let mean = share * total as f64;
-        let count = observed.get(name).copied().unwrap_or(0) as f64;
-        statistic += (count - mean).powi(2) / mean;
-    }
+fn assert_shares(observed: &BTreeMap<String, u64>, expected: &BTreeMap<String, f64>, what: &str) {
     assert!(observed.keys().all(|name| expected.contains_key(name)), "{what}: an impossible outcome");
-    let freedom = (expected.len() - 1) as f64;
-    let bound = freedom + 5.0 * (2.0 * freedom).sqrt() + 5.0;
-    assert!(statistic < bound, "{what}: chi-square {statistic:.1} with {freedom} degrees of freedom");
+    let counts: Vec<u64> = expected.keys().map(|name| observed.get(name).copied().unwrap_or(0)).collect();
+    assert_fair(&counts, &expected.values().copied().collect::<Vec<_>>(), what);
 }
 
 /// ```text
@@ -151,102 +93,156 @@ fn walk_frequencies_are_the_exact_probabilities_on_a_weighted_graph() {
             *twice.entry(to).or_default() += share * part;
         }
     }
-    assert_fair(&first, &once, "the first visit");
-    assert_fair(&second, &twice, "the second visit");
+    assert_shares(&first, &once, "the first visit");
+    assert_shares(&second, &twice, "the second visit");
 }
 
+/// The definition, word for word: visits counted, few left out, the rest in order.
+fn by_hand(walker: &Walker<'_>, snapshot: &Snapshot, options: WalkOptions, source: NodeIx) -> Vec<Visit> {
+    let mut counts: BTreeMap<NodeIx, u32> = BTreeMap::new();
+    for walk in 0..options.walks {
+        for node in walker.walk(source, walk) {
+            *counts.entry(node).or_default() += 1;
+        }
+    }
+    let kept = counts.into_iter().filter(|&(node, count)| {
+        node != source && count >= options.min_visits && snapshot.kind(node) == snapshot.kind(source)
+    });
+    let mut kept: Vec<Visit> = kept.map(|(node, count)| Visit { node, count }).collect();
+    kept.sort_by_key(|visit| (std::cmp::Reverse(visit.count), snapshot.stable_id(visit.node)));
+    kept.truncate(options.top as usize);
+    kept
+}
+
+/// Many sources are swept, few walk by themselves, one alone: all give what the walks give that are made one by one.
+/// Three relations, one of them within a kind; weights, isolated nodes, dead ones, edges to oneself; lists in
+/// files and lists that were changed since.
 #[test]
-fn draws_are_uniform_at_every_degree() {
-    for degree in [1usize, 2, 3, 5, 8, 31, 32, 33, 64, 100, 127, 128, 1000, 4097] {
+fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_threads() {
+    for seed in 0..12 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let mut batch = Batch::new();
-        for pin in 0..degree {
-            link(&mut batch, "hub", &pin.to_string(), 1.0);
+        let mut world = World::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
+        store.commit(&world.founding()).expect("a commit");
+        store.checkpoint(&CancelToken::new()).expect("a checkpoint");
+        for _ in 0..10 {
+            store.commit(&world.batch(20)).expect("a commit");
         }
-        store.commit(&batch).expect("a commit");
         let snapshot = store.snapshot();
-        let hub = snapshot.require(NodeRef { kind: "board", key: "hub" }).expect("it is there");
-        let list = snapshot.list(RelationIx::new(0), hub);
-        let mut drawn: BTreeMap<String, u64> = BTreeMap::new();
-        for key in 0..(degree as u64 * 50).max(5000) {
-            let at = hedgerow::pick(&list, key.wrapping_mul(0x9e37_79b9_7f4a_7c15)).expect("not empty");
-            *drawn.entry(snapshot.name(list.neighbor(at)).key).or_default() += 1;
-        }
-        let expected = (0..degree).map(|pin| (pin.to_string(), 1.0 / degree as f64)).collect();
-        assert_fair(&drawn, &expected, &format!("degree {degree}"));
-    }
-}
-
-/// A list grown to 512 neighbours one by one and taken down again, a whole number of doublings of its table: on
-/// average an edge changes no more than 2.5 / degree of the draws.
-#[test]
-fn one_edge_changes_few_draws() {
-    const DRAWS: u64 = 2000;
-    const DEGREE: usize = 512;
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = store(folder.path());
-    let draws = |snapshot: &Snapshot| -> Vec<Option<String>> {
-        let Some(hub) = snapshot.lookup(NodeRef { kind: "board", key: "hub" }) else {
-            return vec![None; DRAWS as usize];
+        let policy = Policy::default_for(&snapshot, pins(&snapshot));
+        let options = WalkOptions {
+            walks: 40,
+            seed,
+            top: 10,
+            min_visits: 1 + seed as u32 % 3,
+            ..WalkOptions::default()
         };
-        let list = snapshot.list(RelationIx::new(0), hub);
-        let key = |draw: u64| draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let name = |at| snapshot.name(list.neighbor(at)).key;
-        (0..DRAWS).map(|draw| hedgerow::pick(&list, key(draw)).map(name)).collect()
-    };
-    let changed_at = |grow: bool| {
-        let mut before = draws(&store.snapshot());
-        let mut total = 0.0;
-        let steps: Vec<usize> = if grow { (0..DEGREE).collect() } else { (0..DEGREE).rev().collect() };
-        for pin in steps {
-            let mut batch = Batch::new();
-            let (hub, pin_key) = (NodeRef { kind: "board", key: "hub" }, pin.to_string());
-            let end = NodeRef { kind: "pin", key: &pin_key };
-            if grow {
-                batch.link(hub, end, Edge::default()).expect("a valid edge");
-            } else {
-                batch.unlink(hub, end, None).expect("a valid edge");
-            }
-            store.commit(&batch).expect("a commit");
-            let after = draws(&store.snapshot());
-            let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
-            total += changed as f64 / DRAWS as f64 * (pin + 1) as f64;
-            before = after;
+        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks");
+        let sources: Vec<NodeIx> =
+            (0..snapshot.bound()).map(NodeIx::new).filter(|&n| snapshot.kind(n) == pins(&snapshot)).collect();
+        let few: Vec<NodeIx> = sources.iter().copied().step_by(7).take(300).collect();
+        let cancel = CancelToken::new();
+        let all = walker.neighborhoods(&sources, &cancel).expect("not cancelled");
+        assert_eq!(all.len(), sources.len());
+        for (place, &source) in sources.iter().enumerate() {
+            let expected = by_hand(&walker, &snapshot, options, source);
+            assert_eq!(all.of(place), expected, "seed {seed}, source {place}");
+            assert_eq!(walker.neighborhood(source), expected, "seed {seed}, source {place}");
         }
-        total / DEGREE as f64
-    };
-    let (growing, shrinking) = (changed_at(true), changed_at(false));
-    assert!(growing < 2.5, "growing: {growing:.2} / degree of the draws change");
-    assert!(shrinking < 2.5, "shrinking: {shrinking:.2} / degree of the draws change");
+        let some = walker.neighborhoods(&few, &cancel).expect("not cancelled");
+        for (place, &source) in few.iter().enumerate() {
+            assert_eq!(some.of(place), walker.neighborhood(source), "seed {seed}, source {place}");
+        }
+        for threads in [1, 2, 7] {
+            let again =
+                with_threads(threads, || walker.neighborhoods(&sources, &cancel).expect("not cancelled"));
+            assert_eq!(again, all, "seed {seed}, {threads} threads");
+            let again = with_threads(threads, || walker.neighborhoods(&few, &cancel).expect("not cancelled"));
+            assert_eq!(again, some, "seed {seed}, {threads} threads");
+        }
+        cancel.cancel();
+        assert!(walker.neighborhoods(&sources, &cancel).is_err());
+    }
 }
 
-/// A reweighted edge moves only the draws inside the band of weight that changed.
+/// Friends of friends: one kind, one relation, hops of one step each.
+///
+/// ```text
+///   a -- b -- c      d to itself      e alone
+/// ```
 #[test]
-fn a_changed_weight_moves_its_own_share_of_draws() {
+fn a_graph_of_one_kind_with_loops_and_isolated_nodes_is_walked() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut batch = Batch::new();
-    for pin in 0..100 {
-        link(&mut batch, "hub", &pin.to_string(), 2.0);
+    for (one, other) in [("a", "b"), ("b", "c"), ("d", "d")] {
+        let (one, other) = (NodeRef { kind: "user", key: one }, NodeRef { kind: "user", key: other });
+        batch.link(one, other, Edge::default()).expect("a valid edge");
     }
-    link(&mut batch, "hub", "0", 3.0);
+    batch.add_node(NodeRef { kind: "user", key: "e" }).expect("a valid node");
     store.commit(&batch).expect("a commit");
-    let before = store.snapshot();
+    let snapshot = store.snapshot();
+    let policy = Policy::default_for(&snapshot, snapshot.kind_ix("user").expect("there are users"));
+    let options = WalkOptions { walks: 2000, ..WalkOptions::default() };
+    let walker = Walker::new(&snapshot, options, &policy).expect("valid walks");
+    let node = |key| snapshot.require(NodeRef { kind: "user", key }).expect("it is there");
+    let names = |key| -> Vec<(String, u32)> {
+        walker
+            .neighborhood(node(key))
+            .iter()
+            .map(|visit| (snapshot.name(visit.node).key, visit.count))
+            .collect()
+    };
+    // From a every walk goes to b first; half go on, to c every other time, and from there back to b.
+    let of_a: BTreeMap<String, u32> = names("a").into_iter().collect();
+    assert_eq!(of_a.keys().collect::<Vec<_>>(), ["b", "c"]);
+    assert!((2400..2600).contains(&of_a["b"]) && (430..570).contains(&of_a["c"]), "{of_a:?}");
+    assert_eq!((names("d"), names("e")), (vec![], vec![]));
+    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1);
+    let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| plain.of(place).collect()).collect();
+    assert_eq!((walks[0].len(), walks[1].len(), walks[2].len()), (5, 0, 5));
+    assert!(walks[0].iter().all(|&at| at == node("d")) && walks[2][0] == node("b"));
+}
+
+/// Boards x and y as above: the third node of a plain walk from a is a pin with the probability worked out there.
+#[test]
+fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
     let mut batch = Batch::new();
-    link(&mut batch, "hub", "1", 3.0);
+    for (board, pin, weight) in [
+        ("x", "a", 1.0),
+        ("x", "b", 2.0),
+        ("y", "a", 3.0),
+        ("y", "c", 1.0),
+        ("y", "b", 1.0),
+        ("z", "c", 1.0),
+        ("z", "a", 1.0),
+    ] {
+        link(&mut batch, board, pin, weight);
+    }
     store.commit(&batch).expect("a commit");
-    let after = store.snapshot();
-    let hub = before.require(NodeRef { kind: "board", key: "hub" }).expect("it is there");
-    let (old, new) = (before.list(RelationIx::new(0), hub), after.list(RelationIx::new(0), hub));
-    let draws = 20_000u64;
-    let changed = (0..draws)
-        .map(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .filter(|&key| hedgerow::pick(&old, key) != hedgerow::pick(&new, key))
-        .count();
-    let share = changed as f64 / draws as f64;
-    assert!(share < 2.0 / 100.0, "{share} of the draws changed, the edge gained 1 of 202 in weight");
-    assert!(changed > 0, "a heavier edge must be drawn more often");
+    let snapshot = store.snapshot();
+    let policy = Policy::default_for(&snapshot, pins(&snapshot));
+    let walker = Walker::new(&snapshot, WalkOptions::default(), &policy).expect("valid walks");
+    let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
+    let sources = vec![source; 50_000];
+    let walks = walker.plain(&sources, 2, 9);
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    for place in 0..walks.len() {
+        let end = walks.of(place).last().expect("nobody is isolated");
+        *ends.entry(snapshot.name(end).to_string()).or_default() += 1;
+    }
+    // From a: x 1/5, y 3/5, z 1/5. From x: a 1/3, b 2/3; from y: a 3/5, b and c 1/5; from z: a and c 1/2.
+    let a = 1.0 / 15.0 + 9.0 / 25.0 + 0.1;
+    let (b, c) = (2.0 / 15.0 + 3.0 / 25.0, 3.0 / 25.0 + 0.1);
+    let expected = [("pin:a", a), ("pin:b", b), ("pin:c", c)].map(|(name, share)| (name.to_owned(), share));
+    assert_shares(&ends, &expected.into_iter().collect(), "ends");
+    for threads in [1, 2, 7] {
+        assert_eq!(with_threads(threads, || walker.plain(&sources, 2, 9)), walks, "{threads} threads");
+    }
+    assert_ne!(walker.plain(&sources, 2, 10), walks);
+    assert!(walker.plain(&[], 2, 9).is_empty() && walker.plain(&sources, 0, 9).is_empty());
 }
 
 #[test]

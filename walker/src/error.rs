@@ -4,6 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The job was cancelled, or the store failed.
+    #[error(transparent)]
+    Store(#[from] hedgerow_storage::Error),
     /// A walk option is out of its range.
     #[error("invalid walk option {option}: found {found}, expected {expected}")]
     Option {

@@ -1,9 +1,21 @@
 //! Neighbourhoods: the nodes that a source's walks visit most.
 
-use hedgerow_storage::NodeIx;
+use hedgerow_storage::{CancelToken, NodeIx};
 use rayon::prelude::*;
 
+use crate::error::Error;
+use crate::sweep::SOURCES;
+use crate::visits::{Counter, Visits};
 use crate::walk::Walker;
+
+/// Bytes of visits that a sweep may hold.
+const SWEPT_BYTES: usize = 4 << 30;
+/// One source in so many nodes, or more, make a sweep cheaper than walks by themselves, which take about twice as long.
+const SWEPT_SHARE: usize = 4;
+/// Sources whose walks are made side by side.
+const TOGETHER: usize = 8;
+/// Sources that are one task where they are not swept.
+const PART: usize = 256;
 
 /// A node of a neighbourhood. Its importance is `count` over the sum of the neighbourhood's counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,41 +26,108 @@ pub struct Visit {
     pub count: u32,
 }
 
+/// The neighbourhoods of some sources. Size: eight bytes a source and eight a visit kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighborhoods {
+    visits: Vec<Visit>,
+    ends: Vec<usize>,
+}
+
+impl Neighborhoods {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The neighbourhood of the source at that place.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn of(&self, place: usize) -> &[Visit] {
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.visits[start..self.ends[place]]
+    }
+
+    /// All of them, in the order of the sources.
+    pub fn iter(&self) -> impl Iterator<Item = &[Visit]> {
+        (0..self.len()).map(|place| self.of(place))
+    }
+
+    fn append(&mut self, other: &Self) {
+        let start = self.visits.len();
+        self.visits.extend_from_slice(&other.visits);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+    }
+}
+
 impl Walker<'_> {
     /// The neighbourhood of `source`: all nodes of its kind but itself that its walks visited at least
     /// `min_visits` times, by count, then by stable id, the first `top` of them (PinSage, section 3.1).
     ///
     /// Cost: walks x mean hops picks, and sorting the visits.
     pub fn neighborhood(&self, source: NodeIx) -> Vec<Visit> {
-        self.neighborhood_with(source, &mut Vec::new())
+        let mut all = Neighborhoods::default();
+        self.counter().count(&[source], &self.walk_together(&[source]), &mut all.visits, &mut all.ends);
+        all.visits
     }
 
-    /// The neighbourhoods of many sources, in their order; parallel over sources, the same for any number of
-    /// threads.
-    pub fn neighborhoods(&self, sources: &[NodeIx]) -> Vec<Vec<Visit>> {
-        sources
-            .par_iter()
-            .map_init(Vec::new, |visited, &source| self.neighborhood_with(source, visited))
-            .collect()
-    }
-
-    fn neighborhood_with(&self, source: NodeIx, visited: &mut Vec<NodeIx>) -> Vec<Visit> {
-        visited.clear();
-        for walk in 0..self.options.walks {
-            visited.extend(self.walk(source, walk).filter(|&node| node != source));
+    /// The neighbourhoods of many sources, in their order.
+    ///
+    /// Errors: [`Error::Store`] with the cancellation, once `cancel` was raised.
+    /// Determinism: the same for any number of threads, and as one by one.
+    /// Cost: as one by one, or half where a quarter of all nodes are sources: then all walks are made in one sweep
+    /// over the lists, which holds four bytes for each visit, 4 GiB at most. Parallel over sources and nodes.
+    pub fn neighborhoods(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Neighborhoods, Error> {
+        let mut all = Neighborhoods::default();
+        let visits: usize = self
+            .schedule
+            .lanes()
+            .iter()
+            .zip(&self.paths)
+            .map(|(lane, path)| {
+                let cycle = path.relations.len();
+                lane.hops.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum::<usize>()
+            })
+            .sum();
+        for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(PART)) {
+            let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE && block.len() > PART {
+                let visits = self.sweep(block, cancel)?;
+                let count = |(sources, visits): (&[NodeIx], Visits)| {
+                    let mut part = Neighborhoods::default();
+                    self.counter().count(sources, &visits, &mut part.visits, &mut part.ends);
+                    part
+                };
+                block.par_chunks(SOURCES).zip(visits).map(count).collect::<Vec<_>>()
+            } else {
+                let part = |sources: &[NodeIx]| {
+                    cancel.check()?;
+                    let (mut part, mut counter) = (Neighborhoods::default(), self.counter());
+                    let mut walk = |sources: &[NodeIx]| {
+                        let visits = self.walk_together(sources);
+                        counter.count(sources, &visits, &mut part.visits, &mut part.ends);
+                    };
+                    let together = sources.chunks_exact(TOGETHER);
+                    let rest = together.remainder();
+                    together.for_each(&mut walk);
+                    rest.chunks(1).for_each(walk);
+                    Ok(part)
+                };
+                block.par_chunks(PART).map(part).collect::<Result<Vec<_>, Error>>()?
+            };
+            cancel.check()?;
+            for part in &parts {
+                all.append(part);
+            }
         }
-        visited.sort_unstable();
-        let mut kept: Vec<Visit> = visited
-            .chunk_by(|a, b| a == b)
-            .map(|same| Visit { node: same[0], count: same.len() as u32 })
-            .filter(|visit| visit.count >= self.options.min_visits && self.counts(visit.node))
-            .collect();
-        kept.sort_by_cached_key(|visit| (u32::MAX - visit.count, self.snapshot.stable_id(visit.node)));
-        kept.truncate(self.options.top as usize);
-        kept
+        Ok(all)
     }
 
-    fn counts(&self, node: NodeIx) -> bool {
-        self.snapshot.kind(node) == self.kind
+    fn counter(&self) -> Counter<'_> {
+        Counter::new(self.snapshot, self.options, self.kind)
     }
 }

@@ -17,7 +17,7 @@ const MAX_TRIES: u32 = 1 << 16;
 /// Determinism: canonical, a function of the neighbours' stable ids and weights and of `key`.
 /// Stability: a neighbour added or removed changes 2.5/degree of the draws at most, averaged over growth or decline:
 /// its own, those of neighbours that it moves, and half of all where the table is doubled.
-/// Cost: 1.3 to 2.7 tries expected, of which a hash holds two to eight; with weights a hash for each, and times largest
+/// Cost: 2 to 4 tries expected, of which a hash holds two to eight; with weights a hash for each, and times largest
 /// over mean.
 #[inline]
 pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
@@ -25,7 +25,7 @@ pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
         return None;
     }
     let hash = fold(key, list.salt());
-    if list.is_weighted() { pick_weighted(list, hash) } else { Some(pick_first(list, hash)) }
+    Some(if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) })
 }
 
 /// The draw from a list that is neither empty nor weighted, with the hash of its key.
@@ -39,7 +39,8 @@ pub(crate) fn pick_first(list: &List<'_>, mut hash: u64) -> usize {
     }
 }
 
-fn pick_weighted(list: &List<'_>, mut hash: u64) -> Option<usize> {
+/// The draw from a weighted list, with the hash of its key.
+pub(crate) fn pick_weighted(list: &List<'_>, mut hash: u64) -> usize {
     let slots = 1 << list.slot_bits();
     for _ in 0..MAX_TRIES {
         // The product of 32 bits and the number of slots, so that the other half is left for accepting.
@@ -47,11 +48,13 @@ fn pick_weighted(list: &List<'_>, mut hash: u64) -> Option<usize> {
         if let Some(position) = list.at_slot(slot)
             && (hash & 0xffff_ffff) < threshold(list.weight(position), list.max_weight_exponent())
         {
-            return Some(position);
+            return position;
         }
         hash = mix(hash.wrapping_add(GOLDEN));
     }
-    (0..list.degree()).reduce(|best, at| if list.weight(at) > list.weight(best) { at } else { best })
+    let heaviest =
+        (0..list.degree()).reduce(|best, at| if list.weight(at) > list.weight(best) { at } else { best });
+    heaviest.expect("a weighted list is not empty")
 }
 
 /// `weight / 2^exponent` of 2^32; the division by a power of two is exact.

@@ -2,15 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use hedgerow_storage::{Changes, NodeIx, RelationIx};
+use hedgerow_storage::{Changes, List, ListBuf, NodeIx, RelationIx};
 use rayon::prelude::*;
 
 use crate::pick::pick;
-use crate::policy::Path;
+use crate::stride::{Stable, hop};
 use crate::walk::Walker;
 
-/// Changed lists times walks below which a search is not worth a task of its own.
-const SEARCHES_PER_TASK: usize = 64;
+/// Walks that are one task.
+const WALKS_PER_TASK: usize = 32;
+
+/// A list that differs, as it was and as it is.
+struct Changed<'s> {
+    relation: RelationIx,
+    node: NodeIx,
+    old: ListBuf,
+    new: List<'s>,
+}
 
 impl Walker<'_> {
     /// Exactly the sources one of whose walks differs between the graph at `changes.from` and this walker's
@@ -18,63 +26,82 @@ impl Walker<'_> {
     ///
     /// A walk that changed has a first draw that changed, and up to it is the same in both graphs. So the draws
     /// of every touched list are compared, and from those that differ the walk is traced back in the new graph:
-    /// before standing on v at hop t it stood on a neighbour of v whose own draw at t - 1 is v.
+    /// before standing on v at hop t it stood on a neighbour of v whose own draw at t - 1 is v. Searches of a batch that
+    /// meet go on as one.
     ///
     /// Cost: per touched list, two picks for each hop of each walk; about 2/degree of them differ, and each asks
-    /// the v's neighbours, so that a list costs about as much whatever its degree (measured: 500 to 4,000 hashes
-    /// an edge). Parallel over touched lists and walks.
+    /// the v's neighbours, so that a list costs about as much whatever its degree and the size of the graph. Parallel over
+    /// walks.
     pub fn reached(&self, changes: &Changes) -> Vec<NodeIx> {
-        let lists: Vec<(RelationIx, NodeIx)> = changes.lists.keys().copied().collect();
-        let reached = lists
-            .par_iter()
-            .map(|&(relation, node)| {
-                let old = changes.old_list(self.snapshot, relation, node);
-                let (old, new) = (old.as_list(), self.snapshot.list(relation, node));
-                (0..self.options.walks)
-                    .into_par_iter()
-                    .with_min_len(SEARCHES_PER_TASK)
-                    .fold(BTreeSet::new, |mut sources, walk| {
-                        let Some(path) = self.paths.get(self.schedule.path(walk)) else { return sources };
-                        for (hop, &key) in (0u32..).zip(self.schedule.keys(walk)) {
-                            if path.relation(hop) == Some(relation)
-                                && path.can_stand(self.snapshot.kind(node), hop)
-                                && pick(&old, key).map(|at| old.neighbor(at))
-                                    != pick(&new, key).map(|at| new.neighbor(at))
-                            {
-                                self.trace_back(path, walk, hop, node, &mut sources);
-                            }
-                        }
-                        sources
-                    })
-                    .reduce(BTreeSet::new, |mut all, some| {
-                        all.extend(some);
-                        all
-                    })
+        let changed = |(&(relation, node), _)| Changed {
+            relation,
+            node,
+            old: changes.old_list(self.snapshot, relation, node),
+            new: self.snapshot.list(relation, node),
+        };
+        let changed: Vec<Changed<'_>> =
+            changes.lists.iter().collect::<Vec<_>>().into_par_iter().map(changed).collect();
+        let reached = (0..self.options.walks)
+            .into_par_iter()
+            .with_min_len(WALKS_PER_TASK)
+            .fold(BTreeSet::new, |mut sources, walk| {
+                self.trace_back(walk, &changed, &mut sources);
+                sources
             })
             .reduce(BTreeSet::new, |mut all, some| {
                 all.extend(some);
                 all
             });
-        reached.into_iter().collect()
+        reached.into_iter().map(NodeIx::new).collect()
     }
 
-    /// Adds the sources whose walk number `walk` stands on `node` before hop `hop`.
-    fn trace_back(&self, path: &Path, walk: u32, hop: u32, node: NodeIx, sources: &mut BTreeSet<NodeIx>) {
-        let Some(before) = hop.checked_sub(1) else {
-            if self.snapshot.kind(node) == self.kind {
-                sources.insert(node);
+    /// Adds the sources whose walk of that number came or comes through a draw that changed.
+    fn trace_back(&self, walk: u32, changed: &[Changed<'_>], sources: &mut BTreeSet<u32>) {
+        let Some(path) = self.paths.get(self.schedule.path(walk)) else { return };
+        let keys = self.schedule.keys(walk);
+        // The nodes that the walk stands on before a hop; the last hop first.
+        let mut standing: Vec<u32> = Vec::new();
+        let mut before: Vec<u32> = Vec::new();
+        let mut at: Vec<u32> = Vec::new();
+        for (hop_number, &key) in (0..keys.len() as u32).zip(keys).rev() {
+            for list in changed {
+                if path.relation(hop_number) == Some(list.relation)
+                    && path.can_stand(self.snapshot.kind(list.node), hop_number)
+                    && list.draws_otherwise(key)
+                {
+                    standing.push(list.node.get());
+                }
             }
-            return;
-        };
-        let Some(relation) = path.relation(before) else { return };
-        let key = self.schedule.keys(walk)[before as usize];
-        for &from in self.snapshot.list(relation, node).neighbors() {
-            let from = NodeIx::new(from);
-            if path.can_stand(self.snapshot.kind(from), before)
-                && self.step(path, from, before, key) == Some(node)
-            {
-                self.trace_back(path, walk, before, from, sources);
+            standing.sort_unstable();
+            standing.dedup();
+            let Some(earlier) = hop_number.checked_sub(1) else { break };
+            let Some(relation) = path.relation(earlier) else {
+                standing.clear();
+                continue;
+            };
+            let lists = self.snapshot.lists(relation);
+            before.clear();
+            for &node in &standing {
+                let neighbors = lists.get(NodeIx::new(node)).neighbors();
+                at.clear();
+                at.extend_from_slice(neighbors);
+                at.iter().take(crate::stride::BATCH).for_each(|&from| lists.prefetch(NodeIx::new(from)));
+                hop(lists, &mut at, |_| keys[earlier as usize], Stable, None);
+                let comes = neighbors.iter().zip(&at).filter(|&(&from, &to)| {
+                    to == node && path.can_stand(self.snapshot.kind(NodeIx::new(from)), earlier)
+                });
+                before.extend(comes.map(|(&from, _)| from));
             }
+            std::mem::swap(&mut standing, &mut before);
         }
+        sources.extend(standing.iter().filter(|&&node| self.snapshot.kind(NodeIx::new(node)) == self.kind));
+    }
+}
+
+impl Changed<'_> {
+    /// Whether a key leads elsewhere than before.
+    fn draws_otherwise(&self, key: u64) -> bool {
+        let old = self.old.as_list();
+        pick(&old, key).map(|at| old.neighbor(at)) != pick(&self.new, key).map(|at| self.new.neighbor(at))
     }
 }

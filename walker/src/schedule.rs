@@ -1,14 +1,24 @@
 //! What is fixed by a walk's number: its length, its path and the key of each of its draws.
 
+use std::cmp::Reverse;
+
 use crate::hash::{GOLDEN, mix};
 use crate::options::WalkOptions;
 
-/// The lengths and keys of all walks. Size: a number per walk and a key per hop of each.
+/// The lengths and keys of all walks. Size: a number per walk, and a key per hop of each, twice.
 pub(crate) struct Schedule {
     /// Per walk: where its keys begin; one more at the end.
     starts: Vec<u32>,
     keys: Vec<u64>,
-    paths: usize,
+    /// By path.
+    lanes: Vec<Lane>,
+}
+
+/// The keys of the walks of one path once more, by hop and longest walk first, so that the walks that make a hop
+/// are the first so many, whatever the hop.
+#[derive(Default)]
+pub(crate) struct Lane {
+    pub(crate) hops: Vec<Vec<u64>>,
 }
 
 impl Schedule {
@@ -23,7 +33,24 @@ impl Schedule {
             keys.extend((0..hops).map(|hop| mix(seed.wrapping_add(GOLDEN.wrapping_mul(u64::from(hop) + 1)))));
             starts.push(keys.len() as u32);
         }
-        Self { starts, keys, paths: hops_per_visit.len().max(1) }
+        let mut schedule =
+            Self { starts, keys, lanes: hops_per_visit.iter().map(|_| Lane::default()).collect() };
+        for path in 0..hops_per_visit.len() {
+            let mut walks: Vec<u32> =
+                (0..options.walks).filter(|&walk| schedule.path(walk) == path).collect();
+            walks.sort_by_key(|&walk| Reverse(schedule.keys(walk).len()));
+            let mut hops: Vec<Vec<u64>> = Vec::new();
+            for walk in walks {
+                for (hop, &key) in schedule.keys(walk).iter().enumerate() {
+                    if hop == hops.len() {
+                        hops.push(Vec::new());
+                    }
+                    hops[hop].push(key);
+                }
+            }
+            schedule.lanes[path].hops = hops;
+        }
+        schedule
     }
 
     /// The keys of a walk's draws, one for each hop.
@@ -33,7 +60,12 @@ impl Schedule {
 
     /// Which path a walk follows.
     pub(crate) fn path(&self, walk: u32) -> usize {
-        walk as usize % self.paths
+        walk as usize % self.lanes.len().max(1)
+    }
+
+    /// By path, all walks.
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        &self.lanes
     }
 }
 
@@ -62,6 +94,21 @@ mod tests {
         for (visits, share) in [(1, 0.5), (2, 0.25), (3, 0.25)] {
             let found = f64::from(of_length[visits]) / f64::from(options.walks);
             assert!((found - share).abs() < 0.01, "{visits} visits: {found}, expected {share}");
+        }
+    }
+
+    #[test]
+    fn lanes_hold_each_key_once() {
+        let schedule = Schedule::new(&WalkOptions::default(), &[2, 1]);
+        let mut by_walk: Vec<u64> =
+            (0..WalkOptions::default().walks).flat_map(|walk| schedule.keys(walk).to_vec()).collect();
+        let mut by_lane: Vec<u64> =
+            schedule.lanes().iter().flat_map(|lane| lane.hops.iter().flatten()).copied().collect();
+        by_walk.sort_unstable();
+        by_lane.sort_unstable();
+        assert_eq!(by_walk, by_lane);
+        for lane in schedule.lanes() {
+            assert!(lane.hops.is_sorted_by(|one, next| one.len() >= next.len()));
         }
     }
 }

@@ -7,6 +7,8 @@ use crate::options::WalkOptions;
 use crate::pick::pick;
 use crate::policy::{Path, Policy};
 use crate::schedule::Schedule;
+use crate::stride::{Stable, hop};
+use crate::visits::Visits;
 
 /// Walks over one snapshot by one policy.
 ///
@@ -55,8 +57,29 @@ impl<'s> Walker<'s> {
     }
 
     /// Where the draw with `key` at hop `hop` leads from `node`.
-    pub(crate) fn step(&self, path: &Path, node: NodeIx, hop: u32, key: u64) -> Option<NodeIx> {
+    fn step(&self, path: &Path, node: NodeIx, hop: u32, key: u64) -> Option<NodeIx> {
         let list = self.snapshot.list(path.relation(hop)?, node);
         pick(&list, key).map(|position| list.neighbor(position))
+    }
+
+    /// The visits of all walks of a few sources, made side by side; as many sources as a power of two.
+    pub(crate) fn walk_together(&self, sources: &[NodeIx]) -> Visits {
+        let shift = sources.len().trailing_zeros();
+        let mut columns = Vec::new();
+        for (path, lane) in self.paths.iter().zip(self.schedule.lanes()) {
+            let walks = lane.hops.first().map_or(0, Vec::len);
+            let mut at: Vec<u32> =
+                (0..walks).flat_map(|_| sources.iter().map(|source| source.get())).collect();
+            for (number, keys) in (0..).zip(&lane.hops) {
+                let Some(relation) = path.relation(number) else { break };
+                at.truncate(keys.len() << shift);
+                let next = path.relation(number + 1).map(|relation| self.snapshot.lists(relation));
+                hop(self.snapshot.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
+                if (number as usize + 1).is_multiple_of(path.relations.len()) {
+                    columns.extend_from_slice(&at);
+                }
+            }
+        }
+        Visits { width: sources.len(), columns }
     }
 }

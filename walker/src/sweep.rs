@@ -1,0 +1,143 @@
+//! All walks of many sources at once: where each node leads is written down for every draw, and the walks read it off.
+//! The same walks as one by one; knows nothing of what is made of them.
+
+use hedgerow_storage::{CancelToken, KindIx, Lists, NodeIx};
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::hash::fold;
+use crate::pick::{pick_first, pick_weighted};
+use crate::schedule::Lane;
+use crate::stride::END;
+use crate::visits::Visits;
+use crate::walk::Walker;
+
+/// Bytes of the tables of next nodes at a time, if one walk does not need more.
+const TABLE_BYTES: usize = 256 << 20;
+/// Nodes whose draws are one task.
+const NODES: usize = 16_384;
+/// Sources whose walks are one task. Not a power of two: the columns of a source would share few sets of the cache.
+pub(crate) const SOURCES: usize = 1008;
+
+/// A draw that a pass makes at every node that a walk can stand on: its key, and the table that takes the result.
+type Drawing = (u64, usize);
+
+impl Walker<'_> {
+    /// The visits of all walks of the sources, [`SOURCES`] by [`SOURCES`].
+    ///
+    /// All draws of a node are made together, while its list is near, and in the order of the nodes, so that lists are
+    /// read from end to end. A hop then is one read in a table of four bytes a node. Draws are also made at nodes that no
+    /// walk comes to, so this is for sources that are a good part of all.
+    ///
+    /// Cost: four bytes for each visit, and tables of 256 MiB, or of one walk where that is more.
+    pub(crate) fn sweep(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Vec<Visits>, Error> {
+        let nodes = self.snapshot.bound() as usize;
+        let mut visits: Vec<Visits> =
+            sources.chunks(SOURCES).map(|part| Visits { width: part.len(), columns: Vec::new() }).collect();
+        let mut tables = Vec::new();
+        for (path, lane) in self.schedule.lanes().iter().enumerate() {
+            let walks = lane.hops.first().map_or(0, Vec::len);
+            let per_pass = (TABLE_BYTES / (4 * nodes.max(1) * lane.hops.len().max(1))).max(1);
+            for first in (0..walks).step_by(per_pass) {
+                cancel.check()?;
+                let walks = first..(first + per_pass).min(walks);
+                let starts = self.draw_everywhere(path, lane, walks.clone(), &mut tables);
+                let cycle = self.paths[path].relations.len();
+                visits.par_iter_mut().zip(sources.par_chunks(SOURCES)).for_each(|(visits, part)| {
+                    let mut at: Vec<u32> = Vec::with_capacity(part.len());
+                    for (walk, &start) in walks.clone().zip(&starts) {
+                        at.clear();
+                        at.extend(part.iter().map(|source| source.get()));
+                        let hops = lane.hops.iter().take_while(|keys| walk < keys.len()).count();
+                        for hop in 0..hops {
+                            if self.paths[path].relation(hop as u32).is_none() {
+                                at.fill(END);
+                            }
+                            let table = &tables[(start + hop) * nodes..][..nodes];
+                            for at in &mut at {
+                                *at = table.get(*at as usize).copied().unwrap_or(END);
+                            }
+                            if (hop + 1) % cycle == 0 {
+                                visits.columns.extend_from_slice(&at);
+                            }
+                        }
+                    }
+                });
+            }
+        }
+        Ok(visits)
+    }
+
+    /// Fills a table for each hop of some walks of a path, and returns the number of the first table of each walk.
+    fn draw_everywhere(
+        &self,
+        path: usize,
+        lane: &Lane,
+        walks: std::ops::Range<usize>,
+        tables: &mut Vec<u32>,
+    ) -> Vec<usize> {
+        let nodes = self.snapshot.bound() as usize;
+        let mut starts = Vec::new();
+        let mut drawings: Vec<Vec<Drawing>> = vec![Vec::new(); lane.hops.len()];
+        let mut count = 0;
+        for walk in walks {
+            starts.push(count);
+            for (keys, drawings) in
+                lane.hops.iter().zip(&mut drawings).take_while(|(keys, _)| walk < keys.len())
+            {
+                drawings.push((keys[walk], count));
+                count += 1;
+            }
+        }
+        let plans: Vec<Vec<(Lists<'_>, Vec<Drawing>)>> = (0..self.snapshot.kind_count())
+            .map(|kind| self.plan(path, KindIx::new(kind as u8), &drawings))
+            .collect();
+        tables.resize(tables.len().max(count * nodes), END);
+        // From each table the part of every task.
+        let mut parts: Vec<Vec<&mut [u32]>> = (0..nodes.div_ceil(NODES)).map(|_| Vec::new()).collect();
+        for table in tables.chunks_exact_mut(nodes.max(1)).take(count) {
+            for (parts, part) in parts.iter_mut().zip(table.chunks_mut(NODES)) {
+                parts.push(part);
+            }
+        }
+        parts.into_par_iter().enumerate().for_each(|(task, mut tables)| {
+            let first = task * NODES;
+            for at in 0..tables.first().map_or(0, |part| part.len()) {
+                let node = NodeIx::new((first + at) as u32);
+                for (lists, drawings) in &plans[self.snapshot.kind(node).get() as usize] {
+                    let list = lists.get(node);
+                    if list.is_empty() {
+                        for &(_, table) in drawings {
+                            tables[table][at] = END;
+                        }
+                    } else if list.is_weighted() {
+                        for &(key, table) in drawings {
+                            let drawn = pick_weighted(&list, fold(key, list.salt()));
+                            tables[table][at] = list.neighbor(drawn).get();
+                        }
+                    } else {
+                        for &(key, table) in drawings {
+                            let drawn = pick_first(&list, fold(key, list.salt()));
+                            tables[table][at] = list.neighbor(drawn).get();
+                        }
+                    }
+                }
+            }
+        });
+        starts
+    }
+
+    /// The draws to make at nodes of a kind, by relation. Who is of a kind on which no walk can stand is left out.
+    fn plan(&self, path: usize, kind: KindIx, drawings: &[Vec<Drawing>]) -> Vec<(Lists<'_>, Vec<Drawing>)> {
+        let path = &self.paths[path];
+        let mut plan: Vec<(_, Vec<Drawing>)> = Vec::new();
+        for (hop, drawings) in (0..).zip(drawings) {
+            let Some(relation) = path.relation(hop).filter(|_| path.can_stand(kind, hop)) else { continue };
+            match plan.iter_mut().find(|(other, _)| *other == relation) {
+                Some((_, all)) => all.extend(drawings),
+                None => plan.push((relation, drawings.clone())),
+            }
+        }
+        plan.into_iter().map(|(relation, drawings)| (self.snapshot.lists(relation), drawings)).collect()
+    }
+}
