@@ -31,7 +31,6 @@ mod positives;
 mod recipe;
 mod report;
 mod rows;
-mod simd;
 mod sparse;
 mod state;
 mod table;

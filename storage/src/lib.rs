@@ -73,7 +73,7 @@ pub use changes::Changes;
 pub use derived::{Derived, Publish};
 pub use error::Error;
 pub use ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
-pub use list::{List, MAX_DEGREE};
+pub use list::{List, MAX_DEGREE, Place};
 pub use list_buf::{Entry, ListBuf};
 pub use lists::Lists;
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};

@@ -2,6 +2,11 @@
 //! Owns the encoding, byte for byte as in FORMAT.md; who sits where is the slot table's to say, and where the blocks lie
 //! the caller's.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a walk's loop is compiled for what the processor can do, and so must be what it calls: half of its time"
+)]
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::prefetch::prefetch;
@@ -57,14 +62,12 @@ impl Record {
         (self.head & SLOT_BITS) as u32
     }
 
-    #[inline]
+    #[inline(always)]
     fn degree(self) -> usize {
         let bits = self.slot_bits();
-        if bits <= GROUP_BITS {
-            (self.bits.count_ones() >> (GROUP_BITS - bits)) as usize
-        } else {
-            self.bits as usize
-        }
+        let few = u64::from(self.bits.count_ones() >> (GROUP_BITS - bits.min(GROUP_BITS)));
+        // Walks meet short and long lists in no order, so a branch would often be guessed wrong.
+        std::hint::select_unpredictable(bits <= GROUP_BITS, few, self.bits) as usize
     }
 
     /// How many words its block has.
@@ -73,6 +76,18 @@ impl Record {
         let weights = if self.head & WEIGHTED == 0 { 0 } else { 1 + degree };
         let times = if self.head & TIMED == 0 { 0 } else { 2 * degree };
         GROUP * groups(self.slot_bits()) + degree + weights + times
+    }
+}
+
+/// Where a neighbour stands, on its way from memory; or nowhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a>(Option<&'a u32>);
+
+impl Place<'_> {
+    /// The neighbour.
+    #[inline(always)]
+    pub fn neighbor(self) -> Option<NodeIx> {
+        self.0.copied().map(NodeIx::new)
     }
 }
 
@@ -152,13 +167,13 @@ impl<'a> List<'a> {
     }
 
     /// Whether there are no neighbours.
-    #[inline]
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.record.bits == 0
     }
 
     /// Twelve bits of the stable id of the node whose list this is; 0 for an empty list.
-    #[inline]
+    #[inline(always)]
     pub fn salt(&self) -> u64 {
         self.record.head & SALT
     }
@@ -170,18 +185,18 @@ impl<'a> List<'a> {
     }
 
     /// Where the groups start in `words`.
-    #[inline]
+    #[inline(always)]
     fn table(&self) -> usize {
         self.record.start() + usize::from(self.is_weighted())
     }
 
     /// Where the neighbours start in `words`.
-    #[inline]
+    #[inline(always)]
     fn first(&self) -> usize {
         self.table() + GROUP * groups(self.slot_bits())
     }
 
-    #[inline]
+    #[inline(always)]
     fn group(&self, group: usize) -> (u64, usize) {
         let words = &self.words[self.table() + GROUP * group..][..GROUP];
         (u64::from(words[0]) | u64::from(words[1]) << 32, words[2] as usize)
@@ -194,7 +209,7 @@ impl<'a> List<'a> {
     ///
     /// # Cost
     /// Constant: up to 64 slots nothing but the record is read, else one group of three words.
-    #[inline]
+    #[inline(always)]
     pub fn at_slot(&self, slot: usize) -> Option<usize> {
         let bits = self.slot_bits();
         if bits <= GROUP_BITS {
@@ -220,7 +235,7 @@ impl<'a> List<'a> {
     ///
     /// # Cost
     /// The record, and above 64 slots a group for each slot that is looked at: 2.9 on average.
-    #[inline]
+    #[inline(always)]
     pub fn at_hash(&self, hash: u64) -> Option<usize> {
         let bits = self.slot_bits();
         if bits <= GROUP_BITS {
@@ -243,7 +258,7 @@ impl<'a> List<'a> {
     }
 
     /// Fetches what [`Self::at_hash`] reads first for a hash.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_hash(&self, hash: u64) {
         let bits = self.slot_bits();
         if bits > GROUP_BITS {
@@ -252,10 +267,12 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Fetches what [`Self::neighbor`] reads for a position.
-    #[inline]
-    pub fn prefetch_neighbor(&self, position: usize) {
-        prefetch(self.words, self.first() + position);
+    /// Where the neighbour at a position stands, which is fetched.
+    #[inline(always)]
+    pub fn place(&self, position: usize) -> Place<'a> {
+        let at = self.first() + position;
+        prefetch(self.words, at);
+        Place(self.words.get(at))
     }
 
     /// The neighbour at a position.

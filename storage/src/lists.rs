@@ -4,7 +4,7 @@
 use crate::list::Record;
 use crate::overlay::Overlay;
 use crate::prefetch::prefetch;
-use crate::{List, NodeIx};
+use crate::{List, ListBuf, NodeIx};
 
 /// The lists of one relation in one snapshot.
 ///
@@ -21,17 +21,24 @@ pub struct Lists<'a> {
 
 impl<'a> Lists<'a> {
     /// The list of a node; an empty one where it has no neighbours.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor with a walk's loop around it")]
     pub fn get(&self, node: NodeIx) -> List<'a> {
-        if !self.overlay.is_empty()
-            && let Some(list) = self.overlay.get(node.get())
-        {
-            return list.as_list();
-        }
+        if self.overlay.is_empty() { self.settled(node) } else { self.changed_or_settled(node) }
+    }
+
+    #[inline]
+    fn settled(&self, node: NodeIx) -> List<'a> {
         match self.records.get(node.index()) {
             Some(&record) => List::new(record, self.words),
             None => List::empty(),
         }
+    }
+
+    /// Apart, so that a loop over settled lists keeps its values in registers: 2 of 8 ns of a hop.
+    #[inline(never)]
+    fn changed_or_settled(&self, node: NodeIx) -> List<'a> {
+        self.overlay.get(node.get()).map_or_else(|| self.settled(node), ListBuf::as_list)
     }
 
     /// Fetches what [`Self::get`] reads first.

@@ -26,8 +26,10 @@ pub(crate) fn slot_bits(degree: usize) -> u32 {
 }
 
 /// How many groups have a rank of their own; one group or less needs none.
+#[inline]
 pub(crate) fn groups(bits: u32) -> usize {
-    if bits <= GROUP_BITS { 0 } else { 1 << (bits - GROUP_BITS) }
+    // Without a branch: one group would be the only odd number.
+    (1_usize << bits >> GROUP_BITS) & !1
 }
 
 fn home(id: StableId, bits: u32) -> u64 {

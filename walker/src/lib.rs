@@ -20,6 +20,7 @@ pub mod options;
 mod pick;
 mod plain;
 mod policy;
+pub mod processor;
 mod reach;
 mod schedule;
 mod stride;

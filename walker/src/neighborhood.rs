@@ -4,6 +4,8 @@ use hedgerow_storage::{CancelToken, NodeIx};
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::policy::Path;
+use crate::schedule::Lane;
 use crate::sweep::SOURCES;
 use crate::visits::{Counter, Visits};
 use crate::walk::Walker;
@@ -84,16 +86,7 @@ impl Walker<'_> {
     /// over the lists, which holds four bytes for each visit, 4 GiB at most. Parallel over sources and nodes.
     pub fn neighborhoods(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Neighborhoods, Error> {
         let mut all = Neighborhoods::default();
-        let visits: usize = self
-            .schedule
-            .lanes()
-            .iter()
-            .zip(&self.paths)
-            .map(|(lane, path)| {
-                let cycle = path.relations.len();
-                lane.hops.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum::<usize>()
-            })
-            .sum();
+        let visits = self.visits_per_source();
         for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(PART)) {
             let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE && block.len() > PART {
                 let visits = self.sweep(block, cancel)?;
@@ -125,6 +118,15 @@ impl Walker<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// The visits of all walks of a source at most.
+    pub(crate) fn visits_per_source(&self) -> usize {
+        let of_path = |(lane, path): (&Lane, &Path)| -> usize {
+            let cycle = path.relations.len();
+            lane.hops.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum()
+        };
+        self.schedule.lanes().iter().zip(&self.paths).map(of_path).sum()
     }
 
     fn counter(&self) -> Counter<'_> {

@@ -29,7 +29,8 @@ pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
 }
 
 /// The draw from a list that is neither empty nor weighted, with the hash of its key.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
 pub(crate) fn pick_first(list: &List<'_>, mut hash: u64) -> usize {
     loop {
         if let Some(position) = list.at_hash(hash) {
@@ -40,6 +41,7 @@ pub(crate) fn pick_first(list: &List<'_>, mut hash: u64) -> usize {
 }
 
 /// The draw from a weighted list, with the hash of its key.
+#[inline(never)]
 pub(crate) fn pick_weighted(list: &List<'_>, mut hash: u64) -> usize {
     let slots = 1 << list.slot_bits();
     for _ in 0..MAX_TRIES {

@@ -5,7 +5,7 @@ use hedgerow_storage::NodeIx;
 use rayon::prelude::*;
 
 use crate::hash::{GOLDEN, fold, mix};
-use crate::stride::{BATCH, END, Plain, hop};
+use crate::stride::{BATCH, END, Plain, Stride};
 use crate::walk::Walker;
 
 /// Walks of the same number of hops. Size: four bytes a hop.
@@ -70,7 +70,7 @@ impl Walker<'_> {
         let hops = nodes.len() / sources.len();
         let mut at: Vec<u32> = walks.iter().map(|&walk| sources[walk].get()).collect();
         let number = |walk: usize| (task * BATCH + walk) as u64;
-        let mut keys: Vec<u64> =
+        let keys: Vec<u64> =
             walks.iter().map(|&walk| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) + 1)))).collect();
         if let Some(relation) = path.relation(0) {
             let lists = self.snapshot.lists(relation);
@@ -78,13 +78,15 @@ impl Walker<'_> {
                 lists.prefetch(NodeIx::new(node));
             }
         }
+        let mut stride = Stride::new();
         for number in 0..hops {
             let Some(relation) = path.relation(number as u32) else { return };
             let next = path.relation(number as u32 + 1).map(|relation| self.snapshot.lists(relation));
-            hop(self.snapshot.lists(relation), &mut at, |i| fold(keys[i], 0), Plain, next);
-            for ((&walk, &at), key) in walks.iter().zip(&at).zip(&mut keys) {
+            let turn = GOLDEN.wrapping_mul(number as u64);
+            let key = |i: usize| fold(keys[i].wrapping_add(turn), 0);
+            stride.hop(self.snapshot.lists(relation), &mut at, key, Plain, next);
+            for (&walk, &at) in walks.iter().zip(&at) {
                 nodes[walk * hops + number] = at;
-                *key = key.wrapping_add(GOLDEN);
             }
         }
     }

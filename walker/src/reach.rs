@@ -6,7 +6,7 @@ use hedgerow_storage::{Changes, List, ListBuf, NodeIx, RelationIx};
 use rayon::prelude::*;
 
 use crate::pick::pick;
-use crate::stride::{Stable, hop};
+use crate::stride::{BATCH, Stable, Stride};
 use crate::walk::Walker;
 
 /// Walks that are one task.
@@ -63,6 +63,7 @@ impl Walker<'_> {
         let mut standing: Vec<u32> = Vec::new();
         let mut before: Vec<u32> = Vec::new();
         let mut at: Vec<u32> = Vec::new();
+        let mut stride = Stride::new();
         for (hop_number, &key) in (0..keys.len() as u32).zip(keys).rev() {
             for list in changed {
                 if path.relation(hop_number) == Some(list.relation)
@@ -85,8 +86,8 @@ impl Walker<'_> {
                 let neighbors = lists.get(NodeIx::new(node)).neighbors();
                 at.clear();
                 at.extend_from_slice(neighbors);
-                at.iter().take(crate::stride::BATCH).for_each(|&from| lists.prefetch(NodeIx::new(from)));
-                hop(lists, &mut at, |_| keys[earlier as usize], Stable, None);
+                at.iter().take(BATCH).for_each(|&from| lists.prefetch(NodeIx::new(from)));
+                stride.hop(lists, &mut at, |_| keys[earlier as usize], Stable, None);
                 let comes = neighbors.iter().zip(&at).filter(|&(&from, &to)| {
                     to == node && path.can_stand(self.snapshot.kind(NodeIx::new(from)), earlier)
                 });

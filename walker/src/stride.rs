@@ -1,10 +1,13 @@
 //! Many walks, one hop further: the memory that each hop needs is fetched while the others are worked on.
 //! Knows lists and draws; whose walks they are is the caller's.
 
-use hedgerow_storage::{List, Lists, NodeIx};
+#![expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+
+use hedgerow_storage::{List, Lists, NodeIx, Place};
 
 use crate::hash::fold;
 use crate::pick::{pick_first, pick_weighted};
+use crate::processor::{self, Kernel};
 
 /// Where a walk stands that has ended; no node has this number.
 pub(crate) const END: u32 = u32::MAX;
@@ -15,6 +18,8 @@ pub(crate) const BATCH: usize = 128;
 
 /// How a hop is drawn.
 pub(crate) trait Draw: Copy {
+    /// Whether a draw reads anything but the record of a list.
+    const READS_TABLE: bool;
     /// The hash that a key draws with from a list.
     fn hash(self, key: u64, list: &List<'_>) -> u64;
     /// Fetches what [`Self::position`] reads first.
@@ -28,17 +33,19 @@ pub(crate) trait Draw: Copy {
 pub(crate) struct Stable;
 
 impl Draw for Stable {
-    #[inline]
+    const READS_TABLE: bool = true;
+
+    #[inline(always)]
     fn hash(self, key: u64, list: &List<'_>) -> u64 {
         fold(key, list.salt())
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(self, hash: u64, list: &List<'_>) {
         list.prefetch_hash(hash);
     }
 
-    #[inline]
+    #[inline(always)]
     fn position(self, hash: u64, list: &List<'_>) -> usize {
         if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) }
     }
@@ -49,15 +56,17 @@ impl Draw for Stable {
 pub(crate) struct Plain;
 
 impl Draw for Plain {
-    #[inline]
+    const READS_TABLE: bool = false;
+
+    #[inline(always)]
     fn hash(self, key: u64, _: &List<'_>) -> u64 {
         key
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(self, _: u64, _: &List<'_>) {}
 
-    #[inline]
+    #[inline(always)]
     fn position(self, hash: u64, list: &List<'_>) -> usize {
         if list.is_weighted() {
             pick_weighted(list, hash)
@@ -67,37 +76,74 @@ impl Draw for Plain {
     }
 }
 
-/// Moves every walk that stands on a node of `at` one hop on in `lists`: the walk at index i by `key(i)`. Those that cannot
-/// go on, and those that ended before, stand on [`END`].
-///
-/// `next`: the lists of the hop after this one, whose records are fetched; those of `at` should be already.
-#[inline]
-pub(crate) fn hop<D: Draw>(
-    lists: Lists<'_>,
-    at: &mut [u32],
-    key: impl Fn(usize) -> u64,
+/// Moves many walks on, hop by hop; keeps its memory from one hop to the next.
+pub(crate) struct Stride<'a> {
+    found: Vec<(List<'a>, u64)>,
+    places: Vec<Place<'a>>,
+}
+
+impl<'a> Stride<'a> {
+    pub(crate) fn new() -> Self {
+        Self { found: vec![(List::empty(), 0); BATCH], places: vec![Place::default(); BATCH] }
+    }
+
+    /// Moves every walk that stands on a node of `at` one hop on in `lists`: the walk at index i by `key(i)`. Those that
+    /// cannot go on, and those that ended before, stand on [`END`].
+    ///
+    /// `next`: the lists of the hop after this one, whose records are fetched; those of `at` should be already.
+    pub(crate) fn hop<D: Draw>(
+        &mut self,
+        lists: Lists<'a>,
+        at: &mut [u32],
+        key: impl Fn(usize) -> u64,
+        draw: D,
+        next: Option<Lists<'_>>,
+    ) {
+        processor::run(Hop { stride: self, lists, at, key, draw, next });
+    }
+}
+
+struct Hop<'h, 'a, D, K> {
+    stride: &'h mut Stride<'a>,
+    lists: Lists<'a>,
+    at: &'h mut [u32],
+    key: K,
     draw: D,
-    next: Option<Lists<'_>>,
-) {
-    let mut found = [(List::empty(), 0_u64); BATCH];
-    let mut drawn = [0_usize; BATCH];
-    for (batch, at) in at.chunks_mut(BATCH).enumerate() {
-        for (i, (&node, found)) in at.iter().zip(&mut found).enumerate() {
-            let list = lists.get(NodeIx::new(node));
-            let hash = draw.hash(key(batch * BATCH + i), &list);
-            draw.prefetch(hash, &list);
-            *found = (list, hash);
-        }
-        for ((list, hash), drawn) in found.iter().zip(&mut drawn).take(at.len()) {
-            if !list.is_empty() {
-                *drawn = draw.position(*hash, list);
-                list.prefetch_neighbor(*drawn);
+    next: Option<Lists<'h>>,
+}
+
+impl<'a, D: Draw, K: Fn(usize) -> u64> Kernel for Hop<'_, 'a, D, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let found = &mut self.stride.found[..BATCH];
+        let places = &mut self.stride.places[..BATCH];
+        let place = |list: &List<'a>, hash| {
+            if list.is_empty() { Place::default() } else { list.place(self.draw.position(hash, list)) }
+        };
+        for (batch, at) in self.at.chunks_mut(BATCH).enumerate() {
+            for i in 0..at.len() {
+                let list = self.lists.get(NodeIx::new(at[i]));
+                let hash = self.draw.hash((self.key)(batch * BATCH + i), &list);
+                if D::READS_TABLE {
+                    self.draw.prefetch(hash, &list);
+                    found[i] = (list, hash);
+                } else {
+                    places[i] = place(&list, hash);
+                }
             }
-        }
-        for (at, ((list, _), &drawn)) in at.iter_mut().zip(found.iter().zip(&drawn)) {
-            *at = if list.is_empty() { END } else { list.neighbor(drawn).get() };
-            if let Some(next) = &next {
-                next.prefetch(NodeIx::new(*at));
+            if D::READS_TABLE {
+                for i in 0..at.len() {
+                    let (list, hash) = &found[i];
+                    places[i] = place(list, *hash);
+                }
+            }
+            for (at, place) in at.iter_mut().zip(&*places) {
+                *at = place.neighbor().map_or(END, NodeIx::get);
+                if let Some(next) = &self.next {
+                    next.prefetch(NodeIx::new(*at));
+                }
             }
         }
     }

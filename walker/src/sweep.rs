@@ -1,12 +1,14 @@
 //! All walks of many sources at once: where each node leads is written down for every draw, and the walks read it off.
 //! The same walks as one by one; knows nothing of what is made of them.
 
-use hedgerow_storage::{CancelToken, KindIx, Lists, NodeIx};
+use hedgerow_storage::{CancelToken, KindIx, Lists, NodeIx, Snapshot};
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::hash::fold;
 use crate::pick::{pick_first, pick_weighted};
+use crate::policy::Path;
+use crate::processor::{self, Kernel};
 use crate::schedule::Lane;
 use crate::stride::END;
 use crate::visits::Visits;
@@ -32,35 +34,23 @@ impl Walker<'_> {
     /// Cost: four bytes for each visit, and tables of 256 MiB, or of one walk where that is more.
     pub(crate) fn sweep(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Vec<Visits>, Error> {
         let nodes = self.snapshot.bound() as usize;
-        let mut visits: Vec<Visits> =
-            sources.chunks(SOURCES).map(|part| Visits { width: part.len(), columns: Vec::new() }).collect();
+        let columns = self.visits_per_source();
+        let empty =
+            |part: &[NodeIx]| Visits { width: part.len(), columns: Vec::with_capacity(part.len() * columns) };
+        let mut visits: Vec<Visits> = sources.chunks(SOURCES).map(empty).collect();
         let mut tables = Vec::new();
         for (path, lane) in self.schedule.lanes().iter().enumerate() {
             let walks = lane.hops.first().map_or(0, Vec::len);
-            let per_pass = (TABLE_BYTES / (4 * nodes.max(1) * lane.hops.len().max(1))).max(1);
+            let per_pass = (TABLE_BYTES / (4 * (nodes + 1) * lane.hops.len().max(1))).max(1);
             for first in (0..walks).step_by(per_pass) {
                 cancel.check()?;
                 let walks = first..(first + per_pass).min(walks);
                 let starts = self.draw_everywhere(path, lane, walks.clone(), &mut tables);
-                let cycle = self.paths[path].relations.len();
                 visits.par_iter_mut().zip(sources.par_chunks(SOURCES)).for_each(|(visits, part)| {
-                    let mut at: Vec<u32> = Vec::with_capacity(part.len());
                     for (walk, &start) in walks.clone().zip(&starts) {
-                        at.clear();
-                        at.extend(part.iter().map(|source| source.get()));
                         let hops = lane.hops.iter().take_while(|keys| walk < keys.len()).count();
-                        for hop in 0..hops {
-                            if self.paths[path].relation(hop as u32).is_none() {
-                                at.fill(END);
-                            }
-                            let table = &tables[(start + hop) * nodes..][..nodes];
-                            for at in &mut at {
-                                *at = table.get(*at as usize).copied().unwrap_or(END);
-                            }
-                            if (hop + 1) % cycle == 0 {
-                                visits.columns.extend_from_slice(&at);
-                            }
-                        }
+                        let tables = &tables[start * (nodes + 1)..][..hops * (nodes + 1)];
+                        processor::run(Reading { path: &self.paths[path], tables, nodes, part, visits });
                     }
                 });
             }
@@ -92,37 +82,18 @@ impl Walker<'_> {
         let plans: Vec<Vec<(Lists<'_>, Vec<Drawing>)>> = (0..self.snapshot.kind_count())
             .map(|kind| self.plan(path, KindIx::new(kind as u8), &drawings))
             .collect();
-        tables.resize(tables.len().max(count * nodes), END);
+        // A node more than there are: the one on which ended walks stand.
+        tables.resize(tables.len().max(count * (nodes + 1)), END);
         // From each table the part of every task.
         let mut parts: Vec<Vec<&mut [u32]>> = (0..nodes.div_ceil(NODES)).map(|_| Vec::new()).collect();
-        for table in tables.chunks_exact_mut(nodes.max(1)).take(count) {
-            for (parts, part) in parts.iter_mut().zip(table.chunks_mut(NODES)) {
+        for table in tables.chunks_exact_mut(nodes + 1).take(count) {
+            table[nodes] = END;
+            for (parts, part) in parts.iter_mut().zip(table[..nodes].chunks_mut(NODES)) {
                 parts.push(part);
             }
         }
-        parts.into_par_iter().enumerate().for_each(|(task, mut tables)| {
-            let first = task * NODES;
-            for at in 0..tables.first().map_or(0, |part| part.len()) {
-                let node = NodeIx::new((first + at) as u32);
-                for (lists, drawings) in &plans[self.snapshot.kind(node).get() as usize] {
-                    let list = lists.get(node);
-                    if list.is_empty() {
-                        for &(_, table) in drawings {
-                            tables[table][at] = END;
-                        }
-                    } else if list.is_weighted() {
-                        for &(key, table) in drawings {
-                            let drawn = pick_weighted(&list, fold(key, list.salt()));
-                            tables[table][at] = list.neighbor(drawn).get();
-                        }
-                    } else {
-                        for &(key, table) in drawings {
-                            let drawn = pick_first(&list, fold(key, list.salt()));
-                            tables[table][at] = list.neighbor(drawn).get();
-                        }
-                    }
-                }
-            }
+        parts.into_par_iter().enumerate().for_each(|(task, tables)| {
+            processor::run(Task { snapshot: self.snapshot, plans: &plans, first: task * NODES, tables });
         });
         starts
     }
@@ -139,5 +110,76 @@ impl Walker<'_> {
             }
         }
         plan.into_iter().map(|(relation, drawings)| (self.snapshot.lists(relation), drawings)).collect()
+    }
+}
+
+/// The draws of some nodes.
+struct Task<'a> {
+    snapshot: &'a Snapshot,
+    /// By kind.
+    plans: &'a [Vec<(Lists<'a>, Vec<Drawing>)>],
+    first: usize,
+    tables: Vec<&'a mut [u32]>,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+    fn run(mut self) {
+        for at in 0..self.tables.first().map_or(0, |part| part.len()) {
+            let node = NodeIx::new((self.first + at) as u32);
+            for (lists, drawings) in &self.plans[self.snapshot.kind(node).get() as usize] {
+                let list = lists.get(node);
+                if list.is_empty() {
+                    for &(_, table) in drawings {
+                        self.tables[table][at] = END;
+                    }
+                } else if list.is_weighted() {
+                    for &(key, table) in drawings {
+                        let drawn = pick_weighted(&list, fold(key, list.salt()));
+                        self.tables[table][at] = list.neighbor(drawn).get();
+                    }
+                } else {
+                    for &(key, table) in drawings {
+                        let drawn = pick_first(&list, fold(key, list.salt()));
+                        self.tables[table][at] = list.neighbor(drawn).get();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One walk of some sources, read off its tables.
+struct Reading<'a> {
+    path: &'a Path,
+    /// One for each hop, of a number for each node and one more.
+    tables: &'a [u32],
+    nodes: usize,
+    part: &'a [NodeIx],
+    visits: &'a mut Visits,
+}
+
+impl Kernel for Reading<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+    fn run(self) {
+        let columns = &mut self.visits.columns;
+        let mut at: Vec<u32> = self.part.iter().map(|source| source.get()).collect();
+        for (hop, table) in self.tables.chunks_exact(self.nodes + 1).enumerate() {
+            if self.path.relation(hop as u32).is_none() {
+                at.fill(END);
+            }
+            for at in &mut at {
+                *at = table[(*at as usize).min(self.nodes)];
+            }
+            if (hop + 1).is_multiple_of(self.path.relations.len()) {
+                columns.extend_from_slice(&at);
+            }
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The visits of some sources' walks, and the neighbourhoods that they make.
 //! Knows nothing of how the walks were made.
 
+#![expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::hash::GOLDEN;
 use crate::neighborhood::Visit;
 use crate::options::WalkOptions;
+use crate::processor::{self, Kernel};
 use crate::stride::END;
 
 /// Sources whose visits are read together: as many numbers as share a cache line.
@@ -23,7 +26,8 @@ pub(crate) struct Counter<'s> {
     snapshot: &'s Snapshot,
     options: WalkOptions,
     kind: KindIx,
-    lines: Vec<Vec<u32>>,
+    /// The visits of [`LINE`] sources, one source after another.
+    visited: Vec<u32>,
     seen: Vec<u64>,
     again: Vec<u64>,
     ranked: Vec<(u32, u64, u32)>,
@@ -31,8 +35,8 @@ pub(crate) struct Counter<'s> {
 
 impl<'s> Counter<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot, options: WalkOptions, kind: KindIx) -> Self {
-        let (seen, again, ranked) = (Vec::new(), Vec::new(), Vec::new());
-        Self { snapshot, options, kind, lines: vec![Vec::new(); LINE], seen, again, ranked }
+        let (visited, seen, again, ranked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { snapshot, options, kind, visited, seen, again, ranked }
     }
 
     /// Appends the neighbourhood of each source, and where it ends.
@@ -43,28 +47,13 @@ impl<'s> Counter<'s> {
         all: &mut Vec<Visit>,
         ends: &mut Vec<usize>,
     ) {
-        let mut lines = std::mem::take(&mut self.lines);
-        for (line, sources) in sources.chunks(LINE).enumerate() {
-            lines.iter_mut().for_each(Vec::clear);
-            for column in visits.columns.chunks_exact(visits.width) {
-                let column = &column[line * LINE..][..sources.len()];
-                for (line, &node) in lines.iter_mut().zip(column) {
-                    line.push(node);
-                }
-            }
-            for (source, visited) in sources.iter().zip(&mut lines) {
-                self.keep(source.get(), visited, all);
-                ends.push(all.len());
-            }
-        }
-        self.lines = lines;
+        processor::run(Counting { counter: self, sources, visits, all, ends });
     }
 
     /// Appends what is kept of one source's visits.
-    fn keep(&mut self, source: u32, visited: &mut Vec<u32>, all: &mut Vec<Visit>) {
-        if self.options.min_visits > 1 {
-            self.leave_out_single(visited);
-        }
+    #[inline(always)]
+    fn keep(&mut self, source: u32, visited: &mut [u32], all: &mut Vec<Visit>) {
+        let visited = if self.options.min_visits > 1 { self.leave_out_single(visited) } else { visited };
         visited.sort_unstable();
         self.ranked.clear();
         for same in visited.chunk_by(|a, b| a == b) {
@@ -88,24 +77,62 @@ impl<'s> Counter<'s> {
 
     /// Leaves out most nodes that were visited once: two sets of bits, one of what was seen and one of what was seen
     /// again, by hash. Four of five visits of a sparse graph go here, before anything is sorted.
-    fn leave_out_single(&mut self, visited: &mut Vec<u32>) {
+    #[inline(always)]
+    fn leave_out_single<'v>(&mut self, visited: &'v mut [u32]) -> &'v mut [u32] {
         let words = (visited.len() / 8).next_power_of_two().max(16);
         for bits in [&mut self.seen, &mut self.again] {
             bits.clear();
             bits.resize(words, 0);
         }
+        let (seen, again) = (&mut self.seen[..words], &mut self.again[..words]);
         let place = |node: u32| {
             let hash = u64::from(node).wrapping_mul(GOLDEN);
             ((hash >> 32) as usize & (words - 1), 1_u64 << (hash >> 58))
         };
         for &node in &*visited {
             let (word, bit) = place(node);
-            self.again[word] |= self.seen[word] & bit;
-            self.seen[word] |= bit;
+            again[word] |= seen[word] & bit;
+            seen[word] |= bit;
         }
-        visited.retain(|&node| {
+        // Without a branch: who stays is not to be predicted.
+        let mut kept = 0;
+        for at in 0..visited.len() {
+            let node = visited[at];
             let (word, bit) = place(node);
-            self.again[word] & bit != 0
-        });
+            visited[kept] = node;
+            kept += usize::from(again[word] & bit != 0);
+        }
+        &mut visited[..kept]
+    }
+}
+
+struct Counting<'a, 's> {
+    counter: &'a mut Counter<'s>,
+    sources: &'a [NodeIx],
+    visits: &'a Visits,
+    all: &'a mut Vec<Visit>,
+    ends: &'a mut Vec<usize>,
+}
+
+impl Kernel for Counting<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let count = self.visits.columns.len() / self.visits.width;
+        let mut visited = std::mem::take(&mut self.counter.visited);
+        visited.resize(LINE * count, END);
+        for (line, sources) in self.sources.chunks(LINE).enumerate() {
+            for (nth, column) in self.visits.columns.chunks_exact(self.visits.width).enumerate() {
+                for (source, &node) in column[line * LINE..][..sources.len()].iter().enumerate() {
+                    visited[source * count + nth] = node;
+                }
+            }
+            for (at, source) in sources.iter().enumerate() {
+                self.counter.keep(source.get(), &mut visited[at * count..][..count], self.all);
+                self.ends.push(self.all.len());
+            }
+        }
+        self.counter.visited = visited;
     }
 }

@@ -7,7 +7,7 @@ use crate::options::WalkOptions;
 use crate::pick::pick;
 use crate::policy::{Path, Policy};
 use crate::schedule::Schedule;
-use crate::stride::{Stable, hop};
+use crate::stride::{Stable, Stride};
 use crate::visits::Visits;
 
 /// Walks over one snapshot by one policy.
@@ -65,7 +65,8 @@ impl<'s> Walker<'s> {
     /// The visits of all walks of a few sources, made side by side; as many sources as a power of two.
     pub(crate) fn walk_together(&self, sources: &[NodeIx]) -> Visits {
         let shift = sources.len().trailing_zeros();
-        let mut columns = Vec::new();
+        let mut columns = Vec::with_capacity(self.visits_per_source() << shift);
+        let mut stride = Stride::new();
         for (path, lane) in self.paths.iter().zip(self.schedule.lanes()) {
             let walks = lane.hops.first().map_or(0, Vec::len);
             let mut at: Vec<u32> =
@@ -74,7 +75,7 @@ impl<'s> Walker<'s> {
                 let Some(relation) = path.relation(number) else { break };
                 at.truncate(keys.len() << shift);
                 let next = path.relation(number + 1).map(|relation| self.snapshot.lists(relation));
-                hop(self.snapshot.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
+                stride.hop(self.snapshot.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
                 if (number as usize + 1).is_multiple_of(path.relations.len()) {
                     columns.extend_from_slice(&at);
                 }
