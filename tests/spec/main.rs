@@ -3,6 +3,7 @@
 mod bad_graphs;
 mod command;
 mod crash;
+mod pixie;
 mod readers;
 mod readme;
 mod reference;

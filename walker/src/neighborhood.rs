@@ -48,7 +48,8 @@ impl Walker<'_> {
         kept
     }
 
-    fn counts(&self, node: NodeIx) -> bool {
+    /// Whether visits of `node` count: those of the policy's own kind do.
+    pub(crate) fn counts(&self, node: NodeIx) -> bool {
         self.snapshot.kind(node) == self.kind
     }
 }

@@ -1,5 +1,7 @@
 //! A snapshot with everything that its walks need.
 
+use std::ops::Range;
+
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::error::Error;
@@ -41,6 +43,17 @@ impl<'s> Walker<'s> {
     pub fn walk(&self, source: NodeIx, walk: u32) -> impl Iterator<Item = NodeIx> + '_ {
         let cycle = self.paths.get(self.schedule.path(walk)).map_or(1, |path| path.relations.len());
         self.hops(source, walk).skip(cycle - 1).step_by(cycle)
+    }
+
+    /// Appends every node that the walks with these numbers from `source` visit, as often as they visit it. The
+    /// order is the same every time, but not otherwise promised. Cost: one [`pick`] per hop.
+    ///
+    /// # Panics
+    /// A number that is not below [`WalkOptions::walks`].
+    pub fn visits(&self, source: NodeIx, walks: Range<u32>, visited: &mut Vec<NodeIx>) {
+        for walk in walks {
+            visited.extend(self.walk(source, walk));
+        }
     }
 
     /// Every node that walk number `walk` from `source` stands on after a hop, visited or passed. A walk ends
