@@ -5,7 +5,8 @@
 //! [`Engine::refresh`], bit for bit what a full rebuild would give, at the cost of what it really changed.
 //!
 //! - [`Store`], [`Batch`], [`Snapshot`]: durable batches, frozen views (crate `hedgerow-storage`).
-//! - [`Walker`], [`Policy`], [`WalkOptions`]: stable coupled walks and neighbourhoods (crate `hedgerow-walker`).
+//! - [`Walker`], [`Policy`], [`WalkOptions`]: stable coupled walks and neighbourhoods; [`pixie()`]: what walks from
+//!   some nodes visit most, without a model (crate `hedgerow-walker`).
 //! - [`Engine`], [`TrainOptions`]: PinSage, its training, refresh and retrieval (crate `hedgerow-model`, feature
 //!   `model`, on by default).
 //!
@@ -42,7 +43,10 @@ pub use hedgerow_storage::{
     Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, NodeIx, NodeName,
     NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store,
 };
-pub use hedgerow_walker::{Neighborhoods, Policy, Visit, WalkOptions, Walker, Walks, pick};
+pub use hedgerow_walker::{
+    EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions, Walker,
+    Walks, pick, pixie,
+};
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train,
+    apply, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -56,6 +56,8 @@ pub(crate) enum Verb {
     Neighbors(look::NeighborsArgs),
     /// Show whom the walks from a node visit, with visit counts and importance
     Neighborhood(look::NeighborhoodArgs),
+    /// Find the nodes that walks from one or several nodes visit most; needs no training
+    Walk(walk::WalkArgs),
     /// Train a model and embed every node of the target kinds
     Train(train::TrainArgs),
     /// Bring every embedding up to date with the edges
@@ -90,6 +92,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Apply(args) => apply::apply(ctx, args),
         Verb::Neighbors(args) => look::neighbors(ctx, args),
         Verb::Neighborhood(args) => look::neighborhood(ctx, args),
+        Verb::Walk(args) => walk::walk(ctx, args),
         Verb::Train(args) => train::train(ctx, args),
         Verb::Refresh(args) => refresh::refresh(ctx, args),
         Verb::Digest(args) => refresh::digest(ctx, args),

@@ -6,6 +6,7 @@ mod console;
 mod failures;
 mod import;
 mod verbs;
+mod walk;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ mod command;
 mod crash;
 mod draws;
 mod fairness;
+mod pixie;
 mod reach;
 mod readers;
 mod readme;

@@ -122,6 +122,10 @@ const SCENARIOS: &[Scenario] = &[
     ("a key has more than 512 bytes", |folder| {
         vec![run(folder, &["link", "s", &format!("lamp:{}", "k".repeat(513)), "room:hall"])]
     }),
+    ("walks were to start from nodes of several kinds", |folder| {
+        lamps(folder);
+        vec![run(folder, &["walk", "s", "lamp:a", "room:hall"])]
+    }),
     ("a verb was misspelt", |folder| vec![run(folder, &["simlar", "s", "lamp:a"])]),
     ("an edge was given a weight that is NaN, infinite, zero or negative", |folder| {
         let link = |weight| run(folder, &["link", "s", "lamp:a", "room:hall", "--weight", weight]);
@@ -130,6 +134,11 @@ const SCENARIOS: &[Scenario] = &[
     ("a file holds such a weight", |folder| {
         let file = |weight| format!("room,lamp,weight\nhall,a,{weight}\n");
         ["NaN", "inf", "0", "-1"].iter().flat_map(|weight| import(folder, file(weight).as_bytes())).collect()
+    }),
+    ("a node to walk from was given such a weight", |folder| {
+        lamps(folder);
+        let walk = |weight| run(folder, &["walk", "s", "lamp:a", "--weights", weight]);
+        ["NaN", "inf", "0", "-1"].map(walk).into()
     }),
     ("a file of edges is empty", |folder| import(folder, b"")),
     ("a file holds bytes that are not UTF-8", |folder| import(folder, b"room,lamp\nhall,a\xff\n")),

@@ -17,6 +17,16 @@ pub enum Error {
         /// The rule that it breaks.
         expected: &'static str,
     },
+    /// A query node that walks cannot start from as asked.
+    #[error("invalid query node {node}: found {found}, expected {expected}")]
+    Query {
+        /// The node, as `kind:key`.
+        node: String,
+        /// Its kind or its weight.
+        found: String,
+        /// The rule that it breaks.
+        expected: String,
+    },
     /// A policy names what the store does not have.
     #[error("no {what} named '{name}' in the store")]
     Unknown {

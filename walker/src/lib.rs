@@ -1,4 +1,5 @@
-//! Who matters to whom: stable coupled walks, the neighbourhoods they make, and what an edge change reaches.
+//! Who matters to whom: stable coupled walks, the neighbourhoods they make, what an edge change reaches, and the
+//! nodes that walks from several nodes visit most ([`pixie()`]).
 //!
 //! A walk's draw depends on the walk's number, the step, and the node it stands on, through a hash and the
 //! node's neighbour list alone ([`pick`]). Three properties follow, and everything above this crate rests on
@@ -18,6 +19,7 @@ mod hash;
 mod neighborhood;
 pub mod options;
 mod pick;
+pub mod pixie;
 mod plain;
 mod policy;
 pub mod processor;
@@ -32,6 +34,7 @@ pub use error::Error;
 pub use neighborhood::{Neighborhoods, Visit};
 pub use options::WalkOptions;
 pub use pick::pick;
+pub use pixie::{EarlyStop, PixieAnswer, PixieOptions, Recommended, pixie};
 pub use plain::Walks;
 pub use policy::Policy;
 pub use walk::Walker;

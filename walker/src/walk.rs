@@ -1,5 +1,8 @@
 //! A snapshot with everything that its walks need.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::error::Error;
@@ -7,7 +10,7 @@ use crate::options::WalkOptions;
 use crate::pick::pick;
 use crate::policy::{Path, Policy};
 use crate::schedule::Schedule;
-use crate::stride::{Stable, Stride};
+use crate::stride::{END, Stable, Stride};
 use crate::visits::Visits;
 
 /// Walks over one snapshot by one policy.
@@ -43,6 +46,35 @@ impl<'s> Walker<'s> {
     pub fn walk(&self, source: NodeIx, walk: u32) -> impl Iterator<Item = NodeIx> + '_ {
         let cycle = self.paths.get(self.schedule.path(walk)).map_or(1, |path| path.relations.len());
         self.hops(source, walk).skip(cycle - 1).step_by(cycle)
+    }
+
+    /// Appends every node that the walks with these numbers from `source` visit, as often as they visit it. The
+    /// order is the same every time, but not otherwise promised. Cost: one [`pick`] per hop.
+    ///
+    /// # Panics
+    /// A number that is not below [`WalkOptions::walks`].
+    pub fn visits(&self, source: NodeIx, walks: Range<u32>, visited: &mut Vec<NodeIx>) {
+        let mut stride = Stride::new();
+        for (number, path) in self.paths.iter().enumerate() {
+            let of_path = walks.clone().filter(|&walk| self.schedule.path(walk) == number);
+            let mut keys: Vec<&[u64]> = of_path.map(|walk| self.schedule.keys(walk)).collect();
+            keys.sort_by_key(|keys| Reverse(keys.len()));
+            let mut at = vec![source.get(); keys.len()];
+            for hop in 0..keys.first().map_or(0, |keys| keys.len()) {
+                let Some(relation) = path.relation(hop as u32) else { break };
+                at.truncate(keys.partition_point(|keys| keys.len() > hop));
+                let next = path.relation(hop as u32 + 1).map(|relation| self.snapshot.lists(relation));
+                stride.hop(self.snapshot.lists(relation), &mut at, |i| keys[i][hop], Stable, next);
+                if (hop + 1).is_multiple_of(path.relations.len()) {
+                    visited.extend(at.iter().filter(|&&node| node != END).map(|&node| NodeIx::new(node)));
+                }
+            }
+        }
+    }
+
+    /// Whether a node's visits are counted.
+    pub(crate) fn counts(&self, node: NodeIx) -> bool {
+        self.snapshot.kind(node) == self.kind
     }
 
     /// Every node that walk number `walk` from `source` stands on after a hop, visited or passed. A walk ends

@@ -17,3 +17,4 @@ pub(crate) mod rank;
 pub(crate) mod refresh;
 pub(crate) mod stats;
 pub(crate) mod train;
+pub(crate) mod walk;

@@ -1,0 +1,91 @@
+//! `walk`: what walks visit most, as every output mode shows it, and what it refuses.
+
+use serde_json::{Value, json};
+
+use super::Desk;
+
+#[test]
+fn walk_finds_what_is_visited_most_without_a_model() {
+    let desk = Desk::with_lamps();
+    let answer = desk.json(&["walk", "s", "lamp:a"]);
+    assert_eq!(answer["epoch"], json!(1));
+    assert_eq!((&answer["walks"], &answer["stopped_early"]), (&json!(20_000), &json!(false)));
+    let items = answer["items"].as_array().expect("items");
+    let nodes: Vec<&Value> = items.iter().map(|item| &item["node"]).collect();
+    assert_eq!(nodes, ["lamp:b", "lamp:c"]);
+    for item in items {
+        assert!(item["visits"].as_u64() > Some(0) && item["score"].as_f64() == item["visits"].as_f64());
+    }
+
+    let both = desk.json(&["walk", "s", "lamp:a", "lamp:c", "-k", "1"]);
+    let item = &both["items"][0];
+    assert_eq!((&item["node"], both["items"].as_array().map(Vec::len)), (&json!("lamp:b"), Some(1)));
+    assert!(item["score"].as_f64() > item["visits"].as_f64().map(|visits| 1.5 * visits), "{item}");
+}
+
+#[test]
+fn walk_prints_a_table_and_plain_values() {
+    let desk = Desk::with_lamps();
+    let table = desk.ok(&["walk", "s", "lamp:a", "--output", "table"]);
+    for word in ["node", "score", "visits", "lamp:b"] {
+        assert!(table.contains(word), "{word} is missing in {table}");
+    }
+    let plain = desk.ok(&["walk", "s", "lamp:a"]);
+    let lines: Vec<Vec<&str>> = plain.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!((lines.len(), lines[0].len(), lines[0][0]), (2, 3, "lamp:b"));
+    let csv = desk.ok(&["walk", "s", "lamp:a", "--output", "csv"]);
+    assert_eq!(csv.lines().next(), Some("node,score,visits"));
+    let lines = desk.jsonl(&["walk", "s", "lamp:a"]);
+    assert_eq!((lines.len(), &lines[0]["walks"]), (3, &json!(20_000)));
+    assert_eq!(desk.ok(&["console", "s", "-c", "walk lamp:a"]), plain, "the console walks alike");
+}
+
+#[test]
+fn walk_takes_weights_a_budget_and_an_early_stop() {
+    let desk = Desk::with_lamps();
+    let first = |weights: &str| {
+        let words = ["walk", "s", "room:hall", "room:attic", "--weights", weights, "--budget", "1000"];
+        desk.json(&words)
+    };
+    assert_eq!(first("1,2")["items"], json!([]), "there is no third room");
+    let few = desk.json(&["walk", "s", "lamp:a", "--early", "1,50", "--budget", "5000"]);
+    assert_eq!(few["stopped_early"], json!(true));
+    assert!(few["walks"].as_u64() < Some(5000) && few["items"][0]["visits"].as_u64() >= Some(50), "{few}");
+    let equal = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000"]);
+    let alike = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "3,3"]);
+    let other = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "1,9"]);
+    assert_eq!(equal, alike);
+    assert_ne!(equal, other);
+}
+
+#[test]
+fn walk_from_nowhere_says_so() {
+    let desk = Desk::with_lamps();
+    desk.ok(&["unlink", "s", "lamp:a", "room:hall"]);
+    let ran = desk.run(&["walk", "s", "lamp:a"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""));
+    assert!(ran.err.contains("nothing to walk to"), "{}", ran.err);
+}
+
+#[test]
+fn walk_refuses_what_does_not_fit_together() {
+    let desk = Desk::with_lamps();
+    for (words, code, message) in [
+        (&["lamp:a", "room:hall"][..], 2, "lamp:a and room:hall are of different kinds"),
+        (&["lamp:a", "--weights", "1,2"], 2, "found 2 weights, expected 1, one for each node"),
+        (&["lamp:a", "lamp:b", "--weights", "1"], 2, "found 1 weights, expected 2"),
+        (&["lamp:a", "--weights", "many"], 2, "--weights"),
+        (&["lamp:a", "--weights", "-1"], 5, "found weight -1, expected a finite number above 0"),
+        (&["lamp:a", "--weights", "NaN"], 5, "found weight NaN"),
+        (&["lamp:a", "--early", "3"], 2, "expected P,V: two whole numbers of 1 or more"),
+        (&["lamp:a", "--early", "0,3"], 2, "expected P,V"),
+        (&["lamp:a", "--budget", "0"], 5, "budget: found 0, expected 1 to 100,000 walks"),
+        (&["lamp:a", "-k", "0"], 5, "k: found 0, expected 1 or more"),
+        (&["lamp:a", "lamp:nowhere"], 1, "no node lamp:nowhere in the store"),
+        (&["lamp"], 2, "expected kind:key"),
+        (&[], 2, "<A>"),
+    ] {
+        desk.fails(&[&["walk", "s"], words].concat(), code, message);
+    }
+    desk.fails(&["walk", "nowhere", "lamp:a"], 3, "no store at nowhere");
+}
