@@ -26,13 +26,19 @@ impl Overlay {
         self.present.is_empty()
     }
 
-    /// The list of a node, if it differs from the settled one.
+    /// Whether the list of a node differs from the settled one.
     #[inline]
-    pub(crate) fn get(&self, node: u32) -> Option<&ListBuf> {
+    pub(crate) fn holds(&self, node: u32) -> bool {
         let at = node as usize;
-        let page = self.present.get(at / NODES_PER_PAGE)?.as_ref()?;
-        let is_present = page[at % NODES_PER_PAGE / 64] >> (at % 64) & 1 == 1;
-        if is_present { self.lists.get(node) } else { None }
+        match self.present.get(at / NODES_PER_PAGE) {
+            Some(Some(page)) => page[at % NODES_PER_PAGE / 64] >> (at % 64) & 1 == 1,
+            Some(None) | None => false,
+        }
+    }
+
+    /// The list of a node, if it differs from the settled one.
+    pub(crate) fn get(&self, node: u32) -> Option<&ListBuf> {
+        self.lists.get(node)
     }
 
     /// Replaces the list of a node.
