@@ -95,6 +95,14 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+    /// The system has no memory of that size to give.
+    #[error("no memory for {bytes} bytes: {source}")]
+    Memory {
+        /// What was asked for.
+        bytes: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The caller cancelled a long job.
     #[error("cancelled")]
     Cancelled,

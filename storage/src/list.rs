@@ -24,7 +24,8 @@ const BYTES: [u32; 8] = [58, 26, 42, 10, 50, 18, 34, 2];
 
 /// What is known of a list before its block is read. All zeros is the empty list.
 ///
-/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 44 where the block starts in the words it lies in.
+/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
+/// and 1 that only [`FlatLists`](crate::FlatLists) sets, for a block in words of its own.
 /// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -39,7 +40,8 @@ const TIMED: u64 = 1 << 7;
 const SALT: u64 = 0xf_ff00;
 const START: u32 = 20;
 /// Blocks start below it.
-pub(crate) const MAX_START: u64 = 1 << (64 - START);
+const MAX_START: u64 = 1 << (63 - START);
+const APART: u64 = 1 << 63;
 
 impl Record {
     pub(crate) fn new(owner: StableId, slot_bits: u32, is_weighted: bool, is_timed: bool, bits: u64) -> Self {
@@ -49,12 +51,23 @@ impl Record {
 
     /// The same list with its block elsewhere.
     pub(crate) fn at(self, start: u64) -> Self {
-        assert!(start < MAX_START, "a relation's lists are shorter than 2^44 words");
+        assert!(start < MAX_START, "a relation's lists are shorter than 2^43 words");
         Self { head: self.head & ((1 << START) - 1) | start << START, ..self }
     }
 
+    #[inline]
     pub(crate) fn start(self) -> usize {
-        (self.head >> START) as usize
+        ((self.head & !APART) >> START) as usize
+    }
+
+    /// The same, marked as lying in words of its own.
+    pub(crate) fn apart(self) -> Self {
+        Self { head: self.head | APART, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn is_apart(self) -> bool {
+        self.head & APART != 0
     }
 
     #[inline]
@@ -130,7 +143,8 @@ impl<'a> List<'a> {
         if degree > MAX_DEGREE as usize || bits != slot_bits(degree) {
             return Err("a list whose table does not fit its degree");
         }
-        if record.start().checked_add(record.words()).is_none_or(|end| end > words.len()) {
+        if record.is_apart() || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
+        {
             return Err("a list that goes on after the end");
         }
         let list = List::new(record, words);

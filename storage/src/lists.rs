@@ -1,6 +1,8 @@
 //! The neighbour lists of one relation, for readers that ask for many of them.
 //! Finds the list of a node among the settled ones and those that differ.
 
+use std::hint::select_unpredictable;
+
 use crate::list::Record;
 use crate::overlay::Overlay;
 use crate::prefetch::prefetch;
@@ -17,6 +19,8 @@ pub struct Lists<'a> {
     /// By node; nodes that came later have none.
     pub(crate) records: &'a [Record],
     pub(crate) words: &'a [u32],
+    /// What records count in that are marked as lying apart.
+    pub(crate) apart: &'a [u32],
 }
 
 impl<'a> Lists<'a> {
@@ -25,10 +29,9 @@ impl<'a> Lists<'a> {
     #[expect(clippy::inline_always, reason = "compiled for the processor with a walk's loop around it")]
     pub fn get(&self, node: NodeIx) -> List<'a> {
         if self.overlay.is_empty() || !self.overlay.holds(node.get()) {
-            return match self.records.get(node.index()) {
-                Some(&record) => List::new(record, self.words),
-                None => List::empty(),
-            };
+            let Some(&record) = self.records.get(node.index()) else { return List::empty() };
+            // Without a branch: where a hop leads is not to be predicted.
+            return List::new(record, select_unpredictable(record.is_apart(), self.apart, self.words));
         }
         self.changed(node)
     }

@@ -37,11 +37,18 @@ impl Map {
             // SAFETY: the file is not written to while it is mapped, as said above.
             return Ok(Self(unsafe { Mmap::map(&*file) }?));
         }
+        let mut read = Ok(());
+        let map = Self::filled(len, |memory| read = file.read_exact(memory))?;
+        read.map(|()| map)
+    }
+
+    /// Memory of so many bytes that `fill` writes, in huge pages where the system has them.
+    pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         let mut memory = MmapMut::map_anon(len)?;
         #[cfg(target_os = "linux")]
         // A kernel without huge pages refuses; small ones do as well, only slower.
         let _ = memory.advise(memmap2::Advice::HugePage);
-        file.read_exact(&mut memory)?;
+        fill(&mut memory);
         Ok(Self(memory.make_read_only()?))
     }
 }

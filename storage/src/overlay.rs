@@ -41,6 +41,11 @@ impl Overlay {
         self.lists.get(node)
     }
 
+    /// Calls `visit` with every list, nodes ascending.
+    pub(crate) fn for_each<'a>(&'a self, visit: &mut impl FnMut(u32, &'a ListBuf)) {
+        self.lists.for_each(visit);
+    }
+
     /// Replaces the list of a node.
     pub(crate) fn set(&mut self, node: u32, list: ListBuf) {
         let at = node as usize;

@@ -157,7 +157,7 @@ impl View {
     #[inline]
     pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
         let (records, words) = self.base.topology.lists(relation);
-        Lists { overlay: &self.relations[relation.index()].lists, records, words }
+        Lists { overlay: &self.relations[relation.index()].lists, records, words, apart: &[] }
     }
 
     #[inline]

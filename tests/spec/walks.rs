@@ -198,10 +198,36 @@ fn a_graph_of_one_kind_with_loops_and_isolated_nodes_is_walked() {
     assert_eq!(of_a.keys().collect::<Vec<_>>(), ["b", "c"]);
     assert!((2400..2600).contains(&of_a["b"]) && (430..570).contains(&of_a["c"]), "{of_a:?}");
     assert_eq!((names("d"), names("e")), (vec![], vec![]));
-    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1);
+    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1).expect("memory");
     let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| plain.of(place).collect()).collect();
     assert_eq!((walks[0].len(), walks[1].len(), walks[2].len()), (5, 0, 5));
     assert!(walks[0].iter().all(|&at| at == node("d")) && walks[2][0] == node("b"));
+}
+
+#[test]
+fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let mut batch = Batch::new();
+    link(&mut batch, "x", "a", 1.0);
+    store.commit(&batch).expect("a commit");
+    let snapshot = store.snapshot();
+    let policy = |paths: &[&[&str]]| Policy {
+        kind: "pin".to_owned(),
+        paths: paths.iter().map(|path| path.iter().map(|name| (*name).to_owned()).collect()).collect(),
+    };
+    let walker = |paths: &[&[&str]]| Walker::new(&snapshot, WalkOptions::default(), &policy(paths));
+    assert!(walker(&[&["board-pin"], &[]]).is_err());
+    let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
+    // No path; a relation that there is not; one that leads away and never back to a pin.
+    let nowhere: [&[&[&str]]; 4] = [&[], &[&["likes"]], &[&["board-pin", "likes"]], &[&["board-pin"]]];
+    for paths in nowhere {
+        let walker = walker(paths).expect("valid walks");
+        assert_eq!(walker.neighborhood(source), []);
+        let many = vec![source; 600];
+        let all = walker.neighborhoods(&many, &CancelToken::new()).expect("not cancelled");
+        assert!(all.len() == 600 && all.iter().all(<[Visit]>::is_empty), "{paths:?}");
+    }
 }
 
 /// Boards x and y as above: the third node of a plain walk from a is a pin with the probability worked out there.
@@ -226,8 +252,9 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let policy = Policy::default_for(&snapshot, pins(&snapshot));
     let walker = Walker::new(&snapshot, WalkOptions::default(), &policy).expect("valid walks");
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
-    let sources = vec![source; 50_000];
-    let walks = walker.plain(&sources, 2, 9);
+    let sources = &vec![source; 50_000][..];
+    let plain = |sources, hops, seed| walker.plain(sources, hops, seed).expect("memory");
+    let walks = plain(sources, 2, 9);
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for place in 0..walks.len() {
         let end = walks.of(place).last().expect("nobody is isolated");
@@ -239,10 +266,11 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let expected = [("pin:a", a), ("pin:b", b), ("pin:c", c)].map(|(name, share)| (name.to_owned(), share));
     assert_shares(&ends, &expected.into_iter().collect(), "ends");
     for threads in [1, 2, 7] {
-        assert_eq!(with_threads(threads, || walker.plain(&sources, 2, 9)), walks, "{threads} threads");
+        assert_eq!(with_threads(threads, || plain(sources, 2, 9)), walks, "{threads} threads");
     }
-    assert_ne!(walker.plain(&sources, 2, 10), walks);
-    assert!(walker.plain(&[], 2, 9).is_empty() && walker.plain(&sources, 0, 9).is_empty());
+    assert_ne!(plain(sources, 2, 10), walks);
+    assert!(plain(&[], 2, 9).is_empty());
+    assert_eq!(plain(sources, 0, 9).of(7).count(), 0);
 }
 
 #[test]

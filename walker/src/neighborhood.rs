@@ -17,7 +17,7 @@ const SWEPT_SHARE: usize = 4;
 /// Sources whose walks are made side by side.
 const TOGETHER: usize = 8;
 /// Sources that are one task where they are not swept.
-const PART: usize = 256;
+const SIDE_BY_SIDE: usize = 256;
 
 /// A node of a neighbourhood. Its importance is `count` over the sum of the neighbourhood's counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,21 +29,30 @@ pub struct Visit {
 }
 
 /// The neighbourhoods of some sources. Size: eight bytes a source and eight a visit kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Neighborhoods {
+    parts: Vec<Part>,
+    /// Where each part ends.
+    ends: Vec<usize>,
+}
+
+/// The neighbourhoods that one task made.
+#[derive(Clone, Debug, Default)]
+struct Part {
     visits: Vec<Visit>,
+    /// Where each neighbourhood ends.
     ends: Vec<usize>,
 }
 
 impl Neighborhoods {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// The neighbourhood of the source at that place.
@@ -51,19 +60,35 @@ impl Neighborhoods {
     /// # Panics
     /// When there are not so many.
     pub fn of(&self, place: usize) -> &[Visit] {
-        let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        &self.visits[start..self.ends[place]]
+        let part = self.ends.partition_point(|&end| end <= place);
+        let first = if part == 0 { 0 } else { self.ends[part - 1] };
+        self.parts[part].of(place - first)
     }
 
     /// All of them, in the order of the sources.
     pub fn iter(&self) -> impl Iterator<Item = &[Visit]> {
-        (0..self.len()).map(|place| self.of(place))
+        self.parts.iter().flat_map(|part| (0..part.ends.len()).map(|place| part.of(place)))
     }
 
-    fn append(&mut self, other: &Self) {
-        let start = self.visits.len();
-        self.visits.extend_from_slice(&other.visits);
-        self.ends.extend(other.ends.iter().map(|end| start + end));
+    fn push(&mut self, part: Part) {
+        self.ends.push(self.len() + part.ends.len());
+        self.parts.push(part);
+    }
+}
+
+/// Whichever tasks they came from.
+impl PartialEq for Neighborhoods {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Neighborhoods {}
+
+impl Part {
+    fn of(&self, place: usize) -> &[Visit] {
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.visits[start..self.ends[place]]
     }
 }
 
@@ -73,9 +98,9 @@ impl Walker<'_> {
     ///
     /// Cost: walks x mean hops picks, and sorting the visits.
     pub fn neighborhood(&self, source: NodeIx) -> Vec<Visit> {
-        let mut all = Neighborhoods::default();
-        self.counter().count(&[source], &self.walk_together(&[source]), &mut all.visits, &mut all.ends);
-        all.visits
+        let mut part = Part::default();
+        self.counter().count(&[source], &self.walk_together(&[source]), &mut part.visits, &mut part.ends);
+        part.visits
     }
 
     /// The neighbourhoods of many sources, in their order.
@@ -87,11 +112,14 @@ impl Walker<'_> {
     pub fn neighborhoods(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Neighborhoods, Error> {
         let mut all = Neighborhoods::default();
         let visits = self.visits_per_source();
-        for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(PART)) {
-            let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE && block.len() > PART {
+        self.prepare(sources.len().saturating_mul(visits))?;
+        for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(SIDE_BY_SIDE)) {
+            let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE
+                && block.len() > SIDE_BY_SIDE
+            {
                 let visits = self.sweep(block, cancel)?;
                 let count = |(sources, visits): (&[NodeIx], Visits)| {
-                    let mut part = Neighborhoods::default();
+                    let mut part = Part::default();
                     self.counter().count(sources, &visits, &mut part.visits, &mut part.ends);
                     part
                 };
@@ -99,7 +127,7 @@ impl Walker<'_> {
             } else {
                 let part = |sources: &[NodeIx]| {
                     cancel.check()?;
-                    let (mut part, mut counter) = (Neighborhoods::default(), self.counter());
+                    let (mut part, mut counter) = (Part::default(), self.counter());
                     let mut walk = |sources: &[NodeIx]| {
                         let visits = self.walk_together(sources);
                         counter.count(sources, &visits, &mut part.visits, &mut part.ends);
@@ -110,11 +138,11 @@ impl Walker<'_> {
                     rest.chunks(1).for_each(walk);
                     Ok(part)
                 };
-                block.par_chunks(PART).map(part).collect::<Result<Vec<_>, Error>>()?
+                block.par_chunks(SIDE_BY_SIDE).map(part).collect::<Result<Vec<_>, Error>>()?
             };
             cancel.check()?;
-            for part in &parts {
-                all.append(part);
+            for part in parts {
+                all.push(part);
             }
         }
         Ok(all)

@@ -4,6 +4,7 @@
 use hedgerow_storage::NodeIx;
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::hash::{GOLDEN, fold, mix};
 use crate::stride::{BATCH, END, Plain, Stride};
 use crate::walk::Walker;
@@ -12,25 +13,27 @@ use crate::walk::Walker;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walks {
     hops: usize,
-    nodes: Vec<u32>,
+    len: usize,
+    /// Of [`BATCH`] walks each, one walk after another.
+    parts: Vec<Vec<u32>>,
 }
 
 impl Walks {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.nodes.len().checked_div(self.hops).unwrap_or(0)
+        self.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.len == 0
     }
 
     /// The nodes that a walk stands on after each hop; fewer than asked for where it could not go on.
     ///
     /// Panics: when there are not so many walks.
     pub fn of(&self, place: usize) -> impl Iterator<Item = NodeIx> + '_ {
-        let nodes = &self.nodes[place * self.hops..][..self.hops];
+        let nodes = &self.parts[place / BATCH][place % BATCH * self.hops..][..self.hops];
         nodes.iter().take_while(|&&node| node != END).map(|&node| NodeIx::new(node))
     }
 }
@@ -39,22 +42,23 @@ impl Walker<'_> {
     /// A walk of `hops` hops from each source, in their order; name a source several times for several walks. The n-th
     /// walk follows path n mod paths of the policy. The options of the stable walks play no part.
     ///
+    /// Errors: [`Error::Store`] where there is no memory for a large job.
     /// Determinism: a function of the graph, the sources in their order, `hops` and `seed`; the same for any number of
     /// threads. Nothing of it stays when an edge changes.
     /// Cost: one random read or two for each hop, 128 walks side by side; four bytes a hop. Parallel over sources.
-    pub fn plain(&self, sources: &[NodeIx], hops: usize, seed: u64) -> Walks {
-        let mut nodes = vec![END; sources.len() * hops];
+    pub fn plain(&self, sources: &[NodeIx], hops: usize, seed: u64) -> Result<Walks, Error> {
+        self.prepare(sources.len().saturating_mul(hops))?;
         let paths = self.paths.len();
-        if hops > 0 && paths > 0 {
-            let tasks = nodes.par_chunks_mut(BATCH * hops).zip(sources.par_chunks(BATCH));
-            tasks.enumerate().for_each(|(task, (nodes, sources))| {
-                for path in 0..paths {
-                    let walks = (0..sources.len()).filter(|walk| (task * BATCH + walk) % paths == path);
-                    self.plain_batch(path, &walks.collect::<Vec<_>>(), task, sources, seed, nodes);
-                }
-            });
-        }
-        Walks { hops, nodes }
+        let walk = |(task, sources): (usize, &[NodeIx])| {
+            let mut nodes = vec![END; sources.len() * hops];
+            for path in 0..if hops == 0 { 0 } else { paths } {
+                let walks = (0..sources.len()).filter(|walk| (task * BATCH + walk) % paths == path);
+                self.plain_batch(path, &walks.collect::<Vec<_>>(), task, sources, seed, &mut nodes);
+            }
+            nodes
+        };
+        let parts = sources.par_chunks(BATCH).enumerate().map(walk).collect();
+        Ok(Walks { hops, len: sources.len(), parts })
     }
 
     fn plain_batch(
@@ -73,7 +77,7 @@ impl Walker<'_> {
         let keys: Vec<u64> =
             walks.iter().map(|&walk| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) + 1)))).collect();
         if let Some(relation) = path.relation(0) {
-            let lists = self.snapshot.lists(relation);
+            let lists = self.lists(relation);
             for &node in &at {
                 lists.prefetch(NodeIx::new(node));
             }
@@ -81,10 +85,10 @@ impl Walker<'_> {
         let mut stride = Stride::new();
         for number in 0..hops {
             let Some(relation) = path.relation(number as u32) else { return };
-            let next = path.relation(number as u32 + 1).map(|relation| self.snapshot.lists(relation));
+            let next = path.relation(number as u32 + 1).map(|relation| self.lists(relation));
             let turn = GOLDEN.wrapping_mul(number as u64);
             let key = |i: usize| fold(keys[i].wrapping_add(turn), 0);
-            stride.hop(self.snapshot.lists(relation), &mut at, key, Plain, next);
+            stride.hop(self.lists(relation), &mut at, key, Plain, next);
             for (&walk, &at) in walks.iter().zip(&at) {
                 nodes[walk * hops + number] = at;
             }

@@ -40,6 +40,10 @@ impl Policy {
         let kind = snapshot
             .kind_ix(&self.kind)
             .ok_or_else(|| Error::Unknown { what: "kind", name: self.kind.clone() })?;
+        if self.paths.iter().any(Vec::is_empty) {
+            let found = "a path of no relation".to_owned();
+            return Err(Error::Option { option: "policy", found, expected: "paths of one relation or more" });
+        }
         let number =
             |path: &Vec<String>| path.iter().map(|name| snapshot.relation_ix(name)).collect::<Vec<_>>();
         let paths: Vec<Path> = self

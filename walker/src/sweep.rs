@@ -83,7 +83,10 @@ impl Walker<'_> {
             .map(|kind| self.plan(path, KindIx::new(kind as u8), &drawings))
             .collect();
         // A node more than there are: the one on which ended walks stand.
-        tables.resize(tables.len().max(count * (nodes + 1)), END);
+        if tables.len() < count * (nodes + 1) {
+            // Zeros that the system gives when they are touched, by many threads.
+            *tables = vec![0; count * (nodes + 1)];
+        }
         // From each table the part of every task.
         let mut parts: Vec<Vec<&mut [u32]>> = (0..nodes.div_ceil(NODES)).map(|_| Vec::new()).collect();
         for table in tables.chunks_exact_mut(nodes + 1).take(count) {
@@ -109,7 +112,7 @@ impl Walker<'_> {
                 None => plan.push((relation, drawings.clone())),
             }
         }
-        plan.into_iter().map(|(relation, drawings)| (self.snapshot.lists(relation), drawings)).collect()
+        plan.into_iter().map(|(relation, drawings)| (self.lists(relation), drawings)).collect()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::OnceLock;
 
-use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_storage::{FlatLists, KindIx, Lists, NodeIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 use crate::options::WalkOptions;
@@ -23,6 +24,8 @@ pub struct Walker<'s> {
     pub(crate) kind: KindIx,
     pub(crate) paths: Vec<Path>,
     pub(crate) schedule: Schedule,
+    /// By relation, once a job was large enough to ask for it; nothing where lists are flat already.
+    flat: Vec<OnceLock<Option<FlatLists>>>,
 }
 
 impl<'s> Walker<'s> {
@@ -38,7 +41,31 @@ impl<'s> Walker<'s> {
             kind: resolved.kind,
             schedule: Schedule::new(&options, &lengths),
             paths: resolved.paths,
+            flat: (0..snapshot.relation_count()).map(|_| OnceLock::new()).collect(),
         })
+    }
+
+    /// The lists of a relation, flat where some job made them so.
+    pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
+        match self.flat[relation.index()].get() {
+            Some(Some(flat)) => flat.lists(self.snapshot, relation),
+            Some(None) | None => self.snapshot.lists(relation),
+        }
+    }
+
+    /// Makes the lists flat for a job of so many hops, if it is worth that: from as many hops as there are nodes.
+    pub(crate) fn prepare(&self, hops: usize) -> Result<(), Error> {
+        if hops < self.snapshot.bound() as usize {
+            return Ok(());
+        }
+        for relation in self.paths.iter().flat_map(|path| path.relations.iter().flatten()) {
+            let flat = &self.flat[relation.index()];
+            if flat.get().is_none() {
+                // Two jobs may both make them; the copies are alike.
+                let _ = flat.set(FlatLists::of(self.snapshot, *relation)?);
+            }
+        }
+        Ok(())
     }
 
     /// The nodes that walk number `walk` from `source` visits, in order: those at the ends of its path's
@@ -63,8 +90,8 @@ impl<'s> Walker<'s> {
             for hop in 0..keys.first().map_or(0, |keys| keys.len()) {
                 let Some(relation) = path.relation(hop as u32) else { break };
                 at.truncate(keys.partition_point(|keys| keys.len() > hop));
-                let next = path.relation(hop as u32 + 1).map(|relation| self.snapshot.lists(relation));
-                stride.hop(self.snapshot.lists(relation), &mut at, |i| keys[i][hop], Stable, next);
+                let next = path.relation(hop as u32 + 1).map(|relation| self.lists(relation));
+                stride.hop(self.lists(relation), &mut at, |i| keys[i][hop], Stable, next);
                 if (hop + 1).is_multiple_of(path.relations.len()) {
                     visited.extend(at.iter().filter(|&&node| node != END).map(|&node| NodeIx::new(node)));
                 }
@@ -106,8 +133,8 @@ impl<'s> Walker<'s> {
             for (number, keys) in (0..).zip(&lane.hops) {
                 let Some(relation) = path.relation(number) else { break };
                 at.truncate(keys.len() << shift);
-                let next = path.relation(number + 1).map(|relation| self.snapshot.lists(relation));
-                stride.hop(self.snapshot.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
+                let next = path.relation(number + 1).map(|relation| self.lists(relation));
+                stride.hop(self.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
                 if (number as usize + 1).is_multiple_of(path.relations.len()) {
                     columns.extend_from_slice(&at);
                 }
