@@ -34,6 +34,8 @@ pub enum ErrorKind {
     NotTrained,
     /// A change was asked of a store that is open read-only.
     ReadOnly,
+    /// The store holds something already.
+    NotEmpty,
     /// The caller cancelled.
     Cancelled,
     /// The operating system refused something, or a write failed earlier.
@@ -69,6 +71,7 @@ impl Error {
             | Store::Damaged { path, .. }
             | Store::NewerVersion { path, .. }
             | Store::ReadOnly { path }
+            | Store::NotEmpty { path }
             | Store::Broken { path } => Some(path),
             _ => None,
         }
@@ -85,6 +88,7 @@ fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
         Store::UnknownNode { .. } => ErrorKind::NotFound,
         Store::Limit { .. } => ErrorKind::Limit,
         Store::ReadOnly { .. } => ErrorKind::ReadOnly,
+        Store::NotEmpty { .. } => ErrorKind::NotEmpty,
         Store::Cancelled => ErrorKind::Cancelled,
         _ => ErrorKind::Io,
     }

@@ -40,8 +40,9 @@ mod error;
 
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
-    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, NodeIx, NodeName,
-    NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store,
+    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, Load, NodeIx,
+    NodeName, NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot,
+    StableId, Store,
 };
 pub use hedgerow_walker::{
     EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions, Walker,

@@ -78,6 +78,7 @@ impl Failure {
                 ErrorKind::Damaged => "damaged",
                 ErrorKind::NotTrained => "not_trained",
                 ErrorKind::ReadOnly => "read_only",
+                ErrorKind::NotEmpty => "not_empty",
                 ErrorKind::Cancelled => "cancelled",
                 ErrorKind::Io => "io",
                 ErrorKind::Limit => "limit",

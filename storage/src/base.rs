@@ -9,9 +9,9 @@ mod topology;
 use std::path::Path;
 
 pub(crate) use features::{BlockMeta, Features};
-pub(crate) use keys::Keys;
+pub(crate) use keys::{FREE, Keys, enter, slot_count};
 pub(crate) use nodes::Nodes;
-pub(crate) use topology::{RelationMeta, Topology};
+pub(crate) use topology::{ListSink, RelationMeta, Topology};
 
 use crate::map::Residence;
 use crate::section::SectionFile;

@@ -12,7 +12,7 @@ use crate::{CancelToken, Epoch, Error, NodeIx};
 /// Writes the files for a state, under `number`, and returns their names; files that would be the same keep theirs.
 ///
 /// # Errors
-/// What was written by then is removed again.
+/// As for [`replace`].
 pub(crate) fn fold(
     store: &Path,
     view: &View,
@@ -31,13 +31,27 @@ pub(crate) fn fold(
             || view.blocks.len() != settled.features.blocks.len()
             || view.blocks.iter().any(|block| !block.values.is_empty()),
     ];
+    replace(store, current, is_stale, number, |path, what| write(path, what, view, cancel))
+}
+
+/// Writes those of the files that are stale, under `number`, and returns the names of all; `write` is told path and name.
+///
+/// # Errors
+/// Those of `write`. What was written by then is removed again.
+pub(crate) fn replace(
+    store: &Path,
+    current: &[FileName; 4],
+    is_stale: [bool; 4],
+    number: u64,
+    mut write: impl FnMut(&Path, &str) -> Result<(), Error>,
+) -> Result<[FileName; 4], Error> {
     let mut names = current.clone();
     for (at, what) in FILES.iter().enumerate().filter(|(at, _)| is_stale[*at]) {
         names[at] = FileName::new(what, number);
     }
     let written = names.iter().zip(is_stale).filter(|(_, stale)| *stale).map(|(name, _)| name);
     for name in written.clone() {
-        if let Err(error) = write(&name.path(store), &name.what, view, cancel) {
+        if let Err(error) = write(&name.path(store), &name.what) {
             for name in written {
                 // What cannot be removed is swept at the next publish.
                 let _ = std::fs::remove_file(name.path(store));
@@ -50,15 +64,19 @@ pub(crate) fn fold(
 
 fn write(path: &Path, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
     match what {
-        "topology" => {
-            let meta = |relation: &crate::view::Relation| RelationMeta {
-                name: relation.name.clone(),
-                kinds: relation.kinds.iter().copied().collect(),
-                edges: relation.edges,
-            };
-            let relations = view.relations.iter().map(|relation| meta(relation)).collect();
-            Topology::write(path, view.bound, relations, |relation, node| view.list(relation, node), cancel)
-        }
+        "topology" => Topology::write(path, view.bound, view.relations.len(), |relation, sink| {
+            let lists = view.lists(relation);
+            for node in (0..view.bound).map(NodeIx::new) {
+                if node.get().is_multiple_of(4096) {
+                    cancel.check()?;
+                }
+                let (record, words) = lists.get(node).parts();
+                sink.add(&[record.at(0)], words)?;
+            }
+            let relation = &view.relations[relation.index()];
+            let kinds = relation.kinds.iter().copied().collect();
+            Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
+        }),
         "nodes" => {
             let what = |node| (view.kind(node), view.stable_id(node), view.is_alive(node));
             Nodes::write(path, &view.kinds, view.bound, what, cancel)
@@ -85,7 +103,7 @@ pub(crate) fn found(store: &Path) -> Result<[FileName; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
     let cancel = CancelToken::new();
     let nobody = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
-    Topology::write(&names[0].path(store), 0, Vec::new(), |_, node| nobody(node), &cancel)?;
+    Topology::write(&names[0].path(store), 0, 0, |_, _| unreachable!("a new store has no relations"))?;
     Nodes::write(&names[1].path(store), &[], 0, |node| nobody(node), &cancel)?;
     Keys::write(&names[2].path(store), 0, |node| nobody(node), &cancel)?;
     Features::write(&names[3].path(store), 0, &[], |node| nobody(node), |_, node| nobody(node), &cancel)?;

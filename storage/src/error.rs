@@ -89,6 +89,12 @@ pub enum Error {
         /// The store.
         path: PathBuf,
     },
+    /// A whole graph was to be loaded into a store in which something was committed or published before.
+    #[error("{} is not empty: a graph is loaded into a new store; name another folder, or commit batches", path.display())]
+    NotEmpty {
+        /// The store.
+        path: PathBuf,
+    },
     /// A write or sync failed earlier, so what is on disk is not known; nothing is written until the store is opened again.
     #[error("a write to {} failed earlier; close the store and open it again", path.display())]
     Broken {

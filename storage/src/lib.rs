@@ -1,7 +1,7 @@
 //! What Hedgerow keeps on disk: durable batches, the log, checkpoints, snapshots and the dirty set.
 //!
 //! A [`Store`] is a folder. A [`Batch`] of changes is committed whole and is durable when [`Store::commit`] returns; a
-//! [`Snapshot`] is the graph as of one epoch, frozen. Settled lists, keys and features lie in immutable mapped files;
+//! [`Load`] is a whole graph for an empty store. A [`Snapshot`] is the graph as of one epoch, frozen. Settled lists, keys and features lie in immutable mapped files;
 //! what came since the last checkpoint lies in the log, and in memory in pages that snapshots share.
 //!
 //! ```
@@ -33,6 +33,7 @@
 //! # Durability
 //! One writer, guarded by a lock file. FORMAT.md describes every file byte by byte; what is damaged is named, never guessed.
 
+mod apart;
 mod apply;
 mod base;
 mod batch;
@@ -47,6 +48,7 @@ mod ids;
 mod list;
 mod list_buf;
 mod lists;
+mod load;
 mod lock;
 mod log;
 mod manifest;
@@ -78,6 +80,7 @@ pub use ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
 pub use list::{List, MAX_DEGREE, Place};
 pub use list_buf::{Entry, ListBuf};
 pub use lists::Lists;
+pub use load::Load;
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
 pub use open::OpenOptions;
 pub use section::{AsBytes, SectionFile, SectionWriter};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::list::{MAX_DEGREE, NO_TIME, Record};
-use crate::slots::{self, FREE, GROUP_BITS, slot_bits};
+use crate::slots::{self, FREE, GROUP_BITS, Placement, slot_bits};
 use crate::{List, NodeIx, StableId};
 
 /// What an edge carries: its weight and its time.
@@ -37,14 +37,21 @@ impl ListBuf {
     /// When there are more entries than [`MAX_DEGREE`]; a store refuses the batch before it comes to that.
     ///
     /// # Cost
-    /// A sort, and some four steps an entry.
+    /// Some four steps an entry, and a sort of three in ten.
     pub fn build(owner: StableId, mut entries: Vec<Entry>) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
-        // Groups of an older list are in this order, and a stable sort makes use of runs.
-        entries.sort_by_key(|entry| (entry.id, entry.node));
-        let ids: Vec<StableId> = entries.iter().map(|entry| entry.id).collect();
-        let table = slots::place(&ids, slot_bits(ids.len()));
-        Self::encode(owner, &table, |at| (entries[at].node, entries[at].weight, entries[at].time))
+        let bits = slot_bits(entries.len());
+        let mut placement = Placement::default();
+        let mut place = |entries: &[Entry]| {
+            let ids: Vec<StableId> = entries.iter().map(|entry| entry.id).collect();
+            placement.place(&ids, bits)
+        };
+        if !place(&entries) {
+            // A store has no two nodes with one id; where there are, their numbers decide.
+            entries.sort_by_key(|entry| (entry.id, entry.node));
+            place(&entries);
+        }
+        Self::encode(owner, placement.table(), |at| (entries[at].node, entries[at].weight, entries[at].time))
     }
 
     /// The list `old` after changes: each a neighbour, its id, and its new weight and time or none.
@@ -104,47 +111,9 @@ impl ListBuf {
         Self::encode(owner, &table, |at| values[at])
     }
 
-    /// Writes the block for a slot table that holds indices of values.
     fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> (NodeIx, f32, Option<i64>)) -> Self {
-        let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
-        for &at in table.iter().filter(|&&at| at != FREE) {
-            let (_, weight, time) = value(at as usize);
-            degree += 1;
-            is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
-            is_timed |= time.is_some();
-            largest = largest.max(weight);
-        }
-        if degree == 0 {
-            return Self { record: Record::default(), words: Arc::default() };
-        }
-        let bits = table.len().trailing_zeros();
-        let taken = |slots: &[u32], width: u32| {
-            let taken = slots.iter().enumerate().filter(|&(_, &at)| at != FREE);
-            taken.fold(0_u64, |bits, (slot, _)| bits | (u64::MAX >> (64 - width)) << (slot as u32 * width))
-        };
-        let summary = if bits <= GROUP_BITS { taken(table, 1 << (GROUP_BITS - bits)) } else { degree as u64 };
-        let record = Record::new(owner, bits, is_weighted, is_timed, summary);
-        let mut words = Vec::with_capacity(record.words());
-        if is_weighted {
-            words.push(exponent_above(largest) as u32);
-        }
-        if bits > GROUP_BITS {
-            let mut rank = 0;
-            for group in table.chunks_exact(1 << GROUP_BITS) {
-                let bits = taken(group, 1);
-                words.extend([bits as u32, (bits >> 32) as u32, rank]);
-                rank += bits.count_ones();
-            }
-        }
-        let values = || table.iter().filter(|&&at| at != FREE).map(|&at| value(at as usize));
-        words.extend(values().map(|(node, ..)| node.get()));
-        if is_weighted {
-            words.extend(values().map(|(_, weight, _)| weight.to_bits()));
-        }
-        if is_timed {
-            let times = values().map(|(.., time)| time.unwrap_or(NO_TIME) as u64);
-            words.extend(times.flat_map(|time| [time as u32, (time >> 32) as u32]));
-        }
+        let mut words = Vec::new();
+        let record = encode_into(&mut words, owner, table, value);
         Self { record, words: words.into() }
     }
 
@@ -152,6 +121,71 @@ impl ListBuf {
     #[inline]
     pub fn as_list(&self) -> List<'_> {
         List::new(self.record, &self.words)
+    }
+}
+
+/// Appends the block for a slot table that holds indices of values, and returns its record, as if it started at 0.
+pub(crate) fn encode_into(
+    words: &mut Vec<u32>,
+    owner: StableId,
+    table: &[u32],
+    value: impl Fn(usize) -> (NodeIx, f32, Option<i64>),
+) -> Record {
+    let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
+    each_taken(table, |at| {
+        let (_, weight, time) = value(at);
+        degree += 1;
+        is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
+        is_timed |= time.is_some();
+        largest = largest.max(weight);
+    });
+    if degree == 0 {
+        return Record::default();
+    }
+    let bits = table.len().trailing_zeros();
+    let summary = if bits <= GROUP_BITS { taken(table, 1 << (GROUP_BITS - bits)) } else { degree };
+    let record = Record::new(owner, bits, is_weighted, is_timed, summary);
+    words.reserve(record.words());
+    if is_weighted {
+        words.push(exponent_above(largest) as u32);
+    }
+    if bits > GROUP_BITS {
+        let mut rank = 0;
+        for group in table.chunks_exact(1 << GROUP_BITS) {
+            let bits = taken(group, 1);
+            words.extend([bits as u32, (bits >> 32) as u32, rank]);
+            rank += bits.count_ones();
+        }
+    }
+    each_taken(table, |at| words.push(value(at).0.get()));
+    if is_weighted {
+        each_taken(table, |at| words.push(value(at).1.to_bits()));
+    }
+    if is_timed {
+        each_taken(table, |at| {
+            let time = value(at).2.unwrap_or(NO_TIME) as u64;
+            words.extend([time as u32, (time >> 32) as u32]);
+        });
+    }
+    record
+}
+
+/// Which of up to 64 slots are taken, each by so many bits.
+fn taken(slots: &[u32], width: usize) -> u64 {
+    let ones = u64::MAX >> (64 - width);
+    // Without branches, since which slot is taken is not to be predicted.
+    let bits = |(slot, &at)| if at == FREE { 0 } else { ones << (slot * width) };
+    slots.iter().enumerate().map(bits).fold(0, |one, other| one | other)
+}
+
+/// Calls `visit` with what sits in each taken slot, in order.
+fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
+    for group in table.chunks(1 << GROUP_BITS) {
+        let mut bits = taken(group, 1);
+        while bits != 0 {
+            visit(group[bits.trailing_zeros() as usize] as usize);
+            bits &= bits - 1;
+        }
     }
 }
 

@@ -78,11 +78,8 @@ impl<'a> NodeRef<'a> {
     /// [`Error::Invalid`] unless the kind has 1 to 64 bytes without colon, comma, whitespace or control characters, and
     /// the key has 1 to 512 bytes.
     pub fn validate(&self) -> Result<(), Error> {
-        check_word("kind", self.kind, MAX_KIND_BYTES)?;
-        if self.key.is_empty() || self.key.len() > MAX_KEY_BYTES {
-            return Err(Error::invalid("key", self.key, format!("1 to {MAX_KEY_BYTES} bytes")));
-        }
-        Ok(())
+        check_kind(self.kind)?;
+        check_key(self.key)
     }
 
     /// The node's stable id: XXH3-64 of the kind's bytes, a zero byte and the key's bytes.
@@ -98,6 +95,24 @@ impl<'a> NodeRef<'a> {
     pub fn to_name(&self) -> NodeName {
         NodeName { kind: self.kind.to_owned(), key: self.key.to_owned() }
     }
+}
+
+/// Checks a kind's name by itself.
+pub(crate) fn check_kind(name: &str) -> Result<(), Error> {
+    check_word("kind", name, MAX_KIND_BYTES)
+}
+
+/// Checks a key by itself.
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(Error::invalid("key", key, format!("1 to {MAX_KEY_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// The relation between nodes of two kinds when none is named: the kinds in alphabetical order.
+pub(crate) fn default_relation(one: &str, other: &str) -> String {
+    format!("{}-{}", one.min(other), one.max(other))
 }
 
 /// Checks a relation's name: the rules of a kind's, but up to 129 bytes.

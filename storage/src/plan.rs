@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::batch::{Name, Staged};
 use crate::list::MAX_DEGREE;
+use crate::name::default_relation;
 use crate::op::{Op, Value};
 use crate::view::{Found, View};
 use crate::{Batch, Commit, Error, KindIx, MAX_BATCH_OPS, NodeIx, NodeRef, RelationIx};
@@ -14,7 +15,9 @@ pub(crate) const MAX_KINDS: usize = 255;
 /// The most relations that a store has.
 pub(crate) const MAX_RELATIONS: usize = 65_535;
 /// The last number is never a node's, so that files can use it for none.
-const MAX_NODES: u64 = u32::MAX as u64;
+pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
+/// The most neighbours that a node has in a relation before a batch is refused, so that none comes over [`MAX_DEGREE`].
+pub(crate) const MAX_NEIGHBORS: usize = MAX_DEGREE as usize - MAX_BATCH_OPS;
 
 /// What a batch comes to: operations for the log, and the counts for the caller (the epoch is not known yet).
 pub(crate) struct Plan {
@@ -232,8 +235,7 @@ impl<'a> Planner<'a> {
         if let Some(&relation) = self.defaults.get(&pair) {
             return Ok(Some(relation));
         }
-        let (one, other) = (self.kind_name(pair.0), self.kind_name(pair.1));
-        let name = format!("{}-{}", one.min(other), one.max(other));
+        let name = default_relation(self.kind_name(pair.0), self.kind_name(pair.1));
         let relation = self.named_relation(&name, create)?;
         if let Some(relation) = relation {
             self.defaults.insert(pair, relation);
@@ -307,9 +309,8 @@ impl<'a> Planner<'a> {
         let (list, far) = {
             let (of_a, of_b) = (self.view.list(relation, a), self.view.list(relation, b));
             let longest = of_a.degree().max(of_b.degree());
-            let most = MAX_DEGREE as usize - MAX_BATCH_OPS;
-            if longest > most {
-                let (limit, found) = (most as u64, longest as u64);
+            if longest > MAX_NEIGHBORS {
+                let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
                 return Err(Error::Limit { what: "neighbors of a node", limit, found });
             }
             if of_a.degree() < of_b.degree() { (of_a, b) } else { (of_b, a) }

@@ -1,18 +1,22 @@
 //! The container of every file that we write ourselves: a header, a table and checked, aligned sections.
 //! Owns the frame, byte for byte as in FORMAT.md; knows nothing of what the sections hold.
 
+mod stream;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
 use crate::map::{Map, Residence, Slice};
+
+pub(crate) use stream::{Reserved, SectionStream};
 
 const MAGIC: [u8; 8] = *b"HEDGEROW";
 /// The version of the frame; each kind of file has one of its own besides.
@@ -84,85 +88,6 @@ impl fmt::Debug for SectionWriter {
             .field("kind", &show(&self.kind))
             .field("sections", &tags)
             .finish_non_exhaustive()
-    }
-}
-
-/// Writes a file of sections as they come, in constant memory.
-pub(crate) struct SectionStream {
-    path: PathBuf,
-    out: BufWriter<File>,
-    head: [u8; HEADER],
-    table: Vec<u8>,
-    count: usize,
-    at: u64,
-    open: Option<([u8; 8], u64, Xxh3)>,
-}
-
-impl SectionStream {
-    /// Starts a file that will have `count` sections; one that exists is replaced.
-    pub(crate) fn create(path: &Path, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
-        let file = File::create(path).map_err(|e| Error::io(path, "create", e))?;
-        let mut head = [0; HEADER];
-        head[0..8].copy_from_slice(&MAGIC);
-        head[8..12].copy_from_slice(&FRAME_VERSION.to_le_bytes());
-        head[12..16].copy_from_slice(&kind);
-        head[16..20].copy_from_slice(&version.to_le_bytes());
-        head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
-        let out = BufWriter::with_capacity(1 << 20, file);
-        let mut stream =
-            Self { path: path.to_path_buf(), out, head, table: Vec::new(), count, at: 0, open: None };
-        stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
-        Ok(stream)
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.out.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))?;
-        self.at += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Ends the section before and starts the next one.
-    pub(crate) fn begin(&mut self, tag: [u8; 8]) -> Result<(), Error> {
-        self.end();
-        let gap = self.at.next_multiple_of(ALIGN as u64) - self.at;
-        self.put(&[0; ALIGN][..gap as usize])?;
-        self.open = Some((tag, self.at, Xxh3::new()));
-        Ok(())
-    }
-
-    /// Adds bytes to the section that was begun last.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.put(bytes)?;
-        let (_, _, hash) = self.open.as_mut().expect("begin comes before write");
-        hash.update(bytes);
-        Ok(())
-    }
-
-    fn end(&mut self) {
-        if let Some((tag, start, hash)) = self.open.take() {
-            self.table.extend(tag);
-            for number in [start, self.at - start, hash.digest()] {
-                self.table.extend(number.to_le_bytes());
-            }
-        }
-    }
-
-    /// Writes header and table, and syncs the file.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.end();
-        assert_eq!(self.table.len(), self.count * TABLE_ENTRY, "create was told the number of sections");
-        self.head[24..32].copy_from_slice(&self.at.to_le_bytes());
-        self.head[32..40].copy_from_slice(&xxh3_64(&self.table).to_le_bytes());
-        let checksum = xxh3_64(&self.head[..56]);
-        self.head[56..64].copy_from_slice(&checksum.to_le_bytes());
-        let write = |out: &mut BufWriter<File>| {
-            out.seek(SeekFrom::Start(0))?;
-            out.write_all(&self.head)?;
-            out.write_all(&self.table)?;
-            out.flush()
-        };
-        write(&mut self.out).map_err(|e| Error::io(&self.path, "write", e))?;
-        self.out.get_ref().sync_all().map_err(|e| Error::io(&self.path, "sync", e))
     }
 }
 

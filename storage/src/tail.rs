@@ -45,6 +45,12 @@ impl Tail {
         self.starts.push_back(first);
     }
 
+    /// Goes past an epoch that has no records, before the first batch: what was before it is out of reach.
+    pub(crate) fn pass(&mut self, epoch: Epoch) {
+        assert!(self.starts.is_empty(), "only the first epoch has no records");
+        self.first = epoch.get() + 1;
+    }
+
     pub(crate) fn set_end(&mut self, end: u64) {
         self.end = end;
     }
@@ -123,5 +129,15 @@ mod tests {
         assert_eq!(after(&tail), [None, None, Some(13), Some(14), Some(15), None]);
         tail.trim(15);
         assert_eq!(after(&tail), [None, None, None, None, Some(15), None]);
+    }
+
+    #[test]
+    fn an_epoch_without_records_is_reached_and_those_before_are_not() {
+        let mut tail = Tail::new(Epoch::new(1), 0, None);
+        tail.pass(Epoch::new(1));
+        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), None]);
+        tail.begin(Epoch::new(2), 0);
+        tail.set_end(3);
+        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), Some(3)]);
     }
 }

@@ -2,9 +2,13 @@
 //! A slot table on the stable ids, not an fst, leads from name to node: it is needed anyway to see that two keys share
 //! an id, takes 4 to 8 bytes a node and one or two reads, and makes the sorted order a plain array.
 
+use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::map::Slice;
+use crate::prefetch::prefetch;
 use crate::section::{SectionFile, SectionStream};
 use crate::{CancelToken, Error, KindIx, NodeIx, StableId};
 
@@ -12,7 +16,11 @@ use super::check_offsets;
 
 const KIND: [u8; 4] = *b"KEYS";
 const VERSION: u32 = 1;
-const FREE: u32 = u32::MAX;
+pub(crate) const FREE: u32 = u32::MAX;
+/// How many nodes ahead a slot is fetched: of 15 million nodes entering one takes 18 ns instead of 75.
+const AHEAD: u32 = 16;
+/// Bytes of a key that are compared at once.
+const CHUNK: usize = 8;
 
 /// The keys of all nodes.
 #[derive(Debug)]
@@ -25,8 +33,35 @@ pub(crate) struct Keys {
     sorted: Slice<u32>,
 }
 
-fn slot_count(bound: u32) -> usize {
+pub(crate) fn slot_count(bound: u32) -> usize {
     (bound as usize * 3 / 2 + 2).next_power_of_two()
+}
+
+/// Puts nodes into slots, each in the first free one from its home on.
+///
+/// # Errors
+/// The first node that passes one which `is_same` says it is, and that one.
+pub(crate) fn enter(
+    slots: &mut [u32],
+    nodes: Range<u32>,
+    id: impl Fn(u32) -> StableId,
+    is_same: impl Fn(u32, u32) -> bool,
+) -> Result<(), (u32, u32)> {
+    let count = slots.len();
+    for node in nodes.clone() {
+        if nodes.end - node > AHEAD {
+            prefetch(slots, home(id(node + AHEAD), count));
+        }
+        let mut slot = home(id(node), count);
+        while slots[slot] != FREE {
+            if is_same(node, slots[slot]) {
+                return Err((node, slots[slot]));
+            }
+            slot = (slot + 1) & (count - 1);
+        }
+        slots[slot] = node;
+    }
+    Ok(())
 }
 
 fn home(id: StableId, slots: usize) -> usize {
@@ -97,11 +132,12 @@ impl Keys {
     /// Writes the file for all nodes below `bound`.
     ///
     /// # Cost
-    /// 16 bytes of memory a node, and a sort of the keys.
+    /// 20 bytes of memory a node, and a sort of the keys that looks each up once for every 8 bytes that do not tell
+    /// it from all others.
     pub(crate) fn write<'a>(
         path: &Path,
         bound: u32,
-        what: impl Fn(NodeIx) -> (KindIx, StableId, &'a str),
+        what: impl Fn(NodeIx) -> (KindIx, StableId, &'a str) + Sync,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let mut stream = SectionStream::create(path, KIND, VERSION, 4)?;
@@ -120,25 +156,85 @@ impl Keys {
         }
         cancel.check()?;
         let mut slots = vec![FREE; slot_count(bound)];
-        for node in nodes() {
-            let mut slot = home(what(node).1, slots.len());
-            while slots[slot] != FREE {
-                slot = (slot + 1) & (slots.len() - 1);
-            }
-            slots[slot] = node.get();
-        }
+        let id = |node| what(NodeIx::new(node)).1;
+        enter(&mut slots, 0..bound, id, |_, _| false).expect("two nodes are never the same");
         stream.begin(*b"slots\0\0\0")?;
         stream.write(bytemuck::cast_slice(&slots))?;
         drop(slots);
         cancel.check()?;
         let mut sorted: Vec<u32> = (0..bound).collect();
-        sorted.sort_unstable_by_key(|&node| {
-            let (kind, _, key) = what(NodeIx::new(node));
-            (kind, key)
-        });
+        sorted.sort_by_key(|&node| what(NodeIx::new(node)).0);
+        for kind in sorted.chunk_by_mut(|&one, &other| what(NodeIx::new(one)).0 == what(NodeIx::new(other)).0)
+        {
+            sort_by_key_bytes(kind, |node| what(NodeIx::new(node)).2.as_bytes());
+            cancel.check()?;
+        }
         stream.begin(*b"sorted\0\0")?;
         stream.write(bytemuck::cast_slice(&sorted))?;
         cancel.check()?;
         stream.finish()
+    }
+}
+
+/// Sorts nodes whose keys differ by the bytes of their keys.
+fn sort_by_key_bytes<'a>(nodes: &mut [u32], key: impl Fn(u32) -> &'a [u8] + Sync) {
+    let mut items: Vec<Chunk> = nodes.iter().map(|&node| Chunk { bytes: 0, rest: 0, node }).collect();
+    sort_chunks(&mut items, 0, &key);
+    nodes.iter_mut().zip(items).for_each(|(node, item)| *node = item.node);
+}
+
+/// A node with the next bytes of its key, so that comparing two reads no key.
+struct Chunk {
+    /// The next eight bytes, the first one highest; zeros after the end.
+    bytes: u64,
+    /// How many bytes are left, at most one more than eight.
+    rest: u8,
+    node: u32,
+}
+
+fn sort_chunks<'a>(items: &mut [Chunk], depth: usize, key: &(impl Fn(u32) -> &'a [u8] + Sync)) {
+    items.par_iter_mut().with_min_len(1024).for_each(|item| {
+        let rest = &key(item.node)[depth..];
+        let mut bytes = [0; CHUNK];
+        let known = rest.len().min(CHUNK);
+        bytes[..known].copy_from_slice(&rest[..known]);
+        (item.bytes, item.rest) = (u64::from_be_bytes(bytes), rest.len().min(CHUNK + 1) as u8);
+    });
+    items.par_sort_unstable_by_key(|item| (item.bytes, item.rest));
+    // Where the bytes are the same, of keys that end there the shorter ones come first, and longer ones go on.
+    for equal in items.chunk_by_mut(|one, other| (one.bytes, one.rest) == (other.bytes, other.rest)) {
+        if equal.len() > 1 && usize::from(equal[0].rest) > CHUNK {
+            sort_chunks(equal, depth + CHUNK, key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_sorted_by_their_bytes_however_long_their_common_beginnings_are() {
+        let mut seed = 5_u64;
+        let mut next = move |bound: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % bound
+        };
+        let mut keys: Vec<String> = (0..3000)
+            .map(|_| {
+                let beginning = ["", "a", "a\0", "https://example.org/pins/", "\u{e9}"][next(5) as usize];
+                let end: String =
+                    (0..next(20)).map(|_| ['\0', 'a', 'b', '\u{ff}'][next(4) as usize]).collect();
+                format!("{beginning}{end}")
+            })
+            .collect();
+        keys.sort_by_key(|key| xxhash_rust::xxh3::xxh3_64(key.as_bytes()));
+        keys.dedup();
+        let mut nodes: Vec<u32> = (0..keys.len() as u32).collect();
+        sort_by_key_bytes(&mut nodes, |node| keys[node as usize].as_bytes());
+        let found: Vec<&String> = nodes.iter().map(|&node| &keys[node as usize]).collect();
+        let mut expected: Vec<&String> = keys.iter().collect();
+        expected.sort();
+        assert_eq!(found, expected);
     }
 }

@@ -2,16 +2,22 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::codec::{self, Decode, Encode};
 use crate::list::Record;
 use crate::map::Slice;
-use crate::section::{SectionFile, SectionStream};
-use crate::{CancelToken, Error, List, NodeIx, RelationIx};
+use crate::section::{Reserved, SectionFile, SectionStream};
+use crate::{Error, List, RelationIx};
 
 use super::numbered;
 
 const KIND: [u8; 4] = *b"TOPO";
 const VERSION: u32 = 2;
+/// Lists that one thread checks before it takes others.
+const CHECKED_TOGETHER: usize = 1 << 14;
+const NOT_ADJACENT: &str = "a list that does not begin where the one before ends";
+const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
 /// What the file says of a relation besides its lists.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -69,17 +75,7 @@ impl Topology {
             if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
             }
-            let mut end = 0;
-            for &record in records.iter().filter(|&&record| record != Record::default()) {
-                if record.start() != end {
-                    return Err(file.damaged(place, "a list that does not begin where the one before ends"));
-                }
-                List::check(record, &words, bound).map_err(|what| file.damaged(&*place, what))?;
-                end += record.words();
-            }
-            if end != words.len() {
-                return Err(file.damaged(place, "words that belong to no list"));
-            }
+            check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
             lists.push(Lists { records, words });
         }
         Ok(Self { relations: meta.relations, lists })
@@ -91,38 +87,82 @@ impl Topology {
         self.lists.get(relation.index()).map_or((&[], &[]), |lists| (&lists.records, &lists.words))
     }
 
-    /// Writes the file: the lists of all nodes below `bound` in each of the relations.
-    pub(crate) fn write<'a>(
+    /// Writes the file: of each relation the lists of all nodes below `bound`, which `lists` puts into the sink in the
+    /// order of the nodes.
+    ///
+    /// # Cost
+    /// Each list is asked for once, and nothing is kept of it.
+    pub(crate) fn write(
         path: &Path,
         bound: u32,
-        relations: Vec<RelationMeta>,
-        list: impl Fn(RelationIx, NodeIx) -> List<'a>,
-        cancel: &CancelToken,
+        relations: usize,
+        mut lists: impl FnMut(RelationIx, &mut ListSink<'_>) -> Result<RelationMeta, Error>,
     ) -> Result<(), Error> {
-        let mut stream = SectionStream::create(path, KIND, VERSION, 1 + 2 * relations.len())?;
-        for at in 0..relations.len() {
-            let relation = RelationIx::new(at as u16);
-            let parts = || (0..bound).map(|node| list(relation, NodeIx::new(node)).parts());
-            stream.begin(numbered(*b"recs", at))?;
-            let mut start = 0_u64;
-            for (node, (record, words)) in parts().enumerate() {
-                if node % 65_536 == 0 {
-                    cancel.check()?;
-                }
-                let record = if words.is_empty() { Record::default() } else { record.at(start) };
-                stream.write(bytemuck::bytes_of(&record))?;
-                start += words.len() as u64;
-            }
+        let mut stream = SectionStream::create(path, KIND, VERSION, 1 + 2 * relations)?;
+        let mut metas = Vec::new();
+        for at in 0..relations {
+            let records = stream.reserve(numbered(*b"recs", at), u64::from(bound) * RECORD_BYTES)?;
             stream.begin(numbered(*b"list", at))?;
-            for (node, (_, words)) in parts().enumerate() {
-                if node % 4096 == 0 {
-                    cancel.check()?;
-                }
-                stream.write(bytemuck::cast_slice(words))?;
-            }
+            let mut sink = ListSink { records, stream: &mut stream, words: 0, moved: Vec::new() };
+            metas.push(lists(RelationIx::new(at as u16), &mut sink)?);
+            let records = sink.records;
+            stream.fill(records)?;
         }
         stream.begin(*b"meta\0\0\0\0")?;
-        stream.write(&codec::encode(&Meta { bound, relations }))?;
+        stream.write(&codec::encode(&Meta { bound, relations: metas }))?;
         stream.finish()
+    }
+}
+
+/// Checks that the lists follow one another through all words, and each by itself.
+///
+/// # Errors
+/// What is wrong, in words.
+fn check(records: &[Record], words: &[u32], bound: u32) -> Result<(), &'static str> {
+    let of_some = |records: &[Record]| {
+        let mut span: Option<(usize, usize)> = None;
+        for &record in records.iter().filter(|&&record| record != Record::default()) {
+            let (start, end) = span.unwrap_or((record.start(), record.start()));
+            if record.start() != end {
+                return Err(NOT_ADJACENT);
+            }
+            List::check(record, words, bound)?;
+            span = Some((start, end + record.words()));
+        }
+        Ok(span)
+    };
+    let spans: Vec<_> = records.par_chunks(CHECKED_TOGETHER).map(of_some).collect();
+    let mut reached = 0;
+    for span in spans {
+        let Some((start, end)) = span? else { continue };
+        if start != reached {
+            return Err(NOT_ADJACENT);
+        }
+        reached = end;
+    }
+    if reached == words.len() { Ok(()) } else { Err("words that belong to no list") }
+}
+
+/// Takes the lists of one relation, in the order of the nodes.
+pub(crate) struct ListSink<'a> {
+    records: Reserved,
+    stream: &'a mut SectionStream,
+    /// Words of blocks so far.
+    words: u64,
+    moved: Vec<Record>,
+}
+
+impl ListSink<'_> {
+    /// Adds the lists of the next nodes: their records, whose blocks follow one another in `words` from its start on.
+    pub(crate) fn add(&mut self, records: &[Record], words: &[u32]) -> Result<(), Error> {
+        let moved = records.iter().map(|&record| {
+            let is_empty = record == Record::default();
+            if is_empty { record } else { record.at(self.words + record.start() as u64) }
+        });
+        self.moved.clear();
+        self.moved.extend(moved);
+        self.words += words.len() as u64;
+        self.records.write(bytemuck::cast_slice(&self.moved))?;
+        self.stream.write(bytemuck::cast_slice(words))
     }
 }

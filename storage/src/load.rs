@@ -1,0 +1,207 @@
+//! A whole graph for an empty store: gathered in memory, then written as the files of a checkpoint.
+//! Owns what is gathered and the checks of it; which manifest names the files, and when, is the store's to say.
+
+mod lists;
+mod names;
+mod shares;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::base::{Keys, Nodes, RelationMeta, Topology};
+use crate::manifest::FileName;
+use crate::name::{check_relation, default_relation};
+use crate::plan::MAX_RELATIONS;
+use crate::{CancelToken, Error, NodeIx, checkpoint};
+
+use names::Names;
+
+/// A whole graph, gathered in memory for [`Store::load`](crate::Store::load): nodes first, then edges between them.
+///
+/// It is for a graph that is there as a whole. Edges have no times here, and nodes no features; those can be committed
+/// afterwards.
+///
+/// # Cost
+/// 8 bytes an edge, 12 with a weight; 32 bytes and its key a node.
+///
+/// # Example
+/// ```
+/// # use hedgerow_storage::{CancelToken, Load, NodeIx, NodeRef, Store};
+/// # fn main() -> Result<(), hedgerow_storage::Error> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let path = folder.path().join("graph");
+/// let mut load = Load::new();
+/// let pins = load.nodes("pin", ["1", "2", "3"])?;
+/// let boards = load.nodes("board", ["jazz"])?;
+/// let jazz = NodeIx::new(boards.start);
+/// load.edges(None, pins.map(|pin| (NodeIx::new(pin), jazz)).collect(), None)?;
+///
+/// let store = Store::options().create(true).open(&path)?;
+/// let loaded = store.load(load, &CancelToken::new())?;
+/// assert_eq!((loaded.nodes_added, loaded.edges_added), (4, 3));
+/// let graph = store.snapshot();
+/// assert_eq!(graph.degree(graph.require(NodeRef::parse("board:jazz")?)?), 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    names: Names,
+    relations: Vec<Relation>,
+}
+
+/// The edges of one relation.
+#[derive(Clone, Debug)]
+struct Relation {
+    name: String,
+    kinds: BTreeSet<(u8, u8)>,
+    parts: Vec<Part>,
+}
+
+/// The edges of one call.
+#[derive(Clone, Debug)]
+struct Part {
+    edges: Vec<(NodeIx, NodeIx)>,
+    weights: Option<Vec<f32>>,
+}
+
+impl Load {
+    /// A graph without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to load.
+    pub fn is_empty(&self) -> bool {
+        self.names.bound() == 0
+    }
+
+    /// Adds nodes of a kind, and returns their numbers, which are given in the order of the keys and without gaps, from 0 on.
+    /// The store keeps them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a kind or key that [`NodeRef::validate`](crate::NodeRef::validate) refuses, or a node that was
+    /// given before; [`Error::Limit`] for too many kinds or nodes. No node of the call is added then.
+    ///
+    /// # Cost
+    /// Some 0.1 microseconds a node, on one thread.
+    pub fn nodes(
+        &mut self,
+        kind: &str,
+        keys: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Range<u32>, Error> {
+        self.names.add(kind, keys)
+    }
+
+    /// Adds edges to a relation, or to the one that [`Edge::relation`](crate::Edge::relation) is by default; weights are 1
+    /// where none are given. Which end comes first does not matter. Of edges between the same two nodes the last one counts,
+    /// in the order of calls and within them, as in a batch.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a bad name, an end that is not a node, a weight that is not finite and above 0, another number
+    /// of weights than of edges, or edges of different kinds of nodes without a name for their relation;
+    /// [`Error::Limit`] for too many relations. No edge of the call is added then.
+    ///
+    /// # Cost
+    /// A pass over the edges, in parallel.
+    pub fn edges(
+        &mut self,
+        relation: Option<&str>,
+        edges: Vec<(NodeIx, NodeIx)>,
+        weights: Option<Vec<f32>>,
+    ) -> Result<(), Error> {
+        relation.map_or(Ok(()), check_relation)?;
+        if let Some(weights) = &weights {
+            check_weights(weights, edges.len())?;
+        }
+        let kinds = self.names.pairs(&edges).map_err(|at| {
+            let (a, b) = edges[at];
+            let rule = format!("numbers below {}, which are those of nodes", self.names.bound());
+            Error::invalid("edge", &format!("{a} to {b} at {at}"), rule)
+        })?;
+        let Some(&(one, other)) = kinds.first() else { return Ok(()) };
+        let name = match relation {
+            Some(name) => name.to_owned(),
+            None if kinds.len() == 1 => {
+                let kind = |at: u8| self.names.kinds()[usize::from(at)].as_str();
+                default_relation(kind(one), kind(other))
+            }
+            None => {
+                let rule = "a name, since the edges link more than two kinds of nodes";
+                return Err(Error::invalid("relation", "", rule));
+            }
+        };
+        let known = self.relations.iter().position(|relation| relation.name == name);
+        let at = known.unwrap_or(self.relations.len());
+        if at >= MAX_RELATIONS {
+            let (limit, found) = (MAX_RELATIONS as u64, at as u64 + 1);
+            return Err(Error::Limit { what: "relations", limit, found });
+        }
+        if known.is_none() {
+            self.relations.push(Relation { name, kinds: BTreeSet::new(), parts: Vec::new() });
+        }
+        self.relations[at].kinds.extend(kinds);
+        self.relations[at].parts.push(Part { edges, weights });
+        Ok(())
+    }
+
+    /// Writes the files under `number`; returns the names of all, and how many nodes and edges are in them. The edges are
+    /// given up as soon as they are in a file.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for too many neighbours of a node; [`Error::Cancelled`]; what writing fails with. What was written
+    /// by then is removed again.
+    pub(crate) fn write(
+        mut self,
+        store: &Path,
+        current: &[FileName; 4],
+        number: u64,
+        cancel: &CancelToken,
+    ) -> Result<([FileName; 4], u64, u64), Error> {
+        let Self { names, relations } = &mut self;
+        names.close();
+        let bound = names.bound();
+        let mut edges = 0;
+        // As after commits: a file in which nothing is new stays.
+        let is_stale = [!relations.is_empty(), true, true, false];
+        let files = checkpoint::replace(store, current, is_stale, number, |path, what| match what {
+            "topology" => Topology::write(path, bound, relations.len(), |relation, sink| {
+                let Relation { name, kinds, parts } = &mut relations[relation.index()];
+                let parts = std::mem::take(parts);
+                let count = lists::write(&parts, names.ids(), sink, cancel)?;
+                edges += count;
+                let kinds = std::mem::take(kinds).into_iter().collect();
+                Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
+            }),
+            "nodes" => {
+                let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], true);
+                Nodes::write(path, names.kinds(), bound, what, cancel)
+            }
+            "keys" => {
+                let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], names.key(node));
+                Keys::write(path, bound, what, cancel)
+            }
+            _ => unreachable!("a load has no features, and what is not stale is not written"),
+        })?;
+        Ok((files, u64::from(bound), edges))
+    }
+}
+
+fn check_weights(weights: &[f32], edges: usize) -> Result<(), Error> {
+    if weights.len() != edges {
+        return Err(Error::invalid(
+            "weights",
+            &weights.len().to_string(),
+            format!("{edges}, as many as edges"),
+        ));
+    }
+    let is_bad = |weight: &f32| !weight.is_finite() || *weight <= 0.0;
+    if let Some(at) = weights.par_iter().position_first(is_bad) {
+        let found = format!("{} at {at}", weights[at]);
+        return Err(Error::invalid("weight", &found, "a finite number above 0"));
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! The lists of one relation from its edges, in parallel and in the form in which they are stored.
+//! Owns who makes which list, and when it is written; how a list is encoded is `list_buf`'s to say.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::base::ListSink;
+use crate::list::Record;
+use crate::list_buf::encode_into;
+use crate::plan::MAX_NEIGHBORS;
+use crate::slots::{Placement, slot_bits};
+use crate::{CancelToken, Error, NodeIx, StableId};
+
+use super::Part;
+use super::shares::{Blocks, DIVISION, Division, End, Share, Weight, divide, share};
+
+/// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
+///
+/// # Determinism
+/// The same for any number of threads.
+pub(crate) fn write(
+    parts: &[Part],
+    ids: &[StableId],
+    sink: &mut ListSink<'_>,
+    cancel: &CancelToken,
+) -> Result<u64, Error> {
+    let is_weighted = parts.iter().any(|part| part.weights.is_some());
+    let add = |made: &Made| sink.add(&made.records, &made.words);
+    let ends = if is_weighted {
+        make_all::<f32>(parts, ids, DIVISION, add, cancel)?
+    } else {
+        make_all::<()>(parts, ids, DIVISION, add, cancel)?
+    };
+    Ok(ends / 2)
+}
+
+/// The lists of consecutive nodes, as they are stored.
+#[derive(Default)]
+struct Made {
+    records: Vec<Record>,
+    words: Vec<u32>,
+    /// Ends of edges: an edge of a node to itself has both there.
+    ends: u64,
+}
+
+/// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
+fn make_all<W: Weight>(
+    parts: &[Part],
+    ids: &[StableId],
+    division: Division,
+    mut add: impl FnMut(&Made) -> Result<(), Error> + Send,
+    cancel: &CancelToken,
+) -> Result<u64, Error> {
+    let blocks = Blocks::new(ids.len(), division.blocks);
+    let mut shares: Vec<Share<'_, W>> = share(parts, rayon::current_num_threads() * division.shares)
+        .into_par_iter()
+        .map(|edges| Share::new(edges, &blocks))
+        .collect();
+    let mut ends = 0;
+    let mut made: Vec<Made> = Vec::new();
+    // Memory that a round has used serves the next one again.
+    for round in divide(&shares, &blocks, division) {
+        cancel.check()?;
+        let (added, ()) = rayon::join(
+            || made.iter().try_for_each(&mut add),
+            || shares.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
+        );
+        added?;
+        made.resize_with(round.len(), Made::default);
+        let buckets = round.par_iter().zip(&mut made).enumerate();
+        buckets.try_for_each_init(Maker::default, |maker, (bucket, (range, made))| {
+            cancel.check()?;
+            maker.make(blocks.nodes(range), shares.iter().map(|share| share.taken(bucket)), ids, made)
+        })?;
+        ends += made.iter().map(|made| made.ends).sum::<u64>();
+    }
+    made.iter().try_for_each(&mut add)?;
+    Ok(ends)
+}
+
+/// Makes the lists of buckets, one after another in the same memory.
+struct Maker<W> {
+    /// Where the neighbours of each node end, once they are there.
+    ends: Vec<usize>,
+    neighbors: Vec<u32>,
+    weights: Vec<W>,
+    ids: Vec<StableId>,
+    placement: Placement,
+}
+
+impl<W> Default for Maker<W> {
+    fn default() -> Self {
+        let (ends, neighbors, weights, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { ends, neighbors, weights, ids, placement: Placement::default() }
+    }
+}
+
+impl<W: Weight> Maker<W> {
+    /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
+    fn make<'a>(
+        &mut self,
+        nodes: Range<usize>,
+        taken: impl Iterator<Item = &'a [End<W>]> + Clone,
+        ids: &[StableId],
+        made: &mut Made,
+    ) -> Result<(), Error>
+    where
+        W: 'a,
+    {
+        self.gather(nodes.clone(), taken)?;
+        made.records.clear();
+        made.records.reserve_exact(nodes.len());
+        made.words.clear();
+        made.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
+        made.ends = 0;
+        let mut start = 0;
+        for (at, node) in nodes.enumerate() {
+            let end = self.ends[at];
+            self.add(node, start..end, ids, made);
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Brings the neighbours of each node together.
+    fn gather<'a>(
+        &mut self,
+        nodes: Range<usize>,
+        taken: impl Iterator<Item = &'a [End<W>]> + Clone,
+    ) -> Result<(), Error>
+    where
+        W: 'a,
+    {
+        let Self { ends, neighbors, weights, .. } = self;
+        ends.clear();
+        ends.resize(nodes.len(), 0);
+        for end in taken.clone().flatten() {
+            ends[end.owner as usize - nodes.start] += 1;
+        }
+        let most = ends.iter().copied().max().unwrap_or(0);
+        if most > MAX_NEIGHBORS {
+            let (limit, found) = (MAX_NEIGHBORS as u64, most as u64);
+            return Err(Error::Limit { what: "neighbors of a node", limit, found });
+        }
+        // Where each list starts; with every neighbour it moves on, and in the end it is where the list ends.
+        let mut total = 0;
+        for end in &mut *ends {
+            total += std::mem::replace(end, total);
+        }
+        neighbors.resize(total, 0);
+        let Some(any) = taken.clone().flatten().next() else { return Ok(()) };
+        weights.resize(total, any.weight);
+        for &End { owner, neighbor, weight } in taken.flatten() {
+            let end = &mut ends[owner as usize - nodes.start];
+            neighbors[*end] = neighbor;
+            weights[*end] = weight;
+            *end += 1;
+        }
+        Ok(())
+    }
+
+    /// Brings a list into slot order.
+    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], made: &mut Made) {
+        let (neighbors, weights) = (&self.neighbors[list.clone()], &self.weights[list]);
+        if neighbors.is_empty() {
+            made.records.push(Record::default());
+            return;
+        }
+        let mut add = |neighbors: &[u32], weights: &[W]| {
+            self.ids.clear();
+            self.ids.extend(neighbors.iter().map(|&neighbor| ids[neighbor as usize]));
+            if !self.placement.place(&self.ids, slot_bits(neighbors.len())) {
+                return false;
+            }
+            let start = made.words.len() as u64;
+            let value = |at: usize| (NodeIx::new(neighbors[at]), weights[at].value(), None);
+            let record = encode_into(&mut made.words, ids[node], self.placement.table(), value);
+            made.records.push(record.at(start));
+            made.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
+            true
+        };
+        if !add(neighbors, weights) {
+            let last = last_ones(neighbors);
+            let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
+            let weights: Vec<W> = last.iter().map(|&at| weights[at]).collect();
+            assert!(add(&neighbors, &weights), "nobody is left twice");
+        }
+    }
+}
+
+/// Where the last of each neighbour stands.
+fn last_ones(neighbors: &[u32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..neighbors.len()).collect();
+    order.sort_by_key(|&at| neighbors[at]);
+    let runs = order.chunk_by(|&one, &other| neighbors[one] == neighbors[other]);
+    runs.map(|same| same[same.len() - 1]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{Entry, List, ListBuf};
+
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
+    }
+
+    /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
+    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool) -> Vec<Part> {
+        let parts = 1 + next(seed) % 3;
+        let part = |_| {
+            let count = next(seed) as usize % 400;
+            let mut node = |most: u32| NodeIx::new((next(seed) % u64::from(most)) as u32);
+            let edges = (0..count).map(|_| (node(1 + nodes / 8), node(nodes - nodes / 8))).collect();
+            let weight = |_| 0.5 + (next(seed) % 3) as f32 / 2.0;
+            Part { edges, weights: is_weighted.then(|| (0..count).map(weight).collect()) }
+        };
+        (0..parts).map(part).collect()
+    }
+
+    /// However the work is divided, each list is the one that is built by itself from the last of each edge.
+    #[test]
+    fn every_division_of_the_work_makes_the_same_lists() {
+        let pools = [1, 2, 7].map(|threads| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be had")
+        });
+        let mut seed = 23;
+        for round in 0..60 {
+            let nodes = 1 + next(&mut seed) as u32 % 200;
+            let ids: Vec<StableId> = (0..nodes).map(|_| StableId::new(next(&mut seed))).collect();
+            let parts = random_parts(&mut seed, nodes, round % 2 == 0);
+            let mut expected: BTreeMap<(u32, u32), f32> = BTreeMap::new();
+            for part in &parts {
+                for (at, (a, b)) in part.edges.iter().enumerate() {
+                    let weight = part.weights.as_ref().map_or(1.0, |weights| weights[at]);
+                    expected.insert((a.get(), b.get()), weight);
+                    expected.insert((b.get(), a.get()), weight);
+                }
+            }
+            let loops = expected.keys().filter(|(a, b)| a == b).count();
+            let division = Division {
+                blocks: 1 + next(&mut seed) as usize % 40,
+                buckets: 1 + next(&mut seed) as usize % 5,
+                bucket: 1 + next(&mut seed) % 100,
+                shares: 1 + next(&mut seed) as usize % 4,
+                rounds: 1 + next(&mut seed) % 6,
+            };
+            for pool in &pools {
+                let mut node = 0;
+                let add = |made: &Made| {
+                    for &record in &made.records {
+                        let owner = ids[node as usize];
+                        let entry = |(&(_, neighbor), &weight): (&(u32, u32), &f32)| Entry {
+                            node: NodeIx::new(neighbor),
+                            id: ids[neighbor as usize],
+                            weight,
+                            time: None,
+                        };
+                        let entries = expected.range((node, 0)..=(node, u32::MAX)).map(entry);
+                        let expected = ListBuf::build(owner, entries.collect());
+                        let (found, words) = List::new(record, &made.words).parts();
+                        assert_eq!((found.at(0), words), expected.as_list().parts(), "round {round}");
+                        node += 1;
+                    }
+                    Ok(())
+                };
+                let cancel = CancelToken::new();
+                let ends = pool.install(|| make_all::<f32>(&parts, &ids, division, add, &cancel));
+                assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
+                assert_eq!(node, nodes, "round {round}");
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The edges of a load divided among threads, and what each takes from its share for those who make lists.
+//! Knows nothing of how lists look.
+//!
+//! Nodes are divided into *blocks* of consecutive ones, these into *buckets* with about as many neighbours each, and these
+//! into *rounds*. In each round the shares are passed over, and what belongs to the buckets of the round is taken from
+//! them, in the order of the edges. So no two threads write to the same place, what belongs to a bucket fits the
+//! cache, and besides the edges a part of the neighbours is held.
+
+use std::ops::Range;
+
+use crate::NodeIx;
+
+use super::Part;
+
+/// How the work is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Division {
+    /// At most so many blocks, so that counting and looking up theirs stays in the cache.
+    pub(super) blocks: usize,
+    /// At most so many buckets in a round, each of which is written to in one place.
+    pub(super) buckets: usize,
+    /// At least so many neighbours in a bucket.
+    pub(super) bucket: u64,
+    /// Shares of the edges for each thread, so that one which is late leaves some of its to others.
+    pub(super) shares: usize,
+    /// At most so many rounds: each passes over the edges, and holds a part of the lists.
+    pub(super) rounds: u64,
+}
+
+pub(super) const DIVISION: Division =
+    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, shares: 4, rounds: 8 };
+
+/// What a node costs besides its neighbours, in neighbours.
+const NODE: u64 = 4;
+
+/// What an edge carries into the lists: a weight, or nothing where every one is 1.
+pub(super) trait Weight: Copy + Send + Sync {
+    /// That of the edge at this place.
+    fn of(weights: Option<&[f32]>, at: usize) -> Self;
+    fn value(self) -> f32;
+}
+
+impl Weight for () {
+    fn of(_: Option<&[f32]>, _: usize) -> Self {}
+
+    fn value(self) -> f32 {
+        1.0
+    }
+}
+
+impl Weight for f32 {
+    fn of(weights: Option<&[f32]>, at: usize) -> Self {
+        weights.map_or(1.0, |weights| weights[at])
+    }
+
+    fn value(self) -> f32 {
+        self
+    }
+}
+
+/// One end of an edge.
+#[derive(Clone, Copy)]
+pub(super) struct End<W> {
+    pub(super) owner: u32,
+    pub(super) neighbor: u32,
+    pub(super) weight: W,
+}
+
+/// Some edges of a part and their weights.
+pub(super) type Piece<'a> = (&'a [(NodeIx, NodeIx)], Option<&'a [f32]>);
+
+/// The edges divided into shares of about as many, in their order.
+pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
+    let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
+    let most = edges.div_ceil(count).max(1);
+    let mut shares = vec![Vec::new()];
+    let mut room = most;
+    for part in parts {
+        let (mut edges, mut weights) = (part.edges.as_slice(), part.weights.as_deref());
+        while !edges.is_empty() {
+            if room == 0 {
+                shares.push(Vec::new());
+                room = most;
+            }
+            let taken = edges.len().min(room);
+            let (some, rest) = edges.split_at(taken);
+            let of_them = weights.map(|weights| weights.split_at(taken));
+            shares.last_mut().expect("there is one").push((some, of_them.map(|both| both.0)));
+            (edges, weights) = (rest, of_them.map(|both| both.1));
+            room -= taken;
+        }
+    }
+    shares
+}
+
+/// How nodes are divided into blocks: by the higher bits of their numbers.
+pub(super) struct Blocks {
+    shift: u32,
+    nodes: usize,
+}
+
+impl Blocks {
+    pub(super) fn new(nodes: usize, most: usize) -> Self {
+        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= most);
+        Self { shift: shift.expect("there are at most 2^32 nodes"), nodes }
+    }
+
+    fn count(&self) -> usize {
+        self.nodes.div_ceil(1 << self.shift)
+    }
+
+    fn of(&self, node: NodeIx) -> usize {
+        node.index() >> self.shift
+    }
+
+    pub(super) fn nodes(&self, blocks: &Range<usize>) -> Range<usize> {
+        (blocks.start << self.shift).min(self.nodes)..(blocks.end << self.shift).min(self.nodes)
+    }
+}
+
+/// The edges that one thread passes over, and what it takes from them.
+pub(super) struct Share<'a, W> {
+    edges: Vec<Piece<'a>>,
+    /// How many ends each block has in it; an edge of a node to itself counts twice.
+    counts: Vec<usize>,
+    /// What was taken for a round, bucket after bucket.
+    taken: Vec<End<W>>,
+    /// Where in it each bucket starts and ends.
+    buckets: Vec<Range<usize>>,
+}
+
+impl<'a, W: Weight> Share<'a, W> {
+    pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
+        let mut counts = vec![0; blocks.count()];
+        for &(a, b) in edges.iter().flat_map(|(edges, _)| *edges) {
+            counts[blocks.of(a)] += 1;
+            counts[blocks.of(b)] += 1;
+        }
+        Self { edges, counts, taken: Vec::new(), buckets: Vec::new() }
+    }
+
+    /// Takes the ends that belong to the buckets of a round.
+    pub(super) fn take(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+        let first = round[0].start;
+        let mut bucket_of = Vec::new();
+        self.buckets.clear();
+        let mut room = 0;
+        for (bucket, range) in round.iter().enumerate() {
+            bucket_of.resize(range.end - first, bucket as u16);
+            self.buckets.push(room..room);
+            room += self.counts[range.clone()].iter().sum::<usize>();
+        }
+        if self.taken.len() < room {
+            self.taken = vec![End { owner: 0, neighbor: 0, weight: W::of(None, 0) }; room];
+        }
+        for &(edges, weights) in &self.edges {
+            let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
+                if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
+                    let end = &mut self.buckets[usize::from(bucket)].end;
+                    self.taken[*end] =
+                        End { owner: owner.get(), neighbor: neighbor.get(), weight: W::of(weights, at) };
+                    *end += 1;
+                }
+            };
+            for (at, &(a, b)) in edges.iter().enumerate() {
+                put(a, b, at);
+                if a != b {
+                    put(b, a, at);
+                }
+            }
+        }
+    }
+
+    /// What was taken for a bucket, in the order of the edges.
+    pub(super) fn taken(&self, bucket: usize) -> &[End<W>] {
+        &self.taken[self.buckets[bucket].clone()]
+    }
+}
+
+/// The rounds, each the blocks of its buckets.
+pub(super) fn divide<W>(
+    shares: &[Share<'_, W>],
+    blocks: &Blocks,
+    division: Division,
+) -> Vec<Vec<Range<usize>>> {
+    let count = |block: usize| shares.iter().map(|share| share.counts[block] as u64).sum::<u64>();
+    let counts: Vec<u64> = (0..blocks.count()).map(|block| count(block) + (NODE << blocks.shift)).collect();
+    let total: u64 = counts.iter().sum();
+    let rounds = (total / division.bucket).clamp(1, division.rounds);
+    let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
+    let mut buckets = Vec::new();
+    let (mut start, mut held) = (0, 0);
+    for (block, &count) in counts.iter().enumerate() {
+        held += count;
+        if held >= bucket || block + 1 == counts.len() {
+            buckets.push(start..block + 1);
+            (start, held) = (block + 1, 0);
+        }
+    }
+    let in_round = buckets.len().div_ceil(rounds as usize).max(1);
+    buckets.chunks(in_round).map(<[_]>::to_vec).collect()
+}

@@ -1,0 +1,363 @@
+//! A whole graph at once: the files are those that commits make, the store goes on as ever, and a load that does not come
+//! to its end leaves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use hedgerow_storage::{
+    Batch, CancelToken, Edge, Epoch, Error, Generation, Load, NodeIx, NodeName, NodeRef, Publish, Store,
+};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+/// What both a load and commits can be told.
+#[derive(Default)]
+struct Graph {
+    nodes: Vec<NodeName>,
+    calls: Vec<Call>,
+}
+
+struct Call {
+    relation: Option<&'static str>,
+    edges: Vec<(usize, usize)>,
+    weights: Option<Vec<f32>>,
+}
+
+impl Graph {
+    /// Kinds that come back, edges of nodes to themselves, repeated edges with other weights, and nodes without edges.
+    fn random(seed: u64, size: usize) -> Self {
+        let mut random = Random(seed);
+        let mut graph = Self::default();
+        for run in 0..4 {
+            let kind = ["pin", "board", "pin", "user"][run];
+            let key = |at| format!("{}{run}-{at}", ["", "a", "https://example.org/"][at % 3]);
+            let count = random.below(size) + 1;
+            graph.nodes.extend((0..count).map(|at| NodeName::new(kind, key(at)).expect("valid")));
+        }
+        for _ in 0..random.below(6) {
+            let relation = [None, Some("likes"), Some("board-pin")][random.below(3)];
+            let kinds = [["pin", "board"], ["user", "user"], ["board", "user"]][random.below(3)];
+            let of = |kind: &str| -> Vec<usize> {
+                (0..graph.nodes.len()).filter(|&at| graph.nodes[at].kind == kind).collect()
+            };
+            let (some, others) = (of(kinds[0]), of(kinds[1]));
+            let mut edge = || {
+                // A few nodes have most of the edges.
+                let a = some[random.below(some.len()).min(random.below(some.len()))];
+                let b = others[random.below(others.len()).min(random.below(others.len()))];
+                if random.below(2) == 0 { (a, b) } else { (b, a) }
+            };
+            let edges: Vec<(usize, usize)> = (0..size * 3).map(|_| edge()).collect();
+            let weight = |_| if random.below(2) == 0 { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
+            let weights: Vec<f32> = edges.iter().map(weight).collect();
+            let weights = (random.below(2) == 0).then_some(weights);
+            graph.calls.push(Call { relation, edges, weights });
+        }
+        graph
+    }
+
+    fn load(&self) -> Load {
+        let mut load = Load::new();
+        for run in self.nodes.chunk_by(|one, other| one.kind == other.kind) {
+            load.nodes(&run[0].kind, run.iter().map(|node| &node.key)).expect("valid");
+        }
+        for Call { relation, edges, weights } in &self.calls {
+            let ix = |at: usize| NodeIx::new(at as u32);
+            let edges = edges.iter().map(|&(a, b)| (ix(a), ix(b))).collect();
+            load.edges(*relation, edges, weights.clone()).expect("valid");
+        }
+        load
+    }
+
+    fn commit(&self, store: &Store) {
+        let mut batch = Batch::new();
+        self.nodes.iter().try_for_each(|node| batch.add_node(node.into())).expect("valid");
+        store.commit(&batch).expect("committed");
+        for Call { relation, edges, weights } in &self.calls {
+            batch.clear();
+            for (at, &(a, b)) in edges.iter().enumerate() {
+                let weight = weights.as_ref().map_or(1.0, |weights| weights[at]);
+                let edge = Edge { weight, relation: *relation, ..Edge::default() };
+                batch.link((&self.nodes[a]).into(), (&self.nodes[b]).into(), edge).expect("valid");
+            }
+            store.commit(&batch).expect("committed");
+        }
+    }
+}
+
+fn create(path: &Path) -> Store {
+    Store::options().create(true).open(path).expect("created")
+}
+
+fn node(text: &str) -> NodeRef<'_> {
+    NodeRef::parse(text).expect("valid")
+}
+
+fn link(store: &Store, a: &str, b: &str) -> Result<Epoch, Error> {
+    let mut batch = Batch::new();
+    batch.link(node(a), node(b), Edge::default())?;
+    Ok(store.commit(&batch)?.epoch)
+}
+
+/// The bytes of the graph's files, the newest of each.
+fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut newest: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
+    for entry in fs::read_dir(path).expect("there") {
+        let file = entry.expect("readable").path();
+        let name = file.file_name().and_then(|name| name.to_str()).expect("text");
+        let Some((what, number)) = name.strip_suffix(".hg").and_then(|name| name.split_once('.')) else {
+            continue;
+        };
+        let number: u64 = number.parse().expect("a number");
+        if newest.get(what).is_none_or(|(other, _)| *other < number) {
+            newest.insert(what.to_owned(), (number, fs::read(&file).expect("readable")));
+        }
+    }
+    newest.into_iter().map(|(what, (_, bytes))| (what, bytes)).collect()
+}
+
+fn names(path: &Path) -> BTreeSet<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("readable").file_name();
+    fs::read_dir(path).expect("there").map(|entry| name(entry).into_string().expect("text")).collect()
+}
+
+/// Two boards, three pins, and `board:2 - pin:3` to come.
+fn small() -> Load {
+    let mut load = Load::new();
+    let pins = load.nodes("pin", ["1", "2", "3"]).expect("valid");
+    let boards = load.nodes("board", ["1", "2"]).expect("valid");
+    assert_eq!((pins, boards), (0..3, 3..5));
+    let ix = NodeIx::new;
+    load.edges(None, vec![(ix(0), ix(3)), (ix(1), ix(3)), (ix(4), ix(1))], None).expect("valid");
+    load
+}
+
+#[test]
+fn a_load_makes_byte_for_byte_the_files_that_commits_and_a_checkpoint_make() {
+    for seed in 0..30 {
+        let folder = tempfile::tempdir().expect("a folder");
+        // The last one is large enough for several threads to have work.
+        let graph = Graph::random(seed, if seed == 29 { 30_000 } else { 60 });
+        let slow = create(&folder.path().join("slow"));
+        graph.commit(&slow);
+        slow.checkpoint(&CancelToken::new()).expect("written");
+        let expected = files(slow.path());
+        let counts = |store: &Store| {
+            let graph = store.snapshot();
+            let relations =
+                (0..graph.relation_count()).map(|at| hedgerow_storage::RelationIx::new(at as u16));
+            let edges: u64 = relations.map(|relation| graph.edge_count(relation)).sum();
+            (graph.node_count(), edges)
+        };
+        for threads in [1, 2, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let fast = create(&folder.path().join(format!("fast{threads}")));
+            let loaded = pool.install(|| fast.load(graph.load(), &CancelToken::new())).expect("loaded");
+            assert_eq!(files(fast.path()), expected, "seed {seed}, {threads} threads");
+            assert_eq!((loaded.nodes_added, loaded.edges_added), counts(&slow), "seed {seed}");
+            assert_eq!(counts(&fast), counts(&slow), "seed {seed}");
+            assert_eq!((loaded.epoch, fast.snapshot().epoch()), (Epoch::new(1), Epoch::new(1)));
+        }
+    }
+}
+
+#[test]
+fn after_a_load_commits_changes_publishes_and_reopenings_work_as_ever() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = create(folder.path());
+    let empty = store.snapshot();
+    assert_eq!(store.load(small(), &CancelToken::new()).expect("loaded").epoch, Epoch::new(1));
+    for round in 0..3_u64 {
+        // Once with an empty log, once with a record in it, once with a checkpoint that covers it.
+        let graph = store.snapshot();
+        assert_eq!((graph.epoch(), graph.node_count()), (Epoch::new(1 + round), 5 + round));
+        let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
+        assert_eq!(reader.snapshot().epoch(), Epoch::new(if round == 2 { 3 } else { 1 }));
+        let derived = |refreshed| Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
+        assert!(matches!(store.publish(derived(empty.epoch())), Err(Error::Invalid { .. })));
+        let next = link(&store, "board:2", &format!("pin:new{round}")).expect("committed");
+        assert_eq!(next, Epoch::new(2 + round));
+        let now = store.snapshot();
+        assert_eq!(store.changes(graph.epoch(), &now).expect("in the log").lists.len(), 2);
+        assert!(matches!(store.changes(empty.epoch(), &now), Err(Error::Invalid { .. })));
+        if round == 1 {
+            store.checkpoint(&CancelToken::new()).expect("written");
+        }
+        drop(store);
+        store = Store::options().open(folder.path()).expect("opens");
+    }
+    let refreshed = store.snapshot().epoch();
+    let derived = Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
+    store.publish(derived).expect("published");
+    link(&store, "board:1", "pin:3").expect("committed");
+    assert_eq!(store.dirty_nodes(), 2);
+    let board = store.snapshot().require(node("board:2")).expect("loaded");
+    assert_eq!(store.snapshot().degree(board), 4);
+}
+
+#[test]
+fn what_a_load_brought_can_be_published_from_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(folder.path());
+    let refreshed = store.load(small(), &CancelToken::new()).expect("loaded").epoch;
+    let derived = Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
+    store.publish(derived).expect("published");
+    link(&store, "board:2", "pin:3").expect("committed");
+    drop(store);
+    let store = Store::options().open(folder.path()).expect("opens");
+    let now = store.snapshot();
+    assert_eq!(store.changes(refreshed, &now).expect("kept").lists.len(), 2);
+    assert_eq!(store.dirty_nodes(), 2);
+}
+
+#[test]
+fn only_a_store_in_which_nothing_was_committed_or_published_takes_a_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |store: &Store| {
+        let (before, epoch) = (names(store.path()), store.snapshot().epoch());
+        let result = store.load(small(), &CancelToken::new());
+        assert!(matches!(result, Err(Error::NotEmpty { .. })), "{result:?}");
+        assert_eq!((names(store.path()), store.snapshot().epoch()), (before, epoch));
+    };
+    let committed = create(&folder.path().join("committed"));
+    link(&committed, "pin:1", "board:1").expect("committed");
+    refused(&committed);
+    committed.checkpoint(&CancelToken::new()).expect("written");
+    refused(&committed);
+    let published = create(&folder.path().join("published"));
+    let derived = Publish { generation: Generation::new(1), refreshed: Epoch::new(0), files: Vec::new() };
+    published.publish(derived).expect("published");
+    refused(&published);
+    let loaded = create(&folder.path().join("loaded"));
+    assert_eq!(loaded.load(Load::new(), &CancelToken::new()).expect("nothing to do").epoch, Epoch::new(0));
+    loaded.load(small(), &CancelToken::new()).expect("loaded");
+    refused(&loaded);
+    let reader = Store::options().read_only(true).open(loaded.path()).expect("opens");
+    assert!(matches!(reader.load(small(), &CancelToken::new()), Err(Error::ReadOnly { .. })));
+}
+
+#[test]
+fn what_is_refused_is_not_in_the_load() {
+    let mut load = Load::new();
+    let ix = NodeIx::new;
+    load.nodes("pin", ["1", "2"]).expect("valid");
+    let long = "1".repeat(513);
+    for (kind, keys) in
+        [("p n", ["3", "4"]), ("pin", ["3", ""]), ("board", ["3", &long]), ("user", ["3", "3"])]
+    {
+        assert!(matches!(load.nodes(kind, keys), Err(Error::Invalid { .. })), "{kind} {keys:?}");
+    }
+    assert!(matches!(load.nodes("pin", ["3", "1"]), Err(Error::Invalid { .. })), "given before");
+    let few = load.clone();
+    for at in 0..300 {
+        match load.nodes(&format!("k{at}"), ["1"]) {
+            Ok(numbers) => assert_eq!(numbers, 2 + at..3 + at),
+            Err(error) => assert!(matches!(error, Error::Limit { limit: 255, .. }) && at >= 254, "{error}"),
+        }
+    }
+    let mut load = few;
+    assert_eq!(load.nodes("pin", ["3"]).expect("nobody of the others is there"), 2..3);
+    assert_eq!(load.nodes("board", Vec::<String>::new()).expect("nobody"), 3..3);
+    assert_eq!(load.nodes("user", ["1"]).expect("valid"), 3..4);
+    let edges = || vec![(ix(0), ix(1)), (ix(2), ix(2))];
+    let is_invalid = |result: Result<(), Error>| matches!(result, Err(Error::Invalid { .. }));
+    assert!(is_invalid(load.edges(Some("a b"), edges(), None)));
+    assert!(is_invalid(load.edges(None, vec![(ix(0), ix(4))], None)), "no such node");
+    assert!(is_invalid(load.edges(None, edges(), Some(vec![1.0]))), "too few weights");
+    for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(is_invalid(load.edges(None, edges(), Some(vec![1.0, weight]))), "{weight}");
+    }
+    assert!(is_invalid(load.edges(None, vec![(ix(0), ix(1)), (ix(0), ix(3))], None)), "two relations");
+    load.edges(Some("likes"), Vec::new(), None).expect("nothing");
+    load.edges(None, edges(), None).expect("valid");
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(folder.path());
+    let loaded = store.load(load, &CancelToken::new()).expect("loaded");
+    assert_eq!((loaded.nodes_added, loaded.edges_added), (4, 2));
+    let graph = store.snapshot();
+    assert_eq!((graph.kind_count(), graph.relation_count()), (2, 1));
+    assert!(graph.relation_ix("pin-pin").is_some());
+}
+
+#[test]
+fn a_load_that_was_cancelled_or_killed_leaves_an_empty_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let store = create(path);
+    let (before, manifest) = (names(path), fs::read(path.join("MANIFEST")).expect("readable"));
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    assert!(matches!(store.load(small(), &cancel), Err(Error::Cancelled)));
+    assert_eq!(names(path), before);
+    store.load(small(), &CancelToken::new()).expect("loaded");
+    drop(store);
+    // Killed right before the manifest was swapped: the new files are there, and nobody names them.
+    fs::write(path.join("MANIFEST"), manifest).expect("written");
+    fs::remove_file(path.join("MANIFEST.previous")).expect("removed");
+    let store = Store::options().open(path).expect("opens");
+    assert_eq!((store.snapshot().epoch(), store.snapshot().bound()), (Epoch::new(0), 0));
+    assert_eq!(names(path), before);
+    store.load(small(), &CancelToken::new()).expect("loaded");
+    assert_eq!(store.snapshot().node_count(), 5);
+}
+
+#[test]
+fn damage_to_what_was_loaded_is_named_and_the_manifest_before_does_not_pass_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let store = create(path);
+    store.load(small(), &CancelToken::new()).expect("loaded");
+    link(&store, "board:2", "pin:3").expect("committed");
+    drop(store);
+    let topology = path.join("topology.1.hg");
+    let intact = fs::read(&topology).expect("readable");
+    let mut torn = intact.clone();
+    torn[200] ^= 1;
+    fs::write(&topology, torn).expect("written");
+    match Store::options().open(path) {
+        Err(Error::Damaged { path: named, .. }) => assert_eq!(named, topology),
+        other => panic!("{other:?}"),
+    }
+    fs::write(&topology, intact).expect("written");
+    drop(Store::options().open(path).expect("intact again"));
+    fs::copy(path.join("MANIFEST.previous"), path.join("MANIFEST")).expect("copied");
+    match Store::options().open(path) {
+        Err(Error::Damaged { path: named, .. }) => assert_eq!(named, path.join("log")),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A checkpoint sorted keys in the pool of all, whose threads were all waiting for it to give way to their commits.
+#[test]
+fn commits_from_every_thread_of_the_shared_pool_do_not_stop_a_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(folder.path());
+    let mut load = Load::new();
+    load.nodes("user", (0..40_000).map(|at| at.to_string())).expect("valid");
+    store.load(load, &CancelToken::new()).expect("loaded");
+    let commit = &|task: usize| {
+        let pins = (0..20).map(|at| format!("pin:{task}-{at}"));
+        pins.for_each(|pin| assert!(link(&store, &pin, "board:1").is_ok()));
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..10).for_each(|_| store.checkpoint(&CancelToken::new()).expect("written")));
+        rayon::scope(|tasks| {
+            (0..2 * rayon::current_num_threads()).for_each(|task| tasks.spawn(move |_| commit(task)));
+        });
+    });
+    let tasks = 2 * rayon::current_num_threads() as u64;
+    assert_eq!(store.snapshot().node_count(), 40_001 + 20 * tasks);
+}
