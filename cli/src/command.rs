@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train, walk,
+    apply, bench, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
     Demo(demo::DemoArgs),
+    /// Measure this machine: rates, and ratios to baselines of the same run, in a temporary folder
+    Bench(bench::BenchArgs),
     /// Type verbs one after the other, with completion and history
     Console(console::ConsoleArgs),
 }
@@ -103,6 +105,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Stats(args) => stats::stats(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
+        Verb::Bench(args) => bench::bench(ctx, args),
         Verb::Console(args) => console::console(ctx, args),
     }
 }

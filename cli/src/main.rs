@@ -4,6 +4,7 @@
 //! results, `failure` and `place` say what went wrong; `reading` takes input files apart; `console` is the prompt.
 //! Everything about graphs and embeddings is asked of the library, through its public interface alone.
 
+mod bench;
 mod cell;
 mod command;
 mod console;

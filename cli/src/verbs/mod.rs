@@ -5,6 +5,7 @@
 )]
 
 pub(crate) mod apply;
+pub(crate) mod bench;
 pub(crate) mod console;
 pub(crate) mod demo;
 pub(crate) mod edit;

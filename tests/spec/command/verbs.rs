@@ -253,3 +253,23 @@ fn the_demo_ends_with_equal_digests() {
     assert_eq!(told["digest"], told["rebuilt"]);
     assert!(told["same_topic"].as_f64() > Some(0.2), "{told}");
 }
+
+/// Names and signs only: how fast anything is depends on the machine.
+#[test]
+fn bench_measures_walks_against_a_baseline_of_the_same_run() {
+    let desk = Desk::new();
+    let rows = desk.json(&["bench", "walk", "--quick"]);
+    let rows = rows.as_array().expect("rows");
+    let cases =
+        ["load", "memory", "reference", "naive", "uniform", "stable", "neighborhoods of all", "reach p99"];
+    for case in cases {
+        let row = rows.iter().find(|row| row["case"] == case).expect(case);
+        assert!(row["value"].as_f64().expect("a number") > 0.0, "{row}");
+        assert!(row["baseline"].is_null() == row["ratio"].is_null(), "{row}");
+        for name in ["workload", "unit", "threads", "graph", "options"] {
+            assert!(!row[name].is_null(), "{name} of {row}");
+        }
+    }
+    assert_eq!(desk.run(&["bench", "nothing"]).code, 2);
+    assert_eq!(desk.run(&["bench", "--items", "0"]).code, 2);
+}

@@ -1,0 +1,81 @@
+//! The graph that walks are measured on: pins on boards, power-law degrees at both ends, loaded into a temporary store.
+
+use std::path::Path;
+
+use hedgerow::{CancelToken, Load, NodeIx, RelationIx, Snapshot, Store};
+use tempfile::TempDir;
+
+use crate::failure::Failure;
+use crate::synthetic::Random;
+
+/// An end is the node of rank N u^2.2 for a uniform u, so the degree of rank r falls as r^-0.55.
+const POWER: f64 = 2.2;
+
+/// How large the graph is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) items: u32,
+    pub(crate) boards: u32,
+    pub(crate) edges: u64,
+    pub(crate) seed: u64,
+}
+
+/// A store that is removed when this is dropped.
+pub(crate) struct Graph {
+    pub(crate) store: Store,
+    pub(crate) label: String,
+    /// Edges per second of loading, and the bytes of the lists.
+    pub(crate) load_rate: f64,
+    _folder: TempDir,
+}
+
+impl Graph {
+    pub(crate) fn make(plan: Plan, cancel: &CancelToken) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("hedgerow-bench-").tempdir();
+        let folder =
+            folder.map_err(|source| Failure::file(&std::env::temp_dir(), "create a folder in", source))?;
+        let mut load = Load::new();
+        let pins = load.nodes("pin", (0..plan.items).map(|item| item.to_string()))?;
+        let boards = load.nodes("board", (0..plan.boards).map(|board| board.to_string()))?;
+        load.edges(None, edges(plan, pins.start, boards.start), None)?;
+        let store = Store::options().create(true).open(Path::new(folder.path()).join("store"))?;
+        let since = std::time::Instant::now();
+        let loaded = store.load(load, cancel)?;
+        let load_rate = loaded.edges_added as f64 / since.elapsed().as_secs_f64();
+        let label = format!(
+            "{} pins, {} boards, {} edges, power-law both ends, seed {}",
+            plan.items, plan.boards, loaded.edges_added, plan.seed
+        );
+        Ok(Self { store, label, load_rate, _folder: folder })
+    }
+
+    /// The one relation that there is.
+    pub(crate) const RELATION: RelationIx = RelationIx::new(0);
+}
+
+/// All pins of a graph made here.
+pub(crate) fn pins(snapshot: &Snapshot) -> Vec<NodeIx> {
+    snapshot.kind_ix("pin").map_or_else(Vec::new, |kind| snapshot.nodes_of(kind).collect())
+}
+
+/// Distinct edges, some 1 in 50 fewer than asked for.
+fn edges(plan: Plan, first_pin: u32, first_board: u32) -> Vec<(NodeIx, NodeIx)> {
+    let mut random = Random(plan.seed);
+    let mut shuffled = |first: u32, count: u32| {
+        let mut nodes: Vec<u32> = (first..first + count).collect();
+        for at in (1..nodes.len()).rev() {
+            nodes.swap(at, random.below(at as u64 + 1) as usize);
+        }
+        nodes
+    };
+    let (pins, boards) = (shuffled(first_pin, plan.items), shuffled(first_board, plan.boards));
+    let mut end = |nodes: &[u32]| {
+        let uniform = random.below(1 << 53) as f64 / (1_u64 << 53) as f64;
+        nodes[(nodes.len() as f64 * uniform.powf(POWER)) as usize]
+    };
+    let mut edges: Vec<(NodeIx, NodeIx)> =
+        (0..plan.edges).map(|_| (NodeIx::new(end(&pins)), NodeIx::new(end(&boards)))).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    edges
+}

@@ -1,0 +1,90 @@
+//! The reach of one edge, on graphs of several sizes; and edges changed in bulk.
+
+use std::time::Instant;
+
+use hedgerow::{Batch, CancelToken, Generation, Publish, Snapshot};
+
+use super::graph::{Graph, Plan, pins};
+use super::walk::{change as one_change, extend, refreshing};
+use super::{Row, quantile};
+use crate::failure::Failure;
+use crate::synthetic::Random;
+
+/// Edges a node has in the graphs of the curve; two nodes of three are pins.
+const EDGES_PER_NODE: u64 = 13;
+const BATCH: usize = 10_000;
+/// Sources walked again to tell what walking all of them would take.
+const SAMPLE: usize = 50_000;
+
+/// A row for each quantile, on a graph of so many nodes.
+pub(crate) fn measure(
+    nodes: u32,
+    changes: usize,
+    seed: u64,
+    cancel: &CancelToken,
+    rows: &mut dyn FnMut(Row) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let plan =
+        Plan { items: nodes / 3 * 2, boards: nodes / 3, edges: u64::from(nodes) * EDGES_PER_NODE, seed };
+    let graph = Graph::make(plan, cancel)?;
+    let mut before = graph.store.snapshot();
+    let pins = pins(&before);
+    // From now on the store remembers what changes.
+    let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: Vec::new() };
+    graph.store.publish(derived)?;
+    let (mut times, mut sources, mut random) = (Vec::new(), 0, Random(seed));
+    let mut options = String::new();
+    for number in 0..changes {
+        cancel.check()?;
+        let batch = one_change(&before, &pins, number % 2 == 0, &mut random)?;
+        graph.store.commit(&batch)?;
+        let after = graph.store.snapshot();
+        let since = Instant::now();
+        let changes = graph.store.changes(before.epoch(), &after)?;
+        let (walker, described) = refreshing(&after)?;
+        sources += walker.reached(&changes).len();
+        times.push(since.elapsed().as_secs_f64() * 1e3);
+        options = described;
+        before = after;
+    }
+    let again: Vec<_> = pins.iter().step_by((pins.len() / SAMPLE).max(1)).copied().collect();
+    let since = Instant::now();
+    refreshing(&before)?.0.neighborhoods(&again, cancel)?;
+    let all = since.elapsed().as_secs_f64() * 1e3 * pins.len() as f64 / again.len() as f64;
+    let options = format!(
+        "{options}; edges drawn by degree, half added, half removed; {:.1} sources each",
+        sources as f64 / changes.max(1) as f64
+    );
+    for (case, share) in [("reach p50", 0.5), ("reach p99", 0.99), ("reach max", 1.0)] {
+        let value = quantile(&mut times, share);
+        rows(Row {
+            workload: "walk",
+            case: case.to_owned(),
+            value,
+            unit: "ms",
+            baseline: Some("walking again from all pins"),
+            ratio: Some(all / value),
+            threads: rayon::current_num_threads(),
+            graph: graph.label.clone(),
+            options: options.clone(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Changes so many edges of a graph, by degree, and returns what it then is.
+pub(crate) fn change(graph: &Graph, edges: usize, cancel: &CancelToken) -> Result<Snapshot, Failure> {
+    let before = graph.store.snapshot();
+    let (pins, mut random) = (pins(&before), Random(11));
+    let mut batch = Batch::new();
+    for number in 0..edges {
+        extend(&mut batch, &before, &pins, number % 2 == 0, &mut random)?;
+        if batch.len() >= BATCH {
+            cancel.check()?;
+            graph.store.commit(&batch)?;
+            batch.clear();
+        }
+    }
+    graph.store.commit(&batch)?;
+    Ok(graph.store.snapshot())
+}

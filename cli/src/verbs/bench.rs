@@ -1,0 +1,85 @@
+//! `bench`: the project's benchmarks, in a temporary folder.
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::bench::graph::Plan;
+use crate::bench::walk::{self, Setup};
+use crate::cell::rounded;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Nodes of the graphs on which reach is measured; the last one with `--full` only.
+const CURVE: [u32; 3] = [100_000, 1_000_000, 10_000_000];
+const QUICK: [u32; 2] = [1_000, 10_000];
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// Walks, neighborhoods, and what an edge change reaches
+    Walk,
+}
+
+/// What `bench` is told.
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum, value_name = "WORKLOAD", default_value = "walk")]
+    workload: Workload,
+    /// Pins of the graph
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    items: u32,
+    /// Boards of the graph
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
+    boards: u32,
+    /// Edges of the graph, some 1 in 50 of which coincide
+    #[arg(long, value_name = "N", default_value_t = 20_000_000)]
+    edges: u64,
+    /// Seed of the graph
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Small graphs: to see that it works, not to measure
+    #[arg(long)]
+    quick: bool,
+    /// Reach on ten million nodes too; takes 12 GiB and some minutes
+    #[arg(long)]
+    full: bool,
+}
+
+pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
+    let Workload::Walk = args.workload;
+    let plan = if args.quick {
+        Plan { items: 6_000, boards: 3_000, edges: 60_000, seed: args.seed }
+    } else {
+        Plan { items: args.items, boards: args.boards, edges: args.edges, seed: args.seed }
+    };
+    if plan.items == 0 || plan.boards == 0 || plan.edges == 0 {
+        return Err(Failure::Usage("items, boards and edges must be 1 or more".to_owned()));
+    }
+    let curve = match (args.quick, args.full) {
+        (true, _) => &QUICK[..],
+        (false, true) => &CURVE[..],
+        (false, false) => &CURVE[..2],
+    };
+    let (changes, hops, rounds) = if args.quick { (50, 100_000, 1) } else { (1000, 10_000_000, 5) };
+    let setup = Setup { plan, curve, changes, hops, rounds };
+    let (out, cancel) = (ctx.out, ctx.cancel().clone());
+    let mut found = Vec::new();
+    walk::run(setup, &cancel, &|what| out.note(what), &mut |row| {
+        let value = rounded(row.value, 3);
+        found.push(vec![
+            row.workload.into(),
+            row.case.into(),
+            value,
+            row.unit.into(),
+            row.baseline.map_or(Value::Null, Value::from),
+            row.ratio.map_or(Value::Null, |ratio| rounded(ratio, 3)),
+            row.threads.into(),
+            row.graph.into(),
+            row.options.into(),
+        ]);
+        Ok(())
+    })?;
+    let columns = ["workload", "case", "value", "unit", "baseline", "ratio", "threads", "graph", "options"];
+    ctx.out.rows(&columns, found)
+}
