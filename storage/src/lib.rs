@@ -63,6 +63,7 @@ mod prefetch;
 mod section;
 mod slots;
 mod snapshot;
+mod spans;
 mod store;
 mod tail;
 mod view;
@@ -85,4 +86,5 @@ pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, Node
 pub use open::OpenOptions;
 pub use section::{AsBytes, SectionFile, SectionWriter};
 pub use snapshot::Snapshot;
+pub use spans::Spans;
 pub use store::{Commit, Sizes, Store};

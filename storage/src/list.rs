@@ -96,7 +96,14 @@ impl Record {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a>(Option<&'a u32>);
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// A place in these words, which is fetched.
+    #[inline(always)]
+    pub(crate) fn new(words: &'a [u32], at: usize) -> Self {
+        prefetch(words, at);
+        Self(words.get(at))
+    }
+
     /// The neighbour.
     #[inline(always)]
     pub fn neighbor(self) -> Option<NodeIx> {
@@ -285,9 +292,7 @@ impl<'a> List<'a> {
     /// Where the neighbour at a position stands, which is fetched.
     #[inline(always)]
     pub fn place(&self, position: usize) -> Place<'a> {
-        let at = self.first() + position;
-        prefetch(self.words, at);
-        Place(self.words.get(at))
+        Place::new(self.words, self.first() + position)
     }
 
     /// The neighbour at a position.
@@ -371,6 +376,16 @@ impl<'a> List<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (NodeIx, f32, Option<i64>)> + use<'a> {
         let list = *self;
         (0..list.degree()).map(move |at| (list.neighbor(at), list.weight(at), list.time(at)))
+    }
+
+    /// Where the neighbours start, and whether in words apart.
+    pub(crate) fn start(&self) -> (usize, bool) {
+        (self.first(), self.record.is_apart())
+    }
+
+    /// Whether it counts in these words.
+    pub(crate) fn lies_in(&self, words: &[u32]) -> bool {
+        std::ptr::eq(self.words, words)
     }
 
     /// The record, and the words of the block.

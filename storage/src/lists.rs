@@ -43,6 +43,11 @@ impl<'a> Lists<'a> {
         overlay.get(node.get()).map_or(List::empty(), ListBuf::as_list)
     }
 
+    /// Whether a list of them lies where settled and flat lists lie.
+    pub(crate) fn holds(&self, list: &List<'_>) -> bool {
+        list.is_empty() || list.lies_in(self.words) || list.lies_in(self.apart)
+    }
+
     /// Fetches what [`Self::get`] reads first.
     #[inline]
     pub fn prefetch(&self, node: NodeIx) {

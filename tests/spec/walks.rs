@@ -162,6 +162,13 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         }
         cancel.cancel();
         assert!(walker.neighborhoods(&sources, &cancel).is_err());
+        // A large job of plain walks reads other tables than a small one, and walks alike.
+        let plain = |sources: &[NodeIx], hops| {
+            let walks = walker.plain(sources, hops, seed).expect("memory");
+            (0..5).map(|place| walks.of(place).take(3).collect()).collect::<Vec<Vec<NodeIx>>>()
+        };
+        let hops = snapshot.bound() as usize / 5 + 3;
+        assert_eq!(plain(&sources[..5], 3), plain(&sources, hops), "seed {seed}");
     }
 }
 
@@ -228,6 +235,26 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
         let all = walker.neighborhoods(&many, &CancelToken::new()).expect("not cancelled");
         assert!(all.len() == 600 && all.iter().all(<[Visit]>::is_empty), "{paths:?}");
     }
+}
+
+/// A user came and went: the relation is empty, and no walk may be sent along it.
+#[test]
+fn a_relation_that_lost_its_edges_does_not_show_in_the_default_policy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let mut batch = Batch::new();
+    link(&mut batch, "x", "a", 1.0);
+    store.commit(&batch).expect("a commit");
+    let before = Policy::default_for(&store.snapshot(), pins(&store.snapshot()));
+    let (user, pin) = (NodeRef { kind: "user", key: "u" }, NodeRef { kind: "pin", key: "a" });
+    let mut batch = Batch::new();
+    batch.link(user, pin, Edge::default()).expect("a valid edge");
+    store.commit(&batch).expect("a commit");
+    assert_ne!(Policy::default_for(&store.snapshot(), pins(&store.snapshot())), before);
+    let mut batch = Batch::new();
+    batch.remove(user).expect("a valid node");
+    store.commit(&batch).expect("a commit");
+    assert_eq!(Policy::default_for(&store.snapshot(), pins(&store.snapshot())), before);
 }
 
 /// Boards x and y as above: the third node of a plain walk from a is a pin with the probability worked out there.

@@ -1,12 +1,17 @@
 //! Plain walks: uniform or weighted hops with random numbers of their own, for samplers and for training on sequences.
 //! They share hops and policies with the stable walks, not their draws.
 
-use hedgerow_storage::NodeIx;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use hedgerow_storage::{Lists, NodeIx, Place, RelationIx, Spans};
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::hash::{GOLDEN, fold, mix};
-use crate::stride::{BATCH, END, Plain, Stride};
+use crate::policy::Path;
+use crate::processor::{self, Kernel};
+use crate::stride::{BATCH, Draw, END, Plain, Stride};
 use crate::walk::Walker;
 
 /// Walks of the same number of hops. Size: four bytes a hop.
@@ -47,13 +52,32 @@ impl Walker<'_> {
     /// threads. Nothing of it stays when an edge changes.
     /// Cost: one random read or two for each hop, 128 walks side by side; four bytes a hop. Parallel over sources.
     pub fn plain(&self, sources: &[NodeIx], hops: usize, seed: u64) -> Result<Walks, Error> {
-        self.prepare(sources.len().saturating_mul(hops))?;
-        let paths = self.paths.len();
+        let all_hops = sources.len().saturating_mul(hops);
+        self.prepare(all_hops)?;
+        let mut spans = BTreeMap::new();
+        if all_hops >= self.snapshot.bound() as usize {
+            for &relation in self.paths.iter().flat_map(|path| path.relations.iter().flatten()) {
+                if let Entry::Vacant(vacant) = spans.entry(relation) {
+                    vacant.insert(Spans::of(&self.lists(relation), self.snapshot.bound())?);
+                }
+            }
+        }
+        let paths = if hops == 0 { 0 } else { self.paths.len() };
         let walk = |(task, sources): (usize, &[NodeIx])| {
             let mut nodes = vec![END; sources.len() * hops];
-            for path in 0..if hops == 0 { 0 } else { paths } {
+            for path in 0..paths {
                 let walks = (0..sources.len()).filter(|walk| (task * BATCH + walk) % paths == path);
-                self.plain_batch(path, &walks.collect::<Vec<_>>(), task, sources, seed, &mut nodes);
+                let walks: Vec<usize> = walks.collect();
+                let number = |walk: usize| (task * BATCH + walk) as u64;
+                let key = |&walk: &usize| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) + 1)));
+                let keys: Vec<u64> = walks.iter().map(key).collect();
+                let mut at: Vec<u32> = walks.iter().map(|&walk| sources[walk].get()).collect();
+                self.walk_plainly(&self.paths[path], &spans, &mut at, &keys, |hop, at| {
+                    for (&walk, &at) in walks.iter().zip(at) {
+                        nodes[walk * hops + hop] = at;
+                    }
+                    hop + 1 < hops
+                });
             }
             nodes
         };
@@ -61,37 +85,71 @@ impl Walker<'_> {
         Ok(Walks { hops, len: sources.len(), parts })
     }
 
-    fn plain_batch(
+    /// Hops on as long as `arrive` asks for more, which is told where every walk stands.
+    fn walk_plainly(
         &self,
-        path: usize,
-        walks: &[usize],
-        task: usize,
-        sources: &[NodeIx],
-        seed: u64,
-        nodes: &mut [u32],
+        path: &Path,
+        spans: &BTreeMap<RelationIx, Spans>,
+        at: &mut [u32],
+        keys: &[u64],
+        mut arrive: impl FnMut(usize, &[u32]) -> bool,
     ) {
-        let path = &self.paths[path];
-        let hops = nodes.len() / sources.len();
-        let mut at: Vec<u32> = walks.iter().map(|&walk| sources[walk].get()).collect();
-        let number = |walk: usize| (task * BATCH + walk) as u64;
-        let keys: Vec<u64> =
-            walks.iter().map(|&walk| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) + 1)))).collect();
-        if let Some(relation) = path.relation(0) {
-            let lists = self.lists(relation);
-            for &node in &at {
-                lists.prefetch(NodeIx::new(node));
-            }
-        }
         let mut stride = Stride::new();
-        for number in 0..hops {
-            let Some(relation) = path.relation(number as u32) else { return };
-            let next = path.relation(number as u32 + 1).map(|relation| self.lists(relation));
-            let turn = GOLDEN.wrapping_mul(number as u64);
-            let key = |i: usize| fold(keys[i].wrapping_add(turn), 0);
-            stride.hop(self.lists(relation), &mut at, key, Plain, next);
-            for (&walk, &at) in walks.iter().zip(&at) {
-                nodes[walk * hops + number] = at;
+        for hop in 0.. {
+            let Some(relation) = path.relation(hop as u32) else { return };
+            let next = path.relation(hop as u32 + 1);
+            let turn = GOLDEN.wrapping_mul(hop as u64);
+            let lists = self.lists(relation);
+            if let Some(of) = spans.get(&relation) {
+                let next = next.and_then(|relation| spans.get(&relation));
+                processor::run(SpanHop { lists, spans: of, next, at, keys, turn, places: stride.places() });
+            } else {
+                let next = next.map(|relation| self.lists(relation));
+                stride.hop(lists, at, |i| fold(keys[i].wrapping_add(turn), 0), Plain, next);
+            }
+            if !arrive(hop, at) {
+                return;
             }
         }
     }
+}
+
+/// What [`Stride::hop`] does with [`Plain`] draws, where spans tell all that they ask.
+struct SpanHop<'h, 'a> {
+    lists: Lists<'a>,
+    spans: &'h Spans,
+    next: Option<&'h Spans>,
+    at: &'h mut [u32],
+    keys: &'h [u64],
+    turn: u64,
+    places: &'h mut [Place<'a>],
+}
+
+impl Kernel for SpanHop<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+    fn run(self) {
+        for ((&node, key), place) in self.at.iter().zip(self.keys).zip(&mut *self.places) {
+            let node = NodeIx::new(node);
+            let hash = fold(key.wrapping_add(self.turn), 0);
+            *place = match self.spans.place(&self.lists, node, hash >> 32) {
+                Ok(place) => place,
+                Err(()) => from_list(&self.lists, node, hash),
+            };
+        }
+        for (at, place) in self.at.iter_mut().zip(&*self.places) {
+            *at = place.neighbor().map_or(END, NodeIx::get);
+            if let Some(next) = self.next {
+                next.prefetch(NodeIx::new(*at));
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn from_list<'a>(lists: &Lists<'a>, node: NodeIx, hash: u64) -> Place<'a> {
+    let list = lists.get(node);
+    if list.is_empty() { Place::default() } else { list.place(Plain.position(hash, &list)) }
 }

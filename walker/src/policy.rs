@@ -22,6 +22,10 @@ impl Policy {
     pub fn default_for(snapshot: &Snapshot, kind: KindIx) -> Self {
         let mut paths = Vec::new();
         for relation in (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)) {
+            // One that lost its edges is as one that never was, so that equal graphs have equal policies.
+            if snapshot.edge_count(relation) == 0 {
+                continue;
+            }
             let pairs = snapshot.relation_kinds(relation);
             let touching: Vec<_> = pairs.iter().filter(|(a, b)| *a == kind || *b == kind).collect();
             let name = snapshot.relation_name(relation).to_owned();

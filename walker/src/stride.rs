@@ -87,6 +87,11 @@ impl<'a> Stride<'a> {
         Self { found: vec![(List::empty(), 0); BATCH], places: vec![Place::default(); BATCH] }
     }
 
+    /// Places of up to [`BATCH`] walks, for whoever fills them otherwise.
+    pub(crate) fn places(&mut self) -> &mut [Place<'a>] {
+        &mut self.places
+    }
+
     /// Moves every walk that stands on a node of `at` one hop on in `lists`: the walk at index i by `key(i)`. Those that
     /// cannot go on, and those that ended before, stand on [`END`].
     ///
