@@ -61,6 +61,12 @@ fn check(
     let walker = Walker::new(&after, options, policy).expect("valid walks");
     let reached = walker.reached(&changes);
     assert!(reached.is_sorted(), "{what}");
+    if changes.lists.len() > 20 {
+        for threads in [1, 2, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            assert_eq!(pool.install(|| walker.reached(&changes)), reached, "{what}, {threads} threads");
+        }
+    }
     let found: BTreeSet<NodeName> =
         reached.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
     assert_eq!(found, expected, "{what}");
