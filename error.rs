@@ -123,7 +123,10 @@ impl From<hedgerow_storage::Error> for Error {
 
 impl From<hedgerow_walker::Error> for Error {
     fn from(error: hedgerow_walker::Error) -> Self {
-        Self::Walk(error)
+        match error {
+            hedgerow_walker::Error::Store(error) => Self::Store(error),
+            other => Self::Walk(other),
+        }
     }
 }
 

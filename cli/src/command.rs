@@ -78,7 +78,7 @@ pub(crate) enum Verb {
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
     Demo(demo::DemoArgs),
-    /// Measure this machine: rates, and ratios to baselines of the same run, in a temporary folder
+    /// Measure this machine, beside baselines of the same run
     Bench(bench::BenchArgs),
     /// Type verbs one after the other, with completion and history
     Console(console::ConsoleArgs),

@@ -9,7 +9,7 @@ pub enum Error {
     Store(#[from] hedgerow_storage::Error),
     /// A walk option or policy is not acceptable.
     #[error(transparent)]
-    Walk(#[from] hedgerow_walker::Error),
+    Walk(hedgerow_walker::Error),
     /// A training option is out of its range.
     #[error("invalid option {option}: found {found}, expected {expected}")]
     Option {
@@ -59,6 +59,16 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+}
+
+impl From<hedgerow_walker::Error> for Error {
+    /// What the store said to the walker is the store's error here too.
+    fn from(error: hedgerow_walker::Error) -> Self {
+        match error {
+            hedgerow_walker::Error::Store(error) => Self::Store(error),
+            other => Self::Walk(other),
+        }
+    }
 }
 
 impl Error {
