@@ -10,7 +10,15 @@ use crate::Error;
 /// The right to write, until dropped. The system releases it when the process ends, however that comes.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// Closing the file would not do at once: a process that a host is just starting holds a copy of it for a moment.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed right after.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -43,7 +51,7 @@ impl Lock {
             file.write_all(text.as_bytes())
         };
         write(&mut file).map_err(|e| Error::io(path, "write", e))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -63,7 +71,9 @@ mod tests {
             }
             other => panic!("expected a lock, found {other:?}"),
         }
+        let copy = held.file.try_clone().expect("a copy, as a process has that is being started");
         drop(held);
         assert!(Lock::take(&path).is_ok());
+        drop(copy);
     }
 }
