@@ -148,6 +148,9 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
             let expected = by_hand(&walker, &snapshot, options, source);
             assert_eq!(all.of(place), expected, "seed {seed}, source {place}");
             assert_eq!(walker.neighborhood(source), expected, "seed {seed}, source {place}");
+            // A walker that has had no large job finds changed lists where they lie.
+            let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
+            assert_eq!(fresh.neighborhood(source), expected, "seed {seed}, source {place}");
         }
         let some = walker.neighborhoods(&few, &cancel).expect("not cancelled");
         for (place, &source) in few.iter().enumerate() {
@@ -164,7 +167,8 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         assert!(walker.neighborhoods(&sources, &cancel).is_err());
         // A large job of plain walks reads other tables than a small one, and walks alike.
         let plain = |sources: &[NodeIx], hops| {
-            let walks = walker.plain(sources, hops, seed).expect("memory");
+            let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
+            let walks = fresh.plain(sources, hops, seed).expect("memory");
             (0..5).map(|place| walks.of(place).take(3).collect()).collect::<Vec<Vec<NodeIx>>>()
         };
         let hops = snapshot.bound() as usize / 5 + 3;

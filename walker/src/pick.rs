@@ -25,7 +25,14 @@ pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
         return None;
     }
     let hash = fold(key, list.salt());
-    Some(if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) })
+    Some(draw(list, hash))
+}
+
+/// The draw from a list that is not empty, with the hash of its key.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+pub(crate) fn draw(list: &List<'_>, hash: u64) -> usize {
+    if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) }
 }
 
 /// The draw from a list that is neither empty nor weighted, with the hash of its key.

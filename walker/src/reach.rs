@@ -4,7 +4,7 @@ use hedgerow_storage::{Changes, List, ListBuf, NodeIx, RelationIx};
 use rayon::prelude::*;
 
 use crate::hash::fold;
-use crate::pick::{pick_first, pick_weighted};
+use crate::pick::draw;
 use crate::processor::{self, Kernel};
 use crate::stride::{BATCH, Stable, Stride};
 use crate::walk::Walker;
@@ -168,6 +168,5 @@ fn drawn(list: &List<'_>, key: u64) -> Option<NodeIx> {
     if list.is_empty() {
         return None;
     }
-    let hash = fold(key, list.salt());
-    Some(list.neighbor(if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) }))
+    Some(list.neighbor(draw(list, fold(key, list.salt()))))
 }

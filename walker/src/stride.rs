@@ -6,7 +6,7 @@
 use hedgerow_storage::{List, Lists, NodeIx, Place};
 
 use crate::hash::fold;
-use crate::pick::{pick_first, pick_weighted};
+use crate::pick::{draw, pick_weighted};
 use crate::processor::{self, Kernel};
 
 /// Where a walk stands that has ended; no node has this number.
@@ -47,7 +47,7 @@ impl Draw for Stable {
 
     #[inline(always)]
     fn position(self, hash: u64, list: &List<'_>) -> usize {
-        if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) }
+        draw(list, hash)
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use hedgerow::{CancelToken, Load, NodeIx, RelationIx, Snapshot, Store};
+use hedgerow::{Batch, CancelToken, Edge, Load, NodeIx, RelationIx, Snapshot, Store};
 use tempfile::TempDir;
 
+use super::Row;
 use crate::failure::Failure;
 use crate::synthetic::Random;
 
 /// An end is the node of rank N u^2.2 for a uniform u, so the degree of rank r falls as r^-0.55.
 const POWER: f64 = 2.2;
+/// Changes of a commit.
+const BATCH: usize = 10_000;
 
 /// How large the graph is.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,49 @@ impl Graph {
         Ok(Self { store, label, load_rate, _folder: folder })
     }
 
+    /// What loading it took, and the room it takes.
+    pub(crate) fn size(
+        &self,
+        workload: &'static str,
+        rows: &mut dyn FnMut(Row) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let entries = 2.0 * self.store.snapshot().edge_count(Self::RELATION) as f64;
+        let bytes = self.store.sizes().files.get("topology").copied().unwrap_or(0) as f64;
+        let load = ("load", self.load_rate / 1e6, "M edges/s", rayon::current_num_threads());
+        for (case, value, unit, threads) in [load, ("memory", bytes / entries, "bytes per neighbor entry", 1)]
+        {
+            rows(Row {
+                workload,
+                case: case.to_owned(),
+                value,
+                unit,
+                baseline: None,
+                ratio: None,
+                threads,
+                graph: self.label.clone(),
+                options: String::new(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Changes so many edges by degree, and returns what the graph then is.
+    pub(crate) fn change(&self, edges: usize, cancel: &CancelToken) -> Result<Snapshot, Failure> {
+        let before = self.store.snapshot();
+        let (pins, mut random) = (pins(&before), Random(11));
+        let mut batch = Batch::new();
+        for number in 0..edges {
+            change(&mut batch, &before, &pins, number % 2 == 0, &mut random)?;
+            if batch.len() >= BATCH {
+                cancel.check()?;
+                self.store.commit(&batch)?;
+                batch.clear();
+            }
+        }
+        self.store.commit(&batch)?;
+        Ok(self.store.snapshot())
+    }
+
     /// The one relation that there is.
     pub(crate) const RELATION: RelationIx = RelationIx::new(0);
 }
@@ -78,4 +124,34 @@ fn edges(plan: Plan, first_pin: u32, first_board: u32) -> Vec<(NodeIx, NodeIx)> 
     edges.sort_unstable();
     edges.dedup();
     edges
+}
+
+/// Adds an edge to a batch, or takes one away, drawn by degree at both ends.
+pub(crate) fn change(
+    batch: &mut Batch,
+    snapshot: &Snapshot,
+    pins: &[NodeIx],
+    add: bool,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let mut edge = || loop {
+        // A pin, taken in proportion to its degree by way of a uniform pin's board.
+        let through = snapshot.list(Graph::RELATION, pins[random.below(pins.len() as u64) as usize]);
+        if through.is_empty() {
+            continue;
+        }
+        let board = through.neighbor(random.below(through.degree() as u64) as usize);
+        let others = snapshot.list(Graph::RELATION, board);
+        if !others.is_empty() {
+            return (others.neighbor(random.below(others.degree() as u64) as usize), board);
+        }
+    };
+    let ((pin, board), (_, other)) = (edge(), edge());
+    let pin = snapshot.name(pin);
+    if add {
+        batch.link(pin.as_ref(), snapshot.name(other).as_ref(), Edge::default())?;
+    } else {
+        batch.unlink(pin.as_ref(), snapshot.name(board).as_ref(), None)?;
+    }
+    Ok(())
 }

@@ -1,18 +1,17 @@
-//! The reach of one edge, on graphs of several sizes; and edges changed in bulk.
+//! The reach of one edge, on graphs of several sizes.
 
 use std::time::Instant;
 
-use hedgerow::{Batch, CancelToken, Generation, Publish, Snapshot};
+use hedgerow::{Batch, CancelToken, Generation, Publish};
 
-use super::graph::{Graph, Plan, pins};
-use super::walk::{change as one_change, extend, refreshing};
+use super::graph::{Graph, Plan, change, pins};
+use super::walk::refreshing;
 use super::{Row, quantile};
 use crate::failure::Failure;
 use crate::synthetic::Random;
 
 /// Edges a node has in the graphs of the curve; two nodes of three are pins.
 const EDGES_PER_NODE: u64 = 13;
-const BATCH: usize = 10_000;
 /// Sources walked again to tell what walking all of them would take.
 const SAMPLE: usize = 50_000;
 
@@ -36,7 +35,8 @@ pub(crate) fn measure(
     let mut options = String::new();
     for number in 0..changes {
         cancel.check()?;
-        let batch = one_change(&before, &pins, number % 2 == 0, &mut random)?;
+        let mut batch = Batch::new();
+        change(&mut batch, &before, &pins, number % 2 == 0, &mut random)?;
         graph.store.commit(&batch)?;
         let after = graph.store.snapshot();
         let since = Instant::now();
@@ -70,21 +70,4 @@ pub(crate) fn measure(
         })?;
     }
     Ok(())
-}
-
-/// Changes so many edges of a graph, by degree, and returns what it then is.
-pub(crate) fn change(graph: &Graph, edges: usize, cancel: &CancelToken) -> Result<Snapshot, Failure> {
-    let before = graph.store.snapshot();
-    let (pins, mut random) = (pins(&before), Random(11));
-    let mut batch = Batch::new();
-    for number in 0..edges {
-        extend(&mut batch, &before, &pins, number % 2 == 0, &mut random)?;
-        if batch.len() >= BATCH {
-            cancel.check()?;
-            graph.store.commit(&batch)?;
-            batch.clear();
-        }
-    }
-    graph.store.commit(&batch)?;
-    Ok(graph.store.snapshot())
 }

@@ -1,6 +1,6 @@
 //! The workload `walk`: hops, neighbourhoods, the reach of an edge, and what all of it takes.
 
-use hedgerow::{Batch, CancelToken, Edge, NodeIx, Policy, Snapshot, WalkOptions, Walker};
+use hedgerow::{CancelToken, NodeIx, Policy, Snapshot, WalkOptions, Walker};
 
 use super::graph::{Graph, Plan, pins};
 use super::reach;
@@ -134,9 +134,7 @@ pub(crate) fn run(
         options: options.to_owned(),
     };
     let edges = snapshot.edge_count(Graph::RELATION) as f64;
-    rows(row("load", graph.load_rate / 1e6, "M edges/s", None, None, rayon::current_num_threads(), ""))?;
-    let bytes = graph.store.sizes().files.get("topology").copied().unwrap_or(0) as f64;
-    rows(row("memory", bytes / (2.0 * edges), "bytes per neighbor entry", None, None, 1, ""))?;
+    graph.size(WORKLOAD, rows)?;
 
     say("walking with one thread");
     let one = with_threads(1, || rates(&snapshot, setup, setup.rounds, cancel))?;
@@ -170,7 +168,7 @@ pub(crate) fn run(
     rows(row("neighborhoods of few", two.few / 1e3, "k nodes/s", once, Some(two.few / one.few), 2, &stable))?;
 
     say("walking over lists that changed");
-    let changed = reach::change(&graph, (edges / 100.0) as usize, cancel)?;
+    let changed = graph.change((edges / 100.0) as usize, cancel)?;
     let overlay = with_threads(1, || rates(&changed, setup, setup.rounds.div_ceil(2), cancel))?;
     let settled = Some("no list changed");
     let options_of = |options: &str| format!("{options}; 1 % of edges changed since the checkpoint");
@@ -191,48 +189,6 @@ pub(crate) fn run(
     for &nodes in setup.curve {
         say(&format!("changing edges of {nodes} nodes"));
         reach::measure(nodes, setup.changes, setup.plan.seed, cancel, rows)?;
-    }
-    Ok(())
-}
-
-/// A batch of one edge more or less, drawn by degree at both ends.
-pub(crate) fn change(
-    snapshot: &Snapshot,
-    pins: &[NodeIx],
-    add: bool,
-    random: &mut Random,
-) -> Result<Batch, Failure> {
-    let mut batch = Batch::new();
-    extend(&mut batch, snapshot, pins, add, random)?;
-    Ok(batch)
-}
-
-/// Adds such a change to a batch.
-pub(crate) fn extend(
-    batch: &mut Batch,
-    snapshot: &Snapshot,
-    pins: &[NodeIx],
-    add: bool,
-    random: &mut Random,
-) -> Result<(), Failure> {
-    let mut edge = || loop {
-        // A pin, taken in proportion to its degree by way of a uniform pin's board.
-        let through = snapshot.list(Graph::RELATION, pins[random.below(pins.len() as u64) as usize]);
-        if through.is_empty() {
-            continue;
-        }
-        let board = through.neighbor(random.below(through.degree() as u64) as usize);
-        let others = snapshot.list(Graph::RELATION, board);
-        if !others.is_empty() {
-            return (others.neighbor(random.below(others.degree() as u64) as usize), board);
-        }
-    };
-    let ((pin, board), (_, other)) = (edge(), edge());
-    let pin = snapshot.name(pin);
-    if add {
-        batch.link(pin.as_ref(), snapshot.name(other).as_ref(), Edge::default())?;
-    } else {
-        batch.unlink(pin.as_ref(), snapshot.name(board).as_ref(), None)?;
     }
     Ok(())
 }

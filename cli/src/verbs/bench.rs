@@ -3,7 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::bench::graph::Plan;
+use crate::bench::Row;
+use crate::bench::graph::{Graph, Plan};
 use crate::bench::walk::{self, Setup};
 use crate::cell::rounded;
 use crate::context::Context;
@@ -18,6 +19,8 @@ const QUICK: [u32; 2] = [1_000, 10_000];
 pub(crate) enum Workload {
     /// Walks, neighborhoods, and what an edge change reaches
     Walk,
+    /// A whole graph loaded into an empty store
+    Load,
 }
 
 /// What `bench` is told.
@@ -47,7 +50,6 @@ pub(crate) struct BenchArgs {
 }
 
 pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
-    let Workload::Walk = args.workload;
     let plan = if args.quick {
         Plan { items: 6_000, boards: 3_000, edges: 60_000, seed: args.seed }
     } else {
@@ -65,7 +67,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
     let setup = Setup { plan, curve, changes, hops, rounds };
     let (out, cancel) = (ctx.out, ctx.cancel().clone());
     let mut found = Vec::new();
-    walk::run(setup, &cancel, &|what| out.note(what), &mut |row| {
+    let mut row = |row: Row| {
         let value = rounded(row.value, 3);
         found.push(vec![
             row.workload.into(),
@@ -79,7 +81,11 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
             row.options.into(),
         ]);
         Ok(())
-    })?;
+    };
+    match args.workload {
+        Workload::Walk => walk::run(setup, &cancel, &|what| out.note(what), &mut row)?,
+        Workload::Load => Graph::make(plan, &cancel)?.size("load", &mut row)?,
+    }
     let columns = ["workload", "case", "value", "unit", "baseline", "ratio", "threads", "graph", "options"];
     ctx.out.rows(&columns, found)
 }

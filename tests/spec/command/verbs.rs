@@ -270,6 +270,8 @@ fn bench_measures_walks_against_a_baseline_of_the_same_run() {
             assert!(!row[name].is_null(), "{name} of {row}");
         }
     }
+    let loaded = desk.json(&["bench", "load", "--quick"]);
+    assert_eq!((&loaded[0]["workload"], &loaded[0]["case"]), (&json!("load"), &json!("load")));
     assert_eq!(desk.run(&["bench", "nothing"]).code, 2);
     assert_eq!(desk.run(&["bench", "--items", "0"]).code, 2);
 }
