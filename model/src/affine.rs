@@ -4,7 +4,7 @@
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
-use hedgerow_walker::processor::{self, Kernel};
+use crate::simd::{self, Kernel};
 
 /// Rows computed together, so that a loaded weight serves several rows.
 const ROWS: usize = 4;
@@ -45,12 +45,12 @@ pub(crate) fn affine(x: &ArrayView2<'_, f32>, w: &ArrayView2<'_, f32>, b: &Array
             let mut row = 0;
             while row + ROWS <= rows {
                 let (x, out) = (&x[row * inner..], &mut out[row * outer..]);
-                processor::run(Block::<'_, ROWS> { x, w, b, out, inner, outer });
+                simd::run(Block::<'_, ROWS> { x, w, b, out, inner, outer });
                 row += ROWS;
             }
             while row < rows {
                 let (x, out) = (&x[row * inner..], &mut out[row * outer..]);
-                processor::run(Block::<'_, 1> { x, w, b, out, inner, outer });
+                simd::run(Block::<'_, 1> { x, w, b, out, inner, outer });
                 row += 1;
             }
         });

@@ -31,6 +31,7 @@ mod positives;
 mod recipe;
 mod report;
 mod rows;
+mod simd;
 mod sparse;
 mod state;
 mod table;

@@ -5,7 +5,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use hedgerow_walker::processor::{self, Kernel};
+use crate::simd::{self, Kernel};
 
 /// Rows below this many stored entries are not worth a task of their own.
 const ENTRIES_PER_TASK: usize = 1 << 13;
@@ -69,7 +69,7 @@ impl Sparse {
             .par_chunks_mut(per_task * dim)
             .enumerate()
             .for_each(|(task, out)| {
-                processor::run(Product { sparse: self, first: task * per_task, source, dim, out });
+                simd::run(Product { sparse: self, first: task * per_task, source, dim, out });
             });
         out
     }
@@ -165,7 +165,7 @@ impl Kernel for Product<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Product, Sparse};
-    use hedgerow_walker::processor::Kernel;
+    use crate::simd::Kernel;
     use ndarray::{Array2, array};
 
     fn example() -> Sparse {

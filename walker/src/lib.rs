@@ -22,7 +22,6 @@ mod pick;
 pub mod pixie;
 mod plain;
 mod policy;
-pub mod processor;
 mod reach;
 mod schedule;
 mod stride;

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::hash::{GOLDEN, fold, mix};
 use crate::policy::Path;
-use crate::processor::{self, Kernel};
 use crate::stride::{BATCH, Draw, END, Plain, Stride};
 use crate::walk::Walker;
 
@@ -102,7 +101,7 @@ impl Walker<'_> {
             let lists = self.lists(relation);
             if let Some(of) = spans.get(&relation) {
                 let next = next.and_then(|relation| spans.get(&relation));
-                processor::run(SpanHop { lists, spans: of, next, at, keys, turn, places: stride.places() });
+                SpanHop { lists, spans: of, next, at, keys, turn, places: stride.places() }.run();
             } else {
                 let next = next.map(|relation| self.lists(relation));
                 stride.hop(lists, at, |i| fold(keys[i].wrapping_add(turn), 0), Plain, next);
@@ -125,11 +124,7 @@ struct SpanHop<'h, 'a> {
     places: &'h mut [Place<'a>],
 }
 
-impl Kernel for SpanHop<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+impl SpanHop<'_, '_> {
     fn run(self) {
         for ((&node, key), place) in self.at.iter().zip(self.keys).zip(&mut *self.places) {
             let node = NodeIx::new(node);

@@ -1,13 +1,15 @@
 //! Many walks, one hop further: the memory that each hop needs is fetched while the others are worked on.
 //! Knows lists and draws; whose walks they are is the caller's.
 
-#![expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+#![expect(
+    clippy::inline_always,
+    reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
+)]
 
 use hedgerow_storage::{List, Lists, NodeIx, Place};
 
 use crate::hash::fold;
 use crate::pick::{draw, pick_weighted};
-use crate::processor::{self, Kernel};
 
 /// Where a walk stands that has ended; no node has this number.
 pub(crate) const END: u32 = u32::MAX;
@@ -104,7 +106,7 @@ impl<'a> Stride<'a> {
         draw: D,
         next: Option<Lists<'_>>,
     ) {
-        processor::run(Hop { stride: self, lists, at, key, draw, next });
+        Hop { stride: self, lists, at, key, draw, next }.run();
     }
 }
 
@@ -117,10 +119,7 @@ struct Hop<'h, 'a, D, K> {
     next: Option<Lists<'h>>,
 }
 
-impl<'a, D: Draw, K: Fn(usize) -> u64> Kernel for Hop<'_, 'a, D, K> {
-    type Output = ();
-
-    #[inline(always)]
+impl<'a, D: Draw, K: Fn(usize) -> u64> Hop<'_, 'a, D, K> {
     fn run(self) {
         let found = &mut self.stride.found[..BATCH];
         let places = &mut self.stride.places[..BATCH];

@@ -8,7 +8,6 @@ use crate::error::Error;
 use crate::hash::fold;
 use crate::pick::{pick_first, pick_weighted};
 use crate::policy::Path;
-use crate::processor::{self, Kernel};
 use crate::schedule::Lane;
 use crate::stride::END;
 use crate::visits::Visits;
@@ -50,7 +49,7 @@ impl Walker<'_> {
                     for (walk, &start) in walks.clone().zip(&starts) {
                         let hops = lane.hops.iter().take_while(|keys| walk < keys.len()).count();
                         let tables = &tables[start * (nodes + 1)..][..hops * (nodes + 1)];
-                        processor::run(Reading { path: &self.paths[path], tables, nodes, part, visits });
+                        Reading { path: &self.paths[path], tables, nodes, part, visits }.run();
                     }
                 });
             }
@@ -96,7 +95,7 @@ impl Walker<'_> {
             }
         }
         parts.into_par_iter().enumerate().for_each(|(task, tables)| {
-            processor::run(Task { snapshot: self.snapshot, plans: &plans, first: task * NODES, tables });
+            Task { snapshot: self.snapshot, plans: &plans, first: task * NODES, tables }.run();
         });
         starts
     }
@@ -125,11 +124,7 @@ struct Task<'a> {
     tables: Vec<&'a mut [u32]>,
 }
 
-impl Kernel for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+impl Task<'_> {
     fn run(mut self) {
         for at in 0..self.tables.first().map_or(0, |part| part.len()) {
             let node = NodeIx::new((self.first + at) as u32);
@@ -165,11 +160,7 @@ struct Reading<'a> {
     visits: &'a mut Visits,
 }
 
-impl Kernel for Reading<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "compiled for the processor with the loop around it")]
+impl Reading<'_> {
     fn run(self) {
         let columns = &mut self.visits.columns;
         let mut at: Vec<u32> = self.part.iter().map(|source| source.get()).collect();
