@@ -40,9 +40,9 @@ mod error;
 
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
-    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, Load, NodeIx,
-    NodeName, NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot,
-    StableId, Store,
+    Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch, Generation,
+    KindIx, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Publish, RelationIx, Repair, SectionFile,
+    SectionWriter, Sizes, Snapshot, StableId, Store,
 };
 pub use hedgerow_walker::{
     EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions, Walker,

@@ -6,7 +6,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, bench, console, demo, edit, embed, eval, generate, import, look, rank, refresh, stats, train, walk,
+    apply, bench, console, demo, edit, embed, eval, generate, import, keep, look, rank, refresh, stats,
+    train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -74,6 +75,12 @@ pub(crate) enum Verb {
     Eval(eval::EvalArgs),
     /// Count nodes, edges, degrees, dirty nodes and bytes
     Stats(stats::StatsArgs),
+    /// Look at everything the store holds, and list whatever is not as it should be
+    Check(keep::CheckArgs),
+    /// Write all that the store holds as text, a line each
+    Dump(keep::DumpArgs),
+    /// Copy the store, also while another process writes to it
+    Backup(keep::BackupArgs),
     /// Fill an empty store with a synthetic world of planted topics
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
@@ -103,6 +110,9 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Recommend(args) => rank::recommend(ctx, args),
         Verb::Eval(args) => eval::eval(ctx, args),
         Verb::Stats(args) => stats::stats(ctx, args),
+        Verb::Check(args) => keep::check(ctx, args),
+        Verb::Dump(args) => keep::dump(ctx, args),
+        Verb::Backup(args) => keep::backup(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),

@@ -50,6 +50,11 @@ impl Context {
         self.open(path, !self.read_only)
     }
 
+    /// Gives a store back that is open here.
+    pub(crate) fn close(&mut self, path: &Path) {
+        self.opened.take_if(|opened| opened.path == path);
+    }
+
     pub(crate) fn engine(&mut self, path: &Path) -> Result<Arc<Engine>, Failure> {
         let store = self.store(path)?;
         let opened = self.opened.as_mut().filter(|opened| Arc::ptr_eq(&opened.store, &store));
@@ -91,6 +96,9 @@ impl Context {
         }
         let store = Store::options().create(create).read_only(self.read_only).open(path);
         let store = Arc::new(store.map_err(|error| Failure::Open(error.into()))?);
+        for repair in store.repairs() {
+            self.out.note(&format!("warning: {repair}"));
+        }
         self.opened = Some(Opened { path: path.to_path_buf(), store: Arc::clone(&store), engine: None });
         Ok(store)
     }

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Refused(String),
     /// The words of the command do not fit together in a way that clap cannot see.
     Usage(String),
+    /// A check found what it was to look for.
+    Unsound(String),
     /// Ctrl-C; the sentence says what is kept.
     Interrupted(String),
     /// Whoever read standard output has left; not an error.
@@ -60,6 +62,7 @@ impl Failure {
                 _ => 1,
             },
             Self::Input(_) => 5,
+            Self::Unsound(_) => 4,
             Self::NoStore(_) => 3,
             Self::Usage(_) => 2,
             Self::Interrupted(_) => 130,
@@ -85,6 +88,7 @@ impl Failure {
                 _ => "failed",
             },
             Self::Input(_) => "invalid",
+            Self::Unsound(_) => "damaged",
             Self::File { .. } => "io",
             Self::NoStore(_) => "no_store",
             Self::NotTrained(_) => "not_trained",
@@ -131,6 +135,7 @@ impl fmt::Display for Failure {
             Self::NotTrained(message)
             | Self::Refused(message)
             | Self::Usage(message)
+            | Self::Unsound(message)
             | Self::Interrupted(message) => f.write_str(message),
             Self::Closed => f.write_str("standard output was closed"),
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use hedgerow_storage::{
-    CancelToken, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
+    CancelToken, Derived, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
 };
 
 use crate::advance::{Advance, touched_nodes};
@@ -43,6 +43,23 @@ struct Work {
     stored: Option<Epoch>,
     /// An advance broke off half-way, so the next refresh must rebuild.
     half_way: bool,
+}
+
+impl Work {
+    /// What was published; computed again from the model where the rest is not there as it was written.
+    fn open(derived: &Derived, snapshot: &Snapshot) -> Result<Self, Error> {
+        let generation = derived.generation;
+        let whole = derived.is_whole.then(|| generation::load(derived, snapshot.bound()));
+        let (state, stored) = match whole {
+            Some(Ok(state)) => (state, Some(derived.refreshed)),
+            None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
+                let (recipe, encoder) = generation::load_model(&derived.file(generation::MODEL)?)?;
+                (State::build(recipe, encoder, snapshot, &CancelToken::new())?.0, None)
+            }
+            Some(Err(other)) => return Err(other),
+        };
+        Ok(Self { generation, state, model_stored: true, stored, half_way: false })
+    }
 }
 
 /// Where a store and its embeddings stand.
@@ -93,25 +110,25 @@ pub struct Digest {
 impl Engine {
     /// Attaches to a store and reads its published generation, if it has one.
     ///
+    /// Where files of it are damaged, what can be computed from the graph and the model is computed again, and stored where
+    /// the store is open for writing.
+    ///
     /// # Errors
-    /// Damage in the generation's files.
+    /// Damage in the model itself.
     /// # Cost
     /// Reading those files: about what the embeddings of all layers take in memory.
     pub fn open(store: Arc<Store>) -> Result<Self, Error> {
-        let derived = store.derived();
-        let work = match derived {
-            None => None,
-            Some(derived) => Some(Work {
-                generation: derived.generation,
-                state: generation::load(&derived, store.snapshot().bound())?,
-                model_stored: true,
-                stored: Some(derived.refreshed),
-                half_way: false,
-            }),
-        };
         let snapshot = store.snapshot();
+        let work = store.derived().map(|derived| Work::open(&derived, &snapshot)).transpose()?;
+        let must_store = work.as_ref().is_some_and(|work| work.stored.is_none()) && !store.is_read_only();
         let shown = work.as_ref().map(|work| Embeddings::of(&work.state, &snapshot, work.generation));
-        Ok(Self { store, training: Mutex::new(()), work: Mutex::new(work), shown: RwLock::new(shown) })
+        let (work, shown) = (Mutex::new(work), RwLock::new(shown));
+        let engine = Self { store, training: Mutex::new(()), work, shown };
+        if must_store {
+            engine.persist()?;
+            engine.store.mark_refreshed(snapshot.epoch());
+        }
+        Ok(engine)
     }
 
     /// The store underneath.

@@ -96,7 +96,11 @@ pub(crate) fn load(derived: &Derived, bound: u32) -> Result<State, Error> {
     Ok(state)
 }
 
-fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
+/// Reads the model alone.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
     file.require(*b"MODL", VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;

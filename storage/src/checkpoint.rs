@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::base::{Base, FILES, Features, Keys, Nodes, Topology};
 use crate::base::{BlockMeta, RelationMeta};
+use crate::disk::{Disk, Target};
 use crate::manifest::FileName;
 use crate::view::View;
 use crate::{CancelToken, Epoch, Error, NodeIx};
@@ -14,7 +15,7 @@ use crate::{CancelToken, Epoch, Error, NodeIx};
 /// # Errors
 /// As for [`replace`].
 pub(crate) fn fold(
-    store: &Path,
+    disk: &Disk,
     view: &View,
     current: &[FileName; 4],
     number: u64,
@@ -31,19 +32,19 @@ pub(crate) fn fold(
             || view.blocks.len() != settled.features.blocks.len()
             || view.blocks.iter().any(|block| !block.values.is_empty()),
     ];
-    replace(store, current, is_stale, number, |path, what| write(path, what, view, cancel))
+    replace(disk, current, is_stale, number, |to, what| write(to, what, view, cancel))
 }
 
-/// Writes those of the files that are stale, under `number`, and returns the names of all; `write` is told path and name.
+/// Writes those of the files that are stale, under `number`, and returns the names of all; `write` is told where and which.
 ///
 /// # Errors
 /// Those of `write`. What was written by then is removed again.
 pub(crate) fn replace(
-    store: &Path,
+    disk: &Disk,
     current: &[FileName; 4],
     is_stale: [bool; 4],
     number: u64,
-    mut write: impl FnMut(&Path, &str) -> Result<(), Error>,
+    mut write: impl FnMut(Target<'_>, &str) -> Result<(), Error>,
 ) -> Result<[FileName; 4], Error> {
     let mut names = current.clone();
     for (at, what) in FILES.iter().enumerate().filter(|(at, _)| is_stale[*at]) {
@@ -51,10 +52,11 @@ pub(crate) fn replace(
     }
     let written = names.iter().zip(is_stale).filter(|(_, stale)| *stale).map(|(name, _)| name);
     for name in written.clone() {
-        if let Err(error) = write(&name.path(store), &name.what) {
+        let path = name.path(disk.folder());
+        if let Err(error) = write(disk.target(&path), &name.what) {
             for name in written {
                 // What cannot be removed is swept at the next publish.
-                let _ = std::fs::remove_file(name.path(store));
+                let _ = disk.remove(&name.path(disk.folder()));
             }
             return Err(error);
         }
@@ -62,9 +64,9 @@ pub(crate) fn replace(
     Ok(names)
 }
 
-fn write(path: &Path, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
+fn write(to: Target<'_>, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
     match what {
-        "topology" => Topology::write(path, view.bound, view.relations.len(), |relation, sink| {
+        "topology" => Topology::write(to, view.bound, view.relations.len(), |relation, sink| {
             let lists = view.lists(relation);
             for node in (0..view.bound).map(NodeIx::new) {
                 if node.get().is_multiple_of(4096) {
@@ -79,11 +81,11 @@ fn write(path: &Path, what: &str, view: &View, cancel: &CancelToken) -> Result<(
         }),
         "nodes" => {
             let what = |node| (view.kind(node), view.stable_id(node), view.is_alive(node));
-            Nodes::write(path, &view.kinds, view.bound, what, cancel)
+            Nodes::write(to, &view.kinds, view.bound, what, cancel)
         }
         "keys" => {
             let what = |node| (view.kind(node), view.stable_id(node), view.name(node).key);
-            Keys::write(path, view.bound, what, cancel)
+            Keys::write(to, view.bound, what, cancel)
         }
         _ => {
             let used: Vec<usize> = (0..view.blocks.len()).filter(|&at| view.blocks[at].rows > 0).collect();
@@ -93,20 +95,22 @@ fn write(path: &Path, what: &str, view: &View, cancel: &CancelToken) -> Result<(
             };
             let blocks: Vec<BlockMeta> = used.iter().map(meta).collect();
             let dense = |at: usize, node| view.dense(used[at], node);
-            Features::write(path, view.bound, &blocks, |node| view.tokens(node), dense, cancel)
+            Features::write(to, view.bound, &blocks, |node| view.tokens(node), dense, cancel)
         }
     }
 }
 
 /// Writes the files of a store without nodes.
-pub(crate) fn found(store: &Path) -> Result<[FileName; 4], Error> {
+pub(crate) fn found(disk: &Disk) -> Result<[FileName; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
+    let paths = names.each_ref().map(|name| name.path(disk.folder()));
+    let to = |at: usize| disk.target(&paths[at]);
     let cancel = CancelToken::new();
     let nobody = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
-    Topology::write(&names[0].path(store), 0, 0, |_, _| unreachable!("a new store has no relations"))?;
-    Nodes::write(&names[1].path(store), &[], 0, |node| nobody(node), &cancel)?;
-    Keys::write(&names[2].path(store), 0, |node| nobody(node), &cancel)?;
-    Features::write(&names[3].path(store), 0, &[], |node| nobody(node), |_, node| nobody(node), &cancel)?;
+    Topology::write(to(0), 0, 0, |_, _| unreachable!("a new store has no relations"))?;
+    Nodes::write(to(1), &[], 0, |node| nobody(node), &cancel)?;
+    Keys::write(to(2), 0, |node| nobody(node), &cancel)?;
+    Features::write(to(3), 0, &[], |node| nobody(node), |_, node| nobody(node), &cancel)?;
     Ok(names)
 }
 

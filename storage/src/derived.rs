@@ -7,7 +7,11 @@ use std::sync::Arc;
 use crate::manifest::{Learned, is_file_word};
 use crate::map::Residence;
 use crate::section::{SectionFile, SectionWriter};
-use crate::{Epoch, Error, Generation};
+use crate::{Epoch, Error, Generation, Repair};
+
+/// What becomes of a derived file that is damaged.
+const REBUILT: &str =
+    "what was computed from the graph and the model is computed again; a model is to be trained again";
 
 /// What is to replace the derived files.
 #[derive(Debug)]
@@ -28,33 +32,56 @@ pub struct Derived {
     pub generation: Generation,
     /// The epoch that they reflect.
     pub refreshed: Epoch,
+    /// Whether all of them are there and intact, and it is known what changed since; if not, what can be computed must be.
+    pub is_whole: bool,
     store: PathBuf,
-    files: Arc<BTreeMap<String, SectionFile>>,
+    files: Arc<BTreeMap<String, Result<SectionFile, Repair>>>,
 }
 
 impl Derived {
     /// The file of that name, its checksums verified.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when no such file was published.
+    /// [`Error::Damaged`] when no such file was published, or it was damaged when the store was opened.
     pub fn file(&self, name: &str) -> Result<SectionFile, Error> {
-        let file = self.files.get(name).cloned();
-        file.ok_or_else(|| Error::damaged(&self.store, name, "no such file was published"))
+        match self.files.get(name) {
+            None => Err(Error::damaged(&self.store, name, "no such file was published")),
+            Some(Ok(file)) => Ok(file.clone()),
+            Some(Err(damage)) => Err(damage.clone().into_error()),
+        }
     }
 
     /// Opens what a manifest names.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for the first file that is not as it was written.
     pub(crate) fn open(store: &Path, learned: &Learned) -> Result<Self, Error> {
+        let derived = Self::open_some(store, learned)?;
+        let damage = derived.damage().next().cloned();
+        damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
+    }
+
+    /// Opens what a manifest names and is intact.
+    pub(crate) fn open_some(store: &Path, learned: &Learned) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
         for name in &learned.files {
-            files.insert(name.what.clone(), SectionFile::open_named(&name.path(store), Residence::Mapped)?);
+            let file = SectionFile::open_named(&name.path(store), Residence::Mapped);
+            files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
         }
         let (generation, refreshed) = (learned.generation(), learned.refreshed());
-        Ok(Self { generation, refreshed, store: store.to_path_buf(), files: Arc::new(files) })
+        let is_whole = files.values().all(Result::is_ok);
+        Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })
+    }
+
+    /// What of it is damaged.
+    pub(crate) fn damage(&self) -> impl Iterator<Item = &Repair> {
+        self.files.values().filter_map(|file| file.as_ref().err())
     }
 
     /// Name and bytes of each file.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (String, u64)> {
-        self.files.iter().map(|(name, file)| (name.clone(), file.bytes()))
+        let intact = self.files.iter().filter_map(|(name, file)| Some((name, file.as_ref().ok()?)));
+        intact.map(|(name, file)| (name.clone(), file.bytes()))
     }
 }
 

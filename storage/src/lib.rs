@@ -35,14 +35,21 @@
 
 mod apart;
 mod apply;
+mod backup;
 mod base;
 mod batch;
 mod cancel;
 mod changes;
+mod check;
 mod checkpoint;
 pub mod codec;
+mod commit;
 mod derived;
+mod disk;
+mod dump;
 mod error;
+#[cfg(test)]
+mod faults;
 mod flat;
 mod ids;
 mod list;
@@ -60,20 +67,27 @@ mod overlay;
 mod pages;
 mod plan;
 mod prefetch;
+mod recover;
+mod repair;
 mod section;
+mod settle;
 mod slots;
 mod snapshot;
 mod spans;
 mod store;
 mod tail;
 mod view;
+mod writing;
 
+pub use backup::Backup;
 pub use batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES, MAX_TOKENS,
     MAX_TOKENS_BYTES,
 };
 pub use cancel::CancelToken;
 pub use changes::Changes;
+pub use check::{CheckOptions, Checkup};
+pub use commit::Commit;
 pub use derived::{Derived, Publish};
 pub use error::Error;
 pub use flat::FlatLists;
@@ -84,7 +98,8 @@ pub use lists::Lists;
 pub use load::Load;
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
 pub use open::OpenOptions;
+pub use repair::Repair;
 pub use section::{AsBytes, SectionFile, SectionWriter};
 pub use snapshot::Snapshot;
 pub use spans::Spans;
-pub use store::{Commit, Sizes, Store};
+pub use store::{Sizes, Store};

@@ -378,6 +378,12 @@ impl<'a> List<'a> {
         (0..list.degree()).map(move |at| (list.neighbor(at), list.weight(at), list.time(at)))
     }
 
+    /// Whether both have the same slots, neighbours, weights and times, wherever they lie.
+    pub(crate) fn is_same(&self, other: &List<'_>) -> bool {
+        let ((one, words), (another, others)) = (self.parts(), other.parts());
+        one.at(0) == another.at(0) && words == others
+    }
+
     /// Where the neighbours start, and whether in words apart.
     pub(crate) fn start(&self) -> (usize, bool) {
         (self.first(), self.record.is_apart())

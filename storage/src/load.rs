@@ -7,11 +7,11 @@ mod shares;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
 
 use rayon::prelude::*;
 
 use crate::base::{Keys, Nodes, RelationMeta, Topology};
+use crate::disk::Disk;
 use crate::manifest::FileName;
 use crate::name::{check_relation, default_relation};
 use crate::plan::MAX_RELATIONS;
@@ -156,7 +156,7 @@ impl Load {
     /// by then is removed again.
     pub(crate) fn write(
         mut self,
-        store: &Path,
+        disk: &Disk,
         current: &[FileName; 4],
         number: u64,
         cancel: &CancelToken,
@@ -167,8 +167,8 @@ impl Load {
         let mut edges = 0;
         // As after commits: a file in which nothing is new stays.
         let is_stale = [!relations.is_empty(), true, true, false];
-        let files = checkpoint::replace(store, current, is_stale, number, |path, what| match what {
-            "topology" => Topology::write(path, bound, relations.len(), |relation, sink| {
+        let files = checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
+            "topology" => Topology::write(to, bound, relations.len(), |relation, sink| {
                 let Relation { name, kinds, parts } = &mut relations[relation.index()];
                 let parts = std::mem::take(parts);
                 let count = lists::write(&parts, names.ids(), sink, cancel)?;
@@ -178,11 +178,11 @@ impl Load {
             }),
             "nodes" => {
                 let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], true);
-                Nodes::write(path, names.kinds(), bound, what, cancel)
+                Nodes::write(to, names.kinds(), bound, what, cancel)
             }
             "keys" => {
                 let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], names.key(node));
-                Keys::write(path, bound, what, cancel)
+                Keys::write(to, bound, what, cancel)
             }
             _ => unreachable!("a load has no features, and what is not stale is not written"),
         })?;

@@ -1,12 +1,11 @@
 //! The file `MANIFEST`: which files make up the store, and where in the log they end.
 //! Owns the atomic swap, and the one before in `MANIFEST.previous`; knows nothing of what the files hold.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::codec::{self, Decode, Encode};
-use crate::log::sync_folder;
+use crate::disk::Disk;
 use crate::map::Residence;
 use crate::section::{SectionFile, SectionWriter};
 use crate::{Epoch, Error, Generation, base};
@@ -14,7 +13,11 @@ use crate::{Epoch, Error, Generation, base};
 const KIND: [u8; 4] = *b"MANI";
 const VERSION: u32 = 1;
 pub(crate) const CURRENT: &str = "MANIFEST";
+/// The same again, for when a bit of the current one is flipped: it is the only file that says which model there is.
+pub(crate) const COPY: &str = "MANIFEST.copy";
 pub(crate) const PREVIOUS: &str = "MANIFEST.previous";
+/// All of them.
+pub(crate) const NAMES: [&str; 3] = [CURRENT, COPY, PREVIOUS];
 const MAX_FILE_NAME: usize = 64;
 
 /// A file of the store: `topology.7.hg` is the topology that the 7th manifest brought.
@@ -106,43 +109,68 @@ impl Manifest {
         self.covered.min(refreshed)
     }
 
-    /// Makes this the current manifest; the current one becomes the previous one. The files it names are synced already.
+    /// Writes this manifest, in two copies, and `previous` under names that nobody reads. The files they name are synced.
     ///
-    /// # Visibility
-    /// At every moment there is one whole current manifest, the old one or this; durable on return.
-    pub(crate) fn publish(&self, store: &Path) -> Result<(), Error> {
-        let new = store.join("MANIFEST.tmp");
-        let mut writer = SectionWriter::new(KIND, VERSION);
-        writer.section(*b"body\0\0\0\0", codec::encode(self));
-        writer.write_to(&new)?;
-        let current = store.join(CURRENT);
-        match fs::read(&current) {
-            Ok(bytes) => {
-                let old = store.join("MANIFEST.previous.tmp");
-                let write = |old: &Path| {
-                    let mut file = File::create(old)?;
-                    file.write_all(&bytes)?;
-                    file.sync_all()
-                };
-                write(&old).map_err(|e| Error::io(&old, "write", e))?;
-                let previous = store.join(PREVIOUS);
-                fs::rename(&old, &previous).map_err(|e| Error::io(&previous, "replace", e))?;
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io(&current, "read", e)),
+    /// # Errors
+    /// What writing fails with; nothing has changed then.
+    pub(crate) fn prepare<'a>(&self, disk: &'a Disk, previous: Option<&Self>) -> Result<Prepared<'a>, Error> {
+        let store = disk.folder();
+        let new = |manifest: &Self, name: &str| {
+            let path = store.join(format!("{name}.tmp"));
+            let mut writer = SectionWriter::new(KIND, VERSION);
+            writer.section(*b"body\0\0\0\0", codec::encode(manifest));
+            writer.write_to(disk.target(&path))
+        };
+        new(self, CURRENT)?;
+        new(self, COPY)?;
+        if let Some(previous) = previous {
+            new(previous, PREVIOUS)?;
         }
-        fs::rename(&new, &current).map_err(|e| Error::io(&current, "replace", e))?;
-        sync_folder(store)
+        // The names of the files are durable before anything names them.
+        disk.sync_folder(store).map_err(|e| Error::io(store, "sync", e))?;
+        Ok(Prepared { disk, has_previous: previous.is_some() })
     }
 
     /// Everything the manifest names.
-    fn files(&self) -> impl Iterator<Item = &FileName> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileName> {
         self.base.iter().chain(self.learned.iter().flat_map(|learned| &learned.files))
     }
 
     /// The epoch of the checkpoint.
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch::new(self.epoch)
+    }
+}
+
+/// A manifest that is written and not yet the current one.
+#[must_use]
+pub(crate) struct Prepared<'a> {
+    disk: &'a Disk,
+    has_previous: bool,
+}
+
+impl Prepared<'_> {
+    /// Makes it the current manifest.
+    ///
+    /// # Visibility
+    /// At every moment there is one whole current manifest, the one there was or this; durable on return.
+    ///
+    /// # Errors
+    /// What the system refuses; which manifest is the current one is then to be found out by reading it.
+    pub(crate) fn put(self) -> Result<(), Error> {
+        let store = self.disk.folder();
+        let sync = || self.disk.sync_folder(store).map_err(|e| Error::io(store, "sync", e));
+        let put = |name: &str| {
+            let (from, path) = (store.join(format!("{name}.tmp")), store.join(name));
+            self.disk.rename(&from, &path).map_err(|e| Error::io(&path, "replace", e))
+        };
+        if self.has_previous {
+            put(PREVIOUS)?;
+        }
+        put(CURRENT)?;
+        sync()?;
+        put(COPY)?;
+        sync()
     }
 }
 
@@ -158,23 +186,32 @@ impl Learned {
 
 /// Removes files of ours that none of the manifests names: what a crash or a publish left behind. What cannot be removed
 /// stays until the next time.
-pub(crate) fn sweep(store: &Path, keep: &[&Manifest]) {
-    let Ok(entries) = fs::read_dir(store) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let ours = FileName::parse(name);
+pub(crate) fn sweep(disk: &Disk, keep: &[&Manifest]) {
+    for (name, file) in names(disk.folder()) {
         let unnamed =
-            ours.is_some_and(|file| !keep.iter().any(|manifest| manifest.files().any(|f| *f == file)));
-        if unnamed || name == "MANIFEST.tmp" || name == "MANIFEST.previous.tmp" {
-            let _ = fs::remove_file(entry.path());
+            file.is_some_and(|file| !keep.iter().any(|manifest| manifest.files().any(|f| *f == file)));
+        if unnamed || NAMES.iter().any(|manifest| name.strip_suffix(".tmp") == Some(manifest)) {
+            // Nobody reads it.
+            let _ = disk.remove(&disk.folder().join(name));
         }
     }
 }
 
+/// The largest number that a file of ours has.
+pub(crate) fn largest_number(store: &Path) -> u64 {
+    names(store).into_iter().filter_map(|(_, file)| file).map(|file| file.number).max().unwrap_or(0)
+}
+
+/// What is in the folder, and which file of ours it is; nothing where the folder cannot be read.
+fn names(store: &Path) -> Vec<(String, Option<FileName>)> {
+    let entries = fs::read_dir(store).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.map(|name| (name.clone(), FileName::parse(&name))).collect()
+}
+
 /// Whether a folder holds nothing but what an interrupted creation leaves.
 pub(crate) fn is_unfinished(name: &str) -> bool {
-    matches!(name, "LOCK" | "LOG.END" | "log" | "MANIFEST.tmp")
+    matches!(name, "LOCK" | "LOG.END" | "log" | "MANIFEST.tmp" | "MANIFEST.copy.tmp")
         || FileName::parse(name).is_some_and(|f| f.number == 0)
 }
 
@@ -191,24 +228,29 @@ mod tests {
     fn a_swap_keeps_the_one_before_and_sweeps_the_rest() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = folder.path();
+        let disk = Disk::of(store);
+        let mut before = None;
         assert_eq!(Manifest::read(store, CURRENT).expect("readable"), None);
         for number in 0..3 {
             for file in &manifest(number).base {
                 fs::write(file.path(store), "x").expect("written");
             }
-            manifest(number).publish(store).expect("published");
+            let prepared = manifest(number).prepare(&disk, before.as_ref()).expect("written");
+            prepared.put().expect("published");
+            before = Some(manifest(number));
         }
         fs::write(store.join("notes.txt"), "not ours").expect("written");
         let current = Manifest::read(store, CURRENT).expect("readable").expect("there");
         let previous = Manifest::read(store, PREVIOUS).expect("readable").expect("there");
         assert_eq!((current.number, previous.number), (2, 1));
-        sweep(store, &[&current, &previous]);
+        assert_eq!(Manifest::read(store, COPY).expect("readable").as_ref(), Some(&current));
+        sweep(&disk, &[&current, &previous]);
         let mut left: Vec<_> = fs::read_dir(store)
             .expect("there")
             .map(|entry| entry.expect("readable").file_name().into_string().expect("text"))
             .collect();
         left.sort();
-        assert_eq!(left.len(), 2 * 4 + 2 + 1, "{left:?}");
+        assert_eq!(left.len(), 2 * 4 + 3 + 1, "{left:?}");
         assert!(!left.contains(&"keys.0.hg".to_owned()));
     }
 }

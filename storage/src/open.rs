@@ -1,21 +1,21 @@
-//! Opening and creating a store: which folder is one, taking the lock, and replaying the log.
+//! Opening and creating a store: which folder is one, and taking the lock.
 //! Owns everything up to the open handle; what the handle does is the store's.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::apply::Applier;
 use crate::derived::Derived;
+use crate::disk::Disk;
 use crate::lock::Lock;
-use crate::log::{Log, sync_folder};
-use crate::manifest::{CURRENT, Learned, Manifest, PREVIOUS, is_unfinished, sweep};
-use crate::op::Op;
-use crate::store::{Store, Writer, Writing};
-use crate::tail::Tail;
-use crate::view::View;
-use crate::{Epoch, Error, checkpoint};
+use crate::log::{FOLDER, Log, Mark, MarkFile, Stager};
+use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number};
+use crate::recover::{Loss, Recovered, recover};
+use crate::store::Store;
+use crate::writing::{Planning, Settling, Syncing, Writing};
+use crate::{Error, checkpoint};
 
 /// How often a reader starts over because the writer published while it was opening files.
 const READER_PATIENCE: u32 = 100;
@@ -34,11 +34,13 @@ const READER_PATIENCE: u32 = 100;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by a method of its own")]
 #[must_use]
 pub struct OpenOptions {
     create: bool,
     read_only: bool,
     low_memory: bool,
+    repair: bool,
 }
 
 impl OpenOptions {
@@ -60,17 +62,27 @@ impl OpenOptions {
         self
     }
 
+    /// Gives up what cannot be read at the end of the log, acknowledged or not, where there is no other way to open the store
+    /// for writing; [`Store::repairs`] says what. What held it is kept in `log.damaged`.
+    pub fn repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
+        self
+    }
+
     /// Opens the store.
     ///
+    /// Damage that can be made good without losing anything is, where the store is opened for writing:
+    /// [`Store::repairs`] says what it was, and what was done.
+    ///
     /// # Errors
-    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for any file that is not as it was written, or
-    /// [`Error::NewerVersion`].
+    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
+    /// where it is opened read-only; [`Error::NewerVersion`].
     ///
     /// # Cost
     /// One pass over the files for their checksums, and replaying the log since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
-        if self.read_only { self.read(path) } else { self.write(path) }
+        if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
     }
 
     fn read(&self, path: &Path) -> Result<Store, Error> {
@@ -78,11 +90,15 @@ impl OpenOptions {
         let mut patience = READER_PATIENCE;
         let mut manifest = current(path)?;
         loop {
-            let opened = self.settled(path, &manifest);
+            let view = checkpoint::settled(path, &manifest.base, manifest.epoch(), self.low_memory);
+            let opened = view.and_then(|view| {
+                let learned = manifest.learned.as_ref();
+                Ok((view, learned.map(|learned| Derived::open(path, learned)).transpose()?))
+            });
             match opened {
                 Ok((view, derived)) => {
                     let dirty = manifest.learned.as_ref().map_or(0, |learned| learned.dirty);
-                    return Ok(Store::reader(path, self.low_memory, view, derived, dirty));
+                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, dirty));
                 }
                 Err(error) => {
                     let newer = current(path)?;
@@ -95,13 +111,8 @@ impl OpenOptions {
         }
     }
 
-    fn settled(&self, path: &Path, manifest: &Manifest) -> Result<(View, Option<Derived>), Error> {
-        let view = checkpoint::settled(path, &manifest.base, manifest.epoch(), self.low_memory)?;
-        let derived = manifest.learned.as_ref().map(|learned| Derived::open(path, learned)).transpose()?;
-        Ok((view, derived))
-    }
-
-    fn write(&self, path: &Path) -> Result<Store, Error> {
+    pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
+        let path = disk.folder();
         if let Err(error) = examine(path) {
             let vacant = matches!(error, Error::NotAStore { .. }) && is_vacant(path)?;
             if !self.create || !vacant {
@@ -109,35 +120,29 @@ impl OpenOptions {
             }
             fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
         }
-        let lock = Lock::take(&path.join("LOCK"))?;
+        let lock = Lock::take(&disk)?;
         // Someone else may have created it before the lock was ours.
-        let is_new = Manifest::read(path, CURRENT)?.is_none();
-        if is_new {
-            create(path)?;
+        if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
+            create(&disk)?;
         }
-        let manifest = current(path)?;
-        let previous = Manifest::read(path, PREVIOUS)?;
-        let (view, derived) = self.settled(path, &manifest)?;
-        let folder = path.join("log");
-        if !folder.join("db").is_file() {
-            return Err(Error::damaged(&folder, "db", "it is missing"));
-        }
-        let log = Log::open(&folder)?;
-        let end = log.end()?.unwrap_or(manifest.covered);
-        if end < manifest.covered {
-            return Err(Error::damaged(&folder, format!("record {end}"), "it is missing"));
-        }
-        let (view, tail, ops) = replay(&log, &manifest, view, end)?;
-        let appender = log.appender(end, false)?;
-        sweep(path, &[&manifest].into_iter().chain(&previous).collect::<Vec<_>>());
-        let writer = Writer { appender, manifest, previous, tail_ops: ops };
-        let writing = Writing::new(log, writer, tail, lock);
-        Ok(Store::writer(path, self.low_memory, view, derived, writing))
+        let recovered = recover(&disk, self.low_memory, if self.repair { Loss::Tail } else { Loss::None })?;
+        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs } = recovered;
+        let number = largest_number(path).max(manifest.number);
+        let syncer = log.syncer(&disk, mark)?;
+        let view = Arc::new(view);
+        let settling = Settling { manifest, number };
+        let syncing = Syncing { syncer, durable: mark.next };
+        let (stager, staged) = (Stager::new(mark), Vec::new());
+        let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
+        let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
+        let store = Store::writer(disk, self.low_memory, view, derived, repairs, writing);
+        store.settle_repairs()?;
+        Ok(store)
     }
 }
 
 /// Checks that a folder holds a store.
-fn examine(path: &Path) -> Result<(), Error> {
+pub(crate) fn examine(path: &Path) -> Result<(), Error> {
     let not = |found: &str| Err(Error::NotAStore { path: path.to_path_buf(), found: found.to_owned() });
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return not("there is no such folder"),
@@ -149,8 +154,9 @@ fn examine(path: &Path) -> Result<(), Error> {
     if is_there(CURRENT)? {
         return Ok(());
     }
-    if is_there(PREVIOUS)? {
-        return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing"));
+    // Without the current one, whoever opens the store for writing goes by another.
+    if is_there(COPY)? || is_there(PREVIOUS)? {
+        return Ok(());
     }
     not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other things" })
 }
@@ -176,54 +182,19 @@ fn current(path: &Path) -> Result<Manifest, Error> {
 }
 
 /// Makes an empty store; the manifest comes last, so that before it there is none.
-fn create(path: &Path) -> Result<(), Error> {
-    let log = Log::open(&path.join("log"))?;
+fn create(disk: &Disk) -> Result<(), Error> {
+    let path = disk.folder();
+    let log = Log::open(&path.join(FOLDER))?;
     if log.end()?.is_some() {
         // Not an interrupted creation: nothing is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
-    log.appender(0, true)?;
-    let base = checkpoint::found(path)?;
+    log.sync_new(disk)?;
+    MarkFile::open(disk, Mark::default())?;
+    let base = checkpoint::found(disk)?;
     let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None };
-    manifest.publish(path)?;
+    manifest.prepare(disk, None)?.put()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
-    absolute.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Reads the log: what the files do not cover is applied, what nothing derived reflects is marked.
-///
-/// Returns also how many operations were applied.
-fn replay(log: &Log, manifest: &Manifest, view: View, end: u64) -> Result<(View, Tail, u64), Error> {
-    let refreshed = manifest.learned.as_ref().map(Learned::refreshed);
-    let mut tail = Tail::new(Epoch::new(manifest.epoch + 1), manifest.log_start, refreshed);
-    let mut applier = Applier::new(view);
-    let mut applied = 0;
-    log.scan(manifest.log_start..end, |seq, head, body| {
-        let epoch = Epoch::new(head.epoch);
-        if head.is_first() {
-            tail.begin(epoch, seq);
-        }
-        let is_covered = seq < manifest.covered;
-        let is_dirty = refreshed.is_some_and(|refreshed| epoch > refreshed);
-        if is_covered && !is_dirty {
-            return Ok(());
-        }
-        let ops = log.ops(seq, head, body)?;
-        tail.touch(epoch, ops.iter().flat_map(Op::nodes).flatten());
-        if is_covered {
-            return Ok(());
-        }
-        let expected = applier.epoch().get() + u64::from(head.is_first());
-        if head.epoch != expected {
-            return Err(log.contradiction(seq, "it belongs to another epoch than the one that comes next"));
-        }
-        applier.advance(epoch);
-        for op in ops {
-            applied += 1;
-            applier.apply(op).map_err(|what| log.contradiction(seq, what))?;
-        }
-        Ok(())
-    })?;
-    tail.set_end(end);
-    Ok((applier.finish(), tail, applied))
+    let Some(parent) = absolute.parent() else { return Ok(()) };
+    disk.sync_folder(parent).map_err(|e| Error::io(parent, "sync", e))
 }

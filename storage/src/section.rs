@@ -14,6 +14,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Error;
+use crate::disk::Target;
 use crate::map::{Map, Residence, Slice};
 
 pub(crate) use stream::{Reserved, SectionStream};
@@ -71,8 +72,8 @@ impl SectionWriter {
         self.sections.push((tag, Box::new(bytes)));
     }
 
-    pub(crate) fn write_to(&self, path: &Path) -> Result<(), Error> {
-        let mut stream = SectionStream::create(path, self.kind, self.version, self.sections.len())?;
+    pub(crate) fn write_to(&self, to: Target<'_>) -> Result<(), Error> {
+        let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
         for (tag, bytes) in &self.sections {
             stream.begin(*tag)?;
             stream.write(bytes.as_bytes())?;
@@ -297,13 +298,15 @@ fn check(path: &Path, bytes: &[u8]) -> Result<BTreeMap<[u8; 8], (usize, usize)>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Disk;
 
     fn sample(path: &Path) {
         let mut writer = SectionWriter::new(*b"TEST", 3);
         writer.section(*b"numbers\0", vec![1_u32, 2, 3]);
         writer.section(*b"nothing\0", Vec::<u8>::new());
         writer.section(*b"vectors\0", Arc::new(vec![1.5_f32, -2.0]));
-        writer.write_to(path).expect("written");
+        let disk = Disk::of(path.parent().expect("a folder"));
+        writer.write_to(disk.target(path)).expect("written");
     }
 
     #[test]

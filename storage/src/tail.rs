@@ -51,6 +51,16 @@ impl Tail {
         self.first = epoch.get() + 1;
     }
 
+    /// The number of the first record that is known of.
+    pub(crate) fn start(&self) -> u64 {
+        self.starts.front().copied().unwrap_or(self.end)
+    }
+
+    /// The number after the last record.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
     pub(crate) fn set_end(&mut self, end: u64) {
         self.end = end;
     }
@@ -91,6 +101,12 @@ impl Tail {
     /// Starts over from an epoch, before which everything is clean; what came after is to be touched again.
     pub(crate) fn restart(&mut self, epoch: Epoch) {
         self.refreshed = Some(epoch);
+        self.touched.clear();
+    }
+
+    /// Nothing is derived any more, so nothing is dirty.
+    pub(crate) fn forget(&mut self) {
+        self.refreshed = None;
         self.touched.clear();
     }
 

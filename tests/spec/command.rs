@@ -5,6 +5,7 @@ mod apply;
 mod console;
 mod failures;
 mod import;
+mod keep;
 mod verbs;
 mod walk;
 

@@ -90,10 +90,10 @@ fn damage(folder: &Path) -> Vec<Output> {
     let mut outputs = Vec::new();
     for bytes in [&flipped, &intact[..intact.len() - 1]] {
         fs::write(&file, bytes).expect("a file");
-        outputs.push(run(folder, &["stats", "s"]));
+        outputs.push(run(folder, &["stats", "s", "--read-only"]));
     }
     fs::remove_file(&file).expect("a file");
-    outputs.push(run(folder, &["stats", "s"]));
+    outputs.push(run(folder, &["stats", "s", "--read-only"]));
     outputs
 }
 

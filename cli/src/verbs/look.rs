@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cell::{float, name};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::reading::timestamp;
 
 /// What `neighbors` is told.
 #[derive(Args, Debug)]
@@ -19,6 +20,9 @@ pub(crate) struct NeighborsArgs {
     /// The node, such as pin:42
     #[arg(value_name = "A")]
     node: NodeName,
+    /// Only edges of this time or later: integer seconds, or an ISO 8601 date or date and time
+    #[arg(long, value_name = "TIME", value_parser = timestamp::argument, allow_negative_numbers = true)]
+    since: Option<i64>,
 }
 
 /// What `neighborhood` is told.
@@ -42,6 +46,9 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
     let mut found = Vec::new();
     for relation in (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16)) {
         for (neighbor, weight, time) in snapshot.list(relation, node).iter() {
+            if args.since.is_some_and(|since| time.is_none_or(|time| time < since)) {
+                continue;
+            }
             found.push((snapshot.name(neighbor), weight, time, snapshot.relation_name(relation)));
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod keep;
 pub(crate) mod look;
 pub(crate) mod rank;
 pub(crate) mod refresh;

@@ -1,9 +1,9 @@
 //! The file `features`: the tokens of each node, and its row in each dense block.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::codec::{self, Decode, Encode};
+use crate::disk::Target;
 use crate::map::Slice;
 use crate::section::{SectionFile, SectionStream};
 use crate::{CancelToken, Error, NodeIx};
@@ -120,7 +120,7 @@ impl Features {
     /// # Cost
     /// Memory for one copy of the distinct tokens.
     pub(crate) fn write<'a>(
-        path: &Path,
+        to: Target<'_>,
         bound: u32,
         blocks: &[BlockMeta],
         tokens: impl Fn(NodeIx) -> Vec<&'a str>,
@@ -140,7 +140,7 @@ impl Features {
         for (number, at) in (0..).zip(interned.values_mut()) {
             *at = number;
         }
-        let mut stream = SectionStream::create(path, KIND, VERSION, 5 + 2 * blocks.len())?;
+        let mut stream = SectionStream::create(to, KIND, VERSION, 5 + 2 * blocks.len())?;
         stream.begin(*b"strings\0")?;
         write_ends(&mut stream, interned.keys().map(|token| token.len()))?;
         stream.begin(*b"text\0\0\0\0")?;

@@ -3,10 +3,10 @@
 //! an id, takes 4 to 8 bytes a node and one or two reads, and makes the sorted order a plain array.
 
 use std::ops::Range;
-use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::disk::Target;
 use crate::map::Slice;
 use crate::prefetch::prefetch;
 use crate::section::{SectionFile, SectionStream};
@@ -135,12 +135,12 @@ impl Keys {
     /// 20 bytes of memory a node, and a sort of the keys that looks each up once for every 8 bytes that do not tell
     /// it from all others.
     pub(crate) fn write<'a>(
-        path: &Path,
+        to: Target<'_>,
         bound: u32,
         what: impl Fn(NodeIx) -> (KindIx, StableId, &'a str) + Sync,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let mut stream = SectionStream::create(path, KIND, VERSION, 4)?;
+        let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
         stream.begin(*b"offsets\0")?;
         let mut end = 0_u64;

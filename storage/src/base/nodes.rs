@@ -1,8 +1,7 @@
 //! The file `nodes`: for each node its kind, its stable id and whether it is alive.
 
-use std::path::Path;
-
 use crate::codec::{self, Decode, Encode};
+use crate::disk::Target;
 use crate::map::Slice;
 use crate::section::{SectionFile, SectionStream};
 use crate::{CancelToken, Error, KindIx, NodeIx, StableId};
@@ -77,13 +76,13 @@ impl Nodes {
 
     /// Writes the file for all nodes below `bound`.
     pub(crate) fn write(
-        path: &Path,
+        to: Target<'_>,
         kinds: &[String],
         bound: u32,
         what: impl Fn(NodeIx) -> (KindIx, StableId, bool),
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let mut stream = SectionStream::create(path, KIND, VERSION, 4)?;
+        let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
         stream.begin(*b"kind\0\0\0\0")?;
         for node in nodes() {

@@ -1,10 +1,9 @@
 //! The file `topology`: for each relation the neighbour list of every node.
 
-use std::path::Path;
-
 use rayon::prelude::*;
 
 use crate::codec::{self, Decode, Encode};
+use crate::disk::Target;
 use crate::list::Record;
 use crate::map::Slice;
 use crate::section::{Reserved, SectionFile, SectionStream};
@@ -93,12 +92,12 @@ impl Topology {
     /// # Cost
     /// Each list is asked for once, and nothing is kept of it.
     pub(crate) fn write(
-        path: &Path,
+        to: Target<'_>,
         bound: u32,
         relations: usize,
         mut lists: impl FnMut(RelationIx, &mut ListSink<'_>) -> Result<RelationMeta, Error>,
     ) -> Result<(), Error> {
-        let mut stream = SectionStream::create(path, KIND, VERSION, 1 + 2 * relations)?;
+        let mut stream = SectionStream::create(to, KIND, VERSION, 1 + 2 * relations)?;
         let mut metas = Vec::new();
         for at in 0..relations {
             let records = stream.reserve(numbered(*b"recs", at), u64::from(bound) * RECORD_BYTES)?;

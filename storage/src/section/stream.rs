@@ -1,12 +1,12 @@
 //! Writing a file of sections as they come, in constant memory.
 
-use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::Error;
+use crate::disk::{Disk, DiskFile, Target};
 
 use super::{ALIGN, FRAME_VERSION, HEADER, MAGIC, TABLE_ENTRY};
 
@@ -14,8 +14,9 @@ const BUFFER: usize = 1 << 20;
 
 /// A file of sections under construction.
 pub(crate) struct SectionStream {
+    disk: Disk,
     path: PathBuf,
-    out: BufWriter<File>,
+    out: BufWriter<DiskFile>,
     head: [u8; HEADER],
     table: Vec<u8>,
     count: usize,
@@ -25,8 +26,9 @@ pub(crate) struct SectionStream {
 
 impl SectionStream {
     /// Starts a file that will have `count` sections; one that exists is replaced.
-    pub(crate) fn create(path: &Path, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
-        let file = File::create(path).map_err(|e| Error::io(path, "create", e))?;
+    pub(crate) fn create(to: Target<'_>, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
+        let (disk, path) = (to.disk.clone(), to.path.to_path_buf());
+        let file = disk.create(&path).map_err(|e| Error::io(&path, "create", e))?;
         let mut head = [0; HEADER];
         head[0..8].copy_from_slice(&MAGIC);
         head[8..12].copy_from_slice(&FRAME_VERSION.to_le_bytes());
@@ -34,8 +36,7 @@ impl SectionStream {
         head[16..20].copy_from_slice(&version.to_le_bytes());
         head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
         let out = BufWriter::with_capacity(BUFFER, file);
-        let mut stream =
-            Self { path: path.to_path_buf(), out, head, table: Vec::new(), count, at: 0, open: None };
+        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, open: None };
         stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
         Ok(stream)
     }
@@ -65,7 +66,7 @@ impl SectionStream {
         self.out.seek(SeekFrom::Current(skip)).map_err(|e| Error::io(&self.path, "write", e))?;
         self.at += len;
         let open = || {
-            let mut file = File::options().write(true).open(&self.path)?;
+            let mut file = self.disk.open(&self.path, false)?;
             file.seek(SeekFrom::Start(start))?;
             Ok(file)
         };
@@ -110,7 +111,7 @@ impl SectionStream {
         self.head[32..40].copy_from_slice(&xxh3_64(&self.table).to_le_bytes());
         let checksum = xxh3_64(&self.head[..56]);
         self.head[56..64].copy_from_slice(&checksum.to_le_bytes());
-        let write = |out: &mut BufWriter<File>| {
+        let write = |out: &mut BufWriter<DiskFile>| {
             out.seek(SeekFrom::Start(0))?;
             out.write_all(&self.head)?;
             out.write_all(&self.table)?;
@@ -125,7 +126,7 @@ impl SectionStream {
 pub(crate) struct Reserved {
     path: PathBuf,
     /// A handle of its own, so that both places of the file are written in one pass.
-    out: BufWriter<File>,
+    out: BufWriter<DiskFile>,
     /// Where its entry starts in the table.
     entry: usize,
     /// Bytes that are missing.
@@ -144,6 +145,8 @@ impl Reserved {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::map::Residence;
     use crate::section::SectionFile;
@@ -154,13 +157,14 @@ mod tests {
         let tags = [*b"first\0\0\0", *b"nobody\0\0", *b"second\0\0", *b"third\0\0\0"];
         let contents: [&[u8]; 4] = [&[1; 100], &[], &[2; 3], &[3; 200]];
         let (one, other) = (folder.path().join("one.hg"), folder.path().join("other.hg"));
-        let mut stream = SectionStream::create(&one, *b"TEST", 1, 4).expect("created");
+        let disk = Disk::of(folder.path());
+        let mut stream = SectionStream::create(disk.target(&one), *b"TEST", 1, 4).expect("created");
         for (tag, content) in tags.into_iter().zip(contents) {
             stream.begin(tag).expect("written");
             stream.write(content).expect("written");
         }
         stream.finish().expect("written");
-        let mut stream = SectionStream::create(&other, *b"TEST", 1, 4).expect("created");
+        let mut stream = SectionStream::create(disk.target(&other), *b"TEST", 1, 4).expect("created");
         let reserve = |(tag, content): (_, &[u8])| stream.reserve(tag, content.len() as u64);
         let reserved: Result<Vec<_>, _> = tags.into_iter().zip(contents).take(3).map(reserve).collect();
         stream.begin(tags[3]).expect("written");

@@ -37,7 +37,7 @@ fn a_store_in_use_is_refused_with_the_process_that_has_it() {
 }
 
 #[test]
-fn a_damaged_file_is_an_error_of_its_own() {
+fn a_damaged_file_is_an_error_of_its_own_where_the_store_may_not_be_written_to() {
     let desk = Desk::trained();
     desk.ok(&["refresh", "s", "--full"]);
     let files = std::fs::read_dir(desk.path("s")).expect("a folder").filter_map(Result::ok);
@@ -46,7 +46,7 @@ fn a_damaged_file_is_an_error_of_its_own() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&manifest, bytes).expect("a file");
-    let ran = desk.fails(&["stats", "s", "--output", "json"], 4, "MANIFEST");
+    let ran = desk.fails(&["stats", "s", "--read-only", "--output", "json"], 4, "MANIFEST");
     let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
     assert_eq!(failure["kind"], json!("damaged"));
 }

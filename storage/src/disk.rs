@@ -1,0 +1,199 @@
+//! The file layer: whatever changes a file or a name of ours passes here, so that a test can fail it, cut it short, or write
+//! it down and play it back in another order. Knows nothing of what is written, and nothing of the engine's own files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+pub(crate) use watch::{Event, Verdict, Watch};
+
+/// A store's folder, and how its files are changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    folder: PathBuf,
+    #[cfg(test)]
+    watch: Option<std::sync::Arc<dyn Watch>>,
+}
+
+/// A file that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) disk: &'a Disk,
+    pub(crate) path: &'a Path,
+}
+
+/// An open file that is written to.
+#[derive(Debug)]
+pub(crate) struct DiskFile {
+    file: File,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only who watches asks which file it is"))]
+    path: PathBuf,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests watch"))]
+    disk: Disk,
+}
+
+/// Runs the watch in tests; nothing otherwise.
+macro_rules! told {
+    ($disk:expr, $event:expr) => {
+        #[cfg(test)]
+        $disk.tell($event)?;
+    };
+}
+
+#[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests watch"))]
+impl Disk {
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            #[cfg(test)]
+            watch: None,
+        }
+    }
+
+    /// The same folder, where somebody is asked before everything that is done.
+    #[cfg(test)]
+    pub(crate) fn watched(folder: &Path, watch: std::sync::Arc<dyn Watch>) -> Self {
+        Self { folder: folder.to_path_buf(), watch: Some(watch) }
+    }
+
+    /// The store's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A file that is to be written.
+    pub(crate) fn target<'a>(&'a self, path: &'a Path) -> Target<'a> {
+        Target { disk: self, path }
+    }
+
+    /// Makes a file that is empty, whatever was there.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<DiskFile> {
+        told!(self, Event::Create(path));
+        self.file(path, File::options().read(true).write(true).create(true).truncate(true))
+    }
+
+    /// Opens a file that is written over in place, and makes it where `create` says so.
+    pub(crate) fn open(&self, path: &Path, create: bool) -> io::Result<DiskFile> {
+        told!(self, Event::Open(path));
+        self.file(path, File::options().read(true).write(true).create(create).truncate(false))
+    }
+
+    fn file(&self, path: &Path, options: &mut OpenOptions) -> io::Result<DiskFile> {
+        Ok(DiskFile { file: options.open(path)?, path: path.to_path_buf(), disk: self.clone() })
+    }
+
+    /// Puts a file in the place of another, at once.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        told!(self, Event::Rename(from, to));
+        fs::rename(from, to)
+    }
+
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        told!(self, Event::Remove(path));
+        fs::remove_file(path)
+    }
+
+    /// Makes new and removed names in a folder durable.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        told!(self, Event::SyncFolder);
+        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    }
+}
+
+impl DiskFile {
+    /// The file itself, for reading and locking.
+    pub(crate) fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes what was written durable, the length with it.
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
+        told!(self.disk, Event::Sync(&self.path));
+        self.file.sync_data()
+    }
+
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        told!(self.disk, Event::Sync(&self.path));
+        self.file.sync_all()
+    }
+
+    /// Cuts the file.
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        told!(self.disk, Event::Cut(&self.path, len));
+        self.file.set_len(len)
+    }
+}
+
+impl Write for DiskFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        let bytes = &bytes[..self.disk.admit(&self.path, self.file.stream_position()?, bytes)?];
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for DiskFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod watch {
+    use std::fmt::Debug;
+    use std::io;
+    use std::path::Path;
+
+    use super::Disk;
+
+    /// What is about to happen.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Event<'a> {
+        Create(&'a Path),
+        Open(&'a Path),
+        Write(&'a Path, u64, &'a [u8]),
+        Sync(&'a Path),
+        Cut(&'a Path, u64),
+        Rename(&'a Path, &'a Path),
+        Remove(&'a Path),
+        SyncFolder,
+    }
+
+    /// What becomes of it.
+    #[derive(Debug)]
+    pub(crate) enum Verdict {
+        Go,
+        /// Only so many bytes are written, which the caller is told.
+        Short(usize),
+        Fail(io::Error),
+    }
+
+    /// Who is asked before every event.
+    pub(crate) trait Watch: Debug + Send + Sync {
+        fn before(&self, event: Event<'_>) -> Verdict;
+    }
+
+    impl Disk {
+        pub(super) fn tell(&self, event: Event<'_>) -> io::Result<()> {
+            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
+                Verdict::Go | Verdict::Short(_) => Ok(()),
+                Verdict::Fail(error) => Err(error),
+            }
+        }
+
+        /// How many of the bytes are written.
+        pub(super) fn admit(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<usize> {
+            let event = Event::Write(path, at, bytes);
+            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
+                Verdict::Go => Ok(bytes.len()),
+                Verdict::Short(some) => Ok(some.min(bytes.len())),
+                Verdict::Fail(error) => Err(error),
+            }
+        }
+    }
+}
