@@ -38,6 +38,9 @@ pub(crate) struct Globals {
     /// Open the store as of its last checkpoint or refresh and change nothing; works while another process writes
     #[arg(long, global = true)]
     pub(crate) read_only: bool,
+    /// Map the store's files instead of reading them: opens at once, takes little memory, and walks are slower
+    #[arg(long, global = true)]
+    pub(crate) low_memory: bool,
 }
 
 /// What can be asked.

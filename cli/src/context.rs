@@ -14,6 +14,7 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) read_only: bool,
+    low_memory: bool,
     /// Whether the verb was typed into a console, which owns standard input.
     pub(crate) console: bool,
     cancel: CancelToken,
@@ -27,8 +28,8 @@ struct Opened {
 }
 
 impl Context {
-    pub(crate) fn new(out: Output, read_only: bool) -> Self {
-        Self { out, read_only, console: false, cancel: interrupt::begin(), opened: None }
+    pub(crate) fn new(out: Output, read_only: bool, low_memory: bool) -> Self {
+        Self { out, read_only, low_memory, console: false, cancel: interrupt::begin(), opened: None }
     }
 
     /// A store that must exist.
@@ -94,7 +95,8 @@ impl Context {
         if let Some(opened) = self.opened.as_ref().filter(|opened| opened.path == path) {
             return Ok(Arc::clone(&opened.store));
         }
-        let store = Store::options().create(create).read_only(self.read_only).open(path);
+        let options = Store::options().create(create).read_only(self.read_only).low_memory(self.low_memory);
+        let store = options.open(path);
         let store = Arc::new(store.map_err(|error| Failure::Open(error.into()))?);
         for repair in store.repairs() {
             self.out.note(&format!("warning: {repair}"));

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     };
     let mode = cli.globals.output.unwrap_or_else(Mode::for_stdout);
     let out = Output { mode, quiet: cli.globals.quiet };
-    let mut ctx = Context::new(out, cli.globals.read_only);
+    let mut ctx = Context::new(out, cli.globals.read_only, cli.globals.low_memory);
     match command::run(&mut ctx, cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

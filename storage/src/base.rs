@@ -15,6 +15,7 @@ pub(crate) use topology::{ListSink, RelationMeta, Topology};
 
 use crate::map::Residence;
 use crate::section::SectionFile;
+use crate::trust::Opening;
 use crate::{Error, NodeIx, NodeRef, StableId};
 
 /// The names of the files, in the order in which manifests list them.
@@ -35,10 +36,16 @@ impl Base {
     /// Opens and checks the files; `paths` are in the order of [`FILES`].
     ///
     /// # Cost
-    /// Every byte is read once for its checksum; nothing is built per node.
-    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], low_memory: bool) -> Result<Self, Error> {
-        let lists = if low_memory { Residence::Mapped } else { Residence::Loaded };
-        let open = |at: usize, residence| SectionFile::open_named(paths[at].as_ref(), residence);
+    /// Every byte is read once for its checksum, unless it is trusted; nothing is built per node.
+    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: Opening<'_>) -> Result<Self, Error> {
+        let lists = match opening {
+            Opening::Loaded => Residence::Loaded,
+            Opening::Mapped(_) => Residence::Mapped,
+        };
+        let open = |at: usize, residence| {
+            let path = paths[at].as_ref();
+            SectionFile::open_named(path, residence, opening.trusts(path))
+        };
         let files = [
             open(0, lists)?,
             open(1, Residence::Mapped)?,

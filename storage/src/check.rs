@@ -11,6 +11,7 @@ use crate::log::{FILE, FOLDER, Found, Mark, ops};
 use crate::manifest::{COPY, CURRENT, FileName, Manifest, PREVIOUS};
 use crate::map::Residence;
 use crate::section::SectionFile;
+use crate::trust::{Opening, Trust};
 use crate::view::{Found as Named, View};
 use crate::{CancelToken, Entry, Epoch, Error, ListBuf, NodeIx, RelationIx, Repair, Store, checkpoint};
 
@@ -138,17 +139,18 @@ impl Check<'_> {
                 (false, _) => COMPUTED,
             };
             if let Err(problem) =
-                Repair::of(SectionFile::open_named(&path, Residence::Mapped).map(drop), remedy)?
+                Repair::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
             {
                 self.problem(problem);
             } else {
                 self.read(&path);
             }
         }
-        let mut taken = None;
+        let (mut taken, nothing) = (None, Trust::default());
         for manifest in &manifests {
             cancel.check()?;
-            let settled = checkpoint::settled(self.path, &manifest.base, manifest.epoch(), true);
+            let opening = Opening::Mapped(&nothing);
+            let settled = checkpoint::settled(self.path, &manifest.base, manifest.epoch(), opening);
             match Repair::of(settled, OPENING_HELPS)? {
                 Ok(view) => {
                     taken.get_or_insert((view, manifest.clone()));

@@ -7,6 +7,7 @@ use crate::base::{Base, FILES, Features, Keys, Nodes, Topology};
 use crate::base::{BlockMeta, RelationMeta};
 use crate::disk::{Disk, Target};
 use crate::manifest::FileName;
+use crate::trust::Opening;
 use crate::view::View;
 use crate::{CancelToken, Epoch, Error, NodeIx};
 
@@ -119,8 +120,8 @@ pub(crate) fn settled(
     store: &Path,
     names: &[FileName; 4],
     epoch: Epoch,
-    low_memory: bool,
+    opening: Opening<'_>,
 ) -> Result<View, Error> {
     let paths = names.each_ref().map(|name| name.path(store));
-    Ok(View::settled(Base::open(&paths, low_memory)?.into(), epoch))
+    Ok(View::settled(Base::open(&paths, opening)?.into(), epoch))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::manifest::{Learned, is_file_word};
 use crate::map::Residence;
 use crate::section::{SectionFile, SectionWriter};
+use crate::trust::Opening;
 use crate::{Epoch, Error, Generation, Repair};
 
 /// What becomes of a derived file that is damaged.
@@ -55,17 +56,18 @@ impl Derived {
     ///
     /// # Errors
     /// [`Error::Damaged`] for the first file that is not as it was written.
-    pub(crate) fn open(store: &Path, learned: &Learned) -> Result<Self, Error> {
-        let derived = Self::open_some(store, learned)?;
+    pub(crate) fn open(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(store, learned, opening)?;
         let damage = derived.damage().next().cloned();
         damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
     }
 
     /// Opens what a manifest names and is intact.
-    pub(crate) fn open_some(store: &Path, learned: &Learned) -> Result<Self, Error> {
+    pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
         for name in &learned.files {
-            let file = SectionFile::open_named(&name.path(store), Residence::Mapped);
+            let path = name.path(store);
+            let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
             files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
         }
         let (generation, refreshed) = (learned.generation(), learned.refreshed());

@@ -76,6 +76,7 @@ mod snapshot;
 mod spans;
 mod store;
 mod tail;
+mod trust;
 mod view;
 mod writing;
 

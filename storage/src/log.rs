@@ -173,14 +173,23 @@ impl Log {
         let parts = bodies.len() as u32;
         let mut mark = stager.mark;
         let first = mark.next;
-        let mut batch = sled::Batch::default();
+        let mut records = Vec::with_capacity(bodies.len());
         for (part, (ops, body)) in (0..).zip(bodies) {
             let (seq, before) = (mark.next, mark.sum);
             let mut head = Head { seq, before, epoch: epoch.get(), part, parts, ops, sum: 0 };
-            batch.insert(&key(seq), record::encode(&mut head, &body));
+            records.push((key(seq), record::encode(&mut head, &body)));
             mark = Mark { next: seq + 1, sum: head.sum };
         }
-        self.guarded(|| self.db.apply_batch(batch).map_err(|e| refused(&self.folder, "write", e)))?;
+        let failed = |e| refused(&self.folder, "write", e);
+        self.guarded(|| {
+            // A batch of one would cost the engine a second write, which it waits for: a third of a small commit.
+            if let [(key, record)] = records.as_mut_slice() {
+                return self.db.insert(*key, std::mem::take(record)).map(drop).map_err(failed);
+            }
+            let mut batch = sled::Batch::default();
+            records.drain(..).for_each(|(key, record)| batch.insert(&key, record));
+            self.db.apply_batch(batch).map_err(failed)
+        })?;
         stager.mark = mark;
         Ok(first)
     }

@@ -8,6 +8,7 @@ use crate::codec::{self, Decode, Encode};
 use crate::disk::Disk;
 use crate::map::Residence;
 use crate::section::{SectionFile, SectionWriter};
+use crate::trust::Trust;
 use crate::{Epoch, Error, Generation, base};
 
 const KIND: [u8; 4] = *b"MANI";
@@ -81,7 +82,7 @@ impl Manifest {
     /// Reads a manifest; none when there is no such file.
     pub(crate) fn read(store: &Path, name: &str) -> Result<Option<Self>, Error> {
         let path = store.join(name);
-        let file = match SectionFile::open(&path, Residence::Loaded) {
+        let file = match SectionFile::open(&path, Residence::Loaded, false) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -134,6 +135,12 @@ impl Manifest {
     /// Everything the manifest names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &FileName> {
         self.base.iter().chain(self.learned.iter().flat_map(|learned| &learned.files))
+    }
+
+    /// Notes that all that it names was read and found intact.
+    pub(crate) fn trust(&self, disk: &Disk) {
+        let paths: Vec<PathBuf> = self.files().map(|file| file.path(disk.folder())).collect();
+        Trust::write(disk, paths.iter().map(PathBuf::as_path));
     }
 
     /// The epoch of the checkpoint.

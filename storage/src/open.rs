@@ -14,6 +14,7 @@ use crate::log::{FOLDER, Log, Mark, MarkFile, Stager};
 use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number};
 use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
+use crate::trust::{Opening, Trust};
 use crate::writing::{Planning, Settling, Syncing, Writing};
 use crate::{Error, checkpoint};
 
@@ -56,7 +57,9 @@ impl OpenOptions {
         self
     }
 
-    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory.
+    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory. Files that
+    /// were checked before, and that nobody has written to since as far as the system knows, are not read at all until they
+    /// are needed: [`Store::check`] reads them.
     pub fn low_memory(mut self, low_memory: bool) -> Self {
         self.low_memory = low_memory;
         self
@@ -79,7 +82,8 @@ impl OpenOptions {
     /// where it is opened read-only; [`Error::NewerVersion`].
     ///
     /// # Cost
-    /// One pass over the files for their checksums, and replaying the log since the last checkpoint.
+    /// One pass over the files for their checksums, unless they are trusted ([`Self::low_memory`]), and replaying the log
+    /// since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
         if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
@@ -87,13 +91,15 @@ impl OpenOptions {
 
     fn read(&self, path: &Path) -> Result<Store, Error> {
         examine(path)?;
+        let trust = Trust::read(path);
+        let opening = self.opening(&trust);
         let mut patience = READER_PATIENCE;
         let mut manifest = current(path)?;
         loop {
-            let view = checkpoint::settled(path, &manifest.base, manifest.epoch(), self.low_memory);
+            let view = checkpoint::settled(path, &manifest.base, manifest.epoch(), opening);
             let opened = view.and_then(|view| {
                 let learned = manifest.learned.as_ref();
-                Ok((view, learned.map(|learned| Derived::open(path, learned)).transpose()?))
+                Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
             });
             match opened {
                 Ok((view, derived)) => {
@@ -111,6 +117,10 @@ impl OpenOptions {
         }
     }
 
+    fn opening<'a>(&self, trust: &'a Trust) -> Opening<'a> {
+        if self.low_memory { Opening::Mapped(trust) } else { Opening::Loaded }
+    }
+
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
         let path = disk.folder();
         if let Err(error) = examine(path) {
@@ -125,9 +135,14 @@ impl OpenOptions {
         if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
-        let recovered = recover(&disk, self.low_memory, if self.repair { Loss::Tail } else { Loss::None })?;
+        let trust = Trust::read(path);
+        let loss = if self.repair { Loss::Tail } else { Loss::None };
+        let recovered = recover(&disk, self.opening(&trust), loss)?;
         let Recovered { manifest, view, derived, log, mark, tail, ops, repairs } = recovered;
         let number = largest_number(path).max(manifest.number);
+        if derived.as_ref().is_none_or(|derived| derived.is_whole) {
+            manifest.trust(&disk);
+        }
         let syncer = log.syncer(&disk, mark)?;
         let view = Arc::new(view);
         let settling = Settling { manifest, number };

@@ -19,6 +19,7 @@ use crate::manifest::{COPY, CURRENT, Learned, Manifest, PREVIOUS};
 use crate::map::Residence;
 use crate::op::Op;
 use crate::tail::Tail;
+use crate::trust::Opening;
 use crate::view::View;
 use crate::{Epoch, Error, Repair, checkpoint};
 
@@ -50,7 +51,7 @@ pub(crate) enum Loss {
 
 struct Recovery<'a> {
     disk: &'a Disk,
-    low_memory: bool,
+    opening: Opening<'a>,
     repairs: Vec<Repair>,
 }
 
@@ -58,8 +59,8 @@ struct Recovery<'a> {
 ///
 /// # Errors
 /// [`Error::Damaged`] for the first damage that there is no way around.
-pub(crate) fn recover(disk: &Disk, low_memory: bool, loss: Loss) -> Result<Recovered, Error> {
-    let mut recovery = Recovery { disk, low_memory, repairs: Vec::new() };
+pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<Recovered, Error> {
+    let mut recovery = Recovery { disk, opening, repairs: Vec::new() };
     recovery.undo_half_rebuild()?;
     let manifests = recovery.manifests()?;
     let (mut manifest, settled) = recovery.base(&manifests)?;
@@ -136,7 +137,7 @@ impl Recovery<'_> {
         let mut first: Option<Repair> = None;
         for manifest in manifests {
             let settled =
-                checkpoint::settled(self.disk.folder(), &manifest.base, manifest.epoch(), self.low_memory);
+                checkpoint::settled(self.disk.folder(), &manifest.base, manifest.epoch(), self.opening);
             match Repair::of(settled, "the checkpoint before was taken, and the log since")? {
                 Ok(view) => {
                     self.repairs.extend(first);
@@ -154,12 +155,12 @@ impl Recovery<'_> {
     fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Learned, Derived)>, Error> {
         let mut all = manifests.iter().map(|manifest| manifest.learned.as_ref());
         let Some(learned) = all.next().flatten() else { return Ok(None) };
-        let derived = Derived::open_some(self.disk.folder(), learned)?;
+        let derived = Derived::open_some(self.disk.folder(), learned, self.opening)?;
         if derived.is_whole {
             return Ok(Some((learned.clone(), derived)));
         }
         for other in all.flatten().filter(|other| other.generation == learned.generation) {
-            let before = Derived::open_some(self.disk.folder(), other)?;
+            let before = Derived::open_some(self.disk.folder(), other, self.opening)?;
             if before.is_whole {
                 let remedy = "those of the refresh before were taken, and the rest is to be refreshed";
                 self.repairs.extend(

@@ -10,6 +10,7 @@ use crate::log::DAMAGED;
 use crate::manifest::{FileName, Learned, Manifest, sweep};
 use crate::store::out_of_reach;
 use crate::tail::Tail;
+use crate::trust::{Opening, Trust};
 use crate::view::View;
 use crate::writing::{Settling, Writing};
 use crate::{CancelToken, Commit, Epoch, Error, Load, Store, checkpoint};
@@ -70,7 +71,8 @@ impl Store {
         let (settled, nodes_added, edges_added) = self.apart(|| {
             let (files, nodes, edges) = load.write(&self.disk, &manifest.base, manifest.number, cancel)?;
             manifest.base = files;
-            let settled = checkpoint::settled(self.path(), &manifest.base, epoch, self.low_memory)?;
+            let settled =
+                checkpoint::settled(self.path(), &manifest.base, epoch, self.anew(&Trust::default()))?;
             Ok((settled, nodes, edges))
         })?;
         // It is the one before as well: what was there is an empty store, which is nothing to go back to.
@@ -168,8 +170,13 @@ impl Store {
         manifest.covered = writing.tail().after(view.epoch).expect("the tail knows where what is shown ends");
         self.apart(|| {
             manifest.base = checkpoint::fold(&self.disk, view, &manifest.base, manifest.number, cancel)?;
-            checkpoint::settled(self.path(), &manifest.base, view.epoch, self.low_memory)
+            checkpoint::settled(self.path(), &manifest.base, view.epoch, self.anew(&Trust::default()))
         })
+    }
+
+    /// How files are opened that were just written.
+    fn anew<'a>(&self, nothing: &'a Trust) -> Opening<'a> {
+        if self.low_memory { Opening::Mapped(nothing) } else { Opening::Loaded }
     }
 
     fn apart<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
@@ -220,6 +227,9 @@ impl Store {
         settling.manifest = manifest.clone();
         settling.number = manifest.number;
         sweep(&self.disk, &[manifest, previous]);
+        if self.derived().is_none_or(|derived| derived.is_whole) {
+            manifest.trust(&self.disk);
+        }
         Ok(())
     }
 
@@ -349,7 +359,7 @@ impl Store {
             dirty: 0,
             files,
         };
-        let derived = Some(Derived::open(self.path(), &learned)?);
+        let derived = Some(Derived::open(self.path(), &learned, Opening::Loaded)?);
         manifest.learned = Some(learned);
         let settled = (refreshed > settling.manifest.epoch())
             .then(|| self.write_base(writing, &view, &mut manifest, &CancelToken::new()))

@@ -234,7 +234,8 @@ fn console_command() -> Command {
         .override_usage("VERB [ARGS] [--FLAGS]")
         .disable_help_subcommand(true)
         .disable_version_flag(true)
-        .mut_arg("read_only", |flag| flag.hide(true));
+        .mut_arg("read_only", |flag| flag.hide(true))
+        .mut_arg("low_memory", |flag| flag.hide(true));
     let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     for name in names {
         command = command.mut_subcommand(name, |verb| {

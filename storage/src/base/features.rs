@@ -66,7 +66,7 @@ impl Features {
             if block.width == 0 || rows.len() != bound || expected != Some(values.len() as u64) {
                 return Err(damaged(&place, "a shape that does not fit the sections"));
             }
-            if rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
+            if !file.is_trusted() && rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
                 return Err(damaged(&place, "a row that does not exist"));
             }
             dense.push(Dense { rows, values });
@@ -79,6 +79,9 @@ impl Features {
             tokens: file.slice(*b"tokens\0\0")?,
             dense,
         };
+        if file.is_trusted() {
+            return Ok(features);
+        }
         check_offsets(&features.string_ends, features.strings.len())
             .map_err(|what| damaged("section 'strings'", what))?;
         let text = std::str::from_utf8(&features.strings)

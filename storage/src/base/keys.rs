@@ -81,6 +81,9 @@ impl Keys {
         if keys.offsets.len() != bound as usize + 1 {
             return Err(damaged("section 'offsets'", "another number of nodes than in the file of nodes"));
         }
+        if file.is_trusted() {
+            return Ok(keys);
+        }
         check_offsets(&keys.offsets, keys.bytes.len()).map_err(|what| damaged("section 'offsets'", what))?;
         let text = std::str::from_utf8(&keys.bytes)
             .map_err(|_| damaged("section 'bytes'", "keys that are not UTF-8"))?;

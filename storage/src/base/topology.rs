@@ -74,7 +74,9 @@ impl Topology {
             if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
             }
-            check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
+            if !file.is_trusted() {
+                check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
+            }
             lists.push(Lists { records, words });
         }
         Ok(Self { relations: meta.relations, lists })

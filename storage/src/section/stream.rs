@@ -176,6 +176,6 @@ mod tests {
         stream.finish().expect("written");
         let bytes = |path: &Path| std::fs::read(path).expect("readable");
         assert_eq!(bytes(&one), bytes(&other));
-        assert!(SectionFile::open(&other, Residence::Mapped).is_ok());
+        assert!(SectionFile::open(&other, Residence::Mapped, false).is_ok());
     }
 }
