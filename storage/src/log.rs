@@ -18,7 +18,7 @@ use crate::{Epoch, Error};
 
 pub(crate) use mark::{Mark, MarkFile};
 pub(crate) use record::{HEAD, Head, ops};
-pub(crate) use salvage::{DAMAGED, Found, NEW, fill, rebuild};
+pub(crate) use salvage::{DAMAGED, Found, NEW, ROOMY, fill, rebuild, remove_folder};
 
 /// What is larger than a quarter of a segment goes to blob files that sled never syncs: of 4 power cuts none kept them.
 /// Since sled writes a leaf whole, that counts for leaves too, and one has up to 17 values, or 20 after a merge: with 32 KiB

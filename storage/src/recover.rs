@@ -14,7 +14,7 @@
 use crate::apply::Applier;
 use crate::derived::Derived;
 use crate::disk::Disk;
-use crate::log::{self, DAMAGED, FILE, FOLDER, Found, Log, Mark, NEW};
+use crate::log::{self, DAMAGED, FILE, FOLDER, Found, Log, Mark, NEW, ROOMY};
 use crate::manifest::{COPY, CURRENT, Learned, Manifest, PREVIOUS};
 use crate::map::Residence;
 use crate::op::Op;
@@ -23,6 +23,9 @@ use crate::trust::Opening;
 use crate::view::View;
 use crate::{Epoch, Error, Repair, checkpoint};
 
+/// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
+const ROOM: u64 = 32 << 20;
+const ROOM_FOR_ONE: u64 = 8;
 const WRITTEN_ANEW: &str = "it was written anew";
 
 /// A store as it was put together.
@@ -87,15 +90,28 @@ struct Replayed {
 impl Recovery<'_> {
     /// A rebuilding of the log that was cut short left the old engine under another name.
     fn undo_half_rebuild(&self) -> Result<(), Error> {
-        let [log, kept] = [FOLDER, DAMAGED].map(|name| self.disk.folder().join(name));
-        if !log.exists() && kept.join(FILE).is_file() {
-            self.disk.rename(&kept, &log).map_err(|e| Error::io(&kept, "move back", e))?;
+        let [log, damaged, roomy, new] =
+            [FOLDER, DAMAGED, ROOMY, NEW].map(|name| self.disk.folder().join(name));
+        for kept in [&roomy, &damaged] {
+            if !log.exists() && kept.join(FILE).is_file() {
+                self.disk.rename(kept, &log).map_err(|e| Error::io(kept, "move back", e))?;
+            }
         }
-        let new = self.disk.folder().join(NEW);
-        match std::fs::remove_dir_all(&new) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&new, "remove", e)),
-            _ => Ok(()),
+        log::remove_folder(&roomy)?;
+        log::remove_folder(&new)
+    }
+
+    /// Gives back what room the engine does not need any more, which it never does by itself.
+    fn give_back(&self, found: &Found, from: u64, known: Option<Mark>) -> Result<(), Error> {
+        let file = self.disk.folder().join(FOLDER).join(FILE);
+        let bytes = file.metadata().map_or(0, |found| found.len());
+        if bytes < ROOM || bytes / ROOM_FOR_ONE < found.len() {
+            return Ok(());
         }
+        let Ok(chain) = found.chain(from, known) else { return Ok(()) };
+        let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
+        log::rebuild(self.disk, ROOMY, records)?;
+        log::remove_folder(&self.disk.folder().join(ROOMY))
     }
 
     /// The manifests that can be read, the current one first.
@@ -178,7 +194,10 @@ impl Recovery<'_> {
         let folder = self.disk.folder().join(FOLDER);
         let mark = Repair::of(Mark::read(self.disk.folder()), WRITTEN_ANEW)?;
         let known = mark.as_ref().ok().copied();
-        let found = Found::read(&folder, manifest.floor(), Residence::Mapped)?;
+        let found = Found::read(&folder, manifest.log_start, Residence::Mapped)?;
+        if known.is_some() {
+            self.give_back(&found, manifest.log_start, known)?;
+        }
         let opened = if folder.join(FILE).is_file() {
             Log::open(&folder)
         } else {
@@ -246,7 +265,7 @@ impl Recovery<'_> {
             }
         };
         let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
-        log::rebuild(self.disk, records)?;
+        log::rebuild(self.disk, DAMAGED, records)?;
         self.repairs.push(Repair { remedy, ..damage });
         let end = chain.last().map(|(head, _)| Mark { next: head.seq + 1, sum: head.sum });
         let end = end.or(known.filter(|mark| mark.next == from));

@@ -3,10 +3,12 @@
 mod change;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use hedgerow::{Batch, Engine, Store};
+use hedgerow::{Batch, CancelToken, Engine, Store};
 use serde_json::Value;
 
 use crate::cell::rounded;
@@ -17,6 +19,8 @@ use crate::reading::source::Source;
 use crate::stream::Stream;
 use change::Changes;
 
+/// Batches between two looks at whether a checkpoint is worthwhile.
+const BATCHES: u64 = 32;
 const COLUMNS: &[&str] = &["batch", "edges", "epoch", "sources", "rows", "ms"];
 
 /// What `apply` is told.
@@ -54,14 +58,22 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     let engine = engine(ctx, &args)?;
     let changes = Changes::open(Lines::new(source))?;
     let mut stream = ctx.out.stream(COLUMNS);
-    let applied =
-        Run { ctx, store: &store, engine: engine.as_deref(), stream: &mut stream }.all(changes, args.batch);
+    let applied = Run {
+        ctx,
+        store: &store,
+        folding: Folding::new(&store),
+        engine: engine.as_deref(),
+        stream: &mut stream,
+    }
+    .all(changes, args.batch);
     // What was refreshed is kept even when a later line is bad, so that it need not be computed again.
     let kept = engine.as_ref().map_or(Ok(()), |engine| engine.persist());
-    store.checkpoint_if_worthwhile(ctx.cancel())?;
     stream.finish()?;
+    // What went wrong first is what the user must hear of.
     applied?;
-    Ok(kept?)
+    kept?;
+    store.checkpoint_if_worthwhile(ctx.cancel())?;
+    Ok(())
 }
 
 /// The engine that refreshes after every batch, if one shall.
@@ -80,9 +92,49 @@ fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<std::sync::Arc<E
     }
 }
 
+/// Checkpoints beside the batches: one at a time, when enough has gathered.
+struct Folding {
+    store: Arc<Store>,
+    cancel: CancelToken,
+    running: Option<JoinHandle<Result<bool, hedgerow::Error>>>,
+}
+
+impl Folding {
+    fn new(store: &Arc<Store>) -> Self {
+        Self { store: Arc::clone(store), cancel: CancelToken::new(), running: None }
+    }
+
+    /// Starts one where none is under way.
+    fn look(&mut self) -> Result<(), Failure> {
+        if self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return Ok(());
+        }
+        self.join()?;
+        let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
+        let fold = move || Ok(store.checkpoint_if_worthwhile(&cancel)?);
+        self.running = Some(std::thread::spawn(fold));
+        Ok(())
+    }
+
+    fn join(&mut self) -> Result<(), Failure> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(())
+    }
+}
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        // Why it stopped is no news to somebody who has stopped already.
+        drop(self.join());
+    }
+}
+
 struct Run<'a> {
     ctx: &'a Context,
     store: &'a Store,
+    folding: Folding,
     engine: Option<&'a Engine>,
     stream: &'a mut Stream,
 }
@@ -106,12 +158,15 @@ impl Run<'_> {
                     Err(other) => return Err(other),
                 };
             }
-            let Some(first) = first else { return Ok(()) };
+            let Some(first) = first else { return self.folding.join() };
             if self.ctx.cancel().is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", outcome(applied, first))));
             }
             number += 1;
             self.one(number, &batch)?;
+            if number.is_multiple_of(BATCHES) {
+                self.folding.look()?;
+            }
             applied += batch.len() as u64;
         }
     }

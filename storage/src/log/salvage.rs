@@ -17,9 +17,11 @@ use crate::map::{Map, Residence};
 use super::record::{self, Head};
 use super::{FILE, FOLDER, Log, MAX_BODY, Mark, key};
 
-/// The folder in which a new engine is made, and the one that keeps the old one meanwhile.
+/// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
+/// only has too much room.
 pub(crate) const NEW: &str = "log.new";
 pub(crate) const DAMAGED: &str = "log.damaged";
+pub(crate) const ROOMY: &str = "log.old";
 /// Bytes of records that are given to a new engine at once.
 const GATHERED: usize = 1 << 20;
 
@@ -138,6 +140,11 @@ impl Found {
         Ok(chain)
     }
 
+    /// Bytes of all records.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The bytes of a record that was found.
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]
@@ -151,12 +158,17 @@ fn whole(chain: &mut Vec<&(Head, Range<usize>)>) {
     }
 }
 
-/// Makes a new engine with these records and puts it in the place of the one that is there, which is kept beside it.
+/// Makes a new engine with these records and puts it in the place of the one that is there, which is kept beside it under
+/// another name.
 ///
 /// # Visibility
-/// At every moment the old engine or the new one is whole under its name, or the old one is found under [`DAMAGED`].
-pub(crate) fn rebuild<'a>(disk: &Disk, records: impl Iterator<Item = (u64, &'a [u8])>) -> Result<(), Error> {
-    let (new, kept, log) = (disk.folder().join(NEW), disk.folder().join(DAMAGED), disk.folder().join(FOLDER));
+/// At every moment the old engine or the new one is whole under its name, or the old one is found under the other.
+pub(crate) fn rebuild<'a>(
+    disk: &Disk,
+    kept: &str,
+    records: impl Iterator<Item = (u64, &'a [u8])>,
+) -> Result<(), Error> {
+    let (new, kept, log) = (disk.folder().join(NEW), disk.folder().join(kept), disk.folder().join(FOLDER));
     remove_folder(&new)?;
     fill(disk, &new, records)?;
     if log.is_dir() {
@@ -192,7 +204,7 @@ pub(crate) fn fill<'a>(
     log.sync_new(disk)
 }
 
-fn remove_folder(folder: &Path) -> Result<(), Error> {
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, "remove", e)),
         _ => Ok(()),
