@@ -40,7 +40,7 @@ mod error;
 
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
-    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, List, Load, NodeIx,
+    Batch, CancelToken, Changes, Commit, Derived, Edge, Epoch, Generation, KindIx, Links, List, Load, NodeIx,
     NodeName, NodeRef, OpenOptions, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot,
     StableId, Store,
 };
