@@ -2,6 +2,7 @@
 //! Owns their texts in an arena and checks every value by itself, as a batch does; knows no numbers of nodes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -48,6 +49,8 @@ pub struct Links {
     pub(super) times: Vec<i64>,
     /// Kind, zero and key of a name, as they are hashed.
     hashed: Vec<u8>,
+    /// By the lower bits of its id, a name that was added last: what comes often is kept once and resolved once.
+    recent: Vec<u32>,
     /// The kinds, the names and the group of the last edge.
     last: [Option<(u16, u32)>; 2],
     last_group: u32,
@@ -55,6 +58,9 @@ pub struct Links {
 
 /// The most kinds and the most relations that are told apart; how many a store has is for the load to check.
 const MAX_TOLD: usize = u16::MAX as usize;
+
+/// Names that are recognised when they come again; with their keys they stay in the nearest cache but one.
+const RECENT: usize = 1 << 13;
 
 /// A kind that names are of.
 #[derive(Clone, Debug)]
@@ -108,6 +114,7 @@ impl Links {
         self.group_of.clear();
         self.weights.clear();
         self.times.clear();
+        self.recent.clear();
         self.last = [None; 2];
         self.last_group = 0;
     }
@@ -178,19 +185,32 @@ impl Links {
             self.kinds.push(Kind { name: node.kind.to_owned(), prefix });
             self.kinds.len() as u16 - 1
         });
+        let is_it = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
         if let Some((last, at)) = self.last[end]
             && last == kind
-            && self.key(at as usize) == node.key
+            && is_it(at)
         {
             return at;
         }
         self.hashed.clear();
         self.hashed.extend_from_slice(&self.kinds[usize::from(kind)].prefix);
         self.hashed.extend_from_slice(node.key.as_bytes());
-        let at = self.names.len() as u32;
-        self.keys.push_str(node.key);
         let id = StableId::new(xxh3_64(&self.hashed));
-        self.names.push(Name { id, end: self.keys.len() as u32, kind });
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, u32::MAX);
+        }
+        let slot = id.get() as usize % RECENT;
+        let recent = self.recent[slot];
+        let known = self.names.get(recent as usize);
+        let is_known = known.is_some_and(|name| name.id == id && name.kind == kind);
+        let at = if is_known && self.key_bytes(recent as usize) == node.key.as_bytes() {
+            recent
+        } else {
+            self.keys.push_str(node.key);
+            self.names.push(Name { id, end: self.keys.len() as u32, kind });
+            self.names.len() as u32 - 1
+        };
+        self.recent[slot] = at;
         self.last[end] = Some((kind, at));
         at
     }
@@ -233,8 +253,16 @@ impl Links {
     }
 
     pub(super) fn key(&self, at: usize) -> &str {
+        &self.keys[self.place(at)]
+    }
+
+    pub(super) fn key_bytes(&self, at: usize) -> &[u8] {
+        &self.keys.as_bytes()[self.place(at)]
+    }
+
+    fn place(&self, at: usize) -> Range<usize> {
         let start = at.checked_sub(1).map_or(0, |before| self.names[before].end);
-        &self.keys[start as usize..self.names[at].end as usize]
+        start as usize..self.names[at].end as usize
     }
 
     pub(super) fn kind_count(&self) -> usize {

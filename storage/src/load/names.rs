@@ -16,17 +16,18 @@ use super::links::Links;
 
 /// How many names ahead something is fetched of what looking one up reads.
 const AHEAD: usize = 16;
-/// Names that a thread compares at least.
+/// Names that a thread compares at once.
 const COMPARED: usize = 1 << 13;
+/// Where the kind stands above the end of the key; keys of 2^32 nodes end below 2^41.
+const KIND_SHIFT: u32 = 56;
 
 /// What is known of the nodes, a few arrays in all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     kinds: Vec<String>,
     /// By node.
-    kind: Vec<u8>,
     ids: Vec<StableId>,
-    /// Where each key ends in `keys`.
+    /// Where each key ends in `keys`, and above it the kind: one place for what a name is compared with.
     ends: Vec<u64>,
     keys: String,
     /// From stable id to node, as in the file of keys.
@@ -36,7 +37,7 @@ pub(crate) struct Names {
 impl Names {
     /// Every node's number is below it.
     pub(crate) fn bound(&self) -> u32 {
-        self.kind.len() as u32
+        self.ids.len() as u32
     }
 
     pub(crate) fn kinds(&self) -> &[String] {
@@ -44,7 +45,7 @@ impl Names {
     }
 
     pub(crate) fn kind(&self, node: NodeIx) -> KindIx {
-        KindIx::new(self.kind[node.index()])
+        KindIx::new((self.ends[node.index()] >> KIND_SHIFT) as u8)
     }
 
     /// The stable id of every node.
@@ -53,8 +54,14 @@ impl Names {
     }
 
     pub(crate) fn key(&self, node: NodeIx) -> &str {
-        let start = node.index().checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.keys[start as usize..self.ends[node.index()] as usize]
+        let Range { start, end } = self.place(node);
+        &self.keys[start..end]
+    }
+
+    /// Where the key stands.
+    fn place(&self, node: NodeIx) -> Range<usize> {
+        let end = |at: usize| (self.ends[at] & ((1 << KIND_SHIFT) - 1)) as usize;
+        node.index().checked_sub(1).map_or(0, end)..end(node.index())
     }
 
     fn name(&self, node: NodeIx) -> NodeRef<'_> {
@@ -108,10 +115,9 @@ impl Names {
         if found > MAX_NODES {
             return Err(Error::Limit { what: "nodes", limit: MAX_NODES, found });
         }
-        self.kind.push(kind);
         self.ids.push(id);
         self.keys.push_str(key);
-        self.ends.push(self.keys.len() as u64);
+        self.ends.push(u64::from(kind) << KIND_SHIFT | self.keys.len() as u64);
         Ok(())
     }
 
@@ -184,19 +190,23 @@ impl Names {
         let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
             .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
             .collect();
-        let is_other = |at: usize| {
-            if let Some(&later) = numbers.get(at + 2 * AHEAD) {
-                prefetch(&self.ends, later.index());
-                prefetch(&self.kind, later.index());
-            }
-            if let Some(&soon) = numbers.get(at + AHEAD) {
-                prefetch(self.keys.as_bytes(), self.ends[soon.index()] as usize);
-            }
-            let node = numbers[at];
-            let kind = kinds[usize::from(links.names()[at].kind)];
-            kind != Some(self.kind(node).index()) || self.key(node) != links.key(at)
+        let keys = self.keys.as_bytes();
+        let first_other = |(chunk, some): (usize, &[NodeIx])| {
+            let first = chunk * COMPARED;
+            (first..).zip(some).find_map(|(at, &node)| {
+                if let Some(later) = some.get(at - first + 2 * AHEAD) {
+                    prefetch(&self.ends, later.index());
+                }
+                if let Some(soon) = some.get(at - first + AHEAD) {
+                    prefetch(keys, self.place(*soon).start);
+                }
+                let kind = kinds[usize::from(links.names()[at].kind)];
+                let is_it = kind == Some(self.kind(node).index())
+                    && is_same(&keys[self.place(node)], links.key_bytes(at));
+                (!is_it).then_some(at)
+            })
         };
-        let other = (0..numbers.len()).into_par_iter().with_min_len(COMPARED).find_first(|&at| is_other(at));
+        let other = numbers.par_chunks(COMPARED).enumerate().find_map_first(first_other);
         other.map_or(Ok(()), |at| {
             let name = NodeRef { kind: links.kind(links.names()[at].kind), key: links.key(at) };
             Err(collision(name, self.name(numbers[at])))
@@ -231,10 +241,10 @@ impl Names {
     pub(crate) fn cut(&mut self, bound: u32, kinds: usize) {
         let nodes = bound as usize;
         self.kinds.truncate(kinds);
-        self.kind.truncate(nodes);
         self.ids.truncate(nodes);
         self.ends.truncate(nodes);
-        self.keys.truncate(self.ends.last().map_or(0, |&end| end as usize));
+        let bytes = nodes.checked_sub(1).map_or(0, |last| self.place(NodeIx::new(last as u32)).end);
+        self.keys.truncate(bytes);
         self.directory.clear();
         self.enter(0).expect("nobody of those who stay was there twice");
     }
@@ -246,7 +256,7 @@ impl Names {
     pub(crate) fn pairs(&self, edges: &[(NodeIx, NodeIx)]) -> Result<BTreeSet<(u8, u8)>, usize> {
         // One more row and column than kinds, for ends that are nobody's.
         let nobody = self.kinds.len();
-        let kind = |node: NodeIx| self.kind.get(node.index()).map_or(nobody, |&kind| usize::from(kind));
+        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { nobody };
         let none = || vec![false; (nobody + 1) * (nobody + 1)];
         let mark = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
             seen[kind(a) * (nobody + 1) + kind(b)] = true;
@@ -266,6 +276,19 @@ impl Names {
             pairs.insert((a.min(b) as u8, a.max(b) as u8));
         }
         Ok(pairs)
+    }
+}
+
+/// Whether two keys are the same; most are so short that a call would take longer.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let word = |key: &[u8], at: usize| u64::from_le_bytes(key[at..at + 8].try_into().expect("eight bytes"));
+    match one.len() {
+        0..8 => one.iter().zip(other).fold(0, |differs, (one, other)| differs | one ^ other) == 0,
+        len @ 8..=16 => word(one, 0) == word(other, 0) && word(one, len - 8) == word(other, len - 8),
+        _ => one == other,
     }
 }
 

@@ -1,0 +1,541 @@
+//! The way of imported rows into an empty store: blocks of lines gathered in parallel, taken into one load, written at once.
+//! What is not plain is read again by the readers of rows, so no message and no place of one is made here.
+
+use std::collections::VecDeque;
+
+use hedgerow::{CancelToken, Edge, Epoch, Error, Links, Load, NodeRef, Store};
+use rayon::prelude::*;
+
+use super::Totals;
+use super::edges::{Plan, Rows, Seen};
+use super::gather::Gathered;
+use super::loader::outcome;
+use super::rejects::Rejects;
+use super::target::Target;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::Output;
+use crate::place::BadInput;
+use crate::progress::Progress;
+use crate::reading::blocks::{Block, Blocks};
+use crate::reading::lines::Lines;
+
+/// Blocks for each thread that are gathered while those before are taken in.
+const BLOCKS: usize = 4;
+/// Rows that were read one by one and are taken in together.
+const ROWS: usize = 1 << 16;
+
+/// Whether a store takes a load.
+pub(super) fn is_possible(store: &Store) -> bool {
+    !store.is_read_only() && store.snapshot().epoch() == Epoch::new(0) && store.derived().is_none()
+}
+
+/// An import under way.
+pub(super) struct Bulk<'a> {
+    store: &'a Store,
+    cancel: &'a CancelToken,
+    out: Output,
+    progress: Progress,
+    rejects: Option<Rejects>,
+    load: Load,
+    /// Rows that were read one by one.
+    links: Links,
+    taken: u64,
+    seen: Seen,
+    /// Where the present row begins.
+    line: u64,
+    /// What stopped it, for the message.
+    over: Option<String>,
+}
+
+/// A block and what was made of it.
+#[derive(Default)]
+struct Slot {
+    block: Block,
+    lines: u64,
+    links: Links,
+    gathered: Option<Gathered>,
+}
+
+impl<'a> Bulk<'a> {
+    pub(super) fn new(
+        ctx: &'a Context,
+        store: &'a Store,
+        progress: Progress,
+        rejects: Option<Rejects>,
+    ) -> Self {
+        Self {
+            store,
+            cancel: ctx.cancel(),
+            out: ctx.out,
+            progress,
+            rejects,
+            load: Load::new(),
+            links: Links::new(),
+            taken: 0,
+            seen: Seen::default(),
+            line: 0,
+            over: None,
+        }
+    }
+
+    /// Reads all rows in blocks of so many bytes, and writes the store, also when the import stops on the way.
+    pub(super) fn run(mut self, plan: Plan<'_>, block: usize) -> Result<Totals, Failure> {
+        if let (Some(rejects), Some(header)) = (&mut self.rejects, &plan.header) {
+            rejects.write(header)?;
+        }
+        let file = plan.lines.file().to_owned();
+        self.seen.lines = plan.lines.number();
+        interrupt::attended(true);
+        let read = Blocks::start(plan.lines, block, self.cancel)
+            .and_then(|blocks| self.read(&plan.rows, blocks, &file))
+            .and_then(|()| self.flush());
+        interrupt::attended(false);
+        let mut totals = Totals::default();
+        self.progress.say("writing");
+        // Not to be cancelled: a Ctrl-C has stopped the reading, and what was read is kept.
+        let loaded = self.store.load(std::mem::take(&mut self.load), &CancelToken::new())?;
+        (totals.nodes, totals.edges) = (loaded.nodes_added, loaded.edges_added);
+        if let Some(rejects) = &mut self.rejects {
+            rejects.flush()?;
+            totals.rejected = rejects.count;
+        }
+        self.progress.finish();
+        match read {
+            Ok(()) => plan.rows.expect_some(self.seen, &file).map(|()| totals),
+            Err(Failure::Input(bad)) => {
+                let stays = outcome(self.taken, "edges", bad.first_line(self.line));
+                let over = self.over.map_or(String::new(), |over| format!("{over}; "));
+                Err(bad.with_outcome(over + &stays).into())
+            }
+            Err(Failure::Interrupted(what)) => {
+                Err(Failure::Interrupted(format!("{what}; {}", outcome(self.taken, "edges", self.line))))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn read(&mut self, rows: &Rows<'_>, mut blocks: Blocks, file: &str) -> Result<(), Failure> {
+        let round = BLOCKS * rayon::current_num_threads();
+        let (mut now, mut next): (Vec<Slot>, Vec<Slot>) = (Vec::new(), Vec::new());
+        loop {
+            // What is behind these blocks is gathered meanwhile.
+            let (taken, ()) = rayon::join(
+                || self.take_all(&mut now, rows, file),
+                || gather_next(&mut next, round, &mut blocks, rows),
+            );
+            if let Some(at) = taken? {
+                let rest: VecDeque<Block> = now.drain(at..).chain(next).map(|slot| slot.block).collect();
+                let lines = blocks.into_lines(rest, file, self.seen.lines);
+                return self.read_rows(lines, rows);
+            }
+            if next.iter().all(|slot| slot.gathered.is_none()) {
+                self.line = self.seen.lines + 1;
+                return self.listen();
+            }
+            for slot in &mut now {
+                blocks.give_back(std::mem::take(&mut slot.block.bytes));
+            }
+            std::mem::swap(&mut now, &mut next);
+        }
+    }
+
+    /// Takes in what was gathered, block by block; stops before one behind which rows cannot be told from text in quotes.
+    fn take_all(
+        &mut self,
+        slots: &mut [Slot],
+        rows: &Rows<'_>,
+        file: &str,
+    ) -> Result<Option<usize>, Failure> {
+        for (at, slot) in slots.iter_mut().enumerate() {
+            self.line = self.seen.lines + 1;
+            self.listen()?;
+            match slot.gathered.take() {
+                None => {}
+                Some(Gathered::All) => {
+                    self.load.links(&slot.links)?;
+                    self.count(slot.links.len() as u64);
+                    self.seen.lines += slot.lines;
+                }
+                Some(Gathered::Block) => {
+                    let block = std::mem::take(&mut slot.block);
+                    self.read_rows(block.into_lines(file, self.seen.lines), rows)?;
+                }
+                Some(Gathered::Rest) => return Ok(Some(at)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads rows one by one.
+    fn read_rows(&mut self, lines: Lines, rows: &Rows<'_>) -> Result<(), Failure> {
+        let read = rows.read(lines, self);
+        // Of a row that stops the import nothing is there yet; those before it are to stay.
+        self.flush()?;
+        let seen = read?;
+        self.seen = Seen { any: self.seen.any || seen.any, lines: seen.lines };
+        self.line = seen.lines + 1;
+        self.listen()
+    }
+
+    /// Takes in what was read one by one.
+    fn flush(&mut self) -> Result<(), Failure> {
+        if !self.links.is_empty() {
+            let taken = self.load.links(&self.links);
+            let count = self.links.len() as u64;
+            self.links.clear();
+            taken?;
+            self.count(count);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, rows: u64) {
+        self.seen.any |= rows > 0;
+        self.taken += rows;
+        self.progress.rows(rows);
+    }
+
+    fn listen(&self) -> Result<(), Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::Interrupted("interrupted".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Target for Bulk<'_> {
+    fn begin(&mut self, line: u64) -> Result<(), Failure> {
+        self.line = line;
+        if self.links.len() >= ROWS {
+            self.flush()?;
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+        Ok(self.links.add_node(node)?)
+    }
+
+    fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+        Ok(self.links.link(src, dst, edge)?)
+    }
+
+    fn staged(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure> {
+        // With a Ctrl-C the input ends wherever it is, which may be in a row.
+        self.listen()?;
+        let Some(rejects) = self.rejects.as_mut().filter(|_| !bad.fatal) else { return Err(bad.into()) };
+        self.over = rejects.take(&bad, row, self.out)?;
+        if self.over.is_some() { Err(bad.into()) } else { Ok(()) }
+    }
+}
+
+/// Gathers the next blocks, none where there are no more.
+fn gather_next(slots: &mut Vec<Slot>, most: usize, blocks: &mut Blocks, rows: &Rows<'_>) {
+    slots.resize_with(most, Slot::default);
+    let mut filled = 0;
+    for slot in slots.iter_mut() {
+        let Some(block) = blocks.next() else { break };
+        slot.block = block;
+        filled += 1;
+    }
+    slots[..filled].par_iter_mut().for_each(|slot| {
+        slot.links.clear();
+        slot.gathered = Some(rows.gather(&slot.block, &mut slot.links));
+        slot.lines = slot.block.lines();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::Parser;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::command::{Cli, Verb};
+    use crate::output::Mode;
+    use crate::reading::source::Source;
+    use crate::verbs::import::guess;
+    use crate::verbs::import::loader::Loader;
+
+    /// What an import left: its totals or its message, the files of the store, and the rejects.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Left {
+        result: Result<(u64, u64, u64), String>,
+        files: BTreeMap<String, Vec<u8>>,
+        rejects: Option<Vec<u8>>,
+    }
+
+    /// Imports in blocks of so many bytes, or row by row through the log.
+    fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
+        let words = ["hedgerow", "import", "s"].iter().chain(words);
+        let Verb::Import(mut args) = Cli::try_parse_from(words).expect("understood").verb else {
+            panic!("an import")
+        };
+        let file = folder.join(args.edges.take().expect("edges"));
+        let store = tempfile::tempdir_in(folder).expect("a folder");
+        let rejects = args.rejects.take().map(|_| folder.join("rejects"));
+        let ctx = Context::new(Output { mode: Mode::Json, quiet: true }, false);
+        let result = (|| {
+            let source = Source::open(&file)?;
+            let progress = Progress::reading(&source, "edges", ctx.out);
+            let format = args.format.unwrap_or_else(|| guess(&file));
+            let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
+            let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors)).transpose()?;
+            let store = Store::options().create(true).open(store.path())?;
+            match block {
+                Some(block) => Bulk::new(&ctx, &store, progress, set).run(plan, block),
+                None => {
+                    let mut loader = Loader::new(&ctx, &store, ("edges", 90), progress, set);
+                    plan.run(&mut loader)?;
+                    loader.finish()
+                }
+            }
+        })();
+        let result = result.map(|totals: Totals| (totals.nodes, totals.edges, totals.rejected));
+        let mut files = BTreeMap::new();
+        for what in ["topology", "nodes", "keys"] {
+            let entries =
+                fs::read_dir(store.path()).expect("there").map(|entry| entry.expect("readable").path());
+            let newest = entries.filter(|path| path.to_string_lossy().contains(&format!("{what}."))).max();
+            files
+                .insert(what.to_owned(), newest.map_or(Vec::new(), |path| fs::read(path).expect("readable")));
+        }
+        let rejects = rejects.map(|path| fs::read(path).expect("readable"));
+        Left { result: result.map_err(|failure| failure.to_string()), files, rejects }
+    }
+
+    /// What files of a form may have.
+    #[derive(Clone, Copy)]
+    struct Traits {
+        form: usize,
+        separator: char,
+        quoted: f64,
+        bad: f64,
+        is_weighted: bool,
+        is_timed: bool,
+        end: &'static str,
+    }
+
+    fn key(rng: &mut StdRng) -> String {
+        let stem = ["", "a", "\u{e9}", "some longer key ", "https://example.org/"][rng.random_range(0..5)];
+        format!("{stem}{}", rng.random_range(0..40).min(rng.random_range(0..40)))
+    }
+
+    fn field(rng: &mut StdRng, text: String, traits: Traits) -> String {
+        if !rng.random_bool(traits.quoted) {
+            return text;
+        }
+        // In a file that is separated by tabs a quote closes in its line and holds no tab.
+        let inners = ["", "\"\"", "x", ",", "\n", "\r\n", "\t"];
+        let inner = inners[rng.random_range(0..if traits.separator == '\t' { 4 } else { 7 })];
+        format!("\"{text}{inner}\"")
+    }
+
+    fn weight(rng: &mut StdRng) -> &'static str {
+        ["", "1", "0.5", " 2 ", "1e-3"][rng.random_range(0..5)]
+    }
+
+    fn time(rng: &mut StdRng) -> &'static str {
+        ["", "0", "-7", "2024-03-01", "1970-01-01T01:00:00Z"][rng.random_range(0..5)]
+    }
+
+    fn record(rng: &mut StdRng, traits: Traits) -> String {
+        let (src, dst) = (key(rng), key(rng));
+        let mut fields = vec![field(rng, src, traits), field(rng, dst, traits), "ignored".to_owned()];
+        if traits.is_weighted {
+            let weight = weight(rng).to_owned();
+            fields.push(field(rng, weight, Traits { quoted: 0.0, ..traits }));
+        }
+        if traits.is_timed {
+            fields.push(time(rng).to_owned());
+        }
+        if rng.random_bool(traits.bad) {
+            match rng.random_range(0..5) {
+                0 => fields[1].clear(),
+                1 => drop(fields.pop()),
+                2 => fields.push("more".to_owned()),
+                3 => fields[0] = "k".repeat(513),
+                _ => fields[1] = "\"a\"b".to_owned(),
+            }
+        }
+        fields.join(&traits.separator.to_string())
+    }
+
+    fn adjacency(rng: &mut StdRng, traits: Traits) -> String {
+        let word = |rng: &mut StdRng| key(rng).replace(' ', "_");
+        let mut line = word(rng);
+        for _ in 0..rng.random_range(0..6) {
+            write!(line, "{}{}", [" ", "\t", "  "][rng.random_range(0..3)], word(rng)).expect("text");
+        }
+        if rng.random_bool(traits.bad) {
+            write!(line, " {}", "k".repeat(513)).expect("text");
+        }
+        line
+    }
+
+    fn object(rng: &mut StdRng, traits: Traits) -> String {
+        let name =
+            |rng: &mut StdRng| format!("{}:{}", ["pin", "board", "user"][rng.random_range(0..3)], key(rng));
+        let src = name(rng);
+        // Every tenth links a node with itself.
+        let dst = if rng.random_bool(0.1) { src.clone() } else { name(rng) };
+        let mut line = format!("{{\"src\":{},\"dst\":{}", serde_json::json!(src), serde_json::json!(dst));
+        if traits.is_weighted && rng.random_bool(0.8) {
+            line += [",\"weight\":2", ",\"weight\":0.25", ",\"weight\":null"][rng.random_range(0..3)];
+        }
+        if traits.is_timed && rng.random_bool(0.8) {
+            line += [",\"time\":5", ",\"time\":\"2024-03-01\"", ",\"time\":null"][rng.random_range(0..3)];
+        }
+        if rng.random_bool(traits.bad) {
+            line += [",\"weight\":0", ",\"x\":1", "]", ",\"time\":1.5"][rng.random_range(0..4)];
+        }
+        line + "}"
+    }
+
+    /// A file, and the words that it is imported with.
+    fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
+        let traits = Traits {
+            form: rng.random_range(0..4),
+            separator: [',', ';', '\t'][rng.random_range(0..3)],
+            quoted: [0.0, 0.0, 0.01, 0.4][rng.random_range(0..4)],
+            bad,
+            is_weighted: rng.random(),
+            is_timed: rng.random(),
+            end: ["\n", "\r\n"][rng.random_range(0..2)],
+        };
+        let mut lines = Vec::new();
+        let (row, words): (fn(&mut StdRng, Traits) -> String, _) = match traits.form {
+            0 | 1 => {
+                let mut header = vec!["board", ["pin", "board"][rng.random_range(0..2)], "note"];
+                header.extend(traits.is_weighted.then_some("weight"));
+                header.extend(traits.is_timed.then_some("time"));
+                lines.push(header.join(&traits.separator.to_string()));
+                (record, vec!["--edges", "e.csv", "--format", "csv"])
+            }
+            2 => (
+                adjacency,
+                vec!["--edges", "e.csv", "--format", "adjacency", "--src", "user", "--dst", "item"],
+            ),
+            _ => (object, vec!["--edges", "e.csv", "--format", "jsonl"]),
+        };
+        for _ in 0..rng.random_range(1..400) {
+            lines.push(if rng.random_bool(0.03) { String::new() } else { row(rng, traits) });
+        }
+        let mark = if rng.random() { "\u{feff}" } else { "" };
+        let last = if rng.random() { traits.end } else { "" };
+        let mut bytes = format!("{mark}{}{last}", lines.join(traits.end)).into_bytes();
+        if bad > 0.0 && rng.random_bool(0.2) {
+            let at = rng.random_range(bytes.len() / 2..bytes.len());
+            bytes[at] = 0xff;
+        }
+        (bytes, words)
+    }
+
+    fn in_every_way(folder: &Path, words: &[&str], rng: &mut StdRng, mut judge: impl FnMut(Left, &str)) {
+        for threads in [1, 2, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let block = [1, 30, 500, 1 << 20][rng.random_range(0..4)];
+            let left = pool.install(|| import(folder, words, Some(block)));
+            judge(left, &format!("{threads} threads, blocks of {block}"));
+        }
+    }
+
+    #[test]
+    fn a_bulk_import_leaves_the_files_that_commits_and_a_checkpoint_leave() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for seed in 0..50 {
+            let rng = &mut StdRng::seed_from_u64(seed);
+            let (bytes, words) = random_file(rng, 0.0);
+            fs::write(folder.path().join("e.csv"), &bytes).expect("written");
+            let expected = import(folder.path(), &words, None);
+            assert!(expected.result.is_ok(), "seed {seed}: {:?}", expected.result);
+            in_every_way(folder.path(), &words, rng, |left, how| {
+                assert!(left == expected, "seed {seed}, {how}: {:?}, {:?}", left.result, expected.result);
+            });
+        }
+    }
+
+    #[test]
+    fn skipped_rows_are_the_same_in_bulk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for seed in 0..40 {
+            let rng = &mut StdRng::seed_from_u64(seed);
+            let (bytes, words) = random_file(rng, 0.03);
+            fs::write(folder.path().join("e.csv"), &bytes).expect("written");
+            let words = [&words[..], &["--on-error", "skip", "--rejects", "rejects"]].concat();
+            let expected = import(folder.path(), &words, None);
+            in_every_way(folder.path(), &words, rng, |left, how| {
+                assert!(left == expected, "seed {seed}, {how}: {:?}, {:?}", left.result, expected.result);
+            });
+        }
+    }
+
+    /// The message is the one of the reader of rows, and what stays is what a file of the lines before makes.
+    #[test]
+    fn everything_before_a_bad_row_stays_and_the_line_to_go_on_from_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut stopped = 0;
+        for seed in 0..50 {
+            let rng = &mut StdRng::seed_from_u64(seed);
+            let (bytes, words) = random_file(rng, 0.02);
+            let file = folder.path().join("e.csv");
+            fs::write(&file, &bytes).expect("written");
+            let Err(message) = import(folder.path(), &words, None).result else { continue };
+            let mut outcomes = Vec::new();
+            in_every_way(folder.path(), &words, rng, |left, how| {
+                let found = left.result.as_ref().expect_err("a bad row");
+                let problem = |text: &str| text.split("; ").next().map(str::to_owned);
+                assert_eq!(problem(found), problem(&message), "seed {seed}, {how}");
+                outcomes.push(left);
+            });
+            assert!(outcomes.iter().all(|left| *left == outcomes[0]), "seed {seed}");
+            let outcome = outcomes[0].result.as_ref().expect_err("a bad row");
+            let line = outcome.rsplit(' ').next().and_then(|line| line.parse::<usize>().ok());
+            let line = line.unwrap_or_else(|| panic!("seed {seed}: {outcome}"));
+            let before: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').take(line - 1).collect();
+            fs::write(&file, before.concat()).expect("written");
+            let left = import(folder.path(), &words, None);
+            match left.result {
+                Ok(_) => assert_eq!(left.files, outcomes[0].files, "seed {seed}"),
+                Err(empty) => assert!(empty.contains("is empty"), "seed {seed}: {empty}"),
+            }
+            stopped += 1;
+        }
+        assert!(stopped > 10, "{stopped}");
+    }
+
+    #[test]
+    fn with_a_ctrl_c_an_import_ends_between_rows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("e.csv");
+        fs::write(&file, "board,pin\n1,2\n").expect("written");
+        let words = ["hedgerow", "import", "s", "--edges", "e.csv"];
+        let Verb::Import(args) = Cli::try_parse_from(words).expect("understood").verb else {
+            panic!("an import")
+        };
+        let ctx = Context::new(Output { mode: Mode::Json, quiet: true }, false);
+        let source = Source::open(&file).expect("there");
+        let progress = Progress::reading(&source, "edges", ctx.out);
+        let lines = Lines::new(source);
+        let plan = Plan::open(&args, crate::verbs::import::Format::Csv, lines, ctx.out).expect("a header");
+        let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
+        ctx.cancel().cancel();
+        let stopped = Bulk::new(&ctx, &store, progress, None).run(plan, 1 << 20).expect_err("interrupted");
+        let message = "interrupted; 0 edges before it were committed, go on from line 2";
+        assert_eq!(stopped.to_string(), message);
+        assert!(is_possible(&store));
+    }
+}
