@@ -179,3 +179,47 @@ impl BufRead for Rest {
         self.current.consume(count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(bytes: &[u8], size: usize) -> Vec<Block> {
+        let lines = Lines::resume(Cursor::new(bytes.to_vec()), "t", 0);
+        let mut blocks = Blocks::start(lines, size, &CancelToken::new()).expect("a thread");
+        let mut all = Vec::new();
+        while let Some(block) = blocks.next() {
+            blocks.give_back(Vec::new());
+            all.push(block);
+        }
+        all
+    }
+
+    #[test]
+    fn blocks_end_where_lines_end_and_nothing_is_lost() {
+        for text in ["", "\n", "a", "a\n", "a\nbc\r\n\n\ndefgh\ni", "\n\n\n\n", "abcdefghijklmnop\nq\n"] {
+            for size in 1..20 {
+                let found = blocks(text.as_bytes(), size);
+                let joined: Vec<u8> = found.iter().flat_map(|block| block.bytes.clone()).collect();
+                assert_eq!(joined, text.as_bytes(), "{text:?} in blocks of {size}");
+                assert_eq!(found.iter().map(Block::lines).sum::<u64>(), text.lines().count() as u64);
+                let (last, others) =
+                    found.split_last().map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
+                assert!(
+                    others.iter().all(|block| block.bytes.ends_with(b"\n")),
+                    "{text:?} in blocks of {size}"
+                );
+                assert!(last.is_none_or(|last| !last.bytes.is_empty()));
+                assert!(found.iter().enumerate().all(|(at, block)| block.is_first == (at == 0)));
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_line_that_is_too_long_nothing_is_read() {
+        let text = [&b"a\n"[..], &vec![b'x'; LINE_LIMIT + 10], b"\nb\n"].concat();
+        let found = blocks(&text, 1 << 20);
+        assert!(found.iter().all(|block| block.bytes.len() <= LINE_LIMIT + 2));
+        assert_eq!(found.last().map(|block| block.bytes.len()), Some(LINE_LIMIT + 2));
+    }
+}

@@ -16,7 +16,7 @@ use crate::{Edge, Error, NodeRef, StableId};
 /// taken in by [`Load::links`](crate::Load::links).
 ///
 /// # Cost
-/// Some 50 ns an edge. 16 bytes and its key for an end, unless it is that of the edge before; 8 bytes an edge, 4 and 8
+/// Some 50 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
 /// more where any has a weight or a time.
 ///
 /// # Example
@@ -49,8 +49,8 @@ pub struct Links {
     pub(super) times: Vec<i64>,
     /// Kind, zero and key of a name, as they are hashed.
     hashed: Vec<u8>,
-    /// By the lower bits of its id, a name that was added last: what comes often is kept once and resolved once.
-    recent: Vec<u32>,
+    /// By the lower bits of its id the upper ones of a name and its place: what comes often is kept once and resolved once.
+    recent: Vec<(u32, u32)>,
     /// The kinds, the names and the group of the last edge.
     last: [Option<(u16, u32)>; 2],
     last_group: u32,
@@ -59,7 +59,7 @@ pub struct Links {
 /// The most kinds and the most relations that are told apart; how many a store has is for the load to check.
 const MAX_TOLD: usize = u16::MAX as usize;
 
-/// Names that are recognised when they come again; with their keys they stay in the nearest cache but one.
+/// Places for names that are recognised when they come again, in 64 KiB.
 const RECENT: usize = 1 << 13;
 
 /// A kind that names are of.
@@ -124,9 +124,9 @@ impl Links {
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
     pub fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
-        self.check(0, node)?;
+        let kind = self.check(0, node)?;
         self.admit(node.key.len())?;
-        self.name(0, node);
+        self.name(0, kind, node);
         self.nodes += 1;
         Ok(())
     }
@@ -136,13 +136,12 @@ impl Links {
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
     pub fn link(&mut self, a: NodeRef<'_>, b: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
-        self.check(0, a)?;
-        self.check(1, b)?;
+        let (kind_of_a, kind_of_b) = (self.check(0, a)?, self.check(1, b)?);
         let is_known = |name: &str| self.relations.iter().any(|relation| relation == name);
         edge.relation.filter(|name| !is_known(name)).map_or(Ok(()), check_relation)?;
         edge.check_values()?;
         self.admit(a.key.len() + b.key.len())?;
-        let (a, b) = (self.name(0, a), self.name(1, b));
+        let (a, b) = (self.name(0, kind_of_a, a), self.name(1, kind_of_b, b));
         self.group(a, b, edge.relation);
         let before = self.edges.len();
         self.edges.push((a, b));
@@ -157,11 +156,13 @@ impl Links {
         Ok(())
     }
 
-    fn check(&self, end: usize, node: NodeRef<'_>) -> Result<(), Error> {
-        if self.known_kind(end, node.kind).is_none() {
+    /// Refuses a bad name; returns its kind where that is known.
+    fn check(&self, end: usize, node: NodeRef<'_>) -> Result<Option<u16>, Error> {
+        let kind = self.known_kind(end, node.kind);
+        if kind.is_none() {
             check_kind(node.kind)?;
         }
-        check_key(node.key)
+        check_key(node.key).map(|()| kind)
     }
 
     /// Refuses an edge or a node whose keys have so many bytes where there is no more room.
@@ -179,8 +180,9 @@ impl Links {
     }
 
     /// The place of a name whose parts are known to be good.
-    fn name(&mut self, end: usize, node: NodeRef<'_>) -> u32 {
-        let kind = self.known_kind(end, node.kind).unwrap_or_else(|| {
+    fn name(&mut self, end: usize, kind: Option<u16>, node: NodeRef<'_>) -> u32 {
+        // The other end may have brought the kind meanwhile.
+        let kind = kind.or_else(|| self.known_kind(end, node.kind)).unwrap_or_else(|| {
             let prefix = [node.kind.as_bytes(), &[0]].concat();
             self.kinds.push(Kind { name: node.kind.to_owned(), prefix });
             self.kinds.len() as u16 - 1
@@ -197,20 +199,22 @@ impl Links {
         self.hashed.extend_from_slice(node.key.as_bytes());
         let id = StableId::new(xxh3_64(&self.hashed));
         if self.recent.is_empty() {
-            self.recent.resize(RECENT, u32::MAX);
+            self.recent.resize(RECENT, (0, u32::MAX));
         }
         let slot = id.get() as usize % RECENT;
-        let recent = self.recent[slot];
-        let known = self.names.get(recent as usize);
-        let is_known = known.is_some_and(|name| name.id == id && name.kind == kind);
-        let at = if is_known && self.key_bytes(recent as usize) == node.key.as_bytes() {
+        let tag = (id.get() >> 32) as u32;
+        let (seen, recent) = self.recent[slot];
+        let is_known = seen == tag
+            && self.names.get(recent as usize).is_some_and(|name| name.id == id && name.kind == kind)
+            && self.key_bytes(recent as usize) == node.key.as_bytes();
+        let at = if is_known {
             recent
         } else {
             self.keys.push_str(node.key);
             self.names.push(Name { id, end: self.keys.len() as u32, kind });
             self.names.len() as u32 - 1
         };
-        self.recent[slot] = at;
+        self.recent[slot] = (tag, at);
         self.last[end] = Some((kind, at));
         at
     }
@@ -287,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_those_of_the_names_and_an_end_that_stays_is_named_once() {
+    fn ids_are_those_of_the_names_and_an_end_that_comes_again_is_kept_once() {
         let mut links = Links::new();
         let (source, weight) = (NodeRef::new("user", "0").expect("valid"), 2.0);
         for key in ["1", "2", "\u{e9}", "\u{e9}"] {
@@ -296,12 +300,12 @@ mod tests {
         }
         links.link(source, source, Edge { weight, ..Edge::default() }).expect("valid");
         let names: Vec<String> = (0..links.names().len()).map(|at| links.key(at).to_owned()).collect();
-        assert_eq!(names, ["0", "1", "2", "\u{e9}", "0"]);
+        assert_eq!(names, ["0", "1", "2", "\u{e9}"]);
         for (at, name) in links.names().iter().enumerate() {
             let node = NodeRef { kind: links.kind(name.kind), key: links.key(at) };
             assert_eq!(name.id, node.stable_id());
         }
-        assert_eq!(links.edges, [(0, 1), (0, 2), (0, 3), (0, 3), (0, 4)]);
+        assert_eq!(links.edges, [(0, 1), (0, 2), (0, 3), (0, 3), (0, 0)]);
         assert_eq!((links.weights.as_slice(), links.times.len()), (&[1.0, 1.0, 1.0, 1.0, 2.0][..], 0));
         assert_eq!((links.groups.len(), links.group_of.as_slice()), (2, &[0, 0, 0, 0, 1][..]));
     }

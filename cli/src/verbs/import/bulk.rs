@@ -295,14 +295,12 @@ mod tests {
             let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
             let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors)).transpose()?;
             let store = Store::options().create(true).open(store.path())?;
-            match block {
-                Some(block) => Bulk::new(&ctx, &store, progress, set).run(plan, block),
-                None => {
-                    let mut loader = Loader::new(&ctx, &store, ("edges", 90), progress, set);
-                    plan.run(&mut loader)?;
-                    loader.finish()
-                }
+            if let Some(block) = block {
+                return Bulk::new(&ctx, &store, progress, set).run(plan, block);
             }
+            let mut loader = Loader::new(&ctx, &store, ("edges", 90), progress, set);
+            plan.run(&mut loader)?;
+            loader.finish()
         })();
         let result = result.map(|totals: Totals| (totals.nodes, totals.edges, totals.rejected));
         let mut files = BTreeMap::new();
@@ -515,6 +513,28 @@ mod tests {
             stopped += 1;
         }
         assert!(stopped > 10, "{stopped}");
+    }
+
+    #[test]
+    fn what_could_be_decompressed_of_a_damaged_file_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut text = "0 1 2\n".repeat(5000);
+        text += &(0..5000).map(|at| at.to_string()).collect::<Vec<_>>().join(" 7\n");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        std::io::Write::write_all(&mut gzip, text.as_bytes()).expect("memory");
+        let packed = gzip.finish().expect("memory");
+        fs::write(folder.path().join("e.gz"), &packed[..packed.len() - 6000]).expect("written");
+        let words = ["--edges", "e.gz", "--format", "adjacency", "--src", "user", "--dst", "item"];
+        let message = import(folder.path(), &words, None).result.expect_err("damaged");
+        assert!(message.contains(":1: cannot be decompressed"), "{message}");
+        in_every_way(folder.path(), &words, &mut StdRng::seed_from_u64(1), |left, how| {
+            let found = left.result.expect_err("damaged");
+            let outcome = found.strip_prefix(&message).unwrap_or_else(|| panic!("{how}: {found}"));
+            let numbers: Vec<u64> = outcome.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let [edges, line] = numbers[..] else { panic!("{how}: {found}") };
+            // The first 5000 lines have two edges, the others one.
+            assert_eq!(edges, 10_000 + line - 5001, "{how}: {found}");
+        });
     }
 
     #[test]
