@@ -16,7 +16,7 @@ use crate::{Edge, Error, NodeRef, StableId};
 /// taken in by [`Load::links`](crate::Load::links).
 ///
 /// # Cost
-/// Some 50 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
+/// Some 80 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
 /// more where any has a weight or a time.
 ///
 /// # Example

@@ -128,7 +128,7 @@ impl Names {
     /// [`Error::Invalid`] for a name whose stable id is that of another, [`Error::Limit`] for too many kinds or nodes.
     ///
     /// # Cost
-    /// For a name some 15 ns of one thread, and as much again of all of them.
+    /// For a name some 30 ns of one thread, and as much again of all of them.
     pub(crate) fn resolve(&mut self, links: &Links) -> Result<Vec<NodeIx>, Error> {
         let (first, kinds) = (self.bound(), self.kinds.len());
         let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
