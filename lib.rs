@@ -41,8 +41,8 @@ mod error;
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
     Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch, Generation,
-    KindIx, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Publish, RelationIx, Repair, SectionFile,
-    SectionWriter, Sizes, Snapshot, StableId, Store,
+    KindIx, Links, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Publish, RelationIx, Repair,
+    SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store,
 };
 pub use hedgerow_walker::{
     EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions, Walker,

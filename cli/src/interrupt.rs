@@ -10,6 +10,7 @@ use hedgerow::CancelToken;
 static CURRENT: Mutex<Option<CancelToken>> = Mutex::new(None);
 static CONSOLE: AtomicBool = AtomicBool::new(false);
 static WAITING: AtomicBool = AtomicBool::new(false);
+static ATTENDED: AtomicBool = AtomicBool::new(false);
 
 /// Starts listening; called once, before the first command.
 pub(crate) fn install() {
@@ -17,7 +18,7 @@ pub(crate) fn install() {
     let _ = ctrlc::set_handler(|| {
         let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         let asked_before = current.as_ref().is_none_or(CancelToken::is_cancelled);
-        let deaf = asked_before || WAITING.load(Ordering::Relaxed);
+        let deaf = asked_before || WAITING.load(Ordering::Relaxed) && !ATTENDED.load(Ordering::Relaxed);
         if deaf && !CONSOLE.load(Ordering::Relaxed) {
             process::exit(130);
         }
@@ -47,4 +48,9 @@ pub(crate) fn survive() {
 /// Says that the command waits for bytes that may never come, so that Ctrl-C cannot be heard by asking the token.
 pub(crate) fn waiting(is: bool) {
     WAITING.store(is, Ordering::Relaxed);
+}
+
+/// Says that somebody else asks the token while bytes are waited for.
+pub(crate) fn attended(is: bool) {
+    ATTENDED.store(is, Ordering::Relaxed);
 }

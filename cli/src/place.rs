@@ -46,6 +46,11 @@ impl BadInput {
         self
     }
 
+    /// Where the row begins that it ends, the present one having begun at `line`: what is fatal comes before a row is there.
+    pub(crate) fn first_line(&self, line: u64) -> u64 {
+        if self.fatal { self.place.line } else { line }
+    }
+
     /// Adds what was kept and where to go on.
     pub(crate) fn with_outcome(mut self, outcome: impl Into<String>) -> Self {
         self.outcome = Some(outcome.into());

@@ -29,12 +29,22 @@ impl Progress {
     }
 
     pub(crate) fn row(&mut self) {
-        self.rows += 1;
-        if self.rows.is_multiple_of(STRIDE) {
+        self.rows(1);
+    }
+
+    pub(crate) fn rows(&mut self, count: u64) {
+        let before = self.rows;
+        self.rows += count;
+        if self.rows / STRIDE != before / STRIDE {
             self.bar.set_position(self.position.load(Ordering::Relaxed));
             let rate = self.rows as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
             self.bar.set_message(format!("{} {} ({rate:.0}/s)", self.rows, self.what));
         }
+    }
+
+    /// Says what is done with what was read.
+    pub(crate) fn say(&self, what: &str) {
+        self.bar.set_message(format!("{} {}, {what}", self.rows, self.what));
     }
 
     pub(crate) fn finish(&self) {

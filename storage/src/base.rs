@@ -9,7 +9,7 @@ mod topology;
 use std::path::Path;
 
 pub(crate) use features::{BlockMeta, Features};
-pub(crate) use keys::{FREE, Keys, enter, slot_count};
+pub(crate) use keys::{FREE, Keys, enter, home, slot_count};
 pub(crate) use nodes::Nodes;
 pub(crate) use topology::{ListSink, RelationMeta, Topology};
 

@@ -35,6 +35,19 @@ impl Default for Edge<'_> {
     }
 }
 
+impl Edge<'_> {
+    /// Refuses a weight or a time that cannot be.
+    pub(crate) fn check_values(&self) -> Result<(), Error> {
+        if !self.weight.is_finite() || self.weight <= 0.0 {
+            return Err(Error::invalid("weight", &self.weight.to_string(), "a finite number above 0"));
+        }
+        if self.time == Some(i64::MIN) {
+            return Err(Error::invalid("time", "-9223372036854775808", "a larger number"));
+        }
+        Ok(())
+    }
+}
+
 /// Changes that are committed together: all of them or none.
 ///
 /// They take effect in the order in which they were added, so a later one may undo an earlier one.
@@ -150,12 +163,7 @@ impl Batch {
         a.validate()?;
         b.validate()?;
         edge.relation.map_or(Ok(()), check_relation)?;
-        if !edge.weight.is_finite() || edge.weight <= 0.0 {
-            return Err(Error::invalid("weight", &edge.weight.to_string(), "a finite number above 0"));
-        }
-        if edge.time == Some(i64::MIN) {
-            return Err(Error::invalid("time", "-9223372036854775808", "a larger number"));
-        }
+        edge.check_values()?;
         self.admit(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = edge.relation.map(|relation| self.text(relation));

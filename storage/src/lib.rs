@@ -96,7 +96,7 @@ pub use ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
 pub use list::{List, MAX_DEGREE, Place};
 pub use list_buf::{Entry, ListBuf};
 pub use lists::Lists;
-pub use load::Load;
+pub use load::{Links, Load};
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
 pub use open::OpenOptions;
 pub use repair::Repair;

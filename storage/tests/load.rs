@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, Epoch, Error, Generation, Load, NodeIx, NodeName, NodeRef, Publish, Store,
+    Batch, CancelToken, Edge, Epoch, Error, Generation, Links, Load, NodeIx, NodeName, NodeRef, Publish,
+    Store,
 };
 
 struct Random(u64);
@@ -172,6 +173,102 @@ fn a_load_makes_byte_for_byte_the_files_that_commits_and_a_checkpoint_make() {
             assert_eq!((loaded.epoch, fast.snapshot().epoch()), (Epoch::new(1), Epoch::new(1)));
         }
     }
+}
+
+/// A row as files have it: two names and what their edge carries, or one name.
+type Row = (NodeName, Option<(NodeName, f32, Option<i64>, Option<&'static str>)>);
+
+/// Rows of few nodes with many edges: several kinds and relations, repeated edges with other weights and times, edges of
+/// nodes to themselves, nodes by themselves. The rows of some graphs have no weights or no times.
+fn random_rows(random: &mut Random, size: usize) -> Vec<Row> {
+    let (is_weighted, is_timed, kinds) = (random.below(2) == 0, random.below(2) == 0, 1 + random.below(4));
+    let name = |random: &mut Random| {
+        let kind = ["pin", "board", "user", "a"][random.below(kinds)];
+        NodeName::new(kind, format!("k{}", random.below(size).min(random.below(size)))).expect("valid")
+    };
+    let row = |_| {
+        let one = name(random);
+        if random.below(20) == 0 {
+            return (one, None);
+        }
+        let other = if random.below(30) == 0 { one.clone() } else { name(random) };
+        let weight = if is_weighted { [1.0, 1.0, 0.5, 3.0][random.below(4)] } else { 1.0 };
+        let time = if is_timed { [None, Some(-7), Some(0), Some(1 << 40)][random.below(4)] } else { None };
+        (one, Some((other, weight, time, [None, None, Some("likes"), Some("board-pin")][random.below(4)])))
+    };
+    (0..size * 3).map(row).collect()
+}
+
+#[test]
+fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
+    for seed in 0..30 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut random = Random(seed);
+        let rows = random_rows(&mut random, if seed == 29 { 30_000 } else { 200 });
+        let slow = create(&folder.path().join("slow"));
+        for rows in rows.chunks(1 + random.below(rows.len())) {
+            let mut batch = Batch::new();
+            for (one, linked) in rows {
+                let added = match linked {
+                    None => batch.add_node(one.into()),
+                    &Some((ref other, weight, time, relation)) => {
+                        batch.link(one.into(), other.into(), Edge { weight, time, relation })
+                    }
+                };
+                added.expect("valid");
+            }
+            slow.commit(&batch).expect("committed");
+        }
+        slow.checkpoint(&CancelToken::new()).expect("written");
+        let expected = files(slow.path());
+        for threads in [1, 2, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let (mut load, mut links) = (Load::new(), Links::new());
+            for rows in rows.chunks(1 + random.below(rows.len())) {
+                links.clear();
+                for (one, linked) in rows {
+                    let added = match linked {
+                        None => links.add_node(one.into()),
+                        &Some((ref other, weight, time, relation)) => {
+                            links.link(one.into(), other.into(), Edge { weight, time, relation })
+                        }
+                    };
+                    added.expect("valid");
+                }
+                assert_eq!(links.len(), rows.len());
+                pool.install(|| load.links(&links)).expect("valid");
+            }
+            let fast = create(&folder.path().join(format!("fast{threads}")));
+            let loaded = pool.install(|| fast.load(load, &CancelToken::new())).expect("loaded");
+            assert_eq!(files(fast.path()), expected, "seed {seed}, {threads} threads");
+            assert_eq!(loaded.nodes_added, slow.snapshot().node_count(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn links_that_are_refused_are_not_in_the_load() {
+    let mut load = Load::new();
+    let mut links = Links::new();
+    links.link(node("pin:1"), node("board:1"), Edge::default()).expect("valid");
+    load.links(&links).expect("valid");
+    links.clear();
+    for kind in 0..260 {
+        let name = format!("k{kind}:1");
+        links.link(node("pin:2"), node(&name), Edge::default()).expect("valid");
+    }
+    assert!(matches!(load.links(&links), Err(Error::Limit { what: "kinds", limit: 255, .. })));
+    links.clear();
+    links.link(node("pin:2"), node("pin:1"), Edge::default()).expect("valid");
+    load.links(&links).expect("valid");
+    // Numbers go on where they were, and edges between numbers may follow.
+    assert_eq!(load.nodes("pin", ["9"]).expect("valid"), 3..4);
+    load.edges(None, vec![(NodeIx::new(3), NodeIx::new(1))], None).expect("valid");
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(folder.path());
+    let loaded = store.load(load, &CancelToken::new()).expect("loaded");
+    assert_eq!((loaded.nodes_added, loaded.edges_added), (4, 3));
+    assert_eq!((store.snapshot().kind_count(), store.snapshot().relation_count()), (2, 2));
 }
 
 #[test]

@@ -40,10 +40,28 @@ impl Delimited {
 
     /// Starts at the line that `lines` is at.
     pub(crate) fn open_at(lines: Lines, separator: u8) -> Result<Self, Failure> {
-        let mut records =
-            Self { lines, separator, text: Vec::new(), fields: Vec::new(), raw: Vec::new(), line: 0 };
+        let mut records = Self::resume(lines, separator);
         records.parse()?;
         Ok(records)
+    }
+
+    /// Starts before the record behind the line that `lines` is at.
+    pub(crate) fn resume(lines: Lines, separator: u8) -> Self {
+        let line = lines.number();
+        Self { lines, separator, text: Vec::new(), fields: Vec::new(), raw: Vec::new(), line }
+    }
+
+    /// The lines behind this record.
+    pub(crate) fn into_lines(self) -> Lines {
+        self.lines
+    }
+
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    pub(crate) fn separator(&self) -> u8 {
+        self.separator
     }
 
     /// Goes to the next record that is not a blank line; false at the end.

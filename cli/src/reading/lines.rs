@@ -9,11 +9,11 @@ use crate::reading::source::Source;
 /// The longest line that is read; a longer one is an error, not a swap storm.
 pub(crate) const LINE_LIMIT: usize = 16 << 20;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads an input line by line.
 pub(crate) struct Lines {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     file: String,
     bytes: Vec<u8>,
     number: u64,
@@ -24,6 +24,16 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn new(source: Source) -> Self {
         Self { reader: source.reader, file: source.name, bytes: Vec::new(), number: 0, skipped: 0 }
+    }
+
+    /// Goes on with another reader behind line `number` of a file.
+    pub(crate) fn resume(reader: impl BufRead + Send + 'static, file: &str, number: u64) -> Self {
+        Self { reader: Box::new(reader), file: file.to_owned(), bytes: Vec::new(), number, skipped: 0 }
+    }
+
+    /// What is behind this line.
+    pub(crate) fn into_reader(self) -> Box<dyn BufRead + Send> {
+        self.reader
     }
 
     /// Goes to the next line; false at the end of the input.

@@ -19,7 +19,7 @@ const BUFFER: usize = 1 << 16;
 pub(crate) struct Source {
     /// What messages call it.
     pub(crate) name: String,
-    pub(crate) reader: Box<dyn BufRead>,
+    pub(crate) reader: Box<dyn BufRead + Send>,
     /// Bytes of the file on disk, compressed or not; unknown for standard input.
     pub(crate) size: Option<u64>,
     /// How many of them were read so far.
@@ -31,7 +31,7 @@ impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |source: io::Error| Failure::file(path, "read", source);
         let position = Arc::new(AtomicU64::new(0));
-        let (name, raw, size): (String, Box<dyn Read>, Option<u64>) = if path.as_os_str() == "-" {
+        let (name, raw, size): (String, Box<dyn Read + Send>, Option<u64>) = if path.as_os_str() == "-" {
             ("standard input".to_owned(), Box::new(StandardInput), None)
         } else {
             let file = File::open(path).map_err(failed)?;
@@ -44,7 +44,7 @@ impl Source {
         let counted = Counted { inner: raw, position: Arc::clone(&position) };
         let mut plain = BufReader::with_capacity(BUFFER, counted);
         let head = plain.fill_buf().map_err(failed)?;
-        let reader: Box<dyn BufRead> = if head.starts_with(GZIP) {
+        let reader: Box<dyn BufRead + Send> = if head.starts_with(GZIP) {
             Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain)))
         } else if head.starts_with(ZSTD) {
             let decoder = zstd::stream::read::Decoder::with_buffer(plain).map_err(failed)?;

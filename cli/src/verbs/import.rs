@@ -1,8 +1,12 @@
 //! `import`: edges, or nodes with their features, from a file into a store.
 
+mod bulk;
 pub(crate) mod edges;
+mod gather;
 mod loader;
 mod nodes;
+mod rejects;
+mod target;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,9 +17,12 @@ use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::reading::blocks::BLOCK;
 use crate::reading::lines::Lines;
 use crate::reading::source::Source;
-use loader::{Loader, Rejects};
+use bulk::Bulk;
+use loader::Loader;
+use rejects::Rejects;
 
 /// What `import` is told.
 #[derive(Args, Debug)]
@@ -83,7 +90,7 @@ enum Format {
 /// What a bad row does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnError {
-    /// Stop; nothing of the current batch of 10,000 stays
+    /// Stop; the rows before it stay, in a store that held something those of whole batches of 100,000 (nodes: 10,000)
     Stop,
     /// Write the row to --rejects and go on
     Skip,
@@ -121,19 +128,34 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
         let plan = nodes::Plan::open(kind, &args.tokens, &args.dense, lines, file)?;
         let store = ctx.store_or_new(&args.store)?;
         plan.expect_widths(&store.snapshot().dense_blocks())?;
-        let mut loader = Loader::new(ctx, &store, what, progress, rejects);
+        let mut loader = Loader::new(ctx, &store, (what, loader::NODES), progress, rejects);
         plan.run(&mut loader)?;
         report(ctx, loader.finish()?, started)
     } else {
         let plan = edges::Plan::open(&args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
-        let mut loader = Loader::new(ctx, &store, what, progress, rejects);
-        plan.run(&mut loader)?;
-        report(ctx, loader.finish()?, started)
+        let totals = if bulk::is_possible(&store) {
+            Bulk::new(ctx, &store, progress, rejects).run(plan, BLOCK)?
+        } else {
+            let mut loader = Loader::new(ctx, &store, (what, loader::EDGES), progress, rejects);
+            plan.run(&mut loader)?;
+            loader.finish()?
+        };
+        report(ctx, totals, started)
     }
 }
 
-fn report(ctx: &Context, totals: loader::Totals, started: Instant) -> Result<(), Failure> {
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    nodes: u64,
+    edges: u64,
+    rejected: u64,
+    /// Nodes whose tokens or dense rows are other ones now.
+    features: u64,
+}
+
+fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure> {
     if totals.rejected > 0 {
         ctx.out.note(&format!("{} bad rows were skipped, see the file of rejects", totals.rejected));
     }

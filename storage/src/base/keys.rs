@@ -64,7 +64,8 @@ pub(crate) fn enter(
     Ok(())
 }
 
-fn home(id: StableId, slots: usize) -> usize {
+/// Where a node's slot is looked for first.
+pub(crate) fn home(id: StableId, slots: usize) -> usize {
     (id.get() >> (64 - slots.trailing_zeros())) as usize
 }
 

@@ -13,7 +13,7 @@ use crate::slots::{Placement, slot_bits};
 use crate::{CancelToken, Error, NodeIx, StableId};
 
 use super::Part;
-use super::shares::{Blocks, DIVISION, Division, End, Share, Weight, divide, share};
+use super::shares::{Blocks, Carried, DIVISION, Division, End, Share, Timed, divide, share};
 
 /// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
 ///
@@ -27,7 +27,10 @@ pub(crate) fn write(
 ) -> Result<u64, Error> {
     let is_weighted = parts.iter().any(|part| part.weights.is_some());
     let add = |made: &Made| sink.add(&made.records, &made.words);
-    let ends = if is_weighted {
+    let is_timed = parts.iter().any(|part| part.times.is_some());
+    let ends = if is_timed {
+        make_all::<Timed>(parts, ids, DIVISION, add, cancel)?
+    } else if is_weighted {
         make_all::<f32>(parts, ids, DIVISION, add, cancel)?
     } else {
         make_all::<()>(parts, ids, DIVISION, add, cancel)?
@@ -45,7 +48,7 @@ struct Made {
 }
 
 /// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
-fn make_all<W: Weight>(
+fn make_all<C: Carried>(
     parts: &[Part],
     ids: &[StableId],
     division: Division,
@@ -53,7 +56,7 @@ fn make_all<W: Weight>(
     cancel: &CancelToken,
 ) -> Result<u64, Error> {
     let blocks = Blocks::new(ids.len(), division.blocks);
-    let mut shares: Vec<Share<'_, W>> = share(parts, rayon::current_num_threads() * division.shares)
+    let mut shares: Vec<Share<'_, C>> = share(parts, rayon::current_num_threads() * division.shares)
         .into_par_iter()
         .map(|edges| Share::new(edges, &blocks))
         .collect();
@@ -80,33 +83,33 @@ fn make_all<W: Weight>(
 }
 
 /// Makes the lists of buckets, one after another in the same memory.
-struct Maker<W> {
+struct Maker<C> {
     /// Where the neighbours of each node end, once they are there.
     ends: Vec<usize>,
     neighbors: Vec<u32>,
-    weights: Vec<W>,
+    carried: Vec<C>,
     ids: Vec<StableId>,
     placement: Placement,
 }
 
-impl<W> Default for Maker<W> {
+impl<C> Default for Maker<C> {
     fn default() -> Self {
-        let (ends, neighbors, weights, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { ends, neighbors, weights, ids, placement: Placement::default() }
+        let (ends, neighbors, carried, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { ends, neighbors, carried, ids, placement: Placement::default() }
     }
 }
 
-impl<W: Weight> Maker<W> {
+impl<C: Carried> Maker<C> {
     /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
     fn make<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<W>]> + Clone,
+        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
         ids: &[StableId],
         made: &mut Made,
     ) -> Result<(), Error>
     where
-        W: 'a,
+        C: 'a,
     {
         self.gather(nodes.clone(), taken)?;
         made.records.clear();
@@ -127,12 +130,12 @@ impl<W: Weight> Maker<W> {
     fn gather<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<W>]> + Clone,
+        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
     ) -> Result<(), Error>
     where
-        W: 'a,
+        C: 'a,
     {
-        let Self { ends, neighbors, weights, .. } = self;
+        let Self { ends, neighbors, carried, .. } = self;
         ends.clear();
         ends.resize(nodes.len(), 0);
         for end in taken.clone().flatten() {
@@ -149,12 +152,11 @@ impl<W: Weight> Maker<W> {
             total += std::mem::replace(end, total);
         }
         neighbors.resize(total, 0);
-        let Some(any) = taken.clone().flatten().next() else { return Ok(()) };
-        weights.resize(total, any.weight);
-        for &End { owner, neighbor, weight } in taken.flatten() {
+        carried.resize(total, C::PLAIN);
+        for &End { owner, neighbor, carried: carries } in taken.flatten() {
             let end = &mut ends[owner as usize - nodes.start];
             neighbors[*end] = neighbor;
-            weights[*end] = weight;
+            carried[*end] = carries;
             *end += 1;
         }
         Ok(())
@@ -162,29 +164,29 @@ impl<W: Weight> Maker<W> {
 
     /// Brings a list into slot order.
     fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], made: &mut Made) {
-        let (neighbors, weights) = (&self.neighbors[list.clone()], &self.weights[list]);
+        let (neighbors, carried) = (&self.neighbors[list.clone()], &self.carried[list]);
         if neighbors.is_empty() {
             made.records.push(Record::default());
             return;
         }
-        let mut add = |neighbors: &[u32], weights: &[W]| {
+        let mut add = |neighbors: &[u32], carried: &[C]| {
             self.ids.clear();
             self.ids.extend(neighbors.iter().map(|&neighbor| ids[neighbor as usize]));
             if !self.placement.place(&self.ids, slot_bits(neighbors.len())) {
                 return false;
             }
             let start = made.words.len() as u64;
-            let value = |at: usize| (NodeIx::new(neighbors[at]), weights[at].value(), None);
+            let value = |at: usize| (NodeIx::new(neighbors[at]), carried[at].weight(), carried[at].time());
             let record = encode_into(&mut made.words, ids[node], self.placement.table(), value);
             made.records.push(record.at(start));
             made.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
             true
         };
-        if !add(neighbors, weights) {
+        if !add(neighbors, carried) {
             let last = last_ones(neighbors);
             let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
-            let weights: Vec<W> = last.iter().map(|&at| weights[at]).collect();
-            assert!(add(&neighbors, &weights), "nobody is left twice");
+            let carried: Vec<C> = last.iter().map(|&at| carried[at]).collect();
+            assert!(add(&neighbors, &carried), "nobody is left twice");
         }
     }
 }
@@ -202,6 +204,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::list::NO_TIME;
     use crate::{Entry, List, ListBuf};
 
     fn next(state: &mut u64) -> u64 {
@@ -211,14 +214,17 @@ mod tests {
     }
 
     /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
-    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool) -> Vec<Part> {
+    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<Part> {
         let parts = 1 + next(seed) % 3;
         let part = |_| {
             let count = next(seed) as usize % 400;
             let mut node = |most: u32| NodeIx::new((next(seed) % u64::from(most)) as u32);
             let edges = (0..count).map(|_| (node(1 + nodes / 8), node(nodes - nodes / 8))).collect();
             let weight = |_| 0.5 + (next(seed) % 3) as f32 / 2.0;
-            Part { edges, weights: is_weighted.then(|| (0..count).map(weight).collect()) }
+            let weights = is_weighted.then(|| (0..count).map(weight).collect());
+            let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(next(seed) % 5) as usize];
+            let times = is_timed.then(|| (0..count).map(time).collect());
+            Part { edges, weights, times }
         };
         (0..parts).map(part).collect()
     }
@@ -233,13 +239,14 @@ mod tests {
         for round in 0..60 {
             let nodes = 1 + next(&mut seed) as u32 % 200;
             let ids: Vec<StableId> = (0..nodes).map(|_| StableId::new(next(&mut seed))).collect();
-            let parts = random_parts(&mut seed, nodes, round % 2 == 0);
-            let mut expected: BTreeMap<(u32, u32), f32> = BTreeMap::new();
+            let parts = random_parts(&mut seed, nodes, round % 2 == 0, round % 3 == 0);
+            let mut expected: BTreeMap<(u32, u32), (f32, Option<i64>)> = BTreeMap::new();
             for part in &parts {
                 for (at, (a, b)) in part.edges.iter().enumerate() {
                     let weight = part.weights.as_ref().map_or(1.0, |weights| weights[at]);
-                    expected.insert((a.get(), b.get()), weight);
-                    expected.insert((b.get(), a.get()), weight);
+                    let time = part.times.as_ref().map(|times| times[at]).filter(|&time| time != NO_TIME);
+                    expected.insert((a.get(), b.get()), (weight, time));
+                    expected.insert((b.get(), a.get()), (weight, time));
                 }
             }
             let loops = expected.keys().filter(|(a, b)| a == b).count();
@@ -255,12 +262,13 @@ mod tests {
                 let add = |made: &Made| {
                     for &record in &made.records {
                         let owner = ids[node as usize];
-                        let entry = |(&(_, neighbor), &weight): (&(u32, u32), &f32)| Entry {
-                            node: NodeIx::new(neighbor),
-                            id: ids[neighbor as usize],
-                            weight,
-                            time: None,
-                        };
+                        let entry =
+                            |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| Entry {
+                                node: NodeIx::new(neighbor),
+                                id: ids[neighbor as usize],
+                                weight,
+                                time,
+                            };
                         let entries = expected.range((node, 0)..=(node, u32::MAX)).map(entry);
                         let expected = ListBuf::build(owner, entries.collect());
                         let (found, words) = List::new(record, &made.words).parts();
@@ -270,7 +278,11 @@ mod tests {
                     Ok(())
                 };
                 let cancel = CancelToken::new();
-                let ends = pool.install(|| make_all::<f32>(&parts, &ids, division, add, &cancel));
+                let ends = pool.install(|| match round % 6 {
+                    0 | 3 => make_all::<Timed>(&parts, &ids, division, add, &cancel),
+                    1 | 5 => make_all::<()>(&parts, &ids, division, add, &cancel),
+                    _ => make_all::<f32>(&parts, &ids, division, add, &cancel),
+                });
                 assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
                 assert_eq!(node, nodes, "round {round}");
             }

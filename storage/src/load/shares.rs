@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use crate::NodeIx;
+use crate::list::NO_TIME;
 
 use super::Part;
 
@@ -33,41 +34,114 @@ pub(super) const DIVISION: Division =
 /// What a node costs besides its neighbours, in neighbours.
 const NODE: u64 = 4;
 
-/// What an edge carries into the lists: a weight, or nothing where every one is 1.
-pub(super) trait Weight: Copy + Send + Sync {
+/// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
+pub(super) trait Carried: Copy + Send + Sync {
+    /// That of an edge with weight 1 and no time.
+    const PLAIN: Self;
     /// That of the edge at this place.
-    fn of(weights: Option<&[f32]>, at: usize) -> Self;
-    fn value(self) -> f32;
+    fn of(piece: &Piece<'_>, at: usize) -> Self;
+    fn weight(self) -> f32;
+    fn time(self) -> Option<i64>;
 }
 
-impl Weight for () {
-    fn of(_: Option<&[f32]>, _: usize) -> Self {}
+/// Every weight is 1, and nothing has a time.
+impl Carried for () {
+    const PLAIN: Self = ();
 
-    fn value(self) -> f32 {
+    fn of(_: &Piece<'_>, _: usize) -> Self {}
+
+    fn weight(self) -> f32 {
         1.0
     }
+
+    fn time(self) -> Option<i64> {
+        None
+    }
 }
 
-impl Weight for f32 {
-    fn of(weights: Option<&[f32]>, at: usize) -> Self {
-        weights.map_or(1.0, |weights| weights[at])
+/// A weight.
+impl Carried for f32 {
+    const PLAIN: Self = 1.0;
+
+    fn of(piece: &Piece<'_>, at: usize) -> Self {
+        piece.weights.map_or(1.0, |weights| weights[at])
     }
 
-    fn value(self) -> f32 {
+    fn weight(self) -> f32 {
         self
+    }
+
+    fn time(self) -> Option<i64> {
+        None
+    }
+}
+
+/// A weight and a time, or [`NO_TIME`].
+#[derive(Clone, Copy)]
+pub(super) struct Timed {
+    weight: f32,
+    /// The time's lower and upper half: as one number it would make every end four bytes longer.
+    time: [u32; 2],
+}
+
+impl Timed {
+    const fn new(weight: f32, time: i64) -> Self {
+        Self { weight, time: [time as u32, (time >> 32) as u32] }
+    }
+}
+
+impl Carried for Timed {
+    const PLAIN: Self = Self::new(1.0, NO_TIME);
+
+    fn of(piece: &Piece<'_>, at: usize) -> Self {
+        Self::new(f32::of(piece, at), piece.times.map_or(NO_TIME, |times| times[at]))
+    }
+
+    fn weight(self) -> f32 {
+        self.weight
+    }
+
+    fn time(self) -> Option<i64> {
+        let time = i64::from(self.time[0]) | i64::from(self.time[1]) << 32;
+        (time != NO_TIME).then_some(time)
     }
 }
 
 /// One end of an edge.
 #[derive(Clone, Copy)]
-pub(super) struct End<W> {
+pub(super) struct End<C> {
     pub(super) owner: u32,
     pub(super) neighbor: u32,
-    pub(super) weight: W,
+    pub(super) carried: C,
 }
 
-/// Some edges of a part and their weights.
-pub(super) type Piece<'a> = (&'a [(NodeIx, NodeIx)], Option<&'a [f32]>);
+/// Some edges of a part and what they carry.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    edges: &'a [(NodeIx, NodeIx)],
+    weights: Option<&'a [f32]>,
+    times: Option<&'a [i64]>,
+}
+
+impl<'a> Piece<'a> {
+    fn new(part: &'a Part) -> Self {
+        Self { edges: &part.edges, weights: part.weights.as_deref(), times: part.times.as_deref() }
+    }
+
+    fn split_at(self, at: usize) -> (Self, Self) {
+        let (edges, weights, times) = (
+            self.edges.split_at(at),
+            self.weights.map(|weights| weights.split_at(at)),
+            self.times.map(|times| times.split_at(at)),
+        );
+        let (one, other) =
+            ((weights.map(|w| w.0), times.map(|t| t.0)), (weights.map(|w| w.1), times.map(|t| t.1)));
+        (
+            Self { edges: edges.0, weights: one.0, times: one.1 },
+            Self { edges: edges.1, weights: other.0, times: other.1 },
+        )
+    }
+}
 
 /// The edges divided into shares of about as many, in their order.
 pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
@@ -76,18 +150,16 @@ pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
     let mut shares = vec![Vec::new()];
     let mut room = most;
     for part in parts {
-        let (mut edges, mut weights) = (part.edges.as_slice(), part.weights.as_deref());
-        while !edges.is_empty() {
+        let mut piece = Piece::new(part);
+        while !piece.edges.is_empty() {
             if room == 0 {
                 shares.push(Vec::new());
                 room = most;
             }
-            let taken = edges.len().min(room);
-            let (some, rest) = edges.split_at(taken);
-            let of_them = weights.map(|weights| weights.split_at(taken));
-            shares.last_mut().expect("there is one").push((some, of_them.map(|both| both.0)));
-            (edges, weights) = (rest, of_them.map(|both| both.1));
-            room -= taken;
+            let (some, rest) = piece.split_at(piece.edges.len().min(room));
+            shares.last_mut().expect("there is one").push(some);
+            room -= some.edges.len();
+            piece = rest;
         }
     }
     shares
@@ -119,20 +191,20 @@ impl Blocks {
 }
 
 /// The edges that one thread passes over, and what it takes from them.
-pub(super) struct Share<'a, W> {
+pub(super) struct Share<'a, C> {
     edges: Vec<Piece<'a>>,
     /// How many ends each block has in it; an edge of a node to itself counts twice.
     counts: Vec<usize>,
     /// What was taken for a round, bucket after bucket.
-    taken: Vec<End<W>>,
+    taken: Vec<End<C>>,
     /// Where in it each bucket starts and ends.
     buckets: Vec<Range<usize>>,
 }
 
-impl<'a, W: Weight> Share<'a, W> {
+impl<'a, C: Carried> Share<'a, C> {
     pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
         let mut counts = vec![0; blocks.count()];
-        for &(a, b) in edges.iter().flat_map(|(edges, _)| *edges) {
+        for &(a, b) in edges.iter().flat_map(|piece| piece.edges) {
             counts[blocks.of(a)] += 1;
             counts[blocks.of(b)] += 1;
         }
@@ -151,18 +223,18 @@ impl<'a, W: Weight> Share<'a, W> {
             room += self.counts[range.clone()].iter().sum::<usize>();
         }
         if self.taken.len() < room {
-            self.taken = vec![End { owner: 0, neighbor: 0, weight: W::of(None, 0) }; room];
+            self.taken = vec![End { owner: 0, neighbor: 0, carried: C::PLAIN }; room];
         }
-        for &(edges, weights) in &self.edges {
+        for piece in &self.edges {
             let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
                     let end = &mut self.buckets[usize::from(bucket)].end;
                     self.taken[*end] =
-                        End { owner: owner.get(), neighbor: neighbor.get(), weight: W::of(weights, at) };
+                        End { owner: owner.get(), neighbor: neighbor.get(), carried: C::of(piece, at) };
                     *end += 1;
                 }
             };
-            for (at, &(a, b)) in edges.iter().enumerate() {
+            for (at, &(a, b)) in piece.edges.iter().enumerate() {
                 put(a, b, at);
                 if a != b {
                     put(b, a, at);
@@ -172,14 +244,14 @@ impl<'a, W: Weight> Share<'a, W> {
     }
 
     /// What was taken for a bucket, in the order of the edges.
-    pub(super) fn taken(&self, bucket: usize) -> &[End<W>] {
+    pub(super) fn taken(&self, bucket: usize) -> &[End<C>] {
         &self.taken[self.buckets[bucket].clone()]
     }
 }
 
 /// The rounds, each the blocks of its buckets.
-pub(super) fn divide<W>(
-    shares: &[Share<'_, W>],
+pub(super) fn divide<C>(
+    shares: &[Share<'_, C>],
     blocks: &Blocks,
     division: Division,
 ) -> Vec<Vec<Range<usize>>> {

@@ -206,15 +206,56 @@ fn a_failure_in_json_has_file_line_and_column() {
     assert_eq!(ran.out, "");
 }
 
+/// So many good rows and a bad one.
+fn rows_and_a_bad_one(count: usize) -> String {
+    let rows: Vec<String> = (0..count).map(|row| format!("{},{row}", row % 7)).collect();
+    format!("board,pin\n{}\n1,\n", rows.join("\n"))
+}
+
 #[test]
-fn whole_batches_before_a_bad_row_stay_and_the_message_says_where_to_go_on() {
+fn in_a_new_store_all_rows_before_a_bad_one_stay_and_the_message_says_where_to_go_on() {
     let desk = Desk::new();
-    let rows: Vec<String> = (0..10_005).map(|row| format!("{},{row}", row % 7)).collect();
-    desk.write("e.csv", format!("board,pin\n{}\n1,\n", rows.join("\n")));
+    desk.write("e.csv", rows_and_a_bad_one(10_005));
     let message = "e.csv:10007:3: invalid key: found '', expected 1 to 512 bytes; \
-        10000 edges before it were committed, go on from line 10002";
+        10005 edges before it were committed, go on from line 10007";
     desk.fails(&["import", "s", "--edges", "e.csv"], 5, message);
-    assert_eq!(desk.json(&["stats", "s"])["edges"], json!({"board-pin": 10_000}));
+    assert_eq!(desk.json(&["stats", "s"])["edges"], json!({"board-pin": 10_005}));
+}
+
+#[test]
+fn in_a_store_that_held_something_whole_batches_before_a_bad_row_stay() {
+    let desk = Desk::with_lamps();
+    desk.write("e.csv", rows_and_a_bad_one(100_005));
+    let message = "e.csv:100007:3: invalid key: found '', expected 1 to 512 bytes; \
+        100000 edges before it were committed, go on from line 100002";
+    desk.fails(&["import", "s", "--edges", "e.csv"], 5, message);
+    assert_eq!(desk.json(&["stats", "s"])["edges"], json!({"board-pin": 100_000, "lamp-room": 4}));
+}
+
+/// A pipe that stays open and silent is no reason not to hear a Ctrl-C: what came through it by then is kept.
+#[cfg(unix)]
+#[test]
+fn a_ctrl_c_while_standard_input_is_silent_keeps_what_came() {
+    let desk = Desk::new();
+    let mut command = desk.command(&["import", "s", "--edges", "-"]);
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("it starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let rows: Vec<String> = (0..300_000).map(|row| format!("{},{row}", row % 1000)).collect();
+    let text = format!("board,pin\n{}\n", rows.join("\n"));
+    pipe.write_all(text.as_bytes()).expect("it reads");
+    let told = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(told.expect("there is a kill command").success());
+    let output = child.wait_with_output().expect("it ends");
+    drop(pipe);
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let counts: Vec<u64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [edges, line] = counts[..] else { panic!("not two numbers: {said}") };
+    assert_eq!(line, edges + 2, "{said}");
+    if edges > 0 {
+        assert_eq!(desk.json(&["stats", "s"])["edges"], json!({ "board-pin": edges }));
+    }
 }
 
 #[test]

@@ -1,36 +1,45 @@
-//! The three forms that edges come in, each row put into the loader's batch.
+//! The three forms that edges come in, read row by row: what every message about a row comes from.
 
-use hedgerow::{Batch, Edge, NodeRef};
+use hedgerow::{Edge, NodeRef};
 
 use super::loader::Loader;
+use super::target::Target;
 use super::{Format, ImportArgs};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::place::BadInput;
+use crate::place::{BadInput, Place};
 use crate::reading::delimited::Delimited;
 use crate::reading::jsonl::JsonLine;
 use crate::reading::lines::Lines;
 use crate::reading::pairs::words;
 use crate::reading::timestamp;
 
-/// A file of edges whose header, if it has one, was understood.
+/// A file of edges whose header, if it has one, was understood, and what follows it.
 pub(super) struct Plan<'a> {
-    relation: Option<&'a str>,
-    form: Form,
+    pub(super) rows: Rows<'a>,
+    pub(super) lines: Lines,
+    /// As it stands in the file.
+    pub(super) header: Option<Vec<u8>>,
 }
 
-enum Form {
-    Csv { records: Delimited, columns: Columns, header: Vec<u8> },
-    Adjacency { lines: Lines, src: String, dst: String },
-    Jsonl(Lines),
+/// How rows are read.
+pub(super) struct Rows<'a> {
+    pub(super) relation: Option<&'a str>,
+    pub(super) form: Form,
 }
 
-struct Columns {
-    count: usize,
-    src: String,
-    dst: String,
-    weight: Option<usize>,
-    time: Option<usize>,
+pub(super) enum Form {
+    Csv { separator: u8, columns: Columns },
+    Adjacency { src: String, dst: String },
+    Jsonl,
+}
+
+pub(super) struct Columns {
+    pub(super) count: usize,
+    pub(super) src: String,
+    pub(super) dst: String,
+    pub(super) weight: Option<usize>,
+    pub(super) time: Option<usize>,
 }
 
 impl<'a> Plan<'a> {
@@ -40,64 +49,87 @@ impl<'a> Plan<'a> {
         lines: Lines,
         out: Output,
     ) -> Result<Self, Failure> {
-        let form = match (format, &args.src, &args.dst) {
+        let relation = args.relation.as_deref();
+        let (form, lines, header) = match (format, &args.src, &args.dst) {
             (Format::Csv, _, _) => {
                 let records = Delimited::open(lines)?;
                 let columns = Columns::of(&records, args, out)?;
-                let header = records.raw().to_vec();
-                Form::Csv { records, columns, header }
+                let (separator, header) = (records.separator(), records.raw().to_vec());
+                (Form::Csv { separator, columns }, records.into_lines(), Some(header))
             }
             (Format::Adjacency, Some(src), Some(dst)) => {
-                Form::Adjacency { lines, src: src.clone(), dst: dst.clone() }
+                (Form::Adjacency { src: src.clone(), dst: dst.clone() }, lines, None)
             }
             (Format::Adjacency, _, _) => {
                 return Err(Failure::Usage(
                     "adjacency names no kinds: give --src KIND and --dst KIND".to_owned(),
                 ));
             }
-            (Format::Jsonl, _, _) => Form::Jsonl(lines),
+            (Format::Jsonl, _, _) => (Form::Jsonl, lines, None),
         };
-        Ok(Self { relation: args.relation.as_deref(), form })
+        Ok(Self { rows: Rows { relation, form }, lines, header })
     }
 
+    /// Reads all rows, one after another.
     pub(super) fn run(self, loader: &mut Loader<'_>) -> Result<(), Failure> {
-        let relation = self.relation;
-        match self.form {
-            Form::Csv { mut records, columns, header } => {
-                if let Some(rejects) = &mut loader.rejects {
-                    rejects.write(&header)?;
-                }
-                loop {
-                    match records.advance() {
-                        Ok(true) => {}
-                        Ok(false) => return Ok(()),
-                        Err(Failure::Input(bad)) => {
-                            loader.bad(*bad, records.raw())?;
-                            continue;
-                        }
-                        Err(other) => return Err(other),
-                    }
-                    match link_record(&records, &columns, relation, &mut loader.batch) {
-                        Ok(()) => loader.staged(records.line())?,
-                        Err(bad) => loader.bad(bad, records.raw())?,
-                    }
-                }
+        if let (Some(rejects), Some(header)) = (&mut loader.rejects, &self.header) {
+            rejects.write(header)?;
+        }
+        let file = self.lines.file().to_owned();
+        let seen = self.rows.read(self.lines, loader)?;
+        self.rows.expect_some(seen, &file)
+    }
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Whether there was a row, good or bad.
+    pub(super) any: bool,
+    /// The number of the last line.
+    pub(super) lines: u64,
+}
+
+impl Rows<'_> {
+    /// Reads the rows of the lines that follow.
+    pub(super) fn read(&self, lines: Lines, target: &mut impl Target) -> Result<Seen, Failure> {
+        match &self.form {
+            Form::Csv { separator, columns } => {
+                read_records(Delimited::resume(lines, *separator), columns, self.relation, target)
             }
-            Form::Adjacency { lines, src, dst } => adjacency(lines, &src, &dst, relation, loader),
-            Form::Jsonl(mut lines) => {
-                let mut empty = true;
-                while lines.advance()? {
-                    if lines.bytes().is_empty() {
-                        continue;
-                    }
-                    empty = false;
-                    match link_object(&lines, relation, &mut loader.batch) {
-                        Ok(()) => loader.staged(lines.number())?,
-                        Err(bad) => loader.bad(bad, lines.bytes())?,
-                    }
-                }
-                if empty { Err(no_edges(&lines)) } else { Ok(()) }
-            }
+            Form::Adjacency { src, dst } => read_adjacency(lines, src, dst, self.relation, target),
+            Form::Jsonl => read_objects(lines, self.relation, target),
+        }
+    }
+
+    /// Refuses a file without rows; one with a header may have none.
+    pub(super) fn expect_some(&self, seen: Seen, file: &str) -> Result<(), Failure> {
+        if seen.any || matches!(self.form, Form::Csv { .. }) {
+            return Ok(());
+        }
+        Err(Place::new(file, seen.lines + 1, 1).problem("the file is empty, expected edges").into())
+    }
+}
+
+fn read_records(
+    mut records: Delimited,
+    columns: &Columns,
+    relation: Option<&str>,
+    target: &mut impl Target,
+) -> Result<Seen, Failure> {
+    let mut any = false;
+    loop {
+        let parsed = match records.advance() {
+            Ok(true) => Ok(()),
+            Ok(false) => return Ok(Seen { any, lines: records.lines().number() - 1 }),
+            Err(Failure::Input(bad)) => Err(*bad),
+            Err(other) => return Err(other),
+        };
+        any = true;
+        target.begin(records.line())?;
+        match parsed.and_then(|()| link_record(&records, columns, relation, target)) {
+            Ok(()) => target.staged()?,
+            Err(bad) => target.bad(bad, records.raw())?,
         }
     }
 }
@@ -154,7 +186,7 @@ fn link_record(
     records: &Delimited,
     columns: &Columns,
     relation: Option<&str>,
-    batch: &mut Batch,
+    target: &mut impl Target,
 ) -> Result<(), BadInput> {
     records.expect_fields(columns.count)?;
     let node = |at: usize, kind| {
@@ -163,62 +195,65 @@ fn link_record(
     let (src, dst) = (node(0, columns.src.as_str())?, node(1, columns.dst.as_str())?);
     let weight = columns.weight.map_or(Ok(1.0), |at| weight(records, at))?;
     let time = columns.time.map_or(Ok(None), |at| time(records, at))?;
-    batch.link(src, dst, Edge { weight, time, relation }).map_err(|error| records.place(0).problem(error))
+    target.link(src, dst, Edge { weight, time, relation }).map_err(|error| records.place(0).problem(error))
 }
 
 /// A weight; an empty field is 1.
 pub(in crate::verbs) fn weight(records: &Delimited, at: usize) -> Result<f32, BadInput> {
     let text = records.text(at)?.trim();
+    weight_of(text)
+        .ok_or_else(|| records.place(at).found(text.as_bytes(), "a weight: a finite number above 0"))
+}
+
+pub(super) fn weight_of(text: &str) -> Option<f32> {
     if text.is_empty() {
-        return Ok(1.0);
+        return Some(1.0);
     }
-    match text.parse::<f32>() {
-        Ok(weight) if weight.is_finite() && weight > 0.0 => Ok(weight),
-        _ => Err(records.place(at).found(text.as_bytes(), "a weight: a finite number above 0")),
-    }
+    text.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight > 0.0)
 }
 
 /// A time; an empty field is none.
 pub(in crate::verbs) fn time(records: &Delimited, at: usize) -> Result<Option<i64>, BadInput> {
     let text = records.text(at)?.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let time = timestamp::parse(text);
-    time.map(Some).ok_or_else(|| records.place(at).found(text.as_bytes(), timestamp::EXPECTED))
+    time_of(text).ok_or_else(|| records.place(at).found(text.as_bytes(), timestamp::EXPECTED))
 }
 
-fn adjacency(
+#[expect(clippy::option_option, reason = "a text that is no time is not a text without a time")]
+pub(super) fn time_of(text: &str) -> Option<Option<i64>> {
+    if text.is_empty() { Some(None) } else { timestamp::parse(text).map(Some) }
+}
+
+fn read_adjacency(
     mut lines: Lines,
     src: &str,
     dst: &str,
     relation: Option<&str>,
-    loader: &mut Loader<'_>,
-) -> Result<(), Failure> {
-    let mut empty = true;
+    target: &mut impl Target,
+) -> Result<Seen, Failure> {
+    let mut any = false;
     while lines.advance()? {
-        let row = adjacency_row(&lines, src, dst);
-        let row = match row {
+        target.begin(lines.number())?;
+        let row = match adjacency_row(&lines, src, dst) {
             Ok(row) => row,
             Err(Failure::Input(bad)) => {
-                empty = false;
-                loader.bad(*bad, lines.bytes())?;
+                any = true;
+                target.bad(*bad, lines.bytes())?;
                 continue;
             }
             Err(other) => return Err(other),
         };
         let Some((source, targets)) = row.split_first() else { continue };
-        empty = false;
+        any = true;
         if targets.is_empty() {
-            loader.batch.add_node(*source)?;
-            loader.staged(lines.number())?;
+            target.add_node(*source)?;
+            target.staged()?;
         }
-        for target in targets {
-            loader.batch.link(*source, *target, Edge { relation, ..Edge::default() })?;
-            loader.staged(lines.number())?;
+        for other in targets {
+            target.link(*source, *other, Edge { relation, ..Edge::default() })?;
+            target.staged()?;
         }
     }
-    if empty { Err(no_edges(&lines)) } else { Ok(()) }
+    Ok(Seen { any, lines: lines.number() - 1 })
 }
 
 /// All names of a line, checked before the first of its edges is staged.
@@ -231,7 +266,23 @@ fn adjacency_row<'a>(lines: &'a Lines, src: &'a str, dst: &'a str) -> Result<Vec
     Ok(row)
 }
 
-fn link_object(lines: &Lines, relation: Option<&str>, batch: &mut Batch) -> Result<(), BadInput> {
+fn read_objects(mut lines: Lines, relation: Option<&str>, target: &mut impl Target) -> Result<Seen, Failure> {
+    let mut any = false;
+    while lines.advance()? {
+        if lines.bytes().is_empty() {
+            continue;
+        }
+        any = true;
+        target.begin(lines.number())?;
+        match link_object(&lines, relation, target) {
+            Ok(()) => target.staged()?,
+            Err(bad) => target.bad(bad, lines.bytes())?,
+        }
+    }
+    Ok(Seen { any, lines: lines.number() - 1 })
+}
+
+fn link_object(lines: &Lines, relation: Option<&str>, target: &mut impl Target) -> Result<(), BadInput> {
     let object = JsonLine::parse(lines, &["src", "dst", "weight", "time"])?;
     let node = |field: &str| {
         let text = object.text(field, "a node such as \"pin:1\"")?;
@@ -239,9 +290,5 @@ fn link_object(lines: &Lines, relation: Option<&str>, batch: &mut Batch) -> Resu
     };
     let (src, dst) = (node("src")?, node("dst")?);
     let edge = Edge { weight: object.weight()?, time: object.time()?, relation };
-    batch.link(src.as_ref(), dst.as_ref(), edge).map_err(|error| object.place("weight").problem(error))
-}
-
-fn no_edges(lines: &Lines) -> Failure {
-    lines.place(0).problem("the file is empty, expected edges").into()
+    target.link(src.as_ref(), dst.as_ref(), edge).map_err(|error| object.place("weight").problem(error))
 }

@@ -1,55 +1,21 @@
-//! The way of imported rows into the store: gathered into batches, each committed as one, bad rows refused or set aside.
+//! The way of imported rows into a store that holds something: gathered into batches, each committed as one, bad rows
+//! refused or set aside.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
 
-use hedgerow::{Batch, CancelToken, Store};
-
+use super::Totals;
+use super::rejects::Rejects;
+use super::target::Target;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::BadInput;
 use crate::progress::Progress;
 
-/// Operations in a batch: one durable commit.
-const BATCH: usize = 10_000;
-/// Bad rows that are explained one by one; of the others only the number is told.
-const EXPLAINED: u64 = 10;
-
-/// What an import did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) nodes: u64,
-    pub(super) edges: u64,
-    pub(super) rejected: u64,
-    /// Nodes whose tokens or dense rows are other ones now.
-    pub(super) features: u64,
-    committed: u64,
-}
-
-/// Where skipped rows go.
-pub(super) struct Rejects {
-    path: PathBuf,
-    file: BufWriter<File>,
-    limit: Option<u64>,
-}
-
-impl Rejects {
-    pub(super) fn create(path: &Path, limit: Option<u64>) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|source| Failure::file(path, "create", source))?;
-        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), limit })
-    }
-
-    pub(super) fn write(&mut self, row: &[u8]) -> Result<(), Failure> {
-        let written = self.file.write_all(row).and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(|source| Failure::file(&self.path, "write", source))
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        self.file.flush().map_err(|source| Failure::file(&self.path, "write", source))
-    }
-}
+/// Edges in a batch: one durable commit.
+pub(super) const EDGES: usize = 100_000;
+/// Nodes in a batch; with all the features that they may have, more would be over what a batch takes.
+pub(super) const NODES: usize = 10_000;
 
 /// An import under way.
 pub(super) struct Loader<'a> {
@@ -59,10 +25,15 @@ pub(super) struct Loader<'a> {
     what: &'static str,
     progress: Progress,
     pub(super) batch: Batch,
+    /// Operations that are committed as one.
+    most: usize,
+    /// Where the present row begins.
+    line: u64,
     /// The line of the first operation that is not committed yet.
     resume: Option<u64>,
     pub(super) rejects: Option<Rejects>,
     totals: Totals,
+    committed: u64,
     /// Whether the store held nothing before: then a checkpoint costs no more than what was imported.
     first: bool,
 }
@@ -71,51 +42,32 @@ impl<'a> Loader<'a> {
     pub(super) fn new(
         ctx: &'a Context,
         store: &'a Store,
-        what: &'static str,
+        (what, most): (&'static str, usize),
         progress: Progress,
         rejects: Option<Rejects>,
     ) -> Self {
-        let (cancel, out, totals) = (ctx.cancel(), ctx.out, Totals::default());
-        let first = store.snapshot().node_count() == 0;
-        Self { store, cancel, out, what, progress, batch: Batch::new(), resume: None, rejects, totals, first }
-    }
-
-    /// Called after every row or part of one that the batch now holds; commits a full batch.
-    pub(super) fn staged(&mut self, line: u64) -> Result<(), Failure> {
-        self.progress.row();
-        self.resume.get_or_insert(line);
-        if self.batch.len() >= BATCH {
-            self.commit()?;
-            if self.cancel.is_cancelled() {
-                return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(line))));
-            }
+        Self {
+            store,
+            cancel: ctx.cancel(),
+            out: ctx.out,
+            what,
+            progress,
+            batch: Batch::new(),
+            most,
+            line: 0,
+            resume: None,
+            rejects,
+            totals: Totals::default(),
+            committed: 0,
+            first: store.snapshot().node_count() == 0,
         }
-        Ok(())
-    }
-
-    /// Ends the import at a bad row, or sets the row aside.
-    pub(super) fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure> {
-        let resume = self.resume.unwrap_or(bad.place.line);
-        let Some(rejects) = self.rejects.as_mut().filter(|_| !bad.fatal) else {
-            return Err(bad.with_outcome(self.outcome(resume)).into());
-        };
-        rejects.write(row)?;
-        self.totals.rejected += 1;
-        if rejects.limit.is_some_and(|limit| self.totals.rejected > limit) {
-            rejects.flush()?;
-            let limit = format!("more than {} bad rows; {}", self.totals.rejected - 1, self.outcome(resume));
-            return Err(bad.with_outcome(limit).into());
-        }
-        if self.totals.rejected <= EXPLAINED {
-            self.out.note(&format!("skipped: {bad}"));
-        }
-        Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Totals, Failure> {
         self.commit()?;
         if let Some(rejects) = &mut self.rejects {
             rejects.flush()?;
+            self.totals.rejected = rejects.count;
         }
         self.progress.finish();
         if self.first {
@@ -134,13 +86,57 @@ impl<'a> Loader<'a> {
         self.totals.nodes += commit.nodes_added;
         self.totals.edges += commit.edges_added;
         self.totals.features += commit.features_changed;
-        self.totals.committed += self.batch.len() as u64;
+        self.committed += self.batch.len() as u64;
         self.batch.clear();
         self.resume = None;
         Ok(())
     }
 
     fn outcome(&self, line: u64) -> String {
-        format!("{} {} before it were committed, go on from line {line}", self.totals.committed, self.what)
+        outcome(self.committed, self.what, line)
     }
+}
+
+impl Target for Loader<'_> {
+    fn begin(&mut self, line: u64) -> Result<(), Failure> {
+        self.line = line;
+        Ok(())
+    }
+
+    fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+        Ok(self.batch.add_node(node)?)
+    }
+
+    fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+        Ok(self.batch.link(src, dst, edge)?)
+    }
+
+    /// Commits a full batch.
+    fn staged(&mut self) -> Result<(), Failure> {
+        self.progress.row();
+        self.resume.get_or_insert(self.line);
+        if self.batch.len() >= self.most {
+            self.commit()?;
+            if self.cancel.is_cancelled() {
+                return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(self.line))));
+            }
+        }
+        Ok(())
+    }
+
+    fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure> {
+        let outcome = self.outcome(self.resume.unwrap_or(bad.first_line(self.line)));
+        let Some(rejects) = self.rejects.as_mut().filter(|_| !bad.fatal) else {
+            return Err(bad.with_outcome(outcome).into());
+        };
+        match rejects.take(&bad, row, self.out)? {
+            Some(over) => Err(bad.with_outcome(format!("{over}; {outcome}")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What stays of an import that stops.
+pub(super) fn outcome(committed: u64, what: &str, line: u64) -> String {
+    format!("{committed} {what} before it were committed, go on from line {line}")
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hedgerow::{Batch, NodeRef};
 
 use super::loader::Loader;
+use super::target::Target;
 use crate::failure::Failure;
 use crate::place::BadInput;
 use crate::reading::delimited::Delimited;
@@ -83,8 +84,9 @@ impl<'a> Plan<'a> {
                 }
                 Err(bad) => Err(*bad),
             };
+            loader.begin(self.records.line())?;
             match staged {
-                Ok(()) => loader.staged(self.records.line())?,
+                Ok(()) => loader.staged()?,
                 Err(bad) => loader.bad(bad, self.records.raw())?,
             }
         }

@@ -1,0 +1,55 @@
+//! Bad rows that are skipped: a file of them as they were, their number, and the limit of it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::place::BadInput;
+
+/// Bad rows that are explained one by one; of the others only the number is told.
+const EXPLAINED: u64 = 10;
+
+/// Where skipped rows go.
+pub(super) struct Rejects {
+    path: PathBuf,
+    file: BufWriter<File>,
+    limit: Option<u64>,
+    pub(super) count: u64,
+}
+
+impl Rejects {
+    pub(super) fn create(path: &Path, limit: Option<u64>) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|source| Failure::file(path, "create", source))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), limit, count: 0 })
+    }
+
+    pub(super) fn write(&mut self, row: &[u8]) -> Result<(), Failure> {
+        let written = self.file.write_all(row).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|source| Failure::file(&self.path, "write", source))
+    }
+
+    /// Sets a bad row aside; where it is one too many, the answer is how to say so.
+    pub(super) fn take(
+        &mut self,
+        bad: &BadInput,
+        row: &[u8],
+        out: Output,
+    ) -> Result<Option<String>, Failure> {
+        self.write(row)?;
+        self.count += 1;
+        if self.limit.is_some_and(|limit| self.count > limit) {
+            self.flush()?;
+            return Ok(Some(format!("more than {} bad rows", self.count - 1)));
+        }
+        if self.count <= EXPLAINED {
+            out.note(&format!("skipped: {bad}"));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.file.flush().map_err(|source| Failure::file(&self.path, "write", source))
+    }
+}
