@@ -32,6 +32,12 @@ use output::{Mode, Output};
 
 fn main() -> ExitCode {
     interrupt::install();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !hedgerow::is_engine_panic(panic) {
+            usual(panic);
+        }
+    }));
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,

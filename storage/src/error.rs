@@ -38,7 +38,7 @@ pub enum Error {
         since: u64,
     },
     /// A file does not hold what was written to it.
-    #[error("{} is damaged at {place}: {what}; put back a copy of the store's folder, or import the data anew", path.display())]
+    #[error("{} is damaged at {place}: {what}; see `hedgerow check`, put back a backup, or import the data anew", path.display())]
     Damaged {
         /// The file, or the folder of the log.
         path: PathBuf,

@@ -97,6 +97,7 @@ pub use list::{List, MAX_DEGREE, Place};
 pub use list_buf::{Entry, ListBuf};
 pub use lists::Lists;
 pub use load::{Links, Load};
+pub use log::is_engine_panic;
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
 pub use open::OpenOptions;
 pub use repair::Repair;

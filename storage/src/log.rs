@@ -269,6 +269,12 @@ impl Syncer {
     }
 }
 
+/// Whether a panic is one of the engine under the log, which panics on damage: the store catches it and says what is damaged.
+/// For hosts whose panic hook prints: what it would print is no news.
+pub fn is_engine_panic(panic: &std::panic::PanicHookInfo<'_>) -> bool {
+    panic.location().is_some_and(|place| place.file().contains("sled-0."))
+}
+
 /// Our words for the engine's errors.
 fn refused(folder: &Path, action: &'static str, error: sled::Error) -> Error {
     match error {
