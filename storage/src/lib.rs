@@ -52,6 +52,8 @@ mod error;
 mod faults;
 mod flat;
 mod ids;
+#[cfg(test)]
+mod lies;
 mod list;
 mod list_buf;
 mod lists;

@@ -167,6 +167,12 @@ impl SectionFile {
         self.sections.contains_key(&tag)
     }
 
+    /// The tags of all sections.
+    #[cfg(test)]
+    pub(crate) fn tags(&self) -> impl Iterator<Item = [u8; 8]> {
+        self.sections.keys().copied()
+    }
+
     /// The bytes of a section; they start at a multiple of 64.
     ///
     /// # Errors

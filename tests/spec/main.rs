@@ -5,6 +5,7 @@ mod command;
 mod crash;
 mod draws;
 mod fairness;
+mod format;
 mod pixie;
 mod reach;
 mod readers;

@@ -6,6 +6,8 @@ pub(crate) mod delimited;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 pub(crate) mod matrix;
+#[cfg(test)]
+mod noise;
 pub(crate) mod pairs;
 pub(crate) mod source;
 pub(crate) mod timestamp;
