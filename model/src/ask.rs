@@ -312,7 +312,7 @@ impl Embeddings {
     fn history(&self, node: NodeIx, snapshot: &Snapshot) -> Vec<u32> {
         let mut rows: Vec<u32> = (0..snapshot.relation_count())
             .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors())
-            .filter_map(|&neighbor| self.row(NodeIx::new(neighbor)))
+            .filter_map(|neighbor| self.row(neighbor))
             .collect();
         rows.sort_unstable_by_key(|&row| self.ids[row as usize]);
         rows.dedup();

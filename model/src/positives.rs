@@ -193,7 +193,7 @@ fn edges<'a>(snapshot: &Snapshot, state: &State) -> Form<'a> {
             .map(NodeIx::new)
             .filter(|&node| {
                 let neighbors = snapshot.list(relation, node).neighbors();
-                neighbors.iter().filter(|&&to| state.row(NodeIx::new(to)).is_some()).nth(1).is_some()
+                neighbors.filter(|&to| state.row(to).is_some()).nth(1).is_some()
             })
             .collect();
         of_relation.sort_by_key(|&node| snapshot.stable_id(node));

@@ -73,8 +73,8 @@ fn write(to: Target<'_>, what: &str, view: &View, cancel: &CancelToken) -> Resul
                 if node.get().is_multiple_of(4096) {
                     cancel.check()?;
                 }
-                let (record, words) = lists.get(node).parts();
-                sink.add(&[record.at(0)], words)?;
+                let list = lists.get(node);
+                sink.add(&[list.record().at(0)], &list.words())?;
             }
             let relation = &view.relations[relation.index()];
             let kinds = relation.kinds.iter().copied().collect();

@@ -37,7 +37,7 @@ impl FlatLists {
             return Ok(None);
         }
         let mut words = 0;
-        lists.overlay.for_each(&mut |_, list| words += list.as_list().parts().1.len());
+        lists.overlay.for_each(&mut |_, list| words += list.as_list().record().words());
         let filled = |bytes: usize, fill: &mut dyn FnMut(&mut [u8])| {
             Map::filled(bytes.max(1), fill).map(Arc::new).map_err(|source| Error::Memory { bytes, source })
         };
@@ -48,10 +48,11 @@ impl FlatLists {
             let apart: &mut [u32] = bytemuck::cast_slice_mut(&mut bytes[..4 * words]);
             let mut start = 0;
             lists.overlay.for_each(&mut |node, list| {
-                let (record, words) = list.as_list().parts();
-                apart[start..start + words.len()].copy_from_slice(words);
-                heads.push((node, if words.is_empty() { record } else { record.at(start as u64).apart() }));
-                start += words.len();
+                let list = list.as_list();
+                let (record, end) = (list.record(), start + list.record().words());
+                list.copy_words(&mut apart[start..end]);
+                heads.push((node, if start == end { record } else { record.at(start as u64).apart() }));
+                start = end;
             });
         })?;
         let records = filled(record_bytes, &mut |bytes| {

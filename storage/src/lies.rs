@@ -126,7 +126,7 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
         let tags: Vec<[u8; 8]> = file.tags().collect();
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
-        write(&disk, name, file, Some((tag, content)));
+        write(&disk, name, file, Some(&(tag, content)));
         match checkpoint::settled(&path, &manifest.base, manifest.epoch(), Opening::Loaded) {
             Ok(view) => read(view),
             Err(Error::Damaged { path: named, .. }) => {
@@ -141,10 +141,10 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
     assert!(refused > rounds / 4, "{refused} of {rounds} were refused");
 }
 
-fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<([u8; 8], Vec<u8>)>) {
+fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8; 8], Vec<u8>)>) {
     let mut writer = SectionWriter::new(file.kind(), file.version());
     for tag in file.tags() {
-        let content = match &changed {
+        let content = match changed {
             Some((other, content)) if *other == tag => content.clone(),
             _ => file.section(tag).expect("there").to_vec(),
         };

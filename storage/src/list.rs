@@ -1,5 +1,5 @@
-//! A neighbour list as it is read: a record of two words, and a block of words for what does not fit it.
-//! Owns the encoding, byte for byte as in FORMAT.md; who sits where is the slot table's to say, and where the blocks lie
+//! A neighbour list as it is read: its record, and a block of words for what does not fit it.
+//! Owns the encoding of the block, byte for byte as in FORMAT.md; who sits where is the slot table's to say, and where the blocks lie
 //! the caller's.
 
 #![expect(
@@ -7,10 +7,14 @@
     reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
 )]
 
-use bytemuck::{Pod, Zeroable};
+mod check;
 
+use std::borrow::Cow;
+
+use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
-use crate::slots::{GROUP_BITS, groups, slot, slot_bits};
+pub(crate) use crate::record::Record;
+use crate::slots::{GROUP_BITS, groups, slot};
 use crate::{NodeIx, StableId};
 
 /// The largest degree.
@@ -21,76 +25,6 @@ pub(crate) const NO_TIME: i64 = i64::MIN;
 
 /// Where in a hash the six bits stand that name a slot of up to 64, in the order of trying.
 const BYTES: [u32; 8] = [58, 26, 42, 10, 50, 18, 34, 2];
-
-/// What is known of a list before its block is read. All zeros is the empty list.
-///
-/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
-/// and 1 that only [`FlatLists`](crate::FlatLists) sets, for a block in words of its own.
-/// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Record {
-    pub(crate) head: u64,
-    pub(crate) bits: u64,
-}
-
-const SLOT_BITS: u64 = 63;
-const WEIGHTED: u64 = 1 << 6;
-const TIMED: u64 = 1 << 7;
-const SALT: u64 = 0xf_ff00;
-const START: u32 = 20;
-/// Blocks start below it.
-const MAX_START: u64 = 1 << (63 - START);
-const APART: u64 = 1 << 63;
-
-impl Record {
-    pub(crate) fn new(owner: StableId, slot_bits: u32, is_weighted: bool, is_timed: bool, bits: u64) -> Self {
-        let flags = if is_weighted { WEIGHTED } else { 0 } | if is_timed { TIMED } else { 0 };
-        Self { head: u64::from(slot_bits) | flags | owner.get() >> 24 & SALT, bits }
-    }
-
-    /// The same list with its block elsewhere.
-    pub(crate) fn at(self, start: u64) -> Self {
-        assert!(start < MAX_START, "a relation's lists are shorter than 2^43 words");
-        Self { head: self.head & ((1 << START) - 1) | start << START, ..self }
-    }
-
-    #[inline]
-    pub(crate) fn start(self) -> usize {
-        ((self.head & !APART) >> START) as usize
-    }
-
-    /// The same, marked as lying in words of its own.
-    pub(crate) fn apart(self) -> Self {
-        Self { head: self.head | APART, ..self }
-    }
-
-    #[inline]
-    pub(crate) fn is_apart(self) -> bool {
-        self.head & APART != 0
-    }
-
-    #[inline]
-    fn slot_bits(self) -> u32 {
-        (self.head & SLOT_BITS) as u32
-    }
-
-    #[inline(always)]
-    fn degree(self) -> usize {
-        let bits = self.slot_bits();
-        let few = u64::from(self.bits.count_ones() >> (GROUP_BITS - bits.min(GROUP_BITS)));
-        // Walks meet short and long lists in no order, so a branch would often be guessed wrong.
-        std::hint::select_unpredictable(bits <= GROUP_BITS, few, self.bits) as usize
-    }
-
-    /// How many words its block has.
-    pub(crate) fn words(self) -> usize {
-        let degree = self.degree();
-        let weights = if self.head & WEIGHTED == 0 { 0 } else { 1 + degree };
-        let times = if self.head & TIMED == 0 { 0 } else { 2 * degree };
-        GROUP * groups(self.slot_bits()) + degree + weights + times
-    }
-}
 
 /// Where a neighbour stands, on its way from memory; or nowhere.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,64 +56,49 @@ impl<'a> Place<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct List<'a> {
     record: Record,
-    /// What the record's start counts in.
-    words: &'a [u32],
+    block: Block<'a>,
+}
+
+/// Where the block of a list lies. No larger than a slice: with a list of 40 bytes in place of 32 walks took 5 % longer.
+#[derive(Clone, Copy, Debug)]
+enum Block<'a> {
+    /// In these words, in which the record's start counts.
+    Whole(&'a [u32]),
+    InPieces(&'a Pieces),
 }
 
 impl<'a> List<'a> {
     /// A list that was built here or has passed [`Self::check`].
     #[inline]
     pub(crate) fn new(record: Record, words: &'a [u32]) -> Self {
-        Self { record, words }
+        Self { record, block: Block::Whole(words) }
+    }
+
+    /// A list in pieces.
+    pub(crate) fn in_pieces(record: Record, pieces: &'a Pieces) -> Self {
+        Self { record, block: Block::InPieces(pieces) }
+    }
+
+    /// The pieces, if it lies in some.
+    pub(crate) fn pieces(&self) -> Option<&'a Pieces> {
+        match self.block {
+            Block::Whole(_) => None,
+            Block::InPieces(pieces) => Some(pieces),
+        }
+    }
+
+    /// The words it lies in as a whole; none where it lies in pieces.
+    #[inline(always)]
+    fn in_words(&self) -> &'a [u32] {
+        match self.block {
+            Block::Whole(words) => words,
+            Block::InPieces(_) => &[],
+        }
     }
 
     /// The list of a node without neighbours.
     pub fn empty() -> List<'static> {
-        List { record: Record::default(), words: &[] }
-    }
-
-    /// Checks everything that reading relies on, for a list that comes from a file.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
-    pub(crate) fn check(record: Record, words: &[u32], bound: u32) -> Result<(), &'static str> {
-        let (bits, degree) = (record.slot_bits(), record.degree());
-        if degree == 0 {
-            return if record.bits == 0 { Ok(()) } else { Err("a list of nobody with slots taken") };
-        }
-        if degree > MAX_DEGREE as usize || bits != slot_bits(degree) {
-            return Err("a list whose table does not fit its degree");
-        }
-        if record.is_apart() || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
-        {
-            return Err("a list that goes on after the end");
-        }
-        let list = List::new(record, words);
-        let mut rank = 0;
-        if bits <= GROUP_BITS {
-            let width = 1 << (GROUP_BITS - bits);
-            let slots =
-                (0..1_u32 << bits).map(|slot| record.bits >> (slot * width) & (u64::MAX >> (64 - width)));
-            if slots.clone().any(|slot| slot != 0 && slot != u64::MAX >> (64 - width)) {
-                return Err("a list with a slot that is taken in part");
-            }
-            rank = degree;
-        }
-        let table = list.table();
-        for group in words[table..table + GROUP * groups(bits)].chunks_exact(GROUP) {
-            if group[2] as usize != rank {
-                return Err("a list whose ranks do not add up");
-            }
-            rank += (group[0].count_ones() + group[1].count_ones()) as usize;
-        }
-        if rank != degree {
-            return Err("a list whose slots do not hold its degree");
-        }
-        // The largest, since a look at each by itself takes three times as long.
-        if list.neighbors().iter().max() >= Some(&bound) {
-            return Err("a list with a neighbor that does not exist");
-        }
-        Ok(())
+        List::new(Record::default(), &[])
     }
 
     /// How many neighbours there are.
@@ -197,7 +116,7 @@ impl<'a> List<'a> {
     /// Twelve bits of the stable id of the node whose list this is; 0 for an empty list.
     #[inline(always)]
     pub fn salt(&self) -> u64 {
-        self.record.head & SALT
+        self.record.salt()
     }
 
     /// The slot table has two to this power slots; 0 for an empty list and for a single neighbour.
@@ -208,7 +127,7 @@ impl<'a> List<'a> {
 
     /// Where the groups start in `words`.
     #[inline(always)]
-    fn table(&self) -> usize {
+    pub(crate) fn table(&self) -> usize {
         self.record.start() + usize::from(self.is_weighted())
     }
 
@@ -220,8 +139,23 @@ impl<'a> List<'a> {
 
     #[inline(always)]
     fn group(&self, group: usize) -> (u64, usize) {
-        let words = &self.words[self.table() + GROUP * group..][..GROUP];
+        let words = &self.in_words()[self.table() + GROUP * group..][..GROUP];
         (u64::from(words[0]) | u64::from(words[1]) << 32, words[2] as usize)
+    }
+
+    /// Which slots of a group of a list that lies as a whole are taken, and by how many the groups before; of an empty list
+    /// it has any group.
+    pub(crate) fn group_or_none(&self, group: usize) -> (u64, usize) {
+        if self.is_empty() { (0, 0) } else { self.group(group) }
+    }
+
+    /// The neighbours, and the words of the weights and times, where there are any, of a list that lies as a whole.
+    pub(crate) fn columns(&self) -> (&'a [u32], Option<&'a [u32]>, Option<&'a [u32]>) {
+        let (first, degree) = (self.first(), self.degree());
+        let (nodes, rest) = self.in_words()[first..].split_at(degree);
+        let (weights, rest) = rest.split_at(if self.is_weighted() { degree } else { 0 });
+        let times = self.is_timed().then(|| &rest[..2 * degree]);
+        (nodes, self.is_weighted().then_some(weights), times)
     }
 
     /// The position of the neighbour that sits at `slot`, if one does.
@@ -239,6 +173,9 @@ impl<'a> List<'a> {
             let below = slot << width;
             let is_taken = self.record.bits >> below & 1 == 1;
             return is_taken.then(|| ((self.record.bits & !(!0 << below)).count_ones() >> width) as usize);
+        }
+        if let Block::InPieces(pieces) = self.block {
+            return pieces.at_slot(slot);
         }
         let (taken, rank) = self.group(slot >> GROUP_BITS);
         let bit = 1_u64 << (slot % 64);
@@ -285,14 +222,18 @@ impl<'a> List<'a> {
         let bits = self.slot_bits();
         if bits > GROUP_BITS {
             let group = (hash >> (64 - bits)) as usize >> GROUP_BITS;
-            prefetch(self.words, self.table() + GROUP * group);
+            // Nothing is fetched of pieces: with a call here, hops over other lists are slower.
+            prefetch(self.in_words(), self.table() + GROUP * group);
         }
     }
 
     /// Where the neighbour at a position stands, which is fetched.
     #[inline(always)]
     pub fn place(&self, position: usize) -> Place<'a> {
-        Place::new(self.words, self.first() + position)
+        if let Block::InPieces(pieces) = self.block {
+            return pieces.place(position);
+        }
+        Place::new(self.in_words(), self.first() + position)
     }
 
     /// The neighbour at a position.
@@ -301,26 +242,39 @@ impl<'a> List<'a> {
     /// Perhaps, when the position is not below the degree.
     #[inline]
     pub fn neighbor(&self, position: usize) -> NodeIx {
-        NodeIx::new(self.words[self.first() + position])
+        if let Block::InPieces(pieces) = self.block {
+            return pieces.neighbor(position);
+        }
+        NodeIx::new(self.in_words()[self.first() + position])
     }
 
-    /// The neighbours' numbers in order of position.
-    #[inline]
-    pub fn neighbors(&self) -> &'a [u32] {
-        let first = self.first();
-        &self.words[first..first + self.degree()]
+    /// The neighbours in order of position.
+    pub fn neighbors(&self) -> impl Iterator<Item = NodeIx> + use<'a> {
+        self.runs().flatten().copied().map(NodeIx::new)
+    }
+
+    /// The neighbours' numbers in order of position, in as many runs as the list lies in: one but for long lists
+    /// that changed.
+    pub fn runs(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
+        self.wholes().map(|list| list.columns().0)
+    }
+
+    /// The lists that lie as a whole which together are this one.
+    fn wholes(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
+        let whole = self.pieces().is_none().then_some(*self);
+        whole.into_iter().chain(self.pieces().into_iter().flat_map(Pieces::lists))
     }
 
     /// Whether some weight differs from 1.
     #[inline]
     pub fn is_weighted(&self) -> bool {
-        self.record.head & WEIGHTED != 0
+        self.record.is_weighted()
     }
 
     /// Whether some edge has a time.
     #[inline]
     pub fn is_timed(&self) -> bool {
-        self.record.head & TIMED != 0
+        self.record.is_timed()
     }
 
     /// The weight of the edge at a position; 1 where none is stored.
@@ -331,13 +285,24 @@ impl<'a> List<'a> {
     pub fn weight(&self, position: usize) -> f32 {
         let degree = self.degree();
         assert!(position < degree, "a position is below the degree");
-        if self.is_weighted() { f32::from_bits(self.words[self.first() + degree + position]) } else { 1.0 }
+        if let Block::InPieces(pieces) = self.block {
+            return pieces.weight(position);
+        }
+        if self.is_weighted() {
+            f32::from_bits(self.in_words()[self.first() + degree + position])
+        } else {
+            1.0
+        }
     }
 
     /// The largest weight is at most two to this power, and above half of it; 0 when unweighted.
     #[inline]
     pub fn max_weight_exponent(&self) -> i32 {
-        if self.is_weighted() { self.words[self.record.start()] as i32 } else { 0 }
+        match self.block {
+            _ if !self.is_weighted() => 0,
+            Block::InPieces(pieces) => pieces.max_weight_exponent(),
+            Block::Whole(words) => words[self.record.start()] as i32,
+        }
     }
 
     /// The time of the edge at a position, if it has one.
@@ -351,9 +316,13 @@ impl<'a> List<'a> {
         if !self.is_timed() {
             return None;
         }
+        if let Block::InPieces(pieces) = self.block {
+            return pieces.time(position);
+        }
         let weights = if self.is_weighted() { degree } else { 0 };
         let at = self.first() + degree + weights + 2 * position;
-        let time = (u64::from(self.words[at]) | u64::from(self.words[at + 1]) << 32) as i64;
+        let words = &self.in_words()[at..at + 2];
+        let time = (u64::from(words[0]) | u64::from(words[1]) << 32) as i64;
         (time != NO_TIME).then_some(time)
     }
 
@@ -374,14 +343,14 @@ impl<'a> List<'a> {
 
     /// All neighbours with weight and time, in order of position.
     pub fn iter(&self) -> impl Iterator<Item = (NodeIx, f32, Option<i64>)> + use<'a> {
-        let list = *self;
-        (0..list.degree()).map(move |at| (list.neighbor(at), list.weight(at), list.time(at)))
+        self.wholes().flat_map(|list| {
+            (0..list.degree()).map(move |at| (list.neighbor(at), list.weight(at), list.time(at)))
+        })
     }
 
     /// Whether both have the same slots, neighbours, weights and times, wherever they lie.
     pub(crate) fn is_same(&self, other: &List<'_>) -> bool {
-        let ((one, words), (another, others)) = (self.parts(), other.parts());
-        one.at(0) == another.at(0) && words == others
+        self.record().at(0) == other.record().at(0) && self.words() == other.words()
     }
 
     /// Where the neighbours start, and whether in words apart.
@@ -391,12 +360,39 @@ impl<'a> List<'a> {
 
     /// Whether it counts in these words.
     pub(crate) fn lies_in(&self, words: &[u32]) -> bool {
-        std::ptr::eq(self.words, words)
+        matches!(self.block, Block::Whole(own) if std::ptr::eq(own, words))
+    }
+
+    /// The record as that of a list that lies as a whole.
+    pub(crate) fn record(&self) -> Record {
+        self.record
+    }
+
+    /// The words of the block: the same whether the list lies in pieces or not.
+    ///
+    /// # Cost
+    /// A list in pieces is copied.
+    pub(crate) fn words(&self) -> Cow<'a, [u32]> {
+        let Block::Whole(words) = self.block else {
+            let mut words = vec![0; self.record.words()];
+            self.copy_words(&mut words);
+            return Cow::Owned(words);
+        };
+        let start = self.record.start();
+        Cow::Borrowed(&words[start..start + self.record.words()])
+    }
+
+    /// Writes the words of the block, which are as many as the record says.
+    pub(crate) fn copy_words(&self, into: &mut [u32]) {
+        match self.block {
+            Block::Whole(words) => into.copy_from_slice(&words[self.record.start()..][..self.record.words()]),
+            Block::InPieces(pieces) => pieces.fill(into, self.is_weighted(), self.is_timed()),
+        }
     }
 
     /// The record, and the words of the block.
-    pub(crate) fn parts(&self) -> (Record, &'a [u32]) {
-        let start = self.record.start();
-        (self.record, &self.words[start..start + self.record.words()])
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (Record, Cow<'a, [u32]>) {
+        (self.record, self.words())
     }
 }

@@ -322,8 +322,8 @@ impl<'a> Planner<'a> {
     fn remove(&mut self, node: NodeIx) -> Result<(), Error> {
         if node.get() < self.view.bound {
             for relation in (0..self.view.relations.len()).map(|at| RelationIx::new(at as u16)) {
-                for &neighbor in self.view.list(relation, node).neighbors() {
-                    self.set_edge(relation, node, NodeIx::new(neighbor), None)?;
+                for neighbor in self.view.list(relation, node).neighbors() {
+                    self.set_edge(relation, node, neighbor, None)?;
                 }
             }
         }

@@ -115,20 +115,64 @@ impl Placement {
     }
 }
 
-/// Adds `newcomer` to a table with a free slot; `id` knows those who sit in it.
-pub(crate) fn insert(table: &mut [u32], newcomer: u32, id: impl Fn(u32) -> StableId) {
-    let bits = table.len().trailing_zeros();
+/// Which of up to 64 slots are taken, each by so many bits.
+pub(crate) fn taken(slots: &[u32], width: usize) -> u64 {
+    let ones = u64::MAX >> (64 - width);
+    // Without branches, since which slot is taken is not to be predicted.
+    let bits = |(slot, &at)| if at == FREE { 0 } else { ones << (slot * width) };
+    slots.iter().enumerate().map(bits).fold(0, |one, other| one | other)
+}
+
+/// A table under change, of which [`insert`] and [`remove`] look at few slots.
+pub(crate) trait Seats {
+    /// Its slots, as a power of two.
+    fn bits(&self) -> u32;
+    /// Who sits at a slot, or [`FREE`].
+    fn at(&mut self, slot: usize) -> u32;
+    /// Puts somebody, or [`FREE`], at a slot.
+    fn put(&mut self, slot: usize, who: u32);
+    /// The stable id of one who sits.
+    fn id(&self, who: u32) -> StableId;
+}
+
+/// A table that lies there as a whole, and who knows the ids.
+pub(crate) struct Table<'a, F> {
+    pub(crate) slots: &'a mut [u32],
+    pub(crate) id: F,
+}
+
+impl<F: Fn(u32) -> StableId> Seats for Table<'_, F> {
+    fn bits(&self) -> u32 {
+        self.slots.len().trailing_zeros()
+    }
+
+    fn at(&mut self, slot: usize) -> u32 {
+        self.slots[slot]
+    }
+
+    fn put(&mut self, slot: usize, who: u32) {
+        self.slots[slot] = who;
+    }
+
+    fn id(&self, who: u32) -> StableId {
+        (self.id)(who)
+    }
+}
+
+/// Adds `newcomer` to a table with a free slot.
+pub(crate) fn insert(table: &mut impl Seats, newcomer: u32) {
+    let bits = table.bits();
     let (mut moving, mut round) = (newcomer, 0);
     loop {
-        let asked = slot(id(moving), bits, round);
-        let sitting = table[asked];
+        let asked = slot(table.id(moving), bits, round);
+        let sitting = table.at(asked);
         if sitting == FREE {
-            table[asked] = moving;
+            table.put(asked, moving);
             return;
         }
-        let since = round_of(id(sitting), bits, asked);
-        if (round, id(moving)) < (since, id(sitting)) {
-            table[asked] = moving;
+        let since = round_of(table.id(sitting), bits, asked);
+        if (round, table.id(moving)) < (since, table.id(sitting)) {
+            table.put(asked, moving);
             (moving, round) = (sitting, since);
         }
         round += 1;
@@ -140,23 +184,24 @@ pub(crate) fn insert(table: &mut [u32], newcomer: u32, id: impl Fn(u32) -> Stabl
 ///
 /// # Cost
 /// The ids of a group, and of the next ones where it was full, for each that moves.
-pub(crate) fn remove(table: &mut [u32], gone: usize, id: impl Fn(u32) -> StableId) {
-    let bits = table.len().trailing_zeros();
-    let size = 1 << bits.min(GROUP_BITS);
+pub(crate) fn remove(table: &mut impl Seats, gone: usize) {
+    let bits = table.bits();
+    let (len, size) = (1 << bits, 1 << bits.min(GROUP_BITS));
     let mut hole = gone;
     loop {
-        table[hole] = FREE;
+        table.put(hole, FREE);
         let mut best: Option<(u64, StableId, usize)> = None;
         let first = hole & !(size - 1);
-        for step in 0..table.len() / size {
-            let start = (first + step * size) % table.len();
+        for step in 0..len / size {
+            let start = (first + step * size) % len;
             let mut is_full = true;
-            for (at, &sitting) in (start..).zip(&table[start..start + size]) {
+            for at in start..start + size {
+                let sitting = table.at(at);
                 if sitting == FREE {
                     is_full &= at == hole;
                     continue;
                 }
-                let sitting = id(sitting);
+                let sitting = table.id(sitting);
                 let asks = round_of(sitting, bits, hole);
                 if asks < round_of(sitting, bits, at)
                     && best.is_none_or(|(round, smallest, _)| (asks, sitting) < (round, smallest))
@@ -170,7 +215,8 @@ pub(crate) fn remove(table: &mut [u32], gone: usize, id: impl Fn(u32) -> StableI
             }
         }
         let Some((.., from)) = best else { return };
-        table[hole] = table[from];
+        let moving = table.at(from);
+        table.put(hole, moving);
         hole = from;
     }
 }
@@ -218,10 +264,10 @@ mod tests {
                 let id = |at: u32| all[at as usize];
                 if inside.remove(&at) {
                     let slot = table.iter().position(|&other| other == at).expect("it sits somewhere");
-                    remove(&mut table, slot, id);
+                    remove(&mut Table { slots: &mut table, id }, slot);
                 } else if inside.len() < room {
                     inside.insert(at);
-                    insert(&mut table, at, id);
+                    insert(&mut Table { slots: &mut table, id }, at);
                 }
                 let order: Vec<u32> = inside.iter().copied().collect();
                 let ids: Vec<StableId> = order.iter().map(|&at| id(at)).collect();

@@ -12,7 +12,7 @@ use crate::{Error, Lists, NodeIx};
 /// Bits of a degree; above it one for lists that lie apart, and the rest for where the neighbours start.
 const DEGREE: u32 = 30;
 const START: u32 = DEGREE + 1;
-/// Of a list that has weights, or starts after 32 GiB.
+/// Of a list that has weights, lies elsewhere than settled and flat ones, or starts after 32 GiB.
 const OTHER: u64 = u64::MAX;
 
 /// Eight bytes a node in place of a list's sixteen, and nothing to work out.

@@ -93,17 +93,17 @@ impl<'s> Walker<'s> {
             // Nobody comes by a relation that there is not.
             if let Some(lists) = path.relation(earlier).map(|relation| self.snapshot.lists(relation)) {
                 for &node in &*standing {
-                    let neighbors = lists.get(NodeIx::new(node)).neighbors();
+                    let list = lists.get(NodeIx::new(node));
                     at.clear();
-                    at.extend_from_slice(neighbors);
+                    list.runs().for_each(|run| at.extend_from_slice(run));
                     for &from in at.iter().take(BATCH) {
                         lists.prefetch(NodeIx::new(from));
                     }
                     stride.hop(lists, at, |_| keys[earlier as usize], Stable, None);
-                    let comes = neighbors.iter().zip(&*at).filter(|&(&from, &to)| {
-                        to == node && path.can_stand(self.snapshot.kind(NodeIx::new(from)), earlier)
+                    let comes = list.neighbors().zip(&*at).filter(|&(from, &to)| {
+                        to == node && path.can_stand(self.snapshot.kind(from), earlier)
                     });
-                    before.extend(comes.map(|(&from, _)| from));
+                    before.extend(comes.map(|(from, _)| from.get()));
                 }
             }
             std::mem::swap(standing, before);

@@ -23,10 +23,12 @@ impl Flat {
         let mut at = 0;
         for (offset, list) in bytemuck::cast_slice_mut::<u8, u64>(&mut offsets).iter_mut().zip(lists()) {
             *offset = at as u64;
-            let targets: &mut [u32] =
-                bytemuck::cast_slice_mut(&mut targets[4 * at..4 * (at + list.degree())]);
-            targets.copy_from_slice(list.neighbors());
-            at += list.degree();
+            for run in list.runs() {
+                let targets: &mut [u32] =
+                    bytemuck::cast_slice_mut(&mut targets[4 * at..4 * (at + run.len())]);
+                targets.copy_from_slice(run);
+                at += run.len();
+            }
         }
         bytemuck::cast_slice_mut::<u8, u64>(&mut offsets)[snapshot.bound() as usize] = at as u64;
         Ok(Self { offsets, targets })

@@ -65,7 +65,7 @@ fn lines(bytes: &[u8]) -> Lines {
 /// What went wrong has a place in the input.
 fn judge(failure: &Failure, bytes: &[u8]) {
     let Failure::Input(bad) = failure else { panic!("{failure} in {bytes:?}") };
-    let within = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64 + 2;
+    let within = bytes.split(|&byte| byte == b'\n').count() as u64 + 1;
     assert!((1..=within).contains(&bad.place.line), "{bad} in {bytes:?}");
     assert!((1..=bytes.len() as u64 + 1).contains(&bad.place.column), "{bad} in {bytes:?}");
 }
