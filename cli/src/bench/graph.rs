@@ -1,4 +1,4 @@
-//! The graph that walks are measured on: pins on boards, power-law degrees at both ends, loaded into a temporary store.
+//! The graph that is measured on: pins on boards, power-law degrees at both ends, loaded into a temporary store.
 
 use std::path::Path;
 
@@ -105,7 +105,7 @@ pub(crate) fn pins(snapshot: &Snapshot) -> Vec<NodeIx> {
 }
 
 /// Distinct edges, some 1 in 50 fewer than asked for.
-fn edges(plan: Plan, first_pin: u32, first_board: u32) -> Vec<(NodeIx, NodeIx)> {
+pub(super) fn edges(plan: Plan, first_pin: u32, first_board: u32) -> Vec<(NodeIx, NodeIx)> {
     let mut random = Random(plan.seed);
     let mut shuffled = |first: u32, count: u32| {
         let mut nodes: Vec<u32> = (first..first + count).collect();

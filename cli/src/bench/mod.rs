@@ -4,6 +4,7 @@
 pub(crate) mod graph;
 mod reach;
 mod reference;
+pub(crate) mod store;
 pub(crate) mod walk;
 
 use std::time::Instant;

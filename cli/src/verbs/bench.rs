@@ -1,11 +1,13 @@
 //! `bench`: the project's benchmarks, in a temporary folder.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::bench::Row;
 use crate::bench::graph::{Graph, Plan};
 use crate::bench::walk::{self, Setup};
+use crate::bench::{Row, store};
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -21,6 +23,8 @@ pub(crate) enum Workload {
     Walk,
     /// A whole graph loaded into an empty store
     Load,
+    /// Imports, durable commits, opening, checkpoints, hubs and reads
+    Store,
 }
 
 /// What `bench` is told.
@@ -65,6 +69,13 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
     };
     let (changes, hops, rounds) = if args.quick { (50, 100_000, 1) } else { (1000, 10_000_000, 5) };
     let setup = Setup { plan, curve, changes, hops, rounds };
+    let stored = if args.quick {
+        let span = Duration::from_millis(100);
+        store::Setup { plan, span, tail: 2000, hub: 1000, changes: 40, reads: 10_000 }
+    } else {
+        let span = Duration::from_secs(3);
+        store::Setup { plan, span, tail: 100_000, hub: 1_000_000, changes: 1000, reads: 1_000_000 }
+    };
     let (out, cancel) = (ctx.out, ctx.cancel().clone());
     let mut found = Vec::new();
     let mut row = |row: Row| {
@@ -84,6 +95,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
     };
     match args.workload {
         Workload::Walk => walk::run(setup, &cancel, &|what| out.note(what), &mut row)?,
+        Workload::Store => store::run(stored, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Load => Graph::make(plan, &cancel)?.size("load", &mut row)?,
     }
     let columns = ["workload", "case", "value", "unit", "baseline", "ratio", "threads", "graph", "options"];

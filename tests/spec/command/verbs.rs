@@ -275,3 +275,39 @@ fn bench_measures_walks_against_a_baseline_of_the_same_run() {
     assert_eq!(desk.run(&["bench", "nothing"]).code, 2);
     assert_eq!(desk.run(&["bench", "--items", "0"]).code, 2);
 }
+
+/// Names and signs only, as above.
+#[test]
+fn bench_measures_the_store_against_the_machine_and_other_ways_in_the_same_run() {
+    let desk = Desk::new();
+    let rows = desk.json(&["bench", "store", "--quick"]);
+    let rows = rows.as_array().expect("rows");
+    let cases = [
+        "load",
+        "import csv",
+        "import csv, on disk",
+        "import adjacency",
+        "raw fsync",
+        "commits of one edge",
+        "commits of batches",
+        "open",
+        "open, low memory",
+        "open with a log",
+        "checkpoint",
+        "commits of one edge during a checkpoint",
+        "hub p50",
+        "hub p99",
+        "reads by number",
+        "read by name p99",
+    ];
+    for case in cases {
+        let row = rows.iter().find(|row| row["case"] == case).expect(case);
+        // Commits may all have had to wait.
+        let waits = case.contains("during");
+        assert!(row["value"].as_f64().is_some_and(|value| value > 0.0 || waits), "{row}");
+        assert!(row["baseline"].is_null() == row["ratio"].is_null(), "{row}");
+        for name in ["workload", "unit", "threads", "graph", "options"] {
+            assert!(!row[name].is_null(), "{name} of {row}");
+        }
+    }
+}
