@@ -117,8 +117,8 @@ fn wrong_event(snapshot: &Snapshot, event: u64) -> Option<String> {
         return Some(format!("event {event} has other features"));
     }
     let mut found: Vec<String> = (0..snapshot.relation_count())
-        .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors().to_vec())
-        .map(|pin| snapshot.name(hedgerow::NodeIx::new(pin)).key)
+        .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors())
+        .map(|pin| snapshot.name(pin).key)
         .collect();
     let mut expected = ends(event);
     found.sort();

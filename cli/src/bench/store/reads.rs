@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hedgerow::{NodeIx, NodeRef, Snapshot, Store};
+use hedgerow::{List, NodeIx, NodeRef, Snapshot, Store};
 
 use super::super::graph::Graph;
 use super::super::{best_rates, quantile};
@@ -31,10 +31,10 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
             },
             &mut || {
                 let lists = snapshot.lists(Graph::RELATION);
-                Ok(summed(pins.iter().map(|&pin| lists.get(pin).neighbors()), reads))
+                Ok(summed(pins.iter().flat_map(|&pin| lists.get(pin).runs()), reads))
             },
             &mut || {
-                let lists = names.iter().map(|name| by_name(&snapshot, name));
+                let lists = names.iter().flat_map(|name| by_name(&snapshot, name).runs());
                 Ok(summed(lists, reads))
             },
         ],
@@ -55,10 +55,10 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     let mut times = (Vec::new(), Vec::new());
     for (pin, name) in pins.iter().zip(&names).take(TIMED) {
         let since = Instant::now();
-        std::hint::black_box(lists.get(*pin).neighbors().iter().map(|&to| u64::from(to)).sum::<u64>());
+        summed(lists.get(*pin).runs(), 1);
         times.0.push(since.elapsed().as_secs_f64() * 1e9);
         let since = Instant::now();
-        std::hint::black_box(by_name(&snapshot, name).iter().map(|&to| u64::from(to)).sum::<u64>());
+        summed(by_name(&snapshot, name).runs(), 1);
         times.1.push(since.elapsed().as_secs_f64() * 1e9);
     }
     let clock = "each by itself, with the reading of the clock";
@@ -71,9 +71,9 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     Ok(named)
 }
 
-fn by_name<'a>(snapshot: &'a Snapshot, name: &str) -> &'a [u32] {
+fn by_name<'a>(snapshot: &'a Snapshot, name: &str) -> List<'a> {
     let node = snapshot.lookup(NodeRef { kind: "pin", key: name });
-    node.map_or(&[], |node| snapshot.list(Graph::RELATION, node).neighbors())
+    node.map_or(List::empty(), |node| snapshot.list(Graph::RELATION, node))
 }
 
 /// Reads every number of so many lists.
@@ -87,7 +87,7 @@ fn summed<'a>(lists: impl Iterator<Item = &'a [u32]>, reads: usize) -> f64 {
 fn flat(snapshot: &Snapshot) -> (Vec<usize>, Vec<u32>) {
     let (mut offsets, mut targets) = (vec![0], Vec::new());
     for node in (0..snapshot.bound()).map(NodeIx::new) {
-        targets.extend_from_slice(snapshot.list(Graph::RELATION, node).neighbors());
+        snapshot.list(Graph::RELATION, node).runs().for_each(|run| targets.extend_from_slice(run));
         offsets.push(targets.len());
     }
     (offsets, targets)
