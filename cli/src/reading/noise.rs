@@ -21,6 +21,9 @@ const TSV: &str = "a\tb\n\"1\"\t\"99\" - Acoustic\n\t\n";
 const ADJACENCY: &str = "1 2 3\n\n  4\t5 \u{e9}\u{1f600}\n6\n";
 const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"time\":\"1970-01-02\"}\n{\"src\":\"a:\\u00e9\",\"dst\":\"b:2\"}\n";
 
+/// Bytes that mean something to some reader.
+const ODD: &[u8] = b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-";
+
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -42,7 +45,7 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
         let at = random.below(bytes.len() as u64 + 1) as usize;
         match random.below(7) {
             0 => bytes.truncate(at),
-            1 => bytes.insert(at, b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-"[random.below(20) as usize]),
+            1 => bytes.insert(at, ODD[random.below(ODD.len() as u64) as usize]),
             2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
             3 if at < bytes.len() => bytes[at] = random.below(256) as u8,
             4 => {
