@@ -81,7 +81,7 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
     }
     let floor = manifest.floor();
     let folder = from.join(FOLDER);
-    let found = Found::read(&folder, floor, Residence::Loaded)?;
+    let found = Found::read(from, floor, Residence::Loaded)?;
     let chain = found.chain(floor, Some(mark)).map_err(|missing| {
         Moved::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
     })?;

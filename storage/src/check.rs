@@ -178,7 +178,7 @@ impl Check<'_> {
         };
         self.read(&folder.join(FILE));
         let Some((view, manifest)) = settled else { return Ok(None) };
-        let found = Found::read(&folder, manifest.log_start, Residence::Mapped)?;
+        let found = Found::read(self.path, manifest.log_start, Residence::Mapped)?;
         let chain = match found.chain(manifest.log_start, mark) {
             Ok(chain) => chain,
             Err(missing) => {

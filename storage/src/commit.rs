@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::apply::Applier;
+use crate::log::Pending;
 use crate::op::Op;
 use crate::plan::{Plan, plan};
 use crate::view::View;
@@ -66,19 +67,20 @@ impl Store {
         &self,
         writing: &Writing,
         syncing: &mut Syncing,
-        (staged, view, mark): (Vec<Staged>, Arc<View>, crate::log::Mark),
+        (staged, view, pending): (Vec<Staged>, Arc<View>, Pending),
     ) -> Result<(), Error> {
-        if syncing.durable == mark.next {
+        let end = pending.mark.next;
+        if syncing.durable == end {
             return Ok(());
         }
-        writing.log.sync(&mut syncing.syncer, mark).map_err(|error| writing.broken(error))?;
-        syncing.durable = mark.next;
+        writing.log.sync(&mut syncing.syncer, &pending).map_err(|error| writing.broken(error))?;
+        syncing.durable = end;
         let mut tail = writing.tail();
         for batch in staged {
             tail.begin(batch.epoch, batch.first);
             tail.touch(batch.epoch, batch.touched);
         }
-        tail.set_end(mark.next);
+        tail.set_end(end);
         self.show(&mut tail, view);
         Ok(())
     }
@@ -110,8 +112,8 @@ impl Planning {
     }
 
     /// What was staged since the last sync, the state with it, and where the log then ends.
-    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<View>, crate::log::Mark) {
-        (std::mem::take(&mut self.staged), Arc::clone(&self.view), self.stager.mark())
+    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<View>, Pending) {
+        (std::mem::take(&mut self.staged), Arc::clone(&self.view), self.stager.take())
     }
 }
 

@@ -2,6 +2,7 @@
 //! The only module that names sled, and the keeper of the three rules under which it is durable: after a flush our own
 //! fsync of its file, no value over 24 KiB, no flushing by itself. Knows records, not what their operations mean.
 
+mod journal;
 mod mark;
 mod record;
 mod salvage;
@@ -16,6 +17,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::op::Op;
 use crate::{Epoch, Error};
 
+use journal::Journal;
 pub(crate) use mark::{Mark, MarkFile};
 pub(crate) use record::{HEAD, Head, ops};
 pub(crate) use salvage::{DAMAGED, Found, NEW, ROOMY, fill, rebuild, remove_folder};
@@ -45,9 +47,21 @@ pub(crate) struct Log {
 }
 
 /// Who gives records their numbers, one batch after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Stager {
     mark: Mark,
+    /// The records since the last sync, while they fit the journal.
+    records: Vec<u8>,
+    is_too_much: bool,
+}
+
+/// What was staged and is to be made durable.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The records one after another; none where they are more than the journal takes.
+    records: Option<Vec<u8>>,
+    /// Where the log ends with them.
+    pub(crate) mark: Mark,
 }
 
 /// Who makes records durable.
@@ -55,6 +69,7 @@ pub(crate) struct Stager {
 pub(crate) struct Syncer {
     /// Our own handle of the file that sled writes, for the fsync that sled never does.
     file: DiskFile,
+    journal: Journal,
     mark: MarkFile,
 }
 
@@ -159,7 +174,7 @@ impl Log {
         self.damaged(seq, what)
     }
 
-    /// Hands the operations of a batch to the engine as one of its batches; durable after the next [`Self::sync`].
+    /// Hands the operations of a batch to the engine as one of its batches, in memory; durable after the next [`Self::sync`].
     ///
     /// Returns the number of the first record.
     ///
@@ -180,6 +195,7 @@ impl Log {
             records.push((key(seq), record::encode(&mut head, &body)));
             mark = Mark { next: seq + 1, sum: head.sum };
         }
+        stager.keep(&records);
         let failed = |e| refused(&self.folder, "write", e);
         self.guarded(|| {
             // A batch of one would cost the engine a second write, which it waits for: a third of a small commit.
@@ -194,17 +210,37 @@ impl Log {
         Ok(first)
     }
 
-    /// Makes everything that was staged before `mark` durable: a flush, and our fsync.
+    /// Makes everything that was staged durable: by the journal, or by a flush of the engine and our fsync where it is full.
     ///
     /// # Errors
     /// Any error leaves open what is there; the caller must not stage or sync again.
     ///
     /// # Cost
-    /// One fsync, however much was staged.
-    pub(crate) fn sync(&self, syncer: &mut Syncer, mark: Mark) -> Result<(), Error> {
-        self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
-        syncer.file.sync_data().map_err(|e| Error::io(&self.folder, "sync", e))?;
-        syncer.mark.write(mark)
+    /// One fsync, however much was staged; for a megabyte of records, two.
+    pub(crate) fn sync(&self, syncer: &mut Syncer, staged: &Pending) -> Result<(), Error> {
+        match &staged.records {
+            Some(records) if syncer.journal.has_room(records.len()) => syncer.journal.add(records)?,
+            _ => {
+                self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
+                syncer.file.sync_data().map_err(|e| Error::io(&self.folder, "sync", e))?;
+                syncer.journal.restart();
+            }
+        }
+        syncer.mark.write(staged.mark)
+    }
+
+    /// Adds records that the journal has and the engine does not; durable on return.
+    pub(crate) fn take_in<'a>(
+        &self,
+        disk: &Disk,
+        records: impl Iterator<Item = (u64, &'a [u8])>,
+    ) -> Result<(), Error> {
+        for (seq, record) in records {
+            self.guarded(|| {
+                self.db.insert(key(seq), record).map(drop).map_err(|e| refused(&self.folder, "write", e))
+            })?;
+        }
+        self.sync_all(disk)
     }
 
     /// Removes records below `seq`, which no manifest needs any more; how far it comes does not matter.
@@ -230,15 +266,17 @@ impl Log {
         self.guarded(|| self.db.size_on_disk().map_err(|e| refused(&self.folder, "read", e))).unwrap_or(0)
     }
 
-    /// Takes the right to make records durable, in a log that ends at `mark`.
+    /// Takes the right to make records durable, in a log that ends at `mark`. What the engine has is synced first, since the
+    /// journal begins anew: what a killed process wrote is only in the system's memory.
     pub(crate) fn syncer(&self, disk: &Disk, mark: Mark) -> Result<Syncer, Error> {
+        self.sync_all(disk)?;
         let path = self.folder.join(FILE);
         let file = disk.open(&path, false).map_err(|e| Error::io(&path, "open", e))?;
-        Ok(Syncer { file, mark: MarkFile::open(disk, mark)? })
+        Ok(Syncer { file, journal: Journal::open(disk)?, mark: MarkFile::open(disk, mark)? })
     }
 
-    /// Syncs what the engine never does: called once, when the log was made.
-    pub(crate) fn sync_new(&self, disk: &Disk) -> Result<(), Error> {
+    /// Flushes, and syncs what the engine never does.
+    pub(crate) fn sync_all(&self, disk: &Disk) -> Result<(), Error> {
         self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
         for name in ["conf", FILE] {
             let path = self.folder.join(name);
@@ -251,7 +289,27 @@ impl Log {
 
 impl Stager {
     pub(crate) fn new(mark: Mark) -> Self {
-        Self { mark }
+        Self { mark, records: Vec::new(), is_too_much: false }
+    }
+
+    /// Keeps records for the journal.
+    fn keep(&mut self, records: &[([u8; 9], Vec<u8>)]) {
+        let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
+        self.is_too_much |= self.records.len() + bytes > journal::BYTES;
+        if self.is_too_much {
+            self.records.clear();
+        } else {
+            for (_, record) in records {
+                self.records.extend_from_slice(record);
+            }
+        }
+    }
+
+    /// What was staged since this was asked last.
+    pub(crate) fn take(&mut self) -> Pending {
+        let records = std::mem::take(&mut self.records);
+        let is_too_much = std::mem::take(&mut self.is_too_much);
+        Pending { records: (!is_too_much).then_some(records), mark: self.mark }
     }
 
     /// Where the log ends with all that was staged.
@@ -266,6 +324,7 @@ impl Syncer {
     pub(crate) fn break_sync(&mut self) {
         let null = Path::new("/dev/null");
         self.file = Disk::of(null).open(null, false).expect("there is always one");
+        self.journal.break_sync();
     }
 }
 
@@ -303,7 +362,7 @@ mod tests {
 
     fn append(log: &Log, (stager, syncer): (&mut Stager, &mut Syncer), epoch: u64, ops: &[Op]) {
         log.stage(stager, Epoch::new(epoch), ops).expect("staged");
-        log.sync(syncer, stager.mark()).expect("synced");
+        log.sync(syncer, &stager.take()).expect("synced");
     }
 
     fn values(log: &Log) -> Vec<Vec<u8>> {
@@ -392,7 +451,8 @@ mod tests {
         append(&log, (&mut stager, &mut syncer), 1, &edges(3));
         syncer.break_sync();
         log.stage(&mut stager, Epoch::new(2), &edges(3)).expect("staged");
-        assert!(matches!(log.sync(&mut syncer, stager.mark()), Err(Error::Io { action: "sync", .. })));
+        let pending = Pending { records: None, mark: stager.mark() };
+        assert!(matches!(log.sync(&mut syncer, &pending), Err(Error::Io { action: "sync", .. })));
     }
 
     /// A rule broken: what is over the limit goes to a blob file, which no sync of the engine's file makes durable.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::derived::Derived;
 use crate::disk::Disk;
 use crate::lock::Lock;
-use crate::log::{FOLDER, Log, Mark, MarkFile, Stager};
+use crate::log::{FOLDER, Log, Mark, Stager};
 use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number};
 use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
@@ -204,8 +204,7 @@ fn create(disk: &Disk) -> Result<(), Error> {
         // Not an interrupted creation: nothing is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
-    log.sync_new(disk)?;
-    MarkFile::open(disk, Mark::default())?;
+    drop(log.syncer(disk, Mark::default())?);
     let base = checkpoint::found(disk)?;
     let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None };
     manifest.prepare(disk, None)?.put()?;

@@ -194,7 +194,7 @@ impl Recovery<'_> {
         let folder = self.disk.folder().join(FOLDER);
         let mark = Repair::of(Mark::read(self.disk.folder()), WRITTEN_ANEW)?;
         let known = mark.as_ref().ok().copied();
-        let found = Found::read(&folder, manifest.log_start, Residence::Mapped)?;
+        let found = Found::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
         if known.is_some() {
             self.give_back(&found, manifest.log_start, known)?;
         }
@@ -203,25 +203,41 @@ impl Recovery<'_> {
         } else {
             Err(Error::damaged(&folder, FILE, "it is missing"))
         };
-        let damage = match Repair::of(opened, "")? {
+        let replayed = opened.and_then(|log| {
+            self.take_in(&log, &found, manifest, known)?;
+            let replayed = replay(&log, manifest, settled.clone(), manifest.floor(), known)?;
+            Ok((log, replayed))
+        });
+        let damage = match Repair::of(replayed, "")? {
             Err(damage) => damage,
-            Ok(log) => {
-                match Repair::of(replay(&log, manifest, settled.clone(), manifest.floor(), known), "")? {
-                    Err(damage) => damage,
-                    // Without the mark it takes the bytes to see that the engine has lost the end of the log.
-                    Ok(replayed) if known.is_none() && found.goes_on(replayed.mark) => {
-                        let place = format!("record {}", replayed.mark.next);
-                        Repair::new(&folder, &place, "it is missing", "")
-                    }
-                    Ok(replayed) => {
-                        self.repairs.extend(mark.err());
-                        return Ok((log, replayed));
-                    }
-                }
+            // What the bytes have and the engine does not was acknowledged, perhaps.
+            Ok((_, replayed)) if found.goes_on(replayed.mark) => {
+                Repair::new(&folder, &format!("record {}", replayed.mark.next), "it is missing", "")
+            }
+            Ok((log, replayed)) => {
+                self.repairs.extend(mark.err());
+                return Ok((log, replayed));
             }
         };
         self.repairs.extend(mark.err());
         self.salvage(&found, damage, manifest, settled, known, loss)
+    }
+
+    /// Gives the engine the records that only the journal has: those since it was synced last.
+    fn take_in(
+        &self,
+        log: &Log,
+        found: &Found,
+        manifest: &Manifest,
+        known: Option<Mark>,
+    ) -> Result<(), Error> {
+        let chain = found.chain(manifest.log_start, known).or_else(|_| found.chain(manifest.floor(), known));
+        // Where records are missing, whoever replays the log will see it.
+        let Ok(chain) = chain else { return Ok(()) };
+        let end = log.end()?.unwrap_or(0);
+        let new = chain.iter().filter(|(head, _)| head.seq >= end);
+        let mut new = new.map(|(head, range)| (head.seq, found.bytes(range))).peekable();
+        if new.peek().is_none() { Ok(()) } else { log.take_in(self.disk, new) }
     }
 
     /// Makes a new engine of the records that were found, and replays it.

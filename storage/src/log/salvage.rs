@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::map::{Map, Residence};
 
 use super::record::{self, Head};
-use super::{FILE, FOLDER, Log, MAX_BODY, Mark, key};
+use super::{FILE, FOLDER, Log, MAX_BODY, Mark, journal, key};
 
 /// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
 /// only has too much room.
@@ -25,7 +25,7 @@ pub(crate) const ROOMY: &str = "log.old";
 /// Bytes of records that are given to a new engine at once.
 const GATHERED: usize = 1 << 20;
 
-/// The intact records from some number on that the engine's file holds, copied: what the engine cannot make sense of it
+/// The intact records from some number on that the engine's file and the journal hold, copied: what the engine cannot make sense of it
 /// writes over with zeros as soon as it is opened, so they are read before, each time.
 pub(crate) struct Found {
     bytes: Vec<u8>,
@@ -34,28 +34,29 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Reads the file of the engine in a folder; nothing is found where there is none. Only where nobody writes to it may it
-    /// be mapped.
+    /// Reads the engine's file and the journal of a store; nothing is found where they are missing. Only where nobody writes
+    /// to them may they be mapped.
     ///
     /// # Cost
-    /// A pass over the file, and memory for the records: a part of what applying them takes.
-    pub(crate) fn read(folder: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
-        let path = folder.join(FILE);
+    /// A pass over the files, and memory for the records: a part of what applying them takes.
+    pub(crate) fn read(store: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
         let mut found = Self { bytes: Vec::new(), records: BTreeMap::new() };
-        let mut file = match File::open(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-            other => other.map_err(|e| Error::io(&path, "open", e))?,
-        };
-        if file.metadata().map_err(|e| Error::io(&path, "read", e))?.len() == 0 {
-            return Ok(found);
-        }
-        let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
-        for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
-            let same = found.records.entry(head.seq).or_default();
-            if same.iter().all(|(other, _)| *other != head) {
-                let start = found.bytes.len();
-                found.bytes.extend_from_slice(&map[range]);
-                same.push((head, start..found.bytes.len()));
+        for path in [store.join(FOLDER).join(FILE), journal::path(store)] {
+            let mut file = match File::open(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(|e| Error::io(&path, "open", e))?,
+            };
+            if file.metadata().map_err(|e| Error::io(&path, "read", e))?.len() == 0 {
+                continue;
+            }
+            let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
+            for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
+                let same = found.records.entry(head.seq).or_default();
+                if same.iter().all(|(other, _)| *other != head) {
+                    let start = found.bytes.len();
+                    found.bytes.extend_from_slice(&map[range]);
+                    same.push((head, start..found.bytes.len()));
+                }
             }
         }
         Ok(found)
@@ -87,24 +88,32 @@ impl Found {
                 }
             }
         };
-        let (mut next, mut sum) = match (chain.last(), mark) {
+        let (next, sum) = match (chain.last(), mark) {
             (Some((head, _)), _) => (head.seq + 1, Some(head.sum)),
             (None, Some(mark)) if mark.next == from => (from, Some(mark.sum)),
             (None, _) => (from, None),
         };
+        self.go_on(&mut chain, next, sum);
+        Ok(chain)
+    }
+
+    /// Adds the whole batches from number `next` on, after a record whose checksum may be known.
+    fn go_on<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
         while let Some(found) =
             self.of(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
         {
             (next, sum) = (next + 1, Some(found.0.sum));
             chain.push(found);
         }
-        whole(&mut chain);
-        Ok(chain)
+        whole(chain);
     }
 
     /// Whether a whole batch comes after the record that a log seems to end with.
     pub(crate) fn goes_on(&self, mark: Mark) -> bool {
-        self.chain(mark.next, Some(mark)).is_ok_and(|chain| !chain.is_empty())
+        let mut chain = Vec::new();
+        // Where no record was read, the checksum of the one before may not be known.
+        self.go_on(&mut chain, mark.next, (mark.sum != 0 || mark.next == 0).then_some(mark.sum));
+        chain.first().is_some_and(|(head, _)| head.is_first())
     }
 
     /// The records from `from` on as far as they follow one another, acknowledged or not.
@@ -201,7 +210,7 @@ pub(crate) fn fill<'a>(
         }
     }
     give(&mut batch)?;
-    log.sync_new(disk)
+    log.sync_all(disk)
 }
 
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
