@@ -249,14 +249,24 @@ impl<'a> List<'a> {
     }
 
     /// The neighbours in order of position.
+    #[inline]
     pub fn neighbors(&self) -> impl Iterator<Item = NodeIx> + use<'a> {
         self.runs().flatten().copied().map(NodeIx::new)
     }
 
     /// The neighbours' numbers in order of position, in as many runs as the list lies in: one but for long lists
     /// that changed.
+    #[inline]
     pub fn runs(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
-        self.wholes().map(|list| list.columns().0)
+        let (whole, pieces) = match self.block {
+            Block::Whole(words) => {
+                let first = self.first();
+                (Some(&words[first..first + self.degree()]), None)
+            }
+            Block::InPieces(pieces) => (None, Some(pieces)),
+        };
+        let lists = pieces.into_iter().flat_map(Pieces::lists);
+        whole.into_iter().chain(lists.map(|list| list.columns().0))
     }
 
     /// The lists that lie as a whole which together are this one.
