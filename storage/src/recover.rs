@@ -272,8 +272,9 @@ impl Recovery<'_> {
             (Err(_), Loss::Tail) => {
                 let chain = found.prefix(from);
                 let end = chain.last().map_or(from, |(head, _)| head.seq + 1);
-                let lost =
-                    known.map_or_else(String::new, |mark| format!(" of {} acknowledged", mark.next - end));
+                let lost = known.map_or_else(String::new, |mark| {
+                    format!(" of {} acknowledged", mark.next.saturating_sub(end))
+                });
                 remedy = format!(
                     "records from {end} on were given up{lost}; the engine that held them is kept as {DAMAGED}"
                 );
