@@ -255,7 +255,7 @@ impl Recovery<'_> {
         let mut from = manifest.floor();
         let mut chain = found.chain(from, known);
         let mut remedy =
-            "its records were found in the file of the engine, and given to a new one".to_owned();
+            "its records were found in its file and the journal, and given to a new one".to_owned();
         if chain.is_err() && from < covered {
             // The graph does not need them; without them it is not known what is dirty.
             (from, chain) = (covered, found.chain(covered, known));

@@ -81,13 +81,19 @@ fn a_damaged_model_is_given_up_only_when_asked() {
     desk.ok(&["similar", "s", "pin:0"]);
 }
 
-/// The engine's file is lost with the batch in it, which nothing else holds: refused, until told to go on without it.
+/// The engine's file is lost with a batch in it: the journal has it still. Without both it is refused, until told to go on
+/// without.
 #[test]
 fn a_log_that_is_lost_is_given_up_only_when_asked() {
     let desk = Desk::with_lamps();
-    let sound = desk.stats();
     desk.ok(&["link", "s", "lamp:z", "room:hall"]);
+    let with_link = desk.stats();
     std::fs::write(desk.path("s").join("log/db"), b"").expect("a file");
+    assert_eq!(desk.stats(), with_link);
+    let sound = desk.stats();
+    desk.ok(&["link", "s", "lamp:y", "room:hall"]);
+    std::fs::write(desk.path("s").join("log/db"), b"").expect("a file");
+    std::fs::remove_file(desk.path("s").join("JOURNAL")).expect("a file");
     desk.fails(&["stats", "s"], 4, "record");
     let ran = desk.run(&["check", "s"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
