@@ -218,7 +218,7 @@ fn names(store: &Path) -> Vec<(String, Option<FileName>)> {
 
 /// Whether a folder holds nothing but what an interrupted creation leaves.
 pub(crate) fn is_unfinished(name: &str) -> bool {
-    matches!(name, "LOCK" | "LOG.END" | "JOURNAL" | "log" | "MANIFEST.tmp" | "MANIFEST.copy.tmp")
+    matches!(name, "LOCK" | "LOG.END" | "JOURNAL" | "CHECKED" | "log" | "MANIFEST.tmp" | "MANIFEST.copy.tmp")
         || FileName::parse(name).is_some_and(|f| f.number == 0)
 }
 

@@ -11,7 +11,7 @@ use crate::derived::Derived;
 use crate::disk::Disk;
 use crate::lock::Lock;
 use crate::log::{FOLDER, Log, Mark, Stager};
-use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number};
+use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep};
 use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
 use crate::trust::{Opening, Trust};
@@ -138,7 +138,10 @@ impl OpenOptions {
         let trust = Trust::read(path);
         let loss = if self.repair { Loss::Tail } else { Loss::None };
         let recovered = recover(&disk, self.opening(&trust), loss)?;
-        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs } = recovered;
+        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests } = recovered;
+        if repairs.is_empty() {
+            sweep(&disk, &manifests.iter().collect::<Vec<_>>());
+        }
         let number = largest_number(path).max(manifest.number);
         if derived.as_ref().is_none_or(|derived| derived.is_whole) {
             manifest.trust(&disk);

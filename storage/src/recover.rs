@@ -41,6 +41,8 @@ pub(crate) struct Recovered {
     pub(crate) ops: u64,
     /// What was damaged; a checkpoint makes it good.
     pub(crate) repairs: Vec<Repair>,
+    /// All that could be read.
+    pub(crate) manifests: Vec<Manifest>,
 }
 
 /// What of a store may be given up to get the rest.
@@ -74,7 +76,7 @@ pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<R
     if let Some(derived) = &mut derived {
         derived.is_whole &= reflects;
     }
-    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, repairs: recovery.repairs })
+    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, repairs: recovery.repairs, manifests })
 }
 
 /// What replaying the log gave.

@@ -42,7 +42,7 @@ fn sample(path: &Path) {
 }
 
 #[test]
-fn a_log_that_was_replaced_by_an_older_one_is_named() {
+fn a_log_that_was_replaced_by_an_older_one_is_made_good_by_the_journal_or_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     sample(&path);
@@ -58,15 +58,21 @@ fn a_log_that_was_replaced_by_an_older_one_is_named() {
     };
     let older = folder.path().join("older");
     copy(&log, &older);
-    link(&open(&path).expect("intact"), "pin:1", "board:6").expect("committed");
-    fs::remove_dir_all(&log).expect("removed");
-    copy(&older, &log);
+    let put_back = || {
+        fs::remove_dir_all(&log).expect("removed");
+        copy(&older, &log);
+    };
+    let epoch = link(&open(&path).expect("intact"), "pin:1", "board:6").expect("committed");
+    put_back();
+    assert_eq!(open(&path).expect("the journal has it").snapshot().epoch(), epoch);
+    put_back();
+    fs::remove_file(path.join("JOURNAL")).expect("removed");
     match open(&path) {
         Err(Error::Damaged { path: named, place, .. }) => {
             assert_eq!(named, log);
             assert!(place.starts_with("record "), "{place}");
         }
-        other => panic!("{other:?}"),
+        other => panic!("{:?}", other.map(|store| store.snapshot().epoch())),
     }
     fs::remove_dir_all(&log).expect("removed");
     assert!(matches!(open(&path), Err(Error::Damaged { .. })));
