@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::log::{FOLDER, Found, Mark, MarkFile, fill};
 use crate::manifest::{CURRENT, FileName, Manifest};
 use crate::map::Residence;
+use crate::section::SectionFile;
 use crate::{CancelToken, Epoch, Error, Store};
 
 /// How often it starts over because the writer swapped files, or moved records, while they were being copied.
@@ -121,5 +122,9 @@ fn copy_file(from: &Path, to: &Disk, name: &FileName, cancel: &CancelToken) -> R
         bytes += read as u64;
     }
     file.sync_all().map_err(|e| Error::io(&path, "sync", e))?;
-    Ok(bytes)
+    // A copy of damage is no backup; the file is the one to name, not its copy.
+    match SectionFile::open_named(&path, Residence::Mapped, false) {
+        Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(from, place, what).into()),
+        other => Ok(other.map(|_| bytes)?),
+    }
 }
