@@ -192,3 +192,25 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
         }
     }
 }
+
+/// What no checksum sees: an edge that only one end has, in a file that is sound by itself.
+#[test]
+fn a_deep_check_finds_what_checksums_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let manifest = sample(&path);
+    let check = |deep| {
+        let options = crate::CheckOptions { deep, read_only: false };
+        Store::check(&path, options, &CancelToken::new()).expect("it can be looked at").problems
+    };
+    assert_eq!(check(true), []);
+    let name = &manifest.base[0];
+    let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
+    let tag = *b"list0000";
+    let mut words = file.section_u32(tag).expect("there").to_vec();
+    // The first block is that of a node with one neighbour: it gets another one.
+    words[0] = (words[0] + 1) % 100;
+    write(&Disk::of(&path), name, &file, Some(&(tag, bytemuck::cast_slice(&words).to_vec())));
+    assert_eq!(check(false), []);
+    assert!(check(true).iter().any(|problem| problem.what.contains("the same edge back")));
+}

@@ -138,7 +138,8 @@ impl OpenOptions {
         let trust = Trust::read(path);
         let loss = if self.repair { Loss::Tail } else { Loss::None };
         let recovered = recover(&disk, self.opening(&trust), loss)?;
-        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests } = recovered;
+        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests, gave_up } =
+            recovered;
         if repairs.is_empty() {
             sweep(&disk, &manifests.iter().collect::<Vec<_>>());
         }
@@ -154,7 +155,7 @@ impl OpenOptions {
         let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
         let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
         let store = Store::writer(disk, self.low_memory, view, derived, repairs, writing);
-        store.settle_repairs()?;
+        store.settle_repairs(gave_up)?;
         Ok(store)
     }
 }

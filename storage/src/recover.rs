@@ -24,7 +24,7 @@ use crate::view::View;
 use crate::{Epoch, Error, Repair, checkpoint};
 
 /// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
-const ROOM: u64 = 32 << 20;
+const ROOM: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 const ROOM_FOR_ONE: u64 = 8;
 const WRITTEN_ANEW: &str = "it was written anew";
 
@@ -43,6 +43,8 @@ pub(crate) struct Recovered {
     pub(crate) repairs: Vec<Repair>,
     /// All that could be read.
     pub(crate) manifests: Vec<Manifest>,
+    /// Records were given up, so the engine that held them is kept.
+    pub(crate) gave_up: bool,
 }
 
 /// What of a store may be given up to get the rest.
@@ -58,6 +60,7 @@ struct Recovery<'a> {
     disk: &'a Disk,
     opening: Opening<'a>,
     repairs: Vec<Repair>,
+    gave_up: bool,
 }
 
 /// Puts a store together.
@@ -65,7 +68,7 @@ struct Recovery<'a> {
 /// # Errors
 /// [`Error::Damaged`] for the first damage that there is no way around.
 pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<Recovered, Error> {
-    let mut recovery = Recovery { disk, opening, repairs: Vec::new() };
+    let mut recovery = Recovery { disk, opening, repairs: Vec::new(), gave_up: false };
     recovery.undo_half_rebuild()?;
     let manifests = recovery.manifests()?;
     let (mut manifest, settled) = recovery.base(&manifests)?;
@@ -76,7 +79,8 @@ pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<R
     if let Some(derived) = &mut derived {
         derived.is_whole &= reflects;
     }
-    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, repairs: recovery.repairs, manifests })
+    let Recovery { repairs, gave_up, .. } = recovery;
+    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests, gave_up })
 }
 
 /// What replaying the log gave.
@@ -272,6 +276,7 @@ impl Recovery<'_> {
                 return Err(Error::damaged(&folder, format!("record {missing}"), what));
             }
             (Err(_), Loss::Tail) => {
+                self.gave_up = true;
                 let chain = found.prefix(from);
                 let end = chain.last().map_or(from, |(head, _)| head.seq + 1);
                 let lost = known.map_or_else(String::new, |mark| {
@@ -350,4 +355,52 @@ fn replay(
     })?;
     tail.set_end(end);
     Ok(Replayed { view: applier.finish(), mark, tail, ops, reflects })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, CancelToken, Edge, NodeRef, Store};
+
+    fn link(batch: &mut Batch, pin: u32, board: u32) {
+        let (pin, board) = (pin.to_string(), board.to_string());
+        let (pin, board) = (NodeRef { kind: "pin", key: &pin }, NodeRef { kind: "board", key: &board });
+        batch.link(pin, board, Edge::default()).expect("valid");
+    }
+
+    /// The engine never gives room back, and a rebuilding that was cut short leaves it under another name.
+    #[test]
+    fn room_is_given_back_at_open_and_a_rebuilding_that_was_cut_short_is_undone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let store = Store::options().create(true).open(path).expect("created");
+        for round in 0..14 {
+            let mut batch = Batch::new();
+            (0..20_000).for_each(|at| link(&mut batch, at % 500, round * 40 + at / 500));
+            store.commit(&batch).expect("committed");
+        }
+        for pin in 0..3 {
+            store.checkpoint(&CancelToken::new()).expect("written");
+            let mut batch = Batch::new();
+            link(&mut batch, pin, 9999);
+            store.commit(&batch).expect("committed");
+        }
+        let epoch = store.snapshot().epoch();
+        drop(store);
+        let bytes = || path.join("log/db").metadata().expect("there").len();
+        let before = bytes();
+        assert!(before > ROOM, "only {before} bytes");
+        let open = || {
+            let store = Store::options().open(path).expect("opens");
+            assert_eq!((store.snapshot().epoch(), store.repairs()), (epoch, &[][..]));
+        };
+        open();
+        assert!(bytes() < before / 2, "{} of {before} bytes", bytes());
+        for kept in [ROOMY, DAMAGED] {
+            std::fs::rename(path.join(FOLDER), path.join(kept)).expect("renamed");
+            std::fs::create_dir(path.join(NEW)).expect("made");
+            open();
+            assert!(!path.join(kept).exists() && !path.join(NEW).exists());
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use crate::apart::apart;
 use crate::apply::Applier;
 use crate::derived::{Derived, Publish, check_names};
-use crate::log::DAMAGED;
+use crate::log::{DAMAGED, remove_folder};
 use crate::manifest::{FileName, Learned, Manifest, sweep};
 use crate::store::out_of_reach;
 use crate::tail::Tail;
@@ -141,9 +141,9 @@ impl Store {
         self.swap(writing, settling, Brought { manifest, settled, derived: None })
     }
 
-    /// After damage: writes anew what was damaged, by a checkpoint, and removes the engine that was. Derived files are left
-    /// to whoever can compute them.
-    pub(crate) fn settle_repairs(&self) -> Result<(), Error> {
+    /// After damage: writes anew what was damaged, by a checkpoint, and removes the engine that was, unless records of it
+    /// were given up. Derived files are left to whoever can compute them.
+    pub(crate) fn settle_repairs(&self, gave_up: bool) -> Result<(), Error> {
         let left = self.derived().map_or(0, |derived| derived.damage().count());
         if self.repairs().len() == left {
             return Ok(());
@@ -151,11 +151,7 @@ impl Store {
         let writing = self.writing()?;
         let mut settling = writing.settling()?;
         self.fold(writing, &mut settling, true, &CancelToken::new())?;
-        let kept = self.path().join(DAMAGED);
-        if kept.is_dir() && !self.repairs().iter().any(|repair| repair.remedy.contains(DAMAGED)) {
-            std::fs::remove_dir_all(&kept).map_err(|e| Error::io(&kept, "remove", e))?;
-        }
-        Ok(())
+        if gave_up { Ok(()) } else { remove_folder(&self.path().join(DAMAGED)) }
     }
 
     /// Writes and reads back the files for a state that is shown, and enters them in the manifest.

@@ -227,3 +227,40 @@ fn a_removed_node_keeps_its_number_for_its_key_and_comes_back_fresh() {
     assert_eq!(graph.lookup(node("pin:3")), Some(old));
     assert_eq!((graph.degree(old), graph.tokens(old).len(), graph.dense(old, "photo")), (0, 0, None));
 }
+
+#[test]
+fn a_backup_of_damage_is_refused_and_names_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    sample(&path);
+    let store = open(&path).expect("intact");
+    let cancel = CancelToken::new();
+    store.backup(folder.path().join("sound"), &cancel).expect("copied");
+    let file = path.join("topology.1.hg");
+    let mut torn = fs::read(&file).expect("readable");
+    torn[200] ^= 1;
+    fs::write(&file, torn).expect("written");
+    match store.backup(folder.path().join("torn"), &cancel) {
+        Err(Error::Damaged { path: named, .. }) => assert_eq!(named, file),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(open(&folder.path().join("torn")), Err(Error::NotAStore { .. })));
+}
+
+#[test]
+fn a_file_that_was_written_to_is_read_again_though_it_was_checked_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    sample(&path);
+    let mapped = || Store::options().low_memory(true).read_only(true).open(&path);
+    drop(open(&path).expect("intact, and noted"));
+    assert_eq!(mapped().expect("trusted").snapshot().node_count(), 47);
+    let file = path.join("topology.1.hg");
+    let mut torn = fs::read(&file).expect("readable");
+    torn[200] ^= 1;
+    fs::write(&file, torn).expect("written");
+    match mapped() {
+        Err(Error::Damaged { path: named, .. }) => assert_eq!(named, file),
+        other => panic!("{:?}", other.map(|store| store.snapshot().epoch())),
+    }
+}
