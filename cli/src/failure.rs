@@ -53,7 +53,7 @@ impl Failure {
     /// The codes of the contract: 1 failed, 2 usage, 3 cannot open, 4 damaged, 5 bad input, 130 interrupted.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Open(error) if error.kind() != ErrorKind::Damaged => 3,
+            Self::Open(error) if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Cancelled) => 3,
             Self::Library(error) | Self::Open(error) => match error.kind() {
                 ErrorKind::Locked | ErrorKind::NotAStore => 3,
                 ErrorKind::Damaged => 4,
@@ -152,5 +152,22 @@ impl<E: Into<hedgerow::Error>> From<E> for Failure {
 impl From<BadInput> for Failure {
     fn from(bad: BadInput) -> Self {
         Self::Input(Box::new(bad))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A check that was interrupted said that the store could not be opened.
+    #[test]
+    fn an_interrupted_check_is_an_interruption_and_not_a_store_that_does_not_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(hedgerow::Store::options().create(true).open(folder.path()).expect("created"));
+        let cancel = hedgerow::CancelToken::new();
+        cancel.cancel();
+        let checked = hedgerow::Store::check(folder.path(), hedgerow::CheckOptions::default(), &cancel);
+        let failure = Failure::Open(checked.expect_err("it was cancelled").into());
+        assert_eq!((failure.exit_code(), failure.kind()), (130, "cancelled"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{CheckOptions, Checkup, Engine, Error, ErrorKind, Repair, Store};
+use hedgerow::{CancelToken, CheckOptions, Checkup, Engine, Error, ErrorKind, Repair, Store};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -61,7 +61,7 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
     let mut found = look(ctx)?;
     let mut made_good = Vec::new();
     if args.repair && !found.problems.is_empty() {
-        made_good = repair(path)?;
+        made_good = repair(path, ctx.cancel())?;
         found = look(ctx)?;
     }
     for repair in &made_good {
@@ -76,7 +76,7 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
 }
 
 /// Opens the store so that it makes itself good, with what it computes, and gives up a model that cannot be read.
-fn repair(path: &Path) -> Result<Vec<Repair>, Failure> {
+fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Repair>, Failure> {
     let store = Store::options().repair(true).open(path).map_err(|error| Failure::Open(error.into()))?;
     let store = Arc::new(store);
     let mut made_good = store.repairs().to_vec();
@@ -93,7 +93,7 @@ fn repair(path: &Path) -> Result<Vec<Repair>, Failure> {
             remedy: "it was given up with all embeddings: train again".to_owned(),
         });
     }
-    store.checkpoint(&hedgerow::CancelToken::new())?;
+    store.checkpoint(cancel)?;
     Ok(made_good)
 }
 
