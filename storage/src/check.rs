@@ -13,7 +13,9 @@ use crate::map::Residence;
 use crate::section::SectionFile;
 use crate::trust::{Opening, Trust};
 use crate::view::{Found as Named, View};
-use crate::{CancelToken, Entry, Epoch, Error, ListBuf, NodeIx, RelationIx, Repair, Store, checkpoint};
+use crate::{
+    CancelToken, Entry, Epoch, Error, ListBuf, NodeIx, RelationIx, Repair, Store, aside, checkpoint,
+};
 
 const OPENING_HELPS: &str = "opening the store for writing makes it good";
 const COMPUTED: &str = "it is computed again when embeddings are next asked for";
@@ -144,6 +146,13 @@ impl Check<'_> {
                 self.problem(problem);
             } else {
                 self.read(&path);
+            }
+        }
+        for path in aside::all(self.path).into_values() {
+            cancel.check()?;
+            match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), aside::LOST)? {
+                Ok(_) => self.read(&path),
+                Err(problem) => self.problem(problem),
             }
         }
         let (mut taken, nothing) = (None, Trust::default());

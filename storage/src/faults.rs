@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::{Disk, Event, Verdict, Watch};
 use crate::{
-    Batch, CancelToken, Edge, Error, Generation, NodeIx, NodeRef, OpenOptions, Publish, RelationIx,
+    Aside, Batch, CancelToken, Edge, Error, Generation, NodeIx, NodeRef, OpenOptions, Publish, RelationIx,
     SectionWriter, Store,
 };
 
@@ -54,14 +54,17 @@ enum Step {
     Commit(u64),
     Checkpoint,
     Publish,
+    Keep,
+    Discard,
     Reopen,
 }
 
-use Step::{Checkpoint, Commit, Publish as Published, Reopen};
+use Step::{Checkpoint, Commit, Discard, Keep, Publish as Published, Reopen};
 
-const SCRIPT: [Step; 17] = [
+const SCRIPT: [Step; 20] = [
     Commit(1),
     Commit(2),
+    Keep,
     Checkpoint,
     Commit(3),
     Published,
@@ -71,10 +74,12 @@ const SCRIPT: [Step; 17] = [
     Checkpoint,
     Commit(6),
     Published,
+    Keep,
     Checkpoint,
     Commit(7),
     Commit(8),
     Commit(9),
+    Discard,
     Commit(10),
     Commit(11),
 ];
@@ -129,6 +134,13 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                     let files = vec![("embeddings", Some(file))];
                     store.publish(Publish { generation: Generation::new(1), refreshed, files })?;
                 }
+                Keep => {
+                    let batches = [store.snapshot().epoch().get()];
+                    let mut file = Aside::new(*b"TEST", 1);
+                    file.section(*b"batches\0", [&batches[..]]);
+                    store.keep_aside("job", &file)?;
+                }
+                Discard => store.discard_aside("job")?,
                 Reopen => {
                     drop(store);
                     store = options().write(disk.clone())?;
@@ -154,6 +166,20 @@ fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content])
         if epoch != derived.refreshed.get() || epoch > at as u64 {
             return Err(format!("embeddings of epoch {epoch} beside {at} batches"));
         }
+    }
+    let aside = store.aside("job").map_err(|error| error.to_string())?;
+    let aside = aside.map(|file| file.section_u64(*b"batches\0").expect("it was written")[0]);
+    // Kept after 2 and again after 6 batches, removed after 9; what was under way then happened or did not.
+    let may_be: &[Option<u64>] = match acknowledged {
+        0..=2 => &[None, Some(2)],
+        3..=5 => &[Some(2)],
+        6 => &[Some(2), Some(6)],
+        7..=8 => &[Some(6)],
+        9 => &[Some(6), None],
+        _ => &[None],
+    };
+    if !may_be.contains(&aside) {
+        return Err(format!("beside {acknowledged} batches a file that was kept after {aside:?}"));
     }
     store.commit(&batch(at as u64 + 1)).map_err(|error| error.to_string())?;
     if content(&store) != expected[at + 1] {

@@ -16,7 +16,7 @@ use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
 use crate::trust::{Opening, Trust};
 use crate::writing::{Planning, Settling, Syncing, Writing};
-use crate::{Error, checkpoint};
+use crate::{Error, aside, checkpoint};
 
 /// How often a reader starts over because the writer published while it was opening files.
 const READER_PATIENCE: u32 = 100;
@@ -135,6 +135,7 @@ impl OpenOptions {
         if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
+        aside::sweep(&disk);
         let trust = Trust::read(path);
         let loss = if self.repair { Loss::Tail } else { Loss::None };
         let recovered = recover(&disk, self.opening(&trust), loss)?;

@@ -13,9 +13,9 @@ use crate::open::OpenOptions;
 use crate::tail::Tail;
 use crate::view::View;
 use crate::writing::Writing;
-use crate::{Epoch, Error, Repair, Snapshot};
+use crate::{Epoch, Error, Repair, Snapshot, aside};
 
-/// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log` and the derived ones.
+/// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log`, the derived ones, and those kept aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// The bytes of each.
@@ -183,6 +183,9 @@ impl Store {
         let base = self.snapshot().0.base.sizes;
         let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(base).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
+        for (name, path) in aside::all(self.path()) {
+            *files.entry(name).or_default() += path.metadata().map_or(0, |found| found.len());
+        }
         if let Role::Writer(writing) = &self.role {
             files.insert("log".to_owned(), writing.log.bytes());
         }

@@ -93,6 +93,7 @@ fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Repair>, Failure> {
             remedy: "it was given up with all embeddings: train again".to_owned(),
         });
     }
+    made_good.extend(store.discard_damaged_asides()?);
     store.checkpoint(cancel)?;
     Ok(made_good)
 }
