@@ -42,6 +42,10 @@ pub enum ErrorKind {
     Io,
     /// More than can be held or taken at once.
     Limit,
+    /// What was asked does not fit how things are.
+    Refused,
+    /// A training that learned nothing any more.
+    Diverged,
 }
 
 impl Error {
@@ -111,6 +115,11 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::NotTrained | Model::NotEmbedded { .. } => ErrorKind::NotTrained,
         Model::UnknownKind { .. } => ErrorKind::NotFound,
         Model::Threads { .. } => ErrorKind::Io,
+        Model::Diverged { .. } => ErrorKind::Diverged,
+        Model::NothingToResume
+        | Model::GraphChanged { .. }
+        | Model::OtherPairs { .. }
+        | Model::NotWarm { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }
 }

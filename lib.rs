@@ -51,7 +51,8 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Audience, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Ids, Importance, Loss, Positives, Query,
-    Ranked, RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent,
-    TrainOptions, TrainReport,
+    Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
+    EstimatedBytes, EstimatedSeconds, GROWN, Ids, Importance, Loss, Positives, Query, Ranked,
+    RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent, TrainOptions,
+    TrainReport, Unfinished,
 };

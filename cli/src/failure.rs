@@ -85,6 +85,8 @@ impl Failure {
                 ErrorKind::Cancelled => "cancelled",
                 ErrorKind::Io => "io",
                 ErrorKind::Limit => "limit",
+                ErrorKind::Refused => "refused",
+                ErrorKind::Diverged => "diverged",
                 _ => "failed",
             },
             Self::Input(_) => "invalid",

@@ -32,10 +32,12 @@ fn advance(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, ra
     *value -= rate * *first / (second.sqrt() + EPSILON);
 }
 
-/// The optimiser's state: two numbers for every parameter.
+/// The optimiser's state: two numbers for every parameter that can be trained.
 #[derive(Clone, Debug)]
 pub(crate) struct Adam {
     steps: i32,
+    /// By row of the table, where its moments lie: only the rows that some token reads have any.
+    places: Vec<u32>,
     table: Moments,
     table_bias: Moments,
     weights: Vec<Moments>,
@@ -43,10 +45,45 @@ pub(crate) struct Adam {
 
 impl Adam {
     pub(crate) fn new(encoder: &mut Encoder) -> Self {
-        let (rows, bias) = (encoder.table.rows.len(), encoder.table.bias.len());
+        let mut places = vec![u32::MAX; encoder.table.rows.nrows()];
+        let mut trained = 0;
+        for row in encoder.table.known.rows() {
+            places[row as usize] = trained;
+            trained += 1;
+        }
+        let trained = trained as usize;
+        let table = Moments::new(trained * encoder.table.rows.ncols());
         let tensors = encoder.weights.tensors_mut();
         let weights = tensors.into_iter().map(|(_, values)| Moments::new(values.len())).collect();
-        Self { steps: 0, table: Moments::new(rows), table_bias: Moments::new(bias), weights }
+        Self { steps: 0, places, table, table_bias: Moments::new(trained), weights }
+    }
+
+    /// Takes up a state that [`Adam::moments`] gave; `None` where it is of another size.
+    pub(crate) fn restored(
+        encoder: &mut Encoder,
+        steps: i32,
+        mut first: &[f32],
+        mut second: &[f32],
+    ) -> Option<Self> {
+        let mut adam = Self { steps, ..Self::new(encoder) };
+        for moments in [&mut adam.table, &mut adam.table_bias].into_iter().chain(&mut adam.weights) {
+            let len = moments.first.len();
+            moments.first.copy_from_slice(first.split_off(..len)?);
+            moments.second.copy_from_slice(second.split_off(..len)?);
+        }
+        (first.is_empty() && second.is_empty()).then_some(adam)
+    }
+
+    /// Steps taken so far.
+    pub(crate) fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// First and second moments in the order of [`Packed`](crate::packed::Packed): trained rows of the table, their
+    /// biases, weights.
+    pub(crate) fn moments(&self) -> (Vec<&[f32]>, Vec<&[f32]>) {
+        let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);
+        all.map(|moments| (moments.first.as_slice(), moments.second.as_slice())).unzip()
     }
 
     /// One step down the gradient.
@@ -62,51 +99,82 @@ impl Adam {
     }
 
     fn step_table(&mut self, encoder: &mut Encoder, gradient: &Gradient, rate: f32) {
-        let dim = encoder.table.rows.ncols();
-        let values = encoder.table.rows.as_slice_mut().expect("the table is contiguous");
-        let rows = gradient.table_rows.as_slice();
-        let by_row = gradient.table.as_slice().expect("gradients are contiguous");
-        let (first, second) = (self.table.first.as_mut_slice(), self.table.second.as_mut_slice());
-        step_rows(dim, 0, rows, by_row, values, first, second, rate);
-        for (&row, &g) in rows.iter().zip(&gradient.table_bias) {
-            let at = row as usize;
-            let (first, second) = (&mut self.table_bias.first[at], &mut self.table_bias.second[at]);
-            advance(&mut encoder.table.bias[at], g, first, second, rate);
+        let places: Vec<u32> = gradient.table_rows.iter().map(|&row| self.places[row as usize]).collect();
+        let part = Part {
+            dim: encoder.table.rows.ncols(),
+            rows: &gradient.table_rows,
+            places: &places,
+            gradient: gradient.table.as_slice().expect("gradients are contiguous"),
+            values: encoder.table.rows.as_slice_mut().expect("the table is contiguous"),
+            first_row: 0,
+            moments: (&mut self.table.first, &mut self.table.second),
+            first_place: 0,
+        };
+        part.step(rate);
+        for ((&row, &place), &g) in gradient.table_rows.iter().zip(&places).zip(&gradient.table_bias) {
+            let bias = &mut encoder.table.bias[row as usize];
+            let place = place as usize;
+            let (first, second) = (&mut self.table_bias.first[place], &mut self.table_bias.second[place]);
+            advance(bias, g, first, second, rate);
         }
     }
 }
 
-/// Steps the listed rows, ascending, by splitting the work in halves: disjoint parts of the table need no lock.
-#[expect(clippy::too_many_arguments, reason = "the four parallel arrays are split at the same places")]
-fn step_rows(
+/// A part of the table from `first_row` on, its moments from `first_place` on, and the gradient of some of its rows,
+/// ascending.
+struct Part<'a> {
     dim: usize,
-    start: usize,
-    rows: &[u32],
-    gradient: &[f32],
-    values: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
-    rate: f32,
-) {
-    const ROWS_PER_TASK: usize = 1024;
-    if rows.len() <= ROWS_PER_TASK {
-        for (&row, by) in rows.iter().zip(gradient.chunks_exact(dim)) {
-            let range = (row as usize - start) * dim..(row as usize - start + 1) * dim;
-            let moments = first[range.clone()].iter_mut().zip(&mut second[range.clone()]);
-            for ((value, g), (first, second)) in values[range].iter_mut().zip(by).zip(moments) {
-                advance(value, *g, first, second, rate);
+    rows: &'a [u32],
+    places: &'a [u32],
+    gradient: &'a [f32],
+    values: &'a mut [f32],
+    first_row: u32,
+    moments: (&'a mut [f32], &'a mut [f32]),
+    first_place: u32,
+}
+
+impl Part<'_> {
+    /// Splits the work in halves: disjoint parts of the table need no lock.
+    fn step(self, rate: f32) {
+        const ROWS_PER_TASK: usize = 1024;
+        let Self { dim, rows, places, gradient, values, first_row, moments, first_place } = self;
+        if rows.len() <= ROWS_PER_TASK {
+            for ((&row, &place), by) in rows.iter().zip(places).zip(gradient.chunks_exact(dim)) {
+                let range = |at: u32| at as usize * dim..(at as usize + 1) * dim;
+                let (values, at) = (&mut values[range(row - first_row)], range(place - first_place));
+                let moments = moments.0[at.clone()].iter_mut().zip(&mut moments.1[at]);
+                for ((value, g), (first, second)) in values.iter_mut().zip(by).zip(moments) {
+                    advance(value, *g, first, second, rate);
+                }
             }
+            return;
         }
-        return;
+        let middle = rows.len() / 2;
+        let (row, place) = (rows[middle], places[middle]);
+        let values = values.split_at_mut((row - first_row) as usize * dim);
+        let at = (place - first_place) as usize * dim;
+        let (first, second) = (moments.0.split_at_mut(at), moments.1.split_at_mut(at));
+        let gradient = gradient.split_at(middle * dim);
+        let low = Part {
+            dim,
+            rows: &rows[..middle],
+            places: &places[..middle],
+            gradient: gradient.0,
+            values: values.0,
+            first_row,
+            moments: (first.0, second.0),
+            first_place,
+        };
+        let high = Part {
+            dim,
+            rows: &rows[middle..],
+            places: &places[middle..],
+            gradient: gradient.1,
+            values: values.1,
+            first_row: row,
+            moments: (first.1, second.1),
+            first_place: place,
+        };
+        rayon::join(|| low.step(rate), || high.step(rate));
     }
-    let middle = rows.len() / 2;
-    let cut = rows[middle] as usize;
-    let at = (cut - start) * dim;
-    let (low, high) = (values.split_at_mut(at), first.split_at_mut(at));
-    let second = second.split_at_mut(at);
-    let gradient = gradient.split_at(middle * dim);
-    rayon::join(
-        || step_rows(dim, start, &rows[..middle], gradient.0, low.0, high.0, second.0, rate),
-        || step_rows(dim, cut, &rows[middle..], gradient.1, low.1, high.1, second.1, rate),
-    );
 }

@@ -1,21 +1,22 @@
-//! The handle that hosts use for everything learned: train, refresh, persist, ask.
+//! The handle that hosts use for everything learned: refresh, persist, ask; how it trains is `training`'s.
+
+mod training;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
+pub use training::{TrainReport, Unfinished};
+
 use hedgerow_storage::{
-    CancelToken, Derived, Epoch, Error as StoreError, Generation, NodeName, Publish, Snapshot, Store,
+    CancelToken, Derived, Epoch, Error as StoreError, Generation, Publish, Snapshot, Store,
 };
 
 use crate::advance::{Advance, touched_nodes};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::generation;
-use crate::options::TrainOptions;
-use crate::recipe::Recipe;
 use crate::report::RefreshReport;
 use crate::state::State;
-use crate::train::{EpochReport, TrainEvent, train};
 
 /// A refresh that touches more than one list in this many rows is done as a rebuild: tracing a list back costs
 /// about as much as walking anew from this many sources.
@@ -79,21 +80,6 @@ pub struct Status {
     pub targets: Vec<String>,
 }
 
-/// What a training came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainReport {
-    /// The new generation.
-    pub generation: Generation,
-    /// Nodes embedded.
-    pub embedded: u64,
-    /// All of it: walks, training, embedding, storing.
-    pub seconds: f64,
-    /// Whether it was ended by the caller, with what the whole epochs before gave.
-    pub cancelled: bool,
-    /// Every epoch.
-    pub epochs: Vec<EpochReport>,
-}
-
 /// A digest and what it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
@@ -149,80 +135,6 @@ impl Engine {
             dim: embeddings.map(|embeddings| embeddings.vectors.ncols() + 1),
             targets: embeddings.map_or_else(Vec::new, Embeddings::targets),
         }
-    }
-
-    /// Trains a new generation, embeds every node of the target kinds and stores it all.
-    ///
-    /// `pairs` are positives of the caller's; without them they come from where
-    /// [`TrainOptions::positives`] says.
-    ///
-    /// # Visibility
-    /// The new generation is durable and seen by readers when the call returns, all at once; until then they
-    /// see the old one. It reflects all batches committed before its publication, also those that came during the
-    /// training. A cancellation keeps what the whole epochs so far would have, if there is one.
-    /// # Errors
-    /// Options out of range, a target kind without nodes, nothing to learn from, a loss that is not a number:
-    /// nothing changes.
-    /// # Source
-    /// PinSage, section 3.
-    pub fn train(
-        &self,
-        options: &TrainOptions,
-        pairs: Option<&[(NodeName, NodeName)]>,
-        observer: &mut (dyn FnMut(&TrainEvent) + Send),
-        cancel: &CancelToken,
-    ) -> Result<TrainReport, Error> {
-        let on_threads = |threads| {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .map_err(|error| Error::Threads { threads, reason: error.to_string() })
-        };
-        match options.threads {
-            0 => self.train_here(options, pairs, observer, cancel),
-            threads => on_threads(threads)?.install(|| self.train_here(options, pairs, observer, cancel)),
-        }
-    }
-
-    fn train_here(
-        &self,
-        options: &TrainOptions,
-        pairs: Option<&[(NodeName, NodeName)]>,
-        observer: &mut (dyn FnMut(&TrainEvent) + Send),
-        cancel: &CancelToken,
-    ) -> Result<TrainReport, Error> {
-        let since = Instant::now();
-        if self.store.is_read_only() {
-            return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
-        }
-        let _alone = self.training.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.store.snapshot();
-        let recipe = Recipe::new(options, &snapshot)?;
-        let state = State::build_neighborhoods(recipe, &snapshot, cancel)?;
-        let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
-        let trained = train(options, &state, &snapshot, pairs.as_deref(), observer, cancel)?;
-        // From here on a cancellation would only lose what is done.
-        let cancel = CancelToken::new();
-        let state = state.embedded_by(trained.encoder, &snapshot)?;
-        let mut work = self.work();
-        let before = work.as_ref().map_or(0, |work| work.generation.get());
-        let generation = Generation::new(before + 1);
-        let mut new = Work { generation, state, model_stored: false, stored: None, half_way: false };
-        // Batches may have been committed meanwhile. The snapshot is held, so the log reaches back to it.
-        let now = self.store.snapshot();
-        self.follow(&mut new, &now, false, &cancel)?;
-        let embedded = new.state.living().count() as u64;
-        self.store_work(&mut new)?;
-        self.show(Some(Embeddings::of(&new.state, &now, generation)));
-        self.store.mark_refreshed(now.epoch());
-        *work = Some(new);
-        Ok(TrainReport {
-            generation,
-            embedded,
-            seconds: since.elapsed().as_secs_f64(),
-            cancelled: trained.cancelled,
-            epochs: trained.epochs,
-        })
     }
 
     /// Brings every embedding to the store's present epoch; with `full`, by recomputing everything.
@@ -377,19 +289,4 @@ impl Engine {
     fn show(&self, embeddings: Option<Embeddings>) {
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = embeddings;
     }
-}
-
-fn rows_of_pairs(
-    pairs: &[(NodeName, NodeName)],
-    state: &State,
-    snapshot: &Snapshot,
-) -> Result<Vec<(u32, u32)>, Error> {
-    let row = |name: &NodeName| {
-        let node = snapshot.require(name.as_ref())?;
-        state.row(node).ok_or_else(|| Error::NotEmbedded {
-            node: name.to_string(),
-            reason: format!("its kind is not one of the targets {}", state.recipe.target_list()),
-        })
-    };
-    pairs.iter().map(|(query, item)| Ok((row(query)?, row(item)?))).collect()
 }

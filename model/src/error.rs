@@ -1,5 +1,7 @@
 //! The one error type of this crate.
 
+use hedgerow_storage::Epoch;
+
 /// Everything that a request to the model can fail with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,10 +48,43 @@ pub enum Error {
         reason: String,
     },
     /// The loss stopped being a number.
-    #[error("training diverged in epoch {epoch}: the loss is not a number; lower the learning rate")]
+    #[error("training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best))]
     Diverged {
         /// The epoch, from 1.
         epoch: u32,
+        /// The minibatch in it, from 1.
+        step: u64,
+        /// The epoch whose weights were published all the same; `None` where there was no whole one, and nothing changed.
+        best: Option<u32>,
+    },
+    /// There is no training to go on with.
+    #[error("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew")]
+    NothingToResume,
+    /// A training cannot go on because the graph is another.
+    #[error(
+        "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, with --warm to start from the last generation"
+    )]
+    GraphChanged {
+        /// The epoch that the training saw.
+        trained: Epoch,
+        /// The epoch now.
+        found: Epoch,
+    },
+    /// A training cannot go on because the caller's pairs are others.
+    #[error(
+        "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"
+    )]
+    OtherPairs {
+        /// What the training began with.
+        trained: &'static str,
+        /// What it was given to go on with.
+        found: &'static str,
+    },
+    /// A training cannot start from the last generation.
+    #[error("cannot start warm: {reason}")]
+    NotWarm {
+        /// What does not fit, and what to do.
+        reason: String,
     },
     /// Worker threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
@@ -59,6 +94,10 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+}
+
+fn kept(best: Option<u32>) -> String {
+    best.map_or_else(String::new, |epoch| format!("what epoch {epoch} gave is kept and published; "))
 }
 
 impl From<hedgerow_walker::Error> for Error {

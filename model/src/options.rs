@@ -119,6 +119,9 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Threads; 0 takes the caller's rayon pool.
     pub threads: usize,
+    /// Starts from the weights and the token table of the last generation, which must have the same shape, instead of random
+    /// ones. What the tokens had learned they keep; new ones start as usual.
+    pub warm: bool,
 }
 
 impl Default for TrainOptions {
@@ -149,6 +152,7 @@ impl Default for TrainOptions {
             patience: 3,
             seed: 1,
             threads: 0,
+            warm: false,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) const PROBES: usize = 2;
 const ROWS_PER_TOKEN: usize = 3;
 
 /// The smallest and largest table, as powers of two. The largest is 4 GiB at 64 dimensions.
-const BITS: std::ops::RangeInclusive<u32> = 8..=24;
+pub(crate) const BITS: std::ops::RangeInclusive<u32> = 8..=24;
 
 /// The 64-bit hash of a token.
 pub(crate) fn token_hash(token: &str) -> u64 {
@@ -79,8 +79,27 @@ impl TokenTable {
     /// A table for the distinct tokens of a training set. Starting values are uniform in `[-scale, scale]`, a
     /// function of seed, row and column alone.
     pub(crate) fn new(tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
-        let bits = (tokens.len().max(1) * ROWS_PER_TOKEN).next_power_of_two().trailing_zeros();
-        let bits = bits.clamp(*BITS.start(), *BITS.end());
+        Self::with_bits(bits_for(tokens), tokens, dim, seed, scale)
+    }
+
+    /// A table of at least as many rows as `old`, for the distinct tokens of another training set. A row that stands where
+    /// `old` had a trained one, by its number modulo the rows there, begins as a copy of it, so every token that `old` knew
+    /// and that is among these begins with the vector it had. The other rows begin as in [`TokenTable::new`].
+    pub(crate) fn grown(old: &Self, tokens: &[u64], seed: u64, scale: f32) -> Self {
+        let bits = bits_for(tokens).max(old.bits());
+        let mut new = Self::with_bits(bits, tokens, old.rows.ncols(), seed, scale);
+        let mask = (1 << old.bits()) - 1;
+        for row in Arc::clone(&new.known).rows() {
+            let (to, from) = (row as usize, (row & mask) as usize);
+            if old.known.trained[from] {
+                new.rows.row_mut(to).assign(&old.rows.row(from));
+                new.bias[to] = old.bias[from];
+            }
+        }
+        new
+    }
+
+    fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
         let known = Known::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
         let mut rows = Array2::zeros((1 << bits, dim));
         for row in known.rows() {
@@ -96,6 +115,12 @@ impl TokenTable {
     pub(crate) fn bits(&self) -> u32 {
         self.known.bits
     }
+}
+
+/// The size of a table for so many tokens.
+fn bits_for(tokens: &[u64]) -> u32 {
+    let bits = (tokens.len().max(1) * ROWS_PER_TOKEN).next_power_of_two().trailing_zeros();
+    bits.clamp(*BITS.start(), *BITS.end())
 }
 
 /// The rows that a token reads. With `bits` at most 24 each takes its own bits of one hash.
@@ -120,6 +145,29 @@ mod tests {
         assert!(row(&[known]).iter().any(|value| *value != 0.0));
         assert_eq!(row(&[known, unknown]), row(&[known]));
         assert!(row(&[unknown]).iter().all(|value| *value == 0.0));
+    }
+
+    #[test]
+    fn in_a_table_that_grew_every_token_begins_with_the_vector_it_had() {
+        let token = |at: usize| token_hash(&at.to_string());
+        let (few, many): (Vec<u64>, Vec<u64>) =
+            ((0..200).map(token).collect(), (0..2000).map(token).collect());
+        let mut old = TokenTable::new(&few, 3, 1, 0.1);
+        old.bias.iter_mut().zip(1..).for_each(|(bias, at)| *bias = at as f32);
+        let new = TokenTable::grown(&old, &many, 2, 0.1);
+        assert!(new.bits() > old.bits());
+        let sums = |table: &TokenTable, token| {
+            let mut sums = table.known.sums();
+            table.known.push_tokens(&[token], &mut sums);
+            let bias = table.bias.view().insert_axis(ndarray::Axis(1));
+            (sums.multiply(&table.rows.view()), sums.multiply(&bias))
+        };
+        for &token in &few {
+            assert_eq!(sums(&new, token), sums(&old, token));
+        }
+        let smaller = TokenTable::grown(&new, &few, 3, 0.1);
+        assert_eq!(smaller.bits(), new.bits());
+        assert_eq!(sums(&smaller, few[7]), sums(&old, few[7]));
     }
 
     #[test]

@@ -5,216 +5,216 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel;
-use hedgerow_storage::{CancelToken, Snapshot};
+use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
 use ndarray::Array2;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::adam::Adam;
+use crate::checkpoint::Progress;
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::evaluate::held_out_recall;
+use crate::event::{Alarm, EpochReport, TrainEvent};
 use crate::hard::HardNegatives;
 use crate::inputs::Inputs;
 use crate::loss;
 use crate::minibatch::{Example, Minibatch};
 use crate::options::TrainOptions;
+use crate::packed::Packed;
 use crate::positives::Source;
-use crate::recipe::Recipe;
 use crate::rows::dot;
 use crate::sparse::Sparse;
 use crate::state::State;
-use crate::table::{Known, TokenTable};
-use crate::weights::Weights;
+use crate::table::Known;
 
 /// How often a positive is drawn in an epoch at most: each time with others of its history.
 const DRAWS_PER_POSITIVE: usize = 4;
 /// Minibatches that may wait for the consumer: enough to overlap, little to hold in memory.
-const WAITING: usize = 2;
+pub(crate) const WAITING: usize = 2;
 /// Pairs of nodes whose mean cosine is the collapse alarm.
 const COSINE_PAIRS: usize = 2000;
-/// Starting values of the token table lie within this: small, so that what was trained outweighs the luck of the
-/// start. Measured on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
-const TABLE_SCALE: f32 = 0.01;
-/// Starting weight of the log-degree in a score.
-const POPULARITY: f32 = 0.08;
 
-/// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EpochReport {
-    /// From 1.
-    pub epoch: u32,
-    /// Mean loss of its examples.
-    pub loss: f32,
-    /// Share of held-out positives among the 20 best for their query, all embedded nodes ranked; `None` if
-    /// nothing was held out.
-    pub recall: Option<f32>,
-    /// Examples per second of training.
-    pub pairs_per_second: f64,
-    /// Mean cosine of random pairs of embeddings. Near 1 the embeddings have collapsed.
-    pub mean_cosine: f32,
-    /// The epoch's time.
-    pub seconds: f64,
-}
-
-/// A word from a running training.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum TrainEvent {
-    /// Neighbourhoods are made and training begins.
-    Started {
-        /// Nodes to embed.
-        nodes: u64,
-        /// Positives that epochs draw from.
-        positives: u64,
-        /// Examples of an epoch.
-        examples: u64,
-    },
-    /// A part of an epoch is done.
-    Progress {
-        /// The epoch, from 1.
-        epoch: u32,
-        /// Examples seen.
-        done: u64,
-        /// Examples of the epoch.
-        total: u64,
-    },
-    /// An epoch is done.
-    Epoch(EpochReport),
-}
-
-/// What [`train`] gives back.
+/// What a run gives back.
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
     pub(crate) epochs: Vec<EpochReport>,
-    pub(crate) cancelled: bool,
+    pub(crate) end: End,
 }
 
-/// Trains an encoder for the nodes of `state`, whose neighbourhoods must be made.
-///
-/// Keeps the weights of the last epoch whose held-out recall is within one standard error of the best: more
-/// training is worth more than the luck of the draw. A cancellation ends training with the last whole epoch.
-///
-/// Determinism: the random numbers of a minibatch depend on the seed and its number alone, and every sum has a
-/// fixed order, so that equal data, options and processor kind give equal weights for any number of threads.
-///
-/// # Errors
-/// [`Error::NoPositives`], [`Error::Diverged`], or a cancellation within the first epoch.
-pub(crate) fn train(
-    options: &TrainOptions,
-    state: &State,
-    snapshot: &Snapshot,
-    pairs: Option<&[(u32, u32)]>,
-    observer: &mut dyn FnMut(&TrainEvent),
-    cancel: &CancelToken,
-) -> Result<Trained, Error> {
-    let inputs = Inputs::gather(snapshot, &state.recipe, &state.nodes, &state.levels);
-    let encoder = starting_encoder(&state.recipe, &inputs, options.seed);
-    if options.epochs == 0 {
-        return Ok(Trained { encoder, epochs: Vec::new(), cancelled: false });
-    }
-    let every_row: Vec<u32> = (0..state.rows() as u32).collect();
-    let source = Source::new(options, snapshot, state, pairs)?;
-    let hard = HardNegatives::new(options, snapshot, state, cancel)?;
-    let run = Run {
-        options,
-        pool: state.pool(&every_row),
-        held_out: source.held_out(),
-        by_id: by_stable_id(snapshot, state),
-        examples: options.pairs_per_epoch.min(source.len().saturating_mul(DRAWS_PER_POSITIVE)),
-        inputs,
-        source,
-        hard,
-    };
-    observer(&TrainEvent::Started {
-        nodes: state.rows() as u64,
-        positives: run.source.len() as u64,
-        examples: run.examples as u64,
-    });
-    run.train(encoder, observer, cancel)
+/// Why a run is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All epochs are done, or recall fell for too long.
+    Done,
+    /// The caller cancelled; the best whole epoch is what it gave.
+    Cancelled,
+    /// The loss stopped being a number, in this epoch and step; the whole epoch named last is what it gave.
+    Diverged { epoch: u32, step: u64, best: u32 },
 }
 
-fn starting_encoder(recipe: &Recipe, inputs: &Inputs, seed: u64) -> Encoder {
-    let mut tokens: Vec<u64> = inputs.tokens.iter().flatten().copied().collect();
-    tokens.sort_unstable();
-    tokens.dedup();
-    let table = TokenTable::new(&tokens, recipe.dim, seed, TABLE_SCALE);
-    let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
-    let mut rng = StdRng::seed_from_u64(seed);
-    weights.initialize(|| rng.random_range(-1.0..1.0));
-    weights.popularity[0] = if recipe.popularity { POPULARITY } else { 0.0 };
-    Encoder { table, weights }
-}
+/// Writes down the state after an epoch.
+pub(crate) type Keep<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
 
-/// Rows by the stable ids of their nodes, so that drawing the n-th means the same node in every store.
-fn by_stable_id(snapshot: &Snapshot, state: &State) -> Vec<u32> {
-    let mut rows: Vec<u32> = state.living().collect();
-    rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
-    rows
-}
-
-struct Run<'a> {
-    options: &'a TrainOptions,
-    source: Source<'a>,
+/// All that epochs work with and none of them changes.
+pub(crate) struct Run<'a> {
+    pub(crate) options: &'a TrainOptions,
+    pub(crate) source: Source<'a>,
     hard: HardNegatives,
-    inputs: Inputs,
-    pool: Sparse,
+    pub(crate) inputs: Inputs,
+    pub(crate) pool: Sparse,
     held_out: Vec<Example>,
     by_id: Vec<u32>,
-    examples: usize,
+    /// Examples of an epoch.
+    pub(crate) examples: usize,
 }
 
-impl Run<'_> {
-    fn train(
+impl<'a> Run<'a> {
+    /// For the nodes of `state`, whose neighbourhoods must be made.
+    ///
+    /// # Errors
+    /// [`Error::NoPositives`], or a cancellation.
+    pub(crate) fn new(
+        options: &'a TrainOptions,
+        state: &'a State,
+        snapshot: &'a Snapshot,
+        pairs: Option<&'a [(u32, u32)]>,
+        inputs: Inputs,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let every_row: Vec<u32> = (0..state.rows() as u32).collect();
+        let source = Source::new(options, snapshot, state, pairs)?;
+        let hard = HardNegatives::new(options, snapshot, state, cancel)?;
+        Ok(Self {
+            options,
+            pool: state.pool(&every_row),
+            held_out: source.held_out(),
+            by_id: by_stable_id(snapshot, state),
+            examples: options.pairs_per_epoch.min(source.len().saturating_mul(DRAWS_PER_POSITIVE)),
+            inputs,
+            source,
+            hard,
+        })
+    }
+
+    /// What [`TrainEvent::Started`] says.
+    pub(crate) fn started(&self) -> TrainEvent {
+        TrainEvent::Started {
+            nodes: self.pool.rows() as u64,
+            positives: self.source.len() as u64,
+            examples: self.examples as u64,
+        }
+    }
+
+    /// Minibatches of an epoch.
+    pub(crate) fn steps(&self) -> usize {
+        self.examples.div_ceil(self.options.batch)
+    }
+
+    /// Goes on to the last epoch, and tells `keep` after each what there is by then.
+    ///
+    /// Gives the weights of the last epoch whose held-out recall is within one standard error of the best: more
+    /// training is worth more than the luck of the draw. A cancellation, or a loss that is not a number, ends training with
+    /// the whole epochs before.
+    ///
+    /// Determinism: the random numbers of a minibatch depend on the seed and its number alone, and every sum has a
+    /// fixed order, so that equal data, options and processor kind give equal weights for any number of threads, and
+    /// whether a run was interrupted or not.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] or a cancellation, where there is no whole epoch; a store that cannot be written to any more.
+    pub(crate) fn train(
         &self,
-        mut encoder: Encoder,
+        mut progress: Progress,
+        keep: &mut Keep<'_>,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<Trained, Error> {
-        let mut adam = Adam::new(&mut encoder);
-        let mut kept: Option<Encoder> = None;
-        let mut best_recall = 0.0f32;
-        let (mut epochs, mut worse, mut cancelled) = (Vec::new(), 0, false);
-        for epoch in 1..=self.options.epochs {
-            let start = Instant::now();
-            let loss = match self.epoch(epoch, &mut encoder, &mut adam, observer, cancel) {
-                Err(error) if error.is_cancelled() && kept.is_some() => {
-                    cancelled = true;
-                    break;
+        let mut end = End::Done;
+        while !self.is_at_end(&progress) {
+            let result = self.next_epoch(&mut progress, observer, cancel);
+            if let (Err(error), Some((best, _))) = (&result, &progress.best) {
+                match *error {
+                    Error::Diverged { epoch, step, .. } => end = End::Diverged { epoch, step, best: *best },
+                    Error::Store(StoreError::Cancelled) => end = End::Cancelled,
+                    _ => {}
                 }
-                other => other?,
-            };
-            let trained = start.elapsed().as_secs_f64();
-            if !loss.is_finite() {
-                return Err(Error::Diverged { epoch });
             }
-            let vectors = self.embed_all(&encoder);
-            let report = EpochReport {
-                epoch,
-                loss,
-                recall: (!self.held_out.is_empty())
-                    .then(|| held_out_recall(&vectors.0, &vectors.1, &self.held_out)),
-                pairs_per_second: self.examples as f64 / trained,
-                mean_cosine: self.mean_cosine(&vectors.0),
-                seconds: start.elapsed().as_secs_f64(),
-            };
-            observer(&TrainEvent::Epoch(report.clone()));
-            // Without held-out positives every epoch is as good as the last.
-            let recall = report.recall.unwrap_or(0.0);
-            epochs.push(report);
-            best_recall = best_recall.max(recall);
-            if recall >= best_recall - self.standard_error(best_recall) {
-                kept = Some(encoder.clone());
-                worse = 0;
-            } else {
-                worse += 1;
-                if self.options.patience > 0 && worse >= self.options.patience {
-                    break;
-                }
+            if end != End::Done {
+                break;
+            }
+            result?;
+            let epoch = progress.epochs.len() as u32;
+            let alarm = |alarm| TrainEvent::Alarm { epoch, alarm };
+            for found in Alarm::of(&progress.epochs) {
+                observer(&alarm(found));
+            }
+            match keep(&progress) {
+                // Nothing could be published either.
+                Err(error @ StoreError::Broken { .. }) => return Err(error.into()),
+                Err(error) => observer(&alarm(Alarm::NotKept { reason: error.to_string() })),
+                Ok(()) => {}
             }
         }
-        let encoder = kept.unwrap_or(encoder);
-        Ok(Trained { encoder, epochs, cancelled })
+        let Progress { mut encoder, best, epochs, .. } = progress;
+        if let Some((epoch, packed)) = best
+            && (end != End::Done || epoch as usize != epochs.len())
+        {
+            assert!(Packed::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
+        }
+        Ok(Trained { encoder, epochs, end })
+    }
+
+    fn is_at_end(&self, progress: &Progress) -> bool {
+        let stops = self.options.patience > 0 && progress.worse >= self.options.patience;
+        stops || progress.epochs.len() >= self.options.epochs as usize
+    }
+
+    /// An epoch and the look at what it gave. After an error the encoder is in the midst of it.
+    fn next_epoch(
+        &self,
+        progress: &mut Progress,
+        observer: &mut dyn FnMut(&TrainEvent),
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        let epoch = progress.epochs.len() as u32 + 1;
+        let Progress { encoder, adam, .. } = progress;
+        let loss = self.pass(epoch, self.steps(), encoder, adam, observer, cancel)?;
+        let trained = start.elapsed().as_secs_f64();
+        let (vectors, recall) = self.look(encoder);
+        if !vectors.iter().all(|value| value.is_finite()) {
+            return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
+        }
+        let report = EpochReport {
+            epoch,
+            loss,
+            recall,
+            pairs_per_second: self.examples as f64 / trained,
+            mean_cosine: self.mean_cosine(&vectors),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        observer(&TrainEvent::Epoch(report.clone()));
+        progress.epochs.push(report);
+        // Without held-out positives every epoch is as good as the last.
+        let recall = recall.unwrap_or(0.0);
+        progress.best_recall = progress.best_recall.max(recall);
+        if recall >= progress.best_recall - self.standard_error(progress.best_recall) {
+            // The one before makes room first.
+            progress.best = None;
+            progress.best = Some((epoch, Packed::of(&progress.encoder)));
+            progress.worse = 0;
+        } else {
+            progress.worse += 1;
+        }
+        Ok(())
+    }
+
+    /// The vectors of all rows, and the recall of the held-out positives among them.
+    pub(crate) fn look(&self, encoder: &Encoder) -> (Array2<f32>, Option<f32>) {
+        let (vectors, bias) = self.embed_all(encoder);
+        let recall = (!self.held_out.is_empty()).then(|| held_out_recall(&vectors, &bias, &self.held_out));
+        (vectors, recall)
     }
 
     /// Of a share among the held-out positives.
@@ -222,16 +222,18 @@ impl Run<'_> {
         (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
     }
 
-    /// One pass: a producer cuts minibatches out of the graph, this thread turns them into steps.
-    fn epoch(
+    /// The first `steps` of an epoch: a producer cuts minibatches out of the graph, this thread turns them into steps.
+    /// Gives the mean loss.
+    pub(crate) fn pass(
         &self,
         epoch: u32,
+        steps: usize,
         encoder: &mut Encoder,
         adam: &mut Adam,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<f32, Error> {
-        let steps = self.examples.div_ceil(self.options.batch);
+        let all_steps = self.steps() as f32;
         let (sender, receiver) = channel::bounded::<Minibatch>(WAITING);
         // Which rows of the table are trained is settled before the first step; the producer reads nothing else.
         let known = Arc::clone(&encoder.table.known);
@@ -245,6 +247,8 @@ impl Run<'_> {
                     }
                 }
             });
+            // Dropped with an early return, so that the producer does not wait for room that nobody makes.
+            let receiver = receiver;
             let (mut total, mut seen) = (0.0, 0);
             for (step, batch) in receiver.iter().enumerate() {
                 cancel.check()?;
@@ -253,9 +257,12 @@ impl Run<'_> {
                 if !self.options.popularity {
                     found.bias.fill(0.0);
                 }
+                if !found.loss.is_finite() {
+                    return Err(Error::Diverged { epoch, step: step as u64 + 1, best: None });
+                }
                 let gradient = encoder.backward(&batch, &trace, found.vectors, &found.bias);
                 let examples = batch.positives.len();
-                adam.step(encoder, gradient, self.learning_rate(epoch, (step + 1) as f32 / steps as f32));
+                adam.step(encoder, gradient, self.learning_rate(epoch, (step + 1) as f32 / all_steps));
                 total += f64::from(found.loss) * examples as f64;
                 seen += examples;
                 observer(&TrainEvent::Progress { epoch, done: seen as u64, total: self.examples as u64 });
@@ -265,7 +272,7 @@ impl Run<'_> {
         })
     }
 
-    fn minibatch(&self, epoch: u32, step: usize, known: &Known) -> Option<Minibatch> {
+    pub(crate) fn minibatch(&self, epoch: u32, step: usize, known: &Known) -> Option<Minibatch> {
         let number = u64::from(epoch) << 32 | step as u64;
         let mut rng = StdRng::seed_from_u64(self.options.seed.wrapping_mul(0x9e37_79b9) ^ number);
         let size = self.options.batch.min(self.examples - (step * self.options.batch).min(self.examples));
@@ -314,4 +321,11 @@ impl Run<'_> {
         };
         (0..COSINE_PAIRS).map(cosine).sum::<f32>() / COSINE_PAIRS as f32
     }
+}
+
+/// Rows by the stable ids of their nodes, so that drawing the n-th means the same node in every store.
+fn by_stable_id(snapshot: &Snapshot, state: &State) -> Vec<u32> {
+    let mut rows: Vec<u32> = state.living().collect();
+    rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
+    rows
 }

@@ -14,5 +14,6 @@ mod reference;
 mod refresh_equals_rebuild;
 mod same_content_same_digest;
 mod structure;
+mod training;
 mod walks;
 mod world;

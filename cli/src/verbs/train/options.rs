@@ -180,6 +180,9 @@ pub(super) struct OptionArgs {
     /// Seed of the walks
     #[arg(long, value_name = "SEED", default_value_t = preset().walks.seed)]
     walk_seed: u64,
+    /// Start from the last generation's weights and vectors, which must have the same --dim, --layers, --conv and dense blocks
+    #[arg(long)]
+    warm: bool,
 }
 
 impl OptionArgs {
@@ -217,6 +220,7 @@ impl OptionArgs {
             patience: self.patience,
             seed: self.seed,
             threads: self.threads,
+            warm: self.warm,
         }
     }
 }

@@ -1,0 +1,418 @@
+//! Promise: a training that was interrupted goes on to the bytes of one that never was; one that starts warm keeps what
+//! was learned; readers see one generation or the next; what goes wrong is said, and what was learned before is kept.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hedgerow::{
+    Alarm, Batch, CancelToken, CheckOptions, Conv, Edge, Engine, Error, ErrorKind, Generation, Ids, Loss,
+    NodeName, NodeRef, Store, TrainEvent, TrainOptions, WalkOptions,
+};
+use tempfile::TempDir;
+
+use crate::world::World;
+
+fn open(path: &Path) -> Engine {
+    let store = Store::options().create(true).open(path).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+/// An engine over a random world of 60 pins; worlds of one seed are equal.
+fn world(seed: u64) -> (TempDir, Engine) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    engine.store().commit(&World::new(seed, 60).founding()).expect("a commit");
+    (folder, engine)
+}
+
+fn options(seed: u64) -> TrainOptions {
+    TrainOptions {
+        targets: vec!["pin".into()],
+        dim: 8,
+        conv: if seed.is_multiple_of(2) { Conv::PinSage } else { Conv::Light },
+        walks: WalkOptions { walks: 24, top: 6, min_visits: 1, ..WalkOptions::default() },
+        ids: Ids::On,
+        loss: if seed.is_multiple_of(3) { Loss::Margin } else { Loss::Softmax },
+        epochs: 6,
+        batch: 32,
+        negatives: 16,
+        hard_negatives: seed as u32 % 3,
+        hard_ranks: (3, 20),
+        held_out: 20,
+        // Recall goes up and down in a graph so small, and the best epoch is not the last.
+        patience: seed as u32 % 4,
+        seed,
+        ..TrainOptions::default()
+    }
+}
+
+fn train(engine: &Engine, options: &TrainOptions) -> Result<hedgerow::TrainReport, Error> {
+    Ok(engine.train(options, None, &mut |_| {}, &CancelToken::new())?)
+}
+
+fn resume(engine: &Engine) -> Result<hedgerow::TrainReport, Error> {
+    Ok(engine.resume(0, None, &mut |_| {}, &CancelToken::new())?)
+}
+
+/// Cancels once an epoch has come so far.
+fn cancel_at(cancel: &CancelToken, epoch: u32, step: usize) -> impl FnMut(&TrainEvent) + Send {
+    let mut steps = 0;
+    move |event| {
+        if let TrainEvent::Progress { epoch: now, .. } = event
+            && *now == epoch
+        {
+            steps += 1;
+            if steps == step {
+                cancel.cancel();
+            }
+        }
+    }
+}
+
+fn digest(engine: &Engine) -> String {
+    engine.digest().expect("a digest").digest
+}
+
+fn without_times(report: &hedgerow::TrainReport) -> Vec<(u32, f32, Option<f32>, f32)> {
+    report.epochs.iter().map(|epoch| (epoch.epoch, epoch.loss, epoch.recall, epoch.mean_cosine)).collect()
+}
+
+/// Interrupted in every epoch but the first, in most of them more than once, each time on another number of threads and
+/// half of the times with the store closed in between.
+#[test]
+fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_that_never_was() {
+    for seed in 0..12 {
+        let (_folder, whole) = world(seed);
+        let expected = train(&whole, &options(seed)).expect("a training");
+        let (folder, mut engine) = world(seed);
+        let cancel = CancelToken::new();
+        let mut report = engine
+            .train(&options(seed), None, &mut cancel_at(&cancel, 2, 1), &cancel)
+            .expect("the first epoch is kept");
+        for round in 0..10 {
+            if !report.cancelled {
+                break;
+            }
+            assert!(report.epochs.len() < 6, "seed {seed}");
+            if round % 2 == 0 {
+                drop(engine);
+                engine = open(folder.path());
+            }
+            let unfinished = engine.unfinished().expect("readable").expect("there is one to go on with");
+            assert_eq!(unfinished.options, options(seed), "seed {seed}");
+            assert_eq!(unfinished.epochs, report.epochs, "seed {seed}");
+            let (cancel, next) = (CancelToken::new(), report.epochs.len() as u32 + 1);
+            let mut observer = cancel_at(&cancel, next + round % 2, 1 + round as usize % 3);
+            let threads = [1, 3, 0][round as usize % 3];
+            report = engine.resume(threads, None, &mut observer, &cancel).expect("it goes on");
+        }
+        assert!(!report.cancelled, "seed {seed}");
+        assert_eq!(without_times(&report), without_times(&expected), "seed {seed}");
+        assert_eq!(digest(&engine), digest(&whole), "seed {seed}");
+        assert_eq!(engine.unfinished().expect("readable"), None, "seed {seed}: it is done");
+        let error = resume(&engine).expect_err("there is nothing to go on with");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    }
+}
+
+#[test]
+fn pairs_that_a_training_began_with_must_be_given_again() {
+    let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
+    let pairs: Vec<_> = (0..50).map(|at| (pin(at), pin(at + 1))).collect();
+    let run = |engine: &Engine| {
+        let cancel = CancelToken::new();
+        let mut observer = cancel_at(&cancel, 3, 1);
+        engine.train(&options(1), Some(&pairs), &mut observer, &cancel).expect("two epochs are kept");
+        engine.resume(0, Some(&pairs), &mut |_| {}, &CancelToken::new())
+    };
+    let with_all_pins = || {
+        let (folder, engine) = world(1);
+        let mut batch = Batch::new();
+        for key in 0..=50 {
+            batch.add_node(pin(key).as_ref()).expect("a node");
+        }
+        engine.store().commit(&batch).expect("a commit");
+        (folder, engine)
+    };
+    let (_one, whole) = with_all_pins();
+    whole.train(&options(1), Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a training");
+    let (_other, engine) = with_all_pins();
+    run(&engine).expect("it goes on");
+    assert_eq!(digest(&engine), digest(&whole));
+    let cancel = CancelToken::new();
+    engine
+        .train(&options(1), Some(&pairs), &mut cancel_at(&cancel, 2, 1), &cancel)
+        .expect("an epoch is kept");
+    for found in [None, Some(&pairs[1..])] {
+        let error = engine.resume(0, found, &mut |_| {}, &CancelToken::new()).expect_err("other pairs");
+        assert!(error.to_string().contains("pairs of the caller's"), "{error}");
+    }
+    engine.resume(0, Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a refusal takes nothing away");
+}
+
+#[test]
+fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
+    let (_folder, engine) = world(3);
+    let cancel = CancelToken::new();
+    engine.train(&options(3), None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    engine.store().commit(&World::new(4, 60).founding()).expect("a commit");
+    let error = resume(&engine).expect_err("another graph");
+    assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
+    train(&engine, &TrainOptions { warm: true, ..options(3) }).expect("it trains anew, as was advised");
+    assert_eq!(engine.unfinished().expect("readable"), None);
+}
+
+#[test]
+fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
+    let (_folder, engine) = world(5);
+    let cancel = CancelToken::new();
+    let cancelled = engine.train(&options(5), None, &mut cancel_at(&cancel, 1, 2), &cancel);
+    assert!(cancelled.expect_err("a cancellation").is_cancelled());
+    assert_eq!(engine.status().generation, None);
+    assert_eq!(engine.unfinished().expect("readable"), None);
+    // An older one is there until the new run has a whole epoch.
+    let cancel = CancelToken::new();
+    engine.train(&options(5), None, &mut cancel_at(&cancel, 3, 1), &cancel).expect("two epochs are kept");
+    let other = TrainOptions { seed: 50, ..options(5) };
+    let cancel = CancelToken::new();
+    engine.train(&other, None, &mut cancel_at(&cancel, 1, 2), &cancel).expect_err("a cancellation");
+    let kept = |engine: &Engine| engine.unfinished().expect("readable").expect("there").options.seed;
+    assert_eq!(kept(&engine), 5);
+    let cancel = CancelToken::new();
+    engine.train(&other, None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    assert_eq!(kept(&engine), 50);
+}
+
+/// A flipped bit in what was kept for going on: named, and no harm to the store, its model or a new training.
+#[test]
+fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
+    let (folder, engine) = world(7);
+    let cancel = CancelToken::new();
+    engine.train(&options(7), None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    let before = digest(&engine);
+    drop(engine);
+    let file = folder.path().join("training.aside");
+    let intact = std::fs::read(&file).expect("the state of the run");
+    for at in (0..intact.len()).step_by(intact.len() / 40 + 1) {
+        let mut torn = intact.clone();
+        torn[at] ^= 1;
+        std::fs::write(&file, torn).expect("written");
+        let engine = open(folder.path());
+        assert_eq!(digest(&engine), before, "byte {at}");
+        let error = Error::from(engine.unfinished().expect_err("damage"));
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Damaged, Some(file.as_path())), "byte {at}");
+        assert_eq!(resume(&engine).expect_err("damage").kind(), ErrorKind::Damaged, "byte {at}");
+    }
+    let checked = Store::check(folder.path(), CheckOptions::default(), &CancelToken::new()).expect("checked");
+    assert_eq!(checked.problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&file]);
+    let engine = open(folder.path());
+    train(&engine, &options(7)).expect("a training");
+    assert!(!file.exists(), "a training that ends removes what was kept");
+}
+
+/// Pins on a ring; every board has six of the forty that lie from its place on.
+fn ring(boards: std::ops::Range<usize>, pins: usize) -> Batch {
+    let mut batch = Batch::new();
+    for board in boards {
+        for at in 0..6 {
+            let pin = (board * 37 + (board * 6 + at).wrapping_mul(2_654_435_761) / 64 % 40) % pins;
+            let (board, pin) = (board.to_string(), pin.to_string());
+            let ends = [NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin }];
+            batch.link(ends[0], ends[1], Edge::default()).expect("an edge");
+        }
+    }
+    batch
+}
+
+#[test]
+fn a_warm_start_gives_old_nodes_the_inputs_they_had_in_a_graph_that_has_grown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    engine.store().commit(&ring(0..150, 100)).expect("a commit");
+    // Without layers an embedding is the input, as a unit vector.
+    let options = TrainOptions { layers: 0, popularity: false, conv: Conv::Light, ..options(1) };
+    train(&engine, &options).expect("a training");
+    let vectors = || -> Vec<Vec<f32>> {
+        let vector = |key: usize| {
+            engine.embedding(NodeRef { kind: "pin", key: &key.to_string() }).map(|embedded| embedded.vector)
+        };
+        (0..100).filter_map(|key| vector(key).ok()).collect()
+    };
+    let before = vectors();
+    assert!(before.len() > 50);
+    engine.store().commit(&ring(150..900, 2000)).expect("a commit");
+    train(&engine, &TrainOptions { warm: true, epochs: 0, seed: 99, ..options.clone() })
+        .expect("a warm start");
+    let after = vectors();
+    assert_eq!(before, after[..before.len()]);
+    train(&engine, &TrainOptions { epochs: 0, seed: 99, ..options }).expect("a cold start");
+    assert_ne!(before, vectors()[..before.len()]);
+}
+
+#[test]
+fn a_warm_start_is_better_after_an_epoch_than_a_cold_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    engine.store().commit(&ring(0..300, 400)).expect("a commit");
+    let options = TrainOptions { held_out: 200, patience: 0, dim: 16, conv: Conv::Light, ..options(1) };
+    train(&engine, &options).expect("a training");
+    engine.store().commit(&ring(300..400, 500)).expect("a commit");
+    let one = TrainOptions { epochs: 1, ..options };
+    let recall = |warm| {
+        let report = train(&engine, &TrainOptions { warm, ..one.clone() }).expect("a training");
+        report.epochs[0].recall.expect("positives are held out")
+    };
+    // The cold one would be the last generation of the other.
+    let warm = recall(true);
+    let cold = recall(false);
+    assert!(warm > cold, "warm {warm}, cold {cold}");
+}
+
+/// Asks for another model.
+type Change = fn(&mut TrainOptions);
+
+#[test]
+fn a_warm_start_from_another_shape_is_refused_with_what_differs() {
+    let (_folder, engine) = world(1);
+    let warm = |change: Change| {
+        let mut options = TrainOptions { warm: true, epochs: 1, ..options(1) };
+        change(&mut options);
+        train(&engine, &options).map_err(|error| (error.kind(), error.to_string()))
+    };
+    let (kind, message) = warm(|_| {}).expect_err("nothing was trained");
+    assert_eq!(kind, ErrorKind::Refused);
+    assert!(message.contains("no generation to start from"), "{message}");
+    train(&engine, &options(1)).expect("a training");
+    let changes: [(Change, &str); 3] = [
+        (|options| options.dim = 9, "dim 8, asked for 9"),
+        (|options| options.layers = 1, "layers 2, asked for 1"),
+        (|options| options.conv = Conv::PinSage, "conv light, asked for pinsage"),
+    ];
+    for (change, words) in changes {
+        let (kind, message) = warm(change).expect_err("another shape");
+        assert_eq!(kind, ErrorKind::Refused);
+        assert!(message.contains(words), "{message}");
+    }
+    warm(|options| options.popularity = false).expect("the same shape");
+    warm(|_| {}).expect("the same shape");
+    let mut batch = Batch::new();
+    batch.set_dense(NodeRef { kind: "pin", key: "1" }, "sound", &[1.0, 2.0]).expect("numbers");
+    engine.store().commit(&batch).expect("a commit");
+    let (_, message) = warm(|_| {}).expect_err("another block");
+    assert!(message.contains("dense blocks image of 3, asked for image of 3, sound of 2"), "{message}");
+}
+
+/// Readers ask all the time; what they get is of one generation, the old or the new.
+#[test]
+fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() {
+    let (_folder, engine) = world(9);
+    train(&engine, &options(9)).expect("a training");
+    let node = NodeRef { kind: "pin", key: "1" };
+    let done = AtomicBool::new(false);
+    let ask = || engine.embedding(node).map(|embedded| (embedded.generation.get(), embedded.vector));
+    let first = ask().expect("an embedding");
+    let seen = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut seen = vec![ask().expect("an embedding")];
+            while !done.load(Ordering::Relaxed) {
+                let now = ask().expect("an embedding");
+                if seen.last() != Some(&now) {
+                    seen.push(now);
+                }
+            }
+            seen
+        });
+        for seed in 10..14 {
+            train(&engine, &TrainOptions { warm: seed % 2 == 0, seed, ..options(9) }).expect("a training");
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().expect("the reader saw nothing wrong")
+    });
+    assert_eq!(seen[0], first);
+    assert!(
+        seen.windows(2).all(|pair| pair[0].0 < pair[1].0),
+        "a vector for each generation, in their order"
+    );
+    assert_eq!(ask().expect("an embedding").0, 5);
+}
+
+/// After the first epoch the rate grows without bounds; rows of the table follow, and soon their products are no numbers.
+#[test]
+fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
+    let (_one, engine) = world(11);
+    let diverging = TrainOptions { decay: f32::MAX, patience: 0, ..options(11) };
+    let mut events = Vec::new();
+    let mut observer = |event: &TrainEvent| events.push(event.clone());
+    let failed = engine.train(&diverging, None, &mut observer, &CancelToken::new());
+    let error = Error::from(failed.expect_err("it diverges"));
+    assert_eq!(error.kind(), ErrorKind::Diverged);
+    let message = error.to_string();
+    assert!(message.contains("training diverged in epoch "), "{message}");
+    assert!(message.contains("what epoch 1 gave is kept and published"), "{message}");
+    assert_eq!(engine.unfinished().expect("readable"), None, "it would diverge again");
+    let (_other, whole) = world(11);
+    train(&whole, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");
+    assert_eq!(digest(&engine), digest(&whole));
+    let (_third, empty) = world(11);
+    let error =
+        train(&empty, &TrainOptions { learning_rate: f32::MAX, ..diverging }).expect_err("it diverges");
+    assert!(error.to_string().contains("epoch 1"), "{error}");
+    assert_eq!(empty.status().generation, None, "nothing was learned, nothing changes");
+}
+
+#[test]
+fn embeddings_that_fall_into_one_point_raise_an_alarm_with_their_epoch() {
+    // All that is known of any pin is the same.
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    let mut batch = ring(0..30, 60);
+    for pin in 0..60 {
+        let pin = pin.to_string();
+        batch.set_tokens(NodeRef { kind: "pin", key: &pin }, &["word=same"]).expect("a token");
+    }
+    engine.store().commit(&batch).expect("a commit");
+    let mut alarms = Vec::new();
+    let one = TrainOptions { ids: Ids::Off, epochs: 2, ..options(13) };
+    let mut observer = |event: &TrainEvent| match event {
+        TrainEvent::Alarm { epoch, alarm } => alarms.push((*epoch, alarm.clone())),
+        TrainEvent::Epoch(report) => assert!(report.mean_cosine > 0.9, "{report:?}"),
+        _ => {}
+    };
+    engine.train(&one, None, &mut observer, &CancelToken::new()).expect("a training");
+    let collapsed =
+        |epoch| alarms.iter().any(|(at, alarm)| *at == epoch && matches!(alarm, Alarm::Collapsed { .. }));
+    assert!(collapsed(1) && collapsed(2), "{alarms:?}");
+}
+
+#[test]
+fn an_estimate_counts_and_measures_and_changes_nothing() {
+    let (folder, engine) = world(13);
+    let mut started = None;
+    let options = TrainOptions { epochs: 3, patience: 0, ..options(13) };
+    let mut observer = |event: &TrainEvent| {
+        if let TrainEvent::Started { nodes, positives, examples } = event {
+            started = Some((*nodes, *positives, *examples));
+        }
+    };
+    engine.train(&options, None, &mut observer, &CancelToken::new()).expect("a training");
+    let names = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .expect("there")
+            .map(|entry| entry.expect("readable").file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let (before, files) = (digest(&engine), names());
+    let estimate = engine.estimate(&options, None, &CancelToken::new()).expect("an estimate");
+    assert_eq!(Some((estimate.nodes, estimate.positives, estimate.examples)), started);
+    assert_eq!(estimate.epochs, 3);
+    // 256 rows of the table at least, with 8 numbers and a bias each.
+    assert!(estimate.bytes.table >= 256 * 9 * 4);
+    assert_eq!(estimate.bytes.moments, 2 * estimate.bytes.kept);
+    assert!(estimate.bytes.memory() > estimate.bytes.layers && estimate.bytes.minibatches > 0);
+    assert!(estimate.seconds.epoch > 0.0 && estimate.seconds.all >= 3.0 * estimate.seconds.epoch);
+    assert_eq!((digest(&engine), names()), (before, files));
+    assert_eq!(engine.status().generation.map(Generation::get), Some(1));
+}
