@@ -6,6 +6,7 @@ mod console;
 mod failures;
 mod import;
 mod keep;
+mod train;
 mod verbs;
 mod walk;
 

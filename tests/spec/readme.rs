@@ -228,6 +228,30 @@ const SCENARIOS: &[Scenario] = &[
         lamps(folder);
         vec![run(folder, &["generate", "s"])]
     }),
+    ("a training was to start from the last generation with another dimension", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--dim", "8", "--warm"])]
+    }),
+    ("a training was to go on where none was interrupted", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["train", "s", "--resume"])]
+    }),
+    ("a training was to go on after an edge was committed", |folder| {
+        interrupt(folder);
+        ok(folder, &["link", "s", "lamp:z", "room:hall"]);
+        vec![run(folder, &["train", "s", "--resume"])]
+    }),
+    ("a training was to go on with other options", |folder| {
+        interrupt(folder);
+        let resume = |option| run(folder, &["train", "s", "--resume", option, "9"]);
+        ["--dim", "--walk-seed", "--learning-rate"].map(resume).into()
+    }),
+    ("the loss of a training stopped being a number", |folder| {
+        lamps(folder);
+        let rate = f32::MAX.to_string();
+        let rest = ["--dim", "4", "--patience", "0", "--decay", &rate];
+        vec![run(folder, &[&["train", "s", "--target", "lamp"], &rest[..]].concat())]
+    }),
     ("Ctrl-C was pressed during training", interrupt),
 ];
 

@@ -1,5 +1,7 @@
-//! `train`: learns a model, embeds every node of the target kinds, and says per epoch how it goes.
+//! `train`: learns a model, embeds every node of the target kinds, and says per epoch how it goes; goes on where it was
+//! interrupted, or says what it would take.
 
+mod given;
 mod options;
 
 use std::fs::File;
@@ -7,9 +9,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{EpochReport, TrainEvent, TrainReport};
+use hedgerow::{Engine, EpochReport, Estimate, TrainEvent, TrainOptions, TrainReport};
 use indicatif::ProgressBar;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cell::{float, rounded};
 use crate::context::Context;
@@ -18,12 +20,10 @@ use crate::output::{Output, object};
 use crate::progress::new_bar;
 use crate::reading::pairs::read_pairs;
 use crate::stream::Stream;
+use given::Given;
 use options::OptionArgs;
 
 const COLUMNS: &[&str] = &["epoch", "loss", "recall", "pairs_per_second", "mean_cosine", "seconds"];
-
-/// A mean cosine of random pairs above which embeddings have become one point.
-const COLLAPSED: f32 = 0.9;
 
 /// What `train` is told.
 #[derive(Args, Debug)]
@@ -31,32 +31,54 @@ pub(crate) struct TrainArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
+    // Before the flags: reading them takes them away.
+    #[command(flatten)]
+    given: Given,
     /// Kinds to embed
-    #[arg(long, value_name = "KIND,..", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',', required_unless_present = "resume")]
     target: Vec<String>,
     /// File of positives, `query<TAB>item` keys of the target kind a line [default: from the edges]
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// File that gets every epoch as a JSON object
+    /// File that gets every epoch as a JSON object; with --resume those that follow are added to it
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
+    /// Go on with the training that was interrupted last, from its last whole epoch, with the options it began with; the
+    /// result has the bytes it would have had. Takes --threads and --metrics, and --pairs again where it had them
+    #[arg(long)]
+    resume: bool,
+    /// Only say what the training would take in memory and time: makes the walks, trains a few minibatches to measure
+    /// them, and writes nothing
+    #[arg(long, conflicts_with_all = ["resume", "metrics"])]
+    estimate: bool,
     #[command(flatten)]
     options: OptionArgs,
 }
 
 pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
     let engine = ctx.engine(&args.store)?;
-    let pairs = match (&args.pairs, &args.target[..]) {
+    let mut options = args.options.into_options(args.target);
+    if args.resume {
+        options = interrupted(&engine, &args.given, &options)?;
+    }
+    let pairs = match (&args.pairs, &options.targets[..]) {
         (None, _) => None,
         (Some(path), [kind]) => Some(read_pairs(path, kind)?),
         (Some(_), _) => return Err(Failure::Usage("--pairs needs a single --target kind".to_owned())),
     };
-    let metrics = args.metrics.map(|path| match File::create(&path) {
+    if args.estimate {
+        let estimate = engine.estimate(&options, pairs.as_deref(), ctx.cancel())?;
+        return ctx.out.record(fields(&estimate));
+    }
+    let open = |path: &PathBuf| {
+        let mut file = File::options();
+        file.create(true).write(true).append(args.resume).truncate(!args.resume).open(path)
+    };
+    let metrics = args.metrics.map(|path| match open(&path) {
         Ok(file) => Ok((path, file)),
         Err(source) => Err(Failure::file(&path, "create", source)),
     });
     let metrics = metrics.transpose()?;
-    let options = args.options.into_options(args.target);
     let mut watch = Watch::new(ctx.out, metrics);
     let cancel = ctx.cancel();
     let observe = &mut |event: &TrainEvent| {
@@ -65,7 +87,11 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
             cancel.cancel();
         }
     };
-    let trained = engine.train(&options, pairs.as_deref(), observe, cancel);
+    let trained = if args.resume {
+        engine.resume(options.threads, pairs.as_deref(), observe, cancel)
+    } else {
+        engine.train(&options, pairs.as_deref(), observe, cancel)
+    };
     watch.bar.finish_and_clear();
     let report = match trained {
         Ok(report) => report,
@@ -75,6 +101,65 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         }
     };
     watch.end(&report, options.epochs)
+}
+
+/// The options of the training that is to go on; what was given beside `--resume` must say the same.
+fn interrupted(engine: &Engine, given: &Given, asked: &TrainOptions) -> Result<TrainOptions, Failure> {
+    // Where there is none, whoever is asked to go on with it says so.
+    let Some(unfinished) = engine.unfinished()? else { return Ok(asked.clone()) };
+    let threads = asked.threads;
+    let (asked, began) = (asked.lines(), unfinished.options.lines());
+    let values = |lines: &[(&'static str, String)], name: &str| {
+        let values = lines.iter().filter(|line| line.0 == name);
+        let mut values: Vec<String> = values.map(|(_, value)| value.clone()).collect();
+        values.sort();
+        values.join(",")
+    };
+    for name in began.iter().map(|(name, _)| *name) {
+        if !given.has(name) {
+            continue;
+        }
+        let (asked, began) = (values(&asked, name), values(&began, name));
+        if asked != began {
+            let name = name.replace('_', "-");
+            return Err(Failure::Usage(format!(
+                "--resume goes on with {name} {began}, found {asked}: leave it out, or train anew without --resume"
+            )));
+        }
+    }
+    Ok(TrainOptions { threads, ..unfinished.options })
+}
+
+fn fields(estimate: &Estimate) -> Vec<(&'static str, Value)> {
+    let Estimate { nodes, positives, examples, epochs, bytes, seconds } = estimate;
+    vec![
+        ("nodes", (*nodes).into()),
+        ("positives", (*positives).into()),
+        ("examples", (*examples).into()),
+        ("epochs", (*epochs).into()),
+        (
+            "bytes",
+            json!({
+                "table": bytes.table,
+                "moments": bytes.moments,
+                "kept": bytes.kept,
+                "inputs": bytes.inputs,
+                "neighborhoods": bytes.neighborhoods,
+                "minibatches": bytes.minibatches,
+                "layers": bytes.layers,
+                "memory": bytes.memory(),
+                "checkpoint": bytes.checkpoint,
+            }),
+        ),
+        (
+            "seconds",
+            json!({
+                "walks": rounded(seconds.walks, 3),
+                "epoch": rounded(seconds.epoch, 3),
+                "all": rounded(seconds.all, 1),
+            }),
+        ),
+    ]
 }
 
 /// Prints and records what training reports.
@@ -108,6 +193,10 @@ impl Watch {
                 self.bar.set_length(*total);
                 self.bar.set_position(*done);
             }
+            TrainEvent::Resumed { epochs } => self.out.note(&format!("goes on after epoch {epochs}")),
+            TrainEvent::Alarm { epoch, alarm } => {
+                self.bar.suspend(|| self.out.note(&format!("warning: epoch {epoch}: {alarm}")));
+            }
             // Later versions of the library may tell more.
             _ => {}
         }
@@ -124,14 +213,7 @@ impl Watch {
             rounded(report.seconds, 3),
         ];
         self.record(COLUMNS.iter().copied().zip(row.clone()).collect())?;
-        self.stream.row(row)?;
-        if report.mean_cosine > COLLAPSED {
-            self.out.note(&format!(
-                "collapse: random pairs have a mean cosine of {:.2}; try a smaller --learning-rate",
-                report.mean_cosine
-            ));
-        }
-        Ok(())
+        self.stream.row(row)
     }
 
     fn record(&mut self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
@@ -162,7 +244,7 @@ impl Watch {
         if report.cancelled {
             let epoch = report.epochs.len() + 1;
             return Err(Failure::Interrupted(format!(
-                "interrupted in epoch {epoch}; the best whole epoch is kept"
+                "interrupted in epoch {epoch}; the best whole epoch is kept, and `train --resume` goes on from epoch {epoch}"
             )));
         }
         Ok(())
