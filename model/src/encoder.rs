@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::layer::{UpdateTrace, add_to_first_rows};
+use crate::matrix::{add_transposed_product, product};
 use crate::minibatch::Minibatch;
 use crate::recipe::Recipe;
 use crate::rows::{normalize_rows, normalize_rows_backward};
@@ -52,7 +53,7 @@ impl Encoder {
     pub(crate) fn input(&self, tokens: &Sparse, dense: &ArrayView2<'_, f32>) -> Array2<f32> {
         let mut h = tokens.multiply(&self.table.rows.view());
         if self.weights.dense.nrows() > 0 {
-            h += &crate::affine::affine(dense, &self.weights.dense.view(), &Array1::zeros(h.ncols()));
+            h += &product(dense, &self.weights.dense.view(), None);
         }
         h
     }
@@ -120,7 +121,7 @@ impl Encoder {
             add_to_first_rows(&mut dh, &own);
         }
         if self.weights.dense.nrows() > 0 {
-            gradient.dense = batch.dense.t().dot(&dh);
+            add_transposed_product(&mut gradient.dense, &batch.dense.view(), &dh.view());
         }
         gradient.popularity[0] =
             bias.iter().zip(&batch.log_degrees).map(|(b, log_degree)| b * log_degree).sum();

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 
-use crate::affine::affine;
+use crate::matrix::{add_transposed_product, product, product_by_transposed};
 use crate::rows::{normalize_rows, normalize_rows_backward, relu, relu_backward};
 
 /// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
@@ -18,14 +18,14 @@ impl Affine {
     }
 
     pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>) -> Array2<f32> {
-        affine(x, &self.w.view(), &self.b)
+        product(x, &self.w.view(), self.b.as_slice())
     }
 
     /// Adds this product's share to `gradient` and returns the gradient before it.
     fn backward(&self, x: &ArrayView2<'_, f32>, dy: &Array2<f32>, gradient: &mut Self) -> Array2<f32> {
-        gradient.w += &x.t().dot(dy);
+        add_transposed_product(&mut gradient.w, x, &dy.view());
         gradient.b += &dy.sum_axis(Axis(0));
-        dy.dot(&self.w.t())
+        product_by_transposed(&dy.view(), &self.w.view())
     }
 }
 

@@ -10,7 +10,6 @@
 
 mod adam;
 mod advance;
-mod affine;
 mod ask;
 mod degree;
 mod embedder;
@@ -25,6 +24,7 @@ mod hard;
 mod inputs;
 mod layer;
 mod loss;
+mod matrix;
 mod minibatch;
 pub mod options;
 mod positives;
