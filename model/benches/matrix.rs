@@ -72,7 +72,7 @@ fn gradient<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
     with_rivals(&a.reversed_axes(), &b, move || {
         let mut sum = Array2::zeros((a.ncols(), b.ncols()));
-        matrix::add_transposed_product(&mut sum, &a, &b);
+        matrix::add_transposed_product(&mut sum.view_mut(), &a, &b);
         sum
     })
 }
@@ -91,7 +91,7 @@ fn with_rivals<'a>(
         ("ndarray", Box::new(move || drop(black_box(a.dot(&b))))),
     ];
     #[cfg(feature = "rivals")]
-    jobs.extend(rivals::jobs(a, b));
+    jobs.extend(rivals::jobs(&a, &b));
     jobs
 }
 
@@ -169,7 +169,8 @@ mod rivals {
 
     use super::Job;
 
-    pub(super) fn jobs<'a>(a: ArrayView2<'a, f32>, b: ArrayView2<'a, f32>) -> [Job<'a>; 1] {
+    pub(super) fn jobs<'a>(a: &ArrayView2<'a, f32>, b: &ArrayView2<'a, f32>) -> [Job<'a>; 1] {
+        let (a, b) = (*a, *b);
         [("faer", Box::new(move || drop(black_box(with_faer(&a, &b)))))]
     }
 

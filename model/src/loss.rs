@@ -84,7 +84,7 @@ pub(crate) fn step(
     let mut d_bias = Array1::zeros(bias.len());
     let mut d_queries = product(&shared.view(), &negatives.view(), None);
     let mut d_negatives = Array2::zeros(negatives.dim());
-    add_transposed_product(&mut d_negatives, &shared.view(), &queries.view());
+    add_transposed_product(&mut d_negatives.view_mut(), &shared.view(), &queries.view());
     let shared_bias = shared.sum_axis(Axis(0));
     for (at, &row) in batch.negatives.iter().enumerate() {
         d_vectors.row_mut(row as usize).scaled_add(1.0, &d_negatives.row(at));
@@ -103,7 +103,7 @@ pub(crate) fn step(
             d_bias[row as usize] += by * scale;
         }
     }
-    normalize_rows_backward(&queries, &lengths, &mut d_queries);
+    normalize_rows_backward(&queries.view(), &lengths, &mut d_queries);
     d_vectors += &batch.queries_back.multiply(&d_queries.view());
     Step { loss, vectors: d_vectors, bias: d_bias }
 }

@@ -76,6 +76,15 @@ impl Sparse {
         out
     }
 
+    /// The same by the thread that asks, of as many rows from `first` on as `out` has: dense rows of `dim` numbers lie
+    /// one after the other, and so do those of the result.
+    pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
+        assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
+        if dim > 0 {
+            simd::run(Product { sparse: self, first, source: dense, dim, out });
+        }
+    }
+
     /// The transposed matrix; the entries of a row keep the order of the rows they came from.
     /// Cost: one counting pass and one placing pass over the entries.
     pub(crate) fn transpose(&self) -> Self {

@@ -97,11 +97,25 @@ impl<'a> Panels<'a> {
 
     /// `rows x self + bias` by the thread that asks: rows one after the other in `rows` and in `out`.
     pub(crate) fn multiply(&self, rows: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
-        self.multiply_with(Width::Sixteen, rows, bias, out);
+        self.multiply_parts(&[(rows, self.depth)], bias, out);
+    }
+
+    /// The same for rows in parts that lie elsewhere, each with its width: `[a | b] x self + bias`, without joining
+    /// them.
+    pub(crate) fn multiply_parts(&self, parts: &[(&[f32], usize)], bias: Option<&[f32]>, out: &mut [f32]) {
+        self.multiply_within(Width::Sixteen, parts, bias, out);
     }
 
     /// The same with vectors of at most this width.
-    pub(super) fn multiply_with(&self, widest: Width, rows: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+    pub(super) fn multiply_within(
+        &self,
+        widest: Width,
+        parts: &[(&[f32], usize)],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+    ) {
+        let widths: usize = parts.iter().map(|(_, width)| width).sum();
+        assert_eq!(widths, self.depth, "the inner dimensions of a product must agree");
         if self.columns == 0 {
             return;
         }
@@ -111,7 +125,11 @@ impl<'a> Panels<'a> {
                 None => row.fill(0.0),
             }
         }
-        simd::run_within(widest, Band { left: rows, right: self, out });
+        let mut first = 0;
+        for &(left, inner) in parts {
+            simd::run_within(widest, Band { left, inner, right: self, first, out: &mut *out });
+            first += inner;
+        }
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = Panel<'_>> {

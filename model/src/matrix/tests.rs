@@ -55,7 +55,7 @@ fn every_element_is_the_chain_of_the_textbook() {
         let turned = a.t().as_standard_layout().to_owned();
         let start = numbers(rows, outer, 4);
         let mut sum = start.clone();
-        add_transposed_product(&mut sum, &turned.view(), &b.view());
+        add_transposed_product(&mut sum.view_mut(), &turned.view(), &b.view());
         assert_eq!(sum, textbook(&start, &a.view(), &b.view()), "{shape}, a transposed");
         let biased = bias.broadcast((rows, outer)).expect("one row for all").to_owned();
         let got = product(&a.view(), &b.view(), bias.as_slice());
@@ -93,7 +93,7 @@ fn every_vector_width_gives_the_same_bits() {
             let mut out = vec![1.0; rows * outer];
             let slice = a.as_slice().expect("contiguous");
             let view = b.view();
-            Panels::new(&view, rows).multiply_with(width, slice, None, &mut out);
+            Panels::new(&view, rows).multiply_within(width, &[(slice, inner)], None, &mut out);
             let expected = textbook(&zeros, &a.view(), &b.view());
             assert_eq!(out, expected.as_slice().expect("contiguous"), "{width:?} {rows} {inner} {outer}");
 
@@ -122,7 +122,7 @@ fn the_number_of_threads_never_shows() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| {
             let mut sum = numbers(50, 70, 10);
-            add_transposed_product(&mut sum, &a.view(), &b.view());
+            add_transposed_product(&mut sum.view_mut(), &a.view(), &b.view());
             (sum, product_by_transposed(&b.t(), &a.t()))
         })
     };
@@ -140,7 +140,22 @@ fn views_that_are_not_contiguous_are_multiplied_as_what_they_show() {
     assert_eq!(product(&a, &b, None), expected);
     assert_eq!(product_by_transposed(&a, &b.t()), expected);
     let mut sum = Array2::zeros((20, 30));
-    add_transposed_product(&mut sum, &a.t(), &b);
+    add_transposed_product(&mut sum.view_mut(), &a.t(), &b);
     assert_eq!(sum, expected);
     assert_eq!(product(&b.t(), &a.t(), None), expected.t());
+}
+
+#[test]
+fn rows_in_parts_are_multiplied_as_if_they_were_joined() {
+    let (a, b, w) = (numbers(50, 30, 13), numbers(50, 41, 14), numbers(71, 80, 15));
+    let joined = ndarray::concatenate(ndarray::Axis(1), &[a.view(), b.view()]).expect("as many rows");
+    let (a, b) = (a.as_slice().expect("contiguous"), b.as_slice().expect("contiguous"));
+    let view = w.view();
+    for rows in [1, 5, 50] {
+        let mut out = vec![0.0; rows * 80];
+        let parts = [(&a[..rows * 30], 30), (&b[..rows * 41], 41)];
+        Panels::new(&view, rows).multiply_parts(&parts, None, &mut out);
+        let expected = product(&joined.slice(s![..rows, ..]), &view, None);
+        assert_eq!(out, expected.as_slice().expect("contiguous"));
+    }
 }

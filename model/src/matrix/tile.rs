@@ -13,10 +13,13 @@ pub(super) const DEPTH: usize = 128;
 /// Steps whose bounds are checked together.
 const STEPS: usize = 4;
 
-/// `out += left x right` for rows that lie one after the other.
+/// `out += left x right` for rows that lie one after the other, by the steps of `right` from `first` on.
 pub(super) struct Band<'a> {
     pub(super) left: &'a [f32],
+    /// Numbers of a row of `left`.
+    pub(super) inner: usize,
     pub(super) right: &'a Panels<'a>,
+    pub(super) first: usize,
     pub(super) out: &'a mut [f32],
 }
 
@@ -25,13 +28,13 @@ impl Kernel for Band<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { left, right, out } = self;
-        let (inner, outer) = (right.depth(), right.columns());
+        let Self { left, inner, right, first, out } = self;
+        let outer = right.columns();
         let rows = out.len() / outer;
         for start in (0..inner).step_by(DEPTH) {
             let depth = DEPTH.min(inner - start);
             for panel in right.each() {
-                let steps = &panel.steps[start * panel.stride..];
+                let steps = &panel.steps[(first + start) * panel.stride..];
                 let mut row = 0;
                 while row < rows {
                     let left = &left[row * inner + start..];

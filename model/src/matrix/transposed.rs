@@ -1,7 +1,7 @@
 //! The product of a transposed matrix, as gradients by weights are: few rows and columns, long chains.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 
 use super::panels::{NARROW, WIDE};
@@ -16,7 +16,7 @@ const DEPTH: usize = 256;
 /// Determinism: as of all products here; threads share the rows of the result, never the chain.
 /// Cost: 2 N I O operations, parallel over I.
 pub(crate) fn add_transposed_product(
-    into: &mut Array2<f32>,
+    into: &mut ArrayViewMut2<'_, f32>,
     a: &ArrayView2<'_, f32>,
     b: &ArrayView2<'_, f32>,
 ) {
@@ -33,7 +33,7 @@ pub(crate) fn add_transposed_product(
     );
     // Each thread copies all of `b`, so there are no more bands than threads.
     let band = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS);
-    let out = into.as_slice_mut().expect("parameters are in standard layout");
+    let out = into.as_slice_mut().expect("a matrix in standard layout, or rows of one");
     out.par_chunks_mut(band * outer).enumerate().for_each(|(at, out)| {
         simd::run(Strip { a, inner: rows, first: at * band, b, outer, out });
     });
