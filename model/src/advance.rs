@@ -1,20 +1,22 @@
 //! How a state follows the graph, stage by stage. A rebuild is the same stages taken from nothing, with every row
 //! dirty, so that the two cannot differ.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
 use hedgerow_walker::Walker;
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
+use rayon::prelude::*;
 
 use crate::degree;
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
+use crate::matrix::BAND;
 use crate::recipe::Recipe;
 use crate::report::{RefreshReport, milliseconds};
-use crate::rows::gather;
 use crate::state::State;
 
 /// What a step changed, by row.
@@ -204,9 +206,11 @@ impl State {
             cancel.check()?;
             changed = self.embed_layer(layer, &changed, dirty, report);
         }
-        let last = gather(&self.hidden[self.recipe.layers].view(), changed.rows());
-        let (vectors, _, _) = self.encoder.output(&last.view());
-        let renewed = replace_rows(&mut self.vectors, &changed, &vectors);
+        let output = self.encoder.output_pass(changed.len());
+        let last = Rows::of(&self.hidden[self.recipe.layers]);
+        let renewed = replace_rows(&mut self.vectors, &changed, |_, rows, vectors| {
+            output.vectors(&last.taken(rows), vectors);
+        });
         let shown = renewed.union(biased.iter()).union(dirty.lives.iter());
         report.rows.push(shown.len() as u64);
         report.ms.layers = milliseconds(since);
@@ -231,7 +235,6 @@ impl State {
         for of_node in &inputs.tokens {
             known.push_tokens(of_node, &mut tokens);
         }
-        let h = self.encoder.input(&tokens, &inputs.dense.view());
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
         let mut biased = Vec::new();
         for (row, &new) in listed.iter().zip(&bias) {
@@ -242,7 +245,12 @@ impl State {
             }
         }
         report.rows.push(listed.len() as u64);
-        let changed = replace_rows(&mut self.hidden[0], &listed, &h);
+        let pass = self.encoder.input_pass(listed.len());
+        let dense = Rows::of(&inputs.dense);
+        let changed = replace_rows(&mut self.hidden[0], &listed, |first, rows, h| {
+            let dense = &dense.values[first * dense.width..][..rows.len() * dense.width];
+            pass.rows(&tokens, first, dense, h);
+        });
         (changed.union(dirty.lives.iter()), biased.into_iter().collect())
     }
 
@@ -256,22 +264,36 @@ impl State {
         report: &mut RefreshReport,
     ) -> Frontier {
         let weights = &self.encoder.weights.layers[layer];
-        let own = gather(&self.hidden[layer].view(), changed.rows());
-        let mut told = match weights.message(&own.view()) {
-            Some(messages) => replace_rows(&mut self.messages[layer], changed, &messages),
-            None => changed.clone(),
+        let mut told = if weights.width() == 0 {
+            changed.clone()
+        } else {
+            let pass = weights.pass(changed.len());
+            let own = Rows::of(&self.hidden[layer]);
+            let mut messages = std::mem::take(&mut self.messages[layer]);
+            let told = replace_rows(&mut messages, changed, |_, rows, z| pass.message(&own.taken(rows), z));
+            self.messages[layer] = messages;
+            told
         };
         if self.recipe.damping {
             told = told.union(dirty.weights.iter());
         }
-        let listening = told.iter().flat_map(|row| self.reverse[row as usize].iter().copied());
-        let listed = changed.union(dirty.pools.iter()).union(listening);
-        let messages = if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] };
-        let pooled = self.pool(listed.rows()).multiply(&messages.view());
-        let own = gather(&self.hidden[layer].view(), listed.rows());
-        let (next, _) = weights.update(&own.view(), &pooled);
+        let mut listed = changed.union(dirty.pools.iter());
+        if listed.len() < self.rows() {
+            listed = listed.union(told.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
+        }
         report.rows.push(listed.len() as u64);
-        replace_rows(&mut self.hidden[layer + 1], &listed, &next).union(dirty.lives.iter())
+        let pass = weights.pass(listed.len());
+        let mut next = std::mem::take(&mut self.hidden[layer + 1]);
+        let own = Rows::of(&self.hidden[layer]);
+        let messages =
+            Rows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
+        let renewed = replace_rows(&mut next, &listed, |_, rows, into| {
+            let mut pooled = vec![0.0; rows.len() * messages.width];
+            self.pool(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
+            pass.update(&own.taken(rows), &pooled, into, &mut vec![0.0; rows.len()]);
+        });
+        self.hidden[layer + 1] = next;
+        renewed.union(dirty.lives.iter())
     }
 
     /// Gives new rows their place in every layer, as zeros.
@@ -280,7 +302,10 @@ impl State {
         let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
         for matrix in matrices {
             let missing = rows - matrix.nrows();
-            if missing > 0 {
+            if matrix.nrows() == 0 {
+                // Memory that nobody has touched yet is zero and costs nothing until a row is written.
+                *matrix = Array2::zeros((rows, matrix.ncols()));
+            } else if missing > 0 {
                 let zeros = Array2::zeros((missing, matrix.ncols()));
                 matrix.append(ndarray::Axis(0), zeros.view()).expect("the widths are equal");
             }
@@ -296,15 +321,72 @@ pub(crate) fn touched_nodes(changes: &Changes) -> u64 {
     touched.len() as u64
 }
 
-/// Replaces the listed rows; returns those whose bits changed.
-fn replace_rows(matrix: &mut Array2<f32>, listed: &Frontier, new: &Array2<f32>) -> Frontier {
-    let differs = |(row, new): &(u32, ArrayView1<'_, f32>)| {
-        let old = matrix.row(*row as usize);
-        old.iter().zip(new).any(|(a, b)| a.to_bits() != b.to_bits())
-    };
-    let changed: Vec<_> = listed.iter().zip(new.outer_iter()).filter(differs).collect();
-    for (row, new) in &changed {
-        matrix.row_mut(*row as usize).assign(new);
+/// A matrix, row by row.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    width: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(matrix: &'a Array2<f32>) -> Self {
+        let values = matrix.as_slice().expect("the matrices of a state are in standard layout");
+        Self { values, width: matrix.ncols() }
     }
-    changed.into_iter().map(|(row, _)| row).collect()
+
+    /// Some rows, ascending, one after the other; copied only if there are others between them.
+    fn taken(&self, rows: &[u32]) -> Cow<'a, [f32]> {
+        let Self { values, width } = *self;
+        match rows {
+            [] => Cow::Borrowed(&[]),
+            [first, .., last] if (last - first) as usize + 1 == rows.len() => {
+                Cow::Borrowed(&values[*first as usize * width..][..rows.len() * width])
+            }
+            _ => rows.iter().flat_map(|row| &values[*row as usize * width..][..width]).copied().collect(),
+        }
+    }
+}
+
+/// Replaces the listed rows by what `compute` writes, and returns those whose bits changed. It is told some rows at a
+/// time and which of the listed the first is, and writes them one after the other: so they are compared and copied
+/// while they are in the cache.
+fn replace_rows(
+    matrix: &mut Array2<f32>,
+    listed: &Frontier,
+    compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
+) -> Frontier {
+    let width = matrix.ncols();
+    if width == 0 {
+        return Frontier::default();
+    }
+    let mut left = matrix.as_slice_mut().expect("the matrices of a state are in standard layout");
+    let mut begins = 0;
+    let mut bands = Vec::with_capacity(listed.len().div_ceil(BAND));
+    for rows in listed.rows().chunks(BAND) {
+        let ends = rows[rows.len() - 1] as usize + 1;
+        let (band, rest) = left.split_at_mut((ends - begins) * width);
+        bands.push((rows, begins, band));
+        (left, begins) = (rest, ends);
+    }
+    let changed: Vec<Vec<u32>> = bands
+        .into_par_iter()
+        .enumerate()
+        .map_init(Vec::new, |new: &mut Vec<f32>, (at, (rows, begins, band))| {
+            new.clear();
+            new.resize(rows.len() * width, 0.0);
+            compute(at * BAND, rows, new);
+            let mut changed = Vec::with_capacity(rows.len());
+            for (&row, new) in rows.iter().zip(new.chunks_exact(width)) {
+                let old = &mut band[(row as usize - begins) * width..][..width];
+                if old.iter().zip(new).fold(0, |differing, (a, b)| differing | (a.to_bits() ^ b.to_bits()))
+                    != 0
+                {
+                    old.copy_from_slice(new);
+                    changed.push(row);
+                }
+            }
+            changed
+        })
+        .collect();
+    changed.into_iter().flatten().collect()
 }

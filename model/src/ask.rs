@@ -150,7 +150,7 @@ impl Engine {
             for (layer, hidden) in encoder.weights.layers.iter().zip(&state.hidden) {
                 let neighbors = gather(&hidden.view(), &rows);
                 let messages = layer.message(&neighbors.view()).unwrap_or(neighbors);
-                h = layer.update(&h.view(), &pool.multiply(&messages.view())).0;
+                h = layer.update(&h.view(), pool.multiply(&messages.view())).0;
             }
             let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
             vector.push(encoder.bias(&sums, &[0.0])[0]);

@@ -2,10 +2,11 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::layer::{UpdateTrace, add_to_first_rows};
+use crate::layer::{HeadPass, UpdateTrace, add_to_first_rows};
+use crate::matrix::{Panels, add_transposed_product, product};
 use crate::minibatch::Minibatch;
 use crate::recipe::Recipe;
-use crate::rows::{normalize_rows, normalize_rows_backward};
+use crate::rows::{normalize, normalize_rows, normalize_rows_backward};
 use crate::sparse::Sparse;
 use crate::table::TokenTable;
 use crate::weights::Weights;
@@ -52,7 +53,7 @@ impl Encoder {
     pub(crate) fn input(&self, tokens: &Sparse, dense: &ArrayView2<'_, f32>) -> Array2<f32> {
         let mut h = tokens.multiply(&self.table.rows.view());
         if self.weights.dense.nrows() > 0 {
-            h += &crate::affine::affine(dense, &self.weights.dense.view(), &Array1::zeros(h.ncols()));
+            h += &product(dense, &self.weights.dense.view(), None);
         }
         h
     }
@@ -81,6 +82,20 @@ impl Encoder {
         (vectors, hidden, lengths)
     }
 
+    /// What makes so many input rows, band by band.
+    pub(crate) fn input_pass(&self, rows: usize) -> InputPass<'_> {
+        let dense = (self.weights.dense.nrows() > 0).then(|| Panels::new(&self.weights.dense.view(), rows));
+        InputPass { table: &self.table.rows, dense }
+    }
+
+    /// What makes unit vectors from so many rows of the last layer, band by band.
+    pub(crate) fn output_pass(&self, rows: usize) -> OutputPass<'_> {
+        OutputPass {
+            head: self.weights.head.as_ref().map(|head| head.pass(rows)),
+            dim: self.table.rows.ncols(),
+        }
+    }
+
     pub(crate) fn forward(&self, batch: &Minibatch) -> Trace {
         let mut h = self.input(&batch.tokens, &batch.dense.view());
         let bias = self.bias(&batch.tokens, &batch.log_degrees).slice(s![..batch.nodes()]).to_owned();
@@ -88,7 +103,7 @@ impl Encoder {
         for (layer, pool) in self.weights.layers.iter().zip(&batch.pools) {
             let z = layer.message(&h.view());
             let n = pool.multiply(&z.as_ref().unwrap_or(&h).view());
-            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), &n);
+            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n);
             layers.push((h, z, trace));
             h = next;
         }
@@ -105,7 +120,7 @@ impl Encoder {
         bias: &Array1<f32>,
     ) -> Gradient {
         let mut gradient = self.weights.zeros_like();
-        normalize_rows_backward(&trace.vectors, &trace.lengths, &mut vectors);
+        normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
         let mut dh = match (&self.weights.head, &trace.hidden, &mut gradient.head) {
             (Some(head), Some(hidden), Some(into)) => {
                 head.backward(&trace.last.view(), hidden, &vectors, into)
@@ -113,14 +128,17 @@ impl Encoder {
             _ => vectors,
         };
         for (at, (h, z, update)) in trace.layers.iter().enumerate().rev() {
-            let (own, pooled) = self.weights.layers[at].update_backward(update, dh, &mut gradient.layers[at]);
+            let output = trace.layers.get(at + 1).map_or(&trace.last, |(h, ..)| h).view();
+            let own = h.slice(s![..output.nrows(), ..]);
+            let into = &mut gradient.layers[at];
+            let (own, pooled) = self.weights.layers[at].update_backward(&own, update, &output, dh, into);
             let dz = batch.pools_back[at].multiply(&pooled.view());
             dh =
                 self.weights.layers[at].message_backward(&h.view(), z.as_ref(), dz, &mut gradient.layers[at]);
             add_to_first_rows(&mut dh, &own);
         }
         if self.weights.dense.nrows() > 0 {
-            gradient.dense = batch.dense.t().dot(&dh);
+            add_transposed_product(&mut gradient.dense.view_mut(), &batch.dense.view(), &dh.view());
         }
         gradient.popularity[0] =
             bias.iter().zip(&batch.log_degrees).map(|(b, log_degree)| b * log_degree).sum();
@@ -131,6 +149,46 @@ impl Encoder {
             table: batch.tokens_back.multiply(&dh.view()),
             table_bias: batch.tokens_back.multiply(&all_bias.view()).remove_axis(Axis(1)),
             weights: gradient,
+        }
+    }
+}
+
+/// As [`Encoder::input`], of some rows by the thread that asks.
+pub(crate) struct InputPass<'a> {
+    table: &'a Array2<f32>,
+    dense: Option<Panels<'a>>,
+}
+
+impl InputPass<'_> {
+    /// As many rows as `h` has, from row `first` of `tokens` on; `dense` are theirs.
+    pub(crate) fn rows(&self, tokens: &Sparse, first: usize, dense: &[f32], h: &mut [f32]) {
+        let table = self.table.as_slice().expect("parameters are in standard layout");
+        tokens.multiply_into(first, table, self.table.ncols(), h);
+        if let Some(weights) = &self.dense {
+            let mut projected = vec![0.0; h.len()];
+            weights.multiply(dense, None, &mut projected);
+            for (h, projected) in h.iter_mut().zip(&projected) {
+                *h += projected;
+            }
+        }
+    }
+}
+
+/// As [`Encoder::output`], of some rows by the thread that asks.
+pub(crate) struct OutputPass<'a> {
+    head: Option<HeadPass<'a>>,
+    dim: usize,
+}
+
+impl OutputPass<'_> {
+    /// Rows lie one after the other in both.
+    pub(crate) fn vectors(&self, h: &[f32], vectors: &mut [f32]) {
+        match &self.head {
+            Some(head) => head.forward(h, vectors),
+            None => vectors.copy_from_slice(h),
+        }
+        for vector in vectors.chunks_exact_mut(self.dim) {
+            normalize(vector);
         }
     }
 }

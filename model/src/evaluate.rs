@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::embeddings::Embeddings;
 use crate::error::Error;
+use crate::matrix::{Panels, by_panels};
 use crate::minibatch::Example;
 use crate::rows::{dot, gather, normalize_rows};
 use crate::sparse::Sparse;
@@ -66,7 +67,7 @@ pub(crate) fn recommend(
     cancel: &CancelToken,
 ) -> Result<RecommendQuality, Error> {
     let (mut recall, mut ndcg) = (0.0, 0.0);
-    let vectors = gather(&embeddings.vectors.view(), candidates);
+    let vectors = Panels::transposed(&gather(&embeddings.vectors.view(), candidates).view());
     let mut place = vec![ABSENT; embeddings.rows()];
     for (at, &row) in candidates.iter().enumerate() {
         place[row as usize] = at as u32;
@@ -76,11 +77,11 @@ pub(crate) fn recommend(
         let found: Vec<(f64, f64)> = cases
             .par_chunks(QUERIES_PER_TASK)
             .flat_map_iter(|cases| {
-                let mut queries = Array2::zeros((cases.len(), vectors.ncols()));
+                let mut queries = Array2::zeros((cases.len(), vectors.depth()));
                 for (mut query, case) in queries.outer_iter_mut().zip(cases) {
                     query.assign(&ArrayView1::from(&embeddings.mean(&case.history)));
                 }
-                let mut scores = queries.dot(&vectors.t());
+                let mut scores = by_panels(&queries.view(), &vectors, None);
                 let judged = cases.iter().zip(scores.outer_iter_mut()).map(|(case, mut scores)| {
                     for &row in &case.history {
                         if let Some(score) = scores.get_mut(place[row as usize] as usize) {
@@ -164,6 +165,7 @@ pub(crate) fn related(
 
 /// Share of the examples whose positive is among the best for their query, all rows but the query's ranked.
 pub(crate) fn held_out_recall(vectors: &Array2<f32>, bias: &[f32], examples: &[Example]) -> f32 {
+    let panels = Panels::transposed(&vectors.view());
     let hits: usize = examples
         .par_chunks(QUERIES_PER_TASK)
         .map(|examples| {
@@ -173,7 +175,7 @@ pub(crate) fn held_out_recall(vectors: &Array2<f32>, bias: &[f32], examples: &[E
             }
             let mut queries = means.multiply(&vectors.view());
             normalize_rows(&mut queries);
-            let scores = queries.dot(&vectors.t());
+            let scores = by_panels(&queries.view(), &panels, None);
             examples
                 .iter()
                 .zip(scores.outer_iter())

@@ -1,9 +1,10 @@
 //! One graph convolution: how a node's vector is renewed from its neighbourhood, forward and backward.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
-use crate::affine::affine;
-use crate::rows::{normalize_rows, normalize_rows_backward, relu, relu_backward};
+use crate::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
+use crate::rows::{normalize, normalize_rows_backward, relu, relu_backward};
 
 /// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
 #[derive(Clone, Debug)]
@@ -18,14 +19,22 @@ impl Affine {
     }
 
     pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>) -> Array2<f32> {
-        affine(x, &self.w.view(), &self.b)
+        product(x, &self.w.view(), self.b.as_slice())
+    }
+
+    /// The same with weights laid out for products of so many rows.
+    fn pass(&self, rows: usize) -> AffinePass<'_> {
+        AffinePass {
+            w: Panels::new(&self.w.view(), rows),
+            b: self.b.as_slice().expect("parameters are in standard layout"),
+        }
     }
 
     /// Adds this product's share to `gradient` and returns the gradient before it.
     fn backward(&self, x: &ArrayView2<'_, f32>, dy: &Array2<f32>, gradient: &mut Self) -> Array2<f32> {
-        gradient.w += &x.t().dot(dy);
+        add_transposed_product(&mut gradient.w.view_mut(), x, &dy.view());
         gradient.b += &dy.sum_axis(Axis(0));
-        dy.dot(&self.w.t())
+        product_by_transposed(&dy.view(), &self.w.view())
     }
 }
 
@@ -45,10 +54,10 @@ pub(crate) enum Layer {
 }
 
 /// What [`Layer::update`] leaves for the way back.
-#[expect(clippy::large_enum_variant, reason = "a minibatch has a handful of layers")]
-pub(crate) enum UpdateTrace {
-    Light,
-    PinSage { joined: Array2<f32>, activated: Array2<f32>, lengths: Array1<f32>, output: Array2<f32> },
+pub(crate) struct UpdateTrace {
+    pooled: Array2<f32>,
+    /// The lengths that rows had before they were scaled to one.
+    lengths: Array1<f32>,
 }
 
 impl Layer {
@@ -60,53 +69,73 @@ impl Layer {
         }
     }
 
+    /// This layer with its weights laid out for products of so many rows.
+    pub(crate) fn pass(&self, rows: usize) -> Pass<'_> {
+        match self {
+            Self::Light => Pass::Light,
+            Self::PinSage { message, update } => {
+                Pass::PinSage { message: message.pass(rows), update: update.pass(rows) }
+            }
+        }
+    }
+
     /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
     /// Shapes: (R, D) -> (R, M).
     pub(crate) fn message(&self, h: &ArrayView2<'_, f32>) -> Option<Array2<f32>> {
-        match self {
-            Self::Light => None,
-            Self::PinSage { message, .. } => {
-                let mut z = message.forward(h);
-                relu(&mut z);
-                Some(z)
-            }
+        let (width, dim) = (self.width(), h.ncols());
+        if width == 0 {
+            return None;
         }
+        let pass = self.pass(h.nrows());
+        let mut z = Array2::zeros((h.nrows(), width));
+        let h = h.as_standard_layout();
+        let h = h.as_slice().expect("standard layout is contiguous");
+        let bands = z.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * width);
+        bands.zip(h.par_chunks(BAND * dim)).for_each(|(z, h)| pass.message(h, z));
+        Some(z)
     }
 
     /// `h'` from a node's own vector and the pooled messages `n`. Shapes: (R, D), (R, M) -> (R, D).
-    pub(crate) fn update(&self, h: &ArrayView2<'_, f32>, n: &Array2<f32>) -> (Array2<f32>, UpdateTrace) {
-        match self {
-            Self::Light => (h + n, UpdateTrace::Light),
-            Self::PinSage { update, .. } => {
-                let joined = concatenate(Axis(1), &[*h, n.view()]).expect("as many pooled rows as own rows");
-                let mut activated = update.forward(&joined.view());
-                relu(&mut activated);
-                let mut output = activated.clone();
-                let lengths = normalize_rows(&mut output);
-                (output.clone(), UpdateTrace::PinSage { joined, activated, lengths, output })
-            }
+    pub(crate) fn update(&self, h: &ArrayView2<'_, f32>, n: Array2<f32>) -> (Array2<f32>, UpdateTrace) {
+        let (rows, dim, width) = (h.nrows(), h.ncols(), n.ncols());
+        let pass = self.pass(rows);
+        let (mut output, mut lengths) = (Array2::zeros((rows, dim)), Array1::zeros(rows));
+        if dim > 0 {
+            let h = h.as_standard_layout();
+            let h = h.as_slice().expect("standard layout is contiguous");
+            let n = n.as_slice().expect("pooled rows are contiguous");
+            let bands =
+                output.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * dim);
+            let lengths = lengths.as_slice_mut().expect("a fresh vector is contiguous").par_chunks_mut(BAND);
+            bands.zip(lengths).enumerate().for_each(|(band, (output, lengths))| {
+                let h = &h[band * BAND * dim..][..lengths.len() * dim];
+                let n = &n[band * BAND * width..][..lengths.len() * width];
+                pass.update(h, n, output, lengths);
+            });
         }
+        (output, UpdateTrace { pooled: n, lengths })
     }
 
-    /// The gradients before [`Layer::update`]: of `h` and of `n`.
+    /// The gradients before [`Layer::update`], given its result and what it was given: of `h` and of `n`.
     pub(crate) fn update_backward(
         &self,
+        h: &ArrayView2<'_, f32>,
         trace: &UpdateTrace,
+        output: &ArrayView2<'_, f32>,
         mut dy: Array2<f32>,
         gradient: &mut Self,
     ) -> (Array2<f32>, Array2<f32>) {
-        match (self, trace, gradient) {
-            (
-                Self::PinSage { update, .. },
-                UpdateTrace::PinSage { joined, activated, lengths, output },
-                Self::PinSage { update: into, .. },
-            ) => {
-                normalize_rows_backward(output, lengths, &mut dy);
-                relu_backward(activated, &mut dy);
-                let joined_gradient = update.backward(&joined.view(), &dy, into);
-                let own = update.w.ncols();
-                let (dh, dn) = joined_gradient.view().split_at(Axis(1), own);
-                (dh.to_owned(), dn.to_owned())
+        match (self, gradient) {
+            (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) => {
+                normalize_rows_backward(output, &trace.lengths, &mut dy);
+                relu_backward(output, &mut dy);
+                into.b += &dy.sum_axis(Axis(0));
+                let (own, pooled) = update.w.view().split_at(Axis(0), h.ncols());
+                let (mut d_own, mut d_pooled) = into.w.view_mut().split_at(Axis(0), h.ncols());
+                let dy = dy.view();
+                add_transposed_product(&mut d_own, h, &dy);
+                add_transposed_product(&mut d_pooled, &trace.pooled.view(), &dy);
+                (product_by_transposed(&dy, &own), product_by_transposed(&dy, &pooled))
             }
             _ => (dy.clone(), dy),
         }
@@ -122,10 +151,59 @@ impl Layer {
     ) -> Array2<f32> {
         match (self, z, gradient) {
             (Self::PinSage { message, .. }, Some(z), Self::PinSage { message: into, .. }) => {
-                relu_backward(z, &mut dz);
+                relu_backward(&z.view(), &mut dz);
                 message.backward(h, &dz, into)
             }
             _ => dz,
+        }
+    }
+}
+
+/// An [`Affine`] with its weights laid out for products.
+pub(crate) struct AffinePass<'a> {
+    w: Panels<'a>,
+    b: &'a [f32],
+}
+
+impl AffinePass<'_> {
+    /// For some rows that lie one after the other in parts, and each part with its width.
+    fn forward(&self, parts: &[(&[f32], usize)], out: &mut [f32]) {
+        self.w.multiply_parts(parts, Some(self.b), out);
+    }
+}
+
+/// A [`Layer`] with its weights laid out for products. Its methods compute some rows, one after the other in each
+/// slice, by the thread that asks, and all of a row while it is in the cache.
+pub(crate) enum Pass<'a> {
+    Light,
+    PinSage { message: AffinePass<'a>, update: AffinePass<'a> },
+}
+
+impl Pass<'_> {
+    /// As [`Layer::message`].
+    pub(crate) fn message(&self, h: &[f32], z: &mut [f32]) {
+        if let Self::PinSage { message, .. } = self {
+            message.forward(&[(h, message.w.depth())], z);
+            relu(z);
+        }
+    }
+
+    /// As [`Layer::update`], with the lengths that rows had before they were scaled to one.
+    pub(crate) fn update(&self, h: &[f32], n: &[f32], output: &mut [f32], lengths: &mut [f32]) {
+        match self {
+            Self::Light => {
+                for ((output, h), n) in output.iter_mut().zip(h).zip(n) {
+                    *output = h + n;
+                }
+            }
+            Self::PinSage { message, update } => {
+                let (dim, width) = (message.w.depth(), message.w.columns());
+                update.forward(&[(h, dim), (n, width)], output);
+                for (row, length) in output.chunks_exact_mut(dim).zip(lengths) {
+                    relu(row);
+                    *length = normalize(row);
+                }
+            }
         }
     }
 }
@@ -140,10 +218,15 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// This head with its weights laid out for products of so many rows.
+    pub(crate) fn pass(&self, rows: usize) -> HeadPass<'_> {
+        HeadPass { hidden: self.hidden.pass(rows), output: self.output.pass(rows) }
+    }
+
     /// Returns the result and the hidden activations.
     pub(crate) fn forward(&self, h: &ArrayView2<'_, f32>) -> (Array2<f32>, Array2<f32>) {
         let mut hidden = self.hidden.forward(h);
-        relu(&mut hidden);
+        relu(hidden.as_slice_mut().expect("a fresh matrix is contiguous"));
         (self.output.forward(&hidden.view()), hidden)
     }
 
@@ -156,8 +239,23 @@ impl Head {
     ) -> Array2<f32> {
         let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output);
         gradient.output.b.fill(0.0);
-        relu_backward(hidden, &mut dh);
+        relu_backward(&hidden.view(), &mut dh);
         self.hidden.backward(h, &dh, &mut gradient.hidden)
+    }
+}
+
+/// A [`Head`] with its weights laid out for products, as [`Pass`] is a layer.
+pub(crate) struct HeadPass<'a> {
+    hidden: AffinePass<'a>,
+    output: AffinePass<'a>,
+}
+
+impl HeadPass<'_> {
+    pub(crate) fn forward(&self, h: &[f32], out: &mut [f32]) {
+        let mut hidden = vec![0.0; out.len()];
+        self.hidden.forward(&[(h, self.hidden.w.depth())], &mut hidden);
+        relu(&mut hidden);
+        self.output.forward(&[(&hidden, self.output.w.depth())], out);
     }
 }
 
@@ -186,7 +284,7 @@ mod tests {
         let h = array![[1.0, 2.0]];
         let z = layer.message(&h.view()).expect("a PinSage layer sends messages of its own");
         assert_eq!(z, array![[3.0]]);
-        assert_eq!(layer.update(&h.view(), &z).0, array![[1.0, 0.0]]);
+        assert_eq!(layer.update(&h.view(), z).0, array![[1.0, 0.0]]);
     }
 
     /// h = (3, -1): hidden = ReLU(h I + (1, 0)) = (4, 0); G2 = rows (1, 2), (5, 5): (4, 8).
@@ -203,6 +301,6 @@ mod tests {
     fn a_light_layer_adds_the_pooled_neighbours() {
         let (h, n) = (array![[1.0, 2.0]], array![[0.5, -2.0]]);
         assert!(Layer::Light.message(&h.view()).is_none());
-        assert_eq!(Layer::Light.update(&h.view(), &n).0, array![[1.5, 0.0]]);
+        assert_eq!(Layer::Light.update(&h.view(), n).0, array![[1.5, 0.0]]);
     }
 }

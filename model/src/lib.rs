@@ -10,7 +10,6 @@
 
 mod adam;
 mod advance;
-mod affine;
 mod ask;
 mod checkpoint;
 mod degree;
@@ -28,6 +27,7 @@ mod hard;
 mod inputs;
 mod layer;
 mod loss;
+mod matrix;
 mod minibatch;
 pub mod options;
 mod packed;

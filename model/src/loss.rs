@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
+use crate::matrix::{add_transposed_product, product, product_by_transposed};
 use crate::minibatch::Minibatch;
 use crate::options::{Loss, TrainOptions};
 use crate::rows::{dot, gather, normalize_rows, normalize_rows_backward};
@@ -42,7 +43,7 @@ pub(crate) fn step(
     places.sort_unstable();
 
     // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
-    let mut shared = queries.dot(&negatives.t());
+    let mut shared = product_by_transposed(&queries.view(), &negatives.view());
     let outcomes: Vec<Outcome> = shared
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -81,8 +82,9 @@ pub(crate) fn step(
     shared *= scale;
     let mut d_vectors = Array2::zeros(vectors.dim());
     let mut d_bias = Array1::zeros(bias.len());
-    let mut d_queries = shared.dot(&negatives);
-    let d_negatives = shared.t().dot(&queries);
+    let mut d_queries = product(&shared.view(), &negatives.view(), None);
+    let mut d_negatives = Array2::zeros(negatives.dim());
+    add_transposed_product(&mut d_negatives.view_mut(), &shared.view(), &queries.view());
     let shared_bias = shared.sum_axis(Axis(0));
     for (at, &row) in batch.negatives.iter().enumerate() {
         d_vectors.row_mut(row as usize).scaled_add(1.0, &d_negatives.row(at));
@@ -101,7 +103,7 @@ pub(crate) fn step(
             d_bias[row as usize] += by * scale;
         }
     }
-    normalize_rows_backward(&queries, &lengths, &mut d_queries);
+    normalize_rows_backward(&queries.view(), &lengths, &mut d_queries);
     d_vectors += &batch.queries_back.multiply(&d_queries.view());
     Step { loss, vectors: d_vectors, bias: d_bias }
 }

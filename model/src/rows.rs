@@ -49,7 +49,7 @@ pub(crate) fn normalize_rows(matrix: &mut Array2<f32>) -> Array1<f32> {
 }
 
 /// The gradient before [`normalize_rows`]: `(dy - y (y . dy)) / length`.
-pub(crate) fn normalize_rows_backward(y: &Array2<f32>, lengths: &Array1<f32>, dy: &mut Array2<f32>) {
+pub(crate) fn normalize_rows_backward(y: &ArrayView2<'_, f32>, lengths: &Array1<f32>, dy: &mut Array2<f32>) {
     let dim = y.ncols();
     if dim == 0 {
         return;
@@ -70,12 +70,14 @@ pub(crate) fn normalize_rows_backward(y: &Array2<f32>, lengths: &Array1<f32>, dy
 }
 
 /// `max(0, x)` in place.
-pub(crate) fn relu(matrix: &mut Array2<f32>) {
-    matrix.par_mapv_inplace(|value| value.max(0.0));
+pub(crate) fn relu(values: &mut [f32]) {
+    for value in values {
+        *value = value.max(0.0);
+    }
 }
 
 /// The gradient before [`relu`], given its result.
-pub(crate) fn relu_backward(y: &Array2<f32>, dy: &mut Array2<f32>) {
+pub(crate) fn relu_backward(y: &ArrayView2<'_, f32>, dy: &mut Array2<f32>) {
     ndarray::Zip::from(dy).and(y).par_for_each(|gradient, &value| {
         if value <= 0.0 {
             *gradient = 0.0;

@@ -1,19 +1,21 @@
 //! A sparse matrix in row form and its products with dense rows: neighbourhood pooling, token sums and
 //! query means are all this one operation.
 //! It must never know what its rows stand for.
+#![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::simd::{self, Kernel};
+use crate::simd::{self, Kernel, Lanes};
 
 /// Rows below this many stored entries are not worth a task of their own.
 const ENTRIES_PER_TASK: usize = 1 << 13;
 
 /// A sparse matrix: for each row its `(column, value)` entries, in a fixed order.
 ///
-/// Determinism: a product adds the entries of a row in the order in which they were pushed, so a row's
-/// result depends on that row alone, whatever else is in the matrix and however many threads work.
+/// Determinism: a product adds the entries of a row in the order in which they were pushed, each by a fused
+/// multiply-add to the sum before it, so a row's result depends on that row alone, whatever else is in the matrix,
+/// however many threads work and however wide their vectors are.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sparse {
     offsets: Vec<usize>,
@@ -74,6 +76,15 @@ impl Sparse {
         out
     }
 
+    /// The same by the thread that asks, of as many rows from `first` on as `out` has: dense rows of `dim` numbers lie
+    /// one after the other, and so do those of the result.
+    pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
+        assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
+        if dim > 0 {
+            simd::run(Product { sparse: self, first, source: dense, dim, out });
+        }
+    }
+
     /// The transposed matrix; the entries of a row keep the order of the rows they came from.
     /// Cost: one counting pass and one placing pass over the entries.
     pub(crate) fn transpose(&self) -> Self {
@@ -115,9 +126,6 @@ impl Sparse {
     }
 }
 
-/// Columns summed in registers while a row's entries are walked.
-const COLUMNS: usize = 32;
-
 /// The product's rows from `first` on, as many as `out` has.
 struct Product<'a> {
     sparse: &'a Sparse,
@@ -130,42 +138,82 @@ struct Product<'a> {
 impl Kernel for Product<'_> {
     type Output = ();
 
-    #[expect(
-        clippy::inline_always,
-        reason = "it must be compiled anew inside each processor-specific caller"
-    )]
     #[inline(always)]
-    fn run(self) {
+    fn run<L: Lanes>(self, lanes: L) {
         let Self { sparse, first, source, dim, out } = self;
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
-            let (columns, values) = (&sparse.columns[range.clone()], &sparse.values[range]);
-            let (blocks, rest) = out.as_chunks_mut::<COLUMNS>();
-            for (block, out) in blocks.iter_mut().enumerate() {
-                let mut sums = [0.0f32; COLUMNS];
-                for (&column, &value) in columns.iter().zip(values) {
-                    let from = &source[column as usize * dim + block * COLUMNS..][..COLUMNS];
-                    for (sum, from) in sums.iter_mut().zip(from) {
-                        *sum += value * from;
-                    }
-                }
-                *out = sums;
-            }
-            let start = dim - rest.len();
-            for (&column, &value) in columns.iter().zip(values) {
-                let from = &source[column as usize * dim + start..][..rest.len()];
-                for (sum, from) in rest.iter_mut().zip(from) {
-                    *sum += value * from;
-                }
+            let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
+            row.sum(source, dim, out);
+        }
+    }
+}
+
+/// The entries of one row.
+#[derive(Clone, Copy)]
+struct Row<'a, L> {
+    lanes: L,
+    columns: &'a [u32],
+    values: &'a [f32],
+}
+
+impl<L: Lanes> Row<'_, L> {
+    /// The row's product, in pieces whose sums stay in registers while the entries are walked.
+    #[inline(always)]
+    fn sum(self, source: &[f32], dim: usize, out: &mut [f32]) {
+        let mut start = 0;
+        while start < dim {
+            let (from, out) = (&source[start..], &mut out[start..]);
+            start += match dim - start {
+                256.. if L::REGISTERS == 32 => self.vectors::<16>(from, dim, out),
+                128.. if L::REGISTERS == 32 => self.vectors::<8>(from, dim, out),
+                64.. if L::REGISTERS == 32 => self.vectors::<4>(from, dim, out),
+                64.. => self.vectors::<8>(from, dim, out),
+                left if left >= 2 * L::WIDTH => self.vectors::<2>(from, dim, out),
+                left if left >= L::WIDTH => self.vectors::<1>(from, dim, out),
+                left => self.numbers(left, from, dim, out),
+            };
+        }
+    }
+
+    /// `C` vectors of the result; returns how many numbers that is.
+    #[inline(always)]
+    fn vectors<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+        let Self { lanes, columns, values } = self;
+        let width = C * L::WIDTH;
+        let mut sums = [lanes.splat(0.0); C];
+        for (&column, &value) in columns.iter().zip(values) {
+            let from = &from[column as usize * dim..][..width];
+            let value = lanes.splat(value);
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum = lanes.mul_add(value, lanes.load(&from[at * L::WIDTH..]), *sum);
             }
         }
+        let out = &mut out[..width];
+        for (at, sum) in sums.iter().enumerate() {
+            lanes.store(*sum, &mut out[at * L::WIDTH..]);
+        }
+        width
+    }
+
+    /// What is less than a vector.
+    #[inline(always)]
+    fn numbers(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+        out[..left].fill(0.0);
+        for (&column, &value) in self.columns.iter().zip(self.values) {
+            let from = &from[column as usize * dim..][..left];
+            for (sum, from) in out.iter_mut().zip(from) {
+                *sum = value.mul_add(*from, *sum);
+            }
+        }
+        left
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Product, Sparse};
-    use crate::simd::Kernel;
+    use crate::simd::{self, Width};
     use ndarray::{Array2, array};
 
     fn example() -> Sparse {
@@ -189,15 +237,23 @@ mod tests {
         for row in 0..30u32 {
             sparse.push_row((0..row).map(|at| ((at * 7 + row) % 50, 1.0 / (at + row + 1) as f32)));
         }
-        for dim in [1, 31, 32, 33, 64, 70] {
+        for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
             let dense =
                 Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
             let wide = sparse.multiply(&dense.view());
-            let mut plain = Array2::zeros((30, dim));
-            let out = plain.as_slice_mut().expect("contiguous");
-            let source = dense.as_slice().expect("contiguous");
-            Product { sparse: &sparse, first: 0, source, dim, out }.run();
-            assert_eq!(wide, plain);
+            let chain = |row: usize, at: usize| {
+                sparse
+                    .row(row)
+                    .fold(0.0f32, |sum, (column, value)| value.mul_add(dense[[column as usize, at]], sum))
+            };
+            assert_eq!(wide, Array2::from_shape_fn((30, dim), |(row, at)| chain(row, at)));
+            for width in [Width::Portable, Width::Eight] {
+                let mut narrow = Array2::zeros((30, dim));
+                let out = narrow.as_slice_mut().expect("contiguous");
+                let source = dense.as_slice().expect("contiguous");
+                simd::run_within(width, Product { sparse: &sparse, first: 0, source, dim, out });
+                assert_eq!(wide, narrow, "{width:?}");
+            }
         }
     }
 

@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
         for layer in &encoder.weights.layers {
             let z = layer.message(&h.view());
             let n = self.pool.multiply(&z.as_ref().unwrap_or(&h).view());
-            h = layer.update(&h.view(), &n).0;
+            h = layer.update(&h.view(), n).0;
         }
         (encoder.output(&h.view()).0, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }
