@@ -324,3 +324,51 @@ fn a_neighborhood_is_ordered_by_visits_and_leaves_out_the_source() {
     }
     assert!(seen > 0, "no neighbourhood had anyone in it");
 }
+
+/// A walk is the same up to where it would step on a closed node, and ends there, however walks are made.
+#[test]
+fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
+    for seed in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        store.commit(&World::new(seed, 300).founding()).expect("a commit");
+        let snapshot = store.snapshot();
+        let policy = Policy::default_for(&snapshot, pins(&snapshot));
+        let options = WalkOptions { walks: 30, min_visits: 1, top: 1000, seed, ..WalkOptions::default() };
+        let closed: Vec<bool> = (0..snapshot.bound())
+            .map(|node| {
+                let node = NodeIx::new(node);
+                snapshot.kind(node) != pins(&snapshot) && snapshot.stable_id(node).get().is_multiple_of(3)
+            })
+            .collect();
+        let open = Walker::new(&snapshot, options, &policy).expect("valid walks");
+        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks").closing(&closed);
+        let sources: Vec<NodeIx> = snapshot.nodes_of(pins(&snapshot)).collect();
+        let mut ended = 0;
+        let mut counted: Vec<BTreeMap<NodeIx, u32>> = Vec::new();
+        for &source in &sources {
+            let mut visits = BTreeMap::new();
+            for walk in 0..options.walks {
+                let whole: Vec<NodeIx> = open.hops(source, walk).collect();
+                let up_to = whole.iter().position(|node| closed[node.index()]);
+                ended += usize::from(up_to.is_some());
+                let expected = &whole[..up_to.unwrap_or(whole.len())];
+                assert_eq!(walker.hops(source, walk).collect::<Vec<_>>(), expected, "seed {seed}");
+                for node in walker.walk(source, walk).filter(|&node| node != source) {
+                    *visits.entry(node).or_default() += 1;
+                }
+            }
+            counted.push(visits);
+        }
+        assert!(ended > 100, "seed {seed}: only {ended} walks came to a closed node");
+        // All of them are swept; one by one they are made side by side.
+        let swept = walker.neighborhoods(&sources, &CancelToken::new()).expect("neighborhoods");
+        for (at, &source) in sources.iter().enumerate() {
+            let of = |visits: &[Visit]| {
+                visits.iter().map(|visit| (visit.node, visit.count)).collect::<BTreeMap<_, _>>()
+            };
+            assert_eq!(of(swept.of(at)), counted[at], "seed {seed}");
+            assert_eq!(of(&walker.neighborhood(source)), counted[at], "seed {seed}");
+        }
+    }
+}

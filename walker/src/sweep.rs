@@ -49,7 +49,7 @@ impl Walker<'_> {
                     for (walk, &start) in walks.clone().zip(&starts) {
                         let hops = lane.hops.iter().take_while(|keys| walk < keys.len()).count();
                         let tables = &tables[start * (nodes + 1)..][..hops * (nodes + 1)];
-                        Reading { path: &self.paths[path], tables, nodes, part, visits }.run();
+                        Reading { walker: self, path: &self.paths[path], tables, nodes, part, visits }.run();
                     }
                 });
             }
@@ -152,6 +152,7 @@ impl Task<'_> {
 
 /// One walk of some sources, read off its tables.
 struct Reading<'a> {
+    walker: &'a Walker<'a>,
     path: &'a Path,
     /// One for each hop, of a number for each node and one more.
     tables: &'a [u32],
@@ -171,6 +172,7 @@ impl Reading<'_> {
             for at in &mut at {
                 *at = table[(*at as usize).min(self.nodes)];
             }
+            self.walker.end_on_closed(&mut at);
             if (hop + 1).is_multiple_of(self.path.relations.len()) {
                 columns.extend_from_slice(&at);
             }

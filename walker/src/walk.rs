@@ -24,6 +24,8 @@ pub struct Walker<'s> {
     pub(crate) kind: KindIx,
     pub(crate) paths: Vec<Path>,
     pub(crate) schedule: Schedule,
+    /// By node, whether a walk that steps on it ends.
+    closed: Option<&'s [bool]>,
     /// By relation, once a job was large enough to ask for it; nothing where lists are flat already.
     flat: Vec<OnceLock<Option<FlatLists>>>,
 }
@@ -41,8 +43,26 @@ impl<'s> Walker<'s> {
             kind: resolved.kind,
             schedule: Schedule::new(&options, &lengths),
             paths: resolved.paths,
+            closed: None,
             flat: (0..snapshot.relation_count()).map(|_| OnceLock::new()).collect(),
         })
+    }
+
+    /// The same walks, but one that steps on a closed node ends before it does. `closed` is by node; what lies beyond its
+    /// end is open. For neighbourhoods that shall not know of some nodes; [`Walker::reached`] does not heed it.
+    #[must_use]
+    pub fn closing(mut self, closed: &'s [bool]) -> Self {
+        self.closed = Some(closed);
+        self
+    }
+
+    /// Ends the walks that stepped on a closed node.
+    pub(crate) fn end_on_closed(&self, at: &mut [u32]) {
+        if let Some(closed) = self.closed {
+            for at in at.iter_mut().filter(|at| closed.get(**at as usize) == Some(&true)) {
+                *at = END;
+            }
+        }
     }
 
     /// The lists of a relation, flat where some job made them so.
@@ -92,6 +112,7 @@ impl<'s> Walker<'s> {
                 at.truncate(keys.partition_point(|keys| keys.len() > hop));
                 let next = path.relation(hop as u32 + 1).map(|relation| self.lists(relation));
                 stride.hop(self.lists(relation), &mut at, |i| keys[i][hop], Stable, next);
+                self.end_on_closed(&mut at);
                 if (hop + 1).is_multiple_of(path.relations.len()) {
                     visited.extend(at.iter().filter(|&&node| node != END).map(|&node| NodeIx::new(node)));
                 }
@@ -118,7 +139,9 @@ impl<'s> Walker<'s> {
     /// Where the draw with `key` at hop `hop` leads from `node`.
     fn step(&self, path: &Path, node: NodeIx, hop: u32, key: u64) -> Option<NodeIx> {
         let list = self.snapshot.list(path.relation(hop)?, node);
-        pick(&list, key).map(|position| list.neighbor(position))
+        let next = list.neighbor(pick(&list, key)?);
+        let closed = self.closed.is_some_and(|closed| closed.get(next.index()) == Some(&true));
+        (!closed).then_some(next)
     }
 
     /// The visits of all walks of a few sources, made side by side; as many sources as a power of two.
@@ -135,6 +158,7 @@ impl<'s> Walker<'s> {
                 at.truncate(keys.len() << shift);
                 let next = path.relation(number + 1).map(|relation| self.lists(relation));
                 stride.hop(self.lists(relation), &mut at, |i| keys[i >> shift], Stable, next);
+                self.end_on_closed(&mut at);
                 if (number as usize + 1).is_multiple_of(path.relations.len()) {
                     columns.extend_from_slice(&at);
                 }
