@@ -52,7 +52,7 @@ pub use hedgerow_walker::{
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
     Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
-    EstimatedBytes, EstimatedSeconds, GROWN, Ids, Importance, Loss, Positives, Query, Ranked,
-    RecommendQuality, RefreshReport, RelatedQuality, Scored, Stages, Status, TrainEvent, TrainOptions,
-    TrainReport, Unfinished,
+    EstimatedBytes, EstimatedSeconds, GROWN, Ids, Importance, Loss, Pooling, Positives, Query, Ranked,
+    RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status, TrainEvent, TrainOptions,
+    TrainReport, Unfinished, Unseen,
 };

@@ -6,15 +6,13 @@ use hedgerow_storage::{
     CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, RelationIx, Snapshot,
 };
 use hedgerow_walker::{Policy, WalkOptions, Walker};
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, s};
 
 use crate::embeddings::Embeddings;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
-use crate::recipe::unknown_kind;
-use crate::rows::gather;
-use crate::sparse::Sparse;
+use crate::recipe::{Recipe, unknown_kind};
 use crate::table::token_hash;
 
 /// How many answers, and which.
@@ -65,6 +63,17 @@ pub enum Audience {
     Node(NodeName),
     /// These nodes.
     History(Vec<NodeName>),
+}
+
+/// A node that the store does not hold, by what is known of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unseen {
+    /// Its tokens.
+    pub tokens: Vec<String>,
+    /// Its dense features, by block.
+    pub dense: Vec<(String, Vec<f32>)>,
+    /// Its neighbourhood, every node visited alike.
+    pub history: Vec<NodeName>,
 }
 
 /// A vector, and what it was computed from.
@@ -126,36 +135,33 @@ impl Engine {
         })
     }
 
-    /// The embedding that a node with these tokens, whose neighbourhood were `history` in equal shares, would
-    /// have. Changes nothing.
+    /// The embedding that a node would have of which this is known. Changes nothing.
     ///
     /// # Errors
-    /// An unknown node in the history.
-    pub fn embed_unseen(&self, tokens: &[String], history: &[NodeName]) -> Result<Embedded, Error> {
+    /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
+    /// value that is not finite.
+    pub fn embed_unseen(&self, unseen: &Unseen) -> Result<Embedded, Error> {
         let rows = self.with_embeddings(|embeddings, snapshot| {
-            history
-                .iter()
-                .map(|name| embeddings.require(name.as_ref(), snapshot))
-                .collect::<Result<Vec<_>, _>>()
+            let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
+            unseen.history.iter().map(row).collect::<Result<Vec<_>, _>>()
         })?;
         let vector = self.work_state(|state| {
             let encoder = &state.encoder;
             let mut sums = encoder.table.known.sums();
-            let hashes: Vec<u64> = tokens.iter().map(|token| token_hash(token)).collect();
+            let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
             encoder.table.known.push_tokens(&hashes, &mut sums);
-            let dense = Array2::zeros((1, state.recipe.dense_width()));
+            let dense = dense_row(&state.recipe, &unseen.dense)?;
             let mut h = encoder.input(&sums, &dense.view());
-            let mut pool = Sparse::new(rows.len());
-            pool.push_row((0..rows.len() as u32).map(|at| (at, 1.0 / rows.len() as f32)));
-            for (layer, hidden) in encoder.weights.layers.iter().zip(&state.hidden) {
-                let neighbors = gather(&hidden.view(), &rows);
-                let messages = layer.message(&neighbors.view()).unwrap_or(neighbors);
+            let mut pool = state.pool(&[]);
+            state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
+            for (at, layer) in encoder.weights.layers.iter().enumerate() {
+                let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
                 h = layer.update(&h.view(), pool.multiply(&messages.view())).0;
             }
             let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
             vector.push(encoder.bias(&sums, &[0.0])[0]);
-            vector
-        })?;
+            Ok::<_, Error>(vector)
+        })??;
         self.with_embeddings(|embeddings, _| {
             Ok(Embedded { vector, epoch: embeddings.epoch, generation: embeddings.generation })
         })
@@ -174,26 +180,31 @@ impl Engine {
         })
     }
 
-    /// What to show next to a user or for a history: the embeddings nearest to the mean of the history's.
+    /// What to show next to a user or for a history: the embeddings nearest to the mean of the history's, each divided by
+    /// the square root of its degree, and to the user's own where users are embedded too.
     /// Seen nodes are left out unless asked for. From an empty history the answer is the popular nodes.
     ///
     /// # Errors
     /// An unknown node, or a node in a history that has no embedding.
     pub fn recommend(&self, audience: &Audience, options: &Query) -> Result<Ranked, Error> {
         self.with_embeddings(|embeddings, snapshot| {
-            let history = match audience {
-                Audience::History(names) => names
-                    .iter()
-                    .map(|name| embeddings.require(name.as_ref(), snapshot))
-                    .collect::<Result<Vec<_>, _>>()?,
-                Audience::Node(name) => embeddings.history(snapshot.require(name.as_ref())?, snapshot),
+            let (node, history) = match audience {
+                Audience::History(names) => {
+                    let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
+                    (None, names.iter().map(row).collect::<Result<Vec<_>, _>>()?)
+                }
+                Audience::Node(name) => {
+                    let node = snapshot.require(name.as_ref())?;
+                    (Some(node), embeddings.history(node, snapshot))
+                }
             };
             let first = history.first().map(|&row| snapshot.kind_name(embeddings.kind(row)));
             let kind = options.kind.as_deref().or(first).or(embeddings.recipe.targets().next());
             let kind = kind.unwrap_or_default().to_owned();
             let of_kind = |row: &u32| snapshot.kind_name(embeddings.kind(*row)) == kind;
             let asked: Vec<u32> = history.iter().copied().filter(of_kind).collect();
-            let query = embeddings.mean(if asked.is_empty() { &history } else { &asked });
+            let asked = if asked.is_empty() { &history } else { &asked };
+            let query = node.map_or_else(|| embeddings.mean(asked), |node| embeddings.asked_by(node, asked));
             let seen = if options.include_seen { Vec::new() } else { history };
             self.rank(embeddings, snapshot, &query, &kind, options, seen)
         })
@@ -218,8 +229,11 @@ impl Engine {
             for (user, items) in users {
                 let row =
                     |item: &NodeName| snapshot.lookup(item.as_ref()).and_then(|item| embeddings.row(item));
+                let node = snapshot.require(user.as_ref())?;
+                let history = embeddings.history(node, snapshot);
                 cases.push(Case {
-                    history: embeddings.history(snapshot.require(user.as_ref())?, snapshot),
+                    query: embeddings.asked_by(node, &history),
+                    history,
                     wanted: items.iter().filter_map(row).collect(),
                     items: items.len(),
                 });
@@ -292,6 +306,31 @@ impl Engine {
         let shown = self.shown();
         ask(shown.as_ref().ok_or(Error::NotTrained)?, &snapshot)
     }
+}
+
+/// The dense features of one node, joined as the recipe says; zeros for blocks that are not given. Shape: (1, F).
+fn dense_row(recipe: &Recipe, given: &[(String, Vec<f32>)]) -> Result<Array2<f32>, Error> {
+    let mut row = Array2::zeros((1, recipe.dense_width()));
+    for (block, values) in given {
+        let mut start = 0;
+        let known = recipe.dense.iter().find(|(name, width)| {
+            start += width;
+            name == block
+        });
+        let Some((_, width)) = known else {
+            let names: Vec<&str> = recipe.dense.iter().map(|(name, _)| name.as_str()).collect();
+            let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::Dense { block: block.clone(), found: "no such block".to_owned(), expected });
+        };
+        if values.len() != *width || values.iter().any(|value| !value.is_finite()) {
+            let found = values.iter().find(|value| !value.is_finite());
+            let found = found.map_or(format!("{} numbers", values.len()), f32::to_string);
+            let expected = format!("{width} finite numbers");
+            return Err(Error::Dense { block: block.clone(), found, expected });
+        }
+        row.slice_mut(s![0, start - width..start]).iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+    }
+    Ok(row)
 }
 
 impl Embeddings {

@@ -30,6 +30,8 @@ pub(crate) struct Embeddings {
     /// (rows, D).
     pub(crate) vectors: Array2<f32>,
     pub(crate) bias: Vec<f32>,
+    /// What each counts in a history, see [`crate::inputs::Inputs::influence`].
+    influence: Vec<f32>,
 }
 
 /// A row and its score.
@@ -49,6 +51,7 @@ impl Embeddings {
             alive: state.alive.clone(),
             vectors: state.vectors.clone(),
             bias: state.bias.clone(),
+            influence: (0..state.rows()).map(|row| state.influence(row as u32)).collect(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Embeddings {
         self.kinds.extend(new.iter().map(|&node| snapshot.kind(node)));
         self.alive.resize(self.nodes.len(), false);
         self.bias.resize(self.nodes.len(), 0.0);
+        self.influence.resize(self.nodes.len(), 1.0);
         let zeros = Array2::zeros((new.len(), self.vectors.ncols()));
         self.vectors.append(ndarray::Axis(0), zeros.view()).expect("the widths are equal");
         for &row in changed {
@@ -73,6 +77,7 @@ impl Embeddings {
             self.vectors.row_mut(at).assign(&state.vectors.row(at));
             self.bias[at] = state.bias[at];
             self.alive[at] = state.alive[at];
+            self.influence[at] = state.influence(row);
         }
         self.epoch = state.epoch;
     }
@@ -106,16 +111,26 @@ impl Embeddings {
         &all[row as usize * dim..][..dim]
     }
 
-    /// The unit vector of the mean of the listed rows: what a history asks for. Zeros from no rows.
+    /// The unit vector of the sum of the listed rows, each by its influence: what a history asks for. Zeros from no rows.
     pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
         let mut mean = vec![0.0; self.vectors.ncols()];
         for &row in rows {
             for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
-                *sum += value;
+                *sum += self.influence[row as usize] * value;
             }
         }
         normalize(&mut mean);
         mean
+    }
+
+    /// What a node asks for: its own unit vector, where it is embedded, and that of its history, in equal shares.
+    pub(crate) fn asked_by(&self, node: NodeIx, history: &[u32]) -> Vec<f32> {
+        let mut query = self.mean(history);
+        if let Some(row) = self.row(node) {
+            query.iter_mut().zip(self.vector(row)).for_each(|(sum, value)| *sum += value);
+            normalize(&mut query);
+        }
+        query
     }
 
     /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
@@ -181,6 +196,7 @@ impl Embeddings {
             alive: vec![true; rows as usize],
             vectors,
             bias,
+            influence: vec![1.0; rows as usize],
         }
     }
 }

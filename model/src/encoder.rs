@@ -132,7 +132,8 @@ impl Encoder {
             let own = h.slice(s![..output.nrows(), ..]);
             let into = &mut gradient.layers[at];
             let (own, pooled) = self.weights.layers[at].update_backward(&own, update, &output, dh, into);
-            let dz = batch.pools_back[at].multiply(&pooled.view());
+            let messages = z.as_ref().unwrap_or(h);
+            let dz = batch.pools[at].backward(&batch.pools_back[at], &messages.view(), &pooled);
             dh =
                 self.weights.layers[at].message_backward(&h.view(), z.as_ref(), dz, &mut gradient.layers[at]);
             add_to_first_rows(&mut dh, &own);
@@ -199,6 +200,7 @@ mod tests {
     use crate::inputs::Inputs;
     use crate::loss;
     use crate::minibatch::{Example, Minibatch};
+    use crate::negatives::Negatives;
     use crate::options::{Conv, Loss, TrainOptions};
     use crate::sparse::Sparse;
     use crate::table::TokenTable;
@@ -226,6 +228,7 @@ mod tests {
             tokens,
             dense: Array2::from_shape_fn((NODES, DENSE), |(r, c)| number((r * DENSE + c) as u64)),
             log_degrees: (0..NODES).map(|at| at as f32 * 0.3).collect(),
+            influence: (0..NODES).map(|at| 1.0 / (at + 1) as f32).collect(),
         };
         let mut pool = Sparse::new(NODES);
         for at in 0..NODES as u32 {
@@ -241,12 +244,13 @@ mod tests {
         });
         weights.popularity[0] = 0.1;
         let examples = [
-            Example { query: vec![0, 3], positive: 1, hard: vec![5] },
-            Example { query: vec![2], positive: 6, hard: vec![0, 1] },
-            Example { query: vec![4, 5, 6], positive: 2, hard: vec![] },
+            Example { query: vec![0, 3], positive: 1, together: vec![5], hard: vec![4] },
+            Example { query: vec![2], positive: 6, together: vec![], hard: vec![0, 1] },
+            Example { query: vec![4, 5, 6], positive: 2, together: vec![], hard: vec![] },
         ];
         let known = table.known.clone();
-        let batch = Minibatch::build(&inputs, &pool, &known, 2, &examples, &[1, 3, 5, 0]);
+        let negatives = Negatives { rows: vec![1, 3, 5, 0], rates: vec![0.5, -0.5, 0.0, 0.3] };
+        let batch = Minibatch::build(&inputs, &pool, &known, 2, &examples, &negatives);
         (Encoder { table, weights }, batch)
     }
 

@@ -42,7 +42,7 @@ struct Work {
     /// Whether the model is in the store's files, and up to which epoch the rest is.
     model_stored: bool,
     stored: Option<Epoch>,
-    /// An advance broke off half-way, so the next refresh must rebuild.
+    /// An advance broke off half-way, or rows are from an earlier version, so the next refresh must rebuild.
     half_way: bool,
 }
 
@@ -51,15 +51,15 @@ impl Work {
     fn open(derived: &Derived, snapshot: &Snapshot) -> Result<Self, Error> {
         let generation = derived.generation;
         let whole = derived.is_whole.then(|| generation::load(derived, snapshot.bound()));
-        let (state, stored) = match whole {
-            Some(Ok(state)) => (state, Some(derived.refreshed)),
+        let ((state, is_exact), stored) = match whole {
+            Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
                 let (recipe, encoder) = generation::load_model(&derived.file(generation::MODEL)?)?;
-                (State::build(recipe, encoder, snapshot, &CancelToken::new())?.0, None)
+                ((State::build(recipe, encoder, snapshot, &CancelToken::new())?.0, true), None)
             }
             Some(Err(other)) => return Err(other),
         };
-        Ok(Self { generation, state, model_stored: true, stored, half_way: false })
+        Ok(Self { generation, state, model_stored: true, stored, half_way: !is_exact })
     }
 }
 

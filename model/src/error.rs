@@ -41,6 +41,16 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// Dense features do not fit the model.
+    #[error("invalid dense features '{block}': found {found}, expected {expected}")]
+    Dense {
+        /// The block's name.
+        block: String,
+        /// What was given.
+        found: String,
+        /// What the model has.
+        expected: String,
+    },
     /// There is nothing to learn from.
     #[error("nothing to train on: {reason}")]
     NoPositives {

@@ -47,7 +47,7 @@ pub struct EstimatedBytes {
     pub kept: u64,
     /// Tokens, dense features and degrees of all nodes.
     pub inputs: u64,
-    /// Neighbourhoods of all nodes and their importances.
+    /// Neighbourhoods of all nodes and their importances, twice: in the whole graph, and as a portion may know them.
     pub neighborhoods: u64,
     /// Minibatches that wait or are worked on, with their activations and gradients.
     pub minibatches: u64,
@@ -88,8 +88,10 @@ impl Estimate {
         // All hard negatives are drawn by then.
         let epoch = run.options.hard_negatives + 1;
         let mut adam = Adam::new(&mut encoder);
-        let minibatch = run.minibatch(epoch, 0, &encoder.table.known);
-        let minibatches = minibatch.map_or(0, |batch| {
+        let first = run.source.portions()[0];
+        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.known);
+        let minibatches = minibatch.map_or(0, |made| {
+            let batch = made.batch;
             // Those that wait, the one being made, and the one being worked on.
             (WAITING as u64 + 2) * bytes_of_minibatch(&batch)
                 + bytes_of_work(&batch, &encoder, run.options.negatives)
@@ -104,7 +106,7 @@ impl Estimate {
             [first, .., last] => (last - first) / (ends.len() - 1) as f64,
         };
         let start = Instant::now();
-        run.look(&encoder);
+        run.look(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
         let trained = Packed::of(&encoder).0.len() as u64 * NUMBER;
         let table = (encoder.table.rows.len() + encoder.table.bias.len()) as u64 * NUMBER;
@@ -121,7 +123,7 @@ impl Estimate {
                 moments: 2 * trained,
                 kept: trained,
                 inputs: bytes_of_inputs(run),
-                neighborhoods: bytes_of_neighborhoods(state) + bytes_of_sparse(&run.pool),
+                neighborhoods: bytes_of_neighborhoods(state) + 2 * bytes_of_sparse(&run.pool),
                 minibatches,
                 layers: rows * row_numbers * NUMBER,
                 checkpoint: 4 * trained,

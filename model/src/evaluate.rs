@@ -51,6 +51,9 @@ pub struct RelatedQuality {
 
 /// A user to evaluate, in rows.
 pub(crate) struct Case {
+    /// A unit vector.
+    pub(crate) query: Vec<f32>,
+    /// What it has already: left out of the ranking.
     pub(crate) history: Vec<u32>,
     /// Rows to find; unknown items have none.
     pub(crate) wanted: HashSet<u32>,
@@ -79,7 +82,7 @@ pub(crate) fn recommend(
             .flat_map_iter(|cases| {
                 let mut queries = Array2::zeros((cases.len(), vectors.depth()));
                 for (mut query, case) in queries.outer_iter_mut().zip(cases) {
-                    query.assign(&ArrayView1::from(&embeddings.mean(&case.history)));
+                    query.assign(&ArrayView1::from(&case.query));
                 }
                 let mut scores = by_panels(&queries.view(), &vectors, None);
                 let judged = cases.iter().zip(scores.outer_iter_mut()).map(|(case, mut scores)| {
@@ -163,15 +166,21 @@ pub(crate) fn related(
     Ok(quality)
 }
 
-/// Share of the examples whose positive is among the best for their query, all rows but the query's ranked.
-pub(crate) fn held_out_recall(vectors: &Array2<f32>, bias: &[f32], examples: &[Example]) -> f32 {
+/// Share of the examples whose positive is among the best for their query, all rows ranked but those that belong
+/// together with it.
+pub(crate) fn held_out_recall(
+    vectors: &Array2<f32>,
+    bias: &[f32],
+    influence: &[f32],
+    examples: &[Example],
+) -> f32 {
     let panels = Panels::transposed(&vectors.view());
     let hits: usize = examples
         .par_chunks(QUERIES_PER_TASK)
         .map(|examples| {
             let mut means = Sparse::new(vectors.nrows());
             for example in examples {
-                means.push_row(example.query.iter().map(|&row| (row, 1.0)));
+                means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
             }
             let mut queries = means.multiply(&vectors.view());
             normalize_rows(&mut queries);
@@ -190,9 +199,12 @@ fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bo
     let score = |row: u32| scores[row as usize] + bias[row as usize];
     let wanted = score(example.positive);
     let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
-    let held = example.query.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
+    let mut apart: Vec<u32> = example.query.iter().chain(&example.together).copied().collect();
+    apart.sort_unstable();
+    apart.dedup();
+    let above = apart.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
     // The positive itself is among those counted.
-    at_least - held <= HELD_OUT_K
+    at_least - above <= HELD_OUT_K
 }
 
 #[cfg(test)]
@@ -213,7 +225,8 @@ mod tests {
     ///   recall 1/3, DCG 1/log2(3), ideal DCG over min(2, 3) places 1 + 1/log2(3).
     #[test]
     fn recall_and_ndcg_are_the_hand_worked_numbers() {
-        let case = Case { history: vec![0], wanted: [2, 4].into_iter().collect(), items: 3 };
+        let case =
+            Case { query: vec![1.0, 0.0], history: vec![0], wanted: [2, 4].into_iter().collect(), items: 3 };
         let quality = recommend(&fan(), &[case], &[0, 1, 2, 3, 4], 2, &CancelToken::new()).expect("numbers");
         let second = 1.0 / 3f64.log2();
         assert!((quality.recall - 1.0 / 3.0).abs() < 1e-12);
@@ -241,7 +254,8 @@ mod tests {
         });
         let bias = vec![0.0; 32];
         let recall = |query: Vec<u32>, positive| {
-            held_out_recall(&vectors, &bias, &[Example { query, positive, hard: Vec::new() }])
+            let example = Example { query, positive, together: Vec::new(), hard: Vec::new() };
+            held_out_recall(&vectors, &bias, &[1.0; 32], &[example])
         };
         assert_eq!(recall(vec![0], 20), 1.0);
         assert_eq!(recall(vec![0], 21), 0.0);

@@ -25,6 +25,20 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
+/// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of
+/// their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Drawing examples and negatives, and walks for the neighbourhoods that examples may know.
+    pub sampling: f64,
+    /// Cutting minibatches out of the graph: nodes numbered anew, each once, features gathered.
+    pub gathering: f64,
+    /// The forward pass, the loss and the backward pass.
+    pub products: f64,
+    /// Steps of the optimiser.
+    pub update: f64,
+}
+
 /// A word from a running training.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -47,6 +61,8 @@ pub enum TrainEvent {
         /// Examples of the epoch.
         total: u64,
     },
+    /// Where the time of the epoch went that is reported next.
+    Spent(Spent),
     /// An epoch is done.
     Epoch(EpochReport),
     /// The training goes on where one was interrupted, after this many whole epochs.

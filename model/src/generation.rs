@@ -20,6 +20,8 @@ pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 
 const VERSION: u32 = 1;
+/// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
+const EMBEDDINGS_VERSION: u32 = 2;
 
 /// Recipe, weights, and the trained rows of the token table.
 pub(crate) fn model_file(recipe: &Recipe, encoder: &Encoder) -> SectionWriter {
@@ -66,7 +68,7 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter {
 /// Every layer's rows, messages, embeddings and biases.
 pub(crate) fn embeddings_file(state: &State) -> SectionWriter {
     let values = |matrix: &Array2<f32>| matrix.iter().copied().collect::<Vec<f32>>();
-    let mut file = SectionWriter::new(*b"EMBD", VERSION);
+    let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
     for (layer, matrix) in state.hidden.iter().enumerate() {
         file.section(numbered(*b"hidden\0\0", layer), values(matrix));
     }
@@ -83,17 +85,19 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation of a store whose node numbers are below `bound`.
+/// Reads a published generation of a store whose node numbers are below `bound`; also, whether its rows have the bits that
+/// computing them again would give.
 ///
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
-pub(crate) fn load(derived: &Derived, bound: u32) -> Result<State, Error> {
+pub(crate) fn load(derived: &Derived, bound: u32) -> Result<(State, bool), Error> {
     let (recipe, encoder) = load_model(&derived.file(MODEL)?)?;
     let mut state = State::new(recipe, encoder);
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?, bound)?;
-    load_embeddings(&mut state, &derived.file(EMBEDDINGS)?)?;
-    Ok(state)
+    let embeddings = derived.file(EMBEDDINGS)?;
+    load_embeddings(&mut state, &embeddings)?;
+    Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
 
 /// Reads the model alone.
@@ -173,7 +177,7 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
 }
 
 fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
-    file.require(*b"EMBD", VERSION)?;
+    file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
     let matrix = |tag: [u8; 8], width: usize| -> Result<Array2<f32>, Error> {
         Array2::from_shape_vec((rows, width), file.section_f32(tag)?.to_vec()).map_err(|_| {

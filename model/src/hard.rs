@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::error::Error;
+use crate::minibatch::Example;
 use crate::options::TrainOptions;
 use crate::state::State;
 
@@ -51,15 +52,19 @@ impl HardNegatives {
         Ok(Self { windows })
     }
 
-    /// Up to `count` nodes from the window of one of the query's nodes.
-    pub(crate) fn draw(&self, query: &[u32], count: u32, rng: &mut StdRng) -> Vec<u32> {
-        if count == 0 || query.is_empty() {
+    /// Up to `count` nodes from the window of one of the query's nodes, none of which belongs together with it.
+    pub(crate) fn draw(&self, example: &Example, count: u32, rng: &mut StdRng) -> Vec<u32> {
+        if count == 0 || example.query.is_empty() {
             return Vec::new();
         }
-        let window = &self.windows[query[rng.random_range(0..query.len())] as usize];
+        let window = &self.windows[example.query[rng.random_range(0..example.query.len())] as usize];
         if window.is_empty() {
             return Vec::new();
         }
-        (0..count).map(|_| window[rng.random_range(0..window.len())]).collect()
+        let drawn = (0..count).map(|_| window[rng.random_range(0..window.len())]);
+        let apart = |row: &u32| {
+            *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+        };
+        drawn.filter(apart).collect()
     }
 }

@@ -4,17 +4,19 @@ use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::degree::log_degree;
+use crate::degree::{damping, log_degree};
 use crate::recipe::Recipe;
 use crate::table::{identity_hash, token_hash};
 
-/// The inputs of a list of nodes, in its order. F is the joined width of the recipe's dense blocks.
+/// The inputs of a list of nodes, in its order. F is the recipe's dense width.
 pub(crate) struct Inputs {
     pub(crate) tokens: Vec<Vec<u64>>,
-    /// (nodes, F); zeros where a node lacks a block.
+    /// (nodes, F); zeros where a node lacks a block. Last, if the recipe says so, the log-degree.
     pub(crate) dense: Array2<f32>,
     /// Zeros where the recipe uses no popularity.
     pub(crate) log_degrees: Vec<f32>,
+    /// What each counts in a history: all alike where the recipe does not damp.
+    pub(crate) influence: Vec<f32>,
 }
 
 impl Inputs {
@@ -41,8 +43,14 @@ impl Inputs {
                 start += width;
             }
         }
+        if recipe.degree_input {
+            let mut last = dense.column_mut(recipe.dense_width() - 1);
+            last.iter_mut().zip(levels).for_each(|(to, &level)| *to = log_degree(level));
+        }
         let log_degrees =
             levels.iter().map(|&level| if recipe.popularity { log_degree(level) } else { 0.0 }).collect();
-        Self { tokens, dense, log_degrees }
+        let influence =
+            levels.iter().map(|&level| if recipe.damping { damping(level) } else { 1.0 }).collect();
+        Self { tokens, dense, log_degrees, influence }
     }
 }

@@ -20,9 +20,9 @@ pub(crate) struct Step {
 /// The score of a node for a query is `q . e + b`, with unit vectors q and e: a cosine and the node's bias.
 ///
 /// Margin (PinSage, section 3.3): the mean over negatives of `max(0, s_negative - s_positive + margin)`.
-/// Softmax: cross-entropy of the positive among all candidates at a temperature. The shared negatives are
-/// drawn uniformly over all rows, so no correction for popularity is due; hard negatives compete beside them.
-/// A negative that is the positive itself, or belongs to the query, is left out.
+/// Softmax: cross-entropy of the positive among all candidates at a temperature. A shared negative that is drawn more
+/// often than others scores lower by the logarithm of that; hard negatives compete beside them.
+/// Negatives that belong together with the query are left out, see [`Minibatch::left_out`].
 ///
 /// Determinism: each example by itself, sums over examples by matrix products and in a fixed order.
 /// Cost: B (N + H) D operations, three times; parallel over examples.
@@ -38,10 +38,9 @@ pub(crate) fn step(
     let negatives = gather(&vectors.view(), &batch.negatives);
     let positives = gather(&vectors.view(), &batch.positives);
 
-    let negative_bias: Vec<f32> = batch.negatives.iter().map(|&row| bias[row as usize]).collect();
-    let mut places: Vec<(u32, usize)> = batch.negatives.iter().copied().zip(0..).collect();
-    places.sort_unstable();
-
+    let correction = if options.loss == Loss::Softmax { options.temperature } else { 0.0 };
+    let offsets = batch.negatives.iter().zip(&batch.rates);
+    let offsets: Vec<f32> = offsets.map(|(&row, rate)| bias[row as usize] - correction * rate).collect();
     // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
     let mut shared = product_by_transposed(&queries.view(), &negatives.view());
     let outcomes: Vec<Outcome> = shared
@@ -54,22 +53,16 @@ pub(crate) fn step(
                 let vector = vectors.row(row as usize).to_slice().expect("vectors are contiguous");
                 dot(query, vector) + bias[row as usize]
             };
-            let (positive, held) = (batch.positives[at], &batch.query_rows[at]);
+            let positive = batch.positives[at];
             let scores = scores.as_slice_mut().expect("rows of scores are contiguous");
-            for (s, bias) in scores.iter_mut().zip(&negative_bias) {
+            // Only the softmax estimates a sum over all nodes; a margin is asked for whoever is drawn.
+            for (s, bias) in scores.iter_mut().zip(&offsets) {
                 *s += bias;
             }
-            for &row in held.iter().chain([&positive]) {
-                let same = places.partition_point(|place| place.0 < row);
-                for &(_, place) in places[same..].iter().take_while(|place| place.0 == row) {
-                    scores[place] = f32::NEG_INFINITY;
-                }
+            for &place in &batch.left_out[at] {
+                scores[place as usize] = f32::NEG_INFINITY;
             }
-            let left_out = |row: u32| row == positive || held.contains(&row);
-            let mut hard: Vec<f32> = batch.hard[at]
-                .iter()
-                .map(|&row| if left_out(row) { f32::NEG_INFINITY } else { score(row) })
-                .collect();
+            let mut hard: Vec<f32> = batch.hard[at].iter().map(|&row| score(row)).collect();
             let (loss, positive) = match options.loss {
                 Loss::Margin => margin(options.margin, score(positive), scores, &mut hard),
                 Loss::Softmax => softmax(options.temperature, score(positive), scores, &mut hard),

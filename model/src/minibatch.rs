@@ -4,6 +4,7 @@
 use ndarray::Array2;
 
 use crate::inputs::Inputs;
+use crate::negatives::Negatives;
 use crate::rows::gather;
 use crate::sparse::Sparse;
 use crate::table::Known;
@@ -11,9 +12,11 @@ use crate::table::Known;
 /// One positive: what was asked, and what should be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Example {
-    /// Rows whose mean vector asks: a user's history, or a single node.
+    /// Rows whose mean vector asks, weighted by influence: a user's history, or a single node.
     pub(crate) query: Vec<u32>,
     pub(crate) positive: u32,
+    /// Rows that belong together with the query and the positive: no negatives of theirs.
+    pub(crate) together: Vec<u32>,
     /// Rows that are related but not this closely; see [`crate::hard`].
     pub(crate) hard: Vec<u32>,
 }
@@ -37,10 +40,12 @@ pub(crate) struct Minibatch {
     /// Local rows, by example.
     pub(crate) positives: Vec<u32>,
     pub(crate) hard: Vec<Vec<u32>>,
-    /// Local rows of each example's query, for leaving out negatives that it holds.
-    pub(crate) query_rows: Vec<Vec<u32>>,
-    /// Local rows, shared by all examples.
+    /// Local rows, shared by all examples, each once.
     pub(crate) negatives: Vec<u32>,
+    /// By negative, the logarithm of how much more often than others it is drawn.
+    pub(crate) rates: Vec<f32>,
+    /// By example, places in `negatives` of nodes that are none for it.
+    pub(crate) left_out: Vec<Vec<u32>>,
 }
 
 impl Minibatch {
@@ -51,19 +56,33 @@ impl Minibatch {
         known: &Known,
         layers: usize,
         examples: &[Example],
-        negatives: &[u32],
+        negatives: &Negatives,
     ) -> Self {
+        let mut places = vec![ABSENT; pool.rows()];
+        for (place, &row) in (0..).zip(&negatives.rows) {
+            places[row as usize] = place;
+        }
+        let left_out = examples.iter().map(|example| {
+            let apart = example.query.iter().chain(&example.together).chain([&example.positive]);
+            let mut found: Vec<u32> = apart.map(|&row| places[row as usize]).collect();
+            found.retain(|&place| place != ABSENT);
+            found
+        });
+        let left_out = left_out.collect();
+
         let mut level = Level { rows: Vec::new(), at: vec![ABSENT; pool.rows()] };
         let mut local = |rows: &[u32]| rows.iter().map(|&row| level.add(row)).collect::<Vec<_>>();
         let query_rows: Vec<_> = examples.iter().map(|example| local(&example.query)).collect();
         let positives: Vec<_> = examples.iter().map(|example| local(&[example.positive])[0]).collect();
         let hard: Vec<_> = examples.iter().map(|example| local(&example.hard)).collect();
-        let negatives = local(negatives);
+        let rates = negatives.rates.clone();
+        let negatives = local(&negatives.rows);
 
         let mut queries = Sparse::new(level.rows.len());
-        for rows in &query_rows {
-            let share = 1.0 / rows.len().max(1) as f32;
-            queries.push_row(rows.iter().map(|&row| (row, share)));
+        for (rows, example) in query_rows.iter().zip(examples) {
+            let influence = example.query.iter().map(|&row| inputs.influence[row as usize]);
+            let sum: f32 = influence.clone().sum();
+            queries.push_row(rows.iter().zip(influence).map(|(&row, share)| (row, share / sum)));
         }
         let mut pools = Vec::with_capacity(layers);
         for _ in 0..layers {
@@ -88,8 +107,9 @@ impl Minibatch {
             queries,
             positives,
             hard,
-            query_rows,
             negatives,
+            rates,
+            left_out,
         }
     }
 
@@ -131,7 +151,7 @@ impl Level {
                 self.add(row);
             }
         }
-        let mut grown = Sparse::new(self.rows.len());
+        let mut grown = pool.alike(self.rows.len());
         for at in 0..rows {
             grown.push_row(
                 pool.row(self.rows[at] as usize).map(|(row, share)| (self.at[row as usize], share)),

@@ -29,6 +29,17 @@ pub enum Conv {
     PinSage,
 }
 
+/// How the messages of a neighbourhood become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their sum, each by its share of the visits (PinSage, section 3.1).
+    Importance,
+    /// Their mean, however often each was visited.
+    Mean,
+    /// The largest of them, number by number.
+    Max,
+}
+
 /// What training minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -67,6 +78,7 @@ pub enum Positives {
 /// assert!(default.validate().is_err(), "the kinds to embed are the caller's to name");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct TrainOptions {
     /// Kinds to embed. At least one.
     pub targets: Vec<String>,
@@ -82,11 +94,12 @@ pub struct TrainOptions {
     pub ids: Ids,
     /// Adds to an embedding one coordinate that scores are raised by: learned per token and by log-degree.
     pub popularity: bool,
-    /// Divides a neighbour's importance by the square root of its degree.
+    /// Divides a neighbour's importance, and what a node counts in a history, by the square root of its degree.
     pub damping: bool,
     /// Epochs at most; 0 leaves the starting weights.
     pub epochs: u32,
-    /// Examples of an epoch; at most four times the positives there are.
+    /// Examples of an epoch; at most four times the positives there are, and five times the nodes to embed or 25 minibatches,
+    /// whichever is more.
     pub pairs_per_epoch: usize,
     /// Examples in a minibatch.
     pub batch: usize,
@@ -119,6 +132,13 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Threads; 0 takes the caller's rayon pool.
     pub threads: usize,
+    /// Negatives are drawn in proportion to their degree, in steps, raised to this: 0 draws all alike. The softmax takes
+    /// back what a node is drawn more often, so that it is the same in expectation.
+    pub negative_power: f32,
+    /// How a neighbourhood's messages become one.
+    pub pooling: Pooling,
+    /// Gives the network the logarithm of a node's degree, in steps, as one more dense feature (section 3.1).
+    pub degree_input: bool,
     /// Starts from the weights and the token table of the last generation, which must have the same shape, instead of random
     /// ones. What the tokens had learned they keep; new ones start as usual.
     pub warm: bool,
@@ -147,11 +167,14 @@ impl Default for TrainOptions {
             margin: 0.1,
             temperature: 0.1,
             learning_rate: LEARNING_RATE,
-            decay: 0.9,
+            decay: 0.85,
             held_out: 5000,
             patience: 3,
             seed: 1,
             threads: 0,
+            negative_power: 0.0,
+            pooling: Pooling::Importance,
+            degree_input: false,
             warm: false,
         }
     }
@@ -189,6 +212,9 @@ impl TrainOptions {
             if !(value.is_finite() && value > 0.0) {
                 return refuse(option, value.to_string(), "a number above 0");
             }
+        }
+        if !(0.0..=1.0).contains(&self.negative_power) {
+            return refuse("negative_power", self.negative_power.to_string(), "0 to 1");
         }
         if self.hard_ranks.0 >= self.hard_ranks.1 {
             return refuse("hard_ranks", format!("{:?}", self.hard_ranks), "a first rank below the last");

@@ -5,7 +5,7 @@ use hedgerow_storage::{KindIx, Snapshot};
 use hedgerow_walker::{Policy, WalkOptions};
 
 use crate::error::Error;
-use crate::options::{Conv, Ids, TrainOptions};
+use crate::options::{Conv, Ids, Pooling, TrainOptions};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Recipe {
@@ -15,10 +15,13 @@ pub(crate) struct Recipe {
     pub(crate) dim: usize,
     pub(crate) layers: usize,
     pub(crate) conv: Conv,
+    pub(crate) pooling: Pooling,
     pub(crate) popularity: bool,
     pub(crate) damping: bool,
     /// Kinds whose nodes have identity embeddings.
     pub(crate) identities: Vec<String>,
+    /// Whether the log-degree is a dense feature, after those of the blocks.
+    pub(crate) degree_input: bool,
     /// Dense blocks and their widths, in the order in which they are joined.
     pub(crate) dense: Vec<(String, usize)>,
 }
@@ -53,9 +56,11 @@ impl Recipe {
             dim: options.dim,
             layers: options.layers,
             conv: options.conv,
+            pooling: options.pooling,
             popularity: options.popularity,
             damping: options.damping,
             identities,
+            degree_input: options.degree_input,
             dense,
         })
     }
@@ -69,7 +74,7 @@ impl Recipe {
     }
 
     pub(crate) fn dense_width(&self) -> usize {
-        self.dense.iter().map(|(_, width)| width).sum()
+        self.dense.iter().map(|(_, width)| width).sum::<usize>() + usize::from(self.degree_input)
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -86,6 +91,15 @@ impl Recipe {
             format!("popularity {}", self.popularity),
             format!("damping {}", self.damping),
         ];
+        // Only where it is not the usual, so that other models read as before.
+        match self.pooling {
+            Pooling::Importance => {}
+            Pooling::Mean => lines.push("pooling mean".to_owned()),
+            Pooling::Max => lines.push("pooling max".to_owned()),
+        }
+        if self.degree_input {
+            lines.push("degree_input true".to_owned());
+        }
         for policy in &self.policies {
             lines.push(format!("target {}", policy.kind));
             lines.extend(policy.paths.iter().map(|path| format!("path {}", path.join(" "))));
@@ -103,9 +117,11 @@ impl Recipe {
             dim: 0,
             layers: 0,
             conv: Conv::Light,
+            pooling: Pooling::Importance,
             popularity: false,
             damping: false,
             identities: Vec::new(),
+            degree_input: false,
             dense: Vec::new(),
         };
         for line in text.lines() {
@@ -122,6 +138,9 @@ impl Recipe {
                 "conv" if value == "light" => recipe.conv = Conv::Light,
                 "conv" if value == "pinsage" => recipe.conv = Conv::PinSage,
                 "popularity" => recipe.popularity = value.parse().ok()?,
+                "pooling" if value == "mean" => recipe.pooling = Pooling::Mean,
+                "pooling" if value == "max" => recipe.pooling = Pooling::Max,
+                "degree_input" => recipe.degree_input = value.parse().ok()?,
                 "damping" => recipe.damping = value.parse().ok()?,
                 "target" => recipe.policies.push(Policy { kind: value.to_owned(), paths: Vec::new() }),
                 "path" => {
@@ -168,9 +187,11 @@ impl Recipe {
             dim: 7,
             layers: 3,
             conv: Conv::PinSage,
+            pooling: Pooling::Importance,
             popularity: true,
             damping: false,
             identities: vec!["pin".into()],
+            degree_input: false,
             dense: vec![("image of it".into(), 12)],
         }
     }

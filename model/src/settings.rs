@@ -3,7 +3,7 @@
 
 use hedgerow_walker::WalkOptions;
 
-use crate::options::{Conv, Ids, Loss, Positives, TrainOptions};
+use crate::options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 
 /// A choice and its name, both ways.
 macro_rules! named {
@@ -21,6 +21,7 @@ macro_rules! named {
 named!(conv_name, conv, Conv { Light = "light", PinSage = "pinsage" });
 named!(ids_name, ids, Ids { Auto = "auto", On = "on", Off = "off" });
 named!(loss_name, loss, Loss { Margin = "margin", Softmax = "softmax" });
+named!(pooling_name, pooling, Pooling { Importance = "importance", Mean = "mean", Max = "max" });
 named!(positives_name, positives, Positives { Edges = "edges", Walks = "walks" });
 
 impl TrainOptions {
@@ -54,6 +55,9 @@ impl TrainOptions {
             patience,
             seed,
             threads: _,
+            negative_power,
+            pooling,
+            degree_input,
             warm,
         } = self;
         let mut lines: Vec<_> = targets.iter().map(|target| ("target", target.clone())).collect();
@@ -86,6 +90,9 @@ impl TrainOptions {
         line("held_out", held_out);
         line("patience", patience);
         line("seed", seed);
+        line("negative_power", negative_power);
+        line("pooling", &pooling_name(*pooling));
+        line("degree_input", degree_input);
         line("warm", warm);
         lines
     }
@@ -126,6 +133,9 @@ impl TrainOptions {
             "held_out" => self.held_out = value.parse().ok()?,
             "patience" => self.patience = value.parse().ok()?,
             "seed" => self.seed = value.parse().ok()?,
+            "negative_power" => self.negative_power = value.parse().ok()?,
+            "pooling" => self.pooling = pooling(value)?,
+            "degree_input" => self.degree_input = value.parse().ok()?,
             "warm" => self.warm = value.parse().ok()?,
             _ => return None,
         }
@@ -137,7 +147,7 @@ impl TrainOptions {
 mod tests {
     use hedgerow_walker::WalkOptions;
 
-    use crate::options::{Conv, Ids, Loss, Positives, TrainOptions};
+    use crate::options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 
     /// No value is the default's, so that a line that is not read back shows.
     fn unusual() -> TrainOptions {
@@ -167,6 +177,9 @@ mod tests {
             patience: 86,
             seed: u64::MAX,
             threads: 0,
+            negative_power: 0.75,
+            pooling: Pooling::Max,
+            degree_input: true,
             warm: true,
         }
     }

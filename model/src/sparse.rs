@@ -22,18 +22,32 @@ pub(crate) struct Sparse {
     columns: Vec<u32>,
     values: Vec<f32>,
     width: usize,
+    /// Takes the largest number among a row's entries, column by column, instead of their sum; their values then say nothing.
+    largest: bool,
 }
 
 impl Sparse {
     /// An empty matrix with `width` columns and no rows yet.
     pub(crate) fn new(width: usize) -> Self {
-        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width }
+        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, largest: false }
+    }
+
+    /// The same matrix, whose product takes the largest.
+    pub(crate) fn largest(mut self, largest: bool) -> Self {
+        self.largest = largest;
+        self
+    }
+
+    /// An empty matrix with `width` columns that sums, or takes the largest, as this one.
+    pub(crate) fn alike(&self, width: usize) -> Self {
+        Self::new(width).largest(self.largest)
     }
 
     pub(crate) fn with_capacity(width: usize, rows: usize, entries: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { offsets, columns: Vec::with_capacity(entries), values: Vec::with_capacity(entries), width }
+        let (columns, values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+        Self { offsets, columns, values, width, largest: false }
     }
 
     /// Appends a row.
@@ -106,7 +120,36 @@ impl Sparse {
                 *to += 1;
             }
         }
-        Self { offsets, columns, values, width: self.rows() }
+        Self { offsets, columns, values, width: self.rows(), largest: false }
+    }
+
+    /// The gradient by the dense rows from the one by the product: `back` is the transposed matrix. Of equal numbers the
+    /// first is the largest.
+    pub(crate) fn backward(
+        &self,
+        back: &Self,
+        dense: &ArrayView2<'_, f32>,
+        by_product: &Array2<f32>,
+    ) -> Array2<f32> {
+        if !self.largest {
+            return back.multiply(&by_product.view());
+        }
+        let mut by_dense = Array2::zeros(dense.dim());
+        for (row, by) in by_product.outer_iter().enumerate() {
+            for (at, by) in by.iter().enumerate() {
+                let mut best: Option<(u32, f32)> = None;
+                for (column, _) in self.row(row) {
+                    let value = dense[[column as usize, at]];
+                    if best.is_none_or(|(_, most)| value > most) {
+                        best = Some((column, value));
+                    }
+                }
+                if let Some((column, _)) = best {
+                    by_dense[[column as usize, at]] += by;
+                }
+            }
+        }
+        by_dense
     }
 
     /// The transposed matrix without its empty rows, and which rows those are that stay.
@@ -144,7 +187,7 @@ impl Kernel for Product<'_> {
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
             let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
-            row.sum(source, dim, out);
+            if sparse.largest { row.largest(source, dim, out) } else { row.sum(source, dim, out) }
         }
     }
 }
@@ -173,6 +216,18 @@ impl<L: Lanes> Row<'_, L> {
                 left if left >= L::WIDTH => self.vectors::<1>(from, dim, out),
                 left => self.numbers(left, from, dim, out),
             };
+        }
+    }
+
+    /// The largest of the entries' numbers in every column; zeros from no entry.
+    #[inline(always)]
+    fn largest(self, source: &[f32], dim: usize, out: &mut [f32]) {
+        let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
+        out.copy_from_slice(&source[first as usize * dim..][..dim]);
+        for &column in others {
+            for (most, from) in out.iter_mut().zip(&source[column as usize * dim..][..dim]) {
+                *most = if *from > *most { *from } else { *most };
+            }
         }
     }
 
@@ -255,6 +310,16 @@ mod tests {
                 assert_eq!(wide, narrow, "{width:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_largest_number_of_each_column_is_taken_and_its_gradient_goes_there() {
+        let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
+        let sparse = example().largest(true);
+        assert_eq!(sparse.multiply(&dense.view()), array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]);
+        let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
+        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by);
+        assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
     }
 
     #[test]

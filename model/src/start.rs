@@ -65,7 +65,10 @@ pub(crate) fn warm(
         let name = |conv| if conv == Conv::Light { "light" } else { "pinsage" }.to_owned();
         return refuse("conv", name(before.conv), name(recipe.conv));
     }
-    if before.dense != recipe.dense {
+    if before.pooling != recipe.pooling {
+        return refuse("pooling", format!("{:?}", before.pooling), format!("{:?}", recipe.pooling));
+    }
+    if before.dense != recipe.dense || before.degree_input != recipe.degree_input {
         return refuse("dense blocks", blocks(before), blocks(recipe));
     }
     let mut table = TokenTable::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
@@ -89,6 +92,10 @@ fn distinct_tokens(inputs: &Inputs) -> Vec<u64> {
 }
 
 fn blocks(recipe: &Recipe) -> String {
-    let blocks: Vec<String> = recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
+    let mut blocks: Vec<String> =
+        recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
+    if recipe.degree_input {
+        blocks.push("the degree".to_owned());
+    }
     if blocks.is_empty() { "none".to_owned() } else { blocks.join(", ") }
 }

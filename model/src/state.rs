@@ -6,6 +6,7 @@ use ndarray::Array2;
 
 use crate::degree;
 use crate::encoder::Encoder;
+use crate::options::Pooling;
 use crate::recipe::Recipe;
 use crate::sparse::Sparse;
 
@@ -142,22 +143,36 @@ impl State {
         }
     }
 
-    /// Importances of the listed rows' neighbourhoods: counts, with damping divided by the square root of the
-    /// neighbour's degree, over their sum. Shapes: (listed, rows).
+    /// What a row counts in a history and, beside its visits, in a neighbourhood: with damping one over the square
+    /// root of its degree, so that what everybody has says less.
+    pub(crate) fn influence(&self, row: u32) -> f32 {
+        if self.recipe.damping { degree::damping(self.levels[row as usize]) } else { 1.0 }
+    }
+
+    /// Importances of the listed rows' neighbourhoods. Shapes: (listed, rows).
     pub(crate) fn pool(&self, rows: &[u32]) -> Sparse {
         let entries = rows.iter().map(|&row| self.neighborhoods[row as usize].len()).sum();
-        let mut pool = Sparse::with_capacity(self.rows(), rows.len(), entries);
-        let mut weights = Vec::new();
+        let pooling = self.recipe.pooling;
+        let mut pool =
+            Sparse::with_capacity(self.rows(), rows.len(), entries).largest(pooling == Pooling::Max);
         for &row in rows {
-            let neighborhood = &self.neighborhoods[row as usize];
-            weights.clear();
-            weights.extend(neighborhood.iter().map(|&(neighbor, count)| {
-                let level = self.levels[neighbor as usize];
-                count as f32 * if self.recipe.damping { degree::damping(level) } else { 1.0 }
-            }));
-            let sum: f32 = weights.iter().sum();
-            pool.push_row(neighborhood.iter().zip(&weights).map(|(&(neighbor, _), w)| (neighbor, w / sum)));
+            self.push_importances(self.neighborhoods[row as usize].iter().copied(), &mut pool);
         }
         pool
+    }
+
+    /// Appends the importances of a neighbourhood: counts times influence over their sum, or all alike.
+    pub(crate) fn push_importances(
+        &self,
+        neighborhood: impl Iterator<Item = Counted> + Clone,
+        pool: &mut Sparse,
+    ) {
+        let weight = |row, count| match self.recipe.pooling {
+            Pooling::Importance => count as f32 * self.influence(row),
+            Pooling::Mean | Pooling::Max => 1.0,
+        };
+        let weighted = neighborhood.map(|(row, count)| (row, weight(row, count)));
+        let sum: f32 = weighted.clone().map(|(_, weight)| weight).sum();
+        pool.push_row(weighted.map(|(row, weight)| (row, weight / sum)));
     }
 }

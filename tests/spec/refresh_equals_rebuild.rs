@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hedgerow::{CancelToken, Conv, Engine, Ids, Loss, Store, TrainOptions, WalkOptions};
+use hedgerow::{CancelToken, Conv, Engine, Ids, Loss, Pooling, Store, TrainOptions, WalkOptions};
 
 use crate::world::World;
 
@@ -31,6 +31,8 @@ fn options(seed: u64) -> TrainOptions {
         ids: [Ids::Auto, Ids::On, Ids::Off][seed as usize % 3],
         damping: !seed.is_multiple_of(5),
         popularity: !seed.is_multiple_of(7),
+        pooling: [Pooling::Importance, Pooling::Importance, Pooling::Mean, Pooling::Max][seed as usize % 4],
+        degree_input: seed.is_multiple_of(11),
         loss: if seed.is_multiple_of(4) { Loss::Margin } else { Loss::Softmax },
         epochs: 1,
         batch: 32,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow::{
     Alarm, Batch, CancelToken, CheckOptions, Conv, Edge, Engine, Error, ErrorKind, Generation, Ids, Loss,
-    NodeName, NodeRef, Store, TrainEvent, TrainOptions, WalkOptions,
+    NodeName, NodeRef, Query, Store, TrainEvent, TrainOptions, WalkOptions,
 };
 use tempfile::TempDir;
 
@@ -120,10 +120,12 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
 fn pairs_that_a_training_began_with_must_be_given_again() {
     let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
     let pairs: Vec<_> = (0..50).map(|at| (pin(at), pin(at + 1))).collect();
+    // Not to be over before it is interrupted.
+    let asked = TrainOptions { patience: 0, ..options(1) };
     let run = |engine: &Engine| {
         let cancel = CancelToken::new();
         let mut observer = cancel_at(&cancel, 3, 1);
-        engine.train(&options(1), Some(&pairs), &mut observer, &cancel).expect("two epochs are kept");
+        engine.train(&asked, Some(&pairs), &mut observer, &cancel).expect("two epochs are kept");
         engine.resume(0, Some(&pairs), &mut |_| {}, &CancelToken::new())
     };
     let with_all_pins = || {
@@ -136,14 +138,12 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
         (folder, engine)
     };
     let (_one, whole) = with_all_pins();
-    whole.train(&options(1), Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a training");
+    whole.train(&asked, Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a training");
     let (_other, engine) = with_all_pins();
     run(&engine).expect("it goes on");
     assert_eq!(digest(&engine), digest(&whole));
     let cancel = CancelToken::new();
-    engine
-        .train(&options(1), Some(&pairs), &mut cancel_at(&cancel, 2, 1), &cancel)
-        .expect("an epoch is kept");
+    engine.train(&asked, Some(&pairs), &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
     for found in [None, Some(&pairs[1..])] {
         let error = engine.resume(0, found, &mut |_| {}, &CancelToken::new()).expect_err("other pairs");
         assert!(error.to_string().contains("pairs of the caller's"), "{error}");
@@ -255,10 +255,13 @@ fn a_warm_start_is_better_after_an_epoch_than_a_cold_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     engine.store().commit(&ring(0..300, 400)).expect("a commit");
-    let options = TrainOptions { held_out: 200, patience: 0, dim: 16, conv: Conv::Light, ..options(1) };
+    // Without layers: the neighbourhoods alone would find nearly everything in a ring.
+    let options =
+        TrainOptions { held_out: 200, patience: 0, dim: 16, layers: 0, conv: Conv::Light, ..options(1) };
     train(&engine, &options).expect("a training");
     engine.store().commit(&ring(300..400, 500)).expect("a commit");
-    let one = TrainOptions { epochs: 1, ..options };
+    // An epoch in which a cold start does not get far.
+    let one = TrainOptions { epochs: 1, pairs_per_epoch: 200, ..options };
     let recall = |warm| {
         let report = train(&engine, &TrainOptions { warm, ..one.clone() }).expect("a training");
         report.epochs[0].recall.expect("positives are held out")
@@ -415,4 +418,41 @@ fn an_estimate_counts_and_measures_and_changes_nothing() {
     assert!(estimate.seconds.epoch > 0.0 && estimate.seconds.all >= 3.0 * estimate.seconds.epoch);
     assert_eq!((digest(&engine), names()), (before, files));
     assert_eq!(engine.status().generation.map(Generation::get), Some(1));
+}
+
+/// Ten groups of users and items with edges within the groups only; a user has four of its group's eight items.
+#[test]
+fn users_and_items_that_are_both_embedded_lie_in_one_space() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    let mut batch = Batch::new();
+    for user in 0..120_usize {
+        for at in 0..4 {
+            let item = 8 * (user % 10) + (user / 10 + at * at) % 8;
+            let (user, item) = (user.to_string(), item.to_string());
+            let ends = [NodeRef { kind: "user", key: &user }, NodeRef { kind: "item", key: &item }];
+            batch.link(ends[0], ends[1], Edge::default()).expect("an edge");
+        }
+    }
+    engine.store().commit(&batch).expect("a commit");
+    let options = TrainOptions {
+        targets: vec!["user".into(), "item".into()],
+        conv: Conv::Light,
+        popularity: false,
+        epochs: 12,
+        learning_rate: 0.02,
+        patience: 0,
+        ..options(1)
+    };
+    train(&engine, &options).expect("a training");
+    let mut own = 0;
+    for user in 0..120_usize {
+        let key = user.to_string();
+        let query = Query { k: 8, kind: Some("item".into()), ..Query::default() };
+        let similar = engine.similar(NodeRef { kind: "user", key: &key }, &query).expect("an answer");
+        let group = |item: &str| item.parse::<usize>().expect("a number") / 8;
+        own += similar.items.iter().filter(|item| group(&item.node.key) == user % 10).count();
+    }
+    // A tenth of them would be by chance.
+    assert!(own > 800, "{own} of the 960 items nearest to users are of their group");
 }

@@ -96,7 +96,7 @@ enum OnError {
     Skip,
 }
 
-fn dense(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn dense(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
         _ => Err("expected NAME=FILE.npy".to_owned()),

@@ -157,6 +157,42 @@ fn embed_gives_a_vector_for_a_known_and_for_a_described_node() {
     desk.fails(&["embed", "s", "pin:3", "--tokens", "word=w1"], 1, "pin:3 is in the store");
 }
 
+/// A .npy matrix of so many rows of two numbers.
+fn matrix(rows: usize) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 2), }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend((0..2 * rows).flat_map(|at| (at as f32 % 3.0 - 1.0).to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn embed_takes_dense_features_of_an_unseen_node() {
+    let desk = Desk::new();
+    desk.write("films.csv", "film\n0\n1\n2\n3\n4\n5\n6\n7\n");
+    desk.write("looks.npy", matrix(8));
+    desk.ok(&["import", "s", "--nodes", "films.csv", "--kind", "film", "--dense", "looks=looks.npy"]);
+    desk.write("edges.csv", "user,film\na,0\na,1\na,2\nb,3\nb,4\nb,5\nc,6\nc,7\nc,0\n");
+    desk.ok(&["import", "s", "--edges", "edges.csv"]);
+    desk.ok(&["train", "s", "--target", "film", "--dim", "4", "--epochs", "1"]);
+    desk.write("one.npy", matrix(1));
+    let vector = |arguments: &[&str]| desk.json(arguments)["vector"].clone();
+    let seen = vector(&["embed", "s", "--dense", "looks=one.npy", "--history", "film:1,film:2"]);
+    assert_eq!(seen.as_array().map(Vec::len), Some(5));
+    assert_ne!(seen, vector(&["embed", "s", "--history", "film:1,film:2"]));
+    desk.fails(
+        &["embed", "s", "--dense", "looks=looks.npy"],
+        5,
+        "looks.npy:1:1: the matrix has 8 rows, expected 1",
+    );
+    desk.fails(
+        &["embed", "s", "--dense", "sound=one.npy"],
+        5,
+        "invalid dense features 'sound': found no such block",
+    );
+}
+
 #[test]
 fn similar_ranks_without_the_node_itself() {
     let desk = Desk::trained();
@@ -274,6 +310,24 @@ fn bench_measures_walks_against_a_baseline_of_the_same_run() {
     assert_eq!((&loaded[0]["workload"], &loaded[0]["case"]), (&json!("load"), &json!("load")));
     assert_eq!(desk.run(&["bench", "nothing"]).code, 2);
     assert_eq!(desk.run(&["bench", "--items", "0"]).code, 2);
+}
+
+/// Names and signs only, as above.
+#[test]
+fn bench_says_where_the_time_of_training_goes_and_what_parts_of_the_model_are_worth() {
+    let desk = Desk::new();
+    let rows = desk.json(&["bench", "train", "--quick"]);
+    let value = |case: &str| {
+        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["case"] == case));
+        row.and_then(|row| row["value"].as_f64()).expect(case)
+    };
+    assert!(value("training") > 0.0 && value("embedding all nodes, walks left out") > 0.0);
+    let shares = ["sampling", "gathering", "products", "update"].map(value);
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 0.01, "{shares:?}");
+    let rows = desk.json(&["bench", "ablation", "--quick"]);
+    let rows = rows.as_array().expect("rows");
+    assert_eq!(rows.len(), 20);
+    assert!(rows.iter().all(|row| row["value"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share))));
 }
 
 /// Names and signs only, as above.

@@ -52,6 +52,18 @@ choice! {
 }
 
 choice! {
+    /// How a neighbourhood's messages become one.
+    Pooling {
+        /// Their sum, each by its share of the visits
+        Importance,
+        /// Their mean
+        Mean,
+        /// The largest, number by number
+        Max,
+    }
+}
+
+choice! {
     /// Identity embeddings.
     Ids {
         /// For the kinds none of whose nodes has features
@@ -92,6 +104,7 @@ impl fmt::Display for Ranks {
 
 /// The flags of `TrainOptions`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct OptionArgs {
     /// Length of an embedding
     #[arg(long, default_value_t = preset().dim)]
@@ -126,6 +139,15 @@ pub(super) struct OptionArgs {
     /// Negatives that a minibatch shares
     #[arg(long, value_name = "N", default_value_t = preset().negatives)]
     negatives: usize,
+    /// Draws negatives in proportion to their degree raised to this; 0 draws all alike
+    #[arg(long, value_name = "POWER", default_value_t = preset().negative_power)]
+    negative_power: f32,
+    /// How a neighborhood's messages become one
+    #[arg(long, value_enum, default_value_t = preset().pooling.into())]
+    pooling: Pooling,
+    /// Gives the network the logarithm of a node's degree as one more feature
+    #[arg(long)]
+    degree_input: bool,
     /// Hard negatives of an example at most; epoch n has n - 1 of them
     #[arg(long, value_name = "N", default_value_t = preset().hard_negatives)]
     hard_negatives: u32,
@@ -220,6 +242,9 @@ impl OptionArgs {
             patience: self.patience,
             seed: self.seed,
             threads: self.threads,
+            negative_power: self.negative_power,
+            pooling: self.pooling.into(),
+            degree_input: self.degree_input,
             warm: self.warm,
         }
     }
