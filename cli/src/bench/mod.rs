@@ -1,10 +1,13 @@
 //! The project's benchmarks: ratios in one run, against a baseline measured beside it.
 //! Owns what a result is and how time is taken; each workload is a module. Knows nothing of how results are printed.
 
+pub(crate) mod ablation;
+mod catalogue;
 pub(crate) mod graph;
 mod reach;
 mod reference;
 pub(crate) mod store;
+pub(crate) mod train;
 pub(crate) mod walk;
 
 use std::time::Instant;

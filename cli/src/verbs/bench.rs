@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::bench::graph::{Graph, Plan};
 use crate::bench::walk::{self, Setup};
-use crate::bench::{Row, store};
+use crate::bench::{Row, ablation, store, train};
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -25,6 +25,10 @@ pub(crate) enum Workload {
     Load,
     /// Imports, durable commits, opening, checkpoints, hubs and reads
     Store,
+    /// Training and embedding all nodes, with where the time goes
+    Train,
+    /// What the parts of PinSage are worth on a generated catalogue, as in the paper's Table 1
+    Ablation,
 }
 
 /// What `bench` is told.
@@ -76,6 +80,18 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
         let span = Duration::from_secs(3);
         store::Setup { plan, span, tail: 100_000, hub: 1_000_000, changes: 1000, reads: 1_000_000 }
     };
+    let trained = train::Setup {
+        plan,
+        examples: if args.quick { 4096 } else { 100_000 },
+        rounds: if args.quick { 1 } else { 3 },
+    };
+    let shelf = ablation::Shelf { items: 100_000, boards: 60_000, styles: 4000, seed: args.seed };
+    let parts = if args.quick {
+        let plan = ablation::Shelf { items: 2000, boards: 1500, styles: 100, ..shelf };
+        ablation::Setup { plan, pairs: 4000, judged: 500, epochs: 1, pairs_per_epoch: 4096 }
+    } else {
+        ablation::Setup { plan: shelf, pairs: 400_000, judged: 5000, epochs: 6, pairs_per_epoch: 100_000 }
+    };
     let (out, cancel) = (ctx.out, ctx.cancel().clone());
     let mut found = Vec::new();
     let mut row = |row: Row| {
@@ -96,6 +112,8 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
     match args.workload {
         Workload::Walk => walk::run(setup, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Store => store::run(stored, &cancel, &|what| out.note(what), &mut row)?,
+        Workload::Train => train::run(trained, &cancel, &|what| out.note(what), &mut row)?,
+        Workload::Ablation => ablation::run(parts, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Load => Graph::make(plan, &cancel)?.size("load", &mut row)?,
     }
     let columns = ["workload", "case", "value", "unit", "baseline", "ratio", "threads", "graph", "options"];
