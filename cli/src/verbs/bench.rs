@@ -90,7 +90,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
         let plan = ablation::Shelf { items: 2000, boards: 1500, styles: 100, ..shelf };
         ablation::Setup { plan, pairs: 4000, judged: 500, epochs: 1, pairs_per_epoch: 4096 }
     } else {
-        ablation::Setup { plan: shelf, pairs: 400_000, judged: 5000, epochs: 6, pairs_per_epoch: 100_000 }
+        ablation::Setup { plan: shelf, pairs: 400_000, judged: 5000, epochs: 4, pairs_per_epoch: 100_000 }
     };
     let (out, cancel) = (ctx.out, ctx.cancel().clone());
     let mut found = Vec::new();
