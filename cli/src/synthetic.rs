@@ -119,7 +119,8 @@ impl World {
     }
 }
 
-fn commit_full(store: &Store, batch: &mut Batch, cancel: &CancelToken) -> Result<(), Failure> {
+/// Commits a batch that has grown large enough.
+pub(crate) fn commit_full(store: &Store, batch: &mut Batch, cancel: &CancelToken) -> Result<(), Failure> {
     if batch.len() >= BATCH {
         store.commit(batch)?;
         batch.clear();

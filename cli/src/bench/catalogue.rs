@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hedgerow::{Batch, CancelToken, Edge, NodeName, NodeRef, Store};
 
 use crate::failure::Failure;
-use crate::synthetic::Random;
+use crate::synthetic::{Random, commit_full};
 
 /// The dense block of looks, and its width.
 pub(super) const BLOCK: &str = "looks";
@@ -20,7 +20,6 @@ const OF_STYLE: u64 = 45;
 const OF_FAMILY: u64 = 15;
 const SMALLEST_BOARD: u64 = 4;
 const LARGEST_BOARD: u64 = 24;
-const BATCH: usize = 10_000;
 
 /// How large the catalogue is.
 #[derive(Clone, Copy, Debug)]
@@ -133,13 +132,4 @@ impl Catalogue {
             (sum as f32 / (1 << 16) as f32 - 2.0) * 1.732 * spread
         })
     }
-}
-
-fn commit_full(store: &Store, batch: &mut Batch, cancel: &CancelToken) -> Result<(), Failure> {
-    if batch.len() >= BATCH {
-        store.commit(batch)?;
-        batch.clear();
-        cancel.check()?;
-    }
-    Ok(())
 }

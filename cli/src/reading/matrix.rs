@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::place::{BadInput, Place};
@@ -11,6 +11,14 @@ use crate::place::{BadInput, Place};
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read; numpy writes about 128 bytes.
 const HEADER_LIMIT: usize = 1 << 16;
+
+/// A dense block and the file of its matrix, written `NAME=FILE.npy`.
+pub(crate) fn parse_block(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
+        _ => Err("expected NAME=FILE.npy".to_owned()),
+    }
+}
 
 /// An open matrix.
 pub(crate) struct Matrix {

@@ -10,8 +10,7 @@ use crate::cell::{float, name};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::reading::matrix::Matrix;
-use crate::verbs::import::dense;
+use crate::reading::matrix::{Matrix, parse_block};
 
 /// What `embed` is told.
 #[derive(Args, Debug)]
@@ -26,7 +25,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long, value_name = "TOKEN,..", value_delimiter = ',')]
     tokens: Vec<String>,
     /// Dense features of a node that the store has not seen: a block, and a .npy matrix of one row
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = dense)]
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block)]
     dense: Vec<(String, PathBuf)>,
     /// Nodes that would be in an unseen node's neighborhood
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::reading::blocks::BLOCK;
 use crate::reading::lines::Lines;
+use crate::reading::matrix::parse_block;
 use crate::reading::source::Source;
 use bulk::Bulk;
 use loader::Loader;
@@ -62,7 +63,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with = "edges")]
     tokens: Vec<String>,
     /// A dense feature: one row of a .npy matrix for each line of the file
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = dense, conflicts_with = "edges")]
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, conflicts_with = "edges")]
     dense: Vec<(String, PathBuf)>,
     /// What to do with a bad row
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
@@ -94,13 +95,6 @@ enum OnError {
     Stop,
     /// Write the row to --rejects and go on
     Skip,
-}
-
-pub(super) fn dense(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
-        _ => Err("expected NAME=FILE.npy".to_owned()),
-    }
 }
 
 pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
