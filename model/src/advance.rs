@@ -15,10 +15,9 @@ use crate::error::Error;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::matrix::BAND;
-use crate::options::Pooling;
+use crate::neighborhoods::walked;
 use crate::recipe::Recipe;
 use crate::report::{RefreshReport, milliseconds};
-use crate::sparse::Sparse;
 use crate::state::State;
 
 /// What a step changed, by row.
@@ -65,32 +64,6 @@ impl State {
         let mut state = Self::new(recipe, encoder);
         state.walk_all(snapshot, cancel, &mut RefreshReport::new(snapshot.epoch(), true))?;
         Ok(state)
-    }
-
-    /// Importances of all rows in a graph where walks end before they step on a closed node.
-    pub(crate) fn pool_without(
-        &self,
-        snapshot: &Snapshot,
-        closed: &[bool],
-        cancel: &CancelToken,
-    ) -> Result<Sparse, Error> {
-        let mut found = vec![Vec::new(); self.rows()];
-        for policy in &self.recipe.policies {
-            let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
-            let walker = Walker::new(snapshot, self.recipe.walks, policy)?.closing(closed);
-            let of_kind = |row: &u32| snapshot.kind(self.nodes[*row as usize]) == kind;
-            let rows: Vec<u32> = self.living().filter(of_kind).collect();
-            let nodes: Vec<NodeIx> = rows.iter().map(|&row| self.nodes[row as usize]).collect();
-            for (&row, visits) in rows.iter().zip(walker.neighborhoods(&nodes, cancel)?.iter()) {
-                found[row as usize] =
-                    visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count)).collect();
-            }
-        }
-        let mut pool = Sparse::new(self.rows()).largest(self.recipe.pooling == Pooling::Max);
-        for neighborhood in &found {
-            self.push_importances(neighborhood.iter().copied(), &mut pool);
-        }
-        Ok(pool)
     }
 
     /// The second half of [`State::build`], with the weights to compute with.
@@ -198,15 +171,8 @@ impl State {
     ) -> Result<Frontier, Error> {
         let since = Instant::now();
         let mut changed = Vec::new();
-        for policy in self.recipe.policies.clone() {
-            let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
-            let walker = Walker::new(snapshot, self.recipe.walks, &policy)?;
-            let of_kind = |row: &u32| snapshot.kind(self.nodes[*row as usize]) == kind;
-            let rows: Vec<u32> = sources.iter().copied().filter(of_kind).collect();
-            // A dead node has no lists, so its neighbourhood comes out empty.
-            let nodes: Vec<NodeIx> = rows.iter().map(|&row| self.nodes[row as usize]).collect();
-            let neighborhoods = walker.neighborhoods(&nodes, cancel)?;
-            for (&row, visits) in rows.iter().zip(neighborhoods.iter()) {
+        for walked in walked(self, snapshot, self.recipe.walks, sources, None, cancel)? {
+            for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
                 if self.set_neighborhood(row, counted.collect()) {
                     changed.push(row);

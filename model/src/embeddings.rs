@@ -30,7 +30,7 @@ pub(crate) struct Embeddings {
     /// (rows, D).
     pub(crate) vectors: Array2<f32>,
     pub(crate) bias: Vec<f32>,
-    /// What each counts in a history, see [`crate::inputs::Inputs::influence`].
+    /// What each counts in a history, see [`Recipe::influence`].
     influence: Vec<f32>,
 }
 

@@ -1,12 +1,13 @@
 //! Hard negatives: nodes that a query's walks do reach, but rarely (PinSage, section 3.4).
 
-use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
-use hedgerow_walker::{WalkOptions, Walker};
+use hedgerow_storage::{CancelToken, Snapshot};
+use hedgerow_walker::WalkOptions;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::error::Error;
 use crate::minibatch::Example;
+use crate::neighborhoods::{Walked, walked};
 use crate::options::TrainOptions;
 use crate::state::State;
 
@@ -37,17 +38,11 @@ impl HardNegatives {
             min_visits: 1,
             ..options.walks
         };
-        for policy in &state.recipe.policies {
-            cancel.check()?;
-            let walker = Walker::new(snapshot, walks, policy)?;
-            let of_policy =
-                |row: &u32| snapshot.kind_name(snapshot.kind(state.nodes[*row as usize])) == policy.kind;
-            let rows: Vec<u32> = state.living().filter(of_policy).collect();
-            let nodes: Vec<NodeIx> = rows.iter().map(|&row| state.nodes[row as usize]).collect();
-            for (&row, visits) in rows.iter().zip(walker.neighborhoods(&nodes, cancel)?.iter()) {
-                let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
-                windows[row as usize] = window.collect();
-            }
+        let living: Vec<u32> = state.living().collect();
+        let walked = walked(state, snapshot, walks, &living, None, cancel)?;
+        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+            let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
+            windows[row as usize] = window.collect();
         }
         Ok(Self { windows })
     }

@@ -4,7 +4,7 @@ use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::degree::{damping, log_degree};
+use crate::degree::log_degree;
 use crate::recipe::Recipe;
 use crate::table::{identity_hash, token_hash};
 
@@ -15,7 +15,7 @@ pub(crate) struct Inputs {
     pub(crate) dense: Array2<f32>,
     /// Zeros where the recipe uses no popularity.
     pub(crate) log_degrees: Vec<f32>,
-    /// What each counts in a history: all alike where the recipe does not damp.
+    /// What each counts in a history, see [`Recipe::influence`].
     pub(crate) influence: Vec<f32>,
 }
 
@@ -49,8 +49,7 @@ impl Inputs {
         }
         let log_degrees =
             levels.iter().map(|&level| if recipe.popularity { log_degree(level) } else { 0.0 }).collect();
-        let influence =
-            levels.iter().map(|&level| if recipe.damping { damping(level) } else { 1.0 }).collect();
+        let influence = levels.iter().map(|&level| recipe.influence(level)).collect();
         Self { tokens, dense, log_degrees, influence }
     }
 }

@@ -26,14 +26,18 @@ mod generation;
 mod hard;
 mod inputs;
 mod layer;
+mod lists;
 mod loss;
 mod matrix;
 mod minibatch;
 mod negatives;
+mod neighborhoods;
 pub mod options;
 mod packed;
 mod positives;
 mod recipe;
+#[cfg(test)]
+mod reference;
 mod report;
 mod rows;
 mod settings;

@@ -1,11 +1,10 @@
 //! A training step's share of the graph, cut out and re-indexed: each node once, its neighbourhoods as
 //! sparse matrices over local rows, its features gathered once.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use crate::inputs::Inputs;
 use crate::negatives::Negatives;
-use crate::rows::gather;
 use crate::sparse::Sparse;
 use crate::table::Known;
 
@@ -99,7 +98,8 @@ impl Minibatch {
             tokens_back,
             table_rows,
             tokens,
-            dense: gather(&inputs.dense.view(), &level.rows),
+            // By this thread: it is the producer's, outside of the pool that the caller chose.
+            dense: inputs.dense.select(Axis(0), &places_of(&level.rows)),
             log_degrees: level.rows.iter().map(|&row| inputs.log_degrees[row as usize]).collect(),
             pools_back: pools.iter().map(Sparse::transpose).collect(),
             pools,
@@ -122,6 +122,10 @@ impl Minibatch {
     pub(crate) fn inputs(&self) -> usize {
         self.tokens.rows()
     }
+}
+
+fn places_of(rows: &[u32]) -> Vec<usize> {
+    rows.iter().map(|&row| row as usize).collect()
 }
 
 /// Marks a row that is not in the level.

@@ -222,4 +222,24 @@ impl TrainOptions {
         self.walks.validate()?;
         Ok(())
     }
+
+    /// The learning rate after a share of an epoch, which is counted from 1: linear to the full rate over the first epoch, then
+    /// multiplied by the decay over each (section 3.3).
+    pub(crate) fn learning_rate_at(&self, epoch: u32, share: f32) -> f32 {
+        let rate = self.learning_rate;
+        if epoch == 1 { rate * share } else { rate * self.decay.powf((epoch - 2) as f32 + share) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TrainOptions;
+
+    #[test]
+    fn the_learning_rate_warms_up_over_an_epoch_and_falls_by_the_decay_over_each_that_follows() {
+        let options = TrainOptions { learning_rate: 0.4, decay: 0.25, ..TrainOptions::default() };
+        let at = |epoch, share| options.learning_rate_at(epoch, share);
+        assert_eq!([at(1, 0.25), at(1, 0.5), at(1, 1.0)], [0.1, 0.2, 0.4]);
+        assert_eq!([at(2, 0.5), at(2, 1.0), at(3, 1.0)], [0.2, 0.1, 0.025]);
+    }
 }

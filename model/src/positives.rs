@@ -1,7 +1,7 @@
 //! What belongs together: positives drawn from edges, from walks or from the caller's pairs, some of them held
 //! out for measuring.
 
-use hedgerow_storage::{NodeIx, RelationIx, Snapshot, StableId};
+use hedgerow_storage::Snapshot;
 use hedgerow_walker::Walker;
 use rand::rngs::StdRng;
 use rand::seq::index;
@@ -9,18 +9,13 @@ use rand::{RngExt, SeedableRng};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::Error;
+use crate::lists::Lists;
 use crate::minibatch::Example;
 use crate::options::{Positives, TrainOptions};
 use crate::state::State;
 
 /// Draws in a row that may all be held out before a source is taken for empty.
 const MAX_DRAWS: usize = 1000;
-
-/// What a list counts where one neighbour asks for another: as many walks come through it as it has edges.
-const SINGLE_POWER: f64 = 1.0;
-
-/// What a list counts where a history asks: users with long ones count more, but not as much more as they have edges.
-const HISTORY_POWER: f64 = 0.5;
 
 /// The share of examples that ask with one neighbour alone, as `similar` does, instead of with a history.
 const SINGLE_QUERIES: f64 = 0.3;
@@ -29,13 +24,9 @@ const SINGLE_QUERIES: f64 = 0.3;
 /// lie in one space.
 const OWNER_QUERIES: f64 = 0.5;
 
-/// Parts of the lists where one neighbour asks for another. Such examples are learned from neighbourhoods that know
-/// nothing of their part's lists, as `similar` is asked about lists that nobody has made yet. A history asks within the
-/// graph that its list is in, as `recommend` does.
-const PARTS: usize = 4;
-
-/// Below so many lists there are no parts: without a fourth of so few not much would be left.
-const FEW_LISTS: usize = 100;
+/// The part whose examples come last in an epoch: held-out ones are of it, so that they too are asked in neighbourhoods that
+/// do not know their list.
+const LAST_PART: usize = 0;
 
 /// Members of a list, at most, of which it is known for each example that they are no negatives.
 const TOGETHER: usize = 1000;
@@ -56,8 +47,8 @@ pub(crate) struct Source<'a> {
 }
 
 enum Form<'a> {
-    /// Lists with two or more embedded neighbours; all of them, and by part.
-    Edges { lists: Vec<(RelationIx, NodeIx)>, all: Part, parts: Vec<Part> },
+    /// Lists with two or more embedded neighbours.
+    Edges(Lists),
     /// Rows with a neighbourhood, and the walkers of their policies.
     Walks { walkers: Vec<Walker<'a>>, rows: Vec<u32>, walks: usize },
     /// Rows.
@@ -75,31 +66,6 @@ pub(crate) struct Portion {
     pub(crate) share: f64,
 }
 
-/// Some of the lists, and the sums of their weights up to and with each.
-#[derive(Default)]
-struct Part {
-    lists: Vec<u32>,
-    single: Vec<f64>,
-    history: Vec<f64>,
-}
-
-impl Part {
-    fn add(&mut self, list: u32, degree: f64) {
-        self.lists.push(list);
-        for (sums, power) in [(&mut self.single, SINGLE_POWER), (&mut self.history, HISTORY_POWER)] {
-            sums.push(sums.last().copied().unwrap_or(0.0) + degree.powf(power));
-        }
-    }
-
-    /// `None` of an empty part.
-    fn draw(&self, single: bool, rng: &mut StdRng) -> Option<usize> {
-        let sums = if single { &self.single } else { &self.history };
-        let at = rng.random_range(0.0..*sums.last()?);
-        let found = sums.partition_point(|&up_to| up_to <= at).min(sums.len() - 1);
-        Some(self.lists[found] as usize)
-    }
-}
-
 impl<'a> Source<'a> {
     /// # Errors
     /// [`Error::NoPositives`] if there is no edge, walk or pair to learn from.
@@ -111,7 +77,7 @@ impl<'a> Source<'a> {
     ) -> Result<Self, Error> {
         let form = match (pairs, options.positives) {
             (Some(pairs), _) => Form::Pairs(pairs),
-            (None, Positives::Edges) => edges(options.seed, snapshot, state),
+            (None, Positives::Edges) => Form::Edges(Lists::new(options.seed, snapshot, state)),
             (None, Positives::Walks) => walks(snapshot, state)?,
         };
         let mut source = Self {
@@ -128,9 +94,7 @@ impl<'a> Source<'a> {
         if units == 0 {
             let reason = match source.form {
                 Form::Pairs(_) => "the pairs are empty",
-                Form::Edges { .. } => {
-                    "no node has two neighbours of the kinds to embed; add edges or give pairs"
-                }
+                Form::Edges(_) => "no node has two neighbours of the kinds to embed; add edges or give pairs",
                 Form::Walks { .. } => "no walk visits another node twice; add edges or give pairs",
             };
             return Err(Error::NoPositives { reason: reason.to_owned() });
@@ -157,19 +121,15 @@ impl<'a> Source<'a> {
 
     fn parts(&self) -> usize {
         match &self.form {
-            Form::Edges { parts, .. } => parts.len(),
+            Form::Edges(lists) => lists.parts(),
             Form::Walks { .. } | Form::Pairs(_) => 0,
         }
     }
 
     /// By node, whether walks must not step on it in a portion's neighbourhoods; `None` if they may on all.
     pub(crate) fn closed(&self, portion: &Portion) -> Option<Vec<bool>> {
-        let Form::Edges { lists, parts, .. } = &self.form else { return None };
-        let mut closed = vec![false; self.snapshot.bound() as usize];
-        for &list in &parts[portion.part?].lists {
-            closed[lists[list as usize].1.index()] = true;
-        }
-        Some(closed)
+        let Form::Edges(lists) = &self.form else { return None };
+        Some(lists.closed(portion.part?, self.snapshot))
     }
 
     /// How many positives there are.
@@ -182,9 +142,7 @@ impl<'a> Source<'a> {
         (0..MAX_DRAWS).find_map(|_| {
             let single = portion.single.unwrap_or_else(|| rng.random_bool(SINGLE_QUERIES));
             let unit = match &self.form {
-                Form::Edges { all, parts, .. } => {
-                    portion.part.map_or(all, |part| &parts[part]).draw(single, rng)?
-                }
+                Form::Edges(lists) => lists.draw(portion.part, single, rng)?,
                 Form::Walks { .. } | Form::Pairs(_) => rng.random_range(0..self.units()),
             };
             let member = rng.random_range(0..self.members(unit));
@@ -203,7 +161,7 @@ impl<'a> Source<'a> {
 
     fn units(&self) -> usize {
         match &self.form {
-            Form::Edges { lists, .. } => lists.len(),
+            Form::Edges(lists) => lists.len(),
             Form::Walks { rows, .. } => rows.len(),
             Form::Pairs(pairs) => pairs.len(),
         }
@@ -211,8 +169,8 @@ impl<'a> Source<'a> {
 
     fn members(&self, unit: usize) -> usize {
         match &self.form {
-            Form::Edges { lists, .. } => {
-                let (relation, node) = lists[unit];
+            Form::Edges(lists) => {
+                let (relation, node) = lists.get(unit);
                 self.snapshot.list(relation, node).degree()
             }
             Form::Walks { walks, .. } => *walks,
@@ -222,14 +180,13 @@ impl<'a> Source<'a> {
 
     /// The member of a unit that is held out, if one is.
     fn held(&self, unit: usize) -> Option<usize> {
-        if let Form::Edges { lists, parts, .. } = &self.form
-            && !parts.is_empty()
-            && part_of(self.snapshot.stable_id(lists[unit].1), self.seed) != 0
+        if let Form::Edges(lists) = &self.form
+            && !lists.is_of(LAST_PART, unit, self.snapshot)
         {
             return None;
         }
         let id = match &self.form {
-            Form::Edges { lists, .. } => self.snapshot.stable_id(lists[unit].1).get(),
+            Form::Edges(lists) => self.snapshot.stable_id(lists.get(unit).1).get(),
             Form::Walks { rows, .. } => self.id(rows[unit]),
             Form::Pairs(pairs) => self.id(pairs[unit].0) ^ self.id(pairs[unit].1).rotate_left(1),
         };
@@ -242,8 +199,8 @@ impl<'a> Source<'a> {
         let mut together = Vec::new();
         let (query, positive) = match &self.form {
             Form::Pairs(pairs) => (vec![pairs[unit].0], pairs[unit].1),
-            Form::Edges { lists, .. } => {
-                let (relation, node) = lists[unit];
+            Form::Edges(lists) => {
+                let (relation, node) = lists.get(unit);
                 let list = self.snapshot.list(relation, node);
                 together.extend(list.neighbors().take(TOGETHER).filter_map(|node| self.state.row(node)));
                 let positive = self.state.row(list.neighbor(member))?;
@@ -277,42 +234,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The part that a list is of, whatever else there is.
-fn part_of(id: StableId, seed: u64) -> usize {
-    (xxh3_64_with_seed(&id.get().to_le_bytes(), seed ^ 0x7061_7274) % PARTS as u64) as usize
-}
-
-/// Every list through which two embedded nodes hang together, in the order of the relations' names and the
-/// nodes' stable ids.
-fn edges<'a>(seed: u64, snapshot: &Snapshot, state: &State) -> Form<'a> {
-    let mut relations: Vec<RelationIx> =
-        (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
-    relations.sort_by_key(|&relation| snapshot.relation_name(relation).to_owned());
-    let mut lists = Vec::new();
-    for relation in relations {
-        let mut of_relation: Vec<NodeIx> = (0..snapshot.bound())
-            .map(NodeIx::new)
-            .filter(|&node| {
-                let neighbors = snapshot.list(relation, node).neighbors();
-                neighbors.filter(|&to| state.row(to).is_some()).nth(1).is_some()
-            })
-            .collect();
-        of_relation.sort_by_key(|&node| snapshot.stable_id(node));
-        lists.extend(of_relation.into_iter().map(|node| (relation, node)));
-    }
-    let mut all = Part::default();
-    let mut parts: Vec<Part> = (0..PARTS).map(|_| Part::default()).collect();
-    for (list, &(relation, node)) in (0..).zip(&lists) {
-        let degree = snapshot.list(relation, node).degree() as f64;
-        all.add(list, degree);
-        parts[part_of(snapshot.stable_id(node), seed)].add(list, degree);
-    }
-    if lists.len() < FEW_LISTS || parts.iter().any(|part| part.lists.is_empty()) {
-        parts.clear();
-    }
-    Form::Edges { lists, all, parts }
-}
-
 fn walks<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<Form<'a>, Error> {
     let recipe = &state.recipe;
     let walkers = recipe.policies.iter().map(|policy| Walker::new(snapshot, recipe.walks, policy));
@@ -321,4 +242,121 @@ fn walks<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<Form<'a>, Error
         state.living().filter(|&row| !state.neighborhoods[row as usize].is_empty()).collect();
     rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
     Ok(Form::Walks { walkers, rows, walks: recipe.walks.walks as usize })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hedgerow_storage::{Batch, CancelToken, Edge, NodeIx, NodeRef, RelationIx, Snapshot, Store};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::{Example, Source};
+    use crate::options::TrainOptions;
+    use crate::recipe::Recipe;
+    use crate::sparse::Sparse;
+    use crate::state::State;
+
+    /// Boards in a chain, three pins each: every board shares its last pin with the next, so two pins share one board at most,
+    /// and the pins in the middle are on one board only.
+    fn chain(folder: &std::path::Path, boards: usize) -> Store {
+        let store = Store::options().create(true).open(folder).expect("the store opens");
+        let mut batch = Batch::new();
+        for board in 0..boards {
+            for pin in 2 * board..=2 * board + 2 {
+                let (board, pin) = (board.to_string(), pin.to_string());
+                let ends = (NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin });
+                batch.link(ends.0, ends.1, Edge::default()).expect("an edge");
+            }
+        }
+        store.commit(&batch).expect("a commit");
+        store
+    }
+
+    fn options() -> TrainOptions {
+        TrainOptions { targets: vec!["pin".into()], held_out: 30, ..TrainOptions::default() }
+    }
+
+    fn state(snapshot: &Snapshot) -> State {
+        let recipe = Recipe::new(&options(), snapshot).expect("there are pins");
+        State::build_neighborhoods(recipe, snapshot, &CancelToken::new()).expect("neighborhoods")
+    }
+
+    /// The board that two pins share.
+    fn shared(snapshot: &Snapshot, state: &State, example: &Example) -> NodeIx {
+        let boards = |row: u32| -> BTreeSet<NodeIx> {
+            snapshot.list(RelationIx::new(0), state.nodes[row as usize]).neighbors().collect()
+        };
+        let common = boards(example.query[0]).intersection(&boards(example.positive)).copied().next();
+        common.expect("what belongs together shares a board")
+    }
+
+    #[test]
+    fn who_asks_alone_is_asked_in_neighbourhoods_that_do_not_know_the_list() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshot = chain(folder.path(), 300).snapshot();
+        let (options, state) = (options(), state(&snapshot));
+        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
+        let mut rng = StdRng::seed_from_u64(1);
+        let whole = state.pool(&state.living().collect::<Vec<_>>());
+        let (mut parts, mut seen) = (BTreeSet::new(), 0);
+        for portion in source.portions().iter().filter(|portion| portion.part.is_some()) {
+            let closed = source.closed(portion).expect("a part has lists");
+            parts.insert(closed.clone());
+            let pool = state.pool_without(&snapshot, &closed, &CancelToken::new()).expect("importances");
+            for _ in 0..300 {
+                let example = source.draw(portion, &mut rng).expect("the part has lists");
+                assert_eq!(example.query.len(), 1);
+                assert!(closed[shared(&snapshot, &state, &example).index()]);
+                // The one board of a pin in the middle is the only way to it.
+                let single = |row: u32| snapshot.degree(state.nodes[row as usize]) == 1;
+                if single(example.query[0]) || single(example.positive) {
+                    let has = |pool: &Sparse| {
+                        pool.row(example.query[0] as usize).any(|(to, _)| to == example.positive)
+                    };
+                    assert!(!has(&pool));
+                    seen += u32::from(has(&whole));
+                }
+            }
+        }
+        assert_eq!(parts.len(), crate::lists::PARTS, "every part closes lists of its own");
+        assert!(seen > 200, "in the whole graph the answer is there to be read off: {seen}");
+        let open = source.portions().into_iter().filter(|portion| portion.part.is_none());
+        assert!(open.map(|portion| source.closed(&portion)).eq([None]), "a history asks in the whole graph");
+    }
+
+    #[test]
+    fn what_is_held_out_is_never_drawn_and_is_of_the_part_that_is_closed_last() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshot = chain(folder.path(), 300).snapshot();
+        let (options, state) = (options(), state(&snapshot));
+        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
+        let portions = source.portions();
+        let closed = source.closed(&portions[portions.len() - 1]).expect("a part has lists");
+        let held: BTreeSet<(NodeIx, u32)> =
+            source.held_out().iter().map(|e| (shared(&snapshot, &state, e), e.positive)).collect();
+        assert!(held.len() > 10, "{} are held out", held.len());
+        assert!(held.iter().all(|(board, _)| closed[board.index()]));
+        let mut rng = StdRng::seed_from_u64(2);
+        for portion in portions.iter().cycle().take(20) {
+            for _ in 0..200 {
+                let example = source.draw(portion, &mut rng).expect("there are examples");
+                let board = shared(&snapshot, &state, &example);
+                assert!(!held.contains(&(board, example.positive)));
+                let list = snapshot.list(RelationIx::new(0), board);
+                let members: BTreeSet<u32> = list.neighbors().filter_map(|node| state.row(node)).collect();
+                assert_eq!(example.together.iter().copied().collect::<BTreeSet<_>>(), members);
+            }
+        }
+    }
+
+    #[test]
+    fn few_lists_are_learned_from_as_they_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshot = chain(folder.path(), 20).snapshot();
+        let (options, state) = (options(), state(&snapshot));
+        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
+        assert_eq!(source.portions().iter().map(|portion| portion.part).collect::<Vec<_>>(), [None]);
+    }
 }

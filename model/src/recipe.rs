@@ -4,6 +4,7 @@
 use hedgerow_storage::{KindIx, Snapshot};
 use hedgerow_walker::{Policy, WalkOptions};
 
+use crate::degree;
 use crate::error::Error;
 use crate::options::{Conv, Ids, Pooling, TrainOptions};
 
@@ -71,6 +72,12 @@ impl Recipe {
 
     pub(crate) fn target_list(&self) -> String {
         self.targets().collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a node of a degree's level counts in a history and, beside its visits, in a neighbourhood: with damping one over the
+    /// square root of its degree, so that what everybody has says less.
+    pub(crate) fn influence(&self, level: u8) -> f32 {
+        if self.damping { degree::damping(level) } else { 1.0 }
     }
 
     pub(crate) fn dense_width(&self) -> usize {

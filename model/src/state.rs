@@ -1,11 +1,13 @@
 //! Everything derived from the graph for one generation, row by row: neighbourhoods, the rows of every layer,
 //! embeddings. How it follows the graph is `advance`'s.
 
-use hedgerow_storage::{Epoch, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
+use hedgerow_walker::Visit;
 use ndarray::Array2;
 
-use crate::degree;
 use crate::encoder::Encoder;
+use crate::error::Error;
+use crate::neighborhoods::{Walked, walked};
 use crate::options::Pooling;
 use crate::recipe::Recipe;
 use crate::sparse::Sparse;
@@ -143,22 +145,44 @@ impl State {
         }
     }
 
-    /// What a row counts in a history and, beside its visits, in a neighbourhood: with damping one over the square
-    /// root of its degree, so that what everybody has says less.
+    /// See [`Recipe::influence`].
     pub(crate) fn influence(&self, row: u32) -> f32 {
-        if self.recipe.damping { degree::damping(self.levels[row as usize]) } else { 1.0 }
+        self.recipe.influence(self.levels[row as usize])
     }
 
     /// Importances of the listed rows' neighbourhoods. Shapes: (listed, rows).
     pub(crate) fn pool(&self, rows: &[u32]) -> Sparse {
         let entries = rows.iter().map(|&row| self.neighborhoods[row as usize].len()).sum();
-        let pooling = self.recipe.pooling;
-        let mut pool =
-            Sparse::with_capacity(self.rows(), rows.len(), entries).largest(pooling == Pooling::Max);
+        let mut pool = self.empty_pool(rows.len(), entries);
         for &row in rows {
             self.push_importances(self.neighborhoods[row as usize].iter().copied(), &mut pool);
         }
         pool
+    }
+
+    /// Importances of all rows in a graph where walks end before they step on a closed node. Shapes: (rows, rows).
+    pub(crate) fn pool_without(
+        &self,
+        snapshot: &Snapshot,
+        closed: &[bool],
+        cancel: &CancelToken,
+    ) -> Result<Sparse, Error> {
+        let living: Vec<u32> = self.living().collect();
+        let walked = walked(self, snapshot, self.recipe.walks, &living, Some(closed), cancel)?;
+        let mut found: Vec<&[Visit]> = vec![&[]; self.rows()];
+        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+            found[row as usize] = visits;
+        }
+        let mut pool = self.empty_pool(self.rows(), found.iter().map(|visits| visits.len()).sum());
+        for visits in found {
+            let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
+            self.push_importances(counted, &mut pool);
+        }
+        Ok(pool)
+    }
+
+    fn empty_pool(&self, rows: usize, entries: usize) -> Sparse {
+        Sparse::with_capacity(self.rows(), rows, entries).largest(self.recipe.pooling == Pooling::Max)
     }
 
     /// Appends the importances of a neighbourhood: counts times influence over their sum, or all alike.

@@ -1,6 +1,8 @@
 //! Training: examples into minibatches in one thread, gradients into weights in the others, and after every
 //! epoch a look at what was learned.
 
+mod look;
+
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +10,6 @@ use std::time::Instant;
 
 use crossbeam::channel;
 use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
-use ndarray::Array2;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -16,7 +17,6 @@ use crate::adam::Adam;
 use crate::checkpoint::Progress;
 use crate::encoder::Encoder;
 use crate::error::Error;
-use crate::evaluate::held_out_recall;
 use crate::event::{Alarm, EpochReport, Spent, TrainEvent};
 use crate::hard::HardNegatives;
 use crate::inputs::Inputs;
@@ -26,7 +26,6 @@ use crate::negatives::NegativeSource;
 use crate::options::TrainOptions;
 use crate::packed::Packed;
 use crate::positives::{Portion, Source};
-use crate::rows::dot;
 use crate::sparse::Sparse;
 use crate::state::State;
 use crate::table::Known;
@@ -41,9 +40,6 @@ const EXAMPLES_PER_NODE: usize = 5;
 const FEWEST_STEPS: usize = 25;
 /// Minibatches that may wait for the consumer: enough to overlap, little to hold in memory.
 pub(crate) const WAITING: usize = 2;
-/// Pairs of nodes whose mean cosine is the collapse alarm.
-const COSINE_PAIRS: usize = 2000;
-
 /// What a run gives back.
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
@@ -228,19 +224,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
-    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Option<f32>) {
-        let (vectors, bias) = self.embed_all(encoder, pool);
-        let recall = || held_out_recall(&vectors, &bias, &self.inputs.influence, &self.held_out);
-        let recall = (!self.held_out.is_empty()).then(recall);
-        (vectors, recall)
-    }
-
-    /// Of a share among the held-out positives.
-    fn standard_error(&self, recall: f32) -> f32 {
-        (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
-    }
-
     /// The first `steps` of an epoch, portion after portion. Gives the mean loss, where the time went, and the importances that
     /// the last portion saw.
     pub(crate) fn pass(
@@ -253,7 +236,7 @@ impl<'a> Run<'a> {
         cancel: &CancelToken,
     ) -> Result<(f32, Spent, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
-        let mut sum = Sum::default();
+        let mut learning = Learning { epoch, encoder, adam, loss: 0.0, examples: 0, spent: Spent::default() };
         let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
         for (at, portion) in portions.iter().enumerate() {
             share += portion.share;
@@ -263,12 +246,13 @@ impl<'a> Run<'a> {
             if from < to || at + 1 == portions.len() {
                 let start = Instant::now();
                 pool = self.seen_by(portion, cancel)?;
-                sum.spent.sampling += start.elapsed().as_secs_f64();
-                self.learn(epoch, portion, from..to, &pool, &mut sum, encoder, adam, observer, cancel)?;
+                learning.spent.sampling += start.elapsed().as_secs_f64();
+                self.learn(&mut learning, portion, from..to, &pool, observer, cancel)?;
             }
             from = to;
         }
-        Ok(((sum.loss / sum.examples.max(1) as f64) as f32, sum.spent, pool))
+        let Learning { loss, examples, spent, .. } = learning;
+        Ok(((loss / examples.max(1) as f64) as f32, spent, pool))
     }
 
     /// Importances as the examples of a portion may know them.
@@ -280,23 +264,19 @@ impl<'a> Run<'a> {
     }
 
     /// Some steps of an epoch: a producer cuts minibatches out of the graph, this thread turns them into steps.
-    #[expect(clippy::too_many_arguments, reason = "what changes is lent part by part")]
     fn learn(
         &self,
-        epoch: u32,
+        learning: &mut Learning<'_>,
         portion: &Portion,
         steps: Range<usize>,
         pool: &Sparse,
-        sum: &mut Sum,
-        encoder: &mut Encoder,
-        adam: &mut Adam,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let all_steps = self.steps() as f32;
+        let epoch = learning.epoch;
         let (sender, receiver) = channel::bounded::<Made>(WAITING);
         // Which rows of the table are trained is settled before the first step; the producer reads nothing else.
-        let known = Arc::clone(&encoder.table.known);
+        let known = Arc::clone(&learning.encoder.table.known);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
             scope.spawn(|| {
@@ -312,31 +292,38 @@ impl<'a> Run<'a> {
             let receiver = receiver;
             for (step, made) in steps.zip(receiver.iter()) {
                 cancel.check()?;
-                let (batch, start) = (made.batch, Instant::now());
-                let trace = encoder.forward(&batch);
-                let mut found = loss::step(self.options, &batch, &trace.vectors, &trace.bias);
-                if !self.options.popularity {
-                    found.bias.fill(0.0);
-                }
-                if !found.loss.is_finite() {
-                    return Err(Error::Diverged { epoch, step: step as u64 + 1, best: None });
-                }
-                let gradient = encoder.backward(&batch, &trace, found.vectors, &found.bias);
-                let examples = batch.positives.len();
-                let computed = start.elapsed().as_secs_f64();
-                adam.step(encoder, gradient, self.learning_rate(epoch, (step + 1) as f32 / all_steps));
-                sum.spent.sampling += made.sampling;
-                sum.spent.gathering += made.gathering;
-                sum.spent.products += computed;
-                sum.spent.update += start.elapsed().as_secs_f64() - computed;
-                sum.loss += f64::from(found.loss) * examples as f64;
-                sum.examples += examples;
-                let (done, total) = (sum.examples as u64, self.examples as u64);
+                self.step(learning, step, &made)?;
+                let (done, total) = (learning.examples as u64, self.examples as u64);
                 observer(&TrainEvent::Progress { epoch, done, total });
             }
             cancel.check()?;
             Ok(())
         })
+    }
+
+    /// One step down the gradient of a minibatch.
+    fn step(&self, learning: &mut Learning<'_>, step: usize, made: &Made) -> Result<(), Error> {
+        let (start, Made { batch, sampling, gathering }) = (Instant::now(), made);
+        let Learning { epoch, encoder, adam, loss, examples, spent } = learning;
+        let trace = encoder.forward(batch);
+        let mut found = loss::step(self.options, batch, &trace.vectors, &trace.bias);
+        if !self.options.popularity {
+            found.bias.fill(0.0);
+        }
+        if !found.loss.is_finite() {
+            return Err(Error::Diverged { epoch: *epoch, step: step as u64 + 1, best: None });
+        }
+        let gradient = encoder.backward(batch, &trace, found.vectors, &found.bias);
+        let computed = start.elapsed().as_secs_f64();
+        let share = (step + 1) as f32 / self.steps() as f32;
+        adam.step(encoder, gradient, self.options.learning_rate_at(*epoch, share));
+        spent.sampling += sampling;
+        spent.gathering += gathering;
+        spent.products += computed;
+        spent.update += start.elapsed().as_secs_f64() - computed;
+        *loss += f64::from(found.loss) * batch.positives.len() as f64;
+        *examples += batch.positives.len();
+        Ok(())
     }
 
     /// `None` from a portion that holds no example.
@@ -365,42 +352,14 @@ impl<'a> Run<'a> {
         let batch = Minibatch::build(&self.inputs, pool, known, layers, &examples, &negatives);
         Some(Made { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
     }
-
-    /// Linear to the full rate over the first epoch, then multiplied by the decay after each (section 3.3).
-    fn learning_rate(&self, epoch: u32, share: f32) -> f32 {
-        let rate = self.options.learning_rate;
-        if epoch == 1 { rate * share } else { rate * self.options.decay.powf((epoch - 2) as f32 + share) }
-    }
-
-    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Vec<f32>) {
-        let known = &encoder.table.known;
-        let mut tokens = known.sums();
-        for of_node in &self.inputs.tokens {
-            known.push_tokens(of_node, &mut tokens);
-        }
-        let mut h = encoder.input(&tokens, &self.inputs.dense.view());
-        for layer in &encoder.weights.layers {
-            let z = layer.message(&h.view());
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view());
-            h = layer.update(&h.view(), n).0;
-        }
-        (encoder.output(&h.view()).0, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
-    }
-
-    fn mean_cosine(&self, vectors: &Array2<f32>) -> f32 {
-        let mut rng = StdRng::seed_from_u64(self.options.seed);
-        let mut random = || vectors.row(self.negatives.any(&mut rng) as usize);
-        let cosine = |_| {
-            let (a, b) = (random(), random());
-            dot(a.to_slice().expect("contiguous"), b.to_slice().expect("contiguous"))
-        };
-        (0..COSINE_PAIRS).map(cosine).sum::<f32>() / COSINE_PAIRS as f32
-    }
 }
 
-/// What an epoch's examples came to so far.
-#[derive(Default)]
-struct Sum {
+/// What an epoch changes, and what its examples came to so far.
+struct Learning<'a> {
+    epoch: u32,
+    encoder: &'a mut Encoder,
+    adam: &'a mut Adam,
+    /// The sum of the examples' losses.
     loss: f64,
     examples: usize,
     spent: Spent,

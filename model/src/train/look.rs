@@ -1,0 +1,54 @@
+//! What a run has learned so far: all rows embedded as they are now, and what can be told from them.
+
+use ndarray::Array2;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::Run;
+use crate::encoder::Encoder;
+use crate::evaluate::held_out_recall;
+use crate::rows::dot;
+use crate::sparse::Sparse;
+
+/// Pairs of nodes whose mean cosine is the collapse alarm.
+const COSINE_PAIRS: usize = 2000;
+
+impl Run<'_> {
+    /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
+    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Option<f32>) {
+        let (vectors, bias) = self.embed_all(encoder, pool);
+        let recall = || held_out_recall(&vectors, &bias, &self.inputs.influence, &self.held_out);
+        let recall = (!self.held_out.is_empty()).then(recall);
+        (vectors, recall)
+    }
+
+    /// Of a share among the held-out positives.
+    pub(super) fn standard_error(&self, recall: f32) -> f32 {
+        (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
+    }
+
+    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Vec<f32>) {
+        let known = &encoder.table.known;
+        let mut tokens = known.sums();
+        for of_node in &self.inputs.tokens {
+            known.push_tokens(of_node, &mut tokens);
+        }
+        let mut h = encoder.input(&tokens, &self.inputs.dense.view());
+        for layer in &encoder.weights.layers {
+            let z = layer.message(&h.view());
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view());
+            h = layer.update(&h.view(), n).0;
+        }
+        (encoder.output(&h.view()).0, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
+    }
+
+    pub(super) fn mean_cosine(&self, vectors: &Array2<f32>) -> f32 {
+        let mut rng = StdRng::seed_from_u64(self.options.seed);
+        let mut random = || vectors.row(self.negatives.any(&mut rng) as usize);
+        let cosine = |_| {
+            let (a, b) = (random(), random());
+            dot(a.to_slice().expect("contiguous"), b.to_slice().expect("contiguous"))
+        };
+        (0..COSINE_PAIRS).map(cosine).sum::<f32>() / COSINE_PAIRS as f32
+    }
+}
