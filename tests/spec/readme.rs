@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use hedgerow::Store;
 
+use crate::npy::matrix;
+
 const README: &str = include_str!("../../README.md");
 const FACADE: &str = include_str!("../../lib.rs");
 
@@ -61,16 +63,6 @@ fn import_matrix(folder: &Path, rows: &[&[f32]]) -> Vec<Output> {
     let nodes = ["import", "s", "--nodes", "lamps.csv", "--kind", "lamp", "--dense"];
     ok(folder, &[&nodes[..], &["look=good.npy"]].concat());
     vec![run(folder, &[&nodes[..], &["look=bad.npy"]].concat())]
-}
-
-fn matrix(rows: &[&[f32]]) -> Vec<u8> {
-    let shape = (rows.len(), rows[0].len());
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape:?}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(rows.iter().copied().flatten().flat_map(|value| value.to_le_bytes()));
-    bytes
 }
 
 /// The file of the lists that the manifest names: the newest.

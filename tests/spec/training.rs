@@ -1,32 +1,33 @@
-//! Promise: a training that was interrupted goes on to the bytes of one that never was; one that starts warm keeps what
-//! was learned; readers see one generation or the next; what goes wrong is said, and what was learned before is kept.
+//! Promise: a training that was interrupted goes on to the bytes of one that never was; readers see one generation or the
+//! next; what goes wrong is said, and what was learned before is kept.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow::{
-    Alarm, Batch, CancelToken, CheckOptions, Conv, Edge, Engine, Error, ErrorKind, Generation, Ids, Loss,
-    NodeName, NodeRef, Query, Store, TrainEvent, TrainOptions, WalkOptions,
+    Alarm, Batch, CancelToken, CheckOptions, Conv, Engine, Error, ErrorKind, Generation, Ids, Loss, NodeName,
+    NodeRef, Store, TrainEvent, TrainOptions, WalkOptions,
 };
 use tempfile::TempDir;
 
+use crate::warm_start::ring;
 use crate::world::World;
 
-fn open(path: &Path) -> Engine {
+pub(crate) fn open(path: &Path) -> Engine {
     let store = Store::options().create(true).open(path).expect("the store opens");
     Engine::open(Arc::new(store)).expect("the engine opens")
 }
 
 /// An engine over a random world of 60 pins; worlds of one seed are equal.
-fn world(seed: u64) -> (TempDir, Engine) {
+pub(crate) fn world(seed: u64) -> (TempDir, Engine) {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     engine.store().commit(&World::new(seed, 60).founding()).expect("a commit");
     (folder, engine)
 }
 
-fn options(seed: u64) -> TrainOptions {
+pub(crate) fn options(seed: u64) -> TrainOptions {
     TrainOptions {
         targets: vec!["pin".into()],
         dim: 8,
@@ -47,7 +48,7 @@ fn options(seed: u64) -> TrainOptions {
     }
 }
 
-fn train(engine: &Engine, options: &TrainOptions) -> Result<hedgerow::TrainReport, Error> {
+pub(crate) fn train(engine: &Engine, options: &TrainOptions) -> Result<hedgerow::TrainReport, Error> {
     Ok(engine.train(options, None, &mut |_| {}, &CancelToken::new())?)
 }
 
@@ -70,7 +71,7 @@ fn cancel_at(cancel: &CancelToken, epoch: u32, step: usize) -> impl FnMut(&Train
     }
 }
 
-fn digest(engine: &Engine) -> String {
+pub(crate) fn digest(engine: &Engine) -> String {
     engine.digest().expect("a digest").digest
 }
 
@@ -211,101 +212,6 @@ fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
     assert!(!file.exists(), "a training that ends removes what was kept");
 }
 
-/// Pins on a ring; every board has six of the forty that lie from its place on.
-fn ring(boards: std::ops::Range<usize>, pins: usize) -> Batch {
-    let mut batch = Batch::new();
-    for board in boards {
-        for at in 0..6 {
-            let pin = (board * 37 + (board * 6 + at).wrapping_mul(2_654_435_761) / 64 % 40) % pins;
-            let (board, pin) = (board.to_string(), pin.to_string());
-            let ends = [NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin }];
-            batch.link(ends[0], ends[1], Edge::default()).expect("an edge");
-        }
-    }
-    batch
-}
-
-#[test]
-fn a_warm_start_gives_old_nodes_the_inputs_they_had_in_a_graph_that_has_grown() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path());
-    engine.store().commit(&ring(0..150, 100)).expect("a commit");
-    // Without layers an embedding is the input, as a unit vector.
-    let options = TrainOptions { layers: 0, popularity: false, conv: Conv::Light, ..options(1) };
-    train(&engine, &options).expect("a training");
-    let vectors = || -> Vec<Vec<f32>> {
-        let vector = |key: usize| {
-            engine.embedding(NodeRef { kind: "pin", key: &key.to_string() }).map(|embedded| embedded.vector)
-        };
-        (0..100).filter_map(|key| vector(key).ok()).collect()
-    };
-    let before = vectors();
-    assert!(before.len() > 50);
-    engine.store().commit(&ring(150..900, 2000)).expect("a commit");
-    train(&engine, &TrainOptions { warm: true, epochs: 0, seed: 99, ..options.clone() })
-        .expect("a warm start");
-    let after = vectors();
-    assert_eq!(before, after[..before.len()]);
-    train(&engine, &TrainOptions { epochs: 0, seed: 99, ..options }).expect("a cold start");
-    assert_ne!(before, vectors()[..before.len()]);
-}
-
-#[test]
-fn a_warm_start_is_better_after_an_epoch_than_a_cold_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path());
-    engine.store().commit(&ring(0..300, 400)).expect("a commit");
-    // Without layers: the neighbourhoods alone would find nearly everything in a ring.
-    let options =
-        TrainOptions { held_out: 200, patience: 0, dim: 16, layers: 0, conv: Conv::Light, ..options(1) };
-    train(&engine, &options).expect("a training");
-    engine.store().commit(&ring(300..400, 500)).expect("a commit");
-    // An epoch in which a cold start does not get far.
-    let one = TrainOptions { epochs: 1, pairs_per_epoch: 200, ..options };
-    let recall = |warm| {
-        let report = train(&engine, &TrainOptions { warm, ..one.clone() }).expect("a training");
-        report.epochs[0].recall.expect("positives are held out")
-    };
-    // The cold one would be the last generation of the other.
-    let warm = recall(true);
-    let cold = recall(false);
-    assert!(warm > cold, "warm {warm}, cold {cold}");
-}
-
-/// Asks for another model.
-type Change = fn(&mut TrainOptions);
-
-#[test]
-fn a_warm_start_from_another_shape_is_refused_with_what_differs() {
-    let (_folder, engine) = world(1);
-    let warm = |change: Change| {
-        let mut options = TrainOptions { warm: true, epochs: 1, ..options(1) };
-        change(&mut options);
-        train(&engine, &options).map_err(|error| (error.kind(), error.to_string()))
-    };
-    let (kind, message) = warm(|_| {}).expect_err("nothing was trained");
-    assert_eq!(kind, ErrorKind::Refused);
-    assert!(message.contains("no generation to start from"), "{message}");
-    train(&engine, &options(1)).expect("a training");
-    let changes: [(Change, &str); 3] = [
-        (|options| options.dim = 9, "dim 8, asked for 9"),
-        (|options| options.layers = 1, "layers 2, asked for 1"),
-        (|options| options.conv = Conv::PinSage, "conv light, asked for pinsage"),
-    ];
-    for (change, words) in changes {
-        let (kind, message) = warm(change).expect_err("another shape");
-        assert_eq!(kind, ErrorKind::Refused);
-        assert!(message.contains(words), "{message}");
-    }
-    warm(|options| options.popularity = false).expect("the same shape");
-    warm(|_| {}).expect("the same shape");
-    let mut batch = Batch::new();
-    batch.set_dense(NodeRef { kind: "pin", key: "1" }, "sound", &[1.0, 2.0]).expect("numbers");
-    engine.store().commit(&batch).expect("a commit");
-    let (_, message) = warm(|_| {}).expect_err("another block");
-    assert!(message.contains("dense blocks image of 3, asked for image of 3, sound of 2"), "{message}");
-}
-
 /// Readers ask all the time; what they get is of one generation, the old or the new.
 #[test]
 fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() {
@@ -418,41 +324,4 @@ fn an_estimate_counts_and_measures_and_changes_nothing() {
     assert!(estimate.seconds.epoch > 0.0 && estimate.seconds.all >= 3.0 * estimate.seconds.epoch);
     assert_eq!((digest(&engine), names()), (before, files));
     assert_eq!(engine.status().generation.map(Generation::get), Some(1));
-}
-
-/// Ten groups of users and items with edges within the groups only; a user has four of its group's eight items.
-#[test]
-fn users_and_items_that_are_both_embedded_lie_in_one_space() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path());
-    let mut batch = Batch::new();
-    for user in 0..120_usize {
-        for at in 0..4 {
-            let item = 8 * (user % 10) + (user / 10 + at * at) % 8;
-            let (user, item) = (user.to_string(), item.to_string());
-            let ends = [NodeRef { kind: "user", key: &user }, NodeRef { kind: "item", key: &item }];
-            batch.link(ends[0], ends[1], Edge::default()).expect("an edge");
-        }
-    }
-    engine.store().commit(&batch).expect("a commit");
-    let options = TrainOptions {
-        targets: vec!["user".into(), "item".into()],
-        conv: Conv::Light,
-        popularity: false,
-        epochs: 12,
-        learning_rate: 0.02,
-        patience: 0,
-        ..options(1)
-    };
-    train(&engine, &options).expect("a training");
-    let mut own = 0;
-    for user in 0..120_usize {
-        let key = user.to_string();
-        let query = Query { k: 8, kind: Some("item".into()), ..Query::default() };
-        let similar = engine.similar(NodeRef { kind: "user", key: &key }, &query).expect("an answer");
-        let group = |item: &str| item.parse::<usize>().expect("a number") / 8;
-        own += similar.items.iter().filter(|item| group(&item.node.key) == user % 10).count();
-    }
-    // A tenth of them would be by chance.
-    assert!(own > 800, "{own} of the 960 items nearest to users are of their group");
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::Desk;
+use crate::npy::matrix;
 
 fn nodes_and_edges(desk: &Desk) -> (Value, Value) {
     let stats = desk.json(&["stats", "s"]);
@@ -94,11 +95,7 @@ fn compressed_files_and_standard_input_are_read_directly() {
 fn nodes_come_with_tokens_and_dense_rows() {
     let desk = Desk::new();
     desk.write("n.csv", "Id,title,genres\n1,Toy  Story,Adventure|Film Noir\n2,Heat,\n");
-    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n";
-    npy.extend((header.len() as u16).to_le_bytes());
-    npy.extend(header.as_bytes());
-    npy.extend([1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()));
+    let npy = matrix(&[[1.0, 2.0], [3.0, 4.0]]);
     desk.write("look.npy", &npy);
     let words = ["import", "s", "--nodes", "n.csv", "--kind", "movie"];
     let features = ["--tokens", "title,genres", "--dense", "look=look.npy"];

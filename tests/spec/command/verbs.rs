@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Desk, Holder};
+use crate::npy::matrix;
 
 #[test]
 fn link_creates_the_store_the_nodes_and_the_edge() {
@@ -157,26 +158,17 @@ fn embed_gives_a_vector_for_a_known_and_for_a_described_node() {
     desk.fails(&["embed", "s", "pin:3", "--tokens", "word=w1"], 1, "pin:3 is in the store");
 }
 
-/// A .npy matrix of so many rows of two numbers.
-fn matrix(rows: usize) -> Vec<u8> {
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 2), }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend((0..2 * rows).flat_map(|at| (at as f32 % 3.0 - 1.0).to_le_bytes()));
-    bytes
-}
-
 #[test]
 fn embed_takes_dense_features_of_an_unseen_node() {
     let desk = Desk::new();
     desk.write("films.csv", "film\n0\n1\n2\n3\n4\n5\n6\n7\n");
-    desk.write("looks.npy", matrix(8));
+    let looks: Vec<[f32; 2]> = (0..8).map(|at| [(at % 3) as f32 - 1.0, (at % 2) as f32]).collect();
+    desk.write("looks.npy", matrix(&looks));
     desk.ok(&["import", "s", "--nodes", "films.csv", "--kind", "film", "--dense", "looks=looks.npy"]);
     desk.write("edges.csv", "user,film\na,0\na,1\na,2\nb,3\nb,4\nb,5\nc,6\nc,7\nc,0\n");
     desk.ok(&["import", "s", "--edges", "edges.csv"]);
     desk.ok(&["train", "s", "--target", "film", "--dim", "4", "--epochs", "1"]);
-    desk.write("one.npy", matrix(1));
+    desk.write("one.npy", matrix(&[[-1.0, 0.5]]));
     let vector = |arguments: &[&str]| desk.json(arguments)["vector"].clone();
     let seen = vector(&["embed", "s", "--dense", "looks=one.npy", "--history", "film:1,film:2"]);
     assert_eq!(seen.as_array().map(Vec::len), Some(5));
