@@ -98,8 +98,8 @@ pub struct TrainOptions {
     pub damping: bool,
     /// Epochs at most; 0 leaves the starting weights.
     pub epochs: u32,
-    /// Examples of an epoch; at most four times the positives there are, and five times the nodes to embed or 25 minibatches,
-    /// whichever is more.
+    /// Examples of an epoch; at most four times the positives there are, and, where nodes have learned vectors of their own, five
+    /// times the nodes to embed or 25 minibatches, whichever is more.
     pub pairs_per_epoch: usize,
     /// Examples in a minibatch.
     pub batch: usize,

@@ -32,9 +32,11 @@ use crate::table::Known;
 
 /// How often a positive is drawn in an epoch at most: each time with others of its history.
 const DRAWS_PER_POSITIVE: usize = 4;
-/// Examples of an epoch at most for each node to embed. Every vector is to be learned from about as many: with 200,000 an
-/// epoch the 10 thousand items of pinterest were past their best after a fifth of the epochs that the 41 thousand of
-/// gowalla went on to profit from (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after 4 million).
+/// Examples of an epoch at most for each node, where nodes have learned vectors of their own: each is to be learned from about
+/// as many. With 200,000 an epoch the 10 thousand items of pinterest were past their best after a fifth of the epochs that the 41
+/// thousand of gowalla went on to profit from (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after
+/// 4 million). What tokens say is learned from all nodes that have them and goes on to profit: of the films of movielens a fourth
+/// as many examples found no second sequel of Toy Story.
 const EXAMPLES_PER_NODE: usize = 5;
 /// Steps of an epoch that few nodes do not bring down.
 const FEWEST_STEPS: usize = 25;
@@ -100,10 +102,7 @@ impl<'a> Run<'a> {
             pool: state.pool(&every_row),
             held_out: source.held_out(),
             negatives: NegativeSource::new(options.negative_power, snapshot, state),
-            examples: options
-                .pairs_per_epoch
-                .min(source.len().saturating_mul(DRAWS_PER_POSITIVE))
-                .min((state.rows() * EXAMPLES_PER_NODE).max(options.batch.saturating_mul(FEWEST_STEPS))),
+            examples: examples(options, state, source.len()),
             inputs,
             source,
             hard,
@@ -352,6 +351,16 @@ impl<'a> Run<'a> {
         let batch = Minibatch::build(&self.inputs, pool, known, layers, &examples, &negatives);
         Some(Made { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
     }
+}
+
+/// How many examples an epoch has.
+fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
+    let few_nodes = if state.recipe.identities.is_empty() {
+        usize::MAX
+    } else {
+        (state.rows() * EXAMPLES_PER_NODE).max(options.batch.saturating_mul(FEWEST_STEPS))
+    };
+    options.pairs_per_epoch.min(positives.saturating_mul(DRAWS_PER_POSITIVE)).min(few_nodes)
 }
 
 /// What an epoch changes, and what its examples came to so far.

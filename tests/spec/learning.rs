@@ -2,7 +2,8 @@
 //! as many examples as it says.
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, NodeName, NodeRef, Pooling, Query, TrainEvent, TrainOptions,
+    Audience, Batch, CancelToken, Edge, Engine, Ids, NodeName, NodeRef, Pooling, Query, TrainEvent,
+    TrainOptions,
 };
 
 use crate::training::{digest, open};
@@ -63,7 +64,7 @@ fn users_and_items_that_are_both_embedded_lie_in_one_space() {
     assert!(own > 800, "{own} of the 960 items nearest to users are of their group");
 }
 
-/// Few nodes make short epochs, but not shorter than 25 minibatches or than four times the positives.
+/// Few nodes make short epochs where each has a vector to be learned, but not shorter than 25 minibatches.
 #[test]
 fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -76,12 +77,14 @@ fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
             _ => None,
         })
     };
-    let options = TrainOptions { epochs: 1, batch: 2, ..options() };
+    let options = TrainOptions { epochs: 1, batch: 2, ids: Ids::On, ..options() };
     let (nodes, positives, examples) = started(&options).expect("it started");
     assert!(positives * 4 > nodes * 5, "{positives} positives would be the bound");
     assert_eq!(examples, (nodes * 5).max(50));
     let few = TrainOptions { pairs_per_epoch: 40, ..options.clone() };
     assert_eq!(started(&few).expect("it started").2, 40);
+    let described = TrainOptions { ids: Ids::Off, ..options.clone() };
+    assert_eq!(started(&described).expect("it started").2, positives * 4);
     let large = TrainOptions { batch: 1 << 20, ..options };
     assert_eq!(started(&large).expect("it started").2, positives * 4);
 }
