@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
 const ROWS_PER_TASK: usize = 256;
+const NUMBERS_PER_TASK: usize = 1 << 15;
 
 /// Sums are made in this many lanes, added up in a fixed order: the same bits on every processor.
 const LANES: usize = 8;
@@ -76,11 +77,14 @@ pub(crate) fn relu(values: &mut [f32]) {
     }
 }
 
-/// The gradient before [`relu`], given its result.
+/// The gradient before [`relu`], given its result. Without a branch: signs are as good as random, and a branch took a tenth of
+/// training.
 pub(crate) fn relu_backward(y: &ArrayView2<'_, f32>, dy: &mut Array2<f32>) {
-    ndarray::Zip::from(dy).and(y).par_for_each(|gradient, &value| {
-        if value <= 0.0 {
-            *gradient = 0.0;
+    let y = y.as_slice().expect("activations are contiguous");
+    let dy = dy.as_slice_mut().expect("matrices here are made in standard layout");
+    dy.par_chunks_mut(NUMBERS_PER_TASK).zip(y.par_chunks(NUMBERS_PER_TASK)).for_each(|(dy, y)| {
+        for (gradient, value) in dy.iter_mut().zip(y) {
+            *gradient = if *value > 0.0 { *gradient } else { 0.0 };
         }
     });
 }
