@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
 use hedgerow_walker::Walker;
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::degree;
@@ -19,6 +18,7 @@ use crate::neighborhoods::walked;
 use crate::recipe::Recipe;
 use crate::report::{RefreshReport, milliseconds};
 use crate::state::State;
+use crate::tall::Tall;
 
 /// What a step changed, by row.
 pub(crate) struct Advance {
@@ -240,10 +240,10 @@ impl State {
         }
         report.rows.push(listed.len() as u64);
         let pass = self.encoder.input_pass(listed.len());
-        let dense = Rows::of(&inputs.dense);
+        let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
+        let width = inputs.dense.ncols();
         let changed = replace_rows(&mut self.hidden[0], &listed, |first, rows, h| {
-            let dense = &dense.values[first * dense.width..][..rows.len() * dense.width];
-            pass.rows(&tokens, first, dense, h);
+            pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
         });
         (changed.union(dirty.lives.iter()), biased.into_iter().collect())
     }
@@ -294,16 +294,7 @@ impl State {
     fn grow_layers(&mut self) {
         let rows = self.rows();
         let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
-        for matrix in matrices {
-            let missing = rows - matrix.nrows();
-            if matrix.nrows() == 0 {
-                // Memory that nobody has touched yet is zero and costs nothing until a row is written.
-                *matrix = Array2::zeros((rows, matrix.ncols()));
-            } else if missing > 0 {
-                let zeros = Array2::zeros((missing, matrix.ncols()));
-                matrix.append(ndarray::Axis(0), zeros.view()).expect("the widths are equal");
-            }
-        }
+        matrices.for_each(|matrix| matrix.grow(rows));
         self.bias.resize(rows, 0.0);
     }
 }
@@ -323,9 +314,8 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(matrix: &'a Array2<f32>) -> Self {
-        let values = matrix.as_slice().expect("the matrices of a state are in standard layout");
-        Self { values, width: matrix.ncols() }
+    fn of(matrix: &'a Tall) -> Self {
+        Self { values: matrix.values(), width: matrix.width() }
     }
 
     /// Some rows, ascending, one after the other; copied only if there are others between them.
@@ -345,15 +335,15 @@ impl<'a> Rows<'a> {
 /// time and which of the listed the first is, and writes them one after the other: so they are compared and copied
 /// while they are in the cache.
 fn replace_rows(
-    matrix: &mut Array2<f32>,
+    matrix: &mut Tall,
     listed: &Frontier,
     compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
 ) -> Frontier {
-    let width = matrix.ncols();
+    let width = matrix.width();
     if width == 0 {
         return Frontier::default();
     }
-    let mut left = matrix.as_slice_mut().expect("the matrices of a state are in standard layout");
+    let mut left = matrix.values_mut();
     let mut begins = 0;
     let mut bands = Vec::with_capacity(listed.len().div_ceil(BAND));
     for rows in listed.rows().chunks(BAND) {

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId};
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::ask::Query;
 use crate::recipe::Recipe;
 use crate::rows::{dot, normalize};
 use crate::state::{ABSENT, State};
+use crate::tall::Tall;
 
 /// Rows that one task scans.
 const ROWS_PER_TASK: usize = 4096;
@@ -28,7 +28,7 @@ pub(crate) struct Embeddings {
     kinds: Vec<KindIx>,
     alive: Vec<bool>,
     /// (rows, D).
-    pub(crate) vectors: Array2<f32>,
+    pub(crate) vectors: Tall,
     pub(crate) bias: Vec<f32>,
     /// What each counts in a history, see [`Recipe::influence`].
     influence: Vec<f32>,
@@ -70,11 +70,10 @@ impl Embeddings {
         self.alive.resize(self.nodes.len(), false);
         self.bias.resize(self.nodes.len(), 0.0);
         self.influence.resize(self.nodes.len(), 1.0);
-        let zeros = Array2::zeros((new.len(), self.vectors.ncols()));
-        self.vectors.append(ndarray::Axis(0), zeros.view()).expect("the widths are equal");
+        self.vectors.grow(self.nodes.len());
         for &row in changed {
             let at = row as usize;
-            self.vectors.row_mut(at).assign(&state.vectors.row(at));
+            self.vectors.row_mut(at).copy_from_slice(state.vectors.row(at));
             self.bias[at] = state.bias[at];
             self.alive[at] = state.alive[at];
             self.influence[at] = state.influence(row);
@@ -106,14 +105,12 @@ impl Embeddings {
     }
 
     pub(crate) fn vector(&self, row: u32) -> &[f32] {
-        let dim = self.vectors.ncols();
-        let all = self.vectors.as_slice().expect("embeddings are in standard layout");
-        &all[row as usize * dim..][..dim]
+        self.vectors.row(row as usize)
     }
 
     /// The unit vector of the sum of the listed rows, each by its influence: what a history asks for. Zeros from no rows.
     pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
-        let mut mean = vec![0.0; self.vectors.ncols()];
+        let mut mean = vec![0.0; self.vectors.width()];
         for &row in rows {
             for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
                 *sum += self.influence[row as usize] * value;
@@ -183,7 +180,7 @@ impl Embeddings {
 #[cfg(test)]
 impl Embeddings {
     /// Living nodes of one kind, numbered as their rows, with stable ids that fall as the numbers rise.
-    pub(crate) fn example(vectors: Array2<f32>, bias: Vec<f32>) -> Self {
+    pub(crate) fn example(vectors: ndarray::Array2<f32>, bias: Vec<f32>) -> Self {
         let rows = bias.len() as u32;
         Self {
             generation: Generation::new(1),
@@ -194,7 +191,10 @@ impl Embeddings {
             ids: (0..rows).map(|row| StableId::new(u64::from(1000 - row))).collect(),
             kinds: vec![KindIx::new(0); rows as usize],
             alive: vec![true; rows as usize],
-            vectors,
+            vectors: vectors
+                .as_slice()
+                .and_then(|values| Tall::from_values(rows as usize, vectors.ncols(), values))
+                .expect("a row for each bias, in standard layout"),
             bias,
             influence: vec![1.0; rows as usize],
         }

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::recipe::Recipe;
 use crate::state::{ABSENT, State};
 use crate::table::{Known, TokenTable};
+use crate::tall::Tall;
 use crate::weights::Weights;
 
 /// The names under which the manifest lists the three files.
@@ -67,7 +68,7 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter {
 
 /// Every layer's rows, messages, embeddings and biases.
 pub(crate) fn embeddings_file(state: &State) -> SectionWriter {
-    let values = |matrix: &Array2<f32>| matrix.iter().copied().collect::<Vec<f32>>();
+    let values = |matrix: &Tall| matrix.values().to_vec();
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
     for (layer, matrix) in state.hidden.iter().enumerate() {
         file.section(numbered(*b"hidden\0\0", layer), values(matrix));
@@ -179,8 +180,9 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
 fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
     file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
-    let matrix = |tag: [u8; 8], width: usize| -> Result<Array2<f32>, Error> {
-        Array2::from_shape_vec((rows, width), file.section_f32(tag)?.to_vec()).map_err(|_| {
+    let matrix = |tag: [u8; 8], width: usize| -> Result<Tall, Error> {
+        let values = file.section_f32(tag)?;
+        Tall::from_values(rows, width, values).ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
             file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
         })
@@ -193,6 +195,6 @@ fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
         state.messages[layer] = matrix(numbered(*b"message\0", layer), width)?;
     }
     state.vectors = matrix(*b"vectors\0", state.recipe.dim)?;
-    state.bias = matrix(*b"bias\0\0\0\0", 1)?.into_raw_vec_and_offset().0;
+    state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
     Ok(())
 }

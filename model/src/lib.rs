@@ -46,6 +46,7 @@ mod sparse;
 mod start;
 mod state;
 mod table;
+mod tall;
 mod train;
 mod weights;
 

@@ -3,7 +3,6 @@
 
 use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
 use hedgerow_walker::Visit;
-use ndarray::Array2;
 
 use crate::encoder::Encoder;
 use crate::error::Error;
@@ -11,6 +10,7 @@ use crate::neighborhoods::{Walked, walked};
 use crate::options::Pooling;
 use crate::recipe::Recipe;
 use crate::sparse::Sparse;
+use crate::tall::Tall;
 
 /// Marks a node that has no row.
 pub(crate) const ABSENT: u32 = u32::MAX;
@@ -38,11 +38,11 @@ pub(crate) struct State {
     /// Degree levels.
     pub(crate) levels: Vec<u8>,
     /// h0 to hK: (rows, D) each.
-    pub(crate) hidden: Vec<Array2<f32>>,
+    pub(crate) hidden: Vec<Tall>,
     /// The messages of each layer, (rows, M); empty where a layer's messages are its input rows.
-    pub(crate) messages: Vec<Array2<f32>>,
+    pub(crate) messages: Vec<Tall>,
     /// (rows, D): unit vectors.
-    pub(crate) vectors: Array2<f32>,
+    pub(crate) vectors: Tall,
     pub(crate) bias: Vec<f32>,
 }
 
@@ -50,7 +50,7 @@ impl State {
     /// A state of no rows.
     pub(crate) fn new(recipe: Recipe, encoder: Encoder) -> Self {
         let dim = recipe.dim;
-        let messages = encoder.weights.layers.iter().map(|layer| Array2::zeros((0, layer.width())));
+        let messages = encoder.weights.layers.iter().map(|layer| Tall::zeros(0, layer.width()));
         Self {
             epoch: Epoch::new(0),
             nodes: Vec::new(),
@@ -59,9 +59,9 @@ impl State {
             neighborhoods: Vec::new(),
             reverse: Vec::new(),
             levels: Vec::new(),
-            hidden: vec![Array2::zeros((0, dim)); recipe.layers + 1],
+            hidden: vec![Tall::zeros(0, dim); recipe.layers + 1],
             messages: messages.collect(),
-            vectors: Array2::zeros((0, dim)),
+            vectors: Tall::zeros(0, dim),
             bias: Vec::new(),
             recipe,
             encoder,
@@ -119,19 +119,26 @@ impl State {
         if self.neighborhoods[at] == new {
             return false;
         }
-        let old = std::mem::replace(&mut self.neighborhoods[at], new);
-        for (neighbor, _) in old {
-            let reverse = &mut self.reverse[neighbor as usize];
+        let sorted = |neighborhood: &[Counted]| {
+            let mut rows: Vec<u32> = neighborhood.iter().map(|&(neighbor, _)| neighbor).collect();
+            rows.sort_unstable();
+            rows
+        };
+        // Most neighbours stay, and a reverse list is a read from a random place.
+        let (gone, come) = (sorted(&self.neighborhoods[at]), sorted(&new));
+        for neighbor in gone.iter().filter(|neighbor| come.binary_search(neighbor).is_err()) {
+            let reverse = &mut self.reverse[*neighbor as usize];
             if let Ok(found) = reverse.binary_search(&row) {
                 reverse.remove(found);
             }
         }
-        for &(neighbor, _) in &self.neighborhoods[at] {
-            let reverse = &mut self.reverse[neighbor as usize];
+        for neighbor in come.iter().filter(|neighbor| gone.binary_search(neighbor).is_err()) {
+            let reverse = &mut self.reverse[*neighbor as usize];
             if let Err(place) = reverse.binary_search(&row) {
                 reverse.insert(place, row);
             }
         }
+        self.neighborhoods[at] = new;
         true
     }
 

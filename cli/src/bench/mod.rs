@@ -6,6 +6,7 @@ mod catalogue;
 pub(crate) mod graph;
 mod reach;
 mod reference;
+pub(crate) mod refresh;
 pub(crate) mod store;
 pub(crate) mod train;
 pub(crate) mod walk;

@@ -23,8 +23,13 @@ pub(crate) fn measure(
     cancel: &CancelToken,
     rows: &mut dyn FnMut(Row) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let plan =
-        Plan { items: nodes / 3 * 2, boards: nodes / 3, edges: u64::from(nodes) * EDGES_PER_NODE, seed };
+    let plan = Plan {
+        items: nodes / 3 * 2,
+        boards: nodes / 3,
+        edges: u64::from(nodes) * EDGES_PER_NODE,
+        topics: 1,
+        seed,
+    };
     let graph = Graph::make(plan, cancel)?;
     let mut before = graph.store.snapshot();
     let pins = pins(&before);

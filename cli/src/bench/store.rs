@@ -16,7 +16,7 @@ use hedgerow::{CancelToken, Load, NodeIx, Store};
 use tempfile::TempDir;
 
 use super::Row;
-use super::graph::{Plan, edges};
+use super::graph::{Ends, Plan};
 use crate::failure::Failure;
 
 /// What the workload is told.
@@ -88,7 +88,7 @@ pub(crate) fn run(
         folder.map_err(|source| Failure::file(&std::env::temp_dir(), "create a folder in", source))?;
     let Plan { items, boards, seed, .. } = setup.plan;
     say("making the graph");
-    let graph = edges(setup.plan, 0, items);
+    let graph = Ends::new(setup.plan, 0, items).edges();
     let label =
         format!("{items} pins, {boards} boards, {} edges, power-law both ends, seed {seed}", graph.len());
     let mut bench = Bench { setup, cancel, folder, label, rows };

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::bench::graph::{Graph, Plan};
 use crate::bench::walk::{self, Setup};
-use crate::bench::{Row, ablation, store, train};
+use crate::bench::{Row, ablation, refresh, store, train};
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -15,6 +15,8 @@ use crate::failure::Failure;
 /// Nodes of the graphs on which reach is measured; the last one with `--full` only.
 const CURVE: [u32; 3] = [100_000, 1_000_000, 10_000_000];
 const QUICK: [u32; 2] = [1_000, 10_000];
+/// Nodes of the smaller kind for each topic of the graph that refreshes are measured on.
+const NODES_PER_TOPIC: u32 = 250;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +29,8 @@ pub(crate) enum Workload {
     Store,
     /// Training and embedding all nodes, with where the time goes
     Train,
+    /// Changes brought into the embeddings, beside a rebuild; needs 12 GiB at the default size
+    Refresh,
     /// What the parts of PinSage are worth on a generated catalogue, as in the paper's Table 1
     Ablation,
 }
@@ -58,10 +62,14 @@ pub(crate) struct BenchArgs {
 }
 
 pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
+    // What a refresh costs depends on how many nodes walks visit twice, and in a graph without topics few are.
+    let topics =
+        if args.workload == Workload::Refresh { args.items.min(args.boards) / NODES_PER_TOPIC } else { 1 };
+    let topics = topics.max(1);
     let plan = if args.quick {
-        Plan { items: 6_000, boards: 3_000, edges: 60_000, seed: args.seed }
+        Plan { items: 6_000, boards: 3_000, edges: 60_000, topics, seed: args.seed }
     } else {
-        Plan { items: args.items, boards: args.boards, edges: args.edges, seed: args.seed }
+        Plan { items: args.items, boards: args.boards, edges: args.edges, topics, seed: args.seed }
     };
     if plan.items == 0 || plan.boards == 0 || plan.edges == 0 {
         return Err(Failure::Usage("items, boards and edges must be 1 or more".to_owned()));
@@ -92,6 +100,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
     } else {
         ablation::Setup { plan: shelf, pairs: 400_000, judged: 5000, epochs: 4, pairs_per_epoch: 100_000 }
     };
+    let refreshed = refresh::Setup { plan, quick: args.quick };
     let (out, cancel) = (ctx.out, ctx.cancel().clone());
     let mut found = Vec::new();
     let mut row = |row: Row| {
@@ -113,6 +122,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
         Workload::Walk => walk::run(setup, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Store => store::run(stored, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Train => train::run(trained, &cancel, &|what| out.note(what), &mut row)?,
+        Workload::Refresh => refresh::run(refreshed, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Ablation => ablation::run(parts, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Load => Graph::make(plan, &cancel)?.size("load", &mut row)?,
     }

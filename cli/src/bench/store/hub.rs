@@ -23,7 +23,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let place =
         if in_memory.is_some() { "in /dev/shm, so without fsync" } else { "fsync included: no /dev/shm" };
     let (hub, changes) = (bench.setup.hub, bench.setup.changes);
-    let plan = Plan { items: hub + FEW, boards: 2, edges: u64::from(hub), seed: 1 };
+    let plan = Plan { items: hub + FEW, boards: 2, edges: u64::from(hub), topics: 1, seed: 1 };
     // Board 0 has all of the first pins, board 1 the few that are left.
     let edges = (0..hub + FEW).map(|pin| (NodeIx::new(pin), NodeIx::new(hub + FEW + u32::from(pin >= hub))));
     let (store, _) = load(&path, plan, edges.collect(), bench.cancel)?;
