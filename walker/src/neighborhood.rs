@@ -16,7 +16,7 @@ const SWEPT_BYTES: usize = 4 << 30;
 const SWEPT_SHARE: usize = 4;
 /// Sources whose walks are made side by side.
 const TOGETHER: usize = 8;
-/// Sources that are one task where they are not swept.
+/// Sources that are one task at most where they are not swept; fewer where they are few, so that every thread has some.
 const SIDE_BY_SIDE: usize = 256;
 
 /// A node of a neighbourhood. Its importance is `count` over the sum of the neighbourhood's counts.
@@ -138,7 +138,9 @@ impl Walker<'_> {
                     rest.chunks(1).for_each(walk);
                     Ok(part)
                 };
-                block.par_chunks(SIDE_BY_SIDE).map(part).collect::<Result<Vec<_>, Error>>()?
+                let share = block.len().div_ceil(rayon::current_num_threads()).next_multiple_of(TOGETHER);
+                let per_task = share.clamp(TOGETHER, SIDE_BY_SIDE);
+                block.par_chunks(per_task).map(part).collect::<Result<Vec<_>, Error>>()?
             };
             cancel.check()?;
             for part in parts {
