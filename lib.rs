@@ -45,14 +45,14 @@ pub use hedgerow_storage::{
     Repair, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, is_engine_panic,
 };
 pub use hedgerow_walker::{
-    EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions, Walker,
-    Walks, pick, pixie,
+    Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,
+    Walker, Walks, pick, pixie,
 };
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
     Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
-    EstimatedBytes, EstimatedSeconds, GROWN, Ids, Importance, Loss, Pooling, Positives, Query, Ranked,
-    RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status, TrainEvent, TrainOptions,
-    TrainReport, Unfinished, Unseen,
+    EstimatedBytes, EstimatedSeconds, Explanation, GROWN, Ids, Importance, Loss, Pooling, Positives, Query,
+    Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status,
+    TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen,
 };

@@ -23,20 +23,29 @@ use crate::tall::Tall;
 /// What a step changed, by row.
 pub(crate) struct Advance {
     pub(crate) report: RefreshReport,
-    /// Rows whose embedding or life changed, ascending; `None` if the state was built anew.
-    pub(crate) changed: Option<Vec<u32>>,
+    /// `None` if the state was built anew.
+    pub(crate) trail: Option<Trail>,
+}
+
+/// What changed on the way.
+pub(crate) struct Trail {
+    pub(crate) dirty: Dirty,
+    /// By layer from the inputs on, rows that came out different.
+    pub(crate) layers: Vec<Frontier>,
+    /// Rows whose embedding or life changed.
+    pub(crate) shown: Frontier,
 }
 
 /// Where the state may differ from the graph.
-struct Dirty {
+pub(crate) struct Dirty {
     /// Rows whose neighbourhood changed.
-    pools: Frontier,
+    pub(crate) pools: Frontier,
     /// Rows whose input may have.
-    inputs: Frontier,
+    pub(crate) inputs: Frontier,
     /// Rows whose weight in others' neighbourhoods did.
-    weights: Frontier,
+    pub(crate) weights: Frontier,
     /// Rows that came to life or died: recomputed throughout, since a new row's zeros were never computed.
-    lives: Frontier,
+    pub(crate) lives: Frontier,
 }
 
 impl State {
@@ -50,7 +59,7 @@ impl State {
         let mut state = Self::new(recipe, encoder);
         let mut report = RefreshReport::new(snapshot.epoch(), true);
         let dirty = state.walk_all(snapshot, cancel, &mut report)?;
-        state.embed(snapshot, &dirty, cancel, &mut report)?;
+        state.embed(snapshot, dirty, cancel, &mut report)?;
         Ok((state, report))
     }
 
@@ -72,7 +81,7 @@ impl State {
         let all = Frontier::all(self.rows());
         let dirty = Dirty { pools: all.clone(), inputs: all.clone(), weights: all.clone(), lives: all };
         let mut report = RefreshReport::new(snapshot.epoch(), true);
-        self.embed(snapshot, &dirty, &CancelToken::new(), &mut report)?;
+        self.embed(snapshot, dirty, &CancelToken::new(), &mut report)?;
         Ok(self)
     }
 
@@ -91,8 +100,8 @@ impl State {
     ) -> Result<Advance, Error> {
         let mut report = RefreshReport::new(snapshot.epoch(), false);
         let dirty = self.walk_changed(snapshot, changes, cancel, &mut report)?;
-        let changed = self.embed(snapshot, &dirty, cancel, &mut report)?;
-        Ok(Advance { report, changed: Some(changed) })
+        let trail = self.embed(snapshot, dirty, cancel, &mut report)?;
+        Ok(Advance { report, trail: Some(trail) })
     }
 
     fn walk_all(
@@ -185,31 +194,33 @@ impl State {
         Ok(changed)
     }
 
-    /// Recomputes layer by layer what the dirty rows reach; returns the rows whose embedding changed.
+    /// Recomputes layer by layer what the dirty rows reach.
     fn embed(
         &mut self,
         snapshot: &Snapshot,
-        dirty: &Dirty,
+        dirty: Dirty,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<Trail, Error> {
         let since = Instant::now();
         self.grow_layers();
-        let (mut changed, biased) = self.embed_inputs(snapshot, dirty, report);
+        let (inputs, biased) = self.embed_inputs(snapshot, &dirty, report);
+        let mut layers = vec![inputs];
         for layer in 0..self.recipe.layers {
             cancel.check()?;
-            changed = self.embed_layer(layer, &changed, dirty, report);
+            layers.push(self.embed_layer(layer, &layers[layer], &dirty, report));
         }
+        let changed = &layers[self.recipe.layers];
         let output = self.encoder.output_pass(changed.len());
         let last = Rows::of(&self.hidden[self.recipe.layers]);
-        let renewed = replace_rows(&mut self.vectors, &changed, |_, rows, vectors| {
+        let renewed = replace_rows(&mut self.vectors, changed, |_, rows, vectors| {
             output.vectors(&last.taken(rows), vectors);
         });
         let shown = renewed.union(biased.iter()).union(dirty.weights.iter()).union(dirty.lives.iter());
         report.rows.push(shown.len() as u64);
         report.ms.layers = milliseconds(since);
         self.epoch = snapshot.epoch();
-        Ok(shown.rows().to_vec())
+        Ok(Trail { dirty, layers, shown })
     }
 
     /// Input rows and biases of rows whose features may have changed. Returns the rows whose input changed,

@@ -8,12 +8,13 @@ use std::time::Instant;
 pub use training::{TrainReport, Unfinished};
 
 use hedgerow_storage::{
-    CancelToken, Derived, Epoch, Error as StoreError, Generation, Publish, Snapshot, Store,
+    CancelToken, Derived, Epoch, Error as StoreError, Generation, NodeIx, NodeRef, Publish, Snapshot, Store,
 };
 
 use crate::advance::{Advance, touched_nodes};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
+use crate::explain::{Explanation, Reason, explain};
 use crate::generation;
 use crate::report::RefreshReport;
 use crate::state::State;
@@ -62,6 +63,12 @@ impl Work {
         };
         Ok(Self { generation, state, model_stored: true, stored, half_way: !is_exact })
     }
+}
+
+/// What a refresh did, and why the node that was asked about changed.
+struct Followed {
+    advance: Advance,
+    explanation: Explanation,
 }
 
 /// Where a store and its embeddings stand.
@@ -149,18 +156,42 @@ impl Engine {
     /// # Errors
     /// [`Error::NotTrained`]; a cancellation, after which readers still see the old embeddings.
     pub fn refresh(&self, full: bool, cancel: &CancelToken) -> Result<RefreshReport, Error> {
+        Ok(self.refresh_asked(full, None, cancel)?.0)
+    }
+
+    /// As [`Engine::refresh`] of what changed, and says why the embedding of a node is another, or was looked at.
+    ///
+    /// # Errors
+    /// As for [`Engine::refresh`]; an unknown node, before anything is done.
+    /// # Cost
+    /// That of the refresh, and the walks of a few nodes.
+    pub fn refresh_explained(
+        &self,
+        node: NodeRef<'_>,
+        cancel: &CancelToken,
+    ) -> Result<(RefreshReport, Explanation), Error> {
+        self.refresh_asked(false, Some(node), cancel)
+    }
+
+    fn refresh_asked(
+        &self,
+        full: bool,
+        asked: Option<NodeRef<'_>>,
+        cancel: &CancelToken,
+    ) -> Result<(RefreshReport, Explanation), Error> {
         let since = Instant::now();
         let mut guard = self.work();
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        let advance = self.follow(work, &snapshot, full, cancel)?;
-        match (&advance.changed, self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut()) {
-            (Some(rows), Some(shown)) => shown.take_over(&work.state, &snapshot, rows),
+        let asked = asked.map(|name| snapshot.require(name)).transpose()?;
+        let Followed { advance, explanation } = self.follow(work, &snapshot, full, asked, cancel)?;
+        match (&advance.trail, self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut()) {
+            (Some(trail), Some(shown)) => shown.take_over(&work.state, &snapshot, trail.shown.rows()),
             (None, Some(shown)) => *shown = Embeddings::of(&work.state, &snapshot, work.generation),
             (_, None) => {}
         }
         self.store.mark_refreshed(snapshot.epoch());
-        Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report })
+        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
     }
 
     /// Brings what refreshes work on to a snapshot, by the changes that lead there or, where they are too many,
@@ -170,8 +201,9 @@ impl Engine {
         work: &mut Work,
         snapshot: &Snapshot,
         full: bool,
+        asked: Option<NodeIx>,
         cancel: &CancelToken,
-    ) -> Result<Advance, Error> {
+    ) -> Result<Followed, Error> {
         // Not even read where they are clearly too many.
         let dirty_nodes = self.store.dirty_nodes();
         let changes = if full || work.half_way || dirty_nodes > work.state.rows() as u64 {
@@ -188,7 +220,11 @@ impl Engine {
                 work.half_way = true;
                 let advance = work.state.advance(snapshot, &changes, cancel)?;
                 work.half_way = false;
-                Ok(advance)
+                let explanation = match (asked, &advance.trail) {
+                    (Some(node), Some(trail)) => explain(&work.state, snapshot, &changes, trail, node)?,
+                    _ => Explanation::default(),
+                };
+                Ok(Followed { advance, explanation })
             }
             other => {
                 let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
@@ -198,7 +234,8 @@ impl Engine {
                 }
                 work.state = state;
                 work.half_way = false;
-                Ok(Advance { report, changed: None })
+                let explanation = Explanation { changed: true, reasons: vec![Reason::Rebuild] };
+                Ok(Followed { advance: Advance { report, trail: None }, explanation })
             }
         }
     }

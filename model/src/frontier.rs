@@ -19,6 +19,10 @@ impl Frontier {
         self.0.len()
     }
 
+    pub(crate) fn contains(&self, row: u32) -> bool {
+        self.0.binary_search(&row).is_ok()
+    }
+
     pub(crate) fn union(&self, others: impl IntoIterator<Item = u32>) -> Self {
         self.0.iter().copied().chain(others).collect()
     }

@@ -4,6 +4,7 @@ mod bad_graphs;
 mod command;
 mod crash;
 mod draws;
+mod explain;
 mod fairness;
 mod format;
 mod learning;

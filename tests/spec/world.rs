@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Two ends in order of their names, and the relation between them.
-type EdgeName = (String, NodeName, NodeName);
+pub(crate) type EdgeName = (String, NodeName, NodeName);
 
 /// Boards hold pins, users like pins, and pins lie near pins:
 ///

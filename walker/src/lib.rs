@@ -36,4 +36,5 @@ pub use pick::pick;
 pub use pixie::{EarlyStop, PixieAnswer, PixieOptions, Recommended, pixie};
 pub use plain::Walks;
 pub use policy::Policy;
+pub use reach::Difference;
 pub use walk::Walker;

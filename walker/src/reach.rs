@@ -1,5 +1,7 @@
 //! What an edge change reaches: the sources whose walks it altered, found backwards and without an index.
 
+use std::collections::HashMap;
+
 use hedgerow_storage::{Changes, List, ListBuf, NodeIx, RelationIx};
 use rayon::prelude::*;
 
@@ -29,7 +31,52 @@ struct Changed<'s> {
     new: List<'s>,
 }
 
+/// Where a walk leads elsewhere than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The walk's number.
+    pub walk: u32,
+    /// The hop from 0 on.
+    pub hop: u32,
+    /// Where the walk stands before that hop, in both graphs.
+    pub at: NodeIx,
+    /// The relation of the hop.
+    pub relation: RelationIx,
+    /// Where it led; nowhere from a node that had no neighbour.
+    pub was: Option<NodeIx>,
+    /// Where it leads.
+    pub now: Option<NodeIx>,
+}
+
 impl<'s> Walker<'s> {
+    /// The first difference of each walk of a source between the graph at `changes.from` and this walker's snapshot, which
+    /// `changes` must lead to. Empty for those that [`Walker::reached`] leaves out.
+    ///
+    /// Cost: all walks of the source, and a copy of every changed list that they step on.
+    pub fn differences(&self, changes: &Changes, source: NodeIx) -> Vec<Difference> {
+        let mut before: HashMap<(RelationIx, NodeIx), ListBuf> = HashMap::new();
+        let mut differing = Vec::new();
+        for walk in 0..self.options.walks {
+            let Some(path) = self.paths.get(self.schedule.path(walk)) else { break };
+            let mut at = source;
+            for (hop, &key) in (0..).zip(self.schedule.keys(walk)) {
+                let Some(relation) = path.relation(hop) else { break };
+                let now = drawn(&self.snapshot.list(relation, at), key);
+                if changes.lists.contains_key(&(relation, at)) {
+                    let old = || changes.old_list(self.snapshot, relation, at);
+                    let was = drawn(&before.entry((relation, at)).or_insert_with(old).as_list(), key);
+                    if was != now {
+                        differing.push(Difference { walk, hop, at, relation, was, now });
+                        break;
+                    }
+                }
+                let Some(next) = now else { break };
+                at = next;
+            }
+        }
+        differing
+    }
+
     /// Exactly the sources one of whose walks differs between the graph at `changes.from` and this walker's
     /// snapshot, which `changes` must lead to; ascending.
     ///

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{RefreshReport, Stages};
+use hedgerow::{NodeName, Reason, RefreshReport, Stages};
 use serde_json::{Value, json};
 
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
+
+/// Changed edges of a node that an explanation names.
+const EDGES_SHOWN: usize = 5;
 
 /// What `refresh` is told.
 #[derive(Args, Debug)]
@@ -19,6 +22,9 @@ pub(crate) struct RefreshArgs {
     /// Recompute everything, not only what changed
     #[arg(long)]
     full: bool,
+    /// Instead of what the refresh did, say why this node's embedding is another now, step by step down to what changed
+    #[arg(long, value_name = "NODE", conflicts_with = "full")]
+    explain: Option<NodeName>,
 }
 
 /// What `digest` is told.
@@ -31,9 +37,66 @@ pub(crate) struct DigestArgs {
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
     let (engine, _) = ctx.trained(&args.store)?;
-    let report = engine.refresh(args.full, ctx.cancel())?;
+    let Some(node) = &args.explain else {
+        let report = engine.refresh(args.full, ctx.cancel())?;
+        engine.persist()?;
+        return ctx.out.record(fields(&report));
+    };
+    let (_, explanation) = engine.refresh_explained(node.as_ref(), ctx.cancel())?;
     engine.persist()?;
-    ctx.out.record(fields(&report))
+    ctx.out.note(&match (explanation.changed, explanation.reasons.is_empty()) {
+        (true, _) => format!("the embedding of {node} changed"),
+        (false, false) => format!("{node} was looked at, and its embedding came out as it was"),
+        (false, true) => format!("nothing that changed reached {node}"),
+    });
+    let steps = explanation.reasons.iter().map(|reason| {
+        let (step, node, why) = step(reason);
+        vec![step.into(), node.into(), why.into()]
+    });
+    ctx.out.rows(&["step", "node", "why"], steps.collect())
+}
+
+/// What a reason is about, of which node, and what happened, in words.
+fn step(reason: &Reason) -> (String, Value, String) {
+    let named = |node: &NodeName| Value::from(node.to_string());
+    let row = |layer: &usize| format!("layer {layer}");
+    match reason {
+        Reason::Rebuild => {
+            ("all".to_owned(), Value::Null, "so much changed that all was computed anew".to_owned())
+        }
+        Reason::Neighbor { node, layer, neighbor } => {
+            (row(layer), named(node), format!("the row of its neighbor {neighbor} changed"))
+        }
+        Reason::Own { node, layer } => {
+            (row(layer), named(node), "its own row one layer below changed".to_owned())
+        }
+        Reason::NeighborDegree { node, layer, neighbor } => (
+            row(layer),
+            named(node),
+            format!("its neighbor {neighbor} has another degree and weighs differently"),
+        ),
+        Reason::Walks { node, walks, walk, hop, at, relation, was, now, edges, neighborhood_changed } => {
+            let or_nowhere = |node: &Option<NodeName>| {
+                node.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string)
+            };
+            let shown: Vec<String> = edges.iter().take(EDGES_SHOWN).map(ToString::to_string).collect();
+            let more = if edges.len() > EDGES_SHOWN { " and others" } else { "" };
+            let came_out = if *neighborhood_changed { "another" } else { "the same" };
+            let why = format!(
+                "{walks} of its walks lead elsewhere, its neighborhood came out {came_out}; walk {walk} stands on {at} \
+                 before hop {hop} by {relation} and led to {}, now to {}; changed edges of {at}: {}{more}",
+                or_nowhere(was),
+                or_nowhere(now),
+                shown.join(", "),
+            );
+            ("walks".to_owned(), named(node), why)
+        }
+        Reason::Features { node } => ("input".to_owned(), named(node), "its features changed".to_owned()),
+        Reason::Degree { node } => {
+            ("input".to_owned(), named(node), "its degree changed by a level".to_owned())
+        }
+        Reason::Life { node } => ("node".to_owned(), named(node), "it came or went".to_owned()),
+    }
 }
 
 pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure> {

@@ -232,7 +232,7 @@ impl Engine {
         let mut new = Work { generation, state, model_stored: false, stored: None, half_way: false };
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
-        self.follow(&mut new, &now, false, &cancel)?;
+        self.follow(&mut new, &now, false, None, &cancel)?;
         let embedded = new.state.living().count() as u64;
         self.store_work(&mut new)?;
         self.show(Some(Embeddings::of(&new.state, &now, generation)));

@@ -1,0 +1,122 @@
+//! The promise: a refresh can say why an embedding is another, from the embedding down to what was committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hedgerow::{
+    CancelToken, Conv, Engine, Explanation, Ids, NodeName, Reason, Store, TrainOptions, WalkOptions,
+};
+
+use crate::world::{EdgeName, Features, World};
+
+const PINS: usize = 30;
+
+fn options(seed: u64) -> TrainOptions {
+    TrainOptions {
+        targets: vec!["pin".into()],
+        dim: 8,
+        layers: 2,
+        conv: if seed.is_multiple_of(2) { Conv::PinSage } else { Conv::Light },
+        walks: WalkOptions { walks: 24, top: 6, min_visits: 2, seed, ..WalkOptions::default() },
+        ids: Ids::On,
+        epochs: 1,
+        batch: 32,
+        negatives: 8,
+        held_out: 0,
+        ..TrainOptions::default()
+    }
+}
+
+/// What a world holds at some time.
+struct Graph {
+    nodes: BTreeMap<NodeName, Features>,
+    edges: BTreeMap<EdgeName, (f32, Option<i64>)>,
+}
+
+impl Graph {
+    fn of(world: &World) -> Self {
+        Self { nodes: world.nodes.clone(), edges: world.edges.clone() }
+    }
+}
+
+fn bits(engine: &Engine, pin: &NodeName) -> Option<Vec<u32>> {
+    let embedded = engine.embedding(pin.as_ref()).ok()?;
+    Some(embedded.vector.iter().map(|value| value.to_bits()).collect())
+}
+
+/// The last step must be about what differs between the two worlds.
+fn assert_cause(explanation: &Explanation, before: &Graph, after: &Graph, place: &str) {
+    let last = explanation.reasons.last().unwrap_or_else(|| panic!("{place}: changed for no reason"));
+    let degree = |world: &Graph, node: &NodeName| {
+        world.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
+    };
+    match last {
+        Reason::Features { node } => {
+            assert_ne!(before.nodes.get(node), after.nodes.get(node), "{place}: {node}");
+        }
+        Reason::Life { node } => {
+            assert_ne!(before.nodes.contains_key(node), after.nodes.contains_key(node), "{place}: {node}");
+        }
+        Reason::Degree { node } | Reason::NeighborDegree { neighbor: node, .. } => {
+            assert_ne!(degree(before, node), degree(after, node), "{place}: {node}");
+        }
+        Reason::Walks { at, was, now, relation, edges, .. } => {
+            assert_ne!(was, now, "{place}");
+            assert!(!edges.is_empty(), "{place}: the list of {at} did not change");
+            for end in edges {
+                let (a, b) = if at <= end { (at, end) } else { (end, at) };
+                let edge = |world: &Graph| {
+                    world.edges.get(&(relation.clone(), a.clone(), b.clone())).map(|edge| edge.0)
+                };
+                assert_ne!(edge(before), edge(after), "{place}: {at} to {end}");
+            }
+        }
+        Reason::Own { .. } | Reason::Neighbor { .. } | Reason::Rebuild => {
+            panic!("{place}: {last:?} is no end")
+        }
+    }
+}
+
+#[test]
+fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
+    let mut kinds = BTreeMap::new();
+    for seed in 0..25 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(&folder.path().join("store")).expect("a store");
+        let engine = Engine::open(Arc::new(store)).expect("an engine");
+        let mut world = World::new(seed, PINS);
+        engine.store().commit(&world.founding()).expect("a commit");
+        engine.train(&options(seed), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+        for step in 0..20 {
+            let pin = NodeName::new("pin", world.below(PINS).to_string()).expect("a name");
+            let before = Graph::of(&world);
+            let old = bits(&engine, &pin);
+            engine.store().commit(&world.batch(2)).expect("a commit");
+            let place = format!("seed {seed}, step {step}, {pin}");
+            match engine.refresh_explained(pin.as_ref(), &CancelToken::new()) {
+                Ok((report, explanation)) => {
+                    let changed = old != bits(&engine, &pin);
+                    if report.full {
+                        assert_eq!(explanation.reasons, [Reason::Rebuild], "{place}");
+                        continue;
+                    }
+                    // What a node counts in histories may change without its embedding.
+                    assert!(explanation.changed || !changed, "{place}: changed, but not explained");
+                    if changed {
+                        assert_cause(&explanation, &before, &Graph::of(&world), &place);
+                        let name = format!("{:?}", explanation.reasons[0]);
+                        let name = name.split(' ').next().unwrap_or_default().to_owned();
+                        *kinds.entry(name).or_insert(0) += 1;
+                    }
+                }
+                Err(error) => {
+                    assert!(!world.nodes.contains_key(&pin), "{place}: {error}");
+                    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+                }
+            }
+        }
+    }
+    for kind in ["Neighbor", "Own", "Walks"] {
+        assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
+    }
+}
