@@ -3,6 +3,8 @@
 //! The position in the input is committed with the batch, so what is killed at any moment goes on behind what it applied. A
 //! line that was applied twice would show in no edge, since changes say what is to be; but each batch is one epoch, and in
 //! batches of one change the epochs count the lines.
+//!
+//! `HEDGEROW_ROUNDS` multiplies how often it is killed, `HEDGEROW_SEED` says when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -144,6 +146,10 @@ fn a_position_survives_checkpoints_and_backups() {
     assert_eq!(desk.json(&["check", "s", "--deep"])["problems"], json!([]));
 }
 
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 type Edges = BTreeMap<(String, String), f32>;
 
 /// Events among few nodes, so that most say something about an edge that others said something about.
@@ -189,8 +195,8 @@ fn found(store: &Path, input: &Path) -> (Edges, u64, u64) {
     (edges, graph.position(&source).unwrap_or_default().lines, graph.epoch().get())
 }
 
-/// Kills a follower at random moments while its file grows by pieces that end anywhere.
-fn killed_at_random(seed: u64, batch: &str, count: usize) {
+/// Kills a follower at random moments while its file grows by pieces that end anywhere; says how often.
+fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
     let desk = Desk::new();
     let (store, input) = (desk.path("s"), desk.path("u.csv"));
     let events = events(seed, count);
@@ -238,12 +244,15 @@ fn killed_at_random(seed: u64, batch: &str, count: usize) {
     feeder.join().expect("it wrote all");
     assert!(kills > 3, "seed {seed}: only {kills} kills");
     assert_eq!(found(&store, &input).0, after(&events));
+    kills
 }
 
 #[test]
 fn killed_at_random_moments_every_line_is_applied_exactly_once() {
-    killed_at_random(1, "1", 600);
-    killed_at_random(2, "7", 1500);
+    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1));
+    let round = |seed| killed_at_random(2 * seed, "1", 600) + killed_at_random(2 * seed + 1, "7", 1500);
+    let kills: usize = (seed..seed + rounds).map(round).sum();
+    eprintln!("{kills} kills, seeds {seed} to {}", seed + rounds - 1);
 }
 
 #[test]
