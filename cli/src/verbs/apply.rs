@@ -101,8 +101,10 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
         What::Lines(changes) => run.all(changes, size),
         What::Input(mut input) => run.follow(&mut input, size, Duration::from_millis(args.linger)),
     };
-    let kept = run.refresher.finish();
-    drop(run);
+    let Run { folding, mut refresher, .. } = run;
+    // A checkpoint under way would be waited for.
+    drop(folding);
+    let kept = refresher.finish();
     stream.finish()?;
     // What went wrong first is what the user must hear of.
     applied?;
@@ -174,6 +176,8 @@ impl Run<'_> {
     }
 
     fn follow(&mut self, input: &mut Input, size: usize, linger: Duration) -> Result<(), Failure> {
+        // Nothing by itself; where nothing can be committed that is told now, not when the first change comes.
+        self.store.commit(&Batch::new())?;
         let lines = input.start().lines;
         if lines > 0 {
             self.ctx.out.note(&format!("goes on from line {} of {}", lines + 1, input.name()));

@@ -290,6 +290,8 @@ fn a_file_that_is_not_what_was_applied_is_refused_and_can_be_read_anew() {
     desk.write("u.csv", [0x1f, 0x8b, 8, 0]);
     desk.fails(&follow, 1, "u.csv: a compressed file cannot be followed");
     desk.fails(&["apply", "s", "none.csv", "--follow"], 1, "cannot read none.csv");
+    desk.write("empty.csv", "");
+    desk.fails(&["apply", "s", "empty.csv", "--follow", "--read-only"], 1, "s is open read-only");
     desk.fails(&["apply", "s", "u.csv", "--source", "u"], 2, "--follow");
     assert_eq!(desk.stats(), before);
     // The same as at first, and as long: it goes on.
