@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use crate::op::{Op, Value};
 use crate::overlay::Overlay;
 use crate::pages::Pages;
+use crate::position::{MAX_POSITIONS, check_source};
 use crate::view::{Block, Newcomer, Relation, View};
 use crate::{Epoch, KindIx, ListBuf, NodeIx, NodeRef, RelationIx};
 
@@ -91,6 +92,19 @@ impl Applier {
             }
             Op::Dense { node, block, values } => self.dense(NodeIx::new(node), block, &values)?,
             Op::Edge { relation, a, b, old, new } => self.edge(relation, a, b, old, new)?,
+            Op::Position { source, to: Some(to) } => {
+                check_source(&source).map_err(|_| "it names a source as none can be named")?;
+                let positions = Arc::make_mut(&mut view.positions);
+                positions.insert(source, to);
+                if positions.len() > MAX_POSITIONS {
+                    return Err("it has positions of more sources than there can be");
+                }
+            }
+            Op::Position { source, to: None } => {
+                if Arc::make_mut(&mut view.positions).remove(&source).is_none() {
+                    return Err("it forgets the position of a source that has none");
+                }
+            }
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //! Owns its texts and numbers in an arena and checks every value by itself; knows no store.
 
 use crate::name::check_relation;
-use crate::{Error, NodeRef, StableId};
+use crate::position::{MAX_POSITIONS, check_source};
+use crate::{Error, NodeRef, Position, StableId};
 
 /// The most operations that one batch takes, so that a commit has bounded memory. sled advises against batches over 1 MB;
 /// measured, one of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any.
@@ -68,6 +69,8 @@ pub struct Batch {
     text: String,
     numbers: Vec<f32>,
     ops: Vec<Staged>,
+    /// Apart from the operations, so that a full batch takes them too.
+    positions: Vec<(Text, Option<Position>)>,
 }
 
 /// A piece of the batch's text.
@@ -128,12 +131,12 @@ impl Batch {
 
     /// How many changes it holds.
     pub fn len(&self) -> usize {
-        self.ops.len()
+        self.ops.len() + self.positions.len()
     }
 
     /// Whether it holds no changes.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.len() == 0
     }
 
     /// Forgets all changes and keeps the memory for the next ones.
@@ -141,6 +144,7 @@ impl Batch {
         self.text.clear();
         self.numbers.clear();
         self.ops.clear();
+        self.positions.clear();
     }
 
     /// Creates a node without edges; nothing happens when it exists.
@@ -254,9 +258,44 @@ impl Batch {
         Ok(())
     }
 
+    /// Says how far the input `source` is taken in with this batch; the last word of a batch on a source counts. A batch
+    /// may hold nothing else.
+    ///
+    /// # Visibility
+    /// Durable with the changes of the batch: both are there after a crash, or neither.
+    /// [`Store::position`](crate::Store::position) reads it. It makes no node dirty.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit fails
+    /// with [`Error::Limit`] where the store has positions of 256 other sources.
+    pub fn set_position(&mut self, source: &str, position: Position) -> Result<(), Error> {
+        self.stage_position(source, Some(position))
+    }
+
+    /// Forgets how far the input `source` was taken in; nothing happens when it is not known.
+    ///
+    /// # Errors
+    /// As for [`Self::set_position`].
+    pub fn forget_position(&mut self, source: &str) -> Result<(), Error> {
+        self.stage_position(source, None)
+    }
+
+    fn stage_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
+        check_source(source)?;
+        limit("positions of a batch", self.positions.len() + 1, MAX_POSITIONS)?;
+        self.admit_bytes(source.len())?;
+        let source = self.text(source);
+        self.positions.push((source, to));
+        Ok(())
+    }
+
     /// Refuses one more operation with so many bytes when the batch is full.
     fn admit(&self, bytes: usize) -> Result<(), Error> {
         limit("operations of a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
+        self.admit_bytes(bytes)
+    }
+
+    fn admit_bytes(&self, bytes: usize) -> Result<(), Error> {
         limit("bytes of a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
     }
 
@@ -272,6 +311,11 @@ impl Batch {
 
     pub(crate) fn ops(&self) -> &[Staged] {
         &self.ops
+    }
+
+    /// Sources and how far they are taken in, in the order in which that was said.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, Option<Position>)> {
+        self.positions.iter().map(|&(source, to)| (self.read(source), to))
     }
 
     pub(crate) fn read(&self, text: Text) -> &str {
@@ -340,6 +384,8 @@ mod tests {
         assert!(batch.set_dense(a, "photo", &[]).is_err());
         assert!(batch.set_dense(a, "photo", &[1.0, f32::NAN]).is_err());
         assert!(batch.set_dense(a, "photo", &vec![1.0; 4097]).is_err());
+        assert!(batch.set_position("", 1.into()).is_err());
+        assert!(batch.forget_position(&"x".repeat(4097)).is_err());
         assert!(batch.is_empty() && batch.text.is_empty());
     }
 
@@ -349,5 +395,6 @@ mod tests {
         let full = (0..MAX_BATCH_OPS).try_for_each(|_| batch.add_node(node("a:1")));
         assert!(full.is_ok());
         assert!(matches!(batch.add_node(node("a:1")), Err(Error::Limit { .. })));
+        batch.set_position("input", 1.into()).expect("a full batch still says how far it goes");
     }
 }

@@ -54,7 +54,7 @@ impl Changes {
     /// Takes in the next operation of the log; the oldest value of an edge stays.
     pub(crate) fn add(&mut self, op: &Op) {
         match *op {
-            Op::Kind { .. } | Op::Relation { .. } => {}
+            Op::Kind { .. } | Op::Relation { .. } | Op::Position { .. } => {}
             Op::Node { node, .. }
             | Op::Live { node, .. }
             | Op::Clear { node }

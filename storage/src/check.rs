@@ -159,7 +159,7 @@ impl Check<'_> {
         for manifest in &manifests {
             cancel.check()?;
             let opening = Opening::Mapped(&nothing);
-            let settled = checkpoint::settled(self.path, &manifest.base, manifest.epoch(), opening);
+            let settled = checkpoint::settled(self.path, manifest, opening);
             match Repair::of(settled, OPENING_HELPS)? {
                 Ok(view) => {
                     taken.get_or_insert((view, manifest.clone()));

@@ -2,14 +2,15 @@
 //! Knows views and file formats; which manifest names the files is the store's to say.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::{Base, FILES, Features, Keys, Nodes, Topology};
 use crate::base::{BlockMeta, RelationMeta};
 use crate::disk::{Disk, Target};
-use crate::manifest::FileName;
+use crate::manifest::{FileName, Manifest};
 use crate::trust::Opening;
 use crate::view::View;
-use crate::{CancelToken, Epoch, Error, NodeIx};
+use crate::{CancelToken, Error, NodeIx};
 
 /// Writes the files for a state, under `number`, and returns their names; files that would be the same keep theirs.
 ///
@@ -115,13 +116,9 @@ pub(crate) fn found(disk: &Disk) -> Result<[FileName; 4], Error> {
     Ok(names)
 }
 
-/// Opens the files that a manifest names as a state.
-pub(crate) fn settled(
-    store: &Path,
-    names: &[FileName; 4],
-    epoch: Epoch,
-    opening: Opening<'_>,
-) -> Result<View, Error> {
-    let paths = names.each_ref().map(|name| name.path(store));
-    Ok(View::settled(Base::open(&paths, opening)?.into(), epoch))
+/// Opens the files of the checkpoint that a manifest names as a state.
+pub(crate) fn settled(store: &Path, manifest: &Manifest, opening: Opening<'_>) -> Result<View, Error> {
+    let paths = manifest.base.each_ref().map(|name| name.path(store));
+    let base = Base::open(&paths, opening)?;
+    Ok(View::settled(base.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

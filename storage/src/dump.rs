@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use crate::manifest::{CURRENT, Manifest};
 use crate::op::Op;
-use crate::{CancelToken, Epoch, Error, NodeIx, RelationIx, Store};
+use crate::{CancelToken, Epoch, Error, NodeIx, Position, RelationIx, Store};
 
 impl Store {
-    /// Writes all that the store holds as text: a line each for the manifest, files, kinds, relations, nodes, tokens, rows,
-    /// edges, and records of the log with their operations. Nodes come by number, and an edge with the end of the smaller
+    /// Writes all that the store holds as text: a line each for the manifest, files, kinds, relations, positions, nodes,
+    /// tokens, rows, edges, and records of the log with their operations. Nodes come by number, and an edge with the end of the smaller
     /// number. A store that is open read-only has no records.
     ///
     /// # Errors
@@ -46,6 +46,9 @@ impl Store {
             for relation in relations() {
                 let (name, edges) = (graph.relation_name(relation), graph.edge_count(relation));
                 writeln!(out, "relation {relation} {name} edges {edges}")?;
+            }
+            for (source, position) in graph.positions() {
+                writeln!(out, "{}", position_line(source, position))?;
             }
             let blocks = graph.dense_blocks();
             for node in (0..graph.bound()).map(NodeIx::new) {
@@ -102,6 +105,11 @@ impl Store {
     }
 }
 
+fn position_line(source: &str, position: Position) -> String {
+    let Position { offset, lines, check } = position;
+    format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
+}
+
 /// An operation, with what text it holds escaped.
 fn described(op: &Op) -> String {
     match op {
@@ -115,5 +123,7 @@ fn described(op: &Op) -> String {
         }
         Op::Tokens { node, tokens } => format!("tokens {node} {tokens:?}"),
         Op::Dense { node, block, values } => format!("dense {node} {block} {values:?}"),
+        Op::Position { source, to: Some(to) } => position_line(source, *to),
+        Op::Position { source, to: None } => format!("position {} forgotten", source.escape_debug()),
     }
 }

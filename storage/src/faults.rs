@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// Edges by the keys of their ends, and tokens by key: what the graph of the script comes to.
+/// Edges by the keys of their ends, tokens by key, and positions: what the graph of the script comes to.
 type Content = BTreeSet<String>;
 
 fn content(store: &Store) -> Content {
@@ -45,6 +45,7 @@ fn content(store: &Store) -> Content {
             }
         }
     }
+    content.extend(graph.positions().map(|(source, position)| format!("{source} {position:?}")));
     content
 }
 
@@ -84,7 +85,7 @@ const SCRIPT: [Step; 20] = [
     Commit(11),
 ];
 
-/// Batch number n: an edge more, one that is taken away again, another weight, and tokens.
+/// Batch number n: an edge more, one that is taken away again, another weight, tokens, and how far the script is.
 fn batch(number: u64) -> Batch {
     let mut batch = Batch::new();
     let names = [number, number.saturating_sub(1)].map(|at| at.to_string());
@@ -95,6 +96,7 @@ fn batch(number: u64) -> Batch {
     batch.link(pins[0], NodeRef { kind: "board", key: "c" }, weight(1.0)).expect("valid");
     batch.unlink(pins[1], NodeRef { kind: "board", key: "c" }, None).expect("valid");
     batch.set_tokens(board, &[names[0].as_str()]).expect("valid");
+    batch.set_position("script", number.into()).expect("valid");
     batch
 }
 

@@ -27,8 +27,8 @@
 //! # Limits
 //! 255 kinds, 65,535 relations, 2^32 - 1 nodes over the life of a store (numbers of removed nodes are kept for their keys),
 //! 2^30 - 1,000,001 neighbours of a node in a relation; kinds of 64 bytes, keys of 512, 4096 tokens and 16 KiB of them a node,
-//! 4096 numbers a dense row; a batch has at most 1,000,000 operations and 256 MiB. A change at a node costs time in
-//! proportion to the root of its degree: at a million neighbours a commit takes 30 microseconds more. Two changes take longer:
+//! 4096 numbers a dense row; a batch has at most 1,000,000 operations and 256 MiB; positions of
+//! 256 inputs, with names of 4096 bytes. A change at a node costs time in proportion to the root of its degree: at a million neighbours a commit takes 30 microseconds more. Two changes take longer:
 //! the first since a checkpoint, some 3 ms there, and one that leads past a power of two, 0.1 s at 500,000. Little-endian
 //! machines only.
 //!
@@ -73,6 +73,7 @@ mod overlay;
 mod pages;
 mod pieces;
 mod plan;
+mod position;
 mod prefetch;
 mod record;
 mod recover;
@@ -109,6 +110,7 @@ pub use load::{Links, Load};
 pub use log::is_engine_panic;
 pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
 pub use open::OpenOptions;
+pub use position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
 pub use repair::Repair;
 pub use section::{AsBytes, SectionFile, SectionWriter};
 pub use snapshot::Snapshot;

@@ -127,7 +127,7 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
         write(&disk, name, file, Some(&(tag, content)));
-        match checkpoint::settled(&path, &manifest.base, manifest.epoch(), Opening::Loaded) {
+        match checkpoint::settled(&path, &manifest, Opening::Loaded) {
             Ok(view) => read(view),
             Err(Error::Damaged { path: named, .. }) => {
                 // Where two files contradict each other, either may be named.
@@ -162,8 +162,7 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);
-    let settled =
-        checkpoint::settled(&path, &manifest.base, manifest.epoch(), Opening::Loaded).expect("intact");
+    let settled = checkpoint::settled(&path, &manifest, Opening::Loaded).expect("intact");
     let value = crate::op::Value { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },
@@ -174,6 +173,8 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
         Op::Edge { relation: 0, a: 1, b: 3, old: None, new: Some(value) },
         Op::Tokens { node: 3, tokens: vec!["a".into(), "b".into()] },
         Op::Dense { node: 4, block: "photo".into(), values: vec![1.0, 2.0] },
+        Op::Position { source: "input".into(), to: Some(7.into()) },
+        Op::Position { source: "input".into(), to: None },
     ];
     for round in 0..rounds {
         let mut body = Vec::new();

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::codec::{self, Decode, Encode};
 use crate::disk::Disk;
 use crate::map::Residence;
+use crate::position::{self, Positions};
 use crate::section::{SectionFile, SectionWriter};
 use crate::trust::Trust;
 use crate::{Epoch, Error, Generation, base};
 
 const KIND: [u8; 4] = *b"MANI";
-const VERSION: u32 = 1;
+/// With positions; without any it is as it was before there were, so that programs from then read it.
+const VERSION: u32 = 2;
+const BODY: [u8; 8] = *b"body\0\0\0\0";
+const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
 /// The same again, for when a bit of the current one is flipped: it is the only file that says which model there is.
 pub(crate) const COPY: &str = "MANIFEST.copy";
@@ -41,7 +45,7 @@ pub(crate) struct Learned {
 }
 
 /// What a manifest says.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     /// How many manifests came before.
     pub(crate) number: u64,
@@ -53,7 +57,12 @@ pub(crate) struct Manifest {
     /// The checkpoint files, in the order of [`base::FILES`].
     pub(crate) base: [FileName; 4],
     pub(crate) learned: Option<Learned>,
+    /// How far inputs were taken in by the batches that the checkpoint covers.
+    pub(crate) positions: Positions,
 }
+
+/// Its section `body`, as it has been from the first version on.
+type Body = (u64, u64, u64, u64, [FileName; 4], Option<Learned>);
 
 impl FileName {
     pub(crate) fn new(what: &str, number: u64) -> Self {
@@ -90,8 +99,14 @@ impl Manifest {
         };
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
-        let manifest: Self =
-            codec::decode(file.section(*b"body\0\0\0\0")?).map_err(|_| damaged("unreadable"))?;
+        let (number, epoch, covered, log_start, base, learned): Body =
+            codec::decode(file.section(BODY)?).map_err(|_| damaged("unreadable"))?;
+        let positions = match file.version() {
+            1 => Positions::default(),
+            _ => position::decode(file.section(POSITIONS)?)
+                .map_err(|what| file.damaged("section 'position'", what))?,
+        };
+        let manifest = Self { number, epoch, covered, log_start, base, learned, positions };
         let named = manifest.base.iter().map(|file| file.what.as_str());
         let learned = manifest.learned.iter().flat_map(|learned| &learned.files);
         if !named.eq(base::FILES) || learned.clone().any(|file| !is_file_word(&file.what)) {
@@ -118,8 +133,13 @@ impl Manifest {
         let store = disk.folder();
         let new = |manifest: &Self, name: &str| {
             let path = store.join(format!("{name}.tmp"));
-            let mut writer = SectionWriter::new(KIND, VERSION);
-            writer.section(*b"body\0\0\0\0", codec::encode(manifest));
+            let Self { number, epoch, covered, log_start, base, learned, positions } = manifest;
+            let version = if positions.is_empty() { 1 } else { VERSION };
+            let mut writer = SectionWriter::new(KIND, version);
+            writer.section(BODY, codec::encode(&(number, epoch, covered, log_start, base, learned)));
+            if !positions.is_empty() {
+                writer.section(POSITIONS, position::encode(positions));
+            }
             writer.write_to(disk.target(&path))
         };
         new(self, CURRENT)?;
@@ -228,7 +248,10 @@ mod tests {
 
     fn manifest(number: u64) -> Manifest {
         let base = base::FILES.map(|what| FileName::new(what, number));
-        Manifest { number, epoch: 1, covered: 5, log_start: 5, base, learned: None }
+        // The first without positions, the others with one.
+        let positions = (0..number.min(1)).map(|_| ("input".to_owned(), number.into())).collect();
+        let positions = Positions::new(positions);
+        Manifest { number, epoch: 1, covered: 5, log_start: 5, base, learned: None, positions }
     }
 
     #[test]
@@ -250,6 +273,7 @@ mod tests {
         let current = Manifest::read(store, CURRENT).expect("readable").expect("there");
         let previous = Manifest::read(store, PREVIOUS).expect("readable").expect("there");
         assert_eq!((current.number, previous.number), (2, 1));
+        assert_eq!((&current, &previous), (&manifest(2), &manifest(1)));
         assert_eq!(Manifest::read(store, COPY).expect("readable").as_ref(), Some(&current));
         sweep(&disk, &[&current, &previous]);
         let mut left: Vec<_> = fs::read_dir(store)

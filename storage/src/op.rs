@@ -1,6 +1,7 @@
 //! One resolved change, as the log holds it: names are numbers already, and what undoing takes is there.
 //! Knows nothing of records or of how changes are applied.
 
+use crate::Position;
 use crate::codec::{Decode, Encode};
 
 /// What an edge carries.
@@ -31,13 +32,15 @@ pub(crate) enum Op {
     Tokens { node: u32, tokens: Vec<String> },
     /// A node gets this row.
     Dense { node: u32, block: String, values: Vec<f32> },
+    /// An input was taken in up to there; `None` forgets it.
+    Position { source: String, to: Option<Position> },
 }
 
 impl Op {
     /// The nodes whose lists or features the change touches, or that appear.
     pub(crate) fn nodes(&self) -> [Option<u32>; 2] {
         match *self {
-            Self::Kind { .. } | Self::Relation { .. } => [None, None],
+            Self::Kind { .. } | Self::Relation { .. } | Self::Position { .. } => [None, None],
             Self::Node { node, .. }
             | Self::Live { node, .. }
             | Self::Clear { node }

@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::lock::Lock;
 use crate::log::{FOLDER, Log, Mark, Stager};
 use crate::manifest::{COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep};
+use crate::position::Positions;
 use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
 use crate::trust::{Opening, Trust};
@@ -96,7 +97,7 @@ impl OpenOptions {
         let mut patience = READER_PATIENCE;
         let mut manifest = current(path)?;
         loop {
-            let view = checkpoint::settled(path, &manifest.base, manifest.epoch(), opening);
+            let view = checkpoint::settled(path, &manifest, opening);
             let opened = view.and_then(|view| {
                 let learned = manifest.learned.as_ref();
                 Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
@@ -211,7 +212,8 @@ fn create(disk: &Disk) -> Result<(), Error> {
     }
     drop(log.syncer(disk, Mark::default())?);
     let base = checkpoint::found(disk)?;
-    let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None };
+    let positions = Positions::default();
+    let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };
     manifest.prepare(disk, None)?.put()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let Some(parent) = absolute.parent() else { return Ok(()) };

@@ -7,8 +7,9 @@ use crate::batch::{Name, Staged};
 use crate::list::MAX_DEGREE;
 use crate::name::default_relation;
 use crate::op::{Op, Value};
+use crate::position::MAX_POSITIONS;
 use crate::view::{Found, View};
-use crate::{Batch, Commit, Error, KindIx, MAX_BATCH_OPS, NodeIx, NodeRef, RelationIx};
+use crate::{Batch, Commit, Error, KindIx, MAX_BATCH_OPS, NodeIx, NodeRef, Position, RelationIx};
 
 /// The most kinds that a store has.
 pub(crate) const MAX_KINDS: usize = 255;
@@ -47,7 +48,10 @@ pub(crate) fn plan(view: &View, batch: &Batch) -> Result<Plan, Error> {
         absent: 0,
     };
     batch.ops().iter().try_for_each(|op| planner.stage(op))?;
-    Ok(planner.finish())
+    let positions = settle_positions(view, batch)?;
+    let mut plan = planner.finish();
+    plan.ops.extend(positions);
+    Ok(plan)
 }
 
 struct Planner<'a> {
@@ -394,6 +398,24 @@ impl<'a> Planner<'a> {
         }
         Plan { ops, summary }
     }
+}
+
+/// What changes of the positions.
+fn settle_positions(view: &View, batch: &Batch) -> Result<Vec<Op>, Error> {
+    let last: BTreeMap<&str, Option<Position>> = batch.positions().collect();
+    let known = |source: &str| view.positions.get(source).copied();
+    let changed: Vec<_> = last.into_iter().filter(|&(source, to)| known(source) != to).collect();
+    let new = changed.iter().filter(|(source, to)| to.is_some() && known(source).is_none()).count();
+    let gone = changed.iter().filter(|(_, to)| to.is_none()).count();
+    let found = view.positions.len() + new - gone;
+    if found > MAX_POSITIONS {
+        let what = "sources with a position (forget one that is not read any more)";
+        return Err(Error::Limit { what, limit: MAX_POSITIONS as u64, found: found as u64 });
+    }
+    let op = |(source, to): (&str, _)| Op::Position { source: source.to_owned(), to };
+    // Those that are forgotten come first, so that there are never more than there can be.
+    let (gone, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
+    Ok(gone.into_iter().chain(set).map(op).collect())
 }
 
 /// What changes of a node's features: those that stay as they are need no operation.

@@ -158,8 +158,7 @@ impl Recovery<'_> {
     fn base(&mut self, manifests: &[Manifest]) -> Result<(Manifest, View), Error> {
         let mut first: Option<Repair> = None;
         for manifest in manifests {
-            let settled =
-                checkpoint::settled(self.disk.folder(), &manifest.base, manifest.epoch(), self.opening);
+            let settled = checkpoint::settled(self.disk.folder(), manifest, self.opening);
             match Repair::of(settled, "the checkpoint before was taken, and the log since")? {
                 Ok(view) => {
                     self.repairs.extend(first);

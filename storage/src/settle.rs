@@ -71,8 +71,7 @@ impl Store {
         let (settled, nodes_added, edges_added) = self.apart(|| {
             let (files, nodes, edges) = load.write(&self.disk, &manifest.base, manifest.number, cancel)?;
             manifest.base = files;
-            let settled =
-                checkpoint::settled(self.path(), &manifest.base, epoch, self.anew(&Trust::default()))?;
+            let settled = checkpoint::settled(self.path(), &manifest, self.anew(&Trust::default()))?;
             Ok((settled, nodes, edges))
         })?;
         // It is the one before as well: what was there is an empty store, which is nothing to go back to.
@@ -163,10 +162,11 @@ impl Store {
         cancel: &CancelToken,
     ) -> Result<View, Error> {
         manifest.epoch = view.epoch.get();
+        manifest.positions = Arc::clone(&view.positions);
         manifest.covered = writing.tail().after(view.epoch).expect("the tail knows where what is shown ends");
         self.apart(|| {
             manifest.base = checkpoint::fold(&self.disk, view, &manifest.base, manifest.number, cancel)?;
-            checkpoint::settled(self.path(), &manifest.base, view.epoch, self.anew(&Trust::default()))
+            checkpoint::settled(self.path(), manifest, self.anew(&Trust::default()))
         })
     }
 

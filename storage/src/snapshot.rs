@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::view::{Found, View};
-use crate::{Epoch, Error, KindIx, List, Lists, NodeIx, NodeName, NodeRef, RelationIx, StableId};
+use crate::{Epoch, Error, KindIx, List, Lists, NodeIx, NodeName, NodeRef, Position, RelationIx, StableId};
 
 /// A frozen view of the graph; clones share it.
 ///
@@ -24,6 +24,16 @@ impl Snapshot {
     /// The epoch of the last batch that it shows.
     pub fn epoch(&self) -> Epoch {
         self.0.epoch
+    }
+
+    /// How far the input of that name was taken in by the batches that it shows; none where none of them said so.
+    pub fn position(&self, source: &str) -> Option<Position> {
+        self.0.positions.get(source).copied()
+    }
+
+    /// The inputs with a position, by name.
+    pub fn positions(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.0.positions.iter().map(|(source, position)| (source.as_str(), *position))
     }
 
     /// Every node's number is below it.

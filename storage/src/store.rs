@@ -13,7 +13,7 @@ use crate::open::OpenOptions;
 use crate::tail::Tail;
 use crate::view::View;
 use crate::writing::Writing;
-use crate::{Epoch, Error, Repair, Snapshot, aside};
+use crate::{Epoch, Error, Position, Repair, Snapshot, aside};
 
 /// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log`, the derived ones, and those kept aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +111,12 @@ impl Store {
     /// The graph as it is now, frozen.
     pub fn snapshot(&self) -> Snapshot {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How far the input of that name was taken in; none where no batch said so. What it covers is durable, where the store
+    /// is open read-only as of the last checkpoint.
+    pub fn position(&self, source: &str) -> Option<Position> {
+        self.snapshot().position(source)
     }
 
     /// Shows a new state to whoever asks from now on.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::base::Base;
 use crate::overlay::Overlay;
 use crate::pages::Pages;
+use crate::position::Positions;
 use crate::{Epoch, KindIx, List, Lists, NodeIx, NodeRef, RelationIx, StableId};
 
 /// A state; a clone costs a pointer for each relation and block.
@@ -29,6 +30,7 @@ pub(crate) struct View {
     pub(crate) tokens: Pages<Arc<[Box<str>]>>,
     /// The blocks of the base come first, in its order.
     pub(crate) blocks: Vec<Arc<Block>>,
+    pub(crate) positions: Positions,
 }
 
 /// A node that came after the checkpoint.
@@ -69,7 +71,7 @@ pub(crate) enum Found {
 
 impl View {
     /// The state right after a checkpoint.
-    pub(crate) fn settled(base: Arc<Base>, epoch: Epoch) -> Self {
+    pub(crate) fn settled(base: Arc<Base>, epoch: Epoch, positions: Positions) -> Self {
         let relations = base.topology.relations.iter().map(|relation| {
             Arc::new(Relation {
                 name: relation.name.clone(),
@@ -97,6 +99,7 @@ impl View {
             liveness: Pages::default(),
             tokens: Pages::default(),
             blocks: blocks.collect(),
+            positions,
             base,
         }
     }

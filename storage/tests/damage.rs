@@ -46,6 +46,7 @@ fn content(graph: &Snapshot) -> String {
         }
         text.push('\n');
     }
+    write!(text, "{:?}", graph.positions().collect::<Vec<_>>()).expect("text grows");
     text
 }
 
@@ -72,6 +73,7 @@ fn batch(random: &mut Random, count: usize) -> Batch {
             _ => batch.link(pin, board, edge).expect("valid"),
         }
     }
+    batch.set_position("input", (random.0 % 1000).into()).expect("valid");
     batch
 }
 

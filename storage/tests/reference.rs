@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, List, NodeIx, NodeName, Publish, RelationIx,
-    SectionWriter, Snapshot, Store,
+    Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, List, NodeIx, NodeName, Position, Publish,
+    RelationIx, SectionWriter, Snapshot, Store,
 };
 
 struct Random(u64);
@@ -35,6 +35,7 @@ enum Change {
     Remove(NodeName),
     Tokens(NodeName, Vec<String>),
     Dense(NodeName, String, Vec<f32>),
+    Position(String, Option<Position>),
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ struct Features {
 struct Model {
     nodes: BTreeMap<NodeName, Features>,
     edges: BTreeMap<EdgeKey, (f32, Option<i64>)>,
+    positions: BTreeMap<String, Position>,
 }
 
 fn edge_key(a: &NodeName, b: &NodeName, relation: Option<&String>) -> EdgeKey {
@@ -88,6 +90,10 @@ impl Model {
             Change::Dense(node, block, values) => {
                 self.nodes.entry(node.clone()).or_default().dense.insert(block.clone(), values.clone());
             }
+            Change::Position(source, Some(position)) => {
+                self.positions.insert(source.clone(), *position);
+            }
+            Change::Position(source, None) => drop(self.positions.remove(source)),
         }
         true
     }
@@ -106,6 +112,8 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
             Change::Remove(node) => batch.remove(node.into())?,
             Change::Tokens(node, tokens) => batch.set_tokens(node.into(), tokens)?,
             Change::Dense(node, block, values) => batch.set_dense(node.into(), block, values)?,
+            Change::Position(source, Some(position)) => batch.set_position(source, *position)?,
+            Change::Position(source, None) => batch.forget_position(source)?,
         }
     }
     Ok(batch)
@@ -127,9 +135,13 @@ fn random_change(random: &mut Random) -> Change {
         }
         60..80 => Change::Unlink(a, b, relation(random)),
         80..86 => Change::Remove(a),
-        86..94 => {
+        86..91 => {
             let count = random.below(4);
             Change::Tokens(a, (0..count).map(|_| format!("t{}", random.below(6))).collect())
+        }
+        91..95 => {
+            let position = Position { offset: random.below(3), lines: random.below(2), check: random.next() };
+            Change::Position(format!("input {}", random.below(3)), random.chance(80).then_some(position))
         }
         _ => {
             let block = ["photo", "text"][random.below(2) as usize];
@@ -155,7 +167,11 @@ fn random_step(random: &mut Random) -> Step {
 
 /// What of the store only names and values can say.
 fn read(graph: &Snapshot) -> Model {
-    let mut model = Model::default();
+    let positions = graph.positions().map(|(source, position)| (source.to_owned(), position));
+    let mut model = Model { positions: positions.collect(), ..Model::default() };
+    for (source, position) in &model.positions {
+        assert_eq!(graph.position(source), Some(*position));
+    }
     for node in (0..graph.bound()).map(NodeIx::new).filter(|&node| graph.is_alive(node)) {
         let name = graph.name(node);
         assert_eq!(graph.require((&name).into()).expect("alive"), node);

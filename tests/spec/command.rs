@@ -4,6 +4,7 @@
 mod apply;
 mod console;
 mod failures;
+mod follow;
 mod import;
 mod keep;
 mod train;

@@ -89,13 +89,23 @@ fn damage(folder: &Path) -> Vec<Output> {
     outputs
 }
 
-/// Ctrl-C once there is a whole epoch to keep: the first byte of output belongs to it.
+/// Ctrl-C once there is a whole epoch to keep.
 fn interrupt(folder: &Path) -> Vec<Output> {
     lamps(folder);
     let words = ["train", "s", "--target", "lamp", "--dim", "4", "--epochs", "1000000", "--patience", "0"];
-    let mut command = command(folder, &words);
+    interrupted(command(folder, &words))
+}
+
+/// Ctrl-C once the line of a file that is followed is applied.
+fn followed(folder: &Path) -> Vec<Output> {
+    write(folder, "changes.csv", "+,room:hall,lamp:a\n");
+    interrupted(command(folder, &["apply", "s", "changes.csv", "--follow"]))
+}
+
+/// Ctrl-C after the first byte of output: it belongs to a whole epoch, or to a whole batch.
+fn interrupted(mut command: Command) -> Vec<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an epoch ends");
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an epoch or a batch ends");
     let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(told.expect("there is a kill command").success());
     vec![child.wait_with_output().expect("it ends")]
@@ -142,6 +152,21 @@ const SCENARIOS: &[Scenario] = &[
         write(folder, "changes.csv", "+,room:hall,lamp:a\n*,room:hall,lamp:b\n");
         vec![run(folder, &["apply", "s", "changes.csv"])]
     }),
+    ("a file that is followed is shorter than what was applied of it", |folder| {
+        followed(folder);
+        write(folder, "changes.csv", "+,room:hall");
+        vec![run(folder, &["apply", "s", "changes.csv", "--follow"])]
+    }),
+    ("the last line that was applied of a file that is followed is another one now", |folder| {
+        followed(folder);
+        write(folder, "changes.csv", "+,room:hall,lamp:b\n+,room:hall,lamp:c\n");
+        vec![run(folder, &["apply", "s", "changes.csv", "--follow"])]
+    }),
+    ("a compressed file was to be followed", |folder| {
+        write(folder, "changes.csv.gz", [0x1f, 0x8b, 8, 0]);
+        vec![run(folder, &["apply", "s", "changes.csv.gz", "--follow"])]
+    }),
+    ("Ctrl-C was pressed while a file was followed", followed),
     ("an adjacency file was imported without kinds", |folder| {
         vec![run(folder, &["import", "s", "--edges", "train.txt", "--format", "adjacency"])]
     }),

@@ -17,18 +17,33 @@ pub(crate) struct Lines {
     file: String,
     bytes: Vec<u8>,
     number: u64,
+    /// Where the line ends in the input, its end included.
+    end: u64,
     /// Bytes that stood before the line's first one and are not part of it: the byte order mark.
     skipped: u64,
 }
 
 impl Lines {
     pub(crate) fn new(source: Source) -> Self {
-        Self { reader: source.reader, file: source.name, bytes: Vec::new(), number: 0, skipped: 0 }
+        let (reader, file) = (source.reader, source.name);
+        Self { reader, file, bytes: Vec::new(), number: 0, end: 0, skipped: 0 }
     }
 
     /// Goes on with another reader behind line `number` of a file.
     pub(crate) fn resume(reader: impl BufRead + Send + 'static, file: &str, number: u64) -> Self {
-        Self { reader: Box::new(reader), file: file.to_owned(), bytes: Vec::new(), number, skipped: 0 }
+        Self {
+            reader: Box::new(reader),
+            file: file.to_owned(),
+            bytes: Vec::new(),
+            number,
+            end: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Says where the line ends that it goes on behind.
+    pub(crate) fn ending_at(self, end: u64) -> Self {
+        Self { end, ..self }
     }
 
     /// What is behind this line.
@@ -45,7 +60,7 @@ impl Lines {
         let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.bytes);
         match read {
             Ok(0) => return Ok(false),
-            Ok(_) => {}
+            Ok(read) => self.end += read as u64,
             Err(source) => return Err(self.broken(source)),
         }
         if self.bytes.last() == Some(&b'\n') {
@@ -71,6 +86,11 @@ impl Lines {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Where this line ends in the input, its end included; counted from where the reader was when it began to be read.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     pub(crate) fn file(&self) -> &str {

@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod delimited;
+pub(crate) mod growing;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 pub(crate) mod matrix;

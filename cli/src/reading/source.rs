@@ -15,6 +15,11 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const BUFFER: usize = 1 << 16;
 
+/// Whether bytes begin as a compressed file does.
+pub(crate) fn is_compressed(head: &[u8]) -> bool {
+    head.starts_with(GZIP) || head.starts_with(ZSTD)
+}
+
 /// An open input.
 pub(crate) struct Source {
     /// What messages call it.

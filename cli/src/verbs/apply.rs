@@ -1,14 +1,18 @@
-//! `apply`: an update stream, batch by batch: durable, then refreshed, then reported, then the next is read.
+//! `apply`: an update stream, batch by batch: durable, then refreshed, then reported, then the next.
 
 mod change;
+mod folding;
+mod follow;
+mod gather;
+mod input;
+mod refresher;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{Batch, CancelToken, Engine, Store};
+use hedgerow::{Batch, Engine, Store};
 use serde_json::Value;
 
 use crate::cell::rounded;
@@ -18,6 +22,9 @@ use crate::reading::lines::Lines;
 use crate::reading::source::Source;
 use crate::stream::Stream;
 use change::Changes;
+use folding::Folding;
+use input::Input;
+use refresher::Refresher;
 
 /// Batches between two looks at whether a checkpoint is worthwhile.
 const BATCHES: u64 = 32;
@@ -38,13 +45,34 @@ pub(crate) struct ApplyArgs {
     /// When embeddings follow [default: eager where a model is trained, else none]
     #[arg(long)]
     refresh: Option<Refresh>,
+    /// The least time between two refreshes with --refresh window, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    window: u64,
+    /// Goes on with what is appended to FILE until Ctrl-C, or with a pipe until it ends. Every batch is committed with where
+    /// it ends in the input, so that the same command, after whatever ended this one, goes on there: each line is applied
+    /// exactly once. A line is taken when it has its end. FILE is known by its absolute path; a pipe, by --source alone
+    #[arg(long)]
+    follow: bool,
+    /// The name by which the store knows the input. For a pipe: lines that were applied under it before are passed over
+    #[arg(long, value_name = "NAME", requires = "follow")]
+    source: Option<String>,
+    /// Reads the input from its start, whatever was applied of it before
+    #[arg(long, requires = "follow")]
+    restart: bool,
+    /// How long a change waits for others before it is committed without them, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100, requires = "follow", value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    linger: u64,
 }
 
 /// When the embeddings follow the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Refresh {
-    /// After every batch, before the next is read
+    /// After every batch, before the next is committed
     Eager,
+    /// At most once in --window, and at the end
+    Window,
+    /// Not here: the changed nodes stay dirty, for whoever asks for embeddings next to refresh
+    Lazy,
     /// Not at all: the changed nodes stay dirty until `refresh`
     None,
 }
@@ -53,21 +81,30 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     if ctx.console && args.file.as_os_str() == "-" {
         return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
     }
-    let source = Source::open(&args.file)?;
+    // Before the store is opened: a file that is not there must not make a new one.
+    let source = (!args.follow).then(|| Source::open(&args.file)).transpose()?;
+    if args.follow {
+        Input::find(&args.file)?;
+    }
     let store = ctx.store_or_new(&args.store)?;
     let engine = engine(ctx, &args)?;
-    let changes = Changes::open(Lines::new(source))?;
-    let mut stream = ctx.out.stream(COLUMNS);
-    let applied = Run {
-        ctx,
-        store: &store,
-        folding: Folding::new(&store),
-        engine: engine.as_deref(),
-        stream: &mut stream,
-    }
-    .all(changes, args.batch);
-    // What was refreshed is kept even when a later line is bad, so that it need not be computed again.
-    let kept = engine.as_ref().map_or(Ok(()), |engine| engine.persist());
+    let size = args.batch as usize;
+    let what = match source {
+        Some(source) => What::Lines(Changes::open(Lines::new(source))?),
+        None => What::Input(Input::open(&args.file, args.source.as_deref(), args.restart, &store)?),
+    };
+    let window = if args.refresh == Some(Refresh::Window) { args.window } else { 0 };
+    let refresher = Refresher::new(engine, Duration::from_millis(window), ctx.cancel().clone());
+    let (folding, mut stream) = (Folding::new(&store), ctx.out.stream(COLUMNS));
+    let mut run = Run { ctx, store: &store, folding, refresher, stream: &mut stream, batches: 0, applied: 0 };
+    let applied = match what {
+        What::Lines(changes) => run.all(changes, size),
+        What::Input(mut input) => run.follow(&mut input, size, Duration::from_millis(args.linger)),
+    };
+    let Run { folding, mut refresher, .. } = run;
+    // A checkpoint under way would be waited for.
+    drop(folding);
+    let kept = refresher.finish();
     stream.finish()?;
     // What went wrong first is what the user must hear of.
     applied?;
@@ -76,11 +113,21 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The engine that refreshes after every batch, if one shall.
-fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<std::sync::Arc<Engine>>, Failure> {
+/// What is applied: lines that are there, or an input that goes on.
+enum What {
+    Lines(Changes),
+    Input(Input),
+}
+
+/// The engine that refreshes, if one shall.
+fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Failure> {
     match args.refresh {
         Some(Refresh::None) => Ok(None),
-        Some(Refresh::Eager) => Ok(Some(ctx.trained(&args.store)?.0)),
+        Some(Refresh::Lazy) => {
+            ctx.out.note("nothing is refreshed now: the changed nodes stay dirty");
+            Ok(None)
+        }
+        Some(Refresh::Eager | Refresh::Window) => Ok(Some(ctx.trained(&args.store)?.0)),
         None => {
             let engine = ctx.engine(&args.store)?;
             if engine.status().generation.is_some() {
@@ -92,100 +139,76 @@ fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<std::sync::Arc<E
     }
 }
 
-/// Checkpoints beside the batches: one at a time, when enough has gathered.
-struct Folding {
-    store: Arc<Store>,
-    cancel: CancelToken,
-    running: Option<JoinHandle<Result<bool, hedgerow::Error>>>,
-}
-
-impl Folding {
-    fn new(store: &Arc<Store>) -> Self {
-        Self { store: Arc::clone(store), cancel: CancelToken::new(), running: None }
-    }
-
-    /// Starts one where none is under way.
-    fn look(&mut self) -> Result<(), Failure> {
-        if self.running.as_ref().is_some_and(|running| !running.is_finished()) {
-            return Ok(());
-        }
-        self.join()?;
-        let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
-        let fold = move || Ok(store.checkpoint_if_worthwhile(&cancel)?);
-        self.running = Some(std::thread::spawn(fold));
-        Ok(())
-    }
-
-    fn join(&mut self) -> Result<(), Failure> {
-        let Some(running) = self.running.take() else { return Ok(()) };
-        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(())
-    }
-}
-
-impl Drop for Folding {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        // Why it stopped is no news to somebody who has stopped already.
-        drop(self.join());
-    }
-}
-
 struct Run<'a> {
     ctx: &'a Context,
     store: &'a Store,
     folding: Folding,
-    engine: Option<&'a Engine>,
+    refresher: Refresher,
     stream: &'a mut Stream,
+    batches: u64,
+    /// Changes of all batches so far.
+    applied: u64,
 }
 
 impl Run<'_> {
-    fn all(&mut self, mut changes: Changes, size: u32) -> Result<(), Failure> {
+    fn all(&mut self, mut changes: Changes, size: usize) -> Result<(), Failure> {
         let mut batch = Batch::new();
-        let mut number = 0u64;
-        let mut applied = 0u64;
         loop {
             batch.clear();
             let mut first = None;
-            while batch.len() < size as usize {
+            while batch.len() < size {
                 match changes.next(&mut batch) {
                     Ok(Some(line)) => first.get_or_insert(line),
                     Ok(None) => break,
                     Err(Failure::Input(bad)) => {
                         let line = first.unwrap_or(bad.place.line);
-                        return Err(bad.with_outcome(outcome(applied, line)).into());
+                        return Err(bad.with_outcome(outcome(self.applied, line)).into());
                     }
                     Err(other) => return Err(other),
                 };
             }
             let Some(first) = first else { return self.folding.join() };
             if self.ctx.cancel().is_cancelled() {
-                return Err(Failure::Interrupted(format!("interrupted; {}", outcome(applied, first))));
+                return Err(Failure::Interrupted(format!("interrupted; {}", outcome(self.applied, first))));
             }
-            number += 1;
-            self.one(number, &batch)?;
-            if number.is_multiple_of(BATCHES) {
-                self.folding.look()?;
-            }
-            applied += batch.len() as u64;
+            self.one(&batch, batch.len())?;
         }
     }
 
-    fn one(&mut self, number: u64, batch: &Batch) -> Result<(), Failure> {
+    fn follow(&mut self, input: &mut Input, size: usize, linger: Duration) -> Result<(), Failure> {
+        // Nothing by itself; where nothing can be committed that is told now, not when the first change comes.
+        self.store.commit(&Batch::new())?;
+        let lines = input.start().lines;
+        if lines > 0 {
+            self.ctx.out.note(&format!("goes on from line {} of {}", lines + 1, input.name()));
+        }
+        self.refresher.catch_up();
+        follow::follow(self, input, size, linger)?;
+        self.folding.join()
+    }
+
+    /// Commits a batch of so many changes, and what follows from it.
+    fn one(&mut self, batch: &Batch, changes: usize) -> Result<(), Failure> {
         let started = Instant::now();
         let commit = self.store.commit(batch)?;
-        let refreshed = self.engine.map(|engine| engine.refresh(false, self.ctx.cancel())).transpose()?;
+        self.batches += 1;
+        self.applied += changes as u64;
+        let refreshed = self.refresher.committed()?;
         let (sources, rows) = refreshed.map_or((Value::Null, Value::Null), |report| {
             (report.sources.into(), report.rows.last().copied().unwrap_or(0).into())
         });
         self.stream.row(vec![
-            number.into(),
-            batch.len().into(),
+            self.batches.into(),
+            changes.into(),
             commit.epoch.get().into(),
             sources,
             rows,
             rounded(started.elapsed().as_secs_f64() * 1000.0, 3),
-        ])
+        ])?;
+        if self.batches.is_multiple_of(BATCHES) {
+            self.folding.look()?;
+        }
+        Ok(())
     }
 }
 

@@ -40,24 +40,48 @@ impl Changes {
 
     /// Adds the next change to the batch; the answer is its line, or nothing at the end.
     pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        self.stage(batch)?;
+        Ok(Some(match self {
+            Self::Empty => 0,
+            Self::Delimited { records, .. } => records.line(),
+            Self::Json { lines, .. } => lines.number(),
+        }))
+    }
+
+    /// Goes to the next change; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, Failure> {
         match self {
-            Self::Empty => Ok(None),
-            Self::Delimited { records, first } => {
-                if !std::mem::take(first) && !records.advance()? {
-                    return Ok(None);
-                }
-                record(records, batch)?;
-                Ok(Some(records.line()))
-            }
+            Self::Empty => Ok(false),
+            Self::Delimited { records, first } => Ok(std::mem::take(first) || records.advance()?),
             Self::Json { lines, first } => loop {
                 if !std::mem::take(first) && !lines.advance()? {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 if !lines.bytes().is_empty() {
-                    object(lines, batch)?;
-                    return Ok(Some(lines.number()));
+                    return Ok(true);
                 }
             },
+        }
+    }
+
+    /// Adds this change to the batch.
+    pub(super) fn stage(&self, batch: &mut Batch) -> Result<(), BadInput> {
+        match self {
+            Self::Empty => Ok(()),
+            Self::Delimited { records, .. } => record(records, batch),
+            Self::Json { lines, .. } => object(lines, batch),
+        }
+    }
+
+    /// The lines, at the last one of this change; none where there is none.
+    pub(super) fn lines(&self) -> Option<&Lines> {
+        match self {
+            Self::Empty => None,
+            Self::Delimited { records, .. } => Some(records.lines()),
+            Self::Json { lines, .. } => Some(lines),
         }
     }
 }

@@ -1,0 +1,404 @@
+//! Promise: an input that is followed is applied exactly once, line by line as it comes, whatever ends the command.
+//!
+//! The position in the input is committed with the batch, so what is killed at any moment goes on behind what it applied. A
+//! line that was applied twice would show in no edge, since changes say what is to be; but each batch is one epoch, and in
+//! batches of one change the epochs count the lines.
+//!
+//! `HEDGEROW_ROUNDS` multiplies how often it is killed, `HEDGEROW_SEED` says when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use hedgerow::{CancelToken, NodeIx, RelationIx, Store};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use super::Desk;
+
+/// Longer than anything here takes, by far.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A command that follows an input.
+struct Follower {
+    child: Child,
+    rows: Receiver<Value>,
+}
+
+/// How it ended, and the rows that nobody had waited for.
+struct Ended {
+    code: Option<i32>,
+    err: String,
+    rows: Vec<Value>,
+}
+
+impl Follower {
+    fn start(desk: &Desk, words: &[&str]) -> Self {
+        let mut command =
+            desk.command(&[&["apply", "s"], words, &["--follow", "--output", "jsonl"]].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (sender, rows) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let row = serde_json::from_str(&line).expect("a JSON object a line");
+                if sender.send(row).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, rows }
+    }
+
+    /// Waits until so many more changes are applied.
+    fn wait(&self, changes: u64) {
+        let mut applied = 0;
+        while applied < changes {
+            let row = self.rows.recv_timeout(PATIENCE).expect("a batch is told");
+            applied += row["edges"].as_u64().expect("a number");
+        }
+        assert_eq!(applied, changes);
+    }
+
+    fn end(mut self) -> Ended {
+        let mut err = String::new();
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut err).expect("UTF-8");
+        let code = self.child.wait().expect("it ends").code();
+        Ended { code, err, rows: self.rows.iter().collect() }
+    }
+
+    /// Ctrl-C.
+    fn interrupt(self) -> Ended {
+        let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        assert!(told.expect("there is a kill command").success());
+        self.end()
+    }
+
+    fn kill(mut self) -> Ended {
+        self.child.kill().expect("it is killed");
+        self.end()
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+}
+
+fn neighbors(desk: &Desk, node: &str) -> BTreeSet<String> {
+    let found = desk.json(&["neighbors", "s", node]);
+    let names = found.as_array().expect("a list").iter();
+    names.map(|row| row["node"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+fn what_is_appended_is_applied_and_half_a_line_waits_for_its_end() {
+    let desk = Desk::with_lamps();
+    // Half a line that would be a whole one.
+    desk.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:hall,lamp:e");
+    let follower = Follower::start(&desk, &["u.csv"]);
+    follower.wait(2);
+    append(&desk.path("u.csv"), "el\n");
+    follower.wait(1);
+    append(&desk.path("u.csv"), "\n+,room:hall,lamp:f\r\n+,room:attic,lam");
+    follower.wait(1);
+    let ended = follower.interrupt();
+    assert_eq!(ended.code, Some(130), "{}", ended.err);
+    let said = "interrupted; 4 changes before it are applied, go on from line 6, as the same command does";
+    assert!(ended.err.contains(said), "{}", ended.err);
+    let expected = ["lamp:b", "lamp:d", "lamp:eel", "lamp:f"].map(str::to_owned);
+    assert_eq!(neighbors(&desk, "room:hall"), expected.into());
+
+    append(&desk.path("u.csv"), "p:g\n");
+    let follower = Follower::start(&desk, &["./u.csv"]);
+    follower.wait(1);
+    let ended = follower.interrupt();
+    assert!(ended.err.contains("goes on from line 6 of ./u.csv"), "{}", ended.err);
+    assert!(neighbors(&desk, "room:attic").contains("lamp:g"));
+}
+
+#[test]
+fn a_position_survives_checkpoints_and_backups() {
+    let desk = Desk::new();
+    desk.write("u.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
+    let follower = Follower::start(&desk, &["u.csv", "--refresh", "none"]);
+    follower.wait(2);
+    follower.kill();
+    let store = Store::options().open(desk.path("s")).expect("it opens after a kill");
+    (0..2).for_each(|_| store.checkpoint(&CancelToken::new()).expect("written"));
+    drop(store);
+    let source = desk.path("u.csv").canonicalize().expect("there").display().to_string();
+    assert!(desk.ok(&["dump", "s"]).contains(&format!("position {source} offset 38 lines 2 check ")));
+    desk.ok(&["backup", "s", "copy"]);
+    std::fs::remove_dir_all(desk.path("s")).expect("removed");
+    std::fs::rename(desk.path("copy"), desk.path("s")).expect("moved");
+    append(&desk.path("u.csv"), "-,room:hall,lamp:a\n");
+    let follower = Follower::start(&desk, &["u.csv"]);
+    follower.wait(1);
+    assert_eq!(follower.interrupt().rows, [] as [Value; 0]);
+    assert_eq!(desk.json(&["check", "s", "--deep"])["problems"], json!([]));
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+type Edges = BTreeMap<(String, String), f32>;
+
+/// Events among few nodes, so that most say something about an edge that others said something about.
+fn events(seed: u64, count: usize) -> Vec<(bool, String, String, f32)> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let event = |at| {
+        let names = (format!("board:{}", rng.random_range(0..9)), format!("pin:{}", rng.random_range(0..9)));
+        (rng.random_bool(0.6), names.0, names.1, 1.0 + at as f32)
+    };
+    (0..count).map(event).collect()
+}
+
+/// The edges that there are after some events.
+fn after(events: &[(bool, String, String, f32)]) -> Edges {
+    let mut edges = Edges::new();
+    for (adds, board, pin, weight) in events {
+        let edge = (board.clone(), pin.clone());
+        if *adds {
+            edges.insert(edge, *weight);
+        } else {
+            edges.remove(&edge);
+        }
+    }
+    edges
+}
+
+/// The edges in a store, and up to which line and epoch they are.
+fn found(store: &Path, input: &Path) -> (Edges, u64, u64) {
+    let store = Store::options().open(store).expect("it opens after a kill");
+    let source = input.canonicalize().expect("there").display().to_string();
+    let graph = store.snapshot();
+    let mut edges = Edges::new();
+    for node in (0..graph.bound()).map(NodeIx::new) {
+        let name = graph.name(node).to_string();
+        for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
+            for (other, weight, _) in graph.list(relation, node).iter() {
+                if name.starts_with("board:") {
+                    edges.insert((name.clone(), graph.name(other).to_string()), weight);
+                }
+            }
+        }
+    }
+    (edges, graph.position(&source).unwrap_or_default().lines, graph.epoch().get())
+}
+
+/// Kills a follower at random moments while its file grows by pieces that end anywhere; says how often.
+fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
+    let desk = Desk::new();
+    let (store, input) = (desk.path("s"), desk.path("u.csv"));
+    let events = events(seed, count);
+    let mut text = String::new();
+    for (adds, board, pin, weight) in &events {
+        if *adds {
+            writeln!(text, "+,{board},{pin},{weight}").expect("writing to a string");
+        } else {
+            writeln!(text, "-,{board},{pin}").expect("writing to a string");
+        }
+    }
+    desk.write("u.csv", "");
+    let (feeds, mut rng) = (input.clone(), StdRng::seed_from_u64(seed));
+    let feeder = std::thread::spawn(move || {
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(rng.random_range(1..120)));
+            append(&feeds, piece);
+            rest = behind;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let mut rng = StdRng::seed_from_u64(seed + 1);
+    let (mut lines, mut kills) = (0, 0);
+    while lines < count as u64 {
+        let follower = Follower::start(&desk, &["u.csv", "--batch", batch, "--linger", "3"]);
+        let wanted = rng.random_range(0..count as u64 / 6);
+        let mut applied = 0;
+        while applied < wanted && lines + applied < count as u64 {
+            let row = follower.rows.recv_timeout(PATIENCE).expect("a batch is told");
+            applied += row["edges"].as_u64().expect("a number");
+        }
+        let ended = follower.kill();
+        kills += 1;
+        applied += ended.rows.iter().filter_map(|row| row["edges"].as_u64()).sum::<u64>();
+        if !store.exists() {
+            continue;
+        }
+        let (edges, reached, epoch) = found(&store, &input);
+        assert!(reached >= lines + applied, "seed {seed}: {applied} told after {lines}, {reached} there");
+        assert_eq!(edges, after(&events[..reached as usize]), "seed {seed}: after {reached} lines");
+        assert!(batch != "1" || epoch == reached, "seed {seed}: {epoch} epochs for {reached} lines");
+        lines = reached;
+    }
+    feeder.join().expect("it wrote all");
+    assert!(kills > 3, "seed {seed}: only {kills} kills");
+    assert_eq!(found(&store, &input).0, after(&events));
+    kills
+}
+
+#[test]
+fn killed_at_random_moments_every_line_is_applied_exactly_once() {
+    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1));
+    let round = |seed| killed_at_random(2 * seed, "1", 600) + killed_at_random(2 * seed + 1, "7", 1500);
+    let kills: usize = (seed..seed + rounds).map(round).sum();
+    eprintln!("{kills} kills, seeds {seed} to {}", seed + rounds - 1);
+}
+
+#[test]
+fn a_bad_line_leaves_all_before_it_and_mended_the_same_command_goes_on() {
+    let desk = Desk::with_lamps();
+    desk.write("u.csv", "+,room:hall,lamp:d\n\n*,room:hall,lamp:e\n+,room:hall,lamp:f\n");
+    let ended = Follower::start(&desk, &["u.csv"]).end();
+    assert_eq!((ended.code, ended.rows.len()), (Some(5), 1), "{}", ended.err);
+    let said =
+        "expected + or -; 1 changes before it are applied, go on from line 2, as the same command does";
+    assert!(ended.err.contains(said), "{}", ended.err);
+    assert!(ended.err.contains("\"line\":3"), "{}", ended.err);
+    desk.write("u.csv", "+,room:hall,lamp:d\n\n+,room:hall,lamp:e\n*,room:hall,lamp:f\n");
+    let ended = Follower::start(&desk, &["u.csv"]).end();
+    assert!(ended.err.contains("\"line\":4"), "{}", ended.err);
+    assert_eq!(ended.rows.len(), 1);
+    assert_eq!(neighbors(&desk, "room:hall").len(), 4);
+}
+
+#[test]
+fn a_file_that_is_not_what_was_applied_is_refused_and_can_be_read_anew() {
+    let desk = Desk::with_lamps();
+    let follow = ["apply", "s", "u.csv", "--follow"];
+    desk.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n");
+    let follower = Follower::start(&desk, &["u.csv"]);
+    follower.wait(1);
+    follower.interrupt();
+    let before = desk.stats();
+    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let shorter =
+        "u.csv: the file is shorter than what was applied of it, 19 of 23 bytes; is it another file?";
+    desk.fails(&follow, 1, shorter);
+    desk.write("u.csv", "+,room:attic,lamp:d\n-,room:attic,lamp:d\n");
+    desk.fails(&follow, 1, "u.csv: line 1 is not the one that was applied last; is it another file?");
+    desk.write("u.csv", [0x1f, 0x8b, 8, 0]);
+    desk.fails(&follow, 1, "u.csv: a compressed file cannot be followed");
+    desk.fails(&["apply", "s", "none.csv", "--follow"], 1, "cannot read none.csv");
+    desk.write("empty.csv", "");
+    desk.fails(&["apply", "s", "empty.csv", "--follow", "--read-only"], 1, "s is open read-only");
+    desk.fails(&["apply", "s", "u.csv", "--source", "u"], 2, "--follow");
+    assert_eq!(desk.stats(), before);
+    // The same as at first, and as long: it goes on.
+    desk.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n+,room:hall,lamp:e\n");
+    let follower = Follower::start(&desk, &["u.csv"]);
+    follower.wait(1);
+    follower.interrupt();
+    let follower = Follower::start(&desk, &["u.csv", "--restart"]);
+    follower.wait(2);
+    follower.interrupt();
+}
+
+#[test]
+fn a_file_that_is_cut_or_moved_while_it_is_followed_is_told() {
+    let desk = Desk::with_lamps();
+    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let follower = Follower::start(&desk, &["u.csv"]);
+    follower.wait(1);
+    desk.write("u.csv", "");
+    let ended = follower.end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("shorter than what was applied of it, 0 of 19 bytes"), "{}", ended.err);
+    let follower = Follower::start(&desk, &["u.csv", "--restart"]);
+    append(&desk.path("u.csv"), "+,room:hall,lamp:e\n");
+    follower.wait(1);
+    std::fs::rename(desk.path("u.csv"), desk.path("u.csv.1")).expect("moved");
+    append(&desk.path("u.csv.1"), "+,room:hall,lamp:f\n");
+    desk.write("u.csv", "+,room:hall,lamp:g\n");
+    let ended = follower.end();
+    assert_eq!((ended.code, ended.rows.len()), (Some(1), 1), "{}", ended.err);
+    assert!(ended.err.contains("u.csv does not lead to the file any more"), "{}", ended.err);
+    assert!(!neighbors(&desk, "room:hall").contains("lamp:g"));
+}
+
+#[test]
+fn a_pipe_ends_at_its_end_and_with_a_name_goes_on_behind_what_was_applied() {
+    let desk = Desk::with_lamps();
+    let lines = ["+,room:hall,lamp:d\n", "+,room:hall,lamp:e\n", "\n", "-,room:hall,lamp:d"];
+    let apply = |words: &[&str], input: &str| {
+        let mut follower = Follower::start(&desk, &[&["-"], words].concat());
+        let mut pipe = follower.child.stdin.take().expect("a pipe");
+        pipe.write_all(input.as_bytes()).expect("the command reads");
+        drop(pipe);
+        let ended = follower.end();
+        let applied: u64 = ended.rows.iter().filter_map(|row| row["edges"].as_u64()).sum();
+        (ended.code, applied, ended.err)
+    };
+    let (code, applied, err) = apply(&["--source", "clicks"], &lines[..2].concat());
+    assert_eq!((code, applied), (Some(0), 2), "{err}");
+    // What is not named is applied as it comes, the last line without an end too.
+    assert_eq!(apply(&[], &lines.concat()).1, 3);
+    let (code, applied, err) = apply(&["--source", "clicks"], &lines.concat());
+    assert_eq!((code, applied), (Some(0), 1), "{err}");
+    assert!(err.contains("goes on from line 3 of standard input"), "{err}");
+    let (code, applied, err) = apply(&["--source", "clicks"], lines[0]);
+    assert_eq!((code, applied), (Some(1), 0));
+    assert!(err.contains("standard input has 1 lines, and 4 were applied of it"), "{err}");
+    let (code, _, err) = apply(&["--source", "clicks"], &lines.concat().replace("lamp:d", "lamp:x"));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("standard input: line 4 is not the one that was applied last"), "{err}");
+    assert_eq!(apply(&["--source", "clicks", "--restart"], &lines.concat()).1, 3);
+}
+
+#[test]
+fn a_change_in_a_pipe_does_not_wait_for_others() {
+    let desk = Desk::with_lamps();
+    let mut follower = Follower::start(&desk, &["-"]);
+    let mut pipe = follower.child.stdin.take().expect("a pipe");
+    for lamp in ["d", "e"] {
+        pipe.write_all(format!("+,room:hall,lamp:{lamp}\n").as_bytes()).expect("the command reads");
+        follower.wait(1);
+    }
+    // Ctrl-C is heard while the pipe is open and says nothing.
+    let ended = follower.interrupt();
+    assert_eq!(ended.code, Some(130));
+    let said = "interrupted; 2 changes before it are applied, go on from line 3";
+    assert!(ended.err.contains(said) && !ended.err.contains("same command"), "{}", ended.err);
+    drop(pipe);
+}
+
+#[test]
+fn embeddings_follow_in_a_window_and_lazily_not_at_all() {
+    let desk = Desk::trained();
+    let mut text = String::new();
+    for event in 0..30 {
+        writeln!(text, "+,board:{},pin:{},2", event % 7, event * 5 % 120).expect("writing to a string");
+    }
+    desk.write("u.csv", &text);
+    // Refreshed while nothing comes, and found so after a kill of whoever had not stored it yet or had.
+    let window = ["--refresh", "window", "--window", "1", "--batch", "4"];
+    let follower = Follower::start(&desk, &[&["u.csv"], &window[..]].concat());
+    follower.wait(30);
+    follower.kill();
+    let follower = Follower::start(&desk, &[&["u.csv"], &window[..]].concat());
+    append(&desk.path("u.csv"), "-,board:0,pin:0\n");
+    follower.wait(1);
+    follower.interrupt();
+    // Without a stream to follow: at the end, however long the window is.
+    desk.write("v.csv", "+,board:3,pin:9\n-,board:1,pin:5\n");
+    let words = ["apply", "s", "v.csv", "--batch", "1", "--refresh", "window", "--window", "600000"];
+    assert!(desk.jsonl(&words).iter().all(|row| row["sources"].is_null()));
+    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(0));
+    let digest = desk.json(&["digest", "s"])["digest"].clone();
+    desk.ok(&["refresh", "s", "--full"]);
+    assert_eq!(desk.json(&["digest", "s"])["digest"], digest);
+    desk.write("w.csv", "+,board:1,pin:2,5\n");
+    let ran = desk.run(&["apply", "s", "w.csv", "--refresh", "lazy"]);
+    assert!(ran.code == 0 && ran.err.contains("the changed nodes stay dirty"), "{}", ran.err);
+    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(2));
+}
