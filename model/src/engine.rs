@@ -5,6 +5,7 @@ mod training;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
+pub(crate) use training::pool;
 pub use training::{TrainReport, Unfinished};
 
 use hedgerow_storage::{
@@ -124,8 +125,9 @@ impl Engine {
 
     /// Where the store and its embeddings stand. Cost: none worth naming.
     pub fn status(&self) -> Status {
-        let snapshot = self.store.snapshot();
         let shown = self.shown();
+        // Taken behind the embeddings, so that it is never of an epoch before theirs.
+        let snapshot = self.store.snapshot();
         let embeddings = shown.as_ref();
         Status {
             epoch: snapshot.epoch(),
@@ -153,12 +155,17 @@ impl Engine {
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
         let advance = self.follow(work, &snapshot, full, cancel)?;
-        match (&advance.changed, self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut()) {
+        // Copied before readers are kept out, and what it replaces is given back once they are let in again.
+        let mut whole =
+            advance.changed.is_none().then(|| Embeddings::of(&work.state, &snapshot, work.generation));
+        let mut guard = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        match (&advance.changed, guard.as_mut()) {
             (Some(rows), Some(shown)) => shown.take_over(&work.state, &snapshot, rows),
-            (None, Some(shown)) => *shown = Embeddings::of(&work.state, &snapshot, work.generation),
-            (_, None) => {}
+            _ => std::mem::swap(&mut *guard, &mut whole),
         }
+        // While readers are kept out, so that an answer's epoch and its dirty nodes belong together.
         self.store.mark_refreshed(snapshot.epoch());
+        drop(guard);
         Ok(RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report })
     }
 
@@ -265,13 +272,13 @@ impl Engine {
         })
     }
 
-    /// The state that refreshes work on. A panic elsewhere while it was held is a bug of ours, but must not
-    /// take the host down: the state is then rebuilt.
-    pub(crate) fn work_state<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        let guard = self.work();
-        guard.as_ref().map(|work| read(&work.state)).ok_or(Error::NotTrained)
+    /// What refreshes work on, once none is under way. What is shown does not change meanwhile.
+    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> Result<T, Error>) -> Result<T, Error> {
+        read(&self.work().as_ref().ok_or(Error::NotTrained)?.state)
     }
 
+    /// A panic elsewhere while it was held is a bug of ours, but must not take the host down: the state is then
+    /// rebuilt.
     fn work(&self) -> MutexGuard<'_, Option<Work>> {
         self.work.lock().unwrap_or_else(|poisoned| {
             let mut guard = poisoned.into_inner();

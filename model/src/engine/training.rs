@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{Engine, Work};
 use crate::checkpoint::{self, Checkpoint, Origin, Progress};
@@ -243,11 +244,19 @@ impl Engine {
 }
 
 fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    if threads == 0 {
-        return work();
+    match pool(threads)? {
+        None => work(),
+        Some(pool) => pool.install(work),
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| Error::Threads { threads, reason: error.to_string() })?.install(work)
+}
+
+/// Threads of our own; none where the caller's are to be taken.
+pub(crate) fn pool(threads: usize) -> Result<Option<ThreadPool>, Error> {
+    if threads == 0 {
+        return Ok(None);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map(Some).map_err(|error| Error::Threads { threads, reason: error.to_string() })
 }
 
 fn rows_of_pairs(
