@@ -104,6 +104,12 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+    /// An updater refreshes no more, or not for whoever asked.
+    #[error("the updater cannot refresh: {reason}")]
+    Updater {
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 fn kept(best: Option<u32>) -> String {

@@ -47,6 +47,7 @@ mod start;
 mod state;
 mod table;
 mod train;
+mod updater;
 mod weights;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored, Unseen};
@@ -58,3 +59,4 @@ pub use evaluate::{RecommendQuality, RelatedQuality};
 pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 pub use report::{RefreshReport, Stages};
+pub use updater::{Update, Updater, UpdaterOptions, UpdaterReport};
