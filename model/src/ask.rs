@@ -204,13 +204,15 @@ impl Engine {
     ///
     /// # Errors
     /// An unknown user, or users without any item of an embedded kind.
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it.
     pub fn evaluate_recommend(
         &self,
         users: &[(NodeName, Vec<NodeName>)],
         k: usize,
         cancel: &CancelToken,
     ) -> Result<RecommendQuality, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
+        self.with_copy(|embeddings, snapshot| {
             let items = users.iter().flat_map(|(_, items)| items);
             let kind = embeddings.one_kind(snapshot, items)?;
             let candidates = embeddings.of_kind(kind);
@@ -235,12 +237,14 @@ impl Engine {
     ///
     /// # Errors
     /// An unknown node, or one without an embedding.
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it.
     pub fn evaluate_related(
         &self,
         pairs: &[(NodeName, NodeName)],
         cancel: &CancelToken,
     ) -> Result<RelatedQuality, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
+        self.with_copy(|embeddings, snapshot| {
             let kind = embeddings.one_kind(snapshot, pairs.iter().map(|(_, item)| item))?;
             let candidates = embeddings.of_kind(kind);
             let rows = pairs.iter().map(|(query, item)| {
@@ -301,6 +305,13 @@ impl Engine {
         let shown = self.shown();
         let embeddings = shown.as_ref().ok_or(Error::NotTrained)?;
         ask(embeddings, &self.store().snapshot())
+    }
+
+    /// The same where the answer takes long: a refresh that waited for it would keep all other readers waiting.
+    fn with_copy<T>(&self, ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>) -> Result<T, Error> {
+        let (copy, snapshot) =
+            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
+        ask(&copy, &snapshot)
     }
 }
 

@@ -149,6 +149,10 @@ impl Engine {
     /// [`Engine::persist`]: a crash before loses no edge, and the next refresh computes the same bytes again.
     /// # Errors
     /// [`Error::NotTrained`]; a cancellation, after which readers still see the old embeddings.
+    /// # Cost
+    /// What the changes reach; readers wait while the rows that came out different are copied. It runs on the caller's rayon
+    /// pool, but call it from a thread of yours and not from a task of that pool: while it waits for its parts, such a
+    /// thread takes up other tasks, and one that refreshes as well would wait for itself.
     pub fn refresh(&self, full: bool, cancel: &CancelToken) -> Result<RefreshReport, Error> {
         let since = Instant::now();
         let mut guard = self.work();

@@ -76,7 +76,7 @@ pub struct UpdaterReport {
 /// Time decides when a refresh happens and nothing else: all that is committed by then is in it, with the bytes of a rebuild.
 /// # Cost
 /// The refreshes. Besides, it looks at the store's epoch and its dirty nodes 16 times in each `max_age`, though at least 10
-/// times and at most 1,000 times a second; a look takes about a microsecond. A thread, and a rayon pool where
+/// times and at most 1,000 times a second; a look takes a tenth of a microsecond. A thread, and a rayon pool where
 /// [`UpdaterOptions::threads`] asks for one.
 ///
 /// # Example

@@ -272,6 +272,53 @@ fn it_stops_when_told_and_gives_the_engine_back() {
     assert_exact(&engine);
 }
 
+/// An answer that waits in a task for its part of the scan used to take up the next task with the lock of what is shown in its
+/// hands, while the updater waited for that lock: both for ever.
+#[test]
+fn answers_in_tasks_of_a_pool_and_refreshes_do_not_wait_for_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut founding = Batch::new();
+    for edge in 0..20_000usize {
+        // More pins than one task scans.
+        let (board, pin) = ((edge % 997).to_string(), (edge * 31 % 9001).to_string());
+        founding
+            .link(NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin }, Edge::default())
+            .expect("a valid edge");
+    }
+    let engine = engine(folder.path(), &founding);
+    let options = TrainOptions {
+        targets: vec!["pin".into()],
+        dim: 8,
+        epochs: 0,
+        walks: WalkOptions { walks: 8, ..WalkOptions::default() },
+        ..TrainOptions::default()
+    };
+    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a model");
+    let updater = Updater::start(Arc::clone(&engine), &UpdaterOptions { threads: 1, ..eager() }, |_| {})
+        .expect("an updater");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+    let (sender, answers) = channel();
+    for asked in 0..600 {
+        let (engine, sender) = (Arc::clone(&engine), sender.clone());
+        pool.spawn(move || {
+            let ranked = engine.similar(pin(asked).as_ref(), &Query::default()).expect("an answer");
+            sender.send(ranked.items.len()).expect("the test waits");
+        });
+    }
+    let mut answers = answers.iter().take(600);
+    for asked in 0..60 {
+        let (board, pin) = (asked.to_string(), (asked * 100).to_string());
+        let mut batch = Batch::new();
+        batch
+            .link(NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin }, Edge::default())
+            .expect("a valid edge");
+        engine.store().commit(&batch).expect("a commit");
+        assert!(answers.by_ref().take(10).all(|found| found == 10));
+    }
+    updater.flush().expect("a refresh");
+    assert!(updater.stop().expect("it ends").refreshes > 1);
+}
+
 #[test]
 fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
     let folder = tempfile::tempdir().expect("a folder");
