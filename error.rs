@@ -120,6 +120,7 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         | Model::GraphChanged { .. }
         | Model::OtherPairs { .. }
         | Model::NotWarm { .. }
+        | Model::HalfWay
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }

@@ -43,8 +43,18 @@ struct Work {
     /// Whether the model is in the store's files, and up to which epoch the rest is.
     model_stored: bool,
     stored: Option<Epoch>,
-    /// An advance broke off half-way, or rows are from an earlier version, so the next refresh must rebuild.
-    half_way: bool,
+    rows: Rows,
+}
+
+/// What the rows are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// The next refresh goes on from them.
+    Exact,
+    /// They are an earlier version's: whole, but the next refresh must rebuild.
+    Earlier,
+    /// An advance broke off: good for nothing but a rebuild.
+    HalfWay,
 }
 
 impl Work {
@@ -60,7 +70,13 @@ impl Work {
             }
             Some(Err(other)) => return Err(other),
         };
-        Ok(Self { generation, state, model_stored: true, stored, half_way: !is_exact })
+        let rows = if is_exact { Rows::Exact } else { Rows::Earlier };
+        Ok(Self { generation, state, model_stored: true, stored, rows })
+    }
+
+    /// The state, where it is whole.
+    fn whole(&self) -> Result<&State, Error> {
+        if self.rows == Rows::HalfWay { Err(Error::HalfWay) } else { Ok(&self.state) }
     }
 }
 
@@ -182,7 +198,7 @@ impl Engine {
         full: bool,
         cancel: &CancelToken,
     ) -> Result<Advance, Error> {
-        let changes = if full || work.half_way {
+        let changes = if full || work.rows != Rows::Exact {
             None
         } else {
             match self.store.changes(work.state.epoch, snapshot) {
@@ -193,9 +209,9 @@ impl Engine {
         };
         match changes {
             Some(changes) if changes.lists.len() <= work.state.rows() / ROWS_PER_LIST => {
-                work.half_way = true;
+                work.rows = Rows::HalfWay;
                 let advance = work.state.advance(snapshot, &changes, cancel)?;
-                work.half_way = false;
+                work.rows = Rows::Exact;
                 Ok(advance)
             }
             other => {
@@ -205,7 +221,7 @@ impl Engine {
                     report.dirty_nodes = touched_nodes(&changes);
                 }
                 work.state = state;
-                work.half_way = false;
+                work.rows = Rows::Exact;
                 Ok(Advance { report, changed: None })
             }
         }
@@ -220,7 +236,9 @@ impl Engine {
     /// What the store cannot write; the embeddings stay in memory as they are.
     pub fn persist(&self) -> Result<(), Error> {
         match self.work().as_mut() {
-            Some(work) if !work.half_way && work.stored != Some(work.state.epoch) => self.store_work(work),
+            Some(work) if work.rows == Rows::Exact && work.stored != Some(work.state.epoch) => {
+                self.store_work(work)
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -246,13 +264,13 @@ impl Engine {
     /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
     ///
     /// # Errors
-    /// [`Error::NotTrained`].
+    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
     pub fn digest(&self) -> Result<Digest, Error> {
         let guard = self.work();
         let work = guard.as_ref().ok_or(Error::NotTrained)?;
         let shown = self.shown();
         let ids = &shown.as_ref().ok_or(Error::NotTrained)?.ids;
-        let state = &work.state;
+        let state = work.whole()?;
         let mut rows: Vec<u32> = state.living().collect();
         rows.sort_by_key(|&row| ids[row as usize]);
         let mut hasher = blake3::Hasher::new();
@@ -278,7 +296,7 @@ impl Engine {
 
     /// What refreshes work on, once none is under way. What is shown does not change meanwhile.
     pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> Result<T, Error>) -> Result<T, Error> {
-        read(&self.work().as_ref().ok_or(Error::NotTrained)?.state)
+        read(self.work().as_ref().ok_or(Error::NotTrained)?.whole()?)
     }
 
     /// A panic elsewhere while it was held is a bug of ours, but must not take the host down: the state is then
@@ -287,8 +305,10 @@ impl Engine {
         self.work.lock().unwrap_or_else(|poisoned| {
             let mut guard = poisoned.into_inner();
             if let Some(work) = guard.as_mut() {
-                work.half_way = true;
+                work.rows = Rows::HalfWay;
             }
+            // Told once: from here on it is the rows that say so, until they are rebuilt.
+            self.work.clear_poison();
             guard
         })
     }

@@ -25,6 +25,9 @@ pub enum Error {
     /// Nothing was trained in this store yet.
     #[error("the store has no embeddings; train them first")]
     NotTrained,
+    /// What refreshes work on is half of one epoch and half of another.
+    #[error("the last refresh was cancelled half-way; refresh first")]
+    HalfWay,
     /// A kind to embed has no node, or no kind has that name.
     #[error("no node of kind '{kind}' in the store; it holds {known}")]
     UnknownKind {

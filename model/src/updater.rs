@@ -176,8 +176,9 @@ impl Updater {
 
     /// Stops it, waits until its thread is gone, and says what it did. Once more does no harm.
     ///
-    /// A refresh under way is cancelled: readers keep what they see, and the next refresh of this engine is a rebuild. To have
-    /// everything embedded call [`Updater::flush`] before, and to have it stored [`Engine::persist`] behind.
+    /// A refresh under way is cancelled: readers keep what they see, and the next refresh of this engine is a rebuild. Storing
+    /// is waited for. To have everything embedded call [`Updater::flush`] before, and to have it stored [`Engine::persist`]
+    /// behind.
     ///
     /// # Errors
     /// [`Error::Updater`] the first time, if it had ended by a panic.

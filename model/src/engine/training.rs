@@ -7,7 +7,7 @@ use std::time::Instant;
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Engine, Work};
+use super::{Engine, Rows, Work};
 use crate::checkpoint::{self, Checkpoint, Origin, Progress};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
@@ -230,7 +230,7 @@ impl Engine {
         let mut work = self.work();
         let before = work.as_ref().map_or(0, |work| work.generation.get());
         let generation = Generation::new(before + 1);
-        let mut new = Work { generation, state, model_stored: false, stored: None, half_way: false };
+        let mut new = Work { generation, state, model_stored: false, stored: None, rows: Rows::Exact };
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
         self.follow(&mut new, &now, false, &cancel)?;

@@ -38,7 +38,8 @@ pub struct UpdaterOptions {
     pub retry_first: Duration,
     /// That time at most.
     pub retry_at_most: Duration,
-    /// Threads that refreshes run on, kept for them; 0 takes the global rayon pool.
+    /// Threads that refreshes run on, kept for them. 0 takes the global rayon pool, where they queue behind the host's
+    /// tasks, none of which may wait for a refresh then.
     pub threads: usize,
 }
 
