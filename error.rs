@@ -119,7 +119,9 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::NothingToResume
         | Model::GraphChanged { .. }
         | Model::OtherPairs { .. }
-        | Model::NotWarm { .. } => ErrorKind::Refused,
+        | Model::NotWarm { .. }
+        | Model::HalfWay
+        | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }
 }

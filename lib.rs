@@ -8,7 +8,7 @@
 //! - [`Walker`], [`Policy`], [`WalkOptions`]: stable coupled walks and neighbourhoods; [`pixie()`]: what walks from
 //!   some nodes visit most, without a model (crate `hedgerow-walker`).
 //! - [`Engine`], [`TrainOptions`]: PinSage, its training, refresh and retrieval (crate `hedgerow-model`, feature
-//!   `model`, on by default).
+//!   `model`, on by default). [`Updater`]: a thread that refreshes by itself.
 //!
 //! ```
 //! # #[cfg(not(feature = "model"))]
@@ -54,5 +54,6 @@ pub use hedgerow_model::{
     Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
     EstimatedBytes, EstimatedSeconds, Explanation, GROWN, Ids, Importance, Loss, Pooling, Positives, Query,
     Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status,
-    TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen,
+    TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update, Updater, UpdaterOptions,
+    UpdaterReport,
 };

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
 use crate::recipe::{Recipe, unknown_kind};
+use crate::state::State;
 use crate::table::token_hash;
 
 /// How many answers, and which.
@@ -83,6 +84,8 @@ pub struct Embedded {
     pub vector: Vec<f32>,
     /// The epoch that it reflects.
     pub epoch: Epoch,
+    /// Nodes touched since.
+    pub dirty_nodes: u64,
     /// The model's generation.
     pub generation: Generation,
 }
@@ -102,13 +105,13 @@ impl Engine {
     /// The walk neighbourhood of a node in the graph as it is now, at most `k` of it; with the model's walk
     /// options, or the default ones where no model embeds its kind. Needs no training.
     pub fn neighborhood(&self, node: NodeRef<'_>, k: usize) -> Result<Vec<Importance>, Error> {
-        let snapshot = self.store().snapshot();
-        let source = snapshot.require(node)?;
         let trained = self.shown().as_ref().and_then(|embeddings| {
             let recipe = &embeddings.recipe;
             let policy = recipe.policies.iter().find(|policy| policy.kind == node.kind)?;
             Some((recipe.walks, policy.clone()))
         });
+        let snapshot = self.store().snapshot();
+        let source = snapshot.require(node)?;
         let (walks, policy) = trained.unwrap_or_else(|| {
             (WalkOptions::default(), Policy::default_for(&snapshot, snapshot.kind(source)))
         });
@@ -131,39 +134,25 @@ impl Engine {
             let row = embeddings.require(node, snapshot)?;
             let mut vector = embeddings.vector(row).to_vec();
             vector.push(embeddings.bias[row as usize]);
-            Ok(Embedded { vector, epoch: embeddings.epoch, generation: embeddings.generation })
+            Ok(self.embedded(vector, embeddings))
         })
     }
 
     /// The embedding that a node would have of which this is known. Changes nothing.
     ///
+    /// # Visibility
+    /// It is computed from what refreshes work on, so it waits for the one under way, and for as long as this takes others
+    /// wait for it. A task of the rayon pool that refreshes run on must not ask it: it would keep a thread that they need.
     /// # Errors
     /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
-    /// value that is not finite.
+    /// value that is not finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
     pub fn embed_unseen(&self, unseen: &Unseen) -> Result<Embedded, Error> {
-        let rows = self.with_embeddings(|embeddings, snapshot| {
-            let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
-            unseen.history.iter().map(row).collect::<Result<Vec<_>, _>>()
-        })?;
-        let vector = self.work_state(|state| {
-            let encoder = &state.encoder;
-            let mut sums = encoder.table.known.sums();
-            let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
-            encoder.table.known.push_tokens(&hashes, &mut sums);
-            let dense = dense_row(&state.recipe, &unseen.dense)?;
-            let mut h = encoder.input(&sums, &dense.view());
-            let mut pool = state.pool(&[]);
-            state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
-            for (at, layer) in encoder.weights.layers.iter().enumerate() {
-                let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
-                h = layer.update(&h.view(), pool.multiply(&messages.view())).0;
-            }
-            let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
-            vector.push(encoder.bias(&sums, &[0.0])[0]);
-            Ok::<_, Error>(vector)
-        })??;
-        self.with_embeddings(|embeddings, _| {
-            Ok(Embedded { vector, epoch: embeddings.epoch, generation: embeddings.generation })
+        self.with_state(|state| {
+            self.with_embeddings(|embeddings, snapshot| {
+                let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
+                let rows = unseen.history.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+                Ok(self.embedded(vector_of_unseen(state, unseen, &rows)?, embeddings))
+            })
         })
     }
 
@@ -215,13 +204,15 @@ impl Engine {
     ///
     /// # Errors
     /// An unknown user, or users without any item of an embedded kind.
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it.
     pub fn evaluate_recommend(
         &self,
         users: &[(NodeName, Vec<NodeName>)],
         k: usize,
         cancel: &CancelToken,
     ) -> Result<RecommendQuality, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
+        self.with_copy(|embeddings, snapshot| {
             let items = users.iter().flat_map(|(_, items)| items);
             let kind = embeddings.one_kind(snapshot, items)?;
             let candidates = embeddings.of_kind(kind);
@@ -246,12 +237,14 @@ impl Engine {
     ///
     /// # Errors
     /// An unknown node, or one without an embedding.
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it.
     pub fn evaluate_related(
         &self,
         pairs: &[(NodeName, NodeName)],
         cancel: &CancelToken,
     ) -> Result<RelatedQuality, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
+        self.with_copy(|embeddings, snapshot| {
             let kind = embeddings.one_kind(snapshot, pairs.iter().map(|(_, item)| item))?;
             let candidates = embeddings.of_kind(kind);
             let rows = pairs.iter().map(|(query, item)| {
@@ -298,14 +291,47 @@ impl Engine {
         })
     }
 
+    fn embedded(&self, vector: Vec<f32>, embeddings: &Embeddings) -> Embedded {
+        let (epoch, generation) = (embeddings.epoch, embeddings.generation);
+        Embedded { vector, epoch, dirty_nodes: self.store().dirty_nodes(), generation }
+    }
+
+    /// Asks the embeddings of one epoch, beside the graph of that epoch or a later one: it is looked up behind them, since
+    /// they may hold nodes that an earlier graph has no names for.
     fn with_embeddings<T>(
         &self,
         ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let snapshot = self.store().snapshot();
         let shown = self.shown();
-        ask(shown.as_ref().ok_or(Error::NotTrained)?, &snapshot)
+        let embeddings = shown.as_ref().ok_or(Error::NotTrained)?;
+        ask(embeddings, &self.store().snapshot())
     }
+
+    /// The same where the answer takes long: a refresh that waited for it would keep all other readers waiting.
+    fn with_copy<T>(&self, ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>) -> Result<T, Error> {
+        let (copy, snapshot) =
+            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
+        ask(&copy, &snapshot)
+    }
+}
+
+/// The vector of a node that has no row, visiting each of `rows` once, and last its popularity coordinate.
+fn vector_of_unseen(state: &State, unseen: &Unseen, rows: &[u32]) -> Result<Vec<f32>, Error> {
+    let encoder = &state.encoder;
+    let mut sums = encoder.table.known.sums();
+    let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
+    encoder.table.known.push_tokens(&hashes, &mut sums);
+    let dense = dense_row(&state.recipe, &unseen.dense)?;
+    let mut h = encoder.input(&sums, &dense.view());
+    let mut pool = state.pool(&[]);
+    state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
+    for (at, layer) in encoder.weights.layers.iter().enumerate() {
+        let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
+        h = layer.update(&h.view(), pool.multiply(&messages.view())).0;
+    }
+    let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
+    vector.push(encoder.bias(&sums, &[0.0])[0]);
+    Ok(vector)
 }
 
 /// The dense features of one node, joined as the recipe says; zeros for blocks that are not given. Shape: (1, F).

@@ -17,6 +17,7 @@ use crate::tall::Tall;
 const ROWS_PER_TASK: usize = 4096;
 
 /// Size: per row D + 1 numbers of 4 bytes and 14 bytes of names and marks.
+#[derive(Clone)]
 pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
     pub(crate) epoch: Epoch,
@@ -132,6 +133,10 @@ impl Embeddings {
 
     /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
     /// `query . vector + bias`, ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
+    ///
+    /// In a task of rayon's it stays on its thread. A thread that waits for its part of a scan takes up other tasks, with the
+    /// lock of what is shown in its hands: where one of them asks too while a refresh waits for that lock, it would wait for
+    /// itself.
     pub(crate) fn nearest(
         &self,
         query: &[f32],
@@ -140,21 +145,23 @@ impl Embeddings {
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
         let rows: Vec<u32> = (0..self.rows() as u32).collect();
-        let mut best: Vec<Hit> = rows
-            .par_chunks(ROWS_PER_TASK)
-            .flat_map_iter(|rows| {
-                let wanted = |row: &u32| {
-                    self.is_alive(*row)
-                        && kind.is_none_or(|kind| self.kind(*row) == kind)
-                        && !excluded.contains(row)
-                };
-                let bias = |row: u32| if options.cosine { 0.0 } else { self.bias[row as usize] };
-                let score = |row| (row, dot(query, self.vector(row)) + bias(row));
-                let mut hits: Vec<Hit> = rows.iter().copied().filter(wanted).map(score).collect();
-                self.keep_best(&mut hits, options.k);
-                hits
-            })
-            .collect();
+        let scan = |rows: &[u32]| {
+            let wanted = |row: &u32| {
+                self.is_alive(*row)
+                    && kind.is_none_or(|kind| self.kind(*row) == kind)
+                    && !excluded.contains(row)
+            };
+            let bias = |row: u32| if options.cosine { 0.0 } else { self.bias[row as usize] };
+            let score = |row| (row, dot(query, self.vector(row)) + bias(row));
+            let mut hits: Vec<Hit> = rows.iter().copied().filter(wanted).map(score).collect();
+            self.keep_best(&mut hits, options.k);
+            hits
+        };
+        let mut best: Vec<Hit> = if rayon::current_thread_index().is_some() {
+            rows.chunks(ROWS_PER_TASK).flat_map(scan).collect()
+        } else {
+            rows.par_chunks(ROWS_PER_TASK).flat_map_iter(scan).collect()
+        };
         self.keep_best(&mut best, options.k);
         best
     }

@@ -5,6 +5,7 @@ mod training;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
+pub(crate) use training::pool;
 pub use training::{TrainReport, Unfinished};
 
 use hedgerow_storage::{
@@ -44,8 +45,18 @@ struct Work {
     /// Whether the model is in the store's files, and up to which epoch the rest is.
     model_stored: bool,
     stored: Option<Epoch>,
-    /// An advance broke off half-way, or rows are from an earlier version, so the next refresh must rebuild.
-    half_way: bool,
+    rows: Rows,
+}
+
+/// What the rows are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// The next refresh goes on from them.
+    Exact,
+    /// They are an earlier version's: whole, but the next refresh must rebuild.
+    Earlier,
+    /// An advance broke off: good for nothing but a rebuild.
+    HalfWay,
 }
 
 impl Work {
@@ -61,7 +72,13 @@ impl Work {
             }
             Some(Err(other)) => return Err(other),
         };
-        Ok(Self { generation, state, model_stored: true, stored, half_way: !is_exact })
+        let rows = if is_exact { Rows::Exact } else { Rows::Earlier };
+        Ok(Self { generation, state, model_stored: true, stored, rows })
+    }
+
+    /// The state, where it is whole.
+    fn whole(&self) -> Result<&State, Error> {
+        if self.rows == Rows::HalfWay { Err(Error::HalfWay) } else { Ok(&self.state) }
     }
 }
 
@@ -132,8 +149,9 @@ impl Engine {
 
     /// Where the store and its embeddings stand. Cost: none worth naming.
     pub fn status(&self) -> Status {
-        let snapshot = self.store.snapshot();
         let shown = self.shown();
+        // Taken behind the embeddings, so that it is never of an epoch before theirs.
+        let snapshot = self.store.snapshot();
         let embeddings = shown.as_ref();
         Status {
             epoch: snapshot.epoch(),
@@ -155,6 +173,10 @@ impl Engine {
     /// [`Engine::persist`]: a crash before loses no edge, and the next refresh computes the same bytes again.
     /// # Errors
     /// [`Error::NotTrained`]; a cancellation, after which readers still see the old embeddings.
+    /// # Cost
+    /// What the changes reach; readers wait while the rows that came out different are copied. It runs on the caller's rayon
+    /// pool, but call it from a thread of yours and not from a task of that pool: while it waits for its parts, such a
+    /// thread takes up other tasks, and one that refreshes as well would wait for itself.
     pub fn refresh(&self, full: bool, cancel: &CancelToken) -> Result<RefreshReport, Error> {
         Ok(self.refresh_asked(full, None, cancel)?.0)
     }
@@ -185,12 +207,17 @@ impl Engine {
         let snapshot = self.store.snapshot();
         let asked = asked.map(|name| snapshot.require(name)).transpose()?;
         let Followed { advance, explanation } = self.follow(work, &snapshot, full, asked, cancel)?;
-        match (&advance.trail, self.shown.write().unwrap_or_else(PoisonError::into_inner).as_mut()) {
+        // Copied before readers are kept out, and what it replaces is given back once they are let in again.
+        let mut whole =
+            advance.trail.is_none().then(|| Embeddings::of(&work.state, &snapshot, work.generation));
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        match (&advance.trail, shown.as_mut()) {
             (Some(trail), Some(shown)) => shown.take_over(&work.state, &snapshot, trail.shown.rows()),
-            (None, Some(shown)) => *shown = Embeddings::of(&work.state, &snapshot, work.generation),
-            (_, None) => {}
+            _ => std::mem::swap(&mut *shown, &mut whole),
         }
+        // While readers are kept out, so that an answer's epoch and its dirty nodes belong together.
         self.store.mark_refreshed(snapshot.epoch());
+        drop(shown);
         Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
     }
 
@@ -206,7 +233,7 @@ impl Engine {
     ) -> Result<Followed, Error> {
         // Not even read where they are clearly too many.
         let dirty_nodes = self.store.dirty_nodes();
-        let changes = if full || work.half_way || dirty_nodes > work.state.rows() as u64 {
+        let changes = if full || work.rows != Rows::Exact || dirty_nodes > work.state.rows() as u64 {
             None
         } else {
             match self.store.changes(work.state.epoch, snapshot) {
@@ -217,9 +244,9 @@ impl Engine {
         };
         match changes {
             Some(changes) if changes.lists.len() <= work.state.rows() / ROWS_PER_LIST => {
-                work.half_way = true;
+                work.rows = Rows::HalfWay;
                 let advance = work.state.advance(snapshot, &changes, cancel)?;
-                work.half_way = false;
+                work.rows = Rows::Exact;
                 let explanation = match (asked, &advance.trail) {
                     (Some(node), Some(trail)) => explain(&work.state, snapshot, &changes, trail, node)?,
                     _ => Explanation::default(),
@@ -233,7 +260,7 @@ impl Engine {
                     report.dirty_nodes = other.map_or(dirty_nodes, |changes| touched_nodes(&changes));
                 }
                 work.state = state;
-                work.half_way = false;
+                work.rows = Rows::Exact;
                 let explanation = Explanation { changed: true, reasons: vec![Reason::Rebuild] };
                 Ok(Followed { advance: Advance { report, trail: None }, explanation })
             }
@@ -249,7 +276,9 @@ impl Engine {
     /// What the store cannot write; the embeddings stay in memory as they are.
     pub fn persist(&self) -> Result<(), Error> {
         match self.work().as_mut() {
-            Some(work) if !work.half_way && work.stored != Some(work.state.epoch) => self.store_work(work),
+            Some(work) if work.rows == Rows::Exact && work.stored != Some(work.state.epoch) => {
+                self.store_work(work)
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -275,13 +304,13 @@ impl Engine {
     /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
     ///
     /// # Errors
-    /// [`Error::NotTrained`].
+    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
     pub fn digest(&self) -> Result<Digest, Error> {
         let guard = self.work();
         let work = guard.as_ref().ok_or(Error::NotTrained)?;
         let shown = self.shown();
         let ids = &shown.as_ref().ok_or(Error::NotTrained)?.ids;
-        let state = &work.state;
+        let state = work.whole()?;
         let mut rows: Vec<u32> = state.living().collect();
         rows.sort_by_key(|&row| ids[row as usize]);
         let mut hasher = blake3::Hasher::new();
@@ -305,19 +334,21 @@ impl Engine {
         })
     }
 
-    /// The state that refreshes work on. A panic elsewhere while it was held is a bug of ours, but must not
-    /// take the host down: the state is then rebuilt.
-    pub(crate) fn work_state<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        let guard = self.work();
-        guard.as_ref().map(|work| read(&work.state)).ok_or(Error::NotTrained)
+    /// What refreshes work on, once none is under way. What is shown does not change meanwhile.
+    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> Result<T, Error>) -> Result<T, Error> {
+        read(self.work().as_ref().ok_or(Error::NotTrained)?.whole()?)
     }
 
+    /// A panic elsewhere while it was held is a bug of ours, but must not take the host down: the state is then
+    /// rebuilt.
     fn work(&self) -> MutexGuard<'_, Option<Work>> {
         self.work.lock().unwrap_or_else(|poisoned| {
             let mut guard = poisoned.into_inner();
             if let Some(work) = guard.as_mut() {
-                work.half_way = true;
+                work.rows = Rows::HalfWay;
             }
+            // Told once: from here on it is the rows that say so, until they are rebuilt.
+            self.work.clear_poison();
             guard
         })
     }

@@ -25,6 +25,9 @@ pub enum Error {
     /// Nothing was trained in this store yet.
     #[error("the store has no embeddings; train them first")]
     NotTrained,
+    /// What refreshes work on is half of one epoch and half of another.
+    #[error("the last refresh was cancelled half-way; refresh first")]
+    HalfWay,
     /// A kind to embed has no node, or no kind has that name.
     #[error("no node of kind '{kind}' in the store; it holds {known}")]
     UnknownKind {
@@ -102,6 +105,12 @@ pub enum Error {
         /// How many were asked for.
         threads: usize,
         /// The system's reason.
+        reason: String,
+    },
+    /// An updater refreshes no more, or not for whoever asked.
+    #[error("the updater cannot refresh: {reason}")]
+    Updater {
+        /// Why, and what to do.
         reason: String,
     },
 }

@@ -49,6 +49,7 @@ mod state;
 mod table;
 mod tall;
 mod train;
+mod updater;
 mod weights;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored, Unseen};
@@ -61,3 +62,4 @@ pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use explain::{Explanation, Reason};
 pub use options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 pub use report::{RefreshReport, Stages};
+pub use updater::{Update, Updater, UpdaterOptions, UpdaterReport};

@@ -18,6 +18,7 @@ mod refresh_equals_rebuild;
 mod same_content_same_digest;
 mod structure;
 mod training;
+mod updater;
 mod walks;
 mod warm_start;
 mod world;

@@ -5,8 +5,9 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Engine, Work};
+use super::{Engine, Rows, Work};
 use crate::checkpoint::{self, Checkpoint, Origin, Progress};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
@@ -229,7 +230,7 @@ impl Engine {
         let mut work = self.work();
         let before = work.as_ref().map_or(0, |work| work.generation.get());
         let generation = Generation::new(before + 1);
-        let mut new = Work { generation, state, model_stored: false, stored: None, half_way: false };
+        let mut new = Work { generation, state, model_stored: false, stored: None, rows: Rows::Exact };
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
         self.follow(&mut new, &now, false, None, &cancel)?;
@@ -243,11 +244,19 @@ impl Engine {
 }
 
 fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    if threads == 0 {
-        return work();
+    match pool(threads)? {
+        None => work(),
+        Some(pool) => pool.install(work),
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| Error::Threads { threads, reason: error.to_string() })?.install(work)
+}
+
+/// Threads of our own; none where the caller's are to be taken.
+pub(crate) fn pool(threads: usize) -> Result<Option<ThreadPool>, Error> {
+    if threads == 0 {
+        return Ok(None);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map(Some).map_err(|error| Error::Threads { threads, reason: error.to_string() })
 }
 
 fn rows_of_pairs(
