@@ -2,6 +2,7 @@
 //! dirty, so that the two cannot differ.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
@@ -52,7 +53,7 @@ impl State {
     /// The state at `snapshot`, from nothing. Cost: all walks, and every row of every layer.
     pub(crate) fn build(
         recipe: Recipe,
-        encoder: Encoder,
+        encoder: Arc<Encoder>,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<(Self, RefreshReport), Error> {
@@ -69,14 +70,14 @@ impl State {
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        let encoder = Encoder::empty(&recipe);
+        let encoder = Arc::new(Encoder::empty(&recipe));
         let mut state = Self::new(recipe, encoder);
         state.walk_all(snapshot, cancel, &mut RefreshReport::new(snapshot.epoch(), true))?;
         Ok(state)
     }
 
     /// The second half of [`State::build`], with the weights to compute with.
-    pub(crate) fn embedded_by(mut self, encoder: Encoder, snapshot: &Snapshot) -> Result<Self, Error> {
+    pub(crate) fn embedded_by(mut self, encoder: Arc<Encoder>, snapshot: &Snapshot) -> Result<Self, Error> {
         self.encoder = encoder;
         let all = Frontier::all(self.rows());
         let dirty = Dirty { pools: all.clone(), inputs: all.clone(), weights: all.clone(), lives: all };
@@ -180,7 +181,7 @@ impl State {
     ) -> Result<Frontier, Error> {
         let since = Instant::now();
         let mut changed = Vec::new();
-        for walked in walked(self, snapshot, self.recipe.walks, sources, None, cancel)? {
+        for walked in walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, sources, None, cancel)? {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
                 if self.set_neighborhood(row, counted.collect()) {

@@ -1,6 +1,7 @@
 //! Questions to the embeddings: nearest nodes, recommendations, vectors, neighbourhoods, quality.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use hedgerow_storage::{
     CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, RelationIx, Snapshot,
@@ -9,9 +10,11 @@ use hedgerow_walker::{Policy, WalkOptions, Walker};
 use ndarray::{Array2, Axis, s};
 
 use crate::embeddings::Embeddings;
+use crate::encoder::Encoder;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
+use crate::fresh::fresh;
 use crate::recipe::{Recipe, unknown_kind};
 use crate::state::State;
 use crate::table::token_hash;
@@ -90,6 +93,12 @@ pub struct Embedded {
     pub generation: Generation,
 }
 
+/// Where the answer about a node comes from.
+enum Asked {
+    Row(Embedded),
+    Graph { recipe: Recipe, encoder: Arc<Encoder>, snapshot: Snapshot, node: NodeIx, generation: Generation },
+}
+
 /// A node of a neighbourhood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Importance {
@@ -130,12 +139,45 @@ impl Engine {
     /// # Errors
     /// [`Error::NotEmbedded`] if its kind is not embedded or it came after the last refresh.
     pub fn embedding(&self, node: NodeRef<'_>) -> Result<Embedded, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
-            let row = embeddings.require(node, snapshot)?;
-            let mut vector = embeddings.vector(row).to_vec();
-            vector.push(embeddings.bias[row as usize]);
-            Ok(self.embedded(vector, embeddings))
-        })
+        self.with_embeddings(|embeddings, snapshot| self.embedding_of(node, embeddings, snapshot))
+    }
+
+    /// A node's embedding in the graph as it is now: what a refresh would give it, without one. Where nothing changed since
+    /// the last refresh it is the one that readers have anyway.
+    ///
+    /// # Visibility
+    /// Nothing changes, so the next read costs as much: for hosts that read few nodes of many that change. The epoch is the
+    /// store's, and no dirty node is behind it. It waits for no refresh.
+    /// # Errors
+    /// [`Error::NotEmbedded`] if its kind is not embedded; a cancellation.
+    /// # Cost
+    /// With K layers and neighbourhoods of T nodes, the walks of up to T^(K - 1) nodes and as many rows of T products.
+    pub fn embedding_now(&self, node: NodeRef<'_>, cancel: &CancelToken) -> Result<Embedded, Error> {
+        let asked = self.with_embeddings(|embeddings, snapshot| {
+            let node_ix = snapshot.require(node)?;
+            if embeddings.epoch == snapshot.epoch() {
+                return Ok(Asked::Row(self.embedding_of(node, embeddings, snapshot)?));
+            }
+            if !embeddings.recipe.targets().any(|target| target == node.kind) {
+                embeddings.require(node, snapshot)?;
+            }
+            let (recipe, encoder) = (embeddings.recipe.clone(), Arc::clone(&embeddings.encoder));
+            Ok(Asked::Graph {
+                recipe,
+                encoder,
+                snapshot: snapshot.clone(),
+                node: node_ix,
+                generation: embeddings.generation,
+            })
+        })?;
+        match asked {
+            Asked::Row(embedded) => Ok(embedded),
+            Asked::Graph { recipe, encoder, snapshot, node, generation } => {
+                let (vectors, bias) = fresh(&recipe, &encoder, &snapshot, &[node], cancel)?;
+                let vector = vectors.iter().copied().chain(bias).collect();
+                Ok(Embedded { vector, epoch: snapshot.epoch(), dirty_nodes: 0, generation })
+            }
+        }
     }
 
     /// The embedding that a node would have of which this is known. Changes nothing.
@@ -289,6 +331,18 @@ impl Engine {
             epoch: embeddings.epoch,
             dirty_nodes: self.store().dirty_nodes(),
         })
+    }
+
+    fn embedding_of(
+        &self,
+        node: NodeRef<'_>,
+        embeddings: &Embeddings,
+        snapshot: &Snapshot,
+    ) -> Result<Embedded, Error> {
+        let row = embeddings.require(node, snapshot)?;
+        let mut vector = embeddings.vector(row).to_vec();
+        vector.push(embeddings.bias[row as usize]);
+        Ok(self.embedded(vector, embeddings))
     }
 
     fn embedded(&self, vector: Vec<f32>, embeddings: &Embeddings) -> Embedded {

@@ -3,11 +3,13 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId};
 use rayon::prelude::*;
 
 use crate::ask::Query;
+use crate::encoder::Encoder;
 use crate::recipe::Recipe;
 use crate::rows::{dot, normalize};
 use crate::state::{ABSENT, State};
@@ -23,6 +25,8 @@ pub(crate) struct Embeddings {
     pub(crate) epoch: Epoch,
     /// What is embedded, and by which walks.
     pub(crate) recipe: Recipe,
+    /// What computes embeddings; shared with refreshes.
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) nodes: Vec<NodeIx>,
     row_of: Vec<u32>,
     pub(crate) ids: Vec<StableId>,
@@ -45,6 +49,7 @@ impl Embeddings {
             generation,
             epoch: state.epoch,
             recipe: state.recipe.clone(),
+            encoder: Arc::clone(&state.encoder),
             nodes: state.nodes.clone(),
             row_of: state.row_of.clone(),
             ids: state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect(),
@@ -187,12 +192,13 @@ impl Embeddings {
 #[cfg(test)]
 impl Embeddings {
     /// Living nodes of one kind, numbered as their rows, with stable ids that fall as the numbers rise.
-    pub(crate) fn example(vectors: ndarray::Array2<f32>, bias: Vec<f32>) -> Self {
+    pub(crate) fn example(vectors: &ndarray::Array2<f32>, bias: Vec<f32>) -> Self {
         let rows = bias.len() as u32;
         Self {
             generation: Generation::new(1),
             epoch: Epoch::new(1),
             recipe: Recipe::example(),
+            encoder: Arc::new(Encoder::empty(&Recipe::example())),
             nodes: (0..rows).map(NodeIx::new).collect(),
             row_of: (0..rows).collect(),
             ids: (0..rows).map(|row| StableId::new(u64::from(1000 - row))).collect(),
@@ -214,12 +220,13 @@ mod tests {
     use crate::ask::Query;
     use ndarray::array;
     use std::collections::HashSet;
+    use std::sync::Arc;
 
     /// Rows 1 and 2 score the same; row 2 has the smaller stable id.
     #[test]
     fn the_nearest_come_by_score_then_by_stable_id() {
         let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.6, 0.8]];
-        let embeddings = Embeddings::example(vectors, vec![0.0, 0.5, 0.5, 0.0]);
+        let embeddings = Embeddings::example(&vectors, vec![0.0, 0.5, 0.5, 0.0]);
         let ranked = |options: &Query, excluded: &[u32]| {
             let excluded: HashSet<u32> = excluded.iter().copied().collect();
             let hits = embeddings.nearest(&[1.0, 0.0], options, None, &excluded);

@@ -68,7 +68,7 @@ impl Work {
             Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
                 let (recipe, encoder) = generation::load_model(&derived.file(generation::MODEL)?)?;
-                ((State::build(recipe, encoder, snapshot, &CancelToken::new())?.0, true), None)
+                ((State::build(recipe, Arc::new(encoder), snapshot, &CancelToken::new())?.0, true), None)
             }
             Some(Err(other)) => return Err(other),
         };

@@ -218,7 +218,7 @@ mod tests {
     /// Five nodes on a fan; the larger the number, the farther from node 0.
     fn fan() -> Embeddings {
         let vectors = array![[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]];
-        Embeddings::example(vectors, vec![0.0; 5])
+        Embeddings::example(&vectors, vec![0.0; 5])
     }
 
     /// The user has node 0, so the order is 1, 2, 3, 4. Wanted are 2, 4 and an item that nobody knows; k = 2:

@@ -93,7 +93,7 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
 /// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
 pub(crate) fn load(derived: &Derived, bound: u32) -> Result<(State, bool), Error> {
     let (recipe, encoder) = load_model(&derived.file(MODEL)?)?;
-    let mut state = State::new(recipe, encoder);
+    let mut state = State::new(recipe, Arc::new(encoder));
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?, bound)?;
     let embeddings = derived.file(EMBEDDINGS)?;

@@ -39,7 +39,7 @@ impl HardNegatives {
             ..options.walks
         };
         let living: Vec<u32> = state.living().collect();
-        let walked = walked(state, snapshot, walks, &living, None, cancel)?;
+        let walked = walked(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
         for (row, visits) in walked.iter().flat_map(Walked::iter) {
             let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
             windows[row as usize] = window.collect();

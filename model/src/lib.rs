@@ -22,6 +22,7 @@ mod estimate;
 mod evaluate;
 mod event;
 mod explain;
+mod fresh;
 mod frontier;
 mod generation;
 mod hard;

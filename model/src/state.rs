@@ -1,6 +1,8 @@
 //! Everything derived from the graph for one generation, row by row: neighbourhoods, the rows of every layer,
 //! embeddings. How it follows the graph is `advance`'s.
 
+use std::sync::Arc;
+
 use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
 use hedgerow_walker::Visit;
 
@@ -23,7 +25,7 @@ pub(crate) type Counted = (u32, u32);
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) recipe: Recipe,
-    pub(crate) encoder: Encoder,
+    pub(crate) encoder: Arc<Encoder>,
     /// The graph that everything below reflects.
     pub(crate) epoch: Epoch,
     /// Row -> node. A row stays its node's for good, in life and death.
@@ -48,7 +50,7 @@ pub(crate) struct State {
 
 impl State {
     /// A state of no rows.
-    pub(crate) fn new(recipe: Recipe, encoder: Encoder) -> Self {
+    pub(crate) fn new(recipe: Recipe, encoder: Arc<Encoder>) -> Self {
         let dim = recipe.dim;
         let messages = encoder.weights.layers.iter().map(|layer| Tall::zeros(0, layer.width()));
         Self {
@@ -175,7 +177,8 @@ impl State {
         cancel: &CancelToken,
     ) -> Result<Sparse, Error> {
         let living: Vec<u32> = self.living().collect();
-        let walked = walked(self, snapshot, self.recipe.walks, &living, Some(closed), cancel)?;
+        let walked =
+            walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, &living, Some(closed), cancel)?;
         let mut found: Vec<&[Visit]> = vec![&[]; self.rows()];
         for (row, visits) in walked.iter().flat_map(Walked::iter) {
             found[row as usize] = visits;
@@ -198,12 +201,22 @@ impl State {
         neighborhood: impl Iterator<Item = Counted> + Clone,
         pool: &mut Sparse,
     ) {
-        let weight = |row, count| match self.recipe.pooling {
-            Pooling::Importance => count as f32 * self.influence(row),
-            Pooling::Mean | Pooling::Max => 1.0,
-        };
-        let weighted = neighborhood.map(|(row, count)| (row, weight(row, count)));
-        let sum: f32 = weighted.clone().map(|(_, weight)| weight).sum();
-        pool.push_row(weighted.map(|(row, weight)| (row, weight / sum)));
+        push_importances(self.recipe.pooling, neighborhood, |row| self.influence(row), pool);
     }
+}
+
+/// As [`State::push_importances`], of whatever rows `influence` knows.
+pub(crate) fn push_importances(
+    pooling: Pooling,
+    neighborhood: impl Iterator<Item = Counted> + Clone,
+    influence: impl Fn(u32) -> f32,
+    pool: &mut Sparse,
+) {
+    let weight = |row, count| match pooling {
+        Pooling::Importance => count as f32 * influence(row),
+        Pooling::Mean | Pooling::Max => 1.0,
+    };
+    let weighted = neighborhood.map(|(row, count)| (row, weight(row, count)));
+    let sum: f32 = weighted.clone().map(|(_, weight)| weight).sum();
+    pool.push_row(weighted.map(|(row, weight)| (row, weight / sum)));
 }

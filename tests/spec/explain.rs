@@ -82,7 +82,7 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
     let mut kinds = BTreeMap::new();
     for seed in 0..25 {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::options().create(true).open(&folder.path().join("store")).expect("a store");
+        let store = Store::options().create(true).open(folder.path().join("store")).expect("a store");
         let engine = Engine::open(Arc::new(store)).expect("an engine");
         let mut world = World::new(seed, PINS);
         engine.store().commit(&world.founding()).expect("a commit");

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Conv, Edge, Engine, Error, ErrorKind, Ids, Loss, NodeName, NodeRef,
-    Pooling, Query, Store, TrainOptions, Unseen, WalkOptions,
+    Audience, Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NodeName,
+    NodeRef, Pooling, Query, Store, TrainOptions, Unseen, WalkOptions,
 };
 
 use crate::world::World;
@@ -62,6 +62,12 @@ fn seen(engine: &Engine) -> Seen {
     (engine.digest().expect("a digest").digest, (0..20).map(scores).collect())
 }
 
+/// The bits of an embedding and its epoch, or none of a node that is not there.
+fn embedding<E>(answer: &Result<Embedded, E>) -> Option<(Vec<u32>, Epoch)> {
+    let embedded = answer.as_ref().ok()?;
+    Some((embedded.vector.iter().map(|value| value.to_bits()).collect(), embedded.epoch))
+}
+
 /// What is seen after a refresh and after a rebuild.
 fn both_seen(engine: &Engine) -> (Seen, Seen) {
     let refreshed = seen(engine);
@@ -94,8 +100,16 @@ fn run(seed: u64) {
             }
             _ => {}
         }
+        // Three nodes read while they may be dirty, and what the refresh makes of them.
+        let read: Vec<NodeName> = (0..3).map(|_| world.node("pin")).collect();
+        let now = |name: &NodeName| embedding(&engine.embedding_now(name.as_ref(), &CancelToken::new()));
+        let before: Vec<_> = read.iter().map(now).collect();
         let report = engine.refresh(false, &CancelToken::new()).expect("a refresh");
         partial += u32::from(!report.full);
+        for (name, before) in read.iter().zip(before) {
+            let after = embedding(&engine.embedding(name.as_ref()));
+            assert_eq!(before, after, "seed {seed}, step {step}: {name} read before the refresh and after");
+        }
         if step % 3 == 2 {
             let (refreshed, rebuilt) = both_seen(&engine);
             assert_eq!(refreshed, rebuilt, "seed {seed}, step {step}");

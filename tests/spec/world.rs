@@ -72,7 +72,8 @@ impl World {
         batch
     }
 
-    fn node(&mut self, kind: &str) -> NodeName {
+    /// A node that may be there, or not.
+    pub(crate) fn node(&mut self, kind: &str) -> NodeName {
         let keys = if kind == "pin" { self.size } else { self.size / 3 + 1 };
         let key = self.below(keys).to_string();
         NodeName::new(kind, &key).expect("a valid name")

@@ -18,6 +18,8 @@ const WORDED: u32 = 10_000;
 const WORDS: u64 = 500;
 /// Sizes of batches, and how many of each: fewer of the large, which take as long as a rebuild.
 const BATCHES: [(u64, usize); 6] = [(1, 200), (10, 50), (100, 20), (1000, 5), (10_000, 2), (100_000, 1)];
+/// Edges of a commit in the stream that is not refreshed.
+const LAZY: u64 = 100;
 /// Edges of a commit in the stream that is refreshed eagerly.
 const STREAMED: u64 = 10;
 
@@ -85,6 +87,8 @@ pub(crate) fn run(
     bench.features(rebuild)?;
     note("batches");
     bench.batches(rebuild)?;
+    note("a stream that is read, not refreshed");
+    bench.lazy()?;
     note("training again, with neighbors visited three times or more");
     bench.train(3)?;
     bench.stream()?;
@@ -289,6 +293,35 @@ impl Bench<'_> {
             let more =
                 format!("{}; {} of {} by a rebuild", found.counted(), found.rebuilt, found.refresh.len());
             self.print(&format!("{edges} edges, mean"), found.mean(), "ms", Some(rebuild), &more)?;
+        }
+        Ok(())
+    }
+
+    /// Commits without refreshes, then reads of single nodes.
+    fn lazy(&mut self) -> Result<(), Failure> {
+        let batches = (0..if self.quick { 5 } else { 100 }).map(|_| self.changer.batch(LAZY));
+        let batches: Vec<Batch> = batches.collect::<Result<_, Failure>>()?;
+        let since = Instant::now();
+        for batch in &batches {
+            self.store.commit(batch)?;
+        }
+        let rate = batches.len() as f64 * LAZY as f64 / since.elapsed().as_secs_f64();
+        let more = format!("commits of {LAZY} edges");
+        self.print("stream, durable and not refreshed", rate, "edges/s", None, &more)?;
+        let snapshot = self.store.snapshot();
+        let mut times = Vec::new();
+        for _ in 0..if self.quick { 20 } else { 1000 } {
+            self.cancel.check()?;
+            let pins = &self.changer.pins;
+            let pin = snapshot.name(pins[self.changer.random.below(pins.len() as u64) as usize]);
+            let since = Instant::now();
+            self.engine.embedding_now(pin.as_ref(), self.cancel)?;
+            times.push(since.elapsed().as_secs_f64() * 1e3);
+        }
+        let more = format!("{} dirty nodes", self.store.dirty_nodes());
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let value = quantile(&mut times, share);
+            self.print(&format!("first read of a dirty node {name}"), value, "ms", None, &more)?;
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ pub(crate) struct EmbedArgs {
     /// The node, such as pin:42; may be left out or unknown with --tokens, --dense or --history
     #[arg(value_name = "A")]
     node: Option<NodeName>,
+    /// As it is in the graph now, if nodes changed since the last refresh: computed for this node alone, nothing is refreshed
+    #[arg(long, requires = "node", conflicts_with_all = ["tokens", "dense", "history"])]
+    now: bool,
     /// Tokens of a node that the store has not seen, such as genre=jazz,title=blue
     #[arg(long, value_name = "TOKEN,..", value_delimiter = ',')]
     tokens: Vec<String>,
@@ -45,6 +48,7 @@ pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
             let advice = "leave out --tokens, --dense and --history, or give another name";
             return Err(Failure::Refused(format!("{node} is in the store: {advice}")));
         }
+        Some(node) if args.now => engine.embedding_now(node.as_ref(), ctx.cancel())?,
         Some(node) if !unseen => engine.embedding(node.as_ref())?,
         _ => {
             let dense = args.dense.iter().map(|(block, path)| Ok((block.clone(), only_row(path)?)));
@@ -53,7 +57,7 @@ pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
         }
     };
     let Embedded { vector, epoch, generation, .. } = embedded;
-    if !unseen && status.dirty_nodes > 0 {
+    if !unseen && !args.now && status.dirty_nodes > 0 {
         ctx.out.note(&format!(
             "{} nodes changed since epoch {epoch}; `refresh` brings the embeddings up to date",
             status.dirty_nodes

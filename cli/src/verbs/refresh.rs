@@ -51,7 +51,7 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
     });
     let steps = explanation.reasons.iter().map(|reason| {
         let (step, node, why) = step(reason);
-        vec![step.into(), node.into(), why.into()]
+        vec![step.into(), node, why.into()]
     });
     ctx.out.rows(&["step", "node", "why"], steps.collect())
 }

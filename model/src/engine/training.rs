@@ -1,7 +1,7 @@
 //! How an engine trains: anew, warm, or on from where a run was interrupted; and how what a run gave is published.
 //! What an epoch is, is `train`'s.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
@@ -181,7 +181,8 @@ impl Engine {
             run.train(progress, keep, observer, cancel)?
         };
         let Trained { encoder, epochs, end } = trained;
-        let (generation, embedded) = self.publish_trained(state.embedded_by(encoder, &snapshot)?)?;
+        let (generation, embedded) =
+            self.publish_trained(state.embedded_by(Arc::new(encoder), &snapshot)?)?;
         if end != End::Cancelled {
             // What is left where this fails does no harm: going on with it would publish the same once more.
             let _ = checkpoint::discard(&self.store);
