@@ -15,7 +15,7 @@ use hedgerow::{
 use crate::world::World;
 
 /// Nothing gets this old in a test.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 fn engine(path: &Path, founding: &Batch) -> Arc<Engine> {
     let store = Arc::new(Store::options().create(true).open(path.join("store")).expect("it opens"));
