@@ -24,6 +24,8 @@ use crate::state::State;
 /// fast as one where 2,000 lists changed, and slower where 20,000 did: by then nearly all walks are made anew, and what traced
 /// them was for nothing.
 const ROWS_PER_LIST: usize = 12;
+/// So many lists are traced back in a small graph too, where neither takes long.
+const FEWEST_LISTS: usize = 64;
 
 /// PinSage over a store. `Send + Sync`; one per open store.
 ///
@@ -243,7 +245,7 @@ impl Engine {
             }
         };
         match changes {
-            Some(changes) if changes.lists.len() <= work.state.rows() / ROWS_PER_LIST => {
+            Some(changes) if changes.lists.len() <= (work.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS) => {
                 work.rows = Rows::HalfWay;
                 let advance = work.state.advance(snapshot, &changes, cancel)?;
                 work.rows = Rows::Exact;
