@@ -54,6 +54,10 @@ impl<'a> Lists<'a> {
     /// Fetches what [`Self::get`] reads first.
     #[inline]
     pub fn prefetch(&self, node: NodeIx) {
-        prefetch(self.records, node.index());
+        if !self.overlay.is_empty() && self.overlay.holds(node.get()) {
+            self.overlay.prefetch(node.get());
+        } else {
+            prefetch(self.records, node.index());
+        }
     }
 }

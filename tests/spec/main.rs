@@ -15,6 +15,7 @@ mod readers;
 mod readme;
 mod reference;
 mod refresh_equals_rebuild;
+mod rounds;
 mod same_content_same_digest;
 mod structure;
 mod training;

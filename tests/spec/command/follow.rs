@@ -21,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::Desk;
+use crate::rounds::variable;
 
 /// Longer than anything here takes, by far.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -144,10 +145,6 @@ fn a_position_survives_checkpoints_and_backups() {
     follower.wait(1);
     assert_eq!(follower.interrupt().rows, [] as [Value; 0]);
     assert_eq!(desk.json(&["check", "s", "--deep"])["problems"], json!([]));
-}
-
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 type Edges = BTreeMap<(String, String), f32>;
