@@ -54,10 +54,6 @@ impl<'a> Lists<'a> {
     /// Fetches what [`Self::get`] reads first.
     #[inline]
     pub fn prefetch(&self, node: NodeIx) {
-        if !self.overlay.is_empty() && self.overlay.holds(node.get()) {
-            self.overlay.prefetch(node.get());
-        } else {
-            prefetch(self.records, node.index());
-        }
+        prefetch(self.records, node.index());
     }
 }

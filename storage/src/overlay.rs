@@ -41,12 +41,6 @@ impl Overlay {
         self.lists.get(node)
     }
 
-    /// Fetches the list of a node that it holds.
-    #[inline(never)]
-    pub(crate) fn prefetch(&self, node: u32) {
-        self.lists.prefetch(node);
-    }
-
     /// Calls `visit` with every list, nodes ascending.
     pub(crate) fn for_each<'a>(&'a self, visit: &mut impl FnMut(u32, &'a ListBuf)) {
         self.lists.for_each(visit);

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::prefetch::prefetch;
-
 /// A leaf is copied when one of its values changes, and each value copied costs a reference count, so leaves are small.
 const LEAF_BITS: u32 = 4;
 const INNER_BITS: u32 = 6;
@@ -59,20 +57,6 @@ impl<T> Pages<T> {
     /// The value at `key`.
     #[inline]
     pub(crate) fn get(&self, key: u32) -> Option<&T> {
-        self.leaf(key)?[key as usize % LEAF].as_ref()
-    }
-
-    /// Fetches the value at `key`. The pages above it are read, and are few enough to stay near.
-    #[inline]
-    pub(crate) fn prefetch(&self, key: u32) {
-        if let Some(values) = self.leaf(key) {
-            prefetch(values, key as usize % LEAF);
-        }
-    }
-
-    /// The values beside that at `key`.
-    #[inline]
-    fn leaf(&self, key: u32) -> Option<&[Option<T>; LEAF]> {
         let mut page = self.root.as_ref()?;
         if !covers(self.height, key) {
             return None;
@@ -81,7 +65,7 @@ impl<T> Pages<T> {
         loop {
             match &**page {
                 Page::Inner(children) => page = children[child(height, key)].as_ref()?,
-                Page::Leaf(values) => return Some(values),
+                Page::Leaf(values) => return values[key as usize % LEAF].as_ref(),
             }
             height -= 1;
         }
