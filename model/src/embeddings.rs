@@ -87,6 +87,13 @@ impl Embeddings {
         self.epoch = state.epoch;
     }
 
+    /// Bytes of the copy that readers have.
+    pub(crate) fn bytes(&self) -> usize {
+        let names = size_of_val(&*self.nodes) + size_of_val(&*self.row_of) + size_of_val(&*self.ids);
+        let marks = size_of_val(&*self.kinds) + size_of_val(&*self.alive) + size_of_val(&*self.influence);
+        self.vectors.bytes() + size_of_val(&*self.bias) + names + marks
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.nodes.len()
     }

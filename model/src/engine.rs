@@ -165,6 +165,16 @@ impl Engine {
         }
     }
 
+    /// Bytes in memory that embeddings take beside the model and the graph: rows of all layers, neighbourhoods and who has
+    /// whom in them, and the copy that readers have. Waits for a refresh under way. Cost: a look at every row.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`].
+    pub fn memory(&self) -> Result<u64, Error> {
+        let rows = self.work().as_ref().map(|work| work.state.bytes()).ok_or(Error::NotTrained)?;
+        Ok((rows + self.shown().as_ref().map_or(0, Embeddings::bytes)) as u64)
+    }
+
     /// Brings every embedding to the store's present epoch; with `full`, by recomputing everything.
     ///
     /// Both ways give the same bytes. Without `full` it recomputes what the changes since the last refresh

@@ -74,6 +74,21 @@ impl State {
         self.nodes.len()
     }
 
+    /// Bytes of everything that follows the graph; the encoder is not among it.
+    pub(crate) fn bytes(&self) -> usize {
+        let neighborhoods: usize = self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
+        let reverse: usize =
+            self.reverse.iter().map(|all| size_of_val(all) + all.capacity() * size_of::<u32>()).sum();
+        let matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
+        let rows = size_of_val(&*self.nodes) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
+        neighborhoods
+            + reverse
+            + matrices.map(Tall::bytes).sum::<usize>()
+            + rows
+            + size_of_val(&*self.row_of)
+            + size_of_val(&*self.bias)
+    }
+
     /// The row of a node that is embedded.
     pub(crate) fn row(&self, node: NodeIx) -> Option<u32> {
         let row = *self.row_of.get(node.index())?;

@@ -53,6 +53,11 @@ impl Tall {
         self.width
     }
 
+    /// Bytes of its rows, without room for more.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.values())
+    }
+
     /// All rows, one after the other.
     pub(crate) fn values(&self) -> &[f32] {
         &self.memory.values()[..self.rows * self.width]

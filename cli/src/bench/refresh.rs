@@ -235,6 +235,8 @@ impl Bench<'_> {
             best = best.min(self.engine.refresh(true, self.cancel)?.seconds * 1e3);
         }
         self.print("rebuild", best, "ms", None, "")?;
+        let memory = self.engine.memory()? as f64 / self.changer.pins.len() as f64;
+        self.print("memory of rows, neighborhoods and reverse lists", memory, "bytes/node", None, "")?;
         Ok(best)
     }
 
