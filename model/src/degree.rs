@@ -32,9 +32,13 @@ pub(crate) fn log_degree(level: u8) -> f32 {
     f32::from(level) * FACTOR.ln() as f32
 }
 
+/// By level: a refresh asks for each neighbour of each row.
+static DAMPING: LazyLock<Vec<f32>> =
+    LazyLock::new(|| LEVELS.iter().map(|&lowest| 1.0 / (lowest.max(1) as f32).sqrt()).collect());
+
 /// One over the square root of a level's lowest degree, and one for degree 0.
 pub(crate) fn damping(level: u8) -> f32 {
-    1.0 / (LEVELS[level as usize].max(1) as f32).sqrt()
+    DAMPING[level as usize]
 }
 
 #[cfg(test)]

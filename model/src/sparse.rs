@@ -60,6 +60,15 @@ impl Sparse {
         self.offsets.push(self.columns.len());
     }
 
+    /// Appends a row whose values are each entry's share of their sum.
+    pub(crate) fn push_shares(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+        let first = self.values.len();
+        self.push_row(entries);
+        let values = &mut self.values[first..];
+        let sum: f32 = values.iter().sum();
+        values.iter_mut().for_each(|value| *value /= sum);
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.offsets.len() - 1
     }

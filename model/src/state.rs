@@ -76,7 +76,8 @@ impl State {
 
     /// Bytes of everything that follows the graph; the encoder is not among it.
     pub(crate) fn bytes(&self) -> usize {
-        let neighborhoods: usize = self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
+        let neighborhoods: usize =
+            self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
         let reverse: usize =
             self.reverse.iter().map(|all| size_of_val(all) + all.capacity() * size_of::<u32>()).sum();
         let matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
@@ -211,11 +212,7 @@ impl State {
     }
 
     /// Appends the importances of a neighbourhood: counts times influence over their sum, or all alike.
-    pub(crate) fn push_importances(
-        &self,
-        neighborhood: impl Iterator<Item = Counted> + Clone,
-        pool: &mut Sparse,
-    ) {
+    pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Counted>, pool: &mut Sparse) {
         push_importances(self.recipe.pooling, neighborhood, |row| self.influence(row), pool);
     }
 }
@@ -223,7 +220,7 @@ impl State {
 /// As [`State::push_importances`], of whatever rows `influence` knows.
 pub(crate) fn push_importances(
     pooling: Pooling,
-    neighborhood: impl Iterator<Item = Counted> + Clone,
+    neighborhood: impl Iterator<Item = Counted>,
     influence: impl Fn(u32) -> f32,
     pool: &mut Sparse,
 ) {
@@ -231,7 +228,5 @@ pub(crate) fn push_importances(
         Pooling::Importance => count as f32 * influence(row),
         Pooling::Mean | Pooling::Max => 1.0,
     };
-    let weighted = neighborhood.map(|(row, count)| (row, weight(row, count)));
-    let sum: f32 = weighted.clone().map(|(_, weight)| weight).sum();
-    pool.push_row(weighted.map(|(row, weight)| (row, weight / sum)));
+    pool.push_shares(neighborhood.map(|(row, count)| (row, weight(row, count))));
 }

@@ -20,8 +20,8 @@ const WORDS: u64 = 500;
 const BATCHES: [(u64, usize); 6] = [(1, 200), (10, 50), (100, 20), (1000, 5), (10_000, 2), (100_000, 1)];
 /// Edges of a commit in the stream that is not refreshed.
 const LAZY: u64 = 100;
-/// Edges of a commit in the stream that is refreshed eagerly.
-const STREAMED: u64 = 10;
+/// Edges of a commit in the streams that are refreshed eagerly.
+const STREAMED: [u64; 2] = [10, 100];
 
 /// What the workload is told.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,9 @@ pub(crate) fn run(
     bench.lazy()?;
     note("training again, with neighbors visited three times or more");
     bench.train(3)?;
-    bench.stream()?;
+    for edges in STREAMED {
+        bench.stream(edges)?;
+    }
     drop(bench);
     drop(folder);
     Ok(())
@@ -328,9 +330,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<(), Failure> {
+    fn stream(&mut self, each: u64) -> Result<(), Failure> {
         let (mut found, mut edges) = (Found::default(), 0);
-        let batches = (0..if self.quick { 20 } else { 300 }).map(|_| self.changer.batch(STREAMED));
+        let batches = (0..if self.quick { 200 } else { 3000 } / each).map(|_| self.changer.batch(each));
         let batches: Vec<Batch> = batches.collect::<Result<_, Failure>>()?;
         let since = Instant::now();
         for batch in &batches {
@@ -338,7 +340,7 @@ impl Bench<'_> {
             self.follow(batch, &mut found)?;
         }
         let rate = edges as f64 / since.elapsed().as_secs_f64();
-        let more = format!("commits of {STREAMED} edges; {}", found.counted());
+        let more = format!("commits of {each} edges; {}", found.counted());
         self.print("stream, durable and refreshed", rate, "edges/s", None, &more)
     }
 }
