@@ -227,7 +227,6 @@ mod tests {
     use crate::ask::Query;
     use ndarray::array;
     use std::collections::HashSet;
-    use std::sync::Arc;
 
     /// Rows 1 and 2 score the same; row 2 has the smaller stable id.
     #[test]

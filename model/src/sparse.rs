@@ -66,7 +66,9 @@ impl Sparse {
         self.push_row(entries);
         let values = &mut self.values[first..];
         let sum: f32 = values.iter().sum();
-        values.iter_mut().for_each(|value| *value /= sum);
+        for value in values {
+            *value /= sum;
+        }
     }
 
     pub(crate) fn rows(&self) -> usize {
