@@ -236,11 +236,7 @@ impl State {
         let nodes: Vec<NodeIx> = listed.iter().map(|row| self.nodes[row as usize]).collect();
         let levels: Vec<u8> = listed.iter().map(|row| self.levels[row as usize]).collect();
         let inputs = Inputs::gather(snapshot, &self.recipe, &nodes, &levels);
-        let known = &self.encoder.table.known;
-        let mut tokens = known.sums();
-        for of_node in &inputs.tokens {
-            known.push_tokens(of_node, &mut tokens);
-        }
+        let tokens = self.encoder.table.known.sums_of(&inputs.tokens);
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
         let mut biased = Vec::new();
         for (row, &new) in listed.iter().zip(&bias) {

@@ -7,7 +7,6 @@ use hedgerow_storage::{
     CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, RelationIx, Snapshot,
 };
 use hedgerow_walker::{Policy, WalkOptions, Walker};
-use ndarray::{Array2, Axis, s};
 
 use crate::embeddings::Embeddings;
 use crate::encoder::Encoder;
@@ -16,8 +15,6 @@ use crate::error::Error;
 use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
 use crate::fresh::fresh;
 use crate::recipe::{Recipe, unknown_kind};
-use crate::state::State;
-use crate::table::token_hash;
 
 /// How many answers, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +64,6 @@ pub enum Audience {
     Node(NodeName),
     /// These nodes.
     History(Vec<NodeName>),
-}
-
-/// A node that the store does not hold, by what is known of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Unseen {
-    /// Its tokens.
-    pub tokens: Vec<String>,
-    /// Its dense features, by block.
-    pub dense: Vec<(String, Vec<f32>)>,
-    /// Its neighbourhood, every node visited alike.
-    pub history: Vec<NodeName>,
 }
 
 /// A vector, and what it was computed from.
@@ -154,12 +140,9 @@ impl Engine {
     /// With K layers and neighbourhoods of T nodes, the walks of up to T^(K - 1) nodes and as many rows of T products.
     pub fn embedding_now(&self, node: NodeRef<'_>, cancel: &CancelToken) -> Result<Embedded, Error> {
         let asked = self.with_embeddings(|embeddings, snapshot| {
-            let node_ix = snapshot.require(node)?;
+            let node_ix = embeddings.require_kind(node, snapshot)?;
             if embeddings.epoch == snapshot.epoch() {
                 return Ok(Asked::Row(self.embedding_of(node, embeddings, snapshot)?));
-            }
-            if !embeddings.recipe.targets().any(|target| target == node.kind) {
-                embeddings.require(node, snapshot)?;
             }
             let (recipe, encoder) = (embeddings.recipe.clone(), Arc::clone(&embeddings.encoder));
             Ok(Asked::Graph {
@@ -178,24 +161,6 @@ impl Engine {
                 Ok(Embedded { vector, epoch: snapshot.epoch(), dirty_nodes: 0, generation })
             }
         }
-    }
-
-    /// The embedding that a node would have of which this is known. Changes nothing.
-    ///
-    /// # Visibility
-    /// It is computed from what refreshes work on, so it waits for the one under way, and for as long as this takes others
-    /// wait for it. A task of the rayon pool that refreshes run on must not ask it: it would keep a thread that they need.
-    /// # Errors
-    /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
-    /// value that is not finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
-    pub fn embed_unseen(&self, unseen: &Unseen) -> Result<Embedded, Error> {
-        self.with_state(|state| {
-            self.with_embeddings(|embeddings, snapshot| {
-                let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
-                let rows = unseen.history.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-                Ok(self.embedded(vector_of_unseen(state, unseen, &rows)?, embeddings))
-            })
-        })
     }
 
     /// The embeddings nearest to a node's, without itself.
@@ -345,14 +310,14 @@ impl Engine {
         Ok(self.embedded(vector, embeddings))
     }
 
-    fn embedded(&self, vector: Vec<f32>, embeddings: &Embeddings) -> Embedded {
+    pub(crate) fn embedded(&self, vector: Vec<f32>, embeddings: &Embeddings) -> Embedded {
         let (epoch, generation) = (embeddings.epoch, embeddings.generation);
         Embedded { vector, epoch, dirty_nodes: self.store().dirty_nodes(), generation }
     }
 
     /// Asks the embeddings of one epoch, beside the graph of that epoch or a later one: it is looked up behind them, since
     /// they may hold nodes that an earlier graph has no names for.
-    fn with_embeddings<T>(
+    pub(crate) fn with_embeddings<T>(
         &self,
         ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -369,62 +334,21 @@ impl Engine {
     }
 }
 
-/// The vector of a node that has no row, visiting each of `rows` once, and last its popularity coordinate.
-fn vector_of_unseen(state: &State, unseen: &Unseen, rows: &[u32]) -> Result<Vec<f32>, Error> {
-    let encoder = &state.encoder;
-    let mut sums = encoder.table.known.sums();
-    let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
-    encoder.table.known.push_tokens(&hashes, &mut sums);
-    let dense = dense_row(&state.recipe, &unseen.dense)?;
-    let mut h = encoder.input(&sums, &dense.view());
-    let mut pool = state.pool(&[]);
-    state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
-    for (at, layer) in encoder.weights.layers.iter().enumerate() {
-        let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
-        h = layer.update(&h.view(), pool.multiply(&messages.view())).0;
-    }
-    let mut vector = encoder.output(&h.view()).0.index_axis(Axis(0), 0).to_vec();
-    vector.push(encoder.bias(&sums, &[0.0])[0]);
-    Ok(vector)
-}
-
-/// The dense features of one node, joined as the recipe says; zeros for blocks that are not given. Shape: (1, F).
-fn dense_row(recipe: &Recipe, given: &[(String, Vec<f32>)]) -> Result<Array2<f32>, Error> {
-    let mut row = Array2::zeros((1, recipe.dense_width()));
-    for (block, values) in given {
-        let mut start = 0;
-        let known = recipe.dense.iter().find(|(name, width)| {
-            start += width;
-            name == block
-        });
-        let Some((_, width)) = known else {
-            let names: Vec<&str> = recipe.dense.iter().map(|(name, _)| name.as_str()).collect();
-            let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(Error::Dense { block: block.clone(), found: "no such block".to_owned(), expected });
-        };
-        if values.len() != *width || values.iter().any(|value| !value.is_finite()) {
-            let found = values.iter().find(|value| !value.is_finite());
-            let found = found.map_or(format!("{} numbers", values.len()), f32::to_string);
-            let expected = format!("{width} finite numbers");
-            return Err(Error::Dense { block: block.clone(), found, expected });
-        }
-        row.slice_mut(s![0, start - width..start]).iter_mut().zip(values).for_each(|(to, from)| *to = *from);
-    }
-    Ok(row)
-}
-
 impl Embeddings {
-    fn require(&self, name: NodeRef<'_>, snapshot: &Snapshot) -> Result<u32, Error> {
+    pub(crate) fn require(&self, name: NodeRef<'_>, snapshot: &Snapshot) -> Result<u32, Error> {
+        let node = self.require_kind(name, snapshot)?;
+        let reason = || "it came after the last refresh; refresh first".to_owned();
+        self.row(node).ok_or_else(|| Error::NotEmbedded { node: name.to_string(), reason: reason() })
+    }
+
+    /// A node that is in the graph, and of a kind that is embedded.
+    pub(crate) fn require_kind(&self, name: NodeRef<'_>, snapshot: &Snapshot) -> Result<NodeIx, Error> {
         let node = snapshot.require(name)?;
-        self.row(node).ok_or_else(|| {
-            let targets = self.recipe.target_list();
-            let reason = if self.recipe.targets().any(|target| target == name.kind) {
-                "it came after the last refresh; refresh first".to_owned()
-            } else {
-                format!("only nodes of kind {targets} are embedded")
-            };
-            Error::NotEmbedded { node: name.to_string(), reason }
-        })
+        if self.recipe.targets().any(|target| target == name.kind) {
+            return Ok(node);
+        }
+        let reason = format!("only nodes of kind {} are embedded", self.recipe.target_list());
+        Err(Error::NotEmbedded { node: name.to_string(), reason })
     }
 
     /// Rows of the embedded neighbours of a node, through all relations, in the order of their ids.

@@ -82,6 +82,23 @@ impl Encoder {
         (vectors, hidden, lengths)
     }
 
+    /// Unit vectors from tokens and dense features, with the importances of each layer in turn: as many rows as the last of
+    /// them has. A row's own vector has the same index on every layer.
+    pub(crate) fn embed<'p>(
+        &self,
+        tokens: &Sparse,
+        dense: &ArrayView2<'_, f32>,
+        pools: impl Iterator<Item = &'p Sparse>,
+    ) -> Array2<f32> {
+        let mut h = self.input(tokens, dense);
+        for (layer, pool) in self.weights.layers.iter().zip(pools) {
+            let z = layer.message(&h.view());
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view());
+            h = layer.update(&h.slice(s![..pool.rows(), ..]), n).0;
+        }
+        self.output(&h.view()).0
+    }
+
     /// What makes so many input rows, band by band.
     pub(crate) fn input_pass(&self, rows: usize) -> InputPass<'_> {
         let dense = (self.weights.dense.nrows() > 0).then(|| Panels::new(&self.weights.dense.view(), rows));

@@ -196,7 +196,7 @@ impl Engine {
     /// As [`Engine::refresh`] of what changed, and says why the embedding of a node is another, or was looked at.
     ///
     /// # Errors
-    /// As for [`Engine::refresh`]; an unknown node, before anything is done.
+    /// As for [`Engine::refresh`]; an unknown node, or one whose kind is not embedded, before anything is done.
     /// # Cost
     /// That of the refresh, and the walks of a few nodes.
     pub fn refresh_explained(
@@ -217,7 +217,10 @@ impl Engine {
         let mut guard = self.work();
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        let asked = asked.map(|name| snapshot.require(name)).transpose()?;
+        let asked = match (asked, self.shown().as_ref()) {
+            (Some(name), Some(shown)) => Some(shown.require_kind(name, &snapshot)?),
+            _ => None,
+        };
         let Followed { advance, explanation } = self.follow(work, &snapshot, full, asked, cancel)?;
         // Copied before readers are kept out, and what it replaces is given back once they are let in again.
         let mut whole =

@@ -1,9 +1,10 @@
 //! The embeddings of a few nodes straight from the graph, with no rows but their own: what a read of a dirty node costs
 //! where nothing is refreshed. Row by row the arithmetic is that of an advance, so the bits are.
 
+use std::collections::HashMap;
+
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use ndarray::{Array2, s};
-use std::collections::HashMap;
 
 use crate::degree;
 use crate::encoder::Encoder;
@@ -49,24 +50,20 @@ pub(crate) fn fresh(
 
     let Inputs { tokens: hashes, dense, log_degrees, .. } =
         Inputs::gather(snapshot, recipe, &around.nodes, &around.levels);
-    let known = &encoder.table.known;
-    let mut tokens = known.sums();
-    for of_node in &hashes {
-        known.push_tokens(of_node, &mut tokens);
-    }
+    let tokens = encoder.table.known.sums_of(&hashes);
     let bias = encoder.bias(&tokens, &log_degrees).slice(s![..asked]).to_vec();
-    let mut h = encoder.input(&tokens, &dense.view());
-    for (layer, size) in encoder.weights.layers.iter().zip(&sizes[1..]) {
-        let mut pool = Sparse::new(h.nrows()).largest(recipe.pooling == Pooling::Max);
-        for of_row in &found[..*size] {
-            let influence = |row: u32| recipe.influence(around.levels[row as usize]);
-            push_importances(recipe.pooling, of_row.iter().copied(), influence, &mut pool);
-        }
-        let messages = layer.message(&h.view());
-        let pooled = pool.multiply(&messages.as_ref().unwrap_or(&h).view());
-        h = layer.update(&h.slice(s![..*size, ..]), pooled).0;
-    }
-    Ok((encoder.output(&h.view()).0, bias))
+    let influence = |row: u32| recipe.influence(around.levels[row as usize]);
+    let pools: Vec<Sparse> = sizes
+        .windows(2)
+        .map(|size| {
+            let mut pool = Sparse::new(size[0]).largest(recipe.pooling == Pooling::Max);
+            for of_row in &found[..size[1]] {
+                push_importances(recipe.pooling, of_row.iter().copied(), influence, &mut pool);
+            }
+            pool
+        })
+        .collect();
+    Ok((encoder.embed(&tokens, &dense.view(), pools.iter()), bias))
 }
 
 /// Nodes in order of first use, so that those of a layer come first in the one below it.

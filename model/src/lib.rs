@@ -50,10 +50,11 @@ mod state;
 mod table;
 mod tall;
 mod train;
+mod unseen;
 mod updater;
 mod weights;
 
-pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored, Unseen};
+pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
 pub use embedder::Embedder;
 pub use engine::{Digest, Engine, Status, TrainReport, Unfinished};
 pub use error::Error;
@@ -63,4 +64,5 @@ pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use explain::{Explanation, Reason};
 pub use options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 pub use report::{RefreshReport, Stages};
+pub use unseen::Unseen;
 pub use updater::{Update, Updater, UpdaterOptions, UpdaterReport};

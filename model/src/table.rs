@@ -57,6 +57,15 @@ impl Known {
         Sparse::new(self.trained.len())
     }
 
+    /// The sums of some nodes, in their order.
+    pub(crate) fn sums_of(&self, nodes: &[Vec<u64>]) -> Sparse {
+        let mut sums = self.sums();
+        for tokens in nodes {
+            self.push_tokens(tokens, &mut sums);
+        }
+        sums
+    }
+
     /// Appends to `sums` the row that adds up a node's known tokens: every probe weighs one over the square
     /// root of the number of tokens, so that the sum's length does not grow with it.
     pub(crate) fn push_tokens(&self, tokens: &[u64], sums: &mut Sparse) {

@@ -28,18 +28,9 @@ impl Run<'_> {
     }
 
     fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Vec<f32>) {
-        let known = &encoder.table.known;
-        let mut tokens = known.sums();
-        for of_node in &self.inputs.tokens {
-            known.push_tokens(of_node, &mut tokens);
-        }
-        let mut h = encoder.input(&tokens, &self.inputs.dense.view());
-        for layer in &encoder.weights.layers {
-            let z = layer.message(&h.view());
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view());
-            h = layer.update(&h.view(), n).0;
-        }
-        (encoder.output(&h.view()).0, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
+        let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
+        let vectors = encoder.embed(&tokens, &self.inputs.dense.view(), std::iter::repeat(pool));
+        (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }
 
     pub(super) fn mean_cosine(&self, vectors: &Array2<f32>) -> f32 {
