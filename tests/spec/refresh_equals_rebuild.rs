@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hedgerow::{
     Audience, Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NodeName,
-    NodeRef, Pooling, Query, Store, TrainOptions, Unseen, WalkOptions,
+    NodeRef, Pooling, Query, Reason, Store, TrainOptions, Unseen, WalkOptions,
 };
 
 use crate::rounds::variable;
@@ -268,4 +268,45 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
     assert_eq!(engine.store().dirty_nodes(), 0);
     let (refreshed, rebuilt) = both_seen(&engine);
     assert_eq!(refreshed, rebuilt);
+}
+
+/// Once by the lists that changed, once by nodes so many that the changes are not even read.
+#[test]
+fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(&folder.path().join("store"));
+    let mut world = World::new(3, 200);
+    engine.store().commit(&world.founding()).expect("a commit");
+    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    let rows = engine.digest().expect("a digest").nodes;
+    let pin = world.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
+    let mut switched = [false; 2];
+    for operations in [1, 5, 25, 40, 60, 80, 300, 1000] {
+        let mut batch = world.batch(1);
+        while batch.len() < operations {
+            let more = world.batch(operations);
+            engine.store().commit(&batch).expect("a commit");
+            batch = more;
+        }
+        engine.store().commit(&batch).expect("a commit");
+        let dirty = engine.store().dirty_nodes();
+        let asked = world.nodes.contains_key(&pin);
+        let (report, reasons) = if asked {
+            let (report, explanation) =
+                engine.refresh_explained(pin.as_ref(), &CancelToken::new()).expect("a refresh");
+            (report, explanation.reasons)
+        } else {
+            (engine.refresh(false, &CancelToken::new()).expect("a refresh"), Vec::new())
+        };
+        assert_eq!(report.full && asked, reasons == [Reason::Rebuild], "{operations} operations");
+        if report.full {
+            switched[usize::from(dirty > rows)] = true;
+            assert!(report.dirty_nodes > 0 && report.dirty_nodes <= dirty, "{report:?}");
+        }
+        let (refreshed, rebuilt) = both_seen(&engine);
+        assert_eq!(refreshed, rebuilt, "{operations} operations");
+    }
+    assert_eq!(switched, [true; 2], "both ways to a rebuild");
+    // Two layers and the inputs, unit vectors and the readers' copy of them, eight numbers each.
+    assert!(engine.memory().expect("a model") >= rows * 5 * 8 * 4);
 }

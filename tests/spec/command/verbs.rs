@@ -134,6 +134,30 @@ fn an_edge_makes_nodes_dirty_and_refresh_gives_the_digest_of_a_rebuild() {
 }
 
 #[test]
+fn a_dirty_node_is_read_as_it_is_now_and_a_refresh_says_why_it_changed() {
+    let desk = Desk::trained();
+    let before = desk.json(&["embed", "s", "pin:3"]);
+    desk.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
+    let now = desk.json(&["embed", "s", "pin:3", "--now"]);
+    assert_eq!(now["epoch"], json!(before["epoch"].as_u64().expect("an epoch") + 1));
+    assert_ne!(now["vector"], before["vector"]);
+    assert_eq!(desk.json(&["embed", "s", "pin:3"]), before, "nothing was refreshed");
+    desk.fails(&["embed", "s", "board:5", "--now"], 1, "only nodes of kind pin are embedded");
+    desk.fails(&["refresh", "s", "--explain", "board:5"], 1, "only nodes of kind pin are embedded");
+    desk.fails(&["refresh", "s", "--explain", "pin:none"], 1, "no node pin:none");
+    let steps = desk.json(&["refresh", "s", "--explain", "pin:3"]);
+    let steps = steps.as_array().expect("steps");
+    assert_eq!(
+        steps.last().map(|step| (&step["step"], &step["node"])),
+        Some((&json!("walks"), &json!("pin:3")))
+    );
+    let why = steps[0]["why"].as_str().expect("words");
+    assert!(why.contains("changed edges of pin:3: board:5"), "{why}");
+    assert_eq!(desk.json(&["embed", "s", "pin:3"]), now, "what was read is what the refresh made");
+    assert_eq!(desk.json(&["refresh", "s", "--explain", "pin:3"]), json!([]));
+}
+
+#[test]
 fn neighborhood_has_visits_and_importances_that_add_up() {
     let desk = Desk::trained();
     let rows = desk.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
