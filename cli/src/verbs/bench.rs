@@ -29,7 +29,7 @@ pub(crate) enum Workload {
     Store,
     /// Training and embedding all nodes, with where the time goes
     Train,
-    /// Changes brought into the embeddings, beside a rebuild; needs 12 GiB at the default size
+    /// Changes brought into the embeddings, beside a rebuild; needs 21 GiB at the default size
     Refresh,
     /// What the parts of PinSage are worth on a generated catalogue, as in the paper's Table 1
     Ablation,
