@@ -40,9 +40,9 @@ mod error;
 
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
-    Aside, Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch,
-    Generation, KindIx, Links, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Position, Publish,
-    RelationIx, Repair, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, is_engine_panic,
+    Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch, Generation,
+    KindIx, Links, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Position, Publish, RelationIx, Repair,
+    SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, is_engine_panic,
 };
 pub use hedgerow_walker::{
     Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,

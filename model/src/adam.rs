@@ -1,6 +1,7 @@
 //! Adam (arXiv 1412.6980) over the encoder's parameters; rows of the table only when a minibatch touched them.
 
 use crate::encoder::{Encoder, Gradient};
+use crate::tall::Tall;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
@@ -9,17 +10,17 @@ const EPSILON: f32 = 1e-8;
 /// First and second moments of a tensor, side by side: twice its size.
 #[derive(Clone, Debug)]
 struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+    first: Tall,
+    second: Tall,
 }
 
 impl Moments {
     fn new(len: usize) -> Self {
-        Self { first: vec![0.0; len], second: vec![0.0; len] }
+        Self { first: Tall::zeros(len, 1), second: Tall::zeros(len, 1) }
     }
 
     fn update(&mut self, values: &mut [f32], gradient: &[f32], rate: f32) {
-        let moments = self.first.iter_mut().zip(&mut self.second);
+        let moments = self.first.values_mut().iter_mut().zip(self.second.values_mut());
         for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
             advance(value, *g, first, second, rate);
         }
@@ -36,8 +37,6 @@ fn advance(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, ra
 #[derive(Clone, Debug)]
 pub(crate) struct Adam {
     steps: i32,
-    /// By row of the table, where its moments lie: only the rows that some token reads have any.
-    places: Vec<u32>,
     table: Moments,
     table_bias: Moments,
     weights: Vec<Moments>,
@@ -45,17 +44,11 @@ pub(crate) struct Adam {
 
 impl Adam {
     pub(crate) fn new(encoder: &mut Encoder) -> Self {
-        let mut places = vec![u32::MAX; encoder.table.rows.nrows()];
-        let mut trained = 0;
-        for row in encoder.table.known.rows() {
-            places[row as usize] = trained;
-            trained += 1;
-        }
-        let trained = trained as usize;
-        let table = Moments::new(trained * encoder.table.rows.ncols());
+        let table = Moments::new(encoder.table.rows.values().len());
+        let table_bias = Moments::new(encoder.table.bias.len());
         let tensors = encoder.weights.tensors_mut();
         let weights = tensors.into_iter().map(|(_, values)| Moments::new(values.len())).collect();
-        Self { steps: 0, places, table, table_bias: Moments::new(trained), weights }
+        Self { steps: 0, table, table_bias, weights }
     }
 
     /// Takes up a state that [`Adam::moments`] gave; `None` where it is of another size.
@@ -67,9 +60,9 @@ impl Adam {
     ) -> Option<Self> {
         let mut adam = Self { steps, ..Self::new(encoder) };
         for moments in [&mut adam.table, &mut adam.table_bias].into_iter().chain(&mut adam.weights) {
-            let len = moments.first.len();
-            moments.first.copy_from_slice(first.split_off(..len)?);
-            moments.second.copy_from_slice(second.split_off(..len)?);
+            let len = moments.first.values().len();
+            moments.first.values_mut().copy_from_slice(first.split_off(..len)?);
+            moments.second.values_mut().copy_from_slice(second.split_off(..len)?);
         }
         (first.is_empty() && second.is_empty()).then_some(adam)
     }
@@ -81,9 +74,9 @@ impl Adam {
 
     /// First and second moments in the order of [`Packed`](crate::packed::Packed): trained rows of the table, their
     /// biases, weights.
-    pub(crate) fn moments(&self) -> (Vec<&[f32]>, Vec<&[f32]>) {
+    pub(crate) fn moments(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);
-        all.map(|moments| (moments.first.as_slice(), moments.second.as_slice())).unzip()
+        all.map(|moments| (moments.first.values(), moments.second.values()))
     }
 
     /// One step down the gradient.
@@ -99,81 +92,68 @@ impl Adam {
     }
 
     fn step_table(&mut self, encoder: &mut Encoder, gradient: &Gradient, rate: f32) {
-        let places: Vec<u32> = gradient.table_rows.iter().map(|&row| self.places[row as usize]).collect();
         let part = Part {
-            dim: encoder.table.rows.ncols(),
+            dim: encoder.table.rows.width(),
             rows: &gradient.table_rows,
-            places: &places,
             gradient: gradient.table.as_slice().expect("gradients are contiguous"),
-            values: encoder.table.rows.as_slice_mut().expect("the table is contiguous"),
-            first_row: 0,
-            moments: (&mut self.table.first, &mut self.table.second),
-            first_place: 0,
+            values: encoder.table.rows.values_mut(),
+            moments: (self.table.first.values_mut(), self.table.second.values_mut()),
+            first: 0,
         };
         part.step(rate);
-        for ((&row, &place), &g) in gradient.table_rows.iter().zip(&places).zip(&gradient.table_bias) {
-            let bias = &mut encoder.table.bias[row as usize];
-            let place = place as usize;
-            let (first, second) = (&mut self.table_bias.first[place], &mut self.table_bias.second[place]);
-            advance(bias, g, first, second, rate);
+        let moments = (self.table_bias.first.values_mut(), self.table_bias.second.values_mut());
+        for (&row, &g) in gradient.table_rows.iter().zip(&gradient.table_bias) {
+            let at = row as usize;
+            advance(&mut encoder.table.bias[at], g, &mut moments.0[at], &mut moments.1[at], rate);
         }
     }
 }
 
-/// A part of the table from `first_row` on, its moments from `first_place` on, and the gradient of some of its rows,
-/// ascending.
+/// A part of the table and its moments, from row `first` on, and the gradient of some of its rows, ascending.
 struct Part<'a> {
     dim: usize,
     rows: &'a [u32],
-    places: &'a [u32],
     gradient: &'a [f32],
     values: &'a mut [f32],
-    first_row: u32,
     moments: (&'a mut [f32], &'a mut [f32]),
-    first_place: u32,
+    first: u32,
 }
 
 impl Part<'_> {
     /// Splits the work in halves: disjoint parts of the table need no lock.
     fn step(self, rate: f32) {
         const ROWS_PER_TASK: usize = 1024;
-        let Self { dim, rows, places, gradient, values, first_row, moments, first_place } = self;
+        let Self { dim, rows, gradient, values, moments, first } = self;
         if rows.len() <= ROWS_PER_TASK {
-            for ((&row, &place), by) in rows.iter().zip(places).zip(gradient.chunks_exact(dim)) {
-                let range = |at: u32| at as usize * dim..(at as usize + 1) * dim;
-                let (values, at) = (&mut values[range(row - first_row)], range(place - first_place));
-                let moments = moments.0[at.clone()].iter_mut().zip(&mut moments.1[at]);
-                for ((value, g), (first, second)) in values.iter_mut().zip(by).zip(moments) {
+            for (&row, by) in rows.iter().zip(gradient.chunks_exact(dim)) {
+                let at = (row - first) as usize * dim..(row - first + 1) as usize * dim;
+                let moments = moments.0[at.clone()].iter_mut().zip(&mut moments.1[at.clone()]);
+                for ((value, g), (first, second)) in values[at].iter_mut().zip(by).zip(moments) {
                     advance(value, *g, first, second, rate);
                 }
             }
             return;
         }
         let middle = rows.len() / 2;
-        let (row, place) = (rows[middle], places[middle]);
-        let values = values.split_at_mut((row - first_row) as usize * dim);
-        let at = (place - first_place) as usize * dim;
-        let (first, second) = (moments.0.split_at_mut(at), moments.1.split_at_mut(at));
+        let at = (rows[middle] - first) as usize * dim;
+        let values = values.split_at_mut(at);
+        let moments = (moments.0.split_at_mut(at), moments.1.split_at_mut(at));
         let gradient = gradient.split_at(middle * dim);
         let low = Part {
             dim,
             rows: &rows[..middle],
-            places: &places[..middle],
             gradient: gradient.0,
             values: values.0,
-            first_row,
-            moments: (first.0, second.0),
-            first_place,
+            moments: (moments.0.0, moments.1.0),
+            first,
         };
         let high = Part {
             dim,
             rows: &rows[middle..],
-            places: &places[middle..],
             gradient: gradient.1,
             values: values.1,
-            first_row: row,
-            moments: (first.1, second.1),
-            first_place: place,
+            moments: (moments.0.1, moments.1.1),
+            first: rows[middle],
         };
         rayon::join(|| low.step(rate), || high.step(rate));
     }

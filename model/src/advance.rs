@@ -59,12 +59,12 @@ impl State {
     ) -> Result<(Self, RefreshReport), Error> {
         let mut state = Self::new(recipe, encoder);
         let mut report = RefreshReport::new(snapshot.epoch(), true);
-        let dirty = state.walk_all(snapshot, cancel, &mut report)?;
-        state.embed(snapshot, dirty, cancel, &mut report)?;
+        state.walk_all(snapshot, cancel, &mut report)?;
+        state.embed_everything(snapshot, cancel, &mut report)?;
         Ok((state, report))
     }
 
-    /// The first half of [`State::build`]: rows, neighbourhoods and degrees; no weights and no embeddings.
+    /// The first half of [`State::build`]: rows, neighbourhoods and degrees; no reverse lists, weights and embeddings.
     pub(crate) fn build_neighborhoods(
         recipe: Recipe,
         snapshot: &Snapshot,
@@ -79,11 +79,22 @@ impl State {
     /// The second half of [`State::build`], with the weights to compute with.
     pub(crate) fn embedded_by(mut self, encoder: Arc<Encoder>, snapshot: &Snapshot) -> Result<Self, Error> {
         self.encoder = encoder;
+        let mut report = RefreshReport::new(snapshot.epoch(), true);
+        self.embed_everything(snapshot, &CancelToken::new(), &mut report)?;
+        Ok(self)
+    }
+
+    fn embed_everything(
+        &mut self,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+        report: &mut RefreshReport,
+    ) -> Result<(), Error> {
+        self.index_reverse();
         let all = Frontier::all(self.rows());
         let dirty = Dirty { pools: all.clone(), inputs: all.clone(), weights: all.clone(), lives: all };
-        let mut report = RefreshReport::new(snapshot.epoch(), true);
-        self.embed(snapshot, dirty, &CancelToken::new(), &mut report)?;
-        Ok(self)
+        self.embed(snapshot, dirty, cancel, report)?;
+        Ok(())
     }
 
     /// Brings the state to `snapshot`, which `changes` leads to from the state's epoch.
@@ -110,7 +121,7 @@ impl State {
         snapshot: &Snapshot,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Dirty, Error> {
+    ) -> Result<(), Error> {
         for policy in self.recipe.policies.clone() {
             if let Some(kind) = snapshot.kind_ix(&policy.kind) {
                 for node in snapshot.nodes_of(kind) {
@@ -124,8 +135,17 @@ impl State {
         let everything = Frontier::all(self.rows());
         report.dirty_nodes = self.rows() as u64;
         report.sources = self.rows() as u64;
-        let pools = self.renew_neighborhoods(snapshot, everything.rows(), cancel, report)?;
-        Ok(Dirty { pools, inputs: everything.clone(), weights: everything.clone(), lives: everything })
+        let since = Instant::now();
+        let rows = everything.rows();
+        for walked in walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, rows, None, cancel)? {
+            for (row, visits) in walked.iter() {
+                let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
+                self.neighborhoods[row as usize] = counted.collect();
+            }
+        }
+        report.ms.walks = milliseconds(since);
+        report.neighborhoods = self.neighborhoods.iter().filter(|all| !all.is_empty()).count() as u64;
+        Ok(())
     }
 
     fn walk_changed(

@@ -2,11 +2,8 @@
 //! stopped. The layout is in FORMAT.md. Knows nothing of how epochs are made.
 
 use std::fmt::Write as _;
-use std::iter::once;
-use std::sync::Arc;
 
-use hedgerow_storage::{Aside, Epoch, Error as StoreError, NodeName, SectionFile, Store};
-use ndarray::{Array1, Array2};
+use hedgerow_storage::{Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter, Store};
 
 use crate::adam::Adam;
 use crate::encoder::Encoder;
@@ -53,20 +50,18 @@ impl Progress {
 
     /// Keeps it durably in the place of what was kept before.
     pub(crate) fn keep(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
-        let trained: Vec<u32> = self.encoder.table.known.rows().collect();
-        let bits = [self.encoder.table.bits()];
-        let (text, rest) = (self.to_text(origin), Packed::rest(&self.encoder));
-        let (first, second) = self.adam.moments();
-        let mut file = Aside::new(KIND, VERSION);
-        file.section(*b"run\0\0\0\0\0", [text.as_bytes()]);
-        file.section(*b"bits\0\0\0\0", [&bits[..]]);
-        file.section(*b"trained\0", [trained.as_slice()]);
-        file.section(*b"now\0\0\0\0\0", Packed::rows(&self.encoder).chain(once(rest.as_slice())));
-        file.section(*b"first\0\0\0", first);
-        file.section(*b"second\0\0", second);
+        let Self { encoder, adam, best, epochs, .. } = self;
+        let (rows, rest) = (encoder.table.rows.values(), Packed::rest(encoder));
         // Where the last epoch is the best, its state stands there already.
-        let other = self.best.as_ref().filter(|(epoch, _)| *epoch as usize != self.epochs.len());
-        file.section(*b"best\0\0\0\0", other.map(|(_, packed)| packed.0.as_slice()));
+        let other = best.as_ref().filter(|(epoch, _)| *epoch as usize != epochs.len());
+        let mut file = SectionWriter::new(KIND, VERSION);
+        file.section(*b"run\0\0\0\0\0", self.to_text(origin).into_bytes());
+        file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
+        file.section(*b"trained\0", encoder.table.known.rows());
+        file.section_of(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
+        file.section_of(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
+        file.section_of(*b"second\0\0", || adam.moments().map(|(_, second)| second));
+        file.section(*b"best\0\0\0\0", other.map_or(&[][..], |(_, packed)| packed.0.as_slice()));
         store.keep_aside(NAME, &file)
     }
 
@@ -196,12 +191,10 @@ impl Checkpoint {
             _ => return Err(damaged("bits")),
         };
         let trained = file.section_u32(*b"trained\0")?;
-        if trained.iter().any(|row| row >> bits != 0) || !trained.is_sorted_by(|one, other| one < other) {
+        if !Known::can_be(bits, trained) {
             return Err(damaged("trained"));
         }
-        let known = Arc::new(Known::new(bits, trained.iter().copied()));
-        let rows = Array2::zeros((1 << bits, recipe.dim));
-        let table = TokenTable { known, rows, bias: Array1::zeros(1 << bits) };
+        let table = TokenTable::zeros(Known::new(bits, trained.iter().copied()), recipe.dim);
         let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         let mut encoder = Encoder { table, weights };
         if !Packed::unpack(file.section_f32(*b"now\0\0\0\0\0")?, &mut encoder) {

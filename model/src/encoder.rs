@@ -9,6 +9,7 @@ use crate::recipe::Recipe;
 use crate::rows::{normalize, normalize_rows, normalize_rows_backward};
 use crate::sparse::Sparse;
 use crate::table::TokenTable;
+use crate::tall::Tall;
 use crate::weights::Weights;
 
 /// All parameters.
@@ -20,7 +21,7 @@ pub(crate) struct Encoder {
 
 /// The gradient of the loss by every parameter; the table's only for the rows that a minibatch touched.
 pub(crate) struct Gradient {
-    /// Ascending.
+    /// Places in the table, ascending.
     pub(crate) table_rows: Vec<u32>,
     pub(crate) table: Array2<f32>,
     pub(crate) table_bias: Array1<f32>,
@@ -49,7 +50,7 @@ impl Encoder {
     }
 
     /// `h0`: the sum of a node's token vectors and its projected dense features.
-    /// Shapes: tokens (R, 2^bits), dense (R, F) -> (R, D).
+    /// Shapes: tokens (R, T), dense (R, F) -> (R, D).
     pub(crate) fn input(&self, tokens: &Sparse, dense: &ArrayView2<'_, f32>) -> Array2<f32> {
         let mut h = tokens.multiply(&self.table.rows.view());
         if self.weights.dense.nrows() > 0 {
@@ -99,6 +100,40 @@ impl Encoder {
         self.output(&h.view()).0
     }
 
+    /// As [`Encoder::embed`] with the same importances on every layer, band by band: two matrices of all rows are held at a time,
+    /// with PinSage layers their messages too. Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D).
+    pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> Tall {
+        let (rows, dim) = (tokens.rows(), self.table.rows.width());
+        let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
+        let mut h = Tall::zeros(rows, dim);
+        let input = self.input_pass(rows);
+        h.fill_bands(|first, h| {
+            input.rows(tokens, first, &given[first * features..][..h.len() / dim * features], h);
+        });
+        for layer in &self.weights.layers {
+            let pass = layer.pass(rows);
+            let mut z = Tall::zeros(rows, layer.width());
+            z.fill_bands(|first, z| {
+                pass.message(&h.values()[first * dim..][..z.len() / layer.width() * dim], z);
+            });
+            let messages = if layer.width() == 0 { &h } else { &z };
+            let mut next = Tall::zeros(rows, dim);
+            next.fill_bands(|first, next| {
+                let rows = next.len() / dim;
+                let mut pooled = vec![0.0; rows * messages.width()];
+                pool.multiply_into(first, messages.values(), messages.width(), &mut pooled);
+                pass.update(&h.values()[first * dim..][..next.len()], &pooled, next, &mut vec![0.0; rows]);
+            });
+            h = next;
+        }
+        let output = self.output_pass(rows);
+        h.fill_bands(|_, vectors| {
+            let h = vectors.to_vec();
+            output.vectors(&h, vectors);
+        });
+        h
+    }
+
     /// What makes so many input rows, band by band.
     pub(crate) fn input_pass(&self, rows: usize) -> InputPass<'_> {
         let dense = (self.weights.dense.nrows() > 0).then(|| Panels::new(&self.weights.dense.view(), rows));
@@ -109,7 +144,7 @@ impl Encoder {
     pub(crate) fn output_pass(&self, rows: usize) -> OutputPass<'_> {
         OutputPass {
             head: self.weights.head.as_ref().map(|head| head.pass(rows)),
-            dim: self.table.rows.ncols(),
+            dim: self.table.rows.width(),
         }
     }
 
@@ -173,15 +208,14 @@ impl Encoder {
 
 /// As [`Encoder::input`], of some rows by the thread that asks.
 pub(crate) struct InputPass<'a> {
-    table: &'a Array2<f32>,
+    table: &'a Tall,
     dense: Option<Panels<'a>>,
 }
 
 impl InputPass<'_> {
     /// As many rows as `h` has, from row `first` of `tokens` on; `dense` are theirs.
     pub(crate) fn rows(&self, tokens: &Sparse, first: usize, dense: &[f32], h: &mut [f32]) {
-        let table = self.table.as_slice().expect("parameters are in standard layout");
-        tokens.multiply_into(first, table, self.table.ncols(), h);
+        tokens.multiply_into(first, self.table.values(), self.table.width(), h);
         if let Some(weights) = &self.dense {
             let mut projected = vec![0.0; h.len()];
             weights.multiply(dense, None, &mut projected);
@@ -216,6 +250,7 @@ mod tests {
     use super::{Encoder, Gradient};
     use crate::inputs::Inputs;
     use crate::loss;
+    use crate::matrix::BAND;
     use crate::minibatch::{Example, Minibatch};
     use crate::negatives::Negatives;
     use crate::options::{Conv, Loss, TrainOptions};
@@ -299,6 +334,25 @@ mod tests {
         (above - below) / (2.0 * STEP)
     }
 
+    #[test]
+    fn all_rows_band_by_band_have_the_bits_that_they_have_at_once() {
+        for conv in [Conv::Light, Conv::PinSage] {
+            let (encoder, _) = example(conv, false);
+            let rows = 2 * BAND + 5;
+            let (mut tokens, mut pool) = (encoder.table.known.sums(), Sparse::new(rows));
+            for row in 0..rows as u64 {
+                encoder.table.known.push_tokens(&[(row % 7) << 33 | (row % 7 * 7), 5 << 34], &mut tokens);
+                let neighbors = (1..4).map(|at| ((row * at + 1) as u32 % rows as u32, 1.0 / at as f32));
+                pool.push_row(neighbors);
+            }
+            let dense = Array2::from_shape_fn((rows, DENSE), |(r, c)| number((r * DENSE + c) as u64));
+            let at_once = encoder.embed(&tokens, &dense.view(), [&pool, &pool].into_iter());
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            let by_bands = encoder.embed_all(&tokens, &dense, &pool);
+            assert_eq!(bits(by_bands.values()), bits(at_once.as_slice().expect("contiguous")));
+        }
+    }
+
     /// Every parameter of every tensor, both layers, both losses: the backward pass against slopes measured on
     /// the forward pass. A kink within a step of measuring may spoil single numbers, not the whole.
     #[test]
@@ -312,8 +366,9 @@ mod tests {
                 let mut compared: Vec<(f32, f32)> = Vec::new();
                 for (at, &row) in found.table_rows.iter().enumerate() {
                     for column in 0..DIM {
-                        let place = [row as usize, column];
-                        let measured = slope(&mut encoder, &options, &batch, |e| &mut e.table.rows[place]);
+                        let measured = slope(&mut encoder, &options, &batch, |e| {
+                            &mut e.table.rows.row_mut(row as usize)[column]
+                        });
                         compared.push((found.table[[at, column]], measured));
                     }
                     let measured = slope(&mut encoder, &options, &batch, |e| &mut e.table.bias[row as usize]);

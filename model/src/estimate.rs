@@ -108,8 +108,7 @@ impl Estimate {
         let start = Instant::now();
         run.look(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
-        let trained = Packed::of(&encoder).0.len() as u64 * NUMBER;
-        let table = (encoder.table.rows.len() + encoder.table.bias.len()) as u64 * NUMBER;
+        let trained = Packed::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
         let row_numbers = (state.recipe.layers + 1 + 2) as u64 * state.recipe.dim as u64 + messages;
@@ -119,7 +118,7 @@ impl Estimate {
             examples: run.examples as u64,
             epochs: run.options.epochs,
             bytes: EstimatedBytes {
-                table,
+                table: trained,
                 moments: 2 * trained,
                 kept: trained,
                 inputs: bytes_of_inputs(run),
@@ -139,10 +138,14 @@ fn bytes_of_inputs(run: &Run<'_>) -> u64 {
     tokens as u64 + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
 }
 
+/// With the reverse lists, which are made at the end: a list and four bytes an entry.
 fn bytes_of_neighborhoods(state: &State) -> u64 {
-    let forward = state.neighborhoods.iter().map(|listed| size_of_val(listed) + listed.len() * 8);
-    let back = state.reverse.iter().map(|listed| size_of_val(listed) + listed.capacity() * 4);
-    (forward.sum::<usize>() + back.sum::<usize>()) as u64
+    let back = size_of::<Vec<u32>>();
+    state
+        .neighborhoods
+        .iter()
+        .map(|listed| size_of_val(listed) + listed.len() * (8 + 4) + back)
+        .sum::<usize>() as u64
 }
 
 fn bytes_of_sparse(sparse: &Sparse) -> u64 {
@@ -157,7 +160,7 @@ fn bytes_of_minibatch(batch: &Minibatch) -> u64 {
 
 /// What the forward pass leaves, the scores, and as much again for the way back.
 fn bytes_of_work(batch: &Minibatch, encoder: &Encoder, negatives: usize) -> u64 {
-    let dim = encoder.table.rows.ncols();
+    let dim = encoder.table.rows.width();
     let levels: usize = batch.pools.iter().map(Sparse::rows).sum::<usize>() + batch.inputs();
     let widest = encoder.weights.layers.iter().map(Layer::width).max().unwrap_or(0);
     let activations = levels * (dim + 2 * widest) + batch.positives.len() * negatives;

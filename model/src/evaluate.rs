@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use hedgerow_storage::CancelToken;
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::embeddings::Embeddings;
@@ -169,12 +169,12 @@ pub(crate) fn related(
 /// Share of the examples whose positive is among the best for their query, all rows ranked but those that belong
 /// together with it.
 pub(crate) fn held_out_recall(
-    vectors: &Array2<f32>,
+    vectors: &ArrayView2<'_, f32>,
     bias: &[f32],
     influence: &[f32],
     examples: &[Example],
 ) -> f32 {
-    let panels = Panels::transposed(&vectors.view());
+    let panels = Panels::transposed(vectors);
     let hits: usize = examples
         .par_chunks(QUERIES_PER_TASK)
         .map(|examples| {
@@ -182,7 +182,7 @@ pub(crate) fn held_out_recall(
             for example in examples {
                 means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
             }
-            let mut queries = means.multiply(&vectors.view());
+            let mut queries = means.multiply(vectors);
             normalize_rows(&mut queries);
             let scores = by_panels(&queries.view(), &panels, None);
             examples
@@ -255,7 +255,7 @@ mod tests {
         let bias = vec![0.0; 32];
         let recall = |query: Vec<u32>, positive| {
             let example = Example { query, positive, together: Vec::new(), hard: Vec::new() };
-            held_out_recall(&vectors, &bias, &[1.0; 32], &[example])
+            held_out_recall(&vectors.view(), &bias, &[1.0; 32], &[example])
         };
         assert_eq!(recall(vec![0], 20), 1.0);
         assert_eq!(recall(vec![0], 21), 0.0);

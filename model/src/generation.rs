@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use hedgerow_storage::{Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
 use crate::degree;
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::recipe::Recipe;
-use crate::state::{ABSENT, State};
+use crate::state::{ABSENT, Counted, State};
 use crate::table::{Known, TokenTable};
 use crate::tall::Tall;
 use crate::weights::Weights;
@@ -25,14 +25,7 @@ const VERSION: u32 = 1;
 const EMBEDDINGS_VERSION: u32 = 2;
 
 /// Recipe, weights, and the trained rows of the token table.
-pub(crate) fn model_file(recipe: &Recipe, encoder: &Encoder) -> SectionWriter {
-    let trained: Vec<u32> = encoder.table.known.rows().collect();
-    let mut rows: Vec<f32> = Vec::with_capacity(trained.len() * recipe.dim);
-    let mut bias = Vec::with_capacity(trained.len());
-    for &row in &trained {
-        rows.extend(encoder.table.rows.row(row as usize));
-        bias.push(encoder.table.bias[row as usize]);
-    }
+pub(crate) fn model_file<'a>(recipe: &Recipe, encoder: &'a Encoder) -> SectionWriter<'a> {
     let mut weights = Vec::new();
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
@@ -40,44 +33,43 @@ pub(crate) fn model_file(recipe: &Recipe, encoder: &Encoder) -> SectionWriter {
     let mut file = SectionWriter::new(*b"MODL", VERSION);
     file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
     file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
-    file.section(*b"trained\0", trained);
-    file.section(*b"table\0\0\0", rows);
-    file.section(*b"bias\0\0\0\0", bias);
+    file.section(*b"trained\0", encoder.table.known.rows());
+    file.section(*b"table\0\0\0", encoder.table.rows.values());
+    file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
     file.section(*b"weights\0", weights);
     file
 }
 
 /// Rows, their nodes, and who is in whose neighbourhood.
-pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter {
+pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     let mut offsets = vec![0u64];
-    let (mut neighbors, mut counts) = (Vec::new(), Vec::new());
     for neighborhood in &state.neighborhoods {
-        neighbors.extend(neighborhood.iter().map(|&(row, _)| row));
-        counts.extend(neighborhood.iter().map(|&(_, count)| count));
-        offsets.push(neighbors.len() as u64);
+        offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
     }
+    let column = |of: fn(&Counted) -> u32| {
+        move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
+    };
     let mut file = SectionWriter::new(*b"NBHD", VERSION);
     file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
-    file.section(*b"levels\0\0", state.levels.clone());
+    file.section(*b"levels\0\0", state.levels.as_slice());
     file.section(*b"offsets\0", offsets);
-    file.section(*b"rows\0\0\0\0", neighbors);
-    file.section(*b"counts\0\0", counts);
+    file.section_of(*b"rows\0\0\0\0", column(|&(row, _)| row));
+    file.section_of(*b"counts\0\0", column(|&(_, count)| count));
     file
 }
 
 /// Every layer's rows, messages, embeddings and biases.
-pub(crate) fn embeddings_file(state: &State) -> SectionWriter {
-    let values = |matrix: &Tall| matrix.values().to_vec();
+pub(crate) fn embeddings_file(state: &State) -> SectionWriter<'_> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
     for (layer, matrix) in state.hidden.iter().enumerate() {
-        file.section(numbered(*b"hidden\0\0", layer), values(matrix));
+        file.section(numbered(*b"hidden\0\0", layer), matrix.values());
     }
     for (layer, matrix) in state.messages.iter().enumerate() {
-        file.section(numbered(*b"message\0", layer), values(matrix));
+        file.section(numbered(*b"message\0", layer), matrix.values());
     }
-    file.section(*b"vectors\0", values(&state.vectors));
-    file.section(*b"bias\0\0\0\0", state.bias.clone());
+    file.section(*b"vectors\0", state.vectors.values());
+    file.section(*b"bias\0\0\0\0", state.bias.as_slice());
     file
 }
 
@@ -92,12 +84,14 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
 pub(crate) fn load(derived: &Derived, bound: u32) -> Result<(State, bool), Error> {
-    let (recipe, encoder) = load_model(&derived.file(MODEL)?)?;
+    let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
+    let embeddings = derived.file(EMBEDDINGS)?;
+    let (recipe, encoder) = load_model(&model)?;
     let mut state = State::new(recipe, Arc::new(encoder));
     state.epoch = derived.refreshed;
-    load_neighborhoods(&mut state, &derived.file(NEIGHBORHOODS)?, bound)?;
-    let embeddings = derived.file(EMBEDDINGS)?;
+    load_neighborhoods(&mut state, &neighborhoods, bound)?;
     load_embeddings(&mut state, &embeddings)?;
+    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
 
@@ -116,18 +110,12 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error>
     };
     let trained = file.section_u32(*b"trained\0")?;
     let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
-    if trained.iter().any(|row| row >> bits != 0) || biases.len() != trained.len() {
+    if !Known::can_be(bits, trained) || biases.len() != trained.len() {
         return Err(damaged("trained").into());
     }
-    let mut rows = Array2::zeros((1 << bits, recipe.dim));
-    let mut bias = Array1::zeros(1 << bits);
-    let table = Array2::from_shape_vec((trained.len(), recipe.dim), values.to_vec());
-    let table = table.map_err(|_| damaged("table"))?;
-    for ((&row, from), &b) in trained.iter().zip(table.outer_iter()).zip(biases) {
-        rows.row_mut(row as usize).assign(&from);
-        bias[row as usize] = b;
-    }
     let known = Arc::new(Known::new(bits, trained.iter().copied()));
+    let rows = Tall::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let bias = Array1::from(biases.to_vec());
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
     for (_, values) in weights.tensors_mut() {

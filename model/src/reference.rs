@@ -67,8 +67,8 @@ fn encoder(conv: Conv, world: &World) -> Encoder {
     let mut tokens: Vec<u64> = world.inputs.tokens.iter().flatten().copied().collect();
     tokens.sort_unstable();
     let mut table = TokenTable::new(&tokens, DIM, 3, 0.5);
-    for row in table.known.clone().rows() {
-        table.bias[row as usize] = 0.1 * number(u64::from(row));
+    for (bias, &row) in table.bias.iter_mut().zip(table.known.rows()) {
+        *bias = 0.1 * number(u64::from(row));
     }
     let mut weights = Weights::zeros(conv, 2, DIM, DENSE);
     let mut at = 1000;

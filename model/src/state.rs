@@ -162,7 +162,11 @@ impl State {
 
     /// Fills the reverse lists from the neighbourhoods.
     pub(crate) fn index_reverse(&mut self) {
-        self.reverse = vec![Vec::new(); self.rows()];
+        let mut sizes = vec![0u32; self.rows()];
+        for &(neighbor, _) in self.neighborhoods.iter().flatten() {
+            sizes[neighbor as usize] += 1;
+        }
+        self.reverse = sizes.into_iter().map(|size| Vec::with_capacity(size as usize)).collect();
         for (row, neighborhood) in self.neighborhoods.iter().enumerate() {
             for &(neighbor, _) in neighborhood {
                 self.reverse[neighbor as usize].push(row as u32);

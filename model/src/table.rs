@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use hedgerow_storage::StableId;
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::sparse::Sparse;
+use crate::tall::Tall;
 
 /// Rows that each token reads; two tokens share all of theirs once in (table rows)^2 / 2 pairs.
 pub(crate) const PROBES: usize = 2;
@@ -28,33 +29,54 @@ pub(crate) fn identity_hash(id: StableId) -> u64 {
     xxh3_64_with_seed(&id.get().to_le_bytes(), 0x6964)
 }
 
-/// Which rows of a table were trained: a Bloom filter of the training tokens.
+/// Marks a row of the table that no training token reads.
+const UNTRAINED: u32 = u32::MAX;
+
+/// Which rows of a table were trained, a Bloom filter of the training tokens; and the place of each among them, in which its
+/// numbers lie. A third of the rows and more are never read, and have none.
 ///
-/// A row that no training token reads is zero and stays so. A token one of whose rows is such a row was
-/// certainly never trained and contributes nothing: a cold node is described by the tokens that are known.
+/// A token one of whose rows was not trained was certainly never trained itself and contributes nothing: a cold node is described
+/// by the tokens that are known. Four bytes for each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     bits: u32,
-    trained: Vec<bool>,
+    places: Vec<u32>,
+    /// By place, ascending.
+    rows: Vec<u32>,
 }
 
 impl Known {
     pub(crate) fn new(bits: u32, rows: impl IntoIterator<Item = u32>) -> Self {
-        let mut trained = vec![false; 1 << bits];
+        let mut places = vec![UNTRAINED; 1 << bits];
         for row in rows {
-            trained[row as usize] = true;
+            places[row as usize] = 0;
         }
-        Self { bits, trained }
+        let trained = (0..1 << bits).filter(|&row| places[row as usize] != UNTRAINED);
+        let rows: Vec<u32> = trained.collect();
+        for (place, &row) in (0..).zip(&rows) {
+            places[row as usize] = place;
+        }
+        Self { bits, places, rows }
     }
 
-    /// The trained rows, ascending.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.trained.len() as u32).filter(|&row| self.trained[row as usize])
+    /// Whether these can be the trained rows of a table, ascending.
+    pub(crate) fn can_be(bits: u32, rows: &[u32]) -> bool {
+        rows.is_sorted_by(|one, other| one < other) && rows.last().is_none_or(|row| row >> bits == 0)
     }
 
-    /// A matrix with a column for each row of the table and no rows yet.
+    /// The trained rows by place, ascending.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Where a row's numbers lie, if it was trained.
+    fn place(&self, row: u32) -> Option<u32> {
+        Some(self.places[row as usize]).filter(|&place| place != UNTRAINED)
+    }
+
+    /// A matrix with a column for each trained row and no rows yet.
     pub(crate) fn sums(&self) -> Sparse {
-        Sparse::new(self.trained.len())
+        Sparse::new(self.rows.len())
     }
 
     /// The sums of some nodes, in their order.
@@ -69,18 +91,21 @@ impl Known {
     /// Appends to `sums` the row that adds up a node's known tokens: every probe weighs one over the square
     /// root of the number of tokens, so that the sum's length does not grow with it.
     pub(crate) fn push_tokens(&self, tokens: &[u64], sums: &mut Sparse) {
-        let rows = tokens.iter().map(|&token| probes(token, self.bits));
-        let known: Vec<_> = rows.filter(|rows| rows.iter().all(|&row| self.trained[row as usize])).collect();
+        let places = |&token: &u64| -> Option<[u32; PROBES]> {
+            let places = probes(token, self.bits).map(|row| self.places[row as usize]);
+            (!places.contains(&UNTRAINED)).then_some(places)
+        };
+        let known: Vec<_> = tokens.iter().filter_map(places).collect();
         let weight = 1.0 / (known.len().max(1) as f32).sqrt();
-        sums.push_row(known.into_iter().flatten().map(|row| (row, weight)));
+        sums.push_row(known.into_iter().flatten().map(|place| (place, weight)));
     }
 }
 
-/// Shapes: `rows` is (2^bits, D), `bias` (2^bits).
+/// The trained rows of a table. T: how many there are. Shapes: `rows` is (T, D), `bias` (T).
 #[derive(Clone, Debug)]
 pub(crate) struct TokenTable {
     pub(crate) known: Arc<Known>,
-    pub(crate) rows: Array2<f32>,
+    pub(crate) rows: Tall,
     pub(crate) bias: Array1<f32>,
 }
 
@@ -96,29 +121,34 @@ impl TokenTable {
     /// and that is among these begins with the vector it had. The other rows begin as in [`TokenTable::new`].
     pub(crate) fn grown(old: &Self, tokens: &[u64], seed: u64, scale: f32) -> Self {
         let bits = bits_for(tokens).max(old.bits());
-        let mut new = Self::with_bits(bits, tokens, old.rows.ncols(), seed, scale);
+        let mut new = Self::with_bits(bits, tokens, old.rows.width(), seed, scale);
         let mask = (1 << old.bits()) - 1;
-        for row in Arc::clone(&new.known).rows() {
-            let (to, from) = (row as usize, (row & mask) as usize);
-            if old.known.trained[from] {
-                new.rows.row_mut(to).assign(&old.rows.row(from));
-                new.bias[to] = old.bias[from];
+        for (to, row) in new.known.rows().iter().enumerate() {
+            if let Some(from) = old.known.place(row & mask) {
+                new.rows.row_mut(to).copy_from_slice(old.rows.row(from as usize));
+                new.bias[to] = old.bias[from as usize];
             }
         }
         new
     }
 
+    /// A table whose trained rows are known and zero.
+    pub(crate) fn zeros(known: Known, dim: usize) -> Self {
+        let trained = known.rows.len();
+        Self { known: Arc::new(known), rows: Tall::zeros(trained, dim), bias: Array1::zeros(trained) }
+    }
+
     fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
         let known = Known::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
-        let mut rows = Array2::zeros((1 << bits, dim));
-        for row in known.rows() {
-            for (column, value) in rows.row_mut(row as usize).iter_mut().enumerate() {
+        let mut table = Self::zeros(known, dim);
+        for (place, &row) in table.known.rows.iter().enumerate() {
+            for (column, value) in table.rows.row_mut(place).iter_mut().enumerate() {
                 let at = u64::from(row) << 32 | column as u64;
                 let bits = xxh3_64_with_seed(&at.to_le_bytes(), seed) >> 40;
                 *value = (bits as f32 / (1u32 << 23) as f32 - 1.0) * scale;
             }
         }
-        Self { known: Arc::new(known), rows, bias: Array1::zeros(1 << bits) }
+        table
     }
 
     pub(crate) fn bits(&self) -> u32 {
@@ -183,6 +213,7 @@ mod tests {
     fn starting_values_do_not_depend_on_the_order_of_tokens() {
         let tokens = [token_hash("a"), token_hash("b"), token_hash("c")];
         let reversed = [tokens[2], tokens[1], tokens[0]];
-        assert_eq!(TokenTable::new(&tokens, 3, 1, 0.1).rows, TokenTable::new(&reversed, 3, 1, 0.1).rows);
+        let values = |tokens: &[u64]| TokenTable::new(tokens, 3, 1, 0.1).rows.values().to_vec();
+        assert_eq!(values(&tokens), values(&reversed));
     }
 }

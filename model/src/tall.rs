@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use memmap2::MmapMut;
 use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use crate::matrix::BAND;
 
 /// Matrices of fewer bytes are in small pages: a huge one for each would be wasted on them.
 const HUGE_FROM: usize = 8 << 20;
@@ -78,6 +81,15 @@ impl Tall {
 
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
         ArrayView2::from_shape((self.rows, self.width), self.values()).expect("as many values as rows hold")
+    }
+
+    /// Has `fill` write all rows, some at a time, in parallel; it is told which is the first.
+    pub(crate) fn fill_bands(&mut self, fill: impl Fn(usize, &mut [f32]) + Sync) {
+        let width = self.width;
+        if width > 0 {
+            let bands = self.values_mut().par_chunks_mut(BAND * width).enumerate();
+            bands.for_each(|(band, rows)| fill(band * BAND, rows));
+        }
     }
 
     /// Appends rows of zeros up to so many. Cost: copies all rows each time it has grown by an eighth.

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
         let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, observer, cancel)?;
         let trained = start.elapsed().as_secs_f64();
         let (vectors, recall) = self.look(encoder, &pool);
-        if !vectors.iter().all(|value| value.is_finite()) {
+        if !vectors.values().iter().all(|value| value.is_finite()) {
             return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
         }
         let report = EpochReport {

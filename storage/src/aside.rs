@@ -2,17 +2,14 @@
 //! Owns their names, and that one is there whole or not at all; knows nothing of what they hold.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use bytemuck::NoUninit;
-
 use crate::disk::Disk;
 use crate::manifest::is_file_word;
 use crate::map::Residence;
-use crate::section::{SectionFile, SectionStream};
+use crate::section::{SectionFile, SectionWriter};
 use crate::{Error, Repair, Store};
 
 const SUFFIX: &str = ".aside";
@@ -20,45 +17,6 @@ const UNFINISHED: &str = ".aside.tmp";
 /// What is to be done about one that is damaged.
 pub(crate) const LOST: &str =
     "only what it was kept for is lost: `hedgerow check STORE --repair` removes it, and the job starts anew";
-
-/// A file of sections whose bytes are still where they are used; [`Store::keep_aside`] writes it without a copy of them.
-pub struct Aside<'a> {
-    kind: [u8; 4],
-    version: u32,
-    sections: Vec<([u8; 8], Vec<&'a [u8]>)>,
-}
-
-impl<'a> Aside<'a> {
-    /// A file of this kind and version of the kind, without sections.
-    pub fn new(kind: [u8; 4], version: u32) -> Self {
-        Self { kind, version, sections: Vec::new() }
-    }
-
-    /// Adds a section: the pieces, one after another.
-    ///
-    /// # Panics
-    /// When there is a section of that tag.
-    pub fn section<T: NoUninit>(&mut self, tag: [u8; 8], pieces: impl IntoIterator<Item = &'a [T]>) {
-        assert!(self.sections.iter().all(|(other, _)| *other != tag), "a tag names one section");
-        self.sections.push((tag, pieces.into_iter().map(bytemuck::cast_slice).collect()));
-    }
-
-    fn write(&self, disk: &Disk, path: &Path) -> Result<(), Error> {
-        let mut stream =
-            SectionStream::create(disk.target(path), self.kind, self.version, self.sections.len())?;
-        for (tag, pieces) in &self.sections {
-            stream.begin(*tag)?;
-            pieces.iter().try_for_each(|piece| stream.write(piece))?;
-        }
-        stream.finish()
-    }
-}
-
-impl fmt::Debug for Aside<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aside").field("sections", &self.sections.len()).finish_non_exhaustive()
-    }
-}
 
 impl Store {
     /// Keeps a file beside the store, under a name in small letters, digits and hyphens; one of that name is replaced.
@@ -73,12 +31,12 @@ impl Store {
     ///
     /// # Cost
     /// Writing it. Checkpoints and publishes wait; commits do not.
-    pub fn keep_aside(&self, name: &str, file: &Aside<'_>) -> Result<(), Error> {
+    pub fn keep_aside(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
         let _settling = self.writing()?.settling()?;
         let path = path_of(self.path(), name)?;
         let new = self.path().join(format!("{name}{UNFINISHED}"));
         let put = || {
-            file.write(&self.disk, &new)?;
+            file.write_to(self.disk.target(&new))?;
             self.disk.rename(&new, &path).map_err(|e| Error::io(&path, "replace", e))
         };
         put().inspect_err(|_| {
@@ -166,9 +124,9 @@ mod tests {
     use super::*;
     use crate::CancelToken;
 
-    fn aside(numbers: &[u32]) -> Aside<'_> {
-        let mut file = Aside::new(*b"TEST", 1);
-        file.section(*b"numbers\0", numbers.chunks(2));
+    fn aside(numbers: &[u32]) -> SectionWriter<'_> {
+        let mut file = SectionWriter::new(*b"TEST", 1);
+        file.section_of(*b"numbers\0", || numbers.chunks(2));
         file
     }
 

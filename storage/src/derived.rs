@@ -23,7 +23,7 @@ pub struct Publish<'a> {
     pub refreshed: Epoch,
     /// Each file by name (small letters, digits and hyphens, such as `embeddings`); none keeps the one that is there.
     /// Files that are not mentioned are removed.
-    pub files: Vec<(&'a str, Option<SectionWriter>)>,
+    pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
 }
 
 /// The derived files as of one publish, open; clones share them, and they stay readable after a later publish.
@@ -88,7 +88,7 @@ impl Derived {
 }
 
 /// Refuses names that a derived file cannot have.
-pub(crate) fn check_names(files: &[(&str, Option<SectionWriter>)]) -> Result<(), Error> {
+pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result<(), Error> {
     for (at, (name, _)) in files.iter().enumerate() {
         let taken = crate::base::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
         if taken || !is_file_word(name) {

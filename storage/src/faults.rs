@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::{Disk, Event, Verdict, Watch};
 use crate::{
-    Aside, Batch, CancelToken, Edge, Error, Generation, NodeIx, NodeRef, OpenOptions, Publish, RelationIx,
+    Batch, CancelToken, Edge, Error, Generation, NodeIx, NodeRef, OpenOptions, Publish, RelationIx,
     SectionWriter, Store,
 };
 
@@ -138,8 +138,8 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                 }
                 Keep => {
                     let batches = [store.snapshot().epoch().get()];
-                    let mut file = Aside::new(*b"TEST", 1);
-                    file.section(*b"batches\0", [&batches[..]]);
+                    let mut file = SectionWriter::new(*b"TEST", 1);
+                    file.section(*b"batches\0", &batches[..]);
                     store.keep_aside("job", &file)?;
                 }
                 Discard => store.discard_aside("job")?,

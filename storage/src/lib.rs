@@ -89,7 +89,6 @@ mod trust;
 mod view;
 mod writing;
 
-pub use aside::Aside;
 pub use backup::Backup;
 pub use batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES, MAX_TOKENS,

@@ -25,7 +25,10 @@ pub(crate) enum Residence {
 
 /// The bytes of one file, unchanging as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Map(Mmap);
+pub(crate) struct Map {
+    memory: Mmap,
+    residence: Residence,
+}
 
 impl Map {
     /// Takes in a whole file. The store never changes a file that a manifest has named: it writes new ones and unlinks
@@ -35,7 +38,7 @@ impl Map {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if residence == Residence::Mapped {
             // SAFETY: the file is not written to while it is mapped, as said above.
-            return Ok(Self(unsafe { Mmap::map(&*file) }?));
+            return Ok(Self { memory: unsafe { Mmap::map(&*file) }?, residence });
         }
         let mut read = Ok(());
         let map = Self::filled(len, |memory| read = file.read_exact(memory))?;
@@ -49,7 +52,19 @@ impl Map {
         // A kernel without huge pages refuses; small ones do as well, only slower.
         let _ = memory.advise(memmap2::Advice::HugePage);
         fill(&mut memory);
-        Ok(Self(memory.make_read_only()?))
+        Ok(Self { memory: memory.make_read_only()?, residence: Residence::Loaded })
+    }
+
+    /// Gives pages of a mapped file back to the system, which reads them again when they are touched. A file that was read
+    /// through once would count as memory of the process for as long as it is mapped.
+    pub(crate) fn leave(&self) {
+        #[cfg(unix)]
+        if self.residence == Residence::Mapped {
+            // SAFETY: the mapping is of a file that does not change, so what is read again is what was there.
+            let left = unsafe { self.memory.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // Where the system refuses, the pages stay.
+            let _ = left;
+        }
     }
 }
 
@@ -57,7 +72,7 @@ impl Deref for Map {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.memory
     }
 }
 

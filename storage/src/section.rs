@@ -27,62 +27,88 @@ const TABLE_ENTRY: usize = 32;
 const ALIGN: usize = 64;
 
 /// Something that can be written as the bytes of a section without being copied first.
-pub trait AsBytes: Send + Sync {
+pub trait AsBytes {
     /// The bytes as they go to disk: little-endian.
     fn as_bytes(&self) -> &[u8];
 }
 
-impl<T: NoUninit + Send + Sync> AsBytes for Vec<T> {
+impl<T: NoUninit> AsBytes for &[T] {
     fn as_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self)
     }
 }
 
-impl<T: NoUninit + Send + Sync> AsBytes for Arc<[T]> {
+impl<T: NoUninit> AsBytes for Vec<T> {
     fn as_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self)
     }
 }
 
-impl<T: NoUninit + Send + Sync> AsBytes for Arc<Vec<T>> {
+impl<T: NoUninit> AsBytes for Arc<[T]> {
     fn as_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self)
     }
 }
 
-/// A file of sections that is still in memory; [`Store::publish`](crate::Store::publish) writes it.
-pub struct SectionWriter {
+impl<T: NoUninit> AsBytes for Arc<Vec<T>> {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+/// Hands the bytes of a section on, piece by piece.
+type Content<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> + 'a;
+
+/// A file of sections whose bytes are still where they are used; [`Store::publish`](crate::Store::publish) and
+/// [`Store::keep_aside`](crate::Store::keep_aside) write it without a copy of them.
+pub struct SectionWriter<'a> {
     kind: [u8; 4],
     version: u32,
-    sections: Vec<([u8; 8], Box<dyn AsBytes>)>,
+    sections: Vec<([u8; 8], Box<Content<'a>>)>,
 }
 
-impl SectionWriter {
+impl<'a> SectionWriter<'a> {
     /// A file of this kind and version of the kind, without sections.
     pub fn new(kind: [u8; 4], version: u32) -> Self {
         Self { kind, version, sections: Vec::new() }
     }
 
-    /// Adds a section; the numbers go to disk as they lie in memory, without a copy.
+    /// Adds a section; the numbers go to disk as they lie in memory.
     ///
     /// # Panics
     /// When there is a section of that tag.
-    pub fn section(&mut self, tag: [u8; 8], bytes: impl AsBytes + 'static) {
+    pub fn section(&mut self, tag: [u8; 8], bytes: impl AsBytes + 'a) {
+        self.add(tag, Box::new(move |write| write(bytes.as_bytes())));
+    }
+
+    /// Adds a section of pieces one after another, made when they are written: one of them is in memory at a time.
+    ///
+    /// # Panics
+    /// When there is a section of that tag.
+    pub fn section_of<P: AsBytes, I: Iterator<Item = P>>(
+        &mut self,
+        tag: [u8; 8],
+        pieces: impl Fn() -> I + 'a,
+    ) {
+        self.add(tag, Box::new(move |write| pieces().try_for_each(|piece| write(piece.as_bytes()))));
+    }
+
+    fn add(&mut self, tag: [u8; 8], content: Box<Content<'a>>) {
         assert!(self.sections.iter().all(|(other, _)| *other != tag), "a tag names one section");
-        self.sections.push((tag, Box::new(bytes)));
+        self.sections.push((tag, content));
     }
 
     pub(crate) fn write_to(&self, to: Target<'_>) -> Result<(), Error> {
         let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
-        for (tag, bytes) in &self.sections {
+        for (tag, content) in &self.sections {
             stream.begin(*tag)?;
-            stream.write(bytes.as_bytes())?;
+            content(&mut |bytes| stream.write(bytes))?;
         }
         stream.finish()
     }
 }
 
-impl fmt::Debug for SectionWriter {
+impl fmt::Debug for SectionWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tags: Vec<String> = self.sections.iter().map(|(tag, _)| show(tag)).collect();
         f.debug_struct("SectionWriter")
@@ -115,6 +141,7 @@ impl SectionFile {
         }
         let map = Arc::new(Map::open(&mut file, residence).map_err(|e| Error::io(path, "read", e))?);
         let sections = Arc::new(check(path, &map, is_trusted)?);
+        map.leave();
         Ok(Self { path: path.into(), map, is_trusted, sections })
     }
 
@@ -222,6 +249,11 @@ impl SectionFile {
     /// The error for damage that only a section's reader can see.
     pub fn damaged(&self, place: impl Into<String>, what: impl Into<String>) -> Error {
         Error::damaged(&self.path, place, what)
+    }
+
+    /// Says that it will not be read soon: what of it is in memory is given back to the system. Reading it is as before.
+    pub fn leave(&self) {
+        self.map.leave();
     }
 
     /// Where the file is, or was.

@@ -50,7 +50,7 @@ fn content(graph: &Snapshot) -> String {
     text
 }
 
-fn embeddings(value: f32) -> SectionWriter {
+fn embeddings(value: f32) -> SectionWriter<'static> {
     let mut writer = SectionWriter::new(*b"EMBD", 1);
     writer.section(*b"rows\0\0\0\0", vec![value; 64]);
     writer

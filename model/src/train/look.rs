@@ -1,6 +1,5 @@
 //! What a run has learned so far: all rows embedded as they are now, and what can be told from them.
 
-use ndarray::Array2;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -9,15 +8,16 @@ use crate::encoder::Encoder;
 use crate::evaluate::held_out_recall;
 use crate::rows::dot;
 use crate::sparse::Sparse;
+use crate::tall::Tall;
 
 /// Pairs of nodes whose mean cosine is the collapse alarm.
 const COSINE_PAIRS: usize = 2000;
 
 impl Run<'_> {
     /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
-    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Option<f32>) {
+    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Option<f32>) {
         let (vectors, bias) = self.embed_all(encoder, pool);
-        let recall = || held_out_recall(&vectors, &bias, &self.inputs.influence, &self.held_out);
+        let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
         let recall = (!self.held_out.is_empty()).then(recall);
         (vectors, recall)
     }
@@ -27,18 +27,18 @@ impl Run<'_> {
         (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
     }
 
-    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Array2<f32>, Vec<f32>) {
+    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Vec<f32>) {
         let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
-        let vectors = encoder.embed(&tokens, &self.inputs.dense.view(), std::iter::repeat(pool));
+        let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
         (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }
 
-    pub(super) fn mean_cosine(&self, vectors: &Array2<f32>) -> f32 {
+    pub(super) fn mean_cosine(&self, vectors: &Tall) -> f32 {
         let mut rng = StdRng::seed_from_u64(self.options.seed);
         let mut random = || vectors.row(self.negatives.any(&mut rng) as usize);
         let cosine = |_| {
             let (a, b) = (random(), random());
-            dot(a.to_slice().expect("contiguous"), b.to_slice().expect("contiguous"))
+            dot(a, b)
         };
         (0..COSINE_PAIRS).map(cosine).sum::<f32>() / COSINE_PAIRS as f32
     }
