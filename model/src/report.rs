@@ -37,7 +37,8 @@ pub struct RefreshReport {
 }
 
 impl RefreshReport {
-    pub(crate) fn new(epoch: Epoch, full: bool) -> Self {
+    /// Of a refresh that did nothing yet.
+    pub fn new(epoch: Epoch, full: bool) -> Self {
         Self {
             epoch,
             dirty_nodes: 0,

@@ -1,9 +1,10 @@
 //! `similar` and `recommend`: the nearest embeddings of a node, and what to show next to a node or a history.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{Audience, NodeName, NodeRef, Query, Ranked};
+use hedgerow::{Audience, Engine, NodeName, NodeRef, Query, Ranked};
 
 use crate::cell::{float, name};
 use crate::context::Context;
@@ -55,12 +56,23 @@ struct RankingArgs {
     /// Rank by the cosine alone, whatever is popular
     #[arg(long)]
     cosine: bool,
+    /// Refresh first where nodes changed, so that the answer is of the graph as it is; the store keeps what it has
+    #[arg(long)]
+    now: bool,
     /// File of nodes to leave out, one a line such as pin:42
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
 }
 
 impl RankingArgs {
+    fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
+        let (engine, status) = ctx.trained(store)?;
+        if self.now && status.dirty_nodes > 0 {
+            engine.refresh(false, ctx.cancel())?;
+        }
+        Ok(engine)
+    }
+
     fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
         Ok(Query { k: self.k, kind: self.kind, exclude, include_seen, cosine: self.cosine })
@@ -68,7 +80,7 @@ impl RankingArgs {
 }
 
 pub(crate) fn similar(ctx: &mut Context, args: SimilarArgs) -> Result<(), Failure> {
-    let (engine, _) = ctx.trained(&args.store)?;
+    let engine = args.ranking.engine(ctx, &args.store)?;
     let ranked = engine.similar(args.node.as_ref(), &args.ranking.query(true)?)?;
     print(ctx, &ranked)
 }
@@ -82,7 +94,7 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
             return Err(Failure::Usage(advice.to_owned()));
         }
     };
-    let (engine, _) = ctx.trained(&args.store)?;
+    let engine = args.ranking.engine(ctx, &args.store)?;
     let ranked = engine.recommend(&audience, &args.ranking.query(args.include_seen)?)?;
     print(ctx, &ranked)
 }
