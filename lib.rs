@@ -42,7 +42,7 @@ pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
     Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch, Generation,
     KindIx, Links, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Position, Publish, RelationIx, Repair,
-    SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, is_engine_panic,
+    SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, TokenMarks, is_engine_panic,
 };
 pub use hedgerow_walker::{
     Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,
@@ -52,8 +52,8 @@ pub use hedgerow_walker::{
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
     Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
-    EstimatedBytes, EstimatedSeconds, Explanation, GROWN, Ids, Importance, Loss, Pooling, Positives, Query,
-    Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status,
+    EstimatedBytes, EstimatedSeconds, Explanation, Filter, GROWN, Ids, Importance, Loss, Pooling, Positives,
+    Query, Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status,
     TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update, Updater, UpdaterOptions,
     UpdaterReport,
 };

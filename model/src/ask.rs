@@ -13,6 +13,7 @@ use crate::encoder::Encoder;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
+use crate::filter::Filter;
 use crate::fresh::fresh;
 use crate::recipe::{Recipe, unknown_kind};
 
@@ -23,6 +24,8 @@ pub struct Query {
     pub k: usize,
     /// Only nodes of this kind. `None`: for a node, its own kind; for a history, the kind of its first node.
     pub kind: Option<String>,
+    /// Only nodes that have such tokens in the graph as it is now.
+    pub filter: Option<Filter>,
     /// Nodes to leave out.
     pub exclude: Vec<NodeName>,
     /// Whether what a user has seen already may be recommended.
@@ -33,7 +36,7 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { k: 10, kind: None, exclude: Vec::new(), include_seen: false, cosine: false }
+        Self { k: 10, kind: None, filter: None, exclude: Vec::new(), include_seen: false, cosine: false }
     }
 }
 
@@ -287,7 +290,8 @@ impl Engine {
             let row = snapshot.lookup(name.as_ref()).and_then(|node| embeddings.row(node));
             excluded.extend(row);
         }
-        let hits = embeddings.nearest(query, options, Some(kind), &excluded);
+        let marks = options.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()));
+        let hits = embeddings.nearest(query, options, Some(kind), &excluded, marks.as_ref());
         let named = hits
             .into_iter()
             .map(|(row, score)| Scored { node: snapshot.name(embeddings.nodes[row as usize]), score });

@@ -1,24 +1,20 @@
-//! The embeddings that readers see, and the scan over them.
+//! The embeddings that readers see, and who among them may be an answer.
 //! A refresh works on its own copy and hands over the changed rows at the end, in one short step.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId};
-use rayon::prelude::*;
+use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId, TokenMarks};
 
 use crate::ask::Query;
 use crate::encoder::Encoder;
 use crate::recipe::Recipe;
-use crate::rows::{dot, normalize};
+use crate::rows::normalize;
+use crate::scan::{BLOCK, Hit, Scan, Wish};
 use crate::state::{ABSENT, State};
-use crate::tall::Tall;
 
-/// Rows that one task scans.
-const ROWS_PER_TASK: usize = 4096;
-
-/// Size: per row D + 1 numbers of 4 bytes and 14 bytes of names and marks.
+/// Size: per row D numbers of 5 bytes, and 26 bytes of names and marks.
 #[derive(Clone)]
 pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
@@ -33,14 +29,11 @@ pub(crate) struct Embeddings {
     kinds: Vec<KindIx>,
     alive: Vec<bool>,
     /// (rows, D).
-    pub(crate) vectors: Tall,
+    pub(crate) vectors: Scan,
     pub(crate) bias: Vec<f32>,
     /// What each counts in a history, see [`Recipe::influence`].
     influence: Vec<f32>,
 }
-
-/// A row and its score.
-pub(crate) type Hit = (u32, f32);
 
 impl Embeddings {
     /// What `state` holds, under the names that `snapshot` knows.
@@ -55,7 +48,7 @@ impl Embeddings {
             ids: state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect(),
             kinds: state.nodes.iter().map(|&node| snapshot.kind(node)).collect(),
             alive: state.alive.clone(),
-            vectors: state.vectors.clone(),
+            vectors: Scan::new(state.vectors.clone()),
             bias: state.bias.clone(),
             influence: (0..state.rows()).map(|row| state.influence(row as u32)).collect(),
         }
@@ -79,7 +72,7 @@ impl Embeddings {
         self.vectors.grow(self.nodes.len());
         for &row in changed {
             let at = row as usize;
-            self.vectors.row_mut(at).copy_from_slice(state.vectors.row(at));
+            self.vectors.set(at, state.vectors.row(at));
             self.bias[at] = state.bias[at];
             self.alive[at] = state.alive[at];
             self.influence[at] = state.influence(row);
@@ -123,7 +116,7 @@ impl Embeddings {
 
     /// The unit vector of the sum of the listed rows, each by its influence: what a history asks for. Zeros from no rows.
     pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
-        let mut mean = vec![0.0; self.vectors.width()];
+        let mut mean = vec![0.0; self.vectors.dim()];
         for &row in rows {
             for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
                 *sum += self.influence[row as usize] * value;
@@ -144,38 +137,32 @@ impl Embeddings {
     }
 
     /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
-    /// `query . vector + bias`, ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
+    /// `query . vector + bias`, ties by stable id. Exact, and the same for any number of threads.
     ///
-    /// In a task of rayon's it stays on its thread. A thread that waits for its part of a scan takes up other tasks, with the
-    /// lock of what is shown in its hands: where one of them asks too while a refresh waits for that lock, it would wait for
-    /// itself.
+    /// `marks`: of the tokens of the filter, where there is one.
     pub(crate) fn nearest(
         &self,
         query: &[f32],
         options: &Query,
         kind: Option<KindIx>,
         excluded: &HashSet<u32>,
+        marks: Option<&TokenMarks<'_>>,
     ) -> Vec<Hit> {
-        let rows: Vec<u32> = (0..self.rows() as u32).collect();
-        let scan = |rows: &[u32]| {
-            let wanted = |row: &u32| {
-                self.is_alive(*row)
-                    && kind.is_none_or(|kind| self.kind(*row) == kind)
-                    && !excluded.contains(row)
-            };
-            let bias = |row: u32| if options.cosine { 0.0 } else { self.bias[row as usize] };
-            let score = |row| (row, dot(query, self.vector(row)) + bias(row));
-            let mut hits: Vec<Hit> = rows.iter().copied().filter(wanted).map(score).collect();
-            self.keep_best(&mut hits, options.k);
-            hits
+        let filter = options.filter.as_ref().zip(marks);
+        let may = |row: usize| {
+            self.alive[row]
+                && kind.is_none_or(|kind| self.kinds[row] == kind)
+                && filter.as_ref().is_none_or(|(filter, marks)| filter.admits(marks.of(self.nodes[row])))
         };
-        let mut best: Vec<Hit> = if rayon::current_thread_index().is_some() {
-            rows.chunks(ROWS_PER_TASK).flat_map(scan).collect()
-        } else {
-            rows.par_chunks(ROWS_PER_TASK).flat_map_iter(scan).collect()
+        let excluded = Excluded::new(excluded);
+        let wanted = |first: usize| {
+            let rows = first..(first + BLOCK).min(self.rows());
+            let word = rows.enumerate().fold(0, |word, (at, row)| word | u64::from(may(row)) << at);
+            word & !excluded.word(first)
         };
-        self.keep_best(&mut best, options.k);
-        best
+        let order = |row: u32| self.ids[row as usize].get();
+        let bias = (!options.cosine).then_some(&self.bias[..]);
+        self.vectors.nearest(query, &Wish { k: options.k, bias, wanted: &wanted, order: &order })
     }
 
     /// Keeps the best `k` in order.
@@ -196,6 +183,24 @@ impl Embeddings {
     }
 }
 
+/// Rows that are left out, ascending.
+struct Excluded(Vec<u32>);
+
+impl Excluded {
+    fn new(rows: &HashSet<u32>) -> Self {
+        let mut rows: Vec<u32> = rows.iter().copied().collect();
+        rows.sort_unstable();
+        Self(rows)
+    }
+
+    /// A bit for each of them among the rows of a block.
+    fn word(&self, first: usize) -> u64 {
+        let from = self.0.partition_point(|&row| (row as usize) < first);
+        let here = self.0[from..].iter().map(|&row| row as usize - first);
+        here.take_while(|&at| at < BLOCK).fold(0, |word, at| word | 1 << at)
+    }
+}
+
 #[cfg(test)]
 impl Embeddings {
     /// Living nodes of one kind, numbered as their rows, with stable ids that fall as the numbers rise.
@@ -213,7 +218,8 @@ impl Embeddings {
             alive: vec![true; rows as usize],
             vectors: vectors
                 .as_slice()
-                .and_then(|values| Tall::from_values(rows as usize, vectors.ncols(), values))
+                .and_then(|values| crate::tall::Tall::from_values(rows as usize, vectors.ncols(), values))
+                .map(Scan::new)
                 .expect("a row for each bias, in standard layout"),
             bias,
             influence: vec![1.0; rows as usize],
@@ -235,7 +241,7 @@ mod tests {
         let embeddings = Embeddings::example(&vectors, vec![0.0, 0.5, 0.5, 0.0]);
         let ranked = |options: &Query, excluded: &[u32]| {
             let excluded: HashSet<u32> = excluded.iter().copied().collect();
-            let hits = embeddings.nearest(&[1.0, 0.0], options, None, &excluded);
+            let hits = embeddings.nearest(&[1.0, 0.0], options, None, &excluded, None);
             hits.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
         };
         let rows = |k: usize, excluded: &[u32]| ranked(&Query { k, ..Query::default() }, excluded);

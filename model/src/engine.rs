@@ -160,7 +160,7 @@ impl Engine {
             embedded: embeddings.map(|embeddings| embeddings.epoch),
             generation: embeddings.map(|embeddings| embeddings.generation),
             dirty_nodes: self.store.dirty_nodes(),
-            dim: embeddings.map(|embeddings| embeddings.vectors.width() + 1),
+            dim: embeddings.map(|embeddings| embeddings.vectors.dim() + 1),
             targets: embeddings.map_or_else(Vec::new, Embeddings::targets),
         }
     }

@@ -44,6 +44,16 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// An expression of tokens cannot be understood.
+    #[error("invalid filter at character {character}: found {found}, expected {expected}")]
+    Filter {
+        /// Where, from 1.
+        character: usize,
+        /// What stands there.
+        found: String,
+        /// What could have.
+        expected: &'static str,
+    },
     /// Dense features do not fit the model.
     #[error("invalid dense features '{block}': found {found}, expected {expected}")]
     Dense {

@@ -70,7 +70,7 @@ pub(crate) fn recommend(
     cancel: &CancelToken,
 ) -> Result<RecommendQuality, Error> {
     let (mut recall, mut ndcg) = (0.0, 0.0);
-    let vectors = Panels::transposed(&gather(&embeddings.vectors.view(), candidates).view());
+    let vectors = Panels::transposed(&gather(&embeddings.vectors.full().view(), candidates).view());
     let mut place = vec![ABSENT; embeddings.rows()];
     for (at, &row) in candidates.iter().enumerate() {
         place[row as usize] = at as u32;

@@ -47,7 +47,6 @@ impl Tall {
         Some(matrix)
     }
 
-    #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

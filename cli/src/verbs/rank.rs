@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{Audience, Engine, NodeName, NodeRef, Query, Ranked};
+use hedgerow::{Audience, Engine, Filter, NodeName, NodeRef, Query, Ranked};
 
 use crate::cell::{float, name};
 use crate::context::Context;
@@ -53,6 +53,9 @@ struct RankingArgs {
     /// Kind of the answers [default: the kind of A where it is embedded, or of the history]
     #[arg(long)]
     kind: Option<String>,
+    /// Only nodes that have such tokens, such as "genre=jazz and not (live or remix)"
+    #[arg(long = "where", value_name = "TOKENS")]
+    filter: Option<Filter>,
     /// Rank by the cosine alone, whatever is popular
     #[arg(long)]
     cosine: bool,
@@ -75,7 +78,14 @@ impl RankingArgs {
 
     fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
-        Ok(Query { k: self.k, kind: self.kind, exclude, include_seen, cosine: self.cosine })
+        Ok(Query {
+            k: self.k,
+            kind: self.kind,
+            filter: self.filter,
+            exclude,
+            include_seen,
+            cosine: self.cosine,
+        })
     }
 }
 

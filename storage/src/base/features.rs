@@ -1,5 +1,6 @@
 //! The file `features`: the tokens of each node, and its row in each dense block.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::codec::{self, Decode, Encode};
@@ -100,14 +101,35 @@ impl Features {
         Ok(features)
     }
 
+    /// The number of a settled token; numbers are in the order of the tokens.
+    pub(crate) fn token_ix(&self, token: &str) -> Option<u32> {
+        let (mut low, mut high) = (0, self.string_ends.len().saturating_sub(1) as u32);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.string(middle).cmp(token) {
+                Ordering::Equal => return Some(middle),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    /// The numbers of a node's settled tokens, ascending.
+    pub(crate) fn token_ixs(&self, node: NodeIx) -> &[u32] {
+        let ends = self.token_ends.get(node.index()..node.index() + 2).unwrap_or(&[0, 0]);
+        &self.tokens[ends[0] as usize..ends[1] as usize]
+    }
+
+    fn string(&self, token: u32) -> &str {
+        let ends = &self.string_ends[token as usize..token as usize + 2];
+        std::str::from_utf8(&self.strings[ends[0] as usize..ends[1] as usize])
+            .expect("tokens are checked when the file is opened")
+    }
+
     /// A node's settled tokens, sorted.
     pub(crate) fn tokens(&self, node: NodeIx) -> impl Iterator<Item = &str> {
-        let ends = self.token_ends.get(node.index()..node.index() + 2).unwrap_or(&[0, 0]);
-        self.tokens[ends[0] as usize..ends[1] as usize].iter().map(|&token| {
-            let ends = &self.string_ends[token as usize..token as usize + 2];
-            std::str::from_utf8(&self.strings[ends[0] as usize..ends[1] as usize])
-                .expect("tokens are checked when the file is opened")
-        })
+        self.token_ixs(node).iter().map(|&token| self.string(token))
     }
 
     /// A node's settled row in the block with that number.

@@ -248,6 +248,32 @@ fn similar_ranks_without_the_node_itself() {
 }
 
 #[test]
+fn answers_can_be_asked_for_by_their_tokens() {
+    let desk = Desk::trained();
+    for (pin, tags) in [("1", "jazz|live"), ("2", "jazz"), ("3", "rock|live"), ("4", "jazz|two words")] {
+        desk.write("tags.tsv", &format!("pin\ttag\n{pin}\t{tags}\n"));
+        desk.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
+    }
+    let found = |filter: &str| {
+        let all = desk.json(&["similar", "s", "pin:0", "--where", filter, "-k", "120"]);
+        let rows = all["items"].as_array().expect("rows").clone();
+        let mut nodes: Vec<String> =
+            rows.iter().map(|row| row["node"].as_str().expect("a name").to_owned()).collect();
+        nodes.sort();
+        nodes
+    };
+    assert_eq!(found("tag=jazz"), ["pin:1", "pin:2", "pin:4"]);
+    assert_eq!(found("tag=jazz and not tag=live"), ["pin:2", "pin:4"]);
+    assert_eq!(found(r#"tag=rock or "tag=two words""#), ["pin:3", "pin:4"]);
+    assert!(found("tag=polka").is_empty());
+    desk.fails(
+        &["similar", "s", "pin:0", "--where", "tag=jazz and"],
+        2,
+        "invalid filter at character 13: found the end, expected a token, not, or an opening parenthesis",
+    );
+}
+
+#[test]
 fn recommend_leaves_out_what_was_seen_unless_asked_to() {
     let desk = Desk::trained();
     let rows = desk.json(&["neighbors", "s", "board:0"]);

@@ -1,0 +1,200 @@
+//! Rows in eight bits, and which of them a query must look at in full.
+#![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
+
+use std::ops::Range;
+
+use super::{BLOCK, FEW, Wish, ones};
+use crate::simd::{self, Kernel, Lanes};
+use crate::tall::Tall;
+
+/// Eight-bit numbers that are summed together; rows are filled up with zeros.
+const GROUP: usize = 16;
+/// Numbers of four bytes behind a row's: its unit, and its length off the row in full.
+const BEHIND: usize = 2;
+/// Largest number of a query, and of a row.
+const QUERY_LEVELS: f32 = 16_383.0;
+const ROW_LEVELS: f32 = 127.0;
+/// What rounding may take or add, of a query's length: of the sums in 32 bits of both scores and of the bounds.
+const SLACK: f32 = 1e-5;
+/// Candidates that may come before the ones so far are sorted out.
+const ROOM: usize = 256;
+
+/// A row is a row of eight-bit numbers times a unit, and a rest of known length. D + 8 bytes a row, D filled up to 16.
+#[derive(Clone, Default)]
+pub(super) struct Rough {
+    dim: usize,
+    rows: Tall,
+}
+
+/// A row that may be an answer, and between what its score lies.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate {
+    pub(super) row: u32,
+    low: f32,
+    high: f32,
+}
+
+/// A query in fifteen bits.
+pub(super) struct Asked {
+    numbers: Vec<i16>,
+    unit: f32,
+    /// Its length, and the length of what is lost of it.
+    length: f32,
+    lost: f32,
+}
+
+impl Asked {
+    pub(super) fn new(query: &[f32]) -> Self {
+        let largest = query.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        // The sum of all products must stay below 2^31.
+        let levels = QUERY_LEVELS.min(2e9 / ROW_LEVELS / query.len().max(1) as f32).floor();
+        let unit = if largest > 0.0 { largest / levels } else { 1.0 };
+        let mut numbers = vec![0; query.len().next_multiple_of(GROUP)];
+        let mut lost = 0.0;
+        for (number, value) in numbers.iter_mut().zip(query) {
+            *number = (value / unit).round() as i16;
+            lost += (value - f32::from(*number) * unit).powi(2);
+        }
+        let length = query.iter().map(|value| value * value).sum::<f32>().sqrt();
+        Self { numbers, unit, length, lost: lost.sqrt() }
+    }
+
+    /// How far a score in few bits may be off, for a row of that length in full whose rest has that length: the row's rest may
+    /// lie along the query, and the query's along the row.
+    #[inline(always)]
+    fn doubt(&self, rest: f32) -> f32 {
+        (self.length * rest + self.lost * (1.0 + rest)) * (1.0 + SLACK) + self.length * SLACK
+    }
+}
+
+impl Rough {
+    pub(super) fn of(full: &Tall) -> Self {
+        let mut rough = Self { dim: full.width(), rows: Tall::default() };
+        rough.rows = Tall::zeros(full.rows(), rough.width());
+        let (width, dim) = (rough.width(), rough.dim);
+        rough.rows.fill_bands(|first, rows| {
+            let full = full.values()[first * dim..].chunks_exact(dim.max(1));
+            rows.chunks_exact_mut(width).zip(full).for_each(|(rough, full)| coarsen(full, rough));
+        });
+        rough
+    }
+
+    /// Of a row, in numbers of four bytes.
+    fn width(&self) -> usize {
+        self.dim.next_multiple_of(GROUP) / 4 + BEHIND
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    pub(super) fn grow(&mut self, rows: usize) {
+        self.rows.grow(rows);
+    }
+
+    pub(super) fn set(&mut self, row: usize, full: &[f32]) {
+        coarsen(full, self.rows.row_mut(row));
+    }
+
+    /// The wanted ones among some rows that may be among the `k` best of them.
+    pub(super) fn candidates(&self, asked: &Asked, wish: &Wish<'_>, rows: Range<usize>) -> Vec<Candidate> {
+        let width = self.width();
+        let mut found =
+            Found { k: wish.k, all: Vec::new(), least: f32::NEG_INFINITY, enough: 2 * wish.k + ROOM };
+        let mut sums = [0i32; BLOCK];
+        for first in rows.clone().step_by(BLOCK) {
+            let word = (wish.wanted)(first);
+            let end = (first + BLOCK).min(rows.end);
+            let block = &self.rows.values()[first * width..end * width];
+            let mut offer = |at: usize, sum: i32| {
+                let behind = &block[(at + 1) * width - BEHIND..(at + 1) * width];
+                let score = asked.unit * behind[0] * sum as f32 + wish.bias(first + at);
+                let doubt = asked.doubt(behind[1]) + score.abs() * SLACK;
+                found.offer(Candidate { row: (first + at) as u32, low: score - doubt, high: score + doubt });
+            };
+            if word.count_ones() < FEW {
+                for at in ones(word).take_while(|at| first + at < end) {
+                    let one = &block[at * width..(at + 1) * width];
+                    simd::run(Sums { query: &asked.numbers, rows: one, width, out: &mut sums[..1] });
+                    offer(at, sums[0]);
+                }
+            } else {
+                let sums = &mut sums[..end - first];
+                simd::run(Sums { query: &asked.numbers, rows: block, width, out: sums });
+                ones(word).take_while(|at| first + at < end).for_each(|at| offer(at, sums[at]));
+            }
+        }
+        found.all
+    }
+}
+
+/// Writes a row in eight bits, its unit and the length of its rest.
+fn coarsen(full: &[f32], rough: &mut [f32]) {
+    let largest = full.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let unit = if largest > 0.0 { largest / ROW_LEVELS } else { 1.0 };
+    let (numbers, behind) = rough.split_at_mut(rough.len() - BEHIND);
+    let numbers: &mut [i8] = bytemuck::cast_slice_mut(numbers);
+    let mut rest = 0.0;
+    for (number, value) in numbers.iter_mut().zip(full) {
+        *number = (value / unit).round() as i8;
+        rest += (value - f32::from(*number) * unit).powi(2);
+    }
+    behind.copy_from_slice(&[unit, rest.sqrt() * (1.0 + SLACK)]);
+}
+
+/// Candidates so far.
+struct Found {
+    k: usize,
+    all: Vec<Candidate>,
+    /// So high is the score of `k` of them at least.
+    least: f32,
+    /// With so many it is worth sorting out those that can be none of the best.
+    enough: usize,
+}
+
+impl Found {
+    #[inline(always)]
+    fn offer(&mut self, candidate: Candidate) {
+        if candidate.high >= self.least {
+            self.all.push(candidate);
+            if self.all.len() >= self.enough {
+                self.least = settle(&mut self.all, self.k);
+                // Where most stay, there is no use in looking again soon.
+                self.enough = self.enough.max(2 * self.all.len());
+            }
+        }
+    }
+}
+
+/// Leaves only candidates that may be among the `k` best; says what score those have at least.
+pub(super) fn settle(all: &mut Vec<Candidate>, k: usize) -> f32 {
+    if k == 0 || all.len() < k {
+        return f32::NEG_INFINITY;
+    }
+    let mut lows: Vec<f32> = all.iter().map(|candidate| candidate.low).collect();
+    let (_, least, _) = lows.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+    let least = *least;
+    all.retain(|candidate| candidate.high >= least);
+    least
+}
+
+/// The sums of products of a query and rows that lie `width` numbers of four bytes apart.
+struct Sums<'a> {
+    query: &'a [i16],
+    rows: &'a [f32],
+    width: usize,
+    out: &'a mut [i32],
+}
+
+impl Kernel for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { query, rows, width, out } = self;
+        for (row, out) in rows.chunks_exact(width).zip(out) {
+            let row: &[i8] = bytemuck::cast_slice(row);
+            *out = row.iter().zip(query).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+        }
+    }
+}
