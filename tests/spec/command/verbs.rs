@@ -251,7 +251,7 @@ fn similar_ranks_without_the_node_itself() {
 fn answers_can_be_asked_for_by_their_tokens() {
     let desk = Desk::trained();
     for (pin, tags) in [("1", "jazz|live"), ("2", "jazz"), ("3", "rock|live"), ("4", "jazz|two words")] {
-        desk.write("tags.tsv", &format!("pin\ttag\n{pin}\t{tags}\n"));
+        desk.write("tags.tsv", format!("pin\ttag\n{pin}\t{tags}\n"));
         desk.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
     }
     let found = |filter: &str| {
