@@ -8,9 +8,6 @@ use clap::Args;
 use crate::console::session::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::reading::lines::Lines;
-use crate::reading::source::Source;
 
 /// What `console` is told.
 #[derive(Args, Debug)]
@@ -34,14 +31,13 @@ pub(crate) fn console(ctx: &mut Context, args: ConsoleArgs) -> Result<(), Failur
     ctx.console = true;
     let mut session = Session::new(ctx, args.store);
     if !args.command.is_empty() {
-        return session.run_all(args.command);
+        return session.run_all(&args.command);
     }
     if let Some(file) = args.file {
-        return session.run_lines(Lines::new(Source::open(&file)?));
+        return session.run_script(&file);
     }
     if std::io::stdin().is_terminal() {
-        interrupt::survive();
         return session.talk();
     }
-    session.run_lines(Lines::new(Source::open("-".as_ref())?))
+    session.run_script("-".as_ref())
 }
