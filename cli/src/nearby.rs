@@ -54,6 +54,9 @@ fn nodes(snapshot: &Snapshot, kind: &str, key: &str) -> Vec<String> {
     }
     same.sort();
     near.sort();
+    if same.first().is_some_and(|(far, _)| *far < usize::MAX) {
+        same.retain(|(far, _)| *far < usize::MAX);
+    }
     let found = same.into_iter().chain(near).map(|(_, node)| node);
     found.take(SUGGESTED).collect()
 }

@@ -47,8 +47,8 @@ pub(super) const DOTS: [Written; 7] = [
     },
     Written {
         name: ".mode",
-        arguments: "[table|json|jsonl|csv|tsv]",
-        about: "How results are written from now on; alone: how they are",
+        arguments: "[MODE]",
+        about: "How results are written from now on: table, json, jsonl, csv or tsv; alone: how they are",
         follows: Follows::Choice(&MODES),
     },
     Written {
@@ -75,13 +75,14 @@ pub(super) const DOTS: [Written; 7] = [
 ];
 
 const REST: &str = "\
-A line that ends with & is run as a job, beside what is typed next. One that ends with a backslash, or within quotes, goes on
-in the next line; # begins a comment. $'..' writes what cannot be typed, as it is shown: $'pin:\\x1b'.
+A line that ends with & is run as a job, beside what is typed next. One that
+ends with a backslash, or within quotes, goes on in the next line; # begins a
+comment. $'..' writes what cannot be typed, as it is shown: $'pin:\\x1b'.
 Ctrl-C cancels the running command, Ctrl-R searches the history, Ctrl-D leaves.
 ";
 
 /// The width of a line of help.
-const WIDTH: usize = 100;
+const WIDTH: usize = 79;
 
 /// What is told about all of them.
 pub(super) fn help() -> String {
@@ -99,7 +100,7 @@ pub(super) fn help_of(name: &str) -> Result<String, Failure> {
 }
 
 fn entry(written: &Written) -> String {
-    const INDENT: usize = 36;
+    const INDENT: usize = 28;
     let mut text = format!("  {:<width$}", format!("{} {}", written.name, written.arguments), width = INDENT - 2);
     let mut at = INDENT;
     for word in written.about.split(' ') {
@@ -169,11 +170,11 @@ mod tests {
             if let Follows::Choice(choices) = written.follows {
                 for choice in choices {
                     parse(&[written.name, choice]).expect("a choice is understood");
-                    assert!(written.arguments.contains(choice));
+                    assert!([written.arguments, written.about].concat().contains(choice));
                 }
             }
             assert!(help().contains(&help_of(written.name).expect("it is there")));
-            assert!(help().lines().all(|line| line.len() <= 130));
+            assert!(help().lines().all(|line| line.len() <= WIDTH));
         }
     }
 }

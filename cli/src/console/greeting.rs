@@ -29,7 +29,7 @@ pub(super) fn greeting(path: &Path, engine: &Engine, is_read_only: bool) -> Stri
         lines.push(format!("  model  {}", model(&status)));
     }
     lines.push(next(engine, &status, &snapshot, &kinds, is_read_only));
-    lines.push(".help lists what there is, Tab completes, Ctrl-R searches the history, Ctrl-D leaves.".to_owned());
+    lines.push(".help lists all there is; Tab completes, Ctrl-R searches, Ctrl-D leaves.".to_owned());
     lines.join("\n")
 }
 

@@ -11,7 +11,7 @@ use hedgerow::CancelToken;
 use rustyline::ExternalPrinter;
 use serde_json::Value;
 
-use crate::cell::{pretty, rounded};
+use crate::cell::pretty;
 use crate::command::{self, Verb};
 use crate::context::Context;
 use crate::desk::Desk;
@@ -136,7 +136,7 @@ impl Jobs {
             vec![
                 job.number.into(),
                 state.into(),
-                rounded(after.as_secs_f64(), 1),
+                after.as_secs().into(),
                 job.typed.line.clone().into(),
                 progress.map_or(Value::Null, Value::from),
                 job.desk.last_row().unwrap_or_default(),

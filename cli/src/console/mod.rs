@@ -9,4 +9,5 @@ mod jobs;
 mod prompt;
 pub(crate) mod session;
 mod table;
+mod terminal;
 mod words;

@@ -20,6 +20,7 @@ use super::hints::{self, Hinted};
 use super::history;
 use super::jobs::Jobs;
 use super::session::Session;
+use super::terminal::Terminal;
 use super::words::{Line, typed};
 use crate::escape::escaped;
 use crate::failure::Failure;
@@ -40,9 +41,15 @@ struct Help {
 
 /// Asks for commands until the user leaves; a command that fails says so and the next is asked for.
 pub(super) fn talk(session: &mut Session<'_>) -> Result<(), Failure> {
-    session.greet()?;
+    let terminal = Arc::new(Terminal::take());
     let leaving = Arc::new(AtomicBool::new(false));
-    leave_on_signals(session.jobs(), &leaving);
+    leave_on_signals(session.jobs(), &leaving, &terminal);
+    let talked = session.greet().and_then(|()| converse(session, &leaving));
+    terminal.give_back();
+    talked
+}
+
+fn converse(session: &mut Session<'_>, leaving: &AtomicBool) -> Result<(), Failure> {
     let mut editor = editor(session)?;
     let history = history::file();
     if let Some(file) = &history {
@@ -112,56 +119,19 @@ fn remember(editor: &mut Editor<Help, DefaultHistory>, line: &str, file: Option<
 }
 
 /// What ends other processes cancels what runs here, and then has the console leave as Ctrl-D does.
-fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>) {
-    let (jobs, leaving) = (Arc::clone(jobs), Arc::clone(leaving));
-    let terminal = terminal::Saved::now();
+fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>, terminal: &Arc<Terminal>) {
+    let (jobs, leaving, terminal) = (Arc::clone(jobs), Arc::clone(leaving), Arc::clone(terminal));
     interrupt::survive(move || {
         leaving.store(true, Ordering::SeqCst);
         jobs.cancel_all();
         // Whoever waits for a key does not hear of it.
         if jobs.is_prompting() {
             jobs.wait_quietly();
-            terminal.restore();
+            terminal.give_back();
+            terminal.leave_line();
             std::process::exit(interrupt::INTERRUPTED.into());
         }
     });
-}
-
-#[cfg(unix)]
-mod terminal {
-    use std::io::{self, Write};
-
-    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-
-    /// How the terminal was before lines were edited on it.
-    pub(super) struct Saved(Option<Termios>);
-
-    impl Saved {
-        pub(super) fn now() -> Self {
-            Self(tcgetattr(io::stdin()).ok())
-        }
-
-        pub(super) fn restore(&self) {
-            if let Some(termios) = &self.0 {
-                let _ = tcsetattr(io::stdin(), OptionalActions::Now, termios);
-                // The editor asked for pasted text to be marked.
-                drop(io::stderr().write_all(b"\x1b[?2004l\r\n"));
-            }
-        }
-    }
-}
-
-#[cfg(not(unix))]
-mod terminal {
-    pub(super) struct Saved;
-
-    impl Saved {
-        pub(super) fn now() -> Self {
-            Self
-        }
-
-        pub(super) fn restore(&self) {}
-    }
 }
 
 impl Completer for Help {
