@@ -102,7 +102,9 @@ impl Desk {
         if dropped > 0 {
             say(&format!("({dropped} messages before these are left out)"));
         }
-        lines.iter().for_each(|line| say(line));
+        for line in &lines {
+            say(line);
+        }
         let kept = std::mem::replace(&mut *lock(&self.results), SpooledTempFile::new(0));
         self.results(kept, say, write)
             .unwrap_or_else(|source| Err(Failure::file("the results of a job".as_ref(), "read", source)))
@@ -133,16 +135,12 @@ impl Desk {
         each(&mut kept, &mut piece, |bytes| {
             let mut ends = memchr::memchr_iter(b'\n', bytes);
             let from = if skipped == 0 { Some(0) } else { ends.nth(skipped - 1).map(|end| end + 1) };
-            match from {
-                Some(from) => {
-                    skipped = 0;
-                    write(&bytes[from..])
-                }
-                None => {
-                    skipped -= memchr::memchr_iter(b'\n', bytes).count();
-                    Ok(())
-                }
+            if let Some(from) = from {
+                skipped = 0;
+                return write(&bytes[from..]);
             }
+            skipped -= memchr::memchr_iter(b'\n', bytes).count();
+            Ok(())
         })
     }
 }

@@ -72,7 +72,8 @@ mod terminations {
     use signal_hook::iterator::Signals;
 
     pub(super) fn listen() {
-        let Ok(mut signals) = Signals::new([SIGTERM, SIGHUP].into_iter().filter(|it| !is_ignored(*it))) else {
+        let Ok(mut signals) = Signals::new([SIGTERM, SIGHUP].into_iter().filter(|it| !is_ignored(*it)))
+        else {
             return;
         };
         let hear = move || {

@@ -33,6 +33,7 @@ use command::Cli;
 use context::Context;
 use failure::Failure;
 use output::{Mode, Output};
+use sink::Sink;
 
 fn main() -> ExitCode {
     interrupt::install();
@@ -66,6 +67,11 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     match asked_mode(words).filter(|mode| mode.is_json() && error.use_stderr()) {
         Some(mode) => {
             Output::to_screen(mode, false).failure(&Failure::usage(error));
+        }
+        // What was typed is repeated, and must not reach a terminal as it is.
+        None if words.iter().any(|word| word.to_string_lossy().contains(char::is_control)) => {
+            let text = escape::escaped_lines(&error.render().to_string());
+            Sink::Screen.say(text.trim_end());
         }
         // A closed standard output cannot be told about.
         None => drop(error.print()),

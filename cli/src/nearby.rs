@@ -36,7 +36,9 @@ pub(crate) fn advised(failure: Failure, opened: &Opened) -> Failure {
 /// The word that is nearest, where one is near.
 pub(crate) fn word<'a>(asked: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = words.map(|word| (distance(asked, word), word));
-    near.filter(|(distance, _)| distance.is_some()).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    near.filter(|(distance, _)| distance.is_some())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
 }
 
 /// Nodes with the same key or nearly the same one, of the same kind, of one that is called nearly so, or of any.
@@ -49,7 +51,9 @@ fn nodes(snapshot: &Snapshot, kind: &str, key: &str) -> Vec<String> {
         if snapshot.lookup(node).is_some() {
             same.push((distance(kind, name).unwrap_or(usize::MAX), node.to_string()));
         } else if name == kind || distance(kind, name).is_some() {
-            near.extend(keys(snapshot, other, key).into_iter().map(|(far, key)| (far, format!("{name}:{key}"))));
+            near.extend(
+                keys(snapshot, other, key).into_iter().map(|(far, key)| (far, format!("{name}:{key}"))),
+            );
         }
     }
     same.sort();

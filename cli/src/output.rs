@@ -117,7 +117,9 @@ impl Output {
                     if paints { cell.add_attribute(Attribute::Bold) } else { cell }
                 }));
                 for row in &rows {
-                    table.add_row(row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)));
+                    table.add_row(
+                        row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)),
+                    );
                 }
                 self.table(table)
             }
@@ -165,7 +167,7 @@ impl Output {
             return;
         }
         let text = escaped_lines(text);
-        let paints = self.sink.paints_messages();
+        let paints = Sink::paints_messages();
         self.sink.say(&match text.strip_prefix("warning:") {
             Some(rest) => painted("warning:", WARNING, paints) + rest,
             None => text,
@@ -187,7 +189,7 @@ impl Output {
         if self.mode.is_json() {
             return json_safe(failure.to_json().to_string());
         }
-        let paints = self.sink.paints_messages();
+        let paints = Sink::paints_messages();
         format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
     }
 
@@ -195,7 +197,10 @@ impl Output {
         match self.sink.width() {
             Some(width) => {
                 // Words are cut anywhere, so that as much is shown as there is room for.
-                table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic).set_delimiter('\0');
+                table
+                    .set_width(width)
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_delimiter('\0');
                 for row in table.row_iter_mut() {
                     row.max_height(1);
                 }

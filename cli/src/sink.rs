@@ -67,7 +67,7 @@ impl Sink {
     }
 
     /// Whether messages may be coloured.
-    pub(crate) fn paints_messages(self) -> bool {
+    pub(crate) fn paints_messages() -> bool {
         paint::allowed(&io::stderr())
     }
 
@@ -104,11 +104,16 @@ impl Target {
 pub(crate) fn create(path: &Path, force: bool) -> Result<File, Failure> {
     let mut options = File::options();
     options.write(true);
-    if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     options.open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::Refused(format!("{} is there already: name another file, or add --force", path.display()))
-        }
+        io::ErrorKind::AlreadyExists => Failure::Refused(format!(
+            "{} is there already: name another file, or add --force",
+            path.display()
+        )),
         _ => Failure::file(path, "create", source),
     })
 }

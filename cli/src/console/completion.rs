@@ -83,8 +83,12 @@ impl Completion {
         };
         if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
             return match (written.follows, after) {
-                (Follows::Command, []) => Takes::Words(names(&self.table).into_iter().chain(dots()).collect()),
-                (Follows::Choice(choices), []) => Takes::Words(choices.iter().map(|choice| (*choice).to_owned()).collect()),
+                (Follows::Command, []) => {
+                    Takes::Words(names(&self.table).into_iter().chain(dots()).collect())
+                }
+                (Follows::Choice(choices), []) => {
+                    Takes::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
+                }
                 (Follows::File, []) => Takes::Files,
                 _ => Takes::Nothing,
             };
@@ -103,7 +107,11 @@ impl Completion {
         match verb.get_positionals().filter(|argument| argument.get_id() != "store").nth(position) {
             Some(argument) => self.of(argument),
             // The last one may be given again, as the nodes that walks start from.
-            None => verb.get_positionals().last().filter(|last| is_repeated(last)).map_or(Takes::Nothing, |it| self.of(it)),
+            None => verb
+                .get_positionals()
+                .last()
+                .filter(|last| is_repeated(last))
+                .map_or(Takes::Nothing, |it| self.of(it)),
         }
     }
 
@@ -124,7 +132,8 @@ impl Completion {
         let mut arguments = verb.get_arguments().chain(self.table.get_arguments());
         match word.strip_prefix("--") {
             Some(long) => arguments.find(|argument| argument.get_long() == Some(long)),
-            None => arguments.find(|argument| argument.get_short().map(String::from).as_deref() == word.strip_prefix('-')),
+            None => arguments
+                .find(|argument| argument.get_short().map(String::from).as_deref() == word.strip_prefix('-')),
         }
     }
 
@@ -134,7 +143,8 @@ impl Completion {
         let shown = arguments.filter(|argument| !argument.is_hide_set());
         let again = |argument: &&Arg| {
             let flag = argument.get_long().map(|long| format!("--{long}"));
-            !flag.is_some_and(|flag| after.contains(&flag.as_str())) || matches!(argument.get_action(), ArgAction::Append)
+            !flag.is_some_and(|flag| after.contains(&flag.as_str()))
+                || matches!(argument.get_action(), ArgAction::Append)
         };
         let mut flags: Vec<String> =
             shown.filter(again).filter_map(Arg::get_long).map(|long| format!("--{long}")).collect();
@@ -203,7 +213,8 @@ fn nodes(snapshot: &Snapshot, typed: &str) -> Offer {
     match current.split_once(':') {
         None => {
             let kinds = kinds(snapshot).filter(|kind| kind.starts_with(current));
-            offer.words = kinds.map(|kind| Offered { word: format!("{done}{kind}:"), is_whole: false }).collect();
+            offer.words =
+                kinds.map(|kind| Offered { word: format!("{done}{kind}:"), is_whole: false }).collect();
         }
         Some((kind, prefix)) => {
             let Some(ix) = snapshot.kind_ix(kind) else { return offer };

@@ -101,7 +101,8 @@ pub(super) fn help_of(name: &str) -> Result<String, Failure> {
 
 fn entry(written: &Written) -> String {
     const INDENT: usize = 28;
-    let mut text = format!("  {:<width$}", format!("{} {}", written.name, written.arguments), width = INDENT - 2);
+    let mut text =
+        format!("  {:<width$}", format!("{} {}", written.name, written.arguments), width = INDENT - 2);
     let mut at = INDENT;
     for word in written.about.split(' ') {
         if at + word.len() > WIDTH {

@@ -61,14 +61,16 @@ fn next(
         let first = if refresh { "`refresh`, then " } else { "" };
         return format!("Try {first}`similar {node}`.");
     }
-    let kind = trainable(snapshot, kinds).or_else(|| kinds.first().map(|(kind, _)| kind.clone())).unwrap_or_default();
-    let walk = example(&kind).map(|node| format!("`walk {node}`, which needs no model"));
+    let kind = trainable(snapshot, kinds)
+        .or_else(|| kinds.first().map(|(kind, _)| kind.clone()))
+        .unwrap_or_default();
+    let walk = example(&kind).map(|node| format!("`walk {node}`"));
     let train = match engine.unfinished() {
         Ok(Some(_)) => "`train --resume &`".to_owned(),
         _ => format!("`train --target {} &`", typed(&kind)),
     };
     match (walk, is_read_only) {
-        (Some(walk), false) => format!("Try {train} to learn embeddings, or {walk}."),
+        (Some(walk), false) => format!("Try {walk}, or {train} to learn embeddings."),
         (Some(walk), true) => format!("Try {walk}."),
         (None, false) => format!("Try {train} to learn embeddings."),
         (None, true) => "Try `stats`.".to_owned(),

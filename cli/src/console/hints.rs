@@ -66,6 +66,7 @@ fn position(argument: &Arg) -> String {
 
 /// Flags that must be given.
 fn required(verb: &Command) -> impl Iterator<Item = String> {
-    let flags = verb.get_arguments().filter(|argument| argument.is_required_set() && !argument.is_positional());
+    let flags =
+        verb.get_arguments().filter(|argument| argument.is_required_set() && !argument.is_positional());
     flags.filter_map(Arg::get_long).map(|long| format!("--{long}"))
 }

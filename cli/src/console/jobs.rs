@@ -65,7 +65,13 @@ struct End {
 
 impl Jobs {
     /// Starts a verb as a job; its words go where those of `ctx` go now, once it has ended.
-    pub(super) fn start(self: &Arc<Self>, ctx: &Context, typed: Typed, out: Output, verb: Verb) -> Result<(), Failure> {
+    pub(super) fn start(
+        self: &Arc<Self>,
+        ctx: &Context,
+        typed: Typed,
+        out: Output,
+        verb: Verb,
+    ) -> Result<(), Failure> {
         let desk = Desk::new(out.sink);
         let mut theirs = ctx.beside(Output { sink: Sink::Job(desk), ..out });
         let cancel = theirs.cancel().clone();
@@ -75,14 +81,17 @@ impl Jobs {
         let end = Mutex::new(None);
         let job = Arc::new(Job { number, typed, out, desk, cancel, since: Instant::now(), end });
         let (jobs, its) = (Arc::clone(self), Arc::clone(&job));
-        let run = move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| command::run(&mut theirs, verb)));
-            // What it has open must not outlive its end, which others wait for.
-            drop(theirs);
-            its.end(ran.unwrap_or_else(|_| Err(Failure::Refused("it panicked, which is a bug of ours".to_owned()))));
-            jobs.ended.notify_all();
-            jobs.tell_above_prompt();
-        };
+        let run =
+            move || {
+                let ran = catch_unwind(AssertUnwindSafe(|| command::run(&mut theirs, verb)));
+                // What it has open must not outlive its end, which others wait for.
+                drop(theirs);
+                its.end(ran.unwrap_or_else(|_| {
+                    Err(Failure::Refused("it panicked, which is a bug of ours".to_owned()))
+                }));
+                jobs.ended.notify_all();
+                jobs.tell_above_prompt();
+            };
         let spawned = thread::Builder::new().name(format!("job {number}")).spawn(run);
         spawned.map_err(|source| Failure::Refused(format!("cannot start a job: {source}")))?;
         list.push(job);
@@ -241,7 +250,7 @@ impl Jobs {
         let Some(printer) = printer.as_mut().filter(|_| self.is_prompting()) else { return };
         for job in lock(&self.list).clone() {
             let (mut text, mut results) = (String::new(), Vec::new());
-            let told = job.tell(&mut |line| text += &format!("{line}\n"), &mut |bytes| {
+            let told = job.tell(&mut |line| text.extend([line, "\n"]), &mut |bytes| {
                 if !job.out.sink.is_screen() {
                     return job.out.sink.write(bytes);
                 }
@@ -283,7 +292,8 @@ impl Job {
         let mut end = lock(&self.end);
         let Some(End { state, after, news }) = &mut *end else { return Ok(()) };
         let Some(news) = news.take() else { return Ok(()) };
-        let what = format!("job {} {state} after {:.1} s: {}", self.number, after.as_secs_f64(), self.typed.line);
+        let what =
+            format!("job {} {state} after {:.1} s: {}", self.number, after.as_secs_f64(), self.typed.line);
         drop(end);
         self.desk.hand_over(say, write)?;
         if !self.out.quiet {

@@ -128,7 +128,7 @@ fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>, terminal: &Arc<
         if jobs.is_prompting() {
             jobs.wait_quietly();
             terminal.give_back();
-            terminal.leave_line();
+            Terminal::leave_line();
             std::process::exit(interrupt::INTERRUPTED.into());
         }
     });

@@ -247,7 +247,9 @@ impl<'a> Session<'a> {
                 let help = self.table.render_help().to_string();
                 return self.ctx.out.text(&format!("{help}\n{}", dots::help()));
             }
-            Dot::Help(Some(word)) if word.starts_with('.') => return self.ctx.out.text(&dots::help_of(&word)?),
+            Dot::Help(Some(word)) if word.starts_with('.') => {
+                return self.ctx.out.text(&dots::help_of(&word)?);
+            }
             Dot::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
             Dot::Timer(is_on) => self.has_timer = is_on,
             Dot::Mode(Some(mode)) => self.ctx.out.mode = mode,

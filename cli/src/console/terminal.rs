@@ -35,7 +35,7 @@ impl Terminal {
     }
 
     /// Leaves the line that was being edited, and what the editor asked for: that pasted text be marked.
-    pub(super) fn leave_line(&self) {
+    pub(super) fn leave_line() {
         use std::io::Write;
         // A terminal that is gone needs nothing.
         drop(std::io::stderr().write_all(b"\x1b[?2004l\r\n"));

@@ -200,7 +200,10 @@ mod tests {
             assert!(!Line::cut(not).take_background(), "{not}");
         }
         let line = Line::cut("similar 'pin:a b");
-        assert_eq!((line.words[1].start, line.words[1].text.as_str(), line.ends_in_word), (8, "pin:a b", true));
+        assert_eq!(
+            (line.words[1].start, line.words[1].text.as_str(), line.ends_in_word),
+            (8, "pin:a b", true)
+        );
         assert!(!Line::cut("similar ").ends_in_word);
     }
 }

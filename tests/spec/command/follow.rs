@@ -27,20 +27,20 @@ use crate::rounds::variable;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A command that follows an input.
-struct Follower {
-    child: Child,
+pub(super) struct Follower {
+    pub(super) child: Child,
     rows: Receiver<Value>,
 }
 
 /// How it ended, and the rows that nobody had waited for.
-struct Ended {
-    code: Option<i32>,
-    err: String,
-    rows: Vec<Value>,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) err: String,
+    pub(super) rows: Vec<Value>,
 }
 
 impl Follower {
-    fn start(desk: &Desk, words: &[&str]) -> Self {
+    pub(super) fn start(desk: &Desk, words: &[&str]) -> Self {
         let mut command =
             desk.command(&[&["apply", "s"], words, &["--follow", "--output", "jsonl"]].concat());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -59,7 +59,7 @@ impl Follower {
     }
 
     /// Waits until so many more changes are applied.
-    fn wait(&self, changes: u64) {
+    pub(super) fn wait(&self, changes: u64) {
         let mut applied = 0;
         while applied < changes {
             let row = self.rows.recv_timeout(PATIENCE).expect("a batch is told");
@@ -77,7 +77,11 @@ impl Follower {
 
     /// Ctrl-C.
     fn interrupt(self) -> Ended {
-        let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        self.signal("-INT")
+    }
+
+    pub(super) fn signal(self, signal: &str) -> Ended {
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(told.expect("there is a kill command").success());
         self.end()
     }
@@ -88,7 +92,7 @@ impl Follower {
     }
 }
 
-fn append(path: &Path, text: &str) {
+pub(super) fn append(path: &Path, text: &str) {
     let mut file = OpenOptions::new().append(true).create(true).open(path).expect("a file");
     file.write_all(text.as_bytes()).expect("written");
 }
