@@ -42,14 +42,14 @@ fn what_follows_goes_on_beside_a_job_and_its_results_come_when_it_is_waited_for(
 fn a_job_is_cancelled_by_its_number_and_keeps_its_last_whole_epoch() {
     let desk = Desk::trained();
     // The first one is waited for, so that the second has a whole epoch before it.
-    let commands = format!(".mode jsonl\n{SHORT}\nwait\n{LONG}\ncancel 2\nwait 2\nstats\n");
-    let ran = desk.run_with_input(&["console", "s"], &commands);
+    let commands = format!("{SHORT}\nwait\n{LONG}\ncancel 2\nwait 2\nstats\n");
+    let ran = desk.run_with_input(&["console", "s", "--output", "jsonl"], &commands);
     // Its end is that of the script, as that of a verb would be.
     assert_eq!(ran.code, 130, "{}", ran.err);
     let last: Value = serde_json::from_str(ran.err.lines().last().expect("an error")).expect("JSON");
-    assert_eq!((&last["kind"], &last["line"]), (&json!("cancelled"), &json!(6)), "{last}");
+    assert_eq!((&last["kind"], &last["line"]), (&json!("cancelled"), &json!(5)), "{last}");
     assert!(
-        last["error"].as_str().is_some_and(|error| error.starts_with("standard input:6: job 2: ")),
+        last["error"].as_str().is_some_and(|error| error.starts_with("standard input:5: job 2: ")),
         "{last}"
     );
     assert_eq!(desk.json(&["check", "s", "--deep"])["sound"], json!(true));
@@ -82,7 +82,6 @@ fn what_cannot_be_done_beside_a_job_is_refused_and_says_which() {
         ("cancel 7", "no job 7: `jobs` lists them"),
         ("jobs &", "jobs cannot be a job: leave out the &"),
         (".mode csv &", ".mode cannot be a job: leave out the &"),
-        ("apply - &", "the console reads standard input itself"),
     ] {
         let ran = desk.run(&["console", "s", "-c", LONG, "-c", verb]);
         assert!(ran.code != 0 && ran.err.contains(why), "{verb}: {}", ran.err);

@@ -137,7 +137,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     let metrics = [&train[..], &["--metrics", "kept"]].concat();
     desk.fails(&metrics, 1, "kept is there already: name another file, or add --force");
     desk.fails(&["console", "s", "-c", ".output kept"], 1, "kept is there already");
-    desk.fails(&["backup", "s", "kept"], 5, "a new or empty folder");
+    desk.fails(&["backup", "s", "kept"], 1, "cannot create kept");
     assert_eq!(desk.read("kept"), "mine");
     desk.ok(&[&metrics[..], &["--force"]].concat());
     assert_eq!(desk.read("kept").lines().count(), 2);
