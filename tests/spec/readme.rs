@@ -120,6 +120,10 @@ const SCENARIOS: &[Scenario] = &[
         let node = "lamp:none";
         ["neighbors", "similar", "remove", "embed"].map(|verb| run(folder, &[verb, "s", node])).into()
     }),
+    ("a node was asked for that is not in the store, and another is called nearly so", |folder| {
+        lamps(folder);
+        ["lmap:a", "room:hal"].map(|node| run(folder, &["neighbors", "s", node])).into()
+    }),
     ("a node was written without its kind", |folder| vec![run(folder, &["link", "s", "lamp", "room:hall"])]),
     ("a key has more than 512 bytes", |folder| {
         vec![run(folder, &["link", "s", &format!("lamp:{}", "k".repeat(513)), "room:hall"])]
@@ -270,6 +274,29 @@ const SCENARIOS: &[Scenario] = &[
         vec![run(folder, &[&["train", "s", "--target", "lamp"], &rest[..]].concat())]
     }),
     ("Ctrl-C was pressed during training", interrupt),
+    ("a command of the console was misspelt", |folder| {
+        lamps(folder);
+        vec![run(folder, &["console", "s", "-c", ".hlep"])]
+    }),
+    ("a command in a file of commands failed", |folder| {
+        lamps(folder);
+        write(folder, "commands", "stats\nneighbors lamp:none\n");
+        vec![run(folder, &["console", "s", "-f", "commands"])]
+    }),
+    ("results, or metrics of a training, were to go to a file that is there", |folder| {
+        lamps(folder);
+        let train = ["train", "s", "--target", "lamp", "--metrics", "lamps.csv"];
+        vec![run(folder, &["console", "s", "-c", ".output lamps.csv"]), run(folder, &train)]
+    }),
+    ("a second training was begun beside a job that trains", |folder| {
+        lamps(folder);
+        let train = "train --target lamp --dim 4 --epochs 1000000 --patience 0 &";
+        vec![run(folder, &["console", "s", "-c", train, "-c", "train --target lamp"])]
+    }),
+    ("a job was named that there is not", |folder| {
+        lamps(folder);
+        vec![run(folder, &["console", "s", "-c", "wait 1"])]
+    }),
 ];
 
 /// A row of the table of refusals.

@@ -237,3 +237,97 @@ pub(super) fn is_repeated(argument: &Arg) -> bool {
     argument.get_num_args().is_some_and(|range| range.max_values() > 1)
         || matches!(argument.get_action(), ArgAction::Append)
 }
+
+#[cfg(test)]
+mod tests {
+    use hedgerow::{Batch, Edge, NodeRef, Store};
+
+    use super::super::table::table;
+    use super::*;
+    use crate::context::Context;
+    use crate::output::{Mode, Output};
+
+    /// Knows a store of lamps `a0` to `a99`, `b` and `c d` in room `hall`.
+    fn completion(folder: &std::path::Path) -> Completion {
+        let mut ctx = Context::new(Output::to_screen(Mode::Tsv, true), false, false);
+        let store = Store::options().create(true).open(folder).expect("it opens");
+        let mut batch = Batch::new();
+        for key in (0..100).map(|lamp| format!("a{lamp}")).chain(["b".to_owned(), "c d".to_owned()]) {
+            let lamp = NodeRef { kind: "lamp", key: &key };
+            batch.link(NodeRef { kind: "room", key: "hall" }, lamp, Edge::default()).expect("valid");
+        }
+        store.commit(&batch).expect("a commit");
+        drop(store);
+        ctx.store(folder).expect("it opens");
+        Completion { table: table(), opened: ctx.opened().clone(), jobs: Arc::default() }
+    }
+
+    fn words(offer: &Offer) -> Vec<&str> {
+        offer.words.iter().map(|offered| offered.word.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_offered_fits_the_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        for (line, start, expected) in [
+            ("neigh", 0, &["neighbors", "neighborhood"][..]),
+            ("walk lamp:b ro", 12, &["room:"]),
+            ("walk 'lamp:c", 5, &["lamp:c d"]),
+            ("walk lamp:c\\ d", 5, &["lamp:c d"]),
+            ("neighbors lamp:b --si", 17, &["--since"]),
+            ("neighbors lamp:b --since 3 ", 27, &[]),
+            ("neighbors lamp:b room", 17, &[]),
+            ("train --target lamp,ro", 15, &["lamp,room"]),
+            ("train --ids ", 12, &["auto", "on", "off"]),
+            ("train --ids=o", 6, &["--ids=on", "--ids=off"]),
+            ("link lamp:b room:hall --relation ", 33, &["lamp-room"]),
+            ("similar lamp:b -k ", 18, &[]),
+            ("recommend --history lamp:b,lamp:c", 20, &["lamp:b,lamp:c d"]),
+            (".he", 0, &[".help"]),
+            (".help .ti", 6, &[".timer"]),
+            (".mode js", 6, &["json", "jsonl"]),
+            ("cancel ", 7, &[]),
+            ("nonsense ", 9, &[]),
+        ] {
+            let offer = completion.offer(line);
+            assert_eq!((offer.start, words(&offer)), (start, expected.to_vec()), "{line}");
+            assert!(!offer.files && !offer.is_cut, "{line}");
+        }
+        for line in [
+            "import --edges ",
+            ".read x",
+            ".output ",
+            "train --pairs=",
+            "backup ",
+            "similar lamp:b --exclude ",
+        ] {
+            let offer = completion.offer(line);
+            assert!(words(&offer).is_empty(), "{line}");
+            assert_eq!(offer.files, !line.ends_with('='), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_many_keys_the_first_are_offered_and_the_offer_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        let offer = completion.offer("similar lamp:");
+        assert_eq!((offer.words.len(), offer.is_cut), (KEYS, true));
+        assert!(!completion.offer("similar lamp:a9").is_cut);
+    }
+
+    #[test]
+    fn every_flag_of_every_verb_is_offered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        for verb in verbs(&completion.table) {
+            let offer = completion.offer(&format!("{} --", verb.get_name()));
+            for argument in verb.get_arguments().filter(|argument| !argument.is_positional()) {
+                let flag = format!("--{}", argument.get_long().expect("every flag is long"));
+                assert!(words(&offer).contains(&flag.as_str()), "{} {flag}", verb.get_name());
+            }
+            assert!(words(&offer).contains(&"--output"), "{}", verb.get_name());
+        }
+    }
+}

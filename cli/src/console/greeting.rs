@@ -18,8 +18,11 @@ pub(super) fn greeting(path: &Path, engine: &Engine, is_read_only: bool) -> Stri
         "Hedgerow {}, store {}{}",
         env!("CARGO_PKG_VERSION"),
         path.display(),
-        if is_read_only { ", read-only: as last published, and newer states as they are" } else { "" },
+        if is_read_only { ", read-only" } else { "" },
     )];
+    if is_read_only {
+        lines.push("  as a writer published it last; each command shows the newest such state".to_owned());
+    }
     let kinds = kinds(&snapshot);
     if snapshot.node_count() == 0 {
         lines.push("  empty".to_owned());

@@ -15,10 +15,10 @@ pub(crate) struct ConsoleArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// A command to run instead of asking for one; may be given several times
+    /// A command to run instead of asking for one; may be given several times. The first that fails is the last
     #[arg(short, long = "command", value_name = "CMD")]
     command: Vec<String>,
-    /// A file of commands to run, one a line
+    /// A file of commands to run, one a line, until one fails; without it they come from standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
 }
