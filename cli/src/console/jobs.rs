@@ -24,6 +24,9 @@ use crate::sink::Sink;
 /// How long whoever waits for a job sleeps between two looks at Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// The longest that jobs are given to end when the process is told to: a training publishes its best epoch.
+const WINDING_DOWN: Duration = Duration::from_mins(1);
+
 /// Verbs that change the graph: while it is empty, one at a time, since an import fills it as a whole.
 const WRITERS: [&str; 6] = ["import", "link", "unlink", "remove", "apply", "generate"];
 
@@ -202,10 +205,11 @@ impl Jobs {
         result
     }
 
-    /// Waits until none is running, and says nothing.
+    /// Waits until none is running, but not for one that does not hear that it is to end, and says nothing.
     pub(super) fn wait_quietly(&self) {
+        let until = Instant::now() + WINDING_DOWN;
         let mut list = lock(&self.list);
-        while list.iter().any(|job| !job.has_ended()) {
+        while list.iter().any(|job| !job.has_ended()) && Instant::now() < until {
             let waited = self.ended.wait_timeout(list, PATIENCE);
             list = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

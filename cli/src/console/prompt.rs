@@ -122,11 +122,13 @@ fn remember(editor: &mut Editor<Help, DefaultHistory>, line: &str, file: Option<
 fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>, terminal: &Arc<Terminal>) {
     let (jobs, leaving, terminal) = (Arc::clone(jobs), Arc::clone(leaving), Arc::clone(terminal));
     interrupt::survive(move || {
-        leaving.store(true, Ordering::SeqCst);
+        let is_told_again = leaving.swap(true, Ordering::SeqCst);
         jobs.cancel_all();
-        // Whoever waits for a key does not hear of it.
-        if jobs.is_prompting() {
-            jobs.wait_quietly();
+        // Whoever waits for a key does not hear of it; nor does a verb that waits for bytes.
+        if jobs.is_prompting() || is_told_again {
+            if !is_told_again {
+                jobs.wait_quietly();
+            }
             terminal.give_back();
             Terminal::leave_line();
             std::process::exit(interrupt::INTERRUPTED.into());
