@@ -5,6 +5,7 @@ mod apply;
 mod console;
 mod failures;
 mod follow;
+mod follower;
 mod import;
 mod jobs;
 mod keep;

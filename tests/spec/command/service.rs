@@ -6,7 +6,7 @@ use std::process::{ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::follow::{Follower, append};
+use super::follower::{Follower, append};
 use super::{Desk, Ran};
 
 /// Whether a signal is ignored by whatever runs the tests, and so by what they start: `nohup` does that.
