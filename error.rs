@@ -59,6 +59,24 @@ impl Error {
         }
     }
 
+    /// The node, as `kind:key`, that was asked for and is not in the store, if that is the failure.
+    pub fn missing_node(&self) -> Option<&str> {
+        match self {
+            Self::Store(hedgerow_storage::Error::UnknownNode { node })
+            | Self::Walk(hedgerow_walker::Error::Store(hedgerow_storage::Error::UnknownNode { node })) => {
+                Some(node)
+            }
+            #[cfg(feature = "model")]
+            Self::Model(
+                hedgerow_model::Error::Store(hedgerow_storage::Error::UnknownNode { node })
+                | hedgerow_model::Error::Walk(hedgerow_walker::Error::Store(
+                    hedgerow_storage::Error::UnknownNode { node },
+                )),
+            ) => Some(node),
+            _ => None,
+        }
+    }
+
     /// The file that the failure is about, if it is about one.
     pub fn path(&self) -> Option<&Path> {
         use hedgerow_storage::Error as Store;

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::nearby;
 use crate::output::Mode;
 use crate::verbs::{
     apply, bench, console, demo, edit, embed, eval, generate, import, keep, look, rank, refresh, stats,
@@ -94,8 +95,12 @@ pub(crate) enum Verb {
     Console(console::ConsoleArgs),
 }
 
-/// Does what was asked.
+/// Does what was asked; of a node that is not in the store, says which are called nearly so.
 pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
+    call(ctx, verb).map_err(|failure| nearby::advised(failure, ctx.opened()))
+}
+
+fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Import(args) => import::run(ctx, args),
         Verb::Link(args) => edit::link(ctx, args),

@@ -14,6 +14,11 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
+/// The same for a text of several lines.
+pub(crate) fn escaped_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
 /// Bytes of a file in double quotes, escaped and cut, with what is not UTF-8 as `\xff`.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use hedgerow::ErrorKind;
 use serde_json::{Map, Value};
 
+use crate::interrupt::INTERRUPTED;
 use crate::place::BadInput;
 
 /// A command that did not do what it was asked.
@@ -33,11 +34,43 @@ pub(crate) enum Failure {
     Unsound(String),
     /// Ctrl-C; the sentence says what is kept.
     Interrupted(String),
+    /// A failure, and advice that the store knows.
+    Advised { failure: Box<Failure>, advice: String },
+    /// A failure in a line of a script, in one of several commands, or in a job.
+    Within { place: Within, failure: Box<Failure> },
     /// Whoever read standard output has left; not an error.
     Closed,
 }
 
+/// Where a failed command stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    Script { file: String, line: u64 },
+    Command(usize),
+    Job(u32),
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Script { file, line } => write!(f, "{file}:{line}"),
+            Self::Command(number) => write!(f, "command {number}"),
+            Self::Job(number) => write!(f, "job {number}"),
+        }
+    }
+}
+
 impl Failure {
+    /// Says where the failed command stood; that somebody closed standard output is no failure anywhere.
+    pub(crate) fn within(self, place: Within) -> Self {
+        if matches!(self, Self::Closed) { self } else { Self::Within { place, failure: Box::new(self) } }
+    }
+
+    /// Whether somebody wanted the command to end.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.exit_code() == INTERRUPTED
+    }
+
     pub(crate) fn file(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::File { path: path.to_path_buf(), action, source }
     }
@@ -58,15 +91,16 @@ impl Failure {
                 ErrorKind::Locked | ErrorKind::NotAStore => 3,
                 ErrorKind::Damaged => 4,
                 ErrorKind::Invalid => 5,
-                ErrorKind::Cancelled => 130,
+                ErrorKind::Cancelled => INTERRUPTED,
                 _ => 1,
             },
             Self::Input(_) => 5,
             Self::Unsound(_) => 4,
             Self::NoStore(_) => 3,
             Self::Usage(_) => 2,
-            Self::Interrupted(_) => 130,
+            Self::Interrupted(_) => INTERRUPTED,
             Self::File { .. } | Self::Refused(_) | Self::NotTrained(_) => 1,
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.exit_code(),
             Self::Closed => 0,
         }
     }
@@ -97,6 +131,7 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Usage(_) => "usage",
             Self::Interrupted(_) => "cancelled",
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.kind(),
             Self::Closed => "closed",
         }
     }
@@ -106,7 +141,23 @@ impl Failure {
         let mut object = Map::new();
         object.insert("error".into(), self.to_string().into());
         object.insert("kind".into(), self.kind().into());
+        self.locate(&mut object);
+        Value::Object(object)
+    }
+
+    /// Where it happened: in a file that the command read, or else in the script that the command stood in.
+    fn locate(&self, object: &mut Map<String, Value>) {
         let file = match self {
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => {
+                failure.locate(object);
+                if let Self::Within { place: Within::Script { file, line }, .. } = self
+                    && !object.contains_key("file")
+                {
+                    object.insert("file".into(), file.clone().into());
+                    object.insert("line".into(), (*line).into());
+                }
+                return;
+            }
             Self::Library(error) | Self::Open(error) => error.path(),
             Self::File { path, .. } | Self::NoStore(path) => Some(path.as_path()),
             Self::Input(bad) => Some(Path::new(&bad.place.file)),
@@ -119,7 +170,6 @@ impl Failure {
             object.insert("line".into(), bad.place.line.into());
             object.insert("column".into(), bad.place.column.into());
         }
-        Value::Object(object)
     }
 }
 
@@ -139,6 +189,8 @@ impl fmt::Display for Failure {
             | Self::Usage(message)
             | Self::Unsound(message)
             | Self::Interrupted(message) => f.write_str(message),
+            Self::Advised { failure, advice } => write!(f, "{failure}; {advice}"),
+            Self::Within { place, failure } => write!(f, "{place}: {failure}"),
             Self::Closed => f.write_str("standard output was closed"),
         }
     }

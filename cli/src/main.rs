@@ -9,13 +9,17 @@ mod cell;
 mod command;
 mod console;
 mod context;
+mod desk;
 mod escape;
 mod failure;
 mod interrupt;
+mod nearby;
 mod output;
+mod paint;
 mod place;
 mod progress;
 mod reading;
+mod sink;
 mod stream;
 mod synthetic;
 mod verbs;
@@ -29,6 +33,7 @@ use command::Cli;
 use context::Context;
 use failure::Failure;
 use output::{Mode, Output};
+use sink::Sink;
 
 fn main() -> ExitCode {
     interrupt::install();
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error, &words),
     };
     let mode = cli.globals.output.unwrap_or_else(Mode::for_stdout);
-    let out = Output { mode, quiet: cli.globals.quiet };
+    let out = Output::to_screen(mode, cli.globals.quiet);
     let mut ctx = Context::new(out, cli.globals.read_only, cli.globals.low_memory);
     match command::run(&mut ctx, cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +66,12 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     match asked_mode(words).filter(|mode| mode.is_json() && error.use_stderr()) {
         Some(mode) => {
-            Output { mode, quiet: false }.failure(&Failure::usage(error));
+            Output::to_screen(mode, false).failure(&Failure::usage(error));
+        }
+        // What was typed is repeated, and must not reach a terminal as it is.
+        None if words.iter().any(|word| word.to_string_lossy().contains(char::is_control)) => {
+            let text = escape::escaped_lines(&error.render().to_string());
+            Sink::Screen.say(text.trim_end());
         }
         // A closed standard output cannot be told about.
         None => drop(error.print()),

@@ -1,15 +1,18 @@
-//! Standard output and standard error: results in the five output modes, messages beside them.
-//! Verbs say what a result is; only this module and `stream` know how it is written.
+//! Results in the five output modes, messages beside them.
+//! Verbs say what a result is; only this module and `stream` know how it is written, and `sink` where to.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
 use crate::cell::{plain, pretty};
-use crate::escape::json_safe;
+use crate::escape::{escaped_lines, json_safe};
 use crate::failure::Failure;
+use crate::paint::{ERROR, WARNING, painted};
+use crate::sink::Sink;
 use crate::stream::Stream;
 
 /// How results are written.
@@ -33,6 +36,17 @@ impl Mode {
         if io::stdout().is_terminal() { Self::Table } else { Self::Tsv }
     }
 
+    /// The mode that the ending of a file's name stands for.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "json" => Some(Self::Json),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Jsonl)
     }
@@ -43,19 +57,25 @@ impl Mode {
 pub(crate) struct Output {
     pub(crate) mode: Mode,
     pub(crate) quiet: bool,
+    pub(crate) sink: Sink,
 }
 
 impl Output {
+    /// To standard output and standard error.
+    pub(crate) fn to_screen(mode: Mode, quiet: bool) -> Self {
+        Self { mode, quiet, sink: Sink::Screen }
+    }
+
     /// One result with named fields.
     pub(crate) fn record(self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
         match self.mode {
-            Mode::Json | Mode::Jsonl => write_json(&object(fields)),
+            Mode::Json | Mode::Jsonl => self.json(&object(fields)),
             Mode::Table => {
                 let mut table = new_table();
                 for (name, value) in &fields {
                     table.add_row([(*name).to_owned(), pretty(value)]);
                 }
-                write_table(table)
+                self.table(table)
             }
             Mode::Csv | Mode::Tsv => {
                 let (columns, row): (Vec<&str>, Vec<Value>) = fields.into_iter().unzip();
@@ -67,35 +87,41 @@ impl Output {
     /// Any number of results of one shape.
     pub(crate) fn rows(self, columns: &[&str], rows: Vec<Vec<Value>>) -> Result<(), Failure> {
         match self.mode {
-            Mode::Json => write_json(&Value::Array(objects(columns, rows))),
-            Mode::Jsonl => objects(columns, rows).iter().try_for_each(write_json),
+            Mode::Json => self.json(&Value::Array(objects(columns, rows))),
+            Mode::Jsonl => objects(columns, rows).iter().try_for_each(|value| self.json(value)),
             Mode::Csv => {
                 let mut text = csv_line(columns.iter().map(|name| (*name).to_owned()))?;
                 for row in &rows {
                     text.push_str(&csv_line(row.iter().map(plain))?);
                 }
-                write_out(&text)
+                self.text(&text)
             }
             Mode::Tsv => {
                 let mut text = String::new();
                 for row in &rows {
                     text.push_str(&tsv_line(row));
                 }
-                write_out(&text)
+                self.text(&text)
             }
             Mode::Table => {
                 let mut table = new_table();
-                table.set_header(columns.iter().copied());
+                let paints = self.sink.paints();
+                let numbers: Vec<bool> = (0..columns.len())
+                    .map(|at| !rows.is_empty() && rows.iter().all(|row| row.get(at).is_some_and(is_number)))
+                    .collect();
+                let aligned = |cell: Cell, at: usize| {
+                    if numbers[at] { cell.set_alignment(CellAlignment::Right) } else { cell }
+                };
+                table.set_header(columns.iter().enumerate().map(|(at, name)| {
+                    let cell = aligned(Cell::new(name), at);
+                    if paints { cell.add_attribute(Attribute::Bold) } else { cell }
+                }));
                 for row in &rows {
-                    table.add_row(row.iter().map(pretty));
+                    table.add_row(
+                        row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)),
+                    );
                 }
-                for at in 0..columns.len() {
-                    let numbers = rows.iter().all(|row| row.get(at).is_some_and(Value::is_number));
-                    if let Some(column) = table.column_mut(at).filter(|_| numbers) {
-                        column.set_cell_alignment(CellAlignment::Right);
-                    }
-                }
-                write_table(table)
+                self.table(table)
             }
         }
     }
@@ -111,10 +137,10 @@ impl Output {
             Mode::Json => {
                 let mut fields = facts;
                 fields.push(("items", Value::Array(objects(columns, rows))));
-                write_json(&object(fields))
+                self.json(&object(fields))
             }
             Mode::Jsonl => {
-                write_json(&object(facts))?;
+                self.json(&object(facts))?;
                 self.rows(columns, rows)
             }
             Mode::Table | Mode::Csv | Mode::Tsv => self.rows(columns, rows),
@@ -123,40 +149,73 @@ impl Output {
 
     /// Results that come one after the other, each written as soon as it is there.
     pub(crate) fn stream(self, columns: &'static [&'static str]) -> Stream {
-        Stream::new(self.mode, columns)
+        Stream::new(self, columns)
+    }
+
+    /// Text as it is.
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
+        self.sink.write(text.as_bytes())
+    }
+
+    pub(crate) fn json(self, value: &Value) -> Result<(), Failure> {
+        self.text(&(json_safe(value.to_string()) + "\n"))
     }
 
     /// A sentence for people on stderr.
     pub(crate) fn note(self, text: &str) {
-        if !self.quiet {
-            // A closed stderr must not stop the work.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+        if self.quiet {
+            return;
         }
+        let text = escaped_lines(text);
+        let paints = Sink::paints_messages();
+        self.sink.say(&match text.strip_prefix("warning:") {
+            Some(rest) => painted("warning:", WARNING, paints) + rest,
+            None => text,
+        });
+    }
+
+    /// A line on stderr that was asked for, `--quiet` or not.
+    pub(crate) fn status(self, value: &Value) {
+        self.sink.say(&json_safe(value.to_string()));
     }
 
     /// The error of a command, in the form that the mode asks for; `--quiet` does not hide it.
     pub(crate) fn failure(self, failure: &Failure) {
-        let text = if self.mode.is_json() {
-            json_safe(failure.to_json().to_string())
-        } else {
-            format!("error: {failure}")
-        };
-        // A closed stderr must not change the exit code.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        self.sink.say(&self.worded(failure));
     }
-}
 
-/// Text to standard output, at once.
-pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|source| match source.kind() {
-        io::ErrorKind::BrokenPipe => Failure::Closed,
-        _ => Failure::file("standard output".as_ref(), "write to", source),
-    })
-}
+    /// The words of [`Self::failure`].
+    pub(crate) fn worded(self, failure: &Failure) -> String {
+        if self.mode.is_json() {
+            return json_safe(failure.to_json().to_string());
+        }
+        let paints = Sink::paints_messages();
+        format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
+    }
 
-pub(crate) fn write_json(value: &Value) -> Result<(), Failure> {
-    write_out(&(json_safe(value.to_string()) + "\n"))
+    fn table(self, mut table: Table) -> Result<(), Failure> {
+        match self.sink.width() {
+            Some(width) => {
+                // Words are cut anywhere, so that as much is shown as there is room for.
+                table
+                    .set_width(width)
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_delimiter('\0');
+                for row in table.row_iter_mut() {
+                    row.max_height(1);
+                }
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
+        if self.sink.paints() {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        self.text(&(table.to_string() + "\n"))
+    }
 }
 
 pub(crate) fn object(fields: Vec<(&str, Value)>) -> Value {
@@ -183,15 +242,12 @@ fn objects(columns: &[&str], rows: Vec<Vec<Value>>) -> Vec<Value> {
     rows.into_iter().map(object).collect()
 }
 
-fn new_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table
+fn is_number(value: &Value) -> bool {
+    value.is_number() || value.is_null()
 }
 
-fn write_table(mut table: Table) -> Result<(), Failure> {
-    for row in table.row_iter_mut() {
-        row.max_height(1);
-    }
-    write_out(&(table.to_string() + "\n"))
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table
 }

@@ -1,4 +1,5 @@
-//! A line on the terminal that says how far a long verb is; nothing when stderr is no terminal or `--quiet` is given.
+//! A line on the terminal that says how far a long verb is; nothing when stderr is no terminal or `--quiet` is given. That of
+//! a job is not drawn, but looked at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
 use crate::reading::source::Source;
+use crate::sink::Sink;
 
 /// Rows between two looks at the clock.
 const STRIDE: u64 = 1024;
@@ -60,8 +62,12 @@ impl Drop for Progress {
 
 /// A bar for a job whose total is known.
 pub(crate) fn new_bar(total: u64, template: &str, out: Output) -> ProgressBar {
-    let target = if out.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let is_hidden = out.quiet || matches!(out.sink, Sink::Job(_));
+    let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Sink::Job(desk) = out.sink {
+        desk.watch(&bar);
+    }
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::cell::{plain, pretty};
 use crate::escape::json_safe;
 use crate::failure::Failure;
-use crate::output::{Mode, csv_line, object, tsv_line, write_json, write_out};
+use crate::output::{Mode, Output, csv_line, object, tsv_line};
+use crate::sink::Sink;
 
 /// The narrowest column of a table whose later rows are not known yet.
 const COLUMN_WIDTH: usize = 9;
@@ -13,19 +14,22 @@ const COLUMN_WIDTH: usize = 9;
 /// An open list of rows; close it with `finish`, also when the verb fails.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    mode: Mode,
+    out: Output,
     columns: &'static [&'static str],
     written: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(mode: Mode, columns: &'static [&'static str]) -> Self {
-        Self { mode, columns, written: false }
+    pub(crate) fn new(out: Output, columns: &'static [&'static str]) -> Self {
+        Self { out, columns, written: false }
     }
 
     pub(crate) fn row(&mut self, row: Vec<Value>) -> Result<(), Failure> {
         let first = !std::mem::replace(&mut self.written, true);
-        match self.mode {
+        if let Sink::Job(desk) = self.out.sink {
+            desk.row(object(self.columns.iter().copied().zip(row.clone()).collect()));
+        }
+        match self.out.mode {
             Mode::Json | Mode::Jsonl => {
                 self.json_row(first, &object(self.columns.iter().copied().zip(row).collect()))
             }
@@ -35,23 +39,23 @@ impl Stream {
                 } else {
                     String::new()
                 };
-                write_out(&(header + &csv_line(row.iter().map(plain))?))
+                self.out.text(&(header + &csv_line(row.iter().map(plain))?))
             }
-            Mode::Tsv => write_out(&tsv_line(&row)),
+            Mode::Tsv => self.out.text(&tsv_line(&row)),
             Mode::Table => {
                 let header = if first {
                     self.table_line(self.columns.iter().map(|name| (*name).to_owned()))
                 } else {
                     String::new()
                 };
-                write_out(&(header + &self.table_line(row.iter().map(pretty))))
+                self.out.text(&(header + &self.table_line(row.iter().map(pretty))))
             }
         }
     }
 
     /// A last object of another shape; only JSON has a place for it, so the verb also says it in a note.
     pub(crate) fn summary(&mut self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
-        if !self.mode.is_json() {
+        if !self.out.mode.is_json() {
             return Ok(());
         }
         let first = !std::mem::replace(&mut self.written, true);
@@ -59,19 +63,19 @@ impl Stream {
     }
 
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        match (self.mode, self.written) {
-            (Mode::Json, true) => write_out("\n]\n"),
-            (Mode::Json, false) => write_out("[]\n"),
+        match (self.out.mode, self.written) {
+            (Mode::Json, true) => self.out.text("\n]\n"),
+            (Mode::Json, false) => self.out.text("[]\n"),
             _ => Ok(()),
         }
     }
 
     fn json_row(&self, first: bool, value: &Value) -> Result<(), Failure> {
-        if self.mode == Mode::Jsonl {
-            return write_json(value);
+        if self.out.mode == Mode::Jsonl {
+            return self.out.json(value);
         }
         let opening = if first { "[\n" } else { ",\n" };
-        write_out(&format!("{opening}{}", json_safe(value.to_string())))
+        self.out.text(&format!("{opening}{}", json_safe(value.to_string())))
     }
 
     fn table_line(&self, cells: impl Iterator<Item = String>) -> String {

@@ -105,7 +105,8 @@ impl OpenOptions {
             match opened {
                 Ok((view, derived)) => {
                     let dirty = manifest.learned.as_ref().map_or(0, |learned| learned.dirty);
-                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, dirty));
+                    let shown = (dirty, manifest.number);
+                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, shown));
                 }
                 Err(error) => {
                     let newer = current(path)?;
@@ -197,7 +198,7 @@ fn is_vacant(path: &Path) -> Result<bool, Error> {
     Ok(names.iter().all(|name| name.to_str().is_some_and(is_unfinished)))
 }
 
-fn current(path: &Path) -> Result<Manifest, Error> {
+pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
     let manifest = Manifest::read(path, CURRENT)?;
     manifest.ok_or_else(|| Error::damaged(&path.join(CURRENT), "file", "it is missing"))
 }

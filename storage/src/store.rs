@@ -9,7 +9,7 @@ use crate::base::FILES;
 use crate::changes::Changes;
 use crate::derived::Derived;
 use crate::disk::Disk;
-use crate::open::OpenOptions;
+use crate::open::{self, OpenOptions};
 use crate::tail::Tail;
 use crate::view::View;
 use crate::writing::Writing;
@@ -39,9 +39,11 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Role {
-    /// What was dirty when the manifest was written.
     Reader {
+        /// What was dirty when the manifest was written.
         dirty: u64,
+        /// The manifest's number.
+        number: u64,
     },
     Writer(Box<Writing>),
 }
@@ -57,9 +59,9 @@ impl Store {
         low_memory: bool,
         view: View,
         derived: Option<Derived>,
-        dirty: u64,
+        (dirty, number): (u64, u64),
     ) -> Self {
-        let role = Role::Reader { dirty };
+        let role = Role::Reader { dirty, number };
         Self::new(disk, low_memory, Arc::new(view), derived, Vec::new(), role)
     }
 
@@ -94,6 +96,21 @@ impl Store {
     /// Whether it was opened read-only.
     pub fn is_read_only(&self) -> bool {
         matches!(self.role, Role::Reader { .. })
+    }
+
+    /// Whether a writer has published a newer state than this handle shows, which opening the store again would show. Never
+    /// for a handle that is open for writing: it shows every commit.
+    ///
+    /// # Errors
+    /// A manifest that cannot be read.
+    ///
+    /// # Cost
+    /// Reading the manifest, some hundred bytes.
+    pub fn is_outdated(&self) -> Result<bool, Error> {
+        match &self.role {
+            Role::Reader { number, .. } => Ok(open::current(self.path())?.number != *number),
+            Role::Writer(_) => Ok(false),
+        }
     }
 
     /// What was damaged when the store was opened, and how it was made good.
@@ -179,7 +196,7 @@ impl Store {
     /// How many nodes the log has touched since the last refresh; 0 while nothing derived exists.
     pub fn dirty_nodes(&self) -> u64 {
         match &self.role {
-            Role::Reader { dirty } => *dirty,
+            Role::Reader { dirty, .. } => *dirty,
             Role::Writer(writing) => writing.tail().touched(),
         }
     }

@@ -159,6 +159,15 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
     assert_eq!(hedgerow::Error::from(refused).kind(), ErrorKind::Locked);
     let reader = Store::options().read_only(true).open(&path).expect("a reader opens");
     assert_eq!(reader.snapshot().node_count(), 2);
+    let outdated = || [&reader, &store].map(|it| it.is_outdated().expect("a manifest"));
+    assert_eq!(outdated(), [false, false]);
+    batch
+        .link(NodeRef { kind: "board", key: "1" }, NodeRef { kind: "pin", key: "2" }, Edge::default())
+        .expect("valid");
+    store.commit(&batch).expect("a commit");
+    assert_eq!(outdated(), [false, false], "nothing is published");
+    store.checkpoint(&CancelToken::new()).expect("a checkpoint");
+    assert_eq!(outdated(), [true, false]);
     let refused = reader.commit(&batch).expect_err("a reader cannot commit");
     assert_eq!(hedgerow::Error::from(refused).kind(), ErrorKind::ReadOnly);
 }

@@ -111,6 +111,13 @@ fn interrupted(mut command: Command) -> Vec<Output> {
     vec![child.wait_with_output().expect("it ends")]
 }
 
+/// Commands in a console on the lamps.
+fn in_console(folder: &Path, commands: &[&str]) -> Vec<Output> {
+    lamps(folder);
+    let commands: Vec<&str> = commands.iter().flat_map(|command| ["-c", command]).collect();
+    vec![run(folder, &[&["console", "s"], &commands[..]].concat())]
+}
+
 /// How the README calls what was done, and the doing of it, in one way or several.
 type Scenario = (&'static str, fn(&Path) -> Vec<Output>);
 
@@ -119,6 +126,10 @@ const SCENARIOS: &[Scenario] = &[
         lamps_with_model(folder);
         let node = "lamp:none";
         ["neighbors", "similar", "remove", "embed"].map(|verb| run(folder, &[verb, "s", node])).into()
+    }),
+    ("a node was asked for that is not in the store, and another is called nearly so", |folder| {
+        lamps(folder);
+        ["lmap:a", "room:hal"].map(|node| run(folder, &["neighbors", "s", node])).into()
     }),
     ("a node was written without its kind", |folder| vec![run(folder, &["link", "s", "lamp", "room:hall"])]),
     ("a key has more than 512 bytes", |folder| {
@@ -270,6 +281,20 @@ const SCENARIOS: &[Scenario] = &[
         vec![run(folder, &[&["train", "s", "--target", "lamp"], &rest[..]].concat())]
     }),
     ("Ctrl-C was pressed during training", interrupt),
+    ("a command of the console was misspelt", |folder| in_console(folder, &[".hlep"])),
+    ("a command in a file of commands failed", |folder| {
+        write(folder, "commands", "stats\nneighbors lamp:none\n");
+        in_console(folder, &[".read commands"])
+    }),
+    ("results, or metrics of a training, were to go to a file that is there", |folder| {
+        let train = ["train", "s", "--target", "lamp", "--metrics", "lamps.csv"];
+        [in_console(folder, &[".output lamps.csv"]), vec![run(folder, &train)]].concat()
+    }),
+    ("a second training was begun beside a job that trains", |folder| {
+        let train = "train --target lamp --dim 4 --epochs 1000000 --patience 0 &";
+        in_console(folder, &[train, "train --target lamp"])
+    }),
+    ("a job was named that there is not", |folder| in_console(folder, &["wait 1"])),
 ];
 
 /// A row of the table of refusals.

@@ -1,263 +1,275 @@
-//! One console on one store: reads commands from the prompt, a pipe, a file or the command line, and runs them.
+//! One console on one store: runs commands, whether they come from the prompt, a pipe, a file or the command line.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use clap::{Command, CommandFactory, FromArgMatches, ValueEnum};
-use rustyline::config::Configurer;
-use rustyline::error::ReadlineError;
-use rustyline::history::DefaultHistory;
-use rustyline::{CompletionType, Config, Editor};
+use clap::{Command, ValueEnum};
 
-use super::completion::Prompt;
-use super::words::{Words, split};
-use crate::command::{self, Cli};
+use super::completion::Completion;
+use super::dots::{self, Dot};
+use super::jobs::{Jobs, Typed};
+use super::table::{self, Asked, JobVerb, What};
+use super::words::Line;
+use super::{greeting, prompt};
+use crate::command;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Within};
 use crate::interrupt;
-use crate::output::{Mode, Output, write_out};
+use crate::output::{Mode, Output};
 use crate::reading::lines::Lines;
+use crate::reading::source::Source;
+use crate::sink::{Sink, Target};
 
-const DOT_HELP: &str = "\
-Console commands:
-  .help [WORD]                        This, or the help of a verb
-  .mode [table|json|jsonl|csv|tsv]    How results are written
-  .timer on|off                       Say after each command how long it took
-  .quit, .exit                        Leave, as Ctrl-D does
-Ctrl-C cancels the running command. A line that ends with a backslash goes on in the next; # begins a comment.
-";
-
-/// Lines of history that are kept.
-const HISTORY: usize = 10_000;
+/// How deep scripts may read scripts.
+const DEPTH: usize = 16;
 
 /// The state of a console between two commands.
 pub(crate) struct Session<'a> {
     ctx: &'a mut Context,
     store: PathBuf,
-    command: Command,
-    timer: bool,
-    left: bool,
+    table: Command,
+    jobs: Arc<Jobs>,
+    /// The mode of the screen, while results go to a file.
+    mode: Option<Mode>,
+    has_timer: bool,
+    has_left: bool,
+    depth: usize,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(ctx: &'a mut Context, store: PathBuf) -> Self {
-        Self { ctx, store, command: console_command(), timer: false, left: false }
+        let (table, jobs) = (table::table(), Arc::default());
+        Self { ctx, store, table, jobs, mode: None, has_timer: false, has_left: false, depth: 0 }
     }
 
-    /// Runs commands until the first that fails.
-    pub(crate) fn run_all(&mut self, commands: Vec<String>) -> Result<(), Failure> {
-        for command in commands {
-            self.run(&command)?;
-            if self.left {
+    /// Runs commands until the first that fails, and waits for their jobs.
+    pub(crate) fn run_all(&mut self, commands: &[String]) -> Result<(), Failure> {
+        let mut ran = Ok(());
+        for (at, command) in commands.iter().enumerate() {
+            ran = self.run(command);
+            if commands.len() > 1 {
+                ran = ran.map_err(|failure| failure.within(Within::Command(at + 1)));
+            }
+            if ran.is_err() || self.has_left {
                 break;
             }
         }
-        Ok(())
+        self.end_of_script(ran)
     }
 
-    /// Runs the commands of a file or pipe until the first that fails.
-    pub(crate) fn run_lines(&mut self, mut lines: Lines) -> Result<(), Failure> {
-        let mut pending = String::new();
-        while !self.left && lines.advance()? {
-            pending.push_str(lines.text(0, lines.bytes().len())?);
-            if matches!(split(&pending), Words::Unfinished) {
+    /// Runs the commands of a file or pipe until the first that fails, and waits for their jobs.
+    pub(crate) fn run_script(&mut self, path: &Path) -> Result<(), Failure> {
+        let ran = self.run_lines(path);
+        self.end_of_script(ran)
+    }
+
+    /// Asks for commands on a terminal until the user leaves.
+    pub(crate) fn talk(&mut self) -> Result<(), Failure> {
+        prompt::talk(self)
+    }
+
+    fn run_lines(&mut self, path: &Path) -> Result<(), Failure> {
+        if self.depth == DEPTH {
+            return Err(Failure::Refused(format!("{}: scripts read each other without end", path.display())));
+        }
+        self.depth += 1;
+        let ran = self.read_lines(Lines::new(Source::open(path)?));
+        self.depth -= 1;
+        ran
+    }
+
+    fn read_lines(&mut self, mut lines: Lines) -> Result<(), Failure> {
+        let (mut pending, mut first) = (String::new(), 0);
+        while !self.has_left && lines.advance()? {
+            let text = lines.text(0, lines.bytes().len())?;
+            if pending.is_empty() {
+                first = lines.number();
+            }
+            pending.push_str(text);
+            if Line::cut(&pending).is_unfinished {
                 pending.push('\n');
                 continue;
             }
-            self.run(&std::mem::take(&mut pending))?;
+            let place = lines.place(0);
+            let within = Within::Script { file: place.file, line: first };
+            self.run(&std::mem::take(&mut pending)).map_err(|failure| failure.within(within))?;
         }
-        if self.left || pending.is_empty() { Ok(()) } else { self.run(pending.trim_end_matches('\n')) }
+        if self.has_left || pending.is_empty() {
+            return Ok(());
+        }
+        let within = Within::Script { file: lines.place(0).file, line: first };
+        self.run(pending.trim_end_matches('\n')).map_err(|failure| failure.within(within))
     }
 
-    /// Asks for commands on a terminal until the user leaves; a command that fails says so and the next is asked for.
-    pub(crate) fn talk(&mut self) -> Result<(), Failure> {
-        self.greet()?;
-        let config =
-            Config::builder().completion_type(CompletionType::List).history_ignore_space(true).build();
-        let mut editor = match Editor::<Prompt, DefaultHistory>::with_config(config) {
-            Ok(editor) => editor,
-            Err(error) => return Err(Failure::Refused(format!("cannot read from the terminal: {error}"))),
+    /// Waits for the jobs of a script; those of one that failed are cancelled first.
+    fn end_of_script(&mut self, ran: Result<(), Failure>) -> Result<(), Failure> {
+        if ran.is_err() {
+            self.jobs.cancel_all();
+        }
+        self.ctx.begin_command();
+        let waited = self.jobs.wait(None, self.ctx.cancel(), self.ctx.out);
+        if waited.as_ref().is_err_and(Failure::is_interruption) && !self.jobs.numbers().is_empty() {
+            // Ctrl-C ends the script, and so what it began.
+            self.jobs.cancel_all();
+            self.jobs.wait_quietly();
+            drop(self.jobs.wait(None, self.ctx.cancel(), self.ctx.out));
+        }
+        ran.and(waited)
+    }
+
+    /// Cancels the jobs of a console that is left, and waits until they have wound down, or for Ctrl-C.
+    pub(super) fn end_jobs(&mut self) -> Result<(), Failure> {
+        self.jobs.cancel_all();
+        self.ctx.begin_command();
+        match self.jobs.wait(None, self.ctx.cancel(), self.ctx.out) {
+            // They were meant to end so.
+            Err(failure) if !failure.is_interruption() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    pub(super) fn out(&self) -> Output {
+        self.ctx.out
+    }
+
+    pub(super) fn completion(&self) -> Completion {
+        let opened = self.ctx.opened().clone();
+        Completion { table: self.table.clone(), opened, jobs: Arc::clone(&self.jobs) }
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.has_left = true;
+    }
+
+    /// Does not leave yet, since jobs are running.
+    pub(super) fn stay(&mut self, running: &[u32]) {
+        self.has_left = false;
+        let (what, it) = match running {
+            [one] => (format!("job {one} is running: `wait {one}` waits for it"), "it"),
+            _ => (format!("{} jobs are running: `wait` waits for them", running.len()), "them"),
         };
-        editor.set_max_history_size(HISTORY).ok();
-        let store = self.ctx.store(&self.store)?;
-        editor.set_helper(Some(Prompt::new(store, self.command.clone())));
-        let history = history_file();
-        if let Some(file) = &history {
-            // The first console has none yet; without one the history lives as long as the console.
-            editor.load_history(file).ok();
-        }
-        while !self.left {
-            match editor.readline("hedgerow> ") {
-                Ok(line) => {
-                    editor.add_history_entry(&line).ok();
-                    if let Some(file) = &history {
-                        editor.append_history(file).ok();
-                    }
-                    match self.run(&line) {
-                        Ok(()) => {}
-                        Err(Failure::Closed) => return Err(Failure::Closed),
-                        Err(failure) => self.ctx.out.failure(&failure),
-                    }
-                }
-                Err(ReadlineError::Interrupted) => {}
-                Err(ReadlineError::Eof) => break,
-                Err(error) => {
-                    return Err(Failure::Refused(format!("cannot read from the terminal: {error}")));
-                }
-            }
-        }
-        Ok(())
+        self.ctx.out.sink.say(&format!("{what}; leaving once more cancels {it}"));
     }
 
     /// Says what the store holds and what to try next.
-    fn greet(&mut self) -> Result<(), Failure> {
+    pub(super) fn greet(&mut self) -> Result<(), Failure> {
         let engine = self.ctx.engine(&self.store)?;
-        let status = engine.status();
-        let snapshot = engine.store().snapshot();
-        let model = match (status.generation, &status.targets[..]) {
-            (Some(generation), targets) => {
-                format!("model of generation {generation} for {}", targets.join(", "))
-            }
-            (None, _) => "no model yet".to_owned(),
-        };
-        let next = if snapshot.node_count() == 0 {
-            "import --edges FILE"
-        } else if status.generation.is_none() {
-            "train --target KIND"
-        } else if status.dirty_nodes > 0 {
-            "refresh"
-        } else {
-            "similar KIND:KEY"
-        };
-        self.ctx.out.note(&format!(
-            "{}: {} nodes at epoch {}, {model}, {} nodes dirty.\nTry `{next}`; `.help` lists the verbs, Tab completes, Ctrl-D leaves.",
-            self.store.display(),
-            snapshot.node_count(),
-            status.epoch,
-            status.dirty_nodes,
-        ));
+        let words = greeting::greeting(&self.store, &engine, self.ctx.read_only);
+        self.ctx.out.note(&words);
         Ok(())
     }
 
-    fn run(&mut self, line: &str) -> Result<(), Failure> {
-        let words = match split(line) {
-            Words::Complete(words) => words,
-            Words::Unfinished => {
-                return Err(Failure::Usage(
-                    "a quote is not closed, or nothing follows the last backslash".to_owned(),
-                ));
-            }
-        };
-        let Some(first) = words.first() else { return Ok(()) };
-        if first.starts_with('.') {
-            return self.dot(&words);
+    /// Runs one command.
+    pub(super) fn run(&mut self, line: &str) -> Result<(), Failure> {
+        let mut cut = Line::cut(line);
+        if cut.is_unfinished {
+            let problem = "a quote is not closed, or nothing follows the last backslash";
+            return Err(Failure::Usage(problem.to_owned()));
         }
+        let is_job = cut.take_background();
+        let words: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
+        let Some(first) = words.first() else {
+            return if is_job { Err(Failure::Usage("nothing stands before &".to_owned())) } else { Ok(()) };
+        };
         let started = Instant::now();
-        let ran = self.verb(words);
-        if self.timer {
+        let ran = if first.starts_with('.') {
+            if is_job {
+                return Err(Failure::Usage(format!("{first} cannot be a job: leave out the &")));
+            }
+            self.dot(&words)
+        } else {
+            self.verb(&words, is_job.then(|| line.trim().trim_end_matches('&').trim_end()))
+        };
+        if self.has_timer && !first.starts_with('.') {
             self.ctx.out.note(&format!("{:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
         }
         ran
     }
 
-    fn verb(&mut self, words: Vec<String>) -> Result<(), Failure> {
-        let verbs: Vec<&str> = self.command.get_subcommands().map(Command::get_name).collect();
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut placed = false;
-        for word in words {
-            let is_verb = !placed && verbs.contains(&word.as_str());
-            let takes_store = is_verb && word != "demo";
-            arguments.push(word.into());
-            if takes_store {
-                arguments.push(self.store.clone().into());
-            }
-            placed |= is_verb;
-        }
-        let parsed =
-            self.command.try_get_matches_from_mut(arguments).and_then(|found| Cli::from_arg_matches(&found));
-        let cli = match parsed {
-            Ok(cli) => cli,
-            Err(error) if !error.use_stderr() => return write_out(&error.render().to_string()),
+    fn verb(&mut self, words: &[&str], job: Option<&str>) -> Result<(), Failure> {
+        let Asked { globals, name, what } = match table::parse(&mut self.table, words, &self.store) {
+            Ok(asked) => asked,
+            Err(error) if !error.use_stderr() => return self.ctx.out.text(&error.render().to_string()),
             Err(error) => return Err(Failure::usage(&error)),
         };
         let usual = self.ctx.out;
-        let mode = cli.globals.output.unwrap_or(usual.mode);
-        self.ctx.out = Output { mode, quiet: usual.quiet || cli.globals.quiet };
+        let mode = globals.output.unwrap_or(usual.mode);
+        let out = Output { mode, quiet: usual.quiet || globals.quiet, ..usual };
+        let verb = match what {
+            What::Verb(verb) => verb,
+            What::Job(verb) if job.is_none() => return self.job_verb(&verb, out),
+            What::Job(_) => return Err(Failure::Usage(format!("{name} cannot be a job: leave out the &"))),
+        };
+        if self.ctx.read_only && self.ctx.catch_up(&self.store)? {
+            let epoch = self.ctx.store(&self.store)?.snapshot().epoch();
+            out.note(&format!("another process published a newer state: this is epoch {epoch}"));
+        }
+        let is_empty = self.ctx.opened().store().is_some_and(|store| store.snapshot().node_count() == 0);
+        self.jobs.stands_in_the_way(&name, is_empty)?;
+        if let Some(line) = job {
+            return self.jobs.start(self.ctx, Typed { name, line: line.to_owned() }, out, *verb);
+        }
+        self.ctx.out = out;
         self.ctx.begin_command();
-        let ran = command::run(self.ctx, cli.verb);
+        let ran = command::run(self.ctx, *verb);
         interrupt::end();
         self.ctx.out = usual;
         ran
     }
 
-    /// The commands of the console itself.
-    fn dot(&mut self, words: &[String]) -> Result<(), Failure> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words[..] {
-            [".quit" | ".exit"] => self.left = true,
-            [".help"] => {
-                let help = self.command.render_help().to_string();
-                return write_out(&format!("{help}\n{DOT_HELP}"));
+    fn job_verb(&mut self, verb: &JobVerb, out: Output) -> Result<(), Failure> {
+        match verb {
+            JobVerb::Jobs => self.jobs.list(out),
+            JobVerb::Cancel(args) => self.jobs.cancel(args.job, out),
+            JobVerb::Wait(args) => {
+                self.ctx.begin_command();
+                let waited = self.jobs.wait(args.job, self.ctx.cancel(), out);
+                interrupt::end();
+                waited
             }
-            [".help", word] if word.starts_with('.') => return write_out(DOT_HELP),
-            [".help", word] => return self.verb(vec![word.to_owned(), "--help".to_owned()]),
-            [".timer", "on"] => self.timer = true,
-            [".timer", "off"] => self.timer = false,
-            [".mode"] => {
+        }
+    }
+
+    /// The commands of the console itself.
+    fn dot(&mut self, words: &[&str]) -> Result<(), Failure> {
+        match dots::parse(words)? {
+            Dot::Leave => self.has_left = true,
+            Dot::Help(None) => {
+                let help = self.table.render_help().to_string();
+                return self.ctx.out.text(&format!("{help}\n{}", dots::help()));
+            }
+            Dot::Help(Some(word)) if word.starts_with('.') => {
+                return self.ctx.out.text(&dots::help_of(&word)?);
+            }
+            Dot::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
+            Dot::Timer(is_on) => self.has_timer = is_on,
+            Dot::Mode(Some(mode)) => self.ctx.out.mode = mode,
+            Dot::Mode(None) => {
                 let mode = self.ctx.out.mode.to_possible_value();
                 let name = mode.as_ref().map_or("", |value| value.get_name());
-                return write_out(&format!("{name}\n"));
+                return self.ctx.out.text(&format!("{name}\n"));
             }
-            [".mode", word] => match Mode::from_str(word, true) {
-                Ok(mode) => self.ctx.out.mode = mode,
-                Err(_) => {
-                    return Err(Failure::Usage(format!("no mode {word:?}: table, json, jsonl, csv or tsv")));
-                }
-            },
-            [word, ..] => {
-                return Err(Failure::Usage(format!(
-                    "no console command {word}, or not like this: see .help"
-                )));
+            Dot::Output(Some((file, force))) => {
+                let target = Target::create(&file, force)?;
+                let usual = *self.mode.get_or_insert(self.ctx.out.mode);
+                self.ctx.out.mode = Mode::of_file(target.path()).unwrap_or(usual);
+                self.ctx.out.sink = Sink::File(target);
             }
-            [] => {}
+            Dot::Output(None) => {
+                self.ctx.out.mode = self.mode.take().unwrap_or(self.ctx.out.mode);
+                self.ctx.out.sink = Sink::Screen;
+            }
+            Dot::Read(file) => return self.run_lines(&file),
         }
         Ok(())
     }
-}
-
-/// The table of verbs as the console shows it: the store is given already.
-fn console_command() -> Command {
-    let mut command = Cli::command()
-        .no_binary_name(true)
-        .bin_name("")
-        .override_usage("VERB [ARGS] [--FLAGS]")
-        .disable_help_subcommand(true)
-        .disable_version_flag(true)
-        .mut_arg("read_only", |flag| flag.hide(true))
-        .mut_arg("low_memory", |flag| flag.hide(true));
-    let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    for name in names {
-        command = command.mut_subcommand(name, |verb| {
-            let usage = verb.clone().render_usage().to_string();
-            let usage = usage.replace("Usage: ", "").replace(" <STORE>", "");
-            // Not mut_arg, which would put the store behind the other positions.
-            let verb = verb.mut_args(|argument| {
-                let is_store = argument.get_id() == "store";
-                if is_store { argument.hide(true) } else { argument }
-            });
-            let verb = verb.override_usage(usage);
-            if verb.get_name() == "console" { verb.hide(true) } else { verb }
-        });
-    }
-    command
-}
-
-/// Where the history lives: the user's folder of state, made when it is not there.
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    let folder = state.join("hedgerow");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
 }

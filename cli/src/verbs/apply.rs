@@ -6,13 +6,14 @@ mod follow;
 mod gather;
 mod input;
 mod refresher;
+mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{Batch, Engine, Store};
+use hedgerow::{Batch, Engine, Position, Store};
 use serde_json::Value;
 
 use crate::cell::rounded;
@@ -25,6 +26,7 @@ use change::Changes;
 use folding::Folding;
 use input::Input;
 use refresher::Refresher;
+use status::Status;
 
 /// Batches between two looks at whether a checkpoint is worthwhile.
 const BATCHES: u64 = 32;
@@ -62,6 +64,10 @@ pub(crate) struct ApplyArgs {
     /// How long a change waits for others before it is committed without them, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, requires = "follow", value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     linger: u64,
+    /// Writes a JSON object to stderr every so many seconds and at the end, with --quiet too: seconds since the start, lines
+    /// and position in bytes up to which the input is committed, lag in bytes behind it, edges of this run, epoch and dirty nodes
+    #[arg(long, value_name = "SECONDS", requires = "follow", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    status: Option<u64>,
 }
 
 /// When the embeddings follow the edges.
@@ -96,18 +102,27 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     let window = if args.refresh == Some(Refresh::Window) { args.window } else { 0 };
     let refresher = Refresher::new(engine, Duration::from_millis(window), ctx.cancel().clone());
     let (folding, mut stream) = (Folding::new(&store), ctx.out.stream(COLUMNS));
-    let mut run = Run { ctx, store: &store, folding, refresher, stream: &mut stream, batches: 0, applied: 0 };
-    let applied = match what {
-        What::Lines(changes) => run.all(changes, size),
-        What::Input(mut input) => run.follow(&mut input, size, Duration::from_millis(args.linger)),
+    let status = Status::new(ctx.out, args.status.map(Duration::from_secs));
+    let (behind, batches, applied) = (Position::default(), 0, 0);
+    let mut run =
+        Run { ctx, store: &store, folding, refresher, status, stream: &mut stream, behind, batches, applied };
+    let (followed, input) = match what {
+        What::Lines(changes) => (run.all(changes, size), None),
+        What::Input(mut input) => {
+            let linger = Duration::from_millis(args.linger);
+            (run.follow(&mut input, size, linger), Some(input))
+        }
     };
-    let Run { folding, mut refresher, .. } = run;
+    let Run { folding, mut refresher, mut status, behind, applied, .. } = run;
     // A checkpoint under way would be waited for.
     drop(folding);
     let kept = refresher.finish();
+    if let Some(input) = input {
+        status.finish(&store, || follow::standing(behind, applied, &input));
+    }
     stream.finish()?;
     // What went wrong first is what the user must hear of.
-    applied?;
+    followed?;
     kept?;
     store.checkpoint_if_worthwhile(ctx.cancel())?;
     Ok(())
@@ -144,7 +159,10 @@ struct Run<'a> {
     store: &'a Store,
     folding: Folding,
     refresher: Refresher,
+    status: Status,
     stream: &'a mut Stream,
+    /// Where a followed input goes on behind what is committed.
+    behind: Position,
     batches: u64,
     /// Changes of all batches so far.
     applied: u64,
@@ -178,7 +196,8 @@ impl Run<'_> {
     fn follow(&mut self, input: &mut Input, size: usize, linger: Duration) -> Result<(), Failure> {
         // Nothing by itself; where nothing can be committed that is told now, not when the first change comes.
         self.store.commit(&Batch::new())?;
-        let lines = input.start().lines;
+        self.behind = input.start();
+        let lines = self.behind.lines;
         if lines > 0 {
             self.ctx.out.note(&format!("goes on from line {} of {}", lines + 1, input.name()));
         }

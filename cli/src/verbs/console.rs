@@ -8,9 +8,6 @@ use clap::Args;
 use crate::console::session::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::reading::lines::Lines;
-use crate::reading::source::Source;
 
 /// What `console` is told.
 #[derive(Args, Debug)]
@@ -18,10 +15,10 @@ pub(crate) struct ConsoleArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// A command to run instead of asking for one; may be given several times
+    /// A command to run instead of asking for one; may be given several times. The first that fails is the last
     #[arg(short, long = "command", value_name = "CMD")]
     command: Vec<String>,
-    /// A file of commands to run, one a line
+    /// A file of commands to run, one a line, until one fails; without it they come from standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
 }
@@ -34,14 +31,13 @@ pub(crate) fn console(ctx: &mut Context, args: ConsoleArgs) -> Result<(), Failur
     ctx.console = true;
     let mut session = Session::new(ctx, args.store);
     if !args.command.is_empty() {
-        return session.run_all(args.command);
+        return session.run_all(&args.command);
     }
     if let Some(file) = args.file {
-        return session.run_lines(Lines::new(Source::open(&file)?));
+        return session.run_script(&file);
     }
     if std::io::stdin().is_terminal() {
-        interrupt::survive();
         return session.talk();
     }
-    session.run_lines(Lines::new(Source::open("-".as_ref())?))
+    session.run_script("-".as_ref())
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, write_out};
+use crate::output::Output;
 use crate::synthetic::{Plan, Random, World};
 
 const PLAN: Plan = Plan { items: 4000, boards: 2000, edges: 24_000, topics: 40, seed: 1 };
@@ -75,7 +75,7 @@ struct Tale {
 
 impl Tale {
     fn say(&self, text: &str) -> Result<(), Failure> {
-        if self.out.mode.is_json() { Ok(()) } else { write_out(text) }
+        if self.out.mode.is_json() { Ok(()) } else { self.out.text(text) }
     }
 
     fn build(&self, folder: &Path) -> Result<(Arc<Engine>, World), Failure> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::sink::Sink;
 
 /// What `check` is told.
 #[derive(Args, Debug)]
@@ -133,31 +134,35 @@ fn report(ctx: &Context, found: &Checkup, made_good: &[Repair]) -> Result<(), Fa
 
 pub(crate) fn dump(ctx: &mut Context, args: DumpArgs) -> Result<(), Failure> {
     let store = ctx.store(&args.store)?;
-    let mut lines = BufWriter::with_capacity(1 << 16, StandardOutput(None));
+    let mut lines = BufWriter::with_capacity(1 << 16, Results { sink: ctx.out.sink, failed: None });
     let dumped = store.dump(&mut lines, ctx.cancel());
     let flushed = lines.flush();
-    if let Some(failure) = lines.get_mut().0.take() {
+    if let Some(failure) = lines.get_mut().failed.take() {
         return Err(failure);
     }
     dumped?;
     flushed.map_err(|source| Failure::file(Path::new("standard output"), "write", source))
 }
 
-/// Standard output as the rest of the command writes to it: that somebody closes it is no failure.
-struct StandardOutput(Option<Failure>);
+/// Where results go, for whoever writes bytes; why they could not is kept aside.
+struct Results {
+    sink: Sink,
+    failed: Option<Failure>,
+}
 
-impl Write for StandardOutput {
+impl Write for Results {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().lock().write(bytes).inspect_err(|error| {
-            self.0 = Some(match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::Closed,
-                kind => Failure::file(Path::new("standard output"), "write to", kind.into()),
-            });
-        })
+        match self.sink.write(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(failure) => {
+                self.failed = Some(failure);
+                Err(io::ErrorKind::Other.into())
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stdout().lock().flush()
+        Ok(())
     }
 }
 

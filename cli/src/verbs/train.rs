@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::output::{Output, object};
 use crate::progress::new_bar;
 use crate::reading::pairs::read_pairs;
+use crate::sink::create;
 use crate::stream::Stream;
 use given::Given;
 use options::OptionArgs;
@@ -40,9 +41,12 @@ pub(crate) struct TrainArgs {
     /// File of positives, `query<TAB>item` keys of the target kind a line [default: from the edges]
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// File that gets every epoch as a JSON object; with --resume those that follow are added to it
+    /// New file that gets every epoch as a JSON object; with --resume those that follow are added to it
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
+    /// Replace the file of --metrics where it is there already
+    #[arg(long, requires = "metrics", conflicts_with = "resume")]
+    force: bool,
     /// Go on with the training that was interrupted last, from its last whole epoch, with the options it began with; the
     /// result has the bytes it would have had. Takes --threads and --metrics, and --pairs again where it had them
     #[arg(long)]
@@ -71,14 +75,13 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         return ctx.out.record(fields(&estimate));
     }
     let open = |path: &PathBuf| {
-        let mut file = File::options();
-        file.create(true).write(true).append(args.resume).truncate(!args.resume).open(path)
+        if !args.resume {
+            return create(path, args.force);
+        }
+        let file = File::options().create(true).append(true).open(path);
+        file.map_err(|source| Failure::file(path, "create", source))
     };
-    let metrics = args.metrics.map(|path| match open(&path) {
-        Ok(file) => Ok((path, file)),
-        Err(source) => Err(Failure::file(&path, "create", source)),
-    });
-    let metrics = metrics.transpose()?;
+    let metrics = args.metrics.map(|path| Ok::<_, Failure>((open(&path)?, path))).transpose()?;
     let mut watch = Watch::new(ctx.out, metrics);
     let cancel = ctx.cancel();
     let observe = &mut |event: &TrainEvent| {
@@ -166,13 +169,13 @@ fn fields(estimate: &Estimate) -> Vec<(&'static str, Value)> {
 struct Watch {
     out: Output,
     stream: Stream,
-    metrics: Option<(PathBuf, File)>,
+    metrics: Option<(File, PathBuf)>,
     bar: ProgressBar,
     failed: Option<Failure>,
 }
 
 impl Watch {
-    fn new(out: Output, metrics: Option<(PathBuf, File)>) -> Self {
+    fn new(out: Output, metrics: Option<(File, PathBuf)>) -> Self {
         let bar = new_bar(0, "{msg}  {bar:30} {percent:>3} %  {eta} left", out);
         Self { out, stream: out.stream(COLUMNS), metrics, bar, failed: None }
     }
@@ -217,7 +220,7 @@ impl Watch {
     }
 
     fn record(&mut self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
-        let Some((path, file)) = &mut self.metrics else { return Ok(()) };
+        let Some((file, path)) = &mut self.metrics else { return Ok(()) };
         writeln!(file, "{}", object(fields)).map_err(|source| Failure::file(path, "write", source))
     }
 

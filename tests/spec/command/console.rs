@@ -1,5 +1,8 @@
 //! The console by pipe, file and `-c`: the same verbs without the store, the same messages, the same exit codes.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, Stdio};
+
 use serde_json::{Value, json};
 
 use super::Desk;
@@ -37,7 +40,7 @@ fn the_first_failing_command_ends_a_script_with_its_code() {
     let input = "neighbors lamp:nowhere\nlink lamp:y room:hall\n";
     let ran = desk.run_with_input(&["console", "s"], input);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
-    assert_eq!(ran.err, "error: no node lamp:nowhere in the store\n");
+    assert_eq!(ran.err, "error: standard input:1: no node lamp:nowhere in the store\n");
     assert_eq!(desk.json(&["stats", "s"])["nodes"]["lamp"], json!(3));
     let two = ["console", "s", "-c", "simlar lamp:a", "-c", "link lamp:y room:hall"];
     desk.fails(&two, 2, "a similar subcommand exists: 'similar'");
@@ -62,8 +65,88 @@ fn help_in_the_console_is_the_help_of_the_shell_without_the_store() {
     assert!(help.contains("similar") && help.contains(".timer on|off"), "{help}");
     let help = desk.ok(&["console", "s", "-c", ".help similar"]);
     assert!(help.contains("Usage: similar [OPTIONS] <A>"), "{help}");
-    let ran = desk.fails(&["console", "s", "-c", ".hlep"], 2, ".help");
-    assert_eq!(ran.out, "");
+    let help = desk.ok(&["console", "s", "-c", ".help .output"]);
+    assert!(help.starts_with("  .output [FILE [--force]]"), "{help}");
+    let help = desk.ok(&["console", "s", "-c", ".help cancel"]);
+    assert!(help.contains("Usage: cancel <JOB>"), "{help}");
+}
+
+#[test]
+fn what_was_probably_meant_is_said() {
+    let desk = Desk::with_lamps();
+    desk.ok(&["link", "s", "lamp:ceiling", "room:kitchen", "--quiet"]);
+    for (command, code, said) in [
+        (".hlep", 2, "no console command '.hlep'; did you mean .help?"),
+        (".nothing", 2, "no console command '.nothing': .help lists them"),
+        (".timer maybe", 2, "not like this: .timer on|off"),
+        (".output --force", 2, "not like this: .output [FILE [--force]]"),
+        (".mode xml", 2, "no mode 'xml': table, json, jsonl, csv or tsv"),
+        ("neighbrs lamp:a", 2, "similar subcommands exist: 'neighborhood', 'neighbors'"),
+        ("jbos", 2, "a similar subcommand exists: 'jobs'"),
+        ("neighbors lamp:a --snice 3", 2, "a similar argument exists: '--since'"),
+        ("neighbors lamp:cieling", 1, "no node lamp:cieling in the store; did you mean lamp:ceiling?"),
+        ("neighbors lmap:ceiling", 1, "no node lmap:ceiling in the store; did you mean lamp:ceiling?"),
+        ("neighbors room:ceiling", 1, "no node room:ceiling in the store; did you mean lamp:ceiling?"),
+        ("walk lamp:a lamp:Ceiling", 1, "no node lamp:Ceiling in the store; did you mean lamp:ceiling?"),
+        ("link lamp:a room:hall --wieght 2", 2, "a similar argument exists: '--weight'"),
+    ] {
+        desk.fails(&["console", "s", "-c", command], code, said);
+    }
+    desk.fails(&["neighbors", "s", "lamp:cieling"], 1, "did you mean lamp:ceiling?");
+    // One number is as near to another as any.
+    let numbers = Desk::trained();
+    let ran = numbers.fails(&["neighbors", "s", "pin:1234"], 1, "no node pin:1234 in the store");
+    assert!(!ran.err.contains("did you mean"), "{}", ran.err);
+}
+
+#[test]
+fn a_failing_line_is_named_in_whatever_script_it_stands() {
+    let desk = Desk::with_lamps();
+    desk.write("inner", "neighbors lamp:a\n\n# a comment\nneighbors \\\n  lamp:nowhere\nneighbors lamp:b\n");
+    desk.write("outer", "neighbors lamp:b\n.read inner\nneighbors lamp:b\n");
+    let said = "error: inner:4: no node lamp:nowhere in the store";
+    let ran = desk.fails(&["console", "s", "-f", "inner"], 1, said);
+    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
+    desk.fails(&["console", "s", "-f", "outer"], 1, "error: outer:2: inner:4: no node lamp:nowhere");
+    desk.fails(&["console", "s", "-c", ".mode csv", "-c", ".read inner"], 1, "error: command 2: inner:4: ");
+    let ran = desk.run(&["console", "s", "-f", "outer", "--output", "json"]);
+    let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
+    assert_eq!((&failure["file"], &failure["line"]), (&json!("inner"), &json!(4)));
+    desk.write("endless", "\n.read endless\n");
+    desk.fails(&["console", "s", "-f", "endless"], 1, "scripts read each other without end");
+    desk.fails(&["console", "s", "-f", "missing"], 1, "cannot read missing");
+    // What a data file says is told of that file.
+    desk.write("bad.csv", "room,lamp\nhall\n");
+    let ran = desk.run(&["console", "s", "-c", "import --edges bad.csv", "--output", "json"]);
+    let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
+    assert_eq!((ran.code, &failure["file"], &failure["line"]), (5, &json!("bad.csv"), &json!(2)));
+}
+
+#[test]
+fn a_read_only_console_shows_what_a_writer_publishes_meanwhile() {
+    let desk = Desk::trained();
+    let mut command = desk.command(&["console", "s", "--read-only"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut reader = command.spawn().expect("the command starts");
+    let mut input = reader.stdin.take().expect("a pipe");
+    let mut rows = BufReader::new(reader.stdout.take().expect("a pipe")).lines();
+    let mut ask = |input: &mut ChildStdin, command: &str| {
+        writeln!(input, "{command}").expect("the console reads");
+        rows.next().expect("an answer").expect("UTF-8")
+    };
+    let before = ask(&mut input, "digest");
+    assert_eq!(ask(&mut input, "digest"), before);
+    desk.ok(&["link", "s", "pin:1", "board:2", "--weight", "9"]);
+    let refreshed = desk.json(&["refresh", "s"]);
+    let after = ask(&mut input, "digest");
+    assert_eq!(after.split('\t').nth(1), Some(refreshed["epoch"].to_string().as_str()));
+    assert_eq!(after, desk.ok(&["digest", "s"]).trim_end());
+    assert_ne!(after, before);
+    drop(input);
+    let ended = reader.wait_with_output().expect("it ends");
+    let err = String::from_utf8(ended.stderr).expect("UTF-8");
+    assert!(ended.status.success(), "{err}");
+    assert_eq!(err.matches("another process published a newer state").count(), 1, "{err}");
 }
 
 #[test]

@@ -8,11 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use hedgerow::{CancelToken, NodeIx, RelationIx, Store};
@@ -21,77 +18,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::Desk;
+use super::follower::{Follower, PATIENCE, append};
 use crate::rounds::variable;
-
-/// Longer than anything here takes, by far.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A command that follows an input.
-struct Follower {
-    child: Child,
-    rows: Receiver<Value>,
-}
-
-/// How it ended, and the rows that nobody had waited for.
-struct Ended {
-    code: Option<i32>,
-    err: String,
-    rows: Vec<Value>,
-}
-
-impl Follower {
-    fn start(desk: &Desk, words: &[&str]) -> Self {
-        let mut command =
-            desk.command(&[&["apply", "s"], words, &["--follow", "--output", "jsonl"]].concat());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
-        let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, rows) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let row = serde_json::from_str(&line).expect("a JSON object a line");
-                if sender.send(row).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, rows }
-    }
-
-    /// Waits until so many more changes are applied.
-    fn wait(&self, changes: u64) {
-        let mut applied = 0;
-        while applied < changes {
-            let row = self.rows.recv_timeout(PATIENCE).expect("a batch is told");
-            applied += row["edges"].as_u64().expect("a number");
-        }
-        assert_eq!(applied, changes);
-    }
-
-    fn end(mut self) -> Ended {
-        let mut err = String::new();
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut err).expect("UTF-8");
-        let code = self.child.wait().expect("it ends").code();
-        Ended { code, err, rows: self.rows.iter().collect() }
-    }
-
-    /// Ctrl-C.
-    fn interrupt(self) -> Ended {
-        let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-        assert!(told.expect("there is a kill command").success());
-        self.end()
-    }
-
-    fn kill(mut self) -> Ended {
-        self.child.kill().expect("it is killed");
-        self.end()
-    }
-}
-
-fn append(path: &Path, text: &str) {
-    let mut file = OpenOptions::new().append(true).create(true).open(path).expect("a file");
-    file.write_all(text.as_bytes()).expect("written");
-}
 
 fn neighbors(desk: &Desk, node: &str) -> BTreeSet<String> {
     let found = desk.json(&["neighbors", "s", node]);

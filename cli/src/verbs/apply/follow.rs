@@ -6,6 +6,7 @@ use hedgerow::{Batch, ErrorKind, Position};
 
 use super::gather::{Gathering, Taken};
 use super::input::Input;
+use super::status::Standing;
 use super::{Run, outcome};
 use crate::failure::Failure;
 use crate::interrupt;
@@ -34,12 +35,12 @@ fn apply(
     linger: Duration,
 ) -> Result<(), Failure> {
     let mut batch = Batch::new();
-    let mut behind = input.start();
     // Why nothing more can come; what came before is applied first.
     let mut over: Option<Failure> = None;
     loop {
+        run.status.when_due(run.store, || standing(run.behind, run.applied, input));
         if run.ctx.cancel().is_cancelled() {
-            return Err(interrupted(run, input, behind));
+            return Err(interrupted(run, input));
         }
         let linger = if over.is_some() { Duration::ZERO } else { linger };
         match gathering.take(&mut batch, linger, PATIENCE) {
@@ -47,16 +48,19 @@ fn apply(
                 if let Some(source) = input.source() {
                     batch.set_position(source, to)?;
                 }
+                let before = run.batches;
                 let committed = run.one(&batch, count);
+                if run.batches > before {
+                    run.behind = to;
+                }
                 if let Err(Failure::Library(error)) = &committed
                     && error.kind() == ErrorKind::Cancelled
                 {
                     // The refresh was interrupted, and the batch before it committed.
-                    return Err(interrupted(run, input, to));
+                    return Err(interrupted(run, input));
                 }
                 committed?;
                 run.refresher.store_when_due()?;
-                behind = to;
             }
             Taken::Nothing => {
                 if let Some(failure) = over {
@@ -69,18 +73,23 @@ fn apply(
                 }
             }
             Taken::End(Err(Failure::Input(bad))) => {
-                return Err(bad.with_outcome(goes_on(run, input, behind)).into());
+                return Err(bad.with_outcome(goes_on(run, input)).into());
             }
             Taken::End(ended) => return ended,
         }
     }
 }
 
-fn interrupted(run: &Run<'_>, input: &Input, behind: Position) -> Failure {
-    Failure::Interrupted(format!("interrupted; {}", goes_on(run, input, behind)))
+/// Where an input stands whose changes are applied up to a position.
+pub(super) fn standing(behind: Position, applied: u64, input: &Input) -> Standing {
+    Standing { behind, applied, lag: input.len().map(|len| len.saturating_sub(behind.offset)) }
 }
 
-fn goes_on(run: &Run<'_>, input: &Input, behind: Position) -> String {
-    let outcome = outcome(run.applied, behind.lines + 1);
+fn interrupted(run: &Run<'_>, input: &Input) -> Failure {
+    Failure::Interrupted(format!("interrupted; {}", goes_on(run, input)))
+}
+
+fn goes_on(run: &Run<'_>, input: &Input) -> String {
+    let outcome = outcome(run.applied, run.behind.lines + 1);
     if input.source().is_some() { format!("{outcome}, as the same command does") } else { outcome }
 }

@@ -87,6 +87,12 @@ impl Input {
         self.start
     }
 
+    /// The bytes that a file has now; none of what is read to its end.
+    pub(super) fn len(&self) -> Option<u64> {
+        let (file, _) = self.growing.as_ref()?;
+        file.metadata().ok().map(|found| found.len())
+    }
+
     /// Starts to read it.
     pub(super) fn gather(&self, size: usize) -> Result<Gathering, Failure> {
         let (stop, start, name) = (CancelToken::new(), self.start, self.name.clone());

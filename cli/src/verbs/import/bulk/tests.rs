@@ -34,7 +34,7 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
     let file = folder.join(args.edges.take().expect("edges"));
     let store = tempfile::tempdir_in(folder).expect("a folder");
     let rejects = args.rejects.take().map(|_| folder.join("rejects"));
-    let ctx = Context::new(Output { mode: Mode::Json, quiet: true }, false, false);
+    let ctx = Context::new(Output::to_screen(Mode::Json, true), false, false);
     let result = (|| {
         let source = Source::open(&file)?;
         let progress = Progress::reading(&source, "edges", ctx.out);
@@ -288,7 +288,7 @@ fn with_a_ctrl_c_an_import_ends_between_rows() {
     let Verb::Import(args) = Cli::try_parse_from(words).expect("understood").verb else {
         panic!("an import")
     };
-    let ctx = Context::new(Output { mode: Mode::Json, quiet: true }, false, false);
+    let ctx = Context::new(Output::to_screen(Mode::Json, true), false, false);
     let source = Source::open(&file).expect("there");
     let progress = Progress::reading(&source, "edges", ctx.out);
     let lines = Lines::new(source);

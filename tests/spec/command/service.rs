@@ -1,0 +1,107 @@
+//! `apply --follow` as a service manager runs it: signals end it after the batch at hand, a line per interval says how it
+//! fares, and the next start goes on behind the last line that was committed.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{ChildStderr, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::follower::{Follower, append};
+use super::{Desk, Ran};
+
+/// Whether a signal is ignored by whatever runs the tests, and so by what they start: `nohup` does that.
+fn is_ignored(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[test]
+fn each_signal_ends_it_and_the_next_start_goes_on_there() {
+    let desk = Desk::with_lamps();
+    let mut lines = 0;
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        if signal == "-HUP" && is_ignored(1) {
+            eprintln!("skipped: SIGHUP is ignored here");
+            continue;
+        }
+        append(&desk.path("u.csv"), &format!("+,room:hall,lamp:{signal}\n-,room:hall,lamp:{lines}\n"));
+        let follower = Follower::start(&desk, &["u.csv", "--batch", "1"]);
+        follower.wait(2);
+        lines += 2;
+        let ended = follower.signal(signal);
+        assert_eq!(ended.code, Some(130), "{signal}: {}", ended.err);
+        let said = format!("2 changes before it are applied, go on from line {}", lines + 1);
+        assert!(ended.err.contains(&said), "{signal}: {}", ended.err);
+        assert_eq!(ended.rows, [] as [Value; 0], "{signal}");
+    }
+    // One epoch for the import, one for each line.
+    assert_eq!(desk.json(&["stats", "s"])["epoch"], json!(1 + lines));
+}
+
+/// A store that is read while it is written to is closed by whoever logs out; with `nohup` it is not.
+#[test]
+fn nohup_is_heard() {
+    let desk = Desk::with_lamps();
+    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_hedgerow")).args(["apply", "s", "u.csv", "--follow"]);
+    command.current_dir(desk.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else {
+        eprintln!("skipped: there is no nohup");
+        return;
+    };
+    let mut rows = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || rows.next().expect("a batch is told").expect("UTF-8");
+    let kill = |signal: &str| {
+        let told = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(told.expect("there is a kill command").success());
+    };
+    next();
+    kill("-HUP");
+    append(&desk.path("u.csv"), "+,room:hall,lamp:e\n");
+    next();
+    kill("-TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn a_line_per_interval_says_how_it_fares_and_a_last_one_how_it_ended() {
+    let desk = Desk::with_lamps();
+    desk.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:at");
+    let mut follower = Follower::start(&desk, &["u.csv", "--status", "1", "--quiet", "--batch", "1"]);
+    follower.wait(2);
+    let mut lines = BufReader::new(follower.child.stderr.take().expect("a pipe")).lines();
+    let next = |lines: &mut Lines<BufReader<ChildStderr>>| -> Value {
+        let line = lines.next().expect("a line is told").expect("UTF-8");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    };
+    let first = next(&mut lines);
+    let expected = json!({"lines": 2, "position": 38, "lag": 9, "edges": 2, "epoch": 3, "dirty_nodes": 0});
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(first[name], *value, "{name} of {first}");
+    }
+    let told = Command::new("kill").args(["-TERM", &follower.child.id().to_string()]).status();
+    assert!(told.expect("there is a kill command").success());
+    let mut rest: Vec<Value> = lines
+        .map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("a JSON object a line"))
+        .collect();
+    assert_eq!(follower.child.wait().expect("it ends").code(), Some(130));
+    let error = rest.pop().expect("it says why it ended");
+    assert!(
+        error["error"].as_str().is_some_and(|said| said.starts_with("interrupted; 2 changes")),
+        "{error}"
+    );
+    let last = rest.pop().expect("a last line");
+    assert!(last["lag"] == json!(9) && last["seconds"].as_f64() >= first["seconds"].as_f64(), "{last}");
+}
+
+#[test]
+fn a_status_needs_an_input_that_is_followed() {
+    let desk = Desk::with_lamps();
+    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let Ran { err, .. } = desk.fails(&["apply", "s", "u.csv", "--status", "1"], 2, "--follow");
+    assert!(err.contains("--follow"), "{err}");
+    desk.fails(&["apply", "s", "u.csv", "--follow", "--status", "0"], 2, "1..=86400");
+}
