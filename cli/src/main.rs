@@ -10,6 +10,7 @@ mod command;
 mod console;
 mod context;
 mod escape;
+mod exchange;
 mod failure;
 mod interrupt;
 mod output;

@@ -28,6 +28,12 @@ impl Progress {
         Self { bar, position: Arc::clone(&source.position), rows: 0, what }
     }
 
+    /// Progress of reading files of so many bytes together, whose rows are the measure.
+    pub(crate) fn new(size: u64, what: &'static str, out: Output) -> Self {
+        let bar = new_bar(size, "{spinner} {msg}", out);
+        Self { bar, position: Arc::default(), rows: 0, what }
+    }
+
     pub(crate) fn row(&mut self) {
         self.rows(1);
     }

@@ -65,7 +65,9 @@ impl Model {
         let table = &encoder.table;
         let trained: Vec<u32> = table.known.rows().collect();
         let mut rows = Vec::with_capacity(trained.len() * recipe.dim);
-        trained.iter().for_each(|&row| rows.extend(table.rows.row(row as usize)));
+        for &row in &trained {
+            rows.extend(table.rows.row(row as usize));
+        }
         let bias: Vec<f32> = trained.iter().map(|&row| table.bias[row as usize]).collect();
         let count = trained.len();
         let tensor = |name: &str, shape: Vec<usize>, values| Tensor { name: name.to_owned(), shape, values };

@@ -263,7 +263,9 @@ fn skipped_rows_are_set_aside_as_they_are() {
     let imported = desk.json(&words);
     assert_eq!((&imported["edges"], &imported["rejected"]), (&json!(2), &json!(2)));
     assert_eq!(desk.read("bad.csv"), "board,pin,weight\n1,3,heavy\n2,\n");
-    let ran = desk.fails(&[&words[..], &["--max-errors", "1"]].concat(), 5, "more than 1 bad rows");
+    desk.fails(&words, 1, "bad.csv is there already");
+    let ran =
+        desk.fails(&[&words[..], &["--max-errors", "1", "--force"]].concat(), 5, "more than 1 bad rows");
     assert!(ran.err.contains("e.csv:4:"), "{}", ran.err);
     desk.fails(&["import", "s", "--edges", "e.csv", "--on-error", "skip"], 2, "--rejects");
 }

@@ -40,7 +40,7 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
         let progress = Progress::reading(&source, "edges", ctx.out);
         let format = args.format.unwrap_or_else(|| guess(&file));
         let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
-        let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors)).transpose()?;
+        let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors, true)).transpose()?;
         let store = Store::options().create(true).open(store.path())?;
         if let Some(block) = block {
             return Bulk::new(&ctx, &store, progress, set).run(plan, block);
