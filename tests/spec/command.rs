@@ -3,10 +3,12 @@
 
 mod apply;
 mod console;
+mod export;
 mod failures;
 mod follow;
 mod import;
 mod keep;
+mod shapes;
 mod train;
 mod verbs;
 mod walk;

@@ -2,7 +2,7 @@
 //! Written here and not taken from a crate because a field must know its line and column, and a record its limit.
 
 use crate::failure::Failure;
-use crate::place::{BadInput, Place};
+use crate::place::{BadInput, Place, characters};
 use crate::reading::lines::{LINE_LIMIT, Lines};
 use crate::reading::separator::Separator;
 
@@ -25,7 +25,8 @@ struct Field {
     start: usize,
     end: usize,
     line: u64,
-    column: u64,
+    /// Bytes of its line before it.
+    at: usize,
 }
 
 impl Delimited {
@@ -103,7 +104,7 @@ impl Delimited {
         std::str::from_utf8(bytes).map_err(|error| {
             let at = error.valid_up_to();
             let mut place = self.place(field);
-            place.column += at as u64;
+            place.column += characters(&bytes[..at]);
             place.found(&bytes[at..bytes.len().min(at + 4)], "UTF-8 text")
         })
     }
@@ -111,7 +112,12 @@ impl Delimited {
     /// Where a field starts, or where the record ends when it has no such field.
     pub(crate) fn place(&self, field: usize) -> Place {
         match self.fields.get(field) {
-            Some(field) => Place::new(self.lines.file(), field.line, field.column),
+            Some(field) => {
+                let mut lines = self.raw.split(|byte| *byte == b'\n');
+                let line = lines.nth((field.line - self.line) as usize).unwrap_or_default();
+                let before = &line[..field.at.min(line.len())];
+                Place::new(self.lines.file(), field.line, characters(before) + 1)
+            }
             None => self.lines.place(self.lines.bytes().len()),
         }
     }
@@ -169,9 +175,8 @@ impl Delimited {
         let mut at = if quoted { 0 } else { separator.first(line) };
         loop {
             if !quoted {
-                let place = lines.place(at);
                 let start = text.len();
-                fields.push(Field { start, end: start, line: place.line, column: place.column });
+                fields.push(Field { start, end: start, line: lines.number(), at });
                 if line.get(at) == Some(&b'"') && opens_quote(separator, &line[at..]) {
                     at += 1;
                     quoted = true;
@@ -298,6 +303,17 @@ mod tests {
     fn a_tab_separated_field_may_begin_with_a_bare_quote() {
         let found = records("k\tt\n1\t\"99\" - Acoustic\n2\t\"all\"\n").expect("valid");
         assert_eq!(found, [["k", "t"], ["1", "\"99\" - Acoustic"], ["2", "all"]]);
+    }
+
+    #[test]
+    fn columns_are_counted_in_characters() {
+        let mut found = records("\u{feff}\u{e9},b\n\"\u{e9}\n\u{e9}\",\"\u{1f600}\"x\n").expect_err("bad");
+        assert_eq!(
+            found,
+            "t:3:7: found \"x\", expected a comma or the end of the line after a closing quote"
+        );
+        found = records("\u{feff}\u{e9},\"b\n").expect_err("bad");
+        assert_eq!(found, "t:1:3: the quote that opens here is not closed");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 
 use crate::failure::Failure;
-use crate::place::{BadInput, Place};
+use crate::place::{BadInput, Place, characters};
 use crate::reading::source::Source;
 
 /// The longest line that is read; a longer one is an error, not a swap storm.
@@ -19,8 +19,8 @@ pub(crate) struct Lines {
     number: u64,
     /// Where the line ends in the input, its end included.
     end: u64,
-    /// Bytes that stood before the line's first one and are not part of it: the byte order mark.
-    skipped: u64,
+    /// Whether a byte order mark stood before the line, of which it is no part.
+    is_marked: bool,
     /// Whether the line ended with a carriage return and a line feed.
     is_crlf: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn new(source: Source) -> Self {
         let (reader, file) = (source.reader, source.name);
-        Self { reader, file, bytes: Vec::new(), number: 0, end: 0, skipped: 0, is_crlf: false }
+        Self { reader, file, bytes: Vec::new(), number: 0, end: 0, is_marked: false, is_crlf: false }
     }
 
     /// Goes on with another reader behind line `number` of a file.
@@ -39,7 +39,7 @@ impl Lines {
             bytes: Vec::new(),
             number,
             end: 0,
-            skipped: 0,
+            is_marked: false,
             is_crlf: false,
         }
     }
@@ -56,7 +56,7 @@ impl Lines {
 
     /// The same lines, before this one again.
     pub(crate) fn put_back(self) -> Self {
-        let mark = if self.skipped > 0 { BYTE_ORDER_MARK } else { b"" };
+        let mark = if self.is_marked { BYTE_ORDER_MARK } else { b"" };
         let bytes = [mark, &self.bytes, self.ending().as_bytes()].concat();
         let end = self.end.saturating_sub(bytes.len() as u64);
         Self::resume(Cursor::new(bytes).chain(self.reader), &self.file, self.number - 1).ending_at(end)
@@ -71,7 +71,7 @@ impl Lines {
     pub(crate) fn advance(&mut self) -> Result<bool, Failure> {
         self.bytes.clear();
         self.number += 1;
-        self.skipped = 0;
+        self.is_marked = false;
         self.is_crlf = false;
         let limit = LINE_LIMIT as u64 + 2;
         let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.bytes);
@@ -93,7 +93,7 @@ impl Lines {
         }
         if self.number == 1 && self.bytes.starts_with(BYTE_ORDER_MARK) {
             self.bytes.drain(..BYTE_ORDER_MARK.len());
-            self.skipped = BYTE_ORDER_MARK.len() as u64;
+            self.is_marked = true;
         }
         Ok(true)
     }
@@ -117,7 +117,8 @@ impl Lines {
 
     /// The place of a byte of this line, counted from 0.
     pub(crate) fn place(&self, at: usize) -> Place {
-        Place::new(&self.file, self.number, at as u64 + 1 + self.skipped)
+        let before = &self.bytes[..at.min(self.bytes.len())];
+        Place::new(&self.file, self.number, characters(before) + 1)
     }
 
     /// A part of this line as text, refused with the place of the first byte that is not UTF-8.

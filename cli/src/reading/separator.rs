@@ -15,8 +15,8 @@ pub(crate) enum Separator {
 const BYTES: [u8; 4] = *b",\t;|";
 
 impl Separator {
-    /// The one of a line: what it holds most often outside quotes. `::` counts only where nothing but bars is there beside it,
-    /// blanks only where they are wanted and there is nothing else.
+    /// The one of a line: what it holds most often outside quotes. Bars do not count beside `::`, between which they are parts of a
+    /// field; blanks only where they are wanted and there is nothing else.
     pub(crate) fn detect(line: &[u8], blanks: bool) -> Self {
         let mut counts = [0usize; BYTES.len()];
         let mut quoted = false;
@@ -26,7 +26,8 @@ impl Separator {
                 counts[which] += 1;
             }
         }
-        if counts[..3] == [0; 3] && memchr::memmem::find(line, b"::").is_some_and(|at| at > 0) {
+        let colons = memchr::memmem::find_iter(line, b"::").count();
+        if !line.starts_with(b"::") && counts[..3].iter().all(|count| *count < colons) {
             return Self::Colons;
         }
         let mut best = 0;
@@ -114,7 +115,8 @@ mod tests {
             ("a\tb", Separator::Byte(b'\t')),
             ("\"a;b;c\",d", Separator::Byte(b',')),
             ("1::Toy Story (1995)::Comedy|War", Separator::Colons),
-            ("::1,2", Separator::Byte(b',')),
+            ("1::One, Two::War", Separator::Colons),
+            ("1,2::x", Separator::Byte(b',')),
             ("1  2", Separator::Blanks),
             ("one", Separator::Byte(b',')),
             (" one ", Separator::Byte(b',')),

@@ -123,6 +123,17 @@ impl ImportArgs {
         if self.columns.is_empty() { "the header" } else { "--columns" }
     }
 
+    /// The kinds of both ends of an adjacency file.
+    fn adjacency(&self) -> Result<(String, String), Failure> {
+        let kind = |flag: &Option<EndFlag>| match flag {
+            Some(EndFlag { kind: Some(kind), column: None, .. }) => Some(kind.clone()),
+            _ => None,
+        };
+        kind(&self.src).zip(kind(&self.dst)).ok_or_else(|| {
+            Failure::Usage("adjacency names no kinds: give --src KIND and --dst KIND".to_owned())
+        })
+    }
+
     /// How a csv is to be read.
     fn how(&self, blanks: bool) -> How {
         How { separator: self.separator, blanks, comment: self.comment.clone() }
@@ -163,6 +174,9 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     };
     if ctx.console && file.as_os_str() == "-" {
         return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
+    }
+    if args.format == Some(Format::Adjacency) && args.edges.is_some() {
+        args.adjacency()?;
     }
     // The input is looked at before a store comes into being for it.
     let source = Source::open(file)?;

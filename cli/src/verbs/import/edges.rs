@@ -5,7 +5,6 @@ use hedgerow::{Edge, NodeRef};
 use super::columns::Columns;
 use super::fields::Fields;
 use super::loader::Loader;
-use super::names::EndFlag;
 use super::target::Target;
 use super::{Format, ImportArgs};
 use crate::failure::Failure;
@@ -60,13 +59,8 @@ impl<'a> Plan<'a> {
                 (Form::Csv { separator: records.separator(), columns }, records.into_lines(), None)
             }
             Format::Adjacency => {
-                let kind = |flag: &Option<EndFlag>| match flag {
-                    Some(EndFlag { kind: Some(kind), column: None, .. }) => Ok(kind.clone()),
-                    _ => Err(Failure::Usage(
-                        "adjacency names no kinds: give --src KIND and --dst KIND".to_owned(),
-                    )),
-                };
-                (Form::Adjacency { src: kind(&args.src)?, dst: kind(&args.dst)? }, lines, None)
+                let (src, dst) = args.adjacency()?;
+                (Form::Adjacency { src, dst }, lines, None)
             }
             Format::Jsonl => (Form::Jsonl(Fields::of(args)), lines, None),
         };
