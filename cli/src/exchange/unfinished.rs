@@ -39,12 +39,20 @@ impl Unfinished {
 
     /// Gives it its name, durably. What is there under that name is `replaced`, a folder that is done with.
     pub(crate) fn finish(self, replaced: bool) -> Result<(), Failure> {
-        let old = self.folder.with_extension("replaced");
+        let mut old = self.folder.clone().into_os_string();
+        old.push("-replaced");
+        let old = PathBuf::from(old);
         let failed = |source| Failure::file(&self.target, "write", source);
         if replaced {
             fs::rename(&self.target, &old).map_err(failed)?;
         }
-        fs::rename(&self.folder, &self.target).map_err(failed)?;
+        fs::rename(&self.folder, &self.target).map_err(|source| {
+            if replaced {
+                // What was there is put back; where that fails too, it is at least not lost.
+                let _ = fs::rename(&old, &self.target);
+            }
+            failed(source)
+        })?;
         if let Some(parent) = self.target.parent() {
             // A folder that cannot be synced is as durable as the system makes it.
             let _ = File::open(parent).and_then(|folder| folder.sync_all());

@@ -107,7 +107,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
     /// Where skipped rows are written as they are
-    #[arg(long, value_name = "FILE", required_if_eq("on_error", "skip"))]
+    #[arg(long, value_name = "FILE", required_if_eq("on_error", "skip"), requires = "rows")]
     rejects: Option<PathBuf>,
     /// Write over the file of --rejects where there is one
     #[arg(long, requires = "rejects")]

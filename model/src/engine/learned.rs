@@ -42,7 +42,9 @@ impl Engine {
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
         if work.whole().is_err() || work.state.epoch != snapshot.epoch() {
-            self.bring(work, &snapshot, false, None, cancel)?;
+            // Which nodes are dirty is in the log, which a read-only store does not open.
+            let full = self.store.is_read_only();
+            self.bring(work, &snapshot, full, None, cancel)?;
         }
         Ok(Learned { work: guard, snapshot })
     }

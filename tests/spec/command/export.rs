@@ -345,6 +345,39 @@ fn a_store_is_exported_while_another_process_writes_to_it() {
     desk.ok(&["export", "s", "r", "--read-only"]);
 }
 
+/// Which nodes are dirty stands in the log, which a read-only open leaves alone: it computes everything.
+#[test]
+fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
+    let desk = Desk::new();
+    world(&desk, 5);
+    let engine = engine(&desk, "s");
+    engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint");
+    drop(engine);
+    let stats = desk.stats();
+    assert_ne!(stats["dirty_nodes"], json!(0));
+    desk.ok(&["export", "s", "e", "--read-only"]);
+    assert_eq!(desk.stats(), stats);
+    let imported = desk.json(&["import", "c", "--from", "e"]);
+    assert_eq!(
+        (&imported["same_digest"], imported["digest"].clone()),
+        (&json!(true), json!(rebuilt(&desk, "s")))
+    );
+}
+
+#[test]
+fn nothing_comes_of_nothing_and_back() {
+    let desk = Desk::new();
+    desk.ok(&["link", "s", "a:1", "b:1"]);
+    desk.ok(&["remove", "s", "a:1"]);
+    desk.ok(&["remove", "s", "b:1"]);
+    for form in FORMS {
+        desk.ok(&["export", "s", &format!("e-{form}"), "--format", form]);
+        let imported = desk.json(&["import", &format!("c-{form}"), "--from", &format!("e-{form}")]);
+        assert_eq!((&imported["nodes"], &imported["edges"]), (&json!(0), &json!(0)), "{form}");
+        desk.ok(&["link", &format!("c-{form}"), "a:1", "b:1"]);
+    }
+}
+
 #[test]
 fn a_model_goes_into_a_store_by_itself() {
     let desk = Desk::trained();
@@ -412,6 +445,37 @@ fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
         assert_eq!(&bias[at * 4..at * 4 + 4], &bytes[32..], "{node}");
     }
     assert!(names.len() > 20 && desk.path("e/dense_image.npy").exists());
+}
+
+/// A block may have a name that is a path.
+#[test]
+fn no_name_in_the_store_leads_out_of_the_folder() {
+    let desk = Desk::new();
+    let engine = engine(&desk, "s");
+    let mut batch = Batch::new();
+    let node = NodeName::new("../../kind", "../../../key").expect("a valid name");
+    for block in ["../../../evil", "/evil", "a/b", "..", "%2E%2E", "a.b"] {
+        batch.set_dense(node.as_ref(), block, &[1.0]).expect("valid numbers");
+    }
+    engine.store().commit(&batch).expect("a commit");
+    drop(engine);
+    for form in FORMS.iter().chain(&["npy", "graphml"]) {
+        desk.ok(&["export", "s", &format!("e/{form}"), "--format", form]);
+    }
+    let mut left = vec![desk.folder.path().to_path_buf()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+            let path = entry.path();
+            let name = path.strip_prefix(desk.folder.path()).expect("within");
+            assert!(name.starts_with("s") || name.starts_with("e"), "{}", path.display());
+            if path.is_dir() {
+                left.push(path);
+            }
+        }
+    }
+    assert!(desk.path("e/npy/dense_%2E%2E%2F%2E%2E%2F%2E%2E%2Fevil.npy").exists());
+    let arrays = manifest(&desk, "e/npy")["files"].as_array().expect("a list").len();
+    assert_eq!(arrays, 12);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! numpy arrays: stable ids, vectors and biases of the embedded nodes, and the same for each dense block.
 
+use std::fmt::Write as _;
+
 use crate::exchange::columns::{Cell, Table};
 use crate::failure::Failure;
 
@@ -14,10 +16,11 @@ pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Fail
         return Err(trained(rows.learned).err().unwrap_or(Failure::Closed));
     }
     for (block, width) in &blocks {
+        let name = file_name(block);
         let nodes = rows.nodes.iter();
         let count = nodes.filter(|&&node| rows.snapshot.dense(node, block).is_some()).count() as u64;
-        let mut ids = array(folder, &format!("dense_{block}_ids"), "<u8", count, None)?;
-        let mut values = array(folder, &format!("dense_{block}"), "<f4", count, Some(*width))?;
+        let mut ids = array(folder, &format!("dense_{name}_ids"), "<u8", count, None)?;
+        let mut values = array(folder, &format!("dense_{name}"), "<f4", count, Some(*width))?;
         for &node in &rows.nodes {
             if let Some(row) = rows.snapshot.dense(node, block) {
                 ids.put(&rows.id(node).to_le_bytes())?;
@@ -48,6 +51,20 @@ pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Fail
         folder.keep(array, None, Some(count))?;
     }
     Ok(())
+}
+
+/// The name of a block as part of the name of a file: a block may be called `../../x`, which must not lead anywhere.
+fn file_name(block: &str) -> String {
+    let mut name = String::with_capacity(block.len());
+    for byte in block.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    name
 }
 
 /// A .npy file whose header is written.
