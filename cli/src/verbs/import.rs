@@ -41,7 +41,6 @@ use rejects::Rejects;
     after_help = "COL is a column of a csv or a field of a JSON object: its name, capital or small, \
         with or without the type that Neo4j writes behind it."
 )]
-#[command(group = ArgGroup::new("rows").args(["edges", "nodes"]))]
 pub(crate) struct ImportArgs {
     /// The store's folder; created when there is none
     #[arg(value_name = "STORE")]
@@ -59,55 +58,55 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Form of the rows [default: jsonl for names with .jsonl, .ndjson or .json and for Parquet, else csv]
-    #[arg(long, requires = "rows")]
+    #[arg(long, conflicts_with_all = ["from", "model"])]
     format: Option<Format>,
     /// Kind of the first node of an edge, and where its key is; * where it is written kind:key
-    #[arg(long, value_name = "KIND[=COL]", requires = "edges", value_parser = names::argument)]
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
     src: Option<EndFlag>,
     /// Kind of the second node of an edge, and where its key is [default: the first two columns, named by their kinds]
-    #[arg(long, value_name = "KIND[=COL]", requires = "edges", value_parser = names::argument)]
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
     dst: Option<EndFlag>,
     /// Relation of the edges [default: named by the two kinds, such as board-pin]
-    #[arg(long, value_name = "NAME", requires = "edges")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "from", "model"])]
     relation: Option<String>,
     /// What holds the relations [default: what is named relation or :TYPE]
-    #[arg(long, value_name = "COL", requires = "edges", conflicts_with = "relation")]
+    #[arg(long, value_name = "COL", conflicts_with_all = ["nodes", "from", "model", "relation"])]
     relation_column: Option<String>,
     /// What holds the weights [default: what is named weight]
-    #[arg(long, visible_alias = "weight", value_name = "COL", requires = "edges")]
+    #[arg(long, visible_alias = "weight", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
     weight_column: Option<String>,
     /// What holds the times [default: what is named time or timestamp]
-    #[arg(long, visible_alias = "time", value_name = "COL", requires = "edges")]
+    #[arg(long, visible_alias = "time", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
     time_column: Option<String>,
     /// Kind of the nodes
-    #[arg(long, requires = "nodes", conflicts_with = "kind_column")]
+    #[arg(long, conflicts_with_all = ["edges", "from", "model", "kind_column"])]
     kind: Option<String>,
     /// What holds the kinds of the nodes [default: what is named :LABEL]
-    #[arg(long, value_name = "COL", requires = "nodes")]
+    #[arg(long, value_name = "COL", conflicts_with_all = ["edges", "from", "model"])]
     kind_column: Option<String>,
     /// What holds the keys of the nodes [default: the column :ID, else the first; in JSON the field key]
-    #[arg(long, value_name = "COL", requires = "nodes")]
+    #[arg(long, value_name = "COL", conflicts_with_all = ["edges", "from", "model"])]
     key: Option<String>,
     /// What holds words that become tokens `col=word`: split on | where there is one, else on white space
-    #[arg(long, value_name = "COL,..", value_delimiter = ',', requires = "nodes")]
+    #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["edges", "from", "model"])]
     tokens: Vec<String>,
     /// A dense feature: one row of a .npy matrix for each row of the file
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, requires = "nodes")]
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, conflicts_with_all = ["edges", "from", "model"])]
     dense: Vec<(String, PathBuf)>,
     /// Names of the columns of a csv that has no header line
-    #[arg(long, value_name = "COL,..", value_delimiter = ',', requires = "rows")]
+    #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["from", "model"])]
     columns: Vec<String>,
     /// What stands between columns: comma, tab, semicolon, bar, blanks, ::, or a character [default: what the first line has]
-    #[arg(long, value_name = "SEP", value_parser = separator::argument, requires = "rows")]
+    #[arg(long, value_name = "SEP", value_parser = separator::argument, conflicts_with_all = ["from", "model"])]
     separator: Option<Separator>,
     /// Pass over lines that begin so, such as #
-    #[arg(long, value_name = "TEXT", requires = "rows")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["from", "model"])]
     comment: Option<String>,
     /// What to do with a bad row
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
     /// Where skipped rows are written as they are
-    #[arg(long, value_name = "FILE", required_if_eq("on_error", "skip"), requires = "rows")]
+    #[arg(long, value_name = "FILE", required_if_eq("on_error", "skip"), conflicts_with_all = ["from", "model"])]
     rejects: Option<PathBuf>,
     /// Write over the file of --rejects where there is one
     #[arg(long, requires = "rejects")]

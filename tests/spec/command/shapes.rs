@@ -310,4 +310,8 @@ fn columns_can_be_in_any_order_and_separated_by_anything() {
         "the header has no column \"c\", it has a, b, kind",
     );
     desk.fails(&["import", "s", "--edges", "w.csv", "--separator", "ab"], 2, "expected comma, tab");
+    desk.fails(&["import", "s", "--edges", "w.csv", "--columns", "a"], 2, "an edge has two ends");
+    desk.fails(&["import", "s", "--edges", "w.csv", "--kind", "x"], 2, "cannot be used with");
+    desk.fails(&["import", "s", "--nodes", "w.csv", "--src", "x"], 2, "cannot be used with");
+    desk.fails(&["import", "s", "--from", "w", "--columns", "a,b"], 2, "cannot be used with");
 }

@@ -36,11 +36,7 @@ impl Columns {
     ) -> Result<Self, BadInput> {
         let is_header = args.columns.is_empty();
         if names.len() < 2 {
-            let expected = if is_header {
-                "a header of at least two columns that name the kinds, such as board,pin"
-            } else {
-                "two columns or more in --columns, such as board,pin"
-            };
+            let expected = "a header of at least two columns that name the kinds, such as board,pin";
             return Err(records.place(0).found(records.raw(), expected));
         }
         if is_header && names[0].starts_with('#') && args.comment.is_none() {

@@ -53,6 +53,10 @@ impl<'a> Plan<'a> {
                 let (separator, header) = (records.separator(), records.raw().to_vec());
                 (Form::Csv { separator, columns }, records.into_lines(), Some(header))
             }
+            Format::Csv if args.columns.len() < 2 => {
+                let problem = "--columns names one column, and an edge has two ends: give two or more, such as board,pin";
+                return Err(Failure::Usage(problem.to_owned()));
+            }
             Format::Csv => {
                 let records = Delimited::open_bare(lines, &how)?;
                 let columns = Columns::of(&records, &args.columns, args, out)?;
