@@ -179,30 +179,27 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     }
     // The input is looked at before a store comes into being for it.
     let source = Source::open(file)?;
-    let format = match args.format {
-        Some(format) if !source.is_parquet => format,
-        _ if source.is_parquet => Format::Jsonl,
-        _ => guess(file),
-    };
+    let format = if source.is_parquet { Format::Jsonl } else { args.format.unwrap_or_else(|| guess(file)) };
     let what = if args.edges.is_some() { "edges" } else { "nodes" };
     let progress = Progress::reading(&source, what, ctx.out);
     let lines = Lines::new(source);
-    let rejects = |force| match (&args.on_error, &args.rejects) {
-        (OnError::Skip, Some(path)) => Rejects::create(path, args.max_errors, force).map(Some),
-        _ => Ok(None),
-    };
+    let rejects = args.rejects.as_ref().filter(|_| args.on_error == OnError::Skip);
+    // Created once nothing else can be refused, so that the same command can be given again.
+    if let Some(path) = rejects.filter(|path| !args.force && path.exists()) {
+        return Err(Rejects::taken(path));
+    }
+    let rejects = || rejects.map(|path| Rejects::create(path, args.max_errors, args.force)).transpose();
     if args.nodes.is_some() {
         let plan = nodes::Plan::open(&args, format, lines, file)?;
-        let rejects = rejects(args.force)?;
         let store = ctx.store_or_new(&args.store)?;
         plan.expect_widths(&store.snapshot().dense_blocks())?;
-        let mut loader = Loader::new(ctx, &store, (what, loader::NODES), progress, rejects);
+        let mut loader = Loader::new(ctx, &store, (what, loader::NODES), progress, rejects()?);
         plan.run(&mut loader)?;
         report(ctx, loader.finish()?, started)
     } else {
         let plan = edges::Plan::open(&args, format, lines, ctx.out)?;
-        let rejects = rejects(args.force)?;
         let store = ctx.store_or_new(&args.store)?;
+        let rejects = rejects()?;
         let totals = if bulk::is_possible(&store) {
             Bulk::new(ctx, &store, progress, rejects).run(plan, BLOCK)?
         } else {

@@ -31,12 +31,12 @@ impl Sheet {
         let file = place.file(&format!("{}.csv", table.name()))?;
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(file);
         csv.write_record(columns.iter().map(|column| column.name.as_bytes()))
-            .map_err(|error| failed(&place, table, error))?;
+            .map_err(|error| failed(table, error))?;
         Ok(Box::new(Self { place, table, csv, is_guarded, rows: 0, text: String::new() }))
     }
 }
 
-fn failed(_place: &Place, table: Table, error: csv::Error) -> Failure {
+fn failed(table: Table, error: csv::Error) -> Failure {
     let source = match error.into_kind() {
         csv::ErrorKind::Io(source) => source,
         other => io::Error::other(format!("{other:?}")),
@@ -72,7 +72,7 @@ impl sheet::Sheet for Sheet {
             }
             self.csv.write_record(None::<&[u8]>)
         };
-        write().map_err(|error| failed(&self.place, self.table, error))?;
+        write().map_err(|error| failed(self.table, error))?;
         self.rows += 1;
         Ok(())
     }

@@ -9,7 +9,6 @@ use serde::de::IgnoredAny;
 
 use super::columns::Columns;
 use super::edges::{Form, Rows, time_of, weight_of};
-use super::names::{End, Kind};
 use crate::exchange::guard::unguarded;
 use crate::reading::blocks::Block;
 use crate::reading::delimited::is_comment;
@@ -98,20 +97,8 @@ impl Rows<'_> {
             if fields.len() != columns.count {
                 return None;
             }
-            let node = |end: &'_ End| -> Option<(&str, &str)> {
-                let key = plain(fields[end.column]);
-                match &end.kind {
-                    Kind::Fixed(_) => Some(("", key)),
-                    Kind::Written => key.split_once(':'),
-                    Kind::Column(at) => Some((plain(fields[*at]), key)),
-                }
-            };
-            let named = |end| {
-                let (kind, key) = node(end)?;
-                let kind = if let Kind::Fixed(kind) = &end.kind { kind } else { kind };
-                Some(NodeRef { kind, key })
-            };
-            let src = named(&columns.src)?;
+            let field = |at: usize| plain(fields[at]);
+            let src = columns.src.plain_node(field)?;
             let Some(dst) = &columns.dst else {
                 links.add_node(src).ok()?;
                 continue;
@@ -120,9 +107,9 @@ impl Rows<'_> {
             let time = columns.time.map_or(Some(None), |at| time_of(fields[at].trim()))?;
             let relation = match columns.relation {
                 None => self.relation,
-                Some(at) => Some(plain(fields[at])).filter(|text| !text.is_empty()),
+                Some(at) => Some(field(at)).filter(|text| !text.is_empty()),
             };
-            links.link(src, named(dst)?, Edge { weight, time, relation }).ok()?;
+            links.link(src, dst.plain_node(field)?, Edge { weight, time, relation }).ok()?;
         }
         Some(())
     }
@@ -218,6 +205,7 @@ enum Time<'a> {
 mod tests {
     use super::*;
     use crate::verbs::import::fields::Fields;
+    use crate::verbs::import::names::{End, Kind};
 
     fn gathered(form: Form, text: &[u8]) -> (Gathered, usize) {
         let rows = Rows { relation: None, comment: None, form };

@@ -67,6 +67,17 @@ impl End {
         node.map_err(|error| records.place(self.column).problem(error))
     }
 
+    /// The node that fields name, not checked; nothing where it is not written as it should be.
+    #[inline]
+    pub(super) fn plain_node<'a>(&'a self, field: impl Fn(usize) -> &'a str) -> Option<NodeRef<'a>> {
+        let key = field(self.column);
+        match &self.kind {
+            Kind::Fixed(kind) => Some(NodeRef { kind, key }),
+            Kind::Written => key.split_once(':').map(|(kind, key)| NodeRef { kind, key }),
+            Kind::Column(at) => Some(NodeRef { kind: field(*at), key }),
+        }
+    }
+
     /// The columns that it reads.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         let kind = match self.kind {

@@ -24,13 +24,18 @@ impl Rejects {
     pub(super) fn create(path: &Path, limit: Option<u64>, force: bool) -> Result<Self, Failure> {
         let file = if force { File::create(path) } else { File::create_new(path) };
         let file = file.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Refused(format!(
-                "{} is there already: name another file for --rejects, or write over it with --force",
-                path.display()
-            )),
+            io::ErrorKind::AlreadyExists => Self::taken(path),
             _ => Failure::file(path, "create", source),
         })?;
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), limit, count: 0 })
+    }
+
+    /// What is said where there is such a file.
+    pub(super) fn taken(path: &Path) -> Failure {
+        Failure::Refused(format!(
+            "{} is there already: name another file for --rejects, or write over it with --force",
+            path.display()
+        ))
     }
 
     pub(super) fn write(&mut self, row: &[u8]) -> Result<(), Failure> {
