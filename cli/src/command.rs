@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::nearby;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, bench, console, demo, edit, embed, eval, generate, import, keep, look, rank, refresh, stats,
-    train, walk,
+    apply, bench, console, demo, edit, embed, eval, export, generate, import, keep, look, rank, refresh,
+    stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -48,7 +48,7 @@ pub(crate) struct Globals {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     /// Add edges, or nodes with their features, from a file
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Add one edge, and its nodes where they are new
     Link(edit::LinkArgs),
     /// Remove one edge
@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Dump(keep::DumpArgs),
     /// Copy the store, also while another process writes to it
     Backup(keep::BackupArgs),
+    /// Write all that the store holds as files for other programs, and for `import --from`
+    Export(export::ExportArgs),
     /// Fill an empty store with a synthetic world of planted topics
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
@@ -102,7 +104,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
 
 fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Import(args) => import::run(ctx, args),
+        Verb::Import(args) => import::run(ctx, *args),
         Verb::Link(args) => edit::link(ctx, args),
         Verb::Unlink(args) => edit::unlink(ctx, args),
         Verb::Remove(args) => edit::remove(ctx, args),
@@ -121,6 +123,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Check(args) => keep::check(ctx, args),
         Verb::Dump(args) => keep::dump(ctx, args),
         Verb::Backup(args) => keep::backup(ctx, args),
+        Verb::Export(args) => export::export(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),

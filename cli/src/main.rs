@@ -11,6 +11,7 @@ mod console;
 mod context;
 mod desk;
 mod escape;
+mod exchange;
 mod failure;
 mod interrupt;
 mod nearby;

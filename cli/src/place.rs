@@ -1,9 +1,15 @@
 //! Where in an input file something stands, and what is wrong there.
-//! Lines and byte columns count from 1, as editors show them.
+//! Lines and columns count from 1, columns in characters, as editors show them; of what is not UTF-8 each byte is one.
 
 use std::fmt;
 
 use crate::escape::quoted;
+
+/// How many characters there are.
+pub(crate) fn characters(bytes: &[u8]) -> u64 {
+    let chunks = bytes.utf8_chunks();
+    chunks.map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum::<usize>() as u64
+}
 
 /// A position in a file that is being read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! A line on the terminal that says how far a long verb is; nothing when stderr is no terminal or `--quiet` is given. That of
 //! a job is not drawn, but looked at.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::Output;
 use crate::reading::source::Source;
@@ -24,10 +25,16 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn reading(source: &Source, what: &'static str, out: Output) -> Self {
         let bar = match source.size {
-            Some(size) => new_bar(size, "{bar:30} {percent:>3} %  {msg}  {eta} left", out),
+            Some(size) => new_bar(size, "{bar:30} {percent:>3} %  {msg}, {left} left", out),
             None => new_bar(0, "{spinner} {msg}", out),
         };
         Self { bar, position: Arc::clone(&source.position), rows: 0, what }
+    }
+
+    /// Progress of reading files of so many bytes together, whose rows are the measure.
+    pub(crate) fn new(size: u64, what: &'static str, out: Output) -> Self {
+        let bar = new_bar(size, "{spinner} {msg}", out);
+        Self { bar, position: Arc::default(), rows: 0, what }
     }
 
     pub(crate) fn row(&mut self) {
@@ -40,13 +47,13 @@ impl Progress {
         if self.rows / STRIDE != before / STRIDE {
             self.bar.set_position(self.position.load(Ordering::Relaxed));
             let rate = self.rows as f64 / self.bar.elapsed().as_secs_f64().max(0.001);
-            self.bar.set_message(format!("{} {} ({rate:.0}/s)", self.rows, self.what));
+            self.bar.set_message(format!("{} {}, {}/s", scaled(self.rows), self.what, scaled(rate as u64)));
         }
     }
 
     /// Says what is done with what was read.
     pub(crate) fn say(&self, what: &str) {
-        self.bar.set_message(format!("{} {}, {what}", self.rows, self.what));
+        self.bar.set_message(format!("{} {}, {what}", scaled(self.rows), self.what));
     }
 
     pub(crate) fn finish(&self) {
@@ -69,6 +76,41 @@ pub(crate) fn new_bar(total: u64, template: &str, out: Output) -> ProgressBar {
         desk.watch(&bar);
     }
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("=> "));
+    let left = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // What cannot be drawn is not.
+        let _ = out.write_str(&duration(state.eta().as_secs()));
+    };
+    bar.set_style(style.with_key("left", left).progress_chars("=> "));
     bar
+}
+
+/// A count as people say it: `12.3 M`.
+fn scaled(count: u64) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
+        _ => format!("{:.1} G", count as f64 / 1e9),
+    }
+}
+
+/// Seconds as people say them: `41 s`, `3 min`, `2 h 5 min`.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{duration, scaled};
+
+    #[test]
+    fn counts_and_times_are_short() {
+        let said: Vec<String> = [0, 9_999, 810_128, 12_345_678, 1_000_000_000].map(scaled).into();
+        assert_eq!(said, ["0", "9999", "810.1 k", "12.3 M", "1.0 G"]);
+        assert_eq!([41, 200, 7500].map(duration), ["41 s", "3 min", "2 h 5 min"]);
+    }
 }

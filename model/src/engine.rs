@@ -1,10 +1,13 @@
 //! The handle that hosts use for everything learned: refresh, persist, ask; how it trains is `training`'s.
 
+mod learned;
 mod training;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
+use learned::digest_of;
+pub use learned::{Learned, LearnedRow};
 pub(crate) use training::pool;
 pub use training::{TrainReport, Unfinished};
 
@@ -221,19 +224,32 @@ impl Engine {
             (Some(name), Some(shown)) => Some(shown.require_kind(name, &snapshot)?),
             _ => None,
         };
-        let Followed { advance, explanation } = self.follow(work, &snapshot, full, asked, cancel)?;
+        let Followed { advance, explanation } = self.bring(work, &snapshot, full, asked, cancel)?;
+        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
+    }
+
+    /// Brings what refreshes work on to a snapshot, and hands it to readers.
+    fn bring(
+        &self,
+        work: &mut Work,
+        snapshot: &Snapshot,
+        full: bool,
+        asked: Option<NodeIx>,
+        cancel: &CancelToken,
+    ) -> Result<Followed, Error> {
+        let followed = self.follow(work, snapshot, full, asked, cancel)?;
         // Copied before readers are kept out, and what it replaces is given back once they are let in again.
-        let mut whole =
-            advance.trail.is_none().then(|| Embeddings::of(&work.state, &snapshot, work.generation));
+        let trail = followed.advance.trail.as_ref();
+        let mut whole = trail.is_none().then(|| Embeddings::of(&work.state, snapshot, work.generation));
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        match (&advance.trail, shown.as_mut()) {
-            (Some(trail), Some(shown)) => shown.take_over(&work.state, &snapshot, trail.shown.rows()),
+        match (trail, shown.as_mut()) {
+            (Some(trail), Some(shown)) => shown.take_over(&work.state, snapshot, trail.shown.rows()),
             _ => std::mem::swap(&mut *shown, &mut whole),
         }
         // While readers are kept out, so that an answer's epoch and its dirty nodes belong together.
         self.store.mark_refreshed(snapshot.epoch());
         drop(shown);
-        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
+        Ok(followed)
     }
 
     /// Brings what refreshes work on to a snapshot, by the changes that lead there or, where they are too many,
@@ -325,28 +341,7 @@ impl Engine {
         let work = guard.as_ref().ok_or(Error::NotTrained)?;
         let shown = self.shown();
         let ids = &shown.as_ref().ok_or(Error::NotTrained)?.ids;
-        let state = work.whole()?;
-        let mut rows: Vec<u32> = state.living().collect();
-        rows.sort_by_key(|&row| ids[row as usize]);
-        let mut hasher = blake3::Hasher::new();
-        for &row in &rows {
-            let at = row as usize;
-            hasher.update(&ids[at].get().to_le_bytes());
-            hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
-            for &(neighbor, count) in &state.neighborhoods[at] {
-                hasher.update(&ids[neighbor as usize].get().to_le_bytes());
-                hasher.update(&count.to_le_bytes());
-            }
-            for value in state.vectors.row(at).iter().chain([&state.bias[at]]) {
-                hasher.update(&value.to_le_bytes());
-            }
-        }
-        Ok(Digest {
-            digest: hasher.finalize().to_hex().to_string(),
-            epoch: state.epoch,
-            generation: work.generation,
-            nodes: rows.len() as u64,
-        })
+        Ok(digest_of(work.whole()?, work.generation, ids))
     }
 
     /// What refreshes work on, once none is under way. What is shown does not change meanwhile.

@@ -109,6 +109,12 @@ pub enum Error {
         /// What does not fit, and what to do.
         reason: String,
     },
+    /// A model that comes from elsewhere does not fit together, or not with the store.
+    #[error("the model cannot be installed: {reason}")]
+    Model {
+        /// What does not fit.
+        reason: String,
+    },
     /// Worker threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {

@@ -37,6 +37,7 @@ mod negatives;
 mod neighborhoods;
 pub mod options;
 mod packed;
+mod parameters;
 mod positives;
 mod recipe;
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod weights;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
 pub use embedder::Embedder;
-pub use engine::{Digest, Engine, Status, TrainReport, Unfinished};
+pub use engine::{Digest, Engine, Learned, LearnedRow, Status, TrainReport, Unfinished};
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
 pub use evaluate::{RecommendQuality, RelatedQuality};
@@ -66,6 +67,7 @@ pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use explain::{Explanation, Reason};
 pub use filter::Filter;
 pub use options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
+pub use parameters::{Model, Tensor, Values};
 pub use report::{RefreshReport, Stages};
 pub use unseen::Unseen;
 pub use updater::{Update, Updater, UpdaterOptions, UpdaterReport};

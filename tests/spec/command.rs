@@ -3,6 +3,7 @@
 
 mod apply;
 mod console;
+mod export;
 mod failures;
 mod follow;
 mod follower;
@@ -11,6 +12,7 @@ mod jobs;
 mod keep;
 mod output;
 mod service;
+mod shapes;
 mod terminal;
 mod train;
 mod verbs;

@@ -118,6 +118,12 @@ fn in_console(folder: &Path, commands: &[&str]) -> Vec<Output> {
     vec![run(folder, &[&["console", "s"], &commands[..]].concat())]
 }
 
+/// A store `s` and its export `e`.
+fn exported(folder: &Path) {
+    lamps(folder);
+    ok(folder, &["export", "s", "e"]);
+}
+
 /// How the README calls what was done, and the doing of it, in one way or several.
 type Scenario = (&'static str, fn(&Path) -> Vec<Output>);
 
@@ -180,6 +186,92 @@ const SCENARIOS: &[Scenario] = &[
     ("Ctrl-C was pressed while a file was followed", followed),
     ("an adjacency file was imported without kinds", |folder| {
         vec![run(folder, &["import", "s", "--edges", "train.txt", "--format", "adjacency"])]
+    }),
+    ("a file without a header was imported without names for its columns", |folder| {
+        import(folder, b"1,2\n3,4\n")
+    }),
+    ("a file began with comments", |folder| import(folder, b"# of\n1\t2\n")),
+    ("a row has more or fewer fields than `--columns` has names", |folder| {
+        write(folder, "a.csv", "1,2\n3\n");
+        write(folder, "b.csv", "1,2\n3,4,5\n");
+        let import = |file| run(folder, &["import", "s", "--edges", file, "--columns", "room,lamp"]);
+        ["a.csv", "b.csv"].map(import).into()
+    }),
+    ("a flag names a column that is not there", |folder| {
+        write(folder, "lamps.csv", "room,lamp\nhall,a\n");
+        let flags = [["--src", "room=house"], ["--weight-column", "watts"], ["--relation-column", "via"]];
+        flags.map(|[flag, name]| run(folder, &["import", "s", "--edges", "lamps.csv", flag, name])).into()
+    }),
+    ("a flag names a field that an object lacks", |folder| {
+        write(folder, "lamps.json", "{\"in\":\"hall\",\"lamp\":1}\n");
+        let words = ["import", "s", "--edges", "lamps.json", "--src", "room=in", "--dst"];
+        vec![
+            run(folder, &[&words[..], &["lamp=light"]].concat()),
+            run(folder, &[&words[..], &["lamp=lamp", "--weight-column", "watts"]].concat()),
+        ]
+    }),
+    ("a header of Neo4j says no kind", |folder| import(folder, b":START_ID,:END_ID(lamp)\nhall,a\n")),
+    ("nodes were imported without a kind", |folder| {
+        write(folder, "nodes.csv", "key,tag\na,old\n");
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv"])]
+    }),
+    ("rejects were to go to a file that is there", |folder| {
+        write(folder, "lamps.csv", "room,lamp\nhall,a\n");
+        let words = ["import", "s", "--edges", "lamps.csv", "--on-error", "skip", "--rejects", "lamps.csv"];
+        vec![run(folder, &words)]
+    }),
+    ("an export was to go where something is", |folder| {
+        exported(folder);
+        fs::create_dir(folder.join("photos")).expect("a new folder");
+        write(folder, "photos/cat.jpg", "meow");
+        vec![run(folder, &["export", "s", "e"]), run(folder, &["export", "s", "photos"])]
+    }),
+    ("an export was to replace a folder with something else in it", |folder| {
+        exported(folder);
+        write(folder, "e/notes.txt", "mine");
+        vec![run(folder, &["export", "s", "e", "--force"])]
+    }),
+    ("an export was to go into the store", |folder| {
+        lamps(folder);
+        vec![run(folder, &["export", "s", "s/e"]), run(folder, &["export", "s", "s", "--force"])]
+    }),
+    ("an export without its manifest was imported", |folder| {
+        exported(folder);
+        fs::remove_file(folder.join("e/manifest.json")).expect("a file");
+        vec![run(folder, &["import", "t", "--from", "e"])]
+    }),
+    ("a file of an export was changed, cut short or lost", |folder| {
+        exported(folder);
+        let intact = fs::read(folder.join("e/edges.csv")).expect("a file");
+        let mut changed = intact.clone();
+        changed[intact.len() / 2] ^= 1;
+        let mut outputs = Vec::new();
+        for bytes in [&changed, &intact[..intact.len() - 1]] {
+            write(folder, "e/edges.csv", bytes);
+            outputs.push(run(folder, &["import", "t", "--from", "e"]));
+        }
+        fs::remove_file(folder.join("e/edges.csv")).expect("a file");
+        outputs.push(run(folder, &["import", "t", "--from", "e"]));
+        outputs
+    }),
+    ("a manifest names a file elsewhere", |folder| {
+        exported(folder);
+        let manifest = fs::read_to_string(folder.join("e/manifest.json")).expect("a file");
+        write(folder, "e/manifest.json", manifest.replace("edges.csv", "../lamps.csv"));
+        vec![run(folder, &["import", "t", "--from", "e"])]
+    }),
+    ("an export was imported into a store that holds something", |folder| {
+        exported(folder);
+        vec![run(folder, &["import", "s", "--from", "e"])]
+    }),
+    ("a model that does not fit together was imported", |folder| {
+        lamps_with_model(folder);
+        ok(folder, &["export", "s", "m", "--format", "safetensors"]);
+        let mut bytes = fs::read(folder.join("m/model.safetensors")).expect("a file");
+        let at = bytes.windows(8).position(|found| found == b"layers 2").expect("a recipe");
+        bytes[at + 7] = b'9';
+        write(folder, "bad.safetensors", bytes);
+        vec![run(folder, &["import", "s", "--model", "bad.safetensors"])]
     }),
     ("the file to import is not there", |folder| {
         vec![run(folder, &["import", "s", "--edges", "nowhere.csv"])]

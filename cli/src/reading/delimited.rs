@@ -2,16 +2,16 @@
 //! Written here and not taken from a crate because a field must know its line and column, and a record its limit.
 
 use crate::failure::Failure;
-use crate::place::{BadInput, Place};
+use crate::place::{BadInput, Place, characters};
 use crate::reading::lines::{LINE_LIMIT, Lines};
-
-/// The separators that are recognised, most likely first.
-const SEPARATORS: [u8; 4] = *b",\t;|";
+use crate::reading::separator::Separator;
 
 /// Reads records; the current one stays until the next is asked for.
 pub(crate) struct Delimited {
     lines: Lines,
-    separator: u8,
+    separator: Separator,
+    /// What a line begins with that is passed over.
+    comment: Option<String>,
     /// The fields' bytes one after the other, quotes resolved.
     text: Vec<u8>,
     fields: Vec<Field>,
@@ -25,30 +25,39 @@ struct Field {
     start: usize,
     end: usize,
     line: u64,
-    column: u64,
+    /// Bytes of its line before it.
+    at: usize,
 }
 
 impl Delimited {
-    /// Starts at the first record and finds the separator in it: the one that it holds most often outside quotes.
-    pub(crate) fn open(mut lines: Lines) -> Result<Self, Failure> {
-        if !lines.advance()? {
-            return Err(lines.place(0).problem("the file is empty, expected a header line").into());
-        }
-        let separator = detect(lines.bytes());
-        Self::open_at(lines, separator)
+    /// Starts at the first record; the separator is the one given, or the one that [`Separator::detect`] finds in it.
+    pub(crate) fn open(lines: Lines, how: &How) -> Result<Self, Failure> {
+        let lines = first_line(lines, how, "a header line")?;
+        let separator = how.separator.unwrap_or_else(|| Separator::detect(lines.bytes(), how.blanks));
+        let mut records = Self::resume(lines, separator, how.comment.as_deref());
+        records.parse()?;
+        Ok(records)
+    }
+
+    /// Starts before the first record of a file without a header.
+    pub(crate) fn open_bare(lines: Lines, how: &How) -> Result<Self, Failure> {
+        let lines = first_line(lines, how, "rows")?;
+        let separator = how.separator.unwrap_or_else(|| Separator::detect(lines.bytes(), how.blanks));
+        Ok(Self::resume(lines.put_back(), separator, how.comment.as_deref()))
     }
 
     /// Starts at the line that `lines` is at.
-    pub(crate) fn open_at(lines: Lines, separator: u8) -> Result<Self, Failure> {
-        let mut records = Self::resume(lines, separator);
+    pub(crate) fn open_at(lines: Lines, separator: Separator) -> Result<Self, Failure> {
+        let mut records = Self::resume(lines, separator, None);
         records.parse()?;
         Ok(records)
     }
 
     /// Starts before the record behind the line that `lines` is at.
-    pub(crate) fn resume(lines: Lines, separator: u8) -> Self {
+    pub(crate) fn resume(lines: Lines, separator: Separator, comment: Option<&str>) -> Self {
         let line = lines.number();
-        Self { lines, separator, text: Vec::new(), fields: Vec::new(), raw: Vec::new(), line }
+        let comment = comment.map(str::to_owned);
+        Self { lines, separator, comment, text: Vec::new(), fields: Vec::new(), raw: Vec::new(), line }
     }
 
     /// The lines behind this record.
@@ -60,7 +69,7 @@ impl Delimited {
         &self.lines
     }
 
-    pub(crate) fn separator(&self) -> u8 {
+    pub(crate) fn separator(&self) -> Separator {
         self.separator
     }
 
@@ -72,7 +81,8 @@ impl Delimited {
             if !self.lines.advance()? {
                 return Ok(false);
             }
-            if !self.lines.bytes().iter().all(u8::is_ascii_whitespace) {
+            let line = self.lines.bytes();
+            if !line.iter().all(u8::is_ascii_whitespace) && !is_comment(line, self.comment.as_deref()) {
                 self.parse()?;
                 return Ok(true);
             }
@@ -94,7 +104,7 @@ impl Delimited {
         std::str::from_utf8(bytes).map_err(|error| {
             let at = error.valid_up_to();
             let mut place = self.place(field);
-            place.column += at as u64;
+            place.column += characters(&bytes[..at]);
             place.found(&bytes[at..bytes.len().min(at + 4)], "UTF-8 text")
         })
     }
@@ -102,7 +112,12 @@ impl Delimited {
     /// Where a field starts, or where the record ends when it has no such field.
     pub(crate) fn place(&self, field: usize) -> Place {
         match self.fields.get(field) {
-            Some(field) => Place::new(self.lines.file(), field.line, field.column),
+            Some(field) => {
+                let mut lines = self.raw.split(|byte| *byte == b'\n');
+                let line = lines.nth((field.line - self.line) as usize).unwrap_or_default();
+                let before = &line[..field.at.min(line.len())];
+                Place::new(self.lines.file(), field.line, characters(before) + 1)
+            }
             None => self.lines.place(self.lines.bytes().len()),
         }
     }
@@ -122,13 +137,13 @@ impl Delimited {
         (0..self.len()).map(|field| Ok(self.text(field)?.trim().to_owned())).collect()
     }
 
-    /// Refuses a record that does not have the header's number of fields.
-    pub(crate) fn expect_fields(&self, expected: usize) -> Result<(), BadInput> {
+    /// Refuses a record that does not have as many fields as there are names, which stand in the header or in a flag.
+    pub(crate) fn expect_fields(&self, expected: usize, named: &str) -> Result<(), BadInput> {
         if self.len() == expected {
             return Ok(());
         }
         let place = if self.len() > expected { self.place(expected) } else { self.place(self.len()) };
-        let found = format!("found {} fields, expected {expected} as in the header", self.len());
+        let found = format!("found {} fields, expected {expected} as in {named}", self.len());
         Err(place.problem(found))
     }
 
@@ -139,12 +154,13 @@ impl Delimited {
         self.line = self.lines.number();
         let mut open = self.parse_line(false)?;
         while open {
+            let ending = self.lines.ending();
             let opening = self.place(self.fields.len() - 1);
             if self.text.len() > LINE_LIMIT || !self.lines.advance()? {
                 return Err(opening.problem("the quote that opens here is not closed").into());
             }
-            self.text.push(b'\n');
-            self.raw.push(b'\n');
+            self.text.extend_from_slice(ending.as_bytes());
+            self.raw.extend_from_slice(ending.as_bytes());
             open = self.parse_line(true)?;
         }
         Ok(())
@@ -156,47 +172,72 @@ impl Delimited {
         let separator = *separator;
         let line = lines.bytes();
         raw.extend_from_slice(line);
-        let mut at = 0;
+        let mut at = if quoted { 0 } else { separator.first(line) };
         loop {
             if !quoted {
-                let place = lines.place(at);
                 let start = text.len();
-                fields.push(Field { start, end: start, line: place.line, column: place.column });
+                fields.push(Field { start, end: start, line: lines.number(), at });
                 if line.get(at) == Some(&b'"') && opens_quote(separator, &line[at..]) {
                     at += 1;
                     quoted = true;
                 }
             }
-            let closed = if quoted {
-                closing_quote(&line[at..], text)
+            let next = if quoted {
+                let closed = closing_quote(&line[at..], text);
+                closed.map(|length| at + length).map(|end| (end, (end < line.len()).then_some(end + 1)))
             } else {
-                let length = line[at..].iter().position(|b| *b == separator).unwrap_or(line.len() - at);
-                text.extend_from_slice(&line[at..at + length]);
-                Some(length)
+                let (end, next) = separator.next(line, at);
+                text.extend_from_slice(&line[at..end]);
+                Some((end, next))
             };
             if let Some(field) = fields.last_mut() {
                 field.end = text.len();
             }
-            let Some(length) = closed else { return Ok(true) };
-            at += length;
-            if at == line.len() {
-                return Ok(false);
-            }
-            if line[at] != separator {
-                let expected = format!("{} or the end of the line after a closing quote", name(separator));
-                return Err(lines.place(at).found(&line[at..], expected));
+            let Some((end, next)) = next else { return Ok(true) };
+            let Some(next) = next else { return Ok(false) };
+            if quoted && Separator::Byte(line[end]) != separator {
+                let expected = format!("{} or the end of the line after a closing quote", separator.name());
+                return Err(lines.place(end).found(&line[end..], expected));
             }
             quoted = false;
-            at += 1;
+            at = next;
         }
     }
 }
 
+/// How a file is to be read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct How {
+    /// The one of the first line where none is given.
+    pub(crate) separator: Option<Separator>,
+    /// Whether blanks are looked for as separators.
+    pub(crate) blanks: bool,
+    /// What a line begins with that is passed over.
+    pub(crate) comment: Option<String>,
+}
+
+/// Whether a line is to be passed over.
+#[inline]
+pub(crate) fn is_comment(line: &[u8], comment: Option<&str>) -> bool {
+    comment.is_some_and(|comment| line.starts_with(comment.as_bytes()))
+}
+
+fn first_line(mut lines: Lines, how: &How, expected: &str) -> Result<Lines, Failure> {
+    while lines.advance()? {
+        if !is_comment(lines.bytes(), how.comment.as_deref()) {
+            return Ok(lines);
+        }
+    }
+    Err(lines.place(0).problem(format!("the file is empty, expected {expected}")).into())
+}
+
 /// Tab-separated files are mostly written without any quoting, so there a quote counts only if it closes in its line
 /// right before a tab or the end; everywhere else it always opens a quoted field.
-fn opens_quote(separator: u8, rest: &[u8]) -> bool {
-    if separator != b'\t' {
-        return true;
+fn opens_quote(separator: Separator, rest: &[u8]) -> bool {
+    match separator {
+        Separator::Byte(b'\t') => {}
+        Separator::Byte(_) => return true,
+        Separator::Blanks | Separator::Colons => return false,
     }
     let closed = closing_quote(&rest[1..], &mut Vec::new());
     closed.is_some_and(|length| matches!(rest.get(1 + length), None | Some(b'\t')))
@@ -219,33 +260,6 @@ fn closing_quote(line: &[u8], text: &mut Vec<u8>) -> Option<usize> {
     None
 }
 
-fn detect(header: &[u8]) -> u8 {
-    let mut counts = [0usize; SEPARATORS.len()];
-    let mut quoted = false;
-    for byte in header {
-        quoted ^= *byte == b'"';
-        if let Some(which) = SEPARATORS.iter().position(|separator| !quoted && separator == byte) {
-            counts[which] += 1;
-        }
-    }
-    let mut best = 0;
-    for which in 1..SEPARATORS.len() {
-        if counts[which] > counts[best] {
-            best = which;
-        }
-    }
-    SEPARATORS[best]
-}
-
-fn name(separator: u8) -> &'static str {
-    match separator {
-        b'\t' => "a tab",
-        b';' => "a semicolon",
-        b'|' => "a bar",
-        _ => "a comma",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
@@ -255,8 +269,14 @@ mod tests {
 
     fn records(text: &str) -> Result<Vec<Vec<String>>, String> {
         let reader = Box::new(Cursor::new(text.as_bytes().to_vec()));
-        let source = Source { name: "t".into(), reader, size: None, position: std::sync::Arc::default() };
-        let mut records = Delimited::open(Lines::new(source)).map_err(|e| e.to_string())?;
+        let source = Source {
+            name: "t".into(),
+            reader,
+            size: None,
+            position: std::sync::Arc::default(),
+            is_parquet: false,
+        };
+        let mut records = Delimited::open(Lines::new(source), &How::default()).map_err(|e| e.to_string())?;
         let mut all = Vec::new();
         loop {
             all.push(records.header().map_err(|e| e.to_string())?);
@@ -272,10 +292,28 @@ mod tests {
         assert_eq!(found, [["a", "b;\"c"], ["1", "x\ny"]]);
     }
 
+    /// A carriage return before a line feed was lost where both stood in quotes.
+    #[test]
+    fn line_ends_in_quotes_stay_as_they_are() {
+        let found = records("a,b\r\n\"x\r\ny\",\"x\ny\"\r\n").expect("valid");
+        assert_eq!(found[1], ["x\r\ny", "x\ny"]);
+    }
+
     #[test]
     fn a_tab_separated_field_may_begin_with_a_bare_quote() {
         let found = records("k\tt\n1\t\"99\" - Acoustic\n2\t\"all\"\n").expect("valid");
         assert_eq!(found, [["k", "t"], ["1", "\"99\" - Acoustic"], ["2", "all"]]);
+    }
+
+    #[test]
+    fn columns_are_counted_in_characters() {
+        let mut found = records("\u{feff}\u{e9},b\n\"\u{e9}\n\u{e9}\",\"\u{1f600}\"x\n").expect_err("bad");
+        assert_eq!(
+            found,
+            "t:3:7: found \"x\", expected a comma or the end of the line after a closing quote"
+        );
+        found = records("\u{feff}\u{e9},\"b\n").expect_err("bad");
+        assert_eq!(found, "t:1:3: the quote that opens here is not closed");
     }
 
     #[test]

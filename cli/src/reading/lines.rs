@@ -1,9 +1,9 @@
 //! Lines of an input in bounded memory: numbered from 1, without their ends, without a byte order mark.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 use crate::failure::Failure;
-use crate::place::{BadInput, Place};
+use crate::place::{BadInput, Place, characters};
 use crate::reading::source::Source;
 
 /// The longest line that is read; a longer one is an error, not a swap storm.
@@ -19,14 +19,16 @@ pub(crate) struct Lines {
     number: u64,
     /// Where the line ends in the input, its end included.
     end: u64,
-    /// Bytes that stood before the line's first one and are not part of it: the byte order mark.
-    skipped: u64,
+    /// Whether a byte order mark stood before the line, of which it is no part.
+    is_marked: bool,
+    /// Whether the line ended with a carriage return and a line feed.
+    is_crlf: bool,
 }
 
 impl Lines {
     pub(crate) fn new(source: Source) -> Self {
         let (reader, file) = (source.reader, source.name);
-        Self { reader, file, bytes: Vec::new(), number: 0, end: 0, skipped: 0 }
+        Self { reader, file, bytes: Vec::new(), number: 0, end: 0, is_marked: false, is_crlf: false }
     }
 
     /// Goes on with another reader behind line `number` of a file.
@@ -37,7 +39,8 @@ impl Lines {
             bytes: Vec::new(),
             number,
             end: 0,
-            skipped: 0,
+            is_marked: false,
+            is_crlf: false,
         }
     }
 
@@ -51,11 +54,25 @@ impl Lines {
         self.reader
     }
 
+    /// The same lines, before this one again.
+    pub(crate) fn put_back(self) -> Self {
+        let mark = if self.is_marked { BYTE_ORDER_MARK } else { b"" };
+        let bytes = [mark, &self.bytes, self.ending().as_bytes()].concat();
+        let end = self.end.saturating_sub(bytes.len() as u64);
+        Self::resume(Cursor::new(bytes).chain(self.reader), &self.file, self.number - 1).ending_at(end)
+    }
+
+    /// What ended the line, where it had an end.
+    pub(crate) fn ending(&self) -> &'static str {
+        if self.is_crlf { "\r\n" } else { "\n" }
+    }
+
     /// Goes to the next line; false at the end of the input.
     pub(crate) fn advance(&mut self) -> Result<bool, Failure> {
         self.bytes.clear();
         self.number += 1;
-        self.skipped = 0;
+        self.is_marked = false;
+        self.is_crlf = false;
         let limit = LINE_LIMIT as u64 + 2;
         let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.bytes);
         match read {
@@ -67,6 +84,7 @@ impl Lines {
             self.bytes.pop();
             if self.bytes.last() == Some(&b'\r') {
                 self.bytes.pop();
+                self.is_crlf = true;
             }
         }
         if self.bytes.len() > LINE_LIMIT {
@@ -75,7 +93,7 @@ impl Lines {
         }
         if self.number == 1 && self.bytes.starts_with(BYTE_ORDER_MARK) {
             self.bytes.drain(..BYTE_ORDER_MARK.len());
-            self.skipped = BYTE_ORDER_MARK.len() as u64;
+            self.is_marked = true;
         }
         Ok(true)
     }
@@ -99,7 +117,8 @@ impl Lines {
 
     /// The place of a byte of this line, counted from 0.
     pub(crate) fn place(&self, at: usize) -> Place {
-        Place::new(&self.file, self.number, at as u64 + 1 + self.skipped)
+        let before = &self.bytes[..at.min(self.bytes.len())];
+        Place::new(&self.file, self.number, characters(before) + 1)
     }
 
     /// A part of this line as text, refused with the place of the first byte that is not UTF-8.

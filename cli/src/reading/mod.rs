@@ -9,6 +9,10 @@ pub(crate) mod lines;
 pub(crate) mod matrix;
 #[cfg(test)]
 mod noise;
+pub(crate) mod number;
 pub(crate) mod pairs;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub(crate) mod separator;
 pub(crate) mod source;
 pub(crate) mod timestamp;

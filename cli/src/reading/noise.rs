@@ -6,7 +6,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use super::delimited::Delimited;
+use super::delimited::{Delimited, How};
 use super::jsonl::JsonLine;
 use super::lines::Lines;
 use super::matrix::Matrix;
@@ -18,6 +18,8 @@ use crate::synthetic::Random;
 const CSV: &str =
     "\u{feff}board,pin,weight,time\r\n\"a, \"\"b\"\"\nc\",1,2.5,1970-01-02\r\n\r\nx;y,\u{e9},,\n";
 const TSV: &str = "a\tb\n\"1\"\t\"99\" - Acoustic\n\t\n";
+const BLANKS: &str = "# of\na  b\n 1\t2 \n1 \"2\n";
+const COLONS: &str = "a::b::c\n1::2::3:4\n";
 const ADJACENCY: &str = "1 2 3\n\n  4\t5 \u{e9}\u{1f600}\n6\n";
 const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"time\":\"1970-01-02\"}\n{\"src\":\"a:\\u00e9\",\"dst\":\"b:2\"}\n";
 
@@ -62,7 +64,13 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
 
 fn lines(bytes: &[u8]) -> Lines {
     let reader = Box::new(Cursor::new(bytes.to_vec()));
-    Lines::new(Source { name: "noise".into(), reader, size: None, position: std::sync::Arc::default() })
+    Lines::new(Source {
+        name: "noise".into(),
+        reader,
+        size: None,
+        position: std::sync::Arc::default(),
+        is_parquet: false,
+    })
 }
 
 /// What went wrong has a place in the input.
@@ -79,7 +87,7 @@ fn goes_on(failure: &Failure) -> bool {
 }
 
 fn read_delimited(bytes: &[u8]) {
-    let mut records = match Delimited::open(lines(bytes)) {
+    let mut records = match Delimited::open(lines(bytes), &How { blanks: true, ..How::default() }) {
         Ok(records) => records,
         Err(failure) => return judge(&failure, bytes),
     };
@@ -130,14 +138,15 @@ fn no_reader_is_brought_down_by_noise() {
     let (path, npy) = (folder.path().join("noise.npy"), npy());
     let mut random = Random(seed);
     for round in 0..rounds {
-        let text = [CSV, TSV][round as usize % 2];
+        let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
         read_delimited(&disturbed(text.as_bytes(), &mut random));
         read_lines(&disturbed(ADJACENCY.as_bytes(), &mut random), |lines| words(lines).map(drop));
         read_lines(&disturbed(JSONL.as_bytes(), &mut random), |lines| {
-            let object = JsonLine::parse(lines, &["src", "dst", "weight", "time"])?;
+            let object = JsonLine::parse(lines)?;
+            object.expect_only(&["src", "dst", "weight", "time"])?;
             object.text("src", "a node")?;
-            object.weight()?;
-            object.time()?;
+            object.weight("weight")?;
+            object.time("time")?;
             Ok(())
         });
         read_matrix(&disturbed(&npy, &mut random), &path);

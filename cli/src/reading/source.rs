@@ -10,6 +10,8 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::failure::Failure;
 use crate::interrupt;
+#[cfg(feature = "parquet")]
+use crate::place::Place;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -29,7 +31,12 @@ pub(crate) struct Source {
     pub(crate) size: Option<u64>,
     /// How many of them were read so far.
     pub(crate) position: Arc<AtomicU64>,
+    /// Whether it is a Parquet file, which is read as JSON lines.
+    pub(crate) is_parquet: bool,
 }
+
+/// How a Parquet file begins.
+const PARQUET: &[u8] = b"PAR1";
 
 impl Source {
     /// Opens a file, or standard input for `-`.
@@ -49,6 +56,10 @@ impl Source {
         let counted = Counted { inner: raw, position: Arc::clone(&position) };
         let mut plain = BufReader::with_capacity(BUFFER, counted);
         let head = plain.fill_buf().map_err(failed)?;
+        if size.is_some() && head.starts_with(PARQUET) {
+            let reader = rows_of_parquet(path, size.unwrap_or_default(), &position)?;
+            return Ok(Self { name, reader, size, position, is_parquet: true });
+        }
         let reader: Box<dyn BufRead + Send> = if head.starts_with(GZIP) {
             Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain)))
         } else if head.starts_with(ZSTD) {
@@ -57,8 +68,30 @@ impl Source {
         } else {
             Box::new(plain)
         };
-        Ok(Self { name, reader, size, position })
+        Ok(Self { name, reader, size, position, is_parquet: false })
     }
+}
+
+#[cfg(feature = "parquet")]
+fn rows_of_parquet(
+    path: &Path,
+    size: u64,
+    position: &Arc<AtomicU64>,
+) -> Result<Box<dyn BufRead + Send>, Failure> {
+    let rows = File::open(path)
+        .and_then(|file| super::parquet::ObjectLines::open(file, size, Arc::clone(position)))
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => {
+                Place::new(&path.display().to_string(), 1, 1).problem(source).fatal().into()
+            }
+            _ => Failure::file(path, "read", source),
+        })?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER, rows)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn rows_of_parquet(_: &Path, _: u64, _: &Arc<AtomicU64>) -> Result<Box<dyn BufRead + Send>, Failure> {
+    Err(crate::verbs::export::no_parquet())
 }
 
 /// Standard input, unbuffered on purpose: a batch may be applied as soon as its last line has arrived.

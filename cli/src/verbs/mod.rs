@@ -11,6 +11,7 @@ pub(crate) mod demo;
 pub(crate) mod edit;
 pub(crate) mod embed;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod keep;

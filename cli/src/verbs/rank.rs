@@ -71,7 +71,8 @@ impl RankingArgs {
     fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
-            engine.refresh(false, ctx.cancel())?;
+            // Which nodes are dirty is in the log, which a read-only store does not open.
+            engine.refresh(engine.store().is_read_only(), ctx.cancel())?;
         }
         Ok(engine)
     }

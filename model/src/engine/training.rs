@@ -225,7 +225,7 @@ impl Engine {
     }
 
     /// Makes what was trained the next generation, once it has followed the batches that came meanwhile.
-    fn publish_trained(&self, state: State) -> Result<(Generation, u64), Error> {
+    pub(super) fn publish_trained(&self, state: State) -> Result<(Generation, u64), Error> {
         // From here on a cancellation would only lose what is done.
         let cancel = CancelToken::new();
         let mut work = self.work();

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, Holder};
 use crate::npy::matrix;
 
 fn nodes_and_edges(desk: &Desk) -> (Value, Value) {
@@ -263,9 +263,24 @@ fn skipped_rows_are_set_aside_as_they_are() {
     let imported = desk.json(&words);
     assert_eq!((&imported["edges"], &imported["rejected"]), (&json!(2), &json!(2)));
     assert_eq!(desk.read("bad.csv"), "board,pin,weight\n1,3,heavy\n2,\n");
-    let ran = desk.fails(&[&words[..], &["--max-errors", "1"]].concat(), 5, "more than 1 bad rows");
+    desk.fails(&words, 1, "bad.csv is there already");
+    let ran =
+        desk.fails(&[&words[..], &["--max-errors", "1", "--force"]].concat(), 5, "more than 1 bad rows");
     assert!(ran.err.contains("e.csv:4:"), "{}", ran.err);
     desk.fails(&["import", "s", "--edges", "e.csv", "--on-error", "skip"], 2, "--rejects");
+}
+
+/// A file of rejects that a refused import left would have refused the next one.
+#[test]
+fn an_import_into_a_store_that_does_not_open_leaves_no_file_of_rejects() {
+    let desk = Desk::with_lamps();
+    desk.write("e.csv", "room,lamp\nhall,z\nhall,\n");
+    let words = ["import", "s", "--edges", "e.csv", "--on-error", "skip", "--rejects", "bad.csv"];
+    let holder = Holder::of(&desk);
+    desk.fails(&words, 3, "is open for writing");
+    assert!(!desk.path("bad.csv").exists());
+    holder.leave();
+    assert_eq!(desk.json(&words)["rejected"], json!(1));
 }
 
 #[test]

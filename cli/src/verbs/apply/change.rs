@@ -7,6 +7,7 @@ use crate::place::BadInput;
 use crate::reading::delimited::Delimited;
 use crate::reading::jsonl::JsonLine;
 use crate::reading::lines::Lines;
+use crate::reading::separator::Separator;
 use crate::verbs::import::edges::{time, weight};
 
 /// A stream of changes; its first line decides the form.
@@ -33,7 +34,10 @@ impl Changes {
                 [_, separator @ (b'\t' | b';' | b'|'), ..] => *separator,
                 _ => b',',
             };
-            return Ok(Self::Delimited { records: Delimited::open_at(lines, separator)?, first: true });
+            return Ok(Self::Delimited {
+                records: Delimited::open_at(lines, Separator::Byte(separator))?,
+                first: true,
+            });
         }
         Ok(Self::Empty)
     }
@@ -105,7 +109,8 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
 }
 
 fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
-    let object = JsonLine::parse(lines, &["op", "src", "dst", "weight", "time"])?;
+    let object = JsonLine::parse(lines)?;
+    object.expect_only(&["op", "src", "dst", "weight", "time"])?;
     let adds = match object.text("op", "\"add\" or \"remove\"")? {
         "add" => true,
         "remove" => false,
@@ -116,7 +121,7 @@ fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
         NodeRef::parse(text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
     };
     let (src, dst) = (node("src")?, node("dst")?);
-    let edge = Edge { weight: object.weight()?, time: object.time()?, relation: None };
+    let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, relation: None };
     let staged = if adds {
         batch.link(src.as_ref(), dst.as_ref(), edge)
     } else {

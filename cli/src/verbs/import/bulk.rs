@@ -86,12 +86,38 @@ impl<'a> Bulk<'a> {
             rejects.write(header)?;
         }
         let file = plan.lines.file().to_owned();
-        self.seen.lines = plan.lines.number();
+        let read = self.read_file(plan.lines, &plan.rows, block);
+        let seen = self.seen;
+        let (taken, line, over) = (self.taken, self.line, self.over.take());
+        let totals = self.write()?;
+        match read {
+            Ok(()) => plan.rows.expect_some(seen, &file).map(|()| totals),
+            Err(Failure::Input(bad)) => {
+                let stays = outcome(taken, "edges", bad.first_line(line));
+                let over = over.map_or(String::new(), |over| format!("{over}; "));
+                Err(bad.with_outcome(over + &stays).into())
+            }
+            Err(Failure::Interrupted(what)) => {
+                Err(Failure::Interrupted(format!("{what}; {}", outcome(taken, "edges", line))))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Reads all rows of a file behind the line that `lines` is at; what was read is there then, also where it stops.
+    pub(super) fn read_file(&mut self, lines: Lines, rows: &Rows<'_>, block: usize) -> Result<(), Failure> {
+        let file = lines.file().to_owned();
+        self.seen.lines = lines.number();
         interrupt::attended(true);
-        let read = Blocks::start(plan.lines, block, self.cancel)
-            .and_then(|blocks| self.read(&plan.rows, blocks, &file))
+        let read = Blocks::start(lines, block, self.cancel)
+            .and_then(|blocks| self.read(rows, blocks, &file))
             .and_then(|()| self.flush());
         interrupt::attended(false);
+        read
+    }
+
+    /// Writes the store.
+    pub(super) fn write(mut self) -> Result<Totals, Failure> {
         let mut totals = Totals::default();
         self.progress.say("writing");
         // Not to be cancelled: a Ctrl-C has stopped the reading, and what was read is kept.
@@ -102,18 +128,7 @@ impl<'a> Bulk<'a> {
             totals.rejected = rejects.count;
         }
         self.progress.finish();
-        match read {
-            Ok(()) => plan.rows.expect_some(self.seen, &file).map(|()| totals),
-            Err(Failure::Input(bad)) => {
-                let stays = outcome(self.taken, "edges", bad.first_line(self.line));
-                let over = self.over.map_or(String::new(), |over| format!("{over}; "));
-                Err(bad.with_outcome(over + &stays).into())
-            }
-            Err(Failure::Interrupted(what)) => {
-                Err(Failure::Interrupted(format!("{what}; {}", outcome(self.taken, "edges", self.line))))
-            }
-            Err(other) => Err(other),
-        }
+        Ok(totals)
     }
 
     fn read(&mut self, rows: &Rows<'_>, mut blocks: Blocks, file: &str) -> Result<(), Failure> {

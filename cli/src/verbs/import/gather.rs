@@ -5,10 +5,16 @@ use std::borrow::Cow;
 
 use hedgerow::{Edge, Links, NodeRef};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::edges::{Columns, Form, Rows, time_of, weight_of};
+use super::columns::Columns;
+use super::edges::{Form, Rows, time_of, weight_of};
+use crate::exchange::guard::unguarded;
 use crate::reading::blocks::Block;
+use crate::reading::delimited::is_comment;
 use crate::reading::lines::{BYTE_ORDER_MARK, LINE_LIMIT};
+use crate::reading::number::narrowed;
+use crate::reading::separator::Separator;
 
 /// What became of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +38,10 @@ impl Rows<'_> {
             let marked = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| block.is_first);
             let text = std::str::from_utf8(marked.unwrap_or(bytes)).ok()?;
             match &self.form {
-                Form::Csv { separator, columns } => {
-                    gather_records(text, *separator, columns, self.relation, links)
-                }
-                Form::Adjacency { src, dst } => gather_adjacency(text, src, dst, self.relation, links),
-                Form::Jsonl => gather_objects(text, self.relation, links),
+                Form::Csv { separator, columns } => self.gather_records(text, *separator, columns, links),
+                Form::Adjacency { src, dst } => self.gather_adjacency(text, src, dst, links),
+                Form::Jsonl(fields) if fields.are_usual() => self.gather_objects(text, links),
+                Form::Jsonl(_) => None,
             }
         };
         if plain().is_some() {
@@ -44,11 +49,109 @@ impl Rows<'_> {
         }
         match self.form {
             // In a file that is separated by tabs a quote closes in its line or is none.
-            Form::Csv { separator, .. } if separator != b'\t' && block.bytes.contains(&b'"') => {
+            Form::Csv { separator: Separator::Byte(byte), .. }
+                if byte != b'\t' && block.bytes.contains(&b'"') =>
+            {
                 Gathered::Rest
             }
             _ => Gathered::Block,
         }
+    }
+
+    /// The lines of a text that are rows.
+    fn lines<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        lines(text).filter(|line| !is_comment(line.as_bytes(), self.comment))
+    }
+
+    fn gather_records(
+        &self,
+        text: &str,
+        separator: Separator,
+        columns: &Columns,
+        links: &mut Links,
+    ) -> Option<()> {
+        let is_quotable = matches!(separator, Separator::Byte(_));
+        let plain = |field| if columns.is_guarded { unguarded(field) } else { field };
+        let mut fields: Vec<&str> = Vec::with_capacity(columns.count);
+        for line in self.lines(text) {
+            if line.len() > LINE_LIMIT {
+                return None;
+            }
+            // Only such a line can be blank.
+            let is_suspect = line.as_bytes().first().is_none_or(u8::is_ascii_whitespace);
+            if is_suspect && line.bytes().all(|byte| byte.is_ascii_whitespace()) {
+                continue;
+            }
+            fields.clear();
+            let mut start = separator.first(line.as_bytes());
+            loop {
+                let (end, next) = separator.next(line.as_bytes(), start);
+                let field = &line[start..end];
+                if is_quotable && field.as_bytes().first() == Some(&b'"') {
+                    return None;
+                }
+                fields.push(field);
+                let Some(next) = next else { break };
+                start = next;
+            }
+            if fields.len() != columns.count {
+                return None;
+            }
+            let field = |at: usize| plain(fields[at]);
+            let src = columns.src.plain_node(field)?;
+            let Some(dst) = &columns.dst else {
+                links.add_node(src).ok()?;
+                continue;
+            };
+            let weight = columns.weight.map_or(Some(1.0), |at| weight_of(fields[at].trim()))?;
+            let time = columns.time.map_or(Some(None), |at| time_of(fields[at].trim()))?;
+            let relation = match columns.relation {
+                None => self.relation,
+                Some(at) => Some(field(at)).filter(|text| !text.is_empty()),
+            };
+            links.link(src, dst.plain_node(field)?, Edge { weight, time, relation }).ok()?;
+        }
+        Some(())
+    }
+
+    fn gather_adjacency(&self, text: &str, src: &str, dst: &str, links: &mut Links) -> Option<()> {
+        let edge = Edge { relation: self.relation, ..Edge::default() };
+        for line in self.lines(text) {
+            if line.len() > LINE_LIMIT {
+                return None;
+            }
+            let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+            let Some(source) = words.next() else { continue };
+            let source = NodeRef { kind: src, key: source };
+            let mut is_alone = true;
+            for key in words {
+                is_alone = false;
+                links.link(source, NodeRef { kind: dst, key }, edge).ok()?;
+            }
+            if is_alone {
+                links.add_node(source).ok()?;
+            }
+        }
+        Some(())
+    }
+
+    fn gather_objects(&self, text: &str, links: &mut Links) -> Option<()> {
+        for line in self.lines(text).filter(|line| !line.is_empty()) {
+            if line.len() > LINE_LIMIT {
+                return None;
+            }
+            let object: Object<'_> = serde_json::from_str(line).ok()?;
+            let time = match object.time {
+                None => None,
+                Some(Time::Seconds(seconds)) => Some(seconds),
+                Some(Time::Text(text)) => Some(crate::reading::timestamp::parse(&text)?),
+            };
+            let weight = object.weight.map_or(1.0, narrowed);
+            let relation = self.relation.or(object.relation.as_deref());
+            let (src, dst) = (NodeRef::parse(&object.src).ok()?, NodeRef::parse(&object.dst).ok()?);
+            links.link(src, dst, Edge { weight, time, relation }).ok()?;
+        }
+        Some(())
     }
 }
 
@@ -71,84 +174,6 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn gather_records(
-    text: &str,
-    separator: u8,
-    columns: &Columns,
-    relation: Option<&str>,
-    links: &mut Links,
-) -> Option<()> {
-    for line in lines(text) {
-        if line.len() > LINE_LIMIT {
-            return None;
-        }
-        // Only such a line can be blank.
-        let is_suspect = line.as_bytes().first().is_none_or(u8::is_ascii_whitespace);
-        if is_suspect && line.bytes().all(|byte| byte.is_ascii_whitespace()) {
-            continue;
-        }
-        let (mut src, mut dst, mut weight, mut time) = ("", "", 1.0, None);
-        let (mut count, mut start) = (0, 0);
-        loop {
-            let end =
-                memchr::memchr(separator, &line.as_bytes()[start..]).map_or(line.len(), |at| start + at);
-            let field = &line[start..end];
-            if field.as_bytes().first() == Some(&b'"') {
-                return None;
-            }
-            match count {
-                0 => src = field,
-                1 => dst = field,
-                _ => {}
-            }
-            if Some(count) == columns.weight {
-                weight = weight_of(field.trim())?;
-            }
-            if Some(count) == columns.time {
-                time = time_of(field.trim())?;
-            }
-            count += 1;
-            if end == line.len() {
-                break;
-            }
-            start = end + 1;
-        }
-        if count != columns.count {
-            return None;
-        }
-        let (src, dst) = (NodeRef { kind: &columns.src, key: src }, NodeRef { kind: &columns.dst, key: dst });
-        links.link(src, dst, Edge { weight, time, relation }).ok()?;
-    }
-    Some(())
-}
-
-fn gather_adjacency(
-    text: &str,
-    src: &str,
-    dst: &str,
-    relation: Option<&str>,
-    links: &mut Links,
-) -> Option<()> {
-    let edge = Edge { relation, ..Edge::default() };
-    for line in lines(text) {
-        if line.len() > LINE_LIMIT {
-            return None;
-        }
-        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
-        let Some(source) = words.next() else { continue };
-        let source = NodeRef { kind: src, key: source };
-        let mut is_alone = true;
-        for key in words {
-            is_alone = false;
-            links.link(source, NodeRef { kind: dst, key }, edge).ok()?;
-        }
-        if is_alone {
-            links.add_node(source).ok()?;
-        }
-    }
-    Some(())
-}
-
 /// A row of a jsonl file. A field that comes twice is read one by one, which knows that the last one counts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,6 +185,13 @@ struct Object<'a> {
     weight: Option<f64>,
     #[serde(borrow)]
     time: Option<Time<'a>>,
+    #[serde(borrow)]
+    relation: Option<Cow<'a, str>>,
+    /// What an export has besides follows from the names.
+    #[serde(rename = "src_id")]
+    _src_id: Option<IgnoredAny>,
+    #[serde(rename = "dst_id")]
+    _dst_id: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -169,39 +201,32 @@ enum Time<'a> {
     Text(#[serde(borrow)] Cow<'a, str>),
 }
 
-fn gather_objects(text: &str, relation: Option<&str>, links: &mut Links) -> Option<()> {
-    for line in lines(text).filter(|line| !line.is_empty()) {
-        if line.len() > LINE_LIMIT {
-            return None;
-        }
-        let object: Object<'_> = serde_json::from_str(line).ok()?;
-        let time = match object.time {
-            None => None,
-            Some(Time::Seconds(seconds)) => Some(seconds),
-            Some(Time::Text(text)) => Some(crate::reading::timestamp::parse(&text)?),
-        };
-        let weight = object.weight.map_or(1.0, |weight| weight as f32);
-        let (src, dst) = (NodeRef::parse(&object.src).ok()?, NodeRef::parse(&object.dst).ok()?);
-        links.link(src, dst, Edge { weight, time, relation }).ok()?;
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verbs::import::fields::Fields;
+    use crate::verbs::import::names::{End, Kind};
 
     fn gathered(form: Form, text: &[u8]) -> (Gathered, usize) {
-        let rows = Rows { relation: None, form };
+        let rows = Rows { relation: None, comment: None, form };
         let block = Block { bytes: text.to_vec(), is_first: true, error: None };
         let mut links = Links::new();
         (rows.gather(&block, &mut links), links.len())
     }
 
     fn csv(separator: u8, text: &[u8]) -> (Gathered, usize) {
-        let (src, dst) = ("board".to_owned(), "pin".to_owned());
-        let columns = Columns { count: 4, src, dst, weight: Some(2), time: Some(3) };
-        gathered(Form::Csv { separator, columns }, text)
+        let end = |column, kind: &str| End { column, kind: Kind::Fixed(kind.to_owned()) };
+        let columns = Columns {
+            count: 4,
+            named: "the header",
+            src: end(0, "board"),
+            dst: Some(end(1, "pin")),
+            weight: Some(2),
+            time: Some(3),
+            relation: None,
+            is_guarded: false,
+        };
+        gathered(Form::Csv { separator: Separator::Byte(separator), columns }, text)
     }
 
     #[test]
@@ -213,7 +238,7 @@ mod tests {
         assert_eq!(gathered(form(), text), (Gathered::All, 4));
         let text = b"{\"src\":\"a:1\",\"dst\":\"b:1\"}\n\n{\"dst\":\"b:\\u00e9\",\"src\":\"a:2\",\"weight\":2,\"time\":null}\n\
             {\"src\":\"a:1\",\"dst\":\"b:1\",\"time\":\"1970-01-02\"}\r\n";
-        assert_eq!(gathered(Form::Jsonl, text), (Gathered::All, 3));
+        assert_eq!(gathered(Form::Jsonl(Fields::of_edges()), text), (Gathered::All, 3));
     }
 
     #[test]
@@ -238,7 +263,7 @@ mod tests {
         for bad in
             ["[1]\n", "{\"src\":\"a:1\"}\n", "{\"src\":\"a:1\",\"dst\":\"b:1\",\"src\":\"a:2\"}\n", " \n"]
         {
-            assert_eq!(gathered(Form::Jsonl, bad.as_bytes()).0, Gathered::Block, "{bad}");
+            assert_eq!(gathered(Form::Jsonl(Fields::of_edges()), bad.as_bytes()).0, Gathered::Block, "{bad}");
         }
     }
 }

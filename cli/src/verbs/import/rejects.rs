@@ -1,7 +1,7 @@
 //! Bad rows that are skipped: a file of them as they were, their number, and the limit of it.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -20,9 +20,22 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
-    pub(super) fn create(path: &Path, limit: Option<u64>) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|source| Failure::file(path, "create", source))?;
+    /// A new file; with `force` in the place of one that is there.
+    pub(super) fn create(path: &Path, limit: Option<u64>, force: bool) -> Result<Self, Failure> {
+        let file = if force { File::create(path) } else { File::create_new(path) };
+        let file = file.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Self::taken(path),
+            _ => Failure::file(path, "create", source),
+        })?;
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), limit, count: 0 })
+    }
+
+    /// What is said where there is such a file.
+    pub(super) fn taken(path: &Path) -> Failure {
+        Failure::Refused(format!(
+            "{} is there already: name another file for --rejects, or write over it with --force",
+            path.display()
+        ))
     }
 
     pub(super) fn write(&mut self, row: &[u8]) -> Result<(), Failure> {

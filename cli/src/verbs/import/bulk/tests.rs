@@ -40,7 +40,7 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
         let progress = Progress::reading(&source, "edges", ctx.out);
         let format = args.format.unwrap_or_else(|| guess(&file));
         let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
-        let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors)).transpose()?;
+        let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors, true)).transpose()?;
         let store = Store::options().create(true).open(store.path())?;
         if let Some(block) = block {
             return Bulk::new(&ctx, &store, progress, set).run(plan, block);
@@ -129,6 +129,41 @@ fn adjacency(rng: &mut StdRng, traits: Traits) -> String {
     line
 }
 
+/// A row of ends that are written with their kinds, and of a relation; the separator is the one of the traits.
+fn written(rng: &mut StdRng, traits: Traits) -> String {
+    let name = |rng: &mut StdRng| format!("{}:{}", ["pin", "board"][rng.random_range(0..2)], key(rng));
+    let relation = ["near", "", "far"][rng.random_range(0..3)].to_owned();
+    let (src, dst) = (name(rng), name(rng));
+    let mut fields = vec![relation, field(rng, src, traits), field(rng, dst, traits)];
+    if rng.random_bool(traits.bad) {
+        match rng.random_range(0..3) {
+            0 => fields[0] = "a b".to_owned(),
+            1 => fields[1] = "no kind".to_owned(),
+            _ => drop(fields.pop()),
+        }
+    }
+    fields.join(&traits.separator.to_string())
+}
+
+/// A row without quotes, its fields apart by blanks or by colons, or a comment.
+fn bare(rng: &mut StdRng, traits: Traits) -> String {
+    if rng.random_bool(0.05) {
+        return "# a comment".to_owned();
+    }
+    let word = |rng: &mut StdRng| key(rng).replace(' ', "_");
+    let gap = if traits.separator == ' ' { [" ", "\t", "  "][rng.random_range(0..3)] } else { "::" };
+    let edge = if traits.separator == ' ' { ["", " ", "\t"][rng.random_range(0..3)] } else { "" };
+    let mut fields = vec![word(rng), word(rng), ["1", "0.5"][rng.random_range(0..2)].to_owned()];
+    if rng.random_bool(traits.bad) {
+        match rng.random_range(0..3) {
+            0 => fields[2] = "heavy".to_owned(),
+            1 => drop(fields.pop()),
+            _ => fields[0] = "k".repeat(513),
+        }
+    }
+    format!("{edge}{}{edge}", fields.join(gap))
+}
+
 fn object(rng: &mut StdRng, traits: Traits) -> String {
     let name =
         |rng: &mut StdRng| format!("{}:{}", ["pin", "board", "user"][rng.random_range(0..3)], key(rng));
@@ -142,6 +177,8 @@ fn object(rng: &mut StdRng, traits: Traits) -> String {
     if traits.is_timed && rng.random_bool(0.8) {
         line += [",\"time\":5", ",\"time\":\"2024-03-01\"", ",\"time\":null"][rng.random_range(0..3)];
     }
+    line += ["", ",\"relation\":\"near\"", ",\"relation\":null,\"src_id\":\"0\",\"dst_id\":7"]
+        [rng.random_range(0..3)];
     if rng.random_bool(traits.bad) {
         line += [",\"weight\":0", ",\"x\":1", "]", ",\"time\":1.5"][rng.random_range(0..4)];
     }
@@ -150,9 +187,14 @@ fn object(rng: &mut StdRng, traits: Traits) -> String {
 
 /// A file, and the words that it is imported with.
 fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
+    let form = rng.random_range(0..7);
     let traits = Traits {
-        form: rng.random_range(0..4),
-        separator: [',', ';', '\t'][rng.random_range(0..3)],
+        form,
+        separator: if form == 5 {
+            [' ', ':'][rng.random_range(0..2)]
+        } else {
+            [',', ';', '\t'][rng.random_range(0..3)]
+        },
         quoted: [0.0, 0.0, 0.01, 0.4][rng.random_range(0..4)],
         bad,
         is_weighted: rng.random(),
@@ -167,6 +209,15 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
             header.extend(traits.is_timed.then_some("time"));
             lines.push(header.join(&traits.separator.to_string()));
             (record, vec!["--edges", "e.csv", "--format", "csv"])
+        }
+        4 => {
+            lines.push(["relation", "a", "b"].join(&traits.separator.to_string()));
+            (written, vec!["--edges", "e.csv", "--format", "csv", "--src", "*=a", "--dst", "*=b"])
+        }
+        5 => {
+            let names = ["--columns", "board,pin,weight", "--comment", "#"];
+            let separator = ["--separator", if traits.separator == ' ' { "blanks" } else { "::" }];
+            (bare, [&["--edges", "e.csv", "--format", "csv"][..], &names, &separator].concat())
         }
         2 => (adjacency, vec!["--edges", "e.csv", "--format", "adjacency", "--src", "user", "--dst", "item"]),
         _ => (object, vec!["--edges", "e.csv", "--format", "jsonl"]),
