@@ -1,0 +1,385 @@
+//! What the rows of the README's table of refusals stand for: each done for real in a folder of its own.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use hedgerow::Store;
+
+use crate::npy::matrix;
+
+/// Runs a command in a folder; what it leaves is its exit code and its words.
+pub(super) fn run(folder: &Path, words: &[&str]) -> Output {
+    command(folder, words).output().expect("the command starts")
+}
+
+fn command(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
+    command.args(words).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn ok(folder: &Path, words: &[&str]) {
+    let output = run(folder, words);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    fs::write(folder.join(name), bytes).expect("a file in the temporary folder");
+}
+
+/// A store `s`, for lamps a model too:
+///
+/// ```text
+/// room:hall -- lamp:a, lamp:b      room:attic -- lamp:b, lamp:c
+/// ```
+fn lamps(folder: &Path) {
+    write(folder, "lamps.csv", "room,lamp\nhall,a\nhall,b\nattic,b\nattic,c\n");
+    ok(folder, &["import", "s", "--edges", "lamps.csv"]);
+}
+
+fn lamps_with_model(folder: &Path) {
+    lamps(folder);
+    ok(folder, &["train", "s", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
+}
+
+/// Imports a file of edges that is no good.
+fn import(folder: &Path, bytes: &[u8]) -> Vec<Output> {
+    write(folder, "edges.csv", bytes);
+    vec![run(folder, &["import", "s", "--edges", "edges.csv"])]
+}
+
+/// Imports the nodes lamp:a and lamp:b with a matrix that is no good, beside one of two rows of two numbers.
+fn import_matrix(folder: &Path, rows: &[&[f32]]) -> Vec<Output> {
+    write(folder, "lamps.csv", "key,tag\na,old\nb,new\n");
+    write(folder, "good.npy", matrix(&[&[1.0, 2.0], &[3.0, 4.0]]));
+    write(folder, "bad.npy", matrix(rows));
+    let nodes = ["import", "s", "--nodes", "lamps.csv", "--kind", "lamp", "--dense"];
+    ok(folder, &[&nodes[..], &["look=good.npy"]].concat());
+    vec![run(folder, &[&nodes[..], &["look=bad.npy"]].concat())]
+}
+
+/// The file of the lists that the manifest names: the newest.
+fn topology(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder.join("s")).expect("a store").filter_map(Result::ok);
+    let lists = files.map(|file| file.path()).filter(|path| path.to_string_lossy().contains("topology."));
+    lists.max().expect("a file of lists")
+}
+
+/// One bit flipped, the last byte lost, the file gone.
+fn damage(folder: &Path) -> Vec<Output> {
+    lamps(folder);
+    let file = topology(folder);
+    let intact = fs::read(&file).expect("a file");
+    let mut flipped = intact.clone();
+    flipped[intact.len() / 2] ^= 1;
+    let mut outputs = Vec::new();
+    for bytes in [&flipped, &intact[..intact.len() - 1]] {
+        fs::write(&file, bytes).expect("a file");
+        outputs.push(run(folder, &["stats", "s"]));
+    }
+    fs::remove_file(&file).expect("a file");
+    outputs.push(run(folder, &["stats", "s"]));
+    outputs
+}
+
+/// Ctrl-C once there is a whole epoch to keep.
+fn interrupt(folder: &Path) -> Vec<Output> {
+    lamps(folder);
+    let words = ["train", "s", "--target", "lamp", "--dim", "4", "--epochs", "1000000", "--patience", "0"];
+    interrupted(command(folder, &words))
+}
+
+/// Ctrl-C once the line of a file that is followed is applied.
+fn followed(folder: &Path) -> Vec<Output> {
+    write(folder, "changes.csv", "+,room:hall,lamp:a\n");
+    interrupted(command(folder, &["apply", "s", "changes.csv", "--follow"]))
+}
+
+/// Ctrl-C after the first byte of output: it belongs to a whole epoch, or to a whole batch.
+fn interrupted(mut command: Command) -> Vec<Output> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an epoch or a batch ends");
+    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(told.expect("there is a kill command").success());
+    vec![child.wait_with_output().expect("it ends")]
+}
+
+/// Commands in a console on the lamps.
+fn in_console(folder: &Path, commands: &[&str]) -> Vec<Output> {
+    lamps(folder);
+    let commands: Vec<&str> = commands.iter().flat_map(|command| ["-c", command]).collect();
+    vec![run(folder, &[&["console", "s"], &commands[..]].concat())]
+}
+
+/// A store `s` and its export `e`.
+fn exported(folder: &Path) {
+    lamps(folder);
+    ok(folder, &["export", "s", "e"]);
+}
+
+/// How the README calls what was done, and the doing of it, in one way or several.
+pub(super) type Scenario = (&'static str, fn(&Path) -> Vec<Output>);
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("a node was asked for that is not in the store", |folder| {
+        lamps_with_model(folder);
+        let node = "lamp:none";
+        ["neighbors", "similar", "remove", "embed"].map(|verb| run(folder, &[verb, "s", node])).into()
+    }),
+    ("a node was asked for that is not in the store, and another is called nearly so", |folder| {
+        lamps(folder);
+        ["lmap:a", "room:hal"].map(|node| run(folder, &["neighbors", "s", node])).into()
+    }),
+    ("a node was written without its kind", |folder| vec![run(folder, &["link", "s", "lamp", "room:hall"])]),
+    ("a key has more than 512 bytes", |folder| {
+        vec![run(folder, &["link", "s", &format!("lamp:{}", "k".repeat(513)), "room:hall"])]
+    }),
+    ("walks were to start from nodes of several kinds", |folder| {
+        lamps(folder);
+        vec![run(folder, &["walk", "s", "lamp:a", "room:hall"])]
+    }),
+    ("a verb was misspelt", |folder| vec![run(folder, &["simlar", "s", "lamp:a"])]),
+    ("an edge was given a weight that is NaN, infinite, zero or negative", |folder| {
+        let link = |weight| run(folder, &["link", "s", "lamp:a", "room:hall", "--weight", weight]);
+        ["NaN", "inf", "0", "-1"].map(link).into()
+    }),
+    ("a file holds such a weight", |folder| {
+        let file = |weight| format!("room,lamp,weight\nhall,a,{weight}\n");
+        ["NaN", "inf", "0", "-1"].iter().flat_map(|weight| import(folder, file(weight).as_bytes())).collect()
+    }),
+    ("a node to walk from was given such a weight", |folder| {
+        lamps(folder);
+        let walk = |weight| run(folder, &["walk", "s", "lamp:a", "--weights", weight]);
+        ["NaN", "inf", "0", "-1"].map(walk).into()
+    }),
+    ("a file of edges is empty", |folder| import(folder, b"")),
+    ("a file holds bytes that are not UTF-8", |folder| import(folder, b"room,lamp\nhall,a\xff\n")),
+    ("a row has more or fewer fields than the header", |folder| {
+        [import(folder, b"room,lamp\nhall,a,b\n"), import(folder, b"room,lamp\nhall\n")].concat()
+    }),
+    ("a quote is not closed", |folder| import(folder, b"room,lamp\nhall,\"a\n")),
+    ("a line of an update stream begins with something else than + or -", |folder| {
+        write(folder, "changes.csv", "+,room:hall,lamp:a\n*,room:hall,lamp:b\n");
+        vec![run(folder, &["apply", "s", "changes.csv"])]
+    }),
+    ("a file that is followed is shorter than what was applied of it", |folder| {
+        followed(folder);
+        write(folder, "changes.csv", "+,room:hall");
+        vec![run(folder, &["apply", "s", "changes.csv", "--follow"])]
+    }),
+    ("the last line that was applied of a file that is followed is another one now", |folder| {
+        followed(folder);
+        write(folder, "changes.csv", "+,room:hall,lamp:b\n+,room:hall,lamp:c\n");
+        vec![run(folder, &["apply", "s", "changes.csv", "--follow"])]
+    }),
+    ("a compressed file was to be followed", |folder| {
+        write(folder, "changes.csv.gz", [0x1f, 0x8b, 8, 0]);
+        vec![run(folder, &["apply", "s", "changes.csv.gz", "--follow"])]
+    }),
+    ("Ctrl-C was pressed while a file was followed", followed),
+    ("an adjacency file was imported without kinds", |folder| {
+        vec![run(folder, &["import", "s", "--edges", "train.txt", "--format", "adjacency"])]
+    }),
+    ("a file without a header was imported without names for its columns", |folder| {
+        import(folder, b"1,2\n3,4\n")
+    }),
+    ("a file began with comments", |folder| import(folder, b"# of\n1\t2\n")),
+    ("a row has more or fewer fields than `--columns` has names", |folder| {
+        write(folder, "a.csv", "1,2\n3\n");
+        write(folder, "b.csv", "1,2\n3,4,5\n");
+        let import = |file| run(folder, &["import", "s", "--edges", file, "--columns", "room,lamp"]);
+        ["a.csv", "b.csv"].map(import).into()
+    }),
+    ("a flag names a column that is not there", |folder| {
+        write(folder, "lamps.csv", "room,lamp\nhall,a\n");
+        let flags = [["--src", "room=house"], ["--weight-column", "watts"], ["--relation-column", "via"]];
+        flags.map(|[flag, name]| run(folder, &["import", "s", "--edges", "lamps.csv", flag, name])).into()
+    }),
+    ("a flag names a field that an object lacks", |folder| {
+        write(folder, "lamps.json", "{\"in\":\"hall\",\"lamp\":1}\n");
+        let words = ["import", "s", "--edges", "lamps.json", "--src", "room=in", "--dst"];
+        vec![
+            run(folder, &[&words[..], &["lamp=light"]].concat()),
+            run(folder, &[&words[..], &["lamp=lamp", "--weight-column", "watts"]].concat()),
+        ]
+    }),
+    ("a header of Neo4j says no kind", |folder| import(folder, b":START_ID,:END_ID(lamp)\nhall,a\n")),
+    ("nodes were imported without a kind", |folder| {
+        write(folder, "nodes.csv", "key,tag\na,old\n");
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv"])]
+    }),
+    ("rejects were to go to a file that is there", |folder| {
+        write(folder, "lamps.csv", "room,lamp\nhall,a\n");
+        let words = ["import", "s", "--edges", "lamps.csv", "--on-error", "skip", "--rejects", "lamps.csv"];
+        vec![run(folder, &words)]
+    }),
+    ("an export was to go where something is", |folder| {
+        exported(folder);
+        fs::create_dir(folder.join("photos")).expect("a new folder");
+        write(folder, "photos/cat.jpg", "meow");
+        vec![run(folder, &["export", "s", "e"]), run(folder, &["export", "s", "photos"])]
+    }),
+    ("an export was to replace a folder with something else in it", |folder| {
+        exported(folder);
+        write(folder, "e/notes.txt", "mine");
+        vec![run(folder, &["export", "s", "e", "--force"])]
+    }),
+    ("an export was to go into the store", |folder| {
+        lamps(folder);
+        vec![run(folder, &["export", "s", "s/e"]), run(folder, &["export", "s", "s", "--force"])]
+    }),
+    ("an export without its manifest was imported", |folder| {
+        exported(folder);
+        fs::remove_file(folder.join("e/manifest.json")).expect("a file");
+        vec![run(folder, &["import", "t", "--from", "e"])]
+    }),
+    ("a file of an export was changed, cut short or lost", |folder| {
+        exported(folder);
+        let intact = fs::read(folder.join("e/edges.csv")).expect("a file");
+        let mut changed = intact.clone();
+        changed[intact.len() / 2] ^= 1;
+        let mut outputs = Vec::new();
+        for bytes in [&changed, &intact[..intact.len() - 1]] {
+            write(folder, "e/edges.csv", bytes);
+            outputs.push(run(folder, &["import", "t", "--from", "e"]));
+        }
+        fs::remove_file(folder.join("e/edges.csv")).expect("a file");
+        outputs.push(run(folder, &["import", "t", "--from", "e"]));
+        outputs
+    }),
+    ("a manifest names a file elsewhere", |folder| {
+        exported(folder);
+        let manifest = fs::read_to_string(folder.join("e/manifest.json")).expect("a file");
+        write(folder, "e/manifest.json", manifest.replace("edges.csv", "../lamps.csv"));
+        vec![run(folder, &["import", "t", "--from", "e"])]
+    }),
+    ("an export was imported into a store that holds something", |folder| {
+        exported(folder);
+        vec![run(folder, &["import", "s", "--from", "e"])]
+    }),
+    ("a model that does not fit together was imported", |folder| {
+        lamps_with_model(folder);
+        ok(folder, &["export", "s", "m", "--format", "safetensors"]);
+        let mut bytes = fs::read(folder.join("m/model.safetensors")).expect("a file");
+        let at = bytes.windows(8).position(|found| found == b"layers 2").expect("a recipe");
+        bytes[at + 7] = b'9';
+        write(folder, "bad.safetensors", bytes);
+        vec![run(folder, &["import", "s", "--model", "bad.safetensors"])]
+    }),
+    ("the file to import is not there", |folder| {
+        vec![run(folder, &["import", "s", "--edges", "nowhere.csv"])]
+    }),
+    ("a column of tokens is not in the file of nodes", |folder| {
+        write(folder, "nodes.csv", "key,tag\na,old\n");
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--tokens", "genre"])]
+    }),
+    ("a dense row has another width than its block", |folder| {
+        import_matrix(folder, &[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]])
+    }),
+    ("a dense row holds NaN", |folder| import_matrix(folder, &[&[1.0, 2.0], &[f32::NAN, 4.0]])),
+    ("a matrix has more or fewer rows than the file of nodes", |folder| {
+        [import_matrix(folder, &[&[1.0]]), import_matrix(folder, &[&[1.0], &[2.0], &[3.0]])].concat()
+    }),
+    ("there is nothing where the store should be", |folder| {
+        vec![run(folder, &["stats", "s"]), run(folder, &["similar", "s", "lamp:a"])]
+    }),
+    ("the folder holds something else", |folder| {
+        fs::create_dir(folder.join("photos")).expect("a new folder");
+        write(folder, "photos/cat.jpg", "meow");
+        vec![run(folder, &["stats", "photos"]), run(folder, &["link", "photos", "lamp:a", "room:hall"])]
+    }),
+    ("another process has the store open", |folder| {
+        lamps(folder);
+        let held = Store::options().open(folder.join("s")).expect("the store opens here");
+        let outputs =
+            vec![run(folder, &["stats", "s"]), run(folder, &["unlink", "s", "lamp:a", "room:hall"])];
+        drop(held);
+        outputs
+    }),
+    ("a file of the store is damaged, cut short or missing, and nothing else holds what was in it", damage),
+    ("a change was asked for with --read-only", |folder| {
+        lamps(folder);
+        vec![
+            run(folder, &["link", "s", "lamp:z", "room:hall", "--read-only"]),
+            run(folder, &["import", "s", "--edges", "lamps.csv", "--read-only"]),
+        ]
+    }),
+    ("embeddings were asked for before a training", |folder| {
+        lamps(folder);
+        let node = "lamp:a";
+        let asked = [&["similar", "s", node][..], &["embed", "s", node], &["refresh", "s"], &["digest", "s"]];
+        asked.map(|words| run(folder, words)).into()
+    }),
+    ("a kind was named that is not in the store", |folder| {
+        lamps_with_model(folder);
+        vec![
+            run(folder, &["train", "s", "--target", "chair"]),
+            run(folder, &["similar", "s", "lamp:a", "--kind", "chair"]),
+        ]
+    }),
+    ("the kind of the node is not embedded", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["similar", "s", "room:hall"])]
+    }),
+    ("the node came after the last refresh", |folder| {
+        lamps_with_model(folder);
+        ok(folder, &["link", "s", "lamp:new", "room:hall"]);
+        vec![run(folder, &["similar", "s", "lamp:new"])]
+    }),
+    ("there is nothing to learn from", |folder| {
+        ok(folder, &["link", "s", "lamp:a", "room:hall"]);
+        vec![run(folder, &["train", "s", "--target", "lamp"])]
+    }),
+    ("an option of training is out of its range", |folder| {
+        lamps(folder);
+        vec![
+            run(folder, &["train", "s", "--target", "lamp", "--dim", "0"]),
+            run(folder, &["train", "s", "--target", "lamp", "--layers", "9"]),
+        ]
+    }),
+    ("a store that holds nodes was to be filled with a synthetic world", |folder| {
+        lamps(folder);
+        vec![run(folder, &["generate", "s"])]
+    }),
+    ("a training was to start from the last generation with another dimension", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--dim", "8", "--warm"])]
+    }),
+    ("a training was to go on where none was interrupted", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["train", "s", "--resume"])]
+    }),
+    ("a training was to go on after an edge was committed", |folder| {
+        interrupt(folder);
+        ok(folder, &["link", "s", "lamp:z", "room:hall"]);
+        vec![run(folder, &["train", "s", "--resume"])]
+    }),
+    ("a training was to go on with other options", |folder| {
+        interrupt(folder);
+        let resume = |option| run(folder, &["train", "s", "--resume", option, "9"]);
+        ["--dim", "--walk-seed", "--learning-rate"].map(resume).into()
+    }),
+    ("the loss of a training stopped being a number", |folder| {
+        lamps(folder);
+        let rate = f32::MAX.to_string();
+        let rest = ["--dim", "4", "--patience", "0", "--decay", &rate];
+        vec![run(folder, &[&["train", "s", "--target", "lamp"], &rest[..]].concat())]
+    }),
+    ("Ctrl-C was pressed during training", interrupt),
+    ("a command of the console was misspelt", |folder| in_console(folder, &[".hlep"])),
+    ("a command in a file of commands failed", |folder| {
+        write(folder, "commands", "stats\nneighbors lamp:none\n");
+        in_console(folder, &[".read commands"])
+    }),
+    ("results, or metrics of a training, were to go to a file that is there", |folder| {
+        let train = ["train", "s", "--target", "lamp", "--metrics", "lamps.csv"];
+        [in_console(folder, &[".output lamps.csv"]), vec![run(folder, &train)]].concat()
+    }),
+    ("a second training was begun beside a job that trains", |folder| {
+        let train = "train --target lamp --dim 4 --epochs 1000000 --patience 0 &";
+        in_console(folder, &[train, "train --target lamp"])
+    }),
+    ("a job was named that there is not", |folder| in_console(folder, &["wait 1"])),
+];
