@@ -250,6 +250,13 @@ impl<'a> Session<'a> {
             Dot::Help(Some(word)) if word.starts_with('.') => {
                 return self.ctx.out.text(&dots::help_of(&word)?);
             }
+            // Without its dot, where no verb has that name.
+            Dot::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
+                if let Ok(help) = dots::help_of(&format!(".{word}")) {
+                    return self.ctx.out.text(&help);
+                }
+                return self.verb(&[&word, "--help"], None);
+            }
             Dot::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
             Dot::Timer(is_on) => self.has_timer = is_on,
             Dot::Mode(Some(mode)) => self.ctx.out.mode = mode,

@@ -67,6 +67,7 @@ fn help_in_the_console_is_the_help_of_the_shell_without_the_store() {
     assert!(help.contains("Usage: similar [OPTIONS] <A>"), "{help}");
     let help = desk.ok(&["console", "s", "-c", ".help .output"]);
     assert!(help.starts_with("  .output [FILE [--force]]"), "{help}");
+    assert_eq!(desk.ok(&["console", "s", "-c", ".help output"]), help);
     let help = desk.ok(&["console", "s", "-c", ".help cancel"]);
     assert!(help.contains("Usage: cancel <JOB>"), "{help}");
 }
