@@ -19,6 +19,7 @@ mod reading;
 mod stream;
 mod synthetic;
 mod verbs;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

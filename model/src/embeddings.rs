@@ -133,16 +133,6 @@ impl Embeddings {
         mean
     }
 
-    /// What a node asks for: its own unit vector, where it is embedded, and that of its history, in equal shares.
-    pub(crate) fn asked_by(&self, node: NodeIx, history: &[u32]) -> Vec<f32> {
-        let mut query = self.mean(history);
-        if let Some(row) = self.row(node) {
-            query.iter_mut().zip(self.vector(row)).for_each(|(sum, value)| *sum += value);
-            normalize(&mut query);
-        }
-        query
-    }
-
     /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
     /// `query . vector + bias`, ties by stable id. Exact: every row is scored. Parallel, the same for any number of threads.
     ///
