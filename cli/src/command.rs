@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::nearby;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, bench, console, demo, edit, embed, eval, export, generate, import, keep, look, rank, refresh,
-    stats, train, walk,
+    apply, bench, console, demo, edit, embed, eval, export, generate, import, keep, look, rank, recommend,
+    refresh, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -74,7 +74,7 @@ pub(crate) enum Verb {
     /// Find the nodes with the nearest embeddings
     Similar(rank::SimilarArgs),
     /// Say what to show next to a node, or after a history
-    Recommend(rank::RecommendArgs),
+    Recommend(recommend::RecommendArgs),
     /// Measure the embeddings at a task
     Eval(eval::EvalArgs),
     /// Count nodes, edges, degrees, dirty nodes and bytes
@@ -117,7 +117,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Digest(args) => refresh::digest(ctx, args),
         Verb::Embed(args) => embed::embed(ctx, args),
         Verb::Similar(args) => rank::similar(ctx, args),
-        Verb::Recommend(args) => rank::recommend(ctx, args),
+        Verb::Recommend(args) => recommend::recommend(ctx, args),
         Verb::Eval(args) => eval::eval(ctx, args),
         Verb::Stats(args) => stats::stats(ctx, args),
         Verb::Check(args) => keep::check(ctx, args),

@@ -24,6 +24,7 @@ mod sink;
 mod stream;
 mod synthetic;
 mod verbs;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,21 +1,22 @@
-//! Questions to the embeddings: nearest nodes, recommendations, vectors, neighbourhoods, quality.
+//! Questions to the embeddings: nearest nodes, vectors, neighbourhoods, quality. Recommendations are `recommend`'s.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hedgerow_storage::{
-    CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, RelationIx, Snapshot,
-};
+use hedgerow_storage::{CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName, NodeRef, Snapshot};
 use hedgerow_walker::{Policy, WalkOptions, Walker};
 
 use crate::embeddings::Embeddings;
 use crate::encoder::Encoder;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::evaluate::{self, Case, RecommendQuality, RelatedQuality};
+use crate::evaluate::{self, RecommendQuality, RelatedQuality};
 use crate::filter::Filter;
 use crate::fresh::fresh;
+use crate::interests::Interests;
 use crate::recipe::{Recipe, unknown_kind};
+use crate::recommend::{Basis, Interest, Recommender, excluded};
+use crate::why::{Explainer, Why};
 
 /// How many answers, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,28 +33,49 @@ pub struct Query {
     pub include_seen: bool,
     /// Ranks by the cosine alone, leaving out the popularity coordinate.
     pub cosine: bool,
+    /// By how many interests a history asks.
+    pub interests: Interests,
+    /// Whether to say of each node why it is in the answer.
+    pub explain: bool,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { k: 10, kind: None, filter: None, exclude: Vec::new(), include_seen: false, cosine: false }
+        Self {
+            k: 10,
+            kind: None,
+            filter: None,
+            exclude: Vec::new(),
+            include_seen: false,
+            cosine: false,
+            interests: Interests::default(),
+            explain: false,
+        }
     }
 }
 
-/// A node and its score: cosine plus, unless left out, the node's popularity coordinate.
+/// A node and its score: cosine plus, unless left out, the node's popularity coordinate; or as [`Basis`] says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     /// The node.
     pub node: NodeName,
     /// Higher is nearer.
     pub score: f32,
+    /// Why it is in the answer, where [`Query::explain`] asked for it.
+    pub why: Option<Why>,
 }
 
 /// An answer, and how fresh it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
-    /// Best first, ties by stable id.
+    /// Best first, ties by stable id. Where several interests asked, the scores are of different questions and need not fall.
     pub items: Vec<Scored>,
+    /// What it was made from.
+    pub basis: Basis,
+    /// The interests of the history that asked, the most important first; none where nothing of it is embedded.
+    pub interests: Vec<Interest>,
+    /// Nodes of a history given by name that have no embedding.
+    pub ignored: Vec<NodeName>,
     /// The epoch that the embeddings reflect.
     pub epoch: Epoch,
     /// Nodes touched since.
@@ -175,42 +197,12 @@ impl Engine {
             let row = embeddings.require(node, snapshot)?;
             let query = embeddings.vector(row).to_vec();
             let kind = options.kind.as_deref().unwrap_or(node.kind);
-            self.rank(embeddings, snapshot, &query, kind, options, vec![row])
+            self.rank(embeddings, snapshot, &query, kind, options, row)
         })
     }
 
-    /// What to show next to a user or for a history: the embeddings nearest to the mean of the history's, each divided by
-    /// the square root of its degree, and to the user's own where users are embedded too.
-    /// Seen nodes are left out unless asked for. From an empty history the answer is the popular nodes.
-    ///
-    /// # Errors
-    /// An unknown node, or a node in a history that has no embedding.
-    pub fn recommend(&self, audience: &Audience, options: &Query) -> Result<Ranked, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
-            let (node, history) = match audience {
-                Audience::History(names) => {
-                    let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
-                    (None, names.iter().map(row).collect::<Result<Vec<_>, _>>()?)
-                }
-                Audience::Node(name) => {
-                    let node = snapshot.require(name.as_ref())?;
-                    (Some(node), embeddings.history(node, snapshot))
-                }
-            };
-            let first = history.first().map(|&row| snapshot.kind_name(embeddings.kind(row)));
-            let kind = options.kind.as_deref().or(first).or(embeddings.recipe.targets().next());
-            let kind = kind.unwrap_or_default().to_owned();
-            let of_kind = |row: &u32| snapshot.kind_name(embeddings.kind(*row)) == kind;
-            let asked: Vec<u32> = history.iter().copied().filter(of_kind).collect();
-            let asked = if asked.is_empty() { &history } else { &asked };
-            let query = node.map_or_else(|| embeddings.mean(asked), |node| embeddings.asked_by(node, asked));
-            let seen = if options.include_seen { Vec::new() } else { history };
-            self.rank(embeddings, snapshot, &query, &kind, options, seen)
-        })
-    }
-
-    /// Ranks for each user all nodes of the items' kind that the store does not link to it, and compares with
-    /// the items given. Users are of any kind; items that the store does not know count as not found.
+    /// Asks for each user as [`Engine::recommend`] does and compares with the items given: all nodes of their kind are ranked but
+    /// those that the store links to the user. Users are of any kind; items that the store does not know count as not found.
     ///
     /// # Errors
     /// An unknown user, or users without any item of an embedded kind.
@@ -220,27 +212,16 @@ impl Engine {
         &self,
         users: &[(NodeName, Vec<NodeName>)],
         k: usize,
+        interests: Interests,
         cancel: &CancelToken,
     ) -> Result<RecommendQuality, Error> {
-        self.with_copy(|embeddings, snapshot| {
-            let items = users.iter().flat_map(|(_, items)| items);
-            let kind = embeddings.one_kind(snapshot, items)?;
-            let candidates = embeddings.of_kind(kind);
-            let mut cases = Vec::with_capacity(users.len());
-            for (user, items) in users {
-                let row =
-                    |item: &NodeName| snapshot.lookup(item.as_ref()).and_then(|item| embeddings.row(item));
-                let node = snapshot.require(user.as_ref())?;
-                let history = embeddings.history(node, snapshot);
-                cases.push(Case {
-                    query: embeddings.asked_by(node, &history),
-                    history,
-                    wanted: items.iter().filter_map(row).collect(),
-                    items: items.len(),
-                });
-            }
-            evaluate::recommend(embeddings, &cases, &candidates, k, cancel)
-        })
+        let (embeddings, snapshot) =
+            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
+        let kind = embeddings.one_kind(&snapshot, users.iter().flat_map(|(_, items)| items))?;
+        let kind = Some(snapshot.kind_name(kind).to_owned());
+        let options = Query { k, kind, interests, ..Query::default() };
+        let recommender = Recommender::new(embeddings, snapshot, options, 0)?;
+        evaluate::recommend(&recommender, users, k, cancel)
     }
 
     /// Ranks all nodes of the pairs' kind for the first of each pair and finds the second.
@@ -273,30 +254,23 @@ impl Engine {
         query: &[f32],
         kind: &str,
         options: &Query,
-        left_out: Vec<u32>,
+        row: u32,
     ) -> Result<Ranked, Error> {
-        if !kind.is_empty() && !embeddings.recipe.targets().any(|target| target == kind) {
-            return Err(match snapshot.kind_ix(kind) {
-                None => unknown_kind(kind, snapshot),
-                Some(_) => Error::NotEmbedded {
-                    node: format!("kind {kind}"),
-                    reason: format!("only nodes of kind {} are embedded", embeddings.recipe.target_list()),
-                },
-            });
-        }
-        let kind = snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))?;
-        let mut excluded: HashSet<u32> = left_out.into_iter().collect();
-        for name in &options.exclude {
-            let row = snapshot.lookup(name.as_ref()).and_then(|node| embeddings.row(node));
-            excluded.extend(row);
-        }
+        let kind = embeddings.target_kind(kind, snapshot)?;
+        let excluded: HashSet<u32> = excluded(options, embeddings, snapshot).chain([row]).collect();
+        let node = embeddings.nodes[row as usize];
+        let mut explainer = Explainer::new(embeddings, snapshot, options);
+        let mut items = Vec::new();
         let marks = options.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()));
-        let hits = embeddings.nearest(query, options, Some(kind), &excluded, marks.as_ref());
-        let named = hits
-            .into_iter()
-            .map(|(row, score)| Scored { node: snapshot.name(embeddings.nodes[row as usize]), score });
+        for (row, score) in embeddings.nearest(query, options, Some(kind), &excluded, marks.as_ref()) {
+            let why = options.explain.then(|| explainer.similar(query, node, row)).transpose()?;
+            items.push(Scored { node: snapshot.name(embeddings.nodes[row as usize]), score, why });
+        }
         Ok(Ranked {
-            items: named.collect(),
+            items,
+            basis: Basis::Embeddings,
+            interests: Vec::new(),
+            ignored: Vec::new(),
             epoch: embeddings.epoch,
             dirty_nodes: self.store().dirty_nodes(),
         })
@@ -355,15 +329,27 @@ impl Embeddings {
         Err(Error::NotEmbedded { node: name.to_string(), reason })
     }
 
-    /// Rows of the embedded neighbours of a node, through all relations, in the order of their ids.
-    fn history(&self, node: NodeIx, snapshot: &Snapshot) -> Vec<u32> {
-        let mut rows: Vec<u32> = (0..snapshot.relation_count())
-            .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors())
-            .filter_map(|neighbor| self.row(neighbor))
-            .collect();
-        rows.sort_unstable_by_key(|&row| self.ids[row as usize]);
-        rows.dedup();
-        rows
+    /// The number of a kind that is embedded.
+    pub(crate) fn target_kind(&self, kind: &str, snapshot: &Snapshot) -> Result<KindIx, Error> {
+        let found = snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))?;
+        if self.recipe.targets().any(|target| target == kind) {
+            return Ok(found);
+        }
+        let reason = format!("only nodes of kind {} are embedded", self.recipe.target_list());
+        Err(Error::NotEmbedded { node: format!("kind {kind}"), reason })
+    }
+
+    /// Refuses a name whose kind is not embedded, or not there.
+    pub(crate) fn require_target(
+        &self,
+        kind: &str,
+        name: NodeRef<'_>,
+        snapshot: &Snapshot,
+    ) -> Result<(), Error> {
+        if snapshot.lookup(name).is_some() {
+            return self.require_kind(name, snapshot).map(drop);
+        }
+        self.target_kind(kind, snapshot).map(drop)
     }
 
     /// The kind of the first of `items`.

@@ -1,7 +1,6 @@
 //! The embeddings that readers see, and who among them may be an answer.
 //! A refresh works on its own copy and hands over the changed rows at the end, in one short step.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -126,16 +125,6 @@ impl Embeddings {
         mean
     }
 
-    /// What a node asks for: its own unit vector, where it is embedded, and that of its history, in equal shares.
-    pub(crate) fn asked_by(&self, node: NodeIx, history: &[u32]) -> Vec<f32> {
-        let mut query = self.mean(history);
-        if let Some(row) = self.row(node) {
-            query.iter_mut().zip(self.vector(row)).for_each(|(sum, value)| *sum += value);
-            normalize(&mut query);
-        }
-        query
-    }
-
     /// The living rows that score best for `query`, as many as `options` says, without the excluded ones:
     /// `query . vector + bias`, ties by stable id. Exact, and the same for any number of threads.
     ///
@@ -148,38 +137,54 @@ impl Embeddings {
         excluded: &HashSet<u32>,
         marks: Option<&TokenMarks<'_>>,
     ) -> Vec<Hit> {
+        let excluded = Excluded::new(excluded);
+        let may = self.may_answer(options, kind, marks);
+        let wanted = |first: usize| may(first) & !excluded.word(first);
+        self.with_wish(options, &wanted, |wish| self.vectors.nearest(query, wish))
+    }
+
+    /// The same for many questions: a query and the rows that are left out for it, ascending.
+    pub(crate) fn nearest_each(
+        &self,
+        questions: &[(&[f32], &[u32])],
+        options: &Query,
+        kind: KindIx,
+        marks: Option<&TokenMarks<'_>>,
+    ) -> Vec<Vec<Hit>> {
+        let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
+        let left_out = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
+        let may = self.may_answer(options, Some(kind), marks);
+        self.with_wish(options, &may, |wish| self.vectors.nearest_each(&queries, wish, &left_out))
+    }
+
+    /// A bit for each row of a block that may be an answer.
+    fn may_answer<'a>(
+        &'a self,
+        options: &'a Query,
+        kind: Option<KindIx>,
+        marks: Option<&'a TokenMarks<'a>>,
+    ) -> impl Fn(usize) -> u64 + Sync + 'a {
         let filter = options.filter.as_ref().zip(marks);
-        let may = |row: usize| {
+        let may = move |row: usize| {
             self.alive[row]
                 && kind.is_none_or(|kind| self.kinds[row] == kind)
-                && filter.as_ref().is_none_or(|(filter, marks)| filter.admits(marks.of(self.nodes[row])))
+                && filter.is_none_or(|(filter, marks)| filter.admits(marks.of(self.nodes[row])))
         };
-        let excluded = Excluded::new(excluded);
-        let wanted = |first: usize| {
+        move |first| {
             let rows = first..(first + BLOCK).min(self.rows());
-            let word = rows.enumerate().fold(0, |word, (at, row)| word | u64::from(may(row)) << at);
-            word & !excluded.word(first)
-        };
+            rows.enumerate().fold(0, |word, (at, row)| word | u64::from(may(row)) << at)
+        }
+    }
+
+    fn with_wish<T>(
+        &self,
+        options: &Query,
+        wanted: &(dyn Fn(usize) -> u64 + Sync),
+        find: impl FnOnce(&Wish<'_>) -> T,
+    ) -> T {
         let order = |row: u32| self.ids[row as usize].get();
         let bias = (!options.cosine).then_some(&self.bias[..]);
-        self.vectors.nearest(query, &Wish { k: options.k, bias, wanted: &wanted, order: &order })
-    }
-
-    /// Keeps the best `k` in order.
-    pub(crate) fn keep_best(&self, hits: &mut Vec<Hit>, k: usize) {
-        let order = |a: &Hit, b: &Hit| self.order(*a, *b);
-        if k < hits.len() {
-            if k > 0 {
-                hits.select_nth_unstable_by(k - 1, order);
-            }
-            hits.truncate(k);
-        }
-        hits.sort_unstable_by(order);
-    }
-
-    fn order(&self, a: Hit, b: Hit) -> Ordering {
-        let id = |hit: Hit| self.ids[hit.0 as usize];
-        b.1.total_cmp(&a.1).then_with(|| id(a).cmp(&id(b)))
+        find(&Wish { k: options.k, bias, wanted, order: &order })
     }
 }
 

@@ -2,21 +2,22 @@
 
 use std::collections::HashSet;
 
-use hedgerow_storage::CancelToken;
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use hedgerow_storage::{CancelToken, NodeIx, NodeName};
+use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
+use crate::ask::Audience;
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::matrix::{Panels, by_panels};
 use crate::minibatch::Example;
-use crate::rows::{dot, gather, normalize_rows};
+use crate::recommend::Recommender;
+use crate::rows::{dot, normalize_rows};
 use crate::sparse::Sparse;
-use crate::state::ABSENT;
 
 /// Queries between two looks at the cancel token.
 const QUERIES_AT_ONCE: usize = 1024;
-/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each candidate.
+/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each row.
 const QUERIES_PER_TASK: usize = 64;
 /// Held-out recall looks at this many of the best.
 const HELD_OUT_K: usize = 20;
@@ -49,77 +50,35 @@ pub struct RelatedQuality {
     pub pairs: u64,
 }
 
-/// A user to evaluate, in rows.
-pub(crate) struct Case {
-    /// A unit vector.
-    pub(crate) query: Vec<f32>,
-    /// What it has already: left out of the ranking.
-    pub(crate) history: Vec<u32>,
-    /// Rows to find; unknown items have none.
-    pub(crate) wanted: HashSet<u32>,
-    /// Test items, known or not.
-    pub(crate) items: usize,
-}
-
-/// Recall@k and NDCG@k, histories left out of the ranking. Cost: users x rows x D operations.
+/// Recall@k and NDCG@k of what a recommender answers. Cost: users x rows x D operations.
 pub(crate) fn recommend(
-    embeddings: &Embeddings,
-    cases: &[Case],
-    candidates: &[u32],
+    recommender: &Recommender,
+    users: &[(NodeName, Vec<NodeName>)],
     k: usize,
     cancel: &CancelToken,
 ) -> Result<RecommendQuality, Error> {
     let (mut recall, mut ndcg) = (0.0, 0.0);
-    let vectors = Panels::transposed(&gather(&embeddings.vectors.full().view(), candidates).view());
-    let mut place = vec![ABSENT; embeddings.rows()];
-    for (at, &row) in candidates.iter().enumerate() {
-        place[row as usize] = at as u32;
-    }
-    for cases in cases.chunks(QUERIES_AT_ONCE) {
+    for users in users.chunks(QUERIES_AT_ONCE) {
         cancel.check()?;
-        let found: Vec<(f64, f64)> = cases
-            .par_chunks(QUERIES_PER_TASK)
-            .flat_map_iter(|cases| {
-                let mut queries = Array2::zeros((cases.len(), vectors.depth()));
-                for (mut query, case) in queries.outer_iter_mut().zip(cases) {
-                    query.assign(&ArrayView1::from(&case.query));
-                }
-                let mut scores = by_panels(&queries.view(), &vectors, None);
-                let judged = cases.iter().zip(scores.outer_iter_mut()).map(|(case, mut scores)| {
-                    for &row in &case.history {
-                        if let Some(score) = scores.get_mut(place[row as usize] as usize) {
-                            *score = f32::NEG_INFINITY;
-                        }
-                    }
-                    judge(embeddings, case, candidates, &scores.view(), k)
-                });
-                judged.collect::<Vec<_>>()
-            })
-            .collect();
-        for (r, n) in found {
+        let audiences: Vec<Audience> = users.iter().map(|(user, _)| Audience::Node(user.clone())).collect();
+        for (found, (_, items)) in recommender.nodes(&audiences)?.iter().zip(users) {
+            let wanted: HashSet<NodeIx> = items.iter().filter_map(|item| recommender.lookup(item)).collect();
+            let (r, n) = judge(found, &wanted, items.len(), k);
             recall += r;
             ndcg += n;
         }
     }
-    let users = cases.len().max(1) as f64;
-    Ok(RecommendQuality { recall: recall / users, ndcg: ndcg / users, users: cases.len() as u64 })
+    let count = users.len().max(1) as f64;
+    Ok(RecommendQuality { recall: recall / count, ndcg: ndcg / count, users: users.len() as u64 })
 }
 
-fn judge(
-    embeddings: &Embeddings,
-    case: &Case,
-    candidates: &[u32],
-    scores: &ArrayView1<'_, f32>,
-    k: usize,
-) -> (f64, f64) {
-    let scored = candidates.iter().zip(scores).filter(|(_, score)| score.is_finite());
-    let mut hits: Vec<_> = scored.map(|(&row, score)| (row, score + embeddings.bias[row as usize])).collect();
-    embeddings.keep_best(&mut hits, k);
+/// Of an answer and the items to find, some of which may not be known.
+fn judge(answer: &[NodeIx], wanted: &HashSet<NodeIx>, items: usize, k: usize) -> (f64, f64) {
     let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
-    let found: Vec<usize> = (0..hits.len()).filter(|&at| case.wanted.contains(&hits[at].0)).collect();
-    let ideal: f64 = (0..k.min(case.items)).map(gain).sum();
+    let found: Vec<usize> = (0..answer.len()).filter(|&at| wanted.contains(&answer[at])).collect();
+    let ideal: f64 = (0..k.min(items)).map(gain).sum();
     let reached: f64 = found.iter().map(|&at| gain(at)).sum();
-    (found.len() as f64 / case.items.max(1) as f64, if ideal > 0.0 { reached / ideal } else { 0.0 })
+    (found.len() as f64 / items.max(1) as f64, if ideal > 0.0 { reached / ideal } else { 0.0 })
 }
 
 /// Ranks of the second row of each pair for the first, among `candidates` without the first.
@@ -209,10 +168,10 @@ fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{Case, held_out_recall, recommend, related};
+    use super::{held_out_recall, judge, related};
     use crate::embeddings::Embeddings;
     use crate::minibatch::Example;
-    use hedgerow_storage::CancelToken;
+    use hedgerow_storage::{CancelToken, NodeIx};
     use ndarray::array;
 
     /// Five nodes on a fan; the larger the number, the farther from node 0.
@@ -221,17 +180,15 @@ mod tests {
         Embeddings::example(&vectors, vec![0.0; 5])
     }
 
-    /// The user has node 0, so the order is 1, 2, 3, 4. Wanted are 2, 4 and an item that nobody knows; k = 2:
+    /// Answered are 1 and 2. Wanted are 2, 4 and an item that nobody knows; k = 2:
     ///   recall 1/3, DCG 1/log2(3), ideal DCG over min(2, 3) places 1 + 1/log2(3).
     #[test]
     fn recall_and_ndcg_are_the_hand_worked_numbers() {
-        let case =
-            Case { query: vec![1.0, 0.0], history: vec![0], wanted: [2, 4].into_iter().collect(), items: 3 };
-        let quality = recommend(&fan(), &[case], &[0, 1, 2, 3, 4], 2, &CancelToken::new()).expect("numbers");
+        let nodes = |numbers: [u32; 2]| numbers.map(NodeIx::new);
+        let (recall, ndcg) = judge(&nodes([1, 2]), &nodes([2, 4]).into_iter().collect(), 3, 2);
         let second = 1.0 / 3f64.log2();
-        assert!((quality.recall - 1.0 / 3.0).abs() < 1e-12);
-        assert!((quality.ndcg - second / (1.0 + second)).abs() < 1e-12);
-        assert_eq!(quality.users, 1);
+        assert!((recall - 1.0 / 3.0).abs() < 1e-12);
+        assert!((ndcg - second / (1.0 + second)).abs() < 1e-12);
     }
 
     /// From node 0: node 1 is first, node 3 third. With a bias node 4 ties with node 3: rank 3.5.

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{RelationIx, Snapshot, Status};
+use hedgerow::{Interests, RelationIx, Snapshot, Status};
 
 use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::reading::pairs::{read_pairs, read_users};
+use crate::verbs::recommend::interests;
 
 /// What `eval` is told.
 #[derive(Args, Debug)]
@@ -34,6 +35,9 @@ pub(crate) struct EvalArgs {
     /// For recommend: kind of the users [default: the kind that is linked to the items, if there is one only]
     #[arg(long, value_name = "KIND")]
     user_kind: Option<String>,
+    /// For recommend: by how many interests a user asks, a number or auto
+    #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
+    interests: Interests,
 }
 
 /// What can be measured.
@@ -52,7 +56,7 @@ pub(crate) fn eval(ctx: &mut Context, args: EvalArgs) -> Result<(), Failure> {
         (Task::Recommend, Some(test), _) => {
             let user = args.user_kind;
             let user = user.map_or_else(|| only_user(&engine.store().snapshot(), &kind), Ok)?;
-            recommend(ctx, &args.store, &test, args.k, [&user, &kind])
+            recommend(ctx, &args.store, &test, (args.k, args.interests), [&user, &kind])
         }
         (Task::Related, _, Some(pairs)) => related(ctx, &args.store, &pairs, &kind),
         (Task::Recommend, None, _) => Err(Failure::Usage("--task recommend needs --test FILE".to_owned())),
@@ -64,12 +68,12 @@ fn recommend(
     ctx: &mut Context,
     store: &Path,
     test: &Path,
-    k: usize,
+    (k, interests): (usize, Interests),
     kinds: [&str; 2],
 ) -> Result<(), Failure> {
     let (engine, _) = ctx.trained(store)?;
     let users = read_users(test, kinds[0], kinds[1])?;
-    let quality = engine.evaluate_recommend(&users, k, ctx.cancel())?;
+    let quality = engine.evaluate_recommend(&users, k, interests, ctx.cancel())?;
     let (recall, ndcg) = (format!("recall@{k}"), format!("ndcg@{k}"));
     ctx.out.record(vec![
         (&recall, rounded(quality.recall, 6)),

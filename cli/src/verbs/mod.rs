@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod keep;
 pub(crate) mod look;
 pub(crate) mod rank;
+pub(crate) mod recommend;
 pub(crate) mod refresh;
 pub(crate) mod stats;
 pub(crate) mod train;

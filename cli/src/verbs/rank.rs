@@ -1,16 +1,18 @@
-//! `similar` and `recommend`: the nearest embeddings of a node, and what to show next to a node or a history.
+//! `similar`: the nearest embeddings of a node; and what it has in common with `recommend`, its options and how its answer is printed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{Audience, Engine, Filter, NodeName, NodeRef, Query, Ranked};
+use hedgerow::{Engine, Filter, NodeName, NodeRef, Query, Ranked, Scored};
+use serde_json::Value;
 
 use crate::cell::{float, name};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::reading::lines::Lines;
 use crate::reading::source::Source;
+use crate::why::{facts_of, words_of};
 
 /// What `similar` is told.
 #[derive(Args, Debug)]
@@ -25,28 +27,9 @@ pub(crate) struct SimilarArgs {
     ranking: RankingArgs,
 }
 
-/// What `recommend` is told.
-#[derive(Args, Debug)]
-pub(crate) struct RecommendArgs {
-    /// The store's folder
-    #[arg(value_name = "STORE")]
-    store: PathBuf,
-    /// For whom, such as user:7
-    #[arg(value_name = "A", conflicts_with = "history")]
-    node: Option<NodeName>,
-    /// What an unknown visitor has looked at, such as pin:1,pin:2
-    #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
-    history: Vec<NodeName>,
-    /// Keep what is linked already, or in the history
-    #[arg(long)]
-    include_seen: bool,
-    #[command(flatten)]
-    ranking: RankingArgs,
-}
-
 /// What both verbs are told.
 #[derive(Args, Debug)]
-struct RankingArgs {
+pub(super) struct RankingArgs {
     /// How many nodes at most
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     k: usize,
@@ -65,10 +48,13 @@ struct RankingArgs {
     /// File of nodes to leave out, one a line such as pin:42
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
+    /// Say of each node why it is in the answer
+    #[arg(long)]
+    pub(super) explain: bool,
 }
 
 impl RankingArgs {
-    fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
+    pub(super) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
             // Which nodes are dirty is in the log, which a read-only store does not open.
@@ -77,7 +63,7 @@ impl RankingArgs {
         Ok(engine)
     }
 
-    fn query(self, include_seen: bool) -> Result<Query, Failure> {
+    pub(super) fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
         Ok(Query {
             k: self.k,
@@ -86,40 +72,40 @@ impl RankingArgs {
             exclude,
             include_seen,
             cosine: self.cosine,
+            explain: self.explain,
+            ..Query::default()
         })
     }
 }
 
 pub(crate) fn similar(ctx: &mut Context, args: SimilarArgs) -> Result<(), Failure> {
     let engine = args.ranking.engine(ctx, &args.store)?;
-    let ranked = engine.similar(args.node.as_ref(), &args.ranking.query(true)?)?;
-    print(ctx, &ranked)
+    let query = args.ranking.query(true)?;
+    let ranked = engine.similar(args.node.as_ref(), &query)?;
+    print(ctx, &ranked, Vec::new(), query.explain)
 }
 
-pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Failure> {
-    let audience = match args.node {
-        Some(node) => Audience::Node(node),
-        None if !args.history.is_empty() => Audience::History(args.history),
-        None => {
-            let advice = "say for whom: a node such as user:7, or --history pin:1,pin:2";
-            return Err(Failure::Usage(advice.to_owned()));
-        }
-    };
-    let engine = args.ranking.engine(ctx, &args.store)?;
-    let ranked = engine.recommend(&audience, &args.ranking.query(args.include_seen)?)?;
-    print(ctx, &ranked)
-}
-
-fn print(ctx: &Context, ranked: &Ranked) -> Result<(), Failure> {
+/// The lines of an answer under what holds for all of it.
+pub(super) fn print(
+    ctx: &Context,
+    ranked: &Ranked,
+    mut facts: Vec<(&str, Value)>,
+    explain: bool,
+) -> Result<(), Failure> {
     if ranked.dirty_nodes > 0 {
         ctx.out.note(&format!(
             "{} nodes changed since epoch {}; `refresh` brings the answer up to date",
             ranked.dirty_nodes, ranked.epoch
         ));
     }
-    let facts = vec![("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())];
-    let rows = ranked.items.iter().map(|item| vec![name(&item.node), float(item.score)]);
-    ctx.out.items(facts, &["node", "score"], rows.collect())
+    facts.splice(0..0, [("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())]);
+    let row = |item: &Scored| {
+        let why =
+            item.why.as_ref().map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why) });
+        [name(&item.node), float(item.score)].into_iter().chain(why).collect()
+    };
+    let columns: &[&str] = if explain { &["node", "score", "why"] } else { &["node", "score"] };
+    ctx.out.items(facts, columns, ranked.items.iter().map(row).collect())
 }
 
 fn read_nodes(path: &Path) -> Result<Vec<NodeName>, Failure> {

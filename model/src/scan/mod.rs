@@ -72,10 +72,6 @@ impl Scan {
         self.full.row(row)
     }
 
-    pub(crate) fn full(&self) -> &Tall {
-        &self.full
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.full.bytes() + self.rough.bytes()
     }

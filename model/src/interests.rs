@@ -1,0 +1,203 @@
+//! What a history is about: its clusters by Ward's method, each with the member in its middle and what it counts. Owns the tree and
+//! where it is cut; knows rows of numbers alone, not whose they are.
+
+/// Where [`Interests::Auto`] cuts the tree: clusters whose joining would add more to the sum of squared distances stay apart.
+/// Joining two nodes of cosine c adds 1 - c, and joining clusters of a and b nodes whose means lie d apart `d^2 a b / (a + b)`.
+pub const APART: f64 = 1.5;
+
+/// As many interests are asked for at most, the ones that count most.
+pub const MOST_INTERESTS: usize = 20;
+
+/// As many nodes of a history are clustered at most, the newest: their distances take 4 MB, and their tree about 10 ms.
+pub const MOST_CLUSTERED: usize = 1000;
+
+/// By how many interests a history asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interests {
+    /// As many as its tree falls into where it is cut at [`APART`], at most [`MOST_INTERESTS`].
+    Auto,
+    /// So many, fewer from a history of fewer nodes, and at most [`MOST_INTERESTS`]. By one, or none, the history asks as a whole.
+    AtMost(usize),
+}
+
+impl Default for Interests {
+    fn default() -> Self {
+        Self::AtMost(1)
+    }
+}
+
+impl Interests {
+    /// Whether a history asks as a whole, without a tree.
+    pub(crate) fn is_one(self) -> bool {
+        matches!(self, Self::AtMost(0 | 1))
+    }
+}
+
+/// Two clusters become one. Clusters go by the place of their first member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Merge {
+    into: usize,
+    from: usize,
+    /// What it adds to the sum of squared distances of members from the mean of their cluster.
+    cost: f64,
+}
+
+/// Places of a history that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cluster {
+    /// Ascending.
+    pub(crate) members: Vec<usize>,
+    /// The member with the smallest sum of squared distances from all, the first of them.
+    pub(crate) medoid: usize,
+    /// Its members' weights over those of the whole history.
+    pub(crate) importance: f64,
+}
+
+/// The clusters of some rows, each with a weight: the most important first, ties by medoid.
+///
+/// Shapes: N rows of D numbers, N weights.
+/// Determinism: a function of the rows in their order; where two pairs of clusters cost the same, those whose first members come
+/// first are joined.
+/// Cost: N^2 D / 2 products for the distances and about 3 N^2 looks at them; N^2 / 2 numbers of 8 bytes. As a whole, N D.
+/// Source: Pal et al., `PinnerSage` (arXiv 2007.03634), sections 4.1 to 4.3: Ward's method by the nearest-neighbour chain, medoids.
+pub(crate) fn clusters(rows: &[&[f32]], weights: &[f64], how: Interests) -> Vec<Cluster> {
+    let parts = match how {
+        _ if rows.is_empty() => Vec::new(),
+        one if one.is_one() => vec![(0..rows.len()).collect()],
+        Interests::Auto => parts(rows.len(), &tree(rows), |_, cost| cost <= APART),
+        Interests::AtMost(most) => {
+            let most = most.min(MOST_INTERESTS);
+            parts(rows.len(), &tree(rows), |left, _| left > most)
+        }
+    };
+    let sum: f64 = weights.iter().sum();
+    let mut clusters: Vec<Cluster> = parts
+        .into_iter()
+        .map(|members| {
+            let weight: f64 = members.iter().map(|&at| weights[at]).sum();
+            Cluster { medoid: medoid(rows, &members), importance: weight / sum, members }
+        })
+        .collect();
+    clusters.sort_by(|a, b| b.importance.total_cmp(&a.importance).then(a.medoid.cmp(&b.medoid)));
+    clusters
+}
+
+/// Distances between clusters, each pair once.
+struct Costs(Vec<f64>);
+
+impl Costs {
+    fn place(a: usize, b: usize) -> usize {
+        let (low, high) = if a < b { (a, b) } else { (b, a) };
+        high * (high - 1) / 2 + low
+    }
+
+    fn between(&self, a: usize, b: usize) -> f64 {
+        self.0[Self::place(a, b)]
+    }
+}
+
+/// Ward's tree, its merges by cost.
+///
+/// From any cluster go to the nearest one, and on from there: each step is shorter than the last, so it ends at two that are nearest
+/// to each other. Those are merged in the tree of the method that always merges the cheapest pair too, since no merge brings two
+/// clusters nearer to a third than the nearer of them was.
+fn tree(rows: &[&[f32]]) -> Vec<Merge> {
+    let mut costs = Costs(Vec::with_capacity(rows.len() * rows.len().saturating_sub(1) / 2));
+    for (high, row) in rows.iter().enumerate() {
+        costs.0.extend(rows[..high].iter().map(|other| squared_distance(row, other) / 2.0));
+    }
+    // By its first member, a cluster's size, and what its own last merge cost.
+    let mut sizes = vec![1.0f64; rows.len()];
+    let mut costs_of = vec![0.0f64; rows.len()];
+    let mut live: Vec<usize> = (0..rows.len()).collect();
+    let mut chain: Vec<usize> = Vec::new();
+    let mut merges = Vec::with_capacity(rows.len().saturating_sub(1));
+    while live.len() > 1 {
+        let top = *chain.last().unwrap_or(&live[0]);
+        if chain.is_empty() {
+            chain.push(top);
+        }
+        let key = |other: usize| (costs.between(top, other), top.min(other), top.max(other));
+        let others = live.iter().copied().filter(|&other| other != top);
+        let nearest = others.min_by(|&a, &b| {
+            let (a, b) = (key(a), key(b));
+            a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)))
+        });
+        let Some(nearest) = nearest else { break };
+        if chain.len() < 2 || chain[chain.len() - 2] != nearest {
+            chain.push(nearest);
+            continue;
+        }
+        chain.truncate(chain.len() - 2);
+        let (into, from) = (top.min(nearest), top.max(nearest));
+        let joined = costs.between(into, from);
+        live.retain(|&cluster| cluster != from);
+        let (a, b) = (sizes[into], sizes[from]);
+        for &other in live.iter().filter(|&&other| other != into) {
+            let c = sizes[other];
+            let apart = (a + c) * costs.between(into, other) + (b + c) * costs.between(from, other);
+            costs.0[Costs::place(into, other)] = (apart - c * joined) / (a + b + c);
+        }
+        // Rounding must not put a merge before those that made what it merges.
+        let cost = joined.max(costs_of[into]).max(costs_of[from]);
+        (sizes[into], costs_of[into]) = (a + b, cost);
+        merges.push(Merge { into, from, cost });
+    }
+    merges.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    merges
+}
+
+/// The clusters after as many merges, cheapest first, as `goes_on`, told how many clusters there are and what the next merge costs.
+fn parts(rows: usize, merges: &[Merge], goes_on: impl Fn(usize, f64) -> bool) -> Vec<Vec<usize>> {
+    let mut of: Vec<usize> = (0..rows).collect();
+    let mut left = rows;
+    for merge in merges {
+        if !goes_on(left, merge.cost) {
+            break;
+        }
+        of[merge.from] = merge.into;
+        left -= 1;
+    }
+    // What a cluster was merged into comes before it, so that one pass finds the last of them.
+    for at in 0..rows {
+        of[at] = of[of[at]];
+    }
+    let mut members = vec![Vec::new(); rows];
+    for (at, &first) in of.iter().enumerate() {
+        members[first].push(at);
+    }
+    members.retain(|members| !members.is_empty());
+    members
+}
+
+fn medoid(rows: &[&[f32]], members: &[usize]) -> usize {
+    let dim = rows[members[0]].len();
+    let mut sum = vec![0.0f64; dim];
+    for &at in members {
+        sum.iter_mut().zip(rows[at]).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    // Sum over j of |x - x_j|^2 = n |x|^2 - 2 x . sum + what is the same for all.
+    let far = |&at: &usize| {
+        let x = rows[at].iter().map(|&value| f64::from(value));
+        let along: f64 = x.clone().zip(&sum).map(|(value, sum)| value * sum).sum();
+        members.len() as f64 * x.map(|value| value * value).sum::<f64>() - 2.0 * along
+    };
+    let nearest = members.iter().map(|at| (far(at), *at)).min_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map_or(members[0], |(_, at)| at)
+}
+
+/// What each node of a history counts by the time of its edge: `exp(-DECAY days)` before the newest of them, and one without a time.
+pub(crate) fn weights(times: &[Option<i64>]) -> Vec<f64> {
+    let newest = times.iter().flatten().max().copied().unwrap_or(0);
+    let age = |time: i64| (newest as f64 - time as f64) / SECONDS_OF_DAY;
+    times.iter().map(|time| time.map_or(1.0, |time| (-DECAY * age(time)).exp())).collect()
+}
+
+/// By how much a day takes from what an edge counts: half of it in 69 days, as in section 4.3 of the paper.
+pub const DECAY: f64 = 0.01;
+
+const SECONDS_OF_DAY: f64 = 86_400.0;
+
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}
