@@ -51,9 +51,9 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport, Estimate,
-    EstimatedBytes, EstimatedSeconds, Explanation, GROWN, Ids, Importance, Loss, Pooling, Positives, Query,
-    Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status,
-    TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update, Updater, UpdaterOptions,
-    UpdaterReport,
+    Alarm, Audience, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochQuality, EpochReport,
+    Estimate, EstimatedBytes, EstimatedSeconds, Explanation, GROWN, Ids, Importance, LearningCurve, Loss,
+    PastRefresh, Pooling, Positives, Query, Ranked, Reason, RecommendQuality, RefreshReport, RelatedQuality,
+    Scored, Spent, Stages, Status, TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update,
+    Updater, UpdaterOptions, UpdaterReport,
 };

@@ -12,6 +12,7 @@ mod adam;
 mod advance;
 mod ask;
 mod checkpoint;
+mod curve;
 mod degree;
 mod embedder;
 mod embeddings;
@@ -55,8 +56,9 @@ mod updater;
 mod weights;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
+pub use curve::{EpochQuality, LearningCurve};
 pub use embedder::Embedder;
-pub use engine::{Digest, Engine, Status, TrainReport, Unfinished};
+pub use engine::{Digest, Engine, PastRefresh, Status, TrainReport, Unfinished};
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
 pub use evaluate::{RecommendQuality, RelatedQuality};
