@@ -6,8 +6,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Mode;
 use crate::verbs::{
-    apply, bench, console, demo, edit, embed, eval, generate, import, keep, look, rank, refresh, stats,
-    train, walk,
+    apply, bench, console, demo, edit, embed, eval, generate, import, keep, look, rank, refresh, report,
+    stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     Dump(keep::DumpArgs),
     /// Copy the store, also while another process writes to it
     Backup(keep::BackupArgs),
+    /// Write one page about the store, with figures, that opens without a network
+    Report(report::ReportArgs),
     /// Fill an empty store with a synthetic world of planted topics
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
@@ -116,6 +118,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Check(args) => keep::check(ctx, args),
         Verb::Dump(args) => keep::dump(ctx, args),
         Verb::Backup(args) => keep::backup(ctx, args),
+        Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),

@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod progress;
 mod reading;
+mod report;
 mod stream;
 mod synthetic;
 mod verbs;
