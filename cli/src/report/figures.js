@@ -11,7 +11,7 @@ function ticks(from, to, wanted) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw);
   const found = [];
-  for (let at = Math.ceil(from / step - 1e-9); at * step <= to + step * 1e-9; at += 1) found.push(at * step);
+  for (let at = Math.ceil(from / step - 1e-9); at * step <= to + step * 1e-9; at += 1) found.push(at * step + 0);
   return found;
 }
 
@@ -24,6 +24,7 @@ function powers(from, to) {
 /** A number as an axis shows it. */
 function tick(value) {
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(0).replace("e", " e");
+  if (value === 0) return "0";
   if (Math.abs(value) >= 1e6) return `${+(value / 1e6).toPrecision(3)} M`;
   return value.toLocaleString("en-US", { maximumFractionDigits: 4 });
 }
@@ -210,12 +211,12 @@ function neighborhood() {
   const show = (at) => {
     const item = items[at];
     const most = item.neighborhood[0][2];
-    const svg = draw("svg", { viewBox: "-330 -250 660 500", role: "img", "aria-label": `Neighbourhood of ${node(item.node).name}` });
+    const svg = draw("svg", { viewBox: "-330 -262 660 524", role: "img", "aria-label": `Neighbourhood of ${node(item.node).name}` });
     const nodes = draw("g", {});
     item.neighborhood.forEach(([place, visits, share], nth) => {
       const angle = nth * 2.399963 - Math.PI / 2;
-      const far = 62 + 150 * (1 - Math.sqrt(share / most)) + (nth % 3) * 9;
-      const [x, y] = [Math.cos(angle) * far * 1.15, Math.sin(angle) * far];
+      const far = 80 + 130 * (1 - Math.sqrt(share / most)) + (nth % 3) * 14;
+      const [x, y] = [Math.cos(angle) * far * 1.2, Math.sin(angle) * far];
       svg.append(draw("line", { class: "stroke c0", x1: 0, y1: 0, x2: x, y2: y, "stroke-width": 0.6 + 4.4 * (share / most), "stroke-opacity": 0.45 }));
       nodes.append(draw("circle", { class: "point c0", cx: x, cy: y, r: 3 + 6 * Math.sqrt(share / most) },
         draw("title", {}, `${node(place).name}: ${count(visits, "visit", "visits")}, ${number(share * 100, 1)} %`)));

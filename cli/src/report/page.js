@@ -66,7 +66,7 @@ function split(token) {
 }
 
 function table(columns, rows) {
-  const cell = (tag, value, at) => make(tag, columns[at].number ? { class: "number" } : {}, value);
+  const cell = (tag, value, at) => make(tag, columns[at].number ? { class: "number" } : columns[at].name ? {} : { class: "bars" }, value);
   const head = make("tr", {}, columns.map((column, at) => cell("th", column.name, at)));
   const body = rows.map((row) => make("tr", {}, row.map((value, at) => cell("td", value, at))));
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, body)));
