@@ -171,14 +171,14 @@ function cosines() {
     ["standard deviation", number(deviation, 4)], ["excess kurtosis", number(found.kurtosis, 3)]]);
   section("cosines", "Cosines of random pairs", make("div", { class: "beside" },
     captioned(frame.svg, "Bars: random pairs of the sampled embeddings. Dashes: the normal distribution of the same mean and deviation."),
-    make("div", {}, figures, make("p", { class: "note" }, "The wider the cosines are spread, the better they tell near from far. The PinSage paper (arXiv 1806.01973, section 4.4) gives kurtosis 0.43 for its embeddings, 1.20 for visual ones and 2.49 for annotations."))));
+    make("div", {}, figures, make("p", { class: "note" }, "The wider the cosines are spread, the better they tell near from far. The PinSage paper (arXiv 1806.01973) gives kurtosis 0.43 for its embeddings, 1.20 for visual ones and 2.49 for annotations."))));
 }
 
 function refreshes() {
   if (data.holdings.generation === null) return;
   const all = data.refreshes;
   if (all.length === 0) {
-    section("refreshes", "Refreshes", make("p", {}, "No refresh is remembered: the store keeps the last 500 since its model was trained, and backups have none."));
+    section("refreshes", "Refreshes", make("p", {}, "No refresh is remembered: the store keeps the last 500 that had something to do, and backups have none."));
     return;
   }
   const one = (title, of, at, words) => {
@@ -211,11 +211,12 @@ function neighborhood() {
   const show = (at) => {
     const item = items[at];
     const most = item.neighborhood[0][2];
+    const least = item.neighborhood.at(-1)[2];
     const svg = draw("svg", { viewBox: "-330 -262 660 524", role: "img", "aria-label": `Neighbourhood of ${node(item.node).name}` });
     const nodes = draw("g", {});
     item.neighborhood.forEach(([place, visits, share], nth) => {
       const angle = nth * 2.399963 - Math.PI / 2;
-      const far = 80 + 130 * (1 - Math.sqrt(share / most)) + (nth % 3) * 14;
+      const far = 88 + (most > least ? 118 * (1 - (share - least) / (most - least)) : 60) + (nth % 3) * 12;
       const [x, y] = [Math.cos(angle) * far * 1.2, Math.sin(angle) * far];
       svg.append(draw("line", { class: "stroke c0", x1: 0, y1: 0, x2: x, y2: y, "stroke-width": 0.6 + 4.4 * (share / most), "stroke-opacity": 0.45 }));
       nodes.append(draw("circle", { class: "point c0", cx: x, cy: y, r: 3 + 6 * Math.sqrt(share / most) },
@@ -233,7 +234,7 @@ function neighborhood() {
     words.textContent = `${node(item.node).name}: ${tokensOf(item.node) || "no tokens"}`;
   };
   const options = items.map((item, at) => [String(at), `${node(item.node).name} \u00b7 ${count(node(item.node).degree, "edge", "edges")}`]);
-  section("neighborhood", "A neighbourhood", make("p", {}, "Whom the walks from a node visit, and what share of the visits each has. The more it has, the nearer it is drawn and the thicker its line; the first twelve are named."),
+  section("neighborhood", "A neighbourhood", make("p", {}, "Whom the walks from a node visit, and what share of the visits each has. The more of them it has, the nearer to the middle it is drawn, and the thicker is its line; the first twelve are named."),
     make("div", { class: "controls" }, choice("Node in the middle", options, "0", show)), words,
     make("div", { class: "beside" }, drawing, list));
   show(0);

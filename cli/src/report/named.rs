@@ -16,12 +16,12 @@ const TOKENS: usize = 12;
 /// Where a name stands in the list of the page.
 pub(super) type Place = u32;
 
-/// Node by node: the number of its kind, its key, its degree, its tokens by number, and how many more it has.
+/// The nodes, each at its place; none where the page does not name it any more.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Named {
     kinds: Vec<String>,
     tokens: Vec<String>,
-    nodes: Vec<Option<(u32, String, u64, Vec<u32>, u32)>>,
+    nodes: Vec<Option<Node>>,
     #[serde(skip)]
     places: HashMap<NodeName, Place>,
     #[serde(skip)]
@@ -29,6 +29,9 @@ pub(super) struct Named {
     #[serde(skip)]
     token_places: HashMap<String, u32>,
 }
+
+/// The number of its kind, its key, its degree, its tokens by number, and how many more it has.
+type Node = (u32, String, u64, Vec<u32>, u32);
 
 impl Named {
     pub(super) fn place(&mut self, name: &NodeName, snapshot: &Snapshot) -> Place {

@@ -19,7 +19,9 @@ impl Plane {
         for vector in vectors {
             mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        mean.iter_mut().for_each(|sum| *sum /= vectors.len() as f64);
+        for sum in &mut mean {
+            *sum /= vectors.len() as f64;
+        }
         let centred: Vec<Vec<f64>> = vectors
             .iter()
             .map(|vector| vector.iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean).collect())
@@ -78,7 +80,9 @@ fn normalize(vector: &mut [f64]) -> bool {
     let length = dot(vector, vector).sqrt();
     let has_length = length > 1e-150;
     if has_length {
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in vector {
+            *value /= length;
+        }
     }
     has_length
 }
