@@ -129,3 +129,40 @@ fn short(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hedgerow::{Batch, CancelToken, Edge, Engine, NodeRef, Store, TrainOptions};
+
+    use super::{Gathering, page};
+
+    /// Forty pins on one board, embedded without training.
+    #[test]
+    fn a_page_that_would_be_too_large_has_fewer_points_and_names_no_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
+        let (mut batch, board) = (Batch::new(), NodeRef::new("board", "all").expect("a name"));
+        for pin in 0..40 {
+            let key = format!("{pin}-{}", "long".repeat(20));
+            batch.link(board, NodeRef::new("pin", &key).expect("a name"), Edge::default()).expect("an edge");
+        }
+        store.commit(&batch).expect("committed");
+        let (engine, cancel) = (Engine::open(Arc::new(store)).expect("it opens"), CancelToken::new());
+        let options =
+            TrainOptions { targets: vec!["pin".into()], epochs: 0, dim: 4, ..TrainOptions::default() };
+        engine.train(&options, None, &mut |_| {}, &cancel).expect("embedded");
+
+        let mut report =
+            Gathering::new(&engine, &cancel, &|_, _, _| {}).report("s".to_owned(), 100).expect("gathered");
+        let whole = report.page(usize::MAX).expect("a page");
+        assert_eq!(report.points(), 40);
+        let smaller = report.page(whole.len() - 1).expect("a page");
+        assert_eq!((report.points(), smaller.len() < whole.len()), (20, true));
+        let bare = page::fill("").len();
+        let least = report.page(0).expect("a page");
+        assert_eq!(report.points(), 0);
+        assert!((bare..smaller.len()).contains(&least.len()), "what is no map stays");
+    }
+}
