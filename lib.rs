@@ -51,10 +51,10 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, Audience, Basis, Beside, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochReport,
-    Estimate, EstimatedBytes, EstimatedSeconds, Explanation, Filter, GROWN, Ids, Importance, Interest,
-    Interests, Learned, LearnedRow, Loss, MOST_INTERESTS, Model, Pooling, Positives, Query, Ranked, Reason,
-    RecommendQuality, Recommender, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status, Tensor,
-    TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update, Updater, UpdaterOptions,
-    UpdaterReport, Values, Why,
+    Alarm, Audience, Basis, Beside, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochQuality,
+    EpochReport, Estimate, EstimatedBytes, EstimatedSeconds, Explanation, Filter, GROWN, Ids, Importance,
+    Interest, Interests, Learned, LearnedRow, LearningCurve, Loss, MOST_INTERESTS, Model, PastRefresh,
+    Pooling, Positives, Query, Ranked, Reason, RecommendQuality, Recommender, RefreshReport, RelatedQuality,
+    Scored, Spent, Stages, Status, Tensor, TrainEvent, TrainOptions, TrainReport, Unfinished, Unseen, Update,
+    Updater, UpdaterOptions, UpdaterReport, Values, Why,
 };

@@ -8,7 +8,7 @@ use crate::nearby;
 use crate::output::Mode;
 use crate::verbs::{
     apply, bench, console, demo, edit, embed, eval, export, generate, import, keep, look, rank, recommend,
-    refresh, stats, train, walk,
+    refresh, report, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -87,6 +87,8 @@ pub(crate) enum Verb {
     Backup(keep::BackupArgs),
     /// Write all that the store holds as files for other programs, and for `import --from`
     Export(export::ExportArgs),
+    /// Write one page about the store, with figures, that opens without a network
+    Report(report::ReportArgs),
     /// Fill an empty store with a synthetic world of planted topics
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
@@ -124,6 +126,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Dump(args) => keep::dump(ctx, args),
         Verb::Backup(args) => keep::backup(ctx, args),
         Verb::Export(args) => export::export(ctx, args),
+        Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),

@@ -20,6 +20,7 @@ mod paint;
 mod place;
 mod progress;
 mod reading;
+mod report;
 mod sink;
 mod stream;
 mod synthetic;

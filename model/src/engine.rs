@@ -1,6 +1,7 @@
 //! The handle that hosts use for everything learned: refresh, persist, ask; how it trains is `training`'s.
 
 mod learned;
+mod past;
 mod training;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -8,6 +9,8 @@ use std::time::Instant;
 
 use learned::digest_of;
 pub use learned::{Learned, LearnedRow};
+use past::Past;
+pub use past::PastRefresh;
 pub(crate) use training::pool;
 pub use training::{TrainReport, Unfinished};
 
@@ -16,6 +19,7 @@ use hedgerow_storage::{
 };
 
 use crate::advance::{Advance, touched_nodes};
+use crate::curve::LearningCurve;
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::explain::{Explanation, Reason, explain};
@@ -41,14 +45,15 @@ pub struct Engine {
     training: Mutex<()>,
     work: Mutex<Option<Work>>,
     shown: RwLock<Option<Embeddings>>,
+    /// Locked last, and for no work.
+    past: Mutex<Past>,
 }
 
 /// What refreshes work on.
 struct Work {
     generation: Generation,
     state: State,
-    /// Whether the model is in the store's files, and up to which epoch the rest is.
-    model_stored: bool,
+    /// Up to which epoch it is in the store's files.
     stored: Option<Epoch>,
     rows: Rows,
 }
@@ -78,7 +83,7 @@ impl Work {
             Some(Err(other)) => return Err(other),
         };
         let rows = if is_exact { Rows::Exact } else { Rows::Earlier };
-        Ok(Self { generation, state, model_stored: true, stored, rows })
+        Ok(Self { generation, state, stored, rows })
     }
 
     /// The state, where it is whole.
@@ -139,7 +144,8 @@ impl Engine {
         let must_store = work.as_ref().is_some_and(|work| work.stored.is_none()) && !store.is_read_only();
         let shown = work.as_ref().map(|work| Embeddings::of(&work.state, &snapshot, work.generation));
         let (work, shown) = (Mutex::new(work), RwLock::new(shown));
-        let engine = Self { store, training: Mutex::new(()), work, shown };
+        let past = Mutex::new(Past::open(&store));
+        let engine = Self { store, training: Mutex::new(()), work, shown, past };
         if must_store {
             engine.persist()?;
             engine.store.mark_refreshed(snapshot.epoch());
@@ -237,6 +243,7 @@ impl Engine {
         asked: Option<NodeIx>,
         cancel: &CancelToken,
     ) -> Result<Followed, Error> {
+        let since = Instant::now();
         let followed = self.follow(work, snapshot, full, asked, cancel)?;
         // Copied before readers are kept out, and what it replaces is given back once they are let in again.
         let trail = followed.advance.trail.as_ref();
@@ -249,6 +256,11 @@ impl Engine {
         // While readers are kept out, so that an answer's epoch and its dirty nodes belong together.
         self.store.mark_refreshed(snapshot.epoch());
         drop(shown);
+        if followed.advance.report.dirty_nodes > 0 {
+            let seconds = since.elapsed().as_secs_f64();
+            let report = RefreshReport { seconds, ..followed.advance.report.clone() };
+            self.past().push(PastRefresh { generation: work.generation, report });
+        }
         Ok(followed)
     }
 
@@ -302,21 +314,25 @@ impl Engine {
     ///
     /// # Visibility
     /// Durable when it returns: the next open starts from here instead of refreshing again. Readers of this
-    /// engine see no difference. Cost: writes all rows of all layers.
+    /// engine see no difference. [`Engine::refreshes`] are kept beside the store, where it can be written. Cost: writes all
+    /// rows of all layers.
     /// # Errors
     /// What the store cannot write; the embeddings stay in memory as they are.
     pub fn persist(&self) -> Result<(), Error> {
         match self.work().as_mut() {
             Some(work) if work.rows == Rows::Exact && work.stored != Some(work.state.epoch) => {
-                self.store_work(work)
+                self.store_work(work, None)?;
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => {}
         }
+        self.past().keep(&self.store);
+        Ok(())
     }
 
-    fn store_work(&self, work: &mut Work) -> Result<(), Error> {
-        let model =
-            (!work.model_stored).then(|| generation::model_file(&work.state.recipe, &work.state.encoder));
+    /// Publishes what refreshes work on; with a model that is new, and how it was learned.
+    fn store_work(&self, work: &mut Work, learned: Option<&LearningCurve>) -> Result<(), Error> {
+        let State { recipe, encoder, .. } = &work.state;
+        let model = learned.map(|curve| generation::model_file(recipe, encoder, curve));
         self.store.publish(Publish {
             generation: work.generation,
             refreshed: work.state.epoch,
@@ -326,7 +342,6 @@ impl Engine {
                 (generation::EMBEDDINGS, Some(generation::embeddings_file(&work.state))),
             ],
         })?;
-        work.model_stored = true;
         work.stored = Some(work.state.epoch);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hedgerow_storage::{Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
 use ndarray::Array1;
 
+use crate::curve::LearningCurve;
 use crate::degree;
 use crate::encoder::Encoder;
 use crate::error::Error;
@@ -24,8 +25,15 @@ const VERSION: u32 = 1;
 /// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
 const EMBEDDINGS_VERSION: u32 = 2;
 
-/// Recipe, weights, and the trained rows of the token table.
-pub(crate) fn model_file<'a>(recipe: &Recipe, encoder: &'a Encoder) -> SectionWriter<'a> {
+/// The section of the model that says how it was learned; files of before have none.
+const CURVE: [u8; 8] = *b"epochs\0\0";
+
+/// Recipe, weights, the trained rows of the token table, and how they were learned.
+pub(crate) fn model_file<'a>(
+    recipe: &Recipe,
+    encoder: &'a Encoder,
+    curve: &LearningCurve,
+) -> SectionWriter<'a> {
     let mut weights = Vec::new();
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
@@ -37,6 +45,7 @@ pub(crate) fn model_file<'a>(recipe: &Recipe, encoder: &'a Encoder) -> SectionWr
     file.section(*b"table\0\0\0", encoder.table.rows.values());
     file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
     file.section(*b"weights\0", weights);
+    file.section(CURVE, curve.to_text().into_bytes());
     file
 }
 
@@ -93,6 +102,19 @@ pub(crate) fn load(derived: &Derived, bound: u32) -> Result<(State, bool), Error
     load_embeddings(&mut state, &embeddings)?;
     [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
+}
+
+/// Reads how the model was learned; none from a file of before that was stored.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Error> {
+    if !file.has(CURVE) {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(file.section(CURVE)?).ok();
+    let curve = text.and_then(LearningCurve::from_text);
+    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "a line that says nothing"))?))
 }
 
 /// Reads the model alone.

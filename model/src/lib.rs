@@ -12,6 +12,7 @@ mod adam;
 mod advance;
 mod ask;
 mod checkpoint;
+mod curve;
 mod degree;
 mod embedder;
 mod embeddings;
@@ -61,8 +62,9 @@ mod weights;
 mod why;
 
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
+pub use curve::{EpochQuality, LearningCurve};
 pub use embedder::Embedder;
-pub use engine::{Digest, Engine, Learned, LearnedRow, Status, TrainReport, Unfinished};
+pub use engine::{Digest, Engine, Learned, LearnedRow, PastRefresh, Status, TrainReport, Unfinished};
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
 pub use evaluate::{RecommendQuality, RelatedQuality};

@@ -46,6 +46,8 @@ pub(crate) const WAITING: usize = 2;
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
     pub(crate) epochs: Vec<EpochReport>,
+    /// The epoch that the encoder is of.
+    pub(crate) kept: u32,
     pub(crate) end: End,
 }
 
@@ -169,12 +171,13 @@ impl<'a> Run<'a> {
             }
         }
         let Progress { mut encoder, best, epochs, .. } = progress;
+        let kept = best.as_ref().map_or(0, |(epoch, _)| *epoch);
         if let Some((epoch, packed)) = best
             && (end != End::Done || epoch as usize != epochs.len())
         {
             assert!(Packed::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
         }
-        Ok(Trained { encoder, epochs, end })
+        Ok(Trained { encoder, epochs, kept, end })
     }
 
     fn is_at_end(&self, progress: &Progress) -> bool {

@@ -19,6 +19,7 @@ pub(crate) mod look;
 pub(crate) mod rank;
 pub(crate) mod recommend;
 pub(crate) mod refresh;
+pub(crate) mod report;
 pub(crate) mod stats;
 pub(crate) mod train;
 pub(crate) mod walk;

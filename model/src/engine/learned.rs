@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use hedgerow_storage::{CancelToken, Error as StoreError, Generation, NodeIx, Snapshot, StableId};
 
 use super::{Digest, Engine, Work};
+use crate::curve::LearningCurve;
 use crate::error::Error;
 use crate::parameters::{Model, refused};
 use crate::state::State;
@@ -74,7 +75,7 @@ impl Engine {
             }
         }
         let (state, _) = State::build(recipe, Arc::new(encoder), &snapshot, cancel)?;
-        Ok(self.publish_trained(state)?.0)
+        Ok(self.publish_trained(state, &LearningCurve::default())?.0)
     }
 }
 

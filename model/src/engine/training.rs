@@ -9,6 +9,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{Engine, Rows, Work};
 use crate::checkpoint::{self, Checkpoint, Origin, Progress};
+use crate::curve::LearningCurve;
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::estimate::Estimate;
@@ -170,7 +171,7 @@ impl Engine {
             None => Progress::new(self.starting_encoder(options, &state.recipe, &inputs)?),
         };
         let trained = if options.epochs == 0 {
-            Trained { encoder: progress.encoder, epochs: Vec::new(), end: End::Done }
+            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: End::Done }
         } else {
             let run = Run::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             observer(&run.started());
@@ -180,9 +181,10 @@ impl Engine {
             let keep = &mut |progress: &Progress| progress.keep(&self.store, &origin);
             run.train(progress, keep, observer, cancel)?
         };
-        let Trained { encoder, epochs, end } = trained;
+        let Trained { encoder, epochs, kept, end } = trained;
+        let curve = LearningCurve::new(&epochs, kept);
         let (generation, embedded) =
-            self.publish_trained(state.embedded_by(Arc::new(encoder), &snapshot)?)?;
+            self.publish_trained(state.embedded_by(Arc::new(encoder), &snapshot)?, &curve)?;
         if end != End::Cancelled {
             // What is left where this fails does no harm: going on with it would publish the same once more.
             let _ = checkpoint::discard(&self.store);
@@ -225,18 +227,22 @@ impl Engine {
     }
 
     /// Makes what was trained the next generation, once it has followed the batches that came meanwhile.
-    pub(super) fn publish_trained(&self, state: State) -> Result<(Generation, u64), Error> {
+    pub(super) fn publish_trained(
+        &self,
+        state: State,
+        curve: &LearningCurve,
+    ) -> Result<(Generation, u64), Error> {
         // From here on a cancellation would only lose what is done.
         let cancel = CancelToken::new();
         let mut work = self.work();
         let before = work.as_ref().map_or(0, |work| work.generation.get());
         let generation = Generation::new(before + 1);
-        let mut new = Work { generation, state, model_stored: false, stored: None, rows: Rows::Exact };
+        let mut new = Work { generation, state, stored: None, rows: Rows::Exact };
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
         self.follow(&mut new, &now, false, None, &cancel)?;
         let embedded = new.state.living().count() as u64;
-        self.store_work(&mut new)?;
+        self.store_work(&mut new, Some(curve))?;
         self.show(Some(Embeddings::of(&new.state, &now, generation)));
         self.store.mark_refreshed(now.epoch());
         *work = Some(new);

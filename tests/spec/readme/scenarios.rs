@@ -282,6 +282,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a matrix has more or fewer rows than the file of nodes", |folder| {
         [import_matrix(folder, &[&[1.0]]), import_matrix(folder, &[&[1.0], &[2.0], &[3.0]])].concat()
     }),
+    ("a page was to be written where a file is", |folder| {
+        lamps(folder);
+        write(folder, "page.html", "mine");
+        vec![run(folder, &["report", "s", "page.html"])]
+    }),
+    ("a page was to be written where a folder is", |folder| {
+        lamps(folder);
+        vec![run(folder, &["report", "s", "s"]), run(folder, &["report", "s", "s", "--force"])]
+    }),
     ("there is nothing where the store should be", |folder| {
         vec![run(folder, &["stats", "s"]), run(folder, &["similar", "s", "lamp:a"])]
     }),

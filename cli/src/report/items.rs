@@ -1,0 +1,130 @@
+//! A few nodes over the whole range of popularity, each with its neighbourhood and with the lists that three ways of finding
+//! similar nodes give, for judging by eye.
+
+use hedgerow::{ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Query, pixie};
+use serde::Serialize;
+
+use super::cooccurrence::cooccurring;
+use super::named::{Named, Place};
+use super::{Gathering, short};
+use crate::failure::Failure;
+
+/// Items in all, and of a kind at least.
+const ITEMS: usize = 8;
+const ITEMS_OF_A_KIND: usize = 3;
+/// Kinds that items are of.
+const KINDS: usize = 4;
+/// Length of a list.
+const LISTED: usize = 10;
+/// Nodes of a neighbourhood that are drawn.
+const DRAWN: usize = 50;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    node: Place,
+    /// From 1, by degree within its kind.
+    rank: u64,
+    of: u64,
+    /// How many nodes the walks keep.
+    size: u64,
+    /// The first of them: visits and the share of all visits.
+    neighborhood: Vec<(Place, u32, f64)>,
+    model: Option<Vec<(Place, f64)>>,
+    walks: Vec<(Place, f64)>,
+    shared: Vec<(Place, f64)>,
+}
+
+impl Item {
+    /// The places of all names in it.
+    pub(super) fn names(&self) -> impl Iterator<Item = Place> + '_ {
+        let lists = self.model.iter().flatten().chain(&self.walks).chain(&self.shared);
+        let lists = lists.map(|(place, _)| *place);
+        lists.chain(self.neighborhood.iter().map(|(place, _, _)| *place)).chain([self.node])
+    }
+}
+
+pub(super) fn items(
+    gathering: &Gathering<'_>,
+    kinds: &[KindIx],
+    named: &mut Named,
+) -> Result<Vec<Item>, Failure> {
+    let kinds = &kinds[..kinds.len().min(KINDS)];
+    let count = (ITEMS / kinds.len().max(1)).max(ITEMS_OF_A_KIND);
+    let mut items = Vec::new();
+    for kind in kinds {
+        let snapshot = &gathering.snapshot;
+        let mut nodes: Vec<(u64, NodeIx)> =
+            snapshot.nodes_of(*kind).map(|node| (snapshot.degree(node), node)).collect();
+        nodes.retain(|(degree, _)| *degree > 0);
+        nodes.sort_unstable_by_key(|&(degree, node)| (std::cmp::Reverse(degree), snapshot.stable_id(node)));
+        for rank in ranks(nodes.len(), count) {
+            gathering.cancel.check()?;
+            (gathering.observer)("comparing lists", items.len() as u64, ITEMS as u64);
+            items.push(item(gathering, nodes[rank].1, (rank + 1) as u64, nodes.len() as u64, named)?);
+        }
+    }
+    Ok(items)
+}
+
+/// Ranks from the first to the last, each so many times the one before; fewer where there are not so many.
+fn ranks(of: usize, count: usize) -> Vec<usize> {
+    let mut ranks: Vec<usize> = (0..count.min(of))
+        .map(|at| (of as f64).powf(at as f64 / (count - 1) as f64).round() as usize - 1)
+        .map(|rank| rank.min(of - 1))
+        .collect();
+    ranks.dedup();
+    ranks
+}
+
+fn item(
+    gathering: &Gathering<'_>,
+    node: NodeIx,
+    rank: u64,
+    of: u64,
+    named: &mut Named,
+) -> Result<Item, Failure> {
+    let Gathering { engine, snapshot, cancel, .. } = gathering;
+    let name = snapshot.name(node);
+    let visited = engine.neighborhood(name.as_ref(), usize::MAX)?;
+    let neighborhood = visited
+        .iter()
+        .take(DRAWN)
+        .map(|at| (named.place(&at.node, snapshot), at.visits, short(f64::from(at.importance), 4)));
+    let neighborhood = neighborhood.collect();
+    let similar = engine.similar(name.as_ref(), &Query { k: LISTED, ..Query::default() });
+    let model = match similar.map_err(hedgerow::Error::from) {
+        Err(error) if error.kind() == ErrorKind::NotTrained => None,
+        found => Some(found?.items),
+    };
+    let model = model.map(|items| {
+        let scored =
+            items.iter().map(|item| (named.place(&item.node, snapshot), short(f64::from(item.score), 3)));
+        scored.collect()
+    });
+    let policy = Policy::default_for(snapshot, snapshot.kind(node));
+    let walked = pixie(snapshot, &policy, &[(node, 1.0)], LISTED, &PixieOptions::default())?;
+    let walks = walked.items.iter();
+    let walks = walks
+        .map(|item| (named.place(&snapshot.name(item.node), snapshot), f64::from(item.visits)))
+        .collect();
+    let shared = cooccurring(snapshot, node, LISTED, cancel)?;
+    let shared = shared.into_iter();
+    let shared = shared
+        .map(|(node, cosine)| (named.place(&snapshot.name(node), snapshot), short(cosine, 3)))
+        .collect();
+    let (size, node) = (visited.len() as u64, named.place(&name, snapshot));
+    Ok(Item { node, rank, of, size, neighborhood, model, walks, shared })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranks;
+
+    #[test]
+    fn items_lie_over_the_whole_range_of_popularity() {
+        assert_eq!(ranks(10_000_000, 8), [0, 9, 99, 999, 9_999, 99_999, 999_999, 9_999_999]);
+        assert_eq!(ranks(3, 8), [0, 1]);
+        assert_eq!(ranks(1, 8), [0]);
+        assert_eq!(ranks(0, 8), [] as [usize; 0]);
+    }
+}

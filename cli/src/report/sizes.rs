@@ -1,0 +1,87 @@
+//! How large degrees and neighbourhoods are: all degrees of every kind, and the neighbourhoods of a sample.
+
+use std::collections::BTreeMap;
+
+use hedgerow::KindIx;
+use serde::Serialize;
+
+use super::{Gathering, WALKED, short};
+use crate::failure::Failure;
+
+/// Steps of the curve of degrees: each threshold is some 15 % above the one before.
+const GROWTH: f64 = 1.15;
+
+/// The degrees of a kind.
+#[derive(Debug, Serialize)]
+pub(super) struct Degrees {
+    kind: String,
+    nodes: u64,
+    /// Nodes without an edge.
+    alone: u64,
+    mean: f64,
+    /// Of all nodes of the kind: median, of nine in ten, of 99 in 100, of all.
+    quantiles: [u64; 4],
+    /// Degree, and how many nodes have as many edges or more.
+    at_least: Vec<(u64, u64)>,
+}
+
+/// The neighbourhoods of a kind.
+#[derive(Debug, Serialize)]
+pub(super) struct Neighborhoods {
+    kind: String,
+    sampled: u64,
+    of: u64,
+    /// Size, and how many of the sampled have it.
+    sizes: Vec<(u64, u64)>,
+}
+
+pub(super) fn degrees(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Vec<Degrees>, Failure> {
+    let snapshot = &gathering.snapshot;
+    let of = |kind: &KindIx| {
+        gathering.cancel.check()?;
+        let mut all: Vec<u64> = snapshot.nodes_of(*kind).map(|node| snapshot.degree(node)).collect();
+        all.sort_unstable();
+        let least = |degree: u64| (all.len() - all.partition_point(|found| *found < degree)) as u64;
+        let most = all.last().copied().unwrap_or(0);
+        let quantile = |percent: usize| all.get((all.len() * percent / 100).min(all.len().max(1) - 1));
+        let thresholds = std::iter::successors(Some(1u64), |degree| {
+            Some((*degree + 1).max((*degree as f64 * GROWTH) as u64))
+        });
+        let mut thresholds: Vec<u64> = thresholds.take_while(|degree| *degree < most).collect();
+        thresholds.extend((most > 0).then_some(most));
+        Ok(Degrees {
+            kind: snapshot.kind_name(*kind).to_owned(),
+            nodes: all.len() as u64,
+            alone: all.len() as u64 - least(1),
+            mean: short(all.iter().sum::<u64>() as f64 / all.len().max(1) as f64, 2),
+            quantiles: [50, 90, 99, 100].map(|percent| quantile(percent).copied().unwrap_or(0)),
+            at_least: thresholds.into_iter().map(|degree| (degree, least(degree))).collect(),
+        })
+    };
+    kinds.iter().map(of).collect()
+}
+
+pub(super) fn neighborhoods(
+    gathering: &Gathering<'_>,
+    kinds: &[KindIx],
+) -> Result<Vec<Neighborhoods>, Failure> {
+    let snapshot = &gathering.snapshot;
+    let mut found = Vec::new();
+    for kind in kinds {
+        let (nodes, of) = gathering.sample(&[*kind], WALKED);
+        let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
+        for (at, &node) in nodes.iter().enumerate() {
+            gathering.cancel.check()?;
+            (gathering.observer)("walking", at as u64, nodes.len() as u64);
+            let visited = gathering.engine.neighborhood(snapshot.name(node).as_ref(), usize::MAX)?;
+            *sizes.entry(visited.len() as u64).or_default() += 1;
+        }
+        found.push(Neighborhoods {
+            kind: snapshot.kind_name(*kind).to_owned(),
+            sampled: nodes.len() as u64,
+            of,
+            sizes: sizes.into_iter().collect(),
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,122 @@
+//! `report`: one page about a store that opens anywhere without a network.
+
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::progress::new_bar;
+use crate::report::Gathering;
+
+/// The page is never larger.
+const LIMIT: usize = 4_900_000;
+
+/// What `report` is told.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The store's folder
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// Where the page is written
+    #[arg(value_name = "OUT.html")]
+    out: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    force: bool,
+    /// Points of the map at most; it has fewer where a search among all nodes takes long
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    points: u32,
+}
+
+pub(crate) fn report(ctx: &mut Context, args: ReportArgs) -> Result<(), Failure> {
+    let engine = ctx.engine(&args.store)?;
+    vacant(&args.out, args.force)?;
+    let bar = new_bar(0, "{bar:30} {msg}  {pos} of {len}  {eta} left", ctx.out);
+    let observer = |what: &str, done: u64, of: u64| {
+        bar.set_length(of);
+        bar.set_position(done);
+        bar.set_message(what.to_owned());
+    };
+    let gathering = Gathering::new(&engine, ctx.cancel(), &observer);
+    let mut report = gathering.report(name_of(&args.store), args.points as usize)?;
+    let page = report.page(LIMIT)?;
+    bar.finish_and_clear();
+    write(&args.out, &page, args.force)?;
+    let status = engine.status();
+    if status.generation.is_none() {
+        ctx.out.note(
+            "no model is trained in this store, so the page is of the graph alone: run `hedgerow train STORE --target KIND`",
+        );
+    }
+    ctx.out.record(vec![
+        ("file", args.out.display().to_string().into()),
+        ("bytes", page.len().into()),
+        ("points", report.points().into()),
+        ("epoch", status.epoch.get().into()),
+        ("generation", status.generation.map_or(Value::Null, |generation| generation.get().into())),
+    ])
+}
+
+/// The last part of the store's path, by which the page calls it.
+fn name_of(store: &Path) -> String {
+    let path = store.canonicalize().unwrap_or_else(|_| store.to_path_buf());
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Refuses before the work what could not be written after it.
+fn vacant(out: &Path, force: bool) -> Result<(), Failure> {
+    match fs::symlink_metadata(out) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => match fs::metadata(folder_of(out)) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(Failure::file(out, "write", source)),
+        },
+        Err(source) => Err(Failure::file(out, "write", source)),
+        Ok(found) if !found.is_file() => Err(Failure::Refused(format!(
+            "{} is there and is no plain file: name another one for the page",
+            out.display()
+        ))),
+        Ok(_) if !force => Err(taken(out)),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn taken(out: &Path) -> Failure {
+    Failure::Refused(format!(
+        "{} is there already: name another file, or replace it with --force",
+        out.display()
+    ))
+}
+
+fn folder_of(out: &Path) -> &Path {
+    out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Under a name of its own first, so that there is a whole page or none.
+fn write(out: &Path, page: &str, force: bool) -> Result<(), Failure> {
+    let failed = |source| Failure::file(out, "write", source);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".hedgerow-report-");
+    readable(&mut builder);
+    let mut file = builder.tempfile_in(folder_of(out)).map_err(failed)?;
+    file.write_all(page.as_bytes()).map_err(failed)?;
+    let put = if force { file.persist(out) } else { file.persist_noclobber(out) };
+    match put {
+        Err(error) if error.error.kind() == IoErrorKind::AlreadyExists => Err(taken(out)),
+        Err(error) => Err(failed(error.error)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Readable for whom the user's mask lets read: a page is to be shown.
+#[cfg(unix)]
+fn readable(builder: &mut tempfile::Builder<'_, '_>) {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(Permissions::from_mode(0o666));
+}
+
+#[cfg(not(unix))]
+fn readable(_: &mut tempfile::Builder<'_, '_>) {}
