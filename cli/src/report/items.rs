@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn items_lie_over_the_whole_range_of_popularity() {
         assert_eq!(ranks(10_000_000, 8), [0, 9, 99, 999, 9_999, 99_999, 999_999, 9_999_999]);
-        assert_eq!(ranks(3, 8), [0, 1]);
+        assert_eq!(ranks(3, 8), [0, 1, 2]);
         assert_eq!(ranks(1, 8), [0]);
         assert_eq!(ranks(0, 8), [] as [usize; 0]);
     }
