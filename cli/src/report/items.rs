@@ -68,7 +68,8 @@ pub(super) fn items(
 
 /// Ranks from the first to the last, each so many times the one before; fewer where there are not so many.
 fn ranks(of: usize, count: usize) -> Vec<usize> {
-    let mut ranks: Vec<usize> = (0..count.min(of))
+    let count = if of == 0 { 0 } else { count };
+    let mut ranks: Vec<usize> = (0..count)
         .map(|at| (of as f64).powf(at as f64 / (count - 1) as f64).round() as usize - 1)
         .map(|rank| rank.min(of - 1))
         .collect();
