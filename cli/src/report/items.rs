@@ -68,7 +68,8 @@ pub(super) fn items(
 
 /// Ranks from the first to the last, each so many times the one before; fewer where there are not so many.
 fn ranks(of: usize, count: usize) -> Vec<usize> {
-    let mut ranks: Vec<usize> = (0..count.min(of))
+    let count = if of == 0 { 0 } else { count };
+    let mut ranks: Vec<usize> = (0..count)
         .map(|at| (of as f64).powf(at as f64 / (count - 1) as f64).round() as usize - 1)
         .map(|rank| rank.min(of - 1))
         .collect();
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn items_lie_over_the_whole_range_of_popularity() {
         assert_eq!(ranks(10_000_000, 8), [0, 9, 99, 999, 9_999, 99_999, 999_999, 9_999_999]);
-        assert_eq!(ranks(3, 8), [0, 1]);
+        assert_eq!(ranks(3, 8), [0, 1, 2]);
         assert_eq!(ranks(1, 8), [0]);
         assert_eq!(ranks(0, 8), [] as [usize; 0]);
     }
