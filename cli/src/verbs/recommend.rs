@@ -177,10 +177,10 @@ fn many(
                 }
             }
         }
-        if !more || users.len() == USERS_AT_ONCE {
-            if let Err(failure) = writer.answer(&recommender, &mut users, on_error) {
-                break Err(failure);
-            }
+        if (!more || users.len() == USERS_AT_ONCE)
+            && let Err(failure) = writer.answer(&recommender, &mut users, on_error)
+        {
+            break Err(failure);
         }
         if !more {
             break Ok(());
