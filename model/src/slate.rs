@@ -163,3 +163,47 @@ impl Best {
 fn room(kept: usize) -> usize {
     2 * kept + 4 * AT_ONCE
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ndarray::Array2;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::ask::Query;
+    use crate::rows::normalize_rows;
+
+    /// More rows than a block, many of them the same, and differences that rounding makes; left out are the best of each.
+    #[test]
+    fn many_questions_get_the_answers_of_each_by_itself_to_the_bit() {
+        let mut rng = StdRng::seed_from_u64(4);
+        let few: Array2<f32> = Array2::from_shape_fn((700, 19), |_| rng.random_range(-1.0..1.0));
+        let mut vectors = Array2::from_shape_fn((BLOCK + 333, 19), |(row, axis)| few[(row * 7 % 700, axis)]);
+        for value in vectors.iter_mut().step_by(101) {
+            *value *= 1.0 + f32::EPSILON;
+        }
+        normalize_rows(&mut vectors);
+        let bias = (0..vectors.nrows()).map(|row| (row % 3) as f32 * 0.25).collect();
+        let embeddings = Embeddings::example(&vectors, bias);
+        for (k, cosine) in [(0, false), (1, false), (20, false), (20, true), (10_000, true)] {
+            let slate = Slate::new(&embeddings, KindIx::new(0), cosine);
+            let options = Query { k, cosine, ..Query::default() };
+            let nearest = |query: &[f32], left_out: &[u32]| {
+                let left_out: HashSet<u32> = left_out.iter().copied().collect();
+                embeddings.nearest(query, &options, None, &left_out)
+            };
+            let left_out: Vec<Vec<u32>> = (0..70u32)
+                .map(|row| nearest(embeddings.vector(row), &[]).iter().step_by(2).map(|hit| hit.0).collect())
+                .collect();
+            let questions: Vec<Question<'_>> = (0..70u32)
+                .map(|row| Question { query: embeddings.vector(row), left_out: &left_out[row as usize] })
+                .collect();
+            for (question, found) in questions.iter().zip(slate.best(&embeddings, &questions, k)) {
+                assert!(found == nearest(question.query, question.left_out), "k {k}, cosine {cosine}");
+            }
+        }
+    }
+}

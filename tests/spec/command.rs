@@ -7,6 +7,7 @@ mod failures;
 mod follow;
 mod import;
 mod keep;
+mod recommend;
 mod train;
 mod verbs;
 mod walk;
