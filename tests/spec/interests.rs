@@ -182,7 +182,9 @@ fn who_cannot_be_asked_for_by_embeddings_gets_walks_or_what_is_popular() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = |kind: &'static str, key: &'static str| NodeRef { kind, key };
     let mut batch = Batch::new();
-    for (board, pin) in [("1", "0"), ("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("3", "2")] {
+    for (board, pin) in
+        [("1", "0"), ("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("3", "1"), ("3", "2"), ("4", "2")]
+    {
         batch.link(node("board", board), node("pin", pin), Edge::default()).expect("a valid edge");
     }
     let engine = engine(&folder, "s", &[batch]);
@@ -205,7 +207,7 @@ fn who_cannot_be_asked_for_by_embeddings_gets_walks_or_what_is_popular() {
 
     let popular = ask(Audience::Node(node("user", "alone").to_name()));
     assert_eq!((popular.basis, &keys(&popular)[..2]), (Basis::Popular, &["2".into(), "1".into()][..]));
-    assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [3, 2]);
+    assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [4, 3]);
     let unknown = node("pin", "nowhere").to_name();
     let told = ask(Audience::History(vec![unknown.clone()]));
     assert_eq!((told.basis, told.ignored, told.items), (Basis::Popular, vec![unknown], popular.items));
