@@ -35,7 +35,7 @@ pub(crate) fn words_of(why: &Why) -> Value {
     }
     match (why.cosine, why.popularity) {
         (Some(cosine), Some(popularity)) => {
-            parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"))
+            parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
         _ if why.beside.is_none() => parts.push("has many edges".to_owned()),
         _ => {}

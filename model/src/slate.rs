@@ -124,8 +124,9 @@ impl Best {
         }
         for (chunk, (scores, bias)) in scores.chunks(AT_ONCE).zip(bias.chunks(AT_ONCE)).enumerate() {
             let floor = self.floor;
-            let any = scores.iter().zip(bias).fold(false, |any, (score, bias)| any | (score + bias >= floor));
-            if !any {
+            // Counted and not sought, so that they are compared side by side.
+            let reach = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= floor).count();
+            if reach == 0 {
                 continue;
             }
             for (at, (score, bias)) in scores.iter().zip(bias).enumerate() {
