@@ -218,7 +218,7 @@ impl Embeddings {
             encoder: Arc::new(Encoder::empty(&Recipe::example())),
             nodes: (0..rows).map(NodeIx::new).collect(),
             row_of: (0..rows).collect(),
-            ids: (0..rows).map(|row| StableId::new(u64::from(1000 - row))).collect(),
+            ids: (0..rows).map(|row| StableId::new(1_000_000 - u64::from(row))).collect(),
             kinds: vec![KindIx::new(0); rows as usize],
             alive: vec![true; rows as usize],
             vectors: vectors

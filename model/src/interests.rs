@@ -3,7 +3,10 @@
 
 /// Where [`Interests::Auto`] cuts the tree: clusters whose joining would add more to the sum of squared distances stay apart.
 /// Joining two nodes of cosine c adds 1 - c, and joining clusters of a and b nodes whose means lie d apart `d^2 a b / (a + b)`.
-pub const APART: f64 = 1.5;
+///
+/// Chosen from 1, 2, 4 and 8 by what it costs where a history asks better as a whole: recommending from three real graphs, NDCG@20
+/// falls by 0.001 to 0.004 with 4 and by 0.003 to 0.016 with 1.
+pub const APART: f64 = 4.0;
 
 /// As many interests are asked for at most, the ones that count most.
 pub const MOST_INTERESTS: usize = 20;
@@ -200,4 +203,137 @@ const SECONDS_OF_DAY: f64 = 86_400.0;
 
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn views(rows: &[Vec<f32>]) -> Vec<&[f32]> {
+        rows.iter().map(Vec::as_slice).collect()
+    }
+
+    fn members(clusters: &[Cluster]) -> Vec<Vec<usize>> {
+        let mut members: Vec<Vec<usize>> = clusters.iter().map(|cluster| cluster.members.clone()).collect();
+        members.sort();
+        members
+    }
+
+    /// Always merges the pair that adds least to the sum of squared distances from the means, worked out from its definition;
+    /// all partitions from single rows to one cluster, and what each merge but the first costs.
+    fn naive(rows: &[&[f32]]) -> (Vec<Vec<Vec<usize>>>, Vec<f64>) {
+        let spread = |members: &[usize]| -> f64 {
+            (0..rows[0].len())
+                .map(|axis| {
+                    let values = members.iter().map(|&at| f64::from(rows[at][axis]));
+                    let mean = values.clone().sum::<f64>() / members.len() as f64;
+                    values.map(|value| (value - mean).powi(2)).sum::<f64>()
+                })
+                .sum()
+        };
+        let mut parts: Vec<Vec<usize>> = (0..rows.len()).map(|at| vec![at]).collect();
+        let (mut all, mut costs) = (vec![parts.clone()], Vec::new());
+        while parts.len() > 1 {
+            let mut best = (f64::INFINITY, 0, 0);
+            for b in 0..parts.len() {
+                for a in 0..b {
+                    let joined = [&parts[a][..], &parts[b][..]].concat();
+                    let cost = spread(&joined) - spread(&parts[a]) - spread(&parts[b]);
+                    if cost < best.0 {
+                        best = (cost, a, b);
+                    }
+                }
+            }
+            let from = parts.remove(best.2);
+            parts[best.1].extend(from);
+            parts[best.1].sort_unstable();
+            parts.sort();
+            all.push(parts.clone());
+            costs.push(best.0);
+        }
+        (all, costs)
+    }
+
+    /// On a line at 0, 1, 4 and 6. 0 and 1 cost 1/2, 4 and 6 cost 2; their means 0.5 and 5 cost 4.5^2 x 2 x 2 / 4 = 20.25.
+    #[test]
+    fn the_tree_of_four_points_on_a_line_is_the_hand_worked_one() {
+        let rows = [vec![0.0], vec![1.0], vec![4.0], vec![6.0]];
+        let rows = views(&rows);
+        let costs: Vec<f64> = tree(&rows).iter().map(|merge| merge.cost).collect();
+        assert_eq!(costs, [0.5, 2.0, 20.25]);
+        let found = clusters(&rows, &[1.0, 1.0, 1.0, 3.0], Interests::AtMost(2));
+        // 4 and 6 weigh 4 of 6; of two the first is in the middle.
+        assert_eq!(found[0], Cluster { members: vec![2, 3], medoid: 2, importance: 4.0 / 6.0 });
+        assert_eq!(found[1], Cluster { members: vec![0, 1], medoid: 0, importance: 2.0 / 6.0 });
+        // The sums of squared distances of all four: 53, 35, 29, 65.
+        assert_eq!(clusters(&rows, &[1.0; 4], Interests::AtMost(1))[0].medoid, 2);
+    }
+
+    #[test]
+    fn the_clusters_are_those_of_always_merging_the_cheapest_pair() {
+        let mut rng = StdRng::seed_from_u64(8);
+        for round in 0..60 {
+            let (count, dim) = (rng.random_range(1..28), rng.random_range(1..6));
+            let mut rows: Vec<Vec<f32>> =
+                (0..count).map(|_| (0..dim).map(|_| rng.random_range(-1.0..1.0)).collect()).collect();
+            if round % 4 == 3 {
+                // Some of them twice.
+                let twice: Vec<Vec<f32>> = rows.iter().step_by(3).cloned().collect();
+                rows.extend(twice);
+            }
+            let rows = views(&rows);
+            let (partitions, costs) = naive(&rows);
+            let distinct = rows.iter().enumerate().filter(|(at, row)| !rows[..*at].contains(row)).count();
+            for (left, parts) in (1..=rows.len()).rev().zip(&partitions) {
+                if left <= distinct.min(MOST_INTERESTS) {
+                    let found = clusters(&rows, &vec![1.0; rows.len()], Interests::AtMost(left));
+                    assert_eq!(members(&found), *parts, "round {round}: {left} of {}", rows.len());
+                }
+            }
+            for (merge, cost) in tree(&rows).iter().zip(&costs) {
+                assert!((merge.cost - cost).abs() < 1e-6, "round {round}: {} and {cost}", merge.cost);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_is_cut_where_a_merge_would_cost_too_much() {
+        let mut rng = StdRng::seed_from_u64(9);
+        for _ in 0..20 {
+            let rows: Vec<Vec<f32>> = (0..20).map(|_| vec![rng.random_range(-3.0f32..3.0)]).collect();
+            let rows = views(&rows);
+            let (partitions, costs) = naive(&rows);
+            let merged = costs.iter().filter(|&&cost| cost <= APART).count();
+            let found = clusters(&rows, &[1.0; 20], Interests::Auto);
+            assert_eq!(members(&found), partitions[merged]);
+        }
+    }
+
+    #[test]
+    fn a_medoid_has_the_smallest_sum_of_squared_distances() {
+        let mut rng = StdRng::seed_from_u64(10);
+        let rows: Vec<Vec<f32>> =
+            (0..40).map(|_| (0..3).map(|_| rng.random_range(-1.0..1.0)).collect()).collect();
+        let rows = views(&rows);
+        for cluster in clusters(&rows, &[1.0; 40], Interests::AtMost(4)) {
+            let sum = |at: usize| -> f64 {
+                cluster.members.iter().map(|&other| squared_distance(rows[at], rows[other])).sum()
+            };
+            let least = cluster.members.iter().map(|&at| sum(at)).fold(f64::INFINITY, f64::min);
+            assert!(sum(cluster.medoid) <= least + 1e-9);
+        }
+    }
+
+    /// A hundred days take 1 - 1/e; no clock enters, so that the newest counts one whenever it was.
+    #[test]
+    fn an_older_edge_counts_less_and_one_without_a_time_as_the_newest() {
+        let day = 86_400;
+        let found = weights(&[Some(1000 * day), Some(900 * day), None, Some(i64::MIN)]);
+        assert_eq!((found[0], found[2], found[3]), (1.0, 1.0, 0.0));
+        assert!((found[1] - (-1.0f64).exp()).abs() < 1e-12);
+        assert_eq!(weights(&[None, None]), [1.0, 1.0]);
+    }
 }

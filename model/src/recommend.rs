@@ -263,3 +263,37 @@ fn neighbors(node: NodeIx, snapshot: &Snapshot) -> Vec<(NodeIx, Option<i64>)> {
     found.dedup_by_key(|(neighbor, _)| *neighbor);
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Part};
+    use crate::embeddings::Embeddings;
+    use hedgerow_storage::KindIx;
+
+    /// Interests of 0.6, 0.32 and 0.08. Claims, importance / (places + 1/2):
+    /// 1.2 .64 .16 | .4 .64 .16 | .4 .213 .16 | .24 .213 .16 | .171 .213 .16 | .171 .128 .16 | .133 .128 .16
+    /// So the places go to 1, 2, 1, 1, 2, 1, 3. Row 3, which 2 lists too, is 1's already.
+    #[test]
+    fn places_are_shared_out_by_importance_and_each_row_is_taken_once() {
+        let embeddings = Embeddings::example(&ndarray::Array2::ones((12, 1)), vec![0.0; 12]);
+        let part = |importance| Part { medoid: 0, importance, items: 1 };
+        let asked = Asked {
+            kind: KindIx::new(0),
+            queries: Vec::new(),
+            parts: [0.6, 0.32, 0.08].map(part).into(),
+            history: Vec::new(),
+            starts: Vec::new(),
+            ignored: Vec::new(),
+        };
+        let lists = [vec![3, 0, 1, 2], vec![3, 5, 4], vec![7, 8]];
+        let lists: Vec<Vec<(u32, f32)>> =
+            lists.iter().map(|rows| rows.iter().map(|&row| (row, 0.5)).collect()).collect();
+        let rows = |k| -> Vec<(u32, usize)> {
+            let merged = asked.merge(lists.clone(), k, &embeddings);
+            merged.iter().map(|answered| (answered.row.expect("a row"), answered.interest)).collect()
+        };
+        assert_eq!(rows(7), [(3, 0), (5, 1), (0, 0), (1, 0), (4, 1), (2, 0), (7, 2)]);
+        assert_eq!(rows(100).last(), Some(&(8, 2)), "who has nothing left makes room");
+        assert!(rows(0).is_empty());
+    }
+}

@@ -11,6 +11,7 @@ mod import;
 mod jobs;
 mod keep;
 mod output;
+mod recommend;
 mod report;
 mod service;
 mod shapes;

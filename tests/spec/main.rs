@@ -7,6 +7,7 @@ mod draws;
 mod explain;
 mod fairness;
 mod format;
+mod interests;
 mod learning;
 mod npy;
 mod pixie;

@@ -148,49 +148,49 @@ fn many(
     on_error: OnError,
 ) -> Result<(), Failure> {
     let recommender = engine.recommender(query)?;
-    let mut lines = Lines::new(Source::open(path)?);
+    let lines = Lines::new(Source::open(path)?);
     let mut writer = Writer::new(ctx, query.explain);
-    let mut users = Vec::new();
-    let answered = loop {
-        ctx.cancel().check().map_err(hedgerow::Error::from)?;
-        let more = lines.advance()?;
-        if more {
-            let text = lines.text(0, lines.bytes().len())?;
-            if text.is_empty() {
-                continue;
-            }
-            match NodeRef::parse(text) {
-                Ok(node) => users.push(User {
-                    audience: Audience::Node(node.to_name()),
-                    name: node.to_name(),
-                    place: lines.place(0),
-                }),
-                Err(error) => {
-                    if let Err(failure) = writer.answer(&recommender, &mut users, on_error) {
-                        break Err(failure);
-                    }
-                    let bad = lines.place(0).problem(error);
-                    if on_error == OnError::Stop {
-                        break Err(bad.into());
-                    }
-                    writer.error(text, &bad.to_string())?;
-                }
-            }
-        }
-        if (!more || users.len() == USERS_AT_ONCE)
-            && let Err(failure) = writer.answer(&recommender, &mut users, on_error)
-        {
-            break Err(failure);
-        }
-        if !more {
-            break Ok(());
-        }
-    };
+    let answered = answer_all(ctx, &recommender, lines, &mut writer, on_error);
     writer.stream.finish()?;
     if writer.failed > 0 {
         ctx.out.note(&format!("{} users have no answer", writer.failed));
     }
     answered
+}
+
+fn answer_all(
+    ctx: &Context,
+    recommender: &Recommender,
+    mut lines: Lines,
+    writer: &mut Writer,
+    on_error: OnError,
+) -> Result<(), Failure> {
+    let mut users = Vec::new();
+    while lines.advance()? {
+        let text = lines.text(0, lines.bytes().len())?;
+        if text.is_empty() {
+            continue;
+        }
+        match NodeRef::parse(text) {
+            Ok(node) => {
+                let audience = Audience::Node(node.to_name());
+                users.push(User { audience, name: node.to_name(), place: lines.place(0) });
+            }
+            Err(error) => {
+                writer.answer(recommender, &mut users, on_error)?;
+                let bad = lines.place(0).problem(error);
+                if on_error == OnError::Stop {
+                    return Err(bad.into());
+                }
+                writer.error(text, &bad.to_string())?;
+            }
+        }
+        if users.len() == USERS_AT_ONCE {
+            ctx.cancel().check()?;
+            writer.answer(recommender, &mut users, on_error)?;
+        }
+    }
+    writer.answer(recommender, &mut users, on_error)
 }
 
 /// Where the answers go: an object for a user, or lines of its nodes.

@@ -337,6 +337,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ok(folder, &["link", "s", "lamp:new", "room:hall"]);
         vec![run(folder, &["similar", "s", "lamp:new"])]
     }),
+    ("it was not said for whom to recommend", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["recommend", "s"])]
+    }),
+    ("a file of users names one that is not in the store", |folder| {
+        lamps_with_model(folder);
+        write(folder, "users.txt", "room:hall\nroom:none\n");
+        vec![run(folder, &["recommend", "s", "--users", "users.txt"])]
+    }),
     ("there is nothing to learn from", |folder| {
         ok(folder, &["link", "s", "lamp:a", "room:hall"]);
         vec![run(folder, &["train", "s", "--target", "lamp"])]

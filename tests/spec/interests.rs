@@ -1,0 +1,217 @@
+//! Promise: a recommendation depends on what the store holds and on the question alone, is the same for one user and for many at
+//! once, says where it comes from, and gives reasons that are so.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use hedgerow::{
+    Audience, Basis, Batch, CancelToken, Edge, Engine, Interests, NodeIx, NodeName, NodeRef, Query, Ranked,
+    RelationIx, Snapshot, Store, TrainOptions, Why,
+};
+use tempfile::TempDir;
+
+use crate::world::World;
+
+/// A trained engine over what the batches bring.
+fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
+    let store = Store::options().create(true).open(folder.path().join(name)).expect("the store opens");
+    for batch in batches {
+        store.commit(batch).expect("a commit");
+    }
+    let engine = Engine::open(Arc::new(store)).expect("an engine");
+    let options = TrainOptions { targets: vec!["pin".into()], epochs: 2, dim: 12, ..TrainOptions::default() };
+    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine
+}
+
+/// Every user and board of a world, and histories of known, unknown and repeated pins.
+fn audiences(world: &World) -> Vec<Audience> {
+    let mut all: Vec<Audience> =
+        world.nodes.keys().filter(|node| node.kind != "pin").cloned().map(Audience::Node).collect();
+    let pins: Vec<NodeName> = world.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
+    all.extend(pins.chunks(9).map(|pins| Audience::History([pins, &pins[..1]].concat())));
+    all.push(Audience::History(vec![NodeName::new("pin", "nowhere").expect("a name")]));
+    all.push(Audience::History(Vec::new()));
+    all
+}
+
+fn questions() -> Vec<Query> {
+    let interests = [Interests::AtMost(1), Interests::AtMost(3), Interests::Auto];
+    let query = |interests| Query { interests, k: 7, explain: true, ..Query::default() };
+    let seen = Query { include_seen: true, cosine: true, ..query(Interests::AtMost(2)) };
+    let excluded =
+        Query { exclude: vec![NodeName::new("pin", "3").expect("a name")], ..query(Interests::Auto) };
+    interests.map(query).into_iter().chain([seen, excluded]).collect()
+}
+
+#[test]
+fn many_users_get_what_each_gets_alone_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::new(81, 60);
+    let engine = engine(&folder, "s", &[world.founding()]);
+    let audiences = audiences(&world);
+    for query in questions() {
+        let alone: Vec<Ranked> =
+            audiences.iter().map(|one| engine.recommend(one, &query).expect("an answer")).collect();
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let many = pool.install(|| {
+                let recommender = engine.recommender(&query).expect("it is trained");
+                recommender.recommend(&audiences)
+            });
+            let many: Vec<Ranked> = many.into_iter().map(|one| one.expect("an answer")).collect();
+            assert!(many == alone, "{threads} threads, {query:?}");
+        }
+    }
+}
+
+#[test]
+fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::new(82, 50);
+    let batches: Vec<Batch> = [world.founding()].into_iter().chain((0..6).map(|_| world.batch(12))).collect();
+    let engines = [engine(&folder, "s", &batches), engine(&folder, "t", &batches_backwards(&world))];
+    let digests = engines.each_ref().map(|engine| engine.digest().expect("a digest").digest);
+    assert_eq!(digests[0], digests[1], "the stores are equal");
+    let audiences = audiences(&world);
+    for query in questions() {
+        for audience in &audiences {
+            let told = engines.each_ref().map(|engine| {
+                let ranked = engine.recommend(audience, &query).expect("an answer");
+                (ranked.items, ranked.basis, ranked.interests)
+            });
+            assert_eq!(told[0], told[1], "{audience:?} {query:?}");
+        }
+    }
+}
+
+/// What a world holds, from its last edge to its first.
+fn batches_backwards(world: &World) -> Vec<Batch> {
+    let mut batch = Batch::new();
+    for ((relation, a, b), (weight, time)) in world.edges.iter().rev() {
+        let edge = Edge { weight: *weight, time: *time, relation: Some(relation) };
+        batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
+    }
+    for (node, features) in world.nodes.iter().rev() {
+        batch.add_node(node.as_ref()).expect("a valid node");
+        let tokens: Vec<&String> = features.tokens.iter().collect();
+        batch.set_tokens(node.as_ref(), &tokens).expect("valid tokens");
+        if let Some(values) = &features.dense {
+            batch.set_dense(node.as_ref(), crate::world::DENSE, values).expect("valid numbers");
+        }
+    }
+    vec![batch]
+}
+
+fn neighbors(snapshot: &Snapshot, node: NodeIx) -> BTreeSet<NodeIx> {
+    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+    relations.flat_map(|relation| snapshot.list(relation, node).iter().map(|(to, ..)| to)).collect()
+}
+
+/// Checks a reason against the graph and the embeddings, looked up one by one.
+fn check(engine: &Engine, answer: &NodeName, score: f32, why: &Why, history: &[NodeName]) {
+    let snapshot = engine.store().snapshot();
+    let vector = |node: &NodeName| engine.embedding(node.as_ref()).expect("an embedding").vector;
+    let cosine = |a: &NodeName, b: &NodeName| -> f32 {
+        let (a, b) = (vector(a), vector(b));
+        a.iter().zip(&b).take(a.len() - 1).map(|(x, y)| x * y).sum()
+    };
+    let (asked, popularity) = (why.cosine.expect("a cosine"), why.popularity.expect("a popularity"));
+    assert_eq!(score.to_bits(), (asked + popularity).to_bits());
+    assert_eq!(vector(answer).last(), Some(&popularity));
+    let beside = why.beside.as_ref().expect("a node beside it");
+    assert!(history.contains(&beside.node));
+    let nearest = history.iter().filter(|node| *node != answer).map(|node| cosine(node, answer));
+    assert!((nearest.fold(f32::MIN, f32::max) - beside.cosine.expect("a cosine")).abs() < 1e-5);
+    assert!((cosine(&beside.node, answer) - beside.cosine.expect("a cosine")).abs() < 1e-5);
+
+    let ends = [&beside.node, answer].map(|node| snapshot.require(node.as_ref()).expect("it is there"));
+    let [of, to] = ends.map(|node| neighbors(&snapshot, node));
+    assert_eq!(beside.linked, of.contains(&ends[1]));
+    let common: BTreeSet<NodeName> = of.intersection(&to).map(|&node| snapshot.name(node)).collect();
+    assert_eq!(beside.shared, common.len() as u64);
+    assert_eq!(beside.shared_nodes.len(), common.len().min(3));
+    let degree = |node: &NodeName| snapshot.degree(snapshot.require(node.as_ref()).expect("it is there"));
+    let most = beside.shared_nodes.iter().map(degree).max().unwrap_or(0);
+    assert!(beside.shared_nodes.iter().all(|node| common.contains(node)));
+    assert!(common.iter().all(|node| beside.shared_nodes.contains(node) || degree(node) >= most));
+    let visited = engine.neighborhood(beside.node.as_ref(), usize::MAX).expect("a neighborhood");
+    let visits: HashMap<NodeName, u32> = visited.into_iter().map(|one| (one.node, one.visits)).collect();
+    assert_eq!(beside.visits, visits.get(answer).copied().unwrap_or(0));
+}
+
+#[test]
+fn every_reason_is_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::new(83, 60);
+    let engine = engine(&folder, "s", &[world.founding()]);
+    let snapshot = engine.store().snapshot();
+    let mut shared = 0;
+    for user in world.nodes.keys().filter(|node| node.kind == "user") {
+        let node = snapshot.require(user.as_ref()).expect("it is there");
+        let history: Vec<NodeName> =
+            neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();
+        let query = Query { interests: Interests::AtMost(3), explain: true, ..Query::default() };
+        let ranked = engine.recommend(&Audience::Node(user.clone()), &query).expect("an answer");
+        if ranked.basis != Basis::Embeddings {
+            continue;
+        }
+        assert_eq!(ranked.interests.iter().map(|interest| interest.items).sum::<usize>(), history.len());
+        for item in &ranked.items {
+            let why = item.why.as_ref().expect("a reason");
+            assert!(why.interest.is_some_and(|at| at < ranked.interests.len()));
+            check(&engine, &item.node, item.score, why, &history);
+            shared += why.beside.as_ref().map_or(0, |beside| beside.shared);
+        }
+    }
+    assert!(shared > 0, "some have something in common");
+    for pin in ["0", "1", "2"].map(|key| NodeName::new("pin", key).expect("a name")) {
+        let query = Query { explain: true, ..Query::default() };
+        for item in engine.similar(pin.as_ref(), &query).expect("an answer").items {
+            let why = item.why.expect("a reason");
+            check(&engine, &item.node, item.score, &why, std::slice::from_ref(&pin));
+        }
+    }
+}
+
+/// ```text
+///   board:1 -- pin:0, pin:1, pin:2      user:new -- pin:late -- board:1      user:alone
+/// ```
+#[test]
+fn who_cannot_be_asked_for_by_embeddings_gets_walks_or_what_is_popular() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = |kind: &'static str, key: &'static str| NodeRef { kind, key };
+    let mut batch = Batch::new();
+    for (board, pin) in
+        [("1", "0"), ("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("3", "1"), ("3", "2"), ("4", "2")]
+    {
+        batch.link(node("board", board), node("pin", pin), Edge::default()).expect("a valid edge");
+    }
+    let engine = engine(&folder, "s", &[batch]);
+    let mut batch = Batch::new();
+    batch.link(node("user", "new"), node("pin", "late"), Edge::default()).expect("a valid edge");
+    batch.link(node("board", "1"), node("pin", "late"), Edge::default()).expect("a valid edge");
+    batch.add_node(node("user", "alone")).expect("a valid node");
+    engine.store().commit(&batch).expect("a commit");
+    let query = Query { explain: true, ..Query::default() };
+    let ask = |audience| engine.recommend(&audience, &query).expect("an answer");
+    let keys = |ranked: &Ranked| ranked.items.iter().map(|item| item.node.key.clone()).collect::<Vec<_>>();
+
+    let walked = ask(Audience::Node(node("user", "new").to_name()));
+    assert_eq!(walked.basis, Basis::Walks);
+    let found: BTreeSet<String> = keys(&walked).into_iter().collect();
+    assert_eq!(found, ["0", "1", "2"].map(String::from).into());
+    let beside = walked.items[0].why.as_ref().and_then(|why| why.beside.as_ref()).expect("a reason");
+    assert_eq!((beside.node.key.as_str(), beside.cosine), ("late", None));
+    assert_eq!(beside.shared_nodes, [node("board", "1").to_name()]);
+
+    let popular = ask(Audience::Node(node("user", "alone").to_name()));
+    assert_eq!((popular.basis, &keys(&popular)[..2]), (Basis::Popular, &["2".into(), "1".into()][..]));
+    assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [4, 3]);
+    let unknown = node("pin", "nowhere").to_name();
+    let told = ask(Audience::History(vec![unknown.clone()]));
+    assert_eq!((told.basis, told.ignored, told.items), (Basis::Popular, vec![unknown], popular.items));
+
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    assert_eq!(ask(Audience::Node(node("user", "new").to_name())).basis, Basis::Embeddings);
+}
