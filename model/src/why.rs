@@ -107,7 +107,7 @@ impl<'a> Explainer<'a> {
     /// What a score is the sum of.
     fn parts(&self, query: &[f32], row: u32) -> (Option<f32>, Option<f32>) {
         let popularity = if self.options.cosine { 0.0 } else { self.embeddings.bias[row as usize] };
-        (Some(dot(query, self.embeddings.vector(row))), Some(popularity))
+        (Some(self.embeddings.vectors.score(query, row as usize)), Some(popularity))
     }
 
     fn beside(&mut self, node: NodeIx, answer: NodeIx) -> Result<Beside, Error> {

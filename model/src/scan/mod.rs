@@ -72,6 +72,13 @@ impl Scan {
         self.full.row(row)
     }
 
+    /// `query . row`, with the bits that it has in a scan.
+    pub(crate) fn score(&self, query: &[f32], row: usize) -> f32 {
+        let mut score = [0.0];
+        score::scores(query, self.full.row(row), self.dim(), &mut score);
+        score[0]
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.full.bytes() + self.rough.bytes()
     }
@@ -104,9 +111,7 @@ impl Scan {
         let mut best = Best::new(wish.k);
         for candidate in all {
             let row = candidate.row as usize;
-            let mut score = [0.0];
-            score::scores(query, self.full.row(row), self.dim(), &mut score);
-            best.offer((candidate.row, score[0] + wish.bias(row)), wish.order);
+            best.offer((candidate.row, self.score(query, row) + wish.bias(row)), wish.order);
         }
         best.finish(wish.order)
     }
