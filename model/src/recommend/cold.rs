@@ -27,7 +27,13 @@ impl Cold<'_> {
     ) -> Result<(Basis, Vec<Answered>), Error> {
         let excluded: HashSet<NodeIx> =
             self.options.exclude.iter().filter_map(|name| self.snapshot.lookup(name.as_ref())).collect();
-        let wanted = self.options.k + excluded.len() + asked.starts.len();
+        let filter = self.options.filter.as_ref();
+        let filter = filter.map(|filter| (filter, self.snapshot.token_marks(filter.tokens())));
+        let wanted = match &filter {
+            // How many of those that come first it will leave is not known.
+            Some(_) => self.embeddings.rows() + excluded.len() + asked.starts.len(),
+            None => self.options.k + excluded.len() + asked.starts.len(),
+        };
         let scored = self.walked(asked, wanted)?;
         let basis = if scored.is_empty() { Basis::Popular } else { Basis::Walks };
         let scored = match (basis, ranking) {
@@ -36,7 +42,9 @@ impl Cold<'_> {
             _ => scored,
         };
         let seen = |node: &NodeIx| !self.options.include_seen && asked.starts.contains(node);
-        let kept = scored.into_iter().filter(|(node, _)| !excluded.contains(node) && !seen(node));
+        let fits = |node: NodeIx| filter.as_ref().is_none_or(|(filter, marks)| filter.admits(marks.of(node)));
+        let kept =
+            scored.into_iter().filter(|&(node, _)| !excluded.contains(&node) && !seen(&node) && fits(node));
         let answered = |(node, score)| Answered { node, row: self.embeddings.row(node), score, interest: 0 };
         Ok((basis, kept.take(self.options.k).map(answered).collect()))
     }

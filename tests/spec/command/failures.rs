@@ -90,6 +90,7 @@ fn a_failed_question_leaves_the_digest() {
         (&["similar", "s", "pin:none"][..], 1, "pin:none"),
         (&["similar", "s", "board:1"], 1, "board:1"),
         (&["recommend", "s", "user:none"], 1, "user:none"),
+        (&["recommend", "s", "--history", "pni:none"], 1, "no node of kind 'pni'"),
         (&["recommend", "s"], 2, "--history"),
         (&["embed", "s", "pin:none"], 1, "pin:none"),
         (&["eval", "s", "--task", "recommend"], 2, "--test"),

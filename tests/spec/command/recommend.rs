@@ -96,6 +96,28 @@ fn a_user_without_an_answer_stops_the_file_or_is_told_of_in_its_place() {
 }
 
 #[test]
+fn tokens_are_asked_for_alike_of_one_user_of_many_and_of_who_is_not_known() {
+    let desk = Desk::trained();
+    desk.write("tags.tsv", "pin\ttag\n1\tjazz\n2\tjazz\n3\trock\n4\tjazz\n");
+    desk.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
+    desk.ok(&["refresh", "s"]);
+    desk.write("users.txt", "board:5\n");
+    let asked = |more: &[&str]| {
+        let words = [&["recommend", "s", "-k", "9", "--include-seen", "--where", "tag=jazz"], more].concat();
+        let answer = desk.json(&words);
+        let answer = answer.as_array().map_or(answer.clone(), |lines| lines[0].clone());
+        let items = answer["items"].as_array().expect("items").clone();
+        items.iter().map(|item| item["node"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let one = asked(&["board:5"]);
+    assert_eq!(asked(&["--users", "users.txt"]), one);
+    for mut nodes in [one, asked(&["--history", "pin:nobody"])] {
+        nodes.sort();
+        assert_eq!(nodes, ["pin:1", "pin:2", "pin:4"]);
+    }
+}
+
+#[test]
 fn reasons_come_as_facts_for_programs_and_as_words_for_people() {
     let desk = Desk::trained();
     let answer = desk.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);
