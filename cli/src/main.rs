@@ -9,6 +9,7 @@ mod cell;
 mod command;
 mod console;
 mod context;
+mod cooccurrence;
 mod desk;
 mod escape;
 mod exchange;

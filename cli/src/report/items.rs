@@ -4,9 +4,9 @@
 use hedgerow::{ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Query, pixie};
 use serde::Serialize;
 
-use super::cooccurrence::cooccurring;
 use super::named::{Named, Place};
 use super::{Gathering, short};
+use crate::cooccurrence::cooccurring;
 use crate::failure::Failure;
 
 /// Items in all, and of a kind at least.

@@ -1,7 +1,6 @@
 //! What `report` puts on its page: gathered here, a noun a file, and drawn by the script of the page. Owns what the page
 //! says and that it is the same for the same store; the verb owns the file that it is written to.
 
-mod cooccurrence;
 mod cosines;
 mod holdings;
 mod items;

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 
 /// Nodes of the same kind with the largest cosine of neighbour sets, |A and B| / sqrt(|A| |B|), ties by stable id.
 /// Weights do not count. Cost: the neighbours of all neighbours.
-pub(super) fn cooccurring(
+pub(crate) fn cooccurring(
     snapshot: &Snapshot,
     asked: NodeIx,
     most: usize,
@@ -34,7 +34,8 @@ pub(super) fn cooccurring(
     Ok(ranked)
 }
 
-fn linked(snapshot: &Snapshot, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
+/// The neighbours of a node through all relations.
+pub(crate) fn linked(snapshot: &Snapshot, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
     let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
     relations.flat_map(move |relation| snapshot.list(relation, node).neighbors())
 }
