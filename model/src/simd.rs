@@ -12,8 +12,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi8_epi16,
+    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_storeu_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_set1_ps, _mm512_setzero_si512,
+    _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
 };
 
 /// A loop over numbers. `run` must be `#[inline(always)]`, or it is compiled for the baseline only.
@@ -47,7 +51,27 @@ pub(crate) trait Lanes: Copy {
 
     /// `a b + c` lane by lane, rounded once.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// `a + b` lane by lane.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// The products of two rows of whole numbers, summed in lanes: any lane may take any of them. Sums are of 32 bits, rounded
+    /// to `f32` in the end.
+    ///
+    /// # Panics
+    /// If the second row is shorter than the first, or the first is no multiple of [`GROUP`].
+    fn products(self, a: &[i8], b: &[i16]) -> Self::Vector;
+
+    /// The sum of each of the first [`WIDTH`](Self::WIDTH) vectors, in the lane of its number. Lanes are added by halves: with
+    /// eight, lane l and l + 4 first, then l and l + 2, then the last two.
+    ///
+    /// # Panics
+    /// If there are fewer vectors.
+    fn sums(self, vectors: &[Self::Vector]) -> Self::Vector;
 }
+
+/// Rows of whole numbers are filled up to a multiple of it.
+pub(crate) const GROUP: usize = 32;
 
 /// What a loop can be compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +81,7 @@ pub(crate) enum Width {
     /// AVX2 with fused multiply-add.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests ask for it where the processor has wider ones"))]
     Eight,
-    /// AVX-512.
+    /// AVX-512, its foundation and its small whole numbers.
     Sixteen,
 }
 
@@ -72,8 +96,11 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
 pub(crate) fn run_within<K: Kernel>(widest: Width, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        if widest == Width::Sixteen && is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512, the only requirement of `run_avx512`.
+        if widest == Width::Sixteen
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+        {
+            // SAFETY: the processor has both parts of AVX-512, the only requirement of `run_avx512`.
             return unsafe { run_avx512(kernel) };
         }
         if widest != Width::Portable && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -86,7 +113,7 @@ pub(crate) fn run_within<K: Kernel>(widest: Width, kernel: K) -> K::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
@@ -95,6 +122,14 @@ fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
+}
+
+/// Both rows in groups, of the same number.
+#[inline(always)]
+fn groups<'a>(a: &'a [i8], b: &'a [i16]) -> (&'a [[i8; GROUP]], &'a [[i16; GROUP]]) {
+    let (a, rest) = a.as_chunks();
+    assert!(rest.is_empty(), "whole groups");
+    (a, &b.as_chunks().0[..a.len()])
 }
 
 /// The safe twin.
@@ -124,6 +159,29 @@ impl Lanes for Portable {
     #[inline(always)]
     fn mul_add(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn add(self, a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    fn products(self, a: &[i8], b: &[i16]) -> [f32; 8] {
+        let mut sums = [0i32; 8];
+        let (a, b) = groups(a, b);
+        for (a, b) in a.iter().zip(b) {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                sums[at % 8] += i32::from(*a) * i32::from(*b);
+            }
+        }
+        sums.map(|sum| sum as f32)
+    }
+
+    #[inline(always)]
+    fn sums(self, vectors: &[[f32; 8]]) -> [f32; 8] {
+        let vectors: &[[f32; 8]; 8] = vectors.first_chunk().expect("as many vectors as lanes");
+        vectors.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h)))
     }
 }
 
@@ -164,6 +222,55 @@ impl Lanes for Avx2 {
         // SAFETY: invariant 1.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: invariant 1.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn products(self, a: &[i8], b: &[i16]) -> __m256 {
+        let (a, b) = groups(a, b);
+        // SAFETY: invariant 1, and the references are to as many numbers as are read.
+        unsafe {
+            let mut sums = [_mm256_setzero_si256(); 2];
+            for (a, b) in a.iter().zip(b) {
+                for (half, sum) in sums.iter_mut().enumerate() {
+                    let a = _mm256_cvtepi8_epi16(_mm_loadu_si128(a.as_ptr().add(half * 16).cast()));
+                    let b = _mm256_loadu_si256(b.as_ptr().add(half * 16).cast());
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
+                }
+            }
+            _mm256_cvtepi32_ps(_mm256_add_epi32(sums[0], sums[1]))
+        }
+    }
+
+    /// Each step adds the halves of two vectors and leaves both sums in one.
+    #[inline(always)]
+    fn sums(self, vectors: &[__m256]) -> __m256 {
+        let [a, b, c, d, e, f, g, h] = *vectors.first_chunk().expect("as many vectors as lanes");
+        // SAFETY: invariant 1, here and in the functions.
+        unsafe {
+            // Macros, since a closure would be compiled for the baseline.
+            macro_rules! fours {
+                ($x:expr, $y:expr) => {
+                    _mm256_add_ps(
+                        _mm256_permute2f128_ps::<0x20>($x, $y),
+                        _mm256_permute2f128_ps::<0x31>($x, $y),
+                    )
+                };
+            }
+            macro_rules! twos {
+                ($x:expr, $y:expr) => {{
+                    let (x, y) = ($x, $y);
+                    _mm256_add_ps(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y))
+                }};
+            }
+            let (x, y) = (twos!(fours!(a, e), fours!(b, f)), twos!(fours!(c, g), fours!(d, h)));
+            _mm256_add_ps(_mm256_shuffle_ps::<0x88>(x, y), _mm256_shuffle_ps::<0xdd>(x, y))
+        }
+    }
 }
 
 /// # Invariants
@@ -202,5 +309,126 @@ impl Lanes for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: invariant 1.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: invariant 1.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn products(self, a: &[i8], b: &[i16]) -> __m512 {
+        let (a, b) = groups(a, b);
+        // SAFETY: invariant 1, and the references are to as many numbers as are read.
+        unsafe {
+            let mut sums = _mm512_setzero_si512();
+            for (a, b) in a.iter().zip(b) {
+                let a = _mm512_cvtepi8_epi16(_mm256_loadu_si256(a.as_ptr().cast()));
+                let b = _mm512_loadu_si512(b.as_ptr().cast());
+                sums = _mm512_add_epi32(sums, _mm512_madd_epi16(a, b));
+            }
+            _mm512_cvtepi32_ps(sums)
+        }
+    }
+
+    /// As with eight lanes, a step longer.
+    #[inline(always)]
+    fn sums(self, vectors: &[__m512]) -> __m512 {
+        let all: &[__m512; 16] = vectors.first_chunk().expect("as many vectors as lanes");
+        // SAFETY: invariant 1, here and in the macros.
+        unsafe {
+            macro_rules! eights {
+                ($x:expr, $y:expr) => {
+                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>($x, $y), _mm512_shuffle_f32x4::<0xee>($x, $y))
+                };
+            }
+            macro_rules! fours {
+                ($at:expr) => {{
+                    let (x, y) = (eights!(all[$at], all[$at + 4]), eights!(all[$at + 8], all[$at + 12]));
+                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y))
+                }};
+            }
+            macro_rules! twos {
+                ($at:expr) => {{
+                    let (x, y) = (fours!($at), fours!($at + 1));
+                    _mm512_add_ps(_mm512_shuffle_ps::<0x44>(x, y), _mm512_shuffle_ps::<0xee>(x, y))
+                }};
+            }
+            let (x, y) = (twos!(0), twos!(2));
+            _mm512_add_ps(_mm512_shuffle_ps::<0x88>(x, y), _mm512_shuffle_ps::<0xdd>(x, y))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sums of some vectors, each number another one.
+    struct Sums([f32; 256]);
+
+    impl Kernel for Sums {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let vectors: Vec<L::Vector> =
+                self.0.chunks_exact(L::WIDTH).map(|some| lanes.load(some)).collect();
+            let mut sums = vec![0.0; L::WIDTH];
+            lanes.store(lanes.sums(&vectors), &mut sums);
+            sums
+        }
+    }
+
+    #[test]
+    fn the_sum_of_each_vector_is_in_the_lane_of_its_number_and_added_by_halves() {
+        let numbers: [f32; 256] = std::array::from_fn(|at| ((at * 7919 % 1009) as f32).sqrt() - 16.0);
+        for width in [Width::Portable, Width::Eight, Width::Sixteen] {
+            let found = run_within(width, Sums(numbers));
+            let by_halves = |vector: &[f32]| {
+                let mut left = vector.to_vec();
+                while left.len() > 1 {
+                    let (low, high) = left.split_at(left.len() / 2);
+                    left = low.iter().zip(high).map(|(a, b)| a + b).collect();
+                }
+                left[0]
+            };
+            let expected: Vec<f32> =
+                numbers.chunks_exact(found.len()).take(found.len()).map(by_halves).collect();
+            assert_eq!(found, expected, "{width:?}");
+        }
+    }
+
+    /// The sum of the products of two rows of whole numbers.
+    struct Products<'a>(&'a [i8], &'a [i16]);
+
+    impl Kernel for Products<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> f32 {
+            let mut sums = [0.0; 16];
+            lanes.store(lanes.products(self.0, self.1), &mut sums);
+            sums.iter().sum()
+        }
+    }
+
+    #[test]
+    fn products_of_whole_numbers_are_exact_up_to_their_bounds_however_wide_vectors_are() {
+        for (count, largest) in [(0, 100), (32, 16_383), (96, 16_383), (1024, 15_000)] {
+            let a: Vec<i8> = (0..count).map(|at| [127, -127, 3, -128][at * 7 % 4]).collect();
+            let b: Vec<i16> = (0..count).map(|at| [largest, -largest, 5][at % 3]).collect();
+            let exact: i64 = a.iter().zip(&b).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
+            for width in [Width::Portable, Width::Eight, Width::Sixteen] {
+                let found = f64::from(run_within(width, Products(&a, &b)));
+                let magnitude: f64 =
+                    a.iter().zip(&b).map(|(a, b)| f64::from(*a).abs() * f64::from(*b).abs()).sum();
+                assert!(
+                    (found - exact as f64).abs() <= magnitude * 1e-6,
+                    "{width:?}: {found}, exact {exact}"
+                );
+            }
+        }
     }
 }

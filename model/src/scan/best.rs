@@ -24,11 +24,6 @@ impl Best {
         score >= self.least
     }
 
-    /// A hit below it is none of the best.
-    pub(super) fn least(&self) -> f32 {
-        self.least
-    }
-
     pub(super) fn offer(&mut self, hit: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) {
         if self.may_take(hit.1) {
             self.hits.push(hit);

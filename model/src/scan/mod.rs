@@ -20,8 +20,6 @@ use crate::tall::Tall;
 pub(crate) const BLOCK: usize = 64;
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 128 * BLOCK;
-/// Below so many rows of the block a row is scored by itself.
-const FEW: u32 = 12;
 /// With more answers than one in so many rows, doubts would be the rule.
 const ROWS_PER_ANSWER: usize = 16;
 
@@ -75,7 +73,8 @@ impl Scan {
     /// `query . row`, with the bits that it has in a scan.
     pub(crate) fn score(&self, query: &[f32], row: usize) -> f32 {
         let mut score = [0.0];
-        score::scores(query, self.full.row(row), self.dim(), &mut score);
+        let rows = self.full.row(row);
+        score::scores(score::Asked { queries: query, rows, dim: self.dim(), places: &[0] }, &mut score);
         score[0]
     }
 
@@ -158,48 +157,68 @@ impl Scan {
     ) -> Vec<Best> {
         let dim = self.dim();
         let mut best: Vec<Best> = (0..count).map(|_| Best::new(wish.k)).collect();
-        let mut scores = vec![0.0f32; count * BLOCK];
-        for first in rows.clone().step_by(BLOCK) {
-            let end = (first + BLOCK).min(rows.end);
-            let word = (wish.wanted)(first);
-            if word == 0 {
-                continue;
+        let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
+        for block in blocks(rows, wish) {
+            let (rows, places) = (&self.full.values()[block.first * dim..], block.places());
+            let scores = &mut scores[..count * places.len()];
+            score::scores(score::Asked { queries, rows, dim, places }, scores);
+            for (to, place) in biases.iter_mut().zip(places) {
+                *to = wish.bias(block.first + usize::from(*place));
             }
-            let offer = |best: &mut [Best], query: usize, row: usize, score: f32| {
-                let score = score + wish.bias(row);
-                let best = &mut best[query];
-                if best.may_take(score) && !left_out(query, row as u32) {
-                    best.offer((row as u32, score), wish.order);
-                }
-            };
-            let values = &self.full.values()[first * dim..end * dim];
-            if word.count_ones() < FEW {
-                for at in ones(word).take_while(|at| first + at < end) {
-                    let scores = &mut scores[..count];
-                    score::scores(queries, &values[at * dim..][..dim], dim, scores);
-                    for (query, &score) in scores.iter().enumerate() {
-                        offer(&mut best, query, first + at, score);
-                    }
-                }
-                continue;
-            }
-            let rows = end - first;
-            let scores = &mut scores[..count * rows];
-            score::scores(queries, values, dim, scores);
-            for (query, scores) in scores.chunks_exact(rows).enumerate() {
-                let least = best[query].least();
+            for (query, (best, scores)) in best.iter_mut().zip(scores.chunks_exact(places.len())).enumerate()
+            {
+                let scores = scores.iter().zip(&biases).map(|(score, bias)| score + bias);
                 // Mostly none is as high; this is known without a branch a row.
-                let is_high = |any, (at, score)| any | (score + wish.bias(first + at) >= least);
-                if !scores.iter().enumerate().fold(false, is_high) {
+                if !best.may_take(scores.clone().fold(f32::NEG_INFINITY, f32::max)) {
                     continue;
                 }
-                for at in ones(word).take_while(|&at| at < rows) {
-                    offer(&mut best, query, first + at, scores[at]);
+                for (place, score) in places.iter().zip(scores) {
+                    let row = (block.first + usize::from(*place)) as u32;
+                    if best.may_take(score) && !left_out(query, row) {
+                        best.offer((row, score), wish.order);
+                    }
                 }
             }
         }
         best
     }
+}
+
+/// The wanted rows among up to [`BLOCK`] from one on.
+struct Block {
+    first: usize,
+    places: [u8; BLOCK],
+    count: usize,
+}
+
+impl Block {
+    fn places(&self) -> &[u8] {
+        &self.places[..self.count]
+    }
+}
+
+/// The blocks of some rows that hold wanted ones.
+fn blocks<'a>(rows: std::ops::Range<usize>, wish: &'a Wish<'_>) -> impl Iterator<Item = Block> + 'a {
+    const ALL: [u8; BLOCK] = {
+        let mut all = [0; BLOCK];
+        let mut at = 0;
+        while at < BLOCK {
+            all[at] = at as u8;
+            at += 1;
+        }
+        all
+    };
+    rows.clone().step_by(BLOCK).filter_map(move |first| {
+        let there = (rows.end - first).min(BLOCK);
+        let word = (wish.wanted)(first) & u64::MAX >> (BLOCK - there);
+        let mut block = Block { first, places: ALL, count: word.count_ones() as usize };
+        if block.count < BLOCK {
+            for (place, at) in block.places.iter_mut().zip(ones(word)) {
+                *place = at as u8;
+            }
+        }
+        (block.count > 0).then_some(block)
+    })
 }
 
 /// The places of the bits that are set, ascending.

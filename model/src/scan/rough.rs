@@ -3,23 +3,23 @@
 
 use std::ops::Range;
 
-use super::{BLOCK, FEW, Wish, ones};
-use crate::simd::{self, Kernel, Lanes};
+use super::{BLOCK, Wish, blocks};
+use crate::simd::{self, GROUP, Kernel, Lanes};
 use crate::tall::Tall;
 
-/// Eight-bit numbers that are summed together; rows are filled up with zeros.
-const GROUP: usize = 16;
 /// Numbers of four bytes behind a row's: its unit, and its length off the row in full.
 const BEHIND: usize = 2;
+/// Of the widest vectors.
+const MOST_LANES: usize = 16;
 /// Largest number of a query, and of a row.
 const QUERY_LEVELS: f32 = 16_383.0;
 const ROW_LEVELS: f32 = 127.0;
-/// What rounding may take or add, of a query's length: of the sums in 32 bits of both scores and of the bounds.
+/// What rounding may take or add, of a query's length: of the sums in floats of both scores, of those of lanes, and of the bounds.
 const SLACK: f32 = 1e-5;
 /// Candidates that may come before the ones so far are sorted out.
 const ROOM: usize = 256;
 
-/// A row is a row of eight-bit numbers times a unit, and a rest of known length. D + 8 bytes a row, D filled up to 16.
+/// A row is a row of eight-bit numbers times a unit, and a rest of known length. D + 8 bytes a row, D filled up to 32.
 #[derive(Clone, Default)]
 pub(super) struct Rough {
     dim: usize,
@@ -101,27 +101,15 @@ impl Rough {
         let width = self.width();
         let mut found =
             Found { k: wish.k, all: Vec::new(), least: f32::NEG_INFINITY, enough: 2 * wish.k + ROOM };
-        let mut sums = [0i32; BLOCK];
-        for first in rows.clone().step_by(BLOCK) {
-            let word = (wish.wanted)(first);
-            let end = (first + BLOCK).min(rows.end);
-            let block = &self.rows.values()[first * width..end * width];
-            let mut offer = |at: usize, sum: i32| {
-                let behind = &block[(at + 1) * width - BEHIND..(at + 1) * width];
-                let score = asked.unit * behind[0] * sum as f32 + wish.bias(first + at);
-                let doubt = asked.doubt(behind[1]) + score.abs() * SLACK;
-                found.offer(Candidate { row: (first + at) as u32, low: score - doubt, high: score + doubt });
-            };
-            if word.count_ones() < FEW {
-                for at in ones(word).take_while(|at| first + at < end) {
-                    let one = &block[at * width..(at + 1) * width];
-                    simd::run(Sums { query: &asked.numbers, rows: one, width, out: &mut sums[..1] });
-                    offer(at, sums[0]);
-                }
-            } else {
-                let sums = &mut sums[..end - first];
-                simd::run(Sums { query: &asked.numbers, rows: block, width, out: sums });
-                ones(word).take_while(|at| first + at < end).for_each(|at| offer(at, sums[at]));
+        let (mut low, mut high) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for block in blocks(rows, wish) {
+            let rows = &self.rows.values()[block.first * width..];
+            let bias = wish.bias.map(|bias| &bias[block.first..]);
+            let places = block.places();
+            simd::run(Bounds { asked, rows, width, bias, places, low: &mut low, high: &mut high });
+            for ((place, low), high) in places.iter().zip(low).zip(high) {
+                let row = (block.first + usize::from(*place)) as u32;
+                found.offer(Candidate { row, low, high });
             }
         }
         found.all
@@ -196,23 +184,42 @@ pub(super) fn settle(all: &mut Vec<Candidate>, k: usize) -> f32 {
     least
 }
 
-/// The sums of products of a query and rows that lie `width` numbers of four bytes apart.
-struct Sums<'a> {
-    query: &'a [i16],
+/// Between what the scores of some rows lie.
+struct Bounds<'a> {
+    asked: &'a Asked,
+    /// `width` numbers of four bytes each, and the biases of the same rows.
     rows: &'a [f32],
     width: usize,
-    out: &'a mut [i32],
+    bias: Option<&'a [f32]>,
+    /// Which of them; their bounds go to the first places of the two others.
+    places: &'a [u8],
+    low: &'a mut [f32; BLOCK],
+    high: &'a mut [f32; BLOCK],
 }
 
-impl Kernel for Sums<'_> {
+impl Kernel for Bounds<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        let Self { query, rows, width, out } = self;
-        for (row, out) in rows.chunks_exact(width).zip(out) {
-            let row: &[i8] = bytemuck::cast_slice(row);
-            *out = row.iter().zip(query).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { asked, rows, width, bias, places, low, high } = self;
+        let mut products = [lanes.splat(0.0); MOST_LANES];
+        let [mut sums, mut units, mut rests, mut biases] = [[0.0f32; MOST_LANES]; 4];
+        let (low, high) = (low.chunks_exact_mut(L::WIDTH), high.chunks_exact_mut(L::WIDTH));
+        for ((places, low), high) in places.chunks(L::WIDTH).zip(low).zip(high) {
+            for (at, place) in places.iter().enumerate() {
+                let place = usize::from(*place);
+                let (row, behind) = rows[place * width..(place + 1) * width].split_at(width - BEHIND);
+                products[at] = lanes.products(bytemuck::cast_slice(row), &asked.numbers);
+                (units[at], rests[at]) = (behind[0], behind[1]);
+                biases[at] = bias.map_or(0.0, |bias| bias[place]);
+            }
+            lanes.store(lanes.sums(&products), &mut sums);
+            for at in 0..L::WIDTH {
+                let score = asked.unit * units[at] * sums[at] + biases[at];
+                let doubt = asked.doubt(rests[at]) + score.abs() * SLACK;
+                (low[at], high[at]) = (score - doubt, score + doubt);
+            }
         }
     }
 }

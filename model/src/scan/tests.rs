@@ -30,11 +30,7 @@ fn unit_vectors(rows: usize, dim: usize, seed: usize) -> Tall {
 fn plain(scan: &Scan, query: &[f32], wish: &Wish<'_>) -> Vec<(u32, u32)> {
     let mut hits: Vec<Hit> = (0..scan.rows())
         .filter(|row| (wish.wanted)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
-        .map(|row| {
-            let mut score = [0.0];
-            score::scores(query, scan.row(row), scan.dim(), &mut score);
-            (row as u32, score[0] + wish.bias(row))
-        })
+        .map(|row| (row as u32, scan.score(query, row) + wish.bias(row)))
         .collect();
     hits.sort_by(|a, b| b.1.total_cmp(&a.1).then((wish.order)(a.0).cmp(&(wish.order)(b.0))));
     hits.truncate(wish.k);
