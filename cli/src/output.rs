@@ -15,6 +15,9 @@ use crate::paint::{ERROR, WARNING, painted};
 use crate::sink::Sink;
 use crate::stream::Stream;
 
+/// The column that holds sentences: cut, they would not say why.
+const PROSE: &str = "why";
+
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
@@ -75,7 +78,7 @@ impl Output {
                 for (name, value) in &fields {
                     table.add_row([(*name).to_owned(), pretty(value)]);
                 }
-                self.table(table)
+                self.table(table, false)
             }
             Mode::Csv | Mode::Tsv => {
                 let (columns, row): (Vec<&str>, Vec<Value>) = fields.into_iter().unzip();
@@ -121,7 +124,7 @@ impl Output {
                         row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)),
                     );
                 }
-                self.table(table)
+                self.table(table, columns.contains(&PROSE))
             }
         }
     }
@@ -193,16 +196,17 @@ impl Output {
         format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
     }
 
-    fn table(self, mut table: Table) -> Result<(), Failure> {
+    /// With `wraps`, a row takes as many lines as its longest text needs.
+    fn table(self, mut table: Table, wraps: bool) -> Result<(), Failure> {
         match self.sink.width() {
             Some(width) => {
-                // Words are cut anywhere, so that as much is shown as there is room for.
-                table
-                    .set_width(width)
-                    .set_content_arrangement(ContentArrangement::Dynamic)
-                    .set_delimiter('\0');
-                for row in table.row_iter_mut() {
-                    row.max_height(1);
+                table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+                if !wraps {
+                    // Words are cut anywhere, so that as much is shown as there is room for.
+                    table.set_delimiter('\0');
+                    table.row_iter_mut().for_each(|row| {
+                        row.max_height(1);
+                    });
                 }
             }
             None => {
