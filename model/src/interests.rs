@@ -5,7 +5,7 @@
 /// Joining two nodes of cosine c adds 1 - c, and joining clusters of a and b nodes whose means lie d apart `d^2 a b / (a + b)`.
 ///
 /// Chosen from 1, 2, 4 and 8 by what it costs where a history asks better as a whole: recommending from three real graphs, NDCG@20
-/// falls by 0.001 to 0.004 with 4 and by 0.003 to 0.016 with 1; on the splits on which README's figures are, so those favour it a little.
+/// falls by 0.001 to 0.004 with 4 and by 0.003 to 0.016 with 1; on the splits on which the figures in docs are, so those favour it a little.
 pub const APART: f64 = 4.0;
 
 /// As many interests are asked for at most, the ones that count most.

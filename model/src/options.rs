@@ -69,7 +69,7 @@ pub enum Positives {
     Walks,
 }
 
-/// Everything that training may be told. `Default` is the preset that the README's figures were made with.
+/// Everything that training may be told. `Default` is the preset that the figures in docs/figures.md were made with.
 ///
 /// ```
 /// use hedgerow_model::{TrainOptions, options};

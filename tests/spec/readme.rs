@@ -1,5 +1,5 @@
-//! Promise: the README says what is so. Its example is the one that is compiled, its commands are understood, and each
-//! of its refusals is what the command says, with its exit code.
+//! Promise: the README and the documents beside it say what is so. The example is the one that is compiled, commands are
+//! understood, and each refusal is what the command says, with its exit code.
 
 mod scenarios;
 
@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use scenarios::{SCENARIOS, run};
 
 const README: &str = include_str!("../../README.md");
+const COMMAND: &str = include_str!("../../docs/command.md");
 const FACADE: &str = include_str!("../../lib.rs");
 
 /// A row of the table of refusals.
@@ -19,7 +20,7 @@ struct Refusal {
 }
 
 fn refusals() -> Vec<Refusal> {
-    let section = README.split("\n## When something is refused\n").nth(1).expect("the section is there");
+    let section = COMMAND.split("\n## When something is refused\n").nth(1).expect("the section is there");
     let section = section.split("\n## ").next().unwrap_or(section);
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     rows.map(|line| {
@@ -56,14 +57,14 @@ fn every_refusal_is_what_the_command_says() {
         for output in outputs {
             let stderr = String::from_utf8(output.stderr).expect("the command prints UTF-8");
             let said = stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
-            assert!(fits(said, message), "{done}: the command says {said:?}, the README {message:?}");
+            assert!(fits(said, message), "{done}: the command says {said:?}, the document {message:?}");
             assert_eq!(output.status.code(), Some(*code), "{done}: {stderr}");
         }
     }
     let told: BTreeSet<&str> = refusals.iter().map(|refusal| refusal.done).collect();
-    assert_eq!(told.len(), refusals.len(), "a row stands twice in the README");
+    assert_eq!(told.len(), refusals.len(), "a row stands twice in the table");
     for (done, _) in SCENARIOS {
-        assert!(told.contains(done), "not in the README: {done}");
+        assert!(told.contains(done), "not in the table: {done}");
     }
 }
 
@@ -78,8 +79,8 @@ fn a_pattern_fits_whole_messages_only() {
 
 #[test]
 fn every_command_is_understood_with_its_flags() {
-    let blocks = README.split("```sh\n").skip(1).filter_map(|text| text.split("```").next());
-    let lines = blocks.flat_map(str::lines);
+    let blocks = [README, COMMAND].into_iter().flat_map(|text| text.split("```sh\n").skip(1));
+    let lines = blocks.filter_map(|text| text.split("```").next()).flat_map(str::lines);
     let commands: Vec<&str> = lines.filter(|line| line.starts_with("hedgerow ")).collect();
     assert!(commands.len() > 10, "{commands:?}");
     let folder = tempfile::tempdir().expect("a temporary folder");

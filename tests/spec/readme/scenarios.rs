@@ -1,4 +1,4 @@
-//! What the rows of the README's table of refusals stand for: each done for real in a folder of its own.
+//! What the rows of the table of refusals stand for: each done for real in a folder of its own.
 
 use std::fs;
 use std::io::Read;
@@ -119,7 +119,7 @@ fn exported(folder: &Path) {
     ok(folder, &["export", "s", "e"]);
 }
 
-/// How the README calls what was done, and the doing of it, in one way or several.
+/// How the table calls what was done, and the doing of it, in one way or several.
 pub(super) type Scenario = (&'static str, fn(&Path) -> Vec<Output>);
 
 pub(super) const SCENARIOS: &[Scenario] = &[
