@@ -9,6 +9,8 @@
 mod matrix;
 #[path = "../src/simd.rs"]
 mod simd;
+#[path = "../src/spare.rs"]
+mod spare;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -17,6 +19,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
 use simd::{Kernel, Lanes};
+use spare::Spare;
 
 /// Rounds in which every implementation has its turn.
 const ROUNDS: usize = 12;
@@ -60,12 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn forward<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
-    with_rivals(&a, &b, move || matrix::product(&a, &b, None))
+    with_rivals(&a, &b, move || matrix::product(&a, &b, None, &mut Spare::default()))
 }
 
 fn transposed<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
-    with_rivals(&a, &b.reversed_axes(), move || matrix::product_by_transposed(&a, &b))
+    with_rivals(&a, &b.reversed_axes(), move || matrix::product_by_transposed(&a, &b, &mut Spare::default()))
 }
 
 fn gradient<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {

@@ -6,6 +6,8 @@
 
 #[path = "../src/simd.rs"]
 mod simd;
+#[path = "../src/spare.rs"]
+mod spare;
 #[path = "../src/sparse.rs"]
 mod sparse;
 
@@ -15,6 +17,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use ndarray::Array2;
+use spare::Spare;
 use sparse::Sparse;
 
 const ROUNDS: usize = 3;
@@ -35,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut pooled, mut copied) = (0.0f64, 0.0f64);
     for _ in 0..ROUNDS {
         let since = Instant::now();
-        let product = sparse.multiply(&dense.view());
+        let product = sparse.multiply(&dense.view(), &mut Spare::default());
         pooled = pooled.max(bytes * NEIGHBORS as f64 / since.elapsed().as_secs_f64() / 1e9);
         let since = Instant::now();
         dense.assign(black_box(&product));

@@ -80,11 +80,11 @@ impl Adam {
     }
 
     /// One step down the gradient.
-    pub(crate) fn step(&mut self, encoder: &mut Encoder, mut gradient: Gradient, learning_rate: f32) {
+    pub(crate) fn step(&mut self, encoder: &mut Encoder, gradient: &mut Gradient, learning_rate: f32) {
         self.steps += 1;
         let correction = (1.0 - BETA2.powi(self.steps)).sqrt() / (1.0 - BETA1.powi(self.steps));
         let rate = learning_rate * correction;
-        self.step_table(encoder, &gradient, rate);
+        self.step_table(encoder, gradient, rate);
         let tensors = encoder.weights.tensors_mut().into_iter().zip(gradient.weights.tensors_mut());
         for (((_, values), (_, gradient)), moments) in tensors.zip(&mut self.weights) {
             moments.update(values, gradient, rate);

@@ -13,6 +13,7 @@ use crate::matrix::{Panels, by_panels};
 use crate::minibatch::Example;
 use crate::recommend::Recommender;
 use crate::rows::{dot, normalize_rows};
+use crate::spare::Spare;
 use crate::sparse::Sparse;
 
 /// Queries between two looks at the cancel token.
@@ -141,9 +142,9 @@ pub(crate) fn held_out_recall(
             for example in examples {
                 means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
             }
-            let mut queries = means.multiply(vectors);
+            let mut queries = means.multiply(vectors, &mut Spare::default());
             normalize_rows(&mut queries);
-            let scores = by_panels(&queries.view(), &panels, None);
+            let scores = by_panels(&queries.view(), &panels, None, &mut Spare::default());
             examples
                 .iter()
                 .zip(scores.outer_iter())

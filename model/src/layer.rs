@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
 use crate::rows::{normalize, normalize_rows_backward, relu, relu_backward};
+use crate::spare::Spare;
 
 /// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
 #[derive(Clone, Debug)]
@@ -18,8 +19,8 @@ impl Affine {
         Self { w: Array2::zeros((inner, outer)), b: Array1::zeros(outer) }
     }
 
-    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>) -> Array2<f32> {
-        product(x, &self.w.view(), self.b.as_slice())
+    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
+        product(x, &self.w.view(), self.b.as_slice(), spare)
     }
 
     /// The same with weights laid out for products of so many rows.
@@ -31,10 +32,18 @@ impl Affine {
     }
 
     /// Adds this product's share to `gradient` and returns the gradient before it.
-    fn backward(&self, x: &ArrayView2<'_, f32>, dy: &Array2<f32>, gradient: &mut Self) -> Array2<f32> {
+    fn backward(
+        &self,
+        x: &ArrayView2<'_, f32>,
+        dy: Array2<f32>,
+        gradient: &mut Self,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
         add_transposed_product(&mut gradient.w.view_mut(), x, &dy.view());
         gradient.b += &dy.sum_axis(Axis(0));
-        product_by_transposed(&dy.view(), &self.w.view())
+        let dx = product_by_transposed(&dy.view(), &self.w.view(), spare);
+        spare.keep(dy);
+        dx
     }
 }
 
@@ -81,13 +90,13 @@ impl Layer {
 
     /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
     /// Shapes: (R, D) -> (R, M).
-    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>) -> Option<Array2<f32>> {
+    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> Option<Array2<f32>> {
         let (width, dim) = (self.width(), h.ncols());
         if width == 0 {
             return None;
         }
         let pass = self.pass(h.nrows());
-        let mut z = Array2::zeros((h.nrows(), width));
+        let mut z = spare.matrix(h.nrows(), width);
         let h = h.as_standard_layout();
         let h = h.as_slice().expect("standard layout is contiguous");
         let bands = z.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * width);
@@ -96,10 +105,15 @@ impl Layer {
     }
 
     /// `h'` from a node's own vector and the pooled messages `n`. Shapes: (R, D), (R, M) -> (R, D).
-    pub(crate) fn update(&self, h: &ArrayView2<'_, f32>, n: Array2<f32>) -> (Array2<f32>, UpdateTrace) {
+    pub(crate) fn update(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        n: Array2<f32>,
+        spare: &mut Spare,
+    ) -> (Array2<f32>, UpdateTrace) {
         let (rows, dim, width) = (h.nrows(), h.ncols(), n.ncols());
         let pass = self.pass(rows);
-        let (mut output, mut lengths) = (Array2::zeros((rows, dim)), Array1::zeros(rows));
+        let (mut output, mut lengths) = (spare.matrix(rows, dim), Array1::zeros(rows));
         if dim > 0 {
             let h = h.as_standard_layout();
             let h = h.as_slice().expect("standard layout is contiguous");
@@ -120,25 +134,30 @@ impl Layer {
     pub(crate) fn update_backward(
         &self,
         h: &ArrayView2<'_, f32>,
-        trace: &UpdateTrace,
+        trace: UpdateTrace,
         output: &ArrayView2<'_, f32>,
         mut dy: Array2<f32>,
         gradient: &mut Self,
+        spare: &mut Spare,
     ) -> (Array2<f32>, Array2<f32>) {
-        match (self, gradient) {
-            (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) => {
-                normalize_rows_backward(output, &trace.lengths, &mut dy);
-                relu_backward(output, &mut dy);
-                into.b += &dy.sum_axis(Axis(0));
-                let (own, pooled) = update.w.view().split_at(Axis(0), h.ncols());
-                let (mut d_own, mut d_pooled) = into.w.view_mut().split_at(Axis(0), h.ncols());
-                let dy = dy.view();
-                add_transposed_product(&mut d_own, h, &dy);
-                add_transposed_product(&mut d_pooled, &trace.pooled.view(), &dy);
-                (product_by_transposed(&dy, &own), product_by_transposed(&dy, &pooled))
-            }
-            _ => (dy.clone(), dy),
-        }
+        let (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) = (self, gradient) else {
+            // Both have the gradient of their sum.
+            let mut by_own = trace.pooled;
+            by_own.assign(&dy);
+            return (by_own, dy);
+        };
+        normalize_rows_backward(output, &trace.lengths, &mut dy);
+        relu_backward(output, &mut dy);
+        into.b += &dy.sum_axis(Axis(0));
+        let (own, pooled) = update.w.view().split_at(Axis(0), h.ncols());
+        let (mut d_own, mut d_pooled) = into.w.view_mut().split_at(Axis(0), h.ncols());
+        add_transposed_product(&mut d_own, h, &dy.view());
+        add_transposed_product(&mut d_pooled, &trace.pooled.view(), &dy.view());
+        spare.keep(trace.pooled);
+        let by_own = product_by_transposed(&dy.view(), &own, spare);
+        let by_pooled = product_by_transposed(&dy.view(), &pooled, spare);
+        spare.keep(dy);
+        (by_own, by_pooled)
     }
 
     /// The gradient of `h` before [`Layer::message`], given its result.
@@ -148,11 +167,12 @@ impl Layer {
         z: Option<&Array2<f32>>,
         mut dz: Array2<f32>,
         gradient: &mut Self,
+        spare: &mut Spare,
     ) -> Array2<f32> {
         match (self, z, gradient) {
             (Self::PinSage { message, .. }, Some(z), Self::PinSage { message: into, .. }) => {
                 relu_backward(&z.view(), &mut dz);
-                message.backward(h, &dz, into)
+                message.backward(h, dz, into, spare)
             }
             _ => dz,
         }
@@ -224,23 +244,24 @@ impl Head {
     }
 
     /// Returns the result and the hidden activations.
-    pub(crate) fn forward(&self, h: &ArrayView2<'_, f32>) -> (Array2<f32>, Array2<f32>) {
-        let mut hidden = self.hidden.forward(h);
+    pub(crate) fn forward(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> (Array2<f32>, Array2<f32>) {
+        let mut hidden = self.hidden.forward(h, spare);
         relu(hidden.as_slice_mut().expect("a fresh matrix is contiguous"));
-        (self.output.forward(&hidden.view()), hidden)
+        (self.output.forward(&hidden.view(), spare), hidden)
     }
 
     pub(crate) fn backward(
         &self,
         h: &ArrayView2<'_, f32>,
         hidden: &Array2<f32>,
-        dy: &Array2<f32>,
+        dy: Array2<f32>,
         gradient: &mut Self,
+        spare: &mut Spare,
     ) -> Array2<f32> {
-        let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output);
+        let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output, spare);
         gradient.output.b.fill(0.0);
         relu_backward(&hidden.view(), &mut dh);
-        self.hidden.backward(h, &dh, &mut gradient.hidden)
+        self.hidden.backward(h, dh, &mut gradient.hidden, spare)
     }
 }
 
@@ -267,7 +288,7 @@ pub(crate) fn add_to_first_rows(whole: &mut Array2<f32>, part: &Array2<f32>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Affine, Head, Layer};
+    use super::{Affine, Head, Layer, Spare};
     use ndarray::{Array1, array};
 
     /// Worked by hand. One node, h = (1, 2), one message dimension:
@@ -281,10 +302,10 @@ mod tests {
             message: Affine { w: array![[1.0], [-1.0]], b: array![4.0] },
             update: Affine { w: array![[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], b: array![0.0, 1.0] },
         };
-        let h = array![[1.0, 2.0]];
-        let z = layer.message(&h.view()).expect("a PinSage layer sends messages of its own");
+        let (h, spare) = (array![[1.0, 2.0]], &mut Spare::default());
+        let z = layer.message(&h.view(), spare).expect("a PinSage layer sends messages of its own");
         assert_eq!(z, array![[3.0]]);
-        assert_eq!(layer.update(&h.view(), z).0, array![[1.0, 0.0]]);
+        assert_eq!(layer.update(&h.view(), z, spare).0, array![[1.0, 0.0]]);
     }
 
     /// h = (3, -1): hidden = ReLU(h I + (1, 0)) = (4, 0); G2 = rows (1, 2), (5, 5): (4, 8).
@@ -294,13 +315,13 @@ mod tests {
             hidden: Affine { w: array![[1.0, 0.0], [0.0, 1.0]], b: array![1.0, 0.0] },
             output: Affine { w: array![[1.0, 2.0], [5.0, 5.0]], b: Array1::zeros(2) },
         };
-        assert_eq!(head.forward(&array![[3.0, -1.0]].view()).0, array![[4.0, 8.0]]);
+        assert_eq!(head.forward(&array![[3.0, -1.0]].view(), &mut Spare::default()).0, array![[4.0, 8.0]]);
     }
 
     #[test]
     fn a_light_layer_adds_the_pooled_neighbours() {
-        let (h, n) = (array![[1.0, 2.0]], array![[0.5, -2.0]]);
-        assert!(Layer::Light.message(&h.view()).is_none());
-        assert_eq!(Layer::Light.update(&h.view(), n).0, array![[1.5, 0.0]]);
+        let (h, n, spare) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut Spare::default());
+        assert!(Layer::Light.message(&h.view(), spare).is_none());
+        assert_eq!(Layer::Light.update(&h.view(), n, spare).0, array![[1.5, 0.0]]);
     }
 }

@@ -50,6 +50,7 @@ mod rows;
 mod scan;
 mod settings;
 mod simd;
+mod spare;
 mod sparse;
 mod start;
 mod state;

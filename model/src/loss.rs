@@ -7,6 +7,7 @@ use crate::matrix::{add_transposed_product, product, product_by_transposed};
 use crate::minibatch::Minibatch;
 use crate::options::{Loss, TrainOptions};
 use crate::rows::{dot, gather, normalize_rows, normalize_rows_backward};
+use crate::spare::Spare;
 
 /// The mean loss of a minibatch and its gradient.
 pub(crate) struct Step {
@@ -31,9 +32,10 @@ pub(crate) fn step(
     batch: &Minibatch,
     vectors: &Array2<f32>,
     bias: &Array1<f32>,
+    spare: &mut Spare,
 ) -> Step {
     let examples = batch.positives.len();
-    let mut queries = batch.queries.multiply(&vectors.view());
+    let mut queries = batch.queries.multiply(&vectors.view(), spare);
     let lengths = normalize_rows(&mut queries);
     let negatives = gather(&vectors.view(), &batch.negatives);
     let positives = gather(&vectors.view(), &batch.positives);
@@ -42,7 +44,7 @@ pub(crate) fn step(
     let offsets = batch.negatives.iter().zip(&batch.rates);
     let offsets: Vec<f32> = offsets.map(|(&row, rate)| bias[row as usize] - correction * rate).collect();
     // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
-    let mut shared = product_by_transposed(&queries.view(), &negatives.view());
+    let mut shared = product_by_transposed(&queries.view(), &negatives.view(), spare);
     let outcomes: Vec<Outcome> = shared
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -73,9 +75,10 @@ pub(crate) fn step(
 
     let scale = 1.0 / examples.max(1) as f32;
     shared *= scale;
-    let mut d_vectors = Array2::zeros(vectors.dim());
+    let mut d_vectors = spare.matrix(vectors.nrows(), vectors.ncols());
+    d_vectors.fill(0.0);
     let mut d_bias = Array1::zeros(bias.len());
-    let mut d_queries = product(&shared.view(), &negatives.view(), None);
+    let mut d_queries = product(&shared.view(), &negatives.view(), None, spare);
     let mut d_negatives = Array2::zeros(negatives.dim());
     add_transposed_product(&mut d_negatives.view_mut(), &shared.view(), &queries.view());
     let shared_bias = shared.sum_axis(Axis(0));
@@ -97,7 +100,11 @@ pub(crate) fn step(
         }
     }
     normalize_rows_backward(&queries.view(), &lengths, &mut d_queries);
-    d_vectors += &batch.queries_back.multiply(&d_queries.view());
+    let by_queries = batch.queries_back.multiply(&d_queries.view(), spare);
+    d_vectors += &by_queries;
+    for matrix in [queries, shared, d_queries, by_queries] {
+        spare.keep(matrix);
+    }
     Step { loss, vectors: d_vectors, bias: d_bias }
 }
 

@@ -12,6 +12,7 @@ use crate::minibatch::{Example, Minibatch};
 use crate::negatives::Negatives;
 use crate::options::{Conv, Loss, TrainOptions};
 use crate::packed::Packed;
+use crate::spare::Spare;
 use crate::sparse::Sparse;
 use crate::table::TokenTable;
 use crate::weights::Weights;
@@ -211,8 +212,9 @@ fn a_step_is_what_the_definitions_say() {
         let start = encoder(conv, &world);
         let known = start.table.known.clone();
         let batch = Minibatch::build(&world.inputs, &pool, &known, 2, &world.examples, &world.negatives);
-        let trace = start.forward(&batch);
-        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias);
+        let spare = &mut Spare::default();
+        let trace = start.forward(&batch, spare);
+        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, spare);
         let expected = world.loss(&start, &options);
         assert!(
             (f64::from(found.loss) - expected).abs() < 1e-5,
@@ -221,8 +223,8 @@ fn a_step_is_what_the_definitions_say() {
         );
 
         let mut stepped = start.clone();
-        let gradient = start.backward(&batch, &trace, found.vectors, &found.bias);
-        Adam::new(&mut stepped).step(&mut stepped, gradient, RATE);
+        let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, spare);
+        Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
         let (before, after) = (Packed::of(&start).0, Packed::of(&stepped).0);
         let slope = |at: usize| {
             let moved = |by: f32| {

@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::simd::{self, Kernel, Lanes};
+use crate::spare::Spare;
 
 /// Rows below this many stored entries are not worth a task of their own.
 const ENTRIES_PER_TASK: usize = 1 << 13;
@@ -81,10 +82,10 @@ impl Sparse {
     }
 
     /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
-    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>) -> Array2<f32> {
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
         assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
         let dim = dense.ncols();
-        let mut out = Array2::zeros((self.rows(), dim));
+        let mut out = spare.matrix(self.rows(), dim);
         if dim == 0 || self.rows() == 0 {
             return out;
         }
@@ -141,11 +142,13 @@ impl Sparse {
         back: &Self,
         dense: &ArrayView2<'_, f32>,
         by_product: &Array2<f32>,
+        spare: &mut Spare,
     ) -> Array2<f32> {
         if !self.largest {
-            return back.multiply(&by_product.view());
+            return back.multiply(&by_product.view(), spare);
         }
-        let mut by_dense = Array2::zeros(dense.dim());
+        let mut by_dense = spare.matrix(dense.nrows(), dense.ncols());
+        by_dense.fill(0.0);
         for (row, by) in by_product.outer_iter().enumerate() {
             for (at, by) in by.iter().enumerate() {
                 let mut best: Option<(u32, f32)> = None;
@@ -278,7 +281,7 @@ impl<L: Lanes> Row<'_, L> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Product, Sparse};
+    use super::{Product, Spare, Sparse};
     use crate::simd::{self, Width};
     use ndarray::{Array2, array};
 
@@ -293,7 +296,10 @@ mod tests {
     #[test]
     fn a_product_is_the_dense_product() {
         let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
-        assert_eq!(example().multiply(&dense.view()), array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]);
+        assert_eq!(
+            example().multiply(&dense.view(), &mut Spare::used()),
+            array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]
+        );
     }
 
     /// The widest vectors, the baseline's and a row by itself: the same bits.
@@ -306,7 +312,7 @@ mod tests {
         for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
             let dense =
                 Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
-            let wide = sparse.multiply(&dense.view());
+            let wide = sparse.multiply(&dense.view(), &mut Spare::used());
             let chain = |row: usize, at: usize| {
                 sparse
                     .row(row)
@@ -327,9 +333,12 @@ mod tests {
     fn the_largest_number_of_each_column_is_taken_and_its_gradient_goes_there() {
         let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
         let sparse = example().largest(true);
-        assert_eq!(sparse.multiply(&dense.view()), array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]);
+        assert_eq!(
+            sparse.multiply(&dense.view(), &mut Spare::used()),
+            array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]
+        );
         let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
-        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by);
+        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut Spare::used());
         assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
     }
 

@@ -171,6 +171,7 @@ fn probes(token: u64, bits: u32) -> [u32; PROBES] {
 #[cfg(test)]
 mod tests {
     use super::{TokenTable, token_hash};
+    use crate::spare::Spare;
 
     #[test]
     fn an_unknown_token_contributes_nothing() {
@@ -179,7 +180,7 @@ mod tests {
         let row = |tokens: &[u64]| {
             let mut sums = table.known.sums();
             table.known.push_tokens(tokens, &mut sums);
-            sums.multiply(&table.rows.view())
+            sums.multiply(&table.rows.view(), &mut Spare::used())
         };
         assert!(row(&[known]).iter().any(|value| *value != 0.0));
         assert_eq!(row(&[known, unknown]), row(&[known]));
@@ -199,7 +200,7 @@ mod tests {
             let mut sums = table.known.sums();
             table.known.push_tokens(&[token], &mut sums);
             let bias = table.bias.view().insert_axis(ndarray::Axis(1));
-            (sums.multiply(&table.rows.view()), sums.multiply(&bias))
+            (sums.multiply(&table.rows.view(), &mut Spare::used()), sums.multiply(&bias, &mut Spare::used()))
         };
         for &token in &few {
             assert_eq!(sums(&new, token), sums(&old, token));

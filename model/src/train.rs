@@ -26,6 +26,7 @@ use crate::negatives::NegativeSource;
 use crate::options::TrainOptions;
 use crate::packed::Packed;
 use crate::positives::{Portion, Source};
+use crate::spare::Spare;
 use crate::sparse::Sparse;
 use crate::state::State;
 use crate::table::Known;
@@ -238,7 +239,8 @@ impl<'a> Run<'a> {
         cancel: &CancelToken,
     ) -> Result<(f32, Spent, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
-        let mut learning = Learning { epoch, encoder, adam, loss: 0.0, examples: 0, spent: Spent::default() };
+        let (spare, spent) = (Spare::default(), Spent::default());
+        let mut learning = Learning { epoch, encoder, adam, spare, loss: 0.0, examples: 0, spent };
         let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
         for (at, portion) in portions.iter().enumerate() {
             share += portion.share;
@@ -306,19 +308,20 @@ impl<'a> Run<'a> {
     /// One step down the gradient of a minibatch.
     fn step(&self, learning: &mut Learning<'_>, step: usize, made: &Made) -> Result<(), Error> {
         let (start, Made { batch, sampling, gathering }) = (Instant::now(), made);
-        let Learning { epoch, encoder, adam, loss, examples, spent } = learning;
-        let trace = encoder.forward(batch);
-        let mut found = loss::step(self.options, batch, &trace.vectors, &trace.bias);
+        let Learning { epoch, encoder, adam, spare, loss, examples, spent } = learning;
+        let trace = encoder.forward(batch, spare);
+        let mut found = loss::step(self.options, batch, &trace.vectors, &trace.bias, spare);
         if !self.options.popularity {
             found.bias.fill(0.0);
         }
         if !found.loss.is_finite() {
             return Err(Error::Diverged { epoch: *epoch, step: step as u64 + 1, best: None });
         }
-        let gradient = encoder.backward(batch, &trace, found.vectors, &found.bias);
+        let mut gradient = encoder.backward(batch, trace, found.vectors, &found.bias, spare);
         let computed = start.elapsed().as_secs_f64();
         let share = (step + 1) as f32 / self.steps() as f32;
-        adam.step(encoder, gradient, self.options.learning_rate_at(*epoch, share));
+        adam.step(encoder, &mut gradient, self.options.learning_rate_at(*epoch, share));
+        spare.keep(gradient.table);
         spent.sampling += sampling;
         spent.gathering += gathering;
         spent.products += computed;
@@ -371,6 +374,7 @@ struct Learning<'a> {
     epoch: u32,
     encoder: &'a mut Encoder,
     adam: &'a mut Adam,
+    spare: Spare,
     /// The sum of the examples' losses.
     loss: f64,
     examples: usize,

@@ -14,6 +14,8 @@ mod transposed;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
+use crate::spare::Spare;
+
 pub(crate) use panels::Panels;
 pub(crate) use transposed::add_transposed_product;
 
@@ -23,20 +25,34 @@ pub(crate) const BAND: usize = 96;
 /// `a b + bias`, or without a bias `a b`. Shapes: (R, I) x (I, O) + (O) -> (R, O).
 ///
 /// Cost: 2 R I O operations, parallel over rows; with more than a few rows `b` is copied once.
-pub(crate) fn product(a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>, bias: Option<&[f32]>) -> Array2<f32> {
-    by_panels(a, &Panels::new(b, a.nrows()), bias)
+pub(crate) fn product(
+    a: &ArrayView2<'_, f32>,
+    b: &ArrayView2<'_, f32>,
+    bias: Option<&[f32]>,
+    spare: &mut Spare,
+) -> Array2<f32> {
+    by_panels(a, &Panels::new(b, a.nrows()), bias, spare)
 }
 
 /// `a b^T`. Shapes: (R, I) x (O, I) -> (R, O). Cost: as of [`product`].
-pub(crate) fn product_by_transposed(a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>) -> Array2<f32> {
-    by_panels(a, &Panels::transposed(b), None)
+pub(crate) fn product_by_transposed(
+    a: &ArrayView2<'_, f32>,
+    b: &ArrayView2<'_, f32>,
+    spare: &mut Spare,
+) -> Array2<f32> {
+    by_panels(a, &Panels::transposed(b), None, spare)
 }
 
 /// The product by a right factor that serves more than once.
-pub(crate) fn by_panels(a: &ArrayView2<'_, f32>, b: &Panels<'_>, bias: Option<&[f32]>) -> Array2<f32> {
+pub(crate) fn by_panels(
+    a: &ArrayView2<'_, f32>,
+    b: &Panels<'_>,
+    bias: Option<&[f32]>,
+    spare: &mut Spare,
+) -> Array2<f32> {
     assert_eq!(a.ncols(), b.depth(), "the inner dimensions of a product must agree");
     let (rows, inner, outer) = (a.nrows(), b.depth(), b.columns());
-    let mut out = Array2::zeros((rows, outer));
+    let mut out = spare.matrix(rows, outer);
     if rows == 0 || outer == 0 {
         return out;
     }
