@@ -1,10 +1,11 @@
 //! One error for hosts, with a kind to decide by.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::path::Path;
 
 /// Everything that a call of this library can fail with.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The store refused or failed.
@@ -141,6 +142,28 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         | Model::HalfWay
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Walk(error) => error.fmt(f),
+            #[cfg(feature = "model")]
+            Self::Model(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Walk(error) => error.source(),
+            #[cfg(feature = "model")]
+            Self::Model(error) => error.source(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam::channel;
+use crossbeam_channel as channel;
 use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
