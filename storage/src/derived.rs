@@ -65,11 +65,14 @@ impl Derived {
     /// Opens what a manifest names and is intact.
     pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
+        let stage = opening.cancel.stage("derived files", learned.files.len() as u64);
         for name in &learned.files {
             let path = name.path(store);
             let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
             files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
+            stage.advance(1)?;
         }
+        stage.end();
         let (generation, refreshed) = (learned.generation(), learned.refreshed());
         let is_whole = files.values().all(Result::is_ok);
         Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })
