@@ -18,7 +18,7 @@ use crate::recipe::{Recipe, unknown_kind};
 use crate::recommend::{Basis, Interest, Recommender, excluded};
 use crate::why::{Explainer, Why};
 
-/// How many answers, and which.
+/// How many answers a question is to have, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Answers at most; fewer where there are not so many nodes.
@@ -110,7 +110,7 @@ enum Asked {
     Graph { recipe: Recipe, encoder: Arc<Encoder>, snapshot: Snapshot, node: NodeIx, generation: Generation },
 }
 
-/// A node of a neighbourhood.
+/// A node of a neighbourhood, with its share of the visits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Importance {
     /// The node.

@@ -34,7 +34,7 @@ const ROWS_PER_LIST: usize = 12;
 /// So many lists are traced back in a small graph too, where neither takes long.
 const FEWEST_LISTS: usize = 64;
 
-/// PinSage over a store. `Send + Sync`; one per open store.
+/// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
 ///
 /// Readers ask what was last published and never wait for a refresh, which works on rows of its own; the
 /// changed rows are handed over in one step at its end. Commits and refreshes go on during a training, and the
@@ -115,7 +115,7 @@ pub struct Status {
     pub targets: Vec<String>,
 }
 
-/// A digest and what it is of.
+/// A digest of all embeddings and neighbourhoods, and what it is of: equal digests, equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// BLAKE3, in hexadecimal digits.

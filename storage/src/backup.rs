@@ -17,7 +17,7 @@ const PATIENCE: u32 = 20;
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
 
-/// What a backup holds.
+/// What a finished backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The epoch of the last batch in it.

@@ -23,7 +23,7 @@ const TRAINED: &str = "give it up with `hedgerow check STORE --repair`, and trai
 const ONLY_COPY: &str = "nothing else holds it: put back a backup, or import the data anew";
 const BUG: &str = "this is a fault of the program: export what is there, and report it";
 
-/// How much is looked at.
+/// How much [`Store::check`] looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// Besides every checksum and record, every invariant of the graph that they make up.
@@ -32,7 +32,7 @@ pub struct CheckOptions {
     pub read_only: bool,
 }
 
-/// What a check looked at, and what it found.
+/// What a check of a store looked at, and what it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkup {
     /// Whatever is not as it should be; nothing where the store is sound.

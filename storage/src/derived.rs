@@ -14,7 +14,7 @@ use crate::{Epoch, Error, Generation, Repair};
 const REBUILT: &str =
     "what was computed from the graph and the model is computed again; a model is to be trained again";
 
-/// What is to replace the derived files.
+/// What is to replace the derived files, those that a model writes beside the graph, by [`Store::publish`](crate::Store::publish).
 #[derive(Debug)]
 pub struct Publish<'a> {
     /// The model that the files belong to.
@@ -26,7 +26,7 @@ pub struct Publish<'a> {
     pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
 }
 
-/// The derived files as of one publish, open; clones share them, and they stay readable after a later publish.
+/// The files that a model wrote beside the graph, as of one publish, open; clones share them, and they stay readable after a later publish.
 #[derive(Clone, Debug)]
 pub struct Derived {
     /// The model that the files belong to.

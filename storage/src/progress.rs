@@ -32,11 +32,13 @@ pub struct Stage<'a> {
     name: &'static str,
     of: u64,
     done: AtomicU64,
+    /// What the observer heard last.
+    told: AtomicU64,
 }
 
 impl<'a> Stage<'a> {
     pub(crate) fn begin(token: &'a CancelToken, name: &'static str, of: u64) -> Self {
-        let stage = Self { token, name, of, done: AtomicU64::new(0) };
+        let stage = Self { token, name, of, done: AtomicU64::new(0), told: AtomicU64::new(0) };
         stage.tell(0);
         stage
     }
@@ -55,14 +57,18 @@ impl<'a> Stage<'a> {
             && let Ok(mut told) = observer.try_lock()
         {
             let done = self.done.load(Ordering::Relaxed).min(self.of);
-            told(Progress { stage: self.name, done, of: self.of });
+            if self.told.swap(done, Ordering::Relaxed) < done {
+                told(Progress { stage: self.name, done, of: self.of });
+            }
         }
         Ok(())
     }
 
     /// Says that all of it is done.
     pub fn end(self) {
-        self.tell(self.of);
+        if self.told.load(Ordering::Relaxed) < self.of {
+            self.tell(self.of);
+        }
     }
 
     fn tell(&self, done: u64) {
@@ -94,6 +100,7 @@ mod tests {
         assert!(told.is_sorted_by_key(|at| at.done), "{told:?}");
         assert!(told.len() <= TOLD as usize + 2 && told.iter().all(|at| at.stage == "rows"));
         assert_eq!((told[0].done, told[told.len() - 1].done), (0, 100_000));
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "told twice: {told:?}");
     }
 
     #[test]

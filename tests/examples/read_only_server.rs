@@ -146,10 +146,14 @@ fn day(round: u64) -> Result<Batch, hedgerow::Error> {
 /// Waits until the server says where it listens.
 pub(crate) fn address(server: &mut Child) -> Result<SocketAddr, Box<dyn Error>> {
     let out = server.stdout.take().ok_or("the server's output is not piped")?;
-    for line in BufReader::new(out).lines() {
-        if let Some((_, address)) = line?.split_once("listening on ") {
+    let (mut lines, mut line) = (BufReader::new(out), String::new());
+    while lines.read_line(&mut line)? > 0 {
+        if let Some((_, address)) = line.trim_end().split_once("listening on ") {
+            // What else it says is read on, so that it can go on saying it.
+            thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
             return Ok(address.parse()?);
         }
+        line.clear();
     }
     Err("the server ended without listening".into())
 }

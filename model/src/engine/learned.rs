@@ -20,7 +20,7 @@ pub struct Learned<'a> {
     snapshot: Snapshot,
 }
 
-/// An embedded node.
+/// An embedded node with its vector and neighbourhood, as [`Learned`] holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedRow<'a> {
     /// The node.
