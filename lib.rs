@@ -48,7 +48,7 @@
 //! - The library prints nothing and installs no handler of signals or panics; bad input is an [`Error`].
 //! - Every call that may take longer than a moment takes a [`CancelToken`], which is its last argument, or `cancel` of a builder.
 //!   What has none is bounded by what it is given: a commit takes some 10 microseconds a change and a sync of the disk, a question
-//!   one scan.
+//!   one scan, a [`Recommender`] one copy of the embeddings.
 //!
 //! The [`guide`] says the rest: concepts, durability, limits, tuning, troubleshooting. Three hosts that read like documentation are
 //! in `tests/examples`: a recommender fed by another thread, a nightly job, a server beside a writer.

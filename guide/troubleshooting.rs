@@ -11,15 +11,18 @@
 //! | `Invalid` | a value that cannot be: a NaN, a name, an option | mend the input; nothing was changed |
 //! | `Limit` | more than can be held or taken at once | smaller batches; see [`limits`](super::limits) |
 //! | `Locked` | another handle writes to the store | open read-only, or wait: the text names process and time |
-//! | `NotAStore` | the folder holds something else, or a newer version's store | [`create(true)`](crate::OpenOptions::create), another folder, a newer version |
+//! | `NotAStore` | the folder holds something else | [`create(true)`](crate::OpenOptions::create), another folder |
+//! | `NewerVersion` | a newer version of the library wrote it | use that version |
 //! | `NotEmpty` | a load into a store that holds something | commit batches instead |
 //! | `ReadOnly` | a change asked of a read-only handle | open for writing |
-//! | `NotTrained` | no model yet, or this node came after the last refresh | train; refresh; [`pixie()`](crate::pixie()) needs neither |
+//! | `NotTrained` | no model yet | train; [`pixie()`](crate::pixie()) needs none |
+//! | `NotEmbedded` | this node came after the last refresh, or its kind is no target | refresh, or [`Engine::embedding_now`](crate::Engine::embedding_now); train with its kind |
 //! | `Diverged` | the loss of a training stopped being a number | a lower `learning_rate`; the epochs before are published |
 //! | `Refused` | not as things are: nothing to resume, another graph, an updater that ended | the text says; train anew, start another |
 //! | `Cancelled` | your token was raised | nothing; see [`durability`](super::durability) for what it left |
 //! | `Damaged` | a file is not as it was written | below |
-//! | `Io` | the system refused, or a write failed before | below |
+//! | `Io` | the system refused something | below |
+//! | `Broken` | a write or sync failed before | close the store and open it again |
 //!
 //! ```
 //! use hedgerow::{Error, ErrorKind, Store};
@@ -53,8 +56,8 @@
 //!
 //! # `Io`, and a store that writes no more
 //!
-//! A full disk fails the call, and earlier batches are intact. After a *write or sync* failed it is not known what the disk has: every later
-//! change fails and asks to close the store and open it again, which finds out. Readers go on.
+//! A full disk fails the call with `Io`, and earlier batches are intact. After a *write or sync* failed it is not known what the disk has: every later
+//! change fails with `Broken` until the store is closed and opened again, which finds out. Readers go on.
 //!
 //! # A training that does not get better
 //!

@@ -138,7 +138,7 @@ fn odd_nodes_and_questions_have_their_outcome() {
     assert!(engine.similar(pin("1"), &none).expect("an answer").items.is_empty());
     assert_eq!(kind(engine.similar(pin("9"), &many).expect_err("unknown")), ErrorKind::NotFound);
     let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
-    assert_eq!(kind(other_kind), ErrorKind::NotTrained);
+    assert_eq!(kind(other_kind), ErrorKind::NotEmbedded);
 
     let seen_out = engine.recommend(&Audience::Node(board("1").to_name()), &many).expect("an answer");
     assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
