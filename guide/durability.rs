@@ -84,7 +84,7 @@
 //! | a load | an empty store |
 //! | a checkpoint, a persist | the store as before; what was written is removed or written over |
 //! | a backup | a folder that is no store yet |
-//! | a refresh | readers see the embeddings of before, and the next refresh is a rebuild |
+//! | a refresh | readers see the embeddings of before, and the next refresh is a rebuild where it had begun to compute |
 //! | a training | the best whole epoch published, if there is one, and its state to go on from |
 //!
 //! The last part of a training, embedding all nodes with what was learned and storing it, goes on to its end.

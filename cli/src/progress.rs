@@ -56,9 +56,14 @@ impl Progress {
         }
     }
 
-    /// Says what is done with what was read.
-    pub(crate) fn say(&self, what: &str) {
-        self.bar.set_message(format!("{} {}, {what}", scaled(self.rows), self.what));
+    /// The token with an observer that says what is done with what was read.
+    pub(crate) fn of(&self, cancel: &CancelToken) -> CancelToken {
+        let (bar, read) = (self.bar.clone(), format!("{} {}", scaled(self.rows), self.what));
+        cancel.observed(move |at| {
+            bar.set_length(at.of);
+            bar.set_position(at.done);
+            bar.set_message(format!("{read}, writing {}", at.stage));
+        })
     }
 
     pub(crate) fn finish(&self) {

@@ -234,6 +234,8 @@ impl State {
         let (inputs, biased) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
         for layer in 0..self.recipe.layers {
+            // Where there is nothing to do, nobody else asks.
+            cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
         let changed = &layers[self.recipe.layers];

@@ -233,9 +233,18 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
     let mut batch = Batch::new();
     batch.link(board, pin, Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
-    let cancelled = CancelToken::new();
-    cancelled.cancel();
-    assert!(engine.refresh(false, &cancelled).expect_err("a cancellation").is_cancelled());
+    let (cancel, before) = (CancelToken::new(), engine.digest(&CancelToken::new()).expect("a digest"));
+    // Before it has begun there is no half of it.
+    let (remote, early) = (cancel.clone(), CancelToken::new());
+    early.cancel();
+    assert!(engine.refresh(false, &early).expect_err("a cancellation").is_cancelled());
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest"), before);
+    let within = cancel.observed(move |at| {
+        if at.stage == "layer" {
+            remote.cancel();
+        }
+    });
+    assert!(engine.refresh(false, &within).expect_err("a cancellation").is_cancelled());
     let refused =
         [engine.digest(&CancelToken::new()).map(|_| ()), engine.embed_unseen(&Unseen::default()).map(|_| ())];
     for refused in refused {
