@@ -108,7 +108,9 @@ fn neighborhoods(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     let kind = graph.kind_ix("pin").expect("there");
     let policy = Policy::default_for(&graph, kind);
     let pins: Vec<NodeIx> = graph.nodes_of(kind).collect();
-    Ok(Walker::new(&graph, WalkOptions::default(), &policy)?.neighborhoods(&pins, cancel).map(drop)?)
+    let walker = Walker::new(&graph, WalkOptions::default(), &policy)?;
+    walker.plain(&pins, 10, 1, cancel)?;
+    Ok(walker.neighborhoods(&pins, cancel).map(drop)?)
 }
 
 fn copy(from: &Path, to: &Path) {
