@@ -267,7 +267,11 @@ impl<'a> Run<'a> {
     fn seen_by(&self, portion: &Portion, cancel: &CancelToken) -> Result<Cow<'_, Sparse>, Error> {
         match self.source.closed(portion) {
             None => Ok(Cow::Borrowed(&self.pool)),
-            Some(closed) => Ok(Cow::Owned(self.state.pool_without(self.snapshot, &closed, cancel)?)),
+            Some(closed) => {
+                // A part of the epoch, which says how far it is itself.
+                let unheard = cancel.reporting_to(&CancelToken::new());
+                Ok(Cow::Owned(self.state.pool_without(self.snapshot, &closed, &unheard)?))
+            }
         }
     }
 
