@@ -1,10 +1,11 @@
 //! One error for hosts, with a kind to decide by.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::path::Path;
 
 /// Everything that a call of this library can fail with.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The store refused or failed.
@@ -26,20 +27,26 @@ pub enum ErrorKind {
     Invalid,
     /// Another process has the store.
     Locked,
-    /// The folder is not a store of this version.
+    /// The folder is not a store.
     NotAStore,
+    /// A newer version of this library wrote the store.
+    NewerVersion,
     /// A file does not hold what was written to it.
     Damaged,
-    /// There are no embeddings yet, or none for this node.
+    /// There are no embeddings yet: train.
     NotTrained,
+    /// There is no embedding of this node: it came after the last refresh, or its kind is not embedded.
+    NotEmbedded,
     /// A change was asked of a store that is open read-only.
     ReadOnly,
     /// The store holds something already.
     NotEmpty,
     /// The caller cancelled.
     Cancelled,
-    /// The operating system refused something, or a write failed earlier.
+    /// The operating system refused something; what was there before is intact.
     Io,
+    /// A write or sync failed earlier: nothing is written until the store is opened again.
+    Broken,
     /// More than can be held or taken at once.
     Limit,
     /// What was asked does not fit how things are.
@@ -103,7 +110,8 @@ impl Error {
 fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
     use hedgerow_storage::Error as Store;
     match error {
-        Store::NotAStore { .. } | Store::NewerVersion { .. } => ErrorKind::NotAStore,
+        Store::NotAStore { .. } => ErrorKind::NotAStore,
+        Store::NewerVersion { .. } => ErrorKind::NewerVersion,
         Store::Locked { .. } => ErrorKind::Locked,
         Store::Damaged { .. } => ErrorKind::Damaged,
         Store::Invalid { .. } => ErrorKind::Invalid,
@@ -112,6 +120,7 @@ fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
         Store::ReadOnly { .. } => ErrorKind::ReadOnly,
         Store::NotEmpty { .. } => ErrorKind::NotEmpty,
         Store::Cancelled => ErrorKind::Cancelled,
+        Store::Broken { .. } => ErrorKind::Broken,
         _ => ErrorKind::Io,
     }
 }
@@ -130,7 +139,8 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
     match error {
         Model::Store(error) => kind_of_store(error),
         Model::Walk(error) => kind_of_walk(error),
-        Model::NotTrained | Model::NotEmbedded { .. } => ErrorKind::NotTrained,
+        Model::NotTrained => ErrorKind::NotTrained,
+        Model::NotEmbedded { .. } => ErrorKind::NotEmbedded,
         Model::UnknownKind { .. } => ErrorKind::NotFound,
         Model::Threads { .. } => ErrorKind::Io,
         Model::Diverged { .. } => ErrorKind::Diverged,
@@ -141,6 +151,28 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         | Model::HalfWay
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Walk(error) => error.fmt(f),
+            #[cfg(feature = "model")]
+            Self::Model(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Walk(error) => error.source(),
+            #[cfg(feature = "model")]
+            Self::Model(error) => error.source(),
+        }
     }
 }
 

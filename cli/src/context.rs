@@ -9,6 +9,7 @@ use hedgerow::{CancelToken, Engine, Status, Store};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
+use crate::progress::Watched;
 
 /// One process, one store at a time. Those of a console's jobs share it.
 pub(crate) struct Context {
@@ -86,7 +87,7 @@ impl Context {
         if let Some(engine) = held.as_ref().and_then(|held| held.engine.as_ref()) {
             return Ok(Arc::clone(engine));
         }
-        let engine = Arc::new(Engine::open(store)?);
+        let engine = Arc::new(Engine::open_with(store, &self.watched())?);
         if let Some(held) = held {
             held.engine = Some(Arc::clone(&engine));
         }
@@ -109,6 +110,11 @@ impl Context {
 
     pub(crate) fn cancel(&self) -> &CancelToken {
         &self.cancel
+    }
+
+    /// The token with a line that says how far the call is which is given it.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched::new(&self.cancel, self.out)
     }
 
     /// What is open here, for whoever may look at it while verbs run.
@@ -144,6 +150,7 @@ impl Context {
 
     fn open_anew(&self, path: &Path, create: bool) -> Result<Arc<Store>, Failure> {
         let options = Store::options().create(create).read_only(self.read_only).low_memory(self.low_memory);
+        let options = options.cancel(&self.watched());
         let store = options.open(path).map_err(|error| Failure::Open(error.into()))?;
         for repair in store.repairs() {
             self.out.note(&format!("warning: {repair}"));

@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
 use crate::cell::{plain, pretty};
 use crate::escape::{escaped_lines, json_safe};
 use crate::failure::Failure;
-use crate::paint::{ERROR, WARNING, painted};
+use crate::paint::{ERROR, HEADER, WARNING, painted};
 use crate::sink::Sink;
 use crate::stream::Stream;
 
@@ -108,17 +108,13 @@ impl Output {
             }
             Mode::Table => {
                 let mut table = new_table();
-                let paints = self.sink.paints();
                 let numbers: Vec<bool> = (0..columns.len())
                     .map(|at| !rows.is_empty() && rows.iter().all(|row| row.get(at).is_some_and(is_number)))
                     .collect();
                 let aligned = |cell: Cell, at: usize| {
                     if numbers[at] { cell.set_alignment(CellAlignment::Right) } else { cell }
                 };
-                table.set_header(columns.iter().enumerate().map(|(at, name)| {
-                    let cell = aligned(Cell::new(name), at);
-                    if paints { cell.add_attribute(Attribute::Bold) } else { cell }
-                }));
+                table.set_header(columns.iter().enumerate().map(|(at, name)| aligned(Cell::new(name), at)));
                 for row in &rows {
                     table.add_row(
                         row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)),
@@ -213,12 +209,17 @@ impl Output {
                 table.set_content_arrangement(ContentArrangement::Disabled);
             }
         }
-        if self.sink.paints() {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        self.text(&(table.to_string() + "\n"))
+        let has_header = table.header().is_some();
+        let shown = table.lines().enumerate().map(|(at, line)| {
+            // Between the borders at its ends.
+            match line.strip_prefix('\u{2502}').and_then(|line| line.strip_suffix('\u{2502}')) {
+                Some(names) if has_header && at == 1 => {
+                    format!("\u{2502}{}\u{2502}\n", painted(names, HEADER, self.sink.paints()))
+                }
+                _ => line + "\n",
+            }
+        });
+        self.text(&shown.collect::<String>())
     }
 }
 

@@ -9,6 +9,8 @@ use anstyle::{AnsiColor, Style};
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// What may go wrong.
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// The names of columns.
+pub(crate) const HEADER: Style = Style::new().bold();
 /// What was not typed, but could be.
 pub(crate) const HINT: Style = Style::new().dimmed();
 /// The prompt.

@@ -2,15 +2,20 @@
 //! a job is not drawn, but looked at.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use hedgerow::CancelToken;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::Output;
 use crate::reading::source::Source;
 use crate::sink::Sink;
 
+/// A call that is over by then has no line.
+const GLANCE: Duration = Duration::from_millis(300);
 /// Rows between two looks at the clock.
 const STRIDE: u64 = 1024;
 
@@ -51,9 +56,14 @@ impl Progress {
         }
     }
 
-    /// Says what is done with what was read.
-    pub(crate) fn say(&self, what: &str) {
-        self.bar.set_message(format!("{} {}, {what}", scaled(self.rows), self.what));
+    /// The token with an observer that says what is done with what was read.
+    pub(crate) fn of(&self, cancel: &CancelToken) -> CancelToken {
+        let (bar, read) = (self.bar.clone(), format!("{} {}", scaled(self.rows), self.what));
+        cancel.observed(move |at| {
+            bar.set_length(at.of);
+            bar.set_position(at.done);
+            bar.set_message(format!("{read}, writing {}", at.stage));
+        })
     }
 
     pub(crate) fn finish(&self) {
@@ -64,6 +74,44 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// What a call of the library is held by: Ctrl-C stops it, and a line says how far it is once it takes longer than a glance.
+pub(crate) struct Watched {
+    token: CancelToken,
+    bar: ProgressBar,
+}
+
+impl Watched {
+    pub(crate) fn new(cancel: &CancelToken, out: Output) -> Self {
+        let bar = new_bar(0, "{msg}  {bar:30} {percent:>3} %, {left} left", out);
+        let (drawn, since) = (bar.clone(), Instant::now());
+        let token = cancel.observed(move |at| {
+            if since.elapsed() >= GLANCE {
+                if at.done == 0 || drawn.message() != at.stage {
+                    drawn.reset_eta();
+                    drawn.set_message(at.stage);
+                }
+                drawn.set_length(at.of);
+                drawn.set_position(at.done);
+            }
+        });
+        Self { token, bar }
+    }
+}
+
+impl Deref for Watched {
+    type Target = CancelToken;
+
+    fn deref(&self) -> &CancelToken {
+        &self.token
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

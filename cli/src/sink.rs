@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use comfy_table::Table;
+use ::console::Term;
 
 use crate::desk::Desk;
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ impl Sink {
     /// How wide a table may be: as the terminal; where there is none, as it likes.
     pub(crate) fn width(self) -> Option<u16> {
         match self {
-            Self::Screen => Table::new().width().filter(|width| *width > 0),
+            Self::Screen => Term::stdout().size_checked().map(|(_, width)| width).filter(|width| *width > 0),
             Self::File(_) => None,
             Self::Job(desk) => desk.then().width(),
         }

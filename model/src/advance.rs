@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, Snapshot, Stage};
 use hedgerow_walker::Walker;
 use rayon::prelude::*;
 
@@ -77,10 +77,15 @@ impl State {
     }
 
     /// The second half of [`State::build`], with the weights to compute with.
-    pub(crate) fn embedded_by(mut self, encoder: Arc<Encoder>, snapshot: &Snapshot) -> Result<Self, Error> {
+    pub(crate) fn embedded_by(
+        mut self,
+        encoder: Arc<Encoder>,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
         self.encoder = encoder;
         let mut report = RefreshReport::new(snapshot.epoch(), true);
-        self.embed_everything(snapshot, &CancelToken::new(), &mut report)?;
+        self.embed_everything(snapshot, cancel, &mut report)?;
         Ok(self)
     }
 
@@ -179,7 +184,8 @@ impl State {
         for policy in &self.recipe.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
                 let walker = Walker::new(snapshot, self.recipe.walks, policy)?;
-                sources.extend(walker.reached(changes).into_iter().filter_map(|node| self.row(node)));
+                sources
+                    .extend(walker.reached(changes, cancel)?.into_iter().filter_map(|node| self.row(node)));
             }
         }
         let sources: Frontier = sources.into_iter().collect();
@@ -225,18 +231,21 @@ impl State {
     ) -> Result<Trail, Error> {
         let since = Instant::now();
         self.grow_layers();
-        let (inputs, biased) = self.embed_inputs(snapshot, &dirty, report);
+        let (inputs, biased) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
         for layer in 0..self.recipe.layers {
+            // Where there is nothing to do, nobody else asks.
             cancel.check()?;
-            layers.push(self.embed_layer(layer, &layers[layer], &dirty, report));
+            layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
         let changed = &layers[self.recipe.layers];
         let output = self.encoder.output_pass(changed.len());
         let last = Rows::of(&self.hidden[self.recipe.layers]);
-        let renewed = replace_rows(&mut self.vectors, changed, |_, rows, vectors| {
+        let stage = cancel.stage("embeddings", changed.len() as u64);
+        let renewed = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
             output.vectors(&last.taken(rows), vectors);
-        });
+        })?;
+        stage.end();
         let shown = renewed.union(biased.iter()).union(dirty.weights.iter()).union(dirty.lives.iter());
         report.rows.push(shown.len() as u64);
         report.ms.layers = milliseconds(since);
@@ -250,8 +259,9 @@ impl State {
         &mut self,
         snapshot: &Snapshot,
         dirty: &Dirty,
+        cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> (Frontier, Frontier) {
+    ) -> Result<(Frontier, Frontier), Error> {
         let listed = dirty.inputs.union(dirty.lives.iter());
         let nodes: Vec<NodeIx> = listed.iter().map(|row| self.nodes[row as usize]).collect();
         let levels: Vec<u8> = listed.iter().map(|row| self.levels[row as usize]).collect();
@@ -270,10 +280,12 @@ impl State {
         let pass = self.encoder.input_pass(listed.len());
         let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
         let width = inputs.dense.ncols();
-        let changed = replace_rows(&mut self.hidden[0], &listed, |first, rows, h| {
+        let stage = cancel.stage("inputs", listed.len() as u64);
+        let changed = replace_rows(&mut self.hidden[0], &listed, &stage, |first, rows, h| {
             pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
-        });
-        (changed.union(dirty.lives.iter()), biased.into_iter().collect())
+        })?;
+        stage.end();
+        Ok((changed.union(dirty.lives.iter()), biased.into_iter().collect()))
     }
 
     /// Rows of layer `layer + 1`: those whose own row changed, whose neighbourhood did, or one of whose
@@ -283,8 +295,9 @@ impl State {
         layer: usize,
         changed: &Frontier,
         dirty: &Dirty,
+        cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Frontier {
+    ) -> Result<Frontier, Error> {
         let weights = &self.encoder.weights.layers[layer];
         let mut told = if weights.width() == 0 {
             changed.clone()
@@ -292,8 +305,12 @@ impl State {
             let pass = weights.pass(changed.len());
             let own = Rows::of(&self.hidden[layer]);
             let mut messages = std::mem::take(&mut self.messages[layer]);
-            let told = replace_rows(&mut messages, changed, |_, rows, z| pass.message(&own.taken(rows), z));
+            let stage = cancel.stage("messages", changed.len() as u64);
+            let message = |_, rows: &[u32], z: &mut [f32]| pass.message(&own.taken(rows), z);
+            let told = replace_rows(&mut messages, changed, &stage, message);
             self.messages[layer] = messages;
+            let told = told?;
+            stage.end();
             told
         };
         if self.recipe.damping {
@@ -309,13 +326,16 @@ impl State {
         let own = Rows::of(&self.hidden[layer]);
         let messages =
             Rows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
-        let renewed = replace_rows(&mut next, &listed, |_, rows, into| {
+        let stage = cancel.stage("layer", listed.len() as u64);
+        let renewed = replace_rows(&mut next, &listed, &stage, |_, rows, into| {
             let mut pooled = vec![0.0; rows.len() * messages.width];
             self.pool(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
             pass.update(&own.taken(rows), &pooled, into, &mut vec![0.0; rows.len()]);
         });
         self.hidden[layer + 1] = next;
-        renewed.union(dirty.lives.iter())
+        let renewed = renewed?;
+        stage.end();
+        Ok(renewed.union(dirty.lives.iter()))
     }
 
     /// Gives new rows their place in every layer, as zeros.
@@ -362,14 +382,18 @@ impl<'a> Rows<'a> {
 /// Replaces the listed rows by what `compute` writes, and returns those whose bits changed. It is told some rows at a
 /// time and which of the listed the first is, and writes them one after the other: so they are compared and copied
 /// while they are in the cache.
+///
+/// # Errors
+/// A cancellation, after which some rows are replaced and others not.
 fn replace_rows(
     matrix: &mut Tall,
     listed: &Frontier,
+    stage: &Stage<'_>,
     compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
-) -> Frontier {
+) -> Result<Frontier, Error> {
     let width = matrix.width();
     if width == 0 {
-        return Frontier::default();
+        return Ok(Frontier::default());
     }
     let mut left = matrix.values_mut();
     let mut begins = 0;
@@ -384,6 +408,7 @@ fn replace_rows(
         .into_par_iter()
         .enumerate()
         .map_init(Vec::new, |new: &mut Vec<f32>, (at, (rows, begins, band))| {
+            stage.advance(rows.len() as u64)?;
             new.clear();
             new.resize(rows.len() * width, 0.0);
             compute(at * BAND, rows, new);
@@ -397,8 +422,8 @@ fn replace_rows(
                     changed.push(row);
                 }
             }
-            changed
+            Ok(changed)
         })
-        .collect();
-    changed.into_iter().flatten().collect()
+        .collect::<Result<_, StoreError>>()?;
+    Ok(changed.into_iter().flatten().collect())
 }

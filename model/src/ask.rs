@@ -18,7 +18,7 @@ use crate::recipe::{Recipe, unknown_kind};
 use crate::recommend::{Basis, Interest, Recommender, excluded};
 use crate::why::{Explainer, Why};
 
-/// How many answers, and which.
+/// How many answers a question is to have, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Answers at most; fewer where there are not so many nodes.
@@ -110,7 +110,7 @@ enum Asked {
     Graph { recipe: Recipe, encoder: Arc<Encoder>, snapshot: Snapshot, node: NodeIx, generation: Generation },
 }
 
-/// A node of a neighbourhood.
+/// A node of a neighbourhood, with its share of the visits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Importance {
     /// The node.
@@ -124,7 +124,8 @@ pub struct Importance {
 impl Engine {
     /// The walk neighbourhood of a node in the graph as it is now, at most `k` of it; with the model's walk
     /// options, or the default ones where no model embeds its kind. Needs no training.
-    pub fn neighborhood(&self, node: NodeRef<'_>, k: usize) -> Result<Vec<Importance>, Error> {
+    pub fn neighborhood<'n>(&self, node: impl Into<NodeRef<'n>>, k: usize) -> Result<Vec<Importance>, Error> {
+        let node = node.into();
         let trained = self.shown().as_ref().and_then(|embeddings| {
             let recipe = &embeddings.recipe;
             let policy = recipe.policies.iter().find(|policy| policy.kind == node.kind)?;
@@ -149,7 +150,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotEmbedded`] if its kind is not embedded or it came after the last refresh.
-    pub fn embedding(&self, node: NodeRef<'_>) -> Result<Embedded, Error> {
+    pub fn embedding<'n>(&self, node: impl Into<NodeRef<'n>>) -> Result<Embedded, Error> {
+        let node = node.into();
         self.with_embeddings(|embeddings, snapshot| self.embedding_of(node, embeddings, snapshot))
     }
 
@@ -163,7 +165,12 @@ impl Engine {
     /// [`Error::NotEmbedded`] if its kind is not embedded; a cancellation.
     /// # Cost
     /// With K layers and neighbourhoods of T nodes, the walks of up to T^(K - 1) nodes and as many rows of T products.
-    pub fn embedding_now(&self, node: NodeRef<'_>, cancel: &CancelToken) -> Result<Embedded, Error> {
+    pub fn embedding_now<'n>(
+        &self,
+        node: impl Into<NodeRef<'n>>,
+        cancel: &CancelToken,
+    ) -> Result<Embedded, Error> {
+        let node = node.into();
         let asked = self.with_embeddings(|embeddings, snapshot| {
             let node_ix = embeddings.require_kind(node, snapshot)?;
             if embeddings.epoch == snapshot.epoch() {
@@ -192,7 +199,8 @@ impl Engine {
     ///
     /// # Errors
     /// An unknown node, or one without an embedding.
-    pub fn similar(&self, node: NodeRef<'_>, options: &Query) -> Result<Ranked, Error> {
+    pub fn similar<'n>(&self, node: impl Into<NodeRef<'n>>, options: &Query) -> Result<Ranked, Error> {
+        let node = node.into();
         self.with_embeddings(|embeddings, snapshot| {
             let row = embeddings.require(node, snapshot)?;
             let query = embeddings.vector(row).to_vec();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::event::EpochReport;
 
-/// What an epoch gave.
+/// What an epoch of a training gave, as it is stored with the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochQuality {
     /// From 1.

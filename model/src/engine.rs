@@ -12,7 +12,7 @@ pub use learned::{Learned, LearnedRow};
 use past::Past;
 pub use past::PastRefresh;
 pub(crate) use training::pool;
-pub use training::{TrainReport, Unfinished};
+pub use training::{TrainReport, Training, Unfinished};
 
 use hedgerow_storage::{
     CancelToken, Derived, Epoch, Error as StoreError, Generation, NodeIx, NodeRef, Publish, Snapshot, Store,
@@ -34,7 +34,7 @@ const ROWS_PER_LIST: usize = 12;
 /// So many lists are traced back in a small graph too, where neither takes long.
 const FEWEST_LISTS: usize = 64;
 
-/// PinSage over a store. `Send + Sync`; one per open store.
+/// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
 ///
 /// Readers ask what was last published and never wait for a refresh, which works on rows of its own; the
 /// changed rows are handed over in one step at its end. Commits and refreshes go on during a training, and the
@@ -71,14 +71,14 @@ enum Rows {
 
 impl Work {
     /// What was published; computed again from the model where the rest is not there as it was written.
-    fn open(derived: &Derived, snapshot: &Snapshot) -> Result<Self, Error> {
+    fn open(derived: &Derived, snapshot: &Snapshot, cancel: &CancelToken) -> Result<Self, Error> {
         let generation = derived.generation;
-        let whole = derived.is_whole.then(|| generation::load(derived, snapshot.bound()));
+        let whole = derived.is_whole.then(|| generation::load(derived, snapshot.bound(), cancel));
         let ((state, is_exact), stored) = match whole {
             Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
                 let (recipe, encoder) = generation::load_model(&derived.file(generation::MODEL)?)?;
-                ((State::build(recipe, Arc::new(encoder), snapshot, &CancelToken::new())?.0, true), None)
+                ((State::build(recipe, Arc::new(encoder), snapshot, cancel)?.0, true), None)
             }
             Some(Err(other)) => return Err(other),
         };
@@ -115,7 +115,7 @@ pub struct Status {
     pub targets: Vec<String>,
 }
 
-/// A digest and what it is of.
+/// A digest of all embeddings and neighbourhoods, and what it is of: equal digests, equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// BLAKE3, in hexadecimal digits.
@@ -138,16 +138,25 @@ impl Engine {
     /// Damage in the model itself.
     /// # Cost
     /// Reading those files: about what the embeddings of all layers take in memory.
-    pub fn open(store: Arc<Store>) -> Result<Self, Error> {
+    pub fn open(store: impl Into<Arc<Store>>) -> Result<Self, Error> {
+        Self::open_with(store, &CancelToken::new())
+    }
+
+    /// As [`Engine::open`], for hosts that want to hear how far it is, or to give up.
+    ///
+    /// # Errors
+    /// As for [`Engine::open`], and a cancellation.
+    pub fn open_with(store: impl Into<Arc<Store>>, cancel: &CancelToken) -> Result<Self, Error> {
+        let store = store.into();
         let snapshot = store.snapshot();
-        let work = store.derived().map(|derived| Work::open(&derived, &snapshot)).transpose()?;
+        let work = store.derived().map(|derived| Work::open(&derived, &snapshot, cancel)).transpose()?;
         let must_store = work.as_ref().is_some_and(|work| work.stored.is_none()) && !store.is_read_only();
         let shown = work.as_ref().map(|work| Embeddings::of(&work.state, &snapshot, work.generation));
         let (work, shown) = (Mutex::new(work), RwLock::new(shown));
         let past = Mutex::new(Past::open(&store));
         let engine = Self { store, training: Mutex::new(()), work, shown, past };
         if must_store {
-            engine.persist()?;
+            engine.persist(cancel)?;
             engine.store.mark_refreshed(snapshot.epoch());
         }
         Ok(engine)
@@ -208,12 +217,12 @@ impl Engine {
     /// As for [`Engine::refresh`]; an unknown node, or one whose kind is not embedded, before anything is done.
     /// # Cost
     /// That of the refresh, and the walks of a few nodes.
-    pub fn refresh_explained(
+    pub fn refresh_explained<'n>(
         &self,
-        node: NodeRef<'_>,
+        node: impl Into<NodeRef<'n>>,
         cancel: &CancelToken,
     ) -> Result<(RefreshReport, Explanation), Error> {
-        self.refresh_asked(false, Some(node), cancel)
+        self.refresh_asked(false, Some(node.into()), cancel)
     }
 
     fn refresh_asked(
@@ -279,7 +288,7 @@ impl Engine {
         let changes = if full || work.rows != Rows::Exact || dirty_nodes > work.state.rows() as u64 {
             None
         } else {
-            match self.store.changes(work.state.epoch, snapshot) {
+            match self.store.changes(work.state.epoch, snapshot, cancel) {
                 // The log no longer reaches back to where these embeddings are from.
                 Err(StoreError::Invalid { .. }) => None,
                 other => Some(other?),
@@ -317,11 +326,11 @@ impl Engine {
     /// engine see no difference. [`Engine::refreshes`] are kept beside the store, where it can be written. Cost: writes all
     /// rows of all layers.
     /// # Errors
-    /// What the store cannot write; the embeddings stay in memory as they are.
-    pub fn persist(&self) -> Result<(), Error> {
+    /// What the store cannot write, or a cancellation; the embeddings stay in memory as they are.
+    pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
         match self.work().as_mut() {
             Some(work) if work.rows == Rows::Exact && work.stored != Some(work.state.epoch) => {
-                self.store_work(work, None)?;
+                self.store_work(work, None, cancel)?;
             }
             Some(_) | None => {}
         }
@@ -330,10 +339,15 @@ impl Engine {
     }
 
     /// Publishes what refreshes work on; with a model that is new, and how it was learned.
-    fn store_work(&self, work: &mut Work, learned: Option<&LearningCurve>) -> Result<(), Error> {
+    fn store_work(
+        &self,
+        work: &mut Work,
+        learned: Option<&LearningCurve>,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
         let State { recipe, encoder, .. } = &work.state;
         let model = learned.map(|curve| generation::model_file(recipe, encoder, curve));
-        self.store.publish(Publish {
+        let publish = Publish {
             generation: work.generation,
             refreshed: work.state.epoch,
             files: vec![
@@ -341,7 +355,8 @@ impl Engine {
                 (generation::NEIGHBORHOODS, Some(generation::neighborhoods_file(&work.state))),
                 (generation::EMBEDDINGS, Some(generation::embeddings_file(&work.state))),
             ],
-        })?;
+        };
+        self.store.publish(publish, cancel)?;
         work.stored = Some(work.state.epoch);
         Ok(())
     }
@@ -350,13 +365,15 @@ impl Engine {
     /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
     ///
     /// # Errors
-    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
-    pub fn digest(&self) -> Result<Digest, Error> {
+    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one; a cancellation.
+    /// # Cost
+    /// A pass over all rows, about a second for each GB. Refreshes wait.
+    pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
         let guard = self.work();
         let work = guard.as_ref().ok_or(Error::NotTrained)?;
         let shown = self.shown();
         let ids = &shown.as_ref().ok_or(Error::NotTrained)?.ids;
-        Ok(digest_of(work.whole()?, work.generation, ids))
+        digest_of(work.whole()?, work.generation, ids, cancel)
     }
 
     /// What refreshes work on, once none is under way. What is shown does not change meanwhile.

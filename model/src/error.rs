@@ -1,19 +1,19 @@
 //! The one error type of this crate.
 
+use std::error::Error as StdError;
+use std::fmt;
+
 use hedgerow_storage::Epoch;
 
 /// Everything that a request to the model can fail with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The store refused or failed.
-    #[error(transparent)]
-    Store(#[from] hedgerow_storage::Error),
+    Store(hedgerow_storage::Error),
     /// A walk option or policy is not acceptable.
-    #[error(transparent)]
     Walk(hedgerow_walker::Error),
     /// A training option is out of its range.
-    #[error("invalid option {option}: found {found}, expected {expected}")]
     Option {
         /// The option's name.
         option: &'static str,
@@ -23,13 +23,10 @@ pub enum Error {
         expected: &'static str,
     },
     /// Nothing was trained in this store yet.
-    #[error("the store has no embeddings; train them first")]
     NotTrained,
     /// What refreshes work on is half of one epoch and half of another.
-    #[error("the last refresh was cancelled half-way; refresh first")]
     HalfWay,
     /// A kind to embed has no node, or no kind has that name.
-    #[error("no node of kind '{kind}' in the store; it holds {known}")]
     UnknownKind {
         /// The name asked for.
         kind: String,
@@ -37,7 +34,6 @@ pub enum Error {
         known: String,
     },
     /// The node is known but has no embedding.
-    #[error("{node} has no embedding: {reason}")]
     NotEmbedded {
         /// The node.
         node: String,
@@ -45,7 +41,6 @@ pub enum Error {
         reason: String,
     },
     /// An expression of tokens cannot be understood.
-    #[error("invalid filter at character {character}: found {found}, expected {expected}")]
     Filter {
         /// Where, from 1.
         character: usize,
@@ -55,7 +50,6 @@ pub enum Error {
         expected: &'static str,
     },
     /// Dense features do not fit the model.
-    #[error("invalid dense features '{block}': found {found}, expected {expected}")]
     Dense {
         /// The block's name.
         block: String,
@@ -65,13 +59,11 @@ pub enum Error {
         expected: String,
     },
     /// There is nothing to learn from.
-    #[error("nothing to train on: {reason}")]
     NoPositives {
         /// What is missing.
         reason: String,
     },
     /// The loss stopped being a number.
-    #[error("training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best))]
     Diverged {
         /// The epoch, from 1.
         epoch: u32,
@@ -81,12 +73,8 @@ pub enum Error {
         best: Option<u32>,
     },
     /// There is no training to go on with.
-    #[error("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew")]
     NothingToResume,
     /// A training cannot go on because the graph is another.
-    #[error(
-        "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, with --warm to start from the last generation"
-    )]
     GraphChanged {
         /// The epoch that the training saw.
         trained: Epoch,
@@ -94,9 +82,6 @@ pub enum Error {
         found: Epoch,
     },
     /// A training cannot go on because the caller's pairs are others.
-    #[error(
-        "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"
-    )]
     OtherPairs {
         /// What the training began with.
         trained: &'static str,
@@ -104,19 +89,16 @@ pub enum Error {
         found: &'static str,
     },
     /// A training cannot start from the last generation.
-    #[error("cannot start warm: {reason}")]
     NotWarm {
         /// What does not fit, and what to do.
         reason: String,
     },
     /// A model that comes from elsewhere does not fit together, or not with the store.
-    #[error("the model cannot be installed: {reason}")]
     Model {
         /// What does not fit.
         reason: String,
     },
     /// Worker threads could not be started.
-    #[error("cannot start {threads} threads: {reason}")]
     Threads {
         /// How many were asked for.
         threads: usize,
@@ -124,11 +106,51 @@ pub enum Error {
         reason: String,
     },
     /// An updater refreshes no more, or not for whoever asked.
-    #[error("the updater cannot refresh: {reason}")]
     Updater {
         /// Why, and what to do.
         reason: String,
     },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Walk(error) => error.fmt(f),
+            Self::Option { option, found, expected } => write!(f, "invalid option {option}: found {found}, expected {expected}"),
+            Self::NotTrained => f.write_str("the store has no embeddings; train them first"),
+            Self::HalfWay => f.write_str("the last refresh was cancelled half-way; refresh first"),
+            Self::UnknownKind { kind, known } => write!(f, "no node of kind '{kind}' in the store; it holds {known}"),
+            Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
+            Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
+            Self::Dense { block, found, expected } => write!(f, "invalid dense features '{block}': found {found}, expected {expected}"),
+            Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
+            Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best)),
+            Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
+            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, with --warm to start from the last generation"),
+            Self::OtherPairs { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
+            Self::NotWarm { reason } => write!(f, "cannot start warm: {reason}"),
+            Self::Model { reason } => write!(f, "the model cannot be installed: {reason}"),
+            Self::Threads { threads, reason } => write!(f, "cannot start {threads} threads: {reason}"),
+            Self::Updater { reason } => write!(f, "the updater cannot refresh: {reason}"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Walk(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<hedgerow_storage::Error> for Error {
+    fn from(error: hedgerow_storage::Error) -> Self {
+        Self::Store(error)
+    }
 }
 
 fn kept(best: Option<u32>) -> String {

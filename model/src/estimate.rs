@@ -7,7 +7,6 @@ use hedgerow_storage::CancelToken;
 use crate::adam::Adam;
 use crate::encoder::Encoder;
 use crate::error::Error;
-use crate::event::TrainEvent;
 use crate::layer::Layer;
 use crate::minibatch::Minibatch;
 use crate::packed::Packed;
@@ -98,7 +97,10 @@ impl Estimate {
         });
         let steps = run.steps().min(STEPS + 1);
         let (start, mut ends) = (Instant::now(), Vec::with_capacity(steps));
-        let mut clock = |_: &TrainEvent| ends.push(start.elapsed().as_secs_f64());
+        let mut clock = |_| {
+            ends.push(start.elapsed().as_secs_f64());
+            Ok(())
+        };
         run.pass(epoch, steps, &mut encoder, &mut adam, &mut clock, cancel)?;
         let step = match ends[..] {
             [] => 0.0,

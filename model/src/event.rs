@@ -1,4 +1,4 @@
-//! What a training says while it runs: progress, epochs, alarms. Knows nothing of how they come about.
+//! What a training says while it runs: epochs and alarms. Knows nothing of how they come about.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub struct Spent {
     pub update: f64,
 }
 
-/// A word from a running training.
+/// A word from a running training. How far an epoch is, the observer of its token hears.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TrainEvent {
@@ -51,15 +51,6 @@ pub enum TrainEvent {
         positives: u64,
         /// Examples of an epoch.
         examples: u64,
-    },
-    /// A part of an epoch is done.
-    Progress {
-        /// The epoch, from 1.
-        epoch: u32,
-        /// Examples seen.
-        done: u64,
-        /// Examples of the epoch.
-        total: u64,
     },
     /// Where the time of the epoch went that is reported next.
     Spent(Spent),

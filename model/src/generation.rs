@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_storage::{Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
+use hedgerow_storage::{CancelToken, Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
 use ndarray::Array1;
 
 use crate::curve::LearningCurve;
@@ -92,14 +92,14 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
 ///
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
-pub(crate) fn load(derived: &Derived, bound: u32) -> Result<(State, bool), Error> {
+pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
     let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
     let embeddings = derived.file(EMBEDDINGS)?;
     let (recipe, encoder) = load_model(&model)?;
     let mut state = State::new(recipe, Arc::new(encoder));
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &neighborhoods, bound)?;
-    load_embeddings(&mut state, &embeddings)?;
+    load_embeddings(&mut state, &embeddings, cancel)?;
     [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
@@ -187,11 +187,14 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     Ok(())
 }
 
-fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
+fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) -> Result<(), Error> {
     file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
+    // The vectors and the biases are one each.
+    let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
     let matrix = |tag: [u8; 8], width: usize| -> Result<Tall, Error> {
         let values = file.section_f32(tag)?;
+        stage.advance(1)?;
         Tall::from_values(rows, width, values).ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
             file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
@@ -206,5 +209,6 @@ fn load_embeddings(state: &mut State, file: &SectionFile) -> Result<(), Error> {
     }
     state.vectors = matrix(*b"vectors\0", state.recipe.dim)?;
     state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
+    stage.end();
     Ok(())
 }

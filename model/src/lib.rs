@@ -65,7 +65,9 @@ mod why;
 pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
 pub use curve::{EpochQuality, LearningCurve};
 pub use embedder::Embedder;
-pub use engine::{Digest, Engine, Learned, LearnedRow, PastRefresh, Status, TrainReport, Unfinished};
+pub use engine::{
+    Digest, Engine, Learned, LearnedRow, PastRefresh, Status, TrainReport, Training, Unfinished,
+};
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
 pub use evaluate::{RecommendQuality, RelatedQuality};

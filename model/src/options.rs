@@ -181,6 +181,11 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// The default options with the kinds to embed.
+    pub fn new(targets: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
     /// Checks every value.
     pub fn validate(&self) -> Result<(), Error> {
         let refuse = |option, found: String, expected| Err(Error::Option { option, found, expected });

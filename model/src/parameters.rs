@@ -41,7 +41,7 @@ pub struct Model {
     pub tensors: Vec<Tensor>,
 }
 
-/// Numbers under a name.
+/// Numbers of a model under a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// One of those that [`Model`] lists.

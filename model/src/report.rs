@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use hedgerow_storage::Epoch;
 
-/// Milliseconds of each stage.
+/// Milliseconds of each stage of a refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stages {
     /// Finding the sources that the changes reach.

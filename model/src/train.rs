@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam::channel;
+use crossbeam_channel as channel;
 use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -65,6 +65,9 @@ pub(crate) enum End {
 
 /// Writes down the state after an epoch.
 pub(crate) type Keep<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
+
+/// Is told of the examples of every step; an error of its own ends the epoch.
+pub(crate) type Learns<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 
 /// All that epochs work with and none of them changes.
 pub(crate) struct Run<'a> {
@@ -196,7 +199,10 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let epoch = progress.epochs.len() as u32 + 1;
         let Progress { encoder, adam, .. } = progress;
-        let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, observer, cancel)?;
+        let stage = cancel.stage("epoch", self.examples as u64);
+        let learned = &mut |examples| stage.advance(examples);
+        let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, learned, cancel)?;
+        stage.end();
         let trained = start.elapsed().as_secs_f64();
         let (vectors, recall) = self.look(encoder, &pool);
         if !vectors.values().iter().all(|value| value.is_finite()) {
@@ -227,7 +233,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The first `steps` of an epoch, portion after portion. Gives the mean loss, where the time went, and the importances that
+    /// The first `steps` of an epoch, portion after portion, each of which `learned` is told of. Gives the mean loss, where the time went, and the importances that
     /// the last portion saw.
     pub(crate) fn pass(
         &self,
@@ -235,7 +241,7 @@ impl<'a> Run<'a> {
         steps: usize,
         encoder: &mut Encoder,
         adam: &mut Adam,
-        observer: &mut dyn FnMut(&TrainEvent),
+        learned: &mut Learns<'_>,
         cancel: &CancelToken,
     ) -> Result<(f32, Spent, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
@@ -251,7 +257,7 @@ impl<'a> Run<'a> {
                 let start = Instant::now();
                 pool = self.seen_by(portion, cancel)?;
                 learning.spent.sampling += start.elapsed().as_secs_f64();
-                self.learn(&mut learning, portion, from..to, &pool, observer, cancel)?;
+                self.learn(&mut learning, portion, from..to, &pool, learned, cancel)?;
             }
             from = to;
         }
@@ -263,7 +269,11 @@ impl<'a> Run<'a> {
     fn seen_by(&self, portion: &Portion, cancel: &CancelToken) -> Result<Cow<'_, Sparse>, Error> {
         match self.source.closed(portion) {
             None => Ok(Cow::Borrowed(&self.pool)),
-            Some(closed) => Ok(Cow::Owned(self.state.pool_without(self.snapshot, &closed, cancel)?)),
+            Some(closed) => {
+                // A part of the epoch, which says how far it is itself.
+                let unheard = cancel.reporting_to(&CancelToken::new());
+                Ok(Cow::Owned(self.state.pool_without(self.snapshot, &closed, &unheard)?))
+            }
         }
     }
 
@@ -274,7 +284,7 @@ impl<'a> Run<'a> {
         portion: &Portion,
         steps: Range<usize>,
         pool: &Sparse,
-        observer: &mut dyn FnMut(&TrainEvent),
+        learned: &mut Learns<'_>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let epoch = learning.epoch;
@@ -297,8 +307,7 @@ impl<'a> Run<'a> {
             for (step, made) in steps.zip(receiver.iter()) {
                 cancel.check()?;
                 self.step(learning, step, &made)?;
-                let (done, total) = (learning.examples as u64, self.examples as u64);
-                observer(&TrainEvent::Progress { epoch, done, total });
+                learned(made.batch.positives.len() as u64)?;
             }
             cancel.check()?;
             Ok(())

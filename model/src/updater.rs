@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
-use crossbeam::channel::{self, Sender};
+use crossbeam_channel::{self as channel, RecvTimeoutError, Sender};
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError};
 
 use crate::engine::{Engine, pool};
@@ -19,6 +19,8 @@ use crate::report::RefreshReport;
 use follower::{Command, Follower};
 pub use options::UpdaterOptions;
 
+/// How long whoever waits for a refresh does not hear that it is to wait no more.
+const LISTENS: Duration = Duration::from_millis(20);
 const ENDED: &str = "it has ended; start another";
 
 /// What an [`Updater`] did.
@@ -83,7 +85,7 @@ pub struct UpdaterReport {
 /// ```
 /// # use std::sync::Arc;
 /// # use hedgerow_model::{Engine, Error, Update, Updater, UpdaterOptions};
-/// # use hedgerow_storage::{Batch, Edge, NodeRef, Store};
+/// # use hedgerow_storage::{Batch, CancelToken, Edge, Store};
 /// # fn main() -> Result<(), Error> {
 /// # let folder = tempfile::tempdir().expect("a temporary folder");
 /// # let store = Arc::new(Store::options().create(true).open(folder.path().join("store"))?);
@@ -94,10 +96,10 @@ pub struct UpdaterReport {
 ///     _ => {}
 /// })?;
 /// let mut batch = Batch::new();
-/// batch.link(NodeRef::new("board", "jazz")?, NodeRef::new("pin", "1")?, Edge::default())?;
+/// batch.link(("board", "jazz"), ("pin", "1"), Edge::default())?;
 /// engine.store().commit(&batch)?;
 /// // Nothing is trained here, so there is nothing to refresh.
-/// assert!(matches!(updater.flush(), Err(Error::NotTrained)));
+/// assert!(matches!(updater.flush(&CancelToken::new()), Err(Error::NotTrained)));
 /// assert_eq!(updater.stop()?.refreshes, 0);
 /// # Ok(())
 /// # }
@@ -154,19 +156,26 @@ impl Updater {
     /// embeddings reflect then: that of the last commit before the call, or a later one.
     ///
     /// # Errors
-    /// What the refresh failed with, of which the observer is told too; [`Error::Updater`] once it has ended, and from
-    /// its own thread, that is from the observer, where nobody would be left to refresh.
+    /// What the refresh failed with, of which the observer is told too; a cancellation, which ends the waiting and not the
+    /// refresh; [`Error::Updater`] once it has ended, and from its own thread, that is from the observer, where nobody would be
+    /// left to refresh.
     /// # Cost
     /// Waits for the refresh that is under way, and for one more. A task of the rayon pool that refreshes run on must not call
     /// it: it would keep a thread that they need.
-    pub fn flush(&self) -> Result<Epoch, Error> {
+    pub fn flush(&self, cancel: &CancelToken) -> Result<Epoch, Error> {
         if self.is_own_thread() {
             return Err(unable("it was asked from its own thread"));
         }
         let (reply, answer) = channel::bounded(1);
-        let sent = self.commands.send(Command::Flush(reply));
+        let sent = self.commands.send(Command::Flush(reply, cancel.clone()));
         sent.map_err(|_| unable(ENDED))?;
-        answer.recv().map_err(|_| unable(ENDED))?
+        loop {
+            match answer.recv_timeout(LISTENS) {
+                Ok(refreshed) => return refreshed,
+                Err(RecvTimeoutError::Timeout) => cancel.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(unable(ENDED)),
+            }
+        }
     }
 
     /// What it has done so far, or had when it ended. Cost: none worth naming.

@@ -72,8 +72,8 @@ fn change(
     let (pin, board) = (NodeName::new("pin", pin.to_string())?, NodeName::new("board", board)?);
     let mut batch = Batch::new();
     match edge {
-        Some(edge) => batch.link((&pin).into(), (&board).into(), edge)?,
-        None => batch.unlink((&pin).into(), (&board).into(), None)?,
+        Some(edge) => batch.link(&pin, &board, edge)?,
+        None => batch.unlink(&pin, &board, None)?,
     }
     let start = Instant::now();
     let commit = store.commit(&batch)?;

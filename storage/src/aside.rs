@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::manifest::is_file_word;
 use crate::map::Residence;
 use crate::section::{SectionFile, SectionWriter};
-use crate::{Error, Repair, Store};
+use crate::{CancelToken, Error, Repair, Store};
 
 const SUFFIX: &str = ".aside";
 const UNFINISHED: &str = ".aside.tmp";
@@ -36,7 +36,7 @@ impl Store {
         let path = path_of(self.path(), name)?;
         let new = self.path().join(format!("{name}{UNFINISHED}"));
         let put = || {
-            file.write_to(self.disk.target(&new))?;
+            file.write_to(self.disk.target(&new), &CancelToken::new())?;
             self.disk.rename(&new, &path).map_err(|e| Error::io(&path, "replace", e))
         };
         put().inspect_err(|_| {

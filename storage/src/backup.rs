@@ -10,14 +10,14 @@ use crate::log::{FOLDER, Found, Mark, MarkFile, fill};
 use crate::manifest::{CURRENT, FileName, Manifest};
 use crate::map::Residence;
 use crate::section::SectionFile;
-use crate::{CancelToken, Epoch, Error, Store};
+use crate::{CancelToken, Epoch, Error, Stage, Store};
 
 /// How often it starts over because the writer swapped files, or moved records, while they were being copied.
 const PATIENCE: u32 = 20;
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
 
-/// What a backup holds.
+/// What a finished backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The epoch of the last batch in it.
@@ -77,9 +77,12 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
     fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
     let mut bytes = 0;
+    let size = |name: &FileName| name.path(from).metadata().map_or(0, |found| found.len());
+    let stage = cancel.stage("files", manifest.files().map(size).sum());
     for name in manifest.files() {
-        bytes += copy_file(&name.path(from), to, name, cancel)?;
+        bytes += copy_file(&name.path(from), to, name, &stage)?;
     }
+    stage.end();
     let floor = manifest.floor();
     let folder = from.join(FOLDER);
     let found = Found::read(from, floor, Residence::Loaded)?;
@@ -103,7 +106,7 @@ fn only_if_there(error: io::Error) -> io::Result<()> {
 }
 
 /// Copies a file; durable on return.
-fn copy_file(from: &Path, to: &Disk, name: &FileName, cancel: &CancelToken) -> Result<u64, Moved> {
+fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, Moved> {
     let mut source = File::open(from).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Moved::Moved(Error::damaged(from, "file", "it is missing")),
         _ => Moved::Failed(Error::io(from, "open", e)),
@@ -113,8 +116,8 @@ fn copy_file(from: &Path, to: &Disk, name: &FileName, cancel: &CancelToken) -> R
     let mut chunk = vec![0; CHUNK];
     let mut bytes = 0;
     loop {
-        cancel.check()?;
         let read = source.read(&mut chunk).map_err(|e| Error::io(from, "read", e))?;
+        stage.advance(read as u64)?;
         if read == 0 {
             break;
         }

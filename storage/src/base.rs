@@ -38,13 +38,14 @@ impl Base {
     /// # Cost
     /// Every byte is read once for its checksum, unless it is trusted; nothing is built per node.
     pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: Opening<'_>) -> Result<Self, Error> {
-        let lists = match opening {
-            Opening::Loaded => Residence::Loaded,
-            Opening::Mapped(_) => Residence::Mapped,
-        };
+        let lists = if opening.mapped.is_some() { Residence::Mapped } else { Residence::Loaded };
+        let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
+        let stage = opening.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
         let open = |at: usize, residence| {
             let path = paths[at].as_ref();
-            SectionFile::open_named(path, residence, opening.trusts(path))
+            let file = SectionFile::open_named(path, residence, opening.trusts(path))?;
+            stage.advance(bytes(at))?;
+            Ok::<_, Error>(file)
         };
         let files = [
             open(0, lists)?,
@@ -52,6 +53,7 @@ impl Base {
             open(2, Residence::Mapped)?,
             open(3, Residence::Mapped)?,
         ];
+        stage.end();
         let nodes = Nodes::open(&files[1])?;
         let bound = nodes.bound();
         Ok(Self {

@@ -151,7 +151,8 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
-    pub fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+    pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
+        let node = node.into();
         node.validate()?;
         self.admit(name_bytes(node))?;
         let node = self.name(node);
@@ -163,7 +164,13 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] when the batch is full.
-    pub fn link(&mut self, a: NodeRef<'_>, b: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+    pub fn link<'a>(
+        &mut self,
+        a: impl Into<NodeRef<'a>>,
+        b: impl Into<NodeRef<'a>>,
+        edge: Edge<'_>,
+    ) -> Result<(), Error> {
+        let (a, b) = (a.into(), b.into());
         a.validate()?;
         b.validate()?;
         edge.relation.map_or(Ok(()), check_relation)?;
@@ -179,7 +186,13 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
-    pub fn unlink(&mut self, a: NodeRef<'_>, b: NodeRef<'_>, relation: Option<&str>) -> Result<(), Error> {
+    pub fn unlink<'a>(
+        &mut self,
+        a: impl Into<NodeRef<'a>>,
+        b: impl Into<NodeRef<'a>>,
+        relation: Option<&str>,
+    ) -> Result<(), Error> {
+        let (a, b) = (a.into(), b.into());
         a.validate()?;
         b.validate()?;
         relation.map_or(Ok(()), check_relation)?;
@@ -194,7 +207,8 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
-    pub fn remove(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+    pub fn remove<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
+        let node = node.into();
         node.validate()?;
         self.admit(name_bytes(node))?;
         let node = self.name(node);
@@ -207,7 +221,12 @@ impl Batch {
     /// # Errors
     /// [`Error::Invalid`] for a bad name or a token that is not 1 to 512 bytes, [`Error::Limit`] for more than 4096
     /// tokens or 16 KiB of them, or when the batch is full.
-    pub fn set_tokens(&mut self, node: NodeRef<'_>, tokens: &[impl AsRef<str>]) -> Result<(), Error> {
+    pub fn set_tokens<'a>(
+        &mut self,
+        node: impl Into<NodeRef<'a>>,
+        tokens: &[impl AsRef<str>],
+    ) -> Result<(), Error> {
+        let node = node.into();
         node.validate()?;
         let mut sorted: Vec<&str> = tokens.iter().map(AsRef::as_ref).collect();
         sorted.sort_unstable();
@@ -239,7 +258,13 @@ impl Batch {
     /// # Errors
     /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite;
     /// [`Error::Limit`] when the batch is full. A width other than the block's fails the commit.
-    pub fn set_dense(&mut self, node: NodeRef<'_>, block: &str, values: &[f32]) -> Result<(), Error> {
+    pub fn set_dense<'a>(
+        &mut self,
+        node: impl Into<NodeRef<'a>>,
+        block: &str,
+        values: &[f32],
+    ) -> Result<(), Error> {
+        let node = node.into();
         node.validate()?;
         crate::name::check_block(block)?;
         if values.is_empty() || values.len() > MAX_DENSE_WIDTH {

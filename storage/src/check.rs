@@ -23,7 +23,7 @@ const TRAINED: &str = "give it up with `hedgerow check STORE --repair`, and trai
 const ONLY_COPY: &str = "nothing else holds it: put back a backup, or import the data anew";
 const BUG: &str = "this is a fault of the program: export what is there, and report it";
 
-/// How much is looked at.
+/// How much [`Store::check`] looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// Besides every checksum and record, every invariant of the graph that they make up.
@@ -32,7 +32,7 @@ pub struct CheckOptions {
     pub read_only: bool,
 }
 
-/// What a check looked at, and what it found.
+/// What a check of a store looked at, and what it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkup {
     /// Whatever is not as it should be; nothing where the store is sound.
@@ -127,8 +127,10 @@ impl Check<'_> {
             .flat_map(Manifest::files)
             .map(|file| (file.what.as_str(), file.number))
             .collect();
+        let bytes = |path: &Path| path.metadata().map_or(0, |found| found.len());
+        let path = |&(what, number): &(&str, u64)| FileName::new(what, number).path(self.path);
+        let stage = cancel.stage("files", names.iter().map(|name| bytes(&path(name))).sum());
         for (what, number) in names {
-            cancel.check()?;
             let name = FileName::new(what, number);
             let path = name.path(self.path);
             let is_current = manifests.iter().any(|m| m.number == newest && m.files().any(|f| *f == name));
@@ -147,7 +149,9 @@ impl Check<'_> {
             } else {
                 self.read(&path);
             }
+            stage.advance(bytes(&path))?;
         }
+        stage.end();
         for path in aside::all(self.path).into_values() {
             cancel.check()?;
             match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), aside::LOST)? {
@@ -155,10 +159,11 @@ impl Check<'_> {
                 Err(problem) => self.problem(problem),
             }
         }
-        let (mut taken, nothing) = (None, Trust::default());
+        let (mut taken, nothing, unobserved) =
+            (None, Trust::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
-            let opening = Opening::Mapped(&nothing);
+            let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
             let settled = checkpoint::settled(self.path, manifest, opening);
             match Repair::of(settled, OPENING_HELPS)? {
                 Ok(view) => {
@@ -207,8 +212,9 @@ impl Check<'_> {
         };
         self.found.records = chain.len() as u64;
         let mut applier = Applier::new(view);
+        let stage = cancel.stage("records", self.found.records);
         for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.covered) {
-            cancel.check()?;
+            stage.advance(1)?;
             applier.advance(Epoch::new(head.epoch));
             let body = &found.bytes(range)[crate::log::HEAD..];
             let applied =
@@ -218,6 +224,7 @@ impl Check<'_> {
                 return Ok(None);
             }
         }
+        stage.end();
         Ok(Some(applier.finish()))
     }
 
@@ -228,10 +235,9 @@ impl Check<'_> {
             self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
         };
         let nodes = || (0..view.bound).map(NodeIx::new);
+        let stage = cancel.stage("nodes", u64::from(view.bound));
         for node in nodes() {
-            if node.get().is_multiple_of(4096) {
-                cancel.check()?;
-            }
+            stage.advance(1)?;
             let name = view.name(node);
             let place = || format!("node {name}");
             if name.stable_id() != view.stable_id(node) {
@@ -249,16 +255,16 @@ impl Check<'_> {
                 broken(place(), "a row of it has a number that is not finite");
             }
         }
+        stage.end();
         if nodes().filter(|&node| view.is_alive(node)).count() as u64 != view.alive {
             broken("nodes".to_owned(), "another number of them is alive than counted");
         }
+        let stage = cancel.stage("lists", u64::from(view.bound) * view.relations.len() as u64);
         for relation in (0..view.relations.len()).map(|at| RelationIx::new(at as u16)) {
             let counted = &view.relations[relation.index()];
             let mut ends = 0_u64;
             for node in nodes() {
-                if node.get().is_multiple_of(1024) {
-                    cancel.check()?;
-                }
+                stage.advance(1)?;
                 let list = view.list(relation, node);
                 if list.is_empty() {
                     continue;
@@ -295,6 +301,7 @@ impl Check<'_> {
                 broken(format!("relation {}", counted.name), "it has another number of edges than counted");
             }
         }
+        stage.end();
         Ok(())
     }
 }

@@ -68,19 +68,22 @@ pub(crate) fn replace(
 
 fn write(to: Target<'_>, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
     match what {
-        "topology" => Topology::write(to, view.bound, view.relations.len(), |relation, sink| {
-            let lists = view.lists(relation);
-            for node in (0..view.bound).map(NodeIx::new) {
-                if node.get().is_multiple_of(4096) {
-                    cancel.check()?;
+        "topology" => {
+            let stage = cancel.stage("topology", u64::from(view.bound) * view.relations.len() as u64);
+            Topology::write(to, view.bound, view.relations.len(), |relation, sink| {
+                let lists = view.lists(relation);
+                for node in (0..view.bound).map(NodeIx::new) {
+                    stage.advance(1)?;
+                    let list = lists.get(node);
+                    sink.add(&[list.record().at(0)], &list.words())?;
                 }
-                let list = lists.get(node);
-                sink.add(&[list.record().at(0)], &list.words())?;
-            }
-            let relation = &view.relations[relation.index()];
-            let kinds = relation.kinds.iter().copied().collect();
-            Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
-        }),
+                let relation = &view.relations[relation.index()];
+                let kinds = relation.kinds.iter().copied().collect();
+                Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
+            })?;
+            stage.end();
+            Ok(())
+        }
         "nodes" => {
             let what = |node| (view.kind(node), view.stable_id(node), view.is_alive(node));
             Nodes::write(to, &view.kinds, view.bound, what, cancel)

@@ -14,7 +14,7 @@ use crate::{Epoch, Error, Generation, Repair};
 const REBUILT: &str =
     "what was computed from the graph and the model is computed again; a model is to be trained again";
 
-/// What is to replace the derived files.
+/// What is to replace the derived files, those that a model writes beside the graph, by [`Store::publish`](crate::Store::publish).
 #[derive(Debug)]
 pub struct Publish<'a> {
     /// The model that the files belong to.
@@ -26,7 +26,7 @@ pub struct Publish<'a> {
     pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
 }
 
-/// The derived files as of one publish, open; clones share them, and they stay readable after a later publish.
+/// The files that a model wrote beside the graph, as of one publish, open; clones share them, and they stay readable after a later publish.
 #[derive(Clone, Debug)]
 pub struct Derived {
     /// The model that the files belong to.
@@ -65,11 +65,14 @@ impl Derived {
     /// Opens what a manifest names and is intact.
     pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
+        let stage = opening.cancel.stage("derived files", learned.files.len() as u64);
         for name in &learned.files {
             let path = name.path(store);
             let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
             files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
+            stage.advance(1)?;
         }
+        stage.end();
         let (generation, refreshed) = (learned.generation(), learned.refreshed());
         let is_whole = files.values().all(Result::is_ok);
         Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })

@@ -51,10 +51,9 @@ impl Store {
                 writeln!(out, "{}", position_line(source, position))?;
             }
             let blocks = graph.dense_blocks();
+            let stage = cancel.stage("nodes", u64::from(graph.bound()));
             for node in (0..graph.bound()).map(NodeIx::new) {
-                if node.get().is_multiple_of(4096)
-                    && let Err(cancelled) = cancel.check()
-                {
+                if let Err(cancelled) = stage.advance(1) {
                     return Ok(Err(cancelled));
                 }
                 let name = graph.name(node);
@@ -69,11 +68,11 @@ impl Store {
                     }
                 }
             }
+            stage.end();
+            let stage = cancel.stage("lists", u64::from(graph.bound()) * graph.relation_count() as u64);
             for relation in relations() {
                 for node in (0..graph.bound()).map(NodeIx::new) {
-                    if node.get().is_multiple_of(4096)
-                        && let Err(cancelled) = cancel.check()
-                    {
+                    if let Err(cancelled) = stage.advance(1) {
                         return Ok(Err(cancelled));
                     }
                     let list = graph.list(relation, node);
@@ -85,6 +84,7 @@ impl Store {
                     }
                 }
             }
+            stage.end();
             Ok(Ok(()))
         };
         graph_lines().map_err(failed)??;
@@ -92,8 +92,9 @@ impl Store {
         let writing = self.writing()?;
         let (from, end) = (settling.manifest.log_start, writing.tail().end());
         let from = from.max(writing.tail().start());
+        let stage = cancel.stage("log", end - from);
         writing.log.scan(from..end, |head, body| {
-            cancel.check()?;
+            stage.advance(1)?;
             let (seq, epoch, part, parts) = (head.seq, Epoch::new(head.epoch), head.part, head.parts);
             writeln!(out, "record {seq} epoch {epoch} part {part} of {parts} sum {:016x}", head.sum)
                 .map_err(failed)?;
@@ -101,7 +102,9 @@ impl Store {
                 writeln!(out, "  {}", described(&op)).map_err(failed)?;
             }
             Ok(())
-        })
+        })?;
+        stage.end();
+        Ok(())
     }
 }
 

@@ -1,16 +1,16 @@
 //! The one error type of this crate.
 //! A message says what happened, what was found and expected, and what to do; the engine's own text never stands bare.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Everything that a request to the store can fail with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused something.
-    #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -20,7 +20,6 @@ pub enum Error {
         source: io::Error,
     },
     /// The folder holds no store (or something else).
-    #[error("{} is not a hedgerow store: {found}; name a store, or a new or empty folder to create one", path.display())]
     NotAStore {
         /// The folder.
         path: PathBuf,
@@ -28,7 +27,6 @@ pub enum Error {
         found: String,
     },
     /// Another process, or another handle in this one, has the store open for writing.
-    #[error("{} is open for writing in process {pid} since {}; close it there, or open read-only", path.display(), Utc(*since))]
     Locked {
         /// The store.
         path: PathBuf,
@@ -38,7 +36,6 @@ pub enum Error {
         since: u64,
     },
     /// A file does not hold what was written to it.
-    #[error("{} is damaged at {place}: {what}; see `hedgerow check`, put back a backup, or import the data anew", path.display())]
     Damaged {
         /// The file, or the folder of the log.
         path: PathBuf,
@@ -48,7 +45,6 @@ pub enum Error {
         what: String,
     },
     /// A newer version of this program wrote the file.
-    #[error("{} has format version {found}, this program reads up to {supported}; use a newer hedgerow", path.display())]
     NewerVersion {
         /// The file.
         path: PathBuf,
@@ -58,7 +54,6 @@ pub enum Error {
         supported: u32,
     },
     /// A value that is not acceptable.
-    #[error("invalid {what}: found {found}, expected {expected}")]
     Invalid {
         /// What the value is for.
         what: &'static str,
@@ -68,13 +63,11 @@ pub enum Error {
         expected: String,
     },
     /// No such node is alive in this snapshot.
-    #[error("no node {node} in the store")]
     UnknownNode {
         /// The node, as `kind:key`.
         node: String,
     },
     /// More than the store can hold or will take at once.
-    #[error("too many or too large: {what} is {found}, the limit is {limit}")]
     Limit {
         /// What is limited.
         what: &'static str,
@@ -84,25 +77,21 @@ pub enum Error {
         found: u64,
     },
     /// A change was asked of a store that is open read-only.
-    #[error("{} is open read-only; open it for writing", path.display())]
     ReadOnly {
         /// The store.
         path: PathBuf,
     },
     /// A whole graph was to be loaded into a store in which something was committed or published before.
-    #[error("{} is not empty: a graph is loaded into a new store; name another folder, or commit batches", path.display())]
     NotEmpty {
         /// The store.
         path: PathBuf,
     },
     /// A write or sync failed earlier, so what is on disk is not known; nothing is written until the store is opened again.
-    #[error("a write to {} failed earlier; close the store and open it again", path.display())]
     Broken {
         /// The store.
         path: PathBuf,
     },
     /// The system has no memory of that size to give.
-    #[error("no memory for {bytes} bytes: {source}")]
     Memory {
         /// What was asked for.
         bytes: usize,
@@ -110,8 +99,63 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The caller cancelled a long job.
-    #[error("cancelled")]
     Cancelled,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, action, source } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::NotAStore { path, found } => write!(
+                f,
+                "{} is not a hedgerow store: {found}; name a store, or a new or empty folder to create one",
+                path.display()
+            ),
+            Self::Locked { path, pid, since } => write!(
+                f,
+                "{} is open for writing in process {pid} since {}; close it there, or open read-only",
+                path.display(),
+                Utc(*since)
+            ),
+            Self::Damaged { path, place, what } => write!(
+                f,
+                "{} is damaged at {place}: {what}; see `hedgerow check`, put back a backup, or import the data anew",
+                path.display()
+            ),
+            Self::NewerVersion { path, found, supported } => write!(
+                f,
+                "{} has format version {found}, this program reads up to {supported}; use a newer hedgerow",
+                path.display()
+            ),
+            Self::Invalid { what, found, expected } => {
+                write!(f, "invalid {what}: found {found}, expected {expected}")
+            }
+            Self::UnknownNode { node } => write!(f, "no node {node} in the store"),
+            Self::Limit { what, limit, found } => {
+                write!(f, "too many or too large: {what} is {found}, the limit is {limit}")
+            }
+            Self::ReadOnly { path } => write!(f, "{} is open read-only; open it for writing", path.display()),
+            Self::NotEmpty { path } => write!(
+                f,
+                "{} is not empty: a graph is loaded into a new store; name another folder, or commit batches",
+                path.display()
+            ),
+            Self::Broken { path } => {
+                write!(f, "a write to {} failed earlier; close the store and open it again", path.display())
+            }
+            Self::Memory { bytes, source } => write!(f, "no memory for {bytes} bytes: {source}"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::Memory { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 impl Error {

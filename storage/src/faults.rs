@@ -134,7 +134,10 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                     let mut file = SectionWriter::new(*b"EMBD", 1);
                     file.section(*b"epoch\0\0\0", vec![refreshed.get()]);
                     let files = vec![("embeddings", Some(file))];
-                    store.publish(Publish { generation: Generation::new(1), refreshed, files })?;
+                    store.publish(
+                        Publish { generation: Generation::new(1), refreshed, files },
+                        &CancelToken::new(),
+                    )?;
                 }
                 Keep => {
                     let batches = [store.snapshot().epoch().get()];

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::list::Record;
+use crate::list::Packed;
 use crate::map::{Map, Slice};
 use crate::overlay::Overlay;
 use crate::{Error, Lists, RelationIx, Snapshot};
@@ -14,7 +14,7 @@ use crate::{Error, Lists, RelationIx, Snapshot};
 /// times as long. Here they cost what settled ones do.
 #[derive(Debug)]
 pub struct FlatLists {
-    records: Slice<Record>,
+    records: Slice<Packed>,
     apart: Slice<u32>,
     /// What the overlay of flat lists holds.
     nothing: Overlay,
@@ -42,7 +42,7 @@ impl FlatLists {
             Map::filled(bytes.max(1), fill).map(Arc::new).map_err(|source| Error::Memory { bytes, source })
         };
         let bound = snapshot.bound() as usize;
-        let record_bytes = bound * size_of::<Record>();
+        let record_bytes = bound * size_of::<Packed>();
         let mut heads = Vec::new();
         let apart = filled(4 * words, &mut |bytes| {
             let apart: &mut [u32] = bytemuck::cast_slice_mut(&mut bytes[..4 * words]);
@@ -56,10 +56,10 @@ impl FlatLists {
             });
         })?;
         let records = filled(record_bytes, &mut |bytes| {
-            let records: &mut [Record] = bytemuck::cast_slice_mut(&mut bytes[..record_bytes]);
+            let records: &mut [Packed] = bytemuck::cast_slice_mut(&mut bytes[..record_bytes]);
             records[..lists.records.len()].copy_from_slice(lists.records);
             for &(node, record) in &heads {
-                records[node as usize] = record;
+                records[node as usize] = record.into();
             }
         })?;
         let whole = "a map is aligned and as long as asked for";

@@ -127,7 +127,7 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
         write(&disk, name, file, Some(&(tag, content)));
-        match checkpoint::settled(&path, &manifest, Opening::Loaded) {
+        match checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() }) {
             Ok(view) => read(view),
             Err(Error::Damaged { path: named, .. }) => {
                 // Where two files contradict each other, either may be named.
@@ -151,7 +151,7 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
         writer.section(tag, content);
     }
     let path = name.path(disk.folder());
-    writer.write_to(disk.target(&path)).expect("written");
+    writer.write_to(disk.target(&path), &CancelToken::new()).expect("written");
 }
 
 /// Operations that decode and contradict the state are errors, whatever they say.
@@ -162,7 +162,9 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);
-    let settled = checkpoint::settled(&path, &manifest, Opening::Loaded).expect("intact");
+    let settled =
+        checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
+            .expect("intact");
     let value = crate::op::Value { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
-pub(crate) use crate::record::Record;
+pub(crate) use crate::record::{Packed, Record};
 use crate::slots::{GROUP_BITS, groups, slot};
 use crate::{NodeIx, StableId};
 

@@ -249,6 +249,7 @@ pub(crate) fn exponent_above(weight: f32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list::Packed;
 
     /// A small generator, so that a failure names its seed.
     fn next(state: &mut u64) -> u64 {
@@ -395,11 +396,13 @@ mod tests {
             let ids: Vec<u64> = (0..degree).map(|n| n << 58 | n).collect();
             let block = ListBuf::build(StableId::new(3), entries(&ids));
             let (record, words) = block.as_list().parts();
-            let frame: Vec<u32> = bytemuck::cast_slice(&[record]).iter().chain(&*words).copied().collect();
+            let frame: Vec<u32> =
+                bytemuck::cast_slice(&[Packed::from(record)]).iter().chain(&*words).copied().collect();
             for bit in 0..frame.len() * 32 {
                 let mut torn = frame.clone();
                 torn[bit / 32] ^= 1 << (bit % 32);
-                let record: Record = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&torn[..4]));
+                let record: Packed = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&torn[..4]));
+                let record = Record::from(record);
                 if List::check(record, &torn[4..], degree as u32).is_ok() {
                     let list = List::new(record, &torn[4..]);
                     assert_eq!(list.iter().count(), list.degree());

@@ -3,7 +3,7 @@
 
 use std::hint::select_unpredictable;
 
-use crate::list::Record;
+use crate::list::{Packed, Record};
 use crate::overlay::Overlay;
 use crate::prefetch::prefetch;
 use crate::{List, ListBuf, NodeIx};
@@ -17,7 +17,7 @@ use crate::{List, ListBuf, NodeIx};
 pub struct Lists<'a> {
     pub(crate) overlay: &'a Overlay,
     /// By node; nodes that came later have none.
-    pub(crate) records: &'a [Record],
+    pub(crate) records: &'a [Packed],
     pub(crate) words: &'a [u32],
     /// What records count in that are marked as lying apart.
     pub(crate) apart: &'a [u32],
@@ -33,6 +33,7 @@ impl<'a> Lists<'a> {
     pub fn get(&self, node: NodeIx) -> List<'a> {
         if self.overlay.is_empty() || !self.overlay.holds(node.get()) {
             let Some(&record) = self.records.get(node.index()) else { return List::empty() };
+            let record = Record::from(record);
             // Without a branch: where a hop leads is not to be predicted.
             return List::new(record, select_unpredictable(record.is_apart(), self.apart, self.words));
         }

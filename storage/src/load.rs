@@ -240,14 +240,19 @@ impl Load {
         // As after commits: a file in which nothing is new stays.
         let is_stale = [!relations.is_empty(), true, true, false];
         let files = checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
-            "topology" => Topology::write(to, bound, relations.len(), |relation, sink| {
-                let Relation { name, kinds, parts } = &mut relations[relation.index()];
-                let parts = std::mem::take(parts);
-                let count = lists::write(&parts, names.ids(), sink, cancel)?;
-                edges += count;
-                let kinds = std::mem::take(kinds).into_iter().collect();
-                Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
-            }),
+            "topology" => {
+                let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
+                Topology::write(to, bound, relations.len(), |relation, sink| {
+                    let Relation { name, kinds, parts } = &mut relations[relation.index()];
+                    let parts = std::mem::take(parts);
+                    let count = lists::write(&parts, names.ids(), sink, &stage)?;
+                    edges += count;
+                    let kinds = std::mem::take(kinds).into_iter().collect();
+                    Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
+                })?;
+                stage.end();
+                Ok(())
+            }
             "nodes" => {
                 let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], true);
                 Nodes::write(to, names.kinds(), bound, what, cancel)

@@ -10,7 +10,7 @@ use crate::map::Residence;
 use crate::position::{self, Positions};
 use crate::section::{SectionFile, SectionWriter};
 use crate::trust::Trust;
-use crate::{Epoch, Error, Generation, base};
+use crate::{CancelToken, Epoch, Error, Generation, base};
 
 const KIND: [u8; 4] = *b"MANI";
 /// With positions; without any it is as it was before there were, so that programs from then read it.
@@ -140,7 +140,7 @@ impl Manifest {
             if !positions.is_empty() {
                 writer.section(POSITIONS, position::encode(positions));
             }
-            writer.write_to(disk.target(&path))
+            writer.write_to(disk.target(&path), &CancelToken::new())
         };
         new(self, CURRENT)?;
         new(self, COPY)?;

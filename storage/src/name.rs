@@ -24,7 +24,9 @@ pub struct NodeName {
     pub key: String,
 }
 
-/// A borrowed [`NodeName`]; what every request takes.
+/// A borrowed [`NodeName`]. Whoever asks for a node takes what becomes one: `("pin", "42")`, a `&NodeName`, or a `NodeRef`.
+///
+/// A pair is not checked when it becomes a name, but where a node of that name would be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeRef<'a> {
     /// The kind, such as `pin`.
@@ -97,6 +99,18 @@ impl<'a> NodeRef<'a> {
     }
 }
 
+impl<'a> From<(&'a str, &'a str)> for NodeRef<'a> {
+    fn from((kind, key): (&'a str, &'a str)) -> Self {
+        Self { kind, key }
+    }
+}
+
+impl<'a> From<&'a NodeName> for NodeRef<'a> {
+    fn from(name: &'a NodeName) -> Self {
+        name.as_ref()
+    }
+}
+
 /// Checks a kind's name by itself.
 pub(crate) fn check_kind(name: &str) -> Result<(), Error> {
     check_word("kind", name, MAX_KIND_BYTES)
@@ -135,12 +149,6 @@ fn check_word(what: &'static str, word: &str, most: usize) -> Result<(), Error> 
         return Err(Error::invalid(what, word, rule));
     }
     Ok(())
-}
-
-impl<'a> From<&'a NodeName> for NodeRef<'a> {
-    fn from(name: &'a NodeName) -> Self {
-        name.as_ref()
-    }
 }
 
 impl FromStr for NodeName {

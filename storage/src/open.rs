@@ -17,7 +17,7 @@ use crate::recover::{Loss, Recovered, recover};
 use crate::store::Store;
 use crate::trust::{Opening, Trust};
 use crate::writing::{Planning, Settling, Syncing, Writing};
-use crate::{Error, aside, checkpoint};
+use crate::{CancelToken, Error, aside, checkpoint};
 
 /// How often a reader starts over because the writer published while it was opening files.
 const READER_PATIENCE: u32 = 100;
@@ -43,6 +43,7 @@ pub struct OpenOptions {
     read_only: bool,
     low_memory: bool,
     repair: bool,
+    cancel: CancelToken,
 }
 
 impl OpenOptions {
@@ -73,6 +74,12 @@ impl OpenOptions {
         self
     }
 
+    /// What the opening is held by: it can be stopped, and says how far it is.
+    pub fn cancel(mut self, cancel: &CancelToken) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
     /// Opens the store.
     ///
     /// Damage that can be made good without losing anything is, where the store is opened for writing:
@@ -80,7 +87,7 @@ impl OpenOptions {
     ///
     /// # Errors
     /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
-    /// where it is opened read-only; [`Error::NewerVersion`].
+    /// where it is opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is as it was.
     ///
     /// # Cost
     /// One pass over the files for their checksums, unless they are trusted ([`Self::low_memory`]), and replaying the log
@@ -108,6 +115,7 @@ impl OpenOptions {
                     let shown = (dirty, manifest.number);
                     return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, shown));
                 }
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
                     let newer = current(path)?;
                     if newer.number == manifest.number || patience == 0 {
@@ -119,8 +127,8 @@ impl OpenOptions {
         }
     }
 
-    fn opening<'a>(&self, trust: &'a Trust) -> Opening<'a> {
-        if self.low_memory { Opening::Mapped(trust) } else { Opening::Loaded }
+    fn opening<'a>(&'a self, trust: &'a Trust) -> Opening<'a> {
+        Opening { mapped: self.low_memory.then_some(trust), cancel: &self.cancel }
     }
 
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {

@@ -6,8 +6,6 @@
     reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
 )]
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::StableId;
 use crate::list::GROUP;
 use crate::slots::{GROUP_BITS, groups};
@@ -17,8 +15,7 @@ use crate::slots::{GROUP_BITS, groups};
 /// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
 /// and 1 that only [`FlatLists`](crate::FlatLists) sets, for a block in words of its own.
 /// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) head: u64,
     pub(crate) bits: u64,
@@ -32,6 +29,22 @@ const START: u32 = 20;
 /// Blocks start below it.
 const MAX_START: u64 = 1 << (63 - START);
 const APART: u64 = 1 << 63;
+
+/// A record as files and flat lists hold it: `head`, then `bits`.
+pub(crate) type Packed = [u64; 2];
+
+impl From<Packed> for Record {
+    #[inline(always)]
+    fn from([head, bits]: Packed) -> Self {
+        Self { head, bits }
+    }
+}
+
+impl From<Record> for Packed {
+    fn from(Record { head, bits }: Record) -> Self {
+        [head, bits]
+    }
+}
 
 impl Record {
     pub(crate) fn new(owner: StableId, slot_bits: u32, is_weighted: bool, is_timed: bool, bits: u64) -> Self {

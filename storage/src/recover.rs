@@ -210,7 +210,7 @@ impl Recovery<'_> {
         };
         let replayed = opened.and_then(|log| {
             self.take_in(&log, &found, manifest, known)?;
-            let replayed = replay(&log, manifest, settled.clone(), manifest.floor(), known)?;
+            let replayed = self.replay(&log, manifest, settled.clone(), manifest.floor(), known)?;
             Ok((log, replayed))
         });
         let damage = match Repair::of(replayed, "")? {
@@ -293,67 +293,72 @@ impl Recovery<'_> {
         let end = chain.last().map(|(head, _)| Mark { next: head.seq + 1, sum: head.sum });
         let end = end.or(known.filter(|mark| mark.next == from));
         let log = Log::open(&folder)?;
-        let replayed = replay(&log, manifest, settled, from, end.or(Some(Mark { next: from, sum: 0 })))?;
+        let replayed =
+            self.replay(&log, manifest, settled, from, end.or(Some(Mark { next: from, sum: 0 })))?;
         Ok((log, replayed))
     }
-}
 
-/// Reads the log from a record on: what the files do not cover is applied, what nothing derived reflects is marked.
-fn replay(
-    log: &Log,
-    manifest: &Manifest,
-    settled: View,
-    from: u64,
-    known: Option<Mark>,
-) -> Result<Replayed, Error> {
-    let end = log.end()?.unwrap_or_else(|| known.map_or(from, |mark| mark.next)).max(from);
-    let acknowledged = known.map_or(from, |mark| mark.next);
-    if end < acknowledged {
-        return Err(log.contradiction(end, "it was acknowledged and is missing"));
+    /// Reads the log from a record on: what the files do not cover is applied, what nothing derived reflects is marked.
+    fn replay(
+        &self,
+        log: &Log,
+        manifest: &Manifest,
+        settled: View,
+        from: u64,
+        known: Option<Mark>,
+    ) -> Result<Replayed, Error> {
+        let end = log.end()?.unwrap_or_else(|| known.map_or(from, |mark| mark.next)).max(from);
+        let acknowledged = known.map_or(from, |mark| mark.next);
+        if end < acknowledged {
+            return Err(log.contradiction(end, "it was acknowledged and is missing"));
+        }
+        let reflects = from <= manifest.floor();
+        let refreshed = manifest.learned.as_ref().map(Learned::refreshed);
+        // Where it is not known what is dirty, everything derived is computed again from the checkpoint on.
+        let refreshed = refreshed.map(|epoch| if reflects { epoch } else { manifest.epoch().max(epoch) });
+        let mut tail = Tail::new(Epoch::new(manifest.epoch + 1), from, refreshed);
+        let mut applier = Applier::new(settled);
+        let mut ops = 0;
+        let mut mark = known.filter(|mark| mark.next == from).unwrap_or(Mark { next: from, sum: 0 });
+        let stage = self.opening.cancel.stage("log", end - from);
+        log.scan(from..end, |head, body| {
+            stage.advance(1)?;
+            if head.seq == from && known.is_some_and(|known| known.next == from && known.sum != head.before)
+                || known.is_some_and(|known| known.next == head.seq + 1 && known.sum != head.sum)
+            {
+                return Err(log.contradiction(head.seq, "it is not the one that was acknowledged"));
+            }
+            mark = Mark { next: head.seq + 1, sum: head.sum };
+            let epoch = Epoch::new(head.epoch);
+            if head.is_first() {
+                tail.begin(epoch, head.seq);
+            }
+            let is_covered = head.seq < manifest.covered;
+            let is_dirty = refreshed.is_some_and(|refreshed| epoch > refreshed);
+            if is_covered && !is_dirty {
+                return Ok(());
+            }
+            let changes = log.ops(head, body)?;
+            tail.touch(epoch, changes.iter().flat_map(Op::nodes).flatten());
+            if is_covered {
+                return Ok(());
+            }
+            let expected = applier.epoch().get() + u64::from(head.is_first());
+            if head.epoch != expected {
+                let what = "it belongs to another epoch than the one that comes next";
+                return Err(log.contradiction(head.seq, what));
+            }
+            applier.advance(epoch);
+            for op in changes {
+                ops += 1;
+                applier.apply(op).map_err(|what| log.contradiction(head.seq, what))?;
+            }
+            Ok(())
+        })?;
+        stage.end();
+        tail.set_end(end);
+        Ok(Replayed { view: applier.finish(), mark, tail, ops, reflects })
     }
-    let reflects = from <= manifest.floor();
-    let refreshed = manifest.learned.as_ref().map(Learned::refreshed);
-    // Where it is not known what is dirty, everything derived is computed again from the checkpoint on.
-    let refreshed = refreshed.map(|epoch| if reflects { epoch } else { manifest.epoch().max(epoch) });
-    let mut tail = Tail::new(Epoch::new(manifest.epoch + 1), from, refreshed);
-    let mut applier = Applier::new(settled);
-    let mut ops = 0;
-    let mut mark = known.filter(|mark| mark.next == from).unwrap_or(Mark { next: from, sum: 0 });
-    log.scan(from..end, |head, body| {
-        if head.seq == from && known.is_some_and(|known| known.next == from && known.sum != head.before)
-            || known.is_some_and(|known| known.next == head.seq + 1 && known.sum != head.sum)
-        {
-            return Err(log.contradiction(head.seq, "it is not the one that was acknowledged"));
-        }
-        mark = Mark { next: head.seq + 1, sum: head.sum };
-        let epoch = Epoch::new(head.epoch);
-        if head.is_first() {
-            tail.begin(epoch, head.seq);
-        }
-        let is_covered = head.seq < manifest.covered;
-        let is_dirty = refreshed.is_some_and(|refreshed| epoch > refreshed);
-        if is_covered && !is_dirty {
-            return Ok(());
-        }
-        let changes = log.ops(head, body)?;
-        tail.touch(epoch, changes.iter().flat_map(Op::nodes).flatten());
-        if is_covered {
-            return Ok(());
-        }
-        let expected = applier.epoch().get() + u64::from(head.is_first());
-        if head.epoch != expected {
-            let what = "it belongs to another epoch than the one that comes next";
-            return Err(log.contradiction(head.seq, what));
-        }
-        applier.advance(epoch);
-        for op in changes {
-            ops += 1;
-            applier.apply(op).map_err(|what| log.contradiction(head.seq, what))?;
-        }
-        Ok(())
-    })?;
-    tail.set_end(end);
-    Ok(Replayed { view: applier.finish(), mark, tail, ops, reflects })
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use bytemuck::{AnyBitPattern, NoUninit};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::Error;
 use crate::disk::Target;
 use crate::map::{Map, Residence, Slice};
+use crate::{CancelToken, Error};
 
 pub(crate) use stream::{Reserved, SectionStream};
 
@@ -25,6 +25,8 @@ const FRAME_VERSION: u32 = 1;
 const HEADER: usize = 64;
 const TABLE_ENTRY: usize = 32;
 const ALIGN: usize = 64;
+/// Bytes that are written between two looks at the token.
+const CHUNK: usize = 8 << 20;
 
 /// Something that can be written as the bytes of a section without being copied first.
 pub trait AsBytes {
@@ -98,13 +100,24 @@ impl<'a> SectionWriter<'a> {
         self.sections.push((tag, content));
     }
 
-    pub(crate) fn write_to(&self, to: Target<'_>) -> Result<(), Error> {
+    /// # Errors
+    /// What writing fails with, or a cancellation; what was written by then is left.
+    pub(crate) fn write_to(&self, to: Target<'_>, cancel: &CancelToken) -> Result<(), Error> {
+        let stage = cancel.stage("sections", self.sections.len() as u64);
         let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
         for (tag, content) in &self.sections {
             stream.begin(*tag)?;
-            content(&mut |bytes| stream.write(bytes))?;
+            content(&mut |bytes| {
+                bytes.chunks(CHUNK).try_for_each(|chunk| {
+                    cancel.check()?;
+                    stream.write(chunk)
+                })
+            })?;
+            stage.advance(1)?;
         }
-        stream.finish()
+        stream.finish()?;
+        stage.end();
+        Ok(())
     }
 }
 
@@ -350,7 +363,7 @@ mod tests {
         writer.section(*b"nothing\0", Vec::<u8>::new());
         writer.section(*b"vectors\0", Arc::new(vec![1.5_f32, -2.0]));
         let disk = Disk::of(path.parent().expect("a folder"));
-        writer.write_to(disk.target(path)).expect("written");
+        writer.write_to(disk.target(path), &CancelToken::new()).expect("written");
     }
 
     #[test]

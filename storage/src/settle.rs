@@ -71,7 +71,7 @@ impl Store {
         let (settled, nodes_added, edges_added) = self.apart(|| {
             let (files, nodes, edges) = load.write(&self.disk, &manifest.base, manifest.number, cancel)?;
             manifest.base = files;
-            let settled = checkpoint::settled(self.path(), &manifest, self.anew(&Trust::default()))?;
+            let settled = self.read_back(&manifest, cancel)?;
             Ok((settled, nodes, edges))
         })?;
         // It is the one before as well: what was there is an empty store, which is nothing to go back to.
@@ -166,13 +166,15 @@ impl Store {
         manifest.covered = writing.tail().after(view.epoch).expect("the tail knows where what is shown ends");
         self.apart(|| {
             manifest.base = checkpoint::fold(&self.disk, view, &manifest.base, manifest.number, cancel)?;
-            checkpoint::settled(self.path(), manifest, self.anew(&Trust::default()))
+            self.read_back(manifest, cancel)
         })
     }
 
-    /// How files are opened that were just written.
-    fn anew<'a>(&self, nothing: &'a Trust) -> Opening<'a> {
-        if self.low_memory { Opening::Mapped(nothing) } else { Opening::Loaded }
+    /// The state of files that were just written. It is not worth stopping: what is left is less than what is done.
+    fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<View, Error> {
+        let (nothing, cancel) = (Trust::default(), CancelToken::new().reporting_to(cancel));
+        let opening = Opening { mapped: self.low_memory.then_some(&nothing), cancel: &cancel };
+        checkpoint::settled(self.path(), manifest, opening)
     }
 
     fn apart<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
@@ -316,7 +318,7 @@ impl Store {
     /// [`Error::Invalid`] for a name that a file cannot have, or an epoch that the store has not reached or whose changes
     /// are no longer in the log; otherwise as for [`Self::checkpoint`].
     #[expect(clippy::needless_pass_by_value, reason = "what is published is written and done with")]
-    pub fn publish(&self, publish: Publish<'_>) -> Result<(), Error> {
+    pub fn publish(&self, publish: Publish<'_>, cancel: &CancelToken) -> Result<(), Error> {
         check_names(&publish.files)?;
         let writing = self.writing()?;
         let mut settling = writing.settling()?;
@@ -342,24 +344,26 @@ impl Store {
                 }
             });
         }
-        for (file, content) in files.iter().zip(&publish.files) {
-            if let (_, Some(content)) = content {
-                let path = file.path(self.path());
-                content.write_to(self.disk.target(&path))?;
+        let (generation, refreshed_epoch) = (publish.generation.get(), refreshed.get());
+        let learned =
+            Learned { generation, refreshed: refreshed_epoch, refreshed_seq, dirty: 0, files: files.clone() };
+        let new =
+            || files.iter().zip(&publish.files).filter_map(|(file, (_, new))| Some((file, new.as_ref()?)));
+        let write = || {
+            for (file, content) in new() {
+                content.write_to(self.disk.target(&file.path(self.path())), cancel)?;
             }
-        }
-        let learned = Learned {
-            generation: publish.generation.get(),
-            refreshed: refreshed.get(),
-            refreshed_seq,
-            dirty: 0,
-            files,
+            let derived = Derived::open(self.path(), &learned, Opening { mapped: None, cancel })?;
+            manifest.learned = Some(learned);
+            let settled = (refreshed > settling.manifest.epoch())
+                .then(|| self.write_base(writing, &view, &mut manifest, cancel))
+                .transpose()?;
+            Ok((Some(derived), settled))
         };
-        let derived = Some(Derived::open(self.path(), &learned, Opening::Loaded)?);
-        manifest.learned = Some(learned);
-        let settled = (refreshed > settling.manifest.epoch())
-            .then(|| self.write_base(writing, &view, &mut manifest, &CancelToken::new()))
-            .transpose()?;
+        let (derived, settled) = write().inspect_err(|_| {
+            // What cannot be removed is swept at the next publish.
+            new().for_each(|(file, _)| drop(self.disk.remove(&file.path(self.path()))));
+        })?;
         self.swap(writing, &mut settling, Brought { manifest, settled, derived })
     }
 }

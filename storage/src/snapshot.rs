@@ -47,7 +47,8 @@ impl Snapshot {
     }
 
     /// The number of a node, if it is alive.
-    pub fn lookup(&self, node: NodeRef<'_>) -> Option<NodeIx> {
+    pub fn lookup<'a>(&self, node: impl Into<NodeRef<'a>>) -> Option<NodeIx> {
+        let node = node.into();
         match self.0.find(node, node.stable_id()) {
             Found::Node(found) if self.0.is_alive(found) => Some(found),
             Found::Node(_) | Found::Other(_) | Found::Nothing => None,
@@ -58,7 +59,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::UnknownNode`] when it is not alive.
-    pub fn require(&self, node: NodeRef<'_>) -> Result<NodeIx, Error> {
+    pub fn require<'a>(&self, node: impl Into<NodeRef<'a>>) -> Result<NodeIx, Error> {
+        let node = node.into();
         self.lookup(node).ok_or_else(|| Error::UnknownNode { node: node.to_string() })
     }
 

@@ -13,7 +13,7 @@ use crate::open::{self, OpenOptions};
 use crate::tail::Tail;
 use crate::view::View;
 use crate::writing::Writing;
-use crate::{Epoch, Error, Position, Repair, Snapshot, aside};
+use crate::{CancelToken, Epoch, Error, Position, Repair, Snapshot, aside};
 
 /// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log`, the derived ones, and those kept aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,11 +169,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Invalid`] when `from` is past `to`, or its changes are no longer in the log; [`Error::ReadOnly`] when the
-    /// store is, unless the epochs are the same.
+    /// store is, unless the epochs are the same; [`Error::Cancelled`].
     ///
     /// # Cost
     /// Reading the records between the two: about a microsecond an edge.
-    pub fn changes(&self, from: Epoch, to: &Snapshot) -> Result<Changes, Error> {
+    pub fn changes(&self, from: Epoch, to: &Snapshot, cancel: &CancelToken) -> Result<Changes, Error> {
         let mut changes = Changes::new(from, to.epoch());
         if from == to.epoch() {
             return Ok(changes);
@@ -185,10 +185,13 @@ impl Store {
         };
         let range = start.zip(end).filter(|_| from < to.epoch());
         let (start, end) = range.ok_or_else(|| out_of_reach(from, &to.0))?;
+        let stage = cancel.stage("log", end - start);
         writing.log.scan(start..end, |head, body| {
+            stage.advance(1)?;
             writing.log.ops(head, body)?.iter().for_each(|op| changes.add(op));
             Ok(())
         })?;
+        stage.end();
         changes.settle(to);
         Ok(changes)
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::CancelToken;
 use crate::codec::{self, Decode, Encode};
 use crate::disk::Disk;
 
@@ -46,20 +47,18 @@ impl Looks {
 
 /// How the files of a store are to be opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Opening<'a> {
-    /// Lists are read into memory, and every byte is checked.
-    Loaded,
-    /// Everything is mapped, and what was checked before is not read.
-    Mapped(&'a Trust),
+pub(crate) struct Opening<'a> {
+    /// Everything is mapped, and what was checked before is not read; without it lists are read into memory, and every byte is
+    /// checked.
+    pub(crate) mapped: Option<&'a Trust>,
+    /// Asked between any two files.
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl Opening<'_> {
     /// Whether what a file holds need not be read.
     pub(crate) fn trusts(self, path: &Path) -> bool {
-        match self {
-            Self::Loaded => false,
-            Self::Mapped(trust) => trust.knows(path),
-        }
+        self.mapped.is_some_and(|trust| trust.knows(path))
     }
 }
 

@@ -89,7 +89,9 @@ fn sample(path: &Path, random: &mut Random) -> String {
         model.section(*b"weights\0", vec![value; 8]);
         let model = (refreshed.get() == 3).then_some(model);
         let files = vec![("embeddings", Some(embeddings(value))), ("model", model)];
-        store.publish(Publish { generation: Generation::new(1), refreshed, files }).expect("published");
+        store
+            .publish(Publish { generation: Generation::new(1), refreshed, files }, &CancelToken::new())
+            .expect("published");
         store.commit(&batch(random, 40)).expect("committed");
         store.checkpoint(&CancelToken::new()).expect("written");
     }

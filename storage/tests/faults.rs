@@ -37,7 +37,9 @@ fn sample(path: &Path) {
     let mut writer = SectionWriter::new(*b"EMBD", 1);
     writer.section(*b"rows\0\0\0\0", vec![1.0_f32; 64]);
     let files = vec![("embeddings", Some(writer))];
-    store.publish(Publish { generation: Generation::new(1), refreshed: epoch, files }).expect("published");
+    store
+        .publish(Publish { generation: Generation::new(1), refreshed: epoch, files }, &CancelToken::new())
+        .expect("published");
     link(&store, "pin:0", "board:5").expect("committed");
 }
 
@@ -136,7 +138,9 @@ fn readers_open_while_the_writer_publishes_and_see_one_state() {
                 file.section(*b"epoch\0\0\0", vec![refreshed.get()]);
                 let files = vec![("embeddings", Some(file))];
                 let generation = Generation::new(1);
-                store.publish(Publish { generation, refreshed, files }).expect("published");
+                store
+                    .publish(Publish { generation, refreshed, files }, &CancelToken::new())
+                    .expect("published");
             }
             done.store(true, Ordering::Release);
         }

@@ -33,17 +33,17 @@ fn name(kind: &str, key: impl std::fmt::Display) -> NodeName {
 
 fn link(batch: &mut Batch, board: &str, pin: u64, (weight, time): (f32, Option<i64>)) {
     let edge = Edge { weight, time, relation: None };
-    batch.link((&name("board", board)).into(), (&name("pin", pin)).into(), edge).expect("valid");
+    batch.link(&name("board", board), &name("pin", pin), edge).expect("valid");
 }
 
 /// All nodes, so that their numbers are the same in each store.
 fn nodes() -> Batch {
     let mut batch = Batch::new();
     for board in ["plain", "rich"] {
-        batch.add_node((&name("board", board)).into()).expect("valid");
+        batch.add_node(&name("board", board)).expect("valid");
     }
     for pin in 0..PINS {
-        batch.add_node((&name("pin", pin)).into()).expect("valid");
+        batch.add_node(&name("pin", pin)).expect("valid");
     }
     batch
 }
@@ -69,7 +69,7 @@ fn assert_alike(found: &Snapshot, expected: &Snapshot, when: &str) {
     let relation = found.relation_ix("board-pin").expect("used");
     let flat = FlatLists::of(found, relation).expect("memory");
     for board in ["plain", "rich"] {
-        let node = found.require((&name("board", board)).into()).expect("alive");
+        let node = found.require(&name("board", board)).expect("alive");
         let list = expected.list(relation, node);
         assert!(layout(&found.list(relation, node)) == layout(&list), "{when}: {board}");
         let lists = flat.as_ref().map_or(found.lists(relation), |flat| flat.lists(found, relation));
@@ -127,16 +127,14 @@ fn a_hub_that_changed_edge_by_edge_is_the_one_that_was_written_at_once() {
             if step == 10 {
                 let refreshed = store.snapshot().epoch();
                 let publish = Publish { generation: Generation::new(1), refreshed, files: vec![] };
-                store.publish(publish).expect("published");
+                store.publish(publish, &CancelToken::new()).expect("published");
                 held.push((store.snapshot(), inside.clone()));
             }
             let board = ["plain", "rich"][random.below(2) as usize];
             let pin = random.below(PINS);
             let mut batch = Batch::new();
             if inside.contains_key(&(board, pin)) && random.below(3) > 0 {
-                batch
-                    .unlink((&name("board", board)).into(), (&name("pin", pin)).into(), None)
-                    .expect("valid");
+                batch.unlink(&name("board", board), &name("pin", pin), None).expect("valid");
                 inside.remove(&(board, pin));
             } else {
                 let is_rich = board == "rich" && seed > 0;
@@ -166,7 +164,7 @@ fn a_hub_that_changed_edge_by_edge_is_the_one_that_was_written_at_once() {
         for (then, edges) in &held {
             let expected = anew(edges).0;
             assert_alike(then, &expected, "a state that was held");
-            let changes = store.changes(then.epoch(), &now).expect("held");
+            let changes = store.changes(then.epoch(), &now, &CancelToken::new()).expect("held");
             let relation = now.relation_ix("board-pin").expect("used");
             for &(relation_of, node) in changes.lists.keys() {
                 assert_eq!(relation_of, relation);

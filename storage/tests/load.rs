@@ -85,14 +85,14 @@ impl Graph {
 
     fn commit(&self, store: &Store) {
         let mut batch = Batch::new();
-        self.nodes.iter().try_for_each(|node| batch.add_node(node.into())).expect("valid");
+        self.nodes.iter().try_for_each(|node| batch.add_node(node)).expect("valid");
         store.commit(&batch).expect("committed");
         for Call { relation, edges, weights } in &self.calls {
             batch.clear();
             for (at, &(a, b)) in edges.iter().enumerate() {
                 let weight = weights.as_ref().map_or(1.0, |weights| weights[at]);
                 let edge = Edge { weight, relation: *relation, ..Edge::default() };
-                batch.link((&self.nodes[a]).into(), (&self.nodes[b]).into(), edge).expect("valid");
+                batch.link(&self.nodes[a], &self.nodes[b], edge).expect("valid");
             }
             store.commit(&batch).expect("committed");
         }
@@ -210,9 +210,9 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
             let mut batch = Batch::new();
             for (one, linked) in rows {
                 let added = match linked {
-                    None => batch.add_node(one.into()),
+                    None => batch.add_node(one),
                     &Some((ref other, weight, time, relation)) => {
-                        batch.link(one.into(), other.into(), Edge { weight, time, relation })
+                        batch.link(one, other, Edge { weight, time, relation })
                     }
                 };
                 added.expect("valid");
@@ -228,9 +228,9 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
                 links.clear();
                 for (one, linked) in rows {
                     let added = match linked {
-                        None => links.add_node(one.into()),
+                        None => links.add_node(one),
                         &Some((ref other, weight, time, relation)) => {
-                            links.link(one.into(), other.into(), Edge { weight, time, relation })
+                            links.link(one, other, Edge { weight, time, relation })
                         }
                     };
                     added.expect("valid");
@@ -284,12 +284,21 @@ fn after_a_load_commits_changes_publishes_and_reopenings_work_as_ever() {
         let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
         assert_eq!(reader.snapshot().epoch(), Epoch::new(if round == 2 { 3 } else { 1 }));
         let derived = |refreshed| Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
-        assert!(matches!(store.publish(derived(empty.epoch())), Err(Error::Invalid { .. })));
+        assert!(matches!(
+            store.publish(derived(empty.epoch()), &CancelToken::new()),
+            Err(Error::Invalid { .. })
+        ));
         let next = link(&store, "board:2", &format!("pin:new{round}")).expect("committed");
         assert_eq!(next, Epoch::new(2 + round));
         let now = store.snapshot();
-        assert_eq!(store.changes(graph.epoch(), &now).expect("in the log").lists.len(), 2);
-        assert!(matches!(store.changes(empty.epoch(), &now), Err(Error::Invalid { .. })));
+        assert_eq!(
+            store.changes(graph.epoch(), &now, &CancelToken::new()).expect("in the log").lists.len(),
+            2
+        );
+        assert!(matches!(
+            store.changes(empty.epoch(), &now, &CancelToken::new()),
+            Err(Error::Invalid { .. })
+        ));
         if round == 1 {
             store.checkpoint(&CancelToken::new()).expect("written");
         }
@@ -298,7 +307,7 @@ fn after_a_load_commits_changes_publishes_and_reopenings_work_as_ever() {
     }
     let refreshed = store.snapshot().epoch();
     let derived = Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
-    store.publish(derived).expect("published");
+    store.publish(derived, &CancelToken::new()).expect("published");
     link(&store, "board:1", "pin:3").expect("committed");
     assert_eq!(store.dirty_nodes(), 2);
     let board = store.snapshot().require(node("board:2")).expect("loaded");
@@ -311,12 +320,12 @@ fn what_a_load_brought_can_be_published_from_at_once() {
     let store = create(folder.path());
     let refreshed = store.load(small(), &CancelToken::new()).expect("loaded").epoch;
     let derived = Publish { generation: Generation::new(1), refreshed, files: Vec::new() };
-    store.publish(derived).expect("published");
+    store.publish(derived, &CancelToken::new()).expect("published");
     link(&store, "board:2", "pin:3").expect("committed");
     drop(store);
     let store = Store::options().open(folder.path()).expect("opens");
     let now = store.snapshot();
-    assert_eq!(store.changes(refreshed, &now).expect("kept").lists.len(), 2);
+    assert_eq!(store.changes(refreshed, &now, &CancelToken::new()).expect("kept").lists.len(), 2);
     assert_eq!(store.dirty_nodes(), 2);
 }
 
@@ -336,7 +345,7 @@ fn only_a_store_in_which_nothing_was_committed_or_published_takes_a_load() {
     refused(&committed);
     let published = create(&folder.path().join("published"));
     let derived = Publish { generation: Generation::new(1), refreshed: Epoch::new(0), files: Vec::new() };
-    published.publish(derived).expect("published");
+    published.publish(derived, &CancelToken::new()).expect("published");
     refused(&published);
     let loaded = create(&folder.path().join("loaded"));
     assert_eq!(loaded.load(Load::new(), &CancelToken::new()).expect("nothing to do").epoch, Epoch::new(0));

@@ -136,7 +136,9 @@ fn a_position_by_itself_is_durable_and_makes_nothing_dirty() {
     let mut file = SectionWriter::new(*b"TEST", 1);
     file.section(*b"rows\0\0\0\0", vec![1.0_f32]);
     let files = vec![("embeddings", Some(file))];
-    store.publish(Publish { generation: Generation::new(1), refreshed, files }).expect("published");
+    store
+        .publish(Publish { generation: Generation::new(1), refreshed, files }, &CancelToken::new())
+        .expect("published");
     let mut batch = Batch::new();
     batch.set_position("input", 5.into()).expect("valid");
     assert_eq!((batch.len(), batch.is_empty()), (1, false));
@@ -146,7 +148,7 @@ fn a_position_by_itself_is_durable_and_makes_nothing_dirty() {
     drop(store);
     let store = open(&path);
     assert_eq!((store.position("input"), store.dirty_nodes()), (Some(5.into()), 0));
-    assert!(store.changes(refreshed, &store.snapshot()).expect("in the log").is_empty());
+    assert!(store.changes(refreshed, &store.snapshot(), &CancelToken::new()).expect("in the log").is_empty());
 }
 
 #[test]

@@ -103,15 +103,15 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
     let mut batch = Batch::new();
     for change in changes {
         match change {
-            Change::Add(node) => batch.add_node(node.into())?,
+            Change::Add(node) => batch.add_node(node)?,
             Change::Link(a, b, weight, time, relation) => {
                 let edge = Edge { weight: *weight, time: *time, relation: relation.as_deref() };
-                batch.link(a.into(), b.into(), edge)?;
+                batch.link(a, b, edge)?;
             }
-            Change::Unlink(a, b, relation) => batch.unlink(a.into(), b.into(), relation.as_deref())?,
-            Change::Remove(node) => batch.remove(node.into())?,
-            Change::Tokens(node, tokens) => batch.set_tokens(node.into(), tokens)?,
-            Change::Dense(node, block, values) => batch.set_dense(node.into(), block, values)?,
+            Change::Unlink(a, b, relation) => batch.unlink(a, b, relation.as_deref())?,
+            Change::Remove(node) => batch.remove(node)?,
+            Change::Tokens(node, tokens) => batch.set_tokens(node, tokens)?,
+            Change::Dense(node, block, values) => batch.set_dense(node, block, values)?,
             Change::Position(source, Some(position)) => batch.set_position(source, *position)?,
             Change::Position(source, None) => batch.forget_position(source)?,
         }
@@ -174,7 +174,7 @@ fn read(graph: &Snapshot) -> Model {
     }
     for node in (0..graph.bound()).map(NodeIx::new).filter(|&node| graph.is_alive(node)) {
         let name = graph.name(node);
-        assert_eq!(graph.require((&name).into()).expect("alive"), node);
+        assert_eq!(graph.require(&name).expect("alive"), node);
         assert_eq!(graph.stable_id(node), name.as_ref().stable_id());
         let mut features = Features::default();
         let tokens = graph.tokens(node);
@@ -309,7 +309,7 @@ fn run(seed: u64, steps: &[Step]) {
                     writer.section(*b"epoch\0\0\0", vec![refreshed.get()]);
                     let files = vec![("embeddings", Some(writer))];
                     let generation = Generation::new(*generation);
-                    match store.publish(Publish { generation, refreshed, files }) {
+                    match store.publish(Publish { generation, refreshed, files }, &CancelToken::new()) {
                         Ok(()) => published = Some((generation, refreshed)),
                         // Without anything published before, the log may not reach back.
                         Err(error) => assert!(published.is_none() && *back > 0, "{error}"),
@@ -329,7 +329,7 @@ fn run(seed: u64, steps: &[Step]) {
             shown.insert(now.epoch(), model.clone());
             for snapshot in &held {
                 assert_eq!(read(snapshot), shown[&snapshot.epoch()], "a held snapshot stays");
-                let changes = store.changes(snapshot.epoch(), &now).expect("held");
+                let changes = store.changes(snapshot.epoch(), &now, &CancelToken::new()).expect("held");
                 check_changes(snapshot, &now, &changes);
             }
             if let Some((generation, refreshed)) = published {
@@ -337,7 +337,8 @@ fn run(seed: u64, steps: &[Step]) {
                 assert_eq!((derived.generation, derived.refreshed), (generation, refreshed));
                 let file = derived.file("embeddings").expect("published");
                 assert_eq!(file.section_u64(*b"epoch\0\0\0").expect("there"), [refreshed.get()]);
-                let changes = store.changes(refreshed, &now).expect("kept for the watermark");
+                let changes =
+                    store.changes(refreshed, &now, &CancelToken::new()).expect("kept for the watermark");
                 check_changes(&history[&refreshed], &now, &changes);
                 let mut touched = changes.nodes.clone();
                 touched.extend(changes.lists.keys().map(|(_, node)| *node));
@@ -391,7 +392,7 @@ fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
         for relation in ["board-pin", "pin-pin", "user-user", "likes"] {
             let of = |graph: &Snapshot| {
                 let relation = graph.relation_ix(relation).expect("used");
-                layout(graph, graph.list(relation, graph.require(name.into()).expect("alive")))
+                layout(graph, graph.list(relation, graph.require(name).expect("alive")))
             };
             assert_eq!(of(&one), of(&other), "{name} in {relation}");
         }

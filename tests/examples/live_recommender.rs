@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Error, NodeName, NodeRef, Query, Ranked, Store, TrainOptions,
-    Update, Updater, UpdaterOptions, WalkOptions,
+    Audience, Batch, CancelToken, Edge, Engine, Error, NodeName, Query, Ranked, Store, TrainOptions, Update,
+    Updater, UpdaterOptions, WalkOptions,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -21,10 +21,29 @@ const USERS: usize = 500;
 const ITEMS: usize = 800;
 /// Item n is of genre n mod 8, and user n likes genre n mod 8.
 const GENRES: usize = 8;
-/// How long events come.
-const OPEN_FOR: Duration = Duration::from_secs(5);
 
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Refreshes that the updater made.
+    pub(crate) refreshes: u64,
+    /// Questions that were answered meanwhile.
+    pub(crate) answers: usize,
+    /// The digest of the embeddings that followed the events, and that of all of them computed anew.
+    pub(crate) followed: String,
+    pub(crate) rebuilt: String,
+}
+
+#[cfg_attr(test, expect(dead_code, reason = "a test opens the host for as long as it likes"))]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let outcome = host(Duration::from_secs(5))?;
+    println!("{} refreshes beside {} answers", outcome.refreshes, outcome.answers);
+    println!("followed {}\nrebuilt  {}", outcome.followed, outcome.rebuilt);
+    Ok(())
+}
+
+/// The host: trains on the events so far, then is open for a while.
+pub(crate) fn host(open_for: Duration) -> Result<Outcome, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store"))?);
     let mut rng = StdRng::seed_from_u64(1);
@@ -32,14 +51,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let engine = Arc::new(Engine::open(Arc::clone(&store))?);
     let options = TrainOptions {
-        targets: vec!["item".into()],
         dim: 16,
         epochs: 2,
         pairs_per_epoch: 20_000,
         walks: WalkOptions { walks: 50, ..WalkOptions::default() },
-        ..TrainOptions::default()
+        ..TrainOptions::new(["item"])
     };
-    let trained = engine.train(&options, None, &mut |_| {}, &CancelToken::new())?;
+    let cancel = CancelToken::new();
+    let trained = engine.training(&options).run(&cancel)?;
     println!("trained on {} items in {:.1} s", trained.embedded, trained.seconds);
 
     // An event is in the answers half a second after it, or as soon as 100 nodes are dirty.
@@ -52,23 +71,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
 
     let is_open = AtomicBool::new(true);
-    thread::scope(|scope| {
-        let writer = scope.spawn(|| commit_events(&store, &mut rng));
+    let answers = thread::scope(|scope| {
+        let writer = scope.spawn(|| commit_events(&store, &mut rng, open_for));
         let server = scope.spawn(|| serve(&engine, &is_open));
         let written = writer.join().expect("the writer does not panic");
         is_open.store(false, Ordering::Relaxed);
-        server.join().expect("the server does not panic").and(written)
+        let served = server.join().expect("the server does not panic");
+        written.and(served)
     })?;
 
-    let reached = updater.flush()?;
+    let reached = updater.flush(&cancel)?;
     let report = updater.stop()?;
-    println!("{} refreshes; the embeddings are at epoch {reached}, as the store is", report.refreshes);
-    let followed = engine.digest()?.digest;
-    engine.refresh(true, &CancelToken::new())?;
-    let rebuilt = engine.digest()?.digest;
-    println!("followed {followed}\nrebuilt  {rebuilt}");
-    assert_eq!(followed, rebuilt, "a refresh gives the bytes of a rebuild");
-    Ok(())
+    println!("the embeddings are at epoch {reached}, as the store is");
+    let followed = engine.digest(&cancel)?.digest;
+    engine.refresh(true, &cancel)?;
+    let rebuilt = engine.digest(&cancel)?.digest;
+    Ok(Outcome { refreshes: report.refreshes, answers, followed, rebuilt })
 }
 
 /// Some events: a user takes an item, mostly one of the genre that the user likes.
@@ -79,33 +97,35 @@ fn events(rng: &mut StdRng, count: usize) -> Result<Batch, Error> {
         let genre = if rng.random_bool(0.9) { user % GENRES } else { rng.random_range(0..GENRES) };
         let item = rng.random_range(0..ITEMS / GENRES) * GENRES + genre;
         let (user, item) = (user.to_string(), item.to_string());
-        batch.link(NodeRef::new("user", &user)?, NodeRef::new("item", &item)?, Edge::default())?;
+        batch.link(("user", &*user), ("item", &*item), Edge::default())?;
     }
     Ok(batch)
 }
 
 /// Three events every 30 ms, each batch durable before the next.
-fn commit_events(store: &Store, rng: &mut StdRng) -> Result<(), Error> {
+fn commit_events(store: &Store, rng: &mut StdRng, open_for: Duration) -> Result<(), Error> {
     let since = Instant::now();
-    while since.elapsed() < OPEN_FOR {
+    while since.elapsed() < open_for {
         store.commit(&events(rng, 3)?)?;
         thread::sleep(Duration::from_millis(30));
     }
     Ok(())
 }
 
-/// Answers two questions every 250 ms.
-fn serve(engine: &Engine, is_open: &AtomicBool) -> Result<(), Error> {
+/// Answers two questions every 250 ms, and says how many.
+fn serve(engine: &Engine, is_open: &AtomicBool) -> Result<usize, Error> {
     let query = Query { k: 5, ..Query::default() };
+    let mut answers = 0;
     for asked in (0..).take_while(|_| is_open.load(Ordering::Relaxed)) {
         let item = NodeName::new("item", (asked % ITEMS).to_string())?;
-        show(engine, &format!("similar to {item}"), &engine.similar(item.as_ref(), &query)?);
+        show(engine, &format!("similar to {item}"), &engine.similar(&item, &query)?);
         let user = NodeName::new("user", (asked % USERS).to_string())?;
         let audience = Audience::Node(user.clone());
         show(engine, &format!("for {user}"), &engine.recommend(&audience, &query)?);
+        answers += 2;
         thread::sleep(Duration::from_millis(250));
     }
-    Ok(())
+    Ok(answers)
 }
 
 /// An answer and how fresh it is.

@@ -87,19 +87,19 @@ fn what_needs_training_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Engine::open(store(&folder)).expect("the engine opens");
     let cancel = CancelToken::new();
-    assert_eq!(kind(engine.digest().expect_err("untrained")), ErrorKind::NotTrained);
+    assert_eq!(kind(engine.digest(&CancelToken::new()).expect_err("untrained")), ErrorKind::NotTrained);
     assert_eq!(kind(engine.refresh(false, &cancel).expect_err("untrained")), ErrorKind::NotTrained);
     assert_eq!(
         kind(engine.similar(pin("1"), &Query::default()).expect_err("untrained")),
         ErrorKind::NotTrained
     );
-    let unknown = engine.train(&options(), None, &mut |_| {}, &cancel).expect_err("an empty graph");
+    let unknown = engine.training(&options()).run(&cancel).expect_err("an empty graph");
     assert_eq!(kind(unknown), ErrorKind::NotFound);
 
     let mut batch = Batch::new();
     batch.add_node(pin("1")).expect("a valid node");
     engine.store().commit(&batch).expect("a commit");
-    let nothing = engine.train(&options(), None, &mut |_| {}, &cancel).expect_err("no edges");
+    let nothing = engine.training(&options()).run(&cancel).expect_err("no edges");
     assert!(nothing.to_string().contains("nothing to train on"), "{nothing}");
     for broken in [
         TrainOptions { dim: 0, ..options() },
@@ -108,7 +108,7 @@ fn what_needs_training_says_so() {
         TrainOptions { targets: vec![], ..options() },
         TrainOptions { walks: WalkOptions { stop: 1.0, ..WalkOptions::default() }, ..options() },
     ] {
-        let refused = engine.train(&broken, None, &mut |_| {}, &cancel).expect_err("a bad option");
+        let refused = engine.training(&broken).run(&cancel).expect_err("a bad option");
         assert_eq!(kind(refused), ErrorKind::Invalid);
     }
     assert_eq!(engine.status().generation, None);
@@ -128,7 +128,7 @@ fn odd_nodes_and_questions_have_their_outcome() {
     batch.add_node(pin("alone")).expect("a valid node");
     batch.add_node(NodeRef { kind: "user", key: "1" }).expect("a valid node");
     engine.store().commit(&batch).expect("a commit");
-    engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options()).run(&CancelToken::new()).expect("a training");
 
     let many = Query { k: 1000, ..Query::default() };
     assert_eq!(engine.similar(pin("1"), &many).expect("an answer").items.len(), 3, "k beyond the nodes");
@@ -138,7 +138,7 @@ fn odd_nodes_and_questions_have_their_outcome() {
     assert!(engine.similar(pin("1"), &none).expect("an answer").items.is_empty());
     assert_eq!(kind(engine.similar(pin("9"), &many).expect_err("unknown")), ErrorKind::NotFound);
     let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
-    assert_eq!(kind(other_kind), ErrorKind::NotTrained);
+    assert_eq!(kind(other_kind), ErrorKind::NotEmbedded);
 
     let seen_out = engine.recommend(&Audience::Node(board("1").to_name()), &many).expect("an answer");
     assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
@@ -169,13 +169,13 @@ fn a_failed_persist_leaves_the_embeddings_in_memory() {
         batch.link(board("1"), pin(key), Edge::default()).expect("a valid edge");
     }
     engine.store().commit(&batch).expect("a commit");
-    engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options()).run(&CancelToken::new()).expect("a training");
     batch.clear();
     batch.link(board("1"), pin("4"), Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    let before = engine.digest().expect("a digest");
+    let before = engine.digest(&CancelToken::new()).expect("a digest");
     std::fs::remove_dir_all(folder.path().join("store")).expect("the folder goes");
-    assert_eq!(kind(engine.persist().expect_err("nowhere to write")), ErrorKind::Io);
-    assert_eq!(engine.digest().expect("still there"), before);
+    assert_eq!(kind(engine.persist(&CancelToken::new()).expect_err("nowhere to write")), ErrorKind::Io);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("still there"), before);
 }

@@ -112,9 +112,9 @@ fn after_a_kill_the_next_refresh_gives_the_bytes_of_a_rebuild() {
         assert!(store.dirty_nodes() > 0, "round {round}: the changes are dirty");
         let engine = Engine::open(store).expect("the engine opens");
         engine.refresh(false, &CancelToken::new()).expect("a refresh");
-        let refreshed = engine.digest().expect("a digest").digest;
+        let refreshed = engine.digest(&CancelToken::new()).expect("a digest").digest;
         engine.refresh(true, &CancelToken::new()).expect("a rebuild");
-        assert_eq!(refreshed, engine.digest().expect("a digest").digest, "round {round}");
-        engine.persist().expect("stored");
+        assert_eq!(refreshed, engine.digest(&CancelToken::new()).expect("a digest").digest, "round {round}");
+        engine.persist(&CancelToken::new()).expect("stored");
     }
 }

@@ -86,7 +86,7 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
         let engine = Engine::open(Arc::new(store)).expect("an engine");
         let mut world = World::new(seed, PINS);
         engine.store().commit(&world.founding()).expect("a commit");
-        engine.train(&options(seed), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+        engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
         for step in 0..20 {
             let pin = NodeName::new("pin", world.below(PINS).to_string()).expect("a name");
             let before = Graph::of(&world);

@@ -63,15 +63,15 @@ fn a_store_of_format_1_is_what_it_was() {
     let store = as_it_was("store-1", &folder.path().join("store"));
     let cancel = CancelToken::new();
     let engine = Engine::open(store).expect("the engine opens");
-    assert_eq!(engine.digest().expect("a digest").digest, DIGEST);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, DIGEST);
     let similar = engine.similar(NodeRef::new("pin", "1").expect("a name"), &Query::default());
     // The pin that was removed since is there until the next refresh.
     assert_eq!(similar.expect("an answer").items.len(), 5);
     // Its rows were not computed as they are now.
     assert!(engine.refresh(false, &cancel).expect("it is refreshed").full);
-    let refreshed = engine.digest().expect("a digest").digest;
+    let refreshed = engine.digest(&CancelToken::new()).expect("a digest").digest;
     engine.refresh(true, &cancel).expect("it is rebuilt");
-    assert_eq!(engine.digest().expect("a digest").digest, refreshed);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, refreshed);
 }
 
 #[test]
@@ -92,5 +92,5 @@ fn a_reader_opens_a_store_of_format_1_too() {
     unpack("store-1", &path);
     let store = Store::options().read_only(true).open(&path).expect("it opens");
     let engine = Engine::open(Arc::new(store)).expect("the engine opens");
-    assert_eq!(engine.digest().expect("a digest").digest, DIGEST);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, DIGEST);
 }

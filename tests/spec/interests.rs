@@ -20,7 +20,7 @@ fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
     }
     let engine = Engine::open(Arc::new(store)).expect("an engine");
     let options = TrainOptions { targets: vec!["pin".into()], epochs: 2, dim: 12, ..TrainOptions::default() };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
     engine
 }
 
@@ -71,7 +71,8 @@ fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
     let mut world = World::new(82, 50);
     let batches: Vec<Batch> = [world.founding()].into_iter().chain((0..6).map(|_| world.batch(12))).collect();
     let engines = [engine(&folder, "s", &batches), engine(&folder, "t", &batches_backwards(&world))];
-    let digests = engines.each_ref().map(|engine| engine.digest().expect("a digest").digest);
+    let digests =
+        engines.each_ref().map(|engine| engine.digest(&CancelToken::new()).expect("a digest").digest);
     assert_eq!(digests[0], digests[1], "the stores are equal");
     let audiences = audiences(&world);
     for query in questions() {

@@ -24,7 +24,7 @@ fn options() -> TrainOptions {
 fn train(engine: &Engine, options: &TrainOptions) -> Vec<TrainEvent> {
     let mut events = Vec::new();
     let mut observer = |event: &TrainEvent| events.push(event.clone());
-    engine.train(options, None, &mut observer, &CancelToken::new()).expect("a training");
+    engine.training(options).observer(&mut observer).run(&CancelToken::new()).expect("a training");
     events
 }
 

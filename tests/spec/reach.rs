@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hedgerow::{
-    Batch, Edge, Generation, KindIx, NodeIx, NodeName, NodeRef, Policy, Publish, Snapshot, Store,
-    WalkOptions, Walker,
+    Batch, CancelToken, Edge, Generation, KindIx, NodeIx, NodeName, NodeRef, Policy, Publish, Snapshot,
+    Store, WalkOptions, Walker,
 };
 
 use crate::world::World;
@@ -34,7 +34,7 @@ fn all_hops(snapshot: &Snapshot, options: WalkOptions, policy: &Policy) -> AllHo
 fn remember(store: &Store) -> Snapshot {
     let before = store.snapshot();
     let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: vec![] };
-    store.publish(derived).expect("published");
+    store.publish(derived, &CancelToken::new()).expect("published");
     before
 }
 
@@ -48,7 +48,7 @@ fn check(
     what: &str,
 ) -> AllHops {
     let after = store.snapshot();
-    let changes = store.changes(before.epoch(), &after).expect("the changes");
+    let changes = store.changes(before.epoch(), &after, &CancelToken::new()).expect("the changes");
     let new = all_hops(&after, options, policy);
     let expected: BTreeSet<NodeName> = new
         .iter()
@@ -59,12 +59,13 @@ fn check(
         .map(|(source, _)| source.clone())
         .collect();
     let walker = Walker::new(&after, options, policy).expect("valid walks");
-    let reached = walker.reached(&changes);
+    let reached = walker.reached(&changes, &CancelToken::new()).expect("nobody stops it");
     assert!(reached.is_sorted(), "{what}");
     if changes.lists.len() > 20 {
         for threads in [1, 2, 7] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            assert_eq!(pool.install(|| walker.reached(&changes)), reached, "{what}, {threads} threads");
+            let again = pool.install(|| walker.reached(&changes, &CancelToken::new()));
+            assert_eq!(again.expect("nobody stops it"), reached, "{what}, {threads} threads");
         }
     }
     let found: BTreeSet<NodeName> =

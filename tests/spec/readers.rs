@@ -71,7 +71,7 @@ fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
         walks: WalkOptions { walks: 50, ..WalkOptions::default() },
         ..TrainOptions::default()
     };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
     let pin = NodeRef { kind: "pin", key: "7" };
     let answer = || {
         let ranked = engine.similar(pin, &Query { k: 30, ..Query::default() }).expect("an answer");
@@ -126,20 +126,21 @@ fn edges_committed_during_a_training_are_in_its_embeddings() {
         walks: WalkOptions { walks: 50, ..WalkOptions::default() },
         ..TrainOptions::default()
     };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a first generation");
+    engine.training(&options).run(&CancelToken::new()).expect("a first generation");
     let mut committed = 0;
     let mut between = |_: &TrainEvent| {
         engine.store().commit(&world.batch(5)).expect("a commit during the training");
         engine.refresh(false, &CancelToken::new()).expect("a refresh during the training");
         committed += 1;
     };
-    let report = engine.train(&options, None, &mut between, &CancelToken::new()).expect("a training");
+    let report =
+        engine.training(&options).observer(&mut between).run(&CancelToken::new()).expect("a training");
     assert!(committed > 3 && report.generation.get() == 2);
     let status = engine.status();
     assert_eq!((status.embedded, status.dirty_nodes), (Some(status.epoch), 0));
-    let trained = engine.digest().expect("a digest").digest;
+    let trained = engine.digest(&CancelToken::new()).expect("a digest").digest;
     engine.refresh(true, &CancelToken::new()).expect("a rebuild");
-    assert_eq!(engine.digest().expect("a digest").digest, trained);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, trained);
 }
 
 /// A second writer is refused; a reader of the published files is not, and cannot write.

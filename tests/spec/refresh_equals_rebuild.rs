@@ -76,7 +76,7 @@ fn seen(engine: &Engine) -> Seen {
         let items = engine.recommend(&audience, &query).map_or_else(|_| Vec::new(), |ranked| ranked.items);
         items.into_iter().map(|item| (item.node, item.score.to_bits())).collect()
     };
-    (engine.digest().expect("a digest").digest, (0..20).map(scores).collect())
+    (engine.digest(&CancelToken::new()).expect("a digest").digest, (0..20).map(scores).collect())
 }
 
 /// The bits of an embedding and its epoch, or none of a node that is not there.
@@ -98,7 +98,7 @@ fn run(seed: u64) {
     let mut world = World::new(seed, 40);
     let mut engine = open(&path);
     engine.store().commit(&world.founding()).expect("a commit");
-    engine.train(&options(seed), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
     let mut partial = 0;
     for step in 0..8 {
         for _ in 0..=world.below(3) {
@@ -140,7 +140,7 @@ fn run(seed: u64) {
             1 => engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint"),
             2 => {
                 engine.refresh(false, &CancelToken::new()).expect("a refresh");
-                engine.persist().expect("stored");
+                engine.persist(&CancelToken::new()).expect("stored");
             }
             _ => {}
         }
@@ -189,12 +189,12 @@ fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
         let mut world = World::new(11, 60);
         engine.store().commit(&world.founding()).expect("a commit");
         let options = TrainOptions { threads, epochs: 3, ..options(4) };
-        engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+        engine.training(&options).run(&CancelToken::new()).expect("a training");
         for _ in 0..5 {
             engine.store().commit(&world.batch(10)).expect("a commit");
             engine.refresh(false, &CancelToken::new()).expect("a refresh");
         }
-        engine.digest().expect("a digest").digest
+        engine.digest(&CancelToken::new()).expect("a digest").digest
     };
     let one = digest(1);
     assert_eq!(one, digest(2));
@@ -208,8 +208,8 @@ fn after_a_cancelled_refresh_the_next_one_is_exact() {
     let engine = open(&folder.path().join("store"));
     let mut world = World::new(5, 60);
     engine.store().commit(&world.founding()).expect("a commit");
-    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
-    let before = engine.digest().expect("a digest");
+    engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
+    let before = engine.digest(&CancelToken::new()).expect("a digest");
     engine.store().commit(&world.batch(3)).expect("a commit");
     let cancelled = CancelToken::new();
     cancelled.cancel();
@@ -228,15 +228,25 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
     engine.store().commit(&World::new(6, 60).founding()).expect("a commit");
-    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let (board, pin) = (NodeRef { kind: "board", key: "0" }, NodeRef { kind: "pin", key: "new" });
     let mut batch = Batch::new();
     batch.link(board, pin, Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
-    let cancelled = CancelToken::new();
-    cancelled.cancel();
-    assert!(engine.refresh(false, &cancelled).expect_err("a cancellation").is_cancelled());
-    let refused = [engine.digest().map(|_| ()), engine.embed_unseen(&Unseen::default()).map(|_| ())];
+    let (cancel, before) = (CancelToken::new(), engine.digest(&CancelToken::new()).expect("a digest"));
+    // Before it has begun there is no half of it.
+    let (remote, early) = (cancel.clone(), CancelToken::new());
+    early.cancel();
+    assert!(engine.refresh(false, &early).expect_err("a cancellation").is_cancelled());
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest"), before);
+    let within = cancel.observed(move |at| {
+        if at.stage == "layer" {
+            remote.cancel();
+        }
+    });
+    assert!(engine.refresh(false, &within).expect_err("a cancellation").is_cancelled());
+    let refused =
+        [engine.digest(&CancelToken::new()).map(|_| ()), engine.embed_unseen(&Unseen::default()).map(|_| ())];
     for refused in refused {
         assert_eq!(Error::from(refused.expect_err("it is half-way")).kind(), ErrorKind::Refused);
     }
@@ -257,7 +267,7 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
     let engine = open(&path);
     let mut world = World::new(8, 60);
     engine.store().commit(&world.founding()).expect("a commit");
-    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     engine.store().commit(&world.batch(3)).expect("a commit");
     let dirty = engine.store().dirty_nodes();
     assert!(dirty > 0);
@@ -277,8 +287,8 @@ fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
     let engine = open(&folder.path().join("store"));
     let mut world = World::new(3, 200);
     engine.store().commit(&world.founding()).expect("a commit");
-    engine.train(&options(4), None, &mut |_| {}, &CancelToken::new()).expect("a training");
-    let rows = engine.digest().expect("a digest").nodes;
+    engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
+    let rows = engine.digest(&CancelToken::new()).expect("a digest").nodes;
     let pin = world.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
     let mut switched = [false; 2];
     for operations in [1, 5, 25, 40, 60, 80, 300, 1000] {

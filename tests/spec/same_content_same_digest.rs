@@ -58,8 +58,8 @@ fn order_of_arrival_and_removals_do_not_show() {
         }
 
         let digests = [&lived, &given].map(|engine| {
-            engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
-            engine.digest().expect("a digest").digest
+            engine.training(&options()).run(&CancelToken::new()).expect("a training");
+            engine.digest(&CancelToken::new()).expect("a digest").digest
         });
         assert_eq!(digests[0], digests[1], "seed {seed}");
     }
@@ -72,15 +72,15 @@ fn a_digest_notices_every_kind_of_change() {
     let engine = engine(&folder, "store");
     let mut world = World::new(3, 30);
     engine.store().commit(&world.founding()).expect("a commit");
-    engine.train(&options(), None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options()).run(&CancelToken::new()).expect("a training");
     let (pin, board) = (name("pin:1"), name("board:1"));
-    let mut seen = vec![engine.digest().expect("a digest").digest];
+    let mut seen = vec![engine.digest(&CancelToken::new()).expect("a digest").digest];
     let mut changed_by = |change: &dyn Fn(&mut Batch)| {
         let mut batch = Batch::new();
         change(&mut batch);
         engine.store().commit(&batch).expect("a commit");
         engine.refresh(false, &CancelToken::new()).expect("a refresh");
-        seen.push(engine.digest().expect("a digest").digest);
+        seen.push(engine.digest(&CancelToken::new()).expect("a digest").digest);
     };
     changed_by(&|batch| {
         let edge = Edge { weight: 40.0, ..Edge::default() };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the cli folder has a parent").to_path_buf()
@@ -34,6 +35,45 @@ fn dependencies_point_from_cli_to_storage_and_never_back() {
         let found = own_dependencies(&root().join(manifest));
         assert_eq!(found, allowed.iter().map(|&name| name.to_owned()).collect(), "{manifest}");
     }
+}
+
+/// The crates that a build of a package takes on this system, itself among them; those of its build scripts left out.
+fn crates(package: &str, flags: &[&str]) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--package",
+            package,
+        ])
+        .args(flags)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8_lossy(&tree.stdout).into_owned();
+    text.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// What a host builds besides itself, which is to stay light: a bound that is raised says for what.
+#[test]
+fn a_host_builds_few_crates() {
+    for (package, flags, most) in
+        [("hedgerow", &[][..], 46), ("hedgerow", &["--no-default-features"], 31), ("hedgerow-cli", &[], 114)]
+    {
+        let found = crates(package, flags);
+        eprintln!("{package} {}: {} crates", flags.join(" "), found.len());
+        assert!(found.len() <= most, "{package}: {} crates, {most} allowed: {found:#?}", found.len());
+    }
+    let heavy = ["syn", "cc", "getrandom", "serde"];
+    let found = crates("hedgerow", &[]);
+    let is_heavy = |name: &&String| heavy.iter().any(|heavy| name.starts_with(&format!("{heavy} ")));
+    assert_eq!(found.iter().find(is_heavy), None);
 }
 
 fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {

@@ -49,30 +49,29 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
 }
 
 pub(crate) fn train(engine: &Engine, options: &TrainOptions) -> Result<hedgerow::TrainReport, Error> {
-    Ok(engine.train(options, None, &mut |_| {}, &CancelToken::new())?)
+    Ok(engine.training(options).run(&CancelToken::new())?)
 }
 
 fn resume(engine: &Engine) -> Result<hedgerow::TrainReport, Error> {
-    Ok(engine.resume(0, None, &mut |_| {}, &CancelToken::new())?)
+    Ok(engine.resuming(0).run(&CancelToken::new())?)
 }
 
-/// Cancels once an epoch has come so far.
-fn cancel_at(cancel: &CancelToken, epoch: u32, step: usize) -> impl FnMut(&TrainEvent) + Send {
-    let mut steps = 0;
-    move |event| {
-        if let TrainEvent::Progress { epoch: now, .. } = event
-            && *now == epoch
-        {
-            steps += 1;
-            if steps == step {
-                cancel.cancel();
+/// A token that cancels once a run has come so far in the epoch that is its `epoch`-th.
+fn cancel_at(epoch: u32, step: usize) -> CancelToken {
+    let cancel = CancelToken::new();
+    let (remote, mut epochs, mut steps) = (cancel.clone(), 0, 0);
+    cancel.observed(move |at| {
+        if at.stage == "epoch" {
+            (epochs, steps) = if at.done == 0 { (epochs + 1, 0) } else { (epochs, steps + 1) };
+            if (epochs, steps) == (epoch, step) {
+                remote.cancel();
             }
         }
-    }
+    })
 }
 
 pub(crate) fn digest(engine: &Engine) -> String {
-    engine.digest().expect("a digest").digest
+    engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
 fn without_times(report: &hedgerow::TrainReport) -> Vec<(u32, f32, Option<f32>, f32)> {
@@ -87,10 +86,8 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
         let (_folder, whole) = world(seed);
         let expected = train(&whole, &options(seed)).expect("a training");
         let (folder, mut engine) = world(seed);
-        let cancel = CancelToken::new();
-        let mut report = engine
-            .train(&options(seed), None, &mut cancel_at(&cancel, 2, 1), &cancel)
-            .expect("the first epoch is kept");
+        let mut report =
+            engine.training(&options(seed)).run(&cancel_at(2, 1)).expect("the first epoch is kept");
         for round in 0..10 {
             if !report.cancelled {
                 break;
@@ -103,10 +100,9 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
             let unfinished = engine.unfinished().expect("readable").expect("there is one to go on with");
             assert_eq!(unfinished.options, options(seed), "seed {seed}");
             assert_eq!(unfinished.epochs, report.epochs, "seed {seed}");
-            let (cancel, next) = (CancelToken::new(), report.epochs.len() as u32 + 1);
-            let mut observer = cancel_at(&cancel, next + round % 2, 1 + round as usize % 3);
+            let cancel = cancel_at(1 + round % 2, 1 + round as usize % 3);
             let threads = [1, 3, 0][round as usize % 3];
-            report = engine.resume(threads, None, &mut observer, &cancel).expect("it goes on");
+            report = engine.resuming(threads).run(&cancel).expect("it goes on");
         }
         assert!(!report.cancelled, "seed {seed}");
         assert_eq!(without_times(&report), without_times(&expected), "seed {seed}");
@@ -124,10 +120,9 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
     // Not to be over before it is interrupted.
     let asked = TrainOptions { patience: 0, ..options(1) };
     let run = |engine: &Engine| {
-        let cancel = CancelToken::new();
-        let mut observer = cancel_at(&cancel, 3, 1);
-        engine.train(&asked, Some(&pairs), &mut observer, &cancel).expect("two epochs are kept");
-        engine.resume(0, Some(&pairs), &mut |_| {}, &CancelToken::new())
+        let cancel = cancel_at(3, 1);
+        engine.training(&asked).pairs(&pairs).run(&cancel).expect("two epochs are kept");
+        engine.resuming(0).pairs(&pairs).run(&CancelToken::new())
     };
     let with_all_pins = || {
         let (folder, engine) = world(1);
@@ -139,24 +134,26 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
         (folder, engine)
     };
     let (_one, whole) = with_all_pins();
-    whole.train(&asked, Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a training");
+    whole.training(&asked).pairs(&pairs).run(&CancelToken::new()).expect("a training");
     let (_other, engine) = with_all_pins();
     run(&engine).expect("it goes on");
     assert_eq!(digest(&engine), digest(&whole));
-    let cancel = CancelToken::new();
-    engine.train(&asked, Some(&pairs), &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    engine.training(&asked).pairs(&pairs).run(&cancel_at(2, 1)).expect("an epoch is kept");
     for found in [None, Some(&pairs[1..])] {
-        let error = engine.resume(0, found, &mut |_| {}, &CancelToken::new()).expect_err("other pairs");
+        let error = found
+            .into_iter()
+            .fold(engine.resuming(0), hedgerow::Training::pairs)
+            .run(&CancelToken::new())
+            .expect_err("other pairs");
         assert!(error.to_string().contains("pairs of the caller's"), "{error}");
     }
-    engine.resume(0, Some(&pairs), &mut |_| {}, &CancelToken::new()).expect("a refusal takes nothing away");
+    engine.resuming(0).pairs(&pairs).run(&CancelToken::new()).expect("a refusal takes nothing away");
 }
 
 #[test]
 fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
     let (_folder, engine) = world(3);
-    let cancel = CancelToken::new();
-    engine.train(&options(3), None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    engine.training(&options(3)).run(&cancel_at(2, 1)).expect("an epoch is kept");
     engine.store().commit(&World::new(4, 60).founding()).expect("a commit");
     let error = resume(&engine).expect_err("another graph");
     assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
@@ -167,21 +164,17 @@ fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
 #[test]
 fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
     let (_folder, engine) = world(5);
-    let cancel = CancelToken::new();
-    let cancelled = engine.train(&options(5), None, &mut cancel_at(&cancel, 1, 2), &cancel);
+    let cancelled = engine.training(&options(5)).run(&cancel_at(1, 2));
     assert!(cancelled.expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.status().generation, None);
     assert_eq!(engine.unfinished().expect("readable"), None);
     // An older one is there until the new run has a whole epoch.
-    let cancel = CancelToken::new();
-    engine.train(&options(5), None, &mut cancel_at(&cancel, 3, 1), &cancel).expect("two epochs are kept");
+    engine.training(&options(5)).run(&cancel_at(3, 1)).expect("two epochs are kept");
     let other = TrainOptions { seed: 50, ..options(5) };
-    let cancel = CancelToken::new();
-    engine.train(&other, None, &mut cancel_at(&cancel, 1, 2), &cancel).expect_err("a cancellation");
+    engine.training(&other).run(&cancel_at(1, 2)).expect_err("a cancellation");
     let kept = |engine: &Engine| engine.unfinished().expect("readable").expect("there").options.seed;
     assert_eq!(kept(&engine), 5);
-    let cancel = CancelToken::new();
-    engine.train(&other, None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    engine.training(&other).run(&cancel_at(2, 1)).expect("an epoch is kept");
     assert_eq!(kept(&engine), 50);
 }
 
@@ -189,8 +182,7 @@ fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
 #[test]
 fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
     let (folder, engine) = world(7);
-    let cancel = CancelToken::new();
-    engine.train(&options(7), None, &mut cancel_at(&cancel, 2, 1), &cancel).expect("an epoch is kept");
+    engine.training(&options(7)).run(&cancel_at(2, 1)).expect("an epoch is kept");
     let before = digest(&engine);
     drop(engine);
     let file = folder.path().join("training.aside");
@@ -253,7 +245,7 @@ fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
     let diverging = TrainOptions { decay: f32::MAX, patience: 0, ..options(11) };
     let mut events = Vec::new();
     let mut observer = |event: &TrainEvent| events.push(event.clone());
-    let failed = engine.train(&diverging, None, &mut observer, &CancelToken::new());
+    let failed = engine.training(&diverging).observer(&mut observer).run(&CancelToken::new());
     let error = Error::from(failed.expect_err("it diverges"));
     assert_eq!(error.kind(), ErrorKind::Diverged);
     let message = error.to_string();
@@ -288,7 +280,7 @@ fn embeddings_that_fall_into_one_point_raise_an_alarm_with_their_epoch() {
         TrainEvent::Epoch(report) => assert!(report.mean_cosine > 0.9, "{report:?}"),
         _ => {}
     };
-    engine.train(&one, None, &mut observer, &CancelToken::new()).expect("a training");
+    engine.training(&one).observer(&mut observer).run(&CancelToken::new()).expect("a training");
     let collapsed =
         |epoch| alarms.iter().any(|(at, alarm)| *at == epoch && matches!(alarm, Alarm::Collapsed { .. }));
     assert!(collapsed(1) && collapsed(2), "{alarms:?}");
@@ -304,7 +296,7 @@ fn an_estimate_counts_and_measures_and_changes_nothing() {
             started = Some((*nodes, *positives, *examples));
         }
     };
-    engine.train(&options, None, &mut observer, &CancelToken::new()).expect("a training");
+    engine.training(&options).observer(&mut observer).run(&CancelToken::new()).expect("a training");
     let names = || {
         let mut names: Vec<_> = std::fs::read_dir(folder.path())
             .expect("there")

@@ -34,7 +34,7 @@ fn train(engine: &Engine) {
         held_out: 10,
         ..TrainOptions::default()
     };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
 }
 
 /// Looks as often as it may, so that refreshes fall between and beside everything else.
@@ -75,7 +75,7 @@ fn next(told: &Receiver<Told>) -> Told {
 }
 
 fn digest(engine: &Engine) -> String {
-    engine.digest().expect("a digest").digest
+    engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
 fn assert_exact(engine: &Engine) {
@@ -135,7 +135,7 @@ fn follow(seed: u64, options: &UpdaterOptions, mut between: impl FnMut(&Engine, 
             engine.store().commit(&world.batch(6)).expect("a commit");
             between(&engine, round);
         }
-        let reached = updater.flush().expect("a refresh");
+        let reached = updater.flush(&CancelToken::new()).expect("a refresh");
         assert_eq!(reached, engine.store().snapshot().epoch());
         done.store(true, Ordering::Relaxed);
         for reader in readers {
@@ -192,7 +192,7 @@ fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
     for (in_a_row, wait) in [(1, 1), (2, 2), (3, 4), (4, 4)] {
         assert_eq!(next(&told), Told::Failed(reason.clone(), in_a_row, Duration::from_millis(wait)));
     }
-    let refused = Error::from(updater.flush().expect_err("nothing to refresh"));
+    let refused = Error::from(updater.flush(&CancelToken::new()).expect_err("nothing to refresh"));
     assert_eq!(refused.kind(), ErrorKind::NotTrained);
 
     train(&engine);
@@ -240,7 +240,7 @@ fn what_is_to_be_stored_is_stored() {
     let options = UpdaterOptions { persist_every: Some(Duration::ZERO), ..patient() };
     let updater = Updater::start(Arc::clone(&engine), &options, tell(sender)).expect("an updater");
     engine.store().commit(&world.batch(6)).expect("a commit");
-    let epoch = updater.flush().expect("a refresh");
+    let epoch = updater.flush(&CancelToken::new()).expect("a refresh");
     assert_eq!((next(&told), next(&told)), (Told::Refreshed(epoch), Told::Persisted(epoch)));
     assert_eq!(engine.store().derived().map(|derived| derived.refreshed), Some(epoch));
     assert_eq!(updater.stop().expect("it ends").persists, 1);
@@ -261,7 +261,8 @@ fn it_stops_when_told_and_gives_the_engine_back() {
         if round % 2 == 0 {
             let report = updater.stop().expect("it ends");
             assert_eq!(updater.stop().expect("it has ended"), report, "once more does no harm");
-            let refused = Error::from(updater.flush().expect_err("nobody refreshes any more"));
+            let refused =
+                Error::from(updater.flush(&CancelToken::new()).expect_err("nobody refreshes any more"));
             assert_eq!(refused.kind(), ErrorKind::Refused);
         } else {
             drop(updater);
@@ -293,7 +294,7 @@ fn answers_in_tasks_of_a_pool_and_refreshes_do_not_wait_for_each_other() {
         walks: WalkOptions { walks: 8, ..WalkOptions::default() },
         ..TrainOptions::default()
     };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a model");
+    engine.training(&options).run(&CancelToken::new()).expect("a model");
     let updater = Updater::start(Arc::clone(&engine), &UpdaterOptions { threads: 1, ..eager() }, |_| {})
         .expect("an updater");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
@@ -315,7 +316,7 @@ fn answers_in_tasks_of_a_pool_and_refreshes_do_not_wait_for_each_other() {
         engine.store().commit(&batch).expect("a commit");
         assert!(answers.by_ref().take(10).all(|found| found == 10));
     }
-    updater.flush().expect("a refresh");
+    updater.flush(&CancelToken::new()).expect("a refresh");
     assert!(updater.stop().expect("it ends").refreshes > 1);
 }
 
@@ -328,7 +329,7 @@ fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
     let observer = |_: &Update<'_>| panic!("too much");
     let updater = Updater::start(Arc::clone(&engine), &patient(), observer).expect("an updater");
     engine.store().commit(&world.batch(6)).expect("a commit");
-    updater.flush().expect_err("it ended");
+    updater.flush(&CancelToken::new()).expect_err("it ended");
     let said = updater.stop().expect_err("it had ended").to_string();
     assert_eq!(said, "the updater cannot refresh: it panicked: too much");
     assert_eq!(updater.stop().expect("that was said").refreshes, 1);

@@ -168,7 +168,7 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         // A large job of plain walks reads other tables than a small one, and walks alike.
         let plain = |sources: &[NodeIx], hops| {
             let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
-            let walks = fresh.plain(sources, hops, seed).expect("memory");
+            let walks = fresh.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
             (0..5).map(|place| walks.of(place).take(3).collect()).collect::<Vec<Vec<NodeIx>>>()
         };
         let hops = snapshot.bound() as usize / 5 + 3;
@@ -209,7 +209,7 @@ fn a_graph_of_one_kind_with_loops_and_isolated_nodes_is_walked() {
     assert_eq!(of_a.keys().collect::<Vec<_>>(), ["b", "c"]);
     assert!((2400..2600).contains(&of_a["b"]) && (430..570).contains(&of_a["c"]), "{of_a:?}");
     assert_eq!((names("d"), names("e")), (vec![], vec![]));
-    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1).expect("memory");
+    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1, &CancelToken::new()).expect("memory");
     let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| plain.of(place).collect()).collect();
     assert_eq!((walks[0].len(), walks[1].len(), walks[2].len()), (5, 0, 5));
     assert!(walks[0].iter().all(|&at| at == node("d")) && walks[2][0] == node("b"));
@@ -284,7 +284,7 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let walker = Walker::new(&snapshot, WalkOptions::default(), &policy).expect("valid walks");
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
     let sources = &vec![source; 50_000][..];
-    let plain = |sources, hops, seed| walker.plain(sources, hops, seed).expect("memory");
+    let plain = |sources, hops, seed| walker.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
     let walks = plain(sources, 2, 9);
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for place in 0..walks.len() {

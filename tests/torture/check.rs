@@ -167,7 +167,7 @@ impl Subject {
         let failed = |error: hedgerow::Error| Fault::Failed(error.to_string());
         let digest = |full: bool| -> Result<(String, bool), hedgerow::Error> {
             let report = engine.refresh(full, &CancelToken::new())?;
-            Ok((engine.digest()?.digest, report.full))
+            Ok((engine.digest(&CancelToken::new())?.digest, report.full))
         };
         let (refreshed, full) = digest(false).map_err(failed)?;
         let (rebuilt, _) = digest(true).map_err(failed)?;
@@ -175,7 +175,7 @@ impl Subject {
             return Err(Fault::Digest(format!("{} nodes were dirty", status.dirty_nodes)));
         }
         if persist || full {
-            engine.persist().map_err(|error| failed(error.into()))?;
+            engine.persist(&CancelToken::new()).map_err(|error| failed(error.into()))?;
         }
         Ok(Checked { compared: true, partial: !full && !changed.is_empty() })
     }

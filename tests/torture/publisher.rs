@@ -140,7 +140,7 @@ fn options(seed: u64) -> TrainOptions {
 
 /// What the embeddings are, in a line: readers must find one of those that were told.
 pub(crate) fn digest(engine: &Engine) -> Result<String, Error> {
-    let digest = engine.digest()?;
+    let digest = engine.digest(&CancelToken::new())?;
     Ok(format!("digest {} {} {}", digest.generation.get(), digest.epoch.get(), digest.digest))
 }
 
@@ -158,7 +158,7 @@ fn publish(path: &Path) -> Result<(), Error> {
         store.commit(&batch(event)?)?;
     }
     let engine = Engine::open(Arc::clone(&store))?;
-    engine.train(&options(1), None, &mut |_| {}, &CancelToken::new())?;
+    engine.training(&options(1)).run(&CancelToken::new())?;
     tell(&digest(&engine)?);
     tell("ready");
     let enough = Arc::new(AtomicBool::new(false));
@@ -205,12 +205,12 @@ fn publishing(engine: &Engine, enough: &AtomicBool) -> Result<(), Error> {
     while !enough.load(Ordering::Relaxed) {
         published += 1;
         if published % TRAINING == 0 {
-            engine.train(&options(published), None, &mut |_| {}, &CancelToken::new())?;
+            engine.training(&options(published)).run(&CancelToken::new())?;
         } else {
             engine.refresh(false, &CancelToken::new())?;
         }
         tell(&digest(engine)?);
-        engine.persist()?;
+        engine.persist(&CancelToken::new())?;
     }
     tell(&format!("published {published}"));
     Ok(())

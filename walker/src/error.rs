@@ -1,14 +1,15 @@
 //! The one error type of this crate.
 
+use std::error::Error as StdError;
+use std::fmt;
+
 /// Why walks cannot be made as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The job was cancelled, or the store failed.
-    #[error(transparent)]
-    Store(#[from] hedgerow_storage::Error),
+    Store(hedgerow_storage::Error),
     /// A walk option is out of its range.
-    #[error("invalid walk option {option}: found {found}, expected {expected}")]
     Option {
         /// The option's name.
         option: &'static str,
@@ -18,7 +19,6 @@ pub enum Error {
         expected: &'static str,
     },
     /// A query node that walks cannot start from as asked.
-    #[error("invalid query node {node}: found {found}, expected {expected}")]
     Query {
         /// The node, as `kind:key`.
         node: String,
@@ -28,11 +28,40 @@ pub enum Error {
         expected: String,
     },
     /// A policy names what the store does not have.
-    #[error("no {what} named '{name}' in the store")]
     Unknown {
         /// `kind` or `relation`.
         what: &'static str,
         /// The name.
         name: String,
     },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Option { option, found, expected } => {
+                write!(f, "invalid walk option {option}: found {found}, expected {expected}")
+            }
+            Self::Query { node, found, expected } => {
+                write!(f, "invalid query node {node}: found {found}, expected {expected}")
+            }
+            Self::Unknown { what, name } => write!(f, "no {what} named '{name}' in the store"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<hedgerow_storage::Error> for Error {
+    fn from(error: hedgerow_storage::Error) -> Self {
+        Self::Store(error)
+    }
 }

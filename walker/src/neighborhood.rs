@@ -111,13 +111,14 @@ impl Walker<'_> {
     /// over the lists, which holds four bytes for each visit, 4 GiB at most. Parallel over sources and nodes.
     pub fn neighborhoods(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Neighborhoods, Error> {
         let mut all = Neighborhoods::default();
+        let stage = cancel.stage("walks", sources.len() as u64);
         let visits = self.visits_per_source();
         self.prepare(sources.len().saturating_mul(visits))?;
         for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(SIDE_BY_SIDE)) {
             let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE
                 && block.len() > SIDE_BY_SIDE
             {
-                let visits = self.sweep(block, cancel)?;
+                let visits = self.sweep(block, &stage)?;
                 let count = |(sources, visits): (&[NodeIx], Visits)| {
                     let mut part = Part::default();
                     self.counter().count(sources, &visits, &mut part.visits, &mut part.ends);
@@ -126,7 +127,7 @@ impl Walker<'_> {
                 block.par_chunks(SOURCES).zip(visits).map(count).collect::<Vec<_>>()
             } else {
                 let part = |sources: &[NodeIx]| {
-                    cancel.check()?;
+                    stage.advance(sources.len() as u64)?;
                     let (mut part, mut counter) = (Part::default(), self.counter());
                     let mut walk = |sources: &[NodeIx]| {
                         let visits = self.walk_together(sources);
@@ -147,6 +148,7 @@ impl Walker<'_> {
                 all.push(part);
             }
         }
+        stage.end();
         Ok(all)
     }
 

@@ -87,7 +87,7 @@ fn refuse<T>(option: &'static str, found: &impl ToString, expected: &'static str
     Err(Error::Option { option, found: found.to_string(), expected })
 }
 
-/// A node of an answer.
+/// A node that [`pixie()`] answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recommended {
     /// The node.

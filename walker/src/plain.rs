@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use hedgerow_storage::{Lists, NodeIx, Place, RelationIx, Spans};
+use hedgerow_storage::{CancelToken, Lists, NodeIx, Place, RelationIx, Spans};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -46,11 +46,17 @@ impl Walker<'_> {
     /// A walk of `hops` hops from each source, in their order; name a source several times for several walks. The n-th
     /// walk follows path n mod paths of the policy. The options of the stable walks play no part.
     ///
-    /// Errors: [`Error::Store`] where there is no memory for a large job.
+    /// Errors: [`Error::Store`] where there is no memory for a large job, or with the cancellation once `cancel` was raised.
     /// Determinism: a function of the graph, the sources in their order, `hops` and `seed`; the same for any number of
     /// threads. Nothing of it stays when an edge changes.
     /// Cost: one random read or two for each hop, 128 walks side by side; four bytes a hop. Parallel over sources.
-    pub fn plain(&self, sources: &[NodeIx], hops: usize, seed: u64) -> Result<Walks, Error> {
+    pub fn plain(
+        &self,
+        sources: &[NodeIx],
+        hops: usize,
+        seed: u64,
+        cancel: &CancelToken,
+    ) -> Result<Walks, Error> {
         let all_hops = sources.len().saturating_mul(hops);
         self.prepare(all_hops)?;
         let mut spans = BTreeMap::new();
@@ -62,7 +68,9 @@ impl Walker<'_> {
             }
         }
         let paths = if hops == 0 { 0 } else { self.paths.len() };
+        let stage = cancel.stage("walks", sources.len() as u64);
         let walk = |(task, sources): (usize, &[NodeIx])| {
+            stage.advance(sources.len() as u64)?;
             let mut nodes = vec![END; sources.len() * hops];
             for path in 0..paths {
                 let walks = (0..sources.len()).filter(|walk| (task * BATCH + walk) % paths == path);
@@ -78,9 +86,12 @@ impl Walker<'_> {
                     hop + 1 < hops
                 });
             }
-            nodes
+            Ok(nodes)
         };
-        let parts = sources.par_chunks(BATCH).enumerate().map(walk).collect();
+        let parts: Result<_, hedgerow_storage::Error> =
+            sources.par_chunks(BATCH).enumerate().map(walk).collect();
+        let parts = parts?;
+        stage.end();
         Ok(Walks { hops, len: sources.len(), parts })
     }
 

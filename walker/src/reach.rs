@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use hedgerow_storage::{Changes, List, ListBuf, NodeIx, RelationIx};
+use hedgerow_storage::{CancelToken, Changes, List, ListBuf, NodeIx, RelationIx};
 use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::hash::fold;
 use crate::pick::draw;
 use crate::stride::{BATCH, Stable, Stride};
@@ -88,37 +89,58 @@ impl<'s> Walker<'s> {
     /// Cost: per touched list, two picks for each hop of each walk; about 2/degree of them differ, and each asks
     /// the v's neighbours, so that a list costs about as much whatever its degree and the size of the graph (measured: 0.1 ms
     /// an edge at 75 thousand and at 1.5 million nodes). Parallel over lists and walks where it is worth a thread.
-    pub fn reached(&self, changes: &Changes) -> Vec<NodeIx> {
+    ///
+    /// # Errors
+    /// [`Error::Store`] with the cancellation, once `cancel` was raised.
+    pub fn reached(&self, changes: &Changes, cancel: &CancelToken) -> Result<Vec<NodeIx>, Error> {
         let changed: Vec<(RelationIx, NodeIx)> = changes.lists.keys().copied().collect();
         let differing = |&(relation, node): &(RelationIx, NodeIx)| {
             let old = changes.old_list(self.snapshot, relation, node);
             let new = self.snapshot.list(relation, node);
             Comparison { walker: self, list: Changed { relation, node, old, new } }.run()
         };
-        let mut differing: Vec<Differing> =
-            changed.par_iter().with_min_len(LISTS_PER_TASK).flat_map_iter(differing).collect();
+        let stage = cancel.stage("lists compared", changed.len() as u64);
+        let compared = |list: &(RelationIx, NodeIx)| {
+            stage.advance(1)?;
+            Ok(differing(list))
+        };
+        let differing: Vec<Vec<Differing>> = changed
+            .par_iter()
+            .with_min_len(LISTS_PER_TASK)
+            .map(compared)
+            .collect::<Result<_, hedgerow_storage::Error>>()?;
+        stage.end();
+        let mut differing = differing.concat();
         differing.par_sort_unstable();
         let walks: Vec<&[Differing]> = differing.chunk_by(|one, other| one.walk == other.walk).collect();
+        let stage = cancel.stage("walks traced back", walks.len() as u64);
         let degree = |draw: &Differing| self.snapshot.degree(NodeIx::new(draw.node)) as usize;
         let mut reached: Vec<u32> = if differing.iter().map(degree).sum::<usize>() < ASKED_ALONE {
             let mut search = Search::new();
             for draws in walks {
+                stage.advance(1)?;
                 self.trace_back(draws, &mut search);
             }
             search.sources
         } else {
-            let searches = walks.par_iter().fold(Search::new, |mut search, draws| {
+            let trace = |mut search: Search<'s>, draws: &&[Differing]| {
+                stage.advance(1)?;
                 self.trace_back(draws, &mut search);
-                search
-            });
-            searches.map(|search| search.sources).reduce(Vec::new, |mut all, some| {
-                all.extend(some);
-                all
-            })
+                Ok::<_, hedgerow_storage::Error>(search)
+            };
+            let searches = walks.par_iter().try_fold(Search::new, trace);
+            searches.map(|search| Ok::<_, hedgerow_storage::Error>(search?.sources)).try_reduce(
+                Vec::new,
+                |mut all, some| {
+                    all.extend(some);
+                    Ok(all)
+                },
+            )?
         };
+        stage.end();
         reached.par_sort_unstable();
         reached.dedup();
-        reached.into_iter().map(NodeIx::new).collect()
+        Ok(reached.into_iter().map(NodeIx::new).collect())
     }
 
     /// Adds the sources whose walk came or comes through one of these draws, which are all of one walk.

@@ -1,7 +1,7 @@
 //! All walks of many sources at once: where each node leads is written down for every draw, and the walks read it off.
 //! The same walks as one by one; knows nothing of what is made of them.
 
-use hedgerow_storage::{CancelToken, KindIx, Lists, NodeIx, Snapshot};
+use hedgerow_storage::{KindIx, Lists, NodeIx, Snapshot, Stage};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -24,26 +24,29 @@ pub(crate) const SOURCES: usize = 1008;
 type Drawing = (u64, usize);
 
 impl Walker<'_> {
-    /// The visits of all walks of the sources, [`SOURCES`] by [`SOURCES`].
+    /// The visits of all walks of the sources, [`SOURCES`] by [`SOURCES`]; the stage counts the sources, each by the walks made.
     ///
     /// All draws of a node are made together, while its list is near, and in the order of the nodes, so that lists are
     /// read from end to end. A hop then is one read in a table of four bytes a node. Draws are also made at nodes that no
     /// walk comes to, so this is for sources that are a good part of all.
     ///
     /// Cost: four bytes for each visit, and tables of 256 MiB, or of one walk where that is more.
-    pub(crate) fn sweep(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Vec<Visits>, Error> {
+    pub(crate) fn sweep(&self, sources: &[NodeIx], stage: &Stage<'_>) -> Result<Vec<Visits>, Error> {
         let nodes = self.snapshot.bound() as usize;
         let columns = self.visits_per_source();
         let empty =
             |part: &[NodeIx]| Visits { width: part.len(), columns: Vec::with_capacity(part.len() * columns) };
         let mut visits: Vec<Visits> = sources.chunks(SOURCES).map(empty).collect();
         let mut tables = Vec::new();
+        let all: usize = self.schedule.lanes().iter().map(|lane| lane.hops.first().map_or(0, Vec::len)).sum();
+        let mut made = 0;
+        let reached = |made: usize| sources.len() as u64 * made as u64 / all.max(1) as u64;
         for (path, lane) in self.schedule.lanes().iter().enumerate() {
             let walks = lane.hops.first().map_or(0, Vec::len);
             let per_pass = (TABLE_BYTES / (4 * (nodes + 1) * lane.hops.len().max(1))).max(1);
             for first in (0..walks).step_by(per_pass) {
-                cancel.check()?;
                 let walks = first..(first + per_pass).min(walks);
+                stage.advance(0)?;
                 let starts = self.draw_everywhere(path, lane, walks.clone(), &mut tables);
                 visits.par_iter_mut().zip(sources.par_chunks(SOURCES)).for_each(|(visits, part)| {
                     for (walk, &start) in walks.clone().zip(&starts) {
@@ -52,6 +55,8 @@ impl Walker<'_> {
                         Reading { walker: self, path: &self.paths[path], tables, nodes, part, visits }.run();
                     }
                 });
+                stage.advance(reached(made + walks.len()) - reached(made))?;
+                made += walks.len();
             }
         }
         Ok(visits)

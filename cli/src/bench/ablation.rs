@@ -47,7 +47,7 @@ pub(crate) fn run(
         cancel.check()?;
         note(&format!("{name}: {} epochs of {} pairs", setup.epochs, setup.pairs_per_epoch));
         let options = options(setup, layers, pooling, hard);
-        engine.train(&options, Some(&learned), &mut |_| {}, cancel)?;
+        engine.training(&options).pairs(&learned).run(cancel)?;
         let quality = engine.evaluate_related(&judged, cancel)?;
         for (figure, value) in [
             ("hr@10", quality.hr10),

@@ -35,7 +35,7 @@ pub(crate) fn measure(
     let pins = pins(&before);
     // From now on the store remembers what changes.
     let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: Vec::new() };
-    graph.store.publish(derived)?;
+    graph.store.publish(derived, cancel)?;
     let (mut times, mut sources, mut random) = (Vec::new(), 0, Random(seed));
     let mut options = String::new();
     for number in 0..changes {
@@ -45,9 +45,9 @@ pub(crate) fn measure(
         graph.store.commit(&batch)?;
         let after = graph.store.snapshot();
         let since = Instant::now();
-        let changes = graph.store.changes(before.epoch(), &after)?;
+        let changes = graph.store.changes(before.epoch(), &after, cancel)?;
         let (walker, described) = refreshing(&after)?;
-        sources += walker.reached(&changes).len();
+        sources += walker.reached(&changes, cancel)?.len();
         times.push(since.elapsed().as_secs_f64() * 1e3);
         options = described;
         before = after;

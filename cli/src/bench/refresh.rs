@@ -203,7 +203,7 @@ impl Bench<'_> {
             "{:?} dim {} layers {} W={} T={} min_visits {min_visits}",
             options.conv, options.dim, options.layers, options.walks.walks, options.walks.top
         );
-        self.engine.train(&options, None, &mut |_| {}, self.cancel)?;
+        self.engine.training(&options).run(self.cancel)?;
         Ok(())
     }
 

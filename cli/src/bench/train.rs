@@ -74,7 +74,7 @@ pub(crate) fn run(
             epochs.push(*spent);
         }
     };
-    let trained = with_threads(1, || Ok(engine.train(&options, None, &mut observe, cancel)?))?;
+    let trained = with_threads(1, || Ok(engine.training(&options).observer(&mut observe).run(cancel)?))?;
     let busy = |spent: &Spent| spent.sampling + spent.gathering + spent.products + spent.update;
     let examples = setup.examples as f64;
     if let Some(best) = epochs.iter().min_by(|a, b| busy(a).total_cmp(&busy(b))) {

@@ -32,7 +32,6 @@ const HISTORY: usize = 10_000;
 const WORDS: &str = "hedgerow> ";
 
 /// What helps whoever types.
-#[derive(Helper)]
 struct Help {
     completion: Completion,
     files: FilenameCompleter,
@@ -135,6 +134,8 @@ fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>, terminal: &Arc<
         }
     });
 }
+
+impl Helper for Help {}
 
 impl Completer for Help {
     type Candidate = Pair;

@@ -94,7 +94,7 @@ fn item(
     let neighborhood = neighborhood.collect();
     let similar = engine.similar(name.as_ref(), &Query { k: LISTED, ..Query::default() });
     let model = match similar.map_err(hedgerow::Error::from) {
-        Err(error) if error.kind() == ErrorKind::NotTrained => None,
+        Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => None,
         found => Some(found?.items),
     };
     let model = model.map(|items| {

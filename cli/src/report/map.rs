@@ -35,7 +35,9 @@ impl Sample {
             gathering.cancel.check()?;
             let name = gathering.snapshot.name(node);
             let mut vector = match gathering.engine.embedding(name.as_ref()).map_err(hedgerow::Error::from) {
-                Err(error) if error.kind() == ErrorKind::NotTrained => continue,
+                Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => {
+                    continue;
+                }
                 found => found?.vector,
             };
             // The last number is what popularity adds to a score.

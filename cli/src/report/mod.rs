@@ -151,7 +151,7 @@ mod tests {
         let (engine, cancel) = (Engine::open(Arc::new(store)).expect("it opens"), CancelToken::new());
         let options =
             TrainOptions { targets: vec!["pin".into()], epochs: 0, dim: 4, ..TrainOptions::default() };
-        engine.train(&options, None, &mut |_| {}, &cancel).expect("embedded");
+        engine.training(&options).run(&cancel).expect("embedded");
 
         let mut report =
             Gathering::new(&engine, &cancel, &|_, _, _| {}).report("s".to_owned(), 100).expect("gathered");

@@ -114,7 +114,7 @@ impl Tale {
                 told = self.say(&line);
             }
         };
-        let report = engine.train(&options, None, observe, &self.cancel)?;
+        let report = engine.training(&options).observer(observe).run(&self.cancel)?;
         told?;
         if report.cancelled {
             return Err(Failure::Interrupted("interrupted".to_owned()));
@@ -173,7 +173,7 @@ impl Tale {
             &format!("{} edges added and removed", batch.len()),
             &engine.refresh(false, &self.cancel)?,
         )?;
-        let digest = engine.digest()?.digest;
+        let digest = engine.digest(&CancelToken::new())?.digest;
         self.say(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }
@@ -181,7 +181,7 @@ impl Tale {
     fn rebuild(&self, engine: &Engine) -> Result<String, Failure> {
         self.say("\nThe same from nothing:\n")?;
         self.tell("every pin recomputed", &engine.refresh(true, &self.cancel)?)?;
-        let digest = engine.digest()?.digest;
+        let digest = engine.digest(&CancelToken::new())?.digest;
         self.say(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }

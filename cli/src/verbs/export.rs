@@ -71,7 +71,7 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
     let mut folder = Folder::create(&args.folder, args.force)?;
     let dirty = store.dirty_nodes();
     let is_trained = engine.status().generation.is_some();
-    let learned = is_trained.then(|| engine.learned(ctx.cancel())).transpose()?;
+    let learned = is_trained.then(|| engine.learned(&ctx.watched())).transpose()?;
     if is_trained && dirty > 0 {
         ctx.out.note(&format!("{dirty} nodes had changed since the last refresh: refreshed"));
     }
@@ -104,13 +104,13 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
     if args.format == Form::Safetensors && learned.is_none() {
         return Err(not_trained());
     }
-    let mut manifest = rows.manifest(args.guard_formulas);
+    let mut manifest = rows.manifest(args.guard_formulas)?;
     drop(rows);
     drop(learned);
     let bytes = folder.finish(&mut manifest)?;
     if is_trained && dirty > 0 && !store.is_read_only() {
         // So that what the store says of itself is what was exported.
-        engine.persist()?;
+        engine.persist(&ctx.watched())?;
     }
     let counts = manifest.counts;
     ctx.out.record(vec![

@@ -51,7 +51,7 @@ pub(crate) fn generate(ctx: &mut Context, args: GenerateArgs) -> Result<(), Fail
         )));
     }
     World::new(plan).write(&store, ctx.cancel())?;
-    store.checkpoint(ctx.cancel())?;
+    store.checkpoint(&ctx.watched())?;
     ctx.out.record(vec![
         ("nodes", store.snapshot().node_count().into()),
         ("edges", plan.edges.into()),

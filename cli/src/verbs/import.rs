@@ -218,7 +218,7 @@ fn install(ctx: &mut Context, store: &Path, file: &Path, started: Instant) -> Re
     let generation = engine.install(&model, ctx.cancel())?;
     ctx.out.record(vec![
         ("generation", generation.get().into()),
-        ("embedded", engine.digest()?.nodes.into()),
+        ("embedded", engine.digest(&ctx.watched())?.nodes.into()),
         ("seconds", rounded(started.elapsed().as_secs_f64(), 3)),
     ])
 }

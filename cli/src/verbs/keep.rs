@@ -57,12 +57,12 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
     // A console that has the store open gives it back for the while.
     ctx.close(path);
     let look = |ctx: &Context| {
-        Store::check(path, options, ctx.cancel()).map_err(|error| Failure::Open(error.into()))
+        Store::check(path, options, &ctx.watched()).map_err(|error| Failure::Open(error.into()))
     };
     let mut found = look(ctx)?;
     let mut made_good = Vec::new();
     if args.repair && !found.problems.is_empty() {
-        made_good = repair(path, ctx.cancel())?;
+        made_good = repair(path, &ctx.watched())?;
         found = look(ctx)?;
     }
     for repair in &made_good {
@@ -78,10 +78,14 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
 
 /// Opens the store so that it makes itself good, with what it computes, and gives up a model that cannot be read.
 fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Repair>, Failure> {
-    let store = Store::options().repair(true).open(path).map_err(|error| Failure::Open(error.into()))?;
+    let store = Store::options()
+        .repair(true)
+        .cancel(cancel)
+        .open(path)
+        .map_err(|error| Failure::Open(error.into()))?;
     let store = Arc::new(store);
     let mut made_good = store.repairs().to_vec();
-    if let Err(error) = Engine::open(Arc::clone(&store)) {
+    if let Err(error) = Engine::open_with(Arc::clone(&store), cancel) {
         let error = Error::from(error);
         if error.kind() != ErrorKind::Damaged {
             return Err(error.into());
@@ -175,6 +179,6 @@ pub(crate) fn backup(ctx: &mut Context, args: BackupArgs) -> Result<(), Failure>
         }
         other => other?,
     };
-    let backup = store.backup(&args.folder, ctx.cancel())?;
+    let backup = store.backup(&args.folder, &ctx.watched())?;
     ctx.out.record(vec![("epoch", backup.epoch.get().into()), ("bytes", backup.bytes.into())])
 }

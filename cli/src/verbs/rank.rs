@@ -58,7 +58,7 @@ impl RankingArgs {
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
             // Which nodes are dirty is in the log, which a read-only store does not open.
-            engine.refresh(engine.store().is_read_only(), ctx.cancel())?;
+            engine.refresh(engine.store().is_read_only(), &ctx.watched())?;
         }
         Ok(engine)
     }

@@ -56,12 +56,12 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
         return ctx.out.record(fields(&report));
     }
     let Some(node) = &args.explain else {
-        let report = engine.refresh(args.full, ctx.cancel())?;
-        engine.persist()?;
+        let report = engine.refresh(args.full, &ctx.watched())?;
+        engine.persist(&ctx.watched())?;
         return ctx.out.record(fields(&report));
     };
-    let (_, explanation) = engine.refresh_explained(node.as_ref(), ctx.cancel())?;
-    engine.persist()?;
+    let (_, explanation) = engine.refresh_explained(node.as_ref(), &ctx.watched())?;
+    engine.persist(&ctx.watched())?;
     ctx.out.note(&match (explanation.changed, explanation.reasons.is_empty()) {
         (true, _) => format!("the embedding of {node} changed"),
         (false, false) => format!("{node} was looked at, and its embedding came out as it was"),
@@ -119,7 +119,7 @@ fn step(reason: &Reason) -> (String, Value, String) {
 
 pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure> {
     let (engine, status) = ctx.trained(&args.store)?;
-    let digest = engine.digest()?;
+    let digest = engine.digest(&ctx.watched())?;
     if status.dirty_nodes > 0 {
         ctx.out.note(&format!(
             "{} nodes changed since epoch {}; `refresh` brings the embeddings up to date",

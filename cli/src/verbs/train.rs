@@ -7,9 +7,11 @@ mod options;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::Args;
-use hedgerow::{Engine, EpochReport, Estimate, TrainEvent, TrainOptions, TrainReport};
+use hedgerow::{CancelToken, Engine, EpochReport, Estimate, TrainEvent, TrainOptions, TrainReport};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -71,7 +73,7 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         (Some(_), _) => return Err(Failure::Usage("--pairs needs a single --target kind".to_owned())),
     };
     if args.estimate {
-        let estimate = engine.estimate(&options, pairs.as_deref(), ctx.cancel())?;
+        let estimate = engine.estimate(&options, pairs.as_deref(), &ctx.watched())?;
         return ctx.out.record(fields(&estimate));
     }
     let open = |path: &PathBuf| {
@@ -84,17 +86,19 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
     let metrics = args.metrics.map(|path| Ok::<_, Failure>((open(&path)?, path))).transpose()?;
     let mut watch = Watch::new(ctx.out, metrics);
     let cancel = ctx.cancel();
+    let watched = watch.watched(cancel);
     let observe = &mut |event: &TrainEvent| {
         if let Err(failure) = watch.see(event) {
             watch.failed.get_or_insert(failure);
             cancel.cancel();
         }
     };
-    let trained = if args.resume {
-        engine.resume(options.threads, pairs.as_deref(), observe, cancel)
-    } else {
-        engine.train(&options, pairs.as_deref(), observe, cancel)
+    let training = if args.resume { engine.resuming(options.threads) } else { engine.training(&options) };
+    let training = match &pairs {
+        Some(pairs) => training.pairs(pairs),
+        None => training,
     };
+    let trained = training.observer(observe).run(&watched);
     watch.bar.finish_and_clear();
     let report = match trained {
         Ok(report) => report,
@@ -171,18 +175,34 @@ struct Watch {
     stream: Stream,
     metrics: Option<(File, PathBuf)>,
     bar: ProgressBar,
+    /// Whole epochs so far.
+    epochs: Arc<AtomicU32>,
     failed: Option<Failure>,
 }
 
 impl Watch {
     fn new(out: Output, metrics: Option<(File, PathBuf)>) -> Self {
         let bar = new_bar(0, "{msg}  {bar:30} {percent:>3} %  {eta} left", out);
-        Self { out, stream: out.stream(COLUMNS), metrics, bar, failed: None }
+        Self { out, stream: out.stream(COLUMNS), metrics, bar, epochs: Arc::default(), failed: None }
+    }
+
+    /// The token with the bar, which says what the training is at.
+    fn watched(&self, cancel: &CancelToken) -> CancelToken {
+        let (bar, epochs) = (self.bar.clone(), Arc::clone(&self.epochs));
+        cancel.observed(move |at| {
+            bar.set_message(match at.stage {
+                "epoch" => format!("epoch {}", epochs.load(Ordering::Relaxed) + 1),
+                other => other.to_owned(),
+            });
+            bar.set_length(at.of);
+            bar.set_position(at.done);
+        })
     }
 
     fn see(&mut self, event: &TrainEvent) -> Result<(), Failure> {
         match event {
             TrainEvent::Epoch(report) => {
+                self.epochs.store(report.epoch, Ordering::Relaxed);
                 // The row and the bar share the terminal.
                 let bar = self.bar.clone();
                 bar.suspend(|| self.epoch(report))?;
@@ -191,12 +211,10 @@ impl Watch {
             TrainEvent::Started { nodes, positives, examples } => {
                 self.out.note(&format!("{nodes} nodes, {positives} positives, {examples} examples an epoch"));
             }
-            TrainEvent::Progress { epoch, done, total } => {
-                self.bar.set_message(format!("epoch {epoch}"));
-                self.bar.set_length(*total);
-                self.bar.set_position(*done);
+            TrainEvent::Resumed { epochs } => {
+                self.epochs.store(*epochs, Ordering::Relaxed);
+                self.out.note(&format!("goes on after epoch {epochs}"));
             }
-            TrainEvent::Resumed { epochs } => self.out.note(&format!("goes on after epoch {epochs}")),
             TrainEvent::Alarm { epoch, alarm } => {
                 self.bar.suspend(|| self.out.note(&format!("warning: epoch {epoch}: {alarm}")));
             }

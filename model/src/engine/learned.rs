@@ -20,7 +20,7 @@ pub struct Learned<'a> {
     snapshot: Snapshot,
 }
 
-/// An embedded node.
+/// An embedded node with its vector and neighbourhood, as [`Learned`] holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedRow<'a> {
     /// The node.
@@ -53,7 +53,7 @@ impl Engine {
     /// Makes a model of elsewhere the next generation, and embeds every node of its target kinds with it.
     ///
     /// # Visibility
-    /// As for [`Engine::train`].
+    /// As for [`Training::run`](super::Training::run).
     /// # Errors
     /// [`Error::Model`] where it does not fit together, or does not fit the dense features of the store; a cancellation.
     /// Nothing changes then.
@@ -75,7 +75,7 @@ impl Engine {
             }
         }
         let (state, _) = State::build(recipe, Arc::new(encoder), &snapshot, cancel)?;
-        Ok(self.publish_trained(state, &LearningCurve::default())?.0)
+        Ok(self.publish_trained(state, &LearningCurve::default(), cancel)?.0)
     }
 }
 
@@ -90,9 +90,12 @@ impl Learned<'_> {
     }
 
     /// The digest of the rows.
-    pub fn digest(&self) -> Digest {
+    ///
+    /// # Errors
+    /// A cancellation.
+    pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
         let ids: Vec<_> = self.state().nodes.iter().map(|&node| self.snapshot.stable_id(node)).collect();
-        digest_of(self.state(), self.now().generation, &ids)
+        digest_of(self.state(), self.now().generation, &ids, cancel)
     }
 
     /// Length of a vector.
@@ -129,11 +132,18 @@ impl Learned<'_> {
 }
 
 /// The digest of a state whose rows have these stable ids.
-pub(super) fn digest_of(state: &State, generation: Generation, ids: &[StableId]) -> Digest {
+pub(super) fn digest_of(
+    state: &State,
+    generation: Generation,
+    ids: &[StableId],
+    cancel: &CancelToken,
+) -> Result<Digest, Error> {
     let mut rows: Vec<u32> = state.living().collect();
     rows.sort_by_key(|&row| ids[row as usize]);
+    let stage = cancel.stage("rows", rows.len() as u64);
     let mut hasher = blake3::Hasher::new();
     for &row in &rows {
+        stage.advance(1)?;
         let at = row as usize;
         hasher.update(&ids[at].get().to_le_bytes());
         hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
@@ -145,10 +155,11 @@ pub(super) fn digest_of(state: &State, generation: Generation, ids: &[StableId])
             hasher.update(&value.to_le_bytes());
         }
     }
-    Digest {
+    stage.end();
+    Ok(Digest {
         digest: hasher.finalize().to_hex().to_string(),
         epoch: state.epoch,
         generation,
         nodes: rows.len() as u64,
-    }
+    })
 }

@@ -56,11 +56,29 @@ struct Asked<'a> {
     pairs: Option<&'a [(NodeName, NodeName)]>,
 }
 
-impl Engine {
+/// A training that [`Training::run`] begins, and what it may be given besides its options.
+#[must_use]
+pub struct Training<'a> {
+    engine: &'a Engine,
+    asked: Asked<'a>,
+    threads: usize,
+    observer: Option<&'a mut (dyn FnMut(&TrainEvent) + Send)>,
+}
+
+impl<'a> Training<'a> {
+    /// Positives of the caller's; without them they come from where [`TrainOptions::positives`] says.
+    pub fn pairs(mut self, pairs: &'a [(NodeName, NodeName)]) -> Self {
+        self.asked.pairs = Some(pairs);
+        self
+    }
+
+    /// Who hears of epochs and alarms. The training waits for it.
+    pub fn observer(mut self, observer: &'a mut (dyn FnMut(&TrainEvent) + Send)) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Trains a new generation, embeds every node of the target kinds and stores it all.
-    ///
-    /// `pairs` are positives of the caller's; without them they come from where
-    /// [`TrainOptions::positives`] says.
     ///
     /// # Visibility
     /// The new generation is durable and seen by readers when the call returns, all at once; until then they
@@ -68,48 +86,40 @@ impl Engine {
     /// training. A cancellation keeps what the whole epochs so far would have, if there is one.
     ///
     /// After every epoch the state of the run is kept durably beside the store, in the place of that of an earlier run, so
-    /// that [`Engine::resume`] can go on after a cancellation, a kill or a power cut. A training that ends removes it.
+    /// that [`Engine::resuming`] can go on after a cancellation, a kill or a power cut. A training that ends removes it.
     /// # Errors
     /// Options out of range, a target kind without nodes, nothing to learn from, no generation to start from or one of
     /// another shape ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] when the loss stops being a number: what the
-    /// whole epochs before gave is published all the same, if there is one, and the run is at its end.
+    /// whole epochs before gave is published all the same, if there is one, and the run is at its end. When resuming:
+    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::OtherPairs`]; damage in what was kept, which is lost then.
+    /// # Determinism
+    /// The same bytes for any number of threads, and whether it was interrupted and resumed or not.
     /// # Cost
     /// Keeping the state writes four numbers for each that is trained, five where a worse epoch follows on the best.
     /// # Source
     /// PinSage, section 3.
-    pub fn train(
-        &self,
-        options: &TrainOptions,
-        pairs: Option<&[(NodeName, NodeName)]>,
-        observer: &mut (dyn FnMut(&TrainEvent) + Send),
-        cancel: &CancelToken,
-    ) -> Result<TrainReport, Error> {
-        let asked = Asked { options: Some(options), pairs };
-        on_threads(options.threads, || self.train_here(&asked, observer, cancel))
+    pub fn run(self, cancel: &CancelToken) -> Result<TrainReport, Error> {
+        let Self { engine, asked, threads, observer } = self;
+        let unheard = &mut |_: &TrainEvent| {};
+        let observer = observer.unwrap_or(unheard);
+        on_threads(threads, || engine.train_here(&asked, observer, cancel))
+    }
+}
+
+impl Engine {
+    /// A training by these options; [`Training::run`] begins it.
+    pub fn training<'a>(&'a self, options: &'a TrainOptions) -> Training<'a> {
+        let asked = Asked { options: Some(options), pairs: None };
+        Training { engine: self, asked, threads: options.threads, observer: None }
     }
 
-    /// Goes on with the training that was interrupted last, from its last whole epoch, with the options it began with; on
-    /// `threads` threads, 0 takes the caller's rayon pool. Pairs that it was given must be given again.
-    ///
-    /// # Visibility
-    /// As for [`Engine::train`].
-    /// # Errors
-    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::OtherPairs`]; damage in what was kept, which is lost then.
-    /// Otherwise as for [`Engine::train`].
-    /// # Determinism
-    /// The same bytes as if the run had never been interrupted, for any number of threads.
-    pub fn resume(
-        &self,
-        threads: usize,
-        pairs: Option<&[(NodeName, NodeName)]>,
-        observer: &mut (dyn FnMut(&TrainEvent) + Send),
-        cancel: &CancelToken,
-    ) -> Result<TrainReport, Error> {
-        let asked = Asked { options: None, pairs };
-        on_threads(threads, || self.train_here(&asked, observer, cancel))
+    /// The training that was interrupted last, from its last whole epoch on, with the options it began with; on `threads`
+    /// threads, 0 takes the caller's rayon pool. Pairs that it was given must be given again. [`Training::run`] begins it.
+    pub fn resuming(&self, threads: usize) -> Training<'_> {
+        Training { engine: self, asked: Asked { options: None, pairs: None }, threads, observer: None }
     }
 
-    /// The training that [`Engine::resume`] would go on with.
+    /// The training that [`Engine::resuming`] would go on with.
     ///
     /// # Errors
     /// Damage in what was kept. Cost: reading all of it.
@@ -127,7 +137,7 @@ impl Engine {
     /// all of which is thrown away.
     ///
     /// # Errors
-    /// As for [`Engine::train`], and a cancellation.
+    /// As for [`Training::run`], and a cancellation.
     /// # Cost
     /// The walks, a few minibatches, and one look at all held-out positives.
     pub fn estimate(
@@ -183,8 +193,13 @@ impl Engine {
         };
         let Trained { encoder, epochs, kept, end } = trained;
         let curve = LearningCurve::new(&epochs, kept);
-        let (generation, embedded) =
-            self.publish_trained(state.embedded_by(Arc::new(encoder), &snapshot)?, &curve)?;
+        // From here on a cancellation would only lose what is done.
+        let kept_on = CancelToken::new().reporting_to(cancel);
+        let (generation, embedded) = self.publish_trained(
+            state.embedded_by(Arc::new(encoder), &snapshot, &kept_on)?,
+            &curve,
+            &kept_on,
+        )?;
         if end != End::Cancelled {
             // What is left where this fails does no harm: going on with it would publish the same once more.
             let _ = checkpoint::discard(&self.store);
@@ -231,18 +246,17 @@ impl Engine {
         &self,
         state: State,
         curve: &LearningCurve,
+        cancel: &CancelToken,
     ) -> Result<(Generation, u64), Error> {
-        // From here on a cancellation would only lose what is done.
-        let cancel = CancelToken::new();
         let mut work = self.work();
         let before = work.as_ref().map_or(0, |work| work.generation.get());
         let generation = Generation::new(before + 1);
         let mut new = Work { generation, state, stored: None, rows: Rows::Exact };
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
-        self.follow(&mut new, &now, false, None, &cancel)?;
+        self.follow(&mut new, &now, false, None, cancel)?;
         let embedded = new.state.living().count() as u64;
-        self.store_work(&mut new, Some(curve))?;
+        self.store_work(&mut new, Some(curve), cancel)?;
         self.show(Some(Embeddings::of(&new.state, &now, generation)));
         self.store.mark_refreshed(now.epoch());
         *work = Some(new);

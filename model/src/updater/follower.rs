@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hedgerow_storage::{CancelToken, Epoch};
 use rayon::ThreadPool;
 
@@ -22,8 +22,8 @@ const LOOK_AT_MOST: Duration = Duration::from_millis(100);
 
 /// What the thread is told.
 pub(super) enum Command {
-    /// Refresh now and say how it went.
-    Flush(Sender<Result<Epoch, Error>>),
+    /// Refresh now and say how it went, and to the observer of the token how far it is.
+    Flush(Sender<Result<Epoch, Error>>, CancelToken),
     Stop,
 }
 
@@ -78,8 +78,8 @@ impl Follower {
                 return;
             }
             match command {
-                Ok(Command::Flush(reply)) => {
-                    let refreshed = self.refresh();
+                Ok(Command::Flush(reply, asked)) => {
+                    let refreshed = self.refresh(&self.cancel.reporting_to(&asked));
                     // Whoever asked may have gone.
                     let _ = reply.send(refreshed);
                 }
@@ -98,7 +98,7 @@ impl Follower {
         let since = self.backlog.look(now, status.epoch, status.embedded);
         let left = since.map(|since| self.options.max_age.saturating_sub(now - since));
         let is_due = left.is_some_and(|left| left.is_zero()) || status.dirty_nodes >= self.options.max_dirty;
-        let refreshed = is_due && self.refreshing.may(now) && self.refresh().is_ok();
+        let refreshed = is_due && self.refreshing.may(now) && self.refresh(&self.cancel.clone()).is_ok();
         self.persist_if_due();
         if refreshed {
             // What was committed meanwhile may be old by now.
@@ -107,8 +107,8 @@ impl Follower {
         left.filter(|left| !left.is_zero())
     }
 
-    fn refresh(&mut self) -> Result<Epoch, Error> {
-        let work = || self.engine.refresh(false, &self.cancel);
+    fn refresh(&mut self, cancel: &CancelToken) -> Result<Epoch, Error> {
+        let work = || self.engine.refresh(false, cancel);
         let result = match &self.pool {
             None => work(),
             Some(pool) => pool.install(work),
@@ -146,7 +146,7 @@ impl Follower {
         if !is_due || !self.storing.may(now) {
             return;
         }
-        match (self.engine.persist(), embedded) {
+        match (self.engine.persist(&CancelToken::new()), embedded) {
             (Ok(()), Some(epoch)) => {
                 self.storing = Retry::default();
                 self.stored = (now, embedded);

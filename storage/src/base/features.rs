@@ -153,11 +153,10 @@ impl Features {
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let nodes = || (0..bound).map(NodeIx::new);
+        let stage = cancel.stage("features", u64::from(bound) * (2 + blocks.len() as u64));
         let mut interned: BTreeMap<&str, u32> = BTreeMap::new();
         for node in nodes() {
-            if node.get().is_multiple_of(65_536) {
-                cancel.check()?;
-            }
+            stage.advance(1)?;
             for token in tokens(node) {
                 interned.entry(token).or_default();
             }
@@ -174,15 +173,14 @@ impl Features {
         write_ends(&mut stream, nodes().map(|node| tokens(node).len()))?;
         stream.begin(*b"tokens\0\0")?;
         for node in nodes() {
-            if node.get().is_multiple_of(65_536) {
-                cancel.check()?;
-            }
+            stage.advance(1)?;
             tokens(node).into_iter().try_for_each(|token| stream.write(&interned[token].to_le_bytes()))?;
         }
         for (at, block) in blocks.iter().enumerate() {
             stream.begin(numbered(*b"rows", at))?;
             let mut next = 0_u32;
             for node in nodes() {
+                stage.advance(1)?;
                 let row = if dense(at, node).is_some() { next } else { NONE };
                 next += u32::from(row != NONE);
                 stream.write(&row.to_le_bytes())?;
@@ -190,10 +188,11 @@ impl Features {
             assert_eq!(u64::from(next), block.rows, "a view counts the rows of its blocks");
             stream.begin(numbered(*b"vals", at))?;
             for values in nodes().filter_map(|node| dense(at, node)) {
+                cancel.check()?;
                 stream.write(bytemuck::cast_slice(values))?;
             }
-            cancel.check()?;
         }
+        stage.end();
         stream.begin(*b"meta\0\0\0\0")?;
         stream.write(&codec::encode(&Meta { bound, blocks: blocks.to_vec() }))?;
         stream.finish()

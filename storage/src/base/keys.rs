@@ -146,36 +146,38 @@ impl Keys {
     ) -> Result<(), Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
+        // The table of slots and the order are about as much work as the keys.
+        let stage = cancel.stage("keys", 4 * u64::from(bound));
         stream.begin(*b"offsets\0")?;
         let mut end = 0_u64;
         stream.write(&end.to_le_bytes())?;
         for node in nodes() {
+            stage.advance(1)?;
             end += what(node).2.len() as u64;
             stream.write(&end.to_le_bytes())?;
         }
-        cancel.check()?;
         stream.begin(*b"bytes\0\0\0")?;
         for node in nodes() {
+            stage.advance(1)?;
             stream.write(what(node).2.as_bytes())?;
         }
-        cancel.check()?;
         let mut slots = vec![FREE; slot_count(bound)];
         let id = |node| what(NodeIx::new(node)).1;
         enter(&mut slots, 0..bound, id, |_, _| false).expect("two nodes are never the same");
         stream.begin(*b"slots\0\0\0")?;
         stream.write(bytemuck::cast_slice(&slots))?;
         drop(slots);
-        cancel.check()?;
+        stage.advance(u64::from(bound))?;
         let mut sorted: Vec<u32> = (0..bound).collect();
         sorted.sort_by_key(|&node| what(NodeIx::new(node)).0);
         for kind in sorted.chunk_by_mut(|&one, &other| what(NodeIx::new(one)).0 == what(NodeIx::new(other)).0)
         {
             sort_by_key_bytes(kind, |node| what(NodeIx::new(node)).2.as_bytes());
-            cancel.check()?;
+            stage.advance(kind.len() as u64)?;
         }
         stream.begin(*b"sorted\0\0")?;
         stream.write(bytemuck::cast_slice(&sorted))?;
-        cancel.check()?;
+        stage.end();
         stream.finish()
     }
 }

@@ -87,18 +87,18 @@ impl Nodes {
     ) -> Result<(), Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
+        let stage = cancel.stage("nodes", 2 * u64::from(bound));
         stream.begin(*b"kind\0\0\0\0")?;
         for node in nodes() {
-            if node.get().is_multiple_of(65_536) {
-                cancel.check()?;
-            }
+            stage.advance(1)?;
             stream.write(&[what(node).0.get()])?;
         }
         stream.begin(*b"id\0\0\0\0\0\0")?;
         for node in nodes() {
+            stage.advance(1)?;
             stream.write(&what(node).1.get().to_le_bytes())?;
         }
-        cancel.check()?;
+        stage.end();
         stream.begin(*b"live\0\0\0\0")?;
         let mut alive = 0;
         for word in 0..bound.div_ceil(64) {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::codec::{self, Decode, Encode};
 use crate::disk::Target;
-use crate::list::Record;
+use crate::list::{Packed, Record};
 use crate::map::Slice;
 use crate::section::{Reserved, SectionFile, SectionStream};
 use crate::{Error, List, RelationIx};
@@ -16,7 +16,7 @@ const VERSION: u32 = 2;
 /// Lists that one thread checks before it takes others.
 const CHECKED_TOGETHER: usize = 1 << 14;
 const NOT_ADJACENT: &str = "a list that does not begin where the one before ends";
-const RECORD_BYTES: u64 = size_of::<Record>() as u64;
+const RECORD_BYTES: u64 = size_of::<Packed>() as u64;
 
 /// What the file says of a relation besides its lists.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -43,7 +43,7 @@ pub(crate) struct Topology {
 #[derive(Debug)]
 struct Lists {
     /// By node; blocks follow one another.
-    records: Slice<Record>,
+    records: Slice<Packed>,
     words: Slice<u32>,
 }
 
@@ -70,7 +70,7 @@ impl Topology {
             }
             let place = format!("section 'list{at:04x}'");
             let (records, words) =
-                (file.slice::<Record>(numbered(*b"recs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
+                (file.slice::<Packed>(numbered(*b"recs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
             if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
             }
@@ -84,7 +84,7 @@ impl Topology {
 
     /// The settled records and blocks of a relation; none for what came later.
     #[inline]
-    pub(crate) fn lists(&self, relation: RelationIx) -> (&[Record], &[u32]) {
+    pub(crate) fn lists(&self, relation: RelationIx) -> (&[Packed], &[u32]) {
         self.lists.get(relation.index()).map_or((&[], &[]), |lists| (&lists.records, &lists.words))
     }
 
@@ -119,10 +119,12 @@ impl Topology {
 ///
 /// # Errors
 /// What is wrong, in words.
-fn check(records: &[Record], words: &[u32], bound: u32) -> Result<(), &'static str> {
-    let of_some = |records: &[Record]| {
+fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static str> {
+    let of_some = |records: &[Packed]| {
         let mut span: Option<(usize, usize)> = None;
-        for &record in records.iter().filter(|&&record| record != Record::default()) {
+        for record in
+            records.iter().filter(|&&record| record != Packed::default()).map(|&record| Record::from(record))
+        {
             let (start, end) = span.unwrap_or((record.start(), record.start()));
             if record.start() != end {
                 return Err(NOT_ADJACENT);
@@ -150,7 +152,7 @@ pub(crate) struct ListSink<'a> {
     stream: &'a mut SectionStream,
     /// Words of blocks so far.
     words: u64,
-    moved: Vec<Record>,
+    moved: Vec<Packed>,
 }
 
 impl ListSink<'_> {
@@ -158,7 +160,7 @@ impl ListSink<'_> {
     pub(crate) fn add(&mut self, records: &[Record], words: &[u32]) -> Result<(), Error> {
         let moved = records.iter().map(|&record| {
             let is_empty = record == Record::default();
-            if is_empty { record } else { record.at(self.words + record.start() as u64) }
+            Packed::from(if is_empty { record } else { record.at(self.words + record.start() as u64) })
         });
         self.moved.clear();
         self.moved.extend(moved);

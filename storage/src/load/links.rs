@@ -123,7 +123,8 @@ impl Links {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
-    pub fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+    pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
+        let node = node.into();
         let kind = self.check(0, node)?;
         self.admit(node.key.len())?;
         self.name(0, kind, node);
@@ -135,7 +136,13 @@ impl Links {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
-    pub fn link(&mut self, a: NodeRef<'_>, b: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+    pub fn link<'a>(
+        &mut self,
+        a: impl Into<NodeRef<'a>>,
+        b: impl Into<NodeRef<'a>>,
+        edge: Edge<'_>,
+    ) -> Result<(), Error> {
+        let (a, b) = (a.into(), b.into());
         let (kind_of_a, kind_of_b) = (self.check(0, a)?, self.check(1, b)?);
         let is_known = |name: &str| self.relations.iter().any(|relation| relation == name);
         edge.relation.filter(|name| !is_known(name)).map_or(Ok(()), check_relation)?;

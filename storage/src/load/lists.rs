@@ -10,7 +10,7 @@ use crate::list::Record;
 use crate::list_buf::encode_into;
 use crate::plan::MAX_NEIGHBORS;
 use crate::slots::{Placement, slot_bits};
-use crate::{CancelToken, Error, NodeIx, StableId};
+use crate::{Error, NodeIx, StableId, Stage};
 
 use super::Part;
 use super::shares::{Blocks, Carried, DIVISION, Division, End, Share, Timed, divide, share};
@@ -23,17 +23,17 @@ pub(crate) fn write(
     parts: &[Part],
     ids: &[StableId],
     sink: &mut ListSink<'_>,
-    cancel: &CancelToken,
+    stage: &Stage<'_>,
 ) -> Result<u64, Error> {
     let is_weighted = parts.iter().any(|part| part.weights.is_some());
     let add = |made: &Made| sink.add(&made.records, &made.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
     let ends = if is_timed {
-        make_all::<Timed>(parts, ids, DIVISION, add, cancel)?
+        make_all::<Timed>(parts, ids, DIVISION, add, stage)?
     } else if is_weighted {
-        make_all::<f32>(parts, ids, DIVISION, add, cancel)?
+        make_all::<f32>(parts, ids, DIVISION, add, stage)?
     } else {
-        make_all::<()>(parts, ids, DIVISION, add, cancel)?
+        make_all::<()>(parts, ids, DIVISION, add, stage)?
     };
     Ok(ends / 2)
 }
@@ -53,7 +53,7 @@ fn make_all<C: Carried>(
     ids: &[StableId],
     division: Division,
     mut add: impl FnMut(&Made) -> Result<(), Error> + Send,
-    cancel: &CancelToken,
+    stage: &Stage<'_>,
 ) -> Result<u64, Error> {
     let blocks = Blocks::new(ids.len(), division.blocks);
     let mut shares: Vec<Share<'_, C>> = share(parts, rayon::current_num_threads() * division.shares)
@@ -64,7 +64,7 @@ fn make_all<C: Carried>(
     let mut made: Vec<Made> = Vec::new();
     // Memory that a round has used serves the next one again.
     for round in divide(&shares, &blocks, division) {
-        cancel.check()?;
+        stage.advance(0)?;
         let (added, ()) = rayon::join(
             || made.iter().try_for_each(&mut add),
             || shares.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
@@ -73,8 +73,9 @@ fn make_all<C: Carried>(
         made.resize_with(round.len(), Made::default);
         let buckets = round.par_iter().zip(&mut made).enumerate();
         buckets.try_for_each_init(Maker::default, |maker, (bucket, (range, made))| {
-            cancel.check()?;
-            maker.make(blocks.nodes(range), shares.iter().map(|share| share.taken(bucket)), ids, made)
+            let nodes = blocks.nodes(range);
+            stage.advance(nodes.len() as u64)?;
+            maker.make(nodes, shares.iter().map(|share| share.taken(bucket)), ids, made)
         })?;
         ends += made.iter().map(|made| made.ends).sum::<u64>();
     }
@@ -204,6 +205,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::CancelToken;
     use crate::list::NO_TIME;
     use crate::{Entry, List, ListBuf};
 
@@ -278,10 +280,11 @@ mod tests {
                     Ok(())
                 };
                 let cancel = CancelToken::new();
+                let stage = cancel.stage("lists", u64::from(nodes));
                 let ends = pool.install(|| match round % 6 {
-                    0 | 3 => make_all::<Timed>(&parts, &ids, division, add, &cancel),
-                    1 | 5 => make_all::<()>(&parts, &ids, division, add, &cancel),
-                    _ => make_all::<f32>(&parts, &ids, division, add, &cancel),
+                    0 | 3 => make_all::<Timed>(&parts, &ids, division, add, &stage),
+                    1 | 5 => make_all::<()>(&parts, &ids, division, add, &stage),
+                    _ => make_all::<f32>(&parts, &ids, division, add, &stage),
                 });
                 assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
                 assert_eq!(node, nodes, "round {round}");

@@ -45,14 +45,14 @@ fn train(engine: &Engine) {
         held_out: 20,
         ..TrainOptions::default()
     };
-    engine.train(&options, None, &mut |_| {}, &CancelToken::new()).expect("a training");
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
 }
 
 /// The digest of a store after everything in it was computed again.
 fn rebuilt(desk: &Desk, name: &str) -> String {
     let engine = engine(desk, name);
     engine.refresh(true, &CancelToken::new()).expect("a refresh");
-    engine.digest().expect("a digest").digest
+    engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
 fn manifest(desk: &Desk, folder: &str) -> Value {

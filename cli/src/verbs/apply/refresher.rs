@@ -49,7 +49,7 @@ impl Refresher {
     /// Stores what was refreshed where the last time is long ago.
     pub(super) fn store_when_due(&mut self) -> Result<(), Failure> {
         if let Some(engine) = self.engine.as_ref().filter(|_| self.stored.elapsed() >= KEPT_IN_MEMORY) {
-            engine.persist()?;
+            engine.persist(&CancelToken::new())?;
             self.stored = Instant::now();
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Refresher {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let refreshed = if self.is_behind && !self.cancel.is_cancelled() { self.refresh() } else { Ok(None) };
         // What was refreshed is kept whatever became of the rest, so that it need not be computed again.
-        self.engine.as_ref().map_or(Ok(()), |engine| engine.persist())?;
+        self.engine.as_ref().map_or(Ok(()), |engine| engine.persist(&CancelToken::new()))?;
         refreshed.map(drop)
     }
 

@@ -81,10 +81,10 @@ impl<'a> Rows<'a> {
     }
 
     /// What the manifest says of it, the files left out.
-    pub(super) fn manifest(&self, guarded: bool) -> Manifest {
+    pub(super) fn manifest(&self, guarded: bool) -> Result<Manifest, Failure> {
         let mut manifest = Manifest::new(self.form, guarded, self.snapshot.epoch().get());
         if let Some(learned) = self.learned {
-            let digest = learned.digest();
+            let digest = learned.digest(self.cancel)?;
             manifest.generation = Some(digest.generation.get());
             manifest.digest = Some(digest.digest);
         }
@@ -98,7 +98,7 @@ impl<'a> Rows<'a> {
             check: position.check,
         };
         manifest.positions = self.snapshot.positions().map(input).collect();
-        manifest
+        Ok(manifest)
     }
 
     /// Counts a row, and hears a Ctrl-C now and then.

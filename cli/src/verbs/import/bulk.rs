@@ -119,9 +119,9 @@ impl<'a> Bulk<'a> {
     /// Writes the store.
     pub(super) fn write(mut self) -> Result<Totals, Failure> {
         let mut totals = Totals::default();
-        self.progress.say("writing");
         // Not to be cancelled: a Ctrl-C has stopped the reading, and what was read is kept.
-        let loaded = self.store.load(std::mem::take(&mut self.load), &CancelToken::new())?;
+        let written = self.progress.of(&CancelToken::new());
+        let loaded = self.store.load(std::mem::take(&mut self.load), &written)?;
         (totals.nodes, totals.edges) = (loaded.nodes_added, loaded.edges_added);
         if let Some(rejects) = &mut self.rejects {
             rejects.flush()?;

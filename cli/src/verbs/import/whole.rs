@@ -126,7 +126,7 @@ impl Whole<'_> {
             batch.set_position(&input.source, Position { offset, lines, check })?;
         }
         store.commit(&batch)?;
-        Ok(store.checkpoint(ctx.cancel())?)
+        Ok(store.checkpoint(&ctx.watched())?)
     }
 
     /// The model, and what follows from it; the digest and the generation.
@@ -137,9 +137,9 @@ impl Whole<'_> {
         let model = model::read(&self.folder.join(&entry.name))?;
         let bar = new_bar(0, "{spinner} embedding", ctx.out);
         let engine = Engine::open(std::sync::Arc::clone(store))?;
-        let generation = engine.install(&model, ctx.cancel())?;
+        let generation = engine.install(&model, &ctx.watched())?;
         bar.finish_and_clear();
-        Ok(Some((engine.digest()?.digest, generation.get())))
+        Ok(Some((engine.digest(&ctx.watched())?.digest, generation.get())))
     }
 
     fn size(&self, tables: &[Table]) -> u64 {
