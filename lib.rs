@@ -45,7 +45,7 @@ pub use hedgerow_storage::{
     SectionFile, SectionWriter, Sizes, Snapshot, StableId, Store, TokenMarks, is_engine_panic,
 };
 pub use hedgerow_walker::{
-    Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,
+    Cooccurrence, Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,
     Walker, Walks, pick, pixie,
 };
 
