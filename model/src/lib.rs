@@ -67,7 +67,10 @@ pub use embedder::Embedder;
 pub use engine::{Digest, Engine, Learned, LearnedRow, PastRefresh, Status, TrainReport, Unfinished};
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
-pub use evaluate::{RecommendQuality, RelatedQuality};
+pub use evaluate::{
+    Baseline, BaselineQuality, COMPARED, Comparison, EvaluateOptions, Evaluated, Mean, RandomCosines,
+    RecommendQuality, RelatedQuality, Verdict,
+};
 pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use explain::{Explanation, Reason};
 pub use filter::Filter;

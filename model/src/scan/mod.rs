@@ -5,12 +5,14 @@
 //! A score is one sum with a fixed order ([`score`]), so it does not depend on which rows and queries are scored beside it, nor on
 //! the processor; equal scores are ordered by a number of the row's that the caller gives.
 
+mod above;
 mod best;
 mod rough;
 mod score;
 
 use rayon::prelude::*;
 
+pub(crate) use above::Above;
 use best::Best;
 use rough::{Asked, Rough};
 
