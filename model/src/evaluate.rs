@@ -18,8 +18,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::interests::Interests;
 use crate::recommend::Recommender;
-
 use crate::scan::Above;
+
 use baselines::Ranking;
 use field::Field;
 use mean::Askers;

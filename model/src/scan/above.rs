@@ -37,14 +37,22 @@ impl Scan {
                 let scores = &mut scores[..questions.len() * rows];
                 let values = &self.full.values()[first * self.dim()..(first + rows) * self.dim()];
                 score::scores(&queries, values, self.dim(), scores);
-                for ((above, (_, level)), scores) in
-                    above.iter_mut().zip(questions).zip(scores.chunks_exact(rows))
+                let biases = &bias[first..first + rows];
+                let questions = questions.iter().map(|(_, level)| *level);
+                for ((above, level), scores) in above.iter_mut().zip(questions).zip(scores.chunks_exact(rows))
                 {
-                    for at in ones(word).take_while(|&at| at < rows) {
-                        let score = scores[at] + bias[first + at];
-                        above.higher += u64::from(score > *level);
-                        above.equal += u64::from(score == *level);
+                    // All of the block without a branch, then back what is not wanted.
+                    let (mut higher, mut equal) = (0u32, 0u32);
+                    for (score, bias) in scores.iter().zip(biases) {
+                        higher += u32::from(score + bias > level);
+                        equal += u32::from(score + bias == level);
                     }
+                    for at in ones(!word).take_while(|&at| at < rows) {
+                        higher -= u32::from(scores[at] + biases[at] > level);
+                        equal -= u32::from(scores[at] + biases[at] == level);
+                    }
+                    above.higher += u64::from(higher);
+                    above.equal += u64::from(equal);
                 }
             }
             above
