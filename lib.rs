@@ -69,16 +69,17 @@ pub use hedgerow_storage::{
     is_engine_panic,
 };
 pub use hedgerow_walker::{
-    Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, Visit, WalkOptions,
-    Walker, Walks, pick, pixie,
+    Cooccurrence, Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended,
+    Visit, WalkOptions, Walker, Walks, pick, pixie,
 };
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, Audience, Basis, Beside, COLLAPSED, Conv, Digest, Embedded, Embedder, Engine, EpochQuality,
-    EpochReport, Estimate, EstimatedBytes, EstimatedSeconds, Explanation, Filter, GROWN, Ids, Importance,
-    Interest, Interests, Learned, LearnedRow, LearningCurve, Loss, MOST_INTERESTS, Model, PastRefresh,
-    Pooling, Positives, Query, Ranked, Reason, RecommendQuality, Recommender, RefreshReport, RelatedQuality,
-    Scored, Spent, Stages, Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training, Unfinished,
-    Unseen, Update, Updater, UpdaterOptions, UpdaterReport, Values, Why,
+    Alarm, Audience, Baseline, BaselineQuality, Basis, Beside, COLLAPSED, COMPARED, Comparison, Conv, Digest,
+    Embedded, Embedder, Engine, EpochQuality, EpochReport, Estimate, EstimatedBytes, EstimatedSeconds,
+    EvaluateOptions, Explanation, Filter, GROWN, Ids, Importance, Interest, Interests, Learned, LearnedRow,
+    LearningCurve, Loss, MOST_INTERESTS, Mean, Model, PastRefresh, Pooling, Positives, Query, RandomCosines,
+    Ranked, Reason, RecommendQuality, Recommender, RefreshReport, RelatedQuality, Scored, Spent, Stages,
+    Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training, Unfinished, Unseen, Update, Updater,
+    UpdaterOptions, UpdaterReport, Values, Verdict, Why,
 };

@@ -75,7 +75,7 @@ pub(crate) enum Verb {
     Similar(rank::SimilarArgs),
     /// Say what to show next to a node, or after a history
     Recommend(recommend::RecommendArgs),
-    /// Measure the embeddings at a task
+    /// Measure the embeddings at a task, beside what needs no training
     Eval(eval::EvalArgs),
     /// Count nodes, edges, degrees, dirty nodes and bytes
     Stats(stats::StatsArgs),

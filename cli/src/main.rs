@@ -9,7 +9,6 @@ mod cell;
 mod command;
 mod console;
 mod context;
-mod cooccurrence;
 mod desk;
 mod escape;
 mod exchange;

@@ -1,4 +1,4 @@
-//! Questions to the embeddings: nearest nodes, vectors, neighbourhoods, quality. Recommendations are `recommend`'s.
+//! Questions to the embeddings: nearest nodes, vectors, neighbourhoods. Recommendations are `recommend`'s, quality is `evaluate`'s.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,12 +10,11 @@ use crate::embeddings::Embeddings;
 use crate::encoder::Encoder;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::evaluate::{self, RecommendQuality, RelatedQuality};
 use crate::filter::Filter;
 use crate::fresh::fresh;
 use crate::interests::Interests;
 use crate::recipe::{Recipe, unknown_kind};
-use crate::recommend::{Basis, Interest, Recommender, excluded};
+use crate::recommend::{Basis, Interest, excluded};
 use crate::why::{Explainer, Why};
 
 /// How many answers a question is to have, and which.
@@ -209,52 +208,6 @@ impl Engine {
         })
     }
 
-    /// Asks for each user as [`Engine::recommend`] does and compares with the items given: all nodes of their kind are ranked but
-    /// those that the store links to the user. Users are of any kind; items that the store does not know count as not found.
-    ///
-    /// # Errors
-    /// An unknown user, or users without any item of an embedded kind.
-    /// # Cost
-    /// Copies the embeddings, so that no refresh waits for it.
-    pub fn evaluate_recommend(
-        &self,
-        users: &[(NodeName, Vec<NodeName>)],
-        k: usize,
-        interests: Interests,
-        cancel: &CancelToken,
-    ) -> Result<RecommendQuality, Error> {
-        let (embeddings, snapshot) =
-            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
-        let kind = embeddings.one_kind(&snapshot, users.iter().flat_map(|(_, items)| items))?;
-        let kind = Some(snapshot.kind_name(kind).to_owned());
-        let options = Query { k, kind, interests, ..Query::default() };
-        let recommender = Recommender::new(embeddings, snapshot, options, 0)?;
-        evaluate::recommend(&recommender, users, k, cancel)
-    }
-
-    /// Ranks all nodes of the pairs' kind for the first of each pair and finds the second.
-    ///
-    /// # Errors
-    /// An unknown node, or one without an embedding.
-    /// # Cost
-    /// Copies the embeddings, so that no refresh waits for it.
-    pub fn evaluate_related(
-        &self,
-        pairs: &[(NodeName, NodeName)],
-        cancel: &CancelToken,
-    ) -> Result<RelatedQuality, Error> {
-        self.with_copy(|embeddings, snapshot| {
-            let kind = embeddings.one_kind(snapshot, pairs.iter().map(|(_, item)| item))?;
-            let candidates = embeddings.of_kind(kind);
-            let rows = pairs.iter().map(|(query, item)| {
-                let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
-                Ok((row(query)?, row(item)?))
-            });
-            let rows = rows.collect::<Result<Vec<_>, Error>>()?;
-            evaluate::related(embeddings, &rows, &candidates, cancel)
-        })
-    }
-
     fn rank(
         &self,
         embeddings: &Embeddings,
@@ -311,13 +264,6 @@ impl Engine {
         let embeddings = shown.as_ref().ok_or(Error::NotTrained)?;
         ask(embeddings, &self.store().snapshot())
     }
-
-    /// The same where the answer takes long: a refresh that waited for it would keep all other readers waiting.
-    fn with_copy<T>(&self, ask: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>) -> Result<T, Error> {
-        let (copy, snapshot) =
-            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
-        ask(&copy, &snapshot)
-    }
 }
 
 impl Embeddings {
@@ -361,7 +307,7 @@ impl Embeddings {
     }
 
     /// The kind of the first of `items`.
-    fn one_kind<'a>(
+    pub(crate) fn one_kind<'a>(
         &self,
         snapshot: &Snapshot,
         mut items: impl Iterator<Item = &'a NodeName>,
@@ -369,9 +315,5 @@ impl Embeddings {
         let kind = items.next().map(|item| item.kind.as_str());
         let kind = kind.or(self.recipe.targets().next()).unwrap_or_default();
         snapshot.kind_ix(kind).ok_or_else(|| unknown_kind(kind, snapshot))
-    }
-
-    fn of_kind(&self, kind: KindIx) -> Vec<u32> {
-        (0..self.rows() as u32).filter(|&row| self.is_alive(row) && self.kind(row) == kind).collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::ask::Query;
 use crate::encoder::Encoder;
 use crate::recipe::Recipe;
 use crate::rows::normalize;
-use crate::scan::{BLOCK, Hit, Scan, Wish};
+use crate::scan::{Above, BLOCK, Hit, Scan, Wish};
 use crate::state::{ABSENT, State};
 
 /// Size: per row D numbers of 5 bytes, and 26 bytes of names and marks.
@@ -157,6 +157,31 @@ impl Embeddings {
         self.with_wish(options, &may, |wish| self.vectors.nearest_each(&queries, wish, &left_out))
     }
 
+    /// For each question how many rows score higher than a row, and how many the same, among the living ones of a kind that are neither
+    /// the row itself nor the one that asks: the query's row and the row to find. Scores are those of [`Embeddings::nearest`].
+    pub(crate) fn above(&self, questions: &[(u32, u32)], kind: KindIx) -> Vec<Above> {
+        let score = |query: u32, row: u32| {
+            self.vectors.score(self.vector(query), row as usize) + self.bias[row as usize]
+        };
+        let wanted: Vec<f32> = questions.iter().map(|&(query, row)| score(query, row)).collect();
+        let asked = questions.iter().zip(&wanted);
+        let asked: Vec<(&[f32], f32)> =
+            asked.map(|(&(query, _), &wanted)| (self.vector(query), wanted)).collect();
+        let options = Query::default();
+        let may = self.may_answer(&options, Some(kind), None);
+        let mut counted = self.vectors.above(&asked, &self.bias, &may);
+        for ((counted, &(query, row)), &wanted) in counted.iter_mut().zip(questions).zip(&wanted) {
+            let own = [query, row];
+            for &row in &own[usize::from(query == row)..] {
+                if self.is_alive(row) && self.kind(row) == kind {
+                    counted.higher -= u64::from(score(query, row) > wanted);
+                    counted.equal -= u64::from(score(query, row) == wanted);
+                }
+            }
+        }
+        counted
+    }
+
     /// A bit for each row of a block that may be an answer.
     fn may_answer<'a>(
         &'a self,
@@ -236,6 +261,7 @@ impl Embeddings {
 mod tests {
     use super::Embeddings;
     use crate::ask::Query;
+    use hedgerow_storage::KindIx;
     use ndarray::array;
     use std::collections::HashSet;
 
@@ -256,5 +282,14 @@ mod tests {
         assert!(rows(0, &[]).is_empty());
         let cosine = Query { k: 2, cosine: true, ..Query::default() };
         assert_eq!(ranked(&cosine, &[0]), [3, 2]);
+    }
+
+    /// A fan: the larger the number, the farther from node 0. With a bias node 4 ties with node 3, which is third of four.
+    #[test]
+    fn ranks_count_half_of_the_ties_and_not_the_one_that_asks() {
+        let vectors = array![[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]];
+        let embeddings = Embeddings::example(&vectors, vec![0.0, 0.0, 0.0, 0.0, 1.0]);
+        let found = embeddings.above(&[(0, 1), (0, 3), (3, 0), (2, 2)], KindIx::new(0));
+        assert_eq!(found.iter().map(|above| above.rank()).collect::<Vec<_>>(), [1.0, 3.5, 4.0, 1.0]);
     }
 }

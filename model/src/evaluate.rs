@@ -1,222 +1,296 @@
-//! How good the embeddings are: every row ranked for every query.
+//! How good the embeddings are, and whether they are better than what needs no learning. Owns what is asked of whom and how rankers are
+//! compared; how an answer is judged is `recommended`'s and `related`'s, who answers beside the model `baselines`'.
 
-use std::collections::HashSet;
+mod baselines;
+mod cosines;
+mod field;
+mod held_out;
+mod mean;
+mod recommended;
+mod related;
 
-use hedgerow_storage::{CancelToken, NodeIx, NodeName};
-use ndarray::{ArrayView1, ArrayView2};
+use hedgerow_storage::{CancelToken, NodeIx, NodeName, Snapshot};
 use rayon::prelude::*;
 
-use crate::ask::Audience;
+use crate::ask::{Audience, Query};
 use crate::embeddings::Embeddings;
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::matrix::{Panels, by_panels};
-use crate::minibatch::Example;
+use crate::interests::Interests;
 use crate::recommend::Recommender;
-use crate::rows::{dot, normalize_rows};
-use crate::spare::Spare;
-use crate::sparse::Sparse;
+use crate::scan::Above;
 
-/// Queries between two looks at the cancel token.
+use baselines::Ranking;
+use field::Field;
+use mean::Askers;
+use recommended::{Judged, Wanted, judge};
+
+pub use baselines::Baseline;
+pub use cosines::RandomCosines;
+pub(crate) use held_out::held_out_recall;
+pub use mean::Mean;
+pub use recommended::RecommendQuality;
+pub use related::RelatedQuality;
+
+/// Queries between two words on how far it is.
 const QUERIES_AT_ONCE: usize = 1024;
-/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each row.
-const QUERIES_PER_TASK: usize = 64;
-/// Held-out recall looks at this many of the best.
-const HELD_OUT_K: usize = 20;
+/// Queries at most on which the model is compared with baselines.
+pub const COMPARED: usize = 5_000;
 
-/// Quality of recommendations; means over users.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecommendQuality {
-    /// Hits among the best k over the number of test items.
-    pub recall: f64,
-    /// Discounted cumulative gain of the best k over that of the best possible order.
-    pub ndcg: f64,
-    /// Users evaluated.
-    pub users: u64,
+/// What an evaluation is told.
+///
+/// ```
+/// use hedgerow_model::{COMPARED, EvaluateOptions, Interests};
+/// let default = EvaluateOptions::default();
+/// assert_eq!((default.k, default.interests, default.compared), (20, Interests::AtMost(1), COMPARED));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvaluateOptions {
+    /// How many items are shown to a user; related items are always all ranked.
+    pub k: usize,
+    /// By how many interests a user asks.
+    pub interests: Interests,
+    /// Users or pairs at most on which the model is compared with baselines; none with 0. Where there are more, those whose asker has
+    /// the smallest stable id, a hash of its name: a random sample that is the same whoever draws it.
+    pub compared: usize,
 }
 
-/// Quality of related items; means over pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct RelatedQuality {
-    /// Share of pairs whose item ranks in the best 10.
-    pub hr10: f64,
-    /// In the best 100.
-    pub hr100: f64,
-    /// In the best 500.
-    pub hr500: f64,
-    /// Mean of 1 / rank.
-    pub mrr: f64,
-    /// Mean of 1 / (rank / 100, rounded up), as in the paper.
-    pub mrr100: f64,
-    /// Pairs evaluated.
-    pub pairs: u64,
-}
-
-/// Recall@k and NDCG@k of what a recommender answers. Cost: users x rows x D operations.
-pub(crate) fn recommend(
-    recommender: &Recommender,
-    users: &[(NodeName, Vec<NodeName>)],
-    k: usize,
-    cancel: &CancelToken,
-) -> Result<RecommendQuality, Error> {
-    let (mut recall, mut ndcg) = (0.0, 0.0);
-    for users in users.chunks(QUERIES_AT_ONCE) {
-        cancel.check()?;
-        let audiences: Vec<Audience> = users.iter().map(|(user, _)| Audience::Node(user.clone())).collect();
-        for (found, (_, items)) in recommender.nodes(&audiences)?.iter().zip(users) {
-            let wanted: HashSet<NodeIx> = items.iter().filter_map(|item| recommender.lookup(item)).collect();
-            let (r, n) = judge(found, &wanted, items.len(), k);
-            recall += r;
-            ndcg += n;
-        }
+impl Default for EvaluateOptions {
+    fn default() -> Self {
+        Self { k: 20, interests: Interests::default(), compared: COMPARED }
     }
-    let count = users.len().max(1) as f64;
-    Ok(RecommendQuality { recall: recall / count, ndcg: ndcg / count, users: users.len() as u64 })
 }
 
-/// Of an answer and the items to find, some of which may not be known.
-fn judge(answer: &[NodeIx], wanted: &HashSet<NodeIx>, items: usize, k: usize) -> (f64, f64) {
-    let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
-    let found: Vec<usize> = (0..answer.len()).filter(|&at| wanted.contains(&answer[at])).collect();
-    let ideal: f64 = (0..k.min(items)).map(gain).sum();
-    let reached: f64 = found.iter().map(|&at| gain(at)).sum();
-    (found.len() as f64 / items.max(1) as f64, if ideal > 0.0 { reached / ideal } else { 0.0 })
+/// The quality of a model, and of what needs no training beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison<Q> {
+    /// The model, over all queries.
+    pub model: Q,
+    /// The model over the queries of the comparison, of which there may be none.
+    pub compared: Q,
+    /// The others over the same queries; none where nothing was to be compared.
+    pub baselines: Vec<BaselineQuality<Q>>,
 }
 
-/// Ranks of the second row of each pair for the first, among `candidates` without the first.
-/// Rank = 1 + candidates scoring higher + half of the ties. Cost: pairs x rows x D operations.
-pub(crate) fn related(
-    embeddings: &Embeddings,
-    pairs: &[(u32, u32)],
-    candidates: &[u32],
-    cancel: &CancelToken,
-) -> Result<RelatedQuality, Error> {
-    let mut quality = RelatedQuality::default();
-    for pairs in pairs.chunks(QUERIES_AT_ONCE) {
-        cancel.check()?;
-        let ranks: Vec<f64> = pairs
-            .par_iter()
-            .map(|&(query, item)| {
-                let vector = embeddings.vector(query);
-                let score = |row: u32| dot(vector, embeddings.vector(row)) + embeddings.bias[row as usize];
-                let wanted = score(item);
-                let (mut higher, mut ties) = (0u64, 0u64);
-                for &row in candidates.iter().filter(|&&row| row != query && row != item) {
-                    let score = score(row);
-                    higher += u64::from(score > wanted);
-                    ties += u64::from(score.total_cmp(&wanted).is_eq());
-                }
-                1.0 + higher as f64 + ties as f64 / 2.0
-            })
-            .collect();
-        for rank in ranks {
-            quality.hr10 += f64::from(u8::from(rank <= 10.0));
-            quality.hr100 += f64::from(u8::from(rank <= 100.0));
-            quality.hr500 += f64::from(u8::from(rank <= 500.0));
-            quality.mrr += 1.0 / rank;
-            quality.mrr100 += 1.0 / (rank / 100.0).ceil();
-        }
+/// A baseline, and the model beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaselineQuality<Q> {
+    /// Who ranked.
+    pub baseline: Baseline,
+    /// How well.
+    pub quality: Q,
+    /// By how much the model is better, query by query: in ndcg for recommendations, in mrr for related items.
+    pub lead: Mean,
+}
+
+/// Whether a model is better than the best of the baselines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is, and the interval of its lead is above 0.
+    Better,
+    /// It is not, and the interval is below 0.
+    Worse,
+    /// The interval of its lead holds 0, or there are too few queries for one.
+    Unclear,
+}
+
+impl<Q> Comparison<Q> {
+    /// The best of the baselines: the one that the model leads by least.
+    pub fn best(&self) -> Option<&BaselineQuality<Q>> {
+        self.baselines.iter().reduce(|a, b| if b.lead.mean < a.lead.mean { b } else { a })
     }
-    let count = pairs.len().max(1) as f64;
-    for mean in
-        [&mut quality.hr10, &mut quality.hr100, &mut quality.hr500, &mut quality.mrr, &mut quality.mrr100]
-    {
-        *mean /= count;
-    }
-    quality.pairs = pairs.len() as u64;
-    Ok(quality)
-}
 
-/// Share of the examples whose positive is among the best for their query, all rows ranked but those that belong
-/// together with it.
-pub(crate) fn held_out_recall(
-    vectors: &ArrayView2<'_, f32>,
-    bias: &[f32],
-    influence: &[f32],
-    examples: &[Example],
-) -> f32 {
-    let panels = Panels::transposed(vectors);
-    let hits: usize = examples
-        .par_chunks(QUERIES_PER_TASK)
-        .map(|examples| {
-            let mut means = Sparse::new(vectors.nrows());
-            for example in examples {
-                means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
-            }
-            let mut queries = means.multiply(vectors, &mut Spare::default());
-            normalize_rows(&mut queries);
-            let scores = by_panels(&queries.view(), &panels, None, &mut Spare::default());
-            examples
-                .iter()
-                .zip(scores.outer_iter())
-                .filter(|(example, scores)| is_found(example, scores, bias))
-                .count()
+    /// Whether the model is better than the best of them; none where there are none. That it is the best one which is asked is
+    /// no advantage to the model: chance helps whoever comes out best.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let lead = self.best()?.lead;
+        Some(match lead.is_off_zero() {
+            true if lead.mean > 0.0 => Verdict::Better,
+            true => Verdict::Worse,
+            false => Verdict::Unclear,
         })
-        .sum();
-    hits as f32 / examples.len().max(1) as f32
+    }
 }
 
-fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bool {
-    let score = |row: u32| scores[row as usize] + bias[row as usize];
-    let wanted = score(example.positive);
-    let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
-    let mut apart: Vec<u32> = example.query.iter().chain(&example.together).copied().collect();
-    apart.sort_unstable();
-    apart.dedup();
-    let above = apart.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
-    // The positive itself is among those counted.
-    at_least - above <= HELD_OUT_K
+impl Engine {
+    /// Asks for each user as [`Engine::recommend`] does and compares with the items given: all nodes of their kind are ranked but
+    /// those that the store links to the user. Users are of any kind; items that the store does not know count as not found.
+    /// Baselines rank the same items, for a sample of the users.
+    ///
+    /// # Errors
+    /// An unknown user, or users without any item of an embedded kind; a cancellation.
+    /// # Determinism
+    /// The same bits for any number of threads.
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it. Users x rows x D operations; for each user that is compared the lists
+    /// of all who share an item with it.
+    pub fn evaluate_recommend(
+        &self,
+        users: &[(NodeName, Vec<NodeName>)],
+        options: &EvaluateOptions,
+        cancel: &CancelToken,
+    ) -> Result<Comparison<RecommendQuality>, Error> {
+        let (embeddings, snapshot) = self.copy()?;
+        let kind = embeddings.one_kind(&snapshot, users.iter().flat_map(|(_, items)| items))?;
+        let name = snapshot.kind_name(kind).to_owned();
+        let query =
+            Query { k: options.k, kind: Some(name), interests: options.interests, ..Query::default() };
+        let recommender = Recommender::new(embeddings, snapshot, query, 0)?;
+        let (embeddings, snapshot) = recommender.sources();
+        let field = Field::new(embeddings, snapshot, kind);
+        let wanted = |(user, items): &(NodeName, Vec<NodeName>)| {
+            let user = snapshot.require(user.as_ref())?;
+            let known = items.iter().filter_map(|item| snapshot.lookup(item.as_ref())).collect();
+            Ok(Wanted { user, history: field.history(user), items: known, count: items.len() })
+        };
+        let wanted: Vec<Wanted> = users.par_iter().map(wanted).collect::<Result<_, Error>>()?;
+        let askers: Vec<NodeIx> = wanted.iter().map(|wanted| wanted.user).collect();
+        let answers = each("model", users, cancel, |users| {
+            let audiences: Vec<Audience> =
+                users.iter().map(|(user, _)| Audience::Node(user.clone())).collect();
+            recommender.nodes(&audiences)
+        })?;
+
+        let judged = |places: &[usize], answers: &[Vec<NodeIx>]| -> (Judged, RecommendQuality) {
+            let wanted: Vec<&Wanted> = places.iter().map(|&at| &wanted[at]).collect();
+            let judged = judge(answers.iter().zip(wanted.iter().copied()), &field, options.k);
+            let quality = judged.quality(&field, &Askers::new(wanted.iter().map(|wanted| wanted.user)));
+            (judged, quality)
+        };
+        let (_, model) = judged(&(0..wanted.len()).collect::<Vec<_>>(), &answers);
+        let sample = sample(&askers, options.compared, snapshot);
+        let sampled: Vec<Vec<NodeIx>> = sample.iter().map(|&at| answers[at].clone()).collect();
+        let (of_model, compared) = judged(&sample, &sampled);
+        let histories: Vec<&[NodeIx]> = sample.iter().map(|&at| wanted[at].history.as_slice()).collect();
+        let mut baselines = Vec::new();
+        for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
+            let starts = histories.iter().flat_map(|history| history.iter().copied());
+            let ranking = Ranking::of_histories(&field, baseline, starts, cancel)?;
+            let answers = each(baseline.name(), &histories, cancel, |histories| {
+                ranking.answers(histories, options.k, cancel)
+            })?;
+            let (of_baseline, quality) = judged(&sample, &answers);
+            let leads = of_model.ndcg.iter().zip(&of_baseline.ndcg).map(|(model, baseline)| model - baseline);
+            let askers = Askers::new(sample.iter().map(|&at| askers[at]));
+            let lead = Mean::of(&leads.collect::<Vec<f64>>(), &askers);
+            baselines.push(BaselineQuality { baseline, quality, lead });
+        }
+        Ok(Comparison { model, compared, baselines })
+    }
+
+    /// Ranks all nodes of the pairs' kind for the first of each pair and finds the second: its rank is 1 + those that score higher
+    /// + half of those that score the same, the first itself left out. Baselines do so for a sample of the pairs.
+    ///
+    /// # Errors
+    /// An unknown node, or one without an embedding; a cancellation.
+    /// # Determinism
+    /// The same bits for any number of threads; scores are those of [`Engine::similar`].
+    /// # Cost
+    /// Copies the embeddings, so that no refresh waits for it. Pairs x rows x D operations.
+    pub fn evaluate_related(
+        &self,
+        pairs: &[(NodeName, NodeName)],
+        options: &EvaluateOptions,
+        cancel: &CancelToken,
+    ) -> Result<Comparison<RelatedQuality>, Error> {
+        let (embeddings, snapshot) = self.copy()?;
+        let kind = embeddings.one_kind(&snapshot, pairs.iter().map(|(_, item)| item))?;
+        let field = Field::new(&embeddings, &snapshot, kind);
+        let rows = pairs.iter().map(|(query, item)| {
+            let row = |name: &NodeName| embeddings.require(name.as_ref(), &snapshot);
+            Ok((row(query)?, row(item)?))
+        });
+        let rows = rows.collect::<Result<Vec<(u32, u32)>, Error>>()?;
+        let node = |row: u32| embeddings.nodes[row as usize];
+        let askers: Vec<NodeIx> = rows.iter().map(|&(query, _)| node(query)).collect();
+        let ranks = |above: Vec<Above>| above.into_iter().map(Above::rank).collect::<Vec<f64>>();
+        let of_model = each("model", &rows, cancel, |rows| Ok(embeddings.above(rows, kind)))?;
+        let of_model = ranks(of_model);
+
+        let model = related::quality(&of_model, &Askers::new(askers.iter().copied()));
+        let sample = sample(&askers, options.compared, &snapshot);
+        let of_model: Vec<f64> = sample.iter().map(|&at| of_model[at]).collect();
+        let askers = Askers::new(sample.iter().map(|&at| askers[at]));
+        let compared = related::quality(&of_model, &askers);
+        let pairs: Vec<(NodeIx, NodeIx)> =
+            sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
+        let mut baselines = Vec::new();
+        for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
+            let ranking = Ranking::new(&field, baseline);
+            let of_baseline = each(baseline.name(), &pairs, cancel, |pairs| ranking.above(pairs, cancel))?;
+            let of_baseline = ranks(of_baseline);
+            let leads = of_model.iter().zip(&of_baseline);
+            let leads: Vec<f64> = leads
+                .map(|(&model, &baseline)| related::reciprocal(model) - related::reciprocal(baseline))
+                .collect();
+            let quality = related::quality(&of_baseline, &askers);
+            baselines.push(BaselineQuality { baseline, quality, lead: Mean::of(&leads, &askers) });
+        }
+        Ok(Comparison { model, compared, baselines })
+    }
+
+    /// What an evaluation works on: whoever waited behind one that held the embeddings would keep all other readers waiting.
+    fn copy(&self) -> Result<(Embeddings, Snapshot), Error> {
+        self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))
+    }
+}
+
+/// The places of the queries that are compared, ascending.
+fn sample(askers: &[NodeIx], most: usize, snapshot: &Snapshot) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..askers.len()).collect();
+    if most < places.len() {
+        places.sort_by_key(|&at| snapshot.stable_id(askers[at]));
+        places.truncate(most);
+        places.sort_unstable();
+    }
+    places
+}
+
+/// Answers some queries at a time, and says so.
+fn each<Q, A>(
+    ranker: &'static str,
+    queries: &[Q],
+    cancel: &CancelToken,
+    answer: impl Fn(&[Q]) -> Result<Vec<A>, Error>,
+) -> Result<Vec<A>, Error> {
+    let stage = cancel.stage(ranker, queries.len() as u64);
+    let mut answers = Vec::with_capacity(queries.len());
+    for queries in queries.chunks(QUERIES_AT_ONCE) {
+        cancel.check()?;
+        answers.extend(answer(queries)?);
+        stage.advance(queries.len() as u64)?;
+    }
+    stage.end();
+    Ok(answers)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{held_out_recall, judge, related};
-    use crate::embeddings::Embeddings;
-    use crate::minibatch::Example;
-    use hedgerow_storage::{CancelToken, NodeIx};
-    use ndarray::array;
+    use super::*;
 
-    /// Five nodes on a fan; the larger the number, the farther from node 0.
-    fn fan() -> Embeddings {
-        let vectors = array![[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]];
-        Embeddings::example(&vectors, vec![0.0; 5])
-    }
-
-    /// Answered are 1 and 2. Wanted are 2, 4 and an item that nobody knows; k = 2:
-    ///   recall 1/3, DCG 1/log2(3), ideal DCG over min(2, 3) places 1 + 1/log2(3).
-    #[test]
-    fn recall_and_ndcg_are_the_hand_worked_numbers() {
-        let nodes = |numbers: [u32; 2]| numbers.map(NodeIx::new);
-        let (recall, ndcg) = judge(&nodes([1, 2]), &nodes([2, 4]).into_iter().collect(), 3, 2);
-        let second = 1.0 / 3f64.log2();
-        assert!((recall - 1.0 / 3.0).abs() < 1e-12);
-        assert!((ndcg - second / (1.0 + second)).abs() < 1e-12);
-    }
-
-    /// From node 0: node 1 is first, node 3 third. With a bias node 4 ties with node 3: rank 3.5.
-    #[test]
-    fn ranks_count_half_of_the_ties() {
-        let mut tied = fan();
-        tied.bias[4] = 1.0;
-        let quality =
-            related(&tied, &[(0, 1), (0, 3)], &[0, 1, 2, 3, 4], &CancelToken::new()).expect("numbers");
-        assert!((quality.mrr - f64::midpoint(1.0, 1.0 / 3.5)).abs() < 1e-12);
-        assert_eq!((quality.hr10, quality.hr500, quality.mrr100, quality.pairs), (1.0, 1.0, 1.0, 2));
-    }
-
-    #[test]
-    fn a_held_out_positive_is_found_among_the_best_without_the_query() {
-        // Thirty nodes nearer to node 0 than node 31 is.
-        let angle = |row: usize| row as f32 * 0.04;
-        let vectors = ndarray::Array2::from_shape_fn((32, 2), |(row, axis)| {
-            if axis == 0 { angle(row).cos() } else { angle(row).sin() }
-        });
-        let bias = vec![0.0; 32];
-        let recall = |query: Vec<u32>, positive| {
-            let example = Example { query, positive, together: Vec::new(), hard: Vec::new() };
-            held_out_recall(&vectors.view(), &bias, &[1.0; 32], &[example])
+    fn comparison(leads: &[(f64, Option<f64>)]) -> Comparison<()> {
+        let beside = |(baseline, &(mean, margin)): (Baseline, &(f64, Option<f64>))| BaselineQuality {
+            baseline,
+            quality: (),
+            lead: Mean { mean, margin },
         };
-        assert_eq!(recall(vec![0], 20), 1.0);
-        assert_eq!(recall(vec![0], 21), 0.0);
-        assert_eq!(recall(vec![0, 1, 2], 25), 0.0);
+        Comparison {
+            model: (),
+            compared: (),
+            baselines: Baseline::ALL.into_iter().zip(leads).map(beside).collect(),
+        }
+    }
+
+    #[test]
+    fn a_model_is_judged_beside_the_best_of_the_others_and_beyond_chance() {
+        let better = comparison(&[(0.5, Some(0.01)), (0.02, Some(0.01)), (0.3, Some(0.01))]);
+        assert_eq!(better.best().map(|best| best.baseline), Some(Baseline::Cooccurrence));
+        assert_eq!(better.verdict(), Some(Verdict::Better));
+        let last = (-0.02, Some(0.01));
+        assert_eq!(comparison(&[(0.5, Some(0.01)), (0.3, Some(0.01)), last]).verdict(), Some(Verdict::Worse));
+        for margin in [Some(0.01), None] {
+            assert_eq!(comparison(&[(0.5, Some(0.01)), (0.01, margin)]).verdict(), Some(Verdict::Unclear));
+        }
+        assert_eq!(comparison(&[]).verdict(), None);
     }
 }

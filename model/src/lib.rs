@@ -70,7 +70,10 @@ pub use engine::{
 };
 pub use error::Error;
 pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
-pub use evaluate::{RecommendQuality, RelatedQuality};
+pub use evaluate::{
+    Baseline, BaselineQuality, COMPARED, Comparison, EvaluateOptions, Mean, RandomCosines, RecommendQuality,
+    RelatedQuality, Verdict,
+};
 pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
 pub use explain::{Explanation, Reason};
 pub use filter::Filter;

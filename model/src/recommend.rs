@@ -253,7 +253,7 @@ fn blended(mut query: Vec<f32>, own: Option<u32>, embeddings: &Embeddings) -> Ve
 }
 
 /// The neighbours of a node through all relations, each once with the newest time of its edges.
-fn neighbors(node: NodeIx, snapshot: &Snapshot) -> Vec<(NodeIx, Option<i64>)> {
+pub(crate) fn neighbors(node: NodeIx, snapshot: &Snapshot) -> Vec<(NodeIx, Option<i64>)> {
     let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
     let mut found: Vec<(NodeIx, Option<i64>)> = relations
         .flat_map(|relation| snapshot.list(relation, node).iter())

@@ -3,6 +3,7 @@
 
 mod apply;
 mod console;
+mod eval;
 mod export;
 mod failures;
 mod follow;

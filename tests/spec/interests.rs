@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Basis, Batch, CancelToken, Edge, Engine, Interests, NodeIx, NodeName, NodeRef, Query, Ranked,
-    RelationIx, Snapshot, Store, TrainOptions, Why,
+    Audience, Basis, Batch, CancelToken, Edge, Engine, Filter, Interests, NodeIx, NodeName, NodeRef, Query,
+    Ranked, RelationIx, Snapshot, Store, TrainOptions, Why,
 };
 use tempfile::TempDir;
 
@@ -41,7 +41,14 @@ fn questions() -> Vec<Query> {
     let seen = Query { include_seen: true, cosine: true, ..query(Interests::AtMost(2)) };
     let excluded =
         Query { exclude: vec![NodeName::new("pin", "3").expect("a name")], ..query(Interests::Auto) };
-    interests.map(query).into_iter().chain([seen, excluded]).collect()
+    let filter: Filter = "word=w1 or word=w2 or word=w3 or word=w4".parse().expect("a filter");
+    let filtered = [Interests::AtMost(1), Interests::AtMost(3)].map(|interests| Query {
+        filter: Some(filter.clone()),
+        exclude: ["1", "3", "5", "nowhere"].map(|key| NodeName::new("pin", key).expect("a name")).into(),
+        ..query(interests)
+    });
+    let tokens_seen = Query { include_seen: true, filter: Some(filter), ..query(Interests::Auto) };
+    interests.map(query).into_iter().chain(filtered).chain([seen, excluded, tokens_seen]).collect()
 }
 
 #[test]
@@ -62,6 +69,23 @@ fn many_users_get_what_each_gets_alone_for_any_number_of_threads() {
             let many: Vec<Ranked> = many.into_iter().map(|one| one.expect("an answer")).collect();
             assert!(many == alone, "{threads} threads, {query:?}");
         }
+        if let Some(filter) = &query.filter {
+            check_filtered(&engine, &alone, filter, &query);
+        }
+    }
+}
+
+/// Each answer has a token that was asked for, and is not left out; some answers are there.
+fn check_filtered(engine: &Engine, answers: &[Ranked], filter: &Filter, query: &Query) {
+    let snapshot = engine.store().snapshot();
+    let items: Vec<&NodeName> =
+        answers.iter().flat_map(|ranked| ranked.items.iter().map(|item| &item.node)).collect();
+    assert!(!items.is_empty(), "{filter:?} leaves something");
+    for item in items {
+        assert!(!query.exclude.contains(item), "{item} is left out");
+        let node = snapshot.require(item.as_ref()).expect("it is there");
+        let has = |token: &&str| ["word=w1", "word=w2", "word=w3", "word=w4"].contains(token);
+        assert!(snapshot.tokens(node).iter().any(has), "{item} has a token that was asked for");
     }
 }
 

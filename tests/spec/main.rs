@@ -13,6 +13,7 @@ mod interests;
 mod learning;
 mod npy;
 mod pixie;
+mod quality;
 mod reach;
 mod readers;
 mod readme;

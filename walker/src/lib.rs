@@ -14,6 +14,7 @@
 //! A weighted list costs as many tries per draw as its largest weight exceeds the mean one. A walk counts at
 //! most [`options::MAX_VISITS`] nodes.
 
+mod cooccurrence;
 mod error;
 mod hash;
 mod neighborhood;
@@ -29,6 +30,7 @@ mod sweep;
 mod visits;
 mod walk;
 
+pub use cooccurrence::Cooccurrence;
 pub use error::Error;
 pub use neighborhood::{Neighborhoods, Visit};
 pub use options::WalkOptions;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use hedgerow::{CancelToken, Conv, Engine, Ids, Loss, Pooling, RelationIx, Store, TrainOptions, WalkOptions};
+use hedgerow::{
+    CancelToken, Conv, Engine, EvaluateOptions, Ids, Loss, Pooling, RelationIx, Store, TrainOptions,
+    WalkOptions,
+};
 
 use super::Row;
 use super::catalogue::Catalogue;
@@ -48,12 +51,13 @@ pub(crate) fn run(
         note(&format!("{name}: {} epochs of {} pairs", setup.epochs, setup.pairs_per_epoch));
         let options = options(setup, layers, pooling, hard);
         engine.training(&options).pairs(&learned).run(cancel)?;
-        let quality = engine.evaluate_related(&judged, cancel)?;
+        let alone = EvaluateOptions { compared: 0, ..EvaluateOptions::default() };
+        let quality = engine.evaluate_related(&judged, &alone, cancel)?.model;
         for (figure, value) in [
-            ("hr@10", quality.hr10),
-            ("hr@100", quality.hr100),
-            ("hr@500", quality.hr500),
-            ("mrr100", quality.mrr100),
+            ("hr@10", quality.hr10.mean),
+            ("hr@100", quality.hr100.mean),
+            ("hr@500", quality.hr500.mean),
+            ("mrr100", quality.mrr100.mean),
         ] {
             row(Row {
                 workload: "ablation",

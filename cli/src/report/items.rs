@@ -1,12 +1,11 @@
 //! A few nodes over the whole range of popularity, each with its neighbourhood and with the lists that three ways of finding
 //! similar nodes give, for judging by eye.
 
-use hedgerow::{ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Query, pixie};
+use hedgerow::{Cooccurrence, ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Query, pixie};
 use serde::Serialize;
 
 use super::named::{Named, Place};
 use super::{Gathering, short};
-use crate::cooccurrence::cooccurring;
 use crate::failure::Failure;
 
 /// Items in all, and of a kind at least.
@@ -108,7 +107,7 @@ fn item(
     let walks = walks
         .map(|item| (named.place(&snapshot.name(item.node), snapshot), f64::from(item.visits)))
         .collect();
-    let shared = cooccurring(snapshot, node, LISTED, cancel)?;
+    let shared = Cooccurrence::new(snapshot).nearest(node, LISTED, cancel)?;
     let shared = shared.into_iter();
     let shared = shared
         .map(|(node, cosine)| (named.place(&snapshot.name(node), snapshot), short(cosine, 3)))

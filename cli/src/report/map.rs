@@ -21,7 +21,7 @@ const CHUNK: usize = 64;
 /// Embeddings that stand for all of them: unit vectors of the nodes with the smallest stable ids.
 pub(super) struct Sample {
     nodes: Vec<NodeName>,
-    pub(super) vectors: Vec<Vec<f32>>,
+    vectors: Vec<Vec<f32>>,
     of: u64,
 }
 

@@ -1,7 +1,6 @@
 //! What `report` puts on its page: gathered here, a noun a file, and drawn by the script of the page. Owns what the page
 //! says and that it is the same for the same store; the verb owns the file that it is written to.
 
-mod cosines;
 mod holdings;
 mod items;
 mod map;
@@ -11,7 +10,7 @@ mod past;
 mod pca;
 mod sizes;
 
-use hedgerow::{CancelToken, Engine, KindIx, NodeIx, Snapshot};
+use hedgerow::{CancelToken, Engine, KindIx, NodeIx, RandomCosines, Snapshot};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -32,9 +31,26 @@ pub(crate) struct Report {
     curve: Option<past::Curve>,
     refreshes: Vec<past::Refresh>,
     map: Option<map::Map>,
-    cosines: Option<cosines::Cosines>,
+    cosines: Option<Cosines>,
     items: Vec<items::Item>,
     named: named::Named,
+}
+
+/// How similar random pairs of embeddings are.
+#[derive(Debug, Serialize)]
+struct Cosines {
+    pairs: u64,
+    mean: f64,
+    deviation: f64,
+    kurtosis: Option<f64>,
+    bins: Vec<u64>,
+}
+
+impl From<RandomCosines> for Cosines {
+    fn from(RandomCosines { pairs, mean, deviation, kurtosis, bins }: RandomCosines) -> Self {
+        let kurtosis = kurtosis.map(|kurtosis| short(kurtosis, 3));
+        Self { pairs, mean: short(mean, 4), deviation: short(deviation, 4), kurtosis, bins }
+    }
 }
 
 /// Who is told how far it is: what is done now, and how much of it.
@@ -79,7 +95,11 @@ impl<'a> Gathering<'a> {
             curve: past::curve(self.engine)?,
             refreshes: past::refreshes(self.engine),
             map,
-            cosines: sample.as_ref().map(cosines::Cosines::of),
+            cosines: sample
+                .is_some()
+                .then(|| self.engine.random_cosines(None))
+                .transpose()?
+                .map(Cosines::from),
             items,
             named,
         })

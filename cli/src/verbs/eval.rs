@@ -1,15 +1,30 @@
-//! `eval`: how good the embeddings are at two tasks, measured as `CLI.md` defines them.
+//! `eval`: how good the embeddings are at two tasks, and whether that is better than what needs no training.
+
+mod drawn;
+mod standing;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{Interests, RelationIx, Snapshot, Status};
+use hedgerow::{
+    COMPARED, Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, RelationIx, Snapshot,
+    Status,
+};
 
-use crate::cell::rounded;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::reading::pairs::{read_pairs, read_users};
 use crate::verbs::recommend::interests;
+
+use drawn::{change, fraction};
+use standing::{Figures, Rest, Standing, print};
+
+/// What is said of all recommendations together.
+const BEYOND: &[Rest] = &[
+    Rest { name: "coverage", short: "coverage", shown: fraction },
+    Rest { name: "effective_items", short: "effective", shown: |items| format!("{items:.0}") },
+    Rest { name: "popularity_lift", short: "lift", shown: change },
+];
 
 /// What `eval` is told.
 #[derive(Args, Debug)]
@@ -38,12 +53,15 @@ pub(crate) struct EvalArgs {
     /// For recommend: by how many interests a user asks, a number or auto
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
+    /// On how many users or pairs, drawn by their names, popularity, co-occurrence and walks are asked beside the model
+    #[arg(long, value_name = "N|all|off", default_value_t = COMPARED, value_parser = baselines)]
+    baselines: usize,
 }
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Task {
-    /// Rank all items that a user is not linked to: recall and ndcg at k
+    /// Rank all items that a user is not linked to: recall and ndcg at k; what the answers show of the catalogue
     Recommend,
     /// Rank all items for a query item: hit rates and mean reciprocal ranks
     Related,
@@ -52,48 +70,64 @@ enum Task {
 pub(crate) fn eval(ctx: &mut Context, args: EvalArgs) -> Result<(), Failure> {
     let (engine, status) = ctx.trained(&args.store)?;
     let kind = args.kind.map_or_else(|| only_target(&status), Ok)?;
+    let options = EvaluateOptions { k: args.k, interests: args.interests, compared: args.baselines };
     match (args.task, args.test, args.pairs) {
         (Task::Recommend, Some(test), _) => {
             let user = args.user_kind;
             let user = user.map_or_else(|| only_user(&engine.store().snapshot(), &kind), Ok)?;
-            recommend(ctx, &args.store, &test, (args.k, args.interests), [&user, &kind])
+            recommend(ctx, &engine, &test, &options, [&user, &kind])
         }
-        (Task::Related, _, Some(pairs)) => related(ctx, &args.store, &pairs, &kind),
+        (Task::Related, _, Some(pairs)) => related(ctx, &engine, &pairs, &options, &kind),
         (Task::Recommend, None, _) => Err(Failure::Usage("--task recommend needs --test FILE".to_owned())),
         (Task::Related, _, None) => Err(Failure::Usage("--task related needs --pairs FILE".to_owned())),
     }
 }
 
 fn recommend(
-    ctx: &mut Context,
-    store: &Path,
+    ctx: &Context,
+    engine: &Engine,
     test: &Path,
-    (k, interests): (usize, Interests),
-    kinds: [&str; 2],
+    options: &EvaluateOptions,
+    [user, item]: [&str; 2],
 ) -> Result<(), Failure> {
-    let (engine, _) = ctx.trained(store)?;
-    let users = read_users(test, kinds[0], kinds[1])?;
-    let quality = engine.evaluate_recommend(&users, k, interests, ctx.cancel())?;
-    let (recall, ndcg) = (format!("recall@{k}"), format!("ndcg@{k}"));
-    ctx.out.record(vec![
-        (&recall, rounded(quality.recall, 6)),
-        (&ndcg, rounded(quality.ndcg, 6)),
-        ("users", quality.users.into()),
-    ])
+    let users = read_users(test, user, item)?;
+    let found = engine.evaluate_recommend(&users, options, &ctx.watched())?;
+    let (recall, ndcg) = (format!("recall@{}", options.k), format!("ndcg@{}", options.k));
+    let standing = |quality: &RecommendQuality| Standing {
+        queries: quality.users,
+        means: vec![quality.recall, quality.ndcg],
+        rest: vec![Some(quality.coverage), Some(quality.effective_items), quality.popularity_lift],
+    };
+    let figures = Figures { queries: "users", means: vec![&recall, &ndcg], rest: BEYOND, judged_by: &ndcg };
+    print(ctx.out, &figures, &found, standing, &engine.random_cosines(Some(item))?)
 }
 
-fn related(ctx: &mut Context, store: &Path, pairs: &Path, kind: &str) -> Result<(), Failure> {
-    let (engine, _) = ctx.trained(store)?;
+fn related(
+    ctx: &Context,
+    engine: &Engine,
+    pairs: &Path,
+    options: &EvaluateOptions,
+    kind: &str,
+) -> Result<(), Failure> {
     let pairs = read_pairs(pairs, kind)?;
-    let quality = engine.evaluate_related(&pairs, ctx.cancel())?;
-    ctx.out.record(vec![
-        ("hr@10", rounded(quality.hr10, 6)),
-        ("hr@100", rounded(quality.hr100, 6)),
-        ("hr@500", rounded(quality.hr500, 6)),
-        ("mrr", rounded(quality.mrr, 6)),
-        ("mrr100", rounded(quality.mrr100, 6)),
-        ("pairs", quality.pairs.into()),
-    ])
+    let found = engine.evaluate_related(&pairs, options, &ctx.watched())?;
+    let standing = |quality: &RelatedQuality| Standing {
+        queries: quality.pairs,
+        means: vec![quality.hr10, quality.hr100, quality.hr500, quality.mrr, quality.mrr100],
+        rest: Vec::new(),
+    };
+    let means = vec!["hr@10", "hr@100", "hr@500", "mrr", "mrr100"];
+    let figures = Figures { queries: "pairs", means, rest: &[], judged_by: "mrr" };
+    print(ctx.out, &figures, &found, standing, &engine.random_cosines(Some(kind))?)
+}
+
+/// `all`, `off`, or a number.
+fn baselines(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        "off" => Ok(0),
+        number => number.parse().map_err(|_| "expected all, off, or a number of users or pairs".to_owned()),
+    }
 }
 
 fn only_target(status: &Status) -> Result<String, Failure> {

@@ -153,7 +153,8 @@ fn many(
     let answered = answer_all(ctx, &recommender, lines, &mut writer, on_error);
     writer.stream.finish()?;
     if writer.failed > 0 {
-        ctx.out.note(&format!("{} users have no answer", writer.failed));
+        let users = if writer.failed == 1 { "1 user has" } else { &format!("{} users have", writer.failed) };
+        ctx.out.note(&format!("{users} no answer"));
     }
     answered
 }

@@ -32,7 +32,7 @@ impl Cold<'_> {
         let wanted = match &filter {
             // How many of those that come first it will leave is not known.
             Some(_) => self.embeddings.rows() + excluded.len() + asked.starts.len(),
-            None => self.options.k + excluded.len() + asked.starts.len(),
+            None => self.options.k.saturating_add(excluded.len() + asked.starts.len()),
         };
         let scored = self.walked(asked, wanted)?;
         let basis = if scored.is_empty() { Basis::Popular } else { Basis::Walks };

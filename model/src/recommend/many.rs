@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use hedgerow_storage::{KindIx, NodeIx, NodeName, Snapshot};
+use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use rayon::prelude::*;
 
 use super::cold::popular;
@@ -99,8 +99,9 @@ impl Recommender {
         self.answers(&asked).into_iter().map(nodes).collect()
     }
 
-    pub(crate) fn lookup(&self, node: &NodeName) -> Option<NodeIx> {
-        self.snapshot.lookup(node.as_ref())
+    /// What it answers from.
+    pub(crate) fn sources(&self) -> (&Embeddings, &Snapshot) {
+        (&self.embeddings, &self.snapshot)
     }
 
     /// What is found for each, in rows.

@@ -27,7 +27,7 @@ impl Best {
     pub(super) fn offer(&mut self, hit: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) {
         if self.may_take(hit.1) {
             self.hits.push(hit);
-            if self.hits.len() >= 2 * self.k + ROOM {
+            if self.hits.len() >= self.k.saturating_mul(2).saturating_add(ROOM) {
                 self.sort_out(order);
             }
         }

@@ -5,12 +5,16 @@
 //! A score is one sum with a fixed order ([`score`]), so it does not depend on which rows and queries are scored beside it, nor on
 //! the processor; equal scores are ordered by a number of the row's that the caller gives.
 
+mod above;
 mod best;
 mod rough;
 mod score;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+pub(crate) use above::Above;
 use best::Best;
 use rough::{Asked, Rough};
 
@@ -153,34 +157,50 @@ impl Scan {
         count: usize,
         wish: &Wish<'_>,
         left_out: &(dyn Fn(usize, u32) -> bool + Sync),
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
     ) -> Vec<Best> {
-        let dim = self.dim();
         let mut best: Vec<Best> = (0..count).map(|_| Best::new(wish.k)).collect();
-        let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
-        for block in blocks(rows, wish) {
-            let (rows, places) = (&self.full.values()[block.first * dim..], block.places());
-            let scores = &mut scores[..count * places.len()];
-            score::scores(score::Asked { queries, rows, dim, places }, scores);
-            for (to, place) in biases.iter_mut().zip(places) {
-                *to = wish.bias(block.first + usize::from(*place));
-            }
-            for (query, (best, scores)) in best.iter_mut().zip(scores.chunks_exact(places.len())).enumerate()
-            {
-                let scores = scores.iter().zip(&biases).map(|(score, bias)| score + bias);
-                // Mostly none is as high; this is known without a branch a row.
-                if !best.may_take(scores.clone().fold(f32::NEG_INFINITY, f32::max)) {
-                    continue;
-                }
-                for (place, score) in places.iter().zip(scores) {
+        self.scored(queries, count, wish.bias, wish.wanted, rows, |block, query, scores| {
+            let best = &mut best[query];
+            // Mostly none is as high; this is known without a branch a row.
+            if best.may_take(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) {
+                for (place, &score) in block.places().iter().zip(scores) {
                     let row = (block.first + usize::from(*place)) as u32;
                     if best.may_take(score) && !left_out(query, row) {
                         best.offer((row, score), wish.order);
                     }
                 }
             }
-        }
+        });
         best
+    }
+
+    /// Scores the wanted ones of some rows for each query, with their biases, and gives them out a block and a query at a time.
+    fn scored(
+        &self,
+        queries: &[f32],
+        count: usize,
+        bias: Option<&[f32]>,
+        wanted: &(dyn Fn(usize) -> u64 + Sync),
+        rows: Range<usize>,
+        mut each: impl FnMut(&Block, usize, &[f32]),
+    ) {
+        let dim = self.dim();
+        let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
+        for block in blocks(rows, wanted) {
+            let (rows, places) = (&self.full.values()[block.first * dim..], block.places());
+            let scores = &mut scores[..count * places.len()];
+            score::scores(score::Asked { queries, rows, dim, places }, scores);
+            if let Some(bias) = bias {
+                for (to, place) in biases.iter_mut().zip(places) {
+                    *to = bias[block.first + usize::from(*place)];
+                }
+            }
+            for (query, scores) in scores.chunks_exact_mut(places.len()).enumerate() {
+                scores.iter_mut().zip(&biases).for_each(|(score, bias)| *score += bias);
+                each(&block, query, scores);
+            }
+        }
     }
 }
 
@@ -198,7 +218,10 @@ impl Block {
 }
 
 /// The blocks of some rows that hold wanted ones.
-fn blocks<'a>(rows: std::ops::Range<usize>, wish: &'a Wish<'_>) -> impl Iterator<Item = Block> + 'a {
+fn blocks(
+    rows: Range<usize>,
+    wanted: &(dyn Fn(usize) -> u64 + Sync),
+) -> impl Iterator<Item = Block> + '_ {
     const ALL: [u8; BLOCK] = {
         let mut all = [0; BLOCK];
         let mut at = 0;
@@ -210,7 +233,7 @@ fn blocks<'a>(rows: std::ops::Range<usize>, wish: &'a Wish<'_>) -> impl Iterator
     };
     rows.clone().step_by(BLOCK).filter_map(move |first| {
         let there = (rows.end - first).min(BLOCK);
-        let word = (wish.wanted)(first) & u64::MAX >> (BLOCK - there);
+        let word = wanted(first) & u64::MAX >> (BLOCK - there);
         let mut block = Block { first, places: ALL, count: word.count_ones() as usize };
         if block.count < BLOCK {
             for (place, at) in block.places.iter_mut().zip(ones(word)) {

@@ -102,7 +102,7 @@ impl Rough {
         let mut found =
             Found { k: wish.k, all: Vec::new(), least: f32::NEG_INFINITY, enough: 2 * wish.k + ROOM };
         let (mut low, mut high) = ([0.0; BLOCK], [0.0; BLOCK]);
-        for block in blocks(rows, wish) {
+        for block in blocks(rows, wish.wanted) {
             let rows = &self.rows.values()[block.first * width..];
             let bias = wish.bias.map(|bias| &bias[block.first..]);
             let places = block.places();

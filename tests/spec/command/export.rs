@@ -1,7 +1,10 @@
 //! `export`, and `import --from`: what leaves a store comes back as it was, and nothing half done is taken for whole.
+//! `tables` come back, `forms` do not.
+
+mod forms;
+mod tables;
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{Batch, CancelToken, Edge, Engine, NodeName, Position, Store, TrainOptions, WalkOptions};
@@ -46,52 +49,6 @@ fn train(engine: &Engine) {
         ..TrainOptions::default()
     };
     engine.training(&options).run(&CancelToken::new()).expect("a training");
-}
-
-/// The digest of a store after everything in it was computed again.
-fn rebuilt(desk: &Desk, name: &str) -> String {
-    let engine = engine(desk, name);
-    engine.refresh(true, &CancelToken::new()).expect("a refresh");
-    engine.digest(&CancelToken::new()).expect("a digest").digest
-}
-
-fn manifest(desk: &Desk, folder: &str) -> Value {
-    serde_json::from_str(&desk.read(&format!("{folder}/manifest.json"))).expect("JSON")
-}
-
-#[test]
-fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
-    for seed in 0..6 {
-        let desk = Desk::new();
-        let world = world(&desk, seed);
-        for form in FORMS {
-            let (folder, copy) = (format!("e-{form}"), format!("c-{form}"));
-            let exported = desk.json(&["export", "s", &folder, "--format", form]);
-            let imported = desk.json(&["import", &copy, "--from", &folder]);
-            assert_eq!(imported["same_digest"], json!(true), "seed {seed}, {form}");
-            assert_eq!(imported["digest"], exported["digest"], "seed {seed}, {form}");
-            // What the export says is what the store says of itself from then on, and what a rebuild gives.
-            assert_eq!(desk.json(&["digest", "s"])["digest"], exported["digest"], "seed {seed}, {form}");
-            assert_eq!(json!(rebuilt(&desk, &copy)), exported["digest"], "seed {seed}, {form}");
-            let store = Store::options().open(desk.path(&copy)).expect("it opens");
-            assert_eq!(world.difference(&store.snapshot()), None, "seed {seed}, {form}");
-        }
-        assert_eq!(json!(rebuilt(&desk, "s")), desk.json(&["digest", "s"])["digest"], "seed {seed}");
-    }
-}
-
-/// The export of a copy has the same bytes: nothing in the files depends on how a store came to be.
-#[test]
-fn stores_of_the_same_content_export_the_same_files() {
-    let desk = Desk::new();
-    world(&desk, 7);
-    for form in FORMS {
-        let (first, second) = (format!("a-{form}"), format!("b-{form}"));
-        desk.ok(&["export", "s", &first, "--format", form]);
-        desk.ok(&["import", &format!("c-{form}"), "--from", &first]);
-        desk.ok(&["export", &format!("c-{form}"), &second, "--format", form]);
-        assert_eq!(manifest(&desk, &first)["files"], manifest(&desk, &second)["files"], "{form}");
-    }
 }
 
 /// Names, tokens and numbers that some writer or reader would bend.
@@ -165,48 +122,15 @@ fn odd(desk: &Desk) -> World {
     world
 }
 
-#[test]
-fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
-    let desk = Desk::new();
-    let world = odd(&desk);
-    let guarded = ["--format", "csv", "--guard-formulas"];
-    let ways = FORMS.iter().map(|form| vec!["--format", *form]).chain([guarded.to_vec()]);
-    for (at, way) in ways.enumerate() {
-        let (folder, copy) = (format!("e{at}"), format!("c{at}"));
-        desk.ok(&[&["export", "s", &folder][..], &way].concat());
-        let imported = desk.json(&["import", &copy, "--from", &folder]);
-        assert_eq!((&imported["digest"], &imported["same_digest"]), (&Value::Null, &json!(true)), "{way:?}");
-        let store = Store::options().open(desk.path(&copy)).expect("it opens");
-        assert_eq!(world.difference(&store.snapshot()), None, "{way:?}");
-        let position = store.position("clicks, \"odd\"");
-        assert_eq!(position, Some(Position { offset: 7, lines: 2, check: u64::MAX }), "{way:?}");
-    }
+/// The digest of a store after everything in it was computed again.
+fn rebuilt(desk: &Desk, name: &str) -> String {
+    let engine = engine(desk, name);
+    engine.refresh(true, &CancelToken::new()).expect("a refresh");
+    engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
-/// A spreadsheet takes a cell that begins so for a formula, and runs it.
-#[test]
-fn a_guarded_csv_has_no_cell_that_begins_as_a_formula() {
-    let desk = Desk::new();
-    odd(&desk);
-    desk.ok(&["export", "s", "plain"]);
-    desk.ok(&["export", "s", "guarded", "--guard-formulas"]);
-    let suspects = |folder: &str| {
-        let mut found = 0;
-        for table in ["nodes", "features", "edges"] {
-            let path = desk.path(&format!("{folder}/{table}.csv"));
-            let mut reader = csv::Reader::from_path(path).expect("a file");
-            let header = reader.headers().expect("a header").clone();
-            for record in reader.records() {
-                let record = record.expect("a record");
-                let texts = header.iter().zip(record.iter()).filter(|(name, _)| *name != "time");
-                found += texts.filter(|(_, cell)| cell.starts_with(['=', '+', '-', '@', '\t', '\r'])).count();
-            }
-        }
-        found
-    };
-    assert!(suspects("plain") > 10);
-    assert_eq!(suspects("guarded"), 0);
-    desk.fails(&["export", "s", "e", "--format", "jsonl", "--guard-formulas"], 2, "--format csv");
+fn manifest(desk: &Desk, folder: &str) -> Value {
+    serde_json::from_str(&desk.read(&format!("{folder}/manifest.json"))).expect("JSON")
 }
 
 #[test]
@@ -364,89 +288,6 @@ fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
     );
 }
 
-#[test]
-fn nothing_comes_of_nothing_and_back() {
-    let desk = Desk::new();
-    desk.ok(&["link", "s", "a:1", "b:1"]);
-    desk.ok(&["remove", "s", "a:1"]);
-    desk.ok(&["remove", "s", "b:1"]);
-    for form in FORMS {
-        desk.ok(&["export", "s", &format!("e-{form}"), "--format", form]);
-        let imported = desk.json(&["import", &format!("c-{form}"), "--from", &format!("e-{form}")]);
-        assert_eq!((&imported["nodes"], &imported["edges"]), (&json!(0), &json!(0)), "{form}");
-        desk.ok(&["link", &format!("c-{form}"), "a:1", "b:1"]);
-    }
-}
-
-#[test]
-fn a_model_goes_into_a_store_by_itself() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "m", "--format", "safetensors"]);
-    let size = ["--items", "120", "--boards", "60", "--edges", "900", "--topics", "4"];
-    desk.ok(&[&["generate", "t"], &size[..]].concat());
-    let installed = desk.json(&["import", "t", "--model", "m/model.safetensors"]);
-    assert_eq!((&installed["generation"], &installed["embedded"]), (&json!(1), &json!(120)));
-    let digest = |store| desk.json(&["digest", store])["digest"].clone();
-    assert_eq!(digest("t"), digest("s"));
-    desk.write("bad.safetensors", "nothing");
-    desk.fails(&["import", "t", "--model", "bad.safetensors"], 5, "not a safetensors file");
-    desk.fails(&["import", "u", "--from", "m"], 1, "of another form");
-    let bytes = fs::read(desk.path("m/model.safetensors")).expect("a file");
-    let text = String::from_utf8_lossy(&bytes[..bytes.len() / 2]).into_owned();
-    let at = text.find("layers 2").expect("a recipe");
-    let mut changed = bytes;
-    changed[at + 7] = b'9';
-    desk.write("bad.safetensors", &changed);
-    desk.fails(&["import", "t", "--model", "bad.safetensors"], 5, "9 layers, expected 0 to 4");
-    assert_eq!(digest("t"), digest("s"));
-}
-
-/// Numbers of a .npy file without its header.
-fn npy(path: &Path) -> (String, Vec<u8>) {
-    let bytes = fs::read(path).expect("a file");
-    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
-    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    assert_eq!((10 + length) % 64, 0);
-    (String::from_utf8(bytes[10..10 + length].to_vec()).expect("text"), bytes[10 + length..].to_vec())
-}
-
-#[test]
-fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
-    let desk = Desk::new();
-    world(&desk, 4);
-    desk.ok(&["export", "s", "e", "--format", "npy"]);
-    let engine = engine(&desk, "s");
-    let names: Vec<Vec<String>> = csv::Reader::from_path(desk.path("e/nodes.csv"))
-        .expect("a file")
-        .records()
-        .map(|record| record.expect("a record").iter().map(str::to_owned).collect())
-        .collect();
-    let (header, vectors) = npy(&desk.path("e/vectors.npy"));
-    assert!(
-        header.contains(&format!("'<f4', 'fortran_order': False, 'shape': ({}, 8)", names.len())),
-        "{header}"
-    );
-    let (header, ids) = npy(&desk.path("e/ids.npy"));
-    assert!(
-        header.contains(&format!("'<u8', 'fortran_order': False, 'shape': ({},)", names.len())),
-        "{header}"
-    );
-    let (_, bias) = npy(&desk.path("e/bias.npy"));
-    for (at, name) in names.iter().enumerate() {
-        let node = NodeName::new(&name[1], &name[2]).expect("a name");
-        let id = node.as_ref().stable_id().get();
-        assert_eq!(
-            (format!("{id:016x}"), &ids[at * 8..at * 8 + 8]),
-            (name[0].clone(), &id.to_le_bytes()[..])
-        );
-        let vector = engine.embedding(node.as_ref()).expect("embedded").vector;
-        let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(&vectors[at * 32..at * 32 + 32], &bytes[..32], "{node}");
-        assert_eq!(&bias[at * 4..at * 4 + 4], &bytes[32..], "{node}");
-    }
-    assert!(names.len() > 20 && desk.path("e/dense_image.npy").exists());
-}
-
 /// A block may have a name that is a path.
 #[test]
 fn no_name_in_the_store_leads_out_of_the_folder() {
@@ -476,133 +317,4 @@ fn no_name_in_the_store_leads_out_of_the_folder() {
     assert!(desk.path("e/npy/dense_%2E%2E%2F%2E%2E%2F%2E%2E%2Fevil.npy").exists());
     let arrays = manifest(&desk, "e/npy")["files"].as_array().expect("a list").len();
     assert_eq!(arrays, 12);
-}
-
-#[test]
-fn graphml_is_xml_whatever_names_hold() {
-    let desk = Desk::new();
-    let world = odd(&desk);
-    desk.ok(&["export", "s", "e", "--format", "graphml"]);
-    let text = desk.read("e/graph.graphml");
-    let document = roxmltree::Document::parse(&text).expect("well-formed");
-    let all = |tag: &'static str| document.descendants().filter(move |node| node.has_tag_name(tag));
-    let ids: Vec<&str> = all("node").filter_map(|node| node.attribute("id")).collect();
-    assert_eq!((ids.len(), all("edge").count()), (world.nodes.len(), world.edges.len()));
-    for edge in all("edge") {
-        for end in ["source", "target"] {
-            assert!(edge.attribute(end).is_some_and(|end| ids.contains(&end)));
-        }
-    }
-    let keys: Vec<&str> = all("data")
-        .filter(|data| data.attribute("key") == Some("key"))
-        .filter_map(|data| data.text())
-        .collect();
-    for key in ["a\r\nb", "a\tb", "<&>", "\u{e9}\u{1f600}", "\\u{1b}[2J", "\"q\""] {
-        assert!(keys.contains(&key), "{key:?}");
-    }
-}
-
-#[test]
-fn the_projector_gets_a_line_of_names_for_each_vector() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "e", "--format", "tensorboard"]);
-    let (vectors, names) = (desk.read("e/vectors.tsv"), desk.read("e/metadata.tsv"));
-    assert_eq!((vectors.lines().count(), names.lines().count()), (120, 121));
-    assert!(vectors.lines().all(|line| line.split('\t').count() == 8));
-    assert!(names.lines().all(|line| line.split('\t').count() == 5), "{names}");
-    assert!(desk.read("e/projector_config.pbtxt").contains("vectors.tsv"));
-}
-
-#[test]
-fn forms_that_are_of_embeddings_need_a_model() {
-    let desk = Desk::with_lamps();
-    for form in ["npy", "safetensors", "tensorboard"] {
-        desk.fails(&["export", "s", "e", "--format", form], 1, "hedgerow train");
-    }
-    assert!(!desk.path("e").exists() && leftovers(&desk).is_empty());
-    if !cfg!(feature = "parquet") {
-        desk.fails(&["export", "s", "e", "--format", "parquet"], 1, "--features parquet");
-    }
-}
-
-#[test]
-fn a_manifest_counts_what_the_files_hold() {
-    let desk = Desk::trained();
-    let exported = desk.json(&["export", "s", "e", "--format", "jsonl"]);
-    let manifest = manifest(&desk, "e");
-    for table in ["nodes", "features", "edges", "neighborhoods", "embeddings"] {
-        let lines = desk.read(&format!("e/{table}.jsonl")).lines().count();
-        assert_eq!(manifest["counts"][table], json!(lines), "{table}");
-        assert_eq!(exported[table], json!(lines), "{table}");
-    }
-    let neighbors = desk.read("e/neighborhoods.jsonl");
-    let first: Value = serde_json::from_str(neighbors.lines().next().expect("a line")).expect("JSON");
-    let id = first["id"].as_str().expect("an id");
-    let nodes = desk.read("e/nodes.jsonl");
-    let node = nodes.lines().find(|line| line.contains(id)).expect("a node of that id");
-    let node: Value = serde_json::from_str(node).expect("JSON");
-    let node = format!("{}:{}", node["kind"].as_str().expect("text"), node["key"].as_str().expect("text"));
-    let shown = &desk.json(&["neighborhood", "s", &node])[0];
-    assert_eq!((&shown["visits"], &shown["importance"]), (&first["visits"], &first["importance"]));
-}
-
-/// An export of edges is a file of edges like any other.
-#[test]
-fn the_edges_of_an_export_can_be_imported_by_themselves() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["export", "s", "csv"]);
-    desk.ok(&["export", "s", "jsonl", "--format", "jsonl"]);
-    desk.ok(&["import", "a", "--edges", "csv/edges.csv", "--src", "*=src", "--dst", "*=dst"]);
-    desk.ok(&["import", "b", "--edges", "jsonl/edges.jsonl"]);
-    let text = |store: &str| {
-        let dumped = desk.ok(&["dump", store]);
-        let mut edges: Vec<String> =
-            dumped.lines().filter(|line| line.starts_with("edge ")).map(str::to_owned).collect();
-        edges.sort();
-        edges
-    };
-    assert_eq!(text("s").len(), 4);
-    let plain = |edges: Vec<String>| -> Vec<Vec<String>> {
-        let ends = |edge: String| {
-            let mut words: Vec<String> = edge.split(' ').map(str::to_owned).collect();
-            words.sort();
-            words
-        };
-        let mut all: Vec<Vec<String>> = edges.into_iter().map(ends).collect();
-        all.sort();
-        all
-    };
-    assert_eq!(plain(text("a")), plain(text("s")));
-    assert_eq!(plain(text("b")), plain(text("s")));
-}
-
-#[cfg(feature = "parquet")]
-#[test]
-fn parquet_tables_come_in_shards_and_back() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "e", "--format", "parquet", "--shard-rows", "100"]);
-    let files = manifest(&desk, "e")["files"].clone();
-    let rows: Vec<u64> = files
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter(|file| file["table"] == json!("edges"))
-        .map(|file| file["rows"].as_u64().expect("a number"))
-        .collect();
-    assert_eq!(rows.len(), 9);
-    assert!(rows[..8].iter().all(|&rows| rows == 100), "{rows:?}");
-    let imported = desk.json(&["import", "c", "--from", "e"]);
-    assert_eq!(imported["same_digest"], json!(true));
-    // A file of it is a file of edges like any other.
-    let words = ["import", "d", "--edges", "e/edges/part-00000.parquet"];
-    assert_eq!(desk.json(&words)["edges"], json!(100));
-    let named = [&words[..], &["--src", "*=src", "--dst", "*=dst", "--weight-column", "weight"]].concat();
-    assert_eq!(desk.json(&named)["edges"], json!(0));
-    let nodes =
-        ["import", "n", "--nodes", "e/nodes/part-00000.parquet", "--kind-column", "kind", "--tokens", "key"];
-    assert_eq!(desk.json(&nodes)["nodes"], json!(100));
-    let bytes = fs::read(desk.path("e/edges/part-00000.parquet")).expect("a file");
-    desk.write("cut.parquet", &bytes[..bytes.len() - 9]);
-    desk.fails(&["import", "x", "--edges", "cut.parquet"], 5, "not a whole Parquet file");
-    assert!(!desk.path("x").exists());
 }

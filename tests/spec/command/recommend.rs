@@ -91,6 +91,9 @@ fn a_user_without_an_answer_stops_the_file_or_is_told_of_in_its_place() {
     assert_eq!(lines[1], json!({"user": "board:none", "error": "no node board:none in the store"}));
     assert!(lines[2]["error"].as_str().is_some_and(|error| error.contains("users.txt:3:1")), "{}", lines[2]);
     assert_eq!(lines[3]["user"], json!("board:0"));
+    desk.write("one.txt", "board:3\nboard:none\n");
+    let ran = desk.run(&["recommend", "s", "--users", "one.txt", "--on-error", "skip"]);
+    assert!(ran.err.contains("1 user has no answer"), "{}", ran.err);
     desk.fails(&["recommend", "s", "--users", "nowhere.txt"], 1, "cannot read nowhere.txt");
     desk.fails(&["recommend", "s", "board:0", "--users", "users.txt"], 2, "cannot be used with");
 }

@@ -290,19 +290,6 @@ fn recommend_leaves_out_what_was_seen_unless_asked_to() {
 }
 
 #[test]
-fn eval_measures_both_tasks() {
-    let desk = Desk::trained();
-    desk.write("test.txt", "0 1 2\n1 3\n");
-    let quality = desk.json(&["eval", "s", "--task", "recommend", "--test", "test.txt", "-k", "10"]);
-    assert_eq!(quality["users"], json!(2));
-    assert!(quality["recall@10"].is_number() && quality["ndcg@10"].is_number(), "{quality}");
-    desk.write("pairs.tsv", "1\t2\n3\t4\n");
-    let quality = desk.json(&["eval", "s", "--task", "related", "--pairs", "pairs.tsv"]);
-    assert_eq!((&quality["pairs"], &quality["hr@500"]), (&json!(2), &json!(1.0)));
-    assert!(["hr@10", "hr@100", "mrr", "mrr100"].iter().all(|name| quality[name].is_number()), "{quality}");
-}
-
-#[test]
 fn read_only_works_while_another_process_writes() {
     let desk = Desk::with_lamps();
     let writer = Holder::of(&desk);

@@ -1,9 +1,8 @@
 //! How well a list of similar pins keeps to the planted topic: for the embeddings, and for plain co-occurrence on boards.
 
-use hedgerow::{CancelToken, Engine, NodeIx, NodeName, NodeRef, Query, Snapshot};
+use hedgerow::{CancelToken, Cooccurrence, Engine, NodeIx, NodeName, NodeRef, Query, RelationIx, Snapshot};
 
 use super::{PLAN, topic};
-use crate::cooccurrence::{cooccurring, linked};
 use crate::failure::Failure;
 use crate::synthetic::World;
 
@@ -15,6 +14,7 @@ const TOP: usize = 10;
 /// Shares of right topics in the top ten: of the embeddings, and of the cosine of board sets.
 pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> Result<(f64, f64), Failure> {
     let snapshot = engine.store().snapshot();
+    let mut cooccurrence = Cooccurrence::new(&snapshot);
     let (mut learned, mut counted) = (0, 0);
     for nth in 0..SAMPLE {
         cancel.check()?;
@@ -23,7 +23,7 @@ pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> R
         let ranked = engine.similar(pin, &Query { k: TOP, cosine: true, ..Query::default() })?;
         let right = |found: &NodeName| topic(world, found) == topic(world, &pin.to_name());
         learned += ranked.items.iter().filter(|item| right(&item.node)).count();
-        let counted_alike = cooccurring(&snapshot, snapshot.require(pin)?, TOP, cancel)?;
+        let counted_alike = cooccurrence.nearest(snapshot.require(pin)?, TOP, cancel)?;
         counted += counted_alike.iter().filter(|(found, _)| right(&snapshot.name(*found))).count();
     }
     let asked = f64::from(SAMPLE) * TOP as f64;
@@ -31,5 +31,7 @@ pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> R
 }
 
 pub(super) fn boards_of(snapshot: &Snapshot, pin: NodeRef<'_>) -> Vec<NodeIx> {
-    snapshot.lookup(pin).map_or_else(Vec::new, |node| linked(snapshot, node).collect())
+    let Some(pin) = snapshot.lookup(pin) else { return Vec::new() };
+    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+    relations.flat_map(|relation| snapshot.list(relation, pin).neighbors()).collect()
 }

@@ -1,0 +1,37 @@
+//! Who may be an answer, and what all rankers know of the graph.
+
+use std::cmp::Reverse;
+
+use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+
+use crate::embeddings::Embeddings;
+use crate::recommend::neighbors;
+
+/// The embedded nodes of a kind, beside the graph as it is now.
+pub(super) struct Field<'a> {
+    pub(super) embeddings: &'a Embeddings,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) kind: KindIx,
+    /// Most edges first, ties by stable id.
+    pub(super) items: Vec<NodeIx>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new(embeddings: &'a Embeddings, snapshot: &'a Snapshot, kind: KindIx) -> Self {
+        let rows = (0..embeddings.rows() as u32)
+            .filter(|&row| embeddings.is_alive(row) && embeddings.kind(row) == kind);
+        let mut items: Vec<NodeIx> = rows.map(|row| embeddings.nodes[row as usize]).collect();
+        items.sort_by_cached_key(|&item| (Reverse(snapshot.degree(item)), snapshot.stable_id(item)));
+        Self { embeddings, snapshot, kind, items }
+    }
+
+    pub(super) fn holds(&self, node: NodeIx) -> bool {
+        self.snapshot.kind(node) == self.kind && self.embeddings.row(node).is_some()
+    }
+
+    /// What a user is linked to, of the kind; by stable id.
+    pub(super) fn history(&self, user: NodeIx) -> Vec<NodeIx> {
+        let linked = neighbors(user, self.snapshot).into_iter().map(|(node, _)| node);
+        linked.filter(|&node| self.snapshot.kind(node) == self.kind).collect()
+    }
+}

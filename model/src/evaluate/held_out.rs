@@ -1,0 +1,79 @@
+//! Held-out recall, by which a training is watched and ended.
+
+use ndarray::{ArrayView1, ArrayView2};
+use rayon::prelude::*;
+
+use crate::matrix::{Panels, by_panels};
+use crate::minibatch::Example;
+use crate::rows::normalize_rows;
+use crate::spare::Spare;
+use crate::sparse::Sparse;
+
+/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each row.
+const QUERIES_PER_TASK: usize = 64;
+/// It looks at this many of the best.
+const HELD_OUT_K: usize = 20;
+
+/// Share of the examples whose positive is among the best for their query, all rows ranked but those that belong
+/// together with it.
+pub(crate) fn held_out_recall(
+    vectors: &ArrayView2<'_, f32>,
+    bias: &[f32],
+    influence: &[f32],
+    examples: &[Example],
+) -> f32 {
+    let panels = Panels::transposed(vectors);
+    let hits: usize = examples
+        .par_chunks(QUERIES_PER_TASK)
+        .map(|examples| {
+            let mut means = Sparse::new(vectors.nrows());
+            for example in examples {
+                means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
+            }
+            let mut queries = means.multiply(vectors, &mut Spare::default());
+            normalize_rows(&mut queries);
+            let scores = by_panels(&queries.view(), &panels, None, &mut Spare::default());
+            examples
+                .iter()
+                .zip(scores.outer_iter())
+                .filter(|(example, scores)| is_found(example, scores, bias))
+                .count()
+        })
+        .sum();
+    hits as f32 / examples.len().max(1) as f32
+}
+
+fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bool {
+    let score = |row: u32| scores[row as usize] + bias[row as usize];
+    let wanted = score(example.positive);
+    let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
+    let mut apart: Vec<u32> = example.query.iter().chain(&example.together).copied().collect();
+    apart.sort_unstable();
+    apart.dedup();
+    let above = apart.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
+    // The positive itself is among those counted.
+    at_least - above <= HELD_OUT_K
+}
+
+#[cfg(test)]
+mod tests {
+    use super::held_out_recall;
+    use crate::minibatch::Example;
+
+    #[test]
+    fn a_held_out_positive_is_found_among_the_best_without_the_query() {
+        // Thirty nodes nearer to node 0 than node 31 is.
+        let angle = |row: usize| row as f32 * 0.04;
+        let vectors = ndarray::Array2::from_shape_fn((32, 2), |(row, axis)| {
+            if axis == 0 { angle(row).cos() } else { angle(row).sin() }
+        });
+        let bias = vec![0.0; 32];
+        let recall = |query: Vec<u32>, positive| {
+            let example = Example { query, positive, together: Vec::new(), hard: Vec::new() };
+            held_out_recall(&vectors.view(), &bias, &[1.0; 32], &[example])
+        };
+        assert_eq!(recall(vec![0], 20), 1.0);
+        assert_eq!(recall(vec![0], 21), 0.0);
+        assert_eq!(recall(vec![0, 1, 2], 25), 0.0);
+    }
+}
