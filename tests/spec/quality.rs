@@ -276,10 +276,11 @@ fn an_evaluation_tells_how_far_it_is_and_can_be_cancelled_anywhere() {
     let hears = Arc::clone(&seen);
     let watched = CancelToken::new().observed(move |at| hears.lock().expect("one at a time").push(at));
     engine.evaluate_recommend(&users, &options, &watched).expect("figures");
-    let ends: Vec<_> =
+    let told: Vec<_> =
         seen.lock().expect("one at a time").iter().map(|at| (at.stage, at.done, at.of)).collect();
-    let rankers = ["model", "popularity", "cooccurrence", "walks"];
-    assert_eq!(ends, rankers.map(|ranker| [(ranker, 0, 2), (ranker, 2, 2)]).concat());
+    // Two users, each time; before them walks from the three pins of their histories.
+    let stages = [("model", 2), ("popularity", 2), ("cooccurrence", 2), ("walks", 3), ("walks", 2)];
+    assert_eq!(told, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
     for steps in 0..3 {
         let cancel = CancelToken::new();
         let (raised, mut left) = (cancel.clone(), steps);

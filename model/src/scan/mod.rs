@@ -218,10 +218,7 @@ impl Block {
 }
 
 /// The blocks of some rows that hold wanted ones.
-fn blocks(
-    rows: Range<usize>,
-    wanted: &(dyn Fn(usize) -> u64 + Sync),
-) -> impl Iterator<Item = Block> + '_ {
+fn blocks(rows: Range<usize>, wanted: &(dyn Fn(usize) -> u64 + Sync)) -> impl Iterator<Item = Block> + '_ {
     const ALL: [u8; BLOCK] = {
         let mut all = [0; BLOCK];
         let mut at = 0;
