@@ -151,8 +151,13 @@ impl<L: Lanes, const V: usize> Tile<'_, L, V> {
             lanes.store(lanes.sums(vectors), to);
         }
         for (q, scores) in scores.chunks_exact(R).enumerate() {
-            let some = rows.min(R);
-            out[q * stride..][..some].copy_from_slice(&scores[..some]);
+            let out = &mut out[q * stride..];
+            // Of a length that is known, mostly: else each copy is a call.
+            if rows >= R {
+                out[..R].copy_from_slice(&scores[..R]);
+            } else {
+                out[..rows].copy_from_slice(&scores[..rows]);
+            }
         }
     }
 }
