@@ -103,14 +103,20 @@ impl Jobs {
         Ok(())
     }
 
-    /// Why a verb cannot run beside the jobs that do, if it cannot.
-    pub(super) fn stands_in_the_way(&self, verb: &str, is_empty: bool) -> Result<(), Failure> {
+    /// Why a verb cannot run beside the jobs that do, if it cannot. `is_empty` is asked only where it matters whether the store is,
+    /// since it may wait for a job that is opening it.
+    pub(super) fn stands_in_the_way(
+        &self,
+        verb: &str,
+        is_empty: impl FnOnce() -> bool,
+    ) -> Result<(), Failure> {
         let running = self.running();
+        let writes = |job: &Arc<Job>| WRITERS.contains(&job.typed.name.as_str());
+        let fills = WRITERS.contains(&verb) && running.iter().any(writes) && is_empty();
         let blocks = |job: &&Arc<Job>| match verb {
             "check" => true,
             "train" => job.typed.name == "train",
-            verb if is_empty && WRITERS.contains(&verb) => WRITERS.contains(&job.typed.name.as_str()),
-            _ => false,
+            _ => fills && writes(job),
         };
         let Some(job) = running.iter().find(blocks) else { return Ok(()) };
         let (number, name) = (job.number, &job.typed.name);

@@ -213,8 +213,10 @@ impl<'a> Session<'a> {
             let epoch = self.ctx.store(&self.store)?.snapshot().epoch();
             out.note(&format!("another process published a newer state: this is epoch {epoch}"));
         }
-        let is_empty = self.ctx.opened().store().is_some_and(|store| store.snapshot().node_count() == 0);
-        self.jobs.stands_in_the_way(&name, is_empty)?;
+        let Self { ctx, jobs, store, .. } = &mut *self;
+        // Where it cannot be opened there is nothing in it yet, or the verb says why.
+        let is_empty = || ctx.store(store).map_or(true, |store| store.snapshot().node_count() == 0);
+        jobs.stands_in_the_way(&name, is_empty)?;
         if let Some(line) = job {
             return self.jobs.start(self.ctx, Typed { name, line: line.to_owned() }, out, *verb);
         }
