@@ -24,9 +24,15 @@ mod walk;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// A command that has not ended by then never will.
+const HUNG: Duration = Duration::from_secs(300);
 
 /// A folder to run the command in.
 struct Desk {
@@ -95,7 +101,17 @@ impl Desk {
         let mut child = command.spawn().expect("the command starts");
         // A command that does not read its input closes it, which is no fault of the test.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        // One that waits for ever fails by itself, and does not keep all tests waiting with it.
+        let (ended, watched) = mpsc::channel::<()>();
+        let number = child.id().to_string();
+        let guard = thread::spawn(move || {
+            if watched.recv_timeout(HUNG) == Err(RecvTimeoutError::Timeout) {
+                drop(Command::new("kill").args(["-9", &number]).status());
+            }
+        });
         let output = child.wait_with_output().expect("the command ends");
+        drop(ended);
+        guard.join().expect("the guard does not panic");
         let text = |bytes| String::from_utf8(bytes).expect("the command prints UTF-8");
         Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
