@@ -32,7 +32,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A command that has not ended by then never will.
-const HUNG: Duration = Duration::from_secs(300);
+const HUNG: Duration = Duration::from_mins(5);
 
 /// A folder to run the command in.
 struct Desk {
