@@ -2,8 +2,8 @@
 //!
 //! # Fresh answers
 //!
-//! One edge is refreshed in 2 to 4 ms at p50 and 13 to 19 ms at p99, at 100,000 and at a million pins alike. Batches share work: a hundred edges
-//! take 155 ms of a rebuild's 1.7 s at 100,000 pins, and 311 ms of 27 s at a million.
+//! One edge is refreshed in 2 to 4 ms at p50 and 14 to 19 ms at p99, at 100,000 and at a million pins alike. Batches share work: a hundred edges
+//! take 168 ms of a rebuild's 1.4 s at 100,000 pins, and 311 ms of 27 s at a million.
 //!
 //! | wish | turn |
 //! | --- | --- |
