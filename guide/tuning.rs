@@ -13,7 +13,7 @@
 //! | a refresh that leaves threads to others | [`UpdaterOptions::threads`](crate::UpdaterOptions::threads) |
 //! | one fresh node, now | [`Engine::embedding_now`](crate::Engine::embedding_now): 3 to 4 ms, whatever is dirty |
 //!
-//! Where changed lists are more than one in 12 rows, a refresh is a rebuild, so it never takes longer than one.
+//! Where changed lists are more than one in 12 rows, a refresh is a rebuild, and takes up to a third longer: it has read the changes first.
 //!
 //! # Good answers
 //!
