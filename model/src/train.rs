@@ -233,8 +233,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The first `steps` of an epoch, portion after portion, each of which `learned` is told of. Gives the mean loss, where the time went, and the importances that
-    /// the last portion saw.
+    /// The first `steps` of an epoch, portion after portion, each of which `learned` is told of. Gives the mean loss, where the time
+    /// went, and the importances that the last portion saw.
     pub(crate) fn pass(
         &self,
         epoch: u32,

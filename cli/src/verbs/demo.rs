@@ -173,7 +173,7 @@ impl Tale {
             &format!("{} edges added and removed", batch.len()),
             &engine.refresh(false, &self.cancel)?,
         )?;
-        let digest = engine.digest(&CancelToken::new())?.digest;
+        let digest = engine.digest(&self.cancel)?.digest;
         self.say(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }
@@ -181,7 +181,7 @@ impl Tale {
     fn rebuild(&self, engine: &Engine) -> Result<String, Failure> {
         self.say("\nThe same from nothing:\n")?;
         self.tell("every pin recomputed", &engine.refresh(true, &self.cancel)?)?;
-        let digest = engine.digest(&CancelToken::new())?.digest;
+        let digest = engine.digest(&self.cancel)?.digest;
         self.say(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }
