@@ -134,6 +134,25 @@ fn line(screen: &str) -> Option<&str> {
     screen.lines().last().and_then(|last| last.strip_prefix(PROMPT)).map(str::trim)
 }
 
+/// Keys are cut to the width of the terminal, a reason that was cut would not be one: its words go on in the next lines.
+#[test]
+fn a_reason_is_shown_whole_however_narrow_the_terminal_is() {
+    let desk = Desk::trained();
+    let whole = desk.ok(&["similar", "s", "pin:1", "-k", "1", "--explain"]);
+    let why = whole.trim_end().rsplit('\t').next().expect("the last column");
+    assert!(why.len() > 60, "{why}");
+    let Some(terminal) = Terminal::open(&desk, 60, "", "") else { return };
+    terminal.wait_for_line("");
+    terminal.clear();
+    terminal.run("similar pin:1 -k 1 --explain");
+    let screen = terminal.capture(&[]);
+    let shown: Vec<&str> = screen.split_whitespace().filter(|word| *word != "\u{2502}").collect();
+    for word in why.split_whitespace() {
+        assert!(shown.contains(&word), "{word} of {why:?} is not in\n{screen}");
+    }
+    terminal.leave();
+}
+
 #[test]
 fn the_first_words_say_what_the_store_holds_and_what_to_try_next() {
     let desk = Desk::with_lamps();
