@@ -35,87 +35,46 @@
 //! # Durability
 //! One writer, guarded by a lock file. FORMAT.md describes every file byte by byte; what is damaged is named, never guessed.
 
-mod apart;
-mod apply;
-mod aside;
-mod backup;
-mod base;
-mod batch;
-mod cancel;
-mod changes;
-mod check;
+mod adjacency;
+mod bulk;
 mod checkpoint;
-pub mod codec;
-mod commit;
-mod derived;
-mod disk;
-mod dump;
-mod edits;
-mod error;
-#[cfg(test)]
-mod faults;
-mod flat;
-mod ids;
-#[cfg(test)]
-mod lies;
-mod list;
-mod list_buf;
-mod lists;
-mod load;
-mod lock;
-mod log;
-mod manifest;
-mod map;
-mod marks;
-mod name;
-mod op;
-mod open;
-mod overlay;
-mod pages;
-mod pieces;
-mod plan;
-mod position;
-mod prefetch;
-mod progress;
-mod record;
-mod recover;
-mod repair;
-mod section;
-mod settle;
-mod slots;
-mod snapshot;
-mod spans;
+mod fs;
+mod graph;
+mod segments;
 mod store;
-mod tail;
-mod trust;
-mod view;
-mod writing;
+mod types;
+mod wal;
 
-pub use backup::Backup;
-pub use batch::{
+#[cfg(test)]
+#[path = "../tests/internal/mod.rs"]
+mod internal_tests;
+
+pub use adjacency::list::{List, MAX_DEGREE, Place};
+pub use adjacency::list_buf::{Entry, ListBuf};
+pub use adjacency::lists::Lists;
+pub use adjacency::spans::Spans;
+pub use bulk::links::Links;
+pub use bulk::load::Load;
+pub use checkpoint::derived::{Derived, Publish};
+pub use fs::section::{AsBytes, SectionFile, SectionWriter};
+pub use graph::flat::FlatLists;
+pub use graph::marks::TokenMarks;
+pub use graph::snapshot::Snapshot;
+pub use store::backup::Backup;
+pub use store::check::{CheckOptions, Checkup};
+pub use store::open::OpenOptions;
+pub use store::store::{Sizes, Store};
+pub use types::batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES, MAX_TOKENS,
     MAX_TOKENS_BYTES,
 };
-pub use cancel::CancelToken;
-pub use changes::Changes;
-pub use check::{CheckOptions, Checkup};
-pub use commit::Commit;
-pub use derived::{Derived, Publish};
-pub use error::Error;
-pub use flat::FlatLists;
-pub use ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
-pub use list::{List, MAX_DEGREE, Place};
-pub use list_buf::{Entry, ListBuf};
-pub use lists::Lists;
-pub use load::{Links, Load};
-pub use log::is_engine_panic;
-pub use marks::TokenMarks;
-pub use name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
-pub use open::OpenOptions;
-pub use position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
-pub use progress::{Progress, Stage};
-pub use repair::Repair;
-pub use section::{AsBytes, SectionFile, SectionWriter};
-pub use snapshot::Snapshot;
-pub use spans::Spans;
-pub use store::{Sizes, Store};
+pub use types::cancel::CancelToken;
+pub use types::commit_summary::Commit;
+pub use types::error::Error;
+pub use types::ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
+pub use types::name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
+pub use types::position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
+pub use types::progress::{Progress, Stage};
+pub use types::repair::Repair;
+pub use wal::changes::Changes;
+pub use wal::log::is_engine_panic;

@@ -1,0 +1,111 @@
+//! The record of a neighbour list: two words that tell its shape, and where its block lies.
+//! Owns their bits, as in FORMAT.md; knows nothing of what is in the block but its length.
+
+#![expect(
+    clippy::inline_always,
+    reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
+)]
+
+use crate::adjacency::list::GROUP;
+use crate::adjacency::slots::{GROUP_BITS, groups};
+use crate::types::ids::StableId;
+
+/// What is known of a list before its block is read. All zeros is the empty list.
+///
+/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
+/// and 1 that only [`FlatLists`](crate::FlatLists) sets, for a block in words of its own.
+/// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) head: u64,
+    pub(crate) bits: u64,
+}
+
+const SLOT_BITS: u64 = 63;
+const WEIGHTED: u64 = 1 << 6;
+const TIMED: u64 = 1 << 7;
+const SALT: u64 = 0xf_ff00;
+const START: u32 = 20;
+/// Blocks start below it.
+const MAX_START: u64 = 1 << (63 - START);
+const APART: u64 = 1 << 63;
+
+/// A record as files and flat lists hold it: `head`, then `bits`.
+pub(crate) type Packed = [u64; 2];
+
+impl From<Packed> for Record {
+    #[inline(always)]
+    fn from([head, bits]: Packed) -> Self {
+        Self { head, bits }
+    }
+}
+
+impl From<Record> for Packed {
+    fn from(Record { head, bits }: Record) -> Self {
+        [head, bits]
+    }
+}
+
+impl Record {
+    pub(crate) fn new(owner: StableId, slot_bits: u32, is_weighted: bool, is_timed: bool, bits: u64) -> Self {
+        let flags = if is_weighted { WEIGHTED } else { 0 } | if is_timed { TIMED } else { 0 };
+        Self { head: u64::from(slot_bits) | flags | owner.get() >> 24 & SALT, bits }
+    }
+
+    /// The same list with its block elsewhere.
+    pub(crate) fn at(self, start: u64) -> Self {
+        assert!(start < MAX_START, "a relation's lists are shorter than 2^43 words");
+        Self { head: self.head & ((1 << START) - 1) | start << START, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn start(self) -> usize {
+        ((self.head & !APART) >> START) as usize
+    }
+
+    /// The same, marked as lying in words of its own.
+    pub(crate) fn apart(self) -> Self {
+        Self { head: self.head | APART, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn is_apart(self) -> bool {
+        self.head & APART != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn salt(self) -> u64 {
+        self.head & SALT
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_weighted(self) -> bool {
+        self.head & WEIGHTED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_timed(self) -> bool {
+        self.head & TIMED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot_bits(self) -> u32 {
+        (self.head & SLOT_BITS) as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn degree(self) -> usize {
+        let bits = self.slot_bits();
+        let few = u64::from(self.bits.count_ones() >> (GROUP_BITS - bits.min(GROUP_BITS)));
+        // Walks meet short and long lists in no order, so a branch would often be guessed wrong.
+        std::hint::select_unpredictable(bits <= GROUP_BITS, few, self.bits) as usize
+    }
+
+    /// How many words its block has.
+    pub(crate) fn words(self) -> usize {
+        let degree = self.degree();
+        let weights = if self.is_weighted() { 1 + degree } else { 0 };
+        let times = if self.is_timed() { 2 * degree } else { 0 };
+        GROUP * groups(self.slot_bits()) + degree + weights + times
+    }
+}

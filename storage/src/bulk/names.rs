@@ -1,0 +1,367 @@
+//! The nodes of a load: kinds, keys and stable ids by number.
+//! Owns the check that no node comes twice; knows nothing of edges.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::fs::prefetch::prefetch;
+use crate::graph::plan::{MAX_KINDS, MAX_NODES};
+use crate::segments::{FREE, enter, home, slot_count};
+use crate::types::error::Error;
+use crate::types::ids::{KindIx, NodeIx, StableId};
+use crate::types::name::NodeRef;
+use crate::types::name::{check_key, check_kind};
+
+use crate::bulk::links::Links;
+
+/// How many names ahead something is fetched of what looking one up reads.
+const AHEAD: usize = 16;
+/// Names that a thread compares at once.
+const COMPARED: usize = 1 << 13;
+/// Where the kind stands above the end of the key; keys of 2^32 nodes end below 2^41.
+const KIND_SHIFT: u32 = 56;
+
+/// What is known of the nodes, a few arrays in all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    kinds: Vec<String>,
+    /// By node.
+    ids: Vec<StableId>,
+    /// Where each key ends in `keys`, and above it the kind: one place for what a name is compared with.
+    ends: Vec<u64>,
+    keys: String,
+    /// From stable id to node, as in the file of keys.
+    directory: Vec<u32>,
+}
+
+impl Names {
+    /// Every node's number is below it.
+    pub(crate) fn bound(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    pub(crate) fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+
+    pub(crate) fn kind(&self, node: NodeIx) -> KindIx {
+        KindIx::new((self.ends[node.index()] >> KIND_SHIFT) as u8)
+    }
+
+    /// The stable id of every node.
+    pub(crate) fn ids(&self) -> &[StableId] {
+        &self.ids
+    }
+
+    pub(crate) fn key(&self, node: NodeIx) -> &str {
+        let Range { start, end } = self.place(node);
+        &self.keys[start..end]
+    }
+
+    /// Where the key stands.
+    fn place(&self, node: NodeIx) -> Range<usize> {
+        let end = |at: usize| (self.ends[at] & ((1 << KIND_SHIFT) - 1)) as usize;
+        node.index().checked_sub(1).map_or(0, end)..end(node.index())
+    }
+
+    fn name(&self, node: NodeIx) -> NodeRef<'_> {
+        NodeRef { kind: &self.kinds[self.kind(node).index()], key: self.key(node) }
+    }
+
+    /// Adds nodes of a kind, and returns their numbers; where one is refused, none is added.
+    pub(crate) fn add(
+        &mut self,
+        kind: &str,
+        keys: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Range<u32>, Error> {
+        check_kind(kind)?;
+        let (first, kinds) = (self.bound(), self.kinds.len());
+        let added = self.append(kind, keys).and_then(|()| self.enter(first));
+        if added.is_err() {
+            self.cut(first, kinds);
+        }
+        added.map(|()| first..self.bound())
+    }
+
+    fn append(&mut self, kind: &str, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Error> {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return Ok(());
+        }
+        let at = self.known_kind(kind)?;
+        for key in keys {
+            let key = key.as_ref();
+            check_key(key)?;
+            self.push(at, key, NodeRef { kind, key }.stable_id())?;
+        }
+        Ok(())
+    }
+
+    /// The number of a kind, which is added where it is new.
+    fn known_kind(&mut self, kind: &str) -> Result<u8, Error> {
+        let at = self.kinds.iter().position(|other| other == kind).unwrap_or(self.kinds.len());
+        if at >= MAX_KINDS {
+            return Err(Error::Limit { what: "kinds", limit: MAX_KINDS as u64, found: at as u64 + 1 });
+        }
+        if at == self.kinds.len() {
+            self.kinds.push(kind.to_owned());
+        }
+        Ok(at as u8)
+    }
+
+    /// Adds a node that the directory does not have yet.
+    fn push(&mut self, kind: u8, key: &str, id: StableId) -> Result<(), Error> {
+        let found = u64::from(self.bound()) + 1;
+        if found > MAX_NODES {
+            return Err(Error::Limit { what: "nodes", limit: MAX_NODES, found });
+        }
+        self.ids.push(id);
+        self.keys.push_str(key);
+        self.ends.push(u64::from(kind) << KIND_SHIFT | self.keys.len() as u64);
+        Ok(())
+    }
+
+    /// The numbers of named nodes, which are added in the order of the names where they are new; where one is refused, none
+    /// is added.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name whose stable id is that of another, [`Error::Limit`] for too many kinds or nodes.
+    ///
+    /// # Cost
+    /// For a name some 30 ns of one thread, and as much again of all of them.
+    pub(crate) fn resolve(&mut self, links: &Links) -> Result<Vec<NodeIx>, Error> {
+        let (first, kinds) = (self.bound(), self.kinds.len());
+        let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
+        if resolved.is_err() {
+            self.cut(first, kinds);
+        }
+        resolved
+    }
+
+    /// The numbers by stable id alone.
+    fn find(&mut self, links: &Links) -> Result<Vec<NodeIx>, Error> {
+        // At least two slots, so that looking up has something to read.
+        self.enter(self.bound())?;
+        let names = links.names();
+        let mut kinds: Vec<Option<u8>> = vec![None; links.kind_count()];
+        let mut numbers = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            // First the slot comes near, then what it names.
+            let slots = self.directory.len();
+            if let Some(later) = names.get(at + 2 * AHEAD) {
+                prefetch(&self.directory, home(later.id, slots));
+            }
+            if let Some(soon) = names.get(at + AHEAD) {
+                prefetch(&self.ids, self.directory[home(soon.id, slots)] as usize);
+            }
+            if let Some(node) = self.lookup(name.id) {
+                numbers.push(node);
+                continue;
+            }
+            let kind = &mut kinds[usize::from(name.kind)];
+            let kind = match *kind {
+                Some(kind) => kind,
+                None => *kind.insert(self.known_kind(links.kind(name.kind))?),
+            };
+            let node = self.bound();
+            self.push(kind, links.key(at), name.id)?;
+            self.enter(node)?;
+            numbers.push(NodeIx::new(node));
+        }
+        Ok(numbers)
+    }
+
+    /// The node with a stable id, in a directory that has slots.
+    fn lookup(&self, id: StableId) -> Option<NodeIx> {
+        let slots = self.directory.len();
+        let mut slot = home(id, slots);
+        while self.directory[slot] != FREE {
+            let node = NodeIx::new(self.directory[slot]);
+            if self.ids[node.index()] == id {
+                return Some(node);
+            }
+            slot = (slot + 1) & (slots - 1);
+        }
+        None
+    }
+
+    /// Refuses the first name that is not the one of the node that has its stable id.
+    fn compare(&self, links: &Links, numbers: &[NodeIx]) -> Result<(), Error> {
+        let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
+            .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
+            .collect();
+        let keys = self.keys.as_bytes();
+        let first_other = |(chunk, some): (usize, &[NodeIx])| {
+            let first = chunk * COMPARED;
+            (first..).zip(some).find_map(|(at, &node)| {
+                if let Some(later) = some.get(at - first + 2 * AHEAD) {
+                    prefetch(&self.ends, later.index());
+                }
+                if let Some(soon) = some.get(at - first + AHEAD) {
+                    prefetch(keys, self.place(*soon).start);
+                }
+                let kind = kinds[usize::from(links.names()[at].kind)];
+                let is_it = kind == Some(self.kind(node).index())
+                    && is_same(&keys[self.place(node)], links.key_bytes(at));
+                (!is_it).then_some(at)
+            })
+        };
+        let other = numbers.par_chunks(COMPARED).enumerate().find_map_first(first_other);
+        other.map_or(Ok(()), |at| {
+            let name = NodeRef { kind: links.kind(links.names()[at].kind), key: links.key(at) };
+            Err(collision(name, self.name(numbers[at])))
+        })
+    }
+
+    /// Enters the nodes from `first` on in the directory.
+    fn enter(&mut self, first: u32) -> Result<(), Error> {
+        let (bound, slots) = (self.bound(), slot_count(self.bound()));
+        let mut nodes = first..bound;
+        if self.directory.len() < slots {
+            self.directory = vec![FREE; slots];
+            nodes = 0..bound;
+        }
+        let id = |node: u32| self.ids[node as usize];
+        let entered = enter(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
+        entered.map_err(|(node, other)| {
+            let (name, other) = (self.name(NodeIx::new(node)), self.name(NodeIx::new(other)));
+            if name == other {
+                return Error::invalid("node", &name.to_string(), "every node once");
+            }
+            collision(name, other)
+        })
+    }
+
+    /// Gives up what only adding nodes takes.
+    pub(crate) fn close(&mut self) {
+        self.directory = Vec::new();
+    }
+
+    /// Forgets the nodes from `bound` on.
+    pub(crate) fn cut(&mut self, bound: u32, kinds: usize) {
+        let nodes = bound as usize;
+        self.kinds.truncate(kinds);
+        self.ids.truncate(nodes);
+        self.ends.truncate(nodes);
+        let bytes = nodes.checked_sub(1).map_or(0, |last| self.place(NodeIx::new(last as u32)).end);
+        self.keys.truncate(bytes);
+        self.directory.clear();
+        self.enter(0).expect("nobody of those who stay was there twice");
+    }
+
+    /// The pairs of kinds that edges link, the smaller number first, ascending.
+    ///
+    /// # Errors
+    /// The place of the first edge with an end that is not a node.
+    pub(crate) fn pairs(&self, edges: &[(NodeIx, NodeIx)]) -> Result<BTreeSet<(u8, u8)>, usize> {
+        // One more row and column than kinds, for ends that are nobody's.
+        let nobody = self.kinds.len();
+        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { nobody };
+        let none = || vec![false; (nobody + 1) * (nobody + 1)];
+        let mark = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
+            seen[kind(a) * (nobody + 1) + kind(b)] = true;
+            seen
+        };
+        let seen =
+            edges.par_iter().with_min_len(1 << 16).fold(none, mark).reduce(none, |one, other| {
+                one.into_iter().zip(other).map(|(one, other)| one | other).collect()
+            });
+        let mut pairs = BTreeSet::new();
+        for at in (0..seen.len()).filter(|&at| seen[at]) {
+            let (a, b) = (at / (nobody + 1), at % (nobody + 1));
+            if a.max(b) == nobody {
+                let is_stray = |&(a, b): &(NodeIx, NodeIx)| kind(a).max(kind(b)) == nobody;
+                return Err(edges.iter().position(is_stray).expect("one was seen"));
+            }
+            pairs.insert((a.min(b) as u8, a.max(b) as u8));
+        }
+        Ok(pairs)
+    }
+}
+
+/// Whether two keys are the same; most are so short that a call would take longer.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let word = |key: &[u8], at: usize| u64::from_le_bytes(key[at..at + 8].try_into().expect("eight bytes"));
+    match one.len() {
+        0..8 => one.iter().zip(other).fold(0, |differs, (one, other)| differs | one ^ other) == 0,
+        len @ 8..=16 => word(one, 0) == word(other, 0) && word(one, len - 8) == word(other, len - 8),
+        _ => one == other,
+    }
+}
+
+fn collision(name: NodeRef<'_>, other: NodeRef<'_>) -> Error {
+    let rule = format!("a key whose stable id is not that of {other}; choose another key");
+    Error::invalid("node", &name.to_string(), rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::types::batch::Edge;
+
+    fn node(text: &str) -> NodeRef<'_> {
+        NodeRef::parse(text).expect("valid")
+    }
+
+    fn links(pairs: &[(&str, &str)]) -> Links {
+        let mut links = Links::new();
+        let linked = pairs.iter().try_for_each(|(a, b)| links.link(node(a), node(b), Edge::default()));
+        linked.expect("valid");
+        links
+    }
+
+    /// Ids that crowd into a few homes, and a directory that grows on the way.
+    #[test]
+    fn numbers_are_given_in_the_order_of_first_appearance() {
+        let mut seed = 3_u64;
+        let mut next = move |bound: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1442);
+            (seed >> 33) % bound
+        };
+        let (mut names, mut model) = (Names::default(), HashMap::new());
+        for _ in 0..50 {
+            let mut links = Links::new();
+            for _ in 0..next(300) {
+                let (a, b) = (format!("user:{}", next(900)), format!("pin:{}", next(900)));
+                links.link(node(&a), node(&b), Edge::default()).expect("valid");
+            }
+            let crowd = |id: StableId| StableId::new(id.get() | 0xff00_0000_0000_0000);
+            (0..links.names().len()).for_each(|at| links.forge(at, crowd(links.names()[at].id)));
+            let numbers = names.resolve(&links).expect("all ids differ");
+            for (at, &number) in numbers.iter().enumerate() {
+                let name = (links.kind(links.names()[at].kind).to_owned(), links.key(at).to_owned());
+                let known = model.len() as u32;
+                assert_eq!(number.get(), *model.entry(name.clone()).or_insert(known));
+                assert_eq!(names.name(number), NodeRef { kind: &name.0, key: &name.1 });
+            }
+        }
+        assert_eq!(names.bound() as usize, model.len());
+    }
+
+    #[test]
+    fn two_names_with_one_id_are_refused_and_nothing_of_the_call_stays() {
+        let mut names = Names::default();
+        names.resolve(&links(&[("pin:1", "board:1")])).expect("valid");
+        let cases =
+            [("pin:3", "pin:2", "pin:1"), ("board:7", "user:1", "pin:1"), ("pin:9", "pin:8", "pin:9")];
+        for (first, second, other) in cases {
+            let mut bad = links(&[(first, "pin:4"), ("pin:5", second)]);
+            let at = bad.names().len() - 1;
+            bad.forge(at, node(other).stable_id());
+            let error = names.resolve(&bad).expect_err("they are two").to_string();
+            let expected = format!("found '{second}', expected a key whose stable id is not that of {other}");
+            assert!(error.contains(&expected), "{error}");
+            assert_eq!((names.bound(), names.kinds().len()), (2, 2));
+        }
+        let again = links(&[("pin:3", "pin:1")]);
+        let numbers = names.resolve(&again).expect("nobody else has their ids");
+        assert_eq!(numbers, [NodeIx::new(2), NodeIx::new(0)]);
+    }
+}

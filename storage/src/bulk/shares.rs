@@ -1,0 +1,274 @@
+//! The edges of a load divided among threads, and what each takes from its share for those who make lists.
+//! Knows nothing of how lists look.
+//!
+//! Nodes are divided into *blocks* of consecutive ones, these into *buckets* with about as many neighbours each, and these
+//! into *rounds*. In each round the shares are passed over, and what belongs to the buckets of the round is taken from
+//! them, in the order of the edges. So no two threads write to the same place, what belongs to a bucket fits the
+//! cache, and besides the edges a part of the neighbours is held.
+
+use std::ops::Range;
+
+use crate::adjacency::list::NO_TIME;
+use crate::types::ids::NodeIx;
+
+use crate::bulk::load::Part;
+
+/// How the work is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Division {
+    /// At most so many blocks, so that counting and looking up theirs stays in the cache.
+    pub(super) blocks: usize,
+    /// At most so many buckets in a round, each of which is written to in one place.
+    pub(super) buckets: usize,
+    /// At least so many neighbours in a bucket.
+    pub(super) bucket: u64,
+    /// Shares of the edges for each thread, so that one which is late leaves some of its to others.
+    pub(super) shares: usize,
+    /// At most so many rounds: each passes over the edges, and holds a part of the lists.
+    pub(super) rounds: u64,
+}
+
+pub(super) const DIVISION: Division =
+    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, shares: 4, rounds: 8 };
+
+/// What a node costs besides its neighbours, in neighbours.
+const NODE: u64 = 4;
+
+/// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
+pub(super) trait Carried: Copy + Send + Sync {
+    /// That of an edge with weight 1 and no time.
+    const PLAIN: Self;
+    /// That of the edge at this place.
+    fn of(piece: &Piece<'_>, at: usize) -> Self;
+    fn weight(self) -> f32;
+    fn time(self) -> Option<i64>;
+}
+
+/// Every weight is 1, and nothing has a time.
+impl Carried for () {
+    const PLAIN: Self = ();
+
+    fn of(_: &Piece<'_>, _: usize) -> Self {}
+
+    fn weight(self) -> f32 {
+        1.0
+    }
+
+    fn time(self) -> Option<i64> {
+        None
+    }
+}
+
+/// A weight.
+impl Carried for f32 {
+    const PLAIN: Self = 1.0;
+
+    fn of(piece: &Piece<'_>, at: usize) -> Self {
+        piece.weights.map_or(1.0, |weights| weights[at])
+    }
+
+    fn weight(self) -> f32 {
+        self
+    }
+
+    fn time(self) -> Option<i64> {
+        None
+    }
+}
+
+/// A weight and a time, or [`NO_TIME`].
+#[derive(Clone, Copy)]
+pub(super) struct Timed {
+    weight: f32,
+    /// The time's lower and upper half: as one number it would make every end four bytes longer.
+    time: [u32; 2],
+}
+
+impl Timed {
+    const fn new(weight: f32, time: i64) -> Self {
+        Self { weight, time: [time as u32, (time >> 32) as u32] }
+    }
+}
+
+impl Carried for Timed {
+    const PLAIN: Self = Self::new(1.0, NO_TIME);
+
+    fn of(piece: &Piece<'_>, at: usize) -> Self {
+        Self::new(f32::of(piece, at), piece.times.map_or(NO_TIME, |times| times[at]))
+    }
+
+    fn weight(self) -> f32 {
+        self.weight
+    }
+
+    fn time(self) -> Option<i64> {
+        let time = i64::from(self.time[0]) | i64::from(self.time[1]) << 32;
+        (time != NO_TIME).then_some(time)
+    }
+}
+
+/// One end of an edge.
+#[derive(Clone, Copy)]
+pub(super) struct End<C> {
+    pub(super) owner: u32,
+    pub(super) neighbor: u32,
+    pub(super) carried: C,
+}
+
+/// Some edges of a part and what they carry.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    edges: &'a [(NodeIx, NodeIx)],
+    weights: Option<&'a [f32]>,
+    times: Option<&'a [i64]>,
+}
+
+impl<'a> Piece<'a> {
+    fn new(part: &'a Part) -> Self {
+        Self { edges: &part.edges, weights: part.weights.as_deref(), times: part.times.as_deref() }
+    }
+
+    fn split_at(self, at: usize) -> (Self, Self) {
+        let (edges, weights, times) = (
+            self.edges.split_at(at),
+            self.weights.map(|weights| weights.split_at(at)),
+            self.times.map(|times| times.split_at(at)),
+        );
+        let (one, other) =
+            ((weights.map(|w| w.0), times.map(|t| t.0)), (weights.map(|w| w.1), times.map(|t| t.1)));
+        (
+            Self { edges: edges.0, weights: one.0, times: one.1 },
+            Self { edges: edges.1, weights: other.0, times: other.1 },
+        )
+    }
+}
+
+/// The edges divided into shares of about as many, in their order.
+pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
+    let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
+    let most = edges.div_ceil(count).max(1);
+    let mut shares = vec![Vec::new()];
+    let mut room = most;
+    for part in parts {
+        let mut piece = Piece::new(part);
+        while !piece.edges.is_empty() {
+            if room == 0 {
+                shares.push(Vec::new());
+                room = most;
+            }
+            let (some, rest) = piece.split_at(piece.edges.len().min(room));
+            shares.last_mut().expect("there is one").push(some);
+            room -= some.edges.len();
+            piece = rest;
+        }
+    }
+    shares
+}
+
+/// How nodes are divided into blocks: by the higher bits of their numbers.
+pub(super) struct Blocks {
+    shift: u32,
+    nodes: usize,
+}
+
+impl Blocks {
+    pub(super) fn new(nodes: usize, most: usize) -> Self {
+        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= most);
+        Self { shift: shift.expect("there are at most 2^32 nodes"), nodes }
+    }
+
+    fn count(&self) -> usize {
+        self.nodes.div_ceil(1 << self.shift)
+    }
+
+    fn of(&self, node: NodeIx) -> usize {
+        node.index() >> self.shift
+    }
+
+    pub(super) fn nodes(&self, blocks: &Range<usize>) -> Range<usize> {
+        (blocks.start << self.shift).min(self.nodes)..(blocks.end << self.shift).min(self.nodes)
+    }
+}
+
+/// The edges that one thread passes over, and what it takes from them.
+pub(super) struct Share<'a, C> {
+    edges: Vec<Piece<'a>>,
+    /// How many ends each block has in it; an edge of a node to itself counts twice.
+    counts: Vec<usize>,
+    /// What was taken for a round, bucket after bucket.
+    taken: Vec<End<C>>,
+    /// Where in it each bucket starts and ends.
+    buckets: Vec<Range<usize>>,
+}
+
+impl<'a, C: Carried> Share<'a, C> {
+    pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
+        let mut counts = vec![0; blocks.count()];
+        for &(a, b) in edges.iter().flat_map(|piece| piece.edges) {
+            counts[blocks.of(a)] += 1;
+            counts[blocks.of(b)] += 1;
+        }
+        Self { edges, counts, taken: Vec::new(), buckets: Vec::new() }
+    }
+
+    /// Takes the ends that belong to the buckets of a round.
+    pub(super) fn take(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+        let first = round[0].start;
+        let mut bucket_of = Vec::new();
+        self.buckets.clear();
+        let mut room = 0;
+        for (bucket, range) in round.iter().enumerate() {
+            bucket_of.resize(range.end - first, bucket as u16);
+            self.buckets.push(room..room);
+            room += self.counts[range.clone()].iter().sum::<usize>();
+        }
+        if self.taken.len() < room {
+            self.taken = vec![End { owner: 0, neighbor: 0, carried: C::PLAIN }; room];
+        }
+        for piece in &self.edges {
+            let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
+                if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
+                    let end = &mut self.buckets[usize::from(bucket)].end;
+                    self.taken[*end] =
+                        End { owner: owner.get(), neighbor: neighbor.get(), carried: C::of(piece, at) };
+                    *end += 1;
+                }
+            };
+            for (at, &(a, b)) in piece.edges.iter().enumerate() {
+                put(a, b, at);
+                if a != b {
+                    put(b, a, at);
+                }
+            }
+        }
+    }
+
+    /// What was taken for a bucket, in the order of the edges.
+    pub(super) fn taken(&self, bucket: usize) -> &[End<C>] {
+        &self.taken[self.buckets[bucket].clone()]
+    }
+}
+
+/// The rounds, each the blocks of its buckets.
+pub(super) fn divide<C>(
+    shares: &[Share<'_, C>],
+    blocks: &Blocks,
+    division: Division,
+) -> Vec<Vec<Range<usize>>> {
+    let count = |block: usize| shares.iter().map(|share| share.counts[block] as u64).sum::<u64>();
+    let counts: Vec<u64> = (0..blocks.count()).map(|block| count(block) + (NODE << blocks.shift)).collect();
+    let total: u64 = counts.iter().sum();
+    let rounds = (total / division.bucket).clamp(1, division.rounds);
+    let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
+    let mut buckets = Vec::new();
+    let (mut start, mut held) = (0, 0);
+    for (block, &count) in counts.iter().enumerate() {
+        held += count;
+        if held >= bucket || block + 1 == counts.len() {
+            buckets.push(start..block + 1);
+            (start, held) = (block + 1, 0);
+        }
+    }
+    let in_round = buckets.len().div_ceil(rounds as usize).max(1);
+    buckets.chunks(in_round).map(<[_]>::to_vec).collect()
+}

@@ -1,0 +1,106 @@
+//! What the model has written: the files beside the graph that a manifest names. Knows nothing of what they hold.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checkpoint::manifest::{Learned, is_file_word};
+use crate::fs::map::Residence;
+use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::trust::Opening;
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, Generation};
+use crate::types::repair::Repair;
+
+/// What becomes of a derived file that is damaged.
+const REBUILT: &str =
+    "what was computed from the graph and the model is computed again; a model is to be trained again";
+
+/// What is to replace the derived files, those that a model writes beside the graph, by [`Store::publish`](crate::Store::publish).
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// The model that the files belong to.
+    pub generation: Generation,
+    /// The epoch that they reflect; the log is kept from there on.
+    pub refreshed: Epoch,
+    /// Each file by name (small letters, digits and hyphens, such as `embeddings`); none keeps the one that is there.
+    /// Files that are not mentioned are removed.
+    pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
+}
+
+/// The files that a model wrote beside the graph, as of one publish, open; clones share them, and they stay readable after a later publish.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// The model that the files belong to.
+    pub generation: Generation,
+    /// The epoch that they reflect.
+    pub refreshed: Epoch,
+    /// Whether all of them are there and intact, and it is known what changed since; if not, what can be computed must be.
+    pub is_whole: bool,
+    store: PathBuf,
+    files: Arc<BTreeMap<String, Result<SectionFile, Repair>>>,
+}
+
+impl Derived {
+    /// The file of that name, its checksums verified.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when no such file was published, or it was damaged when the store was opened.
+    pub fn file(&self, name: &str) -> Result<SectionFile, Error> {
+        match self.files.get(name) {
+            None => Err(Error::damaged(&self.store, name, "no such file was published")),
+            Some(Ok(file)) => Ok(file.clone()),
+            Some(Err(damage)) => Err(damage.clone().into_error()),
+        }
+    }
+
+    /// Opens what a manifest names.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for the first file that is not as it was written.
+    pub(crate) fn open(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(store, learned, opening)?;
+        let damage = derived.damage().next().cloned();
+        damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
+    }
+
+    /// Opens what a manifest names and is intact.
+    pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
+        let mut files = BTreeMap::new();
+        let stage = opening.cancel.stage("derived files", learned.files.len() as u64);
+        for name in &learned.files {
+            let path = name.path(store);
+            let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
+            files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
+            stage.advance(1)?;
+        }
+        stage.end();
+        let (generation, refreshed) = (learned.generation(), learned.refreshed());
+        let is_whole = files.values().all(Result::is_ok);
+        Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })
+    }
+
+    /// What of it is damaged.
+    pub(crate) fn damage(&self) -> impl Iterator<Item = &Repair> {
+        self.files.values().filter_map(|file| file.as_ref().err())
+    }
+
+    /// Name and bytes of each file.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (String, u64)> {
+        let intact = self.files.iter().filter_map(|(name, file)| Some((name, file.as_ref().ok()?)));
+        intact.map(|(name, file)| (name.clone(), file.bytes()))
+    }
+}
+
+/// Refuses names that a derived file cannot have.
+pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result<(), Error> {
+    for (at, (name, _)) in files.iter().enumerate() {
+        let taken =
+            crate::segments::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
+        if taken || !is_file_word(name) {
+            let rule = "a name of its own in small letters, digits and hyphens";
+            return Err(Error::invalid("name of a derived file", name, rule));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! The file `MANIFEST`: which files make up the store, and where in the log they end.
+//! Owns the atomic swap, and the one before in `MANIFEST.previous`; knows nothing of what the files hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::fs::disk::Disk;
+use crate::fs::map::Residence;
+use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::trust::Trust;
+use crate::segments;
+use crate::types::cancel::CancelToken;
+use crate::types::codec;
+use crate::types::codec::{Decode, Encode};
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, Generation};
+use crate::types::position;
+use crate::types::position::Positions;
+
+const KIND: [u8; 4] = *b"MANI";
+/// With positions; without any it is as it was before there were, so that programs from then read it.
+const VERSION: u32 = 2;
+const BODY: [u8; 8] = *b"body\0\0\0\0";
+const POSITIONS: [u8; 8] = *b"position";
+pub(crate) const CURRENT: &str = "MANIFEST";
+/// The same again, for when a bit of the current one is flipped: it is the only file that says which model there is.
+pub(crate) const COPY: &str = "MANIFEST.copy";
+pub(crate) const PREVIOUS: &str = "MANIFEST.previous";
+/// All of them.
+pub(crate) const NAMES: [&str; 3] = [CURRENT, COPY, PREVIOUS];
+const MAX_FILE_NAME: usize = 64;
+
+/// A file of the store: `topology.7.hg` is the topology that the 7th manifest brought.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct FileName {
+    pub(crate) what: String,
+    pub(crate) number: u64,
+}
+
+/// What the model wrote last.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Learned {
+    pub(crate) generation: u64,
+    /// The epoch that the files reflect, and the first record of the log after it.
+    pub(crate) refreshed: u64,
+    pub(crate) refreshed_seq: u64,
+    /// How many nodes were touched between there and the checkpoint, for readers that have no log.
+    pub(crate) dirty: u64,
+    pub(crate) files: Vec<FileName>,
+}
+
+/// What a manifest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// How many manifests came before.
+    pub(crate) number: u64,
+    /// The epoch of the checkpoint files, and the first record of the log after it.
+    pub(crate) epoch: u64,
+    pub(crate) covered: u64,
+    /// Records from this one on are there; older ones may be trimmed.
+    pub(crate) log_start: u64,
+    /// The checkpoint files, in the order of [`base::FILES`].
+    pub(crate) base: [FileName; 4],
+    pub(crate) learned: Option<Learned>,
+    /// How far inputs were taken in by the batches that the checkpoint covers.
+    pub(crate) positions: Positions,
+}
+
+/// Its section `body`, as it has been from the first version on.
+type Body = (u64, u64, u64, u64, [FileName; 4], Option<Learned>);
+
+impl FileName {
+    pub(crate) fn new(what: &str, number: u64) -> Self {
+        Self { what: what.to_owned(), number }
+    }
+
+    pub(crate) fn path(&self, store: &Path) -> PathBuf {
+        store.join(format!("{}.{}.hg", self.what, self.number))
+    }
+
+    /// Reads back the name of a file, if it is one of ours.
+    fn parse(name: &str) -> Option<Self> {
+        let (what, number) = name.strip_suffix(".hg")?.rsplit_once('.')?;
+        let number = number.parse().ok()?;
+        is_file_word(what).then(|| Self::new(what, number))
+    }
+}
+
+/// What a derived file may be called: small letters, digits and hyphens.
+pub(crate) fn is_file_word(what: &str) -> bool {
+    let ours = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_FILE_NAME).contains(&what.len()) && what.bytes().all(ours)
+}
+
+impl Manifest {
+    /// Reads a manifest; none when there is no such file.
+    pub(crate) fn read(store: &Path, name: &str) -> Result<Option<Self>, Error> {
+        let path = store.join(name);
+        let file = match SectionFile::open(&path, Residence::Loaded, false) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        file.require(KIND, VERSION)?;
+        let damaged = |what| file.damaged("section 'body'", what);
+        let (number, epoch, covered, log_start, base, learned): Body =
+            codec::decode(file.section(BODY)?).map_err(|_| damaged("unreadable"))?;
+        let positions = match file.version() {
+            1 => Positions::default(),
+            _ => position::decode(file.section(POSITIONS)?)
+                .map_err(|what| file.damaged("section 'position'", what))?,
+        };
+        let manifest = Self { number, epoch, covered, log_start, base, learned, positions };
+        let named = manifest.base.iter().map(|file| file.what.as_str());
+        let learned = manifest.learned.iter().flat_map(|learned| &learned.files);
+        if !named.eq(segments::FILES) || learned.clone().any(|file| !is_file_word(&file.what)) {
+            return Err(damaged("names of files that are none of ours"));
+        }
+        let floor = manifest.learned.as_ref().map_or(manifest.covered, |learned| learned.refreshed_seq);
+        if manifest.log_start > floor.min(manifest.covered) {
+            return Err(damaged("a log that starts after what it must hold"));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// The first record of the log that someone needs who opens the store by this manifest.
+    pub(crate) fn floor(&self) -> u64 {
+        let refreshed = self.learned.as_ref().map_or(self.covered, |learned| learned.refreshed_seq);
+        self.covered.min(refreshed)
+    }
+
+    /// Writes this manifest, in two copies, and `previous` under names that nobody reads. The files they name are synced.
+    ///
+    /// # Errors
+    /// What writing fails with; nothing has changed then.
+    pub(crate) fn prepare<'a>(&self, disk: &'a Disk, previous: Option<&Self>) -> Result<Prepared<'a>, Error> {
+        let store = disk.folder();
+        let new = |manifest: &Self, name: &str| {
+            let path = store.join(format!("{name}.tmp"));
+            let Self { number, epoch, covered, log_start, base, learned, positions } = manifest;
+            let version = if positions.is_empty() { 1 } else { VERSION };
+            let mut writer = SectionWriter::new(KIND, version);
+            writer.section(BODY, codec::encode(&(number, epoch, covered, log_start, base, learned)));
+            if !positions.is_empty() {
+                writer.section(POSITIONS, position::encode(positions));
+            }
+            writer.write_to(disk.target(&path), &CancelToken::new())
+        };
+        new(self, CURRENT)?;
+        new(self, COPY)?;
+        if let Some(previous) = previous {
+            new(previous, PREVIOUS)?;
+        }
+        // The names of the files are durable before anything names them.
+        disk.sync_folder(store).map_err(|e| Error::io(store, "sync", e))?;
+        Ok(Prepared { disk, has_previous: previous.is_some() })
+    }
+
+    /// Everything the manifest names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileName> {
+        self.base.iter().chain(self.learned.iter().flat_map(|learned| &learned.files))
+    }
+
+    /// Notes that all that it names was read and found intact.
+    pub(crate) fn trust(&self, disk: &Disk) {
+        let paths: Vec<PathBuf> = self.files().map(|file| file.path(disk.folder())).collect();
+        Trust::write(disk, paths.iter().map(PathBuf::as_path));
+    }
+
+    /// The epoch of the checkpoint.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch::new(self.epoch)
+    }
+}
+
+/// A manifest that is written and not yet the current one.
+#[must_use]
+pub(crate) struct Prepared<'a> {
+    disk: &'a Disk,
+    has_previous: bool,
+}
+
+impl Prepared<'_> {
+    /// Makes it the current manifest.
+    ///
+    /// # Visibility
+    /// At every moment there is one whole current manifest, the one there was or this; durable on return.
+    ///
+    /// # Errors
+    /// What the system refuses; which manifest is the current one is then to be found out by reading it.
+    pub(crate) fn put(self) -> Result<(), Error> {
+        let store = self.disk.folder();
+        let sync = || self.disk.sync_folder(store).map_err(|e| Error::io(store, "sync", e));
+        let put = |name: &str| {
+            let (from, path) = (store.join(format!("{name}.tmp")), store.join(name));
+            self.disk.rename(&from, &path).map_err(|e| Error::io(&path, "replace", e))
+        };
+        if self.has_previous {
+            put(PREVIOUS)?;
+        }
+        put(CURRENT)?;
+        sync()?;
+        put(COPY)?;
+        sync()
+    }
+}
+
+impl Learned {
+    pub(crate) fn generation(&self) -> Generation {
+        Generation::new(self.generation)
+    }
+
+    pub(crate) fn refreshed(&self) -> Epoch {
+        Epoch::new(self.refreshed)
+    }
+}
+
+/// Removes files of ours that none of the manifests names: what a crash or a publish left behind. What cannot be removed
+/// stays until the next time.
+pub(crate) fn sweep(disk: &Disk, keep: &[&Manifest]) {
+    for (name, file) in names(disk.folder()) {
+        let unnamed =
+            file.is_some_and(|file| !keep.iter().any(|manifest| manifest.files().any(|f| *f == file)));
+        if unnamed || NAMES.iter().any(|manifest| name.strip_suffix(".tmp") == Some(manifest)) {
+            // Nobody reads it.
+            let _ = disk.remove(&disk.folder().join(name));
+        }
+    }
+}
+
+/// The largest number that a file of ours has.
+pub(crate) fn largest_number(store: &Path) -> u64 {
+    names(store).into_iter().filter_map(|(_, file)| file).map(|file| file.number).max().unwrap_or(0)
+}
+
+/// What is in the folder, and which file of ours it is; nothing where the folder cannot be read.
+fn names(store: &Path) -> Vec<(String, Option<FileName>)> {
+    let entries = fs::read_dir(store).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.map(|name| (name.clone(), FileName::parse(&name))).collect()
+}
+
+/// Whether a folder holds nothing but what an interrupted creation leaves.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    matches!(name, "LOCK" | "LOG.END" | "JOURNAL" | "CHECKED" | "log" | "MANIFEST.tmp" | "MANIFEST.copy.tmp")
+        || FileName::parse(name).is_some_and(|f| f.number == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(number: u64) -> Manifest {
+        let base = segments::FILES.map(|what| FileName::new(what, number));
+        // The first without positions, the others with one.
+        let positions = (0..number.min(1)).map(|_| ("input".to_owned(), number.into())).collect();
+        let positions = Positions::new(positions);
+        Manifest { number, epoch: 1, covered: 5, log_start: 5, base, learned: None, positions }
+    }
+
+    #[test]
+    fn a_swap_keeps_the_one_before_and_sweeps_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path();
+        let disk = Disk::of(store);
+        let mut before = None;
+        assert_eq!(Manifest::read(store, CURRENT).expect("readable"), None);
+        for number in 0..3 {
+            for file in &manifest(number).base {
+                fs::write(file.path(store), "x").expect("written");
+            }
+            let prepared = manifest(number).prepare(&disk, before.as_ref()).expect("written");
+            prepared.put().expect("published");
+            before = Some(manifest(number));
+        }
+        fs::write(store.join("notes.txt"), "not ours").expect("written");
+        let current = Manifest::read(store, CURRENT).expect("readable").expect("there");
+        let previous = Manifest::read(store, PREVIOUS).expect("readable").expect("there");
+        assert_eq!((current.number, previous.number), (2, 1));
+        assert_eq!((&current, &previous), (&manifest(2), &manifest(1)));
+        assert_eq!(Manifest::read(store, COPY).expect("readable").as_ref(), Some(&current));
+        sweep(&disk, &[&current, &previous]);
+        let mut left: Vec<_> = fs::read_dir(store)
+            .expect("there")
+            .map(|entry| entry.expect("readable").file_name().into_string().expect("text"))
+            .collect();
+        left.sort();
+        assert_eq!(left.len(), 2 * 4 + 3 + 1, "{left:?}");
+        assert!(!left.contains(&"keys.0.hg".to_owned()));
+    }
+}

@@ -1,0 +1,79 @@
+//! The file `LOCK`, by which one process at a time writes a store. Knows nothing of what is written.
+
+use std::fs::TryLockError;
+use std::io::{Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::fs::disk::{Disk, DiskFile};
+use crate::types::error::Error;
+
+const NAME: &str = "LOCK";
+
+/// The right to write, until dropped. The system releases it when the process ends, however that comes.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: DiskFile,
+}
+
+/// Closing the file would not do at once: a process that a host is just starting holds a copy of it for a moment.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed right after.
+        let _ = self.file.as_file().unlock();
+    }
+}
+
+impl Lock {
+    /// Takes the lock and writes down who has it: the process id and the second, as text.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with what is written there.
+    pub(crate) fn take(disk: &Disk) -> Result<Self, Error> {
+        let path = &disk.folder().join(NAME);
+        let mut file = disk.open(path, true).map_err(|e| Error::io(path, "open", e))?;
+        match file.as_file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(e)) => return Err(Error::io(path, "lock", e)),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Who it is serves the message only, so what cannot be read counts as unknown.
+                let _ = file.as_file().take(64).read_to_string(&mut text);
+                let mut words = text.split_ascii_whitespace();
+                let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                let since = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                return Err(Error::Locked { path: disk.folder().to_path_buf(), pid, since });
+            }
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let text = format!("{} {since}\n", std::process::id());
+        let write = |file: &mut DiskFile| {
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len() as u64)
+        };
+        write(&mut file).map_err(|e| Error::io(path, "write", e))?;
+        Ok(Self { file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_is_told_who_and_since_when() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Disk::of(folder.path());
+        let held = Lock::take(&disk).expect("free");
+        match Lock::take(&disk) {
+            Err(Error::Locked { pid, since, .. }) => {
+                assert_eq!(pid, std::process::id());
+                assert!(since > 1_700_000_000);
+            }
+            other => panic!("expected a lock, found {other:?}"),
+        }
+        let copy = held.file.as_file().try_clone().expect("a copy, as a process has that is being started");
+        drop(held);
+        assert!(Lock::take(&disk).is_ok());
+        drop(copy);
+    }
+}

@@ -1,0 +1,408 @@
+//! The container of every file that we write ourselves: a header, a table and checked, aligned sections.
+//! Owns the frame, byte for byte as in FORMAT.md; knows nothing of what the sections hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytemuck::{AnyBitPattern, NoUninit};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::fs::disk::Target;
+use crate::fs::map::{Map, Residence, Slice};
+use crate::types::cancel::CancelToken;
+use crate::types::error::Error;
+
+use crate::fs::section_stream::SectionStream;
+
+pub(super) const MAGIC: [u8; 8] = *b"HEDGEROW";
+/// The version of the frame; each kind of file has one of its own besides.
+pub(super) const FRAME_VERSION: u32 = 1;
+pub(super) const HEADER: usize = 64;
+pub(super) const TABLE_ENTRY: usize = 32;
+pub(super) const ALIGN: usize = 64;
+/// Bytes that are written between two looks at the token.
+const CHUNK: usize = 8 << 20;
+
+/// Something that can be written as the bytes of a section without being copied first.
+pub trait AsBytes {
+    /// The bytes as they go to disk: little-endian.
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl<T: NoUninit> AsBytes for &[T] {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+impl<T: NoUninit> AsBytes for Vec<T> {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+impl<T: NoUninit> AsBytes for Arc<[T]> {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+impl<T: NoUninit> AsBytes for Arc<Vec<T>> {
+    fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+/// Hands the bytes of a section on, piece by piece.
+type Content<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> + 'a;
+
+/// A file of sections whose bytes are still where they are used; [`Store::publish`](crate::Store::publish) and
+/// [`Store::keep_aside`](crate::Store::keep_aside) write it without a copy of them.
+pub struct SectionWriter<'a> {
+    kind: [u8; 4],
+    version: u32,
+    sections: Vec<([u8; 8], Box<Content<'a>>)>,
+}
+
+impl<'a> SectionWriter<'a> {
+    /// A file of this kind and version of the kind, without sections.
+    pub fn new(kind: [u8; 4], version: u32) -> Self {
+        Self { kind, version, sections: Vec::new() }
+    }
+
+    /// Adds a section; the numbers go to disk as they lie in memory.
+    ///
+    /// # Panics
+    /// When there is a section of that tag.
+    pub fn section(&mut self, tag: [u8; 8], bytes: impl AsBytes + 'a) {
+        self.add(tag, Box::new(move |write| write(bytes.as_bytes())));
+    }
+
+    /// Adds a section of pieces one after another, made when they are written: one of them is in memory at a time.
+    ///
+    /// # Panics
+    /// When there is a section of that tag.
+    pub fn section_of<P: AsBytes, I: Iterator<Item = P>>(
+        &mut self,
+        tag: [u8; 8],
+        pieces: impl Fn() -> I + 'a,
+    ) {
+        self.add(tag, Box::new(move |write| pieces().try_for_each(|piece| write(piece.as_bytes()))));
+    }
+
+    fn add(&mut self, tag: [u8; 8], content: Box<Content<'a>>) {
+        assert!(self.sections.iter().all(|(other, _)| *other != tag), "a tag names one section");
+        self.sections.push((tag, content));
+    }
+
+    /// # Errors
+    /// What writing fails with, or a cancellation; what was written by then is left.
+    pub(crate) fn write_to(&self, to: Target<'_>, cancel: &CancelToken) -> Result<(), Error> {
+        let stage = cancel.stage("sections", self.sections.len() as u64);
+        let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
+        for (tag, content) in &self.sections {
+            stream.begin(*tag)?;
+            content(&mut |bytes| {
+                bytes.chunks(CHUNK).try_for_each(|chunk| {
+                    cancel.check()?;
+                    stream.write(chunk)
+                })
+            })?;
+            stage.advance(1)?;
+        }
+        stream.finish()?;
+        stage.end();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SectionWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tags: Vec<String> = self.sections.iter().map(|(tag, _)| show(tag)).collect();
+        f.debug_struct("SectionWriter")
+            .field("kind", &show(&self.kind))
+            .field("sections", &tags)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file of sections, open for reading; clones share it, and it outlives the file's removal.
+#[derive(Clone)]
+pub struct SectionFile {
+    path: Arc<Path>,
+    map: Arc<Map>,
+    is_trusted: bool,
+    sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
+}
+
+impl SectionFile {
+    /// Opens a file and checks every byte of it; only head and table where it is trusted.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer frame.
+    pub(crate) fn open(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
+        let mut file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
+        let len = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
+        if len < HEADER as u64 {
+            let what = format!("the file has {len} bytes, a header alone has {HEADER}");
+            return Err(Error::damaged(path, "header", what));
+        }
+        let map = Arc::new(Map::open(&mut file, residence).map_err(|e| Error::io(path, "read", e))?);
+        let sections = Arc::new(check(path, &map, is_trusted)?);
+        map.leave();
+        Ok(Self { path: path.into(), map, is_trusted, sections })
+    }
+
+    /// Opens a file that a manifest names, so that it must be there.
+    pub(crate) fn open_named(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
+        Self::open(path, residence, is_trusted).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                Error::damaged(path, "file", "it is missing")
+            }
+            other => other,
+        })
+    }
+
+    /// Whether it was checked before, and what is in it need not be looked at again.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
+    /// The tag of the kind of file.
+    pub fn kind(&self) -> [u8; 4] {
+        read_u32(&self.map, 12).to_le_bytes()
+    }
+
+    /// The version of the kind of file.
+    pub fn version(&self) -> u32 {
+        read_u32(&self.map, 16)
+    }
+
+    /// Refuses a file of another kind, or of a version above `supported`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::NewerVersion`].
+    pub fn require(&self, kind: [u8; 4], supported: u32) -> Result<(), Error> {
+        if self.kind() != kind {
+            let what = format!("a file of kind {}, expected {}", show(&self.kind()), show(&kind));
+            return Err(Error::damaged(&self.path, "header", what));
+        }
+        if self.version() > supported {
+            return Err(Error::NewerVersion {
+                path: self.path.to_path_buf(),
+                found: self.version(),
+                supported,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there is a section of that tag.
+    pub fn has(&self, tag: [u8; 8]) -> bool {
+        self.sections.contains_key(&tag)
+    }
+
+    /// The tags of all sections.
+    #[cfg(test)]
+    pub(crate) fn tags(&self) -> impl Iterator<Item = [u8; 8]> {
+        self.sections.keys().copied()
+    }
+
+    /// The bytes of a section; they start at a multiple of 64.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when there is no such section.
+    pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
+        let &(start, len) = self.sections.get(&tag).ok_or_else(|| self.damaged(show(&tag), "is missing"))?;
+        Ok(&self.map[start..start + len])
+    }
+
+    /// A section as numbers.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 4.
+    pub fn section_u32(&self, tag: [u8; 8]) -> Result<&[u32], Error> {
+        self.numbers(tag)
+    }
+
+    /// A section as numbers.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 8.
+    pub fn section_u64(&self, tag: [u8; 8]) -> Result<&[u64], Error> {
+        self.numbers(tag)
+    }
+
+    /// A section as numbers; nothing keeps them from being infinite or NaN.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 4.
+    pub fn section_f32(&self, tag: [u8; 8]) -> Result<&[f32], Error> {
+        self.numbers(tag)
+    }
+
+    fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
+        let bytes = self.section(tag)?;
+        bytemuck::try_cast_slice(bytes).map_err(|_| self.damaged(show(&tag), "does not hold whole numbers"))
+    }
+
+    /// A section as numbers, with a share in the file.
+    pub(crate) fn slice<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<Slice<T>, Error> {
+        self.section(tag)?;
+        let (start, len) = self.sections[&tag];
+        Slice::new(&self.map, start..start + len)
+            .ok_or_else(|| self.damaged(show(&tag), "does not hold whole numbers"))
+    }
+
+    /// The error for damage that only a section's reader can see.
+    pub fn damaged(&self, place: impl Into<String>, what: impl Into<String>) -> Error {
+        Error::damaged(&self.path, place, what)
+    }
+
+    /// Says that it will not be read soon: what of it is in memory is given back to the system. Reading it is as before.
+    pub fn leave(&self) {
+        self.map.leave();
+    }
+
+    /// Where the file is, or was.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+}
+
+impl fmt::Debug for SectionFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SectionFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn show(tag: &[u8]) -> String {
+    format!("section '{}'", tag.escape_ascii()).replace("\\x00", "")
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn read_u64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// Checks the file, what its sections hold only where it is not trusted, and returns where they are.
+fn check(path: &Path, bytes: &[u8], is_trusted: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
+    let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
+    if bytes[0..8] != MAGIC {
+        return Err(damaged("header", "it does not begin with HEDGEROW"));
+    }
+    if xxh3_64(&bytes[..56]) != read_u64(bytes, 56) {
+        return Err(damaged("header", "its checksum does not fit"));
+    }
+    let version = read_u32(bytes, 8);
+    if version > FRAME_VERSION {
+        let path = path.to_path_buf();
+        return Err(Error::NewerVersion { path, found: version, supported: FRAME_VERSION });
+    }
+    let (count, len) = (read_u32(bytes, 20) as usize, read_u64(bytes, 24));
+    if len != bytes.len() as u64 {
+        return Err(damaged(
+            "header",
+            &format!("the file has {} bytes, it was written with {len}", bytes.len()),
+        ));
+    }
+    let table = count.checked_mul(TABLE_ENTRY).and_then(|size| bytes.get(HEADER..HEADER + size));
+    let table = table.ok_or_else(|| damaged("table", "it is longer than the file"))?;
+    if xxh3_64(table) != read_u64(bytes, 32) {
+        return Err(damaged("table", "its checksum does not fit"));
+    }
+    let mut sections = BTreeMap::new();
+    let mut end = HEADER + table.len();
+    for entry in table.chunks_exact(TABLE_ENTRY) {
+        let tag: [u8; 8] = entry[..8].try_into().expect("eight bytes");
+        let (start, len) = (read_u64(entry, 8), read_u64(entry, 16));
+        let stop = usize::try_from(start.saturating_add(len)).unwrap_or(usize::MAX);
+        // Sections follow one another with zeroes between, so every byte of the file is accounted for.
+        if start != end.next_multiple_of(ALIGN) as u64 || stop > bytes.len() {
+            return Err(damaged(&show(&tag), "it does not lie where it should"));
+        }
+        let start = start as usize;
+        if bytes[end..start].iter().any(|&byte| byte != 0) {
+            return Err(damaged(&show(&tag), "the bytes before it are not zero"));
+        }
+        if !is_trusted && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
+            return Err(damaged(&show(&tag), "its checksum does not fit"));
+        }
+        if sections.insert(tag, (start, len as usize)).is_some() {
+            return Err(damaged(&show(&tag), "there are two of it"));
+        }
+        end = stop;
+    }
+    if end != bytes.len() {
+        return Err(damaged("end", "there are bytes after the last section"));
+    }
+    Ok(sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::disk::Disk;
+
+    fn sample(path: &Path) {
+        let mut writer = SectionWriter::new(*b"TEST", 3);
+        writer.section(*b"numbers\0", vec![1_u32, 2, 3]);
+        writer.section(*b"nothing\0", Vec::<u8>::new());
+        writer.section(*b"vectors\0", Arc::new(vec![1.5_f32, -2.0]));
+        let disk = Disk::of(path.parent().expect("a folder"));
+        writer.write_to(disk.target(path), &CancelToken::new()).expect("written");
+    }
+
+    #[test]
+    fn sections_come_back_aligned() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.hg");
+        sample(&path);
+        for residence in [Residence::Mapped, Residence::Loaded] {
+            let file = SectionFile::open(&path, residence, false).expect("intact");
+            assert_eq!(file.section_u32(*b"numbers\0").expect("there"), [1, 2, 3]);
+            assert_eq!(file.section_f32(*b"vectors\0").expect("there"), [1.5, -2.0]);
+            assert!(file.section(*b"nothing\0").expect("there").is_empty());
+            assert!(file.section_u64(*b"numbers\0").is_err());
+            assert!(matches!(file.section(*b"absent\0\0"), Err(Error::Damaged { .. })));
+            assert!(file.require(*b"TEST", 3).is_ok());
+            assert!(matches!(file.require(*b"TEST", 2), Err(Error::NewerVersion { .. })));
+            assert!(matches!(file.require(*b"TSET", 3), Err(Error::Damaged { .. })));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_is_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.hg");
+        sample(&path);
+        let intact = std::fs::read(&path).expect("readable");
+        let is_damaged = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("writable");
+            matches!(SectionFile::open(&path, Residence::Mapped, false), Err(Error::Damaged { .. }))
+        };
+        for bit in 0..intact.len() * 8 {
+            let mut torn = intact.clone();
+            torn[bit / 8] ^= 1 << (bit % 8);
+            assert!(is_damaged(&torn), "bit {bit}");
+        }
+        for len in 0..intact.len() {
+            assert!(is_damaged(&intact[..len]), "length {len}");
+        }
+        let mut longer = intact.clone();
+        longer.push(0);
+        assert!(is_damaged(&longer));
+    }
+}

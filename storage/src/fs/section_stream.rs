@@ -1,0 +1,181 @@
+//! Writing a file of sections as they come, in constant memory.
+
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::fs::disk::{Disk, DiskFile, Target};
+use crate::types::error::Error;
+
+use crate::fs::section::{ALIGN, FRAME_VERSION, HEADER, MAGIC, TABLE_ENTRY};
+
+const BUFFER: usize = 1 << 20;
+
+/// A file of sections under construction.
+pub(crate) struct SectionStream {
+    disk: Disk,
+    path: PathBuf,
+    out: BufWriter<DiskFile>,
+    head: [u8; HEADER],
+    table: Vec<u8>,
+    count: usize,
+    at: u64,
+    open: Option<([u8; 8], u64, Xxh3)>,
+}
+
+impl SectionStream {
+    /// Starts a file that will have `count` sections; one that exists is replaced.
+    pub(crate) fn create(to: Target<'_>, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
+        let (disk, path) = (to.disk.clone(), to.path.to_path_buf());
+        let file = disk.create(&path).map_err(|e| Error::io(&path, "create", e))?;
+        let mut head = [0; HEADER];
+        head[0..8].copy_from_slice(&MAGIC);
+        head[8..12].copy_from_slice(&FRAME_VERSION.to_le_bytes());
+        head[12..16].copy_from_slice(&kind);
+        head[16..20].copy_from_slice(&version.to_le_bytes());
+        head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
+        let out = BufWriter::with_capacity(BUFFER, file);
+        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, open: None };
+        stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
+        Ok(stream)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the section before and starts the next one.
+    pub(crate) fn begin(&mut self, tag: [u8; 8]) -> Result<(), Error> {
+        self.end();
+        let gap = self.at.next_multiple_of(ALIGN as u64) - self.at;
+        self.put(&[0; ALIGN][..gap as usize])?;
+        self.open = Some((tag, self.at, Xxh3::new()));
+        Ok(())
+    }
+
+    /// Leaves room for a section of known length, whose bytes may come while later sections are written.
+    pub(crate) fn reserve(&mut self, tag: [u8; 8], len: u64) -> Result<Reserved, Error> {
+        self.begin(tag)?;
+        let entry = self.table.len();
+        let (_, start, hash) = self.open.take().expect("it was begun");
+        self.enter(tag, start, len, 0);
+        let skip = i64::try_from(len).expect("a file is shorter than 2^63 bytes");
+        self.out.seek(SeekFrom::Current(skip)).map_err(|e| Error::io(&self.path, "write", e))?;
+        self.at += len;
+        let open = || {
+            let mut file = self.disk.open(&self.path, false)?;
+            file.seek(SeekFrom::Start(start))?;
+            Ok(file)
+        };
+        let file = open().map_err(|e| Error::io(&self.path, "write", e))?;
+        let out = BufWriter::with_capacity(BUFFER, file);
+        Ok(Reserved { path: self.path.clone(), out, entry, open: len, hash })
+    }
+
+    /// Ends a section that room was left for.
+    pub(crate) fn fill(&mut self, mut section: Reserved) -> Result<(), Error> {
+        assert_eq!(section.open, 0, "reserve was told the length");
+        section.out.flush().map_err(|e| Error::io(&self.path, "write", e))?;
+        let hash = section.hash.digest().to_le_bytes();
+        self.table[section.entry + TABLE_ENTRY - 8..section.entry + TABLE_ENTRY].copy_from_slice(&hash);
+        Ok(())
+    }
+
+    /// Adds bytes to the section that was begun last.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.put(bytes)?;
+        let (_, _, hash) = self.open.as_mut().expect("begin comes before write");
+        hash.update(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some((tag, start, hash)) = self.open.take() {
+            self.enter(tag, start, self.at - start, hash.digest());
+        }
+    }
+
+    fn enter(&mut self, tag: [u8; 8], start: u64, len: u64, hash: u64) {
+        self.table.extend(tag);
+        self.table.extend([start, len, hash].into_iter().flat_map(u64::to_le_bytes));
+    }
+
+    /// Writes header and table, and syncs the file.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.end();
+        assert_eq!(self.table.len(), self.count * TABLE_ENTRY, "create was told the number of sections");
+        self.head[24..32].copy_from_slice(&self.at.to_le_bytes());
+        self.head[32..40].copy_from_slice(&xxh3_64(&self.table).to_le_bytes());
+        let checksum = xxh3_64(&self.head[..56]);
+        self.head[56..64].copy_from_slice(&checksum.to_le_bytes());
+        let write = |out: &mut BufWriter<DiskFile>| {
+            out.seek(SeekFrom::Start(0))?;
+            out.write_all(&self.head)?;
+            out.write_all(&self.table)?;
+            out.flush()
+        };
+        write(&mut self.out).map_err(|e| Error::io(&self.path, "write", e))?;
+        self.out.get_ref().sync_all().map_err(|e| Error::io(&self.path, "sync", e))
+    }
+}
+
+/// A section that room was left for; [`SectionStream::fill`] ends it.
+pub(crate) struct Reserved {
+    path: PathBuf,
+    /// A handle of its own, so that both places of the file are written in one pass.
+    out: BufWriter<DiskFile>,
+    /// Where its entry starts in the table.
+    entry: usize,
+    /// Bytes that are missing.
+    open: u64,
+    hash: Xxh3,
+}
+
+impl Reserved {
+    /// Adds bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.open = self.open.checked_sub(bytes.len() as u64).expect("reserve was told the length");
+        self.hash.update(bytes);
+        self.out.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::fs::map::Residence;
+    use crate::fs::section::SectionFile;
+
+    #[test]
+    fn a_section_that_was_reserved_is_as_if_it_had_been_written_in_its_turn() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tags = [*b"first\0\0\0", *b"nobody\0\0", *b"second\0\0", *b"third\0\0\0"];
+        let contents: [&[u8]; 4] = [&[1; 100], &[], &[2; 3], &[3; 200]];
+        let (one, other) = (folder.path().join("one.hg"), folder.path().join("other.hg"));
+        let disk = Disk::of(folder.path());
+        let mut stream = SectionStream::create(disk.target(&one), *b"TEST", 1, 4).expect("created");
+        for (tag, content) in tags.into_iter().zip(contents) {
+            stream.begin(tag).expect("written");
+            stream.write(content).expect("written");
+        }
+        stream.finish().expect("written");
+        let mut stream = SectionStream::create(disk.target(&other), *b"TEST", 1, 4).expect("created");
+        let reserve = |(tag, content): (_, &[u8])| stream.reserve(tag, content.len() as u64);
+        let reserved: Result<Vec<_>, _> = tags.into_iter().zip(contents).take(3).map(reserve).collect();
+        stream.begin(tags[3]).expect("written");
+        stream.write(contents[3]).expect("written");
+        for (mut section, content) in reserved.expect("reserved").into_iter().zip(contents).rev() {
+            content.chunks(7).for_each(|some| section.write(some).expect("written"));
+            stream.fill(section).expect("written");
+        }
+        stream.finish().expect("written");
+        let bytes = |path: &Path| std::fs::read(path).expect("readable");
+        assert_eq!(bytes(&one), bytes(&other));
+        assert!(SectionFile::open(&other, Residence::Mapped, false).is_ok());
+    }
+}

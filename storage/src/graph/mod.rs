@@ -1,0 +1,9 @@
+//! The state of the graph in memory, and how a batch changes it.
+//! Must not know the log, or how a state becomes durable.
+
+pub(crate) mod apply;
+pub(crate) mod flat;
+pub(crate) mod marks;
+pub(crate) mod plan;
+pub(crate) mod snapshot;
+pub(crate) mod view;

@@ -1,0 +1,454 @@
+//! From a batch to resolved operations: everything that can be refused is refused here, before anything is written.
+//! Reads a state and changes nothing; knows neither the log nor how operations are applied.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::adjacency::list::MAX_DEGREE;
+use crate::graph::view::{Found, View};
+use crate::types::batch::{Batch, MAX_BATCH_OPS};
+use crate::types::batch::{Name, Staged};
+use crate::types::commit_summary::Commit;
+use crate::types::error::Error;
+use crate::types::ids::{KindIx, NodeIx, RelationIx};
+use crate::types::name::NodeRef;
+use crate::types::name::default_relation;
+use crate::types::op::{Op, Value};
+use crate::types::position::MAX_POSITIONS;
+use crate::types::position::Position;
+
+/// The most kinds that a store has.
+pub(crate) const MAX_KINDS: usize = 255;
+/// The most relations that a store has.
+pub(crate) const MAX_RELATIONS: usize = 65_535;
+/// The last number is never a node's, so that files can use it for none.
+pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
+/// The most neighbours that a node has in a relation before a batch is refused, so that none comes over [`MAX_DEGREE`].
+pub(crate) const MAX_NEIGHBORS: usize = MAX_DEGREE as usize - MAX_BATCH_OPS;
+
+/// What a batch comes to: operations for the log, and the counts for the caller (the epoch is not known yet).
+pub(crate) struct Plan {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) summary: Commit,
+}
+
+/// Resolves a batch against a state. Operations take effect in order, and only their net effect is in the plan.
+///
+/// # Errors
+/// Whatever in the batch cannot be; nothing has happened then.
+pub(crate) fn plan(view: &View, batch: &Batch) -> Result<Plan, Error> {
+    let mut planner = Planner {
+        view,
+        batch,
+        new_kinds: Vec::new(),
+        new_relations: Vec::new(),
+        new_nodes: Vec::new(),
+        new_ids: HashMap::new(),
+        defaults: HashMap::new(),
+        named: HashMap::new(),
+        nodes: BTreeMap::new(),
+        edges: Vec::new(),
+        edge_at: HashMap::new(),
+        incident: None,
+        widths: BTreeMap::new(),
+        absent: 0,
+    };
+    batch.ops().iter().try_for_each(|op| planner.stage(op))?;
+    let positions = settle_positions(view, batch)?;
+    let mut plan = planner.finish();
+    plan.ops.extend(positions);
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    view: &'a View,
+    batch: &'a Batch,
+    new_kinds: Vec<&'a str>,
+    new_relations: Vec<String>,
+    new_nodes: Vec<(KindIx, NodeRef<'a>)>,
+    /// From the stable id of a new node to its place in `new_nodes`.
+    new_ids: HashMap<u64, usize>,
+    /// The default relation of a pair of kinds, and relations by name: what was looked up once.
+    defaults: HashMap<(KindIx, KindIx), RelationIx>,
+    named: HashMap<String, RelationIx>,
+    /// What becomes of nodes that do not just stay as they are, by number.
+    nodes: BTreeMap<u32, Fate<'a>>,
+    /// Edges in the order in which they were first touched.
+    edges: Vec<EdgeFate>,
+    edge_at: HashMap<(u16, u32, u32), usize>,
+    /// Which of `edges` end at a node; kept from the first removal on.
+    incident: Option<HashMap<u32, Vec<usize>>>,
+    widths: BTreeMap<&'a str, usize>,
+    absent: u64,
+}
+
+#[derive(Default)]
+struct Fate<'a> {
+    was: bool,
+    alive: bool,
+    /// All features that the state knows are gone.
+    cleared: bool,
+    tokens: Option<Vec<&'a str>>,
+    dense: BTreeMap<&'a str, &'a [f32]>,
+}
+
+struct EdgeFate {
+    relation: u16,
+    a: u32,
+    b: u32,
+    old: Option<Value>,
+    new: Option<Value>,
+}
+
+impl<'a> Planner<'a> {
+    fn stage(&mut self, op: &Staged) -> Result<(), Error> {
+        match *op {
+            Staged::Add { node } => {
+                self.living(node)?;
+            }
+            Staged::Link { a, b, weight, time, relation } => {
+                let (a, b) = (self.living(a)?, self.living(b)?);
+                let relation = match relation {
+                    Some(name) => self.named_relation(self.batch.read(name), true)?,
+                    None => self.default_relation(a, b, true)?,
+                };
+                let relation = relation.expect("a relation that is missing is created");
+                self.set_edge(relation, a, b, Some(Value { weight, time }))?;
+            }
+            Staged::Unlink { a, b, relation } => {
+                let (Some(a), Some(b)) = (self.find(a)?, self.find(b)?) else {
+                    self.absent += 1;
+                    return Ok(());
+                };
+                let relation = match relation {
+                    Some(name) => self.named_relation(self.batch.read(name), false)?,
+                    None => self.default_relation(a, b, false)?,
+                };
+                let was = match relation {
+                    Some(relation) => self.set_edge(relation, a, b, None)?,
+                    None => false,
+                };
+                self.absent += u64::from(!was);
+            }
+            Staged::Remove { node } => {
+                let name = self.batch.node(node);
+                let found = self.find(node)?.filter(|&node| self.is_alive(node));
+                let found = found.ok_or_else(|| Error::UnknownNode { node: name.to_string() })?;
+                self.remove(found)?;
+            }
+            Staged::Tokens { node, start, bytes } => {
+                let node = self.living(node)?;
+                let tokens = self.batch.tokens(start, bytes);
+                self.fate(node).tokens = Some(tokens);
+            }
+            Staged::Dense { node, block, first, width } => {
+                let node = self.living(node)?;
+                let (block, values) = (self.batch.read(block), self.batch.numbers(first, width));
+                self.check_width(block, values.len())?;
+                self.fate(node).dense.insert(block, values);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of a node that the state or the batch knows, alive or not.
+    fn find(&self, name: Name) -> Result<Option<NodeIx>, Error> {
+        let node = self.batch.node(name);
+        let other = match self.view.find(node, name.id) {
+            Found::Node(found) => return Ok(Some(found)),
+            Found::Other(other) => self.view.name(other),
+            Found::Nothing => match self.new_ids.get(&name.id.get()) {
+                None => return Ok(None),
+                Some(&at) if self.new_nodes[at].1 == node => {
+                    return Ok(Some(NodeIx::new(self.view.bound + at as u32)));
+                }
+                Some(&at) => self.new_nodes[at].1,
+            },
+        };
+        let rule = format!("a key whose stable id is not that of {other}; choose another key");
+        Err(Error::invalid("node", &node.to_string(), rule))
+    }
+
+    /// The number of a node, which is created or brought back where needed.
+    fn living(&mut self, name: Name) -> Result<NodeIx, Error> {
+        if let Some(node) = self.find(name)? {
+            if !self.is_alive(node) {
+                self.fate(node).alive = true;
+            }
+            return Ok(node);
+        }
+        let node = self.batch.node(name);
+        let at = self.new_nodes.len();
+        let number = u64::from(self.view.bound) + at as u64;
+        if number >= MAX_NODES {
+            return Err(Error::Limit { what: "nodes", limit: MAX_NODES, found: number + 1 });
+        }
+        let kind = self.kind(node.kind)?;
+        self.new_nodes.push((kind, node));
+        self.new_ids.insert(name.id.get(), at);
+        Ok(NodeIx::new(number as u32))
+    }
+
+    fn is_alive(&self, node: NodeIx) -> bool {
+        match self.nodes.get(&node.get()) {
+            Some(fate) => fate.alive,
+            None => node.get() >= self.view.bound || self.view.is_alive(node),
+        }
+    }
+
+    fn fate(&mut self, node: NodeIx) -> &mut Fate<'a> {
+        let view = self.view;
+        self.nodes.entry(node.get()).or_insert_with(|| {
+            // A new node is alive from the start, as its operation in the log has it.
+            let was = node.get() >= view.bound || view.is_alive(node);
+            Fate { was, alive: was, ..Fate::default() }
+        })
+    }
+
+    fn kind(&mut self, name: &'a str) -> Result<KindIx, Error> {
+        if let Some(kind) = self.view.kind_ix(name) {
+            return Ok(kind);
+        }
+        let known = self.view.kinds.len();
+        let at = self.new_kinds.iter().position(|kind| *kind == name).unwrap_or(self.new_kinds.len());
+        if known + at >= MAX_KINDS {
+            return Err(Error::Limit {
+                what: "kinds",
+                limit: MAX_KINDS as u64,
+                found: (known + at + 1) as u64,
+            });
+        }
+        if at == self.new_kinds.len() {
+            self.new_kinds.push(name);
+        }
+        Ok(KindIx::new((known + at) as u8))
+    }
+
+    fn kind_of(&self, node: NodeIx) -> KindIx {
+        match node.get().checked_sub(self.view.bound) {
+            Some(at) => self.new_nodes[at as usize].0,
+            None => self.view.kind(node),
+        }
+    }
+
+    fn kind_name(&self, kind: KindIx) -> &'a str {
+        let known = self.view.kinds.len();
+        if kind.index() < known {
+            &self.view.kinds[kind.index()]
+        } else {
+            self.new_kinds[kind.index() - known]
+        }
+    }
+
+    fn default_relation(&mut self, a: NodeIx, b: NodeIx, create: bool) -> Result<Option<RelationIx>, Error> {
+        let pair = (self.kind_of(a), self.kind_of(b));
+        if let Some(&relation) = self.defaults.get(&pair) {
+            return Ok(Some(relation));
+        }
+        let name = default_relation(self.kind_name(pair.0), self.kind_name(pair.1));
+        let relation = self.named_relation(&name, create)?;
+        if let Some(relation) = relation {
+            self.defaults.insert(pair, relation);
+        }
+        Ok(relation)
+    }
+
+    fn named_relation(&mut self, name: &str, create: bool) -> Result<Option<RelationIx>, Error> {
+        if let Some(&relation) = self.named.get(name) {
+            return Ok(Some(relation));
+        }
+        let known = self.view.relations.len();
+        let found = self.view.relation_ix(name).or_else(|| {
+            let at = self.new_relations.iter().position(|relation| relation == name)?;
+            Some(RelationIx::new((known + at) as u16))
+        });
+        if found.is_none() && !create {
+            return Ok(None);
+        }
+        let at = known + self.new_relations.len();
+        if found.is_none() && at >= MAX_RELATIONS {
+            return Err(Error::Limit {
+                what: "relations",
+                limit: MAX_RELATIONS as u64,
+                found: at as u64 + 1,
+            });
+        }
+        let relation = found.unwrap_or_else(|| {
+            self.new_relations.push(name.to_owned());
+            RelationIx::new(at as u16)
+        });
+        self.named.insert(name.to_owned(), relation);
+        Ok(Some(relation))
+    }
+
+    /// Gives an edge a new value, or removes it; returns whether it was there.
+    fn set_edge(
+        &mut self,
+        relation: RelationIx,
+        a: NodeIx,
+        b: NodeIx,
+        new: Option<Value>,
+    ) -> Result<bool, Error> {
+        let (a, b) = (a.min(b), a.max(b));
+        let key = (relation.get(), a.get(), b.get());
+        if let Some(&at) = self.edge_at.get(&key) {
+            let was = self.edges[at].new.is_some();
+            self.edges[at].new = new;
+            return Ok(was);
+        }
+        let old = self.settled_edge(relation, a, b)?;
+        if old.is_none() && new.is_none() {
+            return Ok(false);
+        }
+        let at = self.edges.len();
+        self.edges.push(EdgeFate { relation: relation.get(), a: a.get(), b: b.get(), old, new });
+        self.edge_at.insert(key, at);
+        if let Some(incident) = &mut self.incident {
+            incident.entry(a.get()).or_default().push(at);
+            incident.entry(b.get()).or_default().push(at);
+        }
+        Ok(old.is_some())
+    }
+
+    /// The edge as the state has it.
+    fn settled_edge(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> Result<Option<Value>, Error> {
+        // Where an end is new, the other is the larger number, so `b` alone decides.
+        if b.get() >= self.view.bound || relation.index() >= self.view.relations.len() {
+            return Ok(None);
+        }
+        let (list, far) = {
+            let (of_a, of_b) = (self.view.list(relation, a), self.view.list(relation, b));
+            let longest = of_a.degree().max(of_b.degree());
+            if longest > MAX_NEIGHBORS {
+                let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
+                return Err(Error::Limit { what: "neighbors of a node", limit, found });
+            }
+            if of_a.degree() < of_b.degree() { (of_a, b) } else { (of_b, a) }
+        };
+        let position = list.position(far, self.view.stable_id(far));
+        Ok(position.map(|at| Value { weight: list.weight(at), time: list.time(at) }))
+    }
+
+    fn remove(&mut self, node: NodeIx) -> Result<(), Error> {
+        if node.get() < self.view.bound {
+            for relation in (0..self.view.relations.len()).map(|at| RelationIx::new(at as u16)) {
+                for neighbor in self.view.list(relation, node).neighbors() {
+                    self.set_edge(relation, node, neighbor, None)?;
+                }
+            }
+        }
+        let edges = &self.edges;
+        let incident = self.incident.get_or_insert_with(|| {
+            let mut incident: HashMap<u32, Vec<usize>> = HashMap::new();
+            for (at, edge) in edges.iter().enumerate() {
+                incident.entry(edge.a).or_default().push(at);
+                incident.entry(edge.b).or_default().push(at);
+            }
+            incident
+        });
+        for &at in incident.get(&node.get()).into_iter().flatten() {
+            self.edges[at].new = None;
+        }
+        let fate = self.fate(node);
+        (fate.alive, fate.cleared, fate.tokens) = (false, true, None);
+        fate.dense.clear();
+        Ok(())
+    }
+
+    fn check_width(&mut self, block: &'a str, width: usize) -> Result<(), Error> {
+        let view = self.view;
+        let expected = *self.widths.entry(block).or_insert_with(|| {
+            let settled = view.blocks.iter().find(|other| other.name == block && other.rows > 0);
+            settled.map_or(width, |block| block.width as usize)
+        });
+        if width == expected {
+            return Ok(());
+        }
+        let rule = format!("{expected} numbers, as in the other rows of block {block}");
+        Err(Error::invalid("dense row", &format!("{width} numbers"), rule))
+    }
+
+    /// The net effect, in an order in which it can be applied.
+    fn finish(self) -> Plan {
+        let mut ops = Vec::with_capacity(self.edges.len() + self.nodes.len() + self.new_nodes.len());
+        let mut summary = Commit { edges_absent: self.absent, ..Commit::default() };
+        ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
+        ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
+        for (number, (kind, node)) in (self.view.bound..).zip(&self.new_nodes) {
+            summary.nodes_added += 1;
+            ops.push(Op::Node { node: number, kind: kind.get(), key: node.key.to_owned() });
+        }
+        for (&node, fate) in &self.nodes {
+            if fate.was != fate.alive {
+                ops.push(Op::Live { node, alive: fate.alive });
+                match (node >= self.view.bound, fate.alive) {
+                    (true, _) => summary.nodes_added -= 1,
+                    (false, true) => summary.nodes_added += 1,
+                    (false, false) => summary.nodes_removed += 1,
+                }
+            }
+        }
+        for EdgeFate { relation, a, b, old, new } in self.edges {
+            match (&old, &new) {
+                (None, Some(_)) => summary.edges_added += 1,
+                (Some(_), None) => summary.edges_removed += 1,
+                (Some(one), Some(other)) if one != other => summary.edges_changed += 1,
+                (Some(_), Some(_)) | (None, None) => continue,
+            }
+            ops.push(Op::Edge { relation, a, b, old, new });
+        }
+        for (&node, fate) in &self.nodes {
+            let features = settle_features(self.view, node, fate);
+            summary.features_changed += features.len() as u64;
+            ops.extend(features);
+        }
+        Plan { ops, summary }
+    }
+}
+
+/// What changes of the positions.
+fn settle_positions(view: &View, batch: &Batch) -> Result<Vec<Op>, Error> {
+    let last: BTreeMap<&str, Option<Position>> = batch.positions().collect();
+    let known = |source: &str| view.positions.get(source).copied();
+    let changed: Vec<_> = last.into_iter().filter(|&(source, to)| known(source) != to).collect();
+    let new = changed.iter().filter(|(source, to)| to.is_some() && known(source).is_none()).count();
+    let gone = changed.iter().filter(|(_, to)| to.is_none()).count();
+    let found = view.positions.len() + new - gone;
+    if found > MAX_POSITIONS {
+        let what = "sources with a position (forget one that is not read any more)";
+        return Err(Error::Limit { what, limit: MAX_POSITIONS as u64, found: found as u64 });
+    }
+    let op = |(source, to): (&str, _)| Op::Position { source: source.to_owned(), to };
+    // Those that are forgotten come first, so that there are never more than there can be.
+    let (gone, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
+    Ok(gone.into_iter().chain(set).map(op).collect())
+}
+
+/// What changes of a node's features: those that stay as they are need no operation.
+fn settle_features(view: &View, node: u32, fate: &Fate<'_>) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let known = (node < view.bound).then(|| NodeIx::new(node));
+    let blocks = || 0..view.blocks.len();
+    let had_any = known.is_some_and(|known| {
+        !view.tokens(known).is_empty() || blocks().any(|at| view.dense(at, known).is_some())
+    });
+    if fate.cleared && had_any {
+        ops.push(Op::Clear { node });
+    }
+    let kept = known.filter(|_| !fate.cleared);
+    if let Some(tokens) = &fate.tokens
+        && *tokens != kept.map_or(Vec::new(), |kept| view.tokens(kept))
+    {
+        let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
+        ops.push(Op::Tokens { node, tokens });
+    }
+    for (&block, &values) in &fate.dense {
+        let at = blocks().find(|&at| view.blocks[at].name == block);
+        let old = kept.zip(at).and_then(|(kept, at)| view.dense(at, kept));
+        // Bits, so that a zero that changes its sign is a change to whoever hashes rows.
+        let same = |old: &[f32]| old.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits()));
+        if !old.is_some_and(same) {
+            ops.push(Op::Dense { node, block: block.to_owned(), values: values.to_vec() });
+        }
+    }
+    ops
+}

@@ -1,0 +1,206 @@
+//! The graph as of one epoch, frozen: what every reader reads.
+//! Owns the public reading interface; how the state is kept is the view's.
+
+use std::sync::Arc;
+
+use crate::adjacency::list::List;
+use crate::adjacency::lists::Lists;
+use crate::graph::view::{Found, View};
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
+use crate::types::name::{NodeName, NodeRef};
+use crate::types::position::Position;
+
+/// A frozen view of the graph; clones share it.
+///
+/// # Visibility
+/// It shows whole batches only, and stays as it is however long it lives, whatever is committed or checkpointed.
+///
+/// # Panics
+/// Methods that take a [`NodeIx`], [`KindIx`] or [`RelationIx`] panic for one that this store never gave out, or only
+/// after the snapshot was taken. Nodes that were removed may be asked for: they have a name, and no edges or features.
+///
+/// # Cost
+/// Taking one is a pointer copy. Until a later checkpoint it shares its memory with the store.
+#[derive(Clone, Debug)]
+pub struct Snapshot(pub(crate) Arc<View>);
+
+impl Snapshot {
+    /// The epoch of the last batch that it shows.
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// How far the input of that name was taken in by the batches that it shows; none where none of them said so.
+    pub fn position(&self, source: &str) -> Option<Position> {
+        self.0.positions.get(source).copied()
+    }
+
+    /// The inputs with a position, by name.
+    pub fn positions(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.0.positions.iter().map(|(source, position)| (source.as_str(), *position))
+    }
+
+    /// Every node's number is below it.
+    pub fn bound(&self) -> u32 {
+        self.0.bound
+    }
+
+    /// How many nodes are alive.
+    pub fn node_count(&self) -> u64 {
+        self.0.alive
+    }
+
+    /// The number of a node, if it is alive.
+    pub fn lookup<'a>(&self, node: impl Into<NodeRef<'a>>) -> Option<NodeIx> {
+        let node = node.into();
+        match self.0.find(node, node.stable_id()) {
+            Found::Node(found) if self.0.is_alive(found) => Some(found),
+            Found::Node(_) | Found::Other(_) | Found::Nothing => None,
+        }
+    }
+
+    /// The number of a node.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`] when it is not alive.
+    pub fn require<'a>(&self, node: impl Into<NodeRef<'a>>) -> Result<NodeIx, Error> {
+        let node = node.into();
+        self.lookup(node).ok_or_else(|| Error::UnknownNode { node: node.to_string() })
+    }
+
+    /// The name of a node, alive or not.
+    pub fn name(&self, node: NodeIx) -> NodeName {
+        self.0.name(node).to_name()
+    }
+
+    /// The kind of a node.
+    #[inline]
+    pub fn kind(&self, node: NodeIx) -> KindIx {
+        self.0.kind(node)
+    }
+
+    /// The stable id of a node.
+    #[inline]
+    pub fn stable_id(&self, node: NodeIx) -> StableId {
+        self.0.stable_id(node)
+    }
+
+    /// Whether the node is there and was not removed; false for any number from the bound on.
+    #[inline]
+    pub fn is_alive(&self, node: NodeIx) -> bool {
+        self.0.is_alive(node)
+    }
+
+    /// How many kinds there have been.
+    pub fn kind_count(&self) -> usize {
+        self.0.kinds.len()
+    }
+
+    /// The name of a kind.
+    pub fn kind_name(&self, kind: KindIx) -> &str {
+        &self.0.kinds[kind.index()]
+    }
+
+    /// The kind of that name.
+    pub fn kind_ix(&self, name: &str) -> Option<KindIx> {
+        self.0.kind_ix(name)
+    }
+
+    /// How many relations there have been.
+    pub fn relation_count(&self) -> usize {
+        self.0.relations.len()
+    }
+
+    /// The name of a relation.
+    pub fn relation_name(&self, relation: RelationIx) -> &str {
+        &self.0.relations[relation.index()].name
+    }
+
+    /// The relation of that name.
+    pub fn relation_ix(&self, name: &str) -> Option<RelationIx> {
+        self.0.relation_ix(name)
+    }
+
+    /// The pairs of kinds that have, or ever had, an edge in a relation: in each pair, and among the pairs, by kind name.
+    pub fn relation_kinds(&self, relation: RelationIx) -> Vec<(KindIx, KindIx)> {
+        let name = |kind: KindIx| self.kind_name(kind);
+        let pairs = self.0.relations[relation.index()].kinds.iter();
+        let mut pairs: Vec<_> = pairs
+            .map(|&(a, b)| (KindIx::new(a), KindIx::new(b)))
+            .map(|(a, b)| if name(a) <= name(b) { (a, b) } else { (b, a) })
+            .collect();
+        pairs.sort_by_key(|&(a, b)| (name(a), name(b)));
+        pairs
+    }
+
+    /// The nodes of a kind that are alive, numbers ascending.
+    ///
+    /// # Cost
+    /// All nodes are looked at, whatever their kind.
+    pub fn nodes_of(&self, kind: KindIx) -> impl Iterator<Item = NodeIx> + '_ {
+        let nodes = (0..self.0.bound).map(NodeIx::new);
+        nodes.filter(move |&node| self.0.kind(node) == kind && self.0.is_alive(node))
+    }
+
+    /// The neighbours of a node in a relation; an empty list where it has none.
+    #[inline]
+    pub fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
+        self.0.list(relation, node)
+    }
+
+    /// The lists of a relation, for asking for many of them.
+    #[inline]
+    pub fn lists(&self, relation: RelationIx) -> Lists<'_> {
+        self.0.lists(relation)
+    }
+
+    /// How many edges a node has, over all relations; an edge to itself counts once.
+    pub fn degree(&self, node: NodeIx) -> u64 {
+        (0..self.relation_count()).map(|at| self.list(RelationIx::new(at as u16), node).degree() as u64).sum()
+    }
+
+    /// How many edges a relation has.
+    pub fn edge_count(&self, relation: RelationIx) -> u64 {
+        self.0.relations[relation.index()].edges
+    }
+
+    /// The tokens of a node, sorted and without repetition.
+    pub fn tokens(&self, node: NodeIx) -> Vec<&str> {
+        self.0.tokens(node)
+    }
+
+    /// A node's row in the dense block of that name.
+    pub fn dense(&self, node: NodeIx, block: &str) -> Option<&[f32]> {
+        let at = self.0.blocks.iter().position(|other| other.name == block)?;
+        self.0.dense(at, node)
+    }
+
+    /// Name and width of the dense blocks in which some node has a row, by name.
+    pub fn dense_blocks(&self) -> Vec<(String, usize)> {
+        let used = self.0.blocks.iter().filter(|block| block.rows > 0);
+        let mut blocks: Vec<_> = used.map(|block| (block.name.clone(), block.width as usize)).collect();
+        blocks.sort();
+        blocks
+    }
+
+    /// The first `limit` keys, in order, of living nodes of a kind that begin with `prefix`.
+    ///
+    /// # Cost
+    /// A binary search among the settled nodes, and a look at every node that came since the last checkpoint.
+    pub fn keys_with_prefix(&self, kind: KindIx, prefix: &str, limit: usize) -> Vec<String> {
+        let view = &*self.0;
+        let settled = view.base.keys.with_prefix(kind, prefix, |node| view.base.nodes.kind(node));
+        let alive = settled.filter(|&node| view.is_alive(node)).take(limit);
+        let mut keys: Vec<&str> = alive.map(|node| view.base.keys.key(node)).collect();
+        view.newcomers.for_each(&mut |node, newcomer| {
+            let fits = newcomer.kind == kind && newcomer.key.starts_with(prefix);
+            if fits && node < view.bound && view.is_alive(NodeIx::new(node)) {
+                keys.push(&newcomer.key);
+            }
+        });
+        keys.sort_unstable();
+        keys.truncate(limit);
+        keys.into_iter().map(str::to_owned).collect()
+    }
+}

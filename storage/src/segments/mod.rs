@@ -1,0 +1,97 @@
+//! The settled part of a store: four immutable files, mapped.
+//! Owns which files there are and how they fit together; knows nothing of the log or of the overlay.
+
+mod features;
+mod keys;
+mod nodes;
+mod topology;
+
+use std::path::Path;
+
+pub(crate) use crate::segments::features::{BlockMeta, Features};
+pub(crate) use crate::segments::keys::{FREE, Keys, enter, home, slot_count};
+pub(crate) use crate::segments::nodes::Nodes;
+pub(crate) use crate::segments::topology::{ListSink, RelationMeta, Topology};
+
+use crate::fs::map::Residence;
+use crate::fs::section::SectionFile;
+use crate::fs::trust::Opening;
+use crate::types::error::Error;
+use crate::types::ids::{NodeIx, StableId};
+use crate::types::name::NodeRef;
+
+/// The names of the files, in the order in which manifests list them.
+pub(crate) const FILES: [&str; 4] = ["topology", "nodes", "keys", "features"];
+
+/// The files of one checkpoint, open.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) topology: Topology,
+    pub(crate) nodes: Nodes,
+    pub(crate) keys: Keys,
+    pub(crate) features: Features,
+    /// Bytes of each, in the order of [`FILES`].
+    pub(crate) sizes: [u64; 4],
+}
+
+impl Base {
+    /// Opens and checks the files; `paths` are in the order of [`FILES`].
+    ///
+    /// # Cost
+    /// Every byte is read once for its checksum, unless it is trusted; nothing is built per node.
+    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: Opening<'_>) -> Result<Self, Error> {
+        let lists = if opening.mapped.is_some() { Residence::Mapped } else { Residence::Loaded };
+        let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
+        let stage = opening.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
+        let open = |at: usize, residence| {
+            let path = paths[at].as_ref();
+            let file = SectionFile::open_named(path, residence, opening.trusts(path))?;
+            stage.advance(bytes(at))?;
+            Ok::<_, Error>(file)
+        };
+        let files = [
+            open(0, lists)?,
+            open(1, Residence::Mapped)?,
+            open(2, Residence::Mapped)?,
+            open(3, Residence::Mapped)?,
+        ];
+        stage.end();
+        let nodes = Nodes::open(&files[1])?;
+        let bound = nodes.bound();
+        Ok(Self {
+            topology: Topology::open(&files[0], bound, nodes.kinds.len())?,
+            keys: Keys::open(&files[2], bound)?,
+            features: Features::open(&files[3], bound)?,
+            nodes,
+            sizes: files.each_ref().map(SectionFile::bytes),
+        })
+    }
+
+    /// The node with that stable id, whatever its name.
+    pub(crate) fn find(&self, id: StableId) -> Option<NodeIx> {
+        self.keys.candidates(id).find(|&ix| self.nodes.id(ix) == id)
+    }
+
+    /// The name of a node.
+    pub(crate) fn name(&self, node: NodeIx) -> NodeRef<'_> {
+        NodeRef { kind: &self.nodes.kinds[self.nodes.kind(node).index()], key: self.keys.key(node) }
+    }
+}
+
+/// A tag for the n-th of several sections: four letters and four hexadecimal digits.
+fn numbered(what: [u8; 4], number: usize) -> [u8; 8] {
+    let mut tag = [0; 8];
+    tag[..4].copy_from_slice(&what);
+    for (at, shift) in [12, 8, 4, 0].into_iter().enumerate() {
+        tag[4 + at] = b"0123456789abcdef"[number >> shift & 15];
+    }
+    tag
+}
+
+/// Checks that offsets start at 0, never fall and end at `end`.
+fn check_offsets(offsets: &[u64], end: usize) -> Result<(), &'static str> {
+    if offsets.first() != Some(&0) || offsets.last() != Some(&(end as u64)) || !offsets.is_sorted() {
+        return Err("offsets that do not ascend from 0 to the end");
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! Looking at everything a store holds, and listing whatever is not as it should be.
+//! Owns what is looked at; opens nothing for writing, so that what is damaged stays as it is found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::adjacency::list_buf::{Entry, ListBuf};
+use crate::checkpoint::checkpoint;
+use crate::checkpoint::manifest::{COPY, CURRENT, FileName, Manifest, PREVIOUS};
+use crate::fs::disk::Disk;
+use crate::fs::lock::Lock;
+use crate::fs::map::Residence;
+use crate::fs::section::SectionFile;
+use crate::fs::trust::{Opening, Trust};
+use crate::graph::apply::Applier;
+use crate::graph::view::{Found as Named, View};
+use crate::store::aside;
+use crate::store::store::Store;
+use crate::types::cancel::CancelToken;
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, NodeIx, RelationIx};
+use crate::types::repair::Repair;
+use crate::wal::log::{FILE, FOLDER};
+use crate::wal::mark::Mark;
+use crate::wal::record::ops;
+use crate::wal::salvage::Found;
+
+const OPENING_HELPS: &str = "opening the store for writing makes it good";
+const COMPUTED: &str = "it is computed again when embeddings are next asked for";
+const TRAINED: &str = "give it up with `hedgerow check STORE --repair`, and train again";
+const ONLY_COPY: &str = "nothing else holds it: put back a backup, or import the data anew";
+const BUG: &str = "this is a fault of the program: export what is there, and report it";
+
+/// How much [`Store::check`] looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Besides every checksum and record, every invariant of the graph that they make up.
+    pub deep: bool,
+    /// Without the lock, and so without the log: for a store that another process writes to.
+    pub read_only: bool,
+}
+
+/// What a check of a store looked at, and what it found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkup {
+    /// Whatever is not as it should be; nothing where the store is sound.
+    pub problems: Vec<Repair>,
+    /// Files that were read, the engine's among them.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records of the log.
+    pub records: u64,
+    /// Nodes alive, and edges, where the graph could be put together.
+    pub nodes: u64,
+    /// Edges of all relations.
+    pub edges: u64,
+}
+
+impl Store {
+    /// Reads everything a store holds, all checksums and records of both checkpoints, and lists what is not as it should be.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Cancelled`], [`Error::NewerVersion`], or what reading fails with;
+    /// damage is not an error here.
+    ///
+    /// # Cost
+    /// Reading all files once; `deep`: two reads for each end of each edge besides.
+    pub fn check(
+        path: impl AsRef<Path>,
+        options: CheckOptions,
+        cancel: &CancelToken,
+    ) -> Result<Checkup, Error> {
+        let path = path.as_ref();
+        crate::store::open::examine(path)?;
+        let disk = Disk::of(path);
+        let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
+        let mut check = Check { path, found: Checkup::default(), problems: BTreeMap::new() };
+        let settled = check.files(cancel)?;
+        let settled = match (settled, options.read_only) {
+            (settled, true) => settled.map(|(view, _)| view),
+            (settled, false) => check.log(settled, cancel)?,
+        };
+        if let Some(view) = settled {
+            check.found.nodes = view.alive;
+            check.found.edges = view.relations.iter().map(|relation| relation.edges).sum();
+            if options.deep {
+                check.graph(&view, cancel)?;
+            }
+        }
+        check.found.problems = check.problems.into_values().collect();
+        Ok(check.found)
+    }
+}
+
+struct Check<'a> {
+    path: &'a Path,
+    found: Checkup,
+    /// By file and place, so that what is seen twice is told once.
+    problems: BTreeMap<(std::path::PathBuf, String), Repair>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, problem: Repair) {
+        self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
+    }
+
+    fn read(&mut self, path: &Path) {
+        self.found.files += 1;
+        self.found.bytes += path.metadata().map_or(0, |found| found.len());
+    }
+
+    /// The manifests and all files that they name; the state of the current one, where it can be read.
+    fn files(&mut self, cancel: &CancelToken) -> Result<Option<(View, Manifest)>, Error> {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for name in [CURRENT, COPY, PREVIOUS] {
+            let path = self.path.join(name);
+            match Repair::of(Manifest::read(self.path, name), OPENING_HELPS)? {
+                Ok(Some(manifest)) => {
+                    self.read(&path);
+                    // After a crash between the two swaps the copy is behind, and names the one before.
+                    if !manifests.contains(&manifest) {
+                        manifests.push(manifest);
+                    }
+                }
+                Ok(None) if name == PREVIOUS => {}
+                Ok(None) => self.problem(Repair::new(&path, "file", "it is missing", OPENING_HELPS)),
+                Err(problem) => self.problem(problem),
+            }
+        }
+        let newest = manifests.iter().map(|manifest| manifest.number).max().unwrap_or(0);
+        let names: BTreeSet<(&str, u64)> = manifests
+            .iter()
+            .flat_map(Manifest::files)
+            .map(|file| (file.what.as_str(), file.number))
+            .collect();
+        let bytes = |path: &Path| path.metadata().map_or(0, |found| found.len());
+        let path = |&(what, number): &(&str, u64)| FileName::new(what, number).path(self.path);
+        let stage = cancel.stage("files", names.iter().map(|name| bytes(&path(name))).sum());
+        for (what, number) in names {
+            let name = FileName::new(what, number);
+            let path = name.path(self.path);
+            let is_current = manifests.iter().any(|m| m.number == newest && m.files().any(|f| *f == name));
+            let everywhere = manifests.len() == 1 || manifests.iter().all(|m| m.files().any(|f| *f == name));
+            let is_base = crate::segments::FILES.contains(&what);
+            let remedy = match (is_base, what) {
+                (true, _) if is_current && everywhere => ONLY_COPY,
+                (true, _) => OPENING_HELPS,
+                (false, "model") => TRAINED,
+                (false, _) => COMPUTED,
+            };
+            if let Err(problem) =
+                Repair::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
+            {
+                self.problem(problem);
+            } else {
+                self.read(&path);
+            }
+            stage.advance(bytes(&path))?;
+        }
+        stage.end();
+        for path in aside::all(self.path).into_values() {
+            cancel.check()?;
+            match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), aside::LOST)? {
+                Ok(_) => self.read(&path),
+                Err(problem) => self.problem(problem),
+            }
+        }
+        let (mut taken, nothing, unobserved) =
+            (None, Trust::default(), cancel.reporting_to(&CancelToken::new()));
+        for manifest in &manifests {
+            cancel.check()?;
+            let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
+            let settled = checkpoint::settled(self.path, manifest, opening);
+            match Repair::of(settled, OPENING_HELPS)? {
+                Ok(view) => {
+                    taken.get_or_insert((view, manifest.clone()));
+                }
+                Err(problem) => self.problem(problem),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The records of the log, as they lie in the engine's file; the state with them, where it can be put together.
+    fn log(
+        &mut self,
+        settled: Option<(View, Manifest)>,
+        cancel: &CancelToken,
+    ) -> Result<Option<View>, Error> {
+        let folder = self.path.join(FOLDER);
+        let mark = Repair::of(Mark::read(self.path), OPENING_HELPS)?;
+        let mark = match mark {
+            Ok(mark) => Some(mark),
+            Err(problem) => {
+                self.problem(problem);
+                None
+            }
+        };
+        self.read(&folder.join(FILE));
+        let Some((view, manifest)) = settled else { return Ok(None) };
+        let found = Found::read(self.path, manifest.log_start, Residence::Mapped)?;
+        let chain = match found.chain(manifest.log_start, mark) {
+            Ok(chain) => chain,
+            Err(missing) => {
+                let needed = missing >= manifest.floor();
+                let remedy = if needed {
+                    "give up what is behind it with `hedgerow check STORE --repair`"
+                } else {
+                    OPENING_HELPS
+                };
+                let place = format!("record {missing}");
+                self.problem(Repair::new(&folder, &place, "it is missing or damaged", remedy));
+                match found.chain(manifest.covered, mark) {
+                    Ok(chain) => chain,
+                    Err(_) => return Ok(None),
+                }
+            }
+        };
+        self.found.records = chain.len() as u64;
+        let mut applier = Applier::new(view);
+        let stage = cancel.stage("records", self.found.records);
+        for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.covered) {
+            stage.advance(1)?;
+            applier.advance(Epoch::new(head.epoch));
+            let body = &found.bytes(range)[crate::wal::record::HEAD..];
+            let applied =
+                ops(head, body).and_then(|ops| ops.into_iter().try_for_each(|op| applier.apply(op)));
+            if let Err(what) = applied {
+                self.problem(Repair::new(&folder, &format!("record {}", head.seq), what, BUG));
+                return Ok(None);
+            }
+        }
+        stage.end();
+        Ok(Some(applier.finish()))
+    }
+
+    /// Every invariant that checksums do not see.
+    fn graph(&mut self, view: &View, cancel: &CancelToken) -> Result<(), Error> {
+        let mut broken = |place: String, what: &str| {
+            let problem = Repair::new(self.path, &place, what, BUG);
+            self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
+        };
+        let nodes = || (0..view.bound).map(NodeIx::new);
+        let stage = cancel.stage("nodes", u64::from(view.bound));
+        for node in nodes() {
+            stage.advance(1)?;
+            let name = view.name(node);
+            let place = || format!("node {name}");
+            if name.stable_id() != view.stable_id(node) {
+                broken(place(), "its stable id is not the hash of its name");
+            }
+            if view.find(name, view.stable_id(node)) != Named::Node(node) {
+                broken(place(), "its name does not lead to it");
+            }
+            let tokens = view.tokens(node);
+            if !tokens.is_sorted_by(|one, other| one < other) {
+                broken(place(), "its tokens are not sorted, or are repeated");
+            }
+            let rows = (0..view.blocks.len()).filter_map(|at| view.dense(at, node));
+            if rows.flatten().any(|value| !value.is_finite()) {
+                broken(place(), "a row of it has a number that is not finite");
+            }
+        }
+        stage.end();
+        if nodes().filter(|&node| view.is_alive(node)).count() as u64 != view.alive {
+            broken("nodes".to_owned(), "another number of them is alive than counted");
+        }
+        let stage = cancel.stage("lists", u64::from(view.bound) * view.relations.len() as u64);
+        for relation in (0..view.relations.len()).map(|at| RelationIx::new(at as u16)) {
+            let counted = &view.relations[relation.index()];
+            let mut ends = 0_u64;
+            for node in nodes() {
+                stage.advance(1)?;
+                let list = view.list(relation, node);
+                if list.is_empty() {
+                    continue;
+                }
+                let place = || format!("list of {} in {}", view.name(node), counted.name);
+                if !view.is_alive(node) {
+                    broken(place(), "a removed node has neighbors");
+                }
+                let mut entries = Vec::with_capacity(list.degree());
+                for (other, weight, time) in list.iter() {
+                    ends += 1 + u64::from(other == node);
+                    entries.push(Entry { node: other, id: view.stable_id(other), weight, time });
+                    let back = view.list(relation, other);
+                    let at = back.position(node, view.stable_id(node));
+                    let is_same = at.is_some_and(|at| {
+                        back.weight(at).to_bits() == weight.to_bits() && back.time(at) == time
+                    });
+                    if !is_same {
+                        broken(place(), "a neighbor does not have the same edge back");
+                    }
+                    let kinds = (view.kind(node).get(), view.kind(other).get());
+                    if !counted.kinds.contains(&(kinds.0.min(kinds.1), kinds.0.max(kinds.1))) {
+                        broken(place(), "it links kinds that the relation does not know of");
+                    }
+                    if !weight.is_finite() || weight <= 0.0 {
+                        broken(place(), "an edge has a weight that is not above 0");
+                    }
+                }
+                if !list.is_same(&ListBuf::build(view.stable_id(node), entries).as_list()) {
+                    broken(place(), "it is not arranged as its neighbors' ids say");
+                }
+            }
+            if ends != 2 * counted.edges {
+                broken(format!("relation {}", counted.name), "it has another number of edges than counted");
+            }
+        }
+        stage.end();
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! How a batch becomes durable and visible.
+//! Batches are planned and staged one after the other; whoever comes first makes durable what all have staged by then, so
+//! that writers who come together share one sync.
+
+use std::sync::Arc;
+
+use crate::graph::apply::Applier;
+use crate::graph::plan::{Plan, plan};
+use crate::graph::view::View;
+use crate::store::store::Store;
+use crate::store::writing::{Planning, Staged, Syncing, Writing};
+use crate::types::batch::Batch;
+use crate::types::commit_summary::Commit;
+use crate::types::error::Error;
+use crate::types::ids::Epoch;
+use crate::types::op::Op;
+use crate::wal::log::Pending;
+
+impl Store {
+    /// Commits a batch: all of it or nothing. A batch that changes nothing writes nothing and keeps the epoch.
+    ///
+    /// # Visibility
+    /// Durable on return; snapshots taken from then on show it. Touched nodes are dirty until the next refresh.
+    ///
+    /// # Errors
+    /// Whatever in the batch cannot be, before anything is written. After an I/O error it is not known whether the batch is
+    /// durable, and the store takes nothing more ([`Error::Broken`]) until it is opened again.
+    ///
+    /// # Panics
+    /// When the state that the batch was checked against does not take it: a broken invariant of this crate.
+    ///
+    /// # Cost
+    /// One fsync, which threads that commit at the same time share, and encoding each touched list once, of long ones the
+    /// pieces that differ: some 60 microseconds at a million neighbours, whatever the size of the store.
+    pub fn commit(&self, batch: &Batch) -> Result<Commit, Error> {
+        let writing = self.writing()?;
+        let (summary, end) = writing.planning()?.stage(writing, batch)?;
+        let mut syncing = writing.syncing()?;
+        // Someone else may have made it durable meanwhile, whatever failed since.
+        if syncing.durable < end {
+            writing.check()?;
+            let staged = writing.planning()?.take();
+            self.sync(writing, &mut syncing, staged)?;
+        }
+        Ok(summary)
+    }
+
+    /// Makes durable and shows what was staged.
+    pub(crate) fn sync(
+        &self,
+        writing: &Writing,
+        syncing: &mut Syncing,
+        (staged, view, pending): (Vec<Staged>, Arc<View>, Pending),
+    ) -> Result<(), Error> {
+        let end = pending.mark.next;
+        if syncing.durable == end {
+            return Ok(());
+        }
+        writing.log.sync(&mut syncing.syncer, &pending).map_err(|error| writing.broken(error))?;
+        syncing.durable = end;
+        let mut tail = writing.tail();
+        for batch in staged {
+            tail.begin(batch.epoch, batch.first);
+            tail.touch(batch.epoch, batch.touched);
+        }
+        tail.set_end(end);
+        self.show(&mut tail, view);
+        Ok(())
+    }
+}
+
+impl Planning {
+    /// Checks a batch and gives it its place in the log. Returns what it does, and which records must be durable before
+    /// it may be acknowledged: also where it changes nothing, since what it found may not be durable yet.
+    fn stage(&mut self, writing: &Writing, batch: &Batch) -> Result<(Commit, u64), Error> {
+        let Plan { ops, mut summary } = plan(&self.view, batch)?;
+        summary.epoch = self.view.epoch;
+        if ops.is_empty() {
+            return Ok((summary, self.stager.mark().next));
+        }
+        let epoch = Epoch::new(self.view.epoch.get() + 1);
+        let first = writing.log.stage(&mut self.stager, epoch, &ops);
+        let first = first.map_err(|error| writing.broken(error))?;
+        self.tail_ops += ops.len() as u64;
+        let mut applier = Applier::new(View::clone(&self.view));
+        applier.advance(epoch);
+        let touched: Vec<u32> = ops.iter().flat_map(Op::nodes).flatten().collect();
+        for op in ops {
+            applier.apply(op).expect("a plan's operations fit the state it was made for");
+        }
+        self.view = Arc::new(applier.finish());
+        self.staged.push(Staged { epoch, first, touched });
+        summary.epoch = epoch;
+        Ok((summary, self.stager.mark().next))
+    }
+
+    /// What was staged since the last sync, the state with it, and where the log then ends.
+    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<View>, Pending) {
+        (std::mem::take(&mut self.staged), Arc::clone(&self.view), self.stager.take())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::types::batch::Edge;
+    use crate::types::cancel::CancelToken;
+    use crate::types::name::NodeRef;
+
+    fn link(store: &Store, key: &str) -> Result<Commit, Error> {
+        let mut batch = Batch::new();
+        batch.link(NodeRef::new("pin", key)?, NodeRef::new("board", "1")?, Edge::default())?;
+        store.commit(&batch)
+    }
+
+    /// After a failed fsync the system may say the next one succeeded, though the first one's pages are lost; so nothing is
+    /// taken until what is on disk has been read again.
+    #[test]
+    fn after_a_failed_sync_nothing_is_taken_until_the_store_is_opened_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("created");
+        link(&store, "1").expect("committed");
+        let writing = store.writing().expect("a writer");
+        writing.syncing().expect("sound").syncer.break_sync();
+        assert!(matches!(link(&store, "2"), Err(Error::Io { .. })));
+        assert!(matches!(link(&store, "3"), Err(Error::Broken { .. })));
+        assert!(matches!(store.checkpoint(&CancelToken::new()), Err(Error::Broken { .. })));
+        assert_eq!(store.snapshot().epoch(), Epoch::new(1));
+        drop(store);
+        let store = Store::options().open(folder.path()).expect("opens");
+        let epoch = store.snapshot().epoch();
+        assert_eq!(link(&store, "3").expect("committed").epoch.get(), epoch.get() + 1);
+    }
+
+    /// Whoever is acknowledged finds its edge in the next snapshot, and the epochs are one for each batch, without gaps.
+    #[test]
+    fn writers_who_come_together_each_get_their_epoch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("created");
+        let mut epochs: Vec<u64> = std::thread::scope(|scope| {
+            let write = |writer: u64| {
+                let store = &store;
+                scope.spawn(move || {
+                    let commit = |at: u64| {
+                        let key = format!("{writer}-{at}");
+                        let epoch = link(store, &key).expect("committed").epoch;
+                        let shown = store.snapshot();
+                        assert!(shown.epoch() >= epoch);
+                        assert!(shown.lookup(NodeRef::new("pin", &key).expect("valid")).is_some());
+                        epoch.get()
+                    };
+                    (0..50).map(commit).collect::<Vec<u64>>()
+                })
+            };
+            let writers: Vec<_> = (0..6).map(write).collect();
+            writers.into_iter().flat_map(|writer| writer.join().expect("it went on")).collect()
+        });
+        epochs.sort_unstable();
+        assert_eq!(epochs, (1..=300).collect::<Vec<u64>>());
+        let shown = store.snapshot();
+        drop(store);
+        let again = Store::options().open(folder.path()).expect("opens").snapshot();
+        assert_eq!((again.epoch(), again.node_count()), (shown.epoch(), shown.node_count()));
+    }
+}

@@ -1,0 +1,136 @@
+//! A store as text, line by line: what is on disk, the graph, and the records of the log.
+//! Reads what others keep; for people and for comparing, not for reading back.
+
+use std::io::{self, Write};
+
+use crate::checkpoint::manifest::{CURRENT, Manifest};
+use crate::store::store::Store;
+use crate::types::cancel::CancelToken;
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, NodeIx, RelationIx};
+use crate::types::op::Op;
+use crate::types::position::Position;
+
+impl Store {
+    /// Writes all that the store holds as text: a line each for the manifest, files, kinds, relations, positions, nodes,
+    /// tokens, rows, edges, and records of the log with their operations. Nodes come by number, and an edge with the end of the smaller
+    /// number. A store that is open read-only has no records.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; what writing fails with, as [`Error::Io`] of the store's folder; damage in the log.
+    ///
+    /// # Cost
+    /// A pass over everything, in constant memory.
+    pub fn dump(&self, out: &mut dyn Write, cancel: &CancelToken) -> Result<(), Error> {
+        let failed = |e: io::Error| Error::io(self.path(), "dump", e);
+        let graph = self.snapshot();
+        // Files are not swapped between reading the manifest and the records.
+        let held = if self.is_read_only() { None } else { Some(self.writing()?.settling()?) };
+        if let Some(manifest) = Manifest::read(self.path(), CURRENT)? {
+            let Manifest { number, epoch, covered, log_start, learned, .. } = &manifest;
+            writeln!(out, "manifest {number} epoch {epoch} covered {covered} log-start {log_start}")
+                .map_err(failed)?;
+            if let Some(learned) = learned {
+                let (generation, refreshed) = (learned.generation, learned.refreshed);
+                writeln!(out, "learned generation {generation} refreshed {refreshed}").map_err(failed)?;
+            }
+            for name in manifest.files() {
+                let path = name.path(self.path());
+                let bytes = path.metadata().map_or(0, |found| found.len());
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                writeln!(out, "file {name} bytes {bytes}").map_err(failed)?;
+            }
+        }
+        let mut graph_lines = || -> io::Result<Result<(), Error>> {
+            writeln!(out, "graph epoch {} nodes {}", graph.epoch(), graph.node_count())?;
+            for at in 0..graph.kind_count() {
+                writeln!(out, "kind {at} {}", graph.kind_name(crate::types::ids::KindIx::new(at as u8)))?;
+            }
+            let relations = || (0..graph.relation_count()).map(|at| RelationIx::new(at as u16));
+            for relation in relations() {
+                let (name, edges) = (graph.relation_name(relation), graph.edge_count(relation));
+                writeln!(out, "relation {relation} {name} edges {edges}")?;
+            }
+            for (source, position) in graph.positions() {
+                writeln!(out, "{}", position_line(source, position))?;
+            }
+            let blocks = graph.dense_blocks();
+            let stage = cancel.stage("nodes", u64::from(graph.bound()));
+            for node in (0..graph.bound()).map(NodeIx::new) {
+                if let Err(cancelled) = stage.advance(1) {
+                    return Ok(Err(cancelled));
+                }
+                let name = graph.name(node);
+                let life = if graph.is_alive(node) { "alive" } else { "removed" };
+                writeln!(out, "node {node} {name} id {:016x} {life}", graph.stable_id(node).get())?;
+                for token in graph.tokens(node) {
+                    writeln!(out, "token {name} {}", token.escape_debug())?;
+                }
+                for (block, _) in &blocks {
+                    if let Some(row) = graph.dense(node, block) {
+                        writeln!(out, "dense {name} {block} {row:?}")?;
+                    }
+                }
+            }
+            stage.end();
+            let stage = cancel.stage("lists", u64::from(graph.bound()) * graph.relation_count() as u64);
+            for relation in relations() {
+                for node in (0..graph.bound()).map(NodeIx::new) {
+                    if let Err(cancelled) = stage.advance(1) {
+                        return Ok(Err(cancelled));
+                    }
+                    let list = graph.list(relation, node);
+                    for (other, weight, time) in list.iter().filter(|(other, ..)| *other >= node) {
+                        let (one, other) = (graph.name(node), graph.name(other));
+                        write!(out, "edge {} {one} {other} weight {weight}", graph.relation_name(relation))?;
+                        time.map_or(Ok(()), |time| write!(out, " time {time}"))?;
+                        writeln!(out)?;
+                    }
+                }
+            }
+            stage.end();
+            Ok(Ok(()))
+        };
+        graph_lines().map_err(failed)??;
+        let Some(settling) = held else { return Ok(()) };
+        let writing = self.writing()?;
+        let (from, end) = (settling.manifest.log_start, writing.tail().end());
+        let from = from.max(writing.tail().start());
+        let stage = cancel.stage("log", end - from);
+        writing.log.scan(from..end, |head, body| {
+            stage.advance(1)?;
+            let (seq, epoch, part, parts) = (head.seq, Epoch::new(head.epoch), head.part, head.parts);
+            writeln!(out, "record {seq} epoch {epoch} part {part} of {parts} sum {:016x}", head.sum)
+                .map_err(failed)?;
+            for op in writing.log.ops(head, body)? {
+                writeln!(out, "  {}", described(&op)).map_err(failed)?;
+            }
+            Ok(())
+        })?;
+        stage.end();
+        Ok(())
+    }
+}
+
+fn position_line(source: &str, position: Position) -> String {
+    let Position { offset, lines, check } = position;
+    format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
+}
+
+/// An operation, with what text it holds escaped.
+fn described(op: &Op) -> String {
+    match op {
+        Op::Kind { name } => format!("kind {name}"),
+        Op::Relation { name } => format!("relation {name}"),
+        Op::Node { node, kind, key } => format!("node {node} kind {kind} key {}", key.escape_debug()),
+        Op::Live { node, alive } => format!("live {node} {alive}"),
+        Op::Clear { node } => format!("clear {node}"),
+        Op::Edge { relation, a, b, old, new } => {
+            format!("edge {relation} {a} {b} from {old:?} to {new:?}")
+        }
+        Op::Tokens { node, tokens } => format!("tokens {node} {tokens:?}"),
+        Op::Dense { node, block, values } => format!("dense {node} {block} {values:?}"),
+        Op::Position { source, to: Some(to) } => position_line(source, *to),
+        Op::Position { source, to: None } => format!("position {} forgotten", source.escape_debug()),
+    }
+}

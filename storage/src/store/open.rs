@@ -1,0 +1,236 @@
+//! Opening and creating a store: which folder is one, and taking the lock.
+//! Owns everything up to the open handle; what the handle does is the store's.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checkpoint::checkpoint;
+use crate::checkpoint::derived::Derived;
+use crate::checkpoint::manifest::{
+    COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep,
+};
+use crate::fs::disk::Disk;
+use crate::fs::lock::Lock;
+use crate::fs::trust::{Opening, Trust};
+use crate::store::aside;
+use crate::store::recover::{Loss, Recovered, recover};
+use crate::store::store::Store;
+use crate::store::writing::{Planning, Settling, Syncing, Writing};
+use crate::types::cancel::CancelToken;
+use crate::types::error::Error;
+use crate::types::position::Positions;
+use crate::wal::log::{FOLDER, Log, Stager};
+use crate::wal::mark::Mark;
+
+/// How often a reader starts over because the writer published while it was opening files.
+const READER_PATIENCE: u32 = 100;
+
+/// How a store is to be opened.
+///
+/// # Example
+/// ```
+/// # use hedgerow_storage::Store;
+/// # fn main() -> Result<(), hedgerow_storage::Error> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let path = folder.path().join("graph");
+/// let store = Store::options().create(true).open(&path)?;
+/// assert_eq!(store.snapshot().node_count(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by a method of its own")]
+#[must_use]
+pub struct OpenOptions {
+    create: bool,
+    read_only: bool,
+    low_memory: bool,
+    repair: bool,
+    cancel: CancelToken,
+}
+
+impl OpenOptions {
+    /// Creates the store where the folder is new or empty; without it, that is an error.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Opens without lock, and without need for write permission: what the last checkpoint or publish made visible.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory. Files that
+    /// were checked before, and that nobody has written to since as far as the system knows, are not read at all until they
+    /// are needed: [`Store::check`] reads them.
+    pub fn low_memory(mut self, low_memory: bool) -> Self {
+        self.low_memory = low_memory;
+        self
+    }
+
+    /// Gives up what cannot be read at the end of the log, acknowledged or not, where there is no other way to open the store
+    /// for writing; [`Store::repairs`] says what. What held it is kept in `log.damaged`.
+    pub fn repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
+        self
+    }
+
+    /// What the opening is held by: it can be stopped, and says how far it is.
+    pub fn cancel(mut self, cancel: &CancelToken) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// Opens the store.
+    ///
+    /// Damage that can be made good without losing anything is, where the store is opened for writing:
+    /// [`Store::repairs`] says what it was, and what was done.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
+    /// where it is opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is as it was.
+    ///
+    /// # Cost
+    /// One pass over the files for their checksums, unless they are trusted ([`Self::low_memory`]), and replaying the log
+    /// since the last checkpoint.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
+        let path = path.as_ref();
+        if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
+    }
+
+    fn read(&self, path: &Path) -> Result<Store, Error> {
+        examine(path)?;
+        let trust = Trust::read(path);
+        let opening = self.opening(&trust);
+        let mut patience = READER_PATIENCE;
+        let mut manifest = current(path)?;
+        loop {
+            let view = checkpoint::settled(path, &manifest, opening);
+            let opened = view.and_then(|view| {
+                let learned = manifest.learned.as_ref();
+                Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
+            });
+            match opened {
+                Ok((view, derived)) => {
+                    let dirty = manifest.learned.as_ref().map_or(0, |learned| learned.dirty);
+                    let shown = (dirty, manifest.number);
+                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, shown));
+                }
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(error) => {
+                    let newer = current(path)?;
+                    if newer.number == manifest.number || patience == 0 {
+                        return Err(error);
+                    }
+                    (manifest, patience) = (newer, patience - 1);
+                }
+            }
+        }
+    }
+
+    fn opening<'a>(&'a self, trust: &'a Trust) -> Opening<'a> {
+        Opening { mapped: self.low_memory.then_some(trust), cancel: &self.cancel }
+    }
+
+    pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
+        let path = disk.folder();
+        if let Err(error) = examine(path) {
+            let vacant = matches!(error, Error::NotAStore { .. }) && is_vacant(path)?;
+            if !self.create || !vacant {
+                return Err(error);
+            }
+            fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
+        }
+        let lock = Lock::take(&disk)?;
+        // Someone else may have created it before the lock was ours.
+        if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
+            create(&disk)?;
+        }
+        aside::sweep(&disk);
+        let trust = Trust::read(path);
+        let loss = if self.repair { Loss::Tail } else { Loss::None };
+        let recovered = recover(&disk, self.opening(&trust), loss)?;
+        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests, gave_up } =
+            recovered;
+        if repairs.is_empty() {
+            sweep(&disk, &manifests.iter().collect::<Vec<_>>());
+        }
+        let number = largest_number(path).max(manifest.number);
+        if derived.as_ref().is_none_or(|derived| derived.is_whole) {
+            manifest.trust(&disk);
+        }
+        let syncer = log.syncer(&disk, mark)?;
+        let view = Arc::new(view);
+        let settling = Settling { manifest, number };
+        let syncing = Syncing { syncer, durable: mark.next };
+        let (stager, staged) = (Stager::new(mark), Vec::new());
+        let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
+        let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
+        let store = Store::writer(disk, self.low_memory, view, derived, repairs, writing);
+        store.settle_repairs(gave_up)?;
+        Ok(store)
+    }
+}
+
+/// Checks that a folder holds a store.
+pub(crate) fn examine(path: &Path) -> Result<(), Error> {
+    let not = |found: &str| Err(Error::NotAStore { path: path.to_path_buf(), found: found.to_owned() });
+    match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return not("there is no such folder"),
+        Err(e) => return Err(Error::io(path, "open", e)),
+        Ok(found) if !found.is_dir() => return not("it is not a folder"),
+        Ok(_) => {}
+    }
+    let is_there = |name: &str| path.join(name).try_exists().map_err(|e| Error::io(path, "open", e));
+    if is_there(CURRENT)? {
+        return Ok(());
+    }
+    // Without the current one, whoever opens the store for writing goes by another.
+    if is_there(COPY)? || is_there(PREVIOUS)? {
+        return Ok(());
+    }
+    not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other things" })
+}
+
+/// Whether a store may be created there: nothing is there, or only what an interrupted creation left.
+fn is_vacant(path: &Path) -> Result<bool, Error> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+        Err(e) => return Err(Error::io(path, "read", e)),
+    };
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        names.insert(entry.map_err(|e| Error::io(path, "read", e))?.file_name());
+    }
+    Ok(names.iter().all(|name| name.to_str().is_some_and(is_unfinished)))
+}
+
+pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
+    let manifest = Manifest::read(path, CURRENT)?;
+    manifest.ok_or_else(|| Error::damaged(&path.join(CURRENT), "file", "it is missing"))
+}
+
+/// Makes an empty store; the manifest comes last, so that before it there is none.
+fn create(disk: &Disk) -> Result<(), Error> {
+    let path = disk.folder();
+    let log = Log::open(&path.join(FOLDER))?;
+    if log.end()?.is_some() {
+        // Not an interrupted creation: nothing is committed before there is a manifest.
+        return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
+    }
+    drop(log.syncer(disk, Mark::default())?);
+    let base = checkpoint::found(disk)?;
+    let positions = Positions::default();
+    let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };
+    manifest.prepare(disk, None)?.put()?;
+    let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
+    let Some(parent) = absolute.parent() else { return Ok(()) };
+    disk.sync_folder(parent).map_err(|e| Error::io(parent, "sync", e))
+}

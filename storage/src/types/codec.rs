@@ -1,0 +1,83 @@
+//! The one place that names bincode: small records to bytes and back.
+//! The crate is unmaintained (RUSTSEC-2025-0141), so nothing large and nothing that is read in place goes through it.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+/// What a record derives, under `#[bincode(crate = "hedgerow_storage::codec::bincode")]` outside this crate.
+pub(crate) use bincode::{self, Decode, Encode};
+
+use crate::types::error::Error;
+
+/// The most that decoding one record may claim, in bytes; lengths in damaged records lie.
+pub(crate) const DECODE_LIMIT: usize = 16 << 20;
+
+fn config() -> Configuration<LittleEndian, Varint, Limit<DECODE_LIMIT>> {
+    bincode::config::standard().with_limit::<DECODE_LIMIT>()
+}
+
+/// The bytes of a record.
+///
+/// # Panics
+/// When the type's own `Encode` fails, which derived ones do not.
+pub(crate) fn encode<T: Encode>(record: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(&mut bytes, record);
+    bytes
+}
+
+/// Appends the bytes of a record.
+pub(crate) fn encode_into<T: Encode>(bytes: &mut Vec<u8>, record: &T) {
+    bincode::encode_into_std_write(record, bytes, bincode::config::standard())
+        .expect("derived encoders and vectors do not fail");
+}
+
+/// Reads a record that fills `bytes` to the end.
+///
+/// # Errors
+/// [`Error::Invalid`] when the bytes are no such record, end early, go on, or claim more than [`DECODE_LIMIT`].
+pub(crate) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Error> {
+    let mut rest = bytes;
+    let record = decode_next(&mut rest)?;
+    if rest.is_empty() { Ok(record) } else { Err(unreadable("bytes after its end")) }
+}
+
+/// Reads a record from the front of `bytes` and moves them past it.
+///
+/// # Errors
+/// As for [`decode`].
+pub(crate) fn decode_next<T: Decode<()>>(bytes: &mut &[u8]) -> Result<T, Error> {
+    match bincode::decode_from_slice(bytes, config()) {
+        Ok((record, read)) => {
+            *bytes = &bytes[read..];
+            Ok(record)
+        }
+        Err(bincode::error::DecodeError::UnexpectedEnd { .. }) => Err(unreadable("its end too early")),
+        Err(bincode::error::DecodeError::LimitExceeded) => Err(unreadable("lengths over the limit")),
+        Err(_) => Err(unreadable("bytes that are no such record")),
+    }
+}
+
+fn unreadable(found: &str) -> Error {
+    Error::Invalid { what: "record", found: found.to_owned(), expected: "a whole record".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back() {
+        let record = (7_u32, "pin".to_owned(), vec![Some(1.5_f32), None]);
+        assert_eq!(decode::<(u32, String, Vec<Option<f32>>)>(&encode(&record)).ok(), Some(record));
+    }
+
+    #[test]
+    fn lying_lengths_claim_no_memory() {
+        // A varint of 253 says that eight bytes of length follow.
+        let mut bytes = vec![253];
+        bytes.extend([0xff; 7]);
+        bytes.push(0x0f);
+        assert!(decode::<Vec<u64>>(&bytes).is_err());
+        assert!(decode::<u32>(&[1, 2]).is_err());
+        assert!(decode::<u32>(&[]).is_err());
+    }
+}

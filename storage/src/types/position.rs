@@ -1,0 +1,107 @@
+//! How far inputs were taken in: named marks, each committed with the batch that it belongs to.
+//! Owns their rules and the section of a manifest that holds them; what they count is the host's to know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::types::codec;
+use crate::types::codec::{Decode, Encode};
+use crate::types::error::Error;
+
+/// The longest name of a source, in bytes: that of any file.
+pub const MAX_SOURCE_BYTES: usize = 4096;
+/// The most sources that a store knows positions of.
+pub const MAX_POSITIONS: usize = 256;
+
+/// How far an input was taken in, for whoever goes on with it after a crash.
+///
+/// A batch carries it ([`Batch::set_position`](crate::Batch::set_position)), and both are durable or neither is: so an
+/// input that is read from where its position says is taken in exactly once.
+///
+/// # Example
+/// ```
+/// # use hedgerow_storage::{Batch, Edge, NodeRef, Position, Store};
+/// # fn main() -> Result<(), hedgerow_storage::Error> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let path = folder.path().join("graph");
+/// let store = Store::options().create(true).open(&path)?;
+/// let seen = store.position("clicks").unwrap_or_default();
+/// let mut batch = Batch::new();
+/// batch.link(NodeRef::parse("user:1")?, NodeRef::parse("item:7")?, Edge::default())?;
+/// batch.set_position("clicks", Position::from(seen.offset + 1))?;
+/// store.commit(&batch)?;
+/// assert_eq!(store.position("clicks"), Some(Position::from(1)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Position {
+    /// Where the input goes on, in whatever it counts by: bytes, lines, messages.
+    pub offset: u64,
+    /// How many lines are before it, for messages; 0 where there are no lines.
+    pub lines: u64,
+    /// Something of what is before it by which the input is known again, such as a checksum; 0 where there is nothing.
+    pub check: u64,
+}
+
+impl From<u64> for Position {
+    fn from(offset: u64) -> Self {
+        Self { offset, ..Self::default() }
+    }
+}
+
+/// Positions by source; states and manifests share them.
+pub(crate) type Positions = Arc<BTreeMap<String, Position>>;
+
+/// Checks the name of a source: any text of 1 to 4096 bytes.
+pub(crate) fn check_source(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > MAX_SOURCE_BYTES {
+        return Err(Error::invalid("source", name, format!("1 to {MAX_SOURCE_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// The section that holds positions.
+pub(crate) fn encode(positions: &BTreeMap<String, Position>) -> Vec<u8> {
+    codec::encode(&positions.iter().collect::<Vec<_>>())
+}
+
+/// Reads the section back.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Positions, &'static str> {
+    let list: Vec<(String, Position)> = codec::decode(bytes).map_err(|_| "unreadable")?;
+    if list.len() > MAX_POSITIONS || !list.is_sorted_by(|(one, _), (other, _)| one < other) {
+        return Err("more sources than there can be, or not in order");
+    }
+    if list.iter().any(|(name, _)| check_source(name).is_err()) {
+        return Err("a source with a name that none can have");
+    }
+    Ok(Arc::new(list.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_come_back_and_lists_that_lie_are_refused() {
+        let position = Position { offset: 300, lines: 7, check: u64::MAX };
+        let positions = BTreeMap::from([("b".to_owned(), position), ("a\n".to_owned(), 5.into())]);
+        assert_eq!(decode(&encode(&positions)).as_deref(), Ok(&positions));
+        let of = |names: &[&str]| {
+            let list: Vec<(String, Position)> =
+                names.iter().map(|name| ((*name).to_owned(), position)).collect();
+            decode(&codec::encode(&list))
+        };
+        assert!(of(&["a", "b"]).is_ok());
+        let long = "x".repeat(MAX_SOURCE_BYTES + 1);
+        for names in [&["b", "a"][..], &["a", "a"], &[""], &[&long]] {
+            assert!(of(names).is_err());
+        }
+        let many: Vec<String> = (0..=MAX_POSITIONS).map(|at| format!("{at:04}")).collect();
+        assert!(of(&many.iter().map(String::as_str).collect::<Vec<_>>()).is_err());
+        assert!(decode(&[1, 2]).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! The file `LOG.END`: where the log ended after the last acknowledged commit. Knows nothing of records but their numbers.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::fs::disk::{Disk, DiskFile};
+use crate::types::error::Error;
+
+const NAME: &str = "LOG.END";
+const BYTES: usize = 24;
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The number after the last record.
+    pub(crate) next: u64,
+    /// The checksum of the last record; 0 where there never was one.
+    pub(crate) sum: u64,
+}
+
+/// The open file, written over in place after each commit and synced only when it is opened: after a power cut it may be
+/// behind the log, never ahead. So records that the engine has lost without a word, as it does where its file was cut
+/// short, are missed at the next open.
+#[derive(Debug)]
+pub(crate) struct MarkFile {
+    file: DiskFile,
+    path: PathBuf,
+}
+
+pub(crate) fn path(store: &Path) -> PathBuf {
+    store.join(NAME)
+}
+
+impl Mark {
+    fn encode(self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        bytes[..8].copy_from_slice(&self.next.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.sum.to_le_bytes());
+        let sum = xxh3_64(&bytes[..16]);
+        bytes[16..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let (next, sum, check) = (number(0)?, number(8)?, number(16)?);
+        (bytes.len() == BYTES && check == xxh3_64(&bytes[..16])).then_some(Self { next, sum })
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is missing or its checksum does not fit.
+    pub(crate) fn read(store: &Path) -> Result<Self, Error> {
+        let path = path(store);
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(&path).and_then(|f| f.take(BYTES as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::damaged(&path, "file", "it is missing"))
+            }
+            Err(e) => Err(Error::io(&path, "read", e)),
+            Ok(_) => {
+                Self::decode(&bytes).ok_or_else(|| Error::damaged(&path, "file", "its checksum does not fit"))
+            }
+        }
+    }
+}
+
+impl MarkFile {
+    /// Opens the file, or makes it, and writes where the log ends; durable on return.
+    pub(crate) fn open(disk: &Disk, mark: Mark) -> Result<Self, Error> {
+        let path = path(disk.folder());
+        let file = disk.open(&path, true).map_err(|e| Error::io(&path, "open", e))?;
+        let mut mark_file = Self { file, path };
+        mark_file.write(mark)?;
+        let cut = mark_file.file.set_len(BYTES as u64);
+        cut.map_err(|e| Error::io(&mark_file.path, "write", e))?;
+        mark_file.file.sync_all().map_err(|e| Error::io(&mark_file.path, "sync", e))?;
+        Ok(mark_file)
+    }
+
+    pub(crate) fn write(&mut self, mark: Mark) -> Result<(), Error> {
+        let write =
+            |file: &mut DiskFile| file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&mark.encode()));
+        write(&mut self.file).map_err(|e| Error::io(&self.path, "write", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flipped_bit_and_every_other_length_is_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Disk::of(folder.path());
+        assert!(matches!(Mark::read(folder.path()), Err(Error::Damaged { .. })));
+        let mark = Mark { next: 300, sum: 7 };
+        drop(MarkFile::open(&disk, mark).expect("made"));
+        assert_eq!(Mark::read(folder.path()).ok(), Some(mark));
+        let intact = mark.encode();
+        for bit in 0..BYTES * 8 {
+            let mut torn = intact;
+            torn[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Mark::decode(&torn), None, "bit {bit}");
+        }
+        assert!((0..BYTES).all(|len| Mark::decode(&intact[..len]).is_none()));
+        assert_eq!(Mark::decode(&[&intact[..], &[0]].concat()), None);
+    }
+}

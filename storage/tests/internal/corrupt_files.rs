@@ -1,0 +1,224 @@
+//! Files whose checksums fit and whose content is noise: what a reader relies on it has checked, so that nothing panics, loops
+//! or takes memory that the file does not account for.
+//!
+//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+
+use std::path::Path;
+
+use crate::checkpoint::checkpoint;
+use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
+use crate::fs::disk::Disk;
+use crate::fs::map::Residence;
+use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::trust::Opening;
+use crate::graph::apply::Applier;
+use crate::graph::snapshot::Snapshot;
+use crate::graph::view::View;
+use crate::segments::FILES;
+use crate::store::store::Store;
+use crate::types::batch::{Batch, Edge};
+use crate::types::cancel::CancelToken;
+use crate::types::codec;
+use crate::types::error::Error;
+use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
+use crate::types::name::NodeRef;
+use crate::types::op::Op;
+use crate::wal::record::{Head, ops};
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize) % bound
+    }
+}
+
+/// One to three changes that keep the length a multiple of what it was one of, or do not.
+fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = intact.to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len() + 1);
+        match random.below(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            1 if at < bytes.len() => bytes[at] = [0, 1, 0x7f, 0x80, 0xfb, 0xff][random.below(6)],
+            2 => {
+                let at = at / 8 * 8;
+                let end = bytes.len().min(at + 8);
+                let value = [u64::MAX, u64::MAX / 2, 1 << 32, 0, 7][random.below(5)].to_le_bytes();
+                bytes[at..end].copy_from_slice(&value[..end - at]);
+            }
+            3 => bytes.truncate(at / 8 * 8),
+            4 => bytes.extend_from_slice(&intact[..intact.len().min(8)]),
+            _ if !bytes.is_empty() => {
+                let other = random.below(bytes.len());
+                bytes.swap(at.min(other), other);
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// A store with lists of all forms: small, over 64 slots, weighted, timed, and every kind of feature.
+fn sample(path: &Path) -> Manifest {
+    let store = Store::options().create(true).open(path).expect("created");
+    let mut batch = Batch::new();
+    for at in 0..120_u32 {
+        let (pin, board) = (at.to_string(), (at % 3).to_string());
+        let (pin, board) = (NodeRef { kind: "pin", key: &pin }, NodeRef { kind: "board", key: &board });
+        let weight = if at % 3 == 1 { 0.5 + at as f32 } else { 1.0 };
+        batch
+            .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), relation: None })
+            .expect("valid");
+        batch.link(pin, pin, Edge { relation: Some("self"), ..Edge::default() }).expect("valid");
+        batch.set_tokens(pin, &[format!("t{}", at % 5), "\u{e9}".to_owned()]).expect("valid");
+        batch.set_dense(pin, "photo", &[at as f32, 1.0]).expect("valid");
+    }
+    store.commit(&batch).expect("committed");
+    store.checkpoint(&CancelToken::new()).expect("written");
+    Manifest::read(path, CURRENT).expect("readable").expect("there")
+}
+
+/// Reads everything there is to read.
+fn read(view: View) {
+    let graph = Snapshot(view.into());
+    for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
+        graph.keys_with_prefix(kind, "1", 10);
+    }
+    for node in (0..graph.bound()).map(NodeIx::new) {
+        graph.lookup(graph.name(node).as_ref());
+        graph.tokens(node);
+        for (block, _) in graph.dense_blocks() {
+            graph.dense(node, &block);
+        }
+        for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
+            let list = graph.list(relation, node);
+            assert_eq!(list.iter().count(), list.degree());
+            for hash in [0, u64::MAX, 0x0123_4567_89ab_cdef] {
+                if let Some(at) = list.at_hash(hash) {
+                    assert!(list.neighbor(at).get() < graph.bound());
+                }
+            }
+            list.position(node, graph.stable_id(node));
+        }
+    }
+}
+
+#[test]
+fn files_that_lie_are_refused_or_can_be_read_without_harm() {
+    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 1500);
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (intact, path) = (folder.path().join("intact"), folder.path().join("lies"));
+    let manifest = sample(&intact);
+    std::fs::create_dir(&path).expect("made");
+    let disk = Disk::of(&path);
+    let file = |name: &FileName| SectionFile::open(&name.path(&intact), Residence::Mapped, false);
+    let files = manifest.base.each_ref().map(|name| file(name).expect("intact"));
+    for (name, file) in manifest.base.iter().zip(&files) {
+        write(&disk, name, file, None);
+    }
+    let mut refused = 0;
+    for _ in 0..rounds {
+        let which = random.below(FILES.len());
+        let (name, file) = (&manifest.base[which], &files[which]);
+        let tags: Vec<[u8; 8]> = file.tags().collect();
+        let tag = tags[random.below(tags.len())];
+        let content = disturbed(file.section(tag).expect("there"), &mut random);
+        write(&disk, name, file, Some(&(tag, content)));
+        match checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() }) {
+            Ok(view) => read(view),
+            Err(Error::Damaged { path: named, .. }) => {
+                // Where two files contradict each other, either may be named.
+                assert!(named.starts_with(&path));
+                refused += 1;
+            }
+            Err(other) => panic!("seed {seed}: {other}"),
+        }
+        write(&disk, name, file, None);
+    }
+    assert!(refused > rounds / 4, "{refused} of {rounds} were refused");
+}
+
+fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8; 8], Vec<u8>)>) {
+    let mut writer = SectionWriter::new(file.kind(), file.version());
+    for tag in file.tags() {
+        let content = match changed {
+            Some((other, content)) if *other == tag => content.clone(),
+            _ => file.section(tag).expect("there").to_vec(),
+        };
+        writer.section(tag, content);
+    }
+    let path = name.path(disk.folder());
+    writer.write_to(disk.target(&path), &CancelToken::new()).expect("written");
+}
+
+/// Operations that decode and contradict the state are errors, whatever they say.
+#[test]
+fn operations_that_lie_are_refused_or_applied_without_harm() {
+    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 20_000);
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let manifest = sample(&path);
+    let settled =
+        checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
+            .expect("intact");
+    let value = crate::types::op::Value { weight: 2.0, time: Some(3) };
+    let honest = [
+        Op::Kind { name: "user".into() },
+        Op::Relation { name: "likes".into() },
+        Op::Node { node: settled.bound, kind: 0, key: "new".into() },
+        Op::Live { node: 1, alive: false },
+        Op::Clear { node: 2 },
+        Op::Edge { relation: 0, a: 1, b: 3, old: None, new: Some(value) },
+        Op::Tokens { node: 3, tokens: vec!["a".into(), "b".into()] },
+        Op::Dense { node: 4, block: "photo".into(), values: vec![1.0, 2.0] },
+        Op::Position { source: "input".into(), to: Some(7.into()) },
+        Op::Position { source: "input".into(), to: None },
+    ];
+    for round in 0..rounds {
+        let mut body = Vec::new();
+        let mut count = 0;
+        for _ in 0..=random.below(4) {
+            codec::encode_into(&mut body, &honest[random.below(honest.len())]);
+            count += 1;
+        }
+        let body = if round % 8 == 0 { body } else { disturbed(&body, &mut random) };
+        let head = Head { seq: 0, before: 0, epoch: 2, part: 0, parts: 1, ops: count, sum: 0 };
+        let Ok(ops) = ops(&head, &body) else { continue };
+        let mut applier = Applier::new(settled.clone());
+        applier.advance(Epoch::new(2));
+        if ops.into_iter().all(|op| applier.apply(op).is_ok()) {
+            read(applier.finish());
+        }
+    }
+}
+
+/// What no checksum sees: an edge that only one end has, in a file that is sound by itself.
+#[test]
+fn a_deep_check_finds_what_checksums_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let manifest = sample(&path);
+    let check = |deep| {
+        let options = crate::store::check::CheckOptions { deep, read_only: false };
+        Store::check(&path, options, &CancelToken::new()).expect("it can be looked at").problems
+    };
+    assert_eq!(check(true), []);
+    let name = &manifest.base[0];
+    let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
+    let tag = *b"list0000";
+    let mut words = file.section_u32(tag).expect("there").to_vec();
+    // The first block is that of a node with one neighbour: it gets another one.
+    words[0] = (words[0] + 1) % 100;
+    write(&Disk::of(&path), name, &file, Some(&(tag, bytemuck::cast_slice(&words).to_vec())));
+    assert_eq!(check(false), []);
+    assert!(check(true).iter().any(|problem| problem.what.contains("the same edge back")));
+}
