@@ -3,8 +3,6 @@
 
 use std::fmt::Write as _;
 
-use crate::event::EpochReport;
-
 /// What an epoch of a training gave, as it is stored with the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochQuality {
@@ -12,9 +10,9 @@ pub struct EpochQuality {
     pub epoch: u32,
     /// Mean loss of its examples.
     pub loss: f32,
-    /// As in [`EpochReport`].
+    /// As in [`EpochReport`](crate::EpochReport).
     pub recall: Option<f32>,
-    /// As in [`EpochReport`].
+    /// As in [`EpochReport`](crate::EpochReport).
     pub mean_cosine: f32,
 }
 
@@ -28,14 +26,6 @@ pub struct LearningCurve {
 }
 
 impl LearningCurve {
-    pub(crate) fn new(epochs: &[EpochReport], kept: u32) -> Self {
-        let quality = |report: &EpochReport| {
-            let EpochReport { epoch, loss, recall, mean_cosine, .. } = *report;
-            EpochQuality { epoch, loss, recall, mean_cosine }
-        };
-        Self { epochs: epochs.iter().map(quality).collect(), kept }
-    }
-
     /// A line for each epoch, and one that says which was kept.
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();

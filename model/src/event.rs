@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::curve::EpochQuality;
+
 /// A mean cosine of random pairs above which embeddings are taken to have become one point.
 pub const COLLAPSED: f32 = 0.9;
 /// An epoch whose mean loss is more than this many times the first epoch's learns nothing any more.
@@ -23,6 +25,13 @@ pub struct EpochReport {
     pub mean_cosine: f32,
     /// The epoch's time.
     pub seconds: f64,
+}
+
+impl From<&EpochReport> for EpochQuality {
+    fn from(report: &EpochReport) -> Self {
+        let EpochReport { epoch, loss, recall, mean_cosine, .. } = *report;
+        Self { epoch, loss, recall, mean_cosine }
+    }
 }
 
 /// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of

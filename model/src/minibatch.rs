@@ -4,7 +4,6 @@
 use ndarray::{Array2, Axis};
 
 use crate::inputs::Inputs;
-use crate::negatives::Negatives;
 use crate::sparse::Sparse;
 use crate::table::Known;
 
@@ -18,6 +17,13 @@ pub(crate) struct Example {
     pub(crate) together: Vec<u32>,
     /// Rows that are related but not this closely; see [`crate::hard`].
     pub(crate) hard: Vec<u32>,
+}
+
+/// Drawn rows, each once, and the logarithm of how much more often than by equal chances each is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Negatives {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) rates: Vec<f32>,
 }
 
 /// Levels: the rows of level K come first in level K-1, which adds their neighbours, and so on down to the

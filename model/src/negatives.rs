@@ -6,17 +6,11 @@ use rand::rngs::StdRng;
 use rand::seq::index;
 
 use crate::degree;
+use crate::minibatch::Negatives;
 use crate::state::State;
 
 /// Draws for each negative that is still wanted, before fewer will do: few nodes may have nearly all the weight.
 const DRAWS: usize = 8;
-
-/// Drawn rows, each once, and the logarithm of how much more often than by equal chances each is drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Negatives {
-    pub(crate) rows: Vec<u32>,
-    pub(crate) rates: Vec<f32>,
-}
 
 /// Whom to draw from. Size: four bytes a row, and twelve more where degrees count.
 pub(crate) struct NegativeSource {

@@ -9,7 +9,7 @@ use crate::inputs::Inputs;
 use crate::layer::Layer;
 use crate::loss;
 use crate::minibatch::{Example, Minibatch};
-use crate::negatives::Negatives;
+use crate::minibatch::Negatives;
 use crate::options::{Conv, Loss, TrainOptions};
 use crate::packed::Packed;
 use crate::spare::Spare;

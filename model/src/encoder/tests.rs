@@ -3,7 +3,7 @@ use crate::inputs::Inputs;
 use crate::loss;
 use crate::matrix::BAND;
 use crate::minibatch::{Example, Minibatch};
-use crate::negatives::Negatives;
+use crate::minibatch::Negatives;
 use crate::options::{Conv, Loss, TrainOptions};
 use crate::sparse::Sparse;
 use crate::table::TokenTable;

@@ -192,7 +192,7 @@ impl Engine {
             run.train(progress, keep, observer, cancel)?
         };
         let Trained { encoder, epochs, kept, end } = trained;
-        let curve = LearningCurve::new(&epochs, kept);
+        let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
         // From here on a cancellation would only lose what is done.
         let kept_on = CancelToken::new().reporting_to(cancel);
         let (generation, embedded) = self.publish_trained(
