@@ -5,21 +5,17 @@
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-#[path = "../src/matrix/mod.rs"]
-mod matrix;
-#[path = "../src/simd.rs"]
-mod simd;
-#[path = "../src/spare.rs"]
-mod spare;
+#[path = "../src/linalg/mod.rs"]
+mod linalg;
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use linalg::simd::{Kernel, Lanes};
+use linalg::spare::Spare;
 use ndarray::{Array2, ArrayView2};
-use simd::{Kernel, Lanes};
-use spare::Spare;
 
 /// Rounds in which every implementation has its turn.
 const ROUNDS: usize = 12;
@@ -63,19 +59,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn forward<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
-    with_rivals(&a, &b, move || matrix::product(&a, &b, None, &mut Spare::default()))
+    with_rivals(&a, &b, move || linalg::matrix::product(&a, &b, None, &mut Spare::default()))
 }
 
 fn transposed<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
-    with_rivals(&a, &b.reversed_axes(), move || matrix::product_by_transposed(&a, &b, &mut Spare::default()))
+    with_rivals(&a, &b.reversed_axes(), move || {
+        linalg::matrix::product_by_transposed(&a, &b, &mut Spare::default())
+    })
 }
 
 fn gradient<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
     with_rivals(&a.reversed_axes(), &b, move || {
         let mut sum = Array2::zeros((a.ncols(), b.ncols()));
-        matrix::add_transposed_product(&mut sum.view_mut(), &a, &b);
+        linalg::matrix::add_transposed_product(&mut sum.view_mut(), &a, &b);
         sum
     })
 }
@@ -125,7 +123,7 @@ fn report(
 /// Multiply-adds a second, in GFLOP/s, of a loop that touches no memory.
 fn peak() -> f64 {
     let since = Instant::now();
-    let chains = simd::run(Registers);
+    let chains = linalg::simd::run(Registers);
     (Registers::STEPS * chains * 2) as f64 / since.elapsed().as_secs_f64() / 1e9
 }
 

@@ -4,21 +4,17 @@
 //! the result. One thread; the best of some rounds.
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 
-#[path = "../src/simd.rs"]
-mod simd;
-#[path = "../src/spare.rs"]
-mod spare;
-#[path = "../src/sparse.rs"]
-mod sparse;
+#[path = "../src/linalg/mod.rs"]
+mod linalg;
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use linalg::spare::Spare;
+use linalg::sparse::Sparse;
 use ndarray::Array2;
-use spare::Spare;
-use sparse::Sparse;
 
 const ROUNDS: usize = 3;
 const WIDTH: usize = 256;

@@ -4,26 +4,21 @@
 //! rounds in turn. `reading` is the sum of all numbers of all rows in full: the time that memory takes by itself.
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 
-#[path = "../src/scan/mod.rs"]
-mod scan;
-#[path = "../src/simd.rs"]
-mod simd;
-#[path = "../src/tall.rs"]
-mod tall;
-
-/// What `tall` takes of it.
-mod matrix {
-    pub(crate) const BAND: usize = 96;
+#[path = "../src/query"]
+mod query {
+    pub(crate) mod scan;
 }
+#[path = "../src/linalg/mod.rs"]
+mod linalg;
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use scan::{BLOCK, Hit, Scan, Wish};
-use simd::{Kernel, Lanes};
-use tall::Tall;
+use linalg::simd::{Kernel, Lanes};
+use linalg::tall::Tall;
+use query::scan::{BLOCK, Hit, Scan, Wish};
 
 const ROUNDS: usize = 5;
 const QUERIES: usize = 40;
@@ -51,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "reading",
             Box::new(|| {
                 for _ in 0..QUERIES {
-                    black_box(simd::run(Sum(full.values())));
+                    black_box(linalg::simd::run(Sum(full.values())));
                 }
                 Vec::new()
             }),

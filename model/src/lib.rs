@@ -8,80 +8,42 @@
 //! All rows of all layers are in memory: (K + 2) x D numbers of 4 bytes for a node, more with PinSage layers.
 //! Publishing writes them all.
 
-mod adam;
-mod advance;
-mod ask;
-mod checkpoint;
-mod curve;
-mod degree;
-mod embedder;
-mod embeddings;
-mod encoder;
+mod config;
 mod engine;
-mod error;
-mod estimate;
 mod evaluate;
-mod event;
-mod explain;
-mod filter;
-mod fresh;
-mod frontier;
-mod generation;
-mod hard;
-mod inputs;
-pub mod interests;
-mod layer;
-mod lists;
-mod loss;
-mod matrix;
-mod minibatch;
-mod negatives;
-mod neighborhoods;
-pub mod options;
-mod packed;
-mod parameters;
-mod positives;
-mod recipe;
-mod recommend;
-#[cfg(test)]
-mod reference;
-mod report;
-mod rows;
-mod scan;
-mod settings;
-mod simd;
-mod spare;
-mod sparse;
-mod start;
+mod linalg;
+mod network;
+mod query;
 mod state;
-mod table;
-mod tall;
 mod train;
-mod unseen;
-mod updater;
-mod weights;
-mod why;
 
-pub use ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
-pub use curve::{EpochQuality, LearningCurve};
-pub use embedder::Embedder;
-pub use engine::{
-    Digest, Engine, Learned, LearnedRow, PastRefresh, Status, TrainReport, Training, Unfinished,
-};
-pub use error::Error;
-pub use estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
-pub use evaluate::{
-    Baseline, BaselineQuality, COMPARED, Comparison, EvaluateOptions, Mean, RandomCosines, RecommendQuality,
-    RelatedQuality, Verdict,
-};
-pub use event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};
-pub use explain::{Explanation, Reason};
-pub use filter::Filter;
-pub use interests::{Interests, MOST_INTERESTS};
-pub use options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
-pub use parameters::{Model, Tensor, Values};
-pub use recommend::{Basis, Interest, Recommender};
-pub use report::{RefreshReport, Stages};
-pub use unseen::Unseen;
-pub use updater::{Update, Updater, UpdaterOptions, UpdaterReport};
-pub use why::{Beside, Why};
+pub use config::error::Error;
+pub use config::options;
+pub use config::options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
+pub use config::report::{RefreshReport, Stages};
+pub use engine::embedder::Embedder;
+pub use engine::engine::{Digest, Engine, Status};
+pub use engine::learned::{Learned, LearnedRow};
+pub use engine::past::PastRefresh;
+pub use engine::training::{TrainReport, Training, Unfinished};
+pub use engine::unseen::Unseen;
+pub use engine::updater::options::UpdaterOptions;
+pub use engine::updater::{Update, Updater, UpdaterReport};
+pub use evaluate::baselines::Baseline;
+pub use evaluate::comparison::{BaselineQuality, COMPARED, Comparison, EvaluateOptions, Verdict};
+pub use evaluate::cosines::RandomCosines;
+pub use evaluate::mean::Mean;
+pub use evaluate::recommended::RecommendQuality;
+pub use evaluate::related::RelatedQuality;
+pub use network::parameters::{Model, Tensor, Values};
+pub use query::ask::{Audience, Embedded, Importance, Query, Ranked, Scored};
+pub use query::filter::Filter;
+pub use query::interests;
+pub use query::interests::{Interests, MOST_INTERESTS};
+pub use query::recommend::many::Recommender;
+pub use query::recommend::{Basis, Interest};
+pub use query::why::{Beside, Why};
+pub use state::curve::{EpochQuality, LearningCurve};
+pub use state::explain::{Explanation, Reason};
+pub use train::estimate::{Estimate, EstimatedBytes, EstimatedSeconds};
+pub use train::event::{Alarm, COLLAPSED, EpochReport, GROWN, Spent, TrainEvent};

@@ -5,11 +5,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use hedgerow_storage::{CancelToken, Error as StoreError, Generation, NodeIx, Snapshot, StableId};
 
-use super::{Digest, Engine, Work};
-use crate::curve::LearningCurve;
-use crate::error::Error;
-use crate::parameters::{Model, refused};
-use crate::state::State;
+use crate::config::error::Error;
+use crate::engine::engine::{Digest, Engine, Work};
+use crate::network::parameters::{Model, refused};
+use crate::state::curve::LearningCurve;
+use crate::state::state::State;
 
 /// The embeddings, neighbourhoods and model of one epoch, and the graph of the same.
 ///
@@ -53,7 +53,7 @@ impl Engine {
     /// Makes a model of elsewhere the next generation, and embeds every node of its target kinds with it.
     ///
     /// # Visibility
-    /// As for [`Training::run`](super::Training::run).
+    /// As for [`Training::run`](crate::engine::training::Training::run).
     /// # Errors
     /// [`Error::Model`] where it does not fit together, or does not fit the dense features of the store; a cancellation.
     /// Nothing changes then.

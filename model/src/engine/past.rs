@@ -7,11 +7,11 @@ use std::sync::{MutexGuard, PoisonError};
 
 use hedgerow_storage::{Epoch, Error as StoreError, Generation, SectionFile, SectionWriter, Store};
 
-use super::Engine;
-use crate::curve::LearningCurve;
-use crate::error::Error;
-use crate::generation;
-use crate::report::{RefreshReport, Stages};
+use crate::config::error::Error;
+use crate::config::report::{RefreshReport, Stages};
+use crate::engine::engine::Engine;
+use crate::state::curve::LearningCurve;
+use crate::state::generation;
 
 /// The name that the refreshes are kept under.
 const NAME: &str = "refreshes";

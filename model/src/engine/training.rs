@@ -7,19 +7,21 @@ use std::time::Instant;
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Engine, Rows, Work};
-use crate::checkpoint::{self, Checkpoint, Origin, Progress};
-use crate::curve::LearningCurve;
-use crate::embeddings::Embeddings;
-use crate::error::Error;
-use crate::estimate::Estimate;
-use crate::event::{EpochReport, TrainEvent};
-use crate::inputs::Inputs;
-use crate::options::TrainOptions;
-use crate::recipe::Recipe;
-use crate::start::{self, Last};
-use crate::state::State;
-use crate::train::{End, Run, Trained};
+use crate::config::error::Error;
+use crate::config::options::TrainOptions;
+use crate::config::recipe::Recipe;
+use crate::engine::engine::{Engine, Rows, Work};
+use crate::network::inputs::Inputs;
+use crate::query::embeddings::Embeddings;
+use crate::state::curve::LearningCurve;
+use crate::state::state::State;
+use crate::train::checkpoint;
+use crate::train::checkpoint::{Checkpoint, Origin, Progress};
+use crate::train::estimate::Estimate;
+use crate::train::event::{EpochReport, TrainEvent};
+use crate::train::run::{End, Run, Trained};
+use crate::train::start;
+use crate::train::start::Last;
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,7 +230,7 @@ impl Engine {
         options: &TrainOptions,
         recipe: &Recipe,
         inputs: &Inputs,
-    ) -> Result<crate::encoder::Encoder, Error> {
+    ) -> Result<crate::network::encoder::Encoder, Error> {
         if !options.warm {
             return Ok(start::cold(recipe, inputs, options.seed));
         }

@@ -6,9 +6,9 @@ use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Cooccurrence, Neighborhoods, Policy, Visit, WalkOptions, Walker};
 use rayon::prelude::*;
 
-use super::field::Field;
-use crate::error::Error;
-use crate::scan::Above;
+use crate::config::error::Error;
+use crate::evaluate::field::Field;
+use crate::query::scan::Above;
 
 /// Queries of a task, which share the memory that sums take.
 const QUERIES_PER_TASK: usize = 32;

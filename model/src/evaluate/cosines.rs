@@ -1,8 +1,8 @@
 //! How similar random pairs of embeddings are: the paper's figure, and the kurtosis by which it compares embeddings.
 
-use crate::embeddings::Embeddings;
-use crate::engine::Engine;
-use crate::error::Error;
+use crate::config::error::Error;
+use crate::engine::engine::Engine;
+use crate::query::embeddings::Embeddings;
 
 /// Nodes that stand for all of them.
 const SAMPLED: usize = 4_000;

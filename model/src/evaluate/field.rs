@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
-use crate::embeddings::Embeddings;
-use crate::recommend::neighbors;
+use crate::query::embeddings::Embeddings;
+use crate::query::recommend::neighbors;
 
 /// The embedded nodes of a kind, beside the graph as it is now.
 pub(super) struct Field<'a> {

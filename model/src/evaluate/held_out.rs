@@ -3,11 +3,11 @@
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use crate::matrix::{Panels, by_panels};
-use crate::minibatch::Example;
-use crate::rows::normalize_rows;
-use crate::spare::Spare;
-use crate::sparse::Sparse;
+use crate::linalg::matrix::{Panels, by_panels};
+use crate::linalg::rows::normalize_rows;
+use crate::linalg::spare::Spare;
+use crate::linalg::sparse::Sparse;
+use crate::network::minibatch::Example;
 
 /// Queries of one matrix product; their scores are in memory at once, 4 bytes for each row.
 const QUERIES_PER_TASK: usize = 64;
@@ -58,7 +58,7 @@ fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bo
 #[cfg(test)]
 mod tests {
     use super::held_out_recall;
-    use crate::minibatch::Example;
+    use crate::network::minibatch::Example;
 
     #[test]
     fn a_held_out_positive_is_found_among_the_best_without_the_query() {

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use hedgerow_storage::NodeIx;
 
-use super::field::Field;
-use super::mean::{Askers, Mean};
+use crate::evaluate::field::Field;
+use crate::evaluate::mean::{Askers, Mean};
 
 /// Quality of recommendations: the best k for each user.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Ranks judged: of the item that belongs to a query, among all others. Knows nothing of who ranked.
 
-use super::mean::{Askers, Mean};
+use crate::evaluate::mean::{Askers, Mean};
 
 /// Quality of related items; means over pairs.
 #[derive(Clone, Debug, PartialEq)]

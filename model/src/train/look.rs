@@ -3,12 +3,12 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::Run;
-use crate::encoder::Encoder;
-use crate::evaluate::held_out_recall;
-use crate::rows::dot;
-use crate::sparse::Sparse;
-use crate::tall::Tall;
+use crate::evaluate::held_out::held_out_recall;
+use crate::linalg::rows::dot;
+use crate::linalg::sparse::Sparse;
+use crate::linalg::tall::Tall;
+use crate::network::encoder::Encoder;
+use crate::train::run::Run;
 
 /// Pairs of nodes whose mean cosine is the collapse alarm.
 const COSINE_PAIRS: usize = 2000;

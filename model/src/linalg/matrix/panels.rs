@@ -1,0 +1,189 @@
+//! The right factor of a product, laid out in the order in which tiles read it.
+
+use std::borrow::Cow;
+
+use ndarray::ArrayView2;
+
+use crate::linalg::matrix::tile::Band;
+use crate::linalg::simd;
+use crate::linalg::simd::Width;
+
+/// Columns of a whole panel.
+pub(crate) const WIDE: usize = 64;
+/// Columns of the narrowest panel; the last one is filled up to them with zeros.
+pub(crate) const NARROW: usize = 16;
+/// Copying a factor costs about as much as multiplying three rows by it, so it pays from so many rows on.
+const COPIED_FROM: usize = 24;
+/// Columns and steps that are transposed at once.
+const SQUARE: usize = 16;
+
+/// A right factor (I, O) in panels of 64 columns, then one of 32 and one or two of 16 as far as columns are left. In
+/// a panel the columns of a step lie side by side, and steps follow each other.
+pub(crate) struct Panels<'a> {
+    depth: usize,
+    columns: usize,
+    whole: Whole<'a>,
+    /// The last panel, where it is not full.
+    rest: Vec<f32>,
+}
+
+/// The panels that are full.
+enum Whole<'a> {
+    /// As it was given, for products of few rows.
+    AsGiven(Cow<'a, [f32]>),
+    Copied(Vec<f32>),
+}
+
+/// One panel: `stride` numbers from step to step.
+pub(super) struct Panel<'a> {
+    pub(super) steps: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) first: usize,
+    pub(super) width: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// The factor `b`, for products with `rows` rows.
+    pub(crate) fn new(b: &ArrayView2<'a, f32>, rows: usize) -> Self {
+        let (depth, columns) = b.dim();
+        let values = b.to_slice().map_or_else(|| Cow::Owned(b.iter().copied().collect()), Cow::Borrowed);
+        let copied = |first: usize, width: usize, into: &mut Vec<f32>| {
+            let taken = width.min(columns - first);
+            for step in values.chunks_exact(columns) {
+                into.extend_from_slice(&step[first..first + taken]);
+                into.extend(std::iter::repeat_n(0.0, width - taken));
+            }
+        };
+        let mut rest = Vec::new();
+        if !columns.is_multiple_of(NARROW) {
+            rest.reserve_exact(depth * NARROW);
+            copied(full(columns), NARROW, &mut rest);
+        }
+        if rows < COPIED_FROM {
+            return Self { depth, columns, whole: Whole::AsGiven(values), rest };
+        }
+        let mut whole = Vec::with_capacity(depth * full(columns));
+        for (first, width) in places(full(columns)) {
+            copied(first, width, &mut whole);
+        }
+        Self { depth, columns, whole: Whole::Copied(whole), rest }
+    }
+
+    /// The transposed matrix of `b`, (O, I), as a factor.
+    pub(crate) fn transposed(b: &ArrayView2<'_, f32>) -> Panels<'static> {
+        let b = b.as_standard_layout();
+        let (columns, depth) = b.dim();
+        let values = b.as_slice().expect("standard layout is contiguous");
+        let mut whole = vec![0.0; depth * full(columns)];
+        for (first, width) in places(full(columns)) {
+            transpose(&values[first * depth..], depth, width, width, &mut whole[first * depth..]);
+        }
+        let mut rest = Vec::new();
+        if !columns.is_multiple_of(NARROW) {
+            rest.resize(depth * NARROW, 0.0);
+            transpose(&values[full(columns) * depth..], depth, columns - full(columns), NARROW, &mut rest);
+        }
+        Panels { depth, columns, whole: Whole::Copied(whole), rest }
+    }
+
+    /// I, the length of a chain.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// O, the columns of a product.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// `rows x self + bias` by the thread that asks: rows one after the other in `rows` and in `out`.
+    pub(crate) fn multiply(&self, rows: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+        self.multiply_parts(&[(rows, self.depth)], bias, out);
+    }
+
+    /// The same for rows in parts that lie elsewhere, each with its width: `[a | b] x self + bias`, without joining
+    /// them.
+    pub(crate) fn multiply_parts(&self, parts: &[(&[f32], usize)], bias: Option<&[f32]>, out: &mut [f32]) {
+        self.multiply_within(Width::Sixteen, parts, bias, out);
+    }
+
+    /// The same with vectors of at most this width.
+    pub(super) fn multiply_within(
+        &self,
+        widest: Width,
+        parts: &[(&[f32], usize)],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+    ) {
+        let widths: usize = parts.iter().map(|(_, width)| width).sum();
+        assert_eq!(widths, self.depth, "the inner dimensions of a product must agree");
+        if self.columns == 0 {
+            return;
+        }
+        for row in out.chunks_exact_mut(self.columns) {
+            match bias {
+                Some(bias) => row.copy_from_slice(bias),
+                None => row.fill(0.0),
+            }
+        }
+        let mut first = 0;
+        for &(left, inner) in parts {
+            simd::run_within(widest, Band { left, inner, right: self, first, out: &mut *out });
+            first += inner;
+        }
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = Panel<'_>> {
+        let full = full(self.columns);
+        let whole = places(full).map(move |(first, width)| match &self.whole {
+            Whole::Copied(values) => Panel {
+                steps: &values[first * self.depth..][..width * self.depth],
+                stride: width,
+                first,
+                width,
+            },
+            Whole::AsGiven(values) => {
+                let steps = values.get(first..).unwrap_or_default();
+                Panel { steps, stride: self.columns, first, width }
+            }
+        });
+        let rest = (full < self.columns).then(|| Panel {
+            steps: &self.rest,
+            stride: NARROW,
+            first: full,
+            width: self.columns - full,
+        });
+        whole.chain(rest)
+    }
+}
+
+/// Columns in full panels.
+fn full(columns: usize) -> usize {
+    columns - columns % NARROW
+}
+
+/// First column and width of each full panel.
+fn places(full: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = full - first;
+        let width = [WIDE, WIDE / 2, NARROW].into_iter().find(|width| *width <= left)?;
+        first += width;
+        Some((first - width, width))
+    })
+}
+
+/// Writes `columns` rows of `depth` numbers as columns of a panel of this width.
+fn transpose(rows: &[f32], depth: usize, columns: usize, width: usize, panel: &mut [f32]) {
+    for first in (0..columns).step_by(SQUARE) {
+        for start in (0..depth).step_by(SQUARE) {
+            let (high, wide) = (SQUARE.min(depth - start), SQUARE.min(columns - first));
+            for column in first..first + wide {
+                let row = &rows[column * depth + start..][..high];
+                for (step, value) in row.iter().enumerate() {
+                    panel[(start + step) * width + column] = *value;
+                }
+            }
+        }
+    }
+}

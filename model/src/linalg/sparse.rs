@@ -1,0 +1,354 @@
+//! A sparse matrix in row form and its products with dense rows: neighbourhood pooling, token sums and
+//! query means are all this one operation.
+//! It must never know what its rows stand for.
+#![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use crate::linalg::simd;
+use crate::linalg::simd::{Kernel, Lanes};
+use crate::linalg::spare::Spare;
+
+/// Rows below this many stored entries are not worth a task of their own.
+const ENTRIES_PER_TASK: usize = 1 << 13;
+
+/// A sparse matrix: for each row its `(column, value)` entries, in a fixed order.
+///
+/// Determinism: a product adds the entries of a row in the order in which they were pushed, each by a fused
+/// multiply-add to the sum before it, so a row's result depends on that row alone, whatever else is in the matrix,
+/// however many threads work and however wide their vectors are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sparse {
+    offsets: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    width: usize,
+    /// Takes the largest number among a row's entries, column by column, instead of their sum; their values then say nothing.
+    largest: bool,
+}
+
+impl Sparse {
+    /// An empty matrix with `width` columns and no rows yet.
+    pub(crate) fn new(width: usize) -> Self {
+        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, largest: false }
+    }
+
+    /// The same matrix, whose product takes the largest.
+    pub(crate) fn largest(mut self, largest: bool) -> Self {
+        self.largest = largest;
+        self
+    }
+
+    /// An empty matrix with `width` columns that sums, or takes the largest, as this one.
+    pub(crate) fn alike(&self, width: usize) -> Self {
+        Self::new(width).largest(self.largest)
+    }
+
+    pub(crate) fn with_capacity(width: usize, rows: usize, entries: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        let (columns, values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+        Self { offsets, columns, values, width, largest: false }
+    }
+
+    /// Appends a row.
+    pub(crate) fn push_row(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+        for (column, value) in entries {
+            debug_assert!((column as usize) < self.width, "a column beyond the matrix");
+            self.columns.push(column);
+            self.values.push(value);
+        }
+        self.offsets.push(self.columns.len());
+    }
+
+    /// Appends a row whose values are each entry's share of their sum.
+    pub(crate) fn push_shares(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+        let first = self.values.len();
+        self.push_row(entries);
+        let values = &mut self.values[first..];
+        let sum: f32 = values.iter().sum();
+        for value in values {
+            *value /= sum;
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+        let range = self.offsets[row]..self.offsets[row + 1];
+        self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
+    }
+
+    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
+        assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
+        let dim = dense.ncols();
+        let mut out = spare.matrix(self.rows(), dim);
+        if dim == 0 || self.rows() == 0 {
+            return out;
+        }
+        let dense = dense.as_standard_layout();
+        let source = dense.as_slice().expect("standard layout is contiguous");
+        let per_task = self.rows_per_task();
+        out.as_slice_mut()
+            .expect("a fresh matrix is contiguous")
+            .par_chunks_mut(per_task * dim)
+            .enumerate()
+            .for_each(|(task, out)| {
+                simd::run(Product { sparse: self, first: task * per_task, source, dim, out });
+            });
+        out
+    }
+
+    /// The same by the thread that asks, of as many rows from `first` on as `out` has: dense rows of `dim` numbers lie
+    /// one after the other, and so do those of the result.
+    pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
+        assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
+        if dim > 0 {
+            simd::run(Product { sparse: self, first, source: dense, dim, out });
+        }
+    }
+
+    /// The transposed matrix; the entries of a row keep the order of the rows they came from.
+    /// Cost: one counting pass and one placing pass over the entries.
+    pub(crate) fn transpose(&self) -> Self {
+        let mut offsets = vec![0usize; self.width + 1];
+        for &column in &self.columns {
+            offsets[column as usize + 1] += 1;
+        }
+        for at in 0..self.width {
+            offsets[at + 1] += offsets[at];
+        }
+        let mut next = offsets.clone();
+        let mut columns = vec![0; self.columns.len()];
+        let mut values = vec![0.0; self.values.len()];
+        for row in 0..self.rows() {
+            for (column, value) in self.row(row) {
+                let to = &mut next[column as usize];
+                columns[*to] = row as u32;
+                values[*to] = value;
+                *to += 1;
+            }
+        }
+        Self { offsets, columns, values, width: self.rows(), largest: false }
+    }
+
+    /// The gradient by the dense rows from the one by the product: `back` is the transposed matrix. Of equal numbers the
+    /// first is the largest.
+    pub(crate) fn backward(
+        &self,
+        back: &Self,
+        dense: &ArrayView2<'_, f32>,
+        by_product: &Array2<f32>,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
+        if !self.largest {
+            return back.multiply(&by_product.view(), spare);
+        }
+        let mut by_dense = spare.matrix(dense.nrows(), dense.ncols());
+        by_dense.fill(0.0);
+        for (row, by) in by_product.outer_iter().enumerate() {
+            for (at, by) in by.iter().enumerate() {
+                let mut best: Option<(u32, f32)> = None;
+                for (column, _) in self.row(row) {
+                    let value = dense[[column as usize, at]];
+                    if best.is_none_or(|(_, most)| value > most) {
+                        best = Some((column, value));
+                    }
+                }
+                if let Some((column, _)) = best {
+                    by_dense[[column as usize, at]] += by;
+                }
+            }
+        }
+        by_dense
+    }
+
+    /// The transposed matrix without its empty rows, and which rows those are that stay.
+    pub(crate) fn transpose_used(&self) -> (Vec<u32>, Self) {
+        let mut whole = self.transpose();
+        let used = (0..self.width as u32)
+            .filter(|&row| whole.offsets[row as usize] < whole.offsets[row as usize + 1]);
+        let used: Vec<u32> = used.collect();
+        whole.offsets =
+            std::iter::once(0).chain(used.iter().map(|&row| whole.offsets[row as usize + 1])).collect();
+        (used, whole)
+    }
+
+    fn rows_per_task(&self) -> usize {
+        let mean = (self.columns.len() / self.rows()).max(1);
+        (ENTRIES_PER_TASK / mean).max(1)
+    }
+}
+
+/// The product's rows from `first` on, as many as `out` has.
+struct Product<'a> {
+    sparse: &'a Sparse,
+    first: usize,
+    source: &'a [f32],
+    dim: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { sparse, first, source, dim, out } = self;
+        for (at, out) in out.chunks_exact_mut(dim).enumerate() {
+            let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
+            let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
+            if sparse.largest { row.largest(source, dim, out) } else { row.sum(source, dim, out) }
+        }
+    }
+}
+
+/// The entries of one row.
+#[derive(Clone, Copy)]
+struct Row<'a, L> {
+    lanes: L,
+    columns: &'a [u32],
+    values: &'a [f32],
+}
+
+impl<L: Lanes> Row<'_, L> {
+    /// The row's product, in pieces whose sums stay in registers while the entries are walked.
+    #[inline(always)]
+    fn sum(self, source: &[f32], dim: usize, out: &mut [f32]) {
+        let mut start = 0;
+        while start < dim {
+            let (from, out) = (&source[start..], &mut out[start..]);
+            start += match dim - start {
+                256.. if L::REGISTERS == 32 => self.vectors::<16>(from, dim, out),
+                128.. if L::REGISTERS == 32 => self.vectors::<8>(from, dim, out),
+                64.. if L::REGISTERS == 32 => self.vectors::<4>(from, dim, out),
+                64.. => self.vectors::<8>(from, dim, out),
+                left if left >= 2 * L::WIDTH => self.vectors::<2>(from, dim, out),
+                left if left >= L::WIDTH => self.vectors::<1>(from, dim, out),
+                left => self.numbers(left, from, dim, out),
+            };
+        }
+    }
+
+    /// The largest of the entries' numbers in every column; zeros from no entry.
+    #[inline(always)]
+    fn largest(self, source: &[f32], dim: usize, out: &mut [f32]) {
+        let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
+        out.copy_from_slice(&source[first as usize * dim..][..dim]);
+        for &column in others {
+            for (most, from) in out.iter_mut().zip(&source[column as usize * dim..][..dim]) {
+                *most = if *from > *most { *from } else { *most };
+            }
+        }
+    }
+
+    /// `C` vectors of the result; returns how many numbers that is.
+    #[inline(always)]
+    fn vectors<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+        let Self { lanes, columns, values } = self;
+        let width = C * L::WIDTH;
+        let mut sums = [lanes.splat(0.0); C];
+        for (&column, &value) in columns.iter().zip(values) {
+            let from = &from[column as usize * dim..][..width];
+            let value = lanes.splat(value);
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum = lanes.mul_add(value, lanes.load(&from[at * L::WIDTH..]), *sum);
+            }
+        }
+        let out = &mut out[..width];
+        for (at, sum) in sums.iter().enumerate() {
+            lanes.store(*sum, &mut out[at * L::WIDTH..]);
+        }
+        width
+    }
+
+    /// What is less than a vector.
+    #[inline(always)]
+    fn numbers(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+        out[..left].fill(0.0);
+        for (&column, &value) in self.columns.iter().zip(self.values) {
+            let from = &from[column as usize * dim..][..left];
+            for (sum, from) in out.iter_mut().zip(from) {
+                *sum = value.mul_add(*from, *sum);
+            }
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Product, Spare, Sparse};
+    use crate::linalg::simd;
+    use crate::linalg::simd::Width;
+    use ndarray::{Array2, array};
+
+    fn example() -> Sparse {
+        let mut sparse = Sparse::new(3);
+        sparse.push_row([(0, 1.0), (2, 2.0)]);
+        sparse.push_row([]);
+        sparse.push_row([(1, -1.0)]);
+        sparse
+    }
+
+    #[test]
+    fn a_product_is_the_dense_product() {
+        let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        assert_eq!(
+            example().multiply(&dense.view(), &mut Spare::used()),
+            array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]
+        );
+    }
+
+    /// The widest vectors, the baseline's and a row by itself: the same bits.
+    #[test]
+    fn a_product_has_the_same_bits_for_every_vector_width() {
+        let mut sparse = Sparse::new(50);
+        for row in 0..30u32 {
+            sparse.push_row((0..row).map(|at| ((at * 7 + row) % 50, 1.0 / (at + row + 1) as f32)));
+        }
+        for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
+            let dense =
+                Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
+            let wide = sparse.multiply(&dense.view(), &mut Spare::used());
+            let chain = |row: usize, at: usize| {
+                sparse
+                    .row(row)
+                    .fold(0.0f32, |sum, (column, value)| value.mul_add(dense[[column as usize, at]], sum))
+            };
+            assert_eq!(wide, Array2::from_shape_fn((30, dim), |(row, at)| chain(row, at)));
+            for width in [Width::Portable, Width::Eight] {
+                let mut narrow = Array2::zeros((30, dim));
+                let out = narrow.as_slice_mut().expect("contiguous");
+                let source = dense.as_slice().expect("contiguous");
+                simd::run_within(width, Product { sparse: &sparse, first: 0, source, dim, out });
+                assert_eq!(wide, narrow, "{width:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_number_of_each_column_is_taken_and_its_gradient_goes_there() {
+        let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
+        let sparse = example().largest(true);
+        assert_eq!(
+            sparse.multiply(&dense.view(), &mut Spare::used()),
+            array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]
+        );
+        let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
+        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut Spare::used());
+        assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let once = example().transpose();
+        assert_eq!(once.rows(), 3);
+        assert_eq!(once.row(2).collect::<Vec<_>>(), [(0, 2.0)]);
+        assert_eq!(once.transpose(), example());
+    }
+}

@@ -1,0 +1,281 @@
+//! The whole network: input, K convolutions, head; its parameters, and its gradient on a minibatch.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+
+use crate::config::recipe::Recipe;
+use crate::linalg::matrix::{Panels, add_transposed_product, product};
+use crate::linalg::rows::{normalize, normalize_rows, normalize_rows_backward};
+use crate::linalg::spare::Spare;
+use crate::linalg::sparse::Sparse;
+use crate::linalg::tall::Tall;
+use crate::network::layer::{HeadPass, UpdateTrace, add_to_first_rows};
+use crate::network::minibatch::Minibatch;
+use crate::network::table::TokenTable;
+use crate::network::weights::Weights;
+
+/// All parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    pub(crate) table: TokenTable,
+    pub(crate) weights: Weights,
+}
+
+/// The gradient of the loss by every parameter; the table's only for the rows that a minibatch touched.
+pub(crate) struct Gradient {
+    /// Places in the table, ascending.
+    pub(crate) table_rows: Vec<u32>,
+    pub(crate) table: Array2<f32>,
+    pub(crate) table_bias: Array1<f32>,
+    pub(crate) weights: Weights,
+}
+
+/// What the forward pass leaves for the backward pass.
+pub(crate) struct Trace {
+    /// Per layer its input rows, its messages and what its update left.
+    layers: Vec<(Array2<f32>, Option<Array2<f32>>, UpdateTrace)>,
+    last: Array2<f32>,
+    hidden: Option<Array2<f32>>,
+    lengths: Array1<f32>,
+    /// (N, D): unit vectors of the minibatch's nodes.
+    pub(crate) vectors: Array2<f32>,
+    /// (N): what is added to the score of each.
+    pub(crate) bias: Array1<f32>,
+}
+
+impl Encoder {
+    /// An encoder that knows nothing yet.
+    pub(crate) fn empty(recipe: &Recipe) -> Self {
+        let table = TokenTable::new(&[], recipe.dim, 0, 0.0);
+        let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+        Self { table, weights }
+    }
+
+    /// `h0`: the sum of a node's token vectors and its projected dense features.
+    /// Shapes: tokens (R, T), dense (R, F) -> (R, D).
+    pub(crate) fn input(
+        &self,
+        tokens: &Sparse,
+        dense: &ArrayView2<'_, f32>,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
+        let mut h = tokens.multiply(&self.table.rows.view(), spare);
+        if self.weights.dense.nrows() > 0 {
+            let projected = product(dense, &self.weights.dense.view(), None, spare);
+            h += &projected;
+            spare.keep(projected);
+        }
+        h
+    }
+
+    /// What is added to the score of each node: the table's biases, and the weight of its log-degree.
+    pub(crate) fn bias(&self, tokens: &Sparse, log_degrees: &[f32]) -> Array1<f32> {
+        let column = self.table.bias.view().insert_axis(Axis(1));
+        let mut bias = tokens.multiply(&column, &mut Spare::default()).remove_axis(Axis(1));
+        for (b, log_degree) in bias.iter_mut().zip(log_degrees) {
+            *b += self.weights.popularity[0] * log_degree;
+        }
+        bias
+    }
+
+    /// The unit vectors from the rows of the last layer; also the head's hidden activations and the lengths
+    /// that the vectors had.
+    pub(crate) fn output(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        spare: &mut Spare,
+    ) -> (Array2<f32>, Option<Array2<f32>>, Array1<f32>) {
+        let (mut vectors, hidden) = if let Some(head) = &self.weights.head {
+            let (vectors, hidden) = head.forward(h, spare);
+            (vectors, Some(hidden))
+        } else {
+            let mut vectors = spare.matrix(h.nrows(), h.ncols());
+            vectors.assign(h);
+            (vectors, None)
+        };
+        let lengths = normalize_rows(&mut vectors);
+        (vectors, hidden, lengths)
+    }
+
+    /// Unit vectors from tokens and dense features, with the importances of each layer in turn: as many rows as the last of
+    /// them has. A row's own vector has the same index on every layer.
+    pub(crate) fn embed<'p>(
+        &self,
+        tokens: &Sparse,
+        dense: &ArrayView2<'_, f32>,
+        pools: impl Iterator<Item = &'p Sparse>,
+    ) -> Array2<f32> {
+        let spare = &mut Spare::default();
+        let mut h = self.input(tokens, dense, spare);
+        for (layer, pool) in self.weights.layers.iter().zip(pools) {
+            let z = layer.message(&h.view(), spare);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
+            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare).0;
+        }
+        self.output(&h.view(), spare).0
+    }
+
+    /// As [`Encoder::embed`] with the same importances on every layer, band by band: two matrices of all rows are held at a time,
+    /// with PinSage layers their messages too. Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D).
+    pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> Tall {
+        let (rows, dim) = (tokens.rows(), self.table.rows.width());
+        let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
+        let mut h = Tall::zeros(rows, dim);
+        let input = self.input_pass(rows);
+        h.fill_bands(|first, h| {
+            input.rows(tokens, first, &given[first * features..][..h.len() / dim * features], h);
+        });
+        for layer in &self.weights.layers {
+            let pass = layer.pass(rows);
+            let mut z = Tall::zeros(rows, layer.width());
+            z.fill_bands(|first, z| {
+                pass.message(&h.values()[first * dim..][..z.len() / layer.width() * dim], z);
+            });
+            let messages = if layer.width() == 0 { &h } else { &z };
+            let mut next = Tall::zeros(rows, dim);
+            next.fill_bands(|first, next| {
+                let rows = next.len() / dim;
+                let mut pooled = vec![0.0; rows * messages.width()];
+                pool.multiply_into(first, messages.values(), messages.width(), &mut pooled);
+                pass.update(&h.values()[first * dim..][..next.len()], &pooled, next, &mut vec![0.0; rows]);
+            });
+            h = next;
+        }
+        let output = self.output_pass(rows);
+        h.fill_bands(|_, vectors| {
+            let h = vectors.to_vec();
+            output.vectors(&h, vectors);
+        });
+        h
+    }
+
+    /// What makes so many input rows, band by band.
+    pub(crate) fn input_pass(&self, rows: usize) -> InputPass<'_> {
+        let dense = (self.weights.dense.nrows() > 0).then(|| Panels::new(&self.weights.dense.view(), rows));
+        InputPass { table: &self.table.rows, dense }
+    }
+
+    /// What makes unit vectors from so many rows of the last layer, band by band.
+    pub(crate) fn output_pass(&self, rows: usize) -> OutputPass<'_> {
+        OutputPass {
+            head: self.weights.head.as_ref().map(|head| head.pass(rows)),
+            dim: self.table.rows.width(),
+        }
+    }
+
+    pub(crate) fn forward(&self, batch: &Minibatch, spare: &mut Spare) -> Trace {
+        let mut h = self.input(&batch.tokens, &batch.dense.view(), spare);
+        let bias = self.bias(&batch.tokens, &batch.log_degrees).slice(s![..batch.nodes()]).to_owned();
+        let mut layers = Vec::with_capacity(self.weights.layers.len());
+        for (layer, pool) in self.weights.layers.iter().zip(&batch.pools) {
+            let z = layer.message(&h.view(), spare);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
+            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare);
+            layers.push((h, z, trace));
+            h = next;
+        }
+        let (vectors, hidden, lengths) = self.output(&h.view(), spare);
+        Trace { layers, last: h, hidden, lengths, vectors, bias }
+    }
+
+    /// The gradient by every parameter from the gradients by a trace's vectors and biases. What the trace held is kept as soon as
+    /// it is done with.
+    pub(crate) fn backward(
+        &self,
+        batch: &Minibatch,
+        trace: Trace,
+        mut vectors: Array2<f32>,
+        bias: &Array1<f32>,
+        spare: &mut Spare,
+    ) -> Gradient {
+        let mut gradient = self.weights.zeros_like();
+        normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
+        spare.keep(trace.vectors);
+        let mut dh = match (&self.weights.head, &trace.hidden, &mut gradient.head) {
+            (Some(head), Some(hidden), Some(into)) => {
+                head.backward(&trace.last.view(), hidden, vectors, into, spare)
+            }
+            _ => vectors,
+        };
+        if let Some(hidden) = trace.hidden {
+            spare.keep(hidden);
+        }
+        let mut output = trace.last;
+        for (at, (h, z, update)) in trace.layers.into_iter().enumerate().rev() {
+            let (layer, into) = (&self.weights.layers[at], &mut gradient.layers[at]);
+            let own = h.slice(s![..output.nrows(), ..]);
+            let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, spare);
+            spare.keep(output);
+            let messages = z.as_ref().unwrap_or(&h);
+            let dz = batch.pools[at].backward(&batch.pools_back[at], &messages.view(), &pooled, spare);
+            spare.keep(pooled);
+            dh = layer.message_backward(&h.view(), z.as_ref(), dz, into, spare);
+            if let Some(z) = z {
+                spare.keep(z);
+            }
+            add_to_first_rows(&mut dh, &own);
+            spare.keep(own);
+            output = h;
+        }
+        spare.keep(output);
+        if self.weights.dense.nrows() > 0 {
+            add_transposed_product(&mut gradient.dense.view_mut(), &batch.dense.view(), &dh.view());
+        }
+        gradient.popularity[0] =
+            bias.iter().zip(&batch.log_degrees).map(|(b, log_degree)| b * log_degree).sum();
+        let mut all_bias = Array2::zeros((batch.inputs(), 1));
+        all_bias.slice_mut(s![..batch.nodes(), 0]).assign(bias);
+        let table = batch.tokens_back.multiply(&dh.view(), spare);
+        spare.keep(dh);
+        Gradient {
+            table_rows: batch.table_rows.clone(),
+            table,
+            table_bias: batch
+                .tokens_back
+                .multiply(&all_bias.view(), &mut Spare::default())
+                .remove_axis(Axis(1)),
+            weights: gradient,
+        }
+    }
+}
+
+/// As [`Encoder::input`], of some rows by the thread that asks.
+pub(crate) struct InputPass<'a> {
+    table: &'a Tall,
+    dense: Option<Panels<'a>>,
+}
+
+impl InputPass<'_> {
+    /// As many rows as `h` has, from row `first` of `tokens` on; `dense` are theirs.
+    pub(crate) fn rows(&self, tokens: &Sparse, first: usize, dense: &[f32], h: &mut [f32]) {
+        tokens.multiply_into(first, self.table.values(), self.table.width(), h);
+        if let Some(weights) = &self.dense {
+            let mut projected = vec![0.0; h.len()];
+            weights.multiply(dense, None, &mut projected);
+            for (h, projected) in h.iter_mut().zip(&projected) {
+                *h += projected;
+            }
+        }
+    }
+}
+
+/// As [`Encoder::output`], of some rows by the thread that asks.
+pub(crate) struct OutputPass<'a> {
+    head: Option<HeadPass<'a>>,
+    dim: usize,
+}
+
+impl OutputPass<'_> {
+    /// Rows lie one after the other in both.
+    pub(crate) fn vectors(&self, h: &[f32], vectors: &mut [f32]) {
+        match &self.head {
+            Some(head) => head.forward(h, vectors),
+            None => vectors.copy_from_slice(h),
+        }
+        for vector in vectors.chunks_exact_mut(self.dim) {
+            normalize(vector);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! What the network sees of nodes before any convolution: hashed tokens, dense features, log-degree.
+
+use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::config::degree::log_degree;
+use crate::config::recipe::Recipe;
+use crate::network::table::{identity_hash, token_hash};
+
+/// The inputs of a list of nodes, in its order. F is the recipe's dense width.
+pub(crate) struct Inputs {
+    pub(crate) tokens: Vec<Vec<u64>>,
+    /// (nodes, F); zeros where a node lacks a block. Last, if the recipe says so, the log-degree.
+    pub(crate) dense: Array2<f32>,
+    /// Zeros where the recipe uses no popularity.
+    pub(crate) log_degrees: Vec<f32>,
+    /// What each counts in a history, see [`Recipe::influence`].
+    pub(crate) influence: Vec<f32>,
+}
+
+impl Inputs {
+    /// `levels`: the degree level of each node.
+    pub(crate) fn gather(snapshot: &Snapshot, recipe: &Recipe, nodes: &[NodeIx], levels: &[u8]) -> Self {
+        let kinds: Vec<KindIx> = recipe.identities.iter().filter_map(|name| snapshot.kind_ix(name)).collect();
+        let tokens = nodes
+            .par_iter()
+            .map(|&node| {
+                let identity = kinds.contains(&snapshot.kind(node));
+                let identity = identity.then(|| identity_hash(snapshot.stable_id(node)));
+                identity.into_iter().chain(snapshot.tokens(node).into_iter().map(token_hash)).collect()
+            })
+            .collect();
+        let mut dense = Array2::zeros((nodes.len(), recipe.dense_width()));
+        for (mut row, &node) in dense.outer_iter_mut().zip(nodes) {
+            let mut start = 0;
+            for (block, width) in &recipe.dense {
+                if let Some(values) = snapshot.dense(node, block) {
+                    for (to, from) in row.iter_mut().skip(start).take(*width).zip(values) {
+                        *to = *from;
+                    }
+                }
+                start += width;
+            }
+        }
+        if recipe.degree_input {
+            let mut last = dense.column_mut(recipe.dense_width() - 1);
+            last.iter_mut().zip(levels).for_each(|(to, &level)| *to = log_degree(level));
+        }
+        let log_degrees =
+            levels.iter().map(|&level| if recipe.popularity { log_degree(level) } else { 0.0 }).collect();
+        let influence = levels.iter().map(|&level| recipe.influence(level)).collect();
+        Self { tokens, dense, log_degrees, influence }
+    }
+}

@@ -1,0 +1,327 @@
+//! One graph convolution: how a node's vector is renewed from its neighbourhood, forward and backward.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+use crate::linalg::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
+use crate::linalg::rows::{normalize, normalize_rows_backward, relu, relu_backward};
+use crate::linalg::spare::Spare;
+
+/// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
+#[derive(Clone, Debug)]
+pub(crate) struct Affine {
+    pub(crate) w: Array2<f32>,
+    pub(crate) b: Array1<f32>,
+}
+
+impl Affine {
+    pub(crate) fn zeros(inner: usize, outer: usize) -> Self {
+        Self { w: Array2::zeros((inner, outer)), b: Array1::zeros(outer) }
+    }
+
+    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
+        product(x, &self.w.view(), self.b.as_slice(), spare)
+    }
+
+    /// The same with weights laid out for products of so many rows.
+    fn pass(&self, rows: usize) -> AffinePass<'_> {
+        AffinePass {
+            w: Panels::new(&self.w.view(), rows),
+            b: self.b.as_slice().expect("parameters are in standard layout"),
+        }
+    }
+
+    /// Adds this product's share to `gradient` and returns the gradient before it.
+    fn backward(
+        &self,
+        x: &ArrayView2<'_, f32>,
+        dy: Array2<f32>,
+        gradient: &mut Self,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
+        add_transposed_product(&mut gradient.w.view_mut(), x, &dy.view());
+        gradient.b += &dy.sum_axis(Axis(0));
+        let dx = product_by_transposed(&dy.view(), &self.w.view(), spare);
+        spare.keep(dy);
+        dx
+    }
+}
+
+/// A convolution layer.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model has a handful of layers")]
+pub(crate) enum Layer {
+    /// `h' = h + n`, pooling the neighbours' vectors as they are: no weights (LightGCN, arXiv 2002.02126).
+    Light,
+    /// PinSage, Algorithm 1: `z = ReLU(Q h + q)`, `h' = normalize(ReLU(P [h | n] + p))`.
+    PinSage {
+        /// `Q`: (D, M).
+        message: Affine,
+        /// `P`: (D + M, D); the first D rows act on `h`, the others on `n`.
+        update: Affine,
+    },
+}
+
+/// What [`Layer::update`] leaves for the way back.
+pub(crate) struct UpdateTrace {
+    pooled: Array2<f32>,
+    /// The lengths that rows had before they were scaled to one.
+    lengths: Array1<f32>,
+}
+
+impl Layer {
+    /// The width M of this layer's messages; 0 where they are the nodes' vectors as they are.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Light => 0,
+            Self::PinSage { message, .. } => message.w.ncols(),
+        }
+    }
+
+    /// This layer with its weights laid out for products of so many rows.
+    pub(crate) fn pass(&self, rows: usize) -> Pass<'_> {
+        match self {
+            Self::Light => Pass::Light,
+            Self::PinSage { message, update } => {
+                Pass::PinSage { message: message.pass(rows), update: update.pass(rows) }
+            }
+        }
+    }
+
+    /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
+    /// Shapes: (R, D) -> (R, M).
+    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> Option<Array2<f32>> {
+        let (width, dim) = (self.width(), h.ncols());
+        if width == 0 {
+            return None;
+        }
+        let pass = self.pass(h.nrows());
+        let mut z = spare.matrix(h.nrows(), width);
+        let h = h.as_standard_layout();
+        let h = h.as_slice().expect("standard layout is contiguous");
+        let bands = z.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * width);
+        bands.zip(h.par_chunks(BAND * dim)).for_each(|(z, h)| pass.message(h, z));
+        Some(z)
+    }
+
+    /// `h'` from a node's own vector and the pooled messages `n`. Shapes: (R, D), (R, M) -> (R, D).
+    pub(crate) fn update(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        n: Array2<f32>,
+        spare: &mut Spare,
+    ) -> (Array2<f32>, UpdateTrace) {
+        let (rows, dim, width) = (h.nrows(), h.ncols(), n.ncols());
+        let pass = self.pass(rows);
+        let (mut output, mut lengths) = (spare.matrix(rows, dim), Array1::zeros(rows));
+        if dim > 0 {
+            let h = h.as_standard_layout();
+            let h = h.as_slice().expect("standard layout is contiguous");
+            let n = n.as_slice().expect("pooled rows are contiguous");
+            let bands =
+                output.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * dim);
+            let lengths = lengths.as_slice_mut().expect("a fresh vector is contiguous").par_chunks_mut(BAND);
+            bands.zip(lengths).enumerate().for_each(|(band, (output, lengths))| {
+                let h = &h[band * BAND * dim..][..lengths.len() * dim];
+                let n = &n[band * BAND * width..][..lengths.len() * width];
+                pass.update(h, n, output, lengths);
+            });
+        }
+        (output, UpdateTrace { pooled: n, lengths })
+    }
+
+    /// The gradients before [`Layer::update`], given its result and what it was given: of `h` and of `n`.
+    pub(crate) fn update_backward(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        trace: UpdateTrace,
+        output: &ArrayView2<'_, f32>,
+        mut dy: Array2<f32>,
+        gradient: &mut Self,
+        spare: &mut Spare,
+    ) -> (Array2<f32>, Array2<f32>) {
+        let (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) = (self, gradient) else {
+            // Both have the gradient of their sum.
+            let mut by_own = trace.pooled;
+            by_own.assign(&dy);
+            return (by_own, dy);
+        };
+        normalize_rows_backward(output, &trace.lengths, &mut dy);
+        relu_backward(output, &mut dy);
+        into.b += &dy.sum_axis(Axis(0));
+        let (own, pooled) = update.w.view().split_at(Axis(0), h.ncols());
+        let (mut d_own, mut d_pooled) = into.w.view_mut().split_at(Axis(0), h.ncols());
+        add_transposed_product(&mut d_own, h, &dy.view());
+        add_transposed_product(&mut d_pooled, &trace.pooled.view(), &dy.view());
+        spare.keep(trace.pooled);
+        let by_own = product_by_transposed(&dy.view(), &own, spare);
+        let by_pooled = product_by_transposed(&dy.view(), &pooled, spare);
+        spare.keep(dy);
+        (by_own, by_pooled)
+    }
+
+    /// The gradient of `h` before [`Layer::message`], given its result.
+    pub(crate) fn message_backward(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        z: Option<&Array2<f32>>,
+        mut dz: Array2<f32>,
+        gradient: &mut Self,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
+        match (self, z, gradient) {
+            (Self::PinSage { message, .. }, Some(z), Self::PinSage { message: into, .. }) => {
+                relu_backward(&z.view(), &mut dz);
+                message.backward(h, dz, into, spare)
+            }
+            _ => dz,
+        }
+    }
+}
+
+/// An [`Affine`] with its weights laid out for products.
+pub(crate) struct AffinePass<'a> {
+    w: Panels<'a>,
+    b: &'a [f32],
+}
+
+impl AffinePass<'_> {
+    /// For some rows that lie one after the other in parts, and each part with its width.
+    fn forward(&self, parts: &[(&[f32], usize)], out: &mut [f32]) {
+        self.w.multiply_parts(parts, Some(self.b), out);
+    }
+}
+
+/// A [`Layer`] with its weights laid out for products. Its methods compute some rows, one after the other in each
+/// slice, by the thread that asks, and all of a row while it is in the cache.
+pub(crate) enum Pass<'a> {
+    Light,
+    PinSage { message: AffinePass<'a>, update: AffinePass<'a> },
+}
+
+impl Pass<'_> {
+    /// As [`Layer::message`].
+    pub(crate) fn message(&self, h: &[f32], z: &mut [f32]) {
+        if let Self::PinSage { message, .. } = self {
+            message.forward(&[(h, message.w.depth())], z);
+            relu(z);
+        }
+    }
+
+    /// As [`Layer::update`], with the lengths that rows had before they were scaled to one.
+    pub(crate) fn update(&self, h: &[f32], n: &[f32], output: &mut [f32], lengths: &mut [f32]) {
+        match self {
+            Self::Light => {
+                for ((output, h), n) in output.iter_mut().zip(h).zip(n) {
+                    *output = h + n;
+                }
+            }
+            Self::PinSage { message, update } => {
+                let (dim, width) = (message.w.depth(), message.w.columns());
+                update.forward(&[(h, dim), (n, width)], output);
+                for (row, length) in output.chunks_exact_mut(dim).zip(lengths) {
+                    relu(row);
+                    *length = normalize(row);
+                }
+            }
+        }
+    }
+}
+
+/// The dense head, `G2 ReLU(G1 h + g)` (PinSage, Algorithm 1, line 7). Shapes: (R, D) -> (R, D).
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// `G1` and `g`.
+    pub(crate) hidden: Affine,
+    /// `G2`; its bias stays zero, as in the paper.
+    pub(crate) output: Affine,
+}
+
+impl Head {
+    /// This head with its weights laid out for products of so many rows.
+    pub(crate) fn pass(&self, rows: usize) -> HeadPass<'_> {
+        HeadPass { hidden: self.hidden.pass(rows), output: self.output.pass(rows) }
+    }
+
+    /// Returns the result and the hidden activations.
+    pub(crate) fn forward(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> (Array2<f32>, Array2<f32>) {
+        let mut hidden = self.hidden.forward(h, spare);
+        relu(hidden.as_slice_mut().expect("a fresh matrix is contiguous"));
+        (self.output.forward(&hidden.view(), spare), hidden)
+    }
+
+    pub(crate) fn backward(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        hidden: &Array2<f32>,
+        dy: Array2<f32>,
+        gradient: &mut Self,
+        spare: &mut Spare,
+    ) -> Array2<f32> {
+        let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output, spare);
+        gradient.output.b.fill(0.0);
+        relu_backward(&hidden.view(), &mut dh);
+        self.hidden.backward(h, dh, &mut gradient.hidden, spare)
+    }
+}
+
+/// A [`Head`] with its weights laid out for products, as [`Pass`] is a layer.
+pub(crate) struct HeadPass<'a> {
+    hidden: AffinePass<'a>,
+    output: AffinePass<'a>,
+}
+
+impl HeadPass<'_> {
+    pub(crate) fn forward(&self, h: &[f32], out: &mut [f32]) {
+        let mut hidden = vec![0.0; out.len()];
+        self.hidden.forward(&[(h, self.hidden.w.depth())], &mut hidden);
+        relu(&mut hidden);
+        self.output.forward(&[(&hidden, self.output.w.depth())], out);
+    }
+}
+
+/// Adds `part`, the gradient of a matrix's first rows, to the gradient of the whole.
+pub(crate) fn add_to_first_rows(whole: &mut Array2<f32>, part: &Array2<f32>) {
+    let mut first = whole.slice_mut(s![..part.nrows(), ..]);
+    first += part;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Affine, Head, Layer, Spare};
+    use ndarray::{Array1, array};
+
+    /// Worked by hand. One node, h = (1, 2), one message dimension:
+    ///   Q = (1, -1)^T, q = 4:          z = ReLU(1 - 2 + 4) = 3
+    ///   n = 3 (its only neighbour is like itself)
+    ///   P = rows (1,0), (0,1), (1,-1), p = (0, 1):
+    ///   [h | n] P + p = (1 + 3, 2 - 3 + 1) = (4, 0), normalized (1, 0)
+    #[test]
+    fn a_pinsage_layer_gives_the_hand_worked_numbers() {
+        let layer = Layer::PinSage {
+            message: Affine { w: array![[1.0], [-1.0]], b: array![4.0] },
+            update: Affine { w: array![[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], b: array![0.0, 1.0] },
+        };
+        let (h, spare) = (array![[1.0, 2.0]], &mut Spare::default());
+        let z = layer.message(&h.view(), spare).expect("a PinSage layer sends messages of its own");
+        assert_eq!(z, array![[3.0]]);
+        assert_eq!(layer.update(&h.view(), z, spare).0, array![[1.0, 0.0]]);
+    }
+
+    /// h = (3, -1): hidden = ReLU(h I + (1, 0)) = (4, 0); G2 = rows (1, 2), (5, 5): (4, 8).
+    #[test]
+    fn the_head_gives_the_hand_worked_numbers() {
+        let head = Head {
+            hidden: Affine { w: array![[1.0, 0.0], [0.0, 1.0]], b: array![1.0, 0.0] },
+            output: Affine { w: array![[1.0, 2.0], [5.0, 5.0]], b: Array1::zeros(2) },
+        };
+        assert_eq!(head.forward(&array![[3.0, -1.0]].view(), &mut Spare::default()).0, array![[4.0, 8.0]]);
+    }
+
+    #[test]
+    fn a_light_layer_adds_the_pooled_neighbours() {
+        let (h, n, spare) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut Spare::default());
+        assert!(Layer::Light.message(&h.view(), spare).is_none());
+        assert_eq!(Layer::Light.update(&h.view(), n, spare).0, array![[1.5, 0.0]]);
+    }
+}

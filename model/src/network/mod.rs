@@ -1,0 +1,11 @@
+//! The parameters and arithmetic of PinSage: token table, layers, encoder, minibatches.
+//! Must not know the store, trainings or queries.
+
+pub(crate) mod encoder;
+pub(crate) mod inputs;
+pub(crate) mod layer;
+pub(crate) mod minibatch;
+pub(crate) mod packed;
+pub(crate) mod parameters;
+pub(crate) mod table;
+pub(crate) mod weights;

@@ -1,0 +1,40 @@
+//! What training changes of an encoder, in one row of numbers: the best epoch in memory, and the form of a checkpoint.
+//! Knows nothing of how the numbers came about.
+
+use crate::network::encoder::Encoder;
+
+/// The trained rows of the table, then their biases, then the weights tensor by tensor.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed(pub(crate) Vec<f32>);
+
+impl Packed {
+    pub(crate) fn of(encoder: &Encoder) -> Self {
+        let (rows, rest) = (encoder.table.rows.values(), Self::rest(encoder));
+        Self([rows, &rest].concat())
+    }
+
+    /// All but the rows of the table, which lie in the encoder as they do here.
+    pub(crate) fn rest(encoder: &Encoder) -> Vec<f32> {
+        let mut rest = encoder.table.bias.to_vec();
+        for (_, values) in encoder.weights.clone().tensors_mut() {
+            rest.extend_from_slice(values);
+        }
+        rest
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn len(encoder: &Encoder) -> usize {
+        encoder.table.rows.values().len() + Self::rest(encoder).len()
+    }
+
+    /// Puts the numbers into an encoder whose table has the same trained rows; says whether they fit it.
+    pub(crate) fn unpack(mut packed: &[f32], encoder: &mut Encoder) -> bool {
+        let bias = encoder.table.bias.as_slice_mut().expect("parameters are in standard layout");
+        let weights = encoder.weights.tensors_mut().into_iter().map(|(_, values)| values);
+        for to in [encoder.table.rows.values_mut(), bias].into_iter().chain(weights) {
+            let Some(from) = packed.split_off(..to.len()) else { return false };
+            to.copy_from_slice(from);
+        }
+        packed.is_empty()
+    }
+}

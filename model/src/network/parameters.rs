@@ -1,0 +1,239 @@
+//! A trained model as text and named tensors: what it takes to compute the same embeddings elsewhere.
+//! Owns the names, and the checks of a model that comes from outside; which file they lie in is the caller's to know.
+
+use std::sync::Arc;
+
+use ndarray::Array1;
+
+use crate::config::error::Error;
+use crate::config::options::Conv;
+use crate::config::recipe::Recipe;
+use crate::linalg::tall::Tall;
+use crate::network::encoder::Encoder;
+use crate::network::table::{BITS, Known, TokenTable};
+use crate::network::weights::Weights;
+
+/// The widest embedding and the most layers, as for a training.
+const MAX_DIM: usize = 4096;
+const MAX_LAYERS: usize = 4;
+/// The most numbers that the dense features of a node have together.
+const MAX_DENSE: usize = 1 << 20;
+
+/// A trained model without the graph.
+///
+/// Shapes: D numbers in an embedding without its last, M = 2 D, F dense features, R trained rows of the token table.
+///
+/// | tensor | shape |
+/// | --- | --- |
+/// | `table.bits`, `table.trained` | (1), (R); `u32` |
+/// | `table.rows`, `table.bias` | (R, D), (R) |
+/// | `dense` | (F, D) |
+/// | `layers.N.message.weight`, `.bias`, `layers.N.update.weight`, `.bias` | (D, M), (M), (D + M, D), (D) |
+/// | `head.hidden.weight`, `.bias`, `head.output.weight`, `.bias` | (D, D), (D), (D, D), (D) |
+/// | `popularity` | (1) |
+///
+/// Layers without weights have no tensors, and then there is no head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Lines of a name and a value, as FORMAT.md has them.
+    pub recipe: String,
+    /// In no order that matters.
+    pub tensors: Vec<Tensor>,
+}
+
+/// Numbers of a model under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// One of those that [`Model`] lists.
+    pub name: String,
+    /// Row by row.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub values: Values,
+}
+
+/// The numbers of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Parameters.
+    F32(Vec<f32>),
+    /// Numbers of rows.
+    U32(Vec<u32>),
+}
+
+impl Model {
+    pub(crate) fn of(recipe: &Recipe, encoder: &Encoder) -> Self {
+        let table = &encoder.table;
+        let (trained, rows) = (table.known.rows().to_vec(), table.rows.values().to_vec());
+        let (bias, count) = (table.bias.to_vec(), trained.len());
+        let tensor = |name: &str, shape: Vec<usize>, values| Tensor { name: name.to_owned(), shape, values };
+        let mut tensors = vec![
+            tensor("table.bits", vec![1], Values::U32(vec![table.bits()])),
+            tensor("table.trained", vec![count], Values::U32(trained)),
+            tensor("table.rows", vec![count, recipe.dim], Values::F32(rows)),
+            tensor("table.bias", vec![count], Values::F32(bias)),
+        ];
+        let names = names(recipe);
+        for (name, (shape, values)) in names.iter().zip(encoder.weights.clone().tensors_mut()) {
+            let shape = shape.map_or_else(|| vec![values.len()], |(rows, columns)| vec![rows, columns]);
+            tensors.push(tensor(name, shape, Values::F32(values.to_vec())));
+        }
+        Self { recipe: recipe.to_text(), tensors }
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// [`Error::Model`] that names what does not fit.
+    pub(crate) fn parse(&self) -> Result<(Recipe, Encoder), Error> {
+        let recipe = Recipe::from_text(&self.recipe).ok_or_else(|| {
+            // A path is one only below its target.
+            let odd = |line: &&str| !line.starts_with("path ") && Recipe::from_text(line).is_none();
+            let line = self.recipe.lines().find(odd).unwrap_or_default();
+            refused(format!("its recipe has the line {line:?}, which is not understood"))
+        })?;
+        check(&recipe)?;
+        let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+        let names = names(&recipe);
+        let table = ["table.bits", "table.trained", "table.rows", "table.bias"];
+        let known = |name: &str| table.contains(&name) || names.iter().any(|other| other == name);
+        if let Some(other) = self.tensors.iter().find(|tensor| !known(&tensor.name)) {
+            return Err(refused(format!("its recipe knows no tensor {:?}", other.name)));
+        }
+        let bits = match self.whole("table.bits", 1)? {
+            [bits] if BITS.contains(bits) => *bits,
+            other => return Err(refused(format!("table.bits is {other:?}, expected 8 to 24"))),
+        };
+        let trained = self.whole("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
+        if !Known::can_be(bits, trained) {
+            return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
+        }
+        let values = self.real("table.rows", &[trained.len(), recipe.dim])?;
+        let rows = Tall::from_values(trained.len(), recipe.dim, values).expect("real looks at the shape");
+        let bias = Array1::from(self.real("table.bias", &[trained.len()])?.to_vec());
+        for (name, (shape, to)) in names.iter().zip(weights.tensors_mut()) {
+            let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
+            to.copy_from_slice(self.real(name, &shape)?);
+        }
+        let known = Arc::new(Known::new(bits, trained.iter().copied()));
+        Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
+        let mut found = self.tensors.iter().filter(|tensor| tensor.name == name);
+        match (found.next(), found.next()) {
+            (Some(tensor), None) => Ok(tensor),
+            (None, _) => Err(refused(format!("the tensor {name:?} is missing"))),
+            (Some(_), Some(_)) => Err(refused(format!("the tensor {name:?} is there twice"))),
+        }
+    }
+
+    fn whole(&self, name: &str, count: usize) -> Result<&[u32], Error> {
+        match &self.tensor(name)?.values {
+            Values::U32(values) if values.len() == count => Ok(values),
+            Values::U32(_) => Err(refused(format!("{name} does not hold as many numbers as it says"))),
+            Values::F32(_) => Err(refused(format!("{name} is of fractions, expected whole numbers"))),
+        }
+    }
+
+    fn real(&self, name: &str, shape: &[usize]) -> Result<&[f32], Error> {
+        let tensor = self.tensor(name)?;
+        let Values::F32(values) = &tensor.values else {
+            return Err(refused(format!("{name} is of whole numbers, expected fractions")));
+        };
+        let count: usize = shape.iter().product();
+        if tensor.shape != shape || values.len() != count {
+            return Err(refused(format!("{name} has the shape {:?}, expected {shape:?}", tensor.shape)));
+        }
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(refused(format!("{name} holds {value}, expected finite numbers"))),
+            None => Ok(values),
+        }
+    }
+}
+
+/// Names of the weights, in the order of [`Weights::tensors_mut`].
+fn names(recipe: &Recipe) -> Vec<String> {
+    let affine = |name: String| [format!("{name}.weight"), format!("{name}.bias")];
+    let mut names = vec!["dense".to_owned()];
+    if recipe.conv == Conv::PinSage {
+        for layer in 0..recipe.layers {
+            names.extend(affine(format!("layers.{layer}.message")));
+            names.extend(affine(format!("layers.{layer}.update")));
+        }
+        names.extend(affine("head.hidden".to_owned()));
+        names.extend(affine("head.output".to_owned()));
+    }
+    names.push("popularity".to_owned());
+    names
+}
+
+/// What a recipe of a training always keeps.
+fn check(recipe: &Recipe) -> Result<(), Error> {
+    recipe.walks.validate()?;
+    if !(1..=MAX_DIM).contains(&recipe.dim) {
+        return Err(refused(format!("its recipe has dim {}, expected 1 to {MAX_DIM}", recipe.dim)));
+    }
+    if recipe.layers > MAX_LAYERS {
+        return Err(refused(format!("its recipe has {} layers, expected 0 to {MAX_LAYERS}", recipe.layers)));
+    }
+    let widths: Option<usize> =
+        recipe.dense.iter().try_fold(0usize, |sum, (_, width)| sum.checked_add(*width));
+    if widths.is_none_or(|width| width > MAX_DENSE) {
+        return Err(refused(format!("its recipe has more than {MAX_DENSE} dense features")));
+    }
+    if recipe.policies.is_empty() {
+        return Err(refused("its recipe has no target".to_owned()));
+    }
+    if !recipe.policies.iter().map(|policy| &policy.kind).is_sorted_by(|a, b| a < b) {
+        return Err(refused("its recipe has targets twice or out of order".to_owned()));
+    }
+    Ok(())
+}
+
+pub(crate) fn refused(reason: String) -> Error {
+    Error::Model { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Model, Values};
+    use crate::config::recipe::Recipe;
+    use crate::network::encoder::Encoder;
+
+    fn model() -> Model {
+        Model::of(&Recipe::example(), &Encoder::empty(&Recipe::example()))
+    }
+
+    #[test]
+    fn a_model_is_read_back_as_it_was() {
+        let (recipe, encoder) = model().parse().expect("its own form");
+        assert_eq!(Model::of(&recipe, &encoder), model());
+    }
+
+    #[test]
+    fn whatever_does_not_fit_is_named() {
+        let said = |change: &dyn Fn(&mut Model)| {
+            let mut model = model();
+            change(&mut model);
+            model.parse().expect_err("it does not fit").to_string()
+        };
+        assert!(said(&|model| model.recipe.push_str("\nmood good")).contains("mood good"));
+        assert!(said(&|model| model.recipe = model.recipe.replace("dim 7", "dim 0")).contains("dim 0"));
+        for at in 0..model().tensors.len() {
+            let name = model().tensors[at].name.clone();
+            assert!(said(&|model| drop(model.tensors.remove(at))).contains(&name), "{name} is missing");
+            assert!(said(&|model| model.tensors.push(model.tensors[at].clone())).contains(&name));
+            if let Values::F32(values) = &model().tensors[at].values
+                && !values.is_empty()
+            {
+                let said = said(&|model| {
+                    if let Values::F32(values) = &mut model.tensors[at].values {
+                        values[0] = f32::NAN;
+                    }
+                });
+                assert!(said.contains(&name) && said.contains("NaN"), "{said}");
+            }
+        }
+    }
+}

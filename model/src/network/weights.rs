@@ -1,0 +1,94 @@
+//! The encoder's parameters other than the token table, as one value: what a gradient, an optimiser's
+//! moments and a stored generation all have the shape of.
+
+use ndarray::Array2;
+
+use crate::config::options::Conv;
+use crate::network::layer::{Affine, Head, Layer};
+
+/// A letter for each size: D the embedding dimension, F the width of the dense features.
+#[derive(Clone, Debug)]
+pub(crate) struct Weights {
+    /// (F, D): brings dense features to the dimension of the table.
+    pub(crate) dense: Array2<f32>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) head: Option<Head>,
+    /// What one unit of log-degree adds to a score; a single number.
+    pub(crate) popularity: Vec<f32>,
+}
+
+impl Weights {
+    /// Pooled messages of a PinSage layer are this many times wider than embeddings (2048 and 1024 in the paper).
+    const MESSAGE_WIDTH: usize = 2;
+
+    pub(crate) fn zeros(conv: Conv, layers: usize, dim: usize, dense: usize) -> Self {
+        let wide = dim * Self::MESSAGE_WIDTH;
+        let layer = || match conv {
+            Conv::Light => Layer::Light,
+            Conv::PinSage => {
+                Layer::PinSage { message: Affine::zeros(dim, wide), update: Affine::zeros(dim + wide, dim) }
+            }
+        };
+        Self {
+            dense: Array2::zeros((dense, dim)),
+            layers: (0..layers).map(|_| layer()).collect(),
+            head: match conv {
+                Conv::Light => None,
+                Conv::PinSage => {
+                    Some(Head { hidden: Affine::zeros(dim, dim), output: Affine::zeros(dim, dim) })
+                }
+            },
+            popularity: vec![0.0],
+        }
+    }
+
+    /// Zeros in the shape of `self`.
+    pub(crate) fn zeros_like(&self) -> Self {
+        let mut zeros = self.clone();
+        zeros.tensors_mut().into_iter().for_each(|(_, values)| values.fill(0.0));
+        zeros
+    }
+
+    /// Uniform starting weights by fan-in and fan-out (Glorot and Bengio 2010); biases stay zero.
+    /// `next` gives numbers uniform in [-1, 1).
+    pub(crate) fn initialize(&mut self, mut next: impl FnMut() -> f32) {
+        for (shape, values) in self.tensors_mut() {
+            if let Some((inner, outer)) = shape {
+                let limit = (6.0 / (inner + outer) as f32).sqrt();
+                values.fill_with(|| limit * next());
+            }
+        }
+    }
+
+    /// Every tensor in a fixed order, with its shape if it is a matrix.
+    pub(crate) fn tensors_mut(&mut self) -> Vec<Tensor<'_>> {
+        let mut tensors = vec![matrix(&mut self.dense)];
+        for layer in &mut self.layers {
+            match layer {
+                Layer::Light => {}
+                Layer::PinSage { message, update } => {
+                    tensors.extend(affine(message));
+                    tensors.extend(affine(update));
+                }
+            }
+        }
+        if let Some(head) = &mut self.head {
+            tensors.extend(affine(&mut head.hidden));
+            tensors.extend(affine(&mut head.output));
+        }
+        tensors.push((None, &mut self.popularity));
+        tensors
+    }
+}
+
+/// A matrix's shape, if it is one, and the values.
+type Tensor<'a> = (Option<(usize, usize)>, &'a mut [f32]);
+
+fn affine(affine: &mut Affine) -> [Tensor<'_>; 2] {
+    let bias = affine.b.as_slice_mut().expect("parameters are in standard layout");
+    [matrix(&mut affine.w), (None, bias)]
+}
+
+fn matrix(matrix: &mut Array2<f32>) -> Tensor<'_> {
+    (Some(matrix.dim()), matrix.as_slice_mut().expect("parameters are in standard layout"))
+}

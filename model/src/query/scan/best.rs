@@ -1,0 +1,58 @@
+//! The best of many hits, as they come.
+
+use std::cmp::Ordering;
+
+use crate::query::scan::Hit;
+
+/// Hits that may come before the ones kept so far are sorted out.
+const ROOM: usize = 64;
+
+/// The best `k` hits offered so far, and some that are not yet sorted out.
+pub(super) struct Best {
+    k: usize,
+    hits: Vec<Hit>,
+    least: f32,
+}
+
+impl Best {
+    pub(super) fn new(k: usize) -> Self {
+        Self { k, hits: Vec::new(), least: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY } }
+    }
+
+    /// Whether a hit of that score could be among the best.
+    pub(super) fn may_take(&self, score: f32) -> bool {
+        score >= self.least
+    }
+
+    pub(super) fn offer(&mut self, hit: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) {
+        if self.may_take(hit.1) {
+            self.hits.push(hit);
+            if self.hits.len() >= self.k.saturating_mul(2).saturating_add(ROOM) {
+                self.sort_out(order);
+            }
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: Self, order: &(dyn Fn(u32) -> u64 + Sync)) {
+        other.hits.into_iter().for_each(|hit| self.offer(hit, order));
+    }
+
+    fn sort_out(&mut self, order: &(dyn Fn(u32) -> u64 + Sync)) {
+        if self.k > 0 && self.hits.len() >= self.k {
+            self.hits.select_nth_unstable_by(self.k - 1, |a, b| compare(*a, *b, order));
+            self.least = self.hits[self.k - 1].1;
+        }
+        self.hits.truncate(self.k);
+    }
+
+    /// Best first.
+    pub(super) fn finish(mut self, order: &(dyn Fn(u32) -> u64 + Sync)) -> Vec<Hit> {
+        self.sort_out(order);
+        self.hits.sort_unstable_by(|a, b| compare(*a, *b, order));
+        self.hits
+    }
+}
+
+fn compare(a: Hit, b: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) -> Ordering {
+    b.1.total_cmp(&a.1).then_with(|| order(a.0).cmp(&order(b.0)))
+}

@@ -1,0 +1,105 @@
+use std::collections::HashSet;
+
+use crate::query::scan::*;
+
+/// A number in [-1, 1), well mixed.
+fn number(at: usize) -> f32 {
+    let mixed = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// Unit vectors, some of them near each other, every tenth the same as the one before.
+fn unit_vectors(rows: usize, dim: usize, seed: usize) -> Tall {
+    let mut all = Tall::zeros(rows, dim);
+    for row in 0..rows {
+        let like = if row % 10 == 9 { row - 1 } else { row };
+        let values = all.row_mut(row);
+        for (column, value) in values.iter_mut().enumerate() {
+            let topic = number(seed * 7919 + like % 13 * 1000 + column);
+            *value = topic + 0.5 * number(seed * 104_729 + like * dim + column);
+        }
+        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        for value in values.iter_mut() {
+            *value /= length.max(1e-9);
+        }
+    }
+    all
+}
+
+/// Every row scored by itself, all of them sorted.
+fn plain(scan: &Scan, query: &[f32], wish: &Wish<'_>) -> Vec<(u32, u32)> {
+    let mut hits: Vec<Hit> = (0..scan.rows())
+        .filter(|row| (wish.wanted)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
+        .map(|row| (row as u32, scan.score(query, row) + wish.bias(row)))
+        .collect();
+    hits.sort_by(|a, b| b.1.total_cmp(&a.1).then((wish.order)(a.0).cmp(&(wish.order)(b.0))));
+    hits.truncate(wish.k);
+    bits(hits)
+}
+
+fn bits(hits: Vec<Hit>) -> Vec<(u32, u32)> {
+    hits.into_iter().map(|(row, score)| (row, score.to_bits())).collect()
+}
+
+#[test]
+fn a_scan_finds_what_sorting_all_rows_finds_whatever_is_wanted() {
+    for (seed, (rows, dim)) in
+        [(1, 3), (63, 16), (500, 8), (3000, 24), (20_000, 40), (9000, 128)].into_iter().enumerate()
+    {
+        let mut scan = Scan::new(unit_vectors(rows, dim, seed));
+        // Some of them later, as a refresh does.
+        let others = unit_vectors(rows, dim, seed + 100);
+        for row in (0..rows).step_by(7) {
+            scan.set(row, others.row(row));
+        }
+        let bias: Vec<f32> = (0..rows).map(|row| 0.3 * number(row)).collect();
+        let order = |row: u32| u64::from(row.wrapping_mul(2_654_435_761));
+        for (k, one_in, with_bias) in [
+            (10, 1, true),
+            (10, 1, false),
+            (1, 100, true),
+            (10, 100, false),
+            (40, 3, true),
+            (rows, 2, true),
+            (0, 1, false),
+        ] {
+            let wanted = |first: usize| {
+                (0..BLOCK)
+                    .filter(|at| ((first + at) * 31).is_multiple_of(one_in))
+                    .fold(0, |word, at| word | 1u64 << at)
+            };
+            let bias = with_bias.then_some(&bias[..]);
+            let wish = Wish { k, bias, wanted: &wanted, order: &order };
+            let queries: Vec<&[f32]> = (0..5).map(|at| scan.row(at * 37 % rows)).collect();
+            let expected: Vec<_> = queries.iter().map(|query| plain(&scan, query, &wish)).collect();
+            let found: Vec<_> = queries.iter().map(|query| bits(scan.nearest(query, &wish))).collect();
+            assert_eq!(found, expected, "seed {seed}, {rows} x {dim}, k {k}, one in {one_in}");
+            let each = scan.nearest_each(&queries, &wish, &|_, _| false);
+            assert_eq!(each.into_iter().map(bits).collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_query_is_spared_what_is_left_out_for_it_and_no_other() {
+    let scan = Scan::new(unit_vectors(300, 16, 1));
+    let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(row));
+    let wish = Wish { k: 300, bias: None, wanted: &wanted, order: &order };
+    let queries = [scan.row(3), scan.row(4)];
+    let found = scan.nearest_each(&queries, &wish, &|query, row| row as usize % 2 == query);
+    for (query, hits) in found.iter().enumerate() {
+        let rows: HashSet<u32> = hits.iter().map(|hit| hit.0).collect();
+        assert_eq!(rows, (0..300).filter(|row| row % 2 != query as u32).collect());
+    }
+}
+
+#[test]
+fn rows_of_zeros_and_queries_of_zeros_have_no_score_and_an_order() {
+    let mut scan = Scan::new(Tall::zeros(0, 4));
+    scan.grow(200);
+    scan.set(150, &[0.0, 1.0, 0.0, 0.0]);
+    let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));
+    let wish = Wish { k: 3, bias: None, wanted: &wanted, order: &order };
+    assert_eq!(scan.nearest(&[0.0; 4], &wish), [(199, 0.0), (198, 0.0), (197, 0.0)]);
+    assert_eq!(scan.nearest(&[0.0, 1.0, 0.0, 0.0], &wish), [(150, 1.0), (199, 0.0), (198, 0.0)]);
+}

@@ -1,0 +1,170 @@
+//! What a training would take: bytes counted on what it would hold, time measured on a few of its steps.
+
+use std::time::Instant;
+
+use hedgerow_storage::CancelToken;
+
+use crate::config::error::Error;
+use crate::linalg::sparse::Sparse;
+use crate::network::encoder::Encoder;
+use crate::network::layer::Layer;
+use crate::network::minibatch::Minibatch;
+use crate::network::packed::Packed;
+use crate::state::state::State;
+use crate::train::adam::Adam;
+use crate::train::run::{Run, WAITING};
+
+/// Steps that are trained, besides the first, which starts the pipeline.
+const STEPS: usize = 4;
+const NUMBER: u64 = size_of::<f32>() as u64;
+
+/// What a training would take. Without the lists of the graph and what the last generation takes, which are in memory anyway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// Nodes to embed.
+    pub nodes: u64,
+    /// Positives that epochs draw from.
+    pub positives: u64,
+    /// Examples of an epoch.
+    pub examples: u64,
+    /// Epochs at most.
+    pub epochs: u32,
+    /// Memory.
+    pub bytes: EstimatedBytes,
+    /// Time.
+    pub seconds: EstimatedSeconds,
+}
+
+/// Bytes that a training would hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EstimatedBytes {
+    /// The token table and the weights.
+    pub table: u64,
+    /// The optimiser's two numbers for each that is trained.
+    pub moments: u64,
+    /// The best epoch.
+    pub kept: u64,
+    /// Tokens, dense features and degrees of all nodes.
+    pub inputs: u64,
+    /// Neighbourhoods of all nodes and their importances, twice: in the whole graph, and as a portion may know them.
+    pub neighborhoods: u64,
+    /// Minibatches that wait or are worked on, with their activations and gradients.
+    pub minibatches: u64,
+    /// Rows of all layers, embeddings, and the readers' copy of these, once trained.
+    pub layers: u64,
+    /// A checkpoint on disk at most.
+    pub checkpoint: u64,
+}
+
+impl EstimatedBytes {
+    /// All memory; not all of it is needed at once.
+    pub fn memory(&self) -> u64 {
+        let Self { table, moments, kept, inputs, neighborhoods, minibatches, layers, checkpoint: _ } = self;
+        table + moments + kept + inputs + neighborhoods + minibatches + layers
+    }
+}
+
+/// Seconds that a training would take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EstimatedSeconds {
+    /// All walks, as measured.
+    pub walks: f64,
+    /// An epoch, extrapolated from a few steps and one look at the held-out positives.
+    pub epoch: f64,
+    /// Walks and all epochs.
+    pub all: f64,
+}
+
+impl Estimate {
+    /// Trains a few minibatches on `encoder` and counts what is held.
+    pub(crate) fn measure(
+        run: &Run<'_>,
+        state: &State,
+        mut encoder: Encoder,
+        walks: f64,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        // All hard negatives are drawn by then.
+        let epoch = run.options.hard_negatives + 1;
+        let mut adam = Adam::new(&mut encoder);
+        let first = run.source.portions()[0];
+        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.known);
+        let minibatches = minibatch.map_or(0, |made| {
+            let batch = made.batch;
+            // Those that wait, the one being made, and the one being worked on.
+            (WAITING as u64 + 2) * bytes_of_minibatch(&batch)
+                + bytes_of_work(&batch, &encoder, run.options.negatives)
+        });
+        let steps = run.steps().min(STEPS + 1);
+        let (start, mut ends) = (Instant::now(), Vec::with_capacity(steps));
+        let mut clock = |_| {
+            ends.push(start.elapsed().as_secs_f64());
+            Ok(())
+        };
+        run.pass(epoch, steps, &mut encoder, &mut adam, &mut clock, cancel)?;
+        let step = match ends[..] {
+            [] => 0.0,
+            [only] => only,
+            [first, .., last] => (last - first) / (ends.len() - 1) as f64,
+        };
+        let start = Instant::now();
+        run.look(&encoder, &run.pool);
+        let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
+        let trained = Packed::len(&encoder) as u64 * NUMBER;
+        let rows = state.rows() as u64;
+        let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
+        let row_numbers = (state.recipe.layers + 1 + 2) as u64 * state.recipe.dim as u64 + messages;
+        Ok(Self {
+            nodes: rows,
+            positives: run.source.len() as u64,
+            examples: run.examples as u64,
+            epochs: run.options.epochs,
+            bytes: EstimatedBytes {
+                table: trained,
+                moments: 2 * trained,
+                kept: trained,
+                inputs: bytes_of_inputs(run),
+                neighborhoods: bytes_of_neighborhoods(state) + 2 * bytes_of_sparse(&run.pool),
+                minibatches,
+                layers: rows * row_numbers * NUMBER,
+                checkpoint: 4 * trained,
+            },
+            seconds: EstimatedSeconds { walks, epoch, all: walks + epoch * f64::from(run.options.epochs) },
+        })
+    }
+}
+
+fn bytes_of_inputs(run: &Run<'_>) -> u64 {
+    let tokens: usize =
+        run.inputs.tokens.iter().map(|of_node| size_of_val(of_node) + of_node.len() * 8).sum();
+    tokens as u64 + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
+}
+
+/// With the reverse lists, which are made at the end: a list and four bytes an entry.
+fn bytes_of_neighborhoods(state: &State) -> u64 {
+    let back = size_of::<Vec<u32>>();
+    state
+        .neighborhoods
+        .iter()
+        .map(|listed| size_of_val(listed) + listed.len() * (8 + 4) + back)
+        .sum::<usize>() as u64
+}
+
+fn bytes_of_sparse(sparse: &Sparse) -> u64 {
+    let entries: usize = (0..sparse.rows()).map(|row| sparse.row(row).count()).sum();
+    (entries * 8 + sparse.rows() * 8) as u64
+}
+
+fn bytes_of_minibatch(batch: &Minibatch) -> u64 {
+    let sparse = [&batch.tokens, &batch.tokens_back].into_iter().chain(&batch.pools).chain(&batch.pools_back);
+    sparse.map(bytes_of_sparse).sum::<u64>() + batch.dense.len() as u64 * NUMBER
+}
+
+/// What the forward pass leaves, the scores, and as much again for the way back.
+fn bytes_of_work(batch: &Minibatch, encoder: &Encoder, negatives: usize) -> u64 {
+    let dim = encoder.table.rows.width();
+    let levels: usize = batch.pools.iter().map(Sparse::rows).sum::<usize>() + batch.inputs();
+    let widest = encoder.weights.layers.iter().map(Layer::width).max().unwrap_or(0);
+    let activations = levels * (dim + 2 * widest) + batch.positives.len() * negatives;
+    2 * activations as u64 * NUMBER
+}

@@ -1,0 +1,155 @@
+//! What a training says while it runs: epochs and alarms. Knows nothing of how they come about.
+
+use std::fmt;
+
+use crate::state::curve::EpochQuality;
+
+/// A mean cosine of random pairs above which embeddings are taken to have become one point.
+pub const COLLAPSED: f32 = 0.9;
+/// An epoch whose mean loss is more than this many times the first epoch's learns nothing any more.
+pub const GROWN: f32 = 2.0;
+
+/// What an epoch came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochReport {
+    /// From 1.
+    pub epoch: u32,
+    /// Mean loss of its examples.
+    pub loss: f32,
+    /// Share of held-out positives among the 20 best for their query, all embedded nodes ranked; `None` if
+    /// nothing was held out.
+    pub recall: Option<f32>,
+    /// Examples per second of training.
+    pub pairs_per_second: f64,
+    /// Mean cosine of random pairs of embeddings. Near 1 the embeddings have collapsed.
+    pub mean_cosine: f32,
+    /// The epoch's time.
+    pub seconds: f64,
+}
+
+impl From<&EpochReport> for EpochQuality {
+    fn from(report: &EpochReport) -> Self {
+        let EpochReport { epoch, loss, recall, mean_cosine, .. } = *report;
+        Self { epoch, loss, recall, mean_cosine }
+    }
+}
+
+/// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of
+/// their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Drawing examples and negatives, and walks for the neighbourhoods that examples may know.
+    pub sampling: f64,
+    /// Cutting minibatches out of the graph: nodes numbered anew, each once, features gathered.
+    pub gathering: f64,
+    /// The forward pass, the loss and the backward pass.
+    pub products: f64,
+    /// Steps of the optimiser.
+    pub update: f64,
+}
+
+/// A word from a running training. How far an epoch is, the observer of its token hears.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum TrainEvent {
+    /// Neighbourhoods are made and training begins.
+    Started {
+        /// Nodes to embed.
+        nodes: u64,
+        /// Positives that epochs draw from.
+        positives: u64,
+        /// Examples of an epoch.
+        examples: u64,
+    },
+    /// Where the time of the epoch went that is reported next.
+    Spent(Spent),
+    /// An epoch is done.
+    Epoch(EpochReport),
+    /// The training goes on where one was interrupted, after this many whole epochs.
+    Resumed {
+        /// Whole epochs before.
+        epochs: u32,
+    },
+    /// Something is wrong with the epoch that was just reported; the training goes on.
+    Alarm {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// What it is.
+        alarm: Alarm,
+    },
+}
+
+/// What may be wrong with a training that goes on all the same. Its text says what to do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Alarm {
+    /// The mean cosine of random pairs is above [`COLLAPSED`].
+    Collapsed {
+        /// The mean cosine.
+        mean_cosine: f32,
+    },
+    /// The epoch's mean loss is above [`GROWN`] times the first epoch's.
+    LossGrew {
+        /// The epoch's.
+        loss: f32,
+        /// The first epoch's.
+        first: f32,
+    },
+    /// The state of the run could not be kept, so that it could go on from an earlier epoch only, or not at all.
+    NotKept {
+        /// What writing it failed with.
+        reason: String,
+    },
+}
+
+impl Alarm {
+    /// What the epochs so far give cause for; the last of them is looked at.
+    pub(crate) fn of(epochs: &[EpochReport]) -> Vec<Self> {
+        let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else { return Vec::new() };
+        let mut alarms = Vec::new();
+        if last.mean_cosine > COLLAPSED {
+            alarms.push(Self::Collapsed { mean_cosine: last.mean_cosine });
+        }
+        if last.loss > GROWN * first.loss {
+            alarms.push(Self::LossGrew { loss: last.loss, first: first.loss });
+        }
+        alarms
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collapsed { mean_cosine } => write!(
+                f,
+                "collapse: random pairs have a mean cosine of {mean_cosine:.2}; try a smaller learning rate"
+            ),
+            Self::LossGrew { loss, first } => write!(
+                f,
+                "the loss has grown: {loss:.3}, in the first epoch {first:.3}; try a smaller learning rate"
+            ),
+            Self::NotKept { reason } => {
+                write!(f, "the state after this epoch was not kept to go on from: {reason}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Alarm, EpochReport};
+
+    fn epoch(loss: f32, mean_cosine: f32) -> EpochReport {
+        let (recall, pairs_per_second, seconds) = (None, 1.0, 1.0);
+        EpochReport { epoch: 1, loss, recall, pairs_per_second, mean_cosine, seconds }
+    }
+
+    #[test]
+    fn an_alarm_is_of_the_last_epoch_beside_the_first() {
+        assert_eq!(Alarm::of(&[]), []);
+        assert_eq!(Alarm::of(&[epoch(2.0, 0.1), epoch(3.9, 0.9)]), []);
+        let grown = [epoch(2.0, 0.95), epoch(9.0, 0.1), epoch(4.1, 0.1)];
+        assert_eq!(Alarm::of(&grown), [Alarm::LossGrew { loss: 4.1, first: 2.0 }]);
+        assert_eq!(Alarm::of(&grown[..1]), [Alarm::Collapsed { mean_cosine: 0.95 }]);
+    }
+}

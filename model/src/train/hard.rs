@@ -1,0 +1,65 @@
+//! Hard negatives: nodes that a query's walks do reach, but rarely (PinSage, section 3.4).
+
+use hedgerow_storage::{CancelToken, Snapshot};
+use hedgerow_walker::WalkOptions;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::config::error::Error;
+use crate::config::options::TrainOptions;
+use crate::network::minibatch::Example;
+use crate::state::neighborhoods::{Walked, walked};
+use crate::state::state::State;
+
+/// Walks for ranking far nodes, in multiples of those that make neighbourhoods.
+const MORE_WALKS: u32 = 4;
+
+/// Per row the nodes of a window of ranks by visit count. Four bytes for each; empty unless asked for.
+pub(crate) struct HardNegatives {
+    windows: Vec<Vec<u32>>,
+}
+
+impl HardNegatives {
+    /// Walks again, longer, from every row; nothing where the options ask for no hard negatives.
+    pub(crate) fn new(
+        options: &TrainOptions,
+        snapshot: &Snapshot,
+        state: &State,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let mut windows = vec![Vec::new(); state.rows()];
+        if options.hard_negatives == 0 {
+            return Ok(Self { windows });
+        }
+        let (from, to) = options.hard_ranks;
+        let walks = WalkOptions {
+            walks: (options.walks.walks * MORE_WALKS).min(hedgerow_walker::options::MAX_WALKS),
+            top: to,
+            min_visits: 1,
+            ..options.walks
+        };
+        let living: Vec<u32> = state.living().collect();
+        let walked = walked(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
+        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+            let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
+            windows[row as usize] = window.collect();
+        }
+        Ok(Self { windows })
+    }
+
+    /// Up to `count` nodes from the window of one of the query's nodes, none of which belongs together with it.
+    pub(crate) fn draw(&self, example: &Example, count: u32, rng: &mut StdRng) -> Vec<u32> {
+        if count == 0 || example.query.is_empty() {
+            return Vec::new();
+        }
+        let window = &self.windows[example.query[rng.random_range(0..example.query.len())] as usize];
+        if window.is_empty() {
+            return Vec::new();
+        }
+        let drawn = (0..count).map(|_| window[rng.random_range(0..window.len())]);
+        let apart = |row: &u32| {
+            *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+        };
+        drawn.filter(apart).collect()
+    }
+}

@@ -1,0 +1,17 @@
+//! A training: positives, negatives, loss, optimizer, epochs and their checkpoints.
+//! Must not know the engine.
+
+pub(crate) mod adam;
+pub(crate) mod checkpoint;
+pub(crate) mod estimate;
+pub(crate) mod event;
+pub(crate) mod hard;
+pub(crate) mod lists;
+pub(crate) mod look;
+pub(crate) mod loss;
+pub(crate) mod negatives;
+pub(crate) mod positives;
+#[cfg(test)]
+pub(crate) mod reference;
+pub(crate) mod run;
+pub(crate) mod start;

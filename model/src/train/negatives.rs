@@ -1,0 +1,123 @@
+//! The nodes that a minibatch's examples are told apart from.
+
+use hedgerow_storage::Snapshot;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::index;
+
+use crate::config::degree;
+use crate::network::minibatch::Negatives;
+use crate::state::state::State;
+
+/// Draws for each negative that is still wanted, before fewer will do: few nodes may have nearly all the weight.
+const DRAWS: usize = 8;
+
+/// Whom to draw from. Size: four bytes a row, and twelve more where degrees count.
+pub(crate) struct NegativeSource {
+    /// By the stable ids of their nodes, so that drawing the n-th means the same node in every store.
+    rows: Vec<u32>,
+    /// The sums of the weights up to and with each, and the logarithm of each over their mean; empty if all are alike.
+    sums: Vec<f64>,
+    rates: Vec<f32>,
+}
+
+impl NegativeSource {
+    /// Every living row, drawn in proportion to its degree raised to `power`.
+    pub(crate) fn new(power: f32, snapshot: &Snapshot, state: &State) -> Self {
+        let mut rows: Vec<u32> = state.living().collect();
+        rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
+        let (mut sums, mut rates) = (Vec::new(), Vec::new());
+        if power > 0.0 {
+            let log_weight = |row: &u32| power * degree::log_degree(state.levels[*row as usize]);
+            let mut sum = 0.0;
+            sums.extend(rows.iter().map(|row| {
+                sum += f64::from(log_weight(row)).exp();
+                sum
+            }));
+            let log_mean = (sum / rows.len().max(1) as f64).ln() as f32;
+            rates.extend(rows.iter().map(|row| log_weight(row) - log_mean));
+        }
+        Self { rows, sums, rates }
+    }
+
+    /// A row, all alike.
+    pub(crate) fn any(&self, rng: &mut StdRng) -> u32 {
+        self.rows[rng.random_range(0..self.rows.len())]
+    }
+
+    /// So many different rows, or all there are.
+    pub(crate) fn draw(&self, count: usize, rng: &mut StdRng) -> Negatives {
+        let count = count.min(self.rows.len());
+        let Some(&sum) = self.sums.last() else {
+            let rows: Vec<u32> =
+                index::sample(rng, self.rows.len(), count).into_iter().map(|at| self.rows[at]).collect();
+            return Negatives { rates: vec![0.0; rows.len()], rows };
+        };
+        let mut places: Vec<usize> = Vec::with_capacity(count);
+        for _ in 0..DRAWS {
+            for _ in places.len()..count {
+                let at = rng.random_range(0.0..sum);
+                places.push(self.sums.partition_point(|&up_to| up_to <= at).min(self.rows.len() - 1));
+            }
+            places.sort_unstable();
+            places.dedup();
+        }
+        Negatives {
+            rows: places.iter().map(|&at| self.rows[at]).collect(),
+            rates: places.iter().map(|&at| self.rates[at]).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NegativeSource;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    /// Row n has the weight n + 1.
+    fn weighted(rows: u32) -> NegativeSource {
+        let mut sum = 0.0;
+        let sums = (1..=rows).map(|weight| {
+            sum += f64::from(weight);
+            sum
+        });
+        let sums: Vec<f64> = sums.collect();
+        let mean = (sum / f64::from(rows)) as f32;
+        let rates = (1..=rows).map(|weight| (weight as f32 / mean).ln()).collect();
+        NegativeSource { rows: (0..rows).collect(), sums, rates }
+    }
+
+    #[test]
+    fn no_row_is_drawn_twice_and_all_are_where_that_is_asked() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let alike = NegativeSource { rows: (0..50).collect(), sums: Vec::new(), rates: Vec::new() };
+        for source in [&alike, &weighted(50)] {
+            for count in [1, 20, 50, 80] {
+                let mut rows = source.draw(count, &mut rng).rows;
+                let drawn = rows.len();
+                rows.sort_unstable();
+                rows.dedup();
+                assert_eq!(rows.len(), drawn);
+                // Of nearly all rows the rarest may not come up.
+                assert!(drawn <= count && drawn * 10 >= count.min(50) * 7, "{drawn} of {count}");
+            }
+        }
+        assert_eq!(alike.draw(80, &mut rng).rows.len(), 50);
+    }
+
+    #[test]
+    fn rows_are_drawn_by_their_weights_and_the_rates_say_so() {
+        let (source, mut rng, mut drawn) = (weighted(10), StdRng::seed_from_u64(2), [0u32; 10]);
+        for _ in 0..20_000 {
+            let negatives = source.draw(1, &mut rng);
+            drawn[negatives.rows[0] as usize] += 1;
+            let expected = f64::from(negatives.rows[0] + 1) / 5.5;
+            assert!((f64::from(negatives.rates[0]).exp() - expected).abs() < 1e-4);
+        }
+        for (row, &count) in drawn.iter().enumerate() {
+            let expected = 20_000.0 * (row + 1) as f64 / 55.0;
+            assert!((f64::from(count) - expected).abs() < 6.0 * expected.sqrt(), "row {row}: {count}");
+        }
+    }
+}
