@@ -61,6 +61,14 @@ impl fmt::Display for Within {
 }
 
 impl Failure {
+    /// What is said where the command was built without the feature.
+    pub(crate) fn no_parquet() -> Self {
+        Self::Refused(
+            "this hedgerow reads and writes no Parquet: build it with `--features parquet`, or use csv or jsonl"
+                .to_owned(),
+        )
+    }
+
     /// Says where the failed command stood; that somebody closed standard output is no failure anywhere.
     pub(crate) fn within(self, place: Within) -> Self {
         if matches!(self, Self::Closed) { self } else { Self::Within { place, failure: Box::new(self) } }

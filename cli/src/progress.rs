@@ -11,7 +11,6 @@ use hedgerow::CancelToken;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::Output;
-use crate::reading::source::Source;
 use crate::sink::Sink;
 
 /// A call that is over by then has no line.
@@ -28,12 +27,17 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn reading(source: &Source, what: &'static str, out: Output) -> Self {
-        let bar = match source.size {
+    pub(crate) fn reading(
+        size: Option<u64>,
+        position: &Arc<AtomicU64>,
+        what: &'static str,
+        out: Output,
+    ) -> Self {
+        let bar = match size {
             Some(size) => new_bar(size, "{bar:30} {percent:>3} %  {msg}, {left} left", out),
             None => new_bar(0, "{spinner} {msg}", out),
         };
-        Self { bar, position: Arc::clone(&source.position), rows: 0, what }
+        Self { bar, position: Arc::clone(position), rows: 0, what }
     }
 
     /// Progress of reading files of so many bytes together, whose rows are the measure.

@@ -91,7 +91,7 @@ fn rows_of_parquet(
 
 #[cfg(not(feature = "parquet"))]
 fn rows_of_parquet(_: &Path, _: u64, _: &Arc<AtomicU64>) -> Result<Box<dyn BufRead + Send>, Failure> {
-    Err(crate::verbs::export::no_parquet())
+    Err(crate::failure::Failure::no_parquet())
 }
 
 /// Standard input, unbuffered on purpose: a batch may be applied as soon as its last line has arrived.

@@ -58,7 +58,7 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
         return Err(Failure::Usage("--guard-formulas is for --format csv".to_owned()));
     }
     if cfg!(not(feature = "parquet")) && args.format == Form::Parquet {
-        return Err(no_parquet());
+        return Err(Failure::no_parquet());
     }
     let engine = engine(ctx, &args.store)?;
     let store = engine.store();
@@ -89,7 +89,7 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
             parquet::Sheet::create(&mut folder, table, columns, args.shard_rows)
         })?,
         #[cfg(not(feature = "parquet"))]
-        Form::Parquet => return Err(no_parquet()),
+        Form::Parquet => return Err(Failure::no_parquet()),
         Form::Npy => arrays::write(&mut rows, &mut folder)?,
         Form::Safetensors => {}
         Form::Tensorboard => projector::write(&mut rows, &mut folder)?,
@@ -156,14 +156,6 @@ fn is_within(folder: &Path, other: &Path) -> bool {
 fn not_trained() -> Failure {
     Failure::NotTrained(
         "no model is trained in this store: run `hedgerow train STORE --target KIND` first".to_owned(),
-    )
-}
-
-/// What is said where the command was built without the feature.
-pub(crate) fn no_parquet() -> Failure {
-    Failure::Refused(
-        "this hedgerow reads and writes no Parquet: build it with `--features parquet`, or use csv or jsonl"
-            .to_owned(),
     )
 }
 

@@ -181,7 +181,7 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     let source = Source::open(file)?;
     let format = if source.is_parquet { Format::Jsonl } else { args.format.unwrap_or_else(|| guess(file)) };
     let what = if args.edges.is_some() { "edges" } else { "nodes" };
-    let progress = Progress::reading(&source, what, ctx.out);
+    let progress = Progress::reading(source.size, &source.position, what, ctx.out);
     let lines = Lines::new(source);
     let rejects = args.rejects.as_ref().filter(|_| args.on_error == OnError::Skip);
     // Created once nothing else can be refused, so that the same command can be given again.

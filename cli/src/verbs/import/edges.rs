@@ -196,7 +196,7 @@ fn read_records(
 }
 
 /// A weight; an empty field is 1.
-pub(in crate::verbs) fn weight(records: &Delimited, at: usize) -> Result<f32, BadInput> {
+pub(crate) fn weight(records: &Delimited, at: usize) -> Result<f32, BadInput> {
     let text = records.text(at)?.trim();
     weight_of(text)
         .ok_or_else(|| records.place(at).found(text.as_bytes(), "a weight: a finite number above 0"))
@@ -210,7 +210,7 @@ pub(super) fn weight_of(text: &str) -> Option<f32> {
 }
 
 /// A time; an empty field is none.
-pub(in crate::verbs) fn time(records: &Delimited, at: usize) -> Result<Option<i64>, BadInput> {
+pub(crate) fn time(records: &Delimited, at: usize) -> Result<Option<i64>, BadInput> {
     let text = records.text(at)?.trim();
     time_of(text).ok_or_else(|| records.place(at).found(text.as_bytes(), timestamp::EXPECTED))
 }

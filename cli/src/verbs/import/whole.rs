@@ -47,7 +47,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
         )));
     }
     if cfg!(not(feature = "parquet")) && manifest.format == Form::Parquet {
-        return Err(crate::verbs::export::no_parquet());
+        return Err(crate::failure::Failure::no_parquet());
     }
     if ctx.read_only {
         return Err(Failure::Usage(

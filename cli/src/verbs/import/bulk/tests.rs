@@ -37,7 +37,7 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
     let ctx = Context::new(Output::to_screen(Mode::Json, true), false, false);
     let result = (|| {
         let source = Source::open(&file)?;
-        let progress = Progress::reading(&source, "edges", ctx.out);
+        let progress = Progress::reading(source.size, &source.position, "edges", ctx.out);
         let format = args.format.unwrap_or_else(|| guess(&file));
         let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
         let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors, true)).transpose()?;
@@ -341,7 +341,7 @@ fn with_a_ctrl_c_an_import_ends_between_rows() {
     };
     let ctx = Context::new(Output::to_screen(Mode::Json, true), false, false);
     let source = Source::open(&file).expect("there");
-    let progress = Progress::reading(&source, "edges", ctx.out);
+    let progress = Progress::reading(source.size, &source.position, "edges", ctx.out);
     let lines = Lines::new(source);
     let plan = Plan::open(&args, crate::verbs::import::Format::Csv, lines, ctx.out).expect("a header");
     let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
