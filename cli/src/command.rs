@@ -2,13 +2,15 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::nearby;
-use crate::output::Mode;
+use crate::core::failure::Failure;
+use crate::output::output::Mode;
+use crate::repl::verb;
+use crate::session::context::Context;
+use crate::session::nearby;
+use crate::transfer::{export, import};
 use crate::verbs::{
-    apply, bench, console, demo, edit, embed, eval, export, generate, import, keep, look, rank, recommend,
-    refresh, report, stats, train, walk,
+    apply, bench, demo, edit, embed, eval, generate, keep, look, rank, recommend, refresh, report, stats,
+    train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -96,7 +98,7 @@ pub(crate) enum Verb {
     /// Measure this machine, beside baselines of the same run
     Bench(bench::BenchArgs),
     /// Type verbs one after the other, with completion and history
-    Console(console::ConsoleArgs),
+    Console(verb::ConsoleArgs),
 }
 
 /// Does what was asked; of a node that is not in the store, says which are called nearly so.
@@ -130,6 +132,6 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),
-        Verb::Console(args) => console::console(ctx, args),
+        Verb::Console(args) => verb::console(ctx, args),
     }
 }

@@ -5,38 +5,28 @@
 //! Everything about graphs and embeddings is asked of the library, through its public interface alone.
 
 mod bench;
-mod cell;
 mod command;
-mod console;
-mod context;
-mod desk;
-mod escape;
-mod exchange;
-mod failure;
-mod interrupt;
-mod nearby;
+mod core;
+mod input;
 mod output;
-mod paint;
-mod place;
-mod progress;
-mod reading;
+mod repl;
 mod report;
-mod sink;
-mod stream;
+mod session;
 mod synthetic;
+mod transfer;
 mod verbs;
-mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+use crate::core::failure::Failure;
+use crate::core::{escape, interrupt};
 use command::Cli;
-use context::Context;
-use failure::Failure;
-use output::{Mode, Output};
-use sink::Sink;
+use output::output::{Mode, Output};
+use output::sink::Sink;
+use session::context::Context;
 
 fn main() -> ExitCode {
     interrupt::install();

@@ -3,7 +3,7 @@
 
 use hedgerow::{Batch, CancelToken, Edge, NodeRef, Store};
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 /// Of a hundred edges, how many lead to an item of any topic: people do not sort their boards well.
 const NOISE_PERCENT: u64 = 20;

@@ -7,10 +7,10 @@ use hedgerow::{
     WalkOptions,
 };
 
-use super::Row;
-use super::catalogue::Catalogue;
-pub(crate) use super::catalogue::Shelf;
-use crate::failure::Failure;
+use crate::bench::Row;
+use crate::bench::catalogue::Catalogue;
+pub(crate) use crate::bench::catalogue::Shelf;
+use crate::core::failure::Failure;
 
 /// What is learned and judged on.
 #[derive(Clone, Copy, Debug)]

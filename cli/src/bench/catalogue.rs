@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hedgerow::{Batch, CancelToken, Edge, NodeName, NodeRef, Store};
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 use crate::synthetic::{Random, commit_full};
 
 /// The dense block of looks, and its width.

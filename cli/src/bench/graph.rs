@@ -6,8 +6,8 @@ use std::path::Path;
 use hedgerow::{Batch, CancelToken, Edge, Load, NodeIx, RelationIx, Snapshot, Store};
 use tempfile::TempDir;
 
-use super::Row;
-use crate::failure::Failure;
+use crate::bench::Row;
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// An end is the node of rank N u^2.2 for a uniform u, so the degree of rank r falls as r^-0.55.

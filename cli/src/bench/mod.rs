@@ -13,7 +13,7 @@ pub(crate) mod walk;
 
 use std::time::Instant;
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 /// One figure.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use hedgerow::{Batch, CancelToken, Generation, Publish};
 
-use super::graph::{Graph, Plan, change, pins};
-use super::walk::refreshing;
-use super::{Row, quantile};
-use crate::failure::Failure;
+use crate::bench::graph::{Graph, Plan, change, pins};
+use crate::bench::walk::refreshing;
+use crate::bench::{Row, quantile};
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// Edges a node has in the graphs of the curve; two nodes of three are pins.

@@ -5,7 +5,7 @@
 use hedgerow::{NodeIx, RelationIx, Snapshot};
 use memmap2::{Advice, MmapMut};
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 const WALKS: usize = 128;
 

@@ -8,9 +8,9 @@ use hedgerow::{
     WalkOptions,
 };
 
-use super::graph::{Ends, Graph, Plan, existing, pins};
-use super::{Row, quantile};
-use crate::failure::Failure;
+use crate::bench::graph::{Ends, Graph, Plan, existing, pins};
+use crate::bench::{Row, quantile};
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// Pins that have words, which changes of features take from each other.

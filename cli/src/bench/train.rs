@@ -6,9 +6,9 @@ use hedgerow::{
     CancelToken, Conv, Engine, Ids, Loss, Positives, Spent, TrainEvent, TrainOptions, WalkOptions,
 };
 
-use super::graph::{Graph, Plan};
-use super::{Row, with_threads};
-use crate::failure::Failure;
+use crate::bench::graph::{Graph, Plan};
+use crate::bench::{Row, with_threads};
+use crate::core::failure::Failure;
 
 /// What the workload is told.
 #[derive(Clone, Copy, Debug)]

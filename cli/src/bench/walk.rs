@@ -2,11 +2,11 @@
 
 use hedgerow::{CancelToken, NodeIx, Policy, Snapshot, WalkOptions, Walker};
 
-use super::graph::{Graph, Plan, pins};
-use super::reach;
-use super::reference::Flat;
-use super::{Row, best_rates, with_threads};
-use crate::failure::Failure;
+use crate::bench::graph::{Graph, Plan, pins};
+use crate::bench::reach;
+use crate::bench::reference::Flat;
+use crate::bench::{Row, best_rates, with_threads};
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 const WORKLOAD: &str = "walk";

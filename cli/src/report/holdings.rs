@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hedgerow::{KindIx, RelationIx};
 use serde::Serialize;
 
-use super::Gathering;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::report::Gathering;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Holdings {

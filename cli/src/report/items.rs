@@ -4,9 +4,9 @@
 use hedgerow::{Cooccurrence, ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Query, pixie};
 use serde::Serialize;
 
-use super::named::{Named, Place};
-use super::{Gathering, short};
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::report::named::{Named, Place};
+use crate::report::{Gathering, short};
 
 /// Items in all, and of a kind at least.
 const ITEMS: usize = 8;

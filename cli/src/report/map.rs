@@ -4,10 +4,10 @@ use hedgerow::{ErrorKind, KindIx, NodeName, Query};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::named::{Named, Place};
-use super::pca::Plane;
-use super::{EMBEDDED, Gathering, short};
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::report::named::{Named, Place};
+use crate::report::pca::Plane;
+use crate::report::{EMBEDDED, Gathering, short};
 
 /// Nearest nodes of a point.
 const NEAREST: usize = 8;

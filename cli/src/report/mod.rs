@@ -13,7 +13,7 @@ mod sizes;
 use hedgerow::{CancelToken, Engine, KindIx, NodeIx, RandomCosines, Snapshot};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 /// Nodes whose neighbourhoods are measured, of each kind.
 const WALKED: usize = 2_000;

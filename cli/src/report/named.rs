@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use hedgerow::{NodeName, Snapshot};
 use serde::Serialize;
 
-use crate::escape::escaped;
+use crate::core::escape::escaped;
 
 const KEY_LIMIT: usize = 64;
 const TOKEN_LIMIT: usize = 32;

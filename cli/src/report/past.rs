@@ -3,8 +3,8 @@
 use hedgerow::Engine;
 use serde::Serialize;
 
-use super::short;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::report::short;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Curve {

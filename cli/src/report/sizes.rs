@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hedgerow::KindIx;
 use serde::Serialize;
 
-use super::{Gathering, WALKED, short};
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::report::{Gathering, WALKED, short};
 
 /// Steps of the curve of degrees: each threshold is some 15 % above the one before.
 const GROWTH: f64 = 1.15;

@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::bench::graph::{Graph, Plan};
-use crate::bench::walk::{self, Setup};
+use crate::bench::walk;
+use crate::bench::walk::Setup;
 use crate::bench::{Row, ablation, refresh, store, train};
-use crate::cell::rounded;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::output::cell::rounded;
+use crate::session::context::Context;
 
 /// Nodes of the graphs on which reach is measured; the last one with `--full` only.
 const CURVE: [u32; 3] = [100_000, 1_000_000, 10_000_000];

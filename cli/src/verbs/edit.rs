@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use hedgerow::{Batch, Edge, NodeName};
 
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::reading::timestamp;
+use crate::core::failure::Failure;
+use crate::input::timestamp;
+use crate::session::context::Context;
 
 /// What `link` is told.
 #[derive(Args, Debug)]

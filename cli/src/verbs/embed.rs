@@ -6,11 +6,11 @@ use clap::Args;
 use hedgerow::{Embedded, NodeName, Unseen};
 use serde_json::Value;
 
-use crate::cell::{float, name};
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::place::Place;
-use crate::reading::matrix::{Matrix, parse_block};
+use crate::core::failure::Failure;
+use crate::core::place::Place;
+use crate::input::matrix::{Matrix, parse_block};
+use crate::output::cell::{float, name};
+use crate::session::context::Context;
 
 /// What `embed` is told.
 #[derive(Args, Debug)]

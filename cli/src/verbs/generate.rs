@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::cell::rounded;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::output::cell::rounded;
+use crate::session::context::Context;
 use crate::synthetic::{Plan, World};
 
 /// What `generate` is told.

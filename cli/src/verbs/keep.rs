@@ -8,9 +8,9 @@ use clap::Args;
 use hedgerow::{CancelToken, CheckOptions, Checkup, Engine, Error, ErrorKind, Repair, Store};
 use serde_json::Value;
 
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::sink::Sink;
+use crate::core::failure::Failure;
+use crate::output::sink::Sink;
+use crate::session::context::Context;
 
 /// What `check` is told.
 #[derive(Args, Debug)]
@@ -112,7 +112,8 @@ fn report(ctx: &Context, found: &Checkup, made_good: &[Repair]) -> Result<(), Fa
     let columns = ["file", "place", "problem", "remedy"];
     if ctx.out.mode.is_json() {
         let objects = |repairs: &[Repair]| -> Value {
-            let object = |repair| crate::output::object(columns.into_iter().zip(row(repair)).collect());
+            let object =
+                |repair| crate::output::output::object(columns.into_iter().zip(row(repair)).collect());
             repairs.iter().map(object).collect::<Vec<Value>>().into()
         };
         return ctx.out.record(vec![

@@ -6,10 +6,10 @@ use clap::Args;
 use hedgerow::{NodeName, RelationIx};
 use serde_json::Value;
 
-use crate::cell::{float, name};
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::reading::timestamp;
+use crate::core::failure::Failure;
+use crate::input::timestamp;
+use crate::output::cell::{float, name};
+use crate::session::context::Context;
 
 /// What `neighbors` is told.
 #[derive(Args, Debug)]

@@ -4,16 +4,15 @@
     reason = "a verb owns its arguments, whether it uses them up or not"
 )]
 
+pub(crate) mod why;
+
 pub(crate) mod apply;
 pub(crate) mod bench;
-pub(crate) mod console;
 pub(crate) mod demo;
 pub(crate) mod edit;
 pub(crate) mod embed;
 pub(crate) mod eval;
-pub(crate) mod export;
 pub(crate) mod generate;
-pub(crate) mod import;
 pub(crate) mod keep;
 pub(crate) mod look;
 pub(crate) mod rank;

@@ -7,12 +7,12 @@ use clap::Args;
 use hedgerow::{Engine, Filter, NodeName, NodeRef, Query, Ranked, Scored};
 use serde_json::Value;
 
-use crate::cell::{float, name};
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::reading::lines::Lines;
-use crate::reading::source::Source;
-use crate::why::{facts_of, words_of};
+use crate::core::failure::Failure;
+use crate::input::lines::Lines;
+use crate::input::source::Source;
+use crate::output::cell::{float, name};
+use crate::session::context::Context;
+use crate::verbs::why::{facts_of, words_of};
 
 /// What `similar` is told.
 #[derive(Args, Debug)]

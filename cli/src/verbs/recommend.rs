@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 use hedgerow::{Audience, Basis, Engine, Interest, Interests, NodeName, NodeRef, Query, Ranked, Recommender};
 use serde_json::Value;
 
-use crate::cell::{float, name};
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::output::object;
-use crate::place::Place;
-use crate::reading::lines::Lines;
-use crate::reading::source::Source;
-use crate::stream::Stream;
+use crate::core::failure::Failure;
+use crate::core::place::Place;
+use crate::input::lines::Lines;
+use crate::input::source::Source;
+use crate::output::cell::{float, name};
+use crate::output::output::object;
+use crate::output::stream::Stream;
+use crate::session::context::Context;
 use crate::verbs::rank::{RankingArgs, print};
-use crate::why::{facts_of, words_of};
+use crate::verbs::why::{facts_of, words_of};
 
 /// Users that are ranked together, and whose answers are in memory at once.
 const USERS_AT_ONCE: usize = 1024;

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use hedgerow::{NodeName, Reason, RefreshReport, Stages};
 use serde_json::{Value, json};
 
-use crate::cell::rounded;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::output::cell::rounded;
+use crate::session::context::Context;
 
 /// Changed edges of a node that an explanation names.
 const EDGES_SHOWN: usize = 5;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::progress::new_bar;
+use crate::core::failure::Failure;
+use crate::output::progress::new_bar;
 use crate::report::Gathering;
+use crate::session::context::Context;
 
 /// The page is never larger.
 const LIMIT: usize = 4_900_000;

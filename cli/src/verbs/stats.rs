@@ -6,10 +6,10 @@ use clap::Args;
 use hedgerow::{KindIx, RelationIx, Snapshot};
 use serde_json::{Map, Value, json};
 
-use crate::cell::rounded;
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::output::object;
+use crate::core::failure::Failure;
+use crate::output::cell::rounded;
+use crate::output::output::object;
+use crate::session::context::Context;
 
 /// What `stats` is told.
 #[derive(Args, Debug)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use hedgerow::{EarlyStop, NodeIx, NodeName, PixieOptions, Policy, pixie};
 
-use crate::cell::{float, name};
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::core::failure::Failure;
+use crate::output::cell::{float, name};
+use crate::session::context::Context;
 
 /// What `walk` is told.
 #[derive(Args, Debug)]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use hedgerow::NodeIx;
 
-use super::{Bench, files, load};
-use crate::failure::Failure;
+use crate::bench::store::{Bench, files, load};
+use crate::core::failure::Failure;
 
 /// Loads and imports; leaves the store `store` and the file `edges.csv`, and returns the edges a second of the csv.
 pub(super) fn measure(bench: &mut Bench<'_>, graph: Vec<(NodeIx, NodeIx)>) -> Result<f64, Failure> {

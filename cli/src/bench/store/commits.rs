@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use hedgerow::{Batch, Edge, NodeRef, Store};
 
-use super::super::best_rates;
-use super::Bench;
-use crate::failure::Failure;
+use crate::bench::best_rates;
+use crate::bench::store::Bench;
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// Rounds in which all rates are taken in turn, the best of which counts: a sync waits for the processor as well.

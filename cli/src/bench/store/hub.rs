@@ -6,9 +6,9 @@ use std::time::Instant;
 use hedgerow::{Batch, Edge, NodeIx, NodeRef, Store};
 use tempfile::TempDir;
 
-use super::super::quantile;
-use super::{Bench, Plan, load};
-use crate::failure::Failure;
+use crate::bench::quantile;
+use crate::bench::store::{Bench, Plan, load};
+use crate::core::failure::Failure;
 
 /// A folder in memory, where syncing costs nothing.
 const MEMORY: &str = "/dev/shm";

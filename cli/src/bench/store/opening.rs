@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use hedgerow::{CancelToken, Store};
 
-use super::commits::Edges;
-use super::{Bench, best, files};
-use crate::failure::Failure;
+use crate::bench::store::commits::Edges;
+use crate::bench::store::{Bench, best, files};
+use crate::core::failure::Failure;
 
 const ROUNDS: usize = 3;
 /// Changes of a commit that fills the log.

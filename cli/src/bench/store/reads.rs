@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use hedgerow::{List, NodeIx, NodeRef, Snapshot, Store};
 
-use super::super::graph::Graph;
-use super::super::{best_rates, quantile};
-use super::Bench;
-use crate::failure::Failure;
+use crate::bench::graph::Graph;
+use crate::bench::store::Bench;
+use crate::bench::{best_rates, quantile};
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// Reads that are timed one by one; a clock is read before and after.

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
-use super::Bench;
-use super::commits::ROUNDS;
-use crate::failure::Failure;
+use crate::bench::store::Bench;
+use crate::bench::store::commits::ROUNDS;
+use crate::core::failure::Failure;
 use crate::synthetic::Random;
 
 /// What SQLite is compared with: edges imported, commits and reads a second.

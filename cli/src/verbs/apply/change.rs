@@ -2,13 +2,13 @@
 
 use hedgerow::{Batch, Edge, NodeName, NodeRef};
 
-use crate::failure::Failure;
-use crate::place::BadInput;
-use crate::reading::delimited::Delimited;
-use crate::reading::jsonl::JsonLine;
-use crate::reading::lines::Lines;
-use crate::reading::separator::Separator;
-use crate::verbs::import::edges::{time, weight};
+use crate::core::failure::Failure;
+use crate::core::place::BadInput;
+use crate::input::delimited::Delimited;
+use crate::input::jsonl::JsonLine;
+use crate::input::lines::Lines;
+use crate::input::separator::Separator;
+use crate::transfer::import::edges::{time, weight};
 
 /// A stream of changes; its first line decides the form.
 pub(super) enum Changes {

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use hedgerow::{CancelToken, Store};
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 /// A checkpoint that may be under way.
 pub(super) struct Folding {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use hedgerow::{Batch, ErrorKind, Position};
 
-use super::gather::{Gathering, Taken};
-use super::input::Input;
-use super::status::Standing;
-use super::{Run, outcome};
-use crate::failure::Failure;
-use crate::interrupt;
+use crate::core::failure::Failure;
+use crate::core::interrupt;
+use crate::verbs::apply::gather::{Gathering, Taken};
+use crate::verbs::apply::input::Input;
+use crate::verbs::apply::status::Standing;
+use crate::verbs::apply::{Run, outcome};
 
 /// How long changes are waited for until Ctrl-C, the file and the embeddings are looked after.
 const PATIENCE: Duration = Duration::from_millis(50);

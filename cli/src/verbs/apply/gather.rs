@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use hedgerow::{Batch, CancelToken, Position};
 
-use super::change::Changes;
-use crate::failure::Failure;
-use crate::reading::lines::Lines;
+use crate::core::failure::Failure;
+use crate::input::lines::Lines;
+use crate::verbs::apply::change::Changes;
 
 /// The changes that come from an input.
 pub(super) struct Gathering {

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use flate2::Crc;
 use hedgerow::{CancelToken, Position, Store};
 
-use super::gather::Gathering;
-use crate::failure::Failure;
-use crate::reading::growing::Growing;
-use crate::reading::lines::{BYTE_ORDER_MARK, Lines};
-use crate::reading::source::{Source, is_compressed};
+use crate::core::failure::Failure;
+use crate::input::growing::Growing;
+use crate::input::lines::{BYTE_ORDER_MARK, Lines};
+use crate::input::source::{Source, is_compressed};
+use crate::verbs::apply::gather::Gathering;
 
 const BUFFER: usize = 1 << 16;
 /// Bytes at the end of the last line that was applied by which the input is known again.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hedgerow::{CancelToken, Engine, RefreshReport};
 
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 
 /// How long what was refreshed stays in memory only while an input is followed: persisting writes all rows.
 const KEPT_IN_MEMORY: Duration = Duration::from_mins(1);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use hedgerow::{Position, Store};
 
-use crate::cell::rounded;
-use crate::output::{Output, object};
+use crate::output::cell::rounded;
+use crate::output::output::{Output, object};
 
 /// Says where things stand, once in an interval.
 pub(super) struct Status {

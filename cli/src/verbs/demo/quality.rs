@@ -2,9 +2,9 @@
 
 use hedgerow::{CancelToken, Cooccurrence, Engine, NodeIx, NodeName, NodeRef, Query, RelationIx, Snapshot};
 
-use super::{PLAN, topic};
-use crate::failure::Failure;
+use crate::core::failure::Failure;
 use crate::synthetic::World;
+use crate::verbs::demo::{PLAN, topic};
 
 /// Pins that are asked about, evenly spread.
 pub(super) const SAMPLE: u32 = 500;

@@ -4,10 +4,10 @@
 use hedgerow::{Baseline, Comparison, Mean, RandomCosines, Verdict};
 use serde_json::{Value, json};
 
-use super::drawn::{bare, bars, decimals, with_margin};
-use crate::cell::rounded;
-use crate::failure::Failure;
-use crate::output::{Mode, Output};
+use crate::core::failure::Failure;
+use crate::output::cell::rounded;
+use crate::output::output::{Mode, Output};
+use crate::verbs::eval::drawn::{bare, bars, decimals, with_margin};
 
 /// Decimals for programs.
 const DECIMALS: i32 = 6;

@@ -1,0 +1,235 @@
+//! Why a command stopped: one sentence for people, one JSON object for programs, one exit code.
+//! Every verb fails with this type; nothing else in the command prints an error.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hedgerow::ErrorKind;
+use serde_json::{Map, Value};
+
+use crate::core::interrupt::INTERRUPTED;
+use crate::core::place::BadInput;
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library refused or could not.
+    Library(hedgerow::Error),
+    /// The store is there and cannot be opened.
+    Open(hedgerow::Error),
+    /// A file holds what it should not.
+    Input(Box<BadInput>),
+    /// A file other than the store could not be read or written.
+    File { path: PathBuf, action: &'static str, source: io::Error },
+    /// There is nothing at the store's path.
+    NoStore(PathBuf),
+    /// The question needs a model and there is none.
+    NotTrained(String),
+    /// What was asked cannot be done as things are; the sentence advises.
+    Refused(String),
+    /// The words of the command do not fit together in a way that clap cannot see.
+    Usage(String),
+    /// A check found what it was to look for.
+    Unsound(String),
+    /// Ctrl-C; the sentence says what is kept.
+    Interrupted(String),
+    /// A failure, and advice that the store knows.
+    Advised { failure: Box<Failure>, advice: String },
+    /// A failure in a line of a script, in one of several commands, or in a job.
+    Within { place: Within, failure: Box<Failure> },
+    /// Whoever read standard output has left; not an error.
+    Closed,
+}
+
+/// Where a failed command stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    Script { file: String, line: u64 },
+    Command(usize),
+    Job(u32),
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Script { file, line } => write!(f, "{file}:{line}"),
+            Self::Command(number) => write!(f, "command {number}"),
+            Self::Job(number) => write!(f, "job {number}"),
+        }
+    }
+}
+
+impl Failure {
+    /// What is said where the command was built without the feature.
+    pub(crate) fn no_parquet() -> Self {
+        Self::Refused(
+            "this hedgerow reads and writes no Parquet: build it with `--features parquet`, or use csv or jsonl"
+                .to_owned(),
+        )
+    }
+
+    /// Says where the failed command stood; that somebody closed standard output is no failure anywhere.
+    pub(crate) fn within(self, place: Within) -> Self {
+        if matches!(self, Self::Closed) { self } else { Self::Within { place, failure: Box::new(self) } }
+    }
+
+    /// Whether somebody wanted the command to end.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.exit_code() == INTERRUPTED
+    }
+
+    pub(crate) fn file(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::File { path: path.to_path_buf(), action, source }
+    }
+
+    /// What clap found wrong, as one sentence: its first paragraph and its tips.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let said: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+        Self::Usage(said.join(" ").trim_start_matches("error: ").replace(" tip:", "; tip:"))
+    }
+
+    /// The codes of the contract: 1 failed, 2 usage, 3 cannot open, 4 damaged, 5 bad input, 130 interrupted.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open(error) if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Cancelled) => 3,
+            Self::Library(error) | Self::Open(error) => match error.kind() {
+                ErrorKind::Locked | ErrorKind::NotAStore | ErrorKind::NewerVersion => 3,
+                ErrorKind::Damaged => 4,
+                ErrorKind::Invalid => 5,
+                ErrorKind::Cancelled => INTERRUPTED,
+                _ => 1,
+            },
+            Self::Input(_) => 5,
+            Self::Unsound(_) => 4,
+            Self::NoStore(_) => 3,
+            Self::Usage(_) => 2,
+            Self::Interrupted(_) => INTERRUPTED,
+            Self::File { .. } | Self::Refused(_) | Self::NotTrained(_) => 1,
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.exit_code(),
+            Self::Closed => 0,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Library(error) | Self::Open(error) => match error.kind() {
+                ErrorKind::NotFound => "not_found",
+                ErrorKind::Invalid => "invalid",
+                ErrorKind::Locked => "locked",
+                ErrorKind::NotAStore | ErrorKind::NewerVersion => "not_a_store",
+                ErrorKind::Damaged => "damaged",
+                ErrorKind::NotTrained | ErrorKind::NotEmbedded => "not_trained",
+                ErrorKind::ReadOnly => "read_only",
+                ErrorKind::NotEmpty => "not_empty",
+                ErrorKind::Cancelled => "cancelled",
+                ErrorKind::Io | ErrorKind::Broken => "io",
+                ErrorKind::Limit => "limit",
+                ErrorKind::Refused => "refused",
+                ErrorKind::Diverged => "diverged",
+                _ => "failed",
+            },
+            Self::Input(_) => "invalid",
+            Self::Unsound(_) => "damaged",
+            Self::File { .. } => "io",
+            Self::NoStore(_) => "no_store",
+            Self::NotTrained(_) => "not_trained",
+            Self::Refused(_) => "refused",
+            Self::Usage(_) => "usage",
+            Self::Interrupted(_) => "cancelled",
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.kind(),
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The object that scripts read on stderr with `--output json` and `jsonl`.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert("error".into(), self.to_string().into());
+        object.insert("kind".into(), self.kind().into());
+        self.locate(&mut object);
+        Value::Object(object)
+    }
+
+    /// Where it happened: in a file that the command read, or else in the script that the command stood in.
+    fn locate(&self, object: &mut Map<String, Value>) {
+        let file = match self {
+            Self::Advised { failure, .. } | Self::Within { failure, .. } => {
+                failure.locate(object);
+                if let Self::Within { place: Within::Script { file, line }, .. } = self
+                    && !object.contains_key("file")
+                {
+                    object.insert("file".into(), file.clone().into());
+                    object.insert("line".into(), (*line).into());
+                }
+                return;
+            }
+            Self::Library(error) | Self::Open(error) => error.path(),
+            Self::File { path, .. } | Self::NoStore(path) => Some(path.as_path()),
+            Self::Input(bad) => Some(Path::new(&bad.place.file)),
+            _ => None,
+        };
+        if let Some(file) = file {
+            object.insert("file".into(), file.display().to_string().into());
+        }
+        if let Self::Input(bad) = self {
+            object.insert("line".into(), bad.place.line.into());
+            object.insert("column".into(), bad.place.column.into());
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Library(error) | Self::Open(error) => write!(f, "{error}"),
+            Self::Input(bad) => write!(f, "{bad}"),
+            Self::File { path, action, source } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::NoStore(path) => write!(
+                f,
+                "no store at {}: create one with `hedgerow import` or `hedgerow link`",
+                path.display()
+            ),
+            Self::NotTrained(message)
+            | Self::Refused(message)
+            | Self::Usage(message)
+            | Self::Unsound(message)
+            | Self::Interrupted(message) => f.write_str(message),
+            Self::Advised { failure, advice } => write!(f, "{failure}; {advice}"),
+            Self::Within { place, failure } => write!(f, "{place}: {failure}"),
+            Self::Closed => f.write_str("standard output was closed"),
+        }
+    }
+}
+
+/// Every error of the library, of whichever crate, goes through the facade's, which knows its kind.
+impl<E: Into<hedgerow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Library(error.into())
+    }
+}
+
+impl From<BadInput> for Failure {
+    fn from(bad: BadInput) -> Self {
+        Self::Input(Box::new(bad))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A check that was interrupted said that the store could not be opened.
+    #[test]
+    fn an_interrupted_check_is_an_interruption_and_not_a_store_that_does_not_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(hedgerow::Store::options().create(true).open(folder.path()).expect("created"));
+        let cancel = hedgerow::CancelToken::new();
+        cancel.cancel();
+        let checked = hedgerow::Store::check(folder.path(), hedgerow::CheckOptions::default(), &cancel);
+        let failure = Failure::Open(checked.expect_err("it was cancelled").into());
+        assert_eq!((failure.exit_code(), failure.kind()), (130, "cancelled"));
+    }
+}

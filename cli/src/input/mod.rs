@@ -1,0 +1,18 @@
+//! Readers of input files: sources, compression, lines, fields, separators, matrices.
+//! Must not know what is imported.
+
+pub(crate) mod blocks;
+pub(crate) mod delimited;
+pub(crate) mod growing;
+pub(crate) mod jsonl;
+pub(crate) mod lines;
+pub(crate) mod matrix;
+#[cfg(test)]
+pub(crate) mod noise;
+pub(crate) mod number;
+pub(crate) mod pairs;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub(crate) mod separator;
+pub(crate) mod source;
+pub(crate) mod timestamp;

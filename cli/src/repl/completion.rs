@@ -1,0 +1,333 @@
+//! What can come next in a line: verbs, flags and their values, kinds and keys of the store, numbers of jobs, file names.
+//! Knows the tables and the store; the editor that shows it is the prompt's.
+
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, Command};
+use hedgerow::{KindIx, RelationIx, Snapshot};
+
+use crate::repl::dots::{DOTS, Follows};
+use crate::repl::jobs::Jobs;
+use crate::repl::table::verbs;
+use crate::repl::words::{Line, Word};
+use crate::session::context::Opened;
+
+/// Keys that are offered at once.
+const KEYS: usize = 50;
+
+/// What is offered for the word at the end of a line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// Where the word begins that is to be replaced.
+    pub(super) start: usize,
+    pub(super) words: Vec<Offered>,
+    /// There are more than these.
+    pub(super) is_cut: bool,
+    /// Names of files fit as well.
+    pub(super) files: bool,
+}
+
+/// One word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Offered {
+    pub(super) word: String,
+    /// Whether it is finished, or goes on as a kind does with its key.
+    pub(super) is_whole: bool,
+}
+
+/// Who knows what can come next.
+pub(super) struct Completion {
+    pub(super) table: Command,
+    pub(super) opened: Opened,
+    pub(super) jobs: Arc<Jobs>,
+}
+
+/// What a place in a line takes.
+enum Takes {
+    Words(Vec<String>),
+    Kinds,
+    Relations,
+    Nodes,
+    Files,
+    Nothing,
+}
+
+impl Completion {
+    /// What can stand at the end of a line, in place of its last word.
+    pub(super) fn offer(&self, line: &str) -> Offer {
+        let mut cut = Line::cut(line);
+        let last = if cut.ends_in_word { cut.words.pop() } else { None };
+        let last = last.unwrap_or(Word { start: line.len(), ..Word::default() });
+        let before: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
+        // Of --flag=value only the value is to come.
+        let joined = last.text.split_once('=').filter(|(flag, _)| flag.starts_with("--"));
+        if let (Some((flag, value)), Some(verb)) = (joined, before.first().and_then(|name| self.verb(name))) {
+            let mut offer = self.fill(self.of_flag(verb, flag), value);
+            offer.words.iter_mut().for_each(|offered| offered.word.insert_str(0, &format!("{flag}=")));
+            return Offer { start: last.start, files: false, ..offer };
+        }
+        Offer { start: last.start, ..self.fill(self.takes(&before, &last.text), &last.text) }
+    }
+
+    fn verb(&self, name: &str) -> Option<&Command> {
+        verbs(&self.table).find(|verb| verb.get_name() == name)
+    }
+
+    fn takes(&self, before: &[&str], word: &str) -> Takes {
+        let names = |commands: &Command| verbs(commands).map(|verb| verb.get_name().to_owned()).collect();
+        let dots = || DOTS.iter().map(|written| written.name.to_owned());
+        let [name, after @ ..] = before else {
+            let mut all: Vec<String> = names(&self.table);
+            all.extend(dots());
+            return Takes::Words(all);
+        };
+        if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
+            return match (written.follows, after) {
+                (Follows::Command, []) => {
+                    Takes::Words(names(&self.table).into_iter().chain(dots()).collect())
+                }
+                (Follows::Choice(choices), []) => {
+                    Takes::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
+                }
+                (Follows::File, []) => Takes::Files,
+                _ => Takes::Nothing,
+            };
+        }
+        let Some(verb) = self.verb(name) else { return Takes::Nothing };
+        if word.starts_with('-') {
+            return Takes::Words(self.flags(verb, after));
+        }
+        if let Some(flag) = after.last().filter(|last| last.starts_with('-')) {
+            match self.flag(verb, flag) {
+                Some(argument) if argument.get_action().takes_values() => return self.of(argument),
+                _ => {}
+            }
+        }
+        let position = self.positions_taken(verb, after);
+        match verb.get_positionals().filter(|argument| argument.get_id() != "store").nth(position) {
+            Some(argument) => self.of(argument),
+            // The last one may be given again, as the nodes that walks start from.
+            None => verb
+                .get_positionals()
+                .last()
+                .filter(|last| is_repeated(last))
+                .map_or(Takes::Nothing, |it| self.of(it)),
+        }
+    }
+
+    /// How many positions are given: words that are neither flags nor their values.
+    pub(super) fn positions_taken(&self, verb: &Command, after: &[&str]) -> usize {
+        let mut taken = 0;
+        let mut is_value = false;
+        for word in after {
+            let is_flag = word.starts_with('-') && word.len() > 1;
+            taken += usize::from(!is_flag && !is_value);
+            let flag = self.flag(verb, word).filter(|_| is_flag && !word.contains('='));
+            is_value = flag.is_some_and(|flag| flag.get_action().takes_values());
+        }
+        taken
+    }
+
+    fn flag<'a>(&'a self, verb: &'a Command, word: &str) -> Option<&'a Arg> {
+        let mut arguments = verb.get_arguments().chain(self.table.get_arguments());
+        match word.strip_prefix("--") {
+            Some(long) => arguments.find(|argument| argument.get_long() == Some(long)),
+            None => arguments
+                .find(|argument| argument.get_short().map(String::from).as_deref() == word.strip_prefix('-')),
+        }
+    }
+
+    /// The flags of a verb, those left out that are given and count once.
+    fn flags(&self, verb: &Command, after: &[&str]) -> Vec<String> {
+        let arguments = verb.get_arguments().chain(self.table.get_arguments());
+        let shown = arguments.filter(|argument| !argument.is_hide_set());
+        let again = |argument: &&Arg| {
+            let flag = argument.get_long().map(|long| format!("--{long}"));
+            !flag.is_some_and(|flag| after.contains(&flag.as_str()))
+                || matches!(argument.get_action(), ArgAction::Append)
+        };
+        let mut flags: Vec<String> =
+            shown.filter(again).filter_map(Arg::get_long).map(|long| format!("--{long}")).collect();
+        flags.push("--help".to_owned());
+        flags.dedup();
+        flags
+    }
+
+    fn of_flag(&self, verb: &Command, flag: &str) -> Takes {
+        self.flag(verb, flag).map_or(Takes::Nothing, |argument| self.of(argument))
+    }
+
+    /// What an argument takes, by its choices or by what it calls its value.
+    fn of(&self, argument: &Arg) -> Takes {
+        let choices = argument.get_possible_values();
+        if !choices.is_empty() && argument.get_action().takes_values() {
+            return Takes::Words(choices.iter().map(|choice| choice.get_name().to_owned()).collect());
+        }
+        let names = argument.get_value_names().unwrap_or_default();
+        let name = names.first().map_or("", |name| name.as_str());
+        match name.split(['.', ',', '=']).next().unwrap_or_default() {
+            "KIND" => Takes::Kinds,
+            "A" | "B" | "NODE" => Takes::Nodes,
+            "FILE" | "DIR" | "OUT" => Takes::Files,
+            "JOB" => Takes::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
+            "NAME" if argument.get_id() == "relation" => Takes::Relations,
+            _ => Takes::Nothing,
+        }
+    }
+
+    fn fill(&self, takes: Takes, typed: &str) -> Offer {
+        let whole = |words: Vec<String>| Offer {
+            words: words.into_iter().filter(|word| word.starts_with(typed)).map(Offered::whole).collect(),
+            ..Offer::default()
+        };
+        let snapshot = || self.opened.store().map(|store| store.snapshot());
+        match takes {
+            Takes::Words(words) => whole(words),
+            Takes::Files => Offer { files: true, ..Offer::default() },
+            Takes::Nothing => Offer::default(),
+            Takes::Relations => snapshot().map_or_else(Offer::default, |snapshot| {
+                let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
+                whole(relations.map(|relation| snapshot.relation_name(relation).to_owned()).collect())
+            }),
+            Takes::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
+                // In a list such as pin,board the last one is being typed.
+                let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
+                whole(kinds(&snapshot).map(|kind| format!("{done}{kind}")).collect())
+            }),
+            Takes::Nodes => snapshot().map_or_else(Offer::default, |snapshot| nodes(&snapshot, typed)),
+        }
+    }
+}
+
+impl Offered {
+    fn whole(word: String) -> Self {
+        Self { word, is_whole: true }
+    }
+}
+
+/// Kinds, or the first keys of a kind that begin as the word does.
+fn nodes(snapshot: &Snapshot, typed: &str) -> Offer {
+    let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
+    let current = &typed[done.len()..];
+    let mut offer = Offer::default();
+    match current.split_once(':') {
+        None => {
+            let kinds = kinds(snapshot).filter(|kind| kind.starts_with(current));
+            offer.words =
+                kinds.map(|kind| Offered { word: format!("{done}{kind}:"), is_whole: false }).collect();
+        }
+        Some((kind, prefix)) => {
+            let Some(ix) = snapshot.kind_ix(kind) else { return offer };
+            let mut keys = snapshot.keys_with_prefix(ix, prefix, KEYS + 1);
+            offer.is_cut = keys.len() > KEYS;
+            keys.truncate(KEYS);
+            let is_whole = done.is_empty();
+            let offered = |key: String| Offered { word: format!("{done}{kind}:{key}"), is_whole };
+            offer.words = keys.into_iter().map(offered).collect();
+        }
+    }
+    offer
+}
+
+fn kinds(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    (0..snapshot.kind_count()).map(|ix| snapshot.kind_name(KindIx::new(ix as u8)).to_owned())
+}
+
+pub(super) fn is_repeated(argument: &Arg) -> bool {
+    argument.get_num_args().is_some_and(|range| range.max_values() > 1)
+        || matches!(argument.get_action(), ArgAction::Append)
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow::{Batch, Edge, NodeRef, Store};
+
+    use super::*;
+    use crate::output::output::{Mode, Output};
+    use crate::repl::table::table;
+    use crate::session::context::Context;
+
+    /// Knows a store of lamps `a0` to `a99`, `b` and `c d` in room `hall`.
+    fn completion(folder: &std::path::Path) -> Completion {
+        let mut ctx = Context::new(Output::to_screen(Mode::Tsv, true), false, false);
+        let store = Store::options().create(true).open(folder).expect("it opens");
+        let mut batch = Batch::new();
+        for key in (0..100).map(|lamp| format!("a{lamp}")).chain(["b".to_owned(), "c d".to_owned()]) {
+            let lamp = NodeRef { kind: "lamp", key: &key };
+            batch.link(NodeRef { kind: "room", key: "hall" }, lamp, Edge::default()).expect("valid");
+        }
+        store.commit(&batch).expect("a commit");
+        drop(store);
+        ctx.store(folder).expect("it opens");
+        Completion { table: table(), opened: ctx.opened().clone(), jobs: Arc::default() }
+    }
+
+    fn words(offer: &Offer) -> Vec<&str> {
+        offer.words.iter().map(|offered| offered.word.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_offered_fits_the_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        for (line, start, expected) in [
+            ("neigh", 0, &["neighbors", "neighborhood"][..]),
+            ("walk lamp:b ro", 12, &["room:"]),
+            ("walk 'lamp:c", 5, &["lamp:c d"]),
+            ("walk lamp:c\\ d", 5, &["lamp:c d"]),
+            ("neighbors lamp:b --si", 17, &["--since"]),
+            ("neighbors lamp:b --since 3 ", 27, &[]),
+            ("neighbors lamp:b room", 17, &[]),
+            ("train --target lamp,ro", 15, &["lamp,room"]),
+            ("train --ids ", 12, &["auto", "on", "off"]),
+            ("train --ids=o", 6, &["--ids=on", "--ids=off"]),
+            ("link lamp:b room:hall --relation ", 33, &["lamp-room"]),
+            ("similar lamp:b -k ", 18, &[]),
+            ("recommend --history lamp:b,lamp:c", 20, &["lamp:b,lamp:c d"]),
+            (".he", 0, &[".help"]),
+            (".help .ti", 6, &[".timer"]),
+            (".mode js", 6, &["json", "jsonl"]),
+            ("cancel ", 7, &[]),
+            ("nonsense ", 9, &[]),
+        ] {
+            let offer = completion.offer(line);
+            assert_eq!((offer.start, words(&offer)), (start, expected.to_vec()), "{line}");
+            assert!(!offer.files && !offer.is_cut, "{line}");
+        }
+        for line in [
+            "import --edges ",
+            ".read x",
+            ".output ",
+            "train --pairs=",
+            "backup ",
+            "similar lamp:b --exclude ",
+        ] {
+            let offer = completion.offer(line);
+            assert!(words(&offer).is_empty(), "{line}");
+            assert_eq!(offer.files, !line.ends_with('='), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_many_keys_the_first_are_offered_and_the_offer_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        let offer = completion.offer("similar lamp:");
+        assert_eq!((offer.words.len(), offer.is_cut), (KEYS, true));
+        assert!(!completion.offer("similar lamp:a9").is_cut);
+    }
+
+    #[test]
+    fn every_flag_of_every_verb_is_offered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let completion = completion(folder.path());
+        for verb in verbs(&completion.table) {
+            let offer = completion.offer(&format!("{} --", verb.get_name()));
+            for argument in verb.get_arguments().filter(|argument| !argument.is_positional()) {
+                let flag = format!("--{}", argument.get_long().expect("every flag is long"));
+                assert!(words(&offer).contains(&flag.as_str()), "{} {flag}", verb.get_name());
+            }
+            assert!(words(&offer).contains(&"--output"), "{}", verb.get_name());
+        }
+    }
+}

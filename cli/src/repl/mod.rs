@@ -1,0 +1,15 @@
+//! The console: lines become words, words become verbs of the same table that the shell uses.
+
+pub(crate) mod verb;
+
+mod completion;
+mod dots;
+mod greeting;
+mod hints;
+mod history;
+mod jobs;
+mod prompt;
+pub(crate) mod session;
+mod table;
+mod terminal;
+mod words;

@@ -1,0 +1,286 @@
+//! One console on one store: runs commands, whether they come from the prompt, a pipe, a file or the command line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Command, ValueEnum};
+
+use crate::command;
+use crate::core::failure::{Failure, Within};
+use crate::core::interrupt;
+use crate::input::lines::Lines;
+use crate::input::source::Source;
+use crate::output::output::{Mode, Output};
+use crate::output::sink::{Sink, Target};
+use crate::repl::completion::Completion;
+use crate::repl::dots;
+use crate::repl::dots::Dot;
+use crate::repl::jobs::{Jobs, Typed};
+use crate::repl::table;
+use crate::repl::table::{Asked, JobVerb, What};
+use crate::repl::words::Line;
+use crate::repl::{greeting, prompt};
+use crate::session::context::Context;
+
+/// How deep scripts may read scripts.
+const DEPTH: usize = 16;
+
+/// The state of a console between two commands.
+pub(crate) struct Session<'a> {
+    ctx: &'a mut Context,
+    store: PathBuf,
+    table: Command,
+    jobs: Arc<Jobs>,
+    /// The mode of the screen, while results go to a file.
+    mode: Option<Mode>,
+    has_timer: bool,
+    has_left: bool,
+    depth: usize,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(ctx: &'a mut Context, store: PathBuf) -> Self {
+        let (table, jobs) = (table::table(), Arc::default());
+        Self { ctx, store, table, jobs, mode: None, has_timer: false, has_left: false, depth: 0 }
+    }
+
+    /// Runs commands until the first that fails, and waits for their jobs.
+    pub(crate) fn run_all(&mut self, commands: &[String]) -> Result<(), Failure> {
+        let mut ran = Ok(());
+        for (at, command) in commands.iter().enumerate() {
+            ran = self.run(command);
+            if commands.len() > 1 {
+                ran = ran.map_err(|failure| failure.within(Within::Command(at + 1)));
+            }
+            if ran.is_err() || self.has_left {
+                break;
+            }
+        }
+        self.end_of_script(ran)
+    }
+
+    /// Runs the commands of a file or pipe until the first that fails, and waits for their jobs.
+    pub(crate) fn run_script(&mut self, path: &Path) -> Result<(), Failure> {
+        let ran = self.run_lines(path);
+        self.end_of_script(ran)
+    }
+
+    /// Asks for commands on a terminal until the user leaves.
+    pub(crate) fn talk(&mut self) -> Result<(), Failure> {
+        prompt::talk(self)
+    }
+
+    fn run_lines(&mut self, path: &Path) -> Result<(), Failure> {
+        if self.depth == DEPTH {
+            return Err(Failure::Refused(format!("{}: scripts read each other without end", path.display())));
+        }
+        self.depth += 1;
+        let ran = self.read_lines(Lines::new(Source::open(path)?));
+        self.depth -= 1;
+        ran
+    }
+
+    fn read_lines(&mut self, mut lines: Lines) -> Result<(), Failure> {
+        let (mut pending, mut first) = (String::new(), 0);
+        while !self.has_left && lines.advance()? {
+            let text = lines.text(0, lines.bytes().len())?;
+            if pending.is_empty() {
+                first = lines.number();
+            }
+            pending.push_str(text);
+            if Line::cut(&pending).is_unfinished {
+                pending.push('\n');
+                continue;
+            }
+            let place = lines.place(0);
+            let within = Within::Script { file: place.file, line: first };
+            self.run(&std::mem::take(&mut pending)).map_err(|failure| failure.within(within))?;
+        }
+        if self.has_left || pending.is_empty() {
+            return Ok(());
+        }
+        let within = Within::Script { file: lines.place(0).file, line: first };
+        self.run(pending.trim_end_matches('\n')).map_err(|failure| failure.within(within))
+    }
+
+    /// Waits for the jobs of a script; those of one that failed are cancelled first.
+    fn end_of_script(&mut self, ran: Result<(), Failure>) -> Result<(), Failure> {
+        if ran.is_err() {
+            self.jobs.cancel_all();
+        }
+        self.ctx.begin_command();
+        let waited = self.jobs.wait(None, self.ctx.cancel(), self.ctx.out);
+        if waited.as_ref().is_err_and(Failure::is_interruption) && !self.jobs.numbers().is_empty() {
+            // Ctrl-C ends the script, and so what it began.
+            self.jobs.cancel_all();
+            self.jobs.wait_quietly();
+            drop(self.jobs.wait(None, self.ctx.cancel(), self.ctx.out));
+        }
+        ran.and(waited)
+    }
+
+    /// Cancels the jobs of a console that is left, and waits until they have wound down, or for Ctrl-C.
+    pub(super) fn end_jobs(&mut self) -> Result<(), Failure> {
+        self.jobs.cancel_all();
+        self.ctx.begin_command();
+        match self.jobs.wait(None, self.ctx.cancel(), self.ctx.out) {
+            // They were meant to end so.
+            Err(failure) if !failure.is_interruption() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    pub(super) fn out(&self) -> Output {
+        self.ctx.out
+    }
+
+    pub(super) fn completion(&self) -> Completion {
+        let opened = self.ctx.opened().clone();
+        Completion { table: self.table.clone(), opened, jobs: Arc::clone(&self.jobs) }
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.has_left = true;
+    }
+
+    /// Does not leave yet, since jobs are running.
+    pub(super) fn stay(&mut self, running: &[u32]) {
+        self.has_left = false;
+        let (what, it) = match running {
+            [one] => (format!("job {one} is running: `wait {one}` waits for it"), "it"),
+            _ => (format!("{} jobs are running: `wait` waits for them", running.len()), "them"),
+        };
+        self.ctx.out.sink.say(&format!("{what}; leaving once more cancels {it}"));
+    }
+
+    /// Says what the store holds and what to try next.
+    pub(super) fn greet(&mut self) -> Result<(), Failure> {
+        let engine = self.ctx.engine(&self.store)?;
+        let words = greeting::greeting(&self.store, &engine, self.ctx.read_only);
+        self.ctx.out.note(&words);
+        Ok(())
+    }
+
+    /// Runs one command.
+    pub(super) fn run(&mut self, line: &str) -> Result<(), Failure> {
+        let mut cut = Line::cut(line);
+        if cut.is_unfinished {
+            let problem = "a quote is not closed, or nothing follows the last backslash";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+        let is_job = cut.take_background();
+        let words: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
+        let Some(first) = words.first() else {
+            return if is_job { Err(Failure::Usage("nothing stands before &".to_owned())) } else { Ok(()) };
+        };
+        let started = Instant::now();
+        let ran = if first.starts_with('.') {
+            if is_job {
+                return Err(Failure::Usage(format!("{first} cannot be a job: leave out the &")));
+            }
+            self.dot(&words)
+        } else {
+            self.verb(&words, is_job.then(|| line.trim().trim_end_matches('&').trim_end()))
+        };
+        if self.has_timer && !first.starts_with('.') {
+            self.ctx.out.note(&format!("{:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
+        }
+        ran
+    }
+
+    fn verb(&mut self, words: &[&str], job: Option<&str>) -> Result<(), Failure> {
+        let Asked { globals, name, what } = match table::parse(&mut self.table, words, &self.store) {
+            Ok(asked) => asked,
+            Err(error) if !error.use_stderr() => return self.ctx.out.text(&error.render().to_string()),
+            Err(error) => return Err(Failure::usage(&error)),
+        };
+        let usual = self.ctx.out;
+        let mode = globals.output.unwrap_or(usual.mode);
+        let out = Output { mode, quiet: usual.quiet || globals.quiet, ..usual };
+        let verb = match what {
+            What::Verb(verb) => verb,
+            What::Job(verb) if job.is_none() => return self.job_verb(&verb, out),
+            What::Job(_) => return Err(Failure::Usage(format!("{name} cannot be a job: leave out the &"))),
+        };
+        if self.ctx.read_only && self.ctx.catch_up(&self.store)? {
+            let epoch = self.ctx.store(&self.store)?.snapshot().epoch();
+            out.note(&format!("another process published a newer state: this is epoch {epoch}"));
+        }
+        let Self { ctx, jobs, store, .. } = &mut *self;
+        // Where it cannot be opened there is nothing in it yet, or the verb says why.
+        let is_empty = || ctx.store(store).map_or(true, |store| store.snapshot().node_count() == 0);
+        jobs.stands_in_the_way(&name, is_empty)?;
+        if let Some(line) = job {
+            return self.jobs.start(self.ctx, Typed { name, line: line.to_owned() }, out, *verb);
+        }
+        self.ctx.out = out;
+        self.ctx.begin_command();
+        let ran = command::run(self.ctx, *verb);
+        interrupt::end();
+        self.ctx.out = usual;
+        ran
+    }
+
+    fn job_verb(&mut self, verb: &JobVerb, out: Output) -> Result<(), Failure> {
+        match verb {
+            JobVerb::Jobs => self.jobs.list(out),
+            JobVerb::Cancel(args) => self.jobs.cancel(args.job, out),
+            JobVerb::Wait(args) => {
+                self.ctx.begin_command();
+                let waited = self.jobs.wait(args.job, self.ctx.cancel(), out);
+                interrupt::end();
+                waited
+            }
+        }
+    }
+
+    /// The commands of the console itself.
+    fn dot(&mut self, words: &[&str]) -> Result<(), Failure> {
+        match dots::parse(words)? {
+            Dot::Leave => self.has_left = true,
+            Dot::Help(None) => {
+                let help = self.table.render_help().to_string();
+                return self.ctx.out.text(&format!("{help}\n{}", dots::help()));
+            }
+            Dot::Help(Some(word)) if word.starts_with('.') => {
+                return self.ctx.out.text(&dots::help_of(&word)?);
+            }
+            // Without its dot, where no verb has that name.
+            Dot::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
+                if let Ok(help) = dots::help_of(&format!(".{word}")) {
+                    return self.ctx.out.text(&help);
+                }
+                return self.verb(&[&word, "--help"], None);
+            }
+            Dot::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
+            Dot::Timer(is_on) => self.has_timer = is_on,
+            Dot::Mode(Some(mode)) => self.ctx.out.mode = mode,
+            Dot::Mode(None) => {
+                let mode = self.ctx.out.mode.to_possible_value();
+                let name = mode.as_ref().map_or("", |value| value.get_name());
+                return self.ctx.out.text(&format!("{name}\n"));
+            }
+            Dot::Output(Some((file, force))) => {
+                let target = Target::create(&file, force)?;
+                let usual = *self.mode.get_or_insert(self.ctx.out.mode);
+                self.ctx.out.mode = Mode::of_file(target.path()).unwrap_or(usual);
+                self.ctx.out.sink = Sink::File(target);
+            }
+            Dot::Output(None) => {
+                self.ctx.out.mode = self.mode.take().unwrap_or(self.ctx.out.mode);
+                self.ctx.out.sink = Sink::Screen;
+            }
+            Dot::Read(file) => return self.run_lines(&file),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The store and engine that a command works with.
+//! Must not know verbs.
+
+pub(crate) mod context;
+pub(crate) mod nearby;

@@ -1,0 +1,180 @@
+//! The folder of an export: its files with their checksums, under a temporary name until all are there.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::core::failure::Failure;
+use crate::transfer::columns::Table;
+use crate::transfer::manifest::{Entry, MANIFEST, Manifest};
+use crate::transfer::unfinished::{Unfinished, is_free};
+
+const BUFFER: usize = 1 << 18;
+
+/// An export that is being written.
+pub(super) struct Folder {
+    unfinished: Unfinished,
+    replaced: bool,
+    entries: Entries,
+}
+
+/// What is in the folder; shared with whoever writes several files.
+type Entries = Rc<RefCell<Vec<Entry>>>;
+
+/// Where files come into being.
+#[derive(Clone)]
+pub(super) struct Place {
+    path: PathBuf,
+    entries: Entries,
+}
+
+/// A file of it.
+pub(super) struct Out {
+    name: String,
+    path: PathBuf,
+    inner: BufWriter<Hashed>,
+}
+
+struct Hashed {
+    file: File,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Folder {
+    /// # Errors
+    /// Where something is there already: with `force` anything but an export.
+    pub(super) fn create(target: &Path, force: bool) -> Result<Self, Failure> {
+        let replaced = !is_free(target)?;
+        if replaced {
+            if !force {
+                return Err(Failure::Refused(format!(
+                    "{} holds something: name a new or empty folder, or replace an earlier export with --force",
+                    target.display()
+                )));
+            }
+            expect_export(target)?;
+        }
+        Ok(Self { unfinished: Unfinished::beside(target)?, replaced, entries: Rc::default() })
+    }
+
+    /// Where its files come into being.
+    pub(super) fn place(&self) -> Place {
+        Place { path: self.unfinished.path().to_path_buf(), entries: Rc::clone(&self.entries) }
+    }
+
+    pub(super) fn file(&self, name: &str) -> Result<Out, Failure> {
+        self.place().file(name)
+    }
+
+    pub(super) fn keep(&self, file: Out, table: Option<Table>, rows: Option<u64>) -> Result<(), Failure> {
+        self.place().keep(file, table, rows)
+    }
+
+    /// Writes the manifest, and gives the folder its name. Returns the bytes of all files.
+    pub(super) fn finish(self, manifest: &mut Manifest) -> Result<u64, Failure> {
+        manifest.files = self.entries.take();
+        let mut file = self.file(MANIFEST)?;
+        let text = serde_json::to_string_pretty(manifest)
+            .map_err(|error| Failure::Refused(format!("the manifest cannot be written: {error}")))?;
+        file.put(text.as_bytes())?;
+        file.put(b"\n")?;
+        self.keep(file, None, None)?;
+        let own = self.entries.take();
+        let bytes = manifest.files.iter().chain(&own).map(|entry| entry.bytes).sum();
+        let path = self.unfinished.path();
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            // A folder that cannot be synced is as durable as the system makes it.
+            let _ = File::open(entry.path()).and_then(|entry| entry.sync_all());
+        }
+        let _ = File::open(path).and_then(|folder| folder.sync_all());
+        self.unfinished.finish(self.replaced)?;
+        Ok(bytes)
+    }
+}
+
+impl Place {
+    /// A new file, in a folder of its own where the name has a `/`.
+    pub(super) fn file(&self, name: &str) -> Result<Out, Failure> {
+        let path = self.path.join(name);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let file = made.and_then(|()| File::create_new(&path));
+        let file = file.map_err(|source| Failure::file(&path, "create", source))?;
+        let hashed = Hashed { file, hasher: blake3::Hasher::new(), bytes: 0 };
+        Ok(Out { name: name.to_owned(), path, inner: BufWriter::with_capacity(BUFFER, hashed) })
+    }
+
+    /// Makes a file durable, and notes it.
+    pub(super) fn keep(&self, file: Out, table: Option<Table>, rows: Option<u64>) -> Result<(), Failure> {
+        let Out { name, path, inner } = file;
+        let failed = |source: io::Error| Failure::file(&path, "write", source);
+        let hashed = inner.into_inner().map_err(|error| failed(error.into_error()))?;
+        hashed.file.sync_all().map_err(failed)?;
+        let blake3 = hashed.hasher.finalize().to_hex().to_string();
+        self.entries.borrow_mut().push(Entry { name, table, rows, bytes: hashed.bytes, blake3 });
+        Ok(())
+    }
+}
+
+impl Out {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.inner.write_all(bytes).map_err(|source| Failure::file(&self.path, "write", source))
+    }
+
+    /// What writing to it as a stream failed with.
+    pub(super) fn failed(&self, source: io::Error) -> Failure {
+        Failure::file(&self.path, "write", source)
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Refuses a folder that holds anything but an export, which replacing it would lose.
+fn expect_export(folder: &Path) -> Result<(), Failure> {
+    let advice = "name a new or empty folder";
+    let manifest = Manifest::open(folder).map_err(|_| {
+        let folder = folder.display();
+        Failure::Refused(format!("{folder} holds something that is not an export: {advice}"))
+    })?;
+    let mut left = vec![folder.to_path_buf()];
+    while let Some(inner) = left.pop() {
+        let entries = fs::read_dir(&inner).map_err(|source| Failure::file(&inner, "read", source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| Failure::file(&inner, "read", source))?;
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(path);
+                continue;
+            }
+            let is_ours = manifest.files.iter().any(|file| file.path(folder).as_ref() == Some(&path));
+            if !is_ours && path != folder.join(MANIFEST) {
+                let path = path.display();
+                return Err(Failure::Refused(format!("{path} is not of an earlier export: {advice}")));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The graph as GraphML, for programs that draw and measure graphs.
+
+use std::fmt::Write as _;
+
+use crate::core::failure::Failure;
+
+use crate::transfer::export::folder::Folder;
+use crate::transfer::export::rows::Rows;
+
+const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://graphml.graphdrawing.org/xmlns http://graphml.graphdrawing.org/xmlns/1.0/graphml.xsd">
+<key id="kind" for="node" attr.name="kind" attr.type="string"/>
+<key id="key" for="node" attr.name="key" attr.type="string"/>
+<key id="tokens" for="node" attr.name="tokens" attr.type="string"/>
+<key id="relation" for="edge" attr.name="relation" attr.type="string"/>
+<key id="weight" for="edge" attr.name="weight" attr.type="float"><default>1</default></key>
+<key id="time" for="edge" attr.name="time" attr.type="long"/>
+<graph id="hedgerow" edgedefault="undirected">
+"#;
+const FOOT: &str = "</graph>\n</graphml>\n";
+
+/// A node is called by `n` and its stable id. Tokens are joined by spaces; dense features are left out.
+pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Failure> {
+    let mut file = folder.file("graph.graphml")?;
+    file.put(HEAD.as_bytes())?;
+    for at in 0..rows.nodes.len() {
+        let node = rows.nodes[at];
+        let name = rows.snapshot.name(node);
+        let (id, kind, key) = (rows.id(node), escaped(&name.kind), escaped(&name.key));
+        let mut line =
+            format!("<node id=\"n{id:016x}\"><data key=\"kind\">{kind}</data><data key=\"key\">{key}</data>");
+        let tokens = rows.snapshot.tokens(node);
+        if !tokens.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "<data key=\"tokens\">{}</data>", escaped(&tokens.join(" ")));
+        }
+        line.push_str("</node>\n");
+        file.put(line.as_bytes())?;
+        rows.step("nodes")?;
+    }
+    let snapshot = rows.snapshot;
+    let id = |node| snapshot.stable_id(node).get();
+    rows.edges(&mut |edge| {
+        let (src, dst) = (id(edge.src), id(edge.dst));
+        let mut line = format!("<edge source=\"n{src:016x}\" target=\"n{dst:016x}\">");
+        // Writing to a String cannot fail.
+        let _ = write!(line, "<data key=\"relation\">{}</data>", escaped(edge.relation));
+        if edge.weight.to_bits() != 1.0_f32.to_bits() {
+            let _ = write!(line, "<data key=\"weight\">{}</data>", edge.weight);
+        }
+        if let Some(time) = edge.time {
+            let _ = write!(line, "<data key=\"time\">{time}</data>");
+        }
+        line.push_str("</edge>\n");
+        file.put(line.as_bytes())
+    })?;
+    file.put(FOOT.as_bytes())?;
+    folder.keep(file, None, None)
+}
+
+/// Text between tags. XML has no form for most control characters, so they come out as `\u{1b}`.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            // A reader would take the end of a line for another, and white space for none.
+            '\t' => out.push_str("&#9;"),
+            '\n' => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,159 @@
+//! The columns of a csv file of edges: which are the ends, the weight, the time, the relation.
+
+use hedgerow::{Edge, NodeRef};
+
+use crate::core::place::BadInput;
+use crate::input::delimited::Delimited;
+use crate::output::output::Output;
+use crate::transfer::guard::unguarded;
+use crate::transfer::import::ImportArgs;
+use crate::transfer::import::edges::{time, weight};
+use crate::transfer::import::names::{End, EndFlag, Kind, Typed, find, required, usual};
+use crate::transfer::import::target::Target;
+
+/// What the columns of a row are.
+pub(super) struct Columns {
+    pub(super) count: usize,
+    /// Where their names stand.
+    pub(super) named: &'static str,
+    pub(super) src: End,
+    /// None where rows are nodes.
+    pub(super) dst: Option<End>,
+    pub(super) weight: Option<usize>,
+    pub(super) time: Option<usize>,
+    pub(super) relation: Option<usize>,
+    /// Whether texts are as `export --guard-formulas` writes them.
+    pub(super) is_guarded: bool,
+}
+
+impl Columns {
+    /// Matches a header, or what `--columns` says in its place, with the flags.
+    pub(super) fn of(
+        records: &Delimited,
+        names: &[String],
+        args: &ImportArgs,
+        out: Output,
+    ) -> Result<Self, BadInput> {
+        let is_header = args.columns.is_empty();
+        if names.len() < 2 {
+            let expected = "a header of at least two columns that name the kinds, such as board,pin";
+            return Err(records.place(0).found(records.raw(), expected));
+        }
+        if is_header && names[0].starts_with('#') && args.comment.is_none() {
+            let expected = "a header line; --comment '#' passes over such lines, and --columns a,b is for files without a header";
+            return Err(records.place(0).found(records.raw(), expected));
+        }
+        if is_header && names[..2].iter().all(|name| name.parse::<f64>().is_ok()) {
+            let expected = "a header line that names the two kinds, such as board,pin (or --columns board,pin, or --format adjacency)";
+            return Err(records.place(0).found(records.raw(), expected));
+        }
+        let (src, dst) = ends(records, names, args)?;
+        let named = |given: &Option<String>, usual_names: &[&str]| {
+            if let Some(given) = given {
+                return required(records, names, given).map(Some);
+            }
+            let found = usual(names, 0..names.len(), usual_names);
+            Ok(found.filter(|&at| at != src.column && at != dst.column))
+        };
+        let weight = named(&args.weight_column, &["weight"])?;
+        let time = named(&args.time_column, &["time", "timestamp"])?;
+        let relation = match (&args.relation_column, &args.relation) {
+            (None, Some(_)) => None,
+            (None, None) => named(&None, &["relation"])?.or_else(|| find(names, ":TYPE")),
+            (given, _) => named(given, &[])?,
+        };
+        let columns = Self {
+            count: names.len(),
+            named: args.named_by(),
+            src,
+            dst: Some(dst),
+            weight,
+            time,
+            relation,
+            is_guarded: false,
+        };
+        let used = |at: &usize| columns.used().any(|used| used == *at);
+        let ignored: Vec<&str> =
+            (0..names.len()).filter(|at| !used(at)).map(|at| names[at].as_str()).collect();
+        if !ignored.is_empty() {
+            let advice = "name them with --weight-column or --time-column if they matter";
+            out.note(&format!("columns not imported: {} ({advice})", ignored.join(", ")));
+        }
+        Ok(columns)
+    }
+
+    fn used(&self) -> impl Iterator<Item = usize> {
+        let ends = self.src.columns().chain(self.dst.iter().flat_map(End::columns));
+        ends.chain(self.weight).chain(self.time).chain(self.relation)
+    }
+
+    /// Puts a row where it belongs.
+    pub(super) fn take(
+        &self,
+        records: &Delimited,
+        relation: Option<&str>,
+        target: &mut impl Target,
+    ) -> Result<(), BadInput> {
+        records.expect_fields(self.count, self.named)?;
+        let src = self.src.node(records, self.is_guarded)?;
+        let Some(dst) = &self.dst else {
+            return target.add_node(src).map_err(|error| records.place(self.src.column).problem(error));
+        };
+        let dst = dst.node(records, self.is_guarded)?;
+        let weight = self.weight.map_or(Ok(1.0), |at| weight(records, at))?;
+        let time = self.time.map_or(Ok(None), |at| time(records, at))?;
+        let relation = match self.relation {
+            None => relation,
+            Some(at) => {
+                let text = records.text(at)?;
+                let text = if self.is_guarded { unguarded(text) } else { text };
+                Some(text).filter(|text| !text.is_empty())
+            }
+        };
+        let place = || records.place(self.relation.unwrap_or(0));
+        target.link(src, dst, Edge { weight, time, relation }).map_err(|error| place().problem(error))
+    }
+}
+
+/// The columns of both ends: those that the flags name, those that a header of Neo4j marks, or the first two.
+fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End, End), BadInput> {
+    let marked = |role: &str, other: &str| {
+        let marked = names.iter().position(|name| Typed::of(name).is(role));
+        marked.or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(other)))
+    };
+    let column = |flag: &EndFlag, marked: Option<usize>| match &flag.column {
+        Some(column) => required(records, names, column).map(Some),
+        None => Ok(marked),
+    };
+    let (src_flag, dst_flag) = (flag(args.src.as_ref()), flag(args.dst.as_ref()));
+    let src = column(&src_flag, marked("START_ID", "_start"))?;
+    let dst = column(&dst_flag, marked("END_ID", "_end"))?;
+    // Whichever is not named is the first column that the other one is not.
+    let other = |taken: Option<usize>| usize::from(taken == Some(0));
+    let src_at = src.unwrap_or_else(|| other(dst));
+    let dst_at = dst.unwrap_or_else(|| if src_at == 0 { 1 } else { other(src) });
+    let end = |at: usize, flag: EndFlag, name: &str| {
+        let header = Typed::of(&names[at]);
+        let kind = match (flag.is_written, flag.kind, header.role) {
+            (true, _, _) => return Ok(End { column: at, kind: Kind::Written }),
+            (false, Some(kind), _) => kind,
+            (false, None, None) => names[at].clone(),
+            (false, None, Some(_)) => {
+                let problem = || format!("{} names no kind: give --{name} KIND", names[at]);
+                header.group.ok_or_else(|| records.place(at).problem(problem()))?.to_owned()
+            }
+        };
+        // Any key will do to have the kind checked.
+        NodeRef::new(&kind, "0").map_err(|error| records.place(at).problem(error))?;
+        Ok(End { column: at, kind: Kind::Fixed(kind) })
+    };
+    if src_at == dst_at {
+        let problem = format!("--src and --dst are both of the column {}", names[src_at]);
+        return Err(records.place(src_at).problem(problem));
+    }
+    Ok((end(src_at, src_flag, "src")?, end(dst_at, dst_flag, "dst")?))
+}
+
+fn flag(given: Option<&EndFlag>) -> EndFlag {
+    given.cloned().unwrap_or_default()
+}

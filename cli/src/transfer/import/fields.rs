@@ -1,0 +1,144 @@
+//! The fields of JSON objects that are edges: which are the ends, the weight, the time, the relation.
+
+use std::borrow::Cow;
+
+use hedgerow::{Edge, NodeName, NodeRef};
+
+use crate::core::place::BadInput;
+use crate::input::jsonl::JsonLine;
+use crate::input::lines::Lines;
+use crate::transfer::import::ImportArgs;
+use crate::transfer::import::names::EndFlag;
+use crate::transfer::import::target::Target;
+
+/// What the fields of an object are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) src: FieldEnd,
+    /// None where objects are nodes.
+    pub(super) dst: Option<FieldEnd>,
+    /// Fields that must be there, as flags name them.
+    weight: Option<String>,
+    time: Option<String>,
+    relation: Option<String>,
+    /// All fields that there may be; none where others are passed over.
+    known: Option<&'static [&'static str]>,
+}
+
+/// One end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FieldEnd {
+    field: String,
+    kind: FieldKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FieldKind {
+    Fixed(String),
+    /// `kind:key` in one.
+    Written,
+    /// In the field of that name.
+    Field(String),
+}
+
+/// The fields of the usual form; an export has the ids besides.
+const KNOWN: &[&str] = &["src", "dst", "weight", "time", "relation", "src_id", "dst_id"];
+const KNOWN_OF_NODES: &[&str] = &["id", "kind", "key"];
+
+impl Fields {
+    pub(super) fn of(args: &ImportArgs) -> Self {
+        let end = |flag: &Option<EndFlag>, usual: &str| {
+            let flag = flag.clone().unwrap_or_default();
+            let kind = flag.kind.map_or(FieldKind::Written, FieldKind::Fixed);
+            FieldEnd { field: flag.column.unwrap_or_else(|| usual.to_owned()), kind }
+        };
+        let named = |flag: &Option<EndFlag>| flag.as_ref().is_some_and(|flag| flag.column.is_some());
+        let columns = [&args.weight_column, &args.time_column, &args.relation_column];
+        let is_mapped = named(&args.src) || named(&args.dst) || columns.iter().any(|column| column.is_some());
+        Self {
+            src: end(&args.src, "src"),
+            dst: Some(end(&args.dst, "dst")),
+            weight: args.weight_column.clone(),
+            time: args.time_column.clone(),
+            relation: args.relation_column.clone(),
+            known: (!is_mapped).then_some(KNOWN),
+        }
+    }
+
+    /// The edges of an export.
+    pub(super) fn of_edges() -> Self {
+        let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
+        let (src, dst) = (end("src"), Some(end("dst")));
+        Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN) }
+    }
+
+    /// The nodes of an export.
+    pub(super) fn of_nodes() -> Self {
+        Self {
+            src: FieldEnd { field: "key".to_owned(), kind: FieldKind::Field("kind".to_owned()) },
+            dst: None,
+            known: Some(KNOWN_OF_NODES),
+            ..Self::of_edges()
+        }
+    }
+
+    /// Whether objects are of the usual form, which is gathered at once.
+    pub(super) fn are_usual(&self) -> bool {
+        *self == Self::of_edges()
+    }
+
+    /// Puts the object of a line where it belongs.
+    pub(super) fn take(
+        &self,
+        lines: &Lines,
+        relation: Option<&str>,
+        target: &mut impl Target,
+    ) -> Result<(), BadInput> {
+        let object = JsonLine::parse(lines)?;
+        if let Some(known) = self.known {
+            object.expect_only(known)?;
+        }
+        let src = self.src.node(&object)?;
+        let Some(dst) = &self.dst else {
+            let added = target.add_node(src.as_ref());
+            return added.map_err(|error| object.place(&self.src.field).problem(error));
+        };
+        let dst = dst.node(&object)?;
+        let weight = match &self.weight {
+            Some(field) => object.required(field).and_then(|()| object.weight(field))?,
+            None => object.weight("weight")?,
+        };
+        let time = match &self.time {
+            Some(field) => object.required(field).and_then(|()| object.time(field))?,
+            None if self.known.is_none() && !object.has("time") => object.time("timestamp")?,
+            None => object.time("time")?,
+        };
+        let of_object = match (&self.relation, relation) {
+            (None, Some(_)) => None,
+            (None, None) => object.optional_text("relation")?,
+            (Some(field), _) => Some(object.text(field, "a relation")?),
+        };
+        let relation = of_object.or(relation);
+        let place = || object.place(self.weight.as_deref().unwrap_or("weight"));
+        let linked = target.link(src.as_ref(), dst.as_ref(), Edge { weight, time, relation });
+        linked.map_err(|error| place().problem(error))
+    }
+}
+
+impl FieldEnd {
+    fn node(&self, object: &JsonLine<'_>) -> Result<NodeName, BadInput> {
+        let node = match &self.kind {
+            FieldKind::Written => NodeRef::parse(object.text(&self.field, "a node such as \"pin:1\"")?)
+                .map(|node| node.to_name()),
+            FieldKind::Fixed(kind) => {
+                let key: Cow<'_, str> = object.key(&self.field)?;
+                NodeRef::new(kind, &key).map(|node| node.to_name())
+            }
+            FieldKind::Field(kind) => {
+                let (kind, key) = (object.text(kind, "a kind")?, object.key(&self.field)?);
+                NodeRef::new(kind, &key).map(|node| node.to_name())
+            }
+        };
+        node.map_err(|error| object.place(&self.field).problem(error))
+    }
+}

@@ -1,0 +1,142 @@
+//! The way of imported rows into a store that holds something: gathered into batches, each committed as one, bad rows
+//! refused or set aside.
+
+use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
+
+use crate::core::failure::Failure;
+use crate::core::place::BadInput;
+use crate::output::output::Output;
+use crate::output::progress::Progress;
+use crate::session::context::Context;
+use crate::transfer::import::Totals;
+use crate::transfer::import::rejects::Rejects;
+use crate::transfer::import::target::Target;
+
+/// Edges in a batch: one durable commit.
+pub(super) const EDGES: usize = 100_000;
+/// Nodes in a batch; with all the features that they may have, more would be over what a batch takes.
+pub(super) const NODES: usize = 10_000;
+
+/// An import under way.
+pub(super) struct Loader<'a> {
+    store: &'a Store,
+    cancel: &'a CancelToken,
+    out: Output,
+    what: &'static str,
+    progress: Progress,
+    pub(super) batch: Batch,
+    /// Operations that are committed as one.
+    most: usize,
+    /// Where the present row begins.
+    line: u64,
+    /// The line of the first operation that is not committed yet.
+    resume: Option<u64>,
+    pub(super) rejects: Option<Rejects>,
+    totals: Totals,
+    committed: u64,
+    /// Whether the store held nothing before: then a checkpoint costs no more than what was imported.
+    first: bool,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(
+        ctx: &'a Context,
+        store: &'a Store,
+        (what, most): (&'static str, usize),
+        progress: Progress,
+        rejects: Option<Rejects>,
+    ) -> Self {
+        Self {
+            store,
+            cancel: ctx.cancel(),
+            out: ctx.out,
+            what,
+            progress,
+            batch: Batch::new(),
+            most,
+            line: 0,
+            resume: None,
+            rejects,
+            totals: Totals::default(),
+            committed: 0,
+            first: store.snapshot().node_count() == 0,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Totals, Failure> {
+        self.commit()?;
+        if let Some(rejects) = &mut self.rejects {
+            rejects.flush()?;
+            self.totals.rejected = rejects.count;
+        }
+        self.progress.finish();
+        if self.first {
+            self.store.checkpoint(self.cancel)?;
+        } else {
+            self.store.checkpoint_if_worthwhile(self.cancel)?;
+        }
+        Ok(self.totals)
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let commit = self.store.commit(&self.batch)?;
+        self.totals.nodes += commit.nodes_added;
+        self.totals.edges += commit.edges_added;
+        self.totals.features += commit.features_changed;
+        self.committed += self.batch.len() as u64;
+        self.batch.clear();
+        self.resume = None;
+        Ok(())
+    }
+
+    fn outcome(&self, line: u64) -> String {
+        outcome(self.committed, self.what, line)
+    }
+}
+
+impl Target for Loader<'_> {
+    fn begin(&mut self, line: u64) -> Result<(), Failure> {
+        self.line = line;
+        Ok(())
+    }
+
+    fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
+        Ok(self.batch.add_node(node)?)
+    }
+
+    fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+        Ok(self.batch.link(src, dst, edge)?)
+    }
+
+    /// Commits a full batch.
+    fn staged(&mut self) -> Result<(), Failure> {
+        self.progress.row();
+        self.resume.get_or_insert(self.line);
+        if self.batch.len() >= self.most {
+            self.commit()?;
+            if self.cancel.is_cancelled() {
+                return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(self.line))));
+            }
+        }
+        Ok(())
+    }
+
+    fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure> {
+        let outcome = self.outcome(self.resume.unwrap_or(bad.first_line(self.line)));
+        let Some(rejects) = self.rejects.as_mut().filter(|_| !bad.fatal) else {
+            return Err(bad.with_outcome(outcome).into());
+        };
+        match rejects.take(&bad, row, self.out)? {
+            Some(over) => Err(bad.with_outcome(format!("{over}; {outcome}")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What stays of an import that stops.
+pub(super) fn outcome(committed: u64, what: &str, line: u64) -> String {
+    format!("{committed} {what} before it were committed, go on from line {line}")
+}

@@ -1,0 +1,288 @@
+//! Nodes with their features: a key a row, tokens from columns or fields, dense rows from matrices that run beside the file.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use hedgerow::NodeRef;
+
+use crate::core::failure::Failure;
+use crate::core::place::BadInput;
+use crate::input::delimited::{Delimited, is_comment};
+use crate::input::jsonl::{JsonLine, Words};
+use crate::input::lines::Lines;
+use crate::input::matrix::Matrix;
+use crate::input::source::Source;
+use crate::transfer::import::described::{Described, push, split};
+use crate::transfer::import::loader::Loader;
+use crate::transfer::import::names::{Typed, required};
+use crate::transfer::import::target::Target;
+use crate::transfer::import::{Format, ImportArgs};
+
+/// The field of an object that holds the key.
+const KEY: &str = "key";
+
+/// A file of nodes whose header was understood and whose matrices have the right number of rows.
+pub(super) struct Plan<'a> {
+    rows: Rows<'a>,
+    /// As it stands in the file.
+    header: Option<Vec<u8>>,
+    dense: Vec<(&'a str, Matrix)>,
+}
+
+/// The rows, and where the parts of a node stand in them.
+enum Rows<'a> {
+    Csv {
+        records: Delimited,
+        columns: usize,
+        /// Where the names of the columns stand.
+        named: &'static str,
+        key: usize,
+        kind: Kind<'a, usize>,
+        /// Column and the prefix of its tokens.
+        tokens: Vec<(usize, &'a str)>,
+    },
+    Jsonl {
+        lines: Lines,
+        comment: Option<&'a str>,
+        key: &'a str,
+        kind: Kind<'a, &'a str>,
+        tokens: &'a [String],
+    },
+}
+
+/// What kind a node is of.
+enum Kind<'a, At> {
+    Fixed(Cow<'a, str>),
+    /// Labels as Neo4j has them, the first of which counts, or one kind.
+    At(At),
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn open(
+        args: &'a ImportArgs,
+        format: Format,
+        lines: Lines,
+        file: &Path,
+    ) -> Result<Self, Failure> {
+        if let Some(kind) = &args.kind {
+            // Any key will do to have the kind checked.
+            NodeRef::new(kind, "0")?;
+        }
+        let rows = Rows::open(args, format, lines)?;
+        let header = match &rows {
+            Rows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
+            Rows::Csv { .. } | Rows::Jsonl { .. } => None,
+        };
+        let open = |(name, path): &'a (String, PathBuf)| Ok((name.as_str(), Matrix::open(path)?));
+        let dense = args.dense.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
+        if !dense.is_empty() {
+            expect_rows(&dense, file, |lines| Rows::open(args, format, lines))?;
+        }
+        Ok(Self { rows, header, dense })
+    }
+
+    /// Refuses a matrix whose rows are not as wide as those that the store has in the block already.
+    pub(super) fn expect_widths(&self, blocks: &[(String, usize)]) -> Result<(), Failure> {
+        for (block, matrix) in &self.dense {
+            match blocks.iter().find(|(name, _)| name == block) {
+                Some(&(_, width)) if width != matrix.width => {
+                    return Err(matrix.bad_width(width, block).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(mut self, loader: &mut Loader<'_>) -> Result<(), Failure> {
+        if let (Some(rejects), Some(header)) = (&mut loader.rejects, &self.header) {
+            rejects.write(header)?;
+        }
+        loop {
+            let parsed = match self.rows.advance() {
+                Ok(false) => return Ok(()),
+                Ok(true) => Ok(()),
+                Err(Failure::Input(bad)) => Err(bad),
+                Err(other) => return Err(other),
+            };
+            // A bad line has its dense row too, so the matrices move on with every line.
+            let rows: Result<Vec<(&str, &[f32])>, Failure> =
+                self.dense.iter_mut().map(|(name, matrix)| Ok((*name, matrix.next_row()?))).collect();
+            let rows = rows?;
+            let staged = match parsed {
+                Ok(()) => self.rows.node().and_then(|node| node.stage(&rows, &mut loader.batch)),
+                Err(bad) => Err(*bad),
+            };
+            loader.begin(self.rows.line())?;
+            match staged {
+                Ok(()) => loader.staged()?,
+                Err(bad) => loader.bad(bad, self.rows.raw())?,
+            }
+        }
+    }
+}
+
+impl<'a> Rows<'a> {
+    fn open(args: &'a ImportArgs, format: Format, lines: Lines) -> Result<Self, Failure> {
+        let how = args.how(false);
+        match format {
+            Format::Csv if args.columns.is_empty() => {
+                let records = Delimited::open(lines, &how)?;
+                let names = records.header()?;
+                Self::of_columns(records, &names, args)
+            }
+            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &how)?, &args.columns, args),
+            Format::Jsonl => Self::of_fields(lines, args),
+            Format::Adjacency => {
+                Err(Failure::Usage("adjacency is a form of edges: nodes come as csv or jsonl".to_owned()))
+            }
+        }
+    }
+
+    /// Matches a header, or what `--columns` says in its place, with the flags.
+    fn of_columns(records: Delimited, names: &[String], args: &'a ImportArgs) -> Result<Self, Failure> {
+        let column = |wanted: &str| required(&records, names, wanted);
+        let key = match &args.key {
+            Some(key) => column(key)?,
+            None => names.iter().position(|name| Typed::of(name).is("ID")).unwrap_or(0),
+        };
+        let labels = names.iter().position(|name| Typed::of(name).is("LABEL"));
+        let kind = match (&args.kind, &args.kind_column, labels) {
+            (Some(kind), _, _) => Kind::Fixed(kind.into()),
+            (None, Some(name), _) => Kind::At(column(name)?),
+            (None, None, Some(at)) => Kind::At(at),
+            (None, None, None) => match names.get(key).and_then(|name| Typed::of(name).group) {
+                Some(group) => Kind::Fixed(group.to_owned().into()),
+                None => return Err(without_kind()),
+            },
+        };
+        let tokens = args.tokens.iter().map(|name| Ok((column(name)?, name.as_str())));
+        let tokens = tokens.collect::<Result<Vec<_>, BadInput>>()?;
+        Ok(Self::Csv { columns: names.len(), named: args.named_by(), records, key, kind, tokens })
+    }
+
+    fn of_fields(lines: Lines, args: &'a ImportArgs) -> Result<Self, Failure> {
+        let kind = match (&args.kind, &args.kind_column) {
+            (Some(kind), _) => Kind::Fixed(kind.into()),
+            (None, Some(field)) => Kind::At(field.as_str()),
+            (None, None) => return Err(without_kind()),
+        };
+        let (key, comment) = (args.key.as_deref().unwrap_or(KEY), args.comment.as_deref());
+        Ok(Self::Jsonl { lines, comment, key, kind, tokens: &args.tokens })
+    }
+
+    /// Goes to the next row; false at the end.
+    fn advance(&mut self) -> Result<bool, Failure> {
+        match self {
+            Self::Csv { records, .. } => records.advance(),
+            Self::Jsonl { lines, comment, .. } => loop {
+                if !lines.advance()? {
+                    return Ok(false);
+                }
+                if !lines.bytes().is_empty() && !is_comment(lines.bytes(), *comment) {
+                    return Ok(true);
+                }
+            },
+        }
+    }
+
+    fn line(&self) -> u64 {
+        match self {
+            Self::Csv { records, .. } => records.line(),
+            Self::Jsonl { lines, .. } => lines.number(),
+        }
+    }
+
+    /// The row as it stands in the file.
+    fn raw(&self) -> &[u8] {
+        match self {
+            Self::Csv { records, .. } => records.raw(),
+            Self::Jsonl { lines, .. } => lines.bytes(),
+        }
+    }
+
+    /// Takes a row apart.
+    fn node(&self) -> Result<Described<'_>, BadInput> {
+        match self {
+            Self::Csv { records, columns, named, key, kind, tokens } => {
+                records.expect_fields(*columns, named)?;
+                let kind = match kind {
+                    Kind::Fixed(kind) => kind.as_ref(),
+                    Kind::At(at) => first_label(records.text(*at)?),
+                };
+                let mut words = Vec::new();
+                for (at, name) in tokens {
+                    split(records.text(*at)?, name, &mut words);
+                }
+                let at_tokens = records.place(tokens.first().map_or(*key, |(at, _)| *at));
+                Ok(Described {
+                    kind: kind.into(),
+                    key: records.text(*key)?.into(),
+                    tokens: (!tokens.is_empty()).then_some(words),
+                    place: records.place(*key),
+                    at_tokens,
+                })
+            }
+            Self::Jsonl { lines, key, kind, tokens, .. } => {
+                let object = JsonLine::parse(lines)?;
+                let kind = match kind {
+                    Kind::Fixed(kind) => kind.to_string(),
+                    Kind::At(field) => object.text(field, "a kind")?.to_owned(),
+                };
+                let mut words = Vec::new();
+                for field in *tokens {
+                    match object.words(field)? {
+                        Words::Text(text) => split(&text, field, &mut words),
+                        Words::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
+                    }
+                }
+                Ok(Described {
+                    kind: kind.into(),
+                    key: object.key(key)?.into_owned().into(),
+                    tokens: (!tokens.is_empty()).then_some(words),
+                    place: object.place(key),
+                    at_tokens: object.place(tokens.first().map_or(key, |field| field.as_str())),
+                })
+            }
+        }
+    }
+}
+
+fn without_kind() -> Failure {
+    Failure::Usage(
+        "nodes need a kind: give --kind KIND, or --kind-column COL where the file says it".to_owned(),
+    )
+}
+
+/// The first of the labels of a node of Neo4j, `A;B` or `:A:B`.
+fn first_label(text: &str) -> &str {
+    text.trim().trim_start_matches(':').split([';', ':']).next().unwrap_or_default()
+}
+
+/// Counts the lines of the file in a pass of its own, so that a matrix that does not fit is refused before any write.
+fn expect_rows<'a>(
+    dense: &[(&str, Matrix)],
+    file: &Path,
+    reader: impl FnOnce(Lines) -> Result<Rows<'a>, Failure>,
+) -> Result<(), Failure> {
+    if file.as_os_str() == "-" {
+        return Err(Failure::Usage(
+            "--dense needs a file that can be read twice, not standard input".to_owned(),
+        ));
+    }
+    let mut rows = reader(Lines::new(Source::open(file)?))?;
+    let mut count = 0;
+    loop {
+        match rows.advance() {
+            Ok(true) => count += 1,
+            Ok(false) => break,
+            // The row is reported when it is read for good.
+            Err(Failure::Input(bad)) if !bad.fatal => count += 1,
+            Err(other) => return Err(other),
+        }
+    }
+    match dense.iter().find(|(_, matrix)| matrix.rows != count) {
+        Some((_, matrix)) => Err(matrix.bad_shape(count, &file.display().to_string()).into()),
+        None => Ok(()),
+    }
+}

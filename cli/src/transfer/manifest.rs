@@ -1,0 +1,240 @@
+//! `manifest.json`: what an export holds, of what, and the checksums of its files. Written last, read first.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use hedgerow::CancelToken;
+use serde::{Deserialize, Serialize};
+
+use crate::core::failure::Failure;
+use crate::core::place::Place;
+use crate::transfer::columns::Table;
+
+/// Its name in the folder.
+pub(crate) const MANIFEST: &str = "manifest.json";
+/// What it says it is.
+const WHAT: &str = "hedgerow export";
+/// The version of the schema that is written, and the latest that is read.
+pub(crate) const SCHEMA: u32 = 1;
+/// The largest manifest that is read.
+const LIMIT: u64 = 64 << 20;
+/// Bytes that are hashed at once.
+const CHUNK: usize = 1 << 20;
+
+/// The forms of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// A csv file for each table
+    Csv,
+    /// A file of JSON objects, one a line, for each table
+    Jsonl,
+    /// A folder of Parquet files for each table
+    Parquet,
+    /// Vectors, their ids and dense features as numpy arrays
+    Npy,
+    /// The model alone
+    Safetensors,
+    /// vectors.tsv and metadata.tsv for the projector of TensorBoard
+    Tensorboard,
+    /// The graph as XML
+    Graphml,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    pub(crate) what: String,
+    pub(crate) schema: u32,
+    pub(crate) written_by: String,
+    pub(crate) format: Form,
+    /// Whether the texts of csv cells are guarded against spreadsheets.
+    pub(crate) guarded: bool,
+    pub(crate) epoch: u64,
+    pub(crate) generation: Option<u64>,
+    pub(crate) digest: Option<String>,
+    pub(crate) counts: Counts,
+    /// Dense blocks and their widths.
+    pub(crate) dense: Vec<Block>,
+    pub(crate) positions: Vec<Input>,
+    pub(crate) files: Vec<Entry>,
+}
+
+/// Rows of each table in the store; those of a form that leaves tables out, too.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counts {
+    pub(crate) nodes: u64,
+    pub(crate) features: u64,
+    pub(crate) edges: u64,
+    pub(crate) neighborhoods: u64,
+    pub(crate) embeddings: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Block {
+    pub(crate) name: String,
+    pub(crate) width: usize,
+}
+
+/// How far an input was taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Input {
+    pub(crate) source: String,
+    pub(crate) offset: u64,
+    pub(crate) lines: u64,
+    pub(crate) check: u64,
+}
+
+/// A file of the export.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// With `/` between folder and name.
+    pub(crate) name: String,
+    pub(crate) table: Option<Table>,
+    pub(crate) rows: Option<u64>,
+    pub(crate) bytes: u64,
+    pub(crate) blake3: String,
+}
+
+impl Manifest {
+    pub(crate) fn new(format: Form, guarded: bool, epoch: u64) -> Self {
+        Self {
+            what: WHAT.to_owned(),
+            schema: SCHEMA,
+            written_by: concat!("hedgerow ", env!("CARGO_PKG_VERSION")).to_owned(),
+            format,
+            guarded,
+            epoch,
+            generation: None,
+            digest: None,
+            counts: Counts::default(),
+            dense: Vec::new(),
+            positions: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Reads the manifest of a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(MANIFEST);
+        let name = path.display().to_string();
+        let bad = |problem: String| Failure::from(Place::new(&name, 1, 1).problem(problem));
+        let mut text = String::new();
+        match File::open(&path) {
+            Ok(file) => file.take(LIMIT).read_to_string(&mut text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {
+                let folder = folder.display();
+                return Err(Failure::Refused(format!(
+                    "{folder} is not a whole export: it has no {MANIFEST}, which is written last"
+                )));
+            }
+            Err(source) => return Err(Failure::file(&path, "read", source)),
+        }
+        .map_err(|source| Failure::file(&path, "read", source))?;
+        // What another version wrote may have other fields, so its version is looked at by itself.
+        let found: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+            let cause = error.to_string();
+            let cause = cause.split(" at line ").next().unwrap_or("not JSON").to_owned();
+            let place = Place::new(&name, error.line() as u64, error.column() as u64);
+            Failure::from(place.problem(format!("not JSON: {cause}")))
+        })?;
+        if found["what"] != WHAT {
+            return Err(bad(format!("not the manifest of an export, expected \"what\": \"{WHAT}\"")));
+        }
+        match found["schema"].as_u64() {
+            Some(schema) if schema == u64::from(SCHEMA) => {}
+            _ => {
+                let found = &found["schema"];
+                return Err(bad(format!("the export has schema {found}, this version reads {SCHEMA}")));
+            }
+        }
+        let manifest: Self = serde_json::from_value(found).map_err(|error| bad(error.to_string()))?;
+        for entry in &manifest.files {
+            entry.path(folder).ok_or_else(|| {
+                bad(format!(
+                    "the file {:?} would be outside of the folder, expected a name in it",
+                    entry.name
+                ))
+            })?;
+        }
+        Ok(manifest)
+    }
+
+    /// The files of a table, in their order.
+    pub(crate) fn files_of(&self, table: Table) -> impl Iterator<Item = &Entry> {
+        self.files.iter().filter(move |entry| entry.table == Some(table))
+    }
+
+    /// Reads every file and compares it with its checksum.
+    pub(crate) fn verify(
+        &self,
+        folder: &Path,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let mut buffer = vec![0; CHUNK];
+        for entry in &self.files {
+            let Some(path) = entry.path(folder) else { continue };
+            let damaged = |problem: String| {
+                let place = Place::new(&path.display().to_string(), 1, 1);
+                Failure::from(place.problem(format!("{problem}; export anew")))
+            };
+            let read = |source: io::Error| match source.kind() {
+                io::ErrorKind::NotFound => {
+                    damaged("the file is missing, and the manifest names it".to_owned())
+                }
+                _ => Failure::file(&path, "read", source),
+            };
+            let mut file = File::open(&path).map_err(read)?;
+            let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+            loop {
+                if cancel.is_cancelled() {
+                    return Err(Failure::Interrupted("interrupted; nothing was imported".to_owned()));
+                }
+                match file.read(&mut buffer).map_err(read)? {
+                    0 => break,
+                    count => {
+                        hasher.update(&buffer[..count]);
+                        bytes += count as u64;
+                        progress(count as u64);
+                    }
+                }
+            }
+            if bytes != entry.bytes {
+                return Err(damaged(format!(
+                    "the file has {bytes} bytes, the manifest says {}: it was changed or cut short",
+                    entry.bytes
+                )));
+            }
+            if hasher.finalize().to_hex().as_str() != entry.blake3 {
+                return Err(damaged(
+                    "the file was changed: its checksum is not that of the manifest".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Where it is; none for a name that leads out of the folder, or through a link.
+    pub(crate) fn path(&self, folder: &Path) -> Option<PathBuf> {
+        let name = Path::new(&self.name);
+        let mut path = folder.to_path_buf();
+        let mut is_there = false;
+        for part in name.components() {
+            let Component::Normal(part) = part else { return None };
+            path.push(part);
+            is_there = true;
+            if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+                return None;
+            }
+        }
+        is_there.then_some(path)
+    }
+}

@@ -1,0 +1,81 @@
+//! A folder under a temporary name beside the one that it is to be, so that what is half made is never taken for whole.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::core::failure::Failure;
+
+/// A folder that is removed again unless it is finished.
+pub(crate) struct Unfinished {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Unfinished {
+    /// An empty folder beside `target`, which is not there or is empty.
+    pub(crate) fn beside(target: &Path) -> Result<Self, Failure> {
+        let target = std::path::absolute(target).map_err(|source| Failure::file(target, "create", source))?;
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(Failure::file(&target, "create", io::ErrorKind::AlreadyExists.into()));
+        };
+        fs::create_dir_all(parent).map_err(|source| Failure::file(parent, "create", source))?;
+        let name = name.to_string_lossy();
+        let process = std::process::id();
+        for number in 0..u32::MAX {
+            let folder = parent.join(format!(".{name}.unfinished-{process}-{number}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(Self { folder, target }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(Failure::file(&folder, "create", source)),
+            }
+        }
+        Err(Failure::file(&target, "create", io::ErrorKind::AlreadyExists.into()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Gives it its name, durably. What is there under that name is `replaced`, a folder that is done with.
+    pub(crate) fn finish(self, replaced: bool) -> Result<(), Failure> {
+        let mut old = self.folder.clone().into_os_string();
+        old.push("-replaced");
+        let old = PathBuf::from(old);
+        let failed = |source| Failure::file(&self.target, "write", source);
+        if replaced {
+            fs::rename(&self.target, &old).map_err(failed)?;
+        }
+        fs::rename(&self.folder, &self.target).map_err(|source| {
+            if replaced {
+                // What was there is put back; where that fails too, it is at least not lost.
+                let _ = fs::rename(&old, &self.target);
+            }
+            failed(source)
+        })?;
+        if let Some(parent) = self.target.parent() {
+            // A folder that cannot be synced is as durable as the system makes it.
+            let _ = File::open(parent).and_then(|folder| folder.sync_all());
+        }
+        if replaced {
+            fs::remove_dir_all(&old).map_err(|source| Failure::file(&old, "remove", source))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After `finish` there is nothing under that name.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Whether there is nothing there, or an empty folder.
+pub(crate) fn is_free(path: &Path) -> Result<bool, Failure> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(Failure::file(path, "read", source)),
+    }
+}
