@@ -3,14 +3,14 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::core::failure::Failure;
-use crate::output::output::Mode;
+use crate::output::printer::Mode;
 use crate::repl::verb;
 use crate::session::context::Context;
-use crate::session::nearby;
+use crate::session::suggest;
 use crate::transfer::{export, import};
 use crate::verbs::{
-    apply, bench, demo, edit, embed, eval, generate, keep, look, rank, recommend, refresh, report, stats,
-    train, walk,
+    apply, bench, demo, edit, embed, eval, generate, keep, neighbors, recommend, refresh, report, similar,
+    stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -60,9 +60,9 @@ pub(crate) enum Verb {
     /// Apply a stream of added and removed edges in durable batches
     Apply(apply::ApplyArgs),
     /// Show what a node is linked to, with weights
-    Neighbors(look::NeighborsArgs),
+    Neighbors(neighbors::NeighborsArgs),
     /// Show whom the walks from a node visit, with visit counts and importance
-    Neighborhood(look::NeighborhoodArgs),
+    Neighborhood(neighbors::NeighborhoodArgs),
     /// Find the nodes that walks from one or several nodes visit most; needs no training
     Walk(walk::WalkArgs),
     /// Train a model and embed every node of the target kinds
@@ -74,7 +74,7 @@ pub(crate) enum Verb {
     /// Print the embedding of a node, known or described
     Embed(embed::EmbedArgs),
     /// Find the nodes with the nearest embeddings
-    Similar(rank::SimilarArgs),
+    Similar(similar::SimilarArgs),
     /// Say what to show next to a node, or after a history
     Recommend(recommend::RecommendArgs),
     /// Measure the embeddings at a task, beside what needs no training
@@ -103,7 +103,7 @@ pub(crate) enum Verb {
 
 /// Does what was asked; of a node that is not in the store, says which are called nearly so.
 pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
-    call(ctx, verb).map_err(|failure| nearby::advised(failure, ctx.opened()))
+    call(ctx, verb).map_err(|failure| suggest::advised(failure, ctx.opened()))
 }
 
 fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
@@ -113,14 +113,14 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Unlink(args) => edit::unlink(ctx, args),
         Verb::Remove(args) => edit::remove(ctx, args),
         Verb::Apply(args) => apply::apply(ctx, args),
-        Verb::Neighbors(args) => look::neighbors(ctx, args),
-        Verb::Neighborhood(args) => look::neighborhood(ctx, args),
+        Verb::Neighbors(args) => neighbors::neighbors(ctx, args),
+        Verb::Neighborhood(args) => neighbors::neighborhood(ctx, args),
         Verb::Walk(args) => walk::walk(ctx, args),
         Verb::Train(args) => train::train(ctx, args),
         Verb::Refresh(args) => refresh::refresh(ctx, args),
         Verb::Digest(args) => refresh::digest(ctx, args),
         Verb::Embed(args) => embed::embed(ctx, args),
-        Verb::Similar(args) => rank::similar(ctx, args),
+        Verb::Similar(args) => similar::similar(ctx, args),
         Verb::Recommend(args) => recommend::recommend(ctx, args),
         Verb::Eval(args) => eval::eval(ctx, args),
         Verb::Stats(args) => stats::stats(ctx, args),

@@ -21,11 +21,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use crate::core::failure::Failure;
-use crate::core::{escape, interrupt};
 use command::Cli;
-use output::output::{Mode, Output};
-use output::sink::Sink;
+use core::failure::Failure;
+use core::{escape, interrupt};
+use output::printer::{Mode, Output};
+use output::target::Sink;
 use session::context::Context;
 
 fn main() -> ExitCode {

@@ -13,8 +13,8 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use linalg::buffer_pool::Spare;
 use linalg::simd::{Kernel, Lanes};
-use linalg::spare::Spare;
 use ndarray::{Array2, ArrayView2};
 
 /// Rounds in which every implementation has its turn.

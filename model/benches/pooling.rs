@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use linalg::spare::Spare;
+use linalg::buffer_pool::Spare;
 use linalg::sparse::Sparse;
 use ndarray::Array2;
 

@@ -16,8 +16,8 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use linalg::huge_matrix::Tall;
 use linalg::simd::{Kernel, Lanes};
-use linalg::tall::Tall;
 use query::scan::{BLOCK, Hit, Scan, Wish};
 
 const ROUNDS: usize = 5;

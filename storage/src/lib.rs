@@ -50,31 +50,33 @@ mod wal;
 mod internal_tests;
 
 pub use adjacency::list::{List, MAX_DEGREE, Place};
-pub use adjacency::list_buf::{Entry, ListBuf};
+pub use adjacency::list_builder::{Entry, ListBuf};
 pub use adjacency::lists::Lists;
-pub use adjacency::spans::Spans;
-pub use bulk::links::Links;
+pub use adjacency::neighbor_offsets::Spans;
+pub use bulk::edge_buffer::Links;
 pub use bulk::load::Load;
 pub use checkpoint::derived::{Derived, Publish};
 pub use fs::section::{AsBytes, SectionFile, SectionWriter};
-pub use graph::flat::FlatLists;
-pub use graph::marks::TokenMarks;
+pub use graph::flattened::FlatLists;
 pub use graph::snapshot::Snapshot;
+pub use graph::token_mask::TokenMarks;
 pub use store::backup::Backup;
 pub use store::check::{CheckOptions, Checkup};
+pub use store::handle::{Sizes, Store};
 pub use store::open::OpenOptions;
-pub use store::store::{Sizes, Store};
 pub use types::batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES, MAX_TOKENS,
     MAX_TOKENS_BYTES,
 };
 pub use types::cancel::CancelToken;
 pub use types::commit_summary::Commit;
+pub use types::damage::Repair;
 pub use types::error::Error;
 pub use types::ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
-pub use types::name::{MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation};
+pub use types::names::{
+    MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation,
+};
 pub use types::position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
 pub use types::progress::{Progress, Stage};
-pub use types::repair::Repair;
 pub use wal::changes::Changes;
-pub use wal::log::is_engine_panic;
+pub use wal::engine::is_engine_panic;

@@ -9,7 +9,7 @@ use hedgerow::ErrorKind;
 use serde_json::{Map, Value};
 
 use crate::core::interrupt::INTERRUPTED;
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]

@@ -3,4 +3,4 @@
 pub(crate) mod escape;
 pub(crate) mod failure;
 pub(crate) mod interrupt;
-pub(crate) mod place;
+pub(crate) mod location;

@@ -2,7 +2,7 @@
 //! Written here and not taken from a crate because a field must know its line and column, and a record its limit.
 
 use crate::core::failure::Failure;
-use crate::core::place::{BadInput, Place, characters};
+use crate::core::location::{BadInput, Place, characters};
 use crate::input::lines::{LINE_LIMIT, Lines};
 use crate::input::separator::Separator;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::core::place::{BadInput, Place};
+use crate::core::location::{BadInput, Place};
 use crate::input::lines::Lines;
 use crate::input::number::narrowed;
 use crate::input::timestamp;

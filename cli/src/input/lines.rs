@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 
 use crate::core::failure::Failure;
-use crate::core::place::{BadInput, Place, characters};
+use crate::core::location::{BadInput, Place, characters};
 use crate::input::source::Source;
 
 /// The longest line that is read; a longer one is an error, not a swap storm.

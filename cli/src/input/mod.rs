@@ -3,12 +3,12 @@
 
 pub(crate) mod blocks;
 pub(crate) mod delimited;
-pub(crate) mod growing;
+pub(crate) mod file_tail;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
-pub(crate) mod matrix;
 #[cfg(test)]
 pub(crate) mod noise;
+pub(crate) mod npy;
 pub(crate) mod number;
 pub(crate) mod pairs;
 #[cfg(feature = "parquet")]

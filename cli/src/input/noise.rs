@@ -10,7 +10,7 @@ use crate::core::failure::Failure;
 use crate::input::delimited::{Delimited, How};
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
-use crate::input::matrix::Matrix;
+use crate::input::npy::Matrix;
 use crate::input::pairs::words;
 use crate::input::source::Source;
 use crate::synthetic::Random;

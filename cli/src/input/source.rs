@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::core::failure::Failure;
 use crate::core::interrupt;
 #[cfg(feature = "parquet")]
-use crate::core::place::Place;
+use crate::core::location::Place;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use hedgerow::CancelToken;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::output::output::Output;
-use crate::output::sink::Sink;
+use crate::output::printer::Output;
+use crate::output::target::Sink;
 
 /// A call that is over by then has no line.
 const GLANCE: Duration = Duration::from_millis(300);

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::core::escape::json_safe;
 use crate::core::failure::Failure;
-use crate::output::cell::{plain, pretty};
-use crate::output::output::{Mode, Output, csv_line, object, tsv_line};
-use crate::output::sink::Sink;
+use crate::output::printer::{Mode, Output, csv_line, object, tsv_line};
+use crate::output::target::Sink;
+use crate::output::value::{plain, pretty};
 
 /// The narrowest column of a table whose later rows are not known yet.
 const COLUMN_WIDTH: usize = 9;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, Command};
 use hedgerow::{KindIx, RelationIx, Snapshot};
 
-use crate::repl::dots::{DOTS, Follows};
+use crate::repl::dot_commands::{DOTS, Follows};
 use crate::repl::jobs::Jobs;
+use crate::repl::shell_split::{Line, Word};
 use crate::repl::table::verbs;
-use crate::repl::words::{Line, Word};
 use crate::session::context::Opened;
 
 /// Keys that are offered at once.
@@ -243,7 +243,7 @@ mod tests {
     use hedgerow::{Batch, Edge, NodeRef, Store};
 
     use super::*;
-    use crate::output::output::{Mode, Output};
+    use crate::output::printer::{Mode, Output};
     use crate::repl::table::table;
     use crate::session::context::Context;
 

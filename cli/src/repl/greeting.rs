@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hedgerow::{Engine, KindIx, NodeRef, RelationIx, Snapshot, Status};
 
-use crate::repl::words::typed;
+use crate::repl::shell_split::typed;
 
 /// Kinds and relations that are named; more are counted.
 const NAMED: usize = 6;

@@ -6,9 +6,9 @@ use rustyline::hint::{Hint, Hinter, HistoryHinter};
 
 use crate::core::escape::escaped;
 use crate::repl::completion::{Completion, is_repeated};
-use crate::repl::dots::DOTS;
+use crate::repl::dot_commands::DOTS;
+use crate::repl::shell_split::Line;
 use crate::repl::table::verbs;
-use crate::repl::words::Line;
 
 /// A hint; one that says what is missing cannot be taken over.
 pub(super) struct Hinted {

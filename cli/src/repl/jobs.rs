@@ -15,11 +15,11 @@ use crate::command;
 use crate::command::Verb;
 use crate::core::escape::escaped;
 use crate::core::failure::{Failure, Within};
-use crate::output::cell::pretty;
-use crate::output::desk::Desk;
-use crate::output::output::Output;
+use crate::output::job_output::Desk;
+use crate::output::printer::Output;
 use crate::output::progress::new_bar;
-use crate::output::sink::Sink;
+use crate::output::target::Sink;
+use crate::output::value::pretty;
 use crate::session::context::Context;
 
 /// How long whoever waits for a job sleeps between two looks at Ctrl-C.

@@ -3,13 +3,13 @@
 pub(crate) mod verb;
 
 mod completion;
-mod dots;
+mod dot_commands;
 mod greeting;
 mod hints;
 mod history;
 mod jobs;
 mod prompt;
 pub(crate) mod session;
+mod shell_split;
 mod table;
 mod terminal;
-mod words;

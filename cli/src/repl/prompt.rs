@@ -18,16 +18,16 @@ use rustyline::{Behavior, ColorMode, CompletionType, Config, Context, Editor, He
 use crate::core::escape::escaped;
 use crate::core::failure::Failure;
 use crate::core::interrupt;
-use crate::output::paint;
-use crate::output::paint::{HINT, PROMPT, painted};
+use crate::output::color;
+use crate::output::color::{HINT, PROMPT, painted};
 use crate::repl::completion::{Completion, Offered};
 use crate::repl::hints;
 use crate::repl::hints::Hinted;
 use crate::repl::history;
 use crate::repl::jobs::Jobs;
 use crate::repl::session::Session;
+use crate::repl::shell_split::{Line, typed};
 use crate::repl::terminal::Terminal;
-use crate::repl::words::{Line, typed};
 
 /// Lines of history that are kept.
 const HISTORY: usize = 10_000;
@@ -93,7 +93,7 @@ fn editor(session: &Session<'_>) -> Result<Editor<Help, DefaultHistory>, Failure
     // Where results go elsewhere, the prompt is still for the terminal.
     let is_shown = io::stdout().is_terminal();
     let behavior = if is_shown { Behavior::Stdio } else { Behavior::PreferTerm };
-    let is_painted = paint::allowed(&io::stdin());
+    let is_painted = color::allowed(&io::stdin());
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .history_ignore_space(true)

@@ -11,15 +11,15 @@ use crate::core::failure::{Failure, Within};
 use crate::core::interrupt;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
-use crate::output::output::{Mode, Output};
-use crate::output::sink::{Sink, Target};
+use crate::output::printer::{Mode, Output};
+use crate::output::target::{Sink, Target};
 use crate::repl::completion::Completion;
-use crate::repl::dots;
-use crate::repl::dots::Dot;
+use crate::repl::dot_commands;
+use crate::repl::dot_commands::Dot;
 use crate::repl::jobs::{Jobs, Typed};
+use crate::repl::shell_split::Line;
 use crate::repl::table;
 use crate::repl::table::{Asked, JobVerb, What};
-use crate::repl::words::Line;
 use crate::repl::{greeting, prompt};
 use crate::session::context::Context;
 
@@ -245,18 +245,18 @@ impl<'a> Session<'a> {
 
     /// The commands of the console itself.
     fn dot(&mut self, words: &[&str]) -> Result<(), Failure> {
-        match dots::parse(words)? {
+        match dot_commands::parse(words)? {
             Dot::Leave => self.has_left = true,
             Dot::Help(None) => {
                 let help = self.table.render_help().to_string();
-                return self.ctx.out.text(&format!("{help}\n{}", dots::help()));
+                return self.ctx.out.text(&format!("{help}\n{}", dot_commands::help()));
             }
             Dot::Help(Some(word)) if word.starts_with('.') => {
-                return self.ctx.out.text(&dots::help_of(&word)?);
+                return self.ctx.out.text(&dot_commands::help_of(&word)?);
             }
             // Without its dot, where no verb has that name.
             Dot::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
-                if let Ok(help) = dots::help_of(&format!(".{word}")) {
+                if let Ok(help) = dot_commands::help_of(&format!(".{word}")) {
                     return self.ctx.out.text(&help);
                 }
                 return self.verb(&[&word, "--help"], None);

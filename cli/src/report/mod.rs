@@ -1,14 +1,14 @@
 //! What `report` puts on its page: gathered here, a noun a file, and drawn by the script of the page. Owns what the page
 //! says and that it is the same for the same store; the verb owns the file that it is written to.
 
-mod holdings;
+mod history;
 mod items;
 mod map;
 mod named;
 mod page;
-mod past;
 mod pca;
 mod sizes;
+mod summary;
 
 use hedgerow::{CancelToken, Engine, KindIx, NodeIx, RandomCosines, Snapshot};
 use serde::Serialize;
@@ -25,11 +25,11 @@ const EMBEDDED: usize = 4_000;
 pub(crate) struct Report {
     store: String,
     version: &'static str,
-    holdings: holdings::Holdings,
+    holdings: summary::Holdings,
     degrees: Vec<sizes::Degrees>,
     neighborhoods: Vec<sizes::Neighborhoods>,
-    curve: Option<past::Curve>,
-    refreshes: Vec<past::Refresh>,
+    curve: Option<history::Curve>,
+    refreshes: Vec<history::Refresh>,
     map: Option<map::Map>,
     cosines: Option<Cosines>,
     items: Vec<items::Item>,
@@ -80,7 +80,7 @@ impl<'a> Gathering<'a> {
             targets => targets.iter().filter_map(|name| self.snapshot.kind_ix(name)).collect(),
         };
         (self.observer)("counting", 0, 0);
-        let (holdings, degrees) = (holdings::Holdings::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
+        let (holdings, degrees) = (summary::Holdings::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
         let neighborhoods = sizes::neighborhoods(self, &asked)?;
         let mut named = named::Named::default();
         let items = items::items(self, &asked, &mut named)?;
@@ -92,8 +92,8 @@ impl<'a> Gathering<'a> {
             holdings,
             degrees,
             neighborhoods,
-            curve: past::curve(self.engine)?,
-            refreshes: past::refreshes(self.engine),
+            curve: history::curve(self.engine)?,
+            refreshes: history::refreshes(self.engine),
             map,
             cosines: sample
                 .is_some()

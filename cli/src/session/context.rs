@@ -8,7 +8,7 @@ use hedgerow::{CancelToken, Engine, Status, Store};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
-use crate::output::output::Output;
+use crate::output::printer::Output;
 use crate::output::progress::Watched;
 
 /// One process, one store at a time. Those of a console's jobs share it.

@@ -2,4 +2,4 @@
 //! Must not know verbs.
 
 pub(crate) mod context;
-pub(crate) mod nearby;
+pub(crate) mod suggest;

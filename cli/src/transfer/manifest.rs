@@ -8,7 +8,7 @@ use hedgerow::CancelToken;
 use serde::{Deserialize, Serialize};
 
 use crate::core::failure::Failure;
-use crate::core::place::Place;
+use crate::core::location::Place;
 use crate::transfer::columns::Table;
 
 /// Its name in the folder.

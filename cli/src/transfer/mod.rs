@@ -3,8 +3,8 @@
 pub(crate) mod export;
 pub(crate) mod import;
 
+pub(crate) mod atomic_dir;
 pub(crate) mod columns;
-pub(crate) mod guard;
+pub(crate) mod csv_injection;
 pub(crate) mod manifest;
 pub(crate) mod model;
-pub(crate) mod unfinished;

@@ -7,7 +7,7 @@ use hedgerow::{Model, Tensor, Values};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::core::failure::Failure;
-use crate::core::place::Place;
+use crate::core::location::Place;
 
 /// Its name in an export.
 pub(crate) const MODEL: &str = "model.safetensors";

@@ -10,7 +10,7 @@ use crate::bench::walk;
 use crate::bench::walk::Setup;
 use crate::bench::{Row, ablation, refresh, store, train};
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 
 /// Nodes of the graphs on which reach is measured; the last one with `--full` only.

@@ -7,9 +7,9 @@ use hedgerow::{Embedded, NodeName, Unseen};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::core::place::Place;
-use crate::input::matrix::{Matrix, parse_block};
-use crate::output::cell::{float, name};
+use crate::core::location::Place;
+use crate::input::npy::{Matrix, parse_block};
+use crate::output::value::{float, name};
 use crate::session::context::Context;
 
 /// What `embed` is told.

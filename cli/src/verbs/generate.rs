@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::synthetic::{Plan, World};
 

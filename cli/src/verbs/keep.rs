@@ -9,7 +9,7 @@ use hedgerow::{CancelToken, CheckOptions, Checkup, Engine, Error, ErrorKind, Rep
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::output::sink::Sink;
+use crate::output::target::Sink;
 use crate::session::context::Context;
 
 /// What `check` is told.
@@ -113,7 +113,7 @@ fn report(ctx: &Context, found: &Checkup, made_good: &[Repair]) -> Result<(), Fa
     if ctx.out.mode.is_json() {
         let objects = |repairs: &[Repair]| -> Value {
             let object =
-                |repair| crate::output::output::object(columns.into_iter().zip(row(repair)).collect());
+                |repair| crate::output::printer::object(columns.into_iter().zip(row(repair)).collect());
             repairs.iter().map(object).collect::<Vec<Value>>().into()
         };
         return ctx.out.record(vec![

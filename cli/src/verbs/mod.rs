@@ -4,7 +4,7 @@
     reason = "a verb owns its arguments, whether it uses them up or not"
 )]
 
-pub(crate) mod why;
+pub(crate) mod answer_explanation;
 
 pub(crate) mod apply;
 pub(crate) mod bench;
@@ -14,11 +14,11 @@ pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod keep;
-pub(crate) mod look;
-pub(crate) mod rank;
+pub(crate) mod neighbors;
 pub(crate) mod recommend;
 pub(crate) mod refresh;
 pub(crate) mod report;
+pub(crate) mod similar;
 pub(crate) mod stats;
 pub(crate) mod train;
 pub(crate) mod walk;

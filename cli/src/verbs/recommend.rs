@@ -7,15 +7,15 @@ use hedgerow::{Audience, Basis, Engine, Interest, Interests, NodeName, NodeRef, 
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::core::place::Place;
+use crate::core::location::Place;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
-use crate::output::cell::{float, name};
-use crate::output::output::object;
+use crate::output::printer::object;
 use crate::output::stream::Stream;
+use crate::output::value::{float, name};
 use crate::session::context::Context;
-use crate::verbs::rank::{RankingArgs, print};
-use crate::verbs::why::{facts_of, words_of};
+use crate::verbs::answer_explanation::{facts_of, words_of};
+use crate::verbs::similar::{RankingArgs, print};
 
 /// Users that are ranked together, and whose answers are in memory at once.
 const USERS_AT_ONCE: usize = 1024;

@@ -7,7 +7,7 @@ use hedgerow::{NodeName, Reason, RefreshReport, Stages};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 
 /// Changed edges of a node that an explanation names.

@@ -7,8 +7,8 @@ use hedgerow::{KindIx, RelationIx, Snapshot};
 use serde_json::{Map, Value, json};
 
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
-use crate::output::output::object;
+use crate::output::printer::object;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 
 /// What `stats` is told.

@@ -6,7 +6,7 @@ use clap::Args;
 use hedgerow::{EarlyStop, NodeIx, NodeName, PixieOptions, Policy, pixie};
 
 use crate::core::failure::Failure;
-use crate::output::cell::{float, name};
+use crate::output::value::{float, name};
 use crate::session::context::Context;
 
 /// What `walk` is told.

@@ -3,7 +3,7 @@
 
 pub(crate) mod degree;
 pub(crate) mod error;
+pub(crate) mod model_config;
 pub mod options;
-pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod settings;

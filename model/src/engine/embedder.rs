@@ -3,7 +3,7 @@
 use hedgerow_storage::{Generation, NodeRef};
 
 use crate::config::error::Error;
-use crate::engine::engine::Engine;
+use crate::engine::handle::Engine;
 
 /// Something that gives nodes vectors. [`Engine`] is PinSage's; a host may bring another and put it in its place
 /// wherever vectors are all that is asked for.

@@ -8,20 +8,20 @@ use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, Node
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::config::error::Error;
+use crate::config::model_config::Recipe;
 use crate::config::options::TrainOptions;
-use crate::config::recipe::Recipe;
-use crate::engine::engine::{Engine, Rows, Work};
+use crate::engine::handle::{Engine, Rows, Work};
 use crate::network::inputs::Inputs;
 use crate::query::embeddings::Embeddings;
-use crate::state::curve::LearningCurve;
+use crate::state::learning_curve::LearningCurve;
 use crate::state::state::State;
 use crate::train::checkpoint;
 use crate::train::checkpoint::{Checkpoint, Origin, Progress};
 use crate::train::estimate::Estimate;
 use crate::train::event::{EpochReport, TrainEvent};
+use crate::train::init;
+use crate::train::init::Last;
 use crate::train::run::{End, Run, Trained};
-use crate::train::start;
-use crate::train::start::Last;
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -232,7 +232,7 @@ impl Engine {
         inputs: &Inputs,
     ) -> Result<crate::network::encoder::Encoder, Error> {
         if !options.warm {
-            return Ok(start::cold(recipe, inputs, options.seed));
+            return Ok(init::cold(recipe, inputs, options.seed));
         }
         let work = self.work();
         let last = work.as_ref().map(|work| Last {
@@ -240,7 +240,7 @@ impl Engine {
             recipe: &work.state.recipe,
             encoder: &work.state.encoder,
         });
-        start::warm(recipe, inputs, options.seed, last)
+        init::warm(recipe, inputs, options.seed, last)
     }
 
     /// Makes what was trained the next generation, once it has followed the batches that came meanwhile.

@@ -7,7 +7,7 @@ use hedgerow_walker::{Cooccurrence, Neighborhoods, Policy, Visit, WalkOptions, W
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::evaluate::field::Field;
+use crate::evaluate::candidates::Field;
 use crate::query::scan::Above;
 
 /// Queries of a task, which share the memory that sums take.

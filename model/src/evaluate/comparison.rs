@@ -1,27 +1,27 @@
 //! How good the embeddings are, and whether they are better than what needs no learning. Owns what is asked of whom and how rankers are
 //! compared; how an answer is judged is `recommended`'s and `related`'s, who answers beside the model `baselines`'.
 
-use crate::evaluate::related;
+use crate::evaluate::related_quality;
 use hedgerow_storage::{CancelToken, NodeIx, NodeName, Snapshot};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::engine::engine::Engine;
-use crate::query::ask::{Audience, Query};
+use crate::engine::handle::Engine;
 use crate::query::embeddings::Embeddings;
 use crate::query::interests::Interests;
-use crate::query::recommend::many::Recommender;
+use crate::query::query::{Audience, Query};
+use crate::query::recommend::batch::Recommender;
 use crate::query::scan::Above;
 
 use crate::evaluate::baselines::Ranking;
-use crate::evaluate::field::Field;
+use crate::evaluate::candidates::Field;
 use crate::evaluate::mean::Askers;
-use crate::evaluate::recommended::{Judged, Wanted, judge};
+use crate::evaluate::recommend_quality::{Judged, Wanted, judge};
 
 use crate::evaluate::baselines::Baseline;
 use crate::evaluate::mean::Mean;
-use crate::evaluate::recommended::RecommendQuality;
-use crate::evaluate::related::RelatedQuality;
+use crate::evaluate::recommend_quality::RecommendQuality;
+use crate::evaluate::related_quality::RelatedQuality;
 
 /// Queries between two words on how far it is.
 const QUERIES_AT_ONCE: usize = 1024;
@@ -198,11 +198,11 @@ impl Engine {
         let of_model = each("model", &rows, cancel, |rows| Ok(embeddings.above(rows, kind)))?;
         let of_model = ranks(of_model);
 
-        let model = related::quality(&of_model, &Askers::new(askers.iter().copied()));
+        let model = related_quality::quality(&of_model, &Askers::new(askers.iter().copied()));
         let sample = sample(&askers, options.compared, &snapshot);
         let of_model: Vec<f64> = sample.iter().map(|&at| of_model[at]).collect();
         let askers = Askers::new(sample.iter().map(|&at| askers[at]));
-        let compared = related::quality(&of_model, &askers);
+        let compared = related_quality::quality(&of_model, &askers);
         let pairs: Vec<(NodeIx, NodeIx)> =
             sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
         let mut baselines = Vec::new();
@@ -212,9 +212,11 @@ impl Engine {
             let of_baseline = ranks(of_baseline);
             let leads = of_model.iter().zip(&of_baseline);
             let leads: Vec<f64> = leads
-                .map(|(&model, &baseline)| related::reciprocal(model) - related::reciprocal(baseline))
+                .map(|(&model, &baseline)| {
+                    related_quality::reciprocal(model) - related_quality::reciprocal(baseline)
+                })
                 .collect();
-            let quality = related::quality(&of_baseline, &askers);
+            let quality = related_quality::quality(&of_baseline, &askers);
             baselines.push(BaselineQuality { baseline, quality, lead: Mean::of(&leads, &askers) });
         }
         Ok(Comparison { model, compared, baselines })

@@ -1,7 +1,7 @@
 //! How similar random pairs of embeddings are: the paper's figure, and the kurtosis by which it compares embeddings.
 
 use crate::config::error::Error;
-use crate::engine::engine::Engine;
+use crate::engine::handle::Engine;
 use crate::query::embeddings::Embeddings;
 
 /// Nodes that stand for all of them.

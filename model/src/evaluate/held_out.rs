@@ -3,9 +3,9 @@
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::matrix::{Panels, by_panels};
 use crate::linalg::rows::normalize_rows;
-use crate::linalg::spare::Spare;
 use crate::linalg::sparse::Sparse;
 use crate::network::minibatch::Example;
 

@@ -1,9 +1,9 @@
 //! Matrix products, sparse products, row arithmetic, and the memory they use.
 //! Must not know nodes, features or layers.
 
+pub(crate) mod buffer_pool;
+pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod rows;
 pub(crate) mod simd;
-pub(crate) mod spare;
 pub(crate) mod sparse;
-pub(crate) mod tall;

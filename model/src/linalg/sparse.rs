@@ -6,9 +6,9 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
-use crate::linalg::spare::Spare;
 
 /// Rows below this many stored entries are not worth a task of their own.
 const ENTRIES_PER_TASK: usize = 1 << 13;

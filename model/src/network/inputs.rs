@@ -5,8 +5,8 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::config::degree::log_degree;
-use crate::config::recipe::Recipe;
-use crate::network::table::{identity_hash, token_hash};
+use crate::config::model_config::Recipe;
+use crate::network::hash_embedding::{identity_hash, token_hash};
 
 /// The inputs of a list of nodes, in its order. F is the recipe's dense width.
 pub(crate) struct Inputs {

@@ -3,9 +3,9 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
 use crate::linalg::rows::{normalize, normalize_rows_backward, relu, relu_backward};
-use crate::linalg::spare::Spare;
 
 /// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 use ndarray::{Array2, Axis};
 
 use crate::linalg::sparse::Sparse;
+use crate::network::hash_embedding::Known;
 use crate::network::inputs::Inputs;
-use crate::network::table::Known;
 
 /// One positive: what was asked, and what should be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Example {
     pub(crate) positive: u32,
     /// Rows that belong together with the query and the positive: no negatives of theirs.
     pub(crate) together: Vec<u32>,
-    /// Rows that are related but not this closely; see [`crate::train::hard`].
+    /// Rows that are related but not this closely; see [`crate::train::hard_negatives`].
     pub(crate) hard: Vec<u32>,
 }
 

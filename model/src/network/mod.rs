@@ -2,10 +2,10 @@
 //! Must not know the store, trainings or queries.
 
 pub(crate) mod encoder;
+pub(crate) mod hash_embedding;
 pub(crate) mod inputs;
 pub(crate) mod layer;
 pub(crate) mod minibatch;
-pub(crate) mod packed;
+pub(crate) mod parameter_vector;
 pub(crate) mod parameters;
-pub(crate) mod table;
 pub(crate) mod weights;

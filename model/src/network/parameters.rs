@@ -6,11 +6,11 @@ use std::sync::Arc;
 use ndarray::Array1;
 
 use crate::config::error::Error;
+use crate::config::model_config::Recipe;
 use crate::config::options::Conv;
-use crate::config::recipe::Recipe;
-use crate::linalg::tall::Tall;
+use crate::linalg::huge_matrix::Tall;
 use crate::network::encoder::Encoder;
-use crate::network::table::{BITS, Known, TokenTable};
+use crate::network::hash_embedding::{BITS, Known, TokenTable};
 use crate::network::weights::Weights;
 
 /// The widest embedding and the most layers, as for a training.
@@ -198,7 +198,7 @@ pub(crate) fn refused(reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::{Model, Values};
-    use crate::config::recipe::Recipe;
+    use crate::config::model_config::Recipe;
     use crate::network::encoder::Encoder;
 
     fn model() -> Model {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId, TokenMarks};
 
-use crate::config::recipe::Recipe;
+use crate::config::model_config::Recipe;
 use crate::linalg::rows::normalize;
 use crate::network::encoder::Encoder;
-use crate::query::ask::Query;
+use crate::query::query::Query;
 use crate::query::scan::{Above, BLOCK, Hit, Scan, Wish};
 use crate::state::state::{ABSENT, State};
 
@@ -249,7 +249,7 @@ impl Embeddings {
             vectors: vectors
                 .as_slice()
                 .and_then(|values| {
-                    crate::linalg::tall::Tall::from_values(rows as usize, vectors.ncols(), values)
+                    crate::linalg::huge_matrix::Tall::from_values(rows as usize, vectors.ncols(), values)
                 })
                 .map(Scan::new)
                 .expect("a row for each bias, in standard layout"),
@@ -262,7 +262,7 @@ impl Embeddings {
 #[cfg(test)]
 mod tests {
     use super::Embeddings;
-    use crate::query::ask::Query;
+    use crate::query::query::Query;
     use hedgerow_storage::KindIx;
     use ndarray::array;
     use std::collections::HashSet;

@@ -1,11 +1,11 @@
 //! The rows of all layers for a graph, and how a refresh brings them up to date.
 //! Must not know trainings or queries.
 
-pub(crate) mod advance;
-pub(crate) mod curve;
-pub(crate) mod explain;
-pub(crate) mod fresh;
-pub(crate) mod frontier;
-pub(crate) mod generation;
+pub(crate) mod incremental;
+pub(crate) mod learning_curve;
+pub(crate) mod model_files;
 pub(crate) mod neighborhoods;
+pub(crate) mod on_demand;
+pub(crate) mod refresh_explanation;
+pub(crate) mod row_set;
 pub(crate) mod state;

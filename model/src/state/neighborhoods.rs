@@ -4,7 +4,7 @@ use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
 
 use crate::config::error::Error;
-use crate::config::recipe::Recipe;
+use crate::config::model_config::Recipe;
 
 /// Rows of one kind, and the neighbourhood of each.
 pub(crate) struct Walked {

@@ -7,10 +7,10 @@ use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
 use hedgerow_walker::Visit;
 
 use crate::config::error::Error;
+use crate::config::model_config::Recipe;
 use crate::config::options::Pooling;
-use crate::config::recipe::Recipe;
+use crate::linalg::huge_matrix::Tall;
 use crate::linalg::sparse::Sparse;
-use crate::linalg::tall::Tall;
 use crate::network::encoder::Encoder;
 use crate::state::neighborhoods::{Walked, walked};
 

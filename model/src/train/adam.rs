@@ -1,6 +1,6 @@
 //! Adam (arXiv 1412.6980) over the encoder's parameters; rows of the table only when a minibatch touched them.
 
-use crate::linalg::tall::Tall;
+use crate::linalg::huge_matrix::Tall;
 use crate::network::encoder::{Encoder, Gradient};
 
 const BETA1: f32 = 0.9;
@@ -72,7 +72,7 @@ impl Adam {
         self.steps
     }
 
-    /// First and second moments in the order of [`Packed`](crate::network::packed::Packed): trained rows of the table, their
+    /// First and second moments in the order of [`Packed`](crate::network::parameter_vector::Packed): trained rows of the table, their
     /// biases, weights.
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);

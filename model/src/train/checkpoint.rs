@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use hedgerow_storage::{Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter, Store};
 
 use crate::config::error::Error;
+use crate::config::model_config::Recipe;
 use crate::config::options::TrainOptions;
-use crate::config::recipe::Recipe;
 use crate::network::encoder::Encoder;
-use crate::network::packed::Packed;
-use crate::network::table;
-use crate::network::table::{Known, TokenTable};
+use crate::network::hash_embedding;
+use crate::network::hash_embedding::{Known, TokenTable};
+use crate::network::parameter_vector::Packed;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
 use crate::train::event::EpochReport;
@@ -188,7 +188,7 @@ impl Checkpoint {
             file.damaged(format!("section '{place}'"), "does not fit the other sections").into()
         };
         let bits = match file.section_u32(*b"bits\0\0\0\0")? {
-            &[bits] if table::BITS.contains(&bits) => bits,
+            &[bits] if hash_embedding::BITS.contains(&bits) => bits,
             _ => return Err(damaged("bits")),
         };
         let trained = file.section_u32(*b"trained\0")?;

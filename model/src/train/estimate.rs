@@ -9,7 +9,7 @@ use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Minibatch;
-use crate::network::packed::Packed;
+use crate::network::parameter_vector::Packed;
 use crate::state::state::State;
 use crate::train::adam::Adam;
 use crate::train::run::{Run, WAITING};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::state::curve::EpochQuality;
+use crate::state::learning_curve::EpochQuality;
 
 /// A mean cosine of random pairs above which embeddings are taken to have become one point.
 pub const COLLAPSED: f32 = 0.9;

@@ -4,9 +4,9 @@ use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
 use crate::config::options::{Loss, TrainOptions};
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::matrix::{add_transposed_product, product, product_by_transposed};
 use crate::linalg::rows::{dot, gather, normalize_rows, normalize_rows_backward};
-use crate::linalg::spare::Spare;
 use crate::network::minibatch::Minibatch;
 
 /// The mean loss of a minibatch and its gradient.

@@ -5,13 +5,13 @@ pub(crate) mod adam;
 pub(crate) mod checkpoint;
 pub(crate) mod estimate;
 pub(crate) mod event;
-pub(crate) mod hard;
+pub(crate) mod hard_negatives;
+pub(crate) mod init;
 pub(crate) mod lists;
-pub(crate) mod look;
 pub(crate) mod loss;
 pub(crate) mod negatives;
 pub(crate) mod positives;
 #[cfg(test)]
 pub(crate) mod reference;
 pub(crate) mod run;
-pub(crate) mod start;
+pub(crate) mod validate;

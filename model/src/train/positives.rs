@@ -253,8 +253,8 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::{Example, Source};
+    use crate::config::model_config::Recipe;
     use crate::config::options::TrainOptions;
-    use crate::config::recipe::Recipe;
     use crate::linalg::sparse::Sparse;
     use crate::state::state::State;
 

@@ -4,15 +4,15 @@
 use ndarray::Array2;
 
 use crate::config::options::{Conv, Loss, TrainOptions};
-use crate::linalg::spare::Spare;
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::network::hash_embedding::TokenTable;
 use crate::network::inputs::Inputs;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Negatives;
 use crate::network::minibatch::{Example, Minibatch};
-use crate::network::packed::Packed;
-use crate::network::table::TokenTable;
+use crate::network::parameter_vector::Packed;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
 use crate::train::loss;

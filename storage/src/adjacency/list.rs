@@ -9,9 +9,9 @@
 
 use std::borrow::Cow;
 
-use crate::adjacency::pieces::Pieces;
+use crate::adjacency::chunked_list::Pieces;
 use crate::adjacency::record::Record;
-use crate::adjacency::slots::{GROUP_BITS, groups, slot};
+use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
 use crate::fs::prefetch::prefetch;
 use crate::types::ids::{NodeIx, StableId};
 

@@ -4,7 +4,7 @@
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, MAX_DEGREE};
 use crate::adjacency::record::Record;
-use crate::adjacency::slots::{GROUP_BITS, groups, slot_bits};
+use crate::adjacency::slot_table::{GROUP_BITS, groups, slot_bits};
 
 impl List<'_> {
     /// Checks everything that reading relies on, for a list that comes from a file.

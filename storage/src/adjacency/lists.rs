@@ -4,7 +4,7 @@
 use std::hint::select_unpredictable;
 
 use crate::adjacency::list::List;
-use crate::adjacency::list_buf::ListBuf;
+use crate::adjacency::list_builder::ListBuf;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::prefetch::prefetch;

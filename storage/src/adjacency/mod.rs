@@ -1,14 +1,14 @@
 //! Neighbor lists: slot tables, encoding, changes, and the tables that hold many lists.
 //! Must not know names, the log or which file a list comes from.
 
-pub(crate) mod edits;
+pub(crate) mod chunked_edits;
+pub(crate) mod chunked_list;
 pub(crate) mod list;
-pub(crate) mod list_buf;
+pub(crate) mod list_builder;
 pub(crate) mod list_check;
 pub(crate) mod lists;
+pub(crate) mod neighbor_offsets;
 pub(crate) mod overlay;
-pub(crate) mod pages;
-pub(crate) mod pieces;
+pub(crate) mod persistent_map;
 pub(crate) mod record;
-pub(crate) mod slots;
-pub(crate) mod spans;
+pub(crate) mod slot_table;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::adjacency::list_buf::ListBuf;
-use crate::adjacency::pages::Pages;
+use crate::adjacency::list_builder::ListBuf;
+use crate::adjacency::persistent_map::Pages;
 
 /// Nodes whose bits share a page.
 const NODES_PER_PAGE: usize = 32_768;

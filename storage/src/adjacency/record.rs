@@ -7,7 +7,7 @@
 )]
 
 use crate::adjacency::list::GROUP;
-use crate::adjacency::slots::{GROUP_BITS, groups};
+use crate::adjacency::slot_table::{GROUP_BITS, groups};
 use crate::types::ids::StableId;
 
 /// What is known of a list before its block is read. All zeros is the empty list.

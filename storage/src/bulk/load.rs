@@ -1,24 +1,24 @@
 //! A whole graph for an empty store: gathered in memory, then written as the files of a checkpoint.
 //! Owns what is gathered and the checks of it; which manifest names the files, and when, is the store's to say.
 
-use crate::bulk::lists;
+use crate::bulk::build;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::checkpoint;
 use crate::checkpoint::manifest::FileName;
+use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::graph::plan::MAX_RELATIONS;
 use crate::segments::{Keys, Nodes, RelationMeta, Topology};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
-use crate::types::name::{check_relation, default_relation};
+use crate::types::names::{check_relation, default_relation};
 
-use crate::bulk::links::Group;
-use crate::bulk::links::Links;
+use crate::bulk::edge_buffer::Group;
+use crate::bulk::edge_buffer::Links;
 use crate::bulk::names::Names;
 
 /// A whole graph, gathered in memory for [`Store::load`](crate::Store::load): either nodes first, then
@@ -238,13 +238,13 @@ impl Load {
         let mut edges = 0;
         // As after commits: a file in which nothing is new stays.
         let is_stale = [!relations.is_empty(), true, true, false];
-        let files = checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
+        let files = write_checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
                 Topology::write(to, bound, relations.len(), |relation, sink| {
                     let Relation { name, kinds, parts } = &mut relations[relation.index()];
                     let parts = std::mem::take(parts);
-                    let count = lists::write(&parts, names.ids(), sink, &stage)?;
+                    let count = build::write(&parts, names.ids(), sink, &stage)?;
                     edges += count;
                     let kinds = std::mem::take(kinds).into_iter().collect();
                     Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })

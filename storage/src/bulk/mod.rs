@@ -1,8 +1,8 @@
 //! Bulk load of a whole graph into an empty store.
 //! Must not know the log.
 
-pub(crate) mod links;
-pub(crate) mod lists;
+pub(crate) mod build;
+pub(crate) mod edge_buffer;
 pub(crate) mod load;
 pub(crate) mod names;
-pub(crate) mod shares;
+pub(crate) mod partition;

@@ -11,10 +11,10 @@ use crate::graph::plan::{MAX_KINDS, MAX_NODES};
 use crate::segments::{FREE, enter, home, slot_count};
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
-use crate::types::name::NodeRef;
-use crate::types::name::{check_key, check_kind};
+use crate::types::names::NodeRef;
+use crate::types::names::{check_key, check_kind};
 
-use crate::bulk::links::Links;
+use crate::bulk::edge_buffer::Links;
 
 /// How many names ahead something is fetched of what looking one up reads.
 const AHEAD: usize = 16;

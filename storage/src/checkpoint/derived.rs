@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::{Learned, is_file_word};
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::trust::Opening;
+use crate::fs::verified_files::Opening;
+use crate::types::damage::Repair;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, Generation};
-use crate::types::repair::Repair;
 
 /// What becomes of a derived file that is damaged.
 const REBUILT: &str =

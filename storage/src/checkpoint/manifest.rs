@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::fs::disk::Disk;
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::trust::Trust;
+use crate::fs::verified_files::Trust;
 use crate::segments;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;

@@ -1,6 +1,6 @@
 //! Checkpoints: writing a state as segment files, and the manifest that names the files of a store.
 //! Must not know the log or the writer.
 
-pub(crate) mod checkpoint;
 pub(crate) mod derived;
 pub(crate) mod manifest;
+pub(crate) mod write_checkpoint;

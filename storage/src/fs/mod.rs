@@ -3,8 +3,8 @@
 
 pub(crate) mod disk;
 pub(crate) mod lock;
-pub(crate) mod map;
+pub(crate) mod mmap;
 pub(crate) mod prefetch;
 pub(crate) mod section;
 pub(crate) mod section_stream;
-pub(crate) mod trust;
+pub(crate) mod verified_files;

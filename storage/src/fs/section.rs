@@ -12,7 +12,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fs::disk::Target;
-use crate::fs::map::{Map, Residence, Slice};
+use crate::fs::mmap::{Map, Residence, Slice};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 

@@ -148,7 +148,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::fs::map::Residence;
+    use crate::fs::mmap::Residence;
     use crate::fs::section::SectionFile;
 
     #[test]

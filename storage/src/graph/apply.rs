@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use crate::adjacency::list_buf::ListBuf;
+use crate::adjacency::list_builder::ListBuf;
 use crate::adjacency::overlay::Overlay;
-use crate::adjacency::pages::Pages;
-use crate::graph::view::{Block, Newcomer, Relation, View};
+use crate::adjacency::persistent_map::Pages;
+use crate::graph::graph_state::{Block, Newcomer, Relation, View};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
-use crate::types::name::NodeRef;
-use crate::types::op::{Op, Value};
+use crate::types::names::NodeRef;
+use crate::types::ops::{Op, Value};
 use crate::types::position::{MAX_POSITIONS, check_source};
 
 /// Edge changes that are gathered before lists are encoded: enough that a replay encodes a list few times, and 80 MB.

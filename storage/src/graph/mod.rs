@@ -2,8 +2,8 @@
 //! Must not know the log, or how a state becomes durable.
 
 pub(crate) mod apply;
-pub(crate) mod flat;
-pub(crate) mod marks;
+pub(crate) mod flattened;
+pub(crate) mod graph_state;
 pub(crate) mod plan;
 pub(crate) mod snapshot;
-pub(crate) mod view;
+pub(crate) mod token_mask;

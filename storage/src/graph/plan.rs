@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::adjacency::list::MAX_DEGREE;
-use crate::graph::view::{Found, View};
+use crate::graph::graph_state::{Found, View};
 use crate::types::batch::{Batch, MAX_BATCH_OPS};
 use crate::types::batch::{Name, Staged};
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, RelationIx};
-use crate::types::name::NodeRef;
-use crate::types::name::default_relation;
-use crate::types::op::{Op, Value};
+use crate::types::names::NodeRef;
+use crate::types::names::default_relation;
+use crate::types::ops::{Op, Value};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
-use crate::graph::view::{Found, View};
+use crate::graph::graph_state::{Found, View};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
-use crate::types::name::{NodeName, NodeRef};
+use crate::types::names::{NodeName, NodeRef};
 use crate::types::position::Position;
 
 /// A frozen view of the graph; clones share it.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::fs::disk::Target;
-use crate::fs::map::Slice;
+use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
 use crate::types::cancel::CancelToken;

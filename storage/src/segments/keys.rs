@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::fs::disk::Target;
-use crate::fs::map::Slice;
+use crate::fs::mmap::Slice;
 use crate::fs::prefetch::prefetch;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;

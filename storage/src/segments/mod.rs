@@ -13,12 +13,12 @@ pub(crate) use crate::segments::keys::{FREE, Keys, enter, home, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
 pub(crate) use crate::segments::topology::{ListSink, RelationMeta, Topology};
 
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::trust::Opening;
+use crate::fs::verified_files::Opening;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::name::NodeRef;
+use crate::types::names::NodeRef;
 
 /// The names of the files, in the order in which manifests list them.
 pub(crate) const FILES: [&str; 4] = ["topology", "nodes", "keys", "features"];

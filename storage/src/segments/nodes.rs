@@ -1,7 +1,7 @@
 //! The file `nodes`: for each node its kind, its stable id and whether it is alive.
 
 use crate::fs::disk::Target;
-use crate::fs::map::Slice;
+use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
 use crate::types::cancel::CancelToken;

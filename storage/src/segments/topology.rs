@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::adjacency::list::List;
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::disk::Target;
-use crate::fs::map::Slice;
+use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::{Reserved, SectionStream};
 use crate::types::codec;

@@ -7,16 +7,16 @@ use std::path::Path;
 
 use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
 use crate::fs::disk::Disk;
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::store::store::Store;
+use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::progress::Stage;
-use crate::wal::log::FOLDER;
-use crate::wal::mark::{Mark, MarkFile};
-use crate::wal::salvage::{Found, fill};
+use crate::wal::engine::FOLDER;
+use crate::wal::log_end::{Mark, MarkFile};
+use crate::wal::record_scan::{Found, fill};
 
 /// How often it starts over because the writer swapped files, or moved records, while they were being copied.
 const PATIENCE: u32 = 20;

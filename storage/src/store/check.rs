@@ -4,26 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::adjacency::list_buf::{Entry, ListBuf};
-use crate::checkpoint::checkpoint;
+use crate::adjacency::list_builder::{Entry, ListBuf};
 use crate::checkpoint::manifest::{COPY, CURRENT, FileName, Manifest, PREVIOUS};
+use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::trust::{Opening, Trust};
+use crate::fs::verified_files::{Opening, Trust};
 use crate::graph::apply::Applier;
-use crate::graph::view::{Found as Named, View};
-use crate::store::aside;
-use crate::store::store::Store;
+use crate::graph::graph_state::{Found as Named, View};
+use crate::store::handle::Store;
+use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
+use crate::types::damage::Repair;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
-use crate::types::repair::Repair;
-use crate::wal::log::{FILE, FOLDER};
-use crate::wal::mark::Mark;
+use crate::wal::engine::{FILE, FOLDER};
+use crate::wal::log_end::Mark;
 use crate::wal::record::ops;
-use crate::wal::salvage::Found;
+use crate::wal::record_scan::Found;
 
 const OPENING_HELPS: &str = "opening the store for writing makes it good";
 const COMPUTED: &str = "it is computed again when embeddings are next asked for";
@@ -160,9 +160,9 @@ impl Check<'_> {
             stage.advance(bytes(&path))?;
         }
         stage.end();
-        for path in aside::all(self.path).into_values() {
+        for path in sidecar::all(self.path).into_values() {
             cancel.check()?;
-            match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), aside::LOST)? {
+            match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::LOST)? {
                 Ok(_) => self.read(&path),
                 Err(problem) => self.problem(problem),
             }
@@ -172,7 +172,7 @@ impl Check<'_> {
         for manifest in &manifests {
             cancel.check()?;
             let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
-            let settled = checkpoint::settled(self.path, manifest, opening);
+            let settled = write_checkpoint::settled(self.path, manifest, opening);
             match Repair::of(settled, OPENING_HELPS)? {
                 Ok(view) => {
                     taken.get_or_insert((view, manifest.clone()));

@@ -5,16 +5,16 @@
 use std::sync::Arc;
 
 use crate::graph::apply::Applier;
+use crate::graph::graph_state::View;
 use crate::graph::plan::{Plan, plan};
-use crate::graph::view::View;
-use crate::store::store::Store;
-use crate::store::writing::{Planning, Staged, Syncing, Writing};
+use crate::store::handle::Store;
+use crate::store::writer::{Planning, Staged, Syncing, Writing};
 use crate::types::batch::Batch;
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
-use crate::types::op::Op;
-use crate::wal::log::Pending;
+use crate::types::ops::Op;
+use crate::wal::engine::Pending;
 
 impl Store {
     /// Commits a batch: all of it or nothing. A batch that changes nothing writes nothing and keeps the epoch.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::types::batch::Edge;
     use crate::types::cancel::CancelToken;
-    use crate::types::name::NodeRef;
+    use crate::types::names::NodeRef;
 
     fn link(store: &Store, key: &str) -> Result<Commit, Error> {
         let mut batch = Batch::new();

@@ -4,11 +4,11 @@
 use std::io::{self, Write};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
-use crate::store::store::Store;
+use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
-use crate::types::op::Op;
+use crate::types::ops::Op;
 use crate::types::position::Position;
 
 impl Store {

@@ -7,23 +7,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::checkpoint;
 use crate::checkpoint::derived::Derived;
 use crate::checkpoint::manifest::{
     COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep,
 };
+use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::fs::trust::{Opening, Trust};
-use crate::store::aside;
+use crate::fs::verified_files::{Opening, Trust};
+use crate::store::handle::Store;
 use crate::store::recover::{Loss, Recovered, recover};
-use crate::store::store::Store;
-use crate::store::writing::{Planning, Settling, Syncing, Writing};
+use crate::store::sidecar;
+use crate::store::writer::{Planning, Settling, Syncing, Writing};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
-use crate::wal::log::{FOLDER, Log, Stager};
-use crate::wal::mark::Mark;
+use crate::wal::engine::{FOLDER, Log, Stager};
+use crate::wal::log_end::Mark;
 
 /// How often a reader starts over because the writer published while it was opening files.
 const READER_PATIENCE: u32 = 100;
@@ -110,7 +110,7 @@ impl OpenOptions {
         let mut patience = READER_PATIENCE;
         let mut manifest = current(path)?;
         loop {
-            let view = checkpoint::settled(path, &manifest, opening);
+            let view = write_checkpoint::settled(path, &manifest, opening);
             let opened = view.and_then(|view| {
                 let learned = manifest.learned.as_ref();
                 Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
@@ -151,7 +151,7 @@ impl OpenOptions {
         if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
-        aside::sweep(&disk);
+        sidecar::sweep(&disk);
         let trust = Trust::read(path);
         let loss = if self.repair { Loss::Tail } else { Loss::None };
         let recovered = recover(&disk, self.opening(&trust), loss)?;
@@ -226,7 +226,7 @@ fn create(disk: &Disk) -> Result<(), Error> {
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
     drop(log.syncer(disk, Mark::default())?);
-    let base = checkpoint::found(disk)?;
+    let base = write_checkpoint::found(disk)?;
     let positions = Positions::default();
     let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };
     manifest.prepare(disk, None)?.put()?;

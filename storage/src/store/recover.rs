@@ -11,23 +11,23 @@
 //! | records that only say what is dirty | everything derived is computed again |
 //! | `LOG.END` | where the records found end |
 
-use crate::checkpoint::checkpoint;
 use crate::checkpoint::derived::Derived;
 use crate::checkpoint::manifest::{COPY, CURRENT, Learned, Manifest, PREVIOUS};
+use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
-use crate::fs::map::Residence;
-use crate::fs::trust::Opening;
+use crate::fs::mmap::Residence;
+use crate::fs::verified_files::Opening;
 use crate::graph::apply::Applier;
-use crate::graph::view::View;
+use crate::graph::graph_state::View;
+use crate::types::damage::Repair;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
-use crate::types::op::Op;
-use crate::types::repair::Repair;
-use crate::wal::log;
-use crate::wal::log::{FILE, FOLDER, Log};
-use crate::wal::mark::Mark;
-use crate::wal::salvage::{DAMAGED, Found, NEW, ROOMY};
-use crate::wal::tail::Tail;
+use crate::types::ops::Op;
+use crate::wal::engine;
+use crate::wal::engine::{FILE, FOLDER, Log};
+use crate::wal::log_end::Mark;
+use crate::wal::log_index::Tail;
+use crate::wal::record_scan::{DAMAGED, Found, NEW, ROOMY};
 
 /// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
 const ROOM: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
@@ -109,8 +109,8 @@ impl Recovery<'_> {
                 self.disk.rename(kept, &log).map_err(|e| Error::io(kept, "move back", e))?;
             }
         }
-        log::remove_folder(&roomy)?;
-        log::remove_folder(&new)
+        engine::remove_folder(&roomy)?;
+        engine::remove_folder(&new)
     }
 
     /// Gives back what room the engine does not need any more, which it never does by itself.
@@ -122,8 +122,8 @@ impl Recovery<'_> {
         }
         let Ok(chain) = found.chain(from, known) else { return Ok(()) };
         let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
-        log::rebuild(self.disk, ROOMY, records)?;
-        log::remove_folder(&self.disk.folder().join(ROOMY))
+        engine::rebuild(self.disk, ROOMY, records)?;
+        engine::remove_folder(&self.disk.folder().join(ROOMY))
     }
 
     /// The manifests that can be read, the current one first.
@@ -164,7 +164,7 @@ impl Recovery<'_> {
     fn base(&mut self, manifests: &[Manifest]) -> Result<(Manifest, View), Error> {
         let mut first: Option<Repair> = None;
         for manifest in manifests {
-            let settled = checkpoint::settled(self.disk.folder(), manifest, self.opening);
+            let settled = write_checkpoint::settled(self.disk.folder(), manifest, self.opening);
             match Repair::of(settled, "the checkpoint before was taken, and the log since")? {
                 Ok(view) => {
                     self.repairs.extend(first);
@@ -294,7 +294,7 @@ impl Recovery<'_> {
             }
         };
         let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
-        log::rebuild(self.disk, DAMAGED, records)?;
+        engine::rebuild(self.disk, DAMAGED, records)?;
         self.repairs.push(Repair { remedy, ..damage });
         let end = chain.last().map(|(head, _)| Mark { next: head.seq + 1, sum: head.sum });
         let end = end.or(known.filter(|mark| mark.next == from));
@@ -370,10 +370,10 @@ impl Recovery<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::store::Store;
+    use crate::store::handle::Store;
     use crate::types::batch::{Batch, Edge};
     use crate::types::cancel::CancelToken;
-    use crate::types::name::NodeRef;
+    use crate::types::names::NodeRef;
 
     fn link(batch: &mut Batch, pin: u32, board: u32) {
         let (pin, board) = (pin.to_string(), board.to_string());

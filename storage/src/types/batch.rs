@@ -3,8 +3,8 @@
 
 use crate::types::error::Error;
 use crate::types::ids::StableId;
-use crate::types::name::NodeRef;
-use crate::types::name::check_relation;
+use crate::types::names::NodeRef;
+use crate::types::names::check_relation;
 use crate::types::position::Position;
 use crate::types::position::{MAX_POSITIONS, check_source};
 
@@ -269,7 +269,7 @@ impl Batch {
     ) -> Result<(), Error> {
         let node = node.into();
         node.validate()?;
-        crate::types::name::check_block(block)?;
+        crate::types::names::check_block(block)?;
         if values.is_empty() || values.len() > MAX_DENSE_WIDTH {
             let rule = format!("1 to {MAX_DENSE_WIDTH} numbers");
             return Err(Error::invalid("dense row", &format!("{} numbers", values.len()), rule));

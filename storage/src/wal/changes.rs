@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::adjacency::list_buf::ListBuf;
+use crate::adjacency::list_builder::ListBuf;
 use crate::graph::snapshot::Snapshot;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
-use crate::types::op::Op;
+use crate::types::ops::Op;
 
 /// All that changed after one epoch, up to and with another.
 ///

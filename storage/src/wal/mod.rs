@@ -2,9 +2,9 @@
 //! The only folder that names sled.
 
 pub(crate) mod changes;
+pub(crate) mod engine;
 pub(crate) mod journal;
-pub(crate) mod log;
-pub(crate) mod mark;
+pub(crate) mod log_end;
+pub(crate) mod log_index;
 pub(crate) mod record;
-pub(crate) mod salvage;
-pub(crate) mod tail;
+pub(crate) mod record_scan;

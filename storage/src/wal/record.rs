@@ -10,7 +10,7 @@ use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::types::codec;
-use crate::types::op::Op;
+use crate::types::ops::Op;
 
 /// What a record begins with.
 const MARK: [u8; 4] = *b"HGLR";

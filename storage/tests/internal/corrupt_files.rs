@@ -5,24 +5,24 @@
 
 use std::path::Path;
 
-use crate::checkpoint::checkpoint;
 use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
+use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
-use crate::fs::map::Residence;
+use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::trust::Opening;
+use crate::fs::verified_files::Opening;
 use crate::graph::apply::Applier;
+use crate::graph::graph_state::View;
 use crate::graph::snapshot::Snapshot;
-use crate::graph::view::View;
 use crate::segments::FILES;
-use crate::store::store::Store;
+use crate::store::handle::Store;
 use crate::types::batch::{Batch, Edge};
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
-use crate::types::name::NodeRef;
-use crate::types::op::Op;
+use crate::types::names::NodeRef;
+use crate::types::ops::Op;
 use crate::wal::record::{Head, ops};
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -132,7 +132,11 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
         write(&disk, name, file, Some(&(tag, content)));
-        match checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() }) {
+        match write_checkpoint::settled(
+            &path,
+            &manifest,
+            Opening { mapped: None, cancel: &CancelToken::new() },
+        ) {
             Ok(view) => read(view),
             Err(Error::Damaged { path: named, .. }) => {
                 // Where two files contradict each other, either may be named.
@@ -168,9 +172,9 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     let path = folder.path().join("store");
     let manifest = sample(&path);
     let settled =
-        checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
+        write_checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
             .expect("intact");
-    let value = crate::types::op::Value { weight: 2.0, time: Some(3) };
+    let value = crate::types::ops::Value { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },
         Op::Relation { name: "likes".into() },

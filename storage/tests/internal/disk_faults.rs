@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex};
 use crate::checkpoint::derived::Publish;
 use crate::fs::disk::{Disk, Event, Verdict, Watch};
 use crate::fs::section::SectionWriter;
+use crate::store::handle::Store;
 use crate::store::open::OpenOptions;
-use crate::store::store::Store;
 use crate::types::batch::{Batch, Edge};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Generation, NodeIx, RelationIx};
-use crate::types::name::NodeRef;
+use crate::types::names::NodeRef;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use crate::core::failure::Failure;
 use crate::transfer::columns::{Cell, Column, Table};
-use crate::transfer::guard::guarded;
+use crate::transfer::csv_injection::guarded;
 
 use crate::transfer::export::folder::{Folder, Out, Place};
 use crate::transfer::export::objects::{push_reals, push_words};

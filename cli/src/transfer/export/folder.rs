@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::core::failure::Failure;
+use crate::transfer::atomic_dir::{Unfinished, is_free};
 use crate::transfer::columns::Table;
 use crate::transfer::manifest::{Entry, MANIFEST, Manifest};
-use crate::transfer::unfinished::{Unfinished, is_free};
 
 const BUFFER: usize = 1 << 18;
 

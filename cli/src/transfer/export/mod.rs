@@ -19,7 +19,7 @@ use clap::Args;
 use hedgerow::{Engine, ErrorKind, Learned, Store};
 
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::export::folder::Folder;
 use crate::transfer::export::rows::Rows;

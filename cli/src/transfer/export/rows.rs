@@ -5,7 +5,7 @@ use hedgerow::{CancelToken, Learned, NodeIx, RelationIx, Snapshot};
 use indicatif::ProgressBar;
 
 use crate::core::failure::Failure;
-use crate::output::output::Output;
+use crate::output::printer::Output;
 use crate::output::progress::new_bar;
 use crate::transfer::columns::{Cell, Column, TABLES, Table};
 use crate::transfer::manifest::{Block, Counts, Form, Input, Manifest};

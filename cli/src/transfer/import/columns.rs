@@ -2,10 +2,10 @@
 
 use hedgerow::{Edge, NodeRef};
 
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
-use crate::output::output::Output;
-use crate::transfer::guard::unguarded;
+use crate::output::printer::Output;
+use crate::transfer::csv_injection::unguarded;
 use crate::transfer::import::ImportArgs;
 use crate::transfer::import::edges::{time, weight};
 use crate::transfer::import::names::{End, EndFlag, Kind, Typed, find, required, usual};

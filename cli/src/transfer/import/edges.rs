@@ -3,13 +3,13 @@
 use hedgerow::{Edge, NodeRef};
 
 use crate::core::failure::Failure;
-use crate::core::place::{BadInput, Place};
+use crate::core::location::{BadInput, Place};
 use crate::input::delimited::{Delimited, is_comment};
 use crate::input::lines::Lines;
 use crate::input::pairs::words;
 use crate::input::separator::Separator;
 use crate::input::timestamp;
-use crate::output::output::Output;
+use crate::output::printer::Output;
 use crate::transfer::import::columns::Columns;
 use crate::transfer::import::fields::Fields;
 use crate::transfer::import::loader::Loader;

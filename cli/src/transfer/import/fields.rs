@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hedgerow::{Edge, NodeName, NodeRef};
 
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::transfer::import::ImportArgs;

@@ -4,8 +4,8 @@
 use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
 
 use crate::core::failure::Failure;
-use crate::core::place::BadInput;
-use crate::output::output::Output;
+use crate::core::location::BadInput;
+use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
 use crate::transfer::import::Totals;

@@ -1,17 +1,17 @@
 //! `import`: edges, or nodes with their features, from a file into a store.
 
+mod block_parser;
 mod bulk;
 mod columns;
-mod described;
 pub(crate) mod edges;
 mod fields;
-mod gather;
+mod import_export;
 mod loader;
 mod names;
+mod node_features;
 mod nodes;
 mod rejects;
 mod target;
-mod whole;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,12 +22,12 @@ use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
 use crate::input::delimited::How;
 use crate::input::lines::Lines;
-use crate::input::matrix::parse_block;
+use crate::input::npy::parse_block;
 use crate::input::separator;
 use crate::input::separator::Separator;
 use crate::input::source::Source;
-use crate::output::cell::rounded;
 use crate::output::progress::Progress;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::import::bulk::Bulk;
 use crate::transfer::import::loader::Loader;
@@ -164,7 +164,7 @@ enum OnError {
 pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     let started = Instant::now();
     if let Some(folder) = &args.from {
-        return whole::run(ctx, &args.store, folder, started);
+        return import_export::run(ctx, &args.store, folder, started);
     }
     if let Some(file) = &args.model {
         return install(ctx, &args.store, file, started);

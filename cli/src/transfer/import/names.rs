@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hedgerow::NodeRef;
 
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
 
 /// One end of an edge as `--src` and `--dst` give it: `KIND`, `KIND=COL` or `*=COL`.
@@ -56,7 +56,7 @@ impl End {
     pub(super) fn node<'a>(&'a self, records: &'a Delimited, unguard: bool) -> Result<NodeRef<'a>, BadInput> {
         let text = |at| {
             let text = records.text(at)?;
-            Ok::<&str, BadInput>(if unguard { crate::transfer::guard::unguarded(text) } else { text })
+            Ok::<&str, BadInput>(if unguard { crate::transfer::csv_injection::unguarded(text) } else { text })
         };
         let key = text(self.column)?;
         let node = match &self.kind {

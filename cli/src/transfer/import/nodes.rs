@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use hedgerow::NodeRef;
 
 use crate::core::failure::Failure;
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::delimited::{Delimited, is_comment};
 use crate::input::jsonl::{JsonLine, Words};
 use crate::input::lines::Lines;
-use crate::input::matrix::Matrix;
+use crate::input::npy::Matrix;
 use crate::input::source::Source;
-use crate::transfer::import::described::{Described, push, split};
 use crate::transfer::import::loader::Loader;
 use crate::transfer::import::names::{Typed, required};
+use crate::transfer::import::node_features::{Described, push, split};
 use crate::transfer::import::target::Target;
 use crate::transfer::import::{Format, ImportArgs};
 

@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::core::failure::Failure;
-use crate::core::place::BadInput;
-use crate::output::output::Output;
+use crate::core::location::BadInput;
+use crate::output::printer::Output;
 
 /// Bad rows that are explained one by one; of the others only the number is told.
 const EXPLAINED: u64 = 10;

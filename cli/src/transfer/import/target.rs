@@ -3,7 +3,7 @@
 use hedgerow::{Edge, Error, NodeRef};
 
 use crate::core::failure::Failure;
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 
 /// Where rows of edges go, and what becomes of those that are no good.
 pub(super) trait Target {

@@ -3,7 +3,7 @@
 use hedgerow::{Batch, Edge, NodeName, NodeRef};
 
 use crate::core::failure::Failure;
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;

@@ -6,8 +6,8 @@ use hedgerow::{Batch, ErrorKind, Position};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
-use crate::verbs::apply::gather::{Gathering, Taken};
 use crate::verbs::apply::input::Input;
+use crate::verbs::apply::reader_thread::{Gathering, Taken};
 use crate::verbs::apply::status::Standing;
 use crate::verbs::apply::{Run, outcome};
 

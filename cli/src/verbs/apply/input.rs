@@ -12,10 +12,10 @@ use flate2::Crc;
 use hedgerow::{CancelToken, Position, Store};
 
 use crate::core::failure::Failure;
-use crate::input::growing::Growing;
+use crate::input::file_tail::Growing;
 use crate::input::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::source::{Source, is_compressed};
-use crate::verbs::apply::gather::Gathering;
+use crate::verbs::apply::reader_thread::Gathering;
 
 const BUFFER: usize = 1 << 16;
 /// Bytes at the end of the last line that was applied by which the input is known again.

@@ -1,10 +1,10 @@
 //! `apply`: an update stream, batch by batch: durable, then refreshed, then reported, then the next.
 
+mod background_checkpoint;
 mod change;
-mod folding;
 mod follow;
-mod gather;
 mod input;
+mod reader_thread;
 mod refresher;
 mod status;
 
@@ -19,11 +19,11 @@ use serde_json::Value;
 use crate::core::failure::Failure;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
-use crate::output::cell::rounded;
 use crate::output::stream::Stream;
+use crate::output::value::rounded;
 use crate::session::context::Context;
+use crate::verbs::apply::background_checkpoint::Folding;
 use crate::verbs::apply::change::Changes;
-use crate::verbs::apply::folding::Folding;
 use crate::verbs::apply::input::Input;
 use crate::verbs::apply::refresher::Refresher;
 use crate::verbs::apply::status::Status;

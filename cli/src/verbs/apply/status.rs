@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use hedgerow::{Position, Store};
 
-use crate::output::cell::rounded;
-use crate::output::output::{Output, object};
+use crate::output::printer::{Output, object};
+use crate::output::value::rounded;
 
 /// Says where things stand, once in an interval.
 pub(super) struct Status {

@@ -14,8 +14,8 @@ use hedgerow::{
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::output::cell::rounded;
-use crate::output::output::Output;
+use crate::output::printer::Output;
+use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::synthetic::{Plan, Random, World};
 

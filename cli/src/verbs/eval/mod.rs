@@ -1,7 +1,7 @@
 //! `eval`: how good the embeddings are at two tasks, and whether that is better than what needs no training.
 
-mod drawn;
-mod standing;
+mod comparison;
+mod sparkline;
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use crate::input::pairs::{read_pairs, read_users};
 use crate::session::context::Context;
 use crate::verbs::recommend::interests;
 
-use crate::verbs::eval::drawn::{change, fraction};
-use crate::verbs::eval::standing::{Figures, Rest, Standing, print};
+use crate::verbs::eval::comparison::{Figures, Rest, Standing, print};
+use crate::verbs::eval::sparkline::{change, fraction};
 
 /// What is said of all recommendations together.
 const BEYOND: &[Rest] = &[

@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
 use crate::input::pairs::read_pairs;
-use crate::output::cell::{float, rounded};
-use crate::output::output::{Output, object};
+use crate::output::printer::{Output, object};
 use crate::output::progress::new_bar;
-use crate::output::sink::create;
 use crate::output::stream::Stream;
+use crate::output::target::create;
+use crate::output::value::{float, rounded};
 use crate::session::context::Context;
 use crate::verbs::train::given::Given;
 use crate::verbs::train::options::OptionArgs;

@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
-use crate::engine::engine::Engine;
+use crate::engine::handle::Engine;
 use crate::engine::updater::backlog::Backlog;
 use crate::engine::updater::options::UpdaterOptions;
 use crate::engine::updater::{Update, UpdaterReport};

@@ -15,7 +15,7 @@ use hedgerow_storage::{CancelToken, Epoch, Error as StoreError};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
-use crate::engine::engine::Engine;
+use crate::engine::handle::Engine;
 use crate::engine::training::pool;
 use crate::engine::updater::follower::{Command, Follower};
 use crate::engine::updater::options::UpdaterOptions;

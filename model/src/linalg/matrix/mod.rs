@@ -14,7 +14,7 @@ mod transposed;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::linalg::spare::Spare;
+use crate::linalg::buffer_pool::Spare;
 
 pub(crate) use crate::linalg::matrix::panels::Panels;
 pub(crate) use crate::linalg::matrix::transposed::add_transposed_product;

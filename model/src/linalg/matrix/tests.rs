@@ -1,11 +1,11 @@
 use ndarray::{Array2, ArrayView2, s};
 
+use crate::linalg::buffer_pool::Spare;
 use crate::linalg::matrix::panels::Panels;
 use crate::linalg::matrix::transposed::Strip;
 use crate::linalg::matrix::{add_transposed_product, by_panels, product, product_by_transposed};
 use crate::linalg::simd;
 use crate::linalg::simd::Width;
-use crate::linalg::spare::Spare;
 
 fn numbers(rows: usize, columns: usize, seed: u32) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), |(r, c)| {

@@ -2,15 +2,15 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::config::recipe::Recipe;
+use crate::config::model_config::Recipe;
+use crate::linalg::buffer_pool::Spare;
+use crate::linalg::huge_matrix::Tall;
 use crate::linalg::matrix::{Panels, add_transposed_product, product};
 use crate::linalg::rows::{normalize, normalize_rows, normalize_rows_backward};
-use crate::linalg::spare::Spare;
 use crate::linalg::sparse::Sparse;
-use crate::linalg::tall::Tall;
+use crate::network::hash_embedding::TokenTable;
 use crate::network::layer::{HeadPass, UpdateTrace, add_to_first_rows};
 use crate::network::minibatch::Minibatch;
-use crate::network::table::TokenTable;
 use crate::network::weights::Weights;
 
 /// All parameters.

@@ -1,22 +1,22 @@
 //! What to show next to a user or after a history: what it asks for, how the answers of several interests become one, and where an
 //! answer comes from when there is no embedding to ask with. How interests are found is `interests`', how rows are ranked `embeddings`'.
 
-mod cold;
-pub(crate) mod many;
+pub(crate) mod batch;
+mod cold_start;
 
 use std::collections::HashSet;
 
 use hedgerow_storage::{KindIx, NodeIx, NodeName, RelationIx, Snapshot};
 
 use crate::config::error::Error;
-use crate::engine::engine::Engine;
+use crate::engine::handle::Engine;
 use crate::linalg::rows::normalize;
-use crate::query::ask::{Audience, Query, Ranked};
 use crate::query::embeddings::Embeddings;
 use crate::query::interests::{MOST_CLUSTERED, clusters, weights};
+use crate::query::query::{Audience, Query, Ranked};
 use crate::query::scan::Hit;
 
-use crate::query::recommend::cold::Cold;
+use crate::query::recommend::cold_start::Cold;
 
 /// What an answer was made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,20 +5,20 @@
 //! A score is one sum with a fixed order ([`score`]), so it does not depend on which rows and queries are scored beside it, nor on
 //! the processor; equal scores are ordered by a number of the row's that the caller gives.
 
-mod above;
-mod best;
-mod rough;
+mod quantized;
+mod rank_count;
 mod score;
+mod top_k;
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-pub(crate) use crate::query::scan::above::Above;
-use crate::query::scan::best::Best;
-use crate::query::scan::rough::{Asked, Rough};
+use crate::query::scan::quantized::{Asked, Rough};
+pub(crate) use crate::query::scan::rank_count::Above;
+use crate::query::scan::top_k::Best;
 
-use crate::linalg::tall::Tall;
+use crate::linalg::huge_matrix::Tall;
 
 /// Rows whose wishes are one word; they stay in the first cache while they are scored.
 pub(crate) const BLOCK: usize = 64;
@@ -109,8 +109,8 @@ impl Scan {
         }
         let asked = Asked::new(query);
         let tasks = self.tasks(|first, end| self.rough.candidates(&asked, wish, first..end));
-        let mut all: Vec<rough::Candidate> = tasks.into_iter().flatten().collect();
-        rough::settle(&mut all, wish.k);
+        let mut all: Vec<quantized::Candidate> = tasks.into_iter().flatten().collect();
+        quantized::settle(&mut all, wish.k);
         let mut best = Best::new(wish.k);
         for candidate in all {
             let row = candidate.row as usize;

@@ -8,15 +8,15 @@ use rayon::prelude::*;
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
-use crate::core::place::BadInput;
+use crate::core::location::BadInput;
 use crate::input::blocks::{Block, Blocks};
 use crate::input::lines::Lines;
-use crate::output::output::Output;
+use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
 use crate::transfer::import::Totals;
+use crate::transfer::import::block_parser::Gathered;
 use crate::transfer::import::edges::{Plan, Rows, Seen};
-use crate::transfer::import::gather::Gathered;
 use crate::transfer::import::loader::outcome;
 use crate::transfer::import::rejects::Rejects;
 use crate::transfer::import::target::Target;

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::command::{Cli, Verb};
 use crate::input::source::Source;
-use crate::output::output::Mode;
+use crate::output::printer::Mode;
 use crate::transfer::import::bulk::*;
 use crate::transfer::import::guess;
 use crate::transfer::import::loader::Loader;

@@ -1,0 +1,220 @@
+//! The shared hashed table from which all sparse input (tokens, node identities) takes its vectors.
+//! One table, several probes per token: no vocabulary to maintain ("Unified Embedding", arXiv 2305.12102).
+
+use std::sync::Arc;
+
+use hedgerow_storage::StableId;
+use ndarray::Array1;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::linalg::huge_matrix::Tall;
+use crate::linalg::sparse::Sparse;
+
+/// Rows that each token reads; two tokens share all of theirs once in (table rows)^2 / 2 pairs.
+pub(crate) const PROBES: usize = 2;
+
+/// Table rows per distinct token of the training data (before rounding up to a power of two).
+const ROWS_PER_TOKEN: usize = 3;
+
+/// The smallest and largest table, as powers of two. The largest is 4 GiB at 64 dimensions.
+pub(crate) const BITS: std::ops::RangeInclusive<u32> = 8..=24;
+
+/// The 64-bit hash of a token.
+pub(crate) fn token_hash(token: &str) -> u64 {
+    xxh3_64(token.as_bytes())
+}
+
+/// The hash that stands for the identity of a node; no token of a user has it but by a 64-bit collision.
+pub(crate) fn identity_hash(id: StableId) -> u64 {
+    xxh3_64_with_seed(&id.get().to_le_bytes(), 0x6964)
+}
+
+/// Marks a row of the table that no training token reads.
+const UNTRAINED: u32 = u32::MAX;
+
+/// Which rows of a table were trained, a Bloom filter of the training tokens; and the place of each among them, in which its
+/// numbers lie. A third of the rows and more are never read, and have none.
+///
+/// A token one of whose rows was not trained was certainly never trained itself and contributes nothing: a cold node is described
+/// by the tokens that are known. Four bytes for each row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    bits: u32,
+    places: Vec<u32>,
+    /// By place, ascending.
+    rows: Vec<u32>,
+}
+
+impl Known {
+    pub(crate) fn new(bits: u32, rows: impl IntoIterator<Item = u32>) -> Self {
+        let mut places = vec![UNTRAINED; 1 << bits];
+        for row in rows {
+            places[row as usize] = 0;
+        }
+        let trained = (0..1 << bits).filter(|&row| places[row as usize] != UNTRAINED);
+        let rows: Vec<u32> = trained.collect();
+        for (place, &row) in (0..).zip(&rows) {
+            places[row as usize] = place;
+        }
+        Self { bits, places, rows }
+    }
+
+    /// Whether these can be the trained rows of a table, ascending.
+    pub(crate) fn can_be(bits: u32, rows: &[u32]) -> bool {
+        rows.is_sorted_by(|one, other| one < other) && rows.last().is_none_or(|row| row >> bits == 0)
+    }
+
+    /// The trained rows by place, ascending.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Where a row's numbers lie, if it was trained.
+    fn place(&self, row: u32) -> Option<u32> {
+        Some(self.places[row as usize]).filter(|&place| place != UNTRAINED)
+    }
+
+    /// A matrix with a column for each trained row and no rows yet.
+    pub(crate) fn sums(&self) -> Sparse {
+        Sparse::new(self.rows.len())
+    }
+
+    /// The sums of some nodes, in their order.
+    pub(crate) fn sums_of(&self, nodes: &[Vec<u64>]) -> Sparse {
+        let mut sums = self.sums();
+        for tokens in nodes {
+            self.push_tokens(tokens, &mut sums);
+        }
+        sums
+    }
+
+    /// Appends to `sums` the row that adds up a node's known tokens: every probe weighs one over the square
+    /// root of the number of tokens, so that the sum's length does not grow with it.
+    pub(crate) fn push_tokens(&self, tokens: &[u64], sums: &mut Sparse) {
+        let places = |&token: &u64| -> Option<[u32; PROBES]> {
+            let places = probes(token, self.bits).map(|row| self.places[row as usize]);
+            (!places.contains(&UNTRAINED)).then_some(places)
+        };
+        let known: Vec<_> = tokens.iter().filter_map(places).collect();
+        let weight = 1.0 / (known.len().max(1) as f32).sqrt();
+        sums.push_row(known.into_iter().flatten().map(|place| (place, weight)));
+    }
+}
+
+/// The trained rows of a table. T: how many there are. Shapes: `rows` is (T, D), `bias` (T).
+#[derive(Clone, Debug)]
+pub(crate) struct TokenTable {
+    pub(crate) known: Arc<Known>,
+    pub(crate) rows: Tall,
+    pub(crate) bias: Array1<f32>,
+}
+
+impl TokenTable {
+    /// A table for the distinct tokens of a training set. Starting values are uniform in `[-scale, scale]`, a
+    /// function of seed, row and column alone.
+    pub(crate) fn new(tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
+        Self::with_bits(bits_for(tokens), tokens, dim, seed, scale)
+    }
+
+    /// A table of at least as many rows as `old`, for the distinct tokens of another training set. A row that stands where
+    /// `old` had a trained one, by its number modulo the rows there, begins as a copy of it, so every token that `old` knew
+    /// and that is among these begins with the vector it had. The other rows begin as in [`TokenTable::new`].
+    pub(crate) fn grown(old: &Self, tokens: &[u64], seed: u64, scale: f32) -> Self {
+        let bits = bits_for(tokens).max(old.bits());
+        let mut new = Self::with_bits(bits, tokens, old.rows.width(), seed, scale);
+        let mask = (1 << old.bits()) - 1;
+        for (to, row) in new.known.rows().iter().enumerate() {
+            if let Some(from) = old.known.place(row & mask) {
+                new.rows.row_mut(to).copy_from_slice(old.rows.row(from as usize));
+                new.bias[to] = old.bias[from as usize];
+            }
+        }
+        new
+    }
+
+    /// A table whose trained rows are known and zero.
+    pub(crate) fn zeros(known: Known, dim: usize) -> Self {
+        let trained = known.rows.len();
+        Self { known: Arc::new(known), rows: Tall::zeros(trained, dim), bias: Array1::zeros(trained) }
+    }
+
+    fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
+        let known = Known::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
+        let mut table = Self::zeros(known, dim);
+        for (place, &row) in table.known.rows.iter().enumerate() {
+            for (column, value) in table.rows.row_mut(place).iter_mut().enumerate() {
+                let at = u64::from(row) << 32 | column as u64;
+                let bits = xxh3_64_with_seed(&at.to_le_bytes(), seed) >> 40;
+                *value = (bits as f32 / (1u32 << 23) as f32 - 1.0) * scale;
+            }
+        }
+        table
+    }
+
+    pub(crate) fn bits(&self) -> u32 {
+        self.known.bits
+    }
+}
+
+/// The size of a table for so many tokens.
+fn bits_for(tokens: &[u64]) -> u32 {
+    let bits = (tokens.len().max(1) * ROWS_PER_TOKEN).next_power_of_two().trailing_zeros();
+    bits.clamp(*BITS.start(), *BITS.end())
+}
+
+/// The rows that a token reads. With `bits` at most 24 each takes its own bits of one hash.
+fn probes(token: u64, bits: u32) -> [u32; PROBES] {
+    let mask = (1u64 << bits) - 1;
+    std::array::from_fn(|probe| ((token >> (32 * probe)) & mask) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TokenTable, token_hash};
+    use crate::linalg::buffer_pool::Spare;
+
+    #[test]
+    fn an_unknown_token_contributes_nothing() {
+        let (known, unknown) = (token_hash("genre=jazz"), token_hash("genre=polka"));
+        let table = TokenTable::new(&[known], 4, 7, 0.1);
+        let row = |tokens: &[u64]| {
+            let mut sums = table.known.sums();
+            table.known.push_tokens(tokens, &mut sums);
+            sums.multiply(&table.rows.view(), &mut Spare::used())
+        };
+        assert!(row(&[known]).iter().any(|value| *value != 0.0));
+        assert_eq!(row(&[known, unknown]), row(&[known]));
+        assert!(row(&[unknown]).iter().all(|value| *value == 0.0));
+    }
+
+    #[test]
+    fn in_a_table_that_grew_every_token_begins_with_the_vector_it_had() {
+        let token = |at: usize| token_hash(&at.to_string());
+        let (few, many): (Vec<u64>, Vec<u64>) =
+            ((0..200).map(token).collect(), (0..2000).map(token).collect());
+        let mut old = TokenTable::new(&few, 3, 1, 0.1);
+        old.bias.iter_mut().zip(1..).for_each(|(bias, at)| *bias = at as f32);
+        let new = TokenTable::grown(&old, &many, 2, 0.1);
+        assert!(new.bits() > old.bits());
+        let sums = |table: &TokenTable, token| {
+            let mut sums = table.known.sums();
+            table.known.push_tokens(&[token], &mut sums);
+            let bias = table.bias.view().insert_axis(ndarray::Axis(1));
+            (sums.multiply(&table.rows.view(), &mut Spare::used()), sums.multiply(&bias, &mut Spare::used()))
+        };
+        for &token in &few {
+            assert_eq!(sums(&new, token), sums(&old, token));
+        }
+        let smaller = TokenTable::grown(&new, &few, 3, 0.1);
+        assert_eq!(smaller.bits(), new.bits());
+        assert_eq!(sums(&smaller, few[7]), sums(&old, few[7]));
+    }
+
+    #[test]
+    fn starting_values_do_not_depend_on_the_order_of_tokens() {
+        let tokens = [token_hash("a"), token_hash("b"), token_hash("c")];
+        let reversed = [tokens[2], tokens[1], tokens[0]];
+        let values = |tokens: &[u64]| TokenTable::new(tokens, 3, 1, 0.1).rows.values().to_vec();
+        assert_eq!(values(&tokens), values(&reversed));
+    }
+}

@@ -1,0 +1,214 @@
+//! The files of a generation: its model, and the state derived with it. Layouts are in FORMAT.md.
+//! Files are read back only as far as they agree with themselves; what does not is named as damage.
+
+use std::sync::Arc;
+
+use hedgerow_storage::{CancelToken, Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
+use ndarray::Array1;
+
+use crate::config::degree;
+use crate::config::error::Error;
+use crate::config::model_config::Recipe;
+use crate::linalg::huge_matrix::Tall;
+use crate::network::encoder::Encoder;
+use crate::network::hash_embedding::{Known, TokenTable};
+use crate::network::weights::Weights;
+use crate::state::learning_curve::LearningCurve;
+use crate::state::state::{ABSENT, Counted, State};
+
+/// The names under which the manifest lists the three files.
+pub(crate) const MODEL: &str = "model";
+pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
+pub(crate) const EMBEDDINGS: &str = "embeddings";
+
+const VERSION: u32 = 1;
+/// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
+const EMBEDDINGS_VERSION: u32 = 2;
+
+/// The section of the model that says how it was learned; files of before have none.
+const CURVE: [u8; 8] = *b"epochs\0\0";
+
+/// Recipe, weights, the trained rows of the token table, and how they were learned.
+pub(crate) fn model_file<'a>(
+    recipe: &Recipe,
+    encoder: &'a Encoder,
+    curve: &LearningCurve,
+) -> SectionWriter<'a> {
+    let mut weights = Vec::new();
+    for (_, values) in encoder.weights.clone().tensors_mut() {
+        weights.extend_from_slice(values);
+    }
+    let mut file = SectionWriter::new(*b"MODL", VERSION);
+    file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
+    file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
+    file.section(*b"trained\0", encoder.table.known.rows());
+    file.section(*b"table\0\0\0", encoder.table.rows.values());
+    file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
+    file.section(*b"weights\0", weights);
+    file.section(CURVE, curve.to_text().into_bytes());
+    file
+}
+
+/// Rows, their nodes, and who is in whose neighbourhood.
+pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
+    let mut offsets = vec![0u64];
+    for neighborhood in &state.neighborhoods {
+        offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
+    }
+    let column = |of: fn(&Counted) -> u32| {
+        move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
+    };
+    let mut file = SectionWriter::new(*b"NBHD", VERSION);
+    file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
+    file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
+    file.section(*b"levels\0\0", state.levels.as_slice());
+    file.section(*b"offsets\0", offsets);
+    file.section_of(*b"rows\0\0\0\0", column(|&(row, _)| row));
+    file.section_of(*b"counts\0\0", column(|&(_, count)| count));
+    file
+}
+
+/// Every layer's rows, messages, embeddings and biases.
+pub(crate) fn embeddings_file(state: &State) -> SectionWriter<'_> {
+    let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
+    for (layer, matrix) in state.hidden.iter().enumerate() {
+        file.section(numbered(*b"hidden\0\0", layer), matrix.values());
+    }
+    for (layer, matrix) in state.messages.iter().enumerate() {
+        file.section(numbered(*b"message\0", layer), matrix.values());
+    }
+    file.section(*b"vectors\0", state.vectors.values());
+    file.section(*b"bias\0\0\0\0", state.bias.as_slice());
+    file
+}
+
+fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
+    tag[7] = b'0' + layer as u8;
+    tag
+}
+
+/// Reads a published generation of a store whose node numbers are below `bound`; also, whether its rows have the bits that
+/// computing them again would give.
+///
+/// # Errors
+/// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
+pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
+    let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
+    let embeddings = derived.file(EMBEDDINGS)?;
+    let (recipe, encoder) = load_model(&model)?;
+    let mut state = State::new(recipe, Arc::new(encoder));
+    state.epoch = derived.refreshed;
+    load_neighborhoods(&mut state, &neighborhoods, bound)?;
+    load_embeddings(&mut state, &embeddings, cancel)?;
+    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
+    Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
+}
+
+/// Reads how the model was learned; none from a file of before that was stored.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Error> {
+    if !file.has(CURVE) {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(file.section(CURVE)?).ok();
+    let curve = text.and_then(LearningCurve::from_text);
+    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "a line that says nothing"))?))
+}
+
+/// Reads the model alone.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
+    file.require(*b"MODL", VERSION)?;
+    let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
+    let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
+    let recipe = Recipe::from_text(text).ok_or_else(|| damaged("recipe"))?;
+    let bits = match file.section_u32(*b"bits\0\0\0\0")? {
+        [bits] if *bits <= 24 => *bits,
+        _ => return Err(damaged("bits").into()),
+    };
+    let trained = file.section_u32(*b"trained\0")?;
+    let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
+    if !Known::can_be(bits, trained) || biases.len() != trained.len() {
+        return Err(damaged("trained").into());
+    }
+    let known = Arc::new(Known::new(bits, trained.iter().copied()));
+    let rows = Tall::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let bias = Array1::from(biases.to_vec());
+    let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+    let mut stored = file.section_f32(*b"weights\0")?;
+    for (_, values) in weights.tensors_mut() {
+        let (these, rest) = stored.split_at_checked(values.len()).ok_or_else(|| damaged("weights"))?;
+        values.copy_from_slice(these);
+        stored = rest;
+    }
+    if !stored.is_empty() {
+        return Err(damaged("weights").into());
+    }
+    Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
+}
+
+fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
+    file.require(*b"NBHD", VERSION)?;
+    let damaged = |place: &str| -> StoreError { file.damaged(place, "does not fit the other sections") };
+    let nodes = file.section_u32(*b"nodes\0\0\0")?;
+    let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);
+    let offsets = file.section_u64(*b"offsets\0")?;
+    let (rows, counts) = (file.section_u32(*b"rows\0\0\0\0")?, file.section_u32(*b"counts\0\0")?);
+    let count = nodes.len();
+    if alive.len() != count || levels.len() != count || offsets.len() != count + 1 {
+        return Err(damaged("nodes").into());
+    }
+    if nodes.iter().any(|&node| node >= bound) {
+        return Err(damaged("nodes").into());
+    }
+    if levels.iter().any(|&level| level >= degree::levels()) {
+        return Err(damaged("levels").into());
+    }
+    if rows.len() != counts.len() || rows.iter().any(|&row| row as usize >= count) {
+        return Err(damaged("rows").into());
+    }
+    state.row_of = vec![ABSENT; bound as usize];
+    for (row, &node) in nodes.iter().enumerate() {
+        state.row_of[node as usize] = row as u32;
+        state.nodes.push(NodeIx::new(node));
+    }
+    state.alive = alive.iter().map(|&alive| alive != 0).collect();
+    state.levels = levels.to_vec();
+    for pair in offsets.windows(2) {
+        let range = pair[0] as usize..pair[1] as usize;
+        let these = rows.get(range.clone()).zip(counts.get(range)).ok_or_else(|| damaged("offsets"))?;
+        state.neighborhoods.push(these.0.iter().copied().zip(these.1.iter().copied()).collect());
+    }
+    state.index_reverse();
+    Ok(())
+}
+
+fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) -> Result<(), Error> {
+    file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
+    let rows = state.rows();
+    // The vectors and the biases are one each.
+    let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
+    let matrix = |tag: [u8; 8], width: usize| -> Result<Tall, Error> {
+        let values = file.section_f32(tag)?;
+        stage.advance(1)?;
+        Tall::from_values(rows, width, values).ok_or_else(|| {
+            let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
+            file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
+        })
+    };
+    for layer in 0..state.hidden.len() {
+        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.recipe.dim)?;
+    }
+    for layer in 0..state.messages.len() {
+        let width = state.encoder.weights.layers[layer].width();
+        state.messages[layer] = matrix(numbered(*b"message\0", layer), width)?;
+    }
+    state.vectors = matrix(*b"vectors\0", state.recipe.dim)?;
+    state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
+    stage.end();
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! What a run has learned so far: all rows embedded as they are now, and what can be told from them.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::evaluate::held_out::held_out_recall;
+use crate::linalg::huge_matrix::Tall;
+use crate::linalg::rows::dot;
+use crate::linalg::sparse::Sparse;
+use crate::network::encoder::Encoder;
+use crate::train::run::Run;
+
+/// Pairs of nodes whose mean cosine is the collapse alarm.
+const COSINE_PAIRS: usize = 2000;
+
+impl Run<'_> {
+    /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
+    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Option<f32>) {
+        let (vectors, bias) = self.embed_all(encoder, pool);
+        let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
+        let recall = (!self.held_out.is_empty()).then(recall);
+        (vectors, recall)
+    }
+
+    /// Of a share among the held-out positives.
+    pub(super) fn standard_error(&self, recall: f32) -> f32 {
+        (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
+    }
+
+    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Vec<f32>) {
+        let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
+        let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
+        (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
+    }
+
+    pub(super) fn mean_cosine(&self, vectors: &Tall) -> f32 {
+        let mut rng = StdRng::seed_from_u64(self.options.seed);
+        let mut random = || vectors.row(self.negatives.any(&mut rng) as usize);
+        let cosine = |_| {
+            let (a, b) = (random(), random());
+            dot(a, b)
+        };
+        (0..COSINE_PAIRS).map(cosine).sum::<f32>() / COSINE_PAIRS as f32
+    }
+}

@@ -1,0 +1,221 @@
+//! Changes to a list in pieces: the groups that they alter, and a piece with some of its groups replaced.
+//! Looks at nothing but what changes pass on their way.
+
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::ops::Range;
+
+use crate::adjacency::chunked_list::{Piece, Pieces};
+use crate::adjacency::list::List;
+use crate::adjacency::list::{GROUP, NO_TIME};
+use crate::adjacency::list_builder::{Change, Value, exponent_above};
+use crate::adjacency::record::Record;
+use crate::adjacency::slot_table;
+use crate::adjacency::slot_table::{FREE, GROUP_BITS, Seats, slot};
+use crate::types::ids::{NodeIx, StableId};
+
+/// A group as it is after changes.
+pub(crate) struct Altered {
+    pub(crate) group: usize,
+    taken: u64,
+    /// Of those who sit in it, by slot.
+    values: Vec<Value>,
+}
+
+/// A list under change, of which groups are read when a change comes to them.
+pub(crate) struct Edits<'a, F> {
+    list: &'a Pieces,
+    id_of: F,
+    groups: BTreeMap<usize, Opened>,
+    /// Of all who were met.
+    values: Vec<Value>,
+}
+
+struct Opened {
+    /// Indices of values.
+    seats: [u32; 1 << GROUP_BITS],
+    is_altered: bool,
+}
+
+impl<'a, F: Fn(NodeIx) -> StableId> Edits<'a, F> {
+    pub(crate) fn new(list: &'a Pieces, id_of: F) -> Self {
+        Self { list, id_of, groups: BTreeMap::new(), values: Vec::new() }
+    }
+
+    /// Makes all changes. Removals come first, so that the table never overflows.
+    pub(crate) fn make(&mut self, changes: &[Change]) {
+        let mut newcomers = Vec::new();
+        for &(node, id, new) in changes {
+            match (self.find(node, id), new) {
+                (Some(slot), Some((weight, time))) => {
+                    let sitting = self.at(slot);
+                    self.values[sitting as usize] = (node, weight, time);
+                    self.put(slot, sitting);
+                }
+                (Some(slot), None) => slot_table::remove(self, slot),
+                (None, Some((weight, time))) => newcomers.push((node, weight, time)),
+                (None, None) => {}
+            }
+        }
+        for newcomer in newcomers {
+            self.values.push(newcomer);
+            slot_table::insert(self, self.values.len() as u32 - 1);
+        }
+    }
+
+    /// The slot in which a neighbour sits.
+    fn find(&mut self, node: NodeIx, id: StableId) -> Option<usize> {
+        for round in 0..1 << self.bits() {
+            let slot = slot(id, self.bits(), round);
+            let sitting = self.at(slot);
+            if sitting == FREE {
+                return None;
+            }
+            if self.values[sitting as usize].0 == node {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, group: usize) -> &mut Opened {
+        let Self { list, groups, values, .. } = self;
+        match groups.entry(group) {
+            Entry::Occupied(opened) => opened.into_mut(),
+            Entry::Vacant(vacant) => {
+                let first = group << GROUP_BITS;
+                let seats = std::array::from_fn(|seat| {
+                    list.at_slot(first + seat).map_or(FREE, |at| {
+                        values.push((list.neighbor(at), list.weight(at), list.time(at)));
+                        values.len() as u32 - 1
+                    })
+                });
+                vacant.insert(Opened { seats, is_altered: false })
+            }
+        }
+    }
+
+    /// The groups that are not what they were, ascending.
+    pub(crate) fn finish(self) -> Vec<Altered> {
+        let altered = self.groups.into_iter().filter(|(_, opened)| opened.is_altered);
+        let value = |&at: &u32| self.values[at as usize];
+        let altered = altered.map(|(group, Opened { seats, .. })| Altered {
+            group,
+            taken: slot_table::taken(&seats, 1),
+            values: seats.iter().filter(|&&at| at != FREE).map(value).collect(),
+        });
+        altered.collect()
+    }
+}
+
+impl<F: Fn(NodeIx) -> StableId> Seats for Edits<'_, F> {
+    fn bits(&self) -> u32 {
+        self.list.slot_bits()
+    }
+
+    fn at(&mut self, slot: usize) -> u32 {
+        self.open(slot >> GROUP_BITS).seats[slot % (1 << GROUP_BITS)]
+    }
+
+    fn put(&mut self, slot: usize, who: u32) {
+        let opened = self.open(slot >> GROUP_BITS);
+        opened.seats[slot % (1 << GROUP_BITS)] = who;
+        opened.is_altered = true;
+    }
+
+    fn id(&self, who: u32) -> StableId {
+        (self.id_of)(self.values[who as usize].0)
+    }
+}
+
+/// A stretch of a piece.
+enum Run<'a> {
+    /// Positions of the source.
+    Kept(Range<usize>),
+    New(&'a [Value]),
+}
+
+/// The piece of some groups of a list that lies as a whole, a power of two many, but for those that were altered.
+pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered]) -> Piece {
+    let count = groups.len();
+    let mut table = Vec::with_capacity(GROUP * count);
+    let (mut runs, mut altered) = (Vec::new(), altered.iter().peekable());
+    let mut kept: Option<Range<usize>> = None;
+    let mut degree = 0;
+    for (nth, group) in groups.enumerate() {
+        let (mut taken, at) = source.group_or_none(group);
+        let end = at + taken.count_ones() as usize;
+        if let Some(new) = altered.next_if(|altered| altered.group % count == nth) {
+            runs.extend(kept.take().map(Run::Kept));
+            runs.push(Run::New(&new.values));
+            taken = new.taken;
+        } else {
+            kept.get_or_insert(at..end).end = end;
+        }
+        table.extend([taken as u32, (taken >> 32) as u32, degree]);
+        degree += taken.count_ones();
+    }
+    runs.extend(kept.map(Run::Kept));
+
+    let is_new = |differs: fn(&Value) -> bool| {
+        runs.iter().any(|run| matches!(run, Run::New(values) if values.iter().any(differs)))
+    };
+    let (nodes, weights, times) = source.columns();
+    let mut column = Vec::new();
+    if weights.is_some() || is_new(|value| value.1 != 1.0) {
+        for run in &runs {
+            match run {
+                Run::Kept(at) => match weights {
+                    Some(weights) => column.extend_from_slice(&weights[at.clone()]),
+                    None => column.resize(column.len() + at.len(), 1.0_f32.to_bits()),
+                },
+                Run::New(values) => column.extend(values.iter().map(|value| value.1.to_bits())),
+            }
+        }
+        if column.iter().all(|&weight| weight == 1.0_f32.to_bits()) {
+            column.clear();
+        }
+    }
+    let (weights, mut column) = (column, Vec::new());
+    let no_time = [NO_TIME as u64 as u32, (NO_TIME as u64 >> 32) as u32];
+    if times.is_some() || is_new(|value| value.2.is_some()) {
+        for run in &runs {
+            match run {
+                Run::Kept(at) => match times {
+                    Some(times) => column.extend_from_slice(&times[2 * at.start..2 * at.end]),
+                    None => column.extend(at.clone().flat_map(|_| no_time)),
+                },
+                Run::New(values) => column.extend(values.iter().flat_map(|value| {
+                    let time = value.2.unwrap_or(NO_TIME) as u64;
+                    [time as u32, (time >> 32) as u32]
+                })),
+            }
+        }
+        if column.chunks_exact(2).all(|time| time == no_time) {
+            column.clear();
+        }
+    }
+    let times = column;
+
+    if degree == 0 {
+        return Piece { record: Record::default(), words: Vec::new().into(), before: 0 };
+    }
+    let (is_weighted, is_timed) = (!weights.is_empty(), !times.is_empty());
+    let bits = GROUP_BITS + count.trailing_zeros();
+    let record = Record::new(StableId::new(0), bits, is_weighted, is_timed, u64::from(degree));
+    let mut words = Vec::with_capacity(record.words());
+    if is_weighted {
+        // Weights are above 0, so their bits are in order as they are.
+        let largest = weights.iter().max().map_or(1.0, |&largest| f32::from_bits(largest));
+        words.push(exponent_above(largest) as u32);
+    }
+    words.extend(table);
+    for run in &runs {
+        match run {
+            Run::Kept(at) => words.extend_from_slice(&nodes[at.clone()]),
+            Run::New(values) => words.extend(values.iter().map(|value| value.0.get())),
+        }
+    }
+    words.extend(weights);
+    words.extend(times);
+    Piece { record, words: words.into(), before: 0 }
+}

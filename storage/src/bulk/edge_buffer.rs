@@ -1,0 +1,344 @@
+//! Edges by the names of their ends, gathered for a load by whoever reads them.
+//! Owns their texts in an arena and checks every value by itself, as a batch does; knows no numbers of nodes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::adjacency::list::NO_TIME;
+use crate::types::batch::Edge;
+use crate::types::error::Error;
+use crate::types::ids::StableId;
+use crate::types::names::NodeRef;
+use crate::types::names::{check_key, check_kind, check_relation};
+
+/// Edges whose ends are named, and nodes, in the order in which a [`Load`](crate::Load) is to have them.
+///
+/// Gathering is most of the work and needs no load, so several threads can each fill one of these while another is
+/// taken in by [`Load::links`](crate::Load::links).
+///
+/// # Cost
+/// Some 80 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
+/// more where any has a weight or a time.
+///
+/// # Example
+/// ```
+/// # use hedgerow_storage::{Edge, Links, NodeRef};
+/// # fn main() -> Result<(), hedgerow_storage::Error> {
+/// let mut links = Links::new();
+/// links.link(NodeRef::parse("pin:1")?, NodeRef::parse("board:7")?, Edge::default())?;
+/// links.add_node(NodeRef::parse("board:8")?)?;
+/// assert_eq!(links.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    kinds: Vec<Kind>,
+    relations: Vec<String>,
+    /// The keys, one after the other.
+    keys: String,
+    names: Vec<Name>,
+    nodes: usize,
+    pub(super) edges: Vec<(u32, u32)>,
+    pub(super) groups: Vec<Group>,
+    group_at: HashMap<Group, u32>,
+    /// Of which group each edge is; empty while there is one.
+    pub(super) group_of: Vec<u32>,
+    /// Empty while all are 1.
+    pub(super) weights: Vec<f32>,
+    /// Empty while there is none.
+    pub(super) times: Vec<i64>,
+    /// Kind, zero and key of a name, as they are hashed.
+    hashed: Vec<u8>,
+    /// By the lower bits of its id the upper ones of a name and its place: what comes often is kept once and resolved once.
+    recent: Vec<(u32, u32)>,
+    /// The kinds, the names and the group of the last edge.
+    last: [Option<(u16, u32)>; 2],
+    last_group: u32,
+}
+
+/// The most kinds and the most relations that are told apart; how many a store has is for the load to check.
+const MAX_TOLD: usize = u16::MAX as usize;
+
+/// Places for names that are recognised when they come again, in 64 KiB.
+const RECENT: usize = 1 << 13;
+
+/// A kind that names are of.
+#[derive(Clone, Debug)]
+struct Kind {
+    name: String,
+    /// What the bytes that are hashed begin with.
+    prefix: Vec<u8>,
+}
+
+/// A name as it is kept: its key ends there in the text, and starts where the one before ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    pub(super) id: StableId,
+    end: u32,
+    pub(super) kind: u16,
+}
+
+/// Edges between two kinds with one relation: by number, the relation only where one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    pub(super) kinds: (u16, u16),
+    pub(super) relation: Option<u16>,
+}
+
+impl Links {
+    /// Without edges.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many edges and nodes were added.
+    pub fn len(&self) -> usize {
+        self.nodes + self.edges.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all edges and nodes and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.kinds.clear();
+        self.relations.clear();
+        self.keys.clear();
+        self.names.clear();
+        self.nodes = 0;
+        self.edges.clear();
+        self.groups.clear();
+        self.group_at.clear();
+        self.group_of.clear();
+        self.weights.clear();
+        self.times.clear();
+        self.recent.clear();
+        self.last = [None; 2];
+        self.last_group = 0;
+    }
+
+    /// Adds a node, which may be there already.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a bad name, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
+    pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
+        let node = node.into();
+        let kind = self.check(0, node)?;
+        self.admit(node.key.len())?;
+        self.name(0, kind, node);
+        self.nodes += 1;
+        Ok(())
+    }
+
+    /// Links two nodes, as [`Batch::link`](crate::Batch::link) does.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
+    pub fn link<'a>(
+        &mut self,
+        a: impl Into<NodeRef<'a>>,
+        b: impl Into<NodeRef<'a>>,
+        edge: Edge<'_>,
+    ) -> Result<(), Error> {
+        let (a, b) = (a.into(), b.into());
+        let (kind_of_a, kind_of_b) = (self.check(0, a)?, self.check(1, b)?);
+        let is_known = |name: &str| self.relations.iter().any(|relation| relation == name);
+        edge.relation.filter(|name| !is_known(name)).map_or(Ok(()), check_relation)?;
+        edge.check_values()?;
+        self.admit(a.key.len() + b.key.len())?;
+        let (a, b) = (self.name(0, kind_of_a, a), self.name(1, kind_of_b, b));
+        self.group(a, b, edge.relation);
+        let before = self.edges.len();
+        self.edges.push((a, b));
+        if edge.weight.to_bits() != 1.0_f32.to_bits() || !self.weights.is_empty() {
+            self.weights.resize(before, 1.0);
+            self.weights.push(edge.weight);
+        }
+        if edge.time.is_some() || !self.times.is_empty() {
+            self.times.resize(before, NO_TIME);
+            self.times.push(edge.time.unwrap_or(NO_TIME));
+        }
+        Ok(())
+    }
+
+    /// Refuses a bad name; returns its kind where that is known.
+    fn check(&self, end: usize, node: NodeRef<'_>) -> Result<Option<u16>, Error> {
+        let kind = self.known_kind(end, node.kind);
+        if kind.is_none() {
+            check_kind(node.kind)?;
+        }
+        check_key(node.key).map(|()| kind)
+    }
+
+    /// Refuses an edge or a node whose keys have so many bytes where there is no more room.
+    fn admit(&self, bytes: usize) -> Result<(), Error> {
+        // An edge brings two kinds at most.
+        limit("kinds", self.kinds.len() + 2, MAX_TOLD)?;
+        limit("relations", self.relations.len() + 1, MAX_TOLD)?;
+        limit("bytes of keys", self.keys.len() + bytes, u32::MAX as usize)
+    }
+
+    fn known_kind(&self, end: usize, name: &str) -> Option<u16> {
+        let last = self.last[end].map(|(kind, _)| kind);
+        last.filter(|&kind| self.kinds[usize::from(kind)].name == name)
+            .or_else(|| self.kinds.iter().position(|kind| kind.name == name).map(|at| at as u16))
+    }
+
+    /// The place of a name whose parts are known to be good.
+    fn name(&mut self, end: usize, kind: Option<u16>, node: NodeRef<'_>) -> u32 {
+        // The other end may have brought the kind meanwhile.
+        let kind = kind.or_else(|| self.known_kind(end, node.kind)).unwrap_or_else(|| {
+            let prefix = [node.kind.as_bytes(), &[0]].concat();
+            self.kinds.push(Kind { name: node.kind.to_owned(), prefix });
+            self.kinds.len() as u16 - 1
+        });
+        let is_it = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
+        if let Some((last, at)) = self.last[end]
+            && last == kind
+            && is_it(at)
+        {
+            return at;
+        }
+        self.hashed.clear();
+        self.hashed.extend_from_slice(&self.kinds[usize::from(kind)].prefix);
+        self.hashed.extend_from_slice(node.key.as_bytes());
+        let id = StableId::new(xxh3_64(&self.hashed));
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, (0, u32::MAX));
+        }
+        let slot = id.get() as usize % RECENT;
+        let tag = (id.get() >> 32) as u32;
+        let (seen, recent) = self.recent[slot];
+        let is_known = seen == tag
+            && self.names.get(recent as usize).is_some_and(|name| name.id == id && name.kind == kind)
+            && self.key_bytes(recent as usize) == node.key.as_bytes();
+        let at = if is_known {
+            recent
+        } else {
+            self.keys.push_str(node.key);
+            self.names.push(Name { id, end: self.keys.len() as u32, kind });
+            self.names.len() as u32 - 1
+        };
+        self.recent[slot] = (tag, at);
+        self.last[end] = Some((kind, at));
+        at
+    }
+
+    /// Notes between which kinds and in which relation an edge is.
+    fn group(&mut self, a: u32, b: u32, relation: Option<&str>) {
+        let kinds = (self.names[a as usize].kind, self.names[b as usize].kind);
+        let is_last = self.groups.get(self.last_group as usize).is_some_and(|group| {
+            let named = group.relation.map(|at| self.relations[usize::from(at)].as_str());
+            group.kinds == kinds && named == relation
+        });
+        if !is_last {
+            let relation = relation.map(|name| {
+                let known = self.relations.iter().position(|relation| relation == name);
+                known.unwrap_or_else(|| {
+                    self.relations.push(name.to_owned());
+                    self.relations.len() - 1
+                }) as u16
+            });
+            let group = Group { kinds, relation };
+            self.last_group = *self.group_at.entry(group).or_insert_with(|| {
+                self.groups.push(group);
+                self.groups.len() as u32 - 1
+            });
+        }
+        if self.groups.len() > 1 {
+            self.group_of.resize(self.edges.len(), 0);
+            self.group_of.push(self.last_group);
+        }
+    }
+
+    /// Gives a name an id that is not its own.
+    #[cfg(test)]
+    pub(super) fn forge(&mut self, at: usize, id: StableId) {
+        self.names[at].id = id;
+    }
+
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    pub(super) fn key(&self, at: usize) -> &str {
+        &self.keys[self.place(at)]
+    }
+
+    pub(super) fn key_bytes(&self, at: usize) -> &[u8] {
+        &self.keys.as_bytes()[self.place(at)]
+    }
+
+    fn place(&self, at: usize) -> Range<usize> {
+        let start = at.checked_sub(1).map_or(0, |before| self.names[before].end);
+        start as usize..self.names[at].end as usize
+    }
+
+    pub(super) fn kind_count(&self) -> usize {
+        self.kinds.len()
+    }
+
+    pub(super) fn kind(&self, kind: u16) -> &str {
+        &self.kinds[usize::from(kind)].name
+    }
+
+    pub(super) fn relation(&self, relation: u16) -> &str {
+        &self.relations[usize::from(relation)]
+    }
+}
+
+fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
+    if found > limit { Err(Error::Limit { what, limit: limit as u64, found: found as u64 }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_those_of_the_names_and_an_end_that_comes_again_is_kept_once() {
+        let mut links = Links::new();
+        let (source, weight) = (NodeRef::new("user", "0").expect("valid"), 2.0);
+        for key in ["1", "2", "\u{e9}", "\u{e9}"] {
+            let target = NodeRef::new("pin", key).expect("valid");
+            links.link(source, target, Edge::default()).expect("valid");
+        }
+        links.link(source, source, Edge { weight, ..Edge::default() }).expect("valid");
+        let names: Vec<String> = (0..links.names().len()).map(|at| links.key(at).to_owned()).collect();
+        assert_eq!(names, ["0", "1", "2", "\u{e9}"]);
+        for (at, name) in links.names().iter().enumerate() {
+            let node = NodeRef { kind: links.kind(name.kind), key: links.key(at) };
+            assert_eq!(name.id, node.stable_id());
+        }
+        assert_eq!(links.edges, [(0, 1), (0, 2), (0, 3), (0, 3), (0, 0)]);
+        assert_eq!((links.weights.as_slice(), links.times.len()), (&[1.0, 1.0, 1.0, 1.0, 2.0][..], 0));
+        assert_eq!((links.groups.len(), links.group_of.as_slice()), (2, &[0, 0, 0, 0, 1][..]));
+    }
+
+    #[test]
+    fn what_is_refused_leaves_no_trace() {
+        let mut links = Links::new();
+        let (a, b) = (NodeRef { kind: "pin", key: "1" }, NodeRef { kind: "board", key: "1" });
+        let long = "1".repeat(513);
+        for bad in [
+            NodeRef { kind: "p n", key: "1" },
+            NodeRef { kind: "pin", key: "" },
+            NodeRef { kind: "pin", key: &long },
+        ] {
+            assert!(links.add_node(bad).is_err());
+            assert!(links.link(bad, b, Edge::default()).is_err());
+            assert!(links.link(a, bad, Edge::default()).is_err());
+        }
+        for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(links.link(a, b, Edge { weight, ..Edge::default() }).is_err(), "{weight}");
+        }
+        assert!(links.link(a, b, Edge { time: Some(i64::MIN), ..Edge::default() }).is_err());
+        assert!(links.link(a, b, Edge { relation: Some("a b"), ..Edge::default() }).is_err());
+        assert!(links.is_empty() && links.names.is_empty() && links.kinds.is_empty());
+    }
+}

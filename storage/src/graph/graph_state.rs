@@ -1,0 +1,197 @@
+//! One state of the graph: the settled files and what was committed since, in pages that states share.
+//! Owns the in-memory representation and reads it by number; names and public shapes are the snapshot's.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::adjacency::list::List;
+use crate::adjacency::lists::Lists;
+use crate::adjacency::overlay::Overlay;
+use crate::adjacency::persistent_map::Pages;
+use crate::segments::Base;
+use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
+use crate::types::names::NodeRef;
+use crate::types::position::Positions;
+
+/// A state; a clone costs a pointer for each relation and block.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) epoch: Epoch,
+    pub(crate) base: Arc<Base>,
+    pub(crate) bound: u32,
+    pub(crate) alive: u64,
+    pub(crate) kinds: Arc<Vec<String>>,
+    pub(crate) relations: Vec<Arc<Relation>>,
+    /// Nodes that are not in the base.
+    pub(crate) newcomers: Pages<Newcomer>,
+    /// From stable id to newcomer. All states since the checkpoint share it and only add to it, so a state passes over
+    /// numbers that are not below its bound.
+    pub(crate) directory: Arc<RwLock<HashMap<u64, u32>>>,
+    /// Whether a node lives, where that is not what the base says.
+    pub(crate) liveness: Pages<bool>,
+    /// Tokens that replace those of the base.
+    pub(crate) tokens: Pages<Arc<[Box<str>]>>,
+    /// The blocks of the base come first, in its order.
+    pub(crate) blocks: Vec<Arc<Block>>,
+    pub(crate) positions: Positions,
+}
+
+/// A node that came after the checkpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) kind: KindIx,
+    pub(crate) id: StableId,
+    pub(crate) key: Arc<str>,
+}
+
+/// A relation and its lists that differ from the base.
+#[derive(Clone, Debug)]
+pub(crate) struct Relation {
+    pub(crate) name: String,
+    pub(crate) kinds: BTreeSet<(u8, u8)>,
+    pub(crate) edges: u64,
+    pub(crate) lists: Overlay,
+}
+
+/// A block of dense features and its rows that differ from the base; an empty row is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) name: String,
+    pub(crate) width: u32,
+    pub(crate) rows: u64,
+    pub(crate) values: Pages<Arc<[f32]>>,
+}
+
+/// What a stable id leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// The node of that name, alive or not.
+    Node(NodeIx),
+    /// A node of another name that has the same stable id.
+    Other(NodeIx),
+}
+
+impl View {
+    /// The state right after a checkpoint.
+    pub(crate) fn settled(base: Arc<Base>, epoch: Epoch, positions: Positions) -> Self {
+        let relations = base.topology.relations.iter().map(|relation| {
+            Arc::new(Relation {
+                name: relation.name.clone(),
+                kinds: relation.kinds.iter().copied().collect(),
+                edges: relation.edges,
+                lists: Overlay::default(),
+            })
+        });
+        let blocks = base.features.blocks.iter().map(|block| {
+            Arc::new(Block {
+                name: block.name.clone(),
+                width: block.width,
+                rows: block.rows,
+                values: Pages::default(),
+            })
+        });
+        Self {
+            epoch,
+            bound: base.nodes.bound(),
+            alive: base.nodes.alive,
+            kinds: Arc::new(base.nodes.kinds.clone()),
+            relations: relations.collect(),
+            newcomers: Pages::default(),
+            directory: Arc::default(),
+            liveness: Pages::default(),
+            tokens: Pages::default(),
+            blocks: blocks.collect(),
+            positions,
+            base,
+        }
+    }
+
+    fn newcomer(&self, node: NodeIx) -> &Newcomer {
+        self.newcomers
+            .get(node.get())
+            .expect("a node number comes from this store and is below the snapshot's bound")
+    }
+
+    fn is_settled(&self, node: NodeIx) -> bool {
+        node.get() < self.base.nodes.bound()
+    }
+
+    pub(crate) fn name(&self, node: NodeIx) -> NodeRef<'_> {
+        if self.is_settled(node) {
+            return self.base.name(node);
+        }
+        let newcomer = self.newcomer(node);
+        NodeRef { kind: &self.kinds[newcomer.kind.index()], key: &newcomer.key }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self, node: NodeIx) -> KindIx {
+        if self.is_settled(node) { self.base.nodes.kind(node) } else { self.newcomer(node).kind }
+    }
+
+    #[inline]
+    pub(crate) fn stable_id(&self, node: NodeIx) -> StableId {
+        if self.is_settled(node) { self.base.nodes.id(node) } else { self.newcomer(node).id }
+    }
+
+    #[inline]
+    pub(crate) fn is_alive(&self, node: NodeIx) -> bool {
+        match self.liveness.get(node.get()) {
+            Some(&alive) => alive,
+            None => self.is_settled(node) && self.base.nodes.is_alive(node),
+        }
+    }
+
+    /// The node of that name, whose stable id is given.
+    pub(crate) fn find(&self, name: NodeRef<'_>, id: StableId) -> Found {
+        let found = self.base.find(id).or_else(|| {
+            if self.newcomers.is_empty() {
+                return None;
+            }
+            let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+            directory.get(&id.get()).copied().filter(|&node| node < self.bound).map(NodeIx::new)
+        });
+        match found {
+            None => Found::Nothing,
+            Some(node) if self.name(node) == name => Found::Node(node),
+            Some(node) => Found::Other(node),
+        }
+    }
+
+    /// The lists of a relation.
+    #[inline]
+    pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
+        let (records, words) = self.base.topology.lists(relation);
+        Lists { overlay: &self.relations[relation.index()].lists, records, words, apart: &[] }
+    }
+
+    #[inline]
+    pub(crate) fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
+        self.lists(relation).get(node)
+    }
+
+    pub(crate) fn tokens(&self, node: NodeIx) -> Vec<&str> {
+        match self.tokens.get(node.get()) {
+            Some(tokens) => tokens.iter().map(|token| &**token).collect(),
+            None => self.base.features.tokens(node).collect(),
+        }
+    }
+
+    /// A node's row in the block with that number.
+    pub(crate) fn dense(&self, block: usize, node: NodeIx) -> Option<&[f32]> {
+        match self.blocks[block].values.get(node.get()) {
+            Some(row) => (!row.is_empty()).then_some(&**row),
+            None => self.base.features.dense(block, node),
+        }
+    }
+
+    pub(crate) fn relation_ix(&self, name: &str) -> Option<RelationIx> {
+        let at = self.relations.iter().position(|relation| relation.name == name)?;
+        Some(RelationIx::new(at as u16))
+    }
+
+    pub(crate) fn kind_ix(&self, name: &str) -> Option<KindIx> {
+        self.kinds.iter().position(|kind| kind == name).map(|at| KindIx::new(at as u8))
+    }
+}

@@ -1,0 +1,94 @@
+//! Which of a few tokens nodes have, asked of many nodes one after another.
+
+use crate::graph::graph_state::View;
+use crate::graph::snapshot::Snapshot;
+use crate::types::ids::NodeIx;
+
+/// A few tokens, looked up once. Knows no nodes but those of its snapshot.
+#[derive(Debug)]
+pub struct TokenMarks<'a> {
+    view: &'a View,
+    tokens: &'a [String],
+    /// The number of each token that some settled node has, and its bit.
+    settled: Vec<(u32, u64)>,
+}
+
+impl TokenMarks<'_> {
+    /// Tokens that can be asked for at once.
+    pub const MOST: usize = 64;
+
+    /// A bit for each of the tokens that the node has, the lowest for the first.
+    ///
+    /// # Panics
+    /// As [`Snapshot`] does.
+    /// # Cost
+    /// Some nanoseconds, where nodes are asked for in their order and their features are in a checkpoint.
+    #[inline]
+    pub fn of(&self, node: NodeIx) -> u64 {
+        if let Some(tokens) = self.view.tokens.get(node.get()) {
+            let bit = |(at, token): (usize, &String)| {
+                u64::from(tokens.binary_search_by(|other| (**other).cmp(token)).is_ok()) << at
+            };
+            return self.tokens.iter().enumerate().map(bit).sum();
+        }
+        let has = self.view.base.features.token_ixs(node);
+        self.settled.iter().filter(|(token, _)| has.contains(token)).map(|(_, bit)| bit).sum()
+    }
+}
+
+impl Snapshot {
+    /// What tells which of these tokens nodes have. Cost: a binary search for each.
+    ///
+    /// # Panics
+    /// When there are more than [`TokenMarks::MOST`], or a token stands there twice.
+    pub fn token_marks<'a>(&'a self, tokens: &'a [String]) -> TokenMarks<'a> {
+        assert!(tokens.len() <= TokenMarks::MOST, "a bit for each token");
+        assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "each token once");
+        let features = &self.0.base.features;
+        let settled = tokens.iter().enumerate();
+        let settled = settled.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
+        TokenMarks { view: &self.0, tokens, settled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::handle::Store;
+    use crate::types::batch::Batch;
+    use crate::types::cancel::CancelToken;
+    use crate::types::names::NodeRef;
+
+    #[test]
+    fn marks_are_the_tokens_of_a_node_before_and_after_a_checkpoint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("it opens");
+        let all: Vec<String> = (0..9).map(|at| format!("t{at}")).collect();
+        let asked: Vec<String> = ["t7", "t0", "none", "t3"].map(str::to_owned).to_vec();
+        let mut batch = Batch::new();
+        for node in 0..60usize {
+            let key = node.to_string();
+            let tokens: Vec<&String> =
+                (0..9).filter(|at| node >> (at % 6) & 1 == 1).map(|at| &all[at]).collect();
+            batch.set_tokens(NodeRef::new("pin", &key).expect("a name"), &tokens).expect("valid");
+        }
+        store.commit(&batch).expect("committed");
+        let check = || {
+            let snapshot = store.snapshot();
+            let marks = snapshot.token_marks(&asked);
+            for node in snapshot.nodes_of(snapshot.kind_ix("pin").expect("there")) {
+                let has = snapshot.tokens(node);
+                let bit = |at: usize| u64::from(has.contains(&asked[at].as_str())) << at;
+                assert_eq!(marks.of(node), (0..asked.len()).map(bit).sum::<u64>());
+            }
+        };
+        check();
+        store.checkpoint(&CancelToken::new()).expect("a checkpoint");
+        check();
+        let mut batch = Batch::new();
+        batch.set_tokens(NodeRef::new("pin", "5").expect("a name"), &["t3", "new"]).expect("valid");
+        batch.set_tokens(NodeRef::new("pin", "6").expect("a name"), &["t0"; 0]).expect("valid");
+        batch.set_tokens(NodeRef::new("pin", "new").expect("a name"), &["t7"]).expect("valid");
+        store.commit(&batch).expect("committed");
+        check();
+    }
+}

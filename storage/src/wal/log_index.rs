@@ -1,0 +1,159 @@
+//! What is known of the log without reading it: where each epoch starts, and which nodes the past touched since the
+//! last refresh. Knows no records; it is told of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Weak;
+
+use crate::graph::graph_state::View;
+use crate::types::ids::Epoch;
+
+/// The index of the log, in memory.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The epoch that `starts` begins with.
+    first: u64,
+    /// The number of the first record of each batch; epochs have no gaps.
+    starts: VecDeque<u64>,
+    /// The number after the last record.
+    end: u64,
+    /// What is embedded, or was when the host last said so; none while nothing derived exists.
+    pub(crate) refreshed: Option<Epoch>,
+    /// The last epoch that touched a node, of those after `refreshed`. Nothing derived depends on its order.
+    touched: HashMap<u32, u64>,
+    /// Snapshots that someone may still ask the changes since.
+    lent: Vec<(Epoch, Weak<View>)>,
+}
+
+impl Tail {
+    /// A log without batches, where the next one has this epoch and record.
+    pub(crate) fn new(next: Epoch, end: u64, refreshed: Option<Epoch>) -> Self {
+        Self {
+            first: next.get(),
+            starts: VecDeque::new(),
+            end,
+            refreshed,
+            touched: HashMap::new(),
+            lent: Vec::new(),
+        }
+    }
+
+    /// Notes a batch; the first one may have any epoch.
+    pub(crate) fn begin(&mut self, epoch: Epoch, first: u64) {
+        if self.starts.is_empty() {
+            self.first = epoch.get();
+        }
+        self.starts.push_back(first);
+    }
+
+    /// Goes past an epoch that has no records, before the first batch: what was before it is out of reach.
+    pub(crate) fn pass(&mut self, epoch: Epoch) {
+        assert!(self.starts.is_empty(), "only the first epoch has no records");
+        self.first = epoch.get() + 1;
+    }
+
+    /// The number of the first record that is known of.
+    pub(crate) fn start(&self) -> u64 {
+        self.starts.front().copied().unwrap_or(self.end)
+    }
+
+    /// The number after the last record.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// Notes the nodes that a batch touched.
+    pub(crate) fn touch(&mut self, epoch: Epoch, nodes: impl IntoIterator<Item = u32>) {
+        if self.refreshed.is_some_and(|refreshed| epoch > refreshed) {
+            self.touched.extend(nodes.into_iter().map(|node| (node, epoch.get())));
+        }
+    }
+
+    /// The number of the first record after an epoch; none when it may have been trimmed.
+    pub(crate) fn after(&self, epoch: Epoch) -> Option<u64> {
+        let at = usize::try_from((epoch.get() + 1).checked_sub(self.first)?).ok()?;
+        if at == self.starts.len() { Some(self.end) } else { self.starts.get(at).copied() }
+    }
+
+    /// Forgets batches below a record.
+    pub(crate) fn trim(&mut self, below: u64) {
+        while self.starts.len() > 1 && self.starts[1] <= below {
+            self.starts.pop_front();
+            self.first += 1;
+        }
+        if self.starts.len() == 1 && self.end <= below {
+            self.starts.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Moves the refreshed epoch on; what was touched up to it is clean.
+    pub(crate) fn refresh(&mut self, epoch: Epoch) {
+        if self.refreshed.is_none_or(|before| before < epoch) {
+            self.refreshed = Some(epoch);
+            self.touched.retain(|_, last| *last > epoch.get());
+        }
+    }
+
+    /// Starts over from an epoch, before which everything is clean; what came after is to be touched again.
+    pub(crate) fn restart(&mut self, epoch: Epoch) {
+        self.refreshed = Some(epoch);
+        self.touched.clear();
+    }
+
+    /// Nothing is derived any more, so nothing is dirty.
+    pub(crate) fn forget(&mut self) {
+        self.refreshed = None;
+        self.touched.clear();
+    }
+
+    pub(crate) fn touched(&self) -> u64 {
+        self.touched.len() as u64
+    }
+
+    /// Notes a snapshot that was handed out.
+    pub(crate) fn lend(&mut self, epoch: Epoch, view: Weak<View>) {
+        self.lent.retain(|(_, view)| view.strong_count() > 0);
+        self.lent.push((epoch, view));
+    }
+
+    /// The first record that a snapshot still out there may want the changes from.
+    pub(crate) fn lent_from(&self) -> Option<u64> {
+        let held = self.lent.iter().filter(|(_, view)| view.strong_count() > 0);
+        held.filter_map(|&(epoch, _)| self.after(epoch)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_lead_to_records_until_they_are_trimmed() {
+        let mut tail = Tail::new(Epoch::new(4), 10, None);
+        assert_eq!(tail.after(Epoch::new(3)), Some(10));
+        for (epoch, first) in [(4, 10), (5, 13), (6, 14)] {
+            tail.begin(Epoch::new(epoch), first);
+        }
+        tail.set_end(15);
+        let after = |tail: &Tail| [2, 3, 4, 5, 6, 7].map(|epoch| tail.after(Epoch::new(epoch)));
+        assert_eq!(after(&tail), [None, Some(10), Some(13), Some(14), Some(15), None]);
+        tail.trim(13);
+        assert_eq!(after(&tail), [None, None, Some(13), Some(14), Some(15), None]);
+        tail.trim(15);
+        assert_eq!(after(&tail), [None, None, None, None, Some(15), None]);
+    }
+
+    #[test]
+    fn an_epoch_without_records_is_reached_and_those_before_are_not() {
+        let mut tail = Tail::new(Epoch::new(1), 0, None);
+        tail.pass(Epoch::new(1));
+        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), None]);
+        tail.begin(Epoch::new(2), 0);
+        tail.set_end(3);
+        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), Some(3)]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Records found in the bytes of an engine that lost them or does not open, and a new engine made of them.
+//! Knows how records follow one another; nothing of what they hold, nor how the engine arranges its file.
+//!
+//! A flipped bit makes the engine panic or forget records, though most of their bytes are still there, whole and side by
+//! side. Each says its number, its checksum and that of the one before it, so the chain that ends where the last
+//! acknowledged commit did is found among everything that was ever written, and there is only one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::fs::disk::Disk;
+use crate::fs::mmap::{Map, Residence};
+use crate::types::error::Error;
+
+use crate::wal::engine::{FILE, FOLDER, Log, MAX_BODY, key};
+use crate::wal::journal;
+use crate::wal::log_end::Mark;
+use crate::wal::record;
+use crate::wal::record::Head;
+
+/// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
+/// only has too much room.
+pub(crate) const NEW: &str = "log.new";
+pub(crate) const DAMAGED: &str = "log.damaged";
+pub(crate) const ROOMY: &str = "log.old";
+/// Bytes of records that are given to a new engine at once.
+const GATHERED: usize = 1 << 20;
+
+/// The intact records from some number on that the engine's file and the journal hold, copied: what the engine cannot make sense of it
+/// writes over with zeros as soon as it is opened, so they are read before, each time.
+pub(crate) struct Found {
+    bytes: Vec<u8>,
+    /// By number; more than one where an unacknowledged record was overtaken by another of its number.
+    records: BTreeMap<u64, Vec<(Head, Range<usize>)>>,
+}
+
+impl Found {
+    /// Reads the engine's file and the journal of a store; nothing is found where they are missing. Only where nobody writes
+    /// to them may they be mapped.
+    ///
+    /// # Cost
+    /// A pass over the files, and memory for the records: a part of what applying them takes.
+    pub(crate) fn read(store: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
+        let mut found = Self { bytes: Vec::new(), records: BTreeMap::new() };
+        for path in [store.join(FOLDER).join(FILE), journal::path(store)] {
+            let mut file = match File::open(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(|e| Error::io(&path, "open", e))?,
+            };
+            if file.metadata().map_err(|e| Error::io(&path, "read", e))?.len() == 0 {
+                continue;
+            }
+            let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
+            for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
+                let same = found.records.entry(head.seq).or_default();
+                if same.iter().all(|(other, _)| *other != head) {
+                    let start = found.bytes.len();
+                    found.bytes.extend_from_slice(&map[range]);
+                    same.push((head, start..found.bytes.len()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn of(&self, seq: u64) -> &[(Head, Range<usize>)] {
+        self.records.get(&seq).map_or(&[], Vec::as_slice)
+    }
+
+    /// The chain of records from number `from` on, through where `mark` says that the log ends, and as far beyond as
+    /// there are whole batches; without a mark the longest one.
+    ///
+    /// # Errors
+    /// The number of the last record that is missing from it.
+    pub(crate) fn chain(&self, from: u64, mark: Option<Mark>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+        let mut chain = match mark {
+            Some(mark) if mark.next <= from => Vec::new(),
+            Some(mark) => {
+                let last = self.of(mark.next - 1).iter().find(|(head, _)| head.sum == mark.sum);
+                self.back(from, last.ok_or(mark.next - 1)?)?
+            }
+            None => {
+                let ends = self.records.range(from..).rev().flat_map(|(_, same)| same);
+                let mut chains = ends.map(|last| self.back(from, last));
+                match chains.next() {
+                    None => Vec::new(),
+                    Some(Ok(chain)) => chain,
+                    Some(Err(missing)) => chains.find_map(Result::ok).ok_or(missing)?,
+                }
+            }
+        };
+        let (next, sum) = match (chain.last(), mark) {
+            (Some((head, _)), _) => (head.seq + 1, Some(head.sum)),
+            (None, Some(mark)) if mark.next == from => (from, Some(mark.sum)),
+            (None, _) => (from, None),
+        };
+        self.go_on(&mut chain, next, sum);
+        Ok(chain)
+    }
+
+    /// Adds the whole batches from number `next` on, after a record whose checksum may be known.
+    fn go_on<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
+        while let Some(found) =
+            self.of(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
+        {
+            (next, sum) = (next + 1, Some(found.0.sum));
+            chain.push(found);
+        }
+        whole(chain);
+    }
+
+    /// Whether a whole batch comes after the record that a log seems to end with.
+    pub(crate) fn goes_on(&self, mark: Mark) -> bool {
+        let mut chain = Vec::new();
+        // Where no record was read, the checksum of the one before may not be known.
+        self.go_on(&mut chain, mark.next, (mark.sum != 0 || mark.next == 0).then_some(mark.sum));
+        chain.first().is_some_and(|(head, _)| head.is_first())
+    }
+
+    /// The records from `from` on as far as they follow one another, acknowledged or not.
+    pub(crate) fn prefix(&self, from: u64) -> Vec<&(Head, Range<usize>)> {
+        let mut best = Vec::new();
+        for first in self.of(from) {
+            let mut chain = vec![first];
+            while let Some(next) = chain
+                .last()
+                .and_then(|(last, _)| self.of(last.seq + 1).iter().find(|(head, _)| head.follows(last)))
+            {
+                chain.push(next);
+            }
+            whole(&mut chain);
+            if chain.len() > best.len() {
+                best = chain;
+            }
+        }
+        best
+    }
+
+    fn back<'a>(
+        &'a self,
+        from: u64,
+        last: &'a (Head, Range<usize>),
+    ) -> Result<Vec<&'a (Head, Range<usize>)>, u64> {
+        let mut chain = vec![last];
+        while let Some((head, _)) = chain.last().filter(|(head, _)| head.seq > from) {
+            let before = self.of(head.seq - 1).iter().find(|(other, _)| head.follows(other));
+            chain.push(before.ok_or(head.seq - 1)?);
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// Bytes of all records.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The bytes of a record that was found.
+    pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.clone()]
+    }
+}
+
+/// Leaves out a last batch that is not whole.
+fn whole(chain: &mut Vec<&(Head, Range<usize>)>) {
+    while chain.last().is_some_and(|(head, _)| !head.is_last()) {
+        chain.pop();
+    }
+}
+
+/// Makes a new engine with these records and puts it in the place of the one that is there, which is kept beside it under
+/// another name.
+///
+/// # Visibility
+/// At every moment the old engine or the new one is whole under its name, or the old one is found under the other.
+pub(crate) fn rebuild<'a>(
+    disk: &Disk,
+    kept: &str,
+    records: impl Iterator<Item = (u64, &'a [u8])>,
+) -> Result<(), Error> {
+    let (new, kept, log) = (disk.folder().join(NEW), disk.folder().join(kept), disk.folder().join(FOLDER));
+    remove_folder(&new)?;
+    fill(disk, &new, records)?;
+    if log.is_dir() {
+        remove_folder(&kept)?;
+        disk.rename(&log, &kept).map_err(|e| Error::io(&log, "move", e))?;
+    }
+    disk.rename(&new, &log).map_err(|e| Error::io(&log, "replace", e))?;
+    disk.sync_folder(disk.folder()).map_err(|e| Error::io(disk.folder(), "sync", e))
+}
+
+/// Makes an engine with these records in a new folder; durable on return.
+pub(crate) fn fill<'a>(
+    disk: &Disk,
+    folder: &Path,
+    records: impl Iterator<Item = (u64, &'a [u8])>,
+) -> Result<(), Error> {
+    let log = Log::open(folder)?;
+    let mut batch = sled::Batch::default();
+    let mut gathered = 0;
+    let give = |batch: &mut sled::Batch| {
+        let batch = std::mem::take(batch);
+        log.guarded(|| log.db.apply_batch(batch).map_err(|e| crate::wal::engine::refused(folder, "write", e)))
+    };
+    for (seq, bytes) in records {
+        batch.insert(&key(seq), bytes);
+        gathered += bytes.len();
+        if gathered >= GATHERED {
+            give(&mut batch)?;
+            gathered = 0;
+        }
+    }
+    give(&mut batch)?;
+    log.sync_all(disk)
+}
+
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, "remove", e)),
+        _ => Ok(()),
+    }
+}
