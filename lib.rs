@@ -30,7 +30,7 @@
 //!
 //! # What there is
 //!
-//! - The graph (crate `hedgerow-storage`): [`Store`], opened by [`Store::options`]; [`Batch`] to change it, [`Load`] to fill an
+//! - The graph (crate `hedgerow-storage`): [`Store`], opened by [`Store::options`]; [`Batch`] to change it, [`BulkLoad`] to fill an
 //!   empty one, [`Snapshot`] to read it while it changes; [`Store::check`] and [`Store::backup`] to keep it.
 //! - Walks (crate `hedgerow-walker`): [`Walker`] makes neighbourhoods; [`pixie()`] answers what walks from some nodes visit most,
 //!   without a model.
@@ -63,9 +63,9 @@ pub mod guide;
 
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::{
-    Backup, Batch, CancelToken, Changes, CheckOptions, Checkup, Commit, Derived, Edge, Epoch, Generation,
-    KindIx, Links, List, Load, NodeIx, NodeName, NodeRef, OpenOptions, Position, Progress, Publish,
-    RelationIx, Repair, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TokenMarks,
+    Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived, Edge,
+    EdgeBuffer, Epoch, Generation, KindIx, List, NodeIx, NodeName, NodeRef, OpenOptions, Position, Progress,
+    Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TokenMask,
     is_engine_panic,
 };
 pub use hedgerow_walker::{
@@ -75,11 +75,12 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, Audience, Baseline, BaselineQuality, Basis, Beside, COLLAPSED, COMPARED, Comparison, Conv, Digest,
-    Embedded, Embedder, Engine, EpochQuality, EpochReport, Estimate, EstimatedBytes, EstimatedSeconds,
-    EvaluateOptions, Explanation, Filter, GROWN, Ids, Importance, Interest, Interests, Learned, LearnedRow,
-    LearningCurve, Loss, MOST_INTERESTS, Mean, Model, PastRefresh, Pooling, Positives, Query, RandomCosines,
-    Ranked, Reason, RecommendQuality, Recommender, RefreshReport, RelatedQuality, Scored, Spent, Stages,
-    Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training, Unfinished, Unseen, Update, Updater,
-    UpdaterOptions, UpdaterReport, Values, Verdict, Why,
+    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, COLLAPSED, COMPARED, Comparison,
+    Connection, Conv, Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality,
+    EpochReport, Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, GROWN, Ids, Importance,
+    Interest, Interests, LearningCurve, Loss, MOST_INTERESTS, Mean, Model, NewNode, Pooling, Positives,
+    Query, RandomCosines, Ranked, Reason, Recipient, RecommendQuality, Recommender, RefreshExplanation,
+    RefreshRecord, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status, Tensor, TrainEvent,
+    TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport,
+    Values, Verdict,
 };

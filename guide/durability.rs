@@ -92,5 +92,5 @@
 //! # Keeping it
 //!
 //! Two checkpoints, the log since the older one, and two copies of the manifest are kept, every file with checksums. Opening for
-//! writing makes good what can be made good without losing anything, and [`Store::repairs`](crate::Store::repairs) says what.
+//! writing makes good what can be made good without losing anything, and [`Store::damage`](crate::Store::repairs) says what.
 //! [`Store::check`](crate::Store::check) looks at everything, [`Store::backup`](crate::Store::backup) copies a store in use.

@@ -46,7 +46,7 @@
 //! # A damaged store
 //!
 //! 1. Open it for writing: what can be made good without losing anything is, and
-//!    [`Store::repairs`](crate::Store::repairs) says what it was. A read-only handle changes nothing, so it fails on any damage.
+//!    [`Store::damage`](crate::Store::repairs) says what it was. A read-only handle changes nothing, so it fails on any damage.
 //! 2. If it does not open, [`Store::check`](crate::Store::check) lists every file and place, each with its remedy.
 //! 3. Damage at the end of the log that no copy makes good: [`OpenOptions::repair`](crate::OpenOptions::repair) gives up the batches from
 //!    there on, and keeps what held them in `log.damaged`.

@@ -57,7 +57,7 @@
 //!
 //! # Filling a store
 //!
-//! A whole graph: [`Load`](crate::Load), 9 to 13 million edges a second, into an empty store. A stream: batches of some hundred to
+//! A whole graph: [`BulkLoad`](crate::Load), 9 to 13 million edges a second, into an empty store. A stream: batches of some hundred to
 //! ten thousand changes. A commit is about 1.4 times a sync of the disk, so commits of one edge are as slow as the disk is, and threads that
 //! commit at once share syncs. Call [`Store::checkpoint_if_worthwhile`](crate::Store::checkpoint_if_worthwhile) now and then: it keeps opening
 //! fast, and commits go on beside it.

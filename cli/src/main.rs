@@ -25,7 +25,7 @@ use command::Cli;
 use core::failure::Failure;
 use core::{escape, interrupt};
 use output::printer::{Mode, Output};
-use output::target::Sink;
+use output::target::OutputTarget;
 use session::context::Context;
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
         // What was typed is repeated, and must not reach a terminal as it is.
         None if words.iter().any(|word| word.to_string_lossy().contains(char::is_control)) => {
             let text = escape::escaped_lines(&error.render().to_string());
-            Sink::Screen.say(text.trim_end());
+            OutputTarget::Screen.say(text.trim_end());
         }
         // A closed standard output cannot be told about.
         None => drop(error.print()),

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use linalg::buffer_pool::Spare;
+use linalg::buffer_pool::BufferPool;
 use linalg::simd::{Kernel, Lanes};
 use ndarray::{Array2, ArrayView2};
 
@@ -59,13 +59,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn forward<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
-    with_rivals(&a, &b, move || linalg::matrix::product(&a, &b, None, &mut Spare::default()))
+    with_rivals(&a, &b, move || linalg::matrix::product(&a, &b, None, &mut BufferPool::default()))
 }
 
 fn transposed<'a>(a: &'a Array2<f32>, b: &'a Array2<f32>) -> Vec<Job<'a>> {
     let (a, b) = (a.view(), b.view());
     with_rivals(&a, &b.reversed_axes(), move || {
-        linalg::matrix::product_by_transposed(&a, &b, &mut Spare::default())
+        linalg::matrix::product_by_transposed(&a, &b, &mut BufferPool::default())
     })
 }
 

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use linalg::buffer_pool::Spare;
+use linalg::buffer_pool::BufferPool;
 use linalg::sparse::Sparse;
 use ndarray::Array2;
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut pooled, mut copied) = (0.0f64, 0.0f64);
     for _ in 0..ROUNDS {
         let since = Instant::now();
-        let product = sparse.multiply(&dense.view(), &mut Spare::default());
+        let product = sparse.multiply(&dense.view(), &mut BufferPool::default());
         pooled = pooled.max(bytes * NEIGHBORS as f64 / since.elapsed().as_secs_f64() / 1e9);
         let since = Instant::now();
         dense.assign(black_box(&product));

@@ -16,9 +16,9 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use linalg::huge_matrix::Tall;
+use linalg::huge_matrix::HugeMatrix;
 use linalg::simd::{Kernel, Lanes};
-use query::scan::{BLOCK, Hit, Scan, Wish};
+use query::scan::{BLOCK, Hit, Scan, ScanRequest};
 
 const ROUNDS: usize = 5;
 const QUERIES: usize = 40;
@@ -36,10 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let order = |row: u32| u64::from(row);
     let (all, few) =
         (|_: usize| !0u64, |first: usize| u64::from(first % 100 < BLOCK) << (first / BLOCK % 64));
-    let wish = Wish { k: K, bias: Some(&bias), wanted: &all, order: &order };
-    let filtered = Wish { wanted: &few, ..wish };
+    let wish = ScanRequest { k: K, bias: Some(&bias), wanted: &all, order: &order };
+    let filtered = ScanRequest { wanted: &few, ..wish };
     let queries: Vec<&[f32]> = (0..QUERIES).map(|at| scan.row(at * 7919 % rows)).collect();
-    let one = |wish: &Wish<'_>| queries.iter().map(|query| scan.nearest(query, wish)).collect::<Vec<_>>();
+    let one =
+        |wish: &ScanRequest<'_>| queries.iter().map(|query| scan.nearest(query, wish)).collect::<Vec<_>>();
     let exact = |at: usize| scan.nearest_each(&queries[at..=at], &wish, &|_, _| false);
     let mut jobs: Vec<(&str, Job<'_>)> = vec![
         (
@@ -88,8 +89,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 type Job<'a> = Box<dyn FnMut() -> Vec<Vec<Hit>> + 'a>;
 
 /// Unit vectors around some centres.
-fn topics(rows: usize) -> Tall {
-    let mut all = Tall::zeros(rows, DIM);
+fn topics(rows: usize) -> HugeMatrix {
+    let mut all = HugeMatrix::zeros(rows, DIM);
     for row in 0..rows {
         let topic = (number(row).to_bits() as usize) % TOPICS;
         let values = all.row_mut(row);

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use hedgerow_storage::{Batch, CancelToken, Edge, Load, NodeIx, NodeName, Snapshot, Store};
+use hedgerow_storage::{Batch, BulkLoad, CancelToken, Edge, NodeIx, NodeName, Snapshot, Store};
 
 const CHANGES: usize = 5000;
 /// States that are held at the end, to see what one takes.
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weighted = words.iter().any(|word| word == "weighted");
     let folder = tempfile::tempdir()?;
     let store = Store::options().create(true).open(folder.path().join("store"))?;
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     let pins = load.nodes("pin", (0..degree + CHANGES as u32).map(|key| key.to_string()))?;
     let boards = load.nodes("board", ["hub", "leaf"])?;
     let edges = pins.take(degree as usize).map(|pin| (NodeIx::new(pin), NodeIx::new(boards.start))).collect();

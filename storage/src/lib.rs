@@ -1,7 +1,7 @@
 //! What Hedgerow keeps on disk: durable batches, the log, checkpoints, snapshots and the dirty set.
 //!
 //! A [`Store`] is a folder. A [`Batch`] of changes is committed whole and is durable when [`Store::commit`] returns; a
-//! [`Load`] is a whole graph for an empty store. A [`Snapshot`] is the graph as of one epoch, frozen. Settled lists, keys and features lie in immutable mapped files;
+//! [`BulkLoad`] is a whole graph for an empty store. A [`Snapshot`] is the graph as of one epoch, frozen. Settled lists, keys and features lie in immutable mapped files;
 //! what came since the last checkpoint lies in the log, and in memory in pages that snapshots share.
 //!
 //! ```
@@ -50,18 +50,18 @@ mod wal;
 mod internal_tests;
 
 pub use adjacency::list::{List, MAX_DEGREE, Place};
-pub use adjacency::list_builder::{Entry, ListBuf};
+pub use adjacency::list_builder::{ListBuilder, ListEntry};
 pub use adjacency::lists::Lists;
-pub use adjacency::neighbor_offsets::Spans;
-pub use bulk::edge_buffer::Links;
-pub use bulk::load::Load;
+pub use adjacency::neighbor_offsets::NeighborOffsets;
+pub use bulk::edge_buffer::EdgeBuffer;
+pub use bulk::load::BulkLoad;
 pub use checkpoint::derived::{Derived, Publish};
 pub use fs::section::{AsBytes, SectionFile, SectionWriter};
-pub use graph::flattened::FlatLists;
+pub use graph::flattened::FlattenedLists;
 pub use graph::snapshot::Snapshot;
-pub use graph::token_mask::TokenMarks;
+pub use graph::token_mask::TokenMask;
 pub use store::backup::Backup;
-pub use store::check::{CheckOptions, Checkup};
+pub use store::check::{CheckOptions, CheckReport};
 pub use store::handle::{Sizes, Store};
 pub use store::open::OpenOptions;
 pub use types::batch::{
@@ -70,7 +70,7 @@ pub use types::batch::{
 };
 pub use types::cancel::CancelToken;
 pub use types::commit_summary::Commit;
-pub use types::damage::Repair;
+pub use types::damage::Damage;
 pub use types::error::Error;
 pub use types::ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
 pub use types::names::{

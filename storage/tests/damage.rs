@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, Error, Generation, NodeIx, NodeRef, Publish, RelationIx, Repair, SectionWriter,
+    Batch, CancelToken, Damage, Edge, Error, Generation, NodeIx, NodeRef, Publish, RelationIx, SectionWriter,
     Snapshot, Store,
 };
 
@@ -149,17 +149,17 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
                     Err(other) => panic!("{other}"),
                 }
             }
-            (content(&store.snapshot()), store.repairs().to_vec())
+            (content(&store.snapshot()), store.damage().to_vec())
         });
         // A store that was made good stays so.
-        let again = opened.as_ref().is_ok_and(|(_, repairs)| !repairs.is_empty()).then(|| {
+        let again = opened.as_ref().is_ok_and(|(_, damage)| !damage.is_empty()).then(|| {
             let store = Store::options().open(&folder).expect("it was made good");
-            let derived = |repair: &Repair| {
+            let derived = |repair: &Damage| {
                 let name = repair.path.file_name().and_then(|name| name.to_str()).expect("text");
                 name.starts_with("embeddings.") || name.starts_with("model.")
             };
             // What was computed is for whoever knows how.
-            assert!(store.repairs().iter().all(derived), "{:?} again", store.repairs());
+            assert!(store.damage().iter().all(derived), "{:?} again", store.damage());
             content(&store.snapshot())
         });
         let _ = tell.send((read, opened, again));
@@ -178,10 +178,10 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
     }
     let name = file.strip_prefix(path).expect("inside").display().to_string();
     match opened {
-        Ok((text, repairs)) => {
+        Ok((text, damage)) => {
             assert_eq!(text, expected, "{name}: another graph");
             assert!(again.is_none_or(|again| again == expected), "{name}: another graph later");
-            if repairs.is_empty() { Outcome::Harmless } else { Outcome::Repaired }
+            if damage.is_empty() { Outcome::Harmless } else { Outcome::Repaired }
         }
         Err(error @ (Error::Damaged { .. } | Error::NewerVersion { .. })) => {
             eprintln!("{error}");

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, FlatLists, Generation, List, NodeIx, NodeName, Publish, Snapshot, Spans, Store,
+    Batch, CancelToken, Edge, FlattenedLists, Generation, List, NeighborOffsets, NodeIx, NodeName, Publish,
+    Snapshot, Store,
 };
 
 const PINS: u64 = 3000;
@@ -67,15 +68,15 @@ fn layout(list: &List<'_>) -> Vec<Option<(NodeIx, u32, Option<i64>)>> {
 /// Snapshot and graph of a store, compared with the one that has the same edges and was written at once.
 fn assert_alike(found: &Snapshot, expected: &Snapshot, when: &str) {
     let relation = found.relation_ix("board-pin").expect("used");
-    let flat = FlatLists::of(found, relation).expect("memory");
+    let flat = FlattenedLists::of(found, relation).expect("memory");
     for board in ["plain", "rich"] {
         let node = found.require(&name("board", board)).expect("alive");
         let list = expected.list(relation, node);
         assert!(layout(&found.list(relation, node)) == layout(&list), "{when}: {board}");
         let lists = flat.as_ref().map_or(found.lists(relation), |flat| flat.lists(found, relation));
         assert!(layout(&lists.get(node)) == layout(&list), "{when}: {board}, flat");
-        let spans = Spans::of(&lists, found.bound()).expect("memory");
-        let changed = Spans::of(&found.lists(relation), found.bound()).expect("memory");
+        let spans = NeighborOffsets::of(&lists, found.bound()).expect("memory");
+        let changed = NeighborOffsets::of(&found.lists(relation), found.bound()).expect("memory");
         for nth in 0..200_u64 {
             let random = nth << 24;
             let position = ((random * list.degree() as u64) >> 32) as usize;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, Epoch, Error, Generation, Links, Load, NodeIx, NodeName, NodeRef, Publish,
-    Store,
+    Batch, BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, Generation, NodeIx, NodeName, NodeRef,
+    Publish, Store,
 };
 
 struct Random(u64);
@@ -70,8 +70,8 @@ impl Graph {
         graph
     }
 
-    fn load(&self) -> Load {
-        let mut load = Load::new();
+    fn load(&self) -> BulkLoad {
+        let mut load = BulkLoad::new();
         for run in self.nodes.chunk_by(|one, other| one.kind == other.kind) {
             load.nodes(&run[0].kind, run.iter().map(|node| &node.key)).expect("valid");
         }
@@ -136,8 +136,8 @@ fn names(path: &Path) -> BTreeSet<String> {
 }
 
 /// Two boards, three pins, and `board:2 - pin:3` to come.
-fn small() -> Load {
-    let mut load = Load::new();
+fn small() -> BulkLoad {
+    let mut load = BulkLoad::new();
     let pins = load.nodes("pin", ["1", "2", "3"]).expect("valid");
     let boards = load.nodes("board", ["1", "2"]).expect("valid");
     assert_eq!((pins, boards), (0..3, 3..5));
@@ -223,7 +223,7 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
         let expected = files(slow.path());
         for threads in [1, 2, 7] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            let (mut load, mut links) = (Load::new(), Links::new());
+            let (mut load, mut links) = (BulkLoad::new(), EdgeBuffer::new());
             for rows in rows.chunks(1 + random.below(rows.len())) {
                 links.clear();
                 for (one, linked) in rows {
@@ -248,8 +248,8 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
 
 #[test]
 fn links_that_are_refused_are_not_in_the_load() {
-    let mut load = Load::new();
-    let mut links = Links::new();
+    let mut load = BulkLoad::new();
+    let mut links = EdgeBuffer::new();
     links.link(node("pin:1"), node("board:1"), Edge::default()).expect("valid");
     load.links(&links).expect("valid");
     links.clear();
@@ -348,7 +348,10 @@ fn only_a_store_in_which_nothing_was_committed_or_published_takes_a_load() {
     published.publish(derived, &CancelToken::new()).expect("published");
     refused(&published);
     let loaded = create(&folder.path().join("loaded"));
-    assert_eq!(loaded.load(Load::new(), &CancelToken::new()).expect("nothing to do").epoch, Epoch::new(0));
+    assert_eq!(
+        loaded.load(BulkLoad::new(), &CancelToken::new()).expect("nothing to do").epoch,
+        Epoch::new(0)
+    );
     loaded.load(small(), &CancelToken::new()).expect("loaded");
     refused(&loaded);
     let reader = Store::options().read_only(true).open(loaded.path()).expect("opens");
@@ -357,7 +360,7 @@ fn only_a_store_in_which_nothing_was_committed_or_published_takes_a_load() {
 
 #[test]
 fn what_is_refused_is_not_in_the_load() {
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     let ix = NodeIx::new;
     load.nodes("pin", ["1", "2"]).expect("valid");
     let long = "1".repeat(513);
@@ -457,7 +460,7 @@ fn damage_to_what_was_loaded_is_named_and_no_manifest_leads_to_the_empty_store_b
 fn commits_from_every_thread_of_the_shared_pool_do_not_stop_a_checkpoint() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = create(folder.path());
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     load.nodes("user", (0..40_000).map(|at| at.to_string())).expect("valid");
     store.load(load, &CancelToken::new()).expect("loaded");
     let commit = &|task: usize| {

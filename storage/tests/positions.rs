@@ -88,7 +88,7 @@ fn a_checkpoint_that_is_taken_instead_of_a_damaged_one_leads_to_the_same_positio
         drop(store);
         damage(&path);
         let store = open(&path);
-        assert!(!store.repairs().is_empty());
+        assert!(!store.damage().is_empty());
         holds(&store, 4 * round - 1);
         store.commit(&event(4 * round)).expect("committed");
         drop(store);

@@ -43,7 +43,7 @@ enum Step {
     Commit(Vec<Change>),
     Checkpoint,
     Publish { back: u64, generation: u64 },
-    Mark,
+    LogEnd,
     Hold,
     Reopen,
 }
@@ -159,7 +159,7 @@ fn random_step(random: &mut Random) -> Step {
         }
         70..78 => Step::Checkpoint,
         78..84 => Step::Publish { back: random.below(4), generation: random.below(2) },
-        84..88 => Step::Mark,
+        84..88 => Step::LogEnd,
         88..92 => Step::Hold,
         _ => Step::Reopen,
     }
@@ -315,7 +315,7 @@ fn run(seed: u64, steps: &[Step]) {
                         Err(error) => assert!(published.is_none() && *back > 0, "{error}"),
                     }
                 }
-                Step::Mark => store.mark_refreshed(store.snapshot().epoch()),
+                Step::LogEnd => store.mark_refreshed(store.snapshot().epoch()),
                 Step::Hold => held.push(store.snapshot()),
                 Step::Reopen => {
                     held.clear();

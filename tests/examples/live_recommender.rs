@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Error, NodeName, Query, Ranked, Store, TrainOptions, Update,
+    Batch, CancelToken, Edge, Engine, Error, NodeName, Query, Ranked, Recipient, Store, TrainOptions, Update,
     Updater, UpdaterOptions, WalkOptions,
 };
 use rand::rngs::StdRng;
@@ -120,7 +120,7 @@ fn serve(engine: &Engine, is_open: &AtomicBool) -> Result<usize, Error> {
         let item = NodeName::new("item", (asked % ITEMS).to_string())?;
         show(engine, &format!("similar to {item}"), &engine.similar(&item, &query)?);
         let user = NodeName::new("user", (asked % USERS).to_string())?;
-        let audience = Audience::Node(user.clone());
+        let audience = Recipient::Node(user.clone());
         show(engine, &format!("for {user}"), &engine.recommend(&audience, &query)?);
         answers += 2;
         thread::sleep(Duration::from_millis(250));

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Links, Load, NodeName, Position, Query, Store, TrainOptions,
-    WalkOptions,
+    Batch, BulkLoad, CancelToken, Edge, EdgeBuffer, Engine, NodeName, Position, Query, Recipient, Store,
+    TrainOptions, WalkOptions,
 };
 use serde_json::json;
 
@@ -71,7 +71,7 @@ pub(crate) fn night(folder: &Path, cancel: &CancelToken) -> Result<Night, Box<dy
 
 /// The first night: the whole file as one load, without the log, as fast as the disk takes it.
 fn found(store: &Store, folder: &Path, cancel: &CancelToken) -> Result<u64, Box<dyn Error>> {
-    let (mut links, mut read) = (Links::new(), 0);
+    let (mut links, mut read) = (EdgeBuffer::new(), 0);
     let mut lines = BufReader::new(File::open(folder.join(EDGES))?);
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
@@ -80,7 +80,7 @@ fn found(store: &Store, folder: &Path, cancel: &CancelToken) -> Result<u64, Box<
         read += line.len() as u64;
         line.clear();
     }
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     load.links(&links)?;
     let loaded = store.load(load, cancel)?;
     // Taken in again, the same lines would change nothing; so it does no harm that this comes in a batch of its own.
@@ -152,7 +152,7 @@ fn answer(engine: &Engine, folder: &Path, cancel: &CancelToken) -> Result<usize,
     let mut out = BufWriter::new(File::create(&unfinished)?);
     let stage = cancel.stage("answers", users.len() as u64);
     for users in users.chunks(TOGETHER) {
-        let audiences: Vec<Audience> = users.iter().cloned().map(Audience::Node).collect();
+        let audiences: Vec<Recipient> = users.iter().cloned().map(Recipient::Node).collect();
         for (user, ranked) in users.iter().zip(recommender.recommend(&audiences)) {
             let ranked = ranked?;
             let items: Vec<&str> = ranked.items.iter().map(|item| item.node.key.as_str()).collect();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Embedder, Engine, Error, ErrorKind, NodeRef, Query, Store,
+    Batch, CancelToken, Edge, Embedder, Engine, Error, ErrorKind, NodeRef, Query, Recipient, Store,
     TrainOptions, WalkOptions,
 };
 
@@ -140,9 +140,9 @@ fn odd_nodes_and_questions_have_their_outcome() {
     let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
     assert_eq!(kind(other_kind), ErrorKind::NotEmbedded);
 
-    let seen_out = engine.recommend(&Audience::Node(board("1").to_name()), &many).expect("an answer");
+    let seen_out = engine.recommend(&Recipient::Node(board("1").to_name()), &many).expect("an answer");
     assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
-    let cold = engine.recommend(&Audience::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
+    let cold = engine.recommend(&Recipient::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
     assert_eq!(cold.expect("an answer").items.len(), 4, "a user without history gets the popular nodes");
 
     let embedder: &dyn Embedder = &engine;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hedgerow::{
-    CancelToken, Conv, Engine, Explanation, Ids, NodeName, Reason, Store, TrainOptions, WalkOptions,
+    CancelToken, Conv, Engine, Ids, NodeName, Reason, RefreshExplanation, Store, TrainOptions, WalkOptions,
 };
 
 use crate::world::{EdgeName, Features, World};
@@ -45,7 +45,7 @@ fn bits(engine: &Engine, pin: &NodeName) -> Option<Vec<u32>> {
 }
 
 /// The last step must be about what differs between the two worlds.
-fn assert_cause(explanation: &Explanation, before: &Graph, after: &Graph, place: &str) {
+fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph, place: &str) {
     let last = explanation.reasons.last().unwrap_or_else(|| panic!("{place}: changed for no reason"));
     let degree = |world: &Graph, node: &NodeName| {
         world.edges.keys().filter(|(_, a, b)| a == node || b == node).count()

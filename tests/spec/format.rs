@@ -46,7 +46,7 @@ fn as_it_was(name: &str, path: &Path) -> Arc<Store> {
     let found = Store::check(path, options, &cancel).expect("it can be looked at");
     assert_eq!(found.problems, []);
     let store = Arc::new(Store::options().open(path).expect("it opens"));
-    assert_eq!(store.repairs(), []);
+    assert_eq!(store.damage(), []);
     let mut dumped = Vec::new();
     store.dump(&mut dumped, &cancel).expect("text");
     let dumped = String::from_utf8(dumped).expect("UTF-8");

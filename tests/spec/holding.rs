@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hedgerow::{
-    Batch, CancelToken, CheckOptions, Edge, Engine, Error, ErrorKind, Load, NodeIx, Policy, Progress,
+    Batch, BulkLoad, CancelToken, CheckOptions, Edge, Engine, Error, ErrorKind, NodeIx, Policy, Progress,
     Recommender, Snapshot, Store, TrainOptions, Updater, UpdaterOptions, WalkOptions, Walker,
 };
 
@@ -84,7 +84,7 @@ fn engine(path: &Path) -> Engine {
 /// A graph of its own beside the store.
 fn load(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     let store = Store::options().create(true).open(path.with_extension("loaded"))?;
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     let pins = load.nodes("pin", (0..5000).map(|key| key.to_string()))?;
     let edges = pins.clone().map(|pin| (NodeIx::new(pin), NodeIx::new((pin * 7 + 1) % 5000))).collect();
     load.edges(None, edges, None)?;
@@ -210,7 +210,7 @@ fn handles_answers_and_errors_go_from_thread_to_thread() {
     shared::<Recommender>();
     shared::<CancelToken>();
     shared::<Batch>();
-    shared::<Load>();
+    shared::<BulkLoad>();
     shared::<TrainOptions>();
     shared::<Error>();
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Basis, Batch, CancelToken, Edge, Engine, Filter, Interests, NodeIx, NodeName, NodeRef, Query,
-    Ranked, RelationIx, Snapshot, Store, TrainOptions, Why,
+    AnswerExplanation, AnswerSource, Batch, CancelToken, Edge, Engine, Filter, Interests, NodeIx, NodeName,
+    NodeRef, Query, Ranked, Recipient, RelationIx, Snapshot, Store, TrainOptions,
 };
 use tempfile::TempDir;
 
@@ -25,13 +25,13 @@ fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
 }
 
 /// Every user and board of a world, and histories of known, unknown and repeated pins.
-fn audiences(world: &World) -> Vec<Audience> {
-    let mut all: Vec<Audience> =
-        world.nodes.keys().filter(|node| node.kind != "pin").cloned().map(Audience::Node).collect();
+fn audiences(world: &World) -> Vec<Recipient> {
+    let mut all: Vec<Recipient> =
+        world.nodes.keys().filter(|node| node.kind != "pin").cloned().map(Recipient::Node).collect();
     let pins: Vec<NodeName> = world.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
-    all.extend(pins.chunks(9).map(|pins| Audience::History([pins, &pins[..1]].concat())));
-    all.push(Audience::History(vec![NodeName::new("pin", "nowhere").expect("a name")]));
-    all.push(Audience::History(Vec::new()));
+    all.extend(pins.chunks(9).map(|pins| Recipient::History([pins, &pins[..1]].concat())));
+    all.push(Recipient::History(vec![NodeName::new("pin", "nowhere").expect("a name")]));
+    all.push(Recipient::History(Vec::new()));
     all
 }
 
@@ -134,7 +134,7 @@ fn neighbors(snapshot: &Snapshot, node: NodeIx) -> BTreeSet<NodeIx> {
 }
 
 /// Checks a reason against the graph and the embeddings, looked up one by one.
-fn check(engine: &Engine, answer: &NodeName, score: f32, why: &Why, history: &[NodeName]) {
+fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation, history: &[NodeName]) {
     let snapshot = engine.store().snapshot();
     let vector = |node: &NodeName| engine.embedding(node.as_ref()).expect("an embedding").vector;
     let cosine = |a: &NodeName, b: &NodeName| -> f32 {
@@ -177,8 +177,8 @@ fn every_reason_is_so() {
         let history: Vec<NodeName> =
             neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();
         let query = Query { interests: Interests::AtMost(3), explain: true, ..Query::default() };
-        let ranked = engine.recommend(&Audience::Node(user.clone()), &query).expect("an answer");
-        if ranked.basis != Basis::Embeddings {
+        let ranked = engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer");
+        if ranked.basis != AnswerSource::Embeddings {
             continue;
         }
         assert_eq!(ranked.interests.iter().map(|interest| interest.items).sum::<usize>(), history.len());
@@ -222,21 +222,21 @@ fn who_cannot_be_asked_for_by_embeddings_gets_walks_or_what_is_popular() {
     let ask = |audience| engine.recommend(&audience, &query).expect("an answer");
     let keys = |ranked: &Ranked| ranked.items.iter().map(|item| item.node.key.clone()).collect::<Vec<_>>();
 
-    let walked = ask(Audience::Node(node("user", "new").to_name()));
-    assert_eq!(walked.basis, Basis::Walks);
+    let walked = ask(Recipient::Node(node("user", "new").to_name()));
+    assert_eq!(walked.basis, AnswerSource::Walks);
     let found: BTreeSet<String> = keys(&walked).into_iter().collect();
     assert_eq!(found, ["0", "1", "2"].map(String::from).into());
     let beside = walked.items[0].why.as_ref().and_then(|why| why.beside.as_ref()).expect("a reason");
     assert_eq!((beside.node.key.as_str(), beside.cosine), ("late", None));
     assert_eq!(beside.shared_nodes, [node("board", "1").to_name()]);
 
-    let popular = ask(Audience::Node(node("user", "alone").to_name()));
-    assert_eq!((popular.basis, &keys(&popular)[..2]), (Basis::Popular, &["2".into(), "1".into()][..]));
+    let popular = ask(Recipient::Node(node("user", "alone").to_name()));
+    assert_eq!((popular.basis, &keys(&popular)[..2]), (AnswerSource::Popular, &["2".into(), "1".into()][..]));
     assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [4, 3]);
     let unknown = node("pin", "nowhere").to_name();
-    let told = ask(Audience::History(vec![unknown.clone()]));
-    assert_eq!((told.basis, told.ignored, told.items), (Basis::Popular, vec![unknown], popular.items));
+    let told = ask(Recipient::History(vec![unknown.clone()]));
+    assert_eq!((told.basis, told.ignored, told.items), (AnswerSource::Popular, vec![unknown], popular.items));
 
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    assert_eq!(ask(Audience::Node(node("user", "new").to_name())).basis, Basis::Embeddings);
+    assert_eq!(ask(Recipient::Node(node("user", "new").to_name())).basis, AnswerSource::Embeddings);
 }

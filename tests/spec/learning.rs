@@ -2,7 +2,7 @@
 //! as many examples as it says.
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Ids, NodeName, NodeRef, Pooling, Query, TrainEvent,
+    Batch, CancelToken, Edge, Engine, Ids, NodeName, NodeRef, Pooling, Query, Recipient, TrainEvent,
     TrainOptions,
 };
 
@@ -141,7 +141,7 @@ fn a_node_of_many_edges_says_less_in_a_history() {
     let scores = |damping| {
         let options = TrainOptions { damping, layers: 0, popularity: false, ..options() };
         train(&engine, &options);
-        let audience = Audience::History(vec![hub.clone(), rare.clone()]);
+        let audience = Recipient::History(vec![hub.clone(), rare.clone()]);
         let query = Query { k: 100, include_seen: true, ..Query::default() };
         let items = engine.recommend(&audience, &query).expect("an answer").items;
         let score = |name: &NodeName| items.iter().find(|item| item.node == *name).map(|item| item.score);

@@ -4,9 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use hedgerow::{
-    Audience, Baseline, BaselineQuality, Batch, CancelToken, Comparison, Edge, Engine, ErrorKind,
-    EvaluateOptions, NodeName, NodeRef, Query, RecommendQuality, RelatedQuality, Store, TrainOptions,
-    Verdict,
+    Baseline, BaselineQuality, Batch, CancelToken, Comparison, Edge, Engine, ErrorKind, EvaluateOptions,
+    NodeName, NodeRef, Query, Recipient, RecommendQuality, RelatedQuality, Store, TrainOptions, Verdict,
 };
 use tempfile::TempDir;
 
@@ -163,7 +162,7 @@ fn the_model_s_recall_is_that_of_its_answers() {
     let options = EvaluateOptions { k: 7, ..EvaluateOptions::default() };
     let query = Query { k: 7, kind: Some("pin".into()), ..Query::default() };
     let recalls = users.iter().map(|(user, items)| {
-        let answer = engine.recommend(&Audience::Node(user.clone()), &query).expect("an answer").items;
+        let answer = engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer").items;
         answer.iter().filter(|scored| items.contains(&scored.node)).count() as f64 / items.len() as f64
     });
     let recall = recalls.sum::<f64>() / users.len() as f64;

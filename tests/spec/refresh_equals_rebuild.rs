@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NodeName,
-    NodeRef, Pooling, Query, Reason, Store, TrainOptions, Unseen, WalkOptions,
+    Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NewNode, NodeName,
+    NodeRef, Pooling, Query, Reason, Recipient, Store, TrainOptions, WalkOptions,
 };
 
 use crate::rounds::variable;
@@ -70,7 +70,7 @@ type Seen = (String, Vec<Vec<(NodeName, u32)>>);
 fn seen(engine: &Engine) -> Seen {
     let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
     let scores = |key: usize| {
-        let audience = Audience::History(vec![pin(key), pin(key + 1)]);
+        let audience = Recipient::History(vec![pin(key), pin(key + 1)]);
         let query = Query { k: 100, include_seen: true, ..Query::default() };
         // A pin may not be there; then it is not there after a rebuild either.
         let items = engine.recommend(&audience, &query).map_or_else(|_| Vec::new(), |ranked| ranked.items);
@@ -245,8 +245,10 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
         }
     });
     assert!(engine.refresh(false, &within).expect_err("a cancellation").is_cancelled());
-    let refused =
-        [engine.digest(&CancelToken::new()).map(|_| ()), engine.embed_unseen(&Unseen::default()).map(|_| ())];
+    let refused = [
+        engine.digest(&CancelToken::new()).map(|_| ()),
+        engine.embed_unseen(&NewNode::default()).map(|_| ()),
+    ];
     for refused in refused {
         assert_eq!(Error::from(refused.expect_err("it is half-way")).kind(), ErrorKind::Refused);
     }

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use hedgerow::{
-    Audience, Batch, CancelToken, Edge, Engine, Epoch, Error, ErrorKind, NodeName, NodeRef, Query, Store,
-    TrainOptions, Unseen, Update, Updater, UpdaterOptions, UpdaterReport, WalkOptions,
+    Batch, CancelToken, Edge, Engine, Epoch, Error, ErrorKind, NewNode, NodeName, NodeRef, Query, Recipient,
+    Store, TrainOptions, Update, Updater, UpdaterOptions, UpdaterReport, WalkOptions,
 };
 
 use crate::world::World;
@@ -101,11 +101,11 @@ fn ask_until(done: &AtomicBool, engine: &Engine, pins: usize) -> usize {
         let answer = match round % 4 {
             0 => engine.similar(node.as_ref(), &query).map(|ranked| (ranked.epoch, ranked.dirty_nodes)),
             1 => engine
-                .recommend(&Audience::History(vec![node]), &query)
+                .recommend(&Recipient::History(vec![node]), &query)
                 .map(|ranked| (ranked.epoch, ranked.dirty_nodes)),
             2 => engine.embedding(node.as_ref()).map(|found| (found.epoch, found.dirty_nodes)),
             _ => {
-                let unseen = Unseen { history: vec![node], ..Unseen::default() };
+                let unseen = NewNode { history: vec![node], ..NewNode::default() };
                 engine.embed_unseen(&unseen).map(|found| (found.epoch, found.dirty_nodes))
             }
         };

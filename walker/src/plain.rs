@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use hedgerow_storage::{CancelToken, Lists, NodeIx, Place, RelationIx, Spans};
+use hedgerow_storage::{CancelToken, Lists, NeighborOffsets, NodeIx, Place, RelationIx};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -63,7 +63,7 @@ impl Walker<'_> {
         if all_hops >= self.snapshot.bound() as usize {
             for &relation in self.paths.iter().flat_map(|path| path.relations.iter().flatten()) {
                 if let Entry::Vacant(vacant) = spans.entry(relation) {
-                    vacant.insert(Spans::of(&self.lists(relation), self.snapshot.bound())?);
+                    vacant.insert(NeighborOffsets::of(&self.lists(relation), self.snapshot.bound())?);
                 }
             }
         }
@@ -99,7 +99,7 @@ impl Walker<'_> {
     fn walk_plainly(
         &self,
         path: &Path,
-        spans: &BTreeMap<RelationIx, Spans>,
+        spans: &BTreeMap<RelationIx, NeighborOffsets>,
         at: &mut [u32],
         keys: &[u64],
         mut arrive: impl FnMut(usize, &[u32]) -> bool,
@@ -127,8 +127,8 @@ impl Walker<'_> {
 /// What [`Stride::hop`] does with [`Plain`] draws, where spans tell all that they ask.
 struct SpanHop<'h, 'a> {
     lists: Lists<'a>,
-    spans: &'h Spans,
-    next: Option<&'h Spans>,
+    spans: &'h NeighborOffsets,
+    next: Option<&'h NeighborOffsets>,
     at: &'h mut [u32],
     keys: &'h [u64],
     turn: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hedgerow_storage::{CancelToken, Changes, List, ListBuf, NodeIx, RelationIx};
+use hedgerow_storage::{CancelToken, Changes, List, ListBuilder, NodeIx, RelationIx};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -28,7 +28,7 @@ struct Differing {
 struct Changed<'s> {
     relation: RelationIx,
     node: NodeIx,
-    old: ListBuf,
+    old: ListBuilder,
     new: List<'s>,
 }
 
@@ -55,7 +55,7 @@ impl<'s> Walker<'s> {
     ///
     /// Cost: all walks of the source, and a copy of every changed list that they step on.
     pub fn differences(&self, changes: &Changes, source: NodeIx) -> Vec<Difference> {
-        let mut before: HashMap<(RelationIx, NodeIx), ListBuf> = HashMap::new();
+        let mut before: HashMap<(RelationIx, NodeIx), ListBuilder> = HashMap::new();
         let mut differing = Vec::new();
         for walk in 0..self.options.walks {
             let Some(path) = self.paths.get(self.schedule.path(walk)) else { break };

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use hedgerow_storage::{FlatLists, KindIx, Lists, NodeIx, RelationIx, Snapshot};
+use hedgerow_storage::{FlattenedLists, KindIx, Lists, NodeIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 use crate::options::WalkOptions;
@@ -27,7 +27,7 @@ pub struct Walker<'s> {
     /// By node, whether a walk that steps on it ends.
     closed: Option<&'s [bool]>,
     /// By relation, once a job was large enough to ask for it; nothing where lists are flat already.
-    flat: Vec<OnceLock<Option<FlatLists>>>,
+    flat: Vec<OnceLock<Option<FlattenedLists>>>,
 }
 
 impl<'s> Walker<'s> {
@@ -82,7 +82,7 @@ impl<'s> Walker<'s> {
             let flat = &self.flat[relation.index()];
             if flat.get().is_none() {
                 // Two jobs may both make them; the copies are alike.
-                let _ = flat.set(FlatLists::of(self.snapshot, *relation)?);
+                let _ = flat.set(FlattenedLists::of(self.snapshot, *relation)?);
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hedgerow::{Batch, CancelToken, Edge, Load, NodeIx, RelationIx, Snapshot, Store};
+use hedgerow::{Batch, BulkLoad, CancelToken, Edge, NodeIx, RelationIx, Snapshot, Store};
 use tempfile::TempDir;
 
 use crate::bench::Row;
@@ -42,7 +42,7 @@ impl Graph {
         let folder = tempfile::Builder::new().prefix("hedgerow-bench-").tempdir();
         let folder =
             folder.map_err(|source| Failure::file(&std::env::temp_dir(), "create a folder in", source))?;
-        let mut load = Load::new();
+        let mut load = BulkLoad::new();
         let pins = load.nodes("pin", (0..plan.items).map(|item| item.to_string()))?;
         let boards = load.nodes("board", (0..plan.boards).map(|board| board.to_string()))?;
         load.edges(None, Ends::new(plan, pins.start, boards.start).edges(), None)?;

@@ -14,7 +14,7 @@ use hedgerow::CancelToken;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads from where the file stands.
-pub(crate) struct Growing {
+pub(crate) struct FileTail {
     pub(crate) file: File,
     /// Where in the file that is.
     pub(crate) offset: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Growing {
     pub(crate) stop: CancelToken,
 }
 
-impl Read for Growing {
+impl Read for FileTail {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.file.read(buffer)?;

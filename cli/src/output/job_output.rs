@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::SpooledTempFile;
 
 use crate::core::failure::Failure;
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 
 /// Bytes of results that are kept in memory; more go to a temporary file.
 const IN_MEMORY: usize = 1 << 20;
@@ -21,9 +21,9 @@ const SHOWN: usize = 60;
 
 /// What a job has said so far.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct JobOutput {
     /// Where it goes in the end.
-    then: Sink,
+    then: OutputTarget,
     results: Mutex<SpooledTempFile>,
     messages: Mutex<Messages>,
     bar: Mutex<Option<ProgressBar>>,
@@ -36,8 +36,8 @@ struct Messages {
     dropped: usize,
 }
 
-impl Desk {
-    pub(crate) fn new(then: Sink) -> &'static Self {
+impl JobOutput {
+    pub(crate) fn new(then: OutputTarget) -> &'static Self {
         Box::leak(Box::new(Self {
             then,
             results: Mutex::new(SpooledTempFile::new(IN_MEMORY)),
@@ -47,7 +47,7 @@ impl Desk {
         }))
     }
 
-    pub(crate) fn then(&self) -> Sink {
+    pub(crate) fn then(&self) -> OutputTarget {
         self.then
     }
 

@@ -12,7 +12,7 @@ use crate::core::escape::{escaped_lines, json_safe};
 use crate::core::failure::Failure;
 use crate::output::color::{ERROR, HEADER, WARNING, painted};
 use crate::output::stream::Stream;
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 use crate::output::value::{plain, pretty};
 
 /// The column that holds sentences: cut, they would not say why.
@@ -60,13 +60,13 @@ impl Mode {
 pub(crate) struct Output {
     pub(crate) mode: Mode,
     pub(crate) quiet: bool,
-    pub(crate) sink: Sink,
+    pub(crate) sink: OutputTarget,
 }
 
 impl Output {
     /// To standard output and standard error.
     pub(crate) fn to_screen(mode: Mode, quiet: bool) -> Self {
-        Self { mode, quiet, sink: Sink::Screen }
+        Self { mode, quiet, sink: OutputTarget::Screen }
     }
 
     /// One result with named fields.
@@ -166,7 +166,7 @@ impl Output {
             return;
         }
         let text = escaped_lines(text);
-        let paints = Sink::paints_messages();
+        let paints = OutputTarget::paints_messages();
         self.sink.say(&match text.strip_prefix("warning:") {
             Some(rest) => painted("warning:", WARNING, paints) + rest,
             None => text,
@@ -188,7 +188,7 @@ impl Output {
         if self.mode.is_json() {
             return json_safe(failure.to_json().to_string());
         }
-        let paints = Sink::paints_messages();
+        let paints = OutputTarget::paints_messages();
         format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
     }
 

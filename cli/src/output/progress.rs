@@ -11,7 +11,7 @@ use hedgerow::CancelToken;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::printer::Output;
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 
 /// A call that is over by then has no line.
 const GLANCE: Duration = Duration::from_millis(300);
@@ -121,10 +121,10 @@ impl Drop for Watched {
 
 /// A bar for a job whose total is known.
 pub(crate) fn new_bar(total: u64, template: &str, out: Output) -> ProgressBar {
-    let is_hidden = out.quiet || matches!(out.sink, Sink::Job(_));
+    let is_hidden = out.quiet || matches!(out.sink, OutputTarget::Job(_));
     let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
-    if let Sink::Job(desk) = out.sink {
+    if let OutputTarget::Job(desk) = out.sink {
         desk.watch(&bar);
     }
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

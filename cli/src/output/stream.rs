@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::core::escape::json_safe;
 use crate::core::failure::Failure;
 use crate::output::printer::{Mode, Output, csv_line, object, tsv_line};
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 use crate::output::value::{plain, pretty};
 
 /// The narrowest column of a table whose later rows are not known yet.
@@ -26,7 +26,7 @@ impl Stream {
 
     pub(crate) fn row(&mut self, row: Vec<Value>) -> Result<(), Failure> {
         let first = !std::mem::replace(&mut self.written, true);
-        if let Sink::Job(desk) = self.out.sink {
+        if let OutputTarget::Job(desk) = self.out.sink {
             desk.row(object(self.columns.iter().copied().zip(row.clone()).collect()));
         }
         match self.out.mode {

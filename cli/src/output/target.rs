@@ -9,21 +9,21 @@ use ::console::Term;
 
 use crate::core::failure::Failure;
 use crate::output::color;
-use crate::output::job_output::Desk;
+use crate::output::job_output::JobOutput;
 
 /// A place for results and messages. A handle, so that verbs pass it on as they like; what is behind one of a job or a file
 /// lives as long as the process, as the list of jobs does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Sink {
+pub(crate) enum OutputTarget {
     /// Standard output and standard error.
     Screen,
     /// Results to a file, messages to standard error.
     File(&'static Target),
     /// Both kept until the job ends, for the place that the console wrote to when the job began.
-    Job(&'static Desk),
+    Job(&'static JobOutput),
 }
 
-impl Sink {
+impl OutputTarget {
     /// Results, on their way when this returns.
     pub(crate) fn write(self, bytes: &[u8]) -> Result<(), Failure> {
         match self {

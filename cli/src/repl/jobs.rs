@@ -15,10 +15,10 @@ use crate::command;
 use crate::command::Verb;
 use crate::core::escape::escaped;
 use crate::core::failure::{Failure, Within};
-use crate::output::job_output::Desk;
+use crate::output::job_output::JobOutput;
 use crate::output::printer::Output;
 use crate::output::progress::new_bar;
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 use crate::output::value::pretty;
 use crate::session::context::Context;
 
@@ -53,7 +53,7 @@ struct Job {
     number: u32,
     typed: Typed,
     out: Output,
-    desk: &'static Desk,
+    desk: &'static JobOutput,
     cancel: CancelToken,
     since: Instant,
     end: Mutex<Option<End>>,
@@ -76,8 +76,8 @@ impl Jobs {
         out: Output,
         verb: Verb,
     ) -> Result<(), Failure> {
-        let desk = Desk::new(out.sink);
-        let mut theirs = ctx.beside(Output { sink: Sink::Job(desk), ..out });
+        let desk = JobOutput::new(out.sink);
+        let mut theirs = ctx.beside(Output { sink: OutputTarget::Job(desk), ..out });
         let cancel = theirs.cancel().clone();
         let mut list = lock(&self.list);
         let number = list.len() as u32 + 1;

@@ -12,7 +12,7 @@ use crate::core::interrupt;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::printer::{Mode, Output};
-use crate::output::target::{Sink, Target};
+use crate::output::target::{OutputTarget, Target};
 use crate::repl::completion::Completion;
 use crate::repl::dot_commands;
 use crate::repl::dot_commands::Dot;
@@ -273,11 +273,11 @@ impl<'a> Session<'a> {
                 let target = Target::create(&file, force)?;
                 let usual = *self.mode.get_or_insert(self.ctx.out.mode);
                 self.ctx.out.mode = Mode::of_file(target.path()).unwrap_or(usual);
-                self.ctx.out.sink = Sink::File(target);
+                self.ctx.out.sink = OutputTarget::File(target);
             }
             Dot::Output(None) => {
                 self.ctx.out.mode = self.mode.take().unwrap_or(self.ctx.out.mode);
-                self.ctx.out.sink = Sink::Screen;
+                self.ctx.out.sink = OutputTarget::Screen;
             }
             Dot::Read(file) => return self.run_lines(&file),
         }

@@ -25,7 +25,7 @@ const EMBEDDED: usize = 4_000;
 pub(crate) struct Report {
     store: String,
     version: &'static str,
-    holdings: summary::Holdings,
+    holdings: summary::Summary,
     degrees: Vec<sizes::Degrees>,
     neighborhoods: Vec<sizes::Neighborhoods>,
     curve: Option<history::Curve>,
@@ -80,7 +80,7 @@ impl<'a> Gathering<'a> {
             targets => targets.iter().filter_map(|name| self.snapshot.kind_ix(name)).collect(),
         };
         (self.observer)("counting", 0, 0);
-        let (holdings, degrees) = (summary::Holdings::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
+        let (holdings, degrees) = (summary::Summary::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
         let neighborhoods = sizes::neighborhoods(self, &asked)?;
         let mut named = named::Named::default();
         let items = items::items(self, &asked, &mut named)?;

@@ -9,7 +9,7 @@ use crate::core::failure::Failure;
 use crate::report::Gathering;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Holdings {
+pub(super) struct Summary {
     epoch: u64,
     /// The epoch that the embeddings reflect.
     embedded: Option<u64>,
@@ -33,7 +33,7 @@ struct Relation {
     edges: u64,
 }
 
-impl Holdings {
+impl Summary {
     pub(super) fn of(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Self, Failure> {
         let (snapshot, status) = (&gathering.snapshot, gathering.engine.status());
         let kind_name = |kind: KindIx| snapshot.kind_name(kind).to_owned();

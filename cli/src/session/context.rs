@@ -152,7 +152,7 @@ impl Context {
         let options = Store::options().create(create).read_only(self.read_only).low_memory(self.low_memory);
         let options = options.cancel(&self.watched());
         let store = options.open(path).map_err(|error| Failure::Open(error.into()))?;
-        for repair in store.repairs() {
+        for repair in store.damage() {
             self.out.note(&format!("warning: {repair}"));
         }
         Ok(Arc::new(store))

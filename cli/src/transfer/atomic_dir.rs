@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::core::failure::Failure;
 
 /// A folder that is removed again unless it is finished.
-pub(crate) struct Unfinished {
+pub(crate) struct AtomicDir {
     folder: PathBuf,
     target: PathBuf,
 }
 
-impl Unfinished {
+impl AtomicDir {
     /// An empty folder beside `target`, which is not there or is empty.
     pub(crate) fn beside(target: &Path) -> Result<Self, Failure> {
         let target = std::path::absolute(target).map_err(|source| Failure::file(target, "create", source))?;
@@ -64,7 +64,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for AtomicDir {
     fn drop(&mut self) {
         // After `finish` there is nothing under that name.
         let _ = fs::remove_dir_all(&self.folder);

@@ -1,13 +1,13 @@
 //! Why a node is in an answer: as an object for programs, and as words for people.
 
-use hedgerow::{Beside, NodeName, Why};
+use hedgerow::{AnswerExplanation, Connection, NodeName};
 use serde_json::Value;
 
 use crate::output::printer::object;
 use crate::output::value::{float, name};
 
 /// What programs read, under names that stay; null where it does not apply.
-pub(crate) fn facts_of(why: &Why) -> Value {
+pub(crate) fn facts_of(why: &AnswerExplanation) -> Value {
     let number = |value: Option<f32>| value.map_or(Value::Null, float);
     let mut fields = vec![
         ("cosine", number(why.cosine)),
@@ -28,7 +28,7 @@ pub(crate) fn facts_of(why: &Why) -> Value {
 }
 
 /// The same for people, the plainest first.
-pub(crate) fn words_of(why: &Why) -> Value {
+pub(crate) fn words_of(why: &AnswerExplanation) -> Value {
     let mut parts = Vec::new();
     if let Some(beside) = &why.beside {
         parts.push(words_beside(beside));
@@ -46,7 +46,7 @@ pub(crate) fn words_of(why: &Why) -> Value {
     Value::String(parts.join("; "))
 }
 
-fn words_beside(beside: &Beside) -> String {
+fn words_beside(beside: &Connection) -> String {
     let mut parts = Vec::new();
     if beside.linked {
         parts.push("linked to it".to_owned());
@@ -65,7 +65,7 @@ fn words_beside(beside: &Beside) -> String {
 }
 
 /// `board:1`, `board:1 and board:2`, `12 neighbors such as board:1, board:2, board:3`.
-fn shared(beside: &Beside) -> String {
+fn shared(beside: &Connection) -> String {
     let names: Vec<String> = beside.shared_nodes.iter().map(NodeName::to_string).collect();
     match &names[..] {
         [one] if beside.shared == 1 => one.clone(),

@@ -25,7 +25,7 @@ pub(crate) enum Workload {
     /// Walks, neighborhoods, and what an edge change reaches
     Walk,
     /// A whole graph loaded into an empty store
-    Load,
+    BulkLoad,
     /// Imports, durable commits, opening, checkpoints, hubs and reads
     Store,
     /// Training and embedding all nodes, with where the time goes
@@ -125,7 +125,7 @@ pub(crate) fn bench(ctx: &mut Context, args: BenchArgs) -> Result<(), Failure> {
         Workload::Train => train::run(trained, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Refresh => refresh::run(refreshed, &cancel, &|what| out.note(what), &mut row)?,
         Workload::Ablation => ablation::run(parts, &cancel, &|what| out.note(what), &mut row)?,
-        Workload::Load => Graph::make(plan, &cancel)?.size("load", &mut row)?,
+        Workload::BulkLoad => Graph::make(plan, &cancel)?.size("load", &mut row)?,
     }
     let columns = ["workload", "case", "value", "unit", "baseline", "ratio", "threads", "graph", "options"];
     ctx.out.rows(&columns, found)

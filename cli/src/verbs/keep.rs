@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{CancelToken, CheckOptions, Checkup, Engine, Error, ErrorKind, Repair, Store};
+use hedgerow::{CancelToken, CheckOptions, CheckReport, Damage, Engine, Error, ErrorKind, Store};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::output::target::Sink;
+use crate::output::target::OutputTarget;
 use crate::session::context::Context;
 
 /// What `check` is told.
@@ -77,21 +77,21 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
 }
 
 /// Opens the store so that it makes itself good, with what it computes, and gives up a model that cannot be read.
-fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Repair>, Failure> {
+fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Damage>, Failure> {
     let store = Store::options()
         .repair(true)
         .cancel(cancel)
         .open(path)
         .map_err(|error| Failure::Open(error.into()))?;
     let store = Arc::new(store);
-    let mut made_good = store.repairs().to_vec();
+    let mut made_good = store.damage().to_vec();
     if let Err(error) = Engine::open_with(Arc::clone(&store), cancel) {
         let error = Error::from(error);
         if error.kind() != ErrorKind::Damaged {
             return Err(error.into());
         }
         store.discard_derived()?;
-        made_good.push(Repair {
+        made_good.push(Damage {
             path: error.path().unwrap_or(path).to_path_buf(),
             place: "model".to_owned(),
             what: error.to_string(),
@@ -103,18 +103,18 @@ fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Repair>, Failure> {
     Ok(made_good)
 }
 
-fn report(ctx: &Context, found: &Checkup, made_good: &[Repair]) -> Result<(), Failure> {
-    let row = |repair: &Repair| {
-        let Repair { path, place, what, remedy } = repair;
+fn report(ctx: &Context, found: &CheckReport, made_good: &[Damage]) -> Result<(), Failure> {
+    let row = |repair: &Damage| {
+        let Damage { path, place, what, remedy } = repair;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         vec![name.into(), place.clone().into(), what.clone().into(), remedy.clone().into()]
     };
     let columns = ["file", "place", "problem", "remedy"];
     if ctx.out.mode.is_json() {
-        let objects = |repairs: &[Repair]| -> Value {
+        let objects = |damage: &[Damage]| -> Value {
             let object =
                 |repair| crate::output::printer::object(columns.into_iter().zip(row(repair)).collect());
-            repairs.iter().map(object).collect::<Vec<Value>>().into()
+            damage.iter().map(object).collect::<Vec<Value>>().into()
         };
         return ctx.out.record(vec![
             ("sound", found.problems.is_empty().into()),
@@ -128,7 +128,7 @@ fn report(ctx: &Context, found: &Checkup, made_good: &[Repair]) -> Result<(), Fa
         ]);
     }
     if found.problems.is_empty() {
-        let Checkup { files, bytes, records, nodes, edges, .. } = found;
+        let CheckReport { files, bytes, records, nodes, edges, .. } = found;
         ctx.out.note(&format!(
             "sound: {files} files of {bytes} bytes, {records} records in the log, {nodes} nodes, {edges} edges"
         ));
@@ -151,7 +151,7 @@ pub(crate) fn dump(ctx: &mut Context, args: DumpArgs) -> Result<(), Failure> {
 
 /// Where results go, for whoever writes bytes; why they could not is kept aside.
 struct Results {
-    sink: Sink,
+    sink: OutputTarget,
     failed: Option<Failure>,
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{Audience, Basis, Engine, Interest, Interests, NodeName, NodeRef, Query, Ranked, Recommender};
+use hedgerow::{
+    AnswerSource, Engine, Interest, Interests, NodeName, NodeRef, Query, Ranked, Recipient, Recommender,
+};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
@@ -71,8 +73,8 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
         return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
     }
     let audience = match args.node {
-        Some(node) => Some(Audience::Node(node)),
-        None if !args.history.is_empty() => Some(Audience::History(args.history)),
+        Some(node) => Some(Recipient::Node(node)),
+        None if !args.history.is_empty() => Some(Recipient::History(args.history)),
         None => None,
     };
     if audience.is_none() && args.users.is_none() {
@@ -83,22 +85,22 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
     let query = Query { interests: args.interests, ..args.ranking.query(args.include_seen)? };
     match (audience, args.users) {
         (None, Some(users)) => many(ctx, &engine, &users, &query, args.on_error),
-        (audience, _) => one(ctx, &engine, &audience.unwrap_or(Audience::History(Vec::new())), &query),
+        (audience, _) => one(ctx, &engine, &audience.unwrap_or(Recipient::History(Vec::new())), &query),
     }
 }
 
-fn one(ctx: &Context, engine: &Engine, audience: &Audience, query: &Query) -> Result<(), Failure> {
+fn one(ctx: &Context, engine: &Engine, audience: &Recipient, query: &Query) -> Result<(), Failure> {
     let ranked = engine.recommend(audience, query)?;
     if !ranked.ignored.is_empty() {
         let names: Vec<String> = ranked.ignored.iter().map(NodeName::to_string).collect();
         ctx.out.note(&format!("without an embedding, so not asked with: {}", names.join(", ")));
     }
     match ranked.basis {
-        Basis::Embeddings => {}
-        Basis::Walks => ctx.out.note(
+        AnswerSource::Embeddings => {}
+        AnswerSource::Walks => ctx.out.note(
             "nothing of the history is embedded: this is what walks from it visit most; `refresh` embeds what is new",
         ),
-        Basis::Popular => {
+        AnswerSource::Popular => {
             ctx.out.note("nothing of the history is embedded or linked: these are the nodes with most edges");
         }
     }
@@ -126,16 +128,16 @@ fn one(ctx: &Context, engine: &Engine, audience: &Audience, query: &Query) -> Re
 
 fn basis(ranked: &Ranked) -> Value {
     match ranked.basis {
-        Basis::Embeddings => "embeddings",
-        Basis::Walks => "walks",
-        Basis::Popular => "popular",
+        AnswerSource::Embeddings => "embeddings",
+        AnswerSource::Walks => "walks",
+        AnswerSource::Popular => "popular",
     }
     .into()
 }
 
 /// A user of a file, and where the file names it.
 struct User {
-    audience: Audience,
+    audience: Recipient,
     name: NodeName,
     place: Place,
 }
@@ -174,7 +176,7 @@ fn answer_all(
         }
         match NodeRef::parse(text) {
             Ok(node) => {
-                let audience = Audience::Node(node.to_name());
+                let audience = Recipient::Node(node.to_name());
                 users.push(User { audience, name: node.to_name(), place: lines.place(0) });
             }
             Err(error) => {
@@ -220,7 +222,7 @@ impl Writer {
         on_error: OnError,
     ) -> Result<(), Failure> {
         let users = std::mem::take(users);
-        let audiences: Vec<Audience> = users.iter().map(|user| user.audience.clone()).collect();
+        let audiences: Vec<Recipient> = users.iter().map(|user| user.audience.clone()).collect();
         for (user, ranked) in users.into_iter().zip(recommender.recommend(&audiences)) {
             match ranked {
                 Ok(ranked) => self.write(&user.name, &ranked)?,

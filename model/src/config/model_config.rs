@@ -9,7 +9,7 @@ use crate::config::error::Error;
 use crate::config::options::{Conv, Ids, Pooling, TrainOptions};
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Recipe {
+pub(crate) struct ModelConfig {
     /// One for each kind that is embedded.
     pub(crate) policies: Vec<Policy>,
     pub(crate) walks: WalkOptions,
@@ -27,7 +27,7 @@ pub(crate) struct Recipe {
     pub(crate) dense: Vec<(String, usize)>,
 }
 
-impl Recipe {
+impl ModelConfig {
     /// # Errors
     /// Options out of range, or a target kind without nodes.
     pub(crate) fn new(options: &TrainOptions, snapshot: &Snapshot) -> Result<Self, Error> {
@@ -182,7 +182,7 @@ fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) ->
 }
 
 #[cfg(test)]
-impl Recipe {
+impl ModelConfig {
     /// Pins through boards and through pins, with everything switched on.
     pub(crate) fn example() -> Self {
         Self {
@@ -206,12 +206,12 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
-    use super::Recipe;
+    use super::ModelConfig;
 
     #[test]
     fn the_text_form_holds_everything() {
-        let recipe = Recipe::example();
-        assert_eq!(Recipe::from_text(&recipe.to_text()), Some(recipe));
-        assert_eq!(Recipe::from_text("no such line"), None);
+        let recipe = ModelConfig::example();
+        assert_eq!(ModelConfig::from_text(&recipe.to_text()), Some(recipe));
+        assert_eq!(ModelConfig::from_text("no such line"), None);
     }
 }

@@ -15,14 +15,14 @@ use crate::state::state::State;
 ///
 /// # Visibility
 /// While it lives no refresh, training or persist gets on; readers and commits do.
-pub struct Learned<'a> {
+pub struct EmbeddingExport<'a> {
     work: MutexGuard<'a, Option<Work>>,
     snapshot: Snapshot,
 }
 
-/// An embedded node with its vector and neighbourhood, as [`Learned`] holds it.
+/// An embedded node with its vector and neighbourhood, as [`EmbeddingExport`] holds it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LearnedRow<'a> {
+pub struct EmbeddingRow<'a> {
     /// The node.
     pub node: NodeIx,
     /// A unit vector, or zeros.
@@ -38,7 +38,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::refresh`].
-    pub fn learned(&self, cancel: &CancelToken) -> Result<Learned<'_>, Error> {
+    pub fn learned(&self, cancel: &CancelToken) -> Result<EmbeddingExport<'_>, Error> {
         let mut guard = self.work();
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
@@ -47,7 +47,7 @@ impl Engine {
             let full = self.store.is_read_only();
             self.bring(work, &snapshot, full, None, cancel)?;
         }
-        Ok(Learned { work: guard, snapshot })
+        Ok(EmbeddingExport { work: guard, snapshot })
     }
 
     /// Makes a model of elsewhere the next generation, and embeds every node of its target kinds with it.
@@ -79,7 +79,7 @@ impl Engine {
     }
 }
 
-impl Learned<'_> {
+impl EmbeddingExport<'_> {
     fn now(&self) -> &Work {
         self.work.as_ref().expect("it is held since there was something to hold")
     }
@@ -114,11 +114,11 @@ impl Learned<'_> {
     }
 
     /// What a node has, where it is embedded.
-    pub fn row(&self, node: NodeIx) -> Option<LearnedRow<'_>> {
+    pub fn row(&self, node: NodeIx) -> Option<EmbeddingRow<'_>> {
         let state = self.state();
         let at = state.row(node)? as usize;
         let neighborhood = state.neighborhoods[at].iter();
-        Some(LearnedRow {
+        Some(EmbeddingRow {
             node,
             vector: state.vectors.row(at),
             bias: state.bias[at],

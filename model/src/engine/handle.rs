@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::engine::export::digest_of;
 use crate::engine::history::Past;
-use crate::engine::history::PastRefresh;
+use crate::engine::history::RefreshRecord;
 
 use hedgerow_storage::{
     CancelToken, Derived, Epoch, Error as StoreError, Generation, NodeIx, NodeRef, Publish, Snapshot, Store,
@@ -17,7 +17,7 @@ use crate::query::embeddings::Embeddings;
 use crate::state::incremental::{Advance, touched_nodes};
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
-use crate::state::refresh_explanation::{Explanation, Reason, explain};
+use crate::state::refresh_explanation::{Reason, RefreshExplanation, explain};
 use crate::state::state::State;
 
 /// A refresh that touches more than one list in this many rows is done as a rebuild. With 100,000 pins it is 2.5 times as
@@ -88,7 +88,7 @@ impl Work {
 /// What a refresh did, and why the node that was asked about changed.
 pub(super) struct Followed {
     advance: Advance,
-    explanation: Explanation,
+    explanation: RefreshExplanation,
 }
 
 /// Where a store and its embeddings stand.
@@ -214,7 +214,7 @@ impl Engine {
         &self,
         node: impl Into<NodeRef<'n>>,
         cancel: &CancelToken,
-    ) -> Result<(RefreshReport, Explanation), Error> {
+    ) -> Result<(RefreshReport, RefreshExplanation), Error> {
         self.refresh_asked(false, Some(node.into()), cancel)
     }
 
@@ -223,7 +223,7 @@ impl Engine {
         full: bool,
         asked: Option<NodeRef<'_>>,
         cancel: &CancelToken,
-    ) -> Result<(RefreshReport, Explanation), Error> {
+    ) -> Result<(RefreshReport, RefreshExplanation), Error> {
         let since = Instant::now();
         let mut guard = self.work();
         let work = guard.as_mut().ok_or(Error::NotTrained)?;
@@ -261,7 +261,7 @@ impl Engine {
         if followed.advance.report.dirty_nodes > 0 {
             let seconds = since.elapsed().as_secs_f64();
             let report = RefreshReport { seconds, ..followed.advance.report.clone() };
-            self.past().push(PastRefresh { generation: work.generation, report });
+            self.past().push(RefreshRecord { generation: work.generation, report });
         }
         Ok(followed)
     }
@@ -294,7 +294,7 @@ impl Engine {
                 work.rows = Rows::Exact;
                 let explanation = match (asked, &advance.trail) {
                     (Some(node), Some(trail)) => explain(&work.state, snapshot, &changes, trail, node)?,
-                    _ => Explanation::default(),
+                    _ => RefreshExplanation::default(),
                 };
                 Ok(Followed { advance, explanation })
             }
@@ -306,7 +306,7 @@ impl Engine {
                 }
                 work.state = state;
                 work.rows = Rows::Exact;
-                let explanation = Explanation { changed: true, reasons: vec![Reason::Rebuild] };
+                let explanation = RefreshExplanation { changed: true, reasons: vec![Reason::Rebuild] };
                 Ok(Followed { advance: Advance { report, trail: None }, explanation })
             }
         }

@@ -23,7 +23,7 @@ const REMEMBERED: usize = 500;
 
 /// A refresh that was made, and of which model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PastRefresh {
+pub struct RefreshRecord {
     /// The model's generation.
     pub generation: Generation,
     /// What it found, did and took.
@@ -33,7 +33,7 @@ pub struct PastRefresh {
 /// The last refreshes, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    refreshes: VecDeque<PastRefresh>,
+    refreshes: VecDeque<RefreshRecord>,
     is_stored: bool,
 }
 
@@ -49,7 +49,7 @@ impl Past {
         Self { refreshes: refreshes.unwrap_or_default(), is_stored: true }
     }
 
-    pub(super) fn push(&mut self, refresh: PastRefresh) {
+    pub(super) fn push(&mut self, refresh: RefreshRecord) {
         if self.refreshes.len() == REMEMBERED {
             self.refreshes.pop_front();
         }
@@ -67,8 +67,8 @@ impl Past {
     }
 }
 
-fn to_line(refresh: &PastRefresh) -> String {
-    let PastRefresh { generation, report } = refresh;
+fn to_line(refresh: &RefreshRecord) -> String {
+    let RefreshRecord { generation, report } = refresh;
     let RefreshReport { epoch, dirty_nodes, sources, neighborhoods, rows, full, ms, seconds } = report;
     let Stages { reach, walks, layers } = ms;
     let mut line = format!("{generation} {epoch} {dirty_nodes} {sources} {neighborhoods} {full}");
@@ -79,7 +79,7 @@ fn to_line(refresh: &PastRefresh) -> String {
     line + "\n"
 }
 
-fn from_line(line: &str) -> Option<PastRefresh> {
+fn from_line(line: &str) -> Option<RefreshRecord> {
     let fields: Vec<&str> = line.split(' ').collect();
     let [
         generation,
@@ -97,7 +97,7 @@ fn from_line(line: &str) -> Option<PastRefresh> {
     else {
         return None;
     };
-    Some(PastRefresh {
+    Some(RefreshRecord {
         generation: Generation::new(generation.parse().ok()?),
         report: RefreshReport {
             epoch: Epoch::new(epoch.parse().ok()?),
@@ -119,7 +119,7 @@ fn from_line(line: &str) -> Option<PastRefresh> {
 impl Engine {
     /// The last 500 refreshes that had something to do, oldest first: of this engine, and of those before it up to what
     /// was stored with [`Engine::persist`]. They are kept beside the store, so a backup has none.
-    pub fn refreshes(&self) -> Vec<PastRefresh> {
+    pub fn refreshes(&self) -> Vec<RefreshRecord> {
         self.past().refreshes.iter().cloned().collect()
     }
 
@@ -154,11 +154,11 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn refresh(epoch: u64) -> PastRefresh {
+    fn refresh(epoch: u64) -> RefreshRecord {
         let report = RefreshReport::new(Epoch::new(epoch), true);
         let ms = Stages { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
         let report = RefreshReport { rows: vec![1, 2], ms, seconds: 1.0 / 3.0, ..report };
-        PastRefresh { generation: Generation::new(2), report }
+        RefreshRecord { generation: Generation::new(2), report }
     }
 
     #[test]

@@ -4,16 +4,16 @@ use hedgerow_storage::NodeName;
 use ndarray::{Array2, Axis, s};
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::engine::handle::Engine;
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::network::hash_embedding::token_hash;
 use crate::query::query::Embedded;
 use crate::state::state::State;
 
 /// A node that the store does not hold, by what is known of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Unseen {
+pub struct NewNode {
     /// Its tokens.
     pub tokens: Vec<String>,
     /// Its dense features, by block.
@@ -31,7 +31,7 @@ impl Engine {
     /// # Errors
     /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
     /// value that is not finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
-    pub fn embed_unseen(&self, unseen: &Unseen) -> Result<Embedded, Error> {
+    pub fn embed_unseen(&self, unseen: &NewNode) -> Result<Embedded, Error> {
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {
                 let row = |name: &NodeName| embeddings.require(name.as_ref(), snapshot);
@@ -43,8 +43,8 @@ impl Engine {
 }
 
 /// The vector of a node that has no row, visiting each of `rows` once, and last its popularity coordinate.
-fn vector_of_unseen(state: &State, unseen: &Unseen, rows: &[u32]) -> Result<Vec<f32>, Error> {
-    let (encoder, spare) = (&state.encoder, &mut Spare::default());
+fn vector_of_unseen(state: &State, unseen: &NewNode, rows: &[u32]) -> Result<Vec<f32>, Error> {
+    let (encoder, spare) = (&state.encoder, &mut BufferPool::default());
     let mut sums = encoder.table.known.sums();
     let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
     encoder.table.known.push_tokens(&hashes, &mut sums);
@@ -62,7 +62,7 @@ fn vector_of_unseen(state: &State, unseen: &Unseen, rows: &[u32]) -> Result<Vec<
 }
 
 /// The dense features of one node, joined as the recipe says; zeros for blocks that are not given. Shape: (1, F).
-fn dense_row(recipe: &Recipe, given: &[(String, Vec<f32>)]) -> Result<Array2<f32>, Error> {
+fn dense_row(recipe: &ModelConfig, given: &[(String, Vec<f32>)]) -> Result<Array2<f32>, Error> {
     let mut row = Array2::zeros((1, recipe.dense_width()));
     for (block, values) in given {
         let mut start = 0;

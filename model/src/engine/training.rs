@@ -8,7 +8,7 @@ use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, Node
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
 use crate::engine::handle::{Engine, Rows, Work};
 use crate::network::inputs::Inputs;
@@ -40,7 +40,7 @@ pub struct TrainReport {
 
 /// A training that was interrupted and can go on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unfinished {
+pub struct UnfinishedTraining {
     /// What it was told.
     pub options: TrainOptions,
     /// The epoch of the graph that it trains on.
@@ -125,9 +125,9 @@ impl Engine {
     ///
     /// # Errors
     /// Damage in what was kept. Cost: reading all of it.
-    pub fn unfinished(&self) -> Result<Option<Unfinished>, Error> {
+    pub fn unfinished(&self) -> Result<Option<UnfinishedTraining>, Error> {
         let checkpoint = Checkpoint::open(&self.store)?;
-        Ok(checkpoint.map(|Checkpoint { origin, epochs, .. }| Unfinished {
+        Ok(checkpoint.map(|Checkpoint { origin, epochs, .. }| UnfinishedTraining {
             options: origin.options,
             graph: origin.graph,
             has_pairs: origin.pairs.is_some(),
@@ -151,7 +151,7 @@ impl Engine {
         on_threads(options.threads, || {
             let since = Instant::now();
             let snapshot = self.store.snapshot();
-            let state = State::build_neighborhoods(Recipe::new(options, &snapshot)?, &snapshot, cancel)?;
+            let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
             let walks = since.elapsed().as_secs_f64();
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
             let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
@@ -175,7 +175,7 @@ impl Engine {
         let snapshot = self.store.snapshot();
         let (origin, checkpoint) = self.origin(asked, &snapshot)?;
         let options = &origin.options;
-        let state = State::build_neighborhoods(Recipe::new(options, &snapshot)?, &snapshot, cancel)?;
+        let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
         let pairs = asked.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
         let progress = match checkpoint {
@@ -228,7 +228,7 @@ impl Engine {
     fn starting_encoder(
         &self,
         options: &TrainOptions,
-        recipe: &Recipe,
+        recipe: &ModelConfig,
         inputs: &Inputs,
     ) -> Result<crate::network::encoder::Encoder, Error> {
         if !options.warm {

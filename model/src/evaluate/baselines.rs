@@ -7,8 +7,8 @@ use hedgerow_walker::{Cooccurrence, Neighborhoods, Policy, Visit, WalkOptions, W
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::evaluate::candidates::Field;
-use crate::query::scan::Above;
+use crate::evaluate::candidates::Candidates;
+use crate::query::scan::RankCount;
 
 /// Queries of a task, which share the memory that sums take.
 const QUERIES_PER_TASK: usize = 32;
@@ -57,20 +57,20 @@ impl Baseline {
 
 /// A baseline that is ready to rank.
 pub(super) struct Ranking<'a> {
-    field: &'a Field<'a>,
+    field: &'a Candidates<'a>,
     baseline: Baseline,
     /// Where walks lead from all that histories hold.
     visited: Option<Visited>,
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(field: &'a Field<'a>, baseline: Baseline) -> Self {
+    pub(super) fn new(field: &'a Candidates<'a>, baseline: Baseline) -> Self {
         Self { field, baseline, visited: None }
     }
 
     /// `nodes`: of all histories that will be asked with.
     pub(super) fn of_histories(
-        field: &'a Field<'a>,
+        field: &'a Candidates<'a>,
         baseline: Baseline,
         nodes: impl Iterator<Item = NodeIx>,
         cancel: &CancelToken,
@@ -97,7 +97,7 @@ impl<'a> Ranking<'a> {
         &self,
         pairs: &[(NodeIx, NodeIx)],
         cancel: &CancelToken,
-    ) -> Result<Vec<Above>, Error> {
+    ) -> Result<Vec<RankCount>, Error> {
         if self.baseline == Baseline::Popularity {
             let items = self.field.items.iter();
             let degrees: Vec<u64> = items.map(|&item| self.field.snapshot.degree(item)).collect();
@@ -135,7 +135,7 @@ struct Visited {
 
 impl Visited {
     fn new(
-        field: &Field<'_>,
+        field: &Candidates<'_>,
         sources: impl Iterator<Item = NodeIx>,
         top: u32,
         cancel: &CancelToken,
@@ -202,7 +202,7 @@ impl<'a> Scores<'a> {
 }
 
 /// Ties by stable id, as everywhere.
-fn best(field: &Field<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usize) -> Vec<NodeIx> {
+fn best(field: &Candidates<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usize) -> Vec<NodeIx> {
     let id = |node: NodeIx| field.snapshot.stable_id(node);
     let order =
         |a: &(NodeIx, f64), b: &(NodeIx, f64)| b.1.total_cmp(&a.1).then_with(|| id(a.0).cmp(&id(b.0)));
@@ -230,7 +230,7 @@ fn best(field: &Field<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usiz
 }
 
 /// By scores of which all that are not listed are 0.
-fn above(field: &Field<'_>, scored: &[(NodeIx, f64)], query: NodeIx, item: NodeIx) -> Above {
+fn above(field: &Candidates<'_>, scored: &[(NodeIx, f64)], query: NodeIx, item: NodeIx) -> RankCount {
     let wanted = scored.iter().find(|(node, _)| *node == item).map_or(0.0, |(_, score)| *score);
     let is_other = |node: NodeIx| node != query && node != item && field.holds(node);
     let (mut higher, mut equal, mut listed) = (0, 0, 0);
@@ -242,23 +242,23 @@ fn above(field: &Field<'_>, scored: &[(NodeIx, f64)], query: NodeIx, item: NodeI
     if wanted == 0.0 {
         equal = others(field, query, item) - listed;
     }
-    Above { higher, equal }
+    RankCount { higher, equal }
 }
 
 /// How many may be answers beside the query and the item.
-fn others(field: &Field<'_>, query: NodeIx, item: NodeIx) -> u64 {
+fn others(field: &Candidates<'_>, query: NodeIx, item: NodeIx) -> u64 {
     let own = u64::from(field.holds(query)) + u64::from(item != query && field.holds(item));
     field.items.len() as u64 - own
 }
 
 /// `degrees`: of the items, largest first.
-fn by_degree(field: &Field<'_>, degrees: &[u64], (query, item): (NodeIx, NodeIx)) -> Above {
+fn by_degree(field: &Candidates<'_>, degrees: &[u64], (query, item): (NodeIx, NodeIx)) -> RankCount {
     let wanted = field.snapshot.degree(item);
     let higher = degrees.partition_point(|&degree| degree > wanted) as u64;
     let equal = degrees.partition_point(|&degree| degree >= wanted) as u64 - higher;
     let asks = |fits: bool| u64::from(fits && query != item && field.holds(query));
     let own = field.snapshot.degree(query);
-    Above {
+    RankCount {
         higher: higher - asks(own > wanted),
         equal: equal - asks(own == wanted) - u64::from(field.holds(item)),
     }

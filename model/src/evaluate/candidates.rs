@@ -8,7 +8,7 @@ use crate::query::embeddings::Embeddings;
 use crate::query::recommend::neighbors;
 
 /// The embedded nodes of a kind, beside the graph as it is now.
-pub(super) struct Field<'a> {
+pub(super) struct Candidates<'a> {
     pub(super) embeddings: &'a Embeddings,
     pub(super) snapshot: &'a Snapshot,
     pub(super) kind: KindIx,
@@ -16,7 +16,7 @@ pub(super) struct Field<'a> {
     pub(super) items: Vec<NodeIx>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> Candidates<'a> {
     pub(super) fn new(embeddings: &'a Embeddings, snapshot: &'a Snapshot, kind: KindIx) -> Self {
         let rows = (0..embeddings.rows() as u32)
             .filter(|&row| embeddings.is_alive(row) && embeddings.kind(row) == kind);

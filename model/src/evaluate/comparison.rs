@@ -9,12 +9,12 @@ use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::query::embeddings::Embeddings;
 use crate::query::interests::Interests;
-use crate::query::query::{Audience, Query};
+use crate::query::query::{Query, Recipient};
 use crate::query::recommend::batch::Recommender;
-use crate::query::scan::Above;
+use crate::query::scan::RankCount;
 
 use crate::evaluate::baselines::Ranking;
-use crate::evaluate::candidates::Field;
+use crate::evaluate::candidates::Candidates;
 use crate::evaluate::mean::Askers;
 use crate::evaluate::recommend_quality::{Judged, Wanted, judge};
 
@@ -128,7 +128,7 @@ impl Engine {
             Query { k: options.k, kind: Some(name), interests: options.interests, ..Query::default() };
         let recommender = Recommender::new(embeddings, snapshot, query, 0)?;
         let (embeddings, snapshot) = recommender.sources();
-        let field = Field::new(embeddings, snapshot, kind);
+        let field = Candidates::new(embeddings, snapshot, kind);
         let wanted = |(user, items): &(NodeName, Vec<NodeName>)| {
             let user = snapshot.require(user.as_ref())?;
             let known = items.iter().filter_map(|item| snapshot.lookup(item.as_ref())).collect();
@@ -137,8 +137,8 @@ impl Engine {
         let wanted: Vec<Wanted> = users.par_iter().map(wanted).collect::<Result<_, Error>>()?;
         let askers: Vec<NodeIx> = wanted.iter().map(|wanted| wanted.user).collect();
         let answers = each("model", users, cancel, |users| {
-            let audiences: Vec<Audience> =
-                users.iter().map(|(user, _)| Audience::Node(user.clone())).collect();
+            let audiences: Vec<Recipient> =
+                users.iter().map(|(user, _)| Recipient::Node(user.clone())).collect();
             recommender.nodes(&audiences)
         })?;
 
@@ -186,7 +186,7 @@ impl Engine {
     ) -> Result<Comparison<RelatedQuality>, Error> {
         let (embeddings, snapshot) = self.copy()?;
         let kind = embeddings.one_kind(&snapshot, pairs.iter().map(|(_, item)| item))?;
-        let field = Field::new(&embeddings, &snapshot, kind);
+        let field = Candidates::new(&embeddings, &snapshot, kind);
         let rows = pairs.iter().map(|(query, item)| {
             let row = |name: &NodeName| embeddings.require(name.as_ref(), &snapshot);
             Ok((row(query)?, row(item)?))
@@ -194,7 +194,7 @@ impl Engine {
         let rows = rows.collect::<Result<Vec<(u32, u32)>, Error>>()?;
         let node = |row: u32| embeddings.nodes[row as usize];
         let askers: Vec<NodeIx> = rows.iter().map(|&(query, _)| node(query)).collect();
-        let ranks = |above: Vec<Above>| above.into_iter().map(Above::rank).collect::<Vec<f64>>();
+        let ranks = |above: Vec<RankCount>| above.into_iter().map(RankCount::rank).collect::<Vec<f64>>();
         let of_model = each("model", &rows, cancel, |rows| Ok(embeddings.above(rows, kind)))?;
         let of_model = ranks(of_model);
 

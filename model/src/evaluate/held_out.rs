@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::{Panels, by_panels};
 use crate::linalg::rows::normalize_rows;
 use crate::linalg::sparse::Sparse;
@@ -30,9 +30,9 @@ pub(crate) fn held_out_recall(
             for example in examples {
                 means.push_row(example.query.iter().map(|&row| (row, influence[row as usize])));
             }
-            let mut queries = means.multiply(vectors, &mut Spare::default());
+            let mut queries = means.multiply(vectors, &mut BufferPool::default());
             normalize_rows(&mut queries);
-            let scores = by_panels(&queries.view(), &panels, None, &mut Spare::default());
+            let scores = by_panels(&queries.view(), &panels, None, &mut BufferPool::default());
             examples
                 .iter()
                 .zip(scores.outer_iter())

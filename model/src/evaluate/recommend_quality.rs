@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use hedgerow_storage::NodeIx;
 
-use crate::evaluate::candidates::Field;
+use crate::evaluate::candidates::Candidates;
 use crate::evaluate::mean::{Askers, Mean};
 
 /// Quality of recommendations: the best k for each user.
@@ -58,7 +58,7 @@ pub(super) struct Judged {
 /// The answers to all users, judged in their order.
 pub(super) fn judge<'a>(
     answers: impl Iterator<Item = (&'a Vec<NodeIx>, &'a Wanted)>,
-    field: &Field<'_>,
+    field: &Candidates<'_>,
     k: usize,
 ) -> Judged {
     let shown = vec![0; field.snapshot.bound() as usize];
@@ -89,7 +89,7 @@ fn recall_and_ndcg(answer: &[NodeIx], wanted: &Wanted, k: usize) -> (f64, f64) {
 }
 
 impl Judged {
-    pub(super) fn quality(&self, field: &Field<'_>, askers: &Askers) -> RecommendQuality {
+    pub(super) fn quality(&self, field: &Candidates<'_>, askers: &Askers) -> RecommendQuality {
         let covered = field.items.iter().filter(|item| self.shown[item.index()] > 0).count();
         let [shown, had] = self.degrees;
         RecommendQuality {

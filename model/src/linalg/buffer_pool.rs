@@ -8,11 +8,11 @@ const ROOM: usize = 8;
 /// A step of a training makes some twenty matrices, the next one as many of nearly the same sizes. Fresh from the system each costs a
 /// fault for every page of it, which took a sixth of a training's time.
 #[derive(Default)]
-pub(crate) struct Spare {
+pub(crate) struct BufferPool {
     memories: Vec<Vec<f32>>,
 }
 
-impl Spare {
+impl BufferPool {
     /// A matrix of that shape, of numbers that mean nothing: whoever asks writes all of them.
     pub(crate) fn matrix(&mut self, rows: usize, columns: usize) -> Array2<f32> {
         let values = rows * columns;
@@ -50,11 +50,11 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
-    use super::Spare;
+    use super::BufferPool;
 
     #[test]
     fn a_matrix_has_the_memory_of_the_smallest_that_is_large_enough() {
-        let mut spare = Spare::default();
+        let mut spare = BufferPool::default();
         let (large, small) = (spare.matrix(40, 10), spare.matrix(10, 10));
         let places = [large.as_ptr(), small.as_ptr()];
         spare.keep(large);

@@ -19,7 +19,7 @@ const ROOM: usize = 8;
 /// system. A rebuild of 100,000 nodes embeds 134,000 nodes/s with them and 98,000 without.
 ///
 /// Memory that nobody wrote yet is zero and costs nothing.
-pub(crate) struct Tall {
+pub(crate) struct HugeMatrix {
     rows: usize,
     width: usize,
     memory: Memory,
@@ -31,7 +31,7 @@ enum Memory {
     Huge(MmapMut),
 }
 
-impl Tall {
+impl HugeMatrix {
     /// Shape: (rows, width).
     pub(crate) fn zeros(rows: usize, width: usize) -> Self {
         Self { rows, width, memory: Memory::zeros(rows * width) }
@@ -137,13 +137,13 @@ impl Memory {
     }
 }
 
-impl Default for Tall {
+impl Default for HugeMatrix {
     fn default() -> Self {
         Self::zeros(0, 0)
     }
 }
 
-impl Clone for Tall {
+impl Clone for HugeMatrix {
     fn clone(&self) -> Self {
         let mut copy = Self::zeros(self.rows, self.width);
         copy.values_mut().copy_from_slice(self.values());
@@ -151,7 +151,7 @@ impl Clone for Tall {
     }
 }
 
-impl fmt::Debug for Tall {
+impl fmt::Debug for HugeMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tall").field("rows", &self.rows).field("width", &self.width).finish_non_exhaustive()
     }
@@ -159,12 +159,12 @@ impl fmt::Debug for Tall {
 
 #[cfg(test)]
 mod tests {
-    use super::{HUGE_FROM, Memory, Tall};
+    use super::{HUGE_FROM, HugeMatrix, Memory};
 
     #[test]
     fn a_matrix_keeps_its_rows_while_it_grows_from_small_pages_into_huge_ones() {
         const WIDTH: usize = 64;
-        let mut matrix = Tall::zeros(0, WIDTH);
+        let mut matrix = HugeMatrix::zeros(0, WIDTH);
         let rows = HUGE_FROM / size_of::<f32>() / WIDTH;
         for step in 1..=30 {
             let before = matrix.rows();
@@ -178,6 +178,6 @@ mod tests {
         let copy = matrix.clone();
         assert_eq!((copy.rows(), copy.view().dim()), (rows * 30 / 20 + 1, (rows * 30 / 20 + 1, WIDTH)));
         assert!((0..copy.rows()).all(|row| copy.row(row) == [row as f32; WIDTH]));
-        assert!(Tall::from_values(2, 3, &[0.0; 5]).is_none());
+        assert!(HugeMatrix::from_values(2, 3, &[0.0; 5]).is_none());
     }
 }

@@ -6,7 +6,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
@@ -83,7 +83,7 @@ impl Sparse {
     }
 
     /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
-    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Array2<f32> {
         assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
         let dim = dense.ncols();
         let mut out = spare.matrix(self.rows(), dim);
@@ -143,7 +143,7 @@ impl Sparse {
         back: &Self,
         dense: &ArrayView2<'_, f32>,
         by_product: &Array2<f32>,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Array2<f32> {
         if !self.largest {
             return back.multiply(&by_product.view(), spare);
@@ -282,7 +282,7 @@ impl<L: Lanes> Row<'_, L> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Product, Spare, Sparse};
+    use super::{BufferPool, Product, Sparse};
     use crate::linalg::simd;
     use crate::linalg::simd::Width;
     use ndarray::{Array2, array};
@@ -299,7 +299,7 @@ mod tests {
     fn a_product_is_the_dense_product() {
         let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
         assert_eq!(
-            example().multiply(&dense.view(), &mut Spare::used()),
+            example().multiply(&dense.view(), &mut BufferPool::used()),
             array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]
         );
     }
@@ -314,7 +314,7 @@ mod tests {
         for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
             let dense =
                 Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
-            let wide = sparse.multiply(&dense.view(), &mut Spare::used());
+            let wide = sparse.multiply(&dense.view(), &mut BufferPool::used());
             let chain = |row: usize, at: usize| {
                 sparse
                     .row(row)
@@ -336,11 +336,11 @@ mod tests {
         let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
         let sparse = example().largest(true);
         assert_eq!(
-            sparse.multiply(&dense.view(), &mut Spare::used()),
+            sparse.multiply(&dense.view(), &mut BufferPool::used()),
             array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]
         );
         let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
-        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut Spare::used());
+        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut BufferPool::used());
         assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
     }
 

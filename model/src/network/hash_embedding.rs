@@ -7,7 +7,7 @@ use hedgerow_storage::StableId;
 use ndarray::Array1;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 
 /// Rows that each token reads; two tokens share all of theirs once in (table rows)^2 / 2 pairs.
@@ -103,13 +103,13 @@ impl Known {
 
 /// The trained rows of a table. T: how many there are. Shapes: `rows` is (T, D), `bias` (T).
 #[derive(Clone, Debug)]
-pub(crate) struct TokenTable {
+pub(crate) struct HashEmbedding {
     pub(crate) known: Arc<Known>,
-    pub(crate) rows: Tall,
+    pub(crate) rows: HugeMatrix,
     pub(crate) bias: Array1<f32>,
 }
 
-impl TokenTable {
+impl HashEmbedding {
     /// A table for the distinct tokens of a training set. Starting values are uniform in `[-scale, scale]`, a
     /// function of seed, row and column alone.
     pub(crate) fn new(tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
@@ -118,7 +118,7 @@ impl TokenTable {
 
     /// A table of at least as many rows as `old`, for the distinct tokens of another training set. A row that stands where
     /// `old` had a trained one, by its number modulo the rows there, begins as a copy of it, so every token that `old` knew
-    /// and that is among these begins with the vector it had. The other rows begin as in [`TokenTable::new`].
+    /// and that is among these begins with the vector it had. The other rows begin as in [`HashEmbedding::new`].
     pub(crate) fn grown(old: &Self, tokens: &[u64], seed: u64, scale: f32) -> Self {
         let bits = bits_for(tokens).max(old.bits());
         let mut new = Self::with_bits(bits, tokens, old.rows.width(), seed, scale);
@@ -135,7 +135,7 @@ impl TokenTable {
     /// A table whose trained rows are known and zero.
     pub(crate) fn zeros(known: Known, dim: usize) -> Self {
         let trained = known.rows.len();
-        Self { known: Arc::new(known), rows: Tall::zeros(trained, dim), bias: Array1::zeros(trained) }
+        Self { known: Arc::new(known), rows: HugeMatrix::zeros(trained, dim), bias: Array1::zeros(trained) }
     }
 
     fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
@@ -170,17 +170,17 @@ fn probes(token: u64, bits: u32) -> [u32; PROBES] {
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenTable, token_hash};
-    use crate::linalg::buffer_pool::Spare;
+    use super::{HashEmbedding, token_hash};
+    use crate::linalg::buffer_pool::BufferPool;
 
     #[test]
     fn an_unknown_token_contributes_nothing() {
         let (known, unknown) = (token_hash("genre=jazz"), token_hash("genre=polka"));
-        let table = TokenTable::new(&[known], 4, 7, 0.1);
+        let table = HashEmbedding::new(&[known], 4, 7, 0.1);
         let row = |tokens: &[u64]| {
             let mut sums = table.known.sums();
             table.known.push_tokens(tokens, &mut sums);
-            sums.multiply(&table.rows.view(), &mut Spare::used())
+            sums.multiply(&table.rows.view(), &mut BufferPool::used())
         };
         assert!(row(&[known]).iter().any(|value| *value != 0.0));
         assert_eq!(row(&[known, unknown]), row(&[known]));
@@ -192,20 +192,23 @@ mod tests {
         let token = |at: usize| token_hash(&at.to_string());
         let (few, many): (Vec<u64>, Vec<u64>) =
             ((0..200).map(token).collect(), (0..2000).map(token).collect());
-        let mut old = TokenTable::new(&few, 3, 1, 0.1);
+        let mut old = HashEmbedding::new(&few, 3, 1, 0.1);
         old.bias.iter_mut().zip(1..).for_each(|(bias, at)| *bias = at as f32);
-        let new = TokenTable::grown(&old, &many, 2, 0.1);
+        let new = HashEmbedding::grown(&old, &many, 2, 0.1);
         assert!(new.bits() > old.bits());
-        let sums = |table: &TokenTable, token| {
+        let sums = |table: &HashEmbedding, token| {
             let mut sums = table.known.sums();
             table.known.push_tokens(&[token], &mut sums);
             let bias = table.bias.view().insert_axis(ndarray::Axis(1));
-            (sums.multiply(&table.rows.view(), &mut Spare::used()), sums.multiply(&bias, &mut Spare::used()))
+            (
+                sums.multiply(&table.rows.view(), &mut BufferPool::used()),
+                sums.multiply(&bias, &mut BufferPool::used()),
+            )
         };
         for &token in &few {
             assert_eq!(sums(&new, token), sums(&old, token));
         }
-        let smaller = TokenTable::grown(&new, &few, 3, 0.1);
+        let smaller = HashEmbedding::grown(&new, &few, 3, 0.1);
         assert_eq!(smaller.bits(), new.bits());
         assert_eq!(sums(&smaller, few[7]), sums(&old, few[7]));
     }
@@ -214,7 +217,7 @@ mod tests {
     fn starting_values_do_not_depend_on_the_order_of_tokens() {
         let tokens = [token_hash("a"), token_hash("b"), token_hash("c")];
         let reversed = [tokens[2], tokens[1], tokens[0]];
-        let values = |tokens: &[u64]| TokenTable::new(tokens, 3, 1, 0.1).rows.values().to_vec();
+        let values = |tokens: &[u64]| HashEmbedding::new(tokens, 3, 1, 0.1).rows.values().to_vec();
         assert_eq!(values(&tokens), values(&reversed));
     }
 }

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::config::degree::log_degree;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::network::hash_embedding::{identity_hash, token_hash};
 
 /// The inputs of a list of nodes, in its order. F is the recipe's dense width.
@@ -15,13 +15,13 @@ pub(crate) struct Inputs {
     pub(crate) dense: Array2<f32>,
     /// Zeros where the recipe uses no popularity.
     pub(crate) log_degrees: Vec<f32>,
-    /// What each counts in a history, see [`Recipe::influence`].
+    /// What each counts in a history, see [`ModelConfig::influence`].
     pub(crate) influence: Vec<f32>,
 }
 
 impl Inputs {
     /// `levels`: the degree level of each node.
-    pub(crate) fn gather(snapshot: &Snapshot, recipe: &Recipe, nodes: &[NodeIx], levels: &[u8]) -> Self {
+    pub(crate) fn gather(snapshot: &Snapshot, recipe: &ModelConfig, nodes: &[NodeIx], levels: &[u8]) -> Self {
         let kinds: Vec<KindIx> = recipe.identities.iter().filter_map(|name| snapshot.kind_ix(name)).collect();
         let tokens = nodes
             .par_iter()

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
 use crate::linalg::rows::{normalize, normalize_rows_backward, relu, relu_backward};
 
@@ -19,7 +19,7 @@ impl Affine {
         Self { w: Array2::zeros((inner, outer)), b: Array1::zeros(outer) }
     }
 
-    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, spare: &mut Spare) -> Array2<f32> {
+    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Array2<f32> {
         product(x, &self.w.view(), self.b.as_slice(), spare)
     }
 
@@ -37,7 +37,7 @@ impl Affine {
         x: &ArrayView2<'_, f32>,
         dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Array2<f32> {
         add_transposed_product(&mut gradient.w.view_mut(), x, &dy.view());
         gradient.b += &dy.sum_axis(Axis(0));
@@ -90,7 +90,7 @@ impl Layer {
 
     /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
     /// Shapes: (R, D) -> (R, M).
-    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> Option<Array2<f32>> {
+    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Option<Array2<f32>> {
         let (width, dim) = (self.width(), h.ncols());
         if width == 0 {
             return None;
@@ -109,7 +109,7 @@ impl Layer {
         &self,
         h: &ArrayView2<'_, f32>,
         n: Array2<f32>,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> (Array2<f32>, UpdateTrace) {
         let (rows, dim, width) = (h.nrows(), h.ncols(), n.ncols());
         let pass = self.pass(rows);
@@ -138,7 +138,7 @@ impl Layer {
         output: &ArrayView2<'_, f32>,
         mut dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> (Array2<f32>, Array2<f32>) {
         let (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) = (self, gradient) else {
             // Both have the gradient of their sum.
@@ -167,7 +167,7 @@ impl Layer {
         z: Option<&Array2<f32>>,
         mut dz: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Array2<f32> {
         match (self, z, gradient) {
             (Self::PinSage { message, .. }, Some(z), Self::PinSage { message: into, .. }) => {
@@ -244,7 +244,11 @@ impl Head {
     }
 
     /// Returns the result and the hidden activations.
-    pub(crate) fn forward(&self, h: &ArrayView2<'_, f32>, spare: &mut Spare) -> (Array2<f32>, Array2<f32>) {
+    pub(crate) fn forward(
+        &self,
+        h: &ArrayView2<'_, f32>,
+        spare: &mut BufferPool,
+    ) -> (Array2<f32>, Array2<f32>) {
         let mut hidden = self.hidden.forward(h, spare);
         relu(hidden.as_slice_mut().expect("a fresh matrix is contiguous"));
         (self.output.forward(&hidden.view(), spare), hidden)
@@ -256,7 +260,7 @@ impl Head {
         hidden: &Array2<f32>,
         dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Array2<f32> {
         let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output, spare);
         gradient.output.b.fill(0.0);
@@ -288,7 +292,7 @@ pub(crate) fn add_to_first_rows(whole: &mut Array2<f32>, part: &Array2<f32>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Affine, Head, Layer, Spare};
+    use super::{Affine, BufferPool, Head, Layer};
     use ndarray::{Array1, array};
 
     /// Worked by hand. One node, h = (1, 2), one message dimension:
@@ -302,7 +306,7 @@ mod tests {
             message: Affine { w: array![[1.0], [-1.0]], b: array![4.0] },
             update: Affine { w: array![[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], b: array![0.0, 1.0] },
         };
-        let (h, spare) = (array![[1.0, 2.0]], &mut Spare::default());
+        let (h, spare) = (array![[1.0, 2.0]], &mut BufferPool::default());
         let z = layer.message(&h.view(), spare).expect("a PinSage layer sends messages of its own");
         assert_eq!(z, array![[3.0]]);
         assert_eq!(layer.update(&h.view(), z, spare).0, array![[1.0, 0.0]]);
@@ -315,12 +319,15 @@ mod tests {
             hidden: Affine { w: array![[1.0, 0.0], [0.0, 1.0]], b: array![1.0, 0.0] },
             output: Affine { w: array![[1.0, 2.0], [5.0, 5.0]], b: Array1::zeros(2) },
         };
-        assert_eq!(head.forward(&array![[3.0, -1.0]].view(), &mut Spare::default()).0, array![[4.0, 8.0]]);
+        assert_eq!(
+            head.forward(&array![[3.0, -1.0]].view(), &mut BufferPool::default()).0,
+            array![[4.0, 8.0]]
+        );
     }
 
     #[test]
     fn a_light_layer_adds_the_pooled_neighbours() {
-        let (h, n, spare) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut Spare::default());
+        let (h, n, spare) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut BufferPool::default());
         assert!(Layer::Light.message(&h.view(), spare).is_none());
         assert_eq!(Layer::Light.update(&h.view(), n, spare).0, array![[1.5, 0.0]]);
     }

@@ -5,9 +5,9 @@ use crate::network::encoder::Encoder;
 
 /// The trained rows of the table, then their biases, then the weights tensor by tensor.
 #[derive(Clone, Debug)]
-pub(crate) struct Packed(pub(crate) Vec<f32>);
+pub(crate) struct ParameterVector(pub(crate) Vec<f32>);
 
-impl Packed {
+impl ParameterVector {
     pub(crate) fn of(encoder: &Encoder) -> Self {
         let (rows, rest) = (encoder.table.rows.values(), Self::rest(encoder));
         Self([rows, &rest].concat())

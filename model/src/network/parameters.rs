@@ -6,11 +6,11 @@ use std::sync::Arc;
 use ndarray::Array1;
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{BITS, Known, TokenTable};
+use crate::network::hash_embedding::{BITS, HashEmbedding, Known};
 use crate::network::weights::Weights;
 
 /// The widest embedding and the most layers, as for a training.
@@ -62,7 +62,7 @@ pub enum Values {
 }
 
 impl Model {
-    pub(crate) fn of(recipe: &Recipe, encoder: &Encoder) -> Self {
+    pub(crate) fn of(recipe: &ModelConfig, encoder: &Encoder) -> Self {
         let table = &encoder.table;
         let (trained, rows) = (table.known.rows().to_vec(), table.rows.values().to_vec());
         let (bias, count) = (table.bias.to_vec(), trained.len());
@@ -85,10 +85,10 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Model`] that names what does not fit.
-    pub(crate) fn parse(&self) -> Result<(Recipe, Encoder), Error> {
-        let recipe = Recipe::from_text(&self.recipe).ok_or_else(|| {
+    pub(crate) fn parse(&self) -> Result<(ModelConfig, Encoder), Error> {
+        let recipe = ModelConfig::from_text(&self.recipe).ok_or_else(|| {
             // A path is one only below its target.
-            let odd = |line: &&str| !line.starts_with("path ") && Recipe::from_text(line).is_none();
+            let odd = |line: &&str| !line.starts_with("path ") && ModelConfig::from_text(line).is_none();
             let line = self.recipe.lines().find(odd).unwrap_or_default();
             refused(format!("its recipe has the line {line:?}, which is not understood"))
         })?;
@@ -109,14 +109,15 @@ impl Model {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
         let values = self.real("table.rows", &[trained.len(), recipe.dim])?;
-        let rows = Tall::from_values(trained.len(), recipe.dim, values).expect("real looks at the shape");
+        let rows =
+            HugeMatrix::from_values(trained.len(), recipe.dim, values).expect("real looks at the shape");
         let bias = Array1::from(self.real("table.bias", &[trained.len()])?.to_vec());
         for (name, (shape, to)) in names.iter().zip(weights.tensors_mut()) {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
             to.copy_from_slice(self.real(name, &shape)?);
         }
         let known = Arc::new(Known::new(bits, trained.iter().copied()));
-        Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
+        Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
@@ -153,7 +154,7 @@ impl Model {
 }
 
 /// Names of the weights, in the order of [`Weights::tensors_mut`].
-fn names(recipe: &Recipe) -> Vec<String> {
+fn names(recipe: &ModelConfig) -> Vec<String> {
     let affine = |name: String| [format!("{name}.weight"), format!("{name}.bias")];
     let mut names = vec!["dense".to_owned()];
     if recipe.conv == Conv::PinSage {
@@ -169,7 +170,7 @@ fn names(recipe: &Recipe) -> Vec<String> {
 }
 
 /// What a recipe of a training always keeps.
-fn check(recipe: &Recipe) -> Result<(), Error> {
+fn check(recipe: &ModelConfig) -> Result<(), Error> {
     recipe.walks.validate()?;
     if !(1..=MAX_DIM).contains(&recipe.dim) {
         return Err(refused(format!("its recipe has dim {}, expected 1 to {MAX_DIM}", recipe.dim)));
@@ -198,11 +199,11 @@ pub(crate) fn refused(reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::{Model, Values};
-    use crate::config::model_config::Recipe;
+    use crate::config::model_config::ModelConfig;
     use crate::network::encoder::Encoder;
 
     fn model() -> Model {
-        Model::of(&Recipe::example(), &Encoder::empty(&Recipe::example()))
+        Model::of(&ModelConfig::example(), &Encoder::empty(&ModelConfig::example()))
     }
 
     #[test]

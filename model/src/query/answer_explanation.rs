@@ -9,14 +9,14 @@ use crate::config::error::Error;
 use crate::linalg::rows::dot;
 use crate::query::embeddings::Embeddings;
 use crate::query::query::{Query, Ranked, Scored};
-use crate::query::recommend::{Answered, Asked, Basis};
+use crate::query::recommend::{AnswerSource, Answered, Asked};
 
 /// Common neighbours that are named.
 const NAMED: usize = 3;
 
 /// Why a node is in an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Why {
+pub struct AnswerExplanation {
     /// The cosine with the vector that asked, the interest's where there are several; `None` unless embeddings answered.
     pub cosine: Option<f32>,
     /// What popularity adds to it: the score is their sum. `None` unless embeddings answered, 0 where the cosine alone ranks.
@@ -25,12 +25,12 @@ pub struct Why {
     pub interest: Option<usize>,
     /// How it hangs together with the node asked about or, for a recommendation, with the nearest node of the history; `None` where
     /// there is no such node.
-    pub beside: Option<Beside>,
+    pub beside: Option<Connection>,
 }
 
 /// How two nodes hang together: their cosine in the embeddings, the rest in the graph as it is now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Beside {
+pub struct Connection {
     /// The node beside which the answer stands.
     pub node: NodeName,
     /// Their cosine; `None` where one of the two has no embedding.
@@ -66,18 +66,28 @@ impl<'a> Explainer<'a> {
     }
 
     /// A node found near to another.
-    pub(crate) fn similar(&mut self, query: &[f32], node: NodeIx, row: u32) -> Result<Why, Error> {
+    pub(crate) fn similar(
+        &mut self,
+        query: &[f32],
+        node: NodeIx,
+        row: u32,
+    ) -> Result<AnswerExplanation, Error> {
         let found = self.embeddings.nodes[row as usize];
         let beside = Some(self.beside(node, found)?);
         let (cosine, popularity) = self.parts(query, row);
-        Ok(Why { cosine, popularity, interest: None, beside })
+        Ok(AnswerExplanation { cosine, popularity, interest: None, beside })
     }
 
     /// A node that was recommended.
-    fn recommended(&mut self, asked: &Asked, basis: Basis, answered: &Answered) -> Result<Why, Error> {
-        let mut why = Why { cosine: None, popularity: None, interest: None, beside: None };
+    fn recommended(
+        &mut self,
+        asked: &Asked,
+        basis: AnswerSource,
+        answered: &Answered,
+    ) -> Result<AnswerExplanation, Error> {
+        let mut why = AnswerExplanation { cosine: None, popularity: None, interest: None, beside: None };
         let nearest = match (basis, answered.row) {
-            (Basis::Embeddings, Some(row)) => {
+            (AnswerSource::Embeddings, Some(row)) => {
                 (why.cosine, why.popularity) = self.parts(&asked.queries[answered.interest], row);
                 why.interest = asked.parts.get(answered.interest).map(|_| answered.interest);
                 let vector = self.embeddings.vector(row);
@@ -87,7 +97,7 @@ impl<'a> Explainer<'a> {
                 let others = asked.history.iter().filter(|&&of| of != row);
                 others.map(cosine).reduce(nearer).map(|(_, of)| self.embeddings.nodes[of as usize])
             }
-            (Basis::Walks, _) => {
+            (AnswerSource::Walks, _) => {
                 let (mut most, mut nearest) = (None, None);
                 for &start in &asked.starts {
                     let beside = self.beside(start, answered.node)?;
@@ -110,7 +120,7 @@ impl<'a> Explainer<'a> {
         (Some(self.embeddings.vectors.score(query, row as usize)), Some(popularity))
     }
 
-    fn beside(&mut self, node: NodeIx, answer: NodeIx) -> Result<Beside, Error> {
+    fn beside(&mut self, node: NodeIx, answer: NodeIx) -> Result<Connection, Error> {
         let snapshot = self.snapshot;
         if !self.known.contains_key(&node) {
             let known = self.look_at(node)?;
@@ -125,7 +135,7 @@ impl<'a> Explainer<'a> {
             (Some(a), Some(b)) => Some(dot(self.embeddings.vector(a), self.embeddings.vector(b))),
             _ => None,
         };
-        Ok(Beside {
+        Ok(Connection {
             node: snapshot.name(known.node),
             cosine,
             linked: known.neighbors.contains(&answer),
@@ -156,7 +166,7 @@ impl Asked {
     /// The answer with its names and, where asked for, its reasons.
     pub(crate) fn ranked(
         &self,
-        basis: Basis,
+        basis: AnswerSource,
         answered: &[Answered],
         options: &Query,
         embeddings: &Embeddings,

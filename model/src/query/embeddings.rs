@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId, TokenMarks};
+use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, Snapshot, StableId, TokenMask};
 
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::linalg::rows::normalize;
 use crate::network::encoder::Encoder;
 use crate::query::query::Query;
-use crate::query::scan::{Above, BLOCK, Hit, Scan, Wish};
+use crate::query::scan::{BLOCK, Hit, RankCount, Scan, ScanRequest};
 use crate::state::state::{ABSENT, State};
 
 /// Size: per row D numbers of 5 bytes, and 26 bytes of names and marks.
@@ -19,7 +19,7 @@ pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
     pub(crate) epoch: Epoch,
     /// What is embedded, and by which walks.
-    pub(crate) recipe: Recipe,
+    pub(crate) recipe: ModelConfig,
     /// What computes embeddings; shared with refreshes.
     pub(crate) encoder: Arc<Encoder>,
     pub(crate) nodes: Vec<NodeIx>,
@@ -30,7 +30,7 @@ pub(crate) struct Embeddings {
     /// (rows, D).
     pub(crate) vectors: Scan,
     pub(crate) bias: Vec<f32>,
-    /// What each counts in a history, see [`Recipe::influence`].
+    /// What each counts in a history, see [`ModelConfig::influence`].
     influence: Vec<f32>,
 }
 
@@ -135,7 +135,7 @@ impl Embeddings {
         options: &Query,
         kind: Option<KindIx>,
         excluded: &HashSet<u32>,
-        marks: Option<&TokenMarks<'_>>,
+        marks: Option<&TokenMask<'_>>,
     ) -> Vec<Hit> {
         let excluded = Excluded::new(excluded);
         let may = self.may_answer(options, kind, marks);
@@ -149,7 +149,7 @@ impl Embeddings {
         questions: &[(&[f32], &[u32])],
         options: &Query,
         kind: KindIx,
-        marks: Option<&TokenMarks<'_>>,
+        marks: Option<&TokenMask<'_>>,
     ) -> Vec<Vec<Hit>> {
         let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
         let left_out = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
@@ -159,7 +159,7 @@ impl Embeddings {
 
     /// For each question how many rows score higher than a row, and how many the same, among the living ones of a kind that are neither
     /// the row itself nor the one that asks: the query's row and the row to find. Scores are those of [`Embeddings::nearest`].
-    pub(crate) fn above(&self, questions: &[(u32, u32)], kind: KindIx) -> Vec<Above> {
+    pub(crate) fn above(&self, questions: &[(u32, u32)], kind: KindIx) -> Vec<RankCount> {
         let score = |query: u32, row: u32| {
             self.vectors.score(self.vector(query), row as usize) + self.bias[row as usize]
         };
@@ -187,7 +187,7 @@ impl Embeddings {
         &'a self,
         options: &'a Query,
         kind: Option<KindIx>,
-        marks: Option<&'a TokenMarks<'a>>,
+        marks: Option<&'a TokenMask<'a>>,
     ) -> impl Fn(usize) -> u64 + Sync + 'a {
         let filter = options.filter.as_ref().zip(marks);
         let may = move |row: usize| {
@@ -205,11 +205,11 @@ impl Embeddings {
         &self,
         options: &Query,
         wanted: &(dyn Fn(usize) -> u64 + Sync),
-        find: impl FnOnce(&Wish<'_>) -> T,
+        find: impl FnOnce(&ScanRequest<'_>) -> T,
     ) -> T {
         let order = |row: u32| self.ids[row as usize].get();
         let bias = (!options.cosine).then_some(&self.bias[..]);
-        find(&Wish { k: options.k, bias, wanted, order: &order })
+        find(&ScanRequest { k: options.k, bias, wanted, order: &order })
     }
 }
 
@@ -239,8 +239,8 @@ impl Embeddings {
         Self {
             generation: Generation::new(1),
             epoch: Epoch::new(1),
-            recipe: Recipe::example(),
-            encoder: Arc::new(Encoder::empty(&Recipe::example())),
+            recipe: ModelConfig::example(),
+            encoder: Arc::new(Encoder::empty(&ModelConfig::example())),
             nodes: (0..rows).map(NodeIx::new).collect(),
             row_of: (0..rows).collect(),
             ids: (0..rows).map(|row| StableId::new(1_000_000 - u64::from(row))).collect(),
@@ -249,7 +249,11 @@ impl Embeddings {
             vectors: vectors
                 .as_slice()
                 .and_then(|values| {
-                    crate::linalg::huge_matrix::Tall::from_values(rows as usize, vectors.ncols(), values)
+                    crate::linalg::huge_matrix::HugeMatrix::from_values(
+                        rows as usize,
+                        vectors.ncols(),
+                        values,
+                    )
                 })
                 .map(Scan::new)
                 .expect("a row for each bias, in standard layout"),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hedgerow_storage::TokenMarks;
+use hedgerow_storage::TokenMask;
 
 use crate::config::error::Error;
 
@@ -138,7 +138,7 @@ impl Parser<'_> {
             (at, Word::Token(token)) => {
                 let known = self.tokens.iter().position(|other| *other == token);
                 let number = known.unwrap_or(self.tokens.len());
-                if number == TokenMarks::MOST {
+                if number == TokenMask::MOST {
                     return Err(self.unexpected(at, "64 different tokens at most"));
                 }
                 if known.is_none() {

@@ -7,14 +7,14 @@ use hedgerow_storage::{CancelToken, Epoch, Generation, KindIx, NodeIx, NodeName,
 use hedgerow_walker::{Policy, WalkOptions, Walker};
 
 use crate::config::error::Error;
-use crate::config::model_config::{Recipe, unknown_kind};
+use crate::config::model_config::{ModelConfig, unknown_kind};
 use crate::engine::handle::Engine;
 use crate::network::encoder::Encoder;
-use crate::query::answer_explanation::{Explainer, Why};
+use crate::query::answer_explanation::{AnswerExplanation, Explainer};
 use crate::query::embeddings::Embeddings;
 use crate::query::filter::Filter;
 use crate::query::interests::Interests;
-use crate::query::recommend::{Basis, Interest, excluded};
+use crate::query::recommend::{AnswerSource, Interest, excluded};
 use crate::state::on_demand::fresh;
 
 /// How many answers a question is to have, and which.
@@ -53,7 +53,7 @@ impl Default for Query {
     }
 }
 
-/// A node and its score: cosine plus, unless left out, the node's popularity coordinate; or as [`Basis`] says.
+/// A node and its score: cosine plus, unless left out, the node's popularity coordinate; or as [`AnswerSource`] says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     /// The node.
@@ -61,7 +61,7 @@ pub struct Scored {
     /// Higher is nearer.
     pub score: f32,
     /// Why it is in the answer, where [`Query::explain`] asked for it.
-    pub why: Option<Why>,
+    pub why: Option<AnswerExplanation>,
 }
 
 /// An answer, and how fresh it is.
@@ -70,7 +70,7 @@ pub struct Ranked {
     /// Best first, ties by stable id. Where several interests asked, the scores are of different questions and need not fall.
     pub items: Vec<Scored>,
     /// What it was made from.
-    pub basis: Basis,
+    pub basis: AnswerSource,
     /// The interests of the history that asked, the most important first; none where nothing of it is embedded.
     pub interests: Vec<Interest>,
     /// Nodes of a history given by name that have no embedding.
@@ -83,7 +83,7 @@ pub struct Ranked {
 
 /// Whom to recommend to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum Recipient {
     /// A node of the store: its embedded neighbours are its history.
     Node(NodeName),
     /// These nodes.
@@ -106,7 +106,13 @@ pub struct Embedded {
 /// Where the answer about a node comes from.
 enum Asked {
     Row(Embedded),
-    Graph { recipe: Recipe, encoder: Arc<Encoder>, snapshot: Snapshot, node: NodeIx, generation: Generation },
+    Graph {
+        recipe: ModelConfig,
+        encoder: Arc<Encoder>,
+        snapshot: Snapshot,
+        node: NodeIx,
+        generation: Generation,
+    },
 }
 
 /// A node of a neighbourhood, with its share of the visits.
@@ -229,7 +235,7 @@ impl Engine {
         }
         Ok(Ranked {
             items,
-            basis: Basis::Embeddings,
+            basis: AnswerSource::Embeddings,
             interests: Vec::new(),
             ignored: Vec::new(),
             epoch: embeddings.epoch,

@@ -11,14 +11,14 @@ use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::matrix::BAND;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::state::neighborhoods::walked;
-use crate::state::row_set::Frontier;
+use crate::state::row_set::RowSet;
 use crate::state::state::State;
 
 /// What a step changed, by row.
@@ -32,27 +32,27 @@ pub(crate) struct Advance {
 pub(crate) struct Trail {
     pub(crate) dirty: Dirty,
     /// By layer from the inputs on, rows that came out different.
-    pub(crate) layers: Vec<Frontier>,
+    pub(crate) layers: Vec<RowSet>,
     /// Rows whose embedding or life changed.
-    pub(crate) shown: Frontier,
+    pub(crate) shown: RowSet,
 }
 
 /// Where the state may differ from the graph.
 pub(crate) struct Dirty {
     /// Rows whose neighbourhood changed.
-    pub(crate) pools: Frontier,
+    pub(crate) pools: RowSet,
     /// Rows whose input may have.
-    pub(crate) inputs: Frontier,
+    pub(crate) inputs: RowSet,
     /// Rows whose weight in others' neighbourhoods did.
-    pub(crate) weights: Frontier,
+    pub(crate) weights: RowSet,
     /// Rows that came to life or died: recomputed throughout, since a new row's zeros were never computed.
-    pub(crate) lives: Frontier,
+    pub(crate) lives: RowSet,
 }
 
 impl State {
     /// The state at `snapshot`, from nothing. Cost: all walks, and every row of every layer.
     pub(crate) fn build(
-        recipe: Recipe,
+        recipe: ModelConfig,
         encoder: Arc<Encoder>,
         snapshot: &Snapshot,
         cancel: &CancelToken,
@@ -66,7 +66,7 @@ impl State {
 
     /// The first half of [`State::build`]: rows, neighbourhoods and degrees; no reverse lists, weights and embeddings.
     pub(crate) fn build_neighborhoods(
-        recipe: Recipe,
+        recipe: ModelConfig,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
@@ -96,7 +96,7 @@ impl State {
         report: &mut RefreshReport,
     ) -> Result<(), Error> {
         self.index_reverse();
-        let all = Frontier::all(self.rows());
+        let all = RowSet::all(self.rows());
         let dirty = Dirty { pools: all.clone(), inputs: all.clone(), weights: all.clone(), lives: all };
         self.embed(snapshot, dirty, cancel, report)?;
         Ok(())
@@ -137,7 +137,7 @@ impl State {
         for row in 0..self.rows() {
             self.levels[row] = degree::level(snapshot.degree(self.nodes[row]));
         }
-        let everything = Frontier::all(self.rows());
+        let everything = RowSet::all(self.rows());
         report.dirty_nodes = self.rows() as u64;
         report.sources = self.rows() as u64;
         let since = Instant::now();
@@ -188,12 +188,12 @@ impl State {
                     .extend(walker.reached(changes, cancel)?.into_iter().filter_map(|node| self.row(node)));
             }
         }
-        let sources: Frontier = sources.into_iter().collect();
+        let sources: RowSet = sources.into_iter().collect();
         report.ms.reach = milliseconds(since);
         report.dirty_nodes = touched_nodes(changes);
         report.sources = sources.len() as u64;
         let pools = self.renew_neighborhoods(snapshot, sources.rows(), cancel, report)?;
-        let set = |rows: Vec<u32>| rows.into_iter().collect::<Frontier>();
+        let set = |rows: Vec<u32>| rows.into_iter().collect::<RowSet>();
         Ok(Dirty { pools, inputs: set(inputs), weights: set(weights), lives: set(lives) })
     }
 
@@ -204,7 +204,7 @@ impl State {
         sources: &[u32],
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Frontier, Error> {
+    ) -> Result<RowSet, Error> {
         let since = Instant::now();
         let mut changed = Vec::new();
         for walked in walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, sources, None, cancel)? {
@@ -215,7 +215,7 @@ impl State {
                 }
             }
         }
-        let changed: Frontier = changed.into_iter().collect();
+        let changed: RowSet = changed.into_iter().collect();
         report.ms.walks = milliseconds(since);
         report.neighborhoods = changed.len() as u64;
         Ok(changed)
@@ -261,7 +261,7 @@ impl State {
         dirty: &Dirty,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<(Frontier, Frontier), Error> {
+    ) -> Result<(RowSet, RowSet), Error> {
         let listed = dirty.inputs.union(dirty.lives.iter());
         let nodes: Vec<NodeIx> = listed.iter().map(|row| self.nodes[row as usize]).collect();
         let levels: Vec<u8> = listed.iter().map(|row| self.levels[row as usize]).collect();
@@ -293,11 +293,11 @@ impl State {
     fn embed_layer(
         &mut self,
         layer: usize,
-        changed: &Frontier,
+        changed: &RowSet,
         dirty: &Dirty,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Frontier, Error> {
+    ) -> Result<RowSet, Error> {
         let weights = &self.encoder.weights.layers[layer];
         let mut told = if weights.width() == 0 {
             changed.clone()
@@ -362,7 +362,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(matrix: &'a Tall) -> Self {
+    fn of(matrix: &'a HugeMatrix) -> Self {
         Self { values: matrix.values(), width: matrix.width() }
     }
 
@@ -386,14 +386,14 @@ impl<'a> Rows<'a> {
 /// # Errors
 /// A cancellation, after which some rows are replaced and others not.
 fn replace_rows(
-    matrix: &mut Tall,
-    listed: &Frontier,
+    matrix: &mut HugeMatrix,
+    listed: &RowSet,
     stage: &Stage<'_>,
     compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
-) -> Result<Frontier, Error> {
+) -> Result<RowSet, Error> {
     let width = matrix.width();
     if width == 0 {
-        return Ok(Frontier::default());
+        return Ok(RowSet::default());
     }
     let mut left = matrix.values_mut();
     let mut begins = 0;

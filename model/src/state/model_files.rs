@@ -8,10 +8,10 @@ use ndarray::Array1;
 
 use crate::config::degree;
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
-use crate::linalg::huge_matrix::Tall;
+use crate::config::model_config::ModelConfig;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{Known, TokenTable};
+use crate::network::hash_embedding::{HashEmbedding, Known};
 use crate::network::weights::Weights;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::{ABSENT, Counted, State};
@@ -30,7 +30,7 @@ const CURVE: [u8; 8] = *b"epochs\0\0";
 
 /// Recipe, weights, the trained rows of the token table, and how they were learned.
 pub(crate) fn model_file<'a>(
-    recipe: &Recipe,
+    recipe: &ModelConfig,
     encoder: &'a Encoder,
     curve: &LearningCurve,
 ) -> SectionWriter<'a> {
@@ -121,11 +121,11 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
 ///
 /// # Errors
 /// As for [`load`].
-pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error> {
+pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), Error> {
     file.require(*b"MODL", VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
-    let recipe = Recipe::from_text(text).ok_or_else(|| damaged("recipe"))?;
+    let recipe = ModelConfig::from_text(text).ok_or_else(|| damaged("recipe"))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
@@ -136,7 +136,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error>
         return Err(damaged("trained").into());
     }
     let known = Arc::new(Known::new(bits, trained.iter().copied()));
-    let rows = Tall::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let rows = HugeMatrix::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
@@ -148,7 +148,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(Recipe, Encoder), Error>
     if !stored.is_empty() {
         return Err(damaged("weights").into());
     }
-    Ok((recipe, Encoder { table: TokenTable { known, rows, bias }, weights }))
+    Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
@@ -192,10 +192,10 @@ fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) 
     let rows = state.rows();
     // The vectors and the biases are one each.
     let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
-    let matrix = |tag: [u8; 8], width: usize| -> Result<Tall, Error> {
+    let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
         let values = file.section_f32(tag)?;
         stage.advance(1)?;
-        Tall::from_values(rows, width, values).ok_or_else(|| {
+        HugeMatrix::from_values(rows, width, values).ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
             file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
         })

@@ -4,7 +4,7 @@ use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 
 /// Rows of one kind, and the neighbourhood of each.
 pub(crate) struct Walked {
@@ -21,7 +21,7 @@ impl Walked {
 /// The neighbourhoods of the listed rows, of which `nodes` says whose they are, kind by kind, by walks that end before they step on a closed node. A dead
 /// node has no lists, so its neighbourhood is empty.
 pub(crate) fn walked(
-    recipe: &Recipe,
+    recipe: &ModelConfig,
     walks: WalkOptions,
     snapshot: &Snapshot,
     nodes: &[NodeIx],

@@ -8,7 +8,7 @@ use ndarray::{Array2, s};
 
 use crate::config::degree;
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
@@ -21,7 +21,7 @@ use crate::state::state::{Counted, push_importances};
 /// Shapes: (nodes, D), (nodes). Cost: the walks of the nodes and of what is within K - 1 steps of them, and those rows; with T
 /// neighbours and K = 2 that is at most T + 1 nodes walked and (T + 1)^2 inputs.
 pub(crate) fn fresh(
-    recipe: &Recipe,
+    recipe: &ModelConfig,
     encoder: &Encoder,
     snapshot: &Snapshot,
     nodes: &[NodeIx],

@@ -10,7 +10,7 @@ use crate::state::state::State;
 
 /// Why a node was dirty: the first of perhaps many ways from its embedding to what changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Explanation {
+pub struct RefreshExplanation {
     /// Whether the embedding came out different.
     pub changed: bool,
     /// From the embedding down to the cause; empty where the refresh had no reason to look at the node.
@@ -94,11 +94,11 @@ pub(crate) fn explain(
     changes: &Changes,
     trail: &Trail,
     node: NodeIx,
-) -> Result<Explanation, Error> {
+) -> Result<RefreshExplanation, Error> {
     let known = state.row_of.get(node.index()).copied().filter(|&row| (row as usize) < state.rows());
-    let Some(row) = known else { return Ok(Explanation::default()) };
+    let Some(row) = known else { return Ok(RefreshExplanation::default()) };
     let way = Way { state, snapshot, changes, trail };
-    Ok(Explanation { changed: trail.shown.contains(row), reasons: way.down(row)? })
+    Ok(RefreshExplanation { changed: trail.shown.contains(row), reasons: way.down(row)? })
 }
 
 struct Way<'a> {

@@ -3,9 +3,9 @@
 /// Rows in ascending order, each once: the order in which they were found never shows in a result.
 /// Costs what is in it, whatever the size of the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Frontier(Vec<u32>);
+pub(crate) struct RowSet(Vec<u32>);
 
-impl Frontier {
+impl RowSet {
     /// Every row below `rows`.
     pub(crate) fn all(rows: usize) -> Self {
         Self((0..rows as u32).collect())
@@ -32,7 +32,7 @@ impl Frontier {
     }
 }
 
-impl FromIterator<u32> for Frontier {
+impl FromIterator<u32> for RowSet {
     fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
         let mut rows: Vec<u32> = rows.into_iter().collect();
         rows.sort_unstable();

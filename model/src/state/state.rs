@@ -7,9 +7,9 @@ use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
 use hedgerow_walker::Visit;
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::state::neighborhoods::{Walked, walked};
@@ -24,7 +24,7 @@ pub(crate) type Counted = (u32, u32);
 /// all layers (h0 to hK, with PinSage layers also their messages) at 4 bytes a number.
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) recipe: Recipe,
+    pub(crate) recipe: ModelConfig,
     pub(crate) encoder: Arc<Encoder>,
     /// The graph that everything below reflects.
     pub(crate) epoch: Epoch,
@@ -40,19 +40,19 @@ pub(crate) struct State {
     /// Degree levels.
     pub(crate) levels: Vec<u8>,
     /// h0 to hK: (rows, D) each.
-    pub(crate) hidden: Vec<Tall>,
+    pub(crate) hidden: Vec<HugeMatrix>,
     /// The messages of each layer, (rows, M); empty where a layer's messages are its input rows.
-    pub(crate) messages: Vec<Tall>,
+    pub(crate) messages: Vec<HugeMatrix>,
     /// (rows, D): unit vectors.
-    pub(crate) vectors: Tall,
+    pub(crate) vectors: HugeMatrix,
     pub(crate) bias: Vec<f32>,
 }
 
 impl State {
     /// A state of no rows.
-    pub(crate) fn new(recipe: Recipe, encoder: Arc<Encoder>) -> Self {
+    pub(crate) fn new(recipe: ModelConfig, encoder: Arc<Encoder>) -> Self {
         let dim = recipe.dim;
-        let messages = encoder.weights.layers.iter().map(|layer| Tall::zeros(0, layer.width()));
+        let messages = encoder.weights.layers.iter().map(|layer| HugeMatrix::zeros(0, layer.width()));
         Self {
             epoch: Epoch::new(0),
             nodes: Vec::new(),
@@ -61,9 +61,9 @@ impl State {
             neighborhoods: Vec::new(),
             reverse: Vec::new(),
             levels: Vec::new(),
-            hidden: vec![Tall::zeros(0, dim); recipe.layers + 1],
+            hidden: vec![HugeMatrix::zeros(0, dim); recipe.layers + 1],
             messages: messages.collect(),
-            vectors: Tall::zeros(0, dim),
+            vectors: HugeMatrix::zeros(0, dim),
             bias: Vec::new(),
             recipe,
             encoder,
@@ -84,7 +84,7 @@ impl State {
         let rows = size_of_val(&*self.nodes) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
         neighborhoods
             + reverse
-            + matrices.map(Tall::bytes).sum::<usize>()
+            + matrices.map(HugeMatrix::bytes).sum::<usize>()
             + rows
             + size_of_val(&*self.row_of)
             + size_of_val(&*self.bias)
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    /// See [`Recipe::influence`].
+    /// See [`ModelConfig::influence`].
     pub(crate) fn influence(&self, row: u32) -> f32 {
         self.recipe.influence(self.levels[row as usize])
     }

@@ -1,6 +1,6 @@
 //! Adam (arXiv 1412.6980) over the encoder's parameters; rows of the table only when a minibatch touched them.
 
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::{Encoder, Gradient};
 
 const BETA1: f32 = 0.9;
@@ -10,13 +10,13 @@ const EPSILON: f32 = 1e-8;
 /// First and second moments of a tensor, side by side: twice its size.
 #[derive(Clone, Debug)]
 struct Moments {
-    first: Tall,
-    second: Tall,
+    first: HugeMatrix,
+    second: HugeMatrix,
 }
 
 impl Moments {
     fn new(len: usize) -> Self {
-        Self { first: Tall::zeros(len, 1), second: Tall::zeros(len, 1) }
+        Self { first: HugeMatrix::zeros(len, 1), second: HugeMatrix::zeros(len, 1) }
     }
 
     fn update(&mut self, values: &mut [f32], gradient: &[f32], rate: f32) {
@@ -72,7 +72,7 @@ impl Adam {
         self.steps
     }
 
-    /// First and second moments in the order of [`Packed`](crate::network::parameter_vector::Packed): trained rows of the table, their
+    /// First and second moments in the order of [`ParameterVector`](crate::network::parameter_vector::Packed): trained rows of the table, their
     /// biases, weights.
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use hedgerow_storage::{Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter, Store};
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding;
-use crate::network::hash_embedding::{Known, TokenTable};
-use crate::network::parameter_vector::Packed;
+use crate::network::hash_embedding::{HashEmbedding, Known};
+use crate::network::parameter_vector::ParameterVector;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
 use crate::train::event::EpochReport;
@@ -36,7 +36,7 @@ pub(crate) struct Progress {
     pub(crate) encoder: Encoder,
     pub(crate) adam: Adam,
     /// The epoch that is to be kept, from 1, and what it gave.
-    pub(crate) best: Option<(u32, Packed)>,
+    pub(crate) best: Option<(u32, ParameterVector)>,
     pub(crate) best_recall: f32,
     /// Epochs in a row that were worse.
     pub(crate) worse: u32,
@@ -52,7 +52,7 @@ impl Progress {
     /// Keeps it durably in the place of what was kept before.
     pub(crate) fn keep(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
         let Self { encoder, adam, best, epochs, .. } = self;
-        let (rows, rest) = (encoder.table.rows.values(), Packed::rest(encoder));
+        let (rows, rest) = (encoder.table.rows.values(), ParameterVector::rest(encoder));
         // Where the last epoch is the best, its state stands there already.
         let other = best.as_ref().filter(|(epoch, _)| *epoch as usize != epochs.len());
         let mut file = SectionWriter::new(KIND, VERSION);
@@ -182,7 +182,7 @@ impl Checkpoint {
     }
 
     /// The rest of it, for a recipe made of the same options and graph.
-    pub(crate) fn progress(self, recipe: &Recipe) -> Result<Progress, Error> {
+    pub(crate) fn progress(self, recipe: &ModelConfig) -> Result<Progress, Error> {
         let file = &self.file;
         let damaged = |place: &str| -> Error {
             file.damaged(format!("section '{place}'"), "does not fit the other sections").into()
@@ -195,22 +195,22 @@ impl Checkpoint {
         if !Known::can_be(bits, trained) {
             return Err(damaged("trained"));
         }
-        let table = TokenTable::zeros(Known::new(bits, trained.iter().copied()), recipe.dim);
+        let table = HashEmbedding::zeros(Known::new(bits, trained.iter().copied()), recipe.dim);
         let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         let mut encoder = Encoder { table, weights };
-        if !Packed::unpack(file.section_f32(*b"now\0\0\0\0\0")?, &mut encoder) {
+        if !ParameterVector::unpack(file.section_f32(*b"now\0\0\0\0\0")?, &mut encoder) {
             return Err(damaged("now"));
         }
         let (first, second) = (file.section_f32(*b"first\0\0\0")?, file.section_f32(*b"second\0\0")?);
         let adam = Adam::restored(&mut encoder, self.steps, first, second).ok_or_else(|| damaged("first"))?;
         let best = if self.best as usize == self.epochs.len() {
-            Packed::of(&encoder)
+            ParameterVector::of(&encoder)
         } else {
             let packed = file.section_f32(*b"best\0\0\0\0")?;
             if packed.len() != file.section_f32(*b"now\0\0\0\0\0")?.len() {
                 return Err(damaged("best"));
             }
-            Packed(packed.to_vec())
+            ParameterVector(packed.to_vec())
         };
         Ok(Progress {
             encoder,

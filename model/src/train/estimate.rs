@@ -9,7 +9,7 @@ use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Minibatch;
-use crate::network::parameter_vector::Packed;
+use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
 use crate::train::run::{Run, WAITING};
@@ -110,7 +110,7 @@ impl Estimate {
         let start = Instant::now();
         run.look(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
-        let trained = Packed::len(&encoder) as u64 * NUMBER;
+        let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
         let row_numbers = (state.recipe.layers + 1 + 2) as u64 * state.recipe.dim as u64 + messages;

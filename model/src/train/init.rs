@@ -5,10 +5,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::config::error::Error;
-use crate::config::model_config::Recipe;
+use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::TokenTable;
+use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::weights::Weights;
 
@@ -21,13 +21,13 @@ const POPULARITY: f32 = 0.08;
 /// The generation that a warm start is from.
 pub(crate) struct Last<'a> {
     pub(crate) generation: Generation,
-    pub(crate) recipe: &'a Recipe,
+    pub(crate) recipe: &'a ModelConfig,
     pub(crate) encoder: &'a Encoder,
 }
 
 /// Random weights, a function of the seed and of which tokens there are.
-pub(crate) fn cold(recipe: &Recipe, inputs: &Inputs, seed: u64) -> Encoder {
-    let table = TokenTable::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
+pub(crate) fn cold(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
+    let table = HashEmbedding::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut rng = StdRng::seed_from_u64(seed);
     weights.initialize(|| rng.random_range(-1.0..1.0));
@@ -40,7 +40,7 @@ pub(crate) fn cold(recipe: &Recipe, inputs: &Inputs, seed: u64) -> Encoder {
 /// # Errors
 /// [`Error::NotWarm`] where there is none, or its weights have other shapes or meanings.
 pub(crate) fn warm(
-    recipe: &Recipe,
+    recipe: &ModelConfig,
     inputs: &Inputs,
     seed: u64,
     last: Option<Last<'_>>,
@@ -71,7 +71,7 @@ pub(crate) fn warm(
     if before.dense != recipe.dense || before.degree_input != recipe.degree_input {
         return refuse("dense blocks", blocks(before), blocks(recipe));
     }
-    let mut table = TokenTable::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
+    let mut table = HashEmbedding::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
     let mut weights = encoder.weights.clone();
     match (recipe.popularity, before.popularity) {
         (true, true) => {}
@@ -91,7 +91,7 @@ fn distinct_tokens(inputs: &Inputs) -> Vec<u64> {
     tokens
 }
 
-fn blocks(recipe: &Recipe) -> String {
+fn blocks(recipe: &ModelConfig) -> String {
     let mut blocks: Vec<String> =
         recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
     if recipe.degree_input {

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
 use crate::config::options::{Loss, TrainOptions};
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::{add_transposed_product, product, product_by_transposed};
 use crate::linalg::rows::{dot, gather, normalize_rows, normalize_rows_backward};
 use crate::network::minibatch::Minibatch;
@@ -32,7 +32,7 @@ pub(crate) fn step(
     batch: &Minibatch,
     vectors: &Array2<f32>,
     bias: &Array1<f32>,
-    spare: &mut Spare,
+    spare: &mut BufferPool,
 ) -> Step {
     let examples = batch.positives.len();
     let mut queries = batch.queries.multiply(&vectors.view(), spare);

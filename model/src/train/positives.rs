@@ -253,7 +253,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::{Example, Source};
-    use crate::config::model_config::Recipe;
+    use crate::config::model_config::ModelConfig;
     use crate::config::options::TrainOptions;
     use crate::linalg::sparse::Sparse;
     use crate::state::state::State;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn state(snapshot: &Snapshot) -> State {
-        let recipe = Recipe::new(&options(), snapshot).expect("there are pins");
+        let recipe = ModelConfig::new(&options(), snapshot).expect("there are pins");
         State::build_neighborhoods(recipe, snapshot, &CancelToken::new()).expect("neighborhoods")
     }
 

@@ -4,15 +4,15 @@
 use ndarray::Array2;
 
 use crate::config::options::{Conv, Loss, TrainOptions};
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::TokenTable;
+use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Negatives;
 use crate::network::minibatch::{Example, Minibatch};
-use crate::network::parameter_vector::Packed;
+use crate::network::parameter_vector::ParameterVector;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
 use crate::train::loss;
@@ -67,7 +67,7 @@ fn world() -> World {
 fn encoder(conv: Conv, world: &World) -> Encoder {
     let mut tokens: Vec<u64> = world.inputs.tokens.iter().flatten().copied().collect();
     tokens.sort_unstable();
-    let mut table = TokenTable::new(&tokens, DIM, 3, 0.5);
+    let mut table = HashEmbedding::new(&tokens, DIM, 3, 0.5);
     for (bias, &row) in table.bias.iter_mut().zip(table.known.rows()) {
         *bias = 0.1 * number(u64::from(row));
     }
@@ -212,7 +212,7 @@ fn a_step_is_what_the_definitions_say() {
         let start = encoder(conv, &world);
         let known = start.table.known.clone();
         let batch = Minibatch::build(&world.inputs, &pool, &known, 2, &world.examples, &world.negatives);
-        let spare = &mut Spare::default();
+        let spare = &mut BufferPool::default();
         let trace = start.forward(&batch, spare);
         let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, spare);
         let expected = world.loss(&start, &options);
@@ -225,12 +225,12 @@ fn a_step_is_what_the_definitions_say() {
         let mut stepped = start.clone();
         let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, spare);
         Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
-        let (before, after) = (Packed::of(&start).0, Packed::of(&stepped).0);
+        let (before, after) = (ParameterVector::of(&start).0, ParameterVector::of(&stepped).0);
         let slope = |at: usize| {
             let moved = |by: f32| {
                 let (mut values, mut moved) = (before.clone(), start.clone());
                 values[at] += by;
-                assert!(Packed::unpack(&values, &mut moved), "it was packed from this encoder");
+                assert!(ParameterVector::unpack(&values, &mut moved), "it was packed from this encoder");
                 world.loss(&moved, &options)
             };
             (moved(1e-3) - moved(-1e-3)) / 2e-3

@@ -13,13 +13,13 @@ use rand::rngs::StdRng;
 
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::Known;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::{Example, Minibatch};
-use crate::network::parameter_vector::Packed;
+use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::Progress;
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         if let Some((epoch, packed)) = best
             && (end != End::Done || epoch as usize != epochs.len())
         {
-            assert!(Packed::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
+            assert!(ParameterVector::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
         }
         Ok(Trained { encoder, epochs, kept, end })
     }
@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
         if recall >= progress.best_recall - self.standard_error(progress.best_recall) {
             // The one before makes room first.
             progress.best = None;
-            progress.best = Some((epoch, Packed::of(&progress.encoder)));
+            progress.best = Some((epoch, ParameterVector::of(&progress.encoder)));
             progress.worse = 0;
         } else {
             progress.worse += 1;
@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
         cancel: &CancelToken,
     ) -> Result<(f32, Spent, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
-        let (spare, spent) = (Spare::default(), Spent::default());
+        let (spare, spent) = (BufferPool::default(), Spent::default());
         let mut learning = Learning { epoch, encoder, adam, spare, loss: 0.0, examples: 0, spent };
         let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
         for (at, portion) in portions.iter().enumerate() {
@@ -381,7 +381,7 @@ struct Learning<'a> {
     epoch: u32,
     encoder: &'a mut Encoder,
     adam: &'a mut Adam,
-    spare: Spare,
+    spare: BufferPool,
     /// The sum of the examples' losses.
     loss: f64,
     examples: usize,

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::evaluate::held_out::held_out_recall;
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
@@ -15,7 +15,7 @@ const COSINE_PAIRS: usize = 2000;
 
 impl Run<'_> {
     /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
-    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Option<f32>) {
+    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Option<f32>) {
         let (vectors, bias) = self.embed_all(encoder, pool);
         let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
         let recall = (!self.held_out.is_empty()).then(recall);
@@ -27,13 +27,13 @@ impl Run<'_> {
         (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
     }
 
-    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (Tall, Vec<f32>) {
+    fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Vec<f32>) {
         let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
         let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
         (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }
 
-    pub(super) fn mean_cosine(&self, vectors: &Tall) -> f32 {
+    pub(super) fn mean_cosine(&self, vectors: &HugeMatrix) -> f32 {
         let mut rng = StdRng::seed_from_u64(self.options.seed);
         let mut random = || vectors.row(self.negatives.any(&mut rng) as usize);
         let cosine = |_| {

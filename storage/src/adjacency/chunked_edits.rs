@@ -4,13 +4,13 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 
-use crate::adjacency::chunked_list::{Piece, Pieces};
+use crate::adjacency::chunked_list::{ChunkedList, Piece};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME};
 use crate::adjacency::list_builder::{Change, Value, exponent_above};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
-use crate::adjacency::slot_table::{FREE, GROUP_BITS, Seats, slot};
+use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
 
 /// A group as it is after changes.
@@ -22,8 +22,8 @@ pub(crate) struct Altered {
 }
 
 /// A list under change, of which groups are read when a change comes to them.
-pub(crate) struct Edits<'a, F> {
-    list: &'a Pieces,
+pub(crate) struct ChunkedEdits<'a, F> {
+    list: &'a ChunkedList,
     id_of: F,
     groups: BTreeMap<usize, Opened>,
     /// Of all who were met.
@@ -36,8 +36,8 @@ struct Opened {
     is_altered: bool,
 }
 
-impl<'a, F: Fn(NodeIx) -> StableId> Edits<'a, F> {
-    pub(crate) fn new(list: &'a Pieces, id_of: F) -> Self {
+impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
+    pub(crate) fn new(list: &'a ChunkedList, id_of: F) -> Self {
         Self { list, id_of, groups: BTreeMap::new(), values: Vec::new() }
     }
 
@@ -107,7 +107,7 @@ impl<'a, F: Fn(NodeIx) -> StableId> Edits<'a, F> {
     }
 }
 
-impl<F: Fn(NodeIx) -> StableId> Seats for Edits<'_, F> {
+impl<F: Fn(NodeIx) -> StableId> SlotTable for ChunkedEdits<'_, F> {
     fn bits(&self) -> u32 {
         self.list.slot_bits()
     }

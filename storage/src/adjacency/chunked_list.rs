@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::adjacency::chunked_edits::{Edits, splice};
+use crate::adjacency::chunked_edits::{ChunkedEdits, splice};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME, Place};
 use crate::adjacency::list_builder::Change;
@@ -17,7 +17,7 @@ use crate::types::ids::{NodeIx, StableId};
 /// to each piece, and the words of one. At a million neighbours that is 6 microseconds and 38 KB, or 62 KB with weights, where
 /// writing all of it anew took 55 ms and 4.4 MB.
 #[derive(Clone, Debug)]
-pub(crate) struct Pieces {
+pub(crate) struct ChunkedList {
     /// Slots of a piece, as a power of two; of more than one group.
     bits: u32,
     /// As many as a power of two says.
@@ -27,7 +27,7 @@ pub(crate) struct Pieces {
     exponent: i32,
     /// The same neighbours in the table of the next larger or smaller size, while their number is near where one gives way
     /// to the other: a list whose degree goes to and fro there would be placed anew with each change.
-    twin: Option<Arc<Pieces>>,
+    alternate_table: Option<Arc<ChunkedList>>,
 }
 
 /// The list of those who sit in a run of groups.
@@ -49,7 +49,7 @@ impl Piece {
     }
 }
 
-impl Pieces {
+impl ChunkedList {
     /// Divides a list that lies as a whole.
     ///
     /// # Cost
@@ -72,7 +72,7 @@ impl Pieces {
                 exponent = exponent.max(list.max_weight_exponent());
             }
         }
-        Self { bits, parts, degree, exponent, twin: None }
+        Self { bits, parts, degree, exponent, alternate_table: None }
     }
 
     /// The record that the list has as a whole.
@@ -189,15 +189,18 @@ impl Pieces {
         degree: usize,
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Option<Self> {
-        let twin = self.twin.as_deref();
+        let alternate_table = self.alternate_table.as_deref();
         let bits = slot_bits(degree);
         let (main, other) = if bits == self.slot_bits() {
-            (self, twin.filter(|twin| is_near(degree, bits, twin.slot_bits())))
+            (
+                self,
+                alternate_table.filter(|alternate_table| is_near(degree, bits, alternate_table.slot_bits())),
+            )
         } else {
-            (twin.filter(|twin| twin.slot_bits() == bits)?, Some(self))
+            (alternate_table.filter(|alternate_table| alternate_table.slot_bits() == bits)?, Some(self))
         };
-        let twin = other.map(|other| Arc::new(other.change(changes, id_of)));
-        Some(Self { twin, ..main.change(changes, id_of) })
+        let alternate_table = other.map(|other| Arc::new(other.change(changes, id_of)));
+        Some(Self { alternate_table, ..main.change(changes, id_of) })
     }
 
     /// The same, with what it was before it outgrew or left its table, after the changes that made it so.
@@ -208,12 +211,12 @@ impl Pieces {
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Self {
         let is_near = is_near(self.degree, self.slot_bits(), old.slot_bits());
-        Self { twin: is_near.then(|| Arc::new(old.change(changes, id_of))), ..self }
+        Self { alternate_table: is_near.then(|| Arc::new(old.change(changes, id_of))), ..self }
     }
 
     /// The same table after changes, without a twin.
     fn change(&self, changes: &[Change], id_of: impl Fn(NodeIx) -> StableId + Copy) -> Self {
-        let mut edits = Edits::new(self, id_of);
+        let mut edits = ChunkedEdits::new(self, id_of);
         edits.make(changes);
         let mut parts = self.parts.clone();
         let each = 1 << (self.bits - GROUP_BITS);
@@ -238,8 +241,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::adjacency::list_builder::Carried;
-    use crate::adjacency::list_builder::{Entry, ListBuf};
+    use crate::adjacency::list_builder::EdgeValue;
+    use crate::adjacency::list_builder::{ListBuilder, ListEntry};
 
     fn next(state: &mut u64) -> u64 {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -251,8 +254,8 @@ mod tests {
     struct Pair {
         seed: u64,
         ids: Vec<StableId>,
-        inside: BTreeMap<NodeIx, Carried>,
-        list: ListBuf,
+        inside: BTreeMap<NodeIx, EdgeValue>,
+        list: ListBuilder,
     }
 
     const OWNER: StableId = StableId::new(0xabcd_0000_0000);
@@ -272,22 +275,22 @@ mod tests {
             ids.sort_by_key(|id| id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let inside: BTreeMap<_, _> =
                 (0..degree as u32).map(|at| (NodeIx::new(at), (1.0, None))).collect();
-            let mut pair = Self { seed, ids, inside, list: ListBuf::build(OWNER, Vec::new()) };
+            let mut pair = Self { seed, ids, inside, list: ListBuilder::build(OWNER, Vec::new()) };
             pair.list = pair.anew();
             pair
         }
 
-        fn anew(&self) -> ListBuf {
-            let entry = |(&node, &(weight, time)): (&NodeIx, &Carried)| Entry {
+        fn anew(&self) -> ListBuilder {
+            let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
                 node,
                 id: self.ids[node.index()],
                 weight,
                 time,
             };
-            ListBuf::build(OWNER, self.inside.iter().map(entry).collect())
+            ListBuilder::build(OWNER, self.inside.iter().map(entry).collect())
         }
 
-        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<Carried>>) {
+        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<EdgeValue>>) {
             for (&node, &new) in changes {
                 match new {
                     Some(new) => drop(self.inside.insert(node, new)),
@@ -296,11 +299,11 @@ mod tests {
             }
             let id_of = |node: NodeIx| self.ids[node.index()];
             let changes: Vec<Change> = changes.iter().map(|(&node, &new)| (node, id_of(node), new)).collect();
-            self.list = ListBuf::edit(OWNER, self.list.as_list(), &changes, id_of);
+            self.list = ListBuilder::edit(OWNER, self.list.as_list(), &changes, id_of);
         }
 
         /// A change at a node that is inside, or at one that is not.
-        fn change(&mut self, is_inside: bool, new: Option<Carried>) {
+        fn change(&mut self, is_inside: bool, new: Option<EdgeValue>) {
             let node = loop {
                 let node = NodeIx::new((next(&mut self.seed) % self.ids.len() as u64) as u32);
                 if self.inside.contains_key(&node) == is_inside {
@@ -345,13 +348,13 @@ mod tests {
             }
         }
 
-        fn pieces(&self) -> Option<&Pieces> {
+        fn pieces(&self) -> Option<&ChunkedList> {
             self.list.as_list().pieces()
         }
     }
 
     /// Weights of all sizes come and go, so that pieces and lists gain and lose columns, and the largest changes.
-    fn carried(seed: &mut u64, round: u64) -> Carried {
+    fn carried(seed: &mut u64, round: u64) -> EdgeValue {
         let weight = match (round % 4, next(seed) % 8) {
             (0, _) | (_, 0..3) => 1.0,
             (1, _) => 0.25,
@@ -420,10 +423,12 @@ mod tests {
                 pair.change(is_removal, (!is_removal).then_some(new));
                 pair.check(&format!("round {round}, step {step}"));
                 let pieces = pair.pieces().expect("one change in hundreds");
-                both += usize::from(pieces.twin.is_some());
-                if let Some(twin) = &pieces.twin {
-                    assert!(twin.twin.is_none() && twin.degree == pieces.degree);
-                    assert_eq!(twin.slot_bits().abs_diff(pieces.slot_bits()), 1);
+                both += usize::from(pieces.alternate_table.is_some());
+                if let Some(alternate_table) = &pieces.alternate_table {
+                    assert!(
+                        alternate_table.alternate_table.is_none() && alternate_table.degree == pieces.degree
+                    );
+                    assert_eq!(alternate_table.slot_bits().abs_diff(pieces.slot_bits()), 1);
                     assert!(pieces.degree.abs_diff(512) <= 32);
                 }
             }

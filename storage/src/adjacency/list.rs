@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use crate::adjacency::chunked_list::Pieces;
+use crate::adjacency::chunked_list::ChunkedList;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
 use crate::fs::prefetch::prefetch;
@@ -62,7 +62,7 @@ pub struct List<'a> {
 enum Block<'a> {
     /// In these words, in which the record's start counts.
     Whole(&'a [u32]),
-    InPieces(&'a Pieces),
+    InPieces(&'a ChunkedList),
 }
 
 impl<'a> List<'a> {
@@ -73,12 +73,12 @@ impl<'a> List<'a> {
     }
 
     /// A list in pieces.
-    pub(crate) fn in_pieces(record: Record, pieces: &'a Pieces) -> Self {
+    pub(crate) fn in_pieces(record: Record, pieces: &'a ChunkedList) -> Self {
         Self { record, block: Block::InPieces(pieces) }
     }
 
     /// The pieces, if it lies in some.
-    pub(crate) fn pieces(&self) -> Option<&'a Pieces> {
+    pub(crate) fn pieces(&self) -> Option<&'a ChunkedList> {
         match self.block {
             Block::Whole(_) => None,
             Block::InPieces(pieces) => Some(pieces),
@@ -263,14 +263,14 @@ impl<'a> List<'a> {
             }
             Block::InPieces(pieces) => (None, Some(pieces)),
         };
-        let lists = pieces.into_iter().flat_map(Pieces::lists);
+        let lists = pieces.into_iter().flat_map(ChunkedList::lists);
         whole.into_iter().chain(lists.map(|list| list.columns().0))
     }
 
     /// The lists that lie as a whole which together are this one.
     fn wholes(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
         let whole = self.pieces().is_none().then_some(*self);
-        whole.into_iter().chain(self.pieces().into_iter().flat_map(Pieces::lists))
+        whole.into_iter().chain(self.pieces().into_iter().flat_map(ChunkedList::lists))
     }
 
     /// Whether some weight differs from 1.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::adjacency::chunked_list::Pieces;
+use crate::adjacency::chunked_list::ChunkedList;
 use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::Record;
@@ -21,15 +21,15 @@ const LONG: u32 = if cfg!(test) { 8 } else { 11 };
 const PER_CHANGE: usize = 64;
 
 /// What an edge carries: its weight and its time.
-pub(crate) type Carried = (f32, Option<i64>);
+pub(crate) type EdgeValue = (f32, Option<i64>);
 /// A neighbour and what its edge carries.
 pub(crate) type Value = (NodeIx, f32, Option<i64>);
 /// A neighbour, its stable id, and what its edge will carry, or nothing where there will be none.
-pub(crate) type Change = (NodeIx, StableId, Option<Carried>);
+pub(crate) type Change = (NodeIx, StableId, Option<EdgeValue>);
 
-/// A neighbour with what its edge carries: the input of [`ListBuf::build`].
+/// A neighbour with what its edge carries: the input of [`ListBuilder::build`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Entry {
+pub struct ListEntry {
     /// The neighbour.
     pub node: NodeIx,
     /// Its stable id, which decides its slot.
@@ -42,7 +42,7 @@ pub struct Entry {
 
 /// An owned list; clones share the block.
 #[derive(Clone, Debug)]
-pub struct ListBuf {
+pub struct ListBuilder {
     record: Record,
     block: Block,
 }
@@ -50,18 +50,18 @@ pub struct ListBuf {
 #[derive(Clone, Debug)]
 enum Block {
     Whole(Arc<[u32]>),
-    InPieces(Arc<Pieces>),
+    InPieces(Arc<ChunkedList>),
 }
 
-impl PartialEq for ListBuf {
+impl PartialEq for ListBuilder {
     fn eq(&self, other: &Self) -> bool {
         self.record == other.record && self.as_list().words() == other.as_list().words()
     }
 }
 
-impl Eq for ListBuf {}
+impl Eq for ListBuilder {}
 
-impl ListBuf {
+impl ListBuilder {
     /// Encodes the list of the node with stable id `owner`; the order of `entries` does not matter.
     ///
     /// # Panics
@@ -69,11 +69,11 @@ impl ListBuf {
     ///
     /// # Cost
     /// Some four steps an entry, and a sort of three in ten.
-    pub fn build(owner: StableId, mut entries: Vec<Entry>) -> Self {
+    pub fn build(owner: StableId, mut entries: Vec<ListEntry>) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
         let bits = slot_bits(entries.len());
         let mut placement = Placement::default();
-        let mut place = |entries: &[Entry]| {
+        let mut place = |entries: &[ListEntry]| {
             let ids: Vec<StableId> = entries.iter().map(|entry| entry.id).collect();
             placement.place(&ids, bits)
         };
@@ -109,10 +109,10 @@ impl ListBuf {
         if old.slot_bits() < LONG || slot_bits(degree) < LONG || changes.len() * PER_CHANGE > old.degree() {
             return Self::rewrite(owner, old, degree, changes, &positions, id_of);
         }
-        let old_pieces = old.pieces().map_or_else(|| Cow::Owned(Pieces::split(&old)), Cow::Borrowed);
+        let old_pieces = old.pieces().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
         let pieces = old_pieces.edit(changes, degree, id_of).unwrap_or_else(|| {
             let whole = Self::rewrite(owner, old, degree, changes, &positions, id_of);
-            Pieces::split(&whole.as_list()).beside(&old_pieces, changes, id_of)
+            ChunkedList::split(&whole.as_list()).beside(&old_pieces, changes, id_of)
         });
         Self { record: pieces.record(owner), block: Block::InPieces(Arc::new(pieces)) }
     }
@@ -131,13 +131,11 @@ impl ListBuf {
             let mut gone = vec![false; values.len()];
             positions.iter().flatten().for_each(|&at| gone[at] = true);
             let kept = values.iter().zip(gone).filter(|(_, gone)| !gone).map(|(value, _)| *value);
-            let mut entries: Vec<Entry> =
-                kept.map(|(node, weight, time)| Entry { node, id: id_of(node), weight, time }).collect();
-            entries.extend(
-                changes.iter().filter_map(|&(node, id, new)| {
-                    new.map(|(weight, time)| Entry { node, id, weight, time })
-                }),
-            );
+            let mut entries: Vec<ListEntry> =
+                kept.map(|(node, weight, time)| ListEntry { node, id: id_of(node), weight, time }).collect();
+            entries.extend(changes.iter().filter_map(|&(node, id, new)| {
+                new.map(|(weight, time)| ListEntry { node, id, weight, time })
+            }));
             return Self::build(owner, entries);
         }
         let mut table: Vec<u32> =
@@ -261,8 +259,8 @@ mod tests {
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
     }
 
-    fn entries(ids: &[u64]) -> Vec<Entry> {
-        let entry = |(at, &id): (usize, &u64)| Entry {
+    fn entries(ids: &[u64]) -> Vec<ListEntry> {
+        let entry = |(at, &id): (usize, &u64)| ListEntry {
             node: NodeIx::new(at as u32),
             id: StableId::new(id),
             weight: 1.0,
@@ -279,13 +277,13 @@ mod tests {
             // Every third round crowds the ids at the end of the range, so that groups overflow and go round.
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
             let ids: Vec<u64> = (0..degree).map(|_| next(&mut seed) | crowd).collect();
-            let list = ListBuf::build(StableId::new(9), entries(&ids));
+            let list = ListBuilder::build(StableId::new(9), entries(&ids));
             let view = list.as_list();
             let (record, words) = view.parts();
             assert_eq!(List::check(record, &words, degree as u32), Ok(()));
             let mut backwards = entries(&ids);
             backwards.reverse();
-            assert_eq!(ListBuf::build(StableId::new(9), backwards), list, "round {round}");
+            assert_eq!(ListBuilder::build(StableId::new(9), backwards), list, "round {round}");
             let taken: Vec<usize> =
                 (0..1 << view.slot_bits()).filter_map(|slot| view.at_slot(slot)).collect();
             assert_eq!(taken, (0..degree).collect::<Vec<_>>(), "round {round}");
@@ -304,7 +302,7 @@ mod tests {
         let mut seed = 13;
         for degree in [1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 500, 32_768, 32_769] {
             let ids: Vec<u64> = (0..degree).map(|_| next(&mut seed)).collect();
-            let list = ListBuf::build(StableId::new(9), entries(&ids));
+            let list = ListBuilder::build(StableId::new(9), entries(&ids));
             let view = list.as_list();
             let bits = view.slot_bits();
             let width = [8, 16, 32][usize::from(bits > 6) + usize::from(bits > 16)];
@@ -331,7 +329,7 @@ mod tests {
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
             let ids: Vec<StableId> = (0..120).map(|_| StableId::new(next(&mut seed) | crowd)).collect();
             let mut model = std::collections::BTreeMap::new();
-            let mut list = ListBuf::build(StableId::new(9), Vec::new());
+            let mut list = ListBuilder::build(StableId::new(9), Vec::new());
             for step in 0..20 {
                 let mut changes = std::collections::BTreeMap::new();
                 for _ in 0..=next(&mut seed) % 24 {
@@ -349,14 +347,15 @@ mod tests {
                 }
                 let changes: Vec<_> =
                     changes.into_iter().map(|(node, new)| (node, ids[node.index()], new)).collect();
-                list = ListBuf::edit(StableId::new(9), list.as_list(), &changes, |node| ids[node.index()]);
-                let entry = |(&node, &(weight, time)): (&NodeIx, &Carried)| Entry {
+                list =
+                    ListBuilder::edit(StableId::new(9), list.as_list(), &changes, |node| ids[node.index()]);
+                let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
                     node,
                     id: ids[node.index()],
                     weight,
                     time,
                 };
-                let anew = ListBuf::build(StableId::new(9), model.iter().map(entry).collect());
+                let anew = ListBuilder::build(StableId::new(9), model.iter().map(entry).collect());
                 assert_eq!(list, anew, "round {round}, step {step}");
             }
         }
@@ -365,19 +364,19 @@ mod tests {
     #[test]
     fn weights_and_times_are_stored_only_where_needed() {
         let mut three = entries(&[5, 1 << 63, u64::MAX]);
-        let plain = ListBuf::build(StableId::new(0x1_0000_0002), three.clone());
+        let plain = ListBuilder::build(StableId::new(0x1_0000_0002), three.clone());
         assert_eq!(plain.as_list().parts().1.len(), 3);
         assert_eq!(plain.as_list().weight(2).to_bits(), 1.0_f32.to_bits());
         three[1].weight = 2.5;
         three[2].time = Some(-7);
-        let full = ListBuf::build(StableId::new(1), three.clone());
+        let full = ListBuilder::build(StableId::new(1), three.clone());
         let view = full.as_list();
         let (record, words) = view.parts();
         assert_eq!(List::check(record, &words, 3), Ok(()));
         assert_eq!(view.max_weight_exponent(), 2);
-        let mut read: Vec<Entry> = view
+        let mut read: Vec<ListEntry> = view
             .iter()
-            .map(|(node, weight, time)| Entry { node, id: three[node.index()].id, weight, time })
+            .map(|(node, weight, time)| ListEntry { node, id: three[node.index()].id, weight, time })
             .collect();
         read.sort_by_key(|entry| entry.node);
         assert_eq!(read, three);
@@ -397,7 +396,7 @@ mod tests {
     fn every_flipped_bit_of_the_frame_is_refused_or_harmless_to_readers() {
         for degree in [3, 40, 60] {
             let ids: Vec<u64> = (0..degree).map(|n| n << 58 | n).collect();
-            let block = ListBuf::build(StableId::new(3), entries(&ids));
+            let block = ListBuilder::build(StableId::new(3), entries(&ids));
             let (record, words) = block.as_list().parts();
             let frame: Vec<u32> =
                 bytemuck::cast_slice(&[Packed::from(record)]).iter().chain(&*words).copied().collect();
@@ -416,7 +415,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_has_nobody() {
-        let list = ListBuf::build(StableId::new(3), Vec::new());
+        let list = ListBuilder::build(StableId::new(3), Vec::new());
         for view in [list.as_list(), List::empty()] {
             assert!(view.is_empty() && view.iter().next().is_none());
             assert_eq!((view.salt(), view.slot_bits()), (0, 0));

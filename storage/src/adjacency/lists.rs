@@ -4,7 +4,7 @@
 use std::hint::select_unpredictable;
 
 use crate::adjacency::list::List;
-use crate::adjacency::list_builder::ListBuf;
+use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::prefetch::prefetch;
@@ -46,7 +46,7 @@ impl<'a> Lists<'a> {
     #[inline(never)]
     fn changed(&self, node: NodeIx) -> List<'a> {
         let overlay: &'a Overlay = self.overlay;
-        overlay.get(node.get()).map_or(List::empty(), ListBuf::as_list)
+        overlay.get(node.get()).map_or(List::empty(), ListBuilder::as_list)
     }
 
     /// Whether a list of them lies where settled and flat lists lie.

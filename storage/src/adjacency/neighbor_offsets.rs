@@ -21,9 +21,9 @@ const OTHER: u64 = u64::MAX;
 ///
 /// Plain walks over 20 million edges take three quarters of the time with it.
 #[derive(Debug)]
-pub struct Spans(Slice<u64>);
+pub struct NeighborOffsets(Slice<u64>);
 
-impl Spans {
+impl NeighborOffsets {
     /// The spans of all lists of nodes below `bound`.
     ///
     /// # Errors

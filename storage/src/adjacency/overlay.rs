@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::adjacency::list_builder::ListBuf;
-use crate::adjacency::persistent_map::Pages;
+use crate::adjacency::list_builder::ListBuilder;
+use crate::adjacency::persistent_map::PersistentMap;
 
 /// Nodes whose bits share a page.
 const NODES_PER_PAGE: usize = 32_768;
@@ -15,7 +15,7 @@ const NODES_PER_PAGE: usize = 32_768;
 /// cache, where the page table takes three or four.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overlay {
-    lists: Pages<ListBuf>,
+    lists: PersistentMap<ListBuilder>,
     present: Vec<Option<Arc<[u64; NODES_PER_PAGE / 64]>>>,
 }
 
@@ -37,17 +37,17 @@ impl Overlay {
     }
 
     /// The list of a node, if it differs from the settled one.
-    pub(crate) fn get(&self, node: u32) -> Option<&ListBuf> {
+    pub(crate) fn get(&self, node: u32) -> Option<&ListBuilder> {
         self.lists.get(node)
     }
 
     /// Calls `visit` with every list, nodes ascending.
-    pub(crate) fn for_each<'a>(&'a self, visit: &mut impl FnMut(u32, &'a ListBuf)) {
+    pub(crate) fn for_each<'a>(&'a self, visit: &mut impl FnMut(u32, &'a ListBuilder)) {
         self.lists.for_each(visit);
     }
 
     /// Replaces the list of a node.
-    pub(crate) fn set(&mut self, node: u32, list: ListBuf) {
+    pub(crate) fn set(&mut self, node: u32, list: ListBuilder) {
         let at = node as usize;
         if self.present.len() <= at / NODES_PER_PAGE {
             self.present.resize(at / NODES_PER_PAGE + 1, None);

@@ -14,7 +14,7 @@ const INNER: usize = 1 << INNER_BITS;
 /// # Cost
 /// Clone: constant. Read: one step per 6 bits of the largest key. Write: the pages on the path, when they are shared.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages<T> {
+pub(crate) struct PersistentMap<T> {
     root: Option<Arc<Page<T>>>,
     /// Inner levels above the leaves.
     height: u32,
@@ -33,7 +33,7 @@ impl<T> Page<T> {
     }
 }
 
-impl<T> Default for Pages<T> {
+impl<T> Default for PersistentMap<T> {
     fn default() -> Self {
         Self { root: None, height: 0 }
     }
@@ -47,7 +47,7 @@ fn child(height: u32, key: u32) -> usize {
     (key >> (LEAF_BITS + INNER_BITS * (height - 1))) as usize % INNER
 }
 
-impl<T> Pages<T> {
+impl<T> PersistentMap<T> {
     /// Whether nothing was ever put in.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -99,7 +99,7 @@ fn walk<'a, T>(page: &'a Page<T>, height: u32, start: u32, visit: &mut impl FnMu
     }
 }
 
-impl<T: Clone> Pages<T> {
+impl<T: Clone> PersistentMap<T> {
     /// Puts `value` at `key`; clones taken before keep what they had.
     pub(crate) fn set(&mut self, key: u32, value: T) {
         while !covers(self.height, key) {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn clones_keep_what_they_had() {
-        let mut pages = Pages::default();
+        let mut pages = PersistentMap::default();
         let mut model = BTreeMap::new();
         let mut frozen = Vec::new();
         let mut key = 1_u32;

@@ -13,7 +13,7 @@ use crate::types::ids::StableId;
 /// What is known of a list before its block is read. All zeros is the empty list.
 ///
 /// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
-/// and 1 that only [`FlatLists`](crate::FlatLists) sets, for a block in words of its own.
+/// and 1 that only [`FlattenedLists`](crate::FlatLists) sets, for a block in words of its own.
 /// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {

@@ -124,7 +124,7 @@ pub(crate) fn taken(slots: &[u32], width: usize) -> u64 {
 }
 
 /// A table under change, of which [`insert`] and [`remove`] look at few slots.
-pub(crate) trait Seats {
+pub(crate) trait SlotTable {
     /// Its slots, as a power of two.
     fn bits(&self) -> u32;
     /// Who sits at a slot, or [`FREE`].
@@ -141,7 +141,7 @@ pub(crate) struct Table<'a, F> {
     pub(crate) id: F,
 }
 
-impl<F: Fn(u32) -> StableId> Seats for Table<'_, F> {
+impl<F: Fn(u32) -> StableId> SlotTable for Table<'_, F> {
     fn bits(&self) -> u32 {
         self.slots.len().trailing_zeros()
     }
@@ -160,7 +160,7 @@ impl<F: Fn(u32) -> StableId> Seats for Table<'_, F> {
 }
 
 /// Adds `newcomer` to a table with a free slot.
-pub(crate) fn insert(table: &mut impl Seats, newcomer: u32) {
+pub(crate) fn insert(table: &mut impl SlotTable, newcomer: u32) {
     let bits = table.bits();
     let (mut moving, mut round) = (newcomer, 0);
     loop {
@@ -184,7 +184,7 @@ pub(crate) fn insert(table: &mut impl Seats, newcomer: u32) {
 ///
 /// # Cost
 /// The ids of a group, and of the next ones where it was full, for each that moves.
-pub(crate) fn remove(table: &mut impl Seats, gone: usize) {
+pub(crate) fn remove(table: &mut impl SlotTable, gone: usize) {
     let bits = table.bits();
     let (len, size) = (1 << bits, 1 << bits.min(GROUP_BITS));
     let mut hole = gone;

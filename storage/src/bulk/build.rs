@@ -15,7 +15,7 @@ use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
 
 use crate::bulk::load::Part;
-use crate::bulk::partition::{Blocks, Carried, DIVISION, Division, End, Share, Timed, divide, share};
+use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Share, Timed, divide, share};
 
 /// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
 ///
@@ -50,7 +50,7 @@ struct Made {
 }
 
 /// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
-fn make_all<C: Carried>(
+fn make_all<C: EdgeValue>(
     parts: &[Part],
     ids: &[StableId],
     division: Division,
@@ -102,7 +102,7 @@ impl<C> Default for Maker<C> {
     }
 }
 
-impl<C: Carried> Maker<C> {
+impl<C: EdgeValue> Maker<C> {
     /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
     fn make<'a>(
         &mut self,
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::adjacency::list::List;
     use crate::adjacency::list::NO_TIME;
-    use crate::adjacency::list_builder::{Entry, ListBuf};
+    use crate::adjacency::list_builder::{ListBuilder, ListEntry};
     use crate::types::cancel::CancelToken;
 
     fn next(state: &mut u64) -> u64 {
@@ -268,14 +268,16 @@ mod tests {
                     for &record in &made.records {
                         let owner = ids[node as usize];
                         let entry =
-                            |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| Entry {
-                                node: NodeIx::new(neighbor),
-                                id: ids[neighbor as usize],
-                                weight,
-                                time,
+                            |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| {
+                                ListEntry {
+                                    node: NodeIx::new(neighbor),
+                                    id: ids[neighbor as usize],
+                                    weight,
+                                    time,
+                                }
                             };
                         let entries = expected.range((node, 0)..=(node, u32::MAX)).map(entry);
-                        let expected = ListBuf::build(owner, entries.collect());
+                        let expected = ListBuilder::build(owner, entries.collect());
                         let (found, words) = List::new(record, &made.words).parts();
                         assert_eq!((found.at(0), words), expected.as_list().parts(), "round {round}");
                         node += 1;

@@ -13,10 +13,10 @@ use crate::types::ids::StableId;
 use crate::types::names::NodeRef;
 use crate::types::names::{check_key, check_kind, check_relation};
 
-/// Edges whose ends are named, and nodes, in the order in which a [`Load`](crate::Load) is to have them.
+/// Edges whose ends are named, and nodes, in the order in which a [`BulkLoad`](crate::Load) is to have them.
 ///
 /// Gathering is most of the work and needs no load, so several threads can each fill one of these while another is
-/// taken in by [`Load::links`](crate::Load::links).
+/// taken in by [`BulkLoad::links`](crate::Load::links).
 ///
 /// # Cost
 /// Some 80 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
@@ -24,9 +24,9 @@ use crate::types::names::{check_key, check_kind, check_relation};
 ///
 /// # Example
 /// ```
-/// # use hedgerow_storage::{Edge, Links, NodeRef};
+/// # use hedgerow_storage::{Edge, EdgeBuffer, NodeRef};
 /// # fn main() -> Result<(), hedgerow_storage::Error> {
-/// let mut links = Links::new();
+/// let mut links = EdgeBuffer::new();
 /// links.link(NodeRef::parse("pin:1")?, NodeRef::parse("board:7")?, Edge::default())?;
 /// links.add_node(NodeRef::parse("board:8")?)?;
 /// assert_eq!(links.len(), 2);
@@ -34,7 +34,7 @@ use crate::types::names::{check_key, check_kind, check_relation};
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Links {
+pub struct EdgeBuffer {
     kinds: Vec<Kind>,
     relations: Vec<String>,
     /// The keys, one after the other.
@@ -88,7 +88,7 @@ pub(super) struct Group {
     pub(super) relation: Option<u16>,
 }
 
-impl Links {
+impl EdgeBuffer {
     /// Without edges.
     pub fn new() -> Self {
         Self::default()
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn ids_are_those_of_the_names_and_an_end_that_comes_again_is_kept_once() {
-        let mut links = Links::new();
+        let mut links = EdgeBuffer::new();
         let (source, weight) = (NodeRef::new("user", "0").expect("valid"), 2.0);
         for key in ["1", "2", "\u{e9}", "\u{e9}"] {
             let target = NodeRef::new("pin", key).expect("valid");
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_leaves_no_trace() {
-        let mut links = Links::new();
+        let mut links = EdgeBuffer::new();
         let (a, b) = (NodeRef { kind: "pin", key: "1" }, NodeRef { kind: "board", key: "1" });
         let long = "1".repeat(513);
         for bad in [

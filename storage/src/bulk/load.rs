@@ -17,12 +17,12 @@ use crate::types::error::Error;
 use crate::types::ids::NodeIx;
 use crate::types::names::{check_relation, default_relation};
 
+use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
-use crate::bulk::edge_buffer::Links;
 use crate::bulk::names::Names;
 
 /// A whole graph, gathered in memory for [`Store::load`](crate::Store::load): either nodes first, then
-/// edges between their numbers, or [`Links`] whose ends are named.
+/// edges between their numbers, or [`EdgeBuffer`] whose ends are named.
 ///
 /// It is for a graph that is there as a whole. Nodes have no features here; those can be committed afterwards.
 ///
@@ -31,11 +31,11 @@ use crate::bulk::names::Names;
 ///
 /// # Example
 /// ```
-/// # use hedgerow_storage::{CancelToken, Load, NodeIx, NodeRef, Store};
+/// # use hedgerow_storage::{CancelToken, BulkLoad, NodeIx, NodeRef, Store};
 /// # fn main() -> Result<(), hedgerow_storage::Error> {
 /// # let folder = tempfile::tempdir().expect("a folder");
 /// # let path = folder.path().join("graph");
-/// let mut load = Load::new();
+/// let mut load = BulkLoad::new();
 /// let pins = load.nodes("pin", ["1", "2", "3"])?;
 /// let boards = load.nodes("board", ["jazz"])?;
 /// let jazz = NodeIx::new(boards.start);
@@ -50,7 +50,7 @@ use crate::bulk::names::Names;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Load {
+pub struct BulkLoad {
     names: Names,
     relations: Vec<Relation>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Part {
     pub(super) times: Option<Vec<i64>>,
 }
 
-impl Load {
+impl BulkLoad {
     /// A graph without nodes.
     pub fn new() -> Self {
         Self::default()
@@ -157,7 +157,7 @@ impl Load {
     ///
     /// # Cost
     /// Some 0.1 microseconds an edge, half of them on one thread.
-    pub fn links(&mut self, links: &Links) -> Result<(), Error> {
+    pub fn links(&mut self, links: &EdgeBuffer) -> Result<(), Error> {
         let (nodes, kinds, relations) = (self.names.bound(), self.names.kinds().len(), self.relations.len());
         let numbers = self.names.resolve(links)?;
         let added = self.take(links, &numbers);
@@ -168,7 +168,7 @@ impl Load {
         added
     }
 
-    fn take(&mut self, links: &Links, numbers: &[NodeIx]) -> Result<(), Error> {
+    fn take(&mut self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
         let mut relation_of = Vec::with_capacity(links.groups.len());
         for &Group { kinds: (a, b), relation } in &links.groups {
             let (a, b) = (links.kind(a), links.kind(b));

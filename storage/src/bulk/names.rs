@@ -14,7 +14,7 @@ use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::names::{check_key, check_kind};
 
-use crate::bulk::edge_buffer::Links;
+use crate::bulk::edge_buffer::EdgeBuffer;
 
 /// How many names ahead something is fetched of what looking one up reads.
 const AHEAD: usize = 16;
@@ -131,7 +131,7 @@ impl Names {
     ///
     /// # Cost
     /// For a name some 30 ns of one thread, and as much again of all of them.
-    pub(crate) fn resolve(&mut self, links: &Links) -> Result<Vec<NodeIx>, Error> {
+    pub(crate) fn resolve(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         let (first, kinds) = (self.bound(), self.kinds.len());
         let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
         if resolved.is_err() {
@@ -141,7 +141,7 @@ impl Names {
     }
 
     /// The numbers by stable id alone.
-    fn find(&mut self, links: &Links) -> Result<Vec<NodeIx>, Error> {
+    fn find(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         // At least two slots, so that looking up has something to read.
         self.enter(self.bound())?;
         let names = links.names();
@@ -188,7 +188,7 @@ impl Names {
     }
 
     /// Refuses the first name that is not the one of the node that has its stable id.
-    fn compare(&self, links: &Links, numbers: &[NodeIx]) -> Result<(), Error> {
+    fn compare(&self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
         let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
             .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
             .collect();
@@ -310,8 +310,8 @@ mod tests {
         NodeRef::parse(text).expect("valid")
     }
 
-    fn links(pairs: &[(&str, &str)]) -> Links {
-        let mut links = Links::new();
+    fn links(pairs: &[(&str, &str)]) -> EdgeBuffer {
+        let mut links = EdgeBuffer::new();
         let linked = pairs.iter().try_for_each(|(a, b)| links.link(node(a), node(b), Edge::default()));
         linked.expect("valid");
         links
@@ -327,7 +327,7 @@ mod tests {
         };
         let (mut names, mut model) = (Names::default(), HashMap::new());
         for _ in 0..50 {
-            let mut links = Links::new();
+            let mut links = EdgeBuffer::new();
             for _ in 0..next(300) {
                 let (a, b) = (format!("user:{}", next(900)), format!("pin:{}", next(900)));
                 links.link(node(&a), node(&b), Edge::default()).expect("valid");

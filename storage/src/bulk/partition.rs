@@ -35,7 +35,7 @@ pub(super) const DIVISION: Division =
 const NODE: u64 = 4;
 
 /// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
-pub(super) trait Carried: Copy + Send + Sync {
+pub(super) trait EdgeValue: Copy + Send + Sync {
     /// That of an edge with weight 1 and no time.
     const PLAIN: Self;
     /// That of the edge at this place.
@@ -45,7 +45,7 @@ pub(super) trait Carried: Copy + Send + Sync {
 }
 
 /// Every weight is 1, and nothing has a time.
-impl Carried for () {
+impl EdgeValue for () {
     const PLAIN: Self = ();
 
     fn of(_: &Piece<'_>, _: usize) -> Self {}
@@ -60,7 +60,7 @@ impl Carried for () {
 }
 
 /// A weight.
-impl Carried for f32 {
+impl EdgeValue for f32 {
     const PLAIN: Self = 1.0;
 
     fn of(piece: &Piece<'_>, at: usize) -> Self {
@@ -90,7 +90,7 @@ impl Timed {
     }
 }
 
-impl Carried for Timed {
+impl EdgeValue for Timed {
     const PLAIN: Self = Self::new(1.0, NO_TIME);
 
     fn of(piece: &Piece<'_>, at: usize) -> Self {
@@ -201,7 +201,7 @@ pub(super) struct Share<'a, C> {
     buckets: Vec<Range<usize>>,
 }
 
-impl<'a, C: Carried> Share<'a, C> {
+impl<'a, C: EdgeValue> Share<'a, C> {
     pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
         let mut counts = vec![0; blocks.count()];
         for &(a, b) in edges.iter().flat_map(|piece| piece.edges) {

@@ -8,7 +8,7 @@ use crate::checkpoint::manifest::{Learned, is_file_word};
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::fs::verified_files::Opening;
-use crate::types::damage::Repair;
+use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, Generation};
 
@@ -38,7 +38,7 @@ pub struct Derived {
     /// Whether all of them are there and intact, and it is known what changed since; if not, what can be computed must be.
     pub is_whole: bool,
     store: PathBuf,
-    files: Arc<BTreeMap<String, Result<SectionFile, Repair>>>,
+    files: Arc<BTreeMap<String, Result<SectionFile, Damage>>>,
 }
 
 impl Derived {
@@ -71,7 +71,7 @@ impl Derived {
         for name in &learned.files {
             let path = name.path(store);
             let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
-            files.insert(name.what.clone(), Repair::of(file, REBUILT)?);
+            files.insert(name.what.clone(), Damage::of(file, REBUILT)?);
             stage.advance(1)?;
         }
         stage.end();
@@ -81,7 +81,7 @@ impl Derived {
     }
 
     /// What of it is damaged.
-    pub(crate) fn damage(&self) -> impl Iterator<Item = &Repair> {
+    pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
         self.files.values().filter_map(|file| file.as_ref().err())
     }
 

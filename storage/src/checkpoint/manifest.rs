@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::Trust;
+use crate::fs::verified_files::VerifiedFiles;
 use crate::segments;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
@@ -165,7 +165,7 @@ impl Manifest {
     /// Notes that all that it names was read and found intact.
     pub(crate) fn trust(&self, disk: &Disk) {
         let paths: Vec<PathBuf> = self.files().map(|file| file.path(disk.folder())).collect();
-        Trust::write(disk, paths.iter().map(PathBuf::as_path));
+        VerifiedFiles::write(disk, paths.iter().map(PathBuf::as_path));
     }
 
     /// The epoch of the checkpoint.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::checkpoint::manifest::{FileName, Manifest};
 use crate::fs::disk::{Disk, Target};
 use crate::fs::verified_files::Opening;
-use crate::graph::graph_state::View;
-use crate::segments::{Base, FILES, Features, Keys, Nodes, Topology};
+use crate::graph::graph_state::GraphState;
 use crate::segments::{BlockMeta, RelationMeta};
+use crate::segments::{FILES, Features, Keys, Nodes, Segments, Topology};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
@@ -20,7 +20,7 @@ use crate::types::ids::NodeIx;
 /// As for [`replace`].
 pub(crate) fn fold(
     disk: &Disk,
-    view: &View,
+    view: &GraphState,
     current: &[FileName; 4],
     number: u64,
     cancel: &CancelToken,
@@ -68,7 +68,7 @@ pub(crate) fn replace(
     Ok(names)
 }
 
-fn write(to: Target<'_>, what: &str, view: &View, cancel: &CancelToken) -> Result<(), Error> {
+fn write(to: Target<'_>, what: &str, view: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
     match what {
         "topology" => {
             let stage = cancel.stage("topology", u64::from(view.bound) * view.relations.len() as u64);
@@ -122,8 +122,8 @@ pub(crate) fn found(disk: &Disk) -> Result<[FileName; 4], Error> {
 }
 
 /// Opens the files of the checkpoint that a manifest names as a state.
-pub(crate) fn settled(store: &Path, manifest: &Manifest, opening: Opening<'_>) -> Result<View, Error> {
+pub(crate) fn settled(store: &Path, manifest: &Manifest, opening: Opening<'_>) -> Result<GraphState, Error> {
     let paths = manifest.base.each_ref().map(|name| name.path(store));
-    let base = Base::open(&paths, opening)?;
-    Ok(View::settled(base.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
+    let base = Segments::open(&paths, opening)?;
+    Ok(GraphState::settled(base.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

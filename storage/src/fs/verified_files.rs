@@ -51,7 +51,7 @@ impl Looks {
 pub(crate) struct Opening<'a> {
     /// Everything is mapped, and what was checked before is not read; without it lists are read into memory, and every byte is
     /// checked.
-    pub(crate) mapped: Option<&'a Trust>,
+    pub(crate) mapped: Option<&'a VerifiedFiles>,
     /// Asked between any two files.
     pub(crate) cancel: &'a CancelToken,
 }
@@ -65,9 +65,9 @@ impl Opening<'_> {
 
 /// The files that were checked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust(BTreeMap<String, Looks>);
+pub(crate) struct VerifiedFiles(BTreeMap<String, Looks>);
 
-impl Trust {
+impl VerifiedFiles {
     /// What the file says; nothing where it is missing or damaged, or tells of other files.
     pub(crate) fn read(store: &Path) -> Self {
         let read = || {
@@ -115,8 +115,8 @@ mod tests {
         fs::write(&one, "one").expect("written");
         fs::write(&other, "other").expect("written");
         let disk = Disk::of(folder.path());
-        Trust::write(&disk, [one.as_path(), other.as_path()].into_iter());
-        let trust = Trust::read(folder.path());
+        VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
+        let trust = VerifiedFiles::read(folder.path());
         assert!(trust.knows(&one) && trust.knows(&other) && !trust.knows(folder.path()));
         // As long as before, and by a moment later than the system tells moments apart.
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -126,7 +126,7 @@ mod tests {
             let mut torn = fs::read(folder.path().join(NAME)).expect("readable");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
-            assert!(!Trust::read(folder.path()).knows(&other), "bit {bit}");
+            assert!(!VerifiedFiles::read(folder.path()).knows(&other), "bit {bit}");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
         }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use crate::adjacency::list_builder::ListBuf;
+use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::overlay::Overlay;
-use crate::adjacency::persistent_map::Pages;
-use crate::graph::graph_state::{Block, Newcomer, Relation, View};
+use crate::adjacency::persistent_map::PersistentMap;
+use crate::graph::graph_state::{Block, GraphState, Newcomer, Relation};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::ops::{Op, Value};
@@ -18,7 +18,7 @@ const GATHERED: usize = 2 << 20;
 
 /// A view under change.
 pub(crate) struct Applier {
-    view: View,
+    view: GraphState,
     pending: Vec<Pending>,
     fresh: Vec<(u64, u32)>,
 }
@@ -33,7 +33,7 @@ struct Pending {
 }
 
 impl Applier {
-    pub(crate) fn new(view: View) -> Self {
+    pub(crate) fn new(view: GraphState) -> Self {
         Self { view, pending: Vec::new(), fresh: Vec::new() }
     }
 
@@ -128,7 +128,7 @@ impl Applier {
     fn dense(&mut self, node: NodeIx, name: String, values: &[f32]) -> Result<(), &'static str> {
         let view = &mut self.view;
         let at = view.blocks.iter().position(|block| block.name == name).unwrap_or_else(|| {
-            view.blocks.push(Arc::new(Block { name, width: 0, rows: 0, values: Pages::default() }));
+            view.blocks.push(Arc::new(Block { name, width: 0, rows: 0, values: PersistentMap::default() }));
             view.blocks.len() - 1
         });
         let is_new = view.dense(at, node).is_none();
@@ -201,7 +201,7 @@ impl Applier {
             let net: Vec<_> =
                 changes.chunk_by(|one, other| one.neighbor == other.neighbor).map(last_of).collect();
             let old = view.list(relation, owner);
-            let block = ListBuf::edit(view.stable_id(owner), old, &net, |node| view.stable_id(node));
+            let block = ListBuilder::edit(view.stable_id(owner), old, &net, |node| view.stable_id(node));
             Arc::make_mut(&mut view.relations[relation.index()]).lists.set(owner.get(), block);
         }
         self.pending.clear();
@@ -213,7 +213,7 @@ impl Applier {
     }
 
     /// The state after all operations.
-    pub(crate) fn finish(mut self) -> View {
+    pub(crate) fn finish(mut self) -> GraphState {
         self.encode();
         if !self.fresh.is_empty() {
             let mut directory = self.view.directory.write().unwrap_or_else(PoisonError::into_inner);

@@ -16,14 +16,14 @@ use crate::types::ids::RelationIx;
 /// A changed list takes three or four reads more to be found, and lies by itself on a small page; walks over them take five
 /// times as long. Here they cost what settled ones do.
 #[derive(Debug)]
-pub struct FlatLists {
+pub struct FlattenedLists {
     records: Slice<Packed>,
     apart: Slice<u32>,
     /// What the overlay of flat lists holds.
     nothing: Overlay,
 }
 
-impl FlatLists {
+impl FlattenedLists {
     /// The lists of a relation, flat; `None` where they are already.
     ///
     /// # Errors

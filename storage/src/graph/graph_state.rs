@@ -7,30 +7,30 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
 use crate::adjacency::overlay::Overlay;
-use crate::adjacency::persistent_map::Pages;
-use crate::segments::Base;
+use crate::adjacency::persistent_map::PersistentMap;
+use crate::segments::Segments;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
 
 /// A state; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
+pub(crate) struct GraphState {
     pub(crate) epoch: Epoch,
-    pub(crate) base: Arc<Base>,
+    pub(crate) base: Arc<Segments>,
     pub(crate) bound: u32,
     pub(crate) alive: u64,
     pub(crate) kinds: Arc<Vec<String>>,
     pub(crate) relations: Vec<Arc<Relation>>,
     /// Nodes that are not in the base.
-    pub(crate) newcomers: Pages<Newcomer>,
+    pub(crate) newcomers: PersistentMap<Newcomer>,
     /// From stable id to newcomer. All states since the checkpoint share it and only add to it, so a state passes over
     /// numbers that are not below its bound.
     pub(crate) directory: Arc<RwLock<HashMap<u64, u32>>>,
     /// Whether a node lives, where that is not what the base says.
-    pub(crate) liveness: Pages<bool>,
+    pub(crate) liveness: PersistentMap<bool>,
     /// Tokens that replace those of the base.
-    pub(crate) tokens: Pages<Arc<[Box<str>]>>,
+    pub(crate) tokens: PersistentMap<Arc<[Box<str>]>>,
     /// The blocks of the base come first, in its order.
     pub(crate) blocks: Vec<Arc<Block>>,
     pub(crate) positions: Positions,
@@ -59,7 +59,7 @@ pub(crate) struct Block {
     pub(crate) name: String,
     pub(crate) width: u32,
     pub(crate) rows: u64,
-    pub(crate) values: Pages<Arc<[f32]>>,
+    pub(crate) values: PersistentMap<Arc<[f32]>>,
 }
 
 /// What a stable id leads to.
@@ -72,9 +72,9 @@ pub(crate) enum Found {
     Other(NodeIx),
 }
 
-impl View {
+impl GraphState {
     /// The state right after a checkpoint.
-    pub(crate) fn settled(base: Arc<Base>, epoch: Epoch, positions: Positions) -> Self {
+    pub(crate) fn settled(base: Arc<Segments>, epoch: Epoch, positions: Positions) -> Self {
         let relations = base.topology.relations.iter().map(|relation| {
             Arc::new(Relation {
                 name: relation.name.clone(),
@@ -88,7 +88,7 @@ impl View {
                 name: block.name.clone(),
                 width: block.width,
                 rows: block.rows,
-                values: Pages::default(),
+                values: PersistentMap::default(),
             })
         });
         Self {
@@ -97,10 +97,10 @@ impl View {
             alive: base.nodes.alive,
             kinds: Arc::new(base.nodes.kinds.clone()),
             relations: relations.collect(),
-            newcomers: Pages::default(),
+            newcomers: PersistentMap::default(),
             directory: Arc::default(),
-            liveness: Pages::default(),
-            tokens: Pages::default(),
+            liveness: PersistentMap::default(),
+            tokens: PersistentMap::default(),
             blocks: blocks.collect(),
             positions,
             base,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::adjacency::list::MAX_DEGREE;
-use crate::graph::graph_state::{Found, View};
+use crate::graph::graph_state::{Found, GraphState};
 use crate::types::batch::{Batch, MAX_BATCH_OPS};
 use crate::types::batch::{Name, Staged};
 use crate::types::commit_summary::Commit;
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// Whatever in the batch cannot be; nothing has happened then.
-pub(crate) fn plan(view: &View, batch: &Batch) -> Result<Plan, Error> {
+pub(crate) fn plan(view: &GraphState, batch: &Batch) -> Result<Plan, Error> {
     let mut planner = Planner {
         view,
         batch,
@@ -60,7 +60,7 @@ pub(crate) fn plan(view: &View, batch: &Batch) -> Result<Plan, Error> {
 }
 
 struct Planner<'a> {
-    view: &'a View,
+    view: &'a GraphState,
     batch: &'a Batch,
     new_kinds: Vec<&'a str>,
     new_relations: Vec<String>,
@@ -71,7 +71,7 @@ struct Planner<'a> {
     defaults: HashMap<(KindIx, KindIx), RelationIx>,
     named: HashMap<String, RelationIx>,
     /// What becomes of nodes that do not just stay as they are, by number.
-    nodes: BTreeMap<u32, Fate<'a>>,
+    nodes: BTreeMap<u32, NodeChange<'a>>,
     /// Edges in the order in which they were first touched.
     edges: Vec<EdgeFate>,
     edge_at: HashMap<(u16, u32, u32), usize>,
@@ -82,7 +82,7 @@ struct Planner<'a> {
 }
 
 #[derive(Default)]
-struct Fate<'a> {
+struct NodeChange<'a> {
     was: bool,
     alive: bool,
     /// All features that the state knows are gone.
@@ -103,10 +103,10 @@ impl<'a> Planner<'a> {
     fn stage(&mut self, op: &Staged) -> Result<(), Error> {
         match *op {
             Staged::Add { node } => {
-                self.living(node)?;
+                self.get_or_create(node)?;
             }
             Staged::Link { a, b, weight, time, relation } => {
-                let (a, b) = (self.living(a)?, self.living(b)?);
+                let (a, b) = (self.get_or_create(a)?, self.get_or_create(b)?);
                 let relation = match relation {
                     Some(name) => self.named_relation(self.batch.read(name), true)?,
                     None => self.default_relation(a, b, true)?,
@@ -136,12 +136,12 @@ impl<'a> Planner<'a> {
                 self.remove(found)?;
             }
             Staged::Tokens { node, start, bytes } => {
-                let node = self.living(node)?;
+                let node = self.get_or_create(node)?;
                 let tokens = self.batch.tokens(start, bytes);
                 self.fate(node).tokens = Some(tokens);
             }
             Staged::Dense { node, block, first, width } => {
-                let node = self.living(node)?;
+                let node = self.get_or_create(node)?;
                 let (block, values) = (self.batch.read(block), self.batch.numbers(first, width));
                 self.check_width(block, values.len())?;
                 self.fate(node).dense.insert(block, values);
@@ -169,7 +169,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The number of a node, which is created or brought back where needed.
-    fn living(&mut self, name: Name) -> Result<NodeIx, Error> {
+    fn get_or_create(&mut self, name: Name) -> Result<NodeIx, Error> {
         if let Some(node) = self.find(name)? {
             if !self.is_alive(node) {
                 self.fate(node).alive = true;
@@ -195,12 +195,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn fate(&mut self, node: NodeIx) -> &mut Fate<'a> {
+    fn fate(&mut self, node: NodeIx) -> &mut NodeChange<'a> {
         let view = self.view;
         self.nodes.entry(node.get()).or_insert_with(|| {
             // A new node is alive from the start, as its operation in the log has it.
             let was = node.get() >= view.bound || view.is_alive(node);
-            Fate { was, alive: was, ..Fate::default() }
+            NodeChange { was, alive: was, ..NodeChange::default() }
         })
     }
 
@@ -406,7 +406,7 @@ impl<'a> Planner<'a> {
 }
 
 /// What changes of the positions.
-fn settle_positions(view: &View, batch: &Batch) -> Result<Vec<Op>, Error> {
+fn settle_positions(view: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
     let last: BTreeMap<&str, Option<Position>> = batch.positions().collect();
     let known = |source: &str| view.positions.get(source).copied();
     let changed: Vec<_> = last.into_iter().filter(|&(source, to)| known(source) != to).collect();
@@ -424,7 +424,7 @@ fn settle_positions(view: &View, batch: &Batch) -> Result<Vec<Op>, Error> {
 }
 
 /// What changes of a node's features: those that stay as they are need no operation.
-fn settle_features(view: &View, node: u32, fate: &Fate<'_>) -> Vec<Op> {
+fn settle_features(view: &GraphState, node: u32, fate: &NodeChange<'_>) -> Vec<Op> {
     let mut ops = Vec::new();
     let known = (node < view.bound).then(|| NodeIx::new(node));
     let blocks = || 0..view.blocks.len();

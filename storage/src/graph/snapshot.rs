@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
-use crate::graph::graph_state::{Found, View};
+use crate::graph::graph_state::{Found, GraphState};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::{NodeName, NodeRef};
@@ -23,7 +23,7 @@ use crate::types::position::Position;
 /// # Cost
 /// Taking one is a pointer copy. Until a later checkpoint it shares its memory with the store.
 #[derive(Clone, Debug)]
-pub struct Snapshot(pub(crate) Arc<View>);
+pub struct Snapshot(pub(crate) Arc<GraphState>);
 
 impl Snapshot {
     /// The epoch of the last batch that it shows.

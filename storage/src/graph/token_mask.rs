@@ -1,19 +1,19 @@
 //! Which of a few tokens nodes have, asked of many nodes one after another.
 
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::types::ids::NodeIx;
 
 /// A few tokens, looked up once. Knows no nodes but those of its snapshot.
 #[derive(Debug)]
-pub struct TokenMarks<'a> {
-    view: &'a View,
+pub struct TokenMask<'a> {
+    view: &'a GraphState,
     tokens: &'a [String],
     /// The number of each token that some settled node has, and its bit.
     settled: Vec<(u32, u64)>,
 }
 
-impl TokenMarks<'_> {
+impl TokenMask<'_> {
     /// Tokens that can be asked for at once.
     pub const MOST: usize = 64;
 
@@ -40,14 +40,14 @@ impl Snapshot {
     /// What tells which of these tokens nodes have. Cost: a binary search for each.
     ///
     /// # Panics
-    /// When there are more than [`TokenMarks::MOST`], or a token stands there twice.
-    pub fn token_marks<'a>(&'a self, tokens: &'a [String]) -> TokenMarks<'a> {
-        assert!(tokens.len() <= TokenMarks::MOST, "a bit for each token");
+    /// When there are more than [`TokenMask::MOST`], or a token stands there twice.
+    pub fn token_marks<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
+        assert!(tokens.len() <= TokenMask::MOST, "a bit for each token");
         assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "each token once");
         let features = &self.0.base.features;
         let settled = tokens.iter().enumerate();
         let settled = settled.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
-        TokenMarks { view: &self.0, tokens, settled }
+        TokenMask { view: &self.0, tokens, settled }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const FILES: [&str; 4] = ["topology", "nodes", "keys", "features"];
 
 /// The files of one checkpoint, open.
 #[derive(Debug)]
-pub(crate) struct Base {
+pub(crate) struct Segments {
     pub(crate) topology: Topology,
     pub(crate) nodes: Nodes,
     pub(crate) keys: Keys,
@@ -34,7 +34,7 @@ pub(crate) struct Base {
     pub(crate) sizes: [u64; 4],
 }
 
-impl Base {
+impl Segments {
     /// Opens and checks the files; `paths` are in the order of [`FILES`].
     ///
     /// # Cost

@@ -15,7 +15,7 @@ use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::progress::Stage;
 use crate::wal::engine::FOLDER;
-use crate::wal::log_end::{Mark, MarkFile};
+use crate::wal::log_end::{LogEnd, LogEndFile};
 use crate::wal::record_scan::{Found, fill};
 
 /// How often it starts over because the writer swapped files, or moved records, while they were being copied.
@@ -78,7 +78,7 @@ impl From<Error> for Moved {
 
 fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
     // The end of the log is read first: what was acknowledged by then is found behind it.
-    let mark = Mark::read(from).map_err(Moved::Moved)?;
+    let mark = LogEnd::read(from).map_err(Moved::Moved)?;
     let manifest = Manifest::read(from, CURRENT)?;
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
     fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
@@ -99,8 +99,8 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
     fs::remove_dir_all(&log).or_else(only_if_there).map_err(|e| Error::io(&log, "remove", e))?;
     fill(to, &log, chain.iter().map(|(head, range)| (head.seq, found.bytes(range))))?;
     let last = chain.last().map(|(head, _)| head);
-    let end = last.map_or(mark, |head| Mark { next: head.seq + 1, sum: head.sum });
-    drop(MarkFile::open(to, end)?);
+    let end = last.map_or(mark, |head| LogEnd { next: head.seq + 1, sum: head.sum });
+    drop(LogEndFile::open(to, end)?);
     let epoch = last.map_or(manifest.epoch, |head| head.epoch.max(manifest.epoch));
     Manifest { log_start: floor, ..manifest }.prepare(to, None)?.put()?;
     bytes += File::open(log.join("db")).and_then(|file| file.metadata()).map_or(0, |found| found.len());

@@ -4,24 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::adjacency::list_builder::{Entry, ListBuf};
+use crate::adjacency::list_builder::{ListBuilder, ListEntry};
 use crate::checkpoint::manifest::{COPY, CURRENT, FileName, Manifest, PREVIOUS};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::{Opening, Trust};
+use crate::fs::verified_files::{Opening, VerifiedFiles};
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::{Found as Named, View};
+use crate::graph::graph_state::{Found as Named, GraphState};
 use crate::store::handle::Store;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
-use crate::types::damage::Repair;
+use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::wal::engine::{FILE, FOLDER};
-use crate::wal::log_end::Mark;
+use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
 use crate::wal::record_scan::Found;
 
@@ -42,9 +42,9 @@ pub struct CheckOptions {
 
 /// What a check of a store looked at, and what it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkup {
+pub struct CheckReport {
     /// Whatever is not as it should be; nothing where the store is sound.
-    pub problems: Vec<Repair>,
+    pub problems: Vec<Damage>,
     /// Files that were read, the engine's among them.
     pub files: u64,
     /// Their bytes.
@@ -71,12 +71,12 @@ impl Store {
         path: impl AsRef<Path>,
         options: CheckOptions,
         cancel: &CancelToken,
-    ) -> Result<Checkup, Error> {
+    ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
         crate::store::open::examine(path)?;
         let disk = Disk::of(path);
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
-        let mut check = Check { path, found: Checkup::default(), problems: BTreeMap::new() };
+        let mut check = Check { path, found: CheckReport::default(), problems: BTreeMap::new() };
         let settled = check.files(cancel)?;
         let settled = match (settled, options.read_only) {
             (settled, true) => settled.map(|(view, _)| view),
@@ -96,13 +96,13 @@ impl Store {
 
 struct Check<'a> {
     path: &'a Path,
-    found: Checkup,
+    found: CheckReport,
     /// By file and place, so that what is seen twice is told once.
-    problems: BTreeMap<(std::path::PathBuf, String), Repair>,
+    problems: BTreeMap<(std::path::PathBuf, String), Damage>,
 }
 
 impl Check<'_> {
-    fn problem(&mut self, problem: Repair) {
+    fn problem(&mut self, problem: Damage) {
         self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
     }
 
@@ -112,11 +112,11 @@ impl Check<'_> {
     }
 
     /// The manifests and all files that they name; the state of the current one, where it can be read.
-    fn files(&mut self, cancel: &CancelToken) -> Result<Option<(View, Manifest)>, Error> {
+    fn files(&mut self, cancel: &CancelToken) -> Result<Option<(GraphState, Manifest)>, Error> {
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in [CURRENT, COPY, PREVIOUS] {
             let path = self.path.join(name);
-            match Repair::of(Manifest::read(self.path, name), OPENING_HELPS)? {
+            match Damage::of(Manifest::read(self.path, name), OPENING_HELPS)? {
                 Ok(Some(manifest)) => {
                     self.read(&path);
                     // After a crash between the two swaps the copy is behind, and names the one before.
@@ -125,7 +125,7 @@ impl Check<'_> {
                     }
                 }
                 Ok(None) if name == PREVIOUS => {}
-                Ok(None) => self.problem(Repair::new(&path, "file", "it is missing", OPENING_HELPS)),
+                Ok(None) => self.problem(Damage::new(&path, "file", "it is missing", OPENING_HELPS)),
                 Err(problem) => self.problem(problem),
             }
         }
@@ -151,7 +151,7 @@ impl Check<'_> {
                 (false, _) => COMPUTED,
             };
             if let Err(problem) =
-                Repair::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
+                Damage::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
             {
                 self.problem(problem);
             } else {
@@ -162,18 +162,18 @@ impl Check<'_> {
         stage.end();
         for path in sidecar::all(self.path).into_values() {
             cancel.check()?;
-            match Repair::of(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::LOST)? {
+            match Damage::of(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::LOST)? {
                 Ok(_) => self.read(&path),
                 Err(problem) => self.problem(problem),
             }
         }
         let (mut taken, nothing, unobserved) =
-            (None, Trust::default(), cancel.reporting_to(&CancelToken::new()));
+            (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
             let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
             let settled = write_checkpoint::settled(self.path, manifest, opening);
-            match Repair::of(settled, OPENING_HELPS)? {
+            match Damage::of(settled, OPENING_HELPS)? {
                 Ok(view) => {
                     taken.get_or_insert((view, manifest.clone()));
                 }
@@ -186,11 +186,11 @@ impl Check<'_> {
     /// The records of the log, as they lie in the engine's file; the state with them, where it can be put together.
     fn log(
         &mut self,
-        settled: Option<(View, Manifest)>,
+        settled: Option<(GraphState, Manifest)>,
         cancel: &CancelToken,
-    ) -> Result<Option<View>, Error> {
+    ) -> Result<Option<GraphState>, Error> {
         let folder = self.path.join(FOLDER);
-        let mark = Repair::of(Mark::read(self.path), OPENING_HELPS)?;
+        let mark = Damage::of(LogEnd::read(self.path), OPENING_HELPS)?;
         let mark = match mark {
             Ok(mark) => Some(mark),
             Err(problem) => {
@@ -211,7 +211,7 @@ impl Check<'_> {
                     OPENING_HELPS
                 };
                 let place = format!("record {missing}");
-                self.problem(Repair::new(&folder, &place, "it is missing or damaged", remedy));
+                self.problem(Damage::new(&folder, &place, "it is missing or damaged", remedy));
                 match found.chain(manifest.covered, mark) {
                     Ok(chain) => chain,
                     Err(_) => return Ok(None),
@@ -228,7 +228,7 @@ impl Check<'_> {
             let applied =
                 ops(head, body).and_then(|ops| ops.into_iter().try_for_each(|op| applier.apply(op)));
             if let Err(what) = applied {
-                self.problem(Repair::new(&folder, &format!("record {}", head.seq), what, BUG));
+                self.problem(Damage::new(&folder, &format!("record {}", head.seq), what, BUG));
                 return Ok(None);
             }
         }
@@ -237,9 +237,9 @@ impl Check<'_> {
     }
 
     /// Every invariant that checksums do not see.
-    fn graph(&mut self, view: &View, cancel: &CancelToken) -> Result<(), Error> {
+    fn graph(&mut self, view: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
         let mut broken = |place: String, what: &str| {
-            let problem = Repair::new(self.path, &place, what, BUG);
+            let problem = Damage::new(self.path, &place, what, BUG);
             self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
         };
         let nodes = || (0..view.bound).map(NodeIx::new);
@@ -284,7 +284,7 @@ impl Check<'_> {
                 let mut entries = Vec::with_capacity(list.degree());
                 for (other, weight, time) in list.iter() {
                     ends += 1 + u64::from(other == node);
-                    entries.push(Entry { node: other, id: view.stable_id(other), weight, time });
+                    entries.push(ListEntry { node: other, id: view.stable_id(other), weight, time });
                     let back = view.list(relation, other);
                     let at = back.position(node, view.stable_id(node));
                     let is_same = at.is_some_and(|at| {
@@ -301,7 +301,7 @@ impl Check<'_> {
                         broken(place(), "an edge has a weight that is not above 0");
                     }
                 }
-                if !list.is_same(&ListBuf::build(view.stable_id(node), entries).as_list()) {
+                if !list.is_same(&ListBuilder::build(view.stable_id(node), entries).as_list()) {
                     broken(place(), "it is not arranged as its neighbors' ids say");
                 }
             }

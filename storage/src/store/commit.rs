@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::graph::plan::{Plan, plan};
 use crate::store::handle::Store;
 use crate::store::writer::{Planning, Staged, Syncing, Writing};
@@ -50,7 +50,7 @@ impl Store {
         &self,
         writing: &Writing,
         syncing: &mut Syncing,
-        (staged, view, pending): (Vec<Staged>, Arc<View>, Pending),
+        (staged, view, pending): (Vec<Staged>, Arc<GraphState>, Pending),
     ) -> Result<(), Error> {
         let end = pending.mark.next;
         if syncing.durable == end {
@@ -82,7 +82,7 @@ impl Planning {
         let first = writing.log.stage(&mut self.stager, epoch, &ops);
         let first = first.map_err(|error| writing.broken(error))?;
         self.tail_ops += ops.len() as u64;
-        let mut applier = Applier::new(View::clone(&self.view));
+        let mut applier = Applier::new(GraphState::clone(&self.view));
         applier.advance(epoch);
         let touched: Vec<u32> = ops.iter().flat_map(Op::nodes).flatten().collect();
         for op in ops {
@@ -95,7 +95,7 @@ impl Planning {
     }
 
     /// What was staged since the last sync, the state with it, and where the log then ends.
-    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<View>, Pending) {
+    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<GraphState>, Pending) {
         (std::mem::take(&mut self.staged), Arc::clone(&self.view), self.stager.take())
     }
 }

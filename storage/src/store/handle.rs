@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::checkpoint::derived::Derived;
 use crate::fs::disk::Disk;
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::segments::FILES;
 use crate::store::open;
@@ -15,12 +15,12 @@ use crate::store::open::OpenOptions;
 use crate::store::sidecar;
 use crate::store::writer::Writing;
 use crate::types::cancel::CancelToken;
-use crate::types::damage::Repair;
+use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::position::Position;
 use crate::wal::changes::Changes;
-use crate::wal::log_index::Tail;
+use crate::wal::log_index::LogIndex;
 
 /// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log`, the derived ones, and those kept aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Store {
     pub(crate) low_memory: bool,
     current: RwLock<Snapshot>,
     pub(crate) derived: RwLock<Option<Derived>>,
-    repairs: Vec<Repair>,
+    damage: Vec<Damage>,
     role: Role,
 }
 
@@ -64,7 +64,7 @@ impl Store {
     pub(crate) fn reader(
         disk: Disk,
         low_memory: bool,
-        view: View,
+        view: GraphState,
         derived: Option<Derived>,
         (dirty, number): (u64, u64),
     ) -> Self {
@@ -75,24 +75,24 @@ impl Store {
     pub(crate) fn writer(
         disk: Disk,
         low_memory: bool,
-        view: Arc<View>,
+        view: Arc<GraphState>,
         derived: Option<Derived>,
-        repairs: Vec<Repair>,
+        damage: Vec<Damage>,
         writing: Writing,
     ) -> Self {
-        Self::new(disk, low_memory, view, derived, repairs, Role::Writer(Box::new(writing)))
+        Self::new(disk, low_memory, view, derived, damage, Role::Writer(Box::new(writing)))
     }
 
     fn new(
         disk: Disk,
         low_memory: bool,
-        view: Arc<View>,
+        view: Arc<GraphState>,
         derived: Option<Derived>,
-        repairs: Vec<Repair>,
+        damage: Vec<Damage>,
         role: Role,
     ) -> Self {
         let (current, derived) = (RwLock::new(Snapshot(view)), RwLock::new(derived));
-        Self { disk, low_memory, current, derived, repairs, role }
+        Self { disk, low_memory, current, derived, damage, role }
     }
 
     /// The folder.
@@ -121,8 +121,8 @@ impl Store {
     }
 
     /// What was damaged when the store was opened, and how it was made good.
-    pub fn repairs(&self) -> &[Repair] {
-        &self.repairs
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
     }
 
     pub(crate) fn writing(&self) -> Result<&Writing, Error> {
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// Shows a new state to whoever asks from now on.
-    pub(crate) fn show(&self, tail: &mut Tail, view: Arc<View>) {
+    pub(crate) fn show(&self, tail: &mut LogIndex, view: Arc<GraphState>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, Snapshot(view));
         drop(current);
@@ -226,7 +226,7 @@ impl Store {
     }
 }
 
-pub(crate) fn out_of_reach(epoch: Epoch, view: &View) -> Error {
+pub(crate) fn out_of_reach(epoch: Epoch, view: &GraphState) -> Error {
     let rule = format!("one up to {} whose changes are still in the log; rebuild instead", view.epoch);
     Error::invalid("epoch", &epoch.to_string(), rule)
 }

@@ -14,7 +14,7 @@ use crate::checkpoint::manifest::{
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::fs::verified_files::{Opening, Trust};
+use crate::fs::verified_files::{Opening, VerifiedFiles};
 use crate::store::handle::Store;
 use crate::store::recover::{Loss, Recovered, recover};
 use crate::store::sidecar;
@@ -23,7 +23,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
 use crate::wal::engine::{FOLDER, Log, Stager};
-use crate::wal::log_end::Mark;
+use crate::wal::log_end::LogEnd;
 
 /// How often a reader starts over because the writer published while it was opening files.
 const READER_PATIENCE: u32 = 100;
@@ -74,7 +74,7 @@ impl OpenOptions {
     }
 
     /// Gives up what cannot be read at the end of the log, acknowledged or not, where there is no other way to open the store
-    /// for writing; [`Store::repairs`] says what. What held it is kept in `log.damaged`.
+    /// for writing; [`Store::damage`] says what. What held it is kept in `log.damaged`.
     pub fn repair(mut self, repair: bool) -> Self {
         self.repair = repair;
         self
@@ -89,7 +89,7 @@ impl OpenOptions {
     /// Opens the store.
     ///
     /// Damage that can be made good without losing anything is, where the store is opened for writing:
-    /// [`Store::repairs`] says what it was, and what was done.
+    /// [`Store::damage`] says what it was, and what was done.
     ///
     /// # Errors
     /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
@@ -105,7 +105,7 @@ impl OpenOptions {
 
     fn read(&self, path: &Path) -> Result<Store, Error> {
         examine(path)?;
-        let trust = Trust::read(path);
+        let trust = VerifiedFiles::read(path);
         let opening = self.opening(&trust);
         let mut patience = READER_PATIENCE;
         let mut manifest = current(path)?;
@@ -133,7 +133,7 @@ impl OpenOptions {
         }
     }
 
-    fn opening<'a>(&'a self, trust: &'a Trust) -> Opening<'a> {
+    fn opening<'a>(&'a self, trust: &'a VerifiedFiles) -> Opening<'a> {
         Opening { mapped: self.low_memory.then_some(trust), cancel: &self.cancel }
     }
 
@@ -152,12 +152,12 @@ impl OpenOptions {
             create(&disk)?;
         }
         sidecar::sweep(&disk);
-        let trust = Trust::read(path);
-        let loss = if self.repair { Loss::Tail } else { Loss::None };
+        let trust = VerifiedFiles::read(path);
+        let loss = if self.repair { Loss::LogIndex } else { Loss::None };
         let recovered = recover(&disk, self.opening(&trust), loss)?;
-        let Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests, gave_up } =
+        let Recovered { manifest, view, derived, log, mark, tail, ops, damage, manifests, gave_up } =
             recovered;
-        if repairs.is_empty() {
+        if damage.is_empty() {
             sweep(&disk, &manifests.iter().collect::<Vec<_>>());
         }
         let number = largest_number(path).max(manifest.number);
@@ -171,7 +171,7 @@ impl OpenOptions {
         let (stager, staged) = (Stager::new(mark), Vec::new());
         let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
         let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
-        let store = Store::writer(disk, self.low_memory, view, derived, repairs, writing);
+        let store = Store::writer(disk, self.low_memory, view, derived, damage, writing);
         store.settle_repairs(gave_up)?;
         Ok(store)
     }
@@ -225,7 +225,7 @@ fn create(disk: &Disk) -> Result<(), Error> {
         // Not an interrupted creation: nothing is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
-    drop(log.syncer(disk, Mark::default())?);
+    drop(log.syncer(disk, LogEnd::default())?);
     let base = write_checkpoint::found(disk)?;
     let positions = Positions::default();
     let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::bulk::load::Load;
+use crate::bulk::load::BulkLoad;
 use crate::checkpoint::derived::{Derived, Publish, check_names};
 use crate::checkpoint::manifest::{FileName, Learned, Manifest, sweep};
 use crate::checkpoint::write_checkpoint;
-use crate::fs::verified_files::{Opening, Trust};
+use crate::fs::verified_files::{Opening, VerifiedFiles};
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::store::handle::Store;
 use crate::store::handle::out_of_reach;
 use crate::store::private_pool::apart;
@@ -18,7 +18,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
-use crate::wal::log_index::Tail;
+use crate::wal::log_index::LogIndex;
 use crate::wal::record_scan::{DAMAGED, remove_folder};
 
 /// Below so many operations since the last checkpoint, another one is not worth its writing.
@@ -30,7 +30,7 @@ const FEW_RECORDS: u64 = 64;
 struct Brought {
     manifest: Manifest,
     /// The state over new files, where the graph's are new.
-    settled: Option<View>,
+    settled: Option<GraphState>,
     derived: Option<Derived>,
 }
 
@@ -57,7 +57,7 @@ impl Store {
     /// # Cost
     /// Some 0.1 microseconds an edge on two cores, all in, and at most twice the memory of the finished lists where these are
     /// large, the edges of the load included. It has as many threads as the current rayon pool.
-    pub fn load(&self, load: Load, cancel: &CancelToken) -> Result<Commit, Error> {
+    pub fn load(&self, load: BulkLoad, cancel: &CancelToken) -> Result<Commit, Error> {
         let writing = self.writing()?;
         let mut settling = writing.settling()?;
         let syncing = writing.syncing()?;
@@ -150,7 +150,7 @@ impl Store {
     /// were given up. Derived files are left to whoever can compute them.
     pub(crate) fn settle_repairs(&self, gave_up: bool) -> Result<(), Error> {
         let left = self.derived().map_or(0, |derived| derived.damage().count());
-        if self.repairs().len() == left {
+        if self.damage().len() == left {
             return Ok(());
         }
         let writing = self.writing()?;
@@ -163,10 +163,10 @@ impl Store {
     fn write_base(
         &self,
         writing: &Writing,
-        view: &View,
+        view: &GraphState,
         manifest: &mut Manifest,
         cancel: &CancelToken,
-    ) -> Result<View, Error> {
+    ) -> Result<GraphState, Error> {
         manifest.epoch = view.epoch.get();
         manifest.positions = Arc::clone(&view.positions);
         manifest.covered = writing.tail().after(view.epoch).expect("the tail knows where what is shown ends");
@@ -178,8 +178,8 @@ impl Store {
     }
 
     /// The state of files that were just written. It is not worth stopping: what is left is less than what is done.
-    fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<View, Error> {
-        let (nothing, cancel) = (Trust::default(), CancelToken::new().reporting_to(cancel));
+    fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
+        let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
         let opening = Opening { mapped: self.low_memory.then_some(&nothing), cancel: &cancel };
         write_checkpoint::settled(self.path(), manifest, opening)
     }
@@ -193,7 +193,7 @@ impl Store {
         let Brought { mut manifest, settled, derived } = brought;
         let floor = manifest.floor().min(settling.manifest.floor());
         if let Some(learned) = &mut manifest.learned {
-            let mut marks = Tail::new(Epoch::new(0), 0, Some(learned.refreshed()));
+            let mut marks = LogIndex::new(Epoch::new(0), 0, Some(learned.refreshed()));
             if learned.refreshed_seq < manifest.covered {
                 writing.touch(&mut marks, learned.refreshed_seq..manifest.covered)?;
             }
@@ -240,7 +240,7 @@ impl Store {
 
     /// Shows the present state over new files, which cover the log up to a record: what was committed since is applied to
     /// them, most of it while commits go on.
-    fn rest_on(&self, writing: &Writing, settled: View, covered: u64) -> Result<(), Error> {
+    fn rest_on(&self, writing: &Writing, settled: GraphState, covered: u64) -> Result<(), Error> {
         let mut applier = Applier::new(settled);
         let mut reached = covered;
         let mut ops = 0;

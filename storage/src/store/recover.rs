@@ -18,15 +18,15 @@ use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::verified_files::Opening;
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::View;
-use crate::types::damage::Repair;
+use crate::graph::graph_state::GraphState;
+use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 use crate::wal::engine;
 use crate::wal::engine::{FILE, FOLDER, Log};
-use crate::wal::log_end::Mark;
-use crate::wal::log_index::Tail;
+use crate::wal::log_end::LogEnd;
+use crate::wal::log_index::LogIndex;
 use crate::wal::record_scan::{DAMAGED, Found, NEW, ROOMY};
 
 /// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
@@ -38,15 +38,15 @@ const WRITTEN_ANEW: &str = "it was written anew";
 pub(crate) struct Recovered {
     /// The one whose files the state lies over.
     pub(crate) manifest: Manifest,
-    pub(crate) view: View,
+    pub(crate) view: GraphState,
     pub(crate) derived: Option<Derived>,
     pub(crate) log: Log,
-    pub(crate) mark: Mark,
-    pub(crate) tail: Tail,
+    pub(crate) mark: LogEnd,
+    pub(crate) tail: LogIndex,
     /// Operations that were applied.
     pub(crate) ops: u64,
     /// What was damaged; a checkpoint makes it good.
-    pub(crate) repairs: Vec<Repair>,
+    pub(crate) damage: Vec<Damage>,
     /// All that could be read.
     pub(crate) manifests: Vec<Manifest>,
     /// Records were given up, so the engine that held them is kept.
@@ -59,13 +59,13 @@ pub(crate) enum Loss {
     /// Nothing that was acknowledged.
     None,
     /// Batches at the end of the log that cannot be read.
-    Tail,
+    LogIndex,
 }
 
 struct Recovery<'a> {
     disk: &'a Disk,
     opening: Opening<'a>,
-    repairs: Vec<Repair>,
+    damage: Vec<Damage>,
     gave_up: bool,
 }
 
@@ -74,7 +74,7 @@ struct Recovery<'a> {
 /// # Errors
 /// [`Error::Damaged`] for the first damage that there is no way around.
 pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<Recovered, Error> {
-    let mut recovery = Recovery { disk, opening, repairs: Vec::new(), gave_up: false };
+    let mut recovery = Recovery { disk, opening, damage: Vec::new(), gave_up: false };
     recovery.undo_half_rebuild()?;
     let manifests = recovery.manifests()?;
     let (mut manifest, settled) = recovery.base(&manifests)?;
@@ -85,15 +85,15 @@ pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<R
     if let Some(derived) = &mut derived {
         derived.is_whole &= reflects;
     }
-    let Recovery { repairs, gave_up, .. } = recovery;
-    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, repairs, manifests, gave_up })
+    let Recovery { damage, gave_up, .. } = recovery;
+    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, damage, manifests, gave_up })
 }
 
 /// What replaying the log gave.
 struct Replayed {
-    view: View,
-    mark: Mark,
-    tail: Tail,
+    view: GraphState,
+    mark: LogEnd,
+    tail: LogIndex,
     ops: u64,
     /// Whether all is known that changed since the derived files were made.
     reflects: bool,
@@ -114,7 +114,7 @@ impl Recovery<'_> {
     }
 
     /// Gives back what room the engine does not need any more, which it never does by itself.
-    fn give_back(&self, found: &Found, from: u64, known: Option<Mark>) -> Result<(), Error> {
+    fn give_back(&self, found: &Found, from: u64, known: Option<LogEnd>) -> Result<(), Error> {
         let file = self.disk.folder().join(FOLDER).join(FILE);
         let bytes = file.metadata().map_or(0, |found| found.len());
         if bytes < ROOM || bytes / ROOM_FOR_ONE < found.len() {
@@ -129,45 +129,45 @@ impl Recovery<'_> {
     /// The manifests that can be read, the current one first.
     fn manifests(&mut self) -> Result<Vec<Manifest>, Error> {
         let path = |name: &str| self.disk.folder().join(name);
-        let read = |name: &str| Repair::of(Manifest::read(self.disk.folder(), name), WRITTEN_ANEW);
+        let read = |name: &str| Damage::of(Manifest::read(self.disk.folder(), name), WRITTEN_ANEW);
         let (current, copy, previous) = (read(CURRENT)?, read(COPY)?, read(PREVIOUS)?);
-        let mut repairs = Vec::new();
+        let mut damage = Vec::new();
         let mut intact = Vec::new();
-        let missing = |name: &str| Repair::new(&path(name), "file", "it is missing", WRITTEN_ANEW);
+        let missing = |name: &str| Damage::new(&path(name), "file", "it is missing", WRITTEN_ANEW);
         // The one before is there from the second manifest on, the copy once the first was ever entered.
         let from_copy = copy.as_ref().ok().and_then(Clone::clone);
         if let Ok(Some(manifest)) = current {
             // A crash between the two swaps leaves the copy behind.
-            repairs.extend(copy.err());
+            damage.extend(copy.err());
             intact.push(manifest);
         } else {
-            let damage = current.err().unwrap_or_else(|| missing(CURRENT));
+            let broken = current.err().unwrap_or_else(|| missing(CURRENT));
             let remedy = match &from_copy {
                 Some(_) => "its copy was taken",
                 None => "the one before was taken, and the log since",
             };
-            repairs.push(Repair { remedy: remedy.to_owned(), ..damage });
+            damage.push(Damage { remedy: remedy.to_owned(), ..broken });
             intact.extend(from_copy);
         }
         match previous {
             Ok(previous) => intact.extend(previous),
-            Err(damage) => repairs.push(damage),
+            Err(broken) => damage.push(broken),
         }
         if intact.is_empty() {
-            return Err(repairs.swap_remove(0).into_error());
+            return Err(damage.swap_remove(0).into_error());
         }
-        self.repairs.append(&mut repairs);
+        self.damage.append(&mut damage);
         Ok(intact)
     }
 
     /// The state of the newest checkpoint whose files are intact.
-    fn base(&mut self, manifests: &[Manifest]) -> Result<(Manifest, View), Error> {
-        let mut first: Option<Repair> = None;
+    fn base(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
+        let mut first: Option<Damage> = None;
         for manifest in manifests {
             let settled = write_checkpoint::settled(self.disk.folder(), manifest, self.opening);
-            match Repair::of(settled, "the checkpoint before was taken, and the log since")? {
+            match Damage::of(settled, "the checkpoint before was taken, and the log since")? {
                 Ok(view) => {
-                    self.repairs.extend(first);
+                    self.damage.extend(first);
                     return Ok((manifest.clone(), view));
                 }
                 Err(damage) => {
@@ -190,20 +190,25 @@ impl Recovery<'_> {
             let before = Derived::open_some(self.disk.folder(), other, self.opening)?;
             if before.is_whole {
                 let remedy = "those of the refresh before were taken, and the rest is to be refreshed";
-                self.repairs.extend(
-                    derived.damage().map(|damage| Repair { remedy: remedy.to_owned(), ..damage.clone() }),
+                self.damage.extend(
+                    derived.damage().map(|damage| Damage { remedy: remedy.to_owned(), ..damage.clone() }),
                 );
                 return Ok(Some((other.clone(), before)));
             }
         }
-        self.repairs.extend(derived.damage().cloned());
+        self.damage.extend(derived.damage().cloned());
         Ok(Some((learned.clone(), derived)))
     }
 
     /// Replays the log over a checkpoint; on damage, after finding its records in the bytes of its file.
-    fn log(&mut self, manifest: &Manifest, settled: View, loss: Loss) -> Result<(Log, Replayed), Error> {
+    fn log(
+        &mut self,
+        manifest: &Manifest,
+        settled: GraphState,
+        loss: Loss,
+    ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
-        let mark = Repair::of(Mark::read(self.disk.folder()), WRITTEN_ANEW)?;
+        let mark = Damage::of(LogEnd::read(self.disk.folder()), WRITTEN_ANEW)?;
         let known = mark.as_ref().ok().copied();
         let found = Found::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
         if known.is_some() {
@@ -219,18 +224,18 @@ impl Recovery<'_> {
             let replayed = self.replay(&log, manifest, settled.clone(), manifest.floor(), known)?;
             Ok((log, replayed))
         });
-        let damage = match Repair::of(replayed, "")? {
+        let damage = match Damage::of(replayed, "")? {
             Err(damage) => damage,
             // What the bytes have and the engine does not was acknowledged, perhaps.
             Ok((_, replayed)) if found.goes_on(replayed.mark) => {
-                Repair::new(&folder, &format!("record {}", replayed.mark.next), "it is missing", "")
+                Damage::new(&folder, &format!("record {}", replayed.mark.next), "it is missing", "")
             }
             Ok((log, replayed)) => {
-                self.repairs.extend(mark.err());
+                self.damage.extend(mark.err());
                 return Ok((log, replayed));
             }
         };
-        self.repairs.extend(mark.err());
+        self.damage.extend(mark.err());
         self.salvage(&found, damage, manifest, settled, known, loss)
     }
 
@@ -240,7 +245,7 @@ impl Recovery<'_> {
         log: &Log,
         found: &Found,
         manifest: &Manifest,
-        known: Option<Mark>,
+        known: Option<LogEnd>,
     ) -> Result<(), Error> {
         let chain = found.chain(manifest.log_start, known).or_else(|_| found.chain(manifest.floor(), known));
         // Where records are missing, whoever replays the log will see it.
@@ -255,10 +260,10 @@ impl Recovery<'_> {
     fn salvage(
         &mut self,
         found: &Found,
-        damage: Repair,
+        damage: Damage,
         manifest: &Manifest,
-        settled: View,
-        known: Option<Mark>,
+        settled: GraphState,
+        known: Option<LogEnd>,
         loss: Loss,
     ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
@@ -280,7 +285,7 @@ impl Recovery<'_> {
                 let what = format!("{}, and nothing else holds it", damage.what);
                 return Err(Error::damaged(&folder, format!("record {missing}"), what));
             }
-            (Err(_), Loss::Tail) => {
+            (Err(_), Loss::LogIndex) => {
                 self.gave_up = true;
                 let chain = found.prefix(from);
                 let end = chain.last().map_or(from, |(head, _)| head.seq + 1);
@@ -295,12 +300,12 @@ impl Recovery<'_> {
         };
         let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
         engine::rebuild(self.disk, DAMAGED, records)?;
-        self.repairs.push(Repair { remedy, ..damage });
-        let end = chain.last().map(|(head, _)| Mark { next: head.seq + 1, sum: head.sum });
+        self.damage.push(Damage { remedy, ..damage });
+        let end = chain.last().map(|(head, _)| LogEnd { next: head.seq + 1, sum: head.sum });
         let end = end.or(known.filter(|mark| mark.next == from));
         let log = Log::open(&folder)?;
         let replayed =
-            self.replay(&log, manifest, settled, from, end.or(Some(Mark { next: from, sum: 0 })))?;
+            self.replay(&log, manifest, settled, from, end.or(Some(LogEnd { next: from, sum: 0 })))?;
         Ok((log, replayed))
     }
 
@@ -309,9 +314,9 @@ impl Recovery<'_> {
         &self,
         log: &Log,
         manifest: &Manifest,
-        settled: View,
+        settled: GraphState,
         from: u64,
-        known: Option<Mark>,
+        known: Option<LogEnd>,
     ) -> Result<Replayed, Error> {
         let end = log.end()?.unwrap_or_else(|| known.map_or(from, |mark| mark.next)).max(from);
         let acknowledged = known.map_or(from, |mark| mark.next);
@@ -322,10 +327,10 @@ impl Recovery<'_> {
         let refreshed = manifest.learned.as_ref().map(Learned::refreshed);
         // Where it is not known what is dirty, everything derived is computed again from the checkpoint on.
         let refreshed = refreshed.map(|epoch| if reflects { epoch } else { manifest.epoch().max(epoch) });
-        let mut tail = Tail::new(Epoch::new(manifest.epoch + 1), from, refreshed);
+        let mut tail = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
         let mut applier = Applier::new(settled);
         let mut ops = 0;
-        let mut mark = known.filter(|mark| mark.next == from).unwrap_or(Mark { next: from, sum: 0 });
+        let mut mark = known.filter(|mark| mark.next == from).unwrap_or(LogEnd { next: from, sum: 0 });
         let stage = self.opening.cancel.stage("log", end - from);
         log.scan(from..end, |head, body| {
             stage.advance(1)?;
@@ -334,7 +339,7 @@ impl Recovery<'_> {
             {
                 return Err(log.contradiction(head.seq, "it is not the one that was acknowledged"));
             }
-            mark = Mark { next: head.seq + 1, sum: head.sum };
+            mark = LogEnd { next: head.seq + 1, sum: head.sum };
             let epoch = Epoch::new(head.epoch);
             if head.is_first() {
                 tail.begin(epoch, head.seq);
@@ -405,7 +410,7 @@ mod tests {
         assert!(before > ROOM, "only {before} bytes");
         let open = || {
             let store = Store::options().open(path).expect("opens");
-            assert_eq!((store.snapshot().epoch(), store.repairs()), (epoch, &[][..]));
+            assert_eq!((store.snapshot().epoch(), store.damage()), (epoch, &[][..]));
         };
         open();
         assert!(bytes() < before / 2, "{} of {before} bytes", bytes());

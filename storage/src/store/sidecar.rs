@@ -12,7 +12,7 @@ use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
-use crate::types::damage::Repair;
+use crate::types::damage::Damage;
 use crate::types::error::Error;
 
 const SUFFIX: &str = ".aside";
@@ -78,11 +78,11 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Self::keep_aside`].
-    pub fn discard_damaged_asides(&self) -> Result<Vec<Repair>, Error> {
+    pub fn discard_damaged_asides(&self) -> Result<Vec<Damage>, Error> {
         let mut removed = Vec::new();
         for (name, path) in all(self.path()) {
             let remedy = "it was removed, and what it was kept for starts anew";
-            if let Err(repair) = Repair::of(SectionFile::open(&path, Residence::Mapped, false), remedy)? {
+            if let Err(repair) = Damage::of(SectionFile::open(&path, Residence::Mapped, false), remedy)? {
                 self.discard_aside(&name)?;
                 removed.push(repair);
             }
@@ -191,7 +191,7 @@ mod tests {
         let problems = checked.expect("checked").problems;
         assert_eq!(problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&path]);
         let store = Store::options().open(folder.path()).expect("it opens all the same");
-        assert_eq!(store.repairs(), []);
+        assert_eq!(store.damage(), []);
         let removed = store.discard_damaged_asides().expect("removed");
         assert_eq!((removed.len(), kept(&store).expect("readable")), (1, None));
     }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checkpoint::manifest::Manifest;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 use crate::wal::engine::{Log, Stager, Syncer};
-use crate::wal::log_index::Tail;
+use crate::wal::log_index::LogIndex;
 
 /// The right to write. The lock is dropped last.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Writing {
     settling: Mutex<Settling>,
     syncing: Mutex<Syncing>,
     planning: Mutex<Planning>,
-    tail: Mutex<Tail>,
+    tail: Mutex<LogIndex>,
     pub(crate) log: Log,
     is_broken: AtomicBool,
     disk: Disk,
@@ -33,7 +33,7 @@ pub(crate) struct Writing {
 pub(crate) struct Planning {
     pub(crate) stager: Stager,
     /// The state with all that was staged, durable or not.
-    pub(crate) view: Arc<View>,
+    pub(crate) view: Arc<GraphState>,
     /// What was staged since the last sync, in order.
     pub(crate) staged: Vec<Staged>,
     /// Operations since the checkpoint.
@@ -69,7 +69,7 @@ impl Writing {
         disk: Disk,
         log: Log,
         (settling, syncing, planning): (Settling, Syncing, Planning),
-        tail: Tail,
+        tail: LogIndex,
         lock: Lock,
     ) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Writing {
         Ok(planning)
     }
 
-    pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
+    pub(crate) fn tail(&self) -> MutexGuard<'_, LogIndex> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,7 +126,7 @@ impl Writing {
     }
 
     /// Tells a tail the nodes that records touch.
-    pub(crate) fn touch(&self, tail: &mut Tail, records: Range<u64>) -> Result<(), Error> {
+    pub(crate) fn touch(&self, tail: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
         self.log.scan(records, |head, body| {
             let ops = self.log.ops(head, body)?;
             tail.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());

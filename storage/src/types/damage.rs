@@ -7,7 +7,7 @@ use crate::types::error::Error;
 
 /// Damage that was found when a store was opened or checked, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Repair {
+pub struct Damage {
     /// The file, or the folder of the log.
     pub path: PathBuf,
     /// Where in it: a section, a record.
@@ -18,7 +18,7 @@ pub struct Repair {
     pub remedy: String,
 }
 
-impl Repair {
+impl Damage {
     pub(crate) fn new(path: &Path, place: &str, what: &str, remedy: impl Into<String>) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -46,7 +46,7 @@ impl Repair {
     }
 }
 
-impl fmt::Display for Repair {
+impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, place, what, remedy } = self;
         write!(f, "{} was damaged at {place}: {what}; {remedy}", path.display())

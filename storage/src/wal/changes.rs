@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::adjacency::list_builder::ListBuf;
+use crate::adjacency::list_builder::ListBuilder;
 use crate::graph::snapshot::Snapshot;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::types::ops::Op;
@@ -40,7 +40,7 @@ impl Changes {
     ///
     /// # Determinism
     /// Slots, positions and weights are exactly those that the old state had.
-    pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuf {
+    pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuilder {
         let none = BTreeMap::new();
         let old = self.lists.get(&(relation, node)).unwrap_or(&none);
         let back: Vec<_> = old
@@ -50,7 +50,7 @@ impl Changes {
             })
             .collect();
         let today = snapshot.list(relation, node);
-        ListBuf::edit(snapshot.stable_id(node), today, &back, |neighbor| snapshot.stable_id(neighbor))
+        ListBuilder::edit(snapshot.stable_id(node), today, &back, |neighbor| snapshot.stable_id(neighbor))
     }
 
     /// Takes in the next operation of the log; the oldest value of an edge stays.

@@ -16,7 +16,7 @@ use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 
 use crate::wal::journal::Journal;
-use crate::wal::log_end::{Mark, MarkFile};
+use crate::wal::log_end::{LogEnd, LogEndFile};
 use crate::wal::record::Head;
 pub(crate) use crate::wal::record_scan::{rebuild, remove_folder};
 
@@ -47,7 +47,7 @@ pub(crate) struct Log {
 /// Who gives records their numbers, one batch after the other.
 #[derive(Debug)]
 pub(crate) struct Stager {
-    mark: Mark,
+    mark: LogEnd,
     /// The records since the last sync, while they fit the journal.
     records: Vec<u8>,
     is_too_much: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Pending {
     /// The records one after another; none where they are more than the journal takes.
     records: Option<Vec<u8>>,
     /// Where the log ends with them.
-    pub(crate) mark: Mark,
+    pub(crate) mark: LogEnd,
 }
 
 /// Who makes records durable.
@@ -68,7 +68,7 @@ pub(crate) struct Syncer {
     /// Our own handle of the file that sled writes, for the fsync that sled never does.
     file: DiskFile,
     journal: Journal,
-    mark: MarkFile,
+    mark: LogEndFile,
 }
 
 pub(super) fn key(seq: u64) -> [u8; 9] {
@@ -191,7 +191,7 @@ impl Log {
             let (seq, before) = (mark.next, mark.sum);
             let mut head = Head { seq, before, epoch: epoch.get(), part, parts, ops, sum: 0 };
             records.push((key(seq), record::encode(&mut head, &body)));
-            mark = Mark { next: seq + 1, sum: head.sum };
+            mark = LogEnd { next: seq + 1, sum: head.sum };
         }
         stager.keep(&records);
         let failed = |e| refused(&self.folder, "write", e);
@@ -266,11 +266,11 @@ impl Log {
 
     /// Takes the right to make records durable, in a log that ends at `mark`. What the engine has is synced first, since the
     /// journal begins anew: what a killed process wrote is only in the system's memory.
-    pub(crate) fn syncer(&self, disk: &Disk, mark: Mark) -> Result<Syncer, Error> {
+    pub(crate) fn syncer(&self, disk: &Disk, mark: LogEnd) -> Result<Syncer, Error> {
         self.sync_all(disk)?;
         let path = self.folder.join(FILE);
         let file = disk.open(&path, false).map_err(|e| Error::io(&path, "open", e))?;
-        Ok(Syncer { file, journal: Journal::open(disk)?, mark: MarkFile::open(disk, mark)? })
+        Ok(Syncer { file, journal: Journal::open(disk)?, mark: LogEndFile::open(disk, mark)? })
     }
 
     /// Flushes, and syncs what the engine never does.
@@ -286,7 +286,7 @@ impl Log {
 }
 
 impl Stager {
-    pub(crate) fn new(mark: Mark) -> Self {
+    pub(crate) fn new(mark: LogEnd) -> Self {
         Self { mark, records: Vec::new(), is_too_much: false }
     }
 
@@ -311,7 +311,7 @@ impl Stager {
     }
 
     /// Where the log ends with all that was staged.
-    pub(crate) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> LogEnd {
         self.mark
     }
 }
@@ -354,8 +354,8 @@ mod tests {
 
     fn opened(folder: &Path) -> (Log, Stager, Syncer) {
         let log = Log::open(&folder.join(FOLDER)).expect("created");
-        let syncer = log.syncer(&Disk::of(folder), Mark::default()).expect("first");
-        (log, Stager::new(Mark::default()), syncer)
+        let syncer = log.syncer(&Disk::of(folder), LogEnd::default()).expect("first");
+        (log, Stager::new(LogEnd::default()), syncer)
     }
 
     fn append(log: &Log, (stager, syncer): (&mut Stager, &mut Syncer), epoch: u64, ops: &[Op]) {

@@ -13,7 +13,7 @@ const BYTES: usize = 24;
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct LogEnd {
     /// The number after the last record.
     pub(crate) next: u64,
     /// The checksum of the last record; 0 where there never was one.
@@ -24,7 +24,7 @@ pub(crate) struct Mark {
 /// behind the log, never ahead. So records that the engine has lost without a word, as it does where its file was cut
 /// short, are missed at the next open.
 #[derive(Debug)]
-pub(crate) struct MarkFile {
+pub(crate) struct LogEndFile {
     file: DiskFile,
     path: PathBuf,
 }
@@ -33,7 +33,7 @@ pub(crate) fn path(store: &Path) -> PathBuf {
     store.join(NAME)
 }
 
-impl Mark {
+impl LogEnd {
     fn encode(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&self.next.to_le_bytes());
@@ -69,9 +69,9 @@ impl Mark {
     }
 }
 
-impl MarkFile {
+impl LogEndFile {
     /// Opens the file, or makes it, and writes where the log ends; durable on return.
-    pub(crate) fn open(disk: &Disk, mark: Mark) -> Result<Self, Error> {
+    pub(crate) fn open(disk: &Disk, mark: LogEnd) -> Result<Self, Error> {
         let path = path(disk.folder());
         let file = disk.open(&path, true).map_err(|e| Error::io(&path, "open", e))?;
         let mut mark_file = Self { file, path };
@@ -82,7 +82,7 @@ impl MarkFile {
         Ok(mark_file)
     }
 
-    pub(crate) fn write(&mut self, mark: Mark) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, mark: LogEnd) -> Result<(), Error> {
         let write =
             |file: &mut DiskFile| file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&mark.encode()));
         write(&mut self.file).map_err(|e| Error::io(&self.path, "write", e))
@@ -97,17 +97,17 @@ mod tests {
     fn every_flipped_bit_and_every_other_length_is_damage() {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Disk::of(folder.path());
-        assert!(matches!(Mark::read(folder.path()), Err(Error::Damaged { .. })));
-        let mark = Mark { next: 300, sum: 7 };
-        drop(MarkFile::open(&disk, mark).expect("made"));
-        assert_eq!(Mark::read(folder.path()).ok(), Some(mark));
+        assert!(matches!(LogEnd::read(folder.path()), Err(Error::Damaged { .. })));
+        let mark = LogEnd { next: 300, sum: 7 };
+        drop(LogEndFile::open(&disk, mark).expect("made"));
+        assert_eq!(LogEnd::read(folder.path()).ok(), Some(mark));
         let intact = mark.encode();
         for bit in 0..BYTES * 8 {
             let mut torn = intact;
             torn[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Mark::decode(&torn), None, "bit {bit}");
+            assert_eq!(LogEnd::decode(&torn), None, "bit {bit}");
         }
-        assert!((0..BYTES).all(|len| Mark::decode(&intact[..len]).is_none()));
-        assert_eq!(Mark::decode(&[&intact[..], &[0]].concat()), None);
+        assert!((0..BYTES).all(|len| LogEnd::decode(&intact[..len]).is_none()));
+        assert_eq!(LogEnd::decode(&[&intact[..], &[0]].concat()), None);
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
 
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::types::ids::Epoch;
 
 /// The index of the log, in memory.
 #[derive(Debug)]
-pub(crate) struct Tail {
+pub(crate) struct LogIndex {
     /// The epoch that `starts` begins with.
     first: u64,
     /// The number of the first record of each batch; epochs have no gaps.
@@ -21,10 +21,10 @@ pub(crate) struct Tail {
     /// The last epoch that touched a node, of those after `refreshed`. Nothing derived depends on its order.
     touched: HashMap<u32, u64>,
     /// Snapshots that someone may still ask the changes since.
-    lent: Vec<(Epoch, Weak<View>)>,
+    lent: Vec<(Epoch, Weak<GraphState>)>,
 }
 
-impl Tail {
+impl LogIndex {
     /// A log without batches, where the next one has this epoch and record.
     pub(crate) fn new(next: Epoch, end: u64, refreshed: Option<Epoch>) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Tail {
     }
 
     /// Notes a snapshot that was handed out.
-    pub(crate) fn lend(&mut self, epoch: Epoch, view: Weak<View>) {
+    pub(crate) fn lend(&mut self, epoch: Epoch, view: Weak<GraphState>) {
         self.lent.retain(|(_, view)| view.strong_count() > 0);
         self.lent.push((epoch, view));
     }
@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn epochs_lead_to_records_until_they_are_trimmed() {
-        let mut tail = Tail::new(Epoch::new(4), 10, None);
+        let mut tail = LogIndex::new(Epoch::new(4), 10, None);
         assert_eq!(tail.after(Epoch::new(3)), Some(10));
         for (epoch, first) in [(4, 10), (5, 13), (6, 14)] {
             tail.begin(Epoch::new(epoch), first);
         }
         tail.set_end(15);
-        let after = |tail: &Tail| [2, 3, 4, 5, 6, 7].map(|epoch| tail.after(Epoch::new(epoch)));
+        let after = |tail: &LogIndex| [2, 3, 4, 5, 6, 7].map(|epoch| tail.after(Epoch::new(epoch)));
         assert_eq!(after(&tail), [None, Some(10), Some(13), Some(14), Some(15), None]);
         tail.trim(13);
         assert_eq!(after(&tail), [None, None, Some(13), Some(14), Some(15), None]);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_epoch_without_records_is_reached_and_those_before_are_not() {
-        let mut tail = Tail::new(Epoch::new(1), 0, None);
+        let mut tail = LogIndex::new(Epoch::new(1), 0, None);
         tail.pass(Epoch::new(1));
         assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), None]);
         tail.begin(Epoch::new(2), 0);

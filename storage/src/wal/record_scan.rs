@@ -16,7 +16,7 @@ use crate::types::error::Error;
 
 use crate::wal::engine::{FILE, FOLDER, Log, MAX_BODY, key};
 use crate::wal::journal;
-use crate::wal::log_end::Mark;
+use crate::wal::log_end::LogEnd;
 use crate::wal::record;
 use crate::wal::record::Head;
 
@@ -74,7 +74,7 @@ impl Found {
     ///
     /// # Errors
     /// The number of the last record that is missing from it.
-    pub(crate) fn chain(&self, from: u64, mark: Option<Mark>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+    pub(crate) fn chain(&self, from: u64, mark: Option<LogEnd>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
         let mut chain = match mark {
             Some(mark) if mark.next <= from => Vec::new(),
             Some(mark) => {
@@ -112,7 +112,7 @@ impl Found {
     }
 
     /// Whether a whole batch comes after the record that a log seems to end with.
-    pub(crate) fn goes_on(&self, mark: Mark) -> bool {
+    pub(crate) fn goes_on(&self, mark: LogEnd) -> bool {
         let mut chain = Vec::new();
         // Where no record was read, the checksum of the one before may not be known.
         self.go_on(&mut chain, mark.next, (mark.sum != 0 || mark.next == 0).then_some(mark.sum));

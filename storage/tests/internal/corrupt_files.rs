@@ -12,7 +12,7 @@ use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::fs::verified_files::Opening;
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::View;
+use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::segments::FILES;
 use crate::store::handle::Store;
@@ -86,7 +86,7 @@ fn sample(path: &Path) -> Manifest {
 }
 
 /// Reads everything there is to read.
-fn read(view: View) {
+fn read(view: GraphState) {
     let graph = Snapshot(view.into());
     for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
         graph.keys_with_prefix(kind, "1", 10);

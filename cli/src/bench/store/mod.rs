@@ -12,7 +12,7 @@ mod sqlite;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hedgerow::{CancelToken, Load, NodeIx, Store};
+use hedgerow::{BulkLoad, CancelToken, NodeIx, Store};
 use tempfile::TempDir;
 
 use crate::bench::Row;
@@ -126,7 +126,7 @@ fn load(
     cancel: &CancelToken,
 ) -> Result<(Store, f64), Failure> {
     let since = Instant::now();
-    let mut load = Load::new();
+    let mut load = BulkLoad::new();
     load.nodes("pin", (0..plan.items).map(|item| item.to_string()))?;
     load.nodes("board", (0..plan.boards).map(|board| board.to_string()))?;
     load.edges(None, graph, None)?;

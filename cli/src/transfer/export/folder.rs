@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::core::failure::Failure;
-use crate::transfer::atomic_dir::{Unfinished, is_free};
+use crate::transfer::atomic_dir::{AtomicDir, is_free};
 use crate::transfer::columns::Table;
 use crate::transfer::manifest::{Entry, MANIFEST, Manifest};
 
@@ -15,7 +15,7 @@ const BUFFER: usize = 1 << 18;
 
 /// An export that is being written.
 pub(super) struct Folder {
-    unfinished: Unfinished,
+    unfinished: AtomicDir,
     replaced: bool,
     entries: Entries,
 }
@@ -57,7 +57,7 @@ impl Folder {
             }
             expect_export(target)?;
         }
-        Ok(Self { unfinished: Unfinished::beside(target)?, replaced, entries: Rc::default() })
+        Ok(Self { unfinished: AtomicDir::beside(target)?, replaced, entries: Rc::default() })
     }
 
     /// Where its files come into being.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use hedgerow::{Engine, ErrorKind, Learned, Store};
+use hedgerow::{EmbeddingExport, Engine, ErrorKind, Store};
 
 use crate::core::failure::Failure;
 use crate::output::value::rounded;
@@ -160,6 +160,6 @@ fn not_trained() -> Failure {
 }
 
 /// The embeddings, for forms that are of nothing else.
-fn trained<'a>(learned: Option<&'a Learned<'a>>) -> Result<&'a Learned<'a>, Failure> {
+fn trained<'a>(learned: Option<&'a EmbeddingExport<'a>>) -> Result<&'a EmbeddingExport<'a>, Failure> {
     learned.ok_or_else(not_trained)
 }

@@ -1,7 +1,7 @@
 //! The rows of all tables, taken off the graph and the embeddings one by one.
 //! Their order is that of the stable ids, so stores of the same content give the same rows.
 
-use hedgerow::{CancelToken, Learned, NodeIx, RelationIx, Snapshot};
+use hedgerow::{CancelToken, EmbeddingExport, NodeIx, RelationIx, Snapshot};
 use indicatif::ProgressBar;
 
 use crate::core::failure::Failure;
@@ -18,7 +18,7 @@ const STRIDE: u64 = 4096;
 /// What is exported.
 pub(super) struct Rows<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) learned: Option<&'a Learned<'a>>,
+    pub(super) learned: Option<&'a EmbeddingExport<'a>>,
     /// Living nodes by stable id.
     pub(super) nodes: Vec<NodeIx>,
     /// Dense blocks by name.
@@ -45,7 +45,7 @@ type Make<'a> = dyn FnMut(Table, Vec<Column>) -> Result<Box<dyn Sheet>, Failure>
 impl<'a> Rows<'a> {
     pub(super) fn new(
         snapshot: &'a Snapshot,
-        learned: Option<&'a Learned<'a>>,
+        learned: Option<&'a EmbeddingExport<'a>>,
         form: Form,
         cancel: &'a CancelToken,
         out: Output,
@@ -65,7 +65,7 @@ impl<'a> Rows<'a> {
             features: nodes.iter().filter(described).count() as u64,
             edges: relations.map(|relation| snapshot.edge_count(relation)).sum(),
             neighborhoods: nodes.iter().filter_map(neighbors).sum(),
-            embeddings: learned.map_or(0, Learned::count),
+            embeddings: learned.map_or(0, EmbeddingExport::count),
         };
         let Counts { nodes: of_nodes, features, edges, neighborhoods, embeddings } = counts;
         let total = match form {

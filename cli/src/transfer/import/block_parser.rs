@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hedgerow::{Edge, Links, NodeRef};
+use hedgerow::{Edge, EdgeBuffer, NodeRef};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -29,7 +29,7 @@ pub(super) enum Gathered {
 
 impl Rows<'_> {
     /// Puts the rows of a block into empty links; unless all are taken, what is in there is to be forgotten.
-    pub(super) fn gather(&self, block: &Block, links: &mut Links) -> Gathered {
+    pub(super) fn gather(&self, block: &Block, links: &mut EdgeBuffer) -> Gathered {
         let mut plain = || {
             if block.error.is_some() {
                 return None;
@@ -68,7 +68,7 @@ impl Rows<'_> {
         text: &str,
         separator: Separator,
         columns: &Columns,
-        links: &mut Links,
+        links: &mut EdgeBuffer,
     ) -> Option<()> {
         let is_quotable = matches!(separator, Separator::Byte(_));
         let plain = |field| if columns.is_guarded { unguarded(field) } else { field };
@@ -114,7 +114,7 @@ impl Rows<'_> {
         Some(())
     }
 
-    fn gather_adjacency(&self, text: &str, src: &str, dst: &str, links: &mut Links) -> Option<()> {
+    fn gather_adjacency(&self, text: &str, src: &str, dst: &str, links: &mut EdgeBuffer) -> Option<()> {
         let edge = Edge { relation: self.relation, ..Edge::default() };
         for line in self.lines(text) {
             if line.len() > LINE_LIMIT {
@@ -135,7 +135,7 @@ impl Rows<'_> {
         Some(())
     }
 
-    fn gather_objects(&self, text: &str, links: &mut Links) -> Option<()> {
+    fn gather_objects(&self, text: &str, links: &mut EdgeBuffer) -> Option<()> {
         for line in self.lines(text).filter(|line| !line.is_empty()) {
             if line.len() > LINE_LIMIT {
                 return None;
@@ -210,7 +210,7 @@ mod tests {
     fn gathered(form: Form, text: &[u8]) -> (Gathered, usize) {
         let rows = Rows { relation: None, comment: None, form };
         let block = Block { bytes: text.to_vec(), is_first: true, error: None };
-        let mut links = Links::new();
+        let mut links = EdgeBuffer::new();
         (rows.gather(&block, &mut links), links.len())
     }
 

@@ -18,7 +18,7 @@ use crate::input::source::Source;
 use crate::output::progress::{Progress, new_bar};
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::transfer::atomic_dir::{Unfinished, is_free};
+use crate::transfer::atomic_dir::{AtomicDir, is_free};
 use crate::transfer::columns::{DENSE, Table};
 use crate::transfer::csv_injection::unguarded;
 use crate::transfer::import::bulk::Bulk;
@@ -66,7 +66,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
     let verified = manifest.verify(folder, ctx.cancel(), &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     verified?;
-    let unfinished = Unfinished::beside(path)?;
+    let unfinished = AtomicDir::beside(path)?;
     let whole = Whole { folder, manifest };
     let made = {
         let store = Store::options().create(true).open(unfinished.path())?;

@@ -8,7 +8,7 @@ use hedgerow::{Batch, NodeRef};
 use crate::core::location::{BadInput, Place};
 
 /// What a row says, before it is known to be good in whole.
-pub(super) struct Described<'a> {
+pub(super) struct NodeFeatures<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) key: Cow<'a, str>,
     /// None where tokens are not asked for, which leaves those that are there.
@@ -18,7 +18,7 @@ pub(super) struct Described<'a> {
     pub(super) at_tokens: Place,
 }
 
-impl Described<'_> {
+impl NodeFeatures<'_> {
     /// The operations of a row; the batch is only touched once everything in the row is known to be good.
     pub(super) fn stage(self, rows: &[(&str, &[f32])], batch: &mut Batch) -> Result<(), BadInput> {
         let refuse = |error: &dyn std::fmt::Display| self.place.clone().problem(error);

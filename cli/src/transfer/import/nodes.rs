@@ -14,7 +14,7 @@ use crate::input::npy::Matrix;
 use crate::input::source::Source;
 use crate::transfer::import::loader::Loader;
 use crate::transfer::import::names::{Typed, required};
-use crate::transfer::import::node_features::{Described, push, split};
+use crate::transfer::import::node_features::{NodeFeatures, push, split};
 use crate::transfer::import::target::Target;
 use crate::transfer::import::{Format, ImportArgs};
 
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes a row apart.
-    fn node(&self) -> Result<Described<'_>, BadInput> {
+    fn node(&self) -> Result<NodeFeatures<'_>, BadInput> {
         match self {
             Self::Csv { records, columns, named, key, kind, tokens } => {
                 records.expect_fields(*columns, named)?;
@@ -215,7 +215,7 @@ impl<'a> Rows<'a> {
                     split(records.text(*at)?, name, &mut words);
                 }
                 let at_tokens = records.place(tokens.first().map_or(*key, |(at, _)| *at));
-                Ok(Described {
+                Ok(NodeFeatures {
                     kind: kind.into(),
                     key: records.text(*key)?.into(),
                     tokens: (!tokens.is_empty()).then_some(words),
@@ -236,7 +236,7 @@ impl<'a> Rows<'a> {
                         Words::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
                     }
                 }
-                Ok(Described {
+                Ok(NodeFeatures {
                     kind: kind.into(),
                     key: object.key(key)?.into_owned().into(),
                     tokens: (!tokens.is_empty()).then_some(words),

@@ -8,13 +8,13 @@ use hedgerow::{CancelToken, Store};
 use crate::core::failure::Failure;
 
 /// A checkpoint that may be under way.
-pub(super) struct Folding {
+pub(super) struct BackgroundCheckpoint {
     store: Arc<Store>,
     cancel: CancelToken,
     running: Option<JoinHandle<Result<bool, hedgerow::Error>>>,
 }
 
-impl Folding {
+impl BackgroundCheckpoint {
     pub(super) fn new(store: &Arc<Store>) -> Self {
         Self { store: Arc::clone(store), cancel: CancelToken::new(), running: None }
     }
@@ -38,7 +38,7 @@ impl Folding {
     }
 }
 
-impl Drop for Folding {
+impl Drop for BackgroundCheckpoint {
     fn drop(&mut self) {
         self.cancel.cancel();
         // Why it stopped is no news to somebody who has stopped already.

@@ -12,7 +12,7 @@ use flate2::Crc;
 use hedgerow::{CancelToken, Position, Store};
 
 use crate::core::failure::Failure;
-use crate::input::file_tail::Growing;
+use crate::input::file_tail::FileTail;
 use crate::input::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::source::{Source, is_compressed};
 use crate::verbs::apply::reader_thread::Gathering;
@@ -104,7 +104,7 @@ impl Input {
         };
         let file = file.try_clone().map_err(failed)?;
         let growing =
-            Growing { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
+            FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
         let reader = BufReader::with_capacity(BUFFER, growing);
         let open = move || Ok(Lines::resume(reader, &name, start.lines).ending_at(start.offset));
         Gathering::start(size, stop, open, by_bytes).map_err(failed)

@@ -22,7 +22,7 @@ use crate::input::source::Source;
 use crate::output::stream::Stream;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::verbs::apply::background_checkpoint::Folding;
+use crate::verbs::apply::background_checkpoint::BackgroundCheckpoint;
 use crate::verbs::apply::change::Changes;
 use crate::verbs::apply::input::Input;
 use crate::verbs::apply::refresher::Refresher;
@@ -101,7 +101,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     };
     let window = if args.refresh == Some(Refresh::Window) { args.window } else { 0 };
     let refresher = Refresher::new(engine, Duration::from_millis(window), ctx.cancel().clone());
-    let (folding, mut stream) = (Folding::new(&store), ctx.out.stream(COLUMNS));
+    let (folding, mut stream) = (BackgroundCheckpoint::new(&store), ctx.out.stream(COLUMNS));
     let status = Status::new(ctx.out, args.status.map(Duration::from_secs));
     let (behind, batches, applied) = (Position::default(), 0, 0);
     let mut run =
@@ -157,7 +157,7 @@ fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Fa
 struct Run<'a> {
     ctx: &'a Context,
     store: &'a Store,
-    folding: Folding,
+    folding: BackgroundCheckpoint,
     refresher: Refresher,
     status: Status,
     stream: &'a mut Stream,

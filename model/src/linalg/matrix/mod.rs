@@ -14,7 +14,7 @@ mod transposed;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::linalg::buffer_pool::Spare;
+use crate::linalg::buffer_pool::BufferPool;
 
 pub(crate) use crate::linalg::matrix::panels::Panels;
 pub(crate) use crate::linalg::matrix::transposed::add_transposed_product;
@@ -29,7 +29,7 @@ pub(crate) fn product(
     a: &ArrayView2<'_, f32>,
     b: &ArrayView2<'_, f32>,
     bias: Option<&[f32]>,
-    spare: &mut Spare,
+    spare: &mut BufferPool,
 ) -> Array2<f32> {
     by_panels(a, &Panels::new(b, a.nrows()), bias, spare)
 }
@@ -38,7 +38,7 @@ pub(crate) fn product(
 pub(crate) fn product_by_transposed(
     a: &ArrayView2<'_, f32>,
     b: &ArrayView2<'_, f32>,
-    spare: &mut Spare,
+    spare: &mut BufferPool,
 ) -> Array2<f32> {
     by_panels(a, &Panels::transposed(b), None, spare)
 }
@@ -48,7 +48,7 @@ pub(crate) fn by_panels(
     a: &ArrayView2<'_, f32>,
     b: &Panels<'_>,
     bias: Option<&[f32]>,
-    spare: &mut Spare,
+    spare: &mut BufferPool,
 ) -> Array2<f32> {
     assert_eq!(a.ncols(), b.depth(), "the inner dimensions of a product must agree");
     let (rows, inner, outer) = (a.nrows(), b.depth(), b.columns());

@@ -2,13 +2,13 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::config::model_config::Recipe;
-use crate::linalg::buffer_pool::Spare;
-use crate::linalg::huge_matrix::Tall;
+use crate::config::model_config::ModelConfig;
+use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::matrix::{Panels, add_transposed_product, product};
 use crate::linalg::rows::{normalize, normalize_rows, normalize_rows_backward};
 use crate::linalg::sparse::Sparse;
-use crate::network::hash_embedding::TokenTable;
+use crate::network::hash_embedding::HashEmbedding;
 use crate::network::layer::{HeadPass, UpdateTrace, add_to_first_rows};
 use crate::network::minibatch::Minibatch;
 use crate::network::weights::Weights;
@@ -16,7 +16,7 @@ use crate::network::weights::Weights;
 /// All parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
-    pub(crate) table: TokenTable,
+    pub(crate) table: HashEmbedding,
     pub(crate) weights: Weights,
 }
 
@@ -44,8 +44,8 @@ pub(crate) struct Trace {
 
 impl Encoder {
     /// An encoder that knows nothing yet.
-    pub(crate) fn empty(recipe: &Recipe) -> Self {
-        let table = TokenTable::new(&[], recipe.dim, 0, 0.0);
+    pub(crate) fn empty(recipe: &ModelConfig) -> Self {
+        let table = HashEmbedding::new(&[], recipe.dim, 0, 0.0);
         let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         Self { table, weights }
     }
@@ -56,7 +56,7 @@ impl Encoder {
         &self,
         tokens: &Sparse,
         dense: &ArrayView2<'_, f32>,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Array2<f32> {
         let mut h = tokens.multiply(&self.table.rows.view(), spare);
         if self.weights.dense.nrows() > 0 {
@@ -70,7 +70,7 @@ impl Encoder {
     /// What is added to the score of each node: the table's biases, and the weight of its log-degree.
     pub(crate) fn bias(&self, tokens: &Sparse, log_degrees: &[f32]) -> Array1<f32> {
         let column = self.table.bias.view().insert_axis(Axis(1));
-        let mut bias = tokens.multiply(&column, &mut Spare::default()).remove_axis(Axis(1));
+        let mut bias = tokens.multiply(&column, &mut BufferPool::default()).remove_axis(Axis(1));
         for (b, log_degree) in bias.iter_mut().zip(log_degrees) {
             *b += self.weights.popularity[0] * log_degree;
         }
@@ -82,7 +82,7 @@ impl Encoder {
     pub(crate) fn output(
         &self,
         h: &ArrayView2<'_, f32>,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> (Array2<f32>, Option<Array2<f32>>, Array1<f32>) {
         let (mut vectors, hidden) = if let Some(head) = &self.weights.head {
             let (vectors, hidden) = head.forward(h, spare);
@@ -104,7 +104,7 @@ impl Encoder {
         dense: &ArrayView2<'_, f32>,
         pools: impl Iterator<Item = &'p Sparse>,
     ) -> Array2<f32> {
-        let spare = &mut Spare::default();
+        let spare = &mut BufferPool::default();
         let mut h = self.input(tokens, dense, spare);
         for (layer, pool) in self.weights.layers.iter().zip(pools) {
             let z = layer.message(&h.view(), spare);
@@ -116,22 +116,22 @@ impl Encoder {
 
     /// As [`Encoder::embed`] with the same importances on every layer, band by band: two matrices of all rows are held at a time,
     /// with PinSage layers their messages too. Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D).
-    pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> Tall {
+    pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> HugeMatrix {
         let (rows, dim) = (tokens.rows(), self.table.rows.width());
         let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
-        let mut h = Tall::zeros(rows, dim);
+        let mut h = HugeMatrix::zeros(rows, dim);
         let input = self.input_pass(rows);
         h.fill_bands(|first, h| {
             input.rows(tokens, first, &given[first * features..][..h.len() / dim * features], h);
         });
         for layer in &self.weights.layers {
             let pass = layer.pass(rows);
-            let mut z = Tall::zeros(rows, layer.width());
+            let mut z = HugeMatrix::zeros(rows, layer.width());
             z.fill_bands(|first, z| {
                 pass.message(&h.values()[first * dim..][..z.len() / layer.width() * dim], z);
             });
             let messages = if layer.width() == 0 { &h } else { &z };
-            let mut next = Tall::zeros(rows, dim);
+            let mut next = HugeMatrix::zeros(rows, dim);
             next.fill_bands(|first, next| {
                 let rows = next.len() / dim;
                 let mut pooled = vec![0.0; rows * messages.width()];
@@ -162,7 +162,7 @@ impl Encoder {
         }
     }
 
-    pub(crate) fn forward(&self, batch: &Minibatch, spare: &mut Spare) -> Trace {
+    pub(crate) fn forward(&self, batch: &Minibatch, spare: &mut BufferPool) -> Trace {
         let mut h = self.input(&batch.tokens, &batch.dense.view(), spare);
         let bias = self.bias(&batch.tokens, &batch.log_degrees).slice(s![..batch.nodes()]).to_owned();
         let mut layers = Vec::with_capacity(self.weights.layers.len());
@@ -185,7 +185,7 @@ impl Encoder {
         trace: Trace,
         mut vectors: Array2<f32>,
         bias: &Array1<f32>,
-        spare: &mut Spare,
+        spare: &mut BufferPool,
     ) -> Gradient {
         let mut gradient = self.weights.zeros_like();
         normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
@@ -231,7 +231,7 @@ impl Encoder {
             table,
             table_bias: batch
                 .tokens_back
-                .multiply(&all_bias.view(), &mut Spare::default())
+                .multiply(&all_bias.view(), &mut BufferPool::default())
                 .remove_axis(Axis(1)),
             weights: gradient,
         }
@@ -240,7 +240,7 @@ impl Encoder {
 
 /// As [`Encoder::input`], of some rows by the thread that asks.
 pub(crate) struct InputPass<'a> {
-    table: &'a Tall,
+    table: &'a HugeMatrix,
     dense: Option<Panels<'a>>,
 }
 

@@ -1,8 +1,8 @@
 use crate::config::options::{Conv, Loss, TrainOptions};
 use crate::linalg::matrix::BAND;
 use crate::linalg::sparse::Sparse;
-use crate::network::encoder::{Encoder, Gradient, Spare};
-use crate::network::hash_embedding::TokenTable;
+use crate::network::encoder::{BufferPool, Encoder, Gradient};
+use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::Negatives;
 use crate::network::minibatch::{Example, Minibatch};
@@ -37,7 +37,7 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
         let n = NODES as u32;
         pool.push_row([((at + 1) % n, 0.5), ((at + 2) % n, 0.3), ((at + 4) % n, 0.2)]);
     }
-    let table = TokenTable::new(&all, DIM, 3, 0.5);
+    let table = HashEmbedding::new(&all, DIM, 3, 0.5);
     let mut weights = Weights::zeros(conv, 2, DIM, DENSE);
     let mut at = 1000;
     weights.initialize(|| {
@@ -57,15 +57,15 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
 }
 
 fn loss(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> f32 {
-    let spare = &mut Spare::default();
+    let spare = &mut BufferPool::default();
     let trace = encoder.forward(batch, spare);
     loss::step(options, batch, &trace.vectors, &trace.bias, spare).loss
 }
 
 /// Of the second of two steps, whose matrices were used before.
 fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gradient {
-    let spare = &mut Spare::default();
-    let step = |spare: &mut Spare| {
+    let spare = &mut BufferPool::default();
+    let step = |spare: &mut BufferPool| {
         let trace = encoder.forward(batch, spare);
         let step = loss::step(options, batch, &trace.vectors, &trace.bias, spare);
         encoder.backward(batch, trace, step.vectors, &step.bias, spare)

@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::query::embeddings::Embeddings;
-use crate::query::query::{Audience, Query, Ranked};
+use crate::query::query::{Query, Ranked, Recipient};
 use crate::query::recommend::cold_start::Cold;
 use crate::query::recommend::cold_start::popular;
-use crate::query::recommend::{Answered, Asked, Basis, excluded};
+use crate::query::recommend::{AnswerSource, Answered, Asked, excluded};
 
 /// Answers for many users from the embeddings of one epoch, whatever is refreshed meanwhile.
 ///
@@ -65,7 +65,7 @@ impl Recommender {
     /// By user, those of [`Engine::recommend`].
     /// # Cost
     /// Users x interests x nodes x D operations, in parallel over nodes; give some hundred at a time.
-    pub fn recommend(&self, audiences: &[Audience]) -> Vec<Result<Ranked, Error>> {
+    pub fn recommend(&self, audiences: &[Recipient]) -> Vec<Result<Ranked, Error>> {
         let ask = |audience| Asked::new(audience, &self.options, &self.embeddings, &self.snapshot);
         let asked: Vec<Result<Asked, Error>> = audiences.par_iter().map(ask).collect();
         let mut refused = Vec::new();
@@ -91,10 +91,10 @@ impl Recommender {
     }
 
     /// The nodes found for each, without names and reasons.
-    pub(crate) fn nodes(&self, audiences: &[Audience]) -> Result<Vec<Vec<NodeIx>>, Error> {
+    pub(crate) fn nodes(&self, audiences: &[Recipient]) -> Result<Vec<Vec<NodeIx>>, Error> {
         let ask = |audience| Asked::new(audience, &self.options, &self.embeddings, &self.snapshot);
         let asked: Vec<Asked> = audiences.par_iter().map(ask).collect::<Result<_, _>>()?;
-        let nodes = |answer: Result<(Basis, Vec<Answered>), Error>| {
+        let nodes = |answer: Result<(AnswerSource, Vec<Answered>), Error>| {
             Ok(answer?.1.iter().map(|answered| answered.node).collect())
         };
         self.answers(&asked).into_iter().map(nodes).collect()
@@ -106,7 +106,7 @@ impl Recommender {
     }
 
     /// What is found for each, in rows.
-    fn answers(&self, asked: &[Asked]) -> Vec<Result<(Basis, Vec<Answered>), Error>> {
+    fn answers(&self, asked: &[Asked]) -> Vec<Result<(AnswerSource, Vec<Answered>), Error>> {
         let left_out = |asked: &Asked| {
             let seen: &[u32] = if self.options.include_seen { &[] } else { &asked.history };
             let mut rows = [seen, &self.excluded].concat();
@@ -132,12 +132,12 @@ impl Recommender {
             if asked.queries.is_empty() {
                 return self.cold(asked);
             }
-            Ok((Basis::Embeddings, asked.merge(lists, self.options.k, &self.embeddings)))
+            Ok((AnswerSource::Embeddings, asked.merge(lists, self.options.k, &self.embeddings)))
         };
         asked.par_iter().zip(lists).map(answer).collect()
     }
 
-    fn cold(&self, asked: &Asked) -> Result<(Basis, Vec<Answered>), Error> {
+    fn cold(&self, asked: &Asked) -> Result<(AnswerSource, Vec<Answered>), Error> {
         let Self { embeddings, snapshot, options, .. } = self;
         let all = || popular(snapshot, asked.kind, usize::MAX);
         let ranking = self.popular.get(&asked.kind).map(|ranking| ranking.get_or_init(all).as_slice());

@@ -10,7 +10,7 @@ use crate::config::error::Error;
 use crate::query::embeddings::Embeddings;
 use crate::query::interests::MOST_CLUSTERED;
 use crate::query::query::Query;
-use crate::query::recommend::{Answered, Asked, Basis};
+use crate::query::recommend::{AnswerSource, Answered, Asked};
 
 pub(crate) struct Cold<'a> {
     pub(crate) embeddings: &'a Embeddings,
@@ -24,7 +24,7 @@ impl Cold<'_> {
         &self,
         asked: &Asked,
         ranking: Option<&[(NodeIx, u64)]>,
-    ) -> Result<(Basis, Vec<Answered>), Error> {
+    ) -> Result<(AnswerSource, Vec<Answered>), Error> {
         let excluded: HashSet<NodeIx> =
             self.options.exclude.iter().filter_map(|name| self.snapshot.lookup(name.as_ref())).collect();
         let filter = self.options.filter.as_ref();
@@ -35,10 +35,10 @@ impl Cold<'_> {
             None => self.options.k.saturating_add(excluded.len() + asked.starts.len()),
         };
         let scored = self.walked(asked, wanted)?;
-        let basis = if scored.is_empty() { Basis::Popular } else { Basis::Walks };
+        let basis = if scored.is_empty() { AnswerSource::Popular } else { AnswerSource::Walks };
         let scored = match (basis, ranking) {
-            (Basis::Popular, Some(ranking)) => as_scores(ranking),
-            (Basis::Popular, None) => as_scores(&popular(self.snapshot, asked.kind, wanted)),
+            (AnswerSource::Popular, Some(ranking)) => as_scores(ranking),
+            (AnswerSource::Popular, None) => as_scores(&popular(self.snapshot, asked.kind, wanted)),
             _ => scored,
         };
         let seen = |node: &NodeIx| !self.options.include_seen && asked.starts.contains(node);

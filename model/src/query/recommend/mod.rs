@@ -13,14 +13,14 @@ use crate::engine::handle::Engine;
 use crate::linalg::rows::normalize;
 use crate::query::embeddings::Embeddings;
 use crate::query::interests::{MOST_CLUSTERED, clusters, weights};
-use crate::query::query::{Audience, Query, Ranked};
+use crate::query::query::{Query, Ranked, Recipient};
 use crate::query::scan::Hit;
 
 use crate::query::recommend::cold_start::Cold;
 
 /// What an answer was made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Basis {
+pub enum AnswerSource {
     /// The nearest embeddings; the score is a cosine and what popularity adds.
     #[default]
     Embeddings,
@@ -91,7 +91,7 @@ impl Engine {
     /// # Source
     /// Pal et al., `PinnerSage` (arXiv 2007.03634), sections 4 and 5. There an interest asks by its medoid, and three interests are
     /// drawn by their importance; here all are asked and nothing is drawn, so that a question has one answer.
-    pub fn recommend(&self, audience: &Audience, options: &Query) -> Result<Ranked, Error> {
+    pub fn recommend(&self, audience: &Recipient, options: &Query) -> Result<Ranked, Error> {
         self.with_embeddings(|embeddings, snapshot| {
             let asked = Asked::new(audience, options, embeddings, snapshot)?;
             let (basis, answered) = if asked.queries.is_empty() {
@@ -106,7 +106,7 @@ impl Engine {
                     embeddings.nearest(query, options, Some(asked.kind), &left_out, marks.as_ref())
                 };
                 let lists = asked.queries.iter().map(nearest).collect();
-                (Basis::Embeddings, asked.merge(lists, options.k, embeddings))
+                (AnswerSource::Embeddings, asked.merge(lists, options.k, embeddings))
             };
             asked.ranked(basis, &answered, options, embeddings, snapshot, self.store().dirty_nodes())
         })
@@ -125,7 +125,7 @@ pub(crate) fn excluded<'a>(
 
 impl Asked {
     pub(crate) fn new(
-        audience: &Audience,
+        audience: &Recipient,
         options: &Query,
         embeddings: &Embeddings,
         snapshot: &Snapshot,
@@ -133,12 +133,12 @@ impl Asked {
         let mut ignored = Vec::new();
         let mut known: Vec<(NodeIx, Option<i64>)> = Vec::new();
         let (own, first_kind) = match audience {
-            Audience::Node(name) => {
+            Recipient::Node(name) => {
                 let node = snapshot.require(name.as_ref())?;
                 known = neighbors(node, snapshot);
                 (embeddings.row(node), None)
             }
-            Audience::History(names) => {
+            Recipient::History(names) => {
                 for name in names {
                     embeddings.require_target(&name.kind, name.as_ref(), snapshot)?;
                     let node = snapshot.lookup(name.as_ref());

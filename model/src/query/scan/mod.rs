@@ -14,11 +14,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::query::scan::quantized::{Asked, Rough};
-pub(crate) use crate::query::scan::rank_count::Above;
-use crate::query::scan::top_k::Best;
+use crate::query::scan::quantized::{Asked, QuantizedRows};
+pub(crate) use crate::query::scan::rank_count::RankCount;
+use crate::query::scan::top_k::TopK;
 
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 
 /// Rows whose wishes are one word; they stay in the first cache while they are scored.
 pub(crate) const BLOCK: usize = 64;
@@ -31,7 +31,7 @@ const ROWS_PER_ANSWER: usize = 16;
 pub(crate) type Hit = (u32, f32);
 
 /// What makes a row an answer, beside its vector.
-pub(crate) struct Wish<'a> {
+pub(crate) struct ScanRequest<'a> {
     /// Answers at most.
     pub(crate) k: usize,
     /// Added to the scores of the rows.
@@ -42,7 +42,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) order: &'a (dyn Fn(u32) -> u64 + Sync),
 }
 
-impl Wish<'_> {
+impl ScanRequest<'_> {
     fn bias(&self, row: usize) -> f32 {
         self.bias.map_or(0.0, |bias| bias[row])
     }
@@ -51,14 +51,14 @@ impl Wish<'_> {
 /// Rows, in full and in eight bits. Size: 5 D + 8 bytes a row.
 #[derive(Clone, Default)]
 pub(crate) struct Scan {
-    full: Tall,
-    rough: Rough,
+    full: HugeMatrix,
+    rough: QuantizedRows,
 }
 
 impl Scan {
     /// Cost: reads and writes all rows once, in parallel.
-    pub(crate) fn new(full: Tall) -> Self {
-        let rough = Rough::of(&full);
+    pub(crate) fn new(full: HugeMatrix) -> Self {
+        let rough = QuantizedRows::of(&full);
         Self { full, rough }
     }
 
@@ -103,7 +103,7 @@ impl Scan {
     /// `k` others with all that it can have added. Cost: D + 8 bytes read for each row, and 4 D for those in doubt, some k.
     ///
     /// In a task of rayon's it stays on its thread: whoever waits for a part of it would take up other tasks meanwhile.
-    pub(crate) fn nearest(&self, query: &[f32], wish: &Wish<'_>) -> Vec<Hit> {
+    pub(crate) fn nearest(&self, query: &[f32], wish: &ScanRequest<'_>) -> Vec<Hit> {
         if wish.k.saturating_mul(ROWS_PER_ANSWER) > self.rows() {
             return self.nearest_each(&[query], wish, &|_, _| false).pop().unwrap_or_default();
         }
@@ -111,7 +111,7 @@ impl Scan {
         let tasks = self.tasks(|first, end| self.rough.candidates(&asked, wish, first..end));
         let mut all: Vec<quantized::Candidate> = tasks.into_iter().flatten().collect();
         quantized::settle(&mut all, wish.k);
-        let mut best = Best::new(wish.k);
+        let mut best = TopK::new(wish.k);
         for candidate in all {
             let row = candidate.row as usize;
             best.offer((candidate.row, self.score(query, row) + wish.bias(row)), wish.order);
@@ -126,12 +126,12 @@ impl Scan {
     pub(crate) fn nearest_each(
         &self,
         queries: &[&[f32]],
-        wish: &Wish<'_>,
+        wish: &ScanRequest<'_>,
         left_out: &(dyn Fn(usize, u32) -> bool + Sync),
     ) -> Vec<Vec<Hit>> {
         let flat: Vec<f32> = queries.concat();
         let tasks = self.tasks(|first, end| self.best_of(&flat, queries.len(), wish, left_out, first..end));
-        let mut best: Vec<Best> = queries.iter().map(|_| Best::new(wish.k)).collect();
+        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(wish.k)).collect();
         for task in tasks {
             for (all, some) in best.iter_mut().zip(task) {
                 all.merge(some, wish.order);
@@ -155,11 +155,11 @@ impl Scan {
         &self,
         queries: &[f32],
         count: usize,
-        wish: &Wish<'_>,
+        wish: &ScanRequest<'_>,
         left_out: &(dyn Fn(usize, u32) -> bool + Sync),
         rows: Range<usize>,
-    ) -> Vec<Best> {
-        let mut best: Vec<Best> = (0..count).map(|_| Best::new(wish.k)).collect();
+    ) -> Vec<TopK> {
+        let mut best: Vec<TopK> = (0..count).map(|_| TopK::new(wish.k)).collect();
         self.scored(queries, count, wish.bias, wish.wanted, rows, |block, query, scores| {
             let best = &mut best[query];
             // Mostly none is as high; this is known without a branch a row.

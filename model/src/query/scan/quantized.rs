@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use crate::linalg::huge_matrix::Tall;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::simd;
 use crate::linalg::simd::{GROUP, Kernel, Lanes};
-use crate::query::scan::{BLOCK, Wish, blocks};
+use crate::query::scan::{BLOCK, ScanRequest, blocks};
 
 /// Numbers of four bytes behind a row's: its unit, and its length off the row in full.
 const BEHIND: usize = 2;
@@ -22,9 +22,9 @@ const ROOM: usize = 256;
 
 /// A row is a row of eight-bit numbers times a unit, and a rest of known length. D + 8 bytes a row, D filled up to 32.
 #[derive(Clone, Default)]
-pub(super) struct Rough {
+pub(super) struct QuantizedRows {
     dim: usize,
-    rows: Tall,
+    rows: HugeMatrix,
 }
 
 /// A row that may be an answer, and between what its score lies.
@@ -68,10 +68,10 @@ impl Asked {
     }
 }
 
-impl Rough {
-    pub(super) fn of(full: &Tall) -> Self {
-        let mut rough = Self { dim: full.width(), rows: Tall::default() };
-        rough.rows = Tall::zeros(full.rows(), rough.width());
+impl QuantizedRows {
+    pub(super) fn of(full: &HugeMatrix) -> Self {
+        let mut rough = Self { dim: full.width(), rows: HugeMatrix::default() };
+        rough.rows = HugeMatrix::zeros(full.rows(), rough.width());
         let (width, dim) = (rough.width(), rough.dim);
         rough.rows.fill_bands(|first, rows| {
             let full = full.values()[first * dim..].chunks_exact(dim.max(1));
@@ -98,7 +98,12 @@ impl Rough {
     }
 
     /// The wanted ones among some rows that may be among the `k` best of them.
-    pub(super) fn candidates(&self, asked: &Asked, wish: &Wish<'_>, rows: Range<usize>) -> Vec<Candidate> {
+    pub(super) fn candidates(
+        &self,
+        asked: &Asked,
+        wish: &ScanRequest<'_>,
+        rows: Range<usize>,
+    ) -> Vec<Candidate> {
         let width = self.width();
         let mut found =
             Found { k: wish.k, all: Vec::new(), least: f32::NEG_INFINITY, enough: 2 * wish.k + ROOM };

@@ -4,12 +4,12 @@ use crate::query::scan::Scan;
 
 /// How many others score higher, and how many the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Above {
+pub(crate) struct RankCount {
     pub(crate) higher: u64,
     pub(crate) equal: u64,
 }
 
-impl Above {
+impl RankCount {
     /// 1 + those that score higher + half of the ties.
     pub(crate) fn rank(self) -> f64 {
         1.0 + self.higher as f64 + self.equal as f64 / 2.0
@@ -26,10 +26,10 @@ impl Scan {
         questions: &[(&[f32], f32)],
         bias: &[f32],
         wanted: &(dyn Fn(usize) -> u64 + Sync),
-    ) -> Vec<Above> {
+    ) -> Vec<RankCount> {
         let queries: Vec<f32> = questions.iter().flat_map(|(query, _)| query.iter().copied()).collect();
         let count = |from: usize, end: usize| {
-            let mut above = vec![Above::default(); questions.len()];
+            let mut above = vec![RankCount::default(); questions.len()];
             self.scored(&queries, questions.len(), Some(bias), wanted, from..end, |_, query, scores| {
                 // Counted without a branch.
                 let (mut higher, mut equal, level) = (0u32, 0u32, questions[query].1);
@@ -42,7 +42,7 @@ impl Scan {
             });
             above
         };
-        let mut all = vec![Above::default(); questions.len()];
+        let mut all = vec![RankCount::default(); questions.len()];
         for task in self.tasks(count) {
             for (all, task) in all.iter_mut().zip(task) {
                 all.higher += task.higher;
@@ -56,7 +56,7 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::huge_matrix::Tall;
+    use crate::linalg::huge_matrix::HugeMatrix;
 
     fn number(at: usize) -> f32 {
         ((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 23) as f32 - 1.0
@@ -70,7 +70,7 @@ mod tests {
         let values: Vec<f32> =
             (0..ROWS * DIM).map(|at| number(at - if at / DIM % 3 == 2 { DIM } else { 0 })).collect();
         let bias: Vec<f32> = (0..ROWS).map(|row| number(row / 3)).collect();
-        let scan = Scan::new(Tall::from_values(ROWS, DIM, &values).expect("whole rows"));
+        let scan = Scan::new(HugeMatrix::from_values(ROWS, DIM, &values).expect("whole rows"));
         let is_wanted = |row: usize| row % 5 != 1;
         let wanted = |first: usize| (0..64).fold(0, |word, at| word | u64::from(is_wanted(first + at)) << at);
         let score = |query: usize, row: usize| scan.score(scan.row(query), row) + bias[row];
@@ -83,7 +83,7 @@ mod tests {
                 (0..ROWS).filter(|&row| is_wanted(row) && fits(score(query, row))).count() as u64
             };
             let expected =
-                Above { higher: count(&|score| score > level), equal: count(&|score| score == level) };
+                RankCount { higher: count(&|score| score > level), equal: count(&|score| score == level) };
             assert_eq!(found, expected, "{query} {row}");
         }
         assert!(scan.above(&[], &bias, &wanted).is_empty());

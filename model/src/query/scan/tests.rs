@@ -9,8 +9,8 @@ fn number(at: usize) -> f32 {
 }
 
 /// Unit vectors, some of them near each other, every tenth the same as the one before.
-fn unit_vectors(rows: usize, dim: usize, seed: usize) -> Tall {
-    let mut all = Tall::zeros(rows, dim);
+fn unit_vectors(rows: usize, dim: usize, seed: usize) -> HugeMatrix {
+    let mut all = HugeMatrix::zeros(rows, dim);
     for row in 0..rows {
         let like = if row % 10 == 9 { row - 1 } else { row };
         let values = all.row_mut(row);
@@ -27,7 +27,7 @@ fn unit_vectors(rows: usize, dim: usize, seed: usize) -> Tall {
 }
 
 /// Every row scored by itself, all of them sorted.
-fn plain(scan: &Scan, query: &[f32], wish: &Wish<'_>) -> Vec<(u32, u32)> {
+fn plain(scan: &Scan, query: &[f32], wish: &ScanRequest<'_>) -> Vec<(u32, u32)> {
     let mut hits: Vec<Hit> = (0..scan.rows())
         .filter(|row| (wish.wanted)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
         .map(|row| (row as u32, scan.score(query, row) + wish.bias(row)))
@@ -69,7 +69,7 @@ fn a_scan_finds_what_sorting_all_rows_finds_whatever_is_wanted() {
                     .fold(0, |word, at| word | 1u64 << at)
             };
             let bias = with_bias.then_some(&bias[..]);
-            let wish = Wish { k, bias, wanted: &wanted, order: &order };
+            let wish = ScanRequest { k, bias, wanted: &wanted, order: &order };
             let queries: Vec<&[f32]> = (0..5).map(|at| scan.row(at * 37 % rows)).collect();
             let expected: Vec<_> = queries.iter().map(|query| plain(&scan, query, &wish)).collect();
             let found: Vec<_> = queries.iter().map(|query| bits(scan.nearest(query, &wish))).collect();
@@ -84,7 +84,7 @@ fn a_scan_finds_what_sorting_all_rows_finds_whatever_is_wanted() {
 fn a_query_is_spared_what_is_left_out_for_it_and_no_other() {
     let scan = Scan::new(unit_vectors(300, 16, 1));
     let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(row));
-    let wish = Wish { k: 300, bias: None, wanted: &wanted, order: &order };
+    let wish = ScanRequest { k: 300, bias: None, wanted: &wanted, order: &order };
     let queries = [scan.row(3), scan.row(4)];
     let found = scan.nearest_each(&queries, &wish, &|query, row| row as usize % 2 == query);
     for (query, hits) in found.iter().enumerate() {
@@ -95,11 +95,11 @@ fn a_query_is_spared_what_is_left_out_for_it_and_no_other() {
 
 #[test]
 fn rows_of_zeros_and_queries_of_zeros_have_no_score_and_an_order() {
-    let mut scan = Scan::new(Tall::zeros(0, 4));
+    let mut scan = Scan::new(HugeMatrix::zeros(0, 4));
     scan.grow(200);
     scan.set(150, &[0.0, 1.0, 0.0, 0.0]);
     let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));
-    let wish = Wish { k: 3, bias: None, wanted: &wanted, order: &order };
+    let wish = ScanRequest { k: 3, bias: None, wanted: &wanted, order: &order };
     assert_eq!(scan.nearest(&[0.0; 4], &wish), [(199, 0.0), (198, 0.0), (197, 0.0)]);
     assert_eq!(scan.nearest(&[0.0, 1.0, 0.0, 0.0], &wish), [(150, 1.0), (199, 0.0), (198, 0.0)]);
 }

@@ -8,13 +8,13 @@ use crate::query::scan::Hit;
 const ROOM: usize = 64;
 
 /// The best `k` hits offered so far, and some that are not yet sorted out.
-pub(super) struct Best {
+pub(super) struct TopK {
     k: usize,
     hits: Vec<Hit>,
     least: f32,
 }
 
-impl Best {
+impl TopK {
     pub(super) fn new(k: usize) -> Self {
         Self { k, hits: Vec::new(), least: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY } }
     }

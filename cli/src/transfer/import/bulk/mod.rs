@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use hedgerow::{CancelToken, Edge, Epoch, Error, Links, Load, NodeRef, Store};
+use hedgerow::{BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, NodeRef, Store};
 use rayon::prelude::*;
 
 use crate::core::failure::Failure;
@@ -38,9 +38,9 @@ pub(super) struct Bulk<'a> {
     out: Output,
     progress: Progress,
     rejects: Option<Rejects>,
-    load: Load,
+    load: BulkLoad,
     /// Rows that were read one by one.
-    links: Links,
+    links: EdgeBuffer,
     taken: u64,
     seen: Seen,
     /// Where the present row begins.
@@ -54,7 +54,7 @@ pub(super) struct Bulk<'a> {
 struct Slot {
     block: Block,
     lines: u64,
-    links: Links,
+    links: EdgeBuffer,
     gathered: Option<Gathered>,
 }
 
@@ -71,8 +71,8 @@ impl<'a> Bulk<'a> {
             out: ctx.out,
             progress,
             rejects,
-            load: Load::new(),
-            links: Links::new(),
+            load: BulkLoad::new(),
+            links: EdgeBuffer::new(),
             taken: 0,
             seen: Seen::default(),
             line: 0,
