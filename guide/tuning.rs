@@ -2,8 +2,9 @@
 //!
 //! # Current answers
 //!
-//! A refresh of one edge takes 2 to 4 ms at p50 and 14 to 19 ms at p99, at 100,000 pins and at a million alike. Batches share
-//! work. A hundred edges take 168 ms at 100,000 pins, where a rebuild takes 1.4 s, and 311 ms at a million, where it takes 27 s.
+//! A refresh of one edge takes 2 to 4 ms at p50 and 14 to 19 ms at p99, both at 100,000 pins and at a million. Batches share
+//! work. A hundred edges take 168 ms at 100,000 pins, where a rebuild takes 1.4 s. At a million pins they take 311 ms, and a
+//! rebuild 27 s.
 //!
 //! | goal | option |
 //! | --- | --- |
