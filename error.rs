@@ -1,31 +1,31 @@
-//! One error for hosts, with a kind to decide by.
+//! The one error type for hosts, with a kind for decisions. Owns the mapping from the errors of the crates below to kinds.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 
-/// Everything that a call of this library can fail with.
+/// Any failure of a call of this library.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The store refused or failed.
     Store(hedgerow_storage::Error),
-    /// A walk cannot be made as asked.
+    /// The walk options or the policy are not valid for this graph.
     Walk(hedgerow_walker::Error),
     /// The model refused or failed.
     #[cfg(feature = "model")]
     Model(hedgerow_model::Error),
 }
 
-/// What a host may want to decide by.
+/// The kind of a failure, for decisions of a host and for exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A node, kind or relation that is not there.
+    /// A node, kind or relation does not exist.
     NotFound,
-    /// A value that is not acceptable.
+    /// A value is not acceptable.
     Invalid,
-    /// Another process has the store.
+    /// Another process has the store open for writing.
     Locked,
     /// The folder is not a store.
     NotAStore,
@@ -33,30 +33,30 @@ pub enum ErrorKind {
     NewerVersion,
     /// A file does not hold what was written to it.
     Damaged,
-    /// There are no embeddings yet: train.
+    /// The store has no embeddings yet; train first.
     NotTrained,
-    /// There is no embedding of this node: it came after the last refresh, or its kind is not embedded.
+    /// The node has no embedding: it came after the last refresh, or its kind is not embedded.
     NotEmbedded,
-    /// A change was asked of a store that is open read-only.
+    /// The store is open read-only and cannot change.
     ReadOnly,
-    /// The store holds something already.
+    /// The store already holds data.
     NotEmpty,
-    /// The caller cancelled.
+    /// The caller cancelled the call.
     Cancelled,
-    /// The operating system refused something; what was there before is intact.
+    /// The operating system refused an operation; earlier data is intact.
     Io,
-    /// A write or sync failed earlier: nothing is written until the store is opened again.
+    /// An earlier write or sync failed; nothing is written until the store is opened again.
     Broken,
-    /// More than can be held or taken at once.
+    /// A count or size is above its limit.
     Limit,
-    /// What was asked does not fit how things are.
+    /// The current state does not allow the request.
     Refused,
-    /// A training that learned nothing any more.
+    /// The loss of a training is not a number.
     Diverged,
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// The kind of this failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => kind_of_store(error),
@@ -66,7 +66,7 @@ impl Error {
         }
     }
 
-    /// The node, as `kind:key`, that was asked for and is not in the store, if that is the failure.
+    /// The name, as `kind:key`, of the requested node that is not in the store; `None` for other failures.
     pub fn missing_node(&self) -> Option<&str> {
         match self {
             Self::Store(hedgerow_storage::Error::UnknownNode { node })
@@ -84,7 +84,7 @@ impl Error {
         }
     }
 
-    /// The file that the failure is about, if it is about one.
+    /// The file or folder of the failure; `None` if it concerns no file.
     pub fn path(&self) -> Option<&Path> {
         use hedgerow_storage::Error as Store;
         let store = match self {

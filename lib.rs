@@ -1,8 +1,8 @@
 //! Hedgerow: an embedded graph database whose learned embeddings follow every edge.
 //!
-//! A host application opens a [`Store`], commits batches of edges as they happen, and asks an [`Engine`] for
-//! similar nodes and recommendations. An edge committed now is in the embeddings after the next
-//! [`Engine::refresh`], bit for bit what a full rebuild would give, at the cost of what it really changed.
+//! A host application opens a [`Store`], commits batches of edges as they happen, and asks an [`Engine`] for similar nodes and
+//! recommendations. An edge committed now is in the embeddings after the next [`Engine::refresh`], bit for bit what a full
+//! rebuild would give. The cost depends on what the edge changed.
 //!
 //! ```
 //! # #[cfg(feature = "model")]
@@ -28,35 +28,34 @@
 //! }
 //! ```
 //!
-//! # What there is
+//! # Parts
 //!
-//! - The graph (crate `hedgerow-storage`): [`Store`], opened by [`Store::options`]; [`Batch`] to change it, [`BulkLoad`] to fill an
-//!   empty one, [`Snapshot`] to read it while it changes; [`Store::check`] and [`Store::backup`] to keep it.
-//! - Walks (crate `hedgerow-walker`): [`Walker`] makes neighbourhoods; [`pixie()`] answers what walks from some nodes visit most,
-//!   without a model.
+//! - The graph (crate `hedgerow-storage`): [`Store`], opened by [`Store::options`]; [`Batch`] changes it, [`BulkLoad`] fills an empty
+//!   store, [`Snapshot`] reads it while it changes; [`Store::check`] and [`Store::backup`] keep it intact.
+//! - Walks (crate `hedgerow-walker`): [`Walker`] computes neighborhoods; [`pixie()`] ranks nodes by the visits of walks, without
+//!   a model.
 //! - The model (crate `hedgerow-model`): [`Engine`] trains, refreshes and answers; [`Updater`] is a thread that refreshes by
 //!   itself; [`Recommender`] answers many users at once.
-//! - How a call is held: [`CancelToken`] stops what takes long and hears its [`Progress`]; [`Error`] has an [`ErrorKind`] to decide
-//!   by.
+//! - Control: [`CancelToken`] stops a long call and reports its [`Progress`]; [`Error`] has an [`ErrorKind`] for decisions.
 //!
-//! # How it behaves
+//! # Guarantees
 //!
-//! - A handle is for all threads: [`Store`], [`Engine`], [`Updater`] and [`Snapshot`] are `Send + Sync`, and calls take `&self`.
-//!   Readers wait for nobody.
-//! - Nothing is global. A process may have several stores open; rayon's pool is the caller's, or as many threads as the options of a
-//!   call ask for.
-//! - The library prints nothing and installs no handler of signals or panics; bad input is an [`Error`].
-//! - Every call that may take longer than a moment takes a [`CancelToken`], which is its last argument, or `cancel` of a builder.
-//!   What has none is bounded by what it is given: a commit takes some 10 microseconds a change and a sync of the disk, a question
-//!   one scan, a [`Recommender`] one copy of the embeddings.
+//! - A handle serves all threads: [`Store`], [`Engine`], [`Updater`] and [`Snapshot`] are `Send + Sync`, and calls take `&self`.
+//!   Readers never wait for a writer.
+//! - There is no global state. A process may have several stores open. Parallel work runs on the caller's rayon pool, or on as
+//!   many threads as an option says.
+//! - The library prints nothing and installs no signal or panic handler. Bad input is an [`Error`].
+//! - A call that may take long takes a [`CancelToken`] as its last argument, or by `cancel` of a builder. Other calls are bounded
+//!   by their arguments: a commit takes some 10 microseconds a change and a sync of the disk, a question one scan, a
+//!   [`Recommender`] one copy of the embeddings.
 //!
-//! The [`guide`] says the rest: concepts, durability, limits, tuning, troubleshooting. Three hosts that read like documentation are
-//! in `tests/examples`: a recommender fed by another thread, a nightly job, a server beside a writer.
+//! The [`guide`] explains concepts, durability, limits, tuning and troubleshooting. `tests/examples` has three hosts: a
+//! recommender beside a thread that commits, a nightly job, and a server beside a writer.
 //!
 //! # Features
 //!
-//! `model`, on by default, is everything learned. Without it (`default-features = false`) there are the graph and the walks, and 15
-//! crates fewer.
+//! `model`, on by default, adds training, embeddings and queries. Without it (`default-features = false`) there are the graph and
+//! the walks, and 15 crates fewer.
 
 mod error;
 pub mod guide;

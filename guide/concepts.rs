@@ -1,20 +1,18 @@
-//! The words, and how they hang together.
+//! The terms of Hedgerow: graph, walks, embeddings, and three ways to keep them current.
 //!
 //! # The graph
 //!
-//! A **node** is a *kind* and a *key*, written `pin:42`. It comes to life with its first edge or feature. Calls that ask for a node
-//! take a pair, a [`NodeName`](crate::NodeName) or a [`NodeRef`](crate::NodeRef). Inside it has a number, a
-//! [`NodeIx`](crate::NodeIx), that is never given to another node.
-//!
-//! An **edge** is undirected, belongs to a *relation* (named by its two kinds unless you name it), and has a *weight* above 0 and
-//! perhaps a time. Linking two nodes again replaces weight and time. A node's *neighbours* in a relation are its list, their count
-//! is its *degree*.
-//!
-//! **Features** describe a node: *tokens* such as `genre=jazz`, and *dense* rows of numbers, such as an image's vector. They may change at any
-//! time.
-//!
-//! A **batch** of changes is committed whole or not at all. Every batch is one **epoch**: epochs number the states of the
-//! graph. A **snapshot** is the graph as of one epoch, frozen while others commit.
+//! - A **node** has a *kind* and a *key*, written `pin:42`. It exists from its first edge or feature on. Calls take a pair, a
+//!   [`NodeName`](crate::NodeName) or a [`NodeRef`](crate::NodeRef). Inside the store a node has a number, a
+//!   [`NodeIx`](crate::NodeIx), which is never given to another node.
+//! - An **edge** is undirected and belongs to a *relation*, which is named by its two kinds unless you name it. It has a *weight*
+//!   above 0 and an optional time. Linking two nodes again replaces weight and time.
+//! - The *neighbors* of a node in a relation form its list. Their count is its *degree*.
+//! - **Features** describe a node: *tokens* such as `genre=jazz`, and *dense* rows of numbers, such as the vector of an image.
+//!   They may change at any time.
+//! - A **batch** of changes is committed whole or not at all. Every batch is one **epoch**; epochs number the states of the
+//!   graph.
+//! - A **snapshot** is the graph as of one epoch. It stays the same while others commit.
 //!
 //! ```
 //! use hedgerow::{Batch, Edge, Store};
@@ -40,12 +38,12 @@
 //!
 //! # Walks
 //!
-//! A **walk** starts at its *source* and steps from neighbour to neighbour. Two hundred short ones from a pin, over boards and back,
-//! visit other pins; those visited most are the pin's **neighbourhood**, and a neighbour's share of the visits is its
-//! *importance*. A [`Policy`](crate::Policy) says which relations walks alternate through.
+//! A **walk** starts at its *source* and steps from neighbor to neighbor. Two hundred short walks from a pin, over boards and
+//! back, visit other pins. The most visited ones are the **neighborhood** of the pin. The *importance* of a neighbor is its share
+//! of the visits. A [`Policy`](crate::Policy) says which relations walks alternate through.
 //!
-//! Walks here are *stable*: where one leads depends on the edges and a seed alone, and one more edge at a node changes few of the steps
-//! taken there. So it can be found out which neighbourhoods an edge changed, without walking again from everywhere.
+//! Walks here are *stable*. Each step depends on the edges and a seed only, and one more edge at a node changes few of the steps
+//! from it. So a refresh can find the neighborhoods that an edge changed without walking from every node again.
 //!
 //! ```
 //! use hedgerow::{Batch, Edge, Policy, Store, WalkOptions, Walker};
@@ -72,16 +70,19 @@
 //!
 //! # Embeddings
 //!
-//! An **embedding** is a vector of a node of a *target* kind. The model, PinSage, computes it from the node's features and those of
-//! its neighbourhood, in *layers*: a node's row of a layer is made of its own row and its neighbours' rows of the layer before. What
-//! belongs together is near: [`Engine::similar`](crate::Engine::similar) ranks by the cosine, and by one number of each node that
-//! says how popular it is.
+//! An **embedding** is a vector of a node of a *target* kind. The model, PinSage, computes it from the features of the node and
+//! of its neighborhood, in *layers*. A row of a layer is computed from the node's own row and its neighbors' rows of the layer
+//! before. Related nodes have near vectors. [`Engine::similar`](crate::Engine::similar) ranks by the cosine plus one number of
+//! each node, its popularity.
 //!
-//! Training makes a new **generation** of the model. A **refresh** makes its embeddings follow the graph: nodes that changes
-//! touched are **dirty**, and everything that depends on them is computed again, as far as it comes out different. A **rebuild** computes everything. Both give the
-//! same bytes, and a [`digest`](crate::Engine::digest) lets you see that.
+//! - Training makes a new **generation** of the model.
+//! - A commit makes the nodes that it touches **dirty**.
+//! - A **refresh** brings the embeddings up to date. It recomputes what depends on dirty nodes, and stops where a result is
+//!   unchanged.
+//! - A **rebuild** computes everything. Refresh and rebuild give the same bytes, and a [`digest`](crate::Engine::digest) shows
+//!   that.
 //!
-//! Every answer says the epoch that its embeddings reflect and how many nodes are dirty since:
+//! Every answer has the epoch of its embeddings and the number of nodes that are dirty since then:
 //!
 //! ```
 //! # #[cfg(feature = "model")]
@@ -118,10 +119,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! # Three ways to be fresh
+//! # Three ways to stay current
 //!
-//! | way | how | fits |
+//! | way | call | fits |
 //! | --- | --- | --- |
-//! | eager | [`Engine::refresh`](crate::Engine::refresh) after each commit | few commits, answers that must know them |
+//! | eager | [`Engine::refresh`](crate::Engine::refresh) after each commit | few commits, and answers that must reflect them |
 //! | window | an [`Updater`](crate::Updater), by age of the oldest commit or by dirty nodes | a stream of events |
-//! | lazy | [`Engine::embedding_now`](crate::Engine::embedding_now) for the node that is read | many changes, few reads |
+//! | lazy | [`Engine::embedding_now`](crate::Engine::embedding_now) for one node when it is read | many changes, few reads |

@@ -1,26 +1,26 @@
-//! What is on disk when, and who sees it when.
+//! Durability and visibility: when a change is on disk, and who sees it when.
 //!
-//! # When
+//! # When a change is durable and visible
 //!
-//! | after | durable | seen in this process | seen by other processes |
+//! | after | durable | visible in this process | visible in other processes |
 //! | --- | --- | --- | --- |
-//! | [`Store::commit`](crate::Store::commit) | the batch, whole | snapshots taken from then on | not yet |
-//! | [`Store::load`](crate::Store::load) | the graph | snapshots taken from then on | from their next open |
-//! | [`Store::checkpoint`](crate::Store::checkpoint) | as before; opening is fast again | as before | the graph, from their next open |
-//! | [`Engine::refresh`](crate::Engine::refresh) | nothing new: it can be computed again | all refreshed embeddings at once | not yet |
-//! | [`Engine::persist`](crate::Engine::persist), the end of a training | the embeddings, with the graph that they are of | as before | both, from their next open |
+//! | [`Store::commit`](crate::Store::commit) | the batch, whole | in snapshots taken afterwards | not yet |
+//! | [`Store::load`](crate::Store::load) | the graph | in snapshots taken afterwards | after their next open |
+//! | [`Store::checkpoint`](crate::Store::checkpoint) | as before; opening is fast again | as before | the graph, after their next open |
+//! | [`Engine::refresh`](crate::Engine::refresh) | nothing new; it can be recomputed | all refreshed embeddings at once | not yet |
+//! | [`Engine::persist`](crate::Engine::persist), the end of a training | the embeddings, with their graph | as before | both, after their next open |
 //!
-//! Durable means synced: it survives a kill and a power cut. A call that fails says so before anything is acknowledged, and what was
-//! acknowledged before stays. An epoch of a training that was interrupted is kept too:
-//! [`Engine::resuming`](crate::Engine::resuming) goes on to the bytes that it would have had.
+//! Durable means synced: it survives a kill and a power cut. A call that fails reports it before anything is acknowledged. What
+//! was acknowledged before stays. The epochs of an interrupted training are kept too:
+//! [`Engine::resuming`](crate::Engine::resuming) continues to the bytes of an uninterrupted one.
 //!
-//! # One writer, any readers
+//! # One writer, any number of readers
 //!
-//! One process opens a store for writing, and holds its lock until the [`Store`](crate::Store) is dropped; a lock of a process that is gone is
-//! free. Within the process any number of threads commit, and share their syncs.
+//! One process opens a store for writing. It holds the lock until the [`Store`](crate::Store) is dropped; the lock of an ended
+//! process is free. Within the process any number of threads commit, and share their syncs.
 //!
-//! Other processes open it [`read_only`](crate::OpenOptions::read_only): without a lock, without the right to write. They see what
-//! the last publish made visible and keep seeing it, whatever the writer does. To go on to the next:
+//! Other processes open it [`read_only`](crate::OpenOptions::read_only), without a lock and without write permission. They see
+//! the last published state and keep seeing it, whatever the writer does. To move on to the next state, open again:
 //!
 //! ```
 //! use hedgerow::{Batch, CancelToken, Edge, Store};
@@ -47,10 +47,11 @@
 //!
 //! The example `read_only_server` does so while it answers.
 //!
-//! # Taking an input in exactly once
+//! # Applying an input exactly once
 //!
-//! A batch can carry how far its input was read ([`Batch::set_position`](crate::Batch::set_position)). Both are durable or neither
-//! is, so whoever goes on after a crash from [`Store::position`](crate::Store::position) takes every event in once:
+//! A batch can carry the position up to which its input was read ([`Batch::set_position`](crate::Batch::set_position)). Batch and
+//! position are durable together. So a host that continues from [`Store::position`](crate::Store::position) after a crash applies
+//! every event once:
 //!
 //! ```
 //! use hedgerow::{Batch, Edge, Position, Store};
@@ -73,24 +74,24 @@
 //! # }
 //! ```
 //!
-//! # Stopping what takes long
+//! # Stopping a long call
 //!
-//! A [`CancelToken`](crate::CancelToken) is looked at every few milliseconds, in long reads and writes between files or megabytes.
-//! What a stop leaves:
+//! A long call checks its [`CancelToken`](crate::CancelToken) every few milliseconds; in long reads and writes it checks between
+//! files or megabytes. A stop leaves:
 //!
-//! | call | after a stop |
+//! | call | state after a stop |
 //! | --- | --- |
-//! | opening, checks, dumps, questions | everything as it was |
-//! | a load | an empty store |
-//! | a checkpoint, a persist | the store as before; what was written is removed or written over |
-//! | a backup | a folder that is no store yet |
-//! | a refresh | readers see the embeddings of before, and the next refresh is a rebuild where it had begun to compute |
-//! | a training | the best whole epoch published, if there is one, and its state to go on from |
+//! | opening, checks, dumps, questions | unchanged |
+//! | a bulk load | an empty store |
+//! | a checkpoint, a persist | the store as before; written files are removed or overwritten |
+//! | a backup | a folder that is not a store yet |
+//! | a refresh | readers see the embeddings of before; if the refresh had begun to compute, the next one is a rebuild |
+//! | a training | the best whole epoch is published, if there is one, and its state can be resumed |
 //!
-//! The last part of a training, embedding all nodes with what was learned and storing it, goes on to its end.
+//! The last part of a training embeds all nodes with the learned model and stores the result. It cannot be stopped.
 //!
-//! # Keeping it
+//! # Keeping a store intact
 //!
-//! Two checkpoints, the log since the older one, and two copies of the manifest are kept, every file with checksums. Opening for
-//! writing makes good what can be made good without losing anything, and [`Store::damage`](crate::Store::repairs) says what.
-//! [`Store::check`](crate::Store::check) looks at everything, [`Store::backup`](crate::Store::backup) copies a store in use.
+//! A store keeps two checkpoints, the log since the older one, and two copies of the manifest, all with checksums. Opening it for
+//! writing repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::repairs) lists it.
+//! [`Store::check`](crate::Store::check) verifies everything. [`Store::backup`](crate::Store::backup) copies a store in use.

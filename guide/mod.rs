@@ -1,10 +1,10 @@
-//! What to know to embed Hedgerow, page by page: pure documentation, whose code is compiled and run with the tests.
+//! The guide to embedding Hedgerow in a host, page by page. Its code is compiled and run with the tests.
 //!
-//! - [`concepts`]: the words, and how they hang together.
-//! - [`durability`]: what is on disk when, and who sees it when.
-//! - [`limits`]: how much of everything, in memory and on disk, and on which machines.
-//! - [`tuning`]: which option for which wish.
-//! - [`troubleshooting`]: what each error means and what to do; damage, slow refreshes, odd answers.
+//! - [`concepts`]: the terms, and how they relate.
+//! - [`durability`]: when a change is on disk, and who sees it when.
+//! - [`limits`]: maximum counts, memory and disk, supported machines.
+//! - [`tuning`]: the options, by goal.
+//! - [`troubleshooting`]: the meaning and remedy of each error; damage, slow refreshes, unexpected answers.
 
 pub mod concepts;
 pub mod durability;

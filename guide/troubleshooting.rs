@@ -1,28 +1,28 @@
-//! What each error means and what to do; damage, slow refreshes, odd answers.
+//! Troubleshooting: the meaning and remedy of each error; damage, slow refreshes, unexpected answers.
 //!
-//! # By kind
+//! # Errors by kind
 //!
-//! [`Error::kind`](crate::Error::kind) is for deciding, the text for people: it says what happened, what was found and expected,
+//! A program decides by [`Error::kind`](crate::Error::kind). The text is for people: what happened, what was found and expected,
 //! and what to do.
 //!
-//! | [`ErrorKind`](crate::ErrorKind) | means | do |
+//! | [`ErrorKind`](crate::ErrorKind) | meaning | remedy |
 //! | --- | --- | --- |
-//! | `NotFound` | no such node, kind or relation | [`Error::missing_node`](crate::Error::missing_node) says which; answer your caller |
-//! | `Invalid` | a value that cannot be: a NaN, a name, an option | mend the input; nothing was changed |
-//! | `Limit` | more than can be held or taken at once | smaller batches; see [`limits`](super::limits) |
-//! | `Locked` | another handle writes to the store | open read-only, or wait: the text names process and time |
-//! | `NotAStore` | the folder holds something else | [`create(true)`](crate::OpenOptions::create), another folder |
+//! | `NotFound` | no such node, kind or relation | [`Error::missing_node`](crate::Error::missing_node) names the node; report it to your caller |
+//! | `Invalid` | an invalid value: a NaN, a name, an option | correct the input; nothing was changed |
+//! | `Limit` | more than the maximum | smaller batches; see [`limits`](super::limits) |
+//! | `Locked` | another handle writes to the store | open read-only, or wait; the text has process and time |
+//! | `NotAStore` | the folder holds other files | [`create(true)`](crate::OpenOptions::create), or another folder |
 //! | `NewerVersion` | a newer version of the library wrote it | use that version |
-//! | `NotEmpty` | a load into a store that holds something | commit batches instead |
-//! | `ReadOnly` | a change asked of a read-only handle | open for writing |
-//! | `NotTrained` | no model yet | train; [`pixie()`](crate::pixie()) needs none |
-//! | `NotEmbedded` | this node came after the last refresh, or its kind is no target | refresh, or [`Engine::embedding_now`](crate::Engine::embedding_now); train with its kind |
-//! | `Diverged` | the loss of a training stopped being a number | a lower `learning_rate`; the epochs before are published |
-//! | `Refused` | not as things are: nothing to resume, another graph, an updater that ended | the text says; train anew, start another |
-//! | `Cancelled` | your token was raised | nothing; see [`durability`](super::durability) for what it left |
-//! | `Damaged` | a file is not as it was written | below |
-//! | `Io` | the system refused something | below |
-//! | `Broken` | a write or sync failed before | close the store and open it again |
+//! | `NotEmpty` | a bulk load into a store that holds data | commit batches instead |
+//! | `ReadOnly` | a change through a read-only handle | open for writing |
+//! | `NotTrained` | no model yet | train; [`pixie()`](crate::pixie()) needs no model |
+//! | `NotEmbedded` | the node came after the last refresh, or its kind is no target | refresh, or call [`Engine::embedding_now`](crate::Engine::embedding_now); or train with its kind |
+//! | `Diverged` | the loss of a training is not a number | a lower `learning_rate`; the epochs before are published |
+//! | `Refused` | the state does not allow it: nothing to resume, another graph, an ended updater | see the text; train anew, or start another updater |
+//! | `Cancelled` | your token was raised | none; see [`durability`](super::durability) for the state |
+//! | `Damaged` | a file does not hold what was written | see below |
+//! | `Io` | the operating system refused an operation | see below |
+//! | `Broken` | an earlier write or sync failed | close the store and open it again |
 //!
 //! ```
 //! use hedgerow::{Error, ErrorKind, Store};
@@ -45,43 +45,47 @@
 //!
 //! # A damaged store
 //!
-//! 1. Open it for writing: what can be made good without losing anything is, and
-//!    [`Store::damage`](crate::Store::repairs) says what it was. A read-only handle changes nothing, so it fails on any damage.
-//! 2. If it does not open, [`Store::check`](crate::Store::check) lists every file and place, each with its remedy.
-//! 3. Damage at the end of the log that no copy makes good: [`OpenOptions::repair`](crate::OpenOptions::repair) gives up the batches from
-//!    there on, and keeps what held them in `log.damaged`.
-//! 4. A model that cannot be read: [`Store::discard_derived`](crate::Store::discard_derived) gives it up, the graph stays; train
-//!    again.
-//! 5. Otherwise put back a backup. Files that are the same in both checkpoints are there once: back up stores that cannot be made again.
+//! 1. Open it for writing. This repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::repairs)
+//!    lists it. A read-only handle changes nothing, so it fails on any damage.
+//! 2. If it does not open, call [`Store::check`](crate::Store::check). It lists every file and place, each with its remedy.
+//! 3. If the end of the log is damaged and has no copy, use [`OpenOptions::repair`](crate::OpenOptions::repair). It gives up the
+//!    batches from there on, and keeps their bytes in `log.damaged`.
+//! 4. If the model cannot be read, [`Store::discard_derived`](crate::Store::discard_derived) removes it and keeps the graph.
+//!    Train again.
+//! 5. Otherwise restore a backup. Files that are the same in both checkpoints have no second copy, so back up stores that cannot
+//!    be made again.
 //!
-//! # `Io`, and a store that writes no more
+//! # `Io` and `Broken`
 //!
-//! A full disk fails the call with `Io`, and earlier batches are intact. After a *write or sync* failed it is not known what the disk has: every later
-//! change fails with `Broken` until the store is closed and opened again, which finds out. Readers go on.
+//! A full disk fails the call with `Io`, and earlier batches are intact. After a failed *write or sync* the content of the disk
+//! is unknown. Every later change then fails with `Broken` until the store is closed and opened again. Readers continue.
 //!
-//! # A training that does not get better
+//! # A training that does not improve
 //!
-//! | sign | likely | try |
+//! | sign | likely cause | try |
 //! | --- | --- | --- |
-//! | [`Alarm::Collapsed`](crate::Alarm::Collapsed): random pairs have a cosine near 1 | all vectors alike | a lower `learning_rate`; more negatives |
-//! | [`Alarm::LossGrew`](crate::Alarm::LossGrew) | too large steps | a lower `learning_rate` |
-//! | `Diverged` | the same, further on | the same |
-//! | recall falls from the first epochs on | it learns the edges by heart | fewer epochs; `Ids::Off` where there are tokens |
-//! | `NoPositives` | no node has two neighbours of the target kinds | the right `targets`; pairs |
+//! | [`Alarm::Collapsed`](crate::Alarm::Collapsed): random pairs have a cosine near 1 | all vectors are alike | a lower `learning_rate`; more negatives |
+//! | [`Alarm::LossGrew`](crate::Alarm::LossGrew) | steps are too large | a lower `learning_rate` |
+//! | `Diverged` | steps are far too large | a lower `learning_rate` |
+//! | recall falls from the first epochs on | overfitting to the edges | fewer epochs; `Ids::Off` where there are tokens |
+//! | `NoPositives` | no node has two neighbors of the target kinds | correct `targets`; pairs |
 //!
 //! # A slow refresh
 //!
-//! [`RefreshReport`](crate::RefreshReport) says why. `full`: the changes were many, the last refresh was stopped, or the handle is
-//! read-only, so everything was computed. Many `rows` for few changes: popular nodes are in many neighbourhoods; `min_visits` 3 leaves those out that were
-//! visited by chance. Waiting and not working: it queues behind tasks of the same rayon pool; give the updater threads of its own.
+//! [`RefreshReport`](crate::RefreshReport) shows the cause.
 //!
-//! # An odd answer
+//! - `full`: everything was computed. The changes were many, the last refresh was stopped, or the handle is read-only.
+//! - Many `rows` for few changes: popular nodes are in many neighborhoods. `min_visits` 3 leaves out nodes that were visited by
+//!   chance.
+//! - A refresh that waits: it queues behind tasks of the same rayon pool. Give the updater threads of its own.
 //!
-//! - **An old one.** Compare `epoch` and `dirty_nodes` of the answer with the store's epoch; refresh.
-//! - **A node is missing.** It came after the last refresh, its kind is no target, or it is excluded: seen nodes are, unless
-//!   `include_seen`. [`Ranked::ignored`](crate::Ranked::ignored) lists what of a history has no embedding.
+//! # An unexpected answer
+//!
+//! - **An old answer.** Compare `epoch` and `dirty_nodes` of the answer with the store's epoch, and refresh.
+//! - **A missing node.** It came after the last refresh, its kind is no target, or it is excluded. Seen nodes are excluded unless
+//!   `include_seen` is set. [`Ranked::ignored`](crate::Ranked::ignored) lists nodes of a history without an embedding.
 //! - **Popular nodes everywhere.** Scores add popularity; [`Query::cosine`](crate::Query::cosine) leaves it out.
-//! - **Why that node?** [`Query::explain`](crate::Query::explain) says; [`Engine::refresh_explained`](crate::Engine::refresh_explained) says why an embedding
-//!   changed, down to the edge.
-//! - **Two stores disagree.** Equal digests are equal bytes. Without, compare epochs, generations and options
-//!   ([`Engine::recipe`](crate::Engine::recipe)), and whether both processors are of one kind.
+//! - **The reason for a node.** [`Query::explain`](crate::Query::explain) gives it.
+//!   [`Engine::refresh_explained`](crate::Engine::refresh_explained) says why an embedding changed, down to the edge.
+//! - **Two stores that disagree.** Equal digests mean equal bytes. If digests differ, compare epochs, generations and options
+//!   ([`Engine::recipe`](crate::Engine::recipe)), and the kinds of the processors.

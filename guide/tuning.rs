@@ -1,36 +1,40 @@
-//! Which option for which wish. Figures are of two shared x86-64 cores; the README has more, each with its command.
+//! Tuning: the options, by goal. Figures are of two shared x86-64 cores; docs/figures.md has more, each with its command.
 //!
-//! # Fresh answers
+//! # Current answers
 //!
-//! One edge is refreshed in 2 to 4 ms at p50 and 14 to 19 ms at p99, at 100,000 and at a million pins alike. Batches share work: a hundred edges
-//! take 168 ms of a rebuild's 1.4 s at 100,000 pins, and 311 ms of 27 s at a million.
+//! A refresh of one edge takes 2 to 4 ms at p50 and 14 to 19 ms at p99, both at 100,000 pins and at a million. Batches share
+//! work. A hundred edges take 168 ms at 100,000 pins, where a rebuild takes 1.4 s. At a million pins they take 311 ms, and a
+//! rebuild 27 s.
 //!
-//! | wish | turn |
+//! | goal | option |
 //! | --- | --- |
-//! | answers at most so old | [`UpdaterOptions::max_age`](crate::UpdaterOptions::max_age), [`max_dirty`](crate::UpdaterOptions::max_dirty) |
+//! | a maximum age of answers | [`UpdaterOptions::max_age`](crate::UpdaterOptions::max_age), [`max_dirty`](crate::UpdaterOptions::max_dirty) |
 //! | more events a second | larger batches; a longer `max_age` |
 //! | cheaper refreshes | `min_visits` 3 or a smaller `top` in [`WalkOptions`](crate::WalkOptions): fewer rows depend on an edge |
 //! | a refresh that leaves threads to others | [`UpdaterOptions::threads`](crate::UpdaterOptions::threads) |
-//! | one fresh node, now | [`Engine::embedding_now`](crate::Engine::embedding_now): 3 to 4 ms, whatever is dirty |
+//! | one current node, now | [`Engine::embedding_now`](crate::Engine::embedding_now): 3 to 4 ms, with any number of dirty nodes |
 //!
-//! Where changed lists are more than one in 12 rows, a refresh is a rebuild, and takes up to a third longer: it has read the changes first.
+//! A refresh becomes a rebuild if more than one list in 12 rows changed. It then takes up to a third longer than a requested
+//! rebuild, because it reads the changes first.
 //!
 //! # Good answers
 //!
-//! Defaults are those of the README's figures. In the order in which to try:
+//! The defaults are those of the README's figures. Try in this order:
 //!
-//! 1. **Targets and positives.** [`TrainOptions::targets`](crate::TrainOptions::targets) are the kinds that are asked for. Pairs that
-//!    belong together in your application are worth more than edges: [`Training::pairs`](crate::Training::pairs).
-//! 2. **Features.** Nodes without edges are found by tokens only. [`Ids`](crate::Ids) gives each node a vector of its own beside them.
-//! 3. **[`dim`](crate::TrainOptions::dim)** 128 instead of 64 takes twice the memory and time, and found about as much in the README's data.
-//! 4. **[`epochs`](crate::TrainOptions::epochs)** and [`patience`](crate::TrainOptions::patience): training stops by itself once the held-out recall
-//!    falls.
-//! 5. **[`Conv::PinSage`](crate::Conv::PinSage)** where features say much about a node, such as its picture; light layers
-//!    otherwise.
-//! 6. **[`Interests`](crate::Interests)** 2 or 3 for answers that show several sides of a user; one finds more of what was held out.
+//! 1. **Targets and positives.** [`TrainOptions::targets`](crate::TrainOptions::targets) are the kinds to rank. Pairs that belong
+//!    together in your application are worth more than edges: [`Training::pairs`](crate::Training::pairs).
+//! 2. **Features.** Nodes without edges are found by tokens only. [`Ids`](crate::Ids) gives each node a vector of its own beside
+//!    them.
+//! 3. **[`dim`](crate::TrainOptions::dim)** 128 instead of 64 takes twice the memory and time, and found about as much in the
+//!    README's data.
+//! 4. **[`epochs`](crate::TrainOptions::epochs)** and [`patience`](crate::TrainOptions::patience): training stops by itself once
+//!    the held-out recall falls.
+//! 5. **[`Conv::PinSage`](crate::Conv::PinSage)** if features such as a picture describe a node well; light layers otherwise.
+//! 6. **[`Interests`](crate::Interests)** 2 or 3 for answers that show several sides of a user; one interest finds more held-out
+//!    nodes.
 //!
-//! Measure what you serve: [`Engine::evaluate_recommend`](crate::Engine::evaluate_recommend) and
-//! [`Engine::evaluate_related`](crate::Engine::evaluate_related), with data that was not trained on.
+//! Measure the answers that you serve with [`Engine::evaluate_recommend`](crate::Engine::evaluate_recommend) and
+//! [`Engine::evaluate_related`](crate::Engine::evaluate_related), on data that was not trained on.
 //!
 //! ```
 //! # #[cfg(feature = "model")] {
@@ -48,26 +52,27 @@
 //!
 //! # Memory
 //!
-//! | wish | turn |
+//! | goal | option |
 //! | --- | --- |
 //! | opening without reading | [`OpenOptions::low_memory`](crate::OpenOptions::low_memory): 10 to 20 ms instead of 1.2 s for 96 million edges; walks are slower |
 //! | smaller rows | `dim`, then `layers`, then light layers |
-//! | smaller neighbourhoods | `top` of [`WalkOptions`](crate::WalkOptions) |
-//! | to know before | [`Engine::estimate`](crate::Engine::estimate), [`Engine::memory`](crate::Engine::memory), [`Store::sizes`](crate::Store::sizes) |
+//! | smaller neighborhoods | `top` of [`WalkOptions`](crate::WalkOptions) |
+//! | figures in advance | [`Engine::estimate`](crate::Engine::estimate), [`Engine::memory`](crate::Engine::memory), [`Store::sizes`](crate::Store::sizes) |
 //!
 //! # Filling a store
 //!
-//! A whole graph: [`BulkLoad`](crate::Load), 9 to 13 million edges a second, into an empty store. A stream: batches of some hundred to
-//! ten thousand changes. A commit is about 1.4 times a sync of the disk, so commits of one edge are as slow as the disk is, and threads that
-//! commit at once share syncs. Call [`Store::checkpoint_if_worthwhile`](crate::Store::checkpoint_if_worthwhile) now and then: it keeps opening
-//! fast, and commits go on beside it.
+//! - A whole graph: [`BulkLoad`](crate::Load), 9 to 13 million edges a second, into an empty store.
+//! - A stream: batches of some hundred to ten thousand changes. A commit takes about 1.4 times a sync of the disk, so commits of
+//!   one edge are limited by the disk. Threads that commit at once share syncs.
+//! - Call [`Store::checkpoint_if_worthwhile`](crate::Store::checkpoint_if_worthwhile) now and then. It keeps opening fast, and
+//!   commits go on beside it.
 //!
 //! # Threads
 //!
-//! Everything parallel runs on the caller's rayon pool: wrap a call in `pool.install` to give it another. Training and updater take a
-//! number of threads of their own. Results are the same bytes with any number.
+//! Parallel work runs on the caller's rayon pool; wrap a call in `pool.install` to choose another. Training and updater take a
+//! number of threads of their own. The results have the same bytes with any number of threads.
 //!
-//! # Seeing what takes long
+//! # Progress of long calls
 //!
 //! ```
 //! use hedgerow::{CancelToken, CheckOptions, Store};
@@ -84,5 +89,5 @@
 //! # }
 //! ```
 //!
-//! [`RefreshReport`](crate::RefreshReport) says of each refresh how many walks, neighbourhoods and rows it made anew and where its time
-//! went; [`Engine::refreshes`](crate::Engine::refreshes) has the last ones.
+//! [`RefreshReport`](crate::RefreshReport) has the number of walks, neighborhoods and rows that a refresh computed, and the time
+//! of each part. [`Engine::refreshes`](crate::Engine::refreshes) has the last reports.
