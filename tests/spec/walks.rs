@@ -9,7 +9,7 @@ use hedgerow::{
     Walker,
 };
 
-use crate::fairness::assert_fair;
+use crate::chi_square::assert_fair;
 use crate::world::World;
 
 fn store(path: &Path) -> Store {
@@ -166,13 +166,13 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         cancel.cancel();
         assert!(walker.neighborhoods(&sources, &cancel).is_err());
         // A large job of plain walks reads other tables than a small one, and walks alike.
-        let plain = |sources: &[NodeIx], hops| {
+        let uniform = |sources: &[NodeIx], hops| {
             let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
-            let walks = fresh.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
+            let walks = fresh.uniform_walks(sources, hops, seed, &CancelToken::new()).expect("memory");
             (0..5).map(|place| walks.of(place).take(3).collect()).collect::<Vec<Vec<NodeIx>>>()
         };
         let hops = snapshot.bound() as usize / 5 + 3;
-        assert_eq!(plain(&sources[..5], 3), plain(&sources, hops), "seed {seed}");
+        assert_eq!(uniform(&sources[..5], 3), uniform(&sources, hops), "seed {seed}");
     }
 }
 
@@ -209,8 +209,9 @@ fn a_graph_of_one_kind_with_loops_and_isolated_nodes_is_walked() {
     assert_eq!(of_a.keys().collect::<Vec<_>>(), ["b", "c"]);
     assert!((2400..2600).contains(&of_a["b"]) && (430..570).contains(&of_a["c"]), "{of_a:?}");
     assert_eq!((names("d"), names("e")), (vec![], vec![]));
-    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1, &CancelToken::new()).expect("memory");
-    let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| plain.of(place).collect()).collect();
+    let uniform =
+        walker.uniform_walks(&[node("d"), node("e"), node("a")], 5, 1, &CancelToken::new()).expect("memory");
+    let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| uniform.of(place).collect()).collect();
     assert_eq!((walks[0].len(), walks[1].len(), walks[2].len()), (5, 0, 5));
     assert!(walks[0].iter().all(|&at| at == node("d")) && walks[2][0] == node("b"));
 }
@@ -263,7 +264,7 @@ fn a_relation_that_lost_its_edges_does_not_show_in_the_default_policy() {
 
 /// Boards x and y as above: the third node of a plain walk from a is a pin with the probability worked out there.
 #[test]
-fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
+fn uniform_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut batch = Batch::new();
@@ -284,8 +285,9 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let walker = Walker::new(&snapshot, WalkOptions::default(), &policy).expect("valid walks");
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
     let sources = &vec![source; 50_000][..];
-    let plain = |sources, hops, seed| walker.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
-    let walks = plain(sources, 2, 9);
+    let uniform =
+        |sources, hops, seed| walker.uniform_walks(sources, hops, seed, &CancelToken::new()).expect("memory");
+    let walks = uniform(sources, 2, 9);
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for place in 0..walks.len() {
         let end = walks.of(place).last().expect("nobody is isolated");
@@ -297,11 +299,11 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let expected = [("pin:a", a), ("pin:b", b), ("pin:c", c)].map(|(name, share)| (name.to_owned(), share));
     assert_shares(&ends, &expected.into_iter().collect(), "ends");
     for threads in [1, 2, 7] {
-        assert_eq!(with_threads(threads, || plain(sources, 2, 9)), walks, "{threads} threads");
+        assert_eq!(with_threads(threads, || uniform(sources, 2, 9)), walks, "{threads} threads");
     }
-    assert_ne!(plain(sources, 2, 10), walks);
-    assert!(plain(&[], 2, 9).is_empty());
-    assert_eq!(plain(sources, 0, 9).of(7).count(), 0);
+    assert_ne!(uniform(sources, 2, 10), walks);
+    assert!(uniform(&[], 2, 9).is_empty());
+    assert_eq!(uniform(sources, 0, 9).of(7).count(), 0);
 }
 
 #[test]
@@ -325,7 +327,7 @@ fn a_neighborhood_is_ordered_by_visits_and_leaves_out_the_source() {
     assert!(seen > 0, "no neighbourhood had anyone in it");
 }
 
-/// A walk is the same up to where it would step on a closed node, and ends there, however walks are made.
+/// A walk is the same up to where it would step on a excluded node, and ends there, however walks are made.
 #[test]
 fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
     for seed in 0..20 {
@@ -335,14 +337,14 @@ fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
         let options = WalkOptions { walks: 30, min_visits: 1, top: 1000, seed, ..WalkOptions::default() };
-        let closed: Vec<bool> = (0..snapshot.bound())
+        let excluded: Vec<bool> = (0..snapshot.bound())
             .map(|node| {
                 let node = NodeIx::new(node);
                 snapshot.kind(node) != pins(&snapshot) && snapshot.stable_id(node).get().is_multiple_of(3)
             })
             .collect();
         let open = Walker::new(&snapshot, options, &policy).expect("valid walks");
-        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks").closing(&closed);
+        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks").excluding(&excluded);
         let sources: Vec<NodeIx> = snapshot.nodes_of(pins(&snapshot)).collect();
         let mut ended = 0;
         let mut counted: Vec<BTreeMap<NodeIx, u32>> = Vec::new();
@@ -350,7 +352,7 @@ fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
             let mut visits = BTreeMap::new();
             for walk in 0..options.walks {
                 let whole: Vec<NodeIx> = open.hops(source, walk).collect();
-                let up_to = whole.iter().position(|node| closed[node.index()]);
+                let up_to = whole.iter().position(|node| excluded[node.index()]);
                 ended += usize::from(up_to.is_some());
                 let expected = &whole[..up_to.unwrap_or(whole.len())];
                 assert_eq!(walker.hops(source, walk).collect::<Vec<_>>(), expected, "seed {seed}");
@@ -360,7 +362,7 @@ fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
             }
             counted.push(visits);
         }
-        assert!(ended > 100, "seed {seed}: only {ended} walks came to a closed node");
+        assert!(ended > 100, "seed {seed}: only {ended} walks came to a excluded node");
         // All of them are swept; one by one they are made side by side.
         let swept = walker.neighborhoods(&sources, &CancelToken::new()).expect("neighborhoods");
         for (at, &source) in sources.iter().enumerate() {

@@ -27,12 +27,10 @@ pub enum Error {
         /// The rule that it breaks.
         expected: String,
     },
-    /// A policy names what the store does not have.
-    Unknown {
-        /// `kind` or `relation`.
-        what: &'static str,
-        /// The name.
-        name: String,
+    /// A policy names a kind that the store does not have.
+    UnknownKind {
+        /// The name of the kind.
+        kind: String,
     },
 }
 
@@ -46,7 +44,7 @@ impl fmt::Display for Error {
             Self::Query { node, found, expected } => {
                 write!(f, "invalid query node {node}: found {found}, expected {expected}")
             }
-            Self::Unknown { what, name } => write!(f, "no {what} named '{name}' in the store"),
+            Self::UnknownKind { kind } => write!(f, "no kind named '{kind}' in the store"),
         }
     }
 }

@@ -3,21 +3,21 @@
 use hedgerow_storage::{CancelToken, NodeIx};
 use rayon::prelude::*;
 
+use crate::dense_walks::SOURCES_PER_BLOCK;
+use crate::draw_keys::PathKeys;
 use crate::error::Error;
 use crate::policy::Path;
-use crate::schedule::Lane;
-use crate::sweep::SOURCES;
-use crate::visits::{Counter, Visits};
-use crate::walk::Walker;
+use crate::visits::{VisitColumns, VisitCounter};
+use crate::walker::Walker;
 
 /// Bytes of visits that a sweep may hold.
-const SWEPT_BYTES: usize = 4 << 30;
+const DENSE_VISIT_BYTES: usize = 4 << 30;
 /// One source in so many nodes, or more, make a sweep cheaper than walks by themselves, which take about twice as long.
-const SWEPT_SHARE: usize = 4;
+const DENSE_SHARE: usize = 4;
 /// Sources whose walks are made side by side.
-const TOGETHER: usize = 8;
+const SOURCES_INTERLEAVED: usize = 8;
 /// Sources that are one task at most where they are not swept; fewer where they are few, so that every thread has some.
-const SIDE_BY_SIDE: usize = 256;
+const SOURCES_PER_TASK: usize = 256;
 
 /// A node of a neighbourhood. Its importance is `count` over the sum of the neighbourhood's counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +99,7 @@ impl Walker<'_> {
     /// Cost: walks x mean hops picks, and sorting the visits.
     pub fn neighborhood(&self, source: NodeIx) -> Vec<Visit> {
         let mut part = Part::default();
-        self.counter().count(&[source], &self.walk_together(&[source]), &mut part.visits, &mut part.ends);
+        self.counter().count(&[source], &self.interleaved_walks(&[source]), &mut part.visits, &mut part.ends);
         part.visits
     }
 
@@ -113,34 +113,35 @@ impl Walker<'_> {
         let mut all = Neighborhoods::default();
         let stage = cancel.stage("walks", sources.len() as u64);
         let visits = self.visits_per_source();
-        self.prepare(sources.len().saturating_mul(visits))?;
-        for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(SIDE_BY_SIDE)) {
-            let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE
-                && block.len() > SIDE_BY_SIDE
+        self.flatten_lists(sources.len().saturating_mul(visits))?;
+        for block in sources.chunks((DENSE_VISIT_BYTES / 4 / visits.max(1)).max(SOURCES_PER_TASK)) {
+            let parts = if block.len() >= self.snapshot.bound() as usize / DENSE_SHARE
+                && block.len() > SOURCES_PER_TASK
             {
-                let visits = self.sweep(block, &stage)?;
-                let count = |(sources, visits): (&[NodeIx], Visits)| {
+                let visits = self.dense_walks(block, &stage)?;
+                let count = |(sources, visits): (&[NodeIx], VisitColumns)| {
                     let mut part = Part::default();
                     self.counter().count(sources, &visits, &mut part.visits, &mut part.ends);
                     part
                 };
-                block.par_chunks(SOURCES).zip(visits).map(count).collect::<Vec<_>>()
+                block.par_chunks(SOURCES_PER_BLOCK).zip(visits).map(count).collect::<Vec<_>>()
             } else {
                 let part = |sources: &[NodeIx]| {
                     stage.advance(sources.len() as u64)?;
                     let (mut part, mut counter) = (Part::default(), self.counter());
                     let mut walk = |sources: &[NodeIx]| {
-                        let visits = self.walk_together(sources);
+                        let visits = self.interleaved_walks(sources);
                         counter.count(sources, &visits, &mut part.visits, &mut part.ends);
                     };
-                    let together = sources.chunks_exact(TOGETHER);
+                    let together = sources.chunks_exact(SOURCES_INTERLEAVED);
                     let rest = together.remainder();
                     together.for_each(&mut walk);
                     rest.chunks(1).for_each(walk);
                     Ok(part)
                 };
-                let share = block.len().div_ceil(rayon::current_num_threads()).next_multiple_of(TOGETHER);
-                let per_task = share.clamp(TOGETHER, SIDE_BY_SIDE);
+                let share =
+                    block.len().div_ceil(rayon::current_num_threads()).next_multiple_of(SOURCES_INTERLEAVED);
+                let per_task = share.clamp(SOURCES_INTERLEAVED, SOURCES_PER_TASK);
                 block.par_chunks(per_task).map(part).collect::<Result<Vec<_>, Error>>()?
             };
             cancel.check()?;
@@ -154,14 +155,14 @@ impl Walker<'_> {
 
     /// The visits of all walks of a source at most.
     pub(crate) fn visits_per_source(&self) -> usize {
-        let of_path = |(lane, path): (&Lane, &Path)| -> usize {
+        let of_path = |(keys, path): (&PathKeys, &Path)| -> usize {
             let cycle = path.relations.len();
-            lane.hops.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum()
+            keys.by_hop.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum()
         };
-        self.schedule.lanes().iter().zip(&self.paths).map(of_path).sum()
+        self.keys.by_path().iter().zip(&self.paths).map(of_path).sum()
     }
 
-    fn counter(&self) -> Counter<'_> {
-        Counter::new(self.snapshot, self.options, self.kind)
+    fn counter(&self) -> VisitCounter<'_> {
+        VisitCounter::new(self.snapshot, self.options, self.kind)
     }
 }

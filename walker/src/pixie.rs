@@ -10,7 +10,7 @@ use hedgerow_storage::{NodeIx, RelationIx, Snapshot};
 use crate::error::Error;
 use crate::options::{MAX_WALKS, WalkOptions};
 use crate::policy::Policy;
-use crate::walk::Walker;
+use crate::walker::Walker;
 
 /// Walks of an answer, those of all its query nodes together.
 pub const BUDGET: u32 = 20_000;
@@ -21,7 +21,7 @@ pub const STOP: f32 = 0.5;
 
 /// Walks per query node, on average, between two checks for an early stop. More would overshoot, and with fewer
 /// the walker has too little to interleave.
-const TURN: u64 = 256;
+const WALKS_PER_CHECK: u64 = 256;
 
 /// Options of [`pixie()`]; equal options, seed included, equal queries and equal graphs give equal answers.
 ///
@@ -169,26 +169,27 @@ pub fn pixie(
         return refuse("k", &k, "1 or more");
     }
     let walker = Walker::new(snapshot, options.walks(), policy)?;
-    let queries = weights(&walker, policy, queries)?;
-    let mut starts = starts(&walker, &queries)?;
+    let queries = merged_queries(&walker, policy, queries)?;
+    let mut starts = allocate_walks(&walker, &queries)?;
     let mut asked: Vec<NodeIx> = queries.iter().map(|&(node, _)| node).collect();
     asked.sort_unstable();
-    let is_item = |node| walker.counts(node) && asked.binary_search(&node).is_err();
+    let is_item = |node| walker.is_counted(node) && asked.binary_search(&node).is_err();
 
-    let mut tally = options.early.map(Tally::new);
+    let mut counter = options.early.map(EarlyStopCounter::new);
     let budgeted: u64 = starts.iter().map(|start| u64::from(start.budget())).sum();
-    let turns = if tally.is_some() { budgeted.div_ceil(TURN * starts.len().max(1) as u64) } else { 1 };
+    let turns =
+        if counter.is_some() { budgeted.div_ceil(WALKS_PER_CHECK * starts.len().max(1) as u64) } else { 1 };
     let mut walks = 0;
     for turn in 0..turns {
         for start in &mut starts {
             let (part, before) = (start.part(turn, turns), start.visited.len());
             walks += part.len() as u32;
             walker.visits(start.node, part, &mut start.visited);
-            if let Some(tally) = &mut tally {
-                tally.add(&start.visited[before..], is_item);
+            if let Some(counter) = &mut counter {
+                counter.add(&start.visited[before..], is_item);
             }
         }
-        if tally.as_ref().is_some_and(Tally::is_enough) {
+        if counter.as_ref().is_some_and(EarlyStopCounter::is_enough) {
             break;
         }
     }
@@ -199,7 +200,7 @@ pub fn pixie(
 }
 
 /// The weight of every query node, by stable id; those of a repeated one are added, smallest first.
-fn weights(
+fn merged_queries(
     walker: &Walker<'_>,
     policy: &Policy,
     queries: &[(NodeIx, f32)],
@@ -211,7 +212,7 @@ fn weights(
         let refuse = |found, expected| {
             Err(Error::Query { node: walker.snapshot.name(node).to_string(), found, expected })
         };
-        if !walker.counts(node) {
+        if !walker.is_counted(node) {
             let kind = walker.snapshot.kind_name(walker.snapshot.kind(node));
             return refuse(format!("kind {kind}"), format!("kind {}, whose walks these are", policy.kind));
         }
@@ -226,14 +227,14 @@ fn weights(
 }
 
 /// A query node with its share of the walks.
-struct Start {
+struct QueryWalks {
     node: NodeIx,
     /// The numbers of its walks.
     walks: Range<u32>,
     visited: Vec<NodeIx>,
 }
 
-impl Start {
+impl QueryWalks {
     fn budget(&self) -> u32 {
         self.walks.end - self.walks.start
     }
@@ -246,7 +247,7 @@ impl Start {
 }
 
 /// The query nodes that have an edge, with walks numbered one query node after the other.
-fn starts(walker: &Walker<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<Start>, Error> {
+fn allocate_walks(walker: &Walker<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<QueryWalks>, Error> {
     let mut ways: Vec<RelationIx> = walker.paths.iter().filter_map(|path| path.relation(0)).collect();
     ways.sort_unstable();
     ways.dedup();
@@ -270,20 +271,20 @@ fn starts(walker: &Walker<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<Start>, 
         // Rounded down, so that all together stay within the budget.
         let walks = 1 + (f64::from(rest) * (claim(weight, degree) / claims)) as u32;
         next += walks;
-        Start { node, walks: next - walks..next, visited: Vec::new() }
+        QueryWalks { node, walks: next - walks..next, visited: Vec::new() }
     };
     Ok(linked.into_iter().map(start).collect())
 }
 
 /// Visits as they come, to see when there are enough.
-struct Tally {
+struct EarlyStopCounter {
     wanted: EarlyStop,
     visits: HashMap<NodeIx, u32>,
     /// Nodes that have the visits wanted.
     reached: u32,
 }
 
-impl Tally {
+impl EarlyStopCounter {
     fn new(wanted: EarlyStop) -> Self {
         Self { wanted, visits: HashMap::new(), reached: 0 }
     }
@@ -304,9 +305,9 @@ impl Tally {
 }
 
 /// The visited nodes that may be in the answer, with their scores.
-fn scores(starts: Vec<Start>, is_item: impl Fn(NodeIx) -> bool) -> Vec<Recommended> {
+fn scores(starts: Vec<QueryWalks>, is_item: impl Fn(NodeIx) -> bool) -> Vec<Recommended> {
     let mut counts: Vec<(NodeIx, u32)> = Vec::new();
-    for Start { mut visited, .. } in starts {
+    for QueryWalks { mut visited, .. } in starts {
         visited.sort_unstable();
         counts.extend(visited.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
     }
@@ -350,7 +351,7 @@ mod tests {
             let options = PixieOptions { budget, ..PixieOptions::default() };
             let walker = Walker::new(&snapshot, options.walks(), &policy).expect("valid walks");
             let queries = ["leaf", "hub", "lone"].map(pin).into_iter().zip(weights).collect::<Vec<_>>();
-            let starts = starts(&walker, &queries).expect("walks for all");
+            let starts = allocate_walks(&walker, &queries).expect("walks for all");
             assert_eq!((starts.len(), starts[0].node, starts[1].node), (2, pin("leaf"), pin("hub")));
             assert_eq!(starts[0].walks.end, starts[1].walks.start, "no walk has two query nodes");
             [starts[0].budget(), starts[1].budget()]
@@ -362,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_all_turns_are_all_walks() {
-        let start = Start { node: NodeIx::new(0), walks: 10..117, visited: Vec::new() };
+        let start = QueryWalks { node: NodeIx::new(0), walks: 10..117, visited: Vec::new() };
         for turns in [1, 2, 7, 107, 200] {
             let parts = (0..turns).flat_map(|turn| start.part(turn, turns));
             assert_eq!(parts.collect::<Vec<_>>(), (10..117).collect::<Vec<_>>(), "{turns} turns");

@@ -40,10 +40,9 @@ impl Policy {
     }
 
     /// The policy in a snapshot's own numbers. A relation that the store does not know yet leads nowhere.
-    pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<Resolved, Error> {
-        let kind = snapshot
-            .kind_ix(&self.kind)
-            .ok_or_else(|| Error::Unknown { what: "kind", name: self.kind.clone() })?;
+    pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<ResolvedPolicy, Error> {
+        let kind =
+            snapshot.kind_ix(&self.kind).ok_or_else(|| Error::UnknownKind { kind: self.kind.clone() })?;
         if self.paths.iter().any(Vec::is_empty) {
             let found = "a path of no relation".to_owned();
             return Err(Error::Option { option: "policy", found, expected: "paths of one relation or more" });
@@ -54,13 +53,13 @@ impl Policy {
             .paths
             .iter()
             .map(number)
-            .map(|relations| Path { kinds: kinds_on(&relations, kind, snapshot), relations })
+            .map(|relations| Path { kinds: reachable_kinds(&relations, kind, snapshot), relations })
             .collect();
-        Ok(Resolved { kind, paths })
+        Ok(ResolvedPolicy { kind, paths })
     }
 }
 
-pub(crate) struct Resolved {
+pub(crate) struct ResolvedPolicy {
     pub(crate) kind: KindIx,
     pub(crate) paths: Vec<Path>,
 }
@@ -78,7 +77,7 @@ impl Path {
     }
 
     /// Whether a walk can stand on a node of `kind` before hop `t`. At the start only on the policy's own kind.
-    pub(crate) fn can_stand(&self, kind: KindIx, t: u32) -> bool {
+    pub(crate) fn can_reach(&self, kind: KindIx, t: u32) -> bool {
         self.kinds[t as usize % self.relations.len()][kind.get() as usize]
     }
 }
@@ -86,7 +85,7 @@ impl Path {
 type KindSet = [bool; 256];
 
 /// The kinds that can be met before each hop of a cycle that starts on `kind`, going round until nothing new.
-fn kinds_on(relations: &[Option<RelationIx>], kind: KindIx, snapshot: &Snapshot) -> Vec<KindSet> {
+fn reachable_kinds(relations: &[Option<RelationIx>], kind: KindIx, snapshot: &Snapshot) -> Vec<KindSet> {
     let pairs: Vec<_> = relations
         .iter()
         .map(|relation| relation.map_or_else(Vec::new, |relation| snapshot.relation_kinds(relation)))

@@ -9,22 +9,22 @@
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::hash::GOLDEN;
+use crate::interleaved::ENDED;
 use crate::neighborhood::Visit;
 use crate::options::WalkOptions;
-use crate::stride::END;
 
 /// Sources whose visits are read together: as many numbers as share a cache line.
 const LINE: usize = 16;
 
 /// The visits of `width` sources, one column after another: the n-th column holds the n-th visit of each source, or
-/// [`END`]. Four bytes a visit.
-pub(crate) struct Visits {
+/// [`ENDED`]. Four bytes a visit.
+pub(crate) struct VisitColumns {
     pub(crate) width: usize,
     pub(crate) columns: Vec<u32>,
 }
 
 /// Counts visits; keeps its memory from one source to the next.
-pub(crate) struct Counter<'s> {
+pub(crate) struct VisitCounter<'s> {
     snapshot: &'s Snapshot,
     options: WalkOptions,
     kind: KindIx,
@@ -35,7 +35,7 @@ pub(crate) struct Counter<'s> {
     ranked: Vec<(u32, u64, u32)>,
 }
 
-impl<'s> Counter<'s> {
+impl<'s> VisitCounter<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot, options: WalkOptions, kind: KindIx) -> Self {
         let (visited, seen, again, ranked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { snapshot, options, kind, visited, seen, again, ranked }
@@ -45,7 +45,7 @@ impl<'s> Counter<'s> {
     pub(crate) fn count(
         &mut self,
         sources: &[NodeIx],
-        visits: &Visits,
+        visits: &VisitColumns,
         all: &mut Vec<Visit>,
         ends: &mut Vec<usize>,
     ) {
@@ -62,7 +62,7 @@ impl<'s> Counter<'s> {
             let (node, count) = (same[0], same.len() as u32);
             if count >= self.options.min_visits
                 && node != source
-                && node != END
+                && node != ENDED
                 && self.snapshot.kind(NodeIx::new(node)) == self.kind
             {
                 self.ranked.push((u32::MAX - count, 0, node));
@@ -109,9 +109,9 @@ impl<'s> Counter<'s> {
 }
 
 struct Counting<'a, 's> {
-    counter: &'a mut Counter<'s>,
+    counter: &'a mut VisitCounter<'s>,
     sources: &'a [NodeIx],
-    visits: &'a Visits,
+    visits: &'a VisitColumns,
     all: &'a mut Vec<Visit>,
     ends: &'a mut Vec<usize>,
 }
@@ -120,7 +120,7 @@ impl Counting<'_, '_> {
     fn run(self) {
         let count = self.visits.columns.len() / self.visits.width;
         let mut visited = std::mem::take(&mut self.counter.visited);
-        visited.resize(LINE * count, END);
+        visited.resize(LINE * count, ENDED);
         for (line, sources) in self.sources.chunks(LINE).enumerate() {
             for (nth, column) in self.visits.columns.chunks_exact(self.visits.width).enumerate() {
                 for (source, &node) in column[line * LINE..][..sources.len()].iter().enumerate() {

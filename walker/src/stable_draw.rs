@@ -20,12 +20,12 @@ const MAX_TRIES: u32 = 1 << 16;
 /// Cost: 2 to 4 tries expected, of which a hash holds two to eight; with weights a hash for each, and times largest
 /// over mean.
 #[inline]
-pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
+pub fn stable_draw(list: &List<'_>, key: u64) -> Option<usize> {
     if list.is_empty() {
         return None;
     }
     let hash = fold(key, list.salt());
-    Some(draw(list, hash))
+    Some(draw_position(list, hash))
 }
 
 /// The draw from a list that is not empty, with the hash of its key.
@@ -34,8 +34,8 @@ pub fn pick(list: &List<'_>, key: u64) -> Option<usize> {
     clippy::inline_always,
     reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
 )]
-pub(crate) fn draw(list: &List<'_>, hash: u64) -> usize {
-    if list.is_weighted() { pick_weighted(list, hash) } else { pick_first(list, hash) }
+pub(crate) fn draw_position(list: &List<'_>, hash: u64) -> usize {
+    if list.is_weighted() { draw_weighted(list, hash) } else { draw_unweighted(list, hash) }
 }
 
 /// The draw from a list that is neither empty nor weighted, with the hash of its key.
@@ -44,7 +44,7 @@ pub(crate) fn draw(list: &List<'_>, hash: u64) -> usize {
     clippy::inline_always,
     reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
 )]
-pub(crate) fn pick_first(list: &List<'_>, mut hash: u64) -> usize {
+pub(crate) fn draw_unweighted(list: &List<'_>, mut hash: u64) -> usize {
     loop {
         if let Some(position) = list.at_hash(hash) {
             return position;
@@ -55,13 +55,13 @@ pub(crate) fn pick_first(list: &List<'_>, mut hash: u64) -> usize {
 
 /// The draw from a weighted list, with the hash of its key.
 #[inline(never)]
-pub(crate) fn pick_weighted(list: &List<'_>, mut hash: u64) -> usize {
+pub(crate) fn draw_weighted(list: &List<'_>, mut hash: u64) -> usize {
     let slots = 1 << list.slot_bits();
     for _ in 0..MAX_TRIES {
         // The product of 32 bits and the number of slots, so that the other half is left for accepting.
         let slot = (((hash >> 32) * slots) >> 32) as usize;
         if let Some(position) = list.at_slot(slot)
-            && (hash & 0xffff_ffff) < threshold(list.weight(position), list.max_weight_exponent())
+            && (hash & 0xffff_ffff) < acceptance_bound(list.weight(position), list.max_weight_exponent())
         {
             return position;
         }
@@ -73,7 +73,7 @@ pub(crate) fn pick_weighted(list: &List<'_>, mut hash: u64) -> usize {
 }
 
 /// `weight / 2^exponent` of 2^32; the division by a power of two is exact.
-fn threshold(weight: f32, exponent: i32) -> u64 {
+fn acceptance_bound(weight: f32, exponent: i32) -> u64 {
     let share = f64::from(weight) * 2f64.powi(32 - exponent);
     (share as u64).max(1)
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use hedgerow::{Batch, Edge, List, NodeIx, NodeRef, RelationIx, Snapshot, Store, pick};
+use hedgerow::{Batch, Edge, List, NodeIx, NodeRef, RelationIx, Snapshot, Store, stable_draw};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::fairness::assert_fair;
+use crate::chi_square::assert_fair;
 
 const HUB: (&str, &str) = ("board", "hub");
 
@@ -41,7 +41,7 @@ fn draws(snapshot: &Snapshot, count: u64) -> Vec<Option<usize>> {
     let list = hub(snapshot);
     let pin = |at: usize| snapshot.name(list.neighbor(at)).key.parse().expect("pins are numbers");
     let names: Vec<usize> = (0..list.degree()).map(pin).collect();
-    keys(count).map(|key| pick(&list, key).map(|at| names[at])).collect()
+    keys(count).map(|key| stable_draw(&list, key).map(|at| names[at])).collect()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn draws_are_uniform_at_every_degree() {
         let list = hub(&snapshot);
         let mut drawn = vec![0u64; degree];
         for key in keys((degree as u64 * 30).max(20_000)) {
-            drawn[pick(&list, key).expect("not empty")] += 1;
+            drawn[stable_draw(&list, key).expect("not empty")] += 1;
         }
         assert_fair(&drawn, &vec![1.0 / degree as f64; degree], &format!("degree {degree}"));
     }
@@ -76,7 +76,7 @@ fn draws_of_different_keys_are_independent() {
     store.commit(&batch).expect("a commit");
     let snapshot = store.snapshot();
     let list = hub(&snapshot);
-    let drawn: Vec<usize> = keys(200_000).map(|key| pick(&list, key).expect("not empty")).collect();
+    let drawn: Vec<usize> = keys(200_000).map(|key| stable_draw(&list, key).expect("not empty")).collect();
     let mut pairs = vec![0u64; DEGREE * DEGREE];
     drawn.chunks_exact(2).for_each(|pair| pairs[pair[0] * DEGREE + pair[1]] += 1);
     assert_fair(&pairs, &vec![1.0 / (DEGREE * DEGREE) as f64; DEGREE * DEGREE], "pairs");
@@ -95,7 +95,7 @@ fn one_edge_changes_few_draws() {
         let of_hub = |key: &&str| {
             let hub = snapshot.lookup(NodeRef { kind: HUB.0, key });
             let list = hub.map_or(List::empty(), |hub| snapshot.list(RelationIx::new(0), hub));
-            keys(DRAWS).map(|key| pick(&list, key).map(|at| list.neighbor(at))).collect::<Vec<_>>()
+            keys(DRAWS).map(|key| stable_draw(&list, key).map(|at| list.neighbor(at))).collect::<Vec<_>>()
         };
         HUBS.iter().flat_map(of_hub).collect()
     };
@@ -222,7 +222,8 @@ fn a_hub_of_a_million_neighbors_draws_evenly_and_hardly_moves() {
     (0..DEGREE).for_each(|pin| link(&mut batch, pin, 1.0));
     store.commit(&batch).expect("a commit");
     let before = store.snapshot();
-    let drawn: Vec<_> = keys(200_000).map(|key| pick(&hub(&before), key).expect("not empty")).collect();
+    let drawn: Vec<_> =
+        keys(200_000).map(|key| stable_draw(&hub(&before), key).expect("not empty")).collect();
     let mut tenths = vec![0u64; 1000];
     for at in &drawn {
         tenths[at * 1000 / DEGREE] += 1;
@@ -233,7 +234,8 @@ fn a_hub_of_a_million_neighbors_draws_evenly_and_hardly_moves() {
     unlink(&mut batch, 77);
     store.commit(&batch).expect("a commit");
     let after = store.snapshot();
-    let node = |snapshot: &Snapshot, key| pick(&hub(snapshot), key).map(|at| hub(snapshot).neighbor(at));
+    let node =
+        |snapshot: &Snapshot, key| stable_draw(&hub(snapshot), key).map(|at| hub(snapshot).neighbor(at));
     let changed = keys(200_000).filter(|&key| node(&before, key) != node(&after, key)).count();
     assert!(changed < 20, "{changed} of 200,000 draws changed");
 }

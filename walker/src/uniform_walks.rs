@@ -9,20 +9,20 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::hash::{GOLDEN, fold, mix};
+use crate::interleaved::{Draw, ENDED, Interleaver, UniformDraw, WALKS_IN_FLIGHT};
 use crate::policy::Path;
-use crate::stride::{BATCH, Draw, END, Plain, Stride};
-use crate::walk::Walker;
+use crate::walker::Walker;
 
 /// Walks of the same number of hops. Size: four bytes a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walks {
+pub struct UniformWalks {
     hops: usize,
     len: usize,
-    /// Of [`BATCH`] walks each, one walk after another.
+    /// Of [`WALKS_IN_FLIGHT`] walks each, one walk after another.
     parts: Vec<Vec<u32>>,
 }
 
-impl Walks {
+impl UniformWalks {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.len
@@ -37,8 +37,8 @@ impl Walks {
     ///
     /// Panics: when there are not so many walks.
     pub fn of(&self, place: usize) -> impl Iterator<Item = NodeIx> + '_ {
-        let nodes = &self.parts[place / BATCH][place % BATCH * self.hops..][..self.hops];
-        nodes.iter().take_while(|&&node| node != END).map(|&node| NodeIx::new(node))
+        let nodes = &self.parts[place / WALKS_IN_FLIGHT][place % WALKS_IN_FLIGHT * self.hops..][..self.hops];
+        nodes.iter().take_while(|&&node| node != ENDED).map(|&node| NodeIx::new(node))
     }
 }
 
@@ -50,15 +50,15 @@ impl Walker<'_> {
     /// Determinism: a function of the graph, the sources in their order, `hops` and `seed`; the same for any number of
     /// threads. Nothing of it stays when an edge changes.
     /// Cost: one random read or two for each hop, 128 walks side by side; four bytes a hop. Parallel over sources.
-    pub fn plain(
+    pub fn uniform_walks(
         &self,
         sources: &[NodeIx],
         hops: usize,
         seed: u64,
         cancel: &CancelToken,
-    ) -> Result<Walks, Error> {
+    ) -> Result<UniformWalks, Error> {
         let all_hops = sources.len().saturating_mul(hops);
-        self.prepare(all_hops)?;
+        self.flatten_lists(all_hops)?;
         let mut spans = BTreeMap::new();
         if all_hops >= self.snapshot.bound() as usize {
             for &relation in self.paths.iter().flat_map(|path| path.relations.iter().flatten()) {
@@ -71,15 +71,15 @@ impl Walker<'_> {
         let stage = cancel.stage("walks", sources.len() as u64);
         let walk = |(task, sources): (usize, &[NodeIx])| {
             stage.advance(sources.len() as u64)?;
-            let mut nodes = vec![END; sources.len() * hops];
+            let mut nodes = vec![ENDED; sources.len() * hops];
             for path in 0..paths {
-                let walks = (0..sources.len()).filter(|walk| (task * BATCH + walk) % paths == path);
+                let walks = (0..sources.len()).filter(|walk| (task * WALKS_IN_FLIGHT + walk) % paths == path);
                 let walks: Vec<usize> = walks.collect();
-                let number = |walk: usize| (task * BATCH + walk) as u64;
+                let number = |walk: usize| (task * WALKS_IN_FLIGHT + walk) as u64;
                 let key = |&walk: &usize| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) + 1)));
                 let keys: Vec<u64> = walks.iter().map(key).collect();
                 let mut at: Vec<u32> = walks.iter().map(|&walk| sources[walk].get()).collect();
-                self.walk_plainly(&self.paths[path], &spans, &mut at, &keys, |hop, at| {
+                self.uniform_path_walks(&self.paths[path], &spans, &mut at, &keys, |hop, at| {
                     for (&walk, &at) in walks.iter().zip(at) {
                         nodes[walk * hops + hop] = at;
                     }
@@ -89,14 +89,14 @@ impl Walker<'_> {
             Ok(nodes)
         };
         let parts: Result<_, hedgerow_storage::Error> =
-            sources.par_chunks(BATCH).enumerate().map(walk).collect();
+            sources.par_chunks(WALKS_IN_FLIGHT).enumerate().map(walk).collect();
         let parts = parts?;
         stage.end();
-        Ok(Walks { hops, len: sources.len(), parts })
+        Ok(UniformWalks { hops, len: sources.len(), parts })
     }
 
     /// Hops on as long as `arrive` asks for more, which is told where every walk stands.
-    fn walk_plainly(
+    fn uniform_path_walks(
         &self,
         path: &Path,
         spans: &BTreeMap<RelationIx, Spans>,
@@ -104,7 +104,7 @@ impl Walker<'_> {
         keys: &[u64],
         mut arrive: impl FnMut(usize, &[u32]) -> bool,
     ) {
-        let mut stride = Stride::new();
+        let mut interleaver = Interleaver::new();
         for hop in 0.. {
             let Some(relation) = path.relation(hop as u32) else { return };
             let next = path.relation(hop as u32 + 1);
@@ -112,10 +112,10 @@ impl Walker<'_> {
             let lists = self.lists(relation);
             if let Some(of) = spans.get(&relation) {
                 let next = next.and_then(|relation| spans.get(&relation));
-                SpanHop { lists, spans: of, next, at, keys, turn, places: stride.places() }.run();
+                SpanHop { lists, spans: of, next, at, keys, turn, places: interleaver.places() }.run();
             } else {
                 let next = next.map(|relation| self.lists(relation));
-                stride.hop(lists, at, |i| fold(keys[i].wrapping_add(turn), 0), Plain, next);
+                interleaver.hop(lists, at, |i| fold(keys[i].wrapping_add(turn), 0), UniformDraw, next);
             }
             if !arrive(hop, at) {
                 return;
@@ -124,7 +124,7 @@ impl Walker<'_> {
     }
 }
 
-/// What [`Stride::hop`] does with [`Plain`] draws, where spans tell all that they ask.
+/// What [`Interleaver::hop`] does with [`UniformDraw`] draws, where spans tell all that they ask.
 struct SpanHop<'h, 'a> {
     lists: Lists<'a>,
     spans: &'h Spans,
@@ -146,7 +146,7 @@ impl SpanHop<'_, '_> {
             };
         }
         for (at, place) in self.at.iter_mut().zip(&*self.places) {
-            *at = place.neighbor().map_or(END, NodeIx::get);
+            *at = place.neighbor().map_or(ENDED, NodeIx::get);
             if let Some(next) = self.next {
                 next.prefetch(NodeIx::new(*at));
             }
@@ -157,5 +157,5 @@ impl SpanHop<'_, '_> {
 #[inline(never)]
 fn from_list<'a>(lists: &Lists<'a>, node: NodeIx, hash: u64) -> Place<'a> {
     let list = lists.get(node);
-    if list.is_empty() { Place::default() } else { list.place(Plain.position(hash, &list)) }
+    if list.is_empty() { Place::default() } else { list.place(UniformDraw.position(hash, &list)) }
 }

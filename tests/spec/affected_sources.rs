@@ -59,17 +59,17 @@ fn check(
         .map(|(source, _)| source.clone())
         .collect();
     let walker = Walker::new(&after, options, policy).expect("valid walks");
-    let reached = walker.reached(&changes, &CancelToken::new()).expect("nobody stops it");
-    assert!(reached.is_sorted(), "{what}");
+    let affected = walker.affected_sources(&changes, &CancelToken::new()).expect("nobody stops it");
+    assert!(affected.is_sorted(), "{what}");
     if changes.lists.len() > 20 {
         for threads in [1, 2, 7] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let again = pool.install(|| walker.reached(&changes, &CancelToken::new()));
-            assert_eq!(again.expect("nobody stops it"), reached, "{what}, {threads} threads");
+            let again = pool.install(|| walker.affected_sources(&changes, &CancelToken::new()));
+            assert_eq!(again.expect("nobody stops it"), affected, "{what}, {threads} threads");
         }
     }
     let found: BTreeSet<NodeName> =
-        reached.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
+        affected.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
     assert_eq!(found, expected, "{what}");
     new
 }

@@ -6,22 +6,22 @@ use crate::hash::{GOLDEN, mix};
 use crate::options::WalkOptions;
 
 /// The lengths and keys of all walks. Size: a number per walk, and a key per hop of each, twice.
-pub(crate) struct Schedule {
+pub(crate) struct DrawKeys {
     /// Per walk: where its keys begin; one more at the end.
     starts: Vec<u32>,
     keys: Vec<u64>,
     /// By path.
-    lanes: Vec<Lane>,
+    by_path: Vec<PathKeys>,
 }
 
 /// The keys of the walks of one path once more, by hop and longest walk first, so that the walks that make a hop
 /// are the first so many, whatever the hop.
 #[derive(Default)]
-pub(crate) struct Lane {
-    pub(crate) hops: Vec<Vec<u64>>,
+pub(crate) struct PathKeys {
+    pub(crate) by_hop: Vec<Vec<u64>>,
 }
 
-impl Schedule {
+impl DrawKeys {
     /// `hops_per_visit`: the length of each path.
     pub(crate) fn new(options: &WalkOptions, hops_per_visit: &[u32]) -> Self {
         let mut starts = vec![0];
@@ -33,39 +33,38 @@ impl Schedule {
             keys.extend((0..hops).map(|hop| mix(seed.wrapping_add(GOLDEN.wrapping_mul(u64::from(hop) + 1)))));
             starts.push(keys.len() as u32);
         }
-        let mut schedule =
-            Self { starts, keys, lanes: hops_per_visit.iter().map(|_| Lane::default()).collect() };
+        let mut keys =
+            Self { starts, keys, by_path: hops_per_visit.iter().map(|_| PathKeys::default()).collect() };
         for path in 0..hops_per_visit.len() {
-            let mut walks: Vec<u32> =
-                (0..options.walks).filter(|&walk| schedule.path(walk) == path).collect();
-            walks.sort_by_key(|&walk| Reverse(schedule.keys(walk).len()));
-            let mut hops: Vec<Vec<u64>> = Vec::new();
+            let mut walks: Vec<u32> = (0..options.walks).filter(|&walk| keys.path_of(walk) == path).collect();
+            walks.sort_by_key(|&walk| Reverse(keys.of_walk(walk).len()));
+            let mut by_hop: Vec<Vec<u64>> = Vec::new();
             for walk in walks {
-                for (hop, &key) in schedule.keys(walk).iter().enumerate() {
-                    if hop == hops.len() {
-                        hops.push(Vec::new());
+                for (hop, &key) in keys.of_walk(walk).iter().enumerate() {
+                    if hop == by_hop.len() {
+                        by_hop.push(Vec::new());
                     }
-                    hops[hop].push(key);
+                    by_hop[hop].push(key);
                 }
             }
-            schedule.lanes[path].hops = hops;
+            keys.by_path[path].by_hop = by_hop;
         }
-        schedule
+        keys
     }
 
     /// The keys of a walk's draws, one for each hop.
-    pub(crate) fn keys(&self, walk: u32) -> &[u64] {
+    pub(crate) fn of_walk(&self, walk: u32) -> &[u64] {
         &self.keys[self.starts[walk as usize] as usize..self.starts[walk as usize + 1] as usize]
     }
 
     /// Which path a walk follows.
-    pub(crate) fn path(&self, walk: u32) -> usize {
-        walk as usize % self.lanes.len().max(1)
+    pub(crate) fn path_of(&self, walk: u32) -> usize {
+        walk as usize % self.by_path.len().max(1)
     }
 
     /// By path, all walks.
-    pub(crate) fn lanes(&self) -> &[Lane] {
-        &self.lanes
+    pub(crate) fn by_path(&self) -> &[PathKeys] {
+        &self.by_path
     }
 }
 
@@ -80,16 +79,16 @@ fn visits(options: &WalkOptions, seed: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::Schedule;
+    use super::DrawKeys;
     use crate::options::WalkOptions;
 
     #[test]
     fn lengths_are_geometric_and_cut() {
         let options = WalkOptions { walks: 40_000, ..WalkOptions::default() };
-        let schedule = Schedule::new(&options, &[2]);
+        let keys = DrawKeys::new(&options, &[2]);
         let mut of_length = [0u32; 4];
         for walk in 0..options.walks {
-            of_length[schedule.keys(walk).len() / 2] += 1;
+            of_length[keys.of_walk(walk).len() / 2] += 1;
         }
         for (visits, share) in [(1, 0.5), (2, 0.25), (3, 0.25)] {
             let found = f64::from(of_length[visits]) / f64::from(options.walks);
@@ -98,17 +97,17 @@ mod tests {
     }
 
     #[test]
-    fn lanes_hold_each_key_once() {
-        let schedule = Schedule::new(&WalkOptions::default(), &[2, 1]);
+    fn path_keys_hold_each_key_once() {
+        let keys = DrawKeys::new(&WalkOptions::default(), &[2, 1]);
         let mut by_walk: Vec<u64> =
-            (0..WalkOptions::default().walks).flat_map(|walk| schedule.keys(walk).to_vec()).collect();
-        let mut by_lane: Vec<u64> =
-            schedule.lanes().iter().flat_map(|lane| lane.hops.iter().flatten()).copied().collect();
+            (0..WalkOptions::default().walks).flat_map(|walk| keys.of_walk(walk).to_vec()).collect();
+        let mut by_path: Vec<u64> =
+            keys.by_path().iter().flat_map(|keys| keys.by_hop.iter().flatten()).copied().collect();
         by_walk.sort_unstable();
-        by_lane.sort_unstable();
-        assert_eq!(by_walk, by_lane);
-        for lane in schedule.lanes() {
-            assert!(lane.hops.is_sorted_by(|one, next| one.len() >= next.len()));
+        by_path.sort_unstable();
+        assert_eq!(by_walk, by_path);
+        for keys in keys.by_path() {
+            assert!(keys.by_hop.is_sorted_by(|one, next| one.len() >= next.len()));
         }
     }
 }

@@ -9,14 +9,14 @@
 use hedgerow_storage::{List, Lists, NodeIx, Place};
 
 use crate::hash::fold;
-use crate::pick::{draw, pick_weighted};
+use crate::stable_draw::{draw_position, draw_weighted};
 
 /// Where a walk stands that has ended; no node has this number.
-pub(crate) const END: u32 = u32::MAX;
+pub(crate) const ENDED: u32 = u32::MAX;
 
 /// Walks that are under way at the same time. Enough that a cache line arrives before its turn, few enough that what
 /// was fetched is still near. Measured with 32, 64, 128 and 256: 128 and 64 are alike, the others slower.
-pub(crate) const BATCH: usize = 128;
+pub(crate) const WALKS_IN_FLIGHT: usize = 128;
 
 /// How a hop is drawn.
 pub(crate) trait Draw: Copy {
@@ -30,11 +30,11 @@ pub(crate) trait Draw: Copy {
     fn position(self, hash: u64, list: &List<'_>) -> usize;
 }
 
-/// By [`pick`](crate::pick()): a changed edge changes few draws.
+/// By [`stable_draw`](crate::stable_draw()): a changed edge changes few draws.
 #[derive(Clone, Copy)]
-pub(crate) struct Stable;
+pub(crate) struct StableDraw;
 
-impl Draw for Stable {
+impl Draw for StableDraw {
     const READS_TABLE: bool = true;
 
     #[inline(always)]
@@ -49,15 +49,15 @@ impl Draw for Stable {
 
     #[inline(always)]
     fn position(self, hash: u64, list: &List<'_>) -> usize {
-        draw(list, hash)
+        draw_position(list, hash)
     }
 }
 
 /// The key is the random number, and its share of the degree the position: cheaper, and nothing stays when an edge changes.
 #[derive(Clone, Copy)]
-pub(crate) struct Plain;
+pub(crate) struct UniformDraw;
 
-impl Draw for Plain {
+impl Draw for UniformDraw {
     const READS_TABLE: bool = false;
 
     #[inline(always)]
@@ -71,7 +71,7 @@ impl Draw for Plain {
     #[inline(always)]
     fn position(self, hash: u64, list: &List<'_>) -> usize {
         if list.is_weighted() {
-            pick_weighted(list, hash)
+            draw_weighted(list, hash)
         } else {
             (((hash >> 32) * list.degree() as u64) >> 32) as usize
         }
@@ -79,23 +79,26 @@ impl Draw for Plain {
 }
 
 /// Moves many walks on, hop by hop; keeps its memory from one hop to the next.
-pub(crate) struct Stride<'a> {
+pub(crate) struct Interleaver<'a> {
     found: Vec<(List<'a>, u64)>,
     places: Vec<Place<'a>>,
 }
 
-impl<'a> Stride<'a> {
+impl<'a> Interleaver<'a> {
     pub(crate) fn new() -> Self {
-        Self { found: vec![(List::empty(), 0); BATCH], places: vec![Place::default(); BATCH] }
+        Self {
+            found: vec![(List::empty(), 0); WALKS_IN_FLIGHT],
+            places: vec![Place::default(); WALKS_IN_FLIGHT],
+        }
     }
 
-    /// Places of up to [`BATCH`] walks, for whoever fills them otherwise.
+    /// Places of up to [`WALKS_IN_FLIGHT`] walks, for whoever fills them otherwise.
     pub(crate) fn places(&mut self) -> &mut [Place<'a>] {
         &mut self.places
     }
 
     /// Moves every walk that stands on a node of `at` one hop on in `lists`: the walk at index i by `key(i)`. Those that
-    /// cannot go on, and those that ended before, stand on [`END`].
+    /// cannot go on, and those that ended before, stand on [`ENDED`].
     ///
     /// `next`: the lists of the hop after this one, whose records are fetched; those of `at` should be already.
     pub(crate) fn hop<D: Draw>(
@@ -106,12 +109,12 @@ impl<'a> Stride<'a> {
         draw: D,
         next: Option<Lists<'_>>,
     ) {
-        Hop { stride: self, lists, at, key, draw, next }.run();
+        Hop { interleaver: self, lists, at, key, draw, next }.run();
     }
 }
 
 struct Hop<'h, 'a, D, K> {
-    stride: &'h mut Stride<'a>,
+    interleaver: &'h mut Interleaver<'a>,
     lists: Lists<'a>,
     at: &'h mut [u32],
     key: K,
@@ -121,15 +124,15 @@ struct Hop<'h, 'a, D, K> {
 
 impl<'a, D: Draw, K: Fn(usize) -> u64> Hop<'_, 'a, D, K> {
     fn run(self) {
-        let found = &mut self.stride.found[..BATCH];
-        let places = &mut self.stride.places[..BATCH];
+        let found = &mut self.interleaver.found[..WALKS_IN_FLIGHT];
+        let places = &mut self.interleaver.places[..WALKS_IN_FLIGHT];
         let place = |list: &List<'a>, hash| {
             if list.is_empty() { Place::default() } else { list.place(self.draw.position(hash, list)) }
         };
-        for (batch, at) in self.at.chunks_mut(BATCH).enumerate() {
+        for (batch, at) in self.at.chunks_mut(WALKS_IN_FLIGHT).enumerate() {
             for i in 0..at.len() {
                 let list = self.lists.get(NodeIx::new(at[i]));
-                let hash = self.draw.hash((self.key)(batch * BATCH + i), &list);
+                let hash = self.draw.hash((self.key)(batch * WALKS_IN_FLIGHT + i), &list);
                 if D::READS_TABLE {
                     self.draw.prefetch(hash, &list);
                     found[i] = (list, hash);
@@ -144,7 +147,7 @@ impl<'a, D: Draw, K: Fn(usize) -> u64> Hop<'_, 'a, D, K> {
                 }
             }
             for (at, place) in at.iter_mut().zip(&*places) {
-                *at = place.neighbor().map_or(END, NodeIx::get);
+                *at = place.neighbor().map_or(ENDED, NodeIx::get);
                 if let Some(next) = &self.next {
                     next.prefetch(NodeIx::new(*at));
                 }

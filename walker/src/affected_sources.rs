@@ -7,18 +7,18 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::hash::fold;
-use crate::pick::draw;
-use crate::stride::{BATCH, Stable, Stride};
-use crate::walk::Walker;
+use crate::interleaved::{Interleaver, StableDraw, WALKS_IN_FLIGHT};
+use crate::stable_draw::draw_position;
+use crate::walker::Walker;
 
 /// Changed lists that are one task.
 const LISTS_PER_TASK: usize = 16;
 /// Neighbours to be asked below which searches are not worth a second thread: it would take longer to wake.
-const ASKED_ALONE: usize = 50_000;
+const NEIGHBORS_PER_THREAD: usize = 50_000;
 
 /// A draw that leads elsewhere than before. Ordered by walk, then the last hop first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Differing {
+struct ChangedDraw {
     walk: u32,
     hop: std::cmp::Reverse<u32>,
     node: u32,
@@ -34,7 +34,7 @@ struct Changed<'s> {
 
 /// Where a walk leads elsewhere than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct WalkDifference {
     /// The walk's number.
     pub walk: u32,
     /// The hop from 0 on.
@@ -51,23 +51,24 @@ pub struct Difference {
 
 impl<'s> Walker<'s> {
     /// The first difference of each walk of a source between the graph at `changes.from` and this walker's snapshot, which
-    /// `changes` must lead to. Empty for those that [`Walker::reached`] leaves out.
+    /// `changes` must lead to. Empty for those that [`Walker::affected_sources`] leaves out.
     ///
     /// Cost: all walks of the source, and a copy of every changed list that they step on.
-    pub fn differences(&self, changes: &Changes, source: NodeIx) -> Vec<Difference> {
+    pub fn walk_differences(&self, changes: &Changes, source: NodeIx) -> Vec<WalkDifference> {
         let mut before: HashMap<(RelationIx, NodeIx), ListBuf> = HashMap::new();
-        let mut differing = Vec::new();
+        let mut changed_draws = Vec::new();
         for walk in 0..self.options.walks {
-            let Some(path) = self.paths.get(self.schedule.path(walk)) else { break };
+            let Some(path) = self.paths.get(self.keys.path_of(walk)) else { break };
             let mut at = source;
-            for (hop, &key) in (0..).zip(self.schedule.keys(walk)) {
+            for (hop, &key) in (0..).zip(self.keys.of_walk(walk)) {
                 let Some(relation) = path.relation(hop) else { break };
-                let now = drawn(&self.snapshot.list(relation, at), key);
+                let now = drawn_neighbor(&self.snapshot.list(relation, at), key);
                 if changes.lists.contains_key(&(relation, at)) {
                     let old = || changes.old_list(self.snapshot, relation, at);
-                    let was = drawn(&before.entry((relation, at)).or_insert_with(old).as_list(), key);
+                    let was =
+                        drawn_neighbor(&before.entry((relation, at)).or_insert_with(old).as_list(), key);
                     if was != now {
-                        differing.push(Difference { walk, hop, at, relation, was, now });
+                        changed_draws.push(WalkDifference { walk, hop, at, relation, was, now });
                         break;
                     }
                 }
@@ -75,7 +76,7 @@ impl<'s> Walker<'s> {
                 at = next;
             }
         }
-        differing
+        changed_draws
     }
 
     /// Exactly the sources one of whose walks differs between the graph at `changes.from` and this walker's
@@ -92,9 +93,9 @@ impl<'s> Walker<'s> {
     ///
     /// # Errors
     /// [`Error::Store`] with the cancellation, once `cancel` was raised.
-    pub fn reached(&self, changes: &Changes, cancel: &CancelToken) -> Result<Vec<NodeIx>, Error> {
+    pub fn affected_sources(&self, changes: &Changes, cancel: &CancelToken) -> Result<Vec<NodeIx>, Error> {
         let changed: Vec<(RelationIx, NodeIx)> = changes.lists.keys().copied().collect();
-        let differing = |&(relation, node): &(RelationIx, NodeIx)| {
+        let changed_draws = |&(relation, node): &(RelationIx, NodeIx)| {
             let old = changes.old_list(self.snapshot, relation, node);
             let new = self.snapshot.list(relation, node);
             Comparison { walker: self, list: Changed { relation, node, old, new } }.run()
@@ -102,20 +103,22 @@ impl<'s> Walker<'s> {
         let stage = cancel.stage("lists compared", changed.len() as u64);
         let compared = |list: &(RelationIx, NodeIx)| {
             stage.advance(1)?;
-            Ok(differing(list))
+            Ok(changed_draws(list))
         };
-        let differing: Vec<Vec<Differing>> = changed
+        let changed_draws: Vec<Vec<ChangedDraw>> = changed
             .par_iter()
             .with_min_len(LISTS_PER_TASK)
             .map(compared)
             .collect::<Result<_, hedgerow_storage::Error>>()?;
         stage.end();
-        let mut differing = differing.concat();
-        differing.par_sort_unstable();
-        let walks: Vec<&[Differing]> = differing.chunk_by(|one, other| one.walk == other.walk).collect();
+        let mut changed_draws = changed_draws.concat();
+        changed_draws.par_sort_unstable();
+        let walks: Vec<&[ChangedDraw]> =
+            changed_draws.chunk_by(|one, other| one.walk == other.walk).collect();
         let stage = cancel.stage("walks traced back", walks.len() as u64);
-        let degree = |draw: &Differing| self.snapshot.degree(NodeIx::new(draw.node)) as usize;
-        let mut reached: Vec<u32> = if differing.iter().map(degree).sum::<usize>() < ASKED_ALONE {
+        let degree = |draw: &ChangedDraw| self.snapshot.degree(NodeIx::new(draw.node)) as usize;
+        let mut affected: Vec<u32> = if changed_draws.iter().map(degree).sum::<usize>() < NEIGHBORS_PER_THREAD
+        {
             let mut search = Search::new();
             for draws in walks {
                 stage.advance(1)?;
@@ -123,7 +126,7 @@ impl<'s> Walker<'s> {
             }
             search.sources
         } else {
-            let trace = |mut search: Search<'s>, draws: &&[Differing]| {
+            let trace = |mut search: Search<'s>, draws: &&[ChangedDraw]| {
                 stage.advance(1)?;
                 self.trace_back(draws, &mut search);
                 Ok::<_, hedgerow_storage::Error>(search)
@@ -138,17 +141,17 @@ impl<'s> Walker<'s> {
             )?
         };
         stage.end();
-        reached.par_sort_unstable();
-        reached.dedup();
-        Ok(reached.into_iter().map(NodeIx::new).collect())
+        affected.par_sort_unstable();
+        affected.dedup();
+        Ok(affected.into_iter().map(NodeIx::new).collect())
     }
 
     /// Adds the sources whose walk came or comes through one of these draws, which are all of one walk.
-    fn trace_back(&self, draws: &[Differing], search: &mut Search<'s>) {
+    fn trace_back(&self, draws: &[ChangedDraw], search: &mut Search<'s>) {
         let walk = draws[0].walk;
-        let Some(path) = self.paths.get(self.schedule.path(walk)) else { return };
-        let keys = self.schedule.keys(walk);
-        let Search { stride, standing, before, at, sources } = search;
+        let Some(path) = self.paths.get(self.keys.path_of(walk)) else { return };
+        let keys = self.keys.of_walk(walk);
+        let Search { interleaver, standing, before, at, sources } = search;
         standing.clear();
         let mut draws = draws.iter().peekable();
         for hop in (0..=draws.peek().map_or(0, |draw| draw.hop.0)).rev() {
@@ -165,12 +168,12 @@ impl<'s> Walker<'s> {
                     let list = lists.get(NodeIx::new(node));
                     at.clear();
                     list.runs().for_each(|run| at.extend_from_slice(run));
-                    for &from in at.iter().take(BATCH) {
+                    for &from in at.iter().take(WALKS_IN_FLIGHT) {
                         lists.prefetch(NodeIx::new(from));
                     }
-                    stride.hop(lists, at, |_| keys[earlier as usize], Stable, None);
+                    interleaver.hop(lists, at, |_| keys[earlier as usize], StableDraw, None);
                     let comes = list.neighbors().zip(&*at).filter(|&(from, &to)| {
-                        to == node && path.can_stand(self.snapshot.kind(from), earlier)
+                        to == node && path.can_reach(self.snapshot.kind(from), earlier)
                     });
                     before.extend(comes.map(|(from, _)| from.get()));
                 }
@@ -183,7 +186,7 @@ impl<'s> Walker<'s> {
 
 /// A search under way: what was found, and memory that it keeps from walk to walk.
 struct Search<'a> {
-    stride: Stride<'a>,
+    interleaver: Interleaver<'a>,
     /// The nodes that the walk stands on before a hop, and those before the hop before.
     standing: Vec<u32>,
     before: Vec<u32>,
@@ -194,7 +197,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn new() -> Self {
         let (standing, before, at, sources) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { stride: Stride::new(), standing, before, at, sources }
+        Self { interleaver: Interleaver::new(), standing, before, at, sources }
     }
 }
 
@@ -205,35 +208,35 @@ struct Comparison<'a, 's> {
 }
 
 impl Comparison<'_, '_> {
-    fn run(self) -> Vec<Differing> {
+    fn run(self) -> Vec<ChangedDraw> {
         let Changed { relation, node, old, new } = &self.list;
         let (walker, old) = (self.walker, old.as_list());
         let kind = walker.snapshot.kind(*node);
-        let mut differing = Vec::new();
+        let mut changed_draws = Vec::new();
         for walk in 0..walker.options.walks {
-            let Some(path) = walker.paths.get(walker.schedule.path(walk)) else { break };
-            for (hop, &key) in (0..).zip(walker.schedule.keys(walk)) {
+            let Some(path) = walker.paths.get(walker.keys.path_of(walk)) else { break };
+            for (hop, &key) in (0..).zip(walker.keys.of_walk(walk)) {
                 if path.relation(hop) == Some(*relation)
-                    && path.can_stand(kind, hop)
-                    && drawn(&old, key) != drawn(new, key)
+                    && path.can_reach(kind, hop)
+                    && drawn_neighbor(&old, key) != drawn_neighbor(new, key)
                 {
-                    differing.push(Differing { walk, hop: std::cmp::Reverse(hop), node: node.get() });
+                    changed_draws.push(ChangedDraw { walk, hop: std::cmp::Reverse(hop), node: node.get() });
                 }
             }
         }
-        differing
+        changed_draws
     }
 }
 
-/// Who a key draws, as [`pick`](crate::pick()) does.
+/// Who a key draws, as [`stable_draw`](crate::stable_draw()) does.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
     reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
 )]
-fn drawn(list: &List<'_>, key: u64) -> Option<NodeIx> {
+fn drawn_neighbor(list: &List<'_>, key: u64) -> Option<NodeIx> {
     if list.is_empty() {
         return None;
     }
-    Some(list.neighbor(draw(list, fold(key, list.salt()))))
+    Some(list.neighbor(draw_position(list, fold(key, list.salt()))))
 }
