@@ -1,9 +1,9 @@
-//! Many walks, one hop further: the memory that each hop needs is fetched while the others are worked on.
-//! Knows lists and draws; whose walks they are is the caller's.
+//! Interleaved walks: many walks advance one hop together, so that the memory one walk waits for arrives while others work.
+//! Knows lists and draws; the walks and their sources belong to the callers.
 
 #![expect(
     clippy::inline_always,
-    reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
+    reason = "a hop is a handful of these functions: calls between them make dense walks a sixth slower"
 )]
 
 use hedgerow_storage::{List, Lists, NodeIx, Place};
@@ -11,26 +11,26 @@ use hedgerow_storage::{List, Lists, NodeIx, Place};
 use crate::hash::fold;
 use crate::stable_draw::{draw_position, draw_weighted};
 
-/// Where a walk stands that has ended; no node has this number.
+/// The position of a walk that has ended; no node has this number.
 pub(crate) const ENDED: u32 = u32::MAX;
 
-/// Walks that are under way at the same time. Enough that a cache line arrives before its turn, few enough that what
-/// was fetched is still near. Measured with 32, 64, 128 and 256: 128 and 64 are alike, the others slower.
+/// Walks that advance at the same time. A cache line arrives before its turn, and lines fetched early are not evicted yet.
+/// Measured with 32, 64, 128 and 256 walks: 64 and 128 take the same time, the others more.
 pub(crate) const WALKS_IN_FLIGHT: usize = 128;
 
-/// How a hop is drawn.
+/// A way to draw a neighbor from a list.
 pub(crate) trait Draw: Copy {
-    /// Whether a draw reads anything but the record of a list.
+    /// True if a draw reads more than the list's record.
     const READS_TABLE: bool;
     /// The hash that a key draws with from a list.
     fn hash(self, key: u64, list: &List<'_>) -> u64;
-    /// Fetches what [`Self::position`] reads first.
+    /// Fetches the memory that [`Self::position`] reads first.
     fn prefetch(self, hash: u64, list: &List<'_>);
     /// The position drawn from a list that is not empty.
     fn position(self, hash: u64, list: &List<'_>) -> usize;
 }
 
-/// By [`stable_draw`](crate::stable_draw()): a changed edge changes few draws.
+/// Draws by [`stable_draw`](crate::stable_draw()): an edge change moves few of them.
 #[derive(Clone, Copy)]
 pub(crate) struct StableDraw;
 
@@ -53,7 +53,7 @@ impl Draw for StableDraw {
     }
 }
 
-/// The key is the random number, and its share of the degree the position: cheaper, and nothing stays when an edge changes.
+/// Draws that scale the key, a random number, to the degree: cheaper, but an edge change may move all draws of a list.
 #[derive(Clone, Copy)]
 pub(crate) struct UniformDraw;
 
@@ -78,7 +78,7 @@ impl Draw for UniformDraw {
     }
 }
 
-/// Moves many walks on, hop by hop; keeps its memory from one hop to the next.
+/// Advances many walks hop by hop; it keeps its memory from one hop to the next.
 pub(crate) struct Interleaver<'a> {
     found: Vec<(List<'a>, u64)>,
     places: Vec<Place<'a>>,
@@ -86,21 +86,19 @@ pub(crate) struct Interleaver<'a> {
 
 impl<'a> Interleaver<'a> {
     pub(crate) fn new() -> Self {
-        Self {
-            found: vec![(List::empty(), 0); WALKS_IN_FLIGHT],
-            places: vec![Place::default(); WALKS_IN_FLIGHT],
-        }
+        let found = vec![(List::empty(), 0); WALKS_IN_FLIGHT];
+        Self { found, places: vec![Place::default(); WALKS_IN_FLIGHT] }
     }
 
-    /// Places of up to [`WALKS_IN_FLIGHT`] walks, for whoever fills them otherwise.
+    /// Room for the places of [`WALKS_IN_FLIGHT`] walks, for callers that find the places themselves.
     pub(crate) fn places(&mut self) -> &mut [Place<'a>] {
         &mut self.places
     }
 
-    /// Moves every walk that stands on a node of `at` one hop on in `lists`: the walk at index i by `key(i)`. Those that
-    /// cannot go on, and those that ended before, stand on [`ENDED`].
+    /// Advances every walk of `at` by one hop in `lists`: the walk at index i with the key `key(i)`.
     ///
-    /// `next`: the lists of the hop after this one, whose records are fetched; those of `at` should be already.
+    /// Walks that stand on a node without neighbors, and those that ended before, stand on [`ENDED`] afterwards. `next` are the
+    /// lists of the following hop, whose records are fetched. The records of `at` should have been fetched already.
     pub(crate) fn hop<D: Draw>(
         &mut self,
         lists: Lists<'a>,
@@ -109,46 +107,34 @@ impl<'a> Interleaver<'a> {
         draw: D,
         next: Option<Lists<'_>>,
     ) {
-        Hop { interleaver: self, lists, at, key, draw, next }.run();
-    }
-}
-
-struct Hop<'h, 'a, D, K> {
-    interleaver: &'h mut Interleaver<'a>,
-    lists: Lists<'a>,
-    at: &'h mut [u32],
-    key: K,
-    draw: D,
-    next: Option<Lists<'h>>,
-}
-
-impl<'a, D: Draw, K: Fn(usize) -> u64> Hop<'_, 'a, D, K> {
-    fn run(self) {
-        let found = &mut self.interleaver.found[..WALKS_IN_FLIGHT];
-        let places = &mut self.interleaver.places[..WALKS_IN_FLIGHT];
+        let found = &mut self.found[..WALKS_IN_FLIGHT];
+        let places = &mut self.places[..WALKS_IN_FLIGHT];
         let place = |list: &List<'a>, hash| {
-            if list.is_empty() { Place::default() } else { list.place(self.draw.position(hash, list)) }
+            if list.is_empty() { Place::default() } else { list.place(draw.position(hash, list)) }
         };
-        for (batch, at) in self.at.chunks_mut(WALKS_IN_FLIGHT).enumerate() {
+        for (batch, at) in at.chunks_mut(WALKS_IN_FLIGHT).enumerate() {
+            // Read the records. A draw that reads the record alone is made at once; others fetch the slot table.
             for i in 0..at.len() {
-                let list = self.lists.get(NodeIx::new(at[i]));
-                let hash = self.draw.hash((self.key)(batch * WALKS_IN_FLIGHT + i), &list);
+                let list = lists.get(NodeIx::new(at[i]));
+                let hash = draw.hash(key(batch * WALKS_IN_FLIGHT + i), &list);
                 if D::READS_TABLE {
-                    self.draw.prefetch(hash, &list);
+                    draw.prefetch(hash, &list);
                     found[i] = (list, hash);
                 } else {
                     places[i] = place(&list, hash);
                 }
             }
+            // Draw from the slot tables, and fetch the neighbors.
             if D::READS_TABLE {
                 for i in 0..at.len() {
                     let (list, hash) = &found[i];
                     places[i] = place(list, *hash);
                 }
             }
+            // Read the neighbors, and fetch their records for the next hop.
             for (at, place) in at.iter_mut().zip(&*places) {
                 *at = place.neighbor().map_or(ENDED, NodeIx::get);
-                if let Some(next) = &self.next {
+                if let Some(next) = &next {
                     next.prefetch(NodeIx::new(*at));
                 }
             }

@@ -10,7 +10,8 @@ use hedgerow_storage::{NodeIx, RelationIx, Snapshot};
 use crate::error::Error;
 use crate::options::{MAX_WALKS, WalkOptions};
 use crate::policy::Policy;
-use crate::walker::Walker;
+use crate::stable_walks;
+use crate::walk_context::WalkContext;
 
 /// Walks of an answer, those of all its query nodes together.
 pub const BUDGET: u32 = 20_000;
@@ -168,12 +169,12 @@ pub fn pixie(
     if k == 0 {
         return refuse("k", &k, "1 or more");
     }
-    let walker = Walker::new(snapshot, options.walks(), policy)?;
-    let queries = merged_queries(&walker, policy, queries)?;
-    let mut starts = allocate_walks(&walker, &queries)?;
+    let context = WalkContext::new(snapshot, options.walks(), policy)?;
+    let queries = merged_queries(&context, policy, queries)?;
+    let mut starts = allocate_walks(&context, &queries)?;
     let mut asked: Vec<NodeIx> = queries.iter().map(|&(node, _)| node).collect();
     asked.sort_unstable();
-    let is_item = |node| walker.is_counted(node) && asked.binary_search(&node).is_err();
+    let is_item = |node| context.is_counted(node) && asked.binary_search(&node).is_err();
 
     let mut counter = options.early.map(EarlyStopCounter::new);
     let budgeted: u64 = starts.iter().map(|start| u64::from(start.budget())).sum();
@@ -184,7 +185,7 @@ pub fn pixie(
         for start in &mut starts {
             let (part, before) = (start.part(turn, turns), start.visited.len());
             walks += part.len() as u32;
-            walker.visits(start.node, part, &mut start.visited);
+            stable_walks::append_visits(&context, start.node, part, &mut start.visited);
             if let Some(counter) = &mut counter {
                 counter.add(&start.visited[before..], is_item);
             }
@@ -201,7 +202,7 @@ pub fn pixie(
 
 /// The weight of every query node, by stable id; those of a repeated one are added, smallest first.
 fn merged_queries(
-    walker: &Walker<'_>,
+    context: &WalkContext<'_>,
     policy: &Policy,
     queries: &[(NodeIx, f32)],
 ) -> Result<Vec<(NodeIx, f64)>, Error> {
@@ -210,10 +211,10 @@ fn merged_queries(
     }
     for &(node, weight) in queries {
         let refuse = |found, expected| {
-            Err(Error::Query { node: walker.snapshot.name(node).to_string(), found, expected })
+            Err(Error::Query { node: context.snapshot.name(node).to_string(), found, expected })
         };
-        if !walker.is_counted(node) {
-            let kind = walker.snapshot.kind_name(walker.snapshot.kind(node));
+        if !context.is_counted(node) {
+            let kind = context.snapshot.kind_name(context.snapshot.kind(node));
             return refuse(format!("kind {kind}"), format!("kind {}, whose walks these are", policy.kind));
         }
         if !(weight.is_finite() && weight > 0.0) {
@@ -221,7 +222,7 @@ fn merged_queries(
         }
     }
     let mut queries = queries.to_vec();
-    queries.sort_by_key(|&(node, weight)| (walker.snapshot.stable_id(node), weight.to_bits()));
+    queries.sort_by_key(|&(node, weight)| (context.snapshot.stable_id(node), weight.to_bits()));
     let repeated = queries.chunk_by(|a, b| a.0 == b.0);
     Ok(repeated.map(|same| (same[0].0, same.iter().map(|&(_, weight)| f64::from(weight)).sum())).collect())
 }
@@ -247,17 +248,17 @@ impl QueryWalks {
 }
 
 /// The query nodes that have an edge, with walks numbered one query node after the other.
-fn allocate_walks(walker: &Walker<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<QueryWalks>, Error> {
-    let mut ways: Vec<RelationIx> = walker.paths.iter().filter_map(|path| path.relation(0)).collect();
+fn allocate_walks(context: &WalkContext<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<QueryWalks>, Error> {
+    let mut ways: Vec<RelationIx> = context.paths.iter().filter_map(|path| path.relation(0)).collect();
     ways.sort_unstable();
     ways.dedup();
-    let degree = |node| ways.iter().map(|&way| walker.snapshot.list(way, node).degree()).sum::<usize>();
+    let degree = |node| ways.iter().map(|&way| context.snapshot.list(way, node).degree()).sum::<usize>();
     let linked: Vec<(NodeIx, f64, f64)> = queries
         .iter()
         .map(|&(node, weight)| (node, weight, degree(node) as f64))
         .filter(|&(.., degree)| degree > 0.0)
         .collect();
-    let budget = walker.options.walks;
+    let budget = context.options.walks;
     let Some(rest) = budget.checked_sub(linked.len() as u32) else {
         return refuse("budget", &budget, "a walk or more for every query node");
     };
@@ -349,9 +350,9 @@ mod tests {
         let policy = Policy::default_for(&snapshot, snapshot.kind(pin("hub")));
         let shares = |budget, weights: [f64; 3]| {
             let options = PixieOptions { budget, ..PixieOptions::default() };
-            let walker = Walker::new(&snapshot, options.walks(), &policy).expect("valid walks");
+            let context = WalkContext::new(&snapshot, options.walks(), &policy).expect("valid walks");
             let queries = ["leaf", "hub", "lone"].map(pin).into_iter().zip(weights).collect::<Vec<_>>();
-            let starts = allocate_walks(&walker, &queries).expect("walks for all");
+            let starts = allocate_walks(&context, &queries).expect("walks for all");
             assert_eq!((starts.len(), starts[0].node, starts[1].node), (2, pin("leaf"), pin("hub")));
             assert_eq!(starts[0].walks.end, starts[1].walks.start, "no walk has two query nodes");
             [starts[0].budget(), starts[1].budget()]

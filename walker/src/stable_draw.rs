@@ -1,6 +1,6 @@
 //! The draw: which neighbour a walk goes to, as a function of the list and a hash alone.
 
-use hedgerow_storage::List;
+use hedgerow_storage::{List, NodeIx};
 
 use crate::hash::{GOLDEN, fold, mix};
 
@@ -26,6 +26,19 @@ pub fn stable_draw(list: &List<'_>, key: u64) -> Option<usize> {
     }
     let hash = fold(key, list.salt());
     Some(draw_position(list, hash))
+}
+
+/// The neighbor that `key` draws, `None` from an empty list.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
+)]
+pub(crate) fn drawn_neighbor(list: &List<'_>, key: u64) -> Option<NodeIx> {
+    if list.is_empty() {
+        return None;
+    }
+    Some(list.neighbor(draw_position(list, fold(key, list.salt()))))
 }
 
 /// The draw from a list that is not empty, with the hash of its key.
