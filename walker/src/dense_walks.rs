@@ -27,9 +27,10 @@ type TableDraw = (u64, usize);
 
 /// The visits of all walks of the sources, in blocks of [`SOURCES_PER_BLOCK`] sources.
 ///
-/// All draws of a node are made together while its list is in the cache, and nodes are taken in order, so that lists are read
-/// from end to end. A hop is then one read in a table of four bytes per node. Draws are also made at nodes that no walk comes to,
-/// so this pays only for a large share of all nodes as sources. The stage advances by sources, in proportion to the walks made.
+/// All draws of a node are made together, while its list is in the cache. Nodes are taken in order, so that lists are
+/// read from end to end. A hop is then one read in a table of four bytes per node. Draws are also made at nodes that no
+/// walk comes to, so this pays only for a large share of all nodes as sources. The stage advances by sources, in
+/// proportion to the walks made.
 ///
 /// Cost: four bytes per visit, and tables of 256 MiB, or of one walk if that is more.
 pub(crate) fn dense_walks(

@@ -1,28 +1,33 @@
-//! What is fixed by a walk's number: its length, its path and the key of each of its draws.
+//! Draw keys: the keys of all draws of a walk, its length and its path, all fixed by the walk's number.
+//! Knows options and hashes; no graph.
 
 use std::cmp::Reverse;
 
 use crate::hash::{GOLDEN, mix};
 use crate::options::WalkOptions;
 
-/// The lengths and keys of all walks. Size: a number per walk, and a key per hop of each, twice.
+/// The lengths and keys of all walks of a source.
+///
+/// Size: 4 bytes per walk and 16 per hop, as the keys are stored in two orders.
 pub(crate) struct DrawKeys {
-    /// Per walk: where its keys begin; one more at the end.
+    /// By walk: the start of its keys. One more entry holds the end of the last walk's keys.
     starts: Vec<u32>,
     keys: Vec<u64>,
-    /// By path.
+    /// The same keys by path and hop.
     by_path: Vec<PathKeys>,
 }
 
-/// The keys of the walks of one path once more, by hop and longest walk first, so that the walks that make a hop
-/// are the first so many, whatever the hop.
+/// The keys of the walks of one path, by hop, the longest walk first.
+///
+/// So the walks that make a hop are a prefix of the walks that make the hop before.
 #[derive(Default)]
 pub(crate) struct PathKeys {
+    /// By hop, then by walk of the path.
     pub(crate) by_hop: Vec<Vec<u64>>,
 }
 
 impl DrawKeys {
-    /// `hops_per_visit`: the length of each path.
+    /// The keys for these options; `hops_per_visit` holds the length of each path.
     pub(crate) fn new(options: &WalkOptions, hops_per_visit: &[u32]) -> Self {
         let mut starts = vec![0];
         let mut keys = Vec::new();
@@ -52,23 +57,23 @@ impl DrawKeys {
         keys
     }
 
-    /// The keys of a walk's draws, one for each hop.
+    /// The keys of a walk, one for each hop.
     pub(crate) fn of_walk(&self, walk: u32) -> &[u64] {
         &self.keys[self.starts[walk as usize] as usize..self.starts[walk as usize + 1] as usize]
     }
 
-    /// Which path a walk follows.
+    /// The number of the path that a walk follows.
     pub(crate) fn path_of(&self, walk: u32) -> usize {
         walk as usize % self.by_path.len().max(1)
     }
 
-    /// By path, all walks.
+    /// The keys of all walks, by path.
     pub(crate) fn by_path(&self) -> &[PathKeys] {
         &self.by_path
     }
 }
 
-/// The number of visits of a walk: geometric, cut at the largest allowed.
+/// The number of visits of a walk: geometric with [`WalkOptions::stop`], at most [`WalkOptions::visits`].
 fn visits(options: &WalkOptions, seed: u64) -> u32 {
     let stops = |visit: u32| {
         let uniform = mix(seed ^ mix(u64::from(visit) << 32 | 0x5107)) >> 40;

@@ -1,9 +1,9 @@
-//! The one error type of this crate.
+//! The error type of this crate, and its messages.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Why walks cannot be made as asked.
+/// A reason for which walks cannot be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,20 +11,20 @@ pub enum Error {
     Store(hedgerow_storage::Error),
     /// A walk option is out of its range.
     Option {
-        /// The option's name.
+        /// The name of the option.
         option: &'static str,
-        /// Its value.
+        /// The value of the option.
         found: String,
-        /// The rule that it breaks.
+        /// The rule that the value breaks.
         expected: &'static str,
     },
-    /// A query node that walks cannot start from as asked.
+    /// Walks cannot start from a query node.
     Query {
         /// The node, as `kind:key`.
         node: String,
-        /// Its kind or its weight.
+        /// The node's kind or its weight.
         found: String,
-        /// The rule that it breaks.
+        /// The rule that the kind or the weight breaks.
         expected: String,
     },
     /// A policy names a kind that the store does not have.

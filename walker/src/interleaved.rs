@@ -97,8 +97,9 @@ impl<'a> Interleaver<'a> {
 
     /// Advances every walk of `at` by one hop in `lists`: the walk at index i with the key `key(i)`.
     ///
-    /// Walks that stand on a node without neighbors, and those that ended before, stand on [`ENDED`] afterwards. `next` are the
-    /// lists of the following hop, whose records are fetched. The records of `at` should have been fetched already.
+    /// Walks that stand on a node without neighbors, and those that ended before, stand on [`ENDED`] afterwards. `next`
+    /// are the lists of the following hop, whose records are fetched. The records of `at` should have been fetched
+    /// already.
     pub(crate) fn hop<D: Draw>(
         &mut self,
         lists: Lists<'a>,

@@ -106,8 +106,8 @@ impl<'s> VisitCounter<'s> {
 
     /// Drops most nodes that were visited once, and returns the rest.
     ///
-    /// Two bit sets hold the hashes of nodes seen once and of nodes seen again. In a sparse graph this drops four of five visits
-    /// before anything is sorted.
+    /// Two bit sets hold the hashes of nodes seen once and of nodes seen again. In a sparse graph this drops four of
+    /// five visits before anything is sorted.
     #[inline(always)]
     fn drop_single_visits<'v>(&mut self, visited: &'v mut [u32]) -> &'v mut [u32] {
         let words = (visited.len() / 8).next_power_of_two().max(16);

@@ -54,8 +54,8 @@ impl<'s> Walker<'s> {
     /// A walker over a snapshot, with the policy's names looked up in it.
     ///
     /// # Errors
-    /// [`Error::Option`] for an option out of its range or a path without a relation. [`Error::UnknownKind`] for a policy of a
-    /// kind that the store does not have.
+    /// - [`Error::Option`]: an option out of its range, or a path without a relation;
+    /// - [`Error::UnknownKind`]: a policy of a kind that the store does not have.
     ///
     /// # Cost
     /// 16 bytes for each hop of the walks of one source, and nothing for each node.
@@ -166,12 +166,13 @@ impl<'s> Walker<'s> {
         uniform_walks::uniform_walks(&self.context, sources, hops, seed, cancel)
     }
 
-    /// Exactly the sources with a walk that differs between the graph at `changes.from` and this walker's snapshot, ascending.
+    /// Exactly the sources with a walk that differs between the graph at `changes.from` and this walker's snapshot,
+    /// ascending.
     ///
-    /// `changes` must lead to this walker's snapshot. A changed walk has a first changed draw, and is equal in both graphs up to
-    /// it. So all draws of the touched lists are compared, and each changed draw is traced back in the new graph. Before it
-    /// stood on node v at hop t, a walk stood on a neighbor of v whose own draw at hop t - 1 is v. Searches of one walk number
-    /// that meet continue as one.
+    /// `changes` must lead to this walker's snapshot. A changed walk has a first changed draw, and is equal in both
+    /// graphs up to it. So all draws of the touched lists are compared, and each changed draw is traced back in the new
+    /// graph. A walk that stands on node v at hop t came from a neighbor of v whose own draw at hop t - 1 is v.
+    /// Searches of one walk number that meet continue as one.
     ///
     /// # Errors
     /// [`Error::Store`] with the cancellation after `cancel` was raised.
@@ -180,17 +181,17 @@ impl<'s> Walker<'s> {
     /// The same for any number of threads.
     ///
     /// # Cost
-    /// Two draws per touched list, walk and hop. About 2/degree of the draws differ, and each of them asks all neighbors of its
-    /// node. So the cost of a list depends on neither its degree nor the graph's size: 0.1 ms per edge, measured at 75,000 and at
-    /// 1.5 million nodes. Parallel over lists and walks if the work is worth a second thread.
+    /// Two draws per touched list, walk and hop. About 2/degree of the draws differ, and each of them asks all neighbors of
+    /// its node. So the cost of a list depends on neither its degree nor the graph's size. It was measured at 0.1 ms per
+    /// edge, both at 75,000 and at 1.5 million nodes. Parallel over lists and walks if the work is worth a second thread.
     pub fn affected_sources(&self, changes: &Changes, cancel: &CancelToken) -> Result<Vec<NodeIx>, Error> {
         affected_sources::affected_sources(&self.context, changes, cancel)
     }
 
     /// The first difference of each walk of `source` between the graph at `changes.from` and this walker's snapshot.
     ///
-    /// `changes` must lead to this walker's snapshot. The result is empty for sources that [`Walker::affected_sources`] leaves
-    /// out.
+    /// `changes` must lead to this walker's snapshot. The result is empty for sources that [`Walker::affected_sources`]
+    /// leaves out.
     ///
     /// # Cost
     /// All walks of the source, and a copy of every changed list that they step on.
