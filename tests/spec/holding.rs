@@ -99,7 +99,7 @@ fn changes(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     let refreshed = store.derived().expect("trained").refreshed;
     let changes = store.changes(refreshed, &now, cancel)?;
     let policy = Policy::default_for(&now, now.kind_ix("pin").expect("there"));
-    Walker::new(&now, WalkOptions::default(), &policy)?.reached(&changes, cancel)?;
+    Walker::new(&now, WalkOptions::default(), &policy)?.affected_sources(&changes, cancel)?;
     Ok(())
 }
 
@@ -109,7 +109,7 @@ fn neighborhoods(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     let policy = Policy::default_for(&graph, kind);
     let pins: Vec<NodeIx> = graph.nodes_of(kind).collect();
     let walker = Walker::new(&graph, WalkOptions::default(), &policy)?;
-    walker.plain(&pins, 10, 1, cancel)?;
+    walker.uniform_walks(&pins, 10, 1, cancel)?;
     Ok(walker.neighborhoods(&pins, cancel).map(drop)?)
 }
 

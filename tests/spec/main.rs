@@ -1,12 +1,12 @@
 //! The promises, a module each; test names are sentences. Each module opens with the promise it holds to.
 
+mod affected_sources;
 mod bad_graphs;
+mod chi_square;
 mod command;
 mod crash;
-mod draws;
 mod examples;
 mod explain;
-mod fairness;
 mod format;
 mod holding;
 mod interests;
@@ -14,13 +14,13 @@ mod learning;
 mod npy;
 mod pixie;
 mod quality;
-mod reach;
 mod readers;
 mod readme;
 mod reference;
 mod refresh_equals_rebuild;
 mod rounds;
 mod same_content_same_digest;
+mod stable_draws;
 mod structure;
 mod training;
 mod updater;

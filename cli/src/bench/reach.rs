@@ -47,7 +47,7 @@ pub(crate) fn measure(
         let since = Instant::now();
         let changes = graph.store.changes(before.epoch(), &after, cancel)?;
         let (walker, described) = refreshing(&after)?;
-        sources += walker.reached(&changes, cancel)?.len();
+        sources += walker.affected_sources(&changes, cancel)?.len();
         times.push(since.elapsed().as_secs_f64() * 1e3);
         options = described;
         before = after;

@@ -75,7 +75,7 @@ fn rates(snapshot: &Snapshot, setup: Setup, rounds: usize, cancel: &CancelToken)
                 end ^= flat.walk(&pins, setup.hops, seed);
                 Ok(setup.hops as f64)
             },
-            &mut || Ok(walker.plain(&sources, HOPS, 1, cancel)?.len() as f64 * HOPS as f64),
+            &mut || Ok(walker.uniform_walks(&sources, HOPS, 1, cancel)?.len() as f64 * HOPS as f64),
             &mut || Ok(walker.neighborhoods(&few, cancel)?.len() as f64),
             &mut || Ok(walker.neighborhoods(&pins, cancel)?.len() as f64),
         ],

@@ -1,13 +1,14 @@
-//! The draw's promises: fair at every degree, stable under every change, and the same however the edges came.
+//! Promise: a draw is uniform or proportional to weight, and an edge change moves few draws. The order in which edges
+//! came does not matter.
 
 use std::path::Path;
 
-use hedgerow::{Batch, Edge, List, NodeIx, NodeRef, RelationIx, Snapshot, Store, pick};
+use hedgerow::{Batch, Edge, List, NodeIx, NodeRef, RelationIx, Snapshot, Store, stable_draw};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::fairness::assert_fair;
+use crate::chi_square::assert_distribution;
 
 const HUB: (&str, &str) = ("board", "hub");
 
@@ -26,7 +27,7 @@ fn unlink(batch: &mut Batch, pin: usize) {
     batch.unlink(hub, NodeRef { kind: "pin", key: &key }, None).expect("a valid edge");
 }
 
-/// The hub's neighbours, in one relation.
+/// The hub's neighbors in the only relation.
 fn hub(snapshot: &Snapshot) -> List<'_> {
     let Some(hub) = snapshot.lookup(NodeRef { kind: HUB.0, key: HUB.1 }) else { return List::empty() };
     snapshot.list(RelationIx::new(0), hub)
@@ -36,12 +37,12 @@ fn keys(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(|draw| draw.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Which pin each key draws.
+/// The pin that each key draws.
 fn draws(snapshot: &Snapshot, count: u64) -> Vec<Option<usize>> {
     let list = hub(snapshot);
     let pin = |at: usize| snapshot.name(list.neighbor(at)).key.parse().expect("pins are numbers");
     let names: Vec<usize> = (0..list.degree()).map(pin).collect();
-    keys(count).map(|key| pick(&list, key).map(|at| names[at])).collect()
+    keys(count).map(|key| stable_draw(&list, key).map(|at| names[at])).collect()
 }
 
 #[test]
@@ -58,14 +59,14 @@ fn draws_are_uniform_at_every_degree() {
         let list = hub(&snapshot);
         let mut drawn = vec![0u64; degree];
         for key in keys((degree as u64 * 30).max(20_000)) {
-            drawn[pick(&list, key).expect("not empty")] += 1;
+            drawn[stable_draw(&list, key).expect("not empty")] += 1;
         }
-        assert_fair(&drawn, &vec![1.0 / degree as f64; degree], &format!("degree {degree}"));
+        assert_distribution(&drawn, &vec![1.0 / degree as f64; degree], &format!("degree {degree}"));
     }
 }
 
-/// Each of the first slots that a hash names is looked at on its own, so a bias in the later ones would show in the pairs of
-/// a key's draw and the next one's.
+/// One hash names several slots, which are tried in turn. A bias in the later slots would show in the pairs of draws of
+/// consecutive keys.
 #[test]
 fn draws_of_different_keys_are_independent() {
     const DEGREE: usize = 40;
@@ -76,14 +77,14 @@ fn draws_of_different_keys_are_independent() {
     store.commit(&batch).expect("a commit");
     let snapshot = store.snapshot();
     let list = hub(&snapshot);
-    let drawn: Vec<usize> = keys(200_000).map(|key| pick(&list, key).expect("not empty")).collect();
+    let drawn: Vec<usize> = keys(200_000).map(|key| stable_draw(&list, key).expect("not empty")).collect();
     let mut pairs = vec![0u64; DEGREE * DEGREE];
     drawn.chunks_exact(2).for_each(|pair| pairs[pair[0] * DEGREE + pair[1]] += 1);
-    assert_fair(&pairs, &vec![1.0 / (DEGREE * DEGREE) as f64; DEGREE * DEGREE], "pairs");
+    assert_distribution(&pairs, &vec![1.0 / (DEGREE * DEGREE) as f64; DEGREE * DEGREE], "pairs");
 }
 
-/// Lists grown to so many neighbours one by one and taken down again: on average an edge changes no more than
-/// 2.5 / degree of the draws, also where one stops right after a table was doubled.
+/// Eight lists grow to 600 neighbors one by one and shrink again. On average an edge changes at most 2.5/degree of the
+/// draws, also if the average ends right after a table was doubled.
 #[test]
 fn one_edge_changes_few_draws() {
     const DRAWS: u64 = 500;
@@ -91,14 +92,16 @@ fn one_edge_changes_few_draws() {
     const HUBS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
+    // The neighbors drawn at all hubs.
     let drawn = |snapshot: &Snapshot| -> Vec<Option<NodeIx>> {
         let of_hub = |key: &&str| {
             let hub = snapshot.lookup(NodeRef { kind: HUB.0, key });
             let list = hub.map_or(List::empty(), |hub| snapshot.list(RelationIx::new(0), hub));
-            keys(DRAWS).map(|key| pick(&list, key).map(|at| list.neighbor(at))).collect::<Vec<_>>()
+            keys(DRAWS).map(|key| stable_draw(&list, key).map(|at| list.neighbor(at))).collect::<Vec<_>>()
         };
         HUBS.iter().flat_map(of_hub).collect()
     };
+    // The share of changed draws times the degree, after each edge.
     let changed_at = |grow: bool| -> Vec<f64> {
         let mut before = drawn(&store.snapshot());
         let steps: Vec<usize> = if grow { (0..DEGREE).collect() } else { (0..DEGREE).rev().collect() };
@@ -121,18 +124,19 @@ fn one_edge_changes_few_draws() {
         };
         steps.into_iter().map(change).collect()
     };
+    // Up to every degree the mean is below the bound, in both directions.
     let growing = changed_at(true);
     let mut shrinking = changed_at(false);
     shrinking.reverse();
     for (what, changed) in [("growing", growing), ("shrinking", shrinking)] {
         for until in [32, 33, 64, 65, 100, 128, 129, 256, 257, 500, 512, 513, DEGREE] {
             let mean = changed[..until].iter().sum::<f64>() / until as f64;
-            assert!(mean < 2.5, "{what} to {until}: {mean:.2} / degree of the draws change");
+            assert!(mean < 2.5, "{what} to degree {until}: {mean:.2}/degree of the draws change");
         }
     }
 }
 
-/// The same set of edges, linked in any order with others that came and went, draws alike.
+/// Lists with the same edges draw the same neighbors, in whatever order these and other, removed edges were linked.
 #[test]
 fn draws_do_not_depend_on_the_order_of_arrival() {
     let mut rng = StdRng::seed_from_u64(4);
@@ -151,8 +155,8 @@ fn draws_do_not_depend_on_the_order_of_arrival() {
                 store.commit(&batch).expect("a commit");
             }
             pins.shuffle(&mut rng);
-            let guests: Vec<usize> = pins.into_iter().filter(|&pin| pin >= degree).collect();
-            for part in guests.chunks(1 + degree / (4 - round)) {
+            let removed: Vec<usize> = pins.into_iter().filter(|&pin| pin >= degree).collect();
+            for part in removed.chunks(1 + degree / (4 - round)) {
                 let mut batch = Batch::new();
                 for &pin in part {
                     unlink(&mut batch, pin);
@@ -181,13 +185,13 @@ fn weighted_draws_are_in_proportion_to_weight() {
     draws(&store.snapshot(), 200_000).into_iter().flatten().for_each(|pin| drawn[pin] += 1);
     let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
     let shares: Vec<f64> = weights.iter().map(|&weight| f64::from(weight) / sum).collect();
-    assert_fair(&drawn, &shares, "weights");
+    assert_distribution(&drawn, &shares, "weights");
 }
 
-/// While the largest weight stays below the same power of two, a heavier edge takes draws from others and gives none away, and
-/// a lighter one the other way round: only draws inside the band that changed move.
+/// An edge that gets heavier only gains draws, and one that gets lighter only loses draws. This holds as long as the largest
+/// weight stays below the same power of two.
 #[test]
-fn a_changed_weight_moves_only_the_draws_inside_its_band() {
+fn a_changed_weight_moves_only_draws_to_or_from_its_edge() {
     const DRAWS: u64 = 50_000;
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
@@ -202,15 +206,15 @@ fn a_changed_weight_moves_only_the_draws_inside_its_band() {
     let changed: Vec<_> = before.iter().zip(&after).filter(|(old, new)| old != new).collect();
     assert!(
         changed.iter().all(|(_, new)| **new == Some(1)),
-        "a draw went elsewhere than to the heavier edge"
+        "a draw moved to another edge than the heavier one"
     );
     let share = changed.len() as f64 / DRAWS as f64;
-    // It weighs 0.6 of 286 more, and gives as much to those that come after it in the order of tries.
+    // The edge gained 0.6 of a total weight of 286, which is a share of 0.002.
     assert!((0.001..0.006).contains(&share), "{share} of the draws changed");
     let mut batch = Batch::new();
     link(&mut batch, 1, 2.9);
     store.commit(&batch).expect("a commit");
-    assert_eq!(draws(&store.snapshot(), DRAWS), before, "the weight came back, the draws did not");
+    assert_eq!(draws(&store.snapshot(), DRAWS), before, "the old weight does not give the old draws");
 }
 
 #[test]
@@ -222,18 +226,20 @@ fn a_hub_of_a_million_neighbors_draws_evenly_and_hardly_moves() {
     (0..DEGREE).for_each(|pin| link(&mut batch, pin, 1.0));
     store.commit(&batch).expect("a commit");
     let before = store.snapshot();
-    let drawn: Vec<_> = keys(200_000).map(|key| pick(&hub(&before), key).expect("not empty")).collect();
+    let drawn: Vec<_> =
+        keys(200_000).map(|key| stable_draw(&hub(&before), key).expect("not empty")).collect();
     let mut tenths = vec![0u64; 1000];
     for at in &drawn {
         tenths[at * 1000 / DEGREE] += 1;
     }
-    assert_fair(&tenths, &vec![0.001; 1000], "thousandths of a hub");
+    assert_distribution(&tenths, &vec![0.001; 1000], "thousandths of the hub's list");
     let mut batch = Batch::new();
     link(&mut batch, DEGREE, 1.0);
     unlink(&mut batch, 77);
     store.commit(&batch).expect("a commit");
     let after = store.snapshot();
-    let node = |snapshot: &Snapshot, key| pick(&hub(snapshot), key).map(|at| hub(snapshot).neighbor(at));
+    let node =
+        |snapshot: &Snapshot, key| stable_draw(&hub(snapshot), key).map(|at| hub(snapshot).neighbor(at));
     let changed = keys(200_000).filter(|&key| node(&before, key) != node(&after, key)).count();
     assert!(changed < 20, "{changed} of 200,000 draws changed");
 }

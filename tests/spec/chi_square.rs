@@ -1,7 +1,9 @@
-//! Whether observed counts are what a distribution would give.
+//! Pearson's chi-square test of observed counts against a distribution.
 
-/// Pearson's statistic is below its mean plus five standard deviations: a fair draw fails once in a million.
-pub(crate) fn assert_fair(observed: &[u64], shares: &[f64], what: &str) {
+/// Asserts that Pearson's statistic is below its mean plus five standard deviations.
+///
+/// Counts drawn from the distribution fail about once in a million.
+pub(crate) fn assert_distribution(observed: &[u64], shares: &[f64], what: &str) {
     let total: u64 = observed.iter().sum();
     let mut statistic = 0.0;
     for (&count, share) in observed.iter().zip(shares) {

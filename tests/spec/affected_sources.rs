@@ -1,4 +1,4 @@
-//! The promise of the backward search: exactly the sources whose walks changed, whatever changed.
+//! Promise: the backward search finds exactly the sources whose walks an edge change altered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn pins(snapshot: &Snapshot) -> KindIx {
 
 type AllHops = BTreeMap<NodeName, Vec<Vec<NodeName>>>;
 
-/// Every node that every walk of every source stands on, by the source's name.
+/// The nodes that every walk of every source stands on, by the source's name.
 fn all_hops(snapshot: &Snapshot, options: WalkOptions, policy: &Policy) -> AllHops {
     let walker = Walker::new(snapshot, options, policy).expect("valid walks");
     let hops_of = |source: NodeIx| {
@@ -30,16 +30,16 @@ fn all_hops(snapshot: &Snapshot, options: WalkOptions, policy: &Policy) -> AllHo
     snapshot.nodes_of(pins(snapshot)).map(|source| (snapshot.name(source), hops_of(source))).collect()
 }
 
-/// What is derived reflects the present epoch, so that from now on the store remembers what changes.
-fn remember(store: &Store) -> Snapshot {
+/// Publishes derived files at the present epoch, so that the store records the changes from here on.
+fn publish_epoch(store: &Store) -> Snapshot {
     let before = store.snapshot();
     let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: vec![] };
     store.publish(derived, &CancelToken::new()).expect("published");
     before
 }
 
-/// Walks compared one by one before and after a batch, against the search.
-fn check(
+/// Asserts that the search finds the sources whose walks differ before and after a batch, compared walk by walk.
+fn assert_affected_sources(
     before: &Snapshot,
     old: &AllHops,
     store: &Store,
@@ -50,6 +50,7 @@ fn check(
     let after = store.snapshot();
     let changes = store.changes(before.epoch(), &after, &CancelToken::new()).expect("the changes");
     let new = all_hops(&after, options, policy);
+    // The expected sources: those of which any walk differs.
     let expected: BTreeSet<NodeName> = new
         .iter()
         .filter(|(source, walks)| match old.get(*source) {
@@ -59,23 +60,24 @@ fn check(
         .map(|(source, _)| source.clone())
         .collect();
     let walker = Walker::new(&after, options, policy).expect("valid walks");
-    let reached = walker.reached(&changes, &CancelToken::new()).expect("nobody stops it");
-    assert!(reached.is_sorted(), "{what}");
+    let affected = walker.affected_sources(&changes, &CancelToken::new()).expect("not cancelled");
+    assert!(affected.is_sorted(), "{what}");
+    // A large batch is searched in parallel, with the same result.
     if changes.lists.len() > 20 {
         for threads in [1, 2, 7] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let again = pool.install(|| walker.reached(&changes, &CancelToken::new()));
-            assert_eq!(again.expect("nobody stops it"), reached, "{what}, {threads} threads");
+            let again = pool.install(|| walker.affected_sources(&changes, &CancelToken::new()));
+            assert_eq!(again.expect("not cancelled"), affected, "{what}, {threads} threads");
         }
     }
     let found: BTreeSet<NodeName> =
-        reached.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
+        affected.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
     assert_eq!(found, expected, "{what}");
     new
 }
 
-/// Twelve hundred changes, of one operation, of two, and of thirty, since a search runs once for all of a batch. Pins,
-/// boards and users in three relations, one of them between pins; weights, removals of nodes, edges to oneself.
+/// Twelve hundred batches of up to 1, 2 and 30 operations, since one search covers a whole batch. The graph has pins,
+/// boards and users in three relations, one of them between pins, with weights, removed nodes and self-loops.
 #[test]
 fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
     for seed in 0..40u64 {
@@ -85,30 +87,37 @@ fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
         store.commit(&world.founding()).expect("a commit");
         let mut policy = Policy::default_for(&store.snapshot(), pins(&store.snapshot()));
         if seed % 4 == 3 {
-            // One path through two relations, so that a walk alternates between them.
+            // One path through two relations: the walks alternate between them.
             policy.paths = vec![["board-pin", "board-pin", "near"].map(str::to_owned).to_vec()];
         }
         let options = WalkOptions { walks: 30, visits: 2 + seed as u32 % 3, seed, ..WalkOptions::default() };
         let mut old = all_hops(&store.snapshot(), options, &policy);
         for round in 0..30 {
-            let before = remember(&store);
+            let before = publish_epoch(&store);
             let batch = world.batch([1, 2, 30][round % 3]);
             store.commit(&batch).expect("a commit");
-            old = check(&before, &old, &store, options, &policy, &format!("seed {seed}, round {round}"));
+            old = assert_affected_sources(
+                &before,
+                &old,
+                &store,
+                options,
+                &policy,
+                &format!("seed {seed}, round {round}"),
+            );
         }
     }
 }
 
-/// A crowded board: its table is doubled and halved by the changes, and half of its draws move at once. With a thousand pins
-/// the board's list lies in pieces from the first change on.
+/// The changes double and halve the slot table of a large board, and half of its draws move at once. With a thousand pins the
+/// board's list is chunked from the first change on.
 #[test]
-fn the_search_is_exact_where_a_table_doubles() {
-    for crowd in [254, 1022] {
-        a_crowded_board(crowd);
+fn the_search_is_exact_when_a_slot_table_doubles() {
+    for size in [254, 1022] {
+        check_large_board(size);
     }
 }
 
-fn a_crowded_board(crowd: usize) {
+fn check_large_board(size: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let link = |batch: &mut Batch, board: &str, pin: usize| {
@@ -117,8 +126,8 @@ fn a_crowded_board(crowd: usize) {
         batch.link(board, pin, Edge::default()).expect("a valid edge");
     };
     let mut batch = Batch::new();
-    for pin in 0..crowd {
-        link(&mut batch, "crowded", pin);
+    for pin in 0..size {
+        link(&mut batch, "large", pin);
         link(&mut batch, ["x", "y", "z"][pin % 3], pin);
     }
     store.commit(&batch).expect("a commit");
@@ -126,15 +135,22 @@ fn a_crowded_board(crowd: usize) {
     let options = WalkOptions { walks: 20, ..WalkOptions::default() };
     let mut old = all_hops(&store.snapshot(), options, &policy);
     for step in 0..12 {
-        let before = remember(&store);
+        let before = publish_epoch(&store);
         let mut batch = Batch::new();
         if step < 6 {
-            link(&mut batch, "crowded", crowd + step);
+            link(&mut batch, "large", size + step);
         } else {
-            let (board, key) = (NodeRef { kind: "board", key: "crowded" }, (crowd + 11 - step).to_string());
+            let (board, key) = (NodeRef { kind: "board", key: "large" }, (size + 11 - step).to_string());
             batch.unlink(board, NodeRef { kind: "pin", key: &key }, None).expect("a valid edge");
         }
         store.commit(&batch).expect("a commit");
-        old = check(&before, &old, &store, options, &policy, &format!("{crowd} pins, step {step}"));
+        old = assert_affected_sources(
+            &before,
+            &old,
+            &store,
+            options,
+            &policy,
+            &format!("{size} pins, step {step}"),
+        );
     }
 }
