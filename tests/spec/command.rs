@@ -34,6 +34,13 @@ use tempfile::TempDir;
 /// A command that has not ended by then never will.
 const HUNG: Duration = Duration::from_mins(5);
 
+/// Says why a test is skipped. CI installs every program that tests need, so there an absent one is a failure.
+fn skip(reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "not skipped in CI: {reason}");
+    // The test runner shows what it captures of failed tests only.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+}
+
 /// A folder to run the command in.
 struct Desk {
     folder: TempDir,

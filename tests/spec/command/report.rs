@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, skip};
 
 /// A key that would end the element it is in and run.
 const EVIL: &str = "</script><img src=x onerror=alert(1)>";
@@ -178,7 +178,7 @@ fn shown(browser: &Path, desk: &Desk, file: &str) -> String {
 #[test]
 fn a_browser_draws_the_page_and_follows_clicks() {
     let Some(browser) = browser() else {
-        eprintln!("skipped: no chromium or google-chrome on the path");
+        skip("no chromium or google-chrome is on the path");
         return;
     };
     let desk = Desk::trained();

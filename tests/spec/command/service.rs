@@ -1,13 +1,13 @@
 //! `apply --follow` as a service manager runs it: signals end it after the batch at hand, a line per interval says how it
 //! fares, and the next start goes on behind the last line that was committed.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::follower::{Follower, append};
-use super::{Desk, Ran};
+use super::{Desk, Ran, skip};
 
 /// Whether a signal is ignored by whatever runs the tests, and so by what they start: `nohup` does that.
 fn is_ignored(signal: u32) -> bool {
@@ -23,7 +23,7 @@ fn each_signal_ends_it_and_the_next_start_goes_on_there() {
     let mut lines = 0;
     for signal in ["-TERM", "-INT", "-HUP"] {
         if signal == "-HUP" && is_ignored(1) {
-            eprintln!("skipped: SIGHUP is ignored here");
+            let _ = writeln!(std::io::stderr(), "skipped: SIGHUP is ignored by what runs the tests");
             continue;
         }
         append(&desk.path("u.csv"), &format!("+,room:hall,lamp:{signal}\n-,room:hall,lamp:{lines}\n"));
@@ -49,7 +49,7 @@ fn nohup_is_heard() {
     command.arg(env!("CARGO_BIN_EXE_hedgerow")).args(["apply", "s", "u.csv", "--follow"]);
     command.current_dir(desk.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else {
-        eprintln!("skipped: there is no nohup");
+        skip("there is no nohup");
         return;
     };
     let mut rows = BufReader::new(child.stdout.take().expect("a pipe")).lines();

@@ -1,5 +1,5 @@
 //! The console in a real terminal: keys are sent by tmux, and the screen is read back. Where tmux is not installed, each test
-//! says that it is skipped.
+//! says that it is skipped; in CI it fails.
 //!
 //! A screen is waited for, however long it takes, and never looked at once after a while.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Desk;
+use super::{Desk, skip};
 
 /// Longer than anything here takes, by far.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,7 +26,7 @@ struct Terminal {
 impl Terminal {
     fn open(desk: &Desk, width: u16, settings: &str, flags: &str) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            eprintln!("skipped: there is no tmux");
+            skip("there is no tmux");
             return None;
         }
         let terminal = Self { folder: tempfile::tempdir().expect("a temporary folder") };
