@@ -1,0 +1,10 @@
+//! What the tests of several crates share: a random generator, the configuration of random tests, and a runner of commands.
+//! Depends on no crate of the project, so that each of them can test with it.
+
+mod cli;
+mod fuzz_config;
+mod random;
+
+pub use cli::{Cli, Run};
+pub use fuzz_config::{clock_seed, rounds, seconds, seed};
+pub use random::Random;
