@@ -136,7 +136,7 @@ fn no_reader_is_brought_down_by_noise() {
     let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 3000);
     let folder = tempfile::tempdir().expect("a folder");
     let (path, npy) = (folder.path().join("noise.npy"), npy());
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for round in 0..rounds {
         let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
         read_delimited(&disturbed(text.as_bytes(), &mut random));
