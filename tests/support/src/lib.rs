@@ -2,9 +2,8 @@
 //! Depends on no crate of the project, so that each of them can test with it.
 
 mod cli;
-mod fuzz_config;
+pub mod fuzz_config;
 mod random;
 
 pub use cli::{Cli, Run};
-pub use fuzz_config::{clock_seed, rounds, seconds, seed};
 pub use random::Random;

@@ -19,25 +19,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`.
+    /// A number below `bound`, of any kind of whole number.
     ///
     /// # Panics
-    /// Where `bound` is 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// An index into something that has `len` elements.
-    ///
-    /// # Panics
-    /// Where `len` is 0.
-    pub fn index(&mut self, len: usize) -> usize {
-        self.below(len as u64) as usize
+    /// Where `bound` is not above 0.
+    pub fn below<N: TryFrom<u64> + TryInto<u64>>(&mut self, bound: N) -> N {
+        let bound = bound.try_into().ok().filter(|bound| *bound > 0).expect("a bound above 0");
+        N::try_from(self.next() % bound).ok().expect("what is below the bound fits as the bound did")
     }
 
     /// True in `percent` of a hundred calls.
     pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
+        self.below(100_u64) < percent
     }
 }
 
