@@ -41,6 +41,11 @@ impl Cli {
         Self { binary: binary.as_ref().to_path_buf(), folder }
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
