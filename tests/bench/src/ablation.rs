@@ -13,12 +13,12 @@ use crate::measure::{self, Failure, Recorder, Row};
 /// Mean items of a board.
 const BOARD_SIZE: u64 = 13;
 
-/// The catalog, and the pairs that are learned and judged.
+/// The catalog, and the numbers of pairs for training and for evaluation.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     plan: Plan,
     pairs: usize,
-    judged: usize,
+    evaluated: usize,
     epochs: u32,
     pairs_per_epoch: usize,
 }
@@ -34,10 +34,16 @@ impl Setup {
             seed: options.seed,
         };
         if options.quick {
-            Self { plan: plan(2000, 1500, 100), pairs: 4000, judged: 500, epochs: 1, pairs_per_epoch: 4096 }
+            Self {
+                plan: plan(2000, 1500, 100),
+                pairs: 4000,
+                evaluated: 500,
+                epochs: 1,
+                pairs_per_epoch: 4096,
+            }
         } else {
             let plan = plan(100_000, 60_000, 4000);
-            Self { plan, pairs: 400_000, judged: 5000, epochs: 4, pairs_per_epoch: 100_000 }
+            Self { plan, pairs: 400_000, evaluated: 5000, epochs: 4, pairs_per_epoch: 100_000 }
         }
     }
 }
@@ -55,10 +61,10 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
     let (setup, cancel) = (Setup::new(options), recorder.cancel.clone());
     let folder = measure::folder()?;
     let store = Arc::new(Store::options().create(true).open(folder.path().join("catalog"))?);
-    // The pairs that are judged are of boards that nobody has learned.
+    // The pairs for evaluation come from boards that training has not seen.
     let mut catalog = Catalog::new(setup.plan);
     catalog.write(&store, &cancel)?;
-    let (learned, judged) = (catalog.pairs(setup.pairs)?, catalog.pairs(setup.judged)?);
+    let (learned, evaluated) = (catalog.pairs(setup.pairs)?, catalog.pairs(setup.evaluated)?);
     let edges = store.snapshot().edge_count(RELATION);
     let graph = format!("items {} boards {} edges {edges}", setup.plan.items, setup.plan.boards);
     let engine = Engine::open(store)?;
@@ -68,7 +74,7 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
         let options = train_options(setup, layers, pooling, hard);
         engine.training(&options).pairs(&learned).run(&cancel)?;
         let alone = EvaluateOptions { compared: 0, ..EvaluateOptions::default() };
-        let quality = engine.evaluate_related(&judged, &alone, &cancel)?.model;
+        let quality = engine.evaluate_related(&evaluated, &alone, &cancel)?.model;
         for (figure, value) in [
             ("hr@10", quality.hr10.mean),
             ("hr@100", quality.hr100.mean),

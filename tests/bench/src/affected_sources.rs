@@ -31,6 +31,7 @@ pub(crate) fn measure(nodes: u32, changes: usize, seed: u64, recorder: &mut Reco
     // Once something is published, the store remembers what changes.
     let derived = Publish { generation: Generation::new(1), refreshed: before.epoch(), files: Vec::new() };
     graph.store.publish(derived, &cancel)?;
+    // Each change is committed, and the time counts until its affected sources are known.
     let (mut times, mut sources, mut random) = (Vec::new(), 0, Random::new(seed));
     let mut options = String::new();
     for number in 0..changes {
@@ -47,8 +48,8 @@ pub(crate) fn measure(nodes: u32, changes: usize, seed: u64, recorder: &mut Reco
         options = described;
         before = after;
     }
+    // The baseline is walking all pins again; a sample tells its time.
     let again: Vec<_> = pins.iter().step_by((pins.len() / SAMPLE).max(1)).copied().collect();
-    // Walking all pins again is the baseline; a sample tells its time.
     let since = Instant::now();
     refresh_walker(&before)?.0.neighborhoods(&again, &cancel)?;
     let all = since.elapsed().as_secs_f64() * 1e3 * pins.len() as f64 / again.len() as f64;

@@ -1,5 +1,4 @@
-//! The bare loop that walks are measured against: flat arrays, many walks at once, nothing else.
-//! It holds no more than walks need.
+//! The bare loop that walks are measured against: flat arrays, and many walks at once. It holds no more than walks need.
 #![expect(unsafe_code, reason = "a baseline without prefetching would be none")]
 
 use hedgerow::{NodeIx, RelationIx, Snapshot};

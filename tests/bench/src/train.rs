@@ -50,6 +50,7 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
         graph: label.clone(),
         options: described.clone(),
     };
+    // Training, with the share of each step in the fastest epoch.
     recorder.note("training");
     let mut epochs: Vec<Spent> = Vec::new();
     let mut observe = |event: &TrainEvent| {
@@ -72,6 +73,7 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
             recorder.rows.push(row(case, share, "share", Some(("training", share))));
         }
     }
+    // A rebuild, of which only the layers count.
     recorder.note("embedding all nodes");
     let mut layers = f64::INFINITY;
     for _ in 0..rounds {

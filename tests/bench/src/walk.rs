@@ -18,7 +18,7 @@ const HOPS: usize = 100;
 /// Sources whose neighborhoods are made by themselves.
 const SAMPLE: usize = 20_000;
 
-/// How much is measured.
+/// The sizes of what is measured.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     /// The sizes, in nodes, of the graphs on which affected sources are measured, smallest first.

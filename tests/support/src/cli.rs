@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A command that has not ended by then never will.
+/// The time after which a command counts as hung.
 const HUNG: Duration = Duration::from_mins(5);
 
 /// A command, and the temporary folder that it runs in.
@@ -35,7 +35,7 @@ impl Cli {
     /// A command, mostly `env!("CARGO_BIN_EXE_NAME")`, and an empty folder.
     ///
     /// # Panics
-    /// Where no folder can be created.
+    /// If no folder can be created.
     pub fn new(binary: impl AsRef<Path>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { binary: binary.as_ref().to_path_buf(), folder }
@@ -54,7 +54,7 @@ impl Cli {
     /// Writes a file into the folder.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).expect("a file in the temporary folder");
     }
@@ -62,7 +62,7 @@ impl Cli {
     /// The text of a file in the folder.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("a file in the temporary folder")
     }
@@ -77,7 +77,7 @@ impl Cli {
     /// Runs the command to its end, with nothing on standard input.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn run(&self, words: &[&str]) -> Run {
         self.run_with_input(words, "")
     }
@@ -85,14 +85,14 @@ impl Cli {
     /// Runs the command to its end with a text on standard input, and kills it where it hangs.
     ///
     /// # Panics
-    /// Where it does not start, or prints what is not UTF-8.
+    /// If it does not start, or its output is not UTF-8.
     pub fn run_with_input(&self, words: &[&str], input: &str) -> Run {
         let mut command = self.command(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         // A command that does not read its input closes it, which is no fault of the test.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-        // One that waits for ever fails by itself, and does not keep all tests waiting with it.
+        // A command that hangs is killed, so that its test fails and the others go on.
         let (ended, watched) = mpsc::channel::<()>();
         let number = child.id().to_string();
         let guard = thread::spawn(move || {
@@ -110,7 +110,7 @@ impl Cli {
     /// Runs a command that must succeed, and returns its standard output.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If it fails.
     pub fn ok(&self, words: &[&str]) -> String {
         let run = self.run(words);
         assert_eq!(run.code, 0, "{words:?} failed: {}", run.err);
@@ -120,7 +120,7 @@ impl Cli {
     /// Runs a command with `--output json`, and returns its result.
     ///
     /// # Panics
-    /// Where it fails, or prints no JSON.
+    /// If it fails, or prints no JSON.
     pub fn json(&self, words: &[&str]) -> Value {
         let out = self.ok(&[words, &["--output", "json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?} printed {out:?}: {error}"))
@@ -129,7 +129,7 @@ impl Cli {
     /// Runs a command with `--output jsonl`, and returns its results.
     ///
     /// # Panics
-    /// Where it fails, or prints a line that is no JSON.
+    /// If it fails, or prints a line that is no JSON.
     pub fn jsonl(&self, words: &[&str]) -> Vec<Value> {
         let out = self.ok(&[words, &["--output", "jsonl"]].concat());
         out.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
@@ -138,7 +138,7 @@ impl Cli {
     /// Runs a command that must fail with an exit code and a message.
     ///
     /// # Panics
-    /// Where it does anything else.
+    /// If it does anything else.
     pub fn fails(&self, words: &[&str], code: i32, message: &str) -> Run {
         let run = self.run(words);
         assert_eq!(run.code, code, "{words:?}: {}", run.err);

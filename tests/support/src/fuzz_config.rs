@@ -1,11 +1,11 @@
-//! How much random tests try, as the environment says: `HEDGEROW_ROUNDS`, `HEDGEROW_SECONDS` and `HEDGEROW_SEED`.
+//! The configuration of random tests by the environment: `HEDGEROW_ROUNDS`, `HEDGEROW_SECONDS` and `HEDGEROW_SEED`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A number in an environment variable.
 ///
 /// # Panics
-/// Where the variable holds anything else: a test that ran with its defaults instead would pass for what was asked.
+/// If the variable holds anything else: a test that ran with its defaults would pass for the one that was asked for.
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a whole number")))

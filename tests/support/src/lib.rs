@@ -1,4 +1,4 @@
-//! What the tests of several crates share: a random generator, the configuration of random tests, and a runner of commands.
+//! Shared by the tests of several crates: a random generator, the configuration of random tests, and a runner of commands.
 //! Depends on no crate of the project, so that each of them can test with it.
 
 mod cli;

@@ -22,10 +22,10 @@ impl Random {
     /// A number below `bound`, of any kind of whole number.
     ///
     /// # Panics
-    /// Where `bound` is not above 0.
+    /// If `bound` is not above 0.
     pub fn below<N: TryFrom<u64> + TryInto<u64>>(&mut self, bound: N) -> N {
         let bound = bound.try_into().ok().filter(|bound| *bound > 0).expect("a bound above 0");
-        N::try_from(self.next() % bound).ok().expect("what is below the bound fits as the bound did")
+        N::try_from(self.next() % bound).ok().expect("a number below the bound has the type of the bound")
     }
 
     /// True in `percent` of a hundred calls.

@@ -6,7 +6,7 @@ use crate::core::failure::Failure;
 use crate::synthetic::SyntheticGraph;
 use crate::verbs::demo::{PLAN, topic};
 
-/// Pins whose similar pins are judged, evenly spread.
+/// Pins whose similar pins are compared with the topic, evenly spread.
 pub(super) const SAMPLE: u32 = 500;
 /// Similar pins of each.
 const TOP: usize = 10;

@@ -24,6 +24,7 @@ const BATCH: usize = 1000;
 /// All rates; returns commits of one edge a second, on one thread.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     let store = Store::options().open(bench.path("store"))?;
+    // A file for bare syncs beside the store.
     let mut file = full(&bench.path("raw"))?;
     let span = bench.setup.span / ROUNDS as u32;
     // Every round has edges of its own: a commit that changes nothing writes nothing.
@@ -44,6 +45,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
             ],
         )?
     };
+    // Each rate stands beside the one of bare syncs.
     let name = "raw fsync";
     bench.record(
         name,

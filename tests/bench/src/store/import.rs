@@ -1,4 +1,5 @@
-//! A whole graph loaded from memory, and imported from files by the verb `import` in a process of its own, whose memory is measured.
+//! A whole graph loaded from memory, and imported from files by the verb `import`. The memory of both is measured in processes of
+//! their own.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

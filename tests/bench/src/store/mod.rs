@@ -20,7 +20,7 @@ use crate::Options;
 use crate::graph::{gather, label};
 use crate::measure::{self, Against, Failure, Recorder, Row};
 
-/// How much is measured.
+/// The sizes of what is measured.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     plan: Plan,

@@ -21,6 +21,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     let pins: Vec<NodeIx> = (0..reads).map(|_| NodeIx::new(random.below(u64::from(items)) as u32)).collect();
     let names: Vec<String> = pins.iter().map(ToString::to_string).collect();
     let (offsets, targets) = flat(&snapshot);
+    // Rates: flat arrays, lists by number, lists by name, in turn.
     let [bare, numbers, named] = best_rates(
         3,
         [
@@ -58,6 +59,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
         options,
     )?;
     let lists = snapshot.lists(RELATION);
+    // Reads that are timed one by one.
     let mut times = (Vec::new(), Vec::new());
     for (pin, name) in pins.iter().zip(&names).take(TIMED) {
         let since = Instant::now();
