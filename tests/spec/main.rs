@@ -18,7 +18,6 @@ mod readers;
 mod readme;
 mod reference;
 mod refresh_equals_rebuild;
-mod rounds;
 mod same_content_same_digest;
 mod stable_draws;
 mod structure;

@@ -10,8 +10,8 @@ use hedgerow::{
     Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NewNode, NodeName,
     NodeRef, Pooling, Query, Reason, Recipient, Store, TrainOptions, WalkOptions,
 };
+use hedgerow_test_support::fuzz_config;
 
-use crate::rounds::variable;
 use crate::world::World;
 
 const SEQUENCES: u64 = 2000;
@@ -169,7 +169,7 @@ fn run(seed: u64) {
 /// sooner or later, and the test below compares the two directly.
 #[test]
 fn after_random_operations_a_refresh_gives_the_bytes_of_a_rebuild() {
-    let (first, rounds) = (variable("HEDGEROW_SEED", 0), variable("HEDGEROW_ROUNDS", 1));
+    let (first, rounds) = (fuzz_config::seed(0), fuzz_config::rounds(1));
     std::thread::scope(|scope| {
         for (half, threads) in [(0, 1), (1, 4)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");

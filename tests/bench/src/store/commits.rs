@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hedgerow::{Batch, Edge, NodeRef, Store};
+use hedgerow_cli::synthetic::Random;
 
-use crate::bench::best_rates;
-use crate::bench::store::Bench;
-use crate::core::failure::Failure;
-use crate::synthetic::Random;
+use crate::measure::{Failure, best_rates};
+use crate::store::Bench;
 
-/// Rounds in which all rates are taken in turn, the best of which counts: a sync waits for the processor as well.
+/// Rounds in which all rates are taken in turn, the best of which counts: a sync waits for the processor, too.
 pub(super) const ROUNDS: usize = 12;
 const PAGE: usize = 4096;
 const PAGES: u64 = 1024;
@@ -25,9 +24,8 @@ const BATCH: usize = 1000;
 /// All rates; returns commits of one edge a second, on one thread.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     let store = Store::options().open(bench.path("store"))?;
-    let path = bench.path("raw");
-    let failed = |source| Failure::file(&path, "write", source);
-    let mut file = full(&path).map_err(failed)?;
+    // A file for bare syncs beside the store.
+    let mut file = full(&bench.path("raw"))?;
     let span = bench.setup.span / ROUNDS as u32;
     // Every round has edges of its own: a commit that changes nothing writes nothing.
     let seeds = AtomicU64::new(1000);
@@ -39,7 +37,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
             [
                 &mut || {
                     bench.cancel.check()?;
-                    raw(&mut file, span).map_err(failed)
+                    Ok(raw(&mut file, span)?)
                 },
                 &mut || commits(bench, &store, 1, 1, span, seed()),
                 &mut || commits(bench, &store, MANY, 1, span, seed()),
@@ -47,9 +45,17 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
             ],
         )?
     };
+    // Each rate stands beside the one of bare syncs.
     let name = "raw fsync";
-    bench.put(name, raw, "1/s", None, 1, "4 KiB written in place, fdatasync, in a file that has its size")?;
-    bench.put(
+    bench.record(
+        name,
+        raw,
+        "1/s",
+        None,
+        1,
+        "4 KiB written in place, fdatasync, in a file that has its size",
+    )?;
+    bench.record(
         "commits of one edge",
         one,
         "1/s",
@@ -58,14 +64,14 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
         "each durable before the next",
     )?;
     let options = "each durable before its thread's next";
-    bench.put("commits of one edge", many, "1/s", Some((name, many / raw)), MANY, options)?;
+    bench.record("commits of one edge", many, "1/s", Some((name, many / raw)), MANY, options)?;
     let options = "batches of 1000 edges; the ratio is of batches";
     let edges = batches * BATCH as f64;
-    bench.put("commits of batches", edges / 1e3, "k edges/s", Some((name, batches / raw)), 1, options)?;
+    bench.record("commits of batches", edges / 1e3, "k edges/s", Some((name, batches / raw)), 1, options)?;
     Ok(one)
 }
 
-/// A file that has its size, so that a write in it changes nothing but the data.
+/// A file that has its size, so that a write in it changes the data alone.
 fn full(path: &Path) -> std::io::Result<File> {
     let mut file = File::create(path)?;
     file.write_all(&vec![0; PAGE * PAGES as usize])?;
@@ -73,7 +79,7 @@ fn full(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Writes and syncs for so long; how often.
+/// Writes and syncs for so long; returns how often.
 fn raw(file: &mut File, span: Duration) -> std::io::Result<f64> {
     let (since, mut count) = (Instant::now(), 0_u64);
     while since.elapsed() < span {
@@ -85,7 +91,7 @@ fn raw(file: &mut File, span: Duration) -> std::io::Result<f64> {
     Ok(count as f64)
 }
 
-/// Commits for so long, by so many threads, of so many edges each; how many there were.
+/// Commits for so long, by so many threads, of so many edges each; returns their number.
 fn commits(
     bench: &Bench<'_>,
     store: &Store,
@@ -98,7 +104,7 @@ fn commits(
     let since = Instant::now();
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let (done, failed, plan, cancel) = (&done, &failed, bench.setup.plan, bench.cancel);
+            let (done, failed, plan, cancel) = (&done, &failed, bench.setup.plan, &bench.cancel);
             scope.spawn(move || {
                 let mut edges = Edges::new(plan.items, plan.boards, seed + thread as u64);
                 while since.elapsed() < span && !cancel.is_cancelled() {
@@ -117,7 +123,7 @@ fn commits(
     }
 }
 
-/// Edges between nodes that are there, one unlike the other.
+/// Edges between nodes that the store has, each unlike the last.
 pub(super) struct Edges {
     random: Random,
     items: u64,
@@ -128,7 +134,7 @@ pub(super) struct Edges {
 impl Edges {
     pub(super) fn new(items: u32, boards: u32, seed: u64) -> Self {
         let (items, boards) = (u64::from(items), u64::from(boards));
-        Self { random: Random(seed), items, boards, batch: Batch::new() }
+        Self { random: Random::new(seed), items, boards, batch: Batch::new() }
     }
 
     /// Commits so many of them as one batch.
@@ -143,7 +149,10 @@ impl Edges {
             self.batch.link(pin, board, Edge { weight, ..Edge::default() })?;
         }
         let commit = store.commit(&self.batch)?;
-        assert!(commit.edges_added + commit.edges_changed > 0, "what changes nothing is not measured");
+        assert!(
+            commit.edges_added + commit.edges_changed > 0,
+            "a commit that changes nothing is not measured"
+        );
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a store, with and without changes in its log, and the checkpoint that folds them.
+//! Opening a store, with and without changes in its log, and the checkpoint that writes them.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,23 +8,23 @@ use std::time::Instant;
 
 use hedgerow::{CancelToken, Store};
 
-use crate::bench::store::commits::Edges;
-use crate::bench::store::{Bench, best, files};
-use crate::core::failure::Failure;
+use crate::measure::{Failure, best_seconds};
+use crate::store::commits::Edges;
+use crate::store::{Bench, files};
 
 const ROUNDS: usize = 3;
 /// Changes of a commit that fills the log.
 const BATCH: usize = 1000;
 
-/// Opens and folds; `single` is how many commits of one edge a second there are when nothing else goes on.
+/// Opens, and writes a checkpoint; `single` is the rate of commits of one edge when nothing else goes on.
 pub(super) fn measure(bench: &mut Bench<'_>, single: f64) -> Result<(), Failure> {
     let path = bench.path("store");
     let cancel = bench.cancel.clone();
     Store::options().open(&path)?.checkpoint(&cancel)?;
-    let reading = best(ROUNDS, || read(&path))?;
+    let reading = best_seconds(ROUNDS, || read(&path))?;
     let opened = open(&path, false)?;
     let against = |seconds: f64| Some(("reading its files, time", seconds / reading));
-    bench.put(
+    bench.record(
         "open",
         opened * 1e3,
         "ms",
@@ -33,7 +33,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, single: f64) -> Result<(), Failure>
         "after a checkpoint; lists read into memory",
     )?;
     let mapped = open(&path, true)?;
-    bench.put(
+    bench.record(
         "open, low memory",
         mapped * 1e3,
         "ms",
@@ -43,17 +43,17 @@ pub(super) fn measure(bench: &mut Bench<'_>, single: f64) -> Result<(), Failure>
     )?;
 
     let store = Store::options().open(&path)?;
-    let (plan, tail) = (bench.setup.plan, bench.setup.tail);
+    let (plan, logged) = (bench.setup.plan, bench.setup.logged);
     let mut edges = Edges::new(plan.items, plan.boards, 77);
-    for _ in 0..tail.div_ceil(BATCH) {
+    for _ in 0..logged.div_ceil(BATCH) {
         cancel.check()?;
         edges.commit(&store, BATCH)?;
     }
     drop(store);
     let replayed = open(&path, false)?;
-    let log = format!("{tail} changes in the log, in batches of {BATCH}");
+    let log = format!("{logged} changes in the log, in batches of {BATCH}");
     let against = Some(("open, time", replayed / opened));
-    bench.put("open with a log", replayed * 1e3, "ms", against, 1, &log)?;
+    bench.record("open with a log", replayed * 1e3, "ms", against, 1, &log)?;
     checkpoint(bench, single, &log, &cancel)
 }
 
@@ -70,33 +70,33 @@ fn checkpoint(bench: &mut Bench<'_>, single: f64, log: &str, cancel: &CancelToke
                 let since = Instant::now();
                 edges.commit(&store, 1)?;
                 longest = longest.max(since.elapsed().as_secs_f64());
-                // One that waited for the checkpoint did not go on during it.
+                // A commit that waited for the checkpoint is not one during it.
                 count += u64::from(!done.load(Ordering::Relaxed));
             }
             Ok((count, longest))
         });
         let since = Instant::now();
-        let folded = store.checkpoint(cancel);
+        let written = store.checkpoint(cancel);
         done.store(true, Ordering::Relaxed);
         let seconds = since.elapsed().as_secs_f64();
         let commits = committing.join().expect("a thread that commits does not panic");
-        folded.map_err(Failure::from).and(commits).map(|commits| (commits, seconds))
+        written.map_err(Failure::from).and(commits).map(|commits| (commits, seconds))
     })?;
     let after = files(&path)?;
     let new =
         after.iter().filter(|path| !before.contains(path) && !path.starts_with(store.path().join("log")));
     let bytes = new.map(|path| fs::metadata(path).map_or(0, |known| known.len())).sum::<u64>() as f64;
-    let plain = best(2, || write(&bench.path("plain"), bytes as usize))?;
-    bench.put("checkpoint", seconds, "s", Some(("a plain write, time", seconds / plain)), 1, log)?;
+    let plain = best_seconds(2, || write(&bench.path("plain"), bytes as usize))?;
+    bench.record("checkpoint", seconds, "s", Some(("a plain write, time", seconds / plain)), 1, log)?;
     let rate = bytes / seconds / 1e6;
     let against = Some(("a plain write with fsync", plain / seconds));
-    bench.put("checkpoint", rate, "MB/s", against, 1, "of files written, and read back")?;
+    bench.record("checkpoint", rate, "MB/s", against, 1, "of files written, and read back")?;
     let during = commits.0 as f64 / seconds;
     let against = Some(("when nothing else goes on", during / single));
-    bench.put("commits of one edge during a checkpoint", during, "1/s", against, 1, log)?;
+    bench.record("commits of one edge during a checkpoint", during, "1/s", against, 1, log)?;
     let longest = commits.1;
     let against = Some(("the checkpoint, time", longest / seconds));
-    bench.put("longest commit during a checkpoint", longest * 1e3, "ms", against, 1, log)
+    bench.record("longest commit during a checkpoint", longest * 1e3, "ms", against, 1, log)
 }
 
 /// The seconds until the store is open; its closing is not counted.
@@ -113,20 +113,16 @@ fn open(path: &Path, low_memory: bool) -> Result<f64, Failure> {
 
 fn read(folder: &Path) -> Result<(), Failure> {
     for path in files(folder)? {
-        let content = fs::read(&path).map_err(|source| Failure::file(&path, "read", source))?;
-        std::hint::black_box(content);
+        std::hint::black_box(fs::read(&path)?);
     }
     Ok(())
 }
 
 fn write(path: &Path, bytes: usize) -> Result<(), Failure> {
     let chunk = vec![1_u8; 1 << 20];
-    let run = || -> std::io::Result<()> {
-        let mut file = File::create(path)?;
-        for start in (0..bytes).step_by(chunk.len()) {
-            file.write_all(&chunk[..chunk.len().min(bytes - start)])?;
-        }
-        file.sync_all()
-    };
-    run().map_err(|source| Failure::file(path, "write", source))
+    let mut file = File::create(path)?;
+    for start in (0..bytes).step_by(chunk.len()) {
+        file.write_all(&chunk[..chunk.len().min(bytes - start)])?;
+    }
+    Ok(file.sync_all()?)
 }

@@ -1,4 +1,4 @@
-//! One edge more or less at a node with very many neighbours.
+//! Commits of one edge at a node with very many neighbors.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,13 +6,12 @@ use std::time::Instant;
 use hedgerow::{Batch, Edge, NodeIx, NodeRef, Store};
 use tempfile::TempDir;
 
-use crate::bench::quantile;
-use crate::bench::store::{Bench, Plan, load};
-use crate::core::failure::Failure;
+use crate::measure::{Failure, quantile};
+use crate::store::{Bench, load};
 
 /// A folder in memory, where syncing costs nothing.
 const MEMORY: &str = "/dev/shm";
-/// Neighbours of the node that the hub is compared with.
+/// Neighbors of the node that the hub is compared with.
 const FEW: u32 = 10;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
@@ -23,10 +22,9 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let place =
         if in_memory.is_some() { "in /dev/shm, so without fsync" } else { "fsync included: no /dev/shm" };
     let (hub, changes) = (bench.setup.hub, bench.setup.changes);
-    let plan = Plan { items: hub + FEW, boards: 2, edges: u64::from(hub), topics: 1, seed: 1 };
     // Board 0 has all of the first pins, board 1 the few that are left.
     let edges = (0..hub + FEW).map(|pin| (NodeIx::new(pin), NodeIx::new(hub + FEW + u32::from(pin >= hub))));
-    let (store, _) = load(&path, plan, edges.collect(), bench.cancel)?;
+    let (store, _) = load(&path, (hub + FEW, 2), edges.collect(), &bench.cancel)?;
     let mut few = Vec::new();
     let mut many = Vec::new();
     for change in 0..changes {
@@ -37,10 +35,10 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
     }
     for (case, share) in [("hub p50", 0.5), ("hub p99", 0.99)] {
         let (value, other) = (quantile(&mut many, share), quantile(&mut few, share));
-        let against = Some(("at a node of 10 neighbours, time", value / other));
+        let against = Some(("at a node of 10 neighbors, time", value / other));
         let options =
-            format!("a commit that adds or removes one of {hub} neighbours, {changes} of them; {place}");
-        bench.put(case, value * 1e3, "ms", against, 1, &options)?;
+            format!("a commit that adds or removes one of {hub} neighbors, {changes} of them; {place}");
+        bench.record(case, value * 1e3, "ms", against, 1, &options)?;
     }
     Ok(())
 }

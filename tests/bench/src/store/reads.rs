@@ -1,27 +1,27 @@
-//! All neighbours of random nodes, by number and by name.
+//! Reads of all neighbors of random nodes, by number and by name.
 
 use std::time::Instant;
 
 use hedgerow::{List, NodeIx, NodeRef, Snapshot, Store};
+use hedgerow_cli::synthetic::Random;
 
-use crate::bench::graph::Graph;
-use crate::bench::store::Bench;
-use crate::bench::{best_rates, quantile};
-use crate::core::failure::Failure;
-use crate::synthetic::Random;
+use crate::graph::RELATION;
+use crate::measure::{Failure, best_rates, quantile};
+use crate::store::Bench;
 
 /// Reads that are timed one by one; a clock is read before and after.
 const TIMED: usize = 20_000;
 
-/// Reads; returns how many a second there are by name.
+/// Reads; returns the rate by name.
 pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     let store = Store::options().open(bench.path("store"))?;
     let snapshot = store.snapshot();
     let (items, reads) = (bench.setup.plan.items, bench.setup.reads);
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let pins: Vec<NodeIx> = (0..reads).map(|_| NodeIx::new(random.below(u64::from(items)) as u32)).collect();
     let names: Vec<String> = pins.iter().map(ToString::to_string).collect();
     let (offsets, targets) = flat(&snapshot);
+    // Rates: flat arrays, lists by number, lists by name, in turn.
     let [bare, numbers, named] = best_rates(
         3,
         [
@@ -30,7 +30,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
                 Ok(summed(lists, reads))
             },
             &mut || {
-                let lists = snapshot.lists(Graph::RELATION);
+                let lists = snapshot.lists(RELATION);
                 Ok(summed(pins.iter().flat_map(|&pin| lists.get(pin).runs()), reads))
             },
             &mut || {
@@ -39,19 +39,27 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
             },
         ],
     )?;
-    let options = "all neighbours of random pins, read and summed";
-    bench.put(
+    let options = "all neighbors of random pins, read and summed";
+    bench.record(
         "bare reads",
         bare / 1e6,
         "M reads/s",
         None,
         1,
-        "flat arrays; all neighbours of random pins, summed",
+        "flat arrays; all neighbors of random pins, summed",
     )?;
     let against = Some(("bare reads", numbers / bare));
-    bench.put("reads by number", numbers / 1e6, "M reads/s", against, 1, options)?;
-    bench.put("reads by name", named / 1e6, "M reads/s", Some(("bare reads", named / bare)), 1, options)?;
-    let lists = snapshot.lists(Graph::RELATION);
+    bench.record("reads by number", numbers / 1e6, "M reads/s", against, 1, options)?;
+    bench.record(
+        "reads by name",
+        named / 1e6,
+        "M reads/s",
+        Some(("bare reads", named / bare)),
+        1,
+        options,
+    )?;
+    let lists = snapshot.lists(RELATION);
+    // Reads that are timed one by one.
     let mut times = (Vec::new(), Vec::new());
     for (pin, name) in pins.iter().zip(&names).take(TIMED) {
         let since = Instant::now();
@@ -65,7 +73,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
     for (what, times) in [("number", &mut times.0), ("name", &mut times.1)] {
         for (quantity, share) in [("p50", 0.5), ("p99", 0.99)] {
             let value = quantile(times, share);
-            bench.put(&format!("read by {what} {quantity}"), value, "ns", None, 1, clock)?;
+            bench.record(&format!("read by {what} {quantity}"), value, "ns", None, 1, clock)?;
         }
     }
     Ok(named)
@@ -73,7 +81,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> Result<f64, Failure> {
 
 fn by_name<'a>(snapshot: &'a Snapshot, name: &str) -> List<'a> {
     let node = snapshot.lookup(NodeRef { kind: "pin", key: name });
-    node.map_or(List::empty(), |node| snapshot.list(Graph::RELATION, node))
+    node.map_or(List::empty(), |node| snapshot.list(RELATION, node))
 }
 
 /// Reads every number of so many lists.
@@ -88,7 +96,7 @@ fn summed<'a>(lists: impl Iterator<Item = &'a [u32]>, reads: usize) -> f64 {
 fn flat(snapshot: &Snapshot) -> (Vec<usize>, Vec<u32>) {
     let (mut offsets, mut targets) = (vec![0], Vec::new());
     for node in (0..snapshot.bound()).map(NodeIx::new) {
-        snapshot.list(Graph::RELATION, node).runs().for_each(|run| targets.extend_from_slice(run));
+        snapshot.list(RELATION, node).runs().for_each(|run| targets.extend_from_slice(run));
         offsets.push(targets.len());
     }
     (offsets, targets)

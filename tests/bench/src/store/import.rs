@@ -1,4 +1,5 @@
-//! A whole graph brought in: from memory, and from files by the verb `import` in a process of its own, whose memory is told.
+//! A whole graph loaded from memory, and imported from files by the verb `import`. The memory of both is measured in processes of
+//! their own.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -9,23 +10,24 @@ use std::time::{Duration, Instant};
 
 use hedgerow::NodeIx;
 
-use crate::bench::store::{Bench, files, load};
-use crate::core::failure::Failure;
+use crate::measure::Failure;
+use crate::store::{Bench, files, load};
 
 /// Loads and imports; leaves the store `store` and the file `edges.csv`, and returns the edges a second of the csv.
-pub(super) fn measure(bench: &mut Bench<'_>, graph: Vec<(NodeIx, NodeIx)>) -> Result<f64, Failure> {
-    let count = graph.len() as f64;
+pub(super) fn measure(bench: &mut Bench<'_>, edges: Vec<(NodeIx, NodeIx)>) -> Result<f64, Failure> {
+    let count = edges.len() as f64;
     let plan = bench.setup.plan;
     let first_board = plan.items;
+    // The edges as files, for the verb.
     write(&bench.path("edges.csv"), |text| {
         text.push_str("pin,board\n");
-        for (pin, board) in &graph {
+        for (pin, board) in &edges {
             writeln!(text, "{pin},{}", board.get() - first_board)?;
         }
         Ok(())
     })?;
     write(&bench.path("edges.txt"), |text| {
-        for pin in graph.chunk_by(|one, other| one.0 == other.0) {
+        for pin in edges.chunk_by(|one, other| one.0 == other.0) {
             write!(text, "{}", pin[0].0)?;
             for (_, board) in pin {
                 write!(text, " {}", board.get() - first_board)?;
@@ -34,25 +36,34 @@ pub(super) fn measure(bench: &mut Bench<'_>, graph: Vec<(NodeIx, NodeIx)>) -> Re
         }
         Ok(())
     })?;
-    let (store, seconds) = load(&bench.path("store"), plan, graph, bench.cancel)?;
+    // The load from memory, and its memory in a process that does nothing else.
+    let (store, seconds) = load(&bench.path("store"), (plan.items, plan.boards), edges, &bench.cancel)?;
     drop(store);
     let loaded = count / seconds;
     let threads = rayon::current_num_threads();
-    bench.put("load", loaded / 1e6, "M edges/s", None, threads, "from memory, with the nodes, read back")?;
+    bench.record(
+        "load",
+        loaded / 1e6,
+        "M edges/s",
+        None,
+        threads,
+        "from memory, with the nodes, read back",
+    )?;
     let disk = size(&bench.path("store"))?;
     let flags =
         [plan.items.to_string(), plan.boards.to_string(), plan.edges.to_string(), plan.seed.to_string()];
-    let mut words = vec!["bench", "load"];
+    let mut words = vec!["load"];
     for (flag, value) in ["--items", "--boards", "--edges", "--seed"].into_iter().zip(&flags) {
         words.extend([flag, value]);
     }
     if let Some(peak) = run(bench, words.into_iter().map(AsRef::as_ref))?.1 {
         let against = Some(("bytes on disk", peak / disk));
         let options = "of a process that makes the graph, too";
-        bench.put("load, peak memory", peak / count, "bytes an edge", against, threads, options)?;
+        bench.record("load, peak memory", peak / count, "bytes an edge", against, threads, options)?;
     }
-    bench.put("load, on disk", disk / count, "bytes an edge", None, threads, "")?;
+    bench.record("load, on disk", disk / count, "bytes an edge", None, threads, "")?;
 
+    // Both formats, by the verb.
     let csv: &[&str] = &["--format", "csv"];
     let adjacency: &[&str] = &["--format", "adjacency", "--src", "pin", "--dst", "board"];
     let mut rate = 0.0;
@@ -61,10 +72,17 @@ pub(super) fn measure(bench: &mut Bench<'_>, graph: Vec<(NodeIx, NodeIx)>) -> Re
         let from =
             format!("a {name} file, by the verb in a process of its own, which begins and ends in the time");
         let against = Some(("load", count / seconds / loaded));
-        bench.put(&format!("import {name}"), count / seconds / 1e3, "k edges/s", against, threads, &from)?;
+        bench.record(
+            &format!("import {name}"),
+            count / seconds / 1e3,
+            "k edges/s",
+            against,
+            threads,
+            &from,
+        )?;
         if let Some(peak) = peak {
             let case = format!("import {name}, peak memory");
-            bench.put(
+            bench.record(
                 &case,
                 peak / count,
                 "bytes an edge",
@@ -73,7 +91,14 @@ pub(super) fn measure(bench: &mut Bench<'_>, graph: Vec<(NodeIx, NodeIx)>) -> Re
                 &from,
             )?;
         }
-        bench.put(&format!("import {name}, on disk"), disk / count, "bytes an edge", None, threads, &from)?;
+        bench.record(
+            &format!("import {name}, on disk"),
+            disk / count,
+            "bytes an edge",
+            None,
+            threads,
+            &from,
+        )?;
         if name == "csv" {
             rate = count / seconds;
         }
@@ -90,46 +115,43 @@ struct Imported {
 
 fn import(bench: &Bench<'_>, file: &str, format: &[&str]) -> Result<Imported, Failure> {
     let (store, file) = (bench.path("imported"), bench.path(file));
-    let words = ["import".as_ref(), store.as_os_str(), "--edges".as_ref(), file.as_os_str()];
+    let words =
+        ["hedgerow".as_ref(), "import".as_ref(), store.as_os_str(), "--edges".as_ref(), file.as_os_str()];
     let (seconds, peak) = run(bench, words.into_iter().chain(format.iter().map(AsRef::as_ref)))?;
     let disk = size(&store)?;
-    fs::remove_dir_all(&store).map_err(|source| Failure::file(&store, "remove", source))?;
+    fs::remove_dir_all(&store)?;
     Ok(Imported { seconds, peak, disk })
 }
 
-/// Runs this command in a process of its own: its seconds, and the most memory that it had, where the system says.
+/// Runs this program in a process of its own; returns its seconds, and the most memory that it had, where the system says.
 fn run<'a>(bench: &Bench<'_>, words: impl Iterator<Item = &'a OsStr>) -> Result<(f64, Option<f64>), Failure> {
-    let own = std::env::current_exe();
-    let own = own.map_err(|source| Failure::file(Path::new("hedgerow"), "find the file of", source))?;
+    let own = std::env::current_exe()?;
     let since = Instant::now();
     let mut command = Command::new(&own);
     command.args(words).arg("--quiet").stdin(Stdio::null()).stdout(Stdio::null());
-    let failed = |source| Failure::file(&own, "run", source);
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn()?;
     let mut peak = None;
     let status = loop {
         peak = peak_memory(child.id()).or(peak);
-        if let Some(status) = child.try_wait().map_err(failed)? {
+        if let Some(status) = child.try_wait()? {
             break status;
         }
         if bench.cancel.is_cancelled() {
-            child.kill().and_then(|()| child.wait()).map_err(failed)?;
+            child.kill().and_then(|()| child.wait())?;
             bench.cancel.check()?;
         }
         std::thread::sleep(Duration::from_millis(2));
     };
     if !status.success() {
-        return Err(Failure::Refused(format!("{command:?} ended with {status}")));
+        return Err(format!("{command:?} ended with {status}").into());
     }
     Ok((since.elapsed().as_secs_f64(), peak))
 }
 
 /// Bytes of all files of a folder.
 fn size(folder: &Path) -> Result<f64, Failure> {
-    let sizes = files(folder)?.into_iter().map(|path| {
-        fs::metadata(&path).map(|known| known.len()).map_err(|source| Failure::file(&path, "read", source))
-    });
-    Ok(sizes.sum::<Result<u64, Failure>>()? as f64)
+    let sizes = files(folder)?.into_iter().map(|path| fs::metadata(path).map(|known| known.len()));
+    Ok(sizes.sum::<std::io::Result<u64>>()? as f64)
 }
 
 /// The most memory that a process has had so far, where the system says.
@@ -142,5 +164,5 @@ fn peak_memory(process: u32) -> Option<f64> {
 fn write(path: &Path, content: impl FnOnce(&mut String) -> std::fmt::Result) -> Result<(), Failure> {
     let mut text = String::new();
     content(&mut text).expect("writing to a string");
-    fs::write(path, text).map_err(|source| Failure::file(path, "write", source))
+    Ok(fs::write(path, text)?)
 }

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
+use hedgerow_cli::synthetic::Random;
 use rusqlite::{Connection, params};
 
-use crate::bench::store::Bench;
-use crate::bench::store::commits::ROUNDS;
-use crate::core::failure::Failure;
-use crate::synthetic::Random;
+use crate::measure::Failure;
+use crate::store::Bench;
+use crate::store::commits::ROUNDS;
 
-/// What SQLite is compared with: edges imported, commits and reads a second.
+/// The figures of the store: edges imported, commits and reads a second.
 pub(super) struct Own {
     pub(super) imported: f64,
     pub(super) single: f64,
@@ -22,8 +22,7 @@ pub(super) struct Own {
 pub(super) fn measure(bench: &mut Bench<'_>, own: &Own) -> Result<(), Failure> {
     for journal in ["wal", "delete"] {
         let path = bench.path(&format!("{journal}.sqlite"));
-        one(bench, own, journal, &path)
-            .map_err(|error| Failure::Refused(format!("SQLite refused something: {error}")))??;
+        one(bench, own, journal, &path).map_err(|error| format!("SQLite refused something: {error}"))??;
     }
     Ok(())
 }
@@ -43,7 +42,7 @@ fn one(
     let count = import(&mut database, &csv)?;
     let imported = count as f64 / since.elapsed().as_secs_f64();
 
-    let (plan, mut random) = (bench.setup.plan, Random(1));
+    let (plan, mut random) = (bench.setup.plan, Random::new(1));
     let insert = "INSERT OR REPLACE INTO edges (pin, board, weight) VALUES (?1, ?2, ?3)";
     let mut statement = database.prepare(insert)?;
     let mut single = 0.0_f64;
@@ -79,7 +78,7 @@ fn one(
         rusqlite::version()
     );
     let mut put = |case: &str, value: f64, unit, per: f64, name, own: f64| {
-        bench.put(
+        bench.record(
             &format!("SQLite {journal}: {case}"),
             value / per,
             unit,

@@ -1,21 +1,20 @@
-//! The bare loop that walks are measured against: flat arrays, many walks at once, nothing else.
-//! Knows nothing of stores, so it does no more than has to be done.
+//! The bare loop that walks are measured against: flat arrays, and many walks at once. It holds no more than walks need.
 #![expect(unsafe_code, reason = "a baseline without prefetching would be none")]
 
 use hedgerow::{NodeIx, RelationIx, Snapshot};
 use memmap2::{Advice, MmapMut};
 
-use crate::core::failure::Failure;
+use crate::measure::Failure;
 
 const WALKS: usize = 128;
 
-/// Lists one after another, without anything that draws could be stable by.
-pub(crate) struct Flat {
+/// Neighbor lists one after another, without the ids that stable draws need.
+pub(crate) struct FlatLists {
     offsets: MmapMut,
     targets: MmapMut,
 }
 
-impl Flat {
+impl FlatLists {
     pub(crate) fn new(snapshot: &Snapshot, relation: RelationIx) -> Result<Self, Failure> {
         let lists = || (0..snapshot.bound()).map(|node| snapshot.list(relation, NodeIx::new(node)));
         let entries: usize = lists().map(|list| list.degree()).sum();
@@ -34,7 +33,7 @@ impl Flat {
         Ok(Self { offsets, targets })
     }
 
-    /// Makes so many hops from nodes that have neighbours, on one thread; the result keeps the loop from being left out.
+    /// Makes so many hops on one thread, from nodes that have neighbors; the result keeps the loop from being left out.
     pub(crate) fn walk(&self, starts: &[NodeIx], hops: usize, seed: u64) -> u64 {
         let offsets: &[u64] = bytemuck::cast_slice(&self.offsets);
         let targets: &[u32] = bytemuck::cast_slice(&self.targets);
@@ -60,10 +59,9 @@ impl Flat {
     }
 }
 
+/// Memory in huge pages, where the system has them.
 fn huge(bytes: usize) -> Result<MmapMut, Failure> {
-    let memory = MmapMut::map_anon(bytes.max(1));
-    let memory =
-        memory.map_err(|source| Failure::file(&std::env::temp_dir(), "get memory beside", source))?;
+    let memory = MmapMut::map_anon(bytes.max(1))?;
     #[cfg(target_os = "linux")]
     let _ = memory.advise(Advice::HugePage);
     Ok(memory)
