@@ -8,7 +8,7 @@ use hedgerow::{
     Store, WalkOptions, Walker,
 };
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 fn store(path: &Path) -> Store {
     Store::options().create(true).open(path.join("store")).expect("the store opens")
@@ -83,8 +83,8 @@ fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
     for seed in 0..40u64 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let mut world = World::new(seed, 40);
-        store.commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, 40);
+        store.commit(&model_graph.founding()).expect("a commit");
         let mut policy = Policy::default_for(&store.snapshot(), pins(&store.snapshot()));
         if seed % 4 == 3 {
             // One path through two relations: the walks alternate between them.
@@ -94,7 +94,7 @@ fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
         let mut old = all_hops(&store.snapshot(), options, &policy);
         for round in 0..30 {
             let before = publish_epoch(&store);
-            let batch = world.batch([1, 2, 30][round % 3]);
+            let batch = model_graph.batch([1, 2, 30][round % 3]);
             store.commit(&batch).expect("a commit");
             old = assert_affected_sources(
                 &before,

@@ -7,7 +7,7 @@ use hedgerow::{
 };
 use tempfile::TempDir;
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 /// The largest number of walks, of one visit each.
 const ONE_VISIT: PixieOptions = PixieOptions { seed: 1, budget: 100_000, visits: 1, stop: 0.5, early: None };
@@ -159,16 +159,16 @@ fn the_order_of_edges_and_of_queries_does_not_change_the_answer() {
         let folder = tempfile::tempdir().expect("a folder");
         // Given: two stores with the same content.
         let (changed, copied) = (open(&folder, "changed"), open(&folder, "copied"));
-        let mut world = World::new(seed, 30);
-        changed.commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, 30);
+        changed.commit(&model_graph.founding()).expect("a commit");
         for _ in 0..10 {
-            changed.commit(&world.batch(6)).expect("a commit");
+            changed.commit(&model_graph.batch(6)).expect("a commit");
         }
         let mut batch = Batch::new();
-        for node in world.nodes.keys().rev() {
+        for node in model_graph.nodes.keys().rev() {
             batch.add_node(node.as_ref()).expect("a valid node");
         }
-        for ((relation, a, b), &(weight, time)) in world.edges.iter().rev() {
+        for ((relation, a, b), &(weight, time)) in model_graph.edges.iter().rev() {
             let edge = Edge { weight, time, relation: Some(relation) };
             batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
         }
@@ -178,7 +178,8 @@ fn the_order_of_edges_and_of_queries_does_not_change_the_answer() {
         // When: both answer the same queries. Few walks leave ties; many walks take a turn or two until they stop early.
         let budget = if seed % 3 == 0 { 60 } else { 3000 };
         let options = PixieOptions { seed, budget, early, ..PixieOptions::default() };
-        let names: Vec<&NodeName> = world.nodes.keys().filter(|name| name.kind == "pin").take(4).collect();
+        let names: Vec<&NodeName> =
+            model_graph.nodes.keys().filter(|name| name.kind == "pin").take(4).collect();
         let [one, other] = [(&changed, false), (&copied, true)].map(|(store, backwards)| {
             let snapshot = store.snapshot();
             let query = |(at, name): (usize, &&NodeName)| {

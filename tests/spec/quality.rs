@@ -10,7 +10,7 @@ use hedgerow::{
 };
 use tempfile::TempDir;
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 fn pin(key: &str) -> NodeName {
     NodeName::new("pin", key).expect("a name")
@@ -133,9 +133,9 @@ fn ranks_of_related_items_are_the_hand_worked_numbers() {
 #[test]
 fn the_model_s_ranks_are_those_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(91, 60);
-    let engine = engine(&folder, &world.founding(), 1);
-    let pins: Vec<NodeName> = world.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
+    let mut model_graph = GraphModel::new(91, 60);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let pins: Vec<NodeName> = model_graph.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
     let pairs: Vec<(NodeName, NodeName)> =
         pins.iter().zip(pins.iter().cycle().skip(7)).map(|(a, b)| (a.clone(), b.clone())).collect();
     let all = Query { k: usize::MAX, ..Query::default() };
@@ -157,9 +157,9 @@ fn the_model_s_ranks_are_those_of_its_answers() {
 #[test]
 fn the_model_s_recall_is_that_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(92, 60);
-    let engine = engine(&folder, &world.founding(), 1);
-    let users = users(&world);
+    let mut model_graph = GraphModel::new(92, 60);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let users = users(&model_graph);
     let options = EvaluateOptions { k: 7, ..EvaluateOptions::default() };
     let query = Query { k: 7, kind: Some("pin".into()), ..Query::default() };
     let recalls = users.iter().map(|(user, items)| {
@@ -181,8 +181,8 @@ fn coverage_by_answers(engine: &Engine, users: &[(NodeName, Vec<NodeName>)], k: 
 }
 
 /// Every board of a world, with pins to find of which some are linked to it and some are not there.
-fn users(world: &World) -> Vec<(NodeName, Vec<NodeName>)> {
-    let boards = world.nodes.keys().filter(|node| node.kind == "board");
+fn users(model_graph: &GraphModel) -> Vec<(NodeName, Vec<NodeName>)> {
+    let boards = model_graph.nodes.keys().filter(|node| node.kind == "board");
     let wanted = |at: usize| (0..5).map(|nth| pin(&((at * 7 + nth * 13) % 70).to_string())).collect();
     boards.enumerate().map(|(at, board)| (board.clone(), wanted(at))).collect()
 }
@@ -190,9 +190,9 @@ fn users(world: &World) -> Vec<(NodeName, Vec<NodeName>)> {
 #[test]
 fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_users() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(93, 90);
-    let engine = engine(&folder, &world.founding(), 1);
-    let users = users(&world);
+    let mut model_graph = GraphModel::new(93, 90);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let users = users(&model_graph);
     let pairs: Vec<(NodeName, NodeName)> = users
         .iter()
         .flat_map(|(_, items)| items.windows(2))
@@ -200,7 +200,7 @@ fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_
         .collect();
     let pairs: Vec<_> = pairs
         .into_iter()
-        .filter(|(a, b)| world.nodes.contains_key(a) && world.nodes.contains_key(b))
+        .filter(|(a, b)| model_graph.nodes.contains_key(a) && model_graph.nodes.contains_key(b))
         .collect();
     let options = EvaluateOptions { k: 5, compared: users.len() / 2, ..EvaluateOptions::default() };
     let found = [1, 4].map(|threads| {

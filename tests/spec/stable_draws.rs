@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::chi_square::assert_distribution;
+use crate::fixtures::chi_square::assert_distribution;
 
 const HUB: (&str, &str) = ("board", "hub");
 

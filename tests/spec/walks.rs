@@ -9,8 +9,8 @@ use hedgerow::{
     Walker,
 };
 
-use crate::chi_square::assert_distribution;
-use crate::world::World;
+use crate::fixtures::chi_square::assert_distribution;
+use crate::fixtures::graph_model::GraphModel;
 
 fn store(path: &Path) -> Store {
     Store::options().create(true).open(path.join("store")).expect("the store opens")
@@ -128,11 +128,11 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
     for seed in 0..12 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let mut world = World::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
-        store.commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
+        store.commit(&model_graph.founding()).expect("a commit");
         store.checkpoint(&CancelToken::new()).expect("a checkpoint");
         for _ in 0..10 {
-            store.commit(&world.batch(20)).expect("a commit");
+            store.commit(&model_graph.batch(20)).expect("a commit");
         }
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
@@ -320,8 +320,8 @@ fn uniform_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
 fn a_neighborhood_is_ordered_by_visits_and_leaves_out_the_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = std::sync::Arc::new(store(folder.path()));
-    let mut world = World::new(2, 40);
-    store.commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(2, 40);
+    store.commit(&model_graph.founding()).expect("a commit");
     let engine = Engine::open(store.clone()).expect("the engine opens");
     let snapshot = store.snapshot();
     let mut seen = 0;
@@ -343,7 +343,7 @@ fn walks_end_before_excluded_nodes_and_are_the_same_up_to_there() {
     for seed in 0..20 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        store.commit(&World::new(seed, 300).founding()).expect("a commit");
+        store.commit(&GraphModel::new(seed, 300).founding()).expect("a commit");
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
         let options = WalkOptions { walks: 30, min_visits: 1, top: 1000, seed, ..WalkOptions::default() };

@@ -11,25 +11,25 @@ use hedgerow::{Batch, CancelToken, Edge, Engine, NodeName, Position, Store, Trai
 use serde_json::{Value, json};
 
 use super::{Cli, Holder};
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 /// The forms that come back.
 const FORMS: &[&str] =
     if cfg!(feature = "parquet") { &["csv", "jsonl", "parquet"] } else { &["csv", "jsonl"] };
 
 /// A store `s` of a random world, trained, of which nodes are dirty; its reference.
-fn world(cli: &Cli, seed: u64) -> World {
-    let mut world = World::new(seed, 30);
+fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
+    let mut model_graph = GraphModel::new(seed, 30);
     let engine = engine(cli, "s");
-    engine.store().commit(&world.founding()).expect("a commit");
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     for _ in 0..10 {
-        engine.store().commit(&world.batch(6)).expect("a commit");
+        engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
     train(&engine);
     for _ in 0..5 {
-        engine.store().commit(&world.batch(6)).expect("a commit");
+        engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
-    world
+    model_graph
 }
 
 fn engine(cli: &Cli, name: &str) -> Engine {
@@ -52,9 +52,9 @@ fn train(engine: &Engine) {
 }
 
 /// Names, tokens and numbers that some writer or reader would bend.
-fn odd(cli: &Cli) -> World {
+fn odd(cli: &Cli) -> GraphModel {
     let engine = engine(cli, "s");
-    let mut world = World::new(0, 9);
+    let mut model_graph = GraphModel::new(0, 9);
     let texts = [
         "plain",
         "a,b",
@@ -100,7 +100,7 @@ fn odd(cli: &Cli) -> World {
             if at % 2 == 0 {
                 batch.set_dense(node.as_ref(), "image", &values).expect("valid numbers");
             }
-            let features = world.nodes.entry(node).or_default();
+            let features = model_graph.nodes.entry(node).or_default();
             features.tokens = tokens.iter().map(|&token| token.to_owned()).collect();
             features.dense = (at % 2 == 0).then(|| values.to_vec());
         }
@@ -111,15 +111,15 @@ fn odd(cli: &Cli) -> World {
             batch
                 .link(a.as_ref(), b.as_ref(), Edge { weight, time, relation: Some(relation) })
                 .expect("valid");
-            world.edges.insert((relation.to_owned(), b, a), (weight, time));
+            model_graph.edges.insert((relation.to_owned(), b, a), (weight, time));
         }
     }
     let lone = NodeName::new("alone", "no edge, no features").expect("valid");
     batch.add_node(lone.as_ref()).expect("valid");
-    world.nodes.insert(lone, crate::world::Features::default());
+    model_graph.nodes.insert(lone, crate::fixtures::graph_model::Features::default());
     batch.set_position("clicks, \"odd\"", Position { offset: 7, lines: 2, check: u64::MAX }).expect("valid");
     engine.store().commit(&batch).expect("a commit");
-    world
+    model_graph
 }
 
 /// The digest of a store after everything in it was computed again.
@@ -136,7 +136,7 @@ fn manifest(cli: &Cli, folder: &str) -> Value {
 #[test]
 fn a_changed_a_shortened_and_a_missing_file_are_named_and_no_store_comes_of_them() {
     let cli = Cli::new();
-    world(&cli, 3);
+    model_graph(&cli, 3);
     for form in FORMS {
         let folder = format!("e-{form}");
         cli.ok(&["export", "s", &folder, "--format", form]);
@@ -273,7 +273,7 @@ fn a_store_is_exported_while_another_process_writes_to_it() {
 #[test]
 fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
     let cli = Cli::new();
-    world(&cli, 5);
+    model_graph(&cli, 5);
     let engine = engine(&cli, "s");
     engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint");
     drop(engine);

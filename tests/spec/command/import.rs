@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::{Cli, Holder};
-use crate::npy::matrix;
+use crate::fixtures::npy::matrix;
 
 fn nodes_and_edges(cli: &Cli) -> (Value, Value) {
     let stats = cli.json(&["stats", "s"]);

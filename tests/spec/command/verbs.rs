@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Cli, Holder};
-use crate::npy::matrix;
+use crate::fixtures::npy::matrix;
 
 #[test]
 fn link_creates_the_store_the_nodes_and_the_edge() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hedgerow::NodeName;
 
-use super::{engine, leftovers, odd, world};
+use super::{engine, leftovers, model_graph, odd};
 use crate::command::Cli;
 
 /// Numbers of a .npy file without its header.
@@ -20,7 +20,7 @@ fn npy(path: &Path) -> (String, Vec<u8>) {
 #[test]
 fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
     let cli = Cli::new();
-    world(&cli, 4);
+    model_graph(&cli, 4);
     cli.ok(&["export", "s", "e", "--format", "npy"]);
     let engine = engine(&cli, "s");
     let names: Vec<Vec<String>> = csv::Reader::from_path(cli.path("e/nodes.csv"))
@@ -57,13 +57,13 @@ fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
 #[test]
 fn graphml_is_xml_whatever_names_hold() {
     let cli = Cli::new();
-    let world = odd(&cli);
+    let model_graph = odd(&cli);
     cli.ok(&["export", "s", "e", "--format", "graphml"]);
     let text = cli.read("e/graph.graphml");
     let document = roxmltree::Document::parse(&text).expect("well-formed");
     let all = |tag: &'static str| document.descendants().filter(move |node| node.has_tag_name(tag));
     let ids: Vec<&str> = all("node").filter_map(|node| node.attribute("id")).collect();
-    assert_eq!((ids.len(), all("edge").count()), (world.nodes.len(), world.edges.len()));
+    assert_eq!((ids.len(), all("edge").count()), (model_graph.nodes.len(), model_graph.edges.len()));
     for edge in all("edge") {
         for end in ["source", "target"] {
             assert!(edge.attribute(end).is_some_and(|end| ids.contains(&end)));

@@ -5,14 +5,14 @@ use std::fs;
 use hedgerow::{Position, Store};
 use serde_json::{Value, json};
 
-use super::{FORMS, manifest, odd, rebuilt, world};
+use super::{FORMS, manifest, model_graph, odd, rebuilt};
 use crate::command::Cli;
 
 #[test]
 fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
     for seed in 0..6 {
         let cli = Cli::new();
-        let world = world(&cli, seed);
+        let model_graph = model_graph(&cli, seed);
         for form in FORMS {
             let (folder, copy) = (format!("e-{form}"), format!("c-{form}"));
             let exported = cli.json(&["export", "s", &folder, "--format", form]);
@@ -23,7 +23,7 @@ fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
             assert_eq!(cli.json(&["digest", "s"])["digest"], exported["digest"], "seed {seed}, {form}");
             assert_eq!(json!(rebuilt(&cli, &copy)), exported["digest"], "seed {seed}, {form}");
             let store = Store::options().open(cli.path(&copy)).expect("it opens");
-            assert_eq!(world.difference(&store.snapshot()), None, "seed {seed}, {form}");
+            assert_eq!(model_graph.difference(&store.snapshot()), None, "seed {seed}, {form}");
         }
         assert_eq!(json!(rebuilt(&cli, "s")), cli.json(&["digest", "s"])["digest"], "seed {seed}");
     }
@@ -33,7 +33,7 @@ fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
 #[test]
 fn stores_of_the_same_content_export_the_same_files() {
     let cli = Cli::new();
-    world(&cli, 7);
+    model_graph(&cli, 7);
     for form in FORMS {
         let (first, second) = (format!("a-{form}"), format!("b-{form}"));
         cli.ok(&["export", "s", &first, "--format", form]);
@@ -46,7 +46,7 @@ fn stores_of_the_same_content_export_the_same_files() {
 #[test]
 fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
     let cli = Cli::new();
-    let world = odd(&cli);
+    let model_graph = odd(&cli);
     let guarded = ["--format", "csv", "--guard-formulas"];
     let ways = FORMS.iter().map(|form| vec!["--format", *form]).chain([guarded.to_vec()]);
     for (at, way) in ways.enumerate() {
@@ -55,7 +55,7 @@ fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
         let imported = cli.json(&["import", &copy, "--from", &folder]);
         assert_eq!((&imported["digest"], &imported["same_digest"]), (&Value::Null, &json!(true)), "{way:?}");
         let store = Store::options().open(cli.path(&copy)).expect("it opens");
-        assert_eq!(world.difference(&store.snapshot()), None, "{way:?}");
+        assert_eq!(model_graph.difference(&store.snapshot()), None, "{way:?}");
         let position = store.position("clicks, \"odd\"");
         assert_eq!(position, Some(Position { offset: 7, lines: 2, check: u64::MAX }), "{way:?}");
     }

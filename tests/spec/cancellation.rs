@@ -9,8 +9,8 @@ use hedgerow::{
     Recommender, Snapshot, Store, TrainOptions, Updater, UpdaterOptions, WalkOptions, Walker,
 };
 
+use crate::fixtures::graph_model::GraphModel;
 use crate::training::options;
-use crate::world::World;
 
 /// A long call, made on a store in a folder that is its own.
 type Call = fn(&Path, &CancelToken) -> Result<(), Error>;
@@ -142,12 +142,12 @@ fn told(call: Call, path: &Path, stop_at: Option<usize>) -> (Vec<Progress>, Resu
 /// A trained store with batches behind the last refresh, the last of them in the log only; and the digest of a refresh.
 fn trained(path: &Path) -> String {
     let store = Arc::new(Store::options().create(true).open(path).expect("created"));
-    let mut world = World::new(3, 60);
-    store.commit(&world.founding()).expect("committed");
+    let mut model_graph = GraphModel::new(3, 60);
+    store.commit(&model_graph.founding()).expect("committed");
     let engine = Engine::open(Arc::clone(&store)).expect("it opens");
     engine.training(&options(1)).run(&CancelToken::new()).expect("trained");
     for _ in 0..3 {
-        store.commit(&world.batch(4)).expect("committed");
+        store.commit(&model_graph.batch(4)).expect("committed");
     }
     let again = path.with_extension("refreshed");
     drop((engine, store));

@@ -2,7 +2,7 @@
 
 use hedgerow::{CancelToken, Store};
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 const SEQUENCES: u64 = 60;
 
@@ -12,12 +12,12 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     let path = folder.path().join("store");
     let open = || Store::options().create(true).open(&path).map_err(|error| format!("open: {error}"));
     let mut store = open()?;
-    let mut world = World::new(seed, 30);
+    let mut model_graph = GraphModel::new(seed, 30);
     let mut kept = None;
     for step in 0..steps {
-        let batch = world.batch(12);
+        let batch = model_graph.batch(12);
         store.commit(&batch).map_err(|error| format!("step {step}: commit: {error}"))?;
-        match world.below(6) {
+        match model_graph.below(6) {
             0 => {
                 drop(store);
                 store = open()?;
@@ -26,7 +26,7 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
             _ => {}
         }
         let snapshot = store.snapshot();
-        if let Some(difference) = world.difference(&snapshot) {
+        if let Some(difference) = model_graph.difference(&snapshot) {
             return Err(format!("step {step}: {difference}"));
         }
         if step == steps / 2 {
