@@ -4,6 +4,11 @@
 //! results, `failure` and `place` say what went wrong; `reading` takes input files apart; `console` is the prompt.
 //! Everything about graphs and embeddings is asked of the library, through its public interface alone.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a verb owns its arguments, whether it consumes them or not"
+)]
+
 mod bench;
 mod command;
 mod core;

@@ -1,8 +1,4 @@
 //! The verbs, one file each or one per small family: their arguments and what they do.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "a verb owns its arguments, whether it uses them up or not"
-)]
 
 pub(crate) mod answer_explanation;
 
