@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hedgerow::{NodeName, Reason, RefreshReport, Stages};
 use serde_json::{Value, json};
 
@@ -22,20 +22,9 @@ pub(crate) struct RefreshArgs {
     /// Recompute everything, not only what changed
     #[arg(long)]
     full: bool,
-    /// When embeddings are recomputed
-    #[arg(long, value_enum, default_value_t = Mode::Eager, conflicts_with_all = ["full", "explain"])]
-    mode: Mode,
     /// Instead of what the refresh did, say why this node's embedding is another now, step by step down to what changed
     #[arg(long, value_name = "NODE", conflicts_with = "full")]
     explain: Option<NodeName>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// Now
-    Eager,
-    /// By whoever reads with --now: this verb recomputes nothing and says how many nodes are dirty
-    Lazy,
 }
 
 /// What `digest` is told.
@@ -47,14 +36,7 @@ pub(crate) struct DigestArgs {
 }
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
-    let (engine, status) = ctx.trained(&args.store)?;
-    if args.mode == Mode::Lazy {
-        let report = RefreshReport {
-            dirty_nodes: status.dirty_nodes,
-            ..RefreshReport::new(status.embedded.unwrap_or(status.epoch), false)
-        };
-        return ctx.out.record(fields(&report));
-    }
+    let (engine, _) = ctx.trained(&args.store)?;
     let Some(node) = &args.explain else {
         let report = engine.refresh(args.full, &ctx.watched())?;
         engine.persist(&ctx.watched())?;

@@ -77,9 +77,7 @@ enum Refresh {
     Eager,
     /// At most once in --window, and at the end
     Window,
-    /// Not here: the changed nodes stay dirty, for whoever asks for embeddings next to refresh
-    Lazy,
-    /// Not at all: the changed nodes stay dirty until `refresh`
+    /// Never: the changed nodes stay dirty until `refresh`
     None,
 }
 
@@ -138,10 +136,6 @@ enum What {
 fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Failure> {
     match args.refresh {
         Some(Refresh::None) => Ok(None),
-        Some(Refresh::Lazy) => {
-            ctx.out.note("nothing is refreshed now: the changed nodes stay dirty");
-            Ok(None)
-        }
         Some(Refresh::Eager | Refresh::Window) => Ok(Some(ctx.trained(&args.store)?.0)),
         None => {
             let engine = ctx.engine(&args.store)?;
