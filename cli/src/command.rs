@@ -4,13 +4,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::core::failure::Failure;
 use crate::output::printer::Mode;
-use crate::repl::verb;
+use crate::repl::console;
 use crate::session::context::Context;
 use crate::session::suggest;
 use crate::transfer::{export, import};
 use crate::verbs::{
-    apply, bench, demo, edit, embed, eval, generate, keep, neighbors, recommend, refresh, report, similar,
-    stats, train, walk,
+    apply, backup, bench, check, demo, dump, edit, embed, eval, generate, neighbors, recommend, refresh,
+    report, similar, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -82,11 +82,11 @@ pub(crate) enum Verb {
     /// Count nodes, edges, degrees, dirty nodes and bytes
     Stats(stats::StatsArgs),
     /// Look at everything the store holds, and list whatever is not as it should be
-    Check(keep::CheckArgs),
+    Check(check::CheckArgs),
     /// Write all that the store holds as text, a line each
-    Dump(keep::DumpArgs),
+    Dump(dump::DumpArgs),
     /// Copy the store, also while another process writes to it
-    Backup(keep::BackupArgs),
+    Backup(backup::BackupArgs),
     /// Write all that the store holds as files for other programs, and for `import --from`
     Export(export::ExportArgs),
     /// Write one page about the store, with figures, that opens without a network
@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     /// Measure this machine, beside baselines of the same run
     Bench(bench::BenchArgs),
     /// Type verbs one after the other, with completion and history
-    Console(verb::ConsoleArgs),
+    Console(console::ConsoleArgs),
 }
 
 /// Does what was asked; of a node that is not in the store, says which are called nearly so.
@@ -124,14 +124,14 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Recommend(args) => recommend::recommend(ctx, args),
         Verb::Eval(args) => eval::eval(ctx, args),
         Verb::Stats(args) => stats::stats(ctx, args),
-        Verb::Check(args) => keep::check(ctx, args),
-        Verb::Dump(args) => keep::dump(ctx, args),
-        Verb::Backup(args) => keep::backup(ctx, args),
+        Verb::Check(args) => check::check(ctx, args),
+        Verb::Dump(args) => dump::dump(ctx, args),
+        Verb::Backup(args) => backup::backup(ctx, args),
         Verb::Export(args) => export::export(ctx, args),
         Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
         Verb::Bench(args) => bench::bench(ctx, args),
-        Verb::Console(args) => verb::console(ctx, args),
+        Verb::Console(args) => console::console(ctx, args),
     }
 }

@@ -1,5 +1,5 @@
-//! The desk of a job: what it has said so far, kept until it ends, and how far it is.
-//! Does not know what the job does, nor who looks at the desk.
+//! The job of a job: what it has said so far, kept until it ends, and how far it is.
+//! Does not know what the job does, nor who looks at the job.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ const SHOWN: usize = 60;
 #[derive(Debug)]
 pub(crate) struct JobOutput {
     /// Where it goes in the end.
-    then: OutputTarget,
+    destination: OutputTarget,
     results: Mutex<SpooledTempFile>,
     messages: Mutex<Messages>,
     bar: Mutex<Option<ProgressBar>>,
@@ -37,9 +37,9 @@ struct Messages {
 }
 
 impl JobOutput {
-    pub(crate) fn new(then: OutputTarget) -> &'static Self {
+    pub(crate) fn new(destination: OutputTarget) -> &'static Self {
         Box::leak(Box::new(Self {
-            then,
+            destination,
             results: Mutex::new(SpooledTempFile::new(IN_MEMORY)),
             messages: Mutex::default(),
             bar: Mutex::default(),
@@ -47,8 +47,8 @@ impl JobOutput {
         }))
     }
 
-    pub(crate) fn then(&self) -> OutputTarget {
-        self.then
+    pub(crate) fn destination(&self) -> OutputTarget {
+        self.destination
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -93,7 +93,7 @@ impl JobOutput {
 
     /// Hands over what was said, results last: those are written by `write`, the messages by `say`. A terminal is shown
     /// the last results only.
-    pub(crate) fn hand_over(
+    pub(crate) fn deliver(
         &self,
         say: &mut dyn FnMut(&str),
         write: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
@@ -118,7 +118,7 @@ impl JobOutput {
     ) -> io::Result<Result<(), Failure>> {
         let mut piece = vec![0; 1 << 16];
         let mut skipped = 0;
-        if self.then.is_screen() {
+        if self.destination.is_screen() {
             let mut lines = 0;
             kept.rewind()?;
             each(&mut kept, &mut piece, |bytes| {

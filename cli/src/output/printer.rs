@@ -60,13 +60,13 @@ impl Mode {
 pub(crate) struct Output {
     pub(crate) mode: Mode,
     pub(crate) quiet: bool,
-    pub(crate) sink: OutputTarget,
+    pub(crate) target: OutputTarget,
 }
 
 impl Output {
     /// To standard output and standard error.
     pub(crate) fn to_screen(mode: Mode, quiet: bool) -> Self {
-        Self { mode, quiet, sink: OutputTarget::Screen }
+        Self { mode, quiet, target: OutputTarget::Screen }
     }
 
     /// One result with named fields.
@@ -153,7 +153,7 @@ impl Output {
 
     /// Text as it is.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        self.sink.write(text.as_bytes())
+        self.target.write(text.as_bytes())
     }
 
     pub(crate) fn json(self, value: &Value) -> Result<(), Failure> {
@@ -166,8 +166,8 @@ impl Output {
             return;
         }
         let text = escaped_lines(text);
-        let paints = OutputTarget::paints_messages();
-        self.sink.say(&match text.strip_prefix("warning:") {
+        let paints = OutputTarget::messages_allow_color();
+        self.target.say(&match text.strip_prefix("warning:") {
             Some(rest) => painted("warning:", WARNING, paints) + rest,
             None => text,
         });
@@ -175,12 +175,12 @@ impl Output {
 
     /// A line on stderr that was asked for, `--quiet` or not.
     pub(crate) fn status(self, value: &Value) {
-        self.sink.say(&json_safe(value.to_string()));
+        self.target.say(&json_safe(value.to_string()));
     }
 
     /// The error of a command, in the form that the mode asks for; `--quiet` does not hide it.
     pub(crate) fn failure(self, failure: &Failure) {
-        self.sink.say(&self.worded(failure));
+        self.target.say(&self.worded(failure));
     }
 
     /// The words of [`Self::failure`].
@@ -188,13 +188,13 @@ impl Output {
         if self.mode.is_json() {
             return json_safe(failure.to_json().to_string());
         }
-        let paints = OutputTarget::paints_messages();
+        let paints = OutputTarget::messages_allow_color();
         format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
     }
 
     /// With `wraps`, a row takes as many lines as its longest text needs.
     fn table(self, mut table: Table, wraps: bool) -> Result<(), Failure> {
-        match self.sink.width() {
+        match self.target.width() {
             Some(width) => {
                 table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
                 if !wraps {
@@ -214,7 +214,7 @@ impl Output {
             // Between the borders at its ends.
             match line.strip_prefix('\u{2502}').and_then(|line| line.strip_suffix('\u{2502}')) {
                 Some(names) if has_header && at == 1 => {
-                    format!("\u{2502}{}\u{2502}\n", painted(names, HEADER, self.sink.paints()))
+                    format!("\u{2502}{}\u{2502}\n", painted(names, HEADER, self.target.allows_color()))
                 }
                 _ => line + "\n",
             }

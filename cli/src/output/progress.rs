@@ -121,11 +121,11 @@ impl Drop for Watched {
 
 /// A bar for a job whose total is known.
 pub(crate) fn new_bar(total: u64, template: &str, out: Output) -> ProgressBar {
-    let is_hidden = out.quiet || matches!(out.sink, OutputTarget::Job(_));
+    let is_hidden = out.quiet || matches!(out.target, OutputTarget::Job(_));
     let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
-    if let OutputTarget::Job(desk) = out.sink {
-        desk.watch(&bar);
+    if let OutputTarget::Job(job) = out.target {
+        job.watch(&bar);
     }
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let left = |state: &ProgressState, out: &mut dyn fmt::Write| {

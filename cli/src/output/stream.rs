@@ -26,8 +26,8 @@ impl Stream {
 
     pub(crate) fn row(&mut self, row: Vec<Value>) -> Result<(), Failure> {
         let first = !std::mem::replace(&mut self.written, true);
-        if let OutputTarget::Job(desk) = self.out.sink {
-            desk.row(object(self.columns.iter().copied().zip(row.clone()).collect()));
+        if let OutputTarget::Job(job) = self.out.target {
+            job.row(object(self.columns.iter().copied().zip(row.clone()).collect()));
         }
         match self.out.mode {
             Mode::Json | Mode::Jsonl => {

@@ -1,4 +1,4 @@
-//! Where results and messages go: standard output and error, a file that a console was told of, or the desk of a job.
+//! Where results and messages go: standard output and error, a file that a console was told of, or the job of a job.
 //! Knows bytes and lines; what they say is others' to decide.
 
 use std::fs::File;
@@ -35,7 +35,7 @@ impl OutputTarget {
                 })
             }
             Self::File(target) => target.write(bytes),
-            Self::Job(desk) => desk.write(bytes),
+            Self::Job(job) => job.write(bytes),
         }
     }
 
@@ -44,7 +44,7 @@ impl OutputTarget {
         match self {
             // A closed stderr must not stop the work.
             Self::Screen | Self::File(_) => drop(writeln!(io::stderr().lock(), "{lines}")),
-            Self::Job(desk) => desk.say(lines),
+            Self::Job(job) => job.say(lines),
         }
     }
 
@@ -53,21 +53,21 @@ impl OutputTarget {
         match self {
             Self::Screen => Term::stdout().size_checked().map(|(_, width)| width).filter(|width| *width > 0),
             Self::File(_) => None,
-            Self::Job(desk) => desk.then().width(),
+            Self::Job(job) => job.destination().width(),
         }
     }
 
     /// Whether results may be coloured.
-    pub(crate) fn paints(self) -> bool {
+    pub(crate) fn allows_color(self) -> bool {
         match self {
             Self::Screen => color::allowed(&io::stdout()),
             Self::File(_) => false,
-            Self::Job(desk) => desk.then().paints(),
+            Self::Job(job) => job.destination().allows_color(),
         }
     }
 
     /// Whether messages may be coloured.
-    pub(crate) fn paints_messages() -> bool {
+    pub(crate) fn messages_allow_color() -> bool {
         color::allowed(&io::stderr())
     }
 

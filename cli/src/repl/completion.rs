@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, Command};
 use hedgerow::{KindIx, RelationIx, Snapshot};
 
-use crate::repl::dot_commands::{DOTS, Follows};
+use crate::repl::dot_commands::{DOT_COMMANDS, DotArgument};
 use crate::repl::jobs::Jobs;
 use crate::repl::shell_split::{Line, Word};
-use crate::repl::table::verbs;
+use crate::repl::verb_table::verbs;
 use crate::session::context::Opened;
 
 /// Keys that are offered at once.
@@ -43,7 +43,7 @@ pub(super) struct Completion {
 }
 
 /// What a place in a line takes.
-enum Takes {
+enum Expected {
     Words(Vec<String>),
     Kinds,
     Relations,
@@ -73,29 +73,29 @@ impl Completion {
         verbs(&self.table).find(|verb| verb.get_name() == name)
     }
 
-    fn takes(&self, before: &[&str], word: &str) -> Takes {
+    fn takes(&self, before: &[&str], word: &str) -> Expected {
         let names = |commands: &Command| verbs(commands).map(|verb| verb.get_name().to_owned()).collect();
-        let dots = || DOTS.iter().map(|written| written.name.to_owned());
+        let dots = || DOT_COMMANDS.iter().map(|written| written.name.to_owned());
         let [name, after @ ..] = before else {
             let mut all: Vec<String> = names(&self.table);
             all.extend(dots());
-            return Takes::Words(all);
+            return Expected::Words(all);
         };
-        if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
+        if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
             return match (written.follows, after) {
-                (Follows::Command, []) => {
-                    Takes::Words(names(&self.table).into_iter().chain(dots()).collect())
+                (DotArgument::Command, []) => {
+                    Expected::Words(names(&self.table).into_iter().chain(dots()).collect())
                 }
-                (Follows::Choice(choices), []) => {
-                    Takes::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
+                (DotArgument::Choice(choices), []) => {
+                    Expected::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
                 }
-                (Follows::File, []) => Takes::Files,
-                _ => Takes::Nothing,
+                (DotArgument::File, []) => Expected::Files,
+                _ => Expected::Nothing,
             };
         }
-        let Some(verb) = self.verb(name) else { return Takes::Nothing };
+        let Some(verb) = self.verb(name) else { return Expected::Nothing };
         if word.starts_with('-') {
-            return Takes::Words(self.flags(verb, after));
+            return Expected::Words(self.flags(verb, after));
         }
         if let Some(flag) = after.last().filter(|last| last.starts_with('-')) {
             match self.flag(verb, flag) {
@@ -111,7 +111,7 @@ impl Completion {
                 .get_positionals()
                 .last()
                 .filter(|last| is_repeated(last))
-                .map_or(Takes::Nothing, |it| self.of(it)),
+                .map_or(Expected::Nothing, |it| self.of(it)),
         }
     }
 
@@ -153,48 +153,48 @@ impl Completion {
         flags
     }
 
-    fn of_flag(&self, verb: &Command, flag: &str) -> Takes {
-        self.flag(verb, flag).map_or(Takes::Nothing, |argument| self.of(argument))
+    fn of_flag(&self, verb: &Command, flag: &str) -> Expected {
+        self.flag(verb, flag).map_or(Expected::Nothing, |argument| self.of(argument))
     }
 
     /// What an argument takes, by its choices or by what it calls its value.
-    fn of(&self, argument: &Arg) -> Takes {
+    fn of(&self, argument: &Arg) -> Expected {
         let choices = argument.get_possible_values();
         if !choices.is_empty() && argument.get_action().takes_values() {
-            return Takes::Words(choices.iter().map(|choice| choice.get_name().to_owned()).collect());
+            return Expected::Words(choices.iter().map(|choice| choice.get_name().to_owned()).collect());
         }
         let names = argument.get_value_names().unwrap_or_default();
         let name = names.first().map_or("", |name| name.as_str());
         match name.split(['.', ',', '=']).next().unwrap_or_default() {
-            "KIND" => Takes::Kinds,
-            "A" | "B" | "NODE" => Takes::Nodes,
-            "FILE" | "DIR" | "OUT" => Takes::Files,
-            "JOB" => Takes::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
-            "NAME" if argument.get_id() == "relation" => Takes::Relations,
-            _ => Takes::Nothing,
+            "KIND" => Expected::Kinds,
+            "A" | "B" | "NODE" => Expected::Nodes,
+            "FILE" | "DIR" | "OUT" => Expected::Files,
+            "JOB" => Expected::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
+            "NAME" if argument.get_id() == "relation" => Expected::Relations,
+            _ => Expected::Nothing,
         }
     }
 
-    fn fill(&self, takes: Takes, typed: &str) -> Offer {
+    fn fill(&self, takes: Expected, typed: &str) -> Offer {
         let whole = |words: Vec<String>| Offer {
             words: words.into_iter().filter(|word| word.starts_with(typed)).map(Offered::whole).collect(),
             ..Offer::default()
         };
         let snapshot = || self.opened.store().map(|store| store.snapshot());
         match takes {
-            Takes::Words(words) => whole(words),
-            Takes::Files => Offer { files: true, ..Offer::default() },
-            Takes::Nothing => Offer::default(),
-            Takes::Relations => snapshot().map_or_else(Offer::default, |snapshot| {
+            Expected::Words(words) => whole(words),
+            Expected::Files => Offer { files: true, ..Offer::default() },
+            Expected::Nothing => Offer::default(),
+            Expected::Relations => snapshot().map_or_else(Offer::default, |snapshot| {
                 let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
                 whole(relations.map(|relation| snapshot.relation_name(relation).to_owned()).collect())
             }),
-            Takes::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
+            Expected::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
                 // In a list such as pin,board the last one is being typed.
                 let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
                 whole(kinds(&snapshot).map(|kind| format!("{done}{kind}")).collect())
             }),
-            Takes::Nodes => snapshot().map_or_else(Offer::default, |snapshot| nodes(&snapshot, typed)),
+            Expected::Nodes => snapshot().map_or_else(Offer::default, |snapshot| nodes(&snapshot, typed)),
         }
     }
 }
@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::output::printer::{Mode, Output};
-    use crate::repl::table::table;
+    use crate::repl::verb_table::table;
     use crate::session::context::Context;
 
     /// Knows a store of lamps `a0` to `a99`, `b` and `c d` in room `hall`.

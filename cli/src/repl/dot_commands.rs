@@ -10,7 +10,7 @@ use crate::session::suggest;
 
 /// One of them, understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Dot {
+pub(super) enum DotCommand {
     Help(Option<String>),
     Mode(Option<Mode>),
     Output(Option<(PathBuf, bool)>),
@@ -21,7 +21,7 @@ pub(super) enum Dot {
 
 /// What can follow one, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Follows {
+pub(super) enum DotArgument {
     Nothing,
     Command,
     Choice(&'static [&'static str]),
@@ -29,49 +29,49 @@ pub(super) enum Follows {
 }
 
 /// How one is written.
-pub(super) struct Written {
+pub(super) struct DotSyntax {
     pub(super) name: &'static str,
     pub(super) arguments: &'static str,
     pub(super) about: &'static str,
-    pub(super) follows: Follows,
+    pub(super) follows: DotArgument,
 }
 
 const MODES: [&str; 5] = ["table", "json", "jsonl", "csv", "tsv"];
 
-pub(super) const DOTS: [Written; 7] = [
-    Written {
+pub(super) const DOT_COMMANDS: [DotSyntax; 7] = [
+    DotSyntax {
         name: ".help",
         arguments: "[WORD]",
         about: "This list, or what a verb or a console command does",
-        follows: Follows::Command,
+        follows: DotArgument::Command,
     },
-    Written {
+    DotSyntax {
         name: ".mode",
         arguments: "[MODE]",
         about: "How results are written from now on: table, json, jsonl, csv or tsv; alone: how they are",
-        follows: Follows::Choice(&MODES),
+        follows: DotArgument::Choice(&MODES),
     },
-    Written {
+    DotSyntax {
         name: ".output",
         arguments: "[FILE [--force]]",
         about: "Results go to a new file, in the mode that its ending names; with --force to one that is there, which is \
                 replaced; alone: to the screen again, in the mode of before",
-        follows: Follows::File,
+        follows: DotArgument::File,
     },
-    Written {
+    DotSyntax {
         name: ".read",
         arguments: "FILE",
         about: "Run the commands of a file until one fails",
-        follows: Follows::File,
+        follows: DotArgument::File,
     },
-    Written {
+    DotSyntax {
         name: ".timer",
         arguments: "on|off",
         about: "Say after each command how long it took",
-        follows: Follows::Choice(&["on", "off"]),
+        follows: DotArgument::Choice(&["on", "off"]),
     },
-    Written { name: ".quit", arguments: "", about: "Leave, as Ctrl-D does", follows: Follows::Nothing },
-    Written { name: ".exit", arguments: "", about: "The same", follows: Follows::Nothing },
+    DotSyntax { name: ".quit", arguments: "", about: "Leave, as Ctrl-D does", follows: DotArgument::Nothing },
+    DotSyntax { name: ".exit", arguments: "", about: "The same", follows: DotArgument::Nothing },
 ];
 
 const REST: &str = "\
@@ -87,7 +87,7 @@ const WIDTH: usize = 79;
 /// What is told about all of them.
 pub(super) fn help() -> String {
     let mut text = String::from("Console commands:\n");
-    for written in &DOTS {
+    for written in &DOT_COMMANDS {
         text.push_str(&entry(written));
     }
     text + "\n" + REST
@@ -95,11 +95,11 @@ pub(super) fn help() -> String {
 
 /// What is told about one.
 pub(super) fn help_of(name: &str) -> Result<String, Failure> {
-    let found = DOTS.iter().find(|written| written.name == name);
+    let found = DOT_COMMANDS.iter().find(|written| written.name == name);
     found.map(entry).ok_or_else(|| unknown(name))
 }
 
-fn entry(written: &Written) -> String {
+fn entry(written: &DotSyntax) -> String {
     const INDENT: usize = 28;
     let mut text =
         format!("  {:<width$}", format!("{} {}", written.name, written.arguments), width = INDENT - 2);
@@ -120,26 +120,28 @@ fn entry(written: &Written) -> String {
 }
 
 /// Understands the words of one.
-pub(super) fn parse(words: &[&str]) -> Result<Dot, Failure> {
+pub(super) fn parse(words: &[&str]) -> Result<DotCommand, Failure> {
     let dot = match *words {
-        [".help"] => Dot::Help(None),
-        [".help", word] => Dot::Help(Some(word.to_owned())),
-        [".mode"] => Dot::Mode(None),
+        [".help"] => DotCommand::Help(None),
+        [".help", word] => DotCommand::Help(Some(word.to_owned())),
+        [".mode"] => DotCommand::Mode(None),
         [".mode", mode] => match Mode::from_str(mode, true) {
-            Ok(mode) => Dot::Mode(Some(mode)),
+            Ok(mode) => DotCommand::Mode(Some(mode)),
             Err(_) => {
                 return Err(Failure::Usage(format!("no mode '{mode}': table, json, jsonl, csv or tsv")));
             }
         },
-        [".output"] => Dot::Output(None),
-        [".output", "--force", file] | [".output", file, "--force"] => Dot::Output(Some((file.into(), true))),
-        [".output", file] if file != "--force" => Dot::Output(Some((file.into(), false))),
-        [".read", file] => Dot::Read(file.into()),
-        [".timer", "on"] => Dot::Timer(true),
-        [".timer", "off"] => Dot::Timer(false),
-        [".quit" | ".exit"] => Dot::Leave,
+        [".output"] => DotCommand::Output(None),
+        [".output", "--force", file] | [".output", file, "--force"] => {
+            DotCommand::Output(Some((file.into(), true)))
+        }
+        [".output", file] if file != "--force" => DotCommand::Output(Some((file.into(), false))),
+        [".read", file] => DotCommand::Read(file.into()),
+        [".timer", "on"] => DotCommand::Timer(true),
+        [".timer", "off"] => DotCommand::Timer(false),
+        [".quit" | ".exit"] => DotCommand::Leave,
         [name, ..] => {
-            let Some(written) = DOTS.iter().find(|written| written.name == name) else {
+            let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == name) else {
                 return Err(unknown(name));
             };
             let usage = format!("{} {}", written.name, written.arguments);
@@ -151,7 +153,7 @@ pub(super) fn parse(words: &[&str]) -> Result<Dot, Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    let near = suggest::word(name, DOTS.iter().map(|written| written.name));
+    let near = suggest::word(name, DOT_COMMANDS.iter().map(|written| written.name));
     Failure::Usage(match near {
         Some(near) => format!("no console command '{name}'; did you mean {near}?"),
         None => format!("no console command '{name}': .help lists them"),
@@ -164,11 +166,11 @@ mod tests {
 
     #[test]
     fn every_one_is_understood_as_it_is_written() {
-        for written in &DOTS {
+        for written in &DOT_COMMANDS {
             let alone = parse(&[written.name]);
             let is_whole = written.arguments.is_empty() || written.arguments.starts_with('[');
             assert_eq!(alone.is_ok(), is_whole, "{}", written.name);
-            if let Follows::Choice(choices) = written.follows {
+            if let DotArgument::Choice(choices) = written.follows {
                 for choice in choices {
                     parse(&[written.name, choice]).expect("a choice is understood");
                     assert!([written.arguments, written.about].concat().contains(choice));

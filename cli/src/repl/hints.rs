@@ -6,17 +6,17 @@ use rustyline::hint::{Hint, Hinter, HistoryHinter};
 
 use crate::core::escape::escaped;
 use crate::repl::completion::{Completion, is_repeated};
-use crate::repl::dot_commands::DOTS;
+use crate::repl::dot_commands::DOT_COMMANDS;
 use crate::repl::shell_split::Line;
-use crate::repl::table::verbs;
+use crate::repl::verb_table::verbs;
 
 /// A hint; one that says what is missing cannot be taken over.
-pub(super) struct Hinted {
+pub(super) struct VerbHint {
     shown: String,
     taken: Option<String>,
 }
 
-impl Hint for Hinted {
+impl Hint for VerbHint {
     fn display(&self) -> &str {
         &self.shown
     }
@@ -27,15 +27,15 @@ impl Hint for Hinted {
 }
 
 /// The hint for a line whose cursor is at its end.
-pub(super) fn hint(completion: &Completion, line: &str, pos: usize, ctx: &Context<'_>) -> Option<Hinted> {
+pub(super) fn hint(completion: &Completion, line: &str, pos: usize, ctx: &Context<'_>) -> Option<VerbHint> {
     if line.is_empty() || pos < line.len() {
         return None;
     }
     if let Some(rest) = HistoryHinter::new().hint(line, pos, ctx).filter(|rest| !rest.contains('\n')) {
-        return Some(Hinted { shown: escaped(&rest), taken: Some(rest) });
+        return Some(VerbHint { shown: escaped(&rest), taken: Some(rest) });
     }
     let shown = missing(completion, line)?;
-    Some(Hinted { shown, taken: None })
+    Some(VerbHint { shown, taken: None })
 }
 
 /// What must follow a verb, or a command of the console, that has been typed with a blank behind it.
@@ -46,7 +46,7 @@ fn missing(completion: &Completion, line: &str) -> Option<String> {
     }
     let words: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
     let (name, after) = words.split_first()?;
-    if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
+    if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
         return after.is_empty().then(|| written.arguments.to_owned()).filter(|shown| !shown.is_empty());
     }
     let verb = verbs(&completion.table).find(|verb| verb.get_name() == *name)?;

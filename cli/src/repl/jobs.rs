@@ -53,7 +53,7 @@ struct Job {
     number: u32,
     typed: Typed,
     out: Output,
-    desk: &'static JobOutput,
+    output: &'static JobOutput,
     cancel: CancelToken,
     since: Instant,
     end: Mutex<Option<End>>,
@@ -76,14 +76,14 @@ impl Jobs {
         out: Output,
         verb: Verb,
     ) -> Result<(), Failure> {
-        let desk = JobOutput::new(out.sink);
-        let mut theirs = ctx.beside(Output { sink: OutputTarget::Job(desk), ..out });
+        let output = JobOutput::new(out.target);
+        let mut theirs = ctx.beside(Output { target: OutputTarget::Job(output), ..out });
         let cancel = theirs.cancel().clone();
         let mut list = lock(&self.list);
         let number = list.len() as u32 + 1;
         let line = typed.line.clone();
         let end = Mutex::new(None);
-        let job = Arc::new(Job { number, typed, out, desk, cancel, since: Instant::now(), end });
+        let job = Arc::new(Job { number, typed, out, output, cancel, since: Instant::now(), end });
         let (jobs, its) = (Arc::clone(self), Arc::clone(&job));
         let run =
             move || {
@@ -151,14 +151,14 @@ impl Jobs {
                 None => "running",
             };
             let after = end.as_ref().map_or_else(|| job.since.elapsed(), |end| end.after);
-            let progress = if end.is_some() { None } else { job.desk.progress() };
+            let progress = if end.is_some() { None } else { job.output.progress() };
             vec![
                 job.number.into(),
                 state.into(),
                 after.as_secs().into(),
                 job.typed.line.clone().into(),
                 progress.map_or(Value::Null, Value::from),
-                job.desk.last_row().unwrap_or_default(),
+                job.output.last_row().unwrap_or_default(),
             ]
         };
         if jobs.is_empty() {
@@ -205,7 +205,7 @@ impl Jobs {
         bar.finish_and_clear();
         let mut result = Ok(());
         for job in awaited {
-            let told = job.tell(&mut |text| out.sink.say(text), &mut |bytes| job.out.sink.write(bytes));
+            let told = job.tell(&mut |text| out.target.say(text), &mut |bytes| job.out.target.write(bytes));
             let failed = told.map_err(|failure| failure.within(Within::Job(job.number)));
             result = result.and(failed);
         }
@@ -237,7 +237,7 @@ impl Jobs {
         // Before they are looked at: what ends from here on tells of itself, and nothing is told by nobody.
         self.is_prompting.store(true, Ordering::SeqCst);
         for job in lock(&self.list).clone() {
-            match job.tell(&mut |text| out.sink.say(text), &mut |bytes| job.out.sink.write(bytes)) {
+            match job.tell(&mut |text| out.target.say(text), &mut |bytes| job.out.target.write(bytes)) {
                 Err(Failure::Closed) => return Err(Failure::Closed),
                 Err(failure) => out.failure(&failure),
                 Ok(()) => {}
@@ -262,8 +262,8 @@ impl Jobs {
         for job in lock(&self.list).clone() {
             let (mut text, mut results) = (String::new(), Vec::new());
             let told = job.tell(&mut |line| text.extend([line, "\n"]), &mut |bytes| {
-                if !job.out.sink.is_screen() {
-                    return job.out.sink.write(bytes);
+                if !job.out.target.is_screen() {
+                    return job.out.target.write(bytes);
                 }
                 results.extend_from_slice(bytes);
                 Ok(())
@@ -306,7 +306,7 @@ impl Job {
         let what =
             format!("job {} {state} after {:.1} s: {}", self.number, after.as_secs_f64(), self.typed.line);
         drop(end);
-        self.desk.hand_over(say, write)?;
+        self.output.deliver(say, write)?;
         if !self.out.quiet {
             say(&escaped(&what));
         }
@@ -315,8 +315,8 @@ impl Job {
 
     /// Its number and how far it is.
     fn in_words(&self) -> String {
-        let progress = self.desk.progress().unwrap_or_default();
-        let last = self.desk.last_row().map(|row| pretty(&row)).unwrap_or_default();
+        let progress = self.output.progress().unwrap_or_default();
+        let last = self.output.last_row().map(|row| pretty(&row)).unwrap_or_default();
         let parts = [format!("job {}", self.number), progress, last];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
     }

@@ -21,11 +21,11 @@ use crate::core::interrupt;
 use crate::output::color;
 use crate::output::color::{HINT, PROMPT, painted};
 use crate::repl::completion::{Completion, Offered};
+use crate::repl::console::Console;
 use crate::repl::hints;
-use crate::repl::hints::Hinted;
+use crate::repl::hints::VerbHint;
 use crate::repl::history;
 use crate::repl::jobs::Jobs;
-use crate::repl::session::Session;
 use crate::repl::shell_split::{Line, typed};
 use crate::repl::terminal::Terminal;
 
@@ -41,54 +41,54 @@ struct Help {
 }
 
 /// Asks for commands until the user leaves; a command that fails says so and the next is asked for.
-pub(super) fn talk(session: &mut Session<'_>) -> Result<(), Failure> {
+pub(super) fn talk(console: &mut Console<'_>) -> Result<(), Failure> {
     let terminal = Arc::new(Terminal::take());
     let leaving = Arc::new(AtomicBool::new(false));
-    leave_on_signals(session.jobs(), &leaving, &terminal);
-    let talked = session.greet().and_then(|()| converse(session, &leaving));
+    leave_on_signals(console.jobs(), &leaving, &terminal);
+    let talked = console.greet().and_then(|()| converse(console, &leaving));
     terminal.give_back();
     talked
 }
 
-fn converse(session: &mut Session<'_>, leaving: &AtomicBool) -> Result<(), Failure> {
-    let mut editor = editor(session)?;
+fn converse(console: &mut Console<'_>, leaving: &AtomicBool) -> Result<(), Failure> {
+    let mut editor = editor(console)?;
     let history = history::file();
     if let Some(file) = &history {
         // The first console has none yet; without one the history lives as long as the console.
         editor.load_history(file).ok();
     }
     let mut is_told = false;
-    while !session.has_left() && !leaving.load(Ordering::SeqCst) {
-        session.jobs().prompt_begins(session.out())?;
+    while !console.is_leaving() && !leaving.load(Ordering::SeqCst) {
+        console.jobs().prompt_begins(console.out())?;
         let line = editor.readline(WORDS);
-        session.jobs().prompt_ends();
+        console.jobs().prompt_ends();
         match line {
             Ok(line) => {
                 remember(&mut editor, &line, history.as_deref());
-                match session.run(&line) {
+                match console.run(&line) {
                     Ok(()) => {}
                     Err(Failure::Closed) => return Err(Failure::Closed),
-                    Err(failure) => session.out().failure(&failure),
+                    Err(failure) => console.out().failure(&failure),
                 }
-                is_told &= session.has_left();
+                is_told &= console.is_leaving();
             }
             Err(ReadlineError::Interrupted) => is_told = false,
-            Err(ReadlineError::Eof) => session.leave(),
+            Err(ReadlineError::Eof) => console.leave(),
             Err(error) => return Err(Failure::Refused(format!("cannot read from the terminal: {error}"))),
         }
-        let running = session.jobs().numbers();
-        if session.has_left() && !running.is_empty() && !std::mem::replace(&mut is_told, true) {
-            session.stay(&running);
+        let running = console.jobs().numbers();
+        if console.is_leaving() && !running.is_empty() && !std::mem::replace(&mut is_told, true) {
+            console.stay(&running);
         }
     }
-    session.end_jobs()?;
+    console.end_jobs()?;
     if leaving.load(Ordering::SeqCst) {
         return Err(Failure::Interrupted("a signal ended the console".to_owned()));
     }
     Ok(())
 }
 
-fn editor(session: &Session<'_>) -> Result<Editor<Help, DefaultHistory>, Failure> {
+fn editor(console: &Console<'_>) -> Result<Editor<Help, DefaultHistory>, Failure> {
     let failed = |error| Failure::Refused(format!("cannot read from the terminal: {error}"));
     // Where results go elsewhere, the prompt is still for the terminal.
     let is_shown = io::stdout().is_terminal();
@@ -102,11 +102,11 @@ fn editor(session: &Session<'_>) -> Result<Editor<Help, DefaultHistory>, Failure
         .build();
     let mut editor = Editor::<Help, DefaultHistory>::with_config(config).map_err(failed)?;
     editor.set_max_history_size(HISTORY).map_err(failed)?;
-    let completion = session.completion();
+    let completion = console.completion();
     editor.set_helper(Some(Help { completion, files: FilenameCompleter::new(), is_painted }));
     // A dumb terminal has none: there it is told before the next prompt.
     if let Ok(printer) = editor.create_external_printer() {
-        session.jobs().print_by(printer);
+        console.jobs().print_by(printer);
     }
     Ok(editor)
 }
@@ -161,9 +161,9 @@ impl Completer for Help {
 }
 
 impl Hinter for Help {
-    type Hint = Hinted;
+    type Hint = VerbHint;
 
-    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<Hinted> {
+    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<VerbHint> {
         // Without a style a hint would look like what was typed.
         if self.is_painted { hints::hint(&self.completion, line, pos, ctx) } else { None }
     }

@@ -5,7 +5,7 @@ use hedgerow::{Cooccurrence, ErrorKind, KindIx, NodeIx, PixieOptions, Policy, Qu
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::named::{Named, Place};
+use crate::report::node_names::{Named, Place};
 use crate::report::{Gathering, short};
 
 /// Items in all, and of a kind at least.

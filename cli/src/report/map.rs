@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::named::{Named, Place};
+use crate::report::node_names::{Named, Place};
 use crate::report::pca::Plane;
 use crate::report::{EMBEDDED, Gathering, short};
 

@@ -4,7 +4,7 @@
 mod history;
 mod items;
 mod map;
-mod named;
+mod node_names;
 mod page;
 mod pca;
 mod sizes;
@@ -33,7 +33,7 @@ pub(crate) struct Report {
     map: Option<map::Map>,
     cosines: Option<Cosines>,
     items: Vec<items::Item>,
-    named: named::Named,
+    named: node_names::Named,
 }
 
 /// How similar random pairs of embeddings are.
@@ -82,7 +82,7 @@ impl<'a> Gathering<'a> {
         (self.observer)("counting", 0, 0);
         let (holdings, degrees) = (summary::Summary::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
         let neighborhoods = sizes::neighborhoods(self, &asked)?;
-        let mut named = named::Named::default();
+        let mut named = node_names::Named::default();
         let items = items::items(self, &asked, &mut named)?;
         let sample = if targets.is_empty() { None } else { map::Sample::of(self, &asked)? };
         let map = sample.as_ref().map(|sample| map::Map::of(self, sample, points, &mut named)).transpose()?;

@@ -3,14 +3,17 @@
 pub(crate) mod answer_explanation;
 
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod dump;
 pub(crate) mod edit;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;
-pub(crate) mod keep;
 pub(crate) mod neighbors;
+pub(crate) mod ranking;
 pub(crate) mod recommend;
 pub(crate) mod refresh;
 pub(crate) mod report;

@@ -17,7 +17,7 @@ use crate::output::stream::Stream;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 use crate::verbs::answer_explanation::{facts_of, words_of};
-use crate::verbs::similar::{RankingArgs, print};
+use crate::verbs::ranking::{RankingArgs, print};
 
 /// Users that are ranked together, and whose answers are in memory at once.
 const USERS_AT_ONCE: usize = 1024;

@@ -1,8 +1,8 @@
 //! `train`: learns a model, embeds every node of the target kinds, and says per epoch how it goes; goes on where it was
 //! interrupted, or says what it would take.
 
-mod given;
 mod options;
+mod typed_flags;
 
 use std::fs::File;
 use std::io::Write;
@@ -23,8 +23,8 @@ use crate::output::stream::Stream;
 use crate::output::target::create;
 use crate::output::value::{float, rounded};
 use crate::session::context::Context;
-use crate::verbs::train::given::Given;
 use crate::verbs::train::options::OptionArgs;
+use crate::verbs::train::typed_flags::Given;
 
 const COLUMNS: &[&str] = &["epoch", "loss", "recall", "pairs_per_second", "mean_cosine", "seconds"];
 

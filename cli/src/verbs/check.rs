@@ -1,6 +1,5 @@
-//! `check`, `dump`, `backup`: whether a store is sound, what it holds as text, and a copy of it.
+//! `check`: verifies a store, and repairs what can be repaired.
 
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use hedgerow::{CancelToken, CheckOptions, CheckReport, Damage, Engine, Error, Er
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::output::target::OutputTarget;
 use crate::session::context::Context;
 
 /// What `check` is told.
@@ -24,25 +22,6 @@ pub(crate) struct CheckArgs {
     /// Make good what can be, and give up what cannot be read at the end of the log, or a model that is damaged
     #[arg(long)]
     repair: bool,
-}
-
-/// What `dump` is told.
-#[derive(Args, Debug)]
-pub(crate) struct DumpArgs {
-    /// The store's folder
-    #[arg(value_name = "STORE")]
-    store: PathBuf,
-}
-
-/// What `backup` is told.
-#[derive(Args, Debug)]
-pub(crate) struct BackupArgs {
-    /// The store's folder; another process may be writing to it
-    #[arg(value_name = "STORE")]
-    store: PathBuf,
-    /// A new or empty folder
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
 }
 
 pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
@@ -135,51 +114,4 @@ fn report(ctx: &Context, found: &CheckReport, made_good: &[Damage]) -> Result<()
         return Ok(());
     }
     ctx.out.rows(&columns, found.problems.iter().map(row).collect())
-}
-
-pub(crate) fn dump(ctx: &mut Context, args: DumpArgs) -> Result<(), Failure> {
-    let store = ctx.store(&args.store)?;
-    let mut lines = BufWriter::with_capacity(1 << 16, Results { sink: ctx.out.sink, failed: None });
-    let dumped = store.dump(&mut lines, ctx.cancel());
-    let flushed = lines.flush();
-    if let Some(failure) = lines.get_mut().failed.take() {
-        return Err(failure);
-    }
-    dumped?;
-    flushed.map_err(|source| Failure::file(Path::new("standard output"), "write", source))
-}
-
-/// Where results go, for whoever writes bytes; why they could not is kept aside.
-struct Results {
-    sink: OutputTarget,
-    failed: Option<Failure>,
-}
-
-impl Write for Results {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.sink.write(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(failure) => {
-                self.failed = Some(failure);
-                Err(io::ErrorKind::Other.into())
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub(crate) fn backup(ctx: &mut Context, args: BackupArgs) -> Result<(), Failure> {
-    let store = match ctx.store(&args.store) {
-        // Whoever writes to it keeps the lock; a copy needs none.
-        Err(Failure::Open(error)) if error.kind() == ErrorKind::Locked => {
-            let store = Store::options().read_only(true).open(&args.store);
-            Arc::new(store.map_err(|error| Failure::Open(error.into()))?)
-        }
-        other => other?,
-    };
-    let backup = store.backup(&args.folder, &ctx.watched())?;
-    ctx.out.record(vec![("epoch", backup.epoch.get().into()), ("bytes", backup.bytes.into())])
 }

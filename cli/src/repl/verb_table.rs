@@ -35,7 +35,7 @@ pub(super) struct CancelArgs {
 }
 
 /// A line, understood.
-pub(super) struct Asked {
+pub(super) struct ParsedLine {
     pub(super) globals: Globals,
     pub(super) name: String,
     pub(super) what: What,
@@ -85,7 +85,7 @@ pub(super) fn verbs(table: &Command) -> impl Iterator<Item = &Command> {
 }
 
 /// Understands the words of a line, about a store.
-pub(super) fn parse(table: &mut Command, words: &[&str], store: &Path) -> Result<Asked, clap::Error> {
+pub(super) fn parse(table: &mut Command, words: &[&str], store: &Path) -> Result<ParsedLine, clap::Error> {
     let verbs: Vec<&str> = table.get_subcommands().map(Command::get_name).collect();
     let mut arguments: Vec<OsString> = Vec::new();
     let mut is_placed = false;
@@ -105,5 +105,5 @@ pub(super) fn parse(table: &mut Command, words: &[&str], store: &Path) -> Result
     } else {
         What::Verb(Box::new(Cli::from_arg_matches(&found)?.verb))
     };
-    Ok(Asked { globals, name, what })
+    Ok(ParsedLine { globals, name, what })
 }

@@ -1,10 +1,11 @@
 //! One console on one store: runs commands, whether they come from the prompt, a pipe, a file or the command line.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::{Command, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 
 use crate::command;
 use crate::core::failure::{Failure, Within};
@@ -15,19 +16,52 @@ use crate::output::printer::{Mode, Output};
 use crate::output::target::{OutputTarget, Target};
 use crate::repl::completion::Completion;
 use crate::repl::dot_commands;
-use crate::repl::dot_commands::Dot;
+use crate::repl::dot_commands::DotCommand;
 use crate::repl::jobs::{Jobs, Typed};
 use crate::repl::shell_split::Line;
-use crate::repl::table;
-use crate::repl::table::{Asked, JobVerb, What};
+use crate::repl::verb_table;
+use crate::repl::verb_table::{JobVerb, ParsedLine, What};
 use crate::repl::{greeting, prompt};
 use crate::session::context::Context;
 
 /// How deep scripts may read scripts.
 const DEPTH: usize = 16;
 
+/// What `console` is told.
+#[derive(Args, Debug)]
+pub(crate) struct ConsoleArgs {
+    /// The store's folder
+    #[arg(value_name = "STORE")]
+    store: PathBuf,
+    /// A command to run instead of asking for one; may be given several times. The first that fails is the last
+    #[arg(short, long = "command", value_name = "CMD")]
+    command: Vec<String>,
+    /// A file of commands to run, one a line, until one fails; without it they come from standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "command")]
+    file: Option<PathBuf>,
+}
+
+pub(crate) fn console(ctx: &mut Context, args: ConsoleArgs) -> Result<(), Failure> {
+    if ctx.console {
+        return Err(Failure::Usage("this is a console already".to_owned()));
+    }
+    ctx.store(&args.store)?;
+    ctx.console = true;
+    let mut console = Console::new(ctx, args.store);
+    if !args.command.is_empty() {
+        return console.run_all(&args.command);
+    }
+    if let Some(file) = args.file {
+        return console.run_script(&file);
+    }
+    if std::io::stdin().is_terminal() {
+        return console.talk();
+    }
+    console.run_script("-".as_ref())
+}
+
 /// The state of a console between two commands.
-pub(crate) struct Session<'a> {
+pub(crate) struct Console<'a> {
     ctx: &'a mut Context,
     store: PathBuf,
     table: Command,
@@ -35,14 +69,14 @@ pub(crate) struct Session<'a> {
     /// The mode of the screen, while results go to a file.
     mode: Option<Mode>,
     has_timer: bool,
-    has_left: bool,
+    is_leaving: bool,
     depth: usize,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Console<'a> {
     pub(crate) fn new(ctx: &'a mut Context, store: PathBuf) -> Self {
-        let (table, jobs) = (table::table(), Arc::default());
-        Self { ctx, store, table, jobs, mode: None, has_timer: false, has_left: false, depth: 0 }
+        let (table, jobs) = (verb_table::table(), Arc::default());
+        Self { ctx, store, table, jobs, mode: None, has_timer: false, is_leaving: false, depth: 0 }
     }
 
     /// Runs commands until the first that fails, and waits for their jobs.
@@ -53,7 +87,7 @@ impl<'a> Session<'a> {
             if commands.len() > 1 {
                 ran = ran.map_err(|failure| failure.within(Within::Command(at + 1)));
             }
-            if ran.is_err() || self.has_left {
+            if ran.is_err() || self.is_leaving {
                 break;
             }
         }
@@ -83,7 +117,7 @@ impl<'a> Session<'a> {
 
     fn read_lines(&mut self, mut lines: Lines) -> Result<(), Failure> {
         let (mut pending, mut first) = (String::new(), 0);
-        while !self.has_left && lines.advance()? {
+        while !self.is_leaving && lines.advance()? {
             let text = lines.text(0, lines.bytes().len())?;
             if pending.is_empty() {
                 first = lines.number();
@@ -97,7 +131,7 @@ impl<'a> Session<'a> {
             let within = Within::Script { file: place.file, line: first };
             self.run(&std::mem::take(&mut pending)).map_err(|failure| failure.within(within))?;
         }
-        if self.has_left || pending.is_empty() {
+        if self.is_leaving || pending.is_empty() {
             return Ok(());
         }
         let within = Within::Script { file: lines.place(0).file, line: first };
@@ -144,22 +178,22 @@ impl<'a> Session<'a> {
         Completion { table: self.table.clone(), opened, jobs: Arc::clone(&self.jobs) }
     }
 
-    pub(super) fn has_left(&self) -> bool {
-        self.has_left
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     pub(super) fn leave(&mut self) {
-        self.has_left = true;
+        self.is_leaving = true;
     }
 
     /// Does not leave yet, since jobs are running.
     pub(super) fn stay(&mut self, running: &[u32]) {
-        self.has_left = false;
+        self.is_leaving = false;
         let (what, it) = match running {
             [one] => (format!("job {one} is running: `wait {one}` waits for it"), "it"),
             _ => (format!("{} jobs are running: `wait` waits for them", running.len()), "them"),
         };
-        self.ctx.out.sink.say(&format!("{what}; leaving once more cancels {it}"));
+        self.ctx.out.target.say(&format!("{what}; leaving once more cancels {it}"));
     }
 
     /// Says what the store holds and what to try next.
@@ -198,7 +232,8 @@ impl<'a> Session<'a> {
     }
 
     fn verb(&mut self, words: &[&str], job: Option<&str>) -> Result<(), Failure> {
-        let Asked { globals, name, what } = match table::parse(&mut self.table, words, &self.store) {
+        let ParsedLine { globals, name, what } = match verb_table::parse(&mut self.table, words, &self.store)
+        {
             Ok(asked) => asked,
             Err(error) if !error.use_stderr() => return self.ctx.out.text(&error.render().to_string()),
             Err(error) => return Err(Failure::usage(&error)),
@@ -246,40 +281,40 @@ impl<'a> Session<'a> {
     /// The commands of the console itself.
     fn dot(&mut self, words: &[&str]) -> Result<(), Failure> {
         match dot_commands::parse(words)? {
-            Dot::Leave => self.has_left = true,
-            Dot::Help(None) => {
+            DotCommand::Leave => self.is_leaving = true,
+            DotCommand::Help(None) => {
                 let help = self.table.render_help().to_string();
                 return self.ctx.out.text(&format!("{help}\n{}", dot_commands::help()));
             }
-            Dot::Help(Some(word)) if word.starts_with('.') => {
+            DotCommand::Help(Some(word)) if word.starts_with('.') => {
                 return self.ctx.out.text(&dot_commands::help_of(&word)?);
             }
             // Without its dot, where no verb has that name.
-            Dot::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
+            DotCommand::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
                 if let Ok(help) = dot_commands::help_of(&format!(".{word}")) {
                     return self.ctx.out.text(&help);
                 }
                 return self.verb(&[&word, "--help"], None);
             }
-            Dot::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
-            Dot::Timer(is_on) => self.has_timer = is_on,
-            Dot::Mode(Some(mode)) => self.ctx.out.mode = mode,
-            Dot::Mode(None) => {
+            DotCommand::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
+            DotCommand::Timer(is_on) => self.has_timer = is_on,
+            DotCommand::Mode(Some(mode)) => self.ctx.out.mode = mode,
+            DotCommand::Mode(None) => {
                 let mode = self.ctx.out.mode.to_possible_value();
                 let name = mode.as_ref().map_or("", |value| value.get_name());
                 return self.ctx.out.text(&format!("{name}\n"));
             }
-            Dot::Output(Some((file, force))) => {
+            DotCommand::Output(Some((file, force))) => {
                 let target = Target::create(&file, force)?;
                 let usual = *self.mode.get_or_insert(self.ctx.out.mode);
                 self.ctx.out.mode = Mode::of_file(target.path()).unwrap_or(usual);
-                self.ctx.out.sink = OutputTarget::File(target);
+                self.ctx.out.target = OutputTarget::File(target);
             }
-            Dot::Output(None) => {
+            DotCommand::Output(None) => {
                 self.ctx.out.mode = self.mode.take().unwrap_or(self.ctx.out.mode);
-                self.ctx.out.sink = OutputTarget::Screen;
+                self.ctx.out.target = OutputTarget::Screen;
             }
-            Dot::Read(file) => return self.run_lines(&file),
+            DotCommand::Read(file) => return self.run_lines(&file),
         }
         Ok(())
     }
