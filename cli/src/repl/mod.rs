@@ -1,4 +1,5 @@
-//! The console: lines become words, words become verbs of the same table that the shell uses.
+//! The console: reads lines, splits them into words, and runs verbs of the same table as the shell.
+//! Jobs run verbs in threads of their own. Must not know how a verb works.
 
 mod completion;
 pub(crate) mod console;

@@ -9,7 +9,7 @@ use hedgerow::{ErrorKind, Store};
 use crate::core::failure::Failure;
 use crate::session::context::Context;
 
-/// What `backup` is told.
+/// The arguments of `backup`.
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
     /// The store's folder; another process may be writing to it
@@ -22,7 +22,7 @@ pub(crate) struct BackupArgs {
 
 pub(crate) fn backup(ctx: &mut Context, args: BackupArgs) -> Result<(), Failure> {
     let store = match ctx.store(&args.store) {
-        // Whoever writes to it keeps the lock; a copy needs none.
+        // A writing process has the lock, and a copy needs none.
         Err(Failure::Open(error)) if error.kind() == ErrorKind::Locked => {
             let store = Store::options().read_only(true).open(&args.store);
             Arc::new(store.map_err(|error| Failure::Open(error.into()))?)

@@ -9,7 +9,7 @@ use crate::core::failure::Failure;
 use crate::output::target::OutputTarget;
 use crate::session::context::Context;
 
-/// What `dump` is told.
+/// The arguments of `dump`.
 #[derive(Args, Debug)]
 pub(crate) struct DumpArgs {
     /// The store's folder
@@ -29,7 +29,7 @@ pub(crate) fn dump(ctx: &mut Context, args: DumpArgs) -> Result<(), Failure> {
     flushed.map_err(|source| Failure::file(Path::new("standard output"), "write", source))
 }
 
-/// Where results go, for whoever writes bytes; why they could not is kept aside.
+/// A writer to the output of the verb. It keeps the failure that an `io::Error` cannot carry.
 struct Results {
     target: OutputTarget,
     failed: Option<Failure>,

@@ -1,7 +1,7 @@
-//! The verbs, one file each or one per small family: their arguments and what they do.
+//! The verbs: one file for each verb or small family, with its arguments and its work.
+//! A verb must not print except through `output`, and must not use another verb's file for anything but shared options.
 
 pub(crate) mod answer_explanation;
-
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod bench;

@@ -1,4 +1,4 @@
-//! What `similar` and `recommend` share: their options, and the printing of a ranked answer.
+//! The options that `similar` and `recommend` share, and the printing of their answers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use crate::output::value::{float, name};
 use crate::session::context::Context;
 use crate::verbs::answer_explanation::{facts_of, words_of};
 
-/// What both verbs are told.
+/// The options of both verbs.
 #[derive(Args, Debug)]
 pub(super) struct RankingArgs {
-    /// How many nodes at most
+    /// The most nodes in the answer
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     k: usize,
-    /// Kind of the answers [default: the kind of A where it is embedded, or of the history]
+    /// The kind of the answers [default: the kind of A if it is embedded, or of the history]
     #[arg(long)]
     kind: Option<String>,
-    /// Only nodes that have such tokens, such as "genre=jazz and not (live or remix)"
+    /// Only nodes with matching tokens, such as "genre=jazz and not (live or remix)"
     #[arg(long = "where", value_name = "TOKENS")]
     filter: Option<Filter>,
-    /// Rank by the cosine alone, whatever is popular
+    /// Rank by cosine alone, without popularity
     #[arg(long)]
     cosine: bool,
-    /// Refresh first where nodes changed, so that the answer is of the graph as it is; the store keeps what it has
+    /// Refresh in memory first, so that the answer reflects the current graph; the store is not changed
     #[arg(long)]
     now: bool,
-    /// File of nodes to leave out, one a line such as pin:42
+    /// A file of nodes to leave out, one per line, such as pin:42
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
-    /// Say of each node why it is in the answer
+    /// Give the reasons why each node is in the answer
     #[arg(long)]
     pub(super) explain: bool,
 }
@@ -44,7 +44,7 @@ impl RankingArgs {
     pub(super) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
-            // Which nodes are dirty is in the log, which a read-only store does not open.
+            // The log names the dirty nodes, and a read-only store does not open it: then everything is recomputed.
             engine.refresh(engine.store().is_read_only(), &ctx.watched())?;
         }
         Ok(engine)
@@ -65,19 +65,14 @@ impl RankingArgs {
     }
 }
 
-/// The lines of an answer under what holds for all of it.
+/// Prints an answer, with the facts that hold for all of it.
 pub(super) fn print(
     ctx: &Context,
     ranked: &Ranked,
     mut facts: Vec<(&str, Value)>,
     explain: bool,
 ) -> Result<(), Failure> {
-    if ranked.dirty_nodes > 0 {
-        ctx.out.note(&format!(
-            "{} nodes changed since epoch {}; `refresh` brings the answer up to date",
-            ranked.dirty_nodes, ranked.epoch
-        ));
-    }
+    ctx.note_dirty(ranked.dirty_nodes, ranked.epoch, "the answer");
     facts.splice(0..0, [("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())]);
     let row = |item: &Scored| {
         let why =

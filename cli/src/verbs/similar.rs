@@ -9,7 +9,7 @@ use crate::core::failure::Failure;
 use crate::session::context::Context;
 use crate::verbs::ranking::{RankingArgs, print};
 
-/// What `similar` is told.
+/// The arguments of `similar`.
 #[derive(Args, Debug)]
 pub(crate) struct SimilarArgs {
     /// The store's folder

@@ -135,8 +135,8 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     desk.write("kept", "mine");
     let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"];
     let metrics = [&train[..], &["--metrics", "kept"]].concat();
-    desk.fails(&metrics, 1, "kept is there already: name another file, or add --force");
-    desk.fails(&["console", "s", "-c", ".output kept"], 1, "kept is there already");
+    desk.fails(&metrics, 1, "kept exists already: name another file, or add --force");
+    desk.fails(&["console", "s", "-c", ".output kept"], 1, "kept exists already");
     desk.fails(&["backup", "s", "kept"], 1, "cannot create kept");
     assert_eq!(desk.read("kept"), "mine");
     desk.ok(&[&metrics[..], &["--force"]].concat());
@@ -145,7 +145,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("elsewhere", desk.path("link")).expect("a link");
-        desk.fails(&["console", "s", "-c", ".output link"], 1, "link is there already");
+        desk.fails(&["console", "s", "-c", ".output link"], 1, "link exists already");
         assert!(!desk.path("elsewhere").exists());
     }
     desk.ok(&["console", "s", "-c", ".output kept --force", "-c", "similar pin:1 -k 1"]);
