@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use hedgerow_storage::Epoch;
+use serde::{Deserialize, Serialize};
+
+use crate::config::json::epoch_number;
 
 /// Milliseconds of each stage of a refresh.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stages {
     /// Finding the sources that the changes reach.
     pub reach: f64,
@@ -16,9 +19,10 @@ pub struct Stages {
 }
 
 /// What a refresh found dirty, and what it recomputed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefreshReport {
     /// The epoch that the embeddings now reflect.
+    #[serde(with = "epoch_number")]
     pub epoch: Epoch,
     /// Nodes that the changes touched.
     pub dirty_nodes: u64,

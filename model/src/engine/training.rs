@@ -16,7 +16,7 @@ use crate::query::embeddings::Embeddings;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::State;
 use crate::train::checkpoint;
-use crate::train::checkpoint::{Checkpoint, Origin, Progress};
+use crate::train::checkpoint::{Checkpoint, Origin, Progress, Summary};
 use crate::train::estimate::Estimate;
 use crate::train::event::{EpochReport, TrainEvent};
 use crate::train::init;
@@ -127,7 +127,7 @@ impl Engine {
     /// Damage in what was kept. Cost: reading all of it.
     pub fn unfinished(&self) -> Result<Option<UnfinishedTraining>, Error> {
         let checkpoint = Checkpoint::open(&self.store)?;
-        Ok(checkpoint.map(|Checkpoint { origin, epochs, .. }| UnfinishedTraining {
+        Ok(checkpoint.map(|Checkpoint { summary: Summary { origin, epochs, .. }, .. }| UnfinishedTraining {
             options: origin.options,
             graph: origin.graph,
             has_pairs: origin.pairs.is_some(),
@@ -222,7 +222,7 @@ impl Engine {
         }
         let checkpoint = Checkpoint::open(&self.store)?.ok_or(Error::NothingToResume)?;
         checkpoint.require(snapshot.epoch(), pairs.as_deref())?;
-        Ok((checkpoint.origin.clone(), Some(checkpoint)))
+        Ok((checkpoint.summary.origin.clone(), Some(checkpoint)))
     }
 
     fn starting_encoder(

@@ -21,7 +21,9 @@ pub(crate) const MODEL: &str = "model";
 pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 
-const VERSION: u32 = 1;
+/// Since 2 the configuration and the learning curve are JSON.
+const MODEL_VERSION: u32 = 2;
+const NEIGHBORHOODS_VERSION: u32 = 1;
 /// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
 const EMBEDDINGS_VERSION: u32 = 2;
 
@@ -38,7 +40,7 @@ pub(crate) fn model_file<'a>(
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
     }
-    let mut file = SectionWriter::new(*b"MODL", VERSION);
+    let mut file = SectionWriter::new(*b"MODL", MODEL_VERSION);
     file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
     file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
     file.section(*b"trained\0", encoder.table.known.rows());
@@ -58,7 +60,7 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     let column = |of: fn(&Counted) -> u32| {
         move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
     };
-    let mut file = SectionWriter::new(*b"NBHD", VERSION);
+    let mut file = SectionWriter::new(*b"NBHD", NEIGHBORHOODS_VERSION);
     file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
     file.section(*b"levels\0\0", state.levels.as_slice());
@@ -114,7 +116,7 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     }
     let text = std::str::from_utf8(file.section(CURVE)?).ok();
     let curve = text.and_then(LearningCurve::from_text);
-    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "a line that says nothing"))?))
+    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
 /// Reads the model alone.
@@ -122,10 +124,10 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
 /// # Errors
 /// As for [`load`].
 pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), Error> {
-    file.require(*b"MODL", VERSION)?;
+    file.require(*b"MODL", MODEL_VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
-    let recipe = ModelConfig::from_text(text).ok_or_else(|| damaged("recipe"))?;
+    let recipe = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
@@ -152,7 +154,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
-    file.require(*b"NBHD", VERSION)?;
+    file.require(*b"NBHD", NEIGHBORHOODS_VERSION)?;
     let damaged = |place: &str| -> StoreError { file.damaged(place, "does not fit the other sections") };
     let nodes = file.section_u32(*b"nodes\0\0\0")?;
     let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);

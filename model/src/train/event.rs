@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::state::learning_curve::EpochQuality;
 
 /// A mean cosine of random pairs above which embeddings are taken to have become one point.
@@ -10,7 +12,7 @@ pub const COLLAPSED: f32 = 0.9;
 pub const GROWN: f32 = 2.0;
 
 /// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// From 1.
     pub epoch: u32,
