@@ -9,7 +9,7 @@ use crate::config::json::epoch_number;
 
 /// Milliseconds of each stage of a refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Stages {
+pub struct RefreshTimes {
     /// Finding the sources that the changes reach.
     pub reach: f64,
     /// Walking again from them.
@@ -35,7 +35,7 @@ pub struct RefreshReport {
     /// Whether everything was recomputed.
     pub full: bool,
     /// Time by stage.
-    pub ms: Stages,
+    pub ms: RefreshTimes,
     /// Time in all.
     pub seconds: f64,
 }
@@ -50,7 +50,7 @@ impl RefreshReport {
             neighborhoods: 0,
             rows: Vec::new(),
             full,
-            ms: Stages::default(),
+            ms: RefreshTimes::default(),
             seconds: 0.0,
         }
     }

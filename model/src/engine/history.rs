@@ -114,11 +114,11 @@ mod tests {
     use hedgerow_storage::Epoch;
 
     use super::*;
-    use crate::config::report::Stages;
+    use crate::config::report::RefreshTimes;
 
     fn refresh(epoch: u64) -> RefreshRecord {
         let report = RefreshReport::new(Epoch::new(epoch), true);
-        let ms = Stages { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
+        let ms = RefreshTimes { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
         let report = RefreshReport { rows: vec![1, 2], ms, seconds: 1.0 / 3.0, ..report };
         RefreshRecord { generation: Generation::new(2), report }
     }

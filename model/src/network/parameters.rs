@@ -10,7 +10,7 @@ use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{BITS, HashEmbedding, Known};
+use crate::network::hash_embedding::{BITS, HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
 
 /// The widest embedding and the most layers, as for a training.
@@ -64,7 +64,7 @@ pub enum Values {
 impl Model {
     pub(crate) fn of(recipe: &ModelConfig, encoder: &Encoder) -> Self {
         let table = &encoder.table;
-        let (trained, rows) = (table.known.rows().to_vec(), table.rows.values().to_vec());
+        let (trained, rows) = (table.trained.rows().to_vec(), table.rows.values().to_vec());
         let (bias, count) = (table.bias.to_vec(), trained.len());
         let tensor = |name: &str, shape: Vec<usize>, values| Tensor { name: name.to_owned(), shape, values };
         let mut tensors = vec![
@@ -101,7 +101,7 @@ impl Model {
             other => return Err(refused(format!("table.bits is {other:?}, expected 8 to 24"))),
         };
         let trained = self.whole("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
-        if !Known::can_be(bits, trained) {
+        if !TrainedRows::is_valid(bits, trained) {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
         let values = self.real("table.rows", &[trained.len(), recipe.dim])?;
@@ -112,8 +112,8 @@ impl Model {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
             to.copy_from_slice(self.real(name, &shape)?);
         }
-        let known = Arc::new(Known::new(bits, trained.iter().copied()));
-        Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
+        let trained = Arc::new(TrainedRows::new(bits, trained.iter().copied()));
+        Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor, Error> {

@@ -11,10 +11,10 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{HashEmbedding, Known};
+use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
 use crate::state::learning_curve::LearningCurve;
-use crate::state::state::{ABSENT, Counted, State};
+use crate::state::state::{ABSENT, State, Visited};
 
 /// The names under which the manifest lists the three files.
 pub(crate) const MODEL: &str = "model";
@@ -43,7 +43,7 @@ pub(crate) fn model_file<'a>(
     let mut file = SectionWriter::new(*b"MODL", MODEL_VERSION);
     file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
     file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
-    file.section(*b"trained\0", encoder.table.known.rows());
+    file.section(*b"trained\0", encoder.table.trained.rows());
     file.section(*b"table\0\0\0", encoder.table.rows.values());
     file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
     file.section(*b"weights\0", weights);
@@ -57,7 +57,7 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     for neighborhood in &state.neighborhoods {
         offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
     }
-    let column = |of: fn(&Counted) -> u32| {
+    let column = |of: fn(&Visited) -> u32| {
         move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
     };
     let mut file = SectionWriter::new(*b"NBHD", NEIGHBORHOODS_VERSION);
@@ -132,13 +132,13 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
     };
-    let trained = file.section_u32(*b"trained\0")?;
+    let numbers = file.section_u32(*b"trained\0")?;
     let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
-    if !Known::can_be(bits, trained) || biases.len() != trained.len() {
+    if !TrainedRows::is_valid(bits, numbers) || biases.len() != numbers.len() {
         return Err(damaged("trained").into());
     }
-    let known = Arc::new(Known::new(bits, trained.iter().copied()));
-    let rows = HugeMatrix::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
+    let rows = HugeMatrix::from_values(numbers.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
@@ -150,7 +150,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     if !stored.is_empty() {
         return Err(damaged("weights").into());
     }
-    Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
+    Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use crate::config::options::TrainOptions;
 use crate::config::{json, legacy};
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding;
-use crate::network::hash_embedding::{HashEmbedding, Known};
+use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::parameter_vector::ParameterVector;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
@@ -53,19 +53,22 @@ impl Progress {
     }
 
     /// Keeps it durably in the place of what was kept before.
-    pub(crate) fn keep(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
+    pub(crate) fn save(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
         let Self { encoder, adam, best, epochs, .. } = self;
         let (rows, rest) = (encoder.table.rows.values(), ParameterVector::rest(encoder));
         // Where the last epoch is the best, its state stands there already.
-        let other = best.as_ref().filter(|(epoch, _)| *epoch as usize != epochs.len());
+        let earlier_best = best.as_ref().filter(|(epoch, _)| *epoch as usize != epochs.len());
         let mut file = SectionWriter::new(KIND, VERSION);
         file.section(*b"run\0\0\0\0\0", json::text_of(&self.summary(origin)).into_bytes());
         file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
-        file.section(*b"trained\0", encoder.table.known.rows());
+        file.section(*b"trained\0", encoder.table.trained.rows());
         file.section_of(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
         file.section_of(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
         file.section_of(*b"second\0\0", || adam.moments().map(|(_, second)| second));
-        file.section(*b"best\0\0\0\0", other.map_or(&[][..], |(_, packed)| packed.0.as_slice()));
+        file.section(
+            *b"best\0\0\0\0",
+            earlier_best.map_or(&[][..], |(_, parameters)| parameters.0.as_slice()),
+        );
         store.keep_aside(NAME, &file)
     }
 
@@ -151,10 +154,10 @@ impl Checkpoint {
             _ => return Err(damaged("bits")),
         };
         let trained = file.section_u32(*b"trained\0")?;
-        if !Known::can_be(bits, trained) {
+        if !TrainedRows::is_valid(bits, trained) {
             return Err(damaged("trained"));
         }
-        let table = HashEmbedding::zeros(Known::new(bits, trained.iter().copied()), recipe.dim);
+        let table = HashEmbedding::zeros(TrainedRows::new(bits, trained.iter().copied()), recipe.dim);
         let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         let mut encoder = Encoder { table, weights };
         if !ParameterVector::unpack(file.section_f32(*b"now\0\0\0\0\0")?, &mut encoder) {
@@ -166,11 +169,11 @@ impl Checkpoint {
         let best = if summary.best as usize == summary.epochs.len() {
             ParameterVector::of(&encoder)
         } else {
-            let packed = file.section_f32(*b"best\0\0\0\0")?;
-            if packed.len() != file.section_f32(*b"now\0\0\0\0\0")?.len() {
+            let parameters = file.section_f32(*b"best\0\0\0\0")?;
+            if parameters.len() != file.section_f32(*b"now\0\0\0\0\0")?.len() {
                 return Err(damaged("best"));
             }
-            ParameterVector(packed.to_vec())
+            ParameterVector(parameters.to_vec())
         };
         Ok(Progress {
             encoder,

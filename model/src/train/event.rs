@@ -6,11 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::learning_curve::EpochQuality;
 
-/// A mean cosine of random pairs above which embeddings are taken to have become one point.
-pub const COLLAPSED: f32 = 0.9;
-/// An epoch whose mean loss is more than this many times the first epoch's learns nothing any more.
-pub const GROWN: f32 = 2.0;
-
 /// What an epoch came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
@@ -39,7 +34,7 @@ impl From<&EpochReport> for EpochQuality {
 /// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of
 /// their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
+pub struct EpochTimes {
     /// Drawing examples and negatives, and walks for the neighbourhoods that examples may know.
     pub sampling: f64,
     /// Cutting minibatches out of the graph: nodes numbered anew, each once, features gathered.
@@ -64,7 +59,7 @@ pub enum TrainEvent {
         examples: u64,
     },
     /// Where the time of the epoch went that is reported next.
-    Spent(Spent),
+    EpochTimes(EpochTimes),
     /// An epoch is done.
     Epoch(EpochReport),
     /// The training goes on where one was interrupted, after this many whole epochs.
@@ -85,12 +80,12 @@ pub enum TrainEvent {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The mean cosine of random pairs is above [`COLLAPSED`].
+    /// The mean cosine of random pairs is above [`Self::COLLAPSED`].
     Collapsed {
         /// The mean cosine.
         mean_cosine: f32,
     },
-    /// The epoch's mean loss is above [`GROWN`] times the first epoch's.
+    /// The epoch's mean loss is above [`Self::GROWN`] times the first epoch's.
     LossGrew {
         /// The epoch's.
         loss: f32,
@@ -105,14 +100,19 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// The mean cosine of random pairs above which embeddings count as collapsed into one point.
+    pub const COLLAPSED: f32 = 0.9;
+    /// The multiple of the first epoch's mean loss above which an epoch's loss counts as grown.
+    pub const GROWN: f32 = 2.0;
+
     /// What the epochs so far give cause for; the last of them is looked at.
     pub(crate) fn of(epochs: &[EpochReport]) -> Vec<Self> {
         let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else { return Vec::new() };
         let mut alarms = Vec::new();
-        if last.mean_cosine > COLLAPSED {
+        if last.mean_cosine > Self::COLLAPSED {
             alarms.push(Self::Collapsed { mean_cosine: last.mean_cosine });
         }
-        if last.loss > GROWN * first.loss {
+        if last.loss > Self::GROWN * first.loss {
             alarms.push(Self::LossGrew { loss: last.loss, first: first.loss });
         }
         alarms

@@ -7,9 +7,9 @@ pub(crate) mod estimate;
 pub(crate) mod event;
 pub(crate) mod hard_negatives;
 pub(crate) mod init;
-pub(crate) mod lists;
 pub(crate) mod loss;
 pub(crate) mod negatives;
+pub(crate) mod neighbor_lists;
 pub(crate) mod positives;
 #[cfg(test)]
 pub(crate) mod reference;
