@@ -5,6 +5,8 @@ pub(crate) mod adam;
 pub(crate) mod checkpoint;
 pub(crate) mod estimate;
 pub(crate) mod event;
+#[cfg(test)]
+mod finite_differences;
 pub(crate) mod hard_negatives;
 pub(crate) mod init;
 pub(crate) mod loss;
@@ -14,4 +16,5 @@ pub(crate) mod positives;
 #[cfg(test)]
 pub(crate) mod reference;
 pub(crate) mod run;
+mod sampling;
 pub(crate) mod validate;

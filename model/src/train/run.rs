@@ -8,17 +8,14 @@ use std::time::Instant;
 
 use crossbeam_channel as channel;
 use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::TrainedRows;
 use crate::network::inputs::Inputs;
-use crate::network::minibatch::{Example, Minibatch};
+use crate::network::minibatch::Example;
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
@@ -28,6 +25,7 @@ use crate::train::hard_negatives::HardNegatives;
 use crate::train::loss;
 use crate::train::negatives::NegativeSource;
 use crate::train::positives::{EpochPortion, PositiveSource};
+use crate::train::sampling::TimedMinibatch;
 
 /// How often a positive is drawn in an epoch at most: each time with others of its history.
 const DRAWS_PER_POSITIVE: usize = 4;
@@ -71,10 +69,10 @@ pub(crate) type OnExamples<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 pub(crate) struct TrainRun<'a> {
     pub(crate) options: &'a TrainOptions,
     pub(crate) source: PositiveSource<'a>,
-    hard_negatives: HardNegatives,
+    pub(super) hard_negatives: HardNegatives,
     pub(crate) inputs: Inputs,
-    state: &'a State,
-    snapshot: &'a Snapshot,
+    pub(super) state: &'a State,
+    pub(super) snapshot: &'a Snapshot,
     /// Importances in the whole graph.
     pub(crate) pool: Sparse,
     pub(super) held_out: Vec<Example>,
@@ -265,22 +263,6 @@ impl<'a> TrainRun<'a> {
         Ok(((loss / examples.max(1) as f64) as f32, spent, pool))
     }
 
-    /// Importances as the examples of a portion may know them.
-    fn importances_for(
-        &self,
-        portion: &EpochPortion,
-        cancel: &CancelToken,
-    ) -> Result<Cow<'_, Sparse>, Error> {
-        match self.source.excluded_nodes(portion) {
-            None => Ok(Cow::Borrowed(&self.pool)),
-            Some(excluded) => {
-                // A part of the epoch, which says how far it is itself.
-                let unheard = cancel.reporting_to(&CancelToken::new());
-                Ok(Cow::Owned(self.state.importances_excluding(self.snapshot, &excluded, &unheard)?))
-            }
-        }
-    }
-
     /// Some steps of an epoch: a producer cuts minibatches out of the graph, this thread turns them into steps.
     fn learn(
         &self,
@@ -348,33 +330,6 @@ impl<'a> TrainRun<'a> {
         *examples += batch.positives.len();
         Ok(())
     }
-
-    /// `None` from a portion that holds no example.
-    pub(crate) fn minibatch(
-        &self,
-        epoch: u32,
-        portion: &EpochPortion,
-        step: usize,
-        pool: &Sparse,
-        trained: &TrainedRows,
-    ) -> Option<TimedMinibatch> {
-        let start = Instant::now();
-        let number = u64::from(epoch) << 32 | step as u64;
-        let mut rng = StdRng::seed_from_u64(self.options.seed.wrapping_mul(0x9e37_79b9) ^ number);
-        let size = self.options.batch.min(self.examples - (step * self.options.batch).min(self.examples));
-        let mut examples = Vec::with_capacity(size);
-        for _ in 0..size {
-            let mut example = self.source.draw(portion, &mut rng)?;
-            let hard = self.options.hard_negatives.min(epoch - 1);
-            example.hard_negatives = self.hard_negatives.draw(&example, hard, &mut rng);
-            examples.push(example);
-        }
-        let negatives = self.negatives.draw(self.options.negatives, &mut rng);
-        let sampling = start.elapsed().as_secs_f64();
-        let layers = self.options.layers;
-        let batch = Minibatch::build(&self.inputs, pool, trained, layers, &examples, &negatives);
-        Some(TimedMinibatch { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
-    }
 }
 
 /// How many examples an epoch has.
@@ -397,11 +352,4 @@ struct EpochState<'a> {
     loss: f64,
     examples: usize,
     spent: EpochTimes,
-}
-
-/// A minibatch, and the seconds that it took to draw it and to cut it out.
-pub(crate) struct TimedMinibatch {
-    pub(crate) batch: Minibatch,
-    sampling: f64,
-    gathering: f64,
 }

@@ -1,14 +1,18 @@
+//! The gradient of a training step beside slopes measured on its loss, and rows embedded in bands beside all at once.
+
+use ndarray::Array2;
+
 use crate::config::options::{Conv, Loss, TrainOptions};
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::BAND;
 use crate::linalg::sparse::Sparse;
-use crate::network::encoder::{BufferPool, Encoder, Gradient};
+use crate::network::encoder::{Encoder, Gradient};
 use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::Negatives;
 use crate::network::minibatch::{Example, Minibatch};
 use crate::network::weights::Weights;
 use crate::train::loss;
-use ndarray::Array2;
 
 const NODES: usize = 7;
 const DIM: usize = 5;

@@ -277,6 +277,3 @@ impl OutputPass<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
