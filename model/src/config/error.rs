@@ -25,7 +25,7 @@ pub enum Error {
     /// The store holds no trained model yet.
     NotTrained,
     /// A cancelled refresh left rows of two epochs side by side; the next refresh rebuilds them.
-    HalfWay,
+    PartlyRefreshed,
     /// A kind to embed has no node, or no kind has this name.
     UnknownKind {
         /// The requested name.
@@ -82,14 +82,14 @@ pub enum Error {
         found: Epoch,
     },
     /// A training cannot be resumed because other pairs were given.
-    OtherPairs {
+    PairsChanged {
         /// The pairs that the training began with.
         trained: &'static str,
         /// The pairs that were given now.
         found: &'static str,
     },
     /// A warm start is impossible: no generation exists, or its weights have another shape.
-    NotWarm {
+    WarmStart {
         /// The difference, and the remedy.
         reason: String,
     },
@@ -119,7 +119,7 @@ impl fmt::Display for Error {
             Self::Walk(error) => error.fmt(f),
             Self::Option { option, found, expected } => write!(f, "invalid option {option}: found {found}, expected {expected}"),
             Self::NotTrained => f.write_str("the store has no embeddings; train them first"),
-            Self::HalfWay => f.write_str("the last refresh was cancelled half-way; refresh first"),
+            Self::PartlyRefreshed => f.write_str("the last refresh was cancelled half-way; refresh first"),
             Self::UnknownKind { kind, known } => write!(f, "no node of kind '{kind}' in the store; it holds {known}"),
             Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
@@ -127,9 +127,9 @@ impl fmt::Display for Error {
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
             Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best)),
             Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
-            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, with --warm to start from the last generation"),
-            Self::OtherPairs { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
-            Self::NotWarm { reason } => write!(f, "cannot start warm: {reason}"),
+            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, warm to start from the last generation"),
+            Self::PairsChanged { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
+            Self::WarmStart { reason } => write!(f, "cannot start warm: {reason}"),
             Self::Model { reason } => write!(f, "the model cannot be installed: {reason}"),
             Self::Threads { threads, reason } => write!(f, "cannot start {threads} threads: {reason}"),
             Self::Updater { reason } => write!(f, "the updater cannot refresh: {reason}"),

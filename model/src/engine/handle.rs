@@ -81,7 +81,7 @@ impl Work {
 
     /// The state, where it is whole.
     pub(super) fn whole(&self) -> Result<&State, Error> {
-        if self.rows == Rows::HalfWay { Err(Error::HalfWay) } else { Ok(&self.state) }
+        if self.rows == Rows::HalfWay { Err(Error::PartlyRefreshed) } else { Ok(&self.state) }
     }
 }
 
@@ -363,7 +363,7 @@ impl Engine {
     /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
     ///
     /// # Errors
-    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one; a cancellation.
+    /// [`Error::NotTrained`]; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one; a cancellation.
     /// # Cost
     /// A pass over all rows, about a second for each GB. Refreshes wait.
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {

@@ -30,7 +30,7 @@ impl Engine {
     /// wait for it. A task of the rayon pool that refreshes run on must not ask it: it would keep a thread that they need.
     /// # Errors
     /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
-    /// value that is not finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
+    /// value that is not finite; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one.
     pub fn embed_unseen(&self, unseen: &NewNode) -> Result<Embedded, Error> {
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {

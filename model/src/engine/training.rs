@@ -93,7 +93,7 @@ impl<'a> Training<'a> {
     /// Options out of range, a target kind without nodes, nothing to learn from, no generation to start from or one of
     /// another shape ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] when the loss stops being a number: what the
     /// whole epochs before gave is published all the same, if there is one, and the run is at its end. When resuming:
-    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::OtherPairs`]; damage in what was kept, which is lost then.
+    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in what was kept, which is lost then.
     /// # Determinism
     /// The same bytes for any number of threads, and whether it was interrupted and resumed or not.
     /// # Cost

@@ -1,4 +1,4 @@
-//! The network: input, K convolutions and head (PinSage, Algorithm 1 and 2), forward and backward. Knows neither the
+//! The network: input, K convolutions and head (PinSage, Algorithm 2), forward and backward. Knows neither the
 //! loss nor the optimizer.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};

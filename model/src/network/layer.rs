@@ -233,7 +233,7 @@ impl LayerPass<'_> {
     }
 }
 
-/// The dense head, `G2 ReLU(G1 h + g)` (PinSage, Algorithm 1, line 7). Shapes: (R, D) -> (R, D).
+/// The dense head, `G2 ReLU(G1 h + g)` (PinSage, Algorithm 2). Shapes: (R, D) -> (R, D).
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     /// `G1` and `g`.
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_light_layer_adds_the_pooled_neighbours() {
+    fn a_light_layer_adds_the_pooled_neighbors() {
         let (h, n, buffers) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut BufferPool::default());
         assert!(Layer::Light.message(&h.view(), buffers).is_none());
         assert_eq!(Layer::Light.update(&h.view(), n, buffers).0, array![[1.5, 0.0]]);
