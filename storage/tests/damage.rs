@@ -145,7 +145,7 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
                         let value = file.section_f32(tag).expect("there")[0];
                         assert!(values.contains(&value), "{name} holds {value}");
                     }
-                    Err(Error::Damaged { .. }) => assert!(!derived.is_whole, "{name}"),
+                    Err(Error::Damaged { .. }) => assert!(!derived.is_complete, "{name}"),
                     Err(other) => panic!("{other}"),
                 }
             }

@@ -98,7 +98,7 @@ fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Damage>, Failure> {
             remedy: "it was given up with all embeddings: train again".to_owned(),
         });
     }
-    made_good.extend(store.discard_damaged_asides()?);
+    made_good.extend(store.remove_damaged_sidecars()?);
     store.checkpoint(cancel)?;
     Ok(made_good)
 }

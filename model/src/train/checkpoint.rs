@@ -59,11 +59,11 @@ impl Progress {
         file.section(*b"run\0\0\0\0\0", self.to_text(origin).into_bytes());
         file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
         file.section(*b"trained\0", encoder.table.known.rows());
-        file.section_of(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
-        file.section_of(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
-        file.section_of(*b"second\0\0", || adam.moments().map(|(_, second)| second));
+        file.section_chunks(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
+        file.section_chunks(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
+        file.section_chunks(*b"second\0\0", || adam.moments().map(|(_, second)| second));
         file.section(*b"best\0\0\0\0", other.map_or(&[][..], |(_, packed)| packed.0.as_slice()));
-        store.keep_aside(NAME, &file)
+        store.write_sidecar(NAME, &file)
     }
 
     fn to_text(&self, origin: &Origin) -> String {
@@ -108,7 +108,7 @@ impl Checkpoint {
     /// # Errors
     /// [`StoreError::Damaged`] with the file and the place.
     pub(crate) fn open(store: &Store) -> Result<Option<Self>, Error> {
-        let Some(file) = store.aside(NAME)? else { return Ok(None) };
+        let Some(file) = store.sidecar(NAME)? else { return Ok(None) };
         file.require(KIND, VERSION)?;
         let origin = Origin {
             options: TrainOptions { targets: Vec::new(), ..TrainOptions::default() },
@@ -225,7 +225,7 @@ impl Checkpoint {
 
 /// Forgets what was kept: the training that it is of has ended.
 pub(crate) fn discard(store: &Store) -> Result<(), StoreError> {
-    store.discard_aside(NAME)
+    store.remove_sidecar(NAME)
 }
 
 /// What tells pairs from other pairs: BLAKE3 of their names, in their order.

@@ -4,35 +4,35 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 
-use crate::adjacency::chunked_list::{ChunkedList, Piece};
+use crate::adjacency::chunked_list::{ChunkedList, Chunk};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME};
-use crate::adjacency::list_builder::{Change, Value, exponent_above};
+use crate::adjacency::list_builder::{Change, Neighbor, exponent_above};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
 
 /// A group as it is after changes.
-pub(crate) struct Altered {
+pub(crate) struct AlteredGroup {
     pub(crate) group: usize,
     taken: u64,
     /// Of those who sit in it, by slot.
-    values: Vec<Value>,
+    values: Vec<Neighbor>,
 }
 
 /// A list under change, of which groups are read when a change comes to them.
 pub(crate) struct ChunkedEdits<'a, F> {
     list: &'a ChunkedList,
     id_of: F,
-    groups: BTreeMap<usize, Opened>,
+    groups: BTreeMap<usize, LoadedGroup>,
     /// Of all who were met.
-    values: Vec<Value>,
+    values: Vec<Neighbor>,
 }
 
-struct Opened {
+struct LoadedGroup {
     /// Indices of values.
-    seats: [u32; 1 << GROUP_BITS],
+    slots: [u32; 1 << GROUP_BITS],
     is_altered: bool,
 }
 
@@ -47,9 +47,9 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         for &(node, id, new) in changes {
             match (self.find(node, id), new) {
                 (Some(slot), Some((weight, time))) => {
-                    let sitting = self.at(slot);
-                    self.values[sitting as usize] = (node, weight, time);
-                    self.put(slot, sitting);
+                    let occupant = self.at(slot);
+                    self.values[occupant as usize] = (node, weight, time);
+                    self.put(slot, occupant);
                 }
                 (Some(slot), None) => slot_table::remove(self, slot),
                 (None, Some((weight, time))) => newcomers.push((node, weight, time)),
@@ -66,42 +66,42 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
     fn find(&mut self, node: NodeIx, id: StableId) -> Option<usize> {
         for round in 0..1 << self.bits() {
             let slot = slot(id, self.bits(), round);
-            let sitting = self.at(slot);
-            if sitting == FREE {
+            let occupant = self.at(slot);
+            if occupant == FREE {
                 return None;
             }
-            if self.values[sitting as usize].0 == node {
+            if self.values[occupant as usize].0 == node {
                 return Some(slot);
             }
         }
         None
     }
 
-    fn open(&mut self, group: usize) -> &mut Opened {
+    fn open(&mut self, group: usize) -> &mut LoadedGroup {
         let Self { list, groups, values, .. } = self;
         match groups.entry(group) {
             Entry::Occupied(opened) => opened.into_mut(),
             Entry::Vacant(vacant) => {
                 let first = group << GROUP_BITS;
-                let seats = std::array::from_fn(|seat| {
-                    list.at_slot(first + seat).map_or(FREE, |at| {
+                let slots = std::array::from_fn(|offset| {
+                    list.at_slot(first + offset).map_or(FREE, |at| {
                         values.push((list.neighbor(at), list.weight(at), list.time(at)));
                         values.len() as u32 - 1
                     })
                 });
-                vacant.insert(Opened { seats, is_altered: false })
+                vacant.insert(LoadedGroup { slots, is_altered: false })
             }
         }
     }
 
     /// The groups that are not what they were, ascending.
-    pub(crate) fn finish(self) -> Vec<Altered> {
+    pub(crate) fn finish(self) -> Vec<AlteredGroup> {
         let altered = self.groups.into_iter().filter(|(_, opened)| opened.is_altered);
         let value = |&at: &u32| self.values[at as usize];
-        let altered = altered.map(|(group, Opened { seats, .. })| Altered {
+        let altered = altered.map(|(group, LoadedGroup { slots, .. })| AlteredGroup {
             group,
-            taken: slot_table::taken(&seats, 1),
-            values: seats.iter().filter(|&&at| at != FREE).map(value).collect(),
+            taken: slot_table::taken(&slots, 1),
+            values: slots.iter().filter(|&&at| at != FREE).map(value).collect(),
         });
         altered.collect()
     }
@@ -113,17 +113,17 @@ impl<F: Fn(NodeIx) -> StableId> SlotTable for ChunkedEdits<'_, F> {
     }
 
     fn at(&mut self, slot: usize) -> u32 {
-        self.open(slot >> GROUP_BITS).seats[slot % (1 << GROUP_BITS)]
+        self.open(slot >> GROUP_BITS).slots[slot % (1 << GROUP_BITS)]
     }
 
-    fn put(&mut self, slot: usize, who: u32) {
+    fn put(&mut self, slot: usize, entry: u32) {
         let opened = self.open(slot >> GROUP_BITS);
-        opened.seats[slot % (1 << GROUP_BITS)] = who;
+        opened.slots[slot % (1 << GROUP_BITS)] = entry;
         opened.is_altered = true;
     }
 
-    fn id(&self, who: u32) -> StableId {
-        (self.id_of)(self.values[who as usize].0)
+    fn id(&self, entry: u32) -> StableId {
+        (self.id_of)(self.values[entry as usize].0)
     }
 }
 
@@ -131,11 +131,11 @@ impl<F: Fn(NodeIx) -> StableId> SlotTable for ChunkedEdits<'_, F> {
 enum Run<'a> {
     /// Positions of the source.
     Kept(Range<usize>),
-    New(&'a [Value]),
+    New(&'a [Neighbor]),
 }
 
 /// The piece of some groups of a list that lies as a whole, a power of two many, but for those that were altered.
-pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered]) -> Piece {
+pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[AlteredGroup]) -> Chunk {
     let count = groups.len();
     let mut table = Vec::with_capacity(GROUP * count);
     let (mut runs, mut altered) = (Vec::new(), altered.iter().peekable());
@@ -156,7 +156,7 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     }
     runs.extend(kept.map(Run::Kept));
 
-    let is_new = |differs: fn(&Value) -> bool| {
+    let is_new = |differs: fn(&Neighbor) -> bool| {
         runs.iter().any(|run| matches!(run, Run::New(values) if values.iter().any(differs)))
     };
     let (nodes, weights, times) = source.columns();
@@ -197,7 +197,7 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     let times = column;
 
     if degree == 0 {
-        return Piece { record: Record::default(), words: Vec::new().into(), before: 0 };
+        return Chunk { record: Record::default(), words: Vec::new().into(), first_position: 0 };
     }
     let (is_weighted, is_timed) = (!weights.is_empty(), !times.is_empty());
     let bits = GROUP_BITS + count.trailing_zeros();
@@ -217,5 +217,5 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     }
     words.extend(weights);
     words.extend(times);
-    Piece { record, words: words.into(), before: 0 }
+    Chunk { record, words: words.into(), first_position: 0 }
 }

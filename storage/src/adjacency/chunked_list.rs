@@ -1,9 +1,9 @@
-//! A long list in pieces, of which a change writes one: each is a list of its own, for a run of groups of slots.
+//! A long list in pieces, of which a change writes one: groups_per_chunk is a list of its own, for a run of groups of slots.
 //! Answers what [`List`] answers; knows neither where lists lie nor which of them are long.
 
 use std::sync::Arc;
 
-use crate::adjacency::chunked_edits::{ChunkedEdits, splice};
+use crate::adjacency::chunked_edits::{ChunkedEdits, build_chunk};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME, Place};
 use crate::adjacency::list_builder::Change;
@@ -14,38 +14,38 @@ use crate::types::ids::{NodeIx, StableId};
 /// A list in pieces; what is equal, the pieces before and after a change share.
 ///
 /// There are as many pieces as groups in one of them, within a factor of two, so a change costs the root of the degree: a pointer
-/// to each piece, and the words of one. At a million neighbours that is 6 microseconds and 38 KB, or 62 KB with weights, where
+/// to groups_per_chunk piece, and the words of one. At a million neighbours that is 6 microseconds and 38 KB, or 62 KB with weights, where
 /// writing all of it anew took 55 ms and 4.4 MB.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedList {
     /// Slots of a piece, as a power of two; of more than one group.
     bits: u32,
     /// As many as a power of two says.
-    parts: Box<[Piece]>,
+    chunks: Box<[Chunk]>,
     degree: usize,
     /// Of the largest weight.
     exponent: i32,
     /// The same neighbours in the table of the next larger or smaller size, while their number is near where one gives way
-    /// to the other: a list whose degree goes to and fro there would be placed anew with each change.
+    /// to the other: a list whose degree goes to and fro there would be placed anew with groups_per_chunk change.
     alternate_table: Option<Arc<ChunkedList>>,
 }
 
 /// The list of those who sit in a run of groups.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     pub(crate) record: Record,
     pub(crate) words: Arc<[u32]>,
     /// Neighbours in the pieces before.
-    pub(crate) before: usize,
+    pub(crate) first_position: usize,
 }
 
-impl Piece {
+impl Chunk {
     fn list(&self) -> List<'_> {
         List::new(self.record, &self.words)
     }
 
     fn end(&self) -> usize {
-        self.before + self.list().degree()
+        self.first_position + self.list().degree()
     }
 }
 
@@ -57,22 +57,22 @@ impl ChunkedList {
     pub(crate) fn split(list: &List<'_>) -> Self {
         let groups = list.slot_bits() - GROUP_BITS;
         let count = groups / 2;
-        let (bits, each) = (list.slot_bits() - count, 1 << (groups - count));
-        let pieces = (0..1 << count).map(|piece| splice(list, piece * each..(piece + 1) * each, &[]));
-        Self::of(bits, pieces.collect())
+        let (bits, groups_per_chunk) = (list.slot_bits() - count, 1 << (groups - count));
+        let chunks = (0..1 << count).map(|chunk| build_chunk(list, chunk * groups_per_chunk..(chunk + 1) * groups_per_chunk, &[]));
+        Self::of(bits, chunks.collect())
     }
 
-    fn of(bits: u32, mut parts: Box<[Piece]>) -> Self {
+    fn of(bits: u32, mut chunks: Box<[Chunk]>) -> Self {
         let (mut degree, mut exponent) = (0, i32::MIN);
-        for piece in &mut parts {
-            piece.before = degree;
-            let list = piece.list();
+        for chunk in &mut chunks {
+            chunk.first_position = degree;
+            let list = chunk.list();
             degree += list.degree();
             if !list.is_empty() {
                 exponent = exponent.max(list.max_weight_exponent());
             }
         }
-        Self { bits, parts, degree, exponent, alternate_table: None }
+        Self { bits, chunks, degree, exponent, alternate_table: None }
     }
 
     /// The record that the list has as a whole.
@@ -83,7 +83,7 @@ impl ChunkedList {
     }
 
     pub(crate) fn slot_bits(&self) -> u32 {
-        self.bits + self.parts.len().trailing_zeros()
+        self.bits + self.chunks.len().trailing_zeros()
     }
 
     /// As [`List::max_weight_exponent`] of a list with weights.
@@ -94,54 +94,54 @@ impl ChunkedList {
     /// The position of who sits at a slot.
     #[cold]
     pub(crate) fn at_slot(&self, slot: usize) -> Option<usize> {
-        let piece = &self.parts[slot >> self.bits];
-        let list = piece.list();
+        let chunk = &self.chunks[slot >> self.bits];
+        let list = chunk.list();
         // The list of nobody has a table of one slot.
         if list.is_empty() {
             return None;
         }
-        list.at_slot(slot & ((1 << self.bits) - 1)).map(|at| piece.before + at)
+        list.at_slot(slot & ((1 << self.bits) - 1)).map(|at| chunk.first_position + at)
     }
 
     /// The piece that a position falls into, and the position in it.
-    fn find(&self, position: usize) -> (&Piece, usize) {
+    fn find(&self, position: usize) -> (&Chunk, usize) {
         // Slots are named by hashes, so the share of the degree misses by one piece at most, and rarely.
-        let guess = (position << self.parts.len().trailing_zeros()) / self.degree.max(1);
-        let at = match self.parts.get(guess) {
-            Some(piece) if piece.before <= position && position < piece.end() => guess,
-            Some(_) | None => self.parts.partition_point(|piece| piece.before <= position) - 1,
+        let guess = (position << self.chunks.len().trailing_zeros()) / self.degree.max(1);
+        let at = match self.chunks.get(guess) {
+            Some(chunk) if chunk.first_position <= position && position < chunk.end() => guess,
+            Some(_) | None => self.chunks.partition_point(|chunk| chunk.first_position <= position) - 1,
         };
-        let piece = &self.parts[at];
-        (piece, position - piece.before)
+        let chunk = &self.chunks[at];
+        (chunk, position - chunk.first_position)
     }
 
     #[cold]
     pub(crate) fn place(&self, position: usize) -> Place<'_> {
-        let (piece, at) = self.find(position);
-        piece.list().place(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().place(at)
     }
 
     #[cold]
     pub(crate) fn neighbor(&self, position: usize) -> NodeIx {
-        let (piece, at) = self.find(position);
-        piece.list().neighbor(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().neighbor(at)
     }
 
     #[cold]
     pub(crate) fn weight(&self, position: usize) -> f32 {
-        let (piece, at) = self.find(position);
-        piece.list().weight(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().weight(at)
     }
 
     #[cold]
     pub(crate) fn time(&self, position: usize) -> Option<i64> {
-        let (piece, at) = self.find(position);
-        piece.list().time(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().time(at)
     }
 
     /// The lists of the pieces, in order.
     pub(crate) fn lists(&self) -> impl Iterator<Item = List<'_>> + Clone {
-        self.parts.iter().map(Piece::list)
+        self.chunks.iter().map(Chunk::list)
     }
 
     /// Writes the block that the list has as a whole.
@@ -151,15 +151,15 @@ impl ChunkedList {
         let (table, words) = words.split_at_mut(GROUP << (self.slot_bits() - GROUP_BITS));
         let (nodes, words) = words.split_at_mut(self.degree);
         let (weights, times) = words.split_at_mut(if is_weighted { self.degree } else { 0 });
-        let each = GROUP << (self.bits - GROUP_BITS);
-        for (piece, table) in self.parts.iter().zip(table.chunks_exact_mut(each)) {
-            let list = piece.list();
+        let groups_per_chunk = GROUP << (self.bits - GROUP_BITS);
+        for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(groups_per_chunk)) {
+            let list = chunk.list();
             for (group, words) in table.chunks_exact_mut(GROUP).enumerate() {
                 let (taken, rank) = list.group_or_none(group);
-                words.copy_from_slice(&[taken as u32, (taken >> 32) as u32, (piece.before + rank) as u32]);
+                words.copy_from_slice(&[taken as u32, (taken >> 32) as u32, (chunk.first_position + rank) as u32]);
             }
             let (some_nodes, some_weights, some_times) = list.columns();
-            let at = piece.before..piece.end();
+            let at = chunk.first_position..chunk.end();
             nodes[at.clone()].copy_from_slice(some_nodes);
             if is_weighted {
                 match some_weights {
@@ -182,7 +182,7 @@ impl ChunkedList {
     /// The list after changes, if its table keeps its size or the twin has the new one.
     ///
     /// # Cost
-    /// For each change the slots that it passes, the words of a piece, and once a pointer for each piece.
+    /// For groups_per_chunk change the slots that it passes, the words of a piece, and once a pointer for groups_per_chunk piece.
     pub(crate) fn edit(
         &self,
         changes: &[Change],
@@ -204,7 +204,7 @@ impl ChunkedList {
     }
 
     /// The same, with what it was before it outgrew or left its table, after the changes that made it so.
-    pub(crate) fn beside(
+    pub(crate) fn with_alternate(
         self,
         old: &Self,
         changes: &[Change],
@@ -218,18 +218,18 @@ impl ChunkedList {
     fn change(&self, changes: &[Change], id_of: impl Fn(NodeIx) -> StableId + Copy) -> Self {
         let mut edits = ChunkedEdits::new(self, id_of);
         edits.make(changes);
-        let mut parts = self.parts.clone();
-        let each = 1 << (self.bits - GROUP_BITS);
-        for altered in edits.finish().chunk_by(|one, other| one.group / each == other.group / each) {
-            let piece = &mut parts[altered[0].group / each];
-            *piece = splice(&piece.list(), 0..each, altered);
+        let mut chunks = self.chunks.clone();
+        let groups_per_chunk = 1 << (self.bits - GROUP_BITS);
+        for altered in edits.finish().chunk_by(|one, other| one.group / groups_per_chunk == other.group / groups_per_chunk) {
+            let chunk = &mut chunks[altered[0].group / groups_per_chunk];
+            *chunk = build_chunk(&chunk.list(), 0..groups_per_chunk, altered);
         }
-        Self::of(self.bits, parts)
+        Self::of(self.bits, chunks)
     }
 }
 
 /// Whether a degree is near where tables of the one and the other size meet: a sixteenth of it away at most, so that placing
-/// anew costs each change that leads there as much as a few microseconds of its own.
+/// anew costs groups_per_chunk change that leads there as much as a few microseconds of its own.
 fn is_near(degree: usize, one: u32, other: u32) -> bool {
     // A table is at most half full.
     let meeting = 1_usize << one.min(other) >> 1;
@@ -241,7 +241,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::adjacency::list_builder::EdgeValue;
+    use crate::adjacency::list_builder::WeightTime;
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
 
     fn next(state: &mut u64) -> u64 {
@@ -254,7 +254,7 @@ mod tests {
     struct Pair {
         seed: u64,
         ids: Vec<StableId>,
-        inside: BTreeMap<NodeIx, EdgeValue>,
+        inside: BTreeMap<NodeIx, WeightTime>,
         list: ListBuilder,
     }
 
@@ -281,7 +281,7 @@ mod tests {
         }
 
         fn anew(&self) -> ListBuilder {
-            let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
+            let entry = |(&node, &(weight, time)): (&NodeIx, &WeightTime)| ListEntry {
                 node,
                 id: self.ids[node.index()],
                 weight,
@@ -290,7 +290,7 @@ mod tests {
             ListBuilder::build(OWNER, self.inside.iter().map(entry).collect())
         }
 
-        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<EdgeValue>>) {
+        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<WeightTime>>) {
             for (&node, &new) in changes {
                 match new {
                     Some(new) => drop(self.inside.insert(node, new)),
@@ -303,7 +303,7 @@ mod tests {
         }
 
         /// A change at a node that is inside, or at one that is not.
-        fn change(&mut self, is_inside: bool, new: Option<EdgeValue>) {
+        fn change(&mut self, is_inside: bool, new: Option<WeightTime>) {
             let node = loop {
                 let node = NodeIx::new((next(&mut self.seed) % self.ids.len() as u64) as u32);
                 if self.inside.contains_key(&node) == is_inside {
@@ -348,13 +348,13 @@ mod tests {
             }
         }
 
-        fn pieces(&self) -> Option<&ChunkedList> {
-            self.list.as_list().pieces()
+        fn chunks(&self) -> Option<&ChunkedList> {
+            self.list.as_list().chunks()
         }
     }
 
     /// Weights of all sizes come and go, so that pieces and lists gain and lose columns, and the largest changes.
-    fn carried(seed: &mut u64, round: u64) -> EdgeValue {
+    fn carried(seed: &mut u64, round: u64) -> WeightTime {
         let weight = match (round % 4, next(seed) % 8) {
             (0, _) | (_, 0..3) => 1.0,
             (1, _) => 0.25,
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_list_in_pieces_is_the_one_that_is_built_anew() {
-        let mut in_pieces = 0;
+        let mut chunked = 0;
         for round in 0..48 {
             let mut seed = round + 100;
             let degree = 70 + (next(&mut seed) % 500) as usize;
@@ -382,14 +382,14 @@ mod tests {
                     .collect();
                 pair.make(&changes);
                 pair.check(&format!("round {round}, step {step}"));
-                in_pieces += usize::from(pair.pieces().is_some());
+                chunked += usize::from(pair.chunks().is_some());
                 if step % 7 == 0 {
                     held.push((pair.list.clone(), pair.anew()));
                 }
             }
             assert!(held.iter().all(|(list, then)| list == then), "round {round}: a list that is held stays");
         }
-        assert!(in_pieces > 2000, "{in_pieces} of 2880 lists were in pieces");
+        assert!(chunked > 2000, "{chunked} of 2880 lists were chunked");
     }
 
     #[test]
@@ -404,7 +404,7 @@ mod tests {
                     _ => pair.change(true, Some(new)),
                 }
                 pair.check(&format!("round {round}, step {step}"));
-                assert!(pair.pieces().is_some());
+                assert!(pair.chunks().is_some());
             }
         }
     }
@@ -422,14 +422,14 @@ mod tests {
                 let is_removal = (pair.inside.len() > aim) != next(&mut pair.seed).is_multiple_of(6);
                 pair.change(is_removal, (!is_removal).then_some(new));
                 pair.check(&format!("round {round}, step {step}"));
-                let pieces = pair.pieces().expect("one change in hundreds");
-                both += usize::from(pieces.alternate_table.is_some());
-                if let Some(alternate_table) = &pieces.alternate_table {
+                let chunks = pair.chunks().expect("one change in hundreds");
+                both += usize::from(chunks.alternate_table.is_some());
+                if let Some(alternate_table) = &chunks.alternate_table {
                     assert!(
-                        alternate_table.alternate_table.is_none() && alternate_table.degree == pieces.degree
+                        alternate_table.alternate_table.is_none() && alternate_table.degree == chunks.degree
                     );
-                    assert_eq!(alternate_table.slot_bits().abs_diff(pieces.slot_bits()), 1);
-                    assert!(pieces.degree.abs_diff(512) <= 32);
+                    assert_eq!(alternate_table.slot_bits().abs_diff(chunks.slot_bits()), 1);
+                    assert!(chunks.degree.abs_diff(512) <= 32);
                 }
             }
             assert!(both > 120, "round {round}: {both} of 240");
@@ -442,9 +442,9 @@ mod tests {
         pair.change(false, Some((1.0, None)));
         let before = pair.list.clone();
         pair.change(true, None);
-        let (old, new) = (before.as_list().pieces().expect("long"), pair.pieces().expect("long"));
-        let pairs = old.parts.iter().zip(&new.parts);
+        let (old, new) = (before.as_list().chunks().expect("long"), pair.chunks().expect("long"));
+        let pairs = old.chunks.iter().zip(&new.chunks);
         let written = pairs.filter(|(one, other)| !Arc::ptr_eq(&one.words, &other.words)).count();
-        assert!(new.parts.len() >= 32 && (1..=3).contains(&written), "{written} of {}", new.parts.len());
+        assert!(new.chunks.len() >= 32 && (1..=3).contains(&written), "{written} of {}", new.chunks.len());
     }
 }

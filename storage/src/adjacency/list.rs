@@ -61,36 +61,36 @@ pub struct List<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Block<'a> {
     /// In these words, in which the record's start counts.
-    Whole(&'a [u32]),
-    InPieces(&'a ChunkedList),
+    Contiguous(&'a [u32]),
+    Chunked(&'a ChunkedList),
 }
 
 impl<'a> List<'a> {
     /// A list that was built here or has passed [`Self::check`].
     #[inline]
     pub(crate) fn new(record: Record, words: &'a [u32]) -> Self {
-        Self { record, block: Block::Whole(words) }
+        Self { record, block: Block::Contiguous(words) }
     }
 
     /// A list in pieces.
-    pub(crate) fn in_pieces(record: Record, pieces: &'a ChunkedList) -> Self {
-        Self { record, block: Block::InPieces(pieces) }
+    pub(crate) fn chunked(record: Record, chunks: &'a ChunkedList) -> Self {
+        Self { record, block: Block::Chunked(chunks) }
     }
 
     /// The pieces, if it lies in some.
-    pub(crate) fn pieces(&self) -> Option<&'a ChunkedList> {
+    pub(crate) fn chunks(&self) -> Option<&'a ChunkedList> {
         match self.block {
-            Block::Whole(_) => None,
-            Block::InPieces(pieces) => Some(pieces),
+            Block::Contiguous(_) => None,
+            Block::Chunked(chunks) => Some(chunks),
         }
     }
 
     /// The words it lies in as a whole; none where it lies in pieces.
     #[inline(always)]
-    fn in_words(&self) -> &'a [u32] {
+    fn contiguous_words(&self) -> &'a [u32] {
         match self.block {
-            Block::Whole(words) => words,
-            Block::InPieces(_) => &[],
+            Block::Contiguous(words) => words,
+            Block::Chunked(_) => &[],
         }
     }
 
@@ -137,7 +137,7 @@ impl<'a> List<'a> {
 
     #[inline(always)]
     fn group(&self, group: usize) -> (u64, usize) {
-        let words = &self.in_words()[self.table() + GROUP * group..][..GROUP];
+        let words = &self.contiguous_words()[self.table() + GROUP * group..][..GROUP];
         (u64::from(words[0]) | u64::from(words[1]) << 32, words[2] as usize)
     }
 
@@ -150,7 +150,7 @@ impl<'a> List<'a> {
     /// The neighbours, and the words of the weights and times, where there are any, of a list that lies as a whole.
     pub(crate) fn columns(&self) -> (&'a [u32], Option<&'a [u32]>, Option<&'a [u32]>) {
         let (first, degree) = (self.first(), self.degree());
-        let (nodes, rest) = self.in_words()[first..].split_at(degree);
+        let (nodes, rest) = self.contiguous_words()[first..].split_at(degree);
         let (weights, rest) = rest.split_at(if self.is_weighted() { degree } else { 0 });
         let times = self.is_timed().then(|| &rest[..2 * degree]);
         (nodes, self.is_weighted().then_some(weights), times)
@@ -172,8 +172,8 @@ impl<'a> List<'a> {
             let is_taken = self.record.bits >> below & 1 == 1;
             return is_taken.then(|| ((self.record.bits & !(!0 << below)).count_ones() >> width) as usize);
         }
-        if let Block::InPieces(pieces) = self.block {
-            return pieces.at_slot(slot);
+        if let Block::Chunked(chunks) = self.block {
+            return chunks.at_slot(slot);
         }
         let (taken, rank) = self.group(slot >> GROUP_BITS);
         let bit = 1_u64 << (slot % 64);
@@ -221,17 +221,17 @@ impl<'a> List<'a> {
         if bits > GROUP_BITS {
             let group = (hash >> (64 - bits)) as usize >> GROUP_BITS;
             // Nothing is fetched of pieces: with a call here, hops over other lists are slower.
-            prefetch(self.in_words(), self.table() + GROUP * group);
+            prefetch(self.contiguous_words(), self.table() + GROUP * group);
         }
     }
 
     /// Where the neighbour at a position stands, which is fetched.
     #[inline(always)]
     pub fn place(&self, position: usize) -> Place<'a> {
-        if let Block::InPieces(pieces) = self.block {
-            return pieces.place(position);
+        if let Block::Chunked(chunks) = self.block {
+            return chunks.place(position);
         }
-        Place::new(self.in_words(), self.first() + position)
+        Place::new(self.contiguous_words(), self.first() + position)
     }
 
     /// The neighbour at a position.
@@ -240,10 +240,10 @@ impl<'a> List<'a> {
     /// Perhaps, when the position is not below the degree.
     #[inline]
     pub fn neighbor(&self, position: usize) -> NodeIx {
-        if let Block::InPieces(pieces) = self.block {
-            return pieces.neighbor(position);
+        if let Block::Chunked(chunks) = self.block {
+            return chunks.neighbor(position);
         }
-        NodeIx::new(self.in_words()[self.first() + position])
+        NodeIx::new(self.contiguous_words()[self.first() + position])
     }
 
     /// The neighbours in order of position.
@@ -256,21 +256,21 @@ impl<'a> List<'a> {
     /// that changed.
     #[inline]
     pub fn runs(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
-        let (whole, pieces) = match self.block {
-            Block::Whole(words) => {
+        let (whole, chunks) = match self.block {
+            Block::Contiguous(words) => {
                 let first = self.first();
                 (Some(&words[first..first + self.degree()]), None)
             }
-            Block::InPieces(pieces) => (None, Some(pieces)),
+            Block::Chunked(chunks) => (None, Some(chunks)),
         };
-        let lists = pieces.into_iter().flat_map(ChunkedList::lists);
+        let lists = chunks.into_iter().flat_map(ChunkedList::lists);
         whole.into_iter().chain(lists.map(|list| list.columns().0))
     }
 
     /// The lists that lie as a whole which together are this one.
-    fn wholes(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
-        let whole = self.pieces().is_none().then_some(*self);
-        whole.into_iter().chain(self.pieces().into_iter().flat_map(ChunkedList::lists))
+    fn contiguous_lists(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
+        let whole = self.chunks().is_none().then_some(*self);
+        whole.into_iter().chain(self.chunks().into_iter().flat_map(ChunkedList::lists))
     }
 
     /// Whether some weight differs from 1.
@@ -293,11 +293,11 @@ impl<'a> List<'a> {
     pub fn weight(&self, position: usize) -> f32 {
         let degree = self.degree();
         assert!(position < degree, "a position is below the degree");
-        if let Block::InPieces(pieces) = self.block {
-            return pieces.weight(position);
+        if let Block::Chunked(chunks) = self.block {
+            return chunks.weight(position);
         }
         if self.is_weighted() {
-            f32::from_bits(self.in_words()[self.first() + degree + position])
+            f32::from_bits(self.contiguous_words()[self.first() + degree + position])
         } else {
             1.0
         }
@@ -308,8 +308,8 @@ impl<'a> List<'a> {
     pub fn max_weight_exponent(&self) -> i32 {
         match self.block {
             _ if !self.is_weighted() => 0,
-            Block::InPieces(pieces) => pieces.max_weight_exponent(),
-            Block::Whole(words) => words[self.record.start()] as i32,
+            Block::Chunked(chunks) => chunks.max_weight_exponent(),
+            Block::Contiguous(words) => words[self.record.start()] as i32,
         }
     }
 
@@ -324,12 +324,12 @@ impl<'a> List<'a> {
         if !self.is_timed() {
             return None;
         }
-        if let Block::InPieces(pieces) = self.block {
-            return pieces.time(position);
+        if let Block::Chunked(chunks) = self.block {
+            return chunks.time(position);
         }
         let weights = if self.is_weighted() { degree } else { 0 };
         let at = self.first() + degree + weights + 2 * position;
-        let words = &self.in_words()[at..at + 2];
+        let words = &self.contiguous_words()[at..at + 2];
         let time = (u64::from(words[0]) | u64::from(words[1]) << 32) as i64;
         (time != NO_TIME).then_some(time)
     }
@@ -351,7 +351,7 @@ impl<'a> List<'a> {
 
     /// All neighbours with weight and time, in order of position.
     pub fn iter(&self) -> impl Iterator<Item = (NodeIx, f32, Option<i64>)> + use<'a> {
-        self.wholes().flat_map(|list| {
+        self.contiguous_lists().flat_map(|list| {
             (0..list.degree()).map(move |at| (list.neighbor(at), list.weight(at), list.time(at)))
         })
     }
@@ -363,12 +363,12 @@ impl<'a> List<'a> {
 
     /// Where the neighbours start, and whether in words apart.
     pub(crate) fn start(&self) -> (usize, bool) {
-        (self.first(), self.record.is_apart())
+        (self.first(), self.record.is_copied())
     }
 
     /// Whether it counts in these words.
-    pub(crate) fn lies_in(&self, words: &[u32]) -> bool {
-        matches!(self.block, Block::Whole(own) if std::ptr::eq(own, words))
+    pub(crate) fn is_in(&self, words: &[u32]) -> bool {
+        matches!(self.block, Block::Contiguous(own) if std::ptr::eq(own, words))
     }
 
     /// The record as that of a list that lies as a whole.
@@ -381,7 +381,7 @@ impl<'a> List<'a> {
     /// # Cost
     /// A list in pieces is copied.
     pub(crate) fn words(&self) -> Cow<'a, [u32]> {
-        let Block::Whole(words) = self.block else {
+        let Block::Contiguous(words) = self.block else {
             let mut words = vec![0; self.record.words()];
             self.copy_words(&mut words);
             return Cow::Owned(words);
@@ -393,8 +393,8 @@ impl<'a> List<'a> {
     /// Writes the words of the block, which are as many as the record says.
     pub(crate) fn copy_words(&self, into: &mut [u32]) {
         match self.block {
-            Block::Whole(words) => into.copy_from_slice(&words[self.record.start()..][..self.record.words()]),
-            Block::InPieces(pieces) => pieces.fill(into, self.is_weighted(), self.is_timed()),
+            Block::Contiguous(words) => into.copy_from_slice(&words[self.record.start()..][..self.record.words()]),
+            Block::Chunked(chunks) => chunks.fill(into, self.is_weighted(), self.is_timed()),
         }
     }
 

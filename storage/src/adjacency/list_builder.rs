@@ -9,23 +9,23 @@ use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
-use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, Table, slot_bits, taken};
+use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, slot_bits, taken};
 use crate::types::ids::{NodeIx, StableId};
 
 /// Tables of so many slots, as a power of two, are long: a change to one alters a piece, where shorter ones are written anew.
 ///
 /// A commit takes the same either way at 250 neighbours; in pieces 29 in place of 42 microseconds at 500, 33 in place of 176
 /// at 4000. Lists below stay whole for those who read them.
-const LONG: u32 = if cfg!(test) { 8 } else { 11 };
+const CHUNKED_BITS: u32 = if cfg!(test) { 8 } else { 11 };
 /// Neighbours that are written anew in the time in which one change is made in pieces: 3 to 7 microseconds.
-const PER_CHANGE: usize = 64;
+const REWRITE_FACTOR: usize = 64;
 
 /// What an edge carries: its weight and its time.
-pub(crate) type EdgeValue = (f32, Option<i64>);
+pub(crate) type WeightTime = (f32, Option<i64>);
 /// A neighbour and what its edge carries.
-pub(crate) type Value = (NodeIx, f32, Option<i64>);
+pub(crate) type Neighbor = (NodeIx, f32, Option<i64>);
 /// A neighbour, its stable id, and what its edge will carry, or nothing where there will be none.
-pub(crate) type Change = (NodeIx, StableId, Option<EdgeValue>);
+pub(crate) type Change = (NodeIx, StableId, Option<WeightTime>);
 
 /// A neighbour with what its edge carries: the input of [`ListBuilder::build`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +49,8 @@ pub struct ListBuilder {
 
 #[derive(Clone, Debug)]
 enum Block {
-    Whole(Arc<[u32]>),
-    InPieces(Arc<ChunkedList>),
+    Contiguous(Arc<[u32]>),
+    Chunked(Arc<ChunkedList>),
 }
 
 impl PartialEq for ListBuilder {
@@ -106,15 +106,15 @@ impl ListBuilder {
             }
         }
         assert!(degree <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
-        if old.slot_bits() < LONG || slot_bits(degree) < LONG || changes.len() * PER_CHANGE > old.degree() {
+        if old.slot_bits() < CHUNKED_BITS || slot_bits(degree) < CHUNKED_BITS || changes.len() * REWRITE_FACTOR > old.degree() {
             return Self::rewrite(owner, old, degree, changes, &positions, id_of);
         }
-        let old_pieces = old.pieces().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
-        let pieces = old_pieces.edit(changes, degree, id_of).unwrap_or_else(|| {
+        let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
+        let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
             let whole = Self::rewrite(owner, old, degree, changes, &positions, id_of);
-            ChunkedList::split(&whole.as_list()).beside(&old_pieces, changes, id_of)
+            ChunkedList::split(&whole.as_list()).with_alternate(&old_chunks, changes, id_of)
         });
-        Self { record: pieces.record(owner), block: Block::InPieces(Arc::new(pieces)) }
+        Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
     }
 
     /// The list `old`, of which the changes have these positions, written anew.
@@ -126,7 +126,7 @@ impl ListBuilder {
         positions: &[Option<usize>],
         id_of: impl Fn(NodeIx) -> StableId,
     ) -> Self {
-        let mut values: Vec<Value> = old.iter().collect();
+        let mut values: Vec<Neighbor> = old.iter().collect();
         if old.is_empty() || slot_bits(degree) != old.slot_bits() {
             let mut gone = vec![false; values.len()];
             positions.iter().flatten().for_each(|&at| gone[at] = true);
@@ -148,7 +148,7 @@ impl ListBuilder {
                     let mut asked = (0..).map(|round| slot_table::slot(id, old.slot_bits(), round));
                     let slot = asked.find(|&slot| table[slot] == at as u32).expect("it was not removed yet");
                     let id = |at: u32| id_of(values[at as usize].0);
-                    slot_table::remove(&mut Table { slots: &mut table, id }, slot);
+                    slot_table::remove(&mut SliceTable { slots: &mut table, id }, slot);
                 }
                 (None, _) => {}
             }
@@ -157,23 +157,23 @@ impl ListBuilder {
             let (Some((weight, time)), None) = (new, position) else { continue };
             values.push((node, weight, time));
             let id = |at: u32| id_of(values[at as usize].0);
-            slot_table::insert(&mut Table { slots: &mut table, id }, values.len() as u32 - 1);
+            slot_table::insert(&mut SliceTable { slots: &mut table, id }, values.len() as u32 - 1);
         }
         Self::encode(owner, &table, |at| values[at])
     }
 
-    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Value) -> Self {
+    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Neighbor) -> Self {
         let mut words = Vec::new();
         let record = encode_into(&mut words, owner, table, value);
-        Self { record, block: Block::Whole(words.into()) }
+        Self { record, block: Block::Contiguous(words.into()) }
     }
 
     /// The list, borrowed.
     #[inline]
     pub fn as_list(&self) -> List<'_> {
         match &self.block {
-            Block::Whole(words) => List::new(self.record, words),
-            Block::InPieces(pieces) => List::in_pieces(self.record, pieces),
+            Block::Contiguous(words) => List::new(self.record, words),
+            Block::Chunked(chunks) => List::chunked(self.record, chunks),
         }
     }
 }
@@ -183,7 +183,7 @@ pub(crate) fn encode_into(
     words: &mut Vec<u32>,
     owner: StableId,
     table: &[u32],
-    value: impl Fn(usize) -> Value,
+    value: impl Fn(usize) -> Neighbor,
 ) -> Record {
     let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
     each_taken(table, |at| {
@@ -349,7 +349,7 @@ mod tests {
                     changes.into_iter().map(|(node, new)| (node, ids[node.index()], new)).collect();
                 list =
                     ListBuilder::edit(StableId::new(9), list.as_list(), &changes, |node| ids[node.index()]);
-                let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
+                let entry = |(&node, &(weight, time)): (&NodeIx, &WeightTime)| ListEntry {
                     node,
                     id: ids[node.index()],
                     weight,

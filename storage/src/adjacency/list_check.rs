@@ -19,7 +19,7 @@ impl List<'_> {
         if degree > MAX_DEGREE as usize || bits != slot_bits(degree) {
             return Err("a list whose table does not fit its degree");
         }
-        if record.is_apart() || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
+        if record.is_copied() || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
         {
             return Err("a list that goes on after the end");
         }

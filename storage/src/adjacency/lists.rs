@@ -22,7 +22,7 @@ pub struct Lists<'a> {
     pub(crate) records: &'a [Packed],
     pub(crate) words: &'a [u32],
     /// What records count in that are marked as lying apart.
-    pub(crate) apart: &'a [u32],
+    pub(crate) copied_words: &'a [u32],
 }
 
 impl<'a> Lists<'a> {
@@ -33,25 +33,25 @@ impl<'a> Lists<'a> {
         reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
     )]
     pub fn get(&self, node: NodeIx) -> List<'a> {
-        if self.overlay.is_empty() || !self.overlay.holds(node.get()) {
+        if self.overlay.is_empty() || !self.overlay.contains(node.get()) {
             let Some(&record) = self.records.get(node.index()) else { return List::empty() };
             let record = Record::from(record);
             // Without a branch: where a hop leads is not to be predicted.
-            return List::new(record, select_unpredictable(record.is_apart(), self.apart, self.words));
+            return List::new(record, select_unpredictable(record.is_copied(), self.copied_words, self.words));
         }
-        self.changed(node)
+        self.changed_list(node)
     }
 
     /// Apart, so that a loop over settled lists keeps its values in registers: 2 of 8 ns of a hop.
     #[inline(never)]
-    fn changed(&self, node: NodeIx) -> List<'a> {
+    fn changed_list(&self, node: NodeIx) -> List<'a> {
         let overlay: &'a Overlay = self.overlay;
         overlay.get(node.get()).map_or(List::empty(), ListBuilder::as_list)
     }
 
     /// Whether a list of them lies where settled and flat lists lie.
-    pub(crate) fn holds(&self, list: &List<'_>) -> bool {
-        list.is_empty() || list.lies_in(self.words) || list.lies_in(self.apart)
+    pub(crate) fn contains(&self, list: &List<'_>) -> bool {
+        list.is_empty() || list.is_in(self.words) || list.is_in(self.copied_words)
     }
 
     /// Fetches what [`Self::get`] reads first.

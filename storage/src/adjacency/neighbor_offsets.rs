@@ -36,15 +36,15 @@ impl NeighborOffsets {
     /// All records are read once.
     pub fn of(lists: &Lists<'_>, bound: u32) -> Result<Self, Error> {
         let bytes = 8 * bound as usize;
-        let map = Map::filled(bytes.max(1), |memory| {
-            let spans: &mut [u64] = bytemuck::cast_slice_mut(&mut memory[..bytes]);
-            for (node, span) in (0..).map(NodeIx::new).zip(spans) {
+        let map = Map::allocate(bytes.max(1), |memory| {
+            let offsets: &mut [u64] = bytemuck::cast_slice_mut(&mut memory[..bytes]);
+            for (node, offset) in (0..).map(NodeIx::new).zip(offsets) {
                 let list = lists.get(node);
-                let (start, is_apart) = list.start();
-                *span = if list.is_weighted() || start >= 1 << (64 - START) || !lists.holds(&list) {
+                let (start, is_copied) = list.start();
+                *offset = if list.is_weighted() || start >= 1 << (64 - START) || !lists.contains(&list) {
                     OTHER
                 } else {
-                    (start as u64) << START | u64::from(is_apart) << DEGREE | list.degree() as u64
+                    (start as u64) << START | u64::from(is_copied) << DEGREE | list.degree() as u64
                 };
             }
         });
@@ -61,16 +61,16 @@ impl NeighborOffsets {
     )]
     #[expect(clippy::result_unit_err, reason = "there is nothing to say: the list knows")]
     pub fn place<'a>(&self, lists: &Lists<'a>, node: NodeIx, random: u64) -> Result<Place<'a>, ()> {
-        let Some(&span) = self.0.get(node.index()) else { return Ok(Place::default()) };
-        let degree = span & ((1 << DEGREE) - 1);
-        if span == OTHER {
+        let Some(&offset) = self.0.get(node.index()) else { return Ok(Place::default()) };
+        let degree = offset & ((1 << DEGREE) - 1);
+        if offset == OTHER {
             return Err(());
         }
         if degree == 0 {
             return Ok(Place::default());
         }
-        let words = select_unpredictable(span >> DEGREE & 1 == 1, lists.apart, lists.words);
-        Ok(Place::new(words, (span >> START) as usize + ((random * degree) >> 32) as usize))
+        let words = select_unpredictable(offset >> DEGREE & 1 == 1, lists.copied_words, lists.words);
+        Ok(Place::new(words, (offset >> START) as usize + ((random * degree) >> 32) as usize))
     }
 
     /// Fetches what [`Self::place`] reads first.

@@ -28,7 +28,7 @@ impl Overlay {
 
     /// Whether the list of a node differs from the settled one.
     #[inline]
-    pub(crate) fn holds(&self, node: u32) -> bool {
+    pub(crate) fn contains(&self, node: u32) -> bool {
         let at = node as usize;
         match self.present.get(at / NODES_PER_PAGE) {
             Some(Some(page)) => page[at % NODES_PER_PAGE / 64] >> (at % 64) & 1 == 1,

@@ -28,7 +28,7 @@ const SALT: u64 = 0xf_ff00;
 const START: u32 = 20;
 /// Blocks start below it.
 const MAX_START: u64 = 1 << (63 - START);
-const APART: u64 = 1 << 63;
+const COPIED: u64 = 1 << 63;
 
 /// A record as files and flat lists hold it: `head`, then `bits`.
 pub(crate) type Packed = [u64; 2];
@@ -60,17 +60,17 @@ impl Record {
 
     #[inline]
     pub(crate) fn start(self) -> usize {
-        ((self.head & !APART) >> START) as usize
+        ((self.head & !COPIED) >> START) as usize
     }
 
     /// The same, marked as lying in words of its own.
-    pub(crate) fn apart(self) -> Self {
-        Self { head: self.head | APART, ..self }
+    pub(crate) fn copied(self) -> Self {
+        Self { head: self.head | COPIED, ..self }
     }
 
     #[inline]
-    pub(crate) fn is_apart(self) -> bool {
-        self.head & APART != 0
+    pub(crate) fn is_copied(self) -> bool {
+        self.head & COPIED != 0
     }
 
     #[inline(always)]

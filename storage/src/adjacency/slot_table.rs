@@ -82,13 +82,13 @@ impl Placement {
         let mut refused = 0;
         for (at, &id) in (0..).zip(ids) {
             let asked = &mut table[home(id, bits) as usize];
-            let sitting = *asked;
-            let is_free = sitting == FREE;
-            let other = ids[if is_free { at } else { sitting } as usize];
+            let occupant = *asked;
+            let is_free = occupant == FREE;
+            let other = ids[if is_free { at } else { occupant } as usize];
             let wins = is_free || id < other;
             are_distinct &= is_free || id != other;
-            *asked = if wins { at } else { sitting };
-            waiting[refused] = if wins { sitting } else { at };
+            *asked = if wins { at } else { occupant };
+            waiting[refused] = if wins { occupant } else { at };
             refused += usize::from(!is_free);
         }
         waiting.truncate(refused);
@@ -130,18 +130,18 @@ pub(crate) trait SlotTable {
     /// Who sits at a slot, or [`FREE`].
     fn at(&mut self, slot: usize) -> u32;
     /// Puts somebody, or [`FREE`], at a slot.
-    fn put(&mut self, slot: usize, who: u32);
+    fn put(&mut self, slot: usize, entry: u32);
     /// The stable id of one who sits.
-    fn id(&self, who: u32) -> StableId;
+    fn id(&self, entry: u32) -> StableId;
 }
 
 /// A table that lies there as a whole, and who knows the ids.
-pub(crate) struct Table<'a, F> {
+pub(crate) struct SliceTable<'a, F> {
     pub(crate) slots: &'a mut [u32],
     pub(crate) id: F,
 }
 
-impl<F: Fn(u32) -> StableId> SlotTable for Table<'_, F> {
+impl<F: Fn(u32) -> StableId> SlotTable for SliceTable<'_, F> {
     fn bits(&self) -> u32 {
         self.slots.len().trailing_zeros()
     }
@@ -150,12 +150,12 @@ impl<F: Fn(u32) -> StableId> SlotTable for Table<'_, F> {
         self.slots[slot]
     }
 
-    fn put(&mut self, slot: usize, who: u32) {
-        self.slots[slot] = who;
+    fn put(&mut self, slot: usize, entry: u32) {
+        self.slots[slot] = entry;
     }
 
-    fn id(&self, who: u32) -> StableId {
-        (self.id)(who)
+    fn id(&self, entry: u32) -> StableId {
+        (self.id)(entry)
     }
 }
 
@@ -165,15 +165,15 @@ pub(crate) fn insert(table: &mut impl SlotTable, newcomer: u32) {
     let (mut moving, mut round) = (newcomer, 0);
     loop {
         let asked = slot(table.id(moving), bits, round);
-        let sitting = table.at(asked);
-        if sitting == FREE {
+        let occupant = table.at(asked);
+        if occupant == FREE {
             table.put(asked, moving);
             return;
         }
-        let since = round_of(table.id(sitting), bits, asked);
-        if (round, table.id(moving)) < (since, table.id(sitting)) {
+        let since = round_of(table.id(occupant), bits, asked);
+        if (round, table.id(moving)) < (since, table.id(occupant)) {
             table.put(asked, moving);
-            (moving, round) = (sitting, since);
+            (moving, round) = (occupant, since);
         }
         round += 1;
     }
@@ -196,17 +196,17 @@ pub(crate) fn remove(table: &mut impl SlotTable, gone: usize) {
             let start = (first + step * size) % len;
             let mut is_full = true;
             for at in start..start + size {
-                let sitting = table.at(at);
-                if sitting == FREE {
+                let occupant = table.at(at);
+                if occupant == FREE {
                     is_full &= at == hole;
                     continue;
                 }
-                let sitting = table.id(sitting);
-                let asks = round_of(sitting, bits, hole);
-                if asks < round_of(sitting, bits, at)
-                    && best.is_none_or(|(round, smallest, _)| (asks, sitting) < (round, smallest))
+                let occupant = table.id(occupant);
+                let asks = round_of(occupant, bits, hole);
+                if asks < round_of(occupant, bits, at)
+                    && best.is_none_or(|(round, smallest, _)| (asks, occupant) < (round, smallest))
                 {
-                    best = Some((asks, sitting, at));
+                    best = Some((asks, occupant, at));
                 }
             }
             // Only a full group has sent somebody on to the next.
@@ -264,10 +264,10 @@ mod tests {
                 let id = |at: u32| all[at as usize];
                 if inside.remove(&at) {
                     let slot = table.iter().position(|&other| other == at).expect("it sits somewhere");
-                    remove(&mut Table { slots: &mut table, id }, slot);
+                    remove(&mut SliceTable { slots: &mut table, id }, slot);
                 } else if inside.len() < room {
                     inside.insert(at);
-                    insert(&mut Table { slots: &mut table, id }, at);
+                    insert(&mut SliceTable { slots: &mut table, id }, at);
                 }
                 let order: Vec<u32> = inside.iter().copied().collect();
                 let ids: Vec<StableId> = order.iter().map(|&at| id(at)).collect();

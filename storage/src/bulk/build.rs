@@ -9,40 +9,40 @@ use crate::adjacency::list_builder::encode_into;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{Placement, slot_bits};
 use crate::graph::plan::MAX_NEIGHBORS;
-use crate::segments::ListSink;
+use crate::segments::ListWriter;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
 
-use crate::bulk::load::Part;
-use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Share, Timed, divide, share};
+use crate::bulk::load::EdgeColumns;
+use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, share};
 
 /// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
 ///
 /// # Determinism
 /// The same for any number of threads.
 pub(crate) fn write(
-    parts: &[Part],
+    parts: &[EdgeColumns],
     ids: &[StableId],
-    sink: &mut ListSink<'_>,
+    writer: &mut ListWriter<'_>,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
     let is_weighted = parts.iter().any(|part| part.weights.is_some());
-    let add = |made: &Made| sink.add(&made.records, &made.words);
+    let add = |lists: &BucketLists| writer.add(&lists.records, &lists.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
     let ends = if is_timed {
-        make_all::<Timed>(parts, ids, DIVISION, add, stage)?
+        build_all::<Timed>(parts, ids, DIVISION, add, stage)?
     } else if is_weighted {
-        make_all::<f32>(parts, ids, DIVISION, add, stage)?
+        build_all::<f32>(parts, ids, DIVISION, add, stage)?
     } else {
-        make_all::<()>(parts, ids, DIVISION, add, stage)?
+        build_all::<()>(parts, ids, DIVISION, add, stage)?
     };
     Ok(ends / 2)
 }
 
 /// The lists of consecutive nodes, as they are stored.
 #[derive(Default)]
-struct Made {
+struct BucketLists {
     records: Vec<Record>,
     words: Vec<u32>,
     /// Ends of edges: an edge of a node to itself has both there.
@@ -50,80 +50,80 @@ struct Made {
 }
 
 /// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
-fn make_all<C: EdgeValue>(
-    parts: &[Part],
+fn build_all<C: EdgeValue>(
+    parts: &[EdgeColumns],
     ids: &[StableId],
     division: Division,
-    mut add: impl FnMut(&Made) -> Result<(), Error> + Send,
+    mut add: impl FnMut(&BucketLists) -> Result<(), Error> + Send,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
     let blocks = Blocks::new(ids.len(), division.blocks);
-    let mut shares: Vec<Share<'_, C>> = share(parts, rayon::current_num_threads() * division.shares)
+    let mut partitions: Vec<Partition<'_, C>> = share(parts, rayon::current_num_threads() * division.partitions)
         .into_par_iter()
-        .map(|edges| Share::new(edges, &blocks))
+        .map(|edges| Partition::new(edges, &blocks))
         .collect();
     let mut ends = 0;
-    let mut made: Vec<Made> = Vec::new();
+    let mut lists: Vec<BucketLists> = Vec::new();
     // Memory that a round has used serves the next one again.
-    for round in divide(&shares, &blocks, division) {
+    for round in divide(&partitions, &blocks, division) {
         stage.advance(0)?;
         let (added, ()) = rayon::join(
-            || made.iter().try_for_each(&mut add),
-            || shares.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
+            || lists.iter().try_for_each(&mut add),
+            || partitions.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
         );
         added?;
-        made.resize_with(round.len(), Made::default);
-        let buckets = round.par_iter().zip(&mut made).enumerate();
-        buckets.try_for_each_init(Maker::default, |maker, (bucket, (range, made))| {
+        lists.resize_with(round.len(), BucketLists::default);
+        let buckets = round.par_iter().zip(&mut lists).enumerate();
+        buckets.try_for_each_init(ListEncoder::default, |encoder, (bucket, (range, lists))| {
             let nodes = blocks.nodes(range);
             stage.advance(nodes.len() as u64)?;
-            maker.make(nodes, shares.iter().map(|share| share.taken(bucket)), ids, made)
+            encoder.make(nodes, partitions.iter().map(|share| share.taken(bucket)), ids, lists)
         })?;
-        ends += made.iter().map(|made| made.ends).sum::<u64>();
+        ends += lists.iter().map(|lists| lists.ends).sum::<u64>();
     }
-    made.iter().try_for_each(&mut add)?;
+    lists.iter().try_for_each(&mut add)?;
     Ok(ends)
 }
 
 /// Makes the lists of buckets, one after another in the same memory.
-struct Maker<C> {
+struct ListEncoder<C> {
     /// Where the neighbours of each node end, once they are there.
     ends: Vec<usize>,
     neighbors: Vec<u32>,
-    carried: Vec<C>,
+    values: Vec<C>,
     ids: Vec<StableId>,
     placement: Placement,
 }
 
-impl<C> Default for Maker<C> {
+impl<C> Default for ListEncoder<C> {
     fn default() -> Self {
-        let (ends, neighbors, carried, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { ends, neighbors, carried, ids, placement: Placement::default() }
+        let (ends, neighbors, values, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { ends, neighbors, values, ids, placement: Placement::default() }
     }
 }
 
-impl<C: EdgeValue> Maker<C> {
+impl<C: EdgeValue> ListEncoder<C> {
     /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
     fn make<'a>(
         &mut self,
         nodes: Range<usize>,
         taken: impl Iterator<Item = &'a [End<C>]> + Clone,
         ids: &[StableId],
-        made: &mut Made,
+        lists: &mut BucketLists,
     ) -> Result<(), Error>
     where
         C: 'a,
     {
         self.gather(nodes.clone(), taken)?;
-        made.records.clear();
-        made.records.reserve_exact(nodes.len());
-        made.words.clear();
-        made.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
-        made.ends = 0;
+        lists.records.clear();
+        lists.records.reserve_exact(nodes.len());
+        lists.words.clear();
+        lists.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
+        lists.ends = 0;
         let mut start = 0;
         for (at, node) in nodes.enumerate() {
             let end = self.ends[at];
-            self.add(node, start..end, ids, made);
+            self.add(node, start..end, ids, lists);
             start = end;
         }
         Ok(())
@@ -138,7 +138,7 @@ impl<C: EdgeValue> Maker<C> {
     where
         C: 'a,
     {
-        let Self { ends, neighbors, carried, .. } = self;
+        let Self { ends, neighbors, values, .. } = self;
         ends.clear();
         ends.resize(nodes.len(), 0);
         for end in taken.clone().flatten() {
@@ -155,41 +155,41 @@ impl<C: EdgeValue> Maker<C> {
             total += std::mem::replace(end, total);
         }
         neighbors.resize(total, 0);
-        carried.resize(total, C::PLAIN);
-        for &End { owner, neighbor, carried: carries } in taken.flatten() {
+        values.resize(total, C::DEFAULT);
+        for &End { owner, neighbor, values: carries } in taken.flatten() {
             let end = &mut ends[owner as usize - nodes.start];
             neighbors[*end] = neighbor;
-            carried[*end] = carries;
+            values[*end] = carries;
             *end += 1;
         }
         Ok(())
     }
 
     /// Brings a list into slot order.
-    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], made: &mut Made) {
-        let (neighbors, carried) = (&self.neighbors[list.clone()], &self.carried[list]);
+    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
+        let (neighbors, values) = (&self.neighbors[list.clone()], &self.values[list]);
         if neighbors.is_empty() {
-            made.records.push(Record::default());
+            lists.records.push(Record::default());
             return;
         }
-        let mut add = |neighbors: &[u32], carried: &[C]| {
+        let mut add = |neighbors: &[u32], values: &[C]| {
             self.ids.clear();
             self.ids.extend(neighbors.iter().map(|&neighbor| ids[neighbor as usize]));
             if !self.placement.place(&self.ids, slot_bits(neighbors.len())) {
                 return false;
             }
-            let start = made.words.len() as u64;
-            let value = |at: usize| (NodeIx::new(neighbors[at]), carried[at].weight(), carried[at].time());
-            let record = encode_into(&mut made.words, ids[node], self.placement.table(), value);
-            made.records.push(record.at(start));
-            made.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
+            let start = lists.words.len() as u64;
+            let value = |at: usize| (NodeIx::new(neighbors[at]), values[at].weight(), values[at].time());
+            let record = encode_into(&mut lists.words, ids[node], self.placement.table(), value);
+            lists.records.push(record.at(start));
+            lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
             true
         };
-        if !add(neighbors, carried) {
+        if !add(neighbors, values) {
             let last = last_ones(neighbors);
             let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
-            let carried: Vec<C> = last.iter().map(|&at| carried[at]).collect();
-            assert!(add(&neighbors, &carried), "nobody is left twice");
+            let values: Vec<C> = last.iter().map(|&at| values[at]).collect();
+            assert!(add(&neighbors, &values), "nobody is left twice");
         }
     }
 }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
-    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<Part> {
+    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<EdgeColumns> {
         let parts = 1 + next(seed) % 3;
         let part = |_| {
             let count = next(seed) as usize % 400;
@@ -229,7 +229,7 @@ mod tests {
             let weights = is_weighted.then(|| (0..count).map(weight).collect());
             let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(next(seed) % 5) as usize];
             let times = is_timed.then(|| (0..count).map(time).collect());
-            Part { edges, weights, times }
+            EdgeColumns { edges, weights, times }
         };
         (0..parts).map(part).collect()
     }
@@ -259,13 +259,13 @@ mod tests {
                 blocks: 1 + next(&mut seed) as usize % 40,
                 buckets: 1 + next(&mut seed) as usize % 5,
                 bucket: 1 + next(&mut seed) % 100,
-                shares: 1 + next(&mut seed) as usize % 4,
+                partitions: 1 + next(&mut seed) as usize % 4,
                 rounds: 1 + next(&mut seed) % 6,
             };
             for pool in &pools {
                 let mut node = 0;
-                let add = |made: &Made| {
-                    for &record in &made.records {
+                let add = |lists: &BucketLists| {
+                    for &record in &lists.records {
                         let owner = ids[node as usize];
                         let entry =
                             |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| {
@@ -278,7 +278,7 @@ mod tests {
                             };
                         let entries = expected.range((node, 0)..=(node, u32::MAX)).map(entry);
                         let expected = ListBuilder::build(owner, entries.collect());
-                        let (found, words) = List::new(record, &made.words).parts();
+                        let (found, words) = List::new(record, &lists.words).parts();
                         assert_eq!((found.at(0), words), expected.as_list().parts(), "round {round}");
                         node += 1;
                     }
@@ -287,9 +287,9 @@ mod tests {
                 let cancel = CancelToken::new();
                 let stage = cancel.stage("lists", u64::from(nodes));
                 let ends = pool.install(|| match round % 6 {
-                    0 | 3 => make_all::<Timed>(&parts, &ids, division, add, &stage),
-                    1 | 5 => make_all::<()>(&parts, &ids, division, add, &stage),
-                    _ => make_all::<f32>(&parts, &ids, division, add, &stage),
+                    0 | 3 => build_all::<Timed>(&parts, &ids, division, add, &stage),
+                    1 | 5 => build_all::<()>(&parts, &ids, division, add, &stage),
+                    _ => build_all::<f32>(&parts, &ids, division, add, &stage),
                 });
                 assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
                 assert_eq!(node, nodes, "round {round}");

@@ -60,7 +60,7 @@ pub struct EdgeBuffer {
 }
 
 /// The most kinds and the most relations that are told apart; how many a store has is for the load to check.
-const MAX_TOLD: usize = u16::MAX as usize;
+const MAX_NUMBERED: usize = u16::MAX as usize;
 
 /// Places for names that are recognised when they come again, in 64 KiB.
 const RECENT: usize = 1 << 13;
@@ -129,7 +129,7 @@ impl EdgeBuffer {
     pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         let kind = self.check(0, node)?;
-        self.admit(node.key.len())?;
+        self.check_room(node.key.len())?;
         self.name(0, kind, node);
         self.nodes += 1;
         Ok(())
@@ -150,7 +150,7 @@ impl EdgeBuffer {
         let is_known = |name: &str| self.relations.iter().any(|relation| relation == name);
         edge.relation.filter(|name| !is_known(name)).map_or(Ok(()), check_relation)?;
         edge.check_values()?;
-        self.admit(a.key.len() + b.key.len())?;
+        self.check_room(a.key.len() + b.key.len())?;
         let (a, b) = (self.name(0, kind_of_a, a), self.name(1, kind_of_b, b));
         self.group(a, b, edge.relation);
         let before = self.edges.len();
@@ -176,10 +176,10 @@ impl EdgeBuffer {
     }
 
     /// Refuses an edge or a node whose keys have so many bytes where there is no more room.
-    fn admit(&self, bytes: usize) -> Result<(), Error> {
+    fn check_room(&self, bytes: usize) -> Result<(), Error> {
         // An edge brings two kinds at most.
-        limit("kinds", self.kinds.len() + 2, MAX_TOLD)?;
-        limit("relations", self.relations.len() + 1, MAX_TOLD)?;
+        limit("kinds", self.kinds.len() + 2, MAX_NUMBERED)?;
+        limit("relations", self.relations.len() + 1, MAX_NUMBERED)?;
         limit("bytes of keys", self.keys.len() + bytes, u32::MAX as usize)
     }
 
@@ -197,10 +197,10 @@ impl EdgeBuffer {
             self.kinds.push(Kind { name: node.kind.to_owned(), prefix });
             self.kinds.len() as u16 - 1
         });
-        let is_it = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
+        let is_same_key = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
         if let Some((last, at)) = self.last[end]
             && last == kind
-            && is_it(at)
+            && is_same_key(at)
         {
             return at;
         }

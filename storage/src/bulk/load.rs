@@ -19,7 +19,7 @@ use crate::types::names::{check_relation, default_relation};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
-use crate::bulk::names::Names;
+use crate::bulk::names::NodeNames;
 
 /// A whole graph, gathered in memory for [`Store::load`](crate::Store::load): either nodes first, then
 /// edges between their numbers, or [`EdgeBuffer`] whose ends are named.
@@ -51,7 +51,7 @@ use crate::bulk::names::Names;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct BulkLoad {
-    names: Names,
+    names: NodeNames,
     relations: Vec<Relation>,
 }
 
@@ -60,12 +60,12 @@ pub struct BulkLoad {
 struct Relation {
     name: String,
     kinds: BTreeSet<(u8, u8)>,
-    parts: Vec<Part>,
+    parts: Vec<EdgeColumns>,
 }
 
 /// The edges of one call.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct EdgeColumns {
     pub(super) edges: Vec<(NodeIx, NodeIx)>,
     pub(super) weights: Option<Vec<f32>>,
     /// [`NO_TIME`](crate::adjacency::list::NO_TIME) for none.
@@ -140,7 +140,7 @@ impl BulkLoad {
         };
         let at = self.relation(name)?;
         self.relations[at].kinds.extend(kinds);
-        self.relations[at].parts.push(Part { edges, weights, times: None });
+        self.relations[at].parts.push(EdgeColumns { edges, weights, times: None });
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl BulkLoad {
         let numbers = self.names.resolve(links)?;
         let added = self.take(links, &numbers);
         if added.is_err() {
-            self.names.cut(nodes, kinds);
+            self.names.truncate(nodes, kinds);
             self.relations.truncate(relations);
         }
         added
@@ -187,7 +187,7 @@ impl BulkLoad {
             let edges = links.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
             let weights = (!links.weights.is_empty()).then(|| links.weights.clone());
             let times = (!links.times.is_empty()).then(|| links.times.clone());
-            self.relations[first].parts.push(Part { edges, weights, times });
+            self.relations[first].parts.push(EdgeColumns { edges, weights, times });
             return Ok(());
         }
         let mut edges_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -195,10 +195,10 @@ impl BulkLoad {
             edges_of.entry(relation_of[group as usize].0).or_default().push(at);
         }
         for (relation, edges) in edges_of {
-            let part = Part {
+            let part = EdgeColumns {
                 edges: edges.iter().map(|&at| ends(&links.edges[at])).collect(),
-                weights: some_of(&links.weights, &edges),
-                times: some_of(&links.times, &edges),
+                weights: select(&links.weights, &edges),
+                times: select(&links.times, &edges),
             };
             self.relations[relation].parts.push(part);
         }
@@ -238,13 +238,13 @@ impl BulkLoad {
         let mut edges = 0;
         // As after commits: a file in which nothing is new stays.
         let is_stale = [!relations.is_empty(), true, true, false];
-        let files = write_checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
+        let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
-                Topology::write(to, bound, relations.len(), |relation, sink| {
+                Topology::write(to, bound, relations.len(), |relation, writer| {
                     let Relation { name, kinds, parts } = &mut relations[relation.index()];
                     let parts = std::mem::take(parts);
-                    let count = build::write(&parts, names.ids(), sink, &stage)?;
+                    let count = build::write(&parts, names.ids(), writer, &stage)?;
                     edges += count;
                     let kinds = std::mem::take(kinds).into_iter().collect();
                     Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
@@ -267,8 +267,8 @@ impl BulkLoad {
 }
 
 /// What some edges carry; nothing where no edge carries any.
-fn some_of<T: Copy>(carried: &[T], edges: &[usize]) -> Option<Vec<T>> {
-    (!carried.is_empty()).then(|| edges.iter().map(|&at| carried[at]).collect())
+fn select<T: Copy>(values: &[T], edges: &[usize]) -> Option<Vec<T>> {
+    (!values.is_empty()).then(|| edges.iter().map(|&at| values[at]).collect())
 }
 
 fn check_weights(weights: &[f32], edges: usize) -> Result<(), Error> {

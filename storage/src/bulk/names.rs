@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fs::prefetch::prefetch;
 use crate::graph::plan::{MAX_KINDS, MAX_NODES};
-use crate::segments::{FREE, enter, home, slot_count};
+use crate::segments::{FREE, insert_nodes, home, slot_count};
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -25,7 +25,7 @@ const KIND_SHIFT: u32 = 56;
 
 /// What is known of the nodes, a few arrays in all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct NodeNames {
     kinds: Vec<String>,
     /// By node.
     ids: Vec<StableId>,
@@ -36,7 +36,7 @@ pub(crate) struct Names {
     directory: Vec<u32>,
 }
 
-impl Names {
+impl NodeNames {
     /// Every node's number is below it.
     pub(crate) fn bound(&self) -> u32 {
         self.ids.len() as u32
@@ -78,9 +78,9 @@ impl Names {
     ) -> Result<Range<u32>, Error> {
         check_kind(kind)?;
         let (first, kinds) = (self.bound(), self.kinds.len());
-        let added = self.append(kind, keys).and_then(|()| self.enter(first));
+        let added = self.append(kind, keys).and_then(|()| self.insert_nodes(first));
         if added.is_err() {
-            self.cut(first, kinds);
+            self.truncate(first, kinds);
         }
         added.map(|()| first..self.bound())
     }
@@ -135,7 +135,7 @@ impl Names {
         let (first, kinds) = (self.bound(), self.kinds.len());
         let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
         if resolved.is_err() {
-            self.cut(first, kinds);
+            self.truncate(first, kinds);
         }
         resolved
     }
@@ -143,7 +143,7 @@ impl Names {
     /// The numbers by stable id alone.
     fn find(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         // At least two slots, so that looking up has something to read.
-        self.enter(self.bound())?;
+        self.insert_nodes(self.bound())?;
         let names = links.names();
         let mut kinds: Vec<Option<u8>> = vec![None; links.kind_count()];
         let mut numbers = Vec::with_capacity(names.len());
@@ -167,7 +167,7 @@ impl Names {
             };
             let node = self.bound();
             self.push(kind, links.key(at), name.id)?;
-            self.enter(node)?;
+            self.insert_nodes(node)?;
             numbers.push(NodeIx::new(node));
         }
         Ok(numbers)
@@ -203,9 +203,9 @@ impl Names {
                     prefetch(keys, self.place(*soon).start);
                 }
                 let kind = kinds[usize::from(links.names()[at].kind)];
-                let is_it = kind == Some(self.kind(node).index())
+                let is_same_key = kind == Some(self.kind(node).index())
                     && is_same(&keys[self.place(node)], links.key_bytes(at));
-                (!is_it).then_some(at)
+                (!is_same_key).then_some(at)
             })
         };
         let other = numbers.par_chunks(COMPARED).enumerate().find_map_first(first_other);
@@ -216,7 +216,7 @@ impl Names {
     }
 
     /// Enters the nodes from `first` on in the directory.
-    fn enter(&mut self, first: u32) -> Result<(), Error> {
+    fn insert_nodes(&mut self, first: u32) -> Result<(), Error> {
         let (bound, slots) = (self.bound(), slot_count(self.bound()));
         let mut nodes = first..bound;
         if self.directory.len() < slots {
@@ -224,7 +224,7 @@ impl Names {
             nodes = 0..bound;
         }
         let id = |node: u32| self.ids[node as usize];
-        let entered = enter(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
+        let entered = insert_nodes(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
         entered.map_err(|(node, other)| {
             let (name, other) = (self.name(NodeIx::new(node)), self.name(NodeIx::new(other)));
             if name == other {
@@ -240,7 +240,7 @@ impl Names {
     }
 
     /// Forgets the nodes from `bound` on.
-    pub(crate) fn cut(&mut self, bound: u32, kinds: usize) {
+    pub(crate) fn truncate(&mut self, bound: u32, kinds: usize) {
         let nodes = bound as usize;
         self.kinds.truncate(kinds);
         self.ids.truncate(nodes);
@@ -248,7 +248,7 @@ impl Names {
         let bytes = nodes.checked_sub(1).map_or(0, |last| self.place(NodeIx::new(last as u32)).end);
         self.keys.truncate(bytes);
         self.directory.clear();
-        self.enter(0).expect("nobody of those who stay was there twice");
+        self.insert_nodes(0).expect("nobody of those who stay was there twice");
     }
 
     /// The pairs of kinds that edges link, the smaller number first, ascending.
@@ -325,7 +325,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1442);
             (seed >> 33) % bound
         };
-        let (mut names, mut model) = (Names::default(), HashMap::new());
+        let (mut names, mut model) = (NodeNames::default(), HashMap::new());
         for _ in 0..50 {
             let mut links = EdgeBuffer::new();
             for _ in 0..next(300) {
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn two_names_with_one_id_are_refused_and_nothing_of_the_call_stays() {
-        let mut names = Names::default();
+        let mut names = NodeNames::default();
         names.resolve(&links(&[("pin:1", "board:1")])).expect("valid");
         let cases =
             [("pin:3", "pin:2", "pin:1"), ("board:7", "user:1", "pin:1"), ("pin:9", "pin:8", "pin:9")];

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::adjacency::list::NO_TIME;
 use crate::types::ids::NodeIx;
 
-use crate::bulk::load::Part;
+use crate::bulk::load::EdgeColumns;
 
 /// How the work is divided.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +23,13 @@ pub(super) struct Division {
     /// At least so many neighbours in a bucket.
     pub(super) bucket: u64,
     /// Shares of the edges for each thread, so that one which is late leaves some of its to others.
-    pub(super) shares: usize,
+    pub(super) partitions: usize,
     /// At most so many rounds: each passes over the edges, and holds a part of the lists.
     pub(super) rounds: u64,
 }
 
 pub(super) const DIVISION: Division =
-    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, shares: 4, rounds: 8 };
+    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, partitions: 4, rounds: 8 };
 
 /// What a node costs besides its neighbours, in neighbours.
 const NODE: u64 = 4;
@@ -37,18 +37,18 @@ const NODE: u64 = 4;
 /// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
 pub(super) trait EdgeValue: Copy + Send + Sync {
     /// That of an edge with weight 1 and no time.
-    const PLAIN: Self;
+    const DEFAULT: Self;
     /// That of the edge at this place.
-    fn of(piece: &Piece<'_>, at: usize) -> Self;
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self;
     fn weight(self) -> f32;
     fn time(self) -> Option<i64>;
 }
 
 /// Every weight is 1, and nothing has a time.
 impl EdgeValue for () {
-    const PLAIN: Self = ();
+    const DEFAULT: Self = ();
 
-    fn of(_: &Piece<'_>, _: usize) -> Self {}
+    fn of(_: &EdgeSlice<'_>, _: usize) -> Self {}
 
     fn weight(self) -> f32 {
         1.0
@@ -61,10 +61,10 @@ impl EdgeValue for () {
 
 /// A weight.
 impl EdgeValue for f32 {
-    const PLAIN: Self = 1.0;
+    const DEFAULT: Self = 1.0;
 
-    fn of(piece: &Piece<'_>, at: usize) -> Self {
-        piece.weights.map_or(1.0, |weights| weights[at])
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self {
+        slice.weights.map_or(1.0, |weights| weights[at])
     }
 
     fn weight(self) -> f32 {
@@ -91,10 +91,10 @@ impl Timed {
 }
 
 impl EdgeValue for Timed {
-    const PLAIN: Self = Self::new(1.0, NO_TIME);
+    const DEFAULT: Self = Self::new(1.0, NO_TIME);
 
-    fn of(piece: &Piece<'_>, at: usize) -> Self {
-        Self::new(f32::of(piece, at), piece.times.map_or(NO_TIME, |times| times[at]))
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self {
+        Self::new(f32::of(slice, at), slice.times.map_or(NO_TIME, |times| times[at]))
     }
 
     fn weight(self) -> f32 {
@@ -112,19 +112,19 @@ impl EdgeValue for Timed {
 pub(super) struct End<C> {
     pub(super) owner: u32,
     pub(super) neighbor: u32,
-    pub(super) carried: C,
+    pub(super) values: C,
 }
 
 /// Some edges of a part and what they carry.
 #[derive(Clone, Copy)]
-pub(super) struct Piece<'a> {
+pub(super) struct EdgeSlice<'a> {
     edges: &'a [(NodeIx, NodeIx)],
     weights: Option<&'a [f32]>,
     times: Option<&'a [i64]>,
 }
 
-impl<'a> Piece<'a> {
-    fn new(part: &'a Part) -> Self {
+impl<'a> EdgeSlice<'a> {
+    fn new(part: &'a EdgeColumns) -> Self {
         Self { edges: &part.edges, weights: part.weights.as_deref(), times: part.times.as_deref() }
     }
 
@@ -144,25 +144,25 @@ impl<'a> Piece<'a> {
 }
 
 /// The edges divided into shares of about as many, in their order.
-pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
+pub(super) fn share(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_>>> {
     let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
     let most = edges.div_ceil(count).max(1);
-    let mut shares = vec![Vec::new()];
+    let mut partitions = vec![Vec::new()];
     let mut room = most;
     for part in parts {
-        let mut piece = Piece::new(part);
-        while !piece.edges.is_empty() {
+        let mut slice = EdgeSlice::new(part);
+        while !slice.edges.is_empty() {
             if room == 0 {
-                shares.push(Vec::new());
+                partitions.push(Vec::new());
                 room = most;
             }
-            let (some, rest) = piece.split_at(piece.edges.len().min(room));
-            shares.last_mut().expect("there is one").push(some);
+            let (some, rest) = slice.split_at(slice.edges.len().min(room));
+            partitions.last_mut().expect("there is one").push(some);
             room -= some.edges.len();
-            piece = rest;
+            slice = rest;
         }
     }
-    shares
+    partitions
 }
 
 /// How nodes are divided into blocks: by the higher bits of their numbers.
@@ -191,8 +191,8 @@ impl Blocks {
 }
 
 /// The edges that one thread passes over, and what it takes from them.
-pub(super) struct Share<'a, C> {
-    edges: Vec<Piece<'a>>,
+pub(super) struct Partition<'a, C> {
+    edges: Vec<EdgeSlice<'a>>,
     /// How many ends each block has in it; an edge of a node to itself counts twice.
     counts: Vec<usize>,
     /// What was taken for a round, bucket after bucket.
@@ -201,10 +201,10 @@ pub(super) struct Share<'a, C> {
     buckets: Vec<Range<usize>>,
 }
 
-impl<'a, C: EdgeValue> Share<'a, C> {
-    pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
+impl<'a, C: EdgeValue> Partition<'a, C> {
+    pub(super) fn new(edges: Vec<EdgeSlice<'a>>, blocks: &Blocks) -> Self {
         let mut counts = vec![0; blocks.count()];
-        for &(a, b) in edges.iter().flat_map(|piece| piece.edges) {
+        for &(a, b) in edges.iter().flat_map(|slice| slice.edges) {
             counts[blocks.of(a)] += 1;
             counts[blocks.of(b)] += 1;
         }
@@ -223,18 +223,18 @@ impl<'a, C: EdgeValue> Share<'a, C> {
             room += self.counts[range.clone()].iter().sum::<usize>();
         }
         if self.taken.len() < room {
-            self.taken = vec![End { owner: 0, neighbor: 0, carried: C::PLAIN }; room];
+            self.taken = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
         }
-        for piece in &self.edges {
+        for slice in &self.edges {
             let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
                     let end = &mut self.buckets[usize::from(bucket)].end;
                     self.taken[*end] =
-                        End { owner: owner.get(), neighbor: neighbor.get(), carried: C::of(piece, at) };
+                        End { owner: owner.get(), neighbor: neighbor.get(), values: C::of(slice, at) };
                     *end += 1;
                 }
             };
-            for (at, &(a, b)) in piece.edges.iter().enumerate() {
+            for (at, &(a, b)) in slice.edges.iter().enumerate() {
                 put(a, b, at);
                 if a != b {
                     put(b, a, at);
@@ -251,11 +251,11 @@ impl<'a, C: EdgeValue> Share<'a, C> {
 
 /// The rounds, each the blocks of its buckets.
 pub(super) fn divide<C>(
-    shares: &[Share<'_, C>],
+    partitions: &[Partition<'_, C>],
     blocks: &Blocks,
     division: Division,
 ) -> Vec<Vec<Range<usize>>> {
-    let count = |block: usize| shares.iter().map(|share| share.counts[block] as u64).sum::<u64>();
+    let count = |block: usize| partitions.iter().map(|share| share.counts[block] as u64).sum::<u64>();
     let counts: Vec<u64> = (0..blocks.count()).map(|block| count(block) + (NODE << blocks.shift)).collect();
     let total: u64 = counts.iter().sum();
     let rounds = (total / division.bucket).clamp(1, division.rounds);

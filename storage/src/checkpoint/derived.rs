@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::manifest::{Learned, is_file_word};
+use crate::checkpoint::manifest::{Published, is_file_stem};
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, Generation};
@@ -36,7 +36,7 @@ pub struct Derived {
     /// The epoch that they reflect.
     pub refreshed: Epoch,
     /// Whether all of them are there and intact, and it is known what changed since; if not, what can be computed must be.
-    pub is_whole: bool,
+    pub is_complete: bool,
     store: PathBuf,
     files: Arc<BTreeMap<String, Result<SectionFile, Damage>>>,
 }
@@ -58,26 +58,26 @@ impl Derived {
     ///
     /// # Errors
     /// [`Error::Damaged`] for the first file that is not as it was written.
-    pub(crate) fn open(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
-        let derived = Self::open_some(store, learned, opening)?;
+    pub(crate) fn open(store: &Path, published: &Published, opening: OpenMode<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(store, published, opening)?;
         let damage = derived.damage().next().cloned();
         damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
     }
 
     /// Opens what a manifest names and is intact.
-    pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
+    pub(crate) fn open_some(store: &Path, published: &Published, opening: OpenMode<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let stage = opening.cancel.stage("derived files", learned.files.len() as u64);
-        for name in &learned.files {
+        let stage = opening.cancel.stage("derived files", published.files.len() as u64);
+        for name in &published.files {
             let path = name.path(store);
-            let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
-            files.insert(name.what.clone(), Damage::of(file, REBUILT)?);
+            let file = SectionFile::open_named(&path, Residence::Mapped, opening.is_verified(&path));
+            files.insert(name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }
         stage.end();
-        let (generation, refreshed) = (learned.generation(), learned.refreshed());
-        let is_whole = files.values().all(Result::is_ok);
-        Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })
+        let (generation, refreshed) = (published.generation(), published.refreshed());
+        let is_complete = files.values().all(Result::is_ok);
+        Ok(Self { generation, refreshed, is_complete, store: store.to_path_buf(), files: Arc::new(files) })
     }
 
     /// What of it is damaged.
@@ -97,7 +97,7 @@ pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result
     for (at, (name, _)) in files.iter().enumerate() {
         let taken =
             crate::segments::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
-        if taken || !is_file_word(name) {
+        if taken || !is_file_stem(name) {
             let rule = "a name of its own in small letters, digits and hyphens";
             return Err(Error::invalid("name of a derived file", name, rule));
         }

@@ -34,10 +34,10 @@ pub(crate) struct DiskFile {
 }
 
 /// Runs the watch in tests; nothing otherwise.
-macro_rules! told {
+macro_rules! notify {
     ($disk:expr, $event:expr) => {
         #[cfg(test)]
-        $disk.tell($event)?;
+        $disk.notify($event)?;
     };
 }
 
@@ -69,13 +69,13 @@ impl Disk {
 
     /// Makes a file that is empty, whatever was there.
     pub(crate) fn create(&self, path: &Path) -> io::Result<DiskFile> {
-        told!(self, Event::Create(path));
+        notify!(self, Event::Create(path));
         self.file(path, File::options().read(true).write(true).create(true).truncate(true))
     }
 
     /// Opens a file that is written over in place, and makes it where `create` says so.
     pub(crate) fn open(&self, path: &Path, create: bool) -> io::Result<DiskFile> {
-        told!(self, Event::Open(path));
+        notify!(self, Event::Open(path));
         self.file(path, File::options().read(true).write(true).create(create).truncate(false))
     }
 
@@ -85,18 +85,18 @@ impl Disk {
 
     /// Puts a file in the place of another, at once.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        told!(self, Event::Rename(from, to));
+        notify!(self, Event::Rename(from, to));
         fs::rename(from, to)
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        told!(self, Event::Remove(path));
+        notify!(self, Event::Remove(path));
         fs::remove_file(path)
     }
 
     /// Makes new and removed names in a folder durable.
     pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        told!(self, Event::SyncFolder);
+        notify!(self, Event::SyncFolder);
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 }
@@ -109,18 +109,18 @@ impl DiskFile {
 
     /// Makes what was written durable, the length with it.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
-        told!(self.disk, Event::Sync(&self.path));
+        notify!(self.disk, Event::Sync(&self.path));
         self.file.sync_data()
     }
 
     pub(crate) fn sync_all(&self) -> io::Result<()> {
-        told!(self.disk, Event::Sync(&self.path));
+        notify!(self.disk, Event::Sync(&self.path));
         self.file.sync_all()
     }
 
     /// Cuts the file.
     pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
-        told!(self.disk, Event::Cut(&self.path, len));
+        notify!(self.disk, Event::Cut(&self.path, len));
         self.file.set_len(len)
     }
 }
@@ -128,7 +128,7 @@ impl DiskFile {
 impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
-        let bytes = &bytes[..self.disk.admit(&self.path, self.file.stream_position()?, bytes)?];
+        let bytes = &bytes[..self.disk.allowed_bytes(&self.path, self.file.stream_position()?, bytes)?];
         self.file.write(bytes)
     }
 
@@ -167,7 +167,7 @@ mod watch {
     /// What becomes of it.
     #[derive(Debug)]
     pub(crate) enum Verdict {
-        Go,
+        Proceed,
         /// Only so many bytes are written, which the caller is told.
         Short(usize),
         Fail(io::Error),
@@ -179,18 +179,18 @@ mod watch {
     }
 
     impl Disk {
-        pub(super) fn tell(&self, event: Event<'_>) -> io::Result<()> {
-            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
-                Verdict::Go | Verdict::Short(_) => Ok(()),
+        pub(super) fn notify(&self, event: Event<'_>) -> io::Result<()> {
+            match self.watch.as_ref().map_or(Verdict::Proceed, |watch| watch.before(event)) {
+                Verdict::Proceed | Verdict::Short(_) => Ok(()),
                 Verdict::Fail(error) => Err(error),
             }
         }
 
         /// How many of the bytes are written.
-        pub(super) fn admit(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        pub(super) fn allowed_bytes(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<usize> {
             let event = Event::Write(path, at, bytes);
-            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
-                Verdict::Go => Ok(bytes.len()),
+            match self.watch.as_ref().map_or(Verdict::Proceed, |watch| watch.before(event)) {
+                Verdict::Proceed => Ok(bytes.len()),
                 Verdict::Short(some) => Ok(some.min(bytes.len())),
                 Verdict::Fail(error) => Err(error),
             }

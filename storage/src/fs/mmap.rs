@@ -41,12 +41,12 @@ impl Map {
             return Ok(Self { memory: unsafe { Mmap::map(&*file) }?, residence });
         }
         let mut read = Ok(());
-        let map = Self::filled(len, |memory| read = file.read_exact(memory))?;
+        let map = Self::allocate(len, |memory| read = file.read_exact(memory))?;
         read.map(|()| map)
     }
 
     /// Memory of so many bytes that `fill` writes, in huge pages where the system has them.
-    pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
+    pub(crate) fn allocate(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         let mut memory = MmapMut::map_anon(len)?;
         #[cfg(target_os = "linux")]
         // A kernel without huge pages refuses; small ones do as well, only slower.
@@ -57,7 +57,7 @@ impl Map {
 
     /// Gives pages of a mapped file back to the system, which reads them again when they are touched. A file that was read
     /// through once would count as memory of the process for as long as it is mapped.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn release_pages(&self) {
         #[cfg(unix)]
         if self.residence == Residence::Mapped {
             // SAFETY: the mapping is of a file that does not change, so what is read again is what was there.

@@ -61,7 +61,7 @@ impl<T: NoUninit> AsBytes for Arc<Vec<T>> {
 type Content<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> + 'a;
 
 /// A file of sections whose bytes are still where they are used; [`Store::publish`](crate::Store::publish) and
-/// [`Store::keep_aside`](crate::Store::keep_aside) write it without a copy of them.
+/// [`Store::write_sidecar`](crate::Store::write_sidecar) write it without a copy of them.
 pub struct SectionWriter<'a> {
     kind: [u8; 4],
     version: u32,
@@ -86,7 +86,7 @@ impl<'a> SectionWriter<'a> {
     ///
     /// # Panics
     /// When there is a section of that tag.
-    pub fn section_of<P: AsBytes, I: Iterator<Item = P>>(
+    pub fn section_chunks<P: AsBytes, I: Iterator<Item = P>>(
         &mut self,
         tag: [u8; 8],
         pieces: impl Fn() -> I + 'a,
@@ -122,9 +122,9 @@ impl<'a> SectionWriter<'a> {
 
 impl fmt::Debug for SectionWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tags: Vec<String> = self.sections.iter().map(|(tag, _)| show(tag)).collect();
+        let tags: Vec<String> = self.sections.iter().map(|(tag, _)| tag_text(tag)).collect();
         f.debug_struct("SectionWriter")
-            .field("kind", &show(&self.kind))
+            .field("kind", &tag_text(&self.kind))
             .field("sections", &tags)
             .finish_non_exhaustive()
     }
@@ -135,7 +135,7 @@ impl fmt::Debug for SectionWriter<'_> {
 pub struct SectionFile {
     path: Arc<Path>,
     map: Arc<Map>,
-    is_trusted: bool,
+    is_verified: bool,
     sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
 }
 
@@ -144,7 +144,7 @@ impl SectionFile {
     ///
     /// # Errors
     /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer frame.
-    pub(crate) fn open(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let len = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
         if len < HEADER as u64 {
@@ -152,14 +152,14 @@ impl SectionFile {
             return Err(Error::damaged(path, "header", what));
         }
         let map = Arc::new(Map::open(&mut file, residence).map_err(|e| Error::io(path, "read", e))?);
-        let sections = Arc::new(check(path, &map, is_trusted)?);
-        map.leave();
-        Ok(Self { path: path.into(), map, is_trusted, sections })
+        let sections = Arc::new(check(path, &map, is_verified)?);
+        map.release_pages();
+        Ok(Self { path: path.into(), map, is_verified, sections })
     }
 
     /// Opens a file that a manifest names, so that it must be there.
-    pub(crate) fn open_named(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
-        Self::open(path, residence, is_trusted).map_err(|error| match error {
+    pub(crate) fn open_named(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
+        Self::open(path, residence, is_verified).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Error::damaged(path, "file", "it is missing")
             }
@@ -168,8 +168,8 @@ impl SectionFile {
     }
 
     /// Whether it was checked before, and what is in it need not be looked at again.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.is_trusted
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_verified
     }
 
     /// The tag of the kind of file.
@@ -188,7 +188,7 @@ impl SectionFile {
     /// [`Error::Damaged`], [`Error::NewerVersion`].
     pub fn require(&self, kind: [u8; 4], supported: u32) -> Result<(), Error> {
         if self.kind() != kind {
-            let what = format!("a file of kind {}, expected {}", show(&self.kind()), show(&kind));
+            let what = format!("a file of kind {}, expected {}", tag_text(&self.kind()), tag_text(&kind));
             return Err(Error::damaged(&self.path, "header", what));
         }
         if self.version() > supported {
@@ -217,7 +217,7 @@ impl SectionFile {
     /// # Errors
     /// [`Error::Damaged`] when there is no such section.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
-        let &(start, len) = self.sections.get(&tag).ok_or_else(|| self.damaged(show(&tag), "is missing"))?;
+        let &(start, len) = self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
         Ok(&self.map[start..start + len])
     }
 
@@ -247,7 +247,7 @@ impl SectionFile {
 
     fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
         let bytes = self.section(tag)?;
-        bytemuck::try_cast_slice(bytes).map_err(|_| self.damaged(show(&tag), "does not hold whole numbers"))
+        bytemuck::try_cast_slice(bytes).map_err(|_| self.damaged(tag_text(&tag), "does not hold whole numbers"))
     }
 
     /// A section as numbers, with a share in the file.
@@ -255,7 +255,7 @@ impl SectionFile {
         self.section(tag)?;
         let (start, len) = self.sections[&tag];
         Slice::new(&self.map, start..start + len)
-            .ok_or_else(|| self.damaged(show(&tag), "does not hold whole numbers"))
+            .ok_or_else(|| self.damaged(tag_text(&tag), "does not hold whole numbers"))
     }
 
     /// The error for damage that only a section's reader can see.
@@ -264,8 +264,8 @@ impl SectionFile {
     }
 
     /// Says that it will not be read soon: what of it is in memory is given back to the system. Reading it is as before.
-    pub fn leave(&self) {
-        self.map.leave();
+    pub fn release_pages(&self) {
+        self.map.release_pages();
     }
 
     /// Where the file is, or was.
@@ -285,7 +285,7 @@ impl fmt::Debug for SectionFile {
     }
 }
 
-fn show(tag: &[u8]) -> String {
+fn tag_text(tag: &[u8]) -> String {
     format!("section '{}'", tag.escape_ascii()).replace("\\x00", "")
 }
 
@@ -298,7 +298,7 @@ fn read_u64(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Checks the file, what its sections hold only where it is not trusted, and returns where they are.
-fn check(path: &Path, bytes: &[u8], is_trusted: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
+fn check(path: &Path, bytes: &[u8], is_verified: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
     let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
     if bytes[0..8] != MAGIC {
         return Err(damaged("header", "it does not begin with HEDGEROW"));
@@ -331,17 +331,17 @@ fn check(path: &Path, bytes: &[u8], is_trusted: bool) -> Result<BTreeMap<[u8; 8]
         let stop = usize::try_from(start.saturating_add(len)).unwrap_or(usize::MAX);
         // Sections follow one another with zeroes between, so every byte of the file is accounted for.
         if start != end.next_multiple_of(ALIGN) as u64 || stop > bytes.len() {
-            return Err(damaged(&show(&tag), "it does not lie where it should"));
+            return Err(damaged(&tag_text(&tag), "it does not lie where it should"));
         }
         let start = start as usize;
         if bytes[end..start].iter().any(|&byte| byte != 0) {
-            return Err(damaged(&show(&tag), "the bytes before it are not zero"));
+            return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
         }
-        if !is_trusted && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
-            return Err(damaged(&show(&tag), "its checksum does not fit"));
+        if !is_verified && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
+            return Err(damaged(&tag_text(&tag), "its checksum does not fit"));
         }
         if sections.insert(tag, (start, len as usize)).is_some() {
-            return Err(damaged(&show(&tag), "there are two of it"));
+            return Err(damaged(&tag_text(&tag), "there are two of it"));
         }
         end = stop;
     }

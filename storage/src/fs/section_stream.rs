@@ -21,7 +21,7 @@ pub(crate) struct SectionStream {
     table: Vec<u8>,
     count: usize,
     at: u64,
-    open: Option<([u8; 8], u64, Xxh3)>,
+    current: Option<([u8; 8], u64, Xxh3)>,
 }
 
 impl SectionStream {
@@ -36,7 +36,7 @@ impl SectionStream {
         head[16..20].copy_from_slice(&version.to_le_bytes());
         head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
         let out = BufWriter::with_capacity(BUFFER, file);
-        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, open: None };
+        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, current: None };
         stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
         Ok(stream)
     }
@@ -52,7 +52,7 @@ impl SectionStream {
         self.end();
         let gap = self.at.next_multiple_of(ALIGN as u64) - self.at;
         self.put(&[0; ALIGN][..gap as usize])?;
-        self.open = Some((tag, self.at, Xxh3::new()));
+        self.current = Some((tag, self.at, Xxh3::new()));
         Ok(())
     }
 
@@ -60,8 +60,8 @@ impl SectionStream {
     pub(crate) fn reserve(&mut self, tag: [u8; 8], len: u64) -> Result<Reserved, Error> {
         self.begin(tag)?;
         let entry = self.table.len();
-        let (_, start, hash) = self.open.take().expect("it was begun");
-        self.enter(tag, start, len, 0);
+        let (_, start, hash) = self.current.take().expect("it was begun");
+        self.push_entry(tag, start, len, 0);
         let skip = i64::try_from(len).expect("a file is shorter than 2^63 bytes");
         self.out.seek(SeekFrom::Current(skip)).map_err(|e| Error::io(&self.path, "write", e))?;
         self.at += len;
@@ -72,12 +72,12 @@ impl SectionStream {
         };
         let file = open().map_err(|e| Error::io(&self.path, "write", e))?;
         let out = BufWriter::with_capacity(BUFFER, file);
-        Ok(Reserved { path: self.path.clone(), out, entry, open: len, hash })
+        Ok(Reserved { path: self.path.clone(), out, entry, missing: len, hash })
     }
 
     /// Ends a section that room was left for.
     pub(crate) fn fill(&mut self, mut section: Reserved) -> Result<(), Error> {
-        assert_eq!(section.open, 0, "reserve was told the length");
+        assert_eq!(section.missing, 0, "reserve was told the length");
         section.out.flush().map_err(|e| Error::io(&self.path, "write", e))?;
         let hash = section.hash.digest().to_le_bytes();
         self.table[section.entry + TABLE_ENTRY - 8..section.entry + TABLE_ENTRY].copy_from_slice(&hash);
@@ -87,18 +87,18 @@ impl SectionStream {
     /// Adds bytes to the section that was begun last.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.put(bytes)?;
-        let (_, _, hash) = self.open.as_mut().expect("begin comes before write");
+        let (_, _, hash) = self.current.as_mut().expect("begin comes before write");
         hash.update(bytes);
         Ok(())
     }
 
     fn end(&mut self) {
-        if let Some((tag, start, hash)) = self.open.take() {
-            self.enter(tag, start, self.at - start, hash.digest());
+        if let Some((tag, start, hash)) = self.current.take() {
+            self.push_entry(tag, start, self.at - start, hash.digest());
         }
     }
 
-    fn enter(&mut self, tag: [u8; 8], start: u64, len: u64, hash: u64) {
+    fn push_entry(&mut self, tag: [u8; 8], start: u64, len: u64, hash: u64) {
         self.table.extend(tag);
         self.table.extend([start, len, hash].into_iter().flat_map(u64::to_le_bytes));
     }
@@ -130,14 +130,14 @@ pub(crate) struct Reserved {
     /// Where its entry starts in the table.
     entry: usize,
     /// Bytes that are missing.
-    open: u64,
+    missing: u64,
     hash: Xxh3,
 }
 
 impl Reserved {
     /// Adds bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.open = self.open.checked_sub(bytes.len() as u64).expect("reserve was told the length");
+        self.missing = self.missing.checked_sub(bytes.len() as u64).expect("reserve was told the length");
         self.hash.update(bytes);
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))
     }

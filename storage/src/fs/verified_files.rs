@@ -20,14 +20,14 @@ const NAME: &str = "CHECKED";
 
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-struct Looks {
+struct FileStamp {
     bytes: u64,
     inode: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Looks {
+impl FileStamp {
     /// How a file looks; nothing where the system does not tell.
     fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
@@ -48,24 +48,24 @@ impl Looks {
 
 /// How the files of a store are to be opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
+pub(crate) struct OpenMode<'a> {
     /// Everything is mapped, and what was checked before is not read; without it lists are read into memory, and every byte is
     /// checked.
-    pub(crate) mapped: Option<&'a VerifiedFiles>,
+    pub(crate) low_memory: Option<&'a VerifiedFiles>,
     /// Asked between any two files.
     pub(crate) cancel: &'a CancelToken,
 }
 
-impl Opening<'_> {
+impl OpenMode<'_> {
     /// Whether what a file holds need not be read.
-    pub(crate) fn trusts(self, path: &Path) -> bool {
-        self.mapped.is_some_and(|trust| trust.knows(path))
+    pub(crate) fn is_verified(self, path: &Path) -> bool {
+        self.low_memory.is_some_and(|verified| verified.is_unchanged(path))
     }
 }
 
 /// The files that were checked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct VerifiedFiles(BTreeMap<String, Looks>);
+pub(crate) struct VerifiedFiles(BTreeMap<String, FileStamp>);
 
 impl VerifiedFiles {
     /// What the file says; nothing where it is missing or damaged, or tells of other files.
@@ -76,24 +76,24 @@ impl VerifiedFiles {
             if xxh3_64(body).to_le_bytes() != sum {
                 return None;
             }
-            codec::decode::<Vec<(String, Looks)>>(body).ok()
+            codec::decode::<Vec<(String, FileStamp)>>(body).ok()
         };
         Self(read().unwrap_or_default().into_iter().collect())
     }
 
     /// Whether a file looks as it did when it was checked.
-    pub(crate) fn knows(&self, path: &Path) -> bool {
+    pub(crate) fn is_unchanged(&self, path: &Path) -> bool {
         let known = path.file_name().and_then(|name| self.0.get(name.to_str()?));
-        known.is_some_and(|known| Looks::of(path).as_ref() == Some(known))
+        known.is_some_and(|known| FileStamp::of(path).as_ref() == Some(known))
     }
 
     /// Writes down that files were checked. Where that fails they are read again at the next open, and no more.
     pub(crate) fn write<'a>(disk: &Disk, files: impl Iterator<Item = &'a Path>) {
-        let looks = |path: &Path| {
+        let stamp = |path: &Path| {
             let name = path.file_name()?.to_str()?.to_owned();
-            Some((name, Looks::of(path)?))
+            Some((name, FileStamp::of(path)?))
         };
-        let checked: Vec<(String, Looks)> = files.filter_map(looks).collect();
+        let checked: Vec<(String, FileStamp)> = files.filter_map(stamp).collect();
         let body = codec::encode(&checked);
         let bytes = [&xxh3_64(&body).to_le_bytes()[..], &body].concat();
         let (path, new) = (disk.folder().join(NAME), disk.folder().join("CHECKED.tmp"));
@@ -116,17 +116,17 @@ mod tests {
         fs::write(&other, "other").expect("written");
         let disk = Disk::of(folder.path());
         VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
-        let trust = VerifiedFiles::read(folder.path());
-        assert!(trust.knows(&one) && trust.knows(&other) && !trust.knows(folder.path()));
+        let verified = VerifiedFiles::read(folder.path());
+        assert!(verified.is_unchanged(&one) && verified.is_unchanged(&other) && !verified.is_unchanged(folder.path()));
         // As long as before, and by a moment later than the system tells moments apart.
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&one, "eno").expect("written");
-        assert!(!trust.knows(&one) && trust.knows(&other));
+        assert!(!verified.is_unchanged(&one) && verified.is_unchanged(&other));
         for bit in 0..fs::read(folder.path().join(NAME)).expect("readable").len() * 8 {
             let mut torn = fs::read(folder.path().join(NAME)).expect("readable");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
-            assert!(!VerifiedFiles::read(folder.path()).knows(&other), "bit {bit}");
+            assert!(!VerifiedFiles::read(folder.path()).is_unchanged(&other), "bit {bit}");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
         }

@@ -18,9 +18,9 @@ use crate::types::ids::RelationIx;
 #[derive(Debug)]
 pub struct FlattenedLists {
     records: Slice<Packed>,
-    apart: Slice<u32>,
+    copied_words: Slice<u32>,
     /// What the overlay of flat lists holds.
-    nothing: Overlay,
+    empty_overlay: Overlay,
 }
 
 impl FlattenedLists {
@@ -41,24 +41,24 @@ impl FlattenedLists {
         }
         let mut words = 0;
         lists.overlay.for_each(&mut |_, list| words += list.as_list().record().words());
-        let filled = |bytes: usize, fill: &mut dyn FnMut(&mut [u8])| {
-            Map::filled(bytes.max(1), fill).map(Arc::new).map_err(|source| Error::Memory { bytes, source })
+        let allocate = |bytes: usize, fill: &mut dyn FnMut(&mut [u8])| {
+            Map::allocate(bytes.max(1), fill).map(Arc::new).map_err(|source| Error::Memory { bytes, source })
         };
         let bound = snapshot.bound() as usize;
         let record_bytes = bound * size_of::<Packed>();
         let mut heads = Vec::new();
-        let apart = filled(4 * words, &mut |bytes| {
-            let apart: &mut [u32] = bytemuck::cast_slice_mut(&mut bytes[..4 * words]);
+        let copied_words = allocate(4 * words, &mut |bytes| {
+            let copied_words: &mut [u32] = bytemuck::cast_slice_mut(&mut bytes[..4 * words]);
             let mut start = 0;
             lists.overlay.for_each(&mut |node, list| {
                 let list = list.as_list();
                 let (record, end) = (list.record(), start + list.record().words());
-                list.copy_words(&mut apart[start..end]);
-                heads.push((node, if start == end { record } else { record.at(start as u64).apart() }));
+                list.copy_words(&mut copied_words[start..end]);
+                heads.push((node, if start == end { record } else { record.at(start as u64).copied() }));
                 start = end;
             });
         })?;
-        let records = filled(record_bytes, &mut |bytes| {
+        let records = allocate(record_bytes, &mut |bytes| {
             let records: &mut [Packed] = bytemuck::cast_slice_mut(&mut bytes[..record_bytes]);
             records[..lists.records.len()].copy_from_slice(lists.records);
             for &(node, record) in &heads {
@@ -68,17 +68,17 @@ impl FlattenedLists {
         let whole = "a map is aligned and as long as asked for";
         Ok(Some(Self {
             records: Slice::new(&records, 0..record_bytes).expect(whole),
-            apart: Slice::new(&apart, 0..4 * words).expect(whole),
-            nothing: Overlay::default(),
+            copied_words: Slice::new(&copied_words, 0..4 * words).expect(whole),
+            empty_overlay: Overlay::default(),
         }))
     }
 
     /// The lists, as those of the snapshot that they were made from.
     pub fn lists<'a>(&'a self, snapshot: &'a Snapshot, relation: RelationIx) -> Lists<'a> {
         Lists {
-            overlay: &self.nothing,
+            overlay: &self.empty_overlay,
             records: &self.records,
-            apart: &self.apart,
+            copied_words: &self.copied_words,
             ..snapshot.lists(relation)
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
-use crate::graph::graph_state::{Found, GraphState};
+use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::{NodeName, NodeRef};
@@ -55,8 +55,8 @@ impl Snapshot {
     pub fn lookup<'a>(&self, node: impl Into<NodeRef<'a>>) -> Option<NodeIx> {
         let node = node.into();
         match self.0.find(node, node.stable_id()) {
-            Found::Node(found) if self.0.is_alive(found) => Some(found),
-            Found::Node(_) | Found::Other(_) | Found::Nothing => None,
+            LookupResult::Node(found) if self.0.is_alive(found) => Some(found),
+            LookupResult::Node(_) | LookupResult::Other(_) | LookupResult::Nothing => None,
         }
     }
 
@@ -189,14 +189,14 @@ impl Snapshot {
     /// # Cost
     /// A binary search among the settled nodes, and a look at every node that came since the last checkpoint.
     pub fn keys_with_prefix(&self, kind: KindIx, prefix: &str, limit: usize) -> Vec<String> {
-        let view = &*self.0;
-        let settled = view.base.keys.with_prefix(kind, prefix, |node| view.base.nodes.kind(node));
-        let alive = settled.filter(|&node| view.is_alive(node)).take(limit);
-        let mut keys: Vec<&str> = alive.map(|node| view.base.keys.key(node)).collect();
-        view.newcomers.for_each(&mut |node, newcomer| {
-            let fits = newcomer.kind == kind && newcomer.key.starts_with(prefix);
-            if fits && node < view.bound && view.is_alive(NodeIx::new(node)) {
-                keys.push(&newcomer.key);
+        let state = &*self.0;
+        let checkpointed = state.segments.keys.with_prefix(kind, prefix, |node| state.segments.nodes.kind(node));
+        let alive = checkpointed.filter(|&node| state.is_alive(node)).take(limit);
+        let mut keys: Vec<&str> = alive.map(|node| state.segments.keys.key(node)).collect();
+        state.added_nodes.for_each(&mut |node, added_node| {
+            let fits = added_node.kind == kind && added_node.key.starts_with(prefix);
+            if fits && node < state.bound && state.is_alive(NodeIx::new(node)) {
+                keys.push(&added_node.key);
             }
         });
         keys.sort_unstable();

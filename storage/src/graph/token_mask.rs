@@ -7,15 +7,15 @@ use crate::types::ids::NodeIx;
 /// A few tokens, looked up once. Knows no nodes but those of its snapshot.
 #[derive(Debug)]
 pub struct TokenMask<'a> {
-    view: &'a GraphState,
+    state: &'a GraphState,
     tokens: &'a [String],
     /// The number of each token that some settled node has, and its bit.
-    settled: Vec<(u32, u64)>,
+    checkpointed: Vec<(u32, u64)>,
 }
 
 impl TokenMask<'_> {
     /// Tokens that can be asked for at once.
-    pub const MOST: usize = 64;
+    pub const MAX: usize = 64;
 
     /// A bit for each of the tokens that the node has, the lowest for the first.
     ///
@@ -25,14 +25,14 @@ impl TokenMask<'_> {
     /// Some nanoseconds, where nodes are asked for in their order and their features are in a checkpoint.
     #[inline]
     pub fn of(&self, node: NodeIx) -> u64 {
-        if let Some(tokens) = self.view.tokens.get(node.get()) {
+        if let Some(tokens) = self.state.tokens.get(node.get()) {
             let bit = |(at, token): (usize, &String)| {
                 u64::from(tokens.binary_search_by(|other| (**other).cmp(token)).is_ok()) << at
             };
             return self.tokens.iter().enumerate().map(bit).sum();
         }
-        let has = self.view.base.features.token_ixs(node);
-        self.settled.iter().filter(|(token, _)| has.contains(token)).map(|(_, bit)| bit).sum()
+        let has = self.state.segments.features.token_ixs(node);
+        self.checkpointed.iter().filter(|(token, _)| has.contains(token)).map(|(_, bit)| bit).sum()
     }
 }
 
@@ -40,14 +40,14 @@ impl Snapshot {
     /// What tells which of these tokens nodes have. Cost: a binary search for each.
     ///
     /// # Panics
-    /// When there are more than [`TokenMask::MOST`], or a token stands there twice.
-    pub fn token_marks<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
-        assert!(tokens.len() <= TokenMask::MOST, "a bit for each token");
+    /// When there are more than [`TokenMask::MAX`], or a token stands there twice.
+    pub fn token_mask<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
+        assert!(tokens.len() <= TokenMask::MAX, "a bit for each token");
         assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "each token once");
-        let features = &self.0.base.features;
-        let settled = tokens.iter().enumerate();
-        let settled = settled.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
-        TokenMask { view: &self.0, tokens, settled }
+        let features = &self.0.segments.features;
+        let checkpointed = tokens.iter().enumerate();
+        let checkpointed = checkpointed.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
+        TokenMask { state: &self.0, tokens, checkpointed }
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
         store.commit(&batch).expect("committed");
         let check = || {
             let snapshot = store.snapshot();
-            let marks = snapshot.token_marks(&asked);
+            let marks = snapshot.token_mask(&asked);
             for node in snapshot.nodes_of(snapshot.kind_ix("pin").expect("there")) {
                 let has = snapshot.tokens(node);
                 let bit = |at: usize| u64::from(has.contains(&asked[at].as_str())) << at;

@@ -44,7 +44,7 @@ pub(crate) fn slot_count(bound: u32) -> usize {
 ///
 /// # Errors
 /// The first node that passes one which `is_same` says it is, and that one.
-pub(crate) fn enter(
+pub(crate) fn insert_nodes(
     slots: &mut [u32],
     nodes: Range<u32>,
     id: impl Fn(u32) -> StableId,
@@ -85,7 +85,7 @@ impl Keys {
         if keys.offsets.len() != bound as usize + 1 {
             return Err(damaged("section 'offsets'", "another number of nodes than in the file of nodes"));
         }
-        if file.is_trusted() {
+        if file.is_verified() {
             return Ok(keys);
         }
         check_offsets(&keys.offsets, keys.bytes.len()).map_err(|what| damaged("section 'offsets'", what))?;
@@ -166,7 +166,7 @@ impl Keys {
         }
         let mut slots = vec![FREE; slot_count(bound)];
         let id = |node| what(NodeIx::new(node)).1;
-        enter(&mut slots, 0..bound, id, |_, _| false).expect("two nodes are never the same");
+        insert_nodes(&mut slots, 0..bound, id, |_, _| false).expect("two nodes are never the same");
         stream.begin(*b"slots\0\0\0")?;
         stream.write(bytemuck::cast_slice(&slots))?;
         drop(slots);

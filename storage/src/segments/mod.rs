@@ -9,13 +9,13 @@ mod topology;
 use std::path::Path;
 
 pub(crate) use crate::segments::features::{BlockMeta, Features};
-pub(crate) use crate::segments::keys::{FREE, Keys, enter, home, slot_count};
+pub(crate) use crate::segments::keys::{FREE, Keys, insert_nodes, home, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
-pub(crate) use crate::segments::topology::{ListSink, RelationMeta, Topology};
+pub(crate) use crate::segments::topology::{ListWriter, RelationMeta, Topology};
 
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -39,13 +39,13 @@ impl Segments {
     ///
     /// # Cost
     /// Every byte is read once for its checksum, unless it is trusted; nothing is built per node.
-    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: Opening<'_>) -> Result<Self, Error> {
-        let lists = if opening.mapped.is_some() { Residence::Mapped } else { Residence::Loaded };
+    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: OpenMode<'_>) -> Result<Self, Error> {
+        let lists = if opening.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
         let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
         let stage = opening.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
         let open = |at: usize, residence| {
             let path = paths[at].as_ref();
-            let file = SectionFile::open_named(path, residence, opening.trusts(path))?;
+            let file = SectionFile::open_named(path, residence, opening.is_verified(path))?;
             stage.advance(bytes(at))?;
             Ok::<_, Error>(file)
         };

@@ -78,7 +78,7 @@ impl Topology {
             if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
             }
-            if !file.is_trusted() {
+            if !file.is_verified() {
                 check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
             }
             lists.push(Lists { records, words });
@@ -101,16 +101,16 @@ impl Topology {
         to: Target<'_>,
         bound: u32,
         relations: usize,
-        mut lists: impl FnMut(RelationIx, &mut ListSink<'_>) -> Result<RelationMeta, Error>,
+        mut lists: impl FnMut(RelationIx, &mut ListWriter<'_>) -> Result<RelationMeta, Error>,
     ) -> Result<(), Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 1 + 2 * relations)?;
         let mut metas = Vec::new();
         for at in 0..relations {
             let records = stream.reserve(numbered(*b"recs", at), u64::from(bound) * RECORD_BYTES)?;
             stream.begin(numbered(*b"list", at))?;
-            let mut sink = ListSink { records, stream: &mut stream, words: 0, moved: Vec::new() };
-            metas.push(lists(RelationIx::new(at as u16), &mut sink)?);
-            let records = sink.records;
+            let mut writer = ListWriter { records, stream: &mut stream, words: 0, moved: Vec::new() };
+            metas.push(lists(RelationIx::new(at as u16), &mut writer)?);
+            let records = writer.records;
             stream.fill(records)?;
         }
         stream.begin(*b"meta\0\0\0\0")?;
@@ -151,7 +151,7 @@ fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static s
 }
 
 /// Takes the lists of one relation, in the order of the nodes.
-pub(crate) struct ListSink<'a> {
+pub(crate) struct ListWriter<'a> {
     records: Reserved,
     stream: &'a mut SectionStream,
     /// Words of blocks so far.
@@ -159,7 +159,7 @@ pub(crate) struct ListSink<'a> {
     moved: Vec<Packed>,
 }
 
-impl ListSink<'_> {
+impl ListWriter<'_> {
     /// Adds the lists of the next nodes: their records, whose blocks follow one another in `words` from its start on.
     pub(crate) fn add(&mut self, records: &[Record], words: &[u32]) -> Result<(), Error> {
         let moved = records.iter().map(|&record| {

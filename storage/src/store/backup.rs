@@ -16,10 +16,10 @@ use crate::types::ids::Epoch;
 use crate::types::progress::Stage;
 use crate::wal::engine::FOLDER;
 use crate::wal::log_end::{LogEnd, LogEndFile};
-use crate::wal::record_scan::{Found, fill};
+use crate::wal::record_scan::{ScannedRecords, fill};
 
 /// How often it starts over because the writer swapped files, or moved records, while they were being copied.
-const PATIENCE: u32 = 20;
+const MAX_RETRIES: u32 = 20;
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
 
@@ -52,12 +52,12 @@ impl Store {
             let rule = "a new or empty folder";
             return Err(Error::invalid("folder of a backup", &to.display().to_string(), rule));
         }
-        let held = if self.is_read_only() { None } else { Some(self.writing()?.settling()?) };
-        let mut patience = PATIENCE;
+        let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
+        let mut patience = MAX_RETRIES;
         loop {
             match copy(self.path(), &Disk::of(to), cancel) {
-                Err(Moved::Moved(_)) if patience > 0 && held.is_none() => patience -= 1,
-                Err(Moved::Moved(error) | Moved::Failed(error)) => return Err(error),
+                Err(CopyError::Moved(_)) if patience > 0 && guard.is_none() => patience -= 1,
+                Err(CopyError::Moved(error) | CopyError::Failed(error)) => return Err(error),
                 Ok(backup) => return Ok(backup),
             }
         }
@@ -65,20 +65,20 @@ impl Store {
 }
 
 /// Why a copy was not made: because of something that may have moved meanwhile, or not.
-enum Moved {
+enum CopyError {
     Moved(Error),
     Failed(Error),
 }
 
-impl From<Error> for Moved {
+impl From<Error> for CopyError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
+fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyError> {
     // The end of the log is read first: what was acknowledged by then is found behind it.
-    let mark = LogEnd::read(from).map_err(Moved::Moved)?;
+    let log_end = LogEnd::read(from).map_err(CopyError::Moved)?;
     let manifest = Manifest::read(from, CURRENT)?;
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
     fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
@@ -89,33 +89,33 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
         bytes += copy_file(&name.path(from), to, name, &stage)?;
     }
     stage.end();
-    let floor = manifest.floor();
+    let floor = manifest.first_needed();
     let folder = from.join(FOLDER);
-    let found = Found::read(from, floor, Residence::Loaded)?;
-    let chain = found.chain(floor, Some(mark)).map_err(|missing| {
-        Moved::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
+    let scanned = ScannedRecords::read(from, floor, Residence::Loaded)?;
+    let chain = scanned.chain(floor, Some(log_end)).map_err(|missing| {
+        CopyError::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
     })?;
     let log = to.folder().join(FOLDER);
-    fs::remove_dir_all(&log).or_else(only_if_there).map_err(|e| Error::io(&log, "remove", e))?;
-    fill(to, &log, chain.iter().map(|(head, range)| (head.seq, found.bytes(range))))?;
+    fs::remove_dir_all(&log).or_else(ignore_missing).map_err(|e| Error::io(&log, "remove", e))?;
+    fill(to, &log, chain.iter().map(|(head, range)| (head.seq, scanned.bytes(range))))?;
     let last = chain.last().map(|(head, _)| head);
-    let end = last.map_or(mark, |head| LogEnd { next: head.seq + 1, sum: head.sum });
+    let end = last.map_or(log_end, |head| LogEnd { next: head.seq + 1, checksum: head.sum });
     drop(LogEndFile::open(to, end)?);
     let epoch = last.map_or(manifest.epoch, |head| head.epoch.max(manifest.epoch));
-    Manifest { log_start: floor, ..manifest }.prepare(to, None)?.put()?;
+    Manifest { log_start: floor, ..manifest }.prepare(to, None)?.make_current()?;
     bytes += File::open(log.join("db")).and_then(|file| file.metadata()).map_or(0, |found| found.len());
     Ok(Backup { epoch: Epoch::new(epoch), bytes })
 }
 
-fn only_if_there(error: io::Error) -> io::Result<()> {
+fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Copies a file; durable on return.
-fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, Moved> {
+fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, CopyError> {
     let mut source = File::open(from).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Moved::Moved(Error::damaged(from, "file", "it is missing")),
-        _ => Moved::Failed(Error::io(from, "open", e)),
+        io::ErrorKind::NotFound => CopyError::Moved(Error::damaged(from, "file", "it is missing")),
+        _ => CopyError::Failed(Error::io(from, "open", e)),
     })?;
     let path = name.path(to.folder());
     let mut file = to.create(&path).map_err(|e| Error::io(&path, "create", e))?;

@@ -11,9 +11,9 @@ use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::{Opening, VerifiedFiles};
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::{Found as Named, GraphState};
+use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::store::handle::Store;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
@@ -23,7 +23,7 @@ use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
-use crate::wal::record_scan::Found;
+use crate::wal::record_scan::ScannedRecords;
 
 const OPENING_HELPS: &str = "opening the store for writing makes it good";
 const COMPUTED: &str = "it is computed again when embeddings are next asked for";
@@ -73,30 +73,30 @@ impl Store {
         cancel: &CancelToken,
     ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
-        crate::store::open::examine(path)?;
+        crate::store::open::require_store(path)?;
         let disk = Disk::of(path);
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
-        let mut check = Check { path, found: CheckReport::default(), problems: BTreeMap::new() };
-        let settled = check.files(cancel)?;
-        let settled = match (settled, options.read_only) {
-            (settled, true) => settled.map(|(view, _)| view),
-            (settled, false) => check.log(settled, cancel)?,
+        let mut check = Check { path, report: CheckReport::default(), problems: BTreeMap::new() };
+        let checkpointed = check.files(cancel)?;
+        let checkpointed = match (checkpointed, options.read_only) {
+            (checkpointed, true) => checkpointed.map(|(state, _)| state),
+            (checkpointed, false) => check.log(checkpointed, cancel)?,
         };
-        if let Some(view) = settled {
-            check.found.nodes = view.alive;
-            check.found.edges = view.relations.iter().map(|relation| relation.edges).sum();
+        if let Some(state) = checkpointed {
+            check.report.nodes = state.alive;
+            check.report.edges = state.relations.iter().map(|relation| relation.edges).sum();
             if options.deep {
-                check.graph(&view, cancel)?;
+                check.graph(&state, cancel)?;
             }
         }
-        check.found.problems = check.problems.into_values().collect();
-        Ok(check.found)
+        check.report.problems = check.problems.into_values().collect();
+        Ok(check.report)
     }
 }
 
 struct Check<'a> {
     path: &'a Path,
-    found: CheckReport,
+    report: CheckReport,
     /// By file and place, so that what is seen twice is told once.
     problems: BTreeMap<(std::path::PathBuf, String), Damage>,
 }
@@ -107,8 +107,8 @@ impl Check<'_> {
     }
 
     fn read(&mut self, path: &Path) {
-        self.found.files += 1;
-        self.found.bytes += path.metadata().map_or(0, |found| found.len());
+        self.report.files += 1;
+        self.report.bytes += path.metadata().map_or(0, |found| found.len());
     }
 
     /// The manifests and all files that they name; the state of the current one, where it can be read.
@@ -116,7 +116,7 @@ impl Check<'_> {
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in [CURRENT, COPY, PREVIOUS] {
             let path = self.path.join(name);
-            match Damage::of(Manifest::read(self.path, name), OPENING_HELPS)? {
+            match Damage::from_result(Manifest::read(self.path, name), OPENING_HELPS)? {
                 Ok(Some(manifest)) => {
                     self.read(&path);
                     // After a crash between the two swaps the copy is behind, and names the one before.
@@ -151,7 +151,7 @@ impl Check<'_> {
                 (false, _) => COMPUTED,
             };
             if let Err(problem) =
-                Damage::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
+                Damage::from_result(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
             {
                 self.problem(problem);
             } else {
@@ -160,9 +160,9 @@ impl Check<'_> {
             stage.advance(bytes(&path))?;
         }
         stage.end();
-        for path in sidecar::all(self.path).into_values() {
+        for path in sidecar::files(self.path).into_values() {
             cancel.check()?;
-            match Damage::of(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::LOST)? {
+            match Damage::from_result(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::DAMAGED_REMEDY)? {
                 Ok(_) => self.read(&path),
                 Err(problem) => self.problem(problem),
             }
@@ -171,11 +171,11 @@ impl Check<'_> {
             (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
-            let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
-            let settled = write_checkpoint::settled(self.path, manifest, opening);
-            match Damage::of(settled, OPENING_HELPS)? {
-                Ok(view) => {
-                    taken.get_or_insert((view, manifest.clone()));
+            let opening = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
+            let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, opening);
+            match Damage::from_result(checkpointed, OPENING_HELPS)? {
+                Ok(state) => {
+                    taken.get_or_insert((state, manifest.clone()));
                 }
                 Err(problem) => self.problem(problem),
             }
@@ -186,25 +186,25 @@ impl Check<'_> {
     /// The records of the log, as they lie in the engine's file; the state with them, where it can be put together.
     fn log(
         &mut self,
-        settled: Option<(GraphState, Manifest)>,
+        checkpointed: Option<(GraphState, Manifest)>,
         cancel: &CancelToken,
     ) -> Result<Option<GraphState>, Error> {
         let folder = self.path.join(FOLDER);
-        let mark = Damage::of(LogEnd::read(self.path), OPENING_HELPS)?;
-        let mark = match mark {
-            Ok(mark) => Some(mark),
+        let log_end = Damage::from_result(LogEnd::read(self.path), OPENING_HELPS)?;
+        let log_end = match log_end {
+            Ok(log_end) => Some(log_end),
             Err(problem) => {
                 self.problem(problem);
                 None
             }
         };
         self.read(&folder.join(FILE));
-        let Some((view, manifest)) = settled else { return Ok(None) };
-        let found = Found::read(self.path, manifest.log_start, Residence::Mapped)?;
-        let chain = match found.chain(manifest.log_start, mark) {
+        let Some((state, manifest)) = checkpointed else { return Ok(None) };
+        let scanned = ScannedRecords::read(self.path, manifest.log_start, Residence::Mapped)?;
+        let chain = match scanned.chain(manifest.log_start, log_end) {
             Ok(chain) => chain,
             Err(missing) => {
-                let needed = missing >= manifest.floor();
+                let needed = missing >= manifest.first_needed();
                 let remedy = if needed {
                     "give up what is behind it with `hedgerow check STORE --repair`"
                 } else {
@@ -212,19 +212,19 @@ impl Check<'_> {
                 };
                 let place = format!("record {missing}");
                 self.problem(Damage::new(&folder, &place, "it is missing or damaged", remedy));
-                match found.chain(manifest.covered, mark) {
+                match scanned.chain(manifest.replay_from, log_end) {
                     Ok(chain) => chain,
                     Err(_) => return Ok(None),
                 }
             }
         };
-        self.found.records = chain.len() as u64;
-        let mut applier = Applier::new(view);
-        let stage = cancel.stage("records", self.found.records);
-        for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.covered) {
+        self.report.records = chain.len() as u64;
+        let mut applier = Applier::new(state);
+        let stage = cancel.stage("records", self.report.records);
+        for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.replay_from) {
             stage.advance(1)?;
             applier.advance(Epoch::new(head.epoch));
-            let body = &found.bytes(range)[crate::wal::record::HEAD..];
+            let body = &scanned.bytes(range)[crate::wal::record::HEAD..];
             let applied =
                 ops(head, body).and_then(|ops| ops.into_iter().try_for_each(|op| applier.apply(op)));
             if let Err(what) = applied {
@@ -237,63 +237,63 @@ impl Check<'_> {
     }
 
     /// Every invariant that checksums do not see.
-    fn graph(&mut self, view: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
+    fn graph(&mut self, state: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
         let mut broken = |place: String, what: &str| {
             let problem = Damage::new(self.path, &place, what, BUG);
             self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
         };
-        let nodes = || (0..view.bound).map(NodeIx::new);
-        let stage = cancel.stage("nodes", u64::from(view.bound));
+        let nodes = || (0..state.bound).map(NodeIx::new);
+        let stage = cancel.stage("nodes", u64::from(state.bound));
         for node in nodes() {
             stage.advance(1)?;
-            let name = view.name(node);
+            let name = state.name(node);
             let place = || format!("node {name}");
-            if name.stable_id() != view.stable_id(node) {
+            if name.stable_id() != state.stable_id(node) {
                 broken(place(), "its stable id is not the hash of its name");
             }
-            if view.find(name, view.stable_id(node)) != Named::Node(node) {
+            if state.find(name, state.stable_id(node)) != LookupResult::Node(node) {
                 broken(place(), "its name does not lead to it");
             }
-            let tokens = view.tokens(node);
+            let tokens = state.tokens(node);
             if !tokens.is_sorted_by(|one, other| one < other) {
                 broken(place(), "its tokens are not sorted, or are repeated");
             }
-            let rows = (0..view.blocks.len()).filter_map(|at| view.dense(at, node));
+            let rows = (0..state.blocks.len()).filter_map(|at| state.dense(at, node));
             if rows.flatten().any(|value| !value.is_finite()) {
                 broken(place(), "a row of it has a number that is not finite");
             }
         }
         stage.end();
-        if nodes().filter(|&node| view.is_alive(node)).count() as u64 != view.alive {
+        if nodes().filter(|&node| state.is_alive(node)).count() as u64 != state.alive {
             broken("nodes".to_owned(), "another number of them is alive than counted");
         }
-        let stage = cancel.stage("lists", u64::from(view.bound) * view.relations.len() as u64);
-        for relation in (0..view.relations.len()).map(|at| RelationIx::new(at as u16)) {
-            let counted = &view.relations[relation.index()];
+        let stage = cancel.stage("lists", u64::from(state.bound) * state.relations.len() as u64);
+        for relation in (0..state.relations.len()).map(|at| RelationIx::new(at as u16)) {
+            let counted = &state.relations[relation.index()];
             let mut ends = 0_u64;
             for node in nodes() {
                 stage.advance(1)?;
-                let list = view.list(relation, node);
+                let list = state.list(relation, node);
                 if list.is_empty() {
                     continue;
                 }
-                let place = || format!("list of {} in {}", view.name(node), counted.name);
-                if !view.is_alive(node) {
+                let place = || format!("list of {} in {}", state.name(node), counted.name);
+                if !state.is_alive(node) {
                     broken(place(), "a removed node has neighbors");
                 }
                 let mut entries = Vec::with_capacity(list.degree());
                 for (other, weight, time) in list.iter() {
                     ends += 1 + u64::from(other == node);
-                    entries.push(ListEntry { node: other, id: view.stable_id(other), weight, time });
-                    let back = view.list(relation, other);
-                    let at = back.position(node, view.stable_id(node));
+                    entries.push(ListEntry { node: other, id: state.stable_id(other), weight, time });
+                    let back = state.list(relation, other);
+                    let at = back.position(node, state.stable_id(node));
                     let is_same = at.is_some_and(|at| {
                         back.weight(at).to_bits() == weight.to_bits() && back.time(at) == time
                     });
                     if !is_same {
                         broken(place(), "a neighbor does not have the same edge back");
                     }
-                    let kinds = (view.kind(node).get(), view.kind(other).get());
+                    let kinds = (state.kind(node).get(), state.kind(other).get());
                     if !counted.kinds.contains(&(kinds.0.min(kinds.1), kinds.0.max(kinds.1))) {
                         broken(place(), "it links kinds that the relation does not know of");
                     }
@@ -301,7 +301,7 @@ impl Check<'_> {
                         broken(place(), "an edge has a weight that is not above 0");
                     }
                 }
-                if !list.is_same(&ListBuilder::build(view.stable_id(node), entries).as_list()) {
+                if !list.is_same(&ListBuilder::build(state.stable_id(node), entries).as_list()) {
                     broken(place(), "it is not arranged as its neighbors' ids say");
                 }
             }

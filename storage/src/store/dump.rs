@@ -25,14 +25,14 @@ impl Store {
         let failed = |e: io::Error| Error::io(self.path(), "dump", e);
         let graph = self.snapshot();
         // Files are not swapped between reading the manifest and the records.
-        let held = if self.is_read_only() { None } else { Some(self.writing()?.settling()?) };
+        let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
         if let Some(manifest) = Manifest::read(self.path(), CURRENT)? {
-            let Manifest { number, epoch, covered, log_start, learned, .. } = &manifest;
-            writeln!(out, "manifest {number} epoch {epoch} covered {covered} log-start {log_start}")
+            let Manifest { number, epoch, replay_from, log_start, published, .. } = &manifest;
+            writeln!(out, "manifest {number} epoch {epoch} covered {replay_from} log-start {log_start}")
                 .map_err(failed)?;
-            if let Some(learned) = learned {
-                let (generation, refreshed) = (learned.generation, learned.refreshed);
-                writeln!(out, "learned generation {generation} refreshed {refreshed}").map_err(failed)?;
+            if let Some(published) = published {
+                let (generation, refreshed) = (published.generation, published.refreshed);
+                writeln!(out, "published generation {generation} refreshed {refreshed}").map_err(failed)?;
             }
             for name in manifest.files() {
                 let path = name.path(self.path());
@@ -92,18 +92,18 @@ impl Store {
             Ok(Ok(()))
         };
         graph_lines().map_err(failed)??;
-        let Some(settling) = held else { return Ok(()) };
-        let writing = self.writing()?;
-        let (from, end) = (settling.manifest.log_start, writing.tail().end());
-        let from = from.max(writing.tail().start());
+        let Some(publishing) = guard else { return Ok(()) };
+        let writer = self.writer()?;
+        let (from, end) = (publishing.manifest.log_start, writer.log_index().end());
+        let from = from.max(writer.log_index().start());
         let stage = cancel.stage("log", end - from);
-        writing.log.scan(from..end, |head, body| {
+        writer.log.scan(from..end, |head, body| {
             stage.advance(1)?;
             let (seq, epoch, part, parts) = (head.seq, Epoch::new(head.epoch), head.part, head.parts);
             writeln!(out, "record {seq} epoch {epoch} part {part} of {parts} sum {:016x}", head.sum)
                 .map_err(failed)?;
-            for op in writing.log.ops(head, body)? {
-                writeln!(out, "  {}", described(&op)).map_err(failed)?;
+            for op in writer.log.ops(head, body)? {
+                writeln!(out, "  {}", op_line(&op)).map_err(failed)?;
             }
             Ok(())
         })?;
@@ -118,7 +118,7 @@ fn position_line(source: &str, position: Position) -> String {
 }
 
 /// An operation, with what text it holds escaped.
-fn described(op: &Op) -> String {
+fn op_line(op: &Op) -> String {
     match op {
         Op::Kind { name } => format!("kind {name}"),
         Op::Relation { name } => format!("relation {name}"),

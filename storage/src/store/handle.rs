@@ -13,7 +13,7 @@ use crate::segments::FILES;
 use crate::store::open;
 use crate::store::open::OpenOptions;
 use crate::store::sidecar;
-use crate::store::writer::Writing;
+use crate::store::writer::Writer;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
@@ -52,7 +52,7 @@ enum Role {
         /// The manifest's number.
         number: u64,
     },
-    Writer(Box<Writing>),
+    Writer(Box<Writer>),
 }
 
 impl Store {
@@ -61,37 +61,37 @@ impl Store {
         OpenOptions::default()
     }
 
-    pub(crate) fn reader(
+    pub(crate) fn new_reader(
         disk: Disk,
         low_memory: bool,
-        view: GraphState,
+        state: GraphState,
         derived: Option<Derived>,
         (dirty, number): (u64, u64),
     ) -> Self {
         let role = Role::Reader { dirty, number };
-        Self::new(disk, low_memory, Arc::new(view), derived, Vec::new(), role)
+        Self::new(disk, low_memory, Arc::new(state), derived, Vec::new(), role)
     }
 
-    pub(crate) fn writer(
+    pub(crate) fn new_writer(
         disk: Disk,
         low_memory: bool,
-        view: Arc<GraphState>,
+        state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
-        writing: Writing,
+        writer: Writer,
     ) -> Self {
-        Self::new(disk, low_memory, view, derived, damage, Role::Writer(Box::new(writing)))
+        Self::new(disk, low_memory, state, derived, damage, Role::Writer(Box::new(writer)))
     }
 
     fn new(
         disk: Disk,
         low_memory: bool,
-        view: Arc<GraphState>,
+        state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
         role: Role,
     ) -> Self {
-        let (current, derived) = (RwLock::new(Snapshot(view)), RwLock::new(derived));
+        let (current, derived) = (RwLock::new(Snapshot(state)), RwLock::new(derived));
         Self { disk, low_memory, current, derived, damage, role }
     }
 
@@ -125,10 +125,10 @@ impl Store {
         &self.damage
     }
 
-    pub(crate) fn writing(&self) -> Result<&Writing, Error> {
+    pub(crate) fn writer(&self) -> Result<&Writer, Error> {
         match &self.role {
             Role::Reader { .. } => Err(Error::ReadOnly { path: self.path().to_path_buf() }),
-            Role::Writer(writing) => Ok(writing),
+            Role::Writer(writer) => Ok(writer),
         }
     }
 
@@ -144,12 +144,12 @@ impl Store {
     }
 
     /// Shows a new state to whoever asks from now on.
-    pub(crate) fn show(&self, tail: &mut LogIndex, view: Arc<GraphState>) {
+    pub(crate) fn show(&self, log_index: &mut LogIndex, state: Arc<GraphState>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, Snapshot(view));
+        let before = std::mem::replace(&mut *current, Snapshot(state));
         drop(current);
         if Arc::strong_count(&before.0) > 1 {
-            tail.lend(before.epoch(), Arc::downgrade(&before.0));
+            log_index.pin(before.epoch(), Arc::downgrade(&before.0));
         }
     }
 
@@ -158,13 +158,13 @@ impl Store {
         self.derived.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says that everything up to an epoch has been refreshed in memory: dirty marks up to it are forgotten. What has
+    /// Says that everything up to an epoch has been refreshed in memory: dirty dirty up to it are forgotten. What has
     /// been published is still where a reopened store starts from.
     pub fn mark_refreshed(&self, epoch: Epoch) {
-        if let Role::Writer(writing) = &self.role {
-            let mut tail = writing.tail();
-            if tail.refreshed.is_some() {
-                tail.refresh(epoch);
+        if let Role::Writer(writer) = &self.role {
+            let mut log_index = writer.log_index();
+            if log_index.refreshed.is_some() {
+                log_index.refresh(epoch);
             }
         }
     }
@@ -185,21 +185,21 @@ impl Store {
         if from == to.epoch() {
             return Ok(changes);
         }
-        let writing = self.writing()?;
+        let writer = self.writer()?;
         let (start, end) = {
-            let tail = writing.tail();
-            (tail.after(from), tail.after(to.epoch()))
+            let log_index = writer.log_index();
+            (log_index.first_record_after(from), log_index.first_record_after(to.epoch()))
         };
         let range = start.zip(end).filter(|_| from < to.epoch());
         let (start, end) = range.ok_or_else(|| out_of_reach(from, &to.0))?;
         let stage = cancel.stage("log", end - start);
-        writing.log.scan(start..end, |head, body| {
+        writer.log.scan(start..end, |head, body| {
             stage.advance(1)?;
-            writing.log.ops(head, body)?.iter().for_each(|op| changes.add(op));
+            writer.log.ops(head, body)?.iter().for_each(|op| changes.add(op));
             Ok(())
         })?;
         stage.end();
-        changes.settle(to);
+        changes.drop_unchanged(to);
         Ok(changes)
     }
 
@@ -207,26 +207,26 @@ impl Store {
     pub fn dirty_nodes(&self) -> u64 {
         match &self.role {
             Role::Reader { dirty, .. } => *dirty,
-            Role::Writer(writing) => writing.tail().touched(),
+            Role::Writer(writer) => writer.log_index().dirty_nodes(),
         }
     }
 
     /// Bytes on disk, by file.
     pub fn sizes(&self) -> Sizes {
-        let base = self.snapshot().0.base.sizes;
-        let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(base).collect();
+        let segments = self.snapshot().0.segments.sizes;
+        let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
-        for (name, path) in sidecar::all(self.path()) {
+        for (name, path) in sidecar::files(self.path()) {
             *files.entry(name).or_default() += path.metadata().map_or(0, |found| found.len());
         }
-        if let Role::Writer(writing) = &self.role {
-            files.insert("log".to_owned(), writing.log.bytes());
+        if let Role::Writer(writer) = &self.role {
+            files.insert("log".to_owned(), writer.log.bytes());
         }
         Sizes { files }
     }
 }
 
-pub(crate) fn out_of_reach(epoch: Epoch, view: &GraphState) -> Error {
-    let rule = format!("one up to {} whose changes are still in the log; rebuild instead", view.epoch);
+pub(crate) fn out_of_reach(epoch: Epoch, state: &GraphState) -> Error {
+    let rule = format!("one up to {} whose changes are still in the log; rebuild instead", state.epoch);
     Error::invalid("epoch", &epoch.to_string(), rule)
 }

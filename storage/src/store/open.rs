@@ -9,24 +9,24 @@ use std::sync::Arc;
 
 use crate::checkpoint::derived::Derived;
 use crate::checkpoint::manifest::{
-    COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep,
+    COPY, CURRENT, Manifest, MANIFEST_NAMES, PREVIOUS, is_creation_leftover, largest_number, remove_unnamed_files,
 };
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::fs::verified_files::{Opening, VerifiedFiles};
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
 use crate::store::recover::{Loss, Recovered, recover};
 use crate::store::sidecar;
-use crate::store::writer::{Planning, Settling, Syncing, Writing};
+use crate::store::writer::{Appending, Publishing, Syncing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
-use crate::wal::engine::{FOLDER, Log, Stager};
+use crate::wal::engine::{FOLDER, Log, Appender};
 use crate::wal::log_end::LogEnd;
 
 /// How often a reader starts over because the writer published while it was opening files.
-const READER_PATIENCE: u32 = 100;
+const MAX_READER_RETRIES: u32 = 100;
 
 /// How a store is to be opened.
 ///
@@ -104,22 +104,22 @@ impl OpenOptions {
     }
 
     fn read(&self, path: &Path) -> Result<Store, Error> {
-        examine(path)?;
-        let trust = VerifiedFiles::read(path);
-        let opening = self.opening(&trust);
-        let mut patience = READER_PATIENCE;
+        require_store(path)?;
+        let verified = VerifiedFiles::read(path);
+        let opening = self.opening(&verified);
+        let mut patience = MAX_READER_RETRIES;
         let mut manifest = current(path)?;
         loop {
-            let view = write_checkpoint::settled(path, &manifest, opening);
-            let opened = view.and_then(|view| {
-                let learned = manifest.learned.as_ref();
-                Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
+            let state = write_checkpoint::open_checkpoint(path, &manifest, opening);
+            let opened = state.and_then(|state| {
+                let published = manifest.published.as_ref();
+                Ok((state, published.map(|published| Derived::open(path, published, opening)).transpose()?))
             });
             match opened {
-                Ok((view, derived)) => {
-                    let dirty = manifest.learned.as_ref().map_or(0, |learned| learned.dirty);
+                Ok((state, derived)) => {
+                    let dirty = manifest.published.as_ref().map_or(0, |published| published.dirty);
                     let shown = (dirty, manifest.number);
-                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, shown));
+                    return Ok(Store::new_reader(Disk::of(path), self.low_memory, state, derived, shown));
                 }
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
@@ -133,13 +133,13 @@ impl OpenOptions {
         }
     }
 
-    fn opening<'a>(&'a self, trust: &'a VerifiedFiles) -> Opening<'a> {
-        Opening { mapped: self.low_memory.then_some(trust), cancel: &self.cancel }
+    fn opening<'a>(&'a self, verified: &'a VerifiedFiles) -> OpenMode<'a> {
+        OpenMode { low_memory: self.low_memory.then_some(verified), cancel: &self.cancel }
     }
 
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
         let path = disk.folder();
-        if let Err(error) = examine(path) {
+        if let Err(error) = require_store(path) {
             let vacant = matches!(error, Error::NotAStore { .. }) && is_vacant(path)?;
             if !self.create || !vacant {
                 return Err(error);
@@ -148,37 +148,37 @@ impl OpenOptions {
         }
         let lock = Lock::take(&disk)?;
         // Someone else may have created it before the lock was ours.
-        if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
+        if MANIFEST_NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
-        sidecar::sweep(&disk);
-        let trust = VerifiedFiles::read(path);
-        let loss = if self.repair { Loss::LogIndex } else { Loss::None };
-        let recovered = recover(&disk, self.opening(&trust), loss)?;
-        let Recovered { manifest, view, derived, log, mark, tail, ops, damage, manifests, gave_up } =
+        sidecar::remove_unfinished(&disk);
+        let verified = VerifiedFiles::read(path);
+        let loss = if self.repair { Loss::UnreadableRecords } else { Loss::None };
+        let recovered = recover(&disk, self.opening(&verified), loss)?;
+        let Recovered { manifest, state, derived, log, log_end, log_index, ops, damage, manifests, lost_records } =
             recovered;
         if damage.is_empty() {
-            sweep(&disk, &manifests.iter().collect::<Vec<_>>());
+            remove_unnamed_files(&disk, &manifests.iter().collect::<Vec<_>>());
         }
         let number = largest_number(path).max(manifest.number);
-        if derived.as_ref().is_none_or(|derived| derived.is_whole) {
-            manifest.trust(&disk);
+        if derived.as_ref().is_none_or(|derived| derived.is_complete) {
+            manifest.record_verified(&disk);
         }
-        let syncer = log.syncer(&disk, mark)?;
-        let view = Arc::new(view);
-        let settling = Settling { manifest, number };
-        let syncing = Syncing { syncer, durable: mark.next };
-        let (stager, staged) = (Stager::new(mark), Vec::new());
-        let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
-        let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
-        let store = Store::writer(disk, self.low_memory, view, derived, damage, writing);
-        store.settle_repairs(gave_up)?;
+        let syncer = log.syncer(&disk, log_end)?;
+        let state = Arc::new(state);
+        let publishing = Publishing { manifest, number };
+        let syncing = Syncing { syncer, durable: log_end.next };
+        let (appender, appended) = (Appender::new(log_end), Vec::new());
+        let appending = Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
+        let writer = Writer::new(disk.clone(), log, (publishing, syncing, appending), log_index, lock);
+        let store = Store::new_writer(disk, self.low_memory, state, derived, damage, writer);
+        store.checkpoint_repairs(lost_records)?;
         Ok(store)
     }
 }
 
 /// Checks that a folder holds a store.
-pub(crate) fn examine(path: &Path) -> Result<(), Error> {
+pub(crate) fn require_store(path: &Path) -> Result<(), Error> {
     let not = |found: &str| Err(Error::NotAStore { path: path.to_path_buf(), found: found.to_owned() });
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return not("there is no such folder"),
@@ -209,7 +209,7 @@ fn is_vacant(path: &Path) -> Result<bool, Error> {
     for entry in entries {
         names.insert(entry.map_err(|e| Error::io(path, "read", e))?.file_name());
     }
-    Ok(names.iter().all(|name| name.to_str().is_some_and(is_unfinished)))
+    Ok(names.iter().all(|name| name.to_str().is_some_and(is_creation_leftover)))
 }
 
 pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
@@ -226,10 +226,10 @@ fn create(disk: &Disk) -> Result<(), Error> {
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
     drop(log.syncer(disk, LogEnd::default())?);
-    let base = write_checkpoint::found(disk)?;
+    let segments = write_checkpoint::write_empty(disk)?;
     let positions = Positions::default();
-    let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };
-    manifest.prepare(disk, None)?.put()?;
+    let manifest = Manifest { number: 0, epoch: 0, replay_from: 0, log_start: 0, segments, published: None, positions };
+    manifest.prepare(disk, None)?.make_current()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let Some(parent) = absolute.parent() else { return Ok(()) };
     disk.sync_folder(parent).map_err(|e| Error::io(parent, "sync", e))

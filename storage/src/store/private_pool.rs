@@ -11,7 +11,7 @@ use std::thread;
 ///
 /// # Errors
 /// When no threads are to be had.
-pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let threads = rayon::current_num_threads();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)?;
     thread::scope(|scope| {

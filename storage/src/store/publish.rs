@@ -5,32 +5,32 @@ use std::sync::{Arc, PoisonError};
 
 use crate::bulk::load::BulkLoad;
 use crate::checkpoint::derived::{Derived, Publish, check_names};
-use crate::checkpoint::manifest::{FileName, Learned, Manifest, sweep};
+use crate::checkpoint::manifest::{FileName, Published, Manifest, remove_unnamed_files};
 use crate::checkpoint::write_checkpoint;
-use crate::fs::verified_files::{Opening, VerifiedFiles};
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::store::handle::Store;
 use crate::store::handle::out_of_reach;
-use crate::store::private_pool::apart;
-use crate::store::writer::{Settling, Writing};
+use crate::store::private_pool;
+use crate::store::writer::{Publishing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::wal::log_index::LogIndex;
-use crate::wal::record_scan::{DAMAGED, remove_folder};
+use crate::wal::record_scan::{DAMAGED_LOG, remove_folder};
 
 /// Below so many operations since the last checkpoint, another one is not worth its writing.
-const WORTHWHILE_OPS: u64 = 65_536;
+const MIN_CHECKPOINT_OPS: u64 = 65_536;
 /// With so few records left to apply, commits are held up for it.
-const FEW_RECORDS: u64 = 64;
+const MAX_BLOCKING_RECORDS: u64 = 64;
 
 /// What a new manifest brings.
-struct Brought {
+struct NewFiles {
     manifest: Manifest,
     /// The state over new files, where the graph's are new.
-    settled: Option<GraphState>,
+    checkpointed: Option<GraphState>,
     derived: Option<Derived>,
 }
 
@@ -58,35 +58,35 @@ impl Store {
     /// Some 0.1 microseconds an edge on two cores, all in, and at most twice the memory of the finished lists where these are
     /// large, the edges of the load included. It has as many threads as the current rayon pool.
     pub fn load(&self, load: BulkLoad, cancel: &CancelToken) -> Result<Commit, Error> {
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        let syncing = writing.syncing()?;
-        let mut planning = writing.planning()?;
-        let before = planning.view.epoch;
-        if before != Epoch::new(0) || settling.manifest.learned.is_some() {
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let syncing = writer.syncing()?;
+        let mut appending = writer.appending()?;
+        let before = appending.state.epoch;
+        if before != Epoch::new(0) || publishing.manifest.published.is_some() {
             return Err(Error::NotEmpty { path: self.path().to_path_buf() });
         }
         if load.is_empty() {
             return Ok(Commit::default());
         }
         let epoch = Epoch::new(before.get() + 1);
-        let mut manifest = settling.manifest.clone();
-        manifest.number = settling.number + 1;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
         manifest.epoch = epoch.get();
-        manifest.covered = planning.stager.mark().next;
-        let (settled, nodes_added, edges_added) = self.apart(|| {
-            let (files, nodes, edges) = load.write(&self.disk, &manifest.base, manifest.number, cancel)?;
-            manifest.base = files;
-            let settled = self.read_back(&manifest, cancel)?;
-            Ok((settled, nodes, edges))
+        manifest.replay_from = appending.appender.log_end().next;
+        let (checkpointed, nodes_added, edges_added) = self.run_in_private_pool(|| {
+            let (files, nodes, edges) = load.write(&self.disk, &manifest.segments, manifest.number, cancel)?;
+            manifest.segments = files;
+            let checkpointed = self.read_back(&manifest, cancel)?;
+            Ok((checkpointed, nodes, edges))
         })?;
         // It is the one before as well: what was there is an empty store, which is nothing to go back to.
-        self.enter(writing, &mut settling, &manifest, &manifest)?;
-        let mut tail = writing.tail();
-        planning.view = Arc::new(settled);
-        self.show(&mut tail, Arc::clone(&planning.view));
-        tail.pass(epoch);
-        drop((tail, planning, syncing));
+        self.swap_manifest(writer, &mut publishing, &manifest, &manifest)?;
+        let mut log_index = writer.log_index();
+        appending.state = Arc::new(checkpointed);
+        self.show(&mut log_index, Arc::clone(&appending.state));
+        log_index.skip(epoch);
+        drop((log_index, appending, syncing));
         Ok(Commit { epoch, nodes_added, edges_added, ..Commit::default() })
     }
 
@@ -102,9 +102,9 @@ impl Store {
     /// # Cost
     /// Files with a change in them are written anew, whole, one after the other and in their order.
     pub fn checkpoint(&self, cancel: &CancelToken) -> Result<(), Error> {
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        self.fold(writing, &mut settling, false, cancel)
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        self.write_checkpoint_if_changed(writer, &mut publishing, false, cancel)
     }
 
     /// A checkpoint, if more than 65,536 changes and a quarter of the base's list entries have gathered in the log.
@@ -116,63 +116,63 @@ impl Store {
     /// # Errors
     /// As for [`Self::checkpoint`].
     pub fn checkpoint_if_worthwhile(&self, cancel: &CancelToken) -> Result<bool, Error> {
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        let relations = &self.snapshot().0.base.topology.relations;
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let relations = &self.snapshot().0.segments.topology.relations;
         let edges: u64 = relations.iter().map(|relation| relation.edges).sum();
-        if writing.planning()?.tail_ops <= WORTHWHILE_OPS.max(edges / 2) {
+        if writer.appending()?.ops_since_checkpoint <= MIN_CHECKPOINT_OPS.max(edges / 2) {
             return Ok(false);
         }
-        self.fold(writing, &mut settling, false, cancel)?;
+        self.write_checkpoint_if_changed(writer, &mut publishing, false, cancel)?;
         Ok(true)
     }
 
     /// A checkpoint; with `always` also where nothing was committed since the last one.
-    pub(crate) fn fold(
+    pub(crate) fn write_checkpoint_if_changed(
         &self,
-        writing: &Writing,
-        settling: &mut Settling,
+        writer: &Writer,
+        publishing: &mut Publishing,
         always: bool,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let view = self.snapshot().0;
-        let mut manifest = settling.manifest.clone();
-        manifest.number = settling.number + 1;
-        if view.epoch == manifest.epoch() {
-            let brought = Brought { manifest, settled: None, derived: None };
-            return if always { self.swap(writing, settling, brought) } else { Ok(()) };
+        let state = self.snapshot().0;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
+        if state.epoch == manifest.epoch() {
+            let new_files = NewFiles { manifest, checkpointed: None, derived: None };
+            return if always { self.publish_manifest(writer, publishing, new_files) } else { Ok(()) };
         }
-        let settled = Some(self.write_base(writing, &view, &mut manifest, cancel)?);
-        self.swap(writing, settling, Brought { manifest, settled, derived: None })
+        let checkpointed = Some(self.write_segments(writer, &state, &mut manifest, cancel)?);
+        self.publish_manifest(writer, publishing, NewFiles { manifest, checkpointed, derived: None })
     }
 
     /// After damage: writes anew what was damaged, by a checkpoint, and removes the engine that was, unless records of it
     /// were given up. Derived files are left to whoever can compute them.
-    pub(crate) fn settle_repairs(&self, gave_up: bool) -> Result<(), Error> {
+    pub(crate) fn checkpoint_repairs(&self, lost_records: bool) -> Result<(), Error> {
         let left = self.derived().map_or(0, |derived| derived.damage().count());
         if self.damage().len() == left {
             return Ok(());
         }
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        self.fold(writing, &mut settling, true, &CancelToken::new())?;
-        if gave_up { Ok(()) } else { remove_folder(&self.path().join(DAMAGED)) }
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        self.write_checkpoint_if_changed(writer, &mut publishing, true, &CancelToken::new())?;
+        if lost_records { Ok(()) } else { remove_folder(&self.path().join(DAMAGED_LOG)) }
     }
 
     /// Writes and reads back the files for a state that is shown, and enters them in the manifest.
-    fn write_base(
+    fn write_segments(
         &self,
-        writing: &Writing,
-        view: &GraphState,
+        writer: &Writer,
+        state: &GraphState,
         manifest: &mut Manifest,
         cancel: &CancelToken,
     ) -> Result<GraphState, Error> {
-        manifest.epoch = view.epoch.get();
-        manifest.positions = Arc::clone(&view.positions);
-        manifest.covered = writing.tail().after(view.epoch).expect("the tail knows where what is shown ends");
-        self.apart(|| {
-            manifest.base =
-                write_checkpoint::fold(&self.disk, view, &manifest.base, manifest.number, cancel)?;
+        manifest.epoch = state.epoch.get();
+        manifest.positions = Arc::clone(&state.positions);
+        manifest.replay_from = writer.log_index().first_record_after(state.epoch).expect("the tail knows where what is shown ends");
+        self.run_in_private_pool(|| {
+            manifest.segments =
+                write_checkpoint::write_segments(&self.disk, state, &manifest.segments, manifest.number, cancel)?;
             self.read_back(manifest, cancel)
         })
     }
@@ -180,119 +180,119 @@ impl Store {
     /// The state of files that were just written. It is not worth stopping: what is left is less than what is done.
     fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
         let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
-        let opening = Opening { mapped: self.low_memory.then_some(&nothing), cancel: &cancel };
-        write_checkpoint::settled(self.path(), manifest, opening)
+        let opening = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
+        write_checkpoint::open_checkpoint(self.path(), manifest, opening)
     }
 
-    fn apart<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-        apart(work).map_err(|e| Error::io(self.path(), "start threads for", e))?
+    fn run_in_private_pool<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+        private_pool::run(work).map_err(|e| Error::io(self.path(), "start threads for", e))?
     }
 
     /// Makes a manifest the current one, and what it names the state that is shown.
-    fn swap(&self, writing: &Writing, settling: &mut Settling, brought: Brought) -> Result<(), Error> {
-        let Brought { mut manifest, settled, derived } = brought;
-        let floor = manifest.floor().min(settling.manifest.floor());
-        if let Some(learned) = &mut manifest.learned {
-            let mut marks = LogIndex::new(Epoch::new(0), 0, Some(learned.refreshed()));
-            if learned.refreshed_seq < manifest.covered {
-                writing.touch(&mut marks, learned.refreshed_seq..manifest.covered)?;
+    fn publish_manifest(&self, writer: &Writer, publishing: &mut Publishing, new_files: NewFiles) -> Result<(), Error> {
+        let NewFiles { mut manifest, checkpointed, derived } = new_files;
+        let floor = manifest.first_needed().min(publishing.manifest.first_needed());
+        if let Some(published) = &mut manifest.published {
+            let mut dirty = LogIndex::new(Epoch::new(0), 0, Some(published.refreshed()));
+            if published.refreshed_seq < manifest.replay_from {
+                writer.touch(&mut dirty, published.refreshed_seq..manifest.replay_from)?;
             }
-            learned.dirty = marks.touched();
+            published.dirty = dirty.dirty_nodes();
         }
         manifest.log_start = floor;
-        let mut previous = settling.manifest.clone();
-        if manifest.learned.is_none() || self.derived().is_some_and(|derived| !derived.is_whole) {
+        let mut previous = publishing.manifest.clone();
+        if manifest.published.is_none() || self.derived().is_some_and(|derived| !derived.is_complete) {
             // What was damaged or given up is nothing to go back to.
-            previous.learned.clone_from(&manifest.learned);
+            previous.published.clone_from(&manifest.published);
         }
-        self.enter(writing, settling, &manifest, &previous)?;
-        if let Some(settled) = settled {
-            self.rest_on(writing, settled, manifest.covered)?;
+        self.swap_manifest(writer, publishing, &manifest, &previous)?;
+        if let Some(checkpointed) = checkpointed {
+            self.switch_segments(writer, checkpointed, manifest.replay_from)?;
         }
         if let Some(derived) = derived {
-            self.mark_published(writing, settling, derived)?;
+            self.show_derived(writer, publishing, derived)?;
         }
-        let mut tail = writing.tail();
-        let floor = floor.min(tail.lent_from().unwrap_or(floor));
-        tail.trim(floor);
-        drop(tail);
-        writing.log.trim(floor).map_err(|error| writing.broken(error))
+        let mut log_index = writer.log_index();
+        let floor = floor.min(log_index.first_pinned().unwrap_or(floor));
+        log_index.trim(floor);
+        drop(log_index);
+        writer.log.trim(floor).map_err(|error| writer.broken(error))
     }
 
     /// Makes a manifest the current one, and `previous` the one before.
-    fn enter(
+    fn swap_manifest(
         &self,
-        writing: &Writing,
-        settling: &mut Settling,
+        writer: &Writer,
+        publishing: &mut Publishing,
         manifest: &Manifest,
         previous: &Manifest,
     ) -> Result<(), Error> {
         let prepared = manifest.prepare(&self.disk, Some(previous))?;
-        prepared.put().map_err(|error| writing.broken(error))?;
-        settling.manifest = manifest.clone();
-        settling.number = manifest.number;
-        sweep(&self.disk, &[manifest, previous]);
-        if self.derived().is_none_or(|derived| derived.is_whole) {
-            manifest.trust(&self.disk);
+        prepared.make_current().map_err(|error| writer.broken(error))?;
+        publishing.manifest = manifest.clone();
+        publishing.number = manifest.number;
+        remove_unnamed_files(&self.disk, &[manifest, previous]);
+        if self.derived().is_none_or(|derived| derived.is_complete) {
+            manifest.record_verified(&self.disk);
         }
         Ok(())
     }
 
     /// Shows the present state over new files, which cover the log up to a record: what was committed since is applied to
     /// them, most of it while commits go on.
-    fn rest_on(&self, writing: &Writing, settled: GraphState, covered: u64) -> Result<(), Error> {
-        let mut applier = Applier::new(settled);
-        let mut reached = covered;
+    fn switch_segments(&self, writer: &Writer, checkpointed: GraphState, replay_from: u64) -> Result<(), Error> {
+        let mut applier = Applier::new(checkpointed);
+        let mut reached = replay_from;
         let mut ops = 0;
         let mut apply_to = |end: u64| {
             let range = reached..end;
             reached = end;
-            writing.log.scan(range, |head, body| {
+            writer.log.scan(range, |head, body| {
                 applier.advance(Epoch::new(head.epoch));
-                for op in writing.log.ops(head, body)? {
+                for op in writer.log.ops(head, body)? {
                     ops += 1;
-                    applier.apply(op).map_err(|what| writing.log.contradiction(head.seq, what))?;
+                    applier.apply(op).map_err(|what| writer.log.record_error(head.seq, what))?;
                 }
                 Ok(())
             })
         };
-        let mut at = covered;
+        let mut at = replay_from;
         loop {
-            let end = writing.tail().end();
-            apply_to(end).map_err(|error| writing.broken(error))?;
-            if end - at <= FEW_RECORDS {
+            let end = writer.log_index().end();
+            apply_to(end).map_err(|error| writer.broken(error))?;
+            if end - at <= MAX_BLOCKING_RECORDS {
                 break;
             }
             at = end;
         }
-        let mut syncing = writing.syncing()?;
-        let mut planning = writing.planning()?;
-        let staged = planning.take();
-        self.sync(writing, &mut syncing, staged)?;
-        apply_to(planning.stager.mark().next).map_err(|error| writing.broken(error))?;
-        planning.view = Arc::new(applier.finish());
-        planning.tail_ops = ops;
-        self.show(&mut writing.tail(), Arc::clone(&planning.view));
+        let mut syncing = writer.syncing()?;
+        let mut appending = writer.appending()?;
+        let appended = appending.take();
+        self.sync(writer, &mut syncing, appended)?;
+        apply_to(appending.appender.log_end().next).map_err(|error| writer.broken(error))?;
+        appending.state = Arc::new(applier.finish());
+        appending.ops_since_checkpoint = ops;
+        self.show(&mut writer.log_index(), Arc::clone(&appending.state));
         Ok(())
     }
 
-    fn mark_published(&self, writing: &Writing, settling: &Settling, derived: Derived) -> Result<(), Error> {
+    fn show_derived(&self, writer: &Writer, publishing: &Publishing, derived: Derived) -> Result<(), Error> {
         let refreshed = derived.refreshed;
         let mut shown = self.derived.write().unwrap_or_else(PoisonError::into_inner);
-        let goes_on = shown.as_ref().is_some_and(|before| before.generation == derived.generation);
+        let is_same_model = shown.as_ref().is_some_and(|before| before.generation == derived.generation);
         *shown = Some(derived);
         drop(shown);
         // Nothing is committed while the nodes that were touched since are gathered.
-        let _syncing = writing.syncing()?;
-        let mut tail = writing.tail();
-        if goes_on && tail.refreshed.is_some_and(|marked| marked >= refreshed) {
+        let _syncing = writer.syncing()?;
+        let mut log_index = writer.log_index();
+        if is_same_model && log_index.refreshed.is_some_and(|marked| marked >= refreshed) {
             return Ok(());
         }
         // Another model starts from its own epoch, whatever the one before had reached.
-        let learned = settling.manifest.learned.as_ref().expect("it was published with this manifest");
-        tail.restart(refreshed);
-        let end = tail.end();
-        writing.touch(&mut tail, learned.refreshed_seq..end)
+        let published = publishing.manifest.published.as_ref().expect("it was published with this manifest");
+        log_index.restart(refreshed);
+        let end = log_index.end();
+        writer.touch(&mut log_index, published.refreshed_seq..end)
     }
 
     /// Gives up everything derived, the model with it, as if nothing had been trained.
@@ -303,14 +303,14 @@ impl Store {
     /// # Errors
     /// As for [`Self::checkpoint`].
     pub fn discard_derived(&self) -> Result<(), Error> {
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        let mut manifest = settling.manifest.clone();
-        manifest.number = settling.number + 1;
-        manifest.learned = None;
-        self.swap(writing, &mut settling, Brought { manifest, settled: None, derived: None })?;
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
+        manifest.published = None;
+        self.publish_manifest(writer, &mut publishing, NewFiles { manifest, checkpointed: None, derived: None })?;
         *self.derived.write().unwrap_or_else(PoisonError::into_inner) = None;
-        writing.tail().forget();
+        writer.log_index().clear_dirty();
         Ok(())
     }
 
@@ -327,15 +327,15 @@ impl Store {
     #[expect(clippy::needless_pass_by_value, reason = "what is published is written and done with")]
     pub fn publish(&self, publish: Publish<'_>, cancel: &CancelToken) -> Result<(), Error> {
         check_names(&publish.files)?;
-        let writing = self.writing()?;
-        let mut settling = writing.settling()?;
-        let view = self.snapshot().0;
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let state = self.snapshot().0;
         let refreshed = publish.refreshed;
-        let refreshed_seq = writing.tail().after(refreshed).filter(|_| refreshed <= view.epoch);
-        let refreshed_seq = refreshed_seq.ok_or_else(|| out_of_reach(refreshed, &view))?;
-        let mut manifest = settling.manifest.clone();
-        manifest.number = settling.number + 1;
-        let before = manifest.learned.take().map_or(Vec::new(), |learned| learned.files);
+        let refreshed_seq = writer.log_index().first_record_after(refreshed).filter(|_| refreshed <= state.epoch);
+        let refreshed_seq = refreshed_seq.ok_or_else(|| out_of_reach(refreshed, &state))?;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
+        let before = manifest.published.take().map_or(Vec::new(), |published| published.files);
         let mut files = Vec::new();
         for (name, content) in &publish.files {
             let kept = before.iter().find(|file| file.what == *name);
@@ -352,25 +352,25 @@ impl Store {
             });
         }
         let (generation, refreshed_epoch) = (publish.generation.get(), refreshed.get());
-        let learned =
-            Learned { generation, refreshed: refreshed_epoch, refreshed_seq, dirty: 0, files: files.clone() };
+        let published =
+            Published { generation, refreshed: refreshed_epoch, refreshed_seq, dirty: 0, files: files.clone() };
         let new =
             || files.iter().zip(&publish.files).filter_map(|(file, (_, new))| Some((file, new.as_ref()?)));
         let write = || {
             for (file, content) in new() {
                 content.write_to(self.disk.target(&file.path(self.path())), cancel)?;
             }
-            let derived = Derived::open(self.path(), &learned, Opening { mapped: None, cancel })?;
-            manifest.learned = Some(learned);
-            let settled = (refreshed > settling.manifest.epoch())
-                .then(|| self.write_base(writing, &view, &mut manifest, cancel))
+            let derived = Derived::open(self.path(), &published, OpenMode { low_memory: None, cancel })?;
+            manifest.published = Some(published);
+            let checkpointed = (refreshed > publishing.manifest.epoch())
+                .then(|| self.write_segments(writer, &state, &mut manifest, cancel))
                 .transpose()?;
-            Ok((Some(derived), settled))
+            Ok((Some(derived), checkpointed))
         };
-        let (derived, settled) = write().inspect_err(|_| {
+        let (derived, checkpointed) = write().inspect_err(|_| {
             // What cannot be removed is swept at the next publish.
             new().for_each(|(file, _)| drop(self.disk.remove(&file.path(self.path()))));
         })?;
-        self.swap(writing, &mut settling, Brought { manifest, settled, derived })
+        self.publish_manifest(writer, &mut publishing, NewFiles { manifest, checkpointed, derived })
     }
 }

@@ -12,11 +12,11 @@
 //! | `LOG.END` | where the records found end |
 
 use crate::checkpoint::derived::Derived;
-use crate::checkpoint::manifest::{COPY, CURRENT, Learned, Manifest, PREVIOUS};
+use crate::checkpoint::manifest::{COPY, CURRENT, Published, Manifest, PREVIOUS};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::types::damage::Damage;
@@ -27,22 +27,22 @@ use crate::wal::engine;
 use crate::wal::engine::{FILE, FOLDER, Log};
 use crate::wal::log_end::LogEnd;
 use crate::wal::log_index::LogIndex;
-use crate::wal::record_scan::{DAMAGED, Found, NEW, ROOMY};
+use crate::wal::record_scan::{DAMAGED_LOG, ScannedRecords, NEW_LOG, OLD_LOG};
 
 /// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
-const ROOM: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
-const ROOM_FOR_ONE: u64 = 8;
-const WRITTEN_ANEW: &str = "it was written anew";
+const SHRINK_BYTES: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
+const SHRINK_RATIO: u64 = 8;
+const REWRITTEN: &str = "it was written anew";
 
 /// A store as it was put together.
 pub(crate) struct Recovered {
     /// The one whose files the state lies over.
     pub(crate) manifest: Manifest,
-    pub(crate) view: GraphState,
+    pub(crate) state: GraphState,
     pub(crate) derived: Option<Derived>,
     pub(crate) log: Log,
-    pub(crate) mark: LogEnd,
-    pub(crate) tail: LogIndex,
+    pub(crate) log_end: LogEnd,
+    pub(crate) log_index: LogIndex,
     /// Operations that were applied.
     pub(crate) ops: u64,
     /// What was damaged; a checkpoint makes it good.
@@ -50,7 +50,7 @@ pub(crate) struct Recovered {
     /// All that could be read.
     pub(crate) manifests: Vec<Manifest>,
     /// Records were given up, so the engine that held them is kept.
-    pub(crate) gave_up: bool,
+    pub(crate) lost_records: bool,
 }
 
 /// What of a store may be given up to get the rest.
@@ -59,51 +59,51 @@ pub(crate) enum Loss {
     /// Nothing that was acknowledged.
     None,
     /// Batches at the end of the log that cannot be read.
-    LogIndex,
+    UnreadableRecords,
 }
 
 struct Recovery<'a> {
     disk: &'a Disk,
-    opening: Opening<'a>,
+    opening: OpenMode<'a>,
     damage: Vec<Damage>,
-    gave_up: bool,
+    lost_records: bool,
 }
 
 /// Puts a store together.
 ///
 /// # Errors
 /// [`Error::Damaged`] for the first damage that there is no way around.
-pub(crate) fn recover(disk: &Disk, opening: Opening<'_>, loss: Loss) -> Result<Recovered, Error> {
-    let mut recovery = Recovery { disk, opening, damage: Vec::new(), gave_up: false };
+pub(crate) fn recover(disk: &Disk, opening: OpenMode<'_>, loss: Loss) -> Result<Recovered, Error> {
+    let mut recovery = Recovery { disk, opening, damage: Vec::new(), lost_records: false };
     recovery.undo_half_rebuild()?;
     let manifests = recovery.manifests()?;
-    let (mut manifest, settled) = recovery.base(&manifests)?;
-    let (learned, mut derived) = recovery.derived(&manifests)?.unzip();
-    manifest.learned = learned;
-    let (log, replayed) = recovery.log(&manifest, settled, loss)?;
-    let Replayed { view, mark, tail, ops, reflects } = replayed;
+    let (mut manifest, checkpointed) = recovery.checkpoint(&manifests)?;
+    let (published, mut derived) = recovery.derived(&manifests)?.unzip();
+    manifest.published = published;
+    let (log, replayed) = recovery.log(&manifest, checkpointed, loss)?;
+    let Replayed { state, log_end, log_index, ops, has_all_changes } = replayed;
     if let Some(derived) = &mut derived {
-        derived.is_whole &= reflects;
+        derived.is_complete &= has_all_changes;
     }
-    let Recovery { damage, gave_up, .. } = recovery;
-    Ok(Recovered { manifest, view, derived, log, mark, tail, ops, damage, manifests, gave_up })
+    let Recovery { damage, lost_records, .. } = recovery;
+    Ok(Recovered { manifest, state, derived, log, log_end, log_index, ops, damage, manifests, lost_records })
 }
 
 /// What replaying the log gave.
 struct Replayed {
-    view: GraphState,
-    mark: LogEnd,
-    tail: LogIndex,
+    state: GraphState,
+    log_end: LogEnd,
+    log_index: LogIndex,
     ops: u64,
     /// Whether all is known that changed since the derived files were made.
-    reflects: bool,
+    has_all_changes: bool,
 }
 
 impl Recovery<'_> {
     /// A rebuilding of the log that was cut short left the old engine under another name.
     fn undo_half_rebuild(&self) -> Result<(), Error> {
         let [log, damaged, roomy, new] =
-            [FOLDER, DAMAGED, ROOMY, NEW].map(|name| self.disk.folder().join(name));
+            [FOLDER, DAMAGED_LOG, OLD_LOG, NEW_LOG].map(|name| self.disk.folder().join(name));
         for kept in [&roomy, &damaged] {
             if !log.exists() && kept.join(FILE).is_file() {
                 self.disk.rename(kept, &log).map_err(|e| Error::io(kept, "move back", e))?;
@@ -114,26 +114,26 @@ impl Recovery<'_> {
     }
 
     /// Gives back what room the engine does not need any more, which it never does by itself.
-    fn give_back(&self, found: &Found, from: u64, known: Option<LogEnd>) -> Result<(), Error> {
+    fn shrink_log(&self, scanned: &ScannedRecords, from: u64, known: Option<LogEnd>) -> Result<(), Error> {
         let file = self.disk.folder().join(FOLDER).join(FILE);
         let bytes = file.metadata().map_or(0, |found| found.len());
-        if bytes < ROOM || bytes / ROOM_FOR_ONE < found.len() {
+        if bytes < SHRINK_BYTES || bytes / SHRINK_RATIO < scanned.len() {
             return Ok(());
         }
-        let Ok(chain) = found.chain(from, known) else { return Ok(()) };
-        let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
-        engine::rebuild(self.disk, ROOMY, records)?;
-        engine::remove_folder(&self.disk.folder().join(ROOMY))
+        let Ok(chain) = scanned.chain(from, known) else { return Ok(()) };
+        let records = chain.iter().map(|(head, range)| (head.seq, scanned.bytes(range)));
+        engine::rebuild(self.disk, OLD_LOG, records)?;
+        engine::remove_folder(&self.disk.folder().join(OLD_LOG))
     }
 
     /// The manifests that can be read, the current one first.
     fn manifests(&mut self) -> Result<Vec<Manifest>, Error> {
         let path = |name: &str| self.disk.folder().join(name);
-        let read = |name: &str| Damage::of(Manifest::read(self.disk.folder(), name), WRITTEN_ANEW);
+        let read = |name: &str| Damage::from_result(Manifest::read(self.disk.folder(), name), REWRITTEN);
         let (current, copy, previous) = (read(CURRENT)?, read(COPY)?, read(PREVIOUS)?);
         let mut damage = Vec::new();
         let mut intact = Vec::new();
-        let missing = |name: &str| Damage::new(&path(name), "file", "it is missing", WRITTEN_ANEW);
+        let missing = |name: &str| Damage::new(&path(name), "file", "it is missing", REWRITTEN);
         // The one before is there from the second manifest on, the copy once the first was ever entered.
         let from_copy = copy.as_ref().ok().and_then(Clone::clone);
         if let Ok(Some(manifest)) = current {
@@ -161,14 +161,14 @@ impl Recovery<'_> {
     }
 
     /// The state of the newest checkpoint whose files are intact.
-    fn base(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
+    fn checkpoint(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
         let mut first: Option<Damage> = None;
         for manifest in manifests {
-            let settled = write_checkpoint::settled(self.disk.folder(), manifest, self.opening);
-            match Damage::of(settled, "the checkpoint before was taken, and the log since")? {
-                Ok(view) => {
+            let checkpointed = write_checkpoint::open_checkpoint(self.disk.folder(), manifest, self.opening);
+            match Damage::from_result(checkpointed, "the checkpoint before was taken, and the log since")? {
+                Ok(state) => {
                     self.damage.extend(first);
-                    return Ok((manifest.clone(), view));
+                    return Ok((manifest.clone(), state));
                 }
                 Err(damage) => {
                     first.get_or_insert(damage);
@@ -179,16 +179,16 @@ impl Recovery<'_> {
     }
 
     /// The derived files of the newest publish, or of the one before where those are whole and of the same model.
-    fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Learned, Derived)>, Error> {
-        let mut all = manifests.iter().map(|manifest| manifest.learned.as_ref());
-        let Some(learned) = all.next().flatten() else { return Ok(None) };
-        let derived = Derived::open_some(self.disk.folder(), learned, self.opening)?;
-        if derived.is_whole {
-            return Ok(Some((learned.clone(), derived)));
+    fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Published, Derived)>, Error> {
+        let mut all = manifests.iter().map(|manifest| manifest.published.as_ref());
+        let Some(published) = all.next().flatten() else { return Ok(None) };
+        let derived = Derived::open_some(self.disk.folder(), published, self.opening)?;
+        if derived.is_complete {
+            return Ok(Some((published.clone(), derived)));
         }
-        for other in all.flatten().filter(|other| other.generation == learned.generation) {
+        for other in all.flatten().filter(|other| other.generation == published.generation) {
             let before = Derived::open_some(self.disk.folder(), other, self.opening)?;
-            if before.is_whole {
+            if before.is_complete {
                 let remedy = "those of the refresh before were taken, and the rest is to be refreshed";
                 self.damage.extend(
                     derived.damage().map(|damage| Damage { remedy: remedy.to_owned(), ..damage.clone() }),
@@ -197,22 +197,22 @@ impl Recovery<'_> {
             }
         }
         self.damage.extend(derived.damage().cloned());
-        Ok(Some((learned.clone(), derived)))
+        Ok(Some((published.clone(), derived)))
     }
 
     /// Replays the log over a checkpoint; on damage, after finding its records in the bytes of its file.
     fn log(
         &mut self,
         manifest: &Manifest,
-        settled: GraphState,
+        checkpointed: GraphState,
         loss: Loss,
     ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
-        let mark = Damage::of(LogEnd::read(self.disk.folder()), WRITTEN_ANEW)?;
-        let known = mark.as_ref().ok().copied();
-        let found = Found::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
+        let log_end = Damage::from_result(LogEnd::read(self.disk.folder()), REWRITTEN)?;
+        let known = log_end.as_ref().ok().copied();
+        let scanned = ScannedRecords::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
         if known.is_some() {
-            self.give_back(&found, manifest.log_start, known)?;
+            self.shrink_log(&scanned, manifest.log_start, known)?;
         }
         let opened = if folder.join(FILE).is_file() {
             Log::open(&folder)
@@ -220,61 +220,61 @@ impl Recovery<'_> {
             Err(Error::damaged(&folder, FILE, "it is missing"))
         };
         let replayed = opened.and_then(|log| {
-            self.take_in(&log, &found, manifest, known)?;
-            let replayed = self.replay(&log, manifest, settled.clone(), manifest.floor(), known)?;
+            self.append_from_journal(&log, &scanned, manifest, known)?;
+            let replayed = self.replay(&log, manifest, checkpointed.clone(), manifest.first_needed(), known)?;
             Ok((log, replayed))
         });
-        let damage = match Damage::of(replayed, "")? {
+        let damage = match Damage::from_result(replayed, "")? {
             Err(damage) => damage,
             // What the bytes have and the engine does not was acknowledged, perhaps.
-            Ok((_, replayed)) if found.goes_on(replayed.mark) => {
-                Damage::new(&folder, &format!("record {}", replayed.mark.next), "it is missing", "")
+            Ok((_, replayed)) if scanned.continues_after(replayed.log_end) => {
+                Damage::new(&folder, &format!("record {}", replayed.log_end.next), "it is missing", "")
             }
             Ok((log, replayed)) => {
-                self.damage.extend(mark.err());
+                self.damage.extend(log_end.err());
                 return Ok((log, replayed));
             }
         };
-        self.damage.extend(mark.err());
-        self.salvage(&found, damage, manifest, settled, known, loss)
+        self.damage.extend(log_end.err());
+        self.rebuild_log(&scanned, damage, manifest, checkpointed, known, loss)
     }
 
     /// Gives the engine the records that only the journal has: those since it was synced last.
-    fn take_in(
+    fn append_from_journal(
         &self,
         log: &Log,
-        found: &Found,
+        scanned: &ScannedRecords,
         manifest: &Manifest,
         known: Option<LogEnd>,
     ) -> Result<(), Error> {
-        let chain = found.chain(manifest.log_start, known).or_else(|_| found.chain(manifest.floor(), known));
+        let chain = scanned.chain(manifest.log_start, known).or_else(|_| scanned.chain(manifest.first_needed(), known));
         // Where records are missing, whoever replays the log will see it.
         let Ok(chain) = chain else { return Ok(()) };
         let end = log.end()?.unwrap_or(0);
         let new = chain.iter().filter(|(head, _)| head.seq >= end);
-        let mut new = new.map(|(head, range)| (head.seq, found.bytes(range))).peekable();
-        if new.peek().is_none() { Ok(()) } else { log.take_in(self.disk, new) }
+        let mut new = new.map(|(head, range)| (head.seq, scanned.bytes(range))).peekable();
+        if new.peek().is_none() { Ok(()) } else { log.append_missing(self.disk, new) }
     }
 
     /// Makes a new engine of the records that were found, and replays it.
-    fn salvage(
+    fn rebuild_log(
         &mut self,
-        found: &Found,
+        scanned: &ScannedRecords,
         damage: Damage,
         manifest: &Manifest,
-        settled: GraphState,
+        checkpointed: GraphState,
         known: Option<LogEnd>,
         loss: Loss,
     ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
-        let covered = manifest.covered;
-        let mut from = manifest.floor();
-        let mut chain = found.chain(from, known);
+        let replay_from = manifest.replay_from;
+        let mut from = manifest.first_needed();
+        let mut chain = scanned.chain(from, known);
         let mut remedy =
             "its records were found in its file and the journal, and given to a new one".to_owned();
-        if chain.is_err() && from < covered {
+        if chain.is_err() && from < replay_from {
             // The graph does not need them; without them it is not known what is dirty.
-            (from, chain) = (covered, found.chain(covered, known));
+            (from, chain) = (replay_from, scanned.chain(replay_from, known));
             remedy.push_str(
                 ", but for some that only say what is dirty: all embeddings are to be computed again",
             );
@@ -285,27 +285,27 @@ impl Recovery<'_> {
                 let what = format!("{}, and nothing else holds it", damage.what);
                 return Err(Error::damaged(&folder, format!("record {missing}"), what));
             }
-            (Err(_), Loss::LogIndex) => {
-                self.gave_up = true;
-                let chain = found.prefix(from);
+            (Err(_), Loss::UnreadableRecords) => {
+                self.lost_records = true;
+                let chain = scanned.prefix(from);
                 let end = chain.last().map_or(from, |(head, _)| head.seq + 1);
-                let lost = known.map_or_else(String::new, |mark| {
-                    format!(" of {} acknowledged", mark.next.saturating_sub(end))
+                let lost = known.map_or_else(String::new, |log_end| {
+                    format!(" of {} acknowledged", log_end.next.saturating_sub(end))
                 });
                 remedy = format!(
-                    "records from {end} on were given up{lost}; the engine that held them is kept as {DAMAGED}"
+                    "records from {end} on were given up{lost}; the engine that held them is kept as {DAMAGED_LOG}"
                 );
                 chain
             }
         };
-        let records = chain.iter().map(|(head, range)| (head.seq, found.bytes(range)));
-        engine::rebuild(self.disk, DAMAGED, records)?;
+        let records = chain.iter().map(|(head, range)| (head.seq, scanned.bytes(range)));
+        engine::rebuild(self.disk, DAMAGED_LOG, records)?;
         self.damage.push(Damage { remedy, ..damage });
-        let end = chain.last().map(|(head, _)| LogEnd { next: head.seq + 1, sum: head.sum });
-        let end = end.or(known.filter(|mark| mark.next == from));
+        let end = chain.last().map(|(head, _)| LogEnd { next: head.seq + 1, checksum: head.sum });
+        let end = end.or(known.filter(|log_end| log_end.next == from));
         let log = Log::open(&folder)?;
         let replayed =
-            self.replay(&log, manifest, settled, from, end.or(Some(LogEnd { next: from, sum: 0 })))?;
+            self.replay(&log, manifest, checkpointed, from, end.or(Some(LogEnd { next: from, checksum: 0 })))?;
         Ok((log, replayed))
     }
 
@@ -314,61 +314,61 @@ impl Recovery<'_> {
         &self,
         log: &Log,
         manifest: &Manifest,
-        settled: GraphState,
+        checkpointed: GraphState,
         from: u64,
         known: Option<LogEnd>,
     ) -> Result<Replayed, Error> {
-        let end = log.end()?.unwrap_or_else(|| known.map_or(from, |mark| mark.next)).max(from);
-        let acknowledged = known.map_or(from, |mark| mark.next);
+        let end = log.end()?.unwrap_or_else(|| known.map_or(from, |log_end| log_end.next)).max(from);
+        let acknowledged = known.map_or(from, |log_end| log_end.next);
         if end < acknowledged {
-            return Err(log.contradiction(end, "it was acknowledged and is missing"));
+            return Err(log.record_error(end, "it was acknowledged and is missing"));
         }
-        let reflects = from <= manifest.floor();
-        let refreshed = manifest.learned.as_ref().map(Learned::refreshed);
+        let has_all_changes = from <= manifest.first_needed();
+        let refreshed = manifest.published.as_ref().map(Published::refreshed);
         // Where it is not known what is dirty, everything derived is computed again from the checkpoint on.
-        let refreshed = refreshed.map(|epoch| if reflects { epoch } else { manifest.epoch().max(epoch) });
-        let mut tail = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
-        let mut applier = Applier::new(settled);
+        let refreshed = refreshed.map(|epoch| if has_all_changes { epoch } else { manifest.epoch().max(epoch) });
+        let mut log_index = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
+        let mut applier = Applier::new(checkpointed);
         let mut ops = 0;
-        let mut mark = known.filter(|mark| mark.next == from).unwrap_or(LogEnd { next: from, sum: 0 });
+        let mut log_end = known.filter(|log_end| log_end.next == from).unwrap_or(LogEnd { next: from, checksum: 0 });
         let stage = self.opening.cancel.stage("log", end - from);
         log.scan(from..end, |head, body| {
             stage.advance(1)?;
-            if head.seq == from && known.is_some_and(|known| known.next == from && known.sum != head.before)
-                || known.is_some_and(|known| known.next == head.seq + 1 && known.sum != head.sum)
+            if head.seq == from && known.is_some_and(|known| known.next == from && known.checksum != head.before)
+                || known.is_some_and(|known| known.next == head.seq + 1 && known.checksum != head.sum)
             {
-                return Err(log.contradiction(head.seq, "it is not the one that was acknowledged"));
+                return Err(log.record_error(head.seq, "it is not the one that was acknowledged"));
             }
-            mark = LogEnd { next: head.seq + 1, sum: head.sum };
+            log_end = LogEnd { next: head.seq + 1, checksum: head.sum };
             let epoch = Epoch::new(head.epoch);
             if head.is_first() {
-                tail.begin(epoch, head.seq);
+                log_index.push_batch(epoch, head.seq);
             }
-            let is_covered = head.seq < manifest.covered;
+            let is_covered = head.seq < manifest.replay_from;
             let is_dirty = refreshed.is_some_and(|refreshed| epoch > refreshed);
             if is_covered && !is_dirty {
                 return Ok(());
             }
             let changes = log.ops(head, body)?;
-            tail.touch(epoch, changes.iter().flat_map(Op::nodes).flatten());
+            log_index.touch(epoch, changes.iter().flat_map(Op::nodes).flatten());
             if is_covered {
                 return Ok(());
             }
             let expected = applier.epoch().get() + u64::from(head.is_first());
             if head.epoch != expected {
                 let what = "it belongs to another epoch than the one that comes next";
-                return Err(log.contradiction(head.seq, what));
+                return Err(log.record_error(head.seq, what));
             }
             applier.advance(epoch);
             for op in changes {
                 ops += 1;
-                applier.apply(op).map_err(|what| log.contradiction(head.seq, what))?;
+                applier.apply(op).map_err(|what| log.record_error(head.seq, what))?;
             }
             Ok(())
         })?;
         stage.end();
-        tail.set_end(end);
-        Ok(Replayed { view: applier.finish(), mark, tail, ops, reflects })
+        log_index.set_end(end);
+        Ok(Replayed { state: applier.finish(), log_end, log_index, ops, has_all_changes })
     }
 }
 
@@ -407,18 +407,18 @@ mod tests {
         drop(store);
         let bytes = || path.join("log/db").metadata().expect("there").len();
         let before = bytes();
-        assert!(before > ROOM, "only {before} bytes");
+        assert!(before > SHRINK_BYTES, "only {before} bytes");
         let open = || {
             let store = Store::options().open(path).expect("opens");
             assert_eq!((store.snapshot().epoch(), store.damage()), (epoch, &[][..]));
         };
         open();
         assert!(bytes() < before / 2, "{} of {before} bytes", bytes());
-        for kept in [ROOMY, DAMAGED] {
+        for kept in [OLD_LOG, DAMAGED_LOG] {
             std::fs::rename(path.join(FOLDER), path.join(kept)).expect("renamed");
-            std::fs::create_dir(path.join(NEW)).expect("made");
+            std::fs::create_dir(path.join(NEW_LOG)).expect("made");
             open();
-            assert!(!path.join(kept).exists() && !path.join(NEW).exists());
+            assert!(!path.join(kept).exists() && !path.join(NEW_LOG).exists());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::manifest::is_file_word;
+use crate::checkpoint::manifest::is_file_stem;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
@@ -18,7 +18,7 @@ use crate::types::error::Error;
 const SUFFIX: &str = ".aside";
 const UNFINISHED: &str = ".aside.tmp";
 /// What is to be done about one that is damaged.
-pub(crate) const LOST: &str =
+pub(crate) const DAMAGED_REMEDY: &str =
     "only what it was kept for is lost: `hedgerow check STORE --repair` removes it, and the job starts anew";
 
 impl Store {
@@ -34,8 +34,8 @@ impl Store {
     ///
     /// # Cost
     /// Writing it. Checkpoints and publishes wait; commits do not.
-    pub fn keep_aside(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
-        let _settling = self.writing()?.settling()?;
+    pub fn write_sidecar(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
+        let _settling = self.writer()?.publishing()?;
         let path = path_of(self.path(), name)?;
         let new = self.path().join(format!("{name}{UNFINISHED}"));
         let put = || {
@@ -53,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::NewerVersion`], or what reading fails with.
-    pub fn aside(&self, name: &str) -> Result<Option<SectionFile>, Error> {
+    pub fn sidecar(&self, name: &str) -> Result<Option<SectionFile>, Error> {
         match SectionFile::open(&path_of(self.path(), name)?, Residence::Mapped, false) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
@@ -63,9 +63,9 @@ impl Store {
     /// Removes a file that was kept aside, if there is one of that name; durable on return.
     ///
     /// # Errors
-    /// As for [`Self::keep_aside`].
-    pub fn discard_aside(&self, name: &str) -> Result<(), Error> {
-        let _settling = self.writing()?.settling()?;
+    /// As for [`Self::write_sidecar`].
+    pub fn remove_sidecar(&self, name: &str) -> Result<(), Error> {
+        let _settling = self.writer()?.publishing()?;
         let path = path_of(self.path(), name)?;
         match self.disk.remove(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -77,14 +77,14 @@ impl Store {
     /// Removes the files that were kept aside and are damaged; says which, and what was found in them.
     ///
     /// # Errors
-    /// As for [`Self::keep_aside`].
-    pub fn discard_damaged_asides(&self) -> Result<Vec<Damage>, Error> {
+    /// As for [`Self::write_sidecar`].
+    pub fn remove_damaged_sidecars(&self) -> Result<Vec<Damage>, Error> {
         let mut removed = Vec::new();
-        for (name, path) in all(self.path()) {
+        for (name, path) in files(self.path()) {
             let remedy = "it was removed, and what it was kept for starts anew";
-            if let Err(repair) = Damage::of(SectionFile::open(&path, Residence::Mapped, false), remedy)? {
-                self.discard_aside(&name)?;
-                removed.push(repair);
+            if let Err(damage) = Damage::from_result(SectionFile::open(&path, Residence::Mapped, false), remedy)? {
+                self.remove_sidecar(&name)?;
+                removed.push(damage);
             }
         }
         Ok(removed)
@@ -92,7 +92,7 @@ impl Store {
 }
 
 fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
-    if !is_file_word(name) {
+    if !is_file_stem(name) {
         let rule = "small letters, digits and hyphens";
         return Err(Error::invalid("name of a file to keep aside", name, rule));
     }
@@ -100,12 +100,12 @@ fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 /// Name and path of every file that is kept aside; nothing where the folder cannot be read.
-pub(crate) fn all(store: &Path) -> BTreeMap<String, PathBuf> {
+pub(crate) fn files(store: &Path) -> BTreeMap<String, PathBuf> {
     with_suffix(store, SUFFIX)
 }
 
 /// Removes what a crash left of files that were being written. Only while nobody writes one.
-pub(crate) fn sweep(disk: &Disk) {
+pub(crate) fn remove_unfinished(disk: &Disk) {
     for path in with_suffix(disk.folder(), UNFINISHED).values() {
         // Nobody reads it.
         let _ = disk.remove(path);
@@ -116,7 +116,7 @@ fn with_suffix(store: &Path, suffix: &str) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(store).into_iter().flatten().flatten();
     let named = entries.filter_map(|entry| {
         let file = entry.file_name().into_string().ok()?;
-        let name = file.strip_suffix(suffix).filter(|name| is_file_word(name))?;
+        let name = file.strip_suffix(suffix).filter(|name| is_file_stem(name))?;
         Some((name.to_owned(), entry.path()))
     });
     named.collect()
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
     use crate::types::cancel::CancelToken;
 
-    fn aside(numbers: &[u32]) -> SectionWriter<'_> {
+    fn sidecar(numbers: &[u32]) -> SectionWriter<'_> {
         let mut file = SectionWriter::new(*b"TEST", 1);
-        file.section_of(*b"numbers\0", || numbers.chunks(2));
+        file.section_chunks(*b"numbers\0", || numbers.chunks(2));
         file
     }
 
-    fn kept(store: &Store) -> Result<Option<Vec<u32>>, Error> {
-        store.aside("job")?.map(|file| Ok(file.section_u32(*b"numbers\0")?.to_vec())).transpose()
+    fn numbers_in(store: &Store) -> Result<Option<Vec<u32>>, Error> {
+        store.sidecar("job")?.map(|file| Ok(file.section_u32(*b"numbers\0")?.to_vec())).transpose()
     }
 
     #[test]
@@ -142,29 +142,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let open = || Store::options().create(true).open(folder.path()).expect("it opens");
         let store = open();
-        assert_eq!(kept(&store).expect("readable"), None);
+        assert_eq!(numbers_in(&store).expect("readable"), None);
         for numbers in [vec![1, 2, 3], vec![4]] {
-            store.keep_aside("job", &aside(&numbers)).expect("written");
-            assert_eq!(kept(&store).expect("readable"), Some(numbers));
+            store.write_sidecar("job", &sidecar(&numbers)).expect("written");
+            assert_eq!(numbers_in(&store).expect("readable"), Some(numbers));
         }
         assert!(store.sizes().files["job"] > 0);
-        assert!(matches!(store.keep_aside("../job", &aside(&[1])), Err(Error::Invalid { .. })));
+        assert!(matches!(store.write_sidecar("../job", &sidecar(&[1])), Err(Error::Invalid { .. })));
         fs::write(folder.path().join("job.aside.tmp"), "half of it").expect("written");
         drop(store);
         let store = open();
         assert!(!folder.path().join("job.aside.tmp").exists());
         store.checkpoint(&CancelToken::new()).expect("a checkpoint");
-        assert_eq!(kept(&store).expect("readable"), Some(vec![4]));
+        assert_eq!(numbers_in(&store).expect("readable"), Some(vec![4]));
         let reader = Store::options().read_only(true).open(folder.path()).expect("it opens");
-        assert_eq!(kept(&reader).expect("readable"), Some(vec![4]));
-        assert!(matches!(reader.keep_aside("job", &aside(&[1])), Err(Error::ReadOnly { .. })));
-        assert!(matches!(reader.discard_aside("job"), Err(Error::ReadOnly { .. })));
+        assert_eq!(numbers_in(&reader).expect("readable"), Some(vec![4]));
+        assert!(matches!(reader.write_sidecar("job", &sidecar(&[1])), Err(Error::ReadOnly { .. })));
+        assert!(matches!(reader.remove_sidecar("job"), Err(Error::ReadOnly { .. })));
         let copy = folder.path().join("copy");
         store.backup(&copy, &CancelToken::new()).expect("a backup");
-        assert!(all(&copy).is_empty(), "a backup has no unfinished job");
+        assert!(files(&copy).is_empty(), "a backup has no unfinished job");
         for _ in 0..2 {
-            store.discard_aside("job").expect("removed");
-            assert_eq!(kept(&store).expect("readable"), None);
+            store.remove_sidecar("job").expect("removed");
+            assert_eq!(numbers_in(&store).expect("readable"), None);
         }
     }
 
@@ -172,14 +172,14 @@ mod tests {
     fn a_flipped_bit_is_named_and_touches_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path()).expect("it opens");
-        store.keep_aside("job", &aside(&[1, 2, 3])).expect("written");
+        store.write_sidecar("job", &sidecar(&[1, 2, 3])).expect("written");
         let path = folder.path().join("job.aside");
         let intact = fs::read(&path).expect("readable");
         for bit in 0..intact.len() * 8 {
             let mut torn = intact.clone();
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, torn).expect("written");
-            let error = kept(&store).expect_err("damage");
+            let error = numbers_in(&store).expect_err("damage");
             assert!(
                 matches!(&error, Error::Damaged { path: named, .. } if *named == path),
                 "bit {bit}: {error}"
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&path]);
         let store = Store::options().open(folder.path()).expect("it opens all the same");
         assert_eq!(store.damage(), []);
-        let removed = store.discard_damaged_asides().expect("removed");
-        assert_eq!((removed.len(), kept(&store).expect("readable")), (1, None));
+        let removed = store.remove_damaged_sidecars().expect("removed");
+        assert_eq!((removed.len(), numbers_in(&store).expect("readable")), (1, None));
     }
 }

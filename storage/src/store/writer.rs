@@ -12,16 +12,16 @@ use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
-use crate::wal::engine::{Log, Stager, Syncer};
+use crate::wal::engine::{Log, Appender, Syncer};
 use crate::wal::log_index::LogIndex;
 
 /// The right to write. The lock is dropped last.
 #[derive(Debug)]
-pub(crate) struct Writing {
-    settling: Mutex<Settling>,
+pub(crate) struct Writer {
+    publishing: Mutex<Publishing>,
     syncing: Mutex<Syncing>,
-    planning: Mutex<Planning>,
-    tail: Mutex<LogIndex>,
+    appending: Mutex<Appending>,
+    log_index: Mutex<LogIndex>,
     pub(crate) log: Log,
     is_broken: AtomicBool,
     disk: Disk,
@@ -30,19 +30,19 @@ pub(crate) struct Writing {
 
 /// Where batches are checked and get their place in the log, one after the other.
 #[derive(Debug)]
-pub(crate) struct Planning {
-    pub(crate) stager: Stager,
+pub(crate) struct Appending {
+    pub(crate) appender: Appender,
     /// The state with all that was staged, durable or not.
-    pub(crate) view: Arc<GraphState>,
+    pub(crate) state: Arc<GraphState>,
     /// What was staged since the last sync, in order.
-    pub(crate) staged: Vec<Staged>,
+    pub(crate) appended: Vec<AppendedBatch>,
     /// Operations since the checkpoint.
-    pub(crate) tail_ops: u64,
+    pub(crate) ops_since_checkpoint: u64,
 }
 
 /// A batch that has its place in the log and is not known to be durable.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct AppendedBatch {
     pub(crate) epoch: Epoch,
     pub(crate) first: u64,
     pub(crate) touched: Vec<u32>,
@@ -58,25 +58,25 @@ pub(crate) struct Syncing {
 
 /// Which files make up the store, for whoever replaces some.
 #[derive(Debug)]
-pub(crate) struct Settling {
+pub(crate) struct Publishing {
     pub(crate) manifest: Manifest,
     /// No file has a larger number.
     pub(crate) number: u64,
 }
 
-impl Writing {
+impl Writer {
     pub(crate) fn new(
         disk: Disk,
         log: Log,
-        (settling, syncing, planning): (Settling, Syncing, Planning),
-        tail: LogIndex,
+        (publishing, syncing, appending): (Publishing, Syncing, Appending),
+        log_index: LogIndex,
         lock: Lock,
     ) -> Self {
         Self {
-            settling: Mutex::new(settling),
+            publishing: Mutex::new(publishing),
             syncing: Mutex::new(syncing),
-            planning: Mutex::new(planning),
-            tail: Mutex::new(tail),
+            appending: Mutex::new(appending),
+            log_index: Mutex::new(log_index),
             log,
             is_broken: AtomicBool::new(false),
             disk,
@@ -86,8 +86,8 @@ impl Writing {
 
     /// Waits for the right that a lock guards; a panic of whoever had it counts as a failed write.
     fn wait<'a, T>(&self, lock: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, Error> {
-        let held = lock.lock();
-        held.map_err(|_| Error::Broken { path: self.disk.folder().to_path_buf() })
+        let guard = lock.lock();
+        guard.map_err(|_| Error::Broken { path: self.disk.folder().to_path_buf() })
     }
 
     /// Fails after a failure that left open what is on disk.
@@ -98,10 +98,10 @@ impl Writing {
         Ok(())
     }
 
-    pub(crate) fn settling(&self) -> Result<MutexGuard<'_, Settling>, Error> {
-        let settling = self.wait(&self.settling)?;
+    pub(crate) fn publishing(&self) -> Result<MutexGuard<'_, Publishing>, Error> {
+        let publishing = self.wait(&self.publishing)?;
         self.check()?;
-        Ok(settling)
+        Ok(publishing)
     }
 
     /// Whoever gets it must check whether a write failed before it writes.
@@ -109,14 +109,14 @@ impl Writing {
         self.wait(&self.syncing)
     }
 
-    pub(crate) fn planning(&self) -> Result<MutexGuard<'_, Planning>, Error> {
-        let planning = self.wait(&self.planning)?;
+    pub(crate) fn appending(&self) -> Result<MutexGuard<'_, Appending>, Error> {
+        let appending = self.wait(&self.appending)?;
         self.check()?;
-        Ok(planning)
+        Ok(appending)
     }
 
-    pub(crate) fn tail(&self) -> MutexGuard<'_, LogIndex> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn log_index(&self) -> MutexGuard<'_, LogIndex> {
+        self.log_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After a failure that leaves open what is on disk: nothing more is written until the store is opened again.
@@ -126,10 +126,10 @@ impl Writing {
     }
 
     /// Tells a tail the nodes that records touch.
-    pub(crate) fn touch(&self, tail: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
+    pub(crate) fn touch(&self, log_index: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
         self.log.scan(records, |head, body| {
             let ops = self.log.ops(head, body)?;
-            tail.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());
+            log_index.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());
             Ok(())
         })
     }

@@ -71,56 +71,56 @@ impl Edge<'_> {
 pub struct Batch {
     text: String,
     numbers: Vec<f32>,
-    ops: Vec<Staged>,
+    ops: Vec<BatchOp>,
     /// Apart from the operations, so that a full batch takes them too.
-    positions: Vec<(Text, Option<Position>)>,
+    positions: Vec<(TextRange, Option<Position>)>,
 }
 
 /// A piece of the batch's text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text {
+pub(crate) struct TextRange {
     start: u32,
     len: u16,
 }
 
 /// A node as the batch keeps it: kind and key lie side by side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    kind: Text,
-    key: Text,
+pub(crate) struct BatchName {
+    kind: TextRange,
+    key: TextRange,
     pub(crate) id: StableId,
 }
 
 /// One operation as the batch keeps it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Staged {
+pub(crate) enum BatchOp {
     Add {
-        node: Name,
+        node: BatchName,
     },
     Link {
-        a: Name,
-        b: Name,
+        a: BatchName,
+        b: BatchName,
         weight: f32,
         time: Option<i64>,
-        relation: Option<Text>,
+        relation: Option<TextRange>,
     },
     Unlink {
-        a: Name,
-        b: Name,
-        relation: Option<Text>,
+        a: BatchName,
+        b: BatchName,
+        relation: Option<TextRange>,
     },
     Remove {
-        node: Name,
+        node: BatchName,
     },
     /// `start` and `bytes` say where the texts of the tokens lie, one after the other: see [`Batch::tokens`].
     Tokens {
-        node: Name,
+        node: BatchName,
         start: u32,
         bytes: u32,
     },
     Dense {
-        node: Name,
-        block: Text,
+        node: BatchName,
+        block: TextRange,
         first: u32,
         width: u16,
     },
@@ -157,9 +157,9 @@ impl Batch {
     pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         node.validate()?;
-        self.admit(name_bytes(node))?;
+        self.check_room(name_bytes(node))?;
         let node = self.name(node);
-        self.ops.push(Staged::Add { node });
+        self.ops.push(BatchOp::Add { node });
         Ok(())
     }
 
@@ -178,10 +178,10 @@ impl Batch {
         b.validate()?;
         edge.relation.map_or(Ok(()), check_relation)?;
         edge.check_values()?;
-        self.admit(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
+        self.check_room(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = edge.relation.map(|relation| self.text(relation));
-        self.ops.push(Staged::Link { a, b, weight: edge.weight, time: edge.time, relation });
+        self.ops.push(BatchOp::Link { a, b, weight: edge.weight, time: edge.time, relation });
         Ok(())
     }
 
@@ -199,10 +199,10 @@ impl Batch {
         a.validate()?;
         b.validate()?;
         relation.map_or(Ok(()), check_relation)?;
-        self.admit(name_bytes(a) + name_bytes(b) + relation.map_or(0, str::len))?;
+        self.check_room(name_bytes(a) + name_bytes(b) + relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = relation.map(|relation| self.text(relation));
-        self.ops.push(Staged::Unlink { a, b, relation });
+        self.ops.push(BatchOp::Unlink { a, b, relation });
         Ok(())
     }
 
@@ -213,9 +213,9 @@ impl Batch {
     pub fn remove<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         node.validate()?;
-        self.admit(name_bytes(node))?;
+        self.check_room(name_bytes(node))?;
         let node = self.name(node);
-        self.ops.push(Staged::Remove { node });
+        self.ops.push(BatchOp::Remove { node });
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Batch {
         limit("tokens of a node", sorted.len(), MAX_TOKENS)?;
         let bytes = sorted.iter().map(|token| token.len()).sum();
         limit("bytes of a node's tokens", bytes, MAX_TOKENS_BYTES)?;
-        self.admit(name_bytes(node) + bytes + 4 * sorted.len())?;
+        self.check_room(name_bytes(node) + bytes + 4 * sorted.len())?;
         let node = self.name(node);
         let start = self.text.len() as u32;
         for token in sorted {
@@ -252,7 +252,7 @@ impl Batch {
             self.text.push_str(token);
         }
         let bytes = self.text.len() as u32 - start;
-        self.ops.push(Staged::Tokens { node, start, bytes });
+        self.ops.push(BatchOp::Tokens { node, start, bytes });
         Ok(())
     }
 
@@ -277,12 +277,12 @@ impl Batch {
         if let Some((at, bad)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             return Err(Error::invalid("dense row", &format!("{bad} at {at}"), "finite numbers"));
         }
-        self.admit(name_bytes(node) + block.len() + 4 * values.len())?;
+        self.check_room(name_bytes(node) + block.len() + 4 * values.len())?;
         let node = self.name(node);
         let block = self.text(block);
         let first = self.numbers.len() as u32;
         self.numbers.extend_from_slice(values);
-        self.ops.push(Staged::Dense { node, block, first, width: values.len() as u16 });
+        self.ops.push(BatchOp::Dense { node, block, first, width: values.len() as u16 });
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl Batch {
     /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit fails
     /// with [`Error::Limit`] where the store has positions of 256 other sources.
     pub fn set_position(&mut self, source: &str, position: Position) -> Result<(), Error> {
-        self.stage_position(source, Some(position))
+        self.push_position(source, Some(position))
     }
 
     /// Forgets how far the input `source` was taken in; nothing happens when it is not known.
@@ -305,39 +305,39 @@ impl Batch {
     /// # Errors
     /// As for [`Self::set_position`].
     pub fn forget_position(&mut self, source: &str) -> Result<(), Error> {
-        self.stage_position(source, None)
+        self.push_position(source, None)
     }
 
-    fn stage_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
+    fn push_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
         check_source(source)?;
         limit("positions of a batch", self.positions.len() + 1, MAX_POSITIONS)?;
-        self.admit_bytes(source.len())?;
+        self.check_byte_room(source.len())?;
         let source = self.text(source);
         self.positions.push((source, to));
         Ok(())
     }
 
     /// Refuses one more operation with so many bytes when the batch is full.
-    fn admit(&self, bytes: usize) -> Result<(), Error> {
+    fn check_room(&self, bytes: usize) -> Result<(), Error> {
         limit("operations of a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
-        self.admit_bytes(bytes)
+        self.check_byte_room(bytes)
     }
 
-    fn admit_bytes(&self, bytes: usize) -> Result<(), Error> {
+    fn check_byte_room(&self, bytes: usize) -> Result<(), Error> {
         limit("bytes of a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
     }
 
-    fn text(&mut self, text: &str) -> Text {
+    fn text(&mut self, text: &str) -> TextRange {
         let start = self.text.len() as u32;
         self.text.push_str(text);
-        Text { start, len: text.len() as u16 }
+        TextRange { start, len: text.len() as u16 }
     }
 
-    fn name(&mut self, node: NodeRef<'_>) -> Name {
-        Name { kind: self.text(node.kind), key: self.text(node.key), id: node.stable_id() }
+    fn name(&mut self, node: NodeRef<'_>) -> BatchName {
+        BatchName { kind: self.text(node.kind), key: self.text(node.key), id: node.stable_id() }
     }
 
-    pub(crate) fn ops(&self) -> &[Staged] {
+    pub(crate) fn ops(&self) -> &[BatchOp] {
         &self.ops
     }
 
@@ -346,15 +346,15 @@ impl Batch {
         self.positions.iter().map(|&(source, to)| (self.read(source), to))
     }
 
-    pub(crate) fn read(&self, text: Text) -> &str {
+    pub(crate) fn read(&self, text: TextRange) -> &str {
         &self.text[text.start as usize..text.start as usize + text.len as usize]
     }
 
-    pub(crate) fn node(&self, name: Name) -> NodeRef<'_> {
+    pub(crate) fn node(&self, name: BatchName) -> NodeRef<'_> {
         NodeRef { kind: self.read(name.kind), key: self.read(name.key) }
     }
 
-    /// The tokens of a [`Staged::Tokens`], sorted.
+    /// The tokens of a [`BatchOp::Tokens`], sorted.
     pub(crate) fn tokens(&self, start: u32, bytes: u32) -> Vec<&str> {
         let mut rest = &self.text[start as usize..(start + bytes) as usize];
         let mut tokens = Vec::new();
@@ -391,7 +391,7 @@ mod tests {
     fn tokens_come_back_sorted_and_once() {
         let mut batch = Batch::new();
         batch.set_tokens(node("pin:1"), &["b", "a:\n", "b", "\u{e9}"]).expect("valid");
-        let Staged::Tokens { start, bytes, .. } = batch.ops()[0] else { panic!("one op of tokens") };
+        let BatchOp::Tokens { start, bytes, .. } = batch.ops()[0] else { panic!("one op of tokens") };
         assert_eq!(batch.tokens(start, bytes), ["a:\n", "b", "\u{e9}"]);
     }
 

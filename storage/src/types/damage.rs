@@ -32,7 +32,7 @@ impl Damage {
     ///
     /// # Errors
     /// All but [`Error::Damaged`].
-    pub(crate) fn of<T>(result: Result<T, Error>, remedy: &str) -> Result<Result<T, Self>, Error> {
+    pub(crate) fn from_result<T>(result: Result<T, Error>, remedy: &str) -> Result<Result<T, Self>, Error> {
         match result {
             Ok(value) => Ok(Ok(value)),
             Err(Error::Damaged { path, place, what }) => Ok(Err(Self::new(&path, &place, &what, remedy))),

@@ -6,7 +6,7 @@ use crate::types::position::Position;
 
 /// What an edge carries.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-pub(crate) struct Value {
+pub(crate) struct EdgeData {
     pub(crate) weight: f32,
     pub(crate) time: Option<i64>,
 }
@@ -27,7 +27,7 @@ pub(crate) enum Op {
     /// A node loses all features.
     Clear { node: u32 },
     /// An edge changes from `old` to `new`; `None` is no edge. `a` is not above `b`.
-    Edge { relation: u16, a: u32, b: u32, old: Option<Value>, new: Option<Value> },
+    Edge { relation: u16, a: u32, b: u32, old: Option<EdgeData>, new: Option<EdgeData> },
     /// A node gets this set of tokens, sorted.
     Tokens { node: u32, tokens: Vec<String> },
     /// A node gets this row.

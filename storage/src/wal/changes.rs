@@ -75,7 +75,7 @@ impl Changes {
     }
 
     /// Leaves out edges that are now as they were.
-    pub(crate) fn settle(&mut self, to: &Snapshot) {
+    pub(crate) fn drop_unchanged(&mut self, to: &Snapshot) {
         self.lists.retain(|&(relation, owner), changed| {
             let list = to.list(relation, owner);
             changed.retain(|&neighbor, old| {

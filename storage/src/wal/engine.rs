@@ -46,20 +46,20 @@ pub(crate) struct Log {
 
 /// Who gives records their numbers, one batch after the other.
 #[derive(Debug)]
-pub(crate) struct Stager {
-    mark: LogEnd,
+pub(crate) struct Appender {
+    log_end: LogEnd,
     /// The records since the last sync, while they fit the journal.
     records: Vec<u8>,
-    is_too_much: bool,
+    exceeds_journal: bool,
 }
 
 /// What was staged and is to be made durable.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct UnsyncedRecords {
     /// The records one after another; none where they are more than the journal takes.
     records: Option<Vec<u8>>,
     /// Where the log ends with them.
-    pub(crate) mark: LogEnd,
+    pub(crate) log_end: LogEnd,
 }
 
 /// Who makes records durable.
@@ -68,7 +68,7 @@ pub(crate) struct Syncer {
     /// Our own handle of the file that sled writes, for the fsync that sled never does.
     file: DiskFile,
     journal: Journal,
-    mark: LogEndFile,
+    log_end: LogEndFile,
 }
 
 pub(super) fn key(seq: u64) -> [u8; 9] {
@@ -95,14 +95,14 @@ impl Log {
                     patience -= 1;
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Ok(Err(e)) => return Err(refused(folder, "open", e)),
+                Ok(Err(e)) => return Err(engine_error(folder, "open", e)),
                 Err(_) => return Err(Error::damaged(folder, "engine", "its files cannot be read")),
             }
         }
     }
 
     /// Runs something in the engine, which may panic where its files are damaged.
-    pub(super) fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn catch_panics<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|_| Err(Error::damaged(&self.folder, "engine", "its files cannot be read")))
     }
@@ -113,7 +113,7 @@ impl Log {
 
     /// The number after the last record's; none when there is no record.
     pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
-        self.guarded(|| match self.db.last() {
+        self.catch_panics(|| match self.db.last() {
             Ok(None) => Ok(None),
             Ok(Some((key, _))) => {
                 let seq = <[u8; 9]>::try_from(&*key).ok().filter(|key| key[0] == TABLE);
@@ -121,7 +121,7 @@ impl Log {
                 let end = seq.and_then(|seq| seq.checked_add(1));
                 end.map(Some).ok_or_else(|| Error::damaged(&self.folder, "last record", "a foreign key"))
             }
-            Err(e) => Err(refused(&self.folder, "read", e)),
+            Err(e) => Err(engine_error(&self.folder, "read", e)),
         })
     }
 
@@ -135,11 +135,11 @@ impl Log {
         range: Range<u64>,
         mut visit: impl FnMut(&Head, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.guarded(|| {
+        self.catch_panics(|| {
             let mut expected = range.start;
             let mut before: Option<Head> = None;
             for item in self.db.range(key(range.start)..key(range.end)) {
-                let (found, value) = item.map_err(|e| refused(&self.folder, "read", e))?;
+                let (found, value) = item.map_err(|e| engine_error(&self.folder, "read", e))?;
                 if *found != key(expected) {
                     return Err(self.damaged(expected, "it is missing"));
                 }
@@ -168,7 +168,7 @@ impl Log {
     }
 
     /// Where damage was found that only the meaning of the operations shows.
-    pub(crate) fn contradiction(&self, seq: u64, what: &str) -> Error {
+    pub(crate) fn record_error(&self, seq: u64, what: &str) -> Error {
         self.damaged(seq, what)
     }
 
@@ -181,21 +181,21 @@ impl Log {
     ///
     /// # Cost
     /// 52 bytes a record, and some 18 an edge.
-    pub(crate) fn stage(&self, stager: &mut Stager, epoch: Epoch, ops: &[Op]) -> Result<u64, Error> {
+    pub(crate) fn append(&self, appender: &mut Appender, epoch: Epoch, ops: &[Op]) -> Result<u64, Error> {
         let bodies = record::pack(ops, MAX_BODY);
         let parts = bodies.len() as u32;
-        let mut mark = stager.mark;
-        let first = mark.next;
+        let mut log_end = appender.log_end;
+        let first = log_end.next;
         let mut records = Vec::with_capacity(bodies.len());
         for (part, (ops, body)) in (0..).zip(bodies) {
-            let (seq, before) = (mark.next, mark.sum);
+            let (seq, before) = (log_end.next, log_end.checksum);
             let mut head = Head { seq, before, epoch: epoch.get(), part, parts, ops, sum: 0 };
             records.push((key(seq), record::encode(&mut head, &body)));
-            mark = LogEnd { next: seq + 1, sum: head.sum };
+            log_end = LogEnd { next: seq + 1, checksum: head.sum };
         }
-        stager.keep(&records);
-        let failed = |e| refused(&self.folder, "write", e);
-        self.guarded(|| {
+        appender.keep(&records);
+        let failed = |e| engine_error(&self.folder, "write", e);
+        self.catch_panics(|| {
             // A batch of one would cost the engine a second write, which it waits for: a third of a small commit.
             if let [(key, record)] = records.as_mut_slice() {
                 return self.db.insert(*key, std::mem::take(record)).map(drop).map_err(failed);
@@ -204,7 +204,7 @@ impl Log {
             records.drain(..).for_each(|(key, record)| batch.insert(&key, record));
             self.db.apply_batch(batch).map_err(failed)
         })?;
-        stager.mark = mark;
+        appender.log_end = log_end;
         Ok(first)
     }
 
@@ -215,27 +215,27 @@ impl Log {
     ///
     /// # Cost
     /// One fsync, however much was staged; for a megabyte of records, two.
-    pub(crate) fn sync(&self, syncer: &mut Syncer, staged: &Pending) -> Result<(), Error> {
-        match &staged.records {
+    pub(crate) fn sync(&self, syncer: &mut Syncer, unsynced: &UnsyncedRecords) -> Result<(), Error> {
+        match &unsynced.records {
             Some(records) if syncer.journal.has_room(records.len()) => syncer.journal.add(records)?,
             _ => {
-                self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
+                self.catch_panics(|| self.db.flush().map_err(|e| engine_error(&self.folder, "write", e)))?;
                 syncer.file.sync_data().map_err(|e| Error::io(&self.folder, "sync", e))?;
                 syncer.journal.restart();
             }
         }
-        syncer.mark.write(staged.mark)
+        syncer.log_end.write(unsynced.log_end)
     }
 
     /// Adds records that the journal has and the engine does not; durable on return.
-    pub(crate) fn take_in<'a>(
+    pub(crate) fn append_missing<'a>(
         &self,
         disk: &Disk,
         records: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> Result<(), Error> {
         for (seq, record) in records {
-            self.guarded(|| {
-                self.db.insert(key(seq), record).map(drop).map_err(|e| refused(&self.folder, "write", e))
+            self.catch_panics(|| {
+                self.db.insert(key(seq), record).map(drop).map_err(|e| engine_error(&self.folder, "write", e))
             })?;
         }
         self.sync_all(disk)
@@ -243,39 +243,39 @@ impl Log {
 
     /// Removes records below `seq`, which no manifest needs any more; how far it comes does not matter.
     pub(crate) fn trim(&self, below: u64) -> Result<(), Error> {
-        self.guarded(|| {
+        self.catch_panics(|| {
             loop {
                 let mut batch = sled::Batch::default();
                 let mut any = false;
                 for item in self.db.range(key(0)..key(below)).keys().take(4096) {
-                    batch.remove(item.map_err(|e| refused(&self.folder, "read", e))?);
+                    batch.remove(item.map_err(|e| engine_error(&self.folder, "read", e))?);
                     any = true;
                 }
                 if !any {
                     return Ok(());
                 }
-                self.db.apply_batch(batch).map_err(|e| refused(&self.folder, "write", e))?;
+                self.db.apply_batch(batch).map_err(|e| engine_error(&self.folder, "write", e))?;
             }
         })
     }
 
     /// Bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
-        self.guarded(|| self.db.size_on_disk().map_err(|e| refused(&self.folder, "read", e))).unwrap_or(0)
+        self.catch_panics(|| self.db.size_on_disk().map_err(|e| engine_error(&self.folder, "read", e))).unwrap_or(0)
     }
 
-    /// Takes the right to make records durable, in a log that ends at `mark`. What the engine has is synced first, since the
+    /// Takes the right to make records durable, in a log that ends at `log_end`. What the engine has is synced first, since the
     /// journal begins anew: what a killed process wrote is only in the system's memory.
-    pub(crate) fn syncer(&self, disk: &Disk, mark: LogEnd) -> Result<Syncer, Error> {
+    pub(crate) fn syncer(&self, disk: &Disk, log_end: LogEnd) -> Result<Syncer, Error> {
         self.sync_all(disk)?;
         let path = self.folder.join(FILE);
         let file = disk.open(&path, false).map_err(|e| Error::io(&path, "open", e))?;
-        Ok(Syncer { file, journal: Journal::open(disk)?, mark: LogEndFile::open(disk, mark)? })
+        Ok(Syncer { file, journal: Journal::open(disk)?, log_end: LogEndFile::open(disk, log_end)? })
     }
 
     /// Flushes, and syncs what the engine never does.
     pub(crate) fn sync_all(&self, disk: &Disk) -> Result<(), Error> {
-        self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
+        self.catch_panics(|| self.db.flush().map_err(|e| engine_error(&self.folder, "write", e)))?;
         for name in ["conf", FILE] {
             let path = self.folder.join(name);
             let synced = disk.open(&path, false).and_then(|file| file.sync_all());
@@ -285,16 +285,16 @@ impl Log {
     }
 }
 
-impl Stager {
-    pub(crate) fn new(mark: LogEnd) -> Self {
-        Self { mark, records: Vec::new(), is_too_much: false }
+impl Appender {
+    pub(crate) fn new(log_end: LogEnd) -> Self {
+        Self { log_end, records: Vec::new(), exceeds_journal: false }
     }
 
     /// Keeps records for the journal.
     fn keep(&mut self, records: &[([u8; 9], Vec<u8>)]) {
         let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
-        self.is_too_much |= self.records.len() + bytes > journal::BYTES;
-        if self.is_too_much {
+        self.exceeds_journal |= self.records.len() + bytes > journal::BYTES;
+        if self.exceeds_journal {
             self.records.clear();
         } else {
             for (_, record) in records {
@@ -304,15 +304,15 @@ impl Stager {
     }
 
     /// What was staged since this was asked last.
-    pub(crate) fn take(&mut self) -> Pending {
+    pub(crate) fn take(&mut self) -> UnsyncedRecords {
         let records = std::mem::take(&mut self.records);
-        let is_too_much = std::mem::take(&mut self.is_too_much);
-        Pending { records: (!is_too_much).then_some(records), mark: self.mark }
+        let exceeds_journal = std::mem::take(&mut self.exceeds_journal);
+        UnsyncedRecords { records: (!exceeds_journal).then_some(records), log_end: self.log_end }
     }
 
     /// Where the log ends with all that was staged.
-    pub(crate) fn mark(&self) -> LogEnd {
-        self.mark
+    pub(crate) fn log_end(&self) -> LogEnd {
+        self.log_end
     }
 }
 
@@ -333,7 +333,7 @@ pub fn is_engine_panic(panic: &std::panic::PanicHookInfo<'_>) -> bool {
 }
 
 /// Our words for the engine's errors.
-pub(super) fn refused(folder: &Path, action: &'static str, error: sled::Error) -> Error {
+pub(super) fn engine_error(folder: &Path, action: &'static str, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(source) => Error::io(folder, action, source),
         sled::Error::Corruption { .. } => Error::damaged(folder, "engine", "its own checksums do not fit"),
@@ -352,15 +352,15 @@ mod tests {
         (0..count).map(edge).collect()
     }
 
-    fn opened(folder: &Path) -> (Log, Stager, Syncer) {
+    fn opened(folder: &Path) -> (Log, Appender, Syncer) {
         let log = Log::open(&folder.join(FOLDER)).expect("created");
         let syncer = log.syncer(&Disk::of(folder), LogEnd::default()).expect("first");
-        (log, Stager::new(LogEnd::default()), syncer)
+        (log, Appender::new(LogEnd::default()), syncer)
     }
 
-    fn append(log: &Log, (stager, syncer): (&mut Stager, &mut Syncer), epoch: u64, ops: &[Op]) {
-        log.stage(stager, Epoch::new(epoch), ops).expect("staged");
-        log.sync(syncer, &stager.take()).expect("synced");
+    fn commit(log: &Log, (appender, syncer): (&mut Appender, &mut Syncer), epoch: u64, ops: &[Op]) {
+        log.append(appender, Epoch::new(epoch), ops).expect("staged");
+        log.sync(syncer, &appender.take()).expect("synced");
     }
 
     fn values(log: &Log) -> Vec<Vec<u8>> {
@@ -370,20 +370,20 @@ mod tests {
     #[test]
     fn no_value_is_over_the_limit_and_a_batch_is_put_together_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         let mut ops = edges(20_000);
         let key = "k".repeat(512);
         ops.extend((0..500).map(|_| Op::Node { node: 0, kind: 0, key: key.clone() }));
         ops.push(Op::Dense { node: 1, block: "b".repeat(64), values: vec![0.5; 4096] });
         let tokens = (0..4096).map(|n| format!("{n:04}")).collect();
         ops.push(Op::Tokens { node: u32::MAX, tokens });
-        append(&log, (&mut stager, &mut syncer), 1, &ops);
-        append(&log, (&mut stager, &mut syncer), 2, &edges(1));
+        commit(&log, (&mut appender, &mut syncer), 1, &ops);
+        commit(&log, (&mut appender, &mut syncer), 2, &edges(1));
         assert!(values(&log).len() > 3);
         assert!(values(&log).iter().all(|value| value.len() <= MAX_VALUE));
         assert!(std::fs::read_dir(folder.path().join("log/blobs")).expect("there").next().is_none());
         let mut read = Vec::new();
-        log.scan(0..stager.mark().next, |head, body| {
+        log.scan(0..appender.log_end().next, |head, body| {
             if head.epoch == 1 {
                 read.extend(log.ops(head, body)?);
             }
@@ -398,11 +398,11 @@ mod tests {
     #[test]
     fn nothing_ever_goes_to_blob_files() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for epoch in 1..60 {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(40_000));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(40_000));
             if epoch % 7 == 0 {
-                log.trim(stager.mark().next.saturating_sub(50 + 3 * (epoch % 5))).expect("trimmed");
+                log.trim(appender.log_end().next.saturating_sub(50 + 3 * (epoch % 5))).expect("trimmed");
             }
             let blobs = std::fs::read_dir(folder.path().join("log/blobs")).expect("there").count();
             assert_eq!(blobs, 0, "epoch {epoch}");
@@ -412,11 +412,11 @@ mod tests {
     #[test]
     fn a_flipped_bit_a_missing_record_and_a_torn_batch_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for (epoch, count) in [(1, 3), (2, 9000), (3, 3)] {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(count));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(count));
         }
-        let end = stager.mark().next;
+        let end = appender.log_end().next;
         let place = |log: &Log| match log.scan(0..end, |_, _| Ok(())) {
             Err(Error::Damaged { place, .. }) => place,
             other => format!("{other:?}"),
@@ -443,13 +443,13 @@ mod tests {
     fn a_commit_fsyncs_the_file_of_the_engine_by_our_own_handle() {
         use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         let file = std::fs::metadata(folder.path().join("log/db")).expect("there");
         assert_eq!(syncer.file.as_file().metadata().expect("readable").ino(), file.ino());
-        append(&log, (&mut stager, &mut syncer), 1, &edges(3));
+        commit(&log, (&mut appender, &mut syncer), 1, &edges(3));
         syncer.break_sync();
-        log.stage(&mut stager, Epoch::new(2), &edges(3)).expect("staged");
-        let pending = Pending { records: None, mark: stager.mark() };
+        log.append(&mut appender, Epoch::new(2), &edges(3)).expect("staged");
+        let pending = UnsyncedRecords { records: None, log_end: appender.log_end() };
         assert!(matches!(log.sync(&mut syncer, &pending), Err(Error::Io { action: "sync", .. })));
     }
 
@@ -466,7 +466,7 @@ mod tests {
         assert_eq!(blobs.len(), 1);
         std::fs::remove_file(blobs[0].path()).expect("removed");
         let lost = match Log::open(&path) {
-            Ok(log) => log.guarded(|| Ok(log.db.get(key(0)).is_ok_and(|value| value.is_some()))),
+            Ok(log) => log.catch_panics(|| Ok(log.db.get(key(0)).is_ok_and(|value| value.is_some()))),
             Err(error) => Err(error),
         };
         assert!(!matches!(lost, Ok(true)));
@@ -495,9 +495,9 @@ mod tests {
     #[test]
     fn trimming_leaves_the_rest() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for epoch in 1..6 {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(3));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(3));
         }
         log.trim(3).expect("trimmed");
         assert_eq!(values(&log).len(), 2);

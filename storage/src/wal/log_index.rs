@@ -21,7 +21,7 @@ pub(crate) struct LogIndex {
     /// The last epoch that touched a node, of those after `refreshed`. Nothing derived depends on its order.
     touched: HashMap<u32, u64>,
     /// Snapshots that someone may still ask the changes since.
-    lent: Vec<(Epoch, Weak<GraphState>)>,
+    pinned: Vec<(Epoch, Weak<GraphState>)>,
 }
 
 impl LogIndex {
@@ -33,12 +33,12 @@ impl LogIndex {
             end,
             refreshed,
             touched: HashMap::new(),
-            lent: Vec::new(),
+            pinned: Vec::new(),
         }
     }
 
     /// Notes a batch; the first one may have any epoch.
-    pub(crate) fn begin(&mut self, epoch: Epoch, first: u64) {
+    pub(crate) fn push_batch(&mut self, epoch: Epoch, first: u64) {
         if self.starts.is_empty() {
             self.first = epoch.get();
         }
@@ -46,7 +46,7 @@ impl LogIndex {
     }
 
     /// Goes past an epoch that has no records, before the first batch: what was before it is out of reach.
-    pub(crate) fn pass(&mut self, epoch: Epoch) {
+    pub(crate) fn skip(&mut self, epoch: Epoch) {
         assert!(self.starts.is_empty(), "only the first epoch has no records");
         self.first = epoch.get() + 1;
     }
@@ -73,7 +73,7 @@ impl LogIndex {
     }
 
     /// The number of the first record after an epoch; none when it may have been trimmed.
-    pub(crate) fn after(&self, epoch: Epoch) -> Option<u64> {
+    pub(crate) fn first_record_after(&self, epoch: Epoch) -> Option<u64> {
         let at = usize::try_from((epoch.get() + 1).checked_sub(self.first)?).ok()?;
         if at == self.starts.len() { Some(self.end) } else { self.starts.get(at).copied() }
     }
@@ -105,25 +105,25 @@ impl LogIndex {
     }
 
     /// Nothing is derived any more, so nothing is dirty.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear_dirty(&mut self) {
         self.refreshed = None;
         self.touched.clear();
     }
 
-    pub(crate) fn touched(&self) -> u64 {
+    pub(crate) fn dirty_nodes(&self) -> u64 {
         self.touched.len() as u64
     }
 
     /// Notes a snapshot that was handed out.
-    pub(crate) fn lend(&mut self, epoch: Epoch, view: Weak<GraphState>) {
-        self.lent.retain(|(_, view)| view.strong_count() > 0);
-        self.lent.push((epoch, view));
+    pub(crate) fn pin(&mut self, epoch: Epoch, state: Weak<GraphState>) {
+        self.pinned.retain(|(_, state)| state.strong_count() > 0);
+        self.pinned.push((epoch, state));
     }
 
     /// The first record that a snapshot still out there may want the changes from.
-    pub(crate) fn lent_from(&self) -> Option<u64> {
-        let held = self.lent.iter().filter(|(_, view)| view.strong_count() > 0);
-        held.filter_map(|&(epoch, _)| self.after(epoch)).min()
+    pub(crate) fn first_pinned(&self) -> Option<u64> {
+        let held = self.pinned.iter().filter(|(_, state)| state.strong_count() > 0);
+        held.filter_map(|&(epoch, _)| self.first_record_after(epoch)).min()
     }
 }
 
@@ -133,27 +133,27 @@ mod tests {
 
     #[test]
     fn epochs_lead_to_records_until_they_are_trimmed() {
-        let mut tail = LogIndex::new(Epoch::new(4), 10, None);
-        assert_eq!(tail.after(Epoch::new(3)), Some(10));
+        let mut log_index = LogIndex::new(Epoch::new(4), 10, None);
+        assert_eq!(log_index.first_record_after(Epoch::new(3)), Some(10));
         for (epoch, first) in [(4, 10), (5, 13), (6, 14)] {
-            tail.begin(Epoch::new(epoch), first);
+            log_index.push_batch(Epoch::new(epoch), first);
         }
-        tail.set_end(15);
-        let after = |tail: &LogIndex| [2, 3, 4, 5, 6, 7].map(|epoch| tail.after(Epoch::new(epoch)));
-        assert_eq!(after(&tail), [None, Some(10), Some(13), Some(14), Some(15), None]);
-        tail.trim(13);
-        assert_eq!(after(&tail), [None, None, Some(13), Some(14), Some(15), None]);
-        tail.trim(15);
-        assert_eq!(after(&tail), [None, None, None, None, Some(15), None]);
+        log_index.set_end(15);
+        let after = |log_index: &LogIndex| [2, 3, 4, 5, 6, 7].map(|epoch| log_index.first_record_after(Epoch::new(epoch)));
+        assert_eq!(after(&log_index), [None, Some(10), Some(13), Some(14), Some(15), None]);
+        log_index.trim(13);
+        assert_eq!(after(&log_index), [None, None, Some(13), Some(14), Some(15), None]);
+        log_index.trim(15);
+        assert_eq!(after(&log_index), [None, None, None, None, Some(15), None]);
     }
 
     #[test]
     fn an_epoch_without_records_is_reached_and_those_before_are_not() {
-        let mut tail = LogIndex::new(Epoch::new(1), 0, None);
-        tail.pass(Epoch::new(1));
-        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), None]);
-        tail.begin(Epoch::new(2), 0);
-        tail.set_end(3);
-        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), Some(3)]);
+        let mut log_index = LogIndex::new(Epoch::new(1), 0, None);
+        log_index.skip(Epoch::new(1));
+        assert_eq!([0, 1, 2].map(|epoch| log_index.first_record_after(Epoch::new(epoch))), [None, Some(0), None]);
+        log_index.push_batch(Epoch::new(2), 0);
+        log_index.set_end(3);
+        assert_eq!([0, 1, 2].map(|epoch| log_index.first_record_after(Epoch::new(epoch))), [None, Some(0), Some(3)]);
     }
 }

@@ -13,7 +13,7 @@ use crate::types::codec;
 use crate::types::ops::Op;
 
 /// What a record begins with.
-const MARK: [u8; 4] = *b"HGLR";
+const MAGIC: [u8; 4] = *b"HGLR";
 /// Bytes before the operations.
 pub(crate) const HEAD: usize = 52;
 /// Where what the checksum covers begins.
@@ -60,7 +60,7 @@ impl Head {
 /// Makes the bytes of a record, and puts its checksum into the head.
 pub(crate) fn encode(head: &mut Head, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEAD];
-    bytes[0..4].copy_from_slice(&MARK);
+    bytes[0..4].copy_from_slice(&MAGIC);
     bytes[4..8].copy_from_slice(&(body.len() as u32).to_le_bytes());
     bytes[16..24].copy_from_slice(&head.seq.to_le_bytes());
     bytes[24..32].copy_from_slice(&head.before.to_le_bytes());
@@ -82,7 +82,7 @@ pub(crate) fn decode(bytes: &[u8], most: usize) -> Result<(Head, &[u8]), &'stati
     let head = bytes.get(..HEAD).ok_or("it ends within its head")?;
     let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-    if head[..4] != MARK {
+    if head[..4] != MAGIC {
         return Err("it does not begin as a record does");
     }
     let len = u32_at(4) as usize;
@@ -137,7 +137,7 @@ pub(crate) fn pack(ops: &[Op], most: usize) -> Vec<(u32, Vec<u8>)> {
 /// # Cost
 /// A pass over the bytes; the checksum of a record only where its mark stands.
 pub(crate) fn find(bytes: &[u8], most: usize) -> impl Iterator<Item = (Head, Range<usize>)> {
-    memchr::memmem::find_iter(bytes, &MARK).filter_map(move |start| {
+    memchr::memmem::find_iter(bytes, &MAGIC).filter_map(move |start| {
         let (head, body) = decode(&bytes[start..], most).ok()?;
         Some((head, start..start + HEAD + body.len()))
     })

@@ -22,21 +22,21 @@ use crate::wal::record::Head;
 
 /// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
 /// only has too much room.
-pub(crate) const NEW: &str = "log.new";
-pub(crate) const DAMAGED: &str = "log.damaged";
-pub(crate) const ROOMY: &str = "log.old";
+pub(crate) const NEW_LOG: &str = "log.new";
+pub(crate) const DAMAGED_LOG: &str = "log.damaged";
+pub(crate) const OLD_LOG: &str = "log.old";
 /// Bytes of records that are given to a new engine at once.
-const GATHERED: usize = 1 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// The intact records from some number on that the engine's file and the journal hold, copied: what the engine cannot make sense of it
 /// writes over with zeros as soon as it is opened, so they are read before, each time.
-pub(crate) struct Found {
+pub(crate) struct ScannedRecords {
     bytes: Vec<u8>,
     /// By number; more than one where an unacknowledged record was overtaken by another of its number.
     records: BTreeMap<u64, Vec<(Head, Range<usize>)>>,
 }
 
-impl Found {
+impl ScannedRecords {
     /// Reads the engine's file and the journal of a store; nothing is found where they are missing. Only where nobody writes
     /// to them may they be mapped.
     ///
@@ -65,25 +65,25 @@ impl Found {
         Ok(found)
     }
 
-    fn of(&self, seq: u64) -> &[(Head, Range<usize>)] {
+    fn with_seq(&self, seq: u64) -> &[(Head, Range<usize>)] {
         self.records.get(&seq).map_or(&[], Vec::as_slice)
     }
 
-    /// The chain of records from number `from` on, through where `mark` says that the log ends, and as far beyond as
+    /// The chain of records from number `from` on, through where `log_end` says that the log ends, and as far beyond as
     /// there are whole batches; without a mark the longest one.
     ///
     /// # Errors
     /// The number of the last record that is missing from it.
-    pub(crate) fn chain(&self, from: u64, mark: Option<LogEnd>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
-        let mut chain = match mark {
-            Some(mark) if mark.next <= from => Vec::new(),
-            Some(mark) => {
-                let last = self.of(mark.next - 1).iter().find(|(head, _)| head.sum == mark.sum);
-                self.back(from, last.ok_or(mark.next - 1)?)?
+    pub(crate) fn chain(&self, from: u64, log_end: Option<LogEnd>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+        let mut chain = match log_end {
+            Some(log_end) if log_end.next <= from => Vec::new(),
+            Some(log_end) => {
+                let last = self.with_seq(log_end.next - 1).iter().find(|(head, _)| head.sum == log_end.checksum);
+                self.chain_back(from, last.ok_or(log_end.next - 1)?)?
             }
             None => {
                 let ends = self.records.range(from..).rev().flat_map(|(_, same)| same);
-                let mut chains = ends.map(|last| self.back(from, last));
+                let mut chains = ends.map(|last| self.chain_back(from, last));
                 match chains.next() {
                     None => Vec::new(),
                     Some(Ok(chain)) => chain,
@@ -91,46 +91,46 @@ impl Found {
                 }
             }
         };
-        let (next, sum) = match (chain.last(), mark) {
+        let (next, sum) = match (chain.last(), log_end) {
             (Some((head, _)), _) => (head.seq + 1, Some(head.sum)),
-            (None, Some(mark)) if mark.next == from => (from, Some(mark.sum)),
+            (None, Some(log_end)) if log_end.next == from => (from, Some(log_end.checksum)),
             (None, _) => (from, None),
         };
-        self.go_on(&mut chain, next, sum);
+        self.extend_chain(&mut chain, next, sum);
         Ok(chain)
     }
 
     /// Adds the whole batches from number `next` on, after a record whose checksum may be known.
-    fn go_on<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
+    fn extend_chain<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
         while let Some(found) =
-            self.of(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
+            self.with_seq(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
         {
             (next, sum) = (next + 1, Some(found.0.sum));
             chain.push(found);
         }
-        whole(chain);
+        drop_partial_batch(chain);
     }
 
     /// Whether a whole batch comes after the record that a log seems to end with.
-    pub(crate) fn goes_on(&self, mark: LogEnd) -> bool {
+    pub(crate) fn continues_after(&self, log_end: LogEnd) -> bool {
         let mut chain = Vec::new();
         // Where no record was read, the checksum of the one before may not be known.
-        self.go_on(&mut chain, mark.next, (mark.sum != 0 || mark.next == 0).then_some(mark.sum));
+        self.extend_chain(&mut chain, log_end.next, (log_end.checksum != 0 || log_end.next == 0).then_some(log_end.checksum));
         chain.first().is_some_and(|(head, _)| head.is_first())
     }
 
     /// The records from `from` on as far as they follow one another, acknowledged or not.
     pub(crate) fn prefix(&self, from: u64) -> Vec<&(Head, Range<usize>)> {
         let mut best = Vec::new();
-        for first in self.of(from) {
+        for first in self.with_seq(from) {
             let mut chain = vec![first];
             while let Some(next) = chain
                 .last()
-                .and_then(|(last, _)| self.of(last.seq + 1).iter().find(|(head, _)| head.follows(last)))
+                .and_then(|(last, _)| self.with_seq(last.seq + 1).iter().find(|(head, _)| head.follows(last)))
             {
                 chain.push(next);
             }
-            whole(&mut chain);
+            drop_partial_batch(&mut chain);
             if chain.len() > best.len() {
                 best = chain;
             }
@@ -138,14 +138,14 @@ impl Found {
         best
     }
 
-    fn back<'a>(
+    fn chain_back<'a>(
         &'a self,
         from: u64,
         last: &'a (Head, Range<usize>),
     ) -> Result<Vec<&'a (Head, Range<usize>)>, u64> {
         let mut chain = vec![last];
         while let Some((head, _)) = chain.last().filter(|(head, _)| head.seq > from) {
-            let before = self.of(head.seq - 1).iter().find(|(other, _)| head.follows(other));
+            let before = self.with_seq(head.seq - 1).iter().find(|(other, _)| head.follows(other));
             chain.push(before.ok_or(head.seq - 1)?);
         }
         chain.reverse();
@@ -164,7 +164,7 @@ impl Found {
 }
 
 /// Leaves out a last batch that is not whole.
-fn whole(chain: &mut Vec<&(Head, Range<usize>)>) {
+fn drop_partial_batch(chain: &mut Vec<&(Head, Range<usize>)>) {
     while chain.last().is_some_and(|(head, _)| !head.is_last()) {
         chain.pop();
     }
@@ -180,7 +180,7 @@ pub(crate) fn rebuild<'a>(
     kept: &str,
     records: impl Iterator<Item = (u64, &'a [u8])>,
 ) -> Result<(), Error> {
-    let (new, kept, log) = (disk.folder().join(NEW), disk.folder().join(kept), disk.folder().join(FOLDER));
+    let (new, kept, log) = (disk.folder().join(NEW_LOG), disk.folder().join(kept), disk.folder().join(FOLDER));
     remove_folder(&new)?;
     fill(disk, &new, records)?;
     if log.is_dir() {
@@ -200,19 +200,19 @@ pub(crate) fn fill<'a>(
     let log = Log::open(folder)?;
     let mut batch = sled::Batch::default();
     let mut gathered = 0;
-    let give = |batch: &mut sled::Batch| {
+    let apply = |batch: &mut sled::Batch| {
         let batch = std::mem::take(batch);
-        log.guarded(|| log.db.apply_batch(batch).map_err(|e| crate::wal::engine::refused(folder, "write", e)))
+        log.catch_panics(|| log.db.apply_batch(batch).map_err(|e| crate::wal::engine::engine_error(folder, "write", e)))
     };
     for (seq, bytes) in records {
         batch.insert(&key(seq), bytes);
         gathered += bytes.len();
-        if gathered >= GATHERED {
-            give(&mut batch)?;
+        if gathered >= BATCH_BYTES {
+            apply(&mut batch)?;
             gathered = 0;
         }
     }
-    give(&mut batch)?;
+    apply(&mut batch)?;
     log.sync_all(disk)
 }
 

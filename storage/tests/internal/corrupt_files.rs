@@ -10,7 +10,7 @@ use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
@@ -86,8 +86,8 @@ fn sample(path: &Path) -> Manifest {
 }
 
 /// Reads everything there is to read.
-fn read(view: GraphState) {
-    let graph = Snapshot(view.into());
+fn read(state: GraphState) {
+    let graph = Snapshot(state.into());
     for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
         graph.keys_with_prefix(kind, "1", 10);
     }
@@ -120,24 +120,24 @@ fn files_that_lie_are_refused_or_can_be_read_without_harm() {
     std::fs::create_dir(&path).expect("made");
     let disk = Disk::of(&path);
     let file = |name: &FileName| SectionFile::open(&name.path(&intact), Residence::Mapped, false);
-    let files = manifest.base.each_ref().map(|name| file(name).expect("intact"));
-    for (name, file) in manifest.base.iter().zip(&files) {
+    let files = manifest.segments.each_ref().map(|name| file(name).expect("intact"));
+    for (name, file) in manifest.segments.iter().zip(&files) {
         write(&disk, name, file, None);
     }
     let mut refused = 0;
     for _ in 0..rounds {
         let which = random.below(FILES.len());
-        let (name, file) = (&manifest.base[which], &files[which]);
+        let (name, file) = (&manifest.segments[which], &files[which]);
         let tags: Vec<[u8; 8]> = file.tags().collect();
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
         write(&disk, name, file, Some(&(tag, content)));
-        match write_checkpoint::settled(
+        match write_checkpoint::open_checkpoint(
             &path,
             &manifest,
-            Opening { mapped: None, cancel: &CancelToken::new() },
+            OpenMode { low_memory: None, cancel: &CancelToken::new() },
         ) {
-            Ok(view) => read(view),
+            Ok(state) => read(state),
             Err(Error::Damaged { path: named, .. }) => {
                 // Where two files contradict each other, either may be named.
                 assert!(named.starts_with(&path));
@@ -171,14 +171,14 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);
-    let settled =
-        write_checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
+    let checkpointed =
+        write_checkpoint::open_checkpoint(&path, &manifest, OpenMode { low_memory: None, cancel: &CancelToken::new() })
             .expect("intact");
-    let value = crate::types::ops::Value { weight: 2.0, time: Some(3) };
+    let value = crate::types::ops::EdgeData { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },
         Op::Relation { name: "likes".into() },
-        Op::Node { node: settled.bound, kind: 0, key: "new".into() },
+        Op::Node { node: checkpointed.bound, kind: 0, key: "new".into() },
         Op::Live { node: 1, alive: false },
         Op::Clear { node: 2 },
         Op::Edge { relation: 0, a: 1, b: 3, old: None, new: Some(value) },
@@ -197,7 +197,7 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
         let body = if round % 8 == 0 { body } else { disturbed(&body, &mut random) };
         let head = Head { seq: 0, before: 0, epoch: 2, part: 0, parts: 1, ops: count, sum: 0 };
         let Ok(ops) = ops(&head, &body) else { continue };
-        let mut applier = Applier::new(settled.clone());
+        let mut applier = Applier::new(checkpointed.clone());
         applier.advance(Epoch::new(2));
         if ops.into_iter().all(|op| applier.apply(op).is_ok()) {
             read(applier.finish());
@@ -216,7 +216,7 @@ fn a_deep_check_finds_what_checksums_do_not() {
         Store::check(&path, options, &CancelToken::new()).expect("it can be looked at").problems
     };
     assert_eq!(check(true), []);
-    let name = &manifest.base[0];
+    let name = &manifest.segments[0];
     let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
     let tag = *b"list0000";
     let mut words = file.section_u32(tag).expect("there").to_vec();

@@ -148,9 +148,9 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                     let batches = [store.snapshot().epoch().get()];
                     let mut file = SectionWriter::new(*b"TEST", 1);
                     file.section(*b"batches\0", &batches[..]);
-                    store.keep_aside("job", &file)?;
+                    store.write_sidecar("job", &file)?;
                 }
-                Discard => store.discard_aside("job")?,
+                Discard => store.remove_sidecar("job")?,
                 Reopen => {
                     drop(store);
                     store = options().write(disk.clone())?;
@@ -177,8 +177,8 @@ fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content])
             return Err(format!("embeddings of epoch {epoch} beside {at} batches"));
         }
     }
-    let aside = store.aside("job").map_err(|error| error.to_string())?;
-    let aside = aside.map(|file| file.section_u64(*b"batches\0").expect("it was written")[0]);
+    let sidecar = store.sidecar("job").map_err(|error| error.to_string())?;
+    let sidecar = sidecar.map(|file| file.section_u64(*b"batches\0").expect("it was written")[0]);
     // Kept after 2 and again after 6 batches, removed after 9; what was under way then happened or did not.
     let may_be: &[Option<u64>] = match acknowledged {
         0..=2 => &[None, Some(2)],
@@ -188,8 +188,8 @@ fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content])
         9 => &[Some(6), None],
         _ => &[None],
     };
-    if !may_be.contains(&aside) {
-        return Err(format!("beside {acknowledged} batches a file that was kept after {aside:?}"));
+    if !may_be.contains(&sidecar) {
+        return Err(format!("beside {acknowledged} batches a file that was kept after {sidecar:?}"));
     }
     store.commit(&batch(at as u64 + 1)).map_err(|error| error.to_string())?;
     if content(&store) != expected[at + 1] {
@@ -215,7 +215,7 @@ impl Watch for Failing {
         let hit = if self.way == 1 { call >= self.at } else { call == self.at };
         match (hit, self.way, event) {
             (true, 2, Event::Write(.., bytes)) if bytes.len() > 1 => Verdict::Short(bytes.len() / 2),
-            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => Verdict::Go,
+            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => Verdict::Proceed,
             (true, 1, _) => Verdict::Fail(ErrorKind::StorageFull.into()),
             _ => Verdict::Fail(IoError::from_raw_os_error(5)),
         }
@@ -317,8 +317,8 @@ impl Contents {
             match (random.below(3), change) {
                 (0, _) => {}
                 (1, Change::Write(at, written)) => {
-                    let kept = written.len().min(SECTOR * random.below(4) as usize);
-                    Self::apply(&mut bytes, &Change::Write(*at, written[..kept].to_vec()));
+                    let numbers_in = written.len().min(SECTOR * random.below(4) as usize);
+                    Self::apply(&mut bytes, &Change::Write(*at, written[..numbers_in].to_vec()));
                 }
                 _ => Self::apply(&mut bytes, change),
             }
@@ -396,8 +396,8 @@ impl PowerCuts {
                 let is_snapshot = name.to_str().is_some_and(|name| name.starts_with("snap."));
                 if is_snapshot && random.below(2) == 0 && image.join("log").is_dir() {
                     let bytes = fs::read(entry.path()).unwrap_or_default();
-                    let kept = bytes.len() / (1 + random.below(2) as usize);
-                    fs::write(image.join("log").join(name), &bytes[..kept]).expect("written");
+                    let numbers_in = bytes.len() / (1 + random.below(2) as usize);
+                    fs::write(image.join("log").join(name), &bytes[..numbers_in]).expect("written");
                 }
             }
             state.taken.push((image, self.acknowledged.load(Ordering::SeqCst)));
@@ -451,7 +451,7 @@ impl Watch for PowerCuts {
                 }
             }
         }
-        Verdict::Go
+        Verdict::Proceed
     }
 }
 
