@@ -1,5 +1,5 @@
-//! A copy of a store that is in use: the files of its manifest, and the log since in a new engine.
-//! Reads what is on disk, so that it serves a store of this process and one that another process writes to alike.
+//! A copy of a store in use: the files of its manifest, and the log since then in a new engine.
+//! Reads only the disk, so it works for a store of this process and for one that another process writes.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,31 +18,32 @@ use crate::wal::engine::FOLDER;
 use crate::wal::log_end::{LogEnd, LogEndFile};
 use crate::wal::record_scan::{ScannedRecords, fill};
 
-/// How often it starts over because the writer swapped files, or moved records, while they were being copied.
+/// The most attempts when the writer replaces files or moves records during the copy.
 const MAX_RETRIES: u32 = 20;
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
 
-/// What a finished backup holds.
+/// The content of a finished backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Backup {
-    /// The epoch of the last batch in it.
+    /// The epoch of the last batch in the backup.
     pub epoch: Epoch,
-    /// Bytes of its files.
+    /// The size of its files, in bytes.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Copies the store into a new or empty folder, as of some moment during the call, while commits, also those of another
-    /// process, go on.
+    /// Copies the store into a new or empty folder, as of a moment during the call. Commits go on meanwhile, also those
+    /// of another process.
     ///
     /// # Visibility
-    /// The copy is durable on return, and holds every batch that was acknowledged before the call. Until then the folder is
-    /// not a store.
+    /// The copy is durable on return, and has every batch that was acknowledged before the call. Until then the folder
+    /// is not a store.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the folder holds something; [`Error::Cancelled`]; [`Error::Damaged`] for a file that is not
-    /// as it was written; what copying fails with. What was copied by then is left.
+    /// [`Error::Invalid`] where the folder is not empty; [`Error::Cancelled`]; [`Error::Damaged`] for a file that
+    /// differs from what was written; errors of copying. The part copied by then is left.
     ///
     /// # Cost
     /// Reading and writing all files once. Checkpoints and publishes of this process wait.
@@ -64,7 +65,7 @@ impl Store {
     }
 }
 
-/// Why a copy was not made: because of something that may have moved meanwhile, or not.
+/// The reason for an incomplete copy: a file that may have been replaced meanwhile, or another error.
 enum CopyError {
     Moved(Error),
     Failed(Error),
@@ -77,9 +78,10 @@ impl From<Error> for CopyError {
 }
 
 fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyError> {
-    // The end of the log is read first: what was acknowledged by then is found behind it.
+    // The end of the log is read first, so the copy covers every batch that was acknowledged by then.
     let log_end = LogEnd::read(from).map_err(CopyError::Moved)?;
     let manifest = Manifest::read(from, CURRENT)?;
+    // The files of the manifest.
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
     fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
     let mut bytes = 0;
@@ -89,6 +91,7 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyErro
         bytes += copy_file(&name.path(from), to, name, &stage)?;
     }
     stage.end();
+    // The log, from the first record that the manifest needs.
     let floor = manifest.first_needed();
     let folder = from.join(FOLDER);
     let scanned = ScannedRecords::read(from, floor, Residence::Loaded)?;
@@ -101,6 +104,7 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyErro
     let last = chain.last().map(|(head, _)| head);
     let end = last.map_or(log_end, |head| LogEnd { next: head.seq + 1, checksum: head.sum });
     drop(LogEndFile::open(to, end)?);
+    // The manifest comes last: it makes the folder a store.
     let epoch = last.map_or(manifest.epoch, |head| head.epoch.max(manifest.epoch));
     Manifest { log_start: floor, ..manifest }.prepare(to, None)?.make_current()?;
     bytes += File::open(log.join("db")).and_then(|file| file.metadata()).map_or(0, |found| found.len());
@@ -131,7 +135,7 @@ fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Resu
         bytes += read as u64;
     }
     file.sync_all().map_err(|e| Error::io(&path, "sync", e))?;
-    // A copy of damage is no backup; the file is the one to name, not its copy.
+    // A copy of damage is no backup; the error names the source file, not the copy.
     match SectionFile::open_named(&path, Residence::Mapped, false) {
         Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(from, place, what).into()),
         other => Ok(other.map(|_| bytes)?),

@@ -1,5 +1,5 @@
-//! What a host wants changed, gathered before it is committed as one.
-//! Owns its texts and numbers in an arena and checks every value by itself; knows no store.
+//! A batch: changes that a host collects before it commits them together.
+//! Owns texts and numbers in one arena and validates every value on its own; knows no store.
 
 use crate::types::error::Error;
 use crate::types::ids::StableId;
@@ -8,28 +8,30 @@ use crate::types::names::check_relation;
 use crate::types::position::Position;
 use crate::types::position::{MAX_POSITIONS, check_source};
 
-/// The most operations that one batch takes, so that a commit has bounded memory. sled advises against batches over 1 MB;
-/// measured, one of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any.
+/// The most operations in one batch, so that a commit uses bounded memory. sled advises against batches over 1 MB.
+/// Measured, a batch of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any other.
 pub const MAX_BATCH_OPS: usize = 1_000_000;
-/// The most bytes of names, tokens and numbers that one batch takes.
+/// The most bytes of names, tokens and numbers in one batch.
 pub const MAX_BATCH_BYTES: usize = 256 << 20;
-/// The most tokens that one node has.
+/// The most tokens of one node.
 pub const MAX_TOKENS: usize = 4096;
 /// The longest token, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 512;
-/// The most bytes that the tokens of one node have together.
+/// The most bytes of all tokens of one node together.
 pub const MAX_TOKENS_BYTES: usize = 16 << 10;
-/// The most numbers that one row of a dense block has.
+/// The most numbers in one row of a dense block.
 pub const MAX_DENSE_WIDTH: usize = 4096;
 
-/// What an edge carries besides its ends.
+/// The values of an edge, besides the two nodes it links.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Edge<'a> {
-    /// How strong it is: finite and above 0; 1 by default.
+    /// The strength of the edge: finite and above 0; 1 by default.
     pub weight: f32,
-    /// When it happened, in whatever unit the host uses; any value but `i64::MIN`.
+    /// The moment of the edge, in the host's own unit; any value but `i64::MIN`.
     pub time: Option<i64>,
     /// The relation; by default the one named by the two kinds in alphabetical order, such as `board-pin`.
+    #[cfg_attr(feature = "serde", serde(borrow))]
     pub relation: Option<&'a str>,
 }
 
@@ -40,7 +42,7 @@ impl Default for Edge<'_> {
 }
 
 impl Edge<'_> {
-    /// Refuses a weight or a time that cannot be.
+    /// Refuses a weight or a time outside the allowed values.
     pub(crate) fn check_values(&self) -> Result<(), Error> {
         if !self.weight.is_finite() || self.weight <= 0.0 {
             return Err(Error::invalid("weight", &self.weight.to_string(), "a finite number above 0"));
@@ -54,7 +56,7 @@ impl Edge<'_> {
 
 /// Changes that are committed together: all of them or none.
 ///
-/// They take effect in the order in which they were added, so a later one may undo an earlier one.
+/// Operations take effect in the order in which they were added, so a later one may undo an earlier one.
 ///
 /// # Example
 /// ```
@@ -72,18 +74,18 @@ pub struct Batch {
     text: String,
     numbers: Vec<f32>,
     ops: Vec<BatchOp>,
-    /// Apart from the operations, so that a full batch takes them too.
+    /// Separate from `ops`, so that a full batch still takes positions.
     positions: Vec<(TextRange, Option<Position>)>,
 }
 
-/// A piece of the batch's text.
+/// A range of the batch's text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRange {
     start: u32,
     len: u16,
 }
 
-/// A node as the batch keeps it: kind and key lie side by side.
+/// A node's name in the batch's text, with its stable id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchName {
     kind: TextRange,
@@ -91,7 +93,7 @@ pub(crate) struct BatchName {
     pub(crate) id: StableId,
 }
 
-/// One operation as the batch keeps it.
+/// One operation of a batch; its names are ranges of the batch's text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BatchOp {
     Add {
@@ -112,7 +114,7 @@ pub(crate) enum BatchOp {
     Remove {
         node: BatchName,
     },
-    /// `start` and `bytes` say where the texts of the tokens lie, one after the other: see [`Batch::tokens`].
+    /// The tokens stand one after another in the text, from `start` on: see [`Batch::tokens`].
     Tokens {
         node: BatchName,
         start: u32,
@@ -132,17 +134,17 @@ impl Batch {
         Self::default()
     }
 
-    /// How many changes it holds.
+    /// The number of changes.
     pub fn len(&self) -> usize {
         self.ops.len() + self.positions.len()
     }
 
-    /// Whether it holds no changes.
+    /// True for a batch without changes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all changes and keeps the memory for the next ones.
+    /// Removes all changes and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.numbers.clear();
@@ -150,7 +152,7 @@ impl Batch {
         self.positions.clear();
     }
 
-    /// Creates a node without edges; nothing happens when it exists.
+    /// Creates a node without edges; has no effect where the node exists.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
@@ -163,7 +165,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Links two nodes, creating them where needed; where the edge exists, its weight and time are replaced.
+    /// Links two nodes and creates them where needed. Where the edge exists, its weight and time are replaced.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] when the batch is full.
@@ -185,7 +187,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Removes the edge between two nodes; where there is none, the commit counts it as absent.
+    /// Removes the edge between two nodes. Where there is none, the commit counts it as absent.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
@@ -206,7 +208,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Removes a node with its edges and features; the commit fails where there is no such node.
+    /// Removes a node with its edges and features. The commit fails where there is no such node.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
@@ -219,11 +221,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Replaces the whole set of a node's tokens, creating the node where needed; order and repetition do not matter.
+    /// Replaces the whole set of a node's tokens and creates the node where needed. Order and repetition of tokens do
+    /// not matter.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name or a token that is not 1 to 512 bytes, [`Error::Limit`] for more than 4096
-    /// tokens or 16 KiB of them, or when the batch is full.
+    /// [`Error::Invalid`] for a bad name or a token that is not 1 to 512 bytes. [`Error::Limit`] for more than 4096
+    /// tokens or more than 16 KiB of tokens, or when the batch is full.
     pub fn set_tokens<'a>(
         &mut self,
         node: impl Into<NodeRef<'a>>,
@@ -239,12 +242,13 @@ impl Batch {
         }
         limit("tokens of a node", sorted.len(), MAX_TOKENS)?;
         let bytes = sorted.iter().map(|token| token.len()).sum();
-        limit("bytes of a node's tokens", bytes, MAX_TOKENS_BYTES)?;
+        limit("bytes of tokens of a node", bytes, MAX_TOKENS_BYTES)?;
         self.check_room(name_bytes(node) + bytes + 4 * sorted.len())?;
         let node = self.name(node);
         let start = self.text.len() as u32;
         for token in sorted {
-            // A token's length goes before it as four hexadecimal digits, since tokens hold any character.
+            // Tokens may contain any character, so no separator works: four hexadecimal digits before each token hold
+            // its length.
             let len = token.len();
             for shift in [12, 8, 4, 0] {
                 self.text.push(char::from(b"0123456789abcdef"[len >> shift & 15]));
@@ -256,10 +260,11 @@ impl Batch {
         Ok(())
     }
 
-    /// Replaces a node's row in a dense block, creating the node where needed; the first row ever sets the width.
+    /// Replaces a node's row in a dense block and creates the node where needed. The first row of a block sets its
+    /// width.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite;
+    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite.
     /// [`Error::Limit`] when the batch is full. A width other than the block's fails the commit.
     pub fn set_dense<'a>(
         &mut self,
@@ -286,21 +291,21 @@ impl Batch {
         Ok(())
     }
 
-    /// Says how far the input `source` is taken in with this batch; the last word of a batch on a source counts. A batch
-    /// may hold nothing else.
+    /// Records the position up to which the input `source` has been applied, including this batch. The last position
+    /// per source wins. A batch may hold positions and nothing else.
     ///
     /// # Visibility
-    /// Durable with the changes of the batch: both are there after a crash, or neither.
+    /// Durable together with the changes of the batch: after a crash both are there, or neither.
     /// [`Store::position`](crate::Store::position) reads it. It makes no node dirty.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit fails
-    /// with [`Error::Limit`] where the store has positions of 256 other sources.
+    /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit
+    /// fails with [`Error::Limit`] where the store has positions of 256 other sources.
     pub fn set_position(&mut self, source: &str, position: Position) -> Result<(), Error> {
         self.push_position(source, Some(position))
     }
 
-    /// Forgets how far the input `source` was taken in; nothing happens when it is not known.
+    /// Removes the position of the input `source`; has no effect where there is none.
     ///
     /// # Errors
     /// As for [`Self::set_position`].
@@ -310,21 +315,21 @@ impl Batch {
 
     fn push_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
         check_source(source)?;
-        limit("positions of a batch", self.positions.len() + 1, MAX_POSITIONS)?;
+        limit("positions in a batch", self.positions.len() + 1, MAX_POSITIONS)?;
         self.check_byte_room(source.len())?;
         let source = self.text(source);
         self.positions.push((source, to));
         Ok(())
     }
 
-    /// Refuses one more operation with so many bytes when the batch is full.
+    /// Refuses one more operation with this many bytes when the batch is full.
     fn check_room(&self, bytes: usize) -> Result<(), Error> {
-        limit("operations of a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
+        limit("operations in a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
         self.check_byte_room(bytes)
     }
 
     fn check_byte_room(&self, bytes: usize) -> Result<(), Error> {
-        limit("bytes of a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
+        limit("bytes in a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
     }
 
     fn text(&mut self, text: &str) -> TextRange {
@@ -341,7 +346,7 @@ impl Batch {
         &self.ops
     }
 
-    /// Sources and how far they are taken in, in the order in which that was said.
+    /// Sources with their new positions, in the order of the calls.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, Option<Position>)> {
         self.positions.iter().map(|&(source, to)| (self.read(source), to))
     }

@@ -1,5 +1,5 @@
-//! How far a long job is: its stages, counted by however many threads work on them.
-//! Owns when the observer of a token is reported; knows nothing of what is counted.
+//! Progress of a long job: its stages, counted by any number of threads.
+//! Owns the moments at which the observer of a token is called; knows nothing of the things counted.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 
-/// How often the observer is reported of a stage at most, its begin and its end left out.
+/// The most reports for one stage, its begin and its end left out.
 const MAX_REPORTS: u64 = 200;
 
-/// How far a stage of a long job is.
+/// Progress of one stage of a long job.
 ///
-/// A job is one stage after another. Each begins with `done` 0, never goes back, and has reached `of` where it ended well; one
-/// without anything to do is left out.
+/// A job is a sequence of stages. Each stage begins with `done` 0, never goes back, and reaches `of` when it succeeds.
+/// A stage without work is not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What is being done, in a word: `walks`, `keys`. The same may come again, such as `layer` for every layer.
+    /// The stage in a word: `walks`, `keys`. A name may occur again, such as `layer` for every layer.
     pub stage: &'static str,
-    /// How much of it is done.
+    /// The amount done so far.
     pub done: u64,
-    /// How much there is to do, in nodes, rows, bytes or whatever the stage counts.
+    /// The total amount, in the stage's own unit: nodes, rows, bytes.
     pub of: u64,
 }
 
-/// A stage under way. Threads share it.
+/// A stage in progress; threads share it.
 #[derive(Debug)]
 #[must_use]
 pub struct Stage<'a> {
@@ -33,7 +33,7 @@ pub struct Stage<'a> {
     name: &'static str,
     of: u64,
     done: AtomicU64,
-    /// What the observer heard last.
+    /// The value of `done` in the last report.
     reported: AtomicU64,
 }
 
@@ -44,16 +44,16 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Says that so much more is done.
+    /// Adds `by` to the amount done.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] once someone asked the job to stop.
+    /// [`Error::Cancelled`] once cancellation was requested.
     pub fn advance(&self, by: u64) -> Result<(), Error> {
         self.token.check()?;
         let Some(observer) = self.token.observer() else { return Ok(()) };
         let before = self.done.fetch_add(by, Ordering::Relaxed);
         let every = self.of.div_ceil(MAX_REPORTS).max(1);
-        // Who finds another thread telling leaves it to the next: nobody waits within a task of a pool.
+        // Where another thread is reporting, this report is skipped: no task of a pool waits for the observer.
         if (before + by) / every > before / every
             && let Ok(mut reported) = observer.try_lock()
         {
@@ -65,7 +65,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Says that all of it is done.
+    /// Marks the stage as complete.
     pub fn end(self) {
         if self.reported.load(Ordering::Relaxed) < self.of {
             self.report(self.of);
