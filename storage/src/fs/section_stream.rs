@@ -1,4 +1,4 @@
-//! Writing a file of sections as they come, in constant memory.
+//! Writes a file of sections in order, in constant memory.
 
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -20,12 +20,14 @@ pub(crate) struct SectionStream {
     head: [u8; HEADER],
     table: Vec<u8>,
     count: usize,
+    /// The length of the file so far.
     at: u64,
+    /// Tag, start and running checksum of the section that is being written.
     current: Option<([u8; 8], u64, Xxh3)>,
 }
 
 impl SectionStream {
-    /// Starts a file that will have `count` sections; one that exists is replaced.
+    /// Starts a file that will have `count` sections; an existing file is replaced.
     pub(crate) fn create(to: Target<'_>, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
         let (disk, path) = (to.disk.clone(), to.path.to_path_buf());
         let file = disk.create(&path).map_err(|e| Error::io(&path, "create", e))?;
@@ -47,7 +49,7 @@ impl SectionStream {
         Ok(())
     }
 
-    /// Ends the section before and starts the next one.
+    /// Ends the current section and starts the next one.
     pub(crate) fn begin(&mut self, tag: [u8; 8]) -> Result<(), Error> {
         self.end();
         let gap = self.at.next_multiple_of(ALIGN as u64) - self.at;
@@ -56,7 +58,7 @@ impl SectionStream {
         Ok(())
     }
 
-    /// Leaves room for a section of known length, whose bytes may come while later sections are written.
+    /// Reserves space for a section of known length, whose bytes may be written while later sections are.
     pub(crate) fn reserve(&mut self, tag: [u8; 8], len: u64) -> Result<Reserved, Error> {
         self.begin(tag)?;
         let entry = self.table.len();
@@ -75,7 +77,7 @@ impl SectionStream {
         Ok(Reserved { path: self.path.clone(), out, entry, missing: len, hash })
     }
 
-    /// Ends a section that room was left for.
+    /// Ends a reserved section.
     pub(crate) fn fill(&mut self, mut section: Reserved) -> Result<(), Error> {
         assert_eq!(section.missing, 0, "reserve was told the length");
         section.out.flush().map_err(|e| Error::io(&self.path, "write", e))?;
@@ -84,7 +86,7 @@ impl SectionStream {
         Ok(())
     }
 
-    /// Adds bytes to the section that was begun last.
+    /// Adds bytes to the current section.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.put(bytes)?;
         let (_, _, hash) = self.current.as_mut().expect("begin comes before write");
@@ -122,20 +124,20 @@ impl SectionStream {
     }
 }
 
-/// A section that room was left for; [`SectionStream::fill`] ends it.
+/// A reserved section; [`SectionStream::fill`] ends it.
 pub(crate) struct Reserved {
     path: PathBuf,
-    /// A handle of its own, so that both places of the file are written in one pass.
+    /// A file handle of its own, so that both places of the file are written in one pass.
     out: BufWriter<DiskFile>,
-    /// Where its entry starts in the table.
+    /// The start of its entry in the table.
     entry: usize,
-    /// Bytes that are missing.
+    /// The number of bytes still to be written.
     missing: u64,
     hash: Xxh3,
 }
 
 impl Reserved {
-    /// Adds bytes.
+    /// Adds bytes to the section.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.missing = self.missing.checked_sub(bytes.len() as u64).expect("reserve was told the length");
         self.hash.update(bytes);

@@ -1,9 +1,10 @@
-//! The file `CHECKED`: which files were read whole and found intact, and what the system said of them then.
-//! Owns when a file need not be read again before it is mapped; knows nothing of what files hold.
+//! The file `CHECKED`: the files that were read in full and found intact, with their metadata at that time.
+//! Decides whether a file must be read again before it is mapped; knows nothing of the content.
 //!
-//! A file that a manifest names never changes, so its size, number and times of change stay as they were when it was checked;
-//! whoever writes to it changes the latter. What changes bits underneath the file system does not: that is for
-//! [`Store::check`](crate::Store::check) to find, and for whoever opens a store without `low_memory`, which reads it whole.
+//! A file that a manifest names never changes, so its size, inode and times stay as they were when it was verified. A
+//! program that writes to it changes its times. Bits that change below the file system go unseen here:
+//! [`Store::check`](crate::Store::check) finds them, and so does opening a store without `low_memory`, which reads
+//! every file in full.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use crate::types::codec::{Decode, Encode};
 
 const NAME: &str = "CHECKED";
 
-/// What the system says of a file.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 struct FileStamp {
     bytes: u64,
@@ -28,7 +29,7 @@ struct FileStamp {
 }
 
 impl FileStamp {
-    /// How a file looks; nothing where the system does not tell.
+    /// The current metadata of a file; `None` where the system does not provide it.
     fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         #[cfg(unix)]
@@ -46,29 +47,29 @@ impl FileStamp {
     }
 }
 
-/// How the files of a store are to be opened.
+/// The mode in which the files of a store are opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenMode<'a> {
-    /// Everything is mapped, and what was checked before is not read; without it lists are read into memory, and every byte is
-    /// checked.
+    /// If set, every file is mapped, and files in this set are not read. Otherwise lists are read into memory and every
+    /// byte is verified.
     pub(crate) low_memory: Option<&'a VerifiedFiles>,
-    /// Asked between any two files.
+    /// Checked between any two files.
     pub(crate) cancel: &'a CancelToken,
 }
 
 impl OpenMode<'_> {
-    /// Whether what a file holds need not be read.
+    /// True for a file that need not be read.
     pub(crate) fn is_verified(self, path: &Path) -> bool {
         self.low_memory.is_some_and(|verified| verified.is_unchanged(path))
     }
 }
 
-/// The files that were checked.
+/// The files that were verified, with their metadata.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VerifiedFiles(BTreeMap<String, FileStamp>);
 
 impl VerifiedFiles {
-    /// What the file says; nothing where it is missing or damaged, or tells of other files.
+    /// Reads the set; empty where the file is missing or damaged.
     pub(crate) fn read(store: &Path) -> Self {
         let read = || {
             let bytes = fs::read(store.join(NAME)).ok()?;
@@ -81,13 +82,13 @@ impl VerifiedFiles {
         Self(read().unwrap_or_default().into_iter().collect())
     }
 
-    /// Whether a file looks as it did when it was checked.
+    /// True for a file whose metadata is the same as when it was verified.
     pub(crate) fn is_unchanged(&self, path: &Path) -> bool {
         let known = path.file_name().and_then(|name| self.0.get(name.to_str()?));
         known.is_some_and(|known| FileStamp::of(path).as_ref() == Some(known))
     }
 
-    /// Writes down that files were checked. Where that fails they are read again at the next open, and no more.
+    /// Records files as verified. Where that fails, the only effect is that they are read again at the next open.
     pub(crate) fn write<'a>(disk: &Disk, files: impl Iterator<Item = &'a Path>) {
         let stamp = |path: &Path| {
             let name = path.file_name()?.to_str()?.to_owned();
@@ -117,8 +118,12 @@ mod tests {
         let disk = Disk::of(folder.path());
         VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
         let verified = VerifiedFiles::read(folder.path());
-        assert!(verified.is_unchanged(&one) && verified.is_unchanged(&other) && !verified.is_unchanged(folder.path()));
-        // As long as before, and by a moment later than the system tells moments apart.
+        assert!(
+            verified.is_unchanged(&one)
+                && verified.is_unchanged(&other)
+                && !verified.is_unchanged(folder.path())
+        );
+        // The same length as before, and later by more than the system's clock resolution.
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&one, "eno").expect("written");
         assert!(!verified.is_unchanged(&one) && verified.is_unchanged(&other));
