@@ -1,10 +1,10 @@
-//! Changes to a list in pieces: the groups that they alter, and a piece with some of its groups replaced.
-//! Looks at nothing but what changes pass on their way.
+//! Changes to a chunked list: the groups that they alter, and a chunk with some of its groups replaced.
+//! Reads only the groups on the path of a change.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 
-use crate::adjacency::chunked_list::{ChunkedList, Chunk};
+use crate::adjacency::chunked_list::{Chunk, ChunkedList};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME};
 use crate::adjacency::list_builder::{Change, Neighbor, exponent_above};
@@ -13,25 +13,25 @@ use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
 
-/// A group as it is after changes.
+/// A group after changes.
 pub(crate) struct AlteredGroup {
     pub(crate) group: usize,
     taken: u64,
-    /// Of those who sit in it, by slot.
+    /// The values of its occupied slots, by slot.
     values: Vec<Neighbor>,
 }
 
-/// A list under change, of which groups are read when a change comes to them.
+/// A chunked list under change; a group is loaded when a change first accesses it.
 pub(crate) struct ChunkedEdits<'a, F> {
     list: &'a ChunkedList,
     id_of: F,
     groups: BTreeMap<usize, LoadedGroup>,
-    /// Of all who were met.
+    /// The values of all loaded slots, and of new neighbors.
     values: Vec<Neighbor>,
 }
 
 struct LoadedGroup {
-    /// Indices of values.
+    /// Indices into `values`, or [`FREE`].
     slots: [u32; 1 << GROUP_BITS],
     is_altered: bool,
 }
@@ -41,7 +41,7 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         Self { list, id_of, groups: BTreeMap::new(), values: Vec::new() }
     }
 
-    /// Makes all changes. Removals come first, so that the table never overflows.
+    /// Applies all changes. Removals come first, so that the table never overflows.
     pub(crate) fn make(&mut self, changes: &[Change]) {
         let mut newcomers = Vec::new();
         for &(node, id, new) in changes {
@@ -62,7 +62,7 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         }
     }
 
-    /// The slot in which a neighbour sits.
+    /// The slot of a neighbor.
     fn find(&mut self, node: NodeIx, id: StableId) -> Option<usize> {
         for round in 0..1 << self.bits() {
             let slot = slot(id, self.bits(), round);
@@ -94,7 +94,7 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         }
     }
 
-    /// The groups that are not what they were, ascending.
+    /// The groups that changed, ascending.
     pub(crate) fn finish(self) -> Vec<AlteredGroup> {
         let altered = self.groups.into_iter().filter(|(_, opened)| opened.is_altered);
         let value = |&at: &u32| self.values[at as usize];
@@ -127,15 +127,16 @@ impl<F: Fn(NodeIx) -> StableId> SlotTable for ChunkedEdits<'_, F> {
     }
 }
 
-/// A stretch of a piece.
+/// A run of neighbors of the new chunk.
 enum Run<'a> {
-    /// Positions of the source.
+    /// These positions of the source.
     Kept(Range<usize>),
     New(&'a [Neighbor]),
 }
 
-/// The piece of some groups of a list that lies as a whole, a power of two many, but for those that were altered.
+/// A chunk of consecutive groups of a contiguous list, a power of two many, with the altered groups replaced.
 pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[AlteredGroup]) -> Chunk {
+    // The occupancy words of each group, and the runs of neighbors that are kept or replaced.
     let count = groups.len();
     let mut table = Vec::with_capacity(GROUP * count);
     let (mut runs, mut altered) = (Vec::new(), altered.iter().peekable());
@@ -156,6 +157,7 @@ pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[Al
     }
     runs.extend(kept.map(Run::Kept));
 
+    // The column of weights, left out where every weight is 1.
     let is_new = |differs: fn(&Neighbor) -> bool| {
         runs.iter().any(|run| matches!(run, Run::New(values) if values.iter().any(differs)))
     };
@@ -177,6 +179,7 @@ pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[Al
     }
     let (weights, mut column) = (column, Vec::new());
     let no_time = [NO_TIME as u64 as u32, (NO_TIME as u64 >> 32) as u32];
+    // The column of times, left out where no edge has one.
     if times.is_some() || is_new(|value| value.2.is_some()) {
         for run in &runs {
             match run {
@@ -198,13 +201,14 @@ pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[Al
 
     if degree == 0 {
         return Chunk { record: Record::default(), words: Vec::new().into(), first_position: 0 };
+        // The record and the block of the chunk.
     }
     let (is_weighted, is_timed) = (!weights.is_empty(), !times.is_empty());
     let bits = GROUP_BITS + count.trailing_zeros();
     let record = Record::new(StableId::new(0), bits, is_weighted, is_timed, u64::from(degree));
     let mut words = Vec::with_capacity(record.words());
     if is_weighted {
-        // Weights are above 0, so their bits are in order as they are.
+        // Weights are above 0, so their bits compare like their values.
         let largest = weights.iter().max().map_or(1.0, |&largest| f32::from_bits(largest));
         words.push(exponent_above(largest) as u32);
     }

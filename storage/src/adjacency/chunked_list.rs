@@ -1,5 +1,6 @@
-//! A long list in pieces, of which a change writes one: groups_per_chunk is a list of its own, for a run of groups of slots.
-//! Answers what [`List`] answers; knows neither where lists lie nor which of them are long.
+//! A long list in chunks, of which a change rewrites one. Each chunk is a list of its own, for consecutive groups of
+//! slots.
+//! Answers every query of a [`List`]; knows neither where lists lie nor which of them are long.
 
 use std::sync::Arc;
 
@@ -11,31 +12,32 @@ use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
 
-/// A list in pieces; what is equal, the pieces before and after a change share.
+/// A list in chunks; the lists before and after a change share unchanged chunks.
 ///
-/// There are as many pieces as groups in one of them, within a factor of two, so a change costs the root of the degree: a pointer
-/// to groups_per_chunk piece, and the words of one. At a million neighbours that is 6 microseconds and 38 KB, or 62 KB with weights, where
-/// writing all of it anew took 55 ms and 4.4 MB.
+/// There are about as many chunks as groups in a chunk, within a factor of two. So a change costs the square root of
+/// the degree: one pointer for each chunk, and the words of one chunk. At a million neighbors that is 6 microseconds
+/// and 38 KB, or 62 KB with weights; rewriting the list took 55 ms and 4.4 MB.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedList {
-    /// Slots of a piece, as a power of two; of more than one group.
+    /// The number of slots of a chunk, as a power of two; more than one group.
     bits: u32,
-    /// As many as a power of two says.
+    /// The chunks; their number is a power of two.
     chunks: Box<[Chunk]>,
     degree: usize,
-    /// Of the largest weight.
+    /// The exponent of the largest weight.
     exponent: i32,
-    /// The same neighbours in the table of the next larger or smaller size, while their number is near where one gives way
-    /// to the other: a list whose degree goes to and fro there would be placed anew with groups_per_chunk change.
+    /// The same neighbors in a table of the next larger or smaller size, kept while the degree is near the boundary
+    /// between both sizes. Without it, a degree that crosses the boundary back and forth would rebuild the table with
+    /// each change.
     alternate_table: Option<Arc<ChunkedList>>,
 }
 
-/// The list of those who sit in a run of groups.
+/// The list of the neighbors in consecutive groups.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) record: Record,
     pub(crate) words: Arc<[u32]>,
-    /// Neighbours in the pieces before.
+    /// The number of neighbors in earlier chunks.
     pub(crate) first_position: usize,
 }
 
@@ -50,15 +52,16 @@ impl Chunk {
 }
 
 impl ChunkedList {
-    /// Divides a list that lies as a whole.
+    /// Divides a contiguous list.
     ///
     /// # Cost
-    /// Its words are copied: 3 ms for a million neighbours, 8 with weights.
+    /// Copies its words: 3 ms for a million neighbors, 8 with weights.
     pub(crate) fn split(list: &List<'_>) -> Self {
         let groups = list.slot_bits() - GROUP_BITS;
         let count = groups / 2;
         let (bits, groups_per_chunk) = (list.slot_bits() - count, 1 << (groups - count));
-        let chunks = (0..1 << count).map(|chunk| build_chunk(list, chunk * groups_per_chunk..(chunk + 1) * groups_per_chunk, &[]));
+        let chunks = (0..1 << count)
+            .map(|chunk| build_chunk(list, chunk * groups_per_chunk..(chunk + 1) * groups_per_chunk, &[]));
         Self::of(bits, chunks.collect())
     }
 
@@ -75,7 +78,7 @@ impl ChunkedList {
         Self { bits, chunks, degree, exponent, alternate_table: None }
     }
 
-    /// The record that the list has as a whole.
+    /// The record of the list as a contiguous one.
     pub(crate) fn record(&self, owner: StableId) -> Record {
         let is_weighted = self.lists().any(|list| list.is_weighted());
         let is_timed = self.lists().any(|list| list.is_timed());
@@ -86,26 +89,26 @@ impl ChunkedList {
         self.bits + self.chunks.len().trailing_zeros()
     }
 
-    /// As [`List::max_weight_exponent`] of a list with weights.
+    /// Like [`List::max_weight_exponent`], for a list with weights.
     pub(crate) fn max_weight_exponent(&self) -> i32 {
         self.exponent
     }
 
-    /// The position of who sits at a slot.
+    /// The position of the neighbor in a slot.
     #[cold]
     pub(crate) fn at_slot(&self, slot: usize) -> Option<usize> {
         let chunk = &self.chunks[slot >> self.bits];
         let list = chunk.list();
-        // The list of nobody has a table of one slot.
+        // An empty list has a table of one slot.
         if list.is_empty() {
             return None;
         }
         list.at_slot(slot & ((1 << self.bits) - 1)).map(|at| chunk.first_position + at)
     }
 
-    /// The piece that a position falls into, and the position in it.
+    /// The chunk that contains a position, and the position within it.
     fn find(&self, position: usize) -> (&Chunk, usize) {
-        // Slots are named by hashes, so the share of the degree misses by one piece at most, and rarely.
+        // Hashes spread neighbors evenly over slots, so this estimate is off by one chunk at most, and rarely.
         let guess = (position << self.chunks.len().trailing_zeros()) / self.degree.max(1);
         let at = match self.chunks.get(guess) {
             Some(chunk) if chunk.first_position <= position && position < chunk.end() => guess,
@@ -139,24 +142,30 @@ impl ChunkedList {
         chunk.list().time(at)
     }
 
-    /// The lists of the pieces, in order.
+    /// The lists of the chunks, in order.
     pub(crate) fn lists(&self) -> impl Iterator<Item = List<'_>> + Clone {
         self.chunks.iter().map(Chunk::list)
     }
 
-    /// Writes the block that the list has as a whole.
+    /// Writes the block of the list as a contiguous one.
     pub(crate) fn fill(&self, words: &mut [u32], is_weighted: bool, is_timed: bool) {
+        // The columns of the block: exponent, groups, neighbors, weights, times.
         let (exponent, words) = words.split_at_mut(usize::from(is_weighted));
         exponent.fill(self.exponent as u32);
         let (table, words) = words.split_at_mut(GROUP << (self.slot_bits() - GROUP_BITS));
         let (nodes, words) = words.split_at_mut(self.degree);
         let (weights, times) = words.split_at_mut(if is_weighted { self.degree } else { 0 });
-        let groups_per_chunk = GROUP << (self.bits - GROUP_BITS);
-        for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(groups_per_chunk)) {
+        let words_per_chunk = GROUP << (self.bits - GROUP_BITS);
+        // Each chunk fills its range of every column; ranks count from the start of the list.
+        for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(words_per_chunk)) {
             let list = chunk.list();
             for (group, words) in table.chunks_exact_mut(GROUP).enumerate() {
                 let (taken, rank) = list.group_or_none(group);
-                words.copy_from_slice(&[taken as u32, (taken >> 32) as u32, (chunk.first_position + rank) as u32]);
+                words.copy_from_slice(&[
+                    taken as u32,
+                    (taken >> 32) as u32,
+                    (chunk.first_position + rank) as u32,
+                ]);
             }
             let (some_nodes, some_weights, some_times) = list.columns();
             let at = chunk.first_position..chunk.end();
@@ -179,10 +188,10 @@ impl ChunkedList {
         }
     }
 
-    /// The list after changes, if its table keeps its size or the twin has the new one.
+    /// The list after changes; `None` if the table changes its size and the alternate table has another size.
     ///
     /// # Cost
-    /// For groups_per_chunk change the slots that it passes, the words of a piece, and once a pointer for groups_per_chunk piece.
+    /// For each change the slots on its path and the words of a chunk; once, one pointer for each chunk.
     pub(crate) fn edit(
         &self,
         changes: &[Change],
@@ -203,7 +212,7 @@ impl ChunkedList {
         Some(Self { alternate_table, ..main.change(changes, id_of) })
     }
 
-    /// The same, with what it was before it outgrew or left its table, after the changes that made it so.
+    /// The same list, with the list before a change of table size as its alternate table, updated by the same changes.
     pub(crate) fn with_alternate(
         self,
         old: &Self,
@@ -214,13 +223,16 @@ impl ChunkedList {
         Self { alternate_table: is_near.then(|| Arc::new(old.change(changes, id_of))), ..self }
     }
 
-    /// The same table after changes, without a twin.
+    /// The list after changes that keep the table's size, without an alternate table.
     fn change(&self, changes: &[Change], id_of: impl Fn(NodeIx) -> StableId + Copy) -> Self {
         let mut edits = ChunkedEdits::new(self, id_of);
         edits.make(changes);
         let mut chunks = self.chunks.clone();
         let groups_per_chunk = 1 << (self.bits - GROUP_BITS);
-        for altered in edits.finish().chunk_by(|one, other| one.group / groups_per_chunk == other.group / groups_per_chunk) {
+        for altered in edits
+            .finish()
+            .chunk_by(|one, other| one.group / groups_per_chunk == other.group / groups_per_chunk)
+        {
             let chunk = &mut chunks[altered[0].group / groups_per_chunk];
             *chunk = build_chunk(&chunk.list(), 0..groups_per_chunk, altered);
         }
@@ -228,10 +240,10 @@ impl ChunkedList {
     }
 }
 
-/// Whether a degree is near where tables of the one and the other size meet: a sixteenth of it away at most, so that placing
-/// anew costs groups_per_chunk change that leads there as much as a few microseconds of its own.
+/// True if a degree is near the boundary between two table sizes: within a sixteenth of it. Then the cost of a rebuild,
+/// spread over the changes that lead there, is a few microseconds each.
 fn is_near(degree: usize, one: u32, other: u32) -> bool {
-    // A table is at most half full.
+    // The boundary: a table is at most half full.
     let meeting = 1_usize << one.min(other) >> 1;
     one.abs_diff(other) == 1 && degree.abs_diff(meeting) <= meeting / 16
 }
@@ -250,7 +262,7 @@ mod tests {
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
     }
 
-    /// A list that is changed, and what it is to hold.
+    /// A list under change, and its expected content.
     struct Pair {
         seed: u64,
         ids: Vec<StableId>,
@@ -261,7 +273,7 @@ mod tests {
     const OWNER: StableId = StableId::new(0xabcd_0000_0000);
 
     impl Pair {
-        /// Of so many nodes, every tenth or so of which has its home in the last groups.
+        /// A list with this many neighbors out of `nodes`; every tenth node or so has its home in the last groups.
         fn new(seed: u64, nodes: usize, degree: usize) -> Self {
             let mut seed = seed;
             let mut ids = BTreeSet::new();
@@ -270,7 +282,7 @@ mod tests {
                 let crowd = if ids.len().is_multiple_of(10) && ids.len() < 2000 { 0xfff8 << 48 } else { 0 };
                 ids.insert(StableId::new(id | crowd));
             }
-            // In no order.
+            // In random order.
             let mut ids: Vec<StableId> = ids.into_iter().collect();
             ids.sort_by_key(|id| id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let inside: BTreeMap<_, _> =
@@ -302,7 +314,7 @@ mod tests {
             self.list = ListBuilder::edit(OWNER, self.list.as_list(), &changes, id_of);
         }
 
-        /// A change at a node that is inside, or at one that is not.
+        /// A change at a random node that is a neighbor, or at one that is not.
         fn change(&mut self, is_inside: bool, new: Option<WeightTime>) {
             let node = loop {
                 let node = NodeIx::new((next(&mut self.seed) % self.ids.len() as u64) as u32);
@@ -313,7 +325,7 @@ mod tests {
             self.make(&BTreeMap::from([(node, new)]));
         }
 
-        /// Whatever can be asked, of the list and of the one that is built anew.
+        /// Compares every query with a list that is built from scratch.
         fn check(&mut self, when: &str) {
             let anew = self.anew();
             let (list, anew) = (self.list.as_list(), anew.as_list());
@@ -353,7 +365,8 @@ mod tests {
         }
     }
 
-    /// Weights of all sizes come and go, so that pieces and lists gain and lose columns, and the largest changes.
+    /// Weights of all sizes come and go, so that chunks and lists gain and lose columns, and the largest weight
+    /// changes.
     fn carried(seed: &mut u64, round: u64) -> WeightTime {
         let weight = match (round % 4, next(seed) % 8) {
             (0, _) | (_, 0..3) => 1.0,
@@ -371,7 +384,7 @@ mod tests {
             let mut seed = round + 100;
             let degree = 70 + (next(&mut seed) % 500) as usize;
             let mut pair = Pair::new(seed, degree + 150, degree);
-            let mut held = Vec::new();
+            let mut kept = Vec::new();
             for step in 0..60 {
                 let changes: BTreeMap<_, _> = (0..=next(&mut seed) % (1 + degree as u64 / 64))
                     .map(|_| {
@@ -384,10 +397,10 @@ mod tests {
                 pair.check(&format!("round {round}, step {step}"));
                 chunked += usize::from(pair.chunks().is_some());
                 if step % 7 == 0 {
-                    held.push((pair.list.clone(), pair.anew()));
+                    kept.push((pair.list.clone(), pair.anew()));
                 }
             }
-            assert!(held.iter().all(|(list, then)| list == then), "round {round}: a list that is held stays");
+            assert!(kept.iter().all(|(list, then)| list == then), "round {round}: a kept list stays");
         }
         assert!(chunked > 2000, "{chunked} of 2880 lists were chunked");
     }
@@ -409,7 +422,7 @@ mod tests {
         }
     }
 
-    /// A list that went to and fro where tables are doubled was placed anew with every change.
+    /// A list whose degree crossed a table size back and forth was rebuilt with every change.
     #[test]
     fn around_a_power_of_two_both_tables_are_kept() {
         for round in 0..4 {
@@ -417,7 +430,8 @@ mod tests {
             let mut both = 0;
             for step in 0..240 {
                 let new = carried(&mut pair.seed, round);
-                // Towards one number after another, most of them near the power of two, and sometimes the other way.
+                // The degree approaches one target after another, most of them near the power of two, with some steps
+                // in the other direction.
                 let aim = [520, 505, 512, 470, 513, 550, 512, 514][step / 30];
                 let is_removal = (pair.inside.len() > aim) != next(&mut pair.seed).is_multiple_of(6);
                 pair.change(is_removal, (!is_removal).then_some(new));

@@ -1,5 +1,5 @@
-//! A list that owns its words: encoding one, whole or after changes.
-//! Writes what [`List`] reads.
+//! A list that owns its words: builds one from entries or from changes to another.
+//! Writes the encoding that [`List`] reads.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,25 +12,26 @@ use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, slot_bits, taken};
 use crate::types::ids::{NodeIx, StableId};
 
-/// Tables of so many slots, as a power of two, are long: a change to one alters a piece, where shorter ones are written anew.
+/// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
+/// rewritten in full.
 ///
-/// A commit takes the same either way at 250 neighbours; in pieces 29 in place of 42 microseconds at 500, 33 in place of 176
-/// at 4000. Lists below stay whole for those who read them.
+/// A commit takes the same either way at 250 neighbors. Chunked, it takes 29 instead of 42 microseconds at 500
+/// neighbors, and 33 instead of 176 at 4000. Lists below stay contiguous, which readers prefer.
 const CHUNKED_BITS: u32 = if cfg!(test) { 8 } else { 11 };
-/// Neighbours that are written anew in the time in which one change is made in pieces: 3 to 7 microseconds.
+/// The number of neighbors that are rewritten in the time of one change to a chunked list: 3 to 7 microseconds.
 const REWRITE_FACTOR: usize = 64;
 
-/// What an edge carries: its weight and its time.
+/// The weight and the time of an edge.
 pub(crate) type WeightTime = (f32, Option<i64>);
-/// A neighbour and what its edge carries.
+/// A neighbor with the weight and the time of its edge.
 pub(crate) type Neighbor = (NodeIx, f32, Option<i64>);
-/// A neighbour, its stable id, and what its edge will carry, or nothing where there will be none.
+/// A neighbor, its stable id, and the new values of its edge; `None` removes the edge.
 pub(crate) type Change = (NodeIx, StableId, Option<WeightTime>);
 
-/// A neighbour with what its edge carries: the input of [`ListBuilder::build`].
+/// A neighbor with the values of its edge: the input of [`ListBuilder::build`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListEntry {
-    /// The neighbour.
+    /// The neighbor.
     pub node: NodeIx,
     /// Its stable id, which decides its slot.
     pub id: StableId,
@@ -65,10 +66,10 @@ impl ListBuilder {
     /// Encodes the list of the node with stable id `owner`; the order of `entries` does not matter.
     ///
     /// # Panics
-    /// When there are more entries than [`MAX_DEGREE`]; a store refuses the batch before it comes to that.
+    /// When there are more entries than [`MAX_DEGREE`]; a store refuses such a batch earlier.
     ///
     /// # Cost
-    /// Some four steps an entry, and a sort of three in ten.
+    /// Some four steps an entry, and a sort of three in ten entries.
     pub fn build(owner: StableId, mut entries: Vec<ListEntry>) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
         let bits = slot_bits(entries.len());
@@ -78,7 +79,7 @@ impl ListBuilder {
             placement.place(&ids, bits)
         };
         if !place(&entries) {
-            // A store has no two nodes with one id; where there are, their numbers decide.
+            // In a store all ids differ; for equal ids, the node numbers decide.
             entries.sort_by_key(|entry| (entry.id, entry.node));
             place(&entries);
         }
@@ -87,14 +88,15 @@ impl ListBuilder {
 
     /// The list `old` after changes.
     ///
-    /// The same list as [`Self::build`] makes of the result. While the table keeps its size, the ids of neighbours are asked
-    /// only where a change has to pass them: looking up all was 30 % of a commit, in cache misses.
+    /// The result equals [`Self::build`] of the resulting entries. While the table keeps its size, only the ids of
+    /// neighbors on the path of a change are read: reading all ids took 30 % of a commit, in cache misses.
     pub(crate) fn edit(
         owner: StableId,
         old: List<'_>,
         changes: &[Change],
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Self {
+        // The degree after the changes.
         let positions: Vec<Option<usize>> =
             changes.iter().map(|&(node, id, _)| old.position(node, id)).collect();
         let mut degree = old.degree();
@@ -106,9 +108,15 @@ impl ListBuilder {
             }
         }
         assert!(degree <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
-        if old.slot_bits() < CHUNKED_BITS || slot_bits(degree) < CHUNKED_BITS || changes.len() * REWRITE_FACTOR > old.degree() {
+        // Short lists, and many changes at once: the list is rewritten.
+        if old.slot_bits() < CHUNKED_BITS
+            || slot_bits(degree) < CHUNKED_BITS
+            || changes.len() * REWRITE_FACTOR > old.degree()
+        {
             return Self::rewrite(owner, old, degree, changes, &positions, id_of);
         }
+        // Long lists: the chunks on the path of the changes are rewritten, all of them only when the table's size
+        // changes.
         let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
         let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
             let whole = Self::rewrite(owner, old, degree, changes, &positions, id_of);
@@ -117,7 +125,7 @@ impl ListBuilder {
         Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
     }
 
-    /// The list `old`, of which the changes have these positions, written anew.
+    /// Rewrites the list `old` with changes at these positions.
     fn rewrite(
         owner: StableId,
         old: List<'_>,
@@ -126,6 +134,7 @@ impl ListBuilder {
         positions: &[Option<usize>],
         id_of: impl Fn(NodeIx) -> StableId,
     ) -> Self {
+        // Another table size: the table is built from all entries.
         let mut values: Vec<Neighbor> = old.iter().collect();
         if old.is_empty() || slot_bits(degree) != old.slot_bits() {
             let mut gone = vec![false; values.len()];
@@ -138,9 +147,10 @@ impl ListBuilder {
             }));
             return Self::build(owner, entries);
         }
+        // The same table size: the table is changed in place.
         let mut table: Vec<u32> =
             (0..1 << old.slot_bits()).map(|slot| old.at_slot(slot).map_or(FREE, |at| at as u32)).collect();
-        // Removals come first, so that the table never overflows. Who is not removed keeps its index.
+        // Removals come first, so that the table never overflows. Neighbors that stay keep their index.
         for (&(_, id, new), &position) in changes.iter().zip(positions) {
             match (position, new) {
                 (Some(at), Some((weight, time))) => (values[at].1, values[at].2) = (weight, time),
@@ -178,13 +188,14 @@ impl ListBuilder {
     }
 }
 
-/// Appends the block for a slot table that holds indices of values, and returns its record, as if it started at 0.
+/// Appends the block for a slot table of indices, and returns its record with start 0.
 pub(crate) fn encode_into(
     words: &mut Vec<u32>,
     owner: StableId,
     table: &[u32],
     value: impl Fn(usize) -> Neighbor,
 ) -> Record {
+    // The shape of the block: degree, weights, times.
     let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
     each_taken(table, |at| {
         let (_, weight, time) = value(at);
@@ -196,10 +207,12 @@ pub(crate) fn encode_into(
     if degree == 0 {
         return Record::default();
     }
+    // The record: occupied slots of a small table, or the degree.
     let bits = table.len().trailing_zeros();
     let summary = if bits <= GROUP_BITS { taken(table, 1 << (GROUP_BITS - bits)) } else { degree };
     let record = Record::new(owner, bits, is_weighted, is_timed, summary);
     words.reserve(record.words());
+    // The block: exponent, groups, neighbors, weights, times.
     if is_weighted {
         words.push(exponent_above(largest) as u32);
     }
@@ -224,7 +237,7 @@ pub(crate) fn encode_into(
     record
 }
 
-/// Calls `visit` with what sits in each taken slot, in order.
+/// Calls `visit` with the index in each occupied slot, in order.
 fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
     for group in table.chunks(1 << GROUP_BITS) {
         let mut bits = taken(group, 1);
@@ -235,7 +248,7 @@ fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
     }
 }
 
-/// The smallest `e` with `weight <= 2^e`, exactly, for a finite weight above 0.
+/// The smallest `e` with `weight <= 2^e`, for a finite weight above 0; exact.
 pub(crate) fn exponent_above(weight: f32) -> i32 {
     let (bits, shift) = if weight.is_normal() {
         (weight.to_bits(), 0)
@@ -252,7 +265,7 @@ mod tests {
     use super::*;
     use crate::adjacency::record::Packed;
 
-    /// A small generator, so that a failure names its seed.
+    /// A small generator, so that a failure is reproducible by its seed.
     fn next(state: &mut u64) -> u64 {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -274,7 +287,7 @@ mod tests {
         let mut seed = 7;
         for round in 0..400 {
             let degree = 1 + next(&mut seed) as usize % 190;
-            // Every third round crowds the ids at the end of the range, so that groups overflow and go round.
+            // Every third round crowds the ids at the end of the range, so that groups overflow and wrap around.
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
             let ids: Vec<u64> = (0..degree).map(|_| next(&mut seed) | crowd).collect();
             let list = ListBuilder::build(StableId::new(9), entries(&ids));
@@ -296,7 +309,7 @@ mod tests {
         }
     }
 
-    /// The slots that a hash names, read one by one as the documentation tells.
+    /// The slots that a hash names, read one by one as documented.
     #[test]
     fn a_hash_draws_the_first_taken_slot_that_it_names() {
         let mut seed = 13;
