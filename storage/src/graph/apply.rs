@@ -1,5 +1,5 @@
-//! From one state to the next: what resolved operations do to a view, for a commit and for a replay alike.
-//! Trusts nothing: operations may come from a file. Knows neither names' rules nor the log.
+//! Applies resolved operations to a state, for a commit and for a replay alike.
+//! Validates every operation, since it may come from a file. Knows neither the rules of names nor the log.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -7,16 +7,17 @@ use std::sync::{Arc, PoisonError};
 use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::persistent_map::PersistentMap;
-use crate::graph::graph_state::{Block, GraphState, AddedNode, Relation};
+use crate::graph::graph_state::{AddedNode, Block, GraphState, Relation};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
 
-/// Edge changes that are gathered before lists are encoded: enough that a replay encodes a list few times, and 80 MB.
+/// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
+/// 80 MB of memory.
 const MAX_PENDING: usize = 2 << 20;
 
-/// A view under change.
+/// A state under change.
 pub(crate) struct Applier {
     state: GraphState,
     pending: Vec<ListChange>,
@@ -37,16 +38,17 @@ impl Applier {
         Self { state, pending: Vec::new(), new_ids: Vec::new() }
     }
 
-    /// The epoch reached so far.
+    /// The current epoch.
     pub(crate) fn epoch(&self) -> Epoch {
         self.state.epoch
     }
 
-    /// Takes in one operation.
+    /// Applies one operation.
     ///
     /// # Errors
-    /// What in it contradicts the state, in words; the applier is of no use any more.
+    /// The contradiction with the state; the applier must not be used after it.
     pub(crate) fn apply(&mut self, op: Op) -> Result<(), &'static str> {
+        // Every operation but a new node's names existing nodes.
         let bound = self.state.bound;
         let fits = match op {
             Op::Node { node, .. } => node == bound,
@@ -59,13 +61,13 @@ impl Applier {
         match op {
             Op::Kind { name } => {
                 if state.kinds.len() >= crate::graph::plan::MAX_KINDS {
-                    return Err("it has more kinds than there can be");
+                    return Err("it exceeds the limit of kinds");
                 }
                 Arc::make_mut(&mut state.kinds).push(name);
             }
             Op::Relation { name } => {
                 if state.relations.len() >= crate::graph::plan::MAX_RELATIONS {
-                    return Err("it has more relations than there can be");
+                    return Err("it exceeds the limit of relations");
                 }
                 let relation = Relation { name, kinds: BTreeSet::new(), edges: 0, lists: Overlay::default() };
                 state.relations.push(Arc::new(relation));
@@ -78,12 +80,12 @@ impl Applier {
                 self.new_ids.push((id.get(), node));
                 state.added_nodes.set(node, AddedNode { kind: KindIx::new(kind), id, key: key.into() });
                 state.liveness.set(node, true);
-                state.bound = node.checked_add(1).ok_or("it has more nodes than there can be")?;
+                state.bound = node.checked_add(1).ok_or("it exceeds the limit of nodes")?;
                 state.alive += 1;
             }
             Op::Live { node, alive } => {
                 if state.is_alive(NodeIx::new(node)) == alive {
-                    return Err("it changes nothing about a node's life");
+                    return Err("it does not change the liveness of its node");
                 }
                 state.liveness.set(node, alive);
                 state.alive = if alive { state.alive + 1 } else { state.alive - 1 };
@@ -95,16 +97,16 @@ impl Applier {
             Op::Dense { node, block, values } => self.dense(NodeIx::new(node), block, &values)?,
             Op::Edge { relation, a, b, old, new } => self.edge(relation, a, b, old, new)?,
             Op::Position { source, to: Some(to) } => {
-                check_source(&source).map_err(|_| "it names a source as none can be named")?;
+                check_source(&source).map_err(|_| "it names a source with an invalid name")?;
                 let positions = Arc::make_mut(&mut state.positions);
                 positions.insert(source, to);
                 if positions.len() > MAX_POSITIONS {
-                    return Err("it has positions of more sources than there can be");
+                    return Err("it exceeds the limit of positions");
                 }
             }
             Op::Position { source, to: None } => {
                 if Arc::make_mut(&mut state.positions).remove(&source).is_none() {
-                    return Err("it forgets the position of a source that has none");
+                    return Err("it removes a position that does not exist");
                 }
             }
         }
@@ -134,7 +136,7 @@ impl Applier {
         let is_new = state.dense(at, node).is_none();
         let block = Arc::make_mut(&mut state.blocks[at]);
         if values.is_empty() || block.rows > 0 && block.width as usize != values.len() {
-            return Err("it has a row of another width than its block");
+            return Err("it has a row whose width differs from its block");
         }
         block.width = values.len() as u32;
         block.rows += u64::from(is_new);
@@ -173,7 +175,7 @@ impl Applier {
                     changed.edges.checked_sub(1).ok_or("it removes an edge that does not exist")?;
             }
             (Some(_), Some(_)) => {}
-            (None, None) => return Err("it changes nothing about an edge"),
+            (None, None) => return Err("it does not change its edge"),
         }
         self.pending.push(ListChange { relation, owner: a, neighbor: b, new });
         if a != b {
@@ -185,11 +187,11 @@ impl Applier {
         Ok(())
     }
 
-    /// Encodes every touched list once.
+    /// Encodes each changed list once.
     fn encode(&mut self) {
         let state = &mut self.state;
         let list_of = |pending: &ListChange| (pending.relation, pending.owner);
-        // Stable, so that of several changes to one edge the last one is the last of its run.
+        // A stable sort, so that of several changes to one edge the last one is last in its run.
         self.pending.sort_by_key(|pending| (list_of(pending), pending.neighbor));
         for changes in self.pending.chunk_by(|one, other| list_of(one) == list_of(other)) {
             let (relation, owner) = (RelationIx::new(changes[0].relation), NodeIx::new(changes[0].owner));
@@ -207,7 +209,7 @@ impl Applier {
         self.pending.clear();
     }
 
-    /// Passes an epoch during a replay.
+    /// Sets the epoch during a replay.
     pub(crate) fn advance(&mut self, epoch: Epoch) {
         self.state.epoch = epoch;
     }

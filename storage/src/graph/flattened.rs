@@ -1,5 +1,5 @@
-//! All lists of a relation with nothing in between: for those who will read most of them.
-//! Knows where lists lie; how they are encoded is theirs to know.
+//! All lists of a relation without an overlay: for readers of most of them.
+//! Knows where lists lie; knows nothing of their encoding.
 
 use std::sync::Arc;
 
@@ -13,32 +13,33 @@ use crate::types::ids::RelationIx;
 
 /// A copy of the records of all lists, and of the blocks of those that changed since the last checkpoint.
 ///
-/// A changed list takes three or four reads more to be found, and lies by itself on a small page; walks over them take five
-/// times as long. Here they cost what settled ones do.
+/// A changed list takes three or four more reads to find, and lies alone on a small page; walks over such lists take
+/// five times as long. Flattened, they are as fast as checkpointed lists.
 #[derive(Debug)]
 pub struct FlattenedLists {
     records: Slice<Packed>,
     copied_words: Slice<u32>,
-    /// What the overlay of flat lists holds.
+    /// The empty overlay of the flattened lists.
     empty_overlay: Overlay,
 }
 
 impl FlattenedLists {
-    /// The lists of a relation, flat; `None` where they are already.
+    /// The flattened lists of a relation; `None` where no list changed.
     ///
     /// # Errors
-    /// [`Error::Memory`] where the system gives none.
+    /// [`Error::Memory`] where the system has no memory to give.
     ///
     /// # Panics
     /// When memory from the system is not aligned: a broken invariant of this crate.
     ///
     /// # Cost
-    /// 16 bytes a node, and the size of the lists that changed.
+    /// 16 bytes a node, and the size of the changed lists.
     pub fn of(snapshot: &Snapshot, relation: RelationIx) -> Result<Option<Self>, Error> {
         let lists = snapshot.lists(relation);
         if lists.overlay.is_empty() {
             return Ok(None);
         }
+        // The blocks of changed lists, one after another, and their records.
         let mut words = 0;
         lists.overlay.for_each(&mut |_, list| words += list.as_list().record().words());
         let allocate = |bytes: usize, fill: &mut dyn FnMut(&mut [u8])| {
@@ -58,6 +59,7 @@ impl FlattenedLists {
                 start = end;
             });
         })?;
+        // The records of all lists, with those of changed lists replaced.
         let records = allocate(record_bytes, &mut |bytes| {
             let records: &mut [Packed] = bytemuck::cast_slice_mut(&mut bytes[..record_bytes]);
             records[..lists.records.len()].copy_from_slice(lists.records);

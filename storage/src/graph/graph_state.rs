@@ -1,5 +1,5 @@
-//! One state of the graph: the settled files and what was committed since, in pages that states share.
-//! Owns the in-memory representation and reads it by number; names and public shapes are the snapshot's.
+//! One state of the graph: the segments of a checkpoint, and later changes in pages that states share.
+//! Owns the representation in memory and reads it by number; names and public types belong to the snapshot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
 
-/// A state; a clone costs a pointer for each relation and block.
+/// A state of the graph; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]
 pub(crate) struct GraphState {
     pub(crate) epoch: Epoch,
@@ -22,16 +22,16 @@ pub(crate) struct GraphState {
     pub(crate) alive: u64,
     pub(crate) kinds: Arc<Vec<String>>,
     pub(crate) relations: Vec<Arc<Relation>>,
-    /// Nodes that are not in the base.
+    /// Nodes that came after the checkpoint.
     pub(crate) added_nodes: PersistentMap<AddedNode>,
-    /// From stable id to newcomer. All states since the checkpoint share it and only add to it, so a state passes over
+    /// The added nodes by stable id. All states since the checkpoint share it and only add to it, so a state ignores
     /// numbers that are not below its bound.
     pub(crate) directory: Arc<RwLock<HashMap<u64, u32>>>,
-    /// Whether a node lives, where that is not what the base says.
+    /// The liveness of nodes, where it differs from the segments.
     pub(crate) liveness: PersistentMap<bool>,
-    /// Tokens that replace those of the base.
+    /// Tokens that replace those of the segments.
     pub(crate) tokens: PersistentMap<Arc<[Box<str>]>>,
-    /// The blocks of the base come first, in its order.
+    /// The blocks of the segments come first, in their order.
     pub(crate) blocks: Vec<Arc<Block>>,
     pub(crate) positions: Positions,
 }
@@ -44,7 +44,7 @@ pub(crate) struct AddedNode {
     pub(crate) key: Arc<str>,
 }
 
-/// A relation and its lists that differ from the base.
+/// A relation with its lists that differ from the segments.
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) name: String,
@@ -53,7 +53,7 @@ pub(crate) struct Relation {
     pub(crate) lists: Overlay,
 }
 
-/// A block of dense features and its rows that differ from the base; an empty row is none.
+/// A block of dense features with its rows that differ from the segments; an empty row is a removed one.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) name: String,
@@ -62,13 +62,13 @@ pub(crate) struct Block {
     pub(crate) values: PersistentMap<Arc<[f32]>>,
 }
 
-/// What a stable id leads to.
+/// The result of looking up a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LookupResult {
     Nothing,
-    /// The node of that name, alive or not.
+    /// The node with that name, alive or not.
     Node(NodeIx),
-    /// A node of another name that has the same stable id.
+    /// A node with another name and the same stable id.
     Other(NodeIx),
 }
 
@@ -143,7 +143,7 @@ impl GraphState {
         }
     }
 
-    /// The node of that name, whose stable id is given.
+    /// Looks up a name with its stable id.
     pub(crate) fn find(&self, name: NodeRef<'_>, id: StableId) -> LookupResult {
         let found = self.segments.find(id).or_else(|| {
             if self.added_nodes.is_empty() {
@@ -178,7 +178,7 @@ impl GraphState {
         }
     }
 
-    /// A node's row in the block with that number.
+    /// A node's row in the block with that index.
     pub(crate) fn dense(&self, block: usize, node: NodeIx) -> Option<&[f32]> {
         match self.blocks[block].values.get(node.get()) {
             Some(row) => (!row.is_empty()).then_some(&**row),

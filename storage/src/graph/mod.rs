@@ -1,4 +1,4 @@
-//! The state of the graph in memory, and how a batch changes it.
+//! The state of the graph in memory, and the changes that a batch makes to it.
 //! Must not know the log, or how a state becomes durable.
 
 pub(crate) mod apply;

@@ -1,5 +1,5 @@
-//! From a batch to resolved operations: everything that can be refused is refused here, before anything is written.
-//! Reads a state and changes nothing; knows neither the log nor how operations are applied.
+//! Plans a batch: resolves it into operations and refuses invalid requests, before anything is written.
+//! Reads a state and changes nothing; knows neither the log nor the application of operations.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,25 +16,25 @@ use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 
-/// The most kinds that a store has.
+/// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
-/// The most relations that a store has.
+/// The most relations in one store.
 pub(crate) const MAX_RELATIONS: usize = 65_535;
-/// The last number is never a node's, so that files can use it for none.
+/// The limit of nodes: the largest number is reserved, so that files can use it for "none".
 pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
-/// The most neighbours that a node has in a relation before a batch is refused, so that none comes over [`MAX_DEGREE`].
+/// The degree from which a batch is refused; no batch can then raise a degree over [`MAX_DEGREE`].
 pub(crate) const MAX_NEIGHBORS: usize = MAX_DEGREE as usize - MAX_BATCH_OPS;
 
-/// What a batch comes to: operations for the log, and the counts for the caller (the epoch is not known yet).
+/// The operations of a batch for the log, and its counts for the caller, without the epoch.
 pub(crate) struct Plan {
     pub(crate) ops: Vec<Op>,
     pub(crate) summary: Commit,
 }
 
-/// Resolves a batch against a state. Operations take effect in order, and only their net effect is in the plan.
+/// Resolves a batch against a state. Operations take effect in order, and the plan has only their net effect.
 ///
 /// # Errors
-/// Whatever in the batch cannot be; nothing has happened then.
+/// Every invalid request of the batch; nothing has happened then.
 pub(crate) fn plan(state: &GraphState, batch: &Batch) -> Result<Plan, Error> {
     let mut planner = Planner {
         state,
@@ -65,17 +65,17 @@ struct Planner<'a> {
     new_kinds: Vec<&'a str>,
     new_relations: Vec<String>,
     new_nodes: Vec<(KindIx, NodeRef<'a>)>,
-    /// From the stable id of a new node to its place in `new_nodes`.
+    /// From the stable id of a new node to its index in `new_nodes`.
     new_ids: HashMap<u64, usize>,
-    /// The default relation of a pair of kinds, and relations by name: what was looked up once.
+    /// Relations looked up so far: the default ones by pair of kinds, the others by name.
     defaults: HashMap<(KindIx, KindIx), RelationIx>,
     named: HashMap<String, RelationIx>,
-    /// What becomes of nodes that do not just stay as they are, by number.
+    /// Nodes with changes, by number.
     nodes: BTreeMap<u32, NodePlan<'a>>,
     /// Edges in the order in which they were first touched.
     edges: Vec<EdgePlan>,
     edge_at: HashMap<(u16, u32, u32), usize>,
-    /// Which of `edges` end at a node; kept from the first removal on.
+    /// The indices in `edges` of the edges at each node; kept from the first removal on.
     incident: Option<HashMap<u32, Vec<usize>>>,
     widths: BTreeMap<&'a str, usize>,
     absent: u64,
@@ -85,7 +85,7 @@ struct Planner<'a> {
 struct NodePlan<'a> {
     was: bool,
     alive: bool,
-    /// All features that the state knows are gone.
+    /// All features in the state are removed.
     cleared: bool,
     tokens: Option<Vec<&'a str>>,
     dense: BTreeMap<&'a str, &'a [f32]>,
@@ -101,6 +101,7 @@ struct EdgePlan {
 
 impl<'a> Planner<'a> {
     fn resolve(&mut self, op: &BatchOp) -> Result<(), Error> {
+        // Nodes are created where an operation needs them; edges and features are collected by node and edge.
         match *op {
             BatchOp::Add { node } => {
                 self.get_or_create(node)?;
@@ -150,7 +151,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// The number of a node that the state or the batch knows, alive or not.
+    /// The number of a node in the state or in the batch, alive or not.
     fn find(&self, name: BatchName) -> Result<Option<NodeIx>, Error> {
         let node = self.batch.node(name);
         let other = match self.state.find(node, name.id) {
@@ -168,7 +169,7 @@ impl<'a> Planner<'a> {
         Err(Error::invalid("node", &node.to_string(), rule))
     }
 
-    /// The number of a node, which is created or brought back where needed.
+    /// The number of a node, which is created or restored where needed.
     fn get_or_create(&mut self, name: BatchName) -> Result<NodeIx, Error> {
         if let Some(node) = self.find(name)? {
             if !self.is_alive(node) {
@@ -198,7 +199,7 @@ impl<'a> Planner<'a> {
     fn node_plan(&mut self, node: NodeIx) -> &mut NodePlan<'a> {
         let state = self.state;
         self.nodes.entry(node.get()).or_insert_with(|| {
-            // A new node is alive from the start, as its operation in the log has it.
+            // A new node is alive from the start, as its operation in the log says.
             let was = node.get() >= state.bound || state.is_alive(node);
             NodePlan { was, alive: was, ..NodePlan::default() }
         })
@@ -280,7 +281,7 @@ impl<'a> Planner<'a> {
         Ok(Some(relation))
     }
 
-    /// Gives an edge a new value, or removes it; returns whether it was there.
+    /// Sets or removes an edge; returns whether it existed.
     fn set_edge(
         &mut self,
         relation: RelationIx,
@@ -309,9 +310,9 @@ impl<'a> Planner<'a> {
         Ok(old.is_some())
     }
 
-    /// The edge as the state has it.
+    /// The edge in the state.
     fn edge_in_state(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> Result<Option<EdgeData>, Error> {
-        // Where an end is new, the other is the larger number, so `b` alone decides.
+        // New nodes have the largest numbers, so checking `b` covers both ends.
         if b.get() >= self.state.bound || relation.index() >= self.state.relations.len() {
             return Ok(None);
         }
@@ -371,6 +372,7 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Plan {
         let mut ops = Vec::with_capacity(self.edges.len() + self.nodes.len() + self.new_nodes.len());
         let mut summary = Commit { edges_absent: self.absent, ..Commit::default() };
+        // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
         for (number, (kind, node)) in (self.state.bound..).zip(&self.new_nodes) {
@@ -405,7 +407,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What changes of the positions.
+/// The operations for positions that change.
 fn plan_positions(state: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
     let last: BTreeMap<&str, Option<Position>> = batch.positions().collect();
     let known = |source: &str| state.positions.get(source).copied();
@@ -414,16 +416,16 @@ fn plan_positions(state: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
     let gone = changed.iter().filter(|(_, to)| to.is_none()).count();
     let found = state.positions.len() + new - gone;
     if found > MAX_POSITIONS {
-        let what = "sources with a position (forget one that is not read any more)";
+        let what = "sources with a position (forget one that is no longer used)";
         return Err(Error::Limit { what, limit: MAX_POSITIONS as u64, found: found as u64 });
     }
     let op = |(source, to): (&str, _)| Op::Position { source: source.to_owned(), to };
-    // Those that are forgotten come first, so that there are never more than there can be.
+    // Removed positions come first, so that their number never exceeds the limit in between.
     let (gone, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
     Ok(gone.into_iter().chain(set).map(op).collect())
 }
 
-/// What changes of a node's features: those that stay as they are need no operation.
+/// The operations for a node's features that change.
 fn plan_features(state: &GraphState, node: u32, node_plan: &NodePlan<'_>) -> Vec<Op> {
     let mut ops = Vec::new();
     let known = (node < state.bound).then(|| NodeIx::new(node));
@@ -444,7 +446,7 @@ fn plan_features(state: &GraphState, node: u32, node_plan: &NodePlan<'_>) -> Vec
     for (&block, &values) in &node_plan.dense {
         let at = blocks().find(|&at| state.blocks[at].name == block);
         let old = kept.zip(at).and_then(|(kept, at)| state.dense(at, kept));
-        // Bits, so that a zero that changes its sign is a change to whoever hashes rows.
+        // Bits are compared, because a zero that changes its sign changes digests of the row.
         let same = |old: &[f32]| old.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits()));
         if !old.is_some_and(same) {
             ops.push(Op::Dense { node, block: block.to_owned(), values: values.to_vec() });
