@@ -1,5 +1,5 @@
-//! Folding a state into files: what of it differs from the files there are is written anew.
-//! Knows views and file formats; which manifest names the files is the store's to say.
+//! Writes a state as segment files: each file that differs from the current one is rewritten.
+//! Knows states and file formats; the store decides which manifest names the files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
 
-/// Writes the files for a state, under `number`, and returns their names; files that would be the same keep theirs.
+/// Writes the segments of a state under `number` and returns their names; unchanged files keep their names.
 ///
 /// # Errors
 /// As for [`write_stale`].
@@ -39,10 +39,10 @@ pub(crate) fn write_segments(
     write_stale(disk, current, is_stale, number, |to, what| write_segment(to, what, state, cancel))
 }
 
-/// Writes those of the files that are stale, under `number`, and returns the names of all; `write` is told where and which.
+/// Writes the stale files under `number` with `write`, and returns the names of all files.
 ///
 /// # Errors
-/// Those of `write`. What was written by then is removed again.
+/// Errors of `write`; the files written by then are removed again.
 pub(crate) fn write_stale(
     disk: &Disk,
     current: &[FileName; 4],
@@ -59,7 +59,7 @@ pub(crate) fn write_stale(
         let path = name.path(disk.folder());
         if let Err(error) = write(disk.target(&path), &name.what) {
             for name in written {
-                // What cannot be removed is swept at the next publish.
+                // A file that cannot be removed is removed at the next publish.
                 let _ = disk.remove(&name.path(disk.folder()));
             }
             return Err(error);
@@ -107,7 +107,7 @@ fn write_segment(to: Target<'_>, what: &str, state: &GraphState, cancel: &Cancel
     }
 }
 
-/// Writes the files of a store without nodes.
+/// Writes the segments of a store without nodes.
 pub(crate) fn write_empty(disk: &Disk) -> Result<[FileName; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
     let paths = names.each_ref().map(|name| name.path(disk.folder()));
@@ -121,8 +121,12 @@ pub(crate) fn write_empty(disk: &Disk) -> Result<[FileName; 4], Error> {
     Ok(names)
 }
 
-/// Opens the files of the checkpoint that a manifest names as a state.
-pub(crate) fn open_checkpoint(store: &Path, manifest: &Manifest, opening: OpenMode<'_>) -> Result<GraphState, Error> {
+/// Opens the segments of a manifest as a state.
+pub(crate) fn open_checkpoint(
+    store: &Path,
+    manifest: &Manifest,
+    opening: OpenMode<'_>,
+) -> Result<GraphState, Error> {
     let paths = manifest.segments.each_ref().map(|name| name.path(store));
     let segments = Segments::open(&paths, opening)?;
     Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))

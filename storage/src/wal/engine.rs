@@ -1,6 +1,7 @@
-//! The log: what was committed since the checkpoint, as records with contiguous sequence numbers.
-//! The only module that names sled, and the keeper of the three rules under which it is durable: after a flush our own
-//! fsync of its file, no value over 24 KiB, no flushing by itself. Knows records, not what their operations mean.
+//! The log: the batches since the checkpoint, as records with contiguous sequence numbers.
+//! Owns the three rules that make sled durable: after a flush our own fsync of its file, no value over 24 KiB, no
+//! automatic flushes.
+//! Knows records, not the meaning of their operations.
 
 use crate::wal::journal;
 use crate::wal::record;
@@ -20,21 +21,21 @@ use crate::wal::log_end::{LogEnd, LogEndFile};
 use crate::wal::record::Head;
 pub(crate) use crate::wal::record_scan::{rebuild, remove_folder};
 
-/// What is larger than a quarter of a segment goes to blob files that sled never syncs: of 4 power cuts none kept them.
-/// Since sled writes a leaf whole, that counts for leaves too, and one has up to 17 values, or 20 after a merge: with 32 KiB
-/// and segments of 512 KiB, sled's default, nearly every commit wrote blobs. 20 of these fit a quarter of a segment, and the
-/// largest operation, 4096 tokens, fits one of these.
+/// The longest value. A larger one than a quarter of a segment goes to blob files that sled never syncs: of 4 power
+/// cuts none kept them. sled writes a leaf in one piece, so the limit holds for leaves too, and a leaf has up to 17
+/// values, or 20 after a merge. With 32 KiB and segments of 512 KiB, sled's default, nearly every commit wrote blobs.
+/// 20 of these values fit a quarter of a segment, and the largest operation, 4096 tokens, fits one value.
 pub(crate) const MAX_VALUE: usize = 24 << 10;
-/// Fixed for ever: sled refuses a store that was made with another size.
+/// Must never change: sled refuses a store that was made with another segment size.
 const SEGMENT_BYTES: usize = 2 << 20;
 const _: () =
     assert!(20 * (MAX_VALUE + 64) < SEGMENT_BYTES / 4 - 64, "a leaf of full records stays out of blob files");
 pub(super) const MAX_BODY: usize = MAX_VALUE - record::HEAD;
 const CACHE_BYTES: u64 = 64 << 20;
 const TABLE: u8 = b'L';
-/// The folder of the engine, in that of the store.
+/// The engine's folder within the store's.
 pub(crate) const FOLDER: &str = "log";
-/// The engine's one file that has records.
+/// The engine's only file with records.
 pub(crate) const FILE: &str = "db";
 
 /// The open log; reading needs no lock.
@@ -44,7 +45,7 @@ pub(crate) struct Log {
     pub(super) db: sled::Db,
 }
 
-/// Who gives records their numbers, one batch after the other.
+/// Assigns numbers to records, one batch after another.
 #[derive(Debug)]
 pub(crate) struct Appender {
     log_end: LogEnd,
@@ -53,16 +54,16 @@ pub(crate) struct Appender {
     exceeds_journal: bool,
 }
 
-/// What was staged and is to be made durable.
+/// Records that were appended and are not durable yet.
 #[derive(Debug)]
 pub(crate) struct UnsyncedRecords {
-    /// The records one after another; none where they are more than the journal takes.
+    /// The records one after another; `None` where they exceed the journal.
     records: Option<Vec<u8>>,
-    /// Where the log ends with them.
+    /// The end of the log after them.
     pub(crate) log_end: LogEnd,
 }
 
-/// Who makes records durable.
+/// Makes records durable.
 #[derive(Debug)]
 pub(crate) struct Syncer {
     /// Our own handle of the file that sled writes, for the fsync that sled never does.
@@ -78,7 +79,8 @@ pub(super) fn key(seq: u64) -> [u8; 9] {
 }
 
 impl Log {
-    /// Opens the engine, or creates it where the folder is new; what it does on damage, panics included, becomes an error.
+    /// Opens the engine, or creates it in a new folder. Failures of the engine on damage, panics included, become
+    /// errors.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let config = sled::Config::new()
             .path(folder)
@@ -101,7 +103,7 @@ impl Log {
         }
     }
 
-    /// Runs something in the engine, which may panic where its files are damaged.
+    /// Runs work in the engine, which may panic where its files are damaged.
     pub(super) fn catch_panics<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|_| Err(Error::damaged(&self.folder, "engine", "its files cannot be read")))
@@ -111,7 +113,7 @@ impl Log {
         Error::damaged(&self.folder, format!("record {seq}"), what)
     }
 
-    /// The number after the last record's; none when there is no record.
+    /// The number after the last record; `None` when there is no record.
     pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
         self.catch_panics(|| match self.db.last() {
             Ok(None) => Ok(None),
@@ -119,17 +121,19 @@ impl Log {
                 let seq = <[u8; 9]>::try_from(&*key).ok().filter(|key| key[0] == TABLE);
                 let seq = seq.map(|key| u64::from_be_bytes(key[1..].try_into().expect("eight bytes")));
                 let end = seq.and_then(|seq| seq.checked_add(1));
-                end.map(Some).ok_or_else(|| Error::damaged(&self.folder, "last record", "a foreign key"))
+                end.map(Some).ok_or_else(|| {
+                    Error::damaged(&self.folder, "last record", "its key is not a record number")
+                })
             }
             Err(e) => Err(engine_error(&self.folder, "read", e)),
         })
     }
 
-    /// Calls `visit` with head and body of every record in the range, and checks that each is there and intact, that they
-    /// follow one another, and that batches are whole.
+    /// Calls `visit` with the head and body of every record in the range. Checks that each record is there and intact,
+    /// that it follows the one before, and that batches are complete.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the number of the first record that is not as it should be; those of `visit`.
+    /// [`Error::Damaged`] with the number of the first bad record; errors of `visit`.
     pub(crate) fn scan(
         &self,
         range: Range<u64>,
@@ -146,10 +150,10 @@ impl Log {
                 let (head, body) =
                     record::decode(&value, MAX_BODY).map_err(|what| self.damaged(expected, what))?;
                 if head.seq != expected || value.len() != record::HEAD + body.len() {
-                    return Err(self.damaged(expected, "it has another number or length than it says"));
+                    return Err(self.damaged(expected, "its number or length differs from its head"));
                 }
                 if before.map_or(!head.is_first(), |last| !head.follows(&last)) {
-                    return Err(self.damaged(expected, "it does not continue the one before"));
+                    return Err(self.damaged(expected, "it does not follow the record before"));
                 }
                 visit(&head, body)?;
                 before = Some(head);
@@ -162,26 +166,28 @@ impl Log {
         })
     }
 
-    /// The operations in a record's body.
+    /// Decodes the operations in a record's body.
     pub(crate) fn ops(&self, head: &Head, body: &[u8]) -> Result<Vec<Op>, Error> {
         record::ops(head, body).map_err(|what| self.damaged(head.seq, what))
     }
 
-    /// Where damage was found that only the meaning of the operations shows.
+    /// The error for a record whose operations contradict the state.
     pub(crate) fn record_error(&self, seq: u64, what: &str) -> Error {
         self.damaged(seq, what)
     }
 
-    /// Hands the operations of a batch to the engine as one of its batches, in memory; durable after the next [`Self::sync`].
+    /// Adds the operations of a batch to the engine's memory as one atomic batch; durable after the next
+    /// [`Self::sync`].
     ///
     /// Returns the number of the first record.
     ///
     /// # Errors
-    /// Any error leaves open whether the batch is there; the caller must not stage again.
+    /// After any error it is unknown whether the batch is in the log; the caller must not append again.
     ///
     /// # Cost
     /// 52 bytes a record, and some 18 an edge.
     pub(crate) fn append(&self, appender: &mut Appender, epoch: Epoch, ops: &[Op]) -> Result<u64, Error> {
+        // The records of the batch, each with its number and the checksum of the one before.
         let bodies = record::pack(ops, MAX_BODY);
         let parts = bodies.len() as u32;
         let mut log_end = appender.log_end;
@@ -193,10 +199,12 @@ impl Log {
             records.push((key(seq), record::encode(&mut head, &body)));
             log_end = LogEnd { next: seq + 1, checksum: head.sum };
         }
+        // The journal gets a copy, and the engine all records at once.
         appender.keep(&records);
         let failed = |e| engine_error(&self.folder, "write", e);
         self.catch_panics(|| {
-            // A batch of one would cost the engine a second write, which it waits for: a third of a small commit.
+            // A single record is inserted directly: a batch of one makes the engine write twice and wait, a third of a
+            // small commit.
             if let [(key, record)] = records.as_mut_slice() {
                 return self.db.insert(*key, std::mem::take(record)).map(drop).map_err(failed);
             }
@@ -208,13 +216,14 @@ impl Log {
         Ok(first)
     }
 
-    /// Makes everything that was staged durable: by the journal, or by a flush of the engine and our fsync where it is full.
+    /// Makes every appended record durable: through the journal, or through a flush of the engine and our fsync when
+    /// the journal is full.
     ///
     /// # Errors
-    /// Any error leaves open what is there; the caller must not stage or sync again.
+    /// After any error the content of the disk is unknown; the caller must not append or sync again.
     ///
     /// # Cost
-    /// One fsync, however much was staged; for a megabyte of records, two.
+    /// One fsync for any number of records; two for a megabyte of records.
     pub(crate) fn sync(&self, syncer: &mut Syncer, unsynced: &UnsyncedRecords) -> Result<(), Error> {
         match &unsynced.records {
             Some(records) if syncer.journal.has_room(records.len()) => syncer.journal.add(records)?,
@@ -227,7 +236,7 @@ impl Log {
         syncer.log_end.write(unsynced.log_end)
     }
 
-    /// Adds records that the journal has and the engine does not; durable on return.
+    /// Adds records that the journal has and the engine lacks; durable on return.
     pub(crate) fn append_missing<'a>(
         &self,
         disk: &Disk,
@@ -241,7 +250,7 @@ impl Log {
         self.sync_all(disk)
     }
 
-    /// Removes records below `seq`, which no manifest needs any more; how far it comes does not matter.
+    /// Removes records below `seq`, which no manifest needs. An interruption is harmless.
     pub(crate) fn trim(&self, below: u64) -> Result<(), Error> {
         self.catch_panics(|| {
             loop {
@@ -259,13 +268,14 @@ impl Log {
         })
     }
 
-    /// Bytes on disk.
+    /// The size on disk, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.catch_panics(|| self.db.size_on_disk().map_err(|e| engine_error(&self.folder, "read", e))).unwrap_or(0)
+        self.catch_panics(|| self.db.size_on_disk().map_err(|e| engine_error(&self.folder, "read", e)))
+            .unwrap_or(0)
     }
 
-    /// Takes the right to make records durable, in a log that ends at `log_end`. What the engine has is synced first, since the
-    /// journal begins anew: what a killed process wrote is only in the system's memory.
+    /// Takes the right to make records durable, in a log that ends at `log_end`. The engine is synced first, because
+    /// the journal starts over and the writes of a killed process may be only in the system's memory.
     pub(crate) fn syncer(&self, disk: &Disk, log_end: LogEnd) -> Result<Syncer, Error> {
         self.sync_all(disk)?;
         let path = self.folder.join(FILE);
@@ -273,7 +283,7 @@ impl Log {
         Ok(Syncer { file, journal: Journal::open(disk)?, log_end: LogEndFile::open(disk, log_end)? })
     }
 
-    /// Flushes, and syncs what the engine never does.
+    /// Flushes the engine and syncs the files that it never syncs.
     pub(crate) fn sync_all(&self, disk: &Disk) -> Result<(), Error> {
         self.catch_panics(|| self.db.flush().map_err(|e| engine_error(&self.folder, "write", e)))?;
         for name in ["conf", FILE] {
@@ -290,7 +300,7 @@ impl Appender {
         Self { log_end, records: Vec::new(), exceeds_journal: false }
     }
 
-    /// Keeps records for the journal.
+    /// Collects records for the journal.
     fn keep(&mut self, records: &[([u8; 9], Vec<u8>)]) {
         let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
         self.exceeds_journal |= self.records.len() + bytes > journal::BYTES;
@@ -303,21 +313,21 @@ impl Appender {
         }
     }
 
-    /// What was staged since this was asked last.
+    /// Takes the records appended since the last call.
     pub(crate) fn take(&mut self) -> UnsyncedRecords {
         let records = std::mem::take(&mut self.records);
         let exceeds_journal = std::mem::take(&mut self.exceeds_journal);
         UnsyncedRecords { records: (!exceeds_journal).then_some(records), log_end: self.log_end }
     }
 
-    /// Where the log ends with all that was staged.
+    /// The end of the log after all appended records.
     pub(crate) fn log_end(&self) -> LogEnd {
         self.log_end
     }
 }
 
 impl Syncer {
-    /// Makes the next fsync fail: a device without one refuses.
+    /// Makes the next fsync fail, by a device that does not support it.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn break_sync(&mut self) {
         let null = Path::new("/dev/null");
@@ -326,19 +336,19 @@ impl Syncer {
     }
 }
 
-/// Whether a panic is one of the engine under the log, which panics on damage: the store catches it and says what is damaged.
-/// For hosts whose panic hook prints: what it would print is no news.
+/// True for a panic of the engine below the log, which panics on damage. The store catches it and reports the damage,
+/// so a host's panic hook need not print it.
 pub fn is_engine_panic(panic: &std::panic::PanicHookInfo<'_>) -> bool {
     panic.location().is_some_and(|place| place.file().contains("sled-0."))
 }
 
-/// Our words for the engine's errors.
+/// Converts the engine's errors to ours.
 pub(super) fn engine_error(folder: &Path, action: &'static str, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(source) => Error::io(folder, action, source),
-        sled::Error::Corruption { .. } => Error::damaged(folder, "engine", "its own checksums do not fit"),
+        sled::Error::Corruption { .. } => Error::damaged(folder, "engine", "its own checksums do not match"),
         sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-            Error::damaged(folder, "engine", "its files are not as it left them")
+            Error::damaged(folder, "engine", "its files are inconsistent")
         }
     }
 }
@@ -393,8 +403,8 @@ mod tests {
         assert_eq!(read, ops);
     }
 
-    /// A power cut lost what sled had put into blob files, though no value was over 32 KiB: leaves of 17 of them were. So the
-    /// fullest records are written here, trimmed and written again, and the folder of blobs stays empty.
+    /// A power cut lost values in sled's blob files, though no value was over 32 KiB: leaves of 17 of them were. This
+    /// test writes the largest records, trims them and writes again, and the folder of blobs stays empty.
     #[test]
     fn nothing_ever_goes_to_blob_files() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -433,7 +443,7 @@ mod tests {
             assert_eq!(place(&log), format!("record {seq}"));
             log.db.insert(key(seq), intact).expect("written");
         }
-        // Without its last part the second batch is torn, even where the log seems to end there.
+        // Without its last part the second batch is incomplete, even where the log seems to end there.
         assert!(log.scan(0..end - 2, |_, _| Ok(())).is_err());
         assert!(log.scan(0..end, |_, _| Ok(())).is_ok());
     }
@@ -453,7 +463,7 @@ mod tests {
         assert!(matches!(log.sync(&mut syncer, &pending), Err(Error::Io { action: "sync", .. })));
     }
 
-    /// A rule broken: what is over the limit goes to a blob file, which no sync of the engine's file makes durable.
+    /// The rule, broken: a value over the limit goes to a blob file, which no sync of the engine's file makes durable.
     #[test]
     fn a_value_over_the_limit_is_gone_with_a_file_that_is_never_synced() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -472,7 +482,7 @@ mod tests {
         assert!(!matches!(lost, Ok(true)));
     }
 
-    /// A rule broken: with its own timer the engine writes what nobody has committed yet; without it, it does not.
+    /// The rule, broken: with its own timer the engine writes data before a commit; without the timer it does not.
     #[test]
     fn only_the_timer_of_the_engine_writes_what_was_not_flushed() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! The file `LOG.END`: where the log ended after the last acknowledged commit. Knows nothing of records but their numbers.
+//! The file `LOG.END`: the end of the log after the last acknowledged commit. Of records it knows only numbers and
+//! checksums.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -11,18 +12,18 @@ use crate::types::error::Error;
 const NAME: &str = "LOG.END";
 const BYTES: usize = 24;
 
-/// Where a log ends.
+/// The end of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogEnd {
     /// The number after the last record.
     pub(crate) next: u64,
-    /// The checksum of the last record; 0 where there never was one.
+    /// The checksum of the last record; 0 where there never was a record.
     pub(crate) checksum: u64,
 }
 
-/// The open file, written over in place after each commit and synced only when it is opened: after a power cut it may be
-/// behind the log, never ahead. So records that the engine has lost without a word, as it does where its file was cut
-/// short, are missed at the next open.
+/// The open file, overwritten after each commit and synced only when it is opened. After a power cut it may be behind
+/// the log, never ahead. With it the next open detects records that the engine lost silently, as it does when its file
+/// was cut short.
 #[derive(Debug)]
 pub(crate) struct LogEndFile {
     file: DiskFile,
@@ -52,7 +53,7 @@ impl LogEnd {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is missing or its checksum does not fit.
+    /// [`Error::Damaged`] when the file is missing or its checksum does not match.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
         let path = path(store);
         let mut bytes = Vec::new();
@@ -62,15 +63,14 @@ impl LogEnd {
                 Err(Error::damaged(&path, "file", "it is missing"))
             }
             Err(e) => Err(Error::io(&path, "read", e)),
-            Ok(_) => {
-                Self::decode(&bytes).ok_or_else(|| Error::damaged(&path, "file", "its checksum does not fit"))
-            }
+            Ok(_) => Self::decode(&bytes)
+                .ok_or_else(|| Error::damaged(&path, "file", "its checksum does not match")),
         }
     }
 }
 
 impl LogEndFile {
-    /// Opens the file, or makes it, and writes where the log ends; durable on return.
+    /// Opens or creates the file and writes the end of the log; durable on return.
     pub(crate) fn open(disk: &Disk, log_end: LogEnd) -> Result<Self, Error> {
         let path = path(disk.folder());
         let file = disk.open(&path, true).map_err(|e| Error::io(&path, "open", e))?;
@@ -83,8 +83,9 @@ impl LogEndFile {
     }
 
     pub(crate) fn write(&mut self, log_end: LogEnd) -> Result<(), Error> {
-        let write =
-            |file: &mut DiskFile| file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&log_end.encode()));
+        let write = |file: &mut DiskFile| {
+            file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&log_end.encode()))
+        };
         write(&mut self.file).map_err(|e| Error::io(&self.path, "write", e))
     }
 }

@@ -1,4 +1,4 @@
-//! The write-ahead log: records, the engine under it, the journal, and the changes between two epochs.
+//! The write-ahead log: records, the engine below them, the journal, and the changes between two epochs.
 //! The only folder that names sled.
 
 pub(crate) mod changes;

@@ -1,9 +1,9 @@
-//! Records found in the bytes of an engine that lost them or does not open, and a new engine made of them.
-//! Knows how records follow one another; nothing of what they hold, nor how the engine arranges its file.
+//! Records found in the bytes of an engine that lost them or does not open, and a new engine made from them.
+//! Knows the order of records; knows neither their operations nor the layout of the engine's file.
 //!
-//! A flipped bit makes the engine panic or forget records, though most of their bytes are still there, whole and side by
-//! side. Each says its number, its checksum and that of the one before it, so the chain that ends where the last
-//! acknowledged commit did is found among everything that was ever written, and there is only one.
+//! A flipped bit makes the engine panic or lose records, though most of their bytes are still complete and in order.
+//! Each record has its number, its checksum and that of the one before. So one chain ends at the last acknowledged
+//! commit, and it is found among all records ever written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,28 +20,28 @@ use crate::wal::log_end::LogEnd;
 use crate::wal::record;
 use crate::wal::record::Head;
 
-/// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
-/// only has too much room.
+/// The folder of a new engine under construction, and the folders that keep the old engine meanwhile: a damaged one, or
+/// one whose file is too large.
 pub(crate) const NEW_LOG: &str = "log.new";
 pub(crate) const DAMAGED_LOG: &str = "log.damaged";
 pub(crate) const OLD_LOG: &str = "log.old";
-/// Bytes of records that are given to a new engine at once.
+/// Bytes of records that are added to a new engine at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The intact records from some number on that the engine's file and the journal hold, copied: what the engine cannot make sense of it
-/// writes over with zeros as soon as it is opened, so they are read before, each time.
+/// The intact records from a number on, copied from the engine's file and the journal. The engine overwrites unreadable
+/// parts with zeros as soon as it is opened, so they are read before each opening.
 pub(crate) struct ScannedRecords {
     bytes: Vec<u8>,
-    /// By number; more than one where an unacknowledged record was overtaken by another of its number.
+    /// By number; several where an unacknowledged record was replaced by another with its number.
     records: BTreeMap<u64, Vec<(Head, Range<usize>)>>,
 }
 
 impl ScannedRecords {
-    /// Reads the engine's file and the journal of a store; nothing is found where they are missing. Only where nobody writes
-    /// to them may they be mapped.
+    /// Reads the engine's file and the journal of a store; missing files have no records. They may be mapped only while
+    /// no process writes to them.
     ///
     /// # Cost
-    /// A pass over the files, and memory for the records: a part of what applying them takes.
+    /// A pass over the files, and memory for the records: less than applying them takes.
     pub(crate) fn read(store: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
         let mut found = Self { bytes: Vec::new(), records: BTreeMap::new() };
         for path in [store.join(FOLDER).join(FILE), journal::path(store)] {
@@ -69,16 +69,22 @@ impl ScannedRecords {
         self.records.get(&seq).map_or(&[], Vec::as_slice)
     }
 
-    /// The chain of records from number `from` on, through where `log_end` says that the log ends, and as far beyond as
-    /// there are whole batches; without a mark the longest one.
+    /// The chain of records from number `from` on through `log_end`, and the complete batches after it; without
+    /// `log_end` the longest chain.
     ///
     /// # Errors
-    /// The number of the last record that is missing from it.
-    pub(crate) fn chain(&self, from: u64, log_end: Option<LogEnd>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+    /// The number of the last missing record of the chain.
+    pub(crate) fn chain(
+        &self,
+        from: u64,
+        log_end: Option<LogEnd>,
+    ) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+        // The chain back from the last acknowledged record, or from the last record that has one.
         let mut chain = match log_end {
             Some(log_end) if log_end.next <= from => Vec::new(),
             Some(log_end) => {
-                let last = self.with_seq(log_end.next - 1).iter().find(|(head, _)| head.sum == log_end.checksum);
+                let last =
+                    self.with_seq(log_end.next - 1).iter().find(|(head, _)| head.sum == log_end.checksum);
                 self.chain_back(from, last.ok_or(log_end.next - 1)?)?
             }
             None => {
@@ -91,6 +97,7 @@ impl ScannedRecords {
                 }
             }
         };
+        // The batches after it.
         let (next, sum) = match (chain.last(), log_end) {
             (Some((head, _)), _) => (head.seq + 1, Some(head.sum)),
             (None, Some(log_end)) if log_end.next == from => (from, Some(log_end.checksum)),
@@ -100,8 +107,13 @@ impl ScannedRecords {
         Ok(chain)
     }
 
-    /// Adds the whole batches from number `next` on, after a record whose checksum may be known.
-    fn extend_chain<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
+    /// Adds the complete batches from number `next` on; `sum` is the checksum of the record before, if known.
+    fn extend_chain<'a>(
+        &'a self,
+        chain: &mut Vec<&'a (Head, Range<usize>)>,
+        mut next: u64,
+        mut sum: Option<u64>,
+    ) {
         while let Some(found) =
             self.with_seq(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
         {
@@ -111,15 +123,19 @@ impl ScannedRecords {
         drop_partial_batch(chain);
     }
 
-    /// Whether a whole batch comes after the record that a log seems to end with.
+    /// True if a complete batch follows the apparent end of the log.
     pub(crate) fn continues_after(&self, log_end: LogEnd) -> bool {
         let mut chain = Vec::new();
-        // Where no record was read, the checksum of the one before may not be known.
-        self.extend_chain(&mut chain, log_end.next, (log_end.checksum != 0 || log_end.next == 0).then_some(log_end.checksum));
+        // Where no record was read, the checksum of the last record may be unknown.
+        self.extend_chain(
+            &mut chain,
+            log_end.next,
+            (log_end.checksum != 0 || log_end.next == 0).then_some(log_end.checksum),
+        );
         chain.first().is_some_and(|(head, _)| head.is_first())
     }
 
-    /// The records from `from` on as far as they follow one another, acknowledged or not.
+    /// The longest run of consecutive records from `from` on, acknowledged or not.
     pub(crate) fn prefix(&self, from: u64) -> Vec<&(Head, Range<usize>)> {
         let mut best = Vec::new();
         for first in self.with_seq(from) {
@@ -152,35 +168,36 @@ impl ScannedRecords {
         Ok(chain)
     }
 
-    /// Bytes of all records.
+    /// The number of bytes of all records.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// The bytes of a record that was found.
+    /// The bytes of a record.
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]
     }
 }
 
-/// Leaves out a last batch that is not whole.
+/// Removes an incomplete last batch.
 fn drop_partial_batch(chain: &mut Vec<&(Head, Range<usize>)>) {
     while chain.last().is_some_and(|(head, _)| !head.is_last()) {
         chain.pop();
     }
 }
 
-/// Makes a new engine with these records and puts it in the place of the one that is there, which is kept beside it under
-/// another name.
+/// Makes a new engine with these records in place of the current one, which is kept under another name.
 ///
 /// # Visibility
-/// At every moment the old engine or the new one is whole under its name, or the old one is found under the other.
+/// At every moment the old engine or the new one is complete under its name, or the old one is found under the other
+/// name.
 pub(crate) fn rebuild<'a>(
     disk: &Disk,
     kept: &str,
     records: impl Iterator<Item = (u64, &'a [u8])>,
 ) -> Result<(), Error> {
-    let (new, kept, log) = (disk.folder().join(NEW_LOG), disk.folder().join(kept), disk.folder().join(FOLDER));
+    let (new, kept, log) =
+        (disk.folder().join(NEW_LOG), disk.folder().join(kept), disk.folder().join(FOLDER));
     remove_folder(&new)?;
     fill(disk, &new, records)?;
     if log.is_dir() {
@@ -202,7 +219,9 @@ pub(crate) fn fill<'a>(
     let mut gathered = 0;
     let apply = |batch: &mut sled::Batch| {
         let batch = std::mem::take(batch);
-        log.catch_panics(|| log.db.apply_batch(batch).map_err(|e| crate::wal::engine::engine_error(folder, "write", e)))
+        log.catch_panics(|| {
+            log.db.apply_batch(batch).map_err(|e| crate::wal::engine::engine_error(folder, "write", e))
+        })
     };
     for (seq, bytes) in records {
         batch.insert(&key(seq), bytes);
