@@ -1,5 +1,5 @@
-//! The lists of one relation from its edges, in parallel and in the form in which they are stored.
-//! Owns who makes which list, and when it is written; how a list is encoded is `list_buf`'s to say.
+//! Builds the lists of one relation from its edges, in parallel and in the stored form.
+//! Owns the division of lists among threads and the order of writing; `list_builder` owns their encoding.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::types::progress::Stage;
 use crate::bulk::load::EdgeColumns;
 use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, share};
 
-/// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
+/// Writes the lists of all nodes, and returns the number of edges, each counted once.
 ///
 /// # Determinism
 /// The same for any number of threads.
@@ -40,16 +40,16 @@ pub(crate) fn write(
     Ok(ends / 2)
 }
 
-/// The lists of consecutive nodes, as they are stored.
+/// The encoded lists of consecutive nodes.
 #[derive(Default)]
 struct BucketLists {
     records: Vec<Record>,
     words: Vec<u32>,
-    /// Ends of edges: an edge of a node to itself has both there.
+    /// The number of edge ends; an edge of a node to itself has both ends in its list.
     ends: u64,
 }
 
-/// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
+/// Builds the lists of all nodes in their order, and returns the number of edge ends.
 fn build_all<C: EdgeValue>(
     parts: &[EdgeColumns],
     ids: &[StableId],
@@ -57,14 +57,17 @@ fn build_all<C: EdgeValue>(
     mut add: impl FnMut(&BucketLists) -> Result<(), Error> + Send,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
+    // Nodes are divided into blocks, and edges into partitions.
     let blocks = Blocks::new(ids.len(), division.blocks);
-    let mut partitions: Vec<Partition<'_, C>> = share(parts, rayon::current_num_threads() * division.partitions)
-        .into_par_iter()
-        .map(|edges| Partition::new(edges, &blocks))
-        .collect();
+    let mut partitions: Vec<Partition<'_, C>> =
+        share(parts, rayon::current_num_threads() * division.partitions)
+            .into_par_iter()
+            .map(|edges| Partition::new(edges, &blocks))
+            .collect();
     let mut ends = 0;
     let mut lists: Vec<BucketLists> = Vec::new();
-    // Memory that a round has used serves the next one again.
+    // The lists of a round are written while the ends of the next round are collected. Each round reuses the memory of
+    // the one before.
     for round in divide(&partitions, &blocks, division) {
         stage.advance(0)?;
         let (added, ()) = rayon::join(
@@ -85,9 +88,9 @@ fn build_all<C: EdgeValue>(
     Ok(ends)
 }
 
-/// Makes the lists of buckets, one after another in the same memory.
+/// Encodes the lists of buckets, reusing its memory.
 struct ListEncoder<C> {
-    /// Where the neighbours of each node end, once they are there.
+    /// The end of each node's neighbors, once they are collected.
     ends: Vec<usize>,
     neighbors: Vec<u32>,
     values: Vec<C>,
@@ -103,7 +106,7 @@ impl<C> Default for ListEncoder<C> {
 }
 
 impl<C: EdgeValue> ListEncoder<C> {
-    /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
+    /// Builds the lists of `nodes` from their edge ends, in the order of the edges.
     fn make<'a>(
         &mut self,
         nodes: Range<usize>,
@@ -129,7 +132,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         Ok(())
     }
 
-    /// Brings the neighbours of each node together.
+    /// Groups the edge ends by node.
     fn gather<'a>(
         &mut self,
         nodes: Range<usize>,
@@ -141,6 +144,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         let Self { ends, neighbors, values, .. } = self;
         ends.clear();
         ends.resize(nodes.len(), 0);
+        // The degree of each node, repeated edges counted.
         for end in taken.clone().flatten() {
             ends[end.owner as usize - nodes.start] += 1;
         }
@@ -149,7 +153,7 @@ impl<C: EdgeValue> ListEncoder<C> {
             let (limit, found) = (MAX_NEIGHBORS as u64, most as u64);
             return Err(Error::Limit { what: "neighbors of a node", limit, found });
         }
-        // Where each list starts; with every neighbour it moves on, and in the end it is where the list ends.
+        // The start of each list. It advances with every neighbor, and is the end of the list afterwards.
         let mut total = 0;
         for end in &mut *ends {
             total += std::mem::replace(end, total);
@@ -165,7 +169,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         Ok(())
     }
 
-    /// Brings a list into slot order.
+    /// Encodes the list of one node.
     fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
         let (neighbors, values) = (&self.neighbors[list.clone()], &self.values[list]);
         if neighbors.is_empty() {
@@ -185,16 +189,17 @@ impl<C: EdgeValue> ListEncoder<C> {
             lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
             true
         };
+        // Repeated edges: the last one of each neighbor counts.
         if !add(neighbors, values) {
             let last = last_ones(neighbors);
             let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
             let values: Vec<C> = last.iter().map(|&at| values[at]).collect();
-            assert!(add(&neighbors, &values), "nobody is left twice");
+            assert!(add(&neighbors, &values), "each neighbor is left once");
         }
     }
 }
 
-/// Where the last of each neighbour stands.
+/// The index of the last occurrence of each neighbor.
 fn last_ones(neighbors: &[u32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..neighbors.len()).collect();
     order.sort_by_key(|&at| neighbors[at]);
@@ -218,7 +223,8 @@ mod tests {
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
     }
 
-    /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
+    /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges of nodes to themselves,
+    /// and nodes without edges at the end.
     fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<EdgeColumns> {
         let parts = 1 + next(seed) % 3;
         let part = |_| {
@@ -234,7 +240,8 @@ mod tests {
         (0..parts).map(part).collect()
     }
 
-    /// However the work is divided, each list is the one that is built by itself from the last of each edge.
+    /// In every division of the work, each list equals the one that is built alone from the last occurrence of each
+    /// edge.
     #[test]
     fn every_division_of_the_work_makes_the_same_lists() {
         let pools = [1, 2, 7].map(|threads| {

@@ -1,5 +1,5 @@
 //! The nodes of a load: kinds, keys and stable ids by number.
-//! Owns the check that no node comes twice; knows nothing of edges.
+//! Owns the check that no node occurs twice; knows nothing of edges.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fs::prefetch::prefetch;
 use crate::graph::plan::{MAX_KINDS, MAX_NODES};
-use crate::segments::{FREE, insert_nodes, home, slot_count};
+use crate::segments::{FREE, home, insert_nodes, slot_count};
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -16,23 +16,23 @@ use crate::types::names::{check_key, check_kind};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 
-/// How many names ahead something is fetched of what looking one up reads.
+/// The number of names by which a lookup is prefetched.
 const AHEAD: usize = 16;
-/// Names that a thread compares at once.
+/// Names that a thread compares as one task.
 const COMPARED: usize = 1 << 13;
-/// Where the kind stands above the end of the key; keys of 2^32 nodes end below 2^41.
+/// The position of the kind above the end of the key; the keys of 2^32 nodes end below 2^41.
 const KIND_SHIFT: u32 = 56;
 
-/// What is known of the nodes, a few arrays in all.
+/// The nodes, in a few arrays.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeNames {
     kinds: Vec<String>,
     /// By node.
     ids: Vec<StableId>,
-    /// Where each key ends in `keys`, and above it the kind: one place for what a name is compared with.
+    /// The end of each key in `keys`, and above it the kind: one word for comparing a name.
     ends: Vec<u64>,
     keys: String,
-    /// From stable id to node, as in the file of keys.
+    /// A hash table from stable id to node, as in the file of keys.
     directory: Vec<u32>,
 }
 
@@ -60,7 +60,7 @@ impl NodeNames {
         &self.keys[start..end]
     }
 
-    /// Where the key stands.
+    /// The range of the key in `keys`.
     fn place(&self, node: NodeIx) -> Range<usize> {
         let end = |at: usize| (self.ends[at] & ((1 << KIND_SHIFT) - 1)) as usize;
         node.index().checked_sub(1).map_or(0, end)..end(node.index())
@@ -70,7 +70,7 @@ impl NodeNames {
         NodeRef { kind: &self.kinds[self.kind(node).index()], key: self.key(node) }
     }
 
-    /// Adds nodes of a kind, and returns their numbers; where one is refused, none is added.
+    /// Adds nodes of a kind and returns their numbers; if one is refused, none is added.
     pub(crate) fn add(
         &mut self,
         kind: &str,
@@ -99,7 +99,7 @@ impl NodeNames {
         Ok(())
     }
 
-    /// The number of a kind, which is added where it is new.
+    /// The number of a kind, which is added if it is new.
     fn known_kind(&mut self, kind: &str) -> Result<u8, Error> {
         let at = self.kinds.iter().position(|other| other == kind).unwrap_or(self.kinds.len());
         if at >= MAX_KINDS {
@@ -111,7 +111,7 @@ impl NodeNames {
         Ok(at as u8)
     }
 
-    /// Adds a node that the directory does not have yet.
+    /// Adds a node that is not in the directory yet.
     fn push(&mut self, kind: u8, key: &str, id: StableId) -> Result<(), Error> {
         let found = u64::from(self.bound()) + 1;
         if found > MAX_NODES {
@@ -123,14 +123,13 @@ impl NodeNames {
         Ok(())
     }
 
-    /// The numbers of named nodes, which are added in the order of the names where they are new; where one is refused, none
-    /// is added.
+    /// The numbers of named nodes. New ones are added in the order of the names; if one is refused, none is added.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name whose stable id is that of another, [`Error::Limit`] for too many kinds or nodes.
     ///
     /// # Cost
-    /// For a name some 30 ns of one thread, and as much again of all of them.
+    /// Some 30 ns of one thread for a name, and as much again of all threads.
     pub(crate) fn resolve(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         let (first, kinds) = (self.bound(), self.kinds.len());
         let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
@@ -140,15 +139,15 @@ impl NodeNames {
         resolved
     }
 
-    /// The numbers by stable id alone.
+    /// The numbers, found by stable id alone.
     fn find(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
-        // At least two slots, so that looking up has something to read.
+        // At least two slots, so that a lookup has a slot to read.
         self.insert_nodes(self.bound())?;
         let names = links.names();
         let mut kinds: Vec<Option<u8>> = vec![None; links.kind_count()];
         let mut numbers = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
-            // First the slot comes near, then what it names.
+            // The slot is prefetched first, then the id of its node.
             let slots = self.directory.len();
             if let Some(later) = names.get(at + 2 * AHEAD) {
                 prefetch(&self.directory, home(later.id, slots));
@@ -173,7 +172,7 @@ impl NodeNames {
         Ok(numbers)
     }
 
-    /// The node with a stable id, in a directory that has slots.
+    /// The node with a stable id, in a directory with slots.
     fn lookup(&self, id: StableId) -> Option<NodeIx> {
         let slots = self.directory.len();
         let mut slot = home(id, slots);
@@ -187,7 +186,7 @@ impl NodeNames {
         None
     }
 
-    /// Refuses the first name that is not the one of the node that has its stable id.
+    /// Refuses the first name that differs from the name of the node with its stable id.
     fn compare(&self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
         let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
             .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
@@ -215,7 +214,7 @@ impl NodeNames {
         })
     }
 
-    /// Enters the nodes from `first` on in the directory.
+    /// Inserts the nodes from `first` on into the directory.
     fn insert_nodes(&mut self, first: u32) -> Result<(), Error> {
         let (bound, slots) = (self.bound(), slot_count(self.bound()));
         let mut nodes = first..bound;
@@ -228,18 +227,18 @@ impl NodeNames {
         entered.map_err(|(node, other)| {
             let (name, other) = (self.name(NodeIx::new(node)), self.name(NodeIx::new(other)));
             if name == other {
-                return Error::invalid("node", &name.to_string(), "every node once");
+                return Error::invalid("node", &name.to_string(), "each node once");
             }
             collision(name, other)
         })
     }
 
-    /// Gives up what only adding nodes takes.
+    /// Frees the memory that only adding nodes needs.
     pub(crate) fn close(&mut self) {
         self.directory = Vec::new();
     }
 
-    /// Forgets the nodes from `bound` on.
+    /// Removes the nodes from `bound` on.
     pub(crate) fn truncate(&mut self, bound: u32, kinds: usize) {
         let nodes = bound as usize;
         self.kinds.truncate(kinds);
@@ -248,15 +247,15 @@ impl NodeNames {
         let bytes = nodes.checked_sub(1).map_or(0, |last| self.place(NodeIx::new(last as u32)).end);
         self.keys.truncate(bytes);
         self.directory.clear();
-        self.insert_nodes(0).expect("nobody of those who stay was there twice");
+        self.insert_nodes(0).expect("the remaining nodes differ");
     }
 
     /// The pairs of kinds that edges link, the smaller number first, ascending.
     ///
     /// # Errors
-    /// The place of the first edge with an end that is not a node.
+    /// The index of the first edge with an end that is not a node.
     pub(crate) fn pairs(&self, edges: &[(NodeIx, NodeIx)]) -> Result<BTreeSet<(u8, u8)>, usize> {
-        // One more row and column than kinds, for ends that are nobody's.
+        // One more row and column than kinds, for ends that are not nodes.
         let nobody = self.kinds.len();
         let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { nobody };
         let none = || vec![false; (nobody + 1) * (nobody + 1)];
@@ -281,7 +280,7 @@ impl NodeNames {
     }
 }
 
-/// Whether two keys are the same; most are so short that a call would take longer.
+/// True for equal keys; most are so short that a call would take longer.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
@@ -317,7 +316,7 @@ mod tests {
         links
     }
 
-    /// Ids that crowd into a few homes, and a directory that grows on the way.
+    /// Ids crowded into a few homes, and a directory that grows meanwhile.
     #[test]
     fn numbers_are_given_in_the_order_of_first_appearance() {
         let mut seed = 3_u64;

@@ -1,10 +1,10 @@
-//! The edges of a load divided among threads, and what each takes from its share for those who make lists.
-//! Knows nothing of how lists look.
+//! The edges of a load, divided among threads, and the edge ends that each thread collects for the lists.
+//! Knows nothing of the encoding of lists.
 //!
-//! Nodes are divided into *blocks* of consecutive ones, these into *buckets* with about as many neighbours each, and these
-//! into *rounds*. In each round the shares are passed over, and what belongs to the buckets of the round is taken from
-//! them, in the order of the edges. So no two threads write to the same place, what belongs to a bucket fits the
-//! cache, and besides the edges a part of the neighbours is held.
+//! Nodes are divided into *blocks* of consecutive nodes, blocks into *buckets* with about equal numbers of neighbors,
+//! and buckets into *rounds*. In each round every partition is read, and the ends in the buckets of the round are
+//! collected in the order of the edges. So no two threads write to the same memory, a bucket fits the cache, and only a
+//! part of the ends is in memory besides the edges.
 
 use std::ops::Range;
 
@@ -13,38 +13,38 @@ use crate::types::ids::NodeIx;
 
 use crate::bulk::load::EdgeColumns;
 
-/// How the work is divided.
+/// The parameters of the division.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Division {
-    /// At most so many blocks, so that counting and looking up theirs stays in the cache.
+    /// The most blocks, so that counters and lookups by block stay in the cache.
     pub(super) blocks: usize,
-    /// At most so many buckets in a round, each of which is written to in one place.
+    /// The most buckets in a round; each has one write position.
     pub(super) buckets: usize,
-    /// At least so many neighbours in a bucket.
+    /// The fewest neighbors in a bucket.
     pub(super) bucket: u64,
-    /// Shares of the edges for each thread, so that one which is late leaves some of its to others.
+    /// Partitions of the edges for each thread, so that a slow thread leaves some of its partitions to others.
     pub(super) partitions: usize,
-    /// At most so many rounds: each passes over the edges, and holds a part of the lists.
+    /// The most rounds: each reads all edges, and holds a part of the lists.
     pub(super) rounds: u64,
 }
 
 pub(super) const DIVISION: Division =
     Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, partitions: 4, rounds: 8 };
 
-/// What a node costs besides its neighbours, in neighbours.
+/// The cost of a node besides its neighbors, in neighbors.
 const NODE: u64 = 4;
 
-/// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
+/// The values of an edge in the lists, in as little memory as the edges of a relation need.
 pub(super) trait EdgeValue: Copy + Send + Sync {
-    /// That of an edge with weight 1 and no time.
+    /// The values of an edge with weight 1 and no time.
     const DEFAULT: Self;
-    /// That of the edge at this place.
+    /// The values of the edge at this index.
     fn of(slice: &EdgeSlice<'_>, at: usize) -> Self;
     fn weight(self) -> f32;
     fn time(self) -> Option<i64>;
 }
 
-/// Every weight is 1, and nothing has a time.
+/// No values: every weight is 1, and no edge has a time.
 impl EdgeValue for () {
     const DEFAULT: Self = ();
 
@@ -59,7 +59,7 @@ impl EdgeValue for () {
     }
 }
 
-/// A weight.
+/// A weight alone.
 impl EdgeValue for f32 {
     const DEFAULT: Self = 1.0;
 
@@ -80,7 +80,7 @@ impl EdgeValue for f32 {
 #[derive(Clone, Copy)]
 pub(super) struct Timed {
     weight: f32,
-    /// The time's lower and upper half: as one number it would make every end four bytes longer.
+    /// The lower and upper half of the time: as one number it would make every end four bytes longer.
     time: [u32; 2],
 }
 
@@ -115,7 +115,7 @@ pub(super) struct End<C> {
     pub(super) values: C,
 }
 
-/// Some edges of a part and what they carry.
+/// Some edges of a call, with their values.
 #[derive(Clone, Copy)]
 pub(super) struct EdgeSlice<'a> {
     edges: &'a [(NodeIx, NodeIx)],
@@ -143,7 +143,7 @@ impl<'a> EdgeSlice<'a> {
     }
 }
 
-/// The edges divided into shares of about as many, in their order.
+/// Divides the edges into partitions of about equal size, in their order.
 pub(super) fn share(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_>>> {
     let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
     let most = edges.div_ceil(count).max(1);
@@ -165,7 +165,7 @@ pub(super) fn share(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_
     partitions
 }
 
-/// How nodes are divided into blocks: by the higher bits of their numbers.
+/// The division of nodes into blocks, by the high bits of their numbers.
 pub(super) struct Blocks {
     shift: u32,
     nodes: usize,
@@ -190,14 +190,14 @@ impl Blocks {
     }
 }
 
-/// The edges that one thread passes over, and what it takes from them.
+/// The edges that one thread reads, and the ends that it collects.
 pub(super) struct Partition<'a, C> {
     edges: Vec<EdgeSlice<'a>>,
-    /// How many ends each block has in it; an edge of a node to itself counts twice.
+    /// The number of ends in each block; an edge of a node to itself counts twice.
     counts: Vec<usize>,
-    /// What was taken for a round, bucket after bucket.
+    /// The ends collected for a round, bucket after bucket.
     taken: Vec<End<C>>,
-    /// Where in it each bucket starts and ends.
+    /// The range of each bucket in `taken`.
     buckets: Vec<Range<usize>>,
 }
 
@@ -211,8 +211,9 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
         Self { edges, counts, taken: Vec::new(), buckets: Vec::new() }
     }
 
-    /// Takes the ends that belong to the buckets of a round.
+    /// Collects the ends in the buckets of a round.
     pub(super) fn take(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+        // Each bucket gets a range of its own, large enough for its ends.
         let first = round[0].start;
         let mut bucket_of = Vec::new();
         self.buckets.clear();
@@ -225,6 +226,7 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
         if self.taken.len() < room {
             self.taken = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
         }
+        // Both ends of each edge go to their buckets.
         for slice in &self.edges {
             let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
@@ -243,13 +245,13 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
         }
     }
 
-    /// What was taken for a bucket, in the order of the edges.
+    /// The ends collected for a bucket, in the order of the edges.
     pub(super) fn taken(&self, bucket: usize) -> &[End<C>] {
         &self.taken[self.buckets[bucket].clone()]
     }
 }
 
-/// The rounds, each the blocks of its buckets.
+/// The rounds; each has the blocks of its buckets.
 pub(super) fn divide<C>(
     partitions: &[Partition<'_, C>],
     blocks: &Blocks,
@@ -260,6 +262,7 @@ pub(super) fn divide<C>(
     let total: u64 = counts.iter().sum();
     let rounds = (total / division.bucket).clamp(1, division.rounds);
     let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
+    // Consecutive blocks form a bucket until it is large enough.
     let mut buckets = Vec::new();
     let (mut start, mut held) = (0, 0);
     for (block, &count) in counts.iter().enumerate() {

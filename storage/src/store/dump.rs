@@ -1,5 +1,5 @@
-//! A store as text, line by line: what is on disk, the graph, and the records of the log.
-//! Reads what others keep; for people and for comparing, not for reading back.
+//! A store as text, line by line: its files, the graph, and the records of the log.
+//! For people and for comparisons; it cannot be read back.
 
 use std::io::{self, Write};
 
@@ -12,20 +12,21 @@ use crate::types::ops::Op;
 use crate::types::position::Position;
 
 impl Store {
-    /// Writes all that the store holds as text: a line each for the manifest, files, kinds, relations, positions, nodes,
-    /// tokens, rows, edges, and records of the log with their operations. Nodes come by number, and an edge with the end of the smaller
-    /// number. A store that is open read-only has no records.
+    /// Writes the content of the store as text. Each manifest, file, kind, relation, position, node, token, row, edge
+    /// and log record has a line, with the operations of a record below it. Nodes come by number, and an edge comes
+    /// with its end of the smaller number. A store that is open read-only has no records.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; what writing fails with, as [`Error::Io`] of the store's folder; damage in the log.
+    /// [`Error::Cancelled`]; errors of `out`, as [`Error::Io`] of the store's folder; damage in the log.
     ///
     /// # Cost
-    /// A pass over everything, in constant memory.
+    /// A pass over all data, in constant memory.
     pub fn dump(&self, out: &mut dyn Write, cancel: &CancelToken) -> Result<(), Error> {
         let failed = |e: io::Error| Error::io(self.path(), "dump", e);
         let graph = self.snapshot();
-        // Files are not swapped between reading the manifest and the records.
+        // The lock keeps files from being replaced between reading the manifest and the records.
         let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
+        // The manifest and its files.
         if let Some(manifest) = Manifest::read(self.path(), CURRENT)? {
             let Manifest { number, epoch, replay_from, log_start, published, .. } = &manifest;
             writeln!(out, "manifest {number} epoch {epoch} covered {replay_from} log-start {log_start}")
@@ -41,6 +42,7 @@ impl Store {
                 writeln!(out, "file {name} bytes {bytes}").map_err(failed)?;
             }
         }
+        // The graph: kinds, relations, positions, nodes with their features, edges.
         let mut graph_lines = || -> io::Result<Result<(), Error>> {
             writeln!(out, "graph epoch {} nodes {}", graph.epoch(), graph.node_count())?;
             for at in 0..graph.kind_count() {
@@ -92,6 +94,7 @@ impl Store {
             Ok(Ok(()))
         };
         graph_lines().map_err(failed)??;
+        // The records of the log.
         let Some(publishing) = guard else { return Ok(()) };
         let writer = self.writer()?;
         let (from, end) = (publishing.manifest.log_start, writer.log_index().end());

@@ -1,5 +1,5 @@
-//! Opening and creating a store: which folder is one, and taking the lock.
-//! Owns everything up to the open handle; what the handle does is the store's.
+//! Opening and creating a store: the check of the folder, and the lock.
+//! Owns everything up to the open handle; the store owns the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::checkpoint::derived::Derived;
 use crate::checkpoint::manifest::{
-    COPY, CURRENT, Manifest, MANIFEST_NAMES, PREVIOUS, is_creation_leftover, largest_number, remove_unnamed_files,
+    COPY, CURRENT, MANIFEST_NAMES, Manifest, PREVIOUS, is_creation_leftover, largest_number,
+    remove_unnamed_files,
 };
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
@@ -22,13 +23,13 @@ use crate::store::writer::{Appending, Publishing, Syncing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
-use crate::wal::engine::{FOLDER, Log, Appender};
+use crate::wal::engine::{Appender, FOLDER, Log};
 use crate::wal::log_end::LogEnd;
 
-/// How often a reader starts over because the writer published while it was opening files.
+/// The most attempts of a reader when the writer publishes while it opens files.
 const MAX_READER_RETRIES: u32 = 100;
 
-/// How a store is to be opened.
+/// The options for opening a store.
 ///
 /// # Example
 /// ```
@@ -53,34 +54,34 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Creates the store where the folder is new or empty; without it, that is an error.
+    /// Creates the store in a new or empty folder. Without it, a folder without a store is an error.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// Opens without lock, and without need for write permission: what the last checkpoint or publish made visible.
+    /// Opens without the lock and without write permission: shows the last checkpoint or publish.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
     }
 
-    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory. Files that
-    /// were checked before, and that nobody has written to since as far as the system knows, are not read at all until they
-    /// are needed: [`Store::check`] reads them.
+    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory.
+    /// Verified files that have not changed since, as far as their metadata shows, are not read until they are needed:
+    /// [`Store::check`] reads them.
     pub fn low_memory(mut self, low_memory: bool) -> Self {
         self.low_memory = low_memory;
         self
     }
 
-    /// Gives up what cannot be read at the end of the log, acknowledged or not, where there is no other way to open the store
-    /// for writing; [`Store::damage`] says what. What held it is kept in `log.damaged`.
+    /// Gives up unreadable records at the end of the log, acknowledged or not, where the store cannot be opened for
+    /// writing otherwise. [`Store::damage`] lists them. The old engine is kept as `log.damaged`.
     pub fn repair(mut self, repair: bool) -> Self {
         self.repair = repair;
         self
     }
 
-    /// What the opening is held by: it can be stopped, and says how far it is.
+    /// The token of the opening, for cancellation and progress.
     pub fn cancel(mut self, cancel: &CancelToken) -> Self {
         self.cancel = cancel.clone();
         self
@@ -88,16 +89,15 @@ impl OpenOptions {
 
     /// Opens the store.
     ///
-    /// Damage that can be made good without losing anything is, where the store is opened for writing:
-    /// [`Store::damage`] says what it was, and what was done.
+    /// Damage that can be repaired without loss is repaired when the store is opened for writing; [`Store::damage`]
+    /// lists the damage and the repairs.
     ///
     /// # Errors
-    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
-    /// where it is opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is as it was.
-    ///
+    /// [`Error::NotAStore`]; [`Error::Locked`]; [`Error::Damaged`] for damage that cannot be repaired, or for any
+    /// damage when opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is unchanged.
     /// # Cost
-    /// One pass over the files for their checksums, unless they are trusted ([`Self::low_memory`]), and replaying the log
-    /// since the last checkpoint.
+    /// One pass over the files for their checksums, unless they are verified ([`Self::low_memory`]), and a replay of
+    /// the log since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
         if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
@@ -146,17 +146,29 @@ impl OpenOptions {
             }
             fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
         }
+        // The lock comes first, then the manifest is read again: another process may have created the store meanwhile.
         let lock = Lock::take(&disk)?;
-        // Someone else may have created it before the lock was ours.
         if MANIFEST_NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
+        // The state is recovered from manifests, checkpoint files and the log.
         sidecar::remove_unfinished(&disk);
         let verified = VerifiedFiles::read(path);
         let loss = if self.repair { Loss::UnreadableRecords } else { Loss::None };
         let recovered = recover(&disk, self.opening(&verified), loss)?;
-        let Recovered { manifest, state, derived, log, log_end, log_index, ops, damage, manifests, lost_records } =
-            recovered;
+        let Recovered {
+            manifest,
+            state,
+            derived,
+            log,
+            log_end,
+            log_index,
+            ops,
+            damage,
+            manifests,
+            lost_records,
+        } = recovered;
+        // Leftover files are removed, unless damage may still need them.
         if damage.is_empty() {
             remove_unnamed_files(&disk, &manifests.iter().collect::<Vec<_>>());
         }
@@ -164,12 +176,14 @@ impl OpenOptions {
         if derived.as_ref().is_none_or(|derived| derived.is_complete) {
             manifest.record_verified(&disk);
         }
+        // The writer's locks get their initial state.
         let syncer = log.syncer(&disk, log_end)?;
         let state = Arc::new(state);
         let publishing = Publishing { manifest, number };
         let syncing = Syncing { syncer, durable: log_end.next };
         let (appender, appended) = (Appender::new(log_end), Vec::new());
-        let appending = Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
+        let appending =
+            Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
         let writer = Writer::new(disk.clone(), log, (publishing, syncing, appending), log_index, lock);
         let store = Store::new_writer(disk, self.low_memory, state, derived, damage, writer);
         store.checkpoint_repairs(lost_records)?;
@@ -190,14 +204,14 @@ pub(crate) fn require_store(path: &Path) -> Result<(), Error> {
     if is_there(CURRENT)? {
         return Ok(());
     }
-    // Without the current one, whoever opens the store for writing goes by another.
+    // Without the current manifest, opening for writing uses another one.
     if is_there(COPY)? || is_there(PREVIOUS)? {
         return Ok(());
     }
-    not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other things" })
+    not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other files" })
 }
 
-/// Whether a store may be created there: nothing is there, or only what an interrupted creation left.
+/// True for a folder in which a store may be created: an empty one, or one with leftovers of an interrupted creation.
 fn is_vacant(path: &Path) -> Result<bool, Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -217,18 +231,19 @@ pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
     manifest.ok_or_else(|| Error::damaged(&path.join(CURRENT), "file", "it is missing"))
 }
 
-/// Makes an empty store; the manifest comes last, so that before it there is none.
+/// Creates an empty store; the manifest comes last, since it makes the folder a store.
 fn create(disk: &Disk) -> Result<(), Error> {
     let path = disk.folder();
     let log = Log::open(&path.join(FOLDER))?;
     if log.end()?.is_some() {
-        // Not an interrupted creation: nothing is committed before there is a manifest.
+        // Not an interrupted creation: no batch is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
     drop(log.syncer(disk, LogEnd::default())?);
     let segments = write_checkpoint::write_empty(disk)?;
     let positions = Positions::default();
-    let manifest = Manifest { number: 0, epoch: 0, replay_from: 0, log_start: 0, segments, published: None, positions };
+    let manifest =
+        Manifest { number: 0, epoch: 0, replay_from: 0, log_start: 0, segments, published: None, positions };
     manifest.prepare(disk, None)?.make_current()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let Some(parent) = absolute.parent() else { return Ok(()) };

@@ -1,18 +1,18 @@
-//! Opening for writing what a crash, or damage, has left: from the manifests, the files of two checkpoints and the log,
-//! the state with every acknowledged batch is put together again, as long as one intact way leads to it.
-//! Owns which way is taken; what the files hold, and how the log is replayed, are others' to know.
+//! Recovery for writing after a crash or damage: restores the state with every acknowledged batch.
+//! It combines manifests, the files of two checkpoints, and the log, as long as one intact way leads to that state.
+//! Owns the choice of the way; knows neither the content of files nor the replay of operations.
 //!
-//! | damaged | taken instead |
+//! | damaged | used instead |
 //! | --- | --- |
-//! | `MANIFEST` | its copy, else the one before with the log since |
-//! | a file of the checkpoint | the files of the checkpoint before, with the log since |
-//! | a derived file | those of the publish before where they are of the same model; else the model, and the rest is computed |
-//! | the log's engine, or what it holds | the records found in the bytes of its file, in a new engine |
-//! | records that only say what is dirty | everything derived is computed again |
-//! | `LOG.END` | where the records found end |
+//! | `MANIFEST` | its copy, or the previous manifest with the log since |
+//! | a checkpoint file | the files of the previous checkpoint, with the log since |
+//! | a derived file | those of the previous publish if they are of the same model; else the model, and the rest is computed |
+//! | the log's engine, or its records | the records found in the bytes of its file, in a new engine |
+//! | records that only mark nodes as dirty | all derived files are computed again |
+//! | `LOG.END` | the end of the records found |
 
 use crate::checkpoint::derived::Derived;
-use crate::checkpoint::manifest::{COPY, CURRENT, Published, Manifest, PREVIOUS};
+use crate::checkpoint::manifest::{COPY, CURRENT, Manifest, PREVIOUS, Published};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
@@ -27,38 +27,38 @@ use crate::wal::engine;
 use crate::wal::engine::{FILE, FOLDER, Log};
 use crate::wal::log_end::LogEnd;
 use crate::wal::log_index::LogIndex;
-use crate::wal::record_scan::{DAMAGED_LOG, ScannedRecords, NEW_LOG, OLD_LOG};
+use crate::wal::record_scan::{DAMAGED_LOG, NEW_LOG, OLD_LOG, ScannedRecords};
 
-/// An engine's file of fewer bytes, or with less than so many for each byte of records, is left as it is.
+/// The engine's file is left as it is below this size, or below this many bytes for each byte of records.
 const SHRINK_BYTES: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 const SHRINK_RATIO: u64 = 8;
-const REWRITTEN: &str = "it was written anew";
+const REWRITTEN: &str = "it was written again";
 
-/// A store as it was put together.
+/// A recovered store.
 pub(crate) struct Recovered {
-    /// The one whose files the state lies over.
+    /// The manifest whose files the state lies over.
     pub(crate) manifest: Manifest,
     pub(crate) state: GraphState,
     pub(crate) derived: Option<Derived>,
     pub(crate) log: Log,
     pub(crate) log_end: LogEnd,
     pub(crate) log_index: LogIndex,
-    /// Operations that were applied.
+    /// The number of applied operations.
     pub(crate) ops: u64,
-    /// What was damaged; a checkpoint makes it good.
+    /// The damage found; a checkpoint repairs it.
     pub(crate) damage: Vec<Damage>,
-    /// All that could be read.
+    /// All readable manifests.
     pub(crate) manifests: Vec<Manifest>,
-    /// Records were given up, so the engine that held them is kept.
+    /// True if records were given up, so that the old engine is kept.
     pub(crate) lost_records: bool,
 }
 
-/// What of a store may be given up to get the rest.
+/// The acknowledged data that may be given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Nothing that was acknowledged.
     None,
-    /// Batches at the end of the log that cannot be read.
+    /// Unreadable batches at the end of the log.
     UnreadableRecords,
 }
 
@@ -69,10 +69,10 @@ struct Recovery<'a> {
     lost_records: bool,
 }
 
-/// Puts a store together.
+/// Recovers a store.
 ///
 /// # Errors
-/// [`Error::Damaged`] for the first damage that there is no way around.
+/// [`Error::Damaged`] for the first damage that cannot be repaired.
 pub(crate) fn recover(disk: &Disk, opening: OpenMode<'_>, loss: Loss) -> Result<Recovered, Error> {
     let mut recovery = Recovery { disk, opening, damage: Vec::new(), lost_records: false };
     recovery.undo_half_rebuild()?;
@@ -89,18 +89,18 @@ pub(crate) fn recover(disk: &Disk, opening: OpenMode<'_>, loss: Loss) -> Result<
     Ok(Recovered { manifest, state, derived, log, log_end, log_index, ops, damage, manifests, lost_records })
 }
 
-/// What replaying the log gave.
+/// The result of replaying the log.
 struct Replayed {
     state: GraphState,
     log_end: LogEnd,
     log_index: LogIndex,
     ops: u64,
-    /// Whether all is known that changed since the derived files were made.
+    /// True if all changes since the derived files were made are known.
     has_all_changes: bool,
 }
 
 impl Recovery<'_> {
-    /// A rebuilding of the log that was cut short left the old engine under another name.
+    /// Restores the old engine after an interrupted rebuild of the log.
     fn undo_half_rebuild(&self) -> Result<(), Error> {
         let [log, damaged, roomy, new] =
             [FOLDER, DAMAGED_LOG, OLD_LOG, NEW_LOG].map(|name| self.disk.folder().join(name));
@@ -113,7 +113,7 @@ impl Recovery<'_> {
         engine::remove_folder(&new)
     }
 
-    /// Gives back what room the engine does not need any more, which it never does by itself.
+    /// Rebuilds the log where its file is much larger than its records; the engine never shrinks its file.
     fn shrink_log(&self, scanned: &ScannedRecords, from: u64, known: Option<LogEnd>) -> Result<(), Error> {
         let file = self.disk.folder().join(FOLDER).join(FILE);
         let bytes = file.metadata().map_or(0, |found| found.len());
@@ -126,7 +126,7 @@ impl Recovery<'_> {
         engine::remove_folder(&self.disk.folder().join(OLD_LOG))
     }
 
-    /// The manifests that can be read, the current one first.
+    /// The readable manifests, the current one first.
     fn manifests(&mut self) -> Result<Vec<Manifest>, Error> {
         let path = |name: &str| self.disk.folder().join(name);
         let read = |name: &str| Damage::from_result(Manifest::read(self.disk.folder(), name), REWRITTEN);
@@ -134,17 +134,17 @@ impl Recovery<'_> {
         let mut damage = Vec::new();
         let mut intact = Vec::new();
         let missing = |name: &str| Damage::new(&path(name), "file", "it is missing", REWRITTEN);
-        // The one before is there from the second manifest on, the copy once the first was ever entered.
+        // The previous manifest exists from the second manifest on, the copy from the first.
         let from_copy = copy.as_ref().ok().and_then(Clone::clone);
         if let Ok(Some(manifest)) = current {
-            // A crash between the two swaps leaves the copy behind.
+            // A crash between the two swaps leaves an old copy behind.
             damage.extend(copy.err());
             intact.push(manifest);
         } else {
             let broken = current.err().unwrap_or_else(|| missing(CURRENT));
             let remedy = match &from_copy {
-                Some(_) => "its copy was taken",
-                None => "the one before was taken, and the log since",
+                Some(_) => "its copy was used",
+                None => "the previous manifest was used, with the log since",
             };
             damage.push(Damage { remedy: remedy.to_owned(), ..broken });
             intact.extend(from_copy);
@@ -160,12 +160,12 @@ impl Recovery<'_> {
         Ok(intact)
     }
 
-    /// The state of the newest checkpoint whose files are intact.
+    /// The state of the newest checkpoint with intact files.
     fn checkpoint(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
         let mut first: Option<Damage> = None;
         for manifest in manifests {
             let checkpointed = write_checkpoint::open_checkpoint(self.disk.folder(), manifest, self.opening);
-            match Damage::from_result(checkpointed, "the checkpoint before was taken, and the log since")? {
+            match Damage::from_result(checkpointed, "the previous checkpoint was used, with the log since")? {
                 Ok(state) => {
                     self.damage.extend(first);
                     return Ok((manifest.clone(), state));
@@ -178,7 +178,7 @@ impl Recovery<'_> {
         Err(first.expect("there is a manifest").into_error())
     }
 
-    /// The derived files of the newest publish, or of the one before where those are whole and of the same model.
+    /// The derived files of the newest publish, or of the previous one if those are complete and of the same model.
     fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Published, Derived)>, Error> {
         let mut all = manifests.iter().map(|manifest| manifest.published.as_ref());
         let Some(published) = all.next().flatten() else { return Ok(None) };
@@ -189,7 +189,7 @@ impl Recovery<'_> {
         for other in all.flatten().filter(|other| other.generation == published.generation) {
             let before = Derived::open_some(self.disk.folder(), other, self.opening)?;
             if before.is_complete {
-                let remedy = "those of the refresh before were taken, and the rest is to be refreshed";
+                let remedy = "the files of the previous publish were used; a refresh brings them up to date";
                 self.damage.extend(
                     derived.damage().map(|damage| Damage { remedy: remedy.to_owned(), ..damage.clone() }),
                 );
@@ -200,7 +200,7 @@ impl Recovery<'_> {
         Ok(Some((published.clone(), derived)))
     }
 
-    /// Replays the log over a checkpoint; on damage, after finding its records in the bytes of its file.
+    /// Replays the log over a checkpoint; on damage, rebuilds the log from the records found in the bytes of its file.
     fn log(
         &mut self,
         manifest: &Manifest,
@@ -208,12 +208,14 @@ impl Recovery<'_> {
         loss: Loss,
     ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
+        // The records in the files, which are read before the engine opens them.
         let log_end = Damage::from_result(LogEnd::read(self.disk.folder()), REWRITTEN)?;
         let known = log_end.as_ref().ok().copied();
         let scanned = ScannedRecords::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
         if known.is_some() {
             self.shrink_log(&scanned, manifest.log_start, known)?;
         }
+        // The engine is opened, completed from the journal, and replayed.
         let opened = if folder.join(FILE).is_file() {
             Log::open(&folder)
         } else {
@@ -221,12 +223,13 @@ impl Recovery<'_> {
         };
         let replayed = opened.and_then(|log| {
             self.append_from_journal(&log, &scanned, manifest, known)?;
-            let replayed = self.replay(&log, manifest, checkpointed.clone(), manifest.first_needed(), known)?;
+            let replayed =
+                self.replay(&log, manifest, checkpointed.clone(), manifest.first_needed(), known)?;
             Ok((log, replayed))
         });
         let damage = match Damage::from_result(replayed, "")? {
             Err(damage) => damage,
-            // What the bytes have and the engine does not was acknowledged, perhaps.
+            // Records that the files have and the engine lacks may have been acknowledged.
             Ok((_, replayed)) if scanned.continues_after(replayed.log_end) => {
                 Damage::new(&folder, &format!("record {}", replayed.log_end.next), "it is missing", "")
             }
@@ -239,7 +242,7 @@ impl Recovery<'_> {
         self.rebuild_log(&scanned, damage, manifest, checkpointed, known, loss)
     }
 
-    /// Gives the engine the records that only the journal has: those since it was synced last.
+    /// Adds the records that only the journal has, those since the last sync of the engine, to the engine.
     fn append_from_journal(
         &self,
         log: &Log,
@@ -247,8 +250,10 @@ impl Recovery<'_> {
         manifest: &Manifest,
         known: Option<LogEnd>,
     ) -> Result<(), Error> {
-        let chain = scanned.chain(manifest.log_start, known).or_else(|_| scanned.chain(manifest.first_needed(), known));
-        // Where records are missing, whoever replays the log will see it.
+        let chain = scanned
+            .chain(manifest.log_start, known)
+            .or_else(|_| scanned.chain(manifest.first_needed(), known));
+        // The replay reports missing records.
         let Ok(chain) = chain else { return Ok(()) };
         let end = log.end()?.unwrap_or(0);
         let new = chain.iter().filter(|(head, _)| head.seq >= end);
@@ -256,7 +261,7 @@ impl Recovery<'_> {
         if new.peek().is_none() { Ok(()) } else { log.append_missing(self.disk, new) }
     }
 
-    /// Makes a new engine of the records that were found, and replays it.
+    /// Makes a new engine from the records that were found, and replays it.
     fn rebuild_log(
         &mut self,
         scanned: &ScannedRecords,
@@ -266,23 +271,24 @@ impl Recovery<'_> {
         known: Option<LogEnd>,
         loss: Loss,
     ) -> Result<(Log, Replayed), Error> {
+        // The chain of records that the manifest needs.
         let folder = self.disk.folder().join(FOLDER);
         let replay_from = manifest.replay_from;
         let mut from = manifest.first_needed();
         let mut chain = scanned.chain(from, known);
         let mut remedy =
-            "its records were found in its file and the journal, and given to a new one".to_owned();
+            "its records were found in its file and the journal, and a new engine was made from them"
+                .to_owned();
         if chain.is_err() && from < replay_from {
-            // The graph does not need them; without them it is not known what is dirty.
+            // The graph does not need these records; without them the dirty nodes are unknown.
             (from, chain) = (replay_from, scanned.chain(replay_from, known));
-            remedy.push_str(
-                ", but for some that only say what is dirty: all embeddings are to be computed again",
-            );
+            remedy.push_str(", except some that only mark nodes as dirty: all embeddings are computed again");
         }
+        // Without a complete chain, recovery fails, or gives up the end of the log if that is allowed.
         let chain = match (chain, loss) {
             (Ok(chain), _) => chain,
             (Err(missing), Loss::None) => {
-                let what = format!("{}, and nothing else holds it", damage.what);
+                let what = format!("{}, and there is no other copy", damage.what);
                 return Err(Error::damaged(&folder, format!("record {missing}"), what));
             }
             (Err(_), Loss::UnreadableRecords) => {
@@ -293,23 +299,30 @@ impl Recovery<'_> {
                     format!(" of {} acknowledged", log_end.next.saturating_sub(end))
                 });
                 remedy = format!(
-                    "records from {end} on were given up{lost}; the engine that held them is kept as {DAMAGED_LOG}"
+                    "records from {end} on were given up{lost}; the old engine is kept as {DAMAGED_LOG}"
                 );
                 chain
             }
         };
+        // The new engine, and its replay.
         let records = chain.iter().map(|(head, range)| (head.seq, scanned.bytes(range)));
         engine::rebuild(self.disk, DAMAGED_LOG, records)?;
         self.damage.push(Damage { remedy, ..damage });
         let end = chain.last().map(|(head, _)| LogEnd { next: head.seq + 1, checksum: head.sum });
         let end = end.or(known.filter(|log_end| log_end.next == from));
         let log = Log::open(&folder)?;
-        let replayed =
-            self.replay(&log, manifest, checkpointed, from, end.or(Some(LogEnd { next: from, checksum: 0 })))?;
+        let replayed = self.replay(
+            &log,
+            manifest,
+            checkpointed,
+            from,
+            end.or(Some(LogEnd { next: from, checksum: 0 })),
+        )?;
         Ok((log, replayed))
     }
 
-    /// Reads the log from a record on: what the files do not cover is applied, what nothing derived reflects is marked.
+    /// Replays the log from a record on: applies operations that the files lack, and marks nodes as dirty that derived
+    /// files do not reflect.
     fn replay(
         &self,
         log: &Log,
@@ -318,26 +331,31 @@ impl Recovery<'_> {
         from: u64,
         known: Option<LogEnd>,
     ) -> Result<Replayed, Error> {
+        // The log must reach the last acknowledged record.
         let end = log.end()?.unwrap_or_else(|| known.map_or(from, |log_end| log_end.next)).max(from);
         let acknowledged = known.map_or(from, |log_end| log_end.next);
         if end < acknowledged {
-            return Err(log.record_error(end, "it was acknowledged and is missing"));
+            return Err(log.record_error(end, "it was acknowledged, and it is missing"));
         }
         let has_all_changes = from <= manifest.first_needed();
         let refreshed = manifest.published.as_ref().map(Published::refreshed);
-        // Where it is not known what is dirty, everything derived is computed again from the checkpoint on.
-        let refreshed = refreshed.map(|epoch| if has_all_changes { epoch } else { manifest.epoch().max(epoch) });
+        // If the dirty nodes are unknown, all derived files are computed again from the checkpoint on.
+        let refreshed =
+            refreshed.map(|epoch| if has_all_changes { epoch } else { manifest.epoch().max(epoch) });
         let mut log_index = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
         let mut applier = Applier::new(checkpointed);
         let mut ops = 0;
-        let mut log_end = known.filter(|log_end| log_end.next == from).unwrap_or(LogEnd { next: from, checksum: 0 });
+        let mut log_end =
+            known.filter(|log_end| log_end.next == from).unwrap_or(LogEnd { next: from, checksum: 0 });
         let stage = self.opening.cancel.stage("log", end - from);
+        // Each record is checked against the acknowledged end, indexed, and applied where the files lack it.
         log.scan(from..end, |head, body| {
             stage.advance(1)?;
-            if head.seq == from && known.is_some_and(|known| known.next == from && known.checksum != head.before)
+            if head.seq == from
+                && known.is_some_and(|known| known.next == from && known.checksum != head.before)
                 || known.is_some_and(|known| known.next == head.seq + 1 && known.checksum != head.sum)
             {
-                return Err(log.record_error(head.seq, "it is not the one that was acknowledged"));
+                return Err(log.record_error(head.seq, "it differs from the acknowledged record"));
             }
             log_end = LogEnd { next: head.seq + 1, checksum: head.sum };
             let epoch = Epoch::new(head.epoch);
@@ -356,7 +374,7 @@ impl Recovery<'_> {
             }
             let expected = applier.epoch().get() + u64::from(head.is_first());
             if head.epoch != expected {
-                let what = "it belongs to another epoch than the one that comes next";
+                let what = "its epoch does not follow the previous one";
                 return Err(log.record_error(head.seq, what));
             }
             applier.advance(epoch);
@@ -386,7 +404,7 @@ mod tests {
         batch.link(pin, board, Edge::default()).expect("valid");
     }
 
-    /// The engine never gives room back, and a rebuilding that was cut short leaves it under another name.
+    /// The engine never shrinks its file, and an interrupted rebuild leaves the old engine under another name.
     #[test]
     fn room_is_given_back_at_open_and_a_rebuilding_that_was_cut_short_is_undone() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,6 @@
-//! Files beside the store that no manifest names, because losing one costs no data: the state of an unfinished job.
-//! Owns their names, and that one is there whole or not at all; knows nothing of what they hold.
+//! Sidecar files: files in the store's folder that no manifest names, because losing one costs no data. They hold the
+//! state of unfinished jobs.
+//! Owns their names and their atomic replacement; knows nothing of their content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,23 +18,23 @@ use crate::types::error::Error;
 
 const SUFFIX: &str = ".aside";
 const UNFINISHED: &str = ".aside.tmp";
-/// What is to be done about one that is damaged.
+/// The remedy for a damaged sidecar.
 pub(crate) const DAMAGED_REMEDY: &str =
-    "only what it was kept for is lost: `hedgerow check STORE --repair` removes it, and the job starts anew";
+    "only the state of an unfinished job is lost: a repair removes it, and the job starts over";
 
 impl Store {
-    /// Keeps a file beside the store, under a name in small letters, digits and hyphens; one of that name is replaced.
+    /// Writes a sidecar file under a name in lowercase letters, digits and hyphens; an existing one is replaced.
     ///
     /// # Visibility
-    /// Durable on return. At every moment there is the whole file of before or the whole new one, also after a power cut.
-    /// It is no part of the store: backups leave it out, and damage to it is damage to nothing else.
+    /// Durable on return. At every moment the old file or the new one is complete, also after a power cut. It is not
+    /// part of the store: backups leave it out, and damage to it damages nothing else.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that a file cannot have; [`Error::ReadOnly`]; [`Error::Broken`] after a write of the
-    /// store itself failed; what writing fails with, after which the store goes on and the file of before is there still.
+    /// [`Error::Invalid`] for a name that a file cannot have; [`Error::ReadOnly`]; [`Error::Broken`] after a write of
+    /// the store itself failed. Errors of writing, after which the store goes on and the old file is still there.
     ///
     /// # Cost
-    /// Writing it. Checkpoints and publishes wait; commits do not.
+    /// Writing the file. Checkpoints and publishes wait; commits do not.
     pub fn write_sidecar(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
         let _settling = self.writer()?.publishing()?;
         let path = path_of(self.path(), name)?;
@@ -43,16 +44,16 @@ impl Store {
             self.disk.rename(&new, &path).map_err(|e| Error::io(&path, "replace", e))
         };
         put().inspect_err(|_| {
-            // What was written of it takes room that others need; at the next open it is removed in any case.
+            // A partial file takes disk space that others need; the next open removes it in any case.
             let _ = self.disk.remove(&new);
         })?;
         self.disk.sync_folder(self.path()).map_err(|e| Error::io(self.path(), "sync", e))
     }
 
-    /// A file that was kept aside, its checksums verified; none where there is none of that name.
+    /// A sidecar file, its checksums verified; `None` where there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::NewerVersion`], or what reading fails with.
+    /// [`Error::Damaged`], [`Error::NewerVersion`], or errors of reading.
     pub fn sidecar(&self, name: &str) -> Result<Option<SectionFile>, Error> {
         match SectionFile::open(&path_of(self.path(), name)?, Residence::Mapped, false) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
@@ -60,7 +61,7 @@ impl Store {
         }
     }
 
-    /// Removes a file that was kept aside, if there is one of that name; durable on return.
+    /// Removes a sidecar file, if it exists; durable on return.
     ///
     /// # Errors
     /// As for [`Self::write_sidecar`].
@@ -74,15 +75,17 @@ impl Store {
         }
     }
 
-    /// Removes the files that were kept aside and are damaged; says which, and what was found in them.
+    /// Removes damaged sidecar files and returns their damage.
     ///
     /// # Errors
     /// As for [`Self::write_sidecar`].
     pub fn remove_damaged_sidecars(&self) -> Result<Vec<Damage>, Error> {
         let mut removed = Vec::new();
         for (name, path) in files(self.path()) {
-            let remedy = "it was removed, and what it was kept for starts anew";
-            if let Err(damage) = Damage::from_result(SectionFile::open(&path, Residence::Mapped, false), remedy)? {
+            let remedy = "it was removed, and its job starts over";
+            if let Err(damage) =
+                Damage::from_result(SectionFile::open(&path, Residence::Mapped, false), remedy)?
+            {
                 self.remove_sidecar(&name)?;
                 removed.push(damage);
             }
@@ -93,21 +96,21 @@ impl Store {
 
 fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
     if !is_file_stem(name) {
-        let rule = "small letters, digits and hyphens";
-        return Err(Error::invalid("name of a file to keep aside", name, rule));
+        let rule = "lowercase letters, digits and hyphens";
+        return Err(Error::invalid("name of a sidecar file", name, rule));
     }
     Ok(store.join(format!("{name}{SUFFIX}")))
 }
 
-/// Name and path of every file that is kept aside; nothing where the folder cannot be read.
+/// Name and path of every sidecar file; empty where the folder cannot be read.
 pub(crate) fn files(store: &Path) -> BTreeMap<String, PathBuf> {
     with_suffix(store, SUFFIX)
 }
 
-/// Removes what a crash left of files that were being written. Only while nobody writes one.
+/// Removes partial sidecar files that a crash left. Only while no thread writes one.
 pub(crate) fn remove_unfinished(disk: &Disk) {
     for path in with_suffix(disk.folder(), UNFINISHED).values() {
-        // Nobody reads it.
+        // No process reads it.
         let _ = disk.remove(path);
     }
 }
