@@ -171,9 +171,12 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);
-    let checkpointed =
-        write_checkpoint::open_checkpoint(&path, &manifest, OpenMode { low_memory: None, cancel: &CancelToken::new() })
-            .expect("intact");
+    let checkpointed = write_checkpoint::open_checkpoint(
+        &path,
+        &manifest,
+        OpenMode { low_memory: None, cancel: &CancelToken::new() },
+    )
+    .expect("intact");
     let value = crate::types::ops::EdgeData { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },

@@ -215,7 +215,9 @@ impl Watch for Failing {
         let hit = if self.way == 1 { call >= self.at } else { call == self.at };
         match (hit, self.way, event) {
             (true, 2, Event::Write(.., bytes)) if bytes.len() > 1 => Verdict::Short(bytes.len() / 2),
-            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => Verdict::Proceed,
+            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => {
+                Verdict::Proceed
+            }
             (true, 1, _) => Verdict::Fail(ErrorKind::StorageFull.into()),
             _ => Verdict::Fail(IoError::from_raw_os_error(5)),
         }
