@@ -1,7 +1,7 @@
-//! Files whose checksums fit and whose content is noise: what a reader relies on it has checked, so that nothing panics, loops
-//! or takes memory that the file does not account for.
+//! Files with valid checksums and invalid content: readers rely only on validated properties.
+//! So nothing panics, loops or takes memory that the file does not account for.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+//! `HEDGEROW_ROUNDS` multiplies the number of attempts, `HEDGEROW_SEED` selects them.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl Random {
     }
 }
 
-/// One to three changes that keep the length a multiple of what it was one of, or do not.
+/// One to three changes; some keep the length a multiple of the element size, some do not.
 fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = intact.to_vec();
     for _ in 0..=random.below(3) {
@@ -65,7 +65,7 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// A store with lists of all forms: small, over 64 slots, weighted, timed, and every kind of feature.
+/// A store with lists of all forms (small, over 64 slots, weighted, timed) and every kind of feature.
 fn sample(path: &Path) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
@@ -85,7 +85,7 @@ fn sample(path: &Path) -> Manifest {
     Manifest::read(path, CURRENT).expect("readable").expect("there")
 }
 
-/// Reads everything there is to read.
+/// Reads the whole content of a state.
 fn read(state: GraphState) {
     let graph = Snapshot(state.into());
     for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
@@ -163,7 +163,7 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
     writer.write_to(disk.target(&path), &CancelToken::new()).expect("written");
 }
 
-/// Operations that decode and contradict the state are errors, whatever they say.
+/// Operations that decode and contradict the state are errors, with any content.
 #[test]
 fn operations_that_lie_are_refused_or_applied_without_harm() {
     let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 20_000);
@@ -208,7 +208,7 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     }
 }
 
-/// What no checksum sees: an edge that only one end has, in a file that is sound by itself.
+/// Damage that no checksum detects: an edge that only one end has, in a file that is consistent by itself.
 #[test]
 fn a_deep_check_finds_what_checksums_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -223,7 +223,7 @@ fn a_deep_check_finds_what_checksums_do_not() {
     let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
     let tag = *b"list0000";
     let mut words = file.section_u32(tag).expect("there").to_vec();
-    // The first block is that of a node with one neighbour: it gets another one.
+    // The first block belongs to a node with one neighbor, which is replaced by another one.
     words[0] = (words[0] + 1) % 100;
     write(&Disk::of(&path), name, &file, Some(&(tag, bytemuck::cast_slice(&words).to_vec())));
     assert_eq!(check(false), []);
