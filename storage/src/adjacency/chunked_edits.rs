@@ -16,7 +16,7 @@ use crate::types::ids::{NodeIx, StableId};
 /// A group after changes.
 pub(crate) struct AlteredGroup {
     pub(crate) group: usize,
-    taken: u64,
+    occupied: u64,
     /// The values of its occupied slots, by slot.
     values: Vec<Neighbor>,
 }
@@ -100,7 +100,7 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         let value = |&at: &u32| self.values[at as usize];
         let altered = altered.map(|(group, LoadedGroup { slots, .. })| AlteredGroup {
             group,
-            taken: slot_table::taken(&slots, 1),
+            occupied: slot_table::occupied(&slots, 1),
             values: slots.iter().filter(|&&at| at != FREE).map(value).collect(),
         });
         altered.collect()
@@ -143,17 +143,17 @@ pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[Al
     let mut kept: Option<Range<usize>> = None;
     let mut degree = 0;
     for (nth, group) in groups.enumerate() {
-        let (mut taken, at) = source.group_or_none(group);
-        let end = at + taken.count_ones() as usize;
+        let (mut occupied, at) = source.group_or_none(group);
+        let end = at + occupied.count_ones() as usize;
         if let Some(new) = altered.next_if(|altered| altered.group % count == nth) {
             runs.extend(kept.take().map(Run::Kept));
             runs.push(Run::New(&new.values));
-            taken = new.taken;
+            occupied = new.occupied;
         } else {
             kept.get_or_insert(at..end).end = end;
         }
-        table.extend([taken as u32, (taken >> 32) as u32, degree]);
-        degree += taken.count_ones();
+        table.extend([occupied as u32, (occupied >> 32) as u32, degree]);
+        degree += occupied.count_ones();
     }
     runs.extend(kept.map(Run::Kept));
 

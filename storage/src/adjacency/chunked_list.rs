@@ -160,10 +160,10 @@ impl ChunkedList {
         for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(words_per_chunk)) {
             let list = chunk.list();
             for (group, words) in table.chunks_exact_mut(GROUP).enumerate() {
-                let (taken, rank) = list.group_or_none(group);
+                let (occupied, rank) = list.group_or_none(group);
                 words.copy_from_slice(&[
-                    taken as u32,
-                    (taken >> 32) as u32,
+                    occupied as u32,
+                    (occupied >> 32) as u32,
                     (chunk.first_position + rank) as u32,
                 ]);
             }

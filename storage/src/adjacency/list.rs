@@ -169,15 +169,15 @@ impl<'a> List<'a> {
         if bits <= GROUP_BITS {
             let width = GROUP_BITS - bits;
             let below = slot << width;
-            let is_taken = self.record.bits >> below & 1 == 1;
-            return is_taken.then(|| ((self.record.bits & !(!0 << below)).count_ones() >> width) as usize);
+            let is_occupied = self.record.bits >> below & 1 == 1;
+            return is_occupied.then(|| ((self.record.bits & !(!0 << below)).count_ones() >> width) as usize);
         }
         if let Block::Chunked(chunks) = self.block {
             return chunks.at_slot(slot);
         }
-        let (taken, rank) = self.group(slot >> GROUP_BITS);
+        let (occupied, rank) = self.group(slot >> GROUP_BITS);
         let bit = 1_u64 << (slot % 64);
-        (taken & bit != 0).then(|| rank + (taken & (bit - 1)).count_ones() as usize)
+        (occupied & bit != 0).then(|| rank + (occupied & (bit - 1)).count_ones() as usize)
     }
 
     /// The position that a hash draws: the first occupied slot of those that the hash names.
@@ -196,11 +196,11 @@ impl<'a> List<'a> {
     pub fn at_hash(&self, hash: u64) -> Option<usize> {
         let bits = self.slot_bits();
         if bits <= GROUP_BITS {
-            let taken = self.record.bits;
+            let occupied = self.record.bits;
             // All eight at once: the first hit is not predictable, and a misprediction costs more than eight shifts.
             let mut hits = 0;
             for (nth, shift) in BYTES.into_iter().enumerate() {
-                hits |= (taken >> (hash >> shift & 63) & 1) << nth;
+                hits |= (occupied >> (hash >> shift & 63) & 1) << nth;
             }
             if hits == 0 {
                 return None;
@@ -208,7 +208,7 @@ impl<'a> List<'a> {
             let width = GROUP_BITS - bits;
             let drawn = hash >> BYTES[hits.trailing_zeros() as usize & 7] & 63;
             let below = drawn >> width << width;
-            return Some(((taken & !(!0 << below)).count_ones() >> width) as usize);
+            return Some(((occupied & !(!0 << below)).count_ones() >> width) as usize);
         }
         let named: &[u32] = if bits <= 16 { &[0, 32, 16, 48] } else { &[0, 32] };
         named.iter().find_map(|shift| self.at_slot((hash << shift >> (64 - bits)) as usize))
@@ -255,7 +255,7 @@ impl<'a> List<'a> {
     /// The neighbors' numbers, by position, in contiguous runs: several for long lists that changed, otherwise one.
     #[inline]
     pub fn runs(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
-        let (whole, chunks) = match self.block {
+        let (contiguous, chunks) = match self.block {
             Block::Contiguous(words) => {
                 let first = self.first();
                 (Some(&words[first..first + self.degree()]), None)
@@ -263,13 +263,13 @@ impl<'a> List<'a> {
             Block::Chunked(chunks) => (None, Some(chunks)),
         };
         let lists = chunks.into_iter().flat_map(ChunkedList::lists);
-        whole.into_iter().chain(lists.map(|list| list.columns().0))
+        contiguous.into_iter().chain(lists.map(|list| list.columns().0))
     }
 
     /// The contiguous lists that together make up this one.
     fn contiguous_lists(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
-        let whole = self.chunks().is_none().then_some(*self);
-        whole.into_iter().chain(self.chunks().into_iter().flat_map(ChunkedList::lists))
+        let contiguous = self.chunks().is_none().then_some(*self);
+        contiguous.into_iter().chain(self.chunks().into_iter().flat_map(ChunkedList::lists))
     }
 
     /// True if some weight differs from 1.

@@ -9,7 +9,7 @@ use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
-use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, slot_bits, taken};
+use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
 
 /// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
@@ -119,8 +119,8 @@ impl ListBuilder {
         // changes.
         let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
         let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
-            let whole = Self::rewrite(owner, old, degree, changes, &positions, id_of);
-            ChunkedList::split(&whole.as_list()).with_alternate(&old_chunks, changes, id_of)
+            let rewritten = Self::rewrite(owner, old, degree, changes, &positions, id_of);
+            ChunkedList::split(&rewritten.as_list()).with_alternate(&old_chunks, changes, id_of)
         });
         Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
     }
@@ -137,11 +137,13 @@ impl ListBuilder {
         // Another table size: the table is built from all entries.
         let mut values: Vec<Neighbor> = old.iter().collect();
         if old.is_empty() || slot_bits(degree) != old.slot_bits() {
-            let mut gone = vec![false; values.len()];
-            positions.iter().flatten().for_each(|&at| gone[at] = true);
-            let kept = values.iter().zip(gone).filter(|(_, gone)| !gone).map(|(value, _)| *value);
-            let mut entries: Vec<ListEntry> =
-                kept.map(|(node, weight, time)| ListEntry { node, id: id_of(node), weight, time }).collect();
+            let mut removed = vec![false; values.len()];
+            positions.iter().flatten().for_each(|&at| removed[at] = true);
+            let remaining =
+                values.iter().zip(removed).filter(|(_, removed)| !removed).map(|(value, _)| *value);
+            let mut entries: Vec<ListEntry> = remaining
+                .map(|(node, weight, time)| ListEntry { node, id: id_of(node), weight, time })
+                .collect();
             entries.extend(changes.iter().filter_map(|&(node, id, new)| {
                 new.map(|(weight, time)| ListEntry { node, id, weight, time })
             }));
@@ -155,8 +157,9 @@ impl ListBuilder {
             match (position, new) {
                 (Some(at), Some((weight, time))) => (values[at].1, values[at].2) = (weight, time),
                 (Some(at), None) => {
-                    let mut asked = (0..).map(|round| slot_table::slot(id, old.slot_bits(), round));
-                    let slot = asked.find(|&slot| table[slot] == at as u32).expect("it was not removed yet");
+                    let mut requested = (0..).map(|round| slot_table::slot(id, old.slot_bits(), round));
+                    let slot =
+                        requested.find(|&slot| table[slot] == at as u32).expect("it was not removed yet");
                     let id = |at: u32| id_of(values[at as usize].0);
                     slot_table::remove(&mut SliceTable { slots: &mut table, id }, slot);
                 }
@@ -197,7 +200,7 @@ pub(crate) fn encode_into(
 ) -> Record {
     // The shape of the block: degree, weights, times.
     let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
-    each_taken(table, |at| {
+    each_occupied(table, |at| {
         let (_, weight, time) = value(at);
         degree += 1;
         is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
@@ -209,7 +212,7 @@ pub(crate) fn encode_into(
     }
     // The record: occupied slots of a small table, or the degree.
     let bits = table.len().trailing_zeros();
-    let summary = if bits <= GROUP_BITS { taken(table, 1 << (GROUP_BITS - bits)) } else { degree };
+    let summary = if bits <= GROUP_BITS { occupied(table, 1 << (GROUP_BITS - bits)) } else { degree };
     let record = Record::new(owner, bits, is_weighted, is_timed, summary);
     words.reserve(record.words());
     // The block: exponent, groups, neighbors, weights, times.
@@ -219,17 +222,17 @@ pub(crate) fn encode_into(
     if bits > GROUP_BITS {
         let mut rank = 0;
         for group in table.chunks_exact(1 << GROUP_BITS) {
-            let bits = taken(group, 1);
+            let bits = occupied(group, 1);
             words.extend([bits as u32, (bits >> 32) as u32, rank]);
             rank += bits.count_ones();
         }
     }
-    each_taken(table, |at| words.push(value(at).0.get()));
+    each_occupied(table, |at| words.push(value(at).0.get()));
     if is_weighted {
-        each_taken(table, |at| words.push(value(at).1.to_bits()));
+        each_occupied(table, |at| words.push(value(at).1.to_bits()));
     }
     if is_timed {
-        each_taken(table, |at| {
+        each_occupied(table, |at| {
             let time = value(at).2.unwrap_or(NO_TIME) as u64;
             words.extend([time as u32, (time >> 32) as u32]);
         });
@@ -238,9 +241,9 @@ pub(crate) fn encode_into(
 }
 
 /// Calls `visit` with the index in each occupied slot, in order.
-fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
+fn each_occupied(table: &[u32], mut visit: impl FnMut(usize)) {
     for group in table.chunks(1 << GROUP_BITS) {
-        let mut bits = taken(group, 1);
+        let mut bits = occupied(group, 1);
         while bits != 0 {
             visit(group[bits.trailing_zeros() as usize] as usize);
             bits &= bits - 1;
@@ -297,9 +300,9 @@ mod tests {
             let mut backwards = entries(&ids);
             backwards.reverse();
             assert_eq!(ListBuilder::build(StableId::new(9), backwards), list, "round {round}");
-            let taken: Vec<usize> =
+            let occupied: Vec<usize> =
                 (0..1 << view.slot_bits()).filter_map(|slot| view.at_slot(slot)).collect();
-            assert_eq!(taken, (0..degree).collect::<Vec<_>>(), "round {round}");
+            assert_eq!(occupied, (0..degree).collect::<Vec<_>>(), "round {round}");
             for (at, &id) in ids.iter().enumerate() {
                 let node = NodeIx::new(at as u32);
                 let position = view.position(node, StableId::new(id)).expect("is in the list");

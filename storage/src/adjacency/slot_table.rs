@@ -120,7 +120,7 @@ impl Placement {
 }
 
 /// The occupied slots among up to 64, as bits; each slot is `width` bits wide.
-pub(crate) fn taken(slots: &[u32], width: usize) -> u64 {
+pub(crate) fn occupied(slots: &[u32], width: usize) -> u64 {
     let ones = u64::MAX >> (64 - width);
     // Without branches, since the occupied slots are not predictable.
     let bits = |(slot, &at)| if at == FREE { 0 } else { ones << (slot * width) };

@@ -15,7 +15,9 @@ use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
 
 use crate::bulk::load::EdgeColumns;
-use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, share};
+use crate::bulk::partition::{
+    Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, partition,
+};
 
 /// Writes the lists of all nodes, and returns the number of edges, each counted once.
 ///
@@ -60,7 +62,7 @@ fn build_all<C: EdgeValue>(
     // Nodes are divided into blocks, and edges into partitions.
     let blocks = Blocks::new(ids.len(), division.blocks);
     let mut partitions: Vec<Partition<'_, C>> =
-        share(parts, rayon::current_num_threads() * division.partitions)
+        partition(parts, rayon::current_num_threads() * division.partitions)
             .into_par_iter()
             .map(|edges| Partition::new(edges, &blocks))
             .collect();
@@ -72,7 +74,7 @@ fn build_all<C: EdgeValue>(
         stage.advance(0)?;
         let (added, ()) = rayon::join(
             || lists.iter().try_for_each(&mut add),
-            || partitions.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
+            || partitions.par_iter_mut().for_each(|partition| partition.collect(&blocks, &round)),
         );
         added?;
         lists.resize_with(round.len(), BucketLists::default);
@@ -80,7 +82,7 @@ fn build_all<C: EdgeValue>(
         buckets.try_for_each_init(ListEncoder::default, |encoder, (bucket, (range, lists))| {
             let nodes = blocks.nodes(range);
             stage.advance(nodes.len() as u64)?;
-            encoder.make(nodes, partitions.iter().map(|share| share.taken(bucket)), ids, lists)
+            encoder.make(nodes, partitions.iter().map(|partition| partition.collected(bucket)), ids, lists)
         })?;
         ends += lists.iter().map(|lists| lists.ends).sum::<u64>();
     }
@@ -110,14 +112,14 @@ impl<C: EdgeValue> ListEncoder<C> {
     fn make<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
+        collected: impl Iterator<Item = &'a [End<C>]> + Clone,
         ids: &[StableId],
         lists: &mut BucketLists,
     ) -> Result<(), Error>
     where
         C: 'a,
     {
-        self.gather(nodes.clone(), taken)?;
+        self.gather(nodes.clone(), collected)?;
         lists.records.clear();
         lists.records.reserve_exact(nodes.len());
         lists.words.clear();
@@ -136,7 +138,7 @@ impl<C: EdgeValue> ListEncoder<C> {
     fn gather<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
+        collected: impl Iterator<Item = &'a [End<C>]> + Clone,
     ) -> Result<(), Error>
     where
         C: 'a,
@@ -145,12 +147,12 @@ impl<C: EdgeValue> ListEncoder<C> {
         ends.clear();
         ends.resize(nodes.len(), 0);
         // The degree of each node, repeated edges counted.
-        for end in taken.clone().flatten() {
+        for end in collected.clone().flatten() {
             ends[end.owner as usize - nodes.start] += 1;
         }
-        let most = ends.iter().copied().max().unwrap_or(0);
-        if most > MAX_NEIGHBORS {
-            let (limit, found) = (MAX_NEIGHBORS as u64, most as u64);
+        let max_degree = ends.iter().copied().max().unwrap_or(0);
+        if max_degree > MAX_NEIGHBORS {
+            let (limit, found) = (MAX_NEIGHBORS as u64, max_degree as u64);
             return Err(Error::Limit { what: "neighbors of a node", limit, found });
         }
         // The start of each list. It advances with every neighbor, and is the end of the list afterwards.
@@ -160,7 +162,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         }
         neighbors.resize(total, 0);
         values.resize(total, C::DEFAULT);
-        for &End { owner, neighbor, values: carries } in taken.flatten() {
+        for &End { owner, neighbor, values: carries } in collected.flatten() {
             let end = &mut ends[owner as usize - nodes.start];
             neighbors[*end] = neighbor;
             values[*end] = carries;
@@ -191,7 +193,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         };
         // Repeated edges: the last one of each neighbor counts.
         if !add(neighbors, values) {
-            let last = last_ones(neighbors);
+            let last = last_occurrences(neighbors);
             let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
             let values: Vec<C> = last.iter().map(|&at| values[at]).collect();
             assert!(add(&neighbors, &values), "each neighbor is left once");
@@ -200,7 +202,7 @@ impl<C: EdgeValue> ListEncoder<C> {
 }
 
 /// The index of the last occurrence of each neighbor.
-fn last_ones(neighbors: &[u32]) -> Vec<usize> {
+fn last_occurrences(neighbors: &[u32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..neighbors.len()).collect();
     order.sort_by_key(|&at| neighbors[at]);
     let runs = order.chunk_by(|&one, &other| neighbors[one] == neighbors[other]);
@@ -229,7 +231,7 @@ mod tests {
         let parts = 1 + next(seed) % 3;
         let part = |_| {
             let count = next(seed) as usize % 400;
-            let mut node = |most: u32| NodeIx::new((next(seed) % u64::from(most)) as u32);
+            let mut node = |bound: u32| NodeIx::new((next(seed) % u64::from(bound)) as u32);
             let edges = (0..count).map(|_| (node(1 + nodes / 8), node(nodes - nodes / 8))).collect();
             let weight = |_| 0.5 + (next(seed) % 3) as f32 / 2.0;
             let weights = is_weighted.then(|| (0..count).map(weight).collect());

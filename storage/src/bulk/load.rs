@@ -159,10 +159,10 @@ impl BulkLoad {
     ///
     /// # Cost
     /// Some 0.1 microseconds an edge, half of it on one thread.
-    pub fn links(&mut self, links: &EdgeBuffer) -> Result<(), Error> {
+    pub fn links(&mut self, buffer: &EdgeBuffer) -> Result<(), Error> {
         let (nodes, kinds, relations) = (self.names.bound(), self.names.kinds().len(), self.relations.len());
-        let numbers = self.names.resolve(links)?;
-        let added = self.take(links, &numbers);
+        let numbers = self.names.resolve(buffer)?;
+        let added = self.take(buffer, &numbers);
         if added.is_err() {
             self.names.truncate(nodes, kinds);
             self.relations.truncate(relations);
@@ -170,11 +170,11 @@ impl BulkLoad {
         added
     }
 
-    fn take(&mut self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
-        let mut relation_of = Vec::with_capacity(links.groups.len());
-        for &Group { kinds: (a, b), relation } in &links.groups {
-            let (a, b) = (links.kind(a), links.kind(b));
-            let name = relation.map_or_else(|| default_relation(a, b), |at| links.relation(at).to_owned());
+    fn take(&mut self, buffer: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
+        let mut relation_of = Vec::with_capacity(buffer.groups.len());
+        for &Group { kinds: (a, b), relation } in &buffer.groups {
+            let (a, b) = (buffer.kind(a), buffer.kind(b));
+            let name = relation.map_or_else(|| default_relation(a, b), |at| buffer.relation(at).to_owned());
             let at = self.relation(name)?;
             let kind = |name: &str| self.names.kinds().iter().position(|kind| kind == name);
             let kinds = kind(a).zip(kind(b)).expect("their nodes are there");
@@ -186,21 +186,21 @@ impl BulkLoad {
         let ends = |&(a, b): &(u32, u32)| (numbers[a as usize], numbers[b as usize]);
         let Some(&(first, _)) = relation_of.first() else { return Ok(()) };
         if relation_of.iter().all(|&(relation, _)| relation == first) {
-            let edges = links.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
-            let weights = (!links.weights.is_empty()).then(|| links.weights.clone());
-            let times = (!links.times.is_empty()).then(|| links.times.clone());
+            let edges = buffer.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
+            let weights = (!buffer.weights.is_empty()).then(|| buffer.weights.clone());
+            let times = (!buffer.times.is_empty()).then(|| buffer.times.clone());
             self.relations[first].parts.push(EdgeColumns { edges, weights, times });
             return Ok(());
         }
         let mut edges_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (at, &group) in links.group_of.iter().enumerate() {
+        for (at, &group) in buffer.group_of.iter().enumerate() {
             edges_of.entry(relation_of[group as usize].0).or_default().push(at);
         }
         for (relation, edges) in edges_of {
             let part = EdgeColumns {
-                edges: edges.iter().map(|&at| ends(&links.edges[at])).collect(),
-                weights: select(&links.weights, &edges),
-                times: select(&links.times, &edges),
+                edges: edges.iter().map(|&at| ends(&buffer.edges[at])).collect(),
+                weights: select(&buffer.weights, &edges),
+                times: select(&buffer.times, &edges),
             };
             self.relations[relation].parts.push(part);
         }

@@ -130,9 +130,9 @@ impl NodeNames {
     ///
     /// # Cost
     /// Some 30 ns of one thread for a name, and as much again of all threads.
-    pub(crate) fn resolve(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
+    pub(crate) fn resolve(&mut self, buffer: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         let (first, kinds) = (self.bound(), self.kinds.len());
-        let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
+        let resolved = self.find(buffer).and_then(|numbers| self.compare(buffer, &numbers).map(|()| numbers));
         if resolved.is_err() {
             self.truncate(first, kinds);
         }
@@ -140,11 +140,11 @@ impl NodeNames {
     }
 
     /// The numbers, found by stable id alone.
-    fn find(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
+    fn find(&mut self, buffer: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         // At least two slots, so that a lookup has a slot to read.
         self.insert_nodes(self.bound())?;
-        let names = links.names();
-        let mut kinds: Vec<Option<u8>> = vec![None; links.kind_count()];
+        let names = buffer.names();
+        let mut kinds: Vec<Option<u8>> = vec![None; buffer.kind_count()];
         let mut numbers = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
             // The slot is prefetched first, then the id of its node.
@@ -162,10 +162,10 @@ impl NodeNames {
             let kind = &mut kinds[usize::from(name.kind)];
             let kind = match *kind {
                 Some(kind) => kind,
-                None => *kind.insert(self.known_kind(links.kind(name.kind))?),
+                None => *kind.insert(self.known_kind(buffer.kind(name.kind))?),
             };
             let node = self.bound();
-            self.push(kind, links.key(at), name.id)?;
+            self.push(kind, buffer.key(at), name.id)?;
             self.insert_nodes(node)?;
             numbers.push(NodeIx::new(node));
         }
@@ -187,9 +187,9 @@ impl NodeNames {
     }
 
     /// Refuses the first name that differs from the name of the node with its stable id.
-    fn compare(&self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
-        let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
-            .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
+    fn compare(&self, buffer: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
+        let kinds: Vec<Option<usize>> = (0..buffer.kind_count() as u16)
+            .map(|kind| self.kinds.iter().position(|other| other == buffer.kind(kind)))
             .collect();
         let keys = self.keys.as_bytes();
         let first_other = |(chunk, some): (usize, &[NodeIx])| {
@@ -201,15 +201,15 @@ impl NodeNames {
                 if let Some(soon) = some.get(at - first + AHEAD) {
                     prefetch(keys, self.place(*soon).start);
                 }
-                let kind = kinds[usize::from(links.names()[at].kind)];
+                let kind = kinds[usize::from(buffer.names()[at].kind)];
                 let is_same_key = kind == Some(self.kind(node).index())
-                    && is_same(&keys[self.place(node)], links.key_bytes(at));
+                    && is_same(&keys[self.place(node)], buffer.key_bytes(at));
                 (!is_same_key).then_some(at)
             })
         };
         let other = numbers.par_chunks(COMPARED).enumerate().find_map_first(first_other);
         other.map_or(Ok(()), |at| {
-            let name = NodeRef { kind: links.kind(links.names()[at].kind), key: links.key(at) };
+            let name = NodeRef { kind: buffer.kind(buffer.names()[at].kind), key: buffer.key(at) };
             Err(collision(name, self.name(numbers[at])))
         })
     }
@@ -256,22 +256,22 @@ impl NodeNames {
     /// The index of the first edge with an end that is not a node.
     pub(crate) fn pairs(&self, edges: &[(NodeIx, NodeIx)]) -> Result<BTreeSet<(u8, u8)>, usize> {
         // One more row and column than kinds, for ends that are not nodes.
-        let nobody = self.kinds.len();
-        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { nobody };
-        let none = || vec![false; (nobody + 1) * (nobody + 1)];
-        let mark = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
-            seen[kind(a) * (nobody + 1) + kind(b)] = true;
+        let no_kind = self.kinds.len();
+        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { no_kind };
+        let none = || vec![false; (no_kind + 1) * (no_kind + 1)];
+        let note = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
+            seen[kind(a) * (no_kind + 1) + kind(b)] = true;
             seen
         };
         let seen =
-            edges.par_iter().with_min_len(1 << 16).fold(none, mark).reduce(none, |one, other| {
+            edges.par_iter().with_min_len(1 << 16).fold(none, note).reduce(none, |one, other| {
                 one.into_iter().zip(other).map(|(one, other)| one | other).collect()
             });
         let mut pairs = BTreeSet::new();
         for at in (0..seen.len()).filter(|&at| seen[at]) {
-            let (a, b) = (at / (nobody + 1), at % (nobody + 1));
-            if a.max(b) == nobody {
-                let is_stray = |&(a, b): &(NodeIx, NodeIx)| kind(a).max(kind(b)) == nobody;
+            let (a, b) = (at / (no_kind + 1), at % (no_kind + 1));
+            if a.max(b) == no_kind {
+                let is_stray = |&(a, b): &(NodeIx, NodeIx)| kind(a).max(kind(b)) == no_kind;
                 return Err(edges.iter().position(is_stray).expect("one was seen"));
             }
             pairs.insert((a.min(b) as u8, a.max(b) as u8));
@@ -309,11 +309,11 @@ mod tests {
         NodeRef::parse(text).expect("valid")
     }
 
-    fn links(pairs: &[(&str, &str)]) -> EdgeBuffer {
-        let mut links = EdgeBuffer::new();
-        let linked = pairs.iter().try_for_each(|(a, b)| links.link(node(a), node(b), Edge::default()));
+    fn buffer(pairs: &[(&str, &str)]) -> EdgeBuffer {
+        let mut buffer = EdgeBuffer::new();
+        let linked = pairs.iter().try_for_each(|(a, b)| buffer.link(node(a), node(b), Edge::default()));
         linked.expect("valid");
-        links
+        buffer
     }
 
     /// Ids crowded into a few homes, and a directory that grows meanwhile.
@@ -326,16 +326,16 @@ mod tests {
         };
         let (mut names, mut model) = (NodeNames::default(), HashMap::new());
         for _ in 0..50 {
-            let mut links = EdgeBuffer::new();
+            let mut buffer = EdgeBuffer::new();
             for _ in 0..next(300) {
                 let (a, b) = (format!("user:{}", next(900)), format!("pin:{}", next(900)));
-                links.link(node(&a), node(&b), Edge::default()).expect("valid");
+                buffer.link(node(&a), node(&b), Edge::default()).expect("valid");
             }
             let crowd = |id: StableId| StableId::new(id.get() | 0xff00_0000_0000_0000);
-            (0..links.names().len()).for_each(|at| links.forge(at, crowd(links.names()[at].id)));
-            let numbers = names.resolve(&links).expect("all ids differ");
+            (0..buffer.names().len()).for_each(|at| buffer.forge(at, crowd(buffer.names()[at].id)));
+            let numbers = names.resolve(&buffer).expect("all ids differ");
             for (at, &number) in numbers.iter().enumerate() {
-                let name = (links.kind(links.names()[at].kind).to_owned(), links.key(at).to_owned());
+                let name = (buffer.kind(buffer.names()[at].kind).to_owned(), buffer.key(at).to_owned());
                 let known = model.len() as u32;
                 assert_eq!(number.get(), *model.entry(name.clone()).or_insert(known));
                 assert_eq!(names.name(number), NodeRef { kind: &name.0, key: &name.1 });
@@ -347,11 +347,11 @@ mod tests {
     #[test]
     fn two_names_with_one_id_are_refused_and_nothing_of_the_call_stays() {
         let mut names = NodeNames::default();
-        names.resolve(&links(&[("pin:1", "board:1")])).expect("valid");
+        names.resolve(&buffer(&[("pin:1", "board:1")])).expect("valid");
         let cases =
             [("pin:3", "pin:2", "pin:1"), ("board:7", "user:1", "pin:1"), ("pin:9", "pin:8", "pin:9")];
         for (first, second, other) in cases {
-            let mut bad = links(&[(first, "pin:4"), ("pin:5", second)]);
+            let mut bad = buffer(&[(first, "pin:4"), ("pin:5", second)]);
             let at = bad.names().len() - 1;
             bad.forge(at, node(other).stable_id());
             let error = names.resolve(&bad).expect_err("they are two").to_string();
@@ -359,7 +359,7 @@ mod tests {
             assert!(error.contains(&expected), "{error}");
             assert_eq!((names.bound(), names.kinds().len()), (2, 2));
         }
-        let again = links(&[("pin:3", "pin:1")]);
+        let again = buffer(&[("pin:3", "pin:1")]);
         let numbers = names.resolve(&again).expect("nobody else has their ids");
         assert_eq!(numbers, [NodeIx::new(2), NodeIx::new(0)]);
     }

@@ -144,17 +144,17 @@ impl<'a> EdgeSlice<'a> {
 }
 
 /// Divides the edges into partitions of about equal size, in their order.
-pub(super) fn share(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_>>> {
+pub(super) fn partition(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_>>> {
     let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
-    let most = edges.div_ceil(count).max(1);
+    let max = edges.div_ceil(count).max(1);
     let mut partitions = vec![Vec::new()];
-    let mut room = most;
+    let mut room = max;
     for part in parts {
         let mut slice = EdgeSlice::new(part);
         while !slice.edges.is_empty() {
             if room == 0 {
                 partitions.push(Vec::new());
-                room = most;
+                room = max;
             }
             let (some, rest) = slice.split_at(slice.edges.len().min(room));
             partitions.last_mut().expect("there is one").push(some);
@@ -172,8 +172,8 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn new(nodes: usize, most: usize) -> Self {
-        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= most);
+    pub(super) fn new(nodes: usize, max: usize) -> Self {
+        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= max);
         Self { shift: shift.expect("there are at most 2^32 nodes"), nodes }
     }
 
@@ -196,8 +196,8 @@ pub(super) struct Partition<'a, C> {
     /// The number of ends in each block; an edge of a node to itself counts twice.
     counts: Vec<usize>,
     /// The ends collected for a round, bucket after bucket.
-    taken: Vec<End<C>>,
-    /// The range of each bucket in `taken`.
+    collected: Vec<End<C>>,
+    /// The range of each bucket in `collected`.
     buckets: Vec<Range<usize>>,
 }
 
@@ -208,11 +208,11 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
             counts[blocks.of(a)] += 1;
             counts[blocks.of(b)] += 1;
         }
-        Self { edges, counts, taken: Vec::new(), buckets: Vec::new() }
+        Self { edges, counts, collected: Vec::new(), buckets: Vec::new() }
     }
 
     /// Collects the ends in the buckets of a round.
-    pub(super) fn take(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+    pub(super) fn collect(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
         // Each bucket gets a range of its own, large enough for its ends.
         let first = round[0].start;
         let mut bucket_of = Vec::new();
@@ -223,15 +223,15 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
             self.buckets.push(room..room);
             room += self.counts[range.clone()].iter().sum::<usize>();
         }
-        if self.taken.len() < room {
-            self.taken = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
+        if self.collected.len() < room {
+            self.collected = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
         }
         // Both ends of each edge go to their buckets.
         for slice in &self.edges {
             let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
                     let end = &mut self.buckets[usize::from(bucket)].end;
-                    self.taken[*end] =
+                    self.collected[*end] =
                         End { owner: owner.get(), neighbor: neighbor.get(), values: C::of(slice, at) };
                     *end += 1;
                 }
@@ -246,8 +246,8 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
     }
 
     /// The ends collected for a bucket, in the order of the edges.
-    pub(super) fn taken(&self, bucket: usize) -> &[End<C>] {
-        &self.taken[self.buckets[bucket].clone()]
+    pub(super) fn collected(&self, bucket: usize) -> &[End<C>] {
+        &self.collected[self.buckets[bucket].clone()]
     }
 }
 
@@ -257,19 +257,19 @@ pub(super) fn divide<C>(
     blocks: &Blocks,
     division: Division,
 ) -> Vec<Vec<Range<usize>>> {
-    let count = |block: usize| partitions.iter().map(|share| share.counts[block] as u64).sum::<u64>();
+    let count = |block: usize| partitions.iter().map(|partition| partition.counts[block] as u64).sum::<u64>();
     let counts: Vec<u64> = (0..blocks.count()).map(|block| count(block) + (NODE << blocks.shift)).collect();
     let total: u64 = counts.iter().sum();
     let rounds = (total / division.bucket).clamp(1, division.rounds);
     let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
     // Consecutive blocks form a bucket until it is large enough.
     let mut buckets = Vec::new();
-    let (mut start, mut held) = (0, 0);
+    let (mut start, mut size) = (0, 0);
     for (block, &count) in counts.iter().enumerate() {
-        held += count;
-        if held >= bucket || block + 1 == counts.len() {
+        size += count;
+        if size >= bucket || block + 1 == counts.len() {
             buckets.push(start..block + 1);
-            (start, held) = (block + 1, 0);
+            (start, size) = (block + 1, 0);
         }
     }
     let in_round = buckets.len().div_ceil(rounds as usize).max(1);

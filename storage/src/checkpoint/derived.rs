@@ -100,9 +100,9 @@ impl Derived {
 /// Refuses names that a derived file cannot have.
 pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result<(), Error> {
     for (at, (name, _)) in files.iter().enumerate() {
-        let taken =
+        let is_used =
             crate::segments::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
-        if taken || !is_file_stem(name) {
+        if is_used || !is_file_stem(name) {
             let rule = "a name of its own in lowercase letters, digits and hyphens";
             return Err(Error::invalid("name of a derived file", name, rule));
         }

@@ -26,12 +26,12 @@ pub(crate) fn write_segments(
     cancel: &CancelToken,
 ) -> Result<[FileName; 4], Error> {
     let segments = &state.segments;
-    let grown = state.bound != segments.nodes.bound();
+    let has_new_nodes = state.bound != segments.nodes.bound();
     let is_stale = [
         state.relations.len() != segments.topology.relations.len()
             || state.relations.iter().any(|relation| !relation.lists.is_empty()),
-        grown || !state.liveness.is_empty() || state.kinds.len() != segments.nodes.kinds.len(),
-        grown,
+        has_new_nodes || !state.liveness.is_empty() || state.kinds.len() != segments.nodes.kinds.len(),
+        has_new_nodes,
         !state.tokens.is_empty()
             || state.blocks.len() != segments.features.blocks.len()
             || state.blocks.iter().any(|block| !block.values.is_empty()),

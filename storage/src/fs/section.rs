@@ -19,7 +19,7 @@ use crate::types::error::Error;
 use crate::fs::section_stream::SectionStream;
 
 pub(super) const MAGIC: [u8; 8] = *b"HEDGEROW";
-/// The version of the frame; each kind of file has its own version besides.
+/// The version of the frame; each kind of file has a version of its own as well.
 pub(super) const FRAME_VERSION: u32 = 1;
 pub(super) const HEADER: usize = 64;
 pub(super) const TABLE_ENTRY: usize = 32;
@@ -90,9 +90,9 @@ impl<'a> SectionWriter<'a> {
     pub fn section_chunks<P: AsBytes, I: Iterator<Item = P>>(
         &mut self,
         tag: [u8; 8],
-        pieces: impl Fn() -> I + 'a,
+        chunks: impl Fn() -> I + 'a,
     ) {
-        self.add(tag, Box::new(move |write| pieces().try_for_each(|piece| write(piece.as_bytes()))));
+        self.add(tag, Box::new(move |write| chunks().try_for_each(|chunk| write(chunk.as_bytes()))));
     }
 
     fn add(&mut self, tag: [u8; 8], content: Box<Content<'a>>) {

@@ -50,11 +50,11 @@ impl Applier {
     pub(crate) fn apply(&mut self, op: Op) -> Result<(), &'static str> {
         // Every operation but a new node's names existing nodes.
         let bound = self.state.bound;
-        let fits = match op {
+        let names_known_nodes = match op {
             Op::Node { node, .. } => node == bound,
             _ => op.nodes().into_iter().flatten().all(|node| node < bound),
         };
-        if !fits {
+        if !names_known_nodes {
             return Err("it names a node that does not exist");
         }
         let state = &mut self.state;

@@ -67,10 +67,10 @@ impl FlattenedLists {
                 records[node as usize] = record.into();
             }
         })?;
-        let whole = "a map is aligned and as long as asked for";
+        let valid = "a map is aligned and as long as asked for";
         Ok(Some(Self {
-            records: Slice::new(&records, 0..record_bytes).expect(whole),
-            copied_words: Slice::new(&copied_words, 0..4 * words).expect(whole),
+            records: Slice::new(&records, 0..record_bytes).expect(valid),
+            copied_words: Slice::new(&copied_words, 0..4 * words).expect(valid),
             empty_overlay: Overlay::default(),
         }))
     }

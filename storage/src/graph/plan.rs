@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::adjacency::list::MAX_DEGREE;
 use crate::graph::graph_state::{GraphState, LookupResult};
+use crate::graph::node_plan::{NodePlan, plan_features};
 use crate::types::batch::{Batch, MAX_BATCH_OPS};
 use crate::types::batch::{BatchName, BatchOp};
 use crate::types::commit_summary::Commit;
@@ -79,16 +80,6 @@ struct Planner<'a> {
     incident: Option<HashMap<u32, Vec<usize>>>,
     widths: BTreeMap<&'a str, usize>,
     absent: u64,
-}
-
-#[derive(Default)]
-struct NodePlan<'a> {
-    was: bool,
-    alive: bool,
-    /// All features in the state are removed.
-    cleared: bool,
-    tokens: Option<Vec<&'a str>>,
-    dense: BTreeMap<&'a str, &'a [f32]>,
 }
 
 struct EdgePlan {
@@ -413,44 +404,14 @@ fn plan_positions(state: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
     let known = |source: &str| state.positions.get(source).copied();
     let changed: Vec<_> = last.into_iter().filter(|&(source, to)| known(source) != to).collect();
     let new = changed.iter().filter(|(source, to)| to.is_some() && known(source).is_none()).count();
-    let gone = changed.iter().filter(|(_, to)| to.is_none()).count();
-    let found = state.positions.len() + new - gone;
+    let removed = changed.iter().filter(|(_, to)| to.is_none()).count();
+    let found = state.positions.len() + new - removed;
     if found > MAX_POSITIONS {
         let what = "sources with a position (forget one that is no longer used)";
         return Err(Error::Limit { what, limit: MAX_POSITIONS as u64, found: found as u64 });
     }
     let op = |(source, to): (&str, _)| Op::Position { source: source.to_owned(), to };
     // Removed positions come first, so that their number never exceeds the limit in between.
-    let (gone, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
-    Ok(gone.into_iter().chain(set).map(op).collect())
-}
-
-/// The operations for a node's features that change.
-fn plan_features(state: &GraphState, node: u32, node_plan: &NodePlan<'_>) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let known = (node < state.bound).then(|| NodeIx::new(node));
-    let blocks = || 0..state.blocks.len();
-    let had_any = known.is_some_and(|known| {
-        !state.tokens(known).is_empty() || blocks().any(|at| state.dense(at, known).is_some())
-    });
-    if node_plan.cleared && had_any {
-        ops.push(Op::Clear { node });
-    }
-    let kept = known.filter(|_| !node_plan.cleared);
-    if let Some(tokens) = &node_plan.tokens
-        && *tokens != kept.map_or(Vec::new(), |kept| state.tokens(kept))
-    {
-        let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
-        ops.push(Op::Tokens { node, tokens });
-    }
-    for (&block, &values) in &node_plan.dense {
-        let at = blocks().find(|&at| state.blocks[at].name == block);
-        let old = kept.zip(at).and_then(|(kept, at)| state.dense(at, kept));
-        // Bits are compared, because a zero that changes its sign changes digests of the row.
-        let same = |old: &[f32]| old.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits()));
-        if !old.is_some_and(same) {
-            ops.push(Op::Dense { node, block: block.to_owned(), values: values.to_vec() });
-        }
-    }
-    ops
+    let (removed, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
+    Ok(removed.into_iter().chain(set).map(op).collect())
 }

@@ -195,8 +195,8 @@ impl Snapshot {
         let alive = checkpointed.filter(|&node| state.is_alive(node)).take(limit);
         let mut keys: Vec<&str> = alive.map(|node| state.segments.keys.key(node)).collect();
         state.added_nodes.for_each(&mut |node, added_node| {
-            let fits = added_node.kind == kind && added_node.key.starts_with(prefix);
-            if fits && node < state.bound && state.is_alive(NodeIx::new(node)) {
+            let matches = added_node.kind == kind && added_node.key.starts_with(prefix);
+            if matches && node < state.bound && state.is_alive(NodeIx::new(node)) {
                 keys.push(&added_node.key);
             }
         });

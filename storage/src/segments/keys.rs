@@ -98,10 +98,10 @@ impl Keys {
         if keys.offsets.iter().any(|&at| !text.is_char_boundary(at as usize)) {
             return Err(damaged("section 'offsets'", "a key that ends inside a character"));
         }
-        let taken = keys.slots.iter().filter(|&&node| node != FREE);
+        let occupied = keys.slots.iter().filter(|&&node| node != FREE);
         if keys.slots.len() != slot_count(bound)
-            || taken.clone().count() != bound as usize
-            || taken.clone().any(|&node| node >= bound)
+            || occupied.clone().count() != bound as usize
+            || occupied.clone().any(|&node| node >= bound)
         {
             return Err(damaged("section 'slots'", "it does not hold each node once"));
         }

@@ -176,7 +176,7 @@ impl Check<'_> {
             }
         }
         // The segments of each manifest, validated together.
-        let (mut taken, nothing, unobserved) =
+        let (mut current, nothing, unobserved) =
             (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
@@ -184,12 +184,12 @@ impl Check<'_> {
             let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, opening);
             match Damage::from_result(checkpointed, OPENING_HELPS)? {
                 Ok(state) => {
-                    taken.get_or_insert((state, manifest.clone()));
+                    current.get_or_insert((state, manifest.clone()));
                 }
                 Err(problem) => self.problem(problem),
             }
         }
-        Ok(taken)
+        Ok(current)
     }
 
     /// Checks the records in the log's files; returns the state with them, if it can be recovered.
@@ -294,10 +294,10 @@ impl Check<'_> {
                 for (other, weight, time) in list.iter() {
                     ends += 1 + u64::from(other == node);
                     entries.push(ListEntry { node: other, id: state.stable_id(other), weight, time });
-                    let back = state.list(relation, other);
-                    let at = back.position(node, state.stable_id(node));
+                    let reverse = state.list(relation, other);
+                    let at = reverse.position(node, state.stable_id(node));
                     let is_same = at.is_some_and(|at| {
-                        back.weight(at).to_bits() == weight.to_bits() && back.time(at) == time
+                        reverse.weight(at).to_bits() == weight.to_bits() && reverse.time(at) == time
                     });
                     if !is_same {
                         broken(place(), "a neighbor does not have the same edge back");

@@ -14,7 +14,7 @@ use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
-use crate::wal::engine::UnsyncedRecords;
+use crate::wal::appender::UnsyncedRecords;
 
 impl Store {
     /// Commits a batch: all of it or nothing. A batch without effect writes nothing and keeps the epoch.

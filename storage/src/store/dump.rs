@@ -120,7 +120,7 @@ fn position_line(source: &str, position: Position) -> String {
     format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
 }
 
-/// An operation, with what text it holds escaped.
+/// An operation as a line of text, with its texts escaped.
 fn op_line(op: &Op) -> String {
     match op {
         Op::Kind { name } => format!("kind {name}"),

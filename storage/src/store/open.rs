@@ -23,7 +23,8 @@ use crate::store::writer::{Appending, Publishing, Syncing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
-use crate::wal::engine::{Appender, FOLDER, Log};
+use crate::wal::appender::Appender;
+use crate::wal::engine::{FOLDER, Log};
 use crate::wal::log_end::LogEnd;
 
 /// The most attempts of a reader when the writer publishes while it opens files.

@@ -12,7 +12,8 @@ use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
-use crate::wal::engine::{Appender, Log, Syncer};
+use crate::wal::appender::Appender;
+use crate::wal::engine::{Log, Syncer};
 use crate::wal::log_index::LogIndex;
 
 /// The exclusive right to write. The lock file is released last.

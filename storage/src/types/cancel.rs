@@ -87,7 +87,7 @@ impl CancelToken {
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_cancelled() { "cancelled" } else { "not cancelled" };
-        let heard = if self.observer.is_some() { "observed" } else { "not observed" };
-        write!(f, "CancelToken({state}, {heard})")
+        let observed = if self.observer.is_some() { "observed" } else { "not observed" };
+        write!(f, "CancelToken({state}, {observed})")
     }
 }

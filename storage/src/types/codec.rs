@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn lying_lengths_claim_no_memory() {
+    fn false_lengths_allocate_no_memory() {
         // A varint of 253 says that eight bytes of length follow.
         let mut bytes = vec![253];
         bytes.extend([0xff; 7]);

@@ -143,10 +143,10 @@ pub(crate) fn check_block(name: &str) -> Result<(), Error> {
     check_word("dense block", name, MAX_KIND_BYTES)
 }
 
-fn check_word(what: &'static str, word: &str, most: usize) -> Result<(), Error> {
+fn check_word(what: &'static str, word: &str, max: usize) -> Result<(), Error> {
     let foreign = |c: char| c == ':' || c == ',' || c.is_whitespace() || c.is_control();
-    if word.is_empty() || word.len() > most || word.contains(foreign) {
-        let rule = format!("1 to {most} bytes without colon, comma, whitespace or control characters");
+    if word.is_empty() || word.len() > max || word.contains(foreign) {
+        let rule = format!("1 to {max} bytes without colon, comma, whitespace or control characters");
         return Err(Error::invalid(what, word, rule));
     }
     Ok(())

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_come_back_and_lists_that_lie_are_refused() {
+    fn positions_come_back_and_corrupt_lists_are_refused() {
         let position = Position { offset: 300, lines: 7, check: u64::MAX };
         let positions = BTreeMap::from([("b".to_owned(), position), ("a\n".to_owned(), 5.into())]);
         assert_eq!(decode(&encode(&positions)).as_deref(), Ok(&positions));

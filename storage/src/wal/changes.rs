@@ -43,14 +43,16 @@ impl Changes {
     pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuilder {
         let none = BTreeMap::new();
         let old = self.lists.get(&(relation, node)).unwrap_or(&none);
-        let back: Vec<_> = old
+        let old_values: Vec<_> = old
             .iter()
             .map(|(&neighbor, weight)| {
                 (neighbor, snapshot.stable_id(neighbor), weight.map(|weight| (weight, None)))
             })
             .collect();
-        let today = snapshot.list(relation, node);
-        ListBuilder::edit(snapshot.stable_id(node), today, &back, |neighbor| snapshot.stable_id(neighbor))
+        let current = snapshot.list(relation, node);
+        ListBuilder::edit(snapshot.stable_id(node), current, &old_values, |neighbor| {
+            snapshot.stable_id(neighbor)
+        })
     }
 
     /// Adds the next operation of the log; the first old value of an edge is kept.

@@ -3,8 +3,6 @@
 //! automatic flushes.
 //! Knows records, not the meaning of their operations.
 
-use crate::wal::journal;
-use crate::wal::record;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +14,10 @@ use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 
+use crate::wal::appender::{Appender, UnsyncedRecords};
 use crate::wal::journal::Journal;
 use crate::wal::log_end::{LogEnd, LogEndFile};
+use crate::wal::record;
 use crate::wal::record::Head;
 pub(crate) use crate::wal::record_scan::{rebuild, remove_folder};
 
@@ -43,24 +43,6 @@ pub(crate) const FILE: &str = "db";
 pub(crate) struct Log {
     folder: PathBuf,
     pub(super) db: sled::Db,
-}
-
-/// Assigns numbers to records, one batch after another.
-#[derive(Debug)]
-pub(crate) struct Appender {
-    log_end: LogEnd,
-    /// The records since the last sync, while they fit the journal.
-    records: Vec<u8>,
-    exceeds_journal: bool,
-}
-
-/// Records that were appended and are not durable yet.
-#[derive(Debug)]
-pub(crate) struct UnsyncedRecords {
-    /// The records one after another; `None` where they exceed the journal.
-    records: Option<Vec<u8>>,
-    /// The end of the log after them.
-    pub(crate) log_end: LogEnd,
 }
 
 /// Makes records durable.
@@ -200,7 +182,7 @@ impl Log {
             log_end = LogEnd { next: seq + 1, checksum: head.sum };
         }
         // The journal gets a copy, and the engine all records at once.
-        appender.keep(&records);
+        appender.buffer(&records);
         let failed = |e| engine_error(&self.folder, "write", e);
         self.catch_panics(|| {
             // A single record is inserted directly: a batch of one makes the engine write twice and wait, a third of a
@@ -292,37 +274,6 @@ impl Log {
             synced.map_err(|e| Error::io(&path, "sync", e))?;
         }
         disk.sync_folder(&self.folder).map_err(|e| Error::io(&self.folder, "sync", e))
-    }
-}
-
-impl Appender {
-    pub(crate) fn new(log_end: LogEnd) -> Self {
-        Self { log_end, records: Vec::new(), exceeds_journal: false }
-    }
-
-    /// Collects records for the journal.
-    fn keep(&mut self, records: &[([u8; 9], Vec<u8>)]) {
-        let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
-        self.exceeds_journal |= self.records.len() + bytes > journal::BYTES;
-        if self.exceeds_journal {
-            self.records.clear();
-        } else {
-            for (_, record) in records {
-                self.records.extend_from_slice(record);
-            }
-        }
-    }
-
-    /// Takes the records appended since the last call.
-    pub(crate) fn take(&mut self) -> UnsyncedRecords {
-        let records = std::mem::take(&mut self.records);
-        let exceeds_journal = std::mem::take(&mut self.exceeds_journal);
-        UnsyncedRecords { records: (!exceeds_journal).then_some(records), log_end: self.log_end }
-    }
-
-    /// The end of the log after all appended records.
-    pub(crate) fn log_end(&self) -> LogEnd {
-        self.log_end
     }
 }
 

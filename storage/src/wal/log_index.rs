@@ -122,8 +122,8 @@ impl LogIndex {
 
     /// The first record that a held snapshot may need.
     pub(crate) fn first_pinned(&self) -> Option<u64> {
-        let held = self.pinned.iter().filter(|(_, state)| state.strong_count() > 0);
-        held.filter_map(|&(epoch, _)| self.first_record_after(epoch)).min()
+        let live = self.pinned.iter().filter(|(_, state)| state.strong_count() > 0);
+        live.filter_map(|&(epoch, _)| self.first_record_after(epoch)).min()
     }
 }
 

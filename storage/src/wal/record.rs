@@ -78,7 +78,7 @@ pub(crate) fn encode(head: &mut Head, body: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// A description of the damage.
-pub(crate) fn decode(bytes: &[u8], most: usize) -> Result<(Head, &[u8]), &'static str> {
+pub(crate) fn decode(bytes: &[u8], max_body: usize) -> Result<(Head, &[u8]), &'static str> {
     let head = bytes.get(..HEAD).ok_or("it ends within its head")?;
     let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
@@ -86,10 +86,10 @@ pub(crate) fn decode(bytes: &[u8], most: usize) -> Result<(Head, &[u8]), &'stati
         return Err("it does not begin with the magic number of a record");
     }
     let len = u32_at(4) as usize;
-    let whole = if len > most { None } else { bytes.get(..HEAD + len) };
-    let whole = whole.ok_or("its length exceeds the bytes")?;
+    let record = if len > max_body { None } else { bytes.get(..HEAD + len) };
+    let record = record.ok_or("its length exceeds the bytes")?;
     let sum = u64_at(8);
-    if xxh3_64(&whole[CHECKED..]) != sum {
+    if xxh3_64(&record[CHECKED..]) != sum {
         return Err("its checksum does not match");
     }
     let (part, parts) = (u32_at(40), u32_at(44));
@@ -97,7 +97,7 @@ pub(crate) fn decode(bytes: &[u8], most: usize) -> Result<(Head, &[u8]), &'stati
         return Err("its part number exceeds the number of parts");
     }
     let (seq, before, epoch, ops) = (u64_at(16), u64_at(24), u64_at(32), u32_at(48));
-    Ok((Head { seq, before, epoch, part, parts, ops, sum }, &whole[HEAD..]))
+    Ok((Head { seq, before, epoch, part, parts, ops, sum }, &record[HEAD..]))
 }
 
 /// Decodes the operations of a record.
@@ -113,16 +113,16 @@ pub(crate) fn ops(head: &Head, mut body: &[u8]) -> Result<Vec<Op>, &'static str>
     if body.is_empty() { Ok(ops) } else { Err("it has bytes after its operations") }
 }
 
-/// Divides the operations of a batch into bodies of at most `most` bytes, each with its number of operations.
-pub(crate) fn pack(ops: &[Op], most: usize) -> Vec<(u32, Vec<u8>)> {
+/// Divides the operations of a batch into bodies of at most `max_body` bytes, each with its number of operations.
+pub(crate) fn pack(ops: &[Op], max_body: usize) -> Vec<(u32, Vec<u8>)> {
     let mut bodies: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut one = Vec::new();
     for op in ops {
         one.clear();
         codec::encode_into(&mut one, op);
-        assert!(one.len() <= most, "a batch refuses names and features that would not fit a record");
+        assert!(one.len() <= max_body, "a batch refuses names and features that would not fit a record");
         match bodies.last_mut() {
-            Some((count, body)) if body.len() + one.len() <= most => {
+            Some((count, body)) if body.len() + one.len() <= max_body => {
                 body.extend_from_slice(&one);
                 *count += 1;
             }
@@ -136,9 +136,9 @@ pub(crate) fn pack(ops: &[Op], most: usize) -> Vec<(u32, Vec<u8>)> {
 ///
 /// # Cost
 /// A pass over the bytes; a checksum is computed only where the magic number occurs.
-pub(crate) fn find(bytes: &[u8], most: usize) -> impl Iterator<Item = (Head, Range<usize>)> {
+pub(crate) fn find(bytes: &[u8], max_body: usize) -> impl Iterator<Item = (Head, Range<usize>)> {
     memchr::memmem::find_iter(bytes, &MAGIC).filter_map(move |start| {
-        let (head, body) = decode(&bytes[start..], most).ok()?;
+        let (head, body) = decode(&bytes[start..], max_body).ok()?;
         Some((head, start..start + HEAD + body.len()))
     })
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_lies_reads_no_further_than_the_record() {
+    fn a_false_count_reads_no_further_than_the_record() {
         let head = Head { seq: 0, before: 0, epoch: 1, part: 0, parts: 1, ops: u32::MAX, sum: 0 };
         assert!(ops(&head, &codec::encode(&Op::Clear { node: 1 })).is_err());
         assert!(ops(&Head { ops: 0, ..head }, &[1]).is_err());

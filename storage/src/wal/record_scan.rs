@@ -54,11 +54,11 @@ impl ScannedRecords {
             }
             let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
             for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
-                let same = found.records.entry(head.seq).or_default();
-                if same.iter().all(|(other, _)| *other != head) {
+                let candidates = found.records.entry(head.seq).or_default();
+                if candidates.iter().all(|(other, _)| *other != head) {
                     let start = found.bytes.len();
                     found.bytes.extend_from_slice(&map[range]);
-                    same.push((head, start..found.bytes.len()));
+                    candidates.push((head, start..found.bytes.len()));
                 }
             }
         }
@@ -88,7 +88,7 @@ impl ScannedRecords {
                 self.chain_back(from, last.ok_or(log_end.next - 1)?)?
             }
             None => {
-                let ends = self.records.range(from..).rev().flat_map(|(_, same)| same);
+                let ends = self.records.range(from..).rev().flat_map(|(_, candidates)| candidates);
                 let mut chains = ends.map(|last| self.chain_back(from, last));
                 match chains.next() {
                     None => Vec::new(),
@@ -193,16 +193,15 @@ fn drop_partial_batch(chain: &mut Vec<&(Head, Range<usize>)>) {
 /// name.
 pub(crate) fn rebuild<'a>(
     disk: &Disk,
-    kept: &str,
+    old: &str,
     records: impl Iterator<Item = (u64, &'a [u8])>,
 ) -> Result<(), Error> {
-    let (new, kept, log) =
-        (disk.folder().join(NEW_LOG), disk.folder().join(kept), disk.folder().join(FOLDER));
+    let (new, old, log) = (disk.folder().join(NEW_LOG), disk.folder().join(old), disk.folder().join(FOLDER));
     remove_folder(&new)?;
     fill(disk, &new, records)?;
     if log.is_dir() {
-        remove_folder(&kept)?;
-        disk.rename(&log, &kept).map_err(|e| Error::io(&log, "move", e))?;
+        remove_folder(&old)?;
+        disk.rename(&log, &old).map_err(|e| Error::io(&log, "move", e))?;
     }
     disk.rename(&new, &log).map_err(|e| Error::io(&log, "replace", e))?;
     disk.sync_folder(disk.folder()).map_err(|e| Error::io(disk.folder(), "sync", e))

@@ -111,11 +111,11 @@ fn read(state: GraphState) {
 }
 
 #[test]
-fn files_that_lie_are_refused_or_can_be_read_without_harm() {
+fn corrupt_files_are_refused_or_read_without_harm() {
     let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 1500);
     let mut random = Random(seed);
     let folder = tempfile::tempdir().expect("a folder");
-    let (intact, path) = (folder.path().join("intact"), folder.path().join("lies"));
+    let (intact, path) = (folder.path().join("intact"), folder.path().join("corrupt"));
     let manifest = sample(&intact);
     std::fs::create_dir(&path).expect("made");
     let disk = Disk::of(&path);
@@ -165,7 +165,7 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
 
 /// Operations that decode and contradict the state are errors, with any content.
 #[test]
-fn operations_that_lie_are_refused_or_applied_without_harm() {
+fn corrupt_operations_are_refused_or_applied_without_harm() {
     let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 20_000);
     let mut random = Random(seed);
     let folder = tempfile::tempdir().expect("a folder");
