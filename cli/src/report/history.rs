@@ -33,7 +33,7 @@ pub(super) fn curve(engine: &Engine) -> Result<Option<Curve>, Failure> {
 }
 
 pub(super) fn refreshes(engine: &Engine) -> Vec<Refresh> {
-    let refreshes = engine.refreshes().into_iter().map(|past| Refresh {
+    let refreshes = engine.refresh_history().into_iter().map(|past| Refresh {
         generation: past.generation.get(),
         epoch: past.report.epoch.get(),
         dirty_nodes: past.report.dirty_nodes,

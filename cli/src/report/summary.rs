@@ -61,7 +61,7 @@ impl Summary {
             relations,
             dense: snapshot.dense_blocks(),
             bytes: gathering.engine.store().sizes().files,
-            recipe: if status.generation.is_some() { gathering.engine.recipe()? } else { Vec::new() },
+            recipe: if status.generation.is_some() { gathering.engine.model_config()? } else { Vec::new() },
             targets: status.targets,
         })
     }

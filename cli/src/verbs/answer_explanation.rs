@@ -14,7 +14,7 @@ pub(crate) fn facts_of(why: &AnswerExplanation) -> Value {
         ("popularity", number(why.popularity)),
         ("interest", why.interest.map_or(Value::Null, Value::from)),
     ];
-    if let Some(beside) = &why.beside {
+    if let Some(beside) = &why.connection {
         fields.extend([
             ("beside", name(&beside.node)),
             ("beside_cosine", number(beside.cosine)),
@@ -30,14 +30,14 @@ pub(crate) fn facts_of(why: &AnswerExplanation) -> Value {
 /// The same for people, the plainest first.
 pub(crate) fn words_of(why: &AnswerExplanation) -> Value {
     let mut parts = Vec::new();
-    if let Some(beside) = &why.beside {
+    if let Some(beside) = &why.connection {
         parts.push(words_beside(beside));
     }
     match (why.cosine, why.popularity) {
         (Some(cosine), Some(popularity)) => {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
-        _ if why.beside.is_none() => parts.push("has many edges".to_owned()),
+        _ if why.connection.is_none() => parts.push("has many edges".to_owned()),
         _ => {}
     }
     if let Some(interest) = why.interest {

@@ -4,11 +4,6 @@ use std::fmt;
 
 use crate::state::learning_curve::EpochQuality;
 
-/// A mean cosine of random pairs above which embeddings are taken to have become one point.
-pub const COLLAPSED: f32 = 0.9;
-/// An epoch whose mean loss is more than this many times the first epoch's learns nothing any more.
-pub const GROWN: f32 = 2.0;
-
 /// What an epoch came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochReport {
@@ -83,12 +78,12 @@ pub enum TrainEvent {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The mean cosine of random pairs is above [`COLLAPSED`].
+    /// The mean cosine of random pairs is above [`Alarm::COLLAPSED`].
     Collapsed {
         /// The mean cosine.
         mean_cosine: f32,
     },
-    /// The epoch's mean loss is above [`GROWN`] times the first epoch's.
+    /// The epoch's mean loss is above [`Alarm::GROWN`] times the first epoch's.
     LossGrew {
         /// The epoch's.
         loss: f32,
@@ -103,14 +98,19 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// The mean cosine of random pairs above which embeddings have collapsed to one point.
+    pub const COLLAPSED: f32 = 0.9;
+    /// The quotient of an epoch's mean loss and the first epoch's above which a training learns nothing more.
+    pub const GROWN: f32 = 2.0;
+
     /// What the epochs so far give cause for; the last of them is looked at.
     pub(crate) fn of(epochs: &[EpochReport]) -> Vec<Self> {
         let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else { return Vec::new() };
         let mut alarms = Vec::new();
-        if last.mean_cosine > COLLAPSED {
+        if last.mean_cosine > Self::COLLAPSED {
             alarms.push(Self::Collapsed { mean_cosine: last.mean_cosine });
         }
-        if last.loss > GROWN * first.loss {
+        if last.loss > Self::GROWN * first.loss {
             alarms.push(Self::LossGrew { loss: last.loss, first: first.loss });
         }
         alarms

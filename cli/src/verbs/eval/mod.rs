@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use hedgerow::{
-    COMPARED, Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, RelationIx, Snapshot,
-    Status,
+    Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, RelationIx, Snapshot, Status,
 };
 
 use crate::core::failure::Failure;
@@ -54,7 +53,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
     /// On how many users or pairs, drawn by their names, popularity, co-occurrence and walks are asked beside the model
-    #[arg(long, value_name = "N|all|off", default_value_t = COMPARED, value_parser = baselines)]
+    #[arg(long, value_name = "N|all|off", default_value_t = EvaluateOptions::COMPARED, value_parser = baselines)]
     baselines: usize,
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
 /// The options of the training that is to go on; what was given beside `--resume` must say the same.
 fn interrupted(engine: &Engine, given: &Given, asked: &TrainOptions) -> Result<TrainOptions, Failure> {
     // Where there is none, whoever is asked to go on with it says so.
-    let Some(unfinished) = engine.unfinished()? else { return Ok(asked.clone()) };
+    let Some(unfinished) = engine.unfinished_training()? else { return Ok(asked.clone()) };
     let threads = asked.threads;
     let (asked, began) = (asked.lines(), unfinished.options.lines());
     let values = |lines: &[(&'static str, String)], name: &str| {

@@ -1,5 +1,5 @@
-//! What an engine can tell of how it came to be as it is: the last refreshes, the learning curve, the recipe.
-//! The refreshes lie in a file beside the store, whose layout is in FORMAT.md; losing it costs nothing else.
+//! The history of an engine: its last refreshes, its learning curve and its model configuration.
+//! A sidecar file has the refreshes; FORMAT.md describes it. Losing it loses nothing else.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -13,68 +13,69 @@ use crate::engine::handle::Engine;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
 
-/// The name that the refreshes are kept under.
+/// The name of the sidecar file.
 const NAME: &str = "refreshes";
 const KIND: [u8; 4] = *b"RFSH";
 const VERSION: u32 = 1;
 const SECTION: [u8; 8] = *b"lines\0\0\0";
-/// So many refreshes are remembered; one is about 100 bytes of text.
-const REMEMBERED: usize = 500;
+/// Most records; one is about 100 bytes of text.
+const MOST_RECORDS: usize = 500;
 
-/// A refresh that was made, and of which model.
+/// The record of a refresh.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RefreshRecord {
     /// The model's generation.
     pub generation: Generation,
-    /// What it found, did and took.
+    /// The report of the refresh.
     pub report: RefreshReport,
 }
 
-/// The last refreshes, oldest first.
+/// The records of the last refreshes, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Past {
-    refreshes: VecDeque<RefreshRecord>,
+pub(super) struct RefreshHistory {
+    records: VecDeque<RefreshRecord>,
     is_stored: bool,
 }
 
-impl Past {
-    /// What was kept last; nothing where that cannot be read, which a check of the store tells.
+impl RefreshHistory {
+    /// The records that were stored last. None if the file cannot be read; a check of the store reports that.
     pub(super) fn open(store: &Store) -> Self {
         let lines = |file: SectionFile| {
             file.require(KIND, VERSION)?;
             let text = std::str::from_utf8(file.section(SECTION)?).unwrap_or_default();
             Ok::<_, StoreError>(text.lines().map_while(from_line).collect())
         };
-        let refreshes = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), lines));
-        Self { refreshes: refreshes.unwrap_or_default(), is_stored: true }
+        let records = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), lines));
+        Self { records: records.unwrap_or_default(), is_stored: true }
     }
 
-    pub(super) fn push(&mut self, refresh: RefreshRecord) {
-        if self.refreshes.len() == REMEMBERED {
-            self.refreshes.pop_front();
+    pub(super) fn push(&mut self, record: RefreshRecord) {
+        if self.records.len() == MOST_RECORDS {
+            self.records.pop_front();
         }
-        self.refreshes.push_back(refresh);
+        self.records.push_back(record);
         self.is_stored = false;
     }
 
-    /// Keeps them beside the store. Where it cannot be written now, they are kept with the next ones.
-    pub(super) fn keep(&mut self, store: &Store) {
+    /// Stores the records in the sidecar file. If that fails, the next call stores them.
+    pub(super) fn store(&mut self, store: &Store) {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
-            file.section(SECTION, self.refreshes.iter().map(to_line).collect::<String>().into_bytes());
+            file.section(SECTION, self.records.iter().map(to_line).collect::<String>().into_bytes());
             self.is_stored = store.keep_aside(NAME, &file).is_ok();
         }
     }
 }
 
-fn to_line(refresh: &RefreshRecord) -> String {
-    let RefreshRecord { generation, report } = refresh;
+fn to_line(record: &RefreshRecord) -> String {
+    let RefreshRecord { generation, report } = record;
     let RefreshReport { epoch, dirty_nodes, sources, neighborhoods, rows, full, ms, seconds } = report;
     let Stages { reach, walks, layers } = ms;
     let mut line = format!("{generation} {epoch} {dirty_nodes} {sources} {neighborhoods} {full}");
-    write!(line, " {reach} {walks} {layers} {seconds}").expect("text takes what is written");
+    write!(line, " {reach} {walks} {layers} {seconds}").expect("writing to a string succeeds");
     for rows in rows {
-        write!(line, " {rows}").expect("text takes what is written");
+        write!(line, " {rows}").expect("writing to a string succeeds");
     }
     line + "\n"
 }
@@ -117,13 +118,14 @@ fn from_line(line: &str) -> Option<RefreshRecord> {
 }
 
 impl Engine {
-    /// The last 500 refreshes that had something to do, oldest first: of this engine, and of those before it up to what
-    /// was stored with [`Engine::persist`]. They are kept beside the store, so a backup has none.
-    pub fn refreshes(&self) -> Vec<RefreshRecord> {
-        self.past().refreshes.iter().cloned().collect()
+    /// The last 500 refreshes of dirty nodes, oldest first: of this engine, and of earlier ones as far as [`Engine::persist`] stored
+    /// them. They are in a sidecar file of the store, so a backup has none.
+    pub fn refresh_history(&self) -> Vec<RefreshRecord> {
+        self.history().records.iter().cloned().collect()
     }
 
-    /// How the published generation was learned; none without one, and for a model file of before this was stored.
+    /// The learning curve of the published generation. `None` without a generation, and for model files of early versions, which have
+    /// no curve.
     ///
     /// # Errors
     /// Damage in the model's file.
@@ -132,21 +134,22 @@ impl Engine {
         derived.map_or(Ok(None), |derived| model_files::load_curve(&derived.file(model_files::MODEL)?))
     }
 
-    /// What computing the embeddings takes beside the weights: names and values, as FORMAT.md lists them.
+    /// The model's configuration: the options that computing embeddings needs besides the weights. Names and values are those of
+    /// FORMAT.md.
     ///
     /// # Errors
     /// [`Error::NotTrained`].
-    pub fn recipe(&self) -> Result<Vec<(String, String)>, Error> {
+    pub fn model_config(&self) -> Result<Vec<(String, String)>, Error> {
         self.with_embeddings(|embeddings, _| {
-            let text = embeddings.recipe.to_text();
+            let text = embeddings.config.to_text();
             let lines = text.lines().filter_map(|line| line.split_once(' '));
             Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
         })
     }
 
-    pub(super) fn past(&self) -> MutexGuard<'_, Past> {
-        // Whole between any two of its calls.
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn history(&self) -> MutexGuard<'_, RefreshHistory> {
+        // A panic leaves it consistent: each of its calls changes it in one step.
+        self.refresh_history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,7 +157,7 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn refresh(epoch: u64) -> RefreshRecord {
+    fn record(epoch: u64) -> RefreshRecord {
         let report = RefreshReport::new(Epoch::new(epoch), true);
         let ms = Stages { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
         let report = RefreshReport { rows: vec![1, 2], ms, seconds: 1.0 / 3.0, ..report };
@@ -162,25 +165,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_reads_back_as_it_was_written() {
-        let past = refresh(7);
-        assert_eq!(from_line(to_line(&past).trim_end()), Some(past));
+    fn a_record_reads_back_as_it_was_written() {
+        let written = record(7);
+        assert_eq!(from_line(to_line(&written).trim_end()), Some(written));
         assert_eq!(from_line("1 2 3"), None);
     }
 
     #[test]
-    fn the_last_refreshes_are_kept_beside_the_store_and_damage_to_them_loses_only_them() {
+    fn the_last_records_are_stored_and_damage_to_their_file_loses_only_them() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
-        let mut past = Past::open(&store);
-        for epoch in 0..REMEMBERED as u64 + 2 {
-            past.push(refresh(epoch));
+        let mut history = RefreshHistory::open(&store);
+        for epoch in 0..MOST_RECORDS as u64 + 2 {
+            history.push(record(epoch));
         }
-        past.keep(&store);
-        let again = Past::open(&store);
-        assert_eq!((again.refreshes.len(), &again.refreshes[0]), (REMEMBERED, &refresh(2)));
+        history.store(&store);
+        let again = RefreshHistory::open(&store);
+        assert_eq!((again.records.len(), &again.records[0]), (MOST_RECORDS, &record(2)));
 
         std::fs::write(folder.path().join("s/refreshes.aside"), b"noise").expect("a file");
-        assert_eq!(Past::open(&store).refreshes.len(), 0);
+        assert_eq!(RefreshHistory::open(&store).records.len(), 0);
     }
 }
