@@ -104,20 +104,20 @@ fn report(
     mut jobs: Vec<Job<'_>>,
 ) -> std::io::Result<()> {
     let turns = (WORK / work).ceil() as usize;
-    let mut rates = vec![0.0f64; jobs.len()];
+    let mut log_rates = vec![0.0f64; jobs.len()];
     for _ in 0..ROUNDS {
-        for (rate, (_, job)) in rates.iter_mut().zip(&mut jobs) {
+        for (rate, (_, job)) in log_rates.iter_mut().zip(&mut jobs) {
             let since = Instant::now();
             (0..turns).for_each(|_| job());
             *rate = rate.max(work * turns as f64 / since.elapsed().as_secs_f64() / 1e9);
         }
     }
-    let best = rates.iter().copied().fold(0.0, f64::max);
+    let best = log_rates.iter().copied().fold(0.0, f64::max);
     write!(out, "{name:26}")?;
-    for (rate, (name, _)) in rates.iter().zip(&jobs) {
+    for (rate, (name, _)) in log_rates.iter().zip(&jobs) {
         write!(out, "  {name} {rate:.0}")?;
     }
-    writeln!(out, "  ours/best {:.2}  ours/registers {:.2}", rates[0] / best, rates[0] / peak)
+    writeln!(out, "  ours/best {:.2}  ours/registers {:.2}", log_rates[0] / best, log_rates[0] / peak)
 }
 
 /// Multiply-adds a second, in GFLOP/s, of a loop that touches no memory.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hedgerow::{
-    CancelToken, Conv, Engine, Ids, Loss, Positives, Spent, TrainEvent, TrainOptions, WalkOptions,
+    CancelToken, Conv, Engine, EpochTimes, Ids, Loss, Positives, TrainEvent, TrainOptions, WalkOptions,
 };
 
 use crate::bench::graph::{Graph, Plan};
@@ -68,14 +68,14 @@ pub(crate) fn run(
         })
     };
     note("training");
-    let mut epochs: Vec<Spent> = Vec::new();
+    let mut epochs: Vec<EpochTimes> = Vec::new();
     let mut observe = |event: &TrainEvent| {
-        if let TrainEvent::Spent(spent) = event {
+        if let TrainEvent::EpochTimes(spent) = event {
             epochs.push(*spent);
         }
     };
     let trained = with_threads(1, || Ok(engine.training(&options).observer(&mut observe).run(cancel)?))?;
-    let busy = |spent: &Spent| spent.sampling + spent.gathering + spent.products + spent.update;
+    let busy = |spent: &EpochTimes| spent.sampling + spent.gathering + spent.products + spent.update;
     let examples = setup.examples as f64;
     if let Some(best) = epochs.iter().min_by(|a, b| busy(a).total_cmp(&busy(b))) {
         // The producer has a thread of its own, so what a core does is counted by the time of both.

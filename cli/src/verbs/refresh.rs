@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hedgerow::{NodeName, Reason, RefreshReport, Stages};
+use hedgerow::{NodeName, RefreshReason, RefreshReport, RefreshTimes};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
@@ -75,25 +75,36 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
 }
 
 /// What a reason is about, of which node, and what happened, in words.
-fn step(reason: &Reason) -> (String, Value, String) {
+fn step(reason: &RefreshReason) -> (String, Value, String) {
     let named = |node: &NodeName| Value::from(node.to_string());
     let row = |layer: &usize| format!("layer {layer}");
     match reason {
-        Reason::Rebuild => {
+        RefreshReason::Rebuild => {
             ("all".to_owned(), Value::Null, "so much changed that all was computed anew".to_owned())
         }
-        Reason::Neighbor { node, layer, neighbor } => {
+        RefreshReason::NeighborRow { node, layer, neighbor } => {
             (row(layer), named(node), format!("the row of its neighbor {neighbor} changed"))
         }
-        Reason::Own { node, layer } => {
+        RefreshReason::OwnRow { node, layer } => {
             (row(layer), named(node), "its own row one layer below changed".to_owned())
         }
-        Reason::NeighborDegree { node, layer, neighbor } => (
+        RefreshReason::NeighborDegree { node, layer, neighbor } => (
             row(layer),
             named(node),
             format!("its neighbor {neighbor} has another degree and weighs differently"),
         ),
-        Reason::Walks { node, walks, walk, hop, at, relation, was, now, edges, neighborhood_changed } => {
+        RefreshReason::Walks {
+            node,
+            walks,
+            walk,
+            hop,
+            at,
+            relation,
+            was,
+            now,
+            edges,
+            neighborhood_changed,
+        } => {
             let or_nowhere = |node: &Option<NodeName>| {
                 node.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string)
             };
@@ -109,11 +120,15 @@ fn step(reason: &Reason) -> (String, Value, String) {
             );
             ("walks".to_owned(), named(node), why)
         }
-        Reason::Features { node } => ("input".to_owned(), named(node), "its features changed".to_owned()),
-        Reason::Degree { node } => {
+        RefreshReason::Features { node } => {
+            ("input".to_owned(), named(node), "its features changed".to_owned())
+        }
+        RefreshReason::Degree { node } => {
             ("input".to_owned(), named(node), "its degree changed by a level".to_owned())
         }
-        Reason::Life { node } => ("node".to_owned(), named(node), "it came or went".to_owned()),
+        RefreshReason::AddedOrRemoved { node } => {
+            ("node".to_owned(), named(node), "it came or went".to_owned())
+        }
     }
 }
 
@@ -147,7 +162,7 @@ fn fields(report: &RefreshReport) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn stages(ms: &Stages) -> Value {
+fn stages(ms: &RefreshTimes) -> Value {
     json!({
         "reach": rounded(ms.reach, 3),
         "walks": rounded(ms.walks, 3),

@@ -3,7 +3,8 @@
 
 pub(crate) mod degree;
 pub(crate) mod error;
+pub(crate) mod json;
+pub(crate) mod legacy;
 pub(crate) mod model_config;
 pub mod options;
 pub(crate) mod report;
-pub(crate) mod settings;

@@ -1,8 +1,12 @@
 //! What a host may choose about the model and its training.
 
 use hedgerow_walker::WalkOptions;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::error::Error;
+use crate::config::json;
+use crate::config::model_config::StoredWalkOptions;
 
 /// The embedding dimension.
 pub const DIM: usize = 64;
@@ -20,7 +24,8 @@ pub const LEARNING_RATE: f32 = 0.003;
 pub const EXAMPLES: usize = 200_000;
 
 /// How a node's vector is renewed from its neighbourhood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Conv {
     /// The vector plus the pooled vectors of the neighbourhood. No weights of its own, so it does not
     /// overfit identity embeddings (LightGCN, arXiv 2002.02126).
@@ -30,9 +35,11 @@ pub enum Conv {
 }
 
 /// How the messages of a neighbourhood become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// Their sum, each by its share of the visits (PinSage, section 3.1).
+    #[default]
     Importance,
     /// Their mean, however often each was visited.
     Mean,
@@ -41,7 +48,8 @@ pub enum Pooling {
 }
 
 /// What training minimises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Loss {
     /// Max-margin over all negatives (PinSage, section 3.3).
     Margin,
@@ -50,7 +58,8 @@ pub enum Loss {
 }
 
 /// Whether nodes have a learned vector of their own beside their features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Ids {
     /// For the kinds none of whose nodes has features.
     Auto,
@@ -61,7 +70,8 @@ pub enum Ids {
 }
 
 /// Where positives come from when the caller gives no pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Positives {
     /// A node's neighbours belong together: one of them is to be found from the others.
     Edges,
@@ -77,7 +87,8 @@ pub enum Positives {
 /// assert_eq!((default.dim, default.layers, default.epochs), (options::DIM, options::LAYERS, options::EPOCHS));
 /// assert!(default.validate().is_err(), "the kinds to embed are the caller's to name");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct TrainOptions {
     /// Kinds to embed. At least one.
@@ -89,6 +100,7 @@ pub struct TrainOptions {
     /// The kind of layer.
     pub conv: Conv,
     /// The walks that neighbourhoods are made of.
+    #[serde(with = "StoredWalkOptions")]
     pub walks: WalkOptions,
     /// Identity embeddings.
     pub ids: Ids,
@@ -131,6 +143,7 @@ pub struct TrainOptions {
     /// The seed of everything random in training.
     pub seed: u64,
     /// Threads; 0 takes the caller's rayon pool.
+    #[serde(skip)]
     pub threads: usize,
     /// Negatives are drawn in proportion to their degree, in steps, raised to this: 0 draws all alike. The softmax takes
     /// back what a node is drawn more often, so that it is the same in expectation.
@@ -228,6 +241,30 @@ impl TrainOptions {
         Ok(())
     }
 
+    /// Every option that decides what a training gives, with its value as text; one entry for each target. The number of threads
+    /// is not among them. Names are those of the fields, `walk_seed` for the seed of the walks, and `target`.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        for (name, value) in json::fields_of(self) {
+            match value {
+                Value::Array(targets) if name == "targets" => {
+                    entries.extend(targets.iter().map(|target| ("target".to_owned(), json::shown(target))));
+                }
+                Value::Array(ranks) => {
+                    let ranks: Vec<_> = ranks.iter().map(json::shown).collect();
+                    entries.push((name, ranks.join("-")));
+                }
+                Value::Object(walks) => {
+                    let name = |field: String| if field == "seed" { "walk_seed".to_owned() } else { field };
+                    entries
+                        .extend(walks.into_iter().map(|(field, value)| (name(field), json::shown(&value))));
+                }
+                value => entries.push((name, json::shown(&value))),
+            }
+        }
+        entries
+    }
+
     /// The learning rate after a share of an epoch, which is counted from 1: linear to the full rate over the first epoch, then
     /// multiplied by the decay over each (section 3.3).
     pub(crate) fn learning_rate_at(&self, epoch: u32, share: f32) -> f32 {
@@ -238,7 +275,75 @@ impl TrainOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::TrainOptions;
+    use hedgerow_walker::WalkOptions;
+
+    use super::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
+    use crate::config::json;
+
+    /// No value is the default's, so that a line that is not read back shows.
+    fn unusual() -> TrainOptions {
+        TrainOptions {
+            targets: vec!["pin".into(), "a board".into()],
+            dim: 7,
+            layers: 3,
+            conv: Conv::PinSage,
+            walks: WalkOptions { seed: 9, walks: 8, visits: 7, stop: 0.3, top: 6, min_visits: 5 },
+            ids: Ids::Off,
+            popularity: false,
+            damping: false,
+            epochs: 99,
+            pairs_per_epoch: 98,
+            batch: 97,
+            negatives: 96,
+            hard_negatives: 95,
+            hard_ranks: (94, 1093),
+            positives: Positives::Walks,
+            history: 92,
+            loss: Loss::Margin,
+            margin: 0.91,
+            temperature: 1e-7,
+            learning_rate: 0.1 + 0.2,
+            decay: 0.88,
+            held_out: 87,
+            patience: 86,
+            seed: u64::MAX,
+            threads: 0,
+            negative_power: 0.75,
+            pooling: Pooling::Max,
+            degree_input: true,
+            warm: true,
+        }
+    }
+
+    #[test]
+    fn the_text_holds_every_option() {
+        let options = unusual();
+        let (fields, default) = (json::fields_of(&options), json::fields_of(&TrainOptions::default()));
+        for (name, value) in &fields {
+            assert_ne!(value, &default[name], "{name} is the default, so this shows nothing");
+        }
+        let read: TrainOptions = serde_json::from_str(&json::text_of(&options)).expect("its own text");
+        assert_eq!(read, options);
+        assert!(serde_json::from_str::<TrainOptions>(r#"{"no such option": 1}"#).is_err());
+    }
+
+    #[test]
+    fn every_option_is_shown_by_its_name() {
+        let entries = unusual().entries();
+        for (name, value) in [
+            ("target", "a board"),
+            ("conv", "pinsage"),
+            ("walk_seed", "9"),
+            ("stop", "0.3"),
+            ("hard_ranks", "94-1093"),
+            ("temperature", "0.0000001"),
+            ("warm", "true"),
+        ] {
+            assert!(entries.contains(&(name.to_owned(), value.to_owned())), "{name} {value} in {entries:?}");
+        }
+        assert_eq!(entries.iter().filter(|(name, _)| name == "target").count(), 2);
+        assert!(!entries.iter().any(|(name, _)| name == "threads"));
+    }
 
     #[test]
     fn the_learning_rate_warms_up_over_an_epoch_and_falls_by_the_decay_over_each_that_follows() {

@@ -3,10 +3,13 @@
 use std::time::Instant;
 
 use hedgerow_storage::Epoch;
+use serde::{Deserialize, Serialize};
+
+use crate::config::json::epoch_number;
 
 /// Milliseconds of each stage of a refresh.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stages {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefreshTimes {
     /// Finding the sources that the changes reach.
     pub reach: f64,
     /// Walking again from them.
@@ -16,9 +19,10 @@ pub struct Stages {
 }
 
 /// What a refresh found dirty, and what it recomputed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefreshReport {
     /// The epoch that the embeddings now reflect.
+    #[serde(with = "epoch_number")]
     pub epoch: Epoch,
     /// Nodes that the changes touched.
     pub dirty_nodes: u64,
@@ -31,7 +35,7 @@ pub struct RefreshReport {
     /// Whether everything was recomputed.
     pub full: bool,
     /// Time by stage.
-    pub ms: Stages,
+    pub ms: RefreshTimes,
     /// Time in all.
     pub seconds: f64,
 }
@@ -46,7 +50,7 @@ impl RefreshReport {
             neighborhoods: 0,
             rows: Vec::new(),
             full,
-            ms: Stages::default(),
+            ms: RefreshTimes::default(),
             seconds: 0.0,
         }
     }

@@ -106,7 +106,7 @@ impl EmbeddingExport<'_> {
 
     /// The number of embedded nodes.
     pub fn count(&self) -> u64 {
-        self.state().living().count() as u64
+        self.state().alive_rows().count() as u64
     }
 
     /// The model. Cost: a copy of it.

@@ -39,7 +39,7 @@ impl Digest {
         ids: &[StableId],
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        let mut rows: Vec<u32> = state.living().collect();
+        let mut rows: Vec<u32> = state.alive_rows().collect();
         rows.sort_by_key(|&row| ids[row as usize]);
         let stage = cancel.stage("rows", rows.len() as u64);
         let mut hasher = blake3::Hasher::new();

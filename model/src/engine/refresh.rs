@@ -1,5 +1,5 @@
 //! Refreshes: the embeddings of the store's present epoch, by the changes or by a rebuild.
-//! How rows follow changes is `state`'s.
+//! `state` computes the rows that changes affect.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use crate::engine::handle::Engine;
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
-use crate::state::incremental::{Advance, touched_nodes};
-use crate::state::refresh_explanation::{Reason, RefreshExplanation, explain};
+use crate::state::incremental::{StateUpdate, touched_nodes};
+use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 use crate::state::state::State;
 
 /// Rows for each changed list below which a refresh rebuilds. With 100,000 pins a refresh of 2,000 changed lists is 2.5 times as
@@ -23,7 +23,7 @@ const FEWEST_LISTS: usize = 64;
 
 /// The result of bringing the working state to a snapshot.
 pub(super) struct RefreshOutcome {
-    advance: Advance,
+    update: StateUpdate,
     /// The explanation of the requested node.
     explanation: RefreshExplanation,
 }
@@ -75,9 +75,9 @@ impl Engine {
             (Some(name), Some(embeddings)) => Some(embeddings.require_node(name, &snapshot)?),
             _ => None,
         };
-        let RefreshOutcome { advance, explanation } =
+        let RefreshOutcome { update, explanation } =
             self.refresh_to(working, &snapshot, full, node, cancel)?;
-        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
+        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..update.report }, explanation))
     }
 
     /// Brings the working state to a snapshot, and publishes it to readers.
@@ -93,13 +93,13 @@ impl Engine {
         let outcome = self.advance_to(working, snapshot, full, node, cancel)?;
 
         // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
-        let trail = outcome.advance.trail.as_ref();
+        let changed_rows = outcome.update.changed_rows.as_ref();
         let mut rebuilt =
-            trail.is_none().then(|| Embeddings::new(&working.state, snapshot, working.generation));
+            changed_rows.is_none().then(|| Embeddings::new(&working.state, snapshot, working.generation));
         self.change_reader_embeddings(|embeddings| {
-            match (trail, embeddings.as_mut()) {
-                (Some(trail), Some(embeddings)) => {
-                    embeddings.copy_changed(&working.state, snapshot, trail.shown.rows());
+            match (changed_rows, embeddings.as_mut()) {
+                (Some(changed_rows), Some(embeddings)) => {
+                    embeddings.copy_changed(&working.state, snapshot, changed_rows.visible.rows());
                 }
                 _ => std::mem::swap(embeddings, &mut rebuilt),
             }
@@ -107,9 +107,9 @@ impl Engine {
             self.store.mark_refreshed(snapshot.epoch());
         });
 
-        if outcome.advance.report.dirty_nodes > 0 {
+        if outcome.update.report.dirty_nodes > 0 {
             let seconds = since.elapsed().as_secs_f64();
-            let report = RefreshReport { seconds, ..outcome.advance.report.clone() };
+            let report = RefreshReport { seconds, ..outcome.update.report.clone() };
             self.history().push(RefreshRecord { generation: working.generation, report });
         }
         Ok(outcome)
@@ -144,15 +144,18 @@ impl Engine {
             Some(changes) if changes.lists.len() <= most_lists => {
                 // An error on the way leaves rows of different epochs.
                 working.consistency = Consistency::Interrupted;
-                let advance = working.state.advance(snapshot, &changes, cancel)?;
+                let update = working.state.update(snapshot, &changes, cancel)?;
                 working.consistency = Consistency::Exact;
-                let explanation = match (node, &advance.trail) {
-                    (Some(node), Some(trail)) => explain(&working.state, snapshot, &changes, trail, node)?,
+                let explanation = match (node, &update.changed_rows) {
+                    (Some(node), Some(changed_rows)) => {
+                        explain_refresh(&working.state, snapshot, &changes, changed_rows, node)?
+                    }
                     _ => RefreshExplanation::default(),
                 };
-                Ok(RefreshOutcome { advance, explanation })
+                Ok(RefreshOutcome { update, explanation })
             }
             changes => {
+                // Every row, from the model and the snapshot alone.
                 let (config, encoder) = (working.state.recipe.clone(), working.state.encoder.clone());
                 let (state, mut report) = State::build(config, encoder, snapshot, cancel)?;
                 if !full {
@@ -160,8 +163,8 @@ impl Engine {
                 }
                 working.state = state;
                 working.consistency = Consistency::Exact;
-                let explanation = RefreshExplanation { changed: true, reasons: vec![Reason::Rebuild] };
-                Ok(RefreshOutcome { advance: Advance { report, trail: None }, explanation })
+                let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
+                Ok(RefreshOutcome { update: StateUpdate { report, changed_rows: None }, explanation })
             }
         }
     }

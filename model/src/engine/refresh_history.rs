@@ -2,13 +2,13 @@
 //! A sidecar file has the refreshes; FORMAT.md describes it. Losing it loses nothing else.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::{MutexGuard, PoisonError};
 
-use hedgerow_storage::{Epoch, Error as StoreError, Generation, SectionFile, SectionWriter, Store};
+use hedgerow_storage::{Error as StoreError, Generation, SectionFile, SectionWriter, Store};
 
 use crate::config::error::Error;
-use crate::config::report::{RefreshReport, Stages};
+use crate::config::report::RefreshReport;
+use crate::config::{json, legacy};
 use crate::engine::handle::Engine;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
@@ -16,7 +16,8 @@ use crate::state::model_files;
 /// The name of the sidecar file.
 const NAME: &str = "refreshes";
 const KIND: [u8; 4] = *b"RFSH";
-const VERSION: u32 = 1;
+/// From version 2 on the section is JSON.
+const VERSION: u32 = 2;
 const SECTION: [u8; 8] = *b"lines\0\0\0";
 /// Most records; one is about 100 bytes of text.
 const MOST_RECORDS: usize = 500;
@@ -41,12 +42,11 @@ pub(super) struct RefreshHistory {
 impl RefreshHistory {
     /// The records that were stored last. None if the file cannot be read; a check of the store reports that.
     pub(super) fn open(store: &Store) -> Self {
-        let lines = |file: SectionFile| {
+        let read = |file: SectionFile| {
             file.require(KIND, VERSION)?;
-            let text = std::str::from_utf8(file.section(SECTION)?).unwrap_or_default();
-            Ok::<_, StoreError>(text.lines().map_while(from_line).collect())
+            Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))
         };
-        let records = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), lines));
+        let records = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
         Self { records: records.unwrap_or_default(), is_stored: true }
     }
 
@@ -62,59 +62,22 @@ impl RefreshHistory {
     pub(super) fn store(&mut self, store: &Store) {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
-            file.section(SECTION, self.records.iter().map(to_line).collect::<String>().into_bytes());
+            file.section(SECTION, to_text(&self.records).into_bytes());
             self.is_stored = store.keep_aside(NAME, &file).is_ok();
         }
     }
 }
 
-fn to_line(record: &RefreshRecord) -> String {
-    let RefreshRecord { generation, report } = record;
-    let RefreshReport { epoch, dirty_nodes, sources, neighborhoods, rows, full, ms, seconds } = report;
-    let Stages { reach, walks, layers } = ms;
-    let mut line = format!("{generation} {epoch} {dirty_nodes} {sources} {neighborhoods} {full}");
-    write!(line, " {reach} {walks} {layers} {seconds}").expect("writing to a string succeeds");
-    for rows in rows {
-        write!(line, " {rows}").expect("writing to a string succeeds");
-    }
-    line + "\n"
+fn to_text(records: &VecDeque<RefreshRecord>) -> String {
+    let stored = records.iter().map(|RefreshRecord { generation, report }| (generation.get(), report));
+    json::text_of(&stored.collect::<Vec<_>>())
 }
 
-fn from_line(line: &str) -> Option<RefreshRecord> {
-    let fields: Vec<&str> = line.split(' ').collect();
-    let [
-        generation,
-        epoch,
-        dirty_nodes,
-        sources,
-        neighborhoods,
-        full,
-        reach,
-        walks,
-        layers,
-        seconds,
-        rows @ ..,
-    ] = &fields[..]
-    else {
-        return None;
-    };
-    Some(RefreshRecord {
-        generation: Generation::new(generation.parse().ok()?),
-        report: RefreshReport {
-            epoch: Epoch::new(epoch.parse().ok()?),
-            dirty_nodes: dirty_nodes.parse().ok()?,
-            sources: sources.parse().ok()?,
-            neighborhoods: neighborhoods.parse().ok()?,
-            rows: rows.iter().map(|rows| rows.parse().ok()).collect::<Option<_>>()?,
-            full: full.parse().ok()?,
-            ms: Stages {
-                reach: reach.parse().ok()?,
-                walks: walks.parse().ok()?,
-                layers: layers.parse().ok()?,
-            },
-            seconds: seconds.parse().ok()?,
-        },
-    })
+/// The records of a text; none if it is not the text of a history.
+fn from_text(text: &str) -> VecDeque<RefreshRecord> {
+    let stored: Vec<(u64, RefreshReport)> = json::parse(text, legacy::refreshes).unwrap_or_default();
+    let record = |(generation, report)| RefreshRecord { generation: Generation::new(generation), report };
+    stored.into_iter().map(record).collect()
 }
 
 impl Engine {
@@ -140,11 +103,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NotTrained`].
     pub fn model_config(&self) -> Result<Vec<(String, String)>, Error> {
-        self.with_embeddings(|embeddings, _| {
-            let text = embeddings.config.to_text();
-            let lines = text.lines().filter_map(|line| line.split_once(' '));
-            Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-        })
+        self.with_embeddings(|embeddings, _| Ok(embeddings.config.entries()))
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, RefreshHistory> {
@@ -155,20 +114,25 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use hedgerow_storage::Epoch;
+
     use super::*;
+    use crate::config::report::RefreshTimes;
 
     fn record(epoch: u64) -> RefreshRecord {
         let report = RefreshReport::new(Epoch::new(epoch), true);
-        let ms = Stages { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
+        let ms = RefreshTimes { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
         let report = RefreshReport { rows: vec![1, 2], ms, seconds: 1.0 / 3.0, ..report };
         RefreshRecord { generation: Generation::new(2), report }
     }
 
     #[test]
     fn a_record_reads_back_as_it_was_written() {
-        let written = record(7);
-        assert_eq!(from_line(to_line(&written).trim_end()), Some(written));
-        assert_eq!(from_line("1 2 3"), None);
+        let history = VecDeque::from([record(7), record(8)]);
+        assert_eq!(from_text(&to_text(&history)), history);
+        let lines = "2 7 0 0 0 true 0.30000000000000004 0.000000001 0 0.3333333333333333 1 2\n";
+        assert_eq!(from_text(lines), [record(7)]);
+        assert_eq!(from_text("1 2 3"), []);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Trainings of an engine: new, warm, or resumed after an interruption; and the publication of the trained model.
-//! How an epoch is trained is `train`'s.
+//! `train` trains the epochs.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -18,12 +18,12 @@ use crate::query::embeddings::Embeddings;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::State;
 use crate::train::checkpoint;
-use crate::train::checkpoint::{Checkpoint, Origin, Progress};
+use crate::train::checkpoint::{Checkpoint, Origin, Progress, Summary};
 use crate::train::estimate::Estimate;
 use crate::train::event::{EpochReport, TrainEvent};
 use crate::train::init;
-use crate::train::init::Last;
-use crate::train::run::{End, Run, Trained};
+use crate::train::init::LastGeneration;
+use crate::train::run::{RunEnd, TrainRun, Trained};
 
 /// The report of a training.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct TrainReport {
     pub embedded: u64,
     /// Seconds of walks, training, embedding and storing.
     pub seconds: f64,
-    /// Whether the caller cancelled it. The model is then from the complete epochs before.
+    /// True if the caller cancelled it. The model is then from the complete epochs before.
     pub cancelled: bool,
     /// All epochs, also those before an interruption.
     pub epochs: Vec<EpochReport>,
@@ -43,12 +43,13 @@ pub struct TrainReport {
 
 /// An interrupted training that can be resumed.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnfinishedTraining {
     /// Its options.
     pub options: TrainOptions,
     /// The epoch of its graph.
     pub graph: Epoch,
-    /// Whether it has pairs of the caller, which must be passed again.
+    /// True if it has pairs of the caller, which must be passed again.
     pub has_pairs: bool,
     /// Its complete epochs.
     pub epochs: Vec<EpochReport>,
@@ -131,7 +132,7 @@ impl Engine {
     /// Damage in its sidecar file. Cost: reads all of that file.
     pub fn unfinished_training(&self) -> Result<Option<UnfinishedTraining>, Error> {
         let checkpoint = Checkpoint::open(&self.store)?;
-        Ok(checkpoint.map(|Checkpoint { origin, epochs, .. }| UnfinishedTraining {
+        Ok(checkpoint.map(|Checkpoint { summary: Summary { origin, epochs, .. }, .. }| UnfinishedTraining {
             options: origin.options,
             graph: origin.graph,
             has_pairs: origin.pairs.is_some(),
@@ -159,7 +160,7 @@ impl Engine {
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
             let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
             let encoder = self.starting_encoder(options, &state.recipe, &inputs)?;
-            let run = Run::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
+            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             Estimate::measure(&run, &state, encoder, walks, cancel)
         })
     }
@@ -189,14 +190,14 @@ impl Engine {
             None => Progress::new(self.starting_encoder(options, &state.recipe, &inputs)?),
         };
         let trained = if options.epochs == 0 {
-            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: End::Done }
+            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done }
         } else {
-            let run = Run::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
+            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             observer(&run.started());
             if !progress.epochs.is_empty() {
                 observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
             }
-            let keep = &mut |progress: &Progress| progress.keep(&self.store, &origin);
+            let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
             run.train(progress, keep, observer, cancel)?
         };
         let Trained { encoder, epochs, kept, end } = trained;
@@ -205,19 +206,19 @@ impl Engine {
         // The publication. A cancellation from here on would only lose the trained model, so it reports progress only.
         let progress_only = CancelToken::new().reporting_to(cancel);
         let (generation, embedded) = self.publish_trained(
-            state.embedded_by(Arc::new(encoder), &snapshot, &progress_only)?,
+            state.embed_with(Arc::new(encoder), &snapshot, &progress_only)?,
             &curve,
             &progress_only,
         )?;
-        if end != End::Cancelled {
+        if end != RunEnd::Cancelled {
             // If this fails, the file does no harm: resuming from it would publish the same model again.
             let _ = checkpoint::discard(&self.store);
         }
-        if let End::Diverged { epoch, step, best } = end {
+        if let RunEnd::Diverged { epoch, step, best } = end {
             return Err(Error::Diverged { epoch, step, best: Some(best) });
         }
         let seconds = since.elapsed().as_secs_f64();
-        Ok(TrainReport { generation, embedded, seconds, cancelled: end == End::Cancelled, epochs })
+        Ok(TrainReport { generation, embedded, seconds, cancelled: end == RunEnd::Cancelled, epochs })
     }
 
     /// The origin of a run and, if it is resumed, its checkpoint.
@@ -233,7 +234,7 @@ impl Engine {
         }
         let checkpoint = Checkpoint::open(&self.store)?.ok_or(Error::NothingToResume)?;
         checkpoint.require(snapshot.epoch(), pairs.as_deref())?;
-        Ok((checkpoint.origin.clone(), Some(checkpoint)))
+        Ok((checkpoint.summary.origin.clone(), Some(checkpoint)))
     }
 
     /// The encoder that a training starts from: new, or that of the last generation.
@@ -244,10 +245,10 @@ impl Engine {
         inputs: &Inputs,
     ) -> Result<Encoder, Error> {
         if !options.warm {
-            return Ok(init::cold(config, inputs, options.seed));
+            return Ok(init::random(config, inputs, options.seed));
         }
         let working = self.working_state();
-        let last = working.as_ref().map(|working| Last {
+        let last = working.as_ref().map(|working| LastGeneration {
             generation: working.generation,
             recipe: &working.state.recipe,
             encoder: &working.state.encoder,
@@ -269,7 +270,7 @@ impl Engine {
         // The caller still holds the snapshot of the training, so the log reaches back to it.
         let now = self.store.snapshot();
         self.advance_to(&mut new, &now, false, None, cancel)?;
-        let embedded = new.state.living().count() as u64;
+        let embedded = new.state.alive_rows().count() as u64;
         self.publish_to_store(&mut new, Some(curve), cancel)?;
         // The old embeddings are freed after readers are let in again.
         let mut embeddings = Some(Embeddings::new(&new.state, &now, generation));

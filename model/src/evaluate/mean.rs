@@ -70,7 +70,7 @@ impl Mean {
         Self { mean, margin }
     }
 
-    /// Whether the interval is above 0 or below 0.
+    /// True if the interval is above 0 or below 0.
     pub(super) fn is_off_zero(&self) -> bool {
         self.margin.is_some_and(|margin| self.mean.abs() > margin)
     }

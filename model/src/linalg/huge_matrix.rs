@@ -70,12 +70,12 @@ impl HugeMatrix {
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f32] {
-        &self.values()[self.place(row)]
+        &self.values()[self.range(row)]
     }
 
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        let place = self.place(row);
-        &mut self.values_mut()[place]
+        let range = self.range(row);
+        &mut self.values_mut()[range]
     }
 
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
@@ -103,7 +103,7 @@ impl HugeMatrix {
         self.rows = self.rows.max(rows);
     }
 
-    fn place(&self, row: usize) -> Range<usize> {
+    fn range(&self, row: usize) -> Range<usize> {
         row * self.width..(row + 1) * self.width
     }
 }
@@ -153,7 +153,10 @@ impl Clone for HugeMatrix {
 
 impl fmt::Debug for HugeMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tall").field("rows", &self.rows).field("width", &self.width).finish_non_exhaustive()
+        f.debug_struct("HugeMatrix")
+            .field("rows", &self.rows)
+            .field("width", &self.width)
+            .finish_non_exhaustive()
     }
 }
 

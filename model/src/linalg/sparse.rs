@@ -25,31 +25,31 @@ pub(crate) struct Sparse {
     values: Vec<f32>,
     width: usize,
     /// Takes the largest number among a row's entries, column by column, instead of their sum; their values then say nothing.
-    largest: bool,
+    is_max: bool,
 }
 
 impl Sparse {
     /// An empty matrix with `width` columns and no rows yet.
     pub(crate) fn new(width: usize) -> Self {
-        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, largest: false }
+        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, is_max: false }
     }
 
     /// The same matrix, whose product takes the largest.
-    pub(crate) fn largest(mut self, largest: bool) -> Self {
-        self.largest = largest;
+    pub(crate) fn with_max(mut self, is_max: bool) -> Self {
+        self.is_max = is_max;
         self
     }
 
     /// An empty matrix with `width` columns that sums, or takes the largest, as this one.
-    pub(crate) fn alike(&self, width: usize) -> Self {
-        Self::new(width).largest(self.largest)
+    pub(crate) fn empty_like(&self, width: usize) -> Self {
+        Self::new(width).with_max(self.is_max)
     }
 
     pub(crate) fn with_capacity(width: usize, rows: usize, entries: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
         let (columns, values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
-        Self { offsets, columns, values, width, largest: false }
+        Self { offsets, columns, values, width, is_max: false }
     }
 
     /// Appends a row.
@@ -63,7 +63,7 @@ impl Sparse {
     }
 
     /// Appends a row whose values are each entry's share of their sum.
-    pub(crate) fn push_shares(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+    pub(crate) fn push_normalized(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
         let first = self.values.len();
         self.push_row(entries);
         let values = &mut self.values[first..];
@@ -83,10 +83,10 @@ impl Sparse {
     }
 
     /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
-    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Array2<f32> {
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Array2<f32> {
         assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
         let dim = dense.ncols();
-        let mut out = spare.matrix(self.rows(), dim);
+        let mut out = buffers.matrix(self.rows(), dim);
         if dim == 0 || self.rows() == 0 {
             return out;
         }
@@ -133,24 +133,24 @@ impl Sparse {
                 *to += 1;
             }
         }
-        Self { offsets, columns, values, width: self.rows(), largest: false }
+        Self { offsets, columns, values, width: self.rows(), is_max: false }
     }
 
-    /// The gradient by the dense rows from the one by the product: `back` is the transposed matrix. Of equal numbers the
+    /// The gradient by the dense rows from the one by the product: `transposed` is the transposed matrix. Of equal numbers the
     /// first is the largest.
     pub(crate) fn backward(
         &self,
-        back: &Self,
+        transposed: &Self,
         dense: &ArrayView2<'_, f32>,
-        by_product: &Array2<f32>,
-        spare: &mut BufferPool,
+        d_product: &Array2<f32>,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
-        if !self.largest {
-            return back.multiply(&by_product.view(), spare);
+        if !self.is_max {
+            return transposed.multiply(&d_product.view(), buffers);
         }
-        let mut by_dense = spare.matrix(dense.nrows(), dense.ncols());
-        by_dense.fill(0.0);
-        for (row, by) in by_product.outer_iter().enumerate() {
+        let mut d_dense = buffers.matrix(dense.nrows(), dense.ncols());
+        d_dense.fill(0.0);
+        for (row, by) in d_product.outer_iter().enumerate() {
             for (at, by) in by.iter().enumerate() {
                 let mut best: Option<(u32, f32)> = None;
                 for (column, _) in self.row(row) {
@@ -160,22 +160,22 @@ impl Sparse {
                     }
                 }
                 if let Some((column, _)) = best {
-                    by_dense[[column as usize, at]] += by;
+                    d_dense[[column as usize, at]] += by;
                 }
             }
         }
-        by_dense
+        d_dense
     }
 
     /// The transposed matrix without its empty rows, and which rows those are that stay.
-    pub(crate) fn transpose_used(&self) -> (Vec<u32>, Self) {
-        let mut whole = self.transpose();
+    pub(crate) fn transpose_nonempty(&self) -> (Vec<u32>, Self) {
+        let mut transposed = self.transpose();
         let used = (0..self.width as u32)
-            .filter(|&row| whole.offsets[row as usize] < whole.offsets[row as usize + 1]);
+            .filter(|&row| transposed.offsets[row as usize] < transposed.offsets[row as usize + 1]);
         let used: Vec<u32> = used.collect();
-        whole.offsets =
-            std::iter::once(0).chain(used.iter().map(|&row| whole.offsets[row as usize + 1])).collect();
-        (used, whole)
+        transposed.offsets =
+            std::iter::once(0).chain(used.iter().map(|&row| transposed.offsets[row as usize + 1])).collect();
+        (used, transposed)
     }
 
     fn rows_per_task(&self) -> usize {
@@ -202,7 +202,7 @@ impl Kernel for Product<'_> {
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
             let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
-            if sparse.largest { row.largest(source, dim, out) } else { row.sum(source, dim, out) }
+            if sparse.is_max { row.max(source, dim, out) } else { row.sum(source, dim, out) }
         }
     }
 }
@@ -223,20 +223,20 @@ impl<L: Lanes> Row<'_, L> {
         while start < dim {
             let (from, out) = (&source[start..], &mut out[start..]);
             start += match dim - start {
-                256.. if L::REGISTERS == 32 => self.vectors::<16>(from, dim, out),
-                128.. if L::REGISTERS == 32 => self.vectors::<8>(from, dim, out),
-                64.. if L::REGISTERS == 32 => self.vectors::<4>(from, dim, out),
-                64.. => self.vectors::<8>(from, dim, out),
-                left if left >= 2 * L::WIDTH => self.vectors::<2>(from, dim, out),
-                left if left >= L::WIDTH => self.vectors::<1>(from, dim, out),
-                left => self.numbers(left, from, dim, out),
+                256.. if L::REGISTERS == 32 => self.vector_sums::<16>(from, dim, out),
+                128.. if L::REGISTERS == 32 => self.vector_sums::<8>(from, dim, out),
+                64.. if L::REGISTERS == 32 => self.vector_sums::<4>(from, dim, out),
+                64.. => self.vector_sums::<8>(from, dim, out),
+                left if left >= 2 * L::WIDTH => self.vector_sums::<2>(from, dim, out),
+                left if left >= L::WIDTH => self.vector_sums::<1>(from, dim, out),
+                left => self.remainder_sums(left, from, dim, out),
             };
         }
     }
 
     /// The largest of the entries' numbers in every column; zeros from no entry.
     #[inline(always)]
-    fn largest(self, source: &[f32], dim: usize, out: &mut [f32]) {
+    fn max(self, source: &[f32], dim: usize, out: &mut [f32]) {
         let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
         out.copy_from_slice(&source[first as usize * dim..][..dim]);
         for &column in others {
@@ -248,7 +248,7 @@ impl<L: Lanes> Row<'_, L> {
 
     /// `C` vectors of the result; returns how many numbers that is.
     #[inline(always)]
-    fn vectors<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+    fn vector_sums<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         let Self { lanes, columns, values } = self;
         let width = C * L::WIDTH;
         let mut sums = [lanes.splat(0.0); C];
@@ -268,7 +268,7 @@ impl<L: Lanes> Row<'_, L> {
 
     /// What is less than a vector.
     #[inline(always)]
-    fn numbers(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+    fn remainder_sums(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         out[..left].fill(0.0);
         for (&column, &value) in self.columns.iter().zip(self.values) {
             let from = &from[column as usize * dim..][..left];
@@ -299,7 +299,7 @@ mod tests {
     fn a_product_is_the_dense_product() {
         let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
         assert_eq!(
-            example().multiply(&dense.view(), &mut BufferPool::used()),
+            example().multiply(&dense.view(), &mut BufferPool::with_nan()),
             array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]
         );
     }
@@ -314,7 +314,7 @@ mod tests {
         for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
             let dense =
                 Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
-            let wide = sparse.multiply(&dense.view(), &mut BufferPool::used());
+            let wide = sparse.multiply(&dense.view(), &mut BufferPool::with_nan());
             let chain = |row: usize, at: usize| {
                 sparse
                     .row(row)
@@ -334,14 +334,15 @@ mod tests {
     #[test]
     fn the_largest_number_of_each_column_is_taken_and_its_gradient_goes_there() {
         let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
-        let sparse = example().largest(true);
+        let sparse = example().with_max(true);
         assert_eq!(
-            sparse.multiply(&dense.view(), &mut BufferPool::used()),
+            sparse.multiply(&dense.view(), &mut BufferPool::with_nan()),
             array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]
         );
         let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
-        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut BufferPool::used());
-        assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
+        let transposed =
+            sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut BufferPool::with_nan());
+        assert_eq!(transposed, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
     }
 
     #[test]

@@ -38,14 +38,14 @@ const UNTRAINED: u32 = u32::MAX;
 /// A token one of whose rows was not trained was certainly never trained itself and contributes nothing: a cold node is described
 /// by the tokens that are known. Four bytes for each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct TrainedRows {
     bits: u32,
     places: Vec<u32>,
     /// By place, ascending.
     rows: Vec<u32>,
 }
 
-impl Known {
+impl TrainedRows {
     pub(crate) fn new(bits: u32, rows: impl IntoIterator<Item = u32>) -> Self {
         let mut places = vec![UNTRAINED; 1 << bits];
         for row in rows {
@@ -60,7 +60,7 @@ impl Known {
     }
 
     /// Whether these can be the trained rows of a table, ascending.
-    pub(crate) fn can_be(bits: u32, rows: &[u32]) -> bool {
+    pub(crate) fn is_valid(bits: u32, rows: &[u32]) -> bool {
         rows.is_sorted_by(|one, other| one < other) && rows.last().is_none_or(|row| row >> bits == 0)
     }
 
@@ -75,13 +75,13 @@ impl Known {
     }
 
     /// A matrix with a column for each trained row and no rows yet.
-    pub(crate) fn sums(&self) -> Sparse {
+    pub(crate) fn empty_sums(&self) -> Sparse {
         Sparse::new(self.rows.len())
     }
 
     /// The sums of some nodes, in their order.
     pub(crate) fn sums_of(&self, nodes: &[Vec<u64>]) -> Sparse {
-        let mut sums = self.sums();
+        let mut sums = self.empty_sums();
         for tokens in nodes {
             self.push_tokens(tokens, &mut sums);
         }
@@ -104,7 +104,7 @@ impl Known {
 /// The trained rows of a table. T: how many there are. Shapes: `rows` is (T, D), `bias` (T).
 #[derive(Clone, Debug)]
 pub(crate) struct HashEmbedding {
-    pub(crate) known: Arc<Known>,
+    pub(crate) trained: Arc<TrainedRows>,
     pub(crate) rows: HugeMatrix,
     pub(crate) bias: Array1<f32>,
 }
@@ -123,8 +123,8 @@ impl HashEmbedding {
         let bits = bits_for(tokens).max(old.bits());
         let mut new = Self::with_bits(bits, tokens, old.rows.width(), seed, scale);
         let mask = (1 << old.bits()) - 1;
-        for (to, row) in new.known.rows().iter().enumerate() {
-            if let Some(from) = old.known.place(row & mask) {
+        for (to, row) in new.trained.rows().iter().enumerate() {
+            if let Some(from) = old.trained.place(row & mask) {
                 new.rows.row_mut(to).copy_from_slice(old.rows.row(from as usize));
                 new.bias[to] = old.bias[from as usize];
             }
@@ -133,15 +133,15 @@ impl HashEmbedding {
     }
 
     /// A table whose trained rows are known and zero.
-    pub(crate) fn zeros(known: Known, dim: usize) -> Self {
-        let trained = known.rows.len();
-        Self { known: Arc::new(known), rows: HugeMatrix::zeros(trained, dim), bias: Array1::zeros(trained) }
+    pub(crate) fn zeros(trained: TrainedRows, dim: usize) -> Self {
+        let count = trained.rows.len();
+        Self { trained: Arc::new(trained), rows: HugeMatrix::zeros(count, dim), bias: Array1::zeros(count) }
     }
 
     fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
-        let known = Known::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
-        let mut table = Self::zeros(known, dim);
-        for (place, &row) in table.known.rows.iter().enumerate() {
+        let trained = TrainedRows::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
+        let mut table = Self::zeros(trained, dim);
+        for (place, &row) in table.trained.rows.iter().enumerate() {
             for (column, value) in table.rows.row_mut(place).iter_mut().enumerate() {
                 let at = u64::from(row) << 32 | column as u64;
                 let bits = xxh3_64_with_seed(&at.to_le_bytes(), seed) >> 40;
@@ -152,7 +152,7 @@ impl HashEmbedding {
     }
 
     pub(crate) fn bits(&self) -> u32 {
-        self.known.bits
+        self.trained.bits
     }
 }
 
@@ -178,9 +178,9 @@ mod tests {
         let (known, unknown) = (token_hash("genre=jazz"), token_hash("genre=polka"));
         let table = HashEmbedding::new(&[known], 4, 7, 0.1);
         let row = |tokens: &[u64]| {
-            let mut sums = table.known.sums();
-            table.known.push_tokens(tokens, &mut sums);
-            sums.multiply(&table.rows.view(), &mut BufferPool::used())
+            let mut sums = table.trained.empty_sums();
+            table.trained.push_tokens(tokens, &mut sums);
+            sums.multiply(&table.rows.view(), &mut BufferPool::with_nan())
         };
         assert!(row(&[known]).iter().any(|value| *value != 0.0));
         assert_eq!(row(&[known, unknown]), row(&[known]));
@@ -197,12 +197,12 @@ mod tests {
         let new = HashEmbedding::grown(&old, &many, 2, 0.1);
         assert!(new.bits() > old.bits());
         let sums = |table: &HashEmbedding, token| {
-            let mut sums = table.known.sums();
-            table.known.push_tokens(&[token], &mut sums);
+            let mut sums = table.trained.empty_sums();
+            table.trained.push_tokens(&[token], &mut sums);
             let bias = table.bias.view().insert_axis(ndarray::Axis(1));
             (
-                sums.multiply(&table.rows.view(), &mut BufferPool::used()),
-                sums.multiply(&bias, &mut BufferPool::used()),
+                sums.multiply(&table.rows.view(), &mut BufferPool::with_nan()),
+                sums.multiply(&bias, &mut BufferPool::with_nan()),
             )
         };
         for &token in &few {

@@ -19,8 +19,8 @@ impl Affine {
         Self { w: Array2::zeros((inner, outer)), b: Array1::zeros(outer) }
     }
 
-    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Array2<f32> {
-        product(x, &self.w.view(), self.b.as_slice(), spare)
+    pub(crate) fn forward(&self, x: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Array2<f32> {
+        product(x, &self.w.view(), self.b.as_slice(), buffers)
     }
 
     /// The same with weights laid out for products of so many rows.
@@ -37,12 +37,12 @@ impl Affine {
         x: &ArrayView2<'_, f32>,
         dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
         add_transposed_product(&mut gradient.w.view_mut(), x, &dy.view());
         gradient.b += &dy.sum_axis(Axis(0));
-        let dx = product_by_transposed(&dy.view(), &self.w.view(), spare);
-        spare.keep(dy);
+        let dx = product_by_transposed(&dy.view(), &self.w.view(), buffers);
+        buffers.recycle(dy);
         dx
     }
 }
@@ -79,24 +79,24 @@ impl Layer {
     }
 
     /// This layer with its weights laid out for products of so many rows.
-    pub(crate) fn pass(&self, rows: usize) -> Pass<'_> {
+    pub(crate) fn pass(&self, rows: usize) -> LayerPass<'_> {
         match self {
-            Self::Light => Pass::Light,
+            Self::Light => LayerPass::Light,
             Self::PinSage { message, update } => {
-                Pass::PinSage { message: message.pass(rows), update: update.pass(rows) }
+                LayerPass::PinSage { message: message.pass(rows), update: update.pass(rows) }
             }
         }
     }
 
     /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
     /// Shapes: (R, D) -> (R, M).
-    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Option<Array2<f32>> {
+    pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Option<Array2<f32>> {
         let (width, dim) = (self.width(), h.ncols());
         if width == 0 {
             return None;
         }
         let pass = self.pass(h.nrows());
-        let mut z = spare.matrix(h.nrows(), width);
+        let mut z = buffers.matrix(h.nrows(), width);
         let h = h.as_standard_layout();
         let h = h.as_slice().expect("standard layout is contiguous");
         let bands = z.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(BAND * width);
@@ -109,11 +109,11 @@ impl Layer {
         &self,
         h: &ArrayView2<'_, f32>,
         n: Array2<f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> (Array2<f32>, UpdateTrace) {
         let (rows, dim, width) = (h.nrows(), h.ncols(), n.ncols());
         let pass = self.pass(rows);
-        let (mut output, mut lengths) = (spare.matrix(rows, dim), Array1::zeros(rows));
+        let (mut output, mut lengths) = (buffers.matrix(rows, dim), Array1::zeros(rows));
         if dim > 0 {
             let h = h.as_standard_layout();
             let h = h.as_slice().expect("standard layout is contiguous");
@@ -138,7 +138,7 @@ impl Layer {
         output: &ArrayView2<'_, f32>,
         mut dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> (Array2<f32>, Array2<f32>) {
         let (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) = (self, gradient) else {
             // Both have the gradient of their sum.
@@ -153,10 +153,10 @@ impl Layer {
         let (mut d_own, mut d_pooled) = into.w.view_mut().split_at(Axis(0), h.ncols());
         add_transposed_product(&mut d_own, h, &dy.view());
         add_transposed_product(&mut d_pooled, &trace.pooled.view(), &dy.view());
-        spare.keep(trace.pooled);
-        let by_own = product_by_transposed(&dy.view(), &own, spare);
-        let by_pooled = product_by_transposed(&dy.view(), &pooled, spare);
-        spare.keep(dy);
+        buffers.recycle(trace.pooled);
+        let by_own = product_by_transposed(&dy.view(), &own, buffers);
+        let by_pooled = product_by_transposed(&dy.view(), &pooled, buffers);
+        buffers.recycle(dy);
         (by_own, by_pooled)
     }
 
@@ -167,12 +167,12 @@ impl Layer {
         z: Option<&Array2<f32>>,
         mut dz: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
         match (self, z, gradient) {
             (Self::PinSage { message, .. }, Some(z), Self::PinSage { message: into, .. }) => {
                 relu_backward(&z.view(), &mut dz);
-                message.backward(h, dz, into, spare)
+                message.backward(h, dz, into, buffers)
             }
             _ => dz,
         }
@@ -194,12 +194,12 @@ impl AffinePass<'_> {
 
 /// A [`Layer`] with its weights laid out for products. Its methods compute some rows, one after the other in each
 /// slice, by the thread that asks, and all of a row while it is in the cache.
-pub(crate) enum Pass<'a> {
+pub(crate) enum LayerPass<'a> {
     Light,
     PinSage { message: AffinePass<'a>, update: AffinePass<'a> },
 }
 
-impl Pass<'_> {
+impl LayerPass<'_> {
     /// As [`Layer::message`].
     pub(crate) fn message(&self, h: &[f32], z: &mut [f32]) {
         if let Self::PinSage { message, .. } = self {
@@ -247,11 +247,11 @@ impl Head {
     pub(crate) fn forward(
         &self,
         h: &ArrayView2<'_, f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> (Array2<f32>, Array2<f32>) {
-        let mut hidden = self.hidden.forward(h, spare);
+        let mut hidden = self.hidden.forward(h, buffers);
         relu(hidden.as_slice_mut().expect("a fresh matrix is contiguous"));
-        (self.output.forward(&hidden.view(), spare), hidden)
+        (self.output.forward(&hidden.view(), buffers), hidden)
     }
 
     pub(crate) fn backward(
@@ -260,16 +260,16 @@ impl Head {
         hidden: &Array2<f32>,
         dy: Array2<f32>,
         gradient: &mut Self,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
-        let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output, spare);
+        let mut dh = self.output.backward(&hidden.view(), dy, &mut gradient.output, buffers);
         gradient.output.b.fill(0.0);
         relu_backward(&hidden.view(), &mut dh);
-        self.hidden.backward(h, dh, &mut gradient.hidden, spare)
+        self.hidden.backward(h, dh, &mut gradient.hidden, buffers)
     }
 }
 
-/// A [`Head`] with its weights laid out for products, as [`Pass`] is a layer.
+/// A [`Head`] with its weights laid out for products, as [`LayerPass`] is a layer.
 pub(crate) struct HeadPass<'a> {
     hidden: AffinePass<'a>,
     output: AffinePass<'a>,
@@ -306,10 +306,10 @@ mod tests {
             message: Affine { w: array![[1.0], [-1.0]], b: array![4.0] },
             update: Affine { w: array![[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], b: array![0.0, 1.0] },
         };
-        let (h, spare) = (array![[1.0, 2.0]], &mut BufferPool::default());
-        let z = layer.message(&h.view(), spare).expect("a PinSage layer sends messages of its own");
+        let (h, buffers) = (array![[1.0, 2.0]], &mut BufferPool::default());
+        let z = layer.message(&h.view(), buffers).expect("a PinSage layer sends messages of its own");
         assert_eq!(z, array![[3.0]]);
-        assert_eq!(layer.update(&h.view(), z, spare).0, array![[1.0, 0.0]]);
+        assert_eq!(layer.update(&h.view(), z, buffers).0, array![[1.0, 0.0]]);
     }
 
     /// h = (3, -1): hidden = ReLU(h I + (1, 0)) = (4, 0); G2 = rows (1, 2), (5, 5): (4, 8).
@@ -327,8 +327,8 @@ mod tests {
 
     #[test]
     fn a_light_layer_adds_the_pooled_neighbours() {
-        let (h, n, spare) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut BufferPool::default());
-        assert!(Layer::Light.message(&h.view(), spare).is_none());
-        assert_eq!(Layer::Light.update(&h.view(), n, spare).0, array![[1.5, 0.0]]);
+        let (h, n, buffers) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut BufferPool::default());
+        assert!(Layer::Light.message(&h.view(), buffers).is_none());
+        assert_eq!(Layer::Light.update(&h.view(), n, buffers).0, array![[1.5, 0.0]]);
     }
 }

@@ -10,7 +10,7 @@ use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{BITS, HashEmbedding, Known};
+use crate::network::hash_embedding::{BITS, HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
 
 /// The widest embedding and the most layers, as for a training.
@@ -35,7 +35,7 @@ const MAX_DENSE: usize = 1 << 20;
 /// Layers without weights have no tensors, and then there is no head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Lines of a name and a value, as FORMAT.md has them.
+    /// The model configuration: JSON, as FORMAT.md has it. The lines of earlier versions are read too.
     pub recipe: String,
     /// In no order that matters.
     pub tensors: Vec<Tensor>,
@@ -64,7 +64,7 @@ pub enum Values {
 impl Model {
     pub(crate) fn of(recipe: &ModelConfig, encoder: &Encoder) -> Self {
         let table = &encoder.table;
-        let (trained, rows) = (table.known.rows().to_vec(), table.rows.values().to_vec());
+        let (trained, rows) = (table.trained.rows().to_vec(), table.rows.values().to_vec());
         let (bias, count) = (table.bias.to_vec(), trained.len());
         let tensor = |name: &str, shape: Vec<usize>, values| Tensor { name: name.to_owned(), shape, values };
         let mut tensors = vec![
@@ -86,12 +86,8 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] that names what does not fit.
     pub(crate) fn parse(&self) -> Result<(ModelConfig, Encoder), Error> {
-        let recipe = ModelConfig::from_text(&self.recipe).ok_or_else(|| {
-            // A path is one only below its target.
-            let odd = |line: &&str| !line.starts_with("path ") && ModelConfig::from_text(line).is_none();
-            let line = self.recipe.lines().find(odd).unwrap_or_default();
-            refused(format!("its recipe has the line {line:?}, which is not understood"))
-        })?;
+        let recipe = ModelConfig::from_text(&self.recipe)
+            .map_err(|reason| refused(format!("its recipe is not understood: {reason}")))?;
         check(&recipe)?;
         let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         let names = names(&recipe);
@@ -105,7 +101,7 @@ impl Model {
             other => return Err(refused(format!("table.bits is {other:?}, expected 8 to 24"))),
         };
         let trained = self.whole("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
-        if !Known::can_be(bits, trained) {
+        if !TrainedRows::is_valid(bits, trained) {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
         let values = self.real("table.rows", &[trained.len(), recipe.dim])?;
@@ -116,8 +112,8 @@ impl Model {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
             to.copy_from_slice(self.real(name, &shape)?);
         }
-        let known = Arc::new(Known::new(bits, trained.iter().copied()));
-        Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
+        let trained = Arc::new(TrainedRows::new(bits, trained.iter().copied()));
+        Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
@@ -186,9 +182,6 @@ fn check(recipe: &ModelConfig) -> Result<(), Error> {
     if recipe.policies.is_empty() {
         return Err(refused("its recipe has no target".to_owned()));
     }
-    if !recipe.policies.iter().map(|policy| &policy.kind).is_sorted_by(|a, b| a < b) {
-        return Err(refused("its recipe has targets twice or out of order".to_owned()));
-    }
     Ok(())
 }
 
@@ -219,8 +212,10 @@ mod tests {
             change(&mut model);
             model.parse().expect_err("it does not fit").to_string()
         };
-        assert!(said(&|model| model.recipe.push_str("\nmood good")).contains("mood good"));
-        assert!(said(&|model| model.recipe = model.recipe.replace("dim 7", "dim 0")).contains("dim 0"));
+        assert!(said(&|model| model.recipe = model.recipe.replace("damping", "mood")).contains("mood"));
+        assert!(
+            said(&|model| model.recipe = model.recipe.replace("\"dim\":7", "\"dim\":0")).contains("dim 0")
+        );
         for at in 0..model().tensors.len() {
             let name = model().tensors[at].name.clone();
             assert!(said(&|model| drop(model.tensors.remove(at))).contains(&name), "{name} is missing");

@@ -52,7 +52,7 @@ pub struct Connection {
     pub node: NodeName,
     /// The cosine of the two. `None` if one of them has no embedding.
     pub cosine: Option<f32>,
-    /// Whether an edge links the two.
+    /// True if an edge links the two.
     pub linked: bool,
     /// The number of neighbors that both have, through any relation.
     pub shared: u64,

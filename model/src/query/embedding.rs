@@ -9,7 +9,7 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::network::encoder::Encoder;
 use crate::query::embeddings::Embeddings;
-use crate::state::on_demand::fresh;
+use crate::state::on_demand::embed_nodes;
 
 /// A vector, and the epoch and model that it was computed from.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl CurrentVector {
         match self {
             Self::Stored(embedded) => Ok(embedded),
             Self::Computed(VectorInput { config, encoder, snapshot, node, generation }) => {
-                let (vectors, bias) = fresh(&config, &encoder, &snapshot, &[node], cancel)?;
+                let (vectors, bias) = embed_nodes(&config, &encoder, &snapshot, &[node], cancel)?;
                 let vector = vectors.iter().copied().chain(bias).collect();
                 Ok(Embedded { vector, epoch: snapshot.epoch(), dirty_nodes: 0, generation })
             }

@@ -25,6 +25,11 @@ const DEEPEST: usize = 64;
 /// # Ok::<(), hedgerow_model::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "String", try_from = "String")
+)]
 pub struct Filter {
     tokens: Vec<String>,
     steps: Vec<Step>,
@@ -34,7 +39,7 @@ pub struct Filter {
 /// A step of the expression in postfix order: operands before their operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Pushes whether the node has the token of this number.
+    /// Pushes true if the node has the token of this number.
     Token(u8),
     Not,
     And,
@@ -47,7 +52,7 @@ impl Filter {
         &self.tokens
     }
 
-    /// Whether the filter admits a node. `tokens` has a bit for each token of the expression that the node has.
+    /// True if the filter admits a node. `tokens` has a bit for each token of the expression that the node has.
     pub(crate) fn admits(&self, tokens: u64) -> bool {
         // The stack of operands, the top in the lowest bit.
         let mut stack = 0u64;
@@ -66,6 +71,21 @@ impl Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl From<Filter> for String {
+    fn from(filter: Filter) -> Self {
+        filter.text
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = Error;
+
+    /// As [`Filter::from_str`].
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
     }
 }
 

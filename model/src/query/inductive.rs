@@ -25,14 +25,14 @@ pub struct NewNode {
 pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]) -> Result<Vec<f32>, Error> {
     // The input row: the sum of the tokens' embeddings, and the dense features.
     let (encoder, buffers) = (&state.encoder, &mut BufferPool::default());
-    let mut sums = encoder.table.known.sums();
+    let mut sums = encoder.table.trained.empty_sums();
     let hashes: Vec<u64> = new_node.tokens.iter().map(|token| token_hash(token)).collect();
-    encoder.table.known.push_tokens(&hashes, &mut sums);
+    encoder.table.trained.push_tokens(&hashes, &mut sums);
     let dense = dense_row(&state.recipe, &new_node.dense)?;
     let mut h = encoder.input(&sums, &dense.view(), buffers);
 
     // The layers, each from the neighbors' rows one layer below.
-    let mut pool = state.pool(&[]);
+    let mut pool = state.importances(&[]);
     state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
     for (at, layer) in encoder.weights.layers.iter().enumerate() {
         let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };

@@ -45,7 +45,7 @@ impl Interests {
     /// Most interests of a history, the most important ones.
     pub const MAX: usize = 20;
 
-    /// Whether a history is one interest, which needs no tree.
+    /// True if a history is one interest, which needs no tree.
     pub(crate) fn is_one(self) -> bool {
         matches!(self, Self::AtMost(0 | 1))
     }

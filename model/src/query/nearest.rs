@@ -14,7 +14,7 @@ use crate::query::scan::{BLOCK, Hit, RankCount, ScanRequest};
 pub(crate) struct RowRequest<'a> {
     /// Most rows.
     pub(crate) k: usize,
-    /// Whether the score is the cosine plus the popularity, not the cosine alone.
+    /// Adds the popularity to the cosine.
     pub(crate) popularity: bool,
     /// The kind of the rows; `None` allows all kinds.
     pub(crate) kind: Option<KindIx>,
@@ -55,8 +55,8 @@ impl Embeddings {
         })
     }
 
-    /// For each pair of a query row and an item row, the rows of a kind that score higher than the item, and those that score the
-    /// same. Neither the query nor the item counts. Scores are those of [`Embeddings::nearest`].
+    /// Rank counts for pairs of a query row and an item row: the rows of a kind that score higher than the item, and those that score
+    /// the same. Neither the query nor the item counts. Scores are those of [`Embeddings::nearest`].
     pub(crate) fn rank_counts(&self, pairs: &[(u32, u32)], kind: KindIx) -> Vec<RankCount> {
         let score = |query: u32, row: u32| {
             self.vectors.score(self.vector(query), row as usize) + self.bias[row as usize]

@@ -22,13 +22,13 @@ pub struct Query {
     pub filter: Option<Filter>,
     /// Nodes that are no answers.
     pub exclude: Vec<NodeName>,
-    /// Whether nodes of the history may be recommended.
+    /// Allows nodes of the history as answers.
     pub include_seen: bool,
     /// Ranks by the cosine alone, without the popularity.
     pub cosine: bool,
     /// The number of interests that a history is split into.
     pub interests: Interests,
-    /// Whether each answer carries an explanation.
+    /// Adds an explanation to each answer.
     pub explain: bool,
 }
 

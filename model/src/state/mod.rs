@@ -3,6 +3,7 @@
 
 pub(crate) mod incremental;
 pub(crate) mod learning_curve;
+mod matrix_rows;
 pub(crate) mod model_files;
 pub(crate) mod neighborhoods;
 pub(crate) mod on_demand;

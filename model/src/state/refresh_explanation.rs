@@ -5,7 +5,7 @@ use hedgerow_storage::{Changes, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::Walker;
 
 use crate::config::error::Error;
-use crate::state::incremental::Trail;
+use crate::state::incremental::ChangedRows;
 use crate::state::state::State;
 
 /// Why a node was dirty: the first of perhaps many ways from its embedding to what changed.
@@ -14,16 +14,16 @@ pub struct RefreshExplanation {
     /// Whether the embedding came out different.
     pub changed: bool,
     /// From the embedding down to the cause; empty where the refresh had no reason to look at the node.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<RefreshReason>,
 }
 
 /// One step from a row to why it was recomputed. Layers count from 0, the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RefreshReason {
     /// Everything was recomputed: too much had changed, or what had is not known any more.
     Rebuild,
     /// The row of a neighbour one layer below changed.
-    Neighbor {
+    NeighborRow {
         /// Whose row was recomputed.
         node: NodeName,
         /// In this layer.
@@ -32,7 +32,7 @@ pub enum Reason {
         neighbor: NodeName,
     },
     /// Its own row one layer below changed.
-    Own {
+    OwnRow {
         /// Whose row was recomputed.
         node: NodeName,
         /// In this layer.
@@ -81,81 +81,85 @@ pub enum Reason {
         node: NodeName,
     },
     /// It came or went.
-    Life {
+    AddedOrRemoved {
         /// Who.
         node: NodeName,
     },
 }
 
 /// Follows a node's embedding down to what changed.
-pub(crate) fn explain(
+pub(crate) fn explain_refresh(
     state: &State,
     snapshot: &Snapshot,
     changes: &Changes,
-    trail: &Trail,
+    changed_rows: &ChangedRows,
     node: NodeIx,
 ) -> Result<RefreshExplanation, Error> {
     let known = state.row_of.get(node.index()).copied().filter(|&row| (row as usize) < state.rows());
     let Some(row) = known else { return Ok(RefreshExplanation::default()) };
-    let way = Way { state, snapshot, changes, trail };
-    Ok(RefreshExplanation { changed: trail.shown.contains(row), reasons: way.down(row)? })
+    let tracer = Tracer { state, snapshot, changes, changed_rows };
+    Ok(RefreshExplanation { changed: changed_rows.visible.contains(row), reasons: tracer.trace(row)? })
 }
 
-struct Way<'a> {
+struct Tracer<'a> {
     state: &'a State,
     snapshot: &'a Snapshot,
     changes: &'a Changes,
-    trail: &'a Trail,
+    changed_rows: &'a ChangedRows,
 }
 
-impl Way<'_> {
-    fn down(&self, mut row: u32) -> Result<Vec<Reason>, Error> {
-        let Trail { dirty, layers, .. } = self.trail;
+impl Tracer<'_> {
+    fn trace(&self, mut row: u32) -> Result<Vec<RefreshReason>, Error> {
+        let ChangedRows { dirty, layers, .. } = self.changed_rows;
         let mut reasons = Vec::new();
         let top = layers.len() - 1;
         // A row that came out as it was may still have been walked again, or have another popularity.
         let first = if layers[top].contains(row) { top } else { 0 };
         if first == 0 && !layers[0].contains(row) {
-            reasons.extend(self.walks(row)?);
+            reasons.extend(self.changed_walks(row)?);
         }
         for layer in (1..=first).rev() {
             let node = self.name(row);
-            if dirty.lives.contains(row) {
-                reasons.push(Reason::Life { node });
+            if dirty.added_or_removed.contains(row) {
+                reasons.push(RefreshReason::AddedOrRemoved { node });
                 return Ok(reasons);
             }
-            if dirty.pools.contains(row) {
-                reasons.extend(self.walks(row)?);
+            if dirty.neighborhoods.contains(row) {
+                reasons.extend(self.changed_walks(row)?);
                 return Ok(reasons);
             }
             let neighbors = || self.state.neighborhoods[row as usize].iter().map(|&(neighbor, _)| neighbor);
             if layers[layer - 1].contains(row) {
-                reasons.push(Reason::Own { node, layer });
+                reasons.push(RefreshReason::OwnRow { node, layer });
             } else if let Some(next) = neighbors().find(|&next| layers[layer - 1].contains(next)) {
-                reasons.push(Reason::Neighbor { node, layer, neighbor: self.name(next) });
+                reasons.push(RefreshReason::NeighborRow { node, layer, neighbor: self.name(next) });
                 row = next;
             } else {
                 let neighbor = neighbors().find(|&next| dirty.weights.contains(next));
                 let neighbor = neighbor.map(|next| self.name(next));
-                reasons.extend(neighbor.map(|neighbor| Reason::NeighborDegree { node, layer, neighbor }));
+                reasons.extend(neighbor.map(|neighbor| RefreshReason::NeighborDegree {
+                    node,
+                    layer,
+                    neighbor,
+                }));
                 return Ok(reasons);
             }
         }
         let node = self.name(row);
-        if dirty.lives.contains(row) {
-            reasons.push(Reason::Life { node });
+        if dirty.added_or_removed.contains(row) {
+            reasons.push(RefreshReason::AddedOrRemoved { node });
         } else if self.changes.nodes.contains(&self.state.nodes[row as usize])
             && (layers[0].contains(row) || !dirty.weights.contains(row))
         {
-            reasons.push(Reason::Features { node });
+            reasons.push(RefreshReason::Features { node });
         } else if dirty.weights.contains(row) {
-            reasons.push(Reason::Degree { node });
+            reasons.push(RefreshReason::Degree { node });
         }
         Ok(reasons)
     }
 
     /// Why a node was walked again, if it was.
-    fn walks(&self, row: u32) -> Result<Option<Reason>, Error> {
+    fn changed_walks(&self, row: u32) -> Result<Option<RefreshReason>, Error> {
         let node = self.state.nodes[row as usize];
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));
         let recipe = &self.state.recipe;
@@ -165,7 +169,7 @@ impl Way<'_> {
         let Some(first) = differences.first() else { return Ok(None) };
         let name = |node: NodeIx| self.snapshot.name(node);
         let edges = self.changes.lists.get(&(first.relation, first.at));
-        Ok(Some(Reason::Walks {
+        Ok(Some(RefreshReason::Walks {
             node: name(node),
             walks: differences.len() as u32,
             walk: first.walk,
@@ -175,7 +179,7 @@ impl Way<'_> {
             was: first.was.map(name),
             now: first.now.map(name),
             edges: edges.into_iter().flat_map(|edges| edges.keys().copied()).map(name).collect(),
-            neighborhood_changed: self.trail.dirty.pools.contains(row),
+            neighborhood_changed: self.changed_rows.dirty.neighborhoods.contains(row),
         }))
     }
 

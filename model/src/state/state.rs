@@ -12,13 +12,13 @@ use crate::config::options::Pooling;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::state::neighborhoods::{Walked, walked};
+use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 
 /// Marks a node that has no row.
 pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// A neighbour of a neighbourhood and its visits.
-pub(crate) type Counted = (u32, u32);
+pub(crate) type Visited = (u32, u32);
 
 /// Size: per row about 8 bytes for each kept neighbour, 4 for its entry in a reverse list, and the rows of
 /// all layers (h0 to hK, with PinSage layers also their messages) at 4 bytes a number.
@@ -34,7 +34,7 @@ pub(crate) struct State {
     pub(crate) row_of: Vec<u32>,
     pub(crate) alive: Vec<bool>,
     /// By visits, then by stable id.
-    pub(crate) neighborhoods: Vec<Box<[Counted]>>,
+    pub(crate) neighborhoods: Vec<Box<[Visited]>>,
     /// Row -> the rows that have it in their neighbourhood, ascending.
     pub(crate) reverse: Vec<Vec<u32>>,
     /// Degree levels.
@@ -97,12 +97,12 @@ impl State {
     }
 
     /// Rows of living nodes.
-    pub(crate) fn living(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn alive_rows(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.rows() as u32).filter(|&row| self.alive[row as usize])
     }
 
     /// The row of a node of an embedded kind, made if there is none; `None` for other kinds.
-    pub(crate) fn row_for(&mut self, snapshot: &Snapshot, node: NodeIx) -> Option<u32> {
+    pub(crate) fn row_or_new(&mut self, snapshot: &Snapshot, node: NodeIx) -> Option<u32> {
         if let Some(&row) = self.row_of.get(node.index())
             && row != ABSENT
         {
@@ -132,12 +132,12 @@ impl State {
     }
 
     /// Replaces a row's neighbourhood and mends the reverse lists; says whether it differs.
-    pub(crate) fn set_neighborhood(&mut self, row: u32, new: Box<[Counted]>) -> bool {
+    pub(crate) fn set_neighborhood(&mut self, row: u32, new: Box<[Visited]>) -> bool {
         let at = row as usize;
         if self.neighborhoods[at] == new {
             return false;
         }
-        let sorted = |neighborhood: &[Counted]| {
+        let sorted = |neighborhood: &[Visited]| {
             let mut rows: Vec<u32> = neighborhood.iter().map(|&(neighbor, _)| neighbor).collect();
             rows.sort_unstable();
             rows
@@ -180,7 +180,7 @@ impl State {
     }
 
     /// Importances of the listed rows' neighbourhoods. Shapes: (listed, rows).
-    pub(crate) fn pool(&self, rows: &[u32]) -> Sparse {
+    pub(crate) fn importances(&self, rows: &[u32]) -> Sparse {
         let entries = rows.iter().map(|&row| self.neighborhoods[row as usize].len()).sum();
         let mut pool = self.empty_pool(rows.len(), entries);
         for &row in rows {
@@ -190,17 +190,24 @@ impl State {
     }
 
     /// Importances of all rows in a graph where walks end before they step on a closed node. Shapes: (rows, rows).
-    pub(crate) fn pool_without(
+    pub(crate) fn importances_excluding(
         &self,
         snapshot: &Snapshot,
-        closed: &[bool],
+        excluded: &[bool],
         cancel: &CancelToken,
     ) -> Result<Sparse, Error> {
-        let living: Vec<u32> = self.living().collect();
-        let walked =
-            walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, &living, Some(closed), cancel)?;
+        let living: Vec<u32> = self.alive_rows().collect();
+        let walked = walk_rows(
+            &self.recipe,
+            self.recipe.walks,
+            snapshot,
+            &self.nodes,
+            &living,
+            Some(excluded),
+            cancel,
+        )?;
         let mut found: Vec<&[Visit]> = vec![&[]; self.rows()];
-        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+        for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             found[row as usize] = visits;
         }
         let mut pool = self.empty_pool(self.rows(), found.iter().map(|visits| visits.len()).sum());
@@ -212,11 +219,11 @@ impl State {
     }
 
     fn empty_pool(&self, rows: usize, entries: usize) -> Sparse {
-        Sparse::with_capacity(self.rows(), rows, entries).largest(self.recipe.pooling == Pooling::Max)
+        Sparse::with_capacity(self.rows(), rows, entries).with_max(self.recipe.pooling == Pooling::Max)
     }
 
     /// Appends the importances of a neighbourhood: counts times influence over their sum, or all alike.
-    pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Counted>, pool: &mut Sparse) {
+    pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Visited>, pool: &mut Sparse) {
         push_importances(self.recipe.pooling, neighborhood, |row| self.influence(row), pool);
     }
 }
@@ -224,7 +231,7 @@ impl State {
 /// As [`State::push_importances`], of whatever rows `influence` knows.
 pub(crate) fn push_importances(
     pooling: Pooling,
-    neighborhood: impl Iterator<Item = Counted>,
+    neighborhood: impl Iterator<Item = Visited>,
     influence: impl Fn(u32) -> f32,
     pool: &mut Sparse,
 ) {
@@ -232,5 +239,5 @@ pub(crate) fn push_importances(
         Pooling::Importance => count as f32 * influence(row),
         Pooling::Mean | Pooling::Max => 1.0,
     };
-    pool.push_shares(neighborhood.map(|(row, count)| (row, weight(row, count))));
+    pool.push_normalized(neighborhood.map(|(row, count)| (row, weight(row, count))));
 }

@@ -22,12 +22,12 @@ impl Moments {
     fn update(&mut self, values: &mut [f32], gradient: &[f32], rate: f32) {
         let moments = self.first.values_mut().iter_mut().zip(self.second.values_mut());
         for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-            advance(value, *g, first, second, rate);
+            update_parameter(value, *g, first, second, rate);
         }
     }
 }
 
-fn advance(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, rate: f32) {
+fn update_parameter(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, rate: f32) {
     *first = BETA1 * *first + (1.0 - BETA1) * gradient;
     *second = BETA2 * *second + (1.0 - BETA2) * gradient * gradient;
     *value -= rate * *first / (second.sqrt() + EPSILON);
@@ -92,7 +92,7 @@ impl Adam {
     }
 
     fn step_table(&mut self, encoder: &mut Encoder, gradient: &Gradient, rate: f32) {
-        let part = Part {
+        let part = TablePart {
             dim: encoder.table.rows.width(),
             rows: &gradient.table_rows,
             gradient: gradient.table.as_slice().expect("gradients are contiguous"),
@@ -104,13 +104,13 @@ impl Adam {
         let moments = (self.table_bias.first.values_mut(), self.table_bias.second.values_mut());
         for (&row, &g) in gradient.table_rows.iter().zip(&gradient.table_bias) {
             let at = row as usize;
-            advance(&mut encoder.table.bias[at], g, &mut moments.0[at], &mut moments.1[at], rate);
+            update_parameter(&mut encoder.table.bias[at], g, &mut moments.0[at], &mut moments.1[at], rate);
         }
     }
 }
 
 /// A part of the table and its moments, from row `first` on, and the gradient of some of its rows, ascending.
-struct Part<'a> {
+struct TablePart<'a> {
     dim: usize,
     rows: &'a [u32],
     gradient: &'a [f32],
@@ -119,7 +119,7 @@ struct Part<'a> {
     first: u32,
 }
 
-impl Part<'_> {
+impl TablePart<'_> {
     /// Splits the work in halves: disjoint parts of the table need no lock.
     fn step(self, rate: f32) {
         const ROWS_PER_TASK: usize = 1024;
@@ -129,7 +129,7 @@ impl Part<'_> {
                 let at = (row - first) as usize * dim..(row - first + 1) as usize * dim;
                 let moments = moments.0[at.clone()].iter_mut().zip(&mut moments.1[at.clone()]);
                 for ((value, g), (first, second)) in values[at].iter_mut().zip(by).zip(moments) {
-                    advance(value, *g, first, second, rate);
+                    update_parameter(value, *g, first, second, rate);
                 }
             }
             return;
@@ -139,7 +139,7 @@ impl Part<'_> {
         let values = values.split_at_mut(at);
         let moments = (moments.0.split_at_mut(at), moments.1.split_at_mut(at));
         let gradient = gradient.split_at(middle * dim);
-        let low = Part {
+        let low = TablePart {
             dim,
             rows: &rows[..middle],
             gradient: gradient.0,
@@ -147,7 +147,7 @@ impl Part<'_> {
             moments: (moments.0.0, moments.1.0),
             first,
         };
-        let high = Part {
+        let high = TablePart {
             dim,
             rows: &rows[middle..],
             gradient: gradient.1,

@@ -12,7 +12,7 @@ use crate::network::minibatch::Minibatch;
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
-use crate::train::run::{Run, WAITING};
+use crate::train::run::{QUEUED, TrainRun};
 
 /// Steps that are trained, besides the first, which starts the pipeline.
 const STEPS: usize = 4;
@@ -78,7 +78,7 @@ pub struct EstimatedSeconds {
 impl Estimate {
     /// Trains a few minibatches on `encoder` and counts what is held.
     pub(crate) fn measure(
-        run: &Run<'_>,
+        run: &TrainRun<'_>,
         state: &State,
         mut encoder: Encoder,
         walks: f64,
@@ -88,11 +88,11 @@ impl Estimate {
         let epoch = run.options.hard_negatives + 1;
         let mut adam = Adam::new(&mut encoder);
         let first = run.source.portions()[0];
-        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.known);
-        let minibatches = minibatch.map_or(0, |made| {
-            let batch = made.batch;
+        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.trained);
+        let minibatches = minibatch.map_or(0, |minibatch| {
+            let batch = minibatch.batch;
             // Those that wait, the one being made, and the one being worked on.
-            (WAITING as u64 + 2) * bytes_of_minibatch(&batch)
+            (QUEUED as u64 + 2) * bytes_of_minibatch(&batch)
                 + bytes_of_work(&batch, &encoder, run.options.negatives)
         });
         let steps = run.steps().min(STEPS + 1);
@@ -108,7 +108,7 @@ impl Estimate {
             [first, .., last] => (last - first) / (ends.len() - 1) as f64,
         };
         let start = Instant::now();
-        run.look(&encoder, &run.pool);
+        run.validate(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
@@ -134,7 +134,7 @@ impl Estimate {
     }
 }
 
-fn bytes_of_inputs(run: &Run<'_>) -> u64 {
+fn bytes_of_inputs(run: &TrainRun<'_>) -> u64 {
     let tokens: usize =
         run.inputs.tokens.iter().map(|of_node| size_of_val(of_node) + of_node.len() * 8).sum();
     tokens as u64 + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
@@ -156,7 +156,10 @@ fn bytes_of_sparse(sparse: &Sparse) -> u64 {
 }
 
 fn bytes_of_minibatch(batch: &Minibatch) -> u64 {
-    let sparse = [&batch.tokens, &batch.tokens_back].into_iter().chain(&batch.pools).chain(&batch.pools_back);
+    let sparse = [&batch.tokens, &batch.tokens_transposed]
+        .into_iter()
+        .chain(&batch.pools)
+        .chain(&batch.pools_transposed);
     sparse.map(bytes_of_sparse).sum::<u64>() + batch.dense.len() as u64 * NUMBER
 }
 

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::state::learning_curve::EpochQuality;
 
 /// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// From 1.
     pub epoch: u32,
@@ -32,7 +34,7 @@ impl From<&EpochReport> for EpochQuality {
 /// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of
 /// their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
+pub struct EpochTimes {
     /// Drawing examples and negatives, and walks for the neighbourhoods that examples may know.
     pub sampling: f64,
     /// Cutting minibatches out of the graph: nodes numbered anew, each once, features gathered.
@@ -57,7 +59,7 @@ pub enum TrainEvent {
         examples: u64,
     },
     /// Where the time of the epoch went that is reported next.
-    Spent(Spent),
+    EpochTimes(EpochTimes),
     /// An epoch is done.
     Epoch(EpochReport),
     /// The training goes on where one was interrupted, after this many whole epochs.
@@ -78,12 +80,12 @@ pub enum TrainEvent {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The mean cosine of random pairs is above [`Alarm::COLLAPSED`].
+    /// The mean cosine of random pairs is above [`Self::COLLAPSED`].
     Collapsed {
         /// The mean cosine.
         mean_cosine: f32,
     },
-    /// The epoch's mean loss is above [`Alarm::GROWN`] times the first epoch's.
+    /// The epoch's mean loss is above [`Self::GROWN`] times the first epoch's.
     LossGrew {
         /// The epoch's.
         loss: f32,
@@ -98,9 +100,9 @@ pub enum Alarm {
 }
 
 impl Alarm {
-    /// The mean cosine of random pairs above which embeddings have collapsed to one point.
+    /// The mean cosine of random pairs above which embeddings count as collapsed into one point.
     pub const COLLAPSED: f32 = 0.9;
-    /// The quotient of an epoch's mean loss and the first epoch's above which a training learns nothing more.
+    /// The multiple of the first epoch's mean loss above which an epoch's loss counts as grown.
     pub const GROWN: f32 = 2.0;
 
     /// What the epochs so far give cause for; the last of them is looked at.

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::network::minibatch::Example;
-use crate::state::neighborhoods::{Walked, walked};
+use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 use crate::state::state::State;
 
 /// Walks for ranking far nodes, in multiples of those that make neighbourhoods.
@@ -38,9 +38,9 @@ impl HardNegatives {
             min_visits: 1,
             ..options.walks
         };
-        let living: Vec<u32> = state.living().collect();
-        let walked = walked(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
-        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+        let living: Vec<u32> = state.alive_rows().collect();
+        let walked = walk_rows(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
+        for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
             windows[row as usize] = window.collect();
         }
@@ -58,7 +58,7 @@ impl HardNegatives {
         }
         let drawn = (0..count).map(|_| window[rng.random_range(0..window.len())]);
         let apart = |row: &u32| {
-            *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+            *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
         };
         drawn.filter(apart).collect()
     }

@@ -19,14 +19,14 @@ const TABLE_SCALE: f32 = 0.01;
 const POPULARITY: f32 = 0.08;
 
 /// The generation that a warm start is from.
-pub(crate) struct Last<'a> {
+pub(crate) struct LastGeneration<'a> {
     pub(crate) generation: Generation,
     pub(crate) recipe: &'a ModelConfig,
     pub(crate) encoder: &'a Encoder,
 }
 
 /// Random weights, a function of the seed and of which tokens there are.
-pub(crate) fn cold(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
+pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
     let table = HashEmbedding::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut rng = StdRng::seed_from_u64(seed);
@@ -43,37 +43,37 @@ pub(crate) fn warm(
     recipe: &ModelConfig,
     inputs: &Inputs,
     seed: u64,
-    last: Option<Last<'_>>,
+    last: Option<LastGeneration<'_>>,
 ) -> Result<Encoder, Error> {
     let last = last.ok_or_else(|| Error::NotWarm {
         reason: "there is no generation to start from; train without warm first".to_owned(),
     })?;
-    let Last { generation, recipe: before, encoder } = last;
-    let refuse = |what: &str, found: String, asked: String| {
+    let LastGeneration { generation, recipe: last_config, encoder } = last;
+    let refuse = |what: &str, found: String, requested: String| {
         let reason = format!(
-            "generation {generation} has {what} {found}, asked for {asked}; ask for the same, or train without warm"
+            "generation {generation} has {what} {found}, requested {requested}; request the same, or train without warm"
         );
         Err(Error::NotWarm { reason })
     };
-    if before.dim != recipe.dim {
-        return refuse("dim", before.dim.to_string(), recipe.dim.to_string());
+    if last_config.dim != recipe.dim {
+        return refuse("dim", last_config.dim.to_string(), recipe.dim.to_string());
     }
-    if before.layers != recipe.layers {
-        return refuse("layers", before.layers.to_string(), recipe.layers.to_string());
+    if last_config.layers != recipe.layers {
+        return refuse("layers", last_config.layers.to_string(), recipe.layers.to_string());
     }
-    if before.conv != recipe.conv {
+    if last_config.conv != recipe.conv {
         let name = |conv| if conv == Conv::Light { "light" } else { "pinsage" }.to_owned();
-        return refuse("conv", name(before.conv), name(recipe.conv));
+        return refuse("conv", name(last_config.conv), name(recipe.conv));
     }
-    if before.pooling != recipe.pooling {
-        return refuse("pooling", format!("{:?}", before.pooling), format!("{:?}", recipe.pooling));
+    if last_config.pooling != recipe.pooling {
+        return refuse("pooling", format!("{:?}", last_config.pooling), format!("{:?}", recipe.pooling));
     }
-    if before.dense != recipe.dense || before.degree_input != recipe.degree_input {
-        return refuse("dense blocks", blocks(before), blocks(recipe));
+    if last_config.dense != recipe.dense || last_config.degree_input != recipe.degree_input {
+        return refuse("dense blocks", dense_inputs(last_config), dense_inputs(recipe));
     }
     let mut table = HashEmbedding::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
     let mut weights = encoder.weights.clone();
-    match (recipe.popularity, before.popularity) {
+    match (recipe.popularity, last_config.popularity) {
         (true, true) => {}
         (true, false) => weights.popularity[0] = POPULARITY,
         (false, _) => {
@@ -91,11 +91,11 @@ fn distinct_tokens(inputs: &Inputs) -> Vec<u64> {
     tokens
 }
 
-fn blocks(recipe: &ModelConfig) -> String {
-    let mut blocks: Vec<String> =
+fn dense_inputs(recipe: &ModelConfig) -> String {
+    let mut dense_inputs: Vec<String> =
         recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
     if recipe.degree_input {
-        blocks.push("the degree".to_owned());
+        dense_inputs.push("the degree".to_owned());
     }
-    if blocks.is_empty() { "none".to_owned() } else { blocks.join(", ") }
+    if dense_inputs.is_empty() { "none".to_owned() } else { dense_inputs.join(", ") }
 }

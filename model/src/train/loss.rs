@@ -23,7 +23,7 @@ pub(crate) struct Step {
 /// Margin (PinSage, section 3.3): the mean over negatives of `max(0, s_negative - s_positive + margin)`.
 /// Softmax: cross-entropy of the positive among all candidates at a temperature. A shared negative that is drawn more
 /// often than others scores lower by the logarithm of that; hard negatives compete beside them.
-/// Negatives that belong together with the query are left out, see [`Minibatch::left_out`].
+/// Negatives that belong together with the query are left out, see [`Minibatch::masked`].
 ///
 /// Determinism: each example by itself, sums over examples by matrix products and in a fixed order.
 /// Cost: B (N + H) D operations, three times; parallel over examples.
@@ -32,19 +32,19 @@ pub(crate) fn step(
     batch: &Minibatch,
     vectors: &Array2<f32>,
     bias: &Array1<f32>,
-    spare: &mut BufferPool,
+    buffers: &mut BufferPool,
 ) -> Step {
     let examples = batch.positives.len();
-    let mut queries = batch.queries.multiply(&vectors.view(), spare);
+    let mut queries = batch.queries.multiply(&vectors.view(), buffers);
     let lengths = normalize_rows(&mut queries);
     let negatives = gather(&vectors.view(), &batch.negatives);
     let positives = gather(&vectors.view(), &batch.positives);
 
     let correction = if options.loss == Loss::Softmax { options.temperature } else { 0.0 };
-    let offsets = batch.negatives.iter().zip(&batch.rates);
+    let offsets = batch.negatives.iter().zip(&batch.log_rates);
     let offsets: Vec<f32> = offsets.map(|(&row, rate)| bias[row as usize] - correction * rate).collect();
     // Scores of the shared negatives, turned in place into the loss's gradient by each of them.
-    let mut shared = product_by_transposed(&queries.view(), &negatives.view(), spare);
+    let mut shared = product_by_transposed(&queries.view(), &negatives.view(), buffers);
     let outcomes: Vec<Outcome> = shared
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -61,24 +61,24 @@ pub(crate) fn step(
             for (s, bias) in scores.iter_mut().zip(&offsets) {
                 *s += bias;
             }
-            for &place in &batch.left_out[at] {
+            for &place in &batch.masked[at] {
                 scores[place as usize] = f32::NEG_INFINITY;
             }
-            let mut hard: Vec<f32> = batch.hard[at].iter().map(|&row| score(row)).collect();
+            let mut hard: Vec<f32> = batch.hard_negatives[at].iter().map(|&row| score(row)).collect();
             let (loss, positive) = match options.loss {
                 Loss::Margin => margin(options.margin, score(positive), scores, &mut hard),
                 Loss::Softmax => softmax(options.temperature, score(positive), scores, &mut hard),
             };
-            Outcome { loss, positive, hard }
+            Outcome { loss, positive, hard_negatives: hard }
         })
         .collect();
 
     let scale = 1.0 / examples.max(1) as f32;
     shared *= scale;
-    let mut d_vectors = spare.matrix(vectors.nrows(), vectors.ncols());
+    let mut d_vectors = buffers.matrix(vectors.nrows(), vectors.ncols());
     d_vectors.fill(0.0);
     let mut d_bias = Array1::zeros(bias.len());
-    let mut d_queries = product(&shared.view(), &negatives.view(), None, spare);
+    let mut d_queries = product(&shared.view(), &negatives.view(), None, buffers);
     let mut d_negatives = Array2::zeros(negatives.dim());
     add_transposed_product(&mut d_negatives.view_mut(), &shared.view(), &queries.view());
     let shared_bias = shared.sum_axis(Axis(0));
@@ -93,17 +93,17 @@ pub(crate) fn step(
         d_queries.row_mut(at).scaled_add(outcome.positive * scale, &positives.row(at));
         d_vectors.row_mut(positive).scaled_add(outcome.positive * scale, &queries.row(at));
         d_bias[positive] += outcome.positive * scale;
-        for (&row, &by) in batch.hard[at].iter().zip(&outcome.hard) {
+        for (&row, &by) in batch.hard_negatives[at].iter().zip(&outcome.hard_negatives) {
             d_queries.row_mut(at).scaled_add(by * scale, &vectors.row(row as usize));
             d_vectors.row_mut(row as usize).scaled_add(by * scale, &queries.row(at));
             d_bias[row as usize] += by * scale;
         }
     }
     normalize_rows_backward(&queries.view(), &lengths, &mut d_queries);
-    let by_queries = batch.queries_back.multiply(&d_queries.view(), spare);
+    let by_queries = batch.queries_transposed.multiply(&d_queries.view(), buffers);
     d_vectors += &by_queries;
     for matrix in [queries, shared, d_queries, by_queries] {
-        spare.keep(matrix);
+        buffers.recycle(matrix);
     }
     Step { loss, vectors: d_vectors, bias: d_bias }
 }
@@ -112,7 +112,7 @@ pub(crate) fn step(
 struct Outcome {
     loss: f32,
     positive: f32,
-    hard: Vec<f32>,
+    hard_negatives: Vec<f32>,
 }
 
 /// Replaces scores by derivatives; returns the loss and the derivative by the positive's score.

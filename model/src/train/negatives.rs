@@ -18,15 +18,15 @@ pub(crate) struct NegativeSource {
     rows: Vec<u32>,
     /// The sums of the weights up to and with each, and the logarithm of each over their mean; empty if all are alike.
     sums: Vec<f64>,
-    rates: Vec<f32>,
+    log_rates: Vec<f32>,
 }
 
 impl NegativeSource {
     /// Every living row, drawn in proportion to its degree raised to `power`.
     pub(crate) fn new(power: f32, snapshot: &Snapshot, state: &State) -> Self {
-        let mut rows: Vec<u32> = state.living().collect();
+        let mut rows: Vec<u32> = state.alive_rows().collect();
         rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
-        let (mut sums, mut rates) = (Vec::new(), Vec::new());
+        let (mut sums, mut log_rates) = (Vec::new(), Vec::new());
         if power > 0.0 {
             let log_weight = |row: &u32| power * degree::log_degree(state.levels[*row as usize]);
             let mut sum = 0.0;
@@ -35,9 +35,9 @@ impl NegativeSource {
                 sum
             }));
             let log_mean = (sum / rows.len().max(1) as f64).ln() as f32;
-            rates.extend(rows.iter().map(|row| log_weight(row) - log_mean));
+            log_rates.extend(rows.iter().map(|row| log_weight(row) - log_mean));
         }
-        Self { rows, sums, rates }
+        Self { rows, sums, log_rates }
     }
 
     /// A row, all alike.
@@ -51,7 +51,7 @@ impl NegativeSource {
         let Some(&sum) = self.sums.last() else {
             let rows: Vec<u32> =
                 index::sample(rng, self.rows.len(), count).into_iter().map(|at| self.rows[at]).collect();
-            return Negatives { rates: vec![0.0; rows.len()], rows };
+            return Negatives { log_rates: vec![0.0; rows.len()], rows };
         };
         let mut places: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..DRAWS {
@@ -64,7 +64,7 @@ impl NegativeSource {
         }
         Negatives {
             rows: places.iter().map(|&at| self.rows[at]).collect(),
-            rates: places.iter().map(|&at| self.rates[at]).collect(),
+            log_rates: places.iter().map(|&at| self.log_rates[at]).collect(),
         }
     }
 }
@@ -84,14 +84,14 @@ mod tests {
         });
         let sums: Vec<f64> = sums.collect();
         let mean = (sum / f64::from(rows)) as f32;
-        let rates = (1..=rows).map(|weight| (weight as f32 / mean).ln()).collect();
-        NegativeSource { rows: (0..rows).collect(), sums, rates }
+        let log_rates = (1..=rows).map(|weight| (weight as f32 / mean).ln()).collect();
+        NegativeSource { rows: (0..rows).collect(), sums, log_rates }
     }
 
     #[test]
     fn no_row_is_drawn_twice_and_all_are_where_that_is_asked() {
         let mut rng = StdRng::seed_from_u64(1);
-        let alike = NegativeSource { rows: (0..50).collect(), sums: Vec::new(), rates: Vec::new() };
+        let alike = NegativeSource { rows: (0..50).collect(), sums: Vec::new(), log_rates: Vec::new() };
         for source in [&alike, &weighted(50)] {
             for count in [1, 20, 50, 80] {
                 let mut rows = source.draw(count, &mut rng).rows;
@@ -113,7 +113,7 @@ mod tests {
             let negatives = source.draw(1, &mut rng);
             drawn[negatives.rows[0] as usize] += 1;
             let expected = f64::from(negatives.rows[0] + 1) / 5.5;
-            assert!((f64::from(negatives.rates[0]).exp() - expected).abs() < 1e-4);
+            assert!((f64::from(negatives.log_rates[0]).exp() - expected).abs() < 1e-4);
         }
         for (row, &count) in drawn.iter().enumerate() {
             let expected = 20_000.0 * (row + 1) as f64 / 55.0;

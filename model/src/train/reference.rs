@@ -56,11 +56,11 @@ fn world() -> World {
         },
         neighborhoods: (0..NODES).map(neighbors).collect(),
         examples: vec![
-            Example { query: vec![0, 3], positive: 1, together: vec![5, 1, 0, 3], hard: vec![4] },
-            Example { query: vec![2], positive: 6, together: vec![], hard: vec![0, 1] },
-            Example { query: vec![4, 7, 6], positive: 8, together: vec![2], hard: vec![] },
+            Example { query: vec![0, 3], positive: 1, related: vec![5, 1, 0, 3], hard_negatives: vec![4] },
+            Example { query: vec![2], positive: 6, related: vec![], hard_negatives: vec![0, 1] },
+            Example { query: vec![4, 7, 6], positive: 8, related: vec![2], hard_negatives: vec![] },
         ],
-        negatives: Negatives { rows: vec![1, 3, 5, 2, 8], rates: vec![0.5, -0.5, 0.0, 0.3, -0.1] },
+        negatives: Negatives { rows: vec![1, 3, 5, 2, 8], log_rates: vec![0.5, -0.5, 0.0, 0.3, -0.1] },
     }
 }
 
@@ -68,7 +68,7 @@ fn encoder(conv: Conv, world: &World) -> Encoder {
     let mut tokens: Vec<u64> = world.inputs.tokens.iter().flatten().copied().collect();
     tokens.sort_unstable();
     let mut table = HashEmbedding::new(&tokens, DIM, 3, 0.5);
-    for (bias, &row) in table.bias.iter_mut().zip(table.known.rows()) {
+    for (bias, &row) in table.bias.iter_mut().zip(table.trained.rows()) {
         *bias = 0.1 * number(u64::from(row));
     }
     let mut weights = Weights::zeros(conv, 2, DIM, DENSE);
@@ -114,8 +114,8 @@ fn add(into: &mut [f64], scale: f64, what: &[f64]) {
 impl World {
     /// Unit vectors and biases of all nodes.
     fn embed(&self, encoder: &Encoder) -> (Vec<Vector>, Vector) {
-        let mut sums = encoder.table.known.sums();
-        self.inputs.tokens.iter().for_each(|tokens| encoder.table.known.push_tokens(tokens, &mut sums));
+        let mut sums = encoder.table.trained.empty_sums();
+        self.inputs.tokens.iter().for_each(|tokens| encoder.table.trained.push_tokens(tokens, &mut sums));
         let (mut h, mut biases) = (Vec::new(), Vec::new());
         for node in 0..NODES {
             let mut row = vec![0.0; DIM];
@@ -169,13 +169,14 @@ impl World {
             let query = unit(query);
             let score = |row: u32| dot(&query, &vectors[row as usize]) + biases[row as usize];
             let apart = |row: &u32| {
-                *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+                *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
             };
-            let shared = self.negatives.rows.iter().zip(&self.negatives.rates).filter(|(row, _)| apart(row));
+            let shared =
+                self.negatives.rows.iter().zip(&self.negatives.log_rates).filter(|(row, _)| apart(row));
             // A hard negative is there as often as it was drawn, a shared one as often as by equal chances.
             let negatives: Vec<(f64, f64)> = shared
                 .map(|(&row, &rate)| (score(row), f64::from(-rate).exp()))
-                .chain(example.hard.iter().map(|&row| (score(row), 1.0)))
+                .chain(example.hard_negatives.iter().map(|&row| (score(row), 1.0)))
                 .collect();
             let positive = score(example.positive);
             match options.loss {
@@ -210,11 +211,11 @@ fn a_step_is_what_the_definitions_say() {
     ] {
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
         let start = encoder(conv, &world);
-        let known = start.table.known.clone();
-        let batch = Minibatch::build(&world.inputs, &pool, &known, 2, &world.examples, &world.negatives);
-        let spare = &mut BufferPool::default();
-        let trace = start.forward(&batch, spare);
-        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, spare);
+        let trained = start.table.trained.clone();
+        let batch = Minibatch::build(&world.inputs, &pool, &trained, 2, &world.examples, &world.negatives);
+        let buffers = &mut BufferPool::default();
+        let trace = start.forward(&batch, buffers);
+        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, buffers);
         let expected = world.loss(&start, &options);
         assert!(
             (f64::from(found.loss) - expected).abs() < 1e-5,
@@ -223,7 +224,7 @@ fn a_step_is_what_the_definitions_say() {
         );
 
         let mut stepped = start.clone();
-        let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, spare);
+        let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, buffers);
         Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
         let (before, after) = (ParameterVector::of(&start).0, ParameterVector::of(&stepped).0);
         let slope = |at: usize| {

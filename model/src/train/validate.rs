@@ -8,14 +8,14 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::train::run::Run;
+use crate::train::run::TrainRun;
 
 /// Pairs of nodes whose mean cosine is the collapse alarm.
 const COSINE_PAIRS: usize = 2000;
 
-impl Run<'_> {
+impl TrainRun<'_> {
     /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
-    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Option<f32>) {
+    pub(crate) fn validate(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Option<f32>) {
         let (vectors, bias) = self.embed_all(encoder, pool);
         let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
         let recall = (!self.held_out.is_empty()).then(recall);
@@ -28,7 +28,7 @@ impl Run<'_> {
     }
 
     fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Vec<f32>) {
-        let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
+        let tokens = encoder.table.trained.sums_of(&self.inputs.tokens);
         let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
         (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }

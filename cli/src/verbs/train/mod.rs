@@ -115,14 +115,14 @@ fn interrupted(engine: &Engine, given: &Given, asked: &TrainOptions) -> Result<T
     // Where there is none, whoever is asked to go on with it says so.
     let Some(unfinished) = engine.unfinished_training()? else { return Ok(asked.clone()) };
     let threads = asked.threads;
-    let (asked, began) = (asked.lines(), unfinished.options.lines());
-    let values = |lines: &[(&'static str, String)], name: &str| {
-        let values = lines.iter().filter(|line| line.0 == name);
+    let (asked, began) = (asked.entries(), unfinished.options.entries());
+    let values = |entries: &[(String, String)], name: &str| {
+        let values = entries.iter().filter(|line| line.0 == name);
         let mut values: Vec<String> = values.map(|(_, value)| value.clone()).collect();
         values.sort();
         values.join(",")
     };
-    for name in began.iter().map(|(name, _)| *name) {
+    for name in began.iter().map(|(name, _)| name.as_str()) {
         if !given.has(name) {
             continue;
         }

@@ -29,18 +29,18 @@ pub(crate) fn product(
     a: &ArrayView2<'_, f32>,
     b: &ArrayView2<'_, f32>,
     bias: Option<&[f32]>,
-    spare: &mut BufferPool,
+    buffers: &mut BufferPool,
 ) -> Array2<f32> {
-    by_panels(a, &Panels::new(b, a.nrows()), bias, spare)
+    by_panels(a, &Panels::new(b, a.nrows()), bias, buffers)
 }
 
 /// `a b^T`. Shapes: (R, I) x (O, I) -> (R, O). Cost: as of [`product`].
 pub(crate) fn product_by_transposed(
     a: &ArrayView2<'_, f32>,
     b: &ArrayView2<'_, f32>,
-    spare: &mut BufferPool,
+    buffers: &mut BufferPool,
 ) -> Array2<f32> {
-    by_panels(a, &Panels::transposed(b), None, spare)
+    by_panels(a, &Panels::transposed(b), None, buffers)
 }
 
 /// The product by a right factor that serves more than once.
@@ -48,11 +48,11 @@ pub(crate) fn by_panels(
     a: &ArrayView2<'_, f32>,
     b: &Panels<'_>,
     bias: Option<&[f32]>,
-    spare: &mut BufferPool,
+    buffers: &mut BufferPool,
 ) -> Array2<f32> {
     assert_eq!(a.ncols(), b.depth(), "the inner dimensions of a product must agree");
     let (rows, inner, outer) = (a.nrows(), b.depth(), b.columns());
-    let mut out = spare.matrix(rows, outer);
+    let mut out = buffers.matrix(rows, outer);
     if rows == 0 || outer == 0 {
         return out;
     }

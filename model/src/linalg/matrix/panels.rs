@@ -22,15 +22,15 @@ const SQUARE: usize = 16;
 pub(crate) struct Panels<'a> {
     depth: usize,
     columns: usize,
-    whole: Whole<'a>,
+    full: FullPanels<'a>,
     /// The last panel, where it is not full.
-    rest: Vec<f32>,
+    last: Vec<f32>,
 }
 
 /// The panels that are full.
-enum Whole<'a> {
+enum FullPanels<'a> {
     /// As it was given, for products of few rows.
-    AsGiven(Cow<'a, [f32]>),
+    Borrowed(Cow<'a, [f32]>),
     Copied(Vec<f32>),
 }
 
@@ -54,19 +54,19 @@ impl<'a> Panels<'a> {
                 into.extend(std::iter::repeat_n(0.0, width - taken));
             }
         };
-        let mut rest = Vec::new();
+        let mut last = Vec::new();
         if !columns.is_multiple_of(NARROW) {
-            rest.reserve_exact(depth * NARROW);
-            copied(full(columns), NARROW, &mut rest);
+            last.reserve_exact(depth * NARROW);
+            copied(full_columns(columns), NARROW, &mut last);
         }
         if rows < COPIED_FROM {
-            return Self { depth, columns, whole: Whole::AsGiven(values), rest };
+            return Self { depth, columns, full: FullPanels::Borrowed(values), last };
         }
-        let mut whole = Vec::with_capacity(depth * full(columns));
-        for (first, width) in places(full(columns)) {
-            copied(first, width, &mut whole);
+        let mut full = Vec::with_capacity(depth * full_columns(columns));
+        for (first, width) in full_panels(full_columns(columns)) {
+            copied(first, width, &mut full);
         }
-        Self { depth, columns, whole: Whole::Copied(whole), rest }
+        Self { depth, columns, full: FullPanels::Copied(full), last }
     }
 
     /// The transposed matrix of `b`, (O, I), as a factor.
@@ -74,16 +74,22 @@ impl<'a> Panels<'a> {
         let b = b.as_standard_layout();
         let (columns, depth) = b.dim();
         let values = b.as_slice().expect("standard layout is contiguous");
-        let mut whole = vec![0.0; depth * full(columns)];
-        for (first, width) in places(full(columns)) {
-            transpose(&values[first * depth..], depth, width, width, &mut whole[first * depth..]);
+        let mut full = vec![0.0; depth * full_columns(columns)];
+        for (first, width) in full_panels(full_columns(columns)) {
+            transpose(&values[first * depth..], depth, width, width, &mut full[first * depth..]);
         }
-        let mut rest = Vec::new();
+        let mut last = Vec::new();
         if !columns.is_multiple_of(NARROW) {
-            rest.resize(depth * NARROW, 0.0);
-            transpose(&values[full(columns) * depth..], depth, columns - full(columns), NARROW, &mut rest);
+            last.resize(depth * NARROW, 0.0);
+            transpose(
+                &values[full_columns(columns) * depth..],
+                depth,
+                columns - full_columns(columns),
+                NARROW,
+                &mut last,
+            );
         }
-        Panels { depth, columns, whole: Whole::Copied(whole), rest }
+        Panels { depth, columns, full: FullPanels::Copied(full), last }
     }
 
     /// I, the length of a chain.
@@ -134,36 +140,36 @@ impl<'a> Panels<'a> {
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = Panel<'_>> {
-        let full = full(self.columns);
-        let whole = places(full).map(move |(first, width)| match &self.whole {
-            Whole::Copied(values) => Panel {
+        let full = full_columns(self.columns);
+        let panels = full_panels(full).map(move |(first, width)| match &self.full {
+            FullPanels::Copied(values) => Panel {
                 steps: &values[first * self.depth..][..width * self.depth],
                 stride: width,
                 first,
                 width,
             },
-            Whole::AsGiven(values) => {
+            FullPanels::Borrowed(values) => {
                 let steps = values.get(first..).unwrap_or_default();
                 Panel { steps, stride: self.columns, first, width }
             }
         });
-        let rest = (full < self.columns).then(|| Panel {
-            steps: &self.rest,
+        let last = (full < self.columns).then(|| Panel {
+            steps: &self.last,
             stride: NARROW,
             first: full,
             width: self.columns - full,
         });
-        whole.chain(rest)
+        panels.chain(last)
     }
 }
 
 /// Columns in full panels.
-fn full(columns: usize) -> usize {
+fn full_columns(columns: usize) -> usize {
     columns - columns % NARROW
 }
 
 /// First column and width of each full panel.
-fn places(full: usize) -> impl Iterator<Item = (usize, usize)> {
+fn full_panels(full: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = 0;
     std::iter::from_fn(move || {
         let left = full - first;

@@ -88,13 +88,13 @@ impl<L: Lanes> Tile<'_, L> {
     /// Columns that do not fill a panel.
     #[inline(always)]
     fn edge<const R: usize>(self, width: usize, out: &mut [f32], outer: usize) {
-        let mut whole = [0.0; ROWS * NARROW];
+        let mut padded = [0.0; ROWS * NARROW];
         for row in 0..R {
-            whole[row * NARROW..][..width].copy_from_slice(&out[row * outer..][..width]);
+            padded[row * NARROW..][..width].copy_from_slice(&out[row * outer..][..width]);
         }
-        self.narrow::<R>(&mut whole, NARROW);
+        self.narrow::<R>(&mut padded, NARROW);
         for row in 0..R {
-            out[row * outer..][..width].copy_from_slice(&whole[row * NARROW..][..width]);
+            out[row * outer..][..width].copy_from_slice(&padded[row * NARROW..][..width]);
         }
     }
 

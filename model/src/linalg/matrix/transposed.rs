@@ -126,13 +126,13 @@ fn sums<L: Lanes, const C: usize>(
     if high == ROWS && wide == width {
         return chains::<L, C>(lanes, left, right, out, outer);
     }
-    let mut whole = [0.0f32; ROWS * WIDE];
+    let mut padded = [0.0f32; ROWS * WIDE];
     for row in 0..high {
-        whole[row * width..][..wide].copy_from_slice(&out[row * outer..][..wide]);
+        padded[row * width..][..wide].copy_from_slice(&out[row * outer..][..wide]);
     }
-    chains::<L, C>(lanes, left, right, &mut whole, width);
+    chains::<L, C>(lanes, left, right, &mut padded, width);
     for row in 0..high {
-        out[row * outer..][..wide].copy_from_slice(&whole[row * width..][..wide]);
+        out[row * outer..][..wide].copy_from_slice(&padded[row * width..][..wide]);
     }
 }
 

@@ -72,6 +72,7 @@ impl ColdStart {
             _ => visited,
         };
 
+        // The best k that the question admits.
         let is_seen = |node: &NodeIx| !options.include_seen && self.starts.contains(node);
         let is_admitted =
             |node: NodeIx| filter.as_ref().is_none_or(|(filter, mask)| filter.admits(mask.of(node)));

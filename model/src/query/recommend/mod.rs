@@ -1,5 +1,5 @@
 //! Recommendations: from the embeddings or, with no embedded history, from walks and popularity.
-//! How interests are found is `interests`'; how rows are ranked is `nearest`'s.
+//! `interests` finds the interests of a history, and `nearest` ranks rows.
 
 pub(crate) mod batch;
 mod cold_start;

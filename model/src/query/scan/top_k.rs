@@ -19,7 +19,7 @@ impl TopK {
         Self { k, hits: Vec::new(), least: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY } }
     }
 
-    /// Whether a hit with this score can be among the best.
+    /// True if a hit with this score can be among the best.
     pub(super) fn may_take(&self, score: f32) -> bool {
         score >= self.least
     }

@@ -56,13 +56,13 @@ impl Encoder {
         &self,
         tokens: &Sparse,
         dense: &ArrayView2<'_, f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
-        let mut h = tokens.multiply(&self.table.rows.view(), spare);
+        let mut h = tokens.multiply(&self.table.rows.view(), buffers);
         if self.weights.dense.nrows() > 0 {
-            let projected = product(dense, &self.weights.dense.view(), None, spare);
+            let projected = product(dense, &self.weights.dense.view(), None, buffers);
             h += &projected;
-            spare.keep(projected);
+            buffers.recycle(projected);
         }
         h
     }
@@ -82,13 +82,13 @@ impl Encoder {
     pub(crate) fn output(
         &self,
         h: &ArrayView2<'_, f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> (Array2<f32>, Option<Array2<f32>>, Array1<f32>) {
         let (mut vectors, hidden) = if let Some(head) = &self.weights.head {
-            let (vectors, hidden) = head.forward(h, spare);
+            let (vectors, hidden) = head.forward(h, buffers);
             (vectors, Some(hidden))
         } else {
-            let mut vectors = spare.matrix(h.nrows(), h.ncols());
+            let mut vectors = buffers.matrix(h.nrows(), h.ncols());
             vectors.assign(h);
             (vectors, None)
         };
@@ -104,14 +104,14 @@ impl Encoder {
         dense: &ArrayView2<'_, f32>,
         pools: impl Iterator<Item = &'p Sparse>,
     ) -> Array2<f32> {
-        let spare = &mut BufferPool::default();
-        let mut h = self.input(tokens, dense, spare);
+        let buffers = &mut BufferPool::default();
+        let mut h = self.input(tokens, dense, buffers);
         for (layer, pool) in self.weights.layers.iter().zip(pools) {
-            let z = layer.message(&h.view(), spare);
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
-            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare).0;
+            let z = layer.message(&h.view(), buffers);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), buffers);
+            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, buffers).0;
         }
-        self.output(&h.view(), spare).0
+        self.output(&h.view(), buffers).0
     }
 
     /// As [`Encoder::embed`] with the same importances on every layer, band by band: two matrices of all rows are held at a time,
@@ -162,18 +162,18 @@ impl Encoder {
         }
     }
 
-    pub(crate) fn forward(&self, batch: &Minibatch, spare: &mut BufferPool) -> Trace {
-        let mut h = self.input(&batch.tokens, &batch.dense.view(), spare);
+    pub(crate) fn forward(&self, batch: &Minibatch, buffers: &mut BufferPool) -> Trace {
+        let mut h = self.input(&batch.tokens, &batch.dense.view(), buffers);
         let bias = self.bias(&batch.tokens, &batch.log_degrees).slice(s![..batch.nodes()]).to_owned();
         let mut layers = Vec::with_capacity(self.weights.layers.len());
         for (layer, pool) in self.weights.layers.iter().zip(&batch.pools) {
-            let z = layer.message(&h.view(), spare);
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
-            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare);
+            let z = layer.message(&h.view(), buffers);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), buffers);
+            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n, buffers);
             layers.push((h, z, trace));
             h = next;
         }
-        let (vectors, hidden, lengths) = self.output(&h.view(), spare);
+        let (vectors, hidden, lengths) = self.output(&h.view(), buffers);
         Trace { layers, last: h, hidden, lengths, vectors, bias }
     }
 
@@ -185,38 +185,39 @@ impl Encoder {
         trace: Trace,
         mut vectors: Array2<f32>,
         bias: &Array1<f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Gradient {
         let mut gradient = self.weights.zeros_like();
         normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
-        spare.keep(trace.vectors);
+        buffers.recycle(trace.vectors);
         let mut dh = match (&self.weights.head, &trace.hidden, &mut gradient.head) {
             (Some(head), Some(hidden), Some(into)) => {
-                head.backward(&trace.last.view(), hidden, vectors, into, spare)
+                head.backward(&trace.last.view(), hidden, vectors, into, buffers)
             }
             _ => vectors,
         };
         if let Some(hidden) = trace.hidden {
-            spare.keep(hidden);
+            buffers.recycle(hidden);
         }
         let mut output = trace.last;
         for (at, (h, z, update)) in trace.layers.into_iter().enumerate().rev() {
             let (layer, into) = (&self.weights.layers[at], &mut gradient.layers[at]);
             let own = h.slice(s![..output.nrows(), ..]);
-            let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, spare);
-            spare.keep(output);
+            let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, buffers);
+            buffers.recycle(output);
             let messages = z.as_ref().unwrap_or(&h);
-            let dz = batch.pools[at].backward(&batch.pools_back[at], &messages.view(), &pooled, spare);
-            spare.keep(pooled);
-            dh = layer.message_backward(&h.view(), z.as_ref(), dz, into, spare);
+            let dz =
+                batch.pools[at].backward(&batch.pools_transposed[at], &messages.view(), &pooled, buffers);
+            buffers.recycle(pooled);
+            dh = layer.message_backward(&h.view(), z.as_ref(), dz, into, buffers);
             if let Some(z) = z {
-                spare.keep(z);
+                buffers.recycle(z);
             }
             add_to_first_rows(&mut dh, &own);
-            spare.keep(own);
+            buffers.recycle(own);
             output = h;
         }
-        spare.keep(output);
+        buffers.recycle(output);
         if self.weights.dense.nrows() > 0 {
             add_transposed_product(&mut gradient.dense.view_mut(), &batch.dense.view(), &dh.view());
         }
@@ -224,13 +225,13 @@ impl Encoder {
             bias.iter().zip(&batch.log_degrees).map(|(b, log_degree)| b * log_degree).sum();
         let mut all_bias = Array2::zeros((batch.inputs(), 1));
         all_bias.slice_mut(s![..batch.nodes(), 0]).assign(bias);
-        let table = batch.tokens_back.multiply(&dh.view(), spare);
-        spare.keep(dh);
+        let table = batch.tokens_transposed.multiply(&dh.view(), buffers);
+        buffers.recycle(dh);
         Gradient {
             table_rows: batch.table_rows.clone(),
             table,
             table_bias: batch
-                .tokens_back
+                .tokens_transposed
                 .multiply(&all_bias.view(), &mut BufferPool::default())
                 .remove_axis(Axis(1)),
             weights: gradient,
@@ -276,6 +277,3 @@ impl OutputPass<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

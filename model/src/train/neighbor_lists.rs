@@ -17,30 +17,30 @@ const HISTORY_POWER: f64 = 0.5;
 /// Parts of the lists where one neighbour asks for another. Such examples are learned from neighbourhoods that know
 /// nothing of their part's lists, as `similar` is asked about lists that nobody has made yet. A history asks within the
 /// graph that its list is in, as `recommend` does.
-pub(crate) const PARTS: usize = 4;
+pub(crate) const FOLDS: usize = 4;
 
 /// Below so many lists there are no parts: without a fourth of so few not much would be left.
-const FEW_LISTS: usize = 100;
+const MIN_LISTS: usize = 100;
 
 /// Every list through which two embedded nodes hang together, in the order of the relations' names and the nodes' stable
 /// ids; all of them, and by part. Eight bytes a list, and twice twenty for drawing it.
-pub(crate) struct Lists {
+pub(crate) struct NeighborLists {
     /// By list, its relation and the node whose it is.
     owners: Vec<(RelationIx, NodeIx)>,
-    all: Part,
-    parts: Vec<Part>,
+    all: Fold,
+    folds: Vec<Fold>,
     seed: u64,
 }
 
 /// Some of the lists, and the sums of their weights up to and with each.
 #[derive(Default)]
-struct Part {
+struct Fold {
     lists: Vec<u32>,
     single: Vec<f64>,
     history: Vec<f64>,
 }
 
-impl Part {
+impl Fold {
     fn add(&mut self, list: u32, degree: f64) {
         self.lists.push(list);
         for (sums, power) in [(&mut self.single, SINGLE_POWER), (&mut self.history, HISTORY_POWER)] {
@@ -57,7 +57,7 @@ impl Part {
     }
 }
 
-impl Lists {
+impl NeighborLists {
     pub(crate) fn new(seed: u64, snapshot: &Snapshot, state: &State) -> Self {
         let mut relations: Vec<RelationIx> =
             (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
@@ -74,17 +74,17 @@ impl Lists {
             of_relation.sort_by_key(|&node| snapshot.stable_id(node));
             owners.extend(of_relation.into_iter().map(|node| (relation, node)));
         }
-        let mut all = Part::default();
-        let mut parts: Vec<Part> = (0..PARTS).map(|_| Part::default()).collect();
+        let mut all = Fold::default();
+        let mut folds: Vec<Fold> = (0..FOLDS).map(|_| Fold::default()).collect();
         for (list, &(relation, node)) in (0..).zip(&owners) {
             let degree = snapshot.list(relation, node).degree() as f64;
             all.add(list, degree);
-            parts[part_of(snapshot.stable_id(node), seed)].add(list, degree);
+            folds[fold_of(snapshot.stable_id(node), seed)].add(list, degree);
         }
-        if owners.len() < FEW_LISTS || parts.iter().any(|part| part.lists.is_empty()) {
-            parts.clear();
+        if owners.len() < MIN_LISTS || folds.iter().any(|fold| fold.lists.is_empty()) {
+            folds.clear();
         }
-        Self { owners, all, parts, seed }
+        Self { owners, all, folds, seed }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,8 +92,8 @@ impl Lists {
     }
 
     /// How many parts there are; none of few lists.
-    pub(crate) fn parts(&self) -> usize {
-        self.parts.len()
+    pub(crate) fn folds(&self) -> usize {
+        self.folds.len()
     }
 
     /// A list's relation and the node whose it is.
@@ -102,26 +102,26 @@ impl Lists {
     }
 
     /// A list of a part, or of all.
-    pub(crate) fn draw(&self, part: Option<usize>, single: bool, rng: &mut StdRng) -> Option<usize> {
-        part.map_or(&self.all, |part| &self.parts[part]).draw(single, rng)
+    pub(crate) fn draw(&self, fold: Option<usize>, single: bool, rng: &mut StdRng) -> Option<usize> {
+        fold.map_or(&self.all, |fold| &self.folds[fold]).draw(single, rng)
     }
 
     /// Whether a list is of that part. Of all where there are no parts.
-    pub(crate) fn is_of(&self, part: usize, list: usize, snapshot: &Snapshot) -> bool {
-        self.parts.is_empty() || part_of(snapshot.stable_id(self.owners[list].1), self.seed) == part
+    pub(crate) fn is_in_fold(&self, fold: usize, list: usize, snapshot: &Snapshot) -> bool {
+        self.folds.is_empty() || fold_of(snapshot.stable_id(self.owners[list].1), self.seed) == fold
     }
 
     /// By node, whether its list is of that part.
-    pub(crate) fn closed(&self, part: usize, snapshot: &Snapshot) -> Vec<bool> {
-        let mut closed = vec![false; snapshot.bound() as usize];
-        for &list in &self.parts[part].lists {
-            closed[self.owners[list as usize].1.index()] = true;
+    pub(crate) fn excluded_nodes(&self, fold: usize, snapshot: &Snapshot) -> Vec<bool> {
+        let mut excluded = vec![false; snapshot.bound() as usize];
+        for &list in &self.folds[fold].lists {
+            excluded[self.owners[list as usize].1.index()] = true;
         }
-        closed
+        excluded
     }
 }
 
 /// The part that a list is of, whatever else there is.
-fn part_of(id: StableId, seed: u64) -> usize {
-    (xxh3_64_with_seed(&id.get().to_le_bytes(), seed ^ 0x7061_7274) % PARTS as u64) as usize
+fn fold_of(id: StableId, seed: u64) -> usize {
+    (xxh3_64_with_seed(&id.get().to_le_bytes(), seed ^ 0x7061_7274) % FOLDS as u64) as usize
 }
