@@ -1,6 +1,6 @@
-//! The JSON text that sections of files hold. Knows nothing of what the values mean.
+//! JSON text in sections of files. Knows nothing of what the values mean.
 //!
-//! A value that is read back is equal to the bit: floating-point numbers are written as their shortest decimal.
+//! A value reads back equal to the bit: a floating-point number is written as its shortest decimal.
 
 use hedgerow_storage::Epoch;
 use serde::de::{DeserializeOwned, Error as _};
@@ -12,7 +12,10 @@ pub(crate) fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("keys are text, and no value refuses to be written")
 }
 
-/// The value of a text, or of a text of an earlier version, which `legacy` turns into JSON.
+/// Parses JSON. `legacy` turns a text of an earlier version into JSON first.
+///
+/// # Errors
+/// A syntax error, or a field that is missing, unknown or of another type.
 pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     legacy: impl FnOnce(&str) -> Option<Value>,
@@ -28,7 +31,7 @@ pub(crate) fn fields_of(value: &impl Serialize) -> Map<String, Value> {
     serde_json::from_str(&text_of(value)).expect("the value is an object")
 }
 
-/// A field's value as it is shown: text without quotes, numbers without an exponent, the rest as JSON.
+/// A value for display: text without quotes, numbers without an exponent, anything else as JSON.
 pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

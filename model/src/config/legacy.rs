@@ -1,5 +1,5 @@
-//! Texts of files that were written before they held JSON: lines of a name, a space and a value. Only read, and turned
-//! into the JSON that is written now. FORMAT.md has both forms.
+//! The line texts of files of version 1, which held no JSON yet: a name, a space and a value a line. They are only
+//! read, and converted to the JSON that is written now. FORMAT.md has both forms.
 
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ pub(crate) fn refreshes(text: &str) -> Option<Value> {
     Some(refreshes)
 }
 
-/// A number, `true`, `false`, or `-` for an absent one; any other text as it is.
+/// A number, `true` or `false`; null for `-`; any other text as a string.
 fn scalar(text: &str) -> Value {
     match text {
         "-" => Value::Null,
@@ -122,7 +122,7 @@ fn scalar(text: &str) -> Value {
     }
 }
 
-/// `None` if `list` is no list: a line stands where it has no meaning.
+/// Appends to a list. `None` if the line needs a list that no line before it began.
 fn push(list: &mut Value, value: Value) -> Option<()> {
     list.as_array_mut()?.push(value);
     Some(())

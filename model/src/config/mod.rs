@@ -1,4 +1,4 @@
-//! The options of a training, the configuration stored with a model, reports and errors.
+//! The options of a training, the configuration stored with a model, its text forms, reports and errors.
 //! Must not know how anything is computed.
 
 pub(crate) mod degree;

@@ -1,5 +1,5 @@
-//! What it takes, beside the weights, to compute a generation's embeddings again: stored with the model.
-//! The text form has a line for each fact, so that a later version can add one and still read the older files.
+//! The configuration of a model: the facts that, with the weights, determine its embeddings. It is stored with the
+//! model. Knows the store only to check the kinds to embed.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::config::{json, legacy};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelConfig {
-    /// One for each kind that is embedded, in the order of their names.
+    /// The walk policy of each embedded kind, in the order of their names.
     #[serde(rename = "targets", with = "policies")]
     pub(crate) policies: Vec<Policy>,
     #[serde(with = "StoredWalkOptions")]
@@ -30,14 +30,16 @@ pub(crate) struct ModelConfig {
     pub(crate) damping: bool,
     /// Kinds whose nodes have identity embeddings.
     pub(crate) identities: Vec<String>,
-    /// Whether the log-degree is a dense feature, after those of the blocks.
+    /// Adds the log-degree as a dense feature, after those of the blocks.
     #[serde(default)]
     pub(crate) degree_input: bool,
-    /// Dense blocks and their widths, in the order in which they are joined.
+    /// Names and widths of the dense blocks, in the order of concatenation.
     pub(crate) dense: Vec<(String, usize)>,
 }
 
 impl ModelConfig {
+    /// The configuration that `options` ask for, with the policies, identities and dense blocks that fit the graph.
+    ///
     /// # Errors
     /// Options out of range, or a target kind without nodes.
     pub(crate) fn new(options: &TrainOptions, snapshot: &Snapshot) -> Result<Self, Error> {
@@ -84,8 +86,8 @@ impl ModelConfig {
         self.targets().collect::<Vec<_>>().join(", ")
     }
 
-    /// What a node of a degree's level counts in a history and, beside its visits, in a neighbourhood: with damping one over the
-    /// square root of its degree, so that what everybody has says less.
+    /// The factor by which a node of a degree level counts in a history and in a neighborhood. With damping it is one
+    /// over the square root of the degree, so that frequent nodes carry less weight; else 1.
     pub(crate) fn influence(&self, level: u8) -> f32 {
         if self.damping { degree::damping(level) } else { 1.0 }
     }
@@ -100,12 +102,12 @@ impl ModelConfig {
     }
 
     /// # Errors
-    /// The reason why the text is not that of a model configuration.
+    /// The reason why the text is no model configuration.
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         json::parse(text, legacy::model_config).map_err(|error| error.to_string())
     }
 
-    /// Every fact with its name, in the order of the text.
+    /// Names and values for display, in the order of the text. Fields of objects have names like `walks.seed`.
     pub(crate) fn entries(&self) -> Vec<(String, String)> {
         let mut entries = Vec::new();
         for (name, value) in json::fields_of(self) {
@@ -122,7 +124,7 @@ impl ModelConfig {
     }
 }
 
-/// The fields of [`WalkOptions`] as they are stored.
+/// The stored form of [`WalkOptions`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "WalkOptions", deny_unknown_fields)]
 pub(crate) struct StoredWalkOptions {
@@ -134,7 +136,7 @@ pub(crate) struct StoredWalkOptions {
     min_visits: u32,
 }
 
-/// Policies as an object: for each kind the paths of its walks.
+/// The stored form of the policies: an object with the paths of each kind.
 mod policies {
     use super::{BTreeMap, Deserialize, Deserializer, Policy, Serializer};
 
@@ -165,7 +167,7 @@ fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) ->
 
 #[cfg(test)]
 impl ModelConfig {
-    /// Pins through boards and through pins, with everything switched on.
+    /// A configuration for tests: pins walk through boards and through pins, and every part is switched on.
     pub(crate) fn example() -> Self {
         Self {
             policies: vec![Policy {

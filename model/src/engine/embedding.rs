@@ -85,7 +85,7 @@ impl Engine {
     /// rayon pool that refreshes run on must not call it: it would keep a thread that they need.
     /// # Errors
     /// An unknown node in the history; a dense block that the model does not have, of another width, or with a value that is not
-    /// finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
+    /// finite; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one.
     pub fn embed_new_node(&self, new_node: &NewNode) -> Result<Embedded, Error> {
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {

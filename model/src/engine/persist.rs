@@ -113,7 +113,7 @@ impl Engine {
     /// reflects the last refresh, not later commits.
     ///
     /// # Errors
-    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one; a cancellation.
+    /// [`Error::NotTrained`]; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one; a cancellation.
     /// # Cost
     /// Reads all rows, about a second for each GB. Refreshes wait.
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {

@@ -97,7 +97,7 @@ impl<'a> Training<'a> {
     /// Options out of range, a target kind without nodes, no positives, no generation to start from or one of another shape
     /// ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] if the loss stops being a number: the model of the complete
     /// epochs is published, if there is one, and the run is over. When resuming: [`Error::NothingToResume`];
-    /// [`Error::GraphChanged`]; [`Error::OtherPairs`]; damage in the sidecar file, which is then lost.
+    /// [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in the sidecar file, which is then lost.
     /// # Determinism
     /// The same bytes for any number of threads, with and without an interruption.
     /// # Cost

@@ -47,6 +47,10 @@ impl WorkingState {
 
     /// The state, unless a refresh was interrupted.
     pub(super) fn consistent(&self) -> Result<&State, Error> {
-        if self.consistency == Consistency::Interrupted { Err(Error::HalfWay) } else { Ok(&self.state) }
+        if self.consistency == Consistency::Interrupted {
+            Err(Error::PartlyRefreshed)
+        } else {
+            Ok(&self.state)
+        }
     }
 }

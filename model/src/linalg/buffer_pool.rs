@@ -1,22 +1,24 @@
-//! Memory of matrices that are done with, for those that come next.
+//! Reuse of the memory of matrices.
 
 use ndarray::Array2;
 
-/// By so much of its size memory that must grow is larger than asked.
+/// A buffer that must grow gets one part in this many more than requested.
 const ROOM: usize = 8;
 
-/// A step of a training makes some twenty matrices, the next one as many of nearly the same sizes. Fresh from the system each costs a
-/// fault for every page of it, which took a sixth of a training's time.
+/// Buffers of matrices that are no longer used, for later matrices.
+///
+/// A training step makes about twenty matrices of nearly the same sizes as the step before. New memory from the
+/// system costs a page fault for each page, which took a sixth of training time.
 #[derive(Default)]
 pub(crate) struct BufferPool {
     buffers: Vec<Vec<f32>>,
 }
 
 impl BufferPool {
-    /// A matrix of that shape, of numbers that mean nothing: whoever asks writes all of them.
+    /// A matrix with undefined content; the caller writes all of it.
     pub(crate) fn matrix(&mut self, rows: usize, columns: usize) -> Array2<f32> {
         let values = rows * columns;
-        // The smallest that is large enough, or else the largest, which grows.
+        // The smallest buffer that is large enough, or else the largest buffer, which then grows.
         let fit = |buffer: &Vec<f32>| {
             let room = buffer.capacity();
             if room >= values { (false, room) } else { (true, usize::MAX - room) }
@@ -30,19 +32,19 @@ impl BufferPool {
         Array2::from_shape_vec((rows, columns), buffer).expect("as many numbers as the shape has")
     }
 
-    /// Memory that holds no number, as memory that was used before may.
+    /// A pool whose buffers are full of NaN, so that tests notice numbers that nobody wrote.
     #[cfg(test)]
     pub(crate) fn with_nan() -> Self {
         Self { buffers: vec![vec![f32::NAN; 1 << 16]; 4] }
     }
 
-    /// How many matrices were given back and not asked for since.
+    /// The number of buffers that are ready for use.
     #[cfg(test)]
     pub(crate) fn available(&self) -> usize {
         self.buffers.len()
     }
 
-    /// Takes back a matrix that is done with.
+    /// Returns the memory of a matrix to the pool.
     pub(crate) fn recycle(&mut self, matrix: Array2<f32>) {
         self.buffers.push(matrix.into_raw_vec_and_offset().0);
     }

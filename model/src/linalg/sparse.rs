@@ -1,6 +1,5 @@
-//! A sparse matrix in row form and its products with dense rows: neighbourhood pooling, token sums and
-//! query means are all this one operation.
-//! It must never know what its rows stand for.
+//! A sparse matrix in row form, and its products with dense rows. Neighborhood pooling, token sums and query means
+//! are all this operation. Must not know what its rows mean.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use ndarray::{Array2, ArrayView2};
@@ -10,21 +9,21 @@ use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
-/// Rows below this many stored entries are not worth a task of their own.
+/// Stored entries per parallel task, about.
 const ENTRIES_PER_TASK: usize = 1 << 13;
 
-/// A sparse matrix: for each row its `(column, value)` entries, in a fixed order.
+/// A sparse matrix: for each row its `(column, value)` entries, in the order in which they were pushed.
 ///
-/// Determinism: a product adds the entries of a row in the order in which they were pushed, each by a fused
-/// multiply-add to the sum before it, so a row's result depends on that row alone, whatever else is in the matrix,
-/// however many threads work and however wide their vectors are.
+/// Determinism: a product adds the entries of a row in their order, each by a fused multiply-add. So a row of the
+/// result depends on that row alone, not on other rows, on the number of threads or on the width of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sparse {
     offsets: Vec<usize>,
     columns: Vec<u32>,
     values: Vec<f32>,
     width: usize,
-    /// Takes the largest number among a row's entries, column by column, instead of their sum; their values then say nothing.
+    /// The product takes the maximum over a row's entries, column by column, instead of their sum. Values are then
+    /// ignored.
     is_max: bool,
 }
 
@@ -34,13 +33,13 @@ impl Sparse {
         Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, is_max: false }
     }
 
-    /// The same matrix, whose product takes the largest.
+    /// The same matrix with a product that takes the maximum if `is_max`.
     pub(crate) fn with_max(mut self, is_max: bool) -> Self {
         self.is_max = is_max;
         self
     }
 
-    /// An empty matrix with `width` columns that sums, or takes the largest, as this one.
+    /// An empty matrix with `width` columns and the same kind of product.
     pub(crate) fn empty_like(&self, width: usize) -> Self {
         Self::new(width).with_max(self.is_max)
     }
@@ -62,7 +61,7 @@ impl Sparse {
         self.offsets.push(self.columns.len());
     }
 
-    /// Appends a row whose values are each entry's share of their sum.
+    /// Appends a row whose values are divided by their sum.
     pub(crate) fn push_normalized(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
         let first = self.values.len();
         self.push_row(entries);
@@ -82,7 +81,9 @@ impl Sparse {
         self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
     }
 
-    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
+    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D).
+    ///
+    /// Determinism: see [`Sparse`]. Cost: entries x D multiply-adds, parallel over rows.
     pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Array2<f32> {
         assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
         let dim = dense.ncols();
@@ -103,8 +104,8 @@ impl Sparse {
         out
     }
 
-    /// The same by the thread that asks, of as many rows from `first` on as `out` has: dense rows of `dim` numbers lie
-    /// one after the other, and so do those of the result.
+    /// A part of the product on the calling thread: the rows from `first` on that fit into `out`. `dense` and `out`
+    /// are row-major with rows of `dim` numbers.
     pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
         assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
         if dim > 0 {
@@ -112,8 +113,9 @@ impl Sparse {
         }
     }
 
-    /// The transposed matrix; the entries of a row keep the order of the rows they came from.
-    /// Cost: one counting pass and one placing pass over the entries.
+    /// The transposed matrix. The entries of its rows are in the order of the original rows.
+    ///
+    /// Cost: two passes over the entries.
     pub(crate) fn transpose(&self) -> Self {
         let mut offsets = vec![0usize; self.width + 1];
         for &column in &self.columns {
@@ -136,8 +138,9 @@ impl Sparse {
         Self { offsets, columns, values, width: self.rows(), is_max: false }
     }
 
-    /// The gradient by the dense rows from the one by the product: `transposed` is the transposed matrix. Of equal numbers the
-    /// first is the largest.
+    /// The backward pass of [`Sparse::multiply`]: the gradient of `dense` from that of the product. `transposed` is
+    /// the transposed matrix. With the maximum, the gradient goes to the first of equal numbers. Shapes: (R, D) ->
+    /// (W, D).
     pub(crate) fn backward(
         &self,
         transposed: &Self,
@@ -167,7 +170,7 @@ impl Sparse {
         d_dense
     }
 
-    /// The transposed matrix without its empty rows, and which rows those are that stay.
+    /// The transposed matrix without its empty rows, and the numbers of the rows that it keeps.
     pub(crate) fn transpose_nonempty(&self) -> (Vec<u32>, Self) {
         let mut transposed = self.transpose();
         let used = (0..self.width as u32)
@@ -184,7 +187,7 @@ impl Sparse {
     }
 }
 
-/// The product's rows from `first` on, as many as `out` has.
+/// The rows of a product from `first` on that fit into `out`.
 struct Product<'a> {
     sparse: &'a Sparse,
     first: usize,
@@ -207,7 +210,7 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// The entries of one row.
+/// The entries of a row.
 #[derive(Clone, Copy)]
 struct Row<'a, L> {
     lanes: L,
@@ -216,7 +219,7 @@ struct Row<'a, L> {
 }
 
 impl<L: Lanes> Row<'_, L> {
-    /// The row's product, in pieces whose sums stay in registers while the entries are walked.
+    /// The row's product, in blocks whose sums stay in registers while the entries are read.
     #[inline(always)]
     fn sum(self, source: &[f32], dim: usize, out: &mut [f32]) {
         let mut start = 0;
@@ -234,7 +237,7 @@ impl<L: Lanes> Row<'_, L> {
         }
     }
 
-    /// The largest of the entries' numbers in every column; zeros from no entry.
+    /// The maximum over the entries, column by column; zeros if there is no entry.
     #[inline(always)]
     fn max(self, source: &[f32], dim: usize, out: &mut [f32]) {
         let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
@@ -246,7 +249,7 @@ impl<L: Lanes> Row<'_, L> {
         }
     }
 
-    /// `C` vectors of the result; returns how many numbers that is.
+    /// The sums of `C` vectors. Returns the number of columns.
     #[inline(always)]
     fn vector_sums<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         let Self { lanes, columns, values } = self;
@@ -266,7 +269,7 @@ impl<L: Lanes> Row<'_, L> {
         width
     }
 
-    /// What is less than a vector.
+    /// The sums of the last columns, fewer than a vector.
     #[inline(always)]
     fn remainder_sums(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         out[..left].fill(0.0);
@@ -304,7 +307,7 @@ mod tests {
         );
     }
 
-    /// The widest vectors, the baseline's and a row by itself: the same bits.
+    /// The widest vectors, the baseline's and the definition give the same bits.
     #[test]
     fn a_product_has_the_same_bits_for_every_vector_width() {
         let mut sparse = Sparse::new(50);

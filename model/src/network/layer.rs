@@ -1,4 +1,5 @@
-//! One graph convolution: how a node's vector is renewed from its neighbourhood, forward and backward.
+//! A graph convolution: the update of a node's vector from its neighborhood, forward and backward. Knows nothing of
+//! the graph.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -7,7 +8,7 @@ use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::{BAND, Panels, add_transposed_product, product, product_by_transposed};
 use crate::linalg::rows::{normalize, normalize_rows_backward, relu, relu_backward};
 
-/// `x W + b`. Shapes: `w` is (I, O), `b` is (O).
+/// The affine map `x W + b`. Shapes: `w` (I, O), `b` (O).
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
     pub(crate) w: Array2<f32>,
@@ -23,7 +24,7 @@ impl Affine {
         product(x, &self.w.view(), self.b.as_slice(), buffers)
     }
 
-    /// The same with weights laid out for products of so many rows.
+    /// The map, prepared for products with `rows` rows.
     fn pass(&self, rows: usize) -> AffinePass<'_> {
         AffinePass {
             w: Panels::new(&self.w.view(), rows),
@@ -31,7 +32,8 @@ impl Affine {
         }
     }
 
-    /// Adds this product's share to `gradient` and returns the gradient before it.
+    /// The backward pass. Adds the gradient of the parameters to `gradient`, and returns that of `x`. Shapes: x (R,
+    /// I), dy (R, O) -> (R, I).
     fn backward(
         &self,
         x: &ArrayView2<'_, f32>,
@@ -51,7 +53,7 @@ impl Affine {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a model has a handful of layers")]
 pub(crate) enum Layer {
-    /// `h' = h + n`, pooling the neighbours' vectors as they are: no weights (LightGCN, arXiv 2002.02126).
+    /// `h' = h + n`. Neighbors' vectors are pooled unchanged, and there are no weights (LightGCN, arXiv 2002.02126).
     Light,
     /// PinSage, Algorithm 1: `z = ReLU(Q h + q)`, `h' = normalize(ReLU(P [h | n] + p))`.
     PinSage {
@@ -62,15 +64,15 @@ pub(crate) enum Layer {
     },
 }
 
-/// What [`Layer::update`] leaves for the way back.
+/// The results of [`Layer::update`] that its backward pass needs.
 pub(crate) struct UpdateTrace {
     pooled: Array2<f32>,
-    /// The lengths that rows had before they were scaled to one.
+    /// Lengths of the rows before normalization.
     lengths: Array1<f32>,
 }
 
 impl Layer {
-    /// The width M of this layer's messages; 0 where they are the nodes' vectors as they are.
+    /// The width M of messages; 0 if vectors are pooled unchanged.
     pub(crate) fn width(&self) -> usize {
         match self {
             Self::Light => 0,
@@ -78,7 +80,7 @@ impl Layer {
         }
     }
 
-    /// This layer with its weights laid out for products of so many rows.
+    /// The layer, prepared for products with `rows` rows.
     pub(crate) fn pass(&self, rows: usize) -> LayerPass<'_> {
         match self {
             Self::Light => LayerPass::Light,
@@ -88,7 +90,7 @@ impl Layer {
         }
     }
 
-    /// `z`, what each node tells those that have it in their neighbourhood. `None`: its vector as it is.
+    /// The messages `z` of nodes to the nodes whose neighborhood they are in. `None` if vectors are pooled unchanged.
     /// Shapes: (R, D) -> (R, M).
     pub(crate) fn message(&self, h: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Option<Array2<f32>> {
         let (width, dim) = (self.width(), h.ncols());
@@ -104,7 +106,8 @@ impl Layer {
         Some(z)
     }
 
-    /// `h'` from a node's own vector and the pooled messages `n`. Shapes: (R, D), (R, M) -> (R, D).
+    /// The new vectors `h'` from the nodes' own vectors `h` and the pooled messages `n`. Shapes: (R, D), (R, M) ->
+    /// (R, D).
     pub(crate) fn update(
         &self,
         h: &ArrayView2<'_, f32>,
@@ -130,7 +133,8 @@ impl Layer {
         (output, UpdateTrace { pooled: n, lengths })
     }
 
-    /// The gradients before [`Layer::update`], given its result and what it was given: of `h` and of `n`.
+    /// The backward pass of [`Layer::update`]: the gradients of `h` and `n`. Adds those of the parameters to
+    /// `gradient`. Shapes: h, output, dy (R, D) -> (R, D), (R, M).
     pub(crate) fn update_backward(
         &self,
         h: &ArrayView2<'_, f32>,
@@ -141,7 +145,7 @@ impl Layer {
         buffers: &mut BufferPool,
     ) -> (Array2<f32>, Array2<f32>) {
         let (Self::PinSage { update, .. }, Self::PinSage { update: into, .. }) = (self, gradient) else {
-            // Both have the gradient of their sum.
+            // A sum: `h` and `n` have the gradient of the result.
             let mut by_own = trace.pooled;
             by_own.assign(&dy);
             return (by_own, dy);
@@ -160,7 +164,8 @@ impl Layer {
         (by_own, by_pooled)
     }
 
-    /// The gradient of `h` before [`Layer::message`], given its result.
+    /// The backward pass of [`Layer::message`] with result `z`: the gradient of `h`. Adds those of the parameters to
+    /// `gradient`. Shapes: h (R, D), z and dz (R, M) -> (R, D).
     pub(crate) fn message_backward(
         &self,
         h: &ArrayView2<'_, f32>,
@@ -179,28 +184,28 @@ impl Layer {
     }
 }
 
-/// An [`Affine`] with its weights laid out for products.
+/// An [`Affine`] prepared for repeated products.
 pub(crate) struct AffinePass<'a> {
     w: Panels<'a>,
     b: &'a [f32],
 }
 
 impl AffinePass<'_> {
-    /// For some rows that lie one after the other in parts, and each part with its width.
+    /// The result for rows whose columns are split into parts; each part is row-major and comes with its width.
     fn forward(&self, parts: &[(&[f32], usize)], out: &mut [f32]) {
         self.w.multiply_parts(parts, Some(self.b), out);
     }
 }
 
-/// A [`Layer`] with its weights laid out for products. Its methods compute some rows, one after the other in each
-/// slice, by the thread that asks, and all of a row while it is in the cache.
+/// A [`Layer`] prepared for repeated products. Its methods work on the calling thread, with row-major slices, and
+/// finish a row while it is in the cache.
 pub(crate) enum LayerPass<'a> {
     Light,
     PinSage { message: AffinePass<'a>, update: AffinePass<'a> },
 }
 
 impl LayerPass<'_> {
-    /// As [`Layer::message`].
+    /// See [`Layer::message`].
     pub(crate) fn message(&self, h: &[f32], z: &mut [f32]) {
         if let Self::PinSage { message, .. } = self {
             message.forward(&[(h, message.w.depth())], z);
@@ -208,7 +213,7 @@ impl LayerPass<'_> {
         }
     }
 
-    /// As [`Layer::update`], with the lengths that rows had before they were scaled to one.
+    /// See [`Layer::update`]. Writes also the lengths of rows before normalization.
     pub(crate) fn update(&self, h: &[f32], n: &[f32], output: &mut [f32], lengths: &mut [f32]) {
         match self {
             Self::Light => {
@@ -228,7 +233,7 @@ impl LayerPass<'_> {
     }
 }
 
-/// The dense head, `G2 ReLU(G1 h + g)` (PinSage, Algorithm 1, line 7). Shapes: (R, D) -> (R, D).
+/// The dense head, `G2 ReLU(G1 h + g)` (PinSage, Algorithm 2). Shapes: (R, D) -> (R, D).
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     /// `G1` and `g`.
@@ -238,12 +243,12 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// This head with its weights laid out for products of so many rows.
+    /// The head, prepared for products with `rows` rows.
     pub(crate) fn pass(&self, rows: usize) -> HeadPass<'_> {
         HeadPass { hidden: self.hidden.pass(rows), output: self.output.pass(rows) }
     }
 
-    /// Returns the result and the hidden activations.
+    /// Returns the result and the hidden activations. Shapes: (R, D) -> (R, D), (R, D).
     pub(crate) fn forward(
         &self,
         h: &ArrayView2<'_, f32>,
@@ -269,7 +274,7 @@ impl Head {
     }
 }
 
-/// A [`Head`] with its weights laid out for products, as [`LayerPass`] is a layer.
+/// A [`Head`] prepared for repeated products, on the calling thread.
 pub(crate) struct HeadPass<'a> {
     hidden: AffinePass<'a>,
     output: AffinePass<'a>,
@@ -284,7 +289,7 @@ impl HeadPass<'_> {
     }
 }
 
-/// Adds `part`, the gradient of a matrix's first rows, to the gradient of the whole.
+/// Adds `part`, the gradient of the first rows of a matrix, to the gradient of all rows.
 pub(crate) fn add_to_first_rows(whole: &mut Array2<f32>, part: &Array2<f32>) {
     let mut first = whole.slice_mut(s![..part.nrows(), ..]);
     first += part;
@@ -296,10 +301,10 @@ mod tests {
     use ndarray::{Array1, array};
 
     /// Worked by hand. One node, h = (1, 2), one message dimension:
-    ///   Q = (1, -1)^T, q = 4:          z = ReLU(1 - 2 + 4) = 3
-    ///   n = 3 (its only neighbour is like itself)
-    ///   P = rows (1,0), (0,1), (1,-1), p = (0, 1):
-    ///   [h | n] P + p = (1 + 3, 2 - 3 + 1) = (4, 0), normalized (1, 0)
+    ///     Q = (1, -1)^T, q = 4: z = ReLU(1 - 2 + 4) = 3
+    ///     n = 3 (its only neighbor has the same vector)
+    ///     P = rows (1,0), (0,1), (1,-1), p = (0, 1):
+    ///     [h | n] P + p = (1 + 3, 2 - 3 + 1) = (4, 0), normalized (1, 0)
     #[test]
     fn a_pinsage_layer_gives_the_hand_worked_numbers() {
         let layer = Layer::PinSage {
@@ -326,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_light_layer_adds_the_pooled_neighbours() {
+    fn a_light_layer_adds_the_pooled_neighbors() {
         let (h, n, buffers) = (array![[1.0, 2.0]], array![[0.5, -2.0]], &mut BufferPool::default());
         assert!(Layer::Light.message(&h.view(), buffers).is_none());
         assert_eq!(Layer::Light.update(&h.view(), n, buffers).0, array![[1.5, 0.0]]);

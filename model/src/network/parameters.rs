@@ -1,5 +1,5 @@
-//! A trained model as text and named tensors: what it takes to compute the same embeddings elsewhere.
-//! Owns the names, and the checks of a model that comes from outside; which file they lie in is the caller's to know.
+//! A model as text and named tensors, for use in another program or store. Owns the names, and checks models from
+//! outside. The file format belongs to the caller.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{BITS, HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
 
-/// The widest embedding and the most layers, as for a training.
+/// The limits of a training.
 const MAX_DIM: usize = 4096;
 const MAX_LAYERS: usize = 4;
-/// The most numbers that the dense features of a node have together.
+/// The largest number of dense features of a node.
 const MAX_DENSE: usize = 1 << 20;
 
-/// A trained model without the graph.
+/// A trained model without its graph.
 ///
 /// Shapes: D numbers in an embedding without its last, M = 2 D, F dense features, R trained rows of the token table.
 ///
@@ -32,23 +32,23 @@ const MAX_DENSE: usize = 1 << 20;
 /// | `head.hidden.weight`, `.bias`, `head.output.weight`, `.bias` | (D, D), (D), (D, D), (D) |
 /// | `popularity` | (1) |
 ///
-/// Layers without weights have no tensors, and then there is no head.
+/// With [`Conv::Light`](crate::Conv::Light) there are no tensors of layers and head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// The model configuration: JSON, as FORMAT.md has it. The lines of earlier versions are read too.
+    /// The model configuration as JSON, see FORMAT.md. Lines of version 1 are read too.
     pub recipe: String,
-    /// In no order that matters.
+    /// The tensors, in any order.
     pub tensors: Vec<Tensor>,
 }
 
-/// Numbers of a model under a name.
+/// A named tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// One of those that [`Model`] lists.
+    /// A name of the table at [`Model`].
     pub name: String,
-    /// Row by row.
+    /// The sizes, outermost first; values are row-major.
     pub shape: Vec<usize>,
-    /// As many as the shape says.
+    /// As many numbers as the shape says.
     pub values: Values,
 }
 
@@ -57,7 +57,7 @@ pub struct Tensor {
 pub enum Values {
     /// Parameters.
     F32(Vec<f32>),
-    /// Numbers of rows.
+    /// Row numbers of the token table.
     U32(Vec<u32>),
 }
 
@@ -81,10 +81,10 @@ impl Model {
         Self { recipe: recipe.to_text(), tensors }
     }
 
-    /// Checks everything.
+    /// Checks names, shapes and values, and builds the encoder.
     ///
     /// # Errors
-    /// [`Error::Model`] that names what does not fit.
+    /// [`Error::Model`] with the first inconsistency.
     pub(crate) fn parse(&self) -> Result<(ModelConfig, Encoder), Error> {
         let recipe = ModelConfig::from_text(&self.recipe)
             .map_err(|reason| refused(format!("its recipe is not understood: {reason}")))?;
@@ -149,7 +149,7 @@ impl Model {
     }
 }
 
-/// Names of the weights, in the order of [`Weights::tensors_mut`].
+/// The names of the weights, in the order of [`Weights::tensors_mut`].
 fn names(recipe: &ModelConfig) -> Vec<String> {
     let affine = |name: String| [format!("{name}.weight"), format!("{name}.bias")];
     let mut names = vec!["dense".to_owned()];
@@ -165,7 +165,7 @@ fn names(recipe: &ModelConfig) -> Vec<String> {
     names
 }
 
-/// What a recipe of a training always keeps.
+/// Checks the limits that a training also keeps.
 fn check(recipe: &ModelConfig) -> Result<(), Error> {
     recipe.walks.validate()?;
     if !(1..=MAX_DIM).contains(&recipe.dim) {

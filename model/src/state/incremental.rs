@@ -1,5 +1,5 @@
-//! How a state follows the graph, stage by stage. A rebuild is the same stages taken from nothing, with every row
-//! dirty, so that the two cannot differ.
+//! Incremental refresh of a state, in stages: neighborhoods, inputs, layers, embeddings. A rebuild takes the same
+//! stages with every row dirty, so the two cannot differ. Knows nothing of generations or readers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,36 +18,42 @@ use crate::state::neighborhoods::walk_rows;
 use crate::state::row_set::RowSet;
 use crate::state::state::State;
 
-/// What a step changed, by row.
+/// The result of a refresh.
 pub(crate) struct StateUpdate {
     pub(crate) report: RefreshReport,
-    /// `None` if the state was built anew.
+    /// The rows that changed. `None` after a rebuild.
     pub(crate) changed_rows: Option<ChangedRows>,
 }
 
-/// What changed on the way.
+/// The rows that changed at each stage.
 pub(crate) struct ChangedRows {
     pub(crate) dirty: DirtyRows,
-    /// By layer from the inputs on, rows that came out different.
+    /// Rows with different bits, by layer, beginning with the input.
     pub(crate) layers: Vec<RowSet>,
-    /// Rows whose embedding or life changed.
+    /// Rows whose embedding, bias or degree changed, or that were added or removed.
     pub(crate) visible: RowSet,
 }
 
-/// Where the state may differ from the graph.
+/// The rows that may differ from the graph.
 pub(crate) struct DirtyRows {
-    /// Rows whose neighbourhood changed.
+    /// Rows with a different neighborhood.
     pub(crate) neighborhoods: RowSet,
-    /// Rows whose input may have.
+    /// Rows whose input may be different.
     pub(crate) inputs: RowSet,
-    /// Rows whose weight in others' neighbourhoods did.
+    /// Rows with a different weight in the neighborhoods of others.
     pub(crate) weights: RowSet,
-    /// Rows that came to life or died: recomputed throughout, since a new row's zeros were never computed.
+    /// Rows of added or removed nodes. They are recomputed in every layer, because the zeros of a new row were never
+    /// computed.
     pub(crate) added_or_removed: RowSet,
 }
 
 impl State {
-    /// The state at `snapshot`, from nothing. Cost: all walks, and every row of every layer.
+    /// A state computed from `snapshot` alone.
+    ///
+    /// # Errors
+    /// A cancellation.
+    /// # Cost
+    /// All walks, and every row of every layer.
     pub(crate) fn build(
         recipe: ModelConfig,
         encoder: Arc<Encoder>,
@@ -61,7 +67,8 @@ impl State {
         Ok((state, report))
     }
 
-    /// The first half of [`State::build`]: rows, neighbourhoods and degrees; no reverse lists, weights and embeddings.
+    /// The first half of [`State::build`]: rows, neighborhoods and degrees, without reverse lists and embeddings. A
+    /// training needs no more.
     pub(crate) fn build_neighborhoods(
         recipe: ModelConfig,
         snapshot: &Snapshot,
@@ -73,7 +80,7 @@ impl State {
         Ok(state)
     }
 
-    /// The second half of [`State::build`], with the weights to compute with.
+    /// The second half of [`State::build`], with the trained weights.
     pub(crate) fn embed_with(
         mut self,
         encoder: Arc<Encoder>,
@@ -104,13 +111,17 @@ impl State {
         Ok(())
     }
 
-    /// Brings the state to `snapshot`, which `changes` leads to from the state's epoch.
+    /// Updates the state to `snapshot`. `changes` lead there from the state's epoch.
     ///
-    /// Changed draw -> changed walk -> changed neighbourhood -> changed row of a layer -> changed embedding,
-    /// and after each stage what came out equal to the bit goes no further.
+    /// A changed draw leads to a changed walk, then to a changed neighborhood, to changed rows of layers, and to a
+    /// changed embedding. After each stage, rows whose bits did not change go no further.
     ///
     /// # Errors
-    /// After an error, also a cancellation, the state is half-way and only good for being rebuilt.
+    /// After an error, including a cancellation, rows of two epochs are mixed. The state can then only be rebuilt.
+    /// # Determinism
+    /// The state is equal to the bit to one that [`State::build`] makes.
+    /// # Cost
+    /// The walks from affected sources, and the rows that depend on them.
     pub(crate) fn update(
         &mut self,
         snapshot: &Snapshot,
@@ -204,7 +215,7 @@ impl State {
         })
     }
 
-    /// Walks again from the listed rows; returns those whose neighbourhood came out different.
+    /// Walks from the listed rows. Returns the rows whose neighborhood is different now.
     fn walk_again(
         &mut self,
         snapshot: &Snapshot,
@@ -230,7 +241,7 @@ impl State {
         Ok(changed)
     }
 
-    /// Recomputes layer by layer what the dirty rows reach.
+    /// Recomputes the rows that depend on dirty rows, layer by layer.
     fn embed(
         &mut self,
         snapshot: &Snapshot,
@@ -243,7 +254,7 @@ impl State {
         let (inputs, bias_changed) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
         for layer in 0..self.recipe.layers {
-            // Where there is nothing to do, nobody else asks.
+            // No other check is made if a layer has nothing to compute.
             cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
@@ -265,8 +276,8 @@ impl State {
         Ok(ChangedRows { dirty, layers, visible })
     }
 
-    /// Input rows and biases of rows whose features may have changed. Returns the rows whose input changed,
-    /// and those whose bias did.
+    /// Recomputes inputs and biases of rows whose features may have changed. Returns the rows with a different input,
+    /// and those with a different bias.
     fn embed_inputs(
         &mut self,
         snapshot: &Snapshot,
@@ -300,8 +311,8 @@ impl State {
         Ok((changed.union(dirty.added_or_removed.iter()), bias_changed.into_iter().collect()))
     }
 
-    /// Rows of layer `layer + 1`: those whose own row changed, whose neighbourhood did, or one of whose
-    /// neighbours tells something else or weighs something else. Returns those that came out different.
+    /// Recomputes rows of layer `layer + 1`: those whose own row or neighborhood changed, and those with a neighbor
+    /// whose message or weight changed. Returns the rows that are different now.
     fn embed_layer(
         &mut self,
         layer: usize,
@@ -351,7 +362,7 @@ impl State {
         Ok(renewed.union(dirty.added_or_removed.iter()))
     }
 
-    /// Gives new rows their place in every layer, as zeros.
+    /// Appends zeros for new rows to every layer.
     fn grow_layers(&mut self) {
         let rows = self.rows();
         let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
@@ -360,7 +371,7 @@ impl State {
     }
 }
 
-/// Nodes that are an end of a changed edge, or changed themselves.
+/// The number of nodes that changed, or are an end of a changed edge.
 pub(crate) fn touched_nodes(changes: &Changes) -> u64 {
     let mut touched = changes.nodes.clone();
     touched.extend(changes.lists.keys().map(|&(_, node)| node));

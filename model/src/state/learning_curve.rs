@@ -1,29 +1,29 @@
-//! How a generation was learned, epoch by epoch, as it is stored with the model. Without times, so that a training that is
-//! made again gives the same file. Knows nothing of how epochs are made.
+//! The learning curve of a generation, as it is stored with the model. It has no times, so that repeating a training
+//! gives the same file. Knows nothing of how epochs are made.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{json, legacy};
 
-/// What an epoch of a training gave, as it is stored with the model.
+/// The quality of an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochQuality {
-    /// From 1.
+    /// Counted from 1.
     pub epoch: u32,
-    /// Mean loss of its examples.
+    /// Mean loss of the epoch's examples.
     pub loss: f32,
-    /// As in [`EpochReport`](crate::EpochReport).
+    /// See [`EpochReport`](crate::EpochReport).
     pub recall: Option<f32>,
-    /// As in [`EpochReport`](crate::EpochReport).
+    /// See [`EpochReport`](crate::EpochReport).
     pub mean_cosine: f32,
 }
 
-/// The epochs of the training that gave a generation.
+/// The epochs of a generation's training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LearningCurve {
-    /// All of them, in order.
+    /// All epochs, in order.
     pub epochs: Vec<EpochQuality>,
-    /// The one whose parameters the generation has; 0 where there was none.
+    /// The epoch whose parameters the generation has; 0 if there is none.
     pub kept: u32,
 }
 
@@ -32,7 +32,7 @@ impl LearningCurve {
         json::text_of(self)
     }
 
-    /// `None` where the text is not that of a learning curve.
+    /// `None` if the text is no learning curve.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         json::parse(text, legacy::learning_curve).ok()
     }

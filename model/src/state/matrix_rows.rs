@@ -1,4 +1,4 @@
-//! Rows of a matrix, gathered and replaced by ascending number. Knows nothing of what the rows are.
+//! Gathering and replacing rows of a matrix. Knows nothing of what the rows mean.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::matrix::BAND;
 use crate::state::row_set::RowSet;
 
-/// A matrix, row by row.
+/// A row-major view of a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct MatrixRows<'a> {
     pub(super) values: &'a [f32],
@@ -22,7 +22,7 @@ impl<'a> MatrixRows<'a> {
         Self { values: matrix.values(), width: matrix.width() }
     }
 
-    /// Some rows, ascending, one after the other; copied only if there are others between them.
+    /// The listed rows, which are ascending. They are copied only if there are gaps between them.
     pub(super) fn gather(&self, rows: &[u32]) -> Cow<'a, [f32]> {
         let Self { values, width } = *self;
         match rows {
@@ -35,12 +35,13 @@ impl<'a> MatrixRows<'a> {
     }
 }
 
-/// Replaces the listed rows by what `compute` writes, and returns those whose bits changed. It is told some rows at a
-/// time and which of the listed the first is, and writes them one after the other: so they are compared and copied
-/// while they are in the cache.
+/// Replaces the listed rows with computed ones, and returns those whose bits changed.
+///
+/// `compute` gets the position in the list of a band's first row, the rows of the band, and a buffer for them. A band
+/// is computed, compared and copied while it is in the cache. Bands are computed in parallel.
 ///
 /// # Errors
-/// A cancellation, after which some rows are replaced and others not.
+/// A cancellation. Some rows are then replaced and others not.
 pub(super) fn replace_rows(
     matrix: &mut HugeMatrix,
     recomputed: &RowSet,

@@ -1,4 +1,4 @@
-//! The rows of all layers for a graph, and how a refresh brings them up to date.
+//! The rows of all layers for a graph, and their incremental refresh.
 //! Must not know trainings or queries.
 
 pub(crate) mod incremental;

@@ -1,5 +1,5 @@
-//! The files of a generation: its model, and the state derived with it. Layouts are in FORMAT.md.
-//! Files are read back only as far as they agree with themselves; what does not is named as damage.
+//! The files of a generation: its model, and the state derived with it. FORMAT.md has their layouts. Inconsistent
+//! files are reported as damage.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use crate::network::weights::Weights;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::{ABSENT, State, Visited};
 
-/// The names under which the manifest lists the three files.
+/// The names of the three files in the manifest.
 pub(crate) const MODEL: &str = "model";
 pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 
-/// Since 2 the configuration and the learning curve are JSON.
+/// In version 1 the configuration and the learning curve were lines of text.
 const MODEL_VERSION: u32 = 2;
 const NEIGHBORHOODS_VERSION: u32 = 1;
-/// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
+/// In version 1 rows were summed without fused products, so their last bits are different.
 const EMBEDDINGS_VERSION: u32 = 2;
 
-/// The section of the model that says how it was learned; files of before have none.
+/// The section of the learning curve, which older files lack.
 const CURVE: [u8; 8] = *b"epochs\0\0";
 
-/// Recipe, weights, the trained rows of the token table, and how they were learned.
+/// The file of a model: its configuration, token table, weights and learning curve.
 pub(crate) fn model_file<'a>(
     recipe: &ModelConfig,
     encoder: &'a Encoder,
@@ -51,7 +51,7 @@ pub(crate) fn model_file<'a>(
     file
 }
 
-/// Rows, their nodes, and who is in whose neighbourhood.
+/// The file of the rows: their nodes, degree levels and neighborhoods.
 pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     let mut offsets = vec![0u64];
     for neighborhood in &state.neighborhoods {
@@ -70,7 +70,7 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     file
 }
 
-/// Every layer's rows, messages, embeddings and biases.
+/// The file of the matrices: rows of every layer, messages, embeddings and biases.
 pub(crate) fn embeddings_file(state: &State) -> SectionWriter<'_> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
     for (layer, matrix) in state.hidden.iter().enumerate() {
@@ -89,11 +89,11 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation of a store whose node numbers are below `bound`; also, whether its rows have the bits that
-/// computing them again would give.
+/// Reads a published generation of a store whose node numbers are below `bound`. Returns the state, and true if its
+/// rows have the bits that a rebuild would give.
 ///
 /// # Errors
-/// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
+/// [`hedgerow_storage::Error::Damaged`] with file and section if the files are inconsistent; a cancellation.
 pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
     let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
     let embeddings = derived.file(EMBEDDINGS)?;
@@ -106,7 +106,7 @@ pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Resul
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
 
-/// Reads how the model was learned; none from a file of before that was stored.
+/// Reads the learning curve. `None` if the file is older than learning curves.
 ///
 /// # Errors
 /// As for [`load`].
@@ -119,7 +119,7 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
-/// Reads the model alone.
+/// Reads configuration and parameters.
 ///
 /// # Errors
 /// As for [`load`].
@@ -192,7 +192,7 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
 fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) -> Result<(), Error> {
     file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
-    // The vectors and the biases are one each.
+    // One each for the vectors and the biases.
     let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
     let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
         let values = file.section_f32(tag)?;

@@ -1,4 +1,4 @@
-//! The neighbourhoods of rows, each walked by the policy of its kind. Knows nothing of what is made of them.
+//! Neighborhoods of rows, walked with the policy of each kind. Knows nothing of what they are used for.
 
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
@@ -6,7 +6,7 @@ use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 
-/// Rows of one kind, and the neighbourhood of each.
+/// The rows of one kind, and the neighborhood of each.
 pub(crate) struct KindNeighborhoods {
     rows: Vec<u32>,
     neighborhoods: Neighborhoods,
@@ -18,8 +18,11 @@ impl KindNeighborhoods {
     }
 }
 
-/// The neighbourhoods of the listed rows, of which `nodes` says whose they are, kind by kind, by walks that end before they step on a closed node. A dead
-/// node has no lists, so its neighbourhood is empty.
+/// Walks from the listed rows, kind by kind; `nodes` are the nodes of all rows. Walks end before they step on an
+/// excluded node. A removed node has no edges, so its neighborhood is empty.
+///
+/// # Errors
+/// Invalid walk options, or a cancellation.
 pub(crate) fn walk_rows(
     recipe: &ModelConfig,
     walks: WalkOptions,

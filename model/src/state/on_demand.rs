@@ -1,5 +1,5 @@
-//! The embeddings of a few nodes straight from the graph, with no rows but their own: what a read of a dirty node costs
-//! where nothing is refreshed. Row by row the arithmetic is that of an advance, so the bits are.
+//! Embeddings of a few nodes, computed from the graph without a state. This is a read of a dirty node where nothing
+//! is refreshed. The arithmetic of each row is that of a refresh, so the bits are equal.
 
 use std::collections::HashMap;
 
@@ -16,10 +16,10 @@ use crate::network::inputs::Inputs;
 use crate::state::neighborhoods::walk_rows;
 use crate::state::state::{Visited, push_importances};
 
-/// Unit vectors of some nodes of embedded kinds, and what is added to their scores.
+/// Unit vectors and biases of some nodes of embedded kinds.
 ///
-/// Shapes: (nodes, D), (nodes). Cost: the walks of the nodes and of what is within K - 1 steps of them, and those rows; with T
-/// neighbours and K = 2 that is at most T + 1 nodes walked and (T + 1)^2 inputs.
+/// Shapes: (nodes, D), (nodes). Cost: the walks from the nodes and from those within K - 1 steps, and their rows.
+/// With T neighbors and K = 2 these are at most T + 1 walked nodes and (T + 1)^2 inputs.
 pub(crate) fn embed_nodes(
     recipe: &ModelConfig,
     encoder: &Encoder,
@@ -32,7 +32,7 @@ pub(crate) fn embed_nodes(
         listed.place(snapshot, node);
     }
     let count = listed.nodes.len();
-    // From the last layer down: how many rows it has, and the neighbourhoods of all of them.
+    // Neighborhoods, and the number of rows of each layer, from the last layer down.
     let mut found: Vec<Vec<Visited>> = Vec::new();
     let mut sizes = vec![count];
     for _ in 0..recipe.layers {
@@ -66,7 +66,7 @@ pub(crate) fn embed_nodes(
     Ok((encoder.embed(&tokens, &dense.view(), pools.iter()), bias))
 }
 
-/// Nodes in order of first use, so that those of a layer come first in the one below it.
+/// Nodes in order of first use, so that the nodes of a layer come first in the layer below.
 struct NodeList {
     nodes: Vec<NodeIx>,
     places: HashMap<NodeIx, u32>,

@@ -1,5 +1,5 @@
-//! Why a refresh gave a node another embedding: from the embedding down to the edge, the feature or the node that changed.
-//! Knows what an advance changed; changes nothing.
+//! Explanations of refreshes: the reasons from a changed embedding down to an edge, a feature or a node that changed.
+//! Reads the changed rows of a refresh, and changes nothing.
 
 use hedgerow_storage::{Changes, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::Walker;
@@ -8,86 +8,91 @@ use crate::config::error::Error;
 use crate::state::incremental::ChangedRows;
 use crate::state::state::State;
 
-/// Why a node was dirty: the first of perhaps many ways from its embedding to what changed.
+/// The explanation of a node's refresh. It follows the first of possibly many chains of reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RefreshExplanation {
-    /// Whether the embedding came out different.
+    /// True if the embedding is different now.
     pub changed: bool,
-    /// From the embedding down to the cause; empty where the refresh had no reason to look at the node.
+    /// The reasons from the embedding down to the cause. Empty if the refresh did not recompute the node.
     pub reasons: Vec<RefreshReason>,
 }
 
-/// One step from a row to why it was recomputed. Layers count from 0, the input.
+/// The reason for recomputing a row. Layer 0 is the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RefreshReason {
-    /// Everything was recomputed: too much had changed, or what had is not known any more.
+    /// All rows were recomputed, because too much changed or the changes are no longer known.
     Rebuild,
-    /// The row of a neighbour one layer below changed.
+    /// The row of a neighbor changed in the layer below.
     NeighborRow {
-        /// Whose row was recomputed.
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
-        /// A neighbour in its neighbourhood.
+        /// The neighbor whose row changed.
         neighbor: NodeName,
     },
-    /// Its own row one layer below changed.
+    /// The node's own row changed in the layer below.
     OwnRow {
-        /// Whose row was recomputed.
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
     },
-    /// A neighbour has so many more or fewer edges that it weighs differently.
+    /// The degree level of a neighbor changed, and with it the neighbor's weight.
     NeighborDegree {
-        /// Whose row was recomputed.
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
-        /// A neighbour in its neighbourhood.
+        /// The neighbor whose degree changed.
         neighbor: NodeName,
     },
-    /// Walks lead elsewhere.
+    /// Walks from the node take other steps.
     Walks {
-        /// Whose walks.
+        /// The node that walks start from.
         node: NodeName,
-        /// How many of its walks.
+        /// The number of walks that changed.
         walks: u32,
-        /// The first of them, and at which hop, from 0 on.
+        /// The number of the first changed walk, from 0.
         walk: u32,
-        /// The hop, from 0 on.
+        /// The first changed hop of this walk, from 0.
         hop: u32,
-        /// Where the walk stands before that hop.
+        /// The node before this hop.
         at: NodeName,
-        /// The relation of the hop.
+        /// The relation of this hop.
         relation: String,
-        /// Where it led.
+        /// The node after this hop before the change; `None` if the walk ended.
         was: Option<NodeName>,
-        /// Where it leads.
+        /// The node after this hop now; `None` if the walk ends.
         now: Option<NodeName>,
-        /// The changed edges of `at`: their other ends.
+        /// The other ends of the changed edges of `at`.
         edges: Vec<NodeName>,
-        /// Whether other neighbours, or other counts, came of it.
+        /// True if the neighborhood changed, in its nodes or their counts.
         neighborhood_changed: bool,
     },
-    /// Its tokens or dense features changed.
+    /// Tokens or dense features of the node changed.
     Features {
-        /// Whose.
+        /// The node.
         node: NodeName,
     },
-    /// It has so many more or fewer edges that its degree counts as another.
+    /// The degree level of the node changed.
     Degree {
-        /// Whose.
+        /// The node.
         node: NodeName,
     },
-    /// It came or went.
+    /// The node was added or removed.
     AddedOrRemoved {
-        /// Who.
+        /// The node.
         node: NodeName,
     },
 }
 
-/// Follows a node's embedding down to what changed.
+/// Explains the refresh of a node, from its embedding down to the cause.
+///
+/// # Errors
+/// Invalid walk options.
 pub(crate) fn explain_refresh(
     state: &State,
     snapshot: &Snapshot,
@@ -113,7 +118,7 @@ impl Tracer<'_> {
         let ChangedRows { dirty, layers, .. } = self.changed_rows;
         let mut reasons = Vec::new();
         let top = layers.len() - 1;
-        // A row that came out as it was may still have been walked again, or have another popularity.
+        // A row that stayed equal may still have been walked from, or have another popularity.
         let first = if layers[top].contains(row) { top } else { 0 };
         if first == 0 && !layers[0].contains(row) {
             reasons.extend(self.changed_walks(row)?);
@@ -158,7 +163,7 @@ impl Tracer<'_> {
         Ok(reasons)
     }
 
-    /// Why a node was walked again, if it was.
+    /// The reason that walks from a node changed, if they did.
     fn changed_walks(&self, row: u32) -> Result<Option<RefreshReason>, Error> {
         let node = self.state.nodes[row as usize];
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));

@@ -1,4 +1,4 @@
-//! Adam (arXiv 1412.6980) over the encoder's parameters; rows of the table only when a minibatch touched them.
+//! The Adam optimizer (arXiv 1412.6980). Rows of the token table are updated only if a minibatch reads them.
 
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::{Encoder, Gradient};
@@ -7,7 +7,7 @@ const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/// First and second moments of a tensor, side by side: twice its size.
+/// First and second moments of a tensor.
 #[derive(Clone, Debug)]
 struct Moments {
     first: HugeMatrix,
@@ -33,7 +33,7 @@ fn update_parameter(value: &mut f32, gradient: f32, first: &mut f32, second: &mu
     *value -= rate * *first / (second.sqrt() + EPSILON);
 }
 
-/// The optimiser's state: two numbers for every parameter that can be trained.
+/// The state of the optimizer: two numbers for every trained parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct Adam {
     steps: i32,
@@ -51,7 +51,7 @@ impl Adam {
         Self { steps: 0, table, table_bias, weights }
     }
 
-    /// Takes up a state that [`Adam::moments`] gave; `None` where it is of another size.
+    /// A state with the moments that [`Adam::moments`] returned. `None` if their number differs.
     pub(crate) fn restored(
         encoder: &mut Encoder,
         steps: i32,
@@ -67,19 +67,20 @@ impl Adam {
         (first.is_empty() && second.is_empty()).then_some(adam)
     }
 
-    /// Steps taken so far.
+    /// The number of steps so far.
     pub(crate) fn steps(&self) -> i32 {
         self.steps
     }
 
-    /// First and second moments in the order of [`ParameterVector`](crate::network::parameter_vector::Packed): trained rows of the table, their
-    /// biases, weights.
+    /// First and second moments in the order of
+    /// [`ParameterVector`](crate::network::parameter_vector::ParameterVector).
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);
         all.map(|moments| (moments.first.values(), moments.second.values()))
     }
 
-    /// One step down the gradient.
+    /// Takes one step against the gradient (arXiv 1412.6980, algorithm 1, in the order of operations of its section
+    /// 2).
     pub(crate) fn step(&mut self, encoder: &mut Encoder, gradient: &mut Gradient, learning_rate: f32) {
         self.steps += 1;
         let correction = (1.0 - BETA2.powi(self.steps)).sqrt() / (1.0 - BETA1.powi(self.steps));
@@ -109,7 +110,7 @@ impl Adam {
     }
 }
 
-/// A part of the table and its moments, from row `first` on, and the gradient of some of its rows, ascending.
+/// A part of the token table and its moments, from row `first` on, with the gradient of some of its rows, ascending.
 struct TablePart<'a> {
     dim: usize,
     rows: &'a [u32],
@@ -120,7 +121,7 @@ struct TablePart<'a> {
 }
 
 impl TablePart<'_> {
-    /// Splits the work in halves: disjoint parts of the table need no lock.
+    /// Updates the rows in parallel. Splitting by rows makes disjoint parts, which need no lock.
     fn step(self, rate: f32) {
         const ROWS_PER_TASK: usize = 1024;
         let Self { dim, rows, gradient, values, moments, first } = self;

@@ -1,5 +1,5 @@
-//! The state of a training between two epochs, kept beside the store: all that a run needs to go on as if it had never
-//! stopped. The layout is in FORMAT.md. Knows nothing of how epochs are made.
+//! The state of a training after an epoch, in a sidecar file of the store. A run that resumes from it gives the
+//! result of an uninterrupted one. FORMAT.md has the layout. Knows nothing of how epochs are made.
 
 use hedgerow_storage::{Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter, Store};
 use serde::{Deserialize, Serialize};
@@ -17,31 +17,31 @@ use crate::network::weights::Weights;
 use crate::train::adam::Adam;
 use crate::train::event::EpochReport;
 
-/// The name that it is kept under.
+/// The name of the sidecar file.
 const NAME: &str = "training";
 const KIND: [u8; 4] = *b"TRNG";
-/// Since 2 the section `run` is JSON.
+/// In version 1 the section `run` was lines of text.
 const VERSION: u32 = 2;
 
-/// What a run is of: the same from its first epoch to its last.
+/// The input of a run, which is the same in all its epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) options: TrainOptions,
-    /// The graph.
+    /// The epoch of the graph.
     #[serde(with = "epoch_number")]
     pub(crate) graph: Epoch,
-    /// BLAKE3 of the caller's pairs, in hexadecimal digits.
+    /// BLAKE3 of the caller's pairs in hexadecimal digits.
     pub(crate) pairs: Option<String>,
 }
 
-/// What changes from epoch to epoch.
+/// The parts of a run that change with each epoch.
 pub(crate) struct Progress {
     pub(crate) encoder: Encoder,
     pub(crate) adam: Adam,
-    /// The epoch that is to be kept, from 1, and what it gave.
+    /// The best epoch so far, from 1, and its parameters.
     pub(crate) best: Option<(u32, ParameterVector)>,
     pub(crate) best_recall: f32,
-    /// Epochs in a row that were worse.
+    /// Consecutive epochs with a worse recall.
     pub(crate) worse: u32,
     pub(crate) epochs: Vec<EpochReport>,
 }
@@ -52,11 +52,11 @@ impl Progress {
         Self { encoder, adam, best: None, best_recall: 0.0, worse: 0, epochs: Vec::new() }
     }
 
-    /// Keeps it durably in the place of what was kept before.
+    /// Replaces the sidecar file durably.
     pub(crate) fn save(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
         let Self { encoder, adam, best, epochs, .. } = self;
         let (rows, rest) = (encoder.table.rows.values(), ParameterVector::rest(encoder));
-        // Where the last epoch is the best, its state stands there already.
+        // The parameters of the last epoch are stored anyway.
         let earlier_best = best.as_ref().filter(|(epoch, _)| *epoch as usize != epochs.len());
         let mut file = SectionWriter::new(KIND, VERSION);
         file.section(*b"run\0\0\0\0\0", json::text_of(&self.summary(origin)).into_bytes());
@@ -84,28 +84,30 @@ impl Progress {
     }
 }
 
-/// The section `run`: all but the parameters and the moments.
+/// The section `run`: everything except parameters and moments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) origin: Origin,
     /// Steps of the optimizer.
     steps: i32,
-    /// The epoch that is to be kept, from 1.
+    /// The best epoch, from 1.
     best: u32,
     best_recall: f32,
     worse: u32,
     pub(crate) epochs: Vec<EpochReport>,
 }
 
-/// What was kept last, read as far as it can be without the graph.
+/// An opened checkpoint, of which everything is read that needs no graph.
 pub(crate) struct Checkpoint {
     file: SectionFile,
     pub(crate) summary: Summary,
 }
 
 impl Checkpoint {
+    /// Opens the checkpoint. `None` if there is none.
+    ///
     /// # Errors
-    /// [`StoreError::Damaged`] with the file and the place.
+    /// [`StoreError::Damaged`] with file and section.
     pub(crate) fn open(store: &Store) -> Result<Option<Self>, Error> {
         let Some(file) = store.aside(NAME)? else { return Ok(None) };
         file.require(KIND, VERSION)?;
@@ -123,7 +125,10 @@ impl Checkpoint {
         Ok(Some(Self { file, summary }))
     }
 
-    /// Refuses a graph or pairs that are not those the run began with.
+    /// Checks that graph and pairs are those that the run began with.
+    ///
+    /// # Errors
+    /// [`Error::GraphChanged`] or [`Error::PairsChanged`].
     pub(crate) fn require(&self, graph: Epoch, pairs: Option<&str>) -> Result<(), Error> {
         let origin = &self.summary.origin;
         if graph != origin.graph {
@@ -138,12 +143,15 @@ impl Checkpoint {
                 Some(_) if origin.pairs.is_some() => "others",
                 Some(_) => "some",
             };
-            return Err(Error::OtherPairs { trained, found });
+            return Err(Error::PairsChanged { trained, found });
         }
         Ok(())
     }
 
-    /// The rest of it, for a recipe made of the same options and graph.
+    /// Reads the rest, for a model configuration made from the same options and graph.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with file and section.
     pub(crate) fn progress(self, recipe: &ModelConfig) -> Result<Progress, Error> {
         let Self { file, summary } = self;
         let damaged = |place: &str| -> Error {
@@ -186,12 +194,12 @@ impl Checkpoint {
     }
 }
 
-/// Forgets what was kept: the training that it is of has ended.
+/// Removes the checkpoint of a training that has ended.
 pub(crate) fn discard(store: &Store) -> Result<(), StoreError> {
     store.discard_aside(NAME)
 }
 
-/// What tells pairs from other pairs: BLAKE3 of their names, in their order.
+/// A digest that identifies pairs: BLAKE3 of their names in order.
 pub(crate) fn digest_of_pairs(pairs: &[(NodeName, NodeName)]) -> String {
     let mut hasher = blake3::Hasher::new();
     for name in pairs.iter().flat_map(|(query, item)| [query, item]) {

@@ -1,4 +1,5 @@
-//! The gradient of a training step beside slopes measured on its loss, and rows embedded in bands beside all at once.
+//! Tests of the backward pass: its gradient agrees with slopes measured on the loss. Also: embedding in bands gives
+//! the bits of embedding at once.
 
 use ndarray::Array2;
 
@@ -18,14 +19,13 @@ const NODES: usize = 7;
 const DIM: usize = 5;
 const DENSE: usize = 3;
 
-/// A number in [-1, 1) for each `at`, well mixed.
+/// A pseudo-random number in [-1, 1) for each `at`.
 fn number(at: u64) -> f32 {
     let mixed = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Seven nodes on a ring, each pooling its two successors and itself once removed; three with tokens of
-/// their own, all with one in common.
+/// Seven nodes in a ring; each pools three others. Each node has a token of its own and one that all share.
 fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
     let tokens: Vec<Vec<u64>> = (0..NODES as u64).map(|at| vec![(at << 33) | (at * 7), 5 << 34]).collect();
     let mut all: Vec<u64> = tokens.iter().flatten().copied().collect();
@@ -66,7 +66,7 @@ fn loss(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> f32 {
     loss::step(options, batch, &trace.vectors, &trace.bias, buffers).loss
 }
 
-/// Of the second of two steps, whose matrices were used before.
+/// The gradient of the second of two steps, whose buffers were used before.
 fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gradient {
     let buffers = &mut BufferPool::default();
     let step = |buffers: &mut BufferPool| {
@@ -83,7 +83,7 @@ fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gra
     second
 }
 
-/// The slope of the loss by one parameter, measured.
+/// The slope of the loss by one parameter, measured with two evaluations.
 fn slope(
     encoder: &mut Encoder,
     options: &TrainOptions,
@@ -119,8 +119,8 @@ fn all_rows_band_by_band_have_the_bits_that_they_have_at_once() {
     }
 }
 
-/// Every parameter of every tensor, both layers, both losses: the backward pass against slopes measured on
-/// the forward pass. A kink within a step of measuring may spoil single numbers, not the whole.
+/// Compares every parameter of every tensor, for both layers and both losses. A kink of the loss within a measuring
+/// step may spoil single numbers, so a few may differ.
 #[test]
 fn the_gradient_agrees_with_finite_differences() {
     for (conv, largest) in [(Conv::Light, false), (Conv::PinSage, false), (Conv::PinSage, true)] {

@@ -1,4 +1,4 @@
-//! What a training starts from: random weights, or the last generation's.
+//! The starting weights of a training: random ones, or those of the last generation.
 
 use hedgerow_storage::Generation;
 use rand::rngs::StdRng;
@@ -12,20 +12,22 @@ use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::weights::Weights;
 
-/// Starting values of the token table lie within this: small, so that what was trained outweighs the luck of the
-/// start. Measured on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
+/// Starting values of the token table are below this. They are small, so that the training outweighs them. Measured
+/// on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
 const TABLE_SCALE: f32 = 0.01;
-/// Starting weight of the log-degree in a score.
+/// The starting weight of the log-degree in a score.
 const POPULARITY: f32 = 0.08;
 
-/// The generation that a warm start is from.
+/// The generation of a warm start.
 pub(crate) struct LastGeneration<'a> {
     pub(crate) generation: Generation,
     pub(crate) recipe: &'a ModelConfig,
     pub(crate) encoder: &'a Encoder,
 }
 
-/// Random weights, a function of the seed and of which tokens there are.
+/// Random weights.
+///
+/// Determinism: a function of the seed and the set of tokens.
 pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
     let table = HashEmbedding::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
@@ -35,17 +37,17 @@ pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encode
     Encoder { table, weights }
 }
 
-/// The weights of the last generation, and its table grown for the tokens that there are now.
+/// The weights of the last generation, with its token table grown for the present tokens.
 ///
 /// # Errors
-/// [`Error::NotWarm`] where there is none, or its weights have other shapes or meanings.
+/// [`Error::WarmStart`] if there is no generation, or its weights have another shape or meaning.
 pub(crate) fn warm(
     recipe: &ModelConfig,
     inputs: &Inputs,
     seed: u64,
     last: Option<LastGeneration<'_>>,
 ) -> Result<Encoder, Error> {
-    let last = last.ok_or_else(|| Error::NotWarm {
+    let last = last.ok_or_else(|| Error::WarmStart {
         reason: "there is no generation to start from; train without warm first".to_owned(),
     })?;
     let LastGeneration { generation, recipe: last_config, encoder } = last;
@@ -53,7 +55,7 @@ pub(crate) fn warm(
         let reason = format!(
             "generation {generation} has {what} {found}, requested {requested}; request the same, or train without warm"
         );
-        Err(Error::NotWarm { reason })
+        Err(Error::WarmStart { reason })
     };
     if last_config.dim != recipe.dim {
         return refuse("dim", last_config.dim.to_string(), recipe.dim.to_string());

@@ -1,4 +1,4 @@
-//! A training: positives, negatives, loss, optimizer, epochs and their checkpoints.
+//! Training: positives, negatives, loss, optimizer, epochs and checkpoints.
 //! Must not know the engine.
 
 pub(crate) mod adam;

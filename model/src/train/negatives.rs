@@ -1,4 +1,4 @@
-//! The nodes that a minibatch's examples are told apart from.
+//! The negatives that the examples of a minibatch share. Knows nothing of examples.
 
 use hedgerow_storage::Snapshot;
 use rand::RngExt;
@@ -9,20 +9,20 @@ use crate::config::degree;
 use crate::network::minibatch::Negatives;
 use crate::state::state::State;
 
-/// Draws for each negative that is still wanted, before fewer will do: few nodes may have nearly all the weight.
+/// Attempts to draw each missing negative. If few nodes have nearly all the weight, fewer negatives are returned.
 const DRAWS: usize = 8;
 
-/// Whom to draw from. Size: four bytes a row, and twelve more where degrees count.
+/// The distribution of negatives. Size: four bytes a row, and twelve more if degrees count.
 pub(crate) struct NegativeSource {
-    /// By the stable ids of their nodes, so that drawing the n-th means the same node in every store.
+    /// Rows in the order of their nodes' stable ids, so that equal graphs give equal draws.
     rows: Vec<u32>,
-    /// The sums of the weights up to and with each, and the logarithm of each over their mean; empty if all are alike.
+    /// Cumulative weights, and the logarithm of each weight over the mean; empty if all rows have equal weight.
     sums: Vec<f64>,
     log_rates: Vec<f32>,
 }
 
 impl NegativeSource {
-    /// Every living row, drawn in proportion to its degree raised to `power`.
+    /// The distribution over all rows of existing nodes, proportional to the degree raised to `power`.
     pub(crate) fn new(power: f32, snapshot: &Snapshot, state: &State) -> Self {
         let mut rows: Vec<u32> = state.alive_rows().collect();
         rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
@@ -40,12 +40,12 @@ impl NegativeSource {
         Self { rows, sums, log_rates }
     }
 
-    /// A row, all alike.
+    /// A row, drawn uniformly.
     pub(crate) fn any(&self, rng: &mut StdRng) -> u32 {
         self.rows[rng.random_range(0..self.rows.len())]
     }
 
-    /// So many different rows, or all there are.
+    /// Draws `count` different rows, or all rows if there are fewer.
     pub(crate) fn draw(&self, count: usize, rng: &mut StdRng) -> Negatives {
         let count = count.min(self.rows.len());
         let Some(&sum) = self.sums.last() else {
@@ -75,7 +75,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    /// Row n has the weight n + 1.
+    /// A distribution in which row n has the weight n + 1.
     fn weighted(rows: u32) -> NegativeSource {
         let mut sum = 0.0;
         let sums = (1..=rows).map(|weight| {
@@ -99,7 +99,7 @@ mod tests {
                 rows.sort_unstable();
                 rows.dedup();
                 assert_eq!(rows.len(), drawn);
-                // Of nearly all rows the rarest may not come up.
+                // The rarest rows may not be drawn.
                 assert!(drawn <= count && drawn * 10 >= count.min(50) * 7, "{drawn} of {count}");
             }
         }

@@ -1,5 +1,5 @@
-//! The lists whose members belong together: positives are drawn from them. Owns which there are, how often each is drawn, and
-//! in which part it is; knows nothing of examples.
+//! Neighbor lists as a source of positives: the members of a list are related. Owns the set of lists, their weights
+//! and their folds. Knows nothing of examples.
 
 use hedgerow_storage::{NodeIx, RelationIx, Snapshot, StableId};
 use rand::RngExt;
@@ -8,31 +8,32 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::state::state::State;
 
-/// What a list counts where one neighbour asks for another: as many walks come through it as it has edges.
+/// The exponent of a list's length in its weight, if the query is one neighbor: a list counts in proportion to its
+/// edges.
 const SINGLE_POWER: f64 = 1.0;
 
-/// What a list counts where a history asks: users with long ones count more, but not as much more as they have edges.
+/// The same exponent if the query is a history: long histories count more than short ones, but less than in
+/// proportion.
 const HISTORY_POWER: f64 = 0.5;
 
-/// Parts of the lists where one neighbour asks for another. Such examples are learned from neighbourhoods that know
-/// nothing of their part's lists, as `similar` is asked about lists that nobody has made yet. A history asks within the
-/// graph that its list is in, as `recommend` does.
+/// The number of folds, for examples whose query is one neighbor. They are learned from neighborhoods without the
+/// lists of their fold, because `similar` answers about lists that do not exist yet. A history is learned in the
+/// whole graph, because `recommend` reads it there.
 pub(crate) const FOLDS: usize = 4;
 
-/// Below so many lists there are no parts: without a fourth of so few not much would be left.
+/// The number of lists below which there are no folds: without a fourth of them too little would be left.
 const MIN_LISTS: usize = 100;
 
-/// Every list through which two embedded nodes hang together, in the order of the relations' names and the nodes' stable
-/// ids; all of them, and by part. Eight bytes a list, and twice twenty for drawing it.
+/// All lists with two or more embedded members, in the order of relation names and stable ids. Size: 48 bytes a list.
 pub(crate) struct NeighborLists {
-    /// By list, its relation and the node whose it is.
+    /// The relation and the node of each list.
     owners: Vec<(RelationIx, NodeIx)>,
     all: Fold,
     folds: Vec<Fold>,
     seed: u64,
 }
 
-/// Some of the lists, and the sums of their weights up to and with each.
+/// A set of lists with cumulative weights.
 #[derive(Default)]
 struct Fold {
     lists: Vec<u32>,
@@ -48,7 +49,7 @@ impl Fold {
         }
     }
 
-    /// `None` of an empty part.
+    /// `None` if the set is empty.
     fn draw(&self, single: bool, rng: &mut StdRng) -> Option<usize> {
         let sums = if single { &self.single } else { &self.history };
         let at = rng.random_range(0.0..*sums.last()?);
@@ -91,27 +92,27 @@ impl NeighborLists {
         self.owners.len()
     }
 
-    /// How many parts there are; none of few lists.
+    /// The number of folds; 0 if there are few lists.
     pub(crate) fn folds(&self) -> usize {
         self.folds.len()
     }
 
-    /// A list's relation and the node whose it is.
+    /// The relation and the node of a list.
     pub(crate) fn get(&self, list: usize) -> (RelationIx, NodeIx) {
         self.owners[list]
     }
 
-    /// A list of a part, or of all.
+    /// Draws a list of a fold, or of all.
     pub(crate) fn draw(&self, fold: Option<usize>, single: bool, rng: &mut StdRng) -> Option<usize> {
         fold.map_or(&self.all, |fold| &self.folds[fold]).draw(single, rng)
     }
 
-    /// Whether a list is of that part. Of all where there are no parts.
+    /// True if the list is in the fold, or if there are no folds.
     pub(crate) fn is_in_fold(&self, fold: usize, list: usize, snapshot: &Snapshot) -> bool {
         self.folds.is_empty() || fold_of(snapshot.stable_id(self.owners[list].1), self.seed) == fold
     }
 
-    /// By node, whether its list is of that part.
+    /// For each node, true if it has a list in the fold.
     pub(crate) fn excluded_nodes(&self, fold: usize, snapshot: &Snapshot) -> Vec<bool> {
         let mut excluded = vec![false; snapshot.bound() as usize];
         for &list in &self.folds[fold].lists {
@@ -121,7 +122,7 @@ impl NeighborLists {
     }
 }
 
-/// The part that a list is of, whatever else there is.
+/// The fold of a node's lists, which depends on the node and the seed alone.
 fn fold_of(id: StableId, seed: u64) -> usize {
     (xxh3_64_with_seed(&id.get().to_le_bytes(), seed ^ 0x7061_7274) % FOLDS as u64) as usize
 }

@@ -1,5 +1,5 @@
-//! What belongs together: positives drawn from edges, from walks or from the caller's pairs, some of them held
-//! out for measuring.
+//! Positive examples from edges, from walks or from the caller's pairs. Some are held out for validation. Knows
+//! nothing of minibatches.
 
 use hedgerow_storage::Snapshot;
 use hedgerow_walker::Walker;
@@ -14,32 +14,34 @@ use crate::network::minibatch::Example;
 use crate::state::state::State;
 use crate::train::neighbor_lists::NeighborLists;
 
-/// Draws in a row that may all be held out before a source is taken for empty.
+/// Consecutive draws of held-out examples after which a source counts as empty.
 const MAX_DRAWS: usize = 1000;
 
-/// The share of examples that ask with one neighbour alone, as `similar` does, instead of with a history.
+/// The share of queries that are one neighbor, as in `similar`; the others are a history.
 const SINGLE_QUERY_SHARE: f64 = 0.3;
 
-/// The share of examples in which the node asks whose list it is, where that is embedded too: users and items come to
+/// The share of queries that are the node which has the list, if it is embedded. So users and items share one space.
 /// lie in one space.
 const OWNER_QUERY_SHARE: f64 = 0.5;
 
-/// The part whose examples come last in an epoch: held-out ones are of it, so that they too are asked in neighbourhoods that
-/// do not know their list.
+/// The fold that an epoch trains last. All held-out examples are in it, so that validation also ranks in
+/// neighborhoods without their lists.
 const LAST_FOLD: usize = 0;
 
-/// Members of a list, at most, of which it is known for each example that they are no negatives.
+/// Related rows per example, at most.
 const MAX_RELATED: usize = 1000;
 
-/// A source of examples, in units that each have members: a list and its places, a row and its walks, a pair by
-/// itself. Everything is addressed by stable ids and canonical places, so that two stores of the same content
-/// train alike. At most one member of a unit is held out.
+/// A source of examples. It consists of units with members: a list and its neighbors, a row and its walks, or a pair.
+/// At most one member of a unit is held out.
+///
+/// Determinism: units and members are addressed by stable ids and canonical positions, so stores of equal content
+/// give equal examples.
 pub(crate) struct PositiveSource<'a> {
     kind_of_source: SourceKind<'a>,
     snapshot: &'a Snapshot,
     state: &'a State,
     seed: u64,
-    /// Of 2^32 units, how many have a member held out.
+    /// The share of units with a held-out member, times 2^32.
     held_out_share: u64,
     held_out: usize,
     history: usize,
@@ -47,26 +49,28 @@ pub(crate) struct PositiveSource<'a> {
 }
 
 enum SourceKind<'a> {
-    /// Lists with two or more embedded neighbours.
+    /// Lists with two or more embedded members.
     Edges(NeighborLists),
-    /// Rows with a neighbourhood, and the walkers of their policies.
+    /// Rows with a neighborhood, and the walkers of each policy.
     Walks { walkers: Vec<Walker<'a>>, rows: Vec<u32>, walks: usize },
-    /// Rows.
+    /// Rows of queries and positives.
     Pairs(&'a [(u32, u32)]),
 }
 
-/// Examples of one kind, learned from the same neighbourhoods.
+/// A portion of an epoch's examples, which are learned from the same neighborhoods.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EpochPortion {
-    /// Whether one neighbour asks alone; `None`: now and then.
+    /// Queries are one neighbor, or a history; `None` mixes both.
     single: Option<bool>,
-    /// The part of the lists that they are from and whose lists are closed to walks; `None`: all lists, and none closed.
+    /// The fold of the lists, whose nodes walks must not step on. `None`: lists of all folds, and all edges.
     fold: Option<usize>,
-    /// Of an epoch's examples.
+    /// The share of the epoch's examples.
     pub(crate) share: f64,
 }
 
 impl<'a> PositiveSource<'a> {
+    /// The source that the options and the caller's pairs ask for.
+    ///
     /// # Errors
     /// [`Error::NoPositives`] if there is no edge, walk or pair to learn from.
     pub(crate) fn new(
@@ -95,7 +99,7 @@ impl<'a> PositiveSource<'a> {
             let reason = match source.kind_of_source {
                 SourceKind::Pairs(_) => "the pairs are empty",
                 SourceKind::Edges(_) => {
-                    "no node has two neighbours of the kinds to embed; add edges or give pairs"
+                    "no node has two neighbors of the kinds to embed; add edges or give pairs"
                 }
                 SourceKind::Walks { .. } => "no walk visits another node twice; add edges or give pairs",
             };
@@ -109,7 +113,7 @@ impl<'a> PositiveSource<'a> {
         Ok(source)
     }
 
-    /// What an epoch consists of, in this order. What is held out is asked in the neighbourhoods of the last portion.
+    /// The portions of an epoch, in order. Held-out examples are ranked in the neighborhoods of the last one.
     pub(crate) fn portions(&self) -> Vec<EpochPortion> {
         let folds = self.folds();
         if folds == 0 {
@@ -129,18 +133,18 @@ impl<'a> PositiveSource<'a> {
         }
     }
 
-    /// By node, whether walks must not step on it in a portion's neighbourhoods; `None` if they may on all.
+    /// For each node, true if walks must not step on it in a portion's neighborhoods. `None` if no node is excluded.
     pub(crate) fn excluded_nodes(&self, portion: &EpochPortion) -> Option<Vec<bool>> {
         let SourceKind::Edges(lists) = &self.kind_of_source else { return None };
         Some(lists.excluded_nodes(portion.fold?, self.snapshot))
     }
 
-    /// How many positives there are.
+    /// The number of positives.
     pub(crate) fn len(&self) -> usize {
         self.positives
     }
 
-    /// An example of a portion that is not held out; `None` from one that seems to hold none.
+    /// Draws an example of a portion that is not held out. `None` if [`MAX_DRAWS`] draws find none.
     pub(crate) fn draw(&self, portion: &EpochPortion, rng: &mut StdRng) -> Option<Example> {
         (0..MAX_DRAWS).find_map(|_| {
             let single = portion.single.unwrap_or_else(|| rng.random_bool(SINGLE_QUERY_SHARE));
@@ -158,7 +162,7 @@ impl<'a> PositiveSource<'a> {
         })
     }
 
-    /// The examples that training never sees.
+    /// The held-out examples.
     pub(crate) fn held_out(&self) -> Vec<Example> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ 0x6865_6c64);
         let all = (0..self.units())
@@ -185,7 +189,7 @@ impl<'a> PositiveSource<'a> {
         }
     }
 
-    /// The member of a unit that is held out, if one is.
+    /// The held-out member of a unit, if it has one.
     fn held_out_member(&self, unit: usize) -> Option<usize> {
         if let SourceKind::Edges(lists) = &self.kind_of_source
             && !lists.is_in_fold(LAST_FOLD, unit, self.snapshot)
@@ -201,7 +205,8 @@ impl<'a> PositiveSource<'a> {
         (hash >> 32 < self.held_out_share).then(|| (hash & 0xffff_ffff) as usize % self.members(unit))
     }
 
-    /// With positives from edges, at most `most` of the others ask.
+    /// The example of a unit's member. With positives from edges, the query has at most `most` of the other members.
+    /// `None` if query or positive are not embedded.
     fn example(&self, unit: usize, member: usize, most: usize, rng: &mut StdRng) -> Option<Example> {
         let mut related = Vec::new();
         let (query, positive) = match &self.kind_of_source {
@@ -270,8 +275,8 @@ mod tests {
     use crate::linalg::sparse::Sparse;
     use crate::state::state::State;
 
-    /// Boards in a chain, three pins each: every board shares its last pin with the next, so two pins share one board at most,
-    /// and the pins in the middle are on one board only.
+    /// A chain of boards with three pins each. Each board shares its last pin with the next, so two pins share at
+    /// most one board, and the middle pins are on one board only.
     fn chain(folder: &std::path::Path, boards: usize) -> Store {
         let store = Store::options().create(true).open(folder).expect("the store opens");
         let mut batch = Batch::new();
@@ -295,7 +300,7 @@ mod tests {
         State::build_neighborhoods(recipe, snapshot, &CancelToken::new()).expect("neighborhoods")
     }
 
-    /// The board that two pins share.
+    /// The board that query and positive share.
     fn shared(snapshot: &Snapshot, state: &State, example: &Example) -> NodeIx {
         let boards = |row: u32| -> BTreeSet<NodeIx> {
             snapshot.list(RelationIx::new(0), state.nodes[row as usize]).neighbors().collect()
@@ -305,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_alone_is_asked_in_neighbourhoods_that_do_not_know_the_list() {
+    fn a_query_of_one_neighbor_is_learned_in_neighborhoods_without_its_list() {
         let folder = tempfile::tempdir().expect("a folder");
         let snapshot = chain(folder.path(), 300).snapshot();
         let (options, state) = (options(), state(&snapshot));
@@ -322,7 +327,7 @@ mod tests {
                 let example = source.draw(portion, &mut rng).expect("the part has lists");
                 assert_eq!(example.query.len(), 1);
                 assert!(excluded[shared(&snapshot, &state, &example).index()]);
-                // The one board of a pin in the middle is the only way to it.
+                // A middle pin is only reached through its one board.
                 let single = |row: u32| snapshot.degree(state.nodes[row as usize]) == 1;
                 if single(example.query[0]) || single(example.positive) {
                     let has = |pool: &Sparse| {
@@ -343,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_out_is_never_drawn_and_is_of_the_part_that_is_closed_last() {
+    fn held_out_examples_are_never_drawn_and_are_in_the_fold_that_is_excluded_last() {
         let folder = tempfile::tempdir().expect("a folder");
         let snapshot = chain(folder.path(), 300).snapshot();
         let (options, state) = (options(), state(&snapshot));

@@ -1,5 +1,6 @@
-//! One step of training, worked out by the definitions: node by node and example by example, in double precision and
-//! without minibatches, sparse matrices or gradients of our own. What the trainer does is held to it.
+//! A reference implementation of one training step, straight from the definitions. It works node by node and example
+//! by example in double precision, without minibatches, sparse matrices or our own gradients. Tests compare the
+//! trainer with it.
 
 use ndarray::Array2;
 
@@ -24,22 +25,22 @@ const RATE: f32 = 1e-3;
 
 type Vector = Vec<f64>;
 
-/// Everything that a step is made of.
+/// The input of a training step.
 struct World {
     inputs: Inputs,
-    /// By node, its neighbours and their importances.
+    /// Neighbors and importances of each node.
     neighborhoods: Vec<Vec<(u32, f32)>>,
     examples: Vec<Example>,
     negatives: Negatives,
 }
 
-/// A number in [-1, 1) for each `at`, well mixed.
+/// A pseudo-random number in [-1, 1) for each `at`.
 fn number(at: u64) -> f32 {
     let mixed = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Nine nodes with one to three tokens; one has no neighbour.
+/// Nine nodes with one to three tokens each; node 4 has no neighbor.
 fn world() -> World {
     let tokens = |at: u64| (0..=at % 3).map(|token| (at * 3 + token) << 33 | (at * 5 + token)).collect();
     let neighbors = |at: usize| -> Vec<(u32, f32)> {
@@ -173,7 +174,7 @@ impl World {
             };
             let shared =
                 self.negatives.rows.iter().zip(&self.negatives.log_rates).filter(|(row, _)| apart(row));
-            // A hard negative is there as often as it was drawn, a shared one as often as by equal chances.
+            // A hard negative counts once for each draw. A shared one counts as often as uniform draws would give it.
             let negatives: Vec<(f64, f64)> = shared
                 .map(|(&row, &rate)| (score(row), f64::from(-rate).exp()))
                 .chain(example.hard_negatives.iter().map(|&row| (score(row), 1.0)))
@@ -196,8 +197,8 @@ impl World {
     }
 }
 
-/// The loss is the reference's, and the step that the optimiser takes first leads every parameter with a slope by the rate
-/// against the slope that is measured on the reference's loss.
+/// The loss is that of the reference. The first step of the optimizer changes every parameter by the learning rate,
+/// against the slope measured on the reference's loss.
 #[test]
 fn a_step_is_what_the_definitions_say() {
     let world = world();
@@ -238,12 +239,12 @@ fn a_step_is_what_the_definitions_say() {
         };
         let slopes: Vec<f64> = (0..before.len()).map(slope).collect();
         let steepest = slopes.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
-        // The bias after the head's last product is not a parameter; it stands before the weight of the log-degree.
+        // The bias of the head's last product is no parameter. It stands before the weight of the log-degree.
         let last = before.len() - 1;
         let frozen = if conv == Conv::PinSage { last - DIM..last } else { last..last };
         let (mut followed, mut astray) = (0, 0);
         for (at, ((before, after), slope)) in before.iter().zip(&after).zip(&slopes).enumerate() {
-            // Flat: the measured sign says nothing.
+            // The sign of a flat slope is measurement noise.
             if slope.abs() > 0.01 * steepest && !frozen.contains(&at) {
                 let expected = f64::from(-RATE) * slope.signum();
                 let is_right = (f64::from(after - before) - expected).abs() < 0.02 * f64::from(RATE);

@@ -1,5 +1,5 @@
-//! Training: examples into minibatches in one thread, gradients into weights in the others, and after every
-//! epoch a look at what was learned.
+//! The training loop. One thread makes minibatches while the others compute steps, and every epoch ends with a
+//! validation. Knows nothing of how a generation is published.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -27,45 +27,45 @@ use crate::train::negatives::NegativeSource;
 use crate::train::positives::{EpochPortion, PositiveSource};
 use crate::train::sampling::TimedMinibatch;
 
-/// How often a positive is drawn in an epoch at most: each time with others of its history.
+/// Draws per positive in an epoch, at most. Each has another part of its history as the query.
 const DRAWS_PER_POSITIVE: usize = 4;
-/// Examples of an epoch at most for each node, where nodes have learned vectors of their own: each is to be learned from about
-/// as many. With 200,000 an epoch the 10 thousand items of pinterest were past their best after a fifth of the epochs that the 41
-/// thousand of gowalla went on to profit from (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after
-/// 4 million). What tokens say is learned from all nodes that have them and goes on to profit: of the films of movielens a fourth
-/// as many examples found no second sequel of Toy Story.
+/// Examples per node in an epoch, at most, if nodes have identity embeddings. With 200,000 examples an epoch the 10
+/// thousand items of pinterest were past their best after a fifth of the epochs that helped the 41 thousand of
+/// gowalla (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after 4 million). Without identity
+/// embeddings there is no such limit: tokens are learned from all nodes that have them. With a fourth of the
+/// examples, the films of movielens found no second sequel of Toy Story.
 const EXAMPLES_PER_NODE: usize = 5;
-/// Steps of an epoch that few nodes do not bring down.
+/// Steps of an epoch that [`EXAMPLES_PER_NODE`] always leaves.
 const FEWEST_STEPS: usize = 25;
-/// Minibatches that may wait for the consumer: enough to overlap, little to hold in memory.
+/// Minibatches in the queue, at most: enough to overlap production and use, with little memory.
 pub(crate) const QUEUED: usize = 2;
-/// What a run gives back.
+/// The result of a run.
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
     pub(crate) epochs: Vec<EpochReport>,
-    /// The epoch that the encoder is of.
+    /// The epoch whose weights the encoder has.
     pub(crate) kept: u32,
     pub(crate) end: RunEnd,
 }
 
-/// Why a run is at its end.
+/// The reason for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunEnd {
-    /// All epochs are done, or recall fell for too long.
+    /// All epochs are done, or recall was worse for too many epochs.
     Done,
-    /// The caller cancelled; the best whole epoch is what it gave.
+    /// The caller cancelled. The result is that of the complete epochs.
     Cancelled,
-    /// The loss stopped being a number, in this epoch and step; the whole epoch named last is what it gave.
+    /// The loss was not finite in this step. The result is that of the complete epoch `best`.
     Diverged { epoch: u32, step: u64, best: u32 },
 }
 
-/// Writes down the state after an epoch.
+/// Writes a checkpoint after an epoch.
 pub(crate) type SaveProgress<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
 
-/// Is told of the examples of every step; an error of its own ends the epoch.
+/// Gets the number of examples of each step. An error ends the epoch.
 pub(crate) type OnExamples<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 
-/// All that epochs work with and none of them changes.
+/// The constant parts of a run.
 pub(crate) struct TrainRun<'a> {
     pub(crate) options: &'a TrainOptions,
     pub(crate) source: PositiveSource<'a>,
@@ -73,16 +73,16 @@ pub(crate) struct TrainRun<'a> {
     pub(crate) inputs: Inputs,
     pub(super) state: &'a State,
     pub(super) snapshot: &'a Snapshot,
-    /// Importances in the whole graph.
+    /// Importances of all rows in the whole graph.
     pub(crate) pool: Sparse,
     pub(super) held_out: Vec<Example>,
     pub(super) negatives: NegativeSource,
-    /// Examples of an epoch.
+    /// Examples per epoch.
     pub(crate) examples: usize,
 }
 
 impl<'a> TrainRun<'a> {
-    /// For the nodes of `state`, whose neighbourhoods must be made.
+    /// A run for the nodes of `state`, whose neighborhoods must be complete.
     ///
     /// # Errors
     /// [`Error::NoPositives`], or a cancellation.
@@ -111,7 +111,7 @@ impl<'a> TrainRun<'a> {
         })
     }
 
-    /// What [`TrainEvent::Started`] says.
+    /// The event [`TrainEvent::Started`].
     pub(crate) fn started(&self) -> TrainEvent {
         TrainEvent::Started {
             nodes: self.pool.rows() as u64,
@@ -120,23 +120,24 @@ impl<'a> TrainRun<'a> {
         }
     }
 
-    /// Minibatches of an epoch.
+    /// The number of minibatches in an epoch.
     pub(crate) fn steps(&self) -> usize {
         self.examples.div_ceil(self.options.batch)
     }
 
-    /// Goes on to the last epoch, and tells `save` after each what there is by then.
+    /// Trains to the last epoch. Calls `save` after each.
     ///
-    /// Gives the weights of the last epoch whose held-out recall is within one standard error of the best: more
-    /// training is worth more than the luck of the draw. A cancellation, or a loss that is not a number, ends training with
-    /// the whole epochs before.
+    /// The result has the weights of the last epoch whose held-out recall is within one standard error of the best. A
+    /// longer training is preferred to random differences of recall. A cancellation, or a loss that is not finite,
+    /// ends the training with the result of the complete epochs.
     ///
-    /// Determinism: the random numbers of a minibatch depend on the seed and its number alone, and every sum has a
-    /// fixed order, so that equal data, options and processor kind give equal weights for any number of threads, and
-    /// whether a run was interrupted or not.
+    /// Determinism: the random numbers of a minibatch depend only on the seed and its number, and every sum has a
+    /// fixed order. So equal data, options and processor kind give equal weights, for any number of threads, with or
+    /// without interruptions.
     ///
     /// # Errors
-    /// [`Error::Diverged`] or a cancellation, where there is no whole epoch; a store that cannot be written to any more.
+    /// [`Error::Diverged`] or a cancellation, if no epoch is complete. An error of a store that can no longer be
+    /// written.
     pub(crate) fn train(
         &self,
         mut progress: Progress,
@@ -166,7 +167,7 @@ impl<'a> TrainRun<'a> {
                 observer(&alarm(loss_step));
             }
             match save(&progress) {
-                // Nothing could be published either.
+                // The result could not be published either.
                 Err(error @ StoreError::Broken { .. }) => return Err(error.into()),
                 Err(error) => observer(&alarm(Alarm::NotKept { reason: error.to_string() })),
                 Ok(()) => {}
@@ -187,7 +188,7 @@ impl<'a> TrainRun<'a> {
         stops || progress.epochs.len() >= self.options.epochs as usize
     }
 
-    /// An epoch and the look at what it gave. After an error the encoder is in the midst of it.
+    /// Trains and validates an epoch. After an error the encoder has part of the epoch's steps.
     fn next_epoch(
         &self,
         progress: &mut Progress,
@@ -217,11 +218,11 @@ impl<'a> TrainRun<'a> {
         observer(&TrainEvent::EpochTimes(spent));
         observer(&TrainEvent::Epoch(report.clone()));
         progress.epochs.push(report);
-        // Without held-out positives every epoch is as good as the last.
+        // Without held-out positives the last epoch is the best.
         let recall = recall.unwrap_or(0.0);
         progress.best_recall = progress.best_recall.max(recall);
         if recall >= progress.best_recall - self.standard_error(progress.best_recall) {
-            // The one before makes room first.
+            // Frees the memory of the previous best first.
             progress.best = None;
             progress.best = Some((epoch, ParameterVector::of(&progress.encoder)));
             progress.worse = 0;
@@ -231,8 +232,8 @@ impl<'a> TrainRun<'a> {
         Ok(())
     }
 
-    /// The first `steps` of an epoch, portion after portion, each of which `on_examples` is told of. Gives the mean loss, where the time
-    /// went, and the importances that the last portion saw.
+    /// Trains the first `steps` steps of an epoch, portion by portion. Returns the mean loss, the times, and the
+    /// importances of the last portion.
     pub(crate) fn pass(
         &self,
         epoch: u32,
@@ -250,7 +251,7 @@ impl<'a> TrainRun<'a> {
             share += portion.share;
             let end = if at + 1 == portions.len() { 1.0 } else { share };
             let to = ((self.steps() as f64 * end).round() as usize).min(steps);
-            // The last one's importances are asked for even if it is too small for a step.
+            // The importances of the last portion are returned even if it has no step.
             if from < to || at + 1 == portions.len() {
                 let start = Instant::now();
                 pool = self.importances_for(portion, cancel)?;
@@ -263,7 +264,7 @@ impl<'a> TrainRun<'a> {
         Ok(((loss / examples.max(1) as f64) as f32, spent, pool))
     }
 
-    /// Some steps of an epoch: a producer cuts minibatches out of the graph, this thread turns them into steps.
+    /// Trains some steps of an epoch: a producer thread makes minibatches, and this thread takes steps.
     fn learn(
         &self,
         state_of_epoch: &mut EpochState<'_>,
@@ -275,7 +276,7 @@ impl<'a> TrainRun<'a> {
     ) -> Result<(), Error> {
         let epoch = state_of_epoch.epoch;
         let (sender, receiver) = channel::bounded::<TimedMinibatch>(QUEUED);
-        // Which rows of the table are trained is settled before the first step; the producer reads nothing else.
+        // The trained rows of the table are constant, and the only part of the encoder that the producer reads.
         let trained = Arc::clone(&state_of_epoch.encoder.table.trained);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
@@ -288,7 +289,7 @@ impl<'a> TrainRun<'a> {
                     }
                 }
             });
-            // Dropped with an early return, so that the producer does not wait for room that nobody makes.
+            // An early return drops the receiver, so that the producer does not wait for it forever.
             let receiver = receiver;
             for (step, minibatch) in steps.zip(receiver.iter()) {
                 cancel.check()?;
@@ -300,7 +301,7 @@ impl<'a> TrainRun<'a> {
         })
     }
 
-    /// One step down the gradient of a minibatch.
+    /// Takes one step with a minibatch.
     fn step(
         &self,
         state_of_epoch: &mut EpochState<'_>,
@@ -332,7 +333,7 @@ impl<'a> TrainRun<'a> {
     }
 }
 
-/// How many examples an epoch has.
+/// The number of examples per epoch.
 fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
     let few_nodes = if state.recipe.identities.is_empty() {
         usize::MAX
@@ -342,13 +343,13 @@ fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
     options.pairs_per_epoch.min(positives.saturating_mul(DRAWS_PER_POSITIVE)).min(few_nodes)
 }
 
-/// What an epoch changes, and what its examples came to so far.
+/// The parts of a run that an epoch changes, and sums over its examples so far.
 struct EpochState<'a> {
     epoch: u32,
     encoder: &'a mut Encoder,
     adam: &'a mut Adam,
     buffers: BufferPool,
-    /// The sum of the examples' losses.
+    /// The sum of the losses of examples.
     loss: f64,
     examples: usize,
     spent: EpochTimes,

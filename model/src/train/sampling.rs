@@ -1,4 +1,4 @@
-//! The minibatches of an epoch: examples and negatives drawn, and their part of the graph cut out.
+//! The minibatches of an epoch: examples and negatives are drawn, and their part of the graph is cut out.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::train::positives::EpochPortion;
 use crate::train::run::TrainRun;
 
 impl TrainRun<'_> {
-    /// Importances as the examples of a portion may know them.
+    /// The importances from which the examples of a portion are learned.
     pub(super) fn importances_for(
         &self,
         portion: &EpochPortion,
@@ -24,14 +24,16 @@ impl TrainRun<'_> {
         match self.source.excluded_nodes(portion) {
             None => Ok(Cow::Borrowed(&self.pool)),
             Some(excluded) => {
-                // A part of the epoch, which says how far it is itself.
+                // The walks are part of the epoch, whose progress is counted in examples.
                 let unheard = cancel.reporting_to(&CancelToken::new());
                 Ok(Cow::Owned(self.state.importances_excluding(self.snapshot, &excluded, &unheard)?))
             }
         }
     }
 
-    /// `None` from a portion that holds no example.
+    /// Minibatch number `step` of an epoch. `None` if the portion has no example.
+    ///
+    /// Determinism: a function of the seed, the epoch and the step.
     pub(crate) fn minibatch(
         &self,
         epoch: u32,
@@ -59,7 +61,7 @@ impl TrainRun<'_> {
     }
 }
 
-/// A minibatch, and the seconds that it took to draw it and to cut it out.
+/// A minibatch, and the seconds for drawing it and for cutting it out of the graph.
 pub(crate) struct TimedMinibatch {
     pub(crate) batch: Minibatch,
     pub(super) sampling: f64,

@@ -1,4 +1,4 @@
-//! The right factor of a product, laid out in the order in which tiles read it.
+//! The right factor of a product, in the memory order in which tiles read it.
 
 use std::borrow::Cow;
 
@@ -8,33 +8,33 @@ use crate::linalg::matrix::tile::Band;
 use crate::linalg::simd;
 use crate::linalg::simd::Width;
 
-/// Columns of a whole panel.
+/// Columns of a wide panel.
 pub(crate) const WIDE: usize = 64;
-/// Columns of the narrowest panel; the last one is filled up to them with zeros.
+/// Columns of the narrowest panel. The last panel is padded to this width with zeros.
 pub(crate) const NARROW: usize = 16;
-/// Copying a factor costs about as much as multiplying three rows by it, so it pays from so many rows on.
+/// The number of rows from which copying the factor pays. A copy costs about as much as multiplying three rows.
 const COPIED_FROM: usize = 24;
-/// Columns and steps that are transposed at once.
+/// Columns and steps per block of a transposition.
 const SQUARE: usize = 16;
 
-/// A right factor (I, O) in panels of 64 columns, then one of 32 and one or two of 16 as far as columns are left. In
-/// a panel the columns of a step lie side by side, and steps follow each other.
+/// A right factor (I, O) in panels: as many of 64 columns as fit, then one of 32, then of 16. In a panel, steps (rows
+/// of the factor) follow each other with their columns side by side.
 pub(crate) struct Panels<'a> {
     depth: usize,
     columns: usize,
     full: FullPanels<'a>,
-    /// The last panel, where it is not full.
+    /// The last panel, padded, if the number of columns is no multiple of 16.
     last: Vec<f32>,
 }
 
-/// The panels that are full.
+/// The panels without padding.
 enum FullPanels<'a> {
-    /// As it was given, for products of few rows.
+    /// The factor in its own layout, for products of few rows.
     Borrowed(Cow<'a, [f32]>),
     Copied(Vec<f32>),
 }
 
-/// One panel: `stride` numbers from step to step.
+/// A panel, with `stride` numbers from step to step.
 pub(super) struct Panel<'a> {
     pub(super) steps: &'a [f32],
     pub(super) stride: usize,
@@ -43,7 +43,7 @@ pub(super) struct Panel<'a> {
 }
 
 impl<'a> Panels<'a> {
-    /// The factor `b`, for products with `rows` rows.
+    /// The factor `b`, prepared for products with `rows` rows. Shape: (I, O).
     pub(crate) fn new(b: &ArrayView2<'a, f32>, rows: usize) -> Self {
         let (depth, columns) = b.dim();
         let values = b.to_slice().map_or_else(|| Cow::Owned(b.iter().copied().collect()), Cow::Borrowed);
@@ -69,7 +69,7 @@ impl<'a> Panels<'a> {
         Self { depth, columns, full: FullPanels::Copied(full), last }
     }
 
-    /// The transposed matrix of `b`, (O, I), as a factor.
+    /// The transpose of `b` as a factor. Shape of `b`: (O, I).
     pub(crate) fn transposed(b: &ArrayView2<'_, f32>) -> Panels<'static> {
         let b = b.as_standard_layout();
         let (columns, depth) = b.dim();
@@ -92,28 +92,27 @@ impl<'a> Panels<'a> {
         Panels { depth, columns, full: FullPanels::Copied(full), last }
     }
 
-    /// I, the length of a chain.
+    /// I, the number of steps.
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
-    /// O, the columns of a product.
+    /// O, the number of columns.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// `rows x self + bias` by the thread that asks: rows one after the other in `rows` and in `out`.
+    /// `rows x self + bias` on the calling thread. `rows` and `out` are row-major.
     pub(crate) fn multiply(&self, rows: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
         self.multiply_parts(&[(rows, self.depth)], bias, out);
     }
 
-    /// The same for rows in parts that lie elsewhere, each with its width: `[a | b] x self + bias`, without joining
-    /// them.
+    /// `[a | b] x self + bias` without joining the parts. Each part comes with its width.
     pub(crate) fn multiply_parts(&self, parts: &[(&[f32], usize)], bias: Option<&[f32]>, out: &mut [f32]) {
         self.multiply_within(Width::Sixteen, parts, bias, out);
     }
 
-    /// The same with vectors of at most this width.
+    /// As [`Panels::multiply_parts`], with vectors of at most this width.
     pub(super) fn multiply_within(
         &self,
         widest: Width,
@@ -163,12 +162,12 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Columns in full panels.
+/// The number of columns in panels without padding.
 fn full_columns(columns: usize) -> usize {
     columns - columns % NARROW
 }
 
-/// First column and width of each full panel.
+/// First column and width of each panel without padding.
 fn full_panels(full: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = 0;
     std::iter::from_fn(move || {
@@ -179,7 +178,7 @@ fn full_panels(full: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Writes `columns` rows of `depth` numbers as columns of a panel of this width.
+/// Transposes: `columns` rows of `depth` numbers become columns of a panel of this width.
 fn transpose(rows: &[f32], depth: usize, columns: usize, width: usize, panel: &mut [f32]) {
     for first in (0..columns).step_by(SQUARE) {
         for start in (0..depth).step_by(SQUARE) {

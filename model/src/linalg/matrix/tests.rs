@@ -14,7 +14,7 @@ fn numbers(rows: usize, columns: usize, seed: u32) -> Array2<f32> {
     })
 }
 
-/// The definition, element by element.
+/// The product by its definition, element by element.
 fn textbook(start: &Array2<f32>, a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>) -> Array2<f32> {
     Array2::from_shape_fn((a.nrows(), b.ncols()), |(row, column)| {
         let factors = a.row(row).into_iter().zip(b.column(column));
@@ -22,7 +22,7 @@ fn textbook(start: &Array2<f32>, a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32
     })
 }
 
-/// Rows, inner dimension and columns: one below and above whatever a tile, a block or a panel holds, and none.
+/// Rows, inner dimension and columns just below and above the sizes of tiles, blocks and panels, and zero.
 const SHAPES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (5, 3, 15),
@@ -69,7 +69,7 @@ fn every_element_is_the_chain_of_the_textbook() {
     }
 }
 
-/// Refresh computes a handful of rows, a rebuild all of them: the bits must agree.
+/// A refresh computes a handful of rows and a rebuild all of them: their bits must agree.
 #[test]
 fn a_row_has_the_same_bits_in_every_batch() {
     for outer in [1, 17, 64, 100] {
@@ -96,7 +96,7 @@ fn a_row_has_the_same_bits_in_every_batch() {
     }
 }
 
-/// AVX-512, AVX2 and what every processor has, as far as this one has them.
+/// AVX-512, AVX2 and the baseline, as far as this processor has them.
 #[test]
 fn every_vector_width_gives_the_same_bits() {
     for (rows, inner, outer) in SHAPES {
