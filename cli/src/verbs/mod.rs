@@ -7,7 +7,6 @@
 pub(crate) mod answer_explanation;
 
 pub(crate) mod apply;
-pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod edit;
 pub(crate) mod embed;

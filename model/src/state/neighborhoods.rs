@@ -37,7 +37,7 @@ pub(crate) fn walk_rows(
         let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
         let walker = Walker::new(snapshot, walks, policy)?;
         let walker = match excluded {
-            Some(excluded) => walker.closing(excluded),
+            Some(excluded) => walker.excluding(excluded),
             None => walker,
         };
         let of_kind = |row: &u32| snapshot.kind(nodes[*row as usize]) == kind;
