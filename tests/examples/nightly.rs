@@ -61,7 +61,7 @@ pub(crate) fn night(folder: &Path, cancel: &CancelToken) -> Result<Night, Box<dy
         ..TrainOptions::new(["item"])
     };
     // A run that was stopped goes on from its last whole epoch where the graph is still the one that it saw.
-    let unfinished = engine.unfinished()?.filter(|run| run.graph == store.snapshot().epoch());
+    let unfinished = engine.unfinished_training()?.filter(|run| run.graph == store.snapshot().epoch());
     let training = if unfinished.is_some() { engine.resuming(0) } else { engine.training(&options) };
     if training.run(cancel)?.cancelled {
         return Err("stopped; the whole epochs are kept for the next run".into());

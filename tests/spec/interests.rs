@@ -104,7 +104,7 @@ fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
         for audience in &audiences {
             let told = engines.each_ref().map(|engine| {
                 let ranked = engine.recommend(audience, &query).expect("an answer");
-                (ranked.items, ranked.basis, ranked.interests)
+                (ranked.items, ranked.source, ranked.interests)
             });
             assert_eq!(told[0], told[1], "{audience:?} {query:?}");
         }
@@ -147,7 +147,7 @@ fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation
     let (asked, popularity) = (why.cosine.expect("a cosine"), why.popularity.expect("a popularity"));
     assert_eq!(score.to_bits(), (asked + popularity).to_bits());
     assert_eq!(vector(answer).last(), Some(&popularity));
-    let beside = why.beside.as_ref().expect("a node beside it");
+    let beside = why.connection.as_ref().expect("a node beside it");
     assert!(history.contains(&beside.node));
     let nearest = history.iter().filter(|node| *node != answer).map(|node| cosine(node, answer));
     assert!((nearest.fold(f32::MIN, f32::max) - beside.cosine.expect("a cosine")).abs() < 1e-5);
@@ -181,22 +181,22 @@ fn every_reason_is_so() {
             neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();
         let query = Query { interests: Interests::AtMost(3), explain: true, ..Query::default() };
         let ranked = engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer");
-        if ranked.basis != AnswerSource::Embeddings {
+        if ranked.source != AnswerSource::Embeddings {
             continue;
         }
         assert_eq!(ranked.interests.iter().map(|interest| interest.items).sum::<usize>(), history.len());
         for item in &ranked.items {
-            let why = item.why.as_ref().expect("a reason");
+            let why = item.explanation.as_ref().expect("a reason");
             assert!(why.interest.is_some_and(|at| at < ranked.interests.len()));
             check(&engine, &item.node, item.score, why, &history);
-            shared += why.beside.as_ref().map_or(0, |beside| beside.shared);
+            shared += why.connection.as_ref().map_or(0, |beside| beside.shared);
         }
     }
     assert!(shared > 0, "some have something in common");
     for pin in ["0", "1", "2"].map(|key| NodeName::new("pin", key).expect("a name")) {
         let query = Query { explain: true, ..Query::default() };
         for item in engine.similar(pin.as_ref(), &query).expect("an answer").items {
-            let why = item.why.expect("a reason");
+            let why = item.explanation.expect("a reason");
             check(&engine, &item.node, item.score, &why, std::slice::from_ref(&pin));
         }
     }
@@ -226,20 +226,27 @@ fn who_cannot_be_asked_for_by_embeddings_gets_walks_or_what_is_popular() {
     let keys = |ranked: &Ranked| ranked.items.iter().map(|item| item.node.key.clone()).collect::<Vec<_>>();
 
     let walked = ask(Recipient::Node(node("user", "new").to_name()));
-    assert_eq!(walked.basis, AnswerSource::Walks);
+    assert_eq!(walked.source, AnswerSource::Walks);
     let found: BTreeSet<String> = keys(&walked).into_iter().collect();
     assert_eq!(found, ["0", "1", "2"].map(String::from).into());
-    let beside = walked.items[0].why.as_ref().and_then(|why| why.beside.as_ref()).expect("a reason");
+    let beside =
+        walked.items[0].explanation.as_ref().and_then(|why| why.connection.as_ref()).expect("a reason");
     assert_eq!((beside.node.key.as_str(), beside.cosine), ("late", None));
     assert_eq!(beside.shared_nodes, [node("board", "1").to_name()]);
 
     let popular = ask(Recipient::Node(node("user", "alone").to_name()));
-    assert_eq!((popular.basis, &keys(&popular)[..2]), (AnswerSource::Popular, &["2".into(), "1".into()][..]));
+    assert_eq!(
+        (popular.source, &keys(&popular)[..2]),
+        (AnswerSource::Popular, &["2".into(), "1".into()][..])
+    );
     assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [4, 3]);
     let unknown = node("pin", "nowhere").to_name();
     let told = ask(Recipient::History(vec![unknown.clone()]));
-    assert_eq!((told.basis, told.ignored, told.items), (AnswerSource::Popular, vec![unknown], popular.items));
+    assert_eq!(
+        (told.source, told.ignored, told.items),
+        (AnswerSource::Popular, vec![unknown], popular.items)
+    );
 
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    assert_eq!(ask(Recipient::Node(node("user", "new").to_name())).basis, AnswerSource::Embeddings);
+    assert_eq!(ask(Recipient::Node(node("user", "new").to_name())).source, AnswerSource::Embeddings);
 }

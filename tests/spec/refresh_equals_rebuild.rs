@@ -247,7 +247,7 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
     assert!(engine.refresh(false, &within).expect_err("a cancellation").is_cancelled());
     let refused = [
         engine.digest(&CancelToken::new()).map(|_| ()),
-        engine.embed_unseen(&NewNode::default()).map(|_| ()),
+        engine.embed_new_node(&NewNode::default()).map(|_| ()),
     ];
     for refused in refused {
         assert_eq!(Error::from(refused.expect_err("it is half-way")).kind(), ErrorKind::Refused);

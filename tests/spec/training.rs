@@ -97,7 +97,8 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
                 drop(engine);
                 engine = open(folder.path());
             }
-            let unfinished = engine.unfinished().expect("readable").expect("there is one to go on with");
+            let unfinished =
+                engine.unfinished_training().expect("readable").expect("there is one to go on with");
             assert_eq!(unfinished.options, options(seed), "seed {seed}");
             assert_eq!(unfinished.epochs, report.epochs, "seed {seed}");
             let cancel = cancel_at(1 + round % 2, 1 + round as usize % 3);
@@ -107,7 +108,7 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
         assert!(!report.cancelled, "seed {seed}");
         assert_eq!(without_times(&report), without_times(&expected), "seed {seed}");
         assert_eq!(digest(&engine), digest(&whole), "seed {seed}");
-        assert_eq!(engine.unfinished().expect("readable"), None, "seed {seed}: it is done");
+        assert_eq!(engine.unfinished_training().expect("readable"), None, "seed {seed}: it is done");
         let error = resume(&engine).expect_err("there is nothing to go on with");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
@@ -158,7 +159,7 @@ fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
     let error = resume(&engine).expect_err("another graph");
     assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
     train(&engine, &TrainOptions { warm: true, ..options(3) }).expect("it trains anew, as was advised");
-    assert_eq!(engine.unfinished().expect("readable"), None);
+    assert_eq!(engine.unfinished_training().expect("readable"), None);
 }
 
 #[test]
@@ -167,12 +168,12 @@ fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
     let cancelled = engine.training(&options(5)).run(&cancel_at(1, 2));
     assert!(cancelled.expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.status().generation, None);
-    assert_eq!(engine.unfinished().expect("readable"), None);
+    assert_eq!(engine.unfinished_training().expect("readable"), None);
     // An older one is there until the new run has a whole epoch.
     engine.training(&options(5)).run(&cancel_at(3, 1)).expect("two epochs are kept");
     let other = TrainOptions { seed: 50, ..options(5) };
     engine.training(&other).run(&cancel_at(1, 2)).expect_err("a cancellation");
-    let kept = |engine: &Engine| engine.unfinished().expect("readable").expect("there").options.seed;
+    let kept = |engine: &Engine| engine.unfinished_training().expect("readable").expect("there").options.seed;
     assert_eq!(kept(&engine), 5);
     engine.training(&other).run(&cancel_at(2, 1)).expect("an epoch is kept");
     assert_eq!(kept(&engine), 50);
@@ -193,7 +194,7 @@ fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
         std::fs::write(&file, torn).expect("written");
         let engine = open(folder.path());
         assert_eq!(digest(&engine), before, "byte {at}");
-        let error = Error::from(engine.unfinished().expect_err("damage"));
+        let error = Error::from(engine.unfinished_training().expect_err("damage"));
         assert_eq!((error.kind(), error.path()), (ErrorKind::Damaged, Some(file.as_path())), "byte {at}");
         assert_eq!(resume(&engine).expect_err("damage").kind(), ErrorKind::Damaged, "byte {at}");
     }
@@ -251,7 +252,7 @@ fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
     let message = error.to_string();
     assert!(message.contains("training diverged in epoch "), "{message}");
     assert!(message.contains("what epoch 1 gave is kept and published"), "{message}");
-    assert_eq!(engine.unfinished().expect("readable"), None, "it would diverge again");
+    assert_eq!(engine.unfinished_training().expect("readable"), None, "it would diverge again");
     let (_other, whole) = model_graph(11);
     train(&whole, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");
     assert_eq!(digest(&engine), digest(&whole));

@@ -71,7 +71,7 @@ fn advice(
         .or_else(|| kinds.first().map(|(kind, _)| kind.clone()))
         .unwrap_or_default();
     let walk = example(&kind).map(|node| format!("`walk {node}`"));
-    let train = match engine.unfinished() {
+    let train = match engine.unfinished_training() {
         Ok(Some(_)) => "`train --resume &`".to_owned(),
         _ => format!("`train --target {} &`", typed(&kind)),
     };

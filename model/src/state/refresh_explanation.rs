@@ -10,6 +10,7 @@ use crate::state::state::State;
 
 /// The explanation of a node's refresh. It follows the first of possibly many chains of reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RefreshExplanation {
     /// True if the embedding is different now.
     pub changed: bool,
@@ -19,6 +20,7 @@ pub struct RefreshExplanation {
 
 /// The reason for recomputing a row. Layer 0 is the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RefreshReason {
     /// All rows were recomputed, because too much changed or the changes are no longer known.
     Rebuild,

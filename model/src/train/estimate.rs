@@ -21,6 +21,7 @@ const NUMBER: u64 = size_of::<f32>() as u64;
 /// The memory and time that a training would take. Edges and the last generation are not included, because they are
 /// in memory anyway.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Estimate {
     /// Nodes to embed.
     pub nodes: u64,
@@ -38,6 +39,7 @@ pub struct Estimate {
 
 /// Bytes that a training would hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstimatedBytes {
     /// The token table and the weights.
     pub table: u64,
@@ -68,6 +70,7 @@ impl EstimatedBytes {
 
 /// Seconds that a training would take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstimatedSeconds {
     /// All walks, measured.
     pub walks: f64,

@@ -118,7 +118,7 @@ fn interrupted_options(
     options: &TrainOptions,
 ) -> Result<TrainOptions, Failure> {
     // Without an interrupted training the engine refuses to resume.
-    let Some(unfinished) = engine.unfinished()? else { return Ok(options.clone()) };
+    let Some(unfinished) = engine.unfinished_training()? else { return Ok(options.clone()) };
     let (found, expected) = (options.entries(), unfinished.options.entries());
     let values = |entries: &[(String, String)], name: &str| {
         let values = entries.iter().filter(|entry| entry.0 == name);
