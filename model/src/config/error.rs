@@ -127,7 +127,7 @@ impl fmt::Display for Error {
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
             Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best)),
             Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
-            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, warm to start from the last generation"),
+            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew; a warm start keeps what the last generation learned"),
             Self::PairsChanged { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
             Self::WarmStart { reason } => write!(f, "cannot start warm: {reason}"),
             Self::Model { reason } => write!(f, "the model cannot be installed: {reason}"),

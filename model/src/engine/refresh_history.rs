@@ -46,7 +46,7 @@ impl RefreshHistory {
             file.require(KIND, VERSION)?;
             Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))
         };
-        let records = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
+        let records = store.sidecar(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
         Self { records: records.unwrap_or_default(), is_stored: true }
     }
 
@@ -63,7 +63,7 @@ impl RefreshHistory {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
             file.section(SECTION, to_text(&self.records).into_bytes());
-            self.is_stored = store.keep_aside(NAME, &file).is_ok();
+            self.is_stored = store.write_sidecar(NAME, &file).is_ok();
         }
     }
 }

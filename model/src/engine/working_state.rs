@@ -32,7 +32,7 @@ impl WorkingState {
     /// Reads the published state. Rows that are damaged are computed from the model and the graph.
     pub(super) fn open(derived: &Derived, snapshot: &Snapshot, cancel: &CancelToken) -> Result<Self, Error> {
         let generation = derived.generation;
-        let loaded = derived.is_whole.then(|| model_files::load(derived, snapshot.bound(), cancel));
+        let loaded = derived.is_complete.then(|| model_files::load(derived, snapshot.bound(), cancel));
         let ((state, is_exact), stored) = match loaded {
             Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {

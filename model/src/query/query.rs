@@ -76,7 +76,7 @@ impl fmt::Display for Recipient {
 impl Query {
     /// The tokens of the filter that each node has, if there is a filter.
     pub(crate) fn token_mask<'a>(&'a self, snapshot: &'a Snapshot) -> Option<TokenMask<'a>> {
-        self.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()))
+        self.filter.as_ref().map(|filter| snapshot.token_mask(filter.tokens()))
     }
 
     /// The question in rows. `mask` is the result of [`Query::token_mask`].
