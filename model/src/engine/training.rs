@@ -1,6 +1,7 @@
 //! Trainings of an engine: new, warm, or resumed after an interruption; and the publication of the trained model.
 //! `train` trains the epochs.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -69,6 +70,15 @@ pub struct Training<'a> {
     input: TrainingInput<'a>,
     threads: usize,
     observer: Option<&'a mut (dyn FnMut(&TrainEvent) + Send)>,
+}
+
+impl fmt::Display for TrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, embedded, seconds, cancelled, epochs } = self;
+        let cancelled = if *cancelled { ", cancelled" } else { "" };
+        let epochs = epochs.len();
+        write!(f, "generation {generation}: {epochs} epochs, {embedded} nodes, {seconds:.1} s{cancelled}")
+    }
 }
 
 impl<'a> Training<'a> {

@@ -142,3 +142,54 @@ impl FoundNodes {
         })
     }
 }
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+    use crate::query::answer_explanation::Connection;
+    use crate::query::interests::Interests;
+    use crate::query::query::{Query, Recipient};
+
+    fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+        let text = serde_json::to_string(value).expect("written");
+        serde_json::from_str(&text).expect("its own text")
+    }
+
+    #[test]
+    fn a_question_and_its_answer_read_back_from_json_as_they_were() {
+        let node = |key: &str| NodeName { kind: "pin".to_owned(), key: key.to_owned() };
+        let query = Query {
+            filter: Some("genre=jazz and not live".parse().expect("a filter")),
+            exclude: vec![node("7")],
+            interests: Interests::AtMost(3),
+            ..Query::default()
+        };
+        assert_eq!(through_json(&query), query);
+        let recipient = Recipient::History(vec![node("1")]);
+        assert_eq!(through_json(&recipient), recipient);
+
+        let connection = Connection {
+            node: node("1"),
+            cosine: Some(0.1 + 0.2),
+            linked: false,
+            shared: 2,
+            shared_nodes: vec![node("8"), node("9")],
+            visits: 3,
+        };
+        let explanation = AnswerExplanation {
+            cosine: Some(1.0 / 3.0),
+            popularity: Some(-1e-9),
+            interest: Some(0),
+            connection: Some(connection),
+        };
+        let ranked = Ranked {
+            items: vec![Scored { node: node("2"), score: 0.7, explanation: Some(explanation) }],
+            source: AnswerSource::Embeddings,
+            interests: vec![Interest { medoid: node("1"), importance: 1.0, items: 1 }],
+            ignored: vec![node("3")],
+            epoch: Epoch::new(5),
+            dirty_nodes: 2,
+        };
+        assert_eq!(through_json(&ranked), ranked);
+    }
+}

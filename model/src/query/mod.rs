@@ -10,6 +10,7 @@ pub(crate) mod inductive;
 pub mod interests;
 pub(crate) mod nearest;
 pub(crate) mod neighborhood;
+#[expect(clippy::module_inception, reason = "the file has the name of its type, `Query`")]
 pub(crate) mod query;
 pub(crate) mod recommend;
 pub(crate) mod scan;

@@ -1,6 +1,8 @@
 //! Explanations of refreshes: the reasons from a changed embedding down to an edge, a feature or a node that changed.
 //! Reads the changed rows of a refresh, and changes nothing.
 
+use std::fmt;
+
 use hedgerow_storage::{Changes, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::Walker;
 
@@ -16,6 +18,13 @@ pub struct RefreshExplanation {
     pub changed: bool,
     /// The reasons from the embedding down to the cause. Empty if the refresh did not recompute the node.
     pub reasons: Vec<RefreshReason>,
+}
+
+impl fmt::Display for RefreshExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.changed { "the embedding changed" } else { "the embedding did not change" })?;
+        self.reasons.iter().try_for_each(|reason| write!(f, "\n{reason}"))
+    }
 }
 
 /// The reason for recomputing a row. Layer 0 is the input.
@@ -87,6 +96,28 @@ pub enum RefreshReason {
         /// The node.
         node: NodeName,
     },
+}
+
+impl fmt::Display for RefreshReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rebuild => f.write_str("all rows were recomputed"),
+            Self::NeighborRow { node, layer, neighbor } => {
+                write!(f, "layer {layer} of {node}: the row of {neighbor} changed")
+            }
+            Self::OwnRow { node, layer } => write!(f, "layer {layer} of {node}: its row below changed"),
+            Self::NeighborDegree { node, layer, neighbor } => {
+                write!(f, "layer {layer} of {node}: the degree of {neighbor} changed")
+            }
+            Self::Walks { node, walks, walk, hop, at, relation, .. } => write!(
+                f,
+                "{walks} walks of {node} changed: walk {walk} at hop {hop}, from {at} by {relation}"
+            ),
+            Self::Features { node } => write!(f, "the features of {node} changed"),
+            Self::Degree { node } => write!(f, "the degree of {node} changed"),
+            Self::AddedOrRemoved { node } => write!(f, "{node} was added or removed"),
+        }
+    }
 }
 
 /// Explains the refresh of a node, from its embedding down to the cause.

@@ -6,9 +6,7 @@ mod sparkline;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{
-    Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, Snapshot, Status,
-};
+use hedgerow::{Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, Snapshot, Status};
 
 use crate::core::failure::Failure;
 use crate::input::pairs::{read_pairs, read_users};
