@@ -68,8 +68,8 @@ pub use hedgerow_storage::{
     is_engine_panic,
 };
 pub use hedgerow_walker::{
-    Cooccurrence, Difference, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended,
-    Visit, WalkOptions, Walker, Walks, pick, pixie,
+    Cooccurrence, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, UniformWalks,
+    Visit, WalkDifference, WalkOptions, Walker, pixie, stable_draw,
 };
 
 #[cfg(feature = "model")]

@@ -184,8 +184,9 @@ impl State {
         for policy in &self.recipe.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
                 let walker = Walker::new(snapshot, self.recipe.walks, policy)?;
-                sources
-                    .extend(walker.reached(changes, cancel)?.into_iter().filter_map(|node| self.row(node)));
+                sources.extend(
+                    walker.affected_sources(changes, cancel)?.into_iter().filter_map(|node| self.row(node)),
+                );
             }
         }
         let sources: RowSet = sources.into_iter().collect();

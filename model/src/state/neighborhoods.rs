@@ -34,7 +34,7 @@ pub(crate) fn walked(
         let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
         let walker = Walker::new(snapshot, walks, policy)?;
         let walker = match closed {
-            Some(closed) => walker.closing(closed),
+            Some(closed) => walker.excluding(closed),
             None => walker,
         };
         let of_kind = |row: &u32| snapshot.kind(nodes[*row as usize]) == kind;

@@ -161,7 +161,7 @@ impl Way<'_> {
         let recipe = &self.state.recipe;
         let Some(policy) = recipe.policies.iter().find(|policy| policy.kind == kind) else { return Ok(None) };
         let walker = Walker::new(self.snapshot, recipe.walks, policy)?;
-        let differences = walker.differences(self.changes, node);
+        let differences = walker.walk_differences(self.changes, node);
         let Some(first) = differences.first() else { return Ok(None) };
         let name = |node: NodeIx| self.snapshot.name(node);
         let edges = self.changes.lists.get(&(first.relation, first.at));

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use hedgerow::Store;
 
-use crate::npy::matrix;
+use crate::fixtures::npy::matrix;
 
 /// Runs a command in a folder; what it leaves is its exit code and its words.
 pub(super) fn run(folder: &Path, words: &[&str]) -> Output {
