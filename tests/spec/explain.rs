@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hedgerow::{
-    CancelToken, Conv, Engine, Ids, NodeName, Reason, RefreshExplanation, Store, TrainOptions, WalkOptions,
+    CancelToken, Conv, Engine, Ids, NodeName, RefreshExplanation, RefreshReason, Store, TrainOptions,
+    WalkOptions,
 };
 
 use crate::fixtures::graph_model::{EdgeName, Features, GraphModel};
@@ -51,16 +52,16 @@ fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph,
         model_graph.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
     };
     match last {
-        Reason::Features { node } => {
+        RefreshReason::Features { node } => {
             assert_ne!(before.nodes.get(node), after.nodes.get(node), "{place}: {node}");
         }
-        Reason::Life { node } => {
+        RefreshReason::AddedOrRemoved { node } => {
             assert_ne!(before.nodes.contains_key(node), after.nodes.contains_key(node), "{place}: {node}");
         }
-        Reason::Degree { node } | Reason::NeighborDegree { neighbor: node, .. } => {
+        RefreshReason::Degree { node } | RefreshReason::NeighborDegree { neighbor: node, .. } => {
             assert_ne!(degree(before, node), degree(after, node), "{place}: {node}");
         }
-        Reason::Walks { at, was, now, relation, edges, .. } => {
+        RefreshReason::Walks { at, was, now, relation, edges, .. } => {
             assert_ne!(was, now, "{place}");
             assert!(!edges.is_empty(), "{place}: the list of {at} did not change");
             for end in edges {
@@ -71,7 +72,7 @@ fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph,
                 assert_ne!(edge(before), edge(after), "{place}: {at} to {end}");
             }
         }
-        Reason::Own { .. } | Reason::Neighbor { .. } | Reason::Rebuild => {
+        RefreshReason::OwnRow { .. } | RefreshReason::NeighborRow { .. } | RefreshReason::Rebuild => {
             panic!("{place}: {last:?} is no end")
         }
     }
@@ -97,7 +98,7 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
                 Ok((report, explanation)) => {
                     let changed = old != bits(&engine, &pin);
                     if report.full {
-                        assert_eq!(explanation.reasons, [Reason::Rebuild], "{place}");
+                        assert_eq!(explanation.reasons, [RefreshReason::Rebuild], "{place}");
                         continue;
                     }
                     // What a node counts in histories may change without its embedding.

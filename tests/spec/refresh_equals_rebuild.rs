@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hedgerow::{
     Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NewNode, NodeName,
-    NodeRef, Pooling, Query, Reason, Recipient, Store, TrainOptions, WalkOptions,
+    NodeRef, Pooling, Query, Recipient, RefreshReason, Store, TrainOptions, WalkOptions,
 };
 use hedgerow_test_support::fuzz_config;
 
@@ -310,7 +310,7 @@ fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
         } else {
             (engine.refresh(false, &CancelToken::new()).expect("a refresh"), Vec::new())
         };
-        assert_eq!(report.full && asked, reasons == [Reason::Rebuild], "{operations} operations");
+        assert_eq!(report.full && asked, reasons == [RefreshReason::Rebuild], "{operations} operations");
         if report.full {
             switched[usize::from(dirty > rows)] = true;
             assert!(report.dirty_nodes > 0 && report.dirty_nodes <= dirty, "{report:?}");

@@ -362,7 +362,7 @@ mod tests {
 
     /// Weights of all sizes come and go, so that chunks and lists gain and lose columns, and the largest weight
     /// changes.
-    fn random_values(random: &mut Random, round: u64) -> WeightTime {
+    fn weight_and_time(random: &mut Random, round: u64) -> WeightTime {
         let weight = match (round % 4, random.next() % 8) {
             (0, _) | (_, 0..3) => 1.0,
             (1, _) => 0.25,
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_list_is_the_one_that_is_built_from_scratch() {
+    fn a_chunked_list_equals_the_one_that_is_built_anew() {
         let mut chunked = 0;
         for round in 0..48 {
             let mut random = Random::new(round + 100);
@@ -385,7 +385,7 @@ mod tests {
                     .map(|_| {
                         let node = NodeIx::new((random.next() % pair.ids.len() as u64) as u32);
                         let is_new = !pair.inside.contains_key(&node) || random.next().is_multiple_of(4);
-                        (node, is_new.then(|| random_values(&mut random, round)))
+                        (node, is_new.then(|| weight_and_time(&mut random, round)))
                     })
                     .collect();
                 pair.make(&changes);
@@ -405,7 +405,7 @@ mod tests {
         for (round, degree, steps) in [(1, 3000, 40), (2, 20_000, 12), (3, 4097, 40), (4, 100_000, 6)] {
             let mut pair = Pair::new(round, degree + degree / 10, degree);
             for step in 0..steps {
-                let new = random_values(&mut pair.random, round);
+                let new = weight_and_time(&mut pair.random, round);
                 match step % 3 {
                     0 => pair.change(false, Some(new)),
                     1 => pair.change(true, None),
@@ -424,7 +424,7 @@ mod tests {
             let mut pair = Pair::new(round + 40, 700, 513 + 28);
             let mut both = 0;
             for step in 0..240 {
-                let new = random_values(&mut pair.random, round);
+                let new = weight_and_time(&mut pair.random, round);
                 // The degree approaches one target after another, most of them near the power of two, with some steps
                 // in the other direction.
                 let aim = [520, 505, 512, 470, 513, 550, 512, 514][step / 30];

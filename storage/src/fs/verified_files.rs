@@ -122,9 +122,12 @@ mod tests {
         let disk = Disk::of(folder.path());
         VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
         let verified = VerifiedFiles::read(folder.path());
-        assert!(verified.is_unchanged(&one) && verified.is_unchanged(&other));
-        assert!(!verified.is_unchanged(folder.path()));
-        // The length is the same. The time is set, because a system may give one time to two writes in a row.
+        assert!(
+            verified.is_unchanged(&one)
+                && verified.is_unchanged(&other)
+                && !verified.is_unchanged(folder.path())
+        );
+        // The same length as before. The time is set, because a system may give two writes in a row the same time.
         fs::write(&one, "eno").expect("written");
         let written = fs::File::options().write(true).open(&one).expect("opened");
         let later = written.metadata().and_then(|found| found.modified()).expect("a time") + LATER;

@@ -86,7 +86,7 @@ fn what_contradicts_the_training_that_is_to_go_on_is_refused() {
     cli.fails(&resume(&["--pairs", "pairs.tsv"]), 1, "began with no pairs of the caller's");
     cli.fails(&["train", "s", "--resume", "--read-only"], 1, "is open read-only");
     cli.ok(&["link", "s", "pin:1", "board:2", "--weight", "9"]);
-    cli.fails(&resume(&["--dim", "8"]), 1, "train anew, with --warm to start from the last generation");
+    cli.fails(&resume(&["--dim", "8"]), 1, "train anew; a warm start keeps what the last generation learned");
 }
 
 #[test]
