@@ -130,6 +130,7 @@ fn the_gradient_agrees_with_finite_differences() {
             let (mut encoder, batch) = example(conv, largest);
             let mut found = gradient(&encoder, &options, &batch);
             let mut compared: Vec<(f32, f32)> = Vec::new();
+            // The token table.
             for (at, &row) in found.table_rows.iter().enumerate() {
                 for column in 0..DIM {
                     let measured = slope(&mut encoder, &options, &batch, |e| {
@@ -140,6 +141,7 @@ fn the_gradient_agrees_with_finite_differences() {
                 let measured = slope(&mut encoder, &options, &batch, |e| &mut e.table.bias[row as usize]);
                 compared.push((found.table_bias[at], measured));
             }
+            // The weights.
             for (tensor, (_, values)) in found.weights.tensors_mut().into_iter().enumerate() {
                 // The bias after the head's last product is not a parameter.
                 let frozen = conv == Conv::PinSage && tensor == 12;
@@ -151,6 +153,7 @@ fn the_gradient_agrees_with_finite_differences() {
                     compared.push((value, measured));
                 }
             }
+            // Compare all pairs.
             let steepest = compared.iter().map(|(_, m)| m.abs()).fold(0.0, f32::max);
             assert!(steepest > 1e-2, "the loss must depend on its parameters");
             let off = compared.iter().filter(|(f, m)| (f - m).abs() > 0.01 * m.abs() + 2e-3 * steepest);

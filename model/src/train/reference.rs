@@ -118,6 +118,7 @@ impl World {
         let mut sums = encoder.table.trained.empty_sums();
         self.inputs.tokens.iter().for_each(|tokens| encoder.table.trained.push_tokens(tokens, &mut sums));
         let (mut h, mut biases) = (Vec::new(), Vec::new());
+        // Inputs: tokens and dense features.
         for node in 0..NODES {
             let mut row = vec![0.0; DIM];
             let mut bias = f64::from(encoder.weights.popularity[0] * self.inputs.log_degrees[node]);
@@ -133,6 +134,7 @@ impl World {
             h.push(row);
             biases.push(bias);
         }
+        // Layers: messages, pooling and updates.
         for layer in &encoder.weights.layers {
             let messages: Vec<Vector> = match layer {
                 Layer::Light => h.clone(),
@@ -152,6 +154,7 @@ impl World {
             };
             h = (0..NODES).map(next).collect();
         }
+        // Head and normalization.
         let head = |h: Vector| match &encoder.weights.head {
             Some(head) => affine(&relu(affine(&h, &head.hidden)), &head.output),
             None => h,
@@ -210,6 +213,7 @@ fn a_step_is_what_the_definitions_say() {
         (Conv::PinSage, Loss::Margin),
         (Conv::PinSage, Loss::Softmax),
     ] {
+        // The trainer's loss and the reference's.
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
         let start = encoder(conv, &world);
         let trained = start.table.trained.clone();
@@ -224,6 +228,7 @@ fn a_step_is_what_the_definitions_say() {
             found.loss
         );
 
+        // One step of the optimizer, and the slope of the reference's loss by every parameter.
         let mut stepped = start.clone();
         let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, buffers);
         Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
@@ -242,6 +247,7 @@ fn a_step_is_what_the_definitions_say() {
         // The bias of the head's last product is no parameter. It stands before the weight of the log-degree.
         let last = before.len() - 1;
         let frozen = if conv == Conv::PinSage { last - DIM..last } else { last..last };
+        // Each parameter with a slope moved against it, by the learning rate.
         let (mut followed, mut astray) = (0, 0);
         for (at, ((before, after), slope)) in before.iter().zip(&after).zip(&slopes).enumerate() {
             // The sign of a flat slope is measurement noise.
