@@ -124,11 +124,12 @@ impl Encoder {
     /// with PinSage layers their messages.
     pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> HugeMatrix {
         let (rows, dim) = (tokens.rows(), self.table.rows.width());
-        let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
+        let (features, dense_values) =
+            (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
         let mut h = HugeMatrix::zeros(rows, dim);
         let input = self.input_pass(rows);
         h.fill_bands(|first, h| {
-            input.rows(tokens, first, &given[first * features..][..h.len() / dim * features], h);
+            input.rows(tokens, first, &dense_values[first * features..][..h.len() / dim * features], h);
         });
         for layer in &self.weights.layers {
             let pass = layer.pass(rows);

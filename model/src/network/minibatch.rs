@@ -72,15 +72,15 @@ impl Minibatch {
         negatives: &Negatives,
     ) -> Self {
         // Mask, for each example, the negatives that are related to it.
-        let mut places = vec![ABSENT; pool.rows()];
-        for (place, &row) in (0..).zip(&negatives.rows) {
-            places[row as usize] = place;
+        let mut indices = vec![ABSENT; pool.rows()];
+        for (index, &row) in (0..).zip(&negatives.rows) {
+            indices[row as usize] = index;
         }
         let masked = examples.iter().map(|example| {
-            let apart = example.query.iter().chain(&example.related).chain([&example.positive]);
-            let mut found: Vec<u32> = apart.map(|&row| places[row as usize]).collect();
-            found.retain(|&place| place != ABSENT);
-            found
+            let related = example.query.iter().chain(&example.related).chain([&example.positive]);
+            let mut masked: Vec<u32> = related.map(|&row| indices[row as usize]).collect();
+            masked.retain(|&index| index != ABSENT);
+            masked
         });
         let masked = masked.collect();
 
@@ -118,7 +118,7 @@ impl Minibatch {
             table_rows,
             tokens,
             // On this thread: it is the producer's, which is outside of the caller's thread pool.
-            dense: inputs.dense.select(Axis(0), &places_of(&level.rows)),
+            dense: inputs.dense.select(Axis(0), &to_indices(&level.rows)),
             log_degrees: level.rows.iter().map(|&row| inputs.log_degrees[row as usize]).collect(),
             pools_transposed: pools.iter().map(Sparse::transpose).collect(),
             pools,
@@ -143,7 +143,7 @@ impl Minibatch {
     }
 }
 
-fn places_of(rows: &[u32]) -> Vec<usize> {
+fn to_indices(rows: &[u32]) -> Vec<usize> {
     rows.iter().map(|&row| row as usize).collect()
 }
 

@@ -76,10 +76,10 @@ fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gra
     };
     let first = step(buffers);
     buffers.recycle(first.table.clone());
-    let held = buffers.available();
+    let before = buffers.available();
     let second = step(buffers);
     assert_eq!((&first.table, &first.table_bias), (&second.table, &second.table_bias));
-    assert_eq!(buffers.available() + 1, held, "what a step takes, it gives back, but for the gradient");
+    assert_eq!(buffers.available() + 1, before, "what a step takes, it gives back, but for the gradient");
     second
 }
 
