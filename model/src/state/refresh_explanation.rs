@@ -149,11 +149,13 @@ impl Tracer<'_> {
         let ChangedRows { dirty, layers, .. } = self.changed_rows;
         let mut reasons = Vec::new();
         let top = layers.len() - 1;
-        // A row that stayed equal may still have been walked from, or have another popularity.
+        // Begin at the last layer whose row changed. A row that stayed equal may still have been walked from, or have
+        // another popularity.
         let first = if layers[top].contains(row) { top } else { 0 };
         if first == 0 && !layers[0].contains(row) {
             reasons.extend(self.changed_walks(row)?);
         }
+        // From layer to layer: a cause at this layer ends the chain, a changed row of the layer below continues it.
         for layer in (1..=first).rev() {
             let node = self.name(row);
             if dirty.added_or_removed.contains(row) {
@@ -181,6 +183,7 @@ impl Tracer<'_> {
                 return Ok(reasons);
             }
         }
+        // At the input, only the node itself can have changed.
         let node = self.name(row);
         if dirty.added_or_removed.contains(row) {
             reasons.push(RefreshReason::AddedOrRemoved { node });

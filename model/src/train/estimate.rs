@@ -97,6 +97,7 @@ impl Estimate {
         let epoch = run.options.hard_negatives + 1;
         let mut adam = Adam::new(&mut encoder);
         let first = run.source.portions()[0];
+        // Memory of minibatches, from a real one.
         let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.trained);
         let minibatches = minibatch.map_or(0, |minibatch| {
             let batch = minibatch.batch;
@@ -104,6 +105,7 @@ impl Estimate {
             (QUEUED as u64 + 2) * bytes_of_minibatch(&batch)
                 + bytes_of_work(&batch, &encoder, run.options.negatives)
         });
+        // Seconds of a step, without the first, and of an epoch with its validation.
         let steps = run.steps().min(STEPS + 1);
         let (start, mut ends) = (Instant::now(), Vec::with_capacity(steps));
         let mut clock = |_| {
@@ -119,6 +121,7 @@ impl Estimate {
         let start = Instant::now();
         run.validate(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
+        // Memory of parameters and rows.
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
