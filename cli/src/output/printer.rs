@@ -18,7 +18,7 @@ use crate::output::value::{object, plain, pretty};
 /// The column of reasons. Its sentences are wrapped and never cut.
 const REASONS: &str = "why";
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// A table, cut to the width of the terminal
