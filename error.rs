@@ -128,7 +128,7 @@ fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
 fn kind_of_walk(error: &hedgerow_walker::Error) -> ErrorKind {
     match error {
         hedgerow_walker::Error::Store(error) => kind_of_store(error),
-        hedgerow_walker::Error::Unknown { .. } => ErrorKind::NotFound,
+        hedgerow_walker::Error::UnknownKind { .. } => ErrorKind::NotFound,
         _ => ErrorKind::Invalid,
     }
 }
@@ -146,9 +146,9 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::Diverged { .. } => ErrorKind::Diverged,
         Model::NothingToResume
         | Model::GraphChanged { .. }
-        | Model::OtherPairs { .. }
-        | Model::NotWarm { .. }
-        | Model::HalfWay
+        | Model::PairsChanged { .. }
+        | Model::WarmStart { .. }
+        | Model::PartlyRefreshed
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }

@@ -9,8 +9,8 @@ use crate::session::context::Context;
 use crate::session::suggest;
 use crate::transfer::{export, import};
 use crate::verbs::{
-    apply, backup, bench, check, demo, dump, edit, embed, eval, generate, neighbors, recommend, refresh,
-    report, similar, stats, train, walk,
+    apply, backup, check, demo, dump, edit, embed, eval, generate, neighbors, recommend, refresh, report,
+    similar, stats, train, walk,
 };
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -91,12 +91,10 @@ pub(crate) enum Verb {
     Export(export::ExportArgs),
     /// Write a page about the store, with figures, that needs no network
     Report(report::ReportArgs),
-    /// Fill an empty store with a synthetic world of planted topics
+    /// Fill an empty store with a synthetic graph of planted topics
     Generate(generate::GenerateArgs),
     /// Show the whole path in a temporary folder, under a minute
     Demo(demo::DemoArgs),
-    /// Measure this machine, beside baselines of the same run
-    Bench(bench::BenchArgs),
     /// Run verbs at a prompt, with completion and history
     Console(console::ConsoleArgs),
 }
@@ -131,7 +129,6 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),
-        Verb::Bench(args) => bench::bench(ctx, args),
         Verb::Console(args) => console::console(ctx, args),
     }
 }

@@ -15,22 +15,13 @@ use hedgerow_storage::{
     Batch, CancelToken, Damage, Edge, Error, Generation, NodeIx, NodeRef, Publish, RelationIx, SectionWriter,
     Snapshot, Store,
 };
+use hedgerow_test_support::Random;
 
 /// Longer than any opening of so small a store takes, by far.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize) % bound
-    }
 }
 
 /// Everything that a snapshot shows, as text.
@@ -73,7 +64,7 @@ fn batch(random: &mut Random, count: usize) -> Batch {
             _ => batch.link(pin, board, edge).expect("valid"),
         }
     }
-    batch.set_position("input", (random.0 % 1000).into()).expect("valid");
+    batch.set_position("input", random.below(1000_u64).into()).expect("valid");
     batch
 }
 
@@ -214,7 +205,7 @@ fn silence() {
 fn a_flipped_bit_is_made_good_or_named() {
     silence();
     let (seed, flips) = (number("HEDGEROW_SEED", 1), number("HEDGEROW_FLIPS", 24));
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let (intact, path) = (folder.path().join("intact"), folder.path().join("store"));
     let expected = sample(&intact, &mut random);
@@ -245,7 +236,7 @@ fn a_truncated_empty_or_missing_file_is_made_good_or_named() {
     silence();
     let seed = number("HEDGEROW_SEED", 1);
     let cuts = number("HEDGEROW_FLIPS", 24).div_ceil(3) as usize;
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let (intact, path) = (folder.path().join("intact"), folder.path().join("store"));
     let expected = sample(&intact, &mut random);

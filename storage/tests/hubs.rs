@@ -8,18 +8,9 @@ use hedgerow_storage::{
     Batch, CancelToken, Edge, FlattenedLists, Generation, List, NeighborOffsets, NodeIx, NodeName, Publish,
     Snapshot, Store,
 };
+use hedgerow_test_support::Random;
 
 const PINS: u64 = 3000;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) % bound
-    }
-}
 
 /// By board and pin.
 type Edges = BTreeMap<(&'static str, u64), (f32, Option<i64>)>;
@@ -104,7 +95,7 @@ fn topology(store: &Path) -> Vec<u8> {
 #[test]
 fn a_hub_that_changed_edge_by_edge_is_the_one_that_was_written_at_once() {
     for seed in 0..3 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("changed");
         let mut store = open(&path);

@@ -9,20 +9,7 @@ use hedgerow_storage::{
     Batch, BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, Generation, NodeIx, NodeName, NodeRef,
     Publish, Store,
 };
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
+use hedgerow_test_support::Random;
 
 /// What both a load and commits can be told.
 #[derive(Default)]
@@ -40,7 +27,7 @@ struct Call {
 impl Graph {
     /// Kinds that come back, edges of nodes to themselves, repeated edges with other weights, and nodes without edges.
     fn random(seed: u64, size: usize) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut graph = Self::default();
         for run in 0..4 {
             let kind = ["pin", "board", "pin", "user"][run];
@@ -203,7 +190,7 @@ fn random_rows(random: &mut Random, size: usize) -> Vec<Row> {
 fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
     for seed in 0..30 {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let rows = random_rows(&mut random, if seed == 29 { 30_000 } else { 200 });
         let slow = create(&folder.path().join("slow"));
         for rows in rows.chunks(1 + random.below(rows.len())) {

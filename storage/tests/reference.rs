@@ -8,24 +8,7 @@ use hedgerow_storage::{
     Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, List, NodeIx, NodeName, Position, Publish,
     RelationIx, SectionWriter, Snapshot, Store,
 };
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
+use hedgerow_test_support::Random;
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -130,7 +113,7 @@ fn random_change(random: &mut Random) -> Change {
         0..5 => Change::Add(a),
         5..60 => {
             let weight = if random.chance(70) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
-            let time = random.chance(20).then(|| random.below(5) as i64 - 2);
+            let time = random.chance(20).then(|| random.below(5_i64) - 2);
             Change::Link(a, b, weight, time, relation(random))
         }
         60..80 => Change::Unlink(a, b, relation(random)),
@@ -361,7 +344,7 @@ fn run(seed: u64, steps: &[Step]) {
 #[test]
 fn the_store_does_what_the_reference_model_does() {
     for seed in 0..12 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let steps: Vec<Step> = (0..60).map(|_| random_step(&mut random)).collect();
         run(seed, &steps);
     }
@@ -369,7 +352,7 @@ fn the_store_does_what_the_reference_model_does() {
 
 #[test]
 fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
-    let mut random = Random(77);
+    let mut random = Random::new(77);
     let changes: Vec<Change> = (0..3000).map(|_| random_change(&mut random)).collect();
     let folder = tempfile::tempdir().expect("a folder");
     let mut model = Model::default();

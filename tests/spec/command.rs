@@ -22,33 +22,33 @@ mod verbs;
 mod walk;
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::ops::Deref;
+use std::process::Stdio;
 
+use hedgerow_test_support::Run;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A command that has not ended by then never will.
-const HUNG: Duration = Duration::from_mins(5);
-
-/// A folder to run the command in.
-struct Desk {
-    folder: TempDir,
+/// Says why a test is skipped. CI installs every program that tests need, so there an absent one is a failure.
+fn skip(reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "not skipped in CI: {reason}");
+    // The test runner shows what it captures of failed tests only.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// What a run of the command left.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+/// The command, and a folder to run it in.
+struct Cli(hedgerow_test_support::Cli);
+
+impl Deref for Cli {
+    type Target = hedgerow_test_support::Cli;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
-impl Desk {
+impl Cli {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self(hedgerow_test_support::Cli::new(env!("CARGO_BIN_EXE_hedgerow")))
     }
 
     /// A store `s` of two rooms with three lamps:
@@ -57,90 +57,20 @@ impl Desk {
     /// room:hall -- lamp:a, lamp:b (weight 2)      room:attic -- lamp:b, lamp:c (time 86400)
     /// ```
     fn with_lamps() -> Self {
-        let desk = Self::new();
+        let cli = Self::new();
         let lines = "room,lamp,weight,time\nhall,a,,\nhall,b,2,\nattic,b,,\nattic,c,,1970-01-02\n";
-        desk.write("lamps.csv", lines);
-        desk.ok(&["import", "s", "--edges", "lamps.csv"]);
-        desk
+        cli.write("lamps.csv", lines);
+        cli.ok(&["import", "s", "--edges", "lamps.csv"]);
+        cli
     }
 
     /// A store `s` of a small synthetic world with a trained model.
     fn trained() -> Self {
-        let desk = Self::new();
+        let cli = Self::new();
         let size = ["--items", "120", "--boards", "60", "--edges", "900", "--topics", "4"];
-        desk.ok(&[&["generate", "s"], &size[..]].concat());
-        desk.ok(&["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"]);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), bytes).expect("a file in the temporary folder");
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).expect("a file in the temporary folder")
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
-        command.args(words).current_dir(self.folder.path()).env("XDG_STATE_HOME", self.folder.path());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Ran {
-        self.run_with_input(words, "")
-    }
-
-    fn run_with_input(&self, words: &[&str], input: &str) -> Ran {
-        let mut command = self.command(words);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
-        // A command that does not read its input closes it, which is no fault of the test.
-        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-        // One that waits for ever fails by itself, and does not keep all tests waiting with it.
-        let (ended, watched) = mpsc::channel::<()>();
-        let number = child.id().to_string();
-        let guard = thread::spawn(move || {
-            if watched.recv_timeout(HUNG) == Err(RecvTimeoutError::Timeout) {
-                drop(Command::new("kill").args(["-9", &number]).status());
-            }
-        });
-        let output = child.wait_with_output().expect("the command ends");
-        drop(ended);
-        guard.join().expect("the guard does not panic");
-        let text = |bytes| String::from_utf8(bytes).expect("the command prints UTF-8");
-        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// Runs a command that must succeed, and gives back its standard output.
-    fn ok(&self, words: &[&str]) -> String {
-        let ran = self.run(words);
-        assert_eq!(ran.code, 0, "{words:?} failed: {}", ran.err);
-        ran.out
-    }
-
-    /// The result of a command as JSON.
-    fn json(&self, words: &[&str]) -> Value {
-        let out = self.ok(&[words, &["--output", "json"]].concat());
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?} printed {out:?}: {error}"))
-    }
-
-    /// The results of a command as JSON lines.
-    fn jsonl(&self, words: &[&str]) -> Vec<Value> {
-        let out = self.ok(&[words, &["--output", "jsonl"]].concat());
-        out.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
-    }
-
-    /// Runs a command that must fail with an exit code and a message.
-    fn fails(&self, words: &[&str], code: i32, message: &str) -> Ran {
-        let ran = self.run(words);
-        assert_eq!(ran.code, code, "{words:?}: {}", ran.err);
-        assert!(ran.err.contains(message), "{words:?} says {:?}, not {message:?}", ran.err);
-        ran
+        cli.ok(&[&["generate", "s"], &size[..]].concat());
+        cli.ok(&["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"]);
+        cli
     }
 
     /// Everything about the graph in store `s` that a failed command must not have changed.
@@ -155,8 +85,8 @@ impl Desk {
 struct Holder(std::process::Child);
 
 impl Holder {
-    fn of(desk: &Desk) -> Self {
-        let mut command = desk.command(&["console", "s"]);
+    fn of(cli: &Cli) -> Self {
+        let mut command = cli.command(&["console", "s"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the command starts");
         let input = child.stdin.as_mut().expect("a pipe");

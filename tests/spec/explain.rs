@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hedgerow::{
-    CancelToken, Conv, Engine, Ids, NodeName, Reason, RefreshExplanation, Store, TrainOptions, WalkOptions,
+    CancelToken, Conv, Engine, Ids, NodeName, RefreshExplanation, RefreshReason, Store, TrainOptions,
+    WalkOptions,
 };
 
-use crate::world::{EdgeName, Features, World};
+use crate::fixtures::graph_model::{EdgeName, Features, GraphModel};
 
 const PINS: usize = 30;
 
@@ -34,8 +35,8 @@ struct Graph {
 }
 
 impl Graph {
-    fn of(world: &World) -> Self {
-        Self { nodes: world.nodes.clone(), edges: world.edges.clone() }
+    fn of(model_graph: &GraphModel) -> Self {
+        Self { nodes: model_graph.nodes.clone(), edges: model_graph.edges.clone() }
     }
 }
 
@@ -47,31 +48,31 @@ fn bits(engine: &Engine, pin: &NodeName) -> Option<Vec<u32>> {
 /// The last step must be about what differs between the two worlds.
 fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph, place: &str) {
     let last = explanation.reasons.last().unwrap_or_else(|| panic!("{place}: changed for no reason"));
-    let degree = |world: &Graph, node: &NodeName| {
-        world.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
+    let degree = |model_graph: &Graph, node: &NodeName| {
+        model_graph.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
     };
     match last {
-        Reason::Features { node } => {
+        RefreshReason::Features { node } => {
             assert_ne!(before.nodes.get(node), after.nodes.get(node), "{place}: {node}");
         }
-        Reason::Life { node } => {
+        RefreshReason::AddedOrRemoved { node } => {
             assert_ne!(before.nodes.contains_key(node), after.nodes.contains_key(node), "{place}: {node}");
         }
-        Reason::Degree { node } | Reason::NeighborDegree { neighbor: node, .. } => {
+        RefreshReason::Degree { node } | RefreshReason::NeighborDegree { neighbor: node, .. } => {
             assert_ne!(degree(before, node), degree(after, node), "{place}: {node}");
         }
-        Reason::Walks { at, was, now, relation, edges, .. } => {
+        RefreshReason::Walks { at, was, now, relation, edges, .. } => {
             assert_ne!(was, now, "{place}");
             assert!(!edges.is_empty(), "{place}: the list of {at} did not change");
             for end in edges {
                 let (a, b) = if at <= end { (at, end) } else { (end, at) };
-                let edge = |world: &Graph| {
-                    world.edges.get(&(relation.clone(), a.clone(), b.clone())).map(|edge| edge.0)
+                let edge = |model_graph: &Graph| {
+                    model_graph.edges.get(&(relation.clone(), a.clone(), b.clone())).map(|edge| edge.0)
                 };
                 assert_ne!(edge(before), edge(after), "{place}: {at} to {end}");
             }
         }
-        Reason::Own { .. } | Reason::Neighbor { .. } | Reason::Rebuild => {
+        RefreshReason::OwnRow { .. } | RefreshReason::NeighborRow { .. } | RefreshReason::Rebuild => {
             panic!("{place}: {last:?} is no end")
         }
     }
@@ -84,33 +85,33 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("store")).expect("a store");
         let engine = Engine::open(Arc::new(store)).expect("an engine");
-        let mut world = World::new(seed, PINS);
-        engine.store().commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, PINS);
+        engine.store().commit(&model_graph.founding()).expect("a commit");
         engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
         for step in 0..20 {
-            let pin = NodeName::new("pin", world.below(PINS).to_string()).expect("a name");
-            let before = Graph::of(&world);
+            let pin = NodeName::new("pin", model_graph.below(PINS).to_string()).expect("a name");
+            let before = Graph::of(&model_graph);
             let old = bits(&engine, &pin);
-            engine.store().commit(&world.batch(2)).expect("a commit");
+            engine.store().commit(&model_graph.batch(2)).expect("a commit");
             let place = format!("seed {seed}, step {step}, {pin}");
             match engine.refresh_explained(pin.as_ref(), &CancelToken::new()) {
                 Ok((report, explanation)) => {
                     let changed = old != bits(&engine, &pin);
                     if report.full {
-                        assert_eq!(explanation.reasons, [Reason::Rebuild], "{place}");
+                        assert_eq!(explanation.reasons, [RefreshReason::Rebuild], "{place}");
                         continue;
                     }
                     // What a node counts in histories may change without its embedding.
                     assert!(explanation.changed || !changed, "{place}: changed, but not explained");
                     if changed {
-                        assert_cause(&explanation, &before, &Graph::of(&world), &place);
+                        assert_cause(&explanation, &before, &Graph::of(&model_graph), &place);
                         let name = format!("{:?}", explanation.reasons[0]);
                         let name = name.split(' ').next().unwrap_or_default().to_owned();
                         *kinds.entry(name).or_insert(0) += 1;
                     }
                 }
                 Err(error) => {
-                    assert!(!world.nodes.contains_key(&pin), "{place}: {error}");
+                    assert!(!model_graph.nodes.contains_key(&pin), "{place}: {error}");
                     engine.refresh(false, &CancelToken::new()).expect("a refresh");
                 }
             }

@@ -10,7 +10,7 @@ use hedgerow::{
 };
 use tempfile::TempDir;
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 /// A trained engine over what the batches bring.
 fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
@@ -25,10 +25,10 @@ fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
 }
 
 /// Every user and board of a world, and histories of known, unknown and repeated pins.
-fn audiences(world: &World) -> Vec<Recipient> {
+fn audiences(model_graph: &GraphModel) -> Vec<Recipient> {
     let mut all: Vec<Recipient> =
-        world.nodes.keys().filter(|node| node.kind != "pin").cloned().map(Recipient::Node).collect();
-    let pins: Vec<NodeName> = world.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
+        model_graph.nodes.keys().filter(|node| node.kind != "pin").cloned().map(Recipient::Node).collect();
+    let pins: Vec<NodeName> = model_graph.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
     all.extend(pins.chunks(9).map(|pins| Recipient::History([pins, &pins[..1]].concat())));
     all.push(Recipient::History(vec![NodeName::new("pin", "nowhere").expect("a name")]));
     all.push(Recipient::History(Vec::new()));
@@ -54,9 +54,9 @@ fn questions() -> Vec<Query> {
 #[test]
 fn many_users_get_what_each_gets_alone_for_any_number_of_threads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(81, 60);
-    let engine = engine(&folder, "s", &[world.founding()]);
-    let audiences = audiences(&world);
+    let mut model_graph = GraphModel::new(81, 60);
+    let engine = engine(&folder, "s", &[model_graph.founding()]);
+    let audiences = audiences(&model_graph);
     for query in questions() {
         let alone: Vec<Ranked> =
             audiences.iter().map(|one| engine.recommend(one, &query).expect("an answer")).collect();
@@ -92,13 +92,14 @@ fn check_filtered(engine: &Engine, answers: &[Ranked], filter: &Filter, query: &
 #[test]
 fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(82, 50);
-    let batches: Vec<Batch> = [world.founding()].into_iter().chain((0..6).map(|_| world.batch(12))).collect();
-    let engines = [engine(&folder, "s", &batches), engine(&folder, "t", &batches_backwards(&world))];
+    let mut model_graph = GraphModel::new(82, 50);
+    let batches: Vec<Batch> =
+        [model_graph.founding()].into_iter().chain((0..6).map(|_| model_graph.batch(12))).collect();
+    let engines = [engine(&folder, "s", &batches), engine(&folder, "t", &batches_backwards(&model_graph))];
     let digests =
         engines.each_ref().map(|engine| engine.digest(&CancelToken::new()).expect("a digest").digest);
     assert_eq!(digests[0], digests[1], "the stores are equal");
-    let audiences = audiences(&world);
+    let audiences = audiences(&model_graph);
     for query in questions() {
         for audience in &audiences {
             let told = engines.each_ref().map(|engine| {
@@ -111,18 +112,20 @@ fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
 }
 
 /// What a world holds, from its last edge to its first.
-fn batches_backwards(world: &World) -> Vec<Batch> {
+fn batches_backwards(model_graph: &GraphModel) -> Vec<Batch> {
     let mut batch = Batch::new();
-    for ((relation, a, b), (weight, time)) in world.edges.iter().rev() {
+    for ((relation, a, b), (weight, time)) in model_graph.edges.iter().rev() {
         let edge = Edge { weight: *weight, time: *time, relation: Some(relation) };
         batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
     }
-    for (node, features) in world.nodes.iter().rev() {
+    for (node, features) in model_graph.nodes.iter().rev() {
         batch.add_node(node.as_ref()).expect("a valid node");
         let tokens: Vec<&String> = features.tokens.iter().collect();
         batch.set_tokens(node.as_ref(), &tokens).expect("valid tokens");
         if let Some(values) = &features.dense {
-            batch.set_dense(node.as_ref(), crate::world::DENSE, values).expect("valid numbers");
+            batch
+                .set_dense(node.as_ref(), crate::fixtures::graph_model::DENSE, values)
+                .expect("valid numbers");
         }
     }
     vec![batch]
@@ -168,11 +171,11 @@ fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation
 #[test]
 fn every_reason_is_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(83, 60);
-    let engine = engine(&folder, "s", &[world.founding()]);
+    let mut model_graph = GraphModel::new(83, 60);
+    let engine = engine(&folder, "s", &[model_graph.founding()]);
     let snapshot = engine.store().snapshot();
     let mut shared = 0;
-    for user in world.nodes.keys().filter(|node| node.kind == "user") {
+    for user in model_graph.nodes.keys().filter(|node| node.kind == "user") {
         let node = snapshot.require(user.as_ref()).expect("it is there");
         let history: Vec<NodeName> =
             neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();

@@ -6,8 +6,8 @@ use hedgerow::{
     TrainOptions,
 };
 
+use crate::fixtures::graph_model::GraphModel;
 use crate::training::{digest, open};
-use crate::world::World;
 
 fn options() -> TrainOptions {
     TrainOptions {
@@ -69,7 +69,7 @@ fn users_and_items_that_are_both_embedded_lie_in_one_space() {
 fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&World::new(3, 300).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(3, 300).founding()).expect("a commit");
     let started = |options: &TrainOptions| {
         let events = train(&engine, options);
         events.into_iter().find_map(|event| match event {
@@ -94,7 +94,7 @@ fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
 fn every_option_of_the_model_and_of_what_it_is_told_apart_from_changes_what_is_learned() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&World::new(5, 120).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(5, 120).founding()).expect("a commit");
     let mut seen = vec![];
     let base = TrainOptions { hard_ranks: (2, 20), ..options() };
     for options in [

@@ -1,29 +1,26 @@
 //! The promises, a module each; test names are sentences. Each module opens with the promise it holds to.
 
+mod affected_sources;
 mod bad_graphs;
+mod cancellation;
 mod command;
 mod crash;
-mod draws;
 mod examples;
 mod explain;
-mod fairness;
-mod format;
-mod holding;
+mod fixtures;
 mod interests;
 mod learning;
-mod npy;
+mod older_formats;
 mod pixie;
 mod quality;
-mod reach;
 mod readers;
 mod readme;
-mod reference;
 mod refresh_equals_rebuild;
-mod rounds;
 mod same_content_same_digest;
+mod stable_draws;
+mod store_equals_maps;
 mod structure;
 mod training;
 mod updater;
 mod walks;
 mod warm_start;
-mod world;

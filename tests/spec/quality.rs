@@ -1,6 +1,7 @@
 //! Promise: figures of quality are what their definitions say, for the model and for what it is compared with, the same for any number
 //! of threads; and a model that is no better than what needs no training is said not to be.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use hedgerow::{
@@ -9,7 +10,7 @@ use hedgerow::{
 };
 use tempfile::TempDir;
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 fn pin(key: &str) -> NodeName {
     NodeName::new("pin", key).expect("a name")
@@ -132,9 +133,9 @@ fn ranks_of_related_items_are_the_hand_worked_numbers() {
 #[test]
 fn the_model_s_ranks_are_those_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(91, 60);
-    let engine = engine(&folder, &world.founding(), 1);
-    let pins: Vec<NodeName> = world.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
+    let mut model_graph = GraphModel::new(91, 60);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let pins: Vec<NodeName> = model_graph.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
     let pairs: Vec<(NodeName, NodeName)> =
         pins.iter().zip(pins.iter().cycle().skip(7)).map(|(a, b)| (a.clone(), b.clone())).collect();
     let all = Query { k: usize::MAX, ..Query::default() };
@@ -156,9 +157,9 @@ fn the_model_s_ranks_are_those_of_its_answers() {
 #[test]
 fn the_model_s_recall_is_that_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(92, 60);
-    let engine = engine(&folder, &world.founding(), 1);
-    let users = users(&world);
+    let mut model_graph = GraphModel::new(92, 60);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let users = users(&model_graph);
     let options = EvaluateOptions { k: 7, ..EvaluateOptions::default() };
     let query = Query { k: 7, kind: Some("pin".into()), ..Query::default() };
     let recalls = users.iter().map(|(user, items)| {
@@ -170,9 +171,18 @@ fn the_model_s_recall_is_that_of_its_answers() {
     assert!(recall > 0.0);
 }
 
+/// The share of all pins that `recommend` shows to some of the users.
+fn coverage_by_answers(engine: &Engine, users: &[(NodeName, Vec<NodeName>)], k: usize, pins: usize) -> f64 {
+    let query = Query { k, kind: Some("pin".into()), ..Query::default() };
+    let answers = users.iter().flat_map(|(user, _)| {
+        engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer").items
+    });
+    answers.map(|scored| scored.node).collect::<BTreeSet<_>>().len() as f64 / pins as f64
+}
+
 /// Every board of a world, with pins to find of which some are linked to it and some are not there.
-fn users(world: &World) -> Vec<(NodeName, Vec<NodeName>)> {
-    let boards = world.nodes.keys().filter(|node| node.kind == "board");
+fn users(model_graph: &GraphModel) -> Vec<(NodeName, Vec<NodeName>)> {
+    let boards = model_graph.nodes.keys().filter(|node| node.kind == "board");
     let wanted = |at: usize| (0..5).map(|nth| pin(&((at * 7 + nth * 13) % 70).to_string())).collect();
     boards.enumerate().map(|(at, board)| (board.clone(), wanted(at))).collect()
 }
@@ -180,9 +190,9 @@ fn users(world: &World) -> Vec<(NodeName, Vec<NodeName>)> {
 #[test]
 fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_users() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(93, 90);
-    let engine = engine(&folder, &world.founding(), 1);
-    let users = users(&world);
+    let mut model_graph = GraphModel::new(93, 90);
+    let engine = engine(&folder, &model_graph.founding(), 1);
+    let users = users(&model_graph);
     let pairs: Vec<(NodeName, NodeName)> = users
         .iter()
         .flat_map(|(_, items)| items.windows(2))
@@ -190,7 +200,7 @@ fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_
         .collect();
     let pairs: Vec<_> = pairs
         .into_iter()
-        .filter(|(a, b)| world.nodes.contains_key(a) && world.nodes.contains_key(b))
+        .filter(|(a, b)| model_graph.nodes.contains_key(a) && model_graph.nodes.contains_key(b))
         .collect();
     let options = EvaluateOptions { k: 5, compared: users.len() / 2, ..EvaluateOptions::default() };
     let found = [1, 4].map(|threads| {
@@ -235,12 +245,15 @@ fn where_popularity_is_the_truth_a_model_that_learned_nothing_does_not_earn_its_
     assert_eq!(found.verdict(), Some(Verdict::Worse));
 }
 
+/// With k = 1, each board is shown another pin. Board 7 has no history and gets the most popular, a. Board 1 has a and b, and gets c,
+/// which is next by degree, by co-occurrence and by walks. Board 2 has a, b and c, and gets d by its degree; nothing else reaches a
+/// pin that is new to it. So baselines cover 3 of 5 pins.
 #[test]
 fn who_has_no_history_wants_nothing_known_or_more_than_there_is_gets_figures_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, &shelves(), 0);
     let users = [(board("7"), vec![pin("a")]), (board("1"), vec![pin("nobody")]), (board("2"), Vec::new())];
-    for k in [0, 1, 1000, usize::MAX] {
+    for (k, covered) in [(0, 0.0), (1, 0.6), (1000, 1.0), (usize::MAX, 1.0)] {
         let found = recommend(&engine, &users, &EvaluateOptions { k, ..EvaluateOptions::default() });
         for (quality, name) in found
             .baselines
@@ -251,9 +264,14 @@ fn who_has_no_history_wants_nothing_known_or_more_than_there_is_gets_figures_too
             // Who has no history is shown what is popular by everyone, and most so a.
             close(quality.recall.mean, if k == 0 { 0.0 } else { 1.0 / 3.0 });
             assert_eq!(quality.users, 3);
-            let covered = if k >= 1000 { 1.0 } else { quality.coverage };
-            assert_eq!(quality.coverage, covered, "{name} shows all that there is, k {k}");
             assert!(quality.effective_items.is_finite(), "{name}");
+        }
+        for beside in &found.baselines {
+            assert_eq!(beside.quality.coverage, covered, "{}, k {k}", beside.baseline.name());
+        }
+        assert_eq!(found.model.coverage, coverage_by_answers(&engine, &users, k, 5), "model, k {k}");
+        if k >= 1000 {
+            assert_eq!(found.model.coverage, covered, "the model shows all that there is");
         }
     }
     let lonely = [(board("7"), vec![pin("a")])];

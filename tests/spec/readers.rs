@@ -8,7 +8,7 @@ use hedgerow::{
     WalkOptions,
 };
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 /// The writer adds edges three at a time; whatever a reader sees is a multiple of three.
 #[test]
@@ -116,8 +116,8 @@ fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
 fn edges_committed_during_a_training_are_in_its_embeddings() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
-    let mut world = World::new(21, 60);
-    store.commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(21, 60);
+    store.commit(&model_graph.founding()).expect("a commit");
     let engine = Engine::open(store).expect("the engine opens");
     let options = TrainOptions {
         targets: vec!["pin".into()],
@@ -129,7 +129,7 @@ fn edges_committed_during_a_training_are_in_its_embeddings() {
     engine.training(&options).run(&CancelToken::new()).expect("a first generation");
     let mut committed = 0;
     let mut between = |_: &TrainEvent| {
-        engine.store().commit(&world.batch(5)).expect("a commit during the training");
+        engine.store().commit(&model_graph.batch(5)).expect("a commit during the training");
         engine.refresh(false, &CancelToken::new()).expect("a refresh during the training");
         committed += 1;
     };

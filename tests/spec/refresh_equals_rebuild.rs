@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use hedgerow::{
     Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NewNode, NodeName,
-    NodeRef, Pooling, Query, Reason, Recipient, Store, TrainOptions, WalkOptions,
+    NodeRef, Pooling, Query, Recipient, RefreshReason, Store, TrainOptions, WalkOptions,
 };
+use hedgerow_test_support::fuzz_config;
 
-use crate::rounds::variable;
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 const SEQUENCES: u64 = 2000;
 
@@ -95,17 +95,17 @@ fn both_seen(engine: &Engine) -> (Seen, Seen) {
 fn run(seed: u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut path = folder.path().join("store");
-    let mut world = World::new(seed, 40);
+    let mut model_graph = GraphModel::new(seed, 40);
     let mut engine = open(&path);
-    engine.store().commit(&world.founding()).expect("a commit");
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
     let mut partial = 0;
     for step in 0..8 {
-        for _ in 0..=world.below(3) {
-            let batch = world.batch(4);
+        for _ in 0..=model_graph.below(3) {
+            let batch = model_graph.batch(4);
             engine.store().commit(&batch).expect("a commit");
         }
-        match world.below(10) {
+        match model_graph.below(10) {
             0 => {
                 drop(engine);
                 engine = open(&path);
@@ -126,7 +126,7 @@ fn run(seed: u64) {
             }
             // Commits while a refresh is under way, in the order in which the world made them.
             5 => {
-                let batches: Vec<Batch> = (0..3).map(|_| world.batch(2)).collect();
+                let batches: Vec<Batch> = (0..3).map(|_| model_graph.batch(2)).collect();
                 let store = Arc::clone(engine.store());
                 std::thread::scope(|scope| {
                     scope.spawn(move || {
@@ -145,7 +145,7 @@ fn run(seed: u64) {
             _ => {}
         }
         // Three nodes read while they may be dirty, and what the refresh makes of them.
-        let read: Vec<NodeName> = (0..3).map(|_| world.node("pin")).collect();
+        let read: Vec<NodeName> = (0..3).map(|_| model_graph.node("pin")).collect();
         let now = |name: &NodeName| embedding(&engine.embedding_now(name.as_ref(), &CancelToken::new()));
         let before: Vec<_> = read.iter().map(now).collect();
         let report = engine.refresh(false, &CancelToken::new()).expect("a refresh");
@@ -162,14 +162,14 @@ fn run(seed: u64) {
     let (refreshed, rebuilt) = both_seen(&engine);
     assert_eq!(refreshed, rebuilt, "seed {seed}, at the end");
     assert!(partial > 0, "seed {seed}: every refresh was a rebuild, so nothing was compared");
-    assert_eq!(world.difference(&engine.store().snapshot()), None, "seed {seed}");
+    assert_eq!(model_graph.difference(&engine.store().snapshot()), None, "seed {seed}");
 }
 
 /// Each sequence runs on one thread or on four; a digest that depended on it would differ from the rebuild's
 /// sooner or later, and the test below compares the two directly.
 #[test]
 fn after_random_operations_a_refresh_gives_the_bytes_of_a_rebuild() {
-    let (first, rounds) = (variable("HEDGEROW_SEED", 0), variable("HEDGEROW_ROUNDS", 1));
+    let (first, rounds) = (fuzz_config::seed(0), fuzz_config::rounds(1));
     std::thread::scope(|scope| {
         for (half, threads) in [(0, 1), (1, 4)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -186,12 +186,12 @@ fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
     let digest = |threads: usize| {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = open(&folder.path().join("store"));
-        let mut world = World::new(11, 60);
-        engine.store().commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(11, 60);
+        engine.store().commit(&model_graph.founding()).expect("a commit");
         let options = TrainOptions { threads, epochs: 3, ..options(4) };
         engine.training(&options).run(&CancelToken::new()).expect("a training");
         for _ in 0..5 {
-            engine.store().commit(&world.batch(10)).expect("a commit");
+            engine.store().commit(&model_graph.batch(10)).expect("a commit");
             engine.refresh(false, &CancelToken::new()).expect("a refresh");
         }
         engine.digest(&CancelToken::new()).expect("a digest").digest
@@ -206,11 +206,11 @@ fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
 fn after_a_cancelled_refresh_the_next_one_is_exact() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
-    let mut world = World::new(5, 60);
-    engine.store().commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(5, 60);
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let before = engine.digest(&CancelToken::new()).expect("a digest");
-    engine.store().commit(&world.batch(3)).expect("a commit");
+    engine.store().commit(&model_graph.batch(3)).expect("a commit");
     let cancelled = CancelToken::new();
     cancelled.cancel();
     assert!(engine.refresh(false, &cancelled).expect_err("a cancellation").is_cancelled());
@@ -227,7 +227,7 @@ fn after_a_cancelled_refresh_the_next_one_is_exact() {
 fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
-    engine.store().commit(&World::new(6, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(6, 60).founding()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let (board, pin) = (NodeRef { kind: "board", key: "0" }, NodeRef { kind: "pin", key: "new" });
     let mut batch = Batch::new();
@@ -267,10 +267,10 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let engine = open(&path);
-    let mut world = World::new(8, 60);
-    engine.store().commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(8, 60);
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
-    engine.store().commit(&world.batch(3)).expect("a commit");
+    engine.store().commit(&model_graph.batch(3)).expect("a commit");
     let dirty = engine.store().dirty_nodes();
     assert!(dirty > 0);
     drop(engine);
@@ -287,22 +287,22 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
 fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
-    let mut world = World::new(3, 200);
-    engine.store().commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(3, 200);
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let rows = engine.digest(&CancelToken::new()).expect("a digest").nodes;
-    let pin = world.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
+    let pin = model_graph.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
     let mut switched = [false; 2];
     for operations in [1, 5, 25, 40, 60, 80, 300, 1000] {
-        let mut batch = world.batch(1);
+        let mut batch = model_graph.batch(1);
         while batch.len() < operations {
-            let more = world.batch(operations);
+            let more = model_graph.batch(operations);
             engine.store().commit(&batch).expect("a commit");
             batch = more;
         }
         engine.store().commit(&batch).expect("a commit");
         let dirty = engine.store().dirty_nodes();
-        let asked = world.nodes.contains_key(&pin);
+        let asked = model_graph.nodes.contains_key(&pin);
         let (report, reasons) = if asked {
             let (report, explanation) =
                 engine.refresh_explained(pin.as_ref(), &CancelToken::new()).expect("a refresh");
@@ -310,7 +310,7 @@ fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
         } else {
             (engine.refresh(false, &CancelToken::new()).expect("a refresh"), Vec::new())
         };
-        assert_eq!(report.full && asked, reasons == [Reason::Rebuild], "{operations} operations");
+        assert_eq!(report.full && asked, reasons == [RefreshReason::Rebuild], "{operations} operations");
         if report.full {
             switched[usize::from(dirty > rows)] = true;
             assert!(report.dirty_nodes > 0 && report.dirty_nodes <= dirty, "{report:?}");

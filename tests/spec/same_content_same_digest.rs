@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hedgerow::{Batch, CancelToken, Edge, Engine, NodeName, Store, TrainOptions, WalkOptions};
 
-use crate::world::{DENSE, World};
+use crate::fixtures::graph_model::{DENSE, GraphModel};
 
 fn engine(folder: &tempfile::TempDir, name: &str) -> Engine {
     let store = Store::options().create(true).open(folder.path().join(name)).expect("the store opens");
@@ -33,14 +33,14 @@ fn order_of_arrival_and_removals_do_not_show() {
     for seed in 0..12 {
         let folder = tempfile::tempdir().expect("a folder");
         let lived = engine(&folder, "lived");
-        let mut world = World::new(seed, 30);
-        lived.store().commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, 30);
+        lived.store().commit(&model_graph.founding()).expect("a commit");
         for _ in 0..20 {
-            lived.store().commit(&world.batch(6)).expect("a commit");
+            lived.store().commit(&model_graph.batch(6)).expect("a commit");
         }
 
         let given = engine(&folder, "given");
-        for (node, features) in world.nodes.iter().rev() {
+        for (node, features) in model_graph.nodes.iter().rev() {
             let mut batch = Batch::new();
             batch.add_node(node.as_ref()).expect("a valid node");
             if let Some(values) = &features.dense {
@@ -50,7 +50,7 @@ fn order_of_arrival_and_removals_do_not_show() {
             batch.set_tokens(node.as_ref(), &tokens).expect("valid tokens");
             given.store().commit(&batch).expect("a commit");
         }
-        for ((relation, a, b), &(weight, time)) in world.edges.iter().rev() {
+        for ((relation, a, b), &(weight, time)) in model_graph.edges.iter().rev() {
             let mut batch = Batch::new();
             let edge = Edge { weight, time, relation: Some(relation) };
             batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
@@ -70,8 +70,8 @@ fn order_of_arrival_and_removals_do_not_show() {
 fn a_digest_notices_every_kind_of_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, "store");
-    let mut world = World::new(3, 30);
-    engine.store().commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(3, 30);
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     engine.training(&options()).run(&CancelToken::new()).expect("a training");
     let (pin, board) = (name("pin:1"), name("board:1"));
     let mut seen = vec![engine.digest(&CancelToken::new()).expect("a digest").digest];
@@ -86,7 +86,7 @@ fn a_digest_notices_every_kind_of_change() {
         let edge = Edge { weight: 40.0, ..Edge::default() };
         batch.link(board.as_ref(), pin.as_ref(), edge).expect("a valid edge");
     });
-    let (relation, a, b) = world.edges.keys().next().expect("there are edges").clone();
+    let (relation, a, b) = model_graph.edges.keys().next().expect("there are edges").clone();
     changed_by(&|batch| batch.unlink(a.as_ref(), b.as_ref(), Some(&relation)).expect("a valid edge"));
     changed_by(&|batch| batch.set_tokens(pin.as_ref(), &["word=w3", "word=w7"]).expect("valid tokens"));
     changed_by(&|batch| batch.set_dense(pin.as_ref(), DENSE, &[0.5, 0.25, -9.0]).expect("valid numbers"));

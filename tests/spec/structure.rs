@@ -1,9 +1,17 @@
-//! The architecture as a test: who may depend on whom, which names stay where, and links that lead somewhere.
+//! Promise: the architecture is what the documents say. Crates and folders depend in one direction, some names and some kinds of
+//! code stand in named places only, and links lead somewhere.
 
-use std::collections::BTreeSet;
+mod crate_source;
+mod dependencies;
+mod folders;
+mod links;
+mod placement;
+mod rust_source;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use rust_source::{Token, tokens};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the cli folder has a parent").to_path_buf()
@@ -13,175 +21,116 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Our own crates under `[dependencies]` of a manifest.
-fn own_dependencies(manifest: &Path) -> BTreeSet<String> {
-    let text = read(manifest);
-    let section = text.split("[dependencies]").nth(1).expect("a section of dependencies");
-    let section = section.split("\n[").next().unwrap_or(section);
-    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
-    names.filter(|name| name.starts_with("hedgerow")).map(str::to_owned).collect()
+/// A path within a folder, with slashes on every system.
+fn relative(path: &Path, folder: &Path) -> String {
+    let relative = path.strip_prefix(folder).expect("within the folder");
+    relative.to_str().expect("a name in UTF-8").replace('\\', "/")
 }
 
-#[test]
-fn dependencies_point_from_cli_to_storage_and_never_back() {
-    let expected: [(&str, &[&str]); 5] = [
-        ("storage/Cargo.toml", &[]),
-        ("walker/Cargo.toml", &["hedgerow-storage"]),
-        ("model/Cargo.toml", &["hedgerow-storage", "hedgerow-walker"]),
-        ("Cargo.toml", &["hedgerow-model", "hedgerow-storage", "hedgerow-walker"]),
-        ("cli/Cargo.toml", &["hedgerow"]),
-    ];
-    for (manifest, allowed) in expected {
-        let found = own_dependencies(&root().join(manifest));
-        assert_eq!(found, allowed.iter().map(|&name| name.to_owned()).collect(), "{manifest}");
+/// Every file with an extension in a folder and those below it, or the file itself where it is one.
+fn files(place: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    if place.is_file() {
+        found.extend(place.extension().is_some_and(|found| found == extension).then(|| place.to_path_buf()));
+        return;
     }
-}
-
-/// What cargo says of a package's dependencies, a line each.
-fn tree(package: &str, edges: &str, flags: &[&str]) -> String {
-    let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--prefix", "none", "--package", package, "--edges", edges])
-        .args(flags)
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    String::from_utf8_lossy(&tree.stdout).into_owned()
-}
-
-/// The crates that a build of a package takes on this system, itself among them; those of its build scripts left out.
-fn crates(package: &str, flags: &[&str]) -> BTreeSet<String> {
-    let text = tree(package, "normal", flags);
-    text.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
-}
-
-/// What a host builds besides itself, which is to stay light: a bound that is raised says for what.
-#[test]
-fn a_host_builds_few_crates() {
-    for (package, flags, most) in
-        [("hedgerow", &[][..], 46), ("hedgerow", &["--no-default-features"], 31), ("hedgerow-cli", &[], 114)]
-    {
-        let found = crates(package, flags);
-        eprintln!("{package} {}: {} crates", flags.join(" "), found.len());
-        assert!(found.len() <= most, "{package}: {} crates, {most} allowed: {found:#?}", found.len());
-    }
-    let heavy = ["syn", "getrandom", "serde"];
-    let found = crates("hedgerow", &[]);
-    let is_heavy = |name: &&String| heavy.iter().any(|heavy| name.starts_with(&format!("{heavy} ")));
-    assert_eq!(found.iter().find(is_heavy), None);
-    // Without it blake3 would compile C.
-    let features = tree("hedgerow", "features", &[]);
-    assert!(features.lines().any(|line| line.starts_with("blake3 feature \"pure\"")), "{features}");
-}
-
-fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+    for entry in fs::read_dir(place).unwrap_or_else(|error| panic!("{}: {error}", place.display())) {
         let path = entry.expect("a readable entry").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !name.starts_with('.') && name != "target" {
+        if !name.starts_with('.') && name != "target" {
             files(&path, extension, found);
-        } else if path.extension().is_some_and(|found| found == extension) {
-            found.push(path);
         }
     }
 }
 
-fn sources(folder: &str) -> Vec<PathBuf> {
+fn sources(place: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    files(&root().join(folder), "rs", &mut found);
-    assert!(!found.is_empty(), "no sources in {folder}");
+    files(&root().join(place), "rs", &mut found);
+    assert!(!found.is_empty(), "no sources in {place}");
     found
-}
-
-/// A line's code, without its comment.
-fn code(line: &str) -> &str {
-    line.split("//").next().unwrap_or(line)
 }
 
 #[test]
 fn the_engine_and_the_codec_are_named_in_storage_only() {
-    for folder in ["walker", "model", "cli/src"] {
-        for path in sources(folder) {
-            for (number, line) in read(&path).lines().enumerate() {
-                let named = ["sled", "bincode"].into_iter().find(|name| code(line).contains(name));
-                assert_eq!(named, None, "{}:{}", path.display(), number + 1);
+    for place in ["walker", "model", "cli/src", "lib.rs", "error.rs", "guide"] {
+        for path in sources(place) {
+            for Token { text, line } in tokens(&read(&path)) {
+                let named = ["sled", "bincode"].into_iter().find(|name| text.contains(name));
+                assert_eq!(named, None, "{}:{line}", path.display());
             }
         }
     }
+}
+
+/// The line of the first token that says that unsafe code is there, or that it may be.
+fn unsafe_line(text: &str) -> Option<usize> {
+    let is_unsafe = |token: &Token| ["unsafe", "unsafe_code"].contains(&token.text.as_str());
+    tokens(text).into_iter().find(is_unsafe).map(|token| token.line)
 }
 
 #[test]
 fn unsafe_code_is_only_where_the_architecture_names_it() {
     let architecture = read(&root().join("ARCHITECTURE.md"));
-    for folder in ["storage", "walker", "model", "cli/src"] {
-        for path in sources(folder) {
-            let text = read(&path);
-            let uses = text.lines().any(|line| code(line).contains("expect(unsafe_code"));
-            let relative = path.strip_prefix(root()).expect("within the project").display().to_string();
-            if uses {
-                assert!(architecture.contains(&format!("`{relative}`")), "{relative} is not named");
-            }
+    for path in sources("") {
+        let relative = relative(&path, &root());
+        if let Some(line) = unsafe_line(&read(&path)) {
+            assert!(
+                architecture.contains(&format!("`{relative}`")),
+                "{relative}:{line}: no document names it"
+            );
         }
     }
 }
 
+#[test]
+fn unsafe_code_is_found_however_it_is_allowed() {
+    for text in [
+        "#![expect(unsafe_code, reason = \"r\")]",
+        "#[allow(unsafe_code)] mod inner;",
+        "#![allow(\n    clippy::all,\n    unsafe_code,\n)]",
+        "#![cfg_attr(unix, allow(unsafe_code))]",
+        "fn f() { unsafe { g() } }",
+    ] {
+        assert!(unsafe_line(text).is_some(), "{text}");
+    }
+    assert_eq!(
+        unsafe_line(
+            "// unsafe { }\n/// #[allow(unsafe_code)]\nlet text = \"unsafe\"; let unsafe_looking = 1;"
+        ),
+        None
+    );
+}
+
+/// Where a text has one of these words in its code.
+fn first_of(text: &str, words: &[&str]) -> Option<String> {
+    let found = tokens(text).into_iter().find(|token| words.contains(&token.text.as_str()));
+    found.map(|token| format!("{}, line {}", token.text, token.line))
+}
+
+/// `lib.rs` and the guide hold documentation and lists of names. The error sorts those of other crates, and does nothing else.
 #[test]
 fn the_facade_holds_no_logic() {
-    let text = read(&root().join("lib.rs"));
-    for (number, line) in text.lines().enumerate() {
-        let code = code(line).trim_start();
-        let logic = ["fn ", "struct ", "impl ", "enum ", "let "].into_iter().find(|word| code.contains(word));
-        assert_eq!(logic, None, "lib.rs:{}", number + 1);
-    }
-}
-
-/// `[text](target)` in every document: a file of the project, or a heading of the document itself.
-#[test]
-fn every_link_in_the_documents_leads_somewhere() {
-    let mut documents = Vec::new();
-    files(&root(), "md", &mut documents);
-    let mut links = 0;
-    for document in documents {
-        let text = read(&document);
-        for part in text.split("](").skip(1) {
-            let target = part.split(')').next().unwrap_or_default();
-            if target.starts_with("http") || target.is_empty() {
-                continue;
-            }
-            links += 1;
-            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-            let path = if file.is_empty() {
-                document.clone()
-            } else {
-                document.parent().expect("a document is in a folder").join(file)
-            };
-            assert!(path.exists(), "{}: no {target}", document.display());
-            if !heading.is_empty() {
-                let anchors: Vec<String> = read(&path)
-                    .lines()
-                    .filter(|line| line.starts_with('#'))
-                    .map(|line| anchor(line.trim_start_matches('#').trim()))
-                    .collect();
-                assert!(anchors.iter().any(|a| a == heading), "{}: no {target}", document.display());
-            }
+    let logic = ["fn", "struct", "impl", "enum", "trait", "macro_rules", "let", "static", "const", "unsafe"];
+    for place in ["lib.rs", "guide"] {
+        for path in sources(place) {
+            assert_eq!(first_of(&read(&path), &logic), None, "{}", path.display());
         }
     }
-    assert!(links > 0, "no link was looked at");
-}
-
-fn anchor(heading: &str) -> String {
-    let kept = heading.to_lowercase();
-    let kept = kept.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    let acting = ["loop", "while", "struct", "trait", "macro_rules", "static", "unsafe"];
+    assert_eq!(first_of(&read(&root().join("error.rs")), &acting), None, "error.rs");
 }
 
 #[test]
 fn sources_are_ascii() {
-    for folder in ["storage", "walker", "model", "cli", "tests"] {
-        for path in sources(folder) {
-            for (number, line) in read(&path).lines().enumerate() {
-                assert!(line.is_ascii(), "{}:{}", path.display(), number + 1);
-            }
+    let mut found = Vec::new();
+    for extension in ["rs", "toml"] {
+        files(&root(), extension, &mut found);
+    }
+    for must in ["error.rs", "lib.rs", "guide/mod.rs", "Cargo.toml", "storage/src/lib.rs"] {
+        assert!(found.contains(&root().join(must)), "{must} is not looked at");
+    }
+    for path in found {
+        for (number, line) in read(&path).lines().enumerate() {
+            assert!(line.is_ascii(), "{}:{}", path.display(), number + 1);
         }
     }
 }

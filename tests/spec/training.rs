@@ -11,8 +11,8 @@ use hedgerow::{
 };
 use tempfile::TempDir;
 
+use crate::fixtures::graph_model::GraphModel;
 use crate::warm_start::ring;
-use crate::world::World;
 
 pub(crate) fn open(path: &Path) -> Engine {
     let store = Store::options().create(true).open(path).expect("the store opens");
@@ -20,10 +20,10 @@ pub(crate) fn open(path: &Path) -> Engine {
 }
 
 /// An engine over a random world of 60 pins; worlds of one seed are equal.
-pub(crate) fn world(seed: u64) -> (TempDir, Engine) {
+pub(crate) fn model_graph(seed: u64) -> (TempDir, Engine) {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&World::new(seed, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(seed, 60).founding()).expect("a commit");
     (folder, engine)
 }
 
@@ -83,9 +83,9 @@ fn without_times(report: &hedgerow::TrainReport) -> Vec<(u32, f32, Option<f32>, 
 #[test]
 fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_that_never_was() {
     for seed in 0..12 {
-        let (_folder, whole) = world(seed);
+        let (_folder, whole) = model_graph(seed);
         let expected = train(&whole, &options(seed)).expect("a training");
-        let (folder, mut engine) = world(seed);
+        let (folder, mut engine) = model_graph(seed);
         let mut report =
             engine.training(&options(seed)).run(&cancel_at(2, 1)).expect("the first epoch is kept");
         for round in 0..10 {
@@ -125,7 +125,7 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
         engine.resuming(0).pairs(&pairs).run(&CancelToken::new())
     };
     let with_all_pins = || {
-        let (folder, engine) = world(1);
+        let (folder, engine) = model_graph(1);
         let mut batch = Batch::new();
         for key in 0..=50 {
             batch.add_node(pin(key).as_ref()).expect("a node");
@@ -152,9 +152,9 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
 
 #[test]
 fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
-    let (_folder, engine) = world(3);
+    let (_folder, engine) = model_graph(3);
     engine.training(&options(3)).run(&cancel_at(2, 1)).expect("an epoch is kept");
-    engine.store().commit(&World::new(4, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(4, 60).founding()).expect("a commit");
     let error = resume(&engine).expect_err("another graph");
     assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
     train(&engine, &TrainOptions { warm: true, ..options(3) }).expect("it trains anew, as was advised");
@@ -163,7 +163,7 @@ fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
 
 #[test]
 fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
-    let (_folder, engine) = world(5);
+    let (_folder, engine) = model_graph(5);
     let cancelled = engine.training(&options(5)).run(&cancel_at(1, 2));
     assert!(cancelled.expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.status().generation, None);
@@ -181,7 +181,7 @@ fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
 /// A flipped bit in what was kept for going on: named, and no harm to the store, its model or a new training.
 #[test]
 fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
-    let (folder, engine) = world(7);
+    let (folder, engine) = model_graph(7);
     engine.training(&options(7)).run(&cancel_at(2, 1)).expect("an epoch is kept");
     let before = digest(&engine);
     drop(engine);
@@ -207,7 +207,7 @@ fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
 /// Readers ask all the time; what they get is of one generation, the old or the new.
 #[test]
 fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() {
-    let (_folder, engine) = world(9);
+    let (_folder, engine) = model_graph(9);
     train(&engine, &options(9)).expect("a training");
     let node = NodeRef { kind: "pin", key: "1" };
     let done = AtomicBool::new(false);
@@ -241,7 +241,7 @@ fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() 
 /// After the first epoch the rate grows without bounds; rows of the table follow, and soon their products are no numbers.
 #[test]
 fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
-    let (_one, engine) = world(11);
+    let (_one, engine) = model_graph(11);
     let diverging = TrainOptions { decay: f32::MAX, patience: 0, ..options(11) };
     let mut events = Vec::new();
     let mut observer = |event: &TrainEvent| events.push(event.clone());
@@ -252,10 +252,10 @@ fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
     assert!(message.contains("training diverged in epoch "), "{message}");
     assert!(message.contains("what epoch 1 gave is kept and published"), "{message}");
     assert_eq!(engine.unfinished().expect("readable"), None, "it would diverge again");
-    let (_other, whole) = world(11);
+    let (_other, whole) = model_graph(11);
     train(&whole, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");
     assert_eq!(digest(&engine), digest(&whole));
-    let (_third, empty) = world(11);
+    let (_third, empty) = model_graph(11);
     let error =
         train(&empty, &TrainOptions { learning_rate: f32::MAX, ..diverging }).expect_err("it diverges");
     assert!(error.to_string().contains("epoch 1"), "{error}");
@@ -288,7 +288,7 @@ fn embeddings_that_fall_into_one_point_raise_an_alarm_with_their_epoch() {
 
 #[test]
 fn an_estimate_counts_and_measures_and_changes_nothing() {
-    let (folder, engine) = world(13);
+    let (folder, engine) = model_graph(13);
     let mut started = None;
     let options = TrainOptions { epochs: 3, patience: 0, ..options(13) };
     let mut observer = |event: &TrainEvent| {

@@ -12,7 +12,7 @@ use hedgerow::{
     Store, TrainOptions, Update, Updater, UpdaterOptions, UpdaterReport, WalkOptions,
 };
 
-use crate::world::World;
+use crate::fixtures::graph_model::GraphModel;
 
 /// Nothing gets this old in a test.
 const NEVER: Duration = Duration::from_hours(1);
@@ -124,15 +124,15 @@ fn ask_until(done: &AtomicBool, engine: &Engine, pins: usize) -> usize {
 /// Commits batches, each with what `between` does, while an updater follows and two readers ask; then compares.
 fn follow(seed: u64, options: &UpdaterOptions, mut between: impl FnMut(&Engine, usize)) -> UpdaterReport {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(seed, 60);
-    let engine = engine(folder.path(), &world.founding());
+    let mut model_graph = GraphModel::new(seed, 60);
+    let engine = engine(folder.path(), &model_graph.founding());
     train(&engine);
     let updater = Updater::start(Arc::clone(&engine), options, |_| {}).expect("an updater");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let readers = [(); 2].map(|()| scope.spawn(|| ask_until(&done, &engine, 60)));
         for round in 0..60 {
-            engine.store().commit(&world.batch(6)).expect("a commit");
+            engine.store().commit(&model_graph.batch(6)).expect("a commit");
             between(&engine, round);
         }
         let reached = updater.flush(&CancelToken::new()).expect("a refresh");
@@ -147,7 +147,7 @@ fn follow(seed: u64, options: &UpdaterOptions, mut between: impl FnMut(&Engine, 
     let report = updater.stop().expect("it ends");
     assert_eq!((report.epoch, report.failures), (status.embedded, 0), "{:?}", report.last_error);
     assert_exact(&engine);
-    assert_eq!(world.difference(&engine.store().snapshot()), None, "seed {seed}");
+    assert_eq!(model_graph.difference(&engine.store().snapshot()), None, "seed {seed}");
     report
 }
 
@@ -178,8 +178,8 @@ fn a_training_beside_it_ends_with_the_bytes_of_a_rebuild() {
 #[test]
 fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(34, 40);
-    let engine = engine(folder.path(), &world.founding());
+    let mut model_graph = GraphModel::new(34, 40);
+    let engine = engine(folder.path(), &model_graph.founding());
     let (sender, told) = channel();
     let retries = UpdaterOptions {
         retry_first: Duration::from_millis(1),
@@ -196,7 +196,7 @@ fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
     assert_eq!(refused.kind(), ErrorKind::NotTrained);
 
     train(&engine);
-    engine.store().commit(&world.batch(6)).expect("a commit");
+    engine.store().commit(&model_graph.batch(6)).expect("a commit");
     let epoch = engine.store().snapshot().epoch();
     while next(&told) != Told::Refreshed(epoch) {}
     let report = updater.stop().expect("it ends");
@@ -213,7 +213,7 @@ fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
 #[test]
 fn many_dirty_nodes_make_a_refresh_due_before_any_commit_is_old() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), &World::new(35, 40).founding());
+    let engine = engine(folder.path(), &GraphModel::new(35, 40).founding());
     train(&engine);
     let (sender, told) = channel();
     let options = UpdaterOptions { max_dirty: 5, ..patient() };
@@ -233,13 +233,13 @@ fn many_dirty_nodes_make_a_refresh_due_before_any_commit_is_old() {
 #[test]
 fn what_is_to_be_stored_is_stored() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(36, 40);
-    let engine = engine(folder.path(), &world.founding());
+    let mut model_graph = GraphModel::new(36, 40);
+    let engine = engine(folder.path(), &model_graph.founding());
     train(&engine);
     let (sender, told) = channel();
     let options = UpdaterOptions { persist_every: Some(Duration::ZERO), ..patient() };
     let updater = Updater::start(Arc::clone(&engine), &options, tell(sender)).expect("an updater");
-    engine.store().commit(&world.batch(6)).expect("a commit");
+    engine.store().commit(&model_graph.batch(6)).expect("a commit");
     let epoch = updater.flush(&CancelToken::new()).expect("a refresh");
     assert_eq!((next(&told), next(&told)), (Told::Refreshed(epoch), Told::Persisted(epoch)));
     assert_eq!(engine.store().derived().map(|derived| derived.refreshed), Some(epoch));
@@ -250,13 +250,13 @@ fn what_is_to_be_stored_is_stored() {
 #[test]
 fn it_stops_when_told_and_gives_the_engine_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(37, 60);
-    let mut engine = engine(folder.path(), &world.founding());
+    let mut model_graph = GraphModel::new(37, 60);
+    let mut engine = engine(folder.path(), &model_graph.founding());
     train(&engine);
     for round in 0..12 {
         let updater = Updater::start(Arc::clone(&engine), &eager(), |_| {}).expect("an updater");
         for _ in 0..round {
-            engine.store().commit(&world.batch(6)).expect("a commit");
+            engine.store().commit(&model_graph.batch(6)).expect("a commit");
         }
         if round % 2 == 0 {
             let report = updater.stop().expect("it ends");
@@ -323,12 +323,12 @@ fn answers_in_tasks_of_a_pool_and_refreshes_do_not_wait_for_each_other() {
 #[test]
 fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(38, 40);
-    let engine = engine(folder.path(), &world.founding());
+    let mut model_graph = GraphModel::new(38, 40);
+    let engine = engine(folder.path(), &model_graph.founding());
     train(&engine);
     let observer = |_: &Update<'_>| panic!("too much");
     let updater = Updater::start(Arc::clone(&engine), &patient(), observer).expect("an updater");
-    engine.store().commit(&world.batch(6)).expect("a commit");
+    engine.store().commit(&model_graph.batch(6)).expect("a commit");
     updater.flush(&CancelToken::new()).expect_err("it ended");
     let said = updater.stop().expect_err("it had ended").to_string();
     assert_eq!(said, "the updater cannot refresh: it panicked: too much");
@@ -339,7 +339,7 @@ fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
 #[test]
 fn what_cannot_be_followed_is_refused_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), &World::new(39, 40).founding());
+    let engine = engine(folder.path(), &GraphModel::new(39, 40).founding());
     engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint");
     let start = |engine: &Arc<Engine>, options: &UpdaterOptions| {
         Error::from(Updater::start(Arc::clone(engine), options, |_| {}).expect_err("it is refused")).kind()

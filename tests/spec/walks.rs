@@ -1,5 +1,5 @@
-//! The walker's promises: walks have their exact probabilities, and are the same one by one, many at once and
-//! with any number of threads.
+//! Promise: walks have exact transition probabilities, and are the same one by one, interleaved, dense, and with any
+//! number of threads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,8 +9,8 @@ use hedgerow::{
     Walker,
 };
 
-use crate::fairness::assert_fair;
-use crate::world::World;
+use crate::fixtures::chi_square::assert_distribution;
+use crate::fixtures::graph_model::GraphModel;
 
 fn store(path: &Path) -> Store {
     Store::options().create(true).open(path.join("store")).expect("the store opens")
@@ -34,7 +34,7 @@ fn with_threads<T: Send>(threads: usize, job: impl FnOnce() -> T + Send) -> T {
 fn assert_shares(observed: &BTreeMap<String, u64>, expected: &BTreeMap<String, f64>, what: &str) {
     assert!(observed.keys().all(|name| expected.contains_key(name)), "{what}: an impossible outcome");
     let counts: Vec<u64> = expected.keys().map(|name| observed.get(name).copied().unwrap_or(0)).collect();
-    assert_fair(&counts, &expected.values().copied().collect::<Vec<_>>(), what);
+    assert_distribution(&counts, &expected.values().copied().collect::<Vec<_>>(), what);
 }
 
 /// ```text
@@ -58,6 +58,7 @@ fn walk_frequencies_are_the_exact_probabilities_on_a_weighted_graph() {
     let options = WalkOptions { walks: 100_000, ..WalkOptions::default() };
     let walker = Walker::new(&snapshot, options, &policy).expect("valid walks");
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
+    // Count the first and the second visits of all walks.
     let mut first: BTreeMap<String, u64> = BTreeMap::new();
     let mut second: BTreeMap<String, u64> = BTreeMap::new();
     for walk in 0..options.walks {
@@ -67,7 +68,7 @@ fn walk_frequencies_are_the_exact_probabilities_on_a_weighted_graph() {
             *second.entry(visit.clone()).or_default() += 1;
         }
     }
-    // Transition probabilities pin -> pin, by hand; the second visit is the first step applied twice.
+    // The transition probabilities from pin to pin, by hand. The second visit applies the step twice.
     let step = |from: &str| -> BTreeMap<String, f64> {
         let boards: &[(&str, f64)] = match from {
             "pin:a" => &[("x", 0.25), ("y", 0.75)],
@@ -97,8 +98,13 @@ fn walk_frequencies_are_the_exact_probabilities_on_a_weighted_graph() {
     assert_shares(&second, &twice, "the second visit");
 }
 
-/// The definition, word for word: visits counted, few left out, the rest in order.
-fn by_hand(walker: &Walker<'_>, snapshot: &Snapshot, options: WalkOptions, source: NodeIx) -> Vec<Visit> {
+/// The reference for a neighborhood, by its definition: visits counted, filtered, ordered and cut.
+fn reference_neighborhood(
+    walker: &Walker<'_>,
+    snapshot: &Snapshot,
+    options: WalkOptions,
+    source: NodeIx,
+) -> Vec<Visit> {
     let mut counts: BTreeMap<NodeIx, u32> = BTreeMap::new();
     for walk in 0..options.walks {
         for node in walker.walk(source, walk) {
@@ -114,19 +120,19 @@ fn by_hand(walker: &Walker<'_>, snapshot: &Snapshot, options: WalkOptions, sourc
     kept
 }
 
-/// Many sources are swept, few walk by themselves, one alone: all give what the walks give that are made one by one.
-/// Three relations, one of them within a kind; weights, isolated nodes, dead ones, edges to oneself; lists in
-/// files and lists that were changed since.
+/// Dense walks of many sources and interleaved walks of few or one give the same neighborhoods as walks made one by
+/// one. The graph has three relations, one within a kind, weights, isolated and removed nodes and self-loops. Some
+/// lists changed since the checkpoint.
 #[test]
 fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_threads() {
     for seed in 0..12 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let mut world = World::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
-        store.commit(&world.founding()).expect("a commit");
+        let mut model_graph = GraphModel::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
+        store.commit(&model_graph.founding()).expect("a commit");
         store.checkpoint(&CancelToken::new()).expect("a checkpoint");
         for _ in 0..10 {
-            store.commit(&world.batch(20)).expect("a commit");
+            store.commit(&model_graph.batch(20)).expect("a commit");
         }
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
@@ -138,6 +144,7 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
             ..WalkOptions::default()
         };
         let walker = Walker::new(&snapshot, options, &policy).expect("valid walks");
+        // All nodes of the kind, removed ones included, are sources of dense walks.
         let sources: Vec<NodeIx> =
             (0..snapshot.bound()).map(NodeIx::new).filter(|&n| snapshot.kind(n) == pins(&snapshot)).collect();
         let few: Vec<NodeIx> = sources.iter().copied().step_by(7).take(300).collect();
@@ -145,17 +152,19 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         let all = walker.neighborhoods(&sources, &cancel).expect("not cancelled");
         assert_eq!(all.len(), sources.len());
         for (place, &source) in sources.iter().enumerate() {
-            let expected = by_hand(&walker, &snapshot, options, source);
+            let expected = reference_neighborhood(&walker, &snapshot, options, source);
             assert_eq!(all.of(place), expected, "seed {seed}, source {place}");
             assert_eq!(walker.neighborhood(source), expected, "seed {seed}, source {place}");
-            // A walker that has had no large job finds changed lists where they lie.
+            // A walker without a large job before reads changed lists from the overlay, not flattened.
             let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
             assert_eq!(fresh.neighborhood(source), expected, "seed {seed}, source {place}");
         }
+        // Few sources are interleaved.
         let some = walker.neighborhoods(&few, &cancel).expect("not cancelled");
         for (place, &source) in few.iter().enumerate() {
             assert_eq!(some.of(place), walker.neighborhood(source), "seed {seed}, source {place}");
         }
+        // The number of threads does not change the result.
         for threads in [1, 2, 7] {
             let again =
                 with_threads(threads, || walker.neighborhoods(&sources, &cancel).expect("not cancelled"));
@@ -165,18 +174,18 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         }
         cancel.cancel();
         assert!(walker.neighborhoods(&sources, &cancel).is_err());
-        // A large job of plain walks reads other tables than a small one, and walks alike.
-        let plain = |sources: &[NodeIx], hops| {
+        // A large job of uniform walks reads spans, a small one reads lists, and both give the same walks.
+        let uniform = |sources: &[NodeIx], hops| {
             let fresh = Walker::new(&snapshot, options, &policy).expect("valid walks");
-            let walks = fresh.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
+            let walks = fresh.uniform_walks(sources, hops, seed, &CancelToken::new()).expect("memory");
             (0..5).map(|place| walks.of(place).take(3).collect()).collect::<Vec<Vec<NodeIx>>>()
         };
         let hops = snapshot.bound() as usize / 5 + 3;
-        assert_eq!(plain(&sources[..5], 3), plain(&sources, hops), "seed {seed}");
+        assert_eq!(uniform(&sources[..5], 3), uniform(&sources, hops), "seed {seed}");
     }
 }
 
-/// Friends of friends: one kind, one relation, hops of one step each.
+/// A graph of one kind and one relation: every hop is a visit.
 ///
 /// ```text
 ///   a -- b -- c      d to itself      e alone
@@ -204,13 +213,14 @@ fn a_graph_of_one_kind_with_loops_and_isolated_nodes_is_walked() {
             .map(|visit| (snapshot.name(visit.node).key, visit.count))
             .collect()
     };
-    // From a every walk goes to b first; half go on, to c every other time, and from there back to b.
+    // From a every walk visits b first. Half of the walks continue, to a or c, and a quarter of all return to b.
     let of_a: BTreeMap<String, u32> = names("a").into_iter().collect();
     assert_eq!(of_a.keys().collect::<Vec<_>>(), ["b", "c"]);
     assert!((2400..2600).contains(&of_a["b"]) && (430..570).contains(&of_a["c"]), "{of_a:?}");
     assert_eq!((names("d"), names("e")), (vec![], vec![]));
-    let plain = walker.plain(&[node("d"), node("e"), node("a")], 5, 1, &CancelToken::new()).expect("memory");
-    let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| plain.of(place).collect()).collect();
+    let uniform =
+        walker.uniform_walks(&[node("d"), node("e"), node("a")], 5, 1, &CancelToken::new()).expect("memory");
+    let walks: Vec<Vec<NodeIx>> = (0..3).map(|place| uniform.of(place).collect()).collect();
     assert_eq!((walks[0].len(), walks[1].len(), walks[2].len()), (5, 0, 5));
     assert!(walks[0].iter().all(|&at| at == node("d")) && walks[2][0] == node("b"));
 }
@@ -230,7 +240,7 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
     let walker = |paths: &[&[&str]]| Walker::new(&snapshot, WalkOptions::default(), &policy(paths));
     assert!(walker(&[&["board-pin"], &[]]).is_err());
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
-    // No path; a relation that there is not; one that leads away and never back to a pin.
+    // No path; an unknown relation; an unknown relation after a known one; a relation that never leads back to a pin.
     let nowhere: [&[&[&str]]; 4] = [&[], &[&["likes"]], &[&["board-pin", "likes"]], &[&["board-pin"]]];
     for paths in nowhere {
         let walker = walker(paths).expect("valid walks");
@@ -241,7 +251,7 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
     }
 }
 
-/// A user came and went: the relation is empty, and no walk may be sent along it.
+/// A user was added and removed. The relation has no edges left, so the default policy must have no path through it.
 #[test]
 fn a_relation_that_lost_its_edges_does_not_show_in_the_default_policy() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -261,9 +271,10 @@ fn a_relation_that_lost_its_edges_does_not_show_in_the_default_policy() {
     assert_eq!(Policy::default_for(&store.snapshot(), pins(&store.snapshot())), before);
 }
 
-/// Boards x and y as above: the third node of a plain walk from a is a pin with the probability worked out there.
+/// Boards x and y as above, and a board z: the second hop of a uniform walk leads to a pin with the probability
+/// computed below.
 #[test]
-fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
+fn uniform_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut batch = Batch::new();
@@ -284,73 +295,75 @@ fn plain_walks_have_the_exact_probabilities_and_do_not_depend_on_threads() {
     let walker = Walker::new(&snapshot, WalkOptions::default(), &policy).expect("valid walks");
     let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
     let sources = &vec![source; 50_000][..];
-    let plain = |sources, hops, seed| walker.plain(sources, hops, seed, &CancelToken::new()).expect("memory");
-    let walks = plain(sources, 2, 9);
+    let uniform =
+        |sources, hops, seed| walker.uniform_walks(sources, hops, seed, &CancelToken::new()).expect("memory");
+    let walks = uniform(sources, 2, 9);
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for place in 0..walks.len() {
-        let end = walks.of(place).last().expect("nobody is isolated");
+        let end = walks.of(place).last().expect("no pin is isolated");
         *ends.entry(snapshot.name(end).to_string()).or_default() += 1;
     }
-    // From a: x 1/5, y 3/5, z 1/5. From x: a 1/3, b 2/3; from y: a 3/5, b and c 1/5; from z: a and c 1/2.
+    // Expected shares. From a: x 1/5, y 3/5, z 1/5. From x: a 1/3, b 2/3; from y: a 3/5, b and c 1/5; from z: a and c 1/2.
     let a = 1.0 / 15.0 + 9.0 / 25.0 + 0.1;
     let (b, c) = (2.0 / 15.0 + 3.0 / 25.0, 3.0 / 25.0 + 0.1);
     let expected = [("pin:a", a), ("pin:b", b), ("pin:c", c)].map(|(name, share)| (name.to_owned(), share));
     assert_shares(&ends, &expected.into_iter().collect(), "ends");
     for threads in [1, 2, 7] {
-        assert_eq!(with_threads(threads, || plain(sources, 2, 9)), walks, "{threads} threads");
+        assert_eq!(with_threads(threads, || uniform(sources, 2, 9)), walks, "{threads} threads");
     }
-    assert_ne!(plain(sources, 2, 10), walks);
-    assert!(plain(&[], 2, 9).is_empty());
-    assert_eq!(plain(sources, 0, 9).of(7).count(), 0);
+    assert_ne!(uniform(sources, 2, 10), walks);
+    assert!(uniform(&[], 2, 9).is_empty());
+    assert_eq!(uniform(sources, 0, 9).of(7).count(), 0);
 }
 
 #[test]
 fn a_neighborhood_is_ordered_by_visits_and_leaves_out_the_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = std::sync::Arc::new(store(folder.path()));
-    let mut world = World::new(2, 40);
-    store.commit(&world.founding()).expect("a commit");
+    let mut model_graph = GraphModel::new(2, 40);
+    store.commit(&model_graph.founding()).expect("a commit");
     let engine = Engine::open(store.clone()).expect("the engine opens");
     let snapshot = store.snapshot();
     let mut seen = 0;
     for source in snapshot.nodes_of(pins(&snapshot)) {
         let name = snapshot.name(source);
-        let listed = engine.neighborhood(name.as_ref(), usize::MAX).expect("a neighbourhood");
+        let listed = engine.neighborhood(name.as_ref(), usize::MAX).expect("a neighborhood");
         assert!(listed.iter().all(|entry| entry.node != name && entry.visits >= 2));
         assert!(listed.windows(2).all(|pair| pair[0].visits >= pair[1].visits));
         let sum: f32 = listed.iter().map(|entry| entry.importance).sum();
-        assert!(listed.is_empty() || (sum - 1.0).abs() < 1e-5, "importances add up to {sum}");
+        assert!(listed.is_empty() || (sum - 1.0).abs() < 1e-5, "importances sum to {sum}");
         seen += listed.len();
     }
-    assert!(seen > 0, "no neighbourhood had anyone in it");
+    assert!(seen > 0, "all neighborhoods were empty");
 }
 
-/// A walk is the same up to where it would step on a closed node, and ends there, however walks are made.
+/// A walk ends before it would step on an excluded node and is the same up to there, in every way of making walks.
 #[test]
-fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
+fn walks_end_before_excluded_nodes_and_are_the_same_up_to_there() {
     for seed in 0..20 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        store.commit(&World::new(seed, 300).founding()).expect("a commit");
+        store.commit(&GraphModel::new(seed, 300).founding()).expect("a commit");
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
         let options = WalkOptions { walks: 30, min_visits: 1, top: 1000, seed, ..WalkOptions::default() };
-        let closed: Vec<bool> = (0..snapshot.bound())
+        let excluded: Vec<bool> = (0..snapshot.bound())
             .map(|node| {
                 let node = NodeIx::new(node);
                 snapshot.kind(node) != pins(&snapshot) && snapshot.stable_id(node).get().is_multiple_of(3)
             })
             .collect();
         let open = Walker::new(&snapshot, options, &policy).expect("valid walks");
-        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks").closing(&closed);
+        let walker = Walker::new(&snapshot, options, &policy).expect("valid walks").excluding(&excluded);
         let sources: Vec<NodeIx> = snapshot.nodes_of(pins(&snapshot)).collect();
+        // Walks one by one: each equals the whole walk, cut before the first excluded node.
         let mut ended = 0;
         let mut counted: Vec<BTreeMap<NodeIx, u32>> = Vec::new();
         for &source in &sources {
             let mut visits = BTreeMap::new();
             for walk in 0..options.walks {
                 let whole: Vec<NodeIx> = open.hops(source, walk).collect();
-                let up_to = whole.iter().position(|node| closed[node.index()]);
+                let up_to = whole.iter().position(|node| excluded[node.index()]);
                 ended += usize::from(up_to.is_some());
                 let expected = &whole[..up_to.unwrap_or(whole.len())];
                 assert_eq!(walker.hops(source, walk).collect::<Vec<_>>(), expected, "seed {seed}");
@@ -360,14 +373,14 @@ fn walks_end_before_closed_nodes_and_are_the_same_up_to_there() {
             }
             counted.push(visits);
         }
-        assert!(ended > 100, "seed {seed}: only {ended} walks came to a closed node");
-        // All of them are swept; one by one they are made side by side.
-        let swept = walker.neighborhoods(&sources, &CancelToken::new()).expect("neighborhoods");
+        assert!(ended > 100, "seed {seed}: only {ended} walks came to an excluded node");
+        // Dense walks of all sources and interleaved walks of one source give the same counts.
+        let dense = walker.neighborhoods(&sources, &CancelToken::new()).expect("neighborhoods");
         for (at, &source) in sources.iter().enumerate() {
             let of = |visits: &[Visit]| {
                 visits.iter().map(|visit| (visit.node, visit.count)).collect::<BTreeMap<_, _>>()
             };
-            assert_eq!(of(swept.of(at)), counted[at], "seed {seed}");
+            assert_eq!(of(dense.of(at)), counted[at], "seed {seed}");
             assert_eq!(of(&walker.neighborhood(source)), counted[at], "seed {seed}");
         }
     }

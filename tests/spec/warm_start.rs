@@ -2,7 +2,7 @@
 
 use hedgerow::{Batch, Conv, Edge, ErrorKind, NodeRef, TrainOptions};
 
-use crate::training::{open, options, train, world};
+use crate::training::{model_graph, open, options, train};
 
 /// Pins on a ring; every board has six of the forty that lie from its place on.
 pub(crate) fn ring(boards: std::ops::Range<usize>, pins: usize) -> Batch {
@@ -70,7 +70,7 @@ type Change = fn(&mut TrainOptions);
 
 #[test]
 fn a_warm_start_from_another_shape_is_refused_with_what_differs() {
-    let (_folder, engine) = world(1);
+    let (_folder, engine) = model_graph(1);
     let warm = |change: Change| {
         let mut options = TrainOptions { warm: true, epochs: 1, ..options(1) };
         change(&mut options);

@@ -2,9 +2,10 @@
 //! is what the machine finds when it starts again. Work goes on there.
 
 use std::fs;
-use std::io::BufReader;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -20,15 +21,18 @@ use crate::tally::Tally;
 const ROUNDS: u64 = 3;
 /// Every so many rounds the store is a new one.
 const NEW: u64 = 3;
-/// Appends before the cut of a writer that does not sync.
-const CONTROL: Duration = Duration::from_millis(300);
+/// The cut of a job of which it is not known how long it takes.
+const UNKNOWN: Duration = Duration::from_millis(300);
+/// Lines before the cut of a writer that does not sync.
+const CONTROL: usize = 300;
 
 /// A folder for images; says why where there can be none.
 fn image(ground: &Ground) -> Option<Image> {
     match Image::create(ground.path(), "first") {
         Ok(image) => Some(image),
         Err(why) => {
-            eprintln!("skipped: no power cuts here: {why}");
+            // The test runner shows what it captures of failed tests only.
+            let _ = writeln!(io::stderr(), "skipped: no power cuts here: {why}");
             None
         }
     }
@@ -51,7 +55,7 @@ fn what_was_acknowledged_before_a_power_cut_is_there_and_whole() {
         }
         let (image, mut subject) = old.take().unwrap_or_else(|| settle(&ground, round));
         let job = Job::draw(&subject.path, &subject.graph, &mut rng);
-        let moment = lengths.moment(&job, &mut rng).unwrap_or(Moment::After(CONTROL));
+        let moment = lengths.moment(&job, &mut rng).unwrap_or(Moment::After(UNKNOWN));
         let cache = if rng.random_range(0..2) == 0 { Cache::Kept } else { Cache::Lost };
         unflushed += u64::from(cache == Cache::Lost);
         let first = rng.random_range(0..2) == 0;
@@ -149,8 +153,13 @@ fn a_writer_that_does_not_sync_loses_what_it_acknowledged() {
         .spawn()
         .expect("there is a shell");
     let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-    let counter = std::thread::spawn(move || whole_lines(lines, || {}));
-    std::thread::sleep(CONTROL);
+    let (told, heard) = mpsc::channel();
+    let counter = std::thread::spawn(move || {
+        whole_lines(lines, || {
+            let _ = told.send(());
+        })
+    });
+    assert_eq!(heard.iter().take(CONTROL).count(), CONTROL, "the writer ended early");
     let (copy, _) = image
         .cut(Cache::Kept, ground.path(), "control", || child.kill().expect("it runs until it is killed"));
     child.wait().expect("it ended");

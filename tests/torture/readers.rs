@@ -22,6 +22,8 @@ const SECONDS: u64 = 10;
 const READERS: usize = 3;
 /// Every so many opens, all of the graph is looked at.
 const THOROUGH: u64 = 50;
+/// Opens of a reader that is asked to stop at once.
+const LEAST: u64 = 2 * THOROUGH;
 /// Somebody who owns nothing.
 const NOBODY: &str = "65534";
 
@@ -33,7 +35,7 @@ fn reader_process() {
     let stop = Arc::clone(&enough);
     on_end_of_input(move || stop.store(true, Ordering::Relaxed));
     let (mut opened, mut epoch, mut last) = (0, 0, String::new());
-    while !enough.load(Ordering::Relaxed) {
+    while opened < LEAST || !enough.load(Ordering::Relaxed) {
         opened += 1;
         match open_and_look(&path, opened % THOROUGH == 0, &mut epoch) {
             Ok(line) if line == last => {}
@@ -224,9 +226,7 @@ fn ask_the_command(store: &Path, length: Duration) -> (Vec<String>, Vec<String>)
 fn nothing_is_written(store: &Path, reader: &dyn Fn() -> Other) -> u64 {
     permit(store, 0o555, 0o444);
     let before = listing(store);
-    let reader = reader();
-    std::thread::sleep(Duration::from_millis(500));
-    let lines = reader.end();
+    let lines = reader().end();
     assert_eq!(before, listing(store), "a reader changed something");
     permit(store, 0o755, 0o644);
     let faults: Vec<&String> = lines.iter().filter(|line| line.starts_with("fault ")).collect();

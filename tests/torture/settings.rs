@@ -1,28 +1,9 @@
 //! How much is asked for, by the environment, and the folders in which it happens.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) use hedgerow_test_support::fuzz_config::{clock_seed as seed, rounds, seconds};
 use tempfile::TempDir;
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a whole number")))
-}
-
-pub(crate) fn rounds(default: u64) -> u64 {
-    variable("HEDGEROW_ROUNDS").unwrap_or(default)
-}
-
-pub(crate) fn seconds(default: u64) -> u64 {
-    variable("HEDGEROW_SECONDS").unwrap_or(default)
-}
-
-/// Another one every time, so that many small runs see as much as a long one.
-pub(crate) fn seed() -> u64 {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
-    variable("HEDGEROW_SEED").unwrap_or_else(|| now() % 1_000_000)
-}
 
 /// A temporary folder that stays where a test panics, or is told to keep it.
 pub(crate) struct Ground(Option<TempDir>);

@@ -1,49 +1,58 @@
-//! What is linked to what a node is linked to: the plainest way to say which nodes belong together, and what others are judged by.
-//! Owns the counting; weights and times of edges, walks and models are nothing to it.
+//! Co-occurrence: the similarity of two nodes by the neighbors that they share. It is the baseline for other methods.
+//! Owns the counting; it ignores weights and times of edges, and knows neither walks nor models.
 
 use hedgerow_storage::{CancelToken, NodeIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 
-/// Cosines of neighbor sets, through all relations: of A and B, `|A and B| / sqrt(|A| |B|)`.
+/// Cosines of neighbor sets over all relations: `|A and B| / sqrt(|A| |B|)` for the neighbor sets A and B of two nodes.
 ///
-/// Size: 20 bytes a node of the graph, of which only what is touched comes into memory.
-/// Determinism: stores of equal content give equal bits, in whatever order edges came.
-/// Source: Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (WWW 2001), section 3.1, for edges without
-/// weights.
+/// # Shapes
+/// 20 bytes per node of the graph. The system provides memory only for the parts that a question touches.
+///
+/// # Determinism
+/// Canonical: stores of equal content give equal bits, in whatever order the edges came.
+///
+/// # Source
+/// Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (WWW 2001), section 3.1, with all weights 1.
 #[derive(Debug)]
 pub struct Cooccurrence<'s> {
     snapshot: &'s Snapshot,
-    /// By name.
+    /// In the order of their names.
     relations: Vec<RelationIx>,
-    /// By node, what came to it from where the question starts; all zeros between two questions, as `sums` are.
-    shares: Vec<f64>,
-    /// By node, what came from there.
+    /// By node: the sum of the weights of the starts linked to it. All zeros between two calls, like `sums`.
+    weights: Vec<f64>,
+    /// By node: the sum of the weights of its neighbors.
     sums: Vec<f64>,
-    /// By node; 0 where nobody has asked yet.
+    /// By node; 0 until the degree is first needed.
     degrees: Vec<u32>,
 }
 
 impl<'s> Cooccurrence<'s> {
-    /// Cost: none until it is asked.
+    /// A counter over a snapshot.
+    ///
+    /// # Cost
+    /// Address space for [`Cooccurrence`]'s vectors, and sorting the relations' names.
     pub fn new(snapshot: &'s Snapshot) -> Self {
         let mut relations: Vec<RelationIx> =
             (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
         relations.sort_by_key(|relation| snapshot.relation_name(*relation));
         let bound = snapshot.bound() as usize;
-        let (shares, sums) = (vec![0.0; bound], vec![0.0; bound]);
-        Self { snapshot, relations, shares, sums, degrees: vec![0; bound] }
+        let (weights, sums) = (vec![0.0; bound], vec![0.0; bound]);
+        Self { snapshot, relations, weights, sums, degrees: vec![0; bound] }
     }
 
-    /// The other nodes of the same kind that share a neighbor with `node`, in no promised order.
+    /// The other nodes of the same kind that share a neighbor with `node`, with their cosines, in no promised order.
     ///
     /// # Errors
-    /// A cancellation.
+    /// [`Error::Store`] with the cancellation.
+    ///
     /// # Panics
-    /// As [`Snapshot`] does, for a number that the store never gave out.
+    /// As [`Snapshot`] does, for a node that the store never numbered.
+    ///
     /// # Cost
     /// The neighbors of all neighbors.
-    pub fn of(&mut self, node: NodeIx, cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
+    pub fn cosines(&mut self, node: NodeIx, cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
         let shared = self.sums(&[(node, 1.0)], cancel)?;
         let own = self.degree(node);
         Ok(shared
@@ -52,15 +61,20 @@ impl<'s> Cooccurrence<'s> {
             .collect())
     }
 
-    /// The nodes of the history's kind, without those in it, each with the sum of its cosines with them; in no promised order.
+    /// The nodes of the history's kind that are not in it, with the sum of their cosines with the history, in no
+    /// promised order.
+    ///
+    /// The kind is that of the history's node with the smallest stable id. A repeated node counts once.
     ///
     /// # Errors
-    /// A cancellation.
+    /// [`Error::Store`] with the cancellation.
+    ///
     /// # Panics
-    /// As [`Snapshot`] does, for a number that the store never gave out.
+    /// As [`Snapshot`] does, for a node that the store never numbered.
+    ///
     /// # Cost
-    /// The neighbors of all that are linked to something of the history, each once.
-    pub fn of_history(
+    /// The neighbors of all neighbors of the history, each neighbor of the history once.
+    pub fn cosine_sums(
         &mut self,
         history: &[NodeIx],
         cancel: &CancelToken,
@@ -69,51 +83,57 @@ impl<'s> Cooccurrence<'s> {
         starts.sort_by_key(|node| self.snapshot.stable_id(*node));
         starts.dedup();
         if let [one] = starts[..] {
-            return self.of(one, cancel);
+            return self.cosines(one, cancel);
         }
-        // The sum of `shared / sqrt(d d')` over the history, with what is the same for all of a sum taken out of it.
+        // The sum of `shared / sqrt(d d')` over the history. The factor `1 / sqrt(d')` of the other node is taken out
+        // of the sum.
         let starts: Vec<(NodeIx, f64)> =
             starts.into_iter().map(|node| (node, self.degree(node).sqrt().recip())).collect();
         let sums = self.sums(&starts, cancel)?;
         Ok(sums.into_iter().map(|(node, sum)| (node, sum / self.degree(node).sqrt())).collect())
     }
 
-    /// The first `most` of [`Cooccurrence::of`]: largest cosine first, ties by stable id.
+    /// The `k` nodes with the largest [`Cooccurrence::cosines`], the largest first, ties by stable id.
     ///
     /// # Errors
-    /// A cancellation.
+    /// [`Error::Store`] with the cancellation.
+    ///
+    /// # Cost
+    /// As [`Cooccurrence::cosines`], and sorting the nodes found.
     pub fn nearest(
         &mut self,
         node: NodeIx,
-        most: usize,
+        k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<(NodeIx, f64)>, Error> {
-        let mut ranked = self.of(node, cancel)?;
+        let mut ranked = self.cosines(node, cancel)?;
         let id = |node: NodeIx| self.snapshot.stable_id(node);
         ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| id(a.0).cmp(&id(b.0))));
-        ranked.truncate(most);
+        ranked.truncate(k);
         Ok(ranked)
     }
 
-    /// The other nodes of the kind of the first start, each with the weights of the starts times the neighbors that it shares with
-    /// them.
+    /// The other nodes of the first start's kind, each with a sum over the starts: the start's weight times the
+    /// neighbors shared.
     fn sums(&mut self, starts: &[(NodeIx, f64)], cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
-        let Self { snapshot, relations, shares, sums, .. } = self;
+        let Self { snapshot, relations, weights, sums, .. } = self;
         let snapshot: &Snapshot = snapshot;
-        let (mut between, mut found) = (Vec::new(), Vec::new());
+        let (mut linked, mut found) = (Vec::new(), Vec::new());
+        // Add the weight of each start to its neighbors.
         for &(node, weight) in starts {
             for &relation in &*relations {
-                snapshot.list(relation, node).runs().for_each(|run| add(weight, run, shares, &mut between));
+                snapshot.list(relation, node).runs().for_each(|run| add(weight, run, weights, &mut linked));
             }
         }
-        for list in between {
-            let share = std::mem::take(&mut shares[list as usize]);
-            // Once cancelled, what is left is only put back to zero.
+        // Add the weight of each neighbor to its own neighbors. After a cancellation the rest is only reset to zero.
+        for node in linked {
+            let weight = std::mem::take(&mut weights[node as usize]);
             for &relation in relations.iter().filter(|_| !cancel.is_cancelled()) {
-                let list = snapshot.list(relation, NodeIx::new(list));
-                list.runs().for_each(|run| add(share, run, sums, &mut found));
+                let list = snapshot.list(relation, NodeIx::new(node));
+                list.runs().for_each(|run| add(weight, run, sums, &mut found));
             }
         }
+        // Leave out the starts and the nodes of other kinds, and reset the sums to zero.
         for (node, _) in starts {
             sums[node.index()] = 0.0;
         }
@@ -130,6 +150,7 @@ impl<'s> Cooccurrence<'s> {
         Ok(others)
     }
 
+    /// The degree over all relations, stored once it was needed.
     fn degree(&mut self, node: NodeIx) -> f64 {
         let degree = &mut self.degrees[node.index()];
         if *degree == 0 {
@@ -139,14 +160,14 @@ impl<'s> Cooccurrence<'s> {
     }
 }
 
-/// Adds to the sums of some nodes, and lists those that had none.
-fn add(share: f64, nodes: &[u32], sums: &mut [f64], listed: &mut Vec<u32>) {
+/// Adds to the sums of some nodes, and lists those whose sum was 0.
+fn add(amount: f64, nodes: &[u32], sums: &mut [f64], listed: &mut Vec<u32>) {
     for &node in nodes {
         let sum = &mut sums[node as usize];
         if *sum == 0.0 {
             listed.push(node);
         }
-        *sum += share;
+        *sum += amount;
     }
 }
 
@@ -160,7 +181,7 @@ mod tests {
         NodeRef { kind: "pin", key }
     }
 
-    /// Boards and what is on them: x holds a, b, c; y holds a, b; z holds c, d; w holds d, e.
+    /// Boards and their pins: x holds a, b, c; y holds a, b; z holds c, d; w holds d, e.
     fn boards() -> (tempfile::TempDir, Snapshot) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
@@ -176,8 +197,8 @@ mod tests {
         (folder, store.snapshot())
     }
 
-    /// a and b share both boards of theirs: 2 / sqrt(2 * 2). a and c share x: 1 / sqrt(2 * 2).
-    /// To the history a, c: b has 1 + 1/2; d shares z with c: 1/2.
+    /// Pins a and b share both of their boards: 2 / sqrt(2 * 2). Pins a and c share x: 1 / sqrt(2 * 2).
+    /// For the history a, c: b has 1 + 1/2; d shares z with c and has 1/2.
     #[test]
     fn cosines_of_neighbor_sets_are_the_hand_worked_numbers() {
         let (_folder, snapshot) = boards();
@@ -188,27 +209,30 @@ mod tests {
             found.into_iter().map(|(node, value)| (snapshot.name(node).key, value)).collect::<Vec<_>>()
         };
         for _ in 0..2 {
-            let of = sorted(cooccurrence.of(node("a"), &cancel).expect("it is not cancelled"));
+            let of = sorted(cooccurrence.cosines(node("a"), &cancel).expect("it is not cancelled"));
             assert_eq!(of, [("b".to_owned(), 1.0), ("c".to_owned(), 0.5)]);
             let history = [node("c"), node("a"), node("c")];
-            let of = sorted(cooccurrence.of_history(&history, &cancel).expect("it is not cancelled"));
+            let of = sorted(cooccurrence.cosine_sums(&history, &cancel).expect("it is not cancelled"));
             let names: Vec<&str> = of.iter().map(|(key, _)| key.as_str()).collect();
             assert_eq!(names, ["b", "d"]);
             assert!((of[0].1 - 1.5).abs() < 1e-12 && (of[1].1 - 0.5).abs() < 1e-12, "{of:?}");
         }
         assert_eq!(cooccurrence.nearest(node("a"), 1, &cancel).expect("not cancelled"), [(node("b"), 1.0)]);
-        assert!(cooccurrence.of(node("lone"), &cancel).expect("not cancelled").is_empty());
-        assert!(cooccurrence.of_history(&[], &cancel).expect("not cancelled").is_empty());
+        assert!(cooccurrence.cosines(node("lone"), &cancel).expect("not cancelled").is_empty());
+        assert!(cooccurrence.cosine_sums(&[], &cancel).expect("not cancelled").is_empty());
     }
 
     #[test]
-    fn a_cancelled_question_leaves_nothing_behind_for_the_next() {
+    fn a_cancelled_call_does_not_change_the_next_one() {
         let (_folder, snapshot) = boards();
         let (mut cooccurrence, cancelled) = (Cooccurrence::new(&snapshot), CancelToken::new());
         cancelled.cancel();
         let a = snapshot.require(pin("a")).expect("it is there");
-        assert!(cooccurrence.of(a, &cancelled).is_err());
-        let found = cooccurrence.of(a, &CancelToken::new()).expect("it is not cancelled");
-        assert_eq!(found, Cooccurrence::new(&snapshot).of(a, &CancelToken::new()).expect("not cancelled"));
+        assert!(cooccurrence.cosines(a, &cancelled).is_err());
+        let found = cooccurrence.cosines(a, &CancelToken::new()).expect("it is not cancelled");
+        assert_eq!(
+            found,
+            Cooccurrence::new(&snapshot).cosines(a, &CancelToken::new()).expect("not cancelled")
+        );
     }
 }

@@ -1,9 +1,9 @@
-//! The one error type of this crate.
+//! The error type of this crate, and its messages.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Why walks cannot be made as asked.
+/// A reason for which walks cannot be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,28 +11,26 @@ pub enum Error {
     Store(hedgerow_storage::Error),
     /// A walk option is out of its range.
     Option {
-        /// The option's name.
+        /// The name of the option.
         option: &'static str,
-        /// Its value.
+        /// The value of the option.
         found: String,
-        /// The rule that it breaks.
+        /// The rule that the value breaks.
         expected: &'static str,
     },
-    /// A query node that walks cannot start from as asked.
+    /// Walks cannot start from a query node.
     Query {
         /// The node, as `kind:key`.
         node: String,
-        /// Its kind or its weight.
+        /// The node's kind or its weight.
         found: String,
-        /// The rule that it breaks.
+        /// The rule that the kind or the weight breaks.
         expected: String,
     },
-    /// A policy names what the store does not have.
-    Unknown {
-        /// `kind` or `relation`.
-        what: &'static str,
-        /// The name.
-        name: String,
+    /// A policy names a kind that the store does not have.
+    UnknownKind {
+        /// The name of the kind.
+        kind: String,
     },
 }
 
@@ -46,7 +44,7 @@ impl fmt::Display for Error {
             Self::Query { node, found, expected } => {
                 write!(f, "invalid query node {node}: found {found}, expected {expected}")
             }
-            Self::Unknown { what, name } => write!(f, "no {what} named '{name}' in the store"),
+            Self::UnknownKind { kind } => write!(f, "no kind named '{kind}' in the store"),
         }
     }
 }

@@ -1,42 +1,45 @@
-//! Who matters to whom: stable coupled walks, the neighbourhoods they make, what an edge change reaches, and the
-//! nodes that walks from several nodes visit most ([`pixie()`]).
+//! Stable random walks over a graph snapshot, the neighborhoods that they make, and the sources that an edge change affects.
 //!
-//! A walk's draw depends on the walk's number, the step, and the node it stands on, through a hash and the
-//! node's neighbour list alone ([`pick`]). Three properties follow, and everything above this crate rests on
-//! them:
+//! A draw is a function of the walk's number, the hop and the neighbor list of the node that the walk stands on
+//! ([`stable_draw()`]). Three properties follow, and the crates above rest on them:
 //!
-//! - *canonical*: two stores with the same edges give the same walks, however they came to be;
-//! - *stable*: one edge more or less changes about 2/degree of the draws at its ends and no other draw;
-//! - *invertible*: who is led through a changed draw is found by asking the neighbours, backwards, so that no
-//!   index from nodes to walks has to be kept ([`Walker::reached`]).
+//! - *canonical*: two stores with the same edges give the same walks, in whatever order the edges came;
+//! - *stable*: one added or removed edge changes about 2/degree of the draws at its two ends, and no other draw;
+//! - *invertible*: a changed draw is traced back to its sources by asking neighbors for their own draws
+//!   ([`Walker::affected_sources`]). No index from nodes to walks is kept.
+//!
+//! [`pixie()`] recommends the nodes that walks from several query nodes visit most. [`Cooccurrence`] compares nodes by the
+//! neighbors that they share, without walks.
 //!
 //! # Limits
-//! A weighted list costs as many tries per draw as its largest weight exceeds the mean one. A walk counts at
-//! most [`options::MAX_VISITS`] nodes.
+//! A draw from a weighted list takes more tries by the ratio of the largest weight to the mean. A walk has at most
+//! [`options::MAX_VISITS`] visits, and a source at most [`options::MAX_WALKS`] walks.
 
+mod affected_sources;
 mod cooccurrence;
+mod dense_walks;
+mod draw_keys;
 mod error;
-mod hash;
+mod interleaved;
 mod neighborhood;
 pub mod options;
-mod pick;
 pub mod pixie;
-mod plain;
 mod policy;
-mod reach;
-mod schedule;
-mod stride;
-mod sweep;
+mod stable_draw;
+mod stable_walks;
+mod uniform_walks;
 mod visits;
-mod walk;
+mod walk_context;
+mod walker;
 
+pub use affected_sources::WalkDifference;
 pub use cooccurrence::Cooccurrence;
 pub use error::Error;
-pub use neighborhood::{Neighborhoods, Visit};
+pub use neighborhood::Neighborhoods;
 pub use options::WalkOptions;
-pub use pick::pick;
 pub use pixie::{EarlyStop, PixieAnswer, PixieOptions, Recommended, pixie};
-pub use plain::Walks;
 pub use policy::Policy;
-pub use reach::Difference;
-pub use walk::Walker;
+pub use stable_draw::stable_draw;
+pub use uniform_walks::UniformWalks;
+pub use visits::Visit;
+pub use walker::Walker;

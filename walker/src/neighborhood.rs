@@ -1,73 +1,66 @@
-//! Neighbourhoods: the nodes that a source's walks visit most.
+//! Neighborhoods: the nodes that the walks of a source visit most.
+//! Owns the choice between interleaved and dense walks, and the storage of many neighborhoods.
 
-use hedgerow_storage::{CancelToken, NodeIx};
+use hedgerow_storage::{CancelToken, NodeIx, Stage};
 use rayon::prelude::*;
 
+use crate::dense_walks::{SOURCES_PER_BLOCK, dense_walks};
 use crate::error::Error;
-use crate::policy::Path;
-use crate::schedule::Lane;
-use crate::sweep::SOURCES;
-use crate::visits::{Counter, Visits};
-use crate::walk::Walker;
+use crate::stable_walks::interleaved_walks;
+use crate::visits::{Visit, VisitColumns, VisitCounter};
+use crate::walk_context::WalkContext;
 
-/// Bytes of visits that a sweep may hold.
-const SWEPT_BYTES: usize = 4 << 30;
-/// One source in so many nodes, or more, make a sweep cheaper than walks by themselves, which take about twice as long.
-const SWEPT_SHARE: usize = 4;
-/// Sources whose walks are made side by side.
-const TOGETHER: usize = 8;
-/// Sources that are one task at most where they are not swept; fewer where they are few, so that every thread has some.
-const SIDE_BY_SIDE: usize = 256;
+/// Bytes of visits that dense walks may hold at a time.
+const DENSE_VISIT_BYTES: usize = 4 << 30;
+/// Dense walks are made if at least one node in so many is a source. Interleaved walks then take about twice as long.
+const DENSE_SHARE: usize = 4;
+/// Sources whose walks are interleaved.
+const SOURCES_INTERLEAVED: usize = 8;
+/// The most sources in one task of interleaved walks. Tasks are smaller if that gives every thread one.
+const SOURCES_PER_TASK: usize = 256;
 
-/// A node of a neighbourhood. Its importance is `count` over the sum of the neighbourhood's counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Visit {
-    /// The node visited.
-    pub node: NodeIx,
-    /// By how many visits of all the source's walks.
-    pub count: u32,
-}
-
-/// The neighbourhoods of some sources. Size: eight bytes a source and eight a visit kept.
+/// The neighborhoods of several sources.
+///
+/// Shapes: eight bytes per source and eight per visit kept.
 #[derive(Clone, Debug, Default)]
 pub struct Neighborhoods {
     parts: Vec<Part>,
-    /// Where each part ends.
+    /// By part: the number of neighborhoods up to its end.
     ends: Vec<usize>,
 }
 
-/// The neighbourhoods that one task made.
+/// The neighborhoods that one task made.
 #[derive(Clone, Debug, Default)]
 struct Part {
     visits: Vec<Visit>,
-    /// Where each neighbourhood ends.
+    /// By neighborhood: the number of visits up to its end.
     ends: Vec<usize>,
 }
 
 impl Neighborhoods {
-    /// How many there are.
+    /// The number of neighborhoods.
     pub fn len(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// Whether there is none.
+    /// True if there are no neighborhoods.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The neighbourhood of the source at that place.
+    /// The neighborhood of source number `index`, in the order in which the sources were given.
     ///
     /// # Panics
-    /// When there are not so many.
-    pub fn of(&self, place: usize) -> &[Visit] {
-        let part = self.ends.partition_point(|&end| end <= place);
+    /// If `index` is not below [`Neighborhoods::len`].
+    pub fn of(&self, index: usize) -> &[Visit] {
+        let part = self.ends.partition_point(|&end| end <= index);
         let first = if part == 0 { 0 } else { self.ends[part - 1] };
-        self.parts[part].of(place - first)
+        self.parts[part].of(index - first)
     }
 
-    /// All of them, in the order of the sources.
+    /// All neighborhoods, in the order of the sources.
     pub fn iter(&self) -> impl Iterator<Item = &[Visit]> {
-        self.parts.iter().flat_map(|part| (0..part.ends.len()).map(|place| part.of(place)))
+        self.parts.iter().flat_map(|part| (0..part.ends.len()).map(|index| part.of(index)))
     }
 
     fn push(&mut self, part: Part) {
@@ -76,7 +69,7 @@ impl Neighborhoods {
     }
 }
 
-/// Whichever tasks they came from.
+/// The division into parts does not count: it depends on the number of threads.
 impl PartialEq for Neighborhoods {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -86,82 +79,85 @@ impl PartialEq for Neighborhoods {
 impl Eq for Neighborhoods {}
 
 impl Part {
-    fn of(&self, place: usize) -> &[Visit] {
-        let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        &self.visits[start..self.ends[place]]
+    fn of(&self, index: usize) -> &[Visit] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.visits[start..self.ends[index]]
+    }
+
+    /// Appends the neighborhoods of the sources, from the visits of their walks.
+    fn count(&mut self, counter: &mut VisitCounter<'_>, sources: &[NodeIx], visits: &VisitColumns) {
+        counter.count(sources, visits, &mut self.visits, &mut self.ends);
     }
 }
 
-impl Walker<'_> {
-    /// The neighbourhood of `source`: all nodes of its kind but itself that its walks visited at least
-    /// `min_visits` times, by count, then by stable id, the first `top` of them (PinSage, section 3.1).
-    ///
-    /// Cost: walks x mean hops picks, and sorting the visits.
-    pub fn neighborhood(&self, source: NodeIx) -> Vec<Visit> {
-        let mut part = Part::default();
-        self.counter().count(&[source], &self.walk_together(&[source]), &mut part.visits, &mut part.ends);
-        part.visits
-    }
+/// The neighborhood of one source; see [`Walker::neighborhood`](crate::Walker::neighborhood).
+pub(crate) fn neighborhood(context: &WalkContext<'_>, source: NodeIx) -> Vec<Visit> {
+    let mut part = Part::default();
+    part.count(&mut counter(context), &[source], &interleaved_walks(context, &[source]));
+    part.visits
+}
 
-    /// The neighbourhoods of many sources, in their order.
-    ///
-    /// Errors: [`Error::Store`] with the cancellation, once `cancel` was raised.
-    /// Determinism: the same for any number of threads, and as one by one.
-    /// Cost: as one by one, or half where a quarter of all nodes are sources: then all walks are made in one sweep
-    /// over the lists, which holds four bytes for each visit, 4 GiB at most. Parallel over sources and nodes.
-    pub fn neighborhoods(&self, sources: &[NodeIx], cancel: &CancelToken) -> Result<Neighborhoods, Error> {
-        let mut all = Neighborhoods::default();
-        let stage = cancel.stage("walks", sources.len() as u64);
-        let visits = self.visits_per_source();
-        self.prepare(sources.len().saturating_mul(visits))?;
-        for block in sources.chunks((SWEPT_BYTES / 4 / visits.max(1)).max(SIDE_BY_SIDE)) {
-            let parts = if block.len() >= self.snapshot.bound() as usize / SWEPT_SHARE
-                && block.len() > SIDE_BY_SIDE
-            {
-                let visits = self.sweep(block, &stage)?;
-                let count = |(sources, visits): (&[NodeIx], Visits)| {
-                    let mut part = Part::default();
-                    self.counter().count(sources, &visits, &mut part.visits, &mut part.ends);
-                    part
-                };
-                block.par_chunks(SOURCES).zip(visits).map(count).collect::<Vec<_>>()
-            } else {
-                let part = |sources: &[NodeIx]| {
-                    stage.advance(sources.len() as u64)?;
-                    let (mut part, mut counter) = (Part::default(), self.counter());
-                    let mut walk = |sources: &[NodeIx]| {
-                        let visits = self.walk_together(sources);
-                        counter.count(sources, &visits, &mut part.visits, &mut part.ends);
-                    };
-                    let together = sources.chunks_exact(TOGETHER);
-                    let rest = together.remainder();
-                    together.for_each(&mut walk);
-                    rest.chunks(1).for_each(walk);
-                    Ok(part)
-                };
-                let share = block.len().div_ceil(rayon::current_num_threads()).next_multiple_of(TOGETHER);
-                let per_task = share.clamp(TOGETHER, SIDE_BY_SIDE);
-                block.par_chunks(per_task).map(part).collect::<Result<Vec<_>, Error>>()?
-            };
-            cancel.check()?;
-            for part in parts {
-                all.push(part);
-            }
-        }
-        stage.end();
-        Ok(all)
-    }
-
-    /// The visits of all walks of a source at most.
-    pub(crate) fn visits_per_source(&self) -> usize {
-        let of_path = |(lane, path): (&Lane, &Path)| -> usize {
-            let cycle = path.relations.len();
-            lane.hops.iter().skip(cycle - 1).step_by(cycle).map(Vec::len).sum()
+/// The neighborhoods of many sources; see [`Walker::neighborhoods`](crate::Walker::neighborhoods).
+pub(crate) fn neighborhoods(
+    context: &WalkContext<'_>,
+    sources: &[NodeIx],
+    cancel: &CancelToken,
+) -> Result<Neighborhoods, Error> {
+    let mut all = Neighborhoods::default();
+    let stage = cancel.stage("walks", sources.len() as u64);
+    let visits = context.visits_per_source();
+    context.flatten_lists(sources.len().saturating_mul(visits))?;
+    for block in sources.chunks((DENSE_VISIT_BYTES / 4 / visits.max(1)).max(SOURCES_PER_TASK)) {
+        let is_dense = block.len() >= context.snapshot.bound() as usize / DENSE_SHARE;
+        let parts = if is_dense && block.len() > SOURCES_PER_TASK {
+            parts_of_dense_walks(context, block, &stage)?
+        } else {
+            parts_of_interleaved_walks(context, block, &stage)?
         };
-        self.schedule.lanes().iter().zip(&self.paths).map(of_path).sum()
+        cancel.check()?;
+        for part in parts {
+            all.push(part);
+        }
     }
+    stage.end();
+    Ok(all)
+}
 
-    fn counter(&self) -> Counter<'_> {
-        Counter::new(self.snapshot, self.options, self.kind)
-    }
+fn parts_of_dense_walks(
+    context: &WalkContext<'_>,
+    sources: &[NodeIx],
+    stage: &Stage<'_>,
+) -> Result<Vec<Part>, Error> {
+    let visits = dense_walks(context, sources, stage)?;
+    let count = |(sources, visits): (&[NodeIx], VisitColumns)| {
+        let mut part = Part::default();
+        part.count(&mut counter(context), sources, &visits);
+        part
+    };
+    Ok(sources.par_chunks(SOURCES_PER_BLOCK).zip(visits).map(count).collect())
+}
+
+fn parts_of_interleaved_walks(
+    context: &WalkContext<'_>,
+    sources: &[NodeIx],
+    stage: &Stage<'_>,
+) -> Result<Vec<Part>, Error> {
+    let walk_task = |sources: &[NodeIx]| {
+        stage.advance(sources.len() as u64)?;
+        let (mut part, mut counter) = (Part::default(), counter(context));
+        let mut walk =
+            |sources: &[NodeIx]| part.count(&mut counter, sources, &interleaved_walks(context, sources));
+        let groups = sources.chunks_exact(SOURCES_INTERLEAVED);
+        let rest = groups.remainder();
+        groups.for_each(&mut walk);
+        rest.chunks(1).for_each(walk);
+        Ok(part)
+    };
+    let share = sources.len().div_ceil(rayon::current_num_threads()).next_multiple_of(SOURCES_INTERLEAVED);
+    let per_task = share.clamp(SOURCES_INTERLEAVED, SOURCES_PER_TASK);
+    sources.par_chunks(per_task).map(walk_task).collect()
+}
+
+fn counter<'s>(context: &WalkContext<'s>) -> VisitCounter<'s> {
+    VisitCounter::new(context.snapshot, context.options, context.kind)
 }

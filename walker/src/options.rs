@@ -1,24 +1,27 @@
-//! How many walks, how long, and what of their visits is kept.
+//! Options of the stable walks: their number and length, and the visits that a neighborhood keeps.
+//! Owns the defaults and the bounds; it makes no walk.
 
 use crate::error::Error;
 
-/// Walks per source.
+/// Default of [`WalkOptions::walks`].
 pub const WALKS: u32 = 200;
-/// Node visits of a walk at most.
+/// Default of [`WalkOptions::visits`].
 pub const VISITS: u32 = 3;
-/// Probability that a walk ends after a visit.
+/// Default of [`WalkOptions::stop`].
 pub const STOP: f32 = 0.5;
-/// Nodes that a neighbourhood keeps.
+/// Default of [`WalkOptions::top`].
 pub const TOP: u32 = 50;
-/// Visits below which a node is not kept: single visits are sampling noise.
+/// Default of [`WalkOptions::min_visits`]. Single visits are sampling noise.
 pub const MIN_VISITS: u32 = 2;
 
-/// The largest number of walks per source.
+/// The largest [`WalkOptions::walks`].
 pub const MAX_WALKS: u32 = 100_000;
-/// The largest number of visits of a walk.
+/// The largest [`WalkOptions::visits`].
 pub const MAX_VISITS: u32 = 64;
 
-/// Options of the walks; equal options, seed included, and equal graphs give equal walks.
+/// Options of stable walks.
+///
+/// Equal graphs and equal options, the seed included, give equal walks.
 ///
 /// ```
 /// use hedgerow_walker::{WalkOptions, options};
@@ -28,17 +31,17 @@ pub const MAX_VISITS: u32 = 64;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WalkOptions {
-    /// The seed of all draws.
+    /// The random seed of all draws.
     pub seed: u64,
     /// Walks per source, 1 to [`MAX_WALKS`].
     pub walks: u32,
-    /// Node visits of a walk at most, 1 to [`MAX_VISITS`].
+    /// Visits of a walk, at most; 1 to [`MAX_VISITS`].
     pub visits: u32,
     /// Probability that a walk ends after a visit, from 0 to below 1.
     pub stop: f32,
-    /// Nodes that a neighbourhood keeps at most, 1 or more.
+    /// Nodes that a neighborhood keeps, at most; 1 or more.
     pub top: u32,
-    /// Visits below which a node is not kept, 1 or more.
+    /// Visits that a node needs to be kept; 1 or more.
     pub min_visits: u32,
 }
 
@@ -49,7 +52,10 @@ impl Default for WalkOptions {
 }
 
 impl WalkOptions {
-    /// Checks every value.
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] with the first value that is not.
     pub fn validate(&self) -> Result<(), Error> {
         let refuse = |option, found: String, expected| Err(Error::Option { option, found, expected });
         if !(1..=MAX_WALKS).contains(&self.walks) {

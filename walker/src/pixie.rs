@@ -1,5 +1,5 @@
-//! Pixie: the nodes that walks from one or several query nodes visit most, without any training.
-//! Owns how walks are shared out, when they may stop, and how visits become scores; never how a walk is made.
+//! Pixie: recommendations by random walks from query nodes, without training.
+//! Owns the allocation of walks to query nodes, the early stop and the scores; the module `stable_walks` makes the walks.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -10,20 +10,23 @@ use hedgerow_storage::{NodeIx, RelationIx, Snapshot};
 use crate::error::Error;
 use crate::options::{MAX_WALKS, WalkOptions};
 use crate::policy::Policy;
-use crate::walk::Walker;
+use crate::stable_walks;
+use crate::walk_context::WalkContext;
 
-/// Walks of an answer, those of all its query nodes together.
+/// Default of [`PixieOptions::budget`].
 pub const BUDGET: u32 = 20_000;
-/// Node visits of a walk at most.
+/// Default of [`PixieOptions::visits`].
 pub const VISITS: u32 = 8;
-/// Probability that a walk ends after a visit.
+/// Default of [`PixieOptions::stop`].
 pub const STOP: f32 = 0.5;
 
-/// Walks per query node, on average, between two checks for an early stop. More would overshoot, and with fewer
-/// the walker has too little to interleave.
-const TURN: u64 = 256;
+/// Walks per query node, on average, between two checks for an early stop. More would overshoot the target; fewer would
+/// leave too few walks to interleave.
+const WALKS_PER_CHECK: u64 = 256;
 
-/// Options of [`pixie()`]; equal options, seed included, equal queries and equal graphs give equal answers.
+/// Options of [`pixie()`].
+///
+/// Equal graphs, equal queries and equal options, the seed included, give equal answers.
 ///
 /// ```
 /// use hedgerow_walker::{PixieOptions, pixie};
@@ -34,26 +37,26 @@ const TURN: u64 = 256;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixieOptions {
-    /// The seed of all draws.
+    /// The random seed of all draws.
     pub seed: u64,
-    /// Walks of all query nodes together, 1 to [`MAX_WALKS`].
+    /// Walks of all query nodes together; 1 to [`MAX_WALKS`], and at least one for each query node.
     pub budget: u32,
-    /// Node visits of a walk at most, 1 to [`MAX_VISITS`](crate::options::MAX_VISITS).
+    /// Visits of a walk, at most; 1 to [`MAX_VISITS`](crate::options::MAX_VISITS).
     pub visits: u32,
     /// Probability that a walk ends after a visit, from 0 to below 1.
     pub stop: f32,
-    /// When to be content with fewer walks; `None` makes them all.
+    /// The condition on which the walks end before the budget; `None` makes all walks.
     pub early: Option<EarlyStop>,
 }
 
-/// Walks end early once `nodes` nodes have `visits` visits each.
+/// A condition that ends walks early: `nodes` nodes have `visits` visits each.
 ///
-/// Visits by the walks of all query nodes are added, and only nodes that the answer may hold count.
+/// The visits by the walks of all query nodes are added. Only nodes that may be in the answer count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EarlyStop {
-    /// How many nodes, 1 or more.
+    /// The number of nodes; 1 or more.
     pub nodes: u32,
-    /// How many visits each, 1 or more.
+    /// The number of visits of each node; 1 or more.
     pub visits: u32,
 }
 
@@ -64,7 +67,10 @@ impl Default for PixieOptions {
 }
 
 impl PixieOptions {
-    /// Checks every value.
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] with the first value that is not.
     pub fn validate(&self) -> Result<(), Error> {
         if !(1..=MAX_WALKS).contains(&self.budget) {
             return refuse("budget", &self.budget, "1 to 100,000 walks");
@@ -87,53 +93,61 @@ fn refuse<T>(option: &'static str, found: &impl ToString, expected: &'static str
     Err(Error::Option { option, found: found.to_string(), expected })
 }
 
-/// A node that [`pixie()`] answers.
+/// A node in the answer of [`pixie()`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recommended {
     /// The node.
     pub node: NodeIx,
-    /// The square of the sum, over the query nodes, of the root of the visits by their walks: the visits for one
-    /// query node, up to as many times more as there are query nodes for a node that all of them lead to.
+    /// The square of the sum of the square roots of the visits by each query node's walks.
+    ///
+    /// For one query node this is the number of visits. For n query nodes it is up to n times that number, if the walks
+    /// of all of them visit the node equally often.
     pub score: f32,
-    /// Visits by the walks of all query nodes.
+    /// The number of visits by the walks of all query nodes.
     pub visits: u32,
 }
 
-/// What walks visited most, and how many it took.
+/// The answer of [`pixie()`]: the nodes visited most, and the number of walks made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixieAnswer {
-    /// Highest score first, ties by stable id; without the query nodes.
+    /// The nodes, without the query nodes; the highest score first, ties by stable id.
     pub items: Vec<Recommended>,
-    /// Walks made, of all query nodes together.
+    /// The walks made, of all query nodes together.
     pub walks: u32,
-    /// Whether [`PixieOptions::early`] ended the walks before the budget did.
+    /// True if [`PixieOptions::early`] ended the walks before the budget was used.
     pub stopped_early: bool,
 }
 
 /// The `k` nodes of the policy's kind that walks from the query nodes, each with a weight, visit most.
 ///
-/// Every query node gets one walk, and the rest of the budget is split in proportion to `weight * s` with
-/// `s = degree * (C - ln degree)`: the popular get more walks, as theirs spread wider, but fewer than in
-/// proportion to their degree. The degree counts the relations by which the policy leaves a node, and C is one
-/// more than the logarithm of the largest degree among the query nodes, the smallest number with which s grows
-/// with every degree. A node given twice counts once, with both weights. From query nodes without an edge there
-/// are no walks; where all are, the answer is empty.
+/// Every query node with an edge gets one walk. The rest of the budget is split in proportion to `weight * s`, with
+/// `s = degree * (C - ln degree)`. Nodes of a larger degree get more walks, since their walks spread wider, but fewer than in
+/// proportion to the degree. The degree counts the relations through which the policy leaves a node. C is one more than the
+/// logarithm of the largest degree among the query nodes, the smallest number for which s grows with every degree.
+///
+/// A node given twice counts once, with the sum of its weights. If no query node has an edge, the answer is empty.
 ///
 /// # Errors
-/// Options out of range; no query node, or a smaller budget than query nodes; a query node of another kind than
-/// the policy's; a weight that is not a finite number above 0; `k` of 0.
+/// - [`Error::Option`]: an option out of its range, `k` of 0, no query node, or fewer walks than query nodes with an edge;
+/// - [`Error::Query`]: a query node of another kind than the policy's, or a weight that is not a finite number above 0;
+/// - [`Error::UnknownKind`]: a policy of a kind that the store does not have.
+///
 /// # Panics
-/// As [`Snapshot`] does, for numbers that the store never gave out.
+/// As [`Snapshot`] does, for a node that the store never numbered.
+///
 /// # Determinism
-/// Canonical: a function of the graph's content, the policy, the options and the queries as a set. The logarithm is
-/// the platform's, so between platforms the share of a query node may differ by a walk.
+/// Canonical: a function of the graph's content, the policy, the options and the set of queries. The logarithm is the
+/// platform's, so the number of walks of a query node may differ by one between platforms.
+///
 /// # Cost
-/// At most the budget's walks on the calling thread, whatever the graph's size, and setting up, counting and
-/// sorting: 1 to 3 of 10 ms, measured for the default budget.
+/// At most the budget's walks on the calling thread, whatever the size of the graph. A call with the default budget was
+/// measured at 10 ms, of which 1 to 3 ms are setup, counting and sorting.
+///
 /// # Source
-/// Eksombatchai et al., Pixie (arXiv 1711.07601), section 3.1: equations 1 to 3, algorithms 2 and 3. The budget
-/// counts walks, not steps. The paper takes the largest degree of the whole graph for C, which is a pass over all
-/// nodes and makes s all but linear. It stops the walks of each query node by themselves.
+/// Eksombatchai et al., Pixie (arXiv 1711.07601), section 3.1: equations 1 to 3, algorithms 2 and 3. Departures: the
+/// budget counts walks, not steps. The paper's C is the largest degree of the whole graph, which takes a pass over all
+/// nodes and makes s nearly linear. The paper stops the walks of each query node separately.
+///
 /// # Example
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -146,7 +160,7 @@ pub struct PixieAnswer {
 /// # }
 /// # store.commit(&batch)?;
 /// use hedgerow_walker::{PixieOptions, Policy, pixie};
-/// // jazz holds pins 1 and 2, rock holds pins 2 and 3.
+/// // The board jazz holds pins 1 and 2, rock holds pins 2 and 3.
 /// let snapshot = store.snapshot();
 /// let pin = |key| snapshot.require(NodeRef { kind: "pin", key });
 /// let policy = Policy::default_for(&snapshot, snapshot.kind(pin("1")?));
@@ -168,39 +182,48 @@ pub fn pixie(
     if k == 0 {
         return refuse("k", &k, "1 or more");
     }
-    let walker = Walker::new(snapshot, options.walks(), policy)?;
-    let queries = weights(&walker, policy, queries)?;
-    let mut starts = starts(&walker, &queries)?;
-    let mut asked: Vec<NodeIx> = queries.iter().map(|&(node, _)| node).collect();
-    asked.sort_unstable();
-    let is_item = |node| walker.counts(node) && asked.binary_search(&node).is_err();
+    // Validate the queries and allocate the walks.
+    let context = WalkContext::new(snapshot, options.walks(), policy)?;
+    let queries = merged_queries(&context, policy, queries)?;
+    let mut query_walks = allocate_walks(&context, &queries)?;
+    let mut query_nodes: Vec<NodeIx> = queries.iter().map(|&(node, _)| node).collect();
+    query_nodes.sort_unstable();
+    let is_item = |node| context.is_counted(node) && query_nodes.binary_search(&node).is_err();
 
-    let mut tally = options.early.map(Tally::new);
-    let budgeted: u64 = starts.iter().map(|start| u64::from(start.budget())).sum();
-    let turns = if tally.is_some() { budgeted.div_ceil(TURN * starts.len().max(1) as u64) } else { 1 };
+    // Without an early stop all walks are made in one turn.
+    let mut counter = options.early.map(EarlyStopCounter::new);
+    let budgeted: u64 = query_walks.iter().map(|query| u64::from(query.budget())).sum();
+    let turns = if counter.is_some() {
+        budgeted.div_ceil(WALKS_PER_CHECK * query_walks.len().max(1) as u64)
+    } else {
+        1
+    };
     let mut walks = 0;
     for turn in 0..turns {
-        for start in &mut starts {
-            let (part, before) = (start.part(turn, turns), start.visited.len());
+        for query in &mut query_walks {
+            let (part, before) = (query.part(turn, turns), query.visited.len());
             walks += part.len() as u32;
-            walker.visits(start.node, part, &mut start.visited);
-            if let Some(tally) = &mut tally {
-                tally.add(&start.visited[before..], is_item);
+            stable_walks::append_visits(&context, query.node, part, &mut query.visited);
+            if let Some(counter) = &mut counter {
+                counter.add(&query.visited[before..], is_item);
             }
         }
-        if tally.as_ref().is_some_and(Tally::is_enough) {
+        if counter.as_ref().is_some_and(EarlyStopCounter::is_enough) {
             break;
         }
     }
-    let mut items = scores(starts, is_item);
+    // Score the nodes, rank them and keep the first k.
+    let mut items = scores(query_walks, is_item);
     items.sort_by_cached_key(|item| (Reverse(item.score.to_bits()), snapshot.stable_id(item.node)));
     items.truncate(k);
     Ok(PixieAnswer { items, walks, stopped_early: u64::from(walks) < budgeted })
 }
 
-/// The weight of every query node, by stable id; those of a repeated one are added, smallest first.
-fn weights(
-    walker: &Walker<'_>,
+/// The query nodes with their weights, in the order of their stable ids.
+///
+/// The weights of a repeated node are added, the smallest first, so that the order of the queries does not matter.
+fn merged_queries(
+    context: &WalkContext<'_>,
     policy: &Policy,
     queries: &[(NodeIx, f32)],
 ) -> Result<Vec<(NodeIx, f64)>, Error> {
@@ -209,108 +232,110 @@ fn weights(
     }
     for &(node, weight) in queries {
         let refuse = |found, expected| {
-            Err(Error::Query { node: walker.snapshot.name(node).to_string(), found, expected })
+            Err(Error::Query { node: context.snapshot.name(node).to_string(), found, expected })
         };
-        if !walker.counts(node) {
-            let kind = walker.snapshot.kind_name(walker.snapshot.kind(node));
-            return refuse(format!("kind {kind}"), format!("kind {}, whose walks these are", policy.kind));
+        if !context.is_counted(node) {
+            let kind = context.snapshot.kind_name(context.snapshot.kind(node));
+            return refuse(format!("kind {kind}"), format!("kind {}, as in the policy", policy.kind));
         }
         if !(weight.is_finite() && weight > 0.0) {
             return refuse(format!("weight {weight}"), "a finite number above 0".into());
         }
     }
     let mut queries = queries.to_vec();
-    queries.sort_by_key(|&(node, weight)| (walker.snapshot.stable_id(node), weight.to_bits()));
+    queries.sort_by_key(|&(node, weight)| (context.snapshot.stable_id(node), weight.to_bits()));
     let repeated = queries.chunk_by(|a, b| a.0 == b.0);
     Ok(repeated.map(|same| (same[0].0, same.iter().map(|&(_, weight)| f64::from(weight)).sum())).collect())
 }
 
-/// A query node with its share of the walks.
-struct Start {
+/// A query node with the walks allocated to it.
+struct QueryWalks {
     node: NodeIx,
-    /// The numbers of its walks.
+    /// The numbers of the walks.
     walks: Range<u32>,
     visited: Vec<NodeIx>,
 }
 
-impl Start {
+impl QueryWalks {
     fn budget(&self) -> u32 {
         self.walks.end - self.walks.start
     }
 
-    /// Its walks of one turn: all turns together are all walks, in equal parts.
+    /// The walks of one turn. The turns divide all walks into equal parts.
     fn part(&self, turn: u64, turns: u64) -> Range<u32> {
         let bound = |turn| self.walks.start + (u64::from(self.budget()) * turn / turns) as u32;
         bound(turn)..bound(turn + 1)
     }
 }
 
-/// The query nodes that have an edge, with walks numbered one query node after the other.
-fn starts(walker: &Walker<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<Start>, Error> {
-    let mut ways: Vec<RelationIx> = walker.paths.iter().filter_map(|path| path.relation(0)).collect();
-    ways.sort_unstable();
-    ways.dedup();
-    let degree = |node| ways.iter().map(|&way| walker.snapshot.list(way, node).degree()).sum::<usize>();
+/// The query nodes that have an edge, with consecutive ranges of walk numbers.
+fn allocate_walks(context: &WalkContext<'_>, queries: &[(NodeIx, f64)]) -> Result<Vec<QueryWalks>, Error> {
+    let mut relations: Vec<RelationIx> = context.paths.iter().filter_map(|path| path.relation(0)).collect();
+    relations.sort_unstable();
+    relations.dedup();
+    let degree = |node| {
+        relations.iter().map(|&relation| context.snapshot.list(relation, node).degree()).sum::<usize>()
+    };
     let linked: Vec<(NodeIx, f64, f64)> = queries
         .iter()
         .map(|&(node, weight)| (node, weight, degree(node) as f64))
         .filter(|&(.., degree)| degree > 0.0)
         .collect();
-    let budget = walker.options.walks;
+    let budget = context.options.walks;
     let Some(rest) = budget.checked_sub(linked.len() as u32) else {
-        return refuse("budget", &budget, "a walk or more for every query node");
+        return refuse("budget", &budget, "at least one walk for each query node");
     };
     let c = 1.0 + linked.iter().map(|&(.., degree)| degree).fold(1.0, f64::max).ln();
-    let claim = |weight: f64, degree: f64| weight * degree * (c - degree.ln());
-    let claims: f64 = linked.iter().map(|&(_, weight, degree)| claim(weight, degree)).sum();
-    // No number has two query nodes: walks of one number go on together where they meet, and the boost is for
-    // nodes that several query nodes lead to independently.
+    let share = |weight: f64, degree: f64| weight * degree * (c - degree.ln());
+    let all_shares: f64 = linked.iter().map(|&(_, weight, degree)| share(weight, degree)).sum();
+    // Each walk number belongs to one query node. Walks of the same number would continue as one where they meet, but the
+    // score rewards nodes that the walks of several query nodes visit independently.
     let mut next = 0;
-    let start = |(node, weight, degree)| {
-        // Rounded down, so that all together stay within the budget.
-        let walks = 1 + (f64::from(rest) * (claim(weight, degree) / claims)) as u32;
+    let with_walks = |(node, weight, degree)| {
+        // Rounded down, so that the sum stays within the budget.
+        let walks = 1 + (f64::from(rest) * (share(weight, degree) / all_shares)) as u32;
         next += walks;
-        Start { node, walks: next - walks..next, visited: Vec::new() }
+        QueryWalks { node, walks: next - walks..next, visited: Vec::new() }
     };
-    Ok(linked.into_iter().map(start).collect())
+    Ok(linked.into_iter().map(with_walks).collect())
 }
 
-/// Visits as they come, to see when there are enough.
-struct Tally {
-    wanted: EarlyStop,
+/// The visits so far, compared with the target of an early stop.
+struct EarlyStopCounter {
+    target: EarlyStop,
     visits: HashMap<NodeIx, u32>,
-    /// Nodes that have the visits wanted.
-    reached: u32,
+    /// Nodes that have the target's visits.
+    nodes_done: u32,
 }
 
-impl Tally {
-    fn new(wanted: EarlyStop) -> Self {
-        Self { wanted, visits: HashMap::new(), reached: 0 }
+impl EarlyStopCounter {
+    fn new(target: EarlyStop) -> Self {
+        Self { target, visits: HashMap::new(), nodes_done: 0 }
     }
 
     fn add(&mut self, visited: &[NodeIx], is_item: impl Fn(NodeIx) -> bool) {
         for &node in visited {
             let visits = self.visits.entry(node).or_default();
             *visits += 1;
-            if *visits == self.wanted.visits && is_item(node) {
-                self.reached += 1;
+            if *visits == self.target.visits && is_item(node) {
+                self.nodes_done += 1;
             }
         }
     }
 
     fn is_enough(&self) -> bool {
-        self.reached >= self.wanted.nodes
+        self.nodes_done >= self.target.nodes
     }
 }
 
-/// The visited nodes that may be in the answer, with their scores.
-fn scores(starts: Vec<Start>, is_item: impl Fn(NodeIx) -> bool) -> Vec<Recommended> {
+/// The visited nodes that may be in the answer, with their scores, in no promised order.
+fn scores(query_walks: Vec<QueryWalks>, is_item: impl Fn(NodeIx) -> bool) -> Vec<Recommended> {
     let mut counts: Vec<(NodeIx, u32)> = Vec::new();
-    for Start { mut visited, .. } in starts {
+    for QueryWalks { mut visited, .. } in query_walks {
         visited.sort_unstable();
         counts.extend(visited.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
     }
-    // Stable, so that roots are added in the order of the query nodes' ids.
+    // The sort is stable, so that roots are added in the order of the query nodes' stable ids.
     counts.sort_by_key(|&(node, _)| node);
     let of_nodes = counts.chunk_by(|a, b| a.0 == b.0).filter(|same| is_item(same[0].0));
     let scored = of_nodes.map(|same| {
@@ -327,9 +352,9 @@ mod tests {
 
     use super::*;
 
-    /// Pins of degree 1, 8 and 0. With C = 1 + ln 8 they claim 1 + ln 8 = 3.08, 8 and 0.
+    /// Pins of degree 1, 8 and 0. With C = 1 + ln 8 their s is 1 + ln 8 = 3.08, 8 and 0.
     #[test]
-    fn walks_are_shared_out_by_degree_but_not_in_proportion_to_it() {
+    fn walks_are_allocated_by_degree_but_not_in_proportion_to_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
         let mut batch = Batch::new();
@@ -348,23 +373,29 @@ mod tests {
         let policy = Policy::default_for(&snapshot, snapshot.kind(pin("hub")));
         let shares = |budget, weights: [f64; 3]| {
             let options = PixieOptions { budget, ..PixieOptions::default() };
-            let walker = Walker::new(&snapshot, options.walks(), &policy).expect("valid walks");
+            let context = WalkContext::new(&snapshot, options.walks(), &policy).expect("valid walks");
             let queries = ["leaf", "hub", "lone"].map(pin).into_iter().zip(weights).collect::<Vec<_>>();
-            let starts = starts(&walker, &queries).expect("walks for all");
-            assert_eq!((starts.len(), starts[0].node, starts[1].node), (2, pin("leaf"), pin("hub")));
-            assert_eq!(starts[0].walks.end, starts[1].walks.start, "no walk has two query nodes");
-            [starts[0].budget(), starts[1].budget()]
+            let query_walks = allocate_walks(&context, &queries).expect("walks for all");
+            assert_eq!(
+                (query_walks.len(), query_walks[0].node, query_walks[1].node),
+                (2, pin("leaf"), pin("hub"))
+            );
+            assert_eq!(
+                query_walks[0].walks.end, query_walks[1].walks.start,
+                "no walk number belongs to two query nodes"
+            );
+            [query_walks[0].budget(), query_walks[1].budget()]
         };
         assert_eq!(shares(1002, [1.0, 1.0, 1.0]), [278, 723]);
         assert_eq!(shares(1002, [1.0, 3.0, 9.0]), [114, 887]);
-        assert_eq!(shares(2, [1.0, 1000.0, 1.0]), [1, 1], "every one has a walk");
+        assert_eq!(shares(2, [1.0, 1000.0, 1.0]), [1, 1], "each linked query node has a walk");
     }
 
     #[test]
     fn the_parts_of_all_turns_are_all_walks() {
-        let start = Start { node: NodeIx::new(0), walks: 10..117, visited: Vec::new() };
+        let query = QueryWalks { node: NodeIx::new(0), walks: 10..117, visited: Vec::new() };
         for turns in [1, 2, 7, 107, 200] {
-            let parts = (0..turns).flat_map(|turn| start.part(turn, turns));
+            let parts = (0..turns).flat_map(|turn| query.part(turn, turns));
             assert_eq!(parts.collect::<Vec<_>>(), (10..117).collect::<Vec<_>>(), "{turns} turns");
         }
     }

@@ -1,28 +1,31 @@
-//! Which relations a kind's walks alternate through.
+//! Walk policies: the relations that the walks from nodes of a kind follow.
+//! Owns the lookup of the names in a snapshot; it draws nothing.
 
 use hedgerow_storage::{KindIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 
-/// A kind's walk policy: paths, each a cycle of relations that a walk follows again and again. At the end of
-/// every cycle the node it stands on is visited. Walk number w follows path `w mod paths`.
+/// The walk policy of a kind: a list of paths, each a cycle of relations that a walk repeats.
 ///
-/// For pins on boards the one path is `board-pin, board-pin`: a walk goes to a board and back to a pin.
+/// At the end of every cycle the walk visits the node it stands on. Walk number w follows path `w mod paths`. For pins
+/// on boards the only path is `board-pin, board-pin`: a walk goes to a board and back to a pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The kind that walks start from and whose visits are counted.
+    /// The name of the kind that walks start from and whose visits count.
     pub kind: String,
-    /// Names of relations, by path.
+    /// The names of the relations, by path.
     pub paths: Vec<Vec<String>>,
 }
 
 impl Policy {
-    /// There and back through every relation of `kind`, in the order of their names; a relation between nodes
-    /// of the one kind is followed in single steps.
+    /// A path for every relation of `kind`, in the order of the relations' names.
+    ///
+    /// A path goes through its relation and back. In a relation between nodes of one kind it takes single hops.
+    /// Relations without edges have no path.
     pub fn default_for(snapshot: &Snapshot, kind: KindIx) -> Self {
         let mut paths = Vec::new();
         for relation in (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)) {
-            // One that lost its edges is as one that never was, so that equal graphs have equal policies.
+            // A relation that lost its edges has no path, so that equal graphs have equal policies.
             if snapshot.edge_count(relation) == 0 {
                 continue;
             }
@@ -39,14 +42,17 @@ impl Policy {
         Self { kind: snapshot.kind_name(kind).to_owned(), paths }
     }
 
-    /// The policy in a snapshot's own numbers. A relation that the store does not know yet leads nowhere.
-    pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<Resolved, Error> {
-        let kind = snapshot
-            .kind_ix(&self.kind)
-            .ok_or_else(|| Error::Unknown { what: "kind", name: self.kind.clone() })?;
+    /// The policy with names replaced by the snapshot's numbers. A relation that the store does not have ends the walk.
+    pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<ResolvedPolicy, Error> {
+        let kind =
+            snapshot.kind_ix(&self.kind).ok_or_else(|| Error::UnknownKind { kind: self.kind.clone() })?;
         if self.paths.iter().any(Vec::is_empty) {
-            let found = "a path of no relation".to_owned();
-            return Err(Error::Option { option: "policy", found, expected: "paths of one relation or more" });
+            let found = "a path without a relation".to_owned();
+            return Err(Error::Option {
+                option: "policy",
+                found,
+                expected: "one relation or more in every path",
+            });
         }
         let number =
             |path: &Vec<String>| path.iter().map(|name| snapshot.relation_ix(name)).collect::<Vec<_>>();
@@ -54,39 +60,43 @@ impl Policy {
             .paths
             .iter()
             .map(number)
-            .map(|relations| Path { kinds: kinds_on(&relations, kind, snapshot), relations })
+            .map(|relations| Path { kinds: reachable_kinds(&relations, kind, snapshot), relations })
             .collect();
-        Ok(Resolved { kind, paths })
+        Ok(ResolvedPolicy { kind, paths })
     }
 }
 
-pub(crate) struct Resolved {
+/// A policy in the numbers of a snapshot.
+pub(crate) struct ResolvedPolicy {
     pub(crate) kind: KindIx,
     pub(crate) paths: Vec<Path>,
 }
 
-/// A cycle of relations, and which kinds a walk can stand on before each of them.
+/// A cycle of relations, and the kinds that a walk can stand on before each of them.
 pub(crate) struct Path {
+    /// By hop of the cycle; `None` for a relation that the store does not have.
     pub(crate) relations: Vec<Option<RelationIx>>,
+    /// By hop of the cycle.
     kinds: Vec<KindSet>,
 }
 
 impl Path {
-    /// The relation that a walk follows at hop `t`.
-    pub(crate) fn relation(&self, t: u32) -> Option<RelationIx> {
-        self.relations[t as usize % self.relations.len()]
+    /// The relation that a walk follows at hop `hop`, counted from the start of the walk.
+    pub(crate) fn relation(&self, hop: u32) -> Option<RelationIx> {
+        self.relations[hop as usize % self.relations.len()]
     }
 
-    /// Whether a walk can stand on a node of `kind` before hop `t`. At the start only on the policy's own kind.
-    pub(crate) fn can_stand(&self, kind: KindIx, t: u32) -> bool {
-        self.kinds[t as usize % self.relations.len()][kind.get() as usize]
+    /// True if a walk can stand on a node of `kind` before hop `hop`, or before the same hop of another cycle.
+    pub(crate) fn can_reach(&self, kind: KindIx, hop: u32) -> bool {
+        self.kinds[hop as usize % self.relations.len()][kind.get() as usize]
     }
 }
 
+/// By kind.
 type KindSet = [bool; 256];
 
-/// The kinds that can be met before each hop of a cycle that starts on `kind`, going round until nothing new.
-fn kinds_on(relations: &[Option<RelationIx>], kind: KindIx, snapshot: &Snapshot) -> Vec<KindSet> {
+/// The kinds that walks from `kind` can stand on before each hop of a cycle: the fixed point over repeated cycles.
+fn reachable_kinds(relations: &[Option<RelationIx>], kind: KindIx, snapshot: &Snapshot) -> Vec<KindSet> {
     let pairs: Vec<_> = relations
         .iter()
         .map(|relation| relation.map_or_else(Vec::new, |relation| snapshot.relation_kinds(relation)))

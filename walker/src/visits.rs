@@ -1,74 +1,101 @@
-//! The visits of some sources' walks, and the neighbourhoods that they make.
-//! Knows nothing of how the walks were made.
+//! The visits of the walks of several sources, counted and ranked into neighborhoods.
+//! Does not know how the walks were made.
 
 #![expect(
     clippy::inline_always,
-    reason = "a hop is a handful of these: with calls between them a sweep takes a sixth longer"
+    reason = "a hop is a handful of these functions: calls between them make dense walks a sixth slower"
 )]
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
-use crate::hash::GOLDEN;
-use crate::neighborhood::Visit;
+use crate::interleaved::ENDED;
 use crate::options::WalkOptions;
-use crate::stride::END;
+use crate::stable_draw::GOLDEN;
 
-/// Sources whose visits are read together: as many numbers as share a cache line.
-const LINE: usize = 16;
+/// Sources whose visits are read together: as many `u32` as a cache line of 64 bytes holds.
+const SOURCES_PER_LINE: usize = 16;
 
-/// The visits of `width` sources, one column after another: the n-th column holds the n-th visit of each source, or
-/// [`END`]. Four bytes a visit.
-pub(crate) struct Visits {
+/// A node of a neighborhood. Its importance is `count` over the sum of the neighborhood's counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Visit {
+    /// The node visited.
+    pub node: NodeIx,
+    /// The number of visits by all walks of the source.
+    pub count: u32,
+}
+
+/// The visits of `width` sources, in columns of `width` numbers.
+///
+/// Column n holds visit n of each source, or [`ENDED`]. Four bytes per visit.
+pub(crate) struct VisitColumns {
     pub(crate) width: usize,
     pub(crate) columns: Vec<u32>,
 }
 
-/// Counts visits; keeps its memory from one source to the next.
-pub(crate) struct Counter<'s> {
+/// A counter of visits; it keeps its memory from one source to the next.
+pub(crate) struct VisitCounter<'s> {
     snapshot: &'s Snapshot,
     options: WalkOptions,
     kind: KindIx,
-    /// The visits of [`LINE`] sources, one source after another.
+    /// The visits of [`SOURCES_PER_LINE`] sources, one source after another.
     visited: Vec<u32>,
+    /// Bits by hash: nodes seen once or more.
     seen: Vec<u64>,
-    again: Vec<u64>,
+    /// Bits by hash: nodes seen twice or more.
+    seen_again: Vec<u64>,
+    /// The complement of the count, the stable id and the node: ascending order is the order of a neighborhood.
     ranked: Vec<(u32, u64, u32)>,
 }
 
-impl<'s> Counter<'s> {
+impl<'s> VisitCounter<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot, options: WalkOptions, kind: KindIx) -> Self {
-        let (visited, seen, again, ranked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { snapshot, options, kind, visited, seen, again, ranked }
+        let (visited, seen, seen_again, ranked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { snapshot, options, kind, visited, seen, seen_again, ranked }
     }
 
-    /// Appends the neighbourhood of each source, and where it ends.
+    /// Appends the neighborhood of each source to `all`, and the length of `all` after it to `ends`.
     pub(crate) fn count(
         &mut self,
         sources: &[NodeIx],
-        visits: &Visits,
+        visits: &VisitColumns,
         all: &mut Vec<Visit>,
         ends: &mut Vec<usize>,
     ) {
-        Counting { counter: self, sources, visits, all, ends }.run();
+        let count = visits.columns.len() / visits.width;
+        let mut visited = std::mem::take(&mut self.visited);
+        visited.resize(SOURCES_PER_LINE * count, ENDED);
+        for (line, sources) in sources.chunks(SOURCES_PER_LINE).enumerate() {
+            // Transpose the columns, a cache line at a time.
+            for (nth, column) in visits.columns.chunks_exact(visits.width).enumerate() {
+                for (source, &node) in column[line * SOURCES_PER_LINE..][..sources.len()].iter().enumerate() {
+                    visited[source * count + nth] = node;
+                }
+            }
+            for (at, source) in sources.iter().enumerate() {
+                self.append_neighborhood(source.get(), &mut visited[at * count..][..count], all);
+                ends.push(all.len());
+            }
+        }
+        self.visited = visited;
     }
 
-    /// Appends what is kept of one source's visits.
+    /// Appends the neighborhood of one source.
     #[inline(always)]
-    fn keep(&mut self, source: u32, visited: &mut [u32], all: &mut Vec<Visit>) {
-        let visited = if self.options.min_visits > 1 { self.leave_out_single(visited) } else { visited };
+    fn append_neighborhood(&mut self, source: u32, visited: &mut [u32], all: &mut Vec<Visit>) {
+        let visited = if self.options.min_visits > 1 { self.drop_single_visits(visited) } else { visited };
         visited.sort_unstable();
         self.ranked.clear();
         for same in visited.chunk_by(|a, b| a == b) {
             let (node, count) = (same[0], same.len() as u32);
             if count >= self.options.min_visits
                 && node != source
-                && node != END
+                && node != ENDED
                 && self.snapshot.kind(NodeIx::new(node)) == self.kind
             {
                 self.ranked.push((u32::MAX - count, 0, node));
             }
         }
-        // All ids at once, so that their cache lines come together.
+        // Read all ids in one loop, so that their cache misses overlap.
         for (_, id, node) in &mut self.ranked {
             *id = self.snapshot.stable_id(NodeIx::new(*node)).get();
         }
@@ -77,61 +104,35 @@ impl<'s> Counter<'s> {
         all.extend(kept.map(|&(rest, _, node)| Visit { node: NodeIx::new(node), count: u32::MAX - rest }));
     }
 
-    /// Leaves out most nodes that were visited once: two sets of bits, one of what was seen and one of what was seen
-    /// again, by hash. Four of five visits of a sparse graph go here, before anything is sorted.
+    /// Drops most nodes that were visited once, and returns the rest.
+    ///
+    /// Two bit sets hold the hashes of nodes seen once and of nodes seen again. In a sparse graph this drops four of
+    /// five visits before anything is sorted.
     #[inline(always)]
-    fn leave_out_single<'v>(&mut self, visited: &'v mut [u32]) -> &'v mut [u32] {
+    fn drop_single_visits<'v>(&mut self, visited: &'v mut [u32]) -> &'v mut [u32] {
         let words = (visited.len() / 8).next_power_of_two().max(16);
-        for bits in [&mut self.seen, &mut self.again] {
+        for bits in [&mut self.seen, &mut self.seen_again] {
             bits.clear();
             bits.resize(words, 0);
         }
-        let (seen, again) = (&mut self.seen[..words], &mut self.again[..words]);
+        let (seen, seen_again) = (&mut self.seen[..words], &mut self.seen_again[..words]);
         let place = |node: u32| {
             let hash = u64::from(node).wrapping_mul(GOLDEN);
             ((hash >> 32) as usize & (words - 1), 1_u64 << (hash >> 58))
         };
         for &node in &*visited {
             let (word, bit) = place(node);
-            again[word] |= seen[word] & bit;
+            seen_again[word] |= seen[word] & bit;
             seen[word] |= bit;
         }
-        // Without a branch: who stays is not to be predicted.
+        // The loop has no branch, because a branch on the bit would be mispredicted often.
         let mut kept = 0;
         for at in 0..visited.len() {
             let node = visited[at];
             let (word, bit) = place(node);
             visited[kept] = node;
-            kept += usize::from(again[word] & bit != 0);
+            kept += usize::from(seen_again[word] & bit != 0);
         }
         &mut visited[..kept]
-    }
-}
-
-struct Counting<'a, 's> {
-    counter: &'a mut Counter<'s>,
-    sources: &'a [NodeIx],
-    visits: &'a Visits,
-    all: &'a mut Vec<Visit>,
-    ends: &'a mut Vec<usize>,
-}
-
-impl Counting<'_, '_> {
-    fn run(self) {
-        let count = self.visits.columns.len() / self.visits.width;
-        let mut visited = std::mem::take(&mut self.counter.visited);
-        visited.resize(LINE * count, END);
-        for (line, sources) in self.sources.chunks(LINE).enumerate() {
-            for (nth, column) in self.visits.columns.chunks_exact(self.visits.width).enumerate() {
-                for (source, &node) in column[line * LINE..][..sources.len()].iter().enumerate() {
-                    visited[source * count + nth] = node;
-                }
-            }
-            for (at, source) in sources.iter().enumerate() {
-                self.counter.keep(source.get(), &mut visited[at * count..][..count], self.all);
-                self.ends.push(self.all.len());
-            }
-        }
-        self.counter.visited = visited;
     }
 }

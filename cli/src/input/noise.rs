@@ -6,6 +6,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use hedgerow_test_support::{Random, fuzz_config};
+
 use crate::core::failure::Failure;
 use crate::input::delimited::{Delimited, How};
 use crate::input::jsonl::JsonLine;
@@ -13,7 +15,6 @@ use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::pairs::words;
 use crate::input::source::Source;
-use crate::synthetic::Random;
 
 const CSV: &str =
     "\u{feff}board,pin,weight,time\r\n\"a, \"\"b\"\"\nc\",1,2.5,1970-01-02\r\n\r\nx;y,\u{e9},,\n";
@@ -25,10 +26,6 @@ const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"tim
 
 /// Bytes that mean something to some reader.
 const ODD: &[u8] = b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-";
-
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// A matrix of three rows of two numbers.
 fn npy() -> Vec<u8> {
@@ -44,17 +41,17 @@ fn npy() -> Vec<u8> {
 fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = intact.to_vec();
     for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len() as u64 + 1) as usize;
+        let at = random.below(bytes.len() + 1);
         match random.below(7) {
             0 => bytes.truncate(at),
-            1 => bytes.insert(at, ODD[random.below(ODD.len() as u64) as usize]),
+            1 => bytes.insert(at, ODD[random.below(ODD.len())]),
             2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            3 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+            3 if at < bytes.len() => bytes[at] = random.below(256_u32) as u8,
             4 => {
                 let piece = bytes[at..].to_vec();
                 bytes.extend_from_slice(&piece);
             }
-            5 => drop(bytes.splice(at..at, std::iter::repeat_n(b'9', random.below(400) as usize))),
+            5 => drop(bytes.splice(at..at, std::iter::repeat_n(b'9', random.below(400)))),
             _ if at < bytes.len() => drop(bytes.remove(at)),
             _ => {}
         }
@@ -133,10 +130,10 @@ fn read_matrix(bytes: &[u8], path: &Path) {
 
 #[test]
 fn no_reader_is_brought_down_by_noise() {
-    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 3000);
+    let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 3000);
     let folder = tempfile::tempdir().expect("a folder");
     let (path, npy) = (folder.path().join("noise.npy"), npy());
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for round in 0..rounds {
         let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
         read_delimited(&disturbed(text.as_bytes(), &mut random));

@@ -20,7 +20,7 @@ const REASONS: &str = "why";
 
 /// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// A table, cut to the width of the terminal
     Table,
     /// One JSON array, or one object for a single result
@@ -218,6 +218,18 @@ impl Output {
             }
         });
         self.text(&shown.collect::<String>())
+    }
+}
+
+/// Prints results of one shape to standard output as the command does: by default as a table on a terminal, as tsv in a pipe.
+///
+/// # Errors
+/// That of writing; none where whoever read standard output has left.
+pub fn print_rows(mode: Option<Mode>, columns: &[&str], rows: Vec<Vec<Value>>) -> io::Result<()> {
+    match Output::to_screen(mode.unwrap_or_else(Mode::for_stdout), false).rows(columns, rows) {
+        Err(Failure::File { source, .. }) => Err(source),
+        Err(Failure::Closed) | Ok(()) => Ok(()),
+        Err(failure) => Err(io::Error::other(failure.to_string())),
     }
 }
 

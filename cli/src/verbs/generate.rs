@@ -1,4 +1,4 @@
-//! `generate`: fills an empty store with a synthetic world, for trying things out.
+//! `generate`: fills an empty store with a synthetic graph, for trying things out.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,9 +8,9 @@ use clap::Args;
 use crate::core::failure::Failure;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::synthetic::{Plan, World};
+use crate::synthetic::{Degrees, Plan, SyntheticGraph};
 
-/// What `generate` is told.
+/// The arguments of `generate`.
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {
     /// The store's folder; created when there is none, and must be empty
@@ -25,7 +25,7 @@ pub(crate) struct GenerateArgs {
     /// Edges between boards and pins, power-law on both sides
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     edges: u64,
-    /// Topics; which item has which is written nowhere
+    /// Topics, one for each item; the store does not hold them
     #[arg(long, value_name = "N", default_value_t = 50)]
     topics: u32,
     /// Seed: the same numbers give the same store
@@ -40,9 +40,10 @@ pub(crate) fn generate(ctx: &mut Context, args: GenerateArgs) -> Result<(), Fail
         boards: args.boards,
         edges: args.edges,
         topics: args.topics,
+        degrees: Degrees::Steep,
         seed: args.seed,
     };
-    plan.validate()?;
+    plan.validate().map_err(Failure::Usage)?;
     let store = ctx.store_or_new(&args.store)?;
     let nodes = store.snapshot().node_count();
     if nodes > 0 {
@@ -50,7 +51,7 @@ pub(crate) fn generate(ctx: &mut Context, args: GenerateArgs) -> Result<(), Fail
             "the store holds {nodes} nodes already: generate into a new one"
         )));
     }
-    World::new(plan).write(&store, ctx.cancel())?;
+    SyntheticGraph::new(plan).write(&store, ctx.cancel())?;
     store.checkpoint(&ctx.watched())?;
     ctx.out.record(vec![
         ("nodes", store.snapshot().node_count().into()),

@@ -4,7 +4,6 @@
 pub(crate) mod answer_explanation;
 pub(crate) mod apply;
 pub(crate) mod backup;
-pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod dump;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{NodeName, Reason, RefreshReport};
+use hedgerow::{NodeName, RefreshReason, RefreshReport};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
@@ -57,25 +57,36 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
 }
 
 /// The step of the computation that a reason is about, the node, and the reason in words.
-fn step(reason: &Reason) -> (String, Option<&NodeName>, String) {
+fn step(reason: &RefreshReason) -> (String, Option<&NodeName>, String) {
     let layer_name = |layer: &usize| format!("layer {layer}");
     let input = || "input".to_owned();
     match reason {
-        Reason::Rebuild => {
+        RefreshReason::Rebuild => {
             ("all".to_owned(), None, "so much changed that everything was recomputed".to_owned())
         }
-        Reason::Neighbor { node, layer, neighbor } => {
+        RefreshReason::NeighborRow { node, layer, neighbor } => {
             (layer_name(layer), Some(node), format!("the row of its neighbor {neighbor} changed"))
         }
-        Reason::Own { node, layer } => {
+        RefreshReason::OwnRow { node, layer } => {
             (layer_name(layer), Some(node), "its own row one layer below changed".to_owned())
         }
-        Reason::NeighborDegree { node, layer, neighbor } => (
+        RefreshReason::NeighborDegree { node, layer, neighbor } => (
             layer_name(layer),
             Some(node),
             format!("the degree of its neighbor {neighbor} changed, and with it the neighbor's weight"),
         ),
-        Reason::Walks { node, walks, walk, hop, at, relation, was, now, edges, neighborhood_changed } => {
+        RefreshReason::Walks {
+            node,
+            walks,
+            walk,
+            hop,
+            at,
+            relation,
+            was,
+            now,
+            edges,
+            neighborhood_changed,
+        } => {
             let or_nowhere = |node: &Option<NodeName>| {
                 node.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string)
             };
@@ -91,9 +102,11 @@ fn step(reason: &Reason) -> (String, Option<&NodeName>, String) {
             );
             ("walks".to_owned(), Some(node), why)
         }
-        Reason::Features { node } => (input(), Some(node), "its features changed".to_owned()),
-        Reason::Degree { node } => (input(), Some(node), "the level of its degree changed".to_owned()),
-        Reason::Life { node } => ("node".to_owned(), Some(node), "it was added or removed".to_owned()),
+        RefreshReason::Features { node } => (input(), Some(node), "its features changed".to_owned()),
+        RefreshReason::Degree { node } => (input(), Some(node), "the level of its degree changed".to_owned()),
+        RefreshReason::AddedOrRemoved { node } => {
+            ("node".to_owned(), Some(node), "it was added or removed".to_owned())
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl<'a> Scores<'a> {
     fn of(&mut self, history: &[NodeIx], cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
         match self {
             Self::Nothing => Ok(Vec::new()),
-            Self::Cooccurrence(cooccurrence) => Ok(cooccurrence.of_history(history, cancel)?),
+            Self::Cooccurrence(cooccurrence) => Ok(cooccurrence.cosine_sums(history, cancel)?),
             Self::Walks(visited, sums) => {
                 let mut found = Vec::new();
                 for visit in history.iter().flat_map(|&node| visited.of(node)) {

@@ -243,16 +243,11 @@ mod tests {
     use super::*;
     use crate::adjacency::list_builder::EdgeValue;
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
-
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
+    use hedgerow_test_support::Random;
 
     /// A list that is changed, and what it is to hold.
     struct Pair {
-        seed: u64,
+        random: Random,
         ids: Vec<StableId>,
         inside: BTreeMap<NodeIx, EdgeValue>,
         list: ListBuilder,
@@ -263,10 +258,10 @@ mod tests {
     impl Pair {
         /// Of so many nodes, every tenth or so of which has its home in the last groups.
         fn new(seed: u64, nodes: usize, degree: usize) -> Self {
-            let mut seed = seed;
+            let mut random = Random::new(seed);
             let mut ids = BTreeSet::new();
             while ids.len() < nodes {
-                let id = next(&mut seed);
+                let id = random.next();
                 let crowd = if ids.len().is_multiple_of(10) && ids.len() < 2000 { 0xfff8 << 48 } else { 0 };
                 ids.insert(StableId::new(id | crowd));
             }
@@ -275,7 +270,7 @@ mod tests {
             ids.sort_by_key(|id| id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let inside: BTreeMap<_, _> =
                 (0..degree as u32).map(|at| (NodeIx::new(at), (1.0, None))).collect();
-            let mut pair = Self { seed, ids, inside, list: ListBuilder::build(OWNER, Vec::new()) };
+            let mut pair = Self { random, ids, inside, list: ListBuilder::build(OWNER, Vec::new()) };
             pair.list = pair.anew();
             pair
         }
@@ -305,7 +300,7 @@ mod tests {
         /// A change at a node that is inside, or at one that is not.
         fn change(&mut self, is_inside: bool, new: Option<EdgeValue>) {
             let node = loop {
-                let node = NodeIx::new((next(&mut self.seed) % self.ids.len() as u64) as u32);
+                let node = NodeIx::new((self.random.next() % self.ids.len() as u64) as u32);
                 if self.inside.contains_key(&node) == is_inside {
                     break node;
                 }
@@ -342,7 +337,7 @@ mod tests {
                 assert_eq!(list.position(NodeIx::new(at), id), anew.position(NodeIx::new(at), id));
             }
             for _ in 0..200 {
-                let hash = next(&mut self.seed);
+                let hash = self.random.next();
                 list.prefetch_hash(hash);
                 assert_eq!(list.at_hash(hash), anew.at_hash(hash), "{when}, hash {hash:x}");
             }
@@ -354,13 +349,13 @@ mod tests {
     }
 
     /// Weights of all sizes come and go, so that pieces and lists gain and lose columns, and the largest changes.
-    fn carried(seed: &mut u64, round: u64) -> EdgeValue {
-        let weight = match (round % 4, next(seed) % 8) {
+    fn carried(random: &mut Random, round: u64) -> EdgeValue {
+        let weight = match (round % 4, random.next() % 8) {
             (0, _) | (_, 0..3) => 1.0,
             (1, _) => 0.25,
             (_, more) => f32::from(more as u8) * 1.5,
         };
-        let time = (round % 3 == 1 && next(seed).is_multiple_of(4)).then(|| next(seed) as i64 >> 8);
+        let time = (round % 3 == 1 && random.next().is_multiple_of(4)).then(|| random.next() as i64 >> 8);
         (weight, time)
     }
 
@@ -368,16 +363,16 @@ mod tests {
     fn a_list_in_pieces_is_the_one_that_is_built_anew() {
         let mut in_pieces = 0;
         for round in 0..48 {
-            let mut seed = round + 100;
-            let degree = 70 + (next(&mut seed) % 500) as usize;
-            let mut pair = Pair::new(seed, degree + 150, degree);
+            let mut random = Random::new(round + 100);
+            let degree = 70 + (random.next() % 500) as usize;
+            let mut pair = Pair::new(random.next(), degree + 150, degree);
             let mut held = Vec::new();
             for step in 0..60 {
-                let changes: BTreeMap<_, _> = (0..=next(&mut seed) % (1 + degree as u64 / 64))
+                let changes: BTreeMap<_, _> = (0..=random.next() % (1 + degree as u64 / 64))
                     .map(|_| {
-                        let node = NodeIx::new((next(&mut seed) % pair.ids.len() as u64) as u32);
-                        let is_new = !pair.inside.contains_key(&node) || next(&mut seed).is_multiple_of(4);
-                        (node, is_new.then(|| carried(&mut seed, round)))
+                        let node = NodeIx::new((random.next() % pair.ids.len() as u64) as u32);
+                        let is_new = !pair.inside.contains_key(&node) || random.next().is_multiple_of(4);
+                        (node, is_new.then(|| carried(&mut random, round)))
                     })
                     .collect();
                 pair.make(&changes);
@@ -397,7 +392,7 @@ mod tests {
         for (round, degree, steps) in [(1, 3000, 40), (2, 20_000, 12), (3, 4097, 40), (4, 100_000, 6)] {
             let mut pair = Pair::new(round, degree + degree / 10, degree);
             for step in 0..steps {
-                let new = carried(&mut pair.seed, round);
+                let new = carried(&mut pair.random, round);
                 match step % 3 {
                     0 => pair.change(false, Some(new)),
                     1 => pair.change(true, None),
@@ -416,10 +411,10 @@ mod tests {
             let mut pair = Pair::new(round + 40, 700, 513 + 28);
             let mut both = 0;
             for step in 0..240 {
-                let new = carried(&mut pair.seed, round);
+                let new = carried(&mut pair.random, round);
                 // Towards one number after another, most of them near the power of two, and sometimes the other way.
                 let aim = [520, 505, 512, 470, 513, 550, 512, 514][step / 30];
-                let is_removal = (pair.inside.len() > aim) != next(&mut pair.seed).is_multiple_of(6);
+                let is_removal = (pair.inside.len() > aim) != pair.random.next().is_multiple_of(6);
                 pair.change(is_removal, (!is_removal).then_some(new));
                 pair.check(&format!("round {round}, step {step}"));
                 let pieces = pair.pieces().expect("one change in hundreds");

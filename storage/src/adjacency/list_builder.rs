@@ -251,13 +251,7 @@ pub(crate) fn exponent_above(weight: f32) -> i32 {
 mod tests {
     use super::*;
     use crate::adjacency::record::Packed;
-
-    /// A small generator, so that a failure names its seed.
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
+    use hedgerow_test_support::Random;
 
     fn entries(ids: &[u64]) -> Vec<ListEntry> {
         let entry = |(at, &id): (usize, &u64)| ListEntry {
@@ -271,12 +265,12 @@ mod tests {
 
     #[test]
     fn neighbors_are_found_and_in_any_order_the_block_is_the_same() {
-        let mut seed = 7;
+        let mut random = Random::new(7);
         for round in 0..400 {
-            let degree = 1 + next(&mut seed) as usize % 190;
+            let degree = 1 + random.next() as usize % 190;
             // Every third round crowds the ids at the end of the range, so that groups overflow and go round.
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
-            let ids: Vec<u64> = (0..degree).map(|_| next(&mut seed) | crowd).collect();
+            let ids: Vec<u64> = (0..degree).map(|_| random.next() | crowd).collect();
             let list = ListBuilder::build(StableId::new(9), entries(&ids));
             let view = list.as_list();
             let (record, words) = view.parts();
@@ -299,9 +293,9 @@ mod tests {
     /// The slots that a hash names, read one by one as the documentation tells.
     #[test]
     fn a_hash_draws_the_first_taken_slot_that_it_names() {
-        let mut seed = 13;
+        let mut random = Random::new(13);
         for degree in [1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 500, 32_768, 32_769] {
-            let ids: Vec<u64> = (0..degree).map(|_| next(&mut seed)).collect();
+            let ids: Vec<u64> = (0..degree).map(|_| random.next()).collect();
             let list = ListBuilder::build(StableId::new(9), entries(&ids));
             let view = list.as_list();
             let bits = view.slot_bits();
@@ -312,7 +306,7 @@ mod tests {
                 _ => &[1, 2],
             };
             for _ in 0..200 {
-                let hash = next(&mut seed);
+                let hash = random.next();
                 let named = order.iter().map(|nth| hash >> (64 - nth * width) & (u64::MAX >> (64 - width)));
                 let mut slots = named.map(|chunk| chunk >> (width - bits));
                 let expected = slots.find_map(|slot| view.at_slot(slot as usize));
@@ -324,19 +318,19 @@ mod tests {
 
     #[test]
     fn an_edited_list_is_the_one_that_is_built_anew() {
-        let mut seed = 11;
+        let mut random = Random::new(11);
         for round in 0..300 {
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
-            let ids: Vec<StableId> = (0..120).map(|_| StableId::new(next(&mut seed) | crowd)).collect();
+            let ids: Vec<StableId> = (0..120).map(|_| StableId::new(random.next() | crowd)).collect();
             let mut model = std::collections::BTreeMap::new();
             let mut list = ListBuilder::build(StableId::new(9), Vec::new());
             for step in 0..20 {
                 let mut changes = std::collections::BTreeMap::new();
-                for _ in 0..=next(&mut seed) % 24 {
-                    let node = NodeIx::new((next(&mut seed) % 120) as u32);
-                    let weight = if round % 2 == 0 { 1.0 } else { 1.0 + (next(&mut seed) % 2) as f32 };
-                    let time = next(&mut seed).is_multiple_of(40).then_some(5);
-                    let is_new = next(&mut seed).is_multiple_of(2);
+                for _ in 0..=random.next() % 24 {
+                    let node = NodeIx::new((random.next() % 120) as u32);
+                    let weight = if round % 2 == 0 { 1.0 } else { 1.0 + (random.next() % 2) as f32 };
+                    let time = random.next().is_multiple_of(40).then_some(5);
+                    let is_new = random.next().is_multiple_of(2);
                     changes.insert(node, is_new.then_some((weight, time)));
                 }
                 for (&node, &new) in &changes {

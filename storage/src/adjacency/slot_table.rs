@@ -224,19 +224,14 @@ pub(crate) fn remove(table: &mut impl SlotTable, gone: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
+    use hedgerow_test_support::Random;
 
     #[test]
     fn every_slot_is_asked_for_once_and_the_round_is_told_back() {
-        let mut seed = 3;
+        let mut random = Random::new(3);
         for bits in [0, 1, 2, 5, 6, 7, 9] {
             for _ in 0..20 {
-                let id = StableId::new(next(&mut seed));
+                let id = StableId::new(random.next());
                 let mut asked = vec![false; 1 << bits];
                 for round in 0..1 << bits {
                     let slot = slot(id, bits, round);
@@ -250,17 +245,17 @@ mod tests {
     /// Ids crowded into a few homes fill groups, so that neighbours go on to the next ones and round the end.
     #[test]
     fn a_table_that_was_changed_is_the_one_that_is_placed_anew() {
-        let mut seed = 5;
+        let mut random = Random::new(5);
         let mut placement = Placement::default();
         for round in 0..300 {
             let crowd = if round % 3 == 0 { 0xf800_0000_0000_0000 } else { 0 };
             let bits = [1, 3, 6, 7, 8][round % 5];
             let room = if bits == 1 { 2 } else { 3 << (bits - 2) };
-            let all: Vec<StableId> = (0..room * 2).map(|_| StableId::new(next(&mut seed) | crowd)).collect();
+            let all: Vec<StableId> = (0..room * 2).map(|_| StableId::new(random.next() | crowd)).collect();
             let mut table = vec![FREE; 1 << bits];
             let mut inside = std::collections::BTreeSet::new();
             for _ in 0..200 {
-                let at = (next(&mut seed) % all.len() as u64) as u32;
+                let at = (random.next() % all.len() as u64) as u32;
                 let id = |at: u32| all[at as usize];
                 if inside.remove(&at) {
                     let slot = table.iter().position(|&other| other == at).expect("it sits somewhere");
@@ -283,13 +278,12 @@ mod tests {
     /// The rounds as the documentation of this module tells them, ids in ascending order.
     #[test]
     fn a_table_is_the_same_for_ids_in_any_order_and_repeated_ids_are_seen() {
-        let mut seed = 19;
+        let mut random = Random::new(19);
         let mut placement = Placement::default();
         for round in 0..400 {
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
-            let degree = 2 + next(&mut seed) as usize % 200;
-            let mut ids: Vec<StableId> =
-                (0..degree).map(|_| StableId::new(next(&mut seed) | crowd)).collect();
+            let degree = 2 + random.next() as usize % 200;
+            let mut ids: Vec<StableId> = (0..degree).map(|_| StableId::new(random.next() | crowd)).collect();
             let bits = slot_bits(degree);
             assert!(placement.place(&ids, bits), "round {round}");
             let seated = |placement: &Placement, ids: &[StableId]| -> Vec<Option<StableId>> {
@@ -311,7 +305,7 @@ mod tests {
                 }
             }
             assert_eq!(found, plain, "round {round}");
-            let (one, other) = (next(&mut seed) as usize % degree, next(&mut seed) as usize % degree);
+            let (one, other) = (random.next() as usize % degree, random.next() as usize % degree);
             ids[one] = ids[other];
             assert_eq!(placement.place(&ids, bits), one == other, "round {round}");
         }

@@ -211,23 +211,18 @@ mod tests {
     use crate::adjacency::list::NO_TIME;
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
     use crate::types::cancel::CancelToken;
-
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
-    }
+    use hedgerow_test_support::Random;
 
     /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
-    fn random_parts(seed: &mut u64, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<Part> {
-        let parts = 1 + next(seed) % 3;
+    fn random_parts(random: &mut Random, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<Part> {
+        let parts = 1 + random.next() % 3;
         let part = |_| {
-            let count = next(seed) as usize % 400;
-            let mut node = |most: u32| NodeIx::new((next(seed) % u64::from(most)) as u32);
+            let count = random.next() as usize % 400;
+            let mut node = |most: u32| NodeIx::new((random.next() % u64::from(most)) as u32);
             let edges = (0..count).map(|_| (node(1 + nodes / 8), node(nodes - nodes / 8))).collect();
-            let weight = |_| 0.5 + (next(seed) % 3) as f32 / 2.0;
+            let weight = |_| 0.5 + (random.next() % 3) as f32 / 2.0;
             let weights = is_weighted.then(|| (0..count).map(weight).collect());
-            let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(next(seed) % 5) as usize];
+            let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(random.next() % 5) as usize];
             let times = is_timed.then(|| (0..count).map(time).collect());
             Part { edges, weights, times }
         };
@@ -240,11 +235,11 @@ mod tests {
         let pools = [1, 2, 7].map(|threads| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be had")
         });
-        let mut seed = 23;
+        let mut random = Random::new(23);
         for round in 0..60 {
-            let nodes = 1 + next(&mut seed) as u32 % 200;
-            let ids: Vec<StableId> = (0..nodes).map(|_| StableId::new(next(&mut seed))).collect();
-            let parts = random_parts(&mut seed, nodes, round % 2 == 0, round % 3 == 0);
+            let nodes = 1 + random.next() as u32 % 200;
+            let ids: Vec<StableId> = (0..nodes).map(|_| StableId::new(random.next())).collect();
+            let parts = random_parts(&mut random, nodes, round % 2 == 0, round % 3 == 0);
             let mut expected: BTreeMap<(u32, u32), (f32, Option<i64>)> = BTreeMap::new();
             for part in &parts {
                 for (at, (a, b)) in part.edges.iter().enumerate() {
@@ -256,11 +251,11 @@ mod tests {
             }
             let loops = expected.keys().filter(|(a, b)| a == b).count();
             let division = Division {
-                blocks: 1 + next(&mut seed) as usize % 40,
-                buckets: 1 + next(&mut seed) as usize % 5,
-                bucket: 1 + next(&mut seed) % 100,
-                shares: 1 + next(&mut seed) as usize % 4,
-                rounds: 1 + next(&mut seed) % 6,
+                blocks: 1 + random.next() as usize % 40,
+                buckets: 1 + random.next() as usize % 5,
+                bucket: 1 + random.next() % 100,
+                shares: 1 + random.next() as usize % 4,
+                rounds: 1 + random.next() % 6,
             };
             for pool in &pools {
                 let mut node = 0;

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use hedgerow_test_support::{Random, fuzz_config};
+
 use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
@@ -24,20 +26,6 @@ use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::ops::Op;
 use crate::wal::record::{Head, ops};
-
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize) % bound
-    }
-}
 
 /// One to three changes that keep the length a multiple of what it was one of, or do not.
 fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
@@ -112,8 +100,8 @@ fn read(view: GraphState) {
 
 #[test]
 fn files_that_lie_are_refused_or_can_be_read_without_harm() {
-    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 1500);
-    let mut random = Random(seed);
+    let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 1500);
+    let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let (intact, path) = (folder.path().join("intact"), folder.path().join("lies"));
     let manifest = sample(&intact);
@@ -166,8 +154,8 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
 /// Operations that decode and contradict the state are errors, whatever they say.
 #[test]
 fn operations_that_lie_are_refused_or_applied_without_harm() {
-    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 20_000);
-    let mut random = Random(seed);
+    let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 20_000);
+    let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);

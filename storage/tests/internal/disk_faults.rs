@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hedgerow_test_support::{Random, fuzz_config};
+
 use crate::checkpoint::derived::Publish;
 use crate::fs::disk::{Disk, Event, Verdict, Watch};
 use crate::fs::section::SectionWriter;
@@ -20,21 +22,6 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Generation, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
-
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) % bound
-    }
-}
 
 /// Edges by the keys of their ends, tokens by key, and positions: what the graph of the script comes to.
 type Content = BTreeSet<String>;
@@ -231,7 +218,7 @@ fn whichever_call_fails_earlier_batches_are_intact_and_the_store_works_again() {
     assert!(ran.1.is_ok(), "{ran:?}");
     let calls = watch.calls.load(Ordering::SeqCst);
     assert!(calls > 100, "only {calls} calls were watched");
-    let (seed, all) = (variable("HEDGEROW_SEED", 0) as usize, variable("HEDGEROW_ROUNDS", 1) > 1);
+    let (seed, all) = (fuzz_config::seed(0) as usize, fuzz_config::rounds(1) > 1);
     for at in 0..calls {
         for way in (0..WAYS).filter(|way| all || (at + seed).is_multiple_of(WAYS) && *way == at / WAYS % WAYS)
         {
@@ -462,7 +449,7 @@ fn power_cuts(seed: u64, each: u64, forgotten: Option<&'static str>) -> (Vec<Str
     let (store, images) = (folder.path().join("store"), folder.path().join("images"));
     fs::create_dir(&store).expect("made");
     let state = State {
-        random: Random(seed),
+        random: Random::new(seed),
         files: BTreeMap::new(),
         durable: BTreeMap::new(),
         names: Vec::new(),
@@ -493,7 +480,7 @@ fn power_cuts(seed: u64, each: u64, forgotten: Option<&'static str>) -> (Vec<Str
 
 #[test]
 fn a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged() {
-    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1));
+    let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1));
     let mut all = 0;
     for seed in seed..seed + rounds {
         let (wrong, images) = power_cuts(seed, 2, None);

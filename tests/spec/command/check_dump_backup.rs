@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Desk, Holder};
+use super::{Cli, Holder};
 
 /// The last file of store `s` whose name has this prefix.
-fn file(desk: &Desk, name: &str) -> PathBuf {
-    let entries = std::fs::read_dir(desk.path("s")).expect("a folder").filter_map(Result::ok);
+fn file(cli: &Cli, name: &str) -> PathBuf {
+    let entries = std::fs::read_dir(cli.path("s")).expect("a folder").filter_map(Result::ok);
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     found.retain(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(name)));
     found.sort();
@@ -24,10 +24,10 @@ fn flip(path: &PathBuf) {
 
 #[test]
 fn a_sound_store_has_no_problems_at_any_depth() {
-    let desk = Desk::trained();
-    desk.ok(&["link", "s", "pin:0", "board:0", "--weight", "2", "--time", "7"]);
+    let cli = Cli::trained();
+    cli.ok(&["link", "s", "pin:0", "board:0", "--weight", "2", "--time", "7"]);
     for words in [&["check", "s"][..], &["check", "s", "--deep"], &["check", "s", "--deep", "--read-only"]] {
-        let found = desk.json(words);
+        let found = cli.json(words);
         assert_eq!((&found["sound"], &found["problems"]), (&json!(true), &json!([])), "{words:?}");
         assert!(found["nodes"].as_u64().is_some_and(|nodes| nodes >= 120), "{found}");
     }
@@ -35,10 +35,10 @@ fn a_sound_store_has_no_problems_at_any_depth() {
 
 #[test]
 fn damage_is_listed_with_file_place_and_remedy_and_changes_nothing() {
-    let desk = Desk::trained();
-    flip(&file(&desk, "MANIFEST.copy"));
-    flip(&file(&desk, "embeddings."));
-    let ran = desk.run(&["check", "s", "--output", "json"]);
+    let cli = Cli::trained();
+    flip(&file(&cli, "MANIFEST.copy"));
+    flip(&file(&cli, "embeddings."));
+    let ran = cli.run(&["check", "s", "--output", "json"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
     let found: Value = serde_json::from_str(&ran.out).expect("JSON");
     let problems = found["problems"].as_array().expect("a list");
@@ -46,100 +46,100 @@ fn damage_is_listed_with_file_place_and_remedy_and_changes_nothing() {
     for problem in problems {
         assert!(problem["place"].is_string() && problem["remedy"].is_string(), "{problem}");
     }
-    let again = desk.run(&["check", "s", "--output", "json"]);
+    let again = cli.run(&["check", "s", "--output", "json"]);
     assert_eq!((again.code, again.out), (4, ran.out));
 }
 
 /// Embeddings are computed from the graph, so the digest is the same as before the damage.
 #[test]
 fn damaged_embeddings_are_computed_again() {
-    let desk = Desk::trained();
-    let before = desk.json(&["digest", "s"])["digest"].clone();
+    let cli = Cli::trained();
+    let before = cli.json(&["digest", "s"])["digest"].clone();
     for name in ["embeddings.", "neighborhoods."] {
-        flip(&file(&desk, name));
-        let ran = desk.run(&["digest", "s", "--output", "json"]);
+        flip(&file(&cli, name));
+        let ran = cli.run(&["digest", "s", "--output", "json"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.err.contains("warning: ") && ran.err.contains(name), "{}", ran.err);
         let digest: Value = serde_json::from_str(&ran.out).expect("JSON");
         assert_eq!(digest["digest"], before, "{name}");
-        desk.ok(&["check", "s", "--deep"]);
-        let again = desk.run(&["digest", "s"]);
+        cli.ok(&["check", "s", "--deep"]);
+        let again = cli.run(&["digest", "s"]);
         assert!(!again.err.contains("warning"), "{}", again.err);
     }
 }
 
 #[test]
 fn a_damaged_model_is_given_up_with_repair_only() {
-    let desk = Desk::trained();
-    flip(&file(&desk, "model."));
-    desk.fails(&["similar", "s", "pin:0"], 4, "model.");
-    desk.ok(&["neighbors", "s", "pin:0"]);
-    let found = desk.json(&["check", "s", "--repair"]);
+    let cli = Cli::trained();
+    flip(&file(&cli, "model."));
+    cli.fails(&["similar", "s", "pin:0"], 4, "model.");
+    cli.ok(&["neighbors", "s", "pin:0"]);
+    let found = cli.json(&["check", "s", "--repair"]);
     assert_eq!(found["sound"], json!(true), "{found}");
-    desk.fails(&["similar", "s", "pin:0"], 1, "hedgerow train");
-    desk.ok(&["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"]);
-    desk.ok(&["similar", "s", "pin:0"]);
+    cli.fails(&["similar", "s", "pin:0"], 1, "hedgerow train");
+    cli.ok(&["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"]);
+    cli.ok(&["similar", "s", "pin:0"]);
 }
 
 /// The file of the log's engine is lost: the journal still has the batch. Without the journal the store does not open, until
 /// `check --repair` gives the batch up.
 #[test]
 fn a_lost_log_is_given_up_with_repair_only() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["link", "s", "lamp:z", "room:hall"]);
-    let with_link = desk.stats();
-    std::fs::write(desk.path("s").join("log/db"), b"").expect("a file");
-    assert_eq!(desk.stats(), with_link);
-    let sound = desk.stats();
-    desk.ok(&["link", "s", "lamp:y", "room:hall"]);
-    std::fs::write(desk.path("s").join("log/db"), b"").expect("a file");
-    std::fs::remove_file(desk.path("s").join("JOURNAL")).expect("a file");
-    desk.fails(&["stats", "s"], 4, "record");
-    let ran = desk.run(&["check", "s"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["link", "s", "lamp:z", "room:hall"]);
+    let with_link = cli.stats();
+    std::fs::write(cli.path("s").join("log/db"), b"").expect("a file");
+    assert_eq!(cli.stats(), with_link);
+    let sound = cli.stats();
+    cli.ok(&["link", "s", "lamp:y", "room:hall"]);
+    std::fs::write(cli.path("s").join("log/db"), b"").expect("a file");
+    std::fs::remove_file(cli.path("s").join("JOURNAL")).expect("a file");
+    cli.fails(&["stats", "s"], 4, "record");
+    let ran = cli.run(&["check", "s"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
-    let ran = desk.run(&["check", "s", "--repair", "--deep", "--output", "json"]);
+    let ran = cli.run(&["check", "s", "--repair", "--deep", "--output", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("given up"), "{}", ran.err);
-    assert_eq!(desk.stats(), sound);
-    assert!(desk.path("s").join("log.damaged").is_dir());
+    assert_eq!(cli.stats(), sound);
+    assert!(cli.path("s").join("log.damaged").is_dir());
 }
 
 #[test]
 fn a_backup_of_a_store_in_use_has_all_acknowledged_changes() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
-    let holder = Holder::of(&desk);
-    let copied = desk.json(&["backup", "s", "copy"]);
-    assert_eq!(copied["epoch"], desk.json(&["stats", "copy"])["epoch"]);
-    desk.fails(&["backup", "s", "copy"], 5, "a new or empty folder");
+    let cli = Cli::with_lamps();
+    cli.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
+    let holder = Holder::of(&cli);
+    let copied = cli.json(&["backup", "s", "copy"]);
+    assert_eq!(copied["epoch"], cli.json(&["stats", "copy"])["epoch"]);
+    cli.fails(&["backup", "s", "copy"], 5, "a new or empty folder");
     holder.leave();
     let text = |store: &str| {
-        let dumped = desk.ok(&["dump", store]);
+        let dumped = cli.ok(&["dump", store]);
         let graph = dumped.lines().filter(|line| !line.starts_with("manifest") && !line.starts_with("file"));
         graph.collect::<Vec<_>>().join("\n")
     };
     assert_eq!(text("copy"), text("s"));
-    desk.ok(&["check", "copy", "--deep"]);
+    cli.ok(&["check", "copy", "--deep"]);
 }
 
 #[test]
 fn a_dump_has_lines_for_all_parts_of_a_store() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
-    let dumped = desk.ok(&["dump", "s"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
+    let dumped = cli.ok(&["dump", "s"]);
     for line in ["manifest ", "file topology.", "relation 0 lamp-room edges 5", "record ", "  edge "] {
         assert!(dumped.lines().any(|found| found.starts_with(line)), "no line {line:?} in {dumped}");
     }
     assert!(dumped.contains("edge lamp-room room:hall lamp:z weight 3 time 9\n"), "{dumped}");
-    assert_eq!(desk.ok(&["dump", "s"]), dumped);
+    assert_eq!(cli.ok(&["dump", "s"]), dumped);
 }
 
 #[test]
 fn neighbors_since_a_time_have_that_time_or_a_later_one() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["link", "s", "room:attic", "lamp:d", "--time", "1970-01-03"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["link", "s", "room:attic", "lamp:d", "--time", "1970-01-03"]);
     let since = |time| {
-        let found = desk.json(&["neighbors", "s", "room:attic", "--since", time]);
+        let found = cli.json(&["neighbors", "s", "room:attic", "--since", time]);
         found.as_array().expect("rows").iter().map(|row| row["node"].clone()).collect::<Vec<Value>>()
     };
     assert_eq!(since("1970-01-02"), [json!("lamp:c"), json!("lamp:d")]);

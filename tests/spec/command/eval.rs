@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 
 /// Held-out items of ten boards. The last item of each is not in the store.
-fn with_test() -> Desk {
-    let desk = Desk::trained();
+fn with_test() -> Cli {
+    let cli = Cli::trained();
     let lines: Vec<String> =
         (0..10).map(|board| format!("{board} {} {} none", board * 3, board * 5 + 1)).collect();
-    desk.write("test.txt", lines.join("\n"));
-    desk
+    cli.write("test.txt", lines.join("\n"));
+    cli
 }
 
 const RECOMMEND: [&str; 8] = ["eval", "s", "--task", "recommend", "--test", "test.txt", "-k", "10"];
@@ -18,8 +18,8 @@ const RELATED: [&str; 6] = ["eval", "s", "--task", "related", "--pairs", "pairs.
 
 #[test]
 fn recommendations_are_judged_for_the_model_and_the_baselines() {
-    let desk = with_test();
-    let quality = desk.json(&RECOMMEND);
+    let cli = with_test();
+    let quality = cli.json(&RECOMMEND);
     assert_eq!(quality["users"], json!(10));
     let names: Vec<&str> = quality.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(
@@ -67,9 +67,9 @@ fn recommendations_are_judged_for_the_model_and_the_baselines() {
 
 #[test]
 fn related_items_are_judged_for_the_model_and_the_baselines() {
-    let desk = Desk::trained();
-    desk.write("pairs.tsv", "1\t2\n3\t4\n");
-    let quality = desk.json(&RELATED);
+    let cli = Cli::trained();
+    cli.write("pairs.tsv", "1\t2\n3\t4\n");
+    let quality = cli.json(&RELATED);
     assert_eq!((&quality["pairs"], &quality["hr@500"]), (&json!(2), &json!(1.0)));
     for ranker in quality["rankers"].as_array().expect("rankers").iter().chain([&quality]) {
         for name in ["hr@10", "hr@100", "hr@500", "mrr", "mrr100"] {
@@ -84,38 +84,38 @@ fn related_items_are_judged_for_the_model_and_the_baselines() {
 
 #[test]
 fn text_has_a_line_for_each_ranker_and_its_first_columns_stay() {
-    let desk = with_test();
-    let quality = desk.json(&RECOMMEND);
-    let tsv = desk.ok(&RECOMMEND);
+    let cli = with_test();
+    let quality = cli.json(&RECOMMEND);
+    let tsv = cli.ok(&RECOMMEND);
     let lines: Vec<Vec<&str>> = tsv.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines.len(), 4);
     let first = [&quality["recall@10"], &quality["ndcg@10"], &quality["users"]].map(ToString::to_string);
     assert_eq!((&lines[0][..3], lines[0][3]), (&first.each_ref().map(String::as_str)[..], "model"));
-    let csv = desk.ok(&[&RECOMMEND[..], &["--output", "csv"]].concat());
+    let csv = cli.ok(&[&RECOMMEND[..], &["--output", "csv"]].concat());
     assert!(
         csv.starts_with("recall@10,ndcg@10,users,ranker,recall@10_margin,ndcg@10_margin,coverage,"),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 5);
-    assert_eq!(desk.jsonl(&RECOMMEND), [quality]);
+    assert_eq!(cli.jsonl(&RECOMMEND), [quality]);
 }
 
 /// With a sample the model has two lines: over all queries, and over the sample.
 #[test]
 fn baselines_are_compared_on_a_sample_on_all_queries_or_not_at_all() {
-    let desk = with_test();
-    let all = desk.json(&RECOMMEND);
-    let ran = desk.run(&[&RECOMMEND[..], &["--baselines", "4", "--output", "json"]].concat());
+    let cli = with_test();
+    let all = cli.json(&RECOMMEND);
+    let ran = cli.run(&[&RECOMMEND[..], &["--baselines", "4", "--output", "json"]].concat());
     assert!(ran.err.contains("compared with baselines on 4 of 10 users; --baselines all"), "{}", ran.err);
     let some: Value = serde_json::from_str(&ran.out).expect("JSON");
     for name in ["recall@10", "ndcg@10", "users", "coverage"] {
         assert_eq!(some[name], all[name], "{name}");
     }
     assert!(some["rankers"].as_array().expect("rankers").iter().all(|ranker| ranker["users"] == json!(4)));
-    assert_eq!(desk.ok(&[&RECOMMEND[..], &["--baselines", "4"]].concat()).lines().count(), 5);
-    let whole = desk.json(&[&RECOMMEND[..], &["--baselines", "all"]].concat());
+    assert_eq!(cli.ok(&[&RECOMMEND[..], &["--baselines", "4"]].concat()).lines().count(), 5);
+    let whole = cli.json(&[&RECOMMEND[..], &["--baselines", "all"]].concat());
     assert_eq!(whole, all);
-    let ran = desk.run(&[&RECOMMEND[..], &["--baselines", "off", "--output", "json"]].concat());
+    let ran = cli.run(&[&RECOMMEND[..], &["--baselines", "off", "--output", "json"]].concat());
     let alone: Value = serde_json::from_str(&ran.out).expect("JSON");
     assert_eq!((alone["recall@10"].clone(), ran.err.as_str()), (all["recall@10"].clone(), ""));
     assert_eq!(
@@ -123,15 +123,15 @@ fn baselines_are_compared_on_a_sample_on_all_queries_or_not_at_all() {
         (&Value::Null, &Value::Null, &Value::Null)
     );
     assert_eq!(alone["rankers"].as_array().map(Vec::len), Some(1));
-    desk.fails(&[&RECOMMEND[..], &["--baselines", "some"]].concat(), 2, "expected all, off, or a number");
+    cli.fails(&[&RECOMMEND[..], &["--baselines", "some"]].concat(), 2, "expected all, off, or a number");
 }
 
 #[test]
 fn a_table_ends_with_a_verdict_and_with_the_cosines_of_random_pairs() {
-    let desk = with_test();
-    desk.write("pairs.tsv", "1\t2\n3\t4\n5\t9\n");
+    let cli = with_test();
+    cli.write("pairs.tsv", "1\t2\n3\t4\n5\t9\n");
     for (words, verdict) in [(&RECOMMEND[..], " ndcg@10 is "), (&RELATED[..], " mrr is ")] {
-        let table = desk.ok(&[words, &["--output", "table"]].concat());
+        let table = cli.ok(&[words, &["--output", "table"]].concat());
         let lines: Vec<&str> = table.lines().collect();
         let widths: Vec<usize> = lines[..8].iter().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
@@ -147,18 +147,18 @@ fn a_table_ends_with_a_verdict_and_with_the_cosines_of_random_pairs() {
         assert_eq!(lines.len(), 10, "{table}");
         assert!(lines[8..].iter().all(|line| line.chars().count() <= 80), "{table}");
     }
-    let alone = desk.ok(&[&RECOMMEND[..], &["--baselines", "off", "--output", "table"]].concat());
+    let alone = cli.ok(&[&RECOMMEND[..], &["--baselines", "off", "--output", "table"]].concat());
     assert!(!alone.contains(" walks") && alone.lines().count() == 6, "{alone}");
 }
 
 #[test]
 fn empty_files_and_unknown_nodes_are_refused() {
-    let desk = with_test();
-    desk.write("empty.txt", "\n\n");
-    desk.fails(&["eval", "s", "--task", "recommend", "--test", "empty.txt"], 5, "the file holds no users");
-    desk.fails(&["eval", "s", "--task", "related", "--pairs", "empty.txt"], 5, "the file holds no pairs");
-    desk.write("unknown.txt", "0 1\nnobody 1\n");
-    desk.fails(&["eval", "s", "--task", "recommend", "--test", "unknown.txt"], 1, "no node board:nobody");
-    desk.write("pairs.tsv", "1\tnone\n");
-    desk.fails(&RELATED, 1, "no node pin:none");
+    let cli = with_test();
+    cli.write("empty.txt", "\n\n");
+    cli.fails(&["eval", "s", "--task", "recommend", "--test", "empty.txt"], 5, "the file holds no users");
+    cli.fails(&["eval", "s", "--task", "related", "--pairs", "empty.txt"], 5, "the file holds no pairs");
+    cli.write("unknown.txt", "0 1\nnobody 1\n");
+    cli.fails(&["eval", "s", "--task", "recommend", "--test", "unknown.txt"], 1, "no node board:nobody");
+    cli.write("pairs.tsv", "1\tnone\n");
+    cli.fails(&RELATED, 1, "no node pin:none");
 }

@@ -10,30 +10,30 @@ use std::sync::Arc;
 use hedgerow::{Batch, CancelToken, Edge, Engine, NodeName, Position, Store, TrainOptions, WalkOptions};
 use serde_json::{Value, json};
 
-use super::{Desk, Holder};
-use crate::world::World;
+use super::{Cli, Holder};
+use crate::fixtures::graph_model::GraphModel;
 
 /// The forms that come back.
 const FORMS: &[&str] =
     if cfg!(feature = "parquet") { &["csv", "jsonl", "parquet"] } else { &["csv", "jsonl"] };
 
 /// A store `s` of a random world, trained, of which nodes are dirty; its reference.
-fn world(desk: &Desk, seed: u64) -> World {
-    let mut world = World::new(seed, 30);
-    let engine = engine(desk, "s");
-    engine.store().commit(&world.founding()).expect("a commit");
+fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
+    let mut model_graph = GraphModel::new(seed, 30);
+    let engine = engine(cli, "s");
+    engine.store().commit(&model_graph.founding()).expect("a commit");
     for _ in 0..10 {
-        engine.store().commit(&world.batch(6)).expect("a commit");
+        engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
     train(&engine);
     for _ in 0..5 {
-        engine.store().commit(&world.batch(6)).expect("a commit");
+        engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
-    world
+    model_graph
 }
 
-fn engine(desk: &Desk, name: &str) -> Engine {
-    let store = Store::options().create(true).open(desk.path(name)).expect("the store opens");
+fn engine(cli: &Cli, name: &str) -> Engine {
+    let store = Store::options().create(true).open(cli.path(name)).expect("the store opens");
     Engine::open(Arc::new(store)).expect("the engine opens")
 }
 
@@ -52,9 +52,9 @@ fn train(engine: &Engine) {
 }
 
 /// Names, tokens and numbers that some writer or reader would bend.
-fn odd(desk: &Desk) -> World {
-    let engine = engine(desk, "s");
-    let mut world = World::new(0, 9);
+fn odd(cli: &Cli) -> GraphModel {
+    let engine = engine(cli, "s");
+    let mut model_graph = GraphModel::new(0, 9);
     let texts = [
         "plain",
         "a,b",
@@ -100,7 +100,7 @@ fn odd(desk: &Desk) -> World {
             if at % 2 == 0 {
                 batch.set_dense(node.as_ref(), "image", &values).expect("valid numbers");
             }
-            let features = world.nodes.entry(node).or_default();
+            let features = model_graph.nodes.entry(node).or_default();
             features.tokens = tokens.iter().map(|&token| token.to_owned()).collect();
             features.dense = (at % 2 == 0).then(|| values.to_vec());
         }
@@ -111,85 +111,85 @@ fn odd(desk: &Desk) -> World {
             batch
                 .link(a.as_ref(), b.as_ref(), Edge { weight, time, relation: Some(relation) })
                 .expect("valid");
-            world.edges.insert((relation.to_owned(), b, a), (weight, time));
+            model_graph.edges.insert((relation.to_owned(), b, a), (weight, time));
         }
     }
     let lone = NodeName::new("alone", "no edge, no features").expect("valid");
     batch.add_node(lone.as_ref()).expect("valid");
-    world.nodes.insert(lone, crate::world::Features::default());
+    model_graph.nodes.insert(lone, crate::fixtures::graph_model::Features::default());
     batch.set_position("clicks, \"odd\"", Position { offset: 7, lines: 2, check: u64::MAX }).expect("valid");
     engine.store().commit(&batch).expect("a commit");
-    world
+    model_graph
 }
 
 /// The digest of a store after everything in it was computed again.
-fn rebuilt(desk: &Desk, name: &str) -> String {
-    let engine = engine(desk, name);
+fn rebuilt(cli: &Cli, name: &str) -> String {
+    let engine = engine(cli, name);
     engine.refresh(true, &CancelToken::new()).expect("a refresh");
     engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
-fn manifest(desk: &Desk, folder: &str) -> Value {
-    serde_json::from_str(&desk.read(&format!("{folder}/manifest.json"))).expect("JSON")
+fn manifest(cli: &Cli, folder: &str) -> Value {
+    serde_json::from_str(&cli.read(&format!("{folder}/manifest.json"))).expect("JSON")
 }
 
 #[test]
 fn a_changed_a_shortened_and_a_missing_file_are_named_and_no_store_comes_of_them() {
-    let desk = Desk::new();
-    world(&desk, 3);
+    let cli = Cli::new();
+    model_graph(&cli, 3);
     for form in FORMS {
         let folder = format!("e-{form}");
-        desk.ok(&["export", "s", &folder, "--format", form]);
-        let files = manifest(&desk, &folder)["files"].as_array().expect("a list").clone();
+        cli.ok(&["export", "s", &folder, "--format", form]);
+        let files = manifest(&cli, &folder)["files"].as_array().expect("a list").clone();
         assert!(files.len() >= 6, "{files:?}");
         for file in files {
             let name = format!("{folder}/{}", file["name"].as_str().expect("a name"));
-            let intact = fs::read(desk.path(&name)).expect("a file");
+            let intact = fs::read(cli.path(&name)).expect("a file");
             let mut flipped = intact.clone();
             flipped[intact.len() / 2] ^= 1;
             for (bytes, message) in [(&flipped[..], "changed"), (&intact[..intact.len() - 1], "cut short")] {
-                desk.write(&name, bytes);
-                let ran = desk.fails(&["import", "c", "--from", &folder], 5, message);
+                cli.write(&name, bytes);
+                let ran = cli.fails(&["import", "c", "--from", &folder], 5, message);
                 assert!(ran.err.contains(&name), "{}", ran.err);
             }
-            fs::remove_file(desk.path(&name)).expect("a file");
-            let ran = desk.fails(&["import", "c", "--from", &folder], 5, "missing");
+            fs::remove_file(cli.path(&name)).expect("a file");
+            let ran = cli.fails(&["import", "c", "--from", &folder], 5, "missing");
             assert!(ran.err.contains(&name), "{}", ran.err);
-            desk.write(&name, &intact);
+            cli.write(&name, &intact);
         }
-        assert!(!desk.path("c").exists());
-        desk.ok(&["import", "c", "--from", &folder]);
-        fs::remove_dir_all(desk.path("c")).expect("a store");
-        fs::remove_file(desk.path(&format!("{folder}/manifest.json"))).expect("a file");
-        desk.fails(&["import", "c", "--from", &folder], 1, "is not a whole export");
-        assert_eq!(leftovers(&desk), [""; 0]);
+        assert!(!cli.path("c").exists());
+        cli.ok(&["import", "c", "--from", &folder]);
+        fs::remove_dir_all(cli.path("c")).expect("a store");
+        fs::remove_file(cli.path(&format!("{folder}/manifest.json"))).expect("a file");
+        cli.fails(&["import", "c", "--from", &folder], 1, "is not a whole export");
+        assert_eq!(leftovers(&cli), [""; 0]);
     }
 }
 
 /// Folders under temporary names.
-fn leftovers(desk: &Desk) -> Vec<String> {
-    let entries = fs::read_dir(desk.folder.path()).expect("a folder").filter_map(Result::ok);
+fn leftovers(cli: &Cli) -> Vec<String> {
+    let entries = fs::read_dir(cli.folder()).expect("a folder").filter_map(Result::ok);
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.contains("unfinished")).collect()
 }
 
 #[test]
 fn a_manifest_cannot_lead_out_of_its_folder() {
-    let desk = Desk::with_lamps();
-    desk.write("secret.csv", "id,kind,key\n0000000000000000,room,attic\n");
-    desk.ok(&["export", "s", "e"]);
-    let intact = desk.read("e/manifest.json");
-    let absolute = desk.path("secret.csv").display().to_string();
+    let cli = Cli::with_lamps();
+    cli.write("secret.csv", "id,kind,key\n0000000000000000,room,attic\n");
+    cli.ok(&["export", "s", "e"]);
+    let intact = cli.read("e/manifest.json");
+    let absolute = cli.path("secret.csv").display().to_string();
     for name in ["../secret.csv", "./../secret.csv", &absolute, "", ".."] {
-        desk.write("e/manifest.json", intact.replace("nodes.csv", name));
-        desk.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
+        cli.write("e/manifest.json", intact.replace("nodes.csv", name));
+        cli.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
     }
     #[cfg(unix)]
     {
-        desk.write("e/manifest.json", &intact);
-        fs::remove_file(desk.path("e/nodes.csv")).expect("a file");
-        std::os::unix::fs::symlink(desk.path("secret.csv"), desk.path("e/nodes.csv")).expect("a link");
-        desk.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
+        cli.write("e/manifest.json", &intact);
+        fs::remove_file(cli.path("e/nodes.csv")).expect("a file");
+        std::os::unix::fs::symlink(cli.path("secret.csv"), cli.path("e/nodes.csv")).expect("a link");
+        cli.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
     }
     for (from, to, message) in [
         ("\"schema\": 1", "\"schema\": 2", "schema 2, this version reads 1"),
@@ -197,48 +197,48 @@ fn a_manifest_cannot_lead_out_of_its_folder() {
         ("\"what\"", "what", ":2:3: not JSON"),
         ("\"epoch\"", "\"era\"", "unknown field `era`"),
     ] {
-        desk.write("e/manifest.json", intact.replace(from, to));
-        desk.fails(&["import", "c", "--from", "e"], 5, message);
+        cli.write("e/manifest.json", intact.replace(from, to));
+        cli.fails(&["import", "c", "--from", "e"], 5, message);
     }
-    assert!(!desk.path("c").exists());
+    assert!(!cli.path("c").exists());
 }
 
 #[test]
 fn nothing_is_written_over_without_force_and_with_it_only_an_export() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["export", "s", "e"]);
-    desk.ok(&["link", "s", "room:hall", "lamp:z"]);
-    let before = desk.read("e/manifest.json");
-    desk.fails(&["export", "s", "e"], 1, "e holds something: name a new or empty folder");
-    assert_eq!(desk.read("e/manifest.json"), before);
-    desk.ok(&["export", "s", "e", "--force", "--format", "jsonl"]);
-    assert!(desk.read("e/nodes.jsonl").contains("\"z\"") && !desk.path("e/nodes.csv").exists());
+    let cli = Cli::with_lamps();
+    cli.ok(&["export", "s", "e"]);
+    cli.ok(&["link", "s", "room:hall", "lamp:z"]);
+    let before = cli.read("e/manifest.json");
+    cli.fails(&["export", "s", "e"], 1, "e holds something: name a new or empty folder");
+    assert_eq!(cli.read("e/manifest.json"), before);
+    cli.ok(&["export", "s", "e", "--force", "--format", "jsonl"]);
+    assert!(cli.read("e/nodes.jsonl").contains("\"z\"") && !cli.path("e/nodes.csv").exists());
     // A file of somebody else's in there would be lost.
-    desk.write("e/notes.txt", "mine");
-    desk.fails(&["export", "s", "e", "--force"], 1, "e/notes.txt is not of an earlier export");
-    assert_eq!(desk.read("e/notes.txt"), "mine");
-    fs::create_dir(desk.path("photos")).expect("a folder");
-    desk.write("photos/cat.jpg", "meow");
-    desk.fails(&["export", "s", "photos", "--force"], 1, "photos holds something that is not an export");
-    fs::create_dir(desk.path("empty")).expect("a folder");
-    desk.ok(&["export", "s", "empty"]);
-    desk.fails(&["export", "s", "s/inside"], 1, "is in the folder of the store");
-    desk.fails(&["import", "s", "--from", "empty"], 1, "s holds something: --from makes a new store");
-    assert_eq!(leftovers(&desk), [""; 0]);
+    cli.write("e/notes.txt", "mine");
+    cli.fails(&["export", "s", "e", "--force"], 1, "e/notes.txt is not of an earlier export");
+    assert_eq!(cli.read("e/notes.txt"), "mine");
+    fs::create_dir(cli.path("photos")).expect("a folder");
+    cli.write("photos/cat.jpg", "meow");
+    cli.fails(&["export", "s", "photos", "--force"], 1, "photos holds something that is not an export");
+    fs::create_dir(cli.path("empty")).expect("a folder");
+    cli.ok(&["export", "s", "empty"]);
+    cli.fails(&["export", "s", "s/inside"], 1, "is in the folder of the store");
+    cli.fails(&["import", "s", "--from", "empty"], 1, "s holds something: --from makes a new store");
+    assert_eq!(leftovers(&cli), [""; 0]);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_ctrl_c_leaves_no_half_export_and_no_half_store() {
     use std::process::Stdio;
-    let desk = Desk::new();
+    let cli = Cli::new();
     let size = ["--items", "20000", "--boards", "8000", "--edges", "200000", "--topics", "8"];
-    desk.ok(&[&["generate", "s"], &size[..]].concat());
+    cli.ok(&[&["generate", "s"], &size[..]].concat());
     let interrupted = |words: &[&str]| {
         let mut child =
-            desk.command(words).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
+            cli.command(words).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
         // Work has begun once there is a folder under a temporary name.
-        while leftovers(&desk).is_empty() && child.try_wait().expect("a child").is_none() {
+        while leftovers(&cli).is_empty() && child.try_wait().expect("a child").is_none() {
             std::thread::yield_now();
         }
         let told = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
@@ -247,52 +247,52 @@ fn a_ctrl_c_leaves_no_half_export_and_no_half_store() {
         let said = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(130), "{said}");
         assert!(said.contains("interrupted; nothing was"), "{said}");
-        assert_eq!(leftovers(&desk), [""; 0]);
+        assert_eq!(leftovers(&cli), [""; 0]);
     };
     interrupted(&["export", "s", "e", "--format", "jsonl"]);
-    assert!(!desk.path("e").exists());
-    desk.ok(&["export", "s", "e", "--format", "jsonl"]);
+    assert!(!cli.path("e").exists());
+    cli.ok(&["export", "s", "e", "--format", "jsonl"]);
     interrupted(&["import", "c", "--from", "e"]);
-    assert!(!desk.path("c").exists());
+    assert!(!cli.path("c").exists());
 }
 
 #[test]
 fn a_store_is_exported_while_another_process_writes_to_it() {
-    let desk = Desk::trained();
-    let holder = Holder::of(&desk);
-    let ran = desk.run(&["export", "s", "e", "--output", "json"]);
+    let cli = Cli::trained();
+    let holder = Holder::of(&cli);
+    let ran = cli.run(&["export", "s", "e", "--output", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("another process writes"), "{}", ran.err);
     holder.leave();
     let exported: Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert_eq!(exported["digest"], desk.json(&["digest", "s"])["digest"]);
-    desk.ok(&["export", "s", "r", "--read-only"]);
+    assert_eq!(exported["digest"], cli.json(&["digest", "s"])["digest"]);
+    cli.ok(&["export", "s", "r", "--read-only"]);
 }
 
 /// Which nodes are dirty stands in the log, which a read-only open leaves alone: it computes everything.
 #[test]
 fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
-    let desk = Desk::new();
-    world(&desk, 5);
-    let engine = engine(&desk, "s");
+    let cli = Cli::new();
+    model_graph(&cli, 5);
+    let engine = engine(&cli, "s");
     engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint");
     drop(engine);
-    let stats = desk.stats();
+    let stats = cli.stats();
     assert_ne!(stats["dirty_nodes"], json!(0));
-    desk.ok(&["export", "s", "e", "--read-only"]);
-    assert_eq!(desk.stats(), stats);
-    let imported = desk.json(&["import", "c", "--from", "e"]);
+    cli.ok(&["export", "s", "e", "--read-only"]);
+    assert_eq!(cli.stats(), stats);
+    let imported = cli.json(&["import", "c", "--from", "e"]);
     assert_eq!(
         (&imported["same_digest"], imported["digest"].clone()),
-        (&json!(true), json!(rebuilt(&desk, "s")))
+        (&json!(true), json!(rebuilt(&cli, "s")))
     );
 }
 
 /// A block may have a name that is a path.
 #[test]
 fn no_name_in_the_store_leads_out_of_the_folder() {
-    let desk = Desk::new();
-    let engine = engine(&desk, "s");
+    let cli = Cli::new();
+    let engine = engine(&cli, "s");
     let mut batch = Batch::new();
     let node = NodeName::new("../../kind", "../../../key").expect("a valid name");
     for block in ["../../../evil", "/evil", "a/b", "..", "%2E%2E", "a.b"] {
@@ -301,20 +301,20 @@ fn no_name_in_the_store_leads_out_of_the_folder() {
     engine.store().commit(&batch).expect("a commit");
     drop(engine);
     for form in FORMS.iter().chain(&["npy", "graphml"]) {
-        desk.ok(&["export", "s", &format!("e/{form}"), "--format", form]);
+        cli.ok(&["export", "s", &format!("e/{form}"), "--format", form]);
     }
-    let mut left = vec![desk.folder.path().to_path_buf()];
+    let mut left = vec![cli.folder().to_path_buf()];
     while let Some(folder) = left.pop() {
         for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
             let path = entry.path();
-            let name = path.strip_prefix(desk.folder.path()).expect("within");
+            let name = path.strip_prefix(cli.folder()).expect("within");
             assert!(name.starts_with("s") || name.starts_with("e"), "{}", path.display());
             if path.is_dir() {
                 left.push(path);
             }
         }
     }
-    assert!(desk.path("e/npy/dense_%2E%2E%2F%2E%2E%2F%2E%2E%2Fevil.npy").exists());
-    let arrays = manifest(&desk, "e/npy")["files"].as_array().expect("a list").len();
+    assert!(cli.path("e/npy/dense_%2E%2E%2F%2E%2E%2F%2E%2E%2Fevil.npy").exists());
+    let arrays = manifest(&cli, "e/npy")["files"].as_array().expect("a list").len();
     assert_eq!(arrays, 12);
 }

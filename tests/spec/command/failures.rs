@@ -2,59 +2,59 @@
 
 use serde_json::{Value, json};
 
-use super::{Desk, Holder};
+use super::{Cli, Holder};
 
 #[test]
 fn a_missing_store_is_named_and_not_created() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     for words in
         [&["stats", "s"][..], &["similar", "s", "pin:1"], &["refresh", "s"], &["unlink", "s", "a:1", "b:1"]]
     {
         let message = "no store at s: create one with `hedgerow import` or `hedgerow link`";
-        desk.fails(words, 3, message);
-        assert!(!desk.path("s").exists(), "{words:?}");
+        cli.fails(words, 3, message);
+        assert!(!cli.path("s").exists(), "{words:?}");
     }
 }
 
 #[test]
 fn a_folder_with_other_files_is_not_a_store() {
-    let desk = Desk::new();
-    std::fs::create_dir(desk.path("photos")).expect("a new folder");
-    desk.write("photos/cat.jpg", "meow");
-    desk.fails(&["stats", "photos"], 3, "photos is not a hedgerow store");
-    desk.fails(&["link", "photos", "a:1", "b:1"], 3, "photos is not a hedgerow store");
-    assert_eq!(std::fs::read_dir(desk.path("photos")).expect("a folder").count(), 1);
+    let cli = Cli::new();
+    std::fs::create_dir(cli.path("photos")).expect("a new folder");
+    cli.write("photos/cat.jpg", "meow");
+    cli.fails(&["stats", "photos"], 3, "photos is not a hedgerow store");
+    cli.fails(&["link", "photos", "a:1", "b:1"], 3, "photos is not a hedgerow store");
+    assert_eq!(std::fs::read_dir(cli.path("photos")).expect("a folder").count(), 1);
 }
 
 #[test]
 fn a_store_in_use_is_refused_with_the_id_of_its_process() {
-    let desk = Desk::with_lamps();
-    let holder = Holder::of(&desk);
-    let ran = desk.fails(&["link", "s", "lamp:z", "room:hall"], 3, &format!("process {}", holder.0.id()));
+    let cli = Cli::with_lamps();
+    let holder = Holder::of(&cli);
+    let ran = cli.fails(&["link", "s", "lamp:z", "room:hall"], 3, &format!("process {}", holder.0.id()));
     assert!(ran.err.contains("read-only"), "{}", ran.err);
     holder.leave();
-    desk.ok(&["link", "s", "lamp:z", "room:hall"]);
+    cli.ok(&["link", "s", "lamp:z", "room:hall"]);
 }
 
 #[test]
 fn a_damaged_file_of_a_read_only_store_is_an_error() {
-    let desk = Desk::trained();
-    desk.ok(&["refresh", "s", "--full"]);
-    let files = std::fs::read_dir(desk.path("s")).expect("a folder").filter_map(Result::ok);
+    let cli = Cli::trained();
+    cli.ok(&["refresh", "s", "--full"]);
+    let files = std::fs::read_dir(cli.path("s")).expect("a folder").filter_map(Result::ok);
     let manifest = files.map(|file| file.path()).find(|path| path.ends_with("MANIFEST")).expect("a manifest");
     let mut bytes = std::fs::read(&manifest).expect("a file");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&manifest, bytes).expect("a file");
-    let ran = desk.fails(&["stats", "s", "--read-only", "--output", "json"], 4, "MANIFEST");
+    let ran = cli.fails(&["stats", "s", "--read-only", "--output", "json"], 4, "MANIFEST");
     let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
     assert_eq!(failure["kind"], json!("damaged"));
 }
 
 #[test]
 fn unknown_nodes_and_bad_values_change_nothing() {
-    let desk = Desk::with_lamps();
-    let before = desk.stats();
+    let cli = Cli::with_lamps();
+    let before = cli.stats();
     for (words, code, message) in [
         (&["neighbors", "s", "lamp:nowhere"][..], 1, "no node lamp:nowhere in the store"),
         (&["remove", "s", "lamp:nowhere"], 1, "lamp:nowhere"),
@@ -76,16 +76,16 @@ fn unknown_nodes_and_bad_values_change_nothing() {
         (&["similar", "s"], 2, "<A>"),
         (&["link", "s", "lamp:q", "room:q", "--read-only"], 1, "read-only"),
     ] {
-        desk.fails(words, code, message);
-        assert_eq!(desk.stats(), before, "{words:?}");
+        cli.fails(words, code, message);
+        assert_eq!(cli.stats(), before, "{words:?}");
     }
-    assert!(!desk.path("t").exists());
+    assert!(!cli.path("t").exists());
 }
 
 #[test]
 fn a_failed_query_does_not_change_the_digest() {
-    let desk = Desk::trained();
-    let before = desk.ok(&["digest", "s"]);
+    let cli = Cli::trained();
+    let before = cli.ok(&["digest", "s"]);
     for (words, code, message) in [
         (&["similar", "s", "pin:none"][..], 1, "pin:none"),
         (&["similar", "s", "board:1"], 1, "board:1"),
@@ -96,23 +96,23 @@ fn a_failed_query_does_not_change_the_digest() {
         (&["eval", "s", "--task", "recommend"], 2, "--test"),
         (&["eval", "s", "--task", "related", "--pairs", "nowhere"], 1, "cannot read nowhere"),
     ] {
-        desk.fails(words, code, message);
-        assert_eq!(desk.ok(&["digest", "s"]), before, "{words:?}");
+        cli.fails(words, code, message);
+        assert_eq!(cli.ok(&["digest", "s"]), before, "{words:?}");
     }
-    desk.write("pairs.tsv", "1 2\n");
+    cli.write("pairs.tsv", "1 2\n");
     let message = "pairs.tsv:1:1: found \"1 2\", expected two keys with a tab between them";
-    desk.fails(&["eval", "s", "--task", "related", "--pairs", "pairs.tsv"], 5, message);
+    cli.fails(&["eval", "s", "--task", "related", "--pairs", "pairs.tsv"], 5, message);
 }
 
 #[test]
 fn failures_and_usage_errors_are_json_with_output_json() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     for (words, code, kind) in [
         (&["--output", "json", "stats", "s"][..], 3, "no_store"),
         (&["stats", "s", "--output=jsonl"], 3, "no_store"),
         (&["stats", "--output", "json"], 2, "usage"),
     ] {
-        let ran = desk.run(words);
+        let ran = cli.run(words);
         let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
         assert_eq!((ran.code, &failure["kind"]), (code, &json!(kind)), "{words:?}");
         assert!(failure["error"].is_string());

@@ -16,62 +16,62 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 use super::follower::{Follower, PATIENCE, append};
-use crate::rounds::variable;
+use hedgerow_test_support::fuzz_config;
 
-fn neighbors(desk: &Desk, node: &str) -> BTreeSet<String> {
-    let found = desk.json(&["neighbors", "s", node]);
+fn neighbors(cli: &Cli, node: &str) -> BTreeSet<String> {
+    let found = cli.json(&["neighbors", "s", node]);
     let names = found.as_array().expect("a list").iter();
     names.map(|row| row["node"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[test]
 fn appended_lines_are_applied_and_half_a_line_waits_for_its_end() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     // The last line is incomplete, though it would parse.
-    desk.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:hall,lamp:e");
-    let follower = Follower::start(&desk, &["u.csv"]);
+    cli.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:hall,lamp:e");
+    let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(2);
-    append(&desk.path("u.csv"), "el\n");
+    append(&cli.path("u.csv"), "el\n");
     follower.wait(1);
-    append(&desk.path("u.csv"), "\n+,room:hall,lamp:f\r\n+,room:attic,lam");
+    append(&cli.path("u.csv"), "\n+,room:hall,lamp:f\r\n+,room:attic,lam");
     follower.wait(1);
     let ended = follower.interrupt();
     assert_eq!(ended.code, Some(130), "{}", ended.err);
     let said = "interrupted; 4 changes before it are applied, go on from line 6, as the same command does";
     assert!(ended.err.contains(said), "{}", ended.err);
     let expected = ["lamp:b", "lamp:d", "lamp:eel", "lamp:f"].map(str::to_owned);
-    assert_eq!(neighbors(&desk, "room:hall"), expected.into());
+    assert_eq!(neighbors(&cli, "room:hall"), expected.into());
 
-    append(&desk.path("u.csv"), "p:g\n");
-    let follower = Follower::start(&desk, &["./u.csv"]);
+    append(&cli.path("u.csv"), "p:g\n");
+    let follower = Follower::start(&cli, &["./u.csv"]);
     follower.wait(1);
     let ended = follower.interrupt();
     assert!(ended.err.contains("continues from line 6 of ./u.csv"), "{}", ended.err);
-    assert!(neighbors(&desk, "room:attic").contains("lamp:g"));
+    assert!(neighbors(&cli, "room:attic").contains("lamp:g"));
 }
 
 #[test]
 fn a_position_survives_checkpoints_and_backups() {
-    let desk = Desk::new();
-    desk.write("u.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
-    let follower = Follower::start(&desk, &["u.csv", "--refresh", "none"]);
+    let cli = Cli::new();
+    cli.write("u.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
+    let follower = Follower::start(&cli, &["u.csv", "--refresh", "none"]);
     follower.wait(2);
     follower.kill();
-    let store = Store::options().open(desk.path("s")).expect("it opens after a kill");
+    let store = Store::options().open(cli.path("s")).expect("it opens after a kill");
     (0..2).for_each(|_| store.checkpoint(&CancelToken::new()).expect("written"));
     drop(store);
-    let source = desk.path("u.csv").canonicalize().expect("there").display().to_string();
-    assert!(desk.ok(&["dump", "s"]).contains(&format!("position {source} offset 38 lines 2 check ")));
-    desk.ok(&["backup", "s", "copy"]);
-    std::fs::remove_dir_all(desk.path("s")).expect("removed");
-    std::fs::rename(desk.path("copy"), desk.path("s")).expect("moved");
-    append(&desk.path("u.csv"), "-,room:hall,lamp:a\n");
-    let follower = Follower::start(&desk, &["u.csv"]);
+    let source = cli.path("u.csv").canonicalize().expect("there").display().to_string();
+    assert!(cli.ok(&["dump", "s"]).contains(&format!("position {source} offset 38 lines 2 check ")));
+    cli.ok(&["backup", "s", "copy"]);
+    std::fs::remove_dir_all(cli.path("s")).expect("removed");
+    std::fs::rename(cli.path("copy"), cli.path("s")).expect("moved");
+    append(&cli.path("u.csv"), "-,room:hall,lamp:a\n");
+    let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(1);
     assert_eq!(follower.interrupt().rows, [] as [Value; 0]);
-    assert_eq!(desk.json(&["check", "s", "--deep"])["problems"], json!([]));
+    assert_eq!(cli.json(&["check", "s", "--deep"])["problems"], json!([]));
 }
 
 type Edges = BTreeMap<(String, String), f32>;
@@ -121,8 +121,8 @@ fn found(store: &Path, input: &Path) -> (Edges, u64, u64) {
 
 /// Kills a follower at random times while its file grows by random pieces. Returns the number of kills.
 fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
-    let desk = Desk::new();
-    let (store, input) = (desk.path("s"), desk.path("u.csv"));
+    let cli = Cli::new();
+    let (store, input) = (cli.path("s"), cli.path("u.csv"));
     let events = events(seed, count);
     let mut text = String::new();
     for (adds, board, pin, weight) in &events {
@@ -132,7 +132,7 @@ fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
             writeln!(text, "-,{board},{pin}").expect("writing to a string");
         }
     }
-    desk.write("u.csv", "");
+    cli.write("u.csv", "");
     let (feeds, mut rng) = (input.clone(), StdRng::seed_from_u64(seed));
     let feeder = std::thread::spawn(move || {
         let mut rest = text.as_str();
@@ -146,7 +146,7 @@ fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
     let mut rng = StdRng::seed_from_u64(seed + 1);
     let (mut lines, mut kills) = (0, 0);
     while lines < count as u64 {
-        let follower = Follower::start(&desk, &["u.csv", "--batch", batch, "--linger", "3"]);
+        let follower = Follower::start(&cli, &["u.csv", "--batch", batch, "--linger", "3"]);
         let wanted = rng.random_range(0..count as u64 / 6);
         let mut applied = 0;
         while applied < wanted && lines + applied < count as u64 {
@@ -173,7 +173,7 @@ fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
 
 #[test]
 fn killed_at_random_moments_every_line_is_applied_exactly_once() {
-    let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1));
+    let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1));
     let round = |seed| killed_at_random(2 * seed, "1", 600) + killed_at_random(2 * seed + 1, "7", 1500);
     let kills: usize = (seed..seed + rounds).map(round).sum();
     eprintln!("{kills} kills, seeds {seed} to {}", seed + rounds - 1);
@@ -181,79 +181,79 @@ fn killed_at_random_moments_every_line_is_applied_exactly_once() {
 
 #[test]
 fn the_lines_before_a_bad_line_stay_and_the_same_command_continues_when_it_is_corrected() {
-    let desk = Desk::with_lamps();
-    desk.write("u.csv", "+,room:hall,lamp:d\n\n*,room:hall,lamp:e\n+,room:hall,lamp:f\n");
-    let ended = Follower::start(&desk, &["u.csv"]).end();
+    let cli = Cli::with_lamps();
+    cli.write("u.csv", "+,room:hall,lamp:d\n\n*,room:hall,lamp:e\n+,room:hall,lamp:f\n");
+    let ended = Follower::start(&cli, &["u.csv"]).end();
     assert_eq!((ended.code, ended.rows.len()), (Some(5), 1), "{}", ended.err);
     let said = "expected + or -; 1 change before it is applied, go on from line 2, as the same command does";
     assert!(ended.err.contains(said), "{}", ended.err);
     assert!(ended.err.contains("\"line\":3"), "{}", ended.err);
-    desk.write("u.csv", "+,room:hall,lamp:d\n\n+,room:hall,lamp:e\n*,room:hall,lamp:f\n");
-    let ended = Follower::start(&desk, &["u.csv"]).end();
+    cli.write("u.csv", "+,room:hall,lamp:d\n\n+,room:hall,lamp:e\n*,room:hall,lamp:f\n");
+    let ended = Follower::start(&cli, &["u.csv"]).end();
     assert!(ended.err.contains("\"line\":4"), "{}", ended.err);
     assert_eq!(ended.rows.len(), 1);
-    assert_eq!(neighbors(&desk, "room:hall").len(), 4);
+    assert_eq!(neighbors(&cli, "room:hall").len(), 4);
 }
 
 #[test]
 fn another_file_is_refused_and_restart_reads_it() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let follow = ["apply", "s", "u.csv", "--follow"];
-    desk.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n");
-    let follower = Follower::start(&desk, &["u.csv"]);
+    cli.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n");
+    let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(1);
     follower.interrupt();
-    let before = desk.stats();
-    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let before = cli.stats();
+    cli.write("u.csv", "+,room:hall,lamp:d\n");
     let shorter = "u.csv: the file has 19 bytes, and 23 bytes of it were applied; is it another file?";
-    desk.fails(&follow, 1, shorter);
-    desk.write("u.csv", "+,room:attic,lamp:d\n-,room:attic,lamp:d\n");
-    desk.fails(&follow, 1, "u.csv: line 1 is not the line that was applied last; is it another file?");
-    desk.write("u.csv", [0x1f, 0x8b, 8, 0]);
-    desk.fails(&follow, 1, "u.csv: a compressed file cannot be followed");
-    desk.fails(&["apply", "s", "none.csv", "--follow"], 1, "cannot read none.csv");
-    desk.write("empty.csv", "");
-    desk.fails(&["apply", "s", "empty.csv", "--follow", "--read-only"], 1, "s is open read-only");
-    desk.fails(&["apply", "s", "u.csv", "--source", "u"], 2, "--follow");
-    assert_eq!(desk.stats(), before);
+    cli.fails(&follow, 1, shorter);
+    cli.write("u.csv", "+,room:attic,lamp:d\n-,room:attic,lamp:d\n");
+    cli.fails(&follow, 1, "u.csv: line 1 is not the line that was applied last; is it another file?");
+    cli.write("u.csv", [0x1f, 0x8b, 8, 0]);
+    cli.fails(&follow, 1, "u.csv: a compressed file cannot be followed");
+    cli.fails(&["apply", "s", "none.csv", "--follow"], 1, "cannot read none.csv");
+    cli.write("empty.csv", "");
+    cli.fails(&["apply", "s", "empty.csv", "--follow", "--read-only"], 1, "s is open read-only");
+    cli.fails(&["apply", "s", "u.csv", "--source", "u"], 2, "--follow");
+    assert_eq!(cli.stats(), before);
     // With the first line unchanged the command continues.
-    desk.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n+,room:hall,lamp:e\n");
-    let follower = Follower::start(&desk, &["u.csv"]);
+    cli.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n+,room:hall,lamp:e\n");
+    let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(1);
     follower.interrupt();
-    let follower = Follower::start(&desk, &["u.csv", "--restart"]);
+    let follower = Follower::start(&cli, &["u.csv", "--restart"]);
     follower.wait(2);
     follower.interrupt();
 }
 
 #[test]
 fn a_file_that_is_cut_or_moved_while_it_is_followed_ends_the_command() {
-    let desk = Desk::with_lamps();
-    desk.write("u.csv", "+,room:hall,lamp:d\n");
-    let follower = Follower::start(&desk, &["u.csv"]);
+    let cli = Cli::with_lamps();
+    cli.write("u.csv", "+,room:hall,lamp:d\n");
+    let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(1);
-    desk.write("u.csv", "");
+    cli.write("u.csv", "");
     let ended = follower.end();
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("the file has 0 bytes, and 19 bytes of it were applied"), "{}", ended.err);
-    let follower = Follower::start(&desk, &["u.csv", "--restart"]);
-    append(&desk.path("u.csv"), "+,room:hall,lamp:e\n");
+    let follower = Follower::start(&cli, &["u.csv", "--restart"]);
+    append(&cli.path("u.csv"), "+,room:hall,lamp:e\n");
     follower.wait(1);
-    std::fs::rename(desk.path("u.csv"), desk.path("u.csv.1")).expect("moved");
-    append(&desk.path("u.csv.1"), "+,room:hall,lamp:f\n");
-    desk.write("u.csv", "+,room:hall,lamp:g\n");
+    std::fs::rename(cli.path("u.csv"), cli.path("u.csv.1")).expect("moved");
+    append(&cli.path("u.csv.1"), "+,room:hall,lamp:f\n");
+    cli.write("u.csv", "+,room:hall,lamp:g\n");
     let ended = follower.end();
     assert_eq!((ended.code, ended.rows.len()), (Some(1), 1), "{}", ended.err);
     assert!(ended.err.contains("u.csv no longer leads to the followed file"), "{}", ended.err);
-    assert!(!neighbors(&desk, "room:hall").contains("lamp:g"));
+    assert!(!neighbors(&cli, "room:hall").contains("lamp:g"));
 }
 
 #[test]
 fn a_pipe_is_read_to_its_end_and_with_a_name_skips_applied_lines() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let lines = ["+,room:hall,lamp:d\n", "+,room:hall,lamp:e\n", "\n", "-,room:hall,lamp:d"];
     let apply = |words: &[&str], input: &str| {
-        let mut follower = Follower::start(&desk, &[&["-"], words].concat());
+        let mut follower = Follower::start(&cli, &[&["-"], words].concat());
         let mut pipe = follower.child.stdin.take().expect("a pipe");
         pipe.write_all(input.as_bytes()).expect("the command reads");
         drop(pipe);
@@ -279,8 +279,8 @@ fn a_pipe_is_read_to_its_end_and_with_a_name_skips_applied_lines() {
 
 #[test]
 fn a_change_in_a_pipe_does_not_wait_for_others() {
-    let desk = Desk::with_lamps();
-    let mut follower = Follower::start(&desk, &["-"]);
+    let cli = Cli::with_lamps();
+    let mut follower = Follower::start(&cli, &["-"]);
     let mut pipe = follower.child.stdin.take().expect("a pipe");
     for lamp in ["d", "e"] {
         pipe.write_all(format!("+,room:hall,lamp:{lamp}\n").as_bytes()).expect("the command reads");
@@ -296,30 +296,30 @@ fn a_change_in_a_pipe_does_not_wait_for_others() {
 
 #[test]
 fn embeddings_follow_in_a_window_and_without_refresh_not_at_all() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     let mut text = String::new();
     for event in 0..30 {
         writeln!(text, "+,board:{},pin:{},2", event % 7, event * 5 % 120).expect("writing to a string");
     }
-    desk.write("u.csv", &text);
+    cli.write("u.csv", &text);
     // The window passes while nothing comes. A kill before or after the embeddings are stored loses nothing.
     let window = ["--refresh", "window", "--window", "1", "--batch", "4"];
-    let follower = Follower::start(&desk, &[&["u.csv"], &window[..]].concat());
+    let follower = Follower::start(&cli, &[&["u.csv"], &window[..]].concat());
     follower.wait(30);
     follower.kill();
-    let follower = Follower::start(&desk, &[&["u.csv"], &window[..]].concat());
-    append(&desk.path("u.csv"), "-,board:0,pin:0\n");
+    let follower = Follower::start(&cli, &[&["u.csv"], &window[..]].concat());
+    append(&cli.path("u.csv"), "-,board:0,pin:0\n");
     follower.wait(1);
     follower.interrupt();
     // Without --follow the refresh comes at the end, however long the window is.
-    desk.write("v.csv", "+,board:3,pin:9\n-,board:1,pin:5\n");
+    cli.write("v.csv", "+,board:3,pin:9\n-,board:1,pin:5\n");
     let words = ["apply", "s", "v.csv", "--batch", "1", "--refresh", "window", "--window", "600000"];
-    assert!(desk.jsonl(&words).iter().all(|row| row["sources"].is_null()));
-    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(0));
-    let digest = desk.json(&["digest", "s"])["digest"].clone();
-    desk.ok(&["refresh", "s", "--full"]);
-    assert_eq!(desk.json(&["digest", "s"])["digest"], digest);
-    desk.write("w.csv", "+,board:1,pin:2,5\n");
-    desk.ok(&["apply", "s", "w.csv", "--refresh", "none"]);
-    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(2));
+    assert!(cli.jsonl(&words).iter().all(|row| row["sources"].is_null()));
+    assert_eq!(cli.json(&["stats", "s"])["dirty_nodes"], json!(0));
+    let digest = cli.json(&["digest", "s"])["digest"].clone();
+    cli.ok(&["refresh", "s", "--full"]);
+    assert_eq!(cli.json(&["digest", "s"])["digest"], digest);
+    cli.write("w.csv", "+,board:1,pin:2,5\n");
+    cli.ok(&["apply", "s", "w.csv", "--refresh", "none"]);
+    assert_eq!(cli.json(&["stats", "s"])["dirty_nodes"], json!(2));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Desk;
+use super::Cli;
 
 /// Much longer than any step takes.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -28,9 +28,8 @@ pub(super) struct Ended {
 }
 
 impl Follower {
-    pub(super) fn start(desk: &Desk, words: &[&str]) -> Self {
-        let mut command =
-            desk.command(&[&["apply", "s"], words, &["--follow", "--output", "jsonl"]].concat());
+    pub(super) fn start(cli: &Cli, words: &[&str]) -> Self {
+        let mut command = cli.command(&[&["apply", "s"], words, &["--follow", "--output", "jsonl"]].concat());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));

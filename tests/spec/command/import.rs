@@ -4,75 +4,75 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Desk, Holder};
-use crate::npy::matrix;
+use super::{Cli, Holder};
+use crate::fixtures::npy::matrix;
 
-fn nodes_and_edges(desk: &Desk) -> (Value, Value) {
-    let stats = desk.json(&["stats", "s"]);
+fn nodes_and_edges(cli: &Cli) -> (Value, Value) {
+    let stats = cli.json(&["stats", "s"]);
     (stats["nodes"].clone(), stats["edges"].clone())
 }
 
 #[test]
 fn a_csv_names_the_kinds_in_its_header() {
-    let desk = Desk::new();
-    desk.write("e.csv", "board,pin\n1,2\n1,3\n");
-    let imported = desk.json(&["import", "s", "--edges", "e.csv"]);
+    let cli = Cli::new();
+    cli.write("e.csv", "board,pin\n1,2\n1,3\n");
+    let imported = cli.json(&["import", "s", "--edges", "e.csv"]);
     assert_eq!(
         (&imported["nodes"], &imported["edges"], &imported["rejected"]),
         (&json!(3), &json!(2), &json!(0))
     );
     assert!(imported["seconds"].is_number());
-    assert_eq!(nodes_and_edges(&desk), (json!({"board": 1, "pin": 2}), json!({"board-pin": 2})));
+    assert_eq!(nodes_and_edges(&cli), (json!({"board": 1, "pin": 2}), json!({"board-pin": 2})));
 }
 
 #[test]
 fn separators_quotes_byte_order_mark_and_crlf_are_understood() {
     for separator in [",", ";", "\t", "|"] {
-        let desk = Desk::new();
+        let cli = Cli::new();
         let text = "\u{feff}board,pin,weight\r\n\"a \"\"b\"\"\",2,\r\nc,3,0.5\r\n".replace(',', separator);
-        desk.write("e.csv", text);
-        desk.ok(&["import", "s", "--edges", "e.csv"]);
+        cli.write("e.csv", text);
+        cli.ok(&["import", "s", "--edges", "e.csv"]);
         assert_eq!(
-            desk.json(&["neighbors", "s", "pin:2"])[0]["node"],
+            cli.json(&["neighbors", "s", "pin:2"])[0]["node"],
             json!("board:a \"b\""),
             "{separator:?}"
         );
-        assert_eq!(desk.json(&["neighbors", "s", "pin:3"])[0]["weight"], json!(0.5), "{separator:?}");
+        assert_eq!(cli.json(&["neighbors", "s", "pin:3"])[0]["weight"], json!(0.5), "{separator:?}");
     }
 }
 
 #[test]
 fn ratings_come_with_other_kinds_and_with_times() {
-    let desk = Desk::new();
-    desk.write("r.csv", "userId,Id,rating,timestamp\n1,7,4.5,964982703\n");
-    let ran = desk.run(&["import", "s", "--edges", "r.csv", "--src", "user", "--dst", "movie"]);
+    let cli = Cli::new();
+    cli.write("r.csv", "userId,Id,rating,timestamp\n1,7,4.5,964982703\n");
+    let ran = cli.run(&["import", "s", "--edges", "r.csv", "--src", "user", "--dst", "movie"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("columns not imported: rating"), "{}", ran.err);
-    let row = &desk.json(&["neighbors", "s", "user:1"])[0];
+    let row = &cli.json(&["neighbors", "s", "user:1"])[0];
     assert_eq!(
         (&row["node"], &row["weight"], &row["time"]),
         (&json!("movie:7"), &json!(1.0), &json!(964_982_703))
     );
     let weighted =
         ["import", "s", "--edges", "r.csv", "--src", "user", "--dst", "movie", "--weight-column", "rating"];
-    desk.ok(&weighted);
-    assert_eq!(desk.json(&["neighbors", "s", "user:1"])[0]["weight"], json!(4.5));
+    cli.ok(&weighted);
+    assert_eq!(cli.json(&["neighbors", "s", "user:1"])[0]["weight"], json!(4.5));
 }
 
 #[test]
 fn adjacency_lines_link_one_node_to_many() {
-    let desk = Desk::new();
-    desk.write("a.txt", "0 5 6 7\n1 5\n2\n");
-    desk.ok(&["import", "s", "--edges", "a.txt", "--format", "adjacency", "--src", "user", "--dst", "item"]);
-    assert_eq!(nodes_and_edges(&desk), (json!({"item": 3, "user": 3}), json!({"item-user": 4})));
+    let cli = Cli::new();
+    cli.write("a.txt", "0 5 6 7\n1 5\n2\n");
+    cli.ok(&["import", "s", "--edges", "a.txt", "--format", "adjacency", "--src", "user", "--dst", "item"]);
+    assert_eq!(nodes_and_edges(&cli), (json!({"item": 3, "user": 3}), json!({"item-user": 4})));
 }
 
 #[test]
 fn json_lines_name_both_ends() {
-    let desk = Desk::new();
-    desk.write("e.jsonl", "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":2,\"time\":\"1970-01-02\"}\n\n");
-    desk.ok(&["import", "s", "--edges", "e.jsonl"]);
-    let row = &desk.json(&["neighbors", "s", "pin:2"])[0];
+    let cli = Cli::new();
+    cli.write("e.jsonl", "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":2,\"time\":\"1970-01-02\"}\n\n");
+    cli.ok(&["import", "s", "--edges", "e.jsonl"]);
+    let row = &cli.json(&["neighbors", "s", "pin:2"])[0];
     assert_eq!((&row["weight"], &row["time"]), (&json!(2.0), &json!(86400)));
 }
 
@@ -81,37 +81,37 @@ fn compressed_files_and_standard_input_are_read_directly() {
     let text = b"board,pin\n1,2\n";
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text).expect("memory");
-    let desk = Desk::new();
-    desk.write("e.csv.gz", gzip.finish().expect("memory"));
-    desk.write("e.csv.zst", zstd::encode_all(&text[..], 1).expect("memory"));
+    let cli = Cli::new();
+    cli.write("e.csv.gz", gzip.finish().expect("memory"));
+    cli.write("e.csv.zst", zstd::encode_all(&text[..], 1).expect("memory"));
     for (store, file) in [("g", "e.csv.gz"), ("z", "e.csv.zst")] {
-        assert_eq!(desk.json(&["import", store, "--edges", file])["edges"], json!(1), "{file}");
+        assert_eq!(cli.json(&["import", store, "--edges", file])["edges"], json!(1), "{file}");
     }
-    let ran = desk.run_with_input(&["import", "i", "--edges", "-", "--output", "json"], "board,pin\n1,2\n");
+    let ran = cli.run_with_input(&["import", "i", "--edges", "-", "--output", "json"], "board,pin\n1,2\n");
     assert!(ran.out.contains("\"edges\":1"), "{} {}", ran.out, ran.err);
 }
 
 #[test]
 fn nodes_come_with_tokens_and_dense_rows() {
-    let desk = Desk::new();
-    desk.write("n.csv", "Id,title,genres\n1,Toy  Story,Adventure|Film Noir\n2,Heat,\n");
+    let cli = Cli::new();
+    cli.write("n.csv", "Id,title,genres\n1,Toy  Story,Adventure|Film Noir\n2,Heat,\n");
     let npy = matrix(&[[1.0, 2.0], [3.0, 4.0]]);
-    desk.write("look.npy", &npy);
+    cli.write("look.npy", &npy);
     let words = ["import", "s", "--nodes", "n.csv", "--kind", "movie"];
     let features = ["--tokens", "title,genres", "--dense", "look=look.npy"];
-    let imported = desk.json(&[&words[..], &features[..]].concat());
+    let imported = cli.json(&[&words[..], &features[..]].concat());
     assert_eq!((&imported["nodes"], &imported["edges"]), (&json!(2), &json!(0)));
 
-    desk.write("bad.csv", "Id,title\n1,Heat\n");
-    let before = desk.stats();
+    cli.write("bad.csv", "Id,title\n1,Heat\n");
+    let before = cli.stats();
     let bad = ["import", "s", "--nodes", "bad.csv", "--kind", "movie", "--dense", "look=look.npy"];
-    desk.fails(&bad, 5, "look.npy:1:1: the matrix has 2 rows, expected 1, one for each line of bad.csv");
+    cli.fails(&bad, 5, "look.npy:1:1: the matrix has 2 rows, expected 1, one for each line of bad.csv");
     let bad = ["import", "s", "--nodes", "bad.csv", "--kind", "movie", "--tokens", "genre"];
-    desk.fails(&bad, 5, "bad.csv:1:1: the header has no column \"genre\", it has Id, title");
-    desk.write("cut.npy", &npy[..npy.len() - 1]);
+    cli.fails(&bad, 5, "bad.csv:1:1: the header has no column \"genre\", it has Id, title");
+    cli.write("cut.npy", &npy[..npy.len() - 1]);
     let bad = ["import", "s", "--nodes", "n.csv", "--kind", "movie", "--dense", "look=cut.npy"];
-    desk.fails(&bad, 5, "cut.npy:1:1:");
-    assert_eq!(desk.stats(), before);
+    cli.fails(&bad, 5, "cut.npy:1:1:");
+    assert_eq!(cli.stats(), before);
 }
 
 /// A bad file, the flags it is read with, and the start of the message.
@@ -168,10 +168,10 @@ const BAD: &[(&str, &[u8], &[&str], &str)] = &[
 
 #[test]
 fn a_bad_row_is_named_with_its_place_and_nothing_stays() {
-    let desk = Desk::with_lamps();
-    let before = desk.stats();
+    let cli = Cli::with_lamps();
+    let before = cli.stats();
     for (name, bytes, flags, message) in BAD {
-        desk.write(name, bytes);
+        cli.write(name, bytes);
         let words = [&["import", "s", "--edges", name], *flags].concat();
         let message = format!("{name}{message}");
         let message = if message.contains(":1") || message.contains(":2") || message.contains(":3") {
@@ -179,24 +179,24 @@ fn a_bad_row_is_named_with_its_place_and_nothing_stays() {
         } else {
             message.trim_start_matches(name).to_owned()
         };
-        desk.fails(&words, 5, &message);
-        assert_eq!(desk.stats(), before, "{name}");
+        cli.fails(&words, 5, &message);
+        assert_eq!(cli.stats(), before, "{name}");
     }
 }
 
 #[test]
 fn a_bad_file_does_not_create_a_store() {
-    let desk = Desk::new();
-    desk.write("e.csv", "");
-    desk.fails(&["import", "s", "--edges", "e.csv"], 5, "the file is empty");
-    assert!(!desk.path("s").exists());
+    let cli = Cli::new();
+    cli.write("e.csv", "");
+    cli.fails(&["import", "s", "--edges", "e.csv"], 5, "the file is empty");
+    assert!(!cli.path("s").exists());
 }
 
 #[test]
 fn a_failure_in_json_has_file_line_and_column() {
-    let desk = Desk::with_lamps();
-    desk.write("e.csv", "board,pin,weight\n1,2,x\n");
-    let ran = desk.fails(&["import", "s", "--edges", "e.csv", "--output", "json"], 5, "expected a weight");
+    let cli = Cli::with_lamps();
+    cli.write("e.csv", "board,pin,weight\n1,2,x\n");
+    let ran = cli.fails(&["import", "s", "--edges", "e.csv", "--output", "json"], 5, "expected a weight");
     let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
     assert_eq!((&failure["kind"], &failure["file"]), (&json!("invalid"), &json!("e.csv")));
     assert_eq!((&failure["line"], &failure["column"]), (&json!(2), &json!(5)));
@@ -211,30 +211,30 @@ fn rows_and_a_bad_one(count: usize) -> String {
 
 #[test]
 fn in_a_new_store_all_rows_before_a_bad_one_stay_and_the_message_says_where_to_go_on() {
-    let desk = Desk::new();
-    desk.write("e.csv", rows_and_a_bad_one(10_005));
+    let cli = Cli::new();
+    cli.write("e.csv", rows_and_a_bad_one(10_005));
     let message = "e.csv:10007:3: invalid key: found '', expected 1 to 512 bytes; \
         10005 edges before it were committed, go on from line 10007";
-    desk.fails(&["import", "s", "--edges", "e.csv"], 5, message);
-    assert_eq!(desk.json(&["stats", "s"])["edges"], json!({"board-pin": 10_005}));
+    cli.fails(&["import", "s", "--edges", "e.csv"], 5, message);
+    assert_eq!(cli.json(&["stats", "s"])["edges"], json!({"board-pin": 10_005}));
 }
 
 #[test]
 fn in_a_store_that_held_something_whole_batches_before_a_bad_row_stay() {
-    let desk = Desk::with_lamps();
-    desk.write("e.csv", rows_and_a_bad_one(100_005));
+    let cli = Cli::with_lamps();
+    cli.write("e.csv", rows_and_a_bad_one(100_005));
     let message = "e.csv:100007:3: invalid key: found '', expected 1 to 512 bytes; \
         100000 edges before it were committed, go on from line 100002";
-    desk.fails(&["import", "s", "--edges", "e.csv"], 5, message);
-    assert_eq!(desk.json(&["stats", "s"])["edges"], json!({"board-pin": 100_000, "lamp-room": 4}));
+    cli.fails(&["import", "s", "--edges", "e.csv"], 5, message);
+    assert_eq!(cli.json(&["stats", "s"])["edges"], json!({"board-pin": 100_000, "lamp-room": 4}));
 }
 
 /// A pipe that stays open and silent is no reason not to hear a Ctrl-C: what came through it by then is kept.
 #[cfg(unix)]
 #[test]
 fn a_ctrl_c_while_standard_input_is_silent_keeps_what_came() {
-    let desk = Desk::new();
-    let mut command = desk.command(&["import", "s", "--edges", "-"]);
+    let cli = Cli::new();
+    let mut command = cli.command(&["import", "s", "--edges", "-"]);
     command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("it starts");
     let mut pipe = child.stdin.take().expect("a pipe");
@@ -251,41 +251,40 @@ fn a_ctrl_c_while_standard_input_is_silent_keeps_what_came() {
     let [edges, line] = counts[..] else { panic!("not two numbers: {said}") };
     assert_eq!(line, edges + 2, "{said}");
     if edges > 0 {
-        assert_eq!(desk.json(&["stats", "s"])["edges"], json!({ "board-pin": edges }));
+        assert_eq!(cli.json(&["stats", "s"])["edges"], json!({ "board-pin": edges }));
     }
 }
 
 #[test]
 fn skipped_rows_are_set_aside_as_they_are() {
-    let desk = Desk::new();
-    desk.write("e.csv", "board,pin,weight\n1,2,\n1,3,heavy\n2,\n2,4,1\n");
+    let cli = Cli::new();
+    cli.write("e.csv", "board,pin,weight\n1,2,\n1,3,heavy\n2,\n2,4,1\n");
     let words = ["import", "s", "--edges", "e.csv", "--on-error", "skip", "--rejects", "bad.csv"];
-    let imported = desk.json(&words);
+    let imported = cli.json(&words);
     assert_eq!((&imported["edges"], &imported["rejected"]), (&json!(2), &json!(2)));
-    assert_eq!(desk.read("bad.csv"), "board,pin,weight\n1,3,heavy\n2,\n");
-    desk.fails(&words, 1, "bad.csv is there already");
-    let ran =
-        desk.fails(&[&words[..], &["--max-errors", "1", "--force"]].concat(), 5, "more than 1 bad rows");
+    assert_eq!(cli.read("bad.csv"), "board,pin,weight\n1,3,heavy\n2,\n");
+    cli.fails(&words, 1, "bad.csv is there already");
+    let ran = cli.fails(&[&words[..], &["--max-errors", "1", "--force"]].concat(), 5, "more than 1 bad rows");
     assert!(ran.err.contains("e.csv:4:"), "{}", ran.err);
-    desk.fails(&["import", "s", "--edges", "e.csv", "--on-error", "skip"], 2, "--rejects");
+    cli.fails(&["import", "s", "--edges", "e.csv", "--on-error", "skip"], 2, "--rejects");
 }
 
 /// A file of rejects that a refused import left would have refused the next one.
 #[test]
 fn an_import_into_a_store_that_does_not_open_leaves_no_file_of_rejects() {
-    let desk = Desk::with_lamps();
-    desk.write("e.csv", "room,lamp\nhall,z\nhall,\n");
+    let cli = Cli::with_lamps();
+    cli.write("e.csv", "room,lamp\nhall,z\nhall,\n");
     let words = ["import", "s", "--edges", "e.csv", "--on-error", "skip", "--rejects", "bad.csv"];
-    let holder = Holder::of(&desk);
-    desk.fails(&words, 3, "is open for writing");
-    assert!(!desk.path("bad.csv").exists());
+    let holder = Holder::of(&cli);
+    cli.fails(&words, 3, "is open for writing");
+    assert!(!cli.path("bad.csv").exists());
     holder.leave();
-    assert_eq!(desk.json(&words)["rejected"], json!(1));
+    assert_eq!(cli.json(&words)["rejected"], json!(1));
 }
 
 #[test]
 fn an_overlong_line_is_refused_in_bounded_memory() {
-    let desk = Desk::new();
-    desk.write("e.csv", [b"board,pin\n1,", &vec![b'x'; 17 << 20][..]].concat());
-    desk.fails(&["import", "s", "--edges", "e.csv"], 5, "longer than 16 MiB");
+    let cli = Cli::new();
+    cli.write("e.csv", [b"board,pin\n1,", &vec![b'x'; 17 << 20][..]].concat());
+    cli.fails(&["import", "s", "--edges", "e.csv"], 5, "longer than 16 MiB");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 
 /// A training that takes longer than any test waits.
 const LONG: &str = "train --target pin --dim 8 --epochs 100000 --patience 0 --held-out 50 &";
@@ -16,11 +16,11 @@ fn lines(out: &str) -> Vec<Value> {
 
 #[test]
 fn verbs_run_beside_a_job_and_wait_prints_its_results() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     let commands = format!(
         ".mode jsonl\n{SHORT}\nsimilar pin:1 -k 1\nlink pin:1 board:5 --weight 3\nneighbors pin:1\njobs\nwait 1\njobs\nstats\n"
     );
-    let ran = desk.run_with_input(&["console", "s"], &commands);
+    let ran = cli.run_with_input(&["console", "s"], &commands);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let rows = lines(&ran.out);
     let first_epoch = rows.iter().position(|row| row["epoch"] == json!(1) && row.get("loss").is_some());
@@ -40,10 +40,10 @@ fn verbs_run_beside_a_job_and_wait_prints_its_results() {
 
 #[test]
 fn a_cancelled_training_keeps_its_last_whole_epoch() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     // The first training is awaited, so that a whole epoch exists before the second.
     let commands = format!("{SHORT}\nwait\n{LONG}\ncancel 2\nwait 2\nstats\n");
-    let ran = desk.run_with_input(&["console", "s", "--output", "jsonl"], &commands);
+    let ran = cli.run_with_input(&["console", "s", "--output", "jsonl"], &commands);
     // The script fails as the job does.
     assert_eq!(ran.code, 130, "{}", ran.err);
     let last: Value = serde_json::from_str(ran.err.lines().last().expect("an error")).expect("JSON");
@@ -52,19 +52,19 @@ fn a_cancelled_training_keeps_its_last_whole_epoch() {
         last["error"].as_str().is_some_and(|error| error.starts_with("standard input:5: job 2: ")),
         "{last}"
     );
-    assert_eq!(desk.json(&["check", "s", "--deep"])["sound"], json!(true));
-    assert_eq!(desk.json(&["stats", "s"])["generation"], json!(2));
+    assert_eq!(cli.json(&["check", "s", "--deep"])["sound"], json!(true));
+    assert_eq!(cli.json(&["stats", "s"])["generation"], json!(2));
 }
 
 #[test]
 fn a_script_waits_for_its_jobs_and_fails_as_the_first_that_failed() {
-    let desk = Desk::trained();
-    let ran = desk.run(&["console", "s", "-c", "neighbors pin:none &", "-c", "neighbors pin:1 &"]);
+    let cli = Cli::trained();
+    let ran = cli.run(&["console", "s", "-c", "neighbors pin:none &", "-c", "neighbors pin:1 &"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("error: job 1: no node pin:none in the store"), "{}", ran.err);
     assert!(ran.out.contains("board:"), "{}", ran.out);
     // A script that fails cancels its jobs.
-    let ran = desk.run_with_input(&["console", "s"], &format!("{LONG}\nneighbors pin:none\n"));
+    let ran = cli.run_with_input(&["console", "s"], &format!("{LONG}\nneighbors pin:none\n"));
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("job 1 cancelled after"), "{}", ran.err);
     assert!(ran.err.ends_with("error: standard input:2: no node pin:none in the store\n"), "{}", ran.err);
@@ -72,7 +72,7 @@ fn a_script_waits_for_its_jobs_and_fails_as_the_first_that_failed() {
 
 #[test]
 fn a_verb_that_conflicts_with_a_job_is_refused() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     for (verb, why) in [
         (
             "check",
@@ -83,10 +83,10 @@ fn a_verb_that_conflicts_with_a_job_is_refused() {
         ("jobs &", "jobs cannot be a job: leave out the &"),
         (".mode csv &", ".mode cannot be a job: leave out the &"),
     ] {
-        let ran = desk.run(&["console", "s", "-c", LONG, "-c", verb]);
+        let ran = cli.run(&["console", "s", "-c", LONG, "-c", verb]);
         assert!(ran.code != 0 && ran.err.contains(why), "{verb}: {}", ran.err);
     }
-    let empty = Desk::new();
+    let empty = Cli::new();
     empty.ok(&["link", "s", "lamp:a", "room:hall"]);
     empty.ok(&["remove", "s", "lamp:a"]);
     empty.ok(&["remove", "s", "room:hall"]);
@@ -99,9 +99,9 @@ fn a_verb_that_conflicts_with_a_job_is_refused() {
 
 #[test]
 fn a_quoted_ampersand_is_a_word() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["console", "s", "-c", "link 'lamp:&' room:hall", "-c", "link lamp:x& room:hall"]);
-    let found = desk.ok(&["neighbors", "s", "room:hall"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["console", "s", "-c", "link 'lamp:&' room:hall", "-c", "link lamp:x& room:hall"]);
+    let found = cli.ok(&["neighbors", "s", "room:hall"]);
     assert!(found.contains("lamp:&\t") && found.contains("lamp:x&\t"), "{found}");
-    desk.fails(&["console", "s", "-c", "&"], 2, "no verb before &");
+    cli.fails(&["console", "s", "-c", "&"], 2, "no verb before &");
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{Desk, Ran};
+use super::{Cli, Run};
 
 /// A key that clears the screen, rings the bell and sets a color, with C0 and C1 control characters.
 const NASTY: &str = "lamp:\u{1b}[2Jbell\u{7}\u{9b}31m\ttab";
@@ -17,8 +17,8 @@ fn is_clean(text: &str) -> bool {
 
 #[test]
 fn every_mode_writes_the_same_rows() {
-    let desk = Desk::with_lamps();
-    let neighbors = |mode: &str| desk.ok(&["neighbors", "s", "room:attic", "--output", mode]);
+    let cli = Cli::with_lamps();
+    let neighbors = |mode: &str| cli.ok(&["neighbors", "s", "room:attic", "--output", mode]);
     assert_eq!(neighbors("tsv"), "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400\tlamp-room\n");
     assert_eq!(
         neighbors("csv"),
@@ -40,24 +40,24 @@ fn every_mode_writes_the_same_rows() {
 
 #[test]
 fn a_table_in_a_pipe_is_not_cut() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     let key = "long ".repeat(60);
-    desk.ok(&["link", "s", &format!("lamp:{key}"), "room:hall"]);
-    let table = desk.ok(&["neighbors", "s", "room:hall", "--output", "table"]);
+    cli.ok(&["link", "s", &format!("lamp:{key}"), "room:hall"]);
+    let table = cli.ok(&["neighbors", "s", "room:hall", "--output", "table"]);
     assert!(table.contains(&key), "{table}");
     assert!(is_clean(&table), "{table:?}");
 }
 
 #[test]
 fn control_characters_are_escaped_in_all_output() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["link", "s", NASTY, "room:hall"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["link", "s", NASTY, "room:hall"]);
     for mode in ["table", "json", "jsonl", "csv", "tsv"] {
-        let out = desk.ok(&["neighbors", "s", "room:hall", "--output", mode]);
+        let out = cli.ok(&["neighbors", "s", "room:hall", "--output", mode]);
         let out = if mode == "tsv" { out } else { out.replace('\t', "\u{1b}") };
         assert!(is_clean(&out), "{mode}: {out:?}");
     }
-    assert!(is_clean(&desk.ok(&["dump", "s"])));
+    assert!(is_clean(&cli.ok(&["dump", "s"])));
     for words in [
         &["neighbors", "s", "lamp:\u{1b}[2Jnone"][..],
         &["neighbors", "s\u{1b}[2J\u{7}", "lamp:a"],
@@ -70,14 +70,14 @@ fn control_characters_are_escaped_in_all_output() {
         &["console", "s", "-c", "wait \u{7}", "-c", "x"],
     ] {
         for mode in ["tsv", "json"] {
-            let Ran { code, out, err } = desk.run(&[words, &["--output", mode]].concat());
+            let Run { code, out, err } = cli.run(&[words, &["--output", mode]].concat());
             assert_ne!(code, 0, "{words:?}");
             assert!(is_clean(&err) && is_clean(&out), "{words:?}: {err:?}");
         }
     }
     // The line of a job is escaped too, and an escaped key can be typed.
     let typed = r"neighbors $'lamp:\x1b[2Jbell\x07\x9b31m\ttab' &";
-    let ran = desk.run(&["console", "s", "-c", typed, "-c", "wait", "-c", "jobs"]);
+    let ran = cli.run(&["console", "s", "-c", typed, "-c", "wait", "-c", "jobs"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.starts_with("room:hall\t"), "{}", ran.out);
     assert!(is_clean(&ran.out) && is_clean(&ran.err), "{ran:?}", ran = (ran.out, ran.err));
@@ -85,11 +85,11 @@ fn control_characters_are_escaped_in_all_output() {
 
 #[test]
 fn a_closed_standard_output_is_no_error() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let mut text = String::from("room,lamp\n");
     (0..30_000).for_each(|lamp| writeln!(text, "hall,{lamp}").expect("writing to a string"));
-    desk.write("many.csv", text);
-    desk.ok(&["import", "s", "--edges", "many.csv"]);
+    cli.write("many.csv", text);
+    cli.ok(&["import", "s", "--edges", "many.csv"]);
     for words in [
         &["neighbors", "s", "room:hall"][..],
         &["neighbors", "s", "room:hall", "--output", "table"],
@@ -98,7 +98,7 @@ fn a_closed_standard_output_is_no_error() {
         &["console", "s", "-c", "neighbors room:hall", "-c", "neighbors lamp:nowhere"],
         &["console", "s", "-c", "neighbors room:hall &"],
     ] {
-        let mut command = desk.command(words);
+        let mut command = cli.command(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let mut out = BufReader::with_capacity(16, child.stdout.take().expect("a pipe"));
@@ -113,9 +113,9 @@ fn a_closed_standard_output_is_no_error() {
 
 #[test]
 fn standard_output_has_data_only_and_quiet_silences_messages() {
-    let desk = Desk::trained();
-    desk.ok(&["link", "s", "pin:1", "board:2", "--quiet"]);
-    let loud = desk.run(&["similar", "s", "pin:1"]);
+    let cli = Cli::trained();
+    cli.ok(&["link", "s", "pin:1", "board:2", "--quiet"]);
+    let loud = cli.run(&["similar", "s", "pin:1"]);
     assert!(loud.err.contains("2 nodes changed"), "{}", loud.err);
     for words in [
         &["similar", "s", "pin:1"][..],
@@ -124,45 +124,45 @@ fn standard_output_has_data_only_and_quiet_silences_messages() {
         &["console", "s", "-c", ".timer on", "-c", "digest &", "-c", "jobs", "-c", "wait"],
         &["check", "s"],
     ] {
-        let quiet = desk.run(&[words, &["--quiet"]].concat());
+        let quiet = cli.run(&[words, &["--quiet"]].concat());
         assert_eq!((quiet.code, quiet.err.as_str()), (0, ""), "{words:?}");
     }
 }
 
 #[test]
 fn an_existing_file_is_replaced_with_force_only() {
-    let desk = Desk::trained();
-    desk.write("kept", "mine");
+    let cli = Cli::trained();
+    cli.write("kept", "mine");
     let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"];
     let metrics = [&train[..], &["--metrics", "kept"]].concat();
-    desk.fails(&metrics, 1, "kept exists already: name another file, or add --force");
-    desk.fails(&["console", "s", "-c", ".output kept"], 1, "kept exists already");
-    desk.fails(&["backup", "s", "kept"], 1, "cannot create kept");
-    assert_eq!(desk.read("kept"), "mine");
-    desk.ok(&[&metrics[..], &["--force"]].concat());
-    assert_eq!(desk.read("kept").lines().count(), 2);
+    cli.fails(&metrics, 1, "kept exists already: name another file, or add --force");
+    cli.fails(&["console", "s", "-c", ".output kept"], 1, "kept exists already");
+    cli.fails(&["backup", "s", "kept"], 1, "cannot create kept");
+    assert_eq!(cli.read("kept"), "mine");
+    cli.ok(&[&metrics[..], &["--force"]].concat());
+    assert_eq!(cli.read("kept").lines().count(), 2);
     // A symbolic link counts as an existing file, also if it leads nowhere.
     #[cfg(unix)]
     {
-        std::os::unix::fs::symlink("elsewhere", desk.path("link")).expect("a link");
-        desk.fails(&["console", "s", "-c", ".output link"], 1, "link exists already");
-        assert!(!desk.path("elsewhere").exists());
+        std::os::unix::fs::symlink("elsewhere", cli.path("link")).expect("a link");
+        cli.fails(&["console", "s", "-c", ".output link"], 1, "link exists already");
+        assert!(!cli.path("elsewhere").exists());
     }
-    desk.ok(&["console", "s", "-c", ".output kept --force", "-c", "similar pin:1 -k 1"]);
-    assert!(desk.read("kept").starts_with("pin:"));
+    cli.ok(&["console", "s", "-c", ".output kept --force", "-c", "similar pin:1 -k 1"]);
+    assert!(cli.read("kept").starts_with("pin:"));
 }
 
 #[test]
 fn results_in_a_file_have_the_mode_of_its_extension() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let commands = ".output a.csv\nneighbors lamp:a\n.output b.json\nneighbors lamp:a\nneighbors lamp:c\n.output c.txt\n\
         neighbors lamp:a &\nwait\n.output\nneighbors lamp:c\n";
-    let ran = desk.run_with_input(&["console", "s"], commands);
+    let ran = cli.run_with_input(&["console", "s"], commands);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(ran.out, "room:attic\t1.0\t86400\tlamp-room\n");
-    assert_eq!(desk.read("a.csv"), "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");
+    assert_eq!(cli.read("a.csv"), "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");
     let lists: Vec<Value> =
-        desk.read("b.json").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        cli.read("b.json").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&lists[0][0]["node"], &lists[1][0]["node"]), (&json!("room:hall"), &json!("room:attic")));
-    assert_eq!(desk.read("c.txt"), "room:hall\t1.0\t\tlamp-room\n");
+    assert_eq!(cli.read("c.txt"), "room:hall\t1.0\t\tlamp-room\n");
 }

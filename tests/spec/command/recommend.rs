@@ -2,42 +2,42 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 
 #[test]
 fn an_answer_names_its_source_and_the_ignored_nodes() {
-    let desk = Desk::trained();
-    let answer = desk.json(&["recommend", "s", "board:0"]);
+    let cli = Cli::trained();
+    let answer = cli.json(&["recommend", "s", "board:0"]);
     assert_eq!((&answer["basis"], &answer["ignored"]), (&json!("embeddings"), &json!([])));
     assert_eq!(answer["interests"][0]["importance"], json!(1.0));
     for known in ["pin:none", "pin:1,pin:none"] {
-        let ran = desk.run(&["recommend", "s", "--history", known, "--output", "json"]);
+        let ran = cli.run(&["recommend", "s", "--history", known, "--output", "json"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.err.contains("these nodes have no embedding and are ignored: pin:none"), "{}", ran.err);
         let answer: Value = serde_json::from_str(&ran.out).expect("json");
         let basis = if known == "pin:none" { "popular" } else { "embeddings" };
         assert_eq!((&answer["basis"], &answer["ignored"]), (&json!(basis), &json!(["pin:none"])));
     }
-    desk.ok(&["link", "s", "user:new", "pin:late"]);
-    desk.ok(&["link", "s", "board:1", "pin:late"]);
-    let ran = desk.run(&["recommend", "s", "user:new", "--output", "json"]);
+    cli.ok(&["link", "s", "user:new", "pin:late"]);
+    cli.ok(&["link", "s", "board:1", "pin:late"]);
+    let ran = cli.run(&["recommend", "s", "user:new", "--output", "json"]);
     assert!(ran.err.contains("the answer comes from walks"), "{}", ran.err);
     assert!(ran.out.contains("\"basis\":\"walks\""), "{}", ran.out);
-    assert_eq!(desk.json(&["recommend", "s", "user:new", "--now"])["basis"], json!("embeddings"));
-    desk.fails(&["recommend", "s", "user:none"], 1, "no node user:none in the store");
-    desk.fails(&["recommend", "s", "--history", "pni:1"], 1, "no node of kind 'pni' in the store");
-    desk.fails(&["recommend", "s", "--history", "board:1"], 1, "only nodes of kind pin are embedded");
-    desk.fails(&["recommend", "s"], 2, "name a recipient");
+    assert_eq!(cli.json(&["recommend", "s", "user:new", "--now"])["basis"], json!("embeddings"));
+    cli.fails(&["recommend", "s", "user:none"], 1, "no node user:none in the store");
+    cli.fails(&["recommend", "s", "--history", "pni:1"], 1, "no node of kind 'pni' in the store");
+    cli.fails(&["recommend", "s", "--history", "board:1"], 1, "only nodes of kind pin are embedded");
+    cli.fails(&["recommend", "s"], 2, "name a recipient");
 }
 
 #[test]
 fn several_interests_share_an_answer_by_importance() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     let words = ["recommend", "s", "board:0", "-k", "12", "--explain", "--interests"];
-    let answer = desk.json(&[&words[..], &["3"]].concat());
+    let answer = cli.json(&[&words[..], &["3"]].concat());
     let interests = answer["interests"].as_array().expect("interests");
     assert_eq!(interests.len(), 3);
-    let linked = desk.json(&["neighbors", "s", "board:0"]);
+    let linked = cli.json(&["neighbors", "s", "board:0"]);
     let items: u64 = interests.iter().filter_map(|interest| interest["items"].as_u64()).sum();
     assert_eq!(items, linked.as_array().expect("rows").len() as u64);
     for (at, interest) in interests.iter().enumerate() {
@@ -46,44 +46,44 @@ fn several_interests_share_an_answer_by_importance() {
         let share = interest["importance"].as_f64().expect("a share") * 12.0;
         assert!((places - share).abs() < 1.5, "{places} places for a share of {share}");
     }
-    assert!(!desk.json(&[&words[..], &["auto"]].concat())["interests"].as_array().expect("some").is_empty());
+    assert!(!cli.json(&[&words[..], &["auto"]].concat())["interests"].as_array().expect("some").is_empty());
     for none in ["0", "21", "many"] {
-        desk.fails(&[&words[..], &[none]].concat(), 2, "expected auto, or a number from 1 to 20");
+        cli.fails(&[&words[..], &[none]].concat(), 2, "expected auto, or a number from 1 to 20");
     }
-    desk.write("test.txt", "0 1 2\n1 3\n");
+    cli.write("test.txt", "0 1 2\n1 3\n");
     let eval = ["eval", "s", "--task", "recommend", "--test", "test.txt", "--interests", "auto"];
-    assert!(desk.json(&eval)["recall@20"].is_number());
+    assert!(cli.json(&eval)["recall@20"].is_number());
 }
 
 #[test]
 fn each_user_of_a_file_gets_the_answer_that_it_gets_alone() {
-    let desk = Desk::trained();
-    desk.write("users.txt", "board:3\n\nboard:0\nboard:3\n");
+    let cli = Cli::trained();
+    cli.write("users.txt", "board:3\n\nboard:0\nboard:3\n");
     let words = ["recommend", "s", "--users", "users.txt", "-k", "4"];
-    let lines = desk.jsonl(&words);
+    let lines = cli.jsonl(&words);
     let users: Vec<&Value> = lines.iter().map(|line| &line["user"]).collect();
     assert_eq!(users, ["board:3", "board:0", "board:3"]);
     for line in &lines {
         let user = line["user"].as_str().expect("a name");
-        let alone = desk.json(&["recommend", "s", user, "-k", "4"]);
+        let alone = cli.json(&["recommend", "s", user, "-k", "4"]);
         for name in ["items", "basis", "epoch", "dirty_nodes"] {
             assert_eq!(line[name], alone[name], "{name} of {user}");
         }
     }
-    assert_eq!(desk.json(&words).as_array().map(Vec::len), Some(3));
-    let text = desk.ok(&words);
+    assert_eq!(cli.json(&words).as_array().map(Vec::len), Some(3));
+    let text = cli.ok(&words);
     assert_eq!(text.lines().count(), 12);
     assert!(text.lines().all(|line| line.ends_with("\tembeddings")), "{text}");
 }
 
 #[test]
 fn a_user_without_an_answer_stops_the_command_or_gets_an_error_line() {
-    let desk = Desk::trained();
-    desk.write("users.txt", "board:3\nboard:none\nboard\nboard:0\n");
+    let cli = Cli::trained();
+    cli.write("users.txt", "board:3\nboard:none\nboard\nboard:0\n");
     let words = ["recommend", "s", "--users", "users.txt", "-k", "2", "--output", "jsonl"];
-    let ran = desk.fails(&words, 5, "users.txt:2:1: no node board:none in the store");
+    let ran = cli.fails(&words, 5, "users.txt:2:1: no node board:none in the store");
     assert_eq!(ran.out.lines().count(), 1, "the answer before it is written: {}", ran.out);
-    let ran = desk.run(&[&words[..], &["--on-error", "skip"]].concat());
+    let ran = cli.run(&[&words[..], &["--on-error", "skip"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("2 users have no answer"), "{}", ran.err);
     let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
@@ -91,23 +91,23 @@ fn a_user_without_an_answer_stops_the_command_or_gets_an_error_line() {
     assert_eq!(lines[1], json!({"user": "board:none", "error": "no node board:none in the store"}));
     assert!(lines[2]["error"].as_str().is_some_and(|error| error.contains("users.txt:3:1")), "{}", lines[2]);
     assert_eq!(lines[3]["user"], json!("board:0"));
-    desk.write("one.txt", "board:3\nboard:none\n");
-    let ran = desk.run(&["recommend", "s", "--users", "one.txt", "--on-error", "skip"]);
+    cli.write("one.txt", "board:3\nboard:none\n");
+    let ran = cli.run(&["recommend", "s", "--users", "one.txt", "--on-error", "skip"]);
     assert!(ran.err.contains("1 user has no answer"), "{}", ran.err);
-    desk.fails(&["recommend", "s", "--users", "nowhere.txt"], 1, "cannot read nowhere.txt");
-    desk.fails(&["recommend", "s", "board:0", "--users", "users.txt"], 2, "cannot be used with");
+    cli.fails(&["recommend", "s", "--users", "nowhere.txt"], 1, "cannot read nowhere.txt");
+    cli.fails(&["recommend", "s", "board:0", "--users", "users.txt"], 2, "cannot be used with");
 }
 
 #[test]
 fn a_filter_applies_to_one_user_to_many_and_to_an_unknown_one() {
-    let desk = Desk::trained();
-    desk.write("tags.tsv", "pin\ttag\n1\tjazz\n2\tjazz\n3\trock\n4\tjazz\n");
-    desk.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
-    desk.ok(&["refresh", "s"]);
-    desk.write("users.txt", "board:5\n");
+    let cli = Cli::trained();
+    cli.write("tags.tsv", "pin\ttag\n1\tjazz\n2\tjazz\n3\trock\n4\tjazz\n");
+    cli.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
+    cli.ok(&["refresh", "s"]);
+    cli.write("users.txt", "board:5\n");
     let asked = |more: &[&str]| {
         let words = [&["recommend", "s", "-k", "9", "--include-seen", "--where", "tag=jazz"], more].concat();
-        let answer = desk.json(&words);
+        let answer = cli.json(&words);
         let answer = answer.as_array().map_or(answer.clone(), |lines| lines[0].clone());
         let items = answer["items"].as_array().expect("items").clone();
         items.iter().map(|item| item["node"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
@@ -122,9 +122,9 @@ fn a_filter_applies_to_one_user_to_many_and_to_an_unknown_one() {
 
 #[test]
 fn reasons_are_facts_in_json_and_words_in_text() {
-    let desk = Desk::trained();
-    let answer = desk.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);
-    let visits = desk.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
+    let cli = Cli::trained();
+    let answer = cli.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);
+    let visits = cli.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
     for item in answer["items"].as_array().expect("items") {
         let why = &item["why"];
         assert_eq!((&why["beside"], &why["interest"]), (&json!("pin:3"), &Value::Null));
@@ -133,8 +133,8 @@ fn reasons_are_facts_in_json_and_words_in_text() {
         let visited = visits.as_array().expect("rows").iter().find(|row| row["node"] == item["node"]);
         assert_eq!(why["visits"], visited.map_or(json!(0), |row| row["visits"].clone()));
     }
-    assert!(desk.ok(&["similar", "s", "pin:3", "--explain"]).contains("\tnear pin:3 ("));
-    let table = desk.ok(&["recommend", "s", "board:0", "--explain", "--output", "table"]);
+    assert!(cli.ok(&["similar", "s", "pin:3", "--explain"]).contains("\tnear pin:3 ("));
+    let table = cli.ok(&["recommend", "s", "board:0", "--explain", "--output", "table"]);
     assert!(table.contains("why") && table.contains("near pin:"), "{table}");
-    assert!(!desk.ok(&["similar", "s", "pin:3"]).contains("near"));
+    assert!(!cli.ok(&["similar", "s", "pin:3"]).contains("near"));
 }

@@ -5,12 +5,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Cli, skip};
 
 /// A key that would end its element and run a script.
 const EVIL: &str = "</script><img src=x onerror=alert(1)>";
 
-impl Desk {
+impl Cli {
     /// The text of a page, and the data in it.
     fn page(&self, words: &[&str]) -> (String, Value) {
         self.ok(&[&["report", "s", "page.html", "--force"], words].concat());
@@ -23,31 +23,31 @@ impl Desk {
 
 #[test]
 fn a_page_makes_no_requests_and_equal_stores_give_equal_pages() {
-    let desk = Desk::trained();
-    let (page, _) = desk.page(&[]);
+    let cli = Cli::trained();
+    let (page, _) = cli.page(&[]);
     for word in ["http://", "https://", "<link", "src=", "url(", "@import", "import(", "fetch(", "innerHTML"]
     {
         let found = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!found.contains(word), "{word}");
     }
     assert!(page.contains("default-src 'none'; style-src 'sha256-"), "the policy forbids the rest");
-    assert_eq!(desk.page(&[]).0, page);
+    assert_eq!(cli.page(&[]).0, page);
 }
 
 #[test]
 fn a_page_agrees_with_the_store() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     for pin in ["pin:1", "pin:2"] {
-        desk.ok(&["link", "s", "board:new", pin]);
-        desk.ok(&["refresh", "s"]);
+        cli.ok(&["link", "s", "board:new", pin]);
+        cli.ok(&["refresh", "s"]);
     }
-    let answer = desk.json(&["report", "s", "out.html"]);
-    let (page, data) = desk.page(&["--points", "50"]);
+    let answer = cli.json(&["report", "s", "out.html"]);
+    let (page, data) = cli.page(&["--points", "50"]);
     assert_eq!((&answer["file"], &answer["points"]), (&json!("out.html"), &json!(120)));
-    assert_eq!(answer["bytes"], json!(desk.read("out.html").len()));
+    assert_eq!(answer["bytes"], json!(cli.read("out.html").len()));
     assert!(page.len() < 5_000_000);
 
-    let stats = desk.stats();
+    let stats = cli.stats();
     let summary = &data["summary"];
     for name in ["epoch", "generation", "embedded", "dirty_nodes"] {
         assert_eq!(summary[name], stats[name], "{name}");
@@ -75,7 +75,7 @@ fn a_page_agrees_with_the_store() {
         list.as_array().expect("a list").iter().map(|entry| name(&entry[0])).collect()
     };
     let asked = |words: &[&str]| -> Vec<String> {
-        let items = desk.json(words);
+        let items = cli.json(words);
         let items = items.get("items").unwrap_or(&items).as_array().expect("items").clone();
         items.iter().map(|item| item["node"].as_str().expect("a name").to_owned()).collect()
     };
@@ -95,11 +95,11 @@ fn a_page_agrees_with_the_store() {
 /// ```
 #[test]
 fn without_a_model_a_page_shows_the_graph_only() {
-    let desk = Desk::with_lamps();
-    let ran = desk.run(&["report", "s", "out.html"]);
+    let cli = Cli::with_lamps();
+    let ran = cli.run(&["report", "s", "out.html"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("hedgerow train STORE --target KIND"), "{}", ran.err);
-    let (_, data) = desk.page(&[]);
+    let (_, data) = cli.page(&[]);
     assert_eq!((&data["map"], &data["cosines"], &data["curve"]), (&Value::Null, &Value::Null, &Value::Null));
     let places: Vec<&Value> = data["items"].as_array().expect("items").iter().collect();
     let key = |place: &Value| data["named"]["nodes"][place.as_u64().expect("a place") as usize][1].clone();
@@ -109,38 +109,38 @@ fn without_a_model_a_page_shows_the_graph_only() {
 
 #[test]
 fn a_store_without_nodes_has_a_page() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     for node in ["room:hall", "room:attic", "lamp:a", "lamp:b", "lamp:c"] {
-        desk.ok(&["remove", "s", node]);
+        cli.ok(&["remove", "s", node]);
     }
-    let (_, data) = desk.page(&[]);
+    let (_, data) = cli.page(&[]);
     assert_eq!((&data["summary"]["nodes"], &data["items"]), (&json!(0), &json!([])));
 }
 
 #[test]
 fn no_name_becomes_markup() {
-    let desk = Desk::with_lamps();
-    desk.write("evil.jsonl", format!("{}\n", json!({"src": format!("room:{EVIL}"), "dst": "lamp:a"})));
-    desk.ok(&["import", "s", "--edges", "evil.jsonl", "--format", "jsonl"]);
-    let (page, data) = desk.page(&[]);
+    let cli = Cli::with_lamps();
+    cli.write("evil.jsonl", format!("{}\n", json!({"src": format!("room:{EVIL}"), "dst": "lamp:a"})));
+    cli.ok(&["import", "s", "--edges", "evil.jsonl", "--format", "jsonl"]);
+    let (page, data) = cli.page(&[]);
     assert!(!page.contains("<img"), "the key ends the data");
     assert!(data["named"]["nodes"].as_array().expect("nodes").iter().any(|node| node[1] == EVIL));
 }
 
 #[test]
 fn a_page_is_written_completely_or_not_at_all_and_replaces_a_file_with_force_only() {
-    let desk = Desk::with_lamps();
-    desk.write("out.html", "mine");
-    desk.fails(&["report", "s", "out.html"], 1, "out.html exists already: name another file, or add --force");
-    assert_eq!(desk.read("out.html"), "mine");
-    desk.ok(&["report", "s", "out.html", "--force"]);
-    assert!(desk.read("out.html").starts_with("<!doctype html>"));
-    desk.fails(&["report", "s", "s", "--force"], 1, "is not a plain file");
-    desk.fails(&["report", "s", "nowhere/out.html"], 1, "cannot write nowhere/out.html");
-    desk.fails(&["report", "nowhere", "new.html"], 3, "no store at nowhere");
-    desk.fails(&["report", "s", "new.html", "--points", "0"], 2, "1..=4000");
-    assert!(!desk.path("new.html").exists());
-    let left = std::fs::read_dir(desk.folder.path()).expect("the folder").flatten();
+    let cli = Cli::with_lamps();
+    cli.write("out.html", "mine");
+    cli.fails(&["report", "s", "out.html"], 1, "out.html exists already: name another file, or add --force");
+    assert_eq!(cli.read("out.html"), "mine");
+    cli.ok(&["report", "s", "out.html", "--force"]);
+    assert!(cli.read("out.html").starts_with("<!doctype html>"));
+    cli.fails(&["report", "s", "s", "--force"], 1, "is not a plain file");
+    cli.fails(&["report", "s", "nowhere/out.html"], 1, "cannot write nowhere/out.html");
+    cli.fails(&["report", "nowhere", "new.html"], 3, "no store at nowhere");
+    cli.fails(&["report", "s", "new.html", "--points", "0"], 2, "1..=4000");
+    assert!(!cli.path("new.html").exists());
+    let left = std::fs::read_dir(cli.folder()).expect("the folder").flatten();
     assert_eq!(
         left.filter(|entry| entry.file_name().to_string_lossy().contains("hedgerow-report")).count(),
         0
@@ -157,7 +157,7 @@ fn browser() -> Option<PathBuf> {
 }
 
 /// The page after its script has run.
-fn shown(browser: &Path, desk: &Desk, file: &str) -> String {
+fn shown(browser: &Path, cli: &Cli, file: &str) -> String {
     let mut command = Command::new(browser);
     command.args([
         "--headless=new",
@@ -166,23 +166,23 @@ fn shown(browser: &Path, desk: &Desk, file: &str) -> String {
         "--virtual-time-budget=5000",
         "--dump-dom",
     ]);
-    command.arg(format!("--user-data-dir={}", desk.path("profile").display()));
-    let output = command.arg(format!("file://{}", desk.path(file).display())).output();
+    command.arg(format!("--user-data-dir={}", cli.path("profile").display()));
+    let output = command.arg(format!("file://{}", cli.path(file).display())).output();
     String::from_utf8(output.expect("the browser starts").stdout).expect("UTF-8")
 }
 
 #[test]
 fn a_browser_draws_the_page_and_follows_clicks() {
     let Some(browser) = browser() else {
-        eprintln!("skipped: no chromium or google-chrome on the path");
+        skip("no chromium or google-chrome is on the path");
         return;
     };
-    let desk = Desk::trained();
-    desk.write("evil.jsonl", format!("{}\n", json!({"src": format!("board:{EVIL}"), "dst": "pin:1"})));
-    desk.ok(&["import", "s", "--edges", "evil.jsonl", "--format", "jsonl"]);
-    desk.ok(&["refresh", "s"]);
-    let (page, _) = desk.page(&[]);
-    let drawn = shown(&browser, &desk, "page.html");
+    let cli = Cli::trained();
+    cli.write("evil.jsonl", format!("{}\n", json!({"src": format!("board:{EVIL}"), "dst": "pin:1"})));
+    cli.ok(&["import", "s", "--edges", "evil.jsonl", "--format", "jsonl"]);
+    cli.ok(&["refresh", "s"]);
+    let (page, _) = cli.page(&[]);
+    let drawn = shown(&browser, &cli, "page.html");
     for id in
         ["summary", "sizes", "training", "map", "lists", "neighborhood", "cosines", "refreshes", "about"]
     {
@@ -215,8 +215,8 @@ fn a_browser_draws_the_page_and_follows_clicks() {
         }</script>";
     let (before, rest) = page.split_once("<meta http-equiv").expect("a policy");
     let (_, rest) = rest.split_once('>').expect("its end");
-    desk.write("clicked.html", format!("{before}{rest}").replace("</body>", &format!("{clicks}</body>")));
-    let clicked = shown(&browser, &desk, "clicked.html");
+    cli.write("clicked.html", format!("{before}{rest}").replace("</body>", &format!("{clicks}</body>")));
+    let clicked = shown(&browser, &cli, "clicked.html");
     let told = clicked.split_once("data-told=\"").and_then(|(_, rest)| rest.split_once('"'));
     assert_eq!(told.expect("the clicks were made").0, "8 true 3 120 0 false");
 }

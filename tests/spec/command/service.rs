@@ -1,13 +1,13 @@
 //! Promise: `apply --follow` works under a service manager. Signals end it after the current batch, status lines report its
 //! progress, and the next start continues after the last committed line.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::follower::{Follower, append};
-use super::{Desk, Ran};
+use super::{Cli, Run, skip};
 
 /// Whether the process that runs the tests ignores a signal, as under `nohup`. Its child processes then ignore it too.
 fn is_ignored(signal: u32) -> bool {
@@ -19,15 +19,15 @@ fn is_ignored(signal: u32) -> bool {
 
 #[test]
 fn each_signal_ends_the_command_and_the_next_start_continues_there() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let mut lines = 0;
     for signal in ["-TERM", "-INT", "-HUP"] {
         if signal == "-HUP" && is_ignored(1) {
-            eprintln!("skipped: SIGHUP is ignored here");
+            let _ = writeln!(std::io::stderr(), "skipped: SIGHUP is ignored by what runs the tests");
             continue;
         }
-        append(&desk.path("u.csv"), &format!("+,room:hall,lamp:{signal}\n-,room:hall,lamp:{lines}\n"));
-        let follower = Follower::start(&desk, &["u.csv", "--batch", "1"]);
+        append(&cli.path("u.csv"), &format!("+,room:hall,lamp:{signal}\n-,room:hall,lamp:{lines}\n"));
+        let follower = Follower::start(&cli, &["u.csv", "--batch", "1"]);
         follower.wait(2);
         lines += 2;
         let ended = follower.signal(signal);
@@ -37,19 +37,19 @@ fn each_signal_ends_the_command_and_the_next_start_continues_there() {
         assert_eq!(ended.rows, [] as [Value; 0], "{signal}");
     }
     // One epoch for the import, one for each line.
-    assert_eq!(desk.json(&["stats", "s"])["epoch"], json!(1 + lines));
+    assert_eq!(cli.json(&["stats", "s"])["epoch"], json!(1 + lines));
 }
 
 /// A logout sends SIGHUP, which ended the command also under `nohup`.
 #[test]
 fn nohup_disables_sighup() {
-    let desk = Desk::with_lamps();
-    desk.write("u.csv", "+,room:hall,lamp:d\n");
+    let cli = Cli::with_lamps();
+    cli.write("u.csv", "+,room:hall,lamp:d\n");
     let mut command = Command::new("nohup");
     command.arg(env!("CARGO_BIN_EXE_hedgerow")).args(["apply", "s", "u.csv", "--follow"]);
-    command.current_dir(desk.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.current_dir(cli.folder()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else {
-        eprintln!("skipped: there is no nohup");
+        skip("there is no nohup");
         return;
     };
     let mut rows = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -60,7 +60,7 @@ fn nohup_disables_sighup() {
     };
     next();
     kill("-HUP");
-    append(&desk.path("u.csv"), "+,room:hall,lamp:e\n");
+    append(&cli.path("u.csv"), "+,room:hall,lamp:e\n");
     next();
     kill("-TERM");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
@@ -68,9 +68,9 @@ fn nohup_disables_sighup() {
 
 #[test]
 fn a_status_line_is_written_in_each_interval_and_at_the_end() {
-    let desk = Desk::with_lamps();
-    desk.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:at");
-    let mut follower = Follower::start(&desk, &["u.csv", "--status", "1", "--quiet", "--batch", "1"]);
+    let cli = Cli::with_lamps();
+    cli.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:at");
+    let mut follower = Follower::start(&cli, &["u.csv", "--status", "1", "--quiet", "--batch", "1"]);
     follower.wait(2);
     let mut lines = BufReader::new(follower.child.stderr.take().expect("a pipe")).lines();
     let next = |lines: &mut Lines<BufReader<ChildStderr>>| -> Value {
@@ -99,9 +99,9 @@ fn a_status_line_is_written_in_each_interval_and_at_the_end() {
 
 #[test]
 fn status_requires_follow() {
-    let desk = Desk::with_lamps();
-    desk.write("u.csv", "+,room:hall,lamp:d\n");
-    let Ran { err, .. } = desk.fails(&["apply", "s", "u.csv", "--status", "1"], 2, "--follow");
+    let cli = Cli::with_lamps();
+    cli.write("u.csv", "+,room:hall,lamp:d\n");
+    let Run { err, .. } = cli.fails(&["apply", "s", "u.csv", "--status", "1"], 2, "--follow");
     assert!(err.contains("--follow"), "{err}");
-    desk.fails(&["apply", "s", "u.csv", "--follow", "--status", "0"], 2, "1..=86400");
+    cli.fails(&["apply", "s", "u.csv", "--follow", "--status", "0"], 2, "1..=86400");
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 
 /// What a node is linked to, with weight and time.
-fn linked(desk: &Desk, node: &str) -> Vec<(String, f64, Value, String)> {
-    let found = desk.json(&["neighbors", "s", node]);
+fn linked(cli: &Cli, node: &str) -> Vec<(String, f64, Value, String)> {
+    let found = cli.json(&["neighbors", "s", node]);
     let row = |row: &Value| {
         let text = |name: &str| row[name].as_str().expect("text").to_owned();
         (text("node"), row["weight"].as_f64().expect("a number"), row["time"].clone(), text("relation"))
@@ -19,22 +19,22 @@ fn edge(node: &str, weight: f64, time: Value, relation: &str) -> (String, f64, V
 }
 
 /// The tokens of a node, as `dump` has them.
-fn tokens(desk: &Desk, node: &str) -> Vec<String> {
+fn tokens(cli: &Cli, node: &str) -> Vec<String> {
     let start = format!("token {node} ");
-    let dumped = desk.ok(&["dump", "s"]);
+    let dumped = cli.ok(&["dump", "s"]);
     dumped.lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
 }
 
 #[test]
 fn movielens_with_headers() {
-    let desk = Desk::new();
-    desk.write(
+    let cli = Cli::new();
+    cli.write(
         "movies.csv",
         "movieId,title,genres\n1,\"Toy Story, (1995)\",Animation|Comedy\n2,Heat,(no genres listed)\n",
     );
-    desk.write("ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,2,0.5,964981247\n");
-    desk.ok(&["import", "s", "--nodes", "movies.csv", "--kind", "movie", "--tokens", "title,genres"]);
-    desk.ok(&[
+    cli.write("ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n1,2,0.5,964981247\n");
+    cli.ok(&["import", "s", "--nodes", "movies.csv", "--kind", "movie", "--tokens", "title,genres"]);
+    cli.ok(&[
         "import",
         "s",
         "--edges",
@@ -50,11 +50,11 @@ fn movielens_with_headers() {
         edge("movie:1", 4.0, json!(964_982_703), "movie-user"),
         edge("movie:2", 0.5, json!(964_981_247), "movie-user"),
     ];
-    let mut found = linked(&desk, "user:1");
+    let mut found = linked(&cli, "user:1");
     found.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(found, expected);
     assert_eq!(
-        tokens(&desk, "movie:1"),
+        tokens(&cli, "movie:1"),
         ["genres=animation", "genres=comedy", "title=(1995)", "title=story,", "title=toy"]
     );
 }
@@ -62,24 +62,24 @@ fn movielens_with_headers() {
 /// 100K: tabs and no header; 1M: two colons and no header, quotes and commas in titles.
 #[test]
 fn movielens_of_old_without_headers() {
-    let desk = Desk::new();
-    desk.write("u.data", "196\t242\t3\t881250949\n196\t302\t5\t891717742\n");
+    let cli = Cli::new();
+    cli.write("u.data", "196\t242\t3\t881250949\n196\t302\t5\t891717742\n");
     let names = ["--columns", "user,movie,rating,timestamp", "--weight-column", "rating"];
-    desk.ok(&[&["import", "s", "--edges", "u.data"][..], &names].concat());
-    assert_eq!(linked(&desk, "movie:242"), [edge("user:196", 3.0, json!(881_250_949), "movie-user")]);
-    desk.write("ratings.dat", "1::1193::5::978300760\r\n2::1193::4::978302109\r\n");
-    desk.ok(&[&["import", "s", "--edges", "ratings.dat"][..], &names].concat());
-    assert_eq!(linked(&desk, "user:2"), [edge("movie:1193", 4.0, json!(978_302_109), "movie-user")]);
-    desk.write("movies.dat", "1193::\"One\" Flew, Over::Drama|War\n3::Heat::Action\n");
+    cli.ok(&[&["import", "s", "--edges", "u.data"][..], &names].concat());
+    assert_eq!(linked(&cli, "movie:242"), [edge("user:196", 3.0, json!(881_250_949), "movie-user")]);
+    cli.write("ratings.dat", "1::1193::5::978300760\r\n2::1193::4::978302109\r\n");
+    cli.ok(&[&["import", "s", "--edges", "ratings.dat"][..], &names].concat());
+    assert_eq!(linked(&cli, "user:2"), [edge("movie:1193", 4.0, json!(978_302_109), "movie-user")]);
+    cli.write("movies.dat", "1193::\"One\" Flew, Over::Drama|War\n3::Heat::Action\n");
     let nodes = ["--kind", "movie", "--columns", "id,title,genre", "--tokens", "title,genre"];
-    desk.ok(&[&["import", "s", "--nodes", "movies.dat"][..], &nodes].concat());
+    cli.ok(&[&["import", "s", "--nodes", "movies.dat"][..], &nodes].concat());
     assert_eq!(
-        tokens(&desk, "movie:1193"),
+        tokens(&cli, "movie:1193"),
         ["genre=drama", "genre=war", "title=\\\"one\\\"", "title=flew,", "title=over"]
     );
     // A row of another width is one of the flag's, not of a header's.
-    desk.write("bad.dat", "1::2::3::4\n1::2\n");
-    desk.fails(
+    cli.write("bad.dat", "1::2::3::4\n1::2\n");
+    cli.fails(
         &[&["import", "s", "--edges", "bad.dat"][..], &names].concat(),
         5,
         "expected 4 as in --columns",
@@ -88,10 +88,10 @@ fn movielens_of_old_without_headers() {
 
 #[test]
 fn lightgcn_lists() {
-    let desk = Desk::new();
-    desk.write("train.txt", "0 0 1 2\n1 2\n2\n");
+    let cli = Cli::new();
+    cli.write("train.txt", "0 0 1 2\n1 2\n2\n");
     let flags = ["--format", "adjacency", "--src", "user", "--dst", "item"];
-    let imported = desk.json(&[&["import", "s", "--edges", "train.txt"][..], &flags].concat());
+    let imported = cli.json(&[&["import", "s", "--edges", "train.txt"][..], &flags].concat());
     assert_eq!((&imported["nodes"], &imported["edges"]), (&json!(6), &json!(4)));
 }
 
@@ -99,35 +99,35 @@ fn lightgcn_lists() {
 fn snap_edge_lists_with_tabs_or_spaces() {
     let comments = "# Directed graph: web-Google.txt \n# Nodes: 3 Edges: 2\n# FromNodeId\tToNodeId\n";
     for (rows, name) in [("0\t11342\n0\t8\n", "tabs"), ("0 11342\n0  8 \n", "spaces")] {
-        let desk = Desk::new();
-        desk.write("web.txt", format!("{comments}{rows}"));
+        let cli = Cli::new();
+        cli.write("web.txt", format!("{comments}{rows}"));
         let words = ["import", "s", "--edges", "web.txt", "--columns", "page,page", "--comment", "#"];
-        assert_eq!(desk.json(&words)["edges"], json!(2), "{name}");
-        let mut found: Vec<String> = linked(&desk, "page:0").into_iter().map(|edge| edge.0).collect();
+        assert_eq!(cli.json(&words)["edges"], json!(2), "{name}");
+        let mut found: Vec<String> = linked(&cli, "page:0").into_iter().map(|edge| edge.0).collect();
         found.sort();
         assert_eq!(found, ["page:11342", "page:8"], "{name}");
         // Into a store that holds something they go row by row.
-        assert_eq!(desk.json(&words)["edges"], json!(0), "{name}");
-        desk.fails(&["import", "s", "--edges", "web.txt"], 5, "--comment '#' passes over such lines");
-        desk.write("bad.txt", format!("{comments}{rows}7\n"));
+        assert_eq!(cli.json(&words)["edges"], json!(0), "{name}");
+        cli.fails(&["import", "s", "--edges", "web.txt"], 5, "--comment '#' passes over such lines");
+        cli.write("bad.txt", format!("{comments}{rows}7\n"));
         let bad = ["import", "s", "--edges", "bad.txt", "--columns", "page,page", "--comment", "#"];
-        desk.fails(&bad, 5, "bad.txt:6:2: found 1 fields, expected 2 as in --columns");
+        cli.fails(&bad, 5, "bad.txt:6:2: found 1 fields, expected 2 as in --columns");
     }
 }
 
 #[test]
 fn neo4j_headers_say_what_the_columns_are() {
-    let desk = Desk::new();
-    desk.write(
+    let cli = Cli::new();
+    cli.write(
         "movies.csv",
         "movieId:ID,title,year:int,:LABEL\ntt1,\"The Matrix\",1999,Movie\ntt2,Heat,1995,Movie;Crime\n",
     );
-    desk.write(
+    cli.write(
         "roles.csv",
         ":START_ID,role,since:long,:END_ID,:TYPE\nkeanu,Neo,922924800,tt1,ACTED_IN\nal,,,tt2,\n",
     );
-    desk.ok(&["import", "s", "--nodes", "movies.csv", "--tokens", "title,year"]);
-    assert_eq!(tokens(&desk, "Movie:tt1"), ["title=matrix", "title=the", "year=1999"]);
+    cli.ok(&["import", "s", "--nodes", "movies.csv", "--tokens", "title,year"]);
+    assert_eq!(tokens(&cli, "Movie:tt1"), ["title=matrix", "title=the", "year=1999"]);
     let words = [
         "import",
         "s",
@@ -140,12 +140,12 @@ fn neo4j_headers_say_what_the_columns_are() {
         "--time-column",
         "since",
     ];
-    let ran = desk.run(&words);
+    let ran = cli.run(&words);
     assert!(ran.code == 0 && ran.err.contains("columns not imported: role ("), "{}", ran.err);
-    assert_eq!(linked(&desk, "Person:keanu"), [edge("Movie:tt1", 1.0, json!(922_924_800), "ACTED_IN")]);
+    assert_eq!(linked(&cli, "Person:keanu"), [edge("Movie:tt1", 1.0, json!(922_924_800), "ACTED_IN")]);
     // Without a type it is of the relation that the kinds name.
-    assert_eq!(linked(&desk, "Person:al"), [edge("Movie:tt2", 1.0, Value::Null, "Movie-Person")]);
-    desk.fails(
+    assert_eq!(linked(&cli, "Person:al"), [edge("Movie:tt2", 1.0, Value::Null, "Movie-Person")]);
+    cli.fails(
         &["import", "s", "--edges", "roles.csv"],
         5,
         "roles.csv:1:1: :START_ID names no kind: give --src KIND",
@@ -154,36 +154,36 @@ fn neo4j_headers_say_what_the_columns_are() {
 
 #[test]
 fn neo4j_groups_of_ids_are_kinds() {
-    let desk = Desk::new();
-    desk.write("people.csv", "name,:ID(Person)\nKeanu,keanu\n");
-    desk.write("roles.csv", ":START_ID(Person),:END_ID(Movie)\nkeanu,tt1\n");
-    desk.ok(&["import", "s", "--nodes", "people.csv", "--tokens", "name"]);
-    desk.ok(&["import", "s", "--edges", "roles.csv"]);
-    assert_eq!(tokens(&desk, "Person:keanu"), ["name=keanu"]);
-    assert_eq!(linked(&desk, "Person:keanu")[0].0, "Movie:tt1");
+    let cli = Cli::new();
+    cli.write("people.csv", "name,:ID(Person)\nKeanu,keanu\n");
+    cli.write("roles.csv", ":START_ID(Person),:END_ID(Movie)\nkeanu,tt1\n");
+    cli.ok(&["import", "s", "--nodes", "people.csv", "--tokens", "name"]);
+    cli.ok(&["import", "s", "--edges", "roles.csv"]);
+    assert_eq!(tokens(&cli, "Person:keanu"), ["name=keanu"]);
+    assert_eq!(linked(&cli, "Person:keanu")[0].0, "Movie:tt1");
 }
 
 #[test]
 fn kuzu_exports() {
-    let desk = Desk::new();
-    desk.write("user.csv", "a.name,a.age\nAdam,30\n\"Karissa, B\",40\n");
-    desk.write("follows.csv", "a.name,b.name,f.since\nAdam,\"Karissa, B\",2020-01-02\n");
-    desk.ok(&["import", "s", "--nodes", "user.csv", "--kind", "user", "--tokens", "a.age"]);
+    let cli = Cli::new();
+    cli.write("user.csv", "a.name,a.age\nAdam,30\n\"Karissa, B\",40\n");
+    cli.write("follows.csv", "a.name,b.name,f.since\nAdam,\"Karissa, B\",2020-01-02\n");
+    cli.ok(&["import", "s", "--nodes", "user.csv", "--kind", "user", "--tokens", "a.age"]);
     let words =
         ["import", "s", "--edges", "follows.csv", "--src", "user", "--dst", "user", "--relation", "follows"];
-    desk.ok(&[&words[..], &["--time-column", "f.since"]].concat());
-    assert_eq!(linked(&desk, "user:Adam"), [edge("user:Karissa, B", 1.0, json!(1_577_923_200), "follows")]);
+    cli.ok(&[&words[..], &["--time-column", "f.since"]].concat());
+    assert_eq!(linked(&cli, "user:Adam"), [edge("user:Karissa, B", 1.0, json!(1_577_923_200), "follows")]);
 }
 
 #[test]
 fn reviews_of_amazon_old_and_new() {
-    let desk = Desk::new();
-    desk.write(
+    let cli = Cli::new();
+    cli.write(
         "reviews.json",
         "{\"reviewerID\": \"A1\", \"asin\": \"B01\", \"helpful\": [0, 0], \"overall\": 4.5, \"unixReviewTime\": 1370390400}\n",
     );
-    desk.write("new.jsonl", "{\"rating\": 3.0, \"user_id\": \"A2\", \"parent_asin\": \"B01\", \"timestamp\": 1588687728923, \"images\": []}\n");
-    desk.ok(&[
+    cli.write("new.jsonl", "{\"rating\": 3.0, \"user_id\": \"A2\", \"parent_asin\": \"B01\", \"timestamp\": 1588687728923, \"images\": []}\n");
+    cli.ok(&[
         "import",
         "s",
         "--edges",
@@ -197,7 +197,7 @@ fn reviews_of_amazon_old_and_new() {
         "--weight-column",
         "overall",
     ]);
-    desk.ok(&[
+    cli.ok(&[
         "import",
         "s",
         "--edges",
@@ -211,10 +211,10 @@ fn reviews_of_amazon_old_and_new() {
         "--time",
         "timestamp",
     ]);
-    assert_eq!(linked(&desk, "user:A1"), [edge("item:B01", 4.5, json!(1_370_390_400), "item-user")]);
-    assert_eq!(linked(&desk, "user:A2"), [edge("item:B01", 3.0, json!(1_588_687_728_923_u64), "item-user")]);
-    desk.write("meta.json", "{\"asin\": \"B01\", \"title\": \"Red Lamp\", \"categories\": [[\"Home\", \"Lamps & Light\"], []], \"price\": 3.5, \"brand\": null}\n");
-    desk.ok(&[
+    assert_eq!(linked(&cli, "user:A1"), [edge("item:B01", 4.5, json!(1_370_390_400), "item-user")]);
+    assert_eq!(linked(&cli, "user:A2"), [edge("item:B01", 3.0, json!(1_588_687_728_923_u64), "item-user")]);
+    cli.write("meta.json", "{\"asin\": \"B01\", \"title\": \"Red Lamp\", \"categories\": [[\"Home\", \"Lamps & Light\"], []], \"price\": 3.5, \"brand\": null}\n");
+    cli.ok(&[
         "import",
         "s",
         "--nodes",
@@ -227,15 +227,15 @@ fn reviews_of_amazon_old_and_new() {
         "title,categories,price,brand",
     ]);
     assert_eq!(
-        tokens(&desk, "item:B01"),
+        tokens(&cli, "item:B01"),
         ["categories=home", "categories=lamps & light", "price=3.5", "title=lamp", "title=red"]
     );
 }
 
 #[test]
 fn an_object_that_lacks_what_a_flag_names_is_refused_with_its_place() {
-    let desk = Desk::with_lamps();
-    let before = desk.stats();
+    let cli = Cli::with_lamps();
+    let before = cli.stats();
     let words = [
         "import",
         "s",
@@ -256,31 +256,31 @@ fn an_object_that_lacks_what_a_flag_names_is_refused_with_its_place() {
         ("{\"who\":1,\"what\":2,\"stars\":0}", "r.json:1:19: invalid weight"),
         ("{\"who\":1,\"what\":2,\"stars\":1,\"time\":1.5}", "expected a time"),
     ] {
-        desk.write("r.json", line);
-        desk.fails(&words, 5, message);
-        assert_eq!(desk.stats(), before, "{line}");
+        cli.write("r.json", line);
+        cli.fails(&words, 5, message);
+        assert_eq!(cli.stats(), before, "{line}");
     }
-    desk.write("n.jsonl", "{\"key\":\"1\",\"tags\":{\"a\":1}}\n");
-    desk.fails(
+    cli.write("n.jsonl", "{\"key\":\"1\",\"tags\":{\"a\":1}}\n");
+    cli.fails(
         &["import", "s", "--nodes", "n.jsonl", "--kind", "lamp", "--tokens", "tags"],
         5,
         "n.jsonl:1:12: found",
     );
-    desk.fails(&["import", "s", "--nodes", "n.jsonl"], 2, "give --kind KIND, or --kind-column COL");
+    cli.fails(&["import", "s", "--nodes", "n.jsonl"], 2, "give --kind KIND, or --kind-column COL");
 }
 
 /// What is skipped is written as it stood, without a header where there was none.
 #[test]
 fn bad_rows_without_a_header_are_set_aside_too() {
-    let desk = Desk::new();
-    desk.write("e.txt", "# c\n1 2\n3\n4 5\n");
+    let cli = Cli::new();
+    cli.write("e.txt", "# c\n1 2\n3\n4 5\n");
     let words = ["import", "s", "--edges", "e.txt", "--columns", "a,b", "--comment", "#"];
     let skip = ["--on-error", "skip", "--rejects", "bad.txt"];
-    let imported = desk.json(&[&words[..], &skip].concat());
+    let imported = cli.json(&[&words[..], &skip].concat());
     assert_eq!((&imported["edges"], &imported["rejected"]), (&json!(2), &json!(1)));
-    assert_eq!(desk.read("bad.txt"), "3\n");
+    assert_eq!(cli.read("bad.txt"), "3\n");
     // The same file is not lost to itself.
-    desk.fails(
+    cli.fails(
         &[&words[..], &["--on-error", "skip", "--rejects", "e.txt"]].concat(),
         1,
         "e.txt is there already",
@@ -289,29 +289,29 @@ fn bad_rows_without_a_header_are_set_aside_too() {
 
 #[test]
 fn columns_can_be_in_any_order_and_separated_by_anything() {
-    let desk = Desk::new();
-    desk.write("e.txt", "when^who^what^how\n5^u1^i1^2\n");
+    let cli = Cli::new();
+    cli.write("e.txt", "when^who^what^how\n5^u1^i1^2\n");
     let flags =
         ["--separator", "^", "--src", "user=who", "--dst", "item=what", "--time", "when", "--weight", "how"];
-    desk.ok(&[&["import", "s", "--edges", "e.txt"][..], &flags].concat());
-    assert_eq!(linked(&desk, "user:u1"), [edge("item:i1", 2.0, json!(5), "item-user")]);
-    desk.write("w.csv", "a,b,kind\npin:1,board:2,near\n");
+    cli.ok(&[&["import", "s", "--edges", "e.txt"][..], &flags].concat());
+    assert_eq!(linked(&cli, "user:u1"), [edge("item:i1", 2.0, json!(5), "item-user")]);
+    cli.write("w.csv", "a,b,kind\npin:1,board:2,near\n");
     let flags = ["--src", "*=a", "--dst", "*=b", "--relation-column", "kind"];
-    desk.ok(&[&["import", "s", "--edges", "w.csv"][..], &flags].concat());
-    assert_eq!(linked(&desk, "pin:1"), [edge("board:2", 1.0, Value::Null, "near")]);
-    desk.fails(
+    cli.ok(&[&["import", "s", "--edges", "w.csv"][..], &flags].concat());
+    assert_eq!(linked(&cli, "pin:1"), [edge("board:2", 1.0, Value::Null, "near")]);
+    cli.fails(
         &["import", "s", "--edges", "w.csv", "--src", "x=a", "--dst", "y=a"],
         5,
         "both of the column a",
     );
-    desk.fails(
+    cli.fails(
         &["import", "s", "--edges", "w.csv", "--src", "x=c"],
         5,
         "the header has no column \"c\", it has a, b, kind",
     );
-    desk.fails(&["import", "s", "--edges", "w.csv", "--separator", "ab"], 2, "expected comma, tab");
-    desk.fails(&["import", "s", "--edges", "w.csv", "--columns", "a"], 2, "an edge has two ends");
-    desk.fails(&["import", "s", "--edges", "w.csv", "--kind", "x"], 2, "cannot be used with");
-    desk.fails(&["import", "s", "--nodes", "w.csv", "--src", "x"], 2, "cannot be used with");
-    desk.fails(&["import", "s", "--from", "w", "--columns", "a,b"], 2, "cannot be used with");
+    cli.fails(&["import", "s", "--edges", "w.csv", "--separator", "ab"], 2, "expected comma, tab");
+    cli.fails(&["import", "s", "--edges", "w.csv", "--columns", "a"], 2, "an edge has two ends");
+    cli.fails(&["import", "s", "--edges", "w.csv", "--kind", "x"], 2, "cannot be used with");
+    cli.fails(&["import", "s", "--nodes", "w.csv", "--src", "x"], 2, "cannot be used with");
+    cli.fails(&["import", "s", "--from", "w", "--columns", "a,b"], 2, "cannot be used with");
 }

@@ -1,5 +1,5 @@
 //! The console in a real terminal: keys are sent by tmux, and the screen is read back. Where tmux is not installed, each test
-//! says that it is skipped.
+//! says that it is skipped; in CI it fails.
 //!
 //! A screen is waited for, however long it takes, and never looked at once after a while.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Desk;
+use super::{Cli, skip};
 
 /// Much longer than any step takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -24,13 +24,13 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(desk: &Desk, width: u16, settings: &str, flags: &str) -> Option<Self> {
+    fn open(cli: &Cli, width: u16, settings: &str, flags: &str) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            eprintln!("skipped: there is no tmux");
+            skip("there is no tmux");
             return None;
         }
         let terminal = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        let mut line = format!("cd '{}' && env -u NO_COLOR {settings} ", desk.folder.path().display());
+        let mut line = format!("cd '{}' && env -u NO_COLOR {settings} ", cli.folder().display());
         // Text that is typed after the end is shown and not run.
         write!(line, "HEDGEROW_HISTORY=history '{}' console s {flags}; ", env!("CARGO_BIN_EXE_hedgerow"))
             .expect("writing to a string");
@@ -137,11 +137,11 @@ fn line(screen: &str) -> Option<&str> {
 /// A cut reason would be useless, so it is wrapped. Keys are cut to the width of the terminal.
 #[test]
 fn a_reason_is_wrapped_and_not_cut() {
-    let desk = Desk::trained();
-    let whole = desk.ok(&["similar", "s", "pin:1", "-k", "1", "--explain"]);
+    let cli = Cli::trained();
+    let whole = cli.ok(&["similar", "s", "pin:1", "-k", "1", "--explain"]);
     let why = whole.trim_end().rsplit('\t').next().expect("the last column");
     assert!(why.len() > 60, "{why}");
-    let Some(terminal) = Terminal::open(&desk, 60, "", "") else { return };
+    let Some(terminal) = Terminal::open(&cli, 60, "", "") else { return };
     terminal.wait_for_line("");
     terminal.clear();
     terminal.run("similar pin:1 -k 1 --explain");
@@ -155,15 +155,15 @@ fn a_reason_is_wrapped_and_not_cut() {
 
 #[test]
 fn the_greeting_lists_the_contents_of_the_store_and_a_command_to_try() {
-    let desk = Desk::with_lamps();
-    let Some(terminal) = Terminal::open(&desk, 80, "", "") else { return };
+    let cli = Cli::with_lamps();
+    let Some(terminal) = Terminal::open(&cli, 80, "", "") else { return };
     let screen = terminal.wait_for_line("");
     for said in ["lamp 3, room 2", "lamp-room 4", "none yet", "walk lamp:b", "train --target lamp &"] {
         assert!(screen.contains(said), "{said} is not in\n{screen}");
     }
     terminal.leave();
-    let desk = Desk::trained();
-    let terminal = Terminal::open(&desk, 80, "", "").expect("tmux is there");
+    let cli = Cli::trained();
+    let terminal = Terminal::open(&cli, 80, "", "").expect("tmux is there");
     let screen = terminal.wait_for_line("");
     assert!(screen.contains("generation 1 for pin, up to date"), "{screen}");
     let advice = screen.split('`').nth(1).expect("advice");
@@ -173,8 +173,8 @@ fn the_greeting_lists_the_contents_of_the_store_and_a_command_to_try() {
     terminal.wait_for("score");
     assert!(screen.lines().all(|line| line.chars().count() < 80), "{screen}");
     terminal.leave();
-    desk.ok(&["link", "s", "pin:1", "board:2"]);
-    let terminal = Terminal::open(&desk, 80, "", "").expect("tmux is there");
+    cli.ok(&["link", "s", "pin:1", "board:2"]);
+    let terminal = Terminal::open(&cli, 80, "", "").expect("tmux is there");
     let screen = terminal.wait_for_line("");
     assert!(
         screen.contains("2 nodes changed since") && screen.contains("`refresh`, then `similar pin:"),
@@ -184,9 +184,9 @@ fn the_greeting_lists_the_contents_of_the_store_and_a_command_to_try() {
 
 #[test]
 fn tab_completes_verbs_flags_choices_kinds_and_keys() {
-    let desk = Desk::trained();
-    desk.ok(&["link", "s", "pin:1\u{1b}[2J x", "board:1"]);
-    let Some(terminal) = Terminal::open(&desk, 120, "NO_COLOR=1", "") else { return };
+    let cli = Cli::trained();
+    cli.ok(&["link", "s", "pin:1\u{1b}[2J x", "board:1"]);
+    let Some(terminal) = Terminal::open(&cli, 120, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
     for (typed, completed) in [
         ("sim", "similar"),
@@ -234,21 +234,21 @@ fn tab_completes_verbs_flags_choices_kinds_and_keys() {
 
 #[test]
 fn the_history_is_kept_for_the_next_console_and_searched() {
-    let desk = Desk::with_lamps();
-    let Some(terminal) = Terminal::open(&desk, 80, "NO_COLOR=1", "") else { return };
+    let cli = Cli::with_lamps();
+    let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
     terminal.run("neighbors lamp:b");
     terminal.run("stats");
     terminal.leave();
-    let kept = desk.read("history");
+    let kept = cli.read("history");
     assert!(kept.contains("neighbors lamp:b") && kept.contains("stats"), "{kept}");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = desk.path("history").metadata().expect("a file").permissions().mode();
+        let mode = cli.path("history").metadata().expect("a file").permissions().mode();
         assert_eq!(mode & 0o077, 0, "others may read it: {mode:o}");
     }
-    let terminal = Terminal::open(&desk, 80, "NO_COLOR=1", "").expect("tmux is there");
+    let terminal = Terminal::open(&cli, 80, "NO_COLOR=1", "").expect("tmux is there");
     terminal.wait_for_line("");
     terminal.press(&["C-r"]);
     terminal.write("lamp");
@@ -261,8 +261,8 @@ fn the_history_is_kept_for_the_next_console_and_searched() {
 
 #[test]
 fn ctrl_c_cancels_the_running_verb_and_never_ends_the_console() {
-    let desk = Desk::trained();
-    let Some(terminal) = Terminal::open(&desk, 120, "", "") else { return };
+    let cli = Cli::trained();
+    let Some(terminal) = Terminal::open(&cli, 120, "", "") else { return };
     terminal.wait_for_line("");
     terminal.enter(LONG);
     terminal.wait("a whole epoch", |screen| screen.contains("mean_cosine") && screen.contains("  1  "));
@@ -289,8 +289,8 @@ fn ctrl_c_cancels_the_running_verb_and_never_ends_the_console() {
 
 #[test]
 fn the_end_of_a_job_is_reported_above_the_line_that_is_typed() {
-    let desk = Desk::trained();
-    let Some(terminal) = Terminal::open(&desk, 80, "NO_COLOR=1", "") else { return };
+    let cli = Cli::trained();
+    let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
     terminal.enter("train --target pin --dim 8 --epochs 1 --held-out 50 &");
     terminal.write("similar pi");
@@ -322,13 +322,13 @@ fn the_end_of_a_job_is_reported_above_the_line_that_is_typed() {
     let screen = terminal.wait_for("ended with 0");
     assert!(screen.contains("job 3 cancelled after"), "{screen}");
     drop(terminal);
-    desk.ok(&["check", "s", "--deep"]);
+    cli.ok(&["check", "s", "--deep"]);
 }
 
 #[test]
 fn a_line_continues_within_quotes_and_after_a_backslash() {
-    let desk = Desk::with_lamps();
-    let Some(terminal) = Terminal::open(&desk, 80, "NO_COLOR=1", "") else { return };
+    let cli = Cli::with_lamps();
+    let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
     terminal.enter("neighbors \\");
     terminal.run("  lamp:a");
@@ -343,8 +343,8 @@ fn a_line_continues_within_quotes_and_after_a_backslash() {
 /// Input that arrived together with a line end was lost, since each line was read into a new buffer.
 #[test]
 fn input_that_is_typed_ahead_is_not_lost() {
-    let desk = Desk::with_lamps();
-    let Some(terminal) = Terminal::open(&desk, 80, "NO_COLOR=1", "") else { return };
+    let cli = Cli::with_lamps();
+    let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
     terminal.press(&["neighbors lamp:a", "Enter", "neighbors lamp:c", "Enter", "stats &", "Enter", "sim"]);
     terminal.wait_for("job 1 done after");
@@ -354,10 +354,10 @@ fn input_that_is_typed_ahead_is_not_lost() {
 
 #[test]
 fn colors_and_hints_appear_only_on_terminals_with_color() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let colors = |terminal: &Terminal| terminal.capture(&["-e"]).contains("\u{1b}[");
     for (settings, wanted) in [("", true), ("NO_COLOR=1", false), ("TERM=dumb", false)] {
-        let Some(terminal) = Terminal::open(&desk, 80, settings, "") else { return };
+        let Some(terminal) = Terminal::open(&cli, 80, settings, "") else { return };
         terminal.wait_for_line("");
         terminal.run("neighbors lamp:nowhere");
         terminal.run("neighbors room:hall");
@@ -378,11 +378,11 @@ fn colors_and_hints_appear_only_on_terminals_with_color() {
 
 #[test]
 fn wide_values_are_cut_to_the_terminal() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let key = "a key of many words ".repeat(10);
-    desk.ok(&["link", "s", &format!("lamp:{key}"), "room:hall"]);
+    cli.ok(&["link", "s", &format!("lamp:{key}"), "room:hall"]);
     for width in [80, 120] {
-        let Some(terminal) = Terminal::open(&desk, width, "NO_COLOR=1", "") else { return };
+        let Some(terminal) = Terminal::open(&cli, width, "NO_COLOR=1", "") else { return };
         terminal.wait_for_line("");
         terminal.run("neighbors room:hall");
         let screen = terminal.capture(&[]);
@@ -396,14 +396,14 @@ fn wide_values_are_cut_to_the_terminal() {
         terminal.run(&format!(".output {width}.txt"));
         terminal.run("neighbors room:hall");
         terminal.run(".output");
-        assert!(desk.read(&format!("{width}.txt")).contains(&key));
+        assert!(cli.read(&format!("{width}.txt")).contains(&key));
     }
 }
 
 #[test]
 fn sigterm_ends_the_console_and_restores_the_terminal() {
-    let desk = Desk::trained();
-    let Some(terminal) = Terminal::open(&desk, 80, "", "") else { return };
+    let cli = Cli::trained();
+    let Some(terminal) = Terminal::open(&cli, 80, "", "") else { return };
     terminal.wait_for_line("");
     terminal.run(&format!("{LONG} &"));
     terminal.write("simi");
@@ -416,5 +416,5 @@ fn sigterm_ends_the_console_and_restores_the_terminal() {
     let modes: Vec<&str> = screen.split_whitespace().collect();
     assert!(["icanon", "echo", "echoctl", "icrnl"].iter().all(|mode| modes.contains(mode)), "{screen}");
     drop(terminal);
-    desk.ok(&["check", "s", "--deep"]);
+    cli.ok(&["check", "s", "--deep"]);
 }

@@ -2,57 +2,57 @@
 
 use serde_json::{Value, json};
 
-use super::{Desk, Holder};
-use crate::npy::matrix;
+use super::{Cli, Holder};
+use crate::fixtures::npy::matrix;
 
 #[test]
 fn link_creates_the_store_the_nodes_and_the_edge() {
-    let desk = Desk::new();
-    let linked = desk.json(&["link", "s", "lamp:a", "room:hall", "--weight", "2.5", "--time", "1970-01-02"]);
+    let cli = Cli::new();
+    let linked = cli.json(&["link", "s", "lamp:a", "room:hall", "--weight", "2.5", "--time", "1970-01-02"]);
     assert_eq!(linked, json!({"nodes": 2, "edges": 1, "changed": 0, "epoch": 1}));
-    let found = desk.json(&["neighbors", "s", "lamp:a"]);
+    let found = cli.json(&["neighbors", "s", "lamp:a"]);
     assert_eq!(found, json!([{"node": "room:hall", "weight": 2.5, "time": 86400, "relation": "lamp-room"}]));
 }
 
 #[test]
 fn linking_again_replaces_the_weight() {
-    let desk = Desk::with_lamps();
-    let linked = desk.json(&["link", "s", "room:hall", "lamp:a", "--weight", "3"]);
+    let cli = Cli::with_lamps();
+    let linked = cli.json(&["link", "s", "room:hall", "lamp:a", "--weight", "3"]);
     assert_eq!((&linked["edges"], &linked["changed"]), (&json!(0), &json!(1)));
-    assert_eq!(desk.json(&["neighbors", "s", "lamp:a"])[0]["weight"], json!(3.0));
+    assert_eq!(cli.json(&["neighbors", "s", "lamp:a"])[0]["weight"], json!(3.0));
 }
 
 #[test]
 fn neighbors_are_sorted_by_weight_and_then_by_name() {
-    let desk = Desk::with_lamps();
-    let found = desk.json(&["neighbors", "s", "room:hall"]);
+    let cli = Cli::with_lamps();
+    let found = cli.json(&["neighbors", "s", "room:hall"]);
     let names: Vec<&Value> = found.as_array().expect("rows").iter().map(|row| &row["node"]).collect();
     assert_eq!(names, ["lamp:b", "lamp:a"]);
 }
 
 #[test]
 fn unlink_removes_an_edge_and_says_when_there_was_none() {
-    let desk = Desk::with_lamps();
-    assert_eq!(desk.json(&["unlink", "s", "room:hall", "lamp:a"])["edges"], json!(1));
-    let ran = desk.run(&["unlink", "s", "room:hall", "lamp:a", "--output", "json"]);
+    let cli = Cli::with_lamps();
+    assert_eq!(cli.json(&["unlink", "s", "room:hall", "lamp:a"])["edges"], json!(1));
+    let ran = cli.run(&["unlink", "s", "room:hall", "lamp:a", "--output", "json"]);
     assert_eq!(ran.code, 0);
     assert!(ran.out.contains("\"absent\":1") && ran.err.contains("no such edge"), "{} {}", ran.out, ran.err);
 }
 
 #[test]
 fn remove_takes_the_edges_along() {
-    let desk = Desk::with_lamps();
-    let removed = desk.json(&["remove", "s", "lamp:b"]);
+    let cli = Cli::with_lamps();
+    let removed = cli.json(&["remove", "s", "lamp:b"]);
     assert_eq!((&removed["nodes"], &removed["edges"]), (&json!(1), &json!(2)));
-    let stats = desk.json(&["stats", "s"]);
+    let stats = cli.json(&["stats", "s"]);
     assert_eq!(stats["nodes"], json!({"lamp": 2, "room": 2}));
     assert_eq!(stats["edges"], json!({"lamp-room": 2}));
 }
 
 #[test]
 fn stats_count_nodes_edges_degrees_and_bytes() {
-    let desk = Desk::with_lamps();
-    let stats = desk.json(&["stats", "s"]);
+    let cli = Cli::with_lamps();
+    let stats = cli.json(&["stats", "s"]);
     assert_eq!(stats["nodes"], json!({"lamp": 3, "room": 2}));
     assert_eq!(stats["edges"], json!({"lamp-room": 4}));
     assert_eq!(stats["degrees"]["lamp"], json!({"max": 2, "mean": 1.33}));
@@ -63,47 +63,47 @@ fn stats_count_nodes_edges_degrees_and_bytes() {
 
 #[test]
 fn a_pipe_gets_plain_tab_separated_values() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     assert_eq!(
-        desk.ok(&["neighbors", "s", "room:attic"]),
+        cli.ok(&["neighbors", "s", "room:attic"]),
         "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400\tlamp-room\n"
     );
-    let csv = desk.ok(&["neighbors", "s", "lamp:a", "--output", "csv"]);
+    let csv = cli.ok(&["neighbors", "s", "lamp:a", "--output", "csv"]);
     assert_eq!(csv, "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");
-    let table = desk.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
+    let table = cli.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
     assert!(table.contains("room:hall") && table.contains("relation"), "{table}");
 }
 
 #[test]
 fn a_name_with_terminal_escapes_is_printed_escaped() {
-    let desk = Desk::new();
-    desk.ok(&["link", "s", "lamp:a", "room:\u{1b}[2Jx\ty"]);
-    assert!(desk.ok(&["neighbors", "s", "lamp:a"]).starts_with("room:\\x1b[2Jx\\ty\t"));
-    let table = desk.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
+    let cli = Cli::new();
+    cli.ok(&["link", "s", "lamp:a", "room:\u{1b}[2Jx\ty"]);
+    assert!(cli.ok(&["neighbors", "s", "lamp:a"]).starts_with("room:\\x1b[2Jx\\ty\t"));
+    let table = cli.ok(&["neighbors", "s", "lamp:a", "--output", "table"]);
     assert!(!table.contains('\u{1b}'), "{table:?}");
-    let json = desk.json(&["neighbors", "s", "lamp:a"]);
+    let json = cli.json(&["neighbors", "s", "lamp:a"]);
     assert_eq!(json[0]["node"], json!("room:\u{1b}[2Jx\ty"), "a program gets the true name");
 }
 
 #[test]
 fn generate_gives_the_same_store_every_time() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     let size = ["--items", "50", "--boards", "20", "--edges", "200", "--topics", "3", "--seed", "9"];
     for store in ["s", "t"] {
-        let generated = desk.json(&[&["generate", store], &size[..]].concat());
+        let generated = cli.json(&[&["generate", store], &size[..]].concat());
         assert_eq!((&generated["nodes"], &generated["edges"]), (&json!(70), &json!(200)));
     }
     for pin in 0..50 {
         let pin = format!("pin:{pin}");
-        assert_eq!(desk.ok(&["neighbors", "s", &pin]), desk.ok(&["neighbors", "t", &pin]));
+        assert_eq!(cli.ok(&["neighbors", "s", &pin]), cli.ok(&["neighbors", "t", &pin]));
     }
 }
 
 #[test]
 fn train_prints_a_line_per_epoch_and_a_last_one() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     let words = ["train", "s", "--target", "pin", "--epochs", "2", "--dim", "8", "--metrics", "m.jsonl"];
-    let lines = desk.jsonl(&words);
+    let lines = cli.jsonl(&words);
     assert_eq!(lines.len(), 3, "{lines:?}");
     for (nth, line) in lines[..2].iter().enumerate() {
         assert_eq!(line["epoch"], json!(nth + 1));
@@ -112,40 +112,40 @@ fn train_prints_a_line_per_epoch_and_a_last_one() {
         }
     }
     assert_eq!((&lines[2]["generation"], &lines[2]["embedded"]), (&json!(2), &json!(120)));
-    assert_eq!(desk.read("m.jsonl").lines().count(), 3);
+    assert_eq!(cli.read("m.jsonl").lines().count(), 3);
 }
 
 #[test]
 fn a_refresh_after_an_edge_gives_the_digest_of_a_rebuild() {
-    let desk = Desk::trained();
-    let before = desk.json(&["digest", "s"]);
+    let cli = Cli::trained();
+    let before = cli.json(&["digest", "s"]);
     assert_eq!(before["nodes"], json!(120));
-    desk.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
-    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(2));
-    let refreshed = desk.json(&["refresh", "s"]);
+    cli.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
+    assert_eq!(cli.json(&["stats", "s"])["dirty_nodes"], json!(2));
+    let refreshed = cli.json(&["refresh", "s"]);
     for field in ["epoch", "dirty_nodes", "sources", "neighborhoods", "rows", "full", "ms", "seconds"] {
         assert!(refreshed.get(field).is_some(), "{field} is missing in {refreshed}");
     }
-    let after = desk.json(&["digest", "s"]);
+    let after = cli.json(&["digest", "s"]);
     assert_ne!(before["digest"], after["digest"]);
-    assert_eq!(desk.json(&["stats", "s"])["dirty_nodes"], json!(0));
-    assert_eq!(desk.json(&["refresh", "s", "--full"])["full"], json!(true));
-    assert_eq!(desk.json(&["digest", "s"])["digest"], after["digest"]);
+    assert_eq!(cli.json(&["stats", "s"])["dirty_nodes"], json!(0));
+    assert_eq!(cli.json(&["refresh", "s", "--full"])["full"], json!(true));
+    assert_eq!(cli.json(&["digest", "s"])["digest"], after["digest"]);
 }
 
 #[test]
 fn embed_now_gives_the_embedding_of_the_next_refresh_which_explains_it() {
-    let desk = Desk::trained();
-    let before = desk.json(&["embed", "s", "pin:3"]);
-    desk.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
-    let now = desk.json(&["embed", "s", "pin:3", "--now"]);
+    let cli = Cli::trained();
+    let before = cli.json(&["embed", "s", "pin:3"]);
+    cli.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
+    let now = cli.json(&["embed", "s", "pin:3", "--now"]);
     assert_eq!(now["epoch"], json!(before["epoch"].as_u64().expect("an epoch") + 1));
     assert_ne!(now["vector"], before["vector"]);
-    assert_eq!(desk.json(&["embed", "s", "pin:3"]), before, "nothing was refreshed");
-    desk.fails(&["embed", "s", "board:5", "--now"], 1, "only nodes of kind pin are embedded");
-    desk.fails(&["refresh", "s", "--explain", "board:5"], 1, "only nodes of kind pin are embedded");
-    desk.fails(&["refresh", "s", "--explain", "pin:none"], 1, "no node pin:none");
-    let steps = desk.json(&["refresh", "s", "--explain", "pin:3"]);
+    assert_eq!(cli.json(&["embed", "s", "pin:3"]), before, "nothing was refreshed");
+    cli.fails(&["embed", "s", "board:5", "--now"], 1, "only nodes of kind pin are embedded");
+    cli.fails(&["refresh", "s", "--explain", "board:5"], 1, "only nodes of kind pin are embedded");
+    cli.fails(&["refresh", "s", "--explain", "pin:none"], 1, "no node pin:none");
+    let steps = cli.json(&["refresh", "s", "--explain", "pin:3"]);
     let steps = steps.as_array().expect("steps");
     assert_eq!(
         steps.last().map(|step| (&step["step"], &step["node"])),
@@ -153,74 +153,73 @@ fn embed_now_gives_the_embedding_of_the_next_refresh_which_explains_it() {
     );
     let why = steps[0]["why"].as_str().expect("words");
     assert!(why.contains("changed edges of pin:3: board:5"), "{why}");
-    assert_eq!(desk.json(&["embed", "s", "pin:3"]), now, "embed --now and the refresh agree");
-    assert_eq!(desk.json(&["refresh", "s", "--explain", "pin:3"]), json!([]));
+    assert_eq!(cli.json(&["embed", "s", "pin:3"]), now, "embed --now and the refresh agree");
+    assert_eq!(cli.json(&["refresh", "s", "--explain", "pin:3"]), json!([]));
 }
 
 #[test]
 fn an_answer_of_now_is_what_a_refresh_gives_and_leaves_the_store_as_it_is() {
-    let desk = Desk::trained();
-    desk.ok(&["link", "s", "board:5", "pin:3", "--weight", "9"]);
-    let digest = desk.json(&["digest", "s"]);
-    desk.fails(&["refresh", "s", "--explain", "pin:3", "--full"], 2, "cannot be used with");
+    let cli = Cli::trained();
+    cli.ok(&["link", "s", "board:5", "pin:3", "--weight", "9"]);
+    let digest = cli.json(&["digest", "s"]);
+    cli.fails(&["refresh", "s", "--explain", "pin:3", "--full"], 2, "cannot be used with");
     for read_only in [&[][..], &["--read-only"]] {
-        let now = desk.json(&[&["similar", "s", "pin:3", "--now"], read_only].concat());
+        let now = cli.json(&[&["similar", "s", "pin:3", "--now"], read_only].concat());
         assert_eq!(now["dirty_nodes"], 0);
     }
-    let similar = desk.json(&["similar", "s", "pin:3", "--now"]);
-    let recommended = desk.json(&["recommend", "s", "board:5", "--now"]);
-    assert_eq!(desk.json(&["digest", "s"])["digest"], digest["digest"], "the store is not changed");
-    desk.ok(&["refresh", "s"]);
-    assert_eq!(desk.json(&["similar", "s", "pin:3"]), similar);
-    assert_eq!(desk.json(&["recommend", "s", "board:5"]), recommended);
+    let similar = cli.json(&["similar", "s", "pin:3", "--now"]);
+    let recommended = cli.json(&["recommend", "s", "board:5", "--now"]);
+    assert_eq!(cli.json(&["digest", "s"])["digest"], digest["digest"], "the store is not changed");
+    cli.ok(&["refresh", "s"]);
+    assert_eq!(cli.json(&["similar", "s", "pin:3"]), similar);
+    assert_eq!(cli.json(&["recommend", "s", "board:5"]), recommended);
 }
 
 #[test]
 fn neighborhood_has_visits_and_importances_that_add_up() {
-    let desk = Desk::trained();
-    let rows = desk.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
+    let cli = Cli::trained();
+    let rows = cli.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);
     let rows = rows.as_array().expect("rows");
     let visits: Vec<u64> = rows.iter().filter_map(|row| row["visits"].as_u64()).collect();
     assert!(!visits.is_empty() && visits.is_sorted_by(|a, b| a >= b), "{visits:?}");
     let sum: f64 = rows.iter().filter_map(|row| row["importance"].as_f64()).sum();
     assert!((sum - 1.0).abs() < 1e-3, "importances add up to {sum}");
-    assert_eq!(desk.json(&["neighborhood", "s", "pin:3", "-k", "2"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(cli.json(&["neighborhood", "s", "pin:3", "-k", "2"]).as_array().map(Vec::len), Some(2));
 }
 
 #[test]
 fn embed_gives_a_vector_for_a_node_of_the_store_and_for_a_described_one() {
-    let desk = Desk::trained();
-    let known = desk.json(&["embed", "s", "pin:3"]);
+    let cli = Cli::trained();
+    let known = cli.json(&["embed", "s", "pin:3"]);
     assert_eq!((&known["node"], &known["generation"]), (&json!("pin:3"), &json!(1)));
-    let described =
-        desk.json(&["embed", "s", "pin:new", "--tokens", "word=w1,word=w2", "--history", "pin:4"]);
+    let described = cli.json(&["embed", "s", "pin:new", "--tokens", "word=w1,word=w2", "--history", "pin:4"]);
     let length = |embedded: &Value| embedded["vector"].as_array().map(Vec::len);
     assert!(length(&known) >= Some(8));
     assert_eq!(length(&known), length(&described));
-    desk.fails(&["embed", "s", "pin:3", "--tokens", "word=w1"], 1, "pin:3 is in the store");
+    cli.fails(&["embed", "s", "pin:3", "--tokens", "word=w1"], 1, "pin:3 is in the store");
 }
 
 #[test]
 fn embed_takes_dense_features_of_an_unseen_node() {
-    let desk = Desk::new();
-    desk.write("films.csv", "film\n0\n1\n2\n3\n4\n5\n6\n7\n");
+    let cli = Cli::new();
+    cli.write("films.csv", "film\n0\n1\n2\n3\n4\n5\n6\n7\n");
     let looks: Vec<[f32; 2]> = (0..8).map(|at| [(at % 3) as f32 - 1.0, (at % 2) as f32]).collect();
-    desk.write("looks.npy", matrix(&looks));
-    desk.ok(&["import", "s", "--nodes", "films.csv", "--kind", "film", "--dense", "looks=looks.npy"]);
-    desk.write("edges.csv", "user,film\na,0\na,1\na,2\nb,3\nb,4\nb,5\nc,6\nc,7\nc,0\n");
-    desk.ok(&["import", "s", "--edges", "edges.csv"]);
-    desk.ok(&["train", "s", "--target", "film", "--dim", "4", "--epochs", "1"]);
-    desk.write("one.npy", matrix(&[[-1.0, 0.5]]));
-    let vector = |arguments: &[&str]| desk.json(arguments)["vector"].clone();
+    cli.write("looks.npy", matrix(&looks));
+    cli.ok(&["import", "s", "--nodes", "films.csv", "--kind", "film", "--dense", "looks=looks.npy"]);
+    cli.write("edges.csv", "user,film\na,0\na,1\na,2\nb,3\nb,4\nb,5\nc,6\nc,7\nc,0\n");
+    cli.ok(&["import", "s", "--edges", "edges.csv"]);
+    cli.ok(&["train", "s", "--target", "film", "--dim", "4", "--epochs", "1"]);
+    cli.write("one.npy", matrix(&[[-1.0, 0.5]]));
+    let vector = |arguments: &[&str]| cli.json(arguments)["vector"].clone();
     let seen = vector(&["embed", "s", "--dense", "looks=one.npy", "--history", "film:1,film:2"]);
     assert_eq!(seen.as_array().map(Vec::len), Some(5));
     assert_ne!(seen, vector(&["embed", "s", "--history", "film:1,film:2"]));
-    desk.fails(
+    cli.fails(
         &["embed", "s", "--dense", "looks=looks.npy"],
         5,
         "looks.npy:1:1: the matrix has 8 rows, expected 1",
     );
-    desk.fails(
+    cli.fails(
         &["embed", "s", "--dense", "sound=one.npy"],
         5,
         "invalid dense features 'sound': found no such block",
@@ -229,30 +228,30 @@ fn embed_takes_dense_features_of_an_unseen_node() {
 
 #[test]
 fn similar_leaves_out_the_node_itself() {
-    let desk = Desk::trained();
-    let answer = desk.json(&["similar", "s", "pin:3", "-k", "5"]);
+    let cli = Cli::trained();
+    let answer = cli.json(&["similar", "s", "pin:3", "-k", "5"]);
     let items = answer["items"].as_array().expect("items");
     assert_eq!((items.len(), &answer["dirty_nodes"]), (5, &json!(0)));
     assert!(items.iter().all(|item| item["node"] != json!("pin:3") && item["score"].is_number()));
     let first = items[0]["node"].as_str().expect("a name");
-    desk.write("not.txt", format!("{first}\n"));
-    let others = desk.json(&["similar", "s", "pin:3", "-k", "5", "--exclude", "not.txt"]);
+    cli.write("not.txt", format!("{first}\n"));
+    let others = cli.json(&["similar", "s", "pin:3", "-k", "5", "--exclude", "not.txt"]);
     assert!(
         others["items"].as_array().is_some_and(|items| items.iter().all(|item| item["node"] != json!(first)))
     );
-    let lines = desk.jsonl(&["similar", "s", "pin:3", "-k", "5"]);
+    let lines = cli.jsonl(&["similar", "s", "pin:3", "-k", "5"]);
     assert_eq!((lines.len(), &lines[0]["dirty_nodes"]), (6, &json!(0)));
 }
 
 #[test]
 fn a_filter_selects_answers_by_their_tokens() {
-    let desk = Desk::trained();
+    let cli = Cli::trained();
     for (pin, tags) in [("1", "jazz|live"), ("2", "jazz"), ("3", "rock|live"), ("4", "jazz|two words")] {
-        desk.write("tags.tsv", format!("pin\ttag\n{pin}\t{tags}\n"));
-        desk.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
+        cli.write("tags.tsv", format!("pin\ttag\n{pin}\t{tags}\n"));
+        cli.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
     }
     let found = |filter: &str| {
-        let all = desk.json(&["similar", "s", "pin:0", "--where", filter, "-k", "120"]);
+        let all = cli.json(&["similar", "s", "pin:0", "--where", filter, "-k", "120"]);
         let rows = all["items"].as_array().expect("rows").clone();
         let mut nodes: Vec<String> =
             rows.iter().map(|row| row["node"].as_str().expect("a name").to_owned()).collect();
@@ -263,7 +262,7 @@ fn a_filter_selects_answers_by_their_tokens() {
     assert_eq!(found("tag=jazz and not tag=live"), ["pin:2", "pin:4"]);
     assert_eq!(found(r#"tag=rock or "tag=two words""#), ["pin:3", "pin:4"]);
     assert!(found("tag=polka").is_empty());
-    desk.fails(
+    cli.fails(
         &["similar", "s", "pin:0", "--where", "tag=jazz and"],
         2,
         "invalid filter at character 13: found the end, expected a token, not, or an opening parenthesis",
@@ -272,11 +271,11 @@ fn a_filter_selects_answers_by_their_tokens() {
 
 #[test]
 fn recommend_leaves_out_linked_nodes_unless_include_seen_is_given() {
-    let desk = Desk::trained();
-    let rows = desk.json(&["neighbors", "s", "board:0"]);
+    let cli = Cli::trained();
+    let rows = cli.json(&["neighbors", "s", "board:0"]);
     let seen: Vec<&Value> = rows.as_array().expect("rows").iter().map(|row| &row["node"]).collect();
     let nodes = |words: &[&str]| -> Vec<Value> {
-        let answer = desk.json(&[words, &["-k", "120"]].concat());
+        let answer = cli.json(&[words, &["-k", "120"]].concat());
         answer["items"].as_array().expect("items").iter().map(|item| item["node"].clone()).collect()
     };
     let fresh = nodes(&["recommend", "s", "board:0"]);
@@ -288,17 +287,17 @@ fn recommend_leaves_out_linked_nodes_unless_include_seen_is_given() {
 
 #[test]
 fn read_only_works_while_another_process_writes() {
-    let desk = Desk::with_lamps();
-    let writer = Holder::of(&desk);
-    let stats = desk.json(&["stats", "s", "--read-only"]);
+    let cli = Cli::with_lamps();
+    let writer = Holder::of(&cli);
+    let stats = cli.json(&["stats", "s", "--read-only"]);
     assert_eq!(stats["nodes"]["lamp"], json!(3));
     writer.leave();
 }
 
 #[test]
 fn help_lists_every_verb_and_every_verb_has_help() {
-    let desk = Desk::new();
-    let help = desk.ok(&["--help"]);
+    let cli = Cli::new();
+    let help = cli.ok(&["--help"]);
     let verbs: Vec<&str> = help
         .lines()
         .skip_while(|line| !line.starts_with("Commands:"))
@@ -308,14 +307,14 @@ fn help_lists_every_verb_and_every_verb_has_help() {
         .collect();
     assert!(verbs.len() >= 18, "{verbs:?}");
     for verb in verbs {
-        assert!(desk.ok(&["help", verb]).contains("Usage:"), "{verb}");
+        assert!(cli.ok(&["help", verb]).contains("Usage:"), "{verb}");
     }
 }
 
 #[test]
 fn a_console_whose_output_is_closed_ends_without_an_error() {
-    let desk = Desk::trained();
-    let mut command = desk.command(&["console", "s"]);
+    let cli = Cli::trained();
+    let mut command = cli.command(&["console", "s"]);
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     command.stderr(std::process::Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
@@ -331,84 +330,8 @@ fn a_console_whose_output_is_closed_ends_without_an_error() {
 
 #[test]
 fn the_demo_ends_with_equal_digests() {
-    let told = Desk::new().json(&["demo"]);
+    let told = Cli::new().json(&["demo"]);
     assert_eq!(told["equal"], json!(true));
     assert_eq!(told["digest"], told["rebuilt"]);
     assert!(told["same_topic"].as_f64() > Some(0.2), "{told}");
-}
-
-/// Names and signs only: how fast anything is depends on the machine.
-#[test]
-fn bench_measures_walks_against_a_baseline_of_the_same_run() {
-    let desk = Desk::new();
-    let rows = desk.json(&["bench", "walk", "--quick"]);
-    let rows = rows.as_array().expect("rows");
-    let cases =
-        ["load", "memory", "reference", "naive", "uniform", "stable", "neighborhoods of all", "reach p99"];
-    for case in cases {
-        let row = rows.iter().find(|row| row["case"] == case).expect(case);
-        assert!(row["value"].as_f64().expect("a number") > 0.0, "{row}");
-        assert!(row["baseline"].is_null() == row["ratio"].is_null(), "{row}");
-        for name in ["workload", "unit", "threads", "graph", "options"] {
-            assert!(!row[name].is_null(), "{name} of {row}");
-        }
-    }
-    let loaded = desk.json(&["bench", "load", "--quick"]);
-    assert_eq!((&loaded[0]["workload"], &loaded[0]["case"]), (&json!("load"), &json!("load")));
-    assert_eq!(desk.run(&["bench", "nothing"]).code, 2);
-    assert_eq!(desk.run(&["bench", "--items", "0"]).code, 2);
-}
-
-/// Names and signs only, as above.
-#[test]
-fn bench_says_where_the_time_of_training_goes_and_what_parts_of_the_model_are_worth() {
-    let desk = Desk::new();
-    let rows = desk.json(&["bench", "train", "--quick"]);
-    let value = |case: &str| {
-        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["case"] == case));
-        row.and_then(|row| row["value"].as_f64()).expect(case)
-    };
-    assert!(value("training") > 0.0 && value("embedding all nodes, walks left out") > 0.0);
-    let shares = ["sampling", "gathering", "products", "update"].map(value);
-    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 0.01, "{shares:?}");
-    let rows = desk.json(&["bench", "ablation", "--quick"]);
-    let rows = rows.as_array().expect("rows");
-    assert_eq!(rows.len(), 20);
-    assert!(rows.iter().all(|row| row["value"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share))));
-}
-
-/// Names and signs only, as above.
-#[test]
-fn bench_measures_the_store_against_the_machine_and_other_ways_in_the_same_run() {
-    let desk = Desk::new();
-    let rows = desk.json(&["bench", "store", "--quick"]);
-    let rows = rows.as_array().expect("rows");
-    let cases = [
-        "load",
-        "import csv",
-        "import csv, on disk",
-        "import adjacency",
-        "raw fsync",
-        "commits of one edge",
-        "commits of batches",
-        "open",
-        "open, low memory",
-        "open with a log",
-        "checkpoint",
-        "commits of one edge during a checkpoint",
-        "hub p50",
-        "hub p99",
-        "reads by number",
-        "read by name p99",
-    ];
-    for case in cases {
-        let row = rows.iter().find(|row| row["case"] == case).expect(case);
-        // Commits may all have had to wait.
-        let waits = case.contains("during");
-        assert!(row["value"].as_f64().is_some_and(|value| value > 0.0 || waits), "{row}");
-        assert!(row["baseline"].is_null() == row["ratio"].is_null(), "{row}");
-        for name in ["workload", "unit", "threads", "graph", "options"] {
-            assert!(!row[name].is_null(), "{name} of {row}");
-        }
-    }
 }

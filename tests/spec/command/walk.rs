@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Cli;
 
 #[test]
 fn walk_ranks_the_most_visited_nodes_without_a_model() {
-    let desk = Desk::with_lamps();
-    let answer = desk.json(&["walk", "s", "lamp:a"]);
+    let cli = Cli::with_lamps();
+    let answer = cli.json(&["walk", "s", "lamp:a"]);
     assert_eq!(answer["epoch"], json!(1));
     assert_eq!((&answer["walks"], &answer["stopped_early"]), (&json!(20_000), &json!(false)));
     let items = answer["items"].as_array().expect("items");
@@ -17,7 +17,7 @@ fn walk_ranks_the_most_visited_nodes_without_a_model() {
         assert!(item["visits"].as_u64() > Some(0) && item["score"].as_f64() == item["visits"].as_f64());
     }
 
-    let both = desk.json(&["walk", "s", "lamp:a", "lamp:c", "-k", "1"]);
+    let both = cli.json(&["walk", "s", "lamp:a", "lamp:c", "-k", "1"]);
     let item = &both["items"][0];
     assert_eq!((&item["node"], both["items"].as_array().map(Vec::len)), (&json!("lamp:b"), Some(1)));
     assert!(item["score"].as_f64() > item["visits"].as_f64().map(|visits| 1.5 * visits), "{item}");
@@ -25,51 +25,51 @@ fn walk_ranks_the_most_visited_nodes_without_a_model() {
 
 #[test]
 fn walk_prints_a_table_and_plain_values() {
-    let desk = Desk::with_lamps();
-    let table = desk.ok(&["walk", "s", "lamp:a", "--output", "table"]);
+    let cli = Cli::with_lamps();
+    let table = cli.ok(&["walk", "s", "lamp:a", "--output", "table"]);
     for word in ["node", "score", "visits", "lamp:b"] {
         assert!(table.contains(word), "{word} is missing in {table}");
     }
-    let plain = desk.ok(&["walk", "s", "lamp:a"]);
+    let plain = cli.ok(&["walk", "s", "lamp:a"]);
     let lines: Vec<Vec<&str>> = plain.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!((lines.len(), lines[0].len(), lines[0][0]), (2, 3, "lamp:b"));
-    let csv = desk.ok(&["walk", "s", "lamp:a", "--output", "csv"]);
+    let csv = cli.ok(&["walk", "s", "lamp:a", "--output", "csv"]);
     assert_eq!(csv.lines().next(), Some("node,score,visits"));
-    let lines = desk.jsonl(&["walk", "s", "lamp:a"]);
+    let lines = cli.jsonl(&["walk", "s", "lamp:a"]);
     assert_eq!((lines.len(), &lines[0]["walks"]), (3, &json!(20_000)));
-    assert_eq!(desk.ok(&["console", "s", "-c", "walk lamp:a"]), plain, "the console walks alike");
+    assert_eq!(cli.ok(&["console", "s", "-c", "walk lamp:a"]), plain, "the console walks alike");
 }
 
 #[test]
 fn walk_takes_weights_a_budget_and_an_early_stop() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     let first = |weights: &str| {
         let words = ["walk", "s", "room:hall", "room:attic", "--weights", weights, "--budget", "1000"];
-        desk.json(&words)
+        cli.json(&words)
     };
     assert_eq!(first("1,2")["items"], json!([]), "the graph has no third room");
-    let few = desk.json(&["walk", "s", "lamp:a", "--early", "1,50", "--budget", "5000"]);
+    let few = cli.json(&["walk", "s", "lamp:a", "--early", "1,50", "--budget", "5000"]);
     assert_eq!(few["stopped_early"], json!(true));
     assert!(few["walks"].as_u64() < Some(5000) && few["items"][0]["visits"].as_u64() >= Some(50), "{few}");
-    let equal = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000"]);
-    let alike = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "3,3"]);
-    let other = desk.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "1,9"]);
+    let equal = cli.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000"]);
+    let alike = cli.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "3,3"]);
+    let other = cli.json(&["walk", "s", "lamp:a", "lamp:c", "--budget", "1000", "--weights", "1,9"]);
     assert_eq!(equal, alike);
     assert_ne!(equal, other);
 }
 
 #[test]
 fn walk_from_a_node_without_edges_says_so() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["unlink", "s", "lamp:a", "room:hall"]);
-    let ran = desk.run(&["walk", "s", "lamp:a"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["unlink", "s", "lamp:a", "room:hall"]);
+    let ran = cli.run(&["walk", "s", "lamp:a"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
     assert!(ran.err.contains("nothing to walk to"), "{}", ran.err);
 }
 
 #[test]
 fn walk_refuses_arguments_that_do_not_fit_together() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     for (words, code, message) in [
         (&["lamp:a", "room:hall"][..], 2, "lamp:a and room:hall are of different kinds"),
         (&["lamp:a", "--weights", "1,2"], 2, "found 2 weights, expected 1, one for each node"),
@@ -85,7 +85,7 @@ fn walk_refuses_arguments_that_do_not_fit_together() {
         (&["lamp"], 2, "expected kind:key"),
         (&[], 2, "<A>"),
     ] {
-        desk.fails(&[&["walk", "s"], words].concat(), code, message);
+        cli.fails(&[&["walk", "s"], words].concat(), code, message);
     }
-    desk.fails(&["walk", "nowhere", "lamp:a"], 3, "no store at nowhere");
+    cli.fails(&["walk", "nowhere", "lamp:a"], 3, "no store at nowhere");
 }

@@ -1,4 +1,5 @@
-//! `demo`: the whole path in a temporary folder, with the proof at its end: the refreshed bytes are a rebuild's bytes.
+//! `demo`: the whole path in a temporary folder: generate, train, ask, change, refresh. It ends with the proof that the refreshed
+//! bytes are the bytes of a rebuild.
 
 mod quality;
 
@@ -17,19 +18,20 @@ use crate::core::failure::Failure;
 use crate::output::printer::Output;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::synthetic::{Plan, Random, World};
+use crate::synthetic::{Degrees, Plan, Random, SyntheticGraph};
 
-const PLAN: Plan = Plan { items: 4000, boards: 2000, edges: 24_000, topics: 40, seed: 1 };
+const PLAN: Plan =
+    Plan { items: 4000, boards: 2000, edges: 24_000, topics: 40, degrees: Degrees::Steep, seed: 1 };
 const EPOCHS: u32 = 4;
 const DIM: usize = 32;
-/// The pin that the demo asks about: any will do.
+/// The pin whose similar pins are shown; any would do.
 const ASKED: &str = "7";
 /// Edges added, and as many removed, in the larger of the two updates.
 const CHANGES: u64 = 5;
-/// A board of middling size that does not hold the pin yet.
+/// A board of middle size that does not hold the pin yet.
 const NEW_BOARD: &str = "1000";
 
-/// What `demo` is told.
+/// The arguments of `demo`, which has none.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {}
 
@@ -38,14 +40,16 @@ pub(crate) fn demo(ctx: &mut Context, _args: DemoArgs) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("hedgerow-demo-").tempdir();
     let folder =
         folder.map_err(|source| Failure::file(&std::env::temp_dir(), "create a folder in", source))?;
-    let tale = Tale { out: ctx.out, cancel: ctx.cancel().clone() };
-    let (engine, world) = tale.build(folder.path())?;
-    tale.train(&engine)?;
-    tale.ask(&engine, &world)?;
-    let (learned, counted) = tale.judge(&engine, &world)?;
-    let digest = tale.update(&engine)?;
-    let rebuilt = tale.rebuild(&engine)?;
+    let steps = Steps { out: ctx.out, cancel: ctx.cancel().clone() };
+    let (engine, graph) = steps.generate(folder.path())?;
+    steps.train(&engine)?;
+    steps.similar(&engine, &graph)?;
+    let (learned, counted) = steps.measure_quality(&engine, &graph)?;
+    // Updates by refreshes and a rebuild of the same graph must give the same digest.
+    let digest = steps.update(&engine)?;
+    let rebuilt = steps.rebuild(&engine)?;
     let equal = digest == rebuilt;
+    // JSON holds the result alone.
     if ctx.out.mode.is_json() {
         ctx.out.record(vec![
             ("digest", digest.clone().into()),
@@ -61,29 +65,29 @@ pub(crate) fn demo(ctx: &mut Context, _args: DemoArgs) -> Result<(), Failure> {
             "the refreshed digest {digest} is not the rebuild's {rebuilt}"
         )));
     }
-    tale.say(
+    steps.print(
         "Equal: what was refreshed piece by piece is byte for byte what a rebuild gives.\n\
         \nOn your own data: hedgerow import STORE --edges FILE, then hedgerow train STORE --target KIND.\n",
     )
 }
 
-/// Tells the demo as it goes; in JSON only the result is printed.
-struct Tale {
+/// The steps of the demo. Each prints what it does, except in JSON, which holds the result alone.
+struct Steps {
     out: Output,
     cancel: CancelToken,
 }
 
-impl Tale {
-    fn say(&self, text: &str) -> Result<(), Failure> {
+impl Steps {
+    fn print(&self, text: &str) -> Result<(), Failure> {
         if self.out.mode.is_json() { Ok(()) } else { self.out.text(text) }
     }
 
-    fn build(&self, folder: &Path) -> Result<(Arc<Engine>, World), Failure> {
+    fn generate(&self, folder: &Path) -> Result<(Arc<Engine>, SyntheticGraph), Failure> {
         let started = Instant::now();
         let store = Arc::new(Store::options().create(true).open(folder.join("store"))?);
-        let mut world = World::new(PLAN);
-        world.write(&store, &self.cancel)?;
-        self.say(&format!(
+        let mut graph = SyntheticGraph::new(PLAN);
+        graph.write(&store, &self.cancel)?;
+        self.print(&format!(
             "A store of {} pins on {} boards, {} edges, committed in {:.1} s.\n\
             Every pin has one of {} topics, which only this demo knows; a fifth of the edges ignores them.\n",
             PLAN.items,
@@ -92,18 +96,18 @@ impl Tale {
             started.elapsed().as_secs_f64(),
             PLAN.topics,
         ))?;
-        Ok((Arc::new(Engine::open(store)?), world))
+        Ok((Arc::new(Engine::open(store)?), graph))
     }
 
     fn train(&self, engine: &Engine) -> Result<(), Failure> {
-        self.say(&format!("\nTraining PinSage on the edges, {EPOCHS} epochs:\n"))?;
+        self.print(&format!("\nTraining PinSage on the edges, {EPOCHS} epochs:\n"))?;
         let options = TrainOptions {
             targets: vec!["pin".to_owned()],
             dim: DIM,
             epochs: EPOCHS,
             ..TrainOptions::default()
         };
-        let mut told = Ok(());
+        let mut printed = Ok(());
         let observe = &mut |event: &TrainEvent| {
             if let TrainEvent::Epoch(epoch) = event {
                 let recall = epoch.recall.map_or("-".to_owned(), |recall| format!("{recall:.3}"));
@@ -111,31 +115,32 @@ impl Tale {
                     "  epoch {}  loss {:.3}  recall {recall}  {:.1} s\n",
                     epoch.epoch, epoch.loss, epoch.seconds
                 );
-                told = self.say(&line);
+                printed = self.print(&line);
             }
         };
         let report = engine.training(&options).observer(observe).run(&self.cancel)?;
-        told?;
+        printed?;
         if report.cancelled {
             return Err(Failure::Interrupted("interrupted".to_owned()));
         }
-        self.say(&format!("  {} pins embedded, {:.1} s in all\n", report.embedded, report.seconds))
+        self.print(&format!("  {} pins embedded, {:.1} s in all\n", report.embedded, report.seconds))
     }
 
-    fn ask(&self, engine: &Engine, world: &World) -> Result<(), Failure> {
+    fn similar(&self, engine: &Engine, graph: &SyntheticGraph) -> Result<(), Failure> {
         let asked = NodeRef::new("pin", ASKED)?;
         let mut lines =
-            vec![format!("\nsimilar {asked} --cosine (topic {}):", topic(world, &asked.to_name()))];
+            vec![format!("\nsimilar {asked} --cosine (topic {}):", topic(graph, &asked.to_name()))];
         for item in engine.similar(asked, &Query { k: 5, cosine: true, ..Query::default() })?.items {
             let (name, score) = (item.node.to_string(), item.score);
-            lines.push(format!("  {name:<9} {score:.3}  topic {}", topic(world, &item.node)));
+            lines.push(format!("  {name:<9} {score:.3}  topic {}", topic(graph, &item.node)));
         }
-        self.say(&(lines.join("\n") + "\n"))
+        self.print(&(lines.join("\n") + "\n"))
     }
 
-    fn judge(&self, engine: &Engine, world: &World) -> Result<(f64, f64), Failure> {
-        let (learned, counted) = quality::measure(engine, world, &self.cancel)?;
-        self.say(&format!(
+    /// The share of right topics for the embeddings, and for co-occurrence.
+    fn measure_quality(&self, engine: &Engine, graph: &SyntheticGraph) -> Result<(f64, f64), Failure> {
+        let (learned, counted) = quality::measure(engine, graph, &self.cancel)?;
+        self.print(&format!(
             "\nOf the ten pins most similar to a pin by cosine, so many have its topic (mean over {} pins):\n  \
             embeddings            {:.1} %\n  co-occurrence cosine  {:.1} %\n",
             quality::SAMPLE,
@@ -145,18 +150,18 @@ impl Tale {
         Ok((learned, counted))
     }
 
-    /// One edge, then a batch of added and removed ones, each refreshed; the digest after both.
+    /// Adds one edge, then adds and removes a batch of edges, with a refresh after each; returns the digest after both.
     fn update(&self, engine: &Engine) -> Result<String, Failure> {
         let store = engine.store();
         let mut batch = Batch::new();
         let asked = NodeRef::new("pin", ASKED)?;
         batch.link(NodeRef::new("board", NEW_BOARD)?, asked, Edge::default())?;
         store.commit(&batch)?;
-        self.say("\nOne edge, then a batch of edges, each followed by a refresh:\n")?;
-        self.tell("one edge added", &engine.refresh(false, &self.cancel)?)?;
+        self.print("\nOne edge, then a batch of edges, each followed by a refresh:\n")?;
+        self.print_refresh("one edge added", &engine.refresh(false, &self.cancel)?)?;
 
         batch.clear();
-        let mut random = Random(2);
+        let mut random = Random::new(2);
         let snapshot = store.snapshot();
         for _ in 0..CHANGES {
             let board = NodeName::new("board", random.below(u64::from(PLAN.boards)).to_string())?;
@@ -169,26 +174,27 @@ impl Tale {
             }
         }
         store.commit(&batch)?;
-        self.tell(
+        self.print_refresh(
             &format!("{} edges added and removed", batch.len()),
             &engine.refresh(false, &self.cancel)?,
         )?;
         let digest = engine.digest(&self.cancel)?.digest;
-        self.say(&format!("  digest {digest}\n"))?;
+        self.print(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }
 
+    /// Computes every embedding anew, and returns the digest.
     fn rebuild(&self, engine: &Engine) -> Result<String, Failure> {
-        self.say("\nThe same from nothing:\n")?;
-        self.tell("every pin recomputed", &engine.refresh(true, &self.cancel)?)?;
+        self.print("\nThe same from nothing:\n")?;
+        self.print_refresh("every pin recomputed", &engine.refresh(true, &self.cancel)?)?;
         let digest = engine.digest(&self.cancel)?.digest;
-        self.say(&format!("  digest {digest}\n"))?;
+        self.print(&format!("  digest {digest}\n"))?;
         Ok(digest)
     }
 
-    fn tell(&self, what: &str, report: &RefreshReport) -> Result<(), Failure> {
+    fn print_refresh(&self, what: &str, report: &RefreshReport) -> Result<(), Failure> {
         let changed = report.rows.last().copied().unwrap_or(0);
-        self.say(&format!(
+        self.print(&format!(
             "  {what}: {} of {} pins walked again, {} neighborhoods and {changed} embeddings changed, {:.1} ms\n",
             report.sources,
             PLAN.items,
@@ -198,7 +204,7 @@ impl Tale {
     }
 }
 
-fn topic(world: &World, pin: &NodeName) -> Value {
+fn topic(graph: &SyntheticGraph, pin: &NodeName) -> Value {
     let number = pin.key.parse::<usize>().ok();
-    number.and_then(|number| world.topics.get(number)).map_or(Value::Null, |topic| (*topic).into())
+    number.and_then(|number| graph.topics().get(number)).map_or(Value::Null, |topic| (*topic).into())
 }

@@ -1,18 +1,22 @@
-//! How well a list of similar pins keeps to the planted topic: for the embeddings, and for plain co-occurrence on boards.
+//! The share of similar pins that have the planted topic, for the embeddings and for plain co-occurrence on boards.
 
 use hedgerow::{CancelToken, Cooccurrence, Engine, NodeIx, NodeName, NodeRef, Query, RelationIx, Snapshot};
 
 use crate::core::failure::Failure;
-use crate::synthetic::World;
+use crate::synthetic::SyntheticGraph;
 use crate::verbs::demo::{PLAN, topic};
 
-/// Pins that are asked about, evenly spread.
+/// Pins whose similar pins are compared with the topic, evenly spread.
 pub(super) const SAMPLE: u32 = 500;
-/// Similar pins that are judged.
+/// Similar pins of each.
 const TOP: usize = 10;
 
 /// Shares of right topics in the top ten: of the embeddings, and of the cosine of board sets.
-pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> Result<(f64, f64), Failure> {
+pub(super) fn measure(
+    engine: &Engine,
+    graph: &SyntheticGraph,
+    cancel: &CancelToken,
+) -> Result<(f64, f64), Failure> {
     let snapshot = engine.store().snapshot();
     let mut cooccurrence = Cooccurrence::new(&snapshot);
     let (mut learned, mut counted) = (0, 0);
@@ -21,7 +25,7 @@ pub(super) fn measure(engine: &Engine, world: &World, cancel: &CancelToken) -> R
         let key = (u64::from(nth) * u64::from(PLAN.items) / u64::from(SAMPLE)).to_string();
         let pin = NodeRef::new("pin", &key)?;
         let ranked = engine.similar(pin, &Query { k: TOP, cosine: true, ..Query::default() })?;
-        let right = |found: &NodeName| topic(world, found) == topic(world, &pin.to_name());
+        let right = |found: &NodeName| topic(graph, found) == topic(graph, &pin.to_name());
         learned += ranked.items.iter().filter(|item| right(&item.node)).count();
         let counted_alike = cooccurrence.nearest(snapshot.require(pin)?, TOP, cancel)?;
         counted += counted_alike.iter().filter(|(found, _)| right(&snapshot.name(*found))).count();

@@ -119,14 +119,14 @@ fn interrupted_options(
 ) -> Result<TrainOptions, Failure> {
     // Without an interrupted training the engine refuses to resume.
     let Some(unfinished) = engine.unfinished()? else { return Ok(options.clone()) };
-    let (found, expected) = (options.lines(), unfinished.options.lines());
-    let values = |lines: &[(&'static str, String)], name: &str| {
-        let values = lines.iter().filter(|line| line.0 == name);
+    let (found, expected) = (options.entries(), unfinished.options.entries());
+    let values = |entries: &[(String, String)], name: &str| {
+        let values = entries.iter().filter(|entry| entry.0 == name);
         let mut values: Vec<String> = values.map(|(_, value)| value.clone()).collect();
         values.sort();
         values.join(",")
     };
-    for name in expected.iter().map(|(name, _)| *name).filter(|name| typed.has(name)) {
+    for name in expected.iter().map(|(name, _)| name.as_str()).filter(|name| typed.has(name)) {
         let (found, expected) = (values(&found, name), values(&expected, name));
         if found != expected {
             let name = name.replace('_', "-");

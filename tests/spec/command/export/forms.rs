@@ -5,8 +5,8 @@ use std::path::Path;
 
 use hedgerow::NodeName;
 
-use super::{engine, leftovers, odd, world};
-use crate::command::Desk;
+use super::{engine, leftovers, model_graph, odd};
+use crate::command::Cli;
 
 /// Numbers of a .npy file without its header.
 fn npy(path: &Path) -> (String, Vec<u8>) {
@@ -19,26 +19,26 @@ fn npy(path: &Path) -> (String, Vec<u8>) {
 
 #[test]
 fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
-    let desk = Desk::new();
-    world(&desk, 4);
-    desk.ok(&["export", "s", "e", "--format", "npy"]);
-    let engine = engine(&desk, "s");
-    let names: Vec<Vec<String>> = csv::Reader::from_path(desk.path("e/nodes.csv"))
+    let cli = Cli::new();
+    model_graph(&cli, 4);
+    cli.ok(&["export", "s", "e", "--format", "npy"]);
+    let engine = engine(&cli, "s");
+    let names: Vec<Vec<String>> = csv::Reader::from_path(cli.path("e/nodes.csv"))
         .expect("a file")
         .records()
         .map(|record| record.expect("a record").iter().map(str::to_owned).collect())
         .collect();
-    let (header, vectors) = npy(&desk.path("e/vectors.npy"));
+    let (header, vectors) = npy(&cli.path("e/vectors.npy"));
     assert!(
         header.contains(&format!("'<f4', 'fortran_order': False, 'shape': ({}, 8)", names.len())),
         "{header}"
     );
-    let (header, ids) = npy(&desk.path("e/ids.npy"));
+    let (header, ids) = npy(&cli.path("e/ids.npy"));
     assert!(
         header.contains(&format!("'<u8', 'fortran_order': False, 'shape': ({},)", names.len())),
         "{header}"
     );
-    let (_, bias) = npy(&desk.path("e/bias.npy"));
+    let (_, bias) = npy(&cli.path("e/bias.npy"));
     for (at, name) in names.iter().enumerate() {
         let node = NodeName::new(&name[1], &name[2]).expect("a name");
         let id = node.as_ref().stable_id().get();
@@ -51,19 +51,19 @@ fn arrays_hold_the_vectors_and_ids_of_the_embedded_nodes() {
         assert_eq!(&vectors[at * 32..at * 32 + 32], &bytes[..32], "{node}");
         assert_eq!(&bias[at * 4..at * 4 + 4], &bytes[32..], "{node}");
     }
-    assert!(names.len() > 20 && desk.path("e/dense_image.npy").exists());
+    assert!(names.len() > 20 && cli.path("e/dense_image.npy").exists());
 }
 
 #[test]
 fn graphml_is_xml_whatever_names_hold() {
-    let desk = Desk::new();
-    let world = odd(&desk);
-    desk.ok(&["export", "s", "e", "--format", "graphml"]);
-    let text = desk.read("e/graph.graphml");
+    let cli = Cli::new();
+    let model_graph = odd(&cli);
+    cli.ok(&["export", "s", "e", "--format", "graphml"]);
+    let text = cli.read("e/graph.graphml");
     let document = roxmltree::Document::parse(&text).expect("well-formed");
     let all = |tag: &'static str| document.descendants().filter(move |node| node.has_tag_name(tag));
     let ids: Vec<&str> = all("node").filter_map(|node| node.attribute("id")).collect();
-    assert_eq!((ids.len(), all("edge").count()), (world.nodes.len(), world.edges.len()));
+    assert_eq!((ids.len(), all("edge").count()), (model_graph.nodes.len(), model_graph.edges.len()));
     for edge in all("edge") {
         for end in ["source", "target"] {
             assert!(edge.attribute(end).is_some_and(|end| ids.contains(&end)));
@@ -80,23 +80,23 @@ fn graphml_is_xml_whatever_names_hold() {
 
 #[test]
 fn the_projector_gets_a_line_of_names_for_each_vector() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "e", "--format", "tensorboard"]);
-    let (vectors, names) = (desk.read("e/vectors.tsv"), desk.read("e/metadata.tsv"));
+    let cli = Cli::trained();
+    cli.ok(&["export", "s", "e", "--format", "tensorboard"]);
+    let (vectors, names) = (cli.read("e/vectors.tsv"), cli.read("e/metadata.tsv"));
     assert_eq!((vectors.lines().count(), names.lines().count()), (120, 121));
     assert!(vectors.lines().all(|line| line.split('\t').count() == 8));
     assert!(names.lines().all(|line| line.split('\t').count() == 5), "{names}");
-    assert!(desk.read("e/projector_config.pbtxt").contains("vectors.tsv"));
+    assert!(cli.read("e/projector_config.pbtxt").contains("vectors.tsv"));
 }
 
 #[test]
 fn forms_that_are_of_embeddings_need_a_model() {
-    let desk = Desk::with_lamps();
+    let cli = Cli::with_lamps();
     for form in ["npy", "safetensors", "tensorboard"] {
-        desk.fails(&["export", "s", "e", "--format", form], 1, "hedgerow train");
+        cli.fails(&["export", "s", "e", "--format", form], 1, "hedgerow train");
     }
-    assert!(!desk.path("e").exists() && leftovers(&desk).is_empty());
+    assert!(!cli.path("e").exists() && leftovers(&cli).is_empty());
     if !cfg!(feature = "parquet") {
-        desk.fails(&["export", "s", "e", "--format", "parquet"], 1, "--features parquet");
+        cli.fails(&["export", "s", "e", "--format", "parquet"], 1, "--features parquet");
     }
 }

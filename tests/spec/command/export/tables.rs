@@ -5,57 +5,57 @@ use std::fs;
 use hedgerow::{Position, Store};
 use serde_json::{Value, json};
 
-use super::{FORMS, manifest, odd, rebuilt, world};
-use crate::command::Desk;
+use super::{FORMS, manifest, model_graph, odd, rebuilt};
+use crate::command::Cli;
 
 #[test]
 fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
     for seed in 0..6 {
-        let desk = Desk::new();
-        let world = world(&desk, seed);
+        let cli = Cli::new();
+        let model_graph = model_graph(&cli, seed);
         for form in FORMS {
             let (folder, copy) = (format!("e-{form}"), format!("c-{form}"));
-            let exported = desk.json(&["export", "s", &folder, "--format", form]);
-            let imported = desk.json(&["import", &copy, "--from", &folder]);
+            let exported = cli.json(&["export", "s", &folder, "--format", form]);
+            let imported = cli.json(&["import", &copy, "--from", &folder]);
             assert_eq!(imported["same_digest"], json!(true), "seed {seed}, {form}");
             assert_eq!(imported["digest"], exported["digest"], "seed {seed}, {form}");
             // What the export says is what the store says of itself from then on, and what a rebuild gives.
-            assert_eq!(desk.json(&["digest", "s"])["digest"], exported["digest"], "seed {seed}, {form}");
-            assert_eq!(json!(rebuilt(&desk, &copy)), exported["digest"], "seed {seed}, {form}");
-            let store = Store::options().open(desk.path(&copy)).expect("it opens");
-            assert_eq!(world.difference(&store.snapshot()), None, "seed {seed}, {form}");
+            assert_eq!(cli.json(&["digest", "s"])["digest"], exported["digest"], "seed {seed}, {form}");
+            assert_eq!(json!(rebuilt(&cli, &copy)), exported["digest"], "seed {seed}, {form}");
+            let store = Store::options().open(cli.path(&copy)).expect("it opens");
+            assert_eq!(model_graph.difference(&store.snapshot()), None, "seed {seed}, {form}");
         }
-        assert_eq!(json!(rebuilt(&desk, "s")), desk.json(&["digest", "s"])["digest"], "seed {seed}");
+        assert_eq!(json!(rebuilt(&cli, "s")), cli.json(&["digest", "s"])["digest"], "seed {seed}");
     }
 }
 
 /// The export of a copy has the same bytes: nothing in the files depends on how a store came to be.
 #[test]
 fn stores_of_the_same_content_export_the_same_files() {
-    let desk = Desk::new();
-    world(&desk, 7);
+    let cli = Cli::new();
+    model_graph(&cli, 7);
     for form in FORMS {
         let (first, second) = (format!("a-{form}"), format!("b-{form}"));
-        desk.ok(&["export", "s", &first, "--format", form]);
-        desk.ok(&["import", &format!("c-{form}"), "--from", &first]);
-        desk.ok(&["export", &format!("c-{form}"), &second, "--format", form]);
-        assert_eq!(manifest(&desk, &first)["files"], manifest(&desk, &second)["files"], "{form}");
+        cli.ok(&["export", "s", &first, "--format", form]);
+        cli.ok(&["import", &format!("c-{form}"), "--from", &first]);
+        cli.ok(&["export", &format!("c-{form}"), &second, "--format", form]);
+        assert_eq!(manifest(&cli, &first)["files"], manifest(&cli, &second)["files"], "{form}");
     }
 }
 
 #[test]
 fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
-    let desk = Desk::new();
-    let world = odd(&desk);
+    let cli = Cli::new();
+    let model_graph = odd(&cli);
     let guarded = ["--format", "csv", "--guard-formulas"];
     let ways = FORMS.iter().map(|form| vec!["--format", *form]).chain([guarded.to_vec()]);
     for (at, way) in ways.enumerate() {
         let (folder, copy) = (format!("e{at}"), format!("c{at}"));
-        desk.ok(&[&["export", "s", &folder][..], &way].concat());
-        let imported = desk.json(&["import", &copy, "--from", &folder]);
+        cli.ok(&[&["export", "s", &folder][..], &way].concat());
+        let imported = cli.json(&["import", &copy, "--from", &folder]);
         assert_eq!((&imported["digest"], &imported["same_digest"]), (&Value::Null, &json!(true)), "{way:?}");
-        let store = Store::options().open(desk.path(&copy)).expect("it opens");
-        assert_eq!(world.difference(&store.snapshot()), None, "{way:?}");
+        let store = Store::options().open(cli.path(&copy)).expect("it opens");
+        assert_eq!(model_graph.difference(&store.snapshot()), None, "{way:?}");
         let position = store.position("clicks, \"odd\"");
         assert_eq!(position, Some(Position { offset: 7, lines: 2, check: u64::MAX }), "{way:?}");
     }
@@ -64,14 +64,14 @@ fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
 /// A spreadsheet takes a cell that begins so for a formula, and runs it.
 #[test]
 fn a_guarded_csv_has_no_cell_that_begins_as_a_formula() {
-    let desk = Desk::new();
-    odd(&desk);
-    desk.ok(&["export", "s", "plain"]);
-    desk.ok(&["export", "s", "guarded", "--guard-formulas"]);
+    let cli = Cli::new();
+    odd(&cli);
+    cli.ok(&["export", "s", "plain"]);
+    cli.ok(&["export", "s", "guarded", "--guard-formulas"]);
     let suspects = |folder: &str| {
         let mut found = 0;
         for table in ["nodes", "features", "edges"] {
-            let path = desk.path(&format!("{folder}/{table}.csv"));
+            let path = cli.path(&format!("{folder}/{table}.csv"));
             let mut reader = csv::Reader::from_path(path).expect("a file");
             let header = reader.headers().expect("a header").clone();
             for record in reader.records() {
@@ -84,77 +84,78 @@ fn a_guarded_csv_has_no_cell_that_begins_as_a_formula() {
     };
     assert!(suspects("plain") > 10);
     assert_eq!(suspects("guarded"), 0);
-    desk.fails(&["export", "s", "e", "--format", "jsonl", "--guard-formulas"], 2, "--format csv");
+    cli.fails(&["export", "s", "e", "--format", "jsonl", "--guard-formulas"], 2, "--format csv");
 }
 
 #[test]
 fn nothing_comes_of_nothing_and_back() {
-    let desk = Desk::new();
-    desk.ok(&["link", "s", "a:1", "b:1"]);
-    desk.ok(&["remove", "s", "a:1"]);
-    desk.ok(&["remove", "s", "b:1"]);
+    let cli = Cli::new();
+    cli.ok(&["link", "s", "a:1", "b:1"]);
+    cli.ok(&["remove", "s", "a:1"]);
+    cli.ok(&["remove", "s", "b:1"]);
     for form in FORMS {
-        desk.ok(&["export", "s", &format!("e-{form}"), "--format", form]);
-        let imported = desk.json(&["import", &format!("c-{form}"), "--from", &format!("e-{form}")]);
+        cli.ok(&["export", "s", &format!("e-{form}"), "--format", form]);
+        let imported = cli.json(&["import", &format!("c-{form}"), "--from", &format!("e-{form}")]);
         assert_eq!((&imported["nodes"], &imported["edges"]), (&json!(0), &json!(0)), "{form}");
-        desk.ok(&["link", &format!("c-{form}"), "a:1", "b:1"]);
+        cli.ok(&["link", &format!("c-{form}"), "a:1", "b:1"]);
     }
 }
 
 #[test]
 fn a_model_goes_into_a_store_by_itself() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "m", "--format", "safetensors"]);
+    let cli = Cli::trained();
+    cli.ok(&["export", "s", "m", "--format", "safetensors"]);
     let size = ["--items", "120", "--boards", "60", "--edges", "900", "--topics", "4"];
-    desk.ok(&[&["generate", "t"], &size[..]].concat());
-    let installed = desk.json(&["import", "t", "--model", "m/model.safetensors"]);
+    cli.ok(&[&["generate", "t"], &size[..]].concat());
+    let installed = cli.json(&["import", "t", "--model", "m/model.safetensors"]);
     assert_eq!((&installed["generation"], &installed["embedded"]), (&json!(1), &json!(120)));
-    let digest = |store| desk.json(&["digest", store])["digest"].clone();
+    let digest = |store| cli.json(&["digest", store])["digest"].clone();
     assert_eq!(digest("t"), digest("s"));
-    desk.write("bad.safetensors", "nothing");
-    desk.fails(&["import", "t", "--model", "bad.safetensors"], 5, "not a safetensors file");
-    desk.fails(&["import", "u", "--from", "m"], 1, "of another form");
-    let bytes = fs::read(desk.path("m/model.safetensors")).expect("a file");
+    cli.write("bad.safetensors", "nothing");
+    cli.fails(&["import", "t", "--model", "bad.safetensors"], 5, "not a safetensors file");
+    cli.fails(&["import", "u", "--from", "m"], 1, "of another form");
+    let bytes = fs::read(cli.path("m/model.safetensors")).expect("a file");
     let text = String::from_utf8_lossy(&bytes[..bytes.len() / 2]).into_owned();
-    let at = text.find("layers 2").expect("a recipe");
+    let layers = "\\\"layers\\\":";
+    let at = text.find(layers).expect("a recipe") + layers.len();
     let mut changed = bytes;
-    changed[at + 7] = b'9';
-    desk.write("bad.safetensors", &changed);
-    desk.fails(&["import", "t", "--model", "bad.safetensors"], 5, "9 layers, expected 0 to 4");
+    changed[at] = b'9';
+    cli.write("bad.safetensors", &changed);
+    cli.fails(&["import", "t", "--model", "bad.safetensors"], 5, "9 layers, expected 0 to 4");
     assert_eq!(digest("t"), digest("s"));
 }
 
 #[test]
 fn a_manifest_counts_what_the_files_hold() {
-    let desk = Desk::trained();
-    let exported = desk.json(&["export", "s", "e", "--format", "jsonl"]);
-    let manifest = manifest(&desk, "e");
+    let cli = Cli::trained();
+    let exported = cli.json(&["export", "s", "e", "--format", "jsonl"]);
+    let manifest = manifest(&cli, "e");
     for table in ["nodes", "features", "edges", "neighborhoods", "embeddings"] {
-        let lines = desk.read(&format!("e/{table}.jsonl")).lines().count();
+        let lines = cli.read(&format!("e/{table}.jsonl")).lines().count();
         assert_eq!(manifest["counts"][table], json!(lines), "{table}");
         assert_eq!(exported[table], json!(lines), "{table}");
     }
-    let neighbors = desk.read("e/neighborhoods.jsonl");
+    let neighbors = cli.read("e/neighborhoods.jsonl");
     let first: Value = serde_json::from_str(neighbors.lines().next().expect("a line")).expect("JSON");
     let id = first["id"].as_str().expect("an id");
-    let nodes = desk.read("e/nodes.jsonl");
+    let nodes = cli.read("e/nodes.jsonl");
     let node = nodes.lines().find(|line| line.contains(id)).expect("a node of that id");
     let node: Value = serde_json::from_str(node).expect("JSON");
     let node = format!("{}:{}", node["kind"].as_str().expect("text"), node["key"].as_str().expect("text"));
-    let shown = &desk.json(&["neighborhood", "s", &node])[0];
+    let shown = &cli.json(&["neighborhood", "s", &node])[0];
     assert_eq!((&shown["visits"], &shown["importance"]), (&first["visits"], &first["importance"]));
 }
 
 /// An export of edges is a file of edges like any other.
 #[test]
 fn the_edges_of_an_export_can_be_imported_by_themselves() {
-    let desk = Desk::with_lamps();
-    desk.ok(&["export", "s", "csv"]);
-    desk.ok(&["export", "s", "jsonl", "--format", "jsonl"]);
-    desk.ok(&["import", "a", "--edges", "csv/edges.csv", "--src", "*=src", "--dst", "*=dst"]);
-    desk.ok(&["import", "b", "--edges", "jsonl/edges.jsonl"]);
+    let cli = Cli::with_lamps();
+    cli.ok(&["export", "s", "csv"]);
+    cli.ok(&["export", "s", "jsonl", "--format", "jsonl"]);
+    cli.ok(&["import", "a", "--edges", "csv/edges.csv", "--src", "*=src", "--dst", "*=dst"]);
+    cli.ok(&["import", "b", "--edges", "jsonl/edges.jsonl"]);
     let text = |store: &str| {
-        let dumped = desk.ok(&["dump", store]);
+        let dumped = cli.ok(&["dump", store]);
         let mut edges: Vec<String> =
             dumped.lines().filter(|line| line.starts_with("edge ")).map(str::to_owned).collect();
         edges.sort();
@@ -178,9 +179,9 @@ fn the_edges_of_an_export_can_be_imported_by_themselves() {
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_tables_come_in_shards_and_back() {
-    let desk = Desk::trained();
-    desk.ok(&["export", "s", "e", "--format", "parquet", "--shard-rows", "100"]);
-    let files = manifest(&desk, "e")["files"].clone();
+    let cli = Cli::trained();
+    cli.ok(&["export", "s", "e", "--format", "parquet", "--shard-rows", "100"]);
+    let files = manifest(&cli, "e")["files"].clone();
     let rows: Vec<u64> = files
         .as_array()
         .expect("a list")
@@ -190,18 +191,18 @@ fn parquet_tables_come_in_shards_and_back() {
         .collect();
     assert_eq!(rows.len(), 9);
     assert!(rows[..8].iter().all(|&rows| rows == 100), "{rows:?}");
-    let imported = desk.json(&["import", "c", "--from", "e"]);
+    let imported = cli.json(&["import", "c", "--from", "e"]);
     assert_eq!(imported["same_digest"], json!(true));
     // A file of it is a file of edges like any other.
     let words = ["import", "d", "--edges", "e/edges/part-00000.parquet"];
-    assert_eq!(desk.json(&words)["edges"], json!(100));
+    assert_eq!(cli.json(&words)["edges"], json!(100));
     let named = [&words[..], &["--src", "*=src", "--dst", "*=dst", "--weight-column", "weight"]].concat();
-    assert_eq!(desk.json(&named)["edges"], json!(0));
+    assert_eq!(cli.json(&named)["edges"], json!(0));
     let nodes =
         ["import", "n", "--nodes", "e/nodes/part-00000.parquet", "--kind-column", "kind", "--tokens", "key"];
-    assert_eq!(desk.json(&nodes)["nodes"], json!(100));
-    let bytes = fs::read(desk.path("e/edges/part-00000.parquet")).expect("a file");
-    desk.write("cut.parquet", &bytes[..bytes.len() - 9]);
-    desk.fails(&["import", "x", "--edges", "cut.parquet"], 5, "not a whole Parquet file");
-    assert!(!desk.path("x").exists());
+    assert_eq!(cli.json(&nodes)["nodes"], json!(100));
+    let bytes = fs::read(cli.path("e/edges/part-00000.parquet")).expect("a file");
+    cli.write("cut.parquet", &bytes[..bytes.len() - 9]);
+    cli.fails(&["import", "x", "--edges", "cut.parquet"], 5, "not a whole Parquet file");
+    assert!(!cli.path("x").exists());
 }

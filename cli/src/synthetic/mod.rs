@@ -1,0 +1,10 @@
+//! Synthetic graphs whose truth is known: pins of one topic each, and boards that mostly keep to one topic.
+//! `generate` and `demo` write them in batches; benchmarks take their edges as a list. Knows nothing of models.
+
+mod degrees;
+mod graph;
+mod random;
+
+pub use degrees::Degrees;
+pub use graph::{Plan, SyntheticGraph, commit_full};
+pub use random::Random;

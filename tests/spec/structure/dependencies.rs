@@ -1,0 +1,100 @@
+//! Which crate may use which, and what a host compiles.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::root;
+
+/// Every crate of the workspace with those of ours that it uses.
+const DIRECTION: [(&str, &[&str]); 5] = [
+    ("hedgerow-storage", &[]),
+    ("hedgerow-walker", &["hedgerow-storage"]),
+    ("hedgerow-model", &["hedgerow-storage", "hedgerow-walker"]),
+    ("hedgerow", &["hedgerow-model", "hedgerow-storage", "hedgerow-walker"]),
+    ("hedgerow-cli", &["hedgerow"]),
+];
+
+/// The crates that nobody publishes, with those of ours that they may use.
+const UNPUBLISHED: [(&str, &[&str]); 2] =
+    [("hedgerow-bench", &["hedgerow", "hedgerow-cli", SUPPORT]), (SUPPORT, &["hedgerow"])];
+
+/// What tests share, which nothing but tests uses.
+const SUPPORT: &str = "hedgerow-test-support";
+
+/// What cargo prints.
+fn cargo(words: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO")).args(words).current_dir(root()).output().expect("cargo runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+/// The packages of the workspace, as cargo describes them.
+fn packages() -> Vec<Value> {
+    let text = cargo(&["metadata", "--offline", "--no-deps", "--format-version", "1"]);
+    let mut metadata: Value = serde_json::from_str(&text).expect("JSON");
+    serde_json::from_value(metadata["packages"].take()).expect("a list")
+}
+
+fn name(value: &Value) -> &str {
+    value["name"].as_str().expect("a name")
+}
+
+/// Our own crates that a package uses, in tests or elsewhere.
+fn own_dependencies(package: &Value, is_in_tests: bool) -> BTreeSet<&str> {
+    let all = package["dependencies"].as_array().expect("a list").iter();
+    let of_kind = all.filter(|dependency| (dependency["kind"] == "dev") == is_in_tests);
+    of_kind.map(name).filter(|name| name.starts_with("hedgerow")).collect()
+}
+
+#[test]
+fn dependencies_point_from_cli_to_storage_and_never_back() {
+    let packages = packages();
+    for (package, expected) in DIRECTION {
+        let package = packages.iter().find(|found| name(found) == package).expect(package);
+        assert_eq!(own_dependencies(package, false), expected.iter().copied().collect(), "{}", name(package));
+    }
+    for package in &packages {
+        let mut known = DIRECTION.iter().chain(&UNPUBLISHED);
+        let (_, allowed) = known
+            .find(|(known, _)| *known == name(package))
+            .unwrap_or_else(|| panic!("{}: say here which crates it uses", name(package)));
+        let may_be = |used: &&str| allowed.contains(used);
+        assert!(own_dependencies(package, false).iter().all(may_be), "{}", name(package));
+        let in_tests = own_dependencies(package, true);
+        assert!(
+            in_tests.iter().all(|used| may_be(used) || *used == SUPPORT),
+            "{}: {in_tests:?}",
+            name(package)
+        );
+        let is_published = DIRECTION.iter().any(|(known, _)| *known == name(package));
+        assert_eq!(package["publish"].is_null(), is_published, "{}: publish", name(package));
+    }
+}
+
+/// What a person finds a crate by, and what a registry asks of it.
+#[test]
+fn every_published_crate_says_what_a_registry_shows() {
+    for package in packages().iter().filter(|package| package["publish"].is_null()) {
+        for field in ["description", "license", "repository", "readme", "rust_version"] {
+            assert!(package[field].is_string(), "{}: no {field}", name(package));
+        }
+        for field in ["keywords", "categories"] {
+            assert!(
+                package[field].as_array().is_some_and(|list| !list.is_empty()),
+                "{}: no {field}",
+                name(package)
+            );
+        }
+    }
+}
+
+/// Without this feature blake3 compiles C.
+#[test]
+fn a_host_compiles_no_c() {
+    let words =
+        ["tree", "--offline", "--locked", "--prefix", "none", "--package", "hedgerow", "--edges", "features"];
+    let features = cargo(&words);
+    assert!(features.lines().any(|line| line.starts_with("blake3 feature \"pure\"")), "{features}");
+}
