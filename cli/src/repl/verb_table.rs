@@ -92,6 +92,9 @@ pub(super) fn table() -> Command {
     let mut command = command
         .no_binary_name(true)
         .bin_name("")
+        .about(
+            "Commands of the console: verbs, jobs, and dot commands. The store is inserted after each verb",
+        )
         .override_usage("VERB [ARGS] [--FLAGS] [&]")
         .after_help(LINE_HELP)
         .disable_help_subcommand(true)
