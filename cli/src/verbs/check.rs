@@ -80,7 +80,7 @@ fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Damage>, Failure> {
             remedy: "the model and all embeddings were given up: train again".to_owned(),
         });
     }
-    repairs.extend(store.discard_damaged_asides()?);
+    repairs.extend(store.remove_damaged_sidecars()?);
     store.checkpoint(cancel)?;
     Ok(repairs)
 }

@@ -66,7 +66,7 @@ impl Work {
     /// What was published; computed again from the model where the rest is not there as it was written.
     fn open(derived: &Derived, snapshot: &Snapshot, cancel: &CancelToken) -> Result<Self, Error> {
         let generation = derived.generation;
-        let whole = derived.is_whole.then(|| model_files::load(derived, snapshot.bound(), cancel));
+        let whole = derived.is_complete.then(|| model_files::load(derived, snapshot.bound(), cancel));
         let ((state, is_exact), stored) = match whole {
             Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {

@@ -45,7 +45,7 @@ impl Past {
             file.require(KIND, VERSION)?;
             Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))
         };
-        let refreshes = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
+        let refreshes = store.sidecar(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
         Self { refreshes: refreshes.unwrap_or_default(), is_stored: true }
     }
 
@@ -62,7 +62,7 @@ impl Past {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
             file.section(SECTION, to_text(&self.refreshes).into_bytes());
-            self.is_stored = store.keep_aside(NAME, &file).is_ok();
+            self.is_stored = store.write_sidecar(NAME, &file).is_ok();
         }
     }
 }

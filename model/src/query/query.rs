@@ -228,7 +228,7 @@ impl Engine {
         let node = embeddings.nodes[row as usize];
         let mut explainer = Explainer::new(embeddings, snapshot, options);
         let mut items = Vec::new();
-        let marks = options.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()));
+        let marks = options.filter.as_ref().map(|filter| snapshot.token_mask(filter.tokens()));
         for (row, score) in embeddings.nearest(query, options, Some(kind), &excluded, marks.as_ref()) {
             let why = options.explain.then(|| explainer.similar(query, node, row)).transpose()?;
             items.push(Scored { node: snapshot.name(embeddings.nodes[row as usize]), score, why });

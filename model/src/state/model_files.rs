@@ -65,8 +65,8 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
     file.section(*b"levels\0\0", state.levels.as_slice());
     file.section(*b"offsets\0", offsets);
-    file.section_of(*b"rows\0\0\0\0", column(|&(row, _)| row));
-    file.section_of(*b"counts\0\0", column(|&(_, count)| count));
+    file.section_chunks(*b"rows\0\0\0\0", column(|&(row, _)| row));
+    file.section_chunks(*b"counts\0\0", column(|&(_, count)| count));
     file
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Resul
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &neighborhoods, bound)?;
     load_embeddings(&mut state, &embeddings, cancel)?;
-    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
+    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::release_pages);
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
 

@@ -62,14 +62,14 @@ impl Progress {
         file.section(*b"run\0\0\0\0\0", json::text_of(&self.summary(origin)).into_bytes());
         file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
         file.section(*b"trained\0", encoder.table.trained.rows());
-        file.section_of(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
-        file.section_of(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
-        file.section_of(*b"second\0\0", || adam.moments().map(|(_, second)| second));
+        file.section_chunks(*b"now\0\0\0\0\0", || [rows, rest.as_slice()].into_iter());
+        file.section_chunks(*b"first\0\0\0", || adam.moments().map(|(first, _)| first));
+        file.section_chunks(*b"second\0\0", || adam.moments().map(|(_, second)| second));
         file.section(
             *b"best\0\0\0\0",
             earlier_best.map_or(&[][..], |(_, parameters)| parameters.0.as_slice()),
         );
-        store.keep_aside(NAME, &file)
+        store.write_sidecar(NAME, &file)
     }
 
     fn summary(&self, origin: &Origin) -> Summary {
@@ -109,7 +109,7 @@ impl Checkpoint {
     /// # Errors
     /// [`StoreError::Damaged`] with file and section.
     pub(crate) fn open(store: &Store) -> Result<Option<Self>, Error> {
-        let Some(file) = store.aside(NAME)? else { return Ok(None) };
+        let Some(file) = store.sidecar(NAME)? else { return Ok(None) };
         file.require(KIND, VERSION)?;
         let damaged = |reason: String| file.damaged("section 'run'", reason);
         let text = std::str::from_utf8(file.section(*b"run\0\0\0\0\0")?);
@@ -196,7 +196,7 @@ impl Checkpoint {
 
 /// Removes the checkpoint of a training that has ended.
 pub(crate) fn discard(store: &Store) -> Result<(), StoreError> {
-    store.discard_aside(NAME)
+    store.remove_sidecar(NAME)
 }
 
 /// A digest that identifies pairs: BLAKE3 of their names in order.
