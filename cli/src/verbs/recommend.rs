@@ -13,7 +13,7 @@ use crate::core::location::Place;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::stream::Stream;
-use crate::output::value::{float, name, object};
+use crate::output::value::{count, float, name, object};
 use crate::session::context::Context;
 use crate::verbs::answer_explanation::{facts_of, words_of};
 use crate::verbs::ranking::{RankingArgs, print};
@@ -157,8 +157,7 @@ fn answer_file(
     let answered = answer_all(ctx, &recommender, lines, &mut writer, on_error);
     writer.stream.finish()?;
     if writer.failed > 0 {
-        let users = if writer.failed == 1 { "1 user has" } else { &format!("{} users have", writer.failed) };
-        ctx.out.note(&format!("{users} no answer"));
+        ctx.out.note(&format!("{} no answer", count(writer.failed, "user has", "users have")));
     }
     answered
 }

@@ -91,9 +91,9 @@ fn interrupt(folder: &Path) -> Vec<Output> {
     interrupted(command(folder, &words))
 }
 
-/// Ctrl-C once the line of a file that is followed is applied.
+/// Ctrl-C after the lines of a followed file are applied.
 fn followed(folder: &Path) -> Vec<Output> {
-    write(folder, "changes.csv", "+,room:hall,lamp:a\n");
+    write(folder, "changes.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
     interrupted(command(folder, &["apply", "s", "changes.csv", "--follow"]))
 }
 
