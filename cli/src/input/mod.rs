@@ -6,13 +6,15 @@ pub(crate) mod delimited;
 pub(crate) mod file_tail;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
-#[cfg(test)]
-pub(crate) mod noise;
 pub(crate) mod npy;
-pub(crate) mod number;
 pub(crate) mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;
+pub(crate) mod rows;
 pub(crate) mod separator;
 pub(crate) mod source;
 pub(crate) mod timestamp;
+
+#[cfg(test)]
+#[path = "../../tests/internal/corrupt_input.rs"]
+mod corrupt_input;

@@ -1,17 +1,20 @@
 //! `import`: edges, or nodes with their features, from a file into a store.
 
-mod block_parser;
-mod bulk;
-mod columns;
+mod batch_import;
+mod bulk_import;
+mod column_names;
+mod edge_columns;
+mod edge_fields;
 pub(crate) mod edges;
-mod fields;
 mod import_export;
-mod loader;
-mod names;
 mod node_features;
 mod nodes;
 mod rejects;
-mod target;
+mod row_target;
+
+#[cfg(test)]
+#[path = "../../../tests/internal/bulk_import.rs"]
+mod bulk_import_tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,7 +23,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
-use crate::input::delimited::How;
+use crate::input::delimited::Dialect;
 use crate::input::lines::Lines;
 use crate::input::npy::parse_block;
 use crate::input::separator;
@@ -29,9 +32,11 @@ use crate::input::source::Source;
 use crate::output::progress::Progress;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::transfer::import::bulk::Bulk;
-use crate::transfer::import::loader::Loader;
-use crate::transfer::import::names::EndFlag;
+use crate::transfer::import::batch_import::BatchImport;
+use crate::transfer::import::bulk_import::BulkImport;
+use crate::transfer::import::column_names::EndFlag;
+use crate::transfer::import::edges::EdgeFile;
+use crate::transfer::import::nodes::NodeFile;
 use crate::transfer::import::rejects::Rejects;
 use crate::transfer::model;
 
@@ -62,10 +67,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, conflicts_with_all = ["from", "model"])]
     format: Option<Format>,
     /// Kind of the first node of an edge, and where its key is; * where it is written kind:key
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
     src: Option<EndFlag>,
     /// Kind of the second node of an edge, and where its key is [default: the first two columns, named by their kinds]
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
     dst: Option<EndFlag>,
     /// Relation of the edges [default: named by the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "from", "model"])]
@@ -134,9 +139,9 @@ impl ImportArgs {
         })
     }
 
-    /// How a csv is to be read.
-    fn how(&self, blanks: bool) -> How {
-        How { separator: self.separator, blanks, comment: self.comment.clone() }
+    /// The form of a csv, as the flags give it.
+    fn dialect(&self, blanks: bool) -> Dialect {
+        Dialect { separator: self.separator, blanks, comment: self.comment.clone() }
     }
 }
 
@@ -191,22 +196,22 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     }
     let rejects = || rejects.map(|path| Rejects::create(path, args.max_errors, args.force)).transpose();
     if args.nodes.is_some() {
-        let plan = nodes::Plan::open(&args, format, lines, file)?;
+        let nodes = NodeFile::open(&args, format, lines, file)?;
         let store = ctx.store_or_new(&args.store)?;
-        plan.expect_widths(&store.snapshot().dense_blocks())?;
-        let mut loader = Loader::new(ctx, &store, (what, loader::NODES), progress, rejects()?);
-        plan.run(&mut loader)?;
-        report(ctx, loader.finish()?, started)
+        nodes.expect_widths(&store.snapshot().dense_blocks())?;
+        let mut import = BatchImport::new(ctx, &store, (what, batch_import::NODES), progress, rejects()?);
+        nodes.read(&mut import)?;
+        report(ctx, import.finish()?, started)
     } else {
-        let plan = edges::Plan::open(&args, format, lines, ctx.out)?;
+        let edges = EdgeFile::open(&args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
         let rejects = rejects()?;
-        let totals = if bulk::is_possible(&store) {
-            Bulk::new(ctx, &store, progress, rejects).run(plan, BLOCK)?
+        let totals = if bulk_import::is_possible(&store) {
+            BulkImport::new(ctx, &store, progress, rejects).run(edges, BLOCK)?
         } else {
-            let mut loader = Loader::new(ctx, &store, (what, loader::EDGES), progress, rejects);
-            plan.run(&mut loader)?;
-            loader.finish()?
+            let mut import = BatchImport::new(ctx, &store, (what, batch_import::EDGES), progress, rejects);
+            import.read_edges(edges)?;
+            import.finish()?
         };
         report(ctx, totals, started)
     }

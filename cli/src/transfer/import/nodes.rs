@@ -7,57 +7,57 @@ use hedgerow::NodeRef;
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
-use crate::input::delimited::{Delimited, is_comment};
-use crate::input::jsonl::{JsonLine, Words};
+use crate::input::delimited::Delimited;
+use crate::input::jsonl::{FieldTexts, JsonLine};
 use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
+use crate::input::rows::{LineRows, RowReader};
 use crate::input::source::Source;
-use crate::transfer::import::loader::Loader;
-use crate::transfer::import::names::{Typed, required};
+use crate::transfer::import::batch_import::BatchImport;
+use crate::transfer::import::column_names::{TypedName, required};
 use crate::transfer::import::node_features::{NodeFeatures, push, split};
-use crate::transfer::import::target::Target;
+use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
 /// The field of an object that holds the key.
 const KEY: &str = "key";
 
 /// A file of nodes whose header was understood and whose matrices have the right number of rows.
-pub(super) struct Plan<'a> {
-    rows: Rows<'a>,
+pub(super) struct NodeFile<'a> {
+    rows: NodeRows<'a>,
     /// As it stands in the file.
     header: Option<Vec<u8>>,
     dense: Vec<(&'a str, Matrix)>,
 }
 
 /// The rows, and where the parts of a node stand in them.
-enum Rows<'a> {
+enum NodeRows<'a> {
     Csv {
         records: Delimited,
         columns: usize,
         /// Where the names of the columns stand.
         named: &'static str,
         key: usize,
-        kind: Kind<'a, usize>,
+        kind: KindSource<'a, usize>,
         /// Column and the prefix of its tokens.
         tokens: Vec<(usize, &'a str)>,
     },
     Jsonl {
-        lines: Lines,
-        comment: Option<&'a str>,
+        rows: LineRows,
         key: &'a str,
-        kind: Kind<'a, &'a str>,
+        kind: KindSource<'a, &'a str>,
         tokens: &'a [String],
     },
 }
 
 /// What kind a node is of.
-enum Kind<'a, At> {
+enum KindSource<'a, At> {
     Fixed(Cow<'a, str>),
     /// Labels as Neo4j has them, the first of which counts, or one kind.
     At(At),
 }
 
-impl<'a> Plan<'a> {
+impl<'a> NodeFile<'a> {
     pub(super) fn open(
         args: &'a ImportArgs,
         format: Format,
@@ -68,15 +68,15 @@ impl<'a> Plan<'a> {
             // Any key will do to have the kind checked.
             NodeRef::new(kind, "0")?;
         }
-        let rows = Rows::open(args, format, lines)?;
+        let rows = NodeRows::open(args, format, lines)?;
         let header = match &rows {
-            Rows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
-            Rows::Csv { .. } | Rows::Jsonl { .. } => None,
+            NodeRows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
+            NodeRows::Csv { .. } | NodeRows::Jsonl { .. } => None,
         };
         let open = |(name, path): &'a (String, PathBuf)| Ok((name.as_str(), Matrix::open(path)?));
         let dense = args.dense.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
         if !dense.is_empty() {
-            expect_rows(&dense, file, |lines| Rows::open(args, format, lines))?;
+            expect_rows(&dense, file, |lines| NodeRows::open(args, format, lines))?;
         }
         Ok(Self { rows, header, dense })
     }
@@ -94,8 +94,9 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    pub(super) fn run(mut self, loader: &mut Loader<'_>) -> Result<(), Failure> {
-        if let (Some(rejects), Some(header)) = (&mut loader.rejects, &self.header) {
+    /// Puts all nodes into an import.
+    pub(super) fn read(mut self, import: &mut BatchImport<'_>) -> Result<(), Failure> {
+        if let (Some(rejects), Some(header)) = (&mut import.rejects, &self.header) {
             rejects.write(header)?;
         }
         loop {
@@ -110,28 +111,28 @@ impl<'a> Plan<'a> {
                 self.dense.iter_mut().map(|(name, matrix)| Ok((*name, matrix.next_row()?))).collect();
             let rows = rows?;
             let staged = match parsed {
-                Ok(()) => self.rows.node().and_then(|node| node.stage(&rows, &mut loader.batch)),
+                Ok(()) => self.rows.node().and_then(|node| node.stage(&rows, &mut import.batch)),
                 Err(bad) => Err(*bad),
             };
-            loader.begin(self.rows.line())?;
+            import.begin(self.rows.line())?;
             match staged {
-                Ok(()) => loader.staged()?,
-                Err(bad) => loader.bad(bad, self.rows.raw())?,
+                Ok(()) => import.staged()?,
+                Err(bad) => import.bad(bad, self.rows.raw())?,
             }
         }
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> NodeRows<'a> {
     fn open(args: &'a ImportArgs, format: Format, lines: Lines) -> Result<Self, Failure> {
-        let how = args.how(false);
+        let dialect = args.dialect(false);
         match format {
             Format::Csv if args.columns.is_empty() => {
-                let records = Delimited::open(lines, &how)?;
+                let records = Delimited::open(lines, &dialect)?;
                 let names = records.header()?;
                 Self::of_columns(records, &names, args)
             }
-            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &how)?, &args.columns, args),
+            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &dialect)?, &args.columns, args),
             Format::Jsonl => Self::of_fields(lines, args),
             Format::Adjacency => {
                 Err(Failure::Usage("adjacency is a form of edges: nodes come as csv or jsonl".to_owned()))
@@ -144,15 +145,15 @@ impl<'a> Rows<'a> {
         let column = |wanted: &str| required(&records, names, wanted);
         let key = match &args.key {
             Some(key) => column(key)?,
-            None => names.iter().position(|name| Typed::of(name).is("ID")).unwrap_or(0),
+            None => names.iter().position(|name| TypedName::of(name).is("ID")).unwrap_or(0),
         };
-        let labels = names.iter().position(|name| Typed::of(name).is("LABEL"));
+        let labels = names.iter().position(|name| TypedName::of(name).is("LABEL"));
         let kind = match (&args.kind, &args.kind_column, labels) {
-            (Some(kind), _, _) => Kind::Fixed(kind.into()),
-            (None, Some(name), _) => Kind::At(column(name)?),
-            (None, None, Some(at)) => Kind::At(at),
-            (None, None, None) => match names.get(key).and_then(|name| Typed::of(name).group) {
-                Some(group) => Kind::Fixed(group.to_owned().into()),
+            (Some(kind), _, _) => KindSource::Fixed(kind.into()),
+            (None, Some(name), _) => KindSource::At(column(name)?),
+            (None, None, Some(at)) => KindSource::At(at),
+            (None, None, None) => match names.get(key).and_then(|name| TypedName::of(name).group) {
+                Some(group) => KindSource::Fixed(group.to_owned().into()),
                 None => return Err(without_kind()),
             },
         };
@@ -163,41 +164,34 @@ impl<'a> Rows<'a> {
 
     fn of_fields(lines: Lines, args: &'a ImportArgs) -> Result<Self, Failure> {
         let kind = match (&args.kind, &args.kind_column) {
-            (Some(kind), _) => Kind::Fixed(kind.into()),
-            (None, Some(field)) => Kind::At(field.as_str()),
+            (Some(kind), _) => KindSource::Fixed(kind.into()),
+            (None, Some(field)) => KindSource::At(field.as_str()),
             (None, None) => return Err(without_kind()),
         };
-        let (key, comment) = (args.key.as_deref().unwrap_or(KEY), args.comment.as_deref());
-        Ok(Self::Jsonl { lines, comment, key, kind, tokens: &args.tokens })
+        let rows = LineRows::objects(lines, args.comment.as_deref());
+        Ok(Self::Jsonl { rows, key: args.key.as_deref().unwrap_or(KEY), kind, tokens: &args.tokens })
     }
 
-    /// Goes to the next row; false at the end.
+    /// Reads the next row; false at the end.
     fn advance(&mut self) -> Result<bool, Failure> {
         match self {
             Self::Csv { records, .. } => records.advance(),
-            Self::Jsonl { lines, comment, .. } => loop {
-                if !lines.advance()? {
-                    return Ok(false);
-                }
-                if !lines.bytes().is_empty() && !is_comment(lines.bytes(), *comment) {
-                    return Ok(true);
-                }
-            },
+            Self::Jsonl { rows, .. } => rows.advance(),
         }
     }
 
     fn line(&self) -> u64 {
         match self {
             Self::Csv { records, .. } => records.line(),
-            Self::Jsonl { lines, .. } => lines.number(),
+            Self::Jsonl { rows, .. } => rows.line(),
         }
     }
 
-    /// The row as it stands in the file.
+    /// The row as the file has it.
     fn raw(&self) -> &[u8] {
         match self {
             Self::Csv { records, .. } => records.raw(),
-            Self::Jsonl { lines, .. } => lines.bytes(),
+            Self::Jsonl { rows, .. } => rows.raw(),
         }
     }
 
@@ -207,8 +201,8 @@ impl<'a> Rows<'a> {
             Self::Csv { records, columns, named, key, kind, tokens } => {
                 records.expect_fields(*columns, named)?;
                 let kind = match kind {
-                    Kind::Fixed(kind) => kind.as_ref(),
-                    Kind::At(at) => first_label(records.text(*at)?),
+                    KindSource::Fixed(kind) => kind.as_ref(),
+                    KindSource::At(at) => first_label(records.text(*at)?),
                 };
                 let mut words = Vec::new();
                 for (at, name) in tokens {
@@ -223,22 +217,22 @@ impl<'a> Rows<'a> {
                     at_tokens,
                 })
             }
-            Self::Jsonl { lines, key, kind, tokens, .. } => {
-                let object = JsonLine::parse(lines)?;
+            Self::Jsonl { rows, key, kind, tokens } => {
+                let object = JsonLine::parse(rows.lines())?;
                 let kind = match kind {
-                    Kind::Fixed(kind) => kind.to_string(),
-                    Kind::At(field) => object.text(field, "a kind")?.to_owned(),
+                    KindSource::Fixed(kind) => Cow::Borrowed(kind.as_ref()),
+                    KindSource::At(field) => object.text(field, "a kind")?,
                 };
                 let mut words = Vec::new();
                 for field in *tokens {
-                    match object.words(field)? {
-                        Words::Text(text) => split(&text, field, &mut words),
-                        Words::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
+                    match object.texts(field)? {
+                        FieldTexts::Text(text) => split(&text, field, &mut words),
+                        FieldTexts::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
                     }
                 }
                 Ok(NodeFeatures {
-                    kind: kind.into(),
-                    key: object.key(key)?.into_owned().into(),
+                    kind,
+                    key: object.key(key)?,
                     tokens: (!tokens.is_empty()).then_some(words),
                     place: object.place(key),
                     at_tokens: object.place(tokens.first().map_or(key, |field| field.as_str())),
@@ -263,7 +257,7 @@ fn first_label(text: &str) -> &str {
 fn expect_rows<'a>(
     dense: &[(&str, Matrix)],
     file: &Path,
-    reader: impl FnOnce(Lines) -> Result<Rows<'a>, Failure>,
+    reader: impl FnOnce(Lines) -> Result<NodeRows<'a>, Failure>,
 ) -> Result<(), Failure> {
     if file.as_os_str() == "-" {
         return Err(Failure::Usage(

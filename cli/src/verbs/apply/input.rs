@@ -106,7 +106,7 @@ impl Input {
         let growing =
             FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
         let reader = BufReader::with_capacity(BUFFER, growing);
-        let open = move || Ok(Lines::resume(reader, &name, start.lines).ending_at(start.offset));
+        let open = move || Ok(Lines::resume(reader, &name, start.lines).at_offset(start.offset));
         Gathering::start(size, stop, open, by_bytes).map_err(failed)
     }
 

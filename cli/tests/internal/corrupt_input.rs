@@ -7,12 +7,12 @@ use std::io::Cursor;
 use std::path::Path;
 
 use crate::core::failure::Failure;
-use crate::input::delimited::{Delimited, How};
+use crate::input::delimited::{Delimited, Dialect};
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::pairs::words;
-use crate::input::source::Source;
+use crate::input::rows::RowReader;
 use crate::synthetic::Random;
 
 const CSV: &str =
@@ -63,14 +63,7 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn lines(bytes: &[u8]) -> Lines {
-    let reader = Box::new(Cursor::new(bytes.to_vec()));
-    Lines::new(Source {
-        name: "noise".into(),
-        reader,
-        size: None,
-        position: std::sync::Arc::default(),
-        is_parquet: false,
-    })
+    Lines::resume(Cursor::new(bytes.to_vec()), "noise", 0)
 }
 
 /// What went wrong has a place in the input.
@@ -87,7 +80,7 @@ fn goes_on(failure: &Failure) -> bool {
 }
 
 fn read_delimited(bytes: &[u8]) {
-    let mut records = match Delimited::open(lines(bytes), &How { blanks: true, ..How::default() }) {
+    let mut records = match Delimited::open(lines(bytes), &Dialect { blanks: true, ..Dialect::default() }) {
         Ok(records) => records,
         Err(failure) => return judge(&failure, bytes),
     };

@@ -4,21 +4,23 @@ use hedgerow::{Edge, NodeRef};
 
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
+use crate::input::rows::RowReader;
 use crate::output::printer::Output;
-use crate::transfer::csv_injection::unguarded;
 use crate::transfer::import::ImportArgs;
+use crate::transfer::import::column_names::{
+    ColumnEnd, EndFlag, EndKind, TypedName, find, required, text, usual,
+};
 use crate::transfer::import::edges::{time, weight};
-use crate::transfer::import::names::{End, EndFlag, Kind, Typed, find, required, usual};
-use crate::transfer::import::target::Target;
+use crate::transfer::import::row_target::RowTarget;
 
 /// What the columns of a row are.
-pub(super) struct Columns {
+pub(super) struct EdgeColumns {
     pub(super) count: usize,
     /// Where their names stand.
     pub(super) named: &'static str,
-    pub(super) src: End,
+    pub(super) src: ColumnEnd,
     /// None where rows are nodes.
-    pub(super) dst: Option<End>,
+    pub(super) dst: Option<ColumnEnd>,
     pub(super) weight: Option<usize>,
     pub(super) time: Option<usize>,
     pub(super) relation: Option<usize>,
@@ -26,7 +28,7 @@ pub(super) struct Columns {
     pub(super) is_guarded: bool,
 }
 
-impl Columns {
+impl EdgeColumns {
     /// Matches a header, or what `--columns` says in its place, with the flags.
     pub(super) fn of(
         records: &Delimited,
@@ -83,18 +85,32 @@ impl Columns {
     }
 
     fn used(&self) -> impl Iterator<Item = usize> {
-        let ends = self.src.columns().chain(self.dst.iter().flat_map(End::columns));
+        let ends = self.src.columns().chain(self.dst.iter().flat_map(ColumnEnd::columns));
         ends.chain(self.weight).chain(self.time).chain(self.relation)
     }
 
-    /// Puts a row where it belongs.
+    /// Puts a record into a target.
     pub(super) fn take(
         &self,
         records: &Delimited,
         relation: Option<&str>,
-        target: &mut impl Target,
+        target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         records.expect_fields(self.count, self.named)?;
+        self.take_unchecked(records, relation, target).map_err(|bad| {
+            // The target checks names itself; only where something is wrong they are checked one by one, in their order.
+            let ends = [Some(&self.src), self.dst.as_ref()].into_iter().flatten();
+            let first = ends.map(|end| end.check(records, self.is_guarded)).find_map(Result::err);
+            first.unwrap_or(bad)
+        })
+    }
+
+    fn take_unchecked(
+        &self,
+        records: &Delimited,
+        relation: Option<&str>,
+        target: &mut impl RowTarget,
+    ) -> Result<(), BadInput> {
         let src = self.src.node(records, self.is_guarded)?;
         let Some(dst) = &self.dst else {
             return target.add_node(src).map_err(|error| records.place(self.src.column).problem(error));
@@ -104,11 +120,7 @@ impl Columns {
         let time = self.time.map_or(Ok(None), |at| time(records, at))?;
         let relation = match self.relation {
             None => relation,
-            Some(at) => {
-                let text = records.text(at)?;
-                let text = if self.is_guarded { unguarded(text) } else { text };
-                Some(text).filter(|text| !text.is_empty())
-            }
+            Some(at) => Some(text(records, at, self.is_guarded)?).filter(|text| !text.is_empty()),
         };
         let place = || records.place(self.relation.unwrap_or(0));
         target.link(src, dst, Edge { weight, time, relation }).map_err(|error| place().problem(error))
@@ -116,9 +128,13 @@ impl Columns {
 }
 
 /// The columns of both ends: those that the flags name, those that a header of Neo4j marks, or the first two.
-fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End, End), BadInput> {
+fn ends(
+    records: &Delimited,
+    names: &[String],
+    args: &ImportArgs,
+) -> Result<(ColumnEnd, ColumnEnd), BadInput> {
     let marked = |role: &str, other: &str| {
-        let marked = names.iter().position(|name| Typed::of(name).is(role));
+        let marked = names.iter().position(|name| TypedName::of(name).is(role));
         marked.or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(other)))
     };
     let column = |flag: &EndFlag, marked: Option<usize>| match &flag.column {
@@ -133,9 +149,9 @@ fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End
     let src_at = src.unwrap_or_else(|| other(dst));
     let dst_at = dst.unwrap_or_else(|| if src_at == 0 { 1 } else { other(src) });
     let end = |at: usize, flag: EndFlag, name: &str| {
-        let header = Typed::of(&names[at]);
+        let header = TypedName::of(&names[at]);
         let kind = match (flag.is_written, flag.kind, header.role) {
-            (true, _, _) => return Ok(End { column: at, kind: Kind::Written }),
+            (true, _, _) => return Ok(ColumnEnd { column: at, kind: EndKind::Written }),
             (false, Some(kind), _) => kind,
             (false, None, None) => names[at].clone(),
             (false, None, Some(_)) => {
@@ -145,7 +161,7 @@ fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End
         };
         // Any key will do to have the kind checked.
         NodeRef::new(&kind, "0").map_err(|error| records.place(at).problem(error))?;
-        Ok(End { column: at, kind: Kind::Fixed(kind) })
+        Ok(ColumnEnd { column: at, kind: EndKind::Fixed(kind) })
     };
     if src_at == dst_at {
         let problem = format!("--src and --dst are both of the column {}", names[src_at]);

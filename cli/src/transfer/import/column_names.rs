@@ -6,6 +6,7 @@ use hedgerow::NodeRef;
 
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
+use crate::transfer::csv_injection::unguarded;
 
 /// One end of an edge as `--src` and `--dst` give it: `KIND`, `KIND=COL` or `*=COL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) fn argument(text: &str) -> Result<EndFlag, String> {
 
 /// What the kind of an end is, and where its key stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EndKind {
     Fixed(String),
     /// `kind:key` in one.
     Written,
@@ -46,56 +47,59 @@ pub(super) enum Kind {
 
 /// One end of the edges of a csv file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct ColumnEnd {
     pub(super) column: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: EndKind,
 }
 
-impl End {
-    /// The node that fields name.
-    pub(super) fn node<'a>(&'a self, records: &'a Delimited, unguard: bool) -> Result<NodeRef<'a>, BadInput> {
-        let text = |at| {
-            let text = records.text(at)?;
-            Ok::<&str, BadInput>(if unguard { crate::transfer::csv_injection::unguarded(text) } else { text })
-        };
-        let key = text(self.column)?;
-        let node = match &self.kind {
-            Kind::Fixed(kind) => NodeRef::new(kind, key),
-            Kind::Written => NodeRef::parse(key),
-            Kind::Column(at) => NodeRef::new(text(*at)?, key),
-        };
-        node.map_err(|error| records.place(self.column).problem(error))
+impl ColumnEnd {
+    /// The node that fields name; its parts are checked by whoever takes it.
+    pub(super) fn node<'a>(
+        &'a self,
+        records: &'a Delimited,
+        is_guarded: bool,
+    ) -> Result<NodeRef<'a>, BadInput> {
+        let key = text(records, self.column, is_guarded)?;
+        match &self.kind {
+            EndKind::Fixed(kind) => Ok(NodeRef { kind, key }),
+            EndKind::Column(at) => Ok(NodeRef { kind: text(records, *at, is_guarded)?, key }),
+            EndKind::Written => match key.split_once(':') {
+                Some((kind, key)) => Ok(NodeRef { kind, key }),
+                None => NodeRef::parse(key).map_err(|error| records.place(self.column).problem(error)),
+            },
+        }
     }
 
-    /// The node that fields name, not checked; nothing where it is not written as it should be.
-    #[inline]
-    pub(super) fn plain_node<'a>(&'a self, field: impl Fn(usize) -> &'a str) -> Option<NodeRef<'a>> {
-        let key = field(self.column);
-        match &self.kind {
-            Kind::Fixed(kind) => Some(NodeRef { kind, key }),
-            Kind::Written => key.split_once(':').map(|(kind, key)| NodeRef { kind, key }),
-            Kind::Column(at) => Some(NodeRef { kind: field(*at), key }),
-        }
+    /// Refuses fields that are no name of a node.
+    pub(super) fn check(&self, records: &Delimited, is_guarded: bool) -> Result<(), BadInput> {
+        let node = self.node(records, is_guarded)?;
+        node.validate().map_err(|error| records.place(self.column).problem(error))
     }
 
     /// The columns that it reads.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         let kind = match self.kind {
-            Kind::Column(at) => Some(at),
-            Kind::Fixed(_) | Kind::Written => None,
+            EndKind::Column(at) => Some(at),
+            EndKind::Fixed(_) | EndKind::Written => None,
         };
         kind.into_iter().chain([self.column])
     }
 }
 
+/// A field as text, without the mark of `export --guard-formulas` where the file `is_guarded`.
+pub(super) fn text(records: &Delimited, field: usize, is_guarded: bool) -> Result<&str, BadInput> {
+    let text = records.text(field)?;
+    Ok(if is_guarded { unguarded(text) } else { text })
+}
+
 /// A name as headers of Neo4j have it: `name:type`, or `:START_ID(kind)`.
-pub(super) struct Typed<'a> {
+pub(super) struct TypedName<'a> {
     pub(super) name: &'a str,
     pub(super) role: Option<&'a str>,
     pub(super) group: Option<&'a str>,
 }
 
-impl<'a> Typed<'a> {
+impl<'a> TypedName<'a> {
     pub(super) fn of(header: &'a str) -> Self {
         let Some((name, role)) = header.split_once(':') else {
             return Self { name: header, role: None, group: None };
@@ -116,7 +120,7 @@ impl<'a> Typed<'a> {
 pub(super) fn find(names: &[String], wanted: &str) -> Option<usize> {
     names.iter().position(|name| name == wanted).or_else(|| {
         names.iter().position(|name| {
-            let bare = Typed::of(name).name;
+            let bare = TypedName::of(name).name;
             name.eq_ignore_ascii_case(wanted) || !bare.is_empty() && bare.eq_ignore_ascii_case(wanted)
         })
     })
@@ -133,7 +137,7 @@ pub(super) fn required(records: &Delimited, names: &[String], wanted: &str) -> R
 /// The first of some columns with one of the usual names.
 pub(super) fn usual(names: &[String], within: Range<usize>, usual: &[&str]) -> Option<usize> {
     within.into_iter().find(|at| {
-        let bare = Typed::of(&names[*at]).name;
+        let bare = TypedName::of(&names[*at]).name;
         usual.iter().any(|name| bare.eq_ignore_ascii_case(name))
     })
 }

@@ -6,7 +6,7 @@ use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 
 /// Where rows of edges go, and what becomes of those that are no good.
-pub(super) trait Target {
+pub(super) trait RowTarget {
     /// A row begins at this line. Everything before it is there in whole, so here an import may stop.
     fn begin(&mut self, line: u64) -> Result<(), Failure>;
 

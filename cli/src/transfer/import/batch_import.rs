@@ -9,8 +9,9 @@ use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
 use crate::transfer::import::Totals;
+use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::rejects::Rejects;
-use crate::transfer::import::target::Target;
+use crate::transfer::import::row_target::RowTarget;
 
 /// Edges in a batch: one durable commit.
 pub(super) const EDGES: usize = 100_000;
@@ -18,7 +19,7 @@ pub(super) const EDGES: usize = 100_000;
 pub(super) const NODES: usize = 10_000;
 
 /// An import under way.
-pub(super) struct Loader<'a> {
+pub(super) struct BatchImport<'a> {
     store: &'a Store,
     cancel: &'a CancelToken,
     out: Output,
@@ -38,7 +39,7 @@ pub(super) struct Loader<'a> {
     first: bool,
 }
 
-impl<'a> Loader<'a> {
+impl<'a> BatchImport<'a> {
     pub(super) fn new(
         ctx: &'a Context,
         store: &'a Store,
@@ -61,6 +62,15 @@ impl<'a> Loader<'a> {
             committed: 0,
             first: store.snapshot().node_count() == 0,
         }
+    }
+
+    /// Reads all rows of a file of edges, one after another.
+    pub(super) fn read_edges(&mut self, file: EdgeFile<'_>) -> Result<(), Failure> {
+        if let (Some(rejects), Some(header)) = (&mut self.rejects, &file.header) {
+            rejects.write(header)?;
+        }
+        let (lines, any) = file.rows.read(file.lines, self);
+        file.rows.expect_rows(any?, lines.file(), lines.number() - 1)
     }
 
     pub(super) fn finish(mut self) -> Result<Totals, Failure> {
@@ -97,7 +107,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-impl Target for Loader<'_> {
+impl RowTarget for BatchImport<'_> {
     fn begin(&mut self, line: u64) -> Result<(), Failure> {
         self.line = line;
         Ok(())
