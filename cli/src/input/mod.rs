@@ -1,5 +1,5 @@
-//! Readers of input files: sources, compression, lines, fields, separators, matrices.
-//! Must not know what is imported.
+//! Readers of input files: decompression, lines, rows, fields and matrices.
+//! Must not know which operation the rows are for.
 
 pub(crate) mod blocks;
 pub(crate) mod delimited;

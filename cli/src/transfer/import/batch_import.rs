@@ -1,5 +1,4 @@
-//! The way of imported rows into a store that holds something: gathered into batches, each committed as one, bad rows
-//! refused or set aside.
+//! The import into a store that holds something: rows are collected into batches, each of which is one commit.
 
 use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
 
@@ -15,35 +14,36 @@ use crate::transfer::import::row_target::RowTarget;
 
 /// Edges in a batch: one durable commit.
 pub(super) const EDGES: usize = 100_000;
-/// Nodes in a batch; with all the features that they may have, more would be over what a batch takes.
+/// Nodes in a batch. With all the features that nodes may have, more would exceed the limits of a batch.
 pub(super) const NODES: usize = 10_000;
 
-/// An import under way.
+/// An import that is running.
 pub(super) struct BatchImport<'a> {
     store: &'a Store,
     cancel: &'a CancelToken,
     out: Output,
+    /// Edges or nodes, for messages.
     what: &'static str,
     progress: Progress,
     pub(super) batch: Batch,
-    /// Operations that are committed as one.
-    most: usize,
-    /// Where the present row begins.
+    /// Operations of a full batch.
+    limit: usize,
+    /// The first line of the current row.
     line: u64,
     /// The line of the first operation that is not committed yet.
     resume: Option<u64>,
     pub(super) rejects: Option<Rejects>,
     totals: Totals,
     committed: u64,
-    /// Whether the store held nothing before: then a checkpoint costs no more than what was imported.
-    first: bool,
+    /// Whether the store was empty. Then a checkpoint costs no more than the import.
+    was_empty: bool,
 }
 
 impl<'a> BatchImport<'a> {
     pub(super) fn new(
         ctx: &'a Context,
         store: &'a Store,
-        (what, most): (&'static str, usize),
+        (what, limit): (&'static str, usize),
         progress: Progress,
         rejects: Option<Rejects>,
     ) -> Self {
@@ -54,13 +54,13 @@ impl<'a> BatchImport<'a> {
             what,
             progress,
             batch: Batch::new(),
-            most,
+            limit,
             line: 0,
             resume: None,
             rejects,
             totals: Totals::default(),
             committed: 0,
-            first: store.snapshot().node_count() == 0,
+            was_empty: store.snapshot().node_count() == 0,
         }
     }
 
@@ -73,6 +73,7 @@ impl<'a> BatchImport<'a> {
         file.rows.expect_rows(any?, lines.file(), lines.number() - 1)
     }
 
+    /// Commits the last batch and makes the store compact.
     pub(super) fn finish(mut self) -> Result<Totals, Failure> {
         self.commit()?;
         if let Some(rejects) = &mut self.rejects {
@@ -80,7 +81,7 @@ impl<'a> BatchImport<'a> {
             self.totals.rejected = rejects.count;
         }
         self.progress.finish();
-        if self.first {
+        if self.was_empty {
             self.store.checkpoint(self.cancel)?;
         } else {
             self.store.checkpoint_if_worthwhile(self.cancel)?;
@@ -121,11 +122,11 @@ impl RowTarget for BatchImport<'_> {
         Ok(self.batch.link(src, dst, edge)?)
     }
 
-    /// Commits a full batch.
+    /// Counts the operation, and commits a full batch.
     fn staged(&mut self) -> Result<(), Failure> {
         self.progress.row();
         self.resume.get_or_insert(self.line);
-        if self.batch.len() >= self.most {
+        if self.batch.len() >= self.limit {
             self.commit()?;
             if self.cancel.is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(self.line))));
@@ -146,7 +147,7 @@ impl RowTarget for BatchImport<'_> {
     }
 }
 
-/// What stays of an import that stops.
+/// The end of a message about an import that stops: the rows that stay, and the line to continue from.
 pub(super) fn outcome(committed: u64, what: &str, line: u64) -> String {
     format!("{committed} {what} before it were committed, go on from line {line}")
 }

@@ -1,4 +1,4 @@
-//! The columns of a csv file of edges: which are the ends, the weight, the time, the relation.
+//! The columns of a csv file of edges or nodes: the ends, the weight, the time, the relation.
 
 use hedgerow::{Edge, NodeRef};
 
@@ -13,10 +13,10 @@ use crate::transfer::import::column_names::{
 use crate::transfer::import::edges::{time, weight};
 use crate::transfer::import::row_target::RowTarget;
 
-/// What the columns of a row are.
+/// The columns of an edge's parts.
 pub(super) struct EdgeColumns {
     pub(super) count: usize,
-    /// Where their names stand.
+    /// The header or the flag that names the columns.
     pub(super) named: &'static str,
     pub(super) src: ColumnEnd,
     /// None where rows are nodes.
@@ -24,12 +24,12 @@ pub(super) struct EdgeColumns {
     pub(super) weight: Option<usize>,
     pub(super) time: Option<usize>,
     pub(super) relation: Option<usize>,
-    /// Whether texts are as `export --guard-formulas` writes them.
+    /// Whether texts have the mark of `export --guard-formulas`.
     pub(super) is_guarded: bool,
 }
 
 impl EdgeColumns {
-    /// Matches a header, or what `--columns` says in its place, with the flags.
+    /// Matches a header, or `--columns` in its place, with the flags.
     pub(super) fn of(
         records: &Delimited,
         names: &[String],
@@ -98,7 +98,7 @@ impl EdgeColumns {
     ) -> Result<(), BadInput> {
         records.expect_fields(self.count, self.named)?;
         self.take_unchecked(records, relation, target).map_err(|bad| {
-            // The target checks names itself; only where something is wrong they are checked one by one, in their order.
+            // The target checks names. Only for a refused record they are checked here, so that the message has the first bad one.
             let ends = [Some(&self.src), self.dst.as_ref()].into_iter().flatten();
             let first = ends.map(|end| end.check(records, self.is_guarded)).find_map(Result::err);
             first.unwrap_or(bad)
@@ -127,7 +127,7 @@ impl EdgeColumns {
     }
 }
 
-/// The columns of both ends: those that the flags name, those that a header of Neo4j marks, or the first two.
+/// The columns of both ends: those of the flags, those that a header of Neo4j marks, or the first two.
 fn ends(
     records: &Delimited,
     names: &[String],
@@ -144,7 +144,7 @@ fn ends(
     let (src_flag, dst_flag) = (flag(args.src.as_ref()), flag(args.dst.as_ref()));
     let src = column(&src_flag, marked("START_ID", "_start"))?;
     let dst = column(&dst_flag, marked("END_ID", "_end"))?;
-    // Whichever is not named is the first column that the other one is not.
+    // An end without a column is the first column that is not the other end's.
     let other = |taken: Option<usize>| usize::from(taken == Some(0));
     let src_at = src.unwrap_or_else(|| other(dst));
     let dst_at = dst.unwrap_or_else(|| if src_at == 0 { 1 } else { other(src) });
@@ -159,7 +159,7 @@ fn ends(
                 header.group.ok_or_else(|| records.place(at).problem(problem()))?.to_owned()
             }
         };
-        // Any key will do to have the kind checked.
+        // The key is a placeholder: only the kind is checked.
         NodeRef::new(&kind, "0").map_err(|error| records.place(at).problem(error))?;
         Ok(ColumnEnd { column: at, kind: EndKind::Fixed(kind) })
     };

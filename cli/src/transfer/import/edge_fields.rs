@@ -1,4 +1,4 @@
-//! The fields of JSON objects that are edges: which are the ends, the weight, the time, the relation.
+//! The fields of JSON objects that are edges or nodes: the ends, the weight, the time, the relation.
 
 use std::borrow::Cow;
 
@@ -11,21 +11,21 @@ use crate::transfer::import::ImportArgs;
 use crate::transfer::import::column_names::EndFlag;
 use crate::transfer::import::row_target::RowTarget;
 
-/// What the fields of an object are.
+/// The names of the fields, from the flags or of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EdgeFields {
     pub(super) src: FieldEnd,
     /// None where objects are nodes.
     pub(super) dst: Option<FieldEnd>,
-    /// EdgeFields that must be there, as flags name them.
+    /// A field that a flag names, which every object must have; else the usual name counts where it is there.
     weight: Option<String>,
     time: Option<String>,
     relation: Option<String>,
-    /// All fields that there may be; none where others are passed over.
+    /// The only fields that an object may have; none where others are ignored.
     known: Option<&'static [&'static str]>,
 }
 
-/// One end.
+/// The fields of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FieldEnd {
     field: String,
@@ -35,17 +35,18 @@ pub(super) struct FieldEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FieldKind {
     Fixed(String),
-    /// `kind:key` in one.
+    /// The field of the key holds `kind:key`.
     Written,
-    /// In the field of that name.
+    /// The field of that name holds the kind.
     Field(String),
 }
 
-/// The fields of the usual form; an export has the ids besides.
+/// The fields of an edge; an export also writes the ids.
 const KNOWN: &[&str] = &["src", "dst", "weight", "time", "relation", "src_id", "dst_id"];
 const KNOWN_OF_NODES: &[&str] = &["id", "kind", "key"];
 
 impl EdgeFields {
+    /// The fields that the flags name, and the usual ones for the others.
     pub(super) fn of(args: &ImportArgs) -> Self {
         let end = |flag: &Option<EndFlag>, usual: &str| {
             let flag = flag.clone().unwrap_or_default();
@@ -65,14 +66,14 @@ impl EdgeFields {
         }
     }
 
-    /// The edges of an export.
+    /// The fields of an edge in an export.
     pub(super) fn of_edges() -> Self {
         let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
         let (src, dst) = (end("src"), Some(end("dst")));
         Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN) }
     }
 
-    /// The nodes of an export.
+    /// The fields of a node in an export.
     pub(super) fn of_nodes() -> Self {
         Self {
             src: FieldEnd { field: "key".to_owned(), kind: FieldKind::Field("kind".to_owned()) },
@@ -82,7 +83,7 @@ impl EdgeFields {
         }
     }
 
-    /// Puts the object of a line where it belongs.
+    /// Puts the object of a line into a target.
     pub(super) fn take(
         &self,
         lines: &Lines,
@@ -137,7 +138,7 @@ impl FieldEnd {
     }
 }
 
-/// A node as fields name it.
+/// A node's name as its fields have it.
 struct FieldNode<'a> {
     kind: Cow<'a, str>,
     key: Cow<'a, str>,

@@ -1,5 +1,5 @@
-//! An export taken in whole: checksums first, then the graph as one load, features in batches, the model last. The store is
-//! made under a temporary name, so it is there whole or not at all.
+//! `import --from`: the checksums of an export, then its graph as one load, its features in batches, its model last.
+//! The store is made in a temporary folder that is renamed at the end, so an import that fails leaves nothing.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,21 +19,21 @@ use crate::output::progress::{Progress, new_bar};
 use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::atomic_dir::{AtomicDir, is_free};
-use crate::transfer::columns::{DENSE, Table};
 use crate::transfer::import::bulk_import::BulkImport;
 use crate::transfer::import::column_names::{ColumnEnd, EndKind, text};
 use crate::transfer::import::edge_columns::EdgeColumns;
 use crate::transfer::import::edge_fields::EdgeFields;
 use crate::transfer::import::edges::{EdgeForm, EdgeRows};
 use crate::transfer::import::node_features::NodeFeatures;
-use crate::transfer::manifest::{Counts, Entry, Form, Manifest};
-use crate::transfer::model;
-use crate::transfer::model::MODEL;
+use crate::transfer::manifest::{Counts, ExportFormat, FileEntry, Manifest};
+use crate::transfer::model_file;
+use crate::transfer::model_file::MODEL;
+use crate::transfer::table_schema::{DENSE_PREFIX, Table};
 
-/// Changes of features that are committed as one.
+/// Operations in a commit of features.
 const BATCH: usize = 10_000;
 
-/// An export whose files are what its manifest says.
+/// An export whose files have the checksums of its manifest.
 struct VerifiedExport<'a> {
     folder: &'a Path,
     manifest: Manifest,
@@ -41,13 +41,13 @@ struct VerifiedExport<'a> {
 
 pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instant) -> Result<(), Failure> {
     let manifest = Manifest::open(folder)?;
-    if !matches!(manifest.format, Form::Csv | Form::Jsonl | Form::Parquet) {
+    if !matches!(manifest.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet) {
         return Err(Failure::Refused(format!(
             "{} is an export of another form, of which no store is made: export as csv, jsonl or parquet",
             folder.display()
         )));
     }
-    if cfg!(not(feature = "parquet")) && manifest.format == Form::Parquet {
+    if cfg!(not(feature = "parquet")) && manifest.format == ExportFormat::Parquet {
         return Err(crate::core::failure::Failure::no_parquet());
     }
     if ctx.read_only {
@@ -71,8 +71,8 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
     let made = {
         let store = Store::options().create(true).open(unfinished.path())?;
         let store = std::sync::Arc::new(store);
-        export.fill(ctx, &store)?;
-        export.learn(ctx, &store)?
+        export.import_graph(ctx, &store)?;
+        export.install_model(ctx, &store)?
     };
     unfinished.finish(false)?;
     let Counts { nodes, edges, features, .. } = export.manifest.counts;
@@ -95,15 +95,15 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
 }
 
 impl VerifiedExport<'_> {
-    /// Graph and features.
-    fn fill(&self, ctx: &Context, store: &Store) -> Result<(), Failure> {
+    /// Imports graph, features and input positions.
+    fn import_graph(&self, ctx: &Context, store: &Store) -> Result<(), Failure> {
         let progress = Progress::new(self.size(&[Table::Nodes, Table::Edges]), "edges", ctx.out);
         let mut bulk = BulkImport::new(ctx, store, progress, None);
         for table in [Table::Nodes, Table::Edges] {
             for entry in self.manifest.files_of(table) {
                 let (lines, form) = self.rows(table, entry)?;
                 let rows = EdgeRows { relation: None, comment: None, form };
-                bulk.read_file(lines, &rows, BLOCK).map_err(nothing_stays)?;
+                bulk.read_file(lines, &rows, BLOCK).map_err(with_nothing_imported)?;
             }
         }
         let totals = bulk.write()?;
@@ -120,7 +120,7 @@ impl VerifiedExport<'_> {
         }
         let mut batch = Batch::new();
         for entry in self.manifest.files_of(Table::Features) {
-            self.read_features(entry, ctx, store, &mut batch).map_err(nothing_stays)?;
+            self.read_features(entry, ctx, store, &mut batch).map_err(with_nothing_imported)?;
         }
         for input in &self.manifest.positions {
             let (offset, lines, check) = (input.offset, input.lines, input.check);
@@ -130,12 +130,16 @@ impl VerifiedExport<'_> {
         Ok(store.checkpoint(&ctx.watched())?)
     }
 
-    /// The model, and what follows from it; the digest and the generation.
-    fn learn(&self, ctx: &Context, store: &std::sync::Arc<Store>) -> Result<Option<(String, u64)>, Failure> {
+    /// Installs the model and embeds all nodes; returns the digest and the generation.
+    fn install_model(
+        &self,
+        ctx: &Context,
+        store: &std::sync::Arc<Store>,
+    ) -> Result<Option<(String, u64)>, Failure> {
         let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == MODEL) else {
             return Ok(None);
         };
-        let model = model::read(&self.folder.join(&entry.name))?;
+        let model = model_file::read(&self.folder.join(&entry.name))?;
         let bar = new_bar(0, "{spinner} embedding", ctx.out);
         let engine = Engine::open(std::sync::Arc::clone(store))?;
         let generation = engine.install(&model, &ctx.watched())?;
@@ -145,19 +149,19 @@ impl VerifiedExport<'_> {
 
     fn size(&self, tables: &[Table]) -> u64 {
         let files = self.manifest.files.iter();
-        let wanted = files.filter(|entry| entry.table.is_some_and(|table| tables.contains(&table)));
-        wanted.map(|entry| entry.bytes).sum()
+        let of_tables = files.filter(|entry| entry.table.is_some_and(|table| tables.contains(&table)));
+        of_tables.map(|entry| entry.bytes).sum()
     }
 
-    fn open(&self, entry: &Entry) -> Result<Lines, Failure> {
+    fn open(&self, entry: &FileEntry) -> Result<Lines, Failure> {
         let path = entry.path(self.folder).unwrap_or_else(|| self.folder.join(&entry.name));
         Ok(Lines::new(Source::open(&path)?))
     }
 
-    /// The rows of a file of nodes or edges, and how they are read.
-    fn rows(&self, table: Table, entry: &Entry) -> Result<(Lines, EdgeForm), Failure> {
+    /// The lines of a file of nodes or edges, and the form of its rows.
+    fn rows(&self, table: Table, entry: &FileEntry) -> Result<(Lines, EdgeForm), Failure> {
         let lines = self.open(entry)?;
-        if self.manifest.format != Form::Csv {
+        if self.manifest.format != ExportFormat::Csv {
             let fields = if table == Table::Nodes { EdgeFields::of_nodes() } else { EdgeFields::of_edges() };
             return Ok((lines, EdgeForm::Jsonl(fields)));
         }
@@ -181,7 +185,7 @@ impl VerifiedExport<'_> {
         Ok((records.into_lines(), EdgeForm::Csv { separator: Separator::Byte(b','), columns }))
     }
 
-    /// The header of a csv file, which must be that of its table.
+    /// Reads the header of a csv file, which must have the columns of its table.
     fn header(&self, table: Table, lines: Lines) -> Result<(Delimited, Vec<String>), Failure> {
         let dialect = Dialect { separator: Some(Separator::Byte(b',')), ..Dialect::default() };
         let records = Delimited::open(lines, &dialect)?;
@@ -199,7 +203,7 @@ impl VerifiedExport<'_> {
     /// Reads the tokens and dense rows of a file into batches, and commits those that are full.
     fn read_features(
         &self,
-        entry: &Entry,
+        entry: &FileEntry,
         ctx: &Context,
         store: &Store,
         batch: &mut Batch,
@@ -220,7 +224,7 @@ impl VerifiedExport<'_> {
             }
             Ok(())
         };
-        if self.manifest.format == Form::Csv {
+        if self.manifest.format == ExportFormat::Csv {
             let (mut records, _) = self.header(Table::Features, lines)?;
             while records.advance()? {
                 take(self.features_of_record(&records)?)?;
@@ -268,7 +272,7 @@ impl VerifiedExport<'_> {
         };
         let mut dense = Vec::new();
         for block in &self.manifest.dense {
-            if let Some(values) = object.numbers(&format!("{DENSE}{}", block.name))? {
+            if let Some(values) = object.numbers(&format!("{DENSE_PREFIX}{}", block.name))? {
                 dense.push((block.name.as_str(), values));
             }
         }
@@ -281,8 +285,8 @@ impl VerifiedExport<'_> {
 /// The features of a node, and its rows in dense blocks.
 type Features<'a> = (NodeFeatures<'a>, Vec<(&'a str, Vec<f32>)>);
 
-/// The store is not there unless all of it is.
-fn nothing_stays(failure: Failure) -> Failure {
+/// Adds to a failure that the import left nothing.
+fn with_nothing_imported(failure: Failure) -> Failure {
     match failure {
         Failure::Input(bad) => bad.with_outcome("nothing was imported").into(),
         Failure::Interrupted(_) => Failure::Interrupted("interrupted; nothing was imported".to_owned()),

@@ -1,4 +1,4 @@
-//! Nodes with their features: a key a row, tokens from columns or fields, dense rows from matrices that run beside the file.
+//! A file of nodes: each row has a key and words for tokens, and each dense feature a matrix with one row for each row of the file.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,31 @@ use crate::input::rows::{LineRows, RowReader};
 use crate::input::source::Source;
 use crate::transfer::import::batch_import::BatchImport;
 use crate::transfer::import::column_names::{TypedName, required};
-use crate::transfer::import::node_features::{NodeFeatures, push, split};
+use crate::transfer::import::node_features::{NodeFeatures, push_token, push_tokens};
 use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
-/// The field of an object that holds the key.
+/// The field of the key, where no flag names another.
 const KEY: &str = "key";
 
-/// A file of nodes whose header was understood and whose matrices have the right number of rows.
+/// A file of nodes whose header is matched with the flags and whose matrices have as many rows as the file.
 pub(super) struct NodeFile<'a> {
     rows: NodeRows<'a>,
-    /// As it stands in the file.
+    /// The header as the file has it.
     header: Option<Vec<u8>>,
     dense: Vec<(&'a str, Matrix)>,
 }
 
-/// The rows, and where the parts of a node stand in them.
+/// The rows, and the columns or fields of a node's parts.
 enum NodeRows<'a> {
     Csv {
         records: Delimited,
         columns: usize,
-        /// Where the names of the columns stand.
+        /// The header or the flag that names the columns.
         named: &'static str,
         key: usize,
         kind: KindSource<'a, usize>,
-        /// Column and the prefix of its tokens.
+        /// Columns of words, with the names that begin their tokens.
         tokens: Vec<(usize, &'a str)>,
     },
     Jsonl {
@@ -50,10 +50,10 @@ enum NodeRows<'a> {
     },
 }
 
-/// What kind a node is of.
+/// The source of a node's kind.
 enum KindSource<'a, At> {
     Fixed(Cow<'a, str>),
-    /// Labels as Neo4j has them, the first of which counts, or one kind.
+    /// A column or field: a kind, or labels as Neo4j writes them, of which the first counts.
     At(At),
 }
 
@@ -65,7 +65,7 @@ impl<'a> NodeFile<'a> {
         file: &Path,
     ) -> Result<Self, Failure> {
         if let Some(kind) = &args.kind {
-            // Any key will do to have the kind checked.
+            // The key is a placeholder: only the kind is checked.
             NodeRef::new(kind, "0")?;
         }
         let rows = NodeRows::open(args, format, lines)?;
@@ -106,12 +106,12 @@ impl<'a> NodeFile<'a> {
                 Err(Failure::Input(bad)) => Err(bad),
                 Err(other) => return Err(other),
             };
-            // A bad line has its dense row too, so the matrices move on with every line.
-            let rows: Result<Vec<(&str, &[f32])>, Failure> =
+            // A bad row has dense rows too, so the matrices advance with every row.
+            let dense: Result<Vec<(&str, &[f32])>, Failure> =
                 self.dense.iter_mut().map(|(name, matrix)| Ok((*name, matrix.next_row()?))).collect();
-            let rows = rows?;
+            let dense = dense?;
             let staged = match parsed {
-                Ok(()) => self.rows.node().and_then(|node| node.stage(&rows, &mut import.batch)),
+                Ok(()) => self.rows.node().and_then(|node| node.stage(&dense, &mut import.batch)),
                 Err(bad) => Err(*bad),
             };
             import.begin(self.rows.line())?;
@@ -142,7 +142,7 @@ impl<'a> NodeRows<'a> {
 
     /// Matches a header, or what `--columns` says in its place, with the flags.
     fn of_columns(records: Delimited, names: &[String], args: &'a ImportArgs) -> Result<Self, Failure> {
-        let column = |wanted: &str| required(&records, names, wanted);
+        let column = |name: &str| required(&records, names, name);
         let key = match &args.key {
             Some(key) => column(key)?,
             None => names.iter().position(|name| TypedName::of(name).is("ID")).unwrap_or(0),
@@ -195,7 +195,7 @@ impl<'a> NodeRows<'a> {
         }
     }
 
-    /// Takes a row apart.
+    /// Parses the current row.
     fn node(&self) -> Result<NodeFeatures<'_>, BadInput> {
         match self {
             Self::Csv { records, columns, named, key, kind, tokens } => {
@@ -206,7 +206,7 @@ impl<'a> NodeRows<'a> {
                 };
                 let mut words = Vec::new();
                 for (at, name) in tokens {
-                    split(records.text(*at)?, name, &mut words);
+                    push_tokens(records.text(*at)?, name, &mut words);
                 }
                 let at_tokens = records.place(tokens.first().map_or(*key, |(at, _)| *at));
                 Ok(NodeFeatures {
@@ -226,8 +226,10 @@ impl<'a> NodeRows<'a> {
                 let mut words = Vec::new();
                 for field in *tokens {
                     match object.texts(field)? {
-                        FieldTexts::Text(text) => split(&text, field, &mut words),
-                        FieldTexts::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
+                        FieldTexts::Text(text) => push_tokens(&text, field, &mut words),
+                        FieldTexts::List(list) => {
+                            list.iter().for_each(|word| push_token(word, field, &mut words))
+                        }
                     }
                 }
                 Ok(NodeFeatures {
@@ -253,7 +255,7 @@ fn first_label(text: &str) -> &str {
     text.trim().trim_start_matches(':').split([';', ':']).next().unwrap_or_default()
 }
 
-/// Counts the lines of the file in a pass of its own, so that a matrix that does not fit is refused before any write.
+/// Counts the rows of the file in a pass of its own, so that a matrix with another number of rows is refused before any write.
 fn expect_rows<'a>(
     dense: &[(&str, Matrix)],
     file: &Path,
@@ -270,7 +272,7 @@ fn expect_rows<'a>(
         match rows.advance() {
             Ok(true) => count += 1,
             Ok(false) => break,
-            // The row is reported when it is read for good.
+            // The second pass reports the row.
             Err(Failure::Input(bad)) if !bad.fatal => count += 1,
             Err(other) => return Err(other),
         }
