@@ -108,7 +108,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
 
 fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Import(args) => import::run(ctx, *args),
+        Verb::Import(args) => import::run(ctx, &args),
         Verb::Link(args) => edit::link(ctx, args),
         Verb::Unlink(args) => edit::unlink(ctx, args),
         Verb::Remove(args) => edit::remove(ctx, args),
@@ -127,7 +127,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Check(args) => keep::check(ctx, args),
         Verb::Dump(args) => keep::dump(ctx, args),
         Verb::Backup(args) => keep::backup(ctx, args),
-        Verb::Export(args) => export::export(ctx, args),
+        Verb::Export(args) => export::export(ctx, &args),
         Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),

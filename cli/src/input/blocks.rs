@@ -31,7 +31,7 @@ pub(crate) struct Block {
 
 /// The blocks of an input.
 pub(crate) struct Blocks {
-    blocks: Receiver<Block>,
+    ready: Receiver<Block>,
     reader: Option<JoinHandle<()>>,
     cancel: CancelToken,
 }
@@ -41,19 +41,19 @@ impl Blocks {
     ///
     /// The thread is detached when the blocks are dropped: it may wait for bytes that never come.
     pub(crate) fn start(lines: Lines, size: usize, cancel: &CancelToken) -> Result<Self, Failure> {
-        let (sender, blocks) = sync_channel(READ_AHEAD);
+        let (sender, ready) = sync_channel(READ_AHEAD);
         let (number, file) = (lines.number(), lines.file().to_owned());
         let reader = lines.into_reader();
         let run = move || read_blocks(reader, size, number, &sender);
         let reader = thread::Builder::new().name("read".to_owned()).spawn(run);
         let reader = reader.map_err(|source| Failure::file(file.as_ref(), "start a thread for", source))?;
-        Ok(Self { blocks, reader: Some(reader), cancel: cancel.clone() })
+        Ok(Self { ready, reader: Some(reader), cancel: cancel.clone() })
     }
 
     /// The next block; none at the end, or when the token was cancelled while no block was ready.
     pub(crate) fn next(&mut self) -> Option<Block> {
         loop {
-            match self.blocks.recv_timeout(POLL) {
+            match self.ready.recv_timeout(POLL) {
                 Ok(block) => return Some(block),
                 Err(RecvTimeoutError::Timeout) if !self.cancel.is_cancelled() => {}
                 Err(RecvTimeoutError::Timeout) => return None,
@@ -119,7 +119,7 @@ mod tests {
                 let found = blocks(text.as_bytes(), size);
                 let mut joined = Vec::new();
                 for block in &found {
-                    let lines = joined.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    let lines = memchr::memchr_iter(b'\n', &joined).count() as u64;
                     assert_eq!(block.number, lines, "{text:?} in blocks of {size}");
                     assert!(joined.is_empty() || joined.ends_with(b"\n"), "{text:?} in blocks of {size}");
                     assert!(!block.bytes.is_empty());

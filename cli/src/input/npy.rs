@@ -11,7 +11,7 @@ use crate::core::failure::Failure;
 use crate::core::location::{BadInput, Place};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// The longest header that is read. NumPy writes about 128 bytes.
+/// The longest header that is read. `numpy` writes about 128 bytes.
 const HEADER_LIMIT: usize = 1 << 16;
 
 /// Parses `NAME=FILE.npy`, a dense block and the file of its matrix.

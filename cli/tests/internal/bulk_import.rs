@@ -1,4 +1,4 @@
-//! Random files imported in bulk and row by row: the same store, the same rejects, the same message.
+//! Random files imported in bulk and in batches: the same store, the same rejects, the same message.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -23,16 +23,16 @@ use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::rejects::Rejects;
 use crate::transfer::import::{Format, Totals, guess};
 
-/// What an import left: its totals or its message, the files of the store, and the rejects.
+/// The result of an import: its totals or its message, the files of the store, and the rejects.
 #[derive(Debug, PartialEq, Eq)]
-struct Left {
+struct Outcome {
     result: Result<(u64, u64, u64), String>,
     files: BTreeMap<String, Vec<u8>>,
     rejects: Option<Vec<u8>>,
 }
 
-/// Imports in blocks of so many bytes, or row by row through the log.
-fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
+/// Imports in blocks of so many bytes, or in batches where `block` is none.
+fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Outcome {
     let words = ["hedgerow", "import", "s"].iter().chain(words);
     let Verb::Import(mut args) = Cli::try_parse_from(words).expect("understood").verb else {
         panic!("an import")
@@ -63,10 +63,10 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
         files.insert(what.to_owned(), newest.map_or(Vec::new(), |path| fs::read(path).expect("readable")));
     }
     let rejects = rejects.map(|path| fs::read(path).expect("readable"));
-    Left { result: result.map_err(|failure| failure.to_string()), files, rejects }
+    Outcome { result: result.map_err(|failure| failure.to_string()), files, rejects }
 }
 
-/// What files of a form may have.
+/// The variable parts of a random file.
 #[derive(Clone, Copy)]
 struct Traits {
     form: usize,
@@ -87,7 +87,7 @@ fn field(rng: &mut StdRng, text: String, traits: Traits) -> String {
     if !rng.random_bool(traits.quoted) {
         return text;
     }
-    // In a file that is separated by tabs a quote closes in its line and holds no tab.
+    // In a tab-separated file a quoted field ends in its line and has no tab.
     let inners = ["", "\"\"", "x", ",", "\n", "\r\n", "\t"];
     let inner = inners[rng.random_range(0..if traits.separator == '\t' { 4 } else { 7 })];
     format!("\"{text}{inner}\"")
@@ -135,7 +135,7 @@ fn adjacency(rng: &mut StdRng, traits: Traits) -> String {
     line
 }
 
-/// A row of ends that are written with their kinds, and of a relation; the separator is the one of the traits.
+/// A record of a relation and two nodes written `kind:key`.
 fn written(rng: &mut StdRng, traits: Traits) -> String {
     let name = |rng: &mut StdRng| format!("{}:{}", ["pin", "board"][rng.random_range(0..2)], key(rng));
     let relation = ["near", "", "far"][rng.random_range(0..3)].to_owned();
@@ -151,7 +151,7 @@ fn written(rng: &mut StdRng, traits: Traits) -> String {
     fields.join(&traits.separator.to_string())
 }
 
-/// A row without quotes, its fields apart by blanks or by colons, or a comment.
+/// A record separated by blanks or colons, or a comment.
 fn bare(rng: &mut StdRng, traits: Traits) -> String {
     if rng.random_bool(0.05) {
         return "# a comment".to_owned();
@@ -191,7 +191,7 @@ fn object(rng: &mut StdRng, traits: Traits) -> String {
     line + "}"
 }
 
-/// A file, and the words that it is imported with.
+/// A file, and the flags of its import.
 fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
     let form = rng.random_range(0..7);
     let traits = Traits {
@@ -208,6 +208,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
         end: ["\n", "\r\n"][rng.random_range(0..2)],
     };
     let mut lines = Vec::new();
+    // The header and the form of the rows.
     let (row, words): (fn(&mut StdRng, Traits) -> String, _) = match traits.form {
         0 | 1 => {
             let mut header = vec!["board", ["pin", "board"][rng.random_range(0..2)], "note"];
@@ -228,6 +229,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
         2 => (adjacency, vec!["--edges", "e.csv", "--format", "adjacency", "--src", "user", "--dst", "item"]),
         _ => (object, vec!["--edges", "e.csv", "--format", "jsonl"]),
     };
+    // Rows, among them blank lines, and a byte order mark, line ends or an invalid byte around them.
     for _ in 0..rng.random_range(1..400) {
         lines.push(if rng.random_bool(0.03) { String::new() } else { row(rng, traits) });
     }
@@ -241,7 +243,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
     (bytes, words)
 }
 
-fn in_every_way(folder: &Path, words: &[&str], rng: &mut StdRng, mut judge: impl FnMut(Left, &str)) {
+fn in_every_way(folder: &Path, words: &[&str], rng: &mut StdRng, mut judge: impl FnMut(Outcome, &str)) {
     for threads in [1, 2, 7] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         let block = [1, 30, 500, 1 << 20][rng.random_range(0..4)];
@@ -280,7 +282,7 @@ fn skipped_rows_are_the_same_in_bulk() {
     }
 }
 
-/// The message is the one of the reader of rows, and what stays is what a file of the lines before makes.
+/// The message is that of an import in batches, and the store is that of a file that ends before the named line.
 #[test]
 fn everything_before_a_bad_row_stays_and_the_line_to_go_on_from_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -332,7 +334,7 @@ fn what_could_be_decompressed_of_a_damaged_file_stays() {
         let outcome = found.strip_prefix(message).unwrap_or_else(|| panic!("{how}: {found}"));
         let numbers: Vec<u64> = outcome.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [edges, line] = numbers[..] else { panic!("{how}: {found}") };
-        // The first 5000 lines have two edges, the others one.
+        // The first 5000 lines have two edges each, the others one.
         assert_eq!(edges, 10_000 + line - 5001, "{how}: {found}");
     });
 }

@@ -1,10 +1,13 @@
-//! Noise for every reader: valid inputs with bytes changed, repeated, cut and mixed. Each ends, with rows or with an error
-//! that has a place; none panics, and none takes more memory than the input and its limits allow.
+//! Corrupt input for every reader: valid files with bytes changed, repeated, removed or cut off. A reader ends with rows or with an
+//! error that has a place. It does not panic, and it takes no more memory than the input and its limits allow.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+//! `HEDGEROW_ROUNDS` multiplies the number of files, `HEDGEROW_SEED` seeds them.
 
 use std::io::Cursor;
 use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::core::failure::Failure;
 use crate::input::delimited::{Delimited, Dialect};
@@ -13,7 +16,6 @@ use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::pairs::words;
 use crate::input::rows::RowReader;
-use crate::synthetic::Random;
 
 const CSV: &str =
     "\u{feff}board,pin,weight,time\r\n\"a, \"\"b\"\"\nc\",1,2.5,1970-01-02\r\n\r\nx;y,\u{e9},,\n";
@@ -23,7 +25,7 @@ const COLONS: &str = "a::b::c\n1::2::3:4\n";
 const ADJACENCY: &str = "1 2 3\n\n  4\t5 \u{e9}\u{1f600}\n6\n";
 const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"time\":\"1970-01-02\"}\n{\"src\":\"a:\\u00e9\",\"dst\":\"b:2\"}\n";
 
-/// Bytes that mean something to some reader.
+/// Bytes that have a meaning for some reader.
 const ODD: &[u8] = b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-";
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -40,21 +42,21 @@ fn npy() -> Vec<u8> {
     bytes
 }
 
-/// One to four changes.
-fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
+/// The bytes with one to four changes.
+fn corrupted(intact: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let mut bytes = intact.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len() as u64 + 1) as usize;
-        match random.below(7) {
+    for _ in 0..rng.random_range(1..=4) {
+        let at = rng.random_range(0..=bytes.len());
+        match rng.random_range(0..7) {
             0 => bytes.truncate(at),
-            1 => bytes.insert(at, ODD[random.below(ODD.len() as u64) as usize]),
-            2 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            3 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+            1 => bytes.insert(at, ODD[rng.random_range(0..ODD.len())]),
+            2 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
+            3 if at < bytes.len() => bytes[at] = rng.random(),
             4 => {
                 let piece = bytes[at..].to_vec();
                 bytes.extend_from_slice(&piece);
             }
-            5 => drop(bytes.splice(at..at, std::iter::repeat_n(b'9', random.below(400) as usize))),
+            5 => drop(bytes.splice(at..at, std::iter::repeat_n(b'9', rng.random_range(0..400)))),
             _ if at < bytes.len() => drop(bytes.remove(at)),
             _ => {}
         }
@@ -63,39 +65,39 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn lines(bytes: &[u8]) -> Lines {
-    Lines::resume(Cursor::new(bytes.to_vec()), "noise", 0)
+    Lines::resume(Cursor::new(bytes.to_vec()), "corrupt", 0)
 }
 
-/// What went wrong has a place in the input.
-fn judge(failure: &Failure, bytes: &[u8]) {
+/// Checks that a failure has a place in the input.
+fn expect_place(failure: &Failure, bytes: &[u8]) {
     let Failure::Input(bad) = failure else { panic!("{failure} in {bytes:?}") };
     let within = bytes.split(|&byte| byte == b'\n').count() as u64 + 1;
     assert!((1..=within).contains(&bad.place.line), "{bad} in {bytes:?}");
     assert!((1..=bytes.len() as u64 + 1).contains(&bad.place.column), "{bad} in {bytes:?}");
 }
 
-/// Whether reading can go on behind an error.
-fn goes_on(failure: &Failure) -> bool {
+/// True where reading can continue behind a failure.
+fn is_recoverable(failure: &Failure) -> bool {
     matches!(failure, Failure::Input(bad) if !bad.fatal)
 }
 
 fn read_delimited(bytes: &[u8]) {
     let mut records = match Delimited::open(lines(bytes), &Dialect { blanks: true, ..Dialect::default() }) {
         Ok(records) => records,
-        Err(failure) => return judge(&failure, bytes),
+        Err(failure) => return expect_place(&failure, bytes),
     };
     loop {
         for field in 0..=records.len() {
             if let Err(bad) = records.text(field) {
-                judge(&bad.into(), bytes);
+                expect_place(&bad.into(), bytes);
             }
         }
         match records.advance() {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => {
-                judge(&failure, bytes);
-                if !goes_on(&failure) {
+                expect_place(&failure, bytes);
+                if !is_recoverable(&failure) {
                     return;
                 }
             }
@@ -107,7 +109,7 @@ fn read_lines(bytes: &[u8], mut read: impl FnMut(&Lines) -> Result<(), Failure>)
     let mut lines = lines(bytes);
     while lines.advance().expect("memory can be read") {
         if let Err(failure) = read(&lines) {
-            judge(&failure, bytes);
+            expect_place(&failure, bytes);
         }
     }
 }
@@ -125,16 +127,16 @@ fn read_matrix(bytes: &[u8], path: &Path) {
 }
 
 #[test]
-fn no_reader_is_brought_down_by_noise() {
+fn no_reader_panics_on_corrupt_input() {
     let (seed, rounds) = (variable("HEDGEROW_SEED", 1), variable("HEDGEROW_ROUNDS", 1) * 3000);
     let folder = tempfile::tempdir().expect("a folder");
-    let (path, npy) = (folder.path().join("noise.npy"), npy());
-    let mut random = Random(seed);
+    let (path, npy) = (folder.path().join("corrupt.npy"), npy());
+    let mut rng = StdRng::seed_from_u64(seed);
     for round in 0..rounds {
         let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
-        read_delimited(&disturbed(text.as_bytes(), &mut random));
-        read_lines(&disturbed(ADJACENCY.as_bytes(), &mut random), |lines| words(lines).map(drop));
-        read_lines(&disturbed(JSONL.as_bytes(), &mut random), |lines| {
+        read_delimited(&corrupted(text.as_bytes(), &mut rng));
+        read_lines(&corrupted(ADJACENCY.as_bytes(), &mut rng), |lines| words(lines).map(drop));
+        read_lines(&corrupted(JSONL.as_bytes(), &mut rng), |lines| {
             let object = JsonLine::parse(lines)?;
             object.expect_only(&["src", "dst", "weight", "time"])?;
             object.text("src", "a node")?;
@@ -142,15 +144,15 @@ fn no_reader_is_brought_down_by_noise() {
             object.time("time")?;
             Ok(())
         });
-        read_matrix(&disturbed(&npy, &mut random), &path);
+        read_matrix(&corrupted(&npy, &mut rng), &path);
     }
 }
 
-/// Sizes that lie claim no memory: neither rows that are none, however wide, nor more than the file has.
+/// A header with a wrong shape takes no memory for it: neither for rows of a zero-row matrix nor for more than the file has.
 #[test]
 fn a_matrix_takes_no_more_memory_than_its_file_has() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lie.npy");
+    let path = folder.path().join("wrong_shape.npy");
     for shape in [
         "(0, 4611686018427387904)",
         "(4611686018427387904, 0)",

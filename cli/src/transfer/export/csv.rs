@@ -24,7 +24,7 @@ impl CsvWriter {
     pub(super) fn create(
         folder: &mut ExportFolder,
         table: Table,
-        columns: Vec<Column>,
+        columns: &[Column],
         is_guarded: bool,
     ) -> Result<Box<dyn TableWriter>, Failure> {
         let files = folder.files();

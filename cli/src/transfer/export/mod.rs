@@ -52,7 +52,7 @@ pub(crate) struct ExportArgs {
     shard_rows: u64,
 }
 
-pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure> {
+pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure> {
     let started = Instant::now();
     // Flags and target are checked before anything is written.
     if args.guard_formulas && args.format != ExportFormat::Csv {
@@ -83,7 +83,7 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
     let mut rows = ExportRows::new(&snapshot, embeddings.as_ref(), args.format, ctx.cancel(), ctx.out);
     match args.format {
         ExportFormat::Csv => rows.tables(&mut |table, columns| {
-            csv::CsvWriter::create(&mut folder, table, columns, args.guard_formulas)
+            csv::CsvWriter::create(&mut folder, table, &columns, args.guard_formulas)
         })?,
         ExportFormat::Jsonl => {
             rows.tables(&mut |table, columns| jsonl::JsonlWriter::create(&mut folder, table, columns))?;

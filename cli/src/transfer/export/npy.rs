@@ -1,4 +1,4 @@
-//! NumPy arrays: stable ids, vectors and biases of the embedded nodes, and ids and rows of each dense block.
+//! Arrays of `numpy`: stable ids, vectors and biases of the embedded nodes, and ids and rows of each dense block.
 
 use std::fmt::Write as _;
 
@@ -36,7 +36,7 @@ pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Res
     let mut vectors = array(folder, "vectors", "<f4", count, Some(embeddings.dim()))?;
     let mut bias = array(folder, "bias", "<f4", count, None)?;
     let columns = Table::Nodes.columns([""; 0]);
-    let mut names = csv::CsvWriter::create(folder, Table::Nodes, columns, false)?;
+    let mut names = csv::CsvWriter::create(folder, Table::Nodes, &columns, false)?;
     for at in 0..rows.nodes.len() {
         let Some(row) = embeddings.row(rows.nodes[at]) else { continue };
         let (id, name) = (rows.id(row.node), rows.snapshot.name(row.node));

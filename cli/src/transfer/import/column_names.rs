@@ -1,7 +1,5 @@
 //! The flags of an import that name columns or fields, and the columns of a header that they match.
 
-use std::ops::Range;
-
 use hedgerow::NodeRef;
 
 use crate::core::location::BadInput;
@@ -134,11 +132,11 @@ pub(super) fn required(records: &Delimited, names: &[String], flag_name: &str) -
     })
 }
 
-/// The first of some columns with one of the default names.
-pub(super) fn usual(names: &[String], within: Range<usize>, usual: &[&str]) -> Option<usize> {
-    within.into_iter().find(|at| {
-        let bare = TypedName::of(&names[*at]).name;
-        usual.iter().any(|name| bare.eq_ignore_ascii_case(name))
+/// The first column with one of the default names.
+pub(super) fn with_default_name(names: &[String], default_names: &[&str]) -> Option<usize> {
+    names.iter().position(|name| {
+        let bare = TypedName::of(name).name;
+        default_names.iter().any(|name| bare.eq_ignore_ascii_case(name))
     })
 }
 

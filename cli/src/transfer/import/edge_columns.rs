@@ -8,9 +8,8 @@ use crate::input::rows::RowReader;
 use crate::output::printer::Output;
 use crate::transfer::import::ImportArgs;
 use crate::transfer::import::column_names::{
-    ColumnEnd, EndFlag, EndKind, TypedName, find, required, text, usual,
+    ColumnEnd, EndFlag, EndKind, TypedName, find, required, text, with_default_name,
 };
-use crate::transfer::import::edges::{time, weight};
 use crate::transfer::import::row_target::RowTarget;
 
 /// The columns of an edge's parts.
@@ -36,6 +35,7 @@ impl EdgeColumns {
         args: &ImportArgs,
         out: Output,
     ) -> Result<Self, BadInput> {
+        // A first line that cannot be a header is refused here, with the flag for such a file.
         let is_header = args.columns.is_empty();
         if names.len() < 2 {
             let expected = "a header of at least two columns that name the kinds, such as board,pin";
@@ -50,19 +50,20 @@ impl EdgeColumns {
             return Err(records.place(0).found(records.raw(), expected));
         }
         let (src, dst) = ends(records, names, args)?;
-        let named = |given: &Option<String>, usual_names: &[&str]| {
-            if let Some(given) = given {
-                return required(records, names, given).map(Some);
+        // The columns of the other parts: those that flags name, else those with a default name.
+        let column = |flag: &Option<String>, default_names: &[&str]| {
+            if let Some(name) = flag {
+                return required(records, names, name).map(Some);
             }
-            let found = usual(names, 0..names.len(), usual_names);
+            let found = with_default_name(names, default_names);
             Ok(found.filter(|&at| at != src.column && at != dst.column))
         };
-        let weight = named(&args.weight_column, &["weight"])?;
-        let time = named(&args.time_column, &["time", "timestamp"])?;
+        let weight = column(&args.weight_column, &["weight"])?;
+        let time = column(&args.time_column, &["time", "timestamp"])?;
         let relation = match (&args.relation_column, &args.relation) {
             (None, Some(_)) => None,
-            (None, None) => named(&None, &["relation"])?.or_else(|| find(names, ":TYPE")),
-            (given, _) => named(given, &[])?,
+            (None, None) => column(&None, &["relation"])?.or_else(|| find(names, ":TYPE")),
+            (flag, _) => column(flag, &[])?,
         };
         let columns = Self {
             count: names.len(),
@@ -74,6 +75,7 @@ impl EdgeColumns {
             relation,
             is_guarded: false,
         };
+        // Ignored columns are named, since a weight may be among them.
         let used = |at: &usize| columns.used().any(|used| used == *at);
         let ignored: Vec<&str> =
             (0..names.len()).filter(|at| !used(at)).map(|at| names[at].as_str()).collect();
@@ -116,8 +118,8 @@ impl EdgeColumns {
             return target.add_node(src).map_err(|error| records.place(self.src.column).problem(error));
         };
         let dst = dst.node(records, self.is_guarded)?;
-        let weight = self.weight.map_or(Ok(1.0), |at| weight(records, at))?;
-        let time = self.time.map_or(Ok(None), |at| time(records, at))?;
+        let weight = self.weight.map_or(Ok(1.0), |at| records.weight(at))?;
+        let time = self.time.map_or(Ok(None), |at| records.time(at))?;
         let relation = match self.relation {
             None => relation,
             Some(at) => Some(text(records, at, self.is_guarded)?).filter(|text| !text.is_empty()),
@@ -133,6 +135,7 @@ fn ends(
     names: &[String],
     args: &ImportArgs,
 ) -> Result<(ColumnEnd, ColumnEnd), BadInput> {
+    // The columns.
     let marked = |role: &str, other: &str| {
         let marked = names.iter().position(|name| TypedName::of(name).is(role));
         marked.or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(other)))
@@ -141,13 +144,14 @@ fn ends(
         Some(column) => required(records, names, column).map(Some),
         None => Ok(marked),
     };
-    let (src_flag, dst_flag) = (flag(args.src.as_ref()), flag(args.dst.as_ref()));
+    let (src_flag, dst_flag) = (args.src.clone().unwrap_or_default(), args.dst.clone().unwrap_or_default());
     let src = column(&src_flag, marked("START_ID", "_start"))?;
     let dst = column(&dst_flag, marked("END_ID", "_end"))?;
     // An end without a column is the first column that is not the other end's.
     let other = |taken: Option<usize>| usize::from(taken == Some(0));
     let src_at = src.unwrap_or_else(|| other(dst));
     let dst_at = dst.unwrap_or_else(|| if src_at == 0 { 1 } else { other(src) });
+    // Their kinds: that of the flag, that of the header's type, or the column's name.
     let end = |at: usize, flag: EndFlag, name: &str| {
         let header = TypedName::of(&names[at]);
         let kind = match (flag.is_written, flag.kind, header.role) {
@@ -168,8 +172,4 @@ fn ends(
         return Err(records.place(src_at).problem(problem));
     }
     Ok((end(src_at, src_flag, "src")?, end(dst_at, dst_flag, "dst")?))
-}
-
-fn flag(given: Option<&EndFlag>) -> EndFlag {
-    given.cloned().unwrap_or_default()
 }

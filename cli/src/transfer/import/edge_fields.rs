@@ -100,6 +100,7 @@ impl EdgeFields {
             return added.map_err(|error| object.place(&self.src.field).problem(error));
         };
         let dst = dst.node(&object)?;
+        // The weight, the time and the relation: a field that a flag names, or the default field.
         let weight = match &self.weight {
             Some(field) => object.required(field).and_then(|()| object.weight(field))?,
             None => object.weight("weight")?,

@@ -3,13 +3,12 @@
 use hedgerow::{Edge, NodeRef};
 
 use crate::core::failure::Failure;
-use crate::core::location::{BadInput, Place};
+use crate::core::location::Place;
 use crate::input::delimited::Delimited;
 use crate::input::lines::Lines;
 use crate::input::pairs::words;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
-use crate::input::timestamp;
 use crate::output::printer::Output;
 use crate::transfer::import::edge_columns::EdgeColumns;
 use crate::transfer::import::edge_fields::EdgeFields;
@@ -164,24 +163,4 @@ fn read_rows<R: RowReader, T: RowTarget>(
             Err(other) => return Err(other),
         }
     }
-}
-
-/// A weight; an empty field is 1.
-pub(crate) fn weight(records: &Delimited, at: usize) -> Result<f32, BadInput> {
-    let text = records.text(at)?.trim();
-    if text.is_empty() {
-        return Ok(1.0);
-    }
-    let weight = text.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight > 0.0);
-    weight.ok_or_else(|| records.place(at).found(text.as_bytes(), "a weight: a finite number above 0"))
-}
-
-/// A time; none for an empty field.
-pub(crate) fn time(records: &Delimited, at: usize) -> Result<Option<i64>, BadInput> {
-    let text = records.text(at)?.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let time = timestamp::parse(text);
-    time.map(Some).ok_or_else(|| records.place(at).found(text.as_bytes(), timestamp::EXPECTED))
 }

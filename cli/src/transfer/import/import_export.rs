@@ -41,6 +41,7 @@ struct VerifiedExport<'a> {
 
 pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instant) -> Result<(), Failure> {
     let manifest = Manifest::open(folder)?;
+    // Exports that cannot be read, and stores that cannot be made.
     if !matches!(manifest.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet) {
         return Err(Failure::Refused(format!(
             "{} is an export of another form, of which no store is made: export as csv, jsonl or parquet",
@@ -61,6 +62,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
             path.display()
         )));
     }
+    // Every file is verified before the store is made.
     let bytes = manifest.files.iter().map(|entry| entry.bytes).sum();
     let bar = new_bar(bytes, "{bar:30} {percent:>3} %  verifying checksums  {left} left", ctx.out);
     let verified = manifest.verify(folder, ctx.cancel(), &mut |bytes| bar.inc(bytes));
@@ -75,6 +77,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
         export.install_model(ctx, &store)?
     };
     unfinished.finish(false)?;
+    // A model gives other bytes on processors whose arithmetic differs, which the report says.
     let Counts { nodes, edges, features, .. } = export.manifest.counts;
     let (digest, generation) = made.map_or((None, None), |made| (Some(made.0), Some(made.1)));
     if digest != export.manifest.digest {
@@ -97,6 +100,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
 impl VerifiedExport<'_> {
     /// Imports graph, features and input positions.
     fn import_graph(&self, ctx: &Context, store: &Store) -> Result<(), Failure> {
+        // Nodes and edges are one load.
         let progress = Progress::new(self.size(&[Table::Nodes, Table::Edges]), "edges", ctx.out);
         let mut bulk = BulkImport::new(ctx, store, progress, None);
         for table in [Table::Nodes, Table::Edges] {
@@ -118,6 +122,7 @@ impl VerifiedExport<'_> {
                 return Err(place.problem(problem).into());
             }
         }
+        // Features, then the positions of followed inputs.
         let mut batch = Batch::new();
         for entry in self.manifest.files_of(Table::Features) {
             self.read_features(entry, ctx, store, &mut batch).map_err(with_nothing_imported)?;

@@ -5,7 +5,7 @@ mod bulk_import;
 mod column_names;
 mod edge_columns;
 mod edge_fields;
-pub(crate) mod edges;
+mod edges;
 mod import_export;
 mod node_features;
 mod nodes;
@@ -166,7 +166,7 @@ enum OnError {
     Skip,
 }
 
-pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
+pub(crate) fn run(ctx: &mut Context, args: &ImportArgs) -> Result<(), Failure> {
     let started = Instant::now();
     if let Some(folder) = &args.from {
         return import_export::run(ctx, &args.store, folder, started);
@@ -183,7 +183,7 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     if args.format == Some(Format::Adjacency) && args.edges.is_some() {
         args.adjacency()?;
     }
-    import_file(ctx, &args, file, started)
+    import_file(ctx, args, file, started)
 }
 
 /// Imports a file of edges or nodes.

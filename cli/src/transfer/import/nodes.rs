@@ -228,7 +228,9 @@ impl<'a> NodeRows<'a> {
                     match object.texts(field)? {
                         FieldTexts::Text(text) => push_tokens(&text, field, &mut words),
                         FieldTexts::List(list) => {
-                            list.iter().for_each(|word| push_token(word, field, &mut words))
+                            for word in &list {
+                                push_token(word, field, &mut words);
+                            }
                         }
                     }
                 }

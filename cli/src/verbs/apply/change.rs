@@ -9,7 +9,6 @@ use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
-use crate::transfer::import::edges::{time, weight};
 
 /// A stream of changes, whose first line decides the form.
 pub(super) enum Changes {
@@ -91,7 +90,7 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
     let node =
         |at: usize| NodeRef::parse(records.text(at)?).map_err(|error| records.place(at).problem(error));
     let (src, dst) = (node(1)?, node(2)?);
-    let edge = Edge { weight: weight(records, 3)?, time: time(records, 4)?, relation: None };
+    let edge = Edge { weight: records.weight(3)?, time: records.time(4)?, relation: None };
     let staged = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
     staged.map_err(|error| records.place(1).problem(error))
 }
