@@ -20,7 +20,7 @@ pub(crate) struct Delimited {
     fields: Vec<Field>,
     /// The number of the record's first line.
     line: u64,
-    /// Whether the record has quotes. Then `text` holds its fields and `raw` the record; else both are the current line.
+    /// The record has quotes. Then `text` holds its fields and `raw` the record; else both are the current line.
     is_quoted: bool,
     text: Vec<u8>,
     raw: Vec<u8>,
@@ -40,7 +40,7 @@ struct Field {
 pub(crate) struct Dialect {
     /// None where the first line decides.
     pub(crate) separator: Option<Separator>,
-    /// Whether blanks are detected as a separator.
+    /// Blanks are detected as a separator.
     pub(crate) blanks: bool,
     /// The text that begins a line which is no record.
     pub(crate) comment: Option<String>,
@@ -279,8 +279,8 @@ impl RowReader for Delimited {
     }
 }
 
-/// Whether a quote at the start of a field opens a quoted field. Tab-separated files mostly have no quoting, so there it does
-/// only if it closes in its line right before a tab or the end; everywhere else it always does.
+/// True if a quote at the start of a field opens a quoted field. Tab-separated files mostly have no quoting, so there the quote
+/// must also close in its line, right before a tab or the end.
 fn opens_quote(separator: u8, rest: &[u8]) -> bool {
     let closed = || closing_quote(&rest[1..], &mut Vec::new());
     separator != b'\t' || closed().is_some_and(|length| matches!(rest.get(1 + length), None | Some(b'\t')))

@@ -53,7 +53,7 @@ impl<'a> JsonLine<'a> {
         }
     }
 
-    /// Whether there is a field of that name, null or not.
+    /// True if there is a field of that name, null or not.
     pub(crate) fn has(&self, field: &str) -> bool {
         self.json(field).is_some()
     }

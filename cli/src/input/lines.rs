@@ -23,7 +23,7 @@ pub(crate) struct Lines {
     reader: Option<Box<dyn Read + Send>>,
     /// The error that ended a block.
     error: Option<io::Error>,
-    /// Whether more blocks follow this one.
+    /// More blocks follow this one.
     is_continued: bool,
     file: String,
     buffer: Vec<u8>,
@@ -96,7 +96,7 @@ impl Lines {
         self.start
     }
 
-    /// Whether more blocks follow this one.
+    /// True if more blocks follow this one.
     pub(crate) fn is_continued(&self) -> bool {
         self.is_continued
     }

@@ -70,7 +70,7 @@ impl RowReader for LineRows {
     }
 }
 
-/// Whether a line begins as comments do.
+/// True for a line that begins as comments do.
 #[inline]
 pub(crate) fn is_comment(line: &[u8], comment: Option<&str>) -> bool {
     comment.is_some_and(|comment| line.starts_with(comment.as_bytes()))

@@ -49,7 +49,7 @@ pub(crate) struct Manifest {
     pub(crate) schema: u32,
     pub(crate) written_by: String,
     pub(crate) format: ExportFormat,
-    /// Whether texts of csv fields have the mark of `--guard-formulas`.
+    /// Texts of csv fields have the mark of `--guard-formulas`.
     pub(crate) guarded: bool,
     pub(crate) epoch: u64,
     pub(crate) generation: Option<u64>,
@@ -124,6 +124,7 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let name = path.display().to_string();
         let bad = |problem: String| Failure::from(Place::new(&name, 1, 1).problem(problem));
+        // The text; a folder without a manifest is an export that did not finish.
         let mut text = String::new();
         match File::open(&path) {
             Ok(file) => file.take(LIMIT).read_to_string(&mut text),
@@ -153,6 +154,7 @@ impl Manifest {
                 return Err(bad(format!("the export has schema {found}, this version reads {SCHEMA}")));
             }
         }
+        // The fields, and names that stay within the folder.
         let manifest: Self = serde_json::from_value(found).map_err(|error| bad(error.to_string()))?;
         for entry in &manifest.files {
             entry.path(folder).ok_or_else(|| {
@@ -180,6 +182,7 @@ impl Manifest {
         let mut buffer = vec![0; CHUNK];
         for entry in &self.files {
             let Some(path) = entry.path(folder) else { continue };
+            // A missing file is a damaged export; other errors of the file system are not.
             let damaged = |problem: String| {
                 let place = Place::new(&path.display().to_string(), 1, 1);
                 Failure::from(place.problem(format!("{problem}; export anew")))
@@ -190,6 +193,7 @@ impl Manifest {
                 }
                 _ => Failure::file(&path, "read", source),
             };
+            // The checksum and the number of bytes.
             let mut file = File::open(&path).map_err(read)?;
             let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
             loop {
@@ -205,6 +209,7 @@ impl Manifest {
                     }
                 }
             }
+            // The number of bytes first: its message says more.
             if bytes != entry.bytes {
                 return Err(damaged(format!(
                     "the file has {bytes} bytes, the manifest says {}: it was changed or cut short",

@@ -1,4 +1,4 @@
-//! Whole data in and out: import, export, and the manifest of an exported folder.
+//! Import and export of stores, and the tables and manifest of an exported folder.
 
 pub(crate) mod export;
 pub(crate) mod import;

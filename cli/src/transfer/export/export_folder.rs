@@ -15,7 +15,8 @@ const BUFFER: usize = 1 << 18;
 
 /// An export that is being written.
 pub(super) struct ExportFolder {
-    unfinished: AtomicDir,
+    folder: AtomicDir,
+    /// An earlier export is replaced.
     replaced: bool,
     entries: Entries,
 }
@@ -56,12 +57,12 @@ impl ExportFolder {
             }
             expect_export(target)?;
         }
-        Ok(Self { unfinished: AtomicDir::beside(target)?, replaced, entries: Rc::default() })
+        Ok(Self { folder: AtomicDir::beside(target)?, replaced, entries: Rc::default() })
     }
 
     /// A handle that creates files in the folder.
     pub(super) fn files(&self) -> FileSet {
-        FileSet { path: self.unfinished.path().to_path_buf(), entries: Rc::clone(&self.entries) }
+        FileSet { path: self.folder.path().to_path_buf(), entries: Rc::clone(&self.entries) }
     }
 
     pub(super) fn file(&self, name: &str) -> Result<ExportFile, Failure> {
@@ -88,13 +89,13 @@ impl ExportFolder {
         self.add(file, None, None)?;
         let own = self.entries.take();
         let bytes = manifest.files.iter().chain(&own).map(|entry| entry.bytes).sum();
-        let path = self.unfinished.path();
+        let path = self.folder.path();
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             // Some file systems cannot sync a folder; then the rename is as durable as they make it.
             let _ = File::open(entry.path()).and_then(|entry| entry.sync_all());
         }
         let _ = File::open(path).and_then(|folder| folder.sync_all());
-        self.unfinished.finish(self.replaced)?;
+        self.folder.finish(self.replaced)?;
         Ok(bytes)
     }
 }

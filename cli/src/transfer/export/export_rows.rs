@@ -23,7 +23,7 @@ pub(super) struct ExportRows<'a> {
     pub(super) nodes: Vec<NodeIx>,
     /// Dense blocks by name.
     pub(super) blocks: Vec<(String, usize)>,
-    form: ExportFormat,
+    format: ExportFormat,
     counts: Counts,
     cancel: &'a CancelToken,
     bar: ProgressBar,
@@ -46,29 +46,32 @@ impl<'a> ExportRows<'a> {
     pub(super) fn new(
         snapshot: &'a Snapshot,
         embeddings: Option<&'a EmbeddingExport<'a>>,
-        form: ExportFormat,
+        format: ExportFormat,
         cancel: &'a CancelToken,
         out: Output,
     ) -> Self {
+        // All nodes by stable id.
         let mut nodes: Vec<NodeIx> = (0..snapshot.bound()).map(NodeIx::new).collect();
         nodes.retain(|&node| snapshot.is_alive(node));
         nodes.sort_unstable_by_key(|&node| snapshot.stable_id(node));
+        // Rows of each table.
         let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
         let blocks = snapshot.dense_blocks();
-        let described = |node: &&NodeIx| {
+        let has_features = |node: &&NodeIx| {
             !snapshot.tokens(**node).is_empty()
                 || blocks.iter().any(|(block, _)| snapshot.dense(**node, block).is_some())
         };
         let neighbors = |node: &NodeIx| Some(embeddings?.row(*node)?.neighborhood.len() as u64);
         let counts = Counts {
             nodes: nodes.len() as u64,
-            features: nodes.iter().filter(described).count() as u64,
+            features: nodes.iter().filter(has_features).count() as u64,
             edges: relations.map(|relation| snapshot.edge_count(relation)).sum(),
             neighborhoods: nodes.iter().filter_map(neighbors).sum(),
             embeddings: embeddings.map_or(0, EmbeddingExport::count),
         };
+        // Steps of the progress bar.
         let Counts { nodes: node_count, features, edges, neighborhoods, embeddings: embedded } = counts;
-        let total = match form {
+        let total = match format {
             ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet => {
                 node_count + features + edges + neighborhoods + embedded
             }
@@ -77,12 +80,12 @@ impl<'a> ExportRows<'a> {
             ExportFormat::Safetensors => 1,
         };
         let bar = new_bar(total, "{bar:30} {percent:>3} %  {msg}  {left} left", out);
-        Self { snapshot, embeddings, nodes, blocks, form, counts, cancel, bar, done: 0 }
+        Self { snapshot, embeddings, nodes, blocks, format, counts, cancel, bar, done: 0 }
     }
 
     /// The manifest without its files.
     pub(super) fn manifest(&self, guarded: bool) -> Result<Manifest, Failure> {
-        let mut manifest = Manifest::new(self.form, guarded, self.snapshot.epoch().get());
+        let mut manifest = Manifest::new(self.format, guarded, self.snapshot.epoch().get());
         if let Some(embeddings) = self.embeddings {
             let digest = embeddings.digest(self.cancel)?;
             manifest.generation = Some(digest.generation.get());

@@ -90,7 +90,7 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
         }
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => rows.tables(&mut |table, columns| {
-            parquet::ParquetWriter::create(&mut folder, table, columns, args.shard_rows)
+            parquet::ParquetWriter::create(&mut folder, table, &columns, args.shard_rows)
         })?,
         #[cfg(not(feature = "parquet"))]
         ExportFormat::Parquet => return Err(Failure::no_parquet()),

@@ -12,10 +12,9 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{PrimitiveTypeBuilder, Type as Schema, TypePtr};
 
 use crate::core::failure::Failure;
-use crate::transfer::table_schema::{Column, ColumnType, ColumnValue, Table};
-
 use crate::transfer::export::export_folder::{ExportFile, ExportFolder, FileSet};
 use crate::transfer::export::table_writer::TableWriter;
+use crate::transfer::table_schema::{Column, ColumnType, ColumnValue, Table};
 
 /// Bytes of buffered values that are written as a row group.
 const GROUP_BYTES: usize = 32 << 20;
@@ -53,7 +52,7 @@ impl ParquetWriter {
     pub(super) fn create(
         folder: &mut ExportFolder,
         table: Table,
-        columns: Vec<Column>,
+        columns: &[Column],
         rows_per_file: u64,
     ) -> Result<Box<dyn TableWriter>, Failure> {
         let failed = |error: ParquetError| unwritable(table, &error);

@@ -35,7 +35,7 @@ pub(super) struct BatchImport<'a> {
     pub(super) rejects: Option<Rejects>,
     totals: Totals,
     committed: u64,
-    /// Whether the store was empty. Then a checkpoint costs no more than the import.
+    /// The store was empty. Then a checkpoint costs no more than the import.
     was_empty: bool,
 }
 

@@ -23,7 +23,7 @@ const BLOCKS_PER_THREAD: usize = 4;
 /// Rows of a block with a bad row that are added together.
 const ROWS: usize = 1 << 16;
 
-/// Whether a store takes a load.
+/// True if a store takes a load: it is new, empty and not read-only.
 pub(super) fn is_possible(store: &Store) -> bool {
     !store.is_read_only() && store.snapshot().epoch() == Epoch::new(0) && store.derived().is_none()
 }

@@ -12,7 +12,7 @@ pub(crate) struct EndFlag {
     /// None where the file gives the kind.
     pub(super) kind: Option<String>,
     pub(super) column: Option<String>,
-    /// Whether the column holds `kind:key`.
+    /// The column holds `kind:key`.
     pub(super) is_written: bool,
 }
 

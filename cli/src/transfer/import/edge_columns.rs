@@ -23,7 +23,7 @@ pub(super) struct EdgeColumns {
     pub(super) weight: Option<usize>,
     pub(super) time: Option<usize>,
     pub(super) relation: Option<usize>,
-    /// Whether texts have the mark of `export --guard-formulas`.
+    /// Texts have the mark of `export --guard-formulas`.
     pub(super) is_guarded: bool,
 }
 

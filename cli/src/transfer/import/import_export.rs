@@ -2,6 +2,7 @@
 //! The store is made in a temporary folder that is renamed at the end, so an import that fails leaves nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hedgerow::{Batch, Engine, NodeRef, Position, Store};
@@ -26,8 +27,7 @@ use crate::transfer::import::edge_fields::EdgeFields;
 use crate::transfer::import::edges::{EdgeForm, EdgeRows};
 use crate::transfer::import::node_features::NodeFeatures;
 use crate::transfer::manifest::{Counts, ExportFormat, FileEntry, Manifest};
-use crate::transfer::model_file;
-use crate::transfer::model_file::MODEL;
+use crate::transfer::model_file::{self, MODEL};
 use crate::transfer::table_schema::{DENSE_PREFIX, Table};
 
 /// Operations in a commit of features.
@@ -44,12 +44,12 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
     // Exports that cannot be read, and stores that cannot be made.
     if !matches!(manifest.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet) {
         return Err(Failure::Refused(format!(
-            "{} is an export of another form, of which no store is made: export as csv, jsonl or parquet",
+            "{} is an export in a format that cannot be imported: export as csv, jsonl or parquet",
             folder.display()
         )));
     }
     if cfg!(not(feature = "parquet")) && manifest.format == ExportFormat::Parquet {
-        return Err(crate::core::failure::Failure::no_parquet());
+        return Err(Failure::no_parquet());
     }
     if ctx.read_only {
         return Err(Failure::Usage(
@@ -68,18 +68,18 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
     let verified = manifest.verify(folder, ctx.cancel(), &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     verified?;
-    let unfinished = AtomicDir::beside(path)?;
+    let new_folder = AtomicDir::beside(path)?;
     let export = VerifiedExport { folder, manifest };
-    let made = {
-        let store = Store::options().create(true).open(unfinished.path())?;
-        let store = std::sync::Arc::new(store);
+    let embedded = {
+        let store = Store::options().create(true).open(new_folder.path())?;
+        let store = Arc::new(store);
         export.import_graph(ctx, &store)?;
         export.install_model(ctx, &store)?
     };
-    unfinished.finish(false)?;
+    new_folder.finish(false)?;
     // A model gives other bytes on processors whose arithmetic differs, which the report says.
     let Counts { nodes, edges, features, .. } = export.manifest.counts;
-    let (digest, generation) = made.map_or((None, None), |made| (Some(made.0), Some(made.1)));
+    let (digest, generation) = embedded.unzip();
     if digest != export.manifest.digest {
         ctx.out.note(
             "warning: the digest is not the one of the export: it was computed on another kind of processor",
@@ -136,17 +136,13 @@ impl VerifiedExport<'_> {
     }
 
     /// Installs the model and embeds all nodes; returns the digest and the generation.
-    fn install_model(
-        &self,
-        ctx: &Context,
-        store: &std::sync::Arc<Store>,
-    ) -> Result<Option<(String, u64)>, Failure> {
+    fn install_model(&self, ctx: &Context, store: &Arc<Store>) -> Result<Option<(String, u64)>, Failure> {
         let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == MODEL) else {
             return Ok(None);
         };
         let model = model_file::read(&self.folder.join(&entry.name))?;
         let bar = new_bar(0, "{spinner} embedding", ctx.out);
-        let engine = Engine::open(std::sync::Arc::clone(store))?;
+        let engine = Engine::open(Arc::clone(store))?;
         let generation = engine.install(&model, &ctx.watched())?;
         bar.finish_and_clear();
         Ok(Some((engine.digest(&ctx.watched())?.digest, generation.get())))
