@@ -6,7 +6,6 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::core::location::{BadInput, Place};
@@ -30,15 +29,7 @@ pub(crate) enum FieldTexts {
 impl<'a> JsonLine<'a> {
     pub(crate) fn parse(lines: &'a Lines) -> Result<Self, BadInput> {
         let text = lines.text(0, lines.bytes().len())?;
-        let Object(fields) = serde_json::from_str(text).map_err(|error| {
-            if error.classify() == Category::Data {
-                return lines.place(0).found(lines.bytes(), "a JSON object");
-            }
-            // serde_json counts columns from 1, and 0 stands for the very start.
-            let message = error.to_string();
-            let cause = message.split(" at line ").next().unwrap_or("not JSON").to_owned();
-            lines.place(error.column().saturating_sub(1)).problem(format!("not a JSON object: {cause}"))
-        })?;
+        let Object(fields) = serde_json::from_str(text).map_err(|_| not_an_object(lines, text))?;
         Ok(Self { lines, fields })
     }
 
@@ -145,6 +136,17 @@ impl<'a> JsonLine<'a> {
     fn wrong(&self, field: &str, json: &str, expected: &str) -> BadInput {
         self.place(field).found(json.as_bytes(), expected)
     }
+}
+
+/// The refusal of a line. It is parsed once more as any value: of a value that is not kept, serde_json gives a vague column.
+fn not_an_object(lines: &Lines, text: &str) -> BadInput {
+    let Err(error) = serde_json::from_str::<Value>(text) else {
+        return lines.place(0).found(lines.bytes(), "a JSON object");
+    };
+    // serde_json counts columns from 1, and 0 is the very start.
+    let message = error.to_string();
+    let cause = message.split(" at line ").next().unwrap_or("not JSON").to_owned();
+    lines.place(error.column().saturating_sub(1)).problem(format!("not a JSON object: {cause}"))
 }
 
 /// The fields of an object in their order, also several of one name.
