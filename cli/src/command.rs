@@ -106,7 +106,7 @@ pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
 
 fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Import(args) => import::run(ctx, *args),
+        Verb::Import(args) => import::run(ctx, &args),
         Verb::Link(args) => edit::link(ctx, args),
         Verb::Unlink(args) => edit::unlink(ctx, args),
         Verb::Remove(args) => edit::remove(ctx, args),
@@ -125,7 +125,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Check(args) => check::check(ctx, args),
         Verb::Dump(args) => dump::dump(ctx, args),
         Verb::Backup(args) => backup::backup(ctx, args),
-        Verb::Export(args) => export::export(ctx, args),
+        Verb::Export(args) => export::export(ctx, &args),
         Verb::Report(args) => report::report(ctx, args),
         Verb::Generate(args) => generate::generate(ctx, args),
         Verb::Demo(args) => demo::demo(ctx, args),

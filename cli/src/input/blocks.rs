@@ -1,10 +1,9 @@
-//! An input as blocks of whole lines, read by a thread of its own while others take earlier blocks apart.
-//! Knows line ends and the longest line; what the lines are is not looked at.
+//! An input as blocks of whole lines, which a thread of its own reads ahead while other threads parse earlier blocks.
+//! Knows line ends and the longest line, not the form of a line.
 
-use std::collections::VecDeque;
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, Read};
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,68 +12,53 @@ use hedgerow::CancelToken;
 use crate::core::failure::Failure;
 use crate::input::lines::{LINE_LIMIT, Lines};
 
-/// Bytes that a block has at least, but for the last.
+/// The least bytes of a block other than the last.
 pub(crate) const BLOCK: usize = 1 << 20;
 /// Blocks that are read ahead.
-const AHEAD: usize = 8;
-/// How long bytes are waited for until the token is asked again.
-const PATIENCE: Duration = Duration::from_millis(50);
+const READ_AHEAD: usize = 8;
+/// The longest wait for bytes between two checks of the token.
+const POLL: Duration = Duration::from_millis(50);
 
-/// Lines with their ends, at most one of them longer than [`LINE_LIMIT`], and then nothing follows.
+/// Lines with their ends. A line longer than [`LINE_LIMIT`] is cut and ends the input.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
-    /// Whether it begins with line 1.
-    pub(crate) is_first: bool,
-    /// What came in the place of more bytes; the last line is cut short then.
+    /// The lines of the file before the block.
+    pub(crate) number: u64,
+    /// The error that ended the input; the last line is cut short then.
     pub(crate) error: Option<io::Error>,
-}
-
-impl Block {
-    /// How many lines are in it, the last one perhaps without an end.
-    pub(crate) fn lines(&self) -> u64 {
-        let ends = memchr::memchr_iter(b'\n', &self.bytes).count() as u64;
-        ends + u64::from(self.bytes.last().is_some_and(|&byte| byte != b'\n'))
-    }
-
-    /// Its lines, the first of them behind line `number` of the file.
-    pub(crate) fn into_lines(self, file: &str, number: u64) -> Lines {
-        Lines::resume(Rest::new([self].into(), None), file, number)
-    }
 }
 
 /// The blocks of an input.
 pub(crate) struct Blocks {
-    full: Receiver<Block>,
-    empty: Sender<Vec<u8>>,
+    ready: Receiver<Block>,
     reader: Option<JoinHandle<()>>,
     cancel: CancelToken,
 }
 
 impl Blocks {
-    /// Starts to read behind the line that `lines` is at, in blocks of so many bytes.
+    /// Starts to read behind the current line of `lines`, in blocks of at least `size` bytes.
     ///
-    /// The thread is left to itself when the input is not wanted any more: it may wait for bytes that never come.
-    pub(crate) fn start(lines: Lines, bytes: usize, cancel: &CancelToken) -> Result<Self, Failure> {
-        let (sender, full) = sync_channel(AHEAD);
-        let (empty, spent) = channel();
-        let (is_first, file) = (lines.number() == 0, lines.file().to_owned());
+    /// The thread is detached when the blocks are dropped: it may wait for bytes that never come.
+    pub(crate) fn start(lines: Lines, size: usize, cancel: &CancelToken) -> Result<Self, Failure> {
+        let (sender, ready) = sync_channel(READ_AHEAD);
+        let (number, file) = (lines.number(), lines.file().to_owned());
         let reader = lines.into_reader();
-        let run = move || cut(reader, bytes, is_first, &sender, &spent);
+        let run = move || read_blocks(reader, size, number, &sender);
         let reader = thread::Builder::new().name("read".to_owned()).spawn(run);
         let reader = reader.map_err(|source| Failure::file(file.as_ref(), "start a thread for", source))?;
-        Ok(Self { full, empty, reader: Some(reader), cancel: cancel.clone() })
+        Ok(Self { ready, reader: Some(reader), cancel: cancel.clone() })
     }
 
-    /// The next block; nothing at the end, or when the token was cancelled while bytes were waited for.
+    /// The next block; none at the end, or when the token was cancelled while no block was ready.
     pub(crate) fn next(&mut self) -> Option<Block> {
         loop {
-            match self.full.recv_timeout(PATIENCE) {
+            match self.ready.recv_timeout(POLL) {
                 Ok(block) => return Some(block),
                 Err(RecvTimeoutError::Timeout) if !self.cancel.is_cancelled() => {}
                 Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => {
-                    // A reader that panicked has not come to the end.
+                    // A reader that panicked has not come to the end of the input.
                     if let Some(Err(panic)) = self.reader.take().map(JoinHandle::join) {
                         resume_unwind(panic);
                     }
@@ -83,116 +67,49 @@ impl Blocks {
             }
         }
     }
-
-    /// Takes the memory of a block back.
-    pub(crate) fn give_back(&self, bytes: Vec<u8>) {
-        // Nobody takes it when all has been read.
-        let _ = self.empty.send(bytes);
-    }
-
-    /// The lines of blocks that were taken already and of all that follow, behind line `number` of the file.
-    pub(crate) fn into_lines(self, taken: VecDeque<Block>, file: &str, number: u64) -> Lines {
-        Lines::resume(Rest::new(taken, Some(self)), file, number)
-    }
 }
 
-/// Reads to the end and cuts behind line ends.
-fn cut(
-    mut reader: impl BufRead,
-    size: usize,
-    mut is_first: bool,
-    full: &SyncSender<Block>,
-    spent: &Receiver<Vec<u8>>,
-) {
+/// Reads to the end of the input and sends it in blocks that end behind line ends.
+fn read_blocks(mut reader: impl Read, size: usize, mut number: u64, blocks: &SyncSender<Block>) {
     let mut bytes = Vec::new();
     loop {
-        // A line that is longer than any may be is cut where that is known.
-        let is_long = bytes.len() > LINE_LIMIT;
+        // A line that is too long is cut where that is known.
+        let is_too_long = bytes.len() > LINE_LIMIT;
         let room = size.max(2 * bytes.len()).min(LINE_LIMIT + 2);
-        let read = if is_long { Ok(0) } else { fill(&mut reader, &mut bytes, room) };
-        let is_last = is_long || bytes.len() < room;
-        let error = read.err();
+        let read = if is_too_long { Ok(0) } else { fill(&mut reader, &mut bytes, room) };
+        let is_last = is_too_long || bytes.len() < room || read.is_err();
         let rest = match memchr::memrchr(b'\n', &bytes) {
-            _ if is_last || error.is_some() => Vec::new(),
-            Some(at) => {
-                let mut rest = spent.try_recv().unwrap_or_default();
-                rest.clear();
-                rest.extend_from_slice(&bytes[at + 1..]);
-                bytes.truncate(at + 1);
-                rest
-            }
+            _ if is_last => Vec::new(),
+            Some(end) => bytes.split_off(end + 1),
             None => continue,
         };
-        let ends = is_last || error.is_some();
-        let block = Block { bytes, is_first, error };
+        let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        let block = Block { bytes, number, error: read.err() };
         let is_empty = block.bytes.is_empty() && block.error.is_none();
-        if !is_empty && full.send(block).is_err() || ends {
+        if !is_empty && blocks.send(block).is_err() || is_last {
             return;
         }
-        (bytes, is_first) = (rest, false);
+        bytes = rest;
+        number += lines;
     }
 }
 
-/// Reads until so many bytes are there, or no more come.
-fn fill(reader: &mut impl BufRead, bytes: &mut Vec<u8>, until: usize) -> io::Result<usize> {
+/// Reads until `bytes` has so many bytes or the input ends.
+fn fill(reader: &mut impl Read, bytes: &mut Vec<u8>, until: usize) -> io::Result<usize> {
     bytes.reserve(until - bytes.len());
     reader.by_ref().take((until - bytes.len()) as u64).read_to_end(bytes)
 }
 
-/// Blocks as one stream of bytes.
-struct Rest {
-    current: Cursor<Vec<u8>>,
-    error: Option<io::Error>,
-    taken: VecDeque<Block>,
-    blocks: Option<Blocks>,
-}
-
-impl Rest {
-    fn new(taken: VecDeque<Block>, blocks: Option<Blocks>) -> Self {
-        Self { current: Cursor::default(), error: None, taken, blocks }
-    }
-}
-
-impl Read for Rest {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.fill_buf()?.read(buffer)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-impl BufRead for Rest {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.current.position() == self.current.get_ref().len() as u64 {
-            if let Some(error) = self.error.take() {
-                return Err(error);
-            }
-            let next = self.taken.pop_front().or_else(|| self.blocks.as_mut()?.next());
-            let Some(block) = next else { break };
-            self.current = Cursor::new(block.bytes);
-            self.error = block.error;
-        }
-        self.current.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.current.consume(count);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn blocks(bytes: &[u8], size: usize) -> Vec<Block> {
         let lines = Lines::resume(Cursor::new(bytes.to_vec()), "t", 0);
         let mut blocks = Blocks::start(lines, size, &CancelToken::new()).expect("a thread");
-        let mut all = Vec::new();
-        while let Some(block) = blocks.next() {
-            blocks.give_back(Vec::new());
-            all.push(block);
-        }
-        all
+        std::iter::from_fn(|| blocks.next()).collect()
     }
 
     #[test]
@@ -200,17 +117,15 @@ mod tests {
         for text in ["", "\n", "a", "a\n", "a\nbc\r\n\n\ndefgh\ni", "\n\n\n\n", "abcdefghijklmnop\nq\n"] {
             for size in 1..20 {
                 let found = blocks(text.as_bytes(), size);
-                let joined: Vec<u8> = found.iter().flat_map(|block| block.bytes.clone()).collect();
+                let mut joined = Vec::new();
+                for block in &found {
+                    let lines = memchr::memchr_iter(b'\n', &joined).count() as u64;
+                    assert_eq!(block.number, lines, "{text:?} in blocks of {size}");
+                    assert!(joined.is_empty() || joined.ends_with(b"\n"), "{text:?} in blocks of {size}");
+                    assert!(!block.bytes.is_empty());
+                    joined.extend_from_slice(&block.bytes);
+                }
                 assert_eq!(joined, text.as_bytes(), "{text:?} in blocks of {size}");
-                assert_eq!(found.iter().map(Block::lines).sum::<u64>(), text.lines().count() as u64);
-                let (last, others) =
-                    found.split_last().map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
-                assert!(
-                    others.iter().all(|block| block.bytes.ends_with(b"\n")),
-                    "{text:?} in blocks of {size}"
-                );
-                assert!(last.is_none_or(|last| !last.bytes.is_empty()));
-                assert!(found.iter().enumerate().all(|(at, block)| block.is_first == (at == 0)));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A file that others append to: read on at its end until told to stop.
-//! Knows no lines; that a line is whole only with its end is for whoever reads them to see.
+//! A file that other processes append to: at its end, reading waits for more bytes until it is stopped.
+//! Knows bytes only; the reader of lines must see that a line is complete.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use hedgerow::CancelToken;
 
-/// Between two looks at whether there is more.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The time between two reads at the end of the file.
+const POLL: Duration = Duration::from_millis(20);
 
-/// Reads from where the file stands.
+/// A reader from the current position of `file` on.
 pub(crate) struct FileTail {
     pub(crate) file: File,
-    /// Where in the file that is.
+    /// The position in the file.
     pub(crate) offset: u64,
-    /// Where it last found nothing more; all before was handed on.
+    /// The end of the file at the last read that returned no bytes; all bytes before it were returned.
     pub(crate) reached: Arc<AtomicU64>,
-    /// Once it is cancelled there is an end.
+    /// Cancelled, the next read at the end of the file returns end of input.
     pub(crate) stop: CancelToken,
 }
 
@@ -33,7 +33,7 @@ impl Read for FileTail {
                 return Ok(read);
             }
             self.reached.store(self.offset, Ordering::Relaxed);
-            thread::sleep(PAUSE);
+            thread::sleep(POLL);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A two-dimensional `.npy` matrix, read row by row: little-endian f4 or f8, C order, format versions 1 to 3.
-//! A reader of our own because a crate would read the whole matrix at once and could not name a row.
+//!
+//! Not a crate: `npyz` and `ndarray-npy` parse the header, a line of three fields, with the grammar of `py_literal`, which is a dozen
+//! more crates, and neither bounds the length that a corrupt header claims.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -9,10 +11,10 @@ use crate::core::failure::Failure;
 use crate::core::location::{BadInput, Place};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// The longest header that is read; numpy writes about 128 bytes.
+/// The longest header that is read. `numpy` writes about 128 bytes.
 const HEADER_LIMIT: usize = 1 << 16;
 
-/// A dense block and the file of its matrix, written `NAME=FILE.npy`.
+/// Parses `NAME=FILE.npy`, a dense block and the file of its matrix.
 pub(crate) fn parse_block(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
@@ -27,7 +29,7 @@ pub(crate) struct Matrix {
     pub(crate) rows: u64,
     /// Numbers in a row.
     pub(crate) width: usize,
-    wide: bool,
+    is_f64: bool,
     bytes: Vec<u8>,
     values: Vec<f32>,
 }
@@ -40,6 +42,7 @@ impl Matrix {
         let size = file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::new(file);
         let bad = |what: &str| Failure::from(Place::new(&name, 1, 1).problem(what));
+        // The magic bytes, the version, and the length of the header.
         let mut start = [0u8; 8];
         if reader.read_exact(&mut start).is_err() || &start[..6] != MAGIC {
             return Err(bad("not a .npy file, expected one that begins with \\x93NUMPY"));
@@ -51,11 +54,11 @@ impl Matrix {
         if !(1..=3).contains(&start[6]) || length > HEADER_LIMIT {
             return Err(bad("unknown .npy version or header length, expected version 1 to 3"));
         }
+        // The header, whose shape must agree with the size of the file before memory is taken for a row.
         let mut header = vec![0u8; length];
         reader.read_exact(&mut header).map_err(|_| bad("the .npy header is cut off"))?;
-        let header = String::from_utf8_lossy(&header).into_owned();
-        let (wide, rows, width) = shape(&header).map_err(|what| bad(&what))?;
-        let row = width as u64 * if wide { 8 } else { 4 };
+        let (is_f64, rows, width) = shape(&String::from_utf8_lossy(&header)).map_err(|what| bad(&what))?;
+        let row = width as u64 * if is_f64 { 8 } else { 4 };
         let expected =
             rows.checked_mul(row).and_then(|data| data.checked_add(8 + bytes as u64 + length as u64));
         if expected != Some(size) {
@@ -64,7 +67,7 @@ impl Matrix {
             )));
         }
         let bytes = vec![0; row as usize];
-        Ok(Self { reader, file: name, rows, width, wide, bytes, values: Vec::new() })
+        Ok(Self { reader, file: name, rows, width, is_f64, bytes, values: Vec::new() })
     }
 
     /// The next row; call at most `rows` times.
@@ -73,7 +76,7 @@ impl Matrix {
             .read_exact(&mut self.bytes)
             .map_err(|source| Failure::file(self.file.as_ref(), "read", source))?;
         self.values.clear();
-        if self.wide {
+        if self.is_f64 {
             let (values, _) = self.bytes.as_chunks::<8>();
             self.values.extend(values.iter().map(|value| f64::from_le_bytes(*value) as f32));
         } else {
@@ -83,13 +86,14 @@ impl Matrix {
         Ok(&self.values)
     }
 
+    /// The refusal of a matrix for a file with another number of rows.
     pub(crate) fn bad_shape(&self, lines: u64, file: &str) -> BadInput {
         let problem =
             format!("the matrix has {} rows, expected {lines}, one for each line of {file}", self.rows);
         Place::new(&self.file, 1, 1).problem(problem)
     }
 
-    /// The matrix does not go with what a block holds already.
+    /// The refusal of a matrix for a dense block that has rows of another width.
     pub(crate) fn bad_width(&self, width: usize, block: &str) -> BadInput {
         let found = self.width;
         let problem =
@@ -98,11 +102,11 @@ impl Matrix {
     }
 }
 
-/// Element width, rows and columns of a header such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+/// True for float64, rows and columns of a header such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
 fn shape(header: &str) -> Result<(bool, u64, usize), String> {
     let compact: String = header.chars().filter(|c| !c.is_whitespace()).collect();
     let after = |name: &str| compact.split_once(name).map(|(_, rest)| rest);
-    let wide = match after("'descr':'") {
+    let is_f64 = match after("'descr':'") {
         Some(rest) if rest.starts_with("<f4'") => false,
         Some(rest) if rest.starts_with("<f8'") => true,
         _ => return Err("the .npy holds another type, expected little-endian float32 or float64".to_owned()),
@@ -118,7 +122,7 @@ fn shape(header: &str) -> Result<(bool, u64, usize), String> {
         .map(|size| size.parse().ok())
         .collect();
     match sizes[..] {
-        [Some(rows), Some(width)] if width > 0 && width <= 1 << 24 => Ok((wide, rows, width as usize)),
+        [Some(rows), Some(width)] if width > 0 && width <= 1 << 24 => Ok((is_f64, rows, width as usize)),
         _ => Err("the .npy has another shape, expected two dimensions: (rows, values)".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! Files that evaluation and training read whole: pairs of keys, and users with their items.
+//! Files that evaluation and training read into memory: pairs of keys, and users with their items.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::core::failure::Failure;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 
-/// `query<TAB>item` a line, both keys of one kind.
+/// Reads lines `query<TAB>item`, both keys of one kind.
 pub(crate) fn read_pairs(path: &Path, kind: &str) -> Result<Vec<(NodeName, NodeName)>, Failure> {
     let mut lines = Lines::new(Source::open(path)?);
     let mut pairs = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) fn read_pairs(path: &Path, kind: &str) -> Result<Vec<(NodeName, NodeN
     Ok(pairs)
 }
 
-/// `user item item ...` a line, as `import --format adjacency` reads it.
+/// Reads lines `user item item ...`, the form of `import --format adjacency`.
 pub(crate) fn read_users(
     path: &Path,
     src: &str,
@@ -56,24 +56,15 @@ pub(crate) fn read_users(
     Ok(users)
 }
 
-/// The words of a line with the byte that each starts at.
+/// The words of a line between spaces and tabs, each with the offset of its first byte.
 pub(crate) fn words(lines: &Lines) -> Result<Vec<(usize, &str)>, Failure> {
     let text = lines.text(0, lines.bytes().len())?;
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, byte) in text.bytes().enumerate() {
-        let blank = byte == b' ' || byte == b'\t';
-        match (blank, start) {
-            (true, Some(from)) => {
-                words.push((from, &text[from..at]));
-                start = None;
-            }
-            (false, None) => start = Some(at),
-            _ => {}
+    let (mut words, mut at) = (Vec::new(), 0);
+    for word in text.split([' ', '\t']) {
+        if !word.is_empty() {
+            words.push((at, word));
         }
-    }
-    if let Some(from) = start {
-        words.push((from, &text[from..]));
+        at += word.len() + 1;
     }
     Ok(words)
 }

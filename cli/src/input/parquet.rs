@@ -1,5 +1,5 @@
-//! A Parquet file as JSON lines, an object a row, so that whoever reads those reads it too.
-//! Line N of what comes out is row N of the file.
+//! A Parquet file as JSON lines, one object for each row, so that the reader of JSON lines serves both.
+//! Row N of the file becomes line N.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,15 +11,15 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 
-/// Bytes of lines that are made at once.
+/// The least bytes of lines that are made at once.
 const CHUNK: usize = 1 << 16;
 
 /// The lines of an open file.
 pub(crate) struct ObjectLines {
     rows: RowIter<'static>,
-    made: Vec<u8>,
-    given: usize,
-    /// Rows of the file, and how many were read; told as bytes of it.
+    lines: Vec<u8>,
+    returned: usize,
+    /// Rows of the file, and how many were read. Progress shows them as bytes of the file.
     count: u64,
     read: u64,
     size: u64,
@@ -31,16 +31,16 @@ impl ObjectLines {
         let reader = SerializedFileReader::new(file).map_err(|error| broken(&error))?;
         let count = reader.metadata().file_metadata().num_rows().max(0) as u64;
         let rows = RowIter::from_file_into(Box::new(reader));
-        Ok(Self { rows, made: Vec::new(), given: 0, count, read: 0, size, position })
+        Ok(Self { rows, lines: Vec::new(), returned: 0, count, read: 0, size, position })
     }
 
-    fn make(&mut self) -> io::Result<()> {
-        self.made.clear();
-        self.given = 0;
-        while self.made.len() < CHUNK {
+    fn refill(&mut self) -> io::Result<()> {
+        self.lines.clear();
+        self.returned = 0;
+        while self.lines.len() < CHUNK {
             let Some(row) = self.rows.next() else { return Ok(()) };
-            push_row(&row.map_err(|error| broken(&error))?, &mut self.made);
-            self.made.push(b'\n');
+            push_row(&row.map_err(|error| broken(&error))?, &mut self.lines);
+            self.lines.push(b'\n');
             self.read += 1;
             let bytes = self.read as f64 / self.count.max(1) as f64 * self.size as f64;
             self.position.store(bytes as u64, Ordering::Relaxed);
@@ -51,12 +51,12 @@ impl ObjectLines {
 
 impl Read for ObjectLines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.made.len() {
-            self.make()?;
+        if self.returned == self.lines.len() {
+            self.refill()?;
         }
-        let count = buffer.len().min(self.made.len() - self.given);
-        buffer[..count].copy_from_slice(&self.made[self.given..self.given + count]);
-        self.given += count;
+        let count = buffer.len().min(self.lines.len() - self.returned);
+        buffer[..count].copy_from_slice(&self.lines[self.returned..self.returned + count]);
+        self.returned += count;
         Ok(count)
     }
 }
@@ -86,7 +86,7 @@ fn push_field(field: &Field, out: &mut Vec<u8>) {
     match field {
         Field::Null => out.extend_from_slice(b"null"),
         Field::Str(text) => push_text(text, out),
-        // Numbers with the fewest digits that read back as the same; JSON has none that is not finite.
+        // Display writes the fewest digits that read back as the same number. JSON has no infinity and no NaN.
         Field::Float(value) if value.is_finite() => out.extend_from_slice(value.to_string().as_bytes()),
         Field::Double(value) if value.is_finite() => out.extend_from_slice(value.to_string().as_bytes()),
         Field::Float(_) | Field::Double(_) => out.extend_from_slice(b"\"not a finite number\""),
@@ -105,7 +105,7 @@ fn push_field(field: &Field, out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        // Numbers and truths; of the rest, which no row of ours has, the text.
+        // Integers and booleans as they are. The exports of this command have no other types; of those the text is kept.
         Field::Bool(_)
         | Field::Byte(_)
         | Field::Short(_)

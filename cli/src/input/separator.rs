@@ -1,22 +1,22 @@
-//! What stands between the fields of a line: which one a file has, and where it is found next.
+//! Separators between the fields of a line: detection in the first line, and the split of a line.
 
-/// Between two fields.
+/// A separator between two fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Separator {
-    /// A byte; quotes count.
+    /// A byte; fields may be quoted.
     Byte(u8),
-    /// Any number of spaces and tabs, none of which is part of a field; quotes do not count.
+    /// A run of spaces and tabs; fields are not quoted.
     Blanks,
-    /// Two colons; quotes do not count.
+    /// Two colons; fields are not quoted.
     Colons,
 }
 
-/// The bytes that are recognised, most likely first.
+/// The bytes that are detected, most likely first.
 const BYTES: [u8; 4] = *b",\t;|";
 
 impl Separator {
-    /// The one of a line: what it holds most often outside quotes. Bars do not count beside `::`, between which they are parts of a
-    /// field; blanks only where they are wanted and there is nothing else.
+    /// The separator that a line has most often outside quotes. Bars do not count in a line with `::`, where they separate the
+    /// words of a field. Blanks are a separator only with `blanks`, in a line without any other.
     pub(crate) fn detect(line: &[u8], blanks: bool) -> Self {
         let mut counts = [0usize; BYTES.len()];
         let mut quoted = false;
@@ -42,7 +42,7 @@ impl Separator {
         Self::Byte(BYTES[best])
     }
 
-    /// How messages call it.
+    /// The name in messages.
     pub(crate) fn name(self) -> String {
         match self {
             Self::Byte(b',') => "a comma".to_owned(),
@@ -55,7 +55,7 @@ impl Separator {
         }
     }
 
-    /// Where the field ends that starts there, and where the next one starts, if there is one.
+    /// The end of the field that begins at `start`, and the start of the next field, if there is one.
     #[inline]
     pub(crate) fn next(self, line: &[u8], start: usize) -> (usize, Option<usize>) {
         match self {
@@ -76,7 +76,7 @@ impl Separator {
         }
     }
 
-    /// Where the first field of a line starts.
+    /// The start of a line's first field.
     #[inline]
     pub(crate) fn first(self, line: &[u8]) -> usize {
         match self {
@@ -86,7 +86,7 @@ impl Separator {
     }
 }
 
-/// For clap.
+/// Parses the value of `--separator`.
 pub(crate) fn argument(text: &str) -> Result<Separator, String> {
     match text {
         "comma" => Ok(Separator::Byte(b',')),

@@ -1,4 +1,4 @@
-//! The bytes of an input file or of standard input, decompressed when they begin as gzip or zstd do.
+//! The bytes of an input file or of standard input, decompressed where they begin with the magic bytes of gzip or zstd.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,25 +17,25 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const BUFFER: usize = 1 << 16;
 
-/// Whether bytes begin as a compressed file does.
+/// True for the first bytes of a gzip or zstd file.
 pub(crate) fn is_compressed(head: &[u8]) -> bool {
     head.starts_with(GZIP) || head.starts_with(ZSTD)
 }
 
 /// An open input.
 pub(crate) struct Source {
-    /// What messages call it.
+    /// The name in messages.
     pub(crate) name: String,
     pub(crate) reader: Box<dyn BufRead + Send>,
-    /// Bytes of the file on disk, compressed or not; unknown for standard input.
+    /// The size of the file on disk, compressed or not; none for standard input.
     pub(crate) size: Option<u64>,
-    /// How many of them were read so far.
+    /// The bytes of the file that were read so far.
     pub(crate) position: Arc<AtomicU64>,
-    /// Whether it is a Parquet file, which is read as JSON lines.
+    /// True for a Parquet file, whose rows are read as JSON lines.
     pub(crate) is_parquet: bool,
 }
 
-/// How a Parquet file begins.
+/// The first bytes of a Parquet file.
 const PARQUET: &[u8] = b"PAR1";
 
 impl Source {
@@ -57,7 +57,7 @@ impl Source {
         let mut plain = BufReader::with_capacity(BUFFER, counted);
         let head = plain.fill_buf().map_err(failed)?;
         if size.is_some() && head.starts_with(PARQUET) {
-            let reader = rows_of_parquet(path, size.unwrap_or_default(), &position)?;
+            let reader = parquet_as_lines(path, size.unwrap_or_default(), &position)?;
             return Ok(Self { name, reader, size, position, is_parquet: true });
         }
         let reader: Box<dyn BufRead + Send> = if head.starts_with(GZIP) {
@@ -73,7 +73,7 @@ impl Source {
 }
 
 #[cfg(feature = "parquet")]
-fn rows_of_parquet(
+fn parquet_as_lines(
     path: &Path,
     size: u64,
     position: &Arc<AtomicU64>,
@@ -90,11 +90,11 @@ fn rows_of_parquet(
 }
 
 #[cfg(not(feature = "parquet"))]
-fn rows_of_parquet(_: &Path, _: u64, _: &Arc<AtomicU64>) -> Result<Box<dyn BufRead + Send>, Failure> {
+fn parquet_as_lines(_: &Path, _: u64, _: &Arc<AtomicU64>) -> Result<Box<dyn BufRead + Send>, Failure> {
     Err(crate::core::failure::Failure::no_parquet())
 }
 
-/// Standard input, unbuffered on purpose: a batch may be applied as soon as its last line has arrived.
+/// Standard input without read-ahead, so that a batch is applied as soon as its last line has arrived.
 struct StandardInput;
 
 impl Read for StandardInput {

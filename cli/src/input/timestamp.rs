@@ -1,13 +1,13 @@
-//! Times in input files and arguments: integer seconds, or an ISO 8601 date or date and time (UTC unless it says otherwise).
+//! Times in input files and arguments: integer seconds, or an ISO 8601 date with or without a time, in UTC unless it has an offset.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-/// What a time may look like, for messages.
+/// The accepted forms, for messages.
 pub(crate) const EXPECTED: &str =
     "a time: integer seconds, or a date such as 2024-03-01 or 2024-03-01T12:00:00Z";
 
-/// Seconds of Unix time, or nothing when the text is no time.
+/// Seconds of Unix time; none when the text is not a time.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse() {
         return Some(seconds);
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_second())
 }
 
-/// For clap.
+/// Parses the value of a flag.
 pub(crate) fn argument(text: &str) -> Result<i64, String> {
     parse(text).ok_or_else(|| format!("expected {EXPECTED}"))
 }

@@ -1,4 +1,4 @@
-//! A folder under a temporary name beside the one that it is to be, so that what is half made is never taken for whole.
+//! A folder that is filled under a temporary name and renamed when it is complete, so that no reader sees a part of it.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::core::failure::Failure;
 
-/// A folder that is removed again unless it is finished.
+/// A temporary folder, removed on drop unless it is finished.
 pub(crate) struct AtomicDir {
     folder: PathBuf,
     target: PathBuf,
 }
 
 impl AtomicDir {
-    /// An empty folder beside `target`, which is not there or is empty.
+    /// Creates an empty folder next to `target`, which does not exist or is empty.
     pub(crate) fn beside(target: &Path) -> Result<Self, Failure> {
         let target = std::path::absolute(target).map_err(|source| Failure::file(target, "create", source))?;
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
@@ -37,7 +37,7 @@ impl AtomicDir {
         &self.folder
     }
 
-    /// Gives it its name, durably. What is there under that name is `replaced`, a folder that is done with.
+    /// Renames the folder to `target`, durably. With `replaced`, the folder of that name is removed.
     pub(crate) fn finish(self, replaced: bool) -> Result<(), Failure> {
         let mut old = self.folder.clone().into_os_string();
         old.push("-replaced");
@@ -48,13 +48,13 @@ impl AtomicDir {
         }
         fs::rename(&self.folder, &self.target).map_err(|source| {
             if replaced {
-                // What was there is put back; where that fails too, it is at least not lost.
+                // Undo the first rename. Where that fails too, the old folder stays under its other name.
                 let _ = fs::rename(&old, &self.target);
             }
             failed(source)
         })?;
         if let Some(parent) = self.target.parent() {
-            // A folder that cannot be synced is as durable as the system makes it.
+            // Some file systems cannot sync a folder; then the rename is as durable as they make it.
             let _ = File::open(parent).and_then(|folder| folder.sync_all());
         }
         if replaced {
@@ -66,12 +66,12 @@ impl AtomicDir {
 
 impl Drop for AtomicDir {
     fn drop(&mut self) {
-        // After `finish` there is nothing under that name.
+        // After `finish` the temporary name does not exist.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Whether there is nothing there, or an empty folder.
+/// True for a path that does not exist, and for an empty folder.
 pub(crate) fn is_free(path: &Path) -> Result<bool, Failure> {
     match fs::read_dir(path) {
         Ok(mut entries) => Ok(entries.next().is_none()),

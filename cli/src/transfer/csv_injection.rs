@@ -1,18 +1,18 @@
-//! Text of csv cells that a spreadsheet would take for a formula, marked so that it does not, and unmarked again.
+//! Protection of spreadsheets against formulas in csv fields: a mark before texts that begin like one, and its removal.
 
-/// What makes a spreadsheet compute, or is the mark itself.
+/// True for a text that a spreadsheet would compute, and for one that begins with the mark.
 fn is_suspect(text: &str) -> bool {
     text.starts_with([
         '=', '+', '-', '@', '\t', '\r', '\n', '\'', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ])
 }
 
-/// The text behind an apostrophe where it begins as a formula does, or with an apostrophe.
+/// The text, with an apostrophe before it where it begins like a formula or with an apostrophe.
 pub(crate) fn guarded(text: &str) -> std::borrow::Cow<'_, str> {
     if is_suspect(text) { format!("'{text}").into() } else { text.into() }
 }
 
-/// What was guarded, as it was.
+/// The text without the mark of [`guarded`].
 pub(crate) fn unguarded(text: &str) -> &str {
     text.strip_prefix('\'').unwrap_or(text)
 }

@@ -1,4 +1,4 @@
-//! `manifest.json`: what an export holds, of what, and the checksums of its files. Written last, read first.
+//! `manifest.json`: the contents of an export and the checksums of its files. Written last, read first.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
-use crate::transfer::columns::Table;
+use crate::transfer::table_schema::Table;
 
-/// Its name in the folder.
+/// The name of the file.
 pub(crate) const MANIFEST: &str = "manifest.json";
-/// What it says it is.
+/// The value of the field `what`.
 const WHAT: &str = "hedgerow export";
-/// The version of the schema that is written, and the latest that is read.
+/// The version of the schema that is written and read.
 pub(crate) const SCHEMA: u32 = 1;
 /// The largest manifest that is read.
 const LIMIT: u64 = 64 << 20;
-/// Bytes that are hashed at once.
+/// Bytes that are read and hashed at once.
 const CHUNK: usize = 1 << 20;
 
-/// The forms of an export.
+/// The formats of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Form {
+pub(crate) enum ExportFormat {
     /// A csv file for each table
     Csv,
     /// A file of JSON objects, one a line, for each table
@@ -48,20 +48,20 @@ pub(crate) struct Manifest {
     pub(crate) what: String,
     pub(crate) schema: u32,
     pub(crate) written_by: String,
-    pub(crate) format: Form,
-    /// Whether the texts of csv cells are guarded against spreadsheets.
+    pub(crate) format: ExportFormat,
+    /// Texts of csv fields have the mark of `--guard-formulas`.
     pub(crate) guarded: bool,
     pub(crate) epoch: u64,
     pub(crate) generation: Option<u64>,
     pub(crate) digest: Option<String>,
     pub(crate) counts: Counts,
     /// Dense blocks and their widths.
-    pub(crate) dense: Vec<Block>,
-    pub(crate) positions: Vec<Input>,
-    pub(crate) files: Vec<Entry>,
+    pub(crate) dense: Vec<DenseBlock>,
+    pub(crate) positions: Vec<InputPosition>,
+    pub(crate) files: Vec<FileEntry>,
 }
 
-/// Rows of each table in the store; those of a form that leaves tables out, too.
+/// Rows of each table in the store, also of tables that the format leaves out.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Counts {
@@ -74,15 +74,15 @@ pub(crate) struct Counts {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Block {
+pub(crate) struct DenseBlock {
     pub(crate) name: String,
     pub(crate) width: usize,
 }
 
-/// How far an input was taken in.
+/// The position up to which `apply --follow` has applied an input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Input {
+pub(crate) struct InputPosition {
     pub(crate) source: String,
     pub(crate) offset: u64,
     pub(crate) lines: u64,
@@ -92,8 +92,8 @@ pub(crate) struct Input {
 /// A file of the export.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Entry {
-    /// With `/` between folder and name.
+pub(crate) struct FileEntry {
+    /// The path in the folder, with `/` as separator.
     pub(crate) name: String,
     pub(crate) table: Option<Table>,
     pub(crate) rows: Option<u64>,
@@ -102,7 +102,7 @@ pub(crate) struct Entry {
 }
 
 impl Manifest {
-    pub(crate) fn new(format: Form, guarded: bool, epoch: u64) -> Self {
+    pub(crate) fn new(format: ExportFormat, guarded: bool, epoch: u64) -> Self {
         Self {
             what: WHAT.to_owned(),
             schema: SCHEMA,
@@ -124,6 +124,7 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let name = path.display().to_string();
         let bad = |problem: String| Failure::from(Place::new(&name, 1, 1).problem(problem));
+        // The text; a folder without a manifest is an export that did not finish.
         let mut text = String::new();
         match File::open(&path) {
             Ok(file) => file.take(LIMIT).read_to_string(&mut text),
@@ -136,7 +137,7 @@ impl Manifest {
             Err(source) => return Err(Failure::file(&path, "read", source)),
         }
         .map_err(|source| Failure::file(&path, "read", source))?;
-        // What another version wrote may have other fields, so its version is looked at by itself.
+        // Another version may have other fields, so the version is checked before the fields.
         let found: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
             let cause = error.to_string();
             let cause = cause.split(" at line ").next().unwrap_or("not JSON").to_owned();
@@ -153,6 +154,7 @@ impl Manifest {
                 return Err(bad(format!("the export has schema {found}, this version reads {SCHEMA}")));
             }
         }
+        // The fields, and names that stay within the folder.
         let manifest: Self = serde_json::from_value(found).map_err(|error| bad(error.to_string()))?;
         for entry in &manifest.files {
             entry.path(folder).ok_or_else(|| {
@@ -166,7 +168,7 @@ impl Manifest {
     }
 
     /// The files of a table, in their order.
-    pub(crate) fn files_of(&self, table: Table) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn files_of(&self, table: Table) -> impl Iterator<Item = &FileEntry> {
         self.files.iter().filter(move |entry| entry.table == Some(table))
     }
 
@@ -180,6 +182,7 @@ impl Manifest {
         let mut buffer = vec![0; CHUNK];
         for entry in &self.files {
             let Some(path) = entry.path(folder) else { continue };
+            // A missing file is a damaged export; other errors of the file system are not.
             let damaged = |problem: String| {
                 let place = Place::new(&path.display().to_string(), 1, 1);
                 Failure::from(place.problem(format!("{problem}; export anew")))
@@ -190,6 +193,7 @@ impl Manifest {
                 }
                 _ => Failure::file(&path, "read", source),
             };
+            // The checksum and the number of bytes.
             let mut file = File::open(&path).map_err(read)?;
             let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
             loop {
@@ -205,6 +209,7 @@ impl Manifest {
                     }
                 }
             }
+            // The number of bytes first: its message says more.
             if bytes != entry.bytes {
                 return Err(damaged(format!(
                     "the file has {bytes} bytes, the manifest says {}: it was changed or cut short",
@@ -221,8 +226,8 @@ impl Manifest {
     }
 }
 
-impl Entry {
-    /// Where it is; none for a name that leads out of the folder, or through a link.
+impl FileEntry {
+    /// The path of the file; none for a name that leads out of the folder or through a link.
     pub(crate) fn path(&self, folder: &Path) -> Option<PathBuf> {
         let name = Path::new(&self.name);
         let mut path = folder.to_path_buf();

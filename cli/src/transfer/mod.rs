@@ -1,10 +1,10 @@
-//! Whole data in and out: import, export, and the manifest of an exported folder.
+//! Import and export of stores, and the tables and manifest of an exported folder.
 
 pub(crate) mod export;
 pub(crate) mod import;
 
 pub(crate) mod atomic_dir;
-pub(crate) mod columns;
 pub(crate) mod csv_injection;
 pub(crate) mod manifest;
-pub(crate) mod model;
+pub(crate) mod model_file;
+pub(crate) mod table_schema;

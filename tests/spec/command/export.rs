@@ -1,4 +1,4 @@
-//! `export`, and `import --from`: what leaves a store comes back as it was, and nothing half done is taken for whole.
+//! `export` and `import --from`: a store comes back from its export with the same digest, and an incomplete export is refused.
 //! `tables` come back, `forms` do not.
 
 mod forms;
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::{Cli, Holder};
 use crate::fixtures::graph_model::GraphModel;
 
-/// The forms that come back.
+/// The formats that `import --from` reads.
 const FORMS: &[&str] =
     if cfg!(feature = "parquet") { &["csv", "jsonl", "parquet"] } else { &["csv", "jsonl"] };
 
-/// A store `s` of a random world, trained, of which nodes are dirty; its reference.
+/// A trained store `s` of a random graph with dirty nodes, and its reference.
 fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
     let mut model_graph = GraphModel::new(seed, 30);
     let engine = engine(cli, "s");
@@ -51,7 +51,7 @@ fn train(engine: &Engine) {
     engine.training(&options).run(&CancelToken::new()).expect("a training");
 }
 
-/// Names, tokens and numbers that some writer or reader would bend.
+/// A store of names, tokens and numbers that a writer or reader could change.
 fn odd(cli: &Cli) -> GraphModel {
     let engine = engine(cli, "s");
     let mut model_graph = GraphModel::new(0, 9);
@@ -122,7 +122,7 @@ fn odd(cli: &Cli) -> GraphModel {
     model_graph
 }
 
-/// The digest of a store after everything in it was computed again.
+/// The digest of a store after a full refresh.
 fn rebuilt(cli: &Cli, name: &str) -> String {
     let engine = engine(cli, name);
     engine.refresh(true, &CancelToken::new()).expect("a refresh");
@@ -166,7 +166,7 @@ fn a_changed_a_shortened_and_a_missing_file_are_named_and_no_store_comes_of_them
     }
 }
 
-/// Folders under temporary names.
+/// The folders with temporary names that are left.
 fn leftovers(cli: &Cli) -> Vec<String> {
     let entries = fs::read_dir(cli.folder()).expect("a folder").filter_map(Result::ok);
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -213,7 +213,7 @@ fn nothing_is_written_over_without_force_and_with_it_only_an_export() {
     assert_eq!(cli.read("e/manifest.json"), before);
     cli.ok(&["export", "s", "e", "--force", "--format", "jsonl"]);
     assert!(cli.read("e/nodes.jsonl").contains("\"z\"") && !cli.path("e/nodes.csv").exists());
-    // A file of somebody else's in there would be lost.
+    // A file that is not of the export would be lost.
     cli.write("e/notes.txt", "mine");
     cli.fails(&["export", "s", "e", "--force"], 1, "e/notes.txt is not of an earlier export");
     assert_eq!(cli.read("e/notes.txt"), "mine");
@@ -237,7 +237,7 @@ fn a_ctrl_c_leaves_no_half_export_and_no_half_store() {
     let interrupted = |words: &[&str]| {
         let mut child =
             cli.command(words).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
-        // Work has begun once there is a folder under a temporary name.
+        // The work has begun once there is a folder with a temporary name.
         while leftovers(&cli).is_empty() && child.try_wait().expect("a child").is_none() {
             std::thread::yield_now();
         }
@@ -269,7 +269,7 @@ fn a_store_is_exported_while_another_process_writes_to_it() {
     cli.ok(&["export", "s", "r", "--read-only"]);
 }
 
-/// Which nodes are dirty stands in the log, which a read-only open leaves alone: it computes everything.
+/// The dirty nodes are in the log, which a read-only open does not read, so it computes all embeddings.
 #[test]
 fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
     let cli = Cli::new();
@@ -288,7 +288,7 @@ fn a_read_only_export_of_dirty_nodes_is_of_the_graph_as_it_is_there() {
     );
 }
 
-/// A block may have a name that is a path.
+/// A dense block may have a path as its name.
 #[test]
 fn no_name_in_the_store_leads_out_of_the_folder() {
     let cli = Cli::new();

@@ -1,4 +1,4 @@
-//! Files as they occur in the wild, and the place of whatever is wrong in them.
+//! `import` of the forms of files that occur in practice, and the file, line and column of every bad row.
 
 use std::io::Write;
 
@@ -114,7 +114,7 @@ fn nodes_come_with_tokens_and_dense_rows() {
     assert_eq!(cli.stats(), before);
 }
 
-/// A bad file, the flags it is read with, and the start of the message.
+/// A bad file, the flags of its import, and the start of the message.
 const BAD: &[(&str, &[u8], &[&str], &str)] = &[
     ("empty.csv", b"", &[], ":1:1: the file is empty"),
     ("one.csv", b"board\n", &[], ":1:1: found \"board\", expected a header of at least two columns"),
@@ -203,7 +203,7 @@ fn a_failure_in_json_has_file_line_and_column() {
     assert_eq!(ran.out, "");
 }
 
-/// So many good rows and a bad one.
+/// A file of `count` good rows and a bad one.
 fn rows_and_a_bad_one(count: usize) -> String {
     let rows: Vec<String> = (0..count).map(|row| format!("{},{row}", row % 7)).collect();
     format!("board,pin\n{}\n1,\n", rows.join("\n"))
@@ -229,7 +229,7 @@ fn in_a_store_that_held_something_whole_batches_before_a_bad_row_stay() {
     assert_eq!(cli.json(&["stats", "s"])["edges"], json!({"board-pin": 100_000, "lamp-room": 4}));
 }
 
-/// A pipe that stays open and silent is no reason not to hear a Ctrl-C: what came through it by then is kept.
+/// While an open pipe sends nothing, a Ctrl-C still stops the import, and the rows that came before it are kept.
 #[cfg(unix)]
 #[test]
 fn a_ctrl_c_while_standard_input_is_silent_keeps_what_came() {
@@ -269,7 +269,7 @@ fn skipped_rows_are_set_aside_as_they_are() {
     cli.fails(&["import", "s", "--edges", "e.csv", "--on-error", "skip"], 2, "--rejects");
 }
 
-/// A file of rejects that a refused import left would have refused the next one.
+/// A refused import once left a file of rejects, which made the next import refuse too.
 #[test]
 fn an_import_into_a_store_that_does_not_open_leaves_no_file_of_rejects() {
     let cli = Cli::with_lamps();

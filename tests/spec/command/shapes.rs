@@ -1,10 +1,10 @@
-//! Files of known shapes, each taken in by one command: those of data sets, of other graph databases, and of JSON.
+//! Files of well-known forms, each imported by one command: data sets, exports of other graph databases, JSON.
 
 use serde_json::{Value, json};
 
 use super::Cli;
 
-/// What a node is linked to, with weight and time.
+/// The neighbors of a node, with weight, time and relation.
 fn linked(cli: &Cli, node: &str) -> Vec<(String, f64, Value, String)> {
     let found = cli.json(&["neighbors", "s", node]);
     let row = |row: &Value| {
@@ -18,7 +18,7 @@ fn edge(node: &str, weight: f64, time: Value, relation: &str) -> (String, f64, V
     (node.to_owned(), weight, time, relation.to_owned())
 }
 
-/// The tokens of a node, as `dump` has them.
+/// The tokens of a node in the output of `dump`.
 fn tokens(cli: &Cli, node: &str) -> Vec<String> {
     let start = format!("token {node} ");
     let dumped = cli.ok(&["dump", "s"]);
@@ -77,7 +77,7 @@ fn movielens_of_old_without_headers() {
         tokens(&cli, "movie:1193"),
         ["genre=drama", "genre=war", "title=\\\"one\\\"", "title=flew,", "title=over"]
     );
-    // A row of another width is one of the flag's, not of a header's.
+    // The message about a row with another number of fields names the flag, not a header.
     cli.write("bad.dat", "1::2::3::4\n1::2\n");
     cli.fails(
         &[&["import", "s", "--edges", "bad.dat"][..], &names].concat(),
@@ -106,7 +106,7 @@ fn snap_edge_lists_with_tabs_or_spaces() {
         let mut found: Vec<String> = linked(&cli, "page:0").into_iter().map(|edge| edge.0).collect();
         found.sort();
         assert_eq!(found, ["page:11342", "page:8"], "{name}");
-        // Into a store that holds something they go row by row.
+        // A store that holds something takes them in batches.
         assert_eq!(cli.json(&words)["edges"], json!(0), "{name}");
         cli.fails(&["import", "s", "--edges", "web.txt"], 5, "--comment '#' passes over such lines");
         cli.write("bad.txt", format!("{comments}{rows}7\n"));
@@ -143,7 +143,7 @@ fn neo4j_headers_say_what_the_columns_are() {
     let ran = cli.run(&words);
     assert!(ran.code == 0 && ran.err.contains("columns not imported: role ("), "{}", ran.err);
     assert_eq!(linked(&cli, "Person:keanu"), [edge("Movie:tt1", 1.0, json!(922_924_800), "ACTED_IN")]);
-    // Without a type it is of the relation that the kinds name.
+    // An edge without a type gets the relation of its kinds.
     assert_eq!(linked(&cli, "Person:al"), [edge("Movie:tt2", 1.0, Value::Null, "Movie-Person")]);
     cli.fails(
         &["import", "s", "--edges", "roles.csv"],
@@ -269,7 +269,7 @@ fn an_object_that_lacks_what_a_flag_names_is_refused_with_its_place() {
     cli.fails(&["import", "s", "--nodes", "n.jsonl"], 2, "give --kind KIND, or --kind-column COL");
 }
 
-/// What is skipped is written as it stood, without a header where there was none.
+/// Skipped rows are written unchanged; a file without a header gets none.
 #[test]
 fn bad_rows_without_a_header_are_set_aside_too() {
     let cli = Cli::new();
@@ -279,7 +279,7 @@ fn bad_rows_without_a_header_are_set_aside_too() {
     let imported = cli.json(&[&words[..], &skip].concat());
     assert_eq!((&imported["edges"], &imported["rejected"]), (&json!(2), &json!(1)));
     assert_eq!(cli.read("bad.txt"), "3\n");
-    // The same file is not lost to itself.
+    // The file of rejects must not overwrite the input.
     cli.fails(
         &[&words[..], &["--on-error", "skip", "--rejects", "e.txt"]].concat(),
         1,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::core::failure::Failure;
 
-use crate::transfer::export::folder::Folder;
-use crate::transfer::export::rows::Rows;
+use crate::transfer::export::export_folder::ExportFolder;
+use crate::transfer::export::export_rows::ExportRows;
 
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <graphml xmlns="http://graphml.graphdrawing.org/xmlns" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://graphml.graphdrawing.org/xmlns http://graphml.graphdrawing.org/xmlns/1.0/graphml.xsd">
@@ -19,8 +19,8 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 "#;
 const FOOT: &str = "</graph>\n</graphml>\n";
 
-/// A node is called by `n` and its stable id. Tokens are joined by spaces; dense features are left out.
-pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Failure> {
+/// Writes the graph. The id of a node is `n` and its stable id; tokens are joined by spaces; dense features are left out.
+pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Result<(), Failure> {
     let mut file = folder.file("graph.graphml")?;
     file.put(HEAD.as_bytes())?;
     for at in 0..rows.nodes.len() {
@@ -55,10 +55,10 @@ pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Fail
         file.put(line.as_bytes())
     })?;
     file.put(FOOT.as_bytes())?;
-    folder.keep(file, None, None)
+    folder.add(file, None, None)
 }
 
-/// Text between tags. XML has no form for most control characters, so they come out as `\u{1b}`.
+/// Text between tags. XML cannot express most control characters, so they are written as `\u{1b}`.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -67,7 +67,7 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // A reader would take the end of a line for another, and white space for none.
+            // XML readers normalize line ends and white space unless they are escaped.
             '\t' => out.push_str("&#9;"),
             '\n' => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),

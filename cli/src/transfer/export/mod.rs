@@ -1,15 +1,15 @@
-//! `export`: all that a store holds, as files that others read and `import --from` reads back.
+//! `export`: the graph, features and embeddings of a store as files for other programs and for `import --from`.
 
-mod arrays;
-mod delimited;
-mod folder;
+mod csv;
+mod export_folder;
+mod export_rows;
 mod graphml;
-mod objects;
+mod jsonl;
+mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod projector;
-mod rows;
-mod sheet;
+mod table_writer;
+mod tensorboard;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use hedgerow::{EmbeddingExport, Engine, ErrorKind, Store};
 use crate::core::failure::Failure;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::transfer::export::folder::Folder;
-use crate::transfer::export::rows::Rows;
-use crate::transfer::manifest::Form;
-use crate::transfer::model;
+use crate::transfer::export::export_folder::ExportFolder;
+use crate::transfer::export::export_rows::ExportRows;
+use crate::transfer::manifest::ExportFormat;
+use crate::transfer::model_file;
 
-/// Rows of a Parquet file.
+/// The most rows of a Parquet file.
 const SHARD: u64 = 1_000_000;
 
-/// What `export` is told.
+/// The flags of `export`.
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
     /// The store's folder; another process may be writing to it
@@ -38,26 +38,27 @@ pub(crate) struct ExportArgs {
     /// A new or empty folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Form of the files; `import --from` reads csv, jsonl and parquet
-    #[arg(long, value_enum, default_value_t = Form::Csv)]
-    format: Form,
+    /// The format of the files; `import --from` reads csv, jsonl and parquet
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    format: ExportFormat,
     /// Replace an earlier export
     #[arg(long)]
     force: bool,
-    /// csv: an apostrophe before texts that a spreadsheet would take for formulas; `import --from` takes it off again
+    /// csv: write an apostrophe before texts that begin like a formula of a spreadsheet; `import --from` removes it
     #[arg(long)]
     guard_formulas: bool,
-    /// parquet: rows of a file at most
+    /// parquet: the most rows of a file
     #[arg(long, value_name = "N", default_value_t = SHARD, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
 }
 
-pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure> {
+pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    if args.guard_formulas && args.format != Form::Csv {
+    // Flags and target are checked before anything is written.
+    if args.guard_formulas && args.format != ExportFormat::Csv {
         return Err(Failure::Usage("--guard-formulas is for --format csv".to_owned()));
     }
-    if cfg!(not(feature = "parquet")) && args.format == Form::Parquet {
+    if cfg!(not(feature = "parquet")) && args.format == ExportFormat::Parquet {
         return Err(Failure::no_parquet());
     }
     let engine = engine(ctx, &args.store)?;
@@ -68,48 +69,56 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
             "{folder} is in the folder of the store: name one outside of it"
         )));
     }
-    let mut folder = Folder::create(&args.folder, args.force)?;
+    // The embeddings are refreshed first, so that they and the graph are of one epoch.
+    let mut folder = ExportFolder::create(&args.folder, args.force)?;
     let dirty = store.dirty_nodes();
     let is_trained = engine.status().generation.is_some();
-    let learned = is_trained.then(|| engine.export_embeddings(&ctx.watched())).transpose()?;
+    let embeddings = is_trained.then(|| engine.export_embeddings(&ctx.watched())).transpose()?;
     if is_trained && dirty > 0 {
         ctx.out.note(&format!("{dirty} nodes had changed since the last refresh: refreshed"));
     }
-    let snapshot = learned.as_ref().map_or_else(|| store.snapshot(), |learned| learned.snapshot().clone());
-    let mut rows = Rows::new(&snapshot, learned.as_ref(), args.format, ctx.cancel(), ctx.out);
+    let snapshot =
+        embeddings.as_ref().map_or_else(|| store.snapshot(), |embeddings| embeddings.snapshot().clone());
+    // The tables or files of the format.
+    let mut rows = ExportRows::new(&snapshot, embeddings.as_ref(), args.format, ctx.cancel(), ctx.out);
     match args.format {
-        Form::Csv => rows.tables(&mut |table, columns| {
-            delimited::Sheet::create(&mut folder, table, columns, args.guard_formulas)
+        ExportFormat::Csv => rows.tables(&mut |table, columns| {
+            csv::CsvWriter::create(&mut folder, table, &columns, args.guard_formulas)
         })?,
-        Form::Jsonl => {
-            rows.tables(&mut |table, columns| objects::Sheet::create(&mut folder, table, columns))?;
+        ExportFormat::Jsonl => {
+            rows.tables(&mut |table, columns| jsonl::JsonlWriter::create(&mut folder, table, columns))?;
         }
         #[cfg(feature = "parquet")]
-        Form::Parquet => rows.tables(&mut |table, columns| {
-            parquet::Sheet::create(&mut folder, table, columns, args.shard_rows)
+        ExportFormat::Parquet => rows.tables(&mut |table, columns| {
+            parquet::ParquetWriter::create(&mut folder, table, &columns, args.shard_rows)
         })?,
         #[cfg(not(feature = "parquet"))]
-        Form::Parquet => return Err(Failure::no_parquet()),
-        Form::Npy => arrays::write(&mut rows, &mut folder)?,
-        Form::Safetensors => {}
-        Form::Tensorboard => projector::write(&mut rows, &mut folder)?,
-        Form::Graphml => graphml::write(&mut rows, &mut folder)?,
+        ExportFormat::Parquet => return Err(Failure::no_parquet()),
+        ExportFormat::Npy => npy::write(&mut rows, &mut folder)?,
+        ExportFormat::Safetensors => {}
+        ExportFormat::Tensorboard => tensorboard::write(&mut rows, &mut folder)?,
+        ExportFormat::Graphml => graphml::write(&mut rows, &mut folder)?,
     }
-    let with_model = matches!(args.format, Form::Csv | Form::Jsonl | Form::Parquet | Form::Safetensors);
-    if with_model && let Some(learned) = &learned {
-        let mut file = folder.file(model::MODEL)?;
-        file.put(&model::to_bytes(&learned.model())?)?;
-        folder.keep(file, None, None)?;
+    // The model, in formats that `import --from` or `import --model` read.
+    let with_model = matches!(
+        args.format,
+        ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet | ExportFormat::Safetensors
+    );
+    if with_model && let Some(embeddings) = &embeddings {
+        let mut file = folder.file(model_file::MODEL)?;
+        file.put(&model_file::to_bytes(&embeddings.model())?)?;
+        folder.add(file, None, None)?;
     }
-    if args.format == Form::Safetensors && learned.is_none() {
+    if args.format == ExportFormat::Safetensors && embeddings.is_none() {
         return Err(not_trained());
     }
+    // The manifest is last: a folder without one is not a complete export.
     let mut manifest = rows.manifest(args.guard_formulas)?;
     drop(rows);
-    drop(learned);
+    drop(embeddings);
     let bytes = folder.finish(&mut manifest)?;
     if is_trained && dirty > 0 && !store.is_read_only() {
-        // So that what the store says of itself is what was exported.
+        // The refreshed rows are also stored, so that the store and its export agree.
         engine.persist(&ctx.watched())?;
     }
     let counts = manifest.counts;
@@ -128,10 +137,10 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
     ])
 }
 
-/// The engine of the store, also where another process writes to it.
+/// Opens the engine of the store, read-only where another process writes to the store.
 fn engine(ctx: &mut Context, path: &Path) -> Result<Arc<Engine>, Failure> {
     match ctx.engine(path) {
-        // Whoever writes to it keeps the lock; reading needs none.
+        // The writing process has the lock; reading needs none.
         Err(Failure::Open(error)) if error.kind() == ErrorKind::Locked => {
             let store = Store::options().read_only(true).open(path);
             let store = Arc::new(store.map_err(|error| Failure::Open(error.into()))?);
@@ -143,11 +152,11 @@ fn engine(ctx: &mut Context, path: &Path) -> Result<Arc<Engine>, Failure> {
     }
 }
 
-/// Whether a folder is another or lies in it.
+/// True if a folder is another one or lies in it.
 fn is_within(folder: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     let exists = folder.ancestors().find(|path| path.exists());
-    match (exists.map(whole), whole(other)) {
+    match (exists.map(resolved), resolved(other)) {
         (Some(Ok(folder)), Ok(other)) => folder.starts_with(other),
         _ => false,
     }
@@ -159,7 +168,7 @@ fn not_trained() -> Failure {
     )
 }
 
-/// The embeddings, for forms that are of nothing else.
-fn trained<'a>(learned: Option<&'a EmbeddingExport<'a>>) -> Result<&'a EmbeddingExport<'a>, Failure> {
-    learned.ok_or_else(not_trained)
+/// The embeddings, for formats that hold nothing else.
+fn trained<'a>(embeddings: Option<&'a EmbeddingExport<'a>>) -> Result<&'a EmbeddingExport<'a>, Failure> {
+    embeddings.ok_or_else(not_trained)
 }

@@ -1,231 +1,166 @@
-//! The three forms that edges come in, read row by row: what every message about a row comes from.
+//! The three forms of a file of edges, and the one way in which rows of each get into a target.
 
 use hedgerow::{Edge, NodeRef};
 
 use crate::core::failure::Failure;
-use crate::core::location::{BadInput, Place};
-use crate::input::delimited::{Delimited, is_comment};
+use crate::core::location::Place;
+use crate::input::delimited::Delimited;
 use crate::input::lines::Lines;
 use crate::input::pairs::words;
+use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
-use crate::input::timestamp;
 use crate::output::printer::Output;
-use crate::transfer::import::columns::Columns;
-use crate::transfer::import::fields::Fields;
-use crate::transfer::import::loader::Loader;
-use crate::transfer::import::target::Target;
+use crate::transfer::import::edge_columns::EdgeColumns;
+use crate::transfer::import::edge_fields::EdgeFields;
+use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
-/// A file of edges whose header, if it has one, was understood, and what follows it.
-pub(super) struct Plan<'a> {
-    pub(super) rows: Rows<'a>,
+/// A file of edges whose header, if it has one, is matched with the flags.
+pub(super) struct EdgeFile<'a> {
+    pub(super) rows: EdgeRows<'a>,
+    /// The lines behind the header.
     pub(super) lines: Lines,
-    /// As it stands in the file.
+    /// The header as the file has it.
     pub(super) header: Option<Vec<u8>>,
 }
 
-/// How rows are read.
-pub(super) struct Rows<'a> {
+/// The form of the rows of a file.
+pub(super) struct EdgeRows<'a> {
+    /// The relation of all edges, where a flag names it.
     pub(super) relation: Option<&'a str>,
-    /// What a line begins with that is passed over.
+    /// The text that begins a line which is no row.
     pub(super) comment: Option<&'a str>,
-    pub(super) form: Form,
+    pub(super) form: EdgeForm,
 }
 
-pub(super) enum Form {
-    Csv { separator: Separator, columns: Columns },
+pub(super) enum EdgeForm {
+    Csv { separator: Separator, columns: EdgeColumns },
     Adjacency { src: String, dst: String },
-    Jsonl(Fields),
+    Jsonl(EdgeFields),
 }
 
-impl<'a> Plan<'a> {
+impl<'a> EdgeFile<'a> {
     pub(super) fn open(
         args: &'a ImportArgs,
         format: Format,
         lines: Lines,
         out: Output,
     ) -> Result<Self, Failure> {
-        let how = args.how(true);
+        let dialect = args.dialect(true);
         let (form, lines, header) = match format {
             Format::Csv if args.columns.is_empty() => {
-                let records = Delimited::open(lines, &how)?;
-                let columns = Columns::of(&records, &records.header()?, args, out)?;
+                let records = Delimited::open(lines, &dialect)?;
+                let columns = EdgeColumns::of(&records, &records.header()?, args, out)?;
                 let (separator, header) = (records.separator(), records.raw().to_vec());
-                (Form::Csv { separator, columns }, records.into_lines(), Some(header))
+                (EdgeForm::Csv { separator, columns }, records.into_lines(), Some(header))
             }
             Format::Csv if args.columns.len() < 2 => {
                 let problem = "--columns names one column, and an edge has two ends: give two or more, such as board,pin";
                 return Err(Failure::Usage(problem.to_owned()));
             }
             Format::Csv => {
-                let records = Delimited::open_bare(lines, &how)?;
-                let columns = Columns::of(&records, &args.columns, args, out)?;
-                (Form::Csv { separator: records.separator(), columns }, records.into_lines(), None)
+                let records = Delimited::open_bare(lines, &dialect)?;
+                let columns = EdgeColumns::of(&records, &args.columns, args, out)?;
+                (EdgeForm::Csv { separator: records.separator(), columns }, records.into_lines(), None)
             }
             Format::Adjacency => {
                 let (src, dst) = args.adjacency()?;
-                (Form::Adjacency { src, dst }, lines, None)
+                (EdgeForm::Adjacency { src, dst }, lines, None)
             }
-            Format::Jsonl => (Form::Jsonl(Fields::of(args)), lines, None),
+            Format::Jsonl => (EdgeForm::Jsonl(EdgeFields::of(args)), lines, None),
         };
         let (relation, comment) = (args.relation.as_deref(), args.comment.as_deref());
-        Ok(Self { rows: Rows { relation, comment, form }, lines, header })
-    }
-
-    /// Reads all rows, one after another.
-    pub(super) fn run(self, loader: &mut Loader<'_>) -> Result<(), Failure> {
-        if let (Some(rejects), Some(header)) = (&mut loader.rejects, &self.header) {
-            rejects.write(header)?;
-        }
-        let file = self.lines.file().to_owned();
-        let seen = self.rows.read(self.lines, loader)?;
-        self.rows.expect_some(seen, &file)
+        Ok(Self { rows: EdgeRows { relation, comment, form }, lines, header })
     }
 }
 
-/// What was read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// Whether there was a row, good or bad.
-    pub(super) any: bool,
-    /// The number of the last line.
-    pub(super) lines: u64,
-}
-
-impl Rows<'_> {
-    /// Reads the rows of the lines that follow.
-    pub(super) fn read(&self, lines: Lines, target: &mut impl Target) -> Result<Seen, Failure> {
+impl EdgeRows<'_> {
+    /// Puts the rows behind the current line into a target; returns the lines, at their end or at the row that failed, and
+    /// whether there was a row, good or bad.
+    pub(super) fn read(&self, lines: Lines, target: &mut impl RowTarget) -> (Lines, Result<bool, Failure>) {
         match &self.form {
-            Form::Csv { separator, columns } => {
-                let records = Delimited::resume(lines, *separator, self.comment);
-                read_records(records, columns, self.relation, target)
+            EdgeForm::Csv { separator, columns } => {
+                let mut records = Delimited::resume(lines, *separator, self.comment);
+                let read = read_rows(&mut records, target, |records, target| {
+                    columns.take(records, self.relation, target)?;
+                    target.staged()
+                });
+                (records.into_lines(), read)
             }
-            Form::Adjacency { src, dst } => self.read_adjacency(lines, src, dst, target),
-            Form::Jsonl(fields) => self.read_objects(lines, fields, target),
+            EdgeForm::Adjacency { src, dst } => {
+                let mut rows = LineRows::words(lines, self.comment);
+                let read = read_rows(&mut rows, target, |rows, target| {
+                    self.take_adjacency(rows.lines(), src, dst, target)
+                });
+                (rows.into_lines(), read)
+            }
+            EdgeForm::Jsonl(fields) => {
+                let mut rows = LineRows::objects(lines, self.comment);
+                let read = read_rows(&mut rows, target, |rows, target| {
+                    fields.take(rows.lines(), self.relation, target)?;
+                    target.staged()
+                });
+                (rows.into_lines(), read)
+            }
         }
     }
 
-    /// Refuses a file without rows; one with a header may have none.
-    pub(super) fn expect_some(&self, seen: Seen, file: &str) -> Result<(), Failure> {
-        if seen.any || matches!(self.form, Form::Csv { .. }) {
+    /// Refuses a file without rows, of which `line` is the last line; one with a header may have none.
+    pub(super) fn expect_rows(&self, any: bool, file: &str, line: u64) -> Result<(), Failure> {
+        if any || matches!(self.form, EdgeForm::Csv { .. }) {
             return Ok(());
         }
-        Err(Place::new(file, seen.lines + 1, 1).problem("the file is empty, expected edges").into())
+        Err(Place::new(file, line + 1, 1).problem("the file is empty, expected edges").into())
     }
 
-    fn read_adjacency(
+    /// Links the first node of a line with each of the others, once all names are checked.
+    fn take_adjacency(
         &self,
-        mut lines: Lines,
+        lines: &Lines,
         src: &str,
         dst: &str,
-        target: &mut impl Target,
-    ) -> Result<Seen, Failure> {
+        target: &mut impl RowTarget,
+    ) -> Result<(), Failure> {
         let edge = Edge { relation: self.relation, ..Edge::default() };
-        let mut any = false;
-        while lines.advance()? {
-            if is_comment(lines.bytes(), self.comment) {
-                continue;
-            }
-            target.begin(lines.number())?;
-            let row = match adjacency_row(&lines, src, dst) {
-                Ok(row) => row,
-                Err(Failure::Input(bad)) => {
-                    any = true;
-                    target.bad(*bad, lines.bytes())?;
-                    continue;
-                }
-                Err(other) => return Err(other),
-            };
-            let Some((source, targets)) = row.split_first() else { continue };
-            any = true;
-            if targets.is_empty() {
-                target.add_node(*source)?;
-                target.staged()?;
-            }
-            for other in targets {
-                target.link(*source, *other, edge)?;
-                target.staged()?;
-            }
+        let words = words(lines)?;
+        for (nth, &(at, key)) in words.iter().enumerate() {
+            let node = NodeRef { kind: if nth == 0 { src } else { dst }, key };
+            node.validate().map_err(|error| lines.place(at).problem(error))?;
         }
-        Ok(Seen { any, lines: lines.number() - 1 })
-    }
-
-    fn read_objects(
-        &self,
-        mut lines: Lines,
-        fields: &Fields,
-        target: &mut impl Target,
-    ) -> Result<Seen, Failure> {
-        let mut any = false;
-        while lines.advance()? {
-            if lines.bytes().is_empty() || is_comment(lines.bytes(), self.comment) {
-                continue;
-            }
-            any = true;
-            target.begin(lines.number())?;
-            match fields.take(&lines, self.relation, target) {
-                Ok(()) => target.staged()?,
-                Err(bad) => target.bad(bad, lines.bytes())?,
-            }
+        let Some((&(_, key), keys)) = words.split_first() else { return Ok(()) };
+        let source = NodeRef { kind: src, key };
+        if keys.is_empty() {
+            target.add_node(source)?;
+            target.staged()?;
         }
-        Ok(Seen { any, lines: lines.number() - 1 })
+        for &(_, key) in keys {
+            target.link(source, NodeRef { kind: dst, key }, edge)?;
+            target.staged()?;
+        }
+        Ok(())
     }
 }
 
-fn read_records(
-    mut records: Delimited,
-    columns: &Columns,
-    relation: Option<&str>,
-    target: &mut impl Target,
-) -> Result<Seen, Failure> {
+/// Takes every row into a target, which decides what becomes of bad rows; the answer is whether there was a row.
+fn read_rows<R: RowReader, T: RowTarget>(
+    rows: &mut R,
+    target: &mut T,
+    take: impl Fn(&R, &mut T) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
     let mut any = false;
     loop {
-        let parsed = match records.advance() {
-            Ok(true) => Ok(()),
-            Ok(false) => return Ok(Seen { any, lines: records.lines().number() - 1 }),
-            Err(Failure::Input(bad)) => Err(*bad),
+        let row = rows.advance();
+        match row {
+            Ok(false) => return Ok(any),
+            Ok(true) | Err(Failure::Input(_)) => {}
             Err(other) => return Err(other),
-        };
+        }
         any = true;
-        target.begin(records.line())?;
-        match parsed.and_then(|()| columns.take(&records, relation, target)) {
-            Ok(()) => target.staged()?,
-            Err(bad) => target.bad(bad, records.raw())?,
+        target.begin(rows.line())?;
+        match row.and_then(|_| take(rows, target)) {
+            Ok(()) => {}
+            Err(Failure::Input(bad)) => target.bad(*bad, rows.raw())?,
+            Err(other) => return Err(other),
         }
     }
-}
-
-/// A weight; an empty field is 1.
-pub(crate) fn weight(records: &Delimited, at: usize) -> Result<f32, BadInput> {
-    let text = records.text(at)?.trim();
-    weight_of(text)
-        .ok_or_else(|| records.place(at).found(text.as_bytes(), "a weight: a finite number above 0"))
-}
-
-pub(super) fn weight_of(text: &str) -> Option<f32> {
-    if text.is_empty() {
-        return Some(1.0);
-    }
-    text.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight > 0.0)
-}
-
-/// A time; an empty field is none.
-pub(crate) fn time(records: &Delimited, at: usize) -> Result<Option<i64>, BadInput> {
-    let text = records.text(at)?.trim();
-    time_of(text).ok_or_else(|| records.place(at).found(text.as_bytes(), timestamp::EXPECTED))
-}
-
-#[expect(clippy::option_option, reason = "a text that is no time is not a text without a time")]
-pub(super) fn time_of(text: &str) -> Option<Option<i64>> {
-    if text.is_empty() { Some(None) } else { timestamp::parse(text).map(Some) }
-}
-
-/// All names of a line, checked before the first of its edges is staged.
-fn adjacency_row<'a>(lines: &'a Lines, src: &'a str, dst: &'a str) -> Result<Vec<NodeRef<'a>>, Failure> {
-    let mut row = Vec::new();
-    for (nth, (at, key)) in words(lines)?.into_iter().enumerate() {
-        let kind = if nth == 0 { src } else { dst };
-        row.push(NodeRef::new(kind, key).map_err(|error| lines.place(at).problem(error))?);
-    }
-    Ok(row)
 }

@@ -1,17 +1,20 @@
 //! `import`: edges, or nodes with their features, from a file into a store.
 
-mod block_parser;
-mod bulk;
-mod columns;
-pub(crate) mod edges;
-mod fields;
+mod batch_import;
+mod bulk_import;
+mod column_names;
+mod edge_columns;
+mod edge_fields;
+mod edges;
 mod import_export;
-mod loader;
-mod names;
 mod node_features;
 mod nodes;
 mod rejects;
-mod target;
+mod row_target;
+
+#[cfg(test)]
+#[path = "../../../tests/internal/bulk_import.rs"]
+mod bulk_import_tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,7 +23,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
-use crate::input::delimited::How;
+use crate::input::delimited::Dialect;
 use crate::input::lines::Lines;
 use crate::input::npy::parse_block;
 use crate::input::separator;
@@ -29,96 +32,98 @@ use crate::input::source::Source;
 use crate::output::progress::Progress;
 use crate::output::value::rounded;
 use crate::session::context::Context;
-use crate::transfer::import::bulk::Bulk;
-use crate::transfer::import::loader::Loader;
-use crate::transfer::import::names::EndFlag;
+use crate::transfer::import::batch_import::BatchImport;
+use crate::transfer::import::bulk_import::BulkImport;
+use crate::transfer::import::column_names::EndFlag;
+use crate::transfer::import::edges::EdgeFile;
+use crate::transfer::import::nodes::NodeFile;
 use crate::transfer::import::rejects::Rejects;
-use crate::transfer::model;
+use crate::transfer::model_file;
 
-/// What `import` is told.
+/// The flags of `import`.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("file").required(true).args(["edges", "nodes", "from", "model"]),
-    after_help = "COL is a column of a csv or a field of a JSON object: its name, capital or small, \
-        with or without the type that Neo4j writes behind it."
+    after_help = "COL is a column of a csv or a field of a JSON object: its name, in capital or small letters, \
+        with or without the type that Neo4j adds to it."
 )]
 pub(crate) struct ImportArgs {
     /// The store's folder; created when there is none
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// File of edges, `-` for standard input; .gz and .zst are read directly
+    /// A file of edges, `-` for standard input; .gz and .zst are decompressed
     #[arg(long, value_name = "FILE")]
     edges: Option<PathBuf>,
-    /// File of nodes, a row each
+    /// A file of nodes, one row each
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// An export as a whole, into a new store: graph, features and model, with the same digest
+    /// A complete export, into a new store: graph, features and model, with the same digest
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// A model.safetensors of an export: becomes the store's next generation
+    /// The model.safetensors of an export, which becomes the store's next generation
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Form of the rows [default: jsonl for names with .jsonl, .ndjson or .json and for Parquet, else csv]
+    /// The form of the rows [default: jsonl for names with .jsonl, .ndjson or .json and for Parquet, else csv]
     #[arg(long, conflicts_with_all = ["from", "model"])]
     format: Option<Format>,
-    /// Kind of the first node of an edge, and where its key is; * where it is written kind:key
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
+    /// The kind of an edge's first node and the column of its key; * where that column holds kind:key
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
     src: Option<EndFlag>,
-    /// Kind of the second node of an edge, and where its key is [default: the first two columns, named by their kinds]
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = names::argument)]
+    /// The kind of an edge's second node and the column of its key [default: the first two columns, named by their kinds]
+    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
     dst: Option<EndFlag>,
-    /// Relation of the edges [default: named by the two kinds, such as board-pin]
+    /// The relation of the edges [default: the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "from", "model"])]
     relation: Option<String>,
-    /// What holds the relations [default: what is named relation or :TYPE]
+    /// The column of the relations [default: relation or :TYPE, where there is one]
     #[arg(long, value_name = "COL", conflicts_with_all = ["nodes", "from", "model", "relation"])]
     relation_column: Option<String>,
-    /// What holds the weights [default: what is named weight]
+    /// The column of the weights [default: weight, where there is one]
     #[arg(long, visible_alias = "weight", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
     weight_column: Option<String>,
-    /// What holds the times [default: what is named time or timestamp]
+    /// The column of the times [default: time or timestamp, where there is one]
     #[arg(long, visible_alias = "time", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
     time_column: Option<String>,
-    /// Kind of the nodes
+    /// The kind of the nodes
     #[arg(long, conflicts_with_all = ["edges", "from", "model", "kind_column"])]
     kind: Option<String>,
-    /// What holds the kinds of the nodes [default: what is named :LABEL]
+    /// The column of the kinds [default: :LABEL, where there is one]
     #[arg(long, value_name = "COL", conflicts_with_all = ["edges", "from", "model"])]
     kind_column: Option<String>,
-    /// What holds the keys of the nodes [default: the column :ID, else the first; in JSON the field key]
+    /// The column of the keys [default: the column :ID, else the first; in JSON the field key]
     #[arg(long, value_name = "COL", conflicts_with_all = ["edges", "from", "model"])]
     key: Option<String>,
-    /// What holds words that become tokens `col=word`: split on | where there is one, else on white space
+    /// Columns of words that become tokens `col=word`: split at | where there is one, else at white space
     #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["edges", "from", "model"])]
     tokens: Vec<String>,
-    /// A dense feature: one row of a .npy matrix for each row of the file
+    /// A dense feature: a .npy matrix with one row for each row of the file
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, conflicts_with_all = ["edges", "from", "model"])]
     dense: Vec<(String, PathBuf)>,
-    /// Names of the columns of a csv that has no header line
+    /// The names of the columns of a csv without a header line
     #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["from", "model"])]
     columns: Vec<String>,
-    /// What stands between columns: comma, tab, semicolon, bar, blanks, ::, or a character [default: what the first line has]
+    /// The separator of columns: comma, tab, semicolon, bar, blanks, ::, or a character [default: that of the first line]
     #[arg(long, value_name = "SEP", value_parser = separator::argument, conflicts_with_all = ["from", "model"])]
     separator: Option<Separator>,
-    /// Pass over lines that begin so, such as #
+    /// Skip lines that begin with TEXT, such as #
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["from", "model"])]
     comment: Option<String>,
-    /// What to do with a bad row
+    /// The treatment of a bad row
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
-    /// Where skipped rows are written as they are
+    /// The file that skipped rows are written to, unchanged
     #[arg(long, value_name = "FILE", required_if_eq("on_error", "skip"), conflicts_with_all = ["from", "model"])]
     rejects: Option<PathBuf>,
-    /// Write over the file of --rejects where there is one
+    /// Replace the file of --rejects where there is one
     #[arg(long, requires = "rejects")]
     force: bool,
-    /// Stop after so many bad rows all the same
+    /// Stop after more than N bad rows
     #[arg(long, value_name = "N", requires = "rejects")]
     max_errors: Option<u64>,
 }
 
 impl ImportArgs {
-    /// Where the names of the columns stand.
+    /// The header or the flag that names the columns.
     fn named_by(&self) -> &'static str {
         if self.columns.is_empty() { "the header" } else { "--columns" }
     }
@@ -134,13 +139,13 @@ impl ImportArgs {
         })
     }
 
-    /// How a csv is to be read.
-    fn how(&self, blanks: bool) -> How {
-        How { separator: self.separator, blanks, comment: self.comment.clone() }
+    /// The form of a csv, as the flags give it.
+    fn dialect(&self, blanks: bool) -> Dialect {
+        Dialect { separator: self.separator, blanks, comment: self.comment.clone() }
     }
 }
 
-/// The form of a file.
+/// The form of a file of edges or nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A header and one row a line, separated by comma, tab, semicolon, bar, blanks or ::
@@ -148,20 +153,20 @@ enum Format {
     Csv,
     /// `src dst dst ...` a line; needs --src and --dst
     Adjacency,
-    /// {"src":"board:1","dst":"pin:2","weight":1,"time":0} a line, or objects of which flags name the fields
+    /// {"src":"board:1","dst":"pin:2","weight":1,"time":0} a line, or objects whose fields flags name
     Jsonl,
 }
 
-/// What a bad row does.
+/// The treatment of a bad row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnError {
-    /// Stop; the rows before it stay, in a store that held something those of whole batches of 100,000 (nodes: 10,000)
+    /// Stop; the rows before it stay: in an empty store all, else those of complete batches of 100,000 edges or 10,000 nodes
     Stop,
-    /// Write the row to --rejects and go on
+    /// Write the row to --rejects and continue
     Skip,
 }
 
-pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
+pub(crate) fn run(ctx: &mut Context, args: &ImportArgs) -> Result<(), Failure> {
     let started = Instant::now();
     if let Some(folder) = &args.from {
         return import_export::run(ctx, &args.store, folder, started);
@@ -169,7 +174,7 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     if let Some(file) = &args.model {
         return install(ctx, &args.store, file, started);
     }
-    let Some(file) = args.edges.as_ref().or(args.nodes.as_ref()) else {
+    let Some(file) = args.edges.as_deref().or(args.nodes.as_deref()) else {
         return Err(Failure::Usage("import needs --edges FILE, --nodes FILE or --from DIR".to_owned()));
     };
     if ctx.console && file.as_os_str() == "-" {
@@ -178,43 +183,48 @@ pub(crate) fn run(ctx: &mut Context, args: ImportArgs) -> Result<(), Failure> {
     if args.format == Some(Format::Adjacency) && args.edges.is_some() {
         args.adjacency()?;
     }
-    // The input is looked at before a store comes into being for it.
+    import_file(ctx, args, file, started)
+}
+
+/// Imports a file of edges or nodes.
+fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Instant) -> Result<(), Failure> {
+    // The input is opened before the store, so that a missing file creates no store.
     let source = Source::open(file)?;
     let format = if source.is_parquet { Format::Jsonl } else { args.format.unwrap_or_else(|| guess(file)) };
     let what = if args.edges.is_some() { "edges" } else { "nodes" };
     let progress = Progress::reading(source.size, &source.position, what, ctx.out);
     let lines = Lines::new(source);
     let rejects = args.rejects.as_ref().filter(|_| args.on_error == OnError::Skip);
-    // Created once nothing else can be refused, so that the same command can be given again.
+    // The file is created after all other checks, so that a refused command can be repeated.
     if let Some(path) = rejects.filter(|path| !args.force && path.exists()) {
         return Err(Rejects::taken(path));
     }
     let rejects = || rejects.map(|path| Rejects::create(path, args.max_errors, args.force)).transpose();
     if args.nodes.is_some() {
-        let plan = nodes::Plan::open(&args, format, lines, file)?;
+        let nodes = NodeFile::open(args, format, lines, file)?;
         let store = ctx.store_or_new(&args.store)?;
-        plan.expect_widths(&store.snapshot().dense_blocks())?;
-        let mut loader = Loader::new(ctx, &store, (what, loader::NODES), progress, rejects()?);
-        plan.run(&mut loader)?;
-        report(ctx, loader.finish()?, started)
+        nodes.expect_widths(&store.snapshot().dense_blocks())?;
+        let mut import = BatchImport::new(ctx, &store, (what, batch_import::NODES), progress, rejects()?);
+        nodes.read(&mut import)?;
+        report(ctx, import.finish()?, started)
     } else {
-        let plan = edges::Plan::open(&args, format, lines, ctx.out)?;
+        let edges = EdgeFile::open(args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
         let rejects = rejects()?;
-        let totals = if bulk::is_possible(&store) {
-            Bulk::new(ctx, &store, progress, rejects).run(plan, BLOCK)?
+        let totals = if bulk_import::is_possible(&store) {
+            BulkImport::new(ctx, &store, progress, rejects).run(edges, BLOCK)?
         } else {
-            let mut loader = Loader::new(ctx, &store, (what, loader::EDGES), progress, rejects);
-            plan.run(&mut loader)?;
-            loader.finish()?
+            let mut import = BatchImport::new(ctx, &store, (what, batch_import::EDGES), progress, rejects);
+            import.read_edges(edges)?;
+            import.finish()?
         };
         report(ctx, totals, started)
     }
 }
 
-/// A model from elsewhere for the nodes of this store.
+/// Installs a model of another store.
 fn install(ctx: &mut Context, store: &Path, file: &Path, started: Instant) -> Result<(), Failure> {
-    let model = model::read(file)?;
+    let model = model_file::read(file)?;
     let engine = ctx.engine(store)?;
     let generation = engine.install(&model, ctx.cancel())?;
     ctx.out.record(vec![
@@ -224,13 +234,13 @@ fn install(ctx: &mut Context, store: &Path, file: &Path, started: Instant) -> Re
     ])
 }
 
-/// What an import did.
+/// Counts of an import.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     nodes: u64,
     edges: u64,
     rejected: u64,
-    /// Nodes whose tokens or dense rows are other ones now.
+    /// Features that the import set or replaced.
     features: u64,
 }
 
@@ -249,6 +259,7 @@ fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure
     ])
 }
 
+/// The form of a file by its name.
 fn guess(file: &Path) -> Format {
     let name = file.to_string_lossy().to_lowercase();
     let is_objects = [".jsonl", ".ndjson", ".json"].iter().any(|end| name.contains(end));

@@ -1,5 +1,5 @@
-//! A node as a row describes it: its name, its tokens, and how it gets into a batch whole or not at all.
-//! Knows nothing of the form that the row had.
+//! A node and its features, as a row of any form gives them: all of it gets into a batch, or nothing.
+//! Must not know the form of the row.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,20 @@ use hedgerow::{Batch, NodeRef};
 
 use crate::core::location::{BadInput, Place};
 
-/// What a row says, before it is known to be good in whole.
+/// A node and its tokens, not checked yet.
 pub(super) struct NodeFeatures<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) key: Cow<'a, str>,
-    /// None where tokens are not asked for, which leaves those that are there.
+    /// None where the import sets no tokens, which keeps those of the store.
     pub(super) tokens: Option<Vec<String>>,
+    /// The place of the name.
     pub(super) place: Place,
-    /// Where the tokens stand.
+    /// The place of the tokens.
     pub(super) at_tokens: Place,
 }
 
 impl NodeFeatures<'_> {
-    /// The operations of a row; the batch is only touched once everything in the row is known to be good.
+    /// Adds the operations of a row to a batch, once everything in the row is checked. `rows` are dense features by block.
     pub(super) fn stage(self, rows: &[(&str, &[f32])], batch: &mut Batch) -> Result<(), BadInput> {
         let refuse = |error: &dyn std::fmt::Display| self.place.clone().problem(error);
         let node = NodeRef::new(&self.kind, &self.key).map_err(|error| refuse(&error))?;
@@ -47,20 +48,20 @@ impl NodeFeatures<'_> {
     }
 }
 
-/// Adds a token: `col=word`, lower-cased; the store drops repetitions.
-pub(super) fn push(word: &str, column: &str, tokens: &mut Vec<String>) {
+/// Adds a token: `col=word` in lower case. The store drops repetitions.
+pub(super) fn push_token(word: &str, column: &str, tokens: &mut Vec<String>) {
     let word = word.trim();
     if !word.is_empty() {
         tokens.push(format!("{column}={}", word.to_lowercase()));
     }
 }
 
-/// Adds the tokens of a cell.
-pub(super) fn split(cell: &str, column: &str, tokens: &mut Vec<String>) {
-    if cell.contains('|') {
-        cell.split('|').for_each(|word| push(word, column, tokens));
+/// Adds the words of a field as tokens: split at bars where there is one, else at white space.
+pub(super) fn push_tokens(text: &str, column: &str, tokens: &mut Vec<String>) {
+    if text.contains('|') {
+        text.split('|').for_each(|word| push_token(word, column, tokens));
     } else {
-        cell.split_whitespace().for_each(|word| push(word, column, tokens));
+        text.split_whitespace().for_each(|word| push_token(word, column, tokens));
     }
 }
 
@@ -69,10 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_split_on_bars_or_white_space() {
+    fn fields_are_split_at_bars_or_white_space() {
         let mut tokens = Vec::new();
-        split("Sci-Fi|Film Noir||", "genre", &mut tokens);
-        split(" Toy  Story ", "title", &mut tokens);
+        push_tokens("Sci-Fi|Film Noir||", "genre", &mut tokens);
+        push_tokens(" Toy  Story ", "title", &mut tokens);
         assert_eq!(tokens, ["genre=sci-fi", "genre=film noir", "title=toy", "title=story"]);
     }
 }

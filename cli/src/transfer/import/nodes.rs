@@ -1,4 +1,4 @@
-//! Nodes with their features: a key a row, tokens from columns or fields, dense rows from matrices that run beside the file.
+//! A file of nodes: each row has a key and words for tokens, and each dense feature a matrix with one row for each row of the file.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -7,57 +7,57 @@ use hedgerow::NodeRef;
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
-use crate::input::delimited::{Delimited, is_comment};
-use crate::input::jsonl::{JsonLine, Words};
+use crate::input::delimited::Delimited;
+use crate::input::jsonl::{FieldTexts, JsonLine};
 use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
+use crate::input::rows::{LineRows, RowReader};
 use crate::input::source::Source;
-use crate::transfer::import::loader::Loader;
-use crate::transfer::import::names::{Typed, required};
-use crate::transfer::import::node_features::{NodeFeatures, push, split};
-use crate::transfer::import::target::Target;
+use crate::transfer::import::batch_import::BatchImport;
+use crate::transfer::import::column_names::{TypedName, required};
+use crate::transfer::import::node_features::{NodeFeatures, push_token, push_tokens};
+use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
-/// The field of an object that holds the key.
+/// The field of the key, where no flag names another.
 const KEY: &str = "key";
 
-/// A file of nodes whose header was understood and whose matrices have the right number of rows.
-pub(super) struct Plan<'a> {
-    rows: Rows<'a>,
-    /// As it stands in the file.
+/// A file of nodes whose header is matched with the flags and whose matrices have as many rows as the file.
+pub(super) struct NodeFile<'a> {
+    rows: NodeRows<'a>,
+    /// The header as the file has it.
     header: Option<Vec<u8>>,
     dense: Vec<(&'a str, Matrix)>,
 }
 
-/// The rows, and where the parts of a node stand in them.
-enum Rows<'a> {
+/// The rows, and the columns or fields of a node's parts.
+enum NodeRows<'a> {
     Csv {
         records: Delimited,
         columns: usize,
-        /// Where the names of the columns stand.
+        /// The header or the flag that names the columns.
         named: &'static str,
         key: usize,
-        kind: Kind<'a, usize>,
-        /// Column and the prefix of its tokens.
+        kind: KindSource<'a, usize>,
+        /// Columns of words, with the names that begin their tokens.
         tokens: Vec<(usize, &'a str)>,
     },
     Jsonl {
-        lines: Lines,
-        comment: Option<&'a str>,
+        rows: LineRows,
         key: &'a str,
-        kind: Kind<'a, &'a str>,
+        kind: KindSource<'a, &'a str>,
         tokens: &'a [String],
     },
 }
 
-/// What kind a node is of.
-enum Kind<'a, At> {
+/// The source of a node's kind.
+enum KindSource<'a, At> {
     Fixed(Cow<'a, str>),
-    /// Labels as Neo4j has them, the first of which counts, or one kind.
+    /// A column or field: a kind, or labels as Neo4j writes them, of which the first counts.
     At(At),
 }
 
-impl<'a> Plan<'a> {
+impl<'a> NodeFile<'a> {
     pub(super) fn open(
         args: &'a ImportArgs,
         format: Format,
@@ -65,18 +65,18 @@ impl<'a> Plan<'a> {
         file: &Path,
     ) -> Result<Self, Failure> {
         if let Some(kind) = &args.kind {
-            // Any key will do to have the kind checked.
+            // The key is a placeholder: only the kind is checked.
             NodeRef::new(kind, "0")?;
         }
-        let rows = Rows::open(args, format, lines)?;
+        let rows = NodeRows::open(args, format, lines)?;
         let header = match &rows {
-            Rows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
-            Rows::Csv { .. } | Rows::Jsonl { .. } => None,
+            NodeRows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
+            NodeRows::Csv { .. } | NodeRows::Jsonl { .. } => None,
         };
         let open = |(name, path): &'a (String, PathBuf)| Ok((name.as_str(), Matrix::open(path)?));
         let dense = args.dense.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
         if !dense.is_empty() {
-            expect_rows(&dense, file, |lines| Rows::open(args, format, lines))?;
+            expect_rows(&dense, file, |lines| NodeRows::open(args, format, lines))?;
         }
         Ok(Self { rows, header, dense })
     }
@@ -94,8 +94,9 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    pub(super) fn run(mut self, loader: &mut Loader<'_>) -> Result<(), Failure> {
-        if let (Some(rejects), Some(header)) = (&mut loader.rejects, &self.header) {
+    /// Puts all nodes into an import.
+    pub(super) fn read(mut self, import: &mut BatchImport<'_>) -> Result<(), Failure> {
+        if let (Some(rejects), Some(header)) = (&mut import.rejects, &self.header) {
             rejects.write(header)?;
         }
         loop {
@@ -105,33 +106,33 @@ impl<'a> Plan<'a> {
                 Err(Failure::Input(bad)) => Err(bad),
                 Err(other) => return Err(other),
             };
-            // A bad line has its dense row too, so the matrices move on with every line.
-            let rows: Result<Vec<(&str, &[f32])>, Failure> =
+            // A bad row has dense rows too, so the matrices advance with every row.
+            let dense: Result<Vec<(&str, &[f32])>, Failure> =
                 self.dense.iter_mut().map(|(name, matrix)| Ok((*name, matrix.next_row()?))).collect();
-            let rows = rows?;
+            let dense = dense?;
             let staged = match parsed {
-                Ok(()) => self.rows.node().and_then(|node| node.stage(&rows, &mut loader.batch)),
+                Ok(()) => self.rows.node().and_then(|node| node.stage(&dense, &mut import.batch)),
                 Err(bad) => Err(*bad),
             };
-            loader.begin(self.rows.line())?;
+            import.begin(self.rows.line())?;
             match staged {
-                Ok(()) => loader.staged()?,
-                Err(bad) => loader.bad(bad, self.rows.raw())?,
+                Ok(()) => import.staged()?,
+                Err(bad) => import.bad(bad, self.rows.raw())?,
             }
         }
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> NodeRows<'a> {
     fn open(args: &'a ImportArgs, format: Format, lines: Lines) -> Result<Self, Failure> {
-        let how = args.how(false);
+        let dialect = args.dialect(false);
         match format {
             Format::Csv if args.columns.is_empty() => {
-                let records = Delimited::open(lines, &how)?;
+                let records = Delimited::open(lines, &dialect)?;
                 let names = records.header()?;
                 Self::of_columns(records, &names, args)
             }
-            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &how)?, &args.columns, args),
+            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &dialect)?, &args.columns, args),
             Format::Jsonl => Self::of_fields(lines, args),
             Format::Adjacency => {
                 Err(Failure::Usage("adjacency is a form of edges: nodes come as csv or jsonl".to_owned()))
@@ -141,18 +142,18 @@ impl<'a> Rows<'a> {
 
     /// Matches a header, or what `--columns` says in its place, with the flags.
     fn of_columns(records: Delimited, names: &[String], args: &'a ImportArgs) -> Result<Self, Failure> {
-        let column = |wanted: &str| required(&records, names, wanted);
+        let column = |name: &str| required(&records, names, name);
         let key = match &args.key {
             Some(key) => column(key)?,
-            None => names.iter().position(|name| Typed::of(name).is("ID")).unwrap_or(0),
+            None => names.iter().position(|name| TypedName::of(name).is("ID")).unwrap_or(0),
         };
-        let labels = names.iter().position(|name| Typed::of(name).is("LABEL"));
+        let labels = names.iter().position(|name| TypedName::of(name).is("LABEL"));
         let kind = match (&args.kind, &args.kind_column, labels) {
-            (Some(kind), _, _) => Kind::Fixed(kind.into()),
-            (None, Some(name), _) => Kind::At(column(name)?),
-            (None, None, Some(at)) => Kind::At(at),
-            (None, None, None) => match names.get(key).and_then(|name| Typed::of(name).group) {
-                Some(group) => Kind::Fixed(group.to_owned().into()),
+            (Some(kind), _, _) => KindSource::Fixed(kind.into()),
+            (None, Some(name), _) => KindSource::At(column(name)?),
+            (None, None, Some(at)) => KindSource::At(at),
+            (None, None, None) => match names.get(key).and_then(|name| TypedName::of(name).group) {
+                Some(group) => KindSource::Fixed(group.to_owned().into()),
                 None => return Err(without_kind()),
             },
         };
@@ -163,56 +164,49 @@ impl<'a> Rows<'a> {
 
     fn of_fields(lines: Lines, args: &'a ImportArgs) -> Result<Self, Failure> {
         let kind = match (&args.kind, &args.kind_column) {
-            (Some(kind), _) => Kind::Fixed(kind.into()),
-            (None, Some(field)) => Kind::At(field.as_str()),
+            (Some(kind), _) => KindSource::Fixed(kind.into()),
+            (None, Some(field)) => KindSource::At(field.as_str()),
             (None, None) => return Err(without_kind()),
         };
-        let (key, comment) = (args.key.as_deref().unwrap_or(KEY), args.comment.as_deref());
-        Ok(Self::Jsonl { lines, comment, key, kind, tokens: &args.tokens })
+        let rows = LineRows::objects(lines, args.comment.as_deref());
+        Ok(Self::Jsonl { rows, key: args.key.as_deref().unwrap_or(KEY), kind, tokens: &args.tokens })
     }
 
-    /// Goes to the next row; false at the end.
+    /// Reads the next row; false at the end.
     fn advance(&mut self) -> Result<bool, Failure> {
         match self {
             Self::Csv { records, .. } => records.advance(),
-            Self::Jsonl { lines, comment, .. } => loop {
-                if !lines.advance()? {
-                    return Ok(false);
-                }
-                if !lines.bytes().is_empty() && !is_comment(lines.bytes(), *comment) {
-                    return Ok(true);
-                }
-            },
+            Self::Jsonl { rows, .. } => rows.advance(),
         }
     }
 
     fn line(&self) -> u64 {
         match self {
             Self::Csv { records, .. } => records.line(),
-            Self::Jsonl { lines, .. } => lines.number(),
+            Self::Jsonl { rows, .. } => rows.line(),
         }
     }
 
-    /// The row as it stands in the file.
+    /// The row as the file has it.
     fn raw(&self) -> &[u8] {
         match self {
             Self::Csv { records, .. } => records.raw(),
-            Self::Jsonl { lines, .. } => lines.bytes(),
+            Self::Jsonl { rows, .. } => rows.raw(),
         }
     }
 
-    /// Takes a row apart.
+    /// Parses the current row.
     fn node(&self) -> Result<NodeFeatures<'_>, BadInput> {
         match self {
             Self::Csv { records, columns, named, key, kind, tokens } => {
                 records.expect_fields(*columns, named)?;
                 let kind = match kind {
-                    Kind::Fixed(kind) => kind.as_ref(),
-                    Kind::At(at) => first_label(records.text(*at)?),
+                    KindSource::Fixed(kind) => kind.as_ref(),
+                    KindSource::At(at) => first_label(records.text(*at)?),
                 };
                 let mut words = Vec::new();
                 for (at, name) in tokens {
-                    split(records.text(*at)?, name, &mut words);
+                    push_tokens(records.text(*at)?, name, &mut words);
                 }
                 let at_tokens = records.place(tokens.first().map_or(*key, |(at, _)| *at));
                 Ok(NodeFeatures {
@@ -223,22 +217,26 @@ impl<'a> Rows<'a> {
                     at_tokens,
                 })
             }
-            Self::Jsonl { lines, key, kind, tokens, .. } => {
-                let object = JsonLine::parse(lines)?;
+            Self::Jsonl { rows, key, kind, tokens } => {
+                let object = JsonLine::parse(rows.lines())?;
                 let kind = match kind {
-                    Kind::Fixed(kind) => kind.to_string(),
-                    Kind::At(field) => object.text(field, "a kind")?.to_owned(),
+                    KindSource::Fixed(kind) => Cow::Borrowed(kind.as_ref()),
+                    KindSource::At(field) => object.text(field, "a kind")?,
                 };
                 let mut words = Vec::new();
                 for field in *tokens {
-                    match object.words(field)? {
-                        Words::Text(text) => split(&text, field, &mut words),
-                        Words::List(list) => list.iter().for_each(|word| push(word, field, &mut words)),
+                    match object.texts(field)? {
+                        FieldTexts::Text(text) => push_tokens(&text, field, &mut words),
+                        FieldTexts::List(list) => {
+                            for word in &list {
+                                push_token(word, field, &mut words);
+                            }
+                        }
                     }
                 }
                 Ok(NodeFeatures {
-                    kind: kind.into(),
-                    key: object.key(key)?.into_owned().into(),
+                    kind,
+                    key: object.key(key)?,
                     tokens: (!tokens.is_empty()).then_some(words),
                     place: object.place(key),
                     at_tokens: object.place(tokens.first().map_or(key, |field| field.as_str())),
@@ -259,11 +257,11 @@ fn first_label(text: &str) -> &str {
     text.trim().trim_start_matches(':').split([';', ':']).next().unwrap_or_default()
 }
 
-/// Counts the lines of the file in a pass of its own, so that a matrix that does not fit is refused before any write.
+/// Counts the rows of the file in a pass of its own, so that a matrix with another number of rows is refused before any write.
 fn expect_rows<'a>(
     dense: &[(&str, Matrix)],
     file: &Path,
-    reader: impl FnOnce(Lines) -> Result<Rows<'a>, Failure>,
+    reader: impl FnOnce(Lines) -> Result<NodeRows<'a>, Failure>,
 ) -> Result<(), Failure> {
     if file.as_os_str() == "-" {
         return Err(Failure::Usage(
@@ -276,7 +274,7 @@ fn expect_rows<'a>(
         match rows.advance() {
             Ok(true) => count += 1,
             Ok(false) => break,
-            // The row is reported when it is read for good.
+            // The second pass reports the row.
             Err(Failure::Input(bad)) if !bad.fatal => count += 1,
             Err(other) => return Err(other),
         }

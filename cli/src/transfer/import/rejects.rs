@@ -1,4 +1,4 @@
-//! Bad rows that are skipped: a file of them as they were, their number, and the limit of it.
+//! Bad rows that are skipped: the file that they are written to, their number, and its limit.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,10 +8,10 @@ use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 use crate::output::printer::Output;
 
-/// Bad rows that are explained one by one; of the others only the number is told.
-const EXPLAINED: u64 = 10;
+/// Bad rows with a note of their own. The report has the number of the others.
+const NOTED: u64 = 10;
 
-/// Where skipped rows go.
+/// The file of skipped rows.
 pub(super) struct Rejects {
     path: PathBuf,
     file: BufWriter<File>,
@@ -20,7 +20,7 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
-    /// A new file; with `force` in the place of one that is there.
+    /// Creates the file; with `force` it may replace another.
     pub(super) fn create(path: &Path, limit: Option<u64>, force: bool) -> Result<Self, Failure> {
         let file = if force { File::create(path) } else { File::create_new(path) };
         let file = file.map_err(|source| match source.kind() {
@@ -30,7 +30,7 @@ impl Rejects {
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), limit, count: 0 })
     }
 
-    /// What is said where there is such a file.
+    /// The refusal of a file that exists.
     pub(super) fn taken(path: &Path) -> Failure {
         Failure::Refused(format!(
             "{} is there already: name another file for --rejects, or write over it with --force",
@@ -38,12 +38,13 @@ impl Rejects {
         ))
     }
 
+    /// Writes a row, or the header, as the input has it.
     pub(super) fn write(&mut self, row: &[u8]) -> Result<(), Failure> {
         let written = self.file.write_all(row).and_then(|()| self.file.write_all(b"\n"));
         written.map_err(|source| Failure::file(&self.path, "write", source))
     }
 
-    /// Sets a bad row aside; where it is one too many, the answer is how to say so.
+    /// Writes a bad row and explains it; returns a message where the row exceeds the limit.
     pub(super) fn take(
         &mut self,
         bad: &BadInput,
@@ -56,7 +57,7 @@ impl Rejects {
             self.flush()?;
             return Ok(Some(format!("more than {} bad rows", self.count - 1)));
         }
-        if self.count <= EXPLAINED {
+        if self.count <= NOTED {
             out.note(&format!("skipped: {bad}"));
         }
         Ok(None)

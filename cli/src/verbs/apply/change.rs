@@ -7,21 +7,14 @@ use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
+use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
-use crate::transfer::import::edges::{time, weight};
 
-/// A stream of changes. Its first line decides the format.
+/// A stream of changes, whose first line decides the form.
 pub(super) enum Changes {
-    /// A stream without lines.
     Empty,
-    Delimited {
-        records: Delimited,
-        first: bool,
-    },
-    Json {
-        lines: Lines,
-        first: bool,
-    },
+    Delimited(Delimited),
+    Json(LineRows),
 }
 
 impl Changes {
@@ -29,20 +22,21 @@ impl Changes {
         while lines.advance()? {
             let separator = match lines.bytes() {
                 [] => continue,
-                [b'{', ..] => return Ok(Self::Json { lines, first: true }),
-                // The operation is one byte, so the second byte is the separator.
+                [b'{', ..] => {
+                    lines.unread();
+                    return Ok(Self::Json(LineRows::objects(lines, None)));
+                }
+                // The operation is one byte, so the separator is the second.
                 [_, separator @ (b'\t' | b';' | b'|'), ..] => *separator,
                 _ => b',',
             };
-            return Ok(Self::Delimited {
-                records: Delimited::open_at(lines, Separator::Byte(separator))?,
-                first: true,
-            });
+            lines.unread();
+            return Ok(Self::Delimited(Delimited::resume(lines, Separator::Byte(separator), None)));
         }
         Ok(Self::Empty)
     }
 
-    /// Adds the next change to the batch and returns its line number; none at the end.
+    /// Adds the next change to the batch; the answer is its line, or none at the end.
     pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
         if !self.advance()? {
             return Ok(None);
@@ -50,24 +44,17 @@ impl Changes {
         self.add_to(batch)?;
         Ok(Some(match self {
             Self::Empty => 0,
-            Self::Delimited { records, .. } => records.line(),
-            Self::Json { lines, .. } => lines.number(),
+            Self::Delimited(records) => records.line(),
+            Self::Json(rows) => rows.line(),
         }))
     }
 
-    /// Moves to the next change; false at the end.
+    /// Reads the next change; false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, Failure> {
         match self {
             Self::Empty => Ok(false),
-            Self::Delimited { records, first } => Ok(std::mem::take(first) || records.advance()?),
-            Self::Json { lines, first } => loop {
-                if !std::mem::take(first) && !lines.advance()? {
-                    return Ok(false);
-                }
-                if !lines.bytes().is_empty() {
-                    return Ok(true);
-                }
-            },
+            Self::Delimited(records) => records.advance(),
+            Self::Json(rows) => rows.advance(),
         }
     }
 
@@ -75,8 +62,8 @@ impl Changes {
     pub(super) fn add_to(&self, batch: &mut Batch) -> Result<(), BadInput> {
         match self {
             Self::Empty => Ok(()),
-            Self::Delimited { records, .. } => record(records, batch),
-            Self::Json { lines, .. } => object(lines, batch),
+            Self::Delimited(records) => record(records, batch),
+            Self::Json(rows) => object(rows.lines(), batch),
         }
     }
 
@@ -84,8 +71,8 @@ impl Changes {
     pub(super) fn lines(&self) -> Option<&Lines> {
         match self {
             Self::Empty => None,
-            Self::Delimited { records, .. } => Some(records.lines()),
-            Self::Json { lines, .. } => Some(lines),
+            Self::Delimited(records) => Some(records.lines()),
+            Self::Json(rows) => Some(rows.lines()),
         }
     }
 }
@@ -103,22 +90,22 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
     let node =
         |at: usize| NodeRef::parse(records.text(at)?).map_err(|error| records.place(at).problem(error));
     let (src, dst) = (node(1)?, node(2)?);
-    let edge = Edge { weight: weight(records, 3)?, time: time(records, 4)?, relation: None };
-    let added = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
-    added.map_err(|error| records.place(1).problem(error))
+    let edge = Edge { weight: records.weight(3)?, time: records.time(4)?, relation: None };
+    let staged = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
+    staged.map_err(|error| records.place(1).problem(error))
 }
 
 fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
     let object = JsonLine::parse(lines)?;
     object.expect_only(&["op", "src", "dst", "weight", "time"])?;
-    let adds = match object.text("op", "\"add\" or \"remove\"")? {
+    let adds = match object.text("op", "\"add\" or \"remove\"")?.as_ref() {
         "add" => true,
         "remove" => false,
         other => return Err(object.place("op").found(other.as_bytes(), "\"add\" or \"remove\"")),
     };
     let node = |field: &str| -> Result<NodeName, BadInput> {
         let text = object.text(field, "a node such as \"pin:1\"")?;
-        NodeRef::parse(text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
+        NodeRef::parse(&text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
     };
     let (src, dst) = (node("src")?, node("dst")?);
     let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, relation: None };

@@ -105,7 +105,7 @@ impl FollowedInput {
         let file = file.try_clone().map_err(failed)?;
         let tail = FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
         let reader = BufReader::with_capacity(BUFFER, tail);
-        let open = move || Ok(Lines::resume(reader, &name, start.lines).ending_at(start.offset));
+        let open = move || Ok(Lines::resume(reader, &name, start.lines).at_offset(start.offset));
         ReaderThread::start(size, stop, open, by_bytes).map_err(failed)
     }
 

@@ -1,4 +1,4 @@
-//! Forms for other programs, which do not come back.
+//! Formats for other programs, which `import --from` does not read.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use hedgerow::NodeName;
 use super::{engine, leftovers, model_graph, odd};
 use crate::command::Cli;
 
-/// Numbers of a .npy file without its header.
+/// The numbers of a .npy file.
 fn npy(path: &Path) -> (String, Vec<u8>) {
     let bytes = fs::read(path).expect("a file");
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");

@@ -1,4 +1,4 @@
-//! Tables: what comes back, bit for bit.
+//! Formats that `import --from` reads: the store comes back, bit for bit.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
             let imported = cli.json(&["import", &copy, "--from", &folder]);
             assert_eq!(imported["same_digest"], json!(true), "seed {seed}, {form}");
             assert_eq!(imported["digest"], exported["digest"], "seed {seed}, {form}");
-            // What the export says is what the store says of itself from then on, and what a rebuild gives.
+            // The digest of the export is that of the store afterwards, and that of a rebuild.
             assert_eq!(cli.json(&["digest", "s"])["digest"], exported["digest"], "seed {seed}, {form}");
             assert_eq!(json!(rebuilt(&cli, &copy)), exported["digest"], "seed {seed}, {form}");
             let store = Store::options().open(cli.path(&copy)).expect("it opens");
@@ -29,7 +29,7 @@ fn a_store_made_of_an_export_has_the_same_graph_and_the_same_digest() {
     }
 }
 
-/// The export of a copy has the same bytes: nothing in the files depends on how a store came to be.
+/// The export of an imported export has the same bytes: no file depends on the history of the store.
 #[test]
 fn stores_of_the_same_content_export_the_same_files() {
     let cli = Cli::new();
@@ -61,7 +61,7 @@ fn odd_names_tokens_and_numbers_come_back_bit_for_bit() {
     }
 }
 
-/// A spreadsheet takes a cell that begins so for a formula, and runs it.
+/// A spreadsheet computes a cell that begins like a formula.
 #[test]
 fn a_guarded_csv_has_no_cell_that_begins_as_a_formula() {
     let cli = Cli::new();
@@ -146,7 +146,7 @@ fn a_manifest_counts_what_the_files_hold() {
     assert_eq!((&shown["visits"], &shown["importance"]), (&first["visits"], &first["importance"]));
 }
 
-/// An export of edges is a file of edges like any other.
+/// `import --edges` reads the edges of an export.
 #[test]
 fn the_edges_of_an_export_can_be_imported_by_themselves() {
     let cli = Cli::with_lamps();
@@ -193,7 +193,7 @@ fn parquet_tables_come_in_shards_and_back() {
     assert!(rows[..8].iter().all(|&rows| rows == 100), "{rows:?}");
     let imported = cli.json(&["import", "c", "--from", "e"]);
     assert_eq!(imported["same_digest"], json!(true));
-    // A file of it is a file of edges like any other.
+    // `import --edges` reads its file of edges too.
     let words = ["import", "d", "--edges", "e/edges/part-00000.parquet"];
     assert_eq!(cli.json(&words)["edges"], json!(100));
     let named = [&words[..], &["--src", "*=src", "--dst", "*=dst", "--weight-column", "weight"]].concat();

@@ -1,4 +1,4 @@
-//! The file of a model, `model.safetensors`: its tensors, and its recipe in the file's metadata.
+//! `model.safetensors`, the file of a model: its tensors, and its recipe in the metadata.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use crate::core::failure::Failure;
 use crate::core::location::Place;
 
-/// Its name in an export.
+/// The name of the file in an export.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Under which the recipe stands in the metadata.
+/// The metadata key of the recipe.
 const RECIPE: &str = "hedgerow.recipe";
 
 /// The bytes of the file.
@@ -35,7 +35,7 @@ pub(crate) fn to_bytes(model: &Model) -> Result<Vec<u8>, Failure> {
         };
         views.push((&tensor.name, TensorView::new(kind, tensor.shape.clone(), bytes).map_err(failed)?));
     }
-    // One entry alone, so that the bytes are the same every time.
+    // A single entry: with several the order, and so the bytes, would vary from run to run.
     let metadata = HashMap::from([(RECIPE.to_owned(), model.recipe.clone())]);
     serialize(views, Some(metadata)).map_err(failed)
 }

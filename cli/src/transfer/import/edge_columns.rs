@@ -1,39 +1,41 @@
-//! The columns of a csv file of edges: which are the ends, the weight, the time, the relation.
+//! The columns of a csv file of edges or nodes: the ends, the weight, the time, the relation.
 
 use hedgerow::{Edge, NodeRef};
 
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
+use crate::input::rows::RowReader;
 use crate::output::printer::Output;
-use crate::transfer::csv_injection::unguarded;
 use crate::transfer::import::ImportArgs;
-use crate::transfer::import::edges::{time, weight};
-use crate::transfer::import::names::{End, EndFlag, Kind, Typed, find, required, usual};
-use crate::transfer::import::target::Target;
+use crate::transfer::import::column_names::{
+    ColumnEnd, EndFlag, EndKind, TypedName, find, required, text, with_default_name,
+};
+use crate::transfer::import::row_target::RowTarget;
 
-/// What the columns of a row are.
-pub(super) struct Columns {
+/// The columns of an edge's parts.
+pub(super) struct EdgeColumns {
     pub(super) count: usize,
-    /// Where their names stand.
+    /// The header or the flag that names the columns.
     pub(super) named: &'static str,
-    pub(super) src: End,
+    pub(super) src: ColumnEnd,
     /// None where rows are nodes.
-    pub(super) dst: Option<End>,
+    pub(super) dst: Option<ColumnEnd>,
     pub(super) weight: Option<usize>,
     pub(super) time: Option<usize>,
     pub(super) relation: Option<usize>,
-    /// Whether texts are as `export --guard-formulas` writes them.
+    /// Texts have the mark of `export --guard-formulas`.
     pub(super) is_guarded: bool,
 }
 
-impl Columns {
-    /// Matches a header, or what `--columns` says in its place, with the flags.
+impl EdgeColumns {
+    /// Matches a header, or `--columns` in its place, with the flags.
     pub(super) fn of(
         records: &Delimited,
         names: &[String],
         args: &ImportArgs,
         out: Output,
     ) -> Result<Self, BadInput> {
+        // A first line that cannot be a header is refused here, with the flag for such a file.
         let is_header = args.columns.is_empty();
         if names.len() < 2 {
             let expected = "a header of at least two columns that name the kinds, such as board,pin";
@@ -48,19 +50,20 @@ impl Columns {
             return Err(records.place(0).found(records.raw(), expected));
         }
         let (src, dst) = ends(records, names, args)?;
-        let named = |given: &Option<String>, usual_names: &[&str]| {
-            if let Some(given) = given {
-                return required(records, names, given).map(Some);
+        // The columns of the other parts: those that flags name, else those with a default name.
+        let column = |flag: &Option<String>, default_names: &[&str]| {
+            if let Some(name) = flag {
+                return required(records, names, name).map(Some);
             }
-            let found = usual(names, 0..names.len(), usual_names);
+            let found = with_default_name(names, default_names);
             Ok(found.filter(|&at| at != src.column && at != dst.column))
         };
-        let weight = named(&args.weight_column, &["weight"])?;
-        let time = named(&args.time_column, &["time", "timestamp"])?;
+        let weight = column(&args.weight_column, &["weight"])?;
+        let time = column(&args.time_column, &["time", "timestamp"])?;
         let relation = match (&args.relation_column, &args.relation) {
             (None, Some(_)) => None,
-            (None, None) => named(&None, &["relation"])?.or_else(|| find(names, ":TYPE")),
-            (given, _) => named(given, &[])?,
+            (None, None) => column(&None, &["relation"])?.or_else(|| find(names, ":TYPE")),
+            (flag, _) => column(flag, &[])?,
         };
         let columns = Self {
             count: names.len(),
@@ -72,6 +75,7 @@ impl Columns {
             relation,
             is_guarded: false,
         };
+        // Ignored columns are named, since a weight may be among them.
         let used = |at: &usize| columns.used().any(|used| used == *at);
         let ignored: Vec<&str> =
             (0..names.len()).filter(|at| !used(at)).map(|at| names[at].as_str()).collect();
@@ -83,59 +87,75 @@ impl Columns {
     }
 
     fn used(&self) -> impl Iterator<Item = usize> {
-        let ends = self.src.columns().chain(self.dst.iter().flat_map(End::columns));
+        let ends = self.src.columns().chain(self.dst.iter().flat_map(ColumnEnd::columns));
         ends.chain(self.weight).chain(self.time).chain(self.relation)
     }
 
-    /// Puts a row where it belongs.
+    /// Puts a record into a target.
     pub(super) fn take(
         &self,
         records: &Delimited,
         relation: Option<&str>,
-        target: &mut impl Target,
+        target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         records.expect_fields(self.count, self.named)?;
+        self.take_unchecked(records, relation, target).map_err(|bad| {
+            // The target checks names. Only for a refused record they are checked here, so that the message has the first bad one.
+            let ends = [Some(&self.src), self.dst.as_ref()].into_iter().flatten();
+            let first = ends.map(|end| end.check(records, self.is_guarded)).find_map(Result::err);
+            first.unwrap_or(bad)
+        })
+    }
+
+    fn take_unchecked(
+        &self,
+        records: &Delimited,
+        relation: Option<&str>,
+        target: &mut impl RowTarget,
+    ) -> Result<(), BadInput> {
         let src = self.src.node(records, self.is_guarded)?;
         let Some(dst) = &self.dst else {
             return target.add_node(src).map_err(|error| records.place(self.src.column).problem(error));
         };
         let dst = dst.node(records, self.is_guarded)?;
-        let weight = self.weight.map_or(Ok(1.0), |at| weight(records, at))?;
-        let time = self.time.map_or(Ok(None), |at| time(records, at))?;
+        let weight = self.weight.map_or(Ok(1.0), |at| records.weight(at))?;
+        let time = self.time.map_or(Ok(None), |at| records.time(at))?;
         let relation = match self.relation {
             None => relation,
-            Some(at) => {
-                let text = records.text(at)?;
-                let text = if self.is_guarded { unguarded(text) } else { text };
-                Some(text).filter(|text| !text.is_empty())
-            }
+            Some(at) => Some(text(records, at, self.is_guarded)?).filter(|text| !text.is_empty()),
         };
         let place = || records.place(self.relation.unwrap_or(0));
         target.link(src, dst, Edge { weight, time, relation }).map_err(|error| place().problem(error))
     }
 }
 
-/// The columns of both ends: those that the flags name, those that a header of Neo4j marks, or the first two.
-fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End, End), BadInput> {
+/// The columns of both ends: those of the flags, those that a header of Neo4j marks, or the first two.
+fn ends(
+    records: &Delimited,
+    names: &[String],
+    args: &ImportArgs,
+) -> Result<(ColumnEnd, ColumnEnd), BadInput> {
+    // The columns.
     let marked = |role: &str, other: &str| {
-        let marked = names.iter().position(|name| Typed::of(name).is(role));
+        let marked = names.iter().position(|name| TypedName::of(name).is(role));
         marked.or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(other)))
     };
     let column = |flag: &EndFlag, marked: Option<usize>| match &flag.column {
         Some(column) => required(records, names, column).map(Some),
         None => Ok(marked),
     };
-    let (src_flag, dst_flag) = (flag(args.src.as_ref()), flag(args.dst.as_ref()));
+    let (src_flag, dst_flag) = (args.src.clone().unwrap_or_default(), args.dst.clone().unwrap_or_default());
     let src = column(&src_flag, marked("START_ID", "_start"))?;
     let dst = column(&dst_flag, marked("END_ID", "_end"))?;
-    // Whichever is not named is the first column that the other one is not.
+    // An end without a column is the first column that is not the other end's.
     let other = |taken: Option<usize>| usize::from(taken == Some(0));
     let src_at = src.unwrap_or_else(|| other(dst));
     let dst_at = dst.unwrap_or_else(|| if src_at == 0 { 1 } else { other(src) });
+    // Their kinds: that of the flag, that of the header's type, or the column's name.
     let end = |at: usize, flag: EndFlag, name: &str| {
-        let header = Typed::of(&names[at]);
+        let header = TypedName::of(&names[at]);
         let kind = match (flag.is_written, flag.kind, header.role) {
-            (true, _, _) => return Ok(End { column: at, kind: Kind::Written }),
+            (true, _, _) => return Ok(ColumnEnd { column: at, kind: EndKind::Written }),
             (false, Some(kind), _) => kind,
             (false, None, None) => names[at].clone(),
             (false, None, Some(_)) => {
@@ -143,17 +163,13 @@ fn ends(records: &Delimited, names: &[String], args: &ImportArgs) -> Result<(End
                 header.group.ok_or_else(|| records.place(at).problem(problem()))?.to_owned()
             }
         };
-        // Any key will do to have the kind checked.
+        // The key is a placeholder: only the kind is checked.
         NodeRef::new(&kind, "0").map_err(|error| records.place(at).problem(error))?;
-        Ok(End { column: at, kind: Kind::Fixed(kind) })
+        Ok(ColumnEnd { column: at, kind: EndKind::Fixed(kind) })
     };
     if src_at == dst_at {
         let problem = format!("--src and --dst are both of the column {}", names[src_at]);
         return Err(records.place(src_at).problem(problem));
     }
     Ok((end(src_at, src_flag, "src")?, end(dst_at, dst_flag, "dst")?))
-}
-
-fn flag(given: Option<&EndFlag>) -> EndFlag {
-    given.cloned().unwrap_or_default()
 }

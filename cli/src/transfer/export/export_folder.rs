@@ -1,4 +1,4 @@
-//! The folder of an export: its files with their checksums, under a temporary name until all are there.
+//! The folder of an export and the checksums of its files; it has a temporary name until all files are written.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -8,30 +8,31 @@ use std::rc::Rc;
 
 use crate::core::failure::Failure;
 use crate::transfer::atomic_dir::{AtomicDir, is_free};
-use crate::transfer::columns::Table;
-use crate::transfer::manifest::{Entry, MANIFEST, Manifest};
+use crate::transfer::manifest::{FileEntry, MANIFEST, Manifest};
+use crate::transfer::table_schema::Table;
 
 const BUFFER: usize = 1 << 18;
 
 /// An export that is being written.
-pub(super) struct Folder {
-    unfinished: AtomicDir,
+pub(super) struct ExportFolder {
+    folder: AtomicDir,
+    /// An earlier export is replaced.
     replaced: bool,
     entries: Entries,
 }
 
-/// What is in the folder; shared with whoever writes several files.
-type Entries = Rc<RefCell<Vec<Entry>>>;
+/// The files of the folder, shared with writers of several files.
+type Entries = Rc<RefCell<Vec<FileEntry>>>;
 
-/// Where files come into being.
+/// A handle that creates files in the folder.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct FileSet {
     path: PathBuf,
     entries: Entries,
 }
 
-/// A file of it.
-pub(super) struct Out {
+/// A file of an export.
+pub(super) struct ExportFile {
     name: String,
     path: PathBuf,
     inner: BufWriter<Hashed>,
@@ -43,9 +44,8 @@ struct Hashed {
     bytes: u64,
 }
 
-impl Folder {
-    /// # Errors
-    /// Where something is there already: with `force` anything but an export.
+impl ExportFolder {
+    /// Refuses a folder that holds something; with `force` only one that is not an earlier export.
     pub(super) fn create(target: &Path, force: bool) -> Result<Self, Failure> {
         let replaced = !is_free(target)?;
         if replaced {
@@ -57,23 +57,28 @@ impl Folder {
             }
             expect_export(target)?;
         }
-        Ok(Self { unfinished: AtomicDir::beside(target)?, replaced, entries: Rc::default() })
+        Ok(Self { folder: AtomicDir::beside(target)?, replaced, entries: Rc::default() })
     }
 
-    /// Where its files come into being.
-    pub(super) fn place(&self) -> Place {
-        Place { path: self.unfinished.path().to_path_buf(), entries: Rc::clone(&self.entries) }
+    /// A handle that creates files in the folder.
+    pub(super) fn files(&self) -> FileSet {
+        FileSet { path: self.folder.path().to_path_buf(), entries: Rc::clone(&self.entries) }
     }
 
-    pub(super) fn file(&self, name: &str) -> Result<Out, Failure> {
-        self.place().file(name)
+    pub(super) fn file(&self, name: &str) -> Result<ExportFile, Failure> {
+        self.files().file(name)
     }
 
-    pub(super) fn keep(&self, file: Out, table: Option<Table>, rows: Option<u64>) -> Result<(), Failure> {
-        self.place().keep(file, table, rows)
+    pub(super) fn add(
+        &self,
+        file: ExportFile,
+        table: Option<Table>,
+        rows: Option<u64>,
+    ) -> Result<(), Failure> {
+        self.files().add(file, table, rows)
     }
 
-    /// Writes the manifest, and gives the folder its name. Returns the bytes of all files.
+    /// Writes the manifest and renames the folder to its target; returns the bytes of all files.
     pub(super) fn finish(self, manifest: &mut Manifest) -> Result<u64, Failure> {
         manifest.files = self.entries.take();
         let mut file = self.file(MANIFEST)?;
@@ -81,55 +86,60 @@ impl Folder {
             .map_err(|error| Failure::Refused(format!("the manifest cannot be written: {error}")))?;
         file.put(text.as_bytes())?;
         file.put(b"\n")?;
-        self.keep(file, None, None)?;
+        self.add(file, None, None)?;
         let own = self.entries.take();
         let bytes = manifest.files.iter().chain(&own).map(|entry| entry.bytes).sum();
-        let path = self.unfinished.path();
+        let path = self.folder.path();
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            // A folder that cannot be synced is as durable as the system makes it.
+            // Some file systems cannot sync a folder; then the rename is as durable as they make it.
             let _ = File::open(entry.path()).and_then(|entry| entry.sync_all());
         }
         let _ = File::open(path).and_then(|folder| folder.sync_all());
-        self.unfinished.finish(self.replaced)?;
+        self.folder.finish(self.replaced)?;
         Ok(bytes)
     }
 }
 
-impl Place {
-    /// A new file, in a folder of its own where the name has a `/`.
-    pub(super) fn file(&self, name: &str) -> Result<Out, Failure> {
+impl FileSet {
+    /// Creates a file, with its folder where the name has a `/`.
+    pub(super) fn file(&self, name: &str) -> Result<ExportFile, Failure> {
         let path = self.path.join(name);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         let file = made.and_then(|()| File::create_new(&path));
         let file = file.map_err(|source| Failure::file(&path, "create", source))?;
         let hashed = Hashed { file, hasher: blake3::Hasher::new(), bytes: 0 };
-        Ok(Out { name: name.to_owned(), path, inner: BufWriter::with_capacity(BUFFER, hashed) })
+        Ok(ExportFile { name: name.to_owned(), path, inner: BufWriter::with_capacity(BUFFER, hashed) })
     }
 
-    /// Makes a file durable, and notes it.
-    pub(super) fn keep(&self, file: Out, table: Option<Table>, rows: Option<u64>) -> Result<(), Failure> {
-        let Out { name, path, inner } = file;
+    /// Makes a file durable and records it for the manifest.
+    pub(super) fn add(
+        &self,
+        file: ExportFile,
+        table: Option<Table>,
+        rows: Option<u64>,
+    ) -> Result<(), Failure> {
+        let ExportFile { name, path, inner } = file;
         let failed = |source: io::Error| Failure::file(&path, "write", source);
         let hashed = inner.into_inner().map_err(|error| failed(error.into_error()))?;
         hashed.file.sync_all().map_err(failed)?;
         let blake3 = hashed.hasher.finalize().to_hex().to_string();
-        self.entries.borrow_mut().push(Entry { name, table, rows, bytes: hashed.bytes, blake3 });
+        self.entries.borrow_mut().push(FileEntry { name, table, rows, bytes: hashed.bytes, blake3 });
         Ok(())
     }
 }
 
-impl Out {
+impl ExportFile {
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.inner.write_all(bytes).map_err(|source| Failure::file(&self.path, "write", source))
     }
 
-    /// What writing to it as a stream failed with.
+    /// The failure for an error of writing to the file as a stream.
     pub(super) fn failed(&self, source: io::Error) -> Failure {
         Failure::file(&self.path, "write", source)
     }
 }
 
-impl Write for Out {
+impl Write for ExportFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.write(bytes)
     }
@@ -152,7 +162,7 @@ impl Write for Hashed {
     }
 }
 
-/// Refuses a folder that holds anything but an export, which replacing it would lose.
+/// Refuses a folder with files that are not of an export, which replacing the folder would lose.
 fn expect_export(folder: &Path) -> Result<(), Failure> {
     let advice = "name a new or empty folder";
     let manifest = Manifest::open(folder).map_err(|_| {

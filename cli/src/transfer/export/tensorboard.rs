@@ -1,22 +1,22 @@
-//! What the projector of TensorBoard reads: vectors and names as tab-separated lines, and a file that names both.
+//! Files of TensorBoard's projector: vectors and names as tab-separated lines, and a configuration that names both.
 
 use crate::core::escape::escaped;
 use crate::core::failure::Failure;
 
-use crate::transfer::export::folder::Folder;
-use crate::transfer::export::rows::Rows;
+use crate::transfer::export::export_folder::ExportFolder;
+use crate::transfer::export::export_rows::ExportRows;
 use crate::transfer::export::trained;
 
 const CONFIG: &str = "embeddings {\n  tensor_path: \"vectors.tsv\"\n  metadata_path: \"metadata.tsv\"\n}\n";
 
-pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Failure> {
-    let learned = trained(rows.learned)?;
+pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Result<(), Failure> {
+    let embeddings = trained(rows.embeddings)?;
     let mut vectors = folder.file("vectors.tsv")?;
     let mut metadata = folder.file("metadata.tsv")?;
     metadata.put(b"key\tkind\tid\tdegree\ttokens\n")?;
     let mut count = 0;
     for at in 0..rows.nodes.len() {
-        let Some(row) = learned.row(rows.nodes[at]) else { continue };
+        let Some(row) = embeddings.row(rows.nodes[at]) else { continue };
         let values: Vec<String> = row.vector.iter().map(ToString::to_string).collect();
         vectors.put((values.join("\t") + "\n").as_bytes())?;
         let name = rows.snapshot.name(row.node);
@@ -27,9 +27,9 @@ pub(super) fn write(rows: &mut Rows<'_>, folder: &mut Folder) -> Result<(), Fail
         count += 1;
         rows.step("vectors")?;
     }
-    folder.keep(vectors, None, Some(count))?;
-    folder.keep(metadata, None, Some(count))?;
+    folder.add(vectors, None, Some(count))?;
+    folder.add(metadata, None, Some(count))?;
     let mut config = folder.file("projector_config.pbtxt")?;
     config.put(CONFIG.as_bytes())?;
-    folder.keep(config, None, None)
+    folder.add(config, None, None)
 }

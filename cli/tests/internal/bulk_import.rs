@@ -1,5 +1,4 @@
-//! Random files imported in bulk and row by row: the same store, the same rejects, the same message.
-//! In a file of its own for its length; what is tested is of the command alone, so it cannot stand outside.
+//! Random files imported in bulk and in batches: the same store, the same rejects, the same message.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,23 +9,30 @@ use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::command::{Cli, Verb};
-use crate::input::source::Source;
-use crate::output::printer::Mode;
-use crate::transfer::import::bulk::*;
-use crate::transfer::import::guess;
-use crate::transfer::import::loader::Loader;
+use hedgerow::Store;
 
-/// What an import left: its totals or its message, the files of the store, and the rejects.
+use crate::command::{Cli, Verb};
+use crate::input::lines::Lines;
+use crate::input::source::Source;
+use crate::output::printer::{Mode, Output};
+use crate::output::progress::Progress;
+use crate::session::context::Context;
+use crate::transfer::import::batch_import::BatchImport;
+use crate::transfer::import::bulk_import::{BulkImport, is_possible};
+use crate::transfer::import::edges::EdgeFile;
+use crate::transfer::import::rejects::Rejects;
+use crate::transfer::import::{Format, Totals, guess};
+
+/// The result of an import: its totals or its message, the files of the store, and the rejects.
 #[derive(Debug, PartialEq, Eq)]
-struct Left {
+struct Outcome {
     result: Result<(u64, u64, u64), String>,
     files: BTreeMap<String, Vec<u8>>,
     rejects: Option<Vec<u8>>,
 }
 
-/// Imports in blocks of so many bytes, or row by row through the log.
-fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
+/// Imports in blocks of so many bytes, or in batches where `block` is none.
+fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Outcome {
     let words = ["hedgerow", "import", "s"].iter().chain(words);
     let Verb::Import(mut args) = Cli::try_parse_from(words).expect("understood").verb else {
         panic!("an import")
@@ -39,15 +45,15 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
         let source = Source::open(&file)?;
         let progress = Progress::reading(source.size, &source.position, "edges", ctx.out);
         let format = args.format.unwrap_or_else(|| guess(&file));
-        let plan = Plan::open(&args, format, Lines::new(source), ctx.out)?;
+        let edges = EdgeFile::open(&args, format, Lines::new(source), ctx.out)?;
         let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors, true)).transpose()?;
         let store = Store::options().create(true).open(store.path())?;
         if let Some(block) = block {
-            return Bulk::new(&ctx, &store, progress, set).run(plan, block);
+            return BulkImport::new(&ctx, &store, progress, set).run(edges, block);
         }
-        let mut loader = Loader::new(&ctx, &store, ("edges", 90), progress, set);
-        plan.run(&mut loader)?;
-        loader.finish()
+        let mut import = BatchImport::new(&ctx, &store, ("edges", 90), progress, set);
+        import.read_edges(edges)?;
+        import.finish()
     })();
     let result = result.map(|totals: Totals| (totals.nodes, totals.edges, totals.rejected));
     let mut files = BTreeMap::new();
@@ -57,10 +63,10 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Left {
         files.insert(what.to_owned(), newest.map_or(Vec::new(), |path| fs::read(path).expect("readable")));
     }
     let rejects = rejects.map(|path| fs::read(path).expect("readable"));
-    Left { result: result.map_err(|failure| failure.to_string()), files, rejects }
+    Outcome { result: result.map_err(|failure| failure.to_string()), files, rejects }
 }
 
-/// What files of a form may have.
+/// The variable parts of a random file.
 #[derive(Clone, Copy)]
 struct Traits {
     form: usize,
@@ -81,7 +87,7 @@ fn field(rng: &mut StdRng, text: String, traits: Traits) -> String {
     if !rng.random_bool(traits.quoted) {
         return text;
     }
-    // In a file that is separated by tabs a quote closes in its line and holds no tab.
+    // In a tab-separated file a quoted field ends in its line and has no tab.
     let inners = ["", "\"\"", "x", ",", "\n", "\r\n", "\t"];
     let inner = inners[rng.random_range(0..if traits.separator == '\t' { 4 } else { 7 })];
     format!("\"{text}{inner}\"")
@@ -129,7 +135,7 @@ fn adjacency(rng: &mut StdRng, traits: Traits) -> String {
     line
 }
 
-/// A row of ends that are written with their kinds, and of a relation; the separator is the one of the traits.
+/// A record of a relation and two nodes written `kind:key`.
 fn written(rng: &mut StdRng, traits: Traits) -> String {
     let name = |rng: &mut StdRng| format!("{}:{}", ["pin", "board"][rng.random_range(0..2)], key(rng));
     let relation = ["near", "", "far"][rng.random_range(0..3)].to_owned();
@@ -145,7 +151,7 @@ fn written(rng: &mut StdRng, traits: Traits) -> String {
     fields.join(&traits.separator.to_string())
 }
 
-/// A row without quotes, its fields apart by blanks or by colons, or a comment.
+/// A record separated by blanks or colons, or a comment.
 fn bare(rng: &mut StdRng, traits: Traits) -> String {
     if rng.random_bool(0.05) {
         return "# a comment".to_owned();
@@ -185,7 +191,7 @@ fn object(rng: &mut StdRng, traits: Traits) -> String {
     line + "}"
 }
 
-/// A file, and the words that it is imported with.
+/// A file, and the flags of its import.
 fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
     let form = rng.random_range(0..7);
     let traits = Traits {
@@ -202,6 +208,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
         end: ["\n", "\r\n"][rng.random_range(0..2)],
     };
     let mut lines = Vec::new();
+    // The header and the form of the rows.
     let (row, words): (fn(&mut StdRng, Traits) -> String, _) = match traits.form {
         0 | 1 => {
             let mut header = vec!["board", ["pin", "board"][rng.random_range(0..2)], "note"];
@@ -222,6 +229,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
         2 => (adjacency, vec!["--edges", "e.csv", "--format", "adjacency", "--src", "user", "--dst", "item"]),
         _ => (object, vec!["--edges", "e.csv", "--format", "jsonl"]),
     };
+    // Rows, among them blank lines, and a byte order mark, line ends or an invalid byte around them.
     for _ in 0..rng.random_range(1..400) {
         lines.push(if rng.random_bool(0.03) { String::new() } else { row(rng, traits) });
     }
@@ -235,7 +243,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
     (bytes, words)
 }
 
-fn in_every_way(folder: &Path, words: &[&str], rng: &mut StdRng, mut judge: impl FnMut(Left, &str)) {
+fn in_every_way(folder: &Path, words: &[&str], rng: &mut StdRng, mut judge: impl FnMut(Outcome, &str)) {
     for threads in [1, 2, 7] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         let block = [1, 30, 500, 1 << 20][rng.random_range(0..4)];
@@ -274,7 +282,7 @@ fn skipped_rows_are_the_same_in_bulk() {
     }
 }
 
-/// The message is the one of the reader of rows, and what stays is what a file of the lines before makes.
+/// The message is that of an import in batches, and the store is that of a file that ends before the named line.
 #[test]
 fn everything_before_a_bad_row_stays_and_the_line_to_go_on_from_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -320,12 +328,13 @@ fn what_could_be_decompressed_of_a_damaged_file_stays() {
     let words = ["--edges", "e.gz", "--format", "adjacency", "--src", "user", "--dst", "item"];
     let message = import(folder.path(), &words, None).result.expect_err("damaged");
     assert!(message.contains(":1: cannot be decompressed"), "{message}");
+    let message = message.split_once("; ").map_or(&*message, |(problem, _)| problem);
     in_every_way(folder.path(), &words, &mut StdRng::seed_from_u64(1), |left, how| {
         let found = left.result.expect_err("damaged");
-        let outcome = found.strip_prefix(&message).unwrap_or_else(|| panic!("{how}: {found}"));
+        let outcome = found.strip_prefix(message).unwrap_or_else(|| panic!("{how}: {found}"));
         let numbers: Vec<u64> = outcome.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [edges, line] = numbers[..] else { panic!("{how}: {found}") };
-        // The first 5000 lines have two edges, the others one.
+        // The first 5000 lines have two edges each, the others one.
         assert_eq!(edges, 10_000 + line - 5001, "{how}: {found}");
     });
 }
@@ -343,10 +352,10 @@ fn with_a_ctrl_c_an_import_ends_between_rows() {
     let source = Source::open(&file).expect("there");
     let progress = Progress::reading(source.size, &source.position, "edges", ctx.out);
     let lines = Lines::new(source);
-    let plan = Plan::open(&args, crate::transfer::import::Format::Csv, lines, ctx.out).expect("a header");
+    let edges = EdgeFile::open(&args, Format::Csv, lines, ctx.out).expect("a header");
     let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
     ctx.cancel().cancel();
-    let stopped = Bulk::new(&ctx, &store, progress, None).run(plan, 1 << 20).expect_err("interrupted");
+    let stopped = BulkImport::new(&ctx, &store, progress, None).run(edges, 1 << 20).expect_err("interrupted");
     let message = "interrupted; 0 edges before it were committed, go on from line 2";
     assert_eq!(stopped.to_string(), message);
     assert!(is_possible(&store));

@@ -1,23 +1,22 @@
-//! Which column or field holds what: the flags of an import that name them, matched with what a file has.
-
-use std::ops::Range;
+//! The flags of an import that name columns or fields, and the columns of a header that they match.
 
 use hedgerow::NodeRef;
 
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
+use crate::transfer::csv_injection::unguarded;
 
 /// One end of an edge as `--src` and `--dst` give it: `KIND`, `KIND=COL` or `*=COL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndFlag {
-    /// None where the kind is the file's to say.
+    /// None where the file gives the kind.
     pub(super) kind: Option<String>,
     pub(super) column: Option<String>,
-    /// Whether what is there is written `kind:key`.
+    /// The column holds `kind:key`.
     pub(super) is_written: bool,
 }
 
-/// For clap.
+/// Parses the value of `--src` or `--dst`.
 pub(crate) fn argument(text: &str) -> Result<EndFlag, String> {
     let (kind, column) = match text.split_once('=') {
         Some((kind, column)) => (kind, Some(column.to_owned())),
@@ -29,73 +28,76 @@ pub(crate) fn argument(text: &str) -> Result<EndFlag, String> {
     if kind == "*" {
         return Ok(EndFlag { kind: None, column, is_written: true });
     }
-    // Any key will do to have the kind checked.
+    // The key is a placeholder: only the kind is checked.
     NodeRef::new(kind, "0").map_err(|error| error.to_string())?;
     Ok(EndFlag { kind: Some(kind.to_owned()), column, is_written: false })
 }
 
-/// What the kind of an end is, and where its key stands.
+/// The source of the kind of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EndKind {
     Fixed(String),
-    /// `kind:key` in one.
+    /// The column of the key holds `kind:key`.
     Written,
-    /// In the column of that number.
+    /// The column of that number holds the kind.
     Column(usize),
 }
 
-/// One end of the edges of a csv file.
+/// The columns of one node in a csv file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct ColumnEnd {
     pub(super) column: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: EndKind,
 }
 
-impl End {
-    /// The node that fields name.
-    pub(super) fn node<'a>(&'a self, records: &'a Delimited, unguard: bool) -> Result<NodeRef<'a>, BadInput> {
-        let text = |at| {
-            let text = records.text(at)?;
-            Ok::<&str, BadInput>(if unguard { crate::transfer::csv_injection::unguarded(text) } else { text })
-        };
-        let key = text(self.column)?;
-        let node = match &self.kind {
-            Kind::Fixed(kind) => NodeRef::new(kind, key),
-            Kind::Written => NodeRef::parse(key),
-            Kind::Column(at) => NodeRef::new(text(*at)?, key),
-        };
-        node.map_err(|error| records.place(self.column).problem(error))
-    }
-
-    /// The node that fields name, not checked; nothing where it is not written as it should be.
-    #[inline]
-    pub(super) fn plain_node<'a>(&'a self, field: impl Fn(usize) -> &'a str) -> Option<NodeRef<'a>> {
-        let key = field(self.column);
+impl ColumnEnd {
+    /// The node that the fields name; the target checks the name.
+    pub(super) fn node<'a>(
+        &'a self,
+        records: &'a Delimited,
+        is_guarded: bool,
+    ) -> Result<NodeRef<'a>, BadInput> {
+        let key = text(records, self.column, is_guarded)?;
         match &self.kind {
-            Kind::Fixed(kind) => Some(NodeRef { kind, key }),
-            Kind::Written => key.split_once(':').map(|(kind, key)| NodeRef { kind, key }),
-            Kind::Column(at) => Some(NodeRef { kind: field(*at), key }),
+            EndKind::Fixed(kind) => Ok(NodeRef { kind, key }),
+            EndKind::Column(at) => Ok(NodeRef { kind: text(records, *at, is_guarded)?, key }),
+            EndKind::Written => match key.split_once(':') {
+                Some((kind, key)) => Ok(NodeRef { kind, key }),
+                None => NodeRef::parse(key).map_err(|error| records.place(self.column).problem(error)),
+            },
         }
     }
 
-    /// The columns that it reads.
+    /// Refuses fields that are not the name of a node.
+    pub(super) fn check(&self, records: &Delimited, is_guarded: bool) -> Result<(), BadInput> {
+        let node = self.node(records, is_guarded)?;
+        node.validate().map_err(|error| records.place(self.column).problem(error))
+    }
+
+    /// The columns that are read.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         let kind = match self.kind {
-            Kind::Column(at) => Some(at),
-            Kind::Fixed(_) | Kind::Written => None,
+            EndKind::Column(at) => Some(at),
+            EndKind::Fixed(_) | EndKind::Written => None,
         };
         kind.into_iter().chain([self.column])
     }
 }
 
-/// A name as headers of Neo4j have it: `name:type`, or `:START_ID(kind)`.
-pub(super) struct Typed<'a> {
+/// A field as text, without the mark of `export --guard-formulas` where the file `is_guarded`.
+pub(super) fn text(records: &Delimited, field: usize, is_guarded: bool) -> Result<&str, BadInput> {
+    let text = records.text(field)?;
+    Ok(if is_guarded { unguarded(text) } else { text })
+}
+
+/// A column name as headers of Neo4j have it: `name:type`, or `:START_ID(kind)`.
+pub(super) struct TypedName<'a> {
     pub(super) name: &'a str,
     pub(super) role: Option<&'a str>,
     pub(super) group: Option<&'a str>,
 }
 
-impl<'a> Typed<'a> {
+impl<'a> TypedName<'a> {
     pub(super) fn of(header: &'a str) -> Self {
         let Some((name, role)) = header.split_once(':') else {
             return Self { name: header, role: None, group: None };
@@ -112,29 +114,29 @@ impl<'a> Typed<'a> {
     }
 }
 
-/// The column that a flag names: as it is written, or without its type, capital or small.
-pub(super) fn find(names: &[String], wanted: &str) -> Option<usize> {
-    names.iter().position(|name| name == wanted).or_else(|| {
+/// The column of that name, or of that name without its type, in capital or small letters.
+pub(super) fn find(names: &[String], flag_name: &str) -> Option<usize> {
+    names.iter().position(|name| name == flag_name).or_else(|| {
         names.iter().position(|name| {
-            let bare = Typed::of(name).name;
-            name.eq_ignore_ascii_case(wanted) || !bare.is_empty() && bare.eq_ignore_ascii_case(wanted)
+            let bare = TypedName::of(name).name;
+            name.eq_ignore_ascii_case(flag_name) || !bare.is_empty() && bare.eq_ignore_ascii_case(flag_name)
         })
     })
 }
 
-/// The column that a flag names, which must be there.
-pub(super) fn required(records: &Delimited, names: &[String], wanted: &str) -> Result<usize, BadInput> {
-    find(names, wanted).ok_or_else(|| {
-        let problem = format!("the header has no column {wanted:?}, it has {}", names.join(", "));
+/// The column that a flag names; refused where the header has none of that name.
+pub(super) fn required(records: &Delimited, names: &[String], flag_name: &str) -> Result<usize, BadInput> {
+    find(names, flag_name).ok_or_else(|| {
+        let problem = format!("the header has no column {flag_name:?}, it has {}", names.join(", "));
         records.place(0).problem(problem)
     })
 }
 
-/// The first of some columns with one of the usual names.
-pub(super) fn usual(names: &[String], within: Range<usize>, usual: &[&str]) -> Option<usize> {
-    within.into_iter().find(|at| {
-        let bare = Typed::of(&names[*at]).name;
-        usual.iter().any(|name| bare.eq_ignore_ascii_case(name))
+/// The first column with one of the default names.
+pub(super) fn with_default_name(names: &[String], default_names: &[&str]) -> Option<usize> {
+    names.iter().position(|name| {
+        let bare = TypedName::of(name).name;
+        default_names.iter().any(|name| bare.eq_ignore_ascii_case(name))
     })
 }
 

@@ -1,7 +1,7 @@
-//! Noise for every reader: valid inputs with bytes changed, repeated, cut and mixed. Each ends, with rows or with an error
-//! that has a place; none panics, and none takes more memory than the input and its limits allow.
+//! Corrupt input for every reader: valid files with bytes changed, repeated, removed or cut off. A reader ends with rows or with an
+//! error that has a place. It does not panic, and it takes no more memory than the input and its limits allow.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+//! `HEDGEROW_ROUNDS` multiplies the number of files, `HEDGEROW_SEED` seeds them.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -9,12 +9,12 @@ use std::path::Path;
 use hedgerow_test_support::{Random, fuzz_config};
 
 use crate::core::failure::Failure;
-use crate::input::delimited::{Delimited, How};
+use crate::input::delimited::{Delimited, Dialect};
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::pairs::words;
-use crate::input::source::Source;
+use crate::input::rows::RowReader;
 
 const CSV: &str =
     "\u{feff}board,pin,weight,time\r\n\"a, \"\"b\"\"\nc\",1,2.5,1970-01-02\r\n\r\nx;y,\u{e9},,\n";
@@ -24,7 +24,7 @@ const COLONS: &str = "a::b::c\n1::2::3:4\n";
 const ADJACENCY: &str = "1 2 3\n\n  4\t5 \u{e9}\u{1f600}\n6\n";
 const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"time\":\"1970-01-02\"}\n{\"src\":\"a:\\u00e9\",\"dst\":\"b:2\"}\n";
 
-/// Bytes that mean something to some reader.
+/// Bytes that have a meaning for some reader.
 const ODD: &[u8] = b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-";
 
 /// A matrix of three rows of two numbers.
@@ -37,8 +37,8 @@ fn npy() -> Vec<u8> {
     bytes
 }
 
-/// One to four changes.
-fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
+/// The bytes with one to four changes.
+fn corrupted(intact: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = intact.to_vec();
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len() + 1);
@@ -60,46 +60,39 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn lines(bytes: &[u8]) -> Lines {
-    let reader = Box::new(Cursor::new(bytes.to_vec()));
-    Lines::new(Source {
-        name: "noise".into(),
-        reader,
-        size: None,
-        position: std::sync::Arc::default(),
-        is_parquet: false,
-    })
+    Lines::resume(Cursor::new(bytes.to_vec()), "corrupt", 0)
 }
 
-/// What went wrong has a place in the input.
-fn judge(failure: &Failure, bytes: &[u8]) {
+/// Checks that a failure has a place in the input.
+fn expect_place(failure: &Failure, bytes: &[u8]) {
     let Failure::Input(bad) = failure else { panic!("{failure} in {bytes:?}") };
     let within = bytes.split(|&byte| byte == b'\n').count() as u64 + 1;
     assert!((1..=within).contains(&bad.place.line), "{bad} in {bytes:?}");
     assert!((1..=bytes.len() as u64 + 1).contains(&bad.place.column), "{bad} in {bytes:?}");
 }
 
-/// Whether reading can go on behind an error.
-fn goes_on(failure: &Failure) -> bool {
+/// True where reading can continue behind a failure.
+fn is_recoverable(failure: &Failure) -> bool {
     matches!(failure, Failure::Input(bad) if !bad.fatal)
 }
 
 fn read_delimited(bytes: &[u8]) {
-    let mut records = match Delimited::open(lines(bytes), &How { blanks: true, ..How::default() }) {
+    let mut records = match Delimited::open(lines(bytes), &Dialect { blanks: true, ..Dialect::default() }) {
         Ok(records) => records,
-        Err(failure) => return judge(&failure, bytes),
+        Err(failure) => return expect_place(&failure, bytes),
     };
     loop {
         for field in 0..=records.len() {
             if let Err(bad) = records.text(field) {
-                judge(&bad.into(), bytes);
+                expect_place(&bad.into(), bytes);
             }
         }
         match records.advance() {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => {
-                judge(&failure, bytes);
-                if !goes_on(&failure) {
+                expect_place(&failure, bytes);
+                if !is_recoverable(&failure) {
                     return;
                 }
             }
@@ -111,7 +104,7 @@ fn read_lines(bytes: &[u8], mut read: impl FnMut(&Lines) -> Result<(), Failure>)
     let mut lines = lines(bytes);
     while lines.advance().expect("memory can be read") {
         if let Err(failure) = read(&lines) {
-            judge(&failure, bytes);
+            expect_place(&failure, bytes);
         }
     }
 }
@@ -129,16 +122,16 @@ fn read_matrix(bytes: &[u8], path: &Path) {
 }
 
 #[test]
-fn no_reader_is_brought_down_by_noise() {
+fn no_reader_panics_on_corrupt_input() {
     let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 3000);
     let folder = tempfile::tempdir().expect("a folder");
-    let (path, npy) = (folder.path().join("noise.npy"), npy());
+    let (path, npy) = (folder.path().join("corrupt.npy"), npy());
     let mut random = Random::new(seed);
     for round in 0..rounds {
         let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
-        read_delimited(&disturbed(text.as_bytes(), &mut random));
-        read_lines(&disturbed(ADJACENCY.as_bytes(), &mut random), |lines| words(lines).map(drop));
-        read_lines(&disturbed(JSONL.as_bytes(), &mut random), |lines| {
+        read_delimited(&corrupted(text.as_bytes(), &mut random));
+        read_lines(&corrupted(ADJACENCY.as_bytes(), &mut random), |lines| words(lines).map(drop));
+        read_lines(&corrupted(JSONL.as_bytes(), &mut random), |lines| {
             let object = JsonLine::parse(lines)?;
             object.expect_only(&["src", "dst", "weight", "time"])?;
             object.text("src", "a node")?;
@@ -146,15 +139,15 @@ fn no_reader_is_brought_down_by_noise() {
             object.time("time")?;
             Ok(())
         });
-        read_matrix(&disturbed(&npy, &mut random), &path);
+        read_matrix(&corrupted(&npy, &mut random), &path);
     }
 }
 
-/// Sizes that lie claim no memory: neither rows that are none, however wide, nor more than the file has.
+/// A header with a wrong shape takes no memory for it: neither for rows of a zero-row matrix nor for more than the file has.
 #[test]
 fn a_matrix_takes_no_more_memory_than_its_file_has() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lie.npy");
+    let path = folder.path().join("wrong_shape.npy");
     for shape in [
         "(0, 4611686018427387904)",
         "(4611686018427387904, 0)",

@@ -1,5 +1,4 @@
-//! The way of imported rows into a store that holds something: gathered into batches, each committed as one, bad rows
-//! refused or set aside.
+//! The import into a store that holds something: rows are collected into batches, each of which is one commit.
 
 use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
 
@@ -9,40 +8,42 @@ use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
 use crate::transfer::import::Totals;
+use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::rejects::Rejects;
-use crate::transfer::import::target::Target;
+use crate::transfer::import::row_target::RowTarget;
 
 /// Edges in a batch: one durable commit.
 pub(super) const EDGES: usize = 100_000;
-/// Nodes in a batch; with all the features that they may have, more would be over what a batch takes.
+/// Nodes in a batch. With all the features that nodes may have, more would exceed the limits of a batch.
 pub(super) const NODES: usize = 10_000;
 
-/// An import under way.
-pub(super) struct Loader<'a> {
+/// An import that is running.
+pub(super) struct BatchImport<'a> {
     store: &'a Store,
     cancel: &'a CancelToken,
     out: Output,
+    /// Edges or nodes, for messages.
     what: &'static str,
     progress: Progress,
     pub(super) batch: Batch,
-    /// Operations that are committed as one.
-    most: usize,
-    /// Where the present row begins.
+    /// Operations of a full batch.
+    limit: usize,
+    /// The first line of the current row.
     line: u64,
     /// The line of the first operation that is not committed yet.
     resume: Option<u64>,
     pub(super) rejects: Option<Rejects>,
     totals: Totals,
     committed: u64,
-    /// Whether the store held nothing before: then a checkpoint costs no more than what was imported.
-    first: bool,
+    /// The store was empty. Then a checkpoint costs no more than the import.
+    was_empty: bool,
 }
 
-impl<'a> Loader<'a> {
+impl<'a> BatchImport<'a> {
     pub(super) fn new(
         ctx: &'a Context,
         store: &'a Store,
-        (what, most): (&'static str, usize),
+        (what, limit): (&'static str, usize),
         progress: Progress,
         rejects: Option<Rejects>,
     ) -> Self {
@@ -53,16 +54,26 @@ impl<'a> Loader<'a> {
             what,
             progress,
             batch: Batch::new(),
-            most,
+            limit,
             line: 0,
             resume: None,
             rejects,
             totals: Totals::default(),
             committed: 0,
-            first: store.snapshot().node_count() == 0,
+            was_empty: store.snapshot().node_count() == 0,
         }
     }
 
+    /// Reads all rows of a file of edges, one after another.
+    pub(super) fn read_edges(&mut self, file: EdgeFile<'_>) -> Result<(), Failure> {
+        if let (Some(rejects), Some(header)) = (&mut self.rejects, &file.header) {
+            rejects.write(header)?;
+        }
+        let (lines, any) = file.rows.read(file.lines, self);
+        file.rows.expect_rows(any?, lines.file(), lines.number() - 1)
+    }
+
+    /// Commits the last batch and makes the store compact.
     pub(super) fn finish(mut self) -> Result<Totals, Failure> {
         self.commit()?;
         if let Some(rejects) = &mut self.rejects {
@@ -70,7 +81,7 @@ impl<'a> Loader<'a> {
             self.totals.rejected = rejects.count;
         }
         self.progress.finish();
-        if self.first {
+        if self.was_empty {
             self.store.checkpoint(self.cancel)?;
         } else {
             self.store.checkpoint_if_worthwhile(self.cancel)?;
@@ -97,7 +108,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-impl Target for Loader<'_> {
+impl RowTarget for BatchImport<'_> {
     fn begin(&mut self, line: u64) -> Result<(), Failure> {
         self.line = line;
         Ok(())
@@ -111,11 +122,11 @@ impl Target for Loader<'_> {
         Ok(self.batch.link(src, dst, edge)?)
     }
 
-    /// Commits a full batch.
+    /// Counts the operation, and commits a full batch.
     fn staged(&mut self) -> Result<(), Failure> {
         self.progress.row();
         self.resume.get_or_insert(self.line);
-        if self.batch.len() >= self.most {
+        if self.batch.len() >= self.limit {
             self.commit()?;
             if self.cancel.is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(self.line))));
@@ -136,7 +147,7 @@ impl Target for Loader<'_> {
     }
 }
 
-/// What stays of an import that stops.
+/// The end of a message about an import that stops: the rows that stay, and the line to continue from.
 pub(super) fn outcome(committed: u64, what: &str, line: u64) -> String {
     format!("{committed} {what} before it were committed, go on from line {line}")
 }

@@ -1,22 +1,22 @@
-//! What the readers of rows need of whoever takes them.
+//! The interface between the parsers of rows of edges and the imports that store them.
 
 use hedgerow::{Edge, Error, NodeRef};
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 
-/// Where rows of edges go, and what becomes of those that are no good.
-pub(super) trait Target {
-    /// A row begins at this line. Everything before it is there in whole, so here an import may stop.
+/// A destination of rows of edges, which also decides about bad rows.
+pub(super) trait RowTarget {
+    /// Starts a row at this line. All rows before it are complete, so an import may stop here.
     fn begin(&mut self, line: u64) -> Result<(), Failure>;
 
     fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error>;
 
     fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error>;
 
-    /// Called after every node or edge of a row.
+    /// Ends a node or an edge; a long row has several.
     fn staged(&mut self) -> Result<(), Failure>;
 
-    /// Ends the import at the row, or sets it aside.
+    /// Ends the import at a bad row, or writes the row to the rejects.
     fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure>;
 }

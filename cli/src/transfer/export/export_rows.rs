@@ -1,5 +1,5 @@
-//! The rows of all tables, taken off the graph and the embeddings one by one.
-//! Their order is that of the stable ids, so stores of the same content give the same rows.
+//! The rows of all tables, made from the graph and the embeddings one by one.
+//! They are in the order of the stable ids, so stores with the same content give the same rows.
 
 use hedgerow::{CancelToken, EmbeddingExport, NodeIx, RelationIx, Snapshot};
 use indicatif::ProgressBar;
@@ -7,30 +7,30 @@ use indicatif::ProgressBar;
 use crate::core::failure::Failure;
 use crate::output::printer::Output;
 use crate::output::progress::new_bar;
-use crate::transfer::columns::{Cell, Column, TABLES, Table};
-use crate::transfer::manifest::{Block, Counts, Form, Input, Manifest};
+use crate::transfer::manifest::{Counts, DenseBlock, ExportFormat, InputPosition, Manifest};
+use crate::transfer::table_schema::{Column, ColumnValue, TABLES, Table};
 
-use crate::transfer::export::sheet::Sheet;
+use crate::transfer::export::table_writer::TableWriter;
 
-/// Rows between two looks at the token and the clock.
+/// Rows between two checks of the token and updates of the progress bar.
 const STRIDE: u64 = 4096;
 
-/// What is exported.
-pub(super) struct Rows<'a> {
+/// The graph and the embeddings that are exported.
+pub(super) struct ExportRows<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) learned: Option<&'a EmbeddingExport<'a>>,
-    /// Living nodes by stable id.
+    pub(super) embeddings: Option<&'a EmbeddingExport<'a>>,
+    /// All nodes by stable id.
     pub(super) nodes: Vec<NodeIx>,
     /// Dense blocks by name.
     pub(super) blocks: Vec<(String, usize)>,
-    form: Form,
+    format: ExportFormat,
     counts: Counts,
     cancel: &'a CancelToken,
     bar: ProgressBar,
     done: u64,
 }
 
-/// An edge, its ends in order of their kinds' names, then of their stable ids.
+/// An edge. The ends are in the order of the names of their kinds, then of their stable ids.
 pub(super) struct Edge<'a> {
     pub(super) relation: &'a str,
     pub(super) src: NodeIx,
@@ -39,59 +39,62 @@ pub(super) struct Edge<'a> {
     pub(super) time: Option<i64>,
 }
 
-/// Makes the file of a table.
-type Make<'a> = dyn FnMut(Table, Vec<Column>) -> Result<Box<dyn Sheet>, Failure> + 'a;
+/// A function that creates the writer of a table.
+type Make<'a> = dyn FnMut(Table, Vec<Column>) -> Result<Box<dyn TableWriter>, Failure> + 'a;
 
-impl<'a> Rows<'a> {
+impl<'a> ExportRows<'a> {
     pub(super) fn new(
         snapshot: &'a Snapshot,
-        learned: Option<&'a EmbeddingExport<'a>>,
-        form: Form,
+        embeddings: Option<&'a EmbeddingExport<'a>>,
+        format: ExportFormat,
         cancel: &'a CancelToken,
         out: Output,
     ) -> Self {
+        // All nodes by stable id.
         let mut nodes: Vec<NodeIx> = (0..snapshot.bound()).map(NodeIx::new).collect();
         nodes.retain(|&node| snapshot.is_alive(node));
         nodes.sort_unstable_by_key(|&node| snapshot.stable_id(node));
+        // Rows of each table.
         let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
         let blocks = snapshot.dense_blocks();
-        let described = |node: &&NodeIx| {
+        let has_features = |node: &&NodeIx| {
             !snapshot.tokens(**node).is_empty()
                 || blocks.iter().any(|(block, _)| snapshot.dense(**node, block).is_some())
         };
-        let neighbors = |node: &NodeIx| Some(learned?.row(*node)?.neighborhood.len() as u64);
+        let neighbors = |node: &NodeIx| Some(embeddings?.row(*node)?.neighborhood.len() as u64);
         let counts = Counts {
             nodes: nodes.len() as u64,
-            features: nodes.iter().filter(described).count() as u64,
+            features: nodes.iter().filter(has_features).count() as u64,
             edges: relations.map(|relation| snapshot.edge_count(relation)).sum(),
             neighborhoods: nodes.iter().filter_map(neighbors).sum(),
-            embeddings: learned.map_or(0, EmbeddingExport::count),
+            embeddings: embeddings.map_or(0, EmbeddingExport::count),
         };
-        let Counts { nodes: of_nodes, features, edges, neighborhoods, embeddings } = counts;
-        let total = match form {
-            Form::Csv | Form::Jsonl | Form::Parquet => {
-                of_nodes + features + edges + neighborhoods + embeddings
+        // Steps of the progress bar.
+        let Counts { nodes: node_count, features, edges, neighborhoods, embeddings: embedded } = counts;
+        let total = match format {
+            ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet => {
+                node_count + features + edges + neighborhoods + embedded
             }
-            Form::Graphml => of_nodes + edges,
-            Form::Npy | Form::Tensorboard => embeddings,
-            Form::Safetensors => 1,
+            ExportFormat::Graphml => node_count + edges,
+            ExportFormat::Npy | ExportFormat::Tensorboard => embedded,
+            ExportFormat::Safetensors => 1,
         };
         let bar = new_bar(total, "{bar:30} {percent:>3} %  {msg}  {eta} left", out);
-        Self { snapshot, learned, nodes, blocks, form, counts, cancel, bar, done: 0 }
+        Self { snapshot, embeddings, nodes, blocks, format, counts, cancel, bar, done: 0 }
     }
 
-    /// What the manifest says of it, the files left out.
+    /// The manifest without its files.
     pub(super) fn manifest(&self, guarded: bool) -> Result<Manifest, Failure> {
-        let mut manifest = Manifest::new(self.form, guarded, self.snapshot.epoch().get());
-        if let Some(learned) = self.learned {
-            let digest = learned.digest(self.cancel)?;
+        let mut manifest = Manifest::new(self.format, guarded, self.snapshot.epoch().get());
+        if let Some(embeddings) = self.embeddings {
+            let digest = embeddings.digest(self.cancel)?;
             manifest.generation = Some(digest.generation.get());
             manifest.digest = Some(digest.digest);
         }
         manifest.counts = self.counts;
-        let block = |(name, width): &(String, usize)| Block { name: name.clone(), width: *width };
+        let block = |(name, width): &(String, usize)| DenseBlock { name: name.clone(), width: *width };
         manifest.dense = self.blocks.iter().map(block).collect();
-        let input = |(source, position): (&str, hedgerow::Position)| Input {
+        let input = |(source, position): (&str, hedgerow::Position)| InputPosition {
             source: source.to_owned(),
             offset: position.offset,
             lines: position.lines,
@@ -101,7 +104,7 @@ impl<'a> Rows<'a> {
         Ok(manifest)
     }
 
-    /// Counts a row, and hears a Ctrl-C now and then.
+    /// Counts a row; now and then shows progress and stops after a Ctrl-C.
     pub(super) fn step(&mut self, what: &'static str) -> Result<(), Failure> {
         self.done += 1;
         if self.done.is_multiple_of(STRIDE) {
@@ -123,31 +126,35 @@ impl<'a> Rows<'a> {
     pub(super) fn tables(&mut self, make: &mut Make<'_>) -> Result<(), Failure> {
         let names: Vec<String> = self.blocks.iter().map(|(name, _)| name.clone()).collect();
         for table in TABLES {
-            let mut sheet = make(table, table.columns(&names))?;
+            let mut writer = make(table, table.columns(&names))?;
             match table {
-                Table::Nodes => self.write_nodes(&mut *sheet)?,
-                Table::Features => self.write_features(&mut *sheet)?,
-                Table::Edges => self.write_edges(&mut *sheet)?,
-                Table::Neighborhoods => self.write_neighborhoods(&mut *sheet)?,
-                Table::Embeddings => self.write_embeddings(&mut *sheet)?,
+                Table::Nodes => self.write_nodes(&mut *writer)?,
+                Table::Features => self.write_features(&mut *writer)?,
+                Table::Edges => self.write_edges(&mut *writer)?,
+                Table::Neighborhoods => self.write_neighborhoods(&mut *writer)?,
+                Table::Embeddings => self.write_embeddings(&mut *writer)?,
             }
-            sheet.end()?;
+            writer.end()?;
         }
         self.bar.finish_and_clear();
         Ok(())
     }
 
-    fn write_nodes(&mut self, sheet: &mut dyn Sheet) -> Result<(), Failure> {
+    fn write_nodes(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
         for at in 0..self.nodes.len() {
             let node = self.nodes[at];
             let name = self.snapshot.name(node);
-            sheet.row(&[Cell::Id(self.id(node)), Cell::Text(&name.kind), Cell::Text(&name.key)])?;
+            writer.row(&[
+                ColumnValue::Id(self.id(node)),
+                ColumnValue::Text(&name.kind),
+                ColumnValue::Text(&name.key),
+            ])?;
             self.step("nodes")?;
         }
         Ok(())
     }
 
-    fn write_features(&mut self, sheet: &mut dyn Sheet) -> Result<(), Failure> {
+    fn write_features(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
         for at in 0..self.nodes.len() {
             let node = self.nodes[at];
             let tokens = self.snapshot.tokens(node);
@@ -157,31 +164,32 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let name = written(self.snapshot, node);
-            let mut cells = vec![Cell::Id(self.id(node)), Cell::Text(&name), Cell::Words(&tokens)];
-            cells.extend(rows.into_iter().map(Cell::Reals));
-            sheet.row(&cells)?;
+            let mut cells =
+                vec![ColumnValue::Id(self.id(node)), ColumnValue::Text(&name), ColumnValue::Texts(&tokens)];
+            cells.extend(rows.into_iter().map(ColumnValue::Numbers));
+            writer.row(&cells)?;
             self.step("features")?;
         }
         Ok(())
     }
 
-    fn write_edges(&mut self, sheet: &mut dyn Sheet) -> Result<(), Failure> {
+    fn write_edges(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
         let snapshot = self.snapshot;
         self.edges(&mut |edge| {
             let (src, dst) = (written(snapshot, edge.src), written(snapshot, edge.dst));
-            sheet.row(&[
-                Cell::Text(edge.relation),
-                Cell::Text(&src),
-                Cell::Text(&dst),
-                Cell::Real(edge.weight),
-                Cell::Time(edge.time),
-                Cell::Id(snapshot.stable_id(edge.src).get()),
-                Cell::Id(snapshot.stable_id(edge.dst).get()),
+            writer.row(&[
+                ColumnValue::Text(edge.relation),
+                ColumnValue::Text(&src),
+                ColumnValue::Text(&dst),
+                ColumnValue::Number(edge.weight),
+                ColumnValue::Time(edge.time),
+                ColumnValue::Id(snapshot.stable_id(edge.src).get()),
+                ColumnValue::Id(snapshot.stable_id(edge.dst).get()),
             ])
         })
     }
 
-    /// Every edge once: relations by name, then by the smaller stable id.
+    /// Passes every edge once, by the name of the relation, then by the smaller stable id.
     pub(super) fn edges(
         &mut self,
         take: &mut dyn FnMut(Edge<'_>) -> Result<(), Failure>,
@@ -209,18 +217,18 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn write_neighborhoods(&mut self, sheet: &mut dyn Sheet) -> Result<(), Failure> {
-        let Some(learned) = self.learned else { return Ok(()) };
+    fn write_neighborhoods(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
+        let Some(embeddings) = self.embeddings else { return Ok(()) };
         for at in 0..self.nodes.len() {
-            let Some(row) = learned.row(self.nodes[at]) else { continue };
+            let Some(row) = embeddings.row(self.nodes[at]) else { continue };
             let sum: u32 = row.neighborhood.iter().map(|(_, visits)| visits).sum();
             for (rank, &(neighbor, visits)) in (1..).zip(&row.neighborhood) {
-                sheet.row(&[
-                    Cell::Id(self.id(row.node)),
-                    Cell::Count(rank),
-                    Cell::Id(self.id(neighbor)),
-                    Cell::Count(u64::from(visits)),
-                    Cell::Real(visits as f32 / sum as f32),
+                writer.row(&[
+                    ColumnValue::Id(self.id(row.node)),
+                    ColumnValue::Count(rank),
+                    ColumnValue::Id(self.id(neighbor)),
+                    ColumnValue::Count(u64::from(visits)),
+                    ColumnValue::Number(visits as f32 / sum as f32),
                 ])?;
                 self.step("neighborhoods")?;
             }
@@ -228,16 +236,16 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn write_embeddings(&mut self, sheet: &mut dyn Sheet) -> Result<(), Failure> {
-        let Some(learned) = self.learned else { return Ok(()) };
+    fn write_embeddings(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
+        let Some(embeddings) = self.embeddings else { return Ok(()) };
         for at in 0..self.nodes.len() {
-            let Some(row) = learned.row(self.nodes[at]) else { continue };
+            let Some(row) = embeddings.row(self.nodes[at]) else { continue };
             let name = written(self.snapshot, row.node);
-            sheet.row(&[
-                Cell::Id(self.id(row.node)),
-                Cell::Text(&name),
-                Cell::Real(row.bias),
-                Cell::Reals(Some(row.vector)),
+            writer.row(&[
+                ColumnValue::Id(self.id(row.node)),
+                ColumnValue::Text(&name),
+                ColumnValue::Number(row.bias),
+                ColumnValue::Numbers(Some(row.vector)),
             ])?;
             self.step("embeddings")?;
         }
@@ -245,7 +253,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// `kind:key`, every character as it is.
+/// The name `kind:key`, without escapes.
 fn written(snapshot: &Snapshot, node: NodeIx) -> String {
     let name = snapshot.name(node);
     format!("{}:{}", name.kind, name.key)

@@ -1,31 +1,31 @@
-//! The fields of JSON objects that are edges: which are the ends, the weight, the time, the relation.
+//! The fields of JSON objects that are edges or nodes: the ends, the weight, the time, the relation.
 
 use std::borrow::Cow;
 
-use hedgerow::{Edge, NodeName, NodeRef};
+use hedgerow::{Edge, Error, NodeRef};
 
 use crate::core::location::BadInput;
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::transfer::import::ImportArgs;
-use crate::transfer::import::names::EndFlag;
-use crate::transfer::import::target::Target;
+use crate::transfer::import::column_names::EndFlag;
+use crate::transfer::import::row_target::RowTarget;
 
-/// What the fields of an object are.
+/// The names of the fields, from the flags or of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fields {
+pub(super) struct EdgeFields {
     pub(super) src: FieldEnd,
     /// None where objects are nodes.
     pub(super) dst: Option<FieldEnd>,
-    /// Fields that must be there, as flags name them.
+    /// A field that a flag names, which every object must have; else the usual name counts where it is there.
     weight: Option<String>,
     time: Option<String>,
     relation: Option<String>,
-    /// All fields that there may be; none where others are passed over.
+    /// The only fields that an object may have; none where others are ignored.
     known: Option<&'static [&'static str]>,
 }
 
-/// One end.
+/// The fields of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FieldEnd {
     field: String,
@@ -35,17 +35,18 @@ pub(super) struct FieldEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FieldKind {
     Fixed(String),
-    /// `kind:key` in one.
+    /// The field of the key holds `kind:key`.
     Written,
-    /// In the field of that name.
+    /// The field of that name holds the kind.
     Field(String),
 }
 
-/// The fields of the usual form; an export has the ids besides.
+/// The fields of an edge; an export also writes the ids.
 const KNOWN: &[&str] = &["src", "dst", "weight", "time", "relation", "src_id", "dst_id"];
 const KNOWN_OF_NODES: &[&str] = &["id", "kind", "key"];
 
-impl Fields {
+impl EdgeFields {
+    /// The fields that the flags name, and the usual ones for the others.
     pub(super) fn of(args: &ImportArgs) -> Self {
         let end = |flag: &Option<EndFlag>, usual: &str| {
             let flag = flag.clone().unwrap_or_default();
@@ -65,14 +66,14 @@ impl Fields {
         }
     }
 
-    /// The edges of an export.
+    /// The fields of an edge in an export.
     pub(super) fn of_edges() -> Self {
         let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
         let (src, dst) = (end("src"), Some(end("dst")));
         Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN) }
     }
 
-    /// The nodes of an export.
+    /// The fields of a node in an export.
     pub(super) fn of_nodes() -> Self {
         Self {
             src: FieldEnd { field: "key".to_owned(), kind: FieldKind::Field("kind".to_owned()) },
@@ -82,17 +83,12 @@ impl Fields {
         }
     }
 
-    /// Whether objects are of the usual form, which is gathered at once.
-    pub(super) fn are_usual(&self) -> bool {
-        *self == Self::of_edges()
-    }
-
-    /// Puts the object of a line where it belongs.
+    /// Puts the object of a line into a target.
     pub(super) fn take(
         &self,
         lines: &Lines,
         relation: Option<&str>,
-        target: &mut impl Target,
+        target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         let object = JsonLine::parse(lines)?;
         if let Some(known) = self.known {
@@ -104,6 +100,7 @@ impl Fields {
             return added.map_err(|error| object.place(&self.src.field).problem(error));
         };
         let dst = dst.node(&object)?;
+        // The weight, the time and the relation: a field that a flag names, or the default field.
         let weight = match &self.weight {
             Some(field) => object.required(field).and_then(|()| object.weight(field))?,
             None => object.weight("weight")?,
@@ -118,7 +115,7 @@ impl Fields {
             (None, None) => object.optional_text("relation")?,
             (Some(field), _) => Some(object.text(field, "a relation")?),
         };
-        let relation = of_object.or(relation);
+        let relation = of_object.as_deref().or(relation);
         let place = || object.place(self.weight.as_deref().unwrap_or("weight"));
         let linked = target.link(src.as_ref(), dst.as_ref(), Edge { weight, time, relation });
         linked.map_err(|error| place().problem(error))
@@ -126,19 +123,44 @@ impl Fields {
 }
 
 impl FieldEnd {
-    fn node(&self, object: &JsonLine<'_>) -> Result<NodeName, BadInput> {
+    fn node<'a>(&'a self, object: &JsonLine<'a>) -> Result<FieldNode<'a>, BadInput> {
         let node = match &self.kind {
-            FieldKind::Written => NodeRef::parse(object.text(&self.field, "a node such as \"pin:1\"")?)
-                .map(|node| node.to_name()),
-            FieldKind::Fixed(kind) => {
-                let key: Cow<'_, str> = object.key(&self.field)?;
-                NodeRef::new(kind, &key).map(|node| node.to_name())
+            FieldKind::Written => {
+                let text = object.text(&self.field, "a node such as \"pin:1\"")?;
+                split_name(text).map_err(|error| object.place(&self.field).problem(error))?
             }
+            FieldKind::Fixed(kind) => FieldNode { kind: kind.into(), key: object.key(&self.field)? },
             FieldKind::Field(kind) => {
-                let (kind, key) = (object.text(kind, "a kind")?, object.key(&self.field)?);
-                NodeRef::new(kind, &key).map(|node| node.to_name())
+                FieldNode { kind: object.text(kind, "a kind")?, key: object.key(&self.field)? }
             }
         };
-        node.map_err(|error| object.place(&self.field).problem(error))
+        node.as_ref().validate().map_err(|error| object.place(&self.field).problem(error))?;
+        Ok(node)
     }
+}
+
+/// A node's name as its fields have it.
+struct FieldNode<'a> {
+    kind: Cow<'a, str>,
+    key: Cow<'a, str>,
+}
+
+impl FieldNode<'_> {
+    fn as_ref(&self) -> NodeRef<'_> {
+        NodeRef { kind: &self.kind, key: &self.key }
+    }
+}
+
+/// The parts of `kind:key`, borrowed where the text is.
+fn split_name(text: Cow<'_, str>) -> Result<FieldNode<'_>, Error> {
+    match text {
+        Cow::Borrowed(text) => {
+            NodeRef::parse(text).map(|node| FieldNode { kind: node.kind.into(), key: node.key.into() })
+        }
+        Cow::Owned(text) => NodeRef::parse(&text).map(|node| {
+            let name = node.to_name();
+            FieldNode { kind: name.kind.into(), key: name.key.into() }
+        }),
+    }
+    .map_err(Error::from)
 }

@@ -1,38 +1,38 @@
-//! A table as csv: a header, quotes where they are needed, lists as JSON.
+//! A table as csv: a header, quotes where fields need them, lists as JSON.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use crate::core::failure::Failure;
-use crate::transfer::columns::{Cell, Column, Table};
 use crate::transfer::csv_injection::guarded;
+use crate::transfer::table_schema::{Column, ColumnValue, Table};
 
-use crate::transfer::export::folder::{Folder, Out, Place};
-use crate::transfer::export::objects::{push_reals, push_words};
-use crate::transfer::export::sheet;
+use crate::transfer::export::export_folder::{ExportFile, ExportFolder, FileSet};
+use crate::transfer::export::jsonl::{push_numbers, push_texts};
+use crate::transfer::export::table_writer::TableWriter;
 
-pub(super) struct Sheet {
-    place: Place,
+pub(super) struct CsvWriter {
+    files: FileSet,
     table: Table,
-    csv: csv::Writer<Out>,
+    csv: csv::Writer<ExportFile>,
     is_guarded: bool,
     rows: u64,
     text: String,
 }
 
-impl Sheet {
+impl CsvWriter {
     pub(super) fn create(
-        folder: &mut Folder,
+        folder: &mut ExportFolder,
         table: Table,
-        columns: Vec<Column>,
+        columns: &[Column],
         is_guarded: bool,
-    ) -> Result<Box<dyn sheet::Sheet>, Failure> {
-        let place = folder.place();
-        let file = place.file(&format!("{}.csv", table.name()))?;
+    ) -> Result<Box<dyn TableWriter>, Failure> {
+        let files = folder.files();
+        let file = files.file(&format!("{}.csv", table.name()))?;
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(file);
         csv.write_record(columns.iter().map(|column| column.name.as_bytes()))
             .map_err(|error| failed(table, error))?;
-        Ok(Box::new(Self { place, table, csv, is_guarded, rows: 0, text: String::new() }))
+        Ok(Box::new(Self { files, table, csv, is_guarded, rows: 0, text: String::new() }))
     }
 }
 
@@ -44,29 +44,29 @@ fn failed(table: Table, error: csv::Error) -> Failure {
     Failure::file(format!("{}.csv", table.name()).as_ref(), "write", source)
 }
 
-impl sheet::Sheet for Sheet {
-    fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), Failure> {
+impl TableWriter for CsvWriter {
+    fn row(&mut self, cells: &[ColumnValue<'_>]) -> Result<(), Failure> {
         let mut write = || -> Result<(), csv::Error> {
             for cell in cells {
                 let text = &mut self.text;
                 text.clear();
                 match *cell {
-                    Cell::Text(cell) if self.is_guarded => {
+                    ColumnValue::Text(cell) if self.is_guarded => {
                         self.csv.write_field(guarded(cell).as_bytes())?;
                         continue;
                     }
-                    Cell::Text(cell) => {
+                    ColumnValue::Text(cell) => {
                         self.csv.write_field(cell)?;
                         continue;
                     }
                     // Writing to a String cannot fail.
-                    Cell::Id(id) => drop(write!(text, "{id:016x}")),
-                    Cell::Count(count) => drop(write!(text, "{count}")),
-                    Cell::Time(Some(time)) => drop(write!(text, "{time}")),
-                    Cell::Real(value) => drop(write!(text, "{value}")),
-                    Cell::Words(words) => push_words(words, text),
-                    Cell::Reals(Some(values)) => push_reals(values, text),
-                    Cell::Time(None) | Cell::Reals(None) => {}
+                    ColumnValue::Id(id) => drop(write!(text, "{id:016x}")),
+                    ColumnValue::Count(count) => drop(write!(text, "{count}")),
+                    ColumnValue::Time(Some(time)) => drop(write!(text, "{time}")),
+                    ColumnValue::Number(value) => drop(write!(text, "{value}")),
+                    ColumnValue::Texts(words) => push_texts(words, text),
+                    ColumnValue::Numbers(Some(values)) => push_numbers(values, text),
+                    ColumnValue::Time(None) | ColumnValue::Numbers(None) => {}
                 }
                 self.csv.write_field(&*text)?;
             }
@@ -78,11 +78,11 @@ impl sheet::Sheet for Sheet {
     }
 
     fn end(self: Box<Self>) -> Result<(), Failure> {
-        let Self { place, table, csv, rows, .. } = *self;
+        let Self { files, table, csv, rows, .. } = *self;
         let mut file = csv.into_inner().map_err(|error| {
             Failure::file(format!("{}.csv", table.name()).as_ref(), "write", error.error().kind().into())
         })?;
         file.flush().map_err(|source| file.failed(source))?;
-        place.keep(file, Some(table), Some(rows))
+        files.add(file, Some(table), Some(rows))
     }
 }
