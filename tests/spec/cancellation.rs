@@ -143,7 +143,7 @@ fn told(call: Call, path: &Path, stop_at: Option<usize>) -> (Vec<Progress>, Resu
 fn trained(path: &Path) -> String {
     let store = Arc::new(Store::options().create(true).open(path).expect("created"));
     let mut model_graph = GraphModel::new(3, 60);
-    store.commit(&model_graph.founding()).expect("committed");
+    store.commit(&model_graph.initial_batch()).expect("committed");
     let engine = Engine::open(Arc::clone(&store)).expect("it opens");
     engine.training(&options(1)).run(&CancelToken::new()).expect("trained");
     for _ in 0..3 {

@@ -85,10 +85,10 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
         let store = Store::options().create(true).open(folder.path().join("store")).expect("a store");
         let engine = Engine::open(Arc::new(store)).expect("an engine");
         let mut model_graph = GraphModel::new(seed, PINS);
-        engine.store().commit(&model_graph.founding()).expect("a commit");
+        engine.store().commit(&model_graph.initial_batch()).expect("a commit");
         engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
         for step in 0..20 {
-            let pin = NodeName::new("pin", model_graph.below(PINS).to_string()).expect("a name");
+            let pin = NodeName::new("pin", model_graph.random_below(PINS).to_string()).expect("a name");
             let before = Graph::of(&model_graph);
             let old = bits(&engine, &pin);
             engine.store().commit(&model_graph.batch(2)).expect("a commit");

@@ -55,7 +55,7 @@ fn questions() -> Vec<Query> {
 fn many_users_get_what_each_gets_alone_for_any_number_of_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(81, 60);
-    let engine = engine(&folder, "s", &[model_graph.founding()]);
+    let engine = engine(&folder, "s", &[model_graph.initial_batch()]);
     let audiences = audiences(&model_graph);
     for query in questions() {
         let alone: Vec<Ranked> =
@@ -94,7 +94,7 @@ fn stores_of_equal_content_recommend_the_same_for_the_same_reasons() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(82, 50);
     let batches: Vec<Batch> =
-        [model_graph.founding()].into_iter().chain((0..6).map(|_| model_graph.batch(12))).collect();
+        [model_graph.initial_batch()].into_iter().chain((0..6).map(|_| model_graph.batch(12))).collect();
     let engines = [engine(&folder, "s", &batches), engine(&folder, "t", &batches_backwards(&model_graph))];
     let digests =
         engines.each_ref().map(|engine| engine.digest(&CancelToken::new()).expect("a digest").digest);
@@ -172,7 +172,7 @@ fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation
 fn every_reason_is_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(83, 60);
-    let engine = engine(&folder, "s", &[model_graph.founding()]);
+    let engine = engine(&folder, "s", &[model_graph.initial_batch()]);
     let snapshot = engine.store().snapshot();
     let mut shared = 0;
     for user in model_graph.nodes.keys().filter(|node| node.kind == "user") {

@@ -134,7 +134,7 @@ fn ranks_of_related_items_are_the_hand_worked_numbers() {
 fn the_model_s_ranks_are_those_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(91, 60);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let pins: Vec<NodeName> = model_graph.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
     let pairs: Vec<(NodeName, NodeName)> =
         pins.iter().zip(pins.iter().cycle().skip(7)).map(|(a, b)| (a.clone(), b.clone())).collect();
@@ -158,7 +158,7 @@ fn the_model_s_ranks_are_those_of_its_answers() {
 fn the_model_s_recall_is_that_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(92, 60);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let users = users(&model_graph);
     let options = EvaluateOptions { k: 7, ..EvaluateOptions::default() };
     let query = Query { k: 7, kind: Some("pin".into()), ..Query::default() };
@@ -191,7 +191,7 @@ fn users(model_graph: &GraphModel) -> Vec<(NodeName, Vec<NodeName>)> {
 fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_users() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(93, 90);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let users = users(&model_graph);
     let pairs: Vec<(NodeName, NodeName)> = users
         .iter()

@@ -117,7 +117,7 @@ fn edges_committed_during_a_training_are_in_its_embeddings() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
     let mut model_graph = GraphModel::new(21, 60);
-    store.commit(&model_graph.founding()).expect("a commit");
+    store.commit(&model_graph.initial_batch()).expect("a commit");
     let engine = Engine::open(store).expect("the engine opens");
     let options = TrainOptions {
         targets: vec!["pin".into()],

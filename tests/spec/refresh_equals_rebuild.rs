@@ -97,15 +97,15 @@ fn run(seed: u64) {
     let mut path = folder.path().join("store");
     let mut model_graph = GraphModel::new(seed, 40);
     let mut engine = open(&path);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
     let mut partial = 0;
     for step in 0..8 {
-        for _ in 0..=model_graph.below(3) {
+        for _ in 0..=model_graph.random_below(3) {
             let batch = model_graph.batch(4);
             engine.store().commit(&batch).expect("a commit");
         }
-        match model_graph.below(10) {
+        match model_graph.random_below(10) {
             0 => {
                 drop(engine);
                 engine = open(&path);
@@ -145,7 +145,7 @@ fn run(seed: u64) {
             _ => {}
         }
         // Three nodes read while they may be dirty, and what the refresh makes of them.
-        let read: Vec<NodeName> = (0..3).map(|_| model_graph.node("pin")).collect();
+        let read: Vec<NodeName> = (0..3).map(|_| model_graph.random_node("pin")).collect();
         let now = |name: &NodeName| embedding(&engine.embedding_now(name.as_ref(), &CancelToken::new()));
         let before: Vec<_> = read.iter().map(now).collect();
         let report = engine.refresh(false, &CancelToken::new()).expect("a refresh");
@@ -187,7 +187,7 @@ fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = open(&folder.path().join("store"));
         let mut model_graph = GraphModel::new(11, 60);
-        engine.store().commit(&model_graph.founding()).expect("a commit");
+        engine.store().commit(&model_graph.initial_batch()).expect("a commit");
         let options = TrainOptions { threads, epochs: 3, ..options(4) };
         engine.training(&options).run(&CancelToken::new()).expect("a training");
         for _ in 0..5 {
@@ -207,7 +207,7 @@ fn after_a_cancelled_refresh_the_next_one_is_exact() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
     let mut model_graph = GraphModel::new(5, 60);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let before = engine.digest(&CancelToken::new()).expect("a digest");
     engine.store().commit(&model_graph.batch(3)).expect("a commit");
@@ -227,7 +227,7 @@ fn after_a_cancelled_refresh_the_next_one_is_exact() {
 fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
-    engine.store().commit(&GraphModel::new(6, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(6, 60).initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let (board, pin) = (NodeRef { kind: "board", key: "0" }, NodeRef { kind: "pin", key: "new" });
     let mut batch = Batch::new();
@@ -268,7 +268,7 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
     let path = folder.path().join("store");
     let engine = open(&path);
     let mut model_graph = GraphModel::new(8, 60);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     engine.store().commit(&model_graph.batch(3)).expect("a commit");
     let dirty = engine.store().dirty_nodes();
@@ -288,7 +288,7 @@ fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
     let mut model_graph = GraphModel::new(3, 200);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let rows = engine.digest(&CancelToken::new()).expect("a digest").nodes;
     let pin = model_graph.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();

@@ -34,7 +34,7 @@ fn order_of_arrival_and_removals_do_not_show() {
         let folder = tempfile::tempdir().expect("a folder");
         let lived = engine(&folder, "lived");
         let mut model_graph = GraphModel::new(seed, 30);
-        lived.store().commit(&model_graph.founding()).expect("a commit");
+        lived.store().commit(&model_graph.initial_batch()).expect("a commit");
         for _ in 0..20 {
             lived.store().commit(&model_graph.batch(6)).expect("a commit");
         }
@@ -71,7 +71,7 @@ fn a_digest_notices_every_kind_of_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, "store");
     let mut model_graph = GraphModel::new(3, 30);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options()).run(&CancelToken::new()).expect("a training");
     let (pin, board) = (name("pin:1"), name("board:1"));
     let mut seen = vec![engine.digest(&CancelToken::new()).expect("a digest").digest];

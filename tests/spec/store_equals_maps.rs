@@ -17,7 +17,7 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     for step in 0..steps {
         let batch = model_graph.batch(12);
         store.commit(&batch).map_err(|error| format!("step {step}: commit: {error}"))?;
-        match model_graph.below(6) {
+        match model_graph.random_below(6) {
             0 => {
                 drop(store);
                 store = open()?;

@@ -125,7 +125,7 @@ fn ask_until(done: &AtomicBool, engine: &Engine, pins: usize) -> usize {
 fn follow(seed: u64, options: &UpdaterOptions, mut between: impl FnMut(&Engine, usize)) -> UpdaterReport {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(seed, 60);
-    let engine = engine(folder.path(), &model_graph.founding());
+    let engine = engine(folder.path(), &model_graph.initial_batch());
     train(&engine);
     let updater = Updater::start(Arc::clone(&engine), options, |_| {}).expect("an updater");
     let done = AtomicBool::new(false);
@@ -179,7 +179,7 @@ fn a_training_beside_it_ends_with_the_bytes_of_a_rebuild() {
 fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(34, 40);
-    let engine = engine(folder.path(), &model_graph.founding());
+    let engine = engine(folder.path(), &model_graph.initial_batch());
     let (sender, told) = channel();
     let retries = UpdaterOptions {
         retry_first: Duration::from_millis(1),
@@ -213,7 +213,7 @@ fn before_a_training_it_says_so_ever_more_slowly_and_then_follows() {
 #[test]
 fn many_dirty_nodes_make_a_refresh_due_before_any_commit_is_old() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), &GraphModel::new(35, 40).founding());
+    let engine = engine(folder.path(), &GraphModel::new(35, 40).initial_batch());
     train(&engine);
     let (sender, told) = channel();
     let options = UpdaterOptions { max_dirty: 5, ..patient() };
@@ -234,7 +234,7 @@ fn many_dirty_nodes_make_a_refresh_due_before_any_commit_is_old() {
 fn what_is_to_be_stored_is_stored() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(36, 40);
-    let engine = engine(folder.path(), &model_graph.founding());
+    let engine = engine(folder.path(), &model_graph.initial_batch());
     train(&engine);
     let (sender, told) = channel();
     let options = UpdaterOptions { persist_every: Some(Duration::ZERO), ..patient() };
@@ -251,7 +251,7 @@ fn what_is_to_be_stored_is_stored() {
 fn it_stops_when_told_and_gives_the_engine_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(37, 60);
-    let mut engine = engine(folder.path(), &model_graph.founding());
+    let mut engine = engine(folder.path(), &model_graph.initial_batch());
     train(&engine);
     for round in 0..12 {
         let updater = Updater::start(Arc::clone(&engine), &eager(), |_| {}).expect("an updater");
@@ -324,7 +324,7 @@ fn answers_in_tasks_of_a_pool_and_refreshes_do_not_wait_for_each_other() {
 fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(38, 40);
-    let engine = engine(folder.path(), &model_graph.founding());
+    let engine = engine(folder.path(), &model_graph.initial_batch());
     train(&engine);
     let observer = |_: &Update<'_>| panic!("too much");
     let updater = Updater::start(Arc::clone(&engine), &patient(), observer).expect("an updater");
@@ -339,7 +339,7 @@ fn an_observer_that_panics_ends_it_and_nobody_waits_for_ever() {
 #[test]
 fn what_cannot_be_followed_is_refused_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(folder.path(), &GraphModel::new(39, 40).founding());
+    let engine = engine(folder.path(), &GraphModel::new(39, 40).initial_batch());
     engine.store().checkpoint(&CancelToken::new()).expect("a checkpoint");
     let start = |engine: &Arc<Engine>, options: &UpdaterOptions| {
         Error::from(Updater::start(Arc::clone(engine), options, |_| {}).expect_err("it is refused")).kind()
