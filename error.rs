@@ -146,9 +146,9 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::Diverged { .. } => ErrorKind::Diverged,
         Model::NothingToResume
         | Model::GraphChanged { .. }
-        | Model::OtherPairs { .. }
-        | Model::NotWarm { .. }
-        | Model::HalfWay
+        | Model::PairsChanged { .. }
+        | Model::WarmStart { .. }
+        | Model::PartlyRefreshed
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }

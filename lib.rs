@@ -74,12 +74,12 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, COLLAPSED, COMPARED, Comparison,
-    Connection, Conv, Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality,
-    EpochReport, Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, GROWN, Ids, Importance,
+    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, COMPARED, Comparison, Connection,
+    Conv, Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport,
+    EpochTimes, Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, Ids, Importance,
     Interest, Interests, LearningCurve, Loss, MOST_INTERESTS, Mean, Model, NewNode, Pooling, Positives,
-    Query, RandomCosines, Ranked, Reason, Recipient, RecommendQuality, Recommender, RefreshExplanation,
-    RefreshRecord, RefreshReport, RelatedQuality, Scored, Spent, Stages, Status, Tensor, TrainEvent,
-    TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport,
-    Values, Verdict,
+    Query, RandomCosines, Ranked, Recipient, RecommendQuality, Recommender, RefreshExplanation,
+    RefreshReason, RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, Scored, Status, Tensor,
+    TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions,
+    UpdaterReport, Values, Verdict,
 };

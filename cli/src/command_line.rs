@@ -16,10 +16,11 @@ use crate::session::context::Context;
 /// Ctrl-C cancels the verb, and panics of the engine, which the library turns into errors, print nothing.
 pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     interrupt::install();
-    let usual = std::panic::take_hook();
+    // The library catches panics of its engine and reports them as errors.
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !hedgerow::is_engine_panic(panic) {
-            usual(panic);
+            default_hook(panic);
         }
     }));
     let words: Vec<OsString> = words.collect();
@@ -41,27 +42,27 @@ pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Help and version go to standard output; a usage error has the form of every other one where JSON was asked for.
+/// Prints help and version to standard output. A usage error is a JSON object if the arguments name a JSON mode.
 fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
-    match asked_mode(words).filter(|mode| mode.is_json() && error.use_stderr()) {
+    match typed_mode(words).filter(|mode| mode.is_json() && error.use_stderr()) {
         Some(mode) => {
             Output::to_screen(mode, false).failure(&Failure::usage(error));
         }
-        // What was typed is repeated, and must not reach a terminal as it is.
+        // clap quotes the arguments, and control characters must not reach the terminal.
         None if words.iter().any(|word| word.to_string_lossy().contains(char::is_control)) => {
             let text = escape::escaped_lines(&error.render().to_string());
             OutputTarget::Screen.say(text.trim_end());
         }
-        // A closed standard output cannot be told about.
+        // A closed standard output is ignored.
         None => drop(error.print()),
     }
     ExitCode::from(error.exit_code() as u8)
 }
 
-/// The output mode that is asked for by words that do not parse otherwise.
-fn asked_mode(words: &[OsString]) -> Option<Mode> {
+/// The output mode in arguments that do not parse.
+fn typed_mode(words: &[OsString]) -> Option<Mode> {
     let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let joined = texts.iter().find_map(|word| word.strip_prefix("--output="));
-    let apart = || texts.iter().skip_while(|word| **word != "--output").nth(1).copied();
-    Mode::from_str(joined.or_else(apart)?, true).ok()
+    let separate = || texts.iter().skip_while(|word| **word != "--output").nth(1).copied();
+    Mode::from_str(joined.or_else(separate)?, true).ok()
 }

@@ -3,9 +3,13 @@
 //! A library so that the benchmarks in `tests/bench` run the command, print as it does, and measure the graphs that it
 //! generates. It promises nothing to other hosts: these use the crate `hedgerow`.
 //!
-//! `command` is the table of verbs and `verbs` does them; `session` holds the open store; `output` prints results and `core`
-//! failures; `input` reads files, `transfer` imports and exports; `repl` is the console. The command asks everything about graphs
-//! and embeddings of the library, through its public interface alone.
+//! `command` is the table of verbs. The folders build on one another in this order: `core`, `output`, `input`, `session`,
+//! `transfer`, `report`, `verbs`, `repl`. The command uses the library through its public interface only.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a verb owns its arguments, whether it consumes them or not"
+)]
 
 mod command;
 mod command_line;

@@ -1,7 +1,7 @@
-//! How fast the matrix products are, beside the processor's own limit and other implementations.
+//! The speed of matrix products, compared with the processor's limit and with other implementations.
 //!
-//! `cargo bench -p hedgerow-model --bench matrix`, with `--features rivals` beside the crate faer too. One
-//! thread; each figure is the best of several rounds in turn, since what else runs on a machine can only slow it down.
+//! `cargo bench -p hedgerow-model --bench matrix`; with `--features rivals` also the crate faer. All run on one
+//! thread and take turns. Each figure is the best of several rounds, since other programs can only slow a round down.
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
@@ -17,12 +17,12 @@ use linalg::buffer_pool::BufferPool;
 use linalg::simd::{Kernel, Lanes};
 use ndarray::{Array2, ArrayView2};
 
-/// Rounds in which every implementation has its turn.
+/// Rounds; every implementation runs in each.
 const ROUNDS: usize = 12;
-/// Operations of a turn at least, so that the clock's steps do not show.
+/// Operations per round and implementation, at least, so that the resolution of the clock does not matter.
 const WORK: f64 = 4e8;
 
-/// What is multiplied: rows, inner dimension, columns of the result.
+/// Rows, inner dimension and columns of the measured products.
 const SHAPES: [(usize, usize, usize); 9] = [
     (64, 128, 256),
     (300, 128, 256),
@@ -104,23 +104,23 @@ fn report(
     mut jobs: Vec<Job<'_>>,
 ) -> std::io::Result<()> {
     let turns = (WORK / work).ceil() as usize;
-    let mut rates = vec![0.0f64; jobs.len()];
+    let mut log_rates = vec![0.0f64; jobs.len()];
     for _ in 0..ROUNDS {
-        for (rate, (_, job)) in rates.iter_mut().zip(&mut jobs) {
+        for (rate, (_, job)) in log_rates.iter_mut().zip(&mut jobs) {
             let since = Instant::now();
             (0..turns).for_each(|_| job());
             *rate = rate.max(work * turns as f64 / since.elapsed().as_secs_f64() / 1e9);
         }
     }
-    let best = rates.iter().copied().fold(0.0, f64::max);
+    let best = log_rates.iter().copied().fold(0.0, f64::max);
     write!(out, "{name:26}")?;
-    for (rate, (name, _)) in rates.iter().zip(&jobs) {
+    for (rate, (name, _)) in log_rates.iter().zip(&jobs) {
         write!(out, "  {name} {rate:.0}")?;
     }
-    writeln!(out, "  ours/best {:.2}  ours/registers {:.2}", rates[0] / best, rates[0] / peak)
+    writeln!(out, "  ours/best {:.2}  ours/registers {:.2}", log_rates[0] / best, log_rates[0] / peak)
 }
 
-/// Multiply-adds a second, in GFLOP/s, of a loop that touches no memory.
+/// GFLOP/s of multiply-adds that touch no memory.
 fn peak() -> f64 {
     let since = Instant::now();
     let chains = linalg::simd::run(Registers);
@@ -149,7 +149,7 @@ impl Registers {
 }
 
 impl Kernel for Registers {
-    /// Chains side by side.
+    /// The number of chains.
     type Output = usize;
 
     #[inline(always)]

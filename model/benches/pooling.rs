@@ -1,7 +1,7 @@
-//! How fast sparse products read rows from random places of a large memory, beside a plain copy.
+//! The speed at which sparse products read rows from random places of a large memory, compared with a plain copy.
 //!
-//! `cargo bench -p hedgerow-model --bench pooling -- 100000`: so many rows of 256 numbers, ten of them summed for each row of
-//! the result. One thread; the best of some rounds.
+//! `cargo bench -p hedgerow-model --bench pooling -- 100000` has as many rows of 256 numbers; each row of the result
+//! sums ten of them. One thread; the best of several rounds.
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 
 #[path = "../src/linalg/mod.rs"]

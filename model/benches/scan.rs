@@ -1,7 +1,8 @@
-//! Nearest rows found by a scan, beside reading the same memory and beside the loop that one writes first.
+//! The speed of a nearest-row scan, compared with reading the same memory and with a plain loop.
 //!
-//! `cargo bench -p hedgerow-model --bench scan -- 200000`: so many rows of 128 numbers, in 500 topics. One thread; the best of some
-//! rounds in turn. `reading` is the sum of all numbers of all rows in full: the time that memory takes by itself.
+//! `cargo bench -p hedgerow-model --bench scan -- 200000` has as many rows of 128 numbers in 500 topics. One thread;
+//! all take turns, and the best round counts. `reading` is the sum of all numbers of all rows: the time of the memory
+//! alone.
 #![expect(dead_code, unused_imports, reason = "the modules are the library's own, taken in whole")]
 
 #[path = "../src/query"]
@@ -85,10 +86,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Answers for each query.
+/// Runs all queries, and returns the answers to each.
 type Job<'a> = Box<dyn FnMut() -> Vec<Vec<Hit>> + 'a>;
 
-/// Unit vectors around some centres.
+/// Unit vectors around topic centers.
 fn topics(rows: usize) -> HugeMatrix {
     let mut all = HugeMatrix::zeros(rows, DIM);
     for row in 0..rows {
@@ -113,7 +114,7 @@ fn plain(scan: &Scan, query: &[f32], bias: &[f32]) -> Vec<Hit> {
     hits
 }
 
-/// Share of the answers that the other also has.
+/// The share of exact answers that were found.
 fn recall(found: &[Vec<Hit>], exact: &[Vec<Hit>]) -> f64 {
     let pairs = found.iter().zip(exact);
     let hits =
@@ -121,7 +122,7 @@ fn recall(found: &[Vec<Hit>], exact: &[Vec<Hit>]) -> f64 {
     hits.sum::<usize>() as f64 / exact.iter().map(Vec::len).sum::<usize>() as f64
 }
 
-/// The sum of all numbers.
+/// The sum of all numbers of a slice.
 struct Sum<'a>(&'a [f32]);
 
 impl Kernel for Sum<'_> {
@@ -143,7 +144,7 @@ impl Kernel for Sum<'_> {
     }
 }
 
-/// A number in [-1, 1), well mixed.
+/// A pseudo-random number in [-1, 1).
 fn number(at: usize) -> f32 {
     let mixed = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0

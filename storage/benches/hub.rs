@@ -1,8 +1,9 @@
-//! What a change of one edge costs at a node of many neighbours, beside one at a node of few.
+//! The cost of changing one edge at a node with many neighbors, compared with a node with few.
 //!
-//! `cargo bench -p hedgerow-storage --bench hub -- 1000000 weighted`, with `TMPDIR` in memory to leave out what fsync takes.
-//! Half of the changes add an edge and half remove one, in turn and in no order, so a number of neighbours that is a power of
-//! two changes the size of the table each time.
+//! `cargo bench -p hedgerow-storage --bench hub -- 1000000 weighted`; with `TMPDIR` in memory, the time of fsync is
+//! left out.
+//! Half of the changes add an edge and half remove one, alternating, at random pins. So a degree that is a power of two
+//! changes the size of the table each time.
 
 use std::error::Error;
 use std::io::Write;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use hedgerow_storage::{Batch, BulkLoad, CancelToken, Edge, NodeIx, NodeName, Snapshot, Store};
 
 const CHANGES: usize = 5000;
-/// States that are held at the end, to see what one takes.
+/// Snapshots that are held at the end, to measure the memory of one.
 const HELD: usize = 500;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,13 +33,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     for board in ["leaf", "hub"] {
         let mut times = Vec::with_capacity(CHANGES);
         let mut held = Held::default();
-        // The first change finds the list where the load left it, and divides it.
+        // The first change finds the list as the load wrote it, and divides it into chunks.
         let mut first = Duration::ZERO;
         for step in 0..CHANGES {
             if step == CHANGES - HELD {
                 held.begin();
             }
-            // Steps of a prime meet each once.
+            // Steps of a prime visit each pin once.
             let nth = (step / 2) * 7919 % (CHANGES / 2);
             let is_removal = step % 2 == 1;
             let pin = if is_removal && board == "hub" { nth } else { degree as usize + nth };
@@ -82,7 +83,7 @@ fn change(
     Ok(took)
 }
 
-/// States that nobody lets go, and what memory there was before.
+/// Held snapshots, and the memory in use before them.
 #[derive(Default)]
 struct Held {
     before: u64,
@@ -105,7 +106,7 @@ impl Held {
     }
 }
 
-/// Kilobytes of this process in memory, where the system says.
+/// The resident memory of this process in kilobytes; 0 where the system does not tell.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,8 +1,10 @@
-//! What Hedgerow keeps on disk: durable batches, the log, checkpoints, snapshots and the dirty set.
+//! The storage layer of Hedgerow: durable batches, the log, checkpoints, snapshots and the dirty set.
 //!
-//! A [`Store`] is a folder. A [`Batch`] of changes is committed whole and is durable when [`Store::commit`] returns; a
-//! [`BulkLoad`] is a whole graph for an empty store. A [`Snapshot`] is the graph as of one epoch, frozen. Settled lists, keys and features lie in immutable mapped files;
-//! what came since the last checkpoint lies in the log, and in memory in pages that snapshots share.
+//! A [`Store`] is a folder. A [`Batch`] of changes is committed as a whole and is durable when [`Store::commit`]
+//! returns.
+//! A [`BulkLoad`] is a complete graph for an empty store. A [`Snapshot`] is the graph as of one epoch, frozen.
+//! Lists, keys and features of the last checkpoint are in immutable mapped files. Later changes are in the log, and in
+//! memory in pages that snapshots share.
 //!
 //! ```
 //! use hedgerow_storage::{Batch, Edge, NodeRef, RelationIx, Store};
@@ -25,15 +27,18 @@
 //! ```
 //!
 //! # Limits
-//! 255 kinds, 65,535 relations, 2^32 - 1 nodes over the life of a store (numbers of removed nodes are kept for their keys),
-//! 2^30 - 1,000,001 neighbours of a node in a relation; kinds of 64 bytes, keys of 512, 4096 tokens and 16 KiB of them a node,
-//! 4096 numbers a dense row; a batch has at most 1,000,000 operations and 256 MiB; positions of
-//! 256 inputs, with names of 4096 bytes. A change at a node costs time in proportion to the root of its degree: at a million neighbours a commit takes 30 microseconds more. Two changes take longer:
-//! the first since a checkpoint, some 3 ms there, and one that leads past a power of two, 0.1 s at 500,000. Little-endian
-//! machines only.
+//! 255 kinds, 65,535 relations, 2^32 - 1 nodes over the life of a store (numbers of removed nodes are kept for their
+//! keys), 2^30 - 1,000,001 neighbors of a node in a relation.
+//! Kinds of 64 bytes, keys of 512 bytes, 4096 tokens and 16 KiB of tokens a node, 4096 numbers a dense row. A batch has
+//! at most 1,000,000 operations and 256 MiB. Positions of 256 inputs, with names of 4096 bytes.
+//! A change at a node costs time in proportion to the square root of its degree: at a million neighbors a commit takes
+//! 30 microseconds more. Two changes take longer: the first one since a checkpoint, some 3 ms there, and one that
+//! crosses a power of two, 0.1 s at 500,000.
+//! Little-endian machines only.
 //!
 //! # Durability
-//! One writer, guarded by a lock file. FORMAT.md describes every file byte by byte; what is damaged is named, never guessed.
+//! One writer, guarded by a lock file. FORMAT.md describes every file byte by byte. Damage is reported with its place,
+//! never guessed around.
 
 mod adjacency;
 mod bulk;

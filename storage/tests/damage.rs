@@ -1,8 +1,10 @@
-//! Flipped bits, truncations and missing files, in every file of a store: the store opens with everything that was
-//! acknowledged, or says which file is damaged and where. Never a wrong answer, a panic, or a hang.
+//! Flipped bits, truncations and missing files, in every file of a store.
+//! The store opens with every acknowledged batch, or an error names the damaged file and the place. There is never a
+//! wrong answer, a panic, or a hang.
 //!
-//! `HEDGEROW_FLIPS` says how many bits of each file are flipped, one at a time (2,000 takes some minutes in release), and
-//! `HEDGEROW_SEED` which.
+//! `HEDGEROW_FLIPS` is the number of bits of each file that are flipped, one at a time (2,000 take some minutes in
+//! release).
+//! `HEDGEROW_SEED` selects them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,14 +19,14 @@ use hedgerow_storage::{
 };
 use hedgerow_test_support::Random;
 
-/// Longer than any opening of so small a store takes, by far.
+/// Far longer than opening so small a store takes.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Everything that a snapshot shows, as text.
+/// The whole content of a snapshot, as text.
 fn content(graph: &Snapshot) -> String {
     let mut text = format!("epoch {}\n", graph.epoch());
     for node in (0..graph.bound()).map(NodeIx::new) {
@@ -112,7 +114,7 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.join("log/blobs")).expect("made");
 }
 
-/// What opening a damaged store came to.
+/// The outcome of opening a damaged store.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Outcome {
     Harmless,
@@ -120,7 +122,7 @@ enum Outcome {
     Refused,
 }
 
-/// Opens a damaged store for writing and for reading, and judges what it says.
+/// Opens a damaged store for writing and for reading, and checks the outcome.
 fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
     let (tell, told) = mpsc::channel();
     let folder = path.to_path_buf();
@@ -128,7 +130,7 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
         let read = Store::options().read_only(true).open(&folder).map(|store| content(&store.snapshot()));
         let opened = Store::options().open(&folder).map(|store| {
             let derived = store.derived().expect("it was published");
-            // Whole files have what was written; a damaged one says so.
+            // Intact files have the content that was written; reading a damaged one is an error.
             for (name, values) in [("embeddings", &[1.0, 2.0][..]), ("model", &[1.0][..])] {
                 match derived.file(name) {
                     Ok(file) => {
@@ -136,20 +138,20 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
                         let value = file.section_f32(tag).expect("there")[0];
                         assert!(values.contains(&value), "{name} holds {value}");
                     }
-                    Err(Error::Damaged { .. }) => assert!(!derived.is_whole, "{name}"),
+                    Err(Error::Damaged { .. }) => assert!(!derived.is_complete, "{name}"),
                     Err(other) => panic!("{other}"),
                 }
             }
             (content(&store.snapshot()), store.damage().to_vec())
         });
-        // A store that was made good stays so.
+        // A repaired store stays sound.
         let again = opened.as_ref().is_ok_and(|(_, damage)| !damage.is_empty()).then(|| {
             let store = Store::options().open(&folder).expect("it was made good");
             let derived = |repair: &Damage| {
                 let name = repair.path.file_name().and_then(|name| name.to_str()).expect("text");
                 name.starts_with("embeddings.") || name.starts_with("model.")
             };
-            // What was computed is for whoever knows how.
+            // Derived files are for the host to compute again.
             assert!(store.damage().iter().all(derived), "{:?} again", store.damage());
             content(&store.snapshot())
         });
@@ -191,7 +193,7 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
     }
 }
 
-/// The engine panics on damage, which is caught; its words are not for this test's reader.
+/// The engine panics on damage, and the store catches it; the message of the panic is left out of the test's output.
 fn silence() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -217,7 +219,7 @@ fn a_flipped_bit_is_made_good_or_named() {
             if bytes.is_empty() {
                 break;
             }
-            // Most of the log's file is room that nobody has written to.
+            // Most of the log's file is space that was never written.
             let written = bytes.iter().rposition(|&byte| byte != 0).map_or(1, |last| last + 1);
             let bit = random.below(written * 8);
             copy(&intact, &path);

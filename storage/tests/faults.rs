@@ -1,4 +1,4 @@
-//! What may happen to a store's folder, and what the store then says: never a panic, a hang or a wrong answer.
+//! Unusual states of a store's folder, and the resulting errors: never a panic, a hang or a wrong answer.
 
 use std::fs;
 use std::path::Path;
@@ -112,7 +112,7 @@ fn only_a_store_or_an_empty_folder_is_taken() {
     assert!(matches!(open(&missing), Err(Error::NotAStore { .. })));
     drop(create(&missing).expect("an empty folder will do"));
     drop(create(&missing).expect("a store is opened"));
-    // An interrupted creation is taken up again; a store that lost its manifests is not one.
+    // An interrupted creation is continued; a store that lost its manifests is not such a folder.
     let lose =
         || ["MANIFEST", "MANIFEST.copy"].map(|name| fs::remove_file(missing.join(name)).expect("removed"));
     lose();
@@ -183,7 +183,7 @@ fn what_is_refused_leaves_the_store_as_it_was() {
         Ok::<_, Error>(batch)
     });
     assert!(matches!(store.commit(&kinds.expect("valid")), Err(Error::Limit { limit: 255, .. })));
-    // A batch that changes nothing keeps the epoch.
+    // A batch without effect keeps the epoch.
     batch.clear();
     batch.add_node(node("pin:1")).expect("valid");
     batch.unlink(node("pin:1"), node("pin:9"), None).expect("valid");

@@ -1,5 +1,5 @@
-//! Nodes of thousands of neighbours, changed edge by edge: the store keeps such lists in pieces, of which no reader and
-//! no file is to know.
+//! Nodes with thousands of neighbors, changed edge by edge: the store keeps such lists in chunks.
+//! Readers and files must be the same as with contiguous lists.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use hedgerow_test_support::Random;
 
 const PINS: u64 = 3000;
 
-/// By board and pin.
+/// Edges by board and pin.
 type Edges = BTreeMap<(&'static str, u64), (f32, Option<i64>)>;
 
 fn open(path: &Path) -> Store {
@@ -48,7 +48,7 @@ fn edges(edges: &Edges) -> Batch {
     batch
 }
 
-/// Each slot's neighbour with what its edge carries, and the draws of some hashes.
+/// Each slot's neighbor with the values of its edge, and the draws of some hashes.
 fn layout(list: &List<'_>) -> Vec<Option<(NodeIx, u32, Option<i64>)>> {
     let at = |at| (list.neighbor(at), list.weight(at).to_bits(), list.time(at));
     let slots = (0..1 << list.slot_bits()).map(|slot| list.at_slot(slot));
@@ -56,7 +56,7 @@ fn layout(list: &List<'_>) -> Vec<Option<(NodeIx, u32, Option<i64>)>> {
     slots.chain(drawn).map(|position| position.map(at)).collect()
 }
 
-/// Snapshot and graph of a store, compared with the one that has the same edges and was written at once.
+/// Compares snapshot and graph of a store with a store that has the same edges, written at once.
 fn assert_alike(found: &Snapshot, expected: &Snapshot, when: &str) {
     let relation = found.relation_ix("board-pin").expect("used");
     let flat = FlattenedLists::of(found, relation).expect("memory");
@@ -82,7 +82,7 @@ fn assert_alike(found: &Snapshot, expected: &Snapshot, when: &str) {
     }
 }
 
-/// The bytes of the file of the lists that was written last.
+/// The bytes of the newest topology file.
 fn topology(store: &Path) -> Vec<u8> {
     let files = std::fs::read_dir(store).expect("a folder").map(|entry| entry.expect("an entry").path());
     let number = |path: &Path| -> Option<u64> {
@@ -100,7 +100,7 @@ fn a_hub_that_changed_edge_by_edge_is_the_one_that_was_written_at_once() {
         let path = folder.path().join("changed");
         let mut store = open(&path);
         store.commit(&nodes()).expect("possible");
-        // The table of 2048 slots is left and entered again.
+        // The degree leaves the table of 2048 slots and returns to it.
         let mut inside: Edges = (0..1020).map(|pin| (("plain", pin), (1.0, None))).collect();
         inside.extend((0..2500).map(|pin| (("rich", pin), (1.0, None))));
         store.commit(&edges(&inside)).expect("possible");

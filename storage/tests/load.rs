@@ -1,5 +1,5 @@
-//! A whole graph at once: the files are those that commits make, the store goes on as ever, and a load that does not come
-//! to its end leaves nothing.
+//! Bulk loads: the files equal those that commits make, the store works as usual afterwards, and an incomplete load
+//! leaves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use hedgerow_storage::{
 };
 use hedgerow_test_support::Random;
 
-/// What both a load and commits can be told.
+/// Input that both a load and commits accept.
 #[derive(Default)]
 struct Graph {
     nodes: Vec<NodeName>,
@@ -100,7 +100,7 @@ fn link(store: &Store, a: &str, b: &str) -> Result<Epoch, Error> {
     Ok(store.commit(&batch)?.epoch)
 }
 
-/// The bytes of the graph's files, the newest of each.
+/// The bytes of the segment files, the newest of each.
 fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut newest: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
     for entry in fs::read_dir(path).expect("there") {
@@ -122,7 +122,7 @@ fn names(path: &Path) -> BTreeSet<String> {
     fs::read_dir(path).expect("there").map(|entry| name(entry).into_string().expect("text")).collect()
 }
 
-/// Two boards, three pins, and `board:2 - pin:3` to come.
+/// Two boards and three pins; `board:2 - pin:3` is added later.
 fn small() -> BulkLoad {
     let mut load = BulkLoad::new();
     let pins = load.nodes("pin", ["1", "2", "3"]).expect("valid");
@@ -137,7 +137,7 @@ fn small() -> BulkLoad {
 fn a_load_makes_byte_for_byte_the_files_that_commits_and_a_checkpoint_make() {
     for seed in 0..30 {
         let folder = tempfile::tempdir().expect("a folder");
-        // The last one is large enough for several threads to have work.
+        // The last graph is large enough to use several threads.
         let graph = Graph::random(seed, if seed == 29 { 30_000 } else { 60 });
         let slow = create(&folder.path().join("slow"));
         graph.commit(&slow);
@@ -162,11 +162,11 @@ fn a_load_makes_byte_for_byte_the_files_that_commits_and_a_checkpoint_make() {
     }
 }
 
-/// A row as files have it: two names and what their edge carries, or one name.
+/// A row of an input file: two names with the values of their edge, or one name.
 type Row = (NodeName, Option<(NodeName, f32, Option<i64>, Option<&'static str>)>);
 
-/// Rows of few nodes with many edges: several kinds and relations, repeated edges with other weights and times, edges of
-/// nodes to themselves, nodes by themselves. The rows of some graphs have no weights or no times.
+/// Rows of few nodes with many edges: several kinds and relations, repeated edges with other weights and times, edges
+/// of nodes to themselves, and single nodes. The rows of some graphs have no weights or no times.
 fn random_rows(random: &mut Random, size: usize) -> Vec<Row> {
     let (is_weighted, is_timed, kinds) = (random.below(2) == 0, random.below(2) == 0, 1 + random.below(4));
     let name = |random: &mut Random| {
@@ -248,7 +248,7 @@ fn links_that_are_refused_are_not_in_the_load() {
     links.clear();
     links.link(node("pin:2"), node("pin:1"), Edge::default()).expect("valid");
     load.links(&links).expect("valid");
-    // Numbers go on where they were, and edges between numbers may follow.
+    // Numbers continue where they were, and edges between numbers may follow.
     assert_eq!(load.nodes("pin", ["9"]).expect("valid"), 3..4);
     load.edges(None, vec![(NodeIx::new(3), NodeIx::new(1))], None).expect("valid");
     let folder = tempfile::tempdir().expect("a folder");
@@ -403,7 +403,7 @@ fn a_load_that_was_cancelled_or_killed_leaves_an_empty_store() {
     assert_eq!(names(path), before);
     store.load(small(), &CancelToken::new()).expect("loaded");
     drop(store);
-    // Killed right before the manifest was swapped: the new files are there, and nobody names them.
+    // Killed right before the manifest was swapped: the new files exist, and no manifest names them.
     for (name, content) in contents {
         fs::write(path.join(name), content).expect("written");
     }
@@ -442,7 +442,8 @@ fn damage_to_what_was_loaded_is_named_and_no_manifest_leads_to_the_empty_store_b
     assert_eq!(Store::options().open(path).expect("by the one before").snapshot().node_count(), 5);
 }
 
-/// A checkpoint sorted keys in the pool of all, whose threads were all waiting for it to give way to their commits.
+/// A checkpoint sorted keys in the shared pool, whose threads all waited for the checkpoint to let their commits
+/// through.
 #[test]
 fn commits_from_every_thread_of_the_shared_pool_do_not_stop_a_checkpoint() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
-//! How far an input was taken in is durable with the batch that it belongs to, and stays known whatever becomes of the
-//! log: through reopenings, checkpoints, publishes, backups and damage. It is no change of the graph.
+//! The position of an input is durable with the batch that it belongs to.
+//! It survives reopenings, checkpoints, publishes, backups and damage, and is no change of the graph.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn open(path: &Path) -> Store {
     Store::options().create(true).open(path).expect("opens")
 }
 
-/// One edge, and how far the input is with it.
+/// One edge, and the position of the input with it.
 fn event(number: u64) -> Batch {
     let key = number.to_string();
     let mut batch = Batch::new();
@@ -27,7 +27,7 @@ fn position(number: u64) -> Position {
     Position { offset: 10 * number, lines: number, check: !number }
 }
 
-/// Events are applied as long as the position is right, so that a wrong one shows as an edge too many or too few.
+/// Applies events from the stored position on, so that a wrong position shows as an edge too many or too few.
 fn holds(store: &Store, number: u64) {
     assert_eq!(store.position("input"), Some(position(number)));
     let graph = store.snapshot();
@@ -48,7 +48,7 @@ fn a_position_is_kept_through_reopenings_and_checkpoints_and_when_the_log_is_tri
     for number in 1..=12 {
         store.commit(&event(number)).expect("committed");
         holds(&store, number);
-        // Two checkpoints with nothing between them leave no record of the log behind.
+        // Two checkpoints in a row leave no record in the log.
         (0..number % 4).for_each(|_| checkpoint(&store));
         holds(&store, number);
         if number % 3 == 0 {
@@ -143,7 +143,7 @@ fn a_position_by_itself_is_durable_and_makes_nothing_dirty() {
     batch.set_position("input", 5.into()).expect("valid");
     assert_eq!((batch.len(), batch.is_empty()), (1, false));
     assert_eq!(store.commit(&batch).expect("committed").epoch, Epoch::new(2));
-    // The same again is no change.
+    // The same position again is no change.
     assert_eq!(store.commit(&batch).expect("committed").epoch, Epoch::new(2));
     drop(store);
     let store = open(&path);

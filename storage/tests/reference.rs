@@ -53,7 +53,7 @@ fn edge_key(a: &NodeName, b: &NodeName, relation: Option<&String>) -> EdgeKey {
 }
 
 impl Model {
-    /// Whether the change can be.
+    /// True for a change that the store accepts.
     fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::Add(node) => drop(self.nodes.entry(node.clone()).or_default()),
@@ -148,7 +148,7 @@ fn random_step(random: &mut Random) -> Step {
     }
 }
 
-/// What of the store only names and values can say.
+/// The part of the content that names and values alone determine.
 fn read(graph: &Snapshot) -> Model {
     let positions = graph.positions().map(|(source, position)| (source.to_owned(), position));
     let mut model = Model { positions: positions.collect(), ..Model::default() };
@@ -208,14 +208,14 @@ fn read(graph: &Snapshot) -> Model {
     model
 }
 
-/// Slots, neighbours by name, and weights.
+/// Slots, neighbors by name, and weights.
 fn layout(graph: &Snapshot, list: List<'_>) -> Vec<Option<(NodeName, f32)>> {
     let slots = if list.is_empty() { 0 } else { 1 << list.slot_bits() };
     let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), list.weight(at)));
     (0..slots).map(at).collect()
 }
 
-/// Changes against both states, read in full.
+/// Compares changes with both states, read in full.
 fn check_changes(old: &Snapshot, new: &Snapshot, changes: &Changes) {
     assert_eq!((changes.from, changes.to), (old.epoch(), new.epoch()));
     for node in (0..new.bound()).map(NodeIx::new) {
@@ -258,7 +258,7 @@ fn run(seed: u64, steps: &[Step]) {
     let path = folder.path().join("store");
     let mut store = open(&path);
     let mut model = Model::default();
-    // Every state that was ever shown, to compare changes with; only some are held.
+    // Every state that was ever shown, to compare changes with; only some of them are held.
     let mut shown: BTreeMap<Epoch, Model> = BTreeMap::from([(Epoch::new(0), Model::default())]);
     let mut held: Vec<Snapshot> = Vec::new();
     let mut history: BTreeMap<Epoch, Snapshot> = BTreeMap::from([(Epoch::new(0), store.snapshot())]);
@@ -294,7 +294,7 @@ fn run(seed: u64, steps: &[Step]) {
                     let generation = Generation::new(*generation);
                     match store.publish(Publish { generation, refreshed, files }, &CancelToken::new()) {
                         Ok(()) => published = Some((generation, refreshed)),
-                        // Without anything published before, the log may not reach back.
+                        // Without an earlier publish, the log may not reach back.
                         Err(error) => assert!(published.is_none() && *back > 0, "{error}"),
                     }
                 }
@@ -359,7 +359,7 @@ fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
     let first = open(&folder.path().join("first"));
     for some in changes.chunks(40) {
         let possible: Vec<Change> = some.iter().filter(|&change| model.apply(change)).cloned().collect();
-        // A removal that is not possible was left out, so the rest is.
+        // An impossible removal was left out, so the rest of the batch is possible.
         first.commit(&batch(&possible).expect("valid")).expect("possible");
     }
     first.checkpoint(&CancelToken::new()).expect("written");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hedgerow::{
-    CancelToken, Conv, Engine, Ids, NodeName, Reason, RefreshExplanation, Store, TrainOptions, WalkOptions,
+    CancelToken, Conv, Engine, Ids, NodeName, RefreshExplanation, RefreshReason, Store, TrainOptions,
+    WalkOptions,
 };
 
 use crate::fixtures::graph_model::{EdgeName, Features, GraphModel};
@@ -52,16 +53,16 @@ fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph,
         model_graph.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
     };
     match last {
-        Reason::Features { node } => {
+        RefreshReason::Features { node } => {
             assert_ne!(before.nodes.get(node), after.nodes.get(node), "{place}: {node}");
         }
-        Reason::Life { node } => {
+        RefreshReason::AddedOrRemoved { node } => {
             assert_ne!(before.nodes.contains_key(node), after.nodes.contains_key(node), "{place}: {node}");
         }
-        Reason::Degree { node } | Reason::NeighborDegree { neighbor: node, .. } => {
+        RefreshReason::Degree { node } | RefreshReason::NeighborDegree { neighbor: node, .. } => {
             assert_ne!(degree(before, node), degree(after, node), "{place}: {node}");
         }
-        Reason::Walks { at, was, now, relation, edges, .. } => {
+        RefreshReason::Walks { at, was, now, relation, edges, .. } => {
             assert_ne!(was, now, "{place}");
             assert!(!edges.is_empty(), "{place}: the list of {at} did not change");
             for end in edges {
@@ -72,7 +73,7 @@ fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph,
                 assert_ne!(edge(before), edge(after), "{place}: {at} to {end}");
             }
         }
-        Reason::Own { .. } | Reason::Neighbor { .. } | Reason::Rebuild => {
+        RefreshReason::OwnRow { .. } | RefreshReason::NeighborRow { .. } | RefreshReason::Rebuild => {
             panic!("{place}: the chain ends with {last:?}, which is no committed change")
         }
     }
@@ -101,7 +102,7 @@ fn every_changed_embedding_is_explained_by_a_committed_change() {
                     // Then: a changed embedding has a cause that differs between the graphs.
                     let changed = old != bits(&engine, &pin);
                     if report.full {
-                        assert_eq!(explanation.reasons, [Reason::Rebuild], "{place}");
+                        assert_eq!(explanation.reasons, [RefreshReason::Rebuild], "{place}");
                         continue;
                     }
                     // A change of the node's weight in histories is also reported, and leaves the embedding equal.
@@ -122,7 +123,7 @@ fn every_changed_embedding_is_explained_by_a_committed_change() {
         }
     }
     // The chains start with reasons of several kinds.
-    for kind in ["Neighbor", "Own", "Walks"] {
+    for kind in ["NeighborRow", "OwnRow", "Walks"] {
         assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hedgerow::{
     Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, NewNode, NodeName,
-    NodeRef, Pooling, Query, Reason, Recipient, Store, TrainOptions, WalkOptions,
+    NodeRef, Pooling, Query, Recipient, RefreshReason, Store, TrainOptions, WalkOptions,
 };
 use hedgerow_test_support::fuzz_config;
 
@@ -323,7 +323,7 @@ fn a_refresh_of_too_many_changes_is_a_rebuild_and_reports_it() {
         } else {
             (engine.refresh(false, &CancelToken::new()).expect("a refresh"), Vec::new())
         };
-        assert_eq!(report.full && has_pin, reasons == [Reason::Rebuild], "{operations} operations");
+        assert_eq!(report.full && has_pin, reasons == [RefreshReason::Rebuild], "{operations} operations");
         if report.full {
             rebuilds[usize::from(dirty > rows)] = true;
             assert!(report.dirty_nodes > 0 && report.dirty_nodes <= dirty, "{report:?}");

@@ -3,8 +3,8 @@
 
 use std::cmp::Reverse;
 
-use crate::hash::{GOLDEN, mix};
 use crate::options::WalkOptions;
+use crate::stable_draw::{GOLDEN, mix};
 
 /// The lengths and keys of all walks of a source.
 ///

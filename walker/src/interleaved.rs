@@ -8,8 +8,7 @@
 
 use hedgerow_storage::{List, Lists, NodeIx, Place};
 
-use crate::hash::fold;
-use crate::stable_draw::{draw_position, draw_weighted};
+use crate::stable_draw::{draw_position, draw_weighted, fold};
 
 /// The position of a walk that has ended; no node has this number.
 pub(crate) const ENDED: u32 = u32::MAX;

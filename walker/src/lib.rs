@@ -20,7 +20,6 @@ mod cooccurrence;
 mod dense_walks;
 mod draw_keys;
 mod error;
-mod hash;
 mod interleaved;
 mod neighborhood;
 pub mod options;

@@ -8,9 +8,9 @@ use hedgerow_storage::{CancelToken, Lists, NeighborOffsets, NodeIx, Place, Relat
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::hash::{GOLDEN, fold, mix};
 use crate::interleaved::{Draw, ENDED, Interleaver, UniformDraw, WALKS_IN_FLIGHT};
 use crate::policy::Path;
+use crate::stable_draw::{GOLDEN, fold, mix};
 use crate::walk_context::WalkContext;
 
 /// Uniform walks with the same number of hops.

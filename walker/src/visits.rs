@@ -8,9 +8,9 @@
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
-use crate::hash::GOLDEN;
 use crate::interleaved::ENDED;
 use crate::options::WalkOptions;
+use crate::stable_draw::GOLDEN;
 
 /// Sources whose visits are read together: as many `u32` as a cache line of 64 bytes holds.
 const SOURCES_PER_LINE: usize = 16;

@@ -1,52 +1,46 @@
-//! Text from outside, made safe to print: a name must not be able to move the cursor or ring the bell.
+//! Escapes text of users and files before it is printed, so that a name cannot move the cursor or ring the bell.
 
 use std::fmt::Write as _;
 
-/// The longest piece of a bad input that a message repeats, in characters.
+/// The most characters of an input that a message quotes.
 const QUOTE_LIMIT: usize = 40;
 
-/// Control characters as `\t`, `\n`, `\r` or `\x1b`; everything else as it is.
+/// Writes control characters as `\t`, `\n`, `\r` or `\x1b`, and leaves all others unchanged.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        push(&mut out, c);
-    }
+    text.chars().for_each(|c| push(&mut out, c));
     out
 }
 
-/// The same for a text of several lines.
+/// Escapes a text but keeps its line breaks.
 pub(crate) fn escaped_lines(text: &str) -> String {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
-/// Bytes of a file in double quotes, escaped and cut, with what is not UTF-8 as `\xff`.
+/// Bytes of a file in double quotes, escaped and cut to 40 characters. Bytes that are not UTF-8 appear as `\xff`.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
+    let characters = bytes.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid().chars().map(Ok);
+        valid.chain(chunk.invalid().iter().map(|byte| Err(*byte)))
+    });
     let mut out = String::from("\"");
-    let mut shown = 0;
-    'cut: for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if shown == QUOTE_LIMIT {
-                out.push_str("...");
-                break 'cut;
-            }
-            push(&mut out, c);
-            shown += 1;
+    for (count, character) in characters.enumerate() {
+        if count == QUOTE_LIMIT {
+            out.push_str("...");
+            break;
         }
-        for byte in chunk.invalid() {
-            if shown == QUOTE_LIMIT {
-                out.push_str("...");
-                break 'cut;
-            }
-            push_byte(&mut out, *byte);
-            shown += 1;
+        match character {
+            Ok(c) => push(&mut out, c),
+            Err(byte) => push_byte(&mut out, byte),
         }
     }
     out.push('"');
     out
 }
 
-/// JSON text whose strings may hold DEL or C1 controls, which serde leaves as they are and terminals obey.
+/// Escapes DEL and the C1 controls in JSON text. serde leaves them unchanged, and terminals act on them.
 pub(crate) fn json_safe(json: String) -> String {
+    let is_late_control = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
     if !json.chars().any(is_late_control) {
         return json;
     }
@@ -60,10 +54,6 @@ pub(crate) fn json_safe(json: String) -> String {
         }
     }
     out
-}
-
-fn is_late_control(c: char) -> bool {
-    ('\u{7f}'..='\u{9f}').contains(&c)
 }
 
 fn push(out: &mut String, c: char) {
@@ -86,18 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_a_terminal_would_obey() {
+    fn control_characters_are_escaped() {
         assert_eq!(escaped("a\x1b[2Jb\tc\u{9b}d"), "a\\x1b[2Jb\\tc\\x9bd");
     }
 
     #[test]
-    fn cuts_a_long_find_and_shows_bytes_that_are_not_text() {
+    fn a_long_quote_is_cut_and_shows_bytes_that_are_not_utf8() {
         assert_eq!(quoted(b"ab\xffc"), "\"ab\\xffc\"");
         assert_eq!(quoted(&[b'x'; 100]).len(), 40 + 5);
     }
 
     #[test]
-    fn keeps_json_valid_and_harmless() {
+    fn c1_controls_in_json_are_escaped() {
         assert_eq!(json_safe("\"a\u{9b}\"".to_owned()), "\"a\\u009b\"");
     }
 }

@@ -1,5 +1,5 @@
-//! Why a command stopped: one sentence for people, one JSON object for programs, one exit code.
-//! Every verb fails with this type; nothing else in the command prints an error.
+//! The error type of every verb: a sentence for people, a JSON object for programs, and an exit code.
+//! Nothing else in the command prints an error.
 
 use std::fmt;
 use std::io;
@@ -11,46 +11,46 @@ use serde_json::{Map, Value};
 use crate::core::interrupt::INTERRUPTED;
 use crate::core::location::BadInput;
 
-/// A command that did not do what it was asked.
+/// The reason why a command stopped before its end.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The library refused or could not.
+    /// An error of the library.
     Library(hedgerow::Error),
-    /// The store is there and cannot be opened.
+    /// The store exists but cannot be opened.
     Open(hedgerow::Error),
-    /// A file holds what it should not.
+    /// An input file has invalid content.
     Input(Box<BadInput>),
     /// A file other than the store could not be read or written.
     File { path: PathBuf, action: &'static str, source: io::Error },
-    /// There is nothing at the store's path.
+    /// There is no store at this path.
     NoStore(PathBuf),
-    /// The question needs a model and there is none.
+    /// The verb needs a model, and none is trained.
     NotTrained(String),
-    /// What was asked cannot be done as things are; the sentence advises.
+    /// The command refuses; the sentence says why and what to do.
     Refused(String),
-    /// The words of the command do not fit together in a way that clap cannot see.
+    /// The arguments contradict each other in a way that clap cannot check.
     Usage(String),
-    /// A check found what it was to look for.
-    Unsound(String),
-    /// Ctrl-C; the sentence says what is kept.
+    /// `check` found damage.
+    DamageFound(String),
+    /// Ctrl-C stopped the command; the sentence says what is kept.
     Interrupted(String),
-    /// A failure, and advice that the store knows.
+    /// A failure with advice from the names in the store.
     Advised { failure: Box<Failure>, advice: String },
     /// A failure in a line of a script, in one of several commands, or in a job.
-    Within { place: Within, failure: Box<Failure> },
-    /// Whoever read standard output has left; not an error.
+    At { origin: Origin, failure: Box<Failure> },
+    /// The reader of standard output has closed it; this is not an error.
     Closed,
 }
 
-/// Where a failed command stood.
+/// The script line, command or job that a failure comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Within {
+pub(crate) enum Origin {
     Script { file: String, line: u64 },
     Command(usize),
     Job(u32),
 }
 
-impl fmt::Display for Within {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Script { file, line } => write!(f, "{file}:{line}"),
@@ -61,20 +61,20 @@ impl fmt::Display for Within {
 }
 
 impl Failure {
-    /// What is said where the command was built without the feature.
+    /// The refusal of Parquet files by a command that was built without the feature.
     pub(crate) fn no_parquet() -> Self {
         Self::Refused(
-            "this hedgerow reads and writes no Parquet: build it with `--features parquet`, or use csv or jsonl"
+            "this build of hedgerow cannot read or write Parquet: build it with `--features parquet`, or use csv or jsonl"
                 .to_owned(),
         )
     }
 
-    /// Says where the failed command stood; that somebody closed standard output is no failure anywhere.
-    pub(crate) fn within(self, place: Within) -> Self {
-        if matches!(self, Self::Closed) { self } else { Self::Within { place, failure: Box::new(self) } }
+    /// Adds where the failure comes from, except to a closed standard output, which is no failure.
+    pub(crate) fn at(self, origin: Origin) -> Self {
+        if matches!(self, Self::Closed) { self } else { Self::At { origin, failure: Box::new(self) } }
     }
 
-    /// Whether somebody wanted the command to end.
+    /// Whether Ctrl-C or a cancellation stopped the command.
     pub(crate) fn is_interruption(&self) -> bool {
         self.exit_code() == INTERRUPTED
     }
@@ -83,15 +83,21 @@ impl Failure {
         Self::File { path: path.to_path_buf(), action, source }
     }
 
-    /// What clap found wrong, as one sentence: its first paragraph and its tips.
-    pub(crate) fn usage(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
-        let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-        let said: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-        Self::Usage(said.join(" ").trim_start_matches("error: ").replace(" tip:", "; tip:"))
+    /// The refusal to replace a file.
+    pub(crate) fn already_exists(path: &Path) -> Self {
+        Self::Refused(format!("{} exists already: name another file, or add --force", path.display()))
     }
 
-    /// The codes of the contract: 1 failed, 2 usage, 3 cannot open, 4 damaged, 5 bad input, 130 interrupted.
+    /// A usage error of clap as one sentence: its first paragraph and its tips.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let lines: Vec<&str> =
+            lines.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+        Self::Usage(lines.join(" ").trim_start_matches("error: ").replace(" tip:", "; tip:"))
+    }
+
+    /// The exit codes of the command: 1 failed, 2 usage, 3 cannot open, 4 damaged, 5 bad input, 130 interrupted.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Open(error) if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Cancelled) => 3,
@@ -103,12 +109,12 @@ impl Failure {
                 _ => 1,
             },
             Self::Input(_) => 5,
-            Self::Unsound(_) => 4,
+            Self::DamageFound(_) => 4,
             Self::NoStore(_) => 3,
             Self::Usage(_) => 2,
             Self::Interrupted(_) => INTERRUPTED,
             Self::File { .. } | Self::Refused(_) | Self::NotTrained(_) => 1,
-            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.exit_code(),
+            Self::Advised { failure, .. } | Self::At { failure, .. } => failure.exit_code(),
             Self::Closed => 0,
         }
     }
@@ -132,14 +138,14 @@ impl Failure {
                 _ => "failed",
             },
             Self::Input(_) => "invalid",
-            Self::Unsound(_) => "damaged",
+            Self::DamageFound(_) => "damaged",
             Self::File { .. } => "io",
             Self::NoStore(_) => "no_store",
             Self::NotTrained(_) => "not_trained",
             Self::Refused(_) => "refused",
             Self::Usage(_) => "usage",
             Self::Interrupted(_) => "cancelled",
-            Self::Advised { failure, .. } | Self::Within { failure, .. } => failure.kind(),
+            Self::Advised { failure, .. } | Self::At { failure, .. } => failure.kind(),
             Self::Closed => "closed",
         }
     }
@@ -153,12 +159,12 @@ impl Failure {
         Value::Object(object)
     }
 
-    /// Where it happened: in a file that the command read, or else in the script that the command stood in.
+    /// Adds the file, line and column: of the input file if there is one, else of the script.
     fn locate(&self, object: &mut Map<String, Value>) {
         let file = match self {
-            Self::Advised { failure, .. } | Self::Within { failure, .. } => {
+            Self::Advised { failure, .. } | Self::At { failure, .. } => {
                 failure.locate(object);
-                if let Self::Within { place: Within::Script { file, line }, .. } = self
+                if let Self::At { origin: Origin::Script { file, line }, .. } = self
                     && !object.contains_key("file")
                 {
                     object.insert("file".into(), file.clone().into());
@@ -195,16 +201,16 @@ impl fmt::Display for Failure {
             Self::NotTrained(message)
             | Self::Refused(message)
             | Self::Usage(message)
-            | Self::Unsound(message)
+            | Self::DamageFound(message)
             | Self::Interrupted(message) => f.write_str(message),
             Self::Advised { failure, advice } => write!(f, "{failure}; {advice}"),
-            Self::Within { place, failure } => write!(f, "{place}: {failure}"),
+            Self::At { origin, failure } => write!(f, "{origin}: {failure}"),
             Self::Closed => f.write_str("standard output was closed"),
         }
     }
 }
 
-/// Every error of the library, of whichever crate, goes through the facade's, which knows its kind.
+/// Errors of all crates convert through the facade's error, which knows the kind.
 impl<E: Into<hedgerow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Library(error.into())
@@ -221,15 +227,15 @@ impl From<BadInput> for Failure {
 mod tests {
     use super::*;
 
-    /// A check that was interrupted said that the store could not be opened.
+    /// A cancelled check once reported that the store could not be opened.
     #[test]
-    fn an_interrupted_check_is_an_interruption_and_not_a_store_that_does_not_open() {
+    fn an_interrupted_check_is_not_a_store_that_does_not_open() {
         let folder = tempfile::tempdir().expect("a folder");
         drop(hedgerow::Store::options().create(true).open(folder.path()).expect("created"));
         let cancel = hedgerow::CancelToken::new();
         cancel.cancel();
         let checked = hedgerow::Store::check(folder.path(), hedgerow::CheckOptions::default(), &cancel);
-        let failure = Failure::Open(checked.expect_err("it was cancelled").into());
+        let failure = Failure::Open(checked.expect_err("the check was cancelled").into());
         assert_eq!((failure.exit_code(), failure.kind()), (130, "cancelled"));
     }
 }

@@ -1,34 +1,43 @@
-//! Signals: Ctrl-C cancels the command now running, and never ends a console; a single command that does not listen ends at the
-//! second. What ends a process (SIGTERM, SIGHUP) does the same to a single command, and has a console leave.
+//! Signals. Ctrl-C cancels the running command, and never ends a console.
+//!
+//! A single command that cannot check its token ends at the second Ctrl-C. SIGTERM and SIGHUP act on a single command as
+//! Ctrl-C does, and make a console leave.
 
 use std::process;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use hedgerow::CancelToken;
 
-/// The exit code of whatever was interrupted.
+use crate::core::sync::lock;
+
+/// The exit code of an interrupted command.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// The token of the running command.
 static CURRENT: Mutex<Option<CancelToken>> = Mutex::new(None);
+/// The function that makes a console leave.
 static LEAVE: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+/// A console is running.
 static CONSOLE: AtomicBool = AtomicBool::new(false);
+/// The command waits for input, and does not check its token meanwhile.
 static WAITING: AtomicBool = AtomicBool::new(false);
+/// Another thread checks the token while the command waits for input.
 static ATTENDED: AtomicBool = AtomicBool::new(false);
 
-/// Starts listening; called once, before the first command.
+/// Starts to listen for signals; called once, before the first command.
 pub(crate) fn install() {
-    // Without a handler a signal still ends the process, which loses nothing that was committed.
+    // Without a handler a signal still ends the process, and no committed change is lost.
     let _ = ctrlc::set_handler(interrupted);
     #[cfg(unix)]
     terminations::listen();
 }
 
 fn interrupted() {
-    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let asked_before = current.as_ref().is_none_or(CancelToken::is_cancelled);
-    let deaf = asked_before || WAITING.load(Ordering::Relaxed) && !ATTENDED.load(Ordering::Relaxed);
-    if deaf && !CONSOLE.load(Ordering::Relaxed) {
+    let current = lock(&CURRENT);
+    let was_cancelled = current.as_ref().is_none_or(CancelToken::is_cancelled);
+    let ignores_token = was_cancelled || WAITING.load(Ordering::Relaxed) && !ATTENDED.load(Ordering::Relaxed);
+    if ignores_token && !CONSOLE.load(Ordering::Relaxed) {
         process::exit(INTERRUPTED.into());
     }
     if let Some(token) = current.as_ref() {
@@ -36,59 +45,57 @@ fn interrupted() {
     }
 }
 
-/// The token of the command that starts now.
+/// The token of a command that starts now.
 pub(crate) fn begin() -> CancelToken {
     let token = CancelToken::new();
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+    *lock(&CURRENT) = Some(token.clone());
     token
 }
 
-/// The command of a console is over; nothing is there to cancel until the next.
+/// Ends a command of a console; until the next one there is nothing to cancel.
 pub(crate) fn end() {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    *lock(&CURRENT) = None;
 }
 
-/// From now on Ctrl-C only cancels; it never ends the process. What would end it cancels, and calls `leave`.
+/// Makes Ctrl-C only cancel, and never end the process. SIGTERM and SIGHUP cancel too, and then call `leave`.
 pub(crate) fn survive(leave: impl Fn() + Send + 'static) {
-    *LEAVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(leave));
+    *lock(&LEAVE) = Some(Box::new(leave));
     CONSOLE.store(true, Ordering::Relaxed);
 }
 
-/// Says that the command waits for bytes that may never come, so that Ctrl-C cannot be heard by asking the token.
+/// Says whether the command waits for input that may never come, and so does not check its token.
 pub(crate) fn waiting(is: bool) {
     WAITING.store(is, Ordering::Relaxed);
 }
 
-/// Says that somebody else asks the token while bytes are waited for.
+/// Says whether another thread checks the token while the command waits for input.
 pub(crate) fn attended(is: bool) {
     ATTENDED.store(is, Ordering::Relaxed);
 }
 
 #[cfg(unix)]
 mod terminations {
-    use super::{LEAVE, PoisonError, interrupted};
+    use super::{LEAVE, interrupted, lock};
 
     use signal_hook::consts::{SIGHUP, SIGTERM};
     use signal_hook::iterator::Signals;
 
     pub(super) fn listen() {
-        let Ok(mut signals) = Signals::new([SIGTERM, SIGHUP].into_iter().filter(|it| !is_ignored(*it)))
-        else {
-            return;
-        };
-        let hear = move || {
+        let handled = [SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        let Ok(mut signals) = Signals::new(handled) else { return };
+        let handle = move || {
             for _ in &mut signals {
                 interrupted();
-                if let Some(leave) = LEAVE.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                if let Some(leave) = lock(&LEAVE).as_ref() {
                     leave();
                 }
             }
         };
-        // Without the thread the signals would be lost, and not end the process: it is asked for before anything else runs.
-        drop(std::thread::Builder::new().name("signals".to_owned()).spawn(hear));
+        // Without the thread the signals would be lost, so it starts before anything else runs.
+        drop(std::thread::Builder::new().name("signals".to_owned()).spawn(handle));
     }
 
-    /// Whether whoever started the process wants it to go on: `nohup` does so.
+    /// Whether the parent process disabled the signal, as `nohup` does.
     fn is_ignored(signal: i32) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

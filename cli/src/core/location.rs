@@ -1,11 +1,11 @@
-//! Where in an input file something stands, and what is wrong there.
-//! Lines and columns count from 1, columns in characters, as editors show them; of what is not UTF-8 each byte is one.
+//! A position in an input file, and the problem there.
+//! Lines and columns count from 1. Columns count characters, as editors do; each byte that is not UTF-8 counts as one.
 
 use std::fmt;
 
 use crate::core::escape::quoted;
 
-/// How many characters there are.
+/// The number of characters in bytes.
 pub(crate) fn characters(bytes: &[u8]) -> u64 {
     let chunks = bytes.utf8_chunks();
     chunks.map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum::<usize>() as u64
@@ -24,24 +24,24 @@ impl Place {
         Self { file: file.to_owned(), line, column }
     }
 
-    /// What stands there and what should.
+    /// A problem that says the text found here and the text expected.
     pub(crate) fn found(self, found: &[u8], expected: impl Into<String>) -> BadInput {
         let problem = format!("found {}, expected {}", quoted(found), expected.into());
         BadInput { place: self, problem, fatal: false, outcome: None }
     }
 
-    /// A problem that is not one piece of text, or a sentence of the library about it.
+    /// Any other problem, in the words of the caller or of the library.
     pub(crate) fn problem(self, problem: impl fmt::Display) -> BadInput {
         BadInput { place: self, problem: problem.to_string(), fatal: false, outcome: None }
     }
 }
 
-/// A file that says something it must not.
+/// Invalid content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadInput {
     pub(crate) place: Place,
     problem: String,
-    /// Nothing behind this place can be read, so that skipping the row is no way on.
+    /// Nothing after this place can be read, so skipping the row does not help.
     pub(crate) fatal: bool,
     outcome: Option<String>,
 }
@@ -52,12 +52,12 @@ impl BadInput {
         self
     }
 
-    /// Where the row begins that it ends, the present one having begun at `line`: what is fatal comes before a row is there.
+    /// The first line of the bad row. A fatal problem has no row yet, so its own line counts; else it is `line`.
     pub(crate) fn first_line(&self, line: u64) -> u64 {
         if self.fatal { self.place.line } else { line }
     }
 
-    /// Adds what was kept and where to go on.
+    /// Adds what was kept and where to continue.
     pub(crate) fn with_outcome(mut self, outcome: impl Into<String>) -> Self {
         self.outcome = Some(outcome.into());
         self

@@ -1,28 +1,28 @@
-//! When text may be coloured, and in which styles: on a terminal only, never with `NO_COLOR` or on a dumb one.
+//! Styles of text, and when they apply: on a terminal only, never with `NO_COLOR` or `TERM=dumb`.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 
-/// What went wrong.
+/// The word `error:`.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// What may go wrong.
+/// The word `warning:`.
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// The names of columns.
 pub(crate) const HEADER: Style = Style::new().bold();
-/// What was not typed, but could be.
+/// A suggestion behind the cursor of the console.
 pub(crate) const HINT: Style = Style::new().dimmed();
-/// The prompt.
+/// The prompt of the console.
 pub(crate) const PROMPT: Style = AnsiColor::Green.on_default().bold();
 
-/// Whether what is written to a stream of this process may hold colours.
+/// Whether text for this stream may have colors.
 pub(crate) fn allowed(stream: &impl IsTerminal) -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Text in a style, where colours are allowed.
+/// Text in a style, where colors are allowed.
 pub(crate) fn painted(text: impl Display, style: Style, allowed: bool) -> String {
     if allowed { format!("{style}{text}{style:#}") } else { text.to_string() }
 }

@@ -1,33 +1,34 @@
-//! The desk of a job: what it has said so far, kept until it ends, and how far it is.
-//! Does not know what the job does, nor who looks at the desk.
+//! The output of a job of the console, kept until the job ends, and its progress meanwhile.
+//! Does not know what the job does or who asks for its progress.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{Read, Seek, Write};
+use std::sync::Mutex;
 
 use indicatif::ProgressBar;
 use serde_json::Value;
 use tempfile::SpooledTempFile;
 
 use crate::core::failure::Failure;
+use crate::core::sync::lock;
 use crate::output::target::OutputTarget;
 
 /// Bytes of results that are kept in memory; more go to a temporary file.
 const IN_MEMORY: usize = 1 << 20;
-/// Lines of messages that are kept, the last ones.
+/// The last messages that are kept, in lines.
 const MESSAGES: usize = 200;
-/// Lines of results that a terminal is shown, the last ones.
+/// The last results that a terminal shows, in lines.
 const SHOWN: usize = 60;
 
-/// What a job has said so far.
+/// The results, messages and progress of a job.
 #[derive(Debug)]
 pub(crate) struct JobOutput {
-    /// Where it goes in the end.
-    then: OutputTarget,
+    /// The target that gets the results when the job has ended.
+    destination: OutputTarget,
     results: Mutex<SpooledTempFile>,
     messages: Mutex<Messages>,
     bar: Mutex<Option<ProgressBar>>,
-    row: Mutex<Option<Value>>,
+    last_row: Mutex<Option<Value>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,18 +38,18 @@ struct Messages {
 }
 
 impl JobOutput {
-    pub(crate) fn new(then: OutputTarget) -> &'static Self {
+    pub(crate) fn new(destination: OutputTarget) -> &'static Self {
         Box::leak(Box::new(Self {
-            then,
+            destination,
             results: Mutex::new(SpooledTempFile::new(IN_MEMORY)),
             messages: Mutex::default(),
             bar: Mutex::default(),
-            row: Mutex::default(),
+            last_row: Mutex::default(),
         }))
     }
 
-    pub(crate) fn then(&self) -> OutputTarget {
-        self.then
+    pub(crate) fn destination(&self) -> OutputTarget {
+        self.destination
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -65,21 +66,21 @@ impl JobOutput {
         }
     }
 
-    /// The bar by which the job says how far it is, instead of drawing it.
+    /// Takes the job's progress from this bar, which is not drawn.
     pub(crate) fn watch(&self, bar: &ProgressBar) {
         *lock(&self.bar) = Some(bar.clone());
     }
 
-    /// The last row of results that came while the job works on.
-    pub(crate) fn row(&self, row: Value) {
-        *lock(&self.row) = Some(row);
+    /// Keeps the newest row of the results.
+    pub(crate) fn set_last_row(&self, row: Value) {
+        *lock(&self.last_row) = Some(row);
     }
 
     pub(crate) fn last_row(&self) -> Option<Value> {
-        lock(&self.row).clone()
+        lock(&self.last_row).clone()
     }
 
-    /// How far the job is, in a few words; nothing where it does not say.
+    /// The progress of the job in a few words; none while it reports none.
     pub(crate) fn progress(&self) -> Option<String> {
         let bar = lock(&self.bar);
         let bar = bar.as_ref().filter(|bar| !bar.is_finished())?;
@@ -91,50 +92,40 @@ impl JobOutput {
         Some(if message.is_empty() { format!("{percent} %") } else { format!("{message}, {percent} %") })
     }
 
-    /// Hands over what was said, results last: those are written by `write`, the messages by `say`. A terminal is shown
-    /// the last results only.
-    pub(crate) fn hand_over(
+    /// Delivers the messages through `say`, then the results through `write`. A terminal gets the last results only.
+    pub(crate) fn deliver(
         &self,
         say: &mut dyn FnMut(&str),
         write: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        // Messages.
         let Messages { lines, dropped } = std::mem::take(&mut *lock(&self.messages));
         if dropped > 0 {
-            say(&format!("({dropped} messages before these are left out)"));
+            say(&format!("(the {dropped} messages before these are left out)"));
         }
         for line in &lines {
             say(line);
         }
-        let kept = std::mem::replace(&mut *lock(&self.results), SpooledTempFile::new(0));
-        self.results(kept, say, write)
-            .unwrap_or_else(|source| Err(Failure::file("the results of a job".as_ref(), "read", source)))
-    }
-
-    fn results(
-        &self,
-        mut kept: SpooledTempFile,
-        say: &mut dyn FnMut(&str),
-        write: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
-    ) -> io::Result<Result<(), Failure>> {
-        let mut piece = vec![0; 1 << 16];
+        // The number of lines that a terminal does not get.
+        let mut results = std::mem::replace(&mut *lock(&self.results), SpooledTempFile::new(0));
         let mut skipped = 0;
-        if self.then.is_screen() {
+        if self.destination.is_screen() {
             let mut lines = 0;
-            kept.rewind()?;
-            each(&mut kept, &mut piece, |bytes| {
+            for_each_piece(&mut results, |bytes| {
                 lines += memchr::memchr_iter(b'\n', bytes).count();
                 Ok(())
-            })?
-            .ok();
+            })?;
             skipped = lines.saturating_sub(SHOWN);
         }
         if skipped > 0 {
-            say(&format!("({skipped} lines of results before these are left out; `.output FILE` keeps all)"));
+            say(&format!(
+                "(the {skipped} lines of results before these are left out; `.output FILE` keeps all)"
+            ));
         }
-        kept.seek(SeekFrom::Start(0))?;
-        each(&mut kept, &mut piece, |bytes| {
-            let mut ends = memchr::memchr_iter(b'\n', bytes);
-            let from = if skipped == 0 { Some(0) } else { ends.nth(skipped - 1).map(|end| end + 1) };
+        // Results, from the first line that is not skipped.
+        for_each_piece(&mut results, |bytes| {
+            let mut line_ends = memchr::memchr_iter(b'\n', bytes);
+            let from = if skipped == 0 { Some(0) } else { line_ends.nth(skipped - 1).map(|end| end + 1) };
             if let Some(from) = from {
                 skipped = 0;
                 return write(&bytes[from..]);
@@ -145,23 +136,18 @@ impl JobOutput {
     }
 }
 
-/// The pieces of a file, until one is refused.
-fn each(
-    file: &mut impl Read,
-    piece: &mut [u8],
+/// Reads a file from its start, piece by piece, until `take` fails.
+fn for_each_piece(
+    file: &mut SpooledTempFile,
     mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> io::Result<Result<(), Failure>> {
+) -> Result<(), Failure> {
+    let failed = |source| Failure::file("the results of a job".as_ref(), "read", source);
+    file.rewind().map_err(failed)?;
+    let mut piece = vec![0; 1 << 16];
     loop {
-        let count = file.read(piece)?;
-        if count == 0 {
-            return Ok(Ok(()));
-        }
-        if let Err(failure) = take(&piece[..count]) {
-            return Ok(Err(failure));
+        match file.read(&mut piece).map_err(failed)? {
+            0 => return Ok(()),
+            count => take(&piece[..count])?,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

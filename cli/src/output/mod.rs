@@ -1,4 +1,4 @@
-//! Everything that is printed: rows, tables, JSON, progress, and where it goes.
+//! Everything that is printed: rows, tables, JSON, progress, and the places that they go to.
 //! Must not know verbs or stores.
 
 pub(crate) mod color;

@@ -1,27 +1,27 @@
-//! Results in the five output modes, messages beside them.
-//! Verbs say what a result is; only this module and `stream` know how it is written, and `sink` where to.
+//! Results in the five output modes, and messages.
+//! Verbs give results as values. This module and `stream` write them, and `target` knows where to.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::core::escape::{escaped_lines, json_safe};
 use crate::core::failure::Failure;
 use crate::output::color::{ERROR, HEADER, WARNING, painted};
 use crate::output::stream::Stream;
 use crate::output::target::OutputTarget;
-use crate::output::value::{plain, pretty};
+use crate::output::value::{object, plain, pretty};
 
-/// The column that holds sentences: cut, they would not say why.
-const PROSE: &str = "why";
+/// The column of reasons. Its sentences are wrapped and never cut.
+const REASONS: &str = "why";
 
 /// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// A table for people, cut to the width of the terminal
+    /// A table, cut to the width of the terminal
     Table,
     /// One JSON array, or one object for a single result
     Json,
@@ -34,12 +34,12 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// A table for a terminal, plain values for a pipe.
+    /// A table for a terminal, tsv for a pipe.
     pub(crate) fn for_stdout() -> Self {
         if io::stdout().is_terminal() { Self::Table } else { Self::Tsv }
     }
 
-    /// The mode that the ending of a file's name stands for.
+    /// The mode that belongs to the extension of a file.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "json" => Some(Self::Json),
@@ -55,21 +55,21 @@ impl Mode {
     }
 }
 
-/// Where a verb puts what it found.
+/// The output of a verb.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) mode: Mode,
     pub(crate) quiet: bool,
-    pub(crate) sink: OutputTarget,
+    pub(crate) target: OutputTarget,
 }
 
 impl Output {
-    /// To standard output and standard error.
+    /// An output to standard output and standard error.
     pub(crate) fn to_screen(mode: Mode, quiet: bool) -> Self {
-        Self { mode, quiet, sink: OutputTarget::Screen }
+        Self { mode, quiet, target: OutputTarget::Screen }
     }
 
-    /// One result with named fields.
+    /// Writes one result with named fields.
     pub(crate) fn record(self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
         match self.mode {
             Mode::Json | Mode::Jsonl => self.json(&object(fields)),
@@ -87,27 +87,24 @@ impl Output {
         }
     }
 
-    /// Any number of results of one shape.
+    /// Writes results that all have the same columns.
     pub(crate) fn rows(self, columns: &[&str], rows: Vec<Vec<Value>>) -> Result<(), Failure> {
         match self.mode {
             Mode::Json => self.json(&Value::Array(objects(columns, rows))),
             Mode::Jsonl => objects(columns, rows).iter().try_for_each(|value| self.json(value)),
-            Mode::Csv => {
-                let mut text = csv_line(columns.iter().map(|name| (*name).to_owned()))?;
-                for row in &rows {
-                    text.push_str(&csv_line(row.iter().map(plain))?);
-                }
-                self.text(&text)
-            }
-            Mode::Tsv => {
+            Mode::Csv | Mode::Tsv => {
                 let mut text = String::new();
+                if self.mode == Mode::Csv {
+                    text += &line(self.mode, columns.iter().map(|name| (*name).to_owned()).collect())?;
+                }
                 for row in &rows {
-                    text.push_str(&tsv_line(row));
+                    text += &line(self.mode, row.iter().map(plain).collect())?;
                 }
                 self.text(&text)
             }
             Mode::Table => {
                 let mut table = new_table();
+                // Columns of numbers are aligned to the right.
                 let numbers: Vec<bool> = (0..columns.len())
                     .map(|at| !rows.is_empty() && rows.iter().all(|row| row.get(at).is_some_and(is_number)))
                     .collect();
@@ -120,12 +117,12 @@ impl Output {
                         row.iter().enumerate().map(|(at, value)| aligned(Cell::new(pretty(value)), at)),
                     );
                 }
-                self.table(table, columns.contains(&PROSE))
+                self.table(table, columns.contains(&REASONS))
             }
         }
     }
 
-    /// Results of one shape under facts that hold for all of them: JSON has the facts once, text only the results.
+    /// Writes results and facts that hold for all of them. JSON has the facts once, text has only the results.
     pub(crate) fn items(
         self,
         facts: Vec<(&str, Value)>,
@@ -146,59 +143,60 @@ impl Output {
         }
     }
 
-    /// Results that come one after the other, each written as soon as it is there.
+    /// Results that are written one by one.
     pub(crate) fn stream(self, columns: &'static [&'static str]) -> Stream {
         Stream::new(self, columns)
     }
 
-    /// Text as it is.
+    /// Writes a text unchanged.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        self.sink.write(text.as_bytes())
+        self.target.write(text.as_bytes())
     }
 
     pub(crate) fn json(self, value: &Value) -> Result<(), Failure> {
         self.text(&(json_safe(value.to_string()) + "\n"))
     }
 
-    /// A sentence for people on stderr.
+    /// Writes a sentence to stderr, unless `--quiet` is given.
     pub(crate) fn note(self, text: &str) {
         if self.quiet {
             return;
         }
         let text = escaped_lines(text);
-        let paints = OutputTarget::paints_messages();
-        self.sink.say(&match text.strip_prefix("warning:") {
+        let paints = OutputTarget::messages_allow_color();
+        self.target.say(&match text.strip_prefix("warning:") {
             Some(rest) => painted("warning:", WARNING, paints) + rest,
             None => text,
         });
     }
 
-    /// A line on stderr that was asked for, `--quiet` or not.
+    /// Writes a line to stderr that the user requested, also with `--quiet`.
     pub(crate) fn status(self, value: &Value) {
-        self.sink.say(&json_safe(value.to_string()));
+        self.target.say(&json_safe(value.to_string()));
     }
 
-    /// The error of a command, in the form that the mode asks for; `--quiet` does not hide it.
+    /// Writes an error to stderr in the form of the output mode, also with `--quiet`.
     pub(crate) fn failure(self, failure: &Failure) {
-        self.sink.say(&self.worded(failure));
+        self.target.say(&self.failure_text(failure));
     }
 
-    /// The words of [`Self::failure`].
-    pub(crate) fn worded(self, failure: &Failure) -> String {
+    /// The text that [`Self::failure`] writes.
+    pub(crate) fn failure_text(self, failure: &Failure) -> String {
         if self.mode.is_json() {
             return json_safe(failure.to_json().to_string());
         }
-        let paints = OutputTarget::paints_messages();
+        let paints = OutputTarget::messages_allow_color();
         format!("{} {}", painted("error:", ERROR, paints), escaped_lines(&failure.to_string()))
     }
 
-    /// With `wraps`, a row takes as many lines as its longest text needs.
+    /// Writes a table. With `wraps`, a row has as many lines as its longest text needs; else texts are cut.
     fn table(self, mut table: Table, wraps: bool) -> Result<(), Failure> {
-        match self.sink.width() {
+        // A terminal limits the width; a file or a pipe gets the whole table.
+        match self.target.width() {
             Some(width) => {
                 table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
                 if !wraps {
-                    // Words are cut anywhere, so that as much is shown as there is room for.
+                    // A text is cut at any character, so that the column is filled.
                     table.set_delimiter('\0');
                     table.row_iter_mut().for_each(|row| {
                         row.max_height(1);
@@ -211,10 +209,10 @@ impl Output {
         }
         let has_header = table.header().is_some();
         let shown = table.lines().enumerate().map(|(at, line)| {
-            // Between the borders at its ends.
+            // The header is bold between its borders.
             match line.strip_prefix('\u{2502}').and_then(|line| line.strip_suffix('\u{2502}')) {
                 Some(names) if has_header && at == 1 => {
-                    format!("\u{2502}{}\u{2502}\n", painted(names, HEADER, self.sink.paints()))
+                    format!("\u{2502}{}\u{2502}\n", painted(names, HEADER, self.target.allows_color()))
                 }
                 _ => line + "\n",
             }
@@ -235,28 +233,20 @@ pub fn print_rows(mode: Option<Mode>, columns: &[&str], rows: Vec<Vec<Value>>) -
     }
 }
 
-pub(crate) fn object(fields: Vec<(&str, Value)>) -> Value {
-    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-pub(crate) fn csv_line(values: impl Iterator<Item = String>) -> Result<String, Failure> {
+/// A line of csv, or of tsv in every other mode.
+pub(crate) fn line(mode: Mode, cells: Vec<String>) -> Result<String, Failure> {
+    if mode != Mode::Csv {
+        return Ok(cells.join("\t") + "\n");
+    }
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |source: csv::Error| Failure::Refused(format!("cannot write a csv line: {source}"));
-    writer.write_record(values.map(String::into_bytes)).map_err(failed)?;
+    writer.write_record(cells).map_err(failed)?;
     let bytes = writer.into_inner().map_err(|source| Failure::Refused(source.to_string()))?;
     String::from_utf8(bytes).map_err(|source| Failure::Refused(source.to_string()))
 }
 
-pub(crate) fn tsv_line(row: &[Value]) -> String {
-    row.iter().map(plain).collect::<Vec<_>>().join("\t") + "\n"
-}
-
 fn objects(columns: &[&str], rows: Vec<Vec<Value>>) -> Vec<Value> {
-    let object = |row: Vec<Value>| {
-        let fields: Map<String, Value> = columns.iter().map(|name| (*name).to_owned()).zip(row).collect();
-        Value::Object(fields)
-    };
-    rows.into_iter().map(object).collect()
+    rows.into_iter().map(|row| object(columns.iter().copied().zip(row))).collect()
 }
 
 fn is_number(value: &Value) -> bool {

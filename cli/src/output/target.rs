@@ -1,5 +1,5 @@
-//! Where results and messages go: standard output and error, a file that a console was told of, or the desk of a job.
-//! Knows bytes and lines; what they say is others' to decide.
+//! The places that results and messages go to: standard output and error, a file of the console, or the output of a job.
+//! Knows bytes and lines, not what they mean.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -11,20 +11,19 @@ use crate::core::failure::Failure;
 use crate::output::color;
 use crate::output::job_output::JobOutput;
 
-/// A place for results and messages. A handle, so that verbs pass it on as they like; what is behind one of a job or a file
-/// lives as long as the process, as the list of jobs does.
+/// A place for results and messages. It is a handle that verbs copy; files and outputs of jobs live as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OutputTarget {
-    /// Standard output and standard error.
+    /// Results go to standard output, messages to standard error.
     Screen,
-    /// Results to a file, messages to standard error.
-    File(&'static Target),
-    /// Both kept until the job ends, for the place that the console wrote to when the job began.
+    /// Results go to a file, messages to standard error.
+    File(&'static ResultFile),
+    /// Both are kept until the job ends.
     Job(&'static JobOutput),
 }
 
 impl OutputTarget {
-    /// Results, on their way when this returns.
+    /// Writes results, and flushes them.
     pub(crate) fn write(self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Screen => {
@@ -34,58 +33,58 @@ impl OutputTarget {
                     _ => Failure::file("standard output".as_ref(), "write to", source),
                 })
             }
-            Self::File(target) => target.write(bytes),
-            Self::Job(desk) => desk.write(bytes),
+            Self::File(file) => file.write(bytes),
+            Self::Job(job) => job.write(bytes),
         }
     }
 
-    /// Lines for people.
+    /// Writes messages.
     pub(crate) fn say(self, lines: &str) {
         match self {
-            // A closed stderr must not stop the work.
+            // A closed standard error does not stop the command.
             Self::Screen | Self::File(_) => drop(writeln!(io::stderr().lock(), "{lines}")),
-            Self::Job(desk) => desk.say(lines),
+            Self::Job(job) => job.say(lines),
         }
     }
 
-    /// How wide a table may be: as the terminal; where there is none, as it likes.
+    /// The width of the terminal in characters; none where there is no terminal, and tables may have any width.
     pub(crate) fn width(self) -> Option<u16> {
         match self {
             Self::Screen => Term::stdout().size_checked().map(|(_, width)| width).filter(|width| *width > 0),
             Self::File(_) => None,
-            Self::Job(desk) => desk.then().width(),
+            Self::Job(job) => job.destination().width(),
         }
     }
 
-    /// Whether results may be coloured.
-    pub(crate) fn paints(self) -> bool {
+    /// Whether results may have colors.
+    pub(crate) fn allows_color(self) -> bool {
         match self {
             Self::Screen => color::allowed(&io::stdout()),
             Self::File(_) => false,
-            Self::Job(desk) => desk.then().paints(),
+            Self::Job(job) => job.destination().allows_color(),
         }
     }
 
-    /// Whether messages may be coloured.
-    pub(crate) fn paints_messages() -> bool {
+    /// Whether messages may have colors.
+    pub(crate) fn messages_allow_color() -> bool {
         color::allowed(&io::stderr())
     }
 
-    /// Whether people see the results as they come.
+    /// Whether results go to a terminal.
     pub(crate) fn is_screen(self) -> bool {
         matches!(self, Self::Screen) && io::stdout().is_terminal()
     }
 }
 
-/// A file that results go to.
+/// A file that the console writes results to.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct ResultFile {
     path: PathBuf,
     file: File,
 }
 
-impl Target {
-    /// Creates the file; one that is there is replaced only with `force`.
+impl ResultFile {
+    /// Creates the file. An existing one is replaced only with `force`.
     pub(crate) fn create(path: &Path, force: bool) -> Result<&'static Self, Failure> {
         let file = create(path, force)?;
         Ok(Box::leak(Box::new(Self { path: path.to_path_buf(), file })))
@@ -100,7 +99,7 @@ impl Target {
     }
 }
 
-/// Creates a file for results; one that is there is replaced only with `force`.
+/// Creates a file for results. An existing one is replaced only with `force`.
 pub(crate) fn create(path: &Path, force: bool) -> Result<File, Failure> {
     let mut options = File::options();
     options.write(true);
@@ -110,10 +109,7 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File, Failure> {
         options.create_new(true)
     };
     options.open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => Failure::Refused(format!(
-            "{} is there already: name another file, or add --force",
-            path.display()
-        )),
+        io::ErrorKind::AlreadyExists => Failure::already_exists(path),
         _ => Failure::file(path, "create", source),
     })
 }

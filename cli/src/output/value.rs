@@ -1,43 +1,51 @@
-//! One value of a result: what it is in JSON, and what it is as text in a table or a line.
+//! The values of a result: how each becomes JSON, and how JSON becomes text in a table or a line.
 
 use hedgerow::NodeName;
 use serde_json::{Number, Value};
 
 use crate::core::escape::escaped;
 
-/// An f32 as the shortest decimal that reads back as the same f32; no value when it is not a number.
+/// An f32 as the shortest decimal that reads back as the same f32; null for NaN and infinity.
 pub(crate) fn float(value: f32) -> Value {
     let shortest: Option<f64> = value.to_string().parse().ok();
-    shortest.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+    shortest.and_then(Number::from_f64).into()
 }
 
-/// Seconds and rates, rounded to what is worth reading.
-pub(crate) fn rounded(value: f64, digits: i32) -> Value {
-    let scale = 10f64.powi(digits);
-    Number::from_f64((value * scale).round() / scale).map_or(Value::Null, Value::Number)
+/// A number rounded to so many decimals.
+pub(crate) fn round(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
 }
 
-/// `kind:key` with every character as it is; whoever prints it escapes.
+/// A number rounded to so many decimals, as JSON; null for NaN and infinity.
+pub(crate) fn rounded(value: f64, decimals: i32) -> Value {
+    Number::from_f64(round(value, decimals)).into()
+}
+
+/// A node as `kind:key`, not escaped; the output mode escapes it.
 pub(crate) fn name(node: &NodeName) -> Value {
     Value::String(format!("{}:{}", node.kind, node.key))
 }
 
-/// A value as plain text for csv and tsv: lists by commas, maps as `name=value` by spaces, nothing for null.
+/// A JSON object of these fields, in their order.
+pub(crate) fn object<K: Into<String>>(fields: impl IntoIterator<Item = (K, Value)>) -> Value {
+    Value::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+/// A value in csv and tsv: items of a list separated by commas, fields as `name=value`, null as nothing.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => escaped(text),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Array(items) => joined(items.iter().map(plain), ","),
         Value::Object(fields) => {
-            let parts: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{}={}", escaped(name), plain(value))).collect();
-            parts.join(" ")
+            joined(fields.iter().map(|(name, value)| format!("{}={}", escaped(name), plain(value))), " ")
         }
         Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
-/// A value as people like to read it: fractions with four digits, lists with spaces.
+/// A value in a table: fractions have four decimals, lists are separated by blanks, null is a dash.
 pub(crate) fn pretty(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -52,14 +60,16 @@ pub(crate) fn pretty(value: &Value) -> String {
             }
         }
         Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-        Value::Array(items) => items.iter().map(pretty).collect::<Vec<_>>().join(" "),
+        Value::Array(items) => joined(items.iter().map(pretty), " "),
         Value::Object(fields) => {
-            let parts: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{} {}", escaped(name), pretty(value))).collect();
-            parts.join(", ")
+            joined(fields.iter().map(|(name, value)| format!("{} {}", escaped(name), pretty(value))), ", ")
         }
         Value::String(_) | Value::Number(_) => plain(value),
     }
+}
+
+fn joined(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    parts.collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]
@@ -67,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_score_prints_as_short_as_it_can() {
+    fn a_float_has_the_shortest_decimal_and_nan_is_null() {
         assert_eq!(float(0.9).to_string(), "0.9");
         assert_eq!(float(f32::NAN), Value::Null);
     }

@@ -1,49 +1,50 @@
-//! What can come next in a line: verbs, flags and their values, kinds and keys of the store, numbers of jobs, file names.
-//! Knows the tables and the store; the editor that shows it is the prompt's.
+//! Completion of a line: verbs, flags and their values, kinds and keys of the store, numbers of jobs, file names.
+//! Knows the tables of commands and the store, but not the editor.
 
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, Command};
-use hedgerow::{KindIx, RelationIx, Snapshot};
+use hedgerow::Snapshot;
 
-use crate::repl::dot_commands::{DOTS, Follows};
+use crate::repl::dot_commands::{DOT_COMMANDS, DotArgument};
 use crate::repl::jobs::Jobs;
 use crate::repl::shell_split::{Line, Word};
-use crate::repl::table::verbs;
-use crate::session::context::Opened;
+use crate::repl::verb_table::verbs;
+use crate::session::context::SharedStore;
+use crate::session::schema::{kinds, relations};
 
-/// Keys that are offered at once.
+/// The most keys in an offer.
 const KEYS: usize = 50;
 
-/// What is offered for the word at the end of a line.
+/// The candidates for the word at the end of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// Where the word begins that is to be replaced.
+    /// The offset of the word that is replaced.
     pub(super) start: usize,
-    pub(super) words: Vec<Offered>,
-    /// There are more than these.
+    pub(super) words: Vec<Candidate>,
+    /// There are more candidates than these.
     pub(super) is_cut: bool,
-    /// Names of files fit as well.
+    /// Names of files are candidates too.
     pub(super) files: bool,
 }
 
-/// One word.
+/// A candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Offered {
+pub(super) struct Candidate {
     pub(super) word: String,
-    /// Whether it is finished, or goes on as a kind does with its key.
-    pub(super) is_whole: bool,
+    /// Whether the word is complete. A kind is not: its key follows.
+    pub(super) is_complete: bool,
 }
 
-/// Who knows what can come next.
+/// The sources of candidates.
 pub(super) struct Completion {
     pub(super) table: Command,
-    pub(super) opened: Opened,
+    pub(super) shared: SharedStore,
     pub(super) jobs: Arc<Jobs>,
 }
 
-/// What a place in a line takes.
-enum Takes {
+/// The kind of word that a place in a line takes.
+enum Expected {
     Words(Vec<String>),
     Kinds,
     Relations,
@@ -53,69 +54,73 @@ enum Takes {
 }
 
 impl Completion {
-    /// What can stand at the end of a line, in place of its last word.
+    /// The candidates that can replace the last word of a line.
     pub(super) fn offer(&self, line: &str) -> Offer {
-        let mut cut = Line::cut(line);
-        let last = if cut.ends_in_word { cut.words.pop() } else { None };
+        let mut split = Line::split(line);
+        let last = if split.ends_in_word { split.words.pop() } else { None };
         let last = last.unwrap_or(Word { start: line.len(), ..Word::default() });
-        let before: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
-        // Of --flag=value only the value is to come.
+        let before: Vec<&str> = split.words.iter().map(|word| word.text.as_str()).collect();
+        // In --flag=value only the value is completed.
         let joined = last.text.split_once('=').filter(|(flag, _)| flag.starts_with("--"));
         if let (Some((flag, value)), Some(verb)) = (joined, before.first().and_then(|name| self.verb(name))) {
-            let mut offer = self.fill(self.of_flag(verb, flag), value);
-            offer.words.iter_mut().for_each(|offered| offered.word.insert_str(0, &format!("{flag}=")));
+            let mut offer = self.fill(self.expected_by_flag(verb, flag), value);
+            offer.words.iter_mut().for_each(|candidate| candidate.word.insert_str(0, &format!("{flag}=")));
             return Offer { start: last.start, files: false, ..offer };
         }
-        Offer { start: last.start, ..self.fill(self.takes(&before, &last.text), &last.text) }
+        Offer { start: last.start, ..self.fill(self.expected(&before, &last.text), &last.text) }
     }
 
     fn verb(&self, name: &str) -> Option<&Command> {
         verbs(&self.table).find(|verb| verb.get_name() == name)
     }
 
-    fn takes(&self, before: &[&str], word: &str) -> Takes {
+    /// The kind of word that follows the words before it.
+    fn expected(&self, before: &[&str], word: &str) -> Expected {
+        // The first word: a verb or a dot command.
         let names = |commands: &Command| verbs(commands).map(|verb| verb.get_name().to_owned()).collect();
-        let dots = || DOTS.iter().map(|written| written.name.to_owned());
+        let dots = || DOT_COMMANDS.iter().map(|written| written.name.to_owned());
         let [name, after @ ..] = before else {
             let mut all: Vec<String> = names(&self.table);
             all.extend(dots());
-            return Takes::Words(all);
+            return Expected::Words(all);
         };
-        if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
+        // A dot command and its argument.
+        if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
             return match (written.follows, after) {
-                (Follows::Command, []) => {
-                    Takes::Words(names(&self.table).into_iter().chain(dots()).collect())
+                (DotArgument::Command, []) => {
+                    Expected::Words(names(&self.table).into_iter().chain(dots()).collect())
                 }
-                (Follows::Choice(choices), []) => {
-                    Takes::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
+                (DotArgument::Choice(choices), []) => {
+                    Expected::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
                 }
-                (Follows::File, []) => Takes::Files,
-                _ => Takes::Nothing,
+                (DotArgument::File, []) => Expected::Files,
+                _ => Expected::Nothing,
             };
         }
-        let Some(verb) = self.verb(name) else { return Takes::Nothing };
+        // A flag, the value of a flag, or a position of a verb.
+        let Some(verb) = self.verb(name) else { return Expected::Nothing };
         if word.starts_with('-') {
-            return Takes::Words(self.flags(verb, after));
+            return Expected::Words(self.flags(verb, after));
         }
         if let Some(flag) = after.last().filter(|last| last.starts_with('-')) {
             match self.flag(verb, flag) {
-                Some(argument) if argument.get_action().takes_values() => return self.of(argument),
+                Some(argument) if argument.get_action().takes_values() => return self.expected_by(argument),
                 _ => {}
             }
         }
         let position = self.positions_taken(verb, after);
         match verb.get_positionals().filter(|argument| argument.get_id() != "store").nth(position) {
-            Some(argument) => self.of(argument),
-            // The last one may be given again, as the nodes that walks start from.
+            Some(argument) => self.expected_by(argument),
+            // The last position may be repeated, as the nodes of `walk`.
             None => verb
                 .get_positionals()
                 .last()
                 .filter(|last| is_repeated(last))
-                .map_or(Takes::Nothing, |it| self.of(it)),
+                .map_or(Expected::Nothing, |argument| self.expected_by(argument)),
         }
     }
 
-    /// How many positions are given: words that are neither flags nor their values.
+    /// The number of positions that are filled: words that are neither flags nor their values.
     pub(super) fn positions_taken(&self, verb: &Command, after: &[&str]) -> usize {
         let mut taken = 0;
         let mut is_value = false;
@@ -137,102 +142,111 @@ impl Completion {
         }
     }
 
-    /// The flags of a verb, those left out that are given and count once.
+    /// The flags of a verb, without those that are given and cannot be repeated.
     fn flags(&self, verb: &Command, after: &[&str]) -> Vec<String> {
         let arguments = verb.get_arguments().chain(self.table.get_arguments());
         let shown = arguments.filter(|argument| !argument.is_hide_set());
-        let again = |argument: &&Arg| {
+        let is_free = |argument: &&Arg| {
             let flag = argument.get_long().map(|long| format!("--{long}"));
             !flag.is_some_and(|flag| after.contains(&flag.as_str()))
                 || matches!(argument.get_action(), ArgAction::Append)
         };
         let mut flags: Vec<String> =
-            shown.filter(again).filter_map(Arg::get_long).map(|long| format!("--{long}")).collect();
+            shown.filter(is_free).filter_map(Arg::get_long).map(|long| format!("--{long}")).collect();
         flags.push("--help".to_owned());
         flags.dedup();
         flags
     }
 
-    fn of_flag(&self, verb: &Command, flag: &str) -> Takes {
-        self.flag(verb, flag).map_or(Takes::Nothing, |argument| self.of(argument))
+    fn expected_by_flag(&self, verb: &Command, flag: &str) -> Expected {
+        self.flag(verb, flag).map_or(Expected::Nothing, |argument| self.expected_by(argument))
     }
 
-    /// What an argument takes, by its choices or by what it calls its value.
-    fn of(&self, argument: &Arg) -> Takes {
+    /// The kind of word that an argument takes, by its choices or by the name of its value.
+    fn expected_by(&self, argument: &Arg) -> Expected {
         let choices = argument.get_possible_values();
         if !choices.is_empty() && argument.get_action().takes_values() {
-            return Takes::Words(choices.iter().map(|choice| choice.get_name().to_owned()).collect());
+            return Expected::Words(choices.iter().map(|choice| choice.get_name().to_owned()).collect());
         }
         let names = argument.get_value_names().unwrap_or_default();
         let name = names.first().map_or("", |name| name.as_str());
         match name.split(['.', ',', '=']).next().unwrap_or_default() {
-            "KIND" => Takes::Kinds,
-            "A" | "B" | "NODE" => Takes::Nodes,
-            "FILE" | "DIR" | "OUT" => Takes::Files,
-            "JOB" => Takes::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
-            "NAME" if argument.get_id() == "relation" => Takes::Relations,
-            _ => Takes::Nothing,
+            "KIND" => Expected::Kinds,
+            "A" | "B" | "NODE" => Expected::Nodes,
+            "FILE" | "DIR" | "OUT" => Expected::Files,
+            "JOB" => Expected::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
+            "NAME" if argument.get_id() == "relation" => Expected::Relations,
+            _ => Expected::Nothing,
         }
     }
 
-    fn fill(&self, takes: Takes, typed: &str) -> Offer {
-        let whole = |words: Vec<String>| Offer {
-            words: words.into_iter().filter(|word| word.starts_with(typed)).map(Offered::whole).collect(),
+    /// The candidates of this kind that begin as the typed word does.
+    fn fill(&self, expected: Expected, typed: &str) -> Offer {
+        let complete = |words: Vec<String>| Offer {
+            words: words
+                .into_iter()
+                .filter(|word| word.starts_with(typed))
+                .map(Candidate::complete)
+                .collect(),
             ..Offer::default()
         };
-        let snapshot = || self.opened.store().map(|store| store.snapshot());
-        match takes {
-            Takes::Words(words) => whole(words),
-            Takes::Files => Offer { files: true, ..Offer::default() },
-            Takes::Nothing => Offer::default(),
-            Takes::Relations => snapshot().map_or_else(Offer::default, |snapshot| {
-                let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
-                whole(relations.map(|relation| snapshot.relation_name(relation).to_owned()).collect())
+        let snapshot = || self.shared.store().map(|store| store.snapshot());
+        match expected {
+            Expected::Words(words) => complete(words),
+            Expected::Files => Offer { files: true, ..Offer::default() },
+            Expected::Nothing => Offer::default(),
+            Expected::Relations => snapshot().map_or_else(Offer::default, |snapshot| {
+                complete(
+                    relations(&snapshot)
+                        .map(|relation| snapshot.relation_name(relation).to_owned())
+                        .collect(),
+                )
             }),
-            Takes::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
-                // In a list such as pin,board the last one is being typed.
+            Expected::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
+                // In a list such as pin,board the last kind is completed.
                 let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
-                whole(kinds(&snapshot).map(|kind| format!("{done}{kind}")).collect())
+                complete(kind_names(&snapshot).map(|kind| format!("{done}{kind}")).collect())
             }),
-            Takes::Nodes => snapshot().map_or_else(Offer::default, |snapshot| nodes(&snapshot, typed)),
+            Expected::Nodes => snapshot().map_or_else(Offer::default, |snapshot| nodes(&snapshot, typed)),
         }
     }
 }
 
-impl Offered {
-    fn whole(word: String) -> Self {
-        Self { word, is_whole: true }
+impl Candidate {
+    fn complete(word: String) -> Self {
+        Self { word, is_complete: true }
     }
 }
 
-/// Kinds, or the first keys of a kind that begin as the word does.
+/// The kinds, or the first keys of a kind, that begin as the typed word does.
 fn nodes(snapshot: &Snapshot, typed: &str) -> Offer {
     let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
     let current = &typed[done.len()..];
     let mut offer = Offer::default();
     match current.split_once(':') {
         None => {
-            let kinds = kinds(snapshot).filter(|kind| kind.starts_with(current));
+            let kinds = kind_names(snapshot).filter(|kind| kind.starts_with(current));
             offer.words =
-                kinds.map(|kind| Offered { word: format!("{done}{kind}:"), is_whole: false }).collect();
+                kinds.map(|kind| Candidate { word: format!("{done}{kind}:"), is_complete: false }).collect();
         }
         Some((kind, prefix)) => {
             let Some(ix) = snapshot.kind_ix(kind) else { return offer };
             let mut keys = snapshot.keys_with_prefix(ix, prefix, KEYS + 1);
             offer.is_cut = keys.len() > KEYS;
             keys.truncate(KEYS);
-            let is_whole = done.is_empty();
-            let offered = |key: String| Offered { word: format!("{done}{kind}:{key}"), is_whole };
-            offer.words = keys.into_iter().map(offered).collect();
+            let is_complete = done.is_empty();
+            let candidate = |key: String| Candidate { word: format!("{done}{kind}:{key}"), is_complete };
+            offer.words = keys.into_iter().map(candidate).collect();
         }
     }
     offer
 }
 
-fn kinds(snapshot: &Snapshot) -> impl Iterator<Item = String> {
-    (0..snapshot.kind_count()).map(|ix| snapshot.kind_name(KindIx::new(ix as u8)).to_owned())
+fn kind_names(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    kinds(snapshot).map(|kind| snapshot.kind_name(kind).to_owned())
 }
 
+/// Whether an argument can be given several times.
 pub(super) fn is_repeated(argument: &Arg) -> bool {
     argument.get_num_args().is_some_and(|range| range.max_values() > 1)
         || matches!(argument.get_action(), ArgAction::Append)
@@ -244,10 +258,10 @@ mod tests {
 
     use super::*;
     use crate::output::printer::{Mode, Output};
-    use crate::repl::table::table;
+    use crate::repl::verb_table::table;
     use crate::session::context::Context;
 
-    /// Knows a store of lamps `a0` to `a99`, `b` and `c d` in room `hall`.
+    /// Completion over a store of lamps `a0` to `a99`, `b` and `c d` in room `hall`.
     fn completion(folder: &std::path::Path) -> Completion {
         let mut ctx = Context::new(Output::to_screen(Mode::Tsv, true), false, false);
         let store = Store::options().create(true).open(folder).expect("it opens");
@@ -259,15 +273,15 @@ mod tests {
         store.commit(&batch).expect("a commit");
         drop(store);
         ctx.store(folder).expect("it opens");
-        Completion { table: table(), opened: ctx.opened().clone(), jobs: Arc::default() }
+        Completion { table: table(), shared: ctx.shared().clone(), jobs: Arc::default() }
     }
 
     fn words(offer: &Offer) -> Vec<&str> {
-        offer.words.iter().map(|offered| offered.word.as_str()).collect()
+        offer.words.iter().map(|candidate| candidate.word.as_str()).collect()
     }
 
     #[test]
-    fn what_is_offered_fits_the_place() {
+    fn candidates_fit_the_place_in_the_line() {
         let folder = tempfile::tempdir().expect("a folder");
         let completion = completion(folder.path());
         for (line, start, expected) in [
@@ -309,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_keys_the_first_are_offered_and_the_offer_says_so() {
+    fn an_offer_of_many_keys_is_cut_and_says_so() {
         let folder = tempfile::tempdir().expect("a folder");
         let completion = completion(folder.path());
         let offer = completion.offer("similar lamp:");

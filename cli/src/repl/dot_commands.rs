@@ -1,4 +1,4 @@
-//! The table of the console's own commands, those that begin with a dot: what parses, completes and explains them.
+//! The console's own commands, which begin with a dot: their table, parser and help.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use crate::core::failure::Failure;
 use crate::output::printer::Mode;
 use crate::session::suggest;
 
-/// One of them, understood.
+/// A parsed dot command.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Dot {
+pub(super) enum DotCommand {
     Help(Option<String>),
     Mode(Option<Mode>),
     Output(Option<(PathBuf, bool)>),
@@ -19,87 +19,93 @@ pub(super) enum Dot {
     Leave,
 }
 
-/// What can follow one, for completion.
+/// The argument of a dot command, for completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Follows {
+pub(super) enum DotArgument {
     Nothing,
     Command,
     Choice(&'static [&'static str]),
     File,
 }
 
-/// How one is written.
-pub(super) struct Written {
+/// The name, arguments and help of a dot command.
+pub(super) struct DotSyntax {
     pub(super) name: &'static str,
     pub(super) arguments: &'static str,
     pub(super) about: &'static str,
-    pub(super) follows: Follows,
+    pub(super) follows: DotArgument,
 }
 
 const MODES: [&str; 5] = ["table", "json", "jsonl", "csv", "tsv"];
 
-pub(super) const DOTS: [Written; 7] = [
-    Written {
+pub(super) const DOT_COMMANDS: [DotSyntax; 7] = [
+    DotSyntax {
         name: ".help",
         arguments: "[WORD]",
-        about: "This list, or what a verb or a console command does",
-        follows: Follows::Command,
+        about: "List all commands, or explain a verb or a console command",
+        follows: DotArgument::Command,
     },
-    Written {
+    DotSyntax {
         name: ".mode",
         arguments: "[MODE]",
-        about: "How results are written from now on: table, json, jsonl, csv or tsv; alone: how they are",
-        follows: Follows::Choice(&MODES),
+        about: "Set how results are written: table, json, jsonl, csv or tsv; without MODE print the current mode",
+        follows: DotArgument::Choice(&MODES),
     },
-    Written {
+    DotSyntax {
         name: ".output",
         arguments: "[FILE [--force]]",
-        about: "Results go to a new file, in the mode that its ending names; with --force to one that is there, which is \
-                replaced; alone: to the screen again, in the mode of before",
-        follows: Follows::File,
+        about: "Write results to a new file, in the mode of its extension; --force replaces an existing file; without \
+                FILE write to the screen again, in the mode before",
+        follows: DotArgument::File,
     },
-    Written {
+    DotSyntax {
         name: ".read",
         arguments: "FILE",
         about: "Run the commands of a file until one fails",
-        follows: Follows::File,
+        follows: DotArgument::File,
     },
-    Written {
+    DotSyntax {
         name: ".timer",
         arguments: "on|off",
-        about: "Say after each command how long it took",
-        follows: Follows::Choice(&["on", "off"]),
+        about: "Print the time that each command took",
+        follows: DotArgument::Choice(&["on", "off"]),
     },
-    Written { name: ".quit", arguments: "", about: "Leave, as Ctrl-D does", follows: Follows::Nothing },
-    Written { name: ".exit", arguments: "", about: "The same", follows: Follows::Nothing },
+    DotSyntax {
+        name: ".quit",
+        arguments: "",
+        about: "Leave the console, as Ctrl-D does",
+        follows: DotArgument::Nothing,
+    },
+    DotSyntax { name: ".exit", arguments: "", about: "Leave the console", follows: DotArgument::Nothing },
 ];
 
-const REST: &str = "\
-A line that ends with & is run as a job, beside what is typed next. One that
-ends with a backslash, or within quotes, goes on in the next line; # begins a
-comment. $'..' writes what cannot be typed, as it is shown: $'pin:\\x1b'.
+/// The help on lines, jobs and keys.
+const LINE_HELP: &str = "\
+A line that ends with & starts a job, which runs beside the next lines. A line
+that ends with a backslash or in quotes continues on the next line. # begins a
+comment. $'..' takes escapes for special characters, such as $'pin:\\x1b'.
 Ctrl-C cancels the running command, Ctrl-R searches the history, Ctrl-D leaves.
 ";
 
-/// The width of a line of help.
+/// The width of the help in characters.
 const WIDTH: usize = 79;
 
-/// What is told about all of them.
+/// The help on all dot commands.
 pub(super) fn help() -> String {
     let mut text = String::from("Console commands:\n");
-    for written in &DOTS {
+    for written in &DOT_COMMANDS {
         text.push_str(&entry(written));
     }
-    text + "\n" + REST
+    text + "\n" + LINE_HELP
 }
 
-/// What is told about one.
+/// The help on one dot command.
 pub(super) fn help_of(name: &str) -> Result<String, Failure> {
-    let found = DOTS.iter().find(|written| written.name == name);
+    let found = DOT_COMMANDS.iter().find(|written| written.name == name);
     found.map(entry).ok_or_else(|| unknown(name))
 }
 
-fn entry(written: &Written) -> String {
+fn entry(written: &DotSyntax) -> String {
     const INDENT: usize = 28;
     let mut text =
         format!("  {:<width$}", format!("{} {}", written.name, written.arguments), width = INDENT - 2);
@@ -119,31 +125,33 @@ fn entry(written: &Written) -> String {
     text + "\n"
 }
 
-/// Understands the words of one.
-pub(super) fn parse(words: &[&str]) -> Result<Dot, Failure> {
+/// Parses the words of a line.
+pub(super) fn parse(words: &[&str]) -> Result<DotCommand, Failure> {
     let dot = match *words {
-        [".help"] => Dot::Help(None),
-        [".help", word] => Dot::Help(Some(word.to_owned())),
-        [".mode"] => Dot::Mode(None),
+        [".help"] => DotCommand::Help(None),
+        [".help", word] => DotCommand::Help(Some(word.to_owned())),
+        [".mode"] => DotCommand::Mode(None),
         [".mode", mode] => match Mode::from_str(mode, true) {
-            Ok(mode) => Dot::Mode(Some(mode)),
+            Ok(mode) => DotCommand::Mode(Some(mode)),
             Err(_) => {
-                return Err(Failure::Usage(format!("no mode '{mode}': table, json, jsonl, csv or tsv")));
+                return Err(Failure::Usage(format!("no mode '{mode}': use table, json, jsonl, csv or tsv")));
             }
         },
-        [".output"] => Dot::Output(None),
-        [".output", "--force", file] | [".output", file, "--force"] => Dot::Output(Some((file.into(), true))),
-        [".output", file] if file != "--force" => Dot::Output(Some((file.into(), false))),
-        [".read", file] => Dot::Read(file.into()),
-        [".timer", "on"] => Dot::Timer(true),
-        [".timer", "off"] => Dot::Timer(false),
-        [".quit" | ".exit"] => Dot::Leave,
+        [".output"] => DotCommand::Output(None),
+        [".output", "--force", file] | [".output", file, "--force"] => {
+            DotCommand::Output(Some((file.into(), true)))
+        }
+        [".output", file] if file != "--force" => DotCommand::Output(Some((file.into(), false))),
+        [".read", file] => DotCommand::Read(file.into()),
+        [".timer", "on"] => DotCommand::Timer(true),
+        [".timer", "off"] => DotCommand::Timer(false),
+        [".quit" | ".exit"] => DotCommand::Leave,
         [name, ..] => {
-            let Some(written) = DOTS.iter().find(|written| written.name == name) else {
+            let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == name) else {
                 return Err(unknown(name));
             };
             let usage = format!("{} {}", written.name, written.arguments);
-            return Err(Failure::Usage(format!("not like this: {}", usage.trim_end())));
+            return Err(Failure::Usage(format!("wrong arguments; usage: {}", usage.trim_end())));
         }
         [] => return Err(unknown("")),
     };
@@ -151,7 +159,7 @@ pub(super) fn parse(words: &[&str]) -> Result<Dot, Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    let near = suggest::word(name, DOTS.iter().map(|written| written.name));
+    let near = suggest::word(name, DOT_COMMANDS.iter().map(|written| written.name));
     Failure::Usage(match near {
         Some(near) => format!("no console command '{name}'; did you mean {near}?"),
         None => format!("no console command '{name}': .help lists them"),
@@ -163,14 +171,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_one_is_understood_as_it_is_written() {
-        for written in &DOTS {
+    fn every_dot_command_parses_as_its_help_says() {
+        for written in &DOT_COMMANDS {
             let alone = parse(&[written.name]);
-            let is_whole = written.arguments.is_empty() || written.arguments.starts_with('[');
-            assert_eq!(alone.is_ok(), is_whole, "{}", written.name);
-            if let Follows::Choice(choices) = written.follows {
+            let needs_nothing = written.arguments.is_empty() || written.arguments.starts_with('[');
+            assert_eq!(alone.is_ok(), needs_nothing, "{}", written.name);
+            if let DotArgument::Choice(choices) = written.follows {
                 for choice in choices {
-                    parse(&[written.name, choice]).expect("a choice is understood");
+                    parse(&[written.name, choice]).expect("a choice parses");
                     assert!([written.arguments, written.about].concat().contains(choice));
                 }
             }

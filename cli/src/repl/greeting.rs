@@ -1,17 +1,19 @@
-//! The first words of a console: what the store holds, and what to try next.
+//! The greeting of a console: the contents of the store, and a command to try.
 
 use std::path::Path;
 
-use hedgerow::{Engine, KindIx, NodeRef, RelationIx, Snapshot, Status};
+use hedgerow::{Engine, NodeRef, Snapshot, Status};
+use indicatif::HumanCount;
 
 use crate::repl::shell_split::typed;
+use crate::session::schema::{edge_counts, kinds, relations};
 
-/// Kinds and relations that are named; more are counted.
-const NAMED: usize = 6;
-/// Keys among which the example is looked for.
-const LOOKED_AT: usize = 50;
+/// The most kinds and relations that are listed.
+const LISTED: usize = 6;
+/// The keys among which the example is chosen.
+const EXAMPLES: usize = 50;
 
-/// What is said.
+/// The lines of the greeting.
 pub(super) fn greeting(path: &Path, engine: &Engine, is_read_only: bool) -> String {
     let (status, snapshot) = (engine.status(), engine.store().snapshot());
     let mut lines = vec![format!(
@@ -21,18 +23,18 @@ pub(super) fn greeting(path: &Path, engine: &Engine, is_read_only: bool) -> Stri
         if is_read_only { ", read-only" } else { "" },
     )];
     if is_read_only {
-        lines.push("  as a writer published it last; each command shows the newest such state".to_owned());
+        lines.push("  the state that a writer published last; each command reads the newest one".to_owned());
     }
-    let kinds = kinds(&snapshot);
+    let kinds = node_counts(&snapshot);
     if snapshot.node_count() == 0 {
         lines.push("  empty".to_owned());
     } else {
         lines.push(format!("  nodes  {}", listed(&kinds)));
-        lines.push(format!("  edges  {}", listed(&relations(&snapshot))));
+        lines.push(format!("  edges  {}", listed(&sorted(edge_counts(&snapshot)))));
         lines.push(format!("  model  {}", model(&status)));
     }
-    lines.push(next(engine, &status, &snapshot, &kinds, is_read_only));
-    lines.push(".help lists all there is; Tab completes, Ctrl-R searches, Ctrl-D leaves.".to_owned());
+    lines.push(advice(engine, &status, &snapshot, &kinds, is_read_only));
+    lines.push(".help lists all commands; Tab completes, Ctrl-R searches, Ctrl-D leaves.".to_owned());
     lines.join("\n")
 }
 
@@ -41,13 +43,13 @@ fn model(status: &Status) -> String {
     let dirty = match status.dirty_nodes {
         0 => "up to date".to_owned(),
         1 => "1 node changed since".to_owned(),
-        count => format!("{} nodes changed since", grouped(count)),
+        count => format!("{} nodes changed since", HumanCount(count)),
     };
     format!("generation {generation} for {}, {dirty}", status.targets.join(", "))
 }
 
-/// What to try next, as it can be typed.
-fn next(
+/// A sentence with a command to try, as it can be typed.
+fn advice(
     engine: &Engine,
     status: &Status,
     snapshot: &Snapshot,
@@ -57,6 +59,7 @@ fn next(
     if snapshot.node_count() == 0 {
         return "Try `import --edges FILE`, or `generate` for a synthetic graph.".to_owned();
     }
+    // With a model, similar nodes; without one, walks and training.
     let example = |kind: &str| example(snapshot, kind).map(|node| typed(&node));
     let target = status.targets.first();
     if let Some(node) = target.and_then(|kind| example(kind)) {
@@ -80,46 +83,39 @@ fn next(
     }
 }
 
-/// Kinds with nodes, the largest first.
-fn kinds(snapshot: &Snapshot) -> Vec<(String, u64)> {
+/// The number of nodes of each kind that has any, the largest first.
+fn node_counts(snapshot: &Snapshot) -> Vec<(String, u64)> {
     let mut counts = vec![0u64; snapshot.kind_count()];
     let nodes = (0..snapshot.bound()).map(hedgerow::NodeIx::new);
     nodes.filter(|&node| snapshot.is_alive(node)).for_each(|node| counts[snapshot.kind(node).index()] += 1);
-    let names = (0..counts.len()).map(|ix| snapshot.kind_name(KindIx::new(ix as u8)).to_owned());
-    sorted(names.zip(counts).filter(|(_, count)| *count > 0).collect())
+    sorted(kinds(snapshot).map(|kind| snapshot.kind_name(kind).to_owned()).zip(counts).collect())
 }
 
-fn relations(snapshot: &Snapshot) -> Vec<(String, u64)> {
-    let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
-    let named = |relation| (snapshot.relation_name(relation).to_owned(), snapshot.edge_count(relation));
-    sorted(relations.map(named).filter(|(_, count)| *count > 0).collect())
-}
-
+/// Drops empty entries, and puts the largest first.
 fn sorted(mut counts: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    counts.retain(|(_, count)| *count > 0);
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts
 }
 
 fn listed(counts: &[(String, u64)]) -> String {
-    let named = counts.iter().take(NAMED).map(|(name, count)| format!("{name} {}", grouped(*count)));
+    let named = counts.iter().take(LISTED).map(|(name, count)| format!("{name} {}", HumanCount(*count)));
     let mut parts: Vec<String> = named.collect();
     if counts.is_empty() {
         parts.push("none".to_owned());
     }
-    if counts.len() > NAMED {
-        parts.push(format!("and {} more, see `stats`", counts.len() - NAMED));
+    if counts.len() > LISTED {
+        parts.push(format!("and {} more, see `stats`", counts.len() - LISTED));
     }
     parts.join(", ")
 }
 
-/// The kind that a first training would embed: an end of most edges, the one that is described, or the one with more nodes.
+/// The kind to train first: of the two kinds of the largest relation, the one with features, or else with more nodes.
 fn trainable(snapshot: &Snapshot, kinds: &[(String, u64)]) -> Option<String> {
-    let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
-    let largest = relations.max_by_key(|&relation| snapshot.edge_count(relation))?;
+    let largest = relations(snapshot).max_by_key(|&relation| snapshot.edge_count(relation))?;
     let (a, b) = *snapshot.relation_kinds(largest).first()?;
     let ends = [a, b].map(|kind| snapshot.kind_name(kind));
     let is_described = |kind: &&str| {
-        let kind = *kind;
         let ix = snapshot.kind_ix(kind);
         let keys = ix.map_or_else(Vec::new, |ix| snapshot.keys_with_prefix(ix, "", 1));
         let node = keys.first().and_then(|key| snapshot.lookup(NodeRef { kind, key }));
@@ -130,37 +126,14 @@ fn trainable(snapshot: &Snapshot, kinds: &[(String, u64)]) -> Option<String> {
     described.or_else(larger).map(str::to_owned)
 }
 
-/// A node of a kind with many edges among the first few.
+/// The node with most edges among the first keys of a kind.
 fn example(snapshot: &Snapshot, kind: &str) -> Option<String> {
-    let keys = snapshot.keys_with_prefix(snapshot.kind_ix(kind)?, "", LOOKED_AT);
+    let keys = snapshot.keys_with_prefix(snapshot.kind_ix(kind)?, "", EXAMPLES);
     let degree = |key: &String| {
         let node = snapshot.lookup(NodeRef { kind, key });
         node.map_or(0, |node| snapshot.degree(node))
     };
-    // The first of the greatest, so that the same store always shows the same.
+    // The first of equal degrees, so that equal stores show the same node.
     let key = keys.iter().rev().max_by_key(|key| degree(key))?;
     Some(format!("{kind}:{key}"))
-}
-
-/// A number with commas between the thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 }

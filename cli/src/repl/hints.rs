@@ -1,4 +1,4 @@
-//! What is shown dimmed behind the cursor: the rest of the line as it was typed before, or what a verb still takes.
+//! The dimmed hint behind the cursor: the rest of a line from the history, or the arguments that a verb still needs.
 
 use clap::{Arg, Command};
 use rustyline::Context;
@@ -6,47 +6,48 @@ use rustyline::hint::{Hint, Hinter, HistoryHinter};
 
 use crate::core::escape::escaped;
 use crate::repl::completion::{Completion, is_repeated};
-use crate::repl::dot_commands::DOTS;
+use crate::repl::dot_commands::DOT_COMMANDS;
 use crate::repl::shell_split::Line;
-use crate::repl::table::verbs;
+use crate::repl::verb_table::verbs;
 
-/// A hint; one that says what is missing cannot be taken over.
-pub(super) struct Hinted {
+/// A hint.
+pub(super) struct LineHint {
     shown: String,
-    taken: Option<String>,
+    /// The text that the right arrow inserts; none for missing arguments.
+    inserted: Option<String>,
 }
 
-impl Hint for Hinted {
+impl Hint for LineHint {
     fn display(&self) -> &str {
         &self.shown
     }
 
     fn completion(&self) -> Option<&str> {
-        self.taken.as_deref()
+        self.inserted.as_deref()
     }
 }
 
 /// The hint for a line whose cursor is at its end.
-pub(super) fn hint(completion: &Completion, line: &str, pos: usize, ctx: &Context<'_>) -> Option<Hinted> {
+pub(super) fn hint(completion: &Completion, line: &str, pos: usize, ctx: &Context<'_>) -> Option<LineHint> {
     if line.is_empty() || pos < line.len() {
         return None;
     }
     if let Some(rest) = HistoryHinter::new().hint(line, pos, ctx).filter(|rest| !rest.contains('\n')) {
-        return Some(Hinted { shown: escaped(&rest), taken: Some(rest) });
+        return Some(LineHint { shown: escaped(&rest), inserted: Some(rest) });
     }
     let shown = missing(completion, line)?;
-    Some(Hinted { shown, taken: None })
+    Some(LineHint { shown, inserted: None })
 }
 
-/// What must follow a verb, or a command of the console, that has been typed with a blank behind it.
+/// The missing arguments of the verb or dot command in a line that ends with a blank.
 fn missing(completion: &Completion, line: &str) -> Option<String> {
-    let cut = Line::cut(line);
-    if cut.ends_in_word || cut.is_unfinished {
+    let split = Line::split(line);
+    if split.ends_in_word || split.is_unfinished {
         return None;
     }
-    let words: Vec<&str> = cut.words.iter().map(|word| word.text.as_str()).collect();
+    let words: Vec<&str> = split.words.iter().map(|word| word.text.as_str()).collect();
     let (name, after) = words.split_first()?;
-    if let Some(written) = DOTS.iter().find(|written| written.name == *name) {
+    if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
         return after.is_empty().then(|| written.arguments.to_owned()).filter(|shown| !shown.is_empty());
     }
     let verb = verbs(&completion.table).find(|verb| verb.get_name() == *name)?;
@@ -64,7 +65,7 @@ fn position(argument: &Arg) -> String {
     if argument.is_required_set() { format!("{name}{dots}") } else { format!("[{name}]{dots}") }
 }
 
-/// Flags that must be given.
+/// The flags that a verb requires.
 fn required(verb: &Command) -> impl Iterator<Item = String> {
     let flags =
         verb.get_arguments().filter(|argument| argument.is_required_set() && !argument.is_positional());

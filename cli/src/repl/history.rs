@@ -1,11 +1,11 @@
-//! Where the lines that were typed are kept from one session to the next, readable by their owner alone.
+//! The file that keeps typed lines from one console to the next. Only its owner can read it.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The file of `HEDGEROW_HISTORY`, or one in the user's folder of state, which is made when it is not there; none where the
-/// variable is empty, or where there is no such folder.
+/// The file of `HEDGEROW_HISTORY`, or a file in the user's state folder, which is created if needed. None if the variable is
+/// empty or there is no state folder.
 pub(super) fn file() -> Option<PathBuf> {
     if let Some(file) = env::var_os("HEDGEROW_HISTORY") {
         return (!file.is_empty()).then(|| PathBuf::from(file));
@@ -13,17 +13,17 @@ pub(super) fn file() -> Option<PathBuf> {
     let state = env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let state = state.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/state")))?;
     let folder = state.join("hedgerow");
-    make(&folder).ok()?;
+    create(&folder).ok()?;
     Some(folder.join("history"))
 }
 
 #[cfg(unix)]
-fn make(folder: &Path) -> std::io::Result<()> {
+fn create(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(not(unix))]
-fn make(folder: &Path) -> std::io::Result<()> {
+fn create(folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)
 }

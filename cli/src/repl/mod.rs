@@ -1,15 +1,14 @@
-//! The console: lines become words, words become verbs of the same table that the shell uses.
-
-pub(crate) mod verb;
+//! The console: reads lines, splits them into words, and runs verbs of the same table as the shell.
+//! Jobs run verbs in threads of their own. Must not know how a verb works.
 
 mod completion;
+pub(crate) mod console;
 mod dot_commands;
 mod greeting;
 mod hints;
 mod history;
 mod jobs;
 mod prompt;
-pub(crate) mod session;
 mod shell_split;
-mod table;
 mod terminal;
+mod verb_table;

@@ -1,4 +1,4 @@
-//! The prompt of a terminal: edits lines, keeps their history, and hands them to the session until the user leaves.
+//! The prompt of a terminal: edits lines, keeps their history, and passes them to the console.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
@@ -20,126 +20,128 @@ use crate::core::failure::Failure;
 use crate::core::interrupt;
 use crate::output::color;
 use crate::output::color::{HINT, PROMPT, painted};
-use crate::repl::completion::{Completion, Offered};
+use crate::repl::completion::{Candidate, Completion};
+use crate::repl::console::Console;
 use crate::repl::hints;
-use crate::repl::hints::Hinted;
+use crate::repl::hints::LineHint;
 use crate::repl::history;
 use crate::repl::jobs::Jobs;
-use crate::repl::session::Session;
 use crate::repl::shell_split::{Line, typed};
 use crate::repl::terminal::Terminal;
 
-/// Lines of history that are kept.
+/// The most lines of history.
 const HISTORY: usize = 10_000;
-const WORDS: &str = "hedgerow> ";
+const PROMPT_TEXT: &str = "hedgerow> ";
 
-/// What helps whoever types.
-struct Help {
+/// The helper of the line editor: completion, hints and colors.
+struct EditorHelper {
     completion: Completion,
     files: FilenameCompleter,
-    is_painted: bool,
+    has_color: bool,
 }
 
-/// Asks for commands until the user leaves; a command that fails says so and the next is asked for.
-pub(super) fn talk(session: &mut Session<'_>) -> Result<(), Failure> {
-    let terminal = Arc::new(Terminal::take());
+/// Runs lines until the user leaves. A line that fails prints its error, and the next is read.
+pub(super) fn run(console: &mut Console<'_>) -> Result<(), Failure> {
+    let terminal = Arc::new(Terminal::configure());
     let leaving = Arc::new(AtomicBool::new(false));
-    leave_on_signals(session.jobs(), &leaving, &terminal);
-    let talked = session.greet().and_then(|()| converse(session, &leaving));
-    terminal.give_back();
-    talked
+    leave_on_signals(console.jobs(), &leaving, &terminal);
+    let ran = console.greet().and_then(|()| read_lines(console, &leaving));
+    terminal.restore();
+    ran
 }
 
-fn converse(session: &mut Session<'_>, leaving: &AtomicBool) -> Result<(), Failure> {
-    let mut editor = editor(session)?;
+fn read_lines(console: &mut Console<'_>, leaving: &AtomicBool) -> Result<(), Failure> {
+    let mut editor = editor(console)?;
     let history = history::file();
     if let Some(file) = &history {
-        // The first console has none yet; without one the history lives as long as the console.
+        // The first console has no file yet. Without one the history ends with the console.
         editor.load_history(file).ok();
     }
-    let mut is_told = false;
-    while !session.has_left() && !leaving.load(Ordering::SeqCst) {
-        session.jobs().prompt_begins(session.out())?;
-        let line = editor.readline(WORDS);
-        session.jobs().prompt_ends();
+    let mut was_warned = false;
+    while !console.is_leaving() && !leaving.load(Ordering::SeqCst) {
+        // Read a line. Jobs that end meanwhile print above it.
+        console.jobs().prompt_begins(console.out())?;
+        let line = editor.readline(PROMPT_TEXT);
+        console.jobs().prompt_ends();
+        // Run it, or leave.
         match line {
             Ok(line) => {
                 remember(&mut editor, &line, history.as_deref());
-                match session.run(&line) {
+                match console.run(&line) {
                     Ok(()) => {}
                     Err(Failure::Closed) => return Err(Failure::Closed),
-                    Err(failure) => session.out().failure(&failure),
+                    Err(failure) => console.out().failure(&failure),
                 }
-                is_told &= session.has_left();
+                was_warned &= console.is_leaving();
             }
-            Err(ReadlineError::Interrupted) => is_told = false,
-            Err(ReadlineError::Eof) => session.leave(),
+            Err(ReadlineError::Interrupted) => was_warned = false,
+            Err(ReadlineError::Eof) => console.leave(),
             Err(error) => return Err(Failure::Refused(format!("cannot read from the terminal: {error}"))),
         }
-        let running = session.jobs().numbers();
-        if session.has_left() && !running.is_empty() && !std::mem::replace(&mut is_told, true) {
-            session.stay(&running);
+        // With running jobs, leave at the second request only.
+        let running = console.jobs().numbers();
+        if console.is_leaving() && !running.is_empty() && !std::mem::replace(&mut was_warned, true) {
+            console.stay(&running);
         }
     }
-    session.end_jobs()?;
+    console.end_jobs()?;
     if leaving.load(Ordering::SeqCst) {
         return Err(Failure::Interrupted("a signal ended the console".to_owned()));
     }
     Ok(())
 }
 
-fn editor(session: &Session<'_>) -> Result<Editor<Help, DefaultHistory>, Failure> {
+fn editor(console: &Console<'_>) -> Result<Editor<EditorHelper, DefaultHistory>, Failure> {
     let failed = |error| Failure::Refused(format!("cannot read from the terminal: {error}"));
-    // Where results go elsewhere, the prompt is still for the terminal.
-    let is_shown = io::stdout().is_terminal();
-    let behavior = if is_shown { Behavior::Stdio } else { Behavior::PreferTerm };
-    let is_painted = color::allowed(&io::stdin());
+    // If standard output is not a terminal, the prompt still appears on the terminal.
+    let behavior = if io::stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm };
+    let has_color = color::allowed(&io::stdin());
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .history_ignore_space(true)
-        .color_mode(if is_painted { ColorMode::Forced } else { ColorMode::Disabled })
+        .color_mode(if has_color { ColorMode::Forced } else { ColorMode::Disabled })
         .behavior(behavior)
         .build();
-    let mut editor = Editor::<Help, DefaultHistory>::with_config(config).map_err(failed)?;
+    let mut editor = Editor::<EditorHelper, DefaultHistory>::with_config(config).map_err(failed)?;
     editor.set_max_history_size(HISTORY).map_err(failed)?;
-    let completion = session.completion();
-    editor.set_helper(Some(Help { completion, files: FilenameCompleter::new(), is_painted }));
-    // A dumb terminal has none: there it is told before the next prompt.
+    let completion = console.completion();
+    editor.set_helper(Some(EditorHelper { completion, files: FilenameCompleter::new(), has_color }));
+    // A dumb terminal has no printer. There a job reports its end before the next prompt.
     if let Ok(printer) = editor.create_external_printer() {
-        session.jobs().print_by(printer);
+        console.jobs().print_by(printer);
     }
     Ok(editor)
 }
 
-fn remember(editor: &mut Editor<Help, DefaultHistory>, line: &str, file: Option<&Path>) {
-    // What cannot be kept is no reason not to run what was typed.
+fn remember(editor: &mut Editor<EditorHelper, DefaultHistory>, line: &str, file: Option<&Path>) {
+    // A line runs also if the history cannot be written.
     editor.add_history_entry(line).ok();
     if let Some(file) = file {
         editor.append_history(file).ok();
     }
 }
 
-/// What ends other processes cancels what runs here, and then has the console leave as Ctrl-D does.
+/// Makes SIGTERM and SIGHUP cancel everything that runs, and leave the console as Ctrl-D does.
 fn leave_on_signals(jobs: &Arc<Jobs>, leaving: &Arc<AtomicBool>, terminal: &Arc<Terminal>) {
     let (jobs, leaving, terminal) = (Arc::clone(jobs), Arc::clone(leaving), Arc::clone(terminal));
     interrupt::survive(move || {
-        let is_told_again = leaving.swap(true, Ordering::SeqCst);
+        let is_second = leaving.swap(true, Ordering::SeqCst);
         jobs.cancel_all();
-        // Whoever waits for a key does not hear of it; nor does a verb that waits for bytes.
-        if jobs.is_prompting() || is_told_again {
-            if !is_told_again {
+        // The editor waits for a key, and a verb may wait for input: neither notices, so the process ends here.
+        if jobs.is_prompting() || is_second {
+            if !is_second {
                 jobs.wait_quietly();
             }
-            terminal.give_back();
+            terminal.restore();
             Terminal::leave_line();
             std::process::exit(interrupt::INTERRUPTED.into());
         }
     });
 }
 
-impl Helper for Help {}
+impl Helper for EditorHelper {}
 
-impl Completer for Help {
+impl Completer for EditorHelper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
@@ -147,35 +149,35 @@ impl Completer for Help {
         if offer.files {
             return self.files.complete(line, pos, ctx);
         }
-        let pair = |Offered { word, is_whole }: &Offered| {
-            let replacement = if *is_whole { format!("{} ", typed(word)) } else { typed(word) };
+        let pair = |Candidate { word, is_complete }: &Candidate| {
+            let replacement = if *is_complete { format!("{} ", typed(word)) } else { typed(word) };
             Pair { display: escaped(word), replacement }
         };
         let mut pairs: Vec<Pair> = offer.words.iter().map(pair).collect();
         if offer.is_cut {
-            // Stands for all others, so that nothing is added which only the first ones have in common.
+            // An entry for the candidates that are cut: the editor then inserts no prefix of the shown ones.
             pairs.push(Pair { display: "...".to_owned(), replacement: line[offer.start..pos].to_owned() });
         }
         Ok((offer.start, pairs))
     }
 }
 
-impl Hinter for Help {
-    type Hint = Hinted;
+impl Hinter for EditorHelper {
+    type Hint = LineHint;
 
-    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<Hinted> {
-        // Without a style a hint would look like what was typed.
-        if self.is_painted { hints::hint(&self.completion, line, pos, ctx) } else { None }
+    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<LineHint> {
+        // Without colors a hint would look like typed text.
+        if self.has_color { hints::hint(&self.completion, line, pos, ctx) } else { None }
     }
 }
 
-impl Highlighter for Help {
+impl Highlighter for EditorHelper {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _default: bool) -> Cow<'b, str> {
-        Cow::Owned(painted(prompt, PROMPT, self.is_painted))
+        Cow::Owned(painted(prompt, PROMPT, self.has_color))
     }
 
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        Cow::Owned(painted(hint, HINT, self.is_painted))
+        Cow::Owned(painted(hint, HINT, self.has_color))
     }
 
     fn highlight_char(&self, _line: &str, _pos: usize, _kind: CmdKind) -> bool {
@@ -183,9 +185,9 @@ impl Highlighter for Help {
     }
 }
 
-impl Validator for Help {
+impl Validator for EditorHelper {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let is_unfinished = Line::cut(ctx.input()).is_unfinished;
+        let is_unfinished = Line::split(ctx.input()).is_unfinished;
         Ok(if is_unfinished { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }

@@ -1,56 +1,60 @@
-//! A line cut into words as a shell does: white space separates, quotes and backslash keep it, `$'..'` writes characters that
-//! cannot be typed. And the way back: a word as it must be typed.
+//! Splits a line into words as a shell does, and writes a word as it must be typed. White space separates words, quotes and
+//! backslashes keep it, and `$'..'` has escapes for special characters.
+//!
+//! The crates shlex and shell-words do not fit: completion needs the position of each word, a quoted `&` must differ from a
+//! bare one, and neither of them reads `$'..'`.
 
 use crate::core::escape::escaped;
 
-/// A line, cut.
+/// The words of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) words: Vec<Word>,
-    /// A quote is open, or the last character is a backslash: the next line belongs to this one.
+    /// A quote is open or the last character is a backslash, so the next line continues this one.
     pub(super) is_unfinished: bool,
-    /// Nothing separates the last word from the end: it may go on.
+    /// No white space follows the last word, so it may be completed.
     pub(super) ends_in_word: bool,
 }
 
-/// A word, and where in the line it begins.
+/// A word, and its offset in the line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) text: String,
     pub(super) start: usize,
-    /// Typed without quotes and backslashes.
+    /// The word has no quotes and backslashes.
     pub(super) is_bare: bool,
 }
 
 impl Line {
-    /// Cuts a line; what follows a `#` at the start of a word is a comment.
-    pub(super) fn cut(line: &str) -> Self {
-        let mut cut = Cut { chars: line.char_indices().peekable(), word: None, line: Self::default() };
-        cut.line.is_unfinished = cut.all().is_none();
-        cut.line.ends_in_word = cut.word.is_some();
-        cut.line.words.extend(cut.word.take());
-        cut.line
+    /// Splits a line. A `#` at the start of a word begins a comment.
+    pub(super) fn split(line: &str) -> Self {
+        let mut splitter =
+            Splitter { chars: line.char_indices().peekable(), word: None, line: Self::default() };
+        splitter.line.is_unfinished = splitter.all().is_none();
+        splitter.line.ends_in_word = splitter.word.is_some();
+        splitter.line.words.extend(splitter.word.take());
+        splitter.line
     }
 
-    /// Takes the `&` away that asks for a job at the end of the line; says whether there was one.
+    /// Removes a bare `&` at the end, which makes the line a job; returns whether there was one.
     pub(super) fn take_background(&mut self) -> bool {
         self.words.pop_if(|word| word.is_bare && word.text == "&").is_some()
     }
 }
 
-/// A line that is being cut; steps end with nothing where the line ends too early.
-struct Cut<'a> {
+/// A line that is being split. Steps return none if the line ends too early.
+struct Splitter<'a> {
     chars: std::iter::Peekable<std::str::CharIndices<'a>>,
     word: Option<Word>,
     line: Line,
 }
 
-impl Cut<'_> {
+impl Splitter<'_> {
     fn next(&mut self) -> Option<char> {
         self.chars.next().map(|(_, c)| c)
     }
 
-    /// The word that a character at a place belongs to.
+    /// The word that the character at this offset belongs to.
     fn word(&mut self, at: usize, is_bare: bool) -> &mut Word {
         let word = self.word.get_or_insert(Word { text: String::new(), start: at, is_bare: true });
         word.is_bare &= is_bare;
@@ -61,7 +65,7 @@ impl Cut<'_> {
         while let Some((at, c)) = self.chars.next() {
             match c {
                 '#' if self.word.is_none() => {
-                    // The comment ends with its line, which a continued command may have several of.
+                    // The comment ends with its line. A continued command can have several lines.
                     while self.next().is_some_and(|c| c != '\n') {}
                 }
                 c if c.is_whitespace() => self.line.words.extend(self.word.take()),
@@ -75,7 +79,7 @@ impl Cut<'_> {
                     self.quoted(c)?;
                 }
                 '\\' => match self.next()? {
-                    // A line that ends with a backslash goes on as if it did not end.
+                    // A backslash before a line end joins the lines.
                     '\n' => {}
                     kept => self.word(at, false).text.push(kept),
                 },
@@ -104,7 +108,7 @@ impl Cut<'_> {
         }
     }
 
-    /// The inside of `$'..'`: `\n`, `\t`, `\r`, `\x1b`, `\u{1b}`, and any other character after a backslash as it is.
+    /// The inside of `$'..'`: `\n`, `\t`, `\r`, `\x1b` and `\u{1b}`. A backslash before another character is dropped.
     fn escapes(&mut self) -> Option<()> {
         loop {
             let c = match self.next()? {
@@ -140,7 +144,7 @@ impl Cut<'_> {
     }
 }
 
-/// A word as it must be typed to be that word.
+/// A word as it must be typed, with quotes or backslashes if needed.
 pub(super) fn typed(word: &str) -> String {
     if word.chars().any(char::is_control) {
         let quoted = word.replace('\\', "\\\\").replace('\'', "\\'");
@@ -161,9 +165,9 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
-        let cut = Line::cut(line);
-        assert!(!cut.is_unfinished, "{line:?} is finished");
-        cut.words.into_iter().map(|word| word.text).collect()
+        let split = Line::split(line);
+        assert!(!split.is_unfinished, "{line:?} is finished");
+        split.words.into_iter().map(|word| word.text).collect()
     }
 
     #[test]
@@ -179,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn open_quotes_and_a_last_backslash_ask_for_more() {
+    fn open_quotes_and_a_last_backslash_continue_the_line() {
         for line in ["link 'pin", "link \"pin:1", "similar \\", "similar $'pin", "similar $'\\x1"] {
-            assert!(Line::cut(line).is_unfinished, "{line}");
+            assert!(Line::split(line).is_unfinished, "{line}");
         }
     }
 
@@ -193,17 +197,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_and_the_sign_for_a_job_are_told_apart() {
-        let mut line = Line::cut("train --target pin &");
+    fn a_bare_ampersand_is_a_job_and_a_quoted_one_is_a_word() {
+        let mut line = Line::split("train --target pin &");
         assert!(line.take_background() && line.words.len() == 3);
         for not in ["link a:1 '&'", "link a:1 \\&", "link a:1 b:&"] {
-            assert!(!Line::cut(not).take_background(), "{not}");
+            assert!(!Line::split(not).take_background(), "{not}");
         }
-        let line = Line::cut("similar 'pin:a b");
+        let line = Line::split("similar 'pin:a b");
         assert_eq!(
             (line.words[1].start, line.words[1].text.as_str(), line.ends_in_word),
             (8, "pin:a b", true)
         );
-        assert!(!Line::cut("similar ").ends_in_word);
+        assert!(!Line::split("similar ").ends_in_word);
     }
 }

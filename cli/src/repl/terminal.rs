@@ -1,43 +1,43 @@
-//! How the terminal is set while a console has it. Lines are edited by others, who set and reset what they need.
+//! The terminal settings of a console. The line editor changes and restores its own settings.
 
 #[cfg(unix)]
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// A terminal that a console has taken; how it was before.
+/// The settings of the terminal before the console changed them.
 pub(super) struct Terminal {
     #[cfg(unix)]
     before: Option<Termios>,
 }
 
 impl Terminal {
-    /// Takes it: `^C` is not written where Ctrl-C is pressed, which would move what is drawn there.
+    /// Disables the echo of `^C`, which would shift the progress bar.
     #[cfg(unix)]
-    pub(super) fn take() -> Self {
+    pub(super) fn configure() -> Self {
         let before = tcgetattr(std::io::stdin()).ok();
-        if let Some(mut ours) = before.clone() {
-            ours.local_modes.remove(LocalModes::ECHOCTL);
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &ours);
+        if let Some(mut settings) = before.clone() {
+            settings.local_modes.remove(LocalModes::ECHOCTL);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &settings);
         }
         Self { before }
     }
 
     #[cfg(not(unix))]
-    pub(super) fn take() -> Self {
+    pub(super) fn configure() -> Self {
         Self {}
     }
 
-    /// Sets it as it was.
-    pub(super) fn give_back(&self) {
+    /// Restores the settings.
+    pub(super) fn restore(&self) {
         #[cfg(unix)]
         if let Some(before) = &self.before {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
     }
 
-    /// Leaves the line that was being edited, and what the editor asked for: that pasted text be marked.
+    /// Ends the line that is being edited, and turns off the bracketed paste of the editor.
     pub(super) fn leave_line() {
         use std::io::Write;
-        // A terminal that is gone needs nothing.
+        // A closed terminal needs no reset.
         drop(std::io::stderr().write_all(b"\x1b[?2004l\r\n"));
     }
 }

@@ -1,11 +1,11 @@
-// The figures that are drawn once: axes, curves, bars, a neighbourhood.
+// Figures that are drawn once: axes, curves, bars, a neighborhood.
 
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 4", "1 4"];
 const WIDTH = 460;
 const HEIGHT = 240;
 const EDGE = { left: 58, right: 12, top: 12, bottom: 40 };
 
-/** Numbers at which an axis is marked. */
+/** The numbers that an axis is marked at. */
 function ticks(from, to, wanted) {
   const raw = (to - from) / wanted;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -21,7 +21,7 @@ function powers(from, to) {
   return found;
 }
 
-/** A number as an axis shows it. */
+/** The label of a number on an axis. */
 function tick(value) {
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(0).replace("e", " e");
   if (value === 0) return "0";
@@ -29,7 +29,7 @@ function tick(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: 4 });
 }
 
-/** An axis: from where to where, by logarithm or not, and its words. */
+/** An axis: its range, its scale, linear or logarithmic, and its title. */
 function axis(from, to, words, logarithmic) {
   const end = to > from ? to : from + (Math.abs(from) || 1);
   const place = logarithmic
@@ -38,13 +38,13 @@ function axis(from, to, words, logarithmic) {
   return { place, words, marks: logarithmic ? powers(from, end) : ticks(from, end, 5) };
 }
 
-/** Whole numbers only. */
+/** An axis of whole numbers. */
 function whole(scale) {
   scale.marks = scale.marks.filter(Number.isInteger);
   return scale;
 }
 
-/** A frame with two axes; gives where to draw and how numbers become places. */
+/** A frame with two axes: the drawing, and the functions from numbers to coordinates. */
 function chart(title, across, up) {
   const x = (value) => EDGE.left + across.place(value) * (WIDTH - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - up.place(value) * (HEIGHT - EDGE.top - EDGE.bottom);
@@ -69,7 +69,7 @@ function curve(frame, points, at) {
   frame.svg.append(draw("path", { class: `curve stroke c${at % 7}`, d: path.join(""), "stroke-dasharray": DASHES[at % 7] }));
 }
 
-/** Bars from one number to the next, each with what a pointer on it is told. */
+/** Bars from one number to the next, each with a tooltip. */
 function bars(frame, boxes, at) {
   for (const [from, to, height, words] of boxes) {
     const [left, right, top] = [frame.x(from), frame.x(to), frame.y(height)];
@@ -94,11 +94,11 @@ function distributions() {
   if (kinds.length > 0) {
     const most = Math.max(...kinds.map((kind) => kind.at_least.at(-1)[0]));
     const least = Math.min(...kinds.map((kind) => kind.at_least.at(-1)[1] / kind.nodes));
-    const frame = chart("Share of nodes with at least so many edges, by kind",
-      axis(1, Math.max(most, 2), "degree, log scale", true), axis(Math.min(least, 0.5), 1, "share of nodes with as many or more", true));
+    const frame = chart("Share of nodes with at least a degree, by kind",
+      axis(1, Math.max(most, 2), "degree, log scale", true), axis(Math.min(least, 0.5), 1, "share of nodes with this degree or more", true));
     kinds.forEach((kind, at) => curve(frame, kind.at_least.map(([degree, nodes]) => [degree, nodes / kind.nodes]), at));
     parts.push(make("div", {}, make("h3", {}, "Degrees"), legend(kinds.map((kind) => kind.kind)),
-      captioned(frame.svg, "The share of a kind's nodes that have a degree or a larger one; all nodes counted. Nodes without an edge are in the table above.")));
+      captioned(frame.svg, "The share of the nodes of a kind that have this degree or a larger one. All nodes count; the table above has those without an edge.")));
   }
   data.neighborhoods.filter((kind) => kind.sampled > 0).forEach((kind) => {
     const most = Math.max(kind.sizes.at(-1)[0], 1);
@@ -108,35 +108,35 @@ function distributions() {
       const at = Math.floor(size / width) * width;
       boxes.set(at, (boxes.get(at) || 0) + nodes);
     }
-    const frame = chart(`Sizes of neighbourhoods of ${kind.kind}`, whole(axis(0, most + width, "nodes in the neighbourhood")),
-      whole(axis(0, Math.max(...boxes.values()), "nodes that have it")));
+    const frame = chart(`Sizes of neighborhoods of ${kind.kind}`, whole(axis(0, most + width, "nodes in the neighborhood")),
+      whole(axis(0, Math.max(...boxes.values()), "nodes with this size")));
     bars(frame, [...boxes].map(([at, nodes]) => [at, at + width, nodes,
       `${width === 1 ? at : `${at} to ${at + width - 1}`}: ${count(nodes, "node", "nodes")}`]), 0);
     const who = kind.sampled < kind.of ? `A sample of ${number(kind.sampled)} of ${number(kind.of)} nodes` : `All ${number(kind.of)} nodes`;
-    parts.push(make("div", {}, make("h3", {}, "Neighbourhoods of ", make("span", { class: "name" }, kind.kind)),
-      captioned(frame.svg, `${who}: how many nodes the walks from each keep.`)));
+    parts.push(make("div", {}, make("h3", {}, "Neighborhoods of ", make("span", { class: "name" }, kind.kind)),
+      captioned(frame.svg, `${who}: the number of nodes in the neighborhood of each.`)));
   });
-  section("sizes", "Degrees and neighbourhoods", make("div", { class: "columns" }, parts));
+  section("sizes", "Degrees and neighborhoods", make("div", { class: "columns" }, parts));
 }
 
 function training() {
-  const { curve: learned, holdings } = data;
-  if (holdings.generation === null) {
-    const kind = holdings.kinds[0] || "KIND";
-    section("training", "Model", make("p", {}, "No model is trained in this store, so this page is of the graph alone. ",
-      make("code", {}, `hedgerow train STORE --target ${kind}`), " trains one and embeds every node of a kind; the page then has a map of them, loss and recall by epoch, and the model's lists beside the others."));
+  const { curve: learned, summary } = data;
+  if (summary.generation === null) {
+    const kind = summary.kinds[0] || "KIND";
+    section("training", "Model", make("p", {}, "No model is trained in this store, so this page shows the graph only. ",
+      make("code", {}, `hedgerow train STORE --target ${kind}`), " trains one and embeds every node of a kind. The page then has a map of the embeddings, loss and recall by epoch, and the lists of the model."));
     return;
   }
   if (learned === null || learned.epochs.length === 0) {
     section("training", "Training", make("p", {}, learned === null
-      ? "The model was stored by a version that kept no epochs; the next training has them."
-      : "The model was made without an epoch of training: its parameters are those it began with."));
+      ? "An earlier version stored this model without its epochs; the next training stores them."
+      : "The model was trained for no epoch: its parameters are the initial ones."));
     return;
   }
   const last = learned.epochs.at(-1)[0];
   const one = (title, of, at) => {
     const points = learned.epochs.filter((epoch) => epoch[of] !== null).map((epoch) => [epoch[0], epoch[of]]);
-    if (points.length === 0) return make("div", {}, make("h3", {}, title), make("p", { class: "note" }, "Nothing was held out, so it was not measured."));
+    if (points.length === 0) return make("div", {}, make("h3", {}, title), make("p", { class: "note" }, "No positives were held out, so this was not measured."));
     const values = points.map(([, value]) => value);
     const frame = chart(`${title} by epoch`, whole(axis(1, Math.max(last, 2), "epoch")), axis(Math.min(0, ...values), Math.max(...values), title.toLowerCase()));
     curve(frame, points, at);
@@ -146,7 +146,7 @@ function training() {
     }
     return make("div", {}, make("h3", {}, title), frame.svg);
   };
-  section("training", "Training", make("p", {}, `${count(last, "epoch", "epochs")}; generation ${number(holdings.generation)} has the parameters of epoch ${number(learned.kept)}, the large dot. Recall is the share of held-out positives among the 20 best for their query; the mean cosine of random pairs is near 1 where embeddings have collapsed.`),
+  section("training", "Training", make("p", {}, `${count(last, "epoch", "epochs")}; generation ${number(summary.generation)} has the parameters of epoch ${number(learned.kept)}, the large dot. Recall is the share of held-out positives among the first 20 answers to their query. The mean cosine of random pairs is near 1 if the embeddings have collapsed.`),
     make("div", { class: "columns" }, one("Loss", 1, 0), one("Held-out recall", 2, 2), one("Mean cosine of random pairs", 3, 1)));
 }
 
@@ -171,14 +171,14 @@ function cosines() {
     ["standard deviation", number(deviation, 4)], ["excess kurtosis", number(found.kurtosis, 3)]]);
   section("cosines", "Cosines of random pairs", make("div", { class: "beside" },
     captioned(frame.svg, "Bars: random pairs of the sampled embeddings. Dashes: the normal distribution of the same mean and deviation."),
-    make("div", {}, figures, make("p", { class: "note" }, "The wider the cosines are spread, the better they tell near from far. The PinSage paper (arXiv 1806.01973) gives kurtosis 0.43 for its embeddings and 1.20 for visual ones."))));
+    make("div", {}, figures, make("p", { class: "note" }, "A wider distribution separates near from far nodes better. The PinSage paper (arXiv 1806.01973) gives kurtosis 0.43 for its embeddings and 1.20 for visual ones."))));
 }
 
 function refreshes() {
-  if (data.holdings.generation === null) return;
+  if (data.summary.generation === null) return;
   const all = data.refreshes;
   if (all.length === 0) {
-    section("refreshes", "Refreshes", make("p", {}, "No refresh is remembered: the store keeps the last 500 that had something to do, and backups have none."));
+    section("refreshes", "Refreshes", make("p", {}, "The store has no record of a refresh. It keeps the last 500 that changed something; a backup has none."));
     return;
   }
   const one = (title, of, at, words) => {
@@ -198,12 +198,12 @@ function refreshes() {
   };
   const rows = all.slice(-8).reverse().map((refresh) => [number(refresh.epoch), number(refresh.generation), number(refresh.dirty_nodes),
     number(refresh.changed), milliseconds(refresh.ms), refresh.full ? "a rebuild" : ""]);
-  section("refreshes", "Refreshes", make("p", {}, `The last ${count(all.length, "refresh that had", "refreshes that had")} something to do, each brought the embeddings to its epoch. Squares are rebuilds. Log scales.`),
+  section("refreshes", "Refreshes", make("p", {}, `The last ${count(all.length, "refresh that recomputed", "refreshes that recomputed")} something. Each brought the embeddings to its epoch. Squares are rebuilds. Both scales are logarithmic.`),
     make("div", { class: "columns" }, one("Dirty nodes", (refresh) => refresh.dirty_nodes, 0, "dirty nodes"), one("Time", (refresh) => refresh.ms, 2, "ms")),
     table([figure("epoch"), figure("generation"), figure("dirty nodes"), figure("embeddings changed"), figure("time"), text("")], rows));
 }
 
-/** A neighbourhood as a drawing: the more of its visits a node has, the nearer to the middle it stands. */
+/** A drawing of a neighborhood. Nodes with more visits are nearer to the center. */
 function neighborhood() {
   const items = data.items.filter((item) => item.neighborhood.length > 0);
   if (items.length === 0) return;
@@ -212,7 +212,7 @@ function neighborhood() {
     const item = items[at];
     const most = item.neighborhood[0][2];
     const least = item.neighborhood.at(-1)[2];
-    const svg = draw("svg", { viewBox: "-330 -262 660 524", role: "img", "aria-label": `Neighbourhood of ${node(item.node).name}` });
+    const svg = draw("svg", { viewBox: "-330 -262 660 524", role: "img", "aria-label": `Neighborhood of ${node(item.node).name}` });
     const nodes = draw("g", {});
     item.neighborhood.forEach(([place, visits, share], nth) => {
       const angle = nth * 2.399963 - Math.PI / 2;
@@ -234,8 +234,8 @@ function neighborhood() {
     words.textContent = `${node(item.node).name}: ${tokensOf(item.node) || "no tokens"}`;
   };
   const options = items.map((item, at) => [String(at), `${node(item.node).name} \u00b7 ${count(node(item.node).degree, "edge", "edges")}`]);
-  section("neighborhood", "A neighbourhood", make("p", {}, "Whom the walks from a node visit, and what share of the visits each has. The more of them it has, the nearer to the middle it is drawn, and the thicker is its line; the first twelve are named."),
-    make("div", { class: "controls" }, choice("Node in the middle", options, "0", show)), words,
+  section("neighborhood", "A neighborhood", make("p", {}, "The nodes that the walks from a node visit, and the share of the visits of each. Nodes with more visits are nearer to the center and have thicker lines. The first twelve are named."),
+    make("div", { class: "controls" }, choice("Node in the center", options, "0", show)), words,
     make("div", { class: "beside" }, drawing, list));
   show(0);
 }
@@ -244,7 +244,7 @@ function brief(name) {
   return [...name].length > 22 ? `${[...name].slice(0, 21).join("")}\u2026` : name;
 }
 
-/** Outlines that are told apart without colour. */
+/** Shapes that differ without color. */
 function shape(at, size) {
   const s = size * 0.9;
   return [`M${-size} 0a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0Z`, `M${-s} ${-s}H${s}V${s}H${-s}Z`,

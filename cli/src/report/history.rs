@@ -1,24 +1,27 @@
-//! How the embeddings came to be as they are: the epochs of the training, and the refreshes since.
+//! The history of the embeddings: the epochs of the training, and the refreshes after it.
 
 use hedgerow::Engine;
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::short;
+use crate::output::value::round;
 
+/// The learning curve.
 #[derive(Debug, Serialize)]
 pub(super) struct Curve {
-    /// Number, loss, recall, mean cosine.
+    /// The number, loss, recall and mean cosine of each epoch.
     epochs: Vec<(u32, f32, Option<f32>, f32)>,
+    /// The epoch whose weights were kept.
     kept: u32,
 }
 
+/// One refresh.
 #[derive(Debug, Serialize)]
 pub(super) struct Refresh {
     generation: u64,
     epoch: u64,
     dirty_nodes: u64,
-    /// Embeddings that came out different.
+    /// Embeddings that changed.
     changed: u64,
     full: bool,
     ms: f64,
@@ -33,13 +36,13 @@ pub(super) fn curve(engine: &Engine) -> Result<Option<Curve>, Failure> {
 }
 
 pub(super) fn refreshes(engine: &Engine) -> Vec<Refresh> {
-    let refreshes = engine.refreshes().into_iter().map(|past| Refresh {
-        generation: past.generation.get(),
-        epoch: past.report.epoch.get(),
-        dirty_nodes: past.report.dirty_nodes,
-        changed: past.report.rows.last().copied().unwrap_or(0),
-        full: past.report.full,
-        ms: short(past.report.seconds * 1000.0, 3),
+    let refreshes = engine.refreshes().into_iter().map(|refresh| Refresh {
+        generation: refresh.generation.get(),
+        epoch: refresh.report.epoch.get(),
+        dirty_nodes: refresh.report.dirty_nodes,
+        changed: refresh.report.rows.last().copied().unwrap_or(0),
+        full: refresh.report.full,
+        ms: round(refresh.report.seconds * 1000.0, 3),
     });
     refreshes.collect()
 }

@@ -1,4 +1,4 @@
-// The map of embeddings: colours, searching, moving, and what is nearest; then the order of the page.
+// The map of embeddings: colors, search, zoom, and the nearest nodes of a point; then the order of the sections.
 
 function map() {
   if (data.map === null) return;
@@ -11,7 +11,7 @@ function map() {
     const [low, top] = [Math.min(...values), Math.max(...values)];
     return top > low ? [low, top] : [low - 1, low + 1];
   });
-  // One unit is as long across as up.
+  // Both axes have the same unit.
   const scale = Math.min((wide - 2 * edge) / (reach[0][1] - reach[0][0]), (high - 2 * edge) / (reach[1][1] - reach[1][0]));
   const middle = reach.map(([low, top]) => (low + top) / 2);
   const view = { zoom: 1, x: 0, y: 0 };
@@ -60,11 +60,11 @@ function map() {
     const words = tokensOf(places[at]);
     side.replaceChildren(make("h3", { class: "name" }, node(places[at]).name),
       make("p", { class: "tokens" }, [words, count(node(places[at]).degree, "edge", "edges")].filter(Boolean).join(" \u00b7 ")),
-      make("div", { class: "note" }, "Nearest of all by cosine; those that are on the map are links."),
+      make("div", { class: "note" }, "The nearest of all nodes by cosine. Nodes on the map are links."),
       ranked(points[at][3], (score) => number(score, 3), (other) => byPlace.has(other) ? () => choose(byPlace.get(other)) : null));
   };
 
-  // Classes of points, each with a colour and an outline of its own; the last one is all others.
+  // Classes of points, each with its own color and shape. The last class has all other points.
   const quantiles = (values) => [...values].sort((a, b) => a - b);
   const schemes = new Map();
   const kinds = [...new Set(places.map((at) => node(at).kind))];
@@ -79,10 +79,10 @@ function map() {
   }
   for (const [field, values] of [...fields].sort((a, b) => Math.max(...b[1].values()) - Math.max(...a[1].values()))) {
     const top = [...values].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 7).map(([value]) => value);
-    // The rarest of them tells most.
+    // The rarest token is the most specific.
     const of = (at) => Math.max(...node(places[at]).tokens.map((token) => (split(token)[0] === field ? top.indexOf(split(token)[1]) : -1)), -1);
     schemes.set(`token ${field}`, { words: field ? `token ${field}` : "token", names: top, of,
-      note: "The most frequent; a node that has several of them is shown as the rarest." });
+      note: "The most frequent tokens. A node with several of them has the color of the rarest." });
   }
   const degrees = quantiles(places.map((at) => node(at).degree));
   const cuts = [...new Set([0.2, 0.4, 0.6, 0.8].map((share) => degrees[Math.floor(share * degrees.length)]))];
@@ -101,8 +101,8 @@ function map() {
     const entries = scheme.names.map((words, at) => [words, look(at), at, totals[at]]);
     const others = points.length - totals.reduce((sum, total) => sum + total, 0);
     if (others > 0) entries.push(["other", "other", 0, others]);
-    key.replaceChildren(make("ul", { class: "legend" }, entries.map(([words, colour, at, total]) => make("li", {},
-      draw("svg", { viewBox: "-8 -7 16 14", "aria-hidden": "true" }, draw("path", { class: `point ${colour}`, d: shape(at, 4.5) })),
+    key.replaceChildren(make("ul", { class: "legend" }, entries.map(([words, color, at, total]) => make("li", {},
+      draw("svg", { viewBox: "-8 -7 16 14", "aria-hidden": "true" }, draw("path", { class: `point ${color}`, d: shape(at, 4.5) })),
       make("span", { class: "name" }, `${words} (${number(total)})`)))), scheme.note ? make("div", { class: "note" }, scheme.note) : "");
     find();
   };
@@ -191,21 +191,21 @@ function map() {
   const first = [...schemes.keys()][0];
   const who = points.length < data.map.of ? `A sample of ${number(points.length)} of ${number(data.map.of)} embedded nodes` : `All ${number(points.length)} embedded nodes`;
   section("map", "Map of embeddings",
-    make("p", {}, `${who}, in the plane in which embeddings differ most (PCA of ${number(data.map.sampled)}; ${number(shares[0] * 100, 1)} % and ${number(shares[1] * 100, 1)} % of the variance). Much of what tells them apart is not in the plane; the lists of the nearest are of all dimensions and all nodes.`),
-    make("div", { class: "controls" }, choice("Colour by", [...schemes].map(([name, { words }]) => [name, words]), first, paint),
-      make("label", {}, "Find", search), found, button("+", "Nearer", () => zoom(1.6)), button("\u2212", "Farther", () => zoom(1 / 1.6)), button("All", "Show all", () => zoom(0))),
+    make("p", {}, `${who}, on their first two principal components (PCA of ${number(data.map.sampled)}; ${number(shares[0] * 100, 1)} % and ${number(shares[1] * 100, 1)} % of the variance). The plane shows only a part of the differences. The lists of nearest nodes use all dimensions and all nodes.`),
+    make("div", { class: "controls" }, choice("Color by", [...schemes].map(([name, { words }]) => [name, words]), first, paint),
+      make("label", {}, "Find", search), found, button("+", "Zoom in", () => zoom(1.6)), button("\u2212", "Zoom out", () => zoom(1 / 1.6)), button("All", "Show all", () => zoom(0))),
     key, make("div", { class: "beside" }, make("div", {}, svg, told), side));
-  side.append(make("p", { class: "note" }, "Click a point, or move to one with the arrow keys and press Enter, to list the nearest."));
+  side.append(make("p", { class: "note" }, "Click a point to list its nearest nodes, or select one with the arrow keys and press Enter."));
   paint(first);
   place();
 }
 
 function colophon() {
-  section("about", "About this page", make("p", { class: "note" }, "It holds all that it shows and fetches nothing. The same store gives the same page. Where it shows some nodes for all, they are those with the smallest hashes of their names, so they are a sample that does not depend on what is asked."));
+  section("about", "About this page", make("p", { class: "note" }, "The page contains all its data and makes no requests. Equal stores give equal pages. Samples are the nodes whose names have the smallest hashes, so they are the same each time."));
 }
 
 header();
-holdings();
+summary();
 distributions();
 training();
 map();

@@ -1,24 +1,25 @@
-//! The map: a sample of the embeddings in the plane in which they differ most, each with the nearest of all embeddings.
+//! The map: a sample of the embeddings in the plane of their first two principal components, each with its nearest nodes.
 
 use hedgerow::{ErrorKind, KindIx, NodeName, Query};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::named::{Named, Place};
+use crate::output::value::round;
+use crate::report::node_names::{NodeNames, Place};
 use crate::report::pca::Plane;
-use crate::report::{EMBEDDED, Gathering, short};
+use crate::report::{EMBEDDED, ReportSource};
 
-/// Nearest nodes of a point.
+/// The nearest nodes of a point.
 const NEAREST: usize = 8;
-/// Products of numbers that all scans together may take, some 20 seconds on two cores; a larger store has fewer points.
+/// The most multiplications of all scans together, about 20 seconds on two cores. A larger store has fewer points.
 const PRODUCTS: usize = 40_000_000_000;
-/// Points that the map has all the same.
+/// The fewest points, whatever the scans take.
 const FEWEST: usize = 500;
-/// Points between two words on how far it is.
+/// Points between two updates of the progress.
 const CHUNK: usize = 64;
 
-/// Embeddings that stand for all of them: unit vectors of the nodes with the smallest stable ids.
+/// A sample of the embeddings: unit vectors of the nodes with the smallest stable ids.
 pub(super) struct Sample {
     nodes: Vec<NodeName>,
     vectors: Vec<Vec<f32>>,
@@ -26,21 +27,21 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// None where nothing is embedded. What came after the last refresh has no embedding, and what has nothing to be told by,
-    /// neither edges nor features, has one without a direction: both are left out.
-    pub(super) fn of(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Option<Self>, Failure> {
-        let (nodes, of) = gathering.sample(kinds, EMBEDDED);
+    /// The sample; none if no node is embedded. Left out are nodes that were added after the last refresh, which have no
+    /// embedding, and nodes without edges and features, whose embedding is zero.
+    pub(super) fn of(source: &ReportSource<'_>, kinds: &[KindIx]) -> Result<Option<Self>, Failure> {
+        let (nodes, of) = source.sample(kinds, EMBEDDED);
         let mut sample = Self { nodes: Vec::new(), vectors: Vec::new(), of };
         for node in nodes {
-            gathering.cancel.check()?;
-            let name = gathering.snapshot.name(node);
-            let mut vector = match gathering.engine.embedding(name.as_ref()).map_err(hedgerow::Error::from) {
+            source.cancel.check()?;
+            let name = source.snapshot.name(node);
+            let mut vector = match source.engine.embedding(name.as_ref()).map_err(hedgerow::Error::from) {
                 Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => {
                     continue;
                 }
                 found => found?.vector,
             };
-            // The last number is what popularity adds to a score.
+            // The last number is the popularity term of a score, not a direction.
             vector.pop();
             if vector.iter().any(|value| *value != 0.0) {
                 sample.nodes.push(name);
@@ -51,26 +52,29 @@ impl Sample {
     }
 }
 
+/// The map.
 #[derive(Debug, Serialize)]
 pub(super) struct Map {
-    /// Nodes that could be on it.
+    /// The number of nodes of these kinds.
     of: u64,
-    /// Nodes that the axes are of.
+    /// The nodes that the axes were computed from.
     sampled: u64,
+    /// The share of the variance on each axis.
     shares: [f64; 2],
     points: Vec<Point>,
 }
 
-/// A node, where it lies, and the nearest by cosine.
+/// A node, its coordinates, and the nearest nodes with their cosines.
 #[derive(Debug, Serialize)]
 struct Point(Place, f64, f64, Vec<(Place, f64)>);
 
 impl Map {
+    /// Projects the sample, and searches the nearest nodes of at most `points` of its nodes.
     pub(super) fn of(
-        gathering: &Gathering<'_>,
+        source: &ReportSource<'_>,
         sample: &Sample,
         points: usize,
-        named: &mut Named,
+        named: &mut NodeNames,
     ) -> Result<Self, Failure> {
         let plane = Plane::of(&sample.vectors);
         let scan = sample.of as usize * sample.vectors[0].len();
@@ -78,20 +82,21 @@ impl Map {
         let query = Query { k: NEAREST, cosine: true, ..Query::default() };
         let mut drawn = Vec::with_capacity(points);
         for (chunk, nodes) in sample.nodes[..points].chunks(CHUNK).enumerate() {
-            gathering.cancel.check()?;
-            (gathering.observer)("finding the nearest", (chunk * CHUNK) as u64, points as u64);
-            let nearest = nodes.par_iter().map(|node| gathering.engine.similar(node.as_ref(), &query));
+            source.cancel.check()?;
+            (source.observer)("finding the nearest", (chunk * CHUNK) as u64, points as u64);
+            let nearest = nodes.par_iter().map(|node| source.engine.similar(node.as_ref(), &query));
             let nearest: Vec<_> = nearest.collect::<Result<_, _>>()?;
             for (node, (at, nearest)) in nodes.iter().zip((chunk * CHUNK..).zip(nearest)) {
                 let [x, y] = plane.places[at];
-                let nearest = nearest.items.iter().map(|item| {
-                    (named.place(&item.node, &gathering.snapshot), short(f64::from(item.score), 3))
-                });
+                let nearest = nearest
+                    .items
+                    .iter()
+                    .map(|item| (named.place(&item.node, &source.snapshot), round(f64::from(item.score), 3)));
                 let nearest = nearest.collect();
-                drawn.push(Point(named.place(node, &gathering.snapshot), short(x, 4), short(y, 4), nearest));
+                drawn.push(Point(named.place(node, &source.snapshot), round(x, 4), round(y, 4), nearest));
             }
         }
-        let shares = plane.shares.map(|share| short(share, 4));
+        let shares = plane.shares.map(|share| round(share, 4));
         Ok(Self { of: sample.of, sampled: sample.nodes.len() as u64, shares, points: drawn })
     }
 
@@ -99,12 +104,12 @@ impl Map {
         self.points.len()
     }
 
-    /// Leaves some of the points: the first of a sample are one too.
+    /// Keeps the first points, which are a sample too.
     pub(super) fn cut(&mut self, points: usize) {
         self.points.truncate(points);
     }
 
-    /// The places of all names on it.
+    /// The places of all names on the map.
     pub(super) fn names(&self) -> impl Iterator<Item = Place> + '_ {
         self.points
             .iter()

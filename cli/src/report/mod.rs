@@ -1,10 +1,10 @@
-//! What `report` puts on its page: gathered here, a noun a file, and drawn by the script of the page. Owns what the page
-//! says and that it is the same for the same store; the verb owns the file that it is written to.
+//! The data of a page of `report`, and the page as text. The script of the page draws the data.
+//! Equal stores give equal pages. Must not know where the page is written to.
 
 mod history;
 mod items;
 mod map;
-mod named;
+mod node_names;
 mod page;
 mod pca;
 mod sizes;
@@ -14,18 +14,20 @@ use hedgerow::{CancelToken, Engine, KindIx, NodeIx, RandomCosines, Snapshot};
 use serde::Serialize;
 
 use crate::core::failure::Failure;
+use crate::output::value::round;
+use crate::session::schema::kinds_by_name;
 
-/// Nodes whose neighbourhoods are measured, of each kind.
+/// The most nodes of a kind whose neighborhoods are measured.
 const WALKED: usize = 2_000;
-/// Nodes whose embeddings stand for all of them.
+/// The most nodes in the sample of embeddings.
 const EMBEDDED: usize = 4_000;
 
-/// All that the page says.
+/// The data of the page.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     store: String,
     version: &'static str,
-    holdings: summary::Summary,
+    summary: summary::Summary,
     degrees: Vec<sizes::Degrees>,
     neighborhoods: Vec<sizes::Neighborhoods>,
     curve: Option<history::Curve>,
@@ -33,10 +35,10 @@ pub(crate) struct Report {
     map: Option<map::Map>,
     cosines: Option<Cosines>,
     items: Vec<items::Item>,
-    named: named::Named,
+    named: node_names::NodeNames,
 }
 
-/// How similar random pairs of embeddings are.
+/// The distribution of the cosines of random pairs of embeddings.
 #[derive(Debug, Serialize)]
 struct Cosines {
     pairs: u64,
@@ -48,65 +50,61 @@ struct Cosines {
 
 impl From<RandomCosines> for Cosines {
     fn from(RandomCosines { pairs, mean, deviation, kurtosis, bins }: RandomCosines) -> Self {
-        let kurtosis = kurtosis.map(|kurtosis| short(kurtosis, 3));
-        Self { pairs, mean: short(mean, 4), deviation: short(deviation, 4), kurtosis, bins }
+        let kurtosis = kurtosis.map(|kurtosis| round(kurtosis, 3));
+        Self { pairs, mean: round(mean, 4), deviation: round(deviation, 4), kurtosis, bins }
     }
 }
 
-/// Who is told how far it is: what is done now, and how much of it.
+/// An observer of the progress: the stage, the steps that are done, and all steps.
 pub(crate) type Observer<'a> = dyn Fn(&str, u64, u64) + Sync + 'a;
 
-/// What every part of the gathering works with.
-pub(crate) struct Gathering<'a> {
+/// The store and model that the data of a page is read from.
+pub(crate) struct ReportSource<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) snapshot: Snapshot,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) observer: &'a Observer<'a>,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a> ReportSource<'a> {
     pub(crate) fn new(engine: &'a Engine, cancel: &'a CancelToken, observer: &'a Observer<'a>) -> Self {
         Self { engine, snapshot: engine.store().snapshot(), cancel, observer }
     }
 
-    /// Gathers all of it; `points` on the map at most.
+    /// Collects the data, with at most `points` on the map.
     pub(crate) fn report(&self, store: String, points: usize) -> Result<Report, Failure> {
+        // The kinds: all for the graph, and the embedded ones for samples.
         let targets = self.engine.status().targets;
-        let mut kinds: Vec<KindIx> =
-            (0..self.snapshot.kind_count()).map(|ix| KindIx::new(ix as u8)).collect();
-        kinds.sort_by_key(|kind| self.snapshot.kind_name(*kind));
-        let asked: Vec<KindIx> = match targets.as_slice() {
+        let kinds = kinds_by_name(&self.snapshot);
+        let sampled: Vec<KindIx> = match targets.as_slice() {
             [] => kinds.clone(),
             targets => targets.iter().filter_map(|name| self.snapshot.kind_ix(name)).collect(),
         };
+        // The parts in an order that numbers the names the same way each time.
         (self.observer)("counting", 0, 0);
-        let (holdings, degrees) = (summary::Summary::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
-        let neighborhoods = sizes::neighborhoods(self, &asked)?;
-        let mut named = named::Named::default();
-        let items = items::items(self, &asked, &mut named)?;
-        let sample = if targets.is_empty() { None } else { map::Sample::of(self, &asked)? };
+        let (summary, degrees) = (summary::Summary::of(self, &kinds)?, sizes::degrees(self, &kinds)?);
+        let neighborhoods = sizes::neighborhoods(self, &sampled)?;
+        let mut named = node_names::NodeNames::default();
+        let items = items::items(self, &sampled, &mut named)?;
+        let sample = if targets.is_empty() { None } else { map::Sample::of(self, &sampled)? };
         let map = sample.as_ref().map(|sample| map::Map::of(self, sample, points, &mut named)).transpose()?;
         Ok(Report {
             store,
             version: env!("CARGO_PKG_VERSION"),
-            holdings,
+            summary,
             degrees,
             neighborhoods,
             curve: history::curve(self.engine)?,
             refreshes: history::refreshes(self.engine),
             map,
-            cosines: sample
-                .is_some()
-                .then(|| self.engine.random_cosines(None))
-                .transpose()?
-                .map(Cosines::from),
+            cosines: sample.map(|_| self.engine.random_cosines(None)).transpose()?.map(Cosines::from),
             items,
             named,
         })
     }
 
-    /// Living nodes of these kinds by stable id, at most so many, and how many there are. The id is a hash of the name, so
-    /// the first ones are a sample of all, and the same whenever the store holds the same.
+    /// A sample of the nodes of these kinds, and their number. It is the first `most` nodes by stable id, which is a hash of
+    /// the name, so equal stores have equal samples.
     fn sample(&self, kinds: &[KindIx], most: usize) -> (Vec<NodeIx>, u64) {
         let mut nodes: Vec<NodeIx> = kinds.iter().flat_map(|kind| self.snapshot.nodes_of(*kind)).collect();
         let of = nodes.len() as u64;
@@ -117,7 +115,7 @@ impl<'a> Gathering<'a> {
 }
 
 impl Report {
-    /// The page: whole, and under the limit whatever the names in it are; a map that does not fit has fewer points.
+    /// The page, at most `limit` bytes long. If the map does not fit, it gets fewer points.
     pub(crate) fn page(&mut self, limit: usize) -> Result<String, Failure> {
         loop {
             let data = serde_json::to_string(&self)
@@ -137,16 +135,10 @@ impl Report {
         }
     }
 
-    /// Points on the map.
+    /// The number of points on the map.
     pub(crate) fn points(&self) -> usize {
         self.map.as_ref().map_or(0, map::Map::len)
     }
-}
-
-/// A number with as many decimals as the page shows or draws.
-fn short(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (value * scale).round() / scale
 }
 
 #[cfg(test)]
@@ -155,11 +147,11 @@ mod tests {
 
     use hedgerow::{Batch, CancelToken, Edge, Engine, NodeRef, Store, TrainOptions};
 
-    use super::{Gathering, page};
+    use super::{ReportSource, page};
 
     /// Forty pins on one board, embedded without training.
     #[test]
-    fn a_page_that_would_be_too_large_has_fewer_points_and_names_no_others() {
+    fn a_page_that_is_too_large_loses_points_and_their_names() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
         let (mut batch, board) = (Batch::new(), NodeRef::new("board", "all").expect("a name"));
@@ -173,8 +165,9 @@ mod tests {
             TrainOptions { targets: vec!["pin".into()], epochs: 0, dim: 4, ..TrainOptions::default() };
         engine.training(&options).run(&cancel).expect("embedded");
 
-        let mut report =
-            Gathering::new(&engine, &cancel, &|_, _, _| {}).report("s".to_owned(), 100).expect("gathered");
+        let mut report = ReportSource::new(&engine, &cancel, &|_, _, _| {})
+            .report("s".to_owned(), 100)
+            .expect("collected");
         let whole = report.page(usize::MAX).expect("a page");
         assert_eq!(report.points(), 40);
         let smaller = report.page(whole.len() - 1).expect("a page");
@@ -182,6 +175,6 @@ mod tests {
         let bare = page::fill("").len();
         let least = report.page(0).expect("a page");
         assert_eq!(report.points(), 0);
-        assert!((bare..smaller.len()).contains(&least.len()), "what is no map stays");
+        assert!((bare..smaller.len()).contains(&least.len()), "everything but the map stays");
     }
 }

@@ -1,10 +1,10 @@
-// What the page is made of: elements, words, numbers, and one function for each section. Names are anybody's text: they
-// come into the page as the text of elements, never as markup.
+// Elements, words, numbers, and one function for each section of the page. Names are text of users: they
+// become the text of elements, never markup.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
-/** An element with attributes and children; a child that is no element becomes text. */
+/** An element with attributes and children; a child that is not an element becomes text. */
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
@@ -12,7 +12,7 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
-/** The same for a drawing. */
+/** An element of a drawing. */
 function draw(tag, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
@@ -106,42 +106,42 @@ function section(id, title, ...children) {
 }
 
 function header() {
-  const { holdings } = data;
+  const { summary } = data;
   document.title = `${data.store} \u00b7 Hedgerow report`;
-  const fresh = holdings.generation === null ? "no model is trained"
-    : holdings.dirty_nodes > 0
-      ? `generation ${number(holdings.generation)}, embedded at epoch ${number(holdings.embedded)}; ${count(holdings.dirty_nodes, "node has", "nodes have")} changed since`
-      : `generation ${number(holdings.generation)}, every embedding up to date`;
-  const lead = make("p", { class: "lead" }, `Hedgerow ${data.version} \u00b7 epoch ${number(holdings.epoch)} \u00b7 ${fresh}.`);
-  const figures = [["nodes", number(holdings.nodes)], ["edges", number(holdings.edges)],
-    ["dirty nodes", number(holdings.dirty_nodes)],
-    ["on disk", bytes(Object.values(holdings.bytes).reduce((sum, size) => sum + size, 0))]];
+  const state = summary.generation === null ? "no model is trained"
+    : summary.dirty_nodes > 0
+      ? `generation ${number(summary.generation)}, embedded at epoch ${number(summary.embedded)}; ${count(summary.dirty_nodes, "node has", "nodes have")} changed since`
+      : `generation ${number(summary.generation)}, all embeddings up to date`;
+  const lead = make("p", { class: "lead" }, `Hedgerow ${data.version} \u00b7 epoch ${number(summary.epoch)} \u00b7 ${state}.`);
+  const figures = [["nodes", number(summary.nodes)], ["edges", number(summary.edges)],
+    ["dirty nodes", number(summary.dirty_nodes)],
+    ["on disk", bytes(Object.values(summary.bytes).reduce((sum, size) => sum + size, 0))]];
   page.append(make("header", {}, make("h1", { class: "name" }, data.store), lead,
     make("div", { class: "figures" }, figures.map(([name, value]) => make("div", {}, make("b", {}, value), name))),
     contents));
 }
 
-function holdings() {
-  const { holdings } = data;
+function summary() {
+  const { summary } = data;
   const kinds = table([text("kind"), figure("nodes"), figure("without an edge"), figure("mean degree"), figure("median"),
     figure("90 %"), figure("99 %"), figure("largest")],
-  data.degrees.map((kind) => [make("span", { class: "name" }, kind.kind + (holdings.targets.includes(kind.kind) ? " (embedded)" : "")),
+  data.degrees.map((kind) => [make("span", { class: "name" }, kind.kind + (summary.targets.includes(kind.kind) ? " (embedded)" : "")),
     number(kind.nodes), number(kind.alone), number(kind.mean, 2), ...kind.quantiles.map((value) => number(value))]));
-  const relations = table([text("relation"), text("between"), figure("edges")], holdings.relations.map((relation) => [
+  const relations = table([text("relation"), text("between"), figure("edges")], summary.relations.map((relation) => [
     make("span", { class: "name" }, relation.name),
     make("span", { class: "name" }, relation.kinds.map(([a, b]) => `${a} \u2013 ${b}`).join(", ")), number(relation.edges)]));
-  const dense = holdings.dense.length === 0 ? null
-    : table([text("dense features"), figure("numbers")], holdings.dense.map(([name, width]) => [make("span", { class: "name" }, name), number(width)]));
-  const total = Object.values(holdings.bytes).reduce((sum, size) => sum + size, 0);
-  const files = Object.entries(holdings.bytes).sort((a, b) => b[1] - a[1]).map(([name, size]) => {
+  const dense = summary.dense.length === 0 ? null
+    : table([text("dense features"), figure("numbers")], summary.dense.map(([name, width]) => [make("span", { class: "name" }, name), number(width)]));
+  const total = Object.values(summary.bytes).reduce((sum, size) => sum + size, 0);
+  const files = Object.entries(summary.bytes).sort((a, b) => b[1] - a[1]).map(([name, size]) => {
     const bar = make("div", { class: "bar" });
     bar.style.width = `${(100 * size) / Math.max(total, 1)}%`;
     return [name, bar, bytes(size)];
   });
-  const recipe = holdings.recipe.length === 0 ? null
+  const recipe = summary.recipe.length === 0 ? null
     : make("div", {}, make("h3", {}, "Model"), table([text("setting"), text("value")],
-      holdings.recipe.map(([name, value]) => [make("code", {}, name), make("span", { class: "name" }, value)])));
-  section("holdings", "What the store holds", kinds, make("div", { class: "columns" },
+      summary.recipe.map(([name, value]) => [make("code", {}, name), make("span", { class: "name" }, value)])));
+  section("summary", "Contents of the store", kinds, make("div", { class: "columns" },
     make("div", {}, make("h3", {}, "Relations"), relations, dense, make("h3", {}, "Files"),
       table([text("file"), text(""), figure("size")], files)), recipe));
 }
@@ -154,18 +154,18 @@ function lists() {
     const item = data.items[at];
     const columns = [["Model", "hedgerow similar", item.model, (score) => number(score, 3)],
       ["Walks alone", "hedgerow walk", item.walks, (visits) => count(visits, "visit", "visits")],
-      ["Co-occurrence", "cosine of neighbour sets", item.shared, (score) => number(score, 3)]];
+      ["Co-occurrence", "cosine of neighbor sets", item.shared, (score) => number(score, 3)]];
     const seen = new Map();
     for (const [, , list] of columns) for (const [place] of list || []) seen.set(place, (seen.get(place) || 0) + 1);
     shown.replaceChildren(make("p", { class: "tokens" }, tokensOf(item.node)), make("div", { class: "three" },
       columns.map(([title, how, list, words]) => make("div", {}, make("h3", {}, title), make("div", { class: "note" }, how),
-        list === null ? make("p", { class: "note" }, data.holdings.generation === null ? "No model is trained." : "It has no embedding yet: refresh.")
-          : list.length === 0 ? make("p", { class: "note" }, "Nothing was found.")
+        list === null ? make("p", { class: "note" }, data.summary.generation === null ? "No model is trained." : "This node has no embedding yet: run `hedgerow refresh`.")
+          : list.length === 0 ? make("p", { class: "note" }, "No nodes were found.")
             : ranked(list.map(([place, score]) => [place, score, seen.get(place) > 1]), words)))));
   };
   const options = data.items.map((item, at) => [String(at), label(item)]);
   section("lists", "Similar nodes, three ways",
-    make("p", {}, "The ten nodes that each way puts first, for nodes from the most linked to the least. What stands in more than one list is bold. The model's score is the cosine and what the node's popularity adds to it."),
+    make("p", {}, "The first ten nodes by the model, by walks and by co-occurrence, for sample nodes from the most linked to the least. Nodes in more than one list are bold. The score of the model is the cosine plus the popularity of the node."),
     make("div", { class: "controls" }, choice("Node", options, "0", show)), shown);
   show(0);
 }

@@ -1,4 +1,4 @@
-//! The page as one text: its style, its script, the data, and the rule that nothing else runs or is fetched.
+//! The page as one text: style, script, data, and a policy that forbids other scripts and all requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,29 +7,29 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = concat!(include_str!("page.js"), include_str!("figures.js"), include_str!("map.js"));
 
-/// Puts data, a JSON text, into the page. Each mark is looked for behind the one before, so none is found in the data.
+/// Inserts data, a JSON text, into the page. Each mark is searched after the one before, so marks in the data do not count.
 pub(super) fn fill(data: &str) -> String {
     let policy = format!(
         "default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
         hash(STYLE),
         hash(SCRIPT)
     );
-    // In JSON a `<` stands in strings only: escaped, no name can end the element that the data is in.
+    // JSON has `<` in strings only. Escaped, no name can end the element that holds the data.
     let data = data.replace('<', "\\u003c");
     let mut page = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len());
     let mut rest = PAGE;
     for (mark, text) in
         [("{policy}", policy.as_str()), ("{style}", STYLE), ("{data}", &data), ("{script}", SCRIPT)]
     {
-        let (before, behind) = rest.split_once(mark).expect("the page has every mark once, in this order");
+        let (before, after) = rest.split_once(mark).expect("the page has every mark once, in this order");
         page.push_str(before);
         page.push_str(text);
-        rest = behind;
+        rest = after;
     }
     page + rest
 }
 
-/// How a policy names what it lets run.
+/// The source expression by which the policy allows a text.
 fn hash(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(hmac_sha256::Hash::hash(text.as_bytes())))
 }

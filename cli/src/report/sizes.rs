@@ -1,4 +1,4 @@
-//! How large degrees and neighbourhoods are: all degrees of every kind, and the neighbourhoods of a sample.
+//! The distributions of degrees, over all nodes of each kind, and of neighborhood sizes, over a sample.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,10 @@ use hedgerow::KindIx;
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::{Gathering, WALKED, short};
+use crate::output::value::round;
+use crate::report::{ReportSource, WALKED};
 
-/// Steps of the curve of degrees: each threshold is some 15 % above the one before.
+/// The ratio of two thresholds of the curve of degrees.
 const GROWTH: f64 = 1.15;
 
 /// The degrees of a kind.
@@ -18,27 +19,30 @@ pub(super) struct Degrees {
     nodes: u64,
     /// Nodes without an edge.
     alone: u64,
+    /// The mean degree.
     mean: f64,
-    /// Of all nodes of the kind: median, of nine in ten, of 99 in 100, of all.
+    /// The 50th, 90th, 99th and 100th percentile of the degrees.
     quantiles: [u64; 4],
-    /// Degree, and how many nodes have as many edges or more.
+    /// Degrees, each with the number of nodes that have at least that degree.
     at_least: Vec<(u64, u64)>,
 }
 
-/// The neighbourhoods of a kind.
+/// The neighborhoods of a kind.
 #[derive(Debug, Serialize)]
 pub(super) struct Neighborhoods {
     kind: String,
+    /// The nodes in the sample.
     sampled: u64,
+    /// All nodes of the kind.
     of: u64,
-    /// Size, and how many of the sampled have it.
+    /// Sizes, each with the number of sampled nodes that have it.
     sizes: Vec<(u64, u64)>,
 }
 
-pub(super) fn degrees(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Vec<Degrees>, Failure> {
-    let snapshot = &gathering.snapshot;
+pub(super) fn degrees(source: &ReportSource<'_>, kinds: &[KindIx]) -> Result<Vec<Degrees>, Failure> {
+    let snapshot = &source.snapshot;
     let of = |kind: &KindIx| {
-        gathering.cancel.check()?;
+        source.cancel.check()?;
         let mut all: Vec<u64> = snapshot.nodes_of(*kind).map(|node| snapshot.degree(node)).collect();
         all.sort_unstable();
         let least = |degree: u64| (all.len() - all.partition_point(|found| *found < degree)) as u64;
@@ -53,7 +57,7 @@ pub(super) fn degrees(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Vec
             kind: snapshot.kind_name(*kind).to_owned(),
             nodes: all.len() as u64,
             alone: all.len() as u64 - least(1),
-            mean: short(all.iter().sum::<u64>() as f64 / all.len().max(1) as f64, 2),
+            mean: round(all.iter().sum::<u64>() as f64 / all.len().max(1) as f64, 2),
             quantiles: [50, 90, 99, 100].map(|percent| quantile(percent).copied().unwrap_or(0)),
             at_least: thresholds.into_iter().map(|degree| (degree, least(degree))).collect(),
         })
@@ -62,18 +66,18 @@ pub(super) fn degrees(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Vec
 }
 
 pub(super) fn neighborhoods(
-    gathering: &Gathering<'_>,
+    source: &ReportSource<'_>,
     kinds: &[KindIx],
 ) -> Result<Vec<Neighborhoods>, Failure> {
-    let snapshot = &gathering.snapshot;
+    let snapshot = &source.snapshot;
     let mut found = Vec::new();
     for kind in kinds {
-        let (nodes, of) = gathering.sample(&[*kind], WALKED);
+        let (nodes, of) = source.sample(&[*kind], WALKED);
         let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
         for (at, &node) in nodes.iter().enumerate() {
-            gathering.cancel.check()?;
-            (gathering.observer)("walking", at as u64, nodes.len() as u64);
-            let visited = gathering.engine.neighborhood(snapshot.name(node).as_ref(), usize::MAX)?;
+            source.cancel.check()?;
+            (source.observer)("walking", at as u64, nodes.len() as u64);
+            let visited = source.engine.neighborhood(snapshot.name(node).as_ref(), usize::MAX)?;
             *sizes.entry(visited.len() as u64).or_default() += 1;
         }
         found.push(Neighborhoods {

@@ -1,13 +1,15 @@
-//! What the store holds: kinds, relations, features, how current its embeddings are, bytes on disk, and the model's recipe.
+//! The summary of a store: kinds, relations, features, state of the embeddings, bytes on disk, and configuration of the model.
 
 use std::collections::BTreeMap;
 
-use hedgerow::{KindIx, RelationIx};
+use hedgerow::KindIx;
 use serde::Serialize;
 
 use crate::core::failure::Failure;
-use crate::report::Gathering;
+use crate::report::ReportSource;
+use crate::session::schema::relations;
 
+/// The summary of a store.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     epoch: u64,
@@ -20,7 +22,7 @@ pub(super) struct Summary {
     targets: Vec<String>,
     kinds: Vec<String>,
     relations: Vec<Relation>,
-    /// Names and widths of the dense blocks.
+    /// The names and widths of the dense blocks.
     dense: Vec<(String, usize)>,
     bytes: BTreeMap<String, u64>,
     recipe: Vec<(String, String)>,
@@ -34,11 +36,10 @@ struct Relation {
 }
 
 impl Summary {
-    pub(super) fn of(gathering: &Gathering<'_>, kinds: &[KindIx]) -> Result<Self, Failure> {
-        let (snapshot, status) = (&gathering.snapshot, gathering.engine.status());
+    pub(super) fn of(source: &ReportSource<'_>, kinds: &[KindIx]) -> Result<Self, Failure> {
+        let (snapshot, status) = (&source.snapshot, source.engine.status());
         let kind_name = |kind: KindIx| snapshot.kind_name(kind).to_owned();
-        let relations = (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16));
-        let mut relations: Vec<Relation> = relations
+        let mut relations: Vec<Relation> = relations(snapshot)
             .map(|relation| Relation {
                 name: snapshot.relation_name(relation).to_owned(),
                 kinds: snapshot
@@ -60,8 +61,8 @@ impl Summary {
             kinds: kinds.iter().copied().map(kind_name).collect(),
             relations,
             dense: snapshot.dense_blocks(),
-            bytes: gathering.engine.store().sizes().files,
-            recipe: if status.generation.is_some() { gathering.engine.recipe()? } else { Vec::new() },
+            bytes: source.engine.store().sizes().files,
+            recipe: if status.generation.is_some() { source.engine.recipe()? } else { Vec::new() },
             targets: status.targets,
         })
     }

@@ -1,43 +1,39 @@
-//! What a verb works with: the store and the engine, opened when first asked for and kept for the next verb of a console,
-//! the output, and the token by which Ctrl-C reaches it.
+//! The context of a verb: its output, its token for Ctrl-C, and the store and engine, which a console keeps open between verbs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use hedgerow::{CancelToken, Engine, Status, Store};
+use hedgerow::{CancelToken, Engine, Epoch, Status, Store};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
+use crate::core::sync::lock;
 use crate::output::printer::Output;
 use crate::output::progress::Watched;
 
-/// One process, one store at a time. Those of a console's jobs share it.
+/// The context of a verb. A process opens one store at a time, which the jobs of a console share.
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) read_only: bool,
     low_memory: bool,
-    /// Whether the verb was typed into a console, which owns standard input.
+    /// The verb runs in a console, which reads standard input itself.
     pub(crate) console: bool,
     cancel: CancelToken,
-    opened: Opened,
+    shared: SharedStore,
 }
 
-/// What is open, for whoever has a share of it.
+/// The store that is open, if one is; shared by a console and its jobs.
 #[derive(Clone, Default)]
-pub(crate) struct Opened(Arc<Mutex<Option<Held>>>);
+pub(crate) struct SharedStore(Arc<Mutex<Option<OpenStore>>>);
 
-struct Held {
+struct OpenStore {
     path: PathBuf,
     store: Arc<Store>,
     engine: Option<Arc<Engine>>,
 }
 
-impl Opened {
-    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The store, where it is open and nobody is opening anything right now: whoever types does not wait.
+impl SharedStore {
+    /// The open store. None also while a job opens one, so that typing never waits.
     pub(crate) fn store(&self) -> Option<Arc<Store>> {
         Some(Arc::clone(&self.0.try_lock().ok()?.as_ref()?.store))
     }
@@ -45,25 +41,25 @@ impl Opened {
 
 impl Context {
     pub(crate) fn new(out: Output, read_only: bool, low_memory: bool) -> Self {
-        let (cancel, opened) = (interrupt::begin(), Opened::default());
-        Self { out, read_only, low_memory, console: false, cancel, opened }
+        let (cancel, shared) = (interrupt::begin(), SharedStore::default());
+        Self { out, read_only, low_memory, console: false, cancel, shared }
     }
 
-    /// That of a verb beside the others of this console, which Ctrl-C does not reach.
-    pub(crate) fn beside(&self, out: Output) -> Self {
-        let (cancel, opened) = (CancelToken::new(), self.opened.clone());
-        Self { out, read_only: self.read_only, low_memory: self.low_memory, console: true, cancel, opened }
+    /// The context of a job of this console. Ctrl-C does not reach its token.
+    pub(crate) fn for_job(&self, out: Output) -> Self {
+        let (cancel, shared) = (CancelToken::new(), self.shared.clone());
+        Self { out, read_only: self.read_only, low_memory: self.low_memory, console: true, cancel, shared }
     }
 
-    /// A store that must exist.
+    /// Opens a store that must exist.
     pub(crate) fn store(&mut self, path: &Path) -> Result<Arc<Store>, Failure> {
-        if self.opened.lock().is_none() && !path.exists() {
+        if lock(&self.shared.0).is_none() && !path.exists() {
             return Err(Failure::NoStore(path.to_path_buf()));
         }
         self.open(path, false)
     }
 
-    /// A store that is created where there is none.
+    /// Opens a store, and creates it if there is none.
     pub(crate) fn store_or_new(&mut self, path: &Path) -> Result<Arc<Store>, Failure> {
         if self.read_only && !path.exists() {
             return Err(Failure::Usage(format!(
@@ -74,27 +70,27 @@ impl Context {
         self.open(path, !self.read_only)
     }
 
-    /// Gives a store back that is open here.
+    /// Closes the store at this path, if it is open.
     pub(crate) fn close(&mut self, path: &Path) {
-        self.opened.lock().take_if(|held| held.path == path);
+        lock(&self.shared.0).take_if(|open| open.path == path);
     }
 
     pub(crate) fn engine(&mut self, path: &Path) -> Result<Arc<Engine>, Failure> {
         let store = self.store(path)?;
-        // Held while it opens, so that there is one engine, whoever asks.
-        let mut opened = self.opened.lock();
-        let held = opened.as_mut().filter(|held| Arc::ptr_eq(&held.store, &store));
-        if let Some(engine) = held.as_ref().and_then(|held| held.engine.as_ref()) {
+        // The lock is held while the engine opens, so that a store has one engine.
+        let mut shared = lock(&self.shared.0);
+        let open = shared.as_mut().filter(|open| Arc::ptr_eq(&open.store, &store));
+        if let Some(engine) = open.as_ref().and_then(|open| open.engine.as_ref()) {
             return Ok(Arc::clone(engine));
         }
         let engine = Arc::new(Engine::open_with(store, &self.watched())?);
-        if let Some(held) = held {
-            held.engine = Some(Arc::clone(&engine));
+        if let Some(open) = open {
+            open.engine = Some(Arc::clone(&engine));
         }
         Ok(engine)
     }
 
-    /// An engine that has a model, or advice on how to get one.
+    /// An engine that has a model. Without a model it fails with advice to train one.
     pub(crate) fn trained(&mut self, path: &Path) -> Result<(Arc<Engine>, Status), Failure> {
         let engine = self.engine(path)?;
         let status = engine.status();
@@ -112,39 +108,56 @@ impl Context {
         &self.cancel
     }
 
-    /// The token with a line that says how far the call is which is given it.
+    /// The token of this verb with a progress bar, for one call of the library.
     pub(crate) fn watched(&self) -> Watched {
         Watched::new(&self.cancel, self.out)
     }
 
-    /// What is open here, for whoever may look at it while verbs run.
-    pub(crate) fn opened(&self) -> &Opened {
-        &self.opened
+    /// The store that is open, for completion and suggestions, which run beside verbs.
+    pub(crate) fn shared(&self) -> &SharedStore {
+        &self.shared
     }
 
-    /// Starts a new command of a console: a Ctrl-C for the last one is forgotten.
+    /// Starts a new command of a console. A Ctrl-C before it no longer counts.
     pub(crate) fn begin_command(&mut self) {
         self.cancel = interrupt::begin();
     }
 
-    /// Opens a read-only store anew where a writer has published a newer state; says whether it did.
+    /// Refuses `-` as an input file in a console, which reads standard input itself.
+    pub(crate) fn require_file(&self, path: &Path) -> Result<(), Failure> {
+        if self.console && path.as_os_str() == "-" {
+            return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Notes that nodes changed after the epoch that a result reflects, if any did.
+    pub(crate) fn note_dirty(&self, dirty_nodes: u64, epoch: Epoch, result: &str) {
+        if dirty_nodes > 0 {
+            let nodes = if dirty_nodes == 1 { "1 node".to_owned() } else { format!("{dirty_nodes} nodes") };
+            self.out
+                .note(&format!("{nodes} changed since epoch {epoch}; `refresh` brings {result} up to date"));
+        }
+    }
+
+    /// Opens a read-only store again if a writer has published a newer state; returns whether it did.
     pub(crate) fn catch_up(&mut self, path: &Path) -> Result<bool, Failure> {
-        // Where that cannot be told now, what is shown stays as it was.
-        let is_behind = self.opened.store().is_some_and(|store| store.is_outdated().unwrap_or(false));
+        // If the newest state cannot be determined, the open one stays.
+        let is_behind = self.shared.store().is_some_and(|store| store.is_outdated().unwrap_or(false));
         if is_behind {
             let store = self.open_anew(path, false)?;
-            *self.opened.lock() = Some(Held { path: path.to_path_buf(), store, engine: None });
+            *lock(&self.shared.0) = Some(OpenStore { path: path.to_path_buf(), store, engine: None });
         }
         Ok(is_behind)
     }
 
     fn open(&mut self, path: &Path, create: bool) -> Result<Arc<Store>, Failure> {
-        let mut opened = self.opened.lock();
-        if let Some(held) = opened.as_ref().filter(|held| held.path == path) {
-            return Ok(Arc::clone(&held.store));
+        let mut shared = lock(&self.shared.0);
+        if let Some(open) = shared.as_ref().filter(|open| open.path == path) {
+            return Ok(Arc::clone(&open.store));
         }
         let store = self.open_anew(path, create)?;
-        *opened = Some(Held { path: path.to_path_buf(), store: Arc::clone(&store), engine: None });
+        *shared = Some(OpenStore { path: path.to_path_buf(), store: Arc::clone(&store), engine: None });
         Ok(store)
     }
 
@@ -152,8 +165,8 @@ impl Context {
         let options = Store::options().create(create).read_only(self.read_only).low_memory(self.low_memory);
         let options = options.cancel(&self.watched());
         let store = options.open(path).map_err(|error| Failure::Open(error.into()))?;
-        for repair in store.damage() {
-            self.out.note(&format!("warning: {repair}"));
+        for damage in store.damage() {
+            self.out.note(&format!("warning: {damage}"));
         }
         Ok(Arc::new(store))
     }

@@ -1,5 +1,6 @@
-//! The store and engine that a command works with.
+//! The store and the engine that a verb works with, and the names in the store.
 //! Must not know verbs.
 
 pub(crate) mod context;
+pub(crate) mod schema;
 pub(crate) mod suggest;

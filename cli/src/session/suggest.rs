@@ -1,97 +1,91 @@
-//! What was probably meant: words and nodes that are called nearly so.
+//! Suggestions for a misspelled word or node: names that are similar to it.
 
 use hedgerow::{KindIx, NodeRef, Snapshot};
 
 use crate::core::escape::escaped;
 use crate::core::failure::Failure;
-use crate::session::context::Opened;
+use crate::session::context::SharedStore;
+use crate::session::schema::kinds;
 
-/// Names that are suggested at most.
+/// The most names in a suggestion.
 const SUGGESTED: usize = 3;
-/// Keys that are compared for each beginning of the key that is missing.
+/// The most keys that are compared for one prefix of the missing key.
 const COMPARED: usize = 200;
-/// The most changes, additions and removals of a character that a typing error has.
+/// The most characters that may be added, removed, changed or swapped.
 const ERRORS: usize = 3;
 
-/// Adds to a failure that is about a missing node which nodes are called nearly so.
-pub(crate) fn advised(failure: Failure, opened: &Opened) -> Failure {
+/// Adds similar nodes to a failure about a missing node.
+pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
     let Failure::Library(error) = &failure else { return failure };
     let Some((kind, key)) = error.missing_node().and_then(|node| node.split_once(':')) else {
         return failure;
     };
-    let Some(store) = opened.store() else { return failure };
-    let found = nodes(&store.snapshot(), kind, key);
-    match found.split_last() {
-        None => failure,
-        Some((last, [])) => {
-            Failure::Advised { failure: Box::new(failure), advice: format!("did you mean {last}?") }
-        }
-        Some((last, others)) => {
-            let advice = format!("did you mean {} or {last}?", others.join(", "));
-            Failure::Advised { failure: Box::new(failure), advice }
-        }
-    }
+    let Some(store) = shared.store() else { return failure };
+    let similar = similar_nodes(&store.snapshot(), kind, key);
+    let advice = match similar.split_last() {
+        None => return failure,
+        Some((last, [])) => format!("did you mean {last}?"),
+        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
+    };
+    Failure::Advised { failure: Box::new(failure), advice }
 }
 
-/// The word that is nearest, where one is near.
-pub(crate) fn word<'a>(asked: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = words.map(|word| (distance(asked, word), word));
-    near.filter(|(distance, _)| distance.is_some())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+/// The most similar of these words, if one is similar enough.
+pub(crate) fn word<'a>(misspelled: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = words.filter_map(|word| Some((distance(misspelled, word)?, word)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
-/// Nodes with the same key or nearly the same one, of the same kind, of one that is called nearly so, or of any.
-fn nodes(snapshot: &Snapshot, kind: &str, key: &str) -> Vec<String> {
-    let kinds = (0..snapshot.kind_count()).map(|ix| KindIx::new(ix as u8));
-    let (mut same, mut near) = (Vec::new(), Vec::new());
-    for other in kinds {
+/// Nodes with the same key in another kind, and nodes with a similar key in the same or a similar kind.
+fn similar_nodes(snapshot: &Snapshot, kind: &str, key: &str) -> Vec<String> {
+    let (mut same_key, mut similar_key) = (Vec::new(), Vec::new());
+    for other in kinds(snapshot) {
         let name = snapshot.kind_name(other);
         let node = NodeRef { kind: name, key };
         if snapshot.lookup(node).is_some() {
-            same.push((distance(kind, name).unwrap_or(usize::MAX), node.to_string()));
+            same_key.push((distance(kind, name).unwrap_or(usize::MAX), node.to_string()));
         } else if name == kind || distance(kind, name).is_some() {
-            near.extend(
-                keys(snapshot, other, key).into_iter().map(|(far, key)| (far, format!("{name}:{key}"))),
-            );
+            let keys = similar_keys(snapshot, other, key).into_iter();
+            similar_key.extend(keys.map(|(distance, key)| (distance, format!("{name}:{key}"))));
         }
     }
-    same.sort();
-    near.sort();
-    if same.first().is_some_and(|(far, _)| *far < usize::MAX) {
-        same.retain(|(far, _)| *far < usize::MAX);
+    same_key.sort();
+    similar_key.sort();
+    // A kind with a similar name excludes kinds with other names.
+    if same_key.first().is_some_and(|(distance, _)| *distance < usize::MAX) {
+        same_key.retain(|(distance, _)| *distance < usize::MAX);
     }
-    let found = same.into_iter().chain(near).map(|(_, node)| node);
-    found.take(SUGGESTED).collect()
+    let all = same_key.into_iter().chain(similar_key).map(|(_, node)| node);
+    all.take(SUGGESTED).collect()
 }
 
-/// Keys of a kind that are nearly the one asked for. One number is as near to another as any, so none is suggested.
-fn keys(snapshot: &Snapshot, kind: KindIx, asked: &str) -> Vec<(usize, String)> {
-    if asked.chars().all(|c| c.is_ascii_digit()) {
+/// Keys of a kind that are similar to the missing one. A number has none, since all numbers are similar.
+fn similar_keys(snapshot: &Snapshot, kind: KindIx, missing: &str) -> Vec<(usize, String)> {
+    if missing.chars().all(|c| c.is_ascii_digit()) {
         return Vec::new();
     }
-    let ends: Vec<usize> = asked.char_indices().map(|(at, _)| at).collect();
-    // The shorter what both begin with, the more keys there are beside the near ones.
+    let ends: Vec<usize> = missing.char_indices().map(|(at, _)| at).collect();
+    // Long prefixes first: few keys have them, and most of those are similar.
     let lengths = [ends.len() - 1, ends.len().saturating_sub(2), ends.len() / 2, 1.min(ends.len() - 1), 0];
     for length in lengths {
-        let keys = snapshot.keys_with_prefix(kind, &asked[..ends[length]], COMPARED);
-        let near: Vec<(usize, String)> =
-            keys.iter().filter_map(|key| Some((distance(asked, key)?, escaped(key)))).collect();
-        if !near.is_empty() {
-            return near;
+        let keys = snapshot.keys_with_prefix(kind, &missing[..ends[length]], COMPARED);
+        let similar: Vec<(usize, String)> =
+            keys.iter().filter_map(|key| Some((distance(missing, key)?, escaped(key)))).collect();
+        if !similar.is_empty() {
+            return similar;
         }
     }
     Vec::new()
 }
 
-/// How far one word is from another, where it may be a typing error: up to a third of it.
-fn distance(asked: &str, word: &str) -> Option<usize> {
-    let most = (asked.chars().count() / 3).clamp(1, ERRORS);
-    // Lengths first, which cost nothing: keys may have hundreds of characters.
-    if asked.len().abs_diff(word.len()) > most * 4 {
+/// The number of typing errors between two words; none if it exceeds a third of the word.
+fn distance(misspelled: &str, word: &str) -> Option<usize> {
+    let most = (misspelled.chars().count() / 3).clamp(1, ERRORS);
+    // Lengths are compared first, since keys can have hundreds of characters.
+    if misspelled.len().abs_diff(word.len()) > most * 4 {
         return None;
     }
-    let distance = strsim::osa_distance(&asked.to_lowercase(), &word.to_lowercase());
+    let distance = strsim::osa_distance(&misspelled.to_lowercase(), &word.to_lowercase());
     (distance <= most && word.chars().count() > distance).then_some(distance)
 }
 

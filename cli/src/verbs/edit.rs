@@ -1,4 +1,4 @@
-//! `link`, `unlink`, `remove`: one change, durable when the command returns.
+//! `link`, `unlink` and `remove`: one change, which is durable when the command returns.
 
 use std::path::PathBuf;
 
@@ -9,30 +9,30 @@ use crate::core::failure::Failure;
 use crate::input::timestamp;
 use crate::session::context::Context;
 
-/// What `link` is told.
+/// The arguments of `link`.
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
-    /// The store's folder; created when there is none
+    /// The store's folder; it is created if there is none
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// A node, such as pin:42; created when there is none
+    /// A node, such as pin:42; both nodes are created if they do not exist
     #[arg(value_name = "A")]
     a: NodeName,
     /// The other node
     #[arg(value_name = "B")]
     b: NodeName,
-    /// How strong the edge is: a number above 0; replaces the weight of an existing edge
+    /// The weight of the edge, a number above 0; it replaces the weight of an existing edge
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     weight: f32,
-    /// When it happened: integer seconds, or an ISO 8601 date or date and time
+    /// The time of the edge: integer seconds since 1970, or an ISO 8601 date or date and time [default: none]
     #[arg(long, value_parser = timestamp::argument, allow_negative_numbers = true)]
     time: Option<i64>,
-    /// The relation [default: named by the two kinds, such as board-pin]
+    /// The relation of the edge [default: the names of the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME")]
     relation: Option<String>,
 }
 
-/// What `unlink` is told.
+/// The arguments of `unlink`.
 #[derive(Args, Debug)]
 pub(crate) struct UnlinkArgs {
     /// The store's folder
@@ -44,18 +44,18 @@ pub(crate) struct UnlinkArgs {
     /// The other node
     #[arg(value_name = "B")]
     b: NodeName,
-    /// The relation [default: named by the two kinds, such as board-pin]
+    /// The relation of the edge [default: the names of the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME")]
     relation: Option<String>,
 }
 
-/// What `remove` is told.
+/// The arguments of `remove`.
 #[derive(Args, Debug)]
 pub(crate) struct RemoveArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// The node, such as pin:42; its edges and features go with it
+    /// The node, such as pin:42; its edges and features are removed too
     #[arg(value_name = "A")]
     node: NodeName,
 }
@@ -66,9 +66,9 @@ pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
     batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
     let commit = ctx.store_or_new(&args.store)?.commit(&batch)?;
     if commit.edges_changed > 0 {
-        ctx.out.note("the edge was there; its weight or time is replaced");
+        ctx.out.note("the edge existed; its weight or time was replaced");
     } else if commit.edges_added == 0 {
-        ctx.out.note("the edge was there already; nothing changed");
+        ctx.out.note("the edge exists already; nothing changed");
     }
     ctx.out.record(vec![
         ("nodes", commit.nodes_added.into()),
@@ -83,7 +83,7 @@ pub(crate) fn unlink(ctx: &mut Context, args: UnlinkArgs) -> Result<(), Failure>
     batch.unlink(args.a.as_ref(), args.b.as_ref(), args.relation.as_deref())?;
     let commit = ctx.store(&args.store)?.commit(&batch)?;
     if commit.edges_absent > 0 {
-        ctx.out.note("there was no such edge; nothing changed");
+        ctx.out.note("no such edge exists; nothing changed");
     }
     ctx.out.record(vec![
         ("edges", commit.edges_removed.into()),

@@ -1,10 +1,9 @@
-//! `embed`: the vector of a node, or of one that the store has not seen but whose tokens or history are known.
+//! `embed`: the embedding of a node of the store, or of a new node that is described by features or a history.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hedgerow::{Embedded, NewNode, NodeName};
-use serde_json::Value;
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
@@ -12,66 +11,64 @@ use crate::input::npy::{Matrix, parse_block};
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 
-/// What `embed` is told.
+/// The arguments of `embed`.
 #[derive(Args, Debug)]
 pub(crate) struct EmbedArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// The node, such as pin:42; may be left out or unknown with --tokens, --dense or --history
+    /// The node, such as pin:42; with --tokens, --dense or --history it may be new or left out
     #[arg(value_name = "A")]
     node: Option<NodeName>,
-    /// As it is in the graph now, if nodes changed since the last refresh: computed for this node alone, nothing is refreshed
+    /// Compute the embedding of this node from the current graph; the store is not refreshed
     #[arg(long, requires = "node", conflicts_with_all = ["tokens", "dense", "history"])]
     now: bool,
-    /// Tokens of a node that the store has not seen, such as genre=jazz,title=blue
+    /// Tokens of a new node, such as genre=jazz,title=blue
     #[arg(long, value_name = "TOKEN,..", value_delimiter = ',')]
     tokens: Vec<String>,
-    /// Dense features of a node that the store has not seen: a block, and a .npy matrix of one row
+    /// Dense features of a new node: the name of a block, and a .npy matrix of one row
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block)]
     dense: Vec<(String, PathBuf)>,
-    /// Nodes that would be in an unseen node's neighborhood
+    /// Nodes that a new node is linked to, such as pin:1,pin:2
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     history: Vec<NodeName>,
 }
 
 pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
-    let unseen = !args.tokens.is_empty() || !args.dense.is_empty() || !args.history.is_empty();
-    if args.node.is_none() && !unseen {
-        let advice =
-            "say which node: its name, or --tokens, --dense and --history of one that the store has not seen";
+    // A node of the store, or the description of a new one.
+    let is_new = !args.tokens.is_empty() || !args.dense.is_empty() || !args.history.is_empty();
+    if args.node.is_none() && !is_new {
+        let advice = "name a node, or describe a new one with --tokens, --dense or --history";
         return Err(Failure::Usage(advice.to_owned()));
     }
     let (engine, status) = ctx.trained(&args.store)?;
     let embedded = match &args.node {
-        Some(node) if unseen && engine.store().snapshot().lookup(node.as_ref()).is_some() => {
+        Some(node) if is_new && engine.store().snapshot().lookup(node.as_ref()).is_some() => {
             let advice = "leave out --tokens, --dense and --history, or give another name";
             return Err(Failure::Refused(format!("{node} is in the store: {advice}")));
         }
         Some(node) if args.now => engine.embedding_now(node.as_ref(), ctx.cancel())?,
-        Some(node) if !unseen => engine.embedding(node.as_ref())?,
+        Some(node) if !is_new => engine.embedding(node.as_ref())?,
         _ => {
             let dense = args.dense.iter().map(|(block, path)| Ok((block.clone(), only_row(path)?)));
             let dense = dense.collect::<Result<Vec<_>, Failure>>()?;
             engine.embed_unseen(&NewNode { tokens: args.tokens, dense, history: args.history })?
         }
     };
+    // The result, and whether a refresh would change it.
     let Embedded { vector, epoch, generation, .. } = embedded;
-    if !unseen && !args.now && status.dirty_nodes > 0 {
-        ctx.out.note(&format!(
-            "{} nodes changed since epoch {epoch}; `refresh` brings the embeddings up to date",
-            status.dirty_nodes
-        ));
+    if !is_new && !args.now {
+        ctx.note_dirty(status.dirty_nodes, epoch, "the embeddings");
     }
     ctx.out.record(vec![
-        ("node", args.node.as_ref().map_or(Value::Null, name)),
+        ("node", args.node.as_ref().map(name).into()),
         ("epoch", epoch.get().into()),
         ("generation", generation.get().into()),
         ("vector", vector.into_iter().map(float).collect()),
     ])
 }
 
-/// The row of a matrix that has only one.
+/// The row of a matrix of one row.
 fn only_row(path: &Path) -> Result<Vec<f32>, Failure> {
     let mut matrix = Matrix::open(path)?;
     if matrix.rows != 1 {

@@ -1,19 +1,18 @@
-//! The verbs, one file each or one per small family: their arguments and what they do.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "a verb owns its arguments, whether it uses them up or not"
-)]
+//! The verbs: one file for each verb or small family, with its arguments and its work.
+//! A verb must not print except through `output`, and must not use another verb's file for anything but shared options.
 
 pub(crate) mod answer_explanation;
-
 pub(crate) mod apply;
+pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod dump;
 pub(crate) mod edit;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod generate;
-pub(crate) mod keep;
 pub(crate) mod neighbors;
+pub(crate) mod ranking;
 pub(crate) mod recommend;
 pub(crate) mod refresh;
 pub(crate) mod report;

@@ -1,4 +1,4 @@
-//! `recommend`: what to show next to a user or after a history, or to each user of a file.
+//! `recommend`: the nodes to show next to a user, after a history, or to each user of a file.
 
 use std::path::{Path, PathBuf};
 
@@ -12,54 +12,53 @@ use crate::core::failure::Failure;
 use crate::core::location::Place;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
-use crate::output::printer::object;
 use crate::output::stream::Stream;
-use crate::output::value::{float, name};
+use crate::output::value::{float, name, object};
 use crate::session::context::Context;
 use crate::verbs::answer_explanation::{facts_of, words_of};
-use crate::verbs::similar::{RankingArgs, print};
+use crate::verbs::ranking::{RankingArgs, print};
 
-/// Users that are ranked together, and whose answers are in memory at once.
+/// Users whose answers are computed together and are in memory at once.
 const USERS_AT_ONCE: usize = 1024;
 
-/// What `recommend` is told.
+/// The arguments of `recommend`.
 #[derive(Args, Debug)]
 pub(crate) struct RecommendArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// For whom, such as user:7
+    /// The user, such as user:7
     #[arg(value_name = "A", conflicts_with_all = ["history", "users"])]
     node: Option<NodeName>,
-    /// What an unknown visitor has looked at, such as pin:1,pin:2
+    /// The history of an unknown user, such as pin:1,pin:2
     #[arg(long, value_name = "NODE,..", value_delimiter = ',', conflicts_with = "users")]
     history: Vec<NodeName>,
-    /// File of users, one a line such as user:7, or `-` for standard input: a line of results for each
+    /// A file of users, one per line, such as user:7; `-` is standard input. Each user gets an answer
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// With --users, what to do with a line that has no answer
+    /// With --users, what to do at a user without an answer
     #[arg(long, value_enum, default_value_t = OnError::Stop, requires = "users")]
     on_error: OnError,
-    /// By how many interests the history asks: a number, or auto to cut its tree
+    /// The most interests that the history is clustered into; auto cuts the tree where clusters are far apart
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
-    /// Keep what is linked already, or in the history
+    /// Keep nodes in the answer that are linked to the user or are in the history
     #[arg(long)]
     include_seen: bool,
     #[command(flatten)]
     ranking: RankingArgs,
 }
 
-/// What a user without an answer does.
+/// The reaction to a user without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OnError {
-    /// Stop; the answers before it are written
+    /// Stop; the answers before it stay written
     Stop,
-    /// Write a line with the error in its place and go on
+    /// Write a line with the error instead of the answer, and continue
     Skip,
 }
 
-/// `auto`, or a number of 1 or more.
+/// Parses `auto`, or a number of 1 or more.
 pub(crate) fn interests(text: &str) -> Result<Interests, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Interests::Auto),
@@ -69,48 +68,52 @@ pub(crate) fn interests(text: &str) -> Result<Interests, String> {
 }
 
 pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Failure> {
-    if ctx.console && args.users.as_deref() == Some(Path::new("-")) {
-        return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
+    if let Some(users) = &args.users {
+        ctx.require_file(users)?;
     }
-    let audience = match args.node {
+    let recipient = match args.node {
         Some(node) => Some(Recipient::Node(node)),
         None if !args.history.is_empty() => Some(Recipient::History(args.history)),
         None => None,
     };
-    if audience.is_none() && args.users.is_none() {
-        let advice = "say for whom: a node such as user:7, --history pin:1,pin:2, or --users FILE";
+    if recipient.is_none() && args.users.is_none() {
+        let advice = "name a recipient: a node such as user:7, --history pin:1,pin:2, or --users FILE";
         return Err(Failure::Usage(advice.to_owned()));
     }
     let engine = args.ranking.engine(ctx, &args.store)?;
     let query = Query { interests: args.interests, ..args.ranking.query(args.include_seen)? };
-    match (audience, args.users) {
-        (None, Some(users)) => many(ctx, &engine, &users, &query, args.on_error),
-        (audience, _) => one(ctx, &engine, &audience.unwrap_or(Recipient::History(Vec::new())), &query),
+    match (recipient, args.users) {
+        (None, Some(users)) => answer_file(ctx, &engine, &users, &query, args.on_error),
+        (recipient, _) => {
+            answer_one(ctx, &engine, &recipient.unwrap_or(Recipient::History(Vec::new())), &query)
+        }
     }
 }
 
-fn one(ctx: &Context, engine: &Engine, audience: &Recipient, query: &Query) -> Result<(), Failure> {
-    let ranked = engine.recommend(audience, query)?;
+fn answer_one(ctx: &Context, engine: &Engine, recipient: &Recipient, query: &Query) -> Result<(), Failure> {
+    let ranked = engine.recommend(recipient, query)?;
+    // Notes on the history, the source of the answer, and the interests.
     if !ranked.ignored.is_empty() {
         let names: Vec<String> = ranked.ignored.iter().map(NodeName::to_string).collect();
-        ctx.out.note(&format!("without an embedding, so not asked with: {}", names.join(", ")));
+        ctx.out.note(&format!("these nodes have no embedding and are ignored: {}", names.join(", ")));
     }
     match ranked.basis {
         AnswerSource::Embeddings => {}
         AnswerSource::Walks => ctx.out.note(
-            "nothing of the history is embedded: this is what walks from it visit most; `refresh` embeds what is new",
+            "no node of the history has an embedding: the answer comes from walks; `refresh` embeds new nodes",
         ),
         AnswerSource::Popular => {
-            ctx.out.note("nothing of the history is embedded or linked: these are the nodes with most edges");
+            ctx.out.note("no node of the history has an embedding or an edge: the answer is the nodes with most edges");
         }
     }
     if ranked.interests.len() > 1 {
-        let told = ranked.interests.iter().map(|interest| {
+        let interests = ranked.interests.iter().map(|interest| {
             let Interest { medoid, importance, items } = interest;
             format!("{medoid} ({items} nodes, {:.0} %)", importance * 100.0)
         });
-        ctx.out.note(&format!("interests: {}", told.collect::<Vec<_>>().join(", ")));
+        ctx.out.note(&format!("interests: {}", interests.collect::<Vec<_>>().join(", ")));
     }
+    // The answer, with the facts that hold for all of it.
     let interest = |interest: &Interest| {
         object(vec![
             ("medoid", name(&interest.medoid)),
@@ -135,14 +138,13 @@ fn basis(ranked: &Ranked) -> Value {
     .into()
 }
 
-/// A user of a file, and where the file names it.
+/// A user of a file, and its place there.
 struct User {
-    audience: Recipient,
     name: NodeName,
     place: Place,
 }
 
-fn many(
+fn answer_file(
     ctx: &Context,
     engine: &Engine,
     path: &Path,
@@ -176,8 +178,7 @@ fn answer_all(
         }
         match NodeRef::parse(text) {
             Ok(node) => {
-                let audience = Recipient::Node(node.to_name());
-                users.push(User { audience, name: node.to_name(), place: lines.place(0) });
+                users.push(User { name: node.to_name(), place: lines.place(0) });
             }
             Err(error) => {
                 writer.answer(recommender, &mut users, on_error)?;
@@ -196,7 +197,7 @@ fn answer_all(
     writer.answer(recommender, &mut users, on_error)
 }
 
-/// Where the answers go: an object for a user, or lines of its nodes.
+/// Writes the answers: an object for each user, or a line for each node of its answer.
 struct Writer {
     stream: Stream,
     json: bool,
@@ -222,8 +223,9 @@ impl Writer {
         on_error: OnError,
     ) -> Result<(), Failure> {
         let users = std::mem::take(users);
-        let audiences: Vec<Recipient> = users.iter().map(|user| user.audience.clone()).collect();
-        for (user, ranked) in users.into_iter().zip(recommender.recommend(&audiences)) {
+        let recipients: Vec<Recipient> =
+            users.iter().map(|user| Recipient::Node(user.name.clone())).collect();
+        for (user, ranked) in users.into_iter().zip(recommender.recommend(&recipients)) {
             match ranked {
                 Ok(ranked) => self.write(&user.name, &ranked)?,
                 Err(error) if on_error == OnError::Skip => {

@@ -1,44 +1,33 @@
-//! `refresh` brings the embeddings up to the last edge; `digest` says in one line what they all are.
+//! `refresh`: brings the embeddings up to date with the edges. `digest`: one hash over all of them.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use hedgerow::{NodeName, Reason, RefreshReport, Stages};
+use clap::Args;
+use hedgerow::{NodeName, RefreshReason, RefreshReport};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
 use crate::output::value::rounded;
 use crate::session::context::Context;
 
-/// Changed edges of a node that an explanation names.
+/// The most changed edges of a node that an explanation names.
 const EDGES_SHOWN: usize = 5;
 
-/// What `refresh` is told.
+/// The arguments of `refresh`.
 #[derive(Args, Debug)]
 pub(crate) struct RefreshArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// Recompute everything, not only what changed
+    /// Recompute all embeddings, not only those that changes affect
     #[arg(long)]
     full: bool,
-    /// When embeddings are recomputed
-    #[arg(long, value_enum, default_value_t = Mode::Eager, conflicts_with_all = ["full", "explain"])]
-    mode: Mode,
-    /// Instead of what the refresh did, say why this node's embedding is another now, step by step down to what changed
+    /// Refresh, and print why the embedding of this node changed, step by step down to the changed edges
     #[arg(long, value_name = "NODE", conflicts_with = "full")]
     explain: Option<NodeName>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// Now
-    Eager,
-    /// By whoever reads with --now: this verb recomputes nothing and says how many nodes are dirty
-    Lazy,
-}
-
-/// What `digest` is told.
+/// The arguments of `digest`.
 #[derive(Args, Debug)]
 pub(crate) struct DigestArgs {
     /// The store's folder
@@ -47,14 +36,7 @@ pub(crate) struct DigestArgs {
 }
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
-    let (engine, status) = ctx.trained(&args.store)?;
-    if args.mode == Mode::Lazy {
-        let report = RefreshReport {
-            dirty_nodes: status.dirty_nodes,
-            ..RefreshReport::new(status.embedded.unwrap_or(status.epoch), false)
-        };
-        return ctx.out.record(fields(&report));
-    }
+    let (engine, _) = ctx.trained(&args.store)?;
     let Some(node) = &args.explain else {
         let report = engine.refresh(args.full, &ctx.watched())?;
         engine.persist(&ctx.watched())?;
@@ -64,68 +46,74 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
     engine.persist(&ctx.watched())?;
     ctx.out.note(&match (explanation.changed, explanation.reasons.is_empty()) {
         (true, _) => format!("the embedding of {node} changed"),
-        (false, false) => format!("{node} was looked at, and its embedding came out as it was"),
-        (false, true) => format!("nothing that changed reached {node}"),
+        (false, false) => format!("the embedding of {node} was recomputed and did not change"),
+        (false, true) => format!("no change affects {node}"),
     });
-    let steps = explanation.reasons.iter().map(|reason| {
+    let rows = explanation.reasons.iter().map(|reason| {
         let (step, node, why) = step(reason);
-        vec![step.into(), node, why.into()]
+        vec![step.into(), node.map(ToString::to_string).into(), why.into()]
     });
-    ctx.out.rows(&["step", "node", "why"], steps.collect())
+    ctx.out.rows(&["step", "node", "why"], rows.collect())
 }
 
-/// What a reason is about, of which node, and what happened, in words.
-fn step(reason: &Reason) -> (String, Value, String) {
-    let named = |node: &NodeName| Value::from(node.to_string());
-    let row = |layer: &usize| format!("layer {layer}");
+/// The step of the computation that a reason is about, the node, and the reason in words.
+fn step(reason: &RefreshReason) -> (String, Option<&NodeName>, String) {
+    let layer_name = |layer: &usize| format!("layer {layer}");
+    let input = || "input".to_owned();
     match reason {
-        Reason::Rebuild => {
-            ("all".to_owned(), Value::Null, "so much changed that all was computed anew".to_owned())
+        RefreshReason::Rebuild => {
+            ("all".to_owned(), None, "so much changed that everything was recomputed".to_owned())
         }
-        Reason::Neighbor { node, layer, neighbor } => {
-            (row(layer), named(node), format!("the row of its neighbor {neighbor} changed"))
+        RefreshReason::NeighborRow { node, layer, neighbor } => {
+            (layer_name(layer), Some(node), format!("the row of its neighbor {neighbor} changed"))
         }
-        Reason::Own { node, layer } => {
-            (row(layer), named(node), "its own row one layer below changed".to_owned())
+        RefreshReason::OwnRow { node, layer } => {
+            (layer_name(layer), Some(node), "its own row one layer below changed".to_owned())
         }
-        Reason::NeighborDegree { node, layer, neighbor } => (
-            row(layer),
-            named(node),
-            format!("its neighbor {neighbor} has another degree and weighs differently"),
+        RefreshReason::NeighborDegree { node, layer, neighbor } => (
+            layer_name(layer),
+            Some(node),
+            format!("the degree of its neighbor {neighbor} changed, and with it the neighbor's weight"),
         ),
-        Reason::Walks { node, walks, walk, hop, at, relation, was, now, edges, neighborhood_changed } => {
+        RefreshReason::Walks {
+            node,
+            walks,
+            walk,
+            hop,
+            at,
+            relation,
+            was,
+            now,
+            edges,
+            neighborhood_changed,
+        } => {
             let or_nowhere = |node: &Option<NodeName>| {
                 node.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string)
             };
             let shown: Vec<String> = edges.iter().take(EDGES_SHOWN).map(ToString::to_string).collect();
             let more = if edges.len() > EDGES_SHOWN { " and others" } else { "" };
-            let came_out = if *neighborhood_changed { "another" } else { "the same" };
+            let changed = if *neighborhood_changed { "changed" } else { "did not change" };
             let why = format!(
-                "{walks} of its walks lead elsewhere, its neighborhood came out {came_out}; walk {walk} stands on {at} \
-                 before hop {hop} by {relation} and led to {}, now to {}; changed edges of {at}: {}{more}",
+                "{walks} of its walks take other paths, and its neighborhood {changed}; walk {walk} is at {at} \
+                 before hop {hop} by {relation}, and led to {}, now to {}; changed edges of {at}: {}{more}",
                 or_nowhere(was),
                 or_nowhere(now),
                 shown.join(", "),
             );
-            ("walks".to_owned(), named(node), why)
+            ("walks".to_owned(), Some(node), why)
         }
-        Reason::Features { node } => ("input".to_owned(), named(node), "its features changed".to_owned()),
-        Reason::Degree { node } => {
-            ("input".to_owned(), named(node), "its degree changed by a level".to_owned())
+        RefreshReason::Features { node } => (input(), Some(node), "its features changed".to_owned()),
+        RefreshReason::Degree { node } => (input(), Some(node), "the level of its degree changed".to_owned()),
+        RefreshReason::AddedOrRemoved { node } => {
+            ("node".to_owned(), Some(node), "it was added or removed".to_owned())
         }
-        Reason::Life { node } => ("node".to_owned(), named(node), "it came or went".to_owned()),
     }
 }
 
 pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure> {
     let (engine, status) = ctx.trained(&args.store)?;
     let digest = engine.digest(&ctx.watched())?;
-    if status.dirty_nodes > 0 {
-        ctx.out.note(&format!(
-            "{} nodes changed since epoch {}; `refresh` brings the embeddings up to date",
-            status.dirty_nodes, digest.epoch
-        ));
-    }
+    ctx.note_dirty(status.dirty_nodes, digest.epoch, "the embeddings");
     ctx.out.record(vec![
         ("digest", digest.digest.into()),
         ("epoch", digest.epoch.get().into()),
@@ -135,6 +123,11 @@ pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure>
 }
 
 fn fields(report: &RefreshReport) -> Vec<(&'static str, Value)> {
+    let ms = json!({
+        "reach": rounded(report.ms.reach, 3),
+        "walks": rounded(report.ms.walks, 3),
+        "layers": rounded(report.ms.layers, 3),
+    });
     vec![
         ("epoch", report.epoch.get().into()),
         ("dirty_nodes", report.dirty_nodes.into()),
@@ -142,15 +135,7 @@ fn fields(report: &RefreshReport) -> Vec<(&'static str, Value)> {
         ("neighborhoods", report.neighborhoods.into()),
         ("rows", report.rows.clone().into()),
         ("full", report.full.into()),
-        ("ms", stages(&report.ms)),
+        ("ms", ms),
         ("seconds", rounded(report.seconds, 4)),
     ]
-}
-
-fn stages(ms: &Stages) -> Value {
-    json!({
-        "reach": rounded(ms.reach, 3),
-        "walks": rounded(ms.walks, 3),
-        "layers": rounded(ms.layers, 3),
-    })
 }

@@ -1,4 +1,4 @@
-//! `walk`: the nodes that walks from one or several nodes visit most, without a model.
+//! `walk`: the nodes that walks from one or several nodes visit most. It needs no model.
 
 use std::path::PathBuf;
 
@@ -9,25 +9,25 @@ use crate::core::failure::Failure;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 
-/// What `walk` is told.
+/// The arguments of `walk`.
 #[derive(Args, Debug)]
 pub(crate) struct WalkArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// Where the walks start: one node, such as pin:42, or several of one kind
+    /// The nodes that walks start from: one, such as pin:42, or several of one kind
     #[arg(value_name = "A", required = true)]
     nodes: Vec<NodeName>,
-    /// How much each node counts, a number above 0 for each in their order [default: all the same]
+    /// The weight of each node, a number above 0, in the order of the nodes [default: 1 for all]
     #[arg(long, value_name = "W,..", value_delimiter = ',', allow_negative_numbers = true)]
     weights: Vec<f32>,
-    /// How many nodes at most
+    /// The most nodes in the answer
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     k: usize,
-    /// Walks in all: more take longer and tell more surely which nodes come first
+    /// The number of walks; more walks take longer and rank more accurately
     #[arg(long, value_name = "N", default_value_t = PixieOptions::default().budget)]
     budget: u32,
-    /// Stop once P nodes have V visits each, such as 100,50 [default: make all walks]
+    /// Stop when P nodes have V visits each, such as 100,50 [default: make all walks]
     #[arg(long, value_name = "P,V", value_parser = early)]
     early: Option<EarlyStop>,
 }
@@ -48,10 +48,9 @@ pub(crate) fn walk(ctx: &mut Context, args: WalkArgs) -> Result<(), Failure> {
             args.nodes[0]
         )));
     }
-    let given = args.weights.len();
-    if given != 0 && given != args.nodes.len() {
-        let nodes = args.nodes.len();
-        return Err(Failure::Usage(format!("found {given} weights, expected {nodes}, one for each node")));
+    let (weights, nodes) = (args.weights.len(), args.nodes.len());
+    if weights != 0 && weights != nodes {
+        return Err(Failure::Usage(format!("found {weights} weights, expected {nodes}, one for each node")));
     }
     let weights = args.weights.into_iter().chain(std::iter::repeat(1.0));
     let snapshot = ctx.store(&args.store)?.snapshot();
@@ -64,7 +63,7 @@ pub(crate) fn walk(ctx: &mut Context, args: WalkArgs) -> Result<(), Failure> {
     let options = PixieOptions { budget: args.budget, early: args.early, ..PixieOptions::default() };
     let answer = pixie(&snapshot, &policy, &queries, args.k, &options)?;
     if answer.walks == 0 {
-        ctx.out.note("no edge leads from here, so there is nothing to walk to");
+        ctx.out.note("these nodes have no edges, so there is nothing to walk to");
     }
     let facts = vec![
         ("epoch", snapshot.epoch().get().into()),

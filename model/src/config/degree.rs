@@ -1,12 +1,12 @@
-//! Degrees in coarse steps: one more edge rarely changes what depends on a node's popularity.
+//! Degree levels: degrees in coarse steps, so that one more edge rarely changes a value that depends on a degree.
 
 use std::sync::LazyLock;
 
-/// A step for each factor of about this much.
+/// The factor between two levels, about.
 const FACTOR: f64 = 1.25;
 
-/// The lowest degree of every level, made with whole numbers so that every processor agrees:
-/// 0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, ... up to 2^40.
+/// The lowest degree of every level: 0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, ... up to 2^40. Computed with whole
+/// numbers, so that every processor agrees.
 static LEVELS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let mut levels = vec![0u64, 1];
     while let Some(&last) = levels.last()
@@ -17,26 +17,26 @@ static LEVELS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     levels
 });
 
-/// How many levels there are.
+/// The number of levels.
 pub(crate) fn levels() -> u8 {
     LEVELS.len() as u8
 }
 
-/// A degree's level.
+/// The level of a degree.
 pub(crate) fn level(degree: u64) -> u8 {
     (LEVELS.partition_point(|&lowest| lowest <= degree) - 1) as u8
 }
 
-/// About the natural logarithm of one plus a level's degrees.
+/// The natural logarithm of one plus the degrees of a level, approximately.
 pub(crate) fn log_degree(level: u8) -> f32 {
     f32::from(level) * FACTOR.ln() as f32
 }
 
-/// By level: a refresh asks for each neighbour of each row.
+/// [`damping`] by level. A table, because a refresh reads it for each neighbor of each row.
 static DAMPING: LazyLock<Vec<f32>> =
     LazyLock::new(|| LEVELS.iter().map(|&lowest| 1.0 / (lowest.max(1) as f32).sqrt()).collect());
 
-/// One over the square root of a level's lowest degree, and one for degree 0.
+/// One over the square root of the lowest degree of a level; 1 for degree 0.
 pub(crate) fn damping(level: u8) -> f32 {
     DAMPING[level as usize]
 }

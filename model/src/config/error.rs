@@ -1,17 +1,17 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use hedgerow_storage::Epoch;
 
-/// Everything that a request to the model can fail with.
+/// Every error that a request to the model can return.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store refused or failed.
+    /// The store refused the request or failed.
     Store(hedgerow_storage::Error),
-    /// A walk option or policy is not acceptable.
+    /// A walk option or a policy is out of its range.
     Walk(hedgerow_walker::Error),
     /// A training option is out of its range.
     Option {
@@ -22,92 +22,92 @@ pub enum Error {
         /// The rule that it breaks.
         expected: &'static str,
     },
-    /// Nothing was trained in this store yet.
+    /// The store holds no trained model yet.
     NotTrained,
-    /// What refreshes work on is half of one epoch and half of another.
-    HalfWay,
-    /// A kind to embed has no node, or no kind has that name.
+    /// A cancelled refresh left rows of two epochs side by side; the next refresh rebuilds them.
+    PartlyRefreshed,
+    /// A kind to embed has no node, or no kind has this name.
     UnknownKind {
-        /// The name asked for.
+        /// The requested name.
         kind: String,
-        /// The kinds there are.
+        /// The existing kinds.
         known: String,
     },
-    /// The node is known but has no embedding.
+    /// The node exists but has no embedding.
     NotEmbedded {
         /// The node.
         node: String,
-        /// Why, and what to do.
+        /// The reason, and the remedy.
         reason: String,
     },
-    /// An expression of tokens cannot be understood.
+    /// A filter expression is invalid.
     Filter {
-        /// Where, from 1.
+        /// The position of the first invalid character, counted from 1.
         character: usize,
-        /// What stands there.
+        /// The text at that position.
         found: String,
-        /// What could have.
+        /// The text that is allowed there.
         expected: &'static str,
     },
     /// Dense features do not fit the model.
     Dense {
         /// The block's name.
         block: String,
-        /// What was given.
+        /// The given width or value.
         found: String,
-        /// What the model has.
+        /// The width or value that the model has.
         expected: String,
     },
-    /// There is nothing to learn from.
+    /// There is no positive example to learn from.
     NoPositives {
-        /// What is missing.
+        /// The missing part of the graph or of the pairs.
         reason: String,
     },
-    /// The loss stopped being a number.
+    /// The loss became infinite or not a number.
     Diverged {
-        /// The epoch, from 1.
+        /// The epoch, counted from 1.
         epoch: u32,
-        /// The minibatch in it, from 1.
+        /// The minibatch in the epoch, counted from 1.
         step: u64,
-        /// The epoch whose weights were published all the same; `None` where there was no whole one, and nothing changed.
+        /// The epoch whose weights were published. `None` if no epoch was complete; then nothing changed.
         best: Option<u32>,
     },
-    /// There is no training to go on with.
+    /// There is no interrupted training to resume.
     NothingToResume,
-    /// A training cannot go on because the graph is another.
+    /// A training cannot be resumed because the graph has changed.
     GraphChanged {
-        /// The epoch that the training saw.
+        /// The epoch of the graph when the training began.
         trained: Epoch,
-        /// The epoch now.
+        /// The epoch of the graph now.
         found: Epoch,
     },
-    /// A training cannot go on because the caller's pairs are others.
-    OtherPairs {
-        /// What the training began with.
+    /// A training cannot be resumed because other pairs were given.
+    PairsChanged {
+        /// The pairs that the training began with.
         trained: &'static str,
-        /// What it was given to go on with.
+        /// The pairs that were given now.
         found: &'static str,
     },
-    /// A training cannot start from the last generation.
-    NotWarm {
-        /// What does not fit, and what to do.
+    /// A warm start is impossible: no generation exists, or its weights have another shape.
+    WarmStart {
+        /// The difference, and the remedy.
         reason: String,
     },
-    /// A model that comes from elsewhere does not fit together, or not with the store.
+    /// A model to install is inconsistent, or does not fit the store.
     Model {
-        /// What does not fit.
+        /// The inconsistency.
         reason: String,
     },
     /// Worker threads could not be started.
     Threads {
-        /// How many were asked for.
+        /// The requested number.
         threads: usize,
-        /// The system's reason.
+        /// The reason that the system gave.
         reason: String,
     },
-    /// An updater refreshes no more, or not for whoever asked.
+    /// An updater no longer refreshes, or cannot serve this caller.
     Updater {
-        /// Why, and what to do.
+        /// The reason, and the remedy.
         reason: String,
     },
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Error {
             Self::Walk(error) => error.fmt(f),
             Self::Option { option, found, expected } => write!(f, "invalid option {option}: found {found}, expected {expected}"),
             Self::NotTrained => f.write_str("the store has no embeddings; train them first"),
-            Self::HalfWay => f.write_str("the last refresh was cancelled half-way; refresh first"),
+            Self::PartlyRefreshed => f.write_str("the last refresh was cancelled half-way; refresh first"),
             Self::UnknownKind { kind, known } => write!(f, "no node of kind '{kind}' in the store; it holds {known}"),
             Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
@@ -127,9 +127,9 @@ impl fmt::Display for Error {
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
             Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best)),
             Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
-            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew, with --warm to start from the last generation"),
-            Self::OtherPairs { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
-            Self::NotWarm { reason } => write!(f, "cannot start warm: {reason}"),
+            Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew; a warm start keeps what the last generation learned"),
+            Self::PairsChanged { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
+            Self::WarmStart { reason } => write!(f, "cannot start warm: {reason}"),
             Self::Model { reason } => write!(f, "the model cannot be installed: {reason}"),
             Self::Threads { threads, reason } => write!(f, "cannot start {threads} threads: {reason}"),
             Self::Updater { reason } => write!(f, "the updater cannot refresh: {reason}"),
@@ -158,7 +158,7 @@ fn kept(best: Option<u32>) -> String {
 }
 
 impl From<hedgerow_walker::Error> for Error {
-    /// What the store said to the walker is the store's error here too.
+    /// An error of the store that the walker passes on stays an error of the store.
     fn from(error: hedgerow_walker::Error) -> Self {
         match error {
             hedgerow_walker::Error::Store(error) => Self::Store(error),
@@ -168,7 +168,7 @@ impl From<hedgerow_walker::Error> for Error {
 }
 
 impl Error {
-    /// Whether the caller cancelled.
+    /// True if the caller cancelled the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Store(hedgerow_storage::Error::Cancelled))
     }

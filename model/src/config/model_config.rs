@@ -1,33 +1,45 @@
-//! What it takes, beside the weights, to compute a generation's embeddings again: stored with the model.
-//! The text form has a line for each fact, so that a later version can add one and still read the older files.
+//! The configuration of a model: the facts that, with the weights, determine its embeddings. It is stored with the
+//! model. Knows the store only to check the kinds to embed.
+
+use std::collections::BTreeMap;
 
 use hedgerow_storage::{KindIx, Snapshot};
 use hedgerow_walker::{Policy, WalkOptions};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::options::{Conv, Ids, Pooling, TrainOptions};
+use crate::config::{json, legacy};
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ModelConfig {
-    /// One for each kind that is embedded.
+    /// The walk policy of each embedded kind, in the order of their names.
+    #[serde(rename = "targets", with = "policies")]
     pub(crate) policies: Vec<Policy>,
+    #[serde(with = "StoredWalkOptions")]
     pub(crate) walks: WalkOptions,
     pub(crate) dim: usize,
     pub(crate) layers: usize,
     pub(crate) conv: Conv,
+    #[serde(default)]
     pub(crate) pooling: Pooling,
     pub(crate) popularity: bool,
     pub(crate) damping: bool,
     /// Kinds whose nodes have identity embeddings.
     pub(crate) identities: Vec<String>,
-    /// Whether the log-degree is a dense feature, after those of the blocks.
+    /// Adds the log-degree as a dense feature, after those of the blocks.
+    #[serde(default)]
     pub(crate) degree_input: bool,
-    /// Dense blocks and their widths, in the order in which they are joined.
+    /// Names and widths of the dense blocks, in the order of concatenation.
     pub(crate) dense: Vec<(String, usize)>,
 }
 
 impl ModelConfig {
+    /// The configuration that `options` ask for, with the policies, identities and dense blocks that fit the graph.
+    ///
     /// # Errors
     /// Options out of range, or a target kind without nodes.
     pub(crate) fn new(options: &TrainOptions, snapshot: &Snapshot) -> Result<Self, Error> {
@@ -74,8 +86,8 @@ impl ModelConfig {
         self.targets().collect::<Vec<_>>().join(", ")
     }
 
-    /// What a node of a degree's level counts in a history and, beside its visits, in a neighbourhood: with damping one over the
-    /// square root of its degree, so that what everybody has says less.
+    /// The factor by which a node of a degree level counts in a history and in a neighborhood. With damping it is one
+    /// over the square root of the degree, so that frequent nodes carry less weight; else 1.
     pub(crate) fn influence(&self, level: u8) -> f32 {
         if self.damping { degree::damping(level) } else { 1.0 }
     }
@@ -84,85 +96,57 @@ impl ModelConfig {
         self.dense.iter().map(|(_, width)| width).sum::<usize>() + usize::from(self.degree_input)
     }
 
+    /// The JSON text that is stored with the model.
     pub(crate) fn to_text(&self) -> String {
-        let mut lines = vec![
-            format!("walk.seed {}", self.walks.seed),
-            format!("walk.walks {}", self.walks.walks),
-            format!("walk.visits {}", self.walks.visits),
-            format!("walk.stop {}", self.walks.stop),
-            format!("walk.top {}", self.walks.top),
-            format!("walk.min_visits {}", self.walks.min_visits),
-            format!("dim {}", self.dim),
-            format!("layers {}", self.layers),
-            format!("conv {}", if self.conv == Conv::Light { "light" } else { "pinsage" }),
-            format!("popularity {}", self.popularity),
-            format!("damping {}", self.damping),
-        ];
-        // Only where it is not the usual, so that other models read as before.
-        match self.pooling {
-            Pooling::Importance => {}
-            Pooling::Mean => lines.push("pooling mean".to_owned()),
-            Pooling::Max => lines.push("pooling max".to_owned()),
-        }
-        if self.degree_input {
-            lines.push("degree_input true".to_owned());
-        }
-        for policy in &self.policies {
-            lines.push(format!("target {}", policy.kind));
-            lines.extend(policy.paths.iter().map(|path| format!("path {}", path.join(" "))));
-        }
-        lines.extend(self.identities.iter().map(|kind| format!("identity {kind}")));
-        lines.extend(self.dense.iter().map(|(name, width)| format!("dense {width} {name}")));
-        lines.join("\n")
+        json::text_of(self)
     }
 
-    /// `None` where a line is not understood.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut recipe = Self {
-            policies: Vec::new(),
-            walks: WalkOptions::default(),
-            dim: 0,
-            layers: 0,
-            conv: Conv::Light,
-            pooling: Pooling::Importance,
-            popularity: false,
-            damping: false,
-            identities: Vec::new(),
-            degree_input: false,
-            dense: Vec::new(),
-        };
-        for line in text.lines() {
-            let (name, value) = line.split_once(' ').unwrap_or((line, ""));
-            match name {
-                "walk.seed" => recipe.walks.seed = value.parse().ok()?,
-                "walk.walks" => recipe.walks.walks = value.parse().ok()?,
-                "walk.visits" => recipe.walks.visits = value.parse().ok()?,
-                "walk.stop" => recipe.walks.stop = value.parse().ok()?,
-                "walk.top" => recipe.walks.top = value.parse().ok()?,
-                "walk.min_visits" => recipe.walks.min_visits = value.parse().ok()?,
-                "dim" => recipe.dim = value.parse().ok()?,
-                "layers" => recipe.layers = value.parse().ok()?,
-                "conv" if value == "light" => recipe.conv = Conv::Light,
-                "conv" if value == "pinsage" => recipe.conv = Conv::PinSage,
-                "popularity" => recipe.popularity = value.parse().ok()?,
-                "pooling" if value == "mean" => recipe.pooling = Pooling::Mean,
-                "pooling" if value == "max" => recipe.pooling = Pooling::Max,
-                "degree_input" => recipe.degree_input = value.parse().ok()?,
-                "damping" => recipe.damping = value.parse().ok()?,
-                "target" => recipe.policies.push(Policy { kind: value.to_owned(), paths: Vec::new() }),
-                "path" => {
-                    let path = value.split(' ').map(str::to_owned).collect();
-                    recipe.policies.last_mut()?.paths.push(path);
+    /// # Errors
+    /// The reason why the text is no model configuration.
+    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
+        json::parse(text, legacy::model_config).map_err(|error| error.to_string())
+    }
+
+    /// Names and values for display, in the order of the text. Fields of objects have names like `walks.seed`.
+    pub(crate) fn entries(&self) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        for (name, value) in json::fields_of(self) {
+            match value {
+                Value::Object(fields) => {
+                    let of_fields =
+                        fields.iter().map(|(field, value)| (format!("{name}.{field}"), json::shown(value)));
+                    entries.extend(of_fields);
                 }
-                "identity" => recipe.identities.push(value.to_owned()),
-                "dense" => {
-                    let (width, name) = value.split_once(' ')?;
-                    recipe.dense.push((name.to_owned(), width.parse().ok()?));
-                }
-                _ => return None,
+                value => entries.push((name, json::shown(&value))),
             }
         }
-        Some(recipe)
+        entries
+    }
+}
+
+/// The stored form of [`WalkOptions`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "WalkOptions", deny_unknown_fields)]
+pub(crate) struct StoredWalkOptions {
+    seed: u64,
+    walks: u32,
+    visits: u32,
+    stop: f32,
+    top: u32,
+    min_visits: u32,
+}
+
+/// The stored form of the policies: an object with the paths of each kind.
+mod policies {
+    use super::{BTreeMap, Deserialize, Deserializer, Policy, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(policies: &[Policy], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(policies.iter().map(|policy| (&policy.kind, &policy.paths)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Policy>, D::Error> {
+        let policies = BTreeMap::<String, Vec<Vec<String>>>::deserialize(deserializer)?;
+        Ok(policies.into_iter().map(|(kind, paths)| Policy { kind, paths }).collect())
     }
 }
 
@@ -183,7 +167,7 @@ fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) ->
 
 #[cfg(test)]
 impl ModelConfig {
-    /// Pins through boards and through pins, with everything switched on.
+    /// A configuration for tests: pins walk through boards and through pins, and every part is switched on.
     pub(crate) fn example() -> Self {
         Self {
             policies: vec![Policy {
@@ -206,12 +190,28 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::ModelConfig;
+    use super::{ModelConfig, Pooling};
 
     #[test]
-    fn the_text_form_holds_everything() {
-        let recipe = ModelConfig::example();
-        assert_eq!(ModelConfig::from_text(&recipe.to_text()), Some(recipe));
-        assert_eq!(ModelConfig::from_text("no such line"), None);
+    fn the_text_holds_everything() {
+        let config = ModelConfig::example();
+        let text = config.to_text();
+        assert_eq!(ModelConfig::from_text(&text), Ok(config));
+        let refused = |text: &str| ModelConfig::from_text(text).expect_err("it is not a configuration");
+        assert!(refused(&text.replace("dim", "mood")).contains("mood"));
+        assert!(refused("{}").contains("missing"));
+        assert!(refused("no such line").contains("missing field"));
+    }
+
+    #[test]
+    fn the_lines_of_version_1_say_the_same() {
+        let lines = "walk.seed 9\nwalk.walks 200\nwalk.visits 3\nwalk.stop 0.3\nwalk.top 50\nwalk.min_visits 2\ndim 7\n\
+            layers 3\nconv pinsage\npopularity true\ndamping false\npooling max\ndegree_input true\n\
+            target pin\npath board-pin board-pin\npath pin-pin\nidentity pin\ndense 12 image of it";
+        let config = ModelConfig { pooling: Pooling::Max, degree_input: true, ..ModelConfig::example() };
+        assert_eq!(ModelConfig::from_text(lines), Ok(config));
+        let unusual = lines.replace("pooling max\ndegree_input true\n", "");
+        assert_eq!(ModelConfig::from_text(&unusual), Ok(ModelConfig::example()));
+        assert!(ModelConfig::from_text("path board-pin").is_err());
     }
 }

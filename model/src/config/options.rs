@@ -1,47 +1,56 @@
-//! What a host may choose about the model and its training.
+//! The options of a training, their defaults and their ranges.
 
 use hedgerow_walker::WalkOptions;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::error::Error;
+use crate::config::json;
+use crate::config::model_config::StoredWalkOptions;
 
 /// The embedding dimension.
 pub const DIM: usize = 64;
 /// Convolution layers (the paper's K).
 pub const LAYERS: usize = 2;
-/// Epochs, of [`EXAMPLES`] examples each.
+/// Epochs at most.
 pub const EPOCHS: u32 = 20;
-/// Examples in a minibatch.
+/// Examples per minibatch.
 pub const BATCH: usize = 2048;
-/// Negatives that a minibatch's examples share.
+/// Negatives shared by the examples of a minibatch.
 pub const NEGATIVES: usize = 4000;
-/// The largest learning rate, reached at the end of the first epoch.
+/// The highest learning rate, reached at the end of the first epoch.
 pub const LEARNING_RATE: f32 = 0.003;
-/// Examples of an epoch at most: an epoch is what lies between two looks at the held-out recall, not a pass.
+/// Examples per epoch at most. An epoch is the interval between two measurements of the held-out recall, not a pass
+/// over the data.
 pub const EXAMPLES: usize = 200_000;
 
-/// How a node's vector is renewed from its neighbourhood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The convolution: the rule that updates a node's vector from its neighborhood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Conv {
-    /// The vector plus the pooled vectors of the neighbourhood. No weights of its own, so it does not
-    /// overfit identity embeddings (LightGCN, arXiv 2002.02126).
+    /// The node's vector plus the pooled vectors of its neighbors (LightGCN, arXiv 2002.02126). It has no weights, so
+    /// it does not overfit identity embeddings.
     Light,
-    /// The paper's layer with its two dense products and the dense head.
+    /// PinSage's layer with two dense products, and its dense head.
     PinSage,
 }
 
-/// How the messages of a neighbourhood become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The operation that combines the messages of a neighborhood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// Their sum, each by its share of the visits (PinSage, section 3.1).
+    /// The sum of messages, each weighted by its share of the visits (PinSage, section 3.1).
+    #[default]
     Importance,
-    /// Their mean, however often each was visited.
+    /// The mean of messages, regardless of visits.
     Mean,
-    /// The largest of them, number by number.
+    /// The maximum of each number over all messages.
     Max,
 }
 
-/// What training minimises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The loss that training minimizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Loss {
     /// Max-margin over all negatives (PinSage, section 3.3).
     Margin,
@@ -49,27 +58,29 @@ pub enum Loss {
     Softmax,
 }
 
-/// Whether nodes have a learned vector of their own beside their features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds whose nodes have a learned vector of their own, in addition to their features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Ids {
-    /// For the kinds none of whose nodes has features.
+    /// The kinds of which no node has features.
     Auto,
-    /// For all target kinds.
+    /// All target kinds.
     On,
-    /// For none: embeddings depend on features and structure only.
+    /// No kind: embeddings depend on features and structure only.
     Off,
 }
 
-/// Where positives come from when the caller gives no pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The source of positive examples when the caller gives no pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Positives {
-    /// A node's neighbours belong together: one of them is to be found from the others.
+    /// Neighbors of one node are related: one of them is the positive, the others are the query.
     Edges,
-    /// A node and one that its walks visit.
+    /// A node is related to the nodes that its walks visit.
     Walks,
 }
 
-/// Everything that training may be told. `Default` is the preset that the figures in docs/figures.md were made with.
+/// The options of a training. `Default` is the preset behind the figures in docs/figures.md.
 ///
 /// ```
 /// use hedgerow_model::{TrainOptions, options};
@@ -77,70 +88,74 @@ pub enum Positives {
 /// assert_eq!((default.dim, default.layers, default.epochs), (options::DIM, options::LAYERS, options::EPOCHS));
 /// assert!(default.validate().is_err(), "the kinds to embed are the caller's to name");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct TrainOptions {
-    /// Kinds to embed. At least one.
+    /// Kinds to embed, at least one.
     pub targets: Vec<String>,
-    /// Length of an embedding without the popularity coordinate; 1 to 4096.
+    /// Length D of an embedding without the popularity coordinate, 1 to 4096.
     pub dim: usize,
-    /// Convolution layers; 0 to 4.
+    /// Number K of convolution layers, 0 to 4.
     pub layers: usize,
-    /// The kind of layer.
+    /// The convolution.
     pub conv: Conv,
-    /// The walks that neighbourhoods are made of.
+    /// The walks that form neighborhoods.
+    #[serde(with = "StoredWalkOptions")]
     pub walks: WalkOptions,
-    /// Identity embeddings.
+    /// The kinds with identity embeddings.
     pub ids: Ids,
-    /// Adds to an embedding one coordinate that scores are raised by: learned per token and by log-degree.
+    /// Adds a popularity coordinate to each embedding. It is learned per token and by log-degree, and it is added to
+    /// scores.
     pub popularity: bool,
-    /// Divides a neighbour's importance, and what a node counts in a history, by the square root of its degree.
+    /// Divides a neighbor's importance, and a node's weight in a history, by the square root of its degree.
     pub damping: bool,
-    /// Epochs at most; 0 leaves the starting weights.
+    /// Epochs at most. 0 keeps the starting weights.
     pub epochs: u32,
-    /// Examples of an epoch; at most four times the positives there are, and, where nodes have learned vectors of their own, five
-    /// times the nodes to embed or 25 minibatches, whichever is more.
+    /// Examples per epoch at most. Also at most four times the number of positives. With identity embeddings, also at
+    /// most five times the nodes to embed or 25 minibatches, whichever is larger.
     pub pairs_per_epoch: usize,
-    /// Examples in a minibatch.
+    /// Examples per minibatch.
     pub batch: usize,
-    /// Negatives shared by a minibatch.
+    /// Negatives shared by the examples of a minibatch.
     pub negatives: usize,
-    /// In epoch n each example has n - 1 hard negatives, up to this many (section 3.4: curriculum).
+    /// Hard negatives per example at most: n - 1 of them in epoch n (PinSage, section 3.4, curriculum training).
     pub hard_negatives: u32,
-    /// The ranks by visit count, from and up to but not including, that hard negatives are drawn from.
+    /// The range of ranks by visit count from which hard negatives are drawn; the end is excluded.
     pub hard_ranks: (u32, u32),
-    /// Where positives come from when no pairs are given.
+    /// The source of positives when no pairs are given.
     pub positives: Positives,
-    /// With positives from edges: at most this many of the other neighbours form a query.
+    /// With positives from edges: the other neighbors in a query, at most.
     pub history: usize,
     /// The loss.
     pub loss: Loss,
-    /// The gap that the margin loss asks for, in units of the score.
+    /// The margin of the margin loss, in units of the score.
     pub margin: f32,
     /// The temperature of the softmax.
     pub temperature: f32,
-    /// The learning rate after the warm-up, which lasts the first epoch.
+    /// The learning rate at the end of the warm-up, which lasts for the first epoch.
     pub learning_rate: f32,
-    /// The learning rate is multiplied by this after every epoch.
+    /// The factor of the learning rate after every epoch.
     pub decay: f32,
-    /// Positives kept from training to measure recall.
+    /// Positives that training does not see; recall is measured on them.
     pub held_out: usize,
-    /// Ends training after this many epochs in a row with a recall more than a standard error below the best;
-    /// 0 never does.
+    /// Training ends after this many consecutive epochs whose recall is more than one standard error below the best.
+    /// 0 disables this.
     pub patience: u32,
-    /// The seed of everything random in training.
+    /// The seed of all random draws of the training.
     pub seed: u64,
-    /// Threads; 0 takes the caller's rayon pool.
+    /// Number of threads; 0 uses the caller's rayon pool.
+    #[serde(skip)]
     pub threads: usize,
-    /// Negatives are drawn in proportion to their degree, in steps, raised to this: 0 draws all alike. The softmax takes
-    /// back what a node is drawn more often, so that it is the same in expectation.
+    /// The exponent of the degree in the probability of drawing a negative; 0 draws all nodes alike. The softmax loss
+    /// corrects for the unequal probabilities, so its expectation stays the same.
     pub negative_power: f32,
-    /// How a neighbourhood's messages become one.
+    /// The pooling of messages.
     pub pooling: Pooling,
-    /// Gives the network the logarithm of a node's degree, in steps, as one more dense feature (section 3.1).
+    /// Adds the logarithm of a node's degree as a dense feature, in coarse steps (PinSage, section 3.1).
     pub degree_input: bool,
-    /// Starts from the weights and the token table of the last generation, which must have the same shape, instead of random
-    /// ones. What the tokens had learned they keep; new ones start as usual.
+    /// Starts from the weights and the token table of the last generation, which must have the same shape. Known
+    /// tokens keep their vectors; new tokens start at random.
     pub warm: bool,
 }
 
@@ -181,12 +196,15 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// The default options with the kinds to embed.
+    /// The default options for these kinds to embed.
     pub fn new(targets: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// Checks every value.
+    /// Checks the range of every value.
+    ///
+    /// # Errors
+    /// [`Error::Option`] or [`Error::Walk`] with the option, its value and the allowed range.
     pub fn validate(&self) -> Result<(), Error> {
         let refuse = |option, found: String, expected| Err(Error::Option { option, found, expected });
         if self.targets.is_empty() {
@@ -228,8 +246,33 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// The learning rate after a share of an epoch, which is counted from 1: linear to the full rate over the first epoch, then
-    /// multiplied by the decay over each (section 3.3).
+    /// Names and values of all options that influence the result, as text. Each target has an entry. The number of
+    /// threads has none. Names are those of the fields, with `target` for each target and `walk_seed` for the seed of
+    /// the walks.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        for (name, value) in json::fields_of(self) {
+            match value {
+                Value::Array(targets) if name == "targets" => {
+                    entries.extend(targets.iter().map(|target| ("target".to_owned(), json::shown(target))));
+                }
+                Value::Array(ranks) => {
+                    let ranks: Vec<_> = ranks.iter().map(json::shown).collect();
+                    entries.push((name, ranks.join("-")));
+                }
+                Value::Object(walks) => {
+                    let name = |field: String| if field == "seed" { "walk_seed".to_owned() } else { field };
+                    entries
+                        .extend(walks.into_iter().map(|(field, value)| (name(field), json::shown(&value))));
+                }
+                value => entries.push((name, json::shown(&value))),
+            }
+        }
+        entries
+    }
+
+    /// The learning rate within an epoch, which is counted from 1, after the share `share` of its steps. It rises
+    /// linearly in the first epoch, then falls by the decay factor over each epoch (PinSage, section 3.3).
     pub(crate) fn learning_rate_at(&self, epoch: u32, share: f32) -> f32 {
         let rate = self.learning_rate;
         if epoch == 1 { rate * share } else { rate * self.decay.powf((epoch - 2) as f32 + share) }
@@ -238,7 +281,75 @@ impl TrainOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::TrainOptions;
+    use hedgerow_walker::WalkOptions;
+
+    use super::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
+    use crate::config::json;
+
+    /// Options of which none has its default value, so that a field that is not read back is noticed.
+    fn unusual() -> TrainOptions {
+        TrainOptions {
+            targets: vec!["pin".into(), "a board".into()],
+            dim: 7,
+            layers: 3,
+            conv: Conv::PinSage,
+            walks: WalkOptions { seed: 9, walks: 8, visits: 7, stop: 0.3, top: 6, min_visits: 5 },
+            ids: Ids::Off,
+            popularity: false,
+            damping: false,
+            epochs: 99,
+            pairs_per_epoch: 98,
+            batch: 97,
+            negatives: 96,
+            hard_negatives: 95,
+            hard_ranks: (94, 1093),
+            positives: Positives::Walks,
+            history: 92,
+            loss: Loss::Margin,
+            margin: 0.91,
+            temperature: 1e-7,
+            learning_rate: 0.1 + 0.2,
+            decay: 0.88,
+            held_out: 87,
+            patience: 86,
+            seed: u64::MAX,
+            threads: 0,
+            negative_power: 0.75,
+            pooling: Pooling::Max,
+            degree_input: true,
+            warm: true,
+        }
+    }
+
+    #[test]
+    fn the_text_holds_every_option() {
+        let options = unusual();
+        let (fields, default) = (json::fields_of(&options), json::fields_of(&TrainOptions::default()));
+        for (name, value) in &fields {
+            assert_ne!(value, &default[name], "{name} is the default, so this shows nothing");
+        }
+        let read: TrainOptions = serde_json::from_str(&json::text_of(&options)).expect("its own text");
+        assert_eq!(read, options);
+        assert!(serde_json::from_str::<TrainOptions>(r#"{"no such option": 1}"#).is_err());
+    }
+
+    #[test]
+    fn every_option_is_shown_by_its_name() {
+        let entries = unusual().entries();
+        for (name, value) in [
+            ("target", "a board"),
+            ("conv", "pinsage"),
+            ("walk_seed", "9"),
+            ("stop", "0.3"),
+            ("hard_ranks", "94-1093"),
+            ("temperature", "0.0000001"),
+            ("warm", "true"),
+        ] {
+            assert!(entries.contains(&(name.to_owned(), value.to_owned())), "{name} {value} in {entries:?}");
+        }
+        assert_eq!(entries.iter().filter(|(name, _)| name == "target").count(), 2);
+        assert!(!entries.iter().any(|(name, _)| name == "threads"));
+    }
 
     #[test]
     fn the_learning_rate_warms_up_over_an_epoch_and_falls_by_the_decay_over_each_that_follows() {

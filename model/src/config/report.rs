@@ -1,43 +1,47 @@
-//! What a refresh did.
+//! Reports of refreshes.
 
 use std::time::Instant;
 
 use hedgerow_storage::Epoch;
+use serde::{Deserialize, Serialize};
 
-/// Milliseconds of each stage of a refresh.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stages {
-    /// Finding the sources that the changes reach.
+use crate::config::json::epoch_number;
+
+/// The time of each stage of a refresh, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefreshTimes {
+    /// Finding the walk sources that the changes affect.
     pub reach: f64,
-    /// Walking again from them.
+    /// Walking from these sources.
     pub walks: f64,
-    /// Recomputing rows, layer by layer.
+    /// Recomputing rows of all layers.
     pub layers: f64,
 }
 
-/// What a refresh found dirty, and what it recomputed.
-#[derive(Clone, Debug, PartialEq)]
+/// The number of dirty nodes and recomputed rows of a refresh, and its times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefreshReport {
-    /// The epoch that the embeddings now reflect.
+    /// The epoch that the embeddings reflect now.
+    #[serde(with = "epoch_number")]
     pub epoch: Epoch,
-    /// Nodes that the changes touched.
+    /// Nodes that changed or are an end of a changed edge.
     pub dirty_nodes: u64,
-    /// Sources that were walked again.
+    /// Sources that were walked.
     pub sources: u64,
-    /// Neighbourhoods that came out different.
+    /// Neighborhoods that are different now.
     pub neighborhoods: u64,
-    /// Rows recomputed: inputs, then each layer, then the embeddings that came out different.
+    /// Recomputed rows: inputs, then each layer, then the embeddings that are different now.
     pub rows: Vec<u64>,
-    /// Whether everything was recomputed.
+    /// True if all rows were recomputed.
     pub full: bool,
-    /// Time by stage.
-    pub ms: Stages,
-    /// Time in all.
+    /// Times of the stages.
+    pub ms: RefreshTimes,
+    /// Seconds in total.
     pub seconds: f64,
 }
 
 impl RefreshReport {
-    /// Of a refresh that did nothing yet.
+    /// The report of a refresh that has not done anything yet.
     pub fn new(epoch: Epoch, full: bool) -> Self {
         Self {
             epoch,
@@ -46,7 +50,7 @@ impl RefreshReport {
             neighborhoods: 0,
             rows: Vec::new(),
             full,
-            ms: Stages::default(),
+            ms: RefreshTimes::default(),
             seconds: 0.0,
         }
     }

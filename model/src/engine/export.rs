@@ -105,7 +105,7 @@ impl EmbeddingExport<'_> {
 
     /// How many nodes are embedded.
     pub fn count(&self) -> u64 {
-        self.state().living().count() as u64
+        self.state().alive_rows().count() as u64
     }
 
     /// The model. Cost: a copy of it.
@@ -138,7 +138,7 @@ pub(super) fn digest_of(
     ids: &[StableId],
     cancel: &CancelToken,
 ) -> Result<Digest, Error> {
-    let mut rows: Vec<u32> = state.living().collect();
+    let mut rows: Vec<u32> = state.alive_rows().collect();
     rows.sort_by_key(|&row| ids[row as usize]);
     let stage = cancel.stage("rows", rows.len() as u64);
     let mut hasher = blake3::Hasher::new();

@@ -14,10 +14,10 @@ use hedgerow_storage::{
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
 use crate::query::embeddings::Embeddings;
-use crate::state::incremental::{Advance, touched_nodes};
+use crate::state::incremental::{StateUpdate, touched_nodes};
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
-use crate::state::refresh_explanation::{Reason, RefreshExplanation, explain};
+use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 use crate::state::state::State;
 
 /// A refresh that touches more than one list in this many rows is done as a rebuild. With 100,000 pins it is 2.5 times as
@@ -66,7 +66,7 @@ impl Work {
     /// What was published; computed again from the model where the rest is not there as it was written.
     fn open(derived: &Derived, snapshot: &Snapshot, cancel: &CancelToken) -> Result<Self, Error> {
         let generation = derived.generation;
-        let whole = derived.is_whole.then(|| model_files::load(derived, snapshot.bound(), cancel));
+        let whole = derived.is_complete.then(|| model_files::load(derived, snapshot.bound(), cancel));
         let ((state, is_exact), stored) = match whole {
             Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
             None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
@@ -81,13 +81,13 @@ impl Work {
 
     /// The state, where it is whole.
     pub(super) fn whole(&self) -> Result<&State, Error> {
-        if self.rows == Rows::HalfWay { Err(Error::HalfWay) } else { Ok(&self.state) }
+        if self.rows == Rows::HalfWay { Err(Error::PartlyRefreshed) } else { Ok(&self.state) }
     }
 }
 
 /// What a refresh did, and why the node that was asked about changed.
 pub(super) struct Followed {
-    advance: Advance,
+    update: StateUpdate,
     explanation: RefreshExplanation,
 }
 
@@ -232,8 +232,8 @@ impl Engine {
             (Some(name), Some(shown)) => Some(shown.require_kind(name, &snapshot)?),
             _ => None,
         };
-        let Followed { advance, explanation } = self.bring(work, &snapshot, full, asked, cancel)?;
-        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..advance.report }, explanation))
+        let Followed { update, explanation } = self.bring(work, &snapshot, full, asked, cancel)?;
+        Ok((RefreshReport { seconds: since.elapsed().as_secs_f64(), ..update.report }, explanation))
     }
 
     /// Brings what refreshes work on to a snapshot, and hands it to readers.
@@ -248,19 +248,22 @@ impl Engine {
         let since = Instant::now();
         let followed = self.follow(work, snapshot, full, asked, cancel)?;
         // Copied before readers are kept out, and what it replaces is given back once they are let in again.
-        let trail = followed.advance.trail.as_ref();
-        let mut whole = trail.is_none().then(|| Embeddings::of(&work.state, snapshot, work.generation));
+        let changed_rows = followed.update.changed_rows.as_ref();
+        let mut whole =
+            changed_rows.is_none().then(|| Embeddings::of(&work.state, snapshot, work.generation));
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        match (trail, shown.as_mut()) {
-            (Some(trail), Some(shown)) => shown.take_over(&work.state, snapshot, trail.shown.rows()),
+        match (changed_rows, shown.as_mut()) {
+            (Some(changed_rows), Some(shown)) => {
+                shown.take_over(&work.state, snapshot, changed_rows.visible.rows())
+            }
             _ => std::mem::swap(&mut *shown, &mut whole),
         }
         // While readers are kept out, so that an answer's epoch and its dirty nodes belong together.
         self.store.mark_refreshed(snapshot.epoch());
         drop(shown);
-        if followed.advance.report.dirty_nodes > 0 {
+        if followed.update.report.dirty_nodes > 0 {
             let seconds = since.elapsed().as_secs_f64();
-            let report = RefreshReport { seconds, ..followed.advance.report.clone() };
+            let report = RefreshReport { seconds, ..followed.update.report.clone() };
             self.past().push(RefreshRecord { generation: work.generation, report });
         }
         Ok(followed)
@@ -290,13 +293,15 @@ impl Engine {
         match changes {
             Some(changes) if changes.lists.len() <= (work.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS) => {
                 work.rows = Rows::HalfWay;
-                let advance = work.state.advance(snapshot, &changes, cancel)?;
+                let update = work.state.update(snapshot, &changes, cancel)?;
                 work.rows = Rows::Exact;
-                let explanation = match (asked, &advance.trail) {
-                    (Some(node), Some(trail)) => explain(&work.state, snapshot, &changes, trail, node)?,
+                let explanation = match (asked, &update.changed_rows) {
+                    (Some(node), Some(changed_rows)) => {
+                        explain_refresh(&work.state, snapshot, &changes, changed_rows, node)?
+                    }
                     _ => RefreshExplanation::default(),
                 };
-                Ok(Followed { advance, explanation })
+                Ok(Followed { update, explanation })
             }
             other => {
                 let (recipe, encoder) = (work.state.recipe.clone(), work.state.encoder.clone());
@@ -306,8 +311,8 @@ impl Engine {
                 }
                 work.state = state;
                 work.rows = Rows::Exact;
-                let explanation = RefreshExplanation { changed: true, reasons: vec![Reason::Rebuild] };
-                Ok(Followed { advance: Advance { report, trail: None }, explanation })
+                let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
+                Ok(Followed { update: StateUpdate { report, changed_rows: None }, explanation })
             }
         }
     }
@@ -358,7 +363,7 @@ impl Engine {
     /// mean equal bytes. It is of what was last refreshed, whatever was committed since.
     ///
     /// # Errors
-    /// [`Error::NotTrained`]; [`Error::HalfWay`] between a refresh that was cancelled and the next one; a cancellation.
+    /// [`Error::NotTrained`]; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one; a cancellation.
     /// # Cost
     /// A pass over all rows, about a second for each GB. Refreshes wait.
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {

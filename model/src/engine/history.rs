@@ -2,13 +2,13 @@
 //! The refreshes lie in a file beside the store, whose layout is in FORMAT.md; losing it costs nothing else.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::{MutexGuard, PoisonError};
 
-use hedgerow_storage::{Epoch, Error as StoreError, Generation, SectionFile, SectionWriter, Store};
+use hedgerow_storage::{Error as StoreError, Generation, SectionFile, SectionWriter, Store};
 
 use crate::config::error::Error;
-use crate::config::report::{RefreshReport, Stages};
+use crate::config::report::RefreshReport;
+use crate::config::{json, legacy};
 use crate::engine::handle::Engine;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
@@ -16,7 +16,8 @@ use crate::state::model_files;
 /// The name that the refreshes are kept under.
 const NAME: &str = "refreshes";
 const KIND: [u8; 4] = *b"RFSH";
-const VERSION: u32 = 1;
+/// Since 2 the section is JSON.
+const VERSION: u32 = 2;
 const SECTION: [u8; 8] = *b"lines\0\0\0";
 /// So many refreshes are remembered; one is about 100 bytes of text.
 const REMEMBERED: usize = 500;
@@ -40,12 +41,11 @@ pub(super) struct Past {
 impl Past {
     /// What was kept last; nothing where that cannot be read, which a check of the store tells.
     pub(super) fn open(store: &Store) -> Self {
-        let lines = |file: SectionFile| {
+        let read = |file: SectionFile| {
             file.require(KIND, VERSION)?;
-            let text = std::str::from_utf8(file.section(SECTION)?).unwrap_or_default();
-            Ok::<_, StoreError>(text.lines().map_while(from_line).collect())
+            Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))
         };
-        let refreshes = store.aside(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), lines));
+        let refreshes = store.sidecar(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
         Self { refreshes: refreshes.unwrap_or_default(), is_stored: true }
     }
 
@@ -61,59 +61,22 @@ impl Past {
     pub(super) fn keep(&mut self, store: &Store) {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
-            file.section(SECTION, self.refreshes.iter().map(to_line).collect::<String>().into_bytes());
-            self.is_stored = store.keep_aside(NAME, &file).is_ok();
+            file.section(SECTION, to_text(&self.refreshes).into_bytes());
+            self.is_stored = store.write_sidecar(NAME, &file).is_ok();
         }
     }
 }
 
-fn to_line(refresh: &RefreshRecord) -> String {
-    let RefreshRecord { generation, report } = refresh;
-    let RefreshReport { epoch, dirty_nodes, sources, neighborhoods, rows, full, ms, seconds } = report;
-    let Stages { reach, walks, layers } = ms;
-    let mut line = format!("{generation} {epoch} {dirty_nodes} {sources} {neighborhoods} {full}");
-    write!(line, " {reach} {walks} {layers} {seconds}").expect("text takes what is written");
-    for rows in rows {
-        write!(line, " {rows}").expect("text takes what is written");
-    }
-    line + "\n"
+fn to_text(refreshes: &VecDeque<RefreshRecord>) -> String {
+    let stored = refreshes.iter().map(|RefreshRecord { generation, report }| (generation.get(), report));
+    json::text_of(&stored.collect::<Vec<_>>())
 }
 
-fn from_line(line: &str) -> Option<RefreshRecord> {
-    let fields: Vec<&str> = line.split(' ').collect();
-    let [
-        generation,
-        epoch,
-        dirty_nodes,
-        sources,
-        neighborhoods,
-        full,
-        reach,
-        walks,
-        layers,
-        seconds,
-        rows @ ..,
-    ] = &fields[..]
-    else {
-        return None;
-    };
-    Some(RefreshRecord {
-        generation: Generation::new(generation.parse().ok()?),
-        report: RefreshReport {
-            epoch: Epoch::new(epoch.parse().ok()?),
-            dirty_nodes: dirty_nodes.parse().ok()?,
-            sources: sources.parse().ok()?,
-            neighborhoods: neighborhoods.parse().ok()?,
-            rows: rows.iter().map(|rows| rows.parse().ok()).collect::<Option<_>>()?,
-            full: full.parse().ok()?,
-            ms: Stages {
-                reach: reach.parse().ok()?,
-                walks: walks.parse().ok()?,
-                layers: layers.parse().ok()?,
-            },
-            seconds: seconds.parse().ok()?,
-        },
-    })
+/// Empty where the text is not that of a history.
+fn from_text(text: &str) -> VecDeque<RefreshRecord> {
+    let stored: Vec<(u64, RefreshReport)> = json::parse(text, legacy::refreshes).unwrap_or_default();
+    let record = |(generation, report)| RefreshRecord { generation: Generation::new(generation), report };
+    stored.into_iter().map(record).collect()
 }
 
 impl Engine {
@@ -137,11 +100,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NotTrained`].
     pub fn recipe(&self) -> Result<Vec<(String, String)>, Error> {
-        self.with_embeddings(|embeddings, _| {
-            let text = embeddings.recipe.to_text();
-            let lines = text.lines().filter_map(|line| line.split_once(' '));
-            Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-        })
+        self.with_embeddings(|embeddings, _| Ok(embeddings.recipe.entries()))
     }
 
     pub(super) fn past(&self) -> MutexGuard<'_, Past> {
@@ -152,20 +111,25 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use hedgerow_storage::Epoch;
+
     use super::*;
+    use crate::config::report::RefreshTimes;
 
     fn refresh(epoch: u64) -> RefreshRecord {
         let report = RefreshReport::new(Epoch::new(epoch), true);
-        let ms = Stages { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
+        let ms = RefreshTimes { reach: 0.1 + 0.2, walks: 1e-9, layers: 0.0 };
         let report = RefreshReport { rows: vec![1, 2], ms, seconds: 1.0 / 3.0, ..report };
         RefreshRecord { generation: Generation::new(2), report }
     }
 
     #[test]
     fn a_refresh_reads_back_as_it_was_written() {
-        let past = refresh(7);
-        assert_eq!(from_line(to_line(&past).trim_end()), Some(past));
-        assert_eq!(from_line("1 2 3"), None);
+        let history = VecDeque::from([refresh(7), refresh(8)]);
+        assert_eq!(from_text(&to_text(&history)), history);
+        let lines = "2 7 0 0 0 true 0.30000000000000004 0.000000001 0 0.3333333333333333 1 2\n";
+        assert_eq!(from_text(lines), [refresh(7)]);
+        assert_eq!(from_text("1 2 3"), []);
     }
 
     #[test]

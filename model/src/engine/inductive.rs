@@ -30,7 +30,7 @@ impl Engine {
     /// wait for it. A task of the rayon pool that refreshes run on must not ask it: it would keep a thread that they need.
     /// # Errors
     /// An unknown node in the history, a dense block that the model does not know, or one of another width or with a
-    /// value that is not finite; [`Error::HalfWay`] between a refresh that was cancelled and the next one.
+    /// value that is not finite; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one.
     pub fn embed_unseen(&self, unseen: &NewNode) -> Result<Embedded, Error> {
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {
@@ -44,19 +44,19 @@ impl Engine {
 
 /// The vector of a node that has no row, visiting each of `rows` once, and last its popularity coordinate.
 fn vector_of_unseen(state: &State, unseen: &NewNode, rows: &[u32]) -> Result<Vec<f32>, Error> {
-    let (encoder, spare) = (&state.encoder, &mut BufferPool::default());
-    let mut sums = encoder.table.known.sums();
+    let (encoder, buffers) = (&state.encoder, &mut BufferPool::default());
+    let mut sums = encoder.table.trained.empty_sums();
     let hashes: Vec<u64> = unseen.tokens.iter().map(|token| token_hash(token)).collect();
-    encoder.table.known.push_tokens(&hashes, &mut sums);
+    encoder.table.trained.push_tokens(&hashes, &mut sums);
     let dense = dense_row(&state.recipe, &unseen.dense)?;
-    let mut h = encoder.input(&sums, &dense.view(), spare);
-    let mut pool = state.pool(&[]);
+    let mut h = encoder.input(&sums, &dense.view(), buffers);
+    let mut pool = state.importances(&[]);
     state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
     for (at, layer) in encoder.weights.layers.iter().enumerate() {
         let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
-        h = layer.update(&h.view(), pool.multiply(&messages.view(), spare), spare).0;
+        h = layer.update(&h.view(), pool.multiply(&messages.view(), buffers), buffers).0;
     }
-    let mut vector = encoder.output(&h.view(), spare).0.index_axis(Axis(0), 0).to_vec();
+    let mut vector = encoder.output(&h.view(), buffers).0.index_axis(Axis(0), 0).to_vec();
     vector.push(encoder.bias(&sums, &[0.0])[0]);
     Ok(vector)
 }

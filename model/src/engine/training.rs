@@ -16,12 +16,12 @@ use crate::query::embeddings::Embeddings;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::State;
 use crate::train::checkpoint;
-use crate::train::checkpoint::{Checkpoint, Origin, Progress};
+use crate::train::checkpoint::{Checkpoint, Origin, Progress, Summary};
 use crate::train::estimate::Estimate;
 use crate::train::event::{EpochReport, TrainEvent};
 use crate::train::init;
-use crate::train::init::Last;
-use crate::train::run::{End, Run, Trained};
+use crate::train::init::LastGeneration;
+use crate::train::run::{RunEnd, TrainRun, Trained};
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +93,7 @@ impl<'a> Training<'a> {
     /// Options out of range, a target kind without nodes, nothing to learn from, no generation to start from or one of
     /// another shape ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] when the loss stops being a number: what the
     /// whole epochs before gave is published all the same, if there is one, and the run is at its end. When resuming:
-    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::OtherPairs`]; damage in what was kept, which is lost then.
+    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in what was kept, which is lost then.
     /// # Determinism
     /// The same bytes for any number of threads, and whether it was interrupted and resumed or not.
     /// # Cost
@@ -127,7 +127,7 @@ impl Engine {
     /// Damage in what was kept. Cost: reading all of it.
     pub fn unfinished(&self) -> Result<Option<UnfinishedTraining>, Error> {
         let checkpoint = Checkpoint::open(&self.store)?;
-        Ok(checkpoint.map(|Checkpoint { origin, epochs, .. }| UnfinishedTraining {
+        Ok(checkpoint.map(|Checkpoint { summary: Summary { origin, epochs, .. }, .. }| UnfinishedTraining {
             options: origin.options,
             graph: origin.graph,
             has_pairs: origin.pairs.is_some(),
@@ -156,7 +156,7 @@ impl Engine {
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
             let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
             let encoder = self.starting_encoder(options, &state.recipe, &inputs)?;
-            let run = Run::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
+            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             Estimate::measure(&run, &state, encoder, walks, cancel)
         })
     }
@@ -183,14 +183,14 @@ impl Engine {
             None => Progress::new(self.starting_encoder(options, &state.recipe, &inputs)?),
         };
         let trained = if options.epochs == 0 {
-            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: End::Done }
+            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done }
         } else {
-            let run = Run::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
+            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             observer(&run.started());
             if !progress.epochs.is_empty() {
                 observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
             }
-            let keep = &mut |progress: &Progress| progress.keep(&self.store, &origin);
+            let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
             run.train(progress, keep, observer, cancel)?
         };
         let Trained { encoder, epochs, kept, end } = trained;
@@ -198,19 +198,19 @@ impl Engine {
         // From here on a cancellation would only lose what is done.
         let kept_on = CancelToken::new().reporting_to(cancel);
         let (generation, embedded) = self.publish_trained(
-            state.embedded_by(Arc::new(encoder), &snapshot, &kept_on)?,
+            state.embed_with(Arc::new(encoder), &snapshot, &kept_on)?,
             &curve,
             &kept_on,
         )?;
-        if end != End::Cancelled {
+        if end != RunEnd::Cancelled {
             // What is left where this fails does no harm: going on with it would publish the same once more.
             let _ = checkpoint::discard(&self.store);
         }
-        if let End::Diverged { epoch, step, best } = end {
+        if let RunEnd::Diverged { epoch, step, best } = end {
             return Err(Error::Diverged { epoch, step, best: Some(best) });
         }
         let seconds = since.elapsed().as_secs_f64();
-        Ok(TrainReport { generation, embedded, seconds, cancelled: end == End::Cancelled, epochs })
+        Ok(TrainReport { generation, embedded, seconds, cancelled: end == RunEnd::Cancelled, epochs })
     }
 
     /// What the run is of, and where it goes on.
@@ -222,7 +222,7 @@ impl Engine {
         }
         let checkpoint = Checkpoint::open(&self.store)?.ok_or(Error::NothingToResume)?;
         checkpoint.require(snapshot.epoch(), pairs.as_deref())?;
-        Ok((checkpoint.origin.clone(), Some(checkpoint)))
+        Ok((checkpoint.summary.origin.clone(), Some(checkpoint)))
     }
 
     fn starting_encoder(
@@ -232,10 +232,10 @@ impl Engine {
         inputs: &Inputs,
     ) -> Result<crate::network::encoder::Encoder, Error> {
         if !options.warm {
-            return Ok(init::cold(recipe, inputs, options.seed));
+            return Ok(init::random(recipe, inputs, options.seed));
         }
         let work = self.work();
-        let last = work.as_ref().map(|work| Last {
+        let last = work.as_ref().map(|work| LastGeneration {
             generation: work.generation,
             recipe: &work.state.recipe,
             encoder: &work.state.encoder,
@@ -257,7 +257,7 @@ impl Engine {
         // The snapshot that was trained on is held, so the log reaches back to it.
         let now = self.store.snapshot();
         self.follow(&mut new, &now, false, None, cancel)?;
-        let embedded = new.state.living().count() as u64;
+        let embedded = new.state.alive_rows().count() as u64;
         self.store_work(&mut new, Some(curve), cancel)?;
         self.show(Some(Embeddings::of(&new.state, &now, generation)));
         self.store.mark_refreshed(now.epoch());

@@ -47,7 +47,7 @@ fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bo
     let score = |row: u32| scores[row as usize] + bias[row as usize];
     let wanted = score(example.positive);
     let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
-    let mut apart: Vec<u32> = example.query.iter().chain(&example.together).copied().collect();
+    let mut apart: Vec<u32> = example.query.iter().chain(&example.related).copied().collect();
     apart.sort_unstable();
     apart.dedup();
     let above = apart.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
@@ -69,7 +69,7 @@ mod tests {
         });
         let bias = vec![0.0; 32];
         let recall = |query: Vec<u32>, positive| {
-            let example = Example { query, positive, together: Vec::new(), hard: Vec::new() };
+            let example = Example { query, positive, related: Vec::new(), hard_negatives: Vec::new() };
             held_out_recall(&vectors.view(), &bias, &[1.0; 32], &[example])
         };
         assert_eq!(recall(vec![0], 20), 1.0);

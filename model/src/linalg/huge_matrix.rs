@@ -1,4 +1,4 @@
-//! A matrix with a row for each node of the graph, which grows with it. Knows nothing of what its rows are.
+//! A growable matrix with a row for each node of the graph. Knows nothing of what its rows mean.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,15 +9,15 @@ use rayon::prelude::*;
 
 use crate::linalg::matrix::BAND;
 
-/// Matrices of fewer bytes are in small pages: a huge one for each would be wasted on them.
+/// The size in bytes from which a matrix uses huge pages; smaller ones would waste most of a page.
 const HUGE_FROM: usize = 8 << 20;
-/// By so much of its rows a matrix that must move has room for more.
+/// A matrix that must move gets one part in this many more rows than requested.
 const ROOM: usize = 8;
 
-/// Rows that lie one after the other, in huge pages where the system has them: rows are read from random places, and with
-/// small pages every one of them takes a walk of the page table, and every page that is touched the first time a call of the
-/// system. A rebuild of 100,000 nodes embeds 134,000 nodes/s with them and 98,000 without.
+/// A row-major matrix in huge pages where the system has them.
 ///
+/// Rows are read from random places. With small pages each read takes a walk of the page table, and each first touch
+/// of a page a system call. A rebuild of 100,000 nodes embeds 134,000 nodes/s with huge pages and 98,000 without.
 /// Memory that nobody wrote yet is zero and costs nothing.
 pub(crate) struct HugeMatrix {
     rows: usize,
@@ -27,17 +27,17 @@ pub(crate) struct HugeMatrix {
 
 enum Memory {
     Small(Vec<f32>),
-    /// With room for more rows.
+    /// Has room for more rows.
     Huge(MmapMut),
 }
 
 impl HugeMatrix {
-    /// Shape: (rows, width).
+    /// A matrix of zeros. Shape: (rows, width).
     pub(crate) fn zeros(rows: usize, width: usize) -> Self {
         Self { rows, width, memory: Memory::zeros(rows * width) }
     }
 
-    /// `None` if that many values are not that many rows.
+    /// A copy of the values. `None` if their number is not `rows x width`.
     pub(crate) fn from_values(rows: usize, width: usize, values: &[f32]) -> Option<Self> {
         if values.len() != rows * width {
             return None;
@@ -55,12 +55,12 @@ impl HugeMatrix {
         self.width
     }
 
-    /// Bytes of its rows, without room for more.
+    /// Bytes of the rows, without the room for more.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(self.values())
     }
 
-    /// All rows, one after the other.
+    /// All rows, row-major.
     pub(crate) fn values(&self) -> &[f32] {
         &self.memory.values()[..self.rows * self.width]
     }
@@ -70,19 +70,19 @@ impl HugeMatrix {
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f32] {
-        &self.values()[self.place(row)]
+        &self.values()[self.range(row)]
     }
 
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        let place = self.place(row);
-        &mut self.values_mut()[place]
+        let range = self.range(row);
+        &mut self.values_mut()[range]
     }
 
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
         ArrayView2::from_shape((self.rows, self.width), self.values()).expect("as many values as rows hold")
     }
 
-    /// Has `fill` write all rows, some at a time, in parallel; it is told which is the first.
+    /// Calls `fill` in parallel with bands of rows, which it must write, and the number of the first row of each.
     pub(crate) fn fill_bands(&mut self, fill: impl Fn(usize, &mut [f32]) + Sync) {
         let width = self.width;
         if width > 0 {
@@ -91,7 +91,7 @@ impl HugeMatrix {
         }
     }
 
-    /// Appends rows of zeros up to so many. Cost: copies all rows each time it has grown by an eighth.
+    /// Appends rows of zeros up to `rows` rows. Cost: copies all rows each time the matrix has grown by an eighth.
     pub(crate) fn grow(&mut self, rows: usize) {
         let values = rows * self.width;
         if values > self.memory.values().len() {
@@ -103,7 +103,7 @@ impl HugeMatrix {
         self.rows = self.rows.max(rows);
     }
 
-    fn place(&self, row: usize) -> Range<usize> {
+    fn range(&self, row: usize) -> Range<usize> {
         row * self.width..(row + 1) * self.width
     }
 }
@@ -115,7 +115,7 @@ impl Memory {
             && let Ok(memory) = MmapMut::map_anon(bytes)
         {
             #[cfg(target_os = "linux")]
-            // A kernel without huge pages refuses; small ones do as well, only slower.
+            // A kernel without huge pages refuses. The matrix then works too, but slower.
             let _ = memory.advise(memmap2::Advice::HugePage);
             return Self::Huge(memory);
         }
@@ -153,7 +153,10 @@ impl Clone for HugeMatrix {
 
 impl fmt::Debug for HugeMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tall").field("rows", &self.rows).field("width", &self.width).finish_non_exhaustive()
+        f.debug_struct("HugeMatrix")
+            .field("rows", &self.rows)
+            .field("width", &self.width)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Row-wise operations on dense matrices, each row on its own.
+//! Operations on the rows of dense matrices. Each row is computed from itself alone.
 
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
@@ -6,10 +6,12 @@ use rayon::prelude::*;
 const ROWS_PER_TASK: usize = 256;
 const NUMBERS_PER_TASK: usize = 1 << 15;
 
-/// Sums are made in this many lanes, added up in a fixed order: the same bits on every processor.
+/// The number of partial sums. They are added in a fixed order, which gives the same bits on every processor.
 const LANES: usize = 8;
 
-/// The dot product of two rows of one length; the order of additions is fixed.
+/// The dot product of two rows of equal length.
+///
+/// Determinism: the order of additions is fixed.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     debug_assert_eq!(a.len(), b.len(), "a dot product needs rows of one length");
     let mut lanes = [0.0f32; LANES];
@@ -26,7 +28,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// Scales a row to length one; a row of zeros stays. Returns the length it had.
+/// Scales a row to length 1, and returns its former length. A row of zeros stays.
 pub(crate) fn normalize(row: &mut [f32]) -> f32 {
     let length = dot(row, row).sqrt();
     if length > 0.0 {
@@ -37,7 +39,7 @@ pub(crate) fn normalize(row: &mut [f32]) -> f32 {
     length
 }
 
-/// Scales every row to length one. Returns the lengths they had.
+/// Scales every row to length 1, and returns the former lengths.
 pub(crate) fn normalize_rows(matrix: &mut Array2<f32>) -> Array1<f32> {
     let mut lengths = Array1::zeros(matrix.nrows());
     let dim = matrix.ncols();
@@ -49,7 +51,8 @@ pub(crate) fn normalize_rows(matrix: &mut Array2<f32>) -> Array1<f32> {
     lengths
 }
 
-/// The gradient before [`normalize_rows`]: `(dy - y (y . dy)) / length`.
+/// The backward pass of [`normalize_rows`], in place: `dx = (dy - y (y . dy)) / length`. Shapes: y and dy (R, D),
+/// lengths (R).
 pub(crate) fn normalize_rows_backward(y: &ArrayView2<'_, f32>, lengths: &Array1<f32>, dy: &mut Array2<f32>) {
     let dim = y.ncols();
     if dim == 0 {
@@ -77,8 +80,8 @@ pub(crate) fn relu(values: &mut [f32]) {
     }
 }
 
-/// The gradient before [`relu`], given its result. Without a branch: signs are as good as random, and a branch took a tenth of
-/// training.
+/// The backward pass of [`relu`], in place, from its result `y`. It has no branch: signs are almost random, and
+/// mispredicted branches took a tenth of training time.
 pub(crate) fn relu_backward(y: &ArrayView2<'_, f32>, dy: &mut Array2<f32>) {
     let y = y.as_slice().expect("activations are contiguous");
     let dy = dy.as_slice_mut().expect("matrices here are made in standard layout");
@@ -89,7 +92,7 @@ pub(crate) fn relu_backward(y: &ArrayView2<'_, f32>, dy: &mut Array2<f32>) {
     });
 }
 
-/// The listed rows of a matrix, in that order.
+/// A copy of the listed rows of a matrix, in the order of the list. Shape: (listed rows, D).
 pub(crate) fn gather(matrix: &ArrayView2<'_, f32>, rows: &[u32]) -> Array2<f32> {
     let dim = matrix.ncols();
     let mut out = Array2::zeros((rows.len(), dim));

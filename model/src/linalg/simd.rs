@@ -1,9 +1,13 @@
-//! Runs a loop over vectors of numbers, compiled for the widest that this processor has.
+//! Loops over vectors of numbers, compiled for the widest vectors of the processor.
 //!
-//! The same loop is compiled three times. A multiply-add rounds once in all of them, by an instruction or by the system's
-//! `fmaf`, and no sum is reordered; so all give the same bits, and [`Portable`] is the oracle of the others.
-//! Loops over arrays alone were tried first: whether the compiler keeps a tile of sums in registers then depends on how
-//! the loop around it is written, and matrix products ran at 30 GFLOP/s where these run at 110, of 118 that the processor has.
+//! Each loop is compiled three times. A multiply-add rounds once in all of them, by an instruction or by the system's
+//! `fmaf`, and no sum is reordered. So all three give the same bits, and [`Portable`] is the test oracle of the
+//! others.
+//!
+//! Loops over plain arrays were tried first. The compiler then keeps a tile of sums in registers only for some forms
+//! of the surrounding loop: matrix products ran at 30 GFLOP/s, and run at 110 of 118 possible with these vectors.
+//!
+//! The module is longer than 400 lines because the three implementations of one trait stand side by side.
 #![expect(
     unsafe_code,
     reason = "instructions, and functions compiled for them, that not every processor has"
@@ -20,33 +24,34 @@ use std::arch::x86_64::{
     _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
 };
 
-/// A loop over numbers. `run` must be `#[inline(always)]`, or it is compiled for the baseline only.
+/// A loop over numbers. `run` must be `#[inline(always)]`; otherwise it is compiled only for the baseline processor.
 pub(crate) trait Kernel {
     type Output;
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// Vectors of one width and what is done with them. A value of such a type exists only where the processor has them.
+/// Vectors of one width and their operations. A value of such a type exists only if the processor has the
+/// instructions.
 pub(crate) trait Lanes: Copy {
     type Vector: Copy;
-    /// Numbers of a vector.
+    /// Numbers in a vector.
     const WIDTH: usize;
-    /// Vectors that stay in registers.
+    /// Vectors that fit into registers.
     const REGISTERS: usize;
 
-    /// The same number in every lane.
+    /// A vector with the same number in every lane.
     fn splat(self, value: f32) -> Self::Vector;
 
-    /// The first numbers of a slice.
+    /// Loads the first numbers of a slice.
     ///
     /// # Panics
-    /// If it has fewer.
+    /// If the slice is shorter than a vector.
     fn load(self, from: &[f32]) -> Self::Vector;
 
-    /// Writes to the first numbers of a slice.
+    /// Stores into the first numbers of a slice.
     ///
     /// # Panics
-    /// If it has fewer.
+    /// If the slice is shorter than a vector.
     fn store(self, vector: Self::Vector, to: &mut [f32]);
 
     /// `a b + c` lane by lane, rounded once.
@@ -55,33 +60,33 @@ pub(crate) trait Lanes: Copy {
     /// `a + b` lane by lane.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// The products of two rows of whole numbers, summed in lanes: any lane may take any of them. Sums are of 32 bits, rounded
-    /// to `f32` in the end.
+    /// The products of two integer rows, summed lane by lane; the assignment of products to lanes is unspecified.
+    /// Sums have 32 bits and are converted to `f32` at the end.
     ///
     /// # Panics
-    /// If the second row is shorter than the first, or the first is no multiple of [`GROUP`].
+    /// If `b` is shorter than `a`, or the length of `a` is no multiple of [`GROUP`].
     fn products(self, a: &[i8], b: &[i16]) -> Self::Vector;
 
-    /// The sum of each of the first [`WIDTH`](Self::WIDTH) vectors, in the lane of its number. Lanes are added by halves: with
-    /// eight, lane l and l + 4 first, then l and l + 2, then the last two.
+    /// The sums of the first [`WIDTH`](Self::WIDTH) vectors: lane l holds the sum of vector l. Lanes are added by
+    /// halves. With eight lanes: l and l + 4 first, then l and l + 2, then the last two.
     ///
     /// # Panics
     /// If there are fewer vectors.
     fn sums(self, vectors: &[Self::Vector]) -> Self::Vector;
 }
 
-/// Rows of whole numbers are filled up to a multiple of it.
+/// The length of integer rows is a multiple of this.
 pub(crate) const GROUP: usize = 32;
 
-/// What a loop can be compiled for.
+/// The vector widths that loops are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
-    /// What every processor has.
+    /// No special instructions.
     Portable,
     /// AVX2 with fused multiply-add.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests ask for it where the processor has wider ones"))]
     Eight,
-    /// AVX-512, its foundation and its small whole numbers.
+    /// AVX-512 F and BW.
     Sixteen,
 }
 
@@ -91,7 +96,7 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     run_within(Width::Sixteen, kernel)
 }
 
-/// Runs `kernel` with the widest vectors that this processor has up to `widest`.
+/// Runs `kernel` with the widest vectors of this processor, up to `widest`.
 #[inline]
 pub(crate) fn run_within<K: Kernel>(widest: Width, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
@@ -124,7 +129,7 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
 
-/// Both rows in groups, of the same number.
+/// Both rows in groups of [`GROUP`] numbers; as many groups of `b` as `a` has.
 #[inline(always)]
 fn groups<'a>(a: &'a [i8], b: &'a [i16]) -> (&'a [[i8; GROUP]], &'a [[i16; GROUP]]) {
     let (a, rest) = a.as_chunks();
@@ -132,7 +137,7 @@ fn groups<'a>(a: &'a [i8], b: &'a [i16]) -> (&'a [[i8; GROUP]], &'a [[i16; GROUP
     (a, &b.as_chunks().0[..a.len()])
 }
 
-/// The safe twin.
+/// Arrays, compiled for every processor: the safe twin of the other two.
 #[derive(Clone, Copy)]
 struct Portable;
 
@@ -185,8 +190,10 @@ impl Lanes for Portable {
     }
 }
 
+/// Vectors of eight numbers in AVX2 registers.
+///
 /// # Invariants
-/// 1. Made by `run_avx2` alone, so the processor has AVX2 and FMA wherever there is one.
+/// 1. Only `run_avx2` makes a value, so the processor has AVX2 and FMA wherever there is one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Avx2(());
@@ -246,13 +253,13 @@ impl Lanes for Avx2 {
         }
     }
 
-    /// Each step adds the halves of two vectors and leaves both sums in one.
+    /// Each step adds the halves of two vectors and puts both results into one vector.
     #[inline(always)]
     fn sums(self, vectors: &[__m256]) -> __m256 {
         let [a, b, c, d, e, f, g, h] = *vectors.first_chunk().expect("as many vectors as lanes");
         // SAFETY: invariant 1, here and in the functions.
         unsafe {
-            // Macros, since a closure would be compiled for the baseline.
+            // Macros, because a closure would be compiled for the baseline processor.
             macro_rules! fours {
                 ($x:expr, $y:expr) => {
                     _mm256_add_ps(
@@ -273,8 +280,10 @@ impl Lanes for Avx2 {
     }
 }
 
+/// Vectors of sixteen numbers in AVX-512 registers.
+///
 /// # Invariants
-/// 1. Made by `run_avx512` alone, so the processor has AVX-512 wherever there is one.
+/// 1. Only `run_avx512` makes a value, so the processor has AVX-512 wherever there is one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Avx512(());
@@ -332,7 +341,7 @@ impl Lanes for Avx512 {
         }
     }
 
-    /// As with eight lanes, a step longer.
+    /// As with eight lanes, with one more step.
     #[inline(always)]
     fn sums(self, vectors: &[__m512]) -> __m512 {
         let all: &[__m512; 16] = vectors.first_chunk().expect("as many vectors as lanes");
@@ -365,7 +374,7 @@ impl Lanes for Avx512 {
 mod tests {
     use super::*;
 
-    /// The sums of some vectors, each number another one.
+    /// A kernel that sums 256 different numbers vector by vector.
     struct Sums([f32; 256]);
 
     impl Kernel for Sums {
@@ -400,7 +409,7 @@ mod tests {
         }
     }
 
-    /// The sum of the products of two rows of whole numbers.
+    /// A kernel that sums the products of two integer rows.
     struct Products<'a>(&'a [i8], &'a [i16]);
 
     impl Kernel for Products<'_> {

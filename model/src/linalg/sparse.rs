@@ -1,6 +1,5 @@
-//! A sparse matrix in row form and its products with dense rows: neighbourhood pooling, token sums and
-//! query means are all this one operation.
-//! It must never know what its rows stand for.
+//! A sparse matrix in row form, and its products with dense rows. Neighborhood pooling, token sums and query means
+//! are all this operation. Must not know what its rows mean.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use ndarray::{Array2, ArrayView2};
@@ -10,46 +9,46 @@ use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
-/// Rows below this many stored entries are not worth a task of their own.
+/// Stored entries per parallel task, about.
 const ENTRIES_PER_TASK: usize = 1 << 13;
 
-/// A sparse matrix: for each row its `(column, value)` entries, in a fixed order.
+/// A sparse matrix: for each row its `(column, value)` entries, in the order in which they were pushed.
 ///
-/// Determinism: a product adds the entries of a row in the order in which they were pushed, each by a fused
-/// multiply-add to the sum before it, so a row's result depends on that row alone, whatever else is in the matrix,
-/// however many threads work and however wide their vectors are.
+/// Determinism: a product adds the entries of a row in their order, each by a fused multiply-add. So a row of the
+/// result depends on that row alone, not on other rows, on the number of threads or on the width of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sparse {
     offsets: Vec<usize>,
     columns: Vec<u32>,
     values: Vec<f32>,
     width: usize,
-    /// Takes the largest number among a row's entries, column by column, instead of their sum; their values then say nothing.
-    largest: bool,
+    /// The product takes the maximum over a row's entries, column by column, instead of their sum. Values are then
+    /// ignored.
+    is_max: bool,
 }
 
 impl Sparse {
     /// An empty matrix with `width` columns and no rows yet.
     pub(crate) fn new(width: usize) -> Self {
-        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, largest: false }
+        Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width, is_max: false }
     }
 
-    /// The same matrix, whose product takes the largest.
-    pub(crate) fn largest(mut self, largest: bool) -> Self {
-        self.largest = largest;
+    /// The same matrix with a product that takes the maximum if `is_max`.
+    pub(crate) fn with_max(mut self, is_max: bool) -> Self {
+        self.is_max = is_max;
         self
     }
 
-    /// An empty matrix with `width` columns that sums, or takes the largest, as this one.
-    pub(crate) fn alike(&self, width: usize) -> Self {
-        Self::new(width).largest(self.largest)
+    /// An empty matrix with `width` columns and the same kind of product.
+    pub(crate) fn empty_like(&self, width: usize) -> Self {
+        Self::new(width).with_max(self.is_max)
     }
 
     pub(crate) fn with_capacity(width: usize, rows: usize, entries: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
         let (columns, values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
-        Self { offsets, columns, values, width, largest: false }
+        Self { offsets, columns, values, width, is_max: false }
     }
 
     /// Appends a row.
@@ -62,8 +61,8 @@ impl Sparse {
         self.offsets.push(self.columns.len());
     }
 
-    /// Appends a row whose values are each entry's share of their sum.
-    pub(crate) fn push_shares(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
+    /// Appends a row whose values are divided by their sum.
+    pub(crate) fn push_normalized(&mut self, entries: impl IntoIterator<Item = (u32, f32)>) {
         let first = self.values.len();
         self.push_row(entries);
         let values = &mut self.values[first..];
@@ -82,11 +81,13 @@ impl Sparse {
         self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
     }
 
-    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D). Cost: entries x D, parallel over rows.
-    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, spare: &mut BufferPool) -> Array2<f32> {
+    /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D).
+    ///
+    /// Determinism: see [`Sparse`]. Cost: entries x D multiply-adds, parallel over rows.
+    pub(crate) fn multiply(&self, dense: &ArrayView2<'_, f32>, buffers: &mut BufferPool) -> Array2<f32> {
         assert_eq!(dense.nrows(), self.width, "a sparse product needs one dense row per column");
         let dim = dense.ncols();
-        let mut out = spare.matrix(self.rows(), dim);
+        let mut out = buffers.matrix(self.rows(), dim);
         if dim == 0 || self.rows() == 0 {
             return out;
         }
@@ -103,8 +104,8 @@ impl Sparse {
         out
     }
 
-    /// The same by the thread that asks, of as many rows from `first` on as `out` has: dense rows of `dim` numbers lie
-    /// one after the other, and so do those of the result.
+    /// A part of the product on the calling thread: the rows from `first` on that fit into `out`. `dense` and `out`
+    /// are row-major with rows of `dim` numbers.
     pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
         assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
         if dim > 0 {
@@ -112,8 +113,9 @@ impl Sparse {
         }
     }
 
-    /// The transposed matrix; the entries of a row keep the order of the rows they came from.
-    /// Cost: one counting pass and one placing pass over the entries.
+    /// The transposed matrix. The entries of its rows are in the order of the original rows.
+    ///
+    /// Cost: two passes over the entries.
     pub(crate) fn transpose(&self) -> Self {
         let mut offsets = vec![0usize; self.width + 1];
         for &column in &self.columns {
@@ -133,24 +135,25 @@ impl Sparse {
                 *to += 1;
             }
         }
-        Self { offsets, columns, values, width: self.rows(), largest: false }
+        Self { offsets, columns, values, width: self.rows(), is_max: false }
     }
 
-    /// The gradient by the dense rows from the one by the product: `back` is the transposed matrix. Of equal numbers the
-    /// first is the largest.
+    /// The backward pass of [`Sparse::multiply`]: the gradient of `dense` from that of the product. `transposed` is
+    /// the transposed matrix. With the maximum, the gradient goes to the first of equal numbers. Shapes: (R, D) ->
+    /// (W, D).
     pub(crate) fn backward(
         &self,
-        back: &Self,
+        transposed: &Self,
         dense: &ArrayView2<'_, f32>,
-        by_product: &Array2<f32>,
-        spare: &mut BufferPool,
+        d_product: &Array2<f32>,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
-        if !self.largest {
-            return back.multiply(&by_product.view(), spare);
+        if !self.is_max {
+            return transposed.multiply(&d_product.view(), buffers);
         }
-        let mut by_dense = spare.matrix(dense.nrows(), dense.ncols());
-        by_dense.fill(0.0);
-        for (row, by) in by_product.outer_iter().enumerate() {
+        let mut d_dense = buffers.matrix(dense.nrows(), dense.ncols());
+        d_dense.fill(0.0);
+        for (row, by) in d_product.outer_iter().enumerate() {
             for (at, by) in by.iter().enumerate() {
                 let mut best: Option<(u32, f32)> = None;
                 for (column, _) in self.row(row) {
@@ -160,22 +163,22 @@ impl Sparse {
                     }
                 }
                 if let Some((column, _)) = best {
-                    by_dense[[column as usize, at]] += by;
+                    d_dense[[column as usize, at]] += by;
                 }
             }
         }
-        by_dense
+        d_dense
     }
 
-    /// The transposed matrix without its empty rows, and which rows those are that stay.
-    pub(crate) fn transpose_used(&self) -> (Vec<u32>, Self) {
-        let mut whole = self.transpose();
+    /// The transposed matrix without its empty rows, and the numbers of the rows that it keeps.
+    pub(crate) fn transpose_nonempty(&self) -> (Vec<u32>, Self) {
+        let mut transposed = self.transpose();
         let used = (0..self.width as u32)
-            .filter(|&row| whole.offsets[row as usize] < whole.offsets[row as usize + 1]);
+            .filter(|&row| transposed.offsets[row as usize] < transposed.offsets[row as usize + 1]);
         let used: Vec<u32> = used.collect();
-        whole.offsets =
-            std::iter::once(0).chain(used.iter().map(|&row| whole.offsets[row as usize + 1])).collect();
-        (used, whole)
+        transposed.offsets =
+            std::iter::once(0).chain(used.iter().map(|&row| transposed.offsets[row as usize + 1])).collect();
+        (used, transposed)
     }
 
     fn rows_per_task(&self) -> usize {
@@ -184,7 +187,7 @@ impl Sparse {
     }
 }
 
-/// The product's rows from `first` on, as many as `out` has.
+/// The rows of a product from `first` on that fit into `out`.
 struct Product<'a> {
     sparse: &'a Sparse,
     first: usize,
@@ -202,12 +205,12 @@ impl Kernel for Product<'_> {
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
             let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
-            if sparse.largest { row.largest(source, dim, out) } else { row.sum(source, dim, out) }
+            if sparse.is_max { row.max(source, dim, out) } else { row.sum(source, dim, out) }
         }
     }
 }
 
-/// The entries of one row.
+/// The entries of a row.
 #[derive(Clone, Copy)]
 struct Row<'a, L> {
     lanes: L,
@@ -216,27 +219,27 @@ struct Row<'a, L> {
 }
 
 impl<L: Lanes> Row<'_, L> {
-    /// The row's product, in pieces whose sums stay in registers while the entries are walked.
+    /// The row's product, in blocks whose sums stay in registers while the entries are read.
     #[inline(always)]
     fn sum(self, source: &[f32], dim: usize, out: &mut [f32]) {
         let mut start = 0;
         while start < dim {
             let (from, out) = (&source[start..], &mut out[start..]);
             start += match dim - start {
-                256.. if L::REGISTERS == 32 => self.vectors::<16>(from, dim, out),
-                128.. if L::REGISTERS == 32 => self.vectors::<8>(from, dim, out),
-                64.. if L::REGISTERS == 32 => self.vectors::<4>(from, dim, out),
-                64.. => self.vectors::<8>(from, dim, out),
-                left if left >= 2 * L::WIDTH => self.vectors::<2>(from, dim, out),
-                left if left >= L::WIDTH => self.vectors::<1>(from, dim, out),
-                left => self.numbers(left, from, dim, out),
+                256.. if L::REGISTERS == 32 => self.vector_sums::<16>(from, dim, out),
+                128.. if L::REGISTERS == 32 => self.vector_sums::<8>(from, dim, out),
+                64.. if L::REGISTERS == 32 => self.vector_sums::<4>(from, dim, out),
+                64.. => self.vector_sums::<8>(from, dim, out),
+                left if left >= 2 * L::WIDTH => self.vector_sums::<2>(from, dim, out),
+                left if left >= L::WIDTH => self.vector_sums::<1>(from, dim, out),
+                left => self.remainder_sums(left, from, dim, out),
             };
         }
     }
 
-    /// The largest of the entries' numbers in every column; zeros from no entry.
+    /// The maximum over the entries, column by column; zeros if there is no entry.
     #[inline(always)]
-    fn largest(self, source: &[f32], dim: usize, out: &mut [f32]) {
+    fn max(self, source: &[f32], dim: usize, out: &mut [f32]) {
         let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
         out.copy_from_slice(&source[first as usize * dim..][..dim]);
         for &column in others {
@@ -246,9 +249,9 @@ impl<L: Lanes> Row<'_, L> {
         }
     }
 
-    /// `C` vectors of the result; returns how many numbers that is.
+    /// The sums of `C` vectors. Returns the number of columns.
     #[inline(always)]
-    fn vectors<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+    fn vector_sums<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         let Self { lanes, columns, values } = self;
         let width = C * L::WIDTH;
         let mut sums = [lanes.splat(0.0); C];
@@ -266,9 +269,9 @@ impl<L: Lanes> Row<'_, L> {
         width
     }
 
-    /// What is less than a vector.
+    /// The sums of the last columns, fewer than a vector.
     #[inline(always)]
-    fn numbers(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
+    fn remainder_sums(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
         out[..left].fill(0.0);
         for (&column, &value) in self.columns.iter().zip(self.values) {
             let from = &from[column as usize * dim..][..left];
@@ -299,12 +302,12 @@ mod tests {
     fn a_product_is_the_dense_product() {
         let dense = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
         assert_eq!(
-            example().multiply(&dense.view(), &mut BufferPool::used()),
+            example().multiply(&dense.view(), &mut BufferPool::with_nan()),
             array![[11.0, 14.0], [0.0, 0.0], [-3.0, -4.0]]
         );
     }
 
-    /// The widest vectors, the baseline's and a row by itself: the same bits.
+    /// The widest vectors, the baseline's and the definition give the same bits.
     #[test]
     fn a_product_has_the_same_bits_for_every_vector_width() {
         let mut sparse = Sparse::new(50);
@@ -314,7 +317,7 @@ mod tests {
         for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
             let dense =
                 Array2::from_shape_fn((50, dim), |(r, c)| ((r * 31 + c * 17) % 101) as f32 / 7.0 - 6.0);
-            let wide = sparse.multiply(&dense.view(), &mut BufferPool::used());
+            let wide = sparse.multiply(&dense.view(), &mut BufferPool::with_nan());
             let chain = |row: usize, at: usize| {
                 sparse
                     .row(row)
@@ -334,14 +337,15 @@ mod tests {
     #[test]
     fn the_largest_number_of_each_column_is_taken_and_its_gradient_goes_there() {
         let dense = array![[1.0, 9.0], [3.0, 4.0], [5.0, 6.0]];
-        let sparse = example().largest(true);
+        let sparse = example().with_max(true);
         assert_eq!(
-            sparse.multiply(&dense.view(), &mut BufferPool::used()),
+            sparse.multiply(&dense.view(), &mut BufferPool::with_nan()),
             array![[5.0, 9.0], [0.0, 0.0], [3.0, 4.0]]
         );
         let by = array![[0.1, 0.2], [7.0, 7.0], [0.3, 0.4]];
-        let back = sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut BufferPool::used());
-        assert_eq!(back, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
+        let transposed =
+            sparse.backward(&sparse.transpose(), &dense.view(), &by, &mut BufferPool::with_nan());
+        assert_eq!(transposed, array![[0.0, 0.2], [0.3, 0.4], [0.1, 0.0]]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The shared hashed table from which all sparse input (tokens, node identities) takes its vectors.
-//! One table, several probes per token: no vocabulary to maintain ("Unified Embedding", arXiv 2305.12102).
+//! The hashed embedding table of all sparse inputs: tokens and node identities. A token reads several rows of one
+//! shared table, so there is no vocabulary to maintain ("Unified Embedding", arXiv 2305.12102). Knows nothing of
+//! layers.
 
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 
-/// Rows that each token reads; two tokens share all of theirs once in (table rows)^2 / 2 pairs.
+/// Rows that a token reads. Two tokens share all rows once in (table rows)^2 / 2 pairs.
 pub(crate) const PROBES: usize = 2;
 
-/// Table rows per distinct token of the training data (before rounding up to a power of two).
+/// Table rows per distinct token of the training data, before rounding up to a power of two.
 const ROWS_PER_TOKEN: usize = 3;
 
-/// The smallest and largest table, as powers of two. The largest is 4 GiB at 64 dimensions.
+/// The sizes of tables, as powers of two. The largest is 4 GiB at 64 dimensions.
 pub(crate) const BITS: std::ops::RangeInclusive<u32> = 8..=24;
 
 /// The 64-bit hash of a token.
@@ -24,28 +25,28 @@ pub(crate) fn token_hash(token: &str) -> u64 {
     xxh3_64(token.as_bytes())
 }
 
-/// The hash that stands for the identity of a node; no token of a user has it but by a 64-bit collision.
+/// The hash of a node's identity. A token has the same hash only by a 64-bit collision.
 pub(crate) fn identity_hash(id: StableId) -> u64 {
     xxh3_64_with_seed(&id.get().to_le_bytes(), 0x6964)
 }
 
-/// Marks a row of the table that no training token reads.
+/// The place of a row that no training token reads.
 const UNTRAINED: u32 = u32::MAX;
 
-/// Which rows of a table were trained, a Bloom filter of the training tokens; and the place of each among them, in which its
-/// numbers lie. A third of the rows and more are never read, and have none.
+/// The trained rows of a table, and their places in the arrays of numbers. The set is a Bloom filter of the training
+/// tokens. At least a third of the rows are never read, and have no numbers.
 ///
-/// A token one of whose rows was not trained was certainly never trained itself and contributes nothing: a cold node is described
-/// by the tokens that are known. Four bytes for each row.
+/// A token with an untrained row was not in the training data and contributes nothing. So a new node is described by
+/// its known tokens alone. Size: four bytes for each row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct TrainedRows {
     bits: u32,
     places: Vec<u32>,
-    /// By place, ascending.
+    /// Row numbers by place, ascending.
     rows: Vec<u32>,
 }
 
-impl Known {
+impl TrainedRows {
     pub(crate) fn new(bits: u32, rows: impl IntoIterator<Item = u32>) -> Self {
         let mut places = vec![UNTRAINED; 1 << bits];
         for row in rows {
@@ -59,37 +60,37 @@ impl Known {
         Self { bits, places, rows }
     }
 
-    /// Whether these can be the trained rows of a table, ascending.
-    pub(crate) fn can_be(bits: u32, rows: &[u32]) -> bool {
+    /// True if `rows` can be the trained rows of a table of 2^bits rows: ascending and in range.
+    pub(crate) fn is_valid(bits: u32, rows: &[u32]) -> bool {
         rows.is_sorted_by(|one, other| one < other) && rows.last().is_none_or(|row| row >> bits == 0)
     }
 
-    /// The trained rows by place, ascending.
+    /// The trained rows, ascending.
     pub(crate) fn rows(&self) -> &[u32] {
         &self.rows
     }
 
-    /// Where a row's numbers lie, if it was trained.
+    /// The place of a row's numbers. `None` if the row is untrained.
     fn place(&self, row: u32) -> Option<u32> {
         Some(self.places[row as usize]).filter(|&place| place != UNTRAINED)
     }
 
-    /// A matrix with a column for each trained row and no rows yet.
-    pub(crate) fn sums(&self) -> Sparse {
+    /// A matrix for token sums: a column for each trained row, and no rows yet.
+    pub(crate) fn empty_sums(&self) -> Sparse {
         Sparse::new(self.rows.len())
     }
 
-    /// The sums of some nodes, in their order.
+    /// The token sums of some nodes, in their order. Shape: (nodes, T).
     pub(crate) fn sums_of(&self, nodes: &[Vec<u64>]) -> Sparse {
-        let mut sums = self.sums();
+        let mut sums = self.empty_sums();
         for tokens in nodes {
             self.push_tokens(tokens, &mut sums);
         }
         sums
     }
 
-    /// Appends to `sums` the row that adds up a node's known tokens: every probe weighs one over the square
-    /// root of the number of tokens, so that the sum's length does not grow with it.
+    /// Appends the token sum of a node: each row of a known token has the weight one over the square root of the
+    /// number of known tokens. So the length of the sum does not grow with their number.
     pub(crate) fn push_tokens(&self, tokens: &[u64], sums: &mut Sparse) {
         let places = |&token: &u64| -> Option<[u32; PROBES]> {
             let places = probes(token, self.bits).map(|row| self.places[row as usize]);
@@ -101,30 +102,31 @@ impl Known {
     }
 }
 
-/// The trained rows of a table. T: how many there are. Shapes: `rows` is (T, D), `bias` (T).
+/// The trained rows of a table. T is their number. Shapes: `rows` (T, D), `bias` (T).
 #[derive(Clone, Debug)]
 pub(crate) struct HashEmbedding {
-    pub(crate) known: Arc<Known>,
+    pub(crate) trained: Arc<TrainedRows>,
     pub(crate) rows: HugeMatrix,
     pub(crate) bias: Array1<f32>,
 }
 
 impl HashEmbedding {
-    /// A table for the distinct tokens of a training set. Starting values are uniform in `[-scale, scale]`, a
-    /// function of seed, row and column alone.
+    /// A table for the distinct tokens of a training set.
+    ///
+    /// Determinism: starting values are uniform in `[-scale, scale]`, a function of seed, row and column alone.
     pub(crate) fn new(tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
         Self::with_bits(bits_for(tokens), tokens, dim, seed, scale)
     }
 
-    /// A table of at least as many rows as `old`, for the distinct tokens of another training set. A row that stands where
-    /// `old` had a trained one, by its number modulo the rows there, begins as a copy of it, so every token that `old` knew
-    /// and that is among these begins with the vector it had. The other rows begin as in [`HashEmbedding::new`].
+    /// A table for the distinct tokens of another training set, with at least as many rows as `old`. A row begins as
+    /// a copy of the row of `old` with its number modulo the size of `old`, if that is trained. So a token that `old`
+    /// knows keeps its vector. Other rows begin as in [`HashEmbedding::new`].
     pub(crate) fn grown(old: &Self, tokens: &[u64], seed: u64, scale: f32) -> Self {
         let bits = bits_for(tokens).max(old.bits());
         let mut new = Self::with_bits(bits, tokens, old.rows.width(), seed, scale);
         let mask = (1 << old.bits()) - 1;
-        for (to, row) in new.known.rows().iter().enumerate() {
-            if let Some(from) = old.known.place(row & mask) {
+        for (to, row) in new.trained.rows().iter().enumerate() {
+            if let Some(from) = old.trained.place(row & mask) {
                 new.rows.row_mut(to).copy_from_slice(old.rows.row(from as usize));
                 new.bias[to] = old.bias[from as usize];
             }
@@ -132,16 +134,16 @@ impl HashEmbedding {
         new
     }
 
-    /// A table whose trained rows are known and zero.
-    pub(crate) fn zeros(known: Known, dim: usize) -> Self {
-        let trained = known.rows.len();
-        Self { known: Arc::new(known), rows: HugeMatrix::zeros(trained, dim), bias: Array1::zeros(trained) }
+    /// A table of zeros with these trained rows.
+    pub(crate) fn zeros(trained: TrainedRows, dim: usize) -> Self {
+        let count = trained.rows.len();
+        Self { trained: Arc::new(trained), rows: HugeMatrix::zeros(count, dim), bias: Array1::zeros(count) }
     }
 
     fn with_bits(bits: u32, tokens: &[u64], dim: usize, seed: u64, scale: f32) -> Self {
-        let known = Known::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
-        let mut table = Self::zeros(known, dim);
-        for (place, &row) in table.known.rows.iter().enumerate() {
+        let trained = TrainedRows::new(bits, tokens.iter().flat_map(|&token| probes(token, bits)));
+        let mut table = Self::zeros(trained, dim);
+        for (place, &row) in table.trained.rows.iter().enumerate() {
             for (column, value) in table.rows.row_mut(place).iter_mut().enumerate() {
                 let at = u64::from(row) << 32 | column as u64;
                 let bits = xxh3_64_with_seed(&at.to_le_bytes(), seed) >> 40;
@@ -152,17 +154,17 @@ impl HashEmbedding {
     }
 
     pub(crate) fn bits(&self) -> u32 {
-        self.known.bits
+        self.trained.bits
     }
 }
 
-/// The size of a table for so many tokens.
+/// The size of a table for the tokens, as a power of two.
 fn bits_for(tokens: &[u64]) -> u32 {
     let bits = (tokens.len().max(1) * ROWS_PER_TOKEN).next_power_of_two().trailing_zeros();
     bits.clamp(*BITS.start(), *BITS.end())
 }
 
-/// The rows that a token reads. With `bits` at most 24 each takes its own bits of one hash.
+/// The rows that a token reads: separate bits of its hash, since `bits` is at most 24.
 fn probes(token: u64, bits: u32) -> [u32; PROBES] {
     let mask = (1u64 << bits) - 1;
     std::array::from_fn(|probe| ((token >> (32 * probe)) & mask) as u32)
@@ -178,9 +180,9 @@ mod tests {
         let (known, unknown) = (token_hash("genre=jazz"), token_hash("genre=polka"));
         let table = HashEmbedding::new(&[known], 4, 7, 0.1);
         let row = |tokens: &[u64]| {
-            let mut sums = table.known.sums();
-            table.known.push_tokens(tokens, &mut sums);
-            sums.multiply(&table.rows.view(), &mut BufferPool::used())
+            let mut sums = table.trained.empty_sums();
+            table.trained.push_tokens(tokens, &mut sums);
+            sums.multiply(&table.rows.view(), &mut BufferPool::with_nan())
         };
         assert!(row(&[known]).iter().any(|value| *value != 0.0));
         assert_eq!(row(&[known, unknown]), row(&[known]));
@@ -197,12 +199,12 @@ mod tests {
         let new = HashEmbedding::grown(&old, &many, 2, 0.1);
         assert!(new.bits() > old.bits());
         let sums = |table: &HashEmbedding, token| {
-            let mut sums = table.known.sums();
-            table.known.push_tokens(&[token], &mut sums);
+            let mut sums = table.trained.empty_sums();
+            table.trained.push_tokens(&[token], &mut sums);
             let bias = table.bias.view().insert_axis(ndarray::Axis(1));
             (
-                sums.multiply(&table.rows.view(), &mut BufferPool::used()),
-                sums.multiply(&bias, &mut BufferPool::used()),
+                sums.multiply(&table.rows.view(), &mut BufferPool::with_nan()),
+                sums.multiply(&bias, &mut BufferPool::with_nan()),
             )
         };
         for &token in &few {

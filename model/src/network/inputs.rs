@@ -1,4 +1,5 @@
-//! What the network sees of nodes before any convolution: hashed tokens, dense features, log-degree.
+//! The input of the network for each node: hashed tokens, dense features and the log-degree, read from the graph.
+//! Knows nothing of layers.
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use ndarray::Array2;
@@ -8,19 +9,21 @@ use crate::config::degree::log_degree;
 use crate::config::model_config::ModelConfig;
 use crate::network::hash_embedding::{identity_hash, token_hash};
 
-/// The inputs of a list of nodes, in its order. F is the recipe's dense width.
+/// The inputs of a list of nodes, in its order. F is the dense width of the model configuration.
 pub(crate) struct Inputs {
     pub(crate) tokens: Vec<Vec<u64>>,
-    /// (nodes, F); zeros where a node lacks a block. Last, if the recipe says so, the log-degree.
+    /// Dense features, zeros where a node lacks a block, and the log-degree last if it is an input. Shape: (nodes,
+    /// F).
     pub(crate) dense: Array2<f32>,
-    /// Zeros where the recipe uses no popularity.
+    /// Log-degrees; zeros if the model has no popularity coordinate.
     pub(crate) log_degrees: Vec<f32>,
-    /// What each counts in a history, see [`ModelConfig::influence`].
+    /// Weights of nodes in a history, see [`ModelConfig::influence`].
     pub(crate) influence: Vec<f32>,
 }
 
 impl Inputs {
-    /// `levels`: the degree level of each node.
+    /// Reads the inputs of `nodes`, whose degree levels are `levels`. Cost: one read of the features of each node,
+    /// tokens in parallel.
     pub(crate) fn gather(snapshot: &Snapshot, recipe: &ModelConfig, nodes: &[NodeIx], levels: &[u8]) -> Self {
         let kinds: Vec<KindIx> = recipe.identities.iter().filter_map(|name| snapshot.kind_ix(name)).collect();
         let tokens = nodes

@@ -1,64 +1,72 @@
-//! A training step's share of the graph, cut out and re-indexed: each node once, its neighbourhoods as
-//! sparse matrices over local rows, its features gathered once.
+//! Minibatches: the part of the graph that a training step reads, with local row numbers. Each node occurs once, its
+//! neighborhood in sparse matrices, its features gathered once. Knows nothing of how examples are drawn.
 
 use ndarray::{Array2, Axis};
 
 use crate::linalg::sparse::Sparse;
-use crate::network::hash_embedding::Known;
+use crate::network::hash_embedding::TrainedRows;
 use crate::network::inputs::Inputs;
 
-/// One positive: what was asked, and what should be found.
+/// A positive example: a query, and the node that it must find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Example {
-    /// Rows whose mean vector asks, weighted by influence: a user's history, or a single node.
+    /// Rows of the query, a user's history or a single node. Their vectors are averaged with the weights of
+    /// influence.
     pub(crate) query: Vec<u32>,
     pub(crate) positive: u32,
-    /// Rows that belong together with the query and the positive: no negatives of theirs.
-    pub(crate) together: Vec<u32>,
-    /// Rows that are related but not this closely; see [`crate::train::hard_negatives`].
-    pub(crate) hard: Vec<u32>,
+    /// Rows that are related to the query and the positive, so never negatives for it.
+    pub(crate) related: Vec<u32>,
+    /// Rows that are related to the query, but less than the positive; see `train/hard_negatives.rs`.
+    pub(crate) hard_negatives: Vec<u32>,
 }
 
-/// Drawn rows, each once, and the logarithm of how much more often than by equal chances each is drawn.
+/// Negatives without repetition. `log_rates` are logarithms of the probability of drawing a row, divided by the
+/// uniform one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Negatives {
     pub(crate) rows: Vec<u32>,
-    pub(crate) rates: Vec<f32>,
+    pub(crate) log_rates: Vec<f32>,
 }
 
-/// Levels: the rows of level K come first in level K-1, which adds their neighbours, and so on down to the
-/// input level 0. So "a node's own row" is the same index on every level.
+/// A minibatch of examples.
+///
+/// Level K holds the nodes of the examples. Level k - 1 begins with the rows of level k and adds their neighbors,
+/// down to the input level 0. So a node has the same row index on every level. B is the number of examples, F the
+/// width of dense features.
 pub(crate) struct Minibatch {
-    /// (level 0, 2^bits): token sums; and transposed over `table_rows`.
+    /// Token sums (level 0, T), their transpose without empty rows, and the table rows which that keeps.
     pub(crate) tokens: Sparse,
-    pub(crate) tokens_back: Sparse,
+    pub(crate) tokens_transposed: Sparse,
     pub(crate) table_rows: Vec<u32>,
-    /// (level 0, F).
+    /// Dense features. Shape: (level 0, F).
     pub(crate) dense: Array2<f32>,
     pub(crate) log_degrees: Vec<f32>,
-    /// Per layer k: (level k, level k-1) importances; and transposed.
+    /// The importances of each layer k, and their transposes. Shape: (level k, level k - 1).
     pub(crate) pools: Vec<Sparse>,
-    pub(crate) pools_back: Vec<Sparse>,
-    /// (B, level K): query means; and transposed.
+    pub(crate) pools_transposed: Vec<Sparse>,
+    /// The weights of query rows, and their transpose. Shape: (B, level K).
     pub(crate) queries: Sparse,
-    pub(crate) queries_back: Sparse,
-    /// Local rows, by example.
+    pub(crate) queries_transposed: Sparse,
+    /// Local rows of positives and hard negatives, by example.
     pub(crate) positives: Vec<u32>,
-    pub(crate) hard: Vec<Vec<u32>>,
-    /// Local rows, shared by all examples, each once.
+    pub(crate) hard_negatives: Vec<Vec<u32>>,
+    /// Local rows of the negatives that all examples share.
     pub(crate) negatives: Vec<u32>,
-    /// By negative, the logarithm of how much more often than others it is drawn.
-    pub(crate) rates: Vec<f32>,
-    /// By example, places in `negatives` of nodes that are none for it.
-    pub(crate) left_out: Vec<Vec<u32>>,
+    /// By negative, its [`Negatives::log_rates`].
+    pub(crate) log_rates: Vec<f32>,
+    /// By example, the indices in `negatives` of rows that are related to it.
+    pub(crate) masked: Vec<Vec<u32>>,
 }
 
 impl Minibatch {
-    /// Cost: proportional to the neighbourhoods of the nodes within K - 1 steps of the examples'.
+    /// Cuts the minibatch out of the graph. `pool` holds the importances of all rows.
+    ///
+    /// Cost: proportional to the neighborhoods of the nodes within K - 1 steps of the examples, and four bytes for
+    /// each row of the graph.
     pub(crate) fn build(
         inputs: &Inputs,
         pool: &Sparse,
-        known: &Known,
+        trained: &TrainedRows,
         layers: usize,
         examples: &[Example],
         negatives: &Negatives,
@@ -67,20 +75,20 @@ impl Minibatch {
         for (place, &row) in (0..).zip(&negatives.rows) {
             places[row as usize] = place;
         }
-        let left_out = examples.iter().map(|example| {
-            let apart = example.query.iter().chain(&example.together).chain([&example.positive]);
+        let masked = examples.iter().map(|example| {
+            let apart = example.query.iter().chain(&example.related).chain([&example.positive]);
             let mut found: Vec<u32> = apart.map(|&row| places[row as usize]).collect();
             found.retain(|&place| place != ABSENT);
             found
         });
-        let left_out = left_out.collect();
+        let masked = masked.collect();
 
         let mut level = Level { rows: Vec::new(), at: vec![ABSENT; pool.rows()] };
         let mut local = |rows: &[u32]| rows.iter().map(|&row| level.add(row)).collect::<Vec<_>>();
         let query_rows: Vec<_> = examples.iter().map(|example| local(&example.query)).collect();
         let positives: Vec<_> = examples.iter().map(|example| local(&[example.positive])[0]).collect();
-        let hard: Vec<_> = examples.iter().map(|example| local(&example.hard)).collect();
-        let rates = negatives.rates.clone();
+        let hard_negatives: Vec<_> = examples.iter().map(|example| local(&example.hard_negatives)).collect();
+        let log_rates = negatives.log_rates.clone();
         let negatives = local(&negatives.rows);
 
         let mut queries = Sparse::new(level.rows.len());
@@ -95,36 +103,36 @@ impl Minibatch {
         }
         pools.reverse();
 
-        let mut tokens = known.sums();
+        let mut tokens = trained.empty_sums();
         for &row in &level.rows {
-            known.push_tokens(&inputs.tokens[row as usize], &mut tokens);
+            trained.push_tokens(&inputs.tokens[row as usize], &mut tokens);
         }
-        let (table_rows, tokens_back) = tokens.transpose_used();
+        let (table_rows, tokens_transposed) = tokens.transpose_nonempty();
         Self {
-            tokens_back,
+            tokens_transposed,
             table_rows,
             tokens,
-            // By this thread: it is the producer's, outside of the pool that the caller chose.
+            // On this thread: it is the producer's, which is outside of the caller's thread pool.
             dense: inputs.dense.select(Axis(0), &places_of(&level.rows)),
             log_degrees: level.rows.iter().map(|&row| inputs.log_degrees[row as usize]).collect(),
-            pools_back: pools.iter().map(Sparse::transpose).collect(),
+            pools_transposed: pools.iter().map(Sparse::transpose).collect(),
             pools,
-            queries_back: queries.transpose(),
+            queries_transposed: queries.transpose(),
             queries,
             positives,
-            hard,
+            hard_negatives,
             negatives,
-            rates,
-            left_out,
+            log_rates,
+            masked,
         }
     }
 
-    /// Rows of level K: the nodes that the loss sees.
+    /// The number of rows of level K, which the loss reads.
     pub(crate) fn nodes(&self) -> usize {
-        self.queries_back.rows()
+        self.queries_transposed.rows()
     }
 
-    /// Rows of level 0.
+    /// The number of rows of level 0.
     pub(crate) fn inputs(&self) -> usize {
         self.tokens.rows()
     }
@@ -134,10 +142,10 @@ fn places_of(rows: &[u32]) -> Vec<usize> {
     rows.iter().map(|&row| row as usize).collect()
 }
 
-/// Marks a row that is not in the level.
+/// The local row of a node that is not in the level.
 const ABSENT: u32 = u32::MAX;
 
-/// The rows of a level in order of first use, and where each is. Four bytes for each row of the graph.
+/// The rows of a level in order of first use, and the local row of each. Four bytes for each row of the graph.
 struct Level {
     rows: Vec<u32>,
     at: Vec<u32>,
@@ -153,7 +161,7 @@ impl Level {
         *at
     }
 
-    /// Adds the neighbours of all rows so far; returns the importances from those rows to the grown level.
+    /// Adds the neighbors of all rows. Returns the importances. Shape: (rows before, rows after).
     fn grow(&mut self, pool: &Sparse) -> Sparse {
         let rows = self.rows.len();
         for at in 0..rows {
@@ -161,7 +169,7 @@ impl Level {
                 self.add(row);
             }
         }
-        let mut grown = pool.alike(self.rows.len());
+        let mut grown = pool.empty_like(self.rows.len());
         for at in 0..rows {
             grown.push_row(
                 pool.row(self.rows[at] as usize).map(|(row, share)| (self.at[row as usize], share)),

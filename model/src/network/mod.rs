@@ -1,5 +1,5 @@
 //! The parameters and arithmetic of PinSage: token table, layers, encoder, minibatches.
-//! Must not know the store, trainings or queries.
+//! Must not know trainings, published generations or queries.
 
 pub(crate) mod encoder;
 pub(crate) mod hash_embedding;

@@ -1,9 +1,9 @@
-//! What training changes of an encoder, in one row of numbers: the best epoch in memory, and the form of a checkpoint.
-//! Knows nothing of how the numbers came about.
+//! All trained parameters of an encoder in one vector. The best epoch is held in this form, and a checkpoint stores
+//! it.
 
 use crate::network::encoder::Encoder;
 
-/// The trained rows of the table, then their biases, then the weights tensor by tensor.
+/// The trained rows of the token table, then their biases, then the weights tensor by tensor.
 #[derive(Clone, Debug)]
 pub(crate) struct ParameterVector(pub(crate) Vec<f32>);
 
@@ -13,7 +13,7 @@ impl ParameterVector {
         Self([rows, &rest].concat())
     }
 
-    /// All but the rows of the table, which lie in the encoder as they do here.
+    /// The parameters after the rows of the token table.
     pub(crate) fn rest(encoder: &Encoder) -> Vec<f32> {
         let mut rest = encoder.table.bias.to_vec();
         for (_, values) in encoder.weights.clone().tensors_mut() {
@@ -22,12 +22,13 @@ impl ParameterVector {
         rest
     }
 
-    /// How many numbers there are.
+    /// The number of parameters.
     pub(crate) fn len(encoder: &Encoder) -> usize {
         encoder.table.rows.values().len() + Self::rest(encoder).len()
     }
 
-    /// Puts the numbers into an encoder whose table has the same trained rows; says whether they fit it.
+    /// Copies the parameters into an encoder whose table has the same trained rows. Returns false if their number
+    /// differs.
     pub(crate) fn unpack(mut packed: &[f32], encoder: &mut Encoder) -> bool {
         let bias = encoder.table.bias.as_slice_mut().expect("parameters are in standard layout");
         let weights = encoder.weights.tensors_mut().into_iter().map(|(_, values)| values);

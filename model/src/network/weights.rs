@@ -1,24 +1,23 @@
-//! The encoder's parameters other than the token table, as one value: what a gradient, an optimiser's
-//! moments and a stored generation all have the shape of.
+//! The parameters without the token table, as one value. Gradients and stored generations have the same shape.
 
 use ndarray::Array2;
 
 use crate::config::options::Conv;
 use crate::network::layer::{Affine, Head, Layer};
 
-/// A letter for each size: D the embedding dimension, F the width of the dense features.
+/// The weights. D is the embedding dimension, F the width of dense features.
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
-    /// (F, D): brings dense features to the dimension of the table.
+    /// The projection of dense features. Shape: (F, D).
     pub(crate) dense: Array2<f32>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) head: Option<Head>,
-    /// What one unit of log-degree adds to a score; a single number.
+    /// The addend to a score for one unit of log-degree; one number.
     pub(crate) popularity: Vec<f32>,
 }
 
 impl Weights {
-    /// Pooled messages of a PinSage layer are this many times wider than embeddings (2048 and 1024 in the paper).
+    /// Messages of a PinSage layer are this many times wider than embeddings. The paper has 2048 and 1024.
     const MESSAGE_WIDTH: usize = 2;
 
     pub(crate) fn zeros(conv: Conv, layers: usize, dim: usize, dense: usize) -> Self {
@@ -42,15 +41,15 @@ impl Weights {
         }
     }
 
-    /// Zeros in the shape of `self`.
+    /// Zeros of the same shapes.
     pub(crate) fn zeros_like(&self) -> Self {
         let mut zeros = self.clone();
         zeros.tensors_mut().into_iter().for_each(|(_, values)| values.fill(0.0));
         zeros
     }
 
-    /// Uniform starting weights by fan-in and fan-out (Glorot and Bengio 2010); biases stay zero.
-    /// `next` gives numbers uniform in [-1, 1).
+    /// Sets uniform starting weights by fan-in and fan-out (Glorot and Bengio 2010). Biases stay zero. `next` returns
+    /// numbers uniform in [-1, 1).
     pub(crate) fn initialize(&mut self, mut next: impl FnMut() -> f32) {
         for (shape, values) in self.tensors_mut() {
             if let Some((inner, outer)) = shape {
@@ -60,7 +59,7 @@ impl Weights {
         }
     }
 
-    /// Every tensor in a fixed order, with its shape if it is a matrix.
+    /// All tensors in a fixed order, with the shape of matrices.
     pub(crate) fn tensors_mut(&mut self) -> Vec<Tensor<'_>> {
         let mut tensors = vec![matrix(&mut self.dense)];
         for layer in &mut self.layers {
@@ -81,7 +80,7 @@ impl Weights {
     }
 }
 
-/// A matrix's shape, if it is one, and the values.
+/// A tensor: its shape if it is a matrix, and its values.
 type Tensor<'a> = (Option<(usize, usize)>, &'a mut [f32]);
 
 fn affine(affine: &mut Affine) -> [Tensor<'_>; 2] {

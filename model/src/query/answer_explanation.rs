@@ -46,7 +46,7 @@ pub struct Connection {
 }
 
 /// What is known of a node that others stand beside.
-struct Known {
+struct TrainedRows {
     node: NodeIx,
     neighbors: HashSet<NodeIx>,
     visits: HashMap<NodeIx, u32>,
@@ -57,7 +57,7 @@ pub(crate) struct Explainer<'a> {
     pub(crate) embeddings: &'a Embeddings,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) options: &'a Query,
-    known: HashMap<NodeIx, Known>,
+    known: HashMap<NodeIx, TrainedRows>,
 }
 
 impl<'a> Explainer<'a> {
@@ -145,7 +145,7 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    fn look_at(&self, node: NodeIx) -> Result<Known, Error> {
+    fn look_at(&self, node: NodeIx) -> Result<TrainedRows, Error> {
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));
         let recipe = &self.embeddings.recipe;
         let visits = match recipe.policies.iter().find(|policy| policy.kind == kind) {
@@ -153,7 +153,7 @@ impl<'a> Explainer<'a> {
             None => Vec::new(),
         };
         let visits = visits.into_iter().map(|visit| (visit.node, visit.count)).collect();
-        Ok(Known { node, neighbors: neighbors(self.snapshot, node), visits })
+        Ok(TrainedRows { node, neighbors: neighbors(self.snapshot, node), visits })
     }
 }
 

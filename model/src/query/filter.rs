@@ -138,7 +138,7 @@ impl Parser<'_> {
             (at, Word::Token(token)) => {
                 let known = self.tokens.iter().position(|other| *other == token);
                 let number = known.unwrap_or(self.tokens.len());
-                if number == TokenMask::MOST {
+                if number == TokenMask::MAX {
                     return Err(self.unexpected(at, "64 different tokens at most"));
                 }
                 if known.is_none() {

@@ -15,7 +15,7 @@ use crate::query::embeddings::Embeddings;
 use crate::query::filter::Filter;
 use crate::query::interests::Interests;
 use crate::query::recommend::{AnswerSource, Interest, excluded};
-use crate::state::on_demand::fresh;
+use crate::state::on_demand::embed_nodes;
 
 /// How many answers a question is to have, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ impl Engine {
         match asked {
             Asked::Row(embedded) => Ok(embedded),
             Asked::Graph { recipe, encoder, snapshot, node, generation } => {
-                let (vectors, bias) = fresh(&recipe, &encoder, &snapshot, &[node], cancel)?;
+                let (vectors, bias) = embed_nodes(&recipe, &encoder, &snapshot, &[node], cancel)?;
                 let vector = vectors.iter().copied().chain(bias).collect();
                 Ok(Embedded { vector, epoch: snapshot.epoch(), dirty_nodes: 0, generation })
             }
@@ -228,7 +228,7 @@ impl Engine {
         let node = embeddings.nodes[row as usize];
         let mut explainer = Explainer::new(embeddings, snapshot, options);
         let mut items = Vec::new();
-        let marks = options.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()));
+        let marks = options.filter.as_ref().map(|filter| snapshot.token_mask(filter.tokens()));
         for (row, score) in embeddings.nearest(query, options, Some(kind), &excluded, marks.as_ref()) {
             let why = options.explain.then(|| explainer.similar(query, node, row)).transpose()?;
             items.push(Scored { node: snapshot.name(embeddings.nodes[row as usize]), score, why });

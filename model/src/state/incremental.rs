@@ -1,56 +1,59 @@
-//! How a state follows the graph, stage by stage. A rebuild is the same stages taken from nothing, with every row
-//! dirty, so that the two cannot differ.
+//! Incremental refresh of a state, in stages: neighborhoods, inputs, layers, embeddings. A rebuild takes the same
+//! stages with every row dirty, so the two cannot differ. Knows nothing of generations or readers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, Snapshot, Stage};
+use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
 use hedgerow_walker::Walker;
-use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
-use crate::linalg::huge_matrix::HugeMatrix;
-use crate::linalg::matrix::BAND;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
-use crate::state::neighborhoods::walked;
+use crate::state::matrix_rows::{MatrixRows, replace_rows};
+use crate::state::neighborhoods::walk_rows;
 use crate::state::row_set::RowSet;
 use crate::state::state::State;
 
-/// What a step changed, by row.
-pub(crate) struct Advance {
+/// The result of a refresh.
+pub(crate) struct StateUpdate {
     pub(crate) report: RefreshReport,
-    /// `None` if the state was built anew.
-    pub(crate) trail: Option<Trail>,
+    /// The rows that changed. `None` after a rebuild.
+    pub(crate) changed_rows: Option<ChangedRows>,
 }
 
-/// What changed on the way.
-pub(crate) struct Trail {
-    pub(crate) dirty: Dirty,
-    /// By layer from the inputs on, rows that came out different.
+/// The rows that changed at each stage.
+pub(crate) struct ChangedRows {
+    pub(crate) dirty: DirtyRows,
+    /// Rows with different bits, by layer, beginning with the input.
     pub(crate) layers: Vec<RowSet>,
-    /// Rows whose embedding or life changed.
-    pub(crate) shown: RowSet,
+    /// Rows whose embedding, bias or degree changed, or that were added or removed.
+    pub(crate) visible: RowSet,
 }
 
-/// Where the state may differ from the graph.
-pub(crate) struct Dirty {
-    /// Rows whose neighbourhood changed.
-    pub(crate) pools: RowSet,
-    /// Rows whose input may have.
+/// The rows that may differ from the graph.
+pub(crate) struct DirtyRows {
+    /// Rows with a different neighborhood.
+    pub(crate) neighborhoods: RowSet,
+    /// Rows whose input may be different.
     pub(crate) inputs: RowSet,
-    /// Rows whose weight in others' neighbourhoods did.
+    /// Rows with a different weight in the neighborhoods of others.
     pub(crate) weights: RowSet,
-    /// Rows that came to life or died: recomputed throughout, since a new row's zeros were never computed.
-    pub(crate) lives: RowSet,
+    /// Rows of added or removed nodes. They are recomputed in every layer, because the zeros of a new row were never
+    /// computed.
+    pub(crate) added_or_removed: RowSet,
 }
 
 impl State {
-    /// The state at `snapshot`, from nothing. Cost: all walks, and every row of every layer.
+    /// A state computed from `snapshot` alone.
+    ///
+    /// # Errors
+    /// A cancellation.
+    /// # Cost
+    /// All walks, and every row of every layer.
     pub(crate) fn build(
         recipe: ModelConfig,
         encoder: Arc<Encoder>,
@@ -60,11 +63,12 @@ impl State {
         let mut state = Self::new(recipe, encoder);
         let mut report = RefreshReport::new(snapshot.epoch(), true);
         state.walk_all(snapshot, cancel, &mut report)?;
-        state.embed_everything(snapshot, cancel, &mut report)?;
+        state.embed_all(snapshot, cancel, &mut report)?;
         Ok((state, report))
     }
 
-    /// The first half of [`State::build`]: rows, neighbourhoods and degrees; no reverse lists, weights and embeddings.
+    /// The first half of [`State::build`]: rows, neighborhoods and degrees, without reverse lists and embeddings. A
+    /// training needs no more.
     pub(crate) fn build_neighborhoods(
         recipe: ModelConfig,
         snapshot: &Snapshot,
@@ -76,8 +80,8 @@ impl State {
         Ok(state)
     }
 
-    /// The second half of [`State::build`], with the weights to compute with.
-    pub(crate) fn embedded_by(
+    /// The second half of [`State::build`], with the trained weights.
+    pub(crate) fn embed_with(
         mut self,
         encoder: Arc<Encoder>,
         snapshot: &Snapshot,
@@ -85,11 +89,11 @@ impl State {
     ) -> Result<Self, Error> {
         self.encoder = encoder;
         let mut report = RefreshReport::new(snapshot.epoch(), true);
-        self.embed_everything(snapshot, cancel, &mut report)?;
+        self.embed_all(snapshot, cancel, &mut report)?;
         Ok(self)
     }
 
-    fn embed_everything(
+    fn embed_all(
         &mut self,
         snapshot: &Snapshot,
         cancel: &CancelToken,
@@ -97,28 +101,37 @@ impl State {
     ) -> Result<(), Error> {
         self.index_reverse();
         let all = RowSet::all(self.rows());
-        let dirty = Dirty { pools: all.clone(), inputs: all.clone(), weights: all.clone(), lives: all };
+        let dirty = DirtyRows {
+            neighborhoods: all.clone(),
+            inputs: all.clone(),
+            weights: all.clone(),
+            added_or_removed: all,
+        };
         self.embed(snapshot, dirty, cancel, report)?;
         Ok(())
     }
 
-    /// Brings the state to `snapshot`, which `changes` leads to from the state's epoch.
+    /// Updates the state to `snapshot`. `changes` lead there from the state's epoch.
     ///
-    /// Changed draw -> changed walk -> changed neighbourhood -> changed row of a layer -> changed embedding,
-    /// and after each stage what came out equal to the bit goes no further.
+    /// A changed draw leads to a changed walk, then to a changed neighborhood, to changed rows of layers, and to a
+    /// changed embedding. After each stage, rows whose bits did not change go no further.
     ///
     /// # Errors
-    /// After an error, also a cancellation, the state is half-way and only good for being rebuilt.
-    pub(crate) fn advance(
+    /// After an error, including a cancellation, rows of two epochs are mixed. The state can then only be rebuilt.
+    /// # Determinism
+    /// The state is equal to the bit to one that [`State::build`] makes.
+    /// # Cost
+    /// The walks from affected sources, and the rows that depend on them.
+    pub(crate) fn update(
         &mut self,
         snapshot: &Snapshot,
         changes: &Changes,
         cancel: &CancelToken,
-    ) -> Result<Advance, Error> {
+    ) -> Result<StateUpdate, Error> {
         let mut report = RefreshReport::new(snapshot.epoch(), false);
         let dirty = self.walk_changed(snapshot, changes, cancel, &mut report)?;
-        let trail = self.embed(snapshot, dirty, cancel, &mut report)?;
-        Ok(Advance { report, trail: Some(trail) })
+        let changed_rows = self.embed(snapshot, dirty, cancel, &mut report)?;
+        Ok(StateUpdate { report, changed_rows: Some(changed_rows) })
     }
 
     fn walk_all(
@@ -142,7 +155,7 @@ impl State {
         report.sources = self.rows() as u64;
         let since = Instant::now();
         let rows = everything.rows();
-        for walked in walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, rows, None, cancel)? {
+        for walked in walk_rows(&self.recipe, self.recipe.walks, snapshot, &self.nodes, rows, None, cancel)? {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
                 self.neighborhoods[row as usize] = counted.collect();
@@ -159,18 +172,18 @@ impl State {
         changes: &Changes,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Dirty, Error> {
-        let (mut lives, mut inputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    ) -> Result<DirtyRows, Error> {
+        let (mut added_or_removed, mut inputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for &node in &changes.nodes {
-            let Some(row) = self.row_for(snapshot, node) else { continue };
+            let Some(row) = self.row_or_new(snapshot, node) else { continue };
             inputs.push(row);
             if self.alive[row as usize] != snapshot.is_alive(node) {
                 self.alive[row as usize] = snapshot.is_alive(node);
-                lives.push(row);
+                added_or_removed.push(row);
             }
         }
         for &(_, node) in changes.lists.keys() {
-            let Some(row) = self.row_for(snapshot, node) else { continue };
+            let Some(row) = self.row_or_new(snapshot, node) else { continue };
             let level = degree::level(snapshot.degree(node));
             if self.levels[row as usize] != level {
                 self.levels[row as usize] = level;
@@ -180,7 +193,7 @@ impl State {
         }
 
         let since = Instant::now();
-        let mut sources = lives.clone();
+        let mut sources = added_or_removed.clone();
         for policy in &self.recipe.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
                 let walker = Walker::new(snapshot, self.recipe.walks, policy)?;
@@ -193,13 +206,18 @@ impl State {
         report.ms.reach = milliseconds(since);
         report.dirty_nodes = touched_nodes(changes);
         report.sources = sources.len() as u64;
-        let pools = self.renew_neighborhoods(snapshot, sources.rows(), cancel, report)?;
+        let neighborhoods = self.walk_again(snapshot, sources.rows(), cancel, report)?;
         let set = |rows: Vec<u32>| rows.into_iter().collect::<RowSet>();
-        Ok(Dirty { pools, inputs: set(inputs), weights: set(weights), lives: set(lives) })
+        Ok(DirtyRows {
+            neighborhoods,
+            inputs: set(inputs),
+            weights: set(weights),
+            added_or_removed: set(added_or_removed),
+        })
     }
 
-    /// Walks again from the listed rows; returns those whose neighbourhood came out different.
-    fn renew_neighborhoods(
+    /// Walks from the listed rows. Returns the rows whose neighborhood is different now.
+    fn walk_again(
         &mut self,
         snapshot: &Snapshot,
         sources: &[u32],
@@ -208,7 +226,9 @@ impl State {
     ) -> Result<RowSet, Error> {
         let since = Instant::now();
         let mut changed = Vec::new();
-        for walked in walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, sources, None, cancel)? {
+        for walked in
+            walk_rows(&self.recipe, self.recipe.walks, snapshot, &self.nodes, sources, None, cancel)?
+        {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
                 if self.set_neighborhood(row, counted.collect()) {
@@ -222,124 +242,128 @@ impl State {
         Ok(changed)
     }
 
-    /// Recomputes layer by layer what the dirty rows reach.
+    /// Recomputes the rows that depend on dirty rows, layer by layer.
     fn embed(
         &mut self,
         snapshot: &Snapshot,
-        dirty: Dirty,
+        dirty: DirtyRows,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<Trail, Error> {
+    ) -> Result<ChangedRows, Error> {
         let since = Instant::now();
         self.grow_layers();
-        let (inputs, biased) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
+        let (inputs, bias_changed) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
         for layer in 0..self.recipe.layers {
-            // Where there is nothing to do, nobody else asks.
+            // No other check is made if a layer has nothing to compute.
             cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
         let changed = &layers[self.recipe.layers];
         let output = self.encoder.output_pass(changed.len());
-        let last = Rows::of(&self.hidden[self.recipe.layers]);
+        let last = MatrixRows::of(&self.hidden[self.recipe.layers]);
         let stage = cancel.stage("embeddings", changed.len() as u64);
         let renewed = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
-            output.vectors(&last.taken(rows), vectors);
+            output.vectors(&last.gather(rows), vectors);
         })?;
         stage.end();
-        let shown = renewed.union(biased.iter()).union(dirty.weights.iter()).union(dirty.lives.iter());
-        report.rows.push(shown.len() as u64);
+        let visible = renewed
+            .union(bias_changed.iter())
+            .union(dirty.weights.iter())
+            .union(dirty.added_or_removed.iter());
+        report.rows.push(visible.len() as u64);
         report.ms.layers = milliseconds(since);
         self.epoch = snapshot.epoch();
-        Ok(Trail { dirty, layers, shown })
+        Ok(ChangedRows { dirty, layers, visible })
     }
 
-    /// Input rows and biases of rows whose features may have changed. Returns the rows whose input changed,
-    /// and those whose bias did.
+    /// Recomputes inputs and biases of rows whose features may have changed. Returns the rows with a different input,
+    /// and those with a different bias.
     fn embed_inputs(
         &mut self,
         snapshot: &Snapshot,
-        dirty: &Dirty,
+        dirty: &DirtyRows,
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<(RowSet, RowSet), Error> {
-        let listed = dirty.inputs.union(dirty.lives.iter());
-        let nodes: Vec<NodeIx> = listed.iter().map(|row| self.nodes[row as usize]).collect();
-        let levels: Vec<u8> = listed.iter().map(|row| self.levels[row as usize]).collect();
+        let recomputed = dirty.inputs.union(dirty.added_or_removed.iter());
+        let nodes: Vec<NodeIx> = recomputed.iter().map(|row| self.nodes[row as usize]).collect();
+        let levels: Vec<u8> = recomputed.iter().map(|row| self.levels[row as usize]).collect();
         let inputs = Inputs::gather(snapshot, &self.recipe, &nodes, &levels);
-        let tokens = self.encoder.table.known.sums_of(&inputs.tokens);
+        let tokens = self.encoder.table.trained.sums_of(&inputs.tokens);
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
-        let mut biased = Vec::new();
-        for (row, &new) in listed.iter().zip(&bias) {
+        let mut bias_changed = Vec::new();
+        for (row, &new) in recomputed.iter().zip(&bias) {
             let old = &mut self.bias[row as usize];
             if old.to_bits() != new.to_bits() {
                 *old = new;
-                biased.push(row);
+                bias_changed.push(row);
             }
         }
-        report.rows.push(listed.len() as u64);
-        let pass = self.encoder.input_pass(listed.len());
+        report.rows.push(recomputed.len() as u64);
+        let pass = self.encoder.input_pass(recomputed.len());
         let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
         let width = inputs.dense.ncols();
-        let stage = cancel.stage("inputs", listed.len() as u64);
-        let changed = replace_rows(&mut self.hidden[0], &listed, &stage, |first, rows, h| {
+        let stage = cancel.stage("inputs", recomputed.len() as u64);
+        let changed = replace_rows(&mut self.hidden[0], &recomputed, &stage, |first, rows, h| {
             pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
         })?;
         stage.end();
-        Ok((changed.union(dirty.lives.iter()), biased.into_iter().collect()))
+        Ok((changed.union(dirty.added_or_removed.iter()), bias_changed.into_iter().collect()))
     }
 
-    /// Rows of layer `layer + 1`: those whose own row changed, whose neighbourhood did, or one of whose
-    /// neighbours tells something else or weighs something else. Returns those that came out different.
+    /// Recomputes rows of layer `layer + 1`: those whose own row or neighborhood changed, and those with a neighbor
+    /// whose message or weight changed. Returns the rows that are different now.
     fn embed_layer(
         &mut self,
         layer: usize,
         changed: &RowSet,
-        dirty: &Dirty,
+        dirty: &DirtyRows,
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<RowSet, Error> {
         let weights = &self.encoder.weights.layers[layer];
-        let mut told = if weights.width() == 0 {
+        let mut messaged = if weights.width() == 0 {
             changed.clone()
         } else {
             let pass = weights.pass(changed.len());
-            let own = Rows::of(&self.hidden[layer]);
+            let own_rows = MatrixRows::of(&self.hidden[layer]);
             let mut messages = std::mem::take(&mut self.messages[layer]);
             let stage = cancel.stage("messages", changed.len() as u64);
-            let message = |_, rows: &[u32], z: &mut [f32]| pass.message(&own.taken(rows), z);
-            let told = replace_rows(&mut messages, changed, &stage, message);
+            let message = |_, rows: &[u32], z: &mut [f32]| pass.message(&own_rows.gather(rows), z);
+            let messaged = replace_rows(&mut messages, changed, &stage, message);
             self.messages[layer] = messages;
-            let told = told?;
+            let messaged = messaged?;
             stage.end();
-            told
+            messaged
         };
         if self.recipe.damping {
-            told = told.union(dirty.weights.iter());
+            messaged = messaged.union(dirty.weights.iter());
         }
-        let mut listed = changed.union(dirty.pools.iter());
-        if listed.len() < self.rows() {
-            listed = listed.union(told.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
+        let mut recomputed = changed.union(dirty.neighborhoods.iter());
+        if recomputed.len() < self.rows() {
+            recomputed =
+                recomputed.union(messaged.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
         }
-        report.rows.push(listed.len() as u64);
-        let pass = weights.pass(listed.len());
+        report.rows.push(recomputed.len() as u64);
+        let pass = weights.pass(recomputed.len());
         let mut next = std::mem::take(&mut self.hidden[layer + 1]);
-        let own = Rows::of(&self.hidden[layer]);
+        let own_rows = MatrixRows::of(&self.hidden[layer]);
         let messages =
-            Rows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
-        let stage = cancel.stage("layer", listed.len() as u64);
-        let renewed = replace_rows(&mut next, &listed, &stage, |_, rows, into| {
+            MatrixRows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
+        let stage = cancel.stage("layer", recomputed.len() as u64);
+        let renewed = replace_rows(&mut next, &recomputed, &stage, |_, rows, into| {
             let mut pooled = vec![0.0; rows.len() * messages.width];
-            self.pool(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
-            pass.update(&own.taken(rows), &pooled, into, &mut vec![0.0; rows.len()]);
+            self.importances(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
+            pass.update(&own_rows.gather(rows), &pooled, into, &mut vec![0.0; rows.len()]);
         });
         self.hidden[layer + 1] = next;
         let renewed = renewed?;
         stage.end();
-        Ok(renewed.union(dirty.lives.iter()))
+        Ok(renewed.union(dirty.added_or_removed.iter()))
     }
 
-    /// Gives new rows their place in every layer, as zeros.
+    /// Appends zeros for new rows to every layer.
     fn grow_layers(&mut self) {
         let rows = self.rows();
         let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
@@ -348,83 +372,9 @@ impl State {
     }
 }
 
-/// Nodes that are an end of a changed edge, or changed themselves.
+/// The number of nodes that changed, or are an end of a changed edge.
 pub(crate) fn touched_nodes(changes: &Changes) -> u64 {
     let mut touched = changes.nodes.clone();
     touched.extend(changes.lists.keys().map(|&(_, node)| node));
     touched.len() as u64
-}
-
-/// A matrix, row by row.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    values: &'a [f32],
-    width: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn of(matrix: &'a HugeMatrix) -> Self {
-        Self { values: matrix.values(), width: matrix.width() }
-    }
-
-    /// Some rows, ascending, one after the other; copied only if there are others between them.
-    fn taken(&self, rows: &[u32]) -> Cow<'a, [f32]> {
-        let Self { values, width } = *self;
-        match rows {
-            [] => Cow::Borrowed(&[]),
-            [first, .., last] if (last - first) as usize + 1 == rows.len() => {
-                Cow::Borrowed(&values[*first as usize * width..][..rows.len() * width])
-            }
-            _ => rows.iter().flat_map(|row| &values[*row as usize * width..][..width]).copied().collect(),
-        }
-    }
-}
-
-/// Replaces the listed rows by what `compute` writes, and returns those whose bits changed. It is told some rows at a
-/// time and which of the listed the first is, and writes them one after the other: so they are compared and copied
-/// while they are in the cache.
-///
-/// # Errors
-/// A cancellation, after which some rows are replaced and others not.
-fn replace_rows(
-    matrix: &mut HugeMatrix,
-    listed: &RowSet,
-    stage: &Stage<'_>,
-    compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
-) -> Result<RowSet, Error> {
-    let width = matrix.width();
-    if width == 0 {
-        return Ok(RowSet::default());
-    }
-    let mut left = matrix.values_mut();
-    let mut begins = 0;
-    let mut bands = Vec::with_capacity(listed.len().div_ceil(BAND));
-    for rows in listed.rows().chunks(BAND) {
-        let ends = rows[rows.len() - 1] as usize + 1;
-        let (band, rest) = left.split_at_mut((ends - begins) * width);
-        bands.push((rows, begins, band));
-        (left, begins) = (rest, ends);
-    }
-    let changed: Vec<Vec<u32>> = bands
-        .into_par_iter()
-        .enumerate()
-        .map_init(Vec::new, |new: &mut Vec<f32>, (at, (rows, begins, band))| {
-            stage.advance(rows.len() as u64)?;
-            new.clear();
-            new.resize(rows.len() * width, 0.0);
-            compute(at * BAND, rows, new);
-            let mut changed = Vec::with_capacity(rows.len());
-            for (&row, new) in rows.iter().zip(new.chunks_exact(width)) {
-                let old = &mut band[(row as usize - begins) * width..][..width];
-                if old.iter().zip(new).fold(0, |differing, (a, b)| differing | (a.to_bits() ^ b.to_bits()))
-                    != 0
-                {
-                    old.copy_from_slice(new);
-                    changed.push(row);
-                }
-            }
-            Ok(changed)
-        })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(changed.into_iter().flatten().collect())
 }

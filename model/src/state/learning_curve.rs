@@ -1,60 +1,40 @@
-//! How a generation was learned, epoch by epoch, as it is stored with the model. Without times, so that a training that is
-//! made again gives the same file. Knows nothing of how epochs are made.
+//! The learning curve of a generation, as it is stored with the model. It has no times, so that repeating a training
+//! gives the same file. Knows nothing of how epochs are made.
 
-use std::fmt::Write as _;
+use serde::{Deserialize, Serialize};
 
-/// What an epoch of a training gave, as it is stored with the model.
-#[derive(Clone, Debug, PartialEq)]
+use crate::config::{json, legacy};
+
+/// The quality of an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochQuality {
-    /// From 1.
+    /// Counted from 1.
     pub epoch: u32,
-    /// Mean loss of its examples.
+    /// Mean loss of the epoch's examples.
     pub loss: f32,
-    /// As in [`EpochReport`](crate::EpochReport).
+    /// See [`EpochReport`](crate::EpochReport).
     pub recall: Option<f32>,
-    /// As in [`EpochReport`](crate::EpochReport).
+    /// See [`EpochReport`](crate::EpochReport).
     pub mean_cosine: f32,
 }
 
-/// The epochs of the training that gave a generation.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The epochs of a generation's training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LearningCurve {
-    /// All of them, in order.
+    /// All epochs, in order.
     pub epochs: Vec<EpochQuality>,
-    /// The one whose parameters the generation has; 0 where there was none.
+    /// The epoch whose parameters the generation has; 0 if there is none.
     pub kept: u32,
 }
 
 impl LearningCurve {
-    /// A line for each epoch, and one that says which was kept.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = String::new();
-        for EpochQuality { epoch, loss, recall, mean_cosine } in &self.epochs {
-            let recall = recall.map_or_else(|| "-".to_owned(), |recall| recall.to_string());
-            writeln!(text, "epoch {epoch} {loss} {recall} {mean_cosine}")
-                .expect("text takes what is written");
-        }
-        writeln!(text, "kept {}", self.kept).expect("text takes what is written");
-        text
+        json::text_of(self)
     }
 
-    /// None for a text that does not say it.
+    /// `None` if the text is no learning curve.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut curve = Self::default();
-        for line in text.lines() {
-            let fields: Vec<&str> = line.split(' ').collect();
-            match fields[..] {
-                ["kept", epoch] => curve.kept = epoch.parse().ok()?,
-                ["epoch", epoch, loss, recall, mean_cosine] => curve.epochs.push(EpochQuality {
-                    epoch: epoch.parse().ok()?,
-                    loss: loss.parse().ok()?,
-                    recall: if recall == "-" { None } else { Some(recall.parse().ok()?) },
-                    mean_cosine: mean_cosine.parse().ok()?,
-                }),
-                _ => return None,
-            }
-        }
-        Some(curve)
+        json::parse(text, legacy::learning_curve).ok()
     }
 }
 
@@ -67,6 +47,15 @@ mod tests {
         let epoch = |epoch, recall| EpochQuality { epoch, loss: 0.1 + 0.2, recall, mean_cosine: -1e-9 };
         let curve = LearningCurve { epochs: vec![epoch(1, Some(1.0 / 3.0)), epoch(2, None)], kept: 1 };
         assert_eq!(LearningCurve::from_text(&curve.to_text()), Some(curve));
+        assert_eq!(LearningCurve::from_text("{}"), None);
+    }
+
+    #[test]
+    fn the_lines_of_version_1_are_read() {
+        let epoch = |epoch, recall| EpochQuality { epoch, loss: 0.25, recall, mean_cosine: -1e-9 };
+        let curve = LearningCurve { epochs: vec![epoch(1, Some(0.5)), epoch(2, None)], kept: 1 };
+        let lines = "epoch 1 0.25 0.5 -0.000000001\nepoch 2 0.25 - -0.000000001\nkept 1\n";
+        assert_eq!(LearningCurve::from_text(lines), Some(curve));
         assert_eq!(LearningCurve::from_text(""), Some(LearningCurve::default()));
         for text in ["epoch 1 2", "kept", "kept x", "epoch 1 a - 0", "speed 3"] {
             assert_eq!(LearningCurve::from_text(text), None, "{text}");

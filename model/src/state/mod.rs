@@ -1,8 +1,9 @@
-//! The rows of all layers for a graph, and how a refresh brings them up to date.
+//! The rows of all layers for a graph, and their incremental refresh.
 //! Must not know trainings or queries.
 
 pub(crate) mod incremental;
 pub(crate) mod learning_curve;
+mod matrix_rows;
 pub(crate) mod model_files;
 pub(crate) mod neighborhoods;
 pub(crate) mod on_demand;

@@ -1,5 +1,5 @@
-//! The files of a generation: its model, and the state derived with it. Layouts are in FORMAT.md.
-//! Files are read back only as far as they agree with themselves; what does not is named as damage.
+//! The files of a generation: its model, and the state derived with it. FORMAT.md has their layouts. Inconsistent
+//! files are reported as damage.
 
 use std::sync::Arc;
 
@@ -11,24 +11,26 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::{HashEmbedding, Known};
+use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
 use crate::state::learning_curve::LearningCurve;
-use crate::state::state::{ABSENT, Counted, State};
+use crate::state::state::{ABSENT, State, Visited};
 
-/// The names under which the manifest lists the three files.
+/// The names of the three files in the manifest.
 pub(crate) const MODEL: &str = "model";
 pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 
-const VERSION: u32 = 1;
-/// Since 2 rows are sums of fused products; rows of version 1 differ from them in their last bits.
+/// In version 1 the configuration and the learning curve were lines of text.
+const MODEL_VERSION: u32 = 2;
+const NEIGHBORHOODS_VERSION: u32 = 1;
+/// In version 1 rows were summed without fused products, so their last bits are different.
 const EMBEDDINGS_VERSION: u32 = 2;
 
-/// The section of the model that says how it was learned; files of before have none.
+/// The section of the learning curve, which older files lack.
 const CURVE: [u8; 8] = *b"epochs\0\0";
 
-/// Recipe, weights, the trained rows of the token table, and how they were learned.
+/// The file of a model: its configuration, token table, weights and learning curve.
 pub(crate) fn model_file<'a>(
     recipe: &ModelConfig,
     encoder: &'a Encoder,
@@ -38,10 +40,10 @@ pub(crate) fn model_file<'a>(
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
     }
-    let mut file = SectionWriter::new(*b"MODL", VERSION);
+    let mut file = SectionWriter::new(*b"MODL", MODEL_VERSION);
     file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
     file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
-    file.section(*b"trained\0", encoder.table.known.rows());
+    file.section(*b"trained\0", encoder.table.trained.rows());
     file.section(*b"table\0\0\0", encoder.table.rows.values());
     file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
     file.section(*b"weights\0", weights);
@@ -49,26 +51,26 @@ pub(crate) fn model_file<'a>(
     file
 }
 
-/// Rows, their nodes, and who is in whose neighbourhood.
+/// The file of the rows: their nodes, degree levels and neighborhoods.
 pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     let mut offsets = vec![0u64];
     for neighborhood in &state.neighborhoods {
         offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
     }
-    let column = |of: fn(&Counted) -> u32| {
+    let column = |of: fn(&Visited) -> u32| {
         move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
     };
-    let mut file = SectionWriter::new(*b"NBHD", VERSION);
+    let mut file = SectionWriter::new(*b"NBHD", NEIGHBORHOODS_VERSION);
     file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
     file.section(*b"levels\0\0", state.levels.as_slice());
     file.section(*b"offsets\0", offsets);
-    file.section_of(*b"rows\0\0\0\0", column(|&(row, _)| row));
-    file.section_of(*b"counts\0\0", column(|&(_, count)| count));
+    file.section_chunks(*b"rows\0\0\0\0", column(|&(row, _)| row));
+    file.section_chunks(*b"counts\0\0", column(|&(_, count)| count));
     file
 }
 
-/// Every layer's rows, messages, embeddings and biases.
+/// The file of the matrices: rows of every layer, messages, embeddings and biases.
 pub(crate) fn embeddings_file(state: &State) -> SectionWriter<'_> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
     for (layer, matrix) in state.hidden.iter().enumerate() {
@@ -87,11 +89,11 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation of a store whose node numbers are below `bound`; also, whether its rows have the bits that
-/// computing them again would give.
+/// Reads a published generation of a store whose node numbers are below `bound`. Returns the state, and true if its
+/// rows have the bits that a rebuild would give.
 ///
 /// # Errors
-/// [`hedgerow_storage::Error::Damaged`] with file and section where the files do not agree with themselves.
+/// [`hedgerow_storage::Error::Damaged`] with file and section if the files are inconsistent; a cancellation.
 pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
     let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
     let embeddings = derived.file(EMBEDDINGS)?;
@@ -100,11 +102,11 @@ pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Resul
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &neighborhoods, bound)?;
     load_embeddings(&mut state, &embeddings, cancel)?;
-    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::leave);
+    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::release_pages);
     Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
 }
 
-/// Reads how the model was learned; none from a file of before that was stored.
+/// Reads the learning curve. `None` if the file is older than learning curves.
 ///
 /// # Errors
 /// As for [`load`].
@@ -114,29 +116,29 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     }
     let text = std::str::from_utf8(file.section(CURVE)?).ok();
     let curve = text.and_then(LearningCurve::from_text);
-    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "a line that says nothing"))?))
+    Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
-/// Reads the model alone.
+/// Reads configuration and parameters.
 ///
 /// # Errors
 /// As for [`load`].
 pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), Error> {
-    file.require(*b"MODL", VERSION)?;
+    file.require(*b"MODL", MODEL_VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
-    let recipe = ModelConfig::from_text(text).ok_or_else(|| damaged("recipe"))?;
+    let recipe = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
     };
-    let trained = file.section_u32(*b"trained\0")?;
+    let numbers = file.section_u32(*b"trained\0")?;
     let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
-    if !Known::can_be(bits, trained) || biases.len() != trained.len() {
+    if !TrainedRows::is_valid(bits, numbers) || biases.len() != numbers.len() {
         return Err(damaged("trained").into());
     }
-    let known = Arc::new(Known::new(bits, trained.iter().copied()));
-    let rows = HugeMatrix::from_values(trained.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
+    let rows = HugeMatrix::from_values(numbers.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
@@ -148,11 +150,11 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     if !stored.is_empty() {
         return Err(damaged("weights").into());
     }
-    Ok((recipe, Encoder { table: HashEmbedding { known, rows, bias }, weights }))
+    Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
-    file.require(*b"NBHD", VERSION)?;
+    file.require(*b"NBHD", NEIGHBORHOODS_VERSION)?;
     let damaged = |place: &str| -> StoreError { file.damaged(place, "does not fit the other sections") };
     let nodes = file.section_u32(*b"nodes\0\0\0")?;
     let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);
@@ -190,7 +192,7 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
 fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) -> Result<(), Error> {
     file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
-    // The vectors and the biases are one each.
+    // One each for the vectors and the biases.
     let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
     let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
         let values = file.section_f32(tag)?;

@@ -1,4 +1,4 @@
-//! The neighbourhoods of rows, each walked by the policy of its kind. Knows nothing of what is made of them.
+//! Neighborhoods of rows, walked with the policy of each kind. Knows nothing of what they are used for.
 
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
@@ -6,41 +6,44 @@ use hedgerow_walker::{Neighborhoods, Visit, WalkOptions, Walker};
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 
-/// Rows of one kind, and the neighbourhood of each.
-pub(crate) struct Walked {
+/// The rows of one kind, and the neighborhood of each.
+pub(crate) struct KindNeighborhoods {
     rows: Vec<u32>,
     neighborhoods: Neighborhoods,
 }
 
-impl Walked {
+impl KindNeighborhoods {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[Visit])> {
         self.rows.iter().copied().zip(self.neighborhoods.iter())
     }
 }
 
-/// The neighbourhoods of the listed rows, of which `nodes` says whose they are, kind by kind, by walks that end before they step on a closed node. A dead
-/// node has no lists, so its neighbourhood is empty.
-pub(crate) fn walked(
+/// Walks from the listed rows, kind by kind; `nodes` are the nodes of all rows. Walks end before they step on an
+/// excluded node. A removed node has no edges, so its neighborhood is empty.
+///
+/// # Errors
+/// Invalid walk options, or a cancellation.
+pub(crate) fn walk_rows(
     recipe: &ModelConfig,
     walks: WalkOptions,
     snapshot: &Snapshot,
     nodes: &[NodeIx],
     rows: &[u32],
-    closed: Option<&[bool]>,
+    excluded: Option<&[bool]>,
     cancel: &CancelToken,
-) -> Result<Vec<Walked>, Error> {
+) -> Result<Vec<KindNeighborhoods>, Error> {
     let mut all = Vec::with_capacity(recipe.policies.len());
     for policy in &recipe.policies {
         let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
         let walker = Walker::new(snapshot, walks, policy)?;
-        let walker = match closed {
-            Some(closed) => walker.excluding(closed),
+        let walker = match excluded {
+            Some(excluded) => walker.excluding(excluded),
             None => walker,
         };
         let of_kind = |row: &u32| snapshot.kind(nodes[*row as usize]) == kind;
         let rows: Vec<u32> = rows.iter().copied().filter(of_kind).collect();
         let sources: Vec<NodeIx> = rows.iter().map(|&row| nodes[row as usize]).collect();
-        all.push(Walked { neighborhoods: walker.neighborhoods(&sources, cancel)?, rows });
+        all.push(KindNeighborhoods { neighborhoods: walker.neighborhoods(&sources, cancel)?, rows });
     }
     Ok(all)
 }

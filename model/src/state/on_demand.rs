@@ -1,5 +1,5 @@
-//! The embeddings of a few nodes straight from the graph, with no rows but their own: what a read of a dirty node costs
-//! where nothing is refreshed. Row by row the arithmetic is that of an advance, so the bits are.
+//! Embeddings of a few nodes, computed from the graph without a state. This is a read of a dirty node where nothing
+//! is refreshed. The arithmetic of each row is that of a refresh, so the bits are equal.
 
 use std::collections::HashMap;
 
@@ -13,52 +13,52 @@ use crate::config::options::Pooling;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
-use crate::state::neighborhoods::walked;
-use crate::state::state::{Counted, push_importances};
+use crate::state::neighborhoods::walk_rows;
+use crate::state::state::{Visited, push_importances};
 
-/// Unit vectors of some nodes of embedded kinds, and what is added to their scores.
+/// Unit vectors and biases of some nodes of embedded kinds.
 ///
-/// Shapes: (nodes, D), (nodes). Cost: the walks of the nodes and of what is within K - 1 steps of them, and those rows; with T
-/// neighbours and K = 2 that is at most T + 1 nodes walked and (T + 1)^2 inputs.
-pub(crate) fn fresh(
+/// Shapes: (nodes, D), (nodes). Cost: the walks from the nodes and from those within K - 1 steps, and their rows.
+/// With T neighbors and K = 2 these are at most T + 1 walked nodes and (T + 1)^2 inputs.
+pub(crate) fn embed_nodes(
     recipe: &ModelConfig,
     encoder: &Encoder,
     snapshot: &Snapshot,
     nodes: &[NodeIx],
     cancel: &CancelToken,
 ) -> Result<(Array2<f32>, Vec<f32>), Error> {
-    let mut around = Around { nodes: Vec::new(), places: HashMap::new(), levels: Vec::new() };
+    let mut listed = NodeList { nodes: Vec::new(), places: HashMap::new(), levels: Vec::new() };
     for &node in nodes {
-        around.place(snapshot, node);
+        listed.place(snapshot, node);
     }
-    let asked = around.nodes.len();
-    // From the last layer down: how many rows it has, and the neighbourhoods of all of them.
-    let mut found: Vec<Vec<Counted>> = Vec::new();
-    let mut sizes = vec![asked];
+    let count = listed.nodes.len();
+    // Neighborhoods, and the number of rows of each layer, from the last layer down.
+    let mut found: Vec<Vec<Visited>> = Vec::new();
+    let mut sizes = vec![count];
     for _ in 0..recipe.layers {
-        let new: Vec<u32> = (found.len() as u32..around.nodes.len() as u32).collect();
-        found.resize(around.nodes.len(), Vec::new());
-        for walked in walked(recipe, recipe.walks, snapshot, &around.nodes, &new, None, cancel)? {
+        let new: Vec<u32> = (found.len() as u32..listed.nodes.len() as u32).collect();
+        found.resize(listed.nodes.len(), Vec::new());
+        for walked in walk_rows(recipe, recipe.walks, snapshot, &listed.nodes, &new, None, cancel)? {
             for (place, visits) in walked.iter() {
-                let counted = visits.iter().map(|visit| (around.place(snapshot, visit.node), visit.count));
+                let counted = visits.iter().map(|visit| (listed.place(snapshot, visit.node), visit.count));
                 found[place as usize] = counted.collect();
             }
         }
-        sizes.push(around.nodes.len());
+        sizes.push(listed.nodes.len());
     }
     sizes.reverse();
 
     let Inputs { tokens: hashes, dense, log_degrees, .. } =
-        Inputs::gather(snapshot, recipe, &around.nodes, &around.levels);
-    let tokens = encoder.table.known.sums_of(&hashes);
-    let bias = encoder.bias(&tokens, &log_degrees).slice(s![..asked]).to_vec();
-    let influence = |row: u32| recipe.influence(around.levels[row as usize]);
+        Inputs::gather(snapshot, recipe, &listed.nodes, &listed.levels);
+    let tokens = encoder.table.trained.sums_of(&hashes);
+    let bias = encoder.bias(&tokens, &log_degrees).slice(s![..count]).to_vec();
+    let influence = |row: u32| recipe.influence(listed.levels[row as usize]);
     let pools: Vec<Sparse> = sizes
         .windows(2)
         .map(|size| {
-            let mut pool = Sparse::new(size[0]).largest(recipe.pooling == Pooling::Max);
-            for of_row in &found[..size[1]] {
-                push_importances(recipe.pooling, of_row.iter().copied(), influence, &mut pool);
+            let mut pool = Sparse::new(size[0]).with_max(recipe.pooling == Pooling::Max);
+            for neighborhood in &found[..size[1]] {
+                push_importances(recipe.pooling, neighborhood.iter().copied(), influence, &mut pool);
             }
             pool
         })
@@ -66,15 +66,15 @@ pub(crate) fn fresh(
     Ok((encoder.embed(&tokens, &dense.view(), pools.iter()), bias))
 }
 
-/// Nodes in order of first use, so that those of a layer come first in the one below it.
-struct Around {
+/// Nodes in order of first use, so that the nodes of a layer come first in the layer below.
+struct NodeList {
     nodes: Vec<NodeIx>,
     places: HashMap<NodeIx, u32>,
     /// Degree levels.
     levels: Vec<u8>,
 }
 
-impl Around {
+impl NodeList {
     fn place(&mut self, snapshot: &Snapshot, node: NodeIx) -> u32 {
         *self.places.entry(node).or_insert_with(|| {
             self.nodes.push(node);

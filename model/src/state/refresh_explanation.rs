@@ -1,161 +1,168 @@
-//! Why a refresh gave a node another embedding: from the embedding down to the edge, the feature or the node that changed.
-//! Knows what an advance changed; changes nothing.
+//! Explanations of refreshes: the reasons from a changed embedding down to an edge, a feature or a node that changed.
+//! Reads the changed rows of a refresh, and changes nothing.
 
 use hedgerow_storage::{Changes, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::Walker;
 
 use crate::config::error::Error;
-use crate::state::incremental::Trail;
+use crate::state::incremental::ChangedRows;
 use crate::state::state::State;
 
-/// Why a node was dirty: the first of perhaps many ways from its embedding to what changed.
+/// The explanation of a node's refresh. It follows the first of possibly many chains of reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefreshExplanation {
-    /// Whether the embedding came out different.
+    /// True if the embedding is different now.
     pub changed: bool,
-    /// From the embedding down to the cause; empty where the refresh had no reason to look at the node.
-    pub reasons: Vec<Reason>,
+    /// The reasons from the embedding down to the cause. Empty if the refresh did not recompute the node.
+    pub reasons: Vec<RefreshReason>,
 }
 
-/// One step from a row to why it was recomputed. Layers count from 0, the input.
+/// The reason for recomputing a row. Layer 0 is the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Everything was recomputed: too much had changed, or what had is not known any more.
+pub enum RefreshReason {
+    /// All rows were recomputed, because too much changed or the changes are no longer known.
     Rebuild,
-    /// The row of a neighbour one layer below changed.
-    Neighbor {
-        /// Whose row was recomputed.
+    /// The row of a neighbor changed in the layer below.
+    NeighborRow {
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
-        /// A neighbour in its neighbourhood.
+        /// The neighbor whose row changed.
         neighbor: NodeName,
     },
-    /// Its own row one layer below changed.
-    Own {
-        /// Whose row was recomputed.
+    /// The node's own row changed in the layer below.
+    OwnRow {
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
     },
-    /// A neighbour has so many more or fewer edges that it weighs differently.
+    /// The degree level of a neighbor changed, and with it the neighbor's weight.
     NeighborDegree {
-        /// Whose row was recomputed.
+        /// The node of the recomputed row.
         node: NodeName,
-        /// In this layer.
+        /// The layer of the recomputed row.
         layer: usize,
-        /// A neighbour in its neighbourhood.
+        /// The neighbor whose degree changed.
         neighbor: NodeName,
     },
-    /// Walks lead elsewhere.
+    /// Walks from the node take other steps.
     Walks {
-        /// Whose walks.
+        /// The node that walks start from.
         node: NodeName,
-        /// How many of its walks.
+        /// The number of walks that changed.
         walks: u32,
-        /// The first of them, and at which hop, from 0 on.
+        /// The number of the first changed walk, from 0.
         walk: u32,
-        /// The hop, from 0 on.
+        /// The first changed hop of this walk, from 0.
         hop: u32,
-        /// Where the walk stands before that hop.
+        /// The node before this hop.
         at: NodeName,
-        /// The relation of the hop.
+        /// The relation of this hop.
         relation: String,
-        /// Where it led.
+        /// The node after this hop before the change; `None` if the walk ended.
         was: Option<NodeName>,
-        /// Where it leads.
+        /// The node after this hop now; `None` if the walk ends.
         now: Option<NodeName>,
-        /// The changed edges of `at`: their other ends.
+        /// The other ends of the changed edges of `at`.
         edges: Vec<NodeName>,
-        /// Whether other neighbours, or other counts, came of it.
+        /// True if the neighborhood changed, in its nodes or their counts.
         neighborhood_changed: bool,
     },
-    /// Its tokens or dense features changed.
+    /// Tokens or dense features of the node changed.
     Features {
-        /// Whose.
+        /// The node.
         node: NodeName,
     },
-    /// It has so many more or fewer edges that its degree counts as another.
+    /// The degree level of the node changed.
     Degree {
-        /// Whose.
+        /// The node.
         node: NodeName,
     },
-    /// It came or went.
-    Life {
-        /// Who.
+    /// The node was added or removed.
+    AddedOrRemoved {
+        /// The node.
         node: NodeName,
     },
 }
 
-/// Follows a node's embedding down to what changed.
-pub(crate) fn explain(
+/// Explains the refresh of a node, from its embedding down to the cause.
+///
+/// # Errors
+/// Invalid walk options.
+pub(crate) fn explain_refresh(
     state: &State,
     snapshot: &Snapshot,
     changes: &Changes,
-    trail: &Trail,
+    changed_rows: &ChangedRows,
     node: NodeIx,
 ) -> Result<RefreshExplanation, Error> {
     let known = state.row_of.get(node.index()).copied().filter(|&row| (row as usize) < state.rows());
     let Some(row) = known else { return Ok(RefreshExplanation::default()) };
-    let way = Way { state, snapshot, changes, trail };
-    Ok(RefreshExplanation { changed: trail.shown.contains(row), reasons: way.down(row)? })
+    let tracer = Tracer { state, snapshot, changes, changed_rows };
+    Ok(RefreshExplanation { changed: changed_rows.visible.contains(row), reasons: tracer.trace(row)? })
 }
 
-struct Way<'a> {
+struct Tracer<'a> {
     state: &'a State,
     snapshot: &'a Snapshot,
     changes: &'a Changes,
-    trail: &'a Trail,
+    changed_rows: &'a ChangedRows,
 }
 
-impl Way<'_> {
-    fn down(&self, mut row: u32) -> Result<Vec<Reason>, Error> {
-        let Trail { dirty, layers, .. } = self.trail;
+impl Tracer<'_> {
+    fn trace(&self, mut row: u32) -> Result<Vec<RefreshReason>, Error> {
+        let ChangedRows { dirty, layers, .. } = self.changed_rows;
         let mut reasons = Vec::new();
         let top = layers.len() - 1;
-        // A row that came out as it was may still have been walked again, or have another popularity.
+        // A row that stayed equal may still have been walked from, or have another popularity.
         let first = if layers[top].contains(row) { top } else { 0 };
         if first == 0 && !layers[0].contains(row) {
-            reasons.extend(self.walks(row)?);
+            reasons.extend(self.changed_walks(row)?);
         }
         for layer in (1..=first).rev() {
             let node = self.name(row);
-            if dirty.lives.contains(row) {
-                reasons.push(Reason::Life { node });
+            if dirty.added_or_removed.contains(row) {
+                reasons.push(RefreshReason::AddedOrRemoved { node });
                 return Ok(reasons);
             }
-            if dirty.pools.contains(row) {
-                reasons.extend(self.walks(row)?);
+            if dirty.neighborhoods.contains(row) {
+                reasons.extend(self.changed_walks(row)?);
                 return Ok(reasons);
             }
             let neighbors = || self.state.neighborhoods[row as usize].iter().map(|&(neighbor, _)| neighbor);
             if layers[layer - 1].contains(row) {
-                reasons.push(Reason::Own { node, layer });
+                reasons.push(RefreshReason::OwnRow { node, layer });
             } else if let Some(next) = neighbors().find(|&next| layers[layer - 1].contains(next)) {
-                reasons.push(Reason::Neighbor { node, layer, neighbor: self.name(next) });
+                reasons.push(RefreshReason::NeighborRow { node, layer, neighbor: self.name(next) });
                 row = next;
             } else {
                 let neighbor = neighbors().find(|&next| dirty.weights.contains(next));
                 let neighbor = neighbor.map(|next| self.name(next));
-                reasons.extend(neighbor.map(|neighbor| Reason::NeighborDegree { node, layer, neighbor }));
+                reasons.extend(neighbor.map(|neighbor| RefreshReason::NeighborDegree {
+                    node,
+                    layer,
+                    neighbor,
+                }));
                 return Ok(reasons);
             }
         }
         let node = self.name(row);
-        if dirty.lives.contains(row) {
-            reasons.push(Reason::Life { node });
+        if dirty.added_or_removed.contains(row) {
+            reasons.push(RefreshReason::AddedOrRemoved { node });
         } else if self.changes.nodes.contains(&self.state.nodes[row as usize])
             && (layers[0].contains(row) || !dirty.weights.contains(row))
         {
-            reasons.push(Reason::Features { node });
+            reasons.push(RefreshReason::Features { node });
         } else if dirty.weights.contains(row) {
-            reasons.push(Reason::Degree { node });
+            reasons.push(RefreshReason::Degree { node });
         }
         Ok(reasons)
     }
 
-    /// Why a node was walked again, if it was.
-    fn walks(&self, row: u32) -> Result<Option<Reason>, Error> {
+    /// The reason that walks from a node changed, if they did.
+    fn changed_walks(&self, row: u32) -> Result<Option<RefreshReason>, Error> {
         let node = self.state.nodes[row as usize];
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));
         let recipe = &self.state.recipe;
@@ -165,7 +172,7 @@ impl Way<'_> {
         let Some(first) = differences.first() else { return Ok(None) };
         let name = |node: NodeIx| self.snapshot.name(node);
         let edges = self.changes.lists.get(&(first.relation, first.at));
-        Ok(Some(Reason::Walks {
+        Ok(Some(RefreshReason::Walks {
             node: name(node),
             walks: differences.len() as u32,
             walk: first.walk,
@@ -175,7 +182,7 @@ impl Way<'_> {
             was: first.was.map(name),
             now: first.now.map(name),
             edges: edges.into_iter().flat_map(|edges| edges.keys().copied()).map(name).collect(),
-            neighborhood_changed: self.trail.dirty.pools.contains(row),
+            neighborhood_changed: self.changed_rows.dirty.neighborhoods.contains(row),
         }))
     }
 

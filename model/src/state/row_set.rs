@@ -1,12 +1,12 @@
-//! A set of rows that a stage must look at.
+//! A set of rows.
 
-/// Rows in ascending order, each once: the order in which they were found never shows in a result.
-/// Costs what is in it, whatever the size of the graph.
+/// Rows in ascending order without repetition, so that results do not depend on the order in which rows were found.
+/// Memory: four bytes for each member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowSet(Vec<u32>);
 
 impl RowSet {
-    /// Every row below `rows`.
+    /// All rows below `rows`.
     pub(crate) fn all(rows: usize) -> Self {
         Self((0..rows as u32).collect())
     }

@@ -1,5 +1,5 @@
-//! Everything derived from the graph for one generation, row by row: neighbourhoods, the rows of every layer,
-//! embeddings. How it follows the graph is `advance`'s.
+//! The state of a generation: for each row its neighborhood, its row in every layer and its embedding. `incremental`
+//! refreshes it.
 
 use std::sync::Arc;
 
@@ -12,44 +12,46 @@ use crate::config::options::Pooling;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::state::neighborhoods::{Walked, walked};
+use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 
-/// Marks a node that has no row.
+/// The row of a node that has none.
 pub(crate) const ABSENT: u32 = u32::MAX;
 
-/// A neighbour of a neighbourhood and its visits.
-pub(crate) type Counted = (u32, u32);
+/// A row in a neighborhood, and its visits.
+pub(crate) type Visited = (u32, u32);
 
-/// Size: per row about 8 bytes for each kept neighbour, 4 for its entry in a reverse list, and the rows of
-/// all layers (h0 to hK, with PinSage layers also their messages) at 4 bytes a number.
+/// The rows of a generation, derived from a graph.
+///
+/// Size: per row about 8 bytes for each neighbor, 4 for its entry in a reverse list, and 4 for each number of all
+/// layers (h0 to hK, with PinSage layers also messages).
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) recipe: ModelConfig,
     pub(crate) encoder: Arc<Encoder>,
-    /// The graph that everything below reflects.
+    /// The epoch of the graph that the state reflects.
     pub(crate) epoch: Epoch,
-    /// Row -> node. A row stays its node's for good, in life and death.
+    /// The node of each row. A row belongs to its node forever, also after a removal.
     pub(crate) nodes: Vec<NodeIx>,
-    /// Node -> row, or [`ABSENT`].
+    /// The row of each node, or [`ABSENT`].
     pub(crate) row_of: Vec<u32>,
     pub(crate) alive: Vec<bool>,
-    /// By visits, then by stable id.
-    pub(crate) neighborhoods: Vec<Box<[Counted]>>,
-    /// Row -> the rows that have it in their neighbourhood, ascending.
+    /// Neighborhoods by descending visits, then by stable id.
+    pub(crate) neighborhoods: Vec<Box<[Visited]>>,
+    /// For each row, the rows that have it in their neighborhood, ascending.
     pub(crate) reverse: Vec<Vec<u32>>,
     /// Degree levels.
     pub(crate) levels: Vec<u8>,
-    /// h0 to hK: (rows, D) each.
+    /// The rows of each layer, h0 to hK. Shape: (rows, D) each.
     pub(crate) hidden: Vec<HugeMatrix>,
-    /// The messages of each layer, (rows, M); empty where a layer's messages are its input rows.
+    /// The messages of each layer; empty if vectors are pooled unchanged. Shape: (rows, M) each.
     pub(crate) messages: Vec<HugeMatrix>,
-    /// (rows, D): unit vectors.
+    /// Unit vectors. Shape: (rows, D).
     pub(crate) vectors: HugeMatrix,
     pub(crate) bias: Vec<f32>,
 }
 
 impl State {
-    /// A state of no rows.
+    /// A state without rows.
     pub(crate) fn new(recipe: ModelConfig, encoder: Arc<Encoder>) -> Self {
         let dim = recipe.dim;
         let messages = encoder.weights.layers.iter().map(|layer| HugeMatrix::zeros(0, layer.width()));
@@ -74,7 +76,7 @@ impl State {
         self.nodes.len()
     }
 
-    /// Bytes of everything that follows the graph; the encoder is not among it.
+    /// Bytes of the rows, without the encoder.
     pub(crate) fn bytes(&self) -> usize {
         let neighborhoods: usize =
             self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
@@ -90,19 +92,19 @@ impl State {
             + size_of_val(&*self.bias)
     }
 
-    /// The row of a node that is embedded.
+    /// The row of an embedded node. `None` for a removed node and for other kinds.
     pub(crate) fn row(&self, node: NodeIx) -> Option<u32> {
         let row = *self.row_of.get(node.index())?;
         (row != ABSENT && self.alive[row as usize]).then_some(row)
     }
 
-    /// Rows of living nodes.
-    pub(crate) fn living(&self) -> impl Iterator<Item = u32> + '_ {
+    /// The rows of nodes that exist.
+    pub(crate) fn alive_rows(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.rows() as u32).filter(|&row| self.alive[row as usize])
     }
 
-    /// The row of a node of an embedded kind, made if there is none; `None` for other kinds.
-    pub(crate) fn row_for(&mut self, snapshot: &Snapshot, node: NodeIx) -> Option<u32> {
+    /// The row of a node of an embedded kind, new if there is none. `None` for other kinds.
+    pub(crate) fn row_or_new(&mut self, snapshot: &Snapshot, node: NodeIx) -> Option<u32> {
         if let Some(&row) = self.row_of.get(node.index())
             && row != ABSENT
         {
@@ -131,18 +133,18 @@ impl State {
         row
     }
 
-    /// Replaces a row's neighbourhood and mends the reverse lists; says whether it differs.
-    pub(crate) fn set_neighborhood(&mut self, row: u32, new: Box<[Counted]>) -> bool {
+    /// Replaces a neighborhood and updates the reverse lists. Returns true if it is different.
+    pub(crate) fn set_neighborhood(&mut self, row: u32, new: Box<[Visited]>) -> bool {
         let at = row as usize;
         if self.neighborhoods[at] == new {
             return false;
         }
-        let sorted = |neighborhood: &[Counted]| {
+        let sorted = |neighborhood: &[Visited]| {
             let mut rows: Vec<u32> = neighborhood.iter().map(|&(neighbor, _)| neighbor).collect();
             rows.sort_unstable();
             rows
         };
-        // Most neighbours stay, and a reverse list is a read from a random place.
+        // Only differences: most neighbors stay, and each reverse list is a read from a random place.
         let (gone, come) = (sorted(&self.neighborhoods[at]), sorted(&new));
         for neighbor in gone.iter().filter(|neighbor| come.binary_search(neighbor).is_err()) {
             let reverse = &mut self.reverse[*neighbor as usize];
@@ -160,7 +162,7 @@ impl State {
         true
     }
 
-    /// Fills the reverse lists from the neighbourhoods.
+    /// Builds the reverse lists from the neighborhoods.
     pub(crate) fn index_reverse(&mut self) {
         let mut sizes = vec![0u32; self.rows()];
         for &(neighbor, _) in self.neighborhoods.iter().flatten() {
@@ -174,13 +176,13 @@ impl State {
         }
     }
 
-    /// See [`ModelConfig::influence`].
+    /// The row's [`ModelConfig::influence`].
     pub(crate) fn influence(&self, row: u32) -> f32 {
         self.recipe.influence(self.levels[row as usize])
     }
 
-    /// Importances of the listed rows' neighbourhoods. Shapes: (listed, rows).
-    pub(crate) fn pool(&self, rows: &[u32]) -> Sparse {
+    /// Importances of the neighborhoods of the listed rows. Shape: (listed, rows).
+    pub(crate) fn importances(&self, rows: &[u32]) -> Sparse {
         let entries = rows.iter().map(|&row| self.neighborhoods[row as usize].len()).sum();
         let mut pool = self.empty_pool(rows.len(), entries);
         for &row in rows {
@@ -189,18 +191,25 @@ impl State {
         pool
     }
 
-    /// Importances of all rows in a graph where walks end before they step on a closed node. Shapes: (rows, rows).
-    pub(crate) fn pool_without(
+    /// Importances of all rows if walks end before they step on an excluded node. Shape: (rows, rows).
+    pub(crate) fn importances_excluding(
         &self,
         snapshot: &Snapshot,
-        closed: &[bool],
+        excluded: &[bool],
         cancel: &CancelToken,
     ) -> Result<Sparse, Error> {
-        let living: Vec<u32> = self.living().collect();
-        let walked =
-            walked(&self.recipe, self.recipe.walks, snapshot, &self.nodes, &living, Some(closed), cancel)?;
+        let living: Vec<u32> = self.alive_rows().collect();
+        let walked = walk_rows(
+            &self.recipe,
+            self.recipe.walks,
+            snapshot,
+            &self.nodes,
+            &living,
+            Some(excluded),
+            cancel,
+        )?;
         let mut found: Vec<&[Visit]> = vec![&[]; self.rows()];
-        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+        for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             found[row as usize] = visits;
         }
         let mut pool = self.empty_pool(self.rows(), found.iter().map(|visits| visits.len()).sum());
@@ -212,19 +221,20 @@ impl State {
     }
 
     fn empty_pool(&self, rows: usize, entries: usize) -> Sparse {
-        Sparse::with_capacity(self.rows(), rows, entries).largest(self.recipe.pooling == Pooling::Max)
+        Sparse::with_capacity(self.rows(), rows, entries).with_max(self.recipe.pooling == Pooling::Max)
     }
 
-    /// Appends the importances of a neighbourhood: counts times influence over their sum, or all alike.
-    pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Counted>, pool: &mut Sparse) {
+    /// Appends the importances of a neighborhood: visits times influence, divided by their sum; with other poolings
+    /// all equal.
+    pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Visited>, pool: &mut Sparse) {
         push_importances(self.recipe.pooling, neighborhood, |row| self.influence(row), pool);
     }
 }
 
-/// As [`State::push_importances`], of whatever rows `influence` knows.
+/// As [`State::push_importances`], with another function for the influence of a row.
 pub(crate) fn push_importances(
     pooling: Pooling,
-    neighborhood: impl Iterator<Item = Counted>,
+    neighborhood: impl Iterator<Item = Visited>,
     influence: impl Fn(u32) -> f32,
     pool: &mut Sparse,
 ) {
@@ -232,5 +242,5 @@ pub(crate) fn push_importances(
         Pooling::Importance => count as f32 * influence(row),
         Pooling::Mean | Pooling::Max => 1.0,
     };
-    pool.push_shares(neighborhood.map(|(row, count)| (row, weight(row, count))));
+    pool.push_normalized(neighborhood.map(|(row, count)| (row, weight(row, count))));
 }

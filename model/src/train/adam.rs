@@ -1,4 +1,4 @@
-//! Adam (arXiv 1412.6980) over the encoder's parameters; rows of the table only when a minibatch touched them.
+//! The Adam optimizer (arXiv 1412.6980). Rows of the token table are updated only if a minibatch reads them.
 
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::{Encoder, Gradient};
@@ -7,7 +7,7 @@ const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/// First and second moments of a tensor, side by side: twice its size.
+/// First and second moments of a tensor.
 #[derive(Clone, Debug)]
 struct Moments {
     first: HugeMatrix,
@@ -22,18 +22,18 @@ impl Moments {
     fn update(&mut self, values: &mut [f32], gradient: &[f32], rate: f32) {
         let moments = self.first.values_mut().iter_mut().zip(self.second.values_mut());
         for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-            advance(value, *g, first, second, rate);
+            update_parameter(value, *g, first, second, rate);
         }
     }
 }
 
-fn advance(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, rate: f32) {
+fn update_parameter(value: &mut f32, gradient: f32, first: &mut f32, second: &mut f32, rate: f32) {
     *first = BETA1 * *first + (1.0 - BETA1) * gradient;
     *second = BETA2 * *second + (1.0 - BETA2) * gradient * gradient;
     *value -= rate * *first / (second.sqrt() + EPSILON);
 }
 
-/// The optimiser's state: two numbers for every parameter that can be trained.
+/// The state of the optimizer: two numbers for every trained parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct Adam {
     steps: i32,
@@ -51,7 +51,7 @@ impl Adam {
         Self { steps: 0, table, table_bias, weights }
     }
 
-    /// Takes up a state that [`Adam::moments`] gave; `None` where it is of another size.
+    /// A state with the moments that [`Adam::moments`] returned. `None` if their number differs.
     pub(crate) fn restored(
         encoder: &mut Encoder,
         steps: i32,
@@ -67,19 +67,20 @@ impl Adam {
         (first.is_empty() && second.is_empty()).then_some(adam)
     }
 
-    /// Steps taken so far.
+    /// The number of steps so far.
     pub(crate) fn steps(&self) -> i32 {
         self.steps
     }
 
-    /// First and second moments in the order of [`ParameterVector`](crate::network::parameter_vector::Packed): trained rows of the table, their
-    /// biases, weights.
+    /// First and second moments in the order of
+    /// [`ParameterVector`](crate::network::parameter_vector::ParameterVector).
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let all = [&self.table, &self.table_bias].into_iter().chain(&self.weights);
         all.map(|moments| (moments.first.values(), moments.second.values()))
     }
 
-    /// One step down the gradient.
+    /// Takes one step against the gradient (arXiv 1412.6980, algorithm 1, in the order of operations of its section
+    /// 2).
     pub(crate) fn step(&mut self, encoder: &mut Encoder, gradient: &mut Gradient, learning_rate: f32) {
         self.steps += 1;
         let correction = (1.0 - BETA2.powi(self.steps)).sqrt() / (1.0 - BETA1.powi(self.steps));
@@ -92,7 +93,7 @@ impl Adam {
     }
 
     fn step_table(&mut self, encoder: &mut Encoder, gradient: &Gradient, rate: f32) {
-        let part = Part {
+        let part = TablePart {
             dim: encoder.table.rows.width(),
             rows: &gradient.table_rows,
             gradient: gradient.table.as_slice().expect("gradients are contiguous"),
@@ -104,13 +105,13 @@ impl Adam {
         let moments = (self.table_bias.first.values_mut(), self.table_bias.second.values_mut());
         for (&row, &g) in gradient.table_rows.iter().zip(&gradient.table_bias) {
             let at = row as usize;
-            advance(&mut encoder.table.bias[at], g, &mut moments.0[at], &mut moments.1[at], rate);
+            update_parameter(&mut encoder.table.bias[at], g, &mut moments.0[at], &mut moments.1[at], rate);
         }
     }
 }
 
-/// A part of the table and its moments, from row `first` on, and the gradient of some of its rows, ascending.
-struct Part<'a> {
+/// A part of the token table and its moments, from row `first` on, with the gradient of some of its rows, ascending.
+struct TablePart<'a> {
     dim: usize,
     rows: &'a [u32],
     gradient: &'a [f32],
@@ -119,8 +120,8 @@ struct Part<'a> {
     first: u32,
 }
 
-impl Part<'_> {
-    /// Splits the work in halves: disjoint parts of the table need no lock.
+impl TablePart<'_> {
+    /// Updates the rows in parallel. Splitting by rows makes disjoint parts, which need no lock.
     fn step(self, rate: f32) {
         const ROWS_PER_TASK: usize = 1024;
         let Self { dim, rows, gradient, values, moments, first } = self;
@@ -129,7 +130,7 @@ impl Part<'_> {
                 let at = (row - first) as usize * dim..(row - first + 1) as usize * dim;
                 let moments = moments.0[at.clone()].iter_mut().zip(&mut moments.1[at.clone()]);
                 for ((value, g), (first, second)) in values[at].iter_mut().zip(by).zip(moments) {
-                    advance(value, *g, first, second, rate);
+                    update_parameter(value, *g, first, second, rate);
                 }
             }
             return;
@@ -139,7 +140,7 @@ impl Part<'_> {
         let values = values.split_at_mut(at);
         let moments = (moments.0.split_at_mut(at), moments.1.split_at_mut(at));
         let gradient = gradient.split_at(middle * dim);
-        let low = Part {
+        let low = TablePart {
             dim,
             rows: &rows[..middle],
             gradient: gradient.0,
@@ -147,7 +148,7 @@ impl Part<'_> {
             moments: (moments.0.0, moments.1.0),
             first,
         };
-        let high = Part {
+        let high = TablePart {
             dim,
             rows: &rows[middle..],
             gradient: gradient.1,

@@ -1,4 +1,4 @@
-//! What a training would take: bytes counted on what it would hold, time measured on a few of its steps.
+//! Estimates of a training: memory from the data that it would hold, time from a few of its steps.
 
 use std::time::Instant;
 
@@ -12,24 +12,25 @@ use crate::network::minibatch::Minibatch;
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
-use crate::train::run::{Run, WAITING};
+use crate::train::run::{QUEUED, TrainRun};
 
-/// Steps that are trained, besides the first, which starts the pipeline.
+/// Measured steps. One more comes first and starts the pipeline.
 const STEPS: usize = 4;
 const NUMBER: u64 = size_of::<f32>() as u64;
 
-/// What a training would take. Without the lists of the graph and what the last generation takes, which are in memory anyway.
+/// The memory and time that a training would take. Edges and the last generation are not included, because they are
+/// in memory anyway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     /// Nodes to embed.
     pub nodes: u64,
     /// Positives that epochs draw from.
     pub positives: u64,
-    /// Examples of an epoch.
+    /// Examples per epoch.
     pub examples: u64,
     /// Epochs at most.
     pub epochs: u32,
-    /// Memory.
+    /// Memory and disk.
     pub bytes: EstimatedBytes,
     /// Time.
     pub seconds: EstimatedSeconds,
@@ -40,24 +41,25 @@ pub struct Estimate {
 pub struct EstimatedBytes {
     /// The token table and the weights.
     pub table: u64,
-    /// The optimiser's two numbers for each that is trained.
+    /// The two moments of each trained parameter.
     pub moments: u64,
-    /// The best epoch.
+    /// The parameters of the best epoch.
     pub kept: u64,
     /// Tokens, dense features and degrees of all nodes.
     pub inputs: u64,
-    /// Neighbourhoods of all nodes and their importances, twice: in the whole graph, and as a portion may know them.
+    /// Neighborhoods of all nodes, and their importances twice: in the whole graph, and without the edges that an
+    /// epoch's portion excludes.
     pub neighborhoods: u64,
-    /// Minibatches that wait or are worked on, with their activations and gradients.
+    /// Waiting and current minibatches with activations and gradients.
     pub minibatches: u64,
-    /// Rows of all layers, embeddings, and the readers' copy of these, once trained.
+    /// Rows of all layers, embeddings, and the readers' copy of these.
     pub layers: u64,
-    /// A checkpoint on disk at most.
+    /// A checkpoint on disk, at most.
     pub checkpoint: u64,
 }
 
 impl EstimatedBytes {
-    /// All memory; not all of it is needed at once.
+    /// The sum of all memory. Not all of it is in use at the same time.
     pub fn memory(&self) -> u64 {
         let Self { table, moments, kept, inputs, neighborhoods, minibatches, layers, checkpoint: _ } = self;
         table + moments + kept + inputs + neighborhoods + minibatches + layers
@@ -67,32 +69,36 @@ impl EstimatedBytes {
 /// Seconds that a training would take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EstimatedSeconds {
-    /// All walks, as measured.
+    /// All walks, measured.
     pub walks: f64,
-    /// An epoch, extrapolated from a few steps and one look at the held-out positives.
+    /// An epoch, extrapolated from a few steps and one validation.
     pub epoch: f64,
     /// Walks and all epochs.
     pub all: f64,
 }
 
 impl Estimate {
-    /// Trains a few minibatches on `encoder` and counts what is held.
+    /// Trains a few minibatches on `encoder`, and counts the bytes of the data. `walks` are the seconds that the
+    /// walks took.
+    ///
+    /// # Errors
+    /// As for a training.
     pub(crate) fn measure(
-        run: &Run<'_>,
+        run: &TrainRun<'_>,
         state: &State,
         mut encoder: Encoder,
         walks: f64,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        // All hard negatives are drawn by then.
+        // The first epoch with all hard negatives.
         let epoch = run.options.hard_negatives + 1;
         let mut adam = Adam::new(&mut encoder);
         let first = run.source.portions()[0];
-        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.known);
-        let minibatches = minibatch.map_or(0, |made| {
-            let batch = made.batch;
-            // Those that wait, the one being made, and the one being worked on.
-            (WAITING as u64 + 2) * bytes_of_minibatch(&batch)
+        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.trained);
+        let minibatches = minibatch.map_or(0, |minibatch| {
+            let batch = minibatch.batch;
+            // Those in the queue, one in production and one in use.
+            (QUEUED as u64 + 2) * bytes_of_minibatch(&batch)
                 + bytes_of_work(&batch, &encoder, run.options.negatives)
         });
         let steps = run.steps().min(STEPS + 1);
@@ -108,7 +114,7 @@ impl Estimate {
             [first, .., last] => (last - first) / (ends.len() - 1) as f64,
         };
         let start = Instant::now();
-        run.look(&encoder, &run.pool);
+        run.validate(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
@@ -134,13 +140,13 @@ impl Estimate {
     }
 }
 
-fn bytes_of_inputs(run: &Run<'_>) -> u64 {
+fn bytes_of_inputs(run: &TrainRun<'_>) -> u64 {
     let tokens: usize =
         run.inputs.tokens.iter().map(|of_node| size_of_val(of_node) + of_node.len() * 8).sum();
     tokens as u64 + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
 }
 
-/// With the reverse lists, which are made at the end: a list and four bytes an entry.
+/// Includes the reverse lists, which are made at the end: a list, and four bytes an entry.
 fn bytes_of_neighborhoods(state: &State) -> u64 {
     let back = size_of::<Vec<u32>>();
     state
@@ -156,11 +162,14 @@ fn bytes_of_sparse(sparse: &Sparse) -> u64 {
 }
 
 fn bytes_of_minibatch(batch: &Minibatch) -> u64 {
-    let sparse = [&batch.tokens, &batch.tokens_back].into_iter().chain(&batch.pools).chain(&batch.pools_back);
+    let sparse = [&batch.tokens, &batch.tokens_transposed]
+        .into_iter()
+        .chain(&batch.pools)
+        .chain(&batch.pools_transposed);
     sparse.map(bytes_of_sparse).sum::<u64>() + batch.dense.len() as u64 * NUMBER
 }
 
-/// What the forward pass leaves, the scores, and as much again for the way back.
+/// Activations and scores, and as much again for the backward pass.
 fn bytes_of_work(batch: &Minibatch, encoder: &Encoder, negatives: usize) -> u64 {
     let dim = encoder.table.rows.width();
     let levels: usize = batch.pools.iter().map(Sparse::rows).sum::<usize>() + batch.inputs();

@@ -1,29 +1,26 @@
-//! What a training says while it runs: epochs and alarms. Knows nothing of how they come about.
+//! Events of a running training: epochs and alarms. Knows nothing of how they come about.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::state::learning_curve::EpochQuality;
 
-/// A mean cosine of random pairs above which embeddings are taken to have become one point.
-pub const COLLAPSED: f32 = 0.9;
-/// An epoch whose mean loss is more than this many times the first epoch's learns nothing any more.
-pub const GROWN: f32 = 2.0;
-
-/// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
+/// The result of an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// From 1.
+    /// Counted from 1.
     pub epoch: u32,
-    /// Mean loss of its examples.
+    /// Mean loss of the epoch's examples.
     pub loss: f32,
-    /// Share of held-out positives among the 20 best for their query, all embedded nodes ranked; `None` if
-    /// nothing was held out.
+    /// Share of held-out positives among the 20 best nodes for their query, with all embedded nodes ranked. `None` if
+    /// nothing is held out.
     pub recall: Option<f32>,
     /// Examples per second of training.
     pub pairs_per_second: f64,
     /// Mean cosine of random pairs of embeddings. Near 1 the embeddings have collapsed.
     pub mean_cosine: f32,
-    /// The epoch's time.
+    /// Seconds of the epoch.
     pub seconds: f64,
 }
 
@@ -34,83 +31,88 @@ impl From<&EpochReport> for EpochQuality {
     }
 }
 
-/// Where an epoch's time went, in seconds of the thread that did it: the first two pass beside the others, in a thread of
-/// their own.
+/// Seconds of each step of an epoch's work. Sampling and gathering happen in a thread of their own, at the same time
+/// as the other two.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
-    /// Drawing examples and negatives, and walks for the neighbourhoods that examples may know.
+pub struct EpochTimes {
+    /// Drawing examples and negatives, and walks for neighborhoods with excluded edges.
     pub sampling: f64,
-    /// Cutting minibatches out of the graph: nodes numbered anew, each once, features gathered.
+    /// Cutting minibatches out of the graph.
     pub gathering: f64,
     /// The forward pass, the loss and the backward pass.
     pub products: f64,
-    /// Steps of the optimiser.
+    /// Steps of the optimizer.
     pub update: f64,
 }
 
-/// A word from a running training. How far an epoch is, the observer of its token hears.
+/// An event of a running training. Progress within an epoch goes to the observer of the cancel token.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TrainEvent {
-    /// Neighbourhoods are made and training begins.
+    /// Neighborhoods are complete and the first epoch begins.
     Started {
         /// Nodes to embed.
         nodes: u64,
         /// Positives that epochs draw from.
         positives: u64,
-        /// Examples of an epoch.
+        /// Examples per epoch.
         examples: u64,
     },
-    /// Where the time of the epoch went that is reported next.
-    Spent(Spent),
-    /// An epoch is done.
+    /// Times of the epoch that is reported next.
+    EpochTimes(EpochTimes),
+    /// An epoch has ended.
     Epoch(EpochReport),
-    /// The training goes on where one was interrupted, after this many whole epochs.
+    /// A training resumes an interrupted one.
     Resumed {
-        /// Whole epochs before.
+        /// Complete epochs before the interruption.
         epochs: u32,
     },
-    /// Something is wrong with the epoch that was just reported; the training goes on.
+    /// The last reported epoch has a problem. The training continues.
     Alarm {
-        /// The epoch, from 1.
+        /// The epoch, counted from 1.
         epoch: u32,
-        /// What it is.
+        /// The problem.
         alarm: Alarm,
     },
 }
 
-/// What may be wrong with a training that goes on all the same. Its text says what to do.
+/// A problem that does not end a training. Its text names the remedy.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alarm {
-    /// The mean cosine of random pairs is above [`COLLAPSED`].
+    /// The mean cosine of random pairs is above [`Self::COLLAPSED`].
     Collapsed {
         /// The mean cosine.
         mean_cosine: f32,
     },
-    /// The epoch's mean loss is above [`GROWN`] times the first epoch's.
+    /// The epoch's mean loss is above [`Self::GROWN`] times the first epoch's.
     LossGrew {
-        /// The epoch's.
+        /// The epoch's mean loss.
         loss: f32,
-        /// The first epoch's.
+        /// The first epoch's mean loss.
         first: f32,
     },
-    /// The state of the run could not be kept, so that it could go on from an earlier epoch only, or not at all.
+    /// The checkpoint was not written. A resumed training would begin at an earlier epoch, or would not be possible.
     NotKept {
-        /// What writing it failed with.
+        /// The error of the write.
         reason: String,
     },
 }
 
 impl Alarm {
-    /// What the epochs so far give cause for; the last of them is looked at.
+    /// The mean cosine of random pairs above which embeddings count as collapsed into one point.
+    pub const COLLAPSED: f32 = 0.9;
+    /// The multiple of the first epoch's mean loss above which an epoch's loss counts as grown.
+    pub const GROWN: f32 = 2.0;
+
+    /// The alarms that the last of these epochs raises.
     pub(crate) fn of(epochs: &[EpochReport]) -> Vec<Self> {
         let (Some(first), Some(last)) = (epochs.first(), epochs.last()) else { return Vec::new() };
         let mut alarms = Vec::new();
-        if last.mean_cosine > COLLAPSED {
+        if last.mean_cosine > Self::COLLAPSED {
             alarms.push(Self::Collapsed { mean_cosine: last.mean_cosine });
         }
-        if last.loss > GROWN * first.loss {
+        if last.loss > Self::GROWN * first.loss {
             alarms.push(Self::LossGrew { loss: last.loss, first: first.loss });
         }
         alarms

@@ -1,4 +1,4 @@
-//! Hard negatives: nodes that a query's walks do reach, but rarely (PinSage, section 3.4).
+//! Hard negatives: nodes that walks from a query reach, but rarely (PinSage, section 3.4). Knows nothing of losses.
 
 use hedgerow_storage::{CancelToken, Snapshot};
 use hedgerow_walker::WalkOptions;
@@ -8,19 +8,23 @@ use rand::rngs::StdRng;
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::network::minibatch::Example;
-use crate::state::neighborhoods::{Walked, walked};
+use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 use crate::state::state::State;
 
-/// Walks for ranking far nodes, in multiples of those that make neighbourhoods.
+/// The factor by which the walks that rank far nodes outnumber those of neighborhoods.
 const MORE_WALKS: u32 = 4;
 
-/// Per row the nodes of a window of ranks by visit count. Four bytes for each; empty unless asked for.
+/// For each row, the nodes in a window of ranks by visit count. Four bytes each; empty if the options ask for no hard
+/// negatives.
 pub(crate) struct HardNegatives {
     windows: Vec<Vec<u32>>,
 }
 
 impl HardNegatives {
-    /// Walks again, longer, from every row; nothing where the options ask for no hard negatives.
+    /// Walks from every row, if the options ask for hard negatives.
+    ///
+    /// # Errors
+    /// Invalid walk options, or a cancellation.
     pub(crate) fn new(
         options: &TrainOptions,
         snapshot: &Snapshot,
@@ -38,16 +42,17 @@ impl HardNegatives {
             min_visits: 1,
             ..options.walks
         };
-        let living: Vec<u32> = state.living().collect();
-        let walked = walked(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
-        for (row, visits) in walked.iter().flat_map(Walked::iter) {
+        let living: Vec<u32> = state.alive_rows().collect();
+        let walked = walk_rows(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
+        for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
             windows[row as usize] = window.collect();
         }
         Ok(Self { windows })
     }
 
-    /// Up to `count` nodes from the window of one of the query's nodes, none of which belongs together with it.
+    /// Draws up to `count` nodes from the window of one of the query's nodes. Nodes that are related to the example
+    /// are dropped.
     pub(crate) fn draw(&self, example: &Example, count: u32, rng: &mut StdRng) -> Vec<u32> {
         if count == 0 || example.query.is_empty() {
             return Vec::new();
@@ -58,7 +63,7 @@ impl HardNegatives {
         }
         let drawn = (0..count).map(|_| window[rng.random_range(0..window.len())]);
         let apart = |row: &u32| {
-            *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+            *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
         };
         drawn.filter(apart).collect()
     }

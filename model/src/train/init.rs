@@ -1,4 +1,4 @@
-//! What a training starts from: random weights, or the last generation's.
+//! The starting weights of a training: random ones, or those of the last generation.
 
 use hedgerow_storage::Generation;
 use rand::rngs::StdRng;
@@ -12,21 +12,23 @@ use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::weights::Weights;
 
-/// Starting values of the token table lie within this: small, so that what was trained outweighs the luck of the
-/// start. Measured on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
+/// Starting values of the token table are below this. They are small, so that the training outweighs them. Measured
+/// on pinterest-related after equal training: hr@100 .448 with 0.01, .423 with 0.1.
 const TABLE_SCALE: f32 = 0.01;
-/// Starting weight of the log-degree in a score.
+/// The starting weight of the log-degree in a score.
 const POPULARITY: f32 = 0.08;
 
-/// The generation that a warm start is from.
-pub(crate) struct Last<'a> {
+/// The generation of a warm start.
+pub(crate) struct LastGeneration<'a> {
     pub(crate) generation: Generation,
     pub(crate) recipe: &'a ModelConfig,
     pub(crate) encoder: &'a Encoder,
 }
 
-/// Random weights, a function of the seed and of which tokens there are.
-pub(crate) fn cold(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
+/// Random weights.
+///
+/// Determinism: a function of the seed and the set of tokens.
+pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
     let table = HashEmbedding::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
     let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
     let mut rng = StdRng::seed_from_u64(seed);
@@ -35,45 +37,45 @@ pub(crate) fn cold(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder 
     Encoder { table, weights }
 }
 
-/// The weights of the last generation, and its table grown for the tokens that there are now.
+/// The weights of the last generation, with its token table grown for the present tokens.
 ///
 /// # Errors
-/// [`Error::NotWarm`] where there is none, or its weights have other shapes or meanings.
+/// [`Error::WarmStart`] if there is no generation, or its weights have another shape or meaning.
 pub(crate) fn warm(
     recipe: &ModelConfig,
     inputs: &Inputs,
     seed: u64,
-    last: Option<Last<'_>>,
+    last: Option<LastGeneration<'_>>,
 ) -> Result<Encoder, Error> {
-    let last = last.ok_or_else(|| Error::NotWarm {
+    let last = last.ok_or_else(|| Error::WarmStart {
         reason: "there is no generation to start from; train without warm first".to_owned(),
     })?;
-    let Last { generation, recipe: before, encoder } = last;
-    let refuse = |what: &str, found: String, asked: String| {
+    let LastGeneration { generation, recipe: last_config, encoder } = last;
+    let refuse = |what: &str, found: String, requested: String| {
         let reason = format!(
-            "generation {generation} has {what} {found}, asked for {asked}; ask for the same, or train without warm"
+            "generation {generation} has {what} {found}, requested {requested}; request the same, or train without warm"
         );
-        Err(Error::NotWarm { reason })
+        Err(Error::WarmStart { reason })
     };
-    if before.dim != recipe.dim {
-        return refuse("dim", before.dim.to_string(), recipe.dim.to_string());
+    if last_config.dim != recipe.dim {
+        return refuse("dim", last_config.dim.to_string(), recipe.dim.to_string());
     }
-    if before.layers != recipe.layers {
-        return refuse("layers", before.layers.to_string(), recipe.layers.to_string());
+    if last_config.layers != recipe.layers {
+        return refuse("layers", last_config.layers.to_string(), recipe.layers.to_string());
     }
-    if before.conv != recipe.conv {
+    if last_config.conv != recipe.conv {
         let name = |conv| if conv == Conv::Light { "light" } else { "pinsage" }.to_owned();
-        return refuse("conv", name(before.conv), name(recipe.conv));
+        return refuse("conv", name(last_config.conv), name(recipe.conv));
     }
-    if before.pooling != recipe.pooling {
-        return refuse("pooling", format!("{:?}", before.pooling), format!("{:?}", recipe.pooling));
+    if last_config.pooling != recipe.pooling {
+        return refuse("pooling", format!("{:?}", last_config.pooling), format!("{:?}", recipe.pooling));
     }
-    if before.dense != recipe.dense || before.degree_input != recipe.degree_input {
-        return refuse("dense blocks", blocks(before), blocks(recipe));
+    if last_config.dense != recipe.dense || last_config.degree_input != recipe.degree_input {
+        return refuse("dense blocks", dense_inputs(last_config), dense_inputs(recipe));
     }
     let mut table = HashEmbedding::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
     let mut weights = encoder.weights.clone();
-    match (recipe.popularity, before.popularity) {
+    match (recipe.popularity, last_config.popularity) {
         (true, true) => {}
         (true, false) => weights.popularity[0] = POPULARITY,
         (false, _) => {
@@ -91,11 +93,11 @@ fn distinct_tokens(inputs: &Inputs) -> Vec<u64> {
     tokens
 }
 
-fn blocks(recipe: &ModelConfig) -> String {
-    let mut blocks: Vec<String> =
+fn dense_inputs(recipe: &ModelConfig) -> String {
+    let mut dense_inputs: Vec<String> =
         recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
     if recipe.degree_input {
-        blocks.push("the degree".to_owned());
+        dense_inputs.push("the degree".to_owned());
     }
-    if blocks.is_empty() { "none".to_owned() } else { blocks.join(", ") }
+    if dense_inputs.is_empty() { "none".to_owned() } else { dense_inputs.join(", ") }
 }

@@ -1,4 +1,4 @@
-//! The nodes that a minibatch's examples are told apart from.
+//! The negatives that the examples of a minibatch share. Knows nothing of examples.
 
 use hedgerow_storage::Snapshot;
 use rand::RngExt;
@@ -9,24 +9,24 @@ use crate::config::degree;
 use crate::network::minibatch::Negatives;
 use crate::state::state::State;
 
-/// Draws for each negative that is still wanted, before fewer will do: few nodes may have nearly all the weight.
+/// Attempts to draw each missing negative. If few nodes have nearly all the weight, fewer negatives are returned.
 const DRAWS: usize = 8;
 
-/// Whom to draw from. Size: four bytes a row, and twelve more where degrees count.
+/// The distribution of negatives. Size: four bytes a row, and twelve more if degrees count.
 pub(crate) struct NegativeSource {
-    /// By the stable ids of their nodes, so that drawing the n-th means the same node in every store.
+    /// Rows in the order of their nodes' stable ids, so that equal graphs give equal draws.
     rows: Vec<u32>,
-    /// The sums of the weights up to and with each, and the logarithm of each over their mean; empty if all are alike.
+    /// Cumulative weights, and the logarithm of each weight over the mean; empty if all rows have equal weight.
     sums: Vec<f64>,
-    rates: Vec<f32>,
+    log_rates: Vec<f32>,
 }
 
 impl NegativeSource {
-    /// Every living row, drawn in proportion to its degree raised to `power`.
+    /// The distribution over all rows of existing nodes, proportional to the degree raised to `power`.
     pub(crate) fn new(power: f32, snapshot: &Snapshot, state: &State) -> Self {
-        let mut rows: Vec<u32> = state.living().collect();
+        let mut rows: Vec<u32> = state.alive_rows().collect();
         rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
-        let (mut sums, mut rates) = (Vec::new(), Vec::new());
+        let (mut sums, mut log_rates) = (Vec::new(), Vec::new());
         if power > 0.0 {
             let log_weight = |row: &u32| power * degree::log_degree(state.levels[*row as usize]);
             let mut sum = 0.0;
@@ -35,23 +35,23 @@ impl NegativeSource {
                 sum
             }));
             let log_mean = (sum / rows.len().max(1) as f64).ln() as f32;
-            rates.extend(rows.iter().map(|row| log_weight(row) - log_mean));
+            log_rates.extend(rows.iter().map(|row| log_weight(row) - log_mean));
         }
-        Self { rows, sums, rates }
+        Self { rows, sums, log_rates }
     }
 
-    /// A row, all alike.
+    /// A row, drawn uniformly.
     pub(crate) fn any(&self, rng: &mut StdRng) -> u32 {
         self.rows[rng.random_range(0..self.rows.len())]
     }
 
-    /// So many different rows, or all there are.
+    /// Draws `count` different rows, or all rows if there are fewer.
     pub(crate) fn draw(&self, count: usize, rng: &mut StdRng) -> Negatives {
         let count = count.min(self.rows.len());
         let Some(&sum) = self.sums.last() else {
             let rows: Vec<u32> =
                 index::sample(rng, self.rows.len(), count).into_iter().map(|at| self.rows[at]).collect();
-            return Negatives { rates: vec![0.0; rows.len()], rows };
+            return Negatives { log_rates: vec![0.0; rows.len()], rows };
         };
         let mut places: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..DRAWS {
@@ -64,7 +64,7 @@ impl NegativeSource {
         }
         Negatives {
             rows: places.iter().map(|&at| self.rows[at]).collect(),
-            rates: places.iter().map(|&at| self.rates[at]).collect(),
+            log_rates: places.iter().map(|&at| self.log_rates[at]).collect(),
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    /// Row n has the weight n + 1.
+    /// A distribution in which row n has the weight n + 1.
     fn weighted(rows: u32) -> NegativeSource {
         let mut sum = 0.0;
         let sums = (1..=rows).map(|weight| {
@@ -84,14 +84,14 @@ mod tests {
         });
         let sums: Vec<f64> = sums.collect();
         let mean = (sum / f64::from(rows)) as f32;
-        let rates = (1..=rows).map(|weight| (weight as f32 / mean).ln()).collect();
-        NegativeSource { rows: (0..rows).collect(), sums, rates }
+        let log_rates = (1..=rows).map(|weight| (weight as f32 / mean).ln()).collect();
+        NegativeSource { rows: (0..rows).collect(), sums, log_rates }
     }
 
     #[test]
     fn no_row_is_drawn_twice_and_all_are_where_that_is_asked() {
         let mut rng = StdRng::seed_from_u64(1);
-        let alike = NegativeSource { rows: (0..50).collect(), sums: Vec::new(), rates: Vec::new() };
+        let alike = NegativeSource { rows: (0..50).collect(), sums: Vec::new(), log_rates: Vec::new() };
         for source in [&alike, &weighted(50)] {
             for count in [1, 20, 50, 80] {
                 let mut rows = source.draw(count, &mut rng).rows;
@@ -99,7 +99,7 @@ mod tests {
                 rows.sort_unstable();
                 rows.dedup();
                 assert_eq!(rows.len(), drawn);
-                // Of nearly all rows the rarest may not come up.
+                // The rarest rows may not be drawn.
                 assert!(drawn <= count && drawn * 10 >= count.min(50) * 7, "{drawn} of {count}");
             }
         }
@@ -113,7 +113,7 @@ mod tests {
             let negatives = source.draw(1, &mut rng);
             drawn[negatives.rows[0] as usize] += 1;
             let expected = f64::from(negatives.rows[0] + 1) / 5.5;
-            assert!((f64::from(negatives.rates[0]).exp() - expected).abs() < 1e-4);
+            assert!((f64::from(negatives.log_rates[0]).exp() - expected).abs() < 1e-4);
         }
         for (row, &count) in drawn.iter().enumerate() {
             let expected = 20_000.0 * (row + 1) as f64 / 55.0;

@@ -1,5 +1,5 @@
-//! What belongs together: positives drawn from edges, from walks or from the caller's pairs, some of them held
-//! out for measuring.
+//! Positive examples from edges, from walks or from the caller's pairs. Some are held out for validation. Knows
+//! nothing of minibatches.
 
 use hedgerow_storage::Snapshot;
 use hedgerow_walker::Walker;
@@ -12,61 +12,65 @@ use crate::config::error::Error;
 use crate::config::options::{Positives, TrainOptions};
 use crate::network::minibatch::Example;
 use crate::state::state::State;
-use crate::train::lists::Lists;
+use crate::train::neighbor_lists::NeighborLists;
 
-/// Draws in a row that may all be held out before a source is taken for empty.
+/// Consecutive draws of held-out examples after which a source counts as empty.
 const MAX_DRAWS: usize = 1000;
 
-/// The share of examples that ask with one neighbour alone, as `similar` does, instead of with a history.
-const SINGLE_QUERIES: f64 = 0.3;
+/// The share of queries that are one neighbor, as in `similar`; the others are a history.
+const SINGLE_QUERY_SHARE: f64 = 0.3;
 
-/// The share of examples in which the node asks whose list it is, where that is embedded too: users and items come to
+/// The share of queries that are the node which has the list, if it is embedded. So users and items share one space.
 /// lie in one space.
-const OWNER_QUERIES: f64 = 0.5;
+const OWNER_QUERY_SHARE: f64 = 0.5;
 
-/// The part whose examples come last in an epoch: held-out ones are of it, so that they too are asked in neighbourhoods that
-/// do not know their list.
-const LAST_PART: usize = 0;
+/// The fold that an epoch trains last. All held-out examples are in it, so that validation also ranks in
+/// neighborhoods without their lists.
+const LAST_FOLD: usize = 0;
 
-/// Members of a list, at most, of which it is known for each example that they are no negatives.
-const TOGETHER: usize = 1000;
+/// Related rows per example, at most.
+const MAX_RELATED: usize = 1000;
 
-/// A source of examples, in units that each have members: a list and its places, a row and its walks, a pair by
-/// itself. Everything is addressed by stable ids and canonical places, so that two stores of the same content
-/// train alike. At most one member of a unit is held out.
-pub(crate) struct Source<'a> {
-    form: Form<'a>,
+/// A source of examples. It consists of units with members: a list and its neighbors, a row and its walks, or a pair.
+/// At most one member of a unit is held out.
+///
+/// Determinism: units and members are addressed by stable ids and canonical positions, so stores of equal content
+/// give equal examples.
+pub(crate) struct PositiveSource<'a> {
+    kind_of_source: SourceKind<'a>,
     snapshot: &'a Snapshot,
     state: &'a State,
     seed: u64,
-    /// Of 2^32 units, how many have a member held out.
-    held_share: u64,
+    /// The share of units with a held-out member, times 2^32.
+    held_out_share: u64,
     held_out: usize,
     history: usize,
     positives: usize,
 }
 
-enum Form<'a> {
-    /// Lists with two or more embedded neighbours.
-    Edges(Lists),
-    /// Rows with a neighbourhood, and the walkers of their policies.
+enum SourceKind<'a> {
+    /// Lists with two or more embedded members.
+    Edges(NeighborLists),
+    /// Rows with a neighborhood, and the walkers of each policy.
     Walks { walkers: Vec<Walker<'a>>, rows: Vec<u32>, walks: usize },
-    /// Rows.
+    /// Rows of queries and positives.
     Pairs(&'a [(u32, u32)]),
 }
 
-/// Examples of one kind, learned from the same neighbourhoods.
+/// A portion of an epoch's examples, which are learned from the same neighborhoods.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Portion {
-    /// Whether one neighbour asks alone; `None`: now and then.
+pub(crate) struct EpochPortion {
+    /// Queries are one neighbor, or a history; `None` mixes both.
     single: Option<bool>,
-    /// The part of the lists that they are from and whose lists are closed to walks; `None`: all lists, and none closed.
-    part: Option<usize>,
-    /// Of an epoch's examples.
+    /// The fold of the lists, whose nodes walks must not step on. `None`: lists of all folds, and all edges.
+    fold: Option<usize>,
+    /// The share of the epoch's examples.
     pub(crate) share: f64,
 }
 
-impl<'a> Source<'a> {
+impl<'a> PositiveSource<'a> {
+    /// The source that the options and the caller's pairs ask for.
+    ///
     /// # Errors
     /// [`Error::NoPositives`] if there is no edge, walk or pair to learn from.
     pub(crate) fn new(
@@ -75,142 +79,155 @@ impl<'a> Source<'a> {
         state: &'a State,
         pairs: Option<&'a [(u32, u32)]>,
     ) -> Result<Self, Error> {
-        let form = match (pairs, options.positives) {
-            (Some(pairs), _) => Form::Pairs(pairs),
-            (None, Positives::Edges) => Form::Edges(Lists::new(options.seed, snapshot, state)),
-            (None, Positives::Walks) => walks(snapshot, state)?,
+        let kind_of_source = match (pairs, options.positives) {
+            (Some(pairs), _) => SourceKind::Pairs(pairs),
+            (None, Positives::Edges) => SourceKind::Edges(NeighborLists::new(options.seed, snapshot, state)),
+            (None, Positives::Walks) => walk_source(snapshot, state)?,
         };
         let mut source = Self {
-            form,
+            kind_of_source,
             snapshot,
             state,
             seed: options.seed,
-            held_share: 0,
+            held_out_share: 0,
             held_out: options.held_out,
             history: options.history,
             positives: 0,
         };
         let units = source.units();
         if units == 0 {
-            let reason = match source.form {
-                Form::Pairs(_) => "the pairs are empty",
-                Form::Edges(_) => "no node has two neighbours of the kinds to embed; add edges or give pairs",
-                Form::Walks { .. } => "no walk visits another node twice; add edges or give pairs",
+            let reason = match source.kind_of_source {
+                SourceKind::Pairs(_) => "the pairs are empty",
+                SourceKind::Edges(_) => {
+                    "no node has two neighbors of the kinds to embed; add edges or give pairs"
+                }
+                SourceKind::Walks { .. } => "no walk visits another node twice; add edges or give pairs",
             };
             return Err(Error::NoPositives { reason: reason.to_owned() });
         }
         source.positives = (0..units).map(|unit| source.members(unit)).sum();
         // Small sources keep at least nine tenths for training.
-        let most = source.units() / source.parts().max(1);
+        let most = source.units() / source.folds().max(1);
         let held_out = options.held_out.min(source.positives / 10).min(most);
-        source.held_share = ((held_out as u64) << 32) / most.max(1) as u64;
+        source.held_out_share = ((held_out as u64) << 32) / most.max(1) as u64;
         Ok(source)
     }
 
-    /// What an epoch consists of, in this order. What is held out is asked in the neighbourhoods of the last portion.
-    pub(crate) fn portions(&self) -> Vec<Portion> {
-        let parts = self.parts();
-        if parts == 0 {
-            return vec![Portion { single: None, part: None, share: 1.0 }];
+    /// The portions of an epoch, in order. Held-out examples are ranked in the neighborhoods of the last one.
+    pub(crate) fn portions(&self) -> Vec<EpochPortion> {
+        let folds = self.folds();
+        if folds == 0 {
+            return vec![EpochPortion { single: None, fold: None, share: 1.0 }];
         }
-        let history = Portion { single: Some(false), part: None, share: 1.0 - SINGLE_QUERIES };
-        let share = SINGLE_QUERIES / parts as f64;
-        let single = (0..parts).rev().map(|part| Portion { single: Some(true), part: Some(part), share });
+        let history = EpochPortion { single: Some(false), fold: None, share: 1.0 - SINGLE_QUERY_SHARE };
+        let share = SINGLE_QUERY_SHARE / folds as f64;
+        let single =
+            (0..folds).rev().map(|fold| EpochPortion { single: Some(true), fold: Some(fold), share });
         std::iter::once(history).chain(single).collect()
     }
 
-    fn parts(&self) -> usize {
-        match &self.form {
-            Form::Edges(lists) => lists.parts(),
-            Form::Walks { .. } | Form::Pairs(_) => 0,
+    fn folds(&self) -> usize {
+        match &self.kind_of_source {
+            SourceKind::Edges(lists) => lists.folds(),
+            SourceKind::Walks { .. } | SourceKind::Pairs(_) => 0,
         }
     }
 
-    /// By node, whether walks must not step on it in a portion's neighbourhoods; `None` if they may on all.
-    pub(crate) fn closed(&self, portion: &Portion) -> Option<Vec<bool>> {
-        let Form::Edges(lists) = &self.form else { return None };
-        Some(lists.closed(portion.part?, self.snapshot))
+    /// For each node, true if walks must not step on it in a portion's neighborhoods. `None` if no node is excluded.
+    pub(crate) fn excluded_nodes(&self, portion: &EpochPortion) -> Option<Vec<bool>> {
+        let SourceKind::Edges(lists) = &self.kind_of_source else { return None };
+        Some(lists.excluded_nodes(portion.fold?, self.snapshot))
     }
 
-    /// How many positives there are.
+    /// The number of positives.
     pub(crate) fn len(&self) -> usize {
         self.positives
     }
 
-    /// An example of a portion that is not held out; `None` from one that seems to hold none.
-    pub(crate) fn draw(&self, portion: &Portion, rng: &mut StdRng) -> Option<Example> {
+    /// Draws an example of a portion that is not held out. `None` if [`MAX_DRAWS`] draws find none.
+    pub(crate) fn draw(&self, portion: &EpochPortion, rng: &mut StdRng) -> Option<Example> {
         (0..MAX_DRAWS).find_map(|_| {
-            let single = portion.single.unwrap_or_else(|| rng.random_bool(SINGLE_QUERIES));
-            let unit = match &self.form {
-                Form::Edges(lists) => lists.draw(portion.part, single, rng)?,
-                Form::Walks { .. } | Form::Pairs(_) => rng.random_range(0..self.units()),
+            let single = portion.single.unwrap_or_else(|| rng.random_bool(SINGLE_QUERY_SHARE));
+            let unit = match &self.kind_of_source {
+                SourceKind::Edges(lists) => lists.draw(portion.fold, single, rng)?,
+                SourceKind::Walks { .. } | SourceKind::Pairs(_) => rng.random_range(0..self.units()),
             };
             let member = rng.random_range(0..self.members(unit));
             let most = if single { 1 } else { self.history };
-            if self.held(unit) == Some(member) { None } else { self.example(unit, member, most, rng) }
+            if self.held_out_member(unit) == Some(member) {
+                None
+            } else {
+                self.example(unit, member, most, rng)
+            }
         })
     }
 
-    /// The examples that training never sees.
+    /// The held-out examples.
     pub(crate) fn held_out(&self) -> Vec<Example> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ 0x6865_6c64);
-        let all =
-            (0..self.units()).filter_map(|unit| self.example(unit, self.held(unit)?, usize::MAX, &mut rng));
+        let all = (0..self.units())
+            .filter_map(|unit| self.example(unit, self.held_out_member(unit)?, usize::MAX, &mut rng));
         all.take(self.held_out).collect()
     }
 
     fn units(&self) -> usize {
-        match &self.form {
-            Form::Edges(lists) => lists.len(),
-            Form::Walks { rows, .. } => rows.len(),
-            Form::Pairs(pairs) => pairs.len(),
+        match &self.kind_of_source {
+            SourceKind::Edges(lists) => lists.len(),
+            SourceKind::Walks { rows, .. } => rows.len(),
+            SourceKind::Pairs(pairs) => pairs.len(),
         }
     }
 
     fn members(&self, unit: usize) -> usize {
-        match &self.form {
-            Form::Edges(lists) => {
+        match &self.kind_of_source {
+            SourceKind::Edges(lists) => {
                 let (relation, node) = lists.get(unit);
                 self.snapshot.list(relation, node).degree()
             }
-            Form::Walks { walks, .. } => *walks,
-            Form::Pairs(_) => 1,
+            SourceKind::Walks { walks, .. } => *walks,
+            SourceKind::Pairs(_) => 1,
         }
     }
 
-    /// The member of a unit that is held out, if one is.
-    fn held(&self, unit: usize) -> Option<usize> {
-        if let Form::Edges(lists) = &self.form
-            && !lists.is_of(LAST_PART, unit, self.snapshot)
+    /// The held-out member of a unit, if it has one.
+    fn held_out_member(&self, unit: usize) -> Option<usize> {
+        if let SourceKind::Edges(lists) = &self.kind_of_source
+            && !lists.is_in_fold(LAST_FOLD, unit, self.snapshot)
         {
             return None;
         }
-        let id = match &self.form {
-            Form::Edges(lists) => self.snapshot.stable_id(lists.get(unit).1).get(),
-            Form::Walks { rows, .. } => self.id(rows[unit]),
-            Form::Pairs(pairs) => self.id(pairs[unit].0) ^ self.id(pairs[unit].1).rotate_left(1),
+        let id = match &self.kind_of_source {
+            SourceKind::Edges(lists) => self.snapshot.stable_id(lists.get(unit).1).get(),
+            SourceKind::Walks { rows, .. } => self.id(rows[unit]),
+            SourceKind::Pairs(pairs) => self.id(pairs[unit].0) ^ self.id(pairs[unit].1).rotate_left(1),
         };
         let hash = xxh3_64_with_seed(&id.to_le_bytes(), self.seed);
-        (hash >> 32 < self.held_share).then(|| (hash & 0xffff_ffff) as usize % self.members(unit))
+        (hash >> 32 < self.held_out_share).then(|| (hash & 0xffff_ffff) as usize % self.members(unit))
     }
 
-    /// With positives from edges, at most `most` of the others ask.
+    /// The example of a unit's member. With positives from edges, the query has at most `most` of the other members.
+    /// `None` if query or positive are not embedded.
     fn example(&self, unit: usize, member: usize, most: usize, rng: &mut StdRng) -> Option<Example> {
-        let mut together = Vec::new();
-        let (query, positive) = match &self.form {
-            Form::Pairs(pairs) => (vec![pairs[unit].0], pairs[unit].1),
-            Form::Edges(lists) => {
+        let mut related = Vec::new();
+        let (query, positive) = match &self.kind_of_source {
+            SourceKind::Pairs(pairs) => (vec![pairs[unit].0], pairs[unit].1),
+            SourceKind::Edges(lists) => {
                 let (relation, node) = lists.get(unit);
                 let list = self.snapshot.list(relation, node);
-                together.extend(list.neighbors().take(TOGETHER).filter_map(|node| self.state.row(node)));
+                related.extend(list.neighbors().take(MAX_RELATED).filter_map(|node| self.state.row(node)));
                 let positive = self.state.row(list.neighbor(member))?;
                 if let Some(owner) = self.state.row(node)
-                    && rng.random_bool(OWNER_QUERIES)
+                    && rng.random_bool(OWNER_QUERY_SHARE)
                 {
-                    return Some(Example { query: vec![owner], positive, together, hard: Vec::new() });
+                    return Some(Example {
+                        query: vec![owner],
+                        positive,
+                        related,
+                        hard_negatives: Vec::new(),
+                    });
                 }
                 let others = list.degree() - 1;
-                let chosen = index::sample(rng, others, others.min(most).min(TOGETHER));
+                let chosen = index::sample(rng, others, others.min(most).min(MAX_RELATED));
                 let query: Vec<u32> = chosen
                     .iter()
                     .map(|other| if other >= member { other + 1 } else { other })
@@ -218,7 +235,7 @@ impl<'a> Source<'a> {
                     .collect();
                 (query, positive)
             }
-            Form::Walks { walkers, rows, .. } => {
+            SourceKind::Walks { walkers, rows, .. } => {
                 let source = self.state.nodes[rows[unit] as usize];
                 let kind = self.snapshot.kind_name(self.snapshot.kind(source));
                 let policy = self.state.recipe.policies.iter().position(|policy| policy.kind == kind)?;
@@ -226,7 +243,7 @@ impl<'a> Source<'a> {
                 (vec![rows[unit]], self.state.row(visited)?)
             }
         };
-        (!query.is_empty()).then_some(Example { query, positive, together, hard: Vec::new() })
+        (!query.is_empty()).then_some(Example { query, positive, related, hard_negatives: Vec::new() })
     }
 
     fn id(&self, row: u32) -> u64 {
@@ -234,14 +251,14 @@ impl<'a> Source<'a> {
     }
 }
 
-fn walks<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<Form<'a>, Error> {
+fn walk_source<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<SourceKind<'a>, Error> {
     let recipe = &state.recipe;
     let walkers = recipe.policies.iter().map(|policy| Walker::new(snapshot, recipe.walks, policy));
     let walkers = walkers.collect::<Result<Vec<_>, _>>()?;
     let mut rows: Vec<u32> =
-        state.living().filter(|&row| !state.neighborhoods[row as usize].is_empty()).collect();
+        state.alive_rows().filter(|&row| !state.neighborhoods[row as usize].is_empty()).collect();
     rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
-    Ok(Form::Walks { walkers, rows, walks: recipe.walks.walks as usize })
+    Ok(SourceKind::Walks { walkers, rows, walks: recipe.walks.walks as usize })
 }
 
 #[cfg(test)]
@@ -252,14 +269,14 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::{Example, Source};
+    use super::{Example, PositiveSource};
     use crate::config::model_config::ModelConfig;
     use crate::config::options::TrainOptions;
     use crate::linalg::sparse::Sparse;
     use crate::state::state::State;
 
-    /// Boards in a chain, three pins each: every board shares its last pin with the next, so two pins share one board at most,
-    /// and the pins in the middle are on one board only.
+    /// A chain of boards with three pins each. Each board shares its last pin with the next, so two pins share at
+    /// most one board, and the middle pins are on one board only.
     fn chain(folder: &std::path::Path, boards: usize) -> Store {
         let store = Store::options().create(true).open(folder).expect("the store opens");
         let mut batch = Batch::new();
@@ -283,7 +300,7 @@ mod tests {
         State::build_neighborhoods(recipe, snapshot, &CancelToken::new()).expect("neighborhoods")
     }
 
-    /// The board that two pins share.
+    /// The board that query and positive share.
     fn shared(snapshot: &Snapshot, state: &State, example: &Example) -> NodeIx {
         let boards = |row: u32| -> BTreeSet<NodeIx> {
             snapshot.list(RelationIx::new(0), state.nodes[row as usize]).neighbors().collect()
@@ -293,23 +310,24 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_alone_is_asked_in_neighbourhoods_that_do_not_know_the_list() {
+    fn a_query_of_one_neighbor_is_learned_in_neighborhoods_without_its_list() {
         let folder = tempfile::tempdir().expect("a folder");
         let snapshot = chain(folder.path(), 300).snapshot();
         let (options, state) = (options(), state(&snapshot));
-        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
         let mut rng = StdRng::seed_from_u64(1);
-        let whole = state.pool(&state.living().collect::<Vec<_>>());
-        let (mut parts, mut seen) = (BTreeSet::new(), 0);
-        for portion in source.portions().iter().filter(|portion| portion.part.is_some()) {
-            let closed = source.closed(portion).expect("a part has lists");
-            parts.insert(closed.clone());
-            let pool = state.pool_without(&snapshot, &closed, &CancelToken::new()).expect("importances");
+        let whole = state.importances(&state.alive_rows().collect::<Vec<_>>());
+        let (mut folds, mut seen) = (BTreeSet::new(), 0);
+        for portion in source.portions().iter().filter(|portion| portion.fold.is_some()) {
+            let excluded = source.excluded_nodes(portion).expect("a part has lists");
+            folds.insert(excluded.clone());
+            let pool =
+                state.importances_excluding(&snapshot, &excluded, &CancelToken::new()).expect("importances");
             for _ in 0..300 {
                 let example = source.draw(portion, &mut rng).expect("the part has lists");
                 assert_eq!(example.query.len(), 1);
-                assert!(closed[shared(&snapshot, &state, &example).index()]);
-                // The one board of a pin in the middle is the only way to it.
+                assert!(excluded[shared(&snapshot, &state, &example).index()]);
+                // A middle pin is only reached through its one board.
                 let single = |row: u32| snapshot.degree(state.nodes[row as usize]) == 1;
                 if single(example.query[0]) || single(example.positive) {
                     let has = |pool: &Sparse| {
@@ -320,24 +338,27 @@ mod tests {
                 }
             }
         }
-        assert_eq!(parts.len(), crate::train::lists::PARTS, "every part closes lists of its own");
+        assert_eq!(folds.len(), crate::train::neighbor_lists::FOLDS, "every part closes lists of its own");
         assert!(seen > 200, "in the whole graph the answer is there to be read off: {seen}");
-        let open = source.portions().into_iter().filter(|portion| portion.part.is_none());
-        assert!(open.map(|portion| source.closed(&portion)).eq([None]), "a history asks in the whole graph");
+        let open = source.portions().into_iter().filter(|portion| portion.fold.is_none());
+        assert!(
+            open.map(|portion| source.excluded_nodes(&portion)).eq([None]),
+            "a history asks in the whole graph"
+        );
     }
 
     #[test]
-    fn what_is_held_out_is_never_drawn_and_is_of_the_part_that_is_closed_last() {
+    fn held_out_examples_are_never_drawn_and_are_in_the_fold_that_is_excluded_last() {
         let folder = tempfile::tempdir().expect("a folder");
         let snapshot = chain(folder.path(), 300).snapshot();
         let (options, state) = (options(), state(&snapshot));
-        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
         let portions = source.portions();
-        let closed = source.closed(&portions[portions.len() - 1]).expect("a part has lists");
+        let excluded = source.excluded_nodes(&portions[portions.len() - 1]).expect("a part has lists");
         let held: BTreeSet<(NodeIx, u32)> =
             source.held_out().iter().map(|e| (shared(&snapshot, &state, e), e.positive)).collect();
         assert!(held.len() > 10, "{} are held out", held.len());
-        assert!(held.iter().all(|(board, _)| closed[board.index()]));
+        assert!(held.iter().all(|(board, _)| excluded[board.index()]));
         let mut rng = StdRng::seed_from_u64(2);
         for portion in portions.iter().cycle().take(20) {
             for _ in 0..200 {
@@ -346,7 +367,7 @@ mod tests {
                 assert!(!held.contains(&(board, example.positive)));
                 let list = snapshot.list(RelationIx::new(0), board);
                 let members: BTreeSet<u32> = list.neighbors().filter_map(|node| state.row(node)).collect();
-                assert_eq!(example.together.iter().copied().collect::<BTreeSet<_>>(), members);
+                assert_eq!(example.related.iter().copied().collect::<BTreeSet<_>>(), members);
             }
         }
     }
@@ -356,7 +377,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let snapshot = chain(folder.path(), 20).snapshot();
         let (options, state) = (options(), state(&snapshot));
-        let source = Source::new(&options, &snapshot, &state, None).expect("there are positives");
-        assert_eq!(source.portions().iter().map(|portion| portion.part).collect::<Vec<_>>(), [None]);
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
+        assert_eq!(source.portions().iter().map(|portion| portion.fold).collect::<Vec<_>>(), [None]);
     }
 }

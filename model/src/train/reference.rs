@@ -1,5 +1,6 @@
-//! One step of training, worked out by the definitions: node by node and example by example, in double precision and
-//! without minibatches, sparse matrices or gradients of our own. What the trainer does is held to it.
+//! A reference implementation of one training step, straight from the definitions. It works node by node and example
+//! by example in double precision, without minibatches, sparse matrices or our own gradients. Tests compare the
+//! trainer with it.
 
 use ndarray::Array2;
 
@@ -24,22 +25,22 @@ const RATE: f32 = 1e-3;
 
 type Vector = Vec<f64>;
 
-/// Everything that a step is made of.
+/// The input of a training step.
 struct World {
     inputs: Inputs,
-    /// By node, its neighbours and their importances.
+    /// Neighbors and importances of each node.
     neighborhoods: Vec<Vec<(u32, f32)>>,
     examples: Vec<Example>,
     negatives: Negatives,
 }
 
-/// A number in [-1, 1) for each `at`, well mixed.
+/// A pseudo-random number in [-1, 1) for each `at`.
 fn number(at: u64) -> f32 {
     let mixed = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Nine nodes with one to three tokens; one has no neighbour.
+/// Nine nodes with one to three tokens each; node 4 has no neighbor.
 fn world() -> World {
     let tokens = |at: u64| (0..=at % 3).map(|token| (at * 3 + token) << 33 | (at * 5 + token)).collect();
     let neighbors = |at: usize| -> Vec<(u32, f32)> {
@@ -56,11 +57,11 @@ fn world() -> World {
         },
         neighborhoods: (0..NODES).map(neighbors).collect(),
         examples: vec![
-            Example { query: vec![0, 3], positive: 1, together: vec![5, 1, 0, 3], hard: vec![4] },
-            Example { query: vec![2], positive: 6, together: vec![], hard: vec![0, 1] },
-            Example { query: vec![4, 7, 6], positive: 8, together: vec![2], hard: vec![] },
+            Example { query: vec![0, 3], positive: 1, related: vec![5, 1, 0, 3], hard_negatives: vec![4] },
+            Example { query: vec![2], positive: 6, related: vec![], hard_negatives: vec![0, 1] },
+            Example { query: vec![4, 7, 6], positive: 8, related: vec![2], hard_negatives: vec![] },
         ],
-        negatives: Negatives { rows: vec![1, 3, 5, 2, 8], rates: vec![0.5, -0.5, 0.0, 0.3, -0.1] },
+        negatives: Negatives { rows: vec![1, 3, 5, 2, 8], log_rates: vec![0.5, -0.5, 0.0, 0.3, -0.1] },
     }
 }
 
@@ -68,7 +69,7 @@ fn encoder(conv: Conv, world: &World) -> Encoder {
     let mut tokens: Vec<u64> = world.inputs.tokens.iter().flatten().copied().collect();
     tokens.sort_unstable();
     let mut table = HashEmbedding::new(&tokens, DIM, 3, 0.5);
-    for (bias, &row) in table.bias.iter_mut().zip(table.known.rows()) {
+    for (bias, &row) in table.bias.iter_mut().zip(table.trained.rows()) {
         *bias = 0.1 * number(u64::from(row));
     }
     let mut weights = Weights::zeros(conv, 2, DIM, DENSE);
@@ -114,8 +115,8 @@ fn add(into: &mut [f64], scale: f64, what: &[f64]) {
 impl World {
     /// Unit vectors and biases of all nodes.
     fn embed(&self, encoder: &Encoder) -> (Vec<Vector>, Vector) {
-        let mut sums = encoder.table.known.sums();
-        self.inputs.tokens.iter().for_each(|tokens| encoder.table.known.push_tokens(tokens, &mut sums));
+        let mut sums = encoder.table.trained.empty_sums();
+        self.inputs.tokens.iter().for_each(|tokens| encoder.table.trained.push_tokens(tokens, &mut sums));
         let (mut h, mut biases) = (Vec::new(), Vec::new());
         for node in 0..NODES {
             let mut row = vec![0.0; DIM];
@@ -169,13 +170,14 @@ impl World {
             let query = unit(query);
             let score = |row: u32| dot(&query, &vectors[row as usize]) + biases[row as usize];
             let apart = |row: &u32| {
-                *row != example.positive && !example.query.contains(row) && !example.together.contains(row)
+                *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
             };
-            let shared = self.negatives.rows.iter().zip(&self.negatives.rates).filter(|(row, _)| apart(row));
-            // A hard negative is there as often as it was drawn, a shared one as often as by equal chances.
+            let shared =
+                self.negatives.rows.iter().zip(&self.negatives.log_rates).filter(|(row, _)| apart(row));
+            // A hard negative counts once for each draw. A shared one counts as often as uniform draws would give it.
             let negatives: Vec<(f64, f64)> = shared
                 .map(|(&row, &rate)| (score(row), f64::from(-rate).exp()))
-                .chain(example.hard.iter().map(|&row| (score(row), 1.0)))
+                .chain(example.hard_negatives.iter().map(|&row| (score(row), 1.0)))
                 .collect();
             let positive = score(example.positive);
             match options.loss {
@@ -195,8 +197,8 @@ impl World {
     }
 }
 
-/// The loss is the reference's, and the step that the optimiser takes first leads every parameter with a slope by the rate
-/// against the slope that is measured on the reference's loss.
+/// The loss is that of the reference. The first step of the optimizer changes every parameter by the learning rate,
+/// against the slope measured on the reference's loss.
 #[test]
 fn a_step_is_what_the_definitions_say() {
     let world = world();
@@ -210,11 +212,11 @@ fn a_step_is_what_the_definitions_say() {
     ] {
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
         let start = encoder(conv, &world);
-        let known = start.table.known.clone();
-        let batch = Minibatch::build(&world.inputs, &pool, &known, 2, &world.examples, &world.negatives);
-        let spare = &mut BufferPool::default();
-        let trace = start.forward(&batch, spare);
-        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, spare);
+        let trained = start.table.trained.clone();
+        let batch = Minibatch::build(&world.inputs, &pool, &trained, 2, &world.examples, &world.negatives);
+        let buffers = &mut BufferPool::default();
+        let trace = start.forward(&batch, buffers);
+        let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, buffers);
         let expected = world.loss(&start, &options);
         assert!(
             (f64::from(found.loss) - expected).abs() < 1e-5,
@@ -223,7 +225,7 @@ fn a_step_is_what_the_definitions_say() {
         );
 
         let mut stepped = start.clone();
-        let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, spare);
+        let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, buffers);
         Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
         let (before, after) = (ParameterVector::of(&start).0, ParameterVector::of(&stepped).0);
         let slope = |at: usize| {
@@ -237,12 +239,12 @@ fn a_step_is_what_the_definitions_say() {
         };
         let slopes: Vec<f64> = (0..before.len()).map(slope).collect();
         let steepest = slopes.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
-        // The bias after the head's last product is not a parameter; it stands before the weight of the log-degree.
+        // The bias of the head's last product is no parameter. It stands before the weight of the log-degree.
         let last = before.len() - 1;
         let frozen = if conv == Conv::PinSage { last - DIM..last } else { last..last };
         let (mut followed, mut astray) = (0, 0);
         for (at, ((before, after), slope)) in before.iter().zip(&after).zip(&slopes).enumerate() {
-            // Flat: the measured sign says nothing.
+            // The sign of a flat slope is measurement noise.
             if slope.abs() > 0.01 * steepest && !frozen.contains(&at) {
                 let expected = f64::from(-RATE) * slope.signum();
                 let is_right = (f64::from(after - before) - expected).abs() < 0.02 * f64::from(RATE);

@@ -1,5 +1,5 @@
-//! Training: examples into minibatches in one thread, gradients into weights in the others, and after every
-//! epoch a look at what was learned.
+//! The training loop. One thread makes minibatches while the others compute steps, and every epoch ends with a
+//! validation. Knows nothing of how a generation is published.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,83 +8,81 @@ use std::time::Instant;
 
 use crossbeam_channel as channel;
 use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::network::hash_embedding::Known;
 use crate::network::inputs::Inputs;
-use crate::network::minibatch::{Example, Minibatch};
+use crate::network::minibatch::Example;
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::state::State;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::Progress;
-use crate::train::event::{Alarm, EpochReport, Spent, TrainEvent};
+use crate::train::event::{Alarm, EpochReport, EpochTimes, TrainEvent};
 use crate::train::hard_negatives::HardNegatives;
 use crate::train::loss;
 use crate::train::negatives::NegativeSource;
-use crate::train::positives::{Portion, Source};
+use crate::train::positives::{EpochPortion, PositiveSource};
+use crate::train::sampling::TimedMinibatch;
 
-/// How often a positive is drawn in an epoch at most: each time with others of its history.
+/// Draws per positive in an epoch, at most. Each has another part of its history as the query.
 const DRAWS_PER_POSITIVE: usize = 4;
-/// Examples of an epoch at most for each node, where nodes have learned vectors of their own: each is to be learned from about
-/// as many. With 200,000 an epoch the 10 thousand items of pinterest were past their best after a fifth of the epochs that the 41
-/// thousand of gowalla went on to profit from (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after
-/// 4 million). What tokens say is learned from all nodes that have them and goes on to profit: of the films of movielens a fourth
-/// as many examples found no second sequel of Toy Story.
+/// Examples per node in an epoch, at most, if nodes have identity embeddings. With 200,000 examples an epoch the 10
+/// thousand items of pinterest were past their best after a fifth of the epochs that helped the 41 thousand of
+/// gowalla (hr@100 .467 after a million examples, .453 after 2.4 million, .445 after 4 million). Without identity
+/// embeddings there is no such limit: tokens are learned from all nodes that have them. With a fourth of the
+/// examples, the films of movielens found no second sequel of Toy Story.
 const EXAMPLES_PER_NODE: usize = 5;
-/// Steps of an epoch that few nodes do not bring down.
+/// Steps of an epoch that [`EXAMPLES_PER_NODE`] always leaves.
 const FEWEST_STEPS: usize = 25;
-/// Minibatches that may wait for the consumer: enough to overlap, little to hold in memory.
-pub(crate) const WAITING: usize = 2;
-/// What a run gives back.
+/// Minibatches in the queue, at most: enough to overlap production and use, with little memory.
+pub(crate) const QUEUED: usize = 2;
+/// The result of a run.
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
     pub(crate) epochs: Vec<EpochReport>,
-    /// The epoch that the encoder is of.
+    /// The epoch whose weights the encoder has.
     pub(crate) kept: u32,
-    pub(crate) end: End,
+    pub(crate) end: RunEnd,
 }
 
-/// Why a run is at its end.
+/// The reason for the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// All epochs are done, or recall fell for too long.
+pub(crate) enum RunEnd {
+    /// All epochs are done, or recall was worse for too many epochs.
     Done,
-    /// The caller cancelled; the best whole epoch is what it gave.
+    /// The caller cancelled. The result is that of the complete epochs.
     Cancelled,
-    /// The loss stopped being a number, in this epoch and step; the whole epoch named last is what it gave.
+    /// The loss was not finite in this step. The result is that of the complete epoch `best`.
     Diverged { epoch: u32, step: u64, best: u32 },
 }
 
-/// Writes down the state after an epoch.
-pub(crate) type Keep<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
+/// Writes a checkpoint after an epoch.
+pub(crate) type SaveProgress<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
 
-/// Is told of the examples of every step; an error of its own ends the epoch.
-pub(crate) type Learns<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
+/// Gets the number of examples of each step. An error ends the epoch.
+pub(crate) type OnExamples<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 
-/// All that epochs work with and none of them changes.
-pub(crate) struct Run<'a> {
+/// The constant parts of a run.
+pub(crate) struct TrainRun<'a> {
     pub(crate) options: &'a TrainOptions,
-    pub(crate) source: Source<'a>,
-    hard: HardNegatives,
+    pub(crate) source: PositiveSource<'a>,
+    pub(super) hard_negatives: HardNegatives,
     pub(crate) inputs: Inputs,
-    state: &'a State,
-    snapshot: &'a Snapshot,
-    /// Importances in the whole graph.
+    pub(super) state: &'a State,
+    pub(super) snapshot: &'a Snapshot,
+    /// Importances of all rows in the whole graph.
     pub(crate) pool: Sparse,
     pub(super) held_out: Vec<Example>,
     pub(super) negatives: NegativeSource,
-    /// Examples of an epoch.
+    /// Examples per epoch.
     pub(crate) examples: usize,
 }
 
-impl<'a> Run<'a> {
-    /// For the nodes of `state`, whose neighbourhoods must be made.
+impl<'a> TrainRun<'a> {
+    /// A run for the nodes of `state`, whose neighborhoods must be complete.
     ///
     /// # Errors
     /// [`Error::NoPositives`], or a cancellation.
@@ -97,23 +95,23 @@ impl<'a> Run<'a> {
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let every_row: Vec<u32> = (0..state.rows() as u32).collect();
-        let source = Source::new(options, snapshot, state, pairs)?;
-        let hard = HardNegatives::new(options, snapshot, state, cancel)?;
+        let source = PositiveSource::new(options, snapshot, state, pairs)?;
+        let hard_negatives = HardNegatives::new(options, snapshot, state, cancel)?;
         Ok(Self {
             options,
             state,
             snapshot,
-            pool: state.pool(&every_row),
+            pool: state.importances(&every_row),
             held_out: source.held_out(),
             negatives: NegativeSource::new(options.negative_power, snapshot, state),
             examples: examples(options, state, source.len()),
             inputs,
             source,
-            hard,
+            hard_negatives,
         })
     }
 
-    /// What [`TrainEvent::Started`] says.
+    /// The event [`TrainEvent::Started`].
     pub(crate) fn started(&self) -> TrainEvent {
         TrainEvent::Started {
             nodes: self.pool.rows() as u64,
@@ -122,51 +120,54 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Minibatches of an epoch.
+    /// The number of minibatches in an epoch.
     pub(crate) fn steps(&self) -> usize {
         self.examples.div_ceil(self.options.batch)
     }
 
-    /// Goes on to the last epoch, and tells `keep` after each what there is by then.
+    /// Trains to the last epoch. Calls `save` after each.
     ///
-    /// Gives the weights of the last epoch whose held-out recall is within one standard error of the best: more
-    /// training is worth more than the luck of the draw. A cancellation, or a loss that is not a number, ends training with
-    /// the whole epochs before.
+    /// The result has the weights of the last epoch whose held-out recall is within one standard error of the best. A
+    /// longer training is preferred to random differences of recall. A cancellation, or a loss that is not finite,
+    /// ends the training with the result of the complete epochs.
     ///
-    /// Determinism: the random numbers of a minibatch depend on the seed and its number alone, and every sum has a
-    /// fixed order, so that equal data, options and processor kind give equal weights for any number of threads, and
-    /// whether a run was interrupted or not.
+    /// Determinism: the random numbers of a minibatch depend only on the seed and its number, and every sum has a
+    /// fixed order. So equal data, options and processor kind give equal weights, for any number of threads, with or
+    /// without interruptions.
     ///
     /// # Errors
-    /// [`Error::Diverged`] or a cancellation, where there is no whole epoch; a store that cannot be written to any more.
+    /// [`Error::Diverged`] or a cancellation, if no epoch is complete. An error of a store that can no longer be
+    /// written.
     pub(crate) fn train(
         &self,
         mut progress: Progress,
-        keep: &mut Keep<'_>,
+        save: &mut SaveProgress<'_>,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<Trained, Error> {
-        let mut end = End::Done;
+        let mut end = RunEnd::Done;
         while !self.is_at_end(&progress) {
             let result = self.next_epoch(&mut progress, observer, cancel);
             if let (Err(error), Some((best, _))) = (&result, &progress.best) {
                 match *error {
-                    Error::Diverged { epoch, step, .. } => end = End::Diverged { epoch, step, best: *best },
-                    Error::Store(StoreError::Cancelled) => end = End::Cancelled,
+                    Error::Diverged { epoch, step, .. } => {
+                        end = RunEnd::Diverged { epoch, step, best: *best }
+                    }
+                    Error::Store(StoreError::Cancelled) => end = RunEnd::Cancelled,
                     _ => {}
                 }
             }
-            if end != End::Done {
+            if end != RunEnd::Done {
                 break;
             }
             result?;
             let epoch = progress.epochs.len() as u32;
             let alarm = |alarm| TrainEvent::Alarm { epoch, alarm };
-            for found in Alarm::of(&progress.epochs) {
-                observer(&alarm(found));
+            for loss_step in Alarm::of(&progress.epochs) {
+                observer(&alarm(loss_step));
             }
-            match keep(&progress) {
-                // Nothing could be published either.
+            match save(&progress) {
+                // The result could not be published either.
                 Err(error @ StoreError::Broken { .. }) => return Err(error.into()),
                 Err(error) => observer(&alarm(Alarm::NotKept { reason: error.to_string() })),
                 Ok(()) => {}
@@ -175,7 +176,7 @@ impl<'a> Run<'a> {
         let Progress { mut encoder, best, epochs, .. } = progress;
         let kept = best.as_ref().map_or(0, |(epoch, _)| *epoch);
         if let Some((epoch, packed)) = best
-            && (end != End::Done || epoch as usize != epochs.len())
+            && (end != RunEnd::Done || epoch as usize != epochs.len())
         {
             assert!(ParameterVector::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
         }
@@ -187,7 +188,7 @@ impl<'a> Run<'a> {
         stops || progress.epochs.len() >= self.options.epochs as usize
     }
 
-    /// An epoch and the look at what it gave. After an error the encoder is in the midst of it.
+    /// Trains and validates an epoch. After an error the encoder has part of the epoch's steps.
     fn next_epoch(
         &self,
         progress: &mut Progress,
@@ -198,11 +199,11 @@ impl<'a> Run<'a> {
         let epoch = progress.epochs.len() as u32 + 1;
         let Progress { encoder, adam, .. } = progress;
         let stage = cancel.stage("epoch", self.examples as u64);
-        let learned = &mut |examples| stage.advance(examples);
-        let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, learned, cancel)?;
+        let on_examples = &mut |examples| stage.advance(examples);
+        let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, on_examples, cancel)?;
         stage.end();
         let trained = start.elapsed().as_secs_f64();
-        let (vectors, recall) = self.look(encoder, &pool);
+        let (vectors, recall) = self.validate(encoder, &pool);
         if !vectors.values().iter().all(|value| value.is_finite()) {
             return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
         }
@@ -214,14 +215,14 @@ impl<'a> Run<'a> {
             mean_cosine: self.mean_cosine(&vectors),
             seconds: start.elapsed().as_secs_f64(),
         };
-        observer(&TrainEvent::Spent(spent));
+        observer(&TrainEvent::EpochTimes(spent));
         observer(&TrainEvent::Epoch(report.clone()));
         progress.epochs.push(report);
-        // Without held-out positives every epoch is as good as the last.
+        // Without held-out positives the last epoch is the best.
         let recall = recall.unwrap_or(0.0);
         progress.best_recall = progress.best_recall.max(recall);
         if recall >= progress.best_recall - self.standard_error(progress.best_recall) {
-            // The one before makes room first.
+            // Frees the memory of the previous best first.
             progress.best = None;
             progress.best = Some((epoch, ParameterVector::of(&progress.encoder)));
             progress.worse = 0;
@@ -231,142 +232,108 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The first `steps` of an epoch, portion after portion, each of which `learned` is told of. Gives the mean loss, where the time
-    /// went, and the importances that the last portion saw.
+    /// Trains the first `steps` steps of an epoch, portion by portion. Returns the mean loss, the times, and the
+    /// importances of the last portion.
     pub(crate) fn pass(
         &self,
         epoch: u32,
         steps: usize,
         encoder: &mut Encoder,
         adam: &mut Adam,
-        learned: &mut Learns<'_>,
+        on_examples: &mut OnExamples<'_>,
         cancel: &CancelToken,
-    ) -> Result<(f32, Spent, Cow<'_, Sparse>), Error> {
+    ) -> Result<(f32, EpochTimes, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
-        let (spare, spent) = (BufferPool::default(), Spent::default());
-        let mut learning = Learning { epoch, encoder, adam, spare, loss: 0.0, examples: 0, spent };
+        let (buffers, spent) = (BufferPool::default(), EpochTimes::default());
+        let mut state_of_epoch = EpochState { epoch, encoder, adam, buffers, loss: 0.0, examples: 0, spent };
         let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
         for (at, portion) in portions.iter().enumerate() {
             share += portion.share;
             let end = if at + 1 == portions.len() { 1.0 } else { share };
             let to = ((self.steps() as f64 * end).round() as usize).min(steps);
-            // The last one's importances are asked for even if it is too small for a step.
+            // The importances of the last portion are returned even if it has no step.
             if from < to || at + 1 == portions.len() {
                 let start = Instant::now();
-                pool = self.seen_by(portion, cancel)?;
-                learning.spent.sampling += start.elapsed().as_secs_f64();
-                self.learn(&mut learning, portion, from..to, &pool, learned, cancel)?;
+                pool = self.importances_for(portion, cancel)?;
+                state_of_epoch.spent.sampling += start.elapsed().as_secs_f64();
+                self.learn(&mut state_of_epoch, portion, from..to, &pool, on_examples, cancel)?;
             }
             from = to;
         }
-        let Learning { loss, examples, spent, .. } = learning;
+        let EpochState { loss, examples, spent, .. } = state_of_epoch;
         Ok(((loss / examples.max(1) as f64) as f32, spent, pool))
     }
 
-    /// Importances as the examples of a portion may know them.
-    fn seen_by(&self, portion: &Portion, cancel: &CancelToken) -> Result<Cow<'_, Sparse>, Error> {
-        match self.source.closed(portion) {
-            None => Ok(Cow::Borrowed(&self.pool)),
-            Some(closed) => {
-                // A part of the epoch, which says how far it is itself.
-                let unheard = cancel.reporting_to(&CancelToken::new());
-                Ok(Cow::Owned(self.state.pool_without(self.snapshot, &closed, &unheard)?))
-            }
-        }
-    }
-
-    /// Some steps of an epoch: a producer cuts minibatches out of the graph, this thread turns them into steps.
+    /// Trains some steps of an epoch: a producer thread makes minibatches, and this thread takes steps.
     fn learn(
         &self,
-        learning: &mut Learning<'_>,
-        portion: &Portion,
+        state_of_epoch: &mut EpochState<'_>,
+        portion: &EpochPortion,
         steps: Range<usize>,
         pool: &Sparse,
-        learned: &mut Learns<'_>,
+        on_examples: &mut OnExamples<'_>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let epoch = learning.epoch;
-        let (sender, receiver) = channel::bounded::<Made>(WAITING);
-        // Which rows of the table are trained is settled before the first step; the producer reads nothing else.
-        let known = Arc::clone(&learning.encoder.table.known);
+        let epoch = state_of_epoch.epoch;
+        let (sender, receiver) = channel::bounded::<TimedMinibatch>(QUEUED);
+        // The trained rows of the table are constant, and the only part of the encoder that the producer reads.
+        let trained = Arc::clone(&state_of_epoch.encoder.table.trained);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
             scope.spawn(|| {
                 let sender = sender;
                 for step in numbers {
-                    let Some(batch) = self.minibatch(epoch, portion, step, pool, &known) else { break };
+                    let Some(batch) = self.minibatch(epoch, portion, step, pool, &trained) else { break };
                     if cancel.is_cancelled() || sender.send(batch).is_err() {
                         break;
                     }
                 }
             });
-            // Dropped with an early return, so that the producer does not wait for room that nobody makes.
+            // An early return drops the receiver, so that the producer does not wait for it forever.
             let receiver = receiver;
-            for (step, made) in steps.zip(receiver.iter()) {
+            for (step, minibatch) in steps.zip(receiver.iter()) {
                 cancel.check()?;
-                self.step(learning, step, &made)?;
-                learned(made.batch.positives.len() as u64)?;
+                self.step(state_of_epoch, step, &minibatch)?;
+                on_examples(minibatch.batch.positives.len() as u64)?;
             }
             cancel.check()?;
             Ok(())
         })
     }
 
-    /// One step down the gradient of a minibatch.
-    fn step(&self, learning: &mut Learning<'_>, step: usize, made: &Made) -> Result<(), Error> {
-        let (start, Made { batch, sampling, gathering }) = (Instant::now(), made);
-        let Learning { epoch, encoder, adam, spare, loss, examples, spent } = learning;
-        let trace = encoder.forward(batch, spare);
-        let mut found = loss::step(self.options, batch, &trace.vectors, &trace.bias, spare);
+    /// Takes one step with a minibatch.
+    fn step(
+        &self,
+        state_of_epoch: &mut EpochState<'_>,
+        step: usize,
+        minibatch: &TimedMinibatch,
+    ) -> Result<(), Error> {
+        let (start, TimedMinibatch { batch, sampling, gathering }) = (Instant::now(), minibatch);
+        let EpochState { epoch, encoder, adam, buffers, loss, examples, spent } = state_of_epoch;
+        let trace = encoder.forward(batch, buffers);
+        let mut loss_step = loss::step(self.options, batch, &trace.vectors, &trace.bias, buffers);
         if !self.options.popularity {
-            found.bias.fill(0.0);
+            loss_step.bias.fill(0.0);
         }
-        if !found.loss.is_finite() {
+        if !loss_step.loss.is_finite() {
             return Err(Error::Diverged { epoch: *epoch, step: step as u64 + 1, best: None });
         }
-        let mut gradient = encoder.backward(batch, trace, found.vectors, &found.bias, spare);
+        let mut gradient = encoder.backward(batch, trace, loss_step.vectors, &loss_step.bias, buffers);
         let computed = start.elapsed().as_secs_f64();
         let share = (step + 1) as f32 / self.steps() as f32;
         adam.step(encoder, &mut gradient, self.options.learning_rate_at(*epoch, share));
-        spare.keep(gradient.table);
+        buffers.recycle(gradient.table);
         spent.sampling += sampling;
         spent.gathering += gathering;
         spent.products += computed;
         spent.update += start.elapsed().as_secs_f64() - computed;
-        *loss += f64::from(found.loss) * batch.positives.len() as f64;
+        *loss += f64::from(loss_step.loss) * batch.positives.len() as f64;
         *examples += batch.positives.len();
         Ok(())
     }
-
-    /// `None` from a portion that holds no example.
-    pub(crate) fn minibatch(
-        &self,
-        epoch: u32,
-        portion: &Portion,
-        step: usize,
-        pool: &Sparse,
-        known: &Known,
-    ) -> Option<Made> {
-        let start = Instant::now();
-        let number = u64::from(epoch) << 32 | step as u64;
-        let mut rng = StdRng::seed_from_u64(self.options.seed.wrapping_mul(0x9e37_79b9) ^ number);
-        let size = self.options.batch.min(self.examples - (step * self.options.batch).min(self.examples));
-        let mut examples = Vec::with_capacity(size);
-        for _ in 0..size {
-            let mut example = self.source.draw(portion, &mut rng)?;
-            let hard = self.options.hard_negatives.min(epoch - 1);
-            example.hard = self.hard.draw(&example, hard, &mut rng);
-            examples.push(example);
-        }
-        let negatives = self.negatives.draw(self.options.negatives, &mut rng);
-        let sampling = start.elapsed().as_secs_f64();
-        let layers = self.options.layers;
-        let batch = Minibatch::build(&self.inputs, pool, known, layers, &examples, &negatives);
-        Some(Made { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
-    }
 }
 
-/// How many examples an epoch has.
+/// The number of examples per epoch.
 fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
     let few_nodes = if state.recipe.identities.is_empty() {
         usize::MAX
@@ -376,21 +343,14 @@ fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
     options.pairs_per_epoch.min(positives.saturating_mul(DRAWS_PER_POSITIVE)).min(few_nodes)
 }
 
-/// What an epoch changes, and what its examples came to so far.
-struct Learning<'a> {
+/// The parts of a run that an epoch changes, and sums over its examples so far.
+struct EpochState<'a> {
     epoch: u32,
     encoder: &'a mut Encoder,
     adam: &'a mut Adam,
-    spare: BufferPool,
-    /// The sum of the examples' losses.
+    buffers: BufferPool,
+    /// The sum of the losses of examples.
     loss: f64,
     examples: usize,
-    spent: Spent,
-}
-
-/// A minibatch, and the seconds that it took to draw it and to cut it out.
-pub(crate) struct Made {
-    pub(crate) batch: Minibatch,
-    sampling: f64,
-    gathering: f64,
+    spent: EpochTimes,
 }

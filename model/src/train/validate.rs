@@ -1,4 +1,4 @@
-//! What a run has learned so far: all rows embedded as they are now, and what can be told from them.
+//! Validation of a run: all rows are embedded with the present weights, and measured.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -8,27 +8,28 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::train::run::Run;
+use crate::train::run::TrainRun;
 
-/// Pairs of nodes whose mean cosine is the collapse alarm.
+/// Random pairs of nodes for the mean cosine, which detects a collapse.
 const COSINE_PAIRS: usize = 2000;
 
-impl Run<'_> {
-    /// The vectors of all rows by some importances, and the recall of the held-out positives among them.
-    pub(crate) fn look(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Option<f32>) {
+impl TrainRun<'_> {
+    /// The vectors of all rows with these importances, and the recall of the held-out positives. `None` if nothing is
+    /// held out.
+    pub(crate) fn validate(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Option<f32>) {
         let (vectors, bias) = self.embed_all(encoder, pool);
         let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
         let recall = (!self.held_out.is_empty()).then(recall);
         (vectors, recall)
     }
 
-    /// Of a share among the held-out positives.
+    /// The standard error of a recall on the held-out positives.
     pub(super) fn standard_error(&self, recall: f32) -> f32 {
         (recall * (1.0 - recall) / self.held_out.len().max(1) as f32).sqrt()
     }
 
     fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Vec<f32>) {
-        let tokens = encoder.table.known.sums_of(&self.inputs.tokens);
+        let tokens = encoder.table.trained.sums_of(&self.inputs.tokens);
         let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
         (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
     }

@@ -1,38 +1,38 @@
-//! Changes to a list in pieces: the groups that they alter, and a piece with some of its groups replaced.
-//! Looks at nothing but what changes pass on their way.
+//! Changes to a chunked list: the groups that they alter, and a chunk with some of its groups replaced.
+//! Reads only the groups on the path of a change.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 
-use crate::adjacency::chunked_list::{ChunkedList, Piece};
+use crate::adjacency::chunked_list::{Chunk, ChunkedList};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME};
-use crate::adjacency::list_builder::{Change, Value, exponent_above};
+use crate::adjacency::list_builder::{Change, Neighbor, exponent_above};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
 
-/// A group as it is after changes.
-pub(crate) struct Altered {
+/// A group after changes.
+pub(crate) struct AlteredGroup {
     pub(crate) group: usize,
-    taken: u64,
-    /// Of those who sit in it, by slot.
-    values: Vec<Value>,
+    occupied: u64,
+    /// The values of its occupied slots, by slot.
+    values: Vec<Neighbor>,
 }
 
-/// A list under change, of which groups are read when a change comes to them.
+/// A chunked list under change; a group is loaded when a change first accesses it.
 pub(crate) struct ChunkedEdits<'a, F> {
     list: &'a ChunkedList,
     id_of: F,
-    groups: BTreeMap<usize, Opened>,
-    /// Of all who were met.
-    values: Vec<Value>,
+    groups: BTreeMap<usize, LoadedGroup>,
+    /// The values of all loaded slots, and of new neighbors.
+    values: Vec<Neighbor>,
 }
 
-struct Opened {
-    /// Indices of values.
-    seats: [u32; 1 << GROUP_BITS],
+struct LoadedGroup {
+    /// Indices into `values`, or [`FREE`].
+    slots: [u32; 1 << GROUP_BITS],
     is_altered: bool,
 }
 
@@ -41,15 +41,15 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         Self { list, id_of, groups: BTreeMap::new(), values: Vec::new() }
     }
 
-    /// Makes all changes. Removals come first, so that the table never overflows.
+    /// Applies all changes. Removals come first, so that the table never overflows.
     pub(crate) fn make(&mut self, changes: &[Change]) {
         let mut newcomers = Vec::new();
         for &(node, id, new) in changes {
             match (self.find(node, id), new) {
                 (Some(slot), Some((weight, time))) => {
-                    let sitting = self.at(slot);
-                    self.values[sitting as usize] = (node, weight, time);
-                    self.put(slot, sitting);
+                    let occupant = self.at(slot);
+                    self.values[occupant as usize] = (node, weight, time);
+                    self.put(slot, occupant);
                 }
                 (Some(slot), None) => slot_table::remove(self, slot),
                 (None, Some((weight, time))) => newcomers.push((node, weight, time)),
@@ -62,46 +62,46 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
         }
     }
 
-    /// The slot in which a neighbour sits.
+    /// The slot of a neighbor.
     fn find(&mut self, node: NodeIx, id: StableId) -> Option<usize> {
         for round in 0..1 << self.bits() {
             let slot = slot(id, self.bits(), round);
-            let sitting = self.at(slot);
-            if sitting == FREE {
+            let occupant = self.at(slot);
+            if occupant == FREE {
                 return None;
             }
-            if self.values[sitting as usize].0 == node {
+            if self.values[occupant as usize].0 == node {
                 return Some(slot);
             }
         }
         None
     }
 
-    fn open(&mut self, group: usize) -> &mut Opened {
+    fn open(&mut self, group: usize) -> &mut LoadedGroup {
         let Self { list, groups, values, .. } = self;
         match groups.entry(group) {
             Entry::Occupied(opened) => opened.into_mut(),
             Entry::Vacant(vacant) => {
                 let first = group << GROUP_BITS;
-                let seats = std::array::from_fn(|seat| {
-                    list.at_slot(first + seat).map_or(FREE, |at| {
+                let slots = std::array::from_fn(|offset| {
+                    list.at_slot(first + offset).map_or(FREE, |at| {
                         values.push((list.neighbor(at), list.weight(at), list.time(at)));
                         values.len() as u32 - 1
                     })
                 });
-                vacant.insert(Opened { seats, is_altered: false })
+                vacant.insert(LoadedGroup { slots, is_altered: false })
             }
         }
     }
 
-    /// The groups that are not what they were, ascending.
-    pub(crate) fn finish(self) -> Vec<Altered> {
+    /// The groups that changed, ascending.
+    pub(crate) fn finish(self) -> Vec<AlteredGroup> {
         let altered = self.groups.into_iter().filter(|(_, opened)| opened.is_altered);
         let value = |&at: &u32| self.values[at as usize];
-        let altered = altered.map(|(group, Opened { seats, .. })| Altered {
+        let altered = altered.map(|(group, LoadedGroup { slots, .. })| AlteredGroup {
             group,
-            taken: slot_table::taken(&seats, 1),
-            values: seats.iter().filter(|&&at| at != FREE).map(value).collect(),
+            occupied: slot_table::occupied(&slots, 1),
+            values: slots.iter().filter(|&&at| at != FREE).map(value).collect(),
         });
         altered.collect()
     }
@@ -113,50 +113,52 @@ impl<F: Fn(NodeIx) -> StableId> SlotTable for ChunkedEdits<'_, F> {
     }
 
     fn at(&mut self, slot: usize) -> u32 {
-        self.open(slot >> GROUP_BITS).seats[slot % (1 << GROUP_BITS)]
+        self.open(slot >> GROUP_BITS).slots[slot % (1 << GROUP_BITS)]
     }
 
-    fn put(&mut self, slot: usize, who: u32) {
+    fn put(&mut self, slot: usize, entry: u32) {
         let opened = self.open(slot >> GROUP_BITS);
-        opened.seats[slot % (1 << GROUP_BITS)] = who;
+        opened.slots[slot % (1 << GROUP_BITS)] = entry;
         opened.is_altered = true;
     }
 
-    fn id(&self, who: u32) -> StableId {
-        (self.id_of)(self.values[who as usize].0)
+    fn id(&self, entry: u32) -> StableId {
+        (self.id_of)(self.values[entry as usize].0)
     }
 }
 
-/// A stretch of a piece.
+/// A run of neighbors of the new chunk.
 enum Run<'a> {
-    /// Positions of the source.
+    /// These positions of the source.
     Kept(Range<usize>),
-    New(&'a [Value]),
+    New(&'a [Neighbor]),
 }
 
-/// The piece of some groups of a list that lies as a whole, a power of two many, but for those that were altered.
-pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered]) -> Piece {
+/// A chunk of consecutive groups of a contiguous list, a power of two many, with the altered groups replaced.
+pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[AlteredGroup]) -> Chunk {
+    // The occupancy words of each group, and the runs of neighbors that are kept or replaced.
     let count = groups.len();
     let mut table = Vec::with_capacity(GROUP * count);
     let (mut runs, mut altered) = (Vec::new(), altered.iter().peekable());
     let mut kept: Option<Range<usize>> = None;
     let mut degree = 0;
     for (nth, group) in groups.enumerate() {
-        let (mut taken, at) = source.group_or_none(group);
-        let end = at + taken.count_ones() as usize;
+        let (mut occupied, at) = source.group_or_none(group);
+        let end = at + occupied.count_ones() as usize;
         if let Some(new) = altered.next_if(|altered| altered.group % count == nth) {
             runs.extend(kept.take().map(Run::Kept));
             runs.push(Run::New(&new.values));
-            taken = new.taken;
+            occupied = new.occupied;
         } else {
             kept.get_or_insert(at..end).end = end;
         }
-        table.extend([taken as u32, (taken >> 32) as u32, degree]);
-        degree += taken.count_ones();
+        table.extend([occupied as u32, (occupied >> 32) as u32, degree]);
+        degree += occupied.count_ones();
     }
     runs.extend(kept.map(Run::Kept));
 
-    let is_new = |differs: fn(&Value) -> bool| {
+    // The column of weights, left out where every weight is 1.
+    let is_new = |differs: fn(&Neighbor) -> bool| {
         runs.iter().any(|run| matches!(run, Run::New(values) if values.iter().any(differs)))
     };
     let (nodes, weights, times) = source.columns();
@@ -177,6 +179,7 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     }
     let (weights, mut column) = (column, Vec::new());
     let no_time = [NO_TIME as u64 as u32, (NO_TIME as u64 >> 32) as u32];
+    // The column of times, left out where no edge has one.
     if times.is_some() || is_new(|value| value.2.is_some()) {
         for run in &runs {
             match run {
@@ -197,14 +200,15 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     let times = column;
 
     if degree == 0 {
-        return Piece { record: Record::default(), words: Vec::new().into(), before: 0 };
+        return Chunk { record: Record::default(), words: Vec::new().into(), first_position: 0 };
+        // The record and the block of the chunk.
     }
     let (is_weighted, is_timed) = (!weights.is_empty(), !times.is_empty());
     let bits = GROUP_BITS + count.trailing_zeros();
     let record = Record::new(StableId::new(0), bits, is_weighted, is_timed, u64::from(degree));
     let mut words = Vec::with_capacity(record.words());
     if is_weighted {
-        // Weights are above 0, so their bits are in order as they are.
+        // Weights are above 0, so their bits compare like their values.
         let largest = weights.iter().max().map_or(1.0, |&largest| f32::from_bits(largest));
         words.push(exponent_above(largest) as u32);
     }
@@ -217,5 +221,5 @@ pub(crate) fn splice(source: &List<'_>, groups: Range<usize>, altered: &[Altered
     }
     words.extend(weights);
     words.extend(times);
-    Piece { record, words: words.into(), before: 0 }
+    Chunk { record, words: words.into(), first_position: 0 }
 }

@@ -1,9 +1,10 @@
-//! A long list in pieces, of which a change writes one: each is a list of its own, for a run of groups of slots.
-//! Answers what [`List`] answers; knows neither where lists lie nor which of them are long.
+//! A long list in chunks, of which a change rewrites one. Each chunk is a list of its own, for consecutive groups of
+//! slots.
+//! Answers every query of a [`List`]; knows neither where lists lie nor which of them are long.
 
 use std::sync::Arc;
 
-use crate::adjacency::chunked_edits::{ChunkedEdits, splice};
+use crate::adjacency::chunked_edits::{ChunkedEdits, build_chunk};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME, Place};
 use crate::adjacency::list_builder::Change;
@@ -11,71 +12,73 @@ use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
 
-/// A list in pieces; what is equal, the pieces before and after a change share.
+/// A list in chunks; the lists before and after a change share unchanged chunks.
 ///
-/// There are as many pieces as groups in one of them, within a factor of two, so a change costs the root of the degree: a pointer
-/// to each piece, and the words of one. At a million neighbours that is 6 microseconds and 38 KB, or 62 KB with weights, where
-/// writing all of it anew took 55 ms and 4.4 MB.
+/// There are about as many chunks as groups in a chunk, within a factor of two. So a change costs the square root of
+/// the degree: one pointer for each chunk, and the words of one chunk. At a million neighbors that is 6 microseconds
+/// and 38 KB, or 62 KB with weights; rewriting the list took 55 ms and 4.4 MB.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedList {
-    /// Slots of a piece, as a power of two; of more than one group.
+    /// The number of slots of a chunk, as a power of two; more than one group.
     bits: u32,
-    /// As many as a power of two says.
-    parts: Box<[Piece]>,
+    /// The chunks; their number is a power of two.
+    chunks: Box<[Chunk]>,
     degree: usize,
-    /// Of the largest weight.
+    /// The exponent of the largest weight.
     exponent: i32,
-    /// The same neighbours in the table of the next larger or smaller size, while their number is near where one gives way
-    /// to the other: a list whose degree goes to and fro there would be placed anew with each change.
+    /// The same neighbors in a table of the next larger or smaller size, kept while the degree is near the boundary
+    /// between both sizes. Without it, a degree that crosses the boundary back and forth would rebuild the table with
+    /// each change.
     alternate_table: Option<Arc<ChunkedList>>,
 }
 
-/// The list of those who sit in a run of groups.
+/// The list of the neighbors in consecutive groups.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     pub(crate) record: Record,
     pub(crate) words: Arc<[u32]>,
-    /// Neighbours in the pieces before.
-    pub(crate) before: usize,
+    /// The number of neighbors in earlier chunks.
+    pub(crate) first_position: usize,
 }
 
-impl Piece {
+impl Chunk {
     fn list(&self) -> List<'_> {
         List::new(self.record, &self.words)
     }
 
     fn end(&self) -> usize {
-        self.before + self.list().degree()
+        self.first_position + self.list().degree()
     }
 }
 
 impl ChunkedList {
-    /// Divides a list that lies as a whole.
+    /// Divides a contiguous list.
     ///
     /// # Cost
-    /// Its words are copied: 3 ms for a million neighbours, 8 with weights.
+    /// Copies its words: 3 ms for a million neighbors, 8 with weights.
     pub(crate) fn split(list: &List<'_>) -> Self {
         let groups = list.slot_bits() - GROUP_BITS;
         let count = groups / 2;
-        let (bits, each) = (list.slot_bits() - count, 1 << (groups - count));
-        let pieces = (0..1 << count).map(|piece| splice(list, piece * each..(piece + 1) * each, &[]));
-        Self::of(bits, pieces.collect())
+        let (bits, groups_per_chunk) = (list.slot_bits() - count, 1 << (groups - count));
+        let chunks = (0..1 << count)
+            .map(|chunk| build_chunk(list, chunk * groups_per_chunk..(chunk + 1) * groups_per_chunk, &[]));
+        Self::of(bits, chunks.collect())
     }
 
-    fn of(bits: u32, mut parts: Box<[Piece]>) -> Self {
+    fn of(bits: u32, mut chunks: Box<[Chunk]>) -> Self {
         let (mut degree, mut exponent) = (0, i32::MIN);
-        for piece in &mut parts {
-            piece.before = degree;
-            let list = piece.list();
+        for chunk in &mut chunks {
+            chunk.first_position = degree;
+            let list = chunk.list();
             degree += list.degree();
             if !list.is_empty() {
                 exponent = exponent.max(list.max_weight_exponent());
             }
         }
-        Self { bits, parts, degree, exponent, alternate_table: None }
+        Self { bits, chunks, degree, exponent, alternate_table: None }
     }
 
-    /// The record that the list has as a whole.
+    /// The record of the list as a contiguous one.
     pub(crate) fn record(&self, owner: StableId) -> Record {
         let is_weighted = self.lists().any(|list| list.is_weighted());
         let is_timed = self.lists().any(|list| list.is_timed());
@@ -83,83 +86,89 @@ impl ChunkedList {
     }
 
     pub(crate) fn slot_bits(&self) -> u32 {
-        self.bits + self.parts.len().trailing_zeros()
+        self.bits + self.chunks.len().trailing_zeros()
     }
 
-    /// As [`List::max_weight_exponent`] of a list with weights.
+    /// Like [`List::max_weight_exponent`], for a list with weights.
     pub(crate) fn max_weight_exponent(&self) -> i32 {
         self.exponent
     }
 
-    /// The position of who sits at a slot.
+    /// The position of the neighbor in a slot.
     #[cold]
     pub(crate) fn at_slot(&self, slot: usize) -> Option<usize> {
-        let piece = &self.parts[slot >> self.bits];
-        let list = piece.list();
-        // The list of nobody has a table of one slot.
+        let chunk = &self.chunks[slot >> self.bits];
+        let list = chunk.list();
+        // An empty list has a table of one slot.
         if list.is_empty() {
             return None;
         }
-        list.at_slot(slot & ((1 << self.bits) - 1)).map(|at| piece.before + at)
+        list.at_slot(slot & ((1 << self.bits) - 1)).map(|at| chunk.first_position + at)
     }
 
-    /// The piece that a position falls into, and the position in it.
-    fn find(&self, position: usize) -> (&Piece, usize) {
-        // Slots are named by hashes, so the share of the degree misses by one piece at most, and rarely.
-        let guess = (position << self.parts.len().trailing_zeros()) / self.degree.max(1);
-        let at = match self.parts.get(guess) {
-            Some(piece) if piece.before <= position && position < piece.end() => guess,
-            Some(_) | None => self.parts.partition_point(|piece| piece.before <= position) - 1,
+    /// The chunk that contains a position, and the position within it.
+    fn find(&self, position: usize) -> (&Chunk, usize) {
+        // Hashes spread neighbors evenly over slots, so this estimate is off by one chunk at most, and rarely.
+        let guess = (position << self.chunks.len().trailing_zeros()) / self.degree.max(1);
+        let at = match self.chunks.get(guess) {
+            Some(chunk) if chunk.first_position <= position && position < chunk.end() => guess,
+            Some(_) | None => self.chunks.partition_point(|chunk| chunk.first_position <= position) - 1,
         };
-        let piece = &self.parts[at];
-        (piece, position - piece.before)
+        let chunk = &self.chunks[at];
+        (chunk, position - chunk.first_position)
     }
 
     #[cold]
     pub(crate) fn place(&self, position: usize) -> Place<'_> {
-        let (piece, at) = self.find(position);
-        piece.list().place(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().place(at)
     }
 
     #[cold]
     pub(crate) fn neighbor(&self, position: usize) -> NodeIx {
-        let (piece, at) = self.find(position);
-        piece.list().neighbor(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().neighbor(at)
     }
 
     #[cold]
     pub(crate) fn weight(&self, position: usize) -> f32 {
-        let (piece, at) = self.find(position);
-        piece.list().weight(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().weight(at)
     }
 
     #[cold]
     pub(crate) fn time(&self, position: usize) -> Option<i64> {
-        let (piece, at) = self.find(position);
-        piece.list().time(at)
+        let (chunk, at) = self.find(position);
+        chunk.list().time(at)
     }
 
-    /// The lists of the pieces, in order.
+    /// The lists of the chunks, in order.
     pub(crate) fn lists(&self) -> impl Iterator<Item = List<'_>> + Clone {
-        self.parts.iter().map(Piece::list)
+        self.chunks.iter().map(Chunk::list)
     }
 
-    /// Writes the block that the list has as a whole.
+    /// Writes the block of the list as a contiguous one.
     pub(crate) fn fill(&self, words: &mut [u32], is_weighted: bool, is_timed: bool) {
+        // The columns of the block: exponent, groups, neighbors, weights, times.
         let (exponent, words) = words.split_at_mut(usize::from(is_weighted));
         exponent.fill(self.exponent as u32);
         let (table, words) = words.split_at_mut(GROUP << (self.slot_bits() - GROUP_BITS));
         let (nodes, words) = words.split_at_mut(self.degree);
         let (weights, times) = words.split_at_mut(if is_weighted { self.degree } else { 0 });
-        let each = GROUP << (self.bits - GROUP_BITS);
-        for (piece, table) in self.parts.iter().zip(table.chunks_exact_mut(each)) {
-            let list = piece.list();
+        let words_per_chunk = GROUP << (self.bits - GROUP_BITS);
+        // Each chunk fills its range of every column; ranks count from the start of the list.
+        for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(words_per_chunk)) {
+            let list = chunk.list();
             for (group, words) in table.chunks_exact_mut(GROUP).enumerate() {
-                let (taken, rank) = list.group_or_none(group);
-                words.copy_from_slice(&[taken as u32, (taken >> 32) as u32, (piece.before + rank) as u32]);
+                let (occupied, rank) = list.group_or_none(group);
+                words.copy_from_slice(&[
+                    occupied as u32,
+                    (occupied >> 32) as u32,
+                    (chunk.first_position + rank) as u32,
+                ]);
             }
             let (some_nodes, some_weights, some_times) = list.columns();
-            let at = piece.before..piece.end();
+            let at = chunk.first_position..chunk.end();
             nodes[at.clone()].copy_from_slice(some_nodes);
             if is_weighted {
                 match some_weights {
@@ -179,10 +188,10 @@ impl ChunkedList {
         }
     }
 
-    /// The list after changes, if its table keeps its size or the twin has the new one.
+    /// The list after changes; `None` if the table changes its size and the alternate table has another size.
     ///
     /// # Cost
-    /// For each change the slots that it passes, the words of a piece, and once a pointer for each piece.
+    /// For each change the slots on its path and the words of a chunk; once, one pointer for each chunk.
     pub(crate) fn edit(
         &self,
         changes: &[Change],
@@ -203,8 +212,8 @@ impl ChunkedList {
         Some(Self { alternate_table, ..main.change(changes, id_of) })
     }
 
-    /// The same, with what it was before it outgrew or left its table, after the changes that made it so.
-    pub(crate) fn beside(
+    /// The same list, with the list before a change of table size as its alternate table, updated by the same changes.
+    pub(crate) fn with_alternate(
         self,
         old: &Self,
         changes: &[Change],
@@ -214,24 +223,27 @@ impl ChunkedList {
         Self { alternate_table: is_near.then(|| Arc::new(old.change(changes, id_of))), ..self }
     }
 
-    /// The same table after changes, without a twin.
+    /// The list after changes that keep the table's size, without an alternate table.
     fn change(&self, changes: &[Change], id_of: impl Fn(NodeIx) -> StableId + Copy) -> Self {
         let mut edits = ChunkedEdits::new(self, id_of);
         edits.make(changes);
-        let mut parts = self.parts.clone();
-        let each = 1 << (self.bits - GROUP_BITS);
-        for altered in edits.finish().chunk_by(|one, other| one.group / each == other.group / each) {
-            let piece = &mut parts[altered[0].group / each];
-            *piece = splice(&piece.list(), 0..each, altered);
+        let mut chunks = self.chunks.clone();
+        let groups_per_chunk = 1 << (self.bits - GROUP_BITS);
+        for altered in edits
+            .finish()
+            .chunk_by(|one, other| one.group / groups_per_chunk == other.group / groups_per_chunk)
+        {
+            let chunk = &mut chunks[altered[0].group / groups_per_chunk];
+            *chunk = build_chunk(&chunk.list(), 0..groups_per_chunk, altered);
         }
-        Self::of(self.bits, parts)
+        Self::of(self.bits, chunks)
     }
 }
 
-/// Whether a degree is near where tables of the one and the other size meet: a sixteenth of it away at most, so that placing
-/// anew costs each change that leads there as much as a few microseconds of its own.
+/// True if a degree is near the boundary between two table sizes: within a sixteenth of it. Then the cost of a rebuild,
+/// spread over the changes that lead there, is a few microseconds each.
 fn is_near(degree: usize, one: u32, other: u32) -> bool {
-    // A table is at most half full.
+    // The boundary: a table is at most half full.
     let meeting = 1_usize << one.min(other) >> 1;
     one.abs_diff(other) == 1 && degree.abs_diff(meeting) <= meeting / 16
 }
@@ -241,22 +253,22 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::adjacency::list_builder::EdgeValue;
+    use crate::adjacency::list_builder::WeightTime;
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
     use hedgerow_test_support::Random;
 
-    /// A list that is changed, and what it is to hold.
+    /// A list under change, and its expected content.
     struct Pair {
         random: Random,
         ids: Vec<StableId>,
-        inside: BTreeMap<NodeIx, EdgeValue>,
+        inside: BTreeMap<NodeIx, WeightTime>,
         list: ListBuilder,
     }
 
     const OWNER: StableId = StableId::new(0xabcd_0000_0000);
 
     impl Pair {
-        /// Of so many nodes, every tenth or so of which has its home in the last groups.
+        /// A list with this many neighbors out of `nodes`; every tenth node or so has its home in the last groups.
         fn new(seed: u64, nodes: usize, degree: usize) -> Self {
             let mut random = Random::new(seed);
             let mut ids = BTreeSet::new();
@@ -265,7 +277,7 @@ mod tests {
                 let crowd = if ids.len().is_multiple_of(10) && ids.len() < 2000 { 0xfff8 << 48 } else { 0 };
                 ids.insert(StableId::new(id | crowd));
             }
-            // In no order.
+            // In random order.
             let mut ids: Vec<StableId> = ids.into_iter().collect();
             ids.sort_by_key(|id| id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let inside: BTreeMap<_, _> =
@@ -276,7 +288,7 @@ mod tests {
         }
 
         fn anew(&self) -> ListBuilder {
-            let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
+            let entry = |(&node, &(weight, time)): (&NodeIx, &WeightTime)| ListEntry {
                 node,
                 id: self.ids[node.index()],
                 weight,
@@ -285,7 +297,7 @@ mod tests {
             ListBuilder::build(OWNER, self.inside.iter().map(entry).collect())
         }
 
-        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<EdgeValue>>) {
+        fn make(&mut self, changes: &BTreeMap<NodeIx, Option<WeightTime>>) {
             for (&node, &new) in changes {
                 match new {
                     Some(new) => drop(self.inside.insert(node, new)),
@@ -297,8 +309,8 @@ mod tests {
             self.list = ListBuilder::edit(OWNER, self.list.as_list(), &changes, id_of);
         }
 
-        /// A change at a node that is inside, or at one that is not.
-        fn change(&mut self, is_inside: bool, new: Option<EdgeValue>) {
+        /// A change at a random node that is a neighbor, or at one that is not.
+        fn change(&mut self, is_inside: bool, new: Option<WeightTime>) {
             let node = loop {
                 let node = NodeIx::new((self.random.next() % self.ids.len() as u64) as u32);
                 if self.inside.contains_key(&node) == is_inside {
@@ -308,7 +320,7 @@ mod tests {
             self.make(&BTreeMap::from([(node, new)]));
         }
 
-        /// Whatever can be asked, of the list and of the one that is built anew.
+        /// Compares every query with a list that is built from scratch.
         fn check(&mut self, when: &str) {
             let anew = self.anew();
             let (list, anew) = (self.list.as_list(), anew.as_list());
@@ -343,13 +355,14 @@ mod tests {
             }
         }
 
-        fn pieces(&self) -> Option<&ChunkedList> {
-            self.list.as_list().pieces()
+        fn chunks(&self) -> Option<&ChunkedList> {
+            self.list.as_list().chunks()
         }
     }
 
-    /// Weights of all sizes come and go, so that pieces and lists gain and lose columns, and the largest changes.
-    fn carried(random: &mut Random, round: u64) -> EdgeValue {
+    /// Weights of all sizes come and go, so that chunks and lists gain and lose columns, and the largest weight
+    /// changes.
+    fn weight_and_time(random: &mut Random, round: u64) -> WeightTime {
         let weight = match (round % 4, random.next() % 8) {
             (0, _) | (_, 0..3) => 1.0,
             (1, _) => 0.25,
@@ -360,31 +373,31 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_pieces_is_the_one_that_is_built_anew() {
-        let mut in_pieces = 0;
+    fn a_chunked_list_equals_the_one_that_is_built_anew() {
+        let mut chunked = 0;
         for round in 0..48 {
             let mut random = Random::new(round + 100);
             let degree = 70 + (random.next() % 500) as usize;
             let mut pair = Pair::new(random.next(), degree + 150, degree);
-            let mut held = Vec::new();
+            let mut kept = Vec::new();
             for step in 0..60 {
                 let changes: BTreeMap<_, _> = (0..=random.next() % (1 + degree as u64 / 64))
                     .map(|_| {
                         let node = NodeIx::new((random.next() % pair.ids.len() as u64) as u32);
                         let is_new = !pair.inside.contains_key(&node) || random.next().is_multiple_of(4);
-                        (node, is_new.then(|| carried(&mut random, round)))
+                        (node, is_new.then(|| weight_and_time(&mut random, round)))
                     })
                     .collect();
                 pair.make(&changes);
                 pair.check(&format!("round {round}, step {step}"));
-                in_pieces += usize::from(pair.pieces().is_some());
+                chunked += usize::from(pair.chunks().is_some());
                 if step % 7 == 0 {
-                    held.push((pair.list.clone(), pair.anew()));
+                    kept.push((pair.list.clone(), pair.anew()));
                 }
             }
-            assert!(held.iter().all(|(list, then)| list == then), "round {round}: a list that is held stays");
+            assert!(kept.iter().all(|(list, then)| list == then), "round {round}: a kept list stays");
         }
-        assert!(in_pieces > 2000, "{in_pieces} of 2880 lists were in pieces");
+        assert!(chunked > 2000, "{chunked} of 2880 lists were chunked");
     }
 
     #[test]
@@ -392,39 +405,40 @@ mod tests {
         for (round, degree, steps) in [(1, 3000, 40), (2, 20_000, 12), (3, 4097, 40), (4, 100_000, 6)] {
             let mut pair = Pair::new(round, degree + degree / 10, degree);
             for step in 0..steps {
-                let new = carried(&mut pair.random, round);
+                let new = weight_and_time(&mut pair.random, round);
                 match step % 3 {
                     0 => pair.change(false, Some(new)),
                     1 => pair.change(true, None),
                     _ => pair.change(true, Some(new)),
                 }
                 pair.check(&format!("round {round}, step {step}"));
-                assert!(pair.pieces().is_some());
+                assert!(pair.chunks().is_some());
             }
         }
     }
 
-    /// A list that went to and fro where tables are doubled was placed anew with every change.
+    /// A list whose degree crossed a table size back and forth was rebuilt with every change.
     #[test]
     fn around_a_power_of_two_both_tables_are_kept() {
         for round in 0..4 {
             let mut pair = Pair::new(round + 40, 700, 513 + 28);
             let mut both = 0;
             for step in 0..240 {
-                let new = carried(&mut pair.random, round);
-                // Towards one number after another, most of them near the power of two, and sometimes the other way.
+                let new = weight_and_time(&mut pair.random, round);
+                // The degree approaches one target after another, most of them near the power of two, with some steps
+                // in the other direction.
                 let aim = [520, 505, 512, 470, 513, 550, 512, 514][step / 30];
                 let is_removal = (pair.inside.len() > aim) != pair.random.next().is_multiple_of(6);
                 pair.change(is_removal, (!is_removal).then_some(new));
                 pair.check(&format!("round {round}, step {step}"));
-                let pieces = pair.pieces().expect("one change in hundreds");
-                both += usize::from(pieces.alternate_table.is_some());
-                if let Some(alternate_table) = &pieces.alternate_table {
+                let chunks = pair.chunks().expect("one change in hundreds");
+                both += usize::from(chunks.alternate_table.is_some());
+                if let Some(alternate_table) = &chunks.alternate_table {
                     assert!(
-                        alternate_table.alternate_table.is_none() && alternate_table.degree == pieces.degree
+                        alternate_table.alternate_table.is_none() && alternate_table.degree == chunks.degree
                     );
-                    assert_eq!(alternate_table.slot_bits().abs_diff(pieces.slot_bits()), 1);
-                    assert!(pieces.degree.abs_diff(512) <= 32);
+                    assert_eq!(alternate_table.slot_bits().abs_diff(chunks.slot_bits()), 1);
+                    assert!(chunks.degree.abs_diff(512) <= 32);
                 }
             }
             assert!(both > 120, "round {round}: {both} of 240");
@@ -437,9 +451,9 @@ mod tests {
         pair.change(false, Some((1.0, None)));
         let before = pair.list.clone();
         pair.change(true, None);
-        let (old, new) = (before.as_list().pieces().expect("long"), pair.pieces().expect("long"));
-        let pairs = old.parts.iter().zip(&new.parts);
+        let (old, new) = (before.as_list().chunks().expect("long"), pair.chunks().expect("long"));
+        let pairs = old.chunks.iter().zip(&new.chunks);
         let written = pairs.filter(|(one, other)| !Arc::ptr_eq(&one.words, &other.words)).count();
-        assert!(new.parts.len() >= 32 && (1..=3).contains(&written), "{written} of {}", new.parts.len());
+        assert!(new.chunks.len() >= 32 && (1..=3).contains(&written), "{written} of {}", new.chunks.len());
     }
 }

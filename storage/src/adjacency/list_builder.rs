@@ -1,5 +1,5 @@
-//! A list that owns its words: encoding one, whole or after changes.
-//! Writes what [`List`] reads.
+//! A list that owns its words: builds one from entries or from changes to another.
+//! Writes the encoding that [`List`] reads.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,28 +9,29 @@ use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
-use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, Table, slot_bits, taken};
+use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
 
-/// Tables of so many slots, as a power of two, are long: a change to one alters a piece, where shorter ones are written anew.
+/// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
+/// rewritten in full.
 ///
-/// A commit takes the same either way at 250 neighbours; in pieces 29 in place of 42 microseconds at 500, 33 in place of 176
-/// at 4000. Lists below stay whole for those who read them.
-const LONG: u32 = if cfg!(test) { 8 } else { 11 };
-/// Neighbours that are written anew in the time in which one change is made in pieces: 3 to 7 microseconds.
-const PER_CHANGE: usize = 64;
+/// A commit takes the same either way at 250 neighbors. Chunked, it takes 29 instead of 42 microseconds at 500
+/// neighbors, and 33 instead of 176 at 4000. Lists below stay contiguous, which readers prefer.
+const CHUNKED_BITS: u32 = if cfg!(test) { 8 } else { 11 };
+/// The number of neighbors that are rewritten in the time of one change to a chunked list: 3 to 7 microseconds.
+const REWRITE_FACTOR: usize = 64;
 
-/// What an edge carries: its weight and its time.
-pub(crate) type EdgeValue = (f32, Option<i64>);
-/// A neighbour and what its edge carries.
-pub(crate) type Value = (NodeIx, f32, Option<i64>);
-/// A neighbour, its stable id, and what its edge will carry, or nothing where there will be none.
-pub(crate) type Change = (NodeIx, StableId, Option<EdgeValue>);
+/// The weight and the time of an edge.
+pub(crate) type WeightTime = (f32, Option<i64>);
+/// A neighbor with the weight and the time of its edge.
+pub(crate) type Neighbor = (NodeIx, f32, Option<i64>);
+/// A neighbor, its stable id, and the new values of its edge; `None` removes the edge.
+pub(crate) type Change = (NodeIx, StableId, Option<WeightTime>);
 
-/// A neighbour with what its edge carries: the input of [`ListBuilder::build`].
+/// A neighbor with the values of its edge: the input of [`ListBuilder::build`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListEntry {
-    /// The neighbour.
+    /// The neighbor.
     pub node: NodeIx,
     /// Its stable id, which decides its slot.
     pub id: StableId,
@@ -49,8 +50,8 @@ pub struct ListBuilder {
 
 #[derive(Clone, Debug)]
 enum Block {
-    Whole(Arc<[u32]>),
-    InPieces(Arc<ChunkedList>),
+    Contiguous(Arc<[u32]>),
+    Chunked(Arc<ChunkedList>),
 }
 
 impl PartialEq for ListBuilder {
@@ -65,10 +66,10 @@ impl ListBuilder {
     /// Encodes the list of the node with stable id `owner`; the order of `entries` does not matter.
     ///
     /// # Panics
-    /// When there are more entries than [`MAX_DEGREE`]; a store refuses the batch before it comes to that.
+    /// When there are more entries than [`MAX_DEGREE`]; a store refuses such a batch earlier.
     ///
     /// # Cost
-    /// Some four steps an entry, and a sort of three in ten.
+    /// Some four steps an entry, and a sort of three in ten entries.
     pub fn build(owner: StableId, mut entries: Vec<ListEntry>) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
         let bits = slot_bits(entries.len());
@@ -78,7 +79,7 @@ impl ListBuilder {
             placement.place(&ids, bits)
         };
         if !place(&entries) {
-            // A store has no two nodes with one id; where there are, their numbers decide.
+            // In a store all ids differ; for equal ids, the node numbers decide.
             entries.sort_by_key(|entry| (entry.id, entry.node));
             place(&entries);
         }
@@ -87,14 +88,15 @@ impl ListBuilder {
 
     /// The list `old` after changes.
     ///
-    /// The same list as [`Self::build`] makes of the result. While the table keeps its size, the ids of neighbours are asked
-    /// only where a change has to pass them: looking up all was 30 % of a commit, in cache misses.
+    /// The result equals [`Self::build`] of the resulting entries. While the table keeps its size, only the ids of
+    /// neighbors on the path of a change are read: reading all ids took 30 % of a commit, in cache misses.
     pub(crate) fn edit(
         owner: StableId,
         old: List<'_>,
         changes: &[Change],
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Self {
+        // The degree after the changes.
         let positions: Vec<Option<usize>> =
             changes.iter().map(|&(node, id, _)| old.position(node, id)).collect();
         let mut degree = old.degree();
@@ -106,18 +108,24 @@ impl ListBuilder {
             }
         }
         assert!(degree <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
-        if old.slot_bits() < LONG || slot_bits(degree) < LONG || changes.len() * PER_CHANGE > old.degree() {
+        // Short lists, and many changes at once: the list is rewritten.
+        if old.slot_bits() < CHUNKED_BITS
+            || slot_bits(degree) < CHUNKED_BITS
+            || changes.len() * REWRITE_FACTOR > old.degree()
+        {
             return Self::rewrite(owner, old, degree, changes, &positions, id_of);
         }
-        let old_pieces = old.pieces().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
-        let pieces = old_pieces.edit(changes, degree, id_of).unwrap_or_else(|| {
-            let whole = Self::rewrite(owner, old, degree, changes, &positions, id_of);
-            ChunkedList::split(&whole.as_list()).beside(&old_pieces, changes, id_of)
+        // Long lists: the chunks on the path of the changes are rewritten, all of them only when the table's size
+        // changes.
+        let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
+        let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
+            let rewritten = Self::rewrite(owner, old, degree, changes, &positions, id_of);
+            ChunkedList::split(&rewritten.as_list()).with_alternate(&old_chunks, changes, id_of)
         });
-        Self { record: pieces.record(owner), block: Block::InPieces(Arc::new(pieces)) }
+        Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
     }
 
-    /// The list `old`, of which the changes have these positions, written anew.
+    /// Rewrites the list `old` with changes at these positions.
     fn rewrite(
         owner: StableId,
         old: List<'_>,
@@ -126,29 +134,34 @@ impl ListBuilder {
         positions: &[Option<usize>],
         id_of: impl Fn(NodeIx) -> StableId,
     ) -> Self {
-        let mut values: Vec<Value> = old.iter().collect();
+        // Another table size: the table is built from all entries.
+        let mut values: Vec<Neighbor> = old.iter().collect();
         if old.is_empty() || slot_bits(degree) != old.slot_bits() {
-            let mut gone = vec![false; values.len()];
-            positions.iter().flatten().for_each(|&at| gone[at] = true);
-            let kept = values.iter().zip(gone).filter(|(_, gone)| !gone).map(|(value, _)| *value);
-            let mut entries: Vec<ListEntry> =
-                kept.map(|(node, weight, time)| ListEntry { node, id: id_of(node), weight, time }).collect();
+            let mut removed = vec![false; values.len()];
+            positions.iter().flatten().for_each(|&at| removed[at] = true);
+            let remaining =
+                values.iter().zip(removed).filter(|(_, removed)| !removed).map(|(value, _)| *value);
+            let mut entries: Vec<ListEntry> = remaining
+                .map(|(node, weight, time)| ListEntry { node, id: id_of(node), weight, time })
+                .collect();
             entries.extend(changes.iter().filter_map(|&(node, id, new)| {
                 new.map(|(weight, time)| ListEntry { node, id, weight, time })
             }));
             return Self::build(owner, entries);
         }
+        // The same table size: the table is changed in place.
         let mut table: Vec<u32> =
             (0..1 << old.slot_bits()).map(|slot| old.at_slot(slot).map_or(FREE, |at| at as u32)).collect();
-        // Removals come first, so that the table never overflows. Who is not removed keeps its index.
+        // Removals come first, so that the table never overflows. Neighbors that stay keep their index.
         for (&(_, id, new), &position) in changes.iter().zip(positions) {
             match (position, new) {
                 (Some(at), Some((weight, time))) => (values[at].1, values[at].2) = (weight, time),
                 (Some(at), None) => {
-                    let mut asked = (0..).map(|round| slot_table::slot(id, old.slot_bits(), round));
-                    let slot = asked.find(|&slot| table[slot] == at as u32).expect("it was not removed yet");
+                    let mut requested = (0..).map(|round| slot_table::slot(id, old.slot_bits(), round));
+                    let slot =
+                        requested.find(|&slot| table[slot] == at as u32).expect("it was not removed yet");
                     let id = |at: u32| id_of(values[at as usize].0);
-                    slot_table::remove(&mut Table { slots: &mut table, id }, slot);
+                    slot_table::remove(&mut SliceTable { slots: &mut table, id }, slot);
                 }
                 (None, _) => {}
             }
@@ -157,36 +170,37 @@ impl ListBuilder {
             let (Some((weight, time)), None) = (new, position) else { continue };
             values.push((node, weight, time));
             let id = |at: u32| id_of(values[at as usize].0);
-            slot_table::insert(&mut Table { slots: &mut table, id }, values.len() as u32 - 1);
+            slot_table::insert(&mut SliceTable { slots: &mut table, id }, values.len() as u32 - 1);
         }
         Self::encode(owner, &table, |at| values[at])
     }
 
-    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Value) -> Self {
+    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Neighbor) -> Self {
         let mut words = Vec::new();
         let record = encode_into(&mut words, owner, table, value);
-        Self { record, block: Block::Whole(words.into()) }
+        Self { record, block: Block::Contiguous(words.into()) }
     }
 
     /// The list, borrowed.
     #[inline]
     pub fn as_list(&self) -> List<'_> {
         match &self.block {
-            Block::Whole(words) => List::new(self.record, words),
-            Block::InPieces(pieces) => List::in_pieces(self.record, pieces),
+            Block::Contiguous(words) => List::new(self.record, words),
+            Block::Chunked(chunks) => List::chunked(self.record, chunks),
         }
     }
 }
 
-/// Appends the block for a slot table that holds indices of values, and returns its record, as if it started at 0.
+/// Appends the block for a slot table of indices, and returns its record with start 0.
 pub(crate) fn encode_into(
     words: &mut Vec<u32>,
     owner: StableId,
     table: &[u32],
-    value: impl Fn(usize) -> Value,
+    value: impl Fn(usize) -> Neighbor,
 ) -> Record {
+    // The shape of the block: degree, weights, times.
     let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
-    each_taken(table, |at| {
+    each_occupied(table, |at| {
         let (_, weight, time) = value(at);
         degree += 1;
         is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
@@ -196,27 +210,29 @@ pub(crate) fn encode_into(
     if degree == 0 {
         return Record::default();
     }
+    // The record: occupied slots of a small table, or the degree.
     let bits = table.len().trailing_zeros();
-    let summary = if bits <= GROUP_BITS { taken(table, 1 << (GROUP_BITS - bits)) } else { degree };
+    let summary = if bits <= GROUP_BITS { occupied(table, 1 << (GROUP_BITS - bits)) } else { degree };
     let record = Record::new(owner, bits, is_weighted, is_timed, summary);
     words.reserve(record.words());
+    // The block: exponent, groups, neighbors, weights, times.
     if is_weighted {
         words.push(exponent_above(largest) as u32);
     }
     if bits > GROUP_BITS {
         let mut rank = 0;
         for group in table.chunks_exact(1 << GROUP_BITS) {
-            let bits = taken(group, 1);
+            let bits = occupied(group, 1);
             words.extend([bits as u32, (bits >> 32) as u32, rank]);
             rank += bits.count_ones();
         }
     }
-    each_taken(table, |at| words.push(value(at).0.get()));
+    each_occupied(table, |at| words.push(value(at).0.get()));
     if is_weighted {
-        each_taken(table, |at| words.push(value(at).1.to_bits()));
+        each_occupied(table, |at| words.push(value(at).1.to_bits()));
     }
     if is_timed {
-        each_taken(table, |at| {
+        each_occupied(table, |at| {
             let time = value(at).2.unwrap_or(NO_TIME) as u64;
             words.extend([time as u32, (time >> 32) as u32]);
         });
@@ -224,10 +240,10 @@ pub(crate) fn encode_into(
     record
 }
 
-/// Calls `visit` with what sits in each taken slot, in order.
-fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
+/// Calls `visit` with the index in each occupied slot, in order.
+fn each_occupied(table: &[u32], mut visit: impl FnMut(usize)) {
     for group in table.chunks(1 << GROUP_BITS) {
-        let mut bits = taken(group, 1);
+        let mut bits = occupied(group, 1);
         while bits != 0 {
             visit(group[bits.trailing_zeros() as usize] as usize);
             bits &= bits - 1;
@@ -235,7 +251,7 @@ fn each_taken(table: &[u32], mut visit: impl FnMut(usize)) {
     }
 }
 
-/// The smallest `e` with `weight <= 2^e`, exactly, for a finite weight above 0.
+/// The smallest `e` with `weight <= 2^e`, for a finite weight above 0; exact.
 pub(crate) fn exponent_above(weight: f32) -> i32 {
     let (bits, shift) = if weight.is_normal() {
         (weight.to_bits(), 0)
@@ -268,7 +284,7 @@ mod tests {
         let mut random = Random::new(7);
         for round in 0..400 {
             let degree = 1 + random.next() as usize % 190;
-            // Every third round crowds the ids at the end of the range, so that groups overflow and go round.
+            // Every third round crowds the ids at the end of the range, so that groups overflow and wrap around.
             let crowd = if round % 3 == 0 { 0xff00_0000_0000_0000 } else { 0 };
             let ids: Vec<u64> = (0..degree).map(|_| random.next() | crowd).collect();
             let list = ListBuilder::build(StableId::new(9), entries(&ids));
@@ -278,9 +294,9 @@ mod tests {
             let mut backwards = entries(&ids);
             backwards.reverse();
             assert_eq!(ListBuilder::build(StableId::new(9), backwards), list, "round {round}");
-            let taken: Vec<usize> =
+            let occupied: Vec<usize> =
                 (0..1 << view.slot_bits()).filter_map(|slot| view.at_slot(slot)).collect();
-            assert_eq!(taken, (0..degree).collect::<Vec<_>>(), "round {round}");
+            assert_eq!(occupied, (0..degree).collect::<Vec<_>>(), "round {round}");
             for (at, &id) in ids.iter().enumerate() {
                 let node = NodeIx::new(at as u32);
                 let position = view.position(node, StableId::new(id)).expect("is in the list");
@@ -290,7 +306,7 @@ mod tests {
         }
     }
 
-    /// The slots that a hash names, read one by one as the documentation tells.
+    /// The slots that a hash names, read one by one as documented.
     #[test]
     fn a_hash_draws_the_first_taken_slot_that_it_names() {
         let mut random = Random::new(13);
@@ -343,7 +359,7 @@ mod tests {
                     changes.into_iter().map(|(node, new)| (node, ids[node.index()], new)).collect();
                 list =
                     ListBuilder::edit(StableId::new(9), list.as_list(), &changes, |node| ids[node.index()]);
-                let entry = |(&node, &(weight, time)): (&NodeIx, &EdgeValue)| ListEntry {
+                let entry = |(&node, &(weight, time)): (&NodeIx, &WeightTime)| ListEntry {
                     node,
                     id: ids[node.index()],
                     weight,

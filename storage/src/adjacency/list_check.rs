@@ -1,4 +1,4 @@
-//! The check of a list that comes from a file: all that readers rely on.
+//! Validation of a list from a file: every property that readers rely on.
 //! Knows the encoding as [`List`] reads it.
 
 use crate::adjacency::list::List;
@@ -7,22 +7,26 @@ use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot_bits};
 
 impl List<'_> {
-    /// Checks everything that reading relies on, for a list that comes from a file.
+    /// Validates every property that readers rely on, for a list from a file.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A description of the damage.
     pub(crate) fn check(record: Record, words: &[u32], bound: u32) -> Result<(), &'static str> {
         let (bits, degree) = (record.slot_bits(), record.degree());
+        // An empty list has an empty record.
         if degree == 0 {
-            return if record.bits == 0 { Ok(()) } else { Err("a list of nobody with slots taken") };
+            return if record.bits == 0 { Ok(()) } else { Err("an empty list with occupied slots") };
         }
+        // Degree, table size and block length agree.
         if degree > MAX_DEGREE as usize || bits != slot_bits(degree) {
-            return Err("a list whose table does not fit its degree");
+            return Err("a list whose table size does not match its degree");
         }
-        if record.is_apart() || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
+        if record.is_copied()
+            || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
         {
-            return Err("a list that goes on after the end");
+            return Err("a list that continues after the last word");
         }
+        // Up to 64 slots: each slot's bits in the record are all set or all clear.
         let list = List::new(record, words);
         let mut rank = 0;
         if bits <= GROUP_BITS {
@@ -30,10 +34,11 @@ impl List<'_> {
             let slots =
                 (0..1_u32 << bits).map(|slot| record.bits >> (slot * width) & (u64::MAX >> (64 - width)));
             if slots.clone().any(|slot| slot != 0 && slot != u64::MAX >> (64 - width)) {
-                return Err("a list with a slot that is taken in part");
+                return Err("a list with a partly occupied slot");
             }
             rank = degree;
         }
+        // More slots: the ranks of the groups add up to the degree.
         let table = list.table();
         for group in words[table..table + GROUP * groups(bits)].chunks_exact(GROUP) {
             if group[2] as usize != rank {
@@ -42,9 +47,9 @@ impl List<'_> {
             rank += (group[0].count_ones() + group[1].count_ones()) as usize;
         }
         if rank != degree {
-            return Err("a list whose slots do not hold its degree");
+            return Err("a list whose number of occupied slots is not its degree");
         }
-        // The largest, since a look at each by itself takes three times as long.
+        // Only the largest is compared with the bound: comparing each takes three times as long.
         if list.columns().0.iter().max() >= Some(&bound) {
             return Err("a list with a neighbor that does not exist");
         }

@@ -1,5 +1,5 @@
 //! Neighbor lists: slot tables, encoding, changes, and the tables that hold many lists.
-//! Must not know names, the log or which file a list comes from.
+//! Must not know names, the log, or the file that a list comes from.
 
 pub(crate) mod chunked_edits;
 pub(crate) mod chunked_list;

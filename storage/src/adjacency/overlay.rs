@@ -1,18 +1,18 @@
-//! The lists of a relation that differ from the settled ones.
-//! Owns the quick answer that a list does not; knows nothing of how lists are encoded.
+//! The changed lists of a relation.
+//! Owns the fast test for unchanged lists; knows nothing of the encoding of lists.
 
 use std::sync::Arc;
 
 use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::persistent_map::PersistentMap;
 
-/// Nodes whose bits share a page.
+/// The number of nodes whose bits share a page.
 const NODES_PER_PAGE: usize = 32_768;
 
-/// Lists by node; a clone costs a pointer for every 32,768 nodes, and shares what does not change.
+/// Changed lists by node. A clone costs one pointer for every 32,768 nodes and shares all unchanged pages.
 ///
-/// Most hops of a walk stand on a node that is not here. A bit for each node says so in one read that stays in the
-/// cache, where the page table takes three or four.
+/// Most hops of a walk are at a node without a changed list. One bit for each node tells so in a read that stays in the
+/// cache; the page table would take three or four reads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overlay {
     lists: PersistentMap<ListBuilder>,
@@ -20,15 +20,15 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// Whether it holds no list.
+    /// True if no list changed.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.present.is_empty()
     }
 
-    /// Whether the list of a node differs from the settled one.
+    /// True if the list of a node differs from the checkpointed one.
     #[inline]
-    pub(crate) fn holds(&self, node: u32) -> bool {
+    pub(crate) fn contains(&self, node: u32) -> bool {
         let at = node as usize;
         match self.present.get(at / NODES_PER_PAGE) {
             Some(Some(page)) => page[at % NODES_PER_PAGE / 64] >> (at % 64) & 1 == 1,
@@ -36,12 +36,12 @@ impl Overlay {
         }
     }
 
-    /// The list of a node, if it differs from the settled one.
+    /// The list of a node, if it differs from the checkpointed one.
     pub(crate) fn get(&self, node: u32) -> Option<&ListBuilder> {
         self.lists.get(node)
     }
 
-    /// Calls `visit` with every list, nodes ascending.
+    /// Calls `visit` with every changed list, nodes ascending.
     pub(crate) fn for_each<'a>(&'a self, visit: &mut impl FnMut(u32, &'a ListBuilder)) {
         self.lists.for_each(visit);
     }

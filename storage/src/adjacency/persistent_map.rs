@@ -1,9 +1,9 @@
-//! A persistent page table: numbers to values, where a copy is one pointer and a change copies one path.
-//! Owns the sharing between snapshots; knows nothing of what the values mean.
+//! A persistent page table from numbers to values: a clone copies one pointer, a change copies one path.
+//! Owns the sharing between snapshots; knows nothing of the values.
 
 use std::sync::Arc;
 
-/// A leaf is copied when one of its values changes, and each value copied costs a reference count, so leaves are small.
+/// A change copies a leaf, and each value copied costs a reference count, so leaves are small.
 const LEAF_BITS: u32 = 4;
 const INNER_BITS: u32 = 6;
 const LEAF: usize = 1 << LEAF_BITS;
@@ -48,7 +48,7 @@ fn child(height: u32, key: u32) -> usize {
 }
 
 impl<T> PersistentMap<T> {
-    /// Whether nothing was ever put in.
+    /// True if no value was ever stored.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.root.is_none()
@@ -100,8 +100,9 @@ fn walk<'a, T>(page: &'a Page<T>, height: u32, start: u32, visit: &mut impl FnMu
 }
 
 impl<T: Clone> PersistentMap<T> {
-    /// Puts `value` at `key`; clones taken before keep what they had.
+    /// Stores `value` at `key`; earlier clones keep their values.
     pub(crate) fn set(&mut self, key: u32, value: T) {
+        // The root grows until it covers the key.
         while !covers(self.height, key) {
             self.height += 1;
             if let Some(below) = self.root.take() {
@@ -112,6 +113,7 @@ impl<T: Clone> PersistentMap<T> {
                 self.root = Some(Arc::new(page));
             }
         }
+        // The pages on the path are copied where they are shared.
         let mut height = self.height;
         let mut page = self.root.get_or_insert_with(|| Arc::new(Page::new(height)));
         loop {

@@ -1,5 +1,5 @@
-//! The record of a neighbour list: two words that tell its shape, and where its block lies.
-//! Owns their bits, as in FORMAT.md; knows nothing of what is in the block but its length.
+//! The record of a neighbor list: two words for its shape and the position of its block.
+//! Owns their bits, as in FORMAT.md; of the block it knows only the length.
 
 #![expect(
     clippy::inline_always,
@@ -10,11 +10,11 @@ use crate::adjacency::list::GROUP;
 use crate::adjacency::slot_table::{GROUP_BITS, groups};
 use crate::types::ids::StableId;
 
-/// What is known of a list before its block is read. All zeros is the empty list.
+/// The properties of a list that need no read of its block. All zeros is the empty list.
 ///
-/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 where the block starts in the words it lies in,
-/// and 1 that only [`FlattenedLists`](crate::FlatLists) sets, for a block in words of its own.
-/// `bits`: up to 64 slots, which of them are taken, each slot `64 / slots` bits wide; with more slots, the degree.
+/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 the start of the block in its words,
+/// and 1 that only [`FlattenedLists`](crate::FlattenedLists) sets, for a block in copied words. `bits`: up to 64 slots,
+/// the occupied ones, each slot `64 / slots` bits wide; with more slots, the degree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) head: u64,
@@ -26,11 +26,11 @@ const WEIGHTED: u64 = 1 << 6;
 const TIMED: u64 = 1 << 7;
 const SALT: u64 = 0xf_ff00;
 const START: u32 = 20;
-/// Blocks start below it.
+/// Every start is below it.
 const MAX_START: u64 = 1 << (63 - START);
-const APART: u64 = 1 << 63;
+const COPIED: u64 = 1 << 63;
 
-/// A record as files and flat lists hold it: `head`, then `bits`.
+/// A record as in files and flattened lists: `head`, then `bits`.
 pub(crate) type Packed = [u64; 2];
 
 impl From<Packed> for Record {
@@ -52,7 +52,7 @@ impl Record {
         Self { head: u64::from(slot_bits) | flags | owner.get() >> 24 & SALT, bits }
     }
 
-    /// The same list with its block elsewhere.
+    /// The same list with its block at another start.
     pub(crate) fn at(self, start: u64) -> Self {
         assert!(start < MAX_START, "a relation's lists are shorter than 2^43 words");
         Self { head: self.head & ((1 << START) - 1) | start << START, ..self }
@@ -60,17 +60,17 @@ impl Record {
 
     #[inline]
     pub(crate) fn start(self) -> usize {
-        ((self.head & !APART) >> START) as usize
+        ((self.head & !COPIED) >> START) as usize
     }
 
-    /// The same, marked as lying in words of its own.
-    pub(crate) fn apart(self) -> Self {
-        Self { head: self.head | APART, ..self }
+    /// The same record, marked as having its block in copied words.
+    pub(crate) fn copied(self) -> Self {
+        Self { head: self.head | COPIED, ..self }
     }
 
     #[inline]
-    pub(crate) fn is_apart(self) -> bool {
-        self.head & APART != 0
+    pub(crate) fn is_copied(self) -> bool {
+        self.head & COPIED != 0
     }
 
     #[inline(always)]
@@ -97,11 +97,11 @@ impl Record {
     pub(crate) fn degree(self) -> usize {
         let bits = self.slot_bits();
         let few = u64::from(self.bits.count_ones() >> (GROUP_BITS - bits.min(GROUP_BITS)));
-        // Walks meet short and long lists in no order, so a branch would often be guessed wrong.
+        // Walks read short and long lists in no order, so a branch would often be mispredicted.
         std::hint::select_unpredictable(bits <= GROUP_BITS, few, self.bits) as usize
     }
 
-    /// How many words its block has.
+    /// The number of words of its block.
     pub(crate) fn words(self) -> usize {
         let degree = self.degree();
         let weights = if self.is_weighted() { 1 + degree } else { 0 };

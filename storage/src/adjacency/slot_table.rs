@@ -1,34 +1,36 @@
-//! The slot table of a neighbour list: where in a table of `2^bits` slots each neighbour sits.
-//! A function of the neighbours' stable ids alone; knows nothing of how tables are encoded.
+//! The slot table of a neighbor list: the slot of each neighbor in a table of `2^bits` slots.
+//! A function of the neighbors' stable ids alone; knows nothing of the encoding of tables.
 //!
-//! Slots come in groups of 64 (one smaller group where there are fewer). A neighbour's *home* is the slot that the top bits
-//! of its id name. It asks for slots in rounds: in round 0 for its home, then for the others of its group in steps of an odd
-//! number that is its own, then for those of the next group, going round at the end. In each round a free slot takes
-//! the neighbour with the smallest id of those who ask for it.
+//! Slots come in groups of 64; a smaller table is one smaller group. A neighbor's *home* is the slot given by the top
+//! bits of its id. It requests slots in rounds. In round 0 it requests its home, then the other slots of its group, in
+//! steps of an odd number derived from its id. The slots of the next groups follow, with wrap-around at the end. In
+//! each round a free slot takes the neighbor with the smallest id of those that request it.
 //!
-//! What one neighbour more or less moves, as changed draws times degree and averaged over growth to 800, was simulated: 1.8
-//! just before a table is doubled and 2.4 just after, with tables that are at most half full; 2.6 just after if at most 5/8,
-//! 2.7 if at most 3/4. Without doublings it is 1.2. A doubling moves 0.6 of all draws, and cannot move less than half.
-//! Linear probing in order of id moves 2.5 if at most half full and 4 if at most 3/4. Growing a slot at a time, as
-//! `JumpBackHash` numbers slots, has no such moment, but would move 3.5 to 4 all along, by estimate: draws and
-//! neighbours would go to new slots each on its own, where a doubling takes half of them along together.
+//! One neighbor more or less moves some draws. As changed draws times degree, averaged over growth to 800, a simulation
+//! gave: 1.8 just before a table is doubled and 2.4 just after, with tables at most half full. Just after, it is 2.6 if
+//! at most 5/8 full and 2.7 if at most 3/4. Without doublings it is 1.2. A doubling moves 0.6 of all draws, and no
+//! scheme can move less than half.
+//!
+//! Linear probing in order of id moves 2.5 if at most half full and 4 if at most 3/4. Growing by one slot at a time, as
+//! `JumpBackHash` numbers slots, has no such moment but would move an estimated 3.5 to 4 all along: draws and neighbors
+//! would each move alone, where a doubling moves half of them together.
 
 use crate::types::ids::StableId;
 
-/// An unoccupied slot of a table under construction.
+/// The value of an unoccupied slot.
 pub(crate) const FREE: u32 = u32::MAX;
-/// Slots of a group, as a power of two.
+/// The number of slots in a group, as a power of two.
 pub(crate) const GROUP_BITS: u32 = 6;
 
-/// Slots are the smallest power of two that is at least twice the degree; one neighbour has one.
+/// The table size as a power of two: the smallest that is at least twice the degree; one neighbor has one slot.
 pub(crate) fn slot_bits(degree: usize) -> u32 {
     if degree <= 1 { 0 } else { (2 * degree as u64).next_power_of_two().trailing_zeros() }
 }
 
-/// How many groups have a rank of their own; one group or less needs none.
+/// The number of groups with a stored rank; up to one group needs none.
 #[inline]
 pub(crate) fn groups(bits: u32) -> usize {
-    // Without a branch: one group would be the only odd number.
+    // Without a branch: 1 is the only odd value to clear.
     (1_usize << bits >> GROUP_BITS) & !1
 }
 
@@ -36,7 +38,7 @@ fn home(id: StableId, bits: u32) -> u64 {
     if bits == 0 { 0 } else { id.get() >> (64 - bits) }
 }
 
-/// The slot that `id` asks for in a round; in `2^bits` rounds it asks for each slot once.
+/// The slot that `id` requests in a round; in `2^bits` rounds it requests each slot once.
 pub(crate) fn slot(id: StableId, bits: u32, round: u64) -> usize {
     let inner = bits.min(GROUP_BITS);
     let (size, home) = (1_u64 << inner, home(id, bits));
@@ -45,7 +47,7 @@ pub(crate) fn slot(id: StableId, bits: u32, round: u64) -> usize {
     (group << inner | within) as usize
 }
 
-/// The round in which `id` asks for a slot.
+/// The round in which `id` requests a slot.
 fn round_of(id: StableId, bits: u32, slot: usize) -> u64 {
     let inner = bits.min(GROUP_BITS);
     let (size, home, slot) = (1_u64 << inner, home(id, bits), slot as u64);
@@ -57,50 +59,52 @@ fn round_of(id: StableId, bits: u32, slot: usize) -> u64 {
     laps << inner | steps
 }
 
-/// Makes tables one after another in the same memory.
+/// Builds tables, reusing its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Placement {
     table: Vec<u32>,
-    waiting: Vec<u32>,
+    unplaced: Vec<u32>,
 }
 
 impl Placement {
-    /// Makes the table for neighbours with these ids, in whatever order; returns whether all of them differ.
-    /// Where they do not, those with the smaller index come first, and the table has a place for each.
+    /// Builds the table for neighbors with these ids, in any order; returns whether all ids differ. Of equal ids, the
+    /// smaller index comes first, and each has a slot.
     ///
     /// # Cost
-    /// Some two steps a neighbour, and a sort of those who do not get their home: three in ten at most.
+    /// Some two steps a neighbor, and a sort of those that do not get their home: at most three in ten.
     pub(crate) fn place(&mut self, ids: &[StableId], bits: u32) -> bool {
-        let Self { table, waiting } = self;
+        let Self { table, unplaced } = self;
         table.clear();
         table.resize(1 << bits, FREE);
-        waiting.clear();
+        unplaced.clear();
         let mut are_distinct = true;
-        // In round 0 every slot is free, so the smallest id of each home is found in any order. Without branches, since
-        // who finds its home taken is not to be predicted.
-        waiting.resize(ids.len(), 0);
+        // Round 0: every slot is free, so any order of the ids finds the smallest id of each home. Without branches,
+        // since a taken home is not predictable.
+        unplaced.resize(ids.len(), 0);
         let mut refused = 0;
         for (at, &id) in (0..).zip(ids) {
-            let asked = &mut table[home(id, bits) as usize];
-            let sitting = *asked;
-            let is_free = sitting == FREE;
-            let other = ids[if is_free { at } else { sitting } as usize];
+            let target = &mut table[home(id, bits) as usize];
+            let occupant = *target;
+            let is_free = occupant == FREE;
+            let other = ids[if is_free { at } else { occupant } as usize];
             let wins = is_free || id < other;
             are_distinct &= is_free || id != other;
-            *asked = if wins { at } else { sitting };
-            waiting[refused] = if wins { sitting } else { at };
+            *target = if wins { at } else { occupant };
+            unplaced[refused] = if wins { occupant } else { at };
             refused += usize::from(!is_free);
         }
-        waiting.truncate(refused);
-        waiting.sort_unstable_by_key(|&at| (ids[at as usize], at));
-        are_distinct &= waiting.windows(2).all(|pair| ids[pair[0] as usize] != ids[pair[1] as usize]);
+        // The neighbors without their home, in order of id: the order of priority in all further rounds.
+        unplaced.truncate(refused);
+        unplaced.sort_unstable_by_key(|&at| (ids[at as usize], at));
+        are_distinct &= unplaced.windows(2).all(|pair| ids[pair[0] as usize] != ids[pair[1] as usize]);
+        // Further rounds: a free slot takes the first request.
         let mut round = 1;
-        while !waiting.is_empty() {
-            waiting.retain(|&at| {
-                let asked = &mut table[slot(ids[at as usize], bits, round)];
-                let refused = *asked != FREE;
+        while !unplaced.is_empty() {
+            unplaced.retain(|&at| {
+                let target = &mut table[slot(ids[at as usize], bits, round)];
+                let refused = *target != FREE;
                 if !refused {
-                    *asked = at;
+                    *target = at;
                 }
                 refused
             });
@@ -109,39 +113,39 @@ impl Placement {
         are_distinct
     }
 
-    /// The table that was made last, as indices into the ids.
+    /// The table built last, as indices into the ids.
     pub(crate) fn table(&self) -> &[u32] {
         &self.table
     }
 }
 
-/// Which of up to 64 slots are taken, each by so many bits.
-pub(crate) fn taken(slots: &[u32], width: usize) -> u64 {
+/// The occupied slots among up to 64, as bits; each slot is `width` bits wide.
+pub(crate) fn occupied(slots: &[u32], width: usize) -> u64 {
     let ones = u64::MAX >> (64 - width);
-    // Without branches, since which slot is taken is not to be predicted.
+    // Without branches, since the occupied slots are not predictable.
     let bits = |(slot, &at)| if at == FREE { 0 } else { ones << (slot * width) };
     slots.iter().enumerate().map(bits).fold(0, |one, other| one | other)
 }
 
-/// A table under change, of which [`insert`] and [`remove`] look at few slots.
+/// A table that [`insert`] and [`remove`] change by accessing few of its slots.
 pub(crate) trait SlotTable {
-    /// Its slots, as a power of two.
+    /// The number of slots, as a power of two.
     fn bits(&self) -> u32;
-    /// Who sits at a slot, or [`FREE`].
+    /// The entry in a slot, or [`FREE`].
     fn at(&mut self, slot: usize) -> u32;
-    /// Puts somebody, or [`FREE`], at a slot.
-    fn put(&mut self, slot: usize, who: u32);
-    /// The stable id of one who sits.
-    fn id(&self, who: u32) -> StableId;
+    /// Stores an entry, or [`FREE`], in a slot.
+    fn put(&mut self, slot: usize, entry: u32);
+    /// The stable id of an entry.
+    fn id(&self, entry: u32) -> StableId;
 }
 
-/// A table that lies there as a whole, and who knows the ids.
-pub(crate) struct Table<'a, F> {
+/// A table in a slice, with a function for the ids of its entries.
+pub(crate) struct SliceTable<'a, F> {
     pub(crate) slots: &'a mut [u32],
     pub(crate) id: F,
 }
 
-impl<F: Fn(u32) -> StableId> SlotTable for Table<'_, F> {
+impl<F: Fn(u32) -> StableId> SlotTable for SliceTable<'_, F> {
     fn bits(&self) -> u32 {
         self.slots.len().trailing_zeros()
     }
@@ -150,12 +154,12 @@ impl<F: Fn(u32) -> StableId> SlotTable for Table<'_, F> {
         self.slots[slot]
     }
 
-    fn put(&mut self, slot: usize, who: u32) {
-        self.slots[slot] = who;
+    fn put(&mut self, slot: usize, entry: u32) {
+        self.slots[slot] = entry;
     }
 
-    fn id(&self, who: u32) -> StableId {
-        (self.id)(who)
+    fn id(&self, entry: u32) -> StableId {
+        (self.id)(entry)
     }
 }
 
@@ -164,57 +168,60 @@ pub(crate) fn insert(table: &mut impl SlotTable, newcomer: u32) {
     let bits = table.bits();
     let (mut moving, mut round) = (newcomer, 0);
     loop {
-        let asked = slot(table.id(moving), bits, round);
-        let sitting = table.at(asked);
-        if sitting == FREE {
-            table.put(asked, moving);
+        let target = slot(table.id(moving), bits, round);
+        let occupant = table.at(target);
+        if occupant == FREE {
+            table.put(target, moving);
             return;
         }
-        let since = round_of(table.id(sitting), bits, asked);
-        if (round, table.id(moving)) < (since, table.id(sitting)) {
-            table.put(asked, moving);
-            (moving, round) = (sitting, since);
+        let occupant_round = round_of(table.id(occupant), bits, target);
+        if (round, table.id(moving)) < (occupant_round, table.id(occupant)) {
+            table.put(target, moving);
+            (moving, round) = (occupant, occupant_round);
         }
         round += 1;
     }
 }
 
-/// Empties a slot, and lets those move up who asked for it earlier than for theirs. Each slot prefers the earlier round and
-/// then the smaller id, as each neighbour prefers the earlier round; so there is one stable table, the one of [`Placement`].
+/// Empties a slot and moves up the entries that requested it in an earlier round than their own slot. Each slot prefers
+/// the earlier round and then the smaller id, and each neighbor prefers the earlier round. So there is one stable
+/// table, the one that [`Placement`] builds.
 ///
 /// # Cost
-/// The ids of a group, and of the next ones where it was full, for each that moves.
-pub(crate) fn remove(table: &mut impl SlotTable, gone: usize) {
+/// The ids of a group, and of the next groups while they were full, for each entry that moves.
+pub(crate) fn remove(table: &mut impl SlotTable, vacated: usize) {
     let bits = table.bits();
     let (len, size) = (1 << bits, 1 << bits.min(GROUP_BITS));
-    let mut hole = gone;
+    let mut hole = vacated;
     loop {
         table.put(hole, FREE);
+        // The best entry for the hole: the earliest round, then the smallest id.
         let mut best: Option<(u64, StableId, usize)> = None;
         let first = hole & !(size - 1);
         for step in 0..len / size {
             let start = (first + step * size) % len;
             let mut is_full = true;
             for at in start..start + size {
-                let sitting = table.at(at);
-                if sitting == FREE {
+                let occupant = table.at(at);
+                if occupant == FREE {
                     is_full &= at == hole;
                     continue;
                 }
-                let sitting = table.id(sitting);
-                let asks = round_of(sitting, bits, hole);
-                if asks < round_of(sitting, bits, at)
-                    && best.is_none_or(|(round, smallest, _)| (asks, sitting) < (round, smallest))
+                let id = table.id(occupant);
+                let round = round_of(id, bits, hole);
+                if round < round_of(id, bits, at)
+                    && best.is_none_or(|(earliest, smallest, _)| (round, id) < (earliest, smallest))
                 {
-                    best = Some((asks, sitting, at));
+                    best = Some((round, id, at));
                 }
             }
-            // Only a full group has sent somebody on to the next.
+            // Only a full group passes entries on to the next group.
             if !is_full {
                 break;
             }
         }
         let Some((.., from)) = best else { return };
+        // That entry fills the hole and leaves the next one.
         let moving = table.at(from);
         table.put(hole, moving);
         hole = from;
@@ -232,17 +239,17 @@ mod tests {
         for bits in [0, 1, 2, 5, 6, 7, 9] {
             for _ in 0..20 {
                 let id = StableId::new(random.next());
-                let mut asked = vec![false; 1 << bits];
+                let mut target = vec![false; 1 << bits];
                 for round in 0..1 << bits {
                     let slot = slot(id, bits, round);
-                    assert!(!std::mem::replace(&mut asked[slot], true), "{bits} bits, round {round}");
+                    assert!(!std::mem::replace(&mut target[slot], true), "{bits} bits, round {round}");
                     assert_eq!(round_of(id, bits, slot), round);
                 }
             }
         }
     }
 
-    /// Ids crowded into a few homes fill groups, so that neighbours go on to the next ones and round the end.
+    /// Ids crowded into a few homes fill groups, so that neighbors overflow into the next groups and wrap around.
     #[test]
     fn a_table_that_was_changed_is_the_one_that_is_placed_anew() {
         let mut random = Random::new(5);
@@ -259,10 +266,10 @@ mod tests {
                 let id = |at: u32| all[at as usize];
                 if inside.remove(&at) {
                     let slot = table.iter().position(|&other| other == at).expect("it sits somewhere");
-                    remove(&mut Table { slots: &mut table, id }, slot);
+                    remove(&mut SliceTable { slots: &mut table, id }, slot);
                 } else if inside.len() < room {
                     inside.insert(at);
-                    insert(&mut Table { slots: &mut table, id }, at);
+                    insert(&mut SliceTable { slots: &mut table, id }, at);
                 }
                 let order: Vec<u32> = inside.iter().copied().collect();
                 let ids: Vec<StableId> = order.iter().map(|&at| id(at)).collect();
@@ -275,7 +282,7 @@ mod tests {
         }
     }
 
-    /// The rounds as the documentation of this module tells them, ids in ascending order.
+    /// The rounds as the documentation of this module describes them, ids in ascending order.
     #[test]
     fn a_table_is_the_same_for_ids_in_any_order_and_repeated_ids_are_seen() {
         let mut random = Random::new(19);
@@ -292,15 +299,15 @@ mod tests {
             let found = seated(&placement, &ids);
             ids.sort_unstable();
             let mut plain = vec![None; 1 << bits];
-            let mut waiting = ids.clone();
+            let mut unplaced = ids.clone();
             for round in 0.. {
-                waiting.retain(|&id| {
-                    let asked: &mut Option<StableId> = &mut plain[slot(id, bits, round)];
-                    let refused = asked.is_some();
-                    asked.get_or_insert(id);
+                unplaced.retain(|&id| {
+                    let target: &mut Option<StableId> = &mut plain[slot(id, bits, round)];
+                    let refused = target.is_some();
+                    target.get_or_insert(id);
                     refused
                 });
-                if waiting.is_empty() {
+                if unplaced.is_empty() {
                     break;
                 }
             }

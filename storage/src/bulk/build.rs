@@ -1,5 +1,5 @@
-//! The lists of one relation from its edges, in parallel and in the form in which they are stored.
-//! Owns who makes which list, and when it is written; how a list is encoded is `list_buf`'s to say.
+//! Builds the lists of one relation from its edges, in parallel and in the stored form.
+//! Owns the division of lists among threads and the order of writing; `list_builder` owns their encoding.
 
 use std::ops::Range;
 
@@ -9,193 +9,200 @@ use crate::adjacency::list_builder::encode_into;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{Placement, slot_bits};
 use crate::graph::plan::MAX_NEIGHBORS;
-use crate::segments::ListSink;
+use crate::segments::ListWriter;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
 
-use crate::bulk::load::Part;
-use crate::bulk::partition::{Blocks, DIVISION, Division, EdgeValue, End, Share, Timed, divide, share};
+use crate::bulk::load::EdgeColumns;
+use crate::bulk::partition::{
+    Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, partition,
+};
 
-/// Puts the lists of all nodes into the sink, and returns how many edges there are, each counted once.
+/// Writes the lists of all nodes, and returns the number of edges, each counted once.
 ///
 /// # Determinism
 /// The same for any number of threads.
 pub(crate) fn write(
-    parts: &[Part],
+    parts: &[EdgeColumns],
     ids: &[StableId],
-    sink: &mut ListSink<'_>,
+    writer: &mut ListWriter<'_>,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
     let is_weighted = parts.iter().any(|part| part.weights.is_some());
-    let add = |made: &Made| sink.add(&made.records, &made.words);
+    let add = |lists: &BucketLists| writer.add(&lists.records, &lists.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
     let ends = if is_timed {
-        make_all::<Timed>(parts, ids, DIVISION, add, stage)?
+        build_all::<Timed>(parts, ids, DIVISION, add, stage)?
     } else if is_weighted {
-        make_all::<f32>(parts, ids, DIVISION, add, stage)?
+        build_all::<f32>(parts, ids, DIVISION, add, stage)?
     } else {
-        make_all::<()>(parts, ids, DIVISION, add, stage)?
+        build_all::<()>(parts, ids, DIVISION, add, stage)?
     };
     Ok(ends / 2)
 }
 
-/// The lists of consecutive nodes, as they are stored.
+/// The encoded lists of consecutive nodes.
 #[derive(Default)]
-struct Made {
+struct BucketLists {
     records: Vec<Record>,
     words: Vec<u32>,
-    /// Ends of edges: an edge of a node to itself has both there.
+    /// The number of edge ends; an edge of a node to itself has both ends in its list.
     ends: u64,
 }
 
-/// Hands out the lists of all nodes in their order, and returns how many ends of edges there are.
-fn make_all<C: EdgeValue>(
-    parts: &[Part],
+/// Builds the lists of all nodes in their order, and returns the number of edge ends.
+fn build_all<C: EdgeValue>(
+    parts: &[EdgeColumns],
     ids: &[StableId],
     division: Division,
-    mut add: impl FnMut(&Made) -> Result<(), Error> + Send,
+    mut add: impl FnMut(&BucketLists) -> Result<(), Error> + Send,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
+    // Nodes are divided into blocks, and edges into partitions.
     let blocks = Blocks::new(ids.len(), division.blocks);
-    let mut shares: Vec<Share<'_, C>> = share(parts, rayon::current_num_threads() * division.shares)
-        .into_par_iter()
-        .map(|edges| Share::new(edges, &blocks))
-        .collect();
+    let mut partitions: Vec<Partition<'_, C>> =
+        partition(parts, rayon::current_num_threads() * division.partitions)
+            .into_par_iter()
+            .map(|edges| Partition::new(edges, &blocks))
+            .collect();
     let mut ends = 0;
-    let mut made: Vec<Made> = Vec::new();
-    // Memory that a round has used serves the next one again.
-    for round in divide(&shares, &blocks, division) {
+    let mut lists: Vec<BucketLists> = Vec::new();
+    // The lists of a round are written while the ends of the next round are collected. Each round reuses the memory of
+    // the one before.
+    for round in divide(&partitions, &blocks, division) {
         stage.advance(0)?;
         let (added, ()) = rayon::join(
-            || made.iter().try_for_each(&mut add),
-            || shares.par_iter_mut().for_each(|share| share.take(&blocks, &round)),
+            || lists.iter().try_for_each(&mut add),
+            || partitions.par_iter_mut().for_each(|partition| partition.collect(&blocks, &round)),
         );
         added?;
-        made.resize_with(round.len(), Made::default);
-        let buckets = round.par_iter().zip(&mut made).enumerate();
-        buckets.try_for_each_init(Maker::default, |maker, (bucket, (range, made))| {
+        lists.resize_with(round.len(), BucketLists::default);
+        let buckets = round.par_iter().zip(&mut lists).enumerate();
+        buckets.try_for_each_init(ListEncoder::default, |encoder, (bucket, (range, lists))| {
             let nodes = blocks.nodes(range);
             stage.advance(nodes.len() as u64)?;
-            maker.make(nodes, shares.iter().map(|share| share.taken(bucket)), ids, made)
+            encoder.make(nodes, partitions.iter().map(|partition| partition.collected(bucket)), ids, lists)
         })?;
-        ends += made.iter().map(|made| made.ends).sum::<u64>();
+        ends += lists.iter().map(|lists| lists.ends).sum::<u64>();
     }
-    made.iter().try_for_each(&mut add)?;
+    lists.iter().try_for_each(&mut add)?;
     Ok(ends)
 }
 
-/// Makes the lists of buckets, one after another in the same memory.
-struct Maker<C> {
-    /// Where the neighbours of each node end, once they are there.
+/// Encodes the lists of buckets, reusing its memory.
+struct ListEncoder<C> {
+    /// The end of each node's neighbors, once they are collected.
     ends: Vec<usize>,
     neighbors: Vec<u32>,
-    carried: Vec<C>,
+    values: Vec<C>,
     ids: Vec<StableId>,
     placement: Placement,
 }
 
-impl<C> Default for Maker<C> {
+impl<C> Default for ListEncoder<C> {
     fn default() -> Self {
-        let (ends, neighbors, carried, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { ends, neighbors, carried, ids, placement: Placement::default() }
+        let (ends, neighbors, values, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { ends, neighbors, values, ids, placement: Placement::default() }
     }
 }
 
-impl<C: EdgeValue> Maker<C> {
-    /// The lists of `nodes`, to which `taken` belongs, in the order of the edges.
+impl<C: EdgeValue> ListEncoder<C> {
+    /// Builds the lists of `nodes` from their edge ends, in the order of the edges.
     fn make<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
+        collected: impl Iterator<Item = &'a [End<C>]> + Clone,
         ids: &[StableId],
-        made: &mut Made,
+        lists: &mut BucketLists,
     ) -> Result<(), Error>
     where
         C: 'a,
     {
-        self.gather(nodes.clone(), taken)?;
-        made.records.clear();
-        made.records.reserve_exact(nodes.len());
-        made.words.clear();
-        made.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
-        made.ends = 0;
+        self.gather(nodes.clone(), collected)?;
+        lists.records.clear();
+        lists.records.reserve_exact(nodes.len());
+        lists.words.clear();
+        lists.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
+        lists.ends = 0;
         let mut start = 0;
         for (at, node) in nodes.enumerate() {
             let end = self.ends[at];
-            self.add(node, start..end, ids, made);
+            self.add(node, start..end, ids, lists);
             start = end;
         }
         Ok(())
     }
 
-    /// Brings the neighbours of each node together.
+    /// Groups the edge ends by node.
     fn gather<'a>(
         &mut self,
         nodes: Range<usize>,
-        taken: impl Iterator<Item = &'a [End<C>]> + Clone,
+        collected: impl Iterator<Item = &'a [End<C>]> + Clone,
     ) -> Result<(), Error>
     where
         C: 'a,
     {
-        let Self { ends, neighbors, carried, .. } = self;
+        let Self { ends, neighbors, values, .. } = self;
         ends.clear();
         ends.resize(nodes.len(), 0);
-        for end in taken.clone().flatten() {
+        // The degree of each node, repeated edges counted.
+        for end in collected.clone().flatten() {
             ends[end.owner as usize - nodes.start] += 1;
         }
-        let most = ends.iter().copied().max().unwrap_or(0);
-        if most > MAX_NEIGHBORS {
-            let (limit, found) = (MAX_NEIGHBORS as u64, most as u64);
+        let max_degree = ends.iter().copied().max().unwrap_or(0);
+        if max_degree > MAX_NEIGHBORS {
+            let (limit, found) = (MAX_NEIGHBORS as u64, max_degree as u64);
             return Err(Error::Limit { what: "neighbors of a node", limit, found });
         }
-        // Where each list starts; with every neighbour it moves on, and in the end it is where the list ends.
+        // The start of each list. It advances with every neighbor, and is the end of the list afterwards.
         let mut total = 0;
         for end in &mut *ends {
             total += std::mem::replace(end, total);
         }
         neighbors.resize(total, 0);
-        carried.resize(total, C::PLAIN);
-        for &End { owner, neighbor, carried: carries } in taken.flatten() {
+        values.resize(total, C::DEFAULT);
+        for &End { owner, neighbor, values: carries } in collected.flatten() {
             let end = &mut ends[owner as usize - nodes.start];
             neighbors[*end] = neighbor;
-            carried[*end] = carries;
+            values[*end] = carries;
             *end += 1;
         }
         Ok(())
     }
 
-    /// Brings a list into slot order.
-    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], made: &mut Made) {
-        let (neighbors, carried) = (&self.neighbors[list.clone()], &self.carried[list]);
+    /// Encodes the list of one node.
+    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
+        let (neighbors, values) = (&self.neighbors[list.clone()], &self.values[list]);
         if neighbors.is_empty() {
-            made.records.push(Record::default());
+            lists.records.push(Record::default());
             return;
         }
-        let mut add = |neighbors: &[u32], carried: &[C]| {
+        let mut add = |neighbors: &[u32], values: &[C]| {
             self.ids.clear();
             self.ids.extend(neighbors.iter().map(|&neighbor| ids[neighbor as usize]));
             if !self.placement.place(&self.ids, slot_bits(neighbors.len())) {
                 return false;
             }
-            let start = made.words.len() as u64;
-            let value = |at: usize| (NodeIx::new(neighbors[at]), carried[at].weight(), carried[at].time());
-            let record = encode_into(&mut made.words, ids[node], self.placement.table(), value);
-            made.records.push(record.at(start));
-            made.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
+            let start = lists.words.len() as u64;
+            let value = |at: usize| (NodeIx::new(neighbors[at]), values[at].weight(), values[at].time());
+            let record = encode_into(&mut lists.words, ids[node], self.placement.table(), value);
+            lists.records.push(record.at(start));
+            lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
             true
         };
-        if !add(neighbors, carried) {
-            let last = last_ones(neighbors);
+        // Repeated edges: the last one of each neighbor counts.
+        if !add(neighbors, values) {
+            let last = last_occurrences(neighbors);
             let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
-            let carried: Vec<C> = last.iter().map(|&at| carried[at]).collect();
-            assert!(add(&neighbors, &carried), "nobody is left twice");
+            let values: Vec<C> = last.iter().map(|&at| values[at]).collect();
+            assert!(add(&neighbors, &values), "each neighbor is left once");
         }
     }
 }
 
-/// Where the last of each neighbour stands.
-fn last_ones(neighbors: &[u32]) -> Vec<usize> {
+/// The index of the last occurrence of each neighbor.
+fn last_occurrences(neighbors: &[u32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..neighbors.len()).collect();
     order.sort_by_key(|&at| neighbors[at]);
     let runs = order.chunk_by(|&one, &other| neighbors[one] == neighbors[other]);
@@ -213,23 +220,25 @@ mod tests {
     use crate::types::cancel::CancelToken;
     use hedgerow_test_support::Random;
 
-    /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges to oneself, nobody at the end.
-    fn random_parts(random: &mut Random, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<Part> {
+    /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges of nodes to themselves,
+    /// and nodes without edges at the end.
+    fn random_parts(random: &mut Random, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<EdgeColumns> {
         let parts = 1 + random.next() % 3;
         let part = |_| {
             let count = random.next() as usize % 400;
-            let mut node = |most: u32| NodeIx::new((random.next() % u64::from(most)) as u32);
+            let mut node = |bound: u32| NodeIx::new((random.next() % u64::from(bound)) as u32);
             let edges = (0..count).map(|_| (node(1 + nodes / 8), node(nodes - nodes / 8))).collect();
             let weight = |_| 0.5 + (random.next() % 3) as f32 / 2.0;
             let weights = is_weighted.then(|| (0..count).map(weight).collect());
             let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(random.next() % 5) as usize];
             let times = is_timed.then(|| (0..count).map(time).collect());
-            Part { edges, weights, times }
+            EdgeColumns { edges, weights, times }
         };
         (0..parts).map(part).collect()
     }
 
-    /// However the work is divided, each list is the one that is built by itself from the last of each edge.
+    /// In every division of the work, each list equals the one that is built alone from the last occurrence of each
+    /// edge.
     #[test]
     fn every_division_of_the_work_makes_the_same_lists() {
         let pools = [1, 2, 7].map(|threads| {
@@ -254,13 +263,13 @@ mod tests {
                 blocks: 1 + random.next() as usize % 40,
                 buckets: 1 + random.next() as usize % 5,
                 bucket: 1 + random.next() % 100,
-                shares: 1 + random.next() as usize % 4,
+                partitions: 1 + random.next() as usize % 4,
                 rounds: 1 + random.next() % 6,
             };
             for pool in &pools {
                 let mut node = 0;
-                let add = |made: &Made| {
-                    for &record in &made.records {
+                let add = |lists: &BucketLists| {
+                    for &record in &lists.records {
                         let owner = ids[node as usize];
                         let entry =
                             |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| {
@@ -273,7 +282,7 @@ mod tests {
                             };
                         let entries = expected.range((node, 0)..=(node, u32::MAX)).map(entry);
                         let expected = ListBuilder::build(owner, entries.collect());
-                        let (found, words) = List::new(record, &made.words).parts();
+                        let (found, words) = List::new(record, &lists.words).parts();
                         assert_eq!((found.at(0), words), expected.as_list().parts(), "round {round}");
                         node += 1;
                     }
@@ -282,9 +291,9 @@ mod tests {
                 let cancel = CancelToken::new();
                 let stage = cancel.stage("lists", u64::from(nodes));
                 let ends = pool.install(|| match round % 6 {
-                    0 | 3 => make_all::<Timed>(&parts, &ids, division, add, &stage),
-                    1 | 5 => make_all::<()>(&parts, &ids, division, add, &stage),
-                    _ => make_all::<f32>(&parts, &ids, division, add, &stage),
+                    0 | 3 => build_all::<Timed>(&parts, &ids, division, add, &stage),
+                    1 | 5 => build_all::<()>(&parts, &ids, division, add, &stage),
+                    _ => build_all::<f32>(&parts, &ids, division, add, &stage),
                 });
                 assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
                 assert_eq!(node, nodes, "round {round}");

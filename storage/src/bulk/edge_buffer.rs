@@ -1,5 +1,5 @@
-//! Edges by the names of their ends, gathered for a load by whoever reads them.
-//! Owns their texts in an arena and checks every value by itself, as a batch does; knows no numbers of nodes.
+//! Edges by the names of their ends, collected for a bulk load.
+//! Owns their texts in one arena and validates every value, as a batch does; knows no node numbers.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,14 +13,14 @@ use crate::types::ids::StableId;
 use crate::types::names::NodeRef;
 use crate::types::names::{check_key, check_kind, check_relation};
 
-/// Edges whose ends are named, and nodes, in the order in which a [`BulkLoad`](crate::Load) is to have them.
+/// Edges between named nodes, and nodes, in the order in which a [`BulkLoad`](crate::BulkLoad) adds them.
 ///
-/// Gathering is most of the work and needs no load, so several threads can each fill one of these while another is
-/// taken in by [`BulkLoad::links`](crate::Load::links).
+/// Filling a buffer is most of the work and needs no load. So several threads can each fill one while
+/// [`BulkLoad::links`](crate::BulkLoad::links) adds another.
 ///
 /// # Cost
-/// Some 80 ns an edge. 16 bytes and its key for an end, unless it came shortly before; 8 bytes an edge, 4 and 8
-/// more where any has a weight or a time.
+/// Some 80 ns an edge. 16 bytes and its key for an end, unless it occurred shortly before. 8 bytes an edge, plus 4 and
+/// 8 where any edge has a weight or a time.
 ///
 /// # Example
 /// ```
@@ -37,43 +37,44 @@ use crate::types::names::{check_key, check_kind, check_relation};
 pub struct EdgeBuffer {
     kinds: Vec<Kind>,
     relations: Vec<String>,
-    /// The keys, one after the other.
+    /// The keys, concatenated.
     keys: String,
     names: Vec<Name>,
     nodes: usize,
     pub(super) edges: Vec<(u32, u32)>,
     pub(super) groups: Vec<Group>,
     group_at: HashMap<Group, u32>,
-    /// Of which group each edge is; empty while there is one.
+    /// The group of each edge; empty while there is one group.
     pub(super) group_of: Vec<u32>,
-    /// Empty while all are 1.
+    /// Empty while all weights are 1.
     pub(super) weights: Vec<f32>,
-    /// Empty while there is none.
+    /// Empty while no edge has a time.
     pub(super) times: Vec<i64>,
-    /// Kind, zero and key of a name, as they are hashed.
+    /// The input of the hash: kind, zero byte and key of a name.
     hashed: Vec<u8>,
-    /// By the lower bits of its id the upper ones of a name and its place: what comes often is kept once and resolved once.
+    /// A cache of recent names. The low bits of the id select the entry, which holds the high bits and the index of the
+    /// name. A frequent name is stored once and resolved once.
     recent: Vec<(u32, u32)>,
-    /// The kinds, the names and the group of the last edge.
+    /// For each end of the last edge its kind and name.
     last: [Option<(u16, u32)>; 2],
     last_group: u32,
 }
 
-/// The most kinds and the most relations that are told apart; how many a store has is for the load to check.
-const MAX_TOLD: usize = u16::MAX as usize;
+/// The most distinct kinds and relations in a buffer; the load checks the limits of the store.
+const MAX_NUMBERED: usize = u16::MAX as usize;
 
-/// Places for names that are recognised when they come again, in 64 KiB.
+/// The number of entries of the cache of recent names, in 64 KiB.
 const RECENT: usize = 1 << 13;
 
-/// A kind that names are of.
+/// A kind of the names.
 #[derive(Clone, Debug)]
 struct Kind {
     name: String,
-    /// What the bytes that are hashed begin with.
+    /// The prefix of the hash input.
     prefix: Vec<u8>,
 }
 
-/// A name as it is kept: its key ends there in the text, and starts where the one before ends.
+/// A stored name: the end of its key in the text; it starts at the end of the name before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
     pub(super) id: StableId,
@@ -81,7 +82,7 @@ pub(super) struct Name {
     pub(super) kind: u16,
 }
 
-/// Edges between two kinds with one relation: by number, the relation only where one is named.
+/// Edges between two kinds in one relation, which is given only where the caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Group {
     pub(super) kinds: (u16, u16),
@@ -89,22 +90,22 @@ pub(super) struct Group {
 }
 
 impl EdgeBuffer {
-    /// Without edges.
+    /// An empty buffer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many edges and nodes were added.
+    /// The number of edges and nodes added.
     pub fn len(&self) -> usize {
         self.nodes + self.edges.len()
     }
 
-    /// Whether nothing was added.
+    /// True for an empty buffer.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all edges and nodes and keeps the memory for the next ones.
+    /// Removes all edges and nodes and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.kinds.clear();
         self.relations.clear();
@@ -122,14 +123,14 @@ impl EdgeBuffer {
         self.last_group = 0;
     }
 
-    /// Adds a node, which may be there already.
+    /// Adds a node, which may exist already.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] for more than 4 GiB of keys or 65,533 kinds.
     pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         let kind = self.check(0, node)?;
-        self.admit(node.key.len())?;
+        self.check_room(node.key.len())?;
         self.name(0, kind, node);
         self.nodes += 1;
         Ok(())
@@ -150,7 +151,7 @@ impl EdgeBuffer {
         let is_known = |name: &str| self.relations.iter().any(|relation| relation == name);
         edge.relation.filter(|name| !is_known(name)).map_or(Ok(()), check_relation)?;
         edge.check_values()?;
-        self.admit(a.key.len() + b.key.len())?;
+        self.check_room(a.key.len() + b.key.len())?;
         let (a, b) = (self.name(0, kind_of_a, a), self.name(1, kind_of_b, b));
         self.group(a, b, edge.relation);
         let before = self.edges.len();
@@ -166,7 +167,7 @@ impl EdgeBuffer {
         Ok(())
     }
 
-    /// Refuses a bad name; returns its kind where that is known.
+    /// Refuses a bad name; returns its kind if that is known.
     fn check(&self, end: usize, node: NodeRef<'_>) -> Result<Option<u16>, Error> {
         let kind = self.known_kind(end, node.kind);
         if kind.is_none() {
@@ -175,11 +176,11 @@ impl EdgeBuffer {
         check_key(node.key).map(|()| kind)
     }
 
-    /// Refuses an edge or a node whose keys have so many bytes where there is no more room.
-    fn admit(&self, bytes: usize) -> Result<(), Error> {
-        // An edge brings two kinds at most.
-        limit("kinds", self.kinds.len() + 2, MAX_TOLD)?;
-        limit("relations", self.relations.len() + 1, MAX_TOLD)?;
+    /// Refuses an edge or a node with keys of this many bytes when the buffer is full.
+    fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        // An edge adds at most two kinds.
+        limit("kinds", self.kinds.len() + 2, MAX_NUMBERED)?;
+        limit("relations", self.relations.len() + 1, MAX_NUMBERED)?;
         limit("bytes of keys", self.keys.len() + bytes, u32::MAX as usize)
     }
 
@@ -189,21 +190,23 @@ impl EdgeBuffer {
             .or_else(|| self.kinds.iter().position(|kind| kind.name == name).map(|at| at as u16))
     }
 
-    /// The place of a name whose parts are known to be good.
+    /// The index of a valid name.
     fn name(&mut self, end: usize, kind: Option<u16>, node: NodeRef<'_>) -> u32 {
-        // The other end may have brought the kind meanwhile.
+        // The other end may have added the kind.
         let kind = kind.or_else(|| self.known_kind(end, node.kind)).unwrap_or_else(|| {
             let prefix = [node.kind.as_bytes(), &[0]].concat();
             self.kinds.push(Kind { name: node.kind.to_owned(), prefix });
             self.kinds.len() as u16 - 1
         });
-        let is_it = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
+        // The last name at this end.
+        let is_same_key = |at: u32| self.key_bytes(at as usize) == node.key.as_bytes();
         if let Some((last, at)) = self.last[end]
             && last == kind
-            && is_it(at)
+            && is_same_key(at)
         {
             return at;
         }
+        // A recent name, or a new one.
         self.hashed.clear();
         self.hashed.extend_from_slice(&self.kinds[usize::from(kind)].prefix);
         self.hashed.extend_from_slice(node.key.as_bytes());
@@ -229,7 +232,7 @@ impl EdgeBuffer {
         at
     }
 
-    /// Notes between which kinds and in which relation an edge is.
+    /// Records the group of an edge.
     fn group(&mut self, a: u32, b: u32, relation: Option<&str>) {
         let kinds = (self.names[a as usize].kind, self.names[b as usize].kind);
         let is_last = self.groups.get(self.last_group as usize).is_some_and(|group| {
@@ -256,7 +259,7 @@ impl EdgeBuffer {
         }
     }
 
-    /// Gives a name an id that is not its own.
+    /// Gives a name the id of another.
     #[cfg(test)]
     pub(super) fn forge(&mut self, at: usize, id: StableId) {
         self.names[at].id = id;

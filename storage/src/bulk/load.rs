@@ -1,5 +1,5 @@
-//! A whole graph for an empty store: gathered in memory, then written as the files of a checkpoint.
-//! Owns what is gathered and the checks of it; which manifest names the files, and when, is the store's to say.
+//! A complete graph for an empty store: collected in memory, then written as the files of a checkpoint.
+//! Owns the collected graph and its validation; the store decides which manifest names the files, and when.
 
 use crate::bulk::build;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +19,15 @@ use crate::types::names::{check_relation, default_relation};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
-use crate::bulk::names::Names;
+use crate::bulk::names::NodeNames;
 
-/// A whole graph, gathered in memory for [`Store::load`](crate::Store::load): either nodes first, then
-/// edges between their numbers, or [`EdgeBuffer`] whose ends are named.
+/// A complete graph, collected in memory for [`Store::load`](crate::Store::load): nodes first and then edges between
+/// their numbers, or an [`EdgeBuffer`] with named nodes.
 ///
-/// It is for a graph that is there as a whole. Nodes have no features here; those can be committed afterwards.
+/// Nodes have no features here; those can be committed afterwards.
 ///
 /// # Cost
-/// 8 bytes an edge, 4 more where edges have weights and 8 more where they have times; 32 bytes and its key a node.
+/// 8 bytes an edge, plus 4 where edges have weights and 8 where they have times; 32 bytes and its key a node.
 ///
 /// # Example
 /// ```
@@ -51,7 +51,7 @@ use crate::bulk::names::Names;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct BulkLoad {
-    names: Names,
+    names: NodeNames,
     relations: Vec<Relation>,
 }
 
@@ -60,15 +60,15 @@ pub struct BulkLoad {
 struct Relation {
     name: String,
     kinds: BTreeSet<(u8, u8)>,
-    parts: Vec<Part>,
+    parts: Vec<EdgeColumns>,
 }
 
-/// The edges of one call.
+/// The edges of one call, in columns.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct EdgeColumns {
     pub(super) edges: Vec<(NodeIx, NodeIx)>,
     pub(super) weights: Option<Vec<f32>>,
-    /// [`NO_TIME`](crate::adjacency::list::NO_TIME) for none.
+    /// [`NO_TIME`](crate::adjacency::list::NO_TIME) for an edge without a time.
     pub(super) times: Option<Vec<i64>>,
 }
 
@@ -78,17 +78,17 @@ impl BulkLoad {
         Self::default()
     }
 
-    /// Whether there is nothing to load.
+    /// True if there is nothing to load.
     pub fn is_empty(&self) -> bool {
         self.names.bound() == 0
     }
 
-    /// Adds nodes of a kind, and returns their numbers, which are given in the order of the keys and without gaps, from 0 on.
-    /// The store keeps them.
+    /// Adds nodes of a kind and returns their numbers, which follow the order of the keys, without gaps, from 0 on. The
+    /// store keeps these numbers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a kind or key that [`NodeRef::validate`](crate::NodeRef::validate) refuses, or a node that was
-    /// given before; [`Error::Limit`] for too many kinds or nodes. No node of the call is added then.
+    /// [`Error::Invalid`] for a kind or key that [`NodeRef::validate`](crate::NodeRef::validate) refuses, or a node
+    /// that was added before. [`Error::Limit`] for too many kinds or nodes. No node of the call is added then.
     ///
     /// # Cost
     /// Some 0.1 microseconds a node, on one thread.
@@ -100,13 +100,13 @@ impl BulkLoad {
         self.names.add(kind, keys)
     }
 
-    /// Adds edges to a relation, or to the one that [`Edge::relation`](crate::Edge::relation) is by default; weights are 1
-    /// where none are given. Which end comes first does not matter. Of edges between the same two nodes the last one counts,
-    /// in the order of calls and within them, as in a batch.
+    /// Adds edges to a relation, by default the one of [`Edge::relation`](crate::Edge::relation). Without weights,
+    /// every weight is 1. The order of the two ends does not matter. Of several edges between the same two nodes the
+    /// last one counts, in the order of calls and within them, as in a batch.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name, an end that is not a node, a weight that is not finite and above 0, another number
-    /// of weights than of edges, or edges of different kinds of nodes without a name for their relation;
+    /// [`Error::Invalid`] for a bad name, an end that is not a node, a weight that is not finite and above 0, a
+    /// different number of weights than of edges, or edges between several pairs of kinds without a relation.
     /// [`Error::Limit`] for too many relations. No edge of the call is added then.
     ///
     /// # Cost
@@ -117,15 +117,17 @@ impl BulkLoad {
         edges: Vec<(NodeIx, NodeIx)>,
         weights: Option<Vec<f32>>,
     ) -> Result<(), Error> {
+        // Everything is validated first.
         relation.map_or(Ok(()), check_relation)?;
         if let Some(weights) = &weights {
             check_weights(weights, edges.len())?;
         }
         let kinds = self.names.pairs(&edges).map_err(|at| {
             let (a, b) = edges[at];
-            let rule = format!("numbers below {}, which are those of nodes", self.names.bound());
+            let rule = format!("node numbers below {}", self.names.bound());
             Error::invalid("edge", &format!("{a} to {b} at {at}"), rule)
         })?;
+        // The relation gets its name from the kinds, unless it is given.
         let Some(&(one, other)) = kinds.first() else { return Ok(()) };
         let name = match relation {
             Some(name) => name.to_owned(),
@@ -140,39 +142,39 @@ impl BulkLoad {
         };
         let at = self.relation(name)?;
         self.relations[at].kinds.extend(kinds);
-        self.relations[at].parts.push(Part { edges, weights, times: None });
+        self.relations[at].parts.push(EdgeColumns { edges, weights, times: None });
         Ok(())
     }
 
-    /// Adds edges whose ends are named. Nodes that are new get the next numbers in the order in which they are first named,
-    /// of an edge the first end before the second; kinds and relations alike. The load is then what it would be of the
-    /// batches that say the same.
+    /// Adds edges between named nodes. New nodes get the next numbers in the order of first appearance, the first end
+    /// of an edge before the second; so do kinds and relations. The result is the same as of batches with the same
+    /// content.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a node whose stable id is that of another one; [`Error::Limit`] for too many kinds, nodes or
-    /// relations. Nothing of the call is added then.
+    /// [`Error::Invalid`] for a node whose stable id is that of another one. [`Error::Limit`] for too many kinds, nodes
+    /// or relations. Nothing of the call is added then.
     ///
     /// # Determinism
     /// The same for any number of threads.
     ///
     /// # Cost
-    /// Some 0.1 microseconds an edge, half of them on one thread.
-    pub fn links(&mut self, links: &EdgeBuffer) -> Result<(), Error> {
+    /// Some 0.1 microseconds an edge, half of it on one thread.
+    pub fn links(&mut self, buffer: &EdgeBuffer) -> Result<(), Error> {
         let (nodes, kinds, relations) = (self.names.bound(), self.names.kinds().len(), self.relations.len());
-        let numbers = self.names.resolve(links)?;
-        let added = self.take(links, &numbers);
+        let numbers = self.names.resolve(buffer)?;
+        let added = self.take(buffer, &numbers);
         if added.is_err() {
-            self.names.cut(nodes, kinds);
+            self.names.truncate(nodes, kinds);
             self.relations.truncate(relations);
         }
         added
     }
 
-    fn take(&mut self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
-        let mut relation_of = Vec::with_capacity(links.groups.len());
-        for &Group { kinds: (a, b), relation } in &links.groups {
-            let (a, b) = (links.kind(a), links.kind(b));
-            let name = relation.map_or_else(|| default_relation(a, b), |at| links.relation(at).to_owned());
+    fn take(&mut self, buffer: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
+        let mut relation_of = Vec::with_capacity(buffer.groups.len());
+        for &Group { kinds: (a, b), relation } in &buffer.groups {
+            let (a, b) = (buffer.kind(a), buffer.kind(b));
+            let name = relation.map_or_else(|| default_relation(a, b), |at| buffer.relation(at).to_owned());
             let at = self.relation(name)?;
             let kind = |name: &str| self.names.kinds().iter().position(|kind| kind == name);
             let kinds = kind(a).zip(kind(b)).expect("their nodes are there");
@@ -184,28 +186,28 @@ impl BulkLoad {
         let ends = |&(a, b): &(u32, u32)| (numbers[a as usize], numbers[b as usize]);
         let Some(&(first, _)) = relation_of.first() else { return Ok(()) };
         if relation_of.iter().all(|&(relation, _)| relation == first) {
-            let edges = links.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
-            let weights = (!links.weights.is_empty()).then(|| links.weights.clone());
-            let times = (!links.times.is_empty()).then(|| links.times.clone());
-            self.relations[first].parts.push(Part { edges, weights, times });
+            let edges = buffer.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
+            let weights = (!buffer.weights.is_empty()).then(|| buffer.weights.clone());
+            let times = (!buffer.times.is_empty()).then(|| buffer.times.clone());
+            self.relations[first].parts.push(EdgeColumns { edges, weights, times });
             return Ok(());
         }
         let mut edges_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (at, &group) in links.group_of.iter().enumerate() {
+        for (at, &group) in buffer.group_of.iter().enumerate() {
             edges_of.entry(relation_of[group as usize].0).or_default().push(at);
         }
         for (relation, edges) in edges_of {
-            let part = Part {
-                edges: edges.iter().map(|&at| ends(&links.edges[at])).collect(),
-                weights: some_of(&links.weights, &edges),
-                times: some_of(&links.times, &edges),
+            let part = EdgeColumns {
+                edges: edges.iter().map(|&at| ends(&buffer.edges[at])).collect(),
+                weights: select(&buffer.weights, &edges),
+                times: select(&buffer.times, &edges),
             };
             self.relations[relation].parts.push(part);
         }
         Ok(())
     }
 
-    /// The number of a relation, which is added where it is new.
+    /// The index of a relation, which is added if it is new.
     fn relation(&mut self, name: String) -> Result<usize, Error> {
         let known = self.relations.iter().position(|relation| relation.name == name);
         let at = known.unwrap_or(self.relations.len());
@@ -219,12 +221,12 @@ impl BulkLoad {
         Ok(at)
     }
 
-    /// Writes the files under `number`; returns the names of all, and how many nodes and edges are in them. The edges are
-    /// given up as soon as they are in a file.
+    /// Writes the files under `number`; returns the names of all files, and the numbers of nodes and edges. The memory
+    /// of the edges is freed as soon as they are in a file.
     ///
     /// # Errors
-    /// [`Error::Limit`] for too many neighbours of a node; [`Error::Cancelled`]; what writing fails with. What was written
-    /// by then is removed again.
+    /// [`Error::Limit`] for too many neighbors of a node; [`Error::Cancelled`]; errors of writing. The files written by
+    /// then are removed again.
     pub(crate) fn write(
         mut self,
         disk: &Disk,
@@ -236,15 +238,15 @@ impl BulkLoad {
         names.close();
         let bound = names.bound();
         let mut edges = 0;
-        // As after commits: a file in which nothing is new stays.
+        // As after commits: a file without changes stays.
         let is_stale = [!relations.is_empty(), true, true, false];
-        let files = write_checkpoint::replace(disk, current, is_stale, number, |to, what| match what {
+        let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
-                Topology::write(to, bound, relations.len(), |relation, sink| {
+                Topology::write(to, bound, relations.len(), |relation, writer| {
                     let Relation { name, kinds, parts } = &mut relations[relation.index()];
                     let parts = std::mem::take(parts);
-                    let count = build::write(&parts, names.ids(), sink, &stage)?;
+                    let count = build::write(&parts, names.ids(), writer, &stage)?;
                     edges += count;
                     let kinds = std::mem::take(kinds).into_iter().collect();
                     Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
@@ -266,9 +268,9 @@ impl BulkLoad {
     }
 }
 
-/// What some edges carry; nothing where no edge carries any.
-fn some_of<T: Copy>(carried: &[T], edges: &[usize]) -> Option<Vec<T>> {
-    (!carried.is_empty()).then(|| edges.iter().map(|&at| carried[at]).collect())
+/// The values of some edges; `None` where no edge has any.
+fn select<T: Copy>(values: &[T], edges: &[usize]) -> Option<Vec<T>> {
+    (!values.is_empty()).then(|| edges.iter().map(|&at| values[at]).collect())
 }
 
 fn check_weights(weights: &[f32], edges: usize) -> Result<(), Error> {

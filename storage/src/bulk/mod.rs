@@ -1,4 +1,4 @@
-//! Bulk load of a whole graph into an empty store.
+//! Bulk load of a complete graph into an empty store.
 //! Must not know the log.
 
 pub(crate) mod build;

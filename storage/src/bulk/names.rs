@@ -1,5 +1,5 @@
 //! The nodes of a load: kinds, keys and stable ids by number.
-//! Owns the check that no node comes twice; knows nothing of edges.
+//! Owns the check that no node occurs twice; knows nothing of edges.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fs::prefetch::prefetch;
 use crate::graph::plan::{MAX_KINDS, MAX_NODES};
-use crate::segments::{FREE, enter, home, slot_count};
+use crate::segments::{FREE, home, insert_nodes, slot_count};
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -16,27 +16,27 @@ use crate::types::names::{check_key, check_kind};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 
-/// How many names ahead something is fetched of what looking one up reads.
+/// The number of names by which a lookup is prefetched.
 const AHEAD: usize = 16;
-/// Names that a thread compares at once.
+/// Names that a thread compares as one task.
 const COMPARED: usize = 1 << 13;
-/// Where the kind stands above the end of the key; keys of 2^32 nodes end below 2^41.
+/// The position of the kind above the end of the key; the keys of 2^32 nodes end below 2^41.
 const KIND_SHIFT: u32 = 56;
 
-/// What is known of the nodes, a few arrays in all.
+/// The nodes, in a few arrays.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct NodeNames {
     kinds: Vec<String>,
     /// By node.
     ids: Vec<StableId>,
-    /// Where each key ends in `keys`, and above it the kind: one place for what a name is compared with.
+    /// The end of each key in `keys`, and above it the kind: one word for comparing a name.
     ends: Vec<u64>,
     keys: String,
-    /// From stable id to node, as in the file of keys.
+    /// A hash table from stable id to node, as in the file of keys.
     directory: Vec<u32>,
 }
 
-impl Names {
+impl NodeNames {
     /// Every node's number is below it.
     pub(crate) fn bound(&self) -> u32 {
         self.ids.len() as u32
@@ -60,7 +60,7 @@ impl Names {
         &self.keys[start..end]
     }
 
-    /// Where the key stands.
+    /// The range of the key in `keys`.
     fn place(&self, node: NodeIx) -> Range<usize> {
         let end = |at: usize| (self.ends[at] & ((1 << KIND_SHIFT) - 1)) as usize;
         node.index().checked_sub(1).map_or(0, end)..end(node.index())
@@ -70,7 +70,7 @@ impl Names {
         NodeRef { kind: &self.kinds[self.kind(node).index()], key: self.key(node) }
     }
 
-    /// Adds nodes of a kind, and returns their numbers; where one is refused, none is added.
+    /// Adds nodes of a kind and returns their numbers; if one is refused, none is added.
     pub(crate) fn add(
         &mut self,
         kind: &str,
@@ -78,9 +78,9 @@ impl Names {
     ) -> Result<Range<u32>, Error> {
         check_kind(kind)?;
         let (first, kinds) = (self.bound(), self.kinds.len());
-        let added = self.append(kind, keys).and_then(|()| self.enter(first));
+        let added = self.append(kind, keys).and_then(|()| self.insert_nodes(first));
         if added.is_err() {
-            self.cut(first, kinds);
+            self.truncate(first, kinds);
         }
         added.map(|()| first..self.bound())
     }
@@ -99,7 +99,7 @@ impl Names {
         Ok(())
     }
 
-    /// The number of a kind, which is added where it is new.
+    /// The number of a kind, which is added if it is new.
     fn known_kind(&mut self, kind: &str) -> Result<u8, Error> {
         let at = self.kinds.iter().position(|other| other == kind).unwrap_or(self.kinds.len());
         if at >= MAX_KINDS {
@@ -111,7 +111,7 @@ impl Names {
         Ok(at as u8)
     }
 
-    /// Adds a node that the directory does not have yet.
+    /// Adds a node that is not in the directory yet.
     fn push(&mut self, kind: u8, key: &str, id: StableId) -> Result<(), Error> {
         let found = u64::from(self.bound()) + 1;
         if found > MAX_NODES {
@@ -123,32 +123,31 @@ impl Names {
         Ok(())
     }
 
-    /// The numbers of named nodes, which are added in the order of the names where they are new; where one is refused, none
-    /// is added.
+    /// The numbers of named nodes. New ones are added in the order of the names; if one is refused, none is added.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name whose stable id is that of another, [`Error::Limit`] for too many kinds or nodes.
     ///
     /// # Cost
-    /// For a name some 30 ns of one thread, and as much again of all of them.
-    pub(crate) fn resolve(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
+    /// Some 30 ns of one thread for a name, and as much again of all threads.
+    pub(crate) fn resolve(&mut self, buffer: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
         let (first, kinds) = (self.bound(), self.kinds.len());
-        let resolved = self.find(links).and_then(|numbers| self.compare(links, &numbers).map(|()| numbers));
+        let resolved = self.find(buffer).and_then(|numbers| self.compare(buffer, &numbers).map(|()| numbers));
         if resolved.is_err() {
-            self.cut(first, kinds);
+            self.truncate(first, kinds);
         }
         resolved
     }
 
-    /// The numbers by stable id alone.
-    fn find(&mut self, links: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
-        // At least two slots, so that looking up has something to read.
-        self.enter(self.bound())?;
-        let names = links.names();
-        let mut kinds: Vec<Option<u8>> = vec![None; links.kind_count()];
+    /// The numbers, found by stable id alone.
+    fn find(&mut self, buffer: &EdgeBuffer) -> Result<Vec<NodeIx>, Error> {
+        // At least two slots, so that a lookup has a slot to read.
+        self.insert_nodes(self.bound())?;
+        let names = buffer.names();
+        let mut kinds: Vec<Option<u8>> = vec![None; buffer.kind_count()];
         let mut numbers = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
-            // First the slot comes near, then what it names.
+            // The slot is prefetched first, then the id of its node.
             let slots = self.directory.len();
             if let Some(later) = names.get(at + 2 * AHEAD) {
                 prefetch(&self.directory, home(later.id, slots));
@@ -163,17 +162,17 @@ impl Names {
             let kind = &mut kinds[usize::from(name.kind)];
             let kind = match *kind {
                 Some(kind) => kind,
-                None => *kind.insert(self.known_kind(links.kind(name.kind))?),
+                None => *kind.insert(self.known_kind(buffer.kind(name.kind))?),
             };
             let node = self.bound();
-            self.push(kind, links.key(at), name.id)?;
-            self.enter(node)?;
+            self.push(kind, buffer.key(at), name.id)?;
+            self.insert_nodes(node)?;
             numbers.push(NodeIx::new(node));
         }
         Ok(numbers)
     }
 
-    /// The node with a stable id, in a directory that has slots.
+    /// The node with a stable id, in a directory with slots.
     fn lookup(&self, id: StableId) -> Option<NodeIx> {
         let slots = self.directory.len();
         let mut slot = home(id, slots);
@@ -187,10 +186,10 @@ impl Names {
         None
     }
 
-    /// Refuses the first name that is not the one of the node that has its stable id.
-    fn compare(&self, links: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
-        let kinds: Vec<Option<usize>> = (0..links.kind_count() as u16)
-            .map(|kind| self.kinds.iter().position(|other| other == links.kind(kind)))
+    /// Refuses the first name that differs from the name of the node with its stable id.
+    fn compare(&self, buffer: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
+        let kinds: Vec<Option<usize>> = (0..buffer.kind_count() as u16)
+            .map(|kind| self.kinds.iter().position(|other| other == buffer.kind(kind)))
             .collect();
         let keys = self.keys.as_bytes();
         let first_other = |(chunk, some): (usize, &[NodeIx])| {
@@ -202,21 +201,21 @@ impl Names {
                 if let Some(soon) = some.get(at - first + AHEAD) {
                     prefetch(keys, self.place(*soon).start);
                 }
-                let kind = kinds[usize::from(links.names()[at].kind)];
-                let is_it = kind == Some(self.kind(node).index())
-                    && is_same(&keys[self.place(node)], links.key_bytes(at));
-                (!is_it).then_some(at)
+                let kind = kinds[usize::from(buffer.names()[at].kind)];
+                let is_same_key = kind == Some(self.kind(node).index())
+                    && is_same(&keys[self.place(node)], buffer.key_bytes(at));
+                (!is_same_key).then_some(at)
             })
         };
         let other = numbers.par_chunks(COMPARED).enumerate().find_map_first(first_other);
         other.map_or(Ok(()), |at| {
-            let name = NodeRef { kind: links.kind(links.names()[at].kind), key: links.key(at) };
+            let name = NodeRef { kind: buffer.kind(buffer.names()[at].kind), key: buffer.key(at) };
             Err(collision(name, self.name(numbers[at])))
         })
     }
 
-    /// Enters the nodes from `first` on in the directory.
-    fn enter(&mut self, first: u32) -> Result<(), Error> {
+    /// Inserts the nodes from `first` on into the directory.
+    fn insert_nodes(&mut self, first: u32) -> Result<(), Error> {
         let (bound, slots) = (self.bound(), slot_count(self.bound()));
         let mut nodes = first..bound;
         if self.directory.len() < slots {
@@ -224,23 +223,23 @@ impl Names {
             nodes = 0..bound;
         }
         let id = |node: u32| self.ids[node as usize];
-        let entered = enter(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
+        let entered = insert_nodes(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
         entered.map_err(|(node, other)| {
             let (name, other) = (self.name(NodeIx::new(node)), self.name(NodeIx::new(other)));
             if name == other {
-                return Error::invalid("node", &name.to_string(), "every node once");
+                return Error::invalid("node", &name.to_string(), "each node once");
             }
             collision(name, other)
         })
     }
 
-    /// Gives up what only adding nodes takes.
+    /// Frees the memory that only adding nodes needs.
     pub(crate) fn close(&mut self) {
         self.directory = Vec::new();
     }
 
-    /// Forgets the nodes from `bound` on.
-    pub(crate) fn cut(&mut self, bound: u32, kinds: usize) {
+    /// Removes the nodes from `bound` on.
+    pub(crate) fn truncate(&mut self, bound: u32, kinds: usize) {
         let nodes = bound as usize;
         self.kinds.truncate(kinds);
         self.ids.truncate(nodes);
@@ -248,31 +247,31 @@ impl Names {
         let bytes = nodes.checked_sub(1).map_or(0, |last| self.place(NodeIx::new(last as u32)).end);
         self.keys.truncate(bytes);
         self.directory.clear();
-        self.enter(0).expect("nobody of those who stay was there twice");
+        self.insert_nodes(0).expect("the remaining nodes differ");
     }
 
     /// The pairs of kinds that edges link, the smaller number first, ascending.
     ///
     /// # Errors
-    /// The place of the first edge with an end that is not a node.
+    /// The index of the first edge with an end that is not a node.
     pub(crate) fn pairs(&self, edges: &[(NodeIx, NodeIx)]) -> Result<BTreeSet<(u8, u8)>, usize> {
-        // One more row and column than kinds, for ends that are nobody's.
-        let nobody = self.kinds.len();
-        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { nobody };
-        let none = || vec![false; (nobody + 1) * (nobody + 1)];
-        let mark = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
-            seen[kind(a) * (nobody + 1) + kind(b)] = true;
+        // One more row and column than kinds, for ends that are not nodes.
+        let no_kind = self.kinds.len();
+        let kind = |node: NodeIx| if node.get() < self.bound() { self.kind(node).index() } else { no_kind };
+        let none = || vec![false; (no_kind + 1) * (no_kind + 1)];
+        let note = |mut seen: Vec<bool>, &(a, b): &(NodeIx, NodeIx)| {
+            seen[kind(a) * (no_kind + 1) + kind(b)] = true;
             seen
         };
         let seen =
-            edges.par_iter().with_min_len(1 << 16).fold(none, mark).reduce(none, |one, other| {
+            edges.par_iter().with_min_len(1 << 16).fold(none, note).reduce(none, |one, other| {
                 one.into_iter().zip(other).map(|(one, other)| one | other).collect()
             });
         let mut pairs = BTreeSet::new();
         for at in (0..seen.len()).filter(|&at| seen[at]) {
-            let (a, b) = (at / (nobody + 1), at % (nobody + 1));
-            if a.max(b) == nobody {
-                let is_stray = |&(a, b): &(NodeIx, NodeIx)| kind(a).max(kind(b)) == nobody;
+            let (a, b) = (at / (no_kind + 1), at % (no_kind + 1));
+            if a.max(b) == no_kind {
+                let is_stray = |&(a, b): &(NodeIx, NodeIx)| kind(a).max(kind(b)) == no_kind;
                 return Err(edges.iter().position(is_stray).expect("one was seen"));
             }
             pairs.insert((a.min(b) as u8, a.max(b) as u8));
@@ -281,7 +280,7 @@ impl Names {
     }
 }
 
-/// Whether two keys are the same; most are so short that a call would take longer.
+/// True for equal keys; most are so short that a call would take longer.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
@@ -310,14 +309,14 @@ mod tests {
         NodeRef::parse(text).expect("valid")
     }
 
-    fn links(pairs: &[(&str, &str)]) -> EdgeBuffer {
-        let mut links = EdgeBuffer::new();
-        let linked = pairs.iter().try_for_each(|(a, b)| links.link(node(a), node(b), Edge::default()));
+    fn buffer(pairs: &[(&str, &str)]) -> EdgeBuffer {
+        let mut buffer = EdgeBuffer::new();
+        let linked = pairs.iter().try_for_each(|(a, b)| buffer.link(node(a), node(b), Edge::default()));
         linked.expect("valid");
-        links
+        buffer
     }
 
-    /// Ids that crowd into a few homes, and a directory that grows on the way.
+    /// Ids crowded into a few homes, and a directory that grows meanwhile.
     #[test]
     fn numbers_are_given_in_the_order_of_first_appearance() {
         let mut seed = 3_u64;
@@ -325,18 +324,18 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1442);
             (seed >> 33) % bound
         };
-        let (mut names, mut model) = (Names::default(), HashMap::new());
+        let (mut names, mut model) = (NodeNames::default(), HashMap::new());
         for _ in 0..50 {
-            let mut links = EdgeBuffer::new();
+            let mut buffer = EdgeBuffer::new();
             for _ in 0..next(300) {
                 let (a, b) = (format!("user:{}", next(900)), format!("pin:{}", next(900)));
-                links.link(node(&a), node(&b), Edge::default()).expect("valid");
+                buffer.link(node(&a), node(&b), Edge::default()).expect("valid");
             }
             let crowd = |id: StableId| StableId::new(id.get() | 0xff00_0000_0000_0000);
-            (0..links.names().len()).for_each(|at| links.forge(at, crowd(links.names()[at].id)));
-            let numbers = names.resolve(&links).expect("all ids differ");
+            (0..buffer.names().len()).for_each(|at| buffer.forge(at, crowd(buffer.names()[at].id)));
+            let numbers = names.resolve(&buffer).expect("all ids differ");
             for (at, &number) in numbers.iter().enumerate() {
-                let name = (links.kind(links.names()[at].kind).to_owned(), links.key(at).to_owned());
+                let name = (buffer.kind(buffer.names()[at].kind).to_owned(), buffer.key(at).to_owned());
                 let known = model.len() as u32;
                 assert_eq!(number.get(), *model.entry(name.clone()).or_insert(known));
                 assert_eq!(names.name(number), NodeRef { kind: &name.0, key: &name.1 });
@@ -347,12 +346,12 @@ mod tests {
 
     #[test]
     fn two_names_with_one_id_are_refused_and_nothing_of_the_call_stays() {
-        let mut names = Names::default();
-        names.resolve(&links(&[("pin:1", "board:1")])).expect("valid");
+        let mut names = NodeNames::default();
+        names.resolve(&buffer(&[("pin:1", "board:1")])).expect("valid");
         let cases =
             [("pin:3", "pin:2", "pin:1"), ("board:7", "user:1", "pin:1"), ("pin:9", "pin:8", "pin:9")];
         for (first, second, other) in cases {
-            let mut bad = links(&[(first, "pin:4"), ("pin:5", second)]);
+            let mut bad = buffer(&[(first, "pin:4"), ("pin:5", second)]);
             let at = bad.names().len() - 1;
             bad.forge(at, node(other).stable_id());
             let error = names.resolve(&bad).expect_err("they are two").to_string();
@@ -360,7 +359,7 @@ mod tests {
             assert!(error.contains(&expected), "{error}");
             assert_eq!((names.bound(), names.kinds().len()), (2, 2));
         }
-        let again = links(&[("pin:3", "pin:1")]);
+        let again = buffer(&[("pin:3", "pin:1")]);
         let numbers = names.resolve(&again).expect("nobody else has their ids");
         assert_eq!(numbers, [NodeIx::new(2), NodeIx::new(0)]);
     }

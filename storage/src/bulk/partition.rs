@@ -1,54 +1,54 @@
-//! The edges of a load divided among threads, and what each takes from its share for those who make lists.
-//! Knows nothing of how lists look.
+//! The edges of a load, divided among threads, and the edge ends that each thread collects for the lists.
+//! Knows nothing of the encoding of lists.
 //!
-//! Nodes are divided into *blocks* of consecutive ones, these into *buckets* with about as many neighbours each, and these
-//! into *rounds*. In each round the shares are passed over, and what belongs to the buckets of the round is taken from
-//! them, in the order of the edges. So no two threads write to the same place, what belongs to a bucket fits the
-//! cache, and besides the edges a part of the neighbours is held.
+//! Nodes are divided into *blocks* of consecutive nodes, blocks into *buckets* with about equal numbers of neighbors,
+//! and buckets into *rounds*. In each round every partition is read, and the ends in the buckets of the round are
+//! collected in the order of the edges. So no two threads write to the same memory, a bucket fits the cache, and only a
+//! part of the ends is in memory besides the edges.
 
 use std::ops::Range;
 
 use crate::adjacency::list::NO_TIME;
 use crate::types::ids::NodeIx;
 
-use crate::bulk::load::Part;
+use crate::bulk::load::EdgeColumns;
 
-/// How the work is divided.
+/// The parameters of the division.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Division {
-    /// At most so many blocks, so that counting and looking up theirs stays in the cache.
+    /// The most blocks, so that counters and lookups by block stay in the cache.
     pub(super) blocks: usize,
-    /// At most so many buckets in a round, each of which is written to in one place.
+    /// The most buckets in a round; each has one write position.
     pub(super) buckets: usize,
-    /// At least so many neighbours in a bucket.
+    /// The fewest neighbors in a bucket.
     pub(super) bucket: u64,
-    /// Shares of the edges for each thread, so that one which is late leaves some of its to others.
-    pub(super) shares: usize,
-    /// At most so many rounds: each passes over the edges, and holds a part of the lists.
+    /// Partitions of the edges for each thread, so that a slow thread leaves some of its partitions to others.
+    pub(super) partitions: usize,
+    /// The most rounds: each reads all edges, and holds a part of the lists.
     pub(super) rounds: u64,
 }
 
 pub(super) const DIVISION: Division =
-    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, shares: 4, rounds: 8 };
+    Division { blocks: 1 << 16, buckets: 256, bucket: 1 << 16, partitions: 4, rounds: 8 };
 
-/// What a node costs besides its neighbours, in neighbours.
+/// The cost of a node besides its neighbors, in neighbors.
 const NODE: u64 = 4;
 
-/// What an edge carries into the lists besides its ends, in as little memory as the edges of a relation need.
+/// The values of an edge in the lists, in as little memory as the edges of a relation need.
 pub(super) trait EdgeValue: Copy + Send + Sync {
-    /// That of an edge with weight 1 and no time.
-    const PLAIN: Self;
-    /// That of the edge at this place.
-    fn of(piece: &Piece<'_>, at: usize) -> Self;
+    /// The values of an edge with weight 1 and no time.
+    const DEFAULT: Self;
+    /// The values of the edge at this index.
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self;
     fn weight(self) -> f32;
     fn time(self) -> Option<i64>;
 }
 
-/// Every weight is 1, and nothing has a time.
+/// No values: every weight is 1, and no edge has a time.
 impl EdgeValue for () {
-    const PLAIN: Self = ();
+    const DEFAULT: Self = ();
 
-    fn of(_: &Piece<'_>, _: usize) -> Self {}
+    fn of(_: &EdgeSlice<'_>, _: usize) -> Self {}
 
     fn weight(self) -> f32 {
         1.0
@@ -59,12 +59,12 @@ impl EdgeValue for () {
     }
 }
 
-/// A weight.
+/// A weight alone.
 impl EdgeValue for f32 {
-    const PLAIN: Self = 1.0;
+    const DEFAULT: Self = 1.0;
 
-    fn of(piece: &Piece<'_>, at: usize) -> Self {
-        piece.weights.map_or(1.0, |weights| weights[at])
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self {
+        slice.weights.map_or(1.0, |weights| weights[at])
     }
 
     fn weight(self) -> f32 {
@@ -80,7 +80,7 @@ impl EdgeValue for f32 {
 #[derive(Clone, Copy)]
 pub(super) struct Timed {
     weight: f32,
-    /// The time's lower and upper half: as one number it would make every end four bytes longer.
+    /// The lower and upper half of the time: as one number it would make every end four bytes longer.
     time: [u32; 2],
 }
 
@@ -91,10 +91,10 @@ impl Timed {
 }
 
 impl EdgeValue for Timed {
-    const PLAIN: Self = Self::new(1.0, NO_TIME);
+    const DEFAULT: Self = Self::new(1.0, NO_TIME);
 
-    fn of(piece: &Piece<'_>, at: usize) -> Self {
-        Self::new(f32::of(piece, at), piece.times.map_or(NO_TIME, |times| times[at]))
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self {
+        Self::new(f32::of(slice, at), slice.times.map_or(NO_TIME, |times| times[at]))
     }
 
     fn weight(self) -> f32 {
@@ -112,19 +112,19 @@ impl EdgeValue for Timed {
 pub(super) struct End<C> {
     pub(super) owner: u32,
     pub(super) neighbor: u32,
-    pub(super) carried: C,
+    pub(super) values: C,
 }
 
-/// Some edges of a part and what they carry.
+/// Some edges of a call, with their values.
 #[derive(Clone, Copy)]
-pub(super) struct Piece<'a> {
+pub(super) struct EdgeSlice<'a> {
     edges: &'a [(NodeIx, NodeIx)],
     weights: Option<&'a [f32]>,
     times: Option<&'a [i64]>,
 }
 
-impl<'a> Piece<'a> {
-    fn new(part: &'a Part) -> Self {
+impl<'a> EdgeSlice<'a> {
+    fn new(part: &'a EdgeColumns) -> Self {
         Self { edges: &part.edges, weights: part.weights.as_deref(), times: part.times.as_deref() }
     }
 
@@ -143,37 +143,37 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// The edges divided into shares of about as many, in their order.
-pub(super) fn share(parts: &[Part], count: usize) -> Vec<Vec<Piece<'_>>> {
+/// Divides the edges into partitions of about equal size, in their order.
+pub(super) fn partition(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlice<'_>>> {
     let edges: usize = parts.iter().map(|part| part.edges.len()).sum();
-    let most = edges.div_ceil(count).max(1);
-    let mut shares = vec![Vec::new()];
-    let mut room = most;
+    let max = edges.div_ceil(count).max(1);
+    let mut partitions = vec![Vec::new()];
+    let mut room = max;
     for part in parts {
-        let mut piece = Piece::new(part);
-        while !piece.edges.is_empty() {
+        let mut slice = EdgeSlice::new(part);
+        while !slice.edges.is_empty() {
             if room == 0 {
-                shares.push(Vec::new());
-                room = most;
+                partitions.push(Vec::new());
+                room = max;
             }
-            let (some, rest) = piece.split_at(piece.edges.len().min(room));
-            shares.last_mut().expect("there is one").push(some);
+            let (some, rest) = slice.split_at(slice.edges.len().min(room));
+            partitions.last_mut().expect("there is one").push(some);
             room -= some.edges.len();
-            piece = rest;
+            slice = rest;
         }
     }
-    shares
+    partitions
 }
 
-/// How nodes are divided into blocks: by the higher bits of their numbers.
+/// The division of nodes into blocks, by the high bits of their numbers.
 pub(super) struct Blocks {
     shift: u32,
     nodes: usize,
 }
 
 impl Blocks {
-    pub(super) fn new(nodes: usize, most: usize) -> Self {
-        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= most);
+    pub(super) fn new(nodes: usize, max: usize) -> Self {
+        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= max);
         Self { shift: shift.expect("there are at most 2^32 nodes"), nodes }
     }
 
@@ -190,29 +190,30 @@ impl Blocks {
     }
 }
 
-/// The edges that one thread passes over, and what it takes from them.
-pub(super) struct Share<'a, C> {
-    edges: Vec<Piece<'a>>,
-    /// How many ends each block has in it; an edge of a node to itself counts twice.
+/// The edges that one thread reads, and the ends that it collects.
+pub(super) struct Partition<'a, C> {
+    edges: Vec<EdgeSlice<'a>>,
+    /// The number of ends in each block; an edge of a node to itself counts twice.
     counts: Vec<usize>,
-    /// What was taken for a round, bucket after bucket.
-    taken: Vec<End<C>>,
-    /// Where in it each bucket starts and ends.
+    /// The ends collected for a round, bucket after bucket.
+    collected: Vec<End<C>>,
+    /// The range of each bucket in `collected`.
     buckets: Vec<Range<usize>>,
 }
 
-impl<'a, C: EdgeValue> Share<'a, C> {
-    pub(super) fn new(edges: Vec<Piece<'a>>, blocks: &Blocks) -> Self {
+impl<'a, C: EdgeValue> Partition<'a, C> {
+    pub(super) fn new(edges: Vec<EdgeSlice<'a>>, blocks: &Blocks) -> Self {
         let mut counts = vec![0; blocks.count()];
-        for &(a, b) in edges.iter().flat_map(|piece| piece.edges) {
+        for &(a, b) in edges.iter().flat_map(|slice| slice.edges) {
             counts[blocks.of(a)] += 1;
             counts[blocks.of(b)] += 1;
         }
-        Self { edges, counts, taken: Vec::new(), buckets: Vec::new() }
+        Self { edges, counts, collected: Vec::new(), buckets: Vec::new() }
     }
 
-    /// Takes the ends that belong to the buckets of a round.
-    pub(super) fn take(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+    /// Collects the ends in the buckets of a round.
+    pub(super) fn collect(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+        // Each bucket gets a range of its own, large enough for its ends.
         let first = round[0].start;
         let mut bucket_of = Vec::new();
         self.buckets.clear();
@@ -222,19 +223,20 @@ impl<'a, C: EdgeValue> Share<'a, C> {
             self.buckets.push(room..room);
             room += self.counts[range.clone()].iter().sum::<usize>();
         }
-        if self.taken.len() < room {
-            self.taken = vec![End { owner: 0, neighbor: 0, carried: C::PLAIN }; room];
+        if self.collected.len() < room {
+            self.collected = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
         }
-        for piece in &self.edges {
+        // Both ends of each edge go to their buckets.
+        for slice in &self.edges {
             let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
                     let end = &mut self.buckets[usize::from(bucket)].end;
-                    self.taken[*end] =
-                        End { owner: owner.get(), neighbor: neighbor.get(), carried: C::of(piece, at) };
+                    self.collected[*end] =
+                        End { owner: owner.get(), neighbor: neighbor.get(), values: C::of(slice, at) };
                     *end += 1;
                 }
             };
-            for (at, &(a, b)) in piece.edges.iter().enumerate() {
+            for (at, &(a, b)) in slice.edges.iter().enumerate() {
                 put(a, b, at);
                 if a != b {
                     put(b, a, at);
@@ -243,30 +245,31 @@ impl<'a, C: EdgeValue> Share<'a, C> {
         }
     }
 
-    /// What was taken for a bucket, in the order of the edges.
-    pub(super) fn taken(&self, bucket: usize) -> &[End<C>] {
-        &self.taken[self.buckets[bucket].clone()]
+    /// The ends collected for a bucket, in the order of the edges.
+    pub(super) fn collected(&self, bucket: usize) -> &[End<C>] {
+        &self.collected[self.buckets[bucket].clone()]
     }
 }
 
-/// The rounds, each the blocks of its buckets.
+/// The rounds; each has the blocks of its buckets.
 pub(super) fn divide<C>(
-    shares: &[Share<'_, C>],
+    partitions: &[Partition<'_, C>],
     blocks: &Blocks,
     division: Division,
 ) -> Vec<Vec<Range<usize>>> {
-    let count = |block: usize| shares.iter().map(|share| share.counts[block] as u64).sum::<u64>();
+    let count = |block: usize| partitions.iter().map(|partition| partition.counts[block] as u64).sum::<u64>();
     let counts: Vec<u64> = (0..blocks.count()).map(|block| count(block) + (NODE << blocks.shift)).collect();
     let total: u64 = counts.iter().sum();
     let rounds = (total / division.bucket).clamp(1, division.rounds);
     let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
+    // Consecutive blocks form a bucket until it is large enough.
     let mut buckets = Vec::new();
-    let (mut start, mut held) = (0, 0);
+    let (mut start, mut size) = (0, 0);
     for (block, &count) in counts.iter().enumerate() {
-        held += count;
-        if held >= bucket || block + 1 == counts.len() {
+        size += count;
+        if size >= bucket || block + 1 == counts.len() {
             buckets.push(start..block + 1);
-            (start, held) = (block + 1, 0);
+            (start, size) = (block + 1, 0);
         }
     }
     let in_round = buckets.len().div_ceil(rounds as usize).max(1);

@@ -1,48 +1,49 @@
-//! What the model has written: the files beside the graph that a manifest names. Knows nothing of what they hold.
+//! Derived files: the files that a model writes beside the graph, named by a manifest. Knows nothing of their content.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::manifest::{Learned, is_file_word};
+use crate::checkpoint::manifest::{Published, is_file_stem};
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, Generation};
 
-/// What becomes of a derived file that is damaged.
+/// The remedy for a damaged derived file.
 const REBUILT: &str =
-    "what was computed from the graph and the model is computed again; a model is to be trained again";
+    "files computed from the graph and the model are computed again; a model must be trained again";
 
-/// What is to replace the derived files, those that a model writes beside the graph, by [`Store::publish`](crate::Store::publish).
+/// The derived files of one publish, for [`Store::publish`](crate::Store::publish).
 #[derive(Debug)]
 pub struct Publish<'a> {
-    /// The model that the files belong to.
+    /// The version of the model that the files belong to.
     pub generation: Generation,
-    /// The epoch that they reflect; the log is kept from there on.
+    /// The epoch that the files reflect; the log is kept from there on.
     pub refreshed: Epoch,
-    /// Each file by name (small letters, digits and hyphens, such as `embeddings`); none keeps the one that is there.
-    /// Files that are not mentioned are removed.
+    /// Each file by name (lowercase letters, digits and hyphens, such as `embeddings`); `None` keeps the current file.
+    /// Files that are not listed are removed.
     pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
 }
 
-/// The files that a model wrote beside the graph, as of one publish, open; clones share them, and they stay readable after a later publish.
+/// The derived files of one publish, open. Clones share them, and they stay readable after a later publish.
 #[derive(Clone, Debug)]
 pub struct Derived {
-    /// The model that the files belong to.
+    /// The version of the model that the files belong to.
     pub generation: Generation,
-    /// The epoch that they reflect.
+    /// The epoch that the files reflect.
     pub refreshed: Epoch,
-    /// Whether all of them are there and intact, and it is known what changed since; if not, what can be computed must be.
-    pub is_whole: bool,
+    /// True if all files are intact and all later changes are known. If not, everything that can be computed must be
+    /// computed again.
+    pub is_complete: bool,
     store: PathBuf,
     files: Arc<BTreeMap<String, Result<SectionFile, Damage>>>,
 }
 
 impl Derived {
-    /// The file of that name, its checksums verified.
+    /// The file with that name, its checksums verified.
     ///
     /// # Errors
     /// [`Error::Damaged`] when no such file was published, or it was damaged when the store was opened.
@@ -54,38 +55,42 @@ impl Derived {
         }
     }
 
-    /// Opens what a manifest names.
+    /// Opens the derived files of a manifest.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for the first file that is not as it was written.
-    pub(crate) fn open(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
-        let derived = Self::open_some(store, learned, opening)?;
+    /// [`Error::Damaged`] for the first file with damage.
+    pub(crate) fn open(store: &Path, published: &Published, opening: OpenMode<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(store, published, opening)?;
         let damage = derived.damage().next().cloned();
         damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
     }
 
-    /// Opens what a manifest names and is intact.
-    pub(crate) fn open_some(store: &Path, learned: &Learned, opening: Opening<'_>) -> Result<Self, Error> {
+    /// Opens the intact derived files of a manifest, and keeps the damage of the others.
+    pub(crate) fn open_some(
+        store: &Path,
+        published: &Published,
+        opening: OpenMode<'_>,
+    ) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let stage = opening.cancel.stage("derived files", learned.files.len() as u64);
-        for name in &learned.files {
+        let stage = opening.cancel.stage("derived files", published.files.len() as u64);
+        for name in &published.files {
             let path = name.path(store);
-            let file = SectionFile::open_named(&path, Residence::Mapped, opening.trusts(&path));
-            files.insert(name.what.clone(), Damage::of(file, REBUILT)?);
+            let file = SectionFile::open_named(&path, Residence::Mapped, opening.is_verified(&path));
+            files.insert(name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }
         stage.end();
-        let (generation, refreshed) = (learned.generation(), learned.refreshed());
-        let is_whole = files.values().all(Result::is_ok);
-        Ok(Self { generation, refreshed, is_whole, store: store.to_path_buf(), files: Arc::new(files) })
+        let (generation, refreshed) = (published.generation(), published.refreshed());
+        let is_complete = files.values().all(Result::is_ok);
+        Ok(Self { generation, refreshed, is_complete, store: store.to_path_buf(), files: Arc::new(files) })
     }
 
-    /// What of it is damaged.
+    /// The damage found in the files.
     pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
         self.files.values().filter_map(|file| file.as_ref().err())
     }
 
-    /// Name and bytes of each file.
+    /// Name and size of each intact file.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (String, u64)> {
         let intact = self.files.iter().filter_map(|(name, file)| Some((name, file.as_ref().ok()?)));
         intact.map(|(name, file)| (name.clone(), file.bytes()))
@@ -95,10 +100,10 @@ impl Derived {
 /// Refuses names that a derived file cannot have.
 pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result<(), Error> {
     for (at, (name, _)) in files.iter().enumerate() {
-        let taken =
+        let is_used =
             crate::segments::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
-        if taken || !is_file_word(name) {
-            let rule = "a name of its own in small letters, digits and hyphens";
+        if is_used || !is_file_stem(name) {
+            let rule = "a name of its own in lowercase letters, digits and hyphens";
             return Err(Error::invalid("name of a derived file", name, rule));
         }
     }

@@ -1,4 +1,4 @@
-//! Checkpoints: writing a state as segment files, and the manifest that names the files of a store.
+//! Checkpoints: a state written as segment files, and the manifest that names the files of a store.
 //! Must not know the log or the writer.
 
 pub(crate) mod derived;

@@ -1,12 +1,12 @@
-//! Folding a state into files: what of it differs from the files there are is written anew.
-//! Knows views and file formats; which manifest names the files is the store's to say.
+//! Writes a state as segment files: each file that differs from the current one is rewritten.
+//! Knows states and file formats; the store decides which manifest names the files.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::{FileName, Manifest};
 use crate::fs::disk::{Disk, Target};
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
 use crate::segments::{BlockMeta, RelationMeta};
 use crate::segments::{FILES, Features, Keys, Nodes, Segments, Topology};
@@ -14,36 +14,36 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
 
-/// Writes the files for a state, under `number`, and returns their names; files that would be the same keep theirs.
+/// Writes the segments of a state under `number` and returns their names; unchanged files keep their names.
 ///
 /// # Errors
-/// As for [`replace`].
-pub(crate) fn fold(
+/// As for [`write_stale`].
+pub(crate) fn write_segments(
     disk: &Disk,
-    view: &GraphState,
+    state: &GraphState,
     current: &[FileName; 4],
     number: u64,
     cancel: &CancelToken,
 ) -> Result<[FileName; 4], Error> {
-    let settled = &view.base;
-    let grown = view.bound != settled.nodes.bound();
+    let segments = &state.segments;
+    let has_new_nodes = state.bound != segments.nodes.bound();
     let is_stale = [
-        view.relations.len() != settled.topology.relations.len()
-            || view.relations.iter().any(|relation| !relation.lists.is_empty()),
-        grown || !view.liveness.is_empty() || view.kinds.len() != settled.nodes.kinds.len(),
-        grown,
-        !view.tokens.is_empty()
-            || view.blocks.len() != settled.features.blocks.len()
-            || view.blocks.iter().any(|block| !block.values.is_empty()),
+        state.relations.len() != segments.topology.relations.len()
+            || state.relations.iter().any(|relation| !relation.lists.is_empty()),
+        has_new_nodes || !state.liveness.is_empty() || state.kinds.len() != segments.nodes.kinds.len(),
+        has_new_nodes,
+        !state.tokens.is_empty()
+            || state.blocks.len() != segments.features.blocks.len()
+            || state.blocks.iter().any(|block| !block.values.is_empty()),
     ];
-    replace(disk, current, is_stale, number, |to, what| write(to, what, view, cancel))
+    write_stale(disk, current, is_stale, number, |to, what| write_segment(to, what, state, cancel))
 }
 
-/// Writes those of the files that are stale, under `number`, and returns the names of all; `write` is told where and which.
+/// Writes the stale files under `number` with `write`, and returns the names of all files.
 ///
 /// # Errors
-/// Those of `write`. What was written by then is removed again.
-pub(crate) fn replace(
+/// Errors of `write`; the files written by then are removed again.
+pub(crate) fn write_stale(
     disk: &Disk,
     current: &[FileName; 4],
     is_stale: [bool; 4],
@@ -59,7 +59,7 @@ pub(crate) fn replace(
         let path = name.path(disk.folder());
         if let Err(error) = write(disk.target(&path), &name.what) {
             for name in written {
-                // What cannot be removed is swept at the next publish.
+                // A file that cannot be removed is removed at the next publish.
                 let _ = disk.remove(&name.path(disk.folder()));
             }
             return Err(error);
@@ -68,18 +68,18 @@ pub(crate) fn replace(
     Ok(names)
 }
 
-fn write(to: Target<'_>, what: &str, view: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
+fn write_segment(to: Target<'_>, what: &str, state: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
     match what {
         "topology" => {
-            let stage = cancel.stage("topology", u64::from(view.bound) * view.relations.len() as u64);
-            Topology::write(to, view.bound, view.relations.len(), |relation, sink| {
-                let lists = view.lists(relation);
-                for node in (0..view.bound).map(NodeIx::new) {
+            let stage = cancel.stage("topology", u64::from(state.bound) * state.relations.len() as u64);
+            Topology::write(to, state.bound, state.relations.len(), |relation, sink| {
+                let lists = state.lists(relation);
+                for node in (0..state.bound).map(NodeIx::new) {
                     stage.advance(1)?;
                     let list = lists.get(node);
                     sink.add(&[list.record().at(0)], &list.words())?;
                 }
-                let relation = &view.relations[relation.index()];
+                let relation = &state.relations[relation.index()];
                 let kinds = relation.kinds.iter().copied().collect();
                 Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
             })?;
@@ -87,43 +87,47 @@ fn write(to: Target<'_>, what: &str, view: &GraphState, cancel: &CancelToken) ->
             Ok(())
         }
         "nodes" => {
-            let what = |node| (view.kind(node), view.stable_id(node), view.is_alive(node));
-            Nodes::write(to, &view.kinds, view.bound, what, cancel)
+            let what = |node| (state.kind(node), state.stable_id(node), state.is_alive(node));
+            Nodes::write(to, &state.kinds, state.bound, what, cancel)
         }
         "keys" => {
-            let what = |node| (view.kind(node), view.stable_id(node), view.name(node).key);
-            Keys::write(to, view.bound, what, cancel)
+            let what = |node| (state.kind(node), state.stable_id(node), state.name(node).key);
+            Keys::write(to, state.bound, what, cancel)
         }
         _ => {
-            let used: Vec<usize> = (0..view.blocks.len()).filter(|&at| view.blocks[at].rows > 0).collect();
+            let used: Vec<usize> = (0..state.blocks.len()).filter(|&at| state.blocks[at].rows > 0).collect();
             let meta = |&at: &usize| {
-                let block = &view.blocks[at];
+                let block = &state.blocks[at];
                 BlockMeta { name: block.name.clone(), width: block.width, rows: block.rows }
             };
             let blocks: Vec<BlockMeta> = used.iter().map(meta).collect();
-            let dense = |at: usize, node| view.dense(used[at], node);
-            Features::write(to, view.bound, &blocks, |node| view.tokens(node), dense, cancel)
+            let dense = |at: usize, node| state.dense(used[at], node);
+            Features::write(to, state.bound, &blocks, |node| state.tokens(node), dense, cancel)
         }
     }
 }
 
-/// Writes the files of a store without nodes.
-pub(crate) fn found(disk: &Disk) -> Result<[FileName; 4], Error> {
+/// Writes the segments of a store without nodes.
+pub(crate) fn write_empty(disk: &Disk) -> Result<[FileName; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
     let paths = names.each_ref().map(|name| name.path(disk.folder()));
     let to = |at: usize| disk.target(&paths[at]);
     let cancel = CancelToken::new();
-    let nobody = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
+    let no_node = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
     Topology::write(to(0), 0, 0, |_, _| unreachable!("a new store has no relations"))?;
-    Nodes::write(to(1), &[], 0, |node| nobody(node), &cancel)?;
-    Keys::write(to(2), 0, |node| nobody(node), &cancel)?;
-    Features::write(to(3), 0, &[], |node| nobody(node), |_, node| nobody(node), &cancel)?;
+    Nodes::write(to(1), &[], 0, |node| no_node(node), &cancel)?;
+    Keys::write(to(2), 0, |node| no_node(node), &cancel)?;
+    Features::write(to(3), 0, &[], |node| no_node(node), |_, node| no_node(node), &cancel)?;
     Ok(names)
 }
 
-/// Opens the files of the checkpoint that a manifest names as a state.
-pub(crate) fn settled(store: &Path, manifest: &Manifest, opening: Opening<'_>) -> Result<GraphState, Error> {
-    let paths = manifest.base.each_ref().map(|name| name.path(store));
-    let base = Segments::open(&paths, opening)?;
-    Ok(GraphState::settled(base.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
+/// Opens the segments of a manifest as a state.
+pub(crate) fn open_checkpoint(
+    store: &Path,
+    manifest: &Manifest,
+    opening: OpenMode<'_>,
+) -> Result<GraphState, Error> {
+    let paths = manifest.segments.each_ref().map(|name| name.path(store));
+    let segments = Segments::open(&paths, opening)?;
+    Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

@@ -1,5 +1,6 @@
-//! The file layer: whatever changes a file or a name of ours passes here, so that a test can fail it, cut it short, or write
-//! it down and play it back in another order. Knows nothing of what is written, and nothing of the engine's own files.
+//! The file layer: every change to a file or a file name passes through it. A test can make a change fail, cut it
+//! short, or record it and replay it in another order. Knows nothing of the content, and nothing of the engine's own
+//! files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(crate) use watch::{Event, Verdict, Watch};
 
-/// A store's folder, and how its files are changed.
+/// A store's folder and the operations that change its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
@@ -16,14 +17,14 @@ pub(crate) struct Disk {
     watch: Option<std::sync::Arc<dyn Watch>>,
 }
 
-/// A file that is to be written.
+/// The destination of a new file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) disk: &'a Disk,
     pub(crate) path: &'a Path,
 }
 
-/// An open file that is written to.
+/// A file open for writing.
 #[derive(Debug)]
 pub(crate) struct DiskFile {
     file: File,
@@ -33,11 +34,11 @@ pub(crate) struct DiskFile {
     disk: Disk,
 }
 
-/// Runs the watch in tests; nothing otherwise.
-macro_rules! told {
+/// Calls the watch in tests; expands to nothing otherwise.
+macro_rules! notify {
     ($disk:expr, $event:expr) => {
         #[cfg(test)]
-        $disk.tell($event)?;
+        $disk.notify($event)?;
     };
 }
 
@@ -51,7 +52,7 @@ impl Disk {
         }
     }
 
-    /// The same folder, where somebody is asked before everything that is done.
+    /// The same folder, with a watch that is asked before every change.
     #[cfg(test)]
     pub(crate) fn watched(folder: &Path, watch: std::sync::Arc<dyn Watch>) -> Self {
         Self { folder: folder.to_path_buf(), watch: Some(watch) }
@@ -62,20 +63,20 @@ impl Disk {
         &self.folder
     }
 
-    /// A file that is to be written.
+    /// The destination of a new file.
     pub(crate) fn target<'a>(&'a self, path: &'a Path) -> Target<'a> {
         Target { disk: self, path }
     }
 
-    /// Makes a file that is empty, whatever was there.
+    /// Creates an empty file; an existing one is replaced.
     pub(crate) fn create(&self, path: &Path) -> io::Result<DiskFile> {
-        told!(self, Event::Create(path));
+        notify!(self, Event::Create(path));
         self.file(path, File::options().read(true).write(true).create(true).truncate(true))
     }
 
-    /// Opens a file that is written over in place, and makes it where `create` says so.
+    /// Opens a file that is overwritten in place; creates it if `create` is set.
     pub(crate) fn open(&self, path: &Path, create: bool) -> io::Result<DiskFile> {
-        told!(self, Event::Open(path));
+        notify!(self, Event::Open(path));
         self.file(path, File::options().read(true).write(true).create(create).truncate(false))
     }
 
@@ -83,44 +84,44 @@ impl Disk {
         Ok(DiskFile { file: options.open(path)?, path: path.to_path_buf(), disk: self.clone() })
     }
 
-    /// Puts a file in the place of another, at once.
+    /// Replaces a file by another, atomically.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        told!(self, Event::Rename(from, to));
+        notify!(self, Event::Rename(from, to));
         fs::rename(from, to)
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        told!(self, Event::Remove(path));
+        notify!(self, Event::Remove(path));
         fs::remove_file(path)
     }
 
     /// Makes new and removed names in a folder durable.
     pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        told!(self, Event::SyncFolder);
+        notify!(self, Event::SyncFolder);
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 }
 
 impl DiskFile {
-    /// The file itself, for reading and locking.
+    /// The file handle, for reading and locking.
     pub(crate) fn as_file(&self) -> &File {
         &self.file
     }
 
-    /// Makes what was written durable, the length with it.
+    /// Makes the written bytes durable, and the length with them.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
-        told!(self.disk, Event::Sync(&self.path));
+        notify!(self.disk, Event::Sync(&self.path));
         self.file.sync_data()
     }
 
     pub(crate) fn sync_all(&self) -> io::Result<()> {
-        told!(self.disk, Event::Sync(&self.path));
+        notify!(self.disk, Event::Sync(&self.path));
         self.file.sync_all()
     }
 
-    /// Cuts the file.
+    /// Sets the length of the file.
     pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
-        told!(self.disk, Event::Cut(&self.path, len));
+        notify!(self.disk, Event::Cut(&self.path, len));
         self.file.set_len(len)
     }
 }
@@ -128,7 +129,7 @@ impl DiskFile {
 impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
-        let bytes = &bytes[..self.disk.admit(&self.path, self.file.stream_position()?, bytes)?];
+        let bytes = &bytes[..self.disk.allowed_bytes(&self.path, self.file.stream_position()?, bytes)?];
         self.file.write(bytes)
     }
 
@@ -151,7 +152,7 @@ mod watch {
 
     use super::Disk;
 
-    /// What is about to happen.
+    /// A change that is about to be made.
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum Event<'a> {
         Create(&'a Path),
@@ -164,33 +165,33 @@ mod watch {
         SyncFolder,
     }
 
-    /// What becomes of it.
+    /// The watch's decision on a change.
     #[derive(Debug)]
     pub(crate) enum Verdict {
-        Go,
-        /// Only so many bytes are written, which the caller is told.
+        Proceed,
+        /// Only this many bytes are written; the caller sees the short count.
         Short(usize),
         Fail(io::Error),
     }
 
-    /// Who is asked before every event.
+    /// An observer that is asked before every change.
     pub(crate) trait Watch: Debug + Send + Sync {
         fn before(&self, event: Event<'_>) -> Verdict;
     }
 
     impl Disk {
-        pub(super) fn tell(&self, event: Event<'_>) -> io::Result<()> {
-            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
-                Verdict::Go | Verdict::Short(_) => Ok(()),
+        pub(super) fn notify(&self, event: Event<'_>) -> io::Result<()> {
+            match self.watch.as_ref().map_or(Verdict::Proceed, |watch| watch.before(event)) {
+                Verdict::Proceed | Verdict::Short(_) => Ok(()),
                 Verdict::Fail(error) => Err(error),
             }
         }
 
-        /// How many of the bytes are written.
-        pub(super) fn admit(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        /// The number of bytes that are written.
+        pub(super) fn allowed_bytes(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<usize> {
             let event = Event::Write(path, at, bytes);
-            match self.watch.as_ref().map_or(Verdict::Go, |watch| watch.before(event)) {
-                Verdict::Go => Ok(bytes.len()),
+            match self.watch.as_ref().map_or(Verdict::Proceed, |watch| watch.before(event)) {
+                Verdict::Proceed => Ok(bytes.len()),
                 Verdict::Short(some) => Ok(some.min(bytes.len())),
                 Verdict::Fail(error) => Err(error),
             }

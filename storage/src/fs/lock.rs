@@ -1,4 +1,4 @@
-//! The file `LOCK`, by which one process at a time writes a store. Knows nothing of what is written.
+//! The file `LOCK`: one process at a time writes a store. Knows nothing of the store's content.
 
 use std::fs::TryLockError;
 use std::io::{Read, Write};
@@ -9,25 +9,26 @@ use crate::types::error::Error;
 
 const NAME: &str = "LOCK";
 
-/// The right to write, until dropped. The system releases it when the process ends, however that comes.
+/// The exclusive right to write, until dropped. The system releases it when the process ends, in any way.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: DiskFile,
 }
 
-/// Closing the file would not do at once: a process that a host is just starting holds a copy of it for a moment.
+/// Closing the file alone does not release the lock at once: a child process that a host is starting holds a copy for a
+/// moment.
 impl Drop for Lock {
     fn drop(&mut self) {
-        // What cannot be unlocked is closed right after.
+        // Where unlocking fails, closing the file follows immediately.
         let _ = self.file.as_file().unlock();
     }
 }
 
 impl Lock {
-    /// Takes the lock and writes down who has it: the process id and the second, as text.
+    /// Takes the lock and writes the owner into the file: the process id and the time in seconds, as text.
     ///
     /// # Errors
-    /// [`Error::Locked`] with what is written there.
+    /// [`Error::Locked`] with the owner read from the file.
     pub(crate) fn take(disk: &Disk) -> Result<Self, Error> {
         let path = &disk.folder().join(NAME);
         let mut file = disk.open(path, true).map_err(|e| Error::io(path, "open", e))?;
@@ -36,7 +37,7 @@ impl Lock {
             Err(TryLockError::Error(e)) => return Err(Error::io(path, "lock", e)),
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // Who it is serves the message only, so what cannot be read counts as unknown.
+                // The owner only improves the message, so an unreadable one counts as unknown.
                 let _ = file.as_file().take(64).read_to_string(&mut text);
                 let mut words = text.split_ascii_whitespace();
                 let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);

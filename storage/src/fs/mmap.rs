@@ -1,5 +1,5 @@
-//! Files as memory: mapped, or read into huge pages; and slices that keep their memory alive.
-//! The only module of this crate with unsafe code. Knows no format.
+//! File contents in memory: mapped, or read into huge pages; and slices that keep their memory alive.
+//! One of the modules of this crate with unsafe code. Knows no format.
 #![expect(unsafe_code, reason = "mapping a file, and slices that own a share of the map")]
 
 use std::fs::File;
@@ -11,19 +11,19 @@ use std::sync::Arc;
 use bytemuck::AnyBitPattern;
 use memmap2::{Mmap, MmapMut};
 
-// What is on disk is little-endian and read in place.
+// Data on disk is little-endian and read in place.
 const _: () = assert!(cfg!(target_endian = "little"), "hedgerow needs a little-endian machine");
 
-/// How the bytes of a file come into memory.
+/// The way in which a file's bytes come into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Residence {
-    /// Mapped: pages come when touched and are shared between processes.
+    /// Mapped: the system loads pages when they are touched and shares them between processes.
     Mapped,
-    /// Read whole into huge pages where the system has them: random reads cost 9.5 ns instead of 36 ns.
+    /// Read in full into huge pages where the system has them: random reads cost 9.5 ns instead of 36 ns.
     Loaded,
 }
 
-/// The bytes of one file, unchanging as long as this lives.
+/// The bytes of one file, constant for the life of the map.
 #[derive(Debug)]
 pub(crate) struct Map {
     memory: Mmap,
@@ -31,38 +31,39 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Takes in a whole file. The store never changes a file that a manifest has named: it writes new ones and unlinks
-    /// old ones, which leaves maps intact. Whoever truncates one from outside stops the process with a bus error.
+    /// Maps or reads a file. The store never changes a file that a manifest has named: it writes new files and unlinks
+    /// old ones, which leaves maps intact. A program that truncates such a file from outside stops the process with a
+    /// bus error.
     pub(crate) fn open(file: &mut File, residence: Residence) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if residence == Residence::Mapped {
-            // SAFETY: the file is not written to while it is mapped, as said above.
+            // SAFETY: the store does not write to the file while it is mapped, as stated above.
             return Ok(Self { memory: unsafe { Mmap::map(&*file) }?, residence });
         }
         let mut read = Ok(());
-        let map = Self::filled(len, |memory| read = file.read_exact(memory))?;
+        let map = Self::allocate(len, |memory| read = file.read_exact(memory))?;
         read.map(|()| map)
     }
 
-    /// Memory of so many bytes that `fill` writes, in huge pages where the system has them.
-    pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
+    /// Allocates this many bytes, in huge pages where the system has them, and lets `fill` write them.
+    pub(crate) fn allocate(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         let mut memory = MmapMut::map_anon(len)?;
         #[cfg(target_os = "linux")]
-        // A kernel without huge pages refuses; small ones do as well, only slower.
+        // A kernel without huge pages refuses. Small pages work as well, only slower.
         let _ = memory.advise(memmap2::Advice::HugePage);
         fill(&mut memory);
         Ok(Self { memory: memory.make_read_only()?, residence: Residence::Loaded })
     }
 
-    /// Gives pages of a mapped file back to the system, which reads them again when they are touched. A file that was read
-    /// through once would count as memory of the process for as long as it is mapped.
-    pub(crate) fn leave(&self) {
+    /// Returns the pages of a mapped file to the system, which reads them again when they are touched. Otherwise a file
+    /// that was read once would count as memory of the process for as long as it is mapped.
+    pub(crate) fn release_pages(&self) {
         #[cfg(unix)]
         if self.residence == Residence::Mapped {
-            // SAFETY: the mapping is of a file that does not change, so what is read again is what was there.
+            // SAFETY: the mapping is of a file that does not change, so reading it again gives the same bytes.
             let left = unsafe { self.memory.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
-            // Where the system refuses, the pages stay.
+            // Where the system refuses, the pages stay in memory.
             let _ = left;
         }
     }
@@ -76,10 +77,9 @@ impl Deref for Map {
     }
 }
 
-/// Numbers that lie in a map, with a share in it.
+/// Numbers in a map, with shared ownership of the map.
 ///
-/// Reading through it is one pointer, where casting the bytes at each use took two more checks: that is 2 of the 12 ns
-/// of a hop.
+/// A read goes through one pointer. Casting the bytes at each use would add two checks: 2 of the 12 ns of a hop.
 ///
 /// # Invariants
 /// 1. `start` points to `len` aligned values inside `_map`, whose bytes are a valid `T` whatever they hold.
@@ -91,13 +91,14 @@ pub(crate) struct Slice<T> {
     _map: Arc<Map>,
 }
 
-// SAFETY: by invariants 1 and 2 it is a shared reference to memory that nobody writes.
+// SAFETY: by invariants 1 and 2 it is a shared reference to memory that is never written.
 unsafe impl<T: Sync> Send for Slice<T> {}
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 unsafe impl<T: Sync> Sync for Slice<T> {}
 
 impl<T: AnyBitPattern> Slice<T> {
-    /// The values in a range of bytes; nothing when they lie outside the map, are not aligned or not whole.
+    /// The values in a range of bytes; `None` when they lie outside the map, are not aligned or not a whole number of
+    /// values.
     pub(crate) fn new(map: &Arc<Map>, bytes: std::ops::Range<usize>) -> Option<Self> {
         let values: &[T] = bytemuck::try_cast_slice(map.get(bytes)?).ok()?;
         Some(Self { start: NonNull::from(values).cast(), len: values.len(), _map: Arc::clone(map) })

@@ -1,5 +1,5 @@
-//! Files of ours: the layer that every change passes, memory maps, checksummed sections, the lock of the writer.
-//! Must not know what a file holds.
+//! The store's own files: the layer that every change passes, memory maps, checksummed sections, the writer's lock.
+//! Must not know the content of a file.
 
 pub(crate) mod disk;
 pub(crate) mod lock;

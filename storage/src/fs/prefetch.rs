@@ -1,10 +1,11 @@
-//! Asking the processor for memory before it is read.
-//! One of the modules of this crate with unsafe code. Knows nothing of what is fetched.
+//! Prefetch: a hint to the processor to load memory before it is read.
+//! One of the modules of this crate with unsafe code. Knows nothing of the data.
 #![expect(unsafe_code, reason = "the instruction takes an address")]
 
-/// Starts to bring the cache line of a value near; nothing where the index is outside or the processor cannot be asked.
+/// Starts loading the cache line of a value. Has no effect where the index is out of bounds or the processor has no
+/// such instruction.
 ///
-/// Walks that are interleaved and fetch ahead take half of the time (in `ARCHITECTURE.md`, Walks in bulk).
+/// Interleaved walks that prefetch take half of the time (`ARCHITECTURE.md`, Walks in bulk).
 #[inline]
 pub(crate) fn prefetch<T>(values: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! The container of every file that we write ourselves: a header, a table and checked, aligned sections.
-//! Owns the frame, byte for byte as in FORMAT.md; knows nothing of what the sections hold.
+//! The container of all of the store's own files: a header, a table, and checksummed, aligned sections.
+//! Owns the frame, byte for byte as in FORMAT.md; knows nothing of the content of sections.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,15 +19,15 @@ use crate::types::error::Error;
 use crate::fs::section_stream::SectionStream;
 
 pub(super) const MAGIC: [u8; 8] = *b"HEDGEROW";
-/// The version of the frame; each kind of file has one of its own besides.
+/// The version of the frame; each kind of file has a version of its own as well.
 pub(super) const FRAME_VERSION: u32 = 1;
 pub(super) const HEADER: usize = 64;
 pub(super) const TABLE_ENTRY: usize = 32;
 pub(super) const ALIGN: usize = 64;
-/// Bytes that are written between two looks at the token.
+/// Bytes that are written between two checks for cancellation.
 const CHUNK: usize = 8 << 20;
 
-/// Something that can be written as the bytes of a section without being copied first.
+/// A value that can be written as the bytes of a section without a copy.
 pub trait AsBytes {
     /// The bytes as they go to disk: little-endian.
     fn as_bytes(&self) -> &[u8];
@@ -57,11 +57,11 @@ impl<T: NoUninit> AsBytes for Arc<Vec<T>> {
     }
 }
 
-/// Hands the bytes of a section on, piece by piece.
+/// Passes the bytes of a section to a callback, chunk by chunk.
 type Content<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> + 'a;
 
-/// A file of sections whose bytes are still where they are used; [`Store::publish`](crate::Store::publish) and
-/// [`Store::keep_aside`](crate::Store::keep_aside) write it without a copy of them.
+/// A file of sections that borrows its content; [`Store::publish`](crate::Store::publish) and
+/// [`Store::write_sidecar`](crate::Store::write_sidecar) write it without a copy.
 pub struct SectionWriter<'a> {
     kind: [u8; 4],
     version: u32,
@@ -69,29 +69,30 @@ pub struct SectionWriter<'a> {
 }
 
 impl<'a> SectionWriter<'a> {
-    /// A file of this kind and version of the kind, without sections.
+    /// A file of this kind and version, without sections.
     pub fn new(kind: [u8; 4], version: u32) -> Self {
         Self { kind, version, sections: Vec::new() }
     }
 
-    /// Adds a section; the numbers go to disk as they lie in memory.
+    /// Adds a section; numbers go to disk as they are in memory.
     ///
     /// # Panics
-    /// When there is a section of that tag.
+    /// When a section has that tag already.
     pub fn section(&mut self, tag: [u8; 8], bytes: impl AsBytes + 'a) {
         self.add(tag, Box::new(move |write| write(bytes.as_bytes())));
     }
 
-    /// Adds a section of pieces one after another, made when they are written: one of them is in memory at a time.
+    /// Adds a section as a sequence of chunks. Each is created when it is written, so one of them is in memory at a
+    /// time.
     ///
     /// # Panics
-    /// When there is a section of that tag.
-    pub fn section_of<P: AsBytes, I: Iterator<Item = P>>(
+    /// When a section has that tag already.
+    pub fn section_chunks<P: AsBytes, I: Iterator<Item = P>>(
         &mut self,
         tag: [u8; 8],
-        pieces: impl Fn() -> I + 'a,
+        chunks: impl Fn() -> I + 'a,
     ) {
-        self.add(tag, Box::new(move |write| pieces().try_for_each(|piece| write(piece.as_bytes()))));
+        self.add(tag, Box::new(move |write| chunks().try_for_each(|chunk| write(chunk.as_bytes()))));
     }
 
     fn add(&mut self, tag: [u8; 8], content: Box<Content<'a>>) {
@@ -99,8 +100,10 @@ impl<'a> SectionWriter<'a> {
         self.sections.push((tag, content));
     }
 
+    /// Writes and syncs the file.
+    ///
     /// # Errors
-    /// What writing fails with, or a cancellation; what was written by then is left.
+    /// Errors of writing, or a cancellation. The part written by then is left.
     pub(crate) fn write_to(&self, to: Target<'_>, cancel: &CancelToken) -> Result<(), Error> {
         let stage = cancel.stage("sections", self.sections.len() as u64);
         let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
@@ -122,44 +125,44 @@ impl<'a> SectionWriter<'a> {
 
 impl fmt::Debug for SectionWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tags: Vec<String> = self.sections.iter().map(|(tag, _)| show(tag)).collect();
+        let tags: Vec<String> = self.sections.iter().map(|(tag, _)| tag_text(tag)).collect();
         f.debug_struct("SectionWriter")
-            .field("kind", &show(&self.kind))
+            .field("kind", &tag_text(&self.kind))
             .field("sections", &tags)
             .finish_non_exhaustive()
     }
 }
 
-/// A file of sections, open for reading; clones share it, and it outlives the file's removal.
+/// A file of sections, open for reading. Clones share it, and it stays readable after the file is removed.
 #[derive(Clone)]
 pub struct SectionFile {
     path: Arc<Path>,
     map: Arc<Map>,
-    is_trusted: bool,
+    is_verified: bool,
     sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
 }
 
 impl SectionFile {
-    /// Opens a file and checks every byte of it; only head and table where it is trusted.
+    /// Opens a file and verifies every byte; only header and table if `is_verified`.
     ///
     /// # Errors
     /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer frame.
-    pub(crate) fn open(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let len = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
         if len < HEADER as u64 {
-            let what = format!("the file has {len} bytes, a header alone has {HEADER}");
+            let what = format!("the file has {len} bytes, its header has {HEADER}");
             return Err(Error::damaged(path, "header", what));
         }
         let map = Arc::new(Map::open(&mut file, residence).map_err(|e| Error::io(path, "read", e))?);
-        let sections = Arc::new(check(path, &map, is_trusted)?);
-        map.leave();
-        Ok(Self { path: path.into(), map, is_trusted, sections })
+        let sections = Arc::new(check(path, &map, is_verified)?);
+        map.release_pages();
+        Ok(Self { path: path.into(), map, is_verified, sections })
     }
 
-    /// Opens a file that a manifest names, so that it must be there.
-    pub(crate) fn open_named(path: &Path, residence: Residence, is_trusted: bool) -> Result<Self, Error> {
-        Self::open(path, residence, is_trusted).map_err(|error| match error {
+    /// Opens a file that a manifest names; a missing file is damage.
+    pub(crate) fn open_named(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
+        Self::open(path, residence, is_verified).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Error::damaged(path, "file", "it is missing")
             }
@@ -167,9 +170,9 @@ impl SectionFile {
         })
     }
 
-    /// Whether it was checked before, and what is in it need not be looked at again.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.is_trusted
+    /// True if the file was verified before, so that its content need not be validated again.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_verified
     }
 
     /// The tag of the kind of file.
@@ -188,7 +191,7 @@ impl SectionFile {
     /// [`Error::Damaged`], [`Error::NewerVersion`].
     pub fn require(&self, kind: [u8; 4], supported: u32) -> Result<(), Error> {
         if self.kind() != kind {
-            let what = format!("a file of kind {}, expected {}", show(&self.kind()), show(&kind));
+            let what = format!("a file of kind {}, expected {}", tag_text(&self.kind()), tag_text(&kind));
             return Err(Error::damaged(&self.path, "header", what));
         }
         if self.version() > supported {
@@ -201,7 +204,7 @@ impl SectionFile {
         Ok(())
     }
 
-    /// Whether there is a section of that tag.
+    /// True if there is a section with that tag.
     pub fn has(&self, tag: [u8; 8]) -> bool {
         self.sections.contains_key(&tag)
     }
@@ -217,11 +220,12 @@ impl SectionFile {
     /// # Errors
     /// [`Error::Damaged`] when there is no such section.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
-        let &(start, len) = self.sections.get(&tag).ok_or_else(|| self.damaged(show(&tag), "is missing"))?;
+        let &(start, len) =
+            self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
         Ok(&self.map[start..start + len])
     }
 
-    /// A section as numbers.
+    /// A section as `u32` numbers.
     ///
     /// # Errors
     /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 4.
@@ -229,7 +233,7 @@ impl SectionFile {
         self.numbers(tag)
     }
 
-    /// A section as numbers.
+    /// A section as `u64` numbers.
     ///
     /// # Errors
     /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 8.
@@ -237,7 +241,7 @@ impl SectionFile {
         self.numbers(tag)
     }
 
-    /// A section as numbers; nothing keeps them from being infinite or NaN.
+    /// A section as `f32` numbers, which may be infinite or NaN.
     ///
     /// # Errors
     /// [`Error::Damaged`] when there is no such section, or its length is not a multiple of 4.
@@ -247,33 +251,34 @@ impl SectionFile {
 
     fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
         let bytes = self.section(tag)?;
-        bytemuck::try_cast_slice(bytes).map_err(|_| self.damaged(show(&tag), "does not hold whole numbers"))
+        bytemuck::try_cast_slice(bytes)
+            .map_err(|_| self.damaged(tag_text(&tag), "has a length that is no multiple of its numbers"))
     }
 
-    /// A section as numbers, with a share in the file.
+    /// A section as numbers, with shared ownership of the file.
     pub(crate) fn slice<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<Slice<T>, Error> {
         self.section(tag)?;
         let (start, len) = self.sections[&tag];
         Slice::new(&self.map, start..start + len)
-            .ok_or_else(|| self.damaged(show(&tag), "does not hold whole numbers"))
+            .ok_or_else(|| self.damaged(tag_text(&tag), "has a length that is no multiple of its numbers"))
     }
 
-    /// The error for damage that only a section's reader can see.
+    /// The error for damage that only the reader of a section can see.
     pub fn damaged(&self, place: impl Into<String>, what: impl Into<String>) -> Error {
         Error::damaged(&self.path, place, what)
     }
 
-    /// Says that it will not be read soon: what of it is in memory is given back to the system. Reading it is as before.
-    pub fn leave(&self) {
-        self.map.leave();
+    /// Returns the memory of the file to the system until it is read again. Later reads give the same bytes.
+    pub fn release_pages(&self) {
+        self.map.release_pages();
     }
 
-    /// Where the file is, or was.
+    /// The path from which the file was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its length.
+    /// The length of the file.
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64
     }
@@ -285,7 +290,8 @@ impl fmt::Debug for SectionFile {
     }
 }
 
-fn show(tag: &[u8]) -> String {
+fn tag_text(tag: &[u8]) -> String {
+    // Tags are padded with zero bytes, which are left out.
     format!("section '{}'", tag.escape_ascii()).replace("\\x00", "")
 }
 
@@ -297,14 +303,15 @@ fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// Checks the file, what its sections hold only where it is not trusted, and returns where they are.
-fn check(path: &Path, bytes: &[u8], is_trusted: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
+/// Validates header and table, verifies the sections unless `is_verified`, and returns the range of each section.
+fn check(path: &Path, bytes: &[u8], is_verified: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
     let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
+    // The header: magic, checksum, version and length.
     if bytes[0..8] != MAGIC {
         return Err(damaged("header", "it does not begin with HEDGEROW"));
     }
     if xxh3_64(&bytes[..56]) != read_u64(bytes, 56) {
-        return Err(damaged("header", "its checksum does not fit"));
+        return Err(damaged("header", "its checksum does not match"));
     }
     let version = read_u32(bytes, 8);
     if version > FRAME_VERSION {
@@ -318,30 +325,32 @@ fn check(path: &Path, bytes: &[u8], is_trusted: bool) -> Result<BTreeMap<[u8; 8]
             &format!("the file has {} bytes, it was written with {len}", bytes.len()),
         ));
     }
+    // The table of sections.
     let table = count.checked_mul(TABLE_ENTRY).and_then(|size| bytes.get(HEADER..HEADER + size));
     let table = table.ok_or_else(|| damaged("table", "it is longer than the file"))?;
     if xxh3_64(table) != read_u64(bytes, 32) {
-        return Err(damaged("table", "its checksum does not fit"));
+        return Err(damaged("table", "its checksum does not match"));
     }
+    // The sections: in order, without gaps but padding, each with its checksum.
     let mut sections = BTreeMap::new();
     let mut end = HEADER + table.len();
     for entry in table.chunks_exact(TABLE_ENTRY) {
         let tag: [u8; 8] = entry[..8].try_into().expect("eight bytes");
         let (start, len) = (read_u64(entry, 8), read_u64(entry, 16));
         let stop = usize::try_from(start.saturating_add(len)).unwrap_or(usize::MAX);
-        // Sections follow one another with zeroes between, so every byte of the file is accounted for.
+        // Sections follow one another with only zero padding between, so every byte of the file is covered.
         if start != end.next_multiple_of(ALIGN) as u64 || stop > bytes.len() {
-            return Err(damaged(&show(&tag), "it does not lie where it should"));
+            return Err(damaged(&tag_text(&tag), "its position is wrong"));
         }
         let start = start as usize;
         if bytes[end..start].iter().any(|&byte| byte != 0) {
-            return Err(damaged(&show(&tag), "the bytes before it are not zero"));
+            return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
         }
-        if !is_trusted && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
-            return Err(damaged(&show(&tag), "its checksum does not fit"));
+        if !is_verified && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
+            return Err(damaged(&tag_text(&tag), "its checksum does not match"));
         }
         if sections.insert(tag, (start, len as usize)).is_some() {
-            return Err(damaged(&show(&tag), "there are two of it"));
+            return Err(damaged(&tag_text(&tag), "its tag occurs twice"));
         }
         end = stop;
     }

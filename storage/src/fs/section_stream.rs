@@ -1,4 +1,4 @@
-//! Writing a file of sections as they come, in constant memory.
+//! Writes a file of sections in order, in constant memory.
 
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -20,12 +20,14 @@ pub(crate) struct SectionStream {
     head: [u8; HEADER],
     table: Vec<u8>,
     count: usize,
+    /// The length of the file so far.
     at: u64,
-    open: Option<([u8; 8], u64, Xxh3)>,
+    /// Tag, start and running checksum of the section that is being written.
+    current: Option<([u8; 8], u64, Xxh3)>,
 }
 
 impl SectionStream {
-    /// Starts a file that will have `count` sections; one that exists is replaced.
+    /// Starts a file that will have `count` sections; an existing file is replaced.
     pub(crate) fn create(to: Target<'_>, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
         let (disk, path) = (to.disk.clone(), to.path.to_path_buf());
         let file = disk.create(&path).map_err(|e| Error::io(&path, "create", e))?;
@@ -36,7 +38,7 @@ impl SectionStream {
         head[16..20].copy_from_slice(&version.to_le_bytes());
         head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
         let out = BufWriter::with_capacity(BUFFER, file);
-        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, open: None };
+        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, current: None };
         stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
         Ok(stream)
     }
@@ -47,21 +49,21 @@ impl SectionStream {
         Ok(())
     }
 
-    /// Ends the section before and starts the next one.
+    /// Ends the current section and starts the next one.
     pub(crate) fn begin(&mut self, tag: [u8; 8]) -> Result<(), Error> {
         self.end();
         let gap = self.at.next_multiple_of(ALIGN as u64) - self.at;
         self.put(&[0; ALIGN][..gap as usize])?;
-        self.open = Some((tag, self.at, Xxh3::new()));
+        self.current = Some((tag, self.at, Xxh3::new()));
         Ok(())
     }
 
-    /// Leaves room for a section of known length, whose bytes may come while later sections are written.
+    /// Reserves space for a section of known length, whose bytes may be written while later sections are.
     pub(crate) fn reserve(&mut self, tag: [u8; 8], len: u64) -> Result<Reserved, Error> {
         self.begin(tag)?;
         let entry = self.table.len();
-        let (_, start, hash) = self.open.take().expect("it was begun");
-        self.enter(tag, start, len, 0);
+        let (_, start, hash) = self.current.take().expect("it was begun");
+        self.push_entry(tag, start, len, 0);
         let skip = i64::try_from(len).expect("a file is shorter than 2^63 bytes");
         self.out.seek(SeekFrom::Current(skip)).map_err(|e| Error::io(&self.path, "write", e))?;
         self.at += len;
@@ -72,33 +74,33 @@ impl SectionStream {
         };
         let file = open().map_err(|e| Error::io(&self.path, "write", e))?;
         let out = BufWriter::with_capacity(BUFFER, file);
-        Ok(Reserved { path: self.path.clone(), out, entry, open: len, hash })
+        Ok(Reserved { path: self.path.clone(), out, entry, missing: len, hash })
     }
 
-    /// Ends a section that room was left for.
+    /// Ends a reserved section.
     pub(crate) fn fill(&mut self, mut section: Reserved) -> Result<(), Error> {
-        assert_eq!(section.open, 0, "reserve was told the length");
+        assert_eq!(section.missing, 0, "reserve was told the length");
         section.out.flush().map_err(|e| Error::io(&self.path, "write", e))?;
         let hash = section.hash.digest().to_le_bytes();
         self.table[section.entry + TABLE_ENTRY - 8..section.entry + TABLE_ENTRY].copy_from_slice(&hash);
         Ok(())
     }
 
-    /// Adds bytes to the section that was begun last.
+    /// Adds bytes to the current section.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.put(bytes)?;
-        let (_, _, hash) = self.open.as_mut().expect("begin comes before write");
+        let (_, _, hash) = self.current.as_mut().expect("begin comes before write");
         hash.update(bytes);
         Ok(())
     }
 
     fn end(&mut self) {
-        if let Some((tag, start, hash)) = self.open.take() {
-            self.enter(tag, start, self.at - start, hash.digest());
+        if let Some((tag, start, hash)) = self.current.take() {
+            self.push_entry(tag, start, self.at - start, hash.digest());
         }
     }
 
-    fn enter(&mut self, tag: [u8; 8], start: u64, len: u64, hash: u64) {
+    fn push_entry(&mut self, tag: [u8; 8], start: u64, len: u64, hash: u64) {
         self.table.extend(tag);
         self.table.extend([start, len, hash].into_iter().flat_map(u64::to_le_bytes));
     }
@@ -122,22 +124,22 @@ impl SectionStream {
     }
 }
 
-/// A section that room was left for; [`SectionStream::fill`] ends it.
+/// A reserved section; [`SectionStream::fill`] ends it.
 pub(crate) struct Reserved {
     path: PathBuf,
-    /// A handle of its own, so that both places of the file are written in one pass.
+    /// A file handle of its own, so that both places of the file are written in one pass.
     out: BufWriter<DiskFile>,
-    /// Where its entry starts in the table.
+    /// The start of its entry in the table.
     entry: usize,
-    /// Bytes that are missing.
-    open: u64,
+    /// The number of bytes still to be written.
+    missing: u64,
     hash: Xxh3,
 }
 
 impl Reserved {
-    /// Adds bytes.
+    /// Adds bytes to the section.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.open = self.open.checked_sub(bytes.len() as u64).expect("reserve was told the length");
+        self.missing = self.missing.checked_sub(bytes.len() as u64).expect("reserve was told the length");
         self.hash.update(bytes);
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, "write", e))
     }

@@ -1,9 +1,10 @@
-//! The file `CHECKED`: which files were read whole and found intact, and what the system said of them then.
-//! Owns when a file need not be read again before it is mapped; knows nothing of what files hold.
+//! The file `CHECKED`: the files that were read in full and found intact, with their metadata at that time.
+//! Decides whether a file must be read again before it is mapped; knows nothing of the content.
 //!
-//! A file that a manifest names never changes, so its size, number and times of change stay as they were when it was checked;
-//! whoever writes to it changes the latter. What changes bits underneath the file system does not: that is for
-//! [`Store::check`](crate::Store::check) to find, and for whoever opens a store without `low_memory`, which reads it whole.
+//! A file that a manifest names never changes, so its size, inode and times stay as they were when it was verified. A
+//! program that writes to it changes its times. Bits that change below the file system go unseen here:
+//! [`Store::check`](crate::Store::check) finds them, and so does opening a store without `low_memory`, which reads
+//! every file in full.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,17 +19,17 @@ use crate::types::codec::{Decode, Encode};
 
 const NAME: &str = "CHECKED";
 
-/// What the system says of a file.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-struct Looks {
+struct FileStamp {
     bytes: u64,
     inode: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Looks {
-    /// How a file looks; nothing where the system does not tell.
+impl FileStamp {
+    /// The current metadata of a file; `None` where the system does not provide it.
     fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         #[cfg(unix)]
@@ -46,29 +47,29 @@ impl Looks {
     }
 }
 
-/// How the files of a store are to be opened.
+/// The mode in which the files of a store are opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
-    /// Everything is mapped, and what was checked before is not read; without it lists are read into memory, and every byte is
-    /// checked.
-    pub(crate) mapped: Option<&'a VerifiedFiles>,
-    /// Asked between any two files.
+pub(crate) struct OpenMode<'a> {
+    /// If set, every file is mapped, and files in this set are not read. Otherwise lists are read into memory and every
+    /// byte is verified.
+    pub(crate) low_memory: Option<&'a VerifiedFiles>,
+    /// Checked between any two files.
     pub(crate) cancel: &'a CancelToken,
 }
 
-impl Opening<'_> {
-    /// Whether what a file holds need not be read.
-    pub(crate) fn trusts(self, path: &Path) -> bool {
-        self.mapped.is_some_and(|trust| trust.knows(path))
+impl OpenMode<'_> {
+    /// True for a file that need not be read.
+    pub(crate) fn is_verified(self, path: &Path) -> bool {
+        self.low_memory.is_some_and(|verified| verified.is_unchanged(path))
     }
 }
 
-/// The files that were checked.
+/// The files that were verified, with their metadata.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct VerifiedFiles(BTreeMap<String, Looks>);
+pub(crate) struct VerifiedFiles(BTreeMap<String, FileStamp>);
 
 impl VerifiedFiles {
-    /// What the file says; nothing where it is missing or damaged, or tells of other files.
+    /// Reads the set; empty where the file is missing or damaged.
     pub(crate) fn read(store: &Path) -> Self {
         let read = || {
             let bytes = fs::read(store.join(NAME)).ok()?;
@@ -76,24 +77,24 @@ impl VerifiedFiles {
             if xxh3_64(body).to_le_bytes() != sum {
                 return None;
             }
-            codec::decode::<Vec<(String, Looks)>>(body).ok()
+            codec::decode::<Vec<(String, FileStamp)>>(body).ok()
         };
         Self(read().unwrap_or_default().into_iter().collect())
     }
 
-    /// Whether a file looks as it did when it was checked.
-    pub(crate) fn knows(&self, path: &Path) -> bool {
+    /// True for a file whose metadata is the same as when it was verified.
+    pub(crate) fn is_unchanged(&self, path: &Path) -> bool {
         let known = path.file_name().and_then(|name| self.0.get(name.to_str()?));
-        known.is_some_and(|known| Looks::of(path).as_ref() == Some(known))
+        known.is_some_and(|known| FileStamp::of(path).as_ref() == Some(known))
     }
 
-    /// Writes down that files were checked. Where that fails they are read again at the next open, and no more.
+    /// Records files as verified. Where that fails, the only effect is that they are read again at the next open.
     pub(crate) fn write<'a>(disk: &Disk, files: impl Iterator<Item = &'a Path>) {
-        let looks = |path: &Path| {
+        let stamp = |path: &Path| {
             let name = path.file_name()?.to_str()?.to_owned();
-            Some((name, Looks::of(path)?))
+            Some((name, FileStamp::of(path)?))
         };
-        let checked: Vec<(String, Looks)> = files.filter_map(looks).collect();
+        let checked: Vec<(String, FileStamp)> = files.filter_map(stamp).collect();
         let body = codec::encode(&checked);
         let bytes = [&xxh3_64(&body).to_le_bytes()[..], &body].concat();
         let (path, new) = (disk.folder().join(NAME), disk.folder().join("CHECKED.tmp"));
@@ -120,19 +121,23 @@ mod tests {
         fs::write(&other, "other").expect("written");
         let disk = Disk::of(folder.path());
         VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
-        let trust = VerifiedFiles::read(folder.path());
-        assert!(trust.knows(&one) && trust.knows(&other) && !trust.knows(folder.path()));
-        // As long as before. The time is set, because a system may give one time to two writes in a row.
+        let verified = VerifiedFiles::read(folder.path());
+        assert!(
+            verified.is_unchanged(&one)
+                && verified.is_unchanged(&other)
+                && !verified.is_unchanged(folder.path())
+        );
+        // The same length as before. The time is set, because a system may give two writes in a row the same time.
         fs::write(&one, "eno").expect("written");
         let written = fs::File::options().write(true).open(&one).expect("opened");
         let later = written.metadata().and_then(|found| found.modified()).expect("a time") + LATER;
         written.set_modified(later).expect("set");
-        assert!(!trust.knows(&one) && trust.knows(&other));
+        assert!(!verified.is_unchanged(&one) && verified.is_unchanged(&other));
         for bit in 0..fs::read(folder.path().join(NAME)).expect("readable").len() * 8 {
             let mut torn = fs::read(folder.path().join(NAME)).expect("readable");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
-            assert!(!VerifiedFiles::read(folder.path()).knows(&other), "bit {bit}");
+            assert!(!VerifiedFiles::read(folder.path()).is_unchanged(&other), "bit {bit}");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
         }

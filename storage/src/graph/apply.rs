@@ -1,5 +1,5 @@
-//! From one state to the next: what resolved operations do to a view, for a commit and for a replay alike.
-//! Trusts nothing: operations may come from a file. Knows neither names' rules nor the log.
+//! Applies resolved operations to a state, for a commit and for a replay alike.
+//! Validates every operation, since it may come from a file. Knows neither the rules of names nor the log.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -7,104 +7,106 @@ use std::sync::{Arc, PoisonError};
 use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::persistent_map::PersistentMap;
-use crate::graph::graph_state::{Block, GraphState, Newcomer, Relation};
+use crate::graph::graph_state::{AddedNode, Block, GraphState, Relation};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
-use crate::types::ops::{Op, Value};
+use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
 
-/// Edge changes that are gathered before lists are encoded: enough that a replay encodes a list few times, and 80 MB.
-const GATHERED: usize = 2 << 20;
+/// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
+/// 80 MB of memory.
+const MAX_PENDING: usize = 2 << 20;
 
-/// A view under change.
+/// A state under change.
 pub(crate) struct Applier {
-    view: GraphState,
-    pending: Vec<Pending>,
-    fresh: Vec<(u64, u32)>,
+    state: GraphState,
+    pending: Vec<ListChange>,
+    new_ids: Vec<(u64, u32)>,
 }
 
 /// One side of an edge change.
 #[derive(Clone, Copy)]
-struct Pending {
+struct ListChange {
     relation: u16,
     owner: u32,
     neighbor: u32,
-    new: Option<Value>,
+    new: Option<EdgeData>,
 }
 
 impl Applier {
-    pub(crate) fn new(view: GraphState) -> Self {
-        Self { view, pending: Vec::new(), fresh: Vec::new() }
+    pub(crate) fn new(state: GraphState) -> Self {
+        Self { state, pending: Vec::new(), new_ids: Vec::new() }
     }
 
-    /// The epoch reached so far.
+    /// The current epoch.
     pub(crate) fn epoch(&self) -> Epoch {
-        self.view.epoch
+        self.state.epoch
     }
 
-    /// Takes in one operation.
+    /// Applies one operation.
     ///
     /// # Errors
-    /// What in it contradicts the state, in words; the applier is of no use any more.
+    /// The contradiction with the state; the applier must not be used after it.
     pub(crate) fn apply(&mut self, op: Op) -> Result<(), &'static str> {
-        let bound = self.view.bound;
-        let fits = match op {
+        // Every operation but a new node's names existing nodes.
+        let bound = self.state.bound;
+        let names_known_nodes = match op {
             Op::Node { node, .. } => node == bound,
             _ => op.nodes().into_iter().flatten().all(|node| node < bound),
         };
-        if !fits {
+        if !names_known_nodes {
             return Err("it names a node that does not exist");
         }
-        let view = &mut self.view;
+        let state = &mut self.state;
         match op {
             Op::Kind { name } => {
-                if view.kinds.len() >= crate::graph::plan::MAX_KINDS {
-                    return Err("it has more kinds than there can be");
+                if state.kinds.len() >= crate::graph::plan::MAX_KINDS {
+                    return Err("it exceeds the limit of kinds");
                 }
-                Arc::make_mut(&mut view.kinds).push(name);
+                Arc::make_mut(&mut state.kinds).push(name);
             }
             Op::Relation { name } => {
-                if view.relations.len() >= crate::graph::plan::MAX_RELATIONS {
-                    return Err("it has more relations than there can be");
+                if state.relations.len() >= crate::graph::plan::MAX_RELATIONS {
+                    return Err("it exceeds the limit of relations");
                 }
                 let relation = Relation { name, kinds: BTreeSet::new(), edges: 0, lists: Overlay::default() };
-                view.relations.push(Arc::new(relation));
+                state.relations.push(Arc::new(relation));
             }
             Op::Node { node, kind, key } => {
-                let Some(kind_name) = view.kinds.get(usize::from(kind)) else {
+                let Some(kind_name) = state.kinds.get(usize::from(kind)) else {
                     return Err("it names a kind that does not exist");
                 };
                 let id = NodeRef { kind: kind_name, key: &key }.stable_id();
-                self.fresh.push((id.get(), node));
-                view.newcomers.set(node, Newcomer { kind: KindIx::new(kind), id, key: key.into() });
-                view.liveness.set(node, true);
-                view.bound = node.checked_add(1).ok_or("it has more nodes than there can be")?;
-                view.alive += 1;
+                self.new_ids.push((id.get(), node));
+                state.added_nodes.set(node, AddedNode { kind: KindIx::new(kind), id, key: key.into() });
+                state.liveness.set(node, true);
+                state.bound = node.checked_add(1).ok_or("it exceeds the limit of nodes")?;
+                state.alive += 1;
             }
             Op::Live { node, alive } => {
-                if view.is_alive(NodeIx::new(node)) == alive {
-                    return Err("it changes nothing about a node's life");
+                if state.is_alive(NodeIx::new(node)) == alive {
+                    return Err("it does not change the liveness of its node");
                 }
-                view.liveness.set(node, alive);
-                view.alive = if alive { view.alive + 1 } else { view.alive - 1 };
+                state.liveness.set(node, alive);
+                state.alive = if alive { state.alive + 1 } else { state.alive - 1 };
             }
             Op::Clear { node } => self.clear(NodeIx::new(node)),
             Op::Tokens { node, tokens } => {
-                view.tokens.set(node, tokens.into_iter().map(String::into_boxed_str).collect());
+                state.tokens.set(node, tokens.into_iter().map(String::into_boxed_str).collect());
             }
             Op::Dense { node, block, values } => self.dense(NodeIx::new(node), block, &values)?,
             Op::Edge { relation, a, b, old, new } => self.edge(relation, a, b, old, new)?,
             Op::Position { source, to: Some(to) } => {
-                check_source(&source).map_err(|_| "it names a source as none can be named")?;
-                let positions = Arc::make_mut(&mut view.positions);
+                check_source(&source).map_err(|_| "it names a source with an invalid name")?;
+                let positions = Arc::make_mut(&mut state.positions);
                 positions.insert(source, to);
                 if positions.len() > MAX_POSITIONS {
-                    return Err("it has positions of more sources than there can be");
+                    return Err("it exceeds the limit of positions");
                 }
             }
             Op::Position { source, to: None } => {
-                if Arc::make_mut(&mut view.positions).remove(&source).is_none() {
-                    return Err("it forgets the position of a source that has none");
+                if Arc::make_mut(&mut state.positions).remove(&source).is_none() {
+                    return Err("it removes a position that does not exist");
                 }
             }
         }
@@ -112,13 +114,13 @@ impl Applier {
     }
 
     fn clear(&mut self, node: NodeIx) {
-        let view = &mut self.view;
-        if !view.tokens(node).is_empty() {
-            view.tokens.set(node.get(), Arc::from([]));
+        let state = &mut self.state;
+        if !state.tokens(node).is_empty() {
+            state.tokens.set(node.get(), Arc::from([]));
         }
-        for at in 0..view.blocks.len() {
-            if view.dense(at, node).is_some() {
-                let block = Arc::make_mut(&mut view.blocks[at]);
+        for at in 0..state.blocks.len() {
+            if state.dense(at, node).is_some() {
+                let block = Arc::make_mut(&mut state.blocks[at]);
                 block.values.set(node.get(), Arc::from([]));
                 block.rows -= 1;
             }
@@ -126,15 +128,15 @@ impl Applier {
     }
 
     fn dense(&mut self, node: NodeIx, name: String, values: &[f32]) -> Result<(), &'static str> {
-        let view = &mut self.view;
-        let at = view.blocks.iter().position(|block| block.name == name).unwrap_or_else(|| {
-            view.blocks.push(Arc::new(Block { name, width: 0, rows: 0, values: PersistentMap::default() }));
-            view.blocks.len() - 1
+        let state = &mut self.state;
+        let at = state.blocks.iter().position(|block| block.name == name).unwrap_or_else(|| {
+            state.blocks.push(Arc::new(Block { name, width: 0, rows: 0, values: PersistentMap::default() }));
+            state.blocks.len() - 1
         });
-        let is_new = view.dense(at, node).is_none();
-        let block = Arc::make_mut(&mut view.blocks[at]);
+        let is_new = state.dense(at, node).is_none();
+        let block = Arc::make_mut(&mut state.blocks[at]);
         if values.is_empty() || block.rows > 0 && block.width as usize != values.len() {
-            return Err("it has a row of another width than its block");
+            return Err("it has a row whose width differs from its block");
         }
         block.width = values.len() as u32;
         block.rows += u64::from(is_new);
@@ -147,14 +149,14 @@ impl Applier {
         relation: u16,
         a: u32,
         b: u32,
-        old: Option<Value>,
-        new: Option<Value>,
+        old: Option<EdgeData>,
+        new: Option<EdgeData>,
     ) -> Result<(), &'static str> {
         let kinds = {
-            let (a, b) = (self.view.kind(NodeIx::new(a)).get(), self.view.kind(NodeIx::new(b)).get());
+            let (a, b) = (self.state.kind(NodeIx::new(a)).get(), self.state.kind(NodeIx::new(b)).get());
             (a.min(b), a.max(b))
         };
-        let Some(shared) = self.view.relations.get_mut(usize::from(relation)) else {
+        let Some(shared) = self.state.relations.get_mut(usize::from(relation)) else {
             return Err("it names a relation that does not exist");
         };
         if new.is_some_and(|value| !value.weight.is_finite() || value.weight <= 0.0) {
@@ -173,52 +175,52 @@ impl Applier {
                     changed.edges.checked_sub(1).ok_or("it removes an edge that does not exist")?;
             }
             (Some(_), Some(_)) => {}
-            (None, None) => return Err("it changes nothing about an edge"),
+            (None, None) => return Err("it does not change its edge"),
         }
-        self.pending.push(Pending { relation, owner: a, neighbor: b, new });
+        self.pending.push(ListChange { relation, owner: a, neighbor: b, new });
         if a != b {
-            self.pending.push(Pending { relation, owner: b, neighbor: a, new });
+            self.pending.push(ListChange { relation, owner: b, neighbor: a, new });
         }
-        if self.pending.len() >= GATHERED {
+        if self.pending.len() >= MAX_PENDING {
             self.encode();
         }
         Ok(())
     }
 
-    /// Encodes every touched list once.
+    /// Encodes each changed list once.
     fn encode(&mut self) {
-        let view = &mut self.view;
-        let list_of = |pending: &Pending| (pending.relation, pending.owner);
-        // Stable, so that of several changes to one edge the last one is the last of its run.
+        let state = &mut self.state;
+        let list_of = |pending: &ListChange| (pending.relation, pending.owner);
+        // A stable sort, so that of several changes to one edge the last one is last in its run.
         self.pending.sort_by_key(|pending| (list_of(pending), pending.neighbor));
         for changes in self.pending.chunk_by(|one, other| list_of(one) == list_of(other)) {
             let (relation, owner) = (RelationIx::new(changes[0].relation), NodeIx::new(changes[0].owner));
-            let last_of = |change: &[Pending]| {
-                let Pending { neighbor, new, .. } = change[change.len() - 1];
+            let last_of = |change: &[ListChange]| {
+                let ListChange { neighbor, new, .. } = change[change.len() - 1];
                 let neighbor = NodeIx::new(neighbor);
-                (neighbor, view.stable_id(neighbor), new.map(|value| (value.weight, value.time)))
+                (neighbor, state.stable_id(neighbor), new.map(|value| (value.weight, value.time)))
             };
             let net: Vec<_> =
                 changes.chunk_by(|one, other| one.neighbor == other.neighbor).map(last_of).collect();
-            let old = view.list(relation, owner);
-            let block = ListBuilder::edit(view.stable_id(owner), old, &net, |node| view.stable_id(node));
-            Arc::make_mut(&mut view.relations[relation.index()]).lists.set(owner.get(), block);
+            let old = state.list(relation, owner);
+            let block = ListBuilder::edit(state.stable_id(owner), old, &net, |node| state.stable_id(node));
+            Arc::make_mut(&mut state.relations[relation.index()]).lists.set(owner.get(), block);
         }
         self.pending.clear();
     }
 
-    /// Passes an epoch during a replay.
+    /// Sets the epoch during a replay.
     pub(crate) fn advance(&mut self, epoch: Epoch) {
-        self.view.epoch = epoch;
+        self.state.epoch = epoch;
     }
 
     /// The state after all operations.
     pub(crate) fn finish(mut self) -> GraphState {
         self.encode();
-        if !self.fresh.is_empty() {
-            let mut directory = self.view.directory.write().unwrap_or_else(PoisonError::into_inner);
-            directory.extend(self.fresh);
+        if !self.new_ids.is_empty() {
+            let mut directory = self.state.directory.write().unwrap_or_else(PoisonError::into_inner);
+            directory.extend(self.new_ids);
         }
-        self.view
+        self.state
     }
 }

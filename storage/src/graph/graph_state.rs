@@ -1,5 +1,5 @@
-//! One state of the graph: the settled files and what was committed since, in pages that states share.
-//! Owns the in-memory representation and reads it by number; names and public shapes are the snapshot's.
+//! One state of the graph: the segments of a checkpoint, and later changes in pages that states share.
+//! Owns the representation in memory and reads it by number; names and public types belong to the snapshot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,38 +13,38 @@ use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
 
-/// A state; a clone costs a pointer for each relation and block.
+/// A state of the graph; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]
 pub(crate) struct GraphState {
     pub(crate) epoch: Epoch,
-    pub(crate) base: Arc<Segments>,
+    pub(crate) segments: Arc<Segments>,
     pub(crate) bound: u32,
     pub(crate) alive: u64,
     pub(crate) kinds: Arc<Vec<String>>,
     pub(crate) relations: Vec<Arc<Relation>>,
-    /// Nodes that are not in the base.
-    pub(crate) newcomers: PersistentMap<Newcomer>,
-    /// From stable id to newcomer. All states since the checkpoint share it and only add to it, so a state passes over
+    /// Nodes that came after the checkpoint.
+    pub(crate) added_nodes: PersistentMap<AddedNode>,
+    /// The added nodes by stable id. All states since the checkpoint share it and only add to it, so a state ignores
     /// numbers that are not below its bound.
     pub(crate) directory: Arc<RwLock<HashMap<u64, u32>>>,
-    /// Whether a node lives, where that is not what the base says.
+    /// The liveness of nodes, where it differs from the segments.
     pub(crate) liveness: PersistentMap<bool>,
-    /// Tokens that replace those of the base.
+    /// Tokens that replace those of the segments.
     pub(crate) tokens: PersistentMap<Arc<[Box<str>]>>,
-    /// The blocks of the base come first, in its order.
+    /// The blocks of the segments come first, in their order.
     pub(crate) blocks: Vec<Arc<Block>>,
     pub(crate) positions: Positions,
 }
 
 /// A node that came after the checkpoint.
 #[derive(Clone, Debug)]
-pub(crate) struct Newcomer {
+pub(crate) struct AddedNode {
     pub(crate) kind: KindIx,
     pub(crate) id: StableId,
     pub(crate) key: Arc<str>,
 }
 
-/// A relation and its lists that differ from the base.
+/// A relation with its lists that differ from the segments.
 #[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) name: String,
@@ -53,7 +53,7 @@ pub(crate) struct Relation {
     pub(crate) lists: Overlay,
 }
 
-/// A block of dense features and its rows that differ from the base; an empty row is none.
+/// A block of dense features with its rows that differ from the segments; an empty row is a removed one.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) name: String,
@@ -62,20 +62,20 @@ pub(crate) struct Block {
     pub(crate) values: PersistentMap<Arc<[f32]>>,
 }
 
-/// What a stable id leads to.
+/// The result of looking up a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum LookupResult {
     Nothing,
-    /// The node of that name, alive or not.
+    /// The node with that name, alive or not.
     Node(NodeIx),
-    /// A node of another name that has the same stable id.
+    /// A node with another name and the same stable id.
     Other(NodeIx),
 }
 
 impl GraphState {
     /// The state right after a checkpoint.
-    pub(crate) fn settled(base: Arc<Segments>, epoch: Epoch, positions: Positions) -> Self {
-        let relations = base.topology.relations.iter().map(|relation| {
+    pub(crate) fn checkpointed(segments: Arc<Segments>, epoch: Epoch, positions: Positions) -> Self {
+        let relations = segments.topology.relations.iter().map(|relation| {
             Arc::new(Relation {
                 name: relation.name.clone(),
                 kinds: relation.kinds.iter().copied().collect(),
@@ -83,7 +83,7 @@ impl GraphState {
                 lists: Overlay::default(),
             })
         });
-        let blocks = base.features.blocks.iter().map(|block| {
+        let blocks = segments.features.blocks.iter().map(|block| {
             Arc::new(Block {
                 name: block.name.clone(),
                 width: block.width,
@@ -93,77 +93,77 @@ impl GraphState {
         });
         Self {
             epoch,
-            bound: base.nodes.bound(),
-            alive: base.nodes.alive,
-            kinds: Arc::new(base.nodes.kinds.clone()),
+            bound: segments.nodes.bound(),
+            alive: segments.nodes.alive,
+            kinds: Arc::new(segments.nodes.kinds.clone()),
             relations: relations.collect(),
-            newcomers: PersistentMap::default(),
+            added_nodes: PersistentMap::default(),
             directory: Arc::default(),
             liveness: PersistentMap::default(),
             tokens: PersistentMap::default(),
             blocks: blocks.collect(),
             positions,
-            base,
+            segments,
         }
     }
 
-    fn newcomer(&self, node: NodeIx) -> &Newcomer {
-        self.newcomers
+    fn added_node(&self, node: NodeIx) -> &AddedNode {
+        self.added_nodes
             .get(node.get())
             .expect("a node number comes from this store and is below the snapshot's bound")
     }
 
-    fn is_settled(&self, node: NodeIx) -> bool {
-        node.get() < self.base.nodes.bound()
+    fn is_checkpointed(&self, node: NodeIx) -> bool {
+        node.get() < self.segments.nodes.bound()
     }
 
     pub(crate) fn name(&self, node: NodeIx) -> NodeRef<'_> {
-        if self.is_settled(node) {
-            return self.base.name(node);
+        if self.is_checkpointed(node) {
+            return self.segments.name(node);
         }
-        let newcomer = self.newcomer(node);
-        NodeRef { kind: &self.kinds[newcomer.kind.index()], key: &newcomer.key }
+        let added_node = self.added_node(node);
+        NodeRef { kind: &self.kinds[added_node.kind.index()], key: &added_node.key }
     }
 
     #[inline]
     pub(crate) fn kind(&self, node: NodeIx) -> KindIx {
-        if self.is_settled(node) { self.base.nodes.kind(node) } else { self.newcomer(node).kind }
+        if self.is_checkpointed(node) { self.segments.nodes.kind(node) } else { self.added_node(node).kind }
     }
 
     #[inline]
     pub(crate) fn stable_id(&self, node: NodeIx) -> StableId {
-        if self.is_settled(node) { self.base.nodes.id(node) } else { self.newcomer(node).id }
+        if self.is_checkpointed(node) { self.segments.nodes.id(node) } else { self.added_node(node).id }
     }
 
     #[inline]
     pub(crate) fn is_alive(&self, node: NodeIx) -> bool {
         match self.liveness.get(node.get()) {
             Some(&alive) => alive,
-            None => self.is_settled(node) && self.base.nodes.is_alive(node),
+            None => self.is_checkpointed(node) && self.segments.nodes.is_alive(node),
         }
     }
 
-    /// The node of that name, whose stable id is given.
-    pub(crate) fn find(&self, name: NodeRef<'_>, id: StableId) -> Found {
-        let found = self.base.find(id).or_else(|| {
-            if self.newcomers.is_empty() {
+    /// Looks up a name with its stable id.
+    pub(crate) fn find(&self, name: NodeRef<'_>, id: StableId) -> LookupResult {
+        let found = self.segments.find(id).or_else(|| {
+            if self.added_nodes.is_empty() {
                 return None;
             }
             let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
             directory.get(&id.get()).copied().filter(|&node| node < self.bound).map(NodeIx::new)
         });
         match found {
-            None => Found::Nothing,
-            Some(node) if self.name(node) == name => Found::Node(node),
-            Some(node) => Found::Other(node),
+            None => LookupResult::Nothing,
+            Some(node) if self.name(node) == name => LookupResult::Node(node),
+            Some(node) => LookupResult::Other(node),
         }
     }
 
     /// The lists of a relation.
     #[inline]
     pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
-        let (records, words) = self.base.topology.lists(relation);
-        Lists { overlay: &self.relations[relation.index()].lists, records, words, apart: &[] }
+        let (records, words) = self.segments.topology.lists(relation);
+        Lists { overlay: &self.relations[relation.index()].lists, records, words, copied_words: &[] }
     }
 
     #[inline]
@@ -174,15 +174,15 @@ impl GraphState {
     pub(crate) fn tokens(&self, node: NodeIx) -> Vec<&str> {
         match self.tokens.get(node.get()) {
             Some(tokens) => tokens.iter().map(|token| &**token).collect(),
-            None => self.base.features.tokens(node).collect(),
+            None => self.segments.features.tokens(node).collect(),
         }
     }
 
-    /// A node's row in the block with that number.
+    /// A node's row in the block with that index.
     pub(crate) fn dense(&self, block: usize, node: NodeIx) -> Option<&[f32]> {
         match self.blocks[block].values.get(node.get()) {
             Some(row) => (!row.is_empty()).then_some(&**row),
-            None => self.base.features.dense(block, node),
+            None => self.segments.features.dense(block, node),
         }
     }
 

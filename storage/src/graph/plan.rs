@@ -1,43 +1,44 @@
-//! From a batch to resolved operations: everything that can be refused is refused here, before anything is written.
-//! Reads a state and changes nothing; knows neither the log nor how operations are applied.
+//! Plans a batch: resolves it into operations and refuses invalid requests, before anything is written.
+//! Reads a state and changes nothing; knows neither the log nor the application of operations.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::adjacency::list::MAX_DEGREE;
-use crate::graph::graph_state::{Found, GraphState};
+use crate::graph::graph_state::{GraphState, LookupResult};
+use crate::graph::node_plan::{NodePlan, plan_features};
 use crate::types::batch::{Batch, MAX_BATCH_OPS};
-use crate::types::batch::{Name, Staged};
+use crate::types::batch::{BatchName, BatchOp};
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::names::default_relation;
-use crate::types::ops::{Op, Value};
+use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 
-/// The most kinds that a store has.
+/// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
-/// The most relations that a store has.
+/// The most relations in one store.
 pub(crate) const MAX_RELATIONS: usize = 65_535;
-/// The last number is never a node's, so that files can use it for none.
+/// The limit of nodes: the largest number is reserved, so that files can use it for "none".
 pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
-/// The most neighbours that a node has in a relation before a batch is refused, so that none comes over [`MAX_DEGREE`].
+/// The degree from which a batch is refused; no batch can then raise a degree over [`MAX_DEGREE`].
 pub(crate) const MAX_NEIGHBORS: usize = MAX_DEGREE as usize - MAX_BATCH_OPS;
 
-/// What a batch comes to: operations for the log, and the counts for the caller (the epoch is not known yet).
+/// The operations of a batch for the log, and its counts for the caller, without the epoch.
 pub(crate) struct Plan {
     pub(crate) ops: Vec<Op>,
     pub(crate) summary: Commit,
 }
 
-/// Resolves a batch against a state. Operations take effect in order, and only their net effect is in the plan.
+/// Resolves a batch against a state. Operations take effect in order, and the plan has only their net effect.
 ///
 /// # Errors
-/// Whatever in the batch cannot be; nothing has happened then.
-pub(crate) fn plan(view: &GraphState, batch: &Batch) -> Result<Plan, Error> {
+/// Every invalid request of the batch; nothing has happened then.
+pub(crate) fn plan(state: &GraphState, batch: &Batch) -> Result<Plan, Error> {
     let mut planner = Planner {
-        view,
+        state,
         batch,
         new_kinds: Vec::new(),
         new_relations: Vec::new(),
@@ -52,69 +53,60 @@ pub(crate) fn plan(view: &GraphState, batch: &Batch) -> Result<Plan, Error> {
         widths: BTreeMap::new(),
         absent: 0,
     };
-    batch.ops().iter().try_for_each(|op| planner.stage(op))?;
-    let positions = settle_positions(view, batch)?;
+    batch.ops().iter().try_for_each(|op| planner.resolve(op))?;
+    let positions = plan_positions(state, batch)?;
     let mut plan = planner.finish();
     plan.ops.extend(positions);
     Ok(plan)
 }
 
 struct Planner<'a> {
-    view: &'a GraphState,
+    state: &'a GraphState,
     batch: &'a Batch,
     new_kinds: Vec<&'a str>,
     new_relations: Vec<String>,
     new_nodes: Vec<(KindIx, NodeRef<'a>)>,
-    /// From the stable id of a new node to its place in `new_nodes`.
+    /// From the stable id of a new node to its index in `new_nodes`.
     new_ids: HashMap<u64, usize>,
-    /// The default relation of a pair of kinds, and relations by name: what was looked up once.
+    /// Relations looked up so far: the default ones by pair of kinds, the others by name.
     defaults: HashMap<(KindIx, KindIx), RelationIx>,
     named: HashMap<String, RelationIx>,
-    /// What becomes of nodes that do not just stay as they are, by number.
-    nodes: BTreeMap<u32, NodeChange<'a>>,
+    /// Nodes with changes, by number.
+    nodes: BTreeMap<u32, NodePlan<'a>>,
     /// Edges in the order in which they were first touched.
-    edges: Vec<EdgeFate>,
+    edges: Vec<EdgePlan>,
     edge_at: HashMap<(u16, u32, u32), usize>,
-    /// Which of `edges` end at a node; kept from the first removal on.
+    /// The indices in `edges` of the edges at each node; kept from the first removal on.
     incident: Option<HashMap<u32, Vec<usize>>>,
     widths: BTreeMap<&'a str, usize>,
     absent: u64,
 }
 
-#[derive(Default)]
-struct NodeChange<'a> {
-    was: bool,
-    alive: bool,
-    /// All features that the state knows are gone.
-    cleared: bool,
-    tokens: Option<Vec<&'a str>>,
-    dense: BTreeMap<&'a str, &'a [f32]>,
-}
-
-struct EdgeFate {
+struct EdgePlan {
     relation: u16,
     a: u32,
     b: u32,
-    old: Option<Value>,
-    new: Option<Value>,
+    old: Option<EdgeData>,
+    new: Option<EdgeData>,
 }
 
 impl<'a> Planner<'a> {
-    fn stage(&mut self, op: &Staged) -> Result<(), Error> {
+    fn resolve(&mut self, op: &BatchOp) -> Result<(), Error> {
+        // Nodes are created where an operation needs them; edges and features are collected by node and edge.
         match *op {
-            Staged::Add { node } => {
+            BatchOp::Add { node } => {
                 self.get_or_create(node)?;
             }
-            Staged::Link { a, b, weight, time, relation } => {
+            BatchOp::Link { a, b, weight, time, relation } => {
                 let (a, b) = (self.get_or_create(a)?, self.get_or_create(b)?);
                 let relation = match relation {
                     Some(name) => self.named_relation(self.batch.read(name), true)?,
                     None => self.default_relation(a, b, true)?,
                 };
                 let relation = relation.expect("a relation that is missing is created");
-                self.set_edge(relation, a, b, Some(Value { weight, time }))?;
+                self.set_edge(relation, a, b, Some(EdgeData { weight, time }))?;
             }
-            Staged::Unlink { a, b, relation } => {
+            BatchOp::Unlink { a, b, relation } => {
                 let (Some(a), Some(b)) = (self.find(a)?, self.find(b)?) else {
                     self.absent += 1;
                     return Ok(());
@@ -129,37 +121,37 @@ impl<'a> Planner<'a> {
                 };
                 self.absent += u64::from(!was);
             }
-            Staged::Remove { node } => {
+            BatchOp::Remove { node } => {
                 let name = self.batch.node(node);
                 let found = self.find(node)?.filter(|&node| self.is_alive(node));
                 let found = found.ok_or_else(|| Error::UnknownNode { node: name.to_string() })?;
                 self.remove(found)?;
             }
-            Staged::Tokens { node, start, bytes } => {
+            BatchOp::Tokens { node, start, bytes } => {
                 let node = self.get_or_create(node)?;
                 let tokens = self.batch.tokens(start, bytes);
-                self.fate(node).tokens = Some(tokens);
+                self.node_plan(node).tokens = Some(tokens);
             }
-            Staged::Dense { node, block, first, width } => {
+            BatchOp::Dense { node, block, first, width } => {
                 let node = self.get_or_create(node)?;
                 let (block, values) = (self.batch.read(block), self.batch.numbers(first, width));
                 self.check_width(block, values.len())?;
-                self.fate(node).dense.insert(block, values);
+                self.node_plan(node).dense.insert(block, values);
             }
         }
         Ok(())
     }
 
-    /// The number of a node that the state or the batch knows, alive or not.
-    fn find(&self, name: Name) -> Result<Option<NodeIx>, Error> {
+    /// The number of a node in the state or in the batch, alive or not.
+    fn find(&self, name: BatchName) -> Result<Option<NodeIx>, Error> {
         let node = self.batch.node(name);
-        let other = match self.view.find(node, name.id) {
-            Found::Node(found) => return Ok(Some(found)),
-            Found::Other(other) => self.view.name(other),
-            Found::Nothing => match self.new_ids.get(&name.id.get()) {
+        let other = match self.state.find(node, name.id) {
+            LookupResult::Node(found) => return Ok(Some(found)),
+            LookupResult::Other(other) => self.state.name(other),
+            LookupResult::Nothing => match self.new_ids.get(&name.id.get()) {
                 None => return Ok(None),
                 Some(&at) if self.new_nodes[at].1 == node => {
-                    return Ok(Some(NodeIx::new(self.view.bound + at as u32)));
+                    return Ok(Some(NodeIx::new(self.state.bound + at as u32)));
                 }
                 Some(&at) => self.new_nodes[at].1,
             },
@@ -168,17 +160,17 @@ impl<'a> Planner<'a> {
         Err(Error::invalid("node", &node.to_string(), rule))
     }
 
-    /// The number of a node, which is created or brought back where needed.
-    fn get_or_create(&mut self, name: Name) -> Result<NodeIx, Error> {
+    /// The number of a node, which is created or restored where needed.
+    fn get_or_create(&mut self, name: BatchName) -> Result<NodeIx, Error> {
         if let Some(node) = self.find(name)? {
             if !self.is_alive(node) {
-                self.fate(node).alive = true;
+                self.node_plan(node).alive = true;
             }
             return Ok(node);
         }
         let node = self.batch.node(name);
         let at = self.new_nodes.len();
-        let number = u64::from(self.view.bound) + at as u64;
+        let number = u64::from(self.state.bound) + at as u64;
         if number >= MAX_NODES {
             return Err(Error::Limit { what: "nodes", limit: MAX_NODES, found: number + 1 });
         }
@@ -190,25 +182,25 @@ impl<'a> Planner<'a> {
 
     fn is_alive(&self, node: NodeIx) -> bool {
         match self.nodes.get(&node.get()) {
-            Some(fate) => fate.alive,
-            None => node.get() >= self.view.bound || self.view.is_alive(node),
+            Some(node_plan) => node_plan.alive,
+            None => node.get() >= self.state.bound || self.state.is_alive(node),
         }
     }
 
-    fn fate(&mut self, node: NodeIx) -> &mut NodeChange<'a> {
-        let view = self.view;
+    fn node_plan(&mut self, node: NodeIx) -> &mut NodePlan<'a> {
+        let state = self.state;
         self.nodes.entry(node.get()).or_insert_with(|| {
-            // A new node is alive from the start, as its operation in the log has it.
-            let was = node.get() >= view.bound || view.is_alive(node);
-            NodeChange { was, alive: was, ..NodeChange::default() }
+            // A new node is alive from the start, as its operation in the log says.
+            let was = node.get() >= state.bound || state.is_alive(node);
+            NodePlan { was, alive: was, ..NodePlan::default() }
         })
     }
 
     fn kind(&mut self, name: &'a str) -> Result<KindIx, Error> {
-        if let Some(kind) = self.view.kind_ix(name) {
+        if let Some(kind) = self.state.kind_ix(name) {
             return Ok(kind);
         }
-        let known = self.view.kinds.len();
+        let known = self.state.kinds.len();
         let at = self.new_kinds.iter().position(|kind| *kind == name).unwrap_or(self.new_kinds.len());
         if known + at >= MAX_KINDS {
             return Err(Error::Limit {
@@ -224,16 +216,16 @@ impl<'a> Planner<'a> {
     }
 
     fn kind_of(&self, node: NodeIx) -> KindIx {
-        match node.get().checked_sub(self.view.bound) {
+        match node.get().checked_sub(self.state.bound) {
             Some(at) => self.new_nodes[at as usize].0,
-            None => self.view.kind(node),
+            None => self.state.kind(node),
         }
     }
 
     fn kind_name(&self, kind: KindIx) -> &'a str {
-        let known = self.view.kinds.len();
+        let known = self.state.kinds.len();
         if kind.index() < known {
-            &self.view.kinds[kind.index()]
+            &self.state.kinds[kind.index()]
         } else {
             self.new_kinds[kind.index() - known]
         }
@@ -256,8 +248,8 @@ impl<'a> Planner<'a> {
         if let Some(&relation) = self.named.get(name) {
             return Ok(Some(relation));
         }
-        let known = self.view.relations.len();
-        let found = self.view.relation_ix(name).or_else(|| {
+        let known = self.state.relations.len();
+        let found = self.state.relation_ix(name).or_else(|| {
             let at = self.new_relations.iter().position(|relation| relation == name)?;
             Some(RelationIx::new((known + at) as u16))
         });
@@ -280,13 +272,13 @@ impl<'a> Planner<'a> {
         Ok(Some(relation))
     }
 
-    /// Gives an edge a new value, or removes it; returns whether it was there.
+    /// Sets or removes an edge; returns whether it existed.
     fn set_edge(
         &mut self,
         relation: RelationIx,
         a: NodeIx,
         b: NodeIx,
-        new: Option<Value>,
+        new: Option<EdgeData>,
     ) -> Result<bool, Error> {
         let (a, b) = (a.min(b), a.max(b));
         let key = (relation.get(), a.get(), b.get());
@@ -295,12 +287,12 @@ impl<'a> Planner<'a> {
             self.edges[at].new = new;
             return Ok(was);
         }
-        let old = self.settled_edge(relation, a, b)?;
+        let old = self.edge_in_state(relation, a, b)?;
         if old.is_none() && new.is_none() {
             return Ok(false);
         }
         let at = self.edges.len();
-        self.edges.push(EdgeFate { relation: relation.get(), a: a.get(), b: b.get(), old, new });
+        self.edges.push(EdgePlan { relation: relation.get(), a: a.get(), b: b.get(), old, new });
         self.edge_at.insert(key, at);
         if let Some(incident) = &mut self.incident {
             incident.entry(a.get()).or_default().push(at);
@@ -309,14 +301,14 @@ impl<'a> Planner<'a> {
         Ok(old.is_some())
     }
 
-    /// The edge as the state has it.
-    fn settled_edge(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> Result<Option<Value>, Error> {
-        // Where an end is new, the other is the larger number, so `b` alone decides.
-        if b.get() >= self.view.bound || relation.index() >= self.view.relations.len() {
+    /// The edge in the state.
+    fn edge_in_state(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> Result<Option<EdgeData>, Error> {
+        // New nodes have the largest numbers, so checking `b` covers both ends.
+        if b.get() >= self.state.bound || relation.index() >= self.state.relations.len() {
             return Ok(None);
         }
         let (list, far) = {
-            let (of_a, of_b) = (self.view.list(relation, a), self.view.list(relation, b));
+            let (of_a, of_b) = (self.state.list(relation, a), self.state.list(relation, b));
             let longest = of_a.degree().max(of_b.degree());
             if longest > MAX_NEIGHBORS {
                 let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
@@ -324,14 +316,14 @@ impl<'a> Planner<'a> {
             }
             if of_a.degree() < of_b.degree() { (of_a, b) } else { (of_b, a) }
         };
-        let position = list.position(far, self.view.stable_id(far));
-        Ok(position.map(|at| Value { weight: list.weight(at), time: list.time(at) }))
+        let position = list.position(far, self.state.stable_id(far));
+        Ok(position.map(|at| EdgeData { weight: list.weight(at), time: list.time(at) }))
     }
 
     fn remove(&mut self, node: NodeIx) -> Result<(), Error> {
-        if node.get() < self.view.bound {
-            for relation in (0..self.view.relations.len()).map(|at| RelationIx::new(at as u16)) {
-                for neighbor in self.view.list(relation, node).neighbors() {
+        if node.get() < self.state.bound {
+            for relation in (0..self.state.relations.len()).map(|at| RelationIx::new(at as u16)) {
+                for neighbor in self.state.list(relation, node).neighbors() {
                     self.set_edge(relation, node, neighbor, None)?;
                 }
             }
@@ -348,17 +340,17 @@ impl<'a> Planner<'a> {
         for &at in incident.get(&node.get()).into_iter().flatten() {
             self.edges[at].new = None;
         }
-        let fate = self.fate(node);
-        (fate.alive, fate.cleared, fate.tokens) = (false, true, None);
-        fate.dense.clear();
+        let node_plan = self.node_plan(node);
+        (node_plan.alive, node_plan.cleared, node_plan.tokens) = (false, true, None);
+        node_plan.dense.clear();
         Ok(())
     }
 
     fn check_width(&mut self, block: &'a str, width: usize) -> Result<(), Error> {
-        let view = self.view;
+        let state = self.state;
         let expected = *self.widths.entry(block).or_insert_with(|| {
-            let settled = view.blocks.iter().find(|other| other.name == block && other.rows > 0);
-            settled.map_or(width, |block| block.width as usize)
+            let checkpointed = state.blocks.iter().find(|other| other.name == block && other.rows > 0);
+            checkpointed.map_or(width, |block| block.width as usize)
         });
         if width == expected {
             return Ok(());
@@ -371,23 +363,24 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Plan {
         let mut ops = Vec::with_capacity(self.edges.len() + self.nodes.len() + self.new_nodes.len());
         let mut summary = Commit { edges_absent: self.absent, ..Commit::default() };
+        // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
-        for (number, (kind, node)) in (self.view.bound..).zip(&self.new_nodes) {
+        for (number, (kind, node)) in (self.state.bound..).zip(&self.new_nodes) {
             summary.nodes_added += 1;
             ops.push(Op::Node { node: number, kind: kind.get(), key: node.key.to_owned() });
         }
-        for (&node, fate) in &self.nodes {
-            if fate.was != fate.alive {
-                ops.push(Op::Live { node, alive: fate.alive });
-                match (node >= self.view.bound, fate.alive) {
+        for (&node, node_plan) in &self.nodes {
+            if node_plan.was != node_plan.alive {
+                ops.push(Op::Live { node, alive: node_plan.alive });
+                match (node >= self.state.bound, node_plan.alive) {
                     (true, _) => summary.nodes_added -= 1,
                     (false, true) => summary.nodes_added += 1,
                     (false, false) => summary.nodes_removed += 1,
                 }
             }
         }
-        for EdgeFate { relation, a, b, old, new } in self.edges {
+        for EdgePlan { relation, a, b, old, new } in self.edges {
             match (&old, &new) {
                 (None, Some(_)) => summary.edges_added += 1,
                 (Some(_), None) => summary.edges_removed += 1,
@@ -396,8 +389,8 @@ impl<'a> Planner<'a> {
             }
             ops.push(Op::Edge { relation, a, b, old, new });
         }
-        for (&node, fate) in &self.nodes {
-            let features = settle_features(self.view, node, fate);
+        for (&node, node_plan) in &self.nodes {
+            let features = plan_features(self.state, node, node_plan);
             summary.features_changed += features.len() as u64;
             ops.extend(features);
         }
@@ -405,50 +398,20 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What changes of the positions.
-fn settle_positions(view: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
+/// The operations for positions that change.
+fn plan_positions(state: &GraphState, batch: &Batch) -> Result<Vec<Op>, Error> {
     let last: BTreeMap<&str, Option<Position>> = batch.positions().collect();
-    let known = |source: &str| view.positions.get(source).copied();
+    let known = |source: &str| state.positions.get(source).copied();
     let changed: Vec<_> = last.into_iter().filter(|&(source, to)| known(source) != to).collect();
     let new = changed.iter().filter(|(source, to)| to.is_some() && known(source).is_none()).count();
-    let gone = changed.iter().filter(|(_, to)| to.is_none()).count();
-    let found = view.positions.len() + new - gone;
+    let removed = changed.iter().filter(|(_, to)| to.is_none()).count();
+    let found = state.positions.len() + new - removed;
     if found > MAX_POSITIONS {
-        let what = "sources with a position (forget one that is not read any more)";
+        let what = "sources with a position (forget one that is no longer used)";
         return Err(Error::Limit { what, limit: MAX_POSITIONS as u64, found: found as u64 });
     }
     let op = |(source, to): (&str, _)| Op::Position { source: source.to_owned(), to };
-    // Those that are forgotten come first, so that there are never more than there can be.
-    let (gone, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
-    Ok(gone.into_iter().chain(set).map(op).collect())
-}
-
-/// What changes of a node's features: those that stay as they are need no operation.
-fn settle_features(view: &GraphState, node: u32, fate: &NodeChange<'_>) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let known = (node < view.bound).then(|| NodeIx::new(node));
-    let blocks = || 0..view.blocks.len();
-    let had_any = known.is_some_and(|known| {
-        !view.tokens(known).is_empty() || blocks().any(|at| view.dense(at, known).is_some())
-    });
-    if fate.cleared && had_any {
-        ops.push(Op::Clear { node });
-    }
-    let kept = known.filter(|_| !fate.cleared);
-    if let Some(tokens) = &fate.tokens
-        && *tokens != kept.map_or(Vec::new(), |kept| view.tokens(kept))
-    {
-        let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
-        ops.push(Op::Tokens { node, tokens });
-    }
-    for (&block, &values) in &fate.dense {
-        let at = blocks().find(|&at| view.blocks[at].name == block);
-        let old = kept.zip(at).and_then(|(kept, at)| view.dense(at, kept));
-        // Bits, so that a zero that changes its sign is a change to whoever hashes rows.
-        let same = |old: &[f32]| old.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits()));
-        if !old.is_some_and(same) {
-            ops.push(Op::Dense { node, block: block.to_owned(), values: values.to_vec() });
-        }
-    }
-    ops
+    // Removed positions come first, so that their number never exceeds the limit in between.
+    let (removed, set): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, to)| to.is_none());
+    Ok(removed.into_iter().chain(set).map(op).collect())
 }

@@ -1,11 +1,11 @@
-//! The graph as of one epoch, frozen: what every reader reads.
-//! Owns the public reading interface; how the state is kept is the view's.
+//! A frozen state of the graph: the public interface of every reader.
+//! Owns the public reading methods; the representation belongs to the state.
 
 use std::sync::Arc;
 
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
-use crate::graph::graph_state::{Found, GraphState};
+use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::{NodeName, NodeRef};
@@ -14,14 +14,14 @@ use crate::types::position::Position;
 /// A frozen view of the graph; clones share it.
 ///
 /// # Visibility
-/// It shows whole batches only, and stays as it is however long it lives, whatever is committed or checkpointed.
+/// Shows whole batches only, and never changes, whatever is committed or checkpointed later.
 ///
 /// # Panics
-/// Methods that take a [`NodeIx`], [`KindIx`] or [`RelationIx`] panic for one that this store never gave out, or only
-/// after the snapshot was taken. Nodes that were removed may be asked for: they have a name, and no edges or features.
+/// Methods that take a [`NodeIx`], [`KindIx`] or [`RelationIx`] panic for a number that this store never assigned, or
+/// assigned after the snapshot was taken. Removed nodes are allowed: they have a name, and no edges or features.
 ///
 /// # Cost
-/// Taking one is a pointer copy. Until a later checkpoint it shares its memory with the store.
+/// Taking one copies a pointer. Until a later checkpoint it shares its memory with the store.
 #[derive(Clone, Debug)]
 pub struct Snapshot(pub(crate) Arc<GraphState>);
 
@@ -31,12 +31,12 @@ impl Snapshot {
         self.0.epoch
     }
 
-    /// How far the input of that name was taken in by the batches that it shows; none where none of them said so.
+    /// The position of the input `source`; `None` where no batch recorded one.
     pub fn position(&self, source: &str) -> Option<Position> {
         self.0.positions.get(source).copied()
     }
 
-    /// The inputs with a position, by name.
+    /// All positions, by name of their input.
     pub fn positions(&self) -> impl Iterator<Item = (&str, Position)> {
         self.0.positions.iter().map(|(source, position)| (source.as_str(), *position))
     }
@@ -46,17 +46,17 @@ impl Snapshot {
         self.0.bound
     }
 
-    /// How many nodes are alive.
+    /// The number of living nodes.
     pub fn node_count(&self) -> u64 {
         self.0.alive
     }
 
-    /// The number of a node, if it is alive.
+    /// The number of a node; `None` if it is not alive.
     pub fn lookup<'a>(&self, node: impl Into<NodeRef<'a>>) -> Option<NodeIx> {
         let node = node.into();
         match self.0.find(node, node.stable_id()) {
-            Found::Node(found) if self.0.is_alive(found) => Some(found),
-            Found::Node(_) | Found::Other(_) | Found::Nothing => None,
+            LookupResult::Node(found) if self.0.is_alive(found) => Some(found),
+            LookupResult::Node(_) | LookupResult::Other(_) | LookupResult::Nothing => None,
         }
     }
 
@@ -86,13 +86,13 @@ impl Snapshot {
         self.0.stable_id(node)
     }
 
-    /// Whether the node is there and was not removed; false for any number from the bound on.
+    /// True for a node that was not removed; false for any number from the bound on.
     #[inline]
     pub fn is_alive(&self, node: NodeIx) -> bool {
         self.0.is_alive(node)
     }
 
-    /// How many kinds there have been.
+    /// The number of kinds that ever existed.
     pub fn kind_count(&self) -> usize {
         self.0.kinds.len()
     }
@@ -102,12 +102,12 @@ impl Snapshot {
         &self.0.kinds[kind.index()]
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     pub fn kind_ix(&self, name: &str) -> Option<KindIx> {
         self.0.kind_ix(name)
     }
 
-    /// How many relations there have been.
+    /// The number of relations that ever existed.
     pub fn relation_count(&self) -> usize {
         self.0.relations.len()
     }
@@ -117,12 +117,12 @@ impl Snapshot {
         &self.0.relations[relation.index()].name
     }
 
-    /// The relation of that name.
+    /// The relation with that name.
     pub fn relation_ix(&self, name: &str) -> Option<RelationIx> {
         self.0.relation_ix(name)
     }
 
-    /// The pairs of kinds that have, or ever had, an edge in a relation: in each pair, and among the pairs, by kind name.
+    /// The pairs of kinds that have, or ever had, an edge in a relation; sorted by kind name, within each pair too.
     pub fn relation_kinds(&self, relation: RelationIx) -> Vec<(KindIx, KindIx)> {
         let name = |kind: KindIx| self.kind_name(kind);
         let pairs = self.0.relations[relation.index()].kinds.iter();
@@ -134,33 +134,33 @@ impl Snapshot {
         pairs
     }
 
-    /// The nodes of a kind that are alive, numbers ascending.
+    /// The living nodes of a kind, numbers ascending.
     ///
     /// # Cost
-    /// All nodes are looked at, whatever their kind.
+    /// Visits all nodes, of any kind.
     pub fn nodes_of(&self, kind: KindIx) -> impl Iterator<Item = NodeIx> + '_ {
         let nodes = (0..self.0.bound).map(NodeIx::new);
         nodes.filter(move |&node| self.0.kind(node) == kind && self.0.is_alive(node))
     }
 
-    /// The neighbours of a node in a relation; an empty list where it has none.
+    /// The neighbors of a node in a relation; an empty list where it has none.
     #[inline]
     pub fn list(&self, relation: RelationIx, node: NodeIx) -> List<'_> {
         self.0.list(relation, node)
     }
 
-    /// The lists of a relation, for asking for many of them.
+    /// The lists of a relation, for reading many of them.
     #[inline]
     pub fn lists(&self, relation: RelationIx) -> Lists<'_> {
         self.0.lists(relation)
     }
 
-    /// How many edges a node has, over all relations; an edge to itself counts once.
+    /// The number of edges of a node over all relations; an edge to itself counts once.
     pub fn degree(&self, node: NodeIx) -> u64 {
         (0..self.relation_count()).map(|at| self.list(RelationIx::new(at as u16), node).degree() as u64).sum()
     }
 
-    /// How many edges a relation has.
+    /// The number of edges of a relation.
     pub fn edge_count(&self, relation: RelationIx) -> u64 {
         self.0.relations[relation.index()].edges
     }
@@ -170,7 +170,7 @@ impl Snapshot {
         self.0.tokens(node)
     }
 
-    /// A node's row in the dense block of that name.
+    /// A node's row in the dense block with that name.
     pub fn dense(&self, node: NodeIx, block: &str) -> Option<&[f32]> {
         let at = self.0.blocks.iter().position(|other| other.name == block)?;
         self.0.dense(at, node)
@@ -187,16 +187,17 @@ impl Snapshot {
     /// The first `limit` keys, in order, of living nodes of a kind that begin with `prefix`.
     ///
     /// # Cost
-    /// A binary search among the settled nodes, and a look at every node that came since the last checkpoint.
+    /// A binary search among the checkpointed nodes, and a scan of the nodes added since.
     pub fn keys_with_prefix(&self, kind: KindIx, prefix: &str, limit: usize) -> Vec<String> {
-        let view = &*self.0;
-        let settled = view.base.keys.with_prefix(kind, prefix, |node| view.base.nodes.kind(node));
-        let alive = settled.filter(|&node| view.is_alive(node)).take(limit);
-        let mut keys: Vec<&str> = alive.map(|node| view.base.keys.key(node)).collect();
-        view.newcomers.for_each(&mut |node, newcomer| {
-            let fits = newcomer.kind == kind && newcomer.key.starts_with(prefix);
-            if fits && node < view.bound && view.is_alive(NodeIx::new(node)) {
-                keys.push(&newcomer.key);
+        let state = &*self.0;
+        let checkpointed =
+            state.segments.keys.with_prefix(kind, prefix, |node| state.segments.nodes.kind(node));
+        let alive = checkpointed.filter(|&node| state.is_alive(node)).take(limit);
+        let mut keys: Vec<&str> = alive.map(|node| state.segments.keys.key(node)).collect();
+        state.added_nodes.for_each(&mut |node, added_node| {
+            let matches = added_node.kind == kind && added_node.key.starts_with(prefix);
+            if matches && node < state.bound && state.is_alive(NodeIx::new(node)) {
+                keys.push(&added_node.key);
             }
         });
         keys.sort_unstable();

@@ -1,53 +1,54 @@
-//! Which of a few tokens nodes have, asked of many nodes one after another.
+//! Masks of tokens: which of a few given tokens each node has.
 
 use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::types::ids::NodeIx;
 
-/// A few tokens, looked up once. Knows no nodes but those of its snapshot.
+/// A few tokens, resolved once for the nodes of one snapshot.
 #[derive(Debug)]
 pub struct TokenMask<'a> {
-    view: &'a GraphState,
+    state: &'a GraphState,
     tokens: &'a [String],
-    /// The number of each token that some settled node has, and its bit.
-    settled: Vec<(u32, u64)>,
+    /// The number of each token that some checkpointed node has, and its bit.
+    checkpointed: Vec<(u32, u64)>,
 }
 
 impl TokenMask<'_> {
-    /// Tokens that can be asked for at once.
-    pub const MOST: usize = 64;
+    /// The most tokens in one mask.
+    pub const MAX: usize = 64;
 
-    /// A bit for each of the tokens that the node has, the lowest for the first.
+    /// The mask of a node: one bit for each of the tokens, the lowest for the first.
     ///
     /// # Panics
     /// As [`Snapshot`] does.
     /// # Cost
-    /// Some nanoseconds, where nodes are asked for in their order and their features are in a checkpoint.
+    /// Some nanoseconds, where nodes are visited in their order and their features are in a checkpoint.
     #[inline]
     pub fn of(&self, node: NodeIx) -> u64 {
-        if let Some(tokens) = self.view.tokens.get(node.get()) {
+        if let Some(tokens) = self.state.tokens.get(node.get()) {
             let bit = |(at, token): (usize, &String)| {
                 u64::from(tokens.binary_search_by(|other| (**other).cmp(token)).is_ok()) << at
             };
             return self.tokens.iter().enumerate().map(bit).sum();
         }
-        let has = self.view.base.features.token_ixs(node);
-        self.settled.iter().filter(|(token, _)| has.contains(token)).map(|(_, bit)| bit).sum()
+        let has = self.state.segments.features.token_ixs(node);
+        self.checkpointed.iter().filter(|(token, _)| has.contains(token)).map(|(_, bit)| bit).sum()
     }
 }
 
 impl Snapshot {
-    /// What tells which of these tokens nodes have. Cost: a binary search for each.
+    /// Resolves tokens for [`TokenMask::of`], with a binary search for each.
     ///
     /// # Panics
-    /// When there are more than [`TokenMask::MOST`], or a token stands there twice.
-    pub fn token_marks<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
-        assert!(tokens.len() <= TokenMask::MOST, "a bit for each token");
+    /// When there are more than [`TokenMask::MAX`] tokens, or a token occurs twice.
+    pub fn token_mask<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
+        assert!(tokens.len() <= TokenMask::MAX, "a bit for each token");
         assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "each token once");
-        let features = &self.0.base.features;
-        let settled = tokens.iter().enumerate();
-        let settled = settled.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
-        TokenMask { view: &self.0, tokens, settled }
+        let features = &self.0.segments.features;
+        let checkpointed = tokens.iter().enumerate();
+        let checkpointed =
+            checkpointed.filter_map(|(at, token)| Some((features.token_ix(token)?, 1 << at))).collect();
+        TokenMask { state: &self.0, tokens, checkpointed }
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
         store.commit(&batch).expect("committed");
         let check = || {
             let snapshot = store.snapshot();
-            let marks = snapshot.token_marks(&asked);
+            let marks = snapshot.token_mask(&asked);
             for node in snapshot.nodes_of(snapshot.kind_ix("pin").expect("there")) {
                 let has = snapshot.tokens(node);
                 let bit = |at: usize| u64::from(has.contains(&asked[at].as_str())) << at;

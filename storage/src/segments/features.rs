@@ -1,4 +1,4 @@
-//! The file `features`: the tokens of each node, and its row in each dense block.
+//! The file `features`: the tokens of each node, and its rows in dense blocks.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const KIND: [u8; 4] = *b"FEAT";
 const VERSION: u32 = 1;
 const NONE: u32 = u32::MAX;
 
-/// A dense block's name and shape.
+/// The name and shape of a dense block.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) struct BlockMeta {
     pub(crate) name: String,
@@ -33,11 +33,11 @@ struct Meta {
     blocks: Vec<BlockMeta>,
 }
 
-/// The settled features.
+/// The features in a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Features {
     pub(crate) blocks: Vec<BlockMeta>,
-    /// Every token that some node has, once, sorted.
+    /// The ends in `strings` of all distinct tokens, sorted by token.
     string_ends: Slice<u64>,
     strings: Slice<u8>,
     token_ends: Slice<u64>,
@@ -47,19 +47,20 @@ pub(crate) struct Features {
 
 #[derive(Debug)]
 struct Dense {
-    /// Each node's row, or none.
+    /// The row of each node, or [`NONE`].
     rows: Slice<u32>,
     values: Slice<f32>,
 }
 
 impl Features {
     pub(crate) fn open(file: &SectionFile, bound: u32) -> Result<Self, Error> {
+        // Counts, and the shape of each dense block.
         file.require(KIND, VERSION)?;
         let damaged = |place: &str, what: &str| file.damaged(place, what);
         let meta: Meta = codec::decode(file.section(*b"meta\0\0\0\0")?)
             .map_err(|_| damaged("section 'meta'", "unreadable"))?;
         if meta.bound > bound {
-            return Err(damaged("section 'meta'", "counts that do not fit the file of nodes"));
+            return Err(damaged("section 'meta'", "counts that do not match the file of nodes"));
         }
         let bound = meta.bound as usize;
         let mut dense = Vec::new();
@@ -69,13 +70,14 @@ impl Features {
                 (file.slice::<u32>(numbered(*b"rows", at))?, file.slice::<f32>(numbered(*b"vals", at))?);
             let expected = block.rows.checked_mul(u64::from(block.width));
             if block.width == 0 || rows.len() != bound || expected != Some(values.len() as u64) {
-                return Err(damaged(&place, "a shape that does not fit the sections"));
+                return Err(damaged(&place, "a shape that does not match the sections"));
             }
-            if !file.is_trusted() && rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
+            if !file.is_verified() && rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
                 return Err(damaged(&place, "a row that does not exist"));
             }
             dense.push(Dense { rows, values });
         }
+        // The sections of tokens, which are validated unless the file is verified.
         let features = Self {
             blocks: meta.blocks,
             string_ends: file.slice(*b"strings\0")?,
@@ -84,7 +86,7 @@ impl Features {
             tokens: file.slice(*b"tokens\0\0")?,
             dense,
         };
-        if file.is_trusted() {
+        if file.is_verified() {
             return Ok(features);
         }
         check_offsets(&features.string_ends, features.strings.len())
@@ -95,7 +97,10 @@ impl Features {
             return Err(damaged("section 'strings'", "a token that ends inside a character"));
         }
         if features.token_ends.len() != bound + 1 {
-            return Err(damaged("section 'offsets'", "another number of nodes than in the file of nodes"));
+            return Err(damaged(
+                "section 'offsets'",
+                "a number of nodes that differs from the file of nodes",
+            ));
         }
         check_offsets(&features.token_ends, features.tokens.len())
             .map_err(|what| damaged("section 'offsets'", what))?;
@@ -105,7 +110,7 @@ impl Features {
         Ok(features)
     }
 
-    /// The number of a settled token; numbers are in the order of the tokens.
+    /// The number of a token; numbers are in the order of the tokens.
     pub(crate) fn token_ix(&self, token: &str) -> Option<u32> {
         let (mut low, mut high) = (0, self.string_ends.len().saturating_sub(1) as u32);
         while low < high {
@@ -119,7 +124,7 @@ impl Features {
         None
     }
 
-    /// The numbers of a node's settled tokens, ascending.
+    /// The numbers of a node's tokens, ascending.
     pub(crate) fn token_ixs(&self, node: NodeIx) -> &[u32] {
         let ends = self.token_ends.get(node.index()..node.index() + 2).unwrap_or(&[0, 0]);
         &self.tokens[ends[0] as usize..ends[1] as usize]
@@ -131,12 +136,12 @@ impl Features {
             .expect("tokens are checked when the file is opened")
     }
 
-    /// A node's settled tokens, sorted.
+    /// A node's tokens, sorted.
     pub(crate) fn tokens(&self, node: NodeIx) -> impl Iterator<Item = &str> {
         self.token_ixs(node).iter().map(|&token| self.string(token))
     }
 
-    /// A node's settled row in the block with that number.
+    /// A node's row in the block with that number.
     pub(crate) fn dense(&self, block: usize, node: NodeIx) -> Option<&[f32]> {
         let dense = self.dense.get(block)?;
         let row = *dense.rows.get(node.index()).filter(|&&row| row != NONE)? as usize;
@@ -144,7 +149,7 @@ impl Features {
         Some(&dense.values[row * width..(row + 1) * width])
     }
 
-    /// Writes the file for all nodes below `bound`; `dense` takes the number of a block in `blocks`.
+    /// Writes the file for all nodes below `bound`; `dense` receives the index of a block in `blocks`.
     ///
     /// # Cost
     /// Memory for one copy of the distinct tokens.
@@ -156,6 +161,7 @@ impl Features {
         dense: impl Fn(usize, NodeIx) -> Option<&'a [f32]>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
+        // All distinct tokens, numbered in their order.
         let nodes = || (0..bound).map(NodeIx::new);
         let stage = cancel.stage("features", u64::from(bound) * (2 + blocks.len() as u64));
         let mut interned: BTreeMap<&str, u32> = BTreeMap::new();
@@ -168,6 +174,7 @@ impl Features {
         for (number, at) in (0..).zip(interned.values_mut()) {
             *at = number;
         }
+        // The tokens, and the token numbers of each node.
         let mut stream = SectionStream::create(to, KIND, VERSION, 5 + 2 * blocks.len())?;
         stream.begin(*b"strings\0")?;
         write_ends(&mut stream, interned.keys().map(|token| token.len()))?;
@@ -180,6 +187,7 @@ impl Features {
             stage.advance(1)?;
             tokens(node).into_iter().try_for_each(|token| stream.write(&interned[token].to_le_bytes()))?;
         }
+        // For each dense block the rows of the nodes, then the values.
         for (at, block) in blocks.iter().enumerate() {
             stream.begin(numbered(*b"rows", at))?;
             let mut next = 0_u32;
@@ -189,7 +197,7 @@ impl Features {
                 next += u32::from(row != NONE);
                 stream.write(&row.to_le_bytes())?;
             }
-            assert_eq!(u64::from(next), block.rows, "a view counts the rows of its blocks");
+            assert_eq!(u64::from(next), block.rows, "a state counts the rows of its blocks");
             stream.begin(numbered(*b"vals", at))?;
             for values in nodes().filter_map(|node| dense(at, node)) {
                 cancel.check()?;
@@ -203,7 +211,7 @@ impl Features {
     }
 }
 
-/// Writes 0 and the running sum of the lengths.
+/// Writes 0 and the running sums of the lengths.
 fn write_ends(stream: &mut SectionStream, lengths: impl Iterator<Item = usize>) -> Result<(), Error> {
     let mut end = 0_u64;
     stream.write(&end.to_le_bytes())?;

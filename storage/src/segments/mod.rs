@@ -1,5 +1,5 @@
-//! The settled part of a store: four immutable files, mapped.
-//! Owns which files there are and how they fit together; knows nothing of the log or of the overlay.
+//! The segments of a checkpoint: four immutable, mapped files.
+//! Owns the set of files and their consistency with each other; knows nothing of the log or of the overlay.
 
 mod features;
 mod keys;
@@ -9,13 +9,13 @@ mod topology;
 use std::path::Path;
 
 pub(crate) use crate::segments::features::{BlockMeta, Features};
-pub(crate) use crate::segments::keys::{FREE, Keys, enter, home, slot_count};
+pub(crate) use crate::segments::keys::{FREE, Keys, home, insert_nodes, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
-pub(crate) use crate::segments::topology::{ListSink, RelationMeta, Topology};
+pub(crate) use crate::segments::topology::{ListWriter, RelationMeta, Topology};
 
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -38,14 +38,14 @@ impl Segments {
     /// Opens and checks the files; `paths` are in the order of [`FILES`].
     ///
     /// # Cost
-    /// Every byte is read once for its checksum, unless it is trusted; nothing is built per node.
-    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: Opening<'_>) -> Result<Self, Error> {
-        let lists = if opening.mapped.is_some() { Residence::Mapped } else { Residence::Loaded };
+    /// Reads every byte once for its checksum, unless the file is verified already; builds nothing per node.
+    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: OpenMode<'_>) -> Result<Self, Error> {
+        let lists = if opening.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
         let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
         let stage = opening.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
         let open = |at: usize, residence| {
             let path = paths[at].as_ref();
-            let file = SectionFile::open_named(path, residence, opening.trusts(path))?;
+            let file = SectionFile::open_named(path, residence, opening.is_verified(path))?;
             stage.advance(bytes(at))?;
             Ok::<_, Error>(file)
         };
@@ -67,7 +67,7 @@ impl Segments {
         })
     }
 
-    /// The node with that stable id, whatever its name.
+    /// The node with that stable id, with any name.
     pub(crate) fn find(&self, id: StableId) -> Option<NodeIx> {
         self.keys.candidates(id).find(|&ix| self.nodes.id(ix) == id)
     }
@@ -78,7 +78,7 @@ impl Segments {
     }
 }
 
-/// A tag for the n-th of several sections: four letters and four hexadecimal digits.
+/// The tag of the n-th of several sections: four letters and four hexadecimal digits.
 fn numbered(what: [u8; 4], number: usize) -> [u8; 8] {
     let mut tag = [0; 8];
     tag[..4].copy_from_slice(&what);
@@ -88,10 +88,10 @@ fn numbered(what: [u8; 4], number: usize) -> [u8; 8] {
     tag
 }
 
-/// Checks that offsets start at 0, never fall and end at `end`.
+/// Checks that offsets start at 0, never decrease and end at `end`.
 fn check_offsets(offsets: &[u64], end: usize) -> Result<(), &'static str> {
     if offsets.first() != Some(&0) || offsets.last() != Some(&(end as u64)) || !offsets.is_sorted() {
-        return Err("offsets that do not ascend from 0 to the end");
+        return Err("offsets that do not increase from 0 to the end");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The file `nodes`: for each node its kind, its stable id and whether it is alive.
+//! The file `nodes`: kind, stable id and liveness of each node.
 
 use crate::fs::disk::Target;
 use crate::fs::mmap::Slice;
@@ -20,11 +20,11 @@ struct Meta {
     kinds: Vec<String>,
 }
 
-/// What each node is, by number.
+/// The properties of each node, by number.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     pub(crate) kinds: Vec<String>,
-    /// How many nodes are alive.
+    /// The number of living nodes.
     pub(crate) alive: u64,
     kind: Slice<u8>,
     id: Slice<u64>,
@@ -46,9 +46,9 @@ impl Nodes {
         let bound = meta.bound as usize;
         let counts = (nodes.kind.len(), nodes.id.len(), nodes.live.len());
         if counts != (bound, bound, bound.div_ceil(64)) || nodes.kinds.len() > 255 {
-            return Err(damaged("counts that do not fit the sections"));
+            return Err(damaged("counts that do not match the sections"));
         }
-        if file.is_trusted() {
+        if file.is_verified() {
             return Ok(nodes);
         }
         if nodes.kind.iter().any(|&kind| usize::from(kind) >= nodes.kinds.len()) {
@@ -56,7 +56,9 @@ impl Nodes {
         }
         let alive: u64 = nodes.live.iter().map(|word| u64::from(word.count_ones())).sum();
         if alive != nodes.alive {
-            return Err(file.damaged("section 'live'", "another number of nodes than counted"));
+            return Err(
+                file.damaged("section 'live'", "a number of living nodes that differs from the count")
+            );
         }
         Ok(nodes)
     }

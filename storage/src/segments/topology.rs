@@ -1,4 +1,4 @@
-//! The file `topology`: for each relation the neighbour list of every node.
+//! The file `topology`: for each relation the neighbor list of every node.
 
 use rayon::prelude::*;
 
@@ -17,16 +17,16 @@ use crate::segments::numbered;
 
 const KIND: [u8; 4] = *b"TOPO";
 const VERSION: u32 = 2;
-/// Lists that one thread checks before it takes others.
+/// Lists that a thread checks as one task.
 const CHECKED_TOGETHER: usize = 1 << 14;
-const NOT_ADJACENT: &str = "a list that does not begin where the one before ends";
+const NOT_ADJACENT: &str = "a list that does not begin at the end of the list before";
 const RECORD_BYTES: u64 = size_of::<Packed>() as u64;
 
-/// What the file says of a relation besides its lists.
+/// The properties of a relation, besides its lists.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) struct RelationMeta {
     pub(crate) name: String,
-    /// Pairs of kinds that have had an edge, in ascending order.
+    /// Pairs of kinds that have, or ever had, an edge; ascending.
     pub(crate) kinds: Vec<(u8, u8)>,
     pub(crate) edges: u64,
 }
@@ -37,7 +37,7 @@ struct Meta {
     relations: Vec<RelationMeta>,
 }
 
-/// The settled lists.
+/// The lists in a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Topology {
     pub(crate) relations: Vec<RelationMeta>,
@@ -46,7 +46,7 @@ pub(crate) struct Topology {
 
 #[derive(Debug)]
 struct Lists {
-    /// By node; blocks follow one another.
+    /// By node; their blocks follow one another in `words`.
     records: Slice<Packed>,
     words: Slice<u32>,
 }
@@ -56,7 +56,7 @@ impl Topology {
         file.require(KIND, VERSION)?;
         if file.version() < VERSION {
             let what = format!(
-                "version {} of the lists, from before the first release; import anew",
+                "version {} of the lists, from before the first release; import the data again",
                 file.version()
             );
             return Err(file.damaged("header", what));
@@ -65,7 +65,7 @@ impl Topology {
         let meta: Meta = codec::decode(file.section(*b"meta\0\0\0\0")?).map_err(|_| damaged("unreadable"))?;
         // Nodes that came after the file was written have no lists in it.
         if meta.bound > bound || meta.relations.len() > 65_535 {
-            return Err(damaged("counts that do not fit the file of nodes"));
+            return Err(damaged("counts that do not match the file of nodes"));
         }
         let mut lists = Vec::new();
         for (at, relation) in meta.relations.iter().enumerate() {
@@ -76,9 +76,9 @@ impl Topology {
             let (records, words) =
                 (file.slice::<Packed>(numbered(*b"recs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
             if records.len() != meta.bound as usize {
-                return Err(file.damaged(place, "another number of nodes than in the file of nodes"));
+                return Err(file.damaged(place, "a number of nodes that differs from the file of nodes"));
             }
-            if !file.is_trusted() {
+            if !file.is_verified() {
                 check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
             }
             lists.push(Lists { records, words });
@@ -86,31 +86,31 @@ impl Topology {
         Ok(Self { relations: meta.relations, lists })
     }
 
-    /// The settled records and blocks of a relation; none for what came later.
+    /// The records and blocks of a relation; none for a later relation.
     #[inline]
     pub(crate) fn lists(&self, relation: RelationIx) -> (&[Packed], &[u32]) {
         self.lists.get(relation.index()).map_or((&[], &[]), |lists| (&lists.records, &lists.words))
     }
 
-    /// Writes the file: of each relation the lists of all nodes below `bound`, which `lists` puts into the sink in the
-    /// order of the nodes.
+    /// Writes the file. For each relation, `lists` writes the lists of all nodes below `bound` in the order of the
+    /// nodes.
     ///
     /// # Cost
-    /// Each list is asked for once, and nothing is kept of it.
+    /// Each list is requested once, and nothing of it is kept.
     pub(crate) fn write(
         to: Target<'_>,
         bound: u32,
         relations: usize,
-        mut lists: impl FnMut(RelationIx, &mut ListSink<'_>) -> Result<RelationMeta, Error>,
+        mut lists: impl FnMut(RelationIx, &mut ListWriter<'_>) -> Result<RelationMeta, Error>,
     ) -> Result<(), Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 1 + 2 * relations)?;
         let mut metas = Vec::new();
         for at in 0..relations {
             let records = stream.reserve(numbered(*b"recs", at), u64::from(bound) * RECORD_BYTES)?;
             stream.begin(numbered(*b"list", at))?;
-            let mut sink = ListSink { records, stream: &mut stream, words: 0, moved: Vec::new() };
-            metas.push(lists(RelationIx::new(at as u16), &mut sink)?);
-            let records = sink.records;
+            let mut writer = ListWriter { records, stream: &mut stream, words: 0, moved: Vec::new() };
+            metas.push(lists(RelationIx::new(at as u16), &mut writer)?);
+            let records = writer.records;
             stream.fill(records)?;
         }
         stream.begin(*b"meta\0\0\0\0")?;
@@ -119,11 +119,12 @@ impl Topology {
     }
 }
 
-/// Checks that the lists follow one another through all words, and each by itself.
+/// Checks that the lists follow one another through all words, and validates each.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of the damage.
 fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static str> {
+    // Each chunk of lists is checked on its own, with the range of words that it covers.
     let of_some = |records: &[Packed]| {
         let mut span: Option<(usize, usize)> = None;
         for record in
@@ -139,6 +140,7 @@ fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static s
         Ok(span)
     };
     let spans: Vec<_> = records.par_chunks(CHECKED_TOGETHER).map(of_some).collect();
+    // The ranges of the chunks follow one another to the end.
     let mut reached = 0;
     for span in spans {
         let Some((start, end)) = span? else { continue };
@@ -147,20 +149,20 @@ fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static s
         }
         reached = end;
     }
-    if reached == words.len() { Ok(()) } else { Err("words that belong to no list") }
+    if reached == words.len() { Ok(()) } else { Err("words outside every list") }
 }
 
-/// Takes the lists of one relation, in the order of the nodes.
-pub(crate) struct ListSink<'a> {
+/// Writes the lists of one relation, in the order of the nodes.
+pub(crate) struct ListWriter<'a> {
     records: Reserved,
     stream: &'a mut SectionStream,
-    /// Words of blocks so far.
+    /// The number of words written so far.
     words: u64,
     moved: Vec<Packed>,
 }
 
-impl ListSink<'_> {
-    /// Adds the lists of the next nodes: their records, whose blocks follow one another in `words` from its start on.
+impl ListWriter<'_> {
+    /// Adds the lists of the next nodes: their records, whose blocks follow one another in `words` from its start.
     pub(crate) fn add(&mut self, records: &[Record], words: &[u32]) -> Result<(), Error> {
         let moved = records.iter().map(|&record| {
             let is_empty = record == Record::default();

@@ -1,5 +1,5 @@
-//! A copy of a store that is in use: the files of its manifest, and the log since in a new engine.
-//! Reads what is on disk, so that it serves a store of this process and one that another process writes to alike.
+//! A copy of a store in use: the files of its manifest, and the log since then in a new engine.
+//! Reads only the disk, so it works for a store of this process and for one that another process writes.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -16,33 +16,34 @@ use crate::types::ids::Epoch;
 use crate::types::progress::Stage;
 use crate::wal::engine::FOLDER;
 use crate::wal::log_end::{LogEnd, LogEndFile};
-use crate::wal::record_scan::{Found, fill};
+use crate::wal::record_scan::{ScannedRecords, fill};
 
-/// How often it starts over because the writer swapped files, or moved records, while they were being copied.
-const PATIENCE: u32 = 20;
+/// The most attempts when the writer replaces files or moves records during the copy.
+const MAX_RETRIES: u32 = 20;
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
 
-/// What a finished backup holds.
+/// The content of a finished backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Backup {
-    /// The epoch of the last batch in it.
+    /// The epoch of the last batch in the backup.
     pub epoch: Epoch,
-    /// Bytes of its files.
+    /// The size of its files, in bytes.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Copies the store into a new or empty folder, as of some moment during the call, while commits, also those of another
-    /// process, go on.
+    /// Copies the store into a new or empty folder, as of a moment during the call. Commits go on meanwhile, also those
+    /// of another process.
     ///
     /// # Visibility
-    /// The copy is durable on return, and holds every batch that was acknowledged before the call. Until then the folder is
-    /// not a store.
+    /// The copy is durable on return, and has every batch that was acknowledged before the call. Until then the folder
+    /// is not a store.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the folder holds something; [`Error::Cancelled`]; [`Error::Damaged`] for a file that is not
-    /// as it was written; what copying fails with. What was copied by then is left.
+    /// [`Error::Invalid`] where the folder is not empty; [`Error::Cancelled`]; [`Error::Damaged`] for a file that
+    /// differs from what was written; errors of copying. The part copied by then is left.
     ///
     /// # Cost
     /// Reading and writing all files once. Checkpoints and publishes of this process wait.
@@ -52,34 +53,35 @@ impl Store {
             let rule = "a new or empty folder";
             return Err(Error::invalid("folder of a backup", &to.display().to_string(), rule));
         }
-        let held = if self.is_read_only() { None } else { Some(self.writing()?.settling()?) };
-        let mut patience = PATIENCE;
+        let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
+        let mut patience = MAX_RETRIES;
         loop {
             match copy(self.path(), &Disk::of(to), cancel) {
-                Err(Moved::Moved(_)) if patience > 0 && held.is_none() => patience -= 1,
-                Err(Moved::Moved(error) | Moved::Failed(error)) => return Err(error),
+                Err(CopyError::Moved(_)) if patience > 0 && guard.is_none() => patience -= 1,
+                Err(CopyError::Moved(error) | CopyError::Failed(error)) => return Err(error),
                 Ok(backup) => return Ok(backup),
             }
         }
     }
 }
 
-/// Why a copy was not made: because of something that may have moved meanwhile, or not.
-enum Moved {
+/// The reason for an incomplete copy: a file that may have been replaced meanwhile, or another error.
+enum CopyError {
     Moved(Error),
     Failed(Error),
 }
 
-impl From<Error> for Moved {
+impl From<Error> for CopyError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
-    // The end of the log is read first: what was acknowledged by then is found behind it.
-    let mark = LogEnd::read(from).map_err(Moved::Moved)?;
+fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyError> {
+    // The end of the log is read first, so the copy covers every batch that was acknowledged by then.
+    let log_end = LogEnd::read(from).map_err(CopyError::Moved)?;
     let manifest = Manifest::read(from, CURRENT)?;
+    // The files of the manifest.
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
     fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
     let mut bytes = 0;
@@ -89,33 +91,35 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, Moved> {
         bytes += copy_file(&name.path(from), to, name, &stage)?;
     }
     stage.end();
-    let floor = manifest.floor();
+    // The log, from the first record that the manifest needs.
+    let floor = manifest.first_needed();
     let folder = from.join(FOLDER);
-    let found = Found::read(from, floor, Residence::Loaded)?;
-    let chain = found.chain(floor, Some(mark)).map_err(|missing| {
-        Moved::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
+    let scanned = ScannedRecords::read(from, floor, Residence::Loaded)?;
+    let chain = scanned.chain(floor, Some(log_end)).map_err(|missing| {
+        CopyError::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
     })?;
     let log = to.folder().join(FOLDER);
-    fs::remove_dir_all(&log).or_else(only_if_there).map_err(|e| Error::io(&log, "remove", e))?;
-    fill(to, &log, chain.iter().map(|(head, range)| (head.seq, found.bytes(range))))?;
+    fs::remove_dir_all(&log).or_else(ignore_missing).map_err(|e| Error::io(&log, "remove", e))?;
+    fill(to, &log, chain.iter().map(|(head, range)| (head.seq, scanned.bytes(range))))?;
     let last = chain.last().map(|(head, _)| head);
-    let end = last.map_or(mark, |head| LogEnd { next: head.seq + 1, sum: head.sum });
+    let end = last.map_or(log_end, |head| LogEnd { next: head.seq + 1, checksum: head.sum });
     drop(LogEndFile::open(to, end)?);
+    // The manifest comes last: it makes the folder a store.
     let epoch = last.map_or(manifest.epoch, |head| head.epoch.max(manifest.epoch));
-    Manifest { log_start: floor, ..manifest }.prepare(to, None)?.put()?;
+    Manifest { log_start: floor, ..manifest }.prepare(to, None)?.make_current()?;
     bytes += File::open(log.join("db")).and_then(|file| file.metadata()).map_or(0, |found| found.len());
     Ok(Backup { epoch: Epoch::new(epoch), bytes })
 }
 
-fn only_if_there(error: io::Error) -> io::Result<()> {
+fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Copies a file; durable on return.
-fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, Moved> {
+fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, CopyError> {
     let mut source = File::open(from).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Moved::Moved(Error::damaged(from, "file", "it is missing")),
-        _ => Moved::Failed(Error::io(from, "open", e)),
+        io::ErrorKind::NotFound => CopyError::Moved(Error::damaged(from, "file", "it is missing")),
+        _ => CopyError::Failed(Error::io(from, "open", e)),
     })?;
     let path = name.path(to.folder());
     let mut file = to.create(&path).map_err(|e| Error::io(&path, "create", e))?;
@@ -131,7 +135,7 @@ fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Resu
         bytes += read as u64;
     }
     file.sync_all().map_err(|e| Error::io(&path, "sync", e))?;
-    // A copy of damage is no backup; the file is the one to name, not its copy.
+    // A copy of damage is no backup; the error names the source file, not the copy.
     match SectionFile::open_named(&path, Residence::Mapped, false) {
         Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(from, place, what).into()),
         other => Ok(other.map(|_| bytes)?),

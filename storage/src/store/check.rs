@@ -1,5 +1,5 @@
-//! Looking at everything a store holds, and listing whatever is not as it should be.
-//! Owns what is looked at; opens nothing for writing, so that what is damaged stays as it is found.
+//! Checks all files of a store and lists every problem.
+//! Owns the set of checks; opens nothing for writing, so that damage stays as it is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,9 +11,9 @@ use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::{Opening, VerifiedFiles};
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::{Found as Named, GraphState};
+use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::store::handle::Store;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
@@ -23,81 +23,82 @@ use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
-use crate::wal::record_scan::Found;
+use crate::wal::record_scan::ScannedRecords;
 
-const OPENING_HELPS: &str = "opening the store for writing makes it good";
-const COMPUTED: &str = "it is computed again when embeddings are next asked for";
-const TRAINED: &str = "give it up with `hedgerow check STORE --repair`, and train again";
-const ONLY_COPY: &str = "nothing else holds it: put back a backup, or import the data anew";
-const BUG: &str = "this is a fault of the program: export what is there, and report it";
+const OPENING_HELPS: &str = "opening the store for writing repairs it";
+const COMPUTED: &str = "it is computed again when embeddings are next needed";
+const TRAINED: &str = "a repair removes it; train again afterwards";
+const ONLY_COPY: &str = "there is no other copy: restore a backup, or import the data again";
+const BUG: &str = "this is a bug of the program: export the data, and report it";
 
-/// How much [`Store::check`] looks at.
+/// The extent of [`Store::check`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
-    /// Besides every checksum and record, every invariant of the graph that they make up.
+    /// Checks every invariant of the graph, besides all checksums and records.
     pub deep: bool,
-    /// Without the lock, and so without the log: for a store that another process writes to.
+    /// Skips the lock, and with it the log: for a store that another process writes.
     pub read_only: bool,
 }
 
-/// What a check of a store looked at, and what it found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CheckReport {
-    /// Whatever is not as it should be; nothing where the store is sound.
+    /// All problems found; empty for a sound store.
     pub problems: Vec<Damage>,
-    /// Files that were read, the engine's among them.
+    /// The number of files read, those of the engine included.
     pub files: u64,
-    /// Their bytes.
+    /// The size of these files, in bytes.
     pub bytes: u64,
-    /// Records of the log.
+    /// The number of records of the log.
     pub records: u64,
-    /// Nodes alive, and edges, where the graph could be put together.
+    /// The number of living nodes, where the graph could be recovered.
     pub nodes: u64,
-    /// Edges of all relations.
+    /// The number of edges in all relations.
     pub edges: u64,
 }
 
 impl Store {
-    /// Reads everything a store holds, all checksums and records of both checkpoints, and lists what is not as it should be.
-    /// Changes nothing.
+    /// Reads all files of a store, with all checksums and records of both checkpoints, and lists every problem. Changes
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Cancelled`], [`Error::NewerVersion`], or what reading fails with;
-    /// damage is not an error here.
+    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Cancelled`], [`Error::NewerVersion`], or errors of reading;
+    /// damage is reported, not an error.
     ///
     /// # Cost
-    /// Reading all files once; `deep`: two reads for each end of each edge besides.
+    /// Reading all files once; `deep` adds two reads for each end of each edge.
     pub fn check(
         path: impl AsRef<Path>,
         options: CheckOptions,
         cancel: &CancelToken,
     ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
-        crate::store::open::examine(path)?;
+        crate::store::open::require_store(path)?;
         let disk = Disk::of(path);
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
-        let mut check = Check { path, found: CheckReport::default(), problems: BTreeMap::new() };
-        let settled = check.files(cancel)?;
-        let settled = match (settled, options.read_only) {
-            (settled, true) => settled.map(|(view, _)| view),
-            (settled, false) => check.log(settled, cancel)?,
+        let mut check = Check { path, report: CheckReport::default(), problems: BTreeMap::new() };
+        let checkpointed = check.files(cancel)?;
+        let checkpointed = match (checkpointed, options.read_only) {
+            (checkpointed, true) => checkpointed.map(|(state, _)| state),
+            (checkpointed, false) => check.log(checkpointed, cancel)?,
         };
-        if let Some(view) = settled {
-            check.found.nodes = view.alive;
-            check.found.edges = view.relations.iter().map(|relation| relation.edges).sum();
+        if let Some(state) = checkpointed {
+            check.report.nodes = state.alive;
+            check.report.edges = state.relations.iter().map(|relation| relation.edges).sum();
             if options.deep {
-                check.graph(&view, cancel)?;
+                check.graph(&state, cancel)?;
             }
         }
-        check.found.problems = check.problems.into_values().collect();
-        Ok(check.found)
+        check.report.problems = check.problems.into_values().collect();
+        Ok(check.report)
     }
 }
 
 struct Check<'a> {
     path: &'a Path,
-    found: CheckReport,
-    /// By file and place, so that what is seen twice is told once.
+    report: CheckReport,
+    /// By file and place, so that each problem is listed once.
     problems: BTreeMap<(std::path::PathBuf, String), Damage>,
 }
 
@@ -107,19 +108,20 @@ impl Check<'_> {
     }
 
     fn read(&mut self, path: &Path) {
-        self.found.files += 1;
-        self.found.bytes += path.metadata().map_or(0, |found| found.len());
+        self.report.files += 1;
+        self.report.bytes += path.metadata().map_or(0, |found| found.len());
     }
 
-    /// The manifests and all files that they name; the state of the current one, where it can be read.
+    /// Checks the manifests and all files that they name; returns the state of the current one, if it can be opened.
     fn files(&mut self, cancel: &CancelToken) -> Result<Option<(GraphState, Manifest)>, Error> {
+        // The manifests.
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in [CURRENT, COPY, PREVIOUS] {
             let path = self.path.join(name);
-            match Damage::of(Manifest::read(self.path, name), OPENING_HELPS)? {
+            match Damage::from_result(Manifest::read(self.path, name), OPENING_HELPS)? {
                 Ok(Some(manifest)) => {
                     self.read(&path);
-                    // After a crash between the two swaps the copy is behind, and names the one before.
+                    // After a crash between the two swaps the copy is the previous manifest.
                     if !manifests.contains(&manifest) {
                         manifests.push(manifest);
                     }
@@ -129,6 +131,7 @@ impl Check<'_> {
                 Err(problem) => self.problem(problem),
             }
         }
+        // Every file that a manifest names, with a remedy that depends on the file and on other copies.
         let newest = manifests.iter().map(|manifest| manifest.number).max().unwrap_or(0);
         let names: BTreeSet<(&str, u64)> = manifests
             .iter()
@@ -150,9 +153,10 @@ impl Check<'_> {
                 (false, "model") => TRAINED,
                 (false, _) => COMPUTED,
             };
-            if let Err(problem) =
-                Damage::of(SectionFile::open_named(&path, Residence::Mapped, false).map(drop), remedy)?
-            {
+            if let Err(problem) = Damage::from_result(
+                SectionFile::open_named(&path, Residence::Mapped, false).map(drop),
+                remedy,
+            )? {
                 self.problem(problem);
             } else {
                 self.read(&path);
@@ -160,71 +164,74 @@ impl Check<'_> {
             stage.advance(bytes(&path))?;
         }
         stage.end();
-        for path in sidecar::all(self.path).into_values() {
+        // The sidecars.
+        for path in sidecar::files(self.path).into_values() {
             cancel.check()?;
-            match Damage::of(SectionFile::open_named(&path, Residence::Mapped, false), sidecar::LOST)? {
+            match Damage::from_result(
+                SectionFile::open_named(&path, Residence::Mapped, false),
+                sidecar::DAMAGED_REMEDY,
+            )? {
                 Ok(_) => self.read(&path),
                 Err(problem) => self.problem(problem),
             }
         }
-        let (mut taken, nothing, unobserved) =
+        // The segments of each manifest, validated together.
+        let (mut current, nothing, unobserved) =
             (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
-            let opening = Opening { mapped: Some(&nothing), cancel: &unobserved };
-            let settled = write_checkpoint::settled(self.path, manifest, opening);
-            match Damage::of(settled, OPENING_HELPS)? {
-                Ok(view) => {
-                    taken.get_or_insert((view, manifest.clone()));
+            let opening = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
+            let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, opening);
+            match Damage::from_result(checkpointed, OPENING_HELPS)? {
+                Ok(state) => {
+                    current.get_or_insert((state, manifest.clone()));
                 }
                 Err(problem) => self.problem(problem),
             }
         }
-        Ok(taken)
+        Ok(current)
     }
 
-    /// The records of the log, as they lie in the engine's file; the state with them, where it can be put together.
+    /// Checks the records in the log's files; returns the state with them, if it can be recovered.
     fn log(
         &mut self,
-        settled: Option<(GraphState, Manifest)>,
+        checkpointed: Option<(GraphState, Manifest)>,
         cancel: &CancelToken,
     ) -> Result<Option<GraphState>, Error> {
         let folder = self.path.join(FOLDER);
-        let mark = Damage::of(LogEnd::read(self.path), OPENING_HELPS)?;
-        let mark = match mark {
-            Ok(mark) => Some(mark),
+        // The end of the log, and the records up to it.
+        let log_end = Damage::from_result(LogEnd::read(self.path), OPENING_HELPS)?;
+        let log_end = match log_end {
+            Ok(log_end) => Some(log_end),
             Err(problem) => {
                 self.problem(problem);
                 None
             }
         };
         self.read(&folder.join(FILE));
-        let Some((view, manifest)) = settled else { return Ok(None) };
-        let found = Found::read(self.path, manifest.log_start, Residence::Mapped)?;
-        let chain = match found.chain(manifest.log_start, mark) {
+        let Some((state, manifest)) = checkpointed else { return Ok(None) };
+        let scanned = ScannedRecords::read(self.path, manifest.log_start, Residence::Mapped)?;
+        let chain = match scanned.chain(manifest.log_start, log_end) {
             Ok(chain) => chain,
             Err(missing) => {
-                let needed = missing >= manifest.floor();
-                let remedy = if needed {
-                    "give up what is behind it with `hedgerow check STORE --repair`"
-                } else {
-                    OPENING_HELPS
-                };
+                let needed = missing >= manifest.first_needed();
+                let remedy = if needed { "a repair gives up the records from it on" } else { OPENING_HELPS };
                 let place = format!("record {missing}");
                 self.problem(Damage::new(&folder, &place, "it is missing or damaged", remedy));
-                match found.chain(manifest.covered, mark) {
+                match scanned.chain(manifest.replay_from, log_end) {
                     Ok(chain) => chain,
                     Err(_) => return Ok(None),
                 }
             }
         };
-        self.found.records = chain.len() as u64;
-        let mut applier = Applier::new(view);
-        let stage = cancel.stage("records", self.found.records);
-        for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.covered) {
+        // The operations of the records.
+        self.report.records = chain.len() as u64;
+        let mut applier = Applier::new(state);
+        let stage = cancel.stage("records", self.report.records);
+        for (head, range) in chain.iter().filter(|(head, _)| head.seq >= manifest.replay_from) {
             stage.advance(1)?;
             applier.advance(Epoch::new(head.epoch));
-            let body = &found.bytes(range)[crate::wal::record::HEAD..];
+            let body = &scanned.bytes(range)[crate::wal::record::HEAD..];
             let applied =
                 ops(head, body).and_then(|ops| ops.into_iter().try_for_each(|op| applier.apply(op)));
             if let Err(what) = applied {
@@ -236,77 +243,79 @@ impl Check<'_> {
         Ok(Some(applier.finish()))
     }
 
-    /// Every invariant that checksums do not see.
-    fn graph(&mut self, view: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
+    /// Checks every invariant that checksums do not cover.
+    fn graph(&mut self, state: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
         let mut broken = |place: String, what: &str| {
             let problem = Damage::new(self.path, &place, what, BUG);
             self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
         };
-        let nodes = || (0..view.bound).map(NodeIx::new);
-        let stage = cancel.stage("nodes", u64::from(view.bound));
+        // The nodes: names, ids and features.
+        let nodes = || (0..state.bound).map(NodeIx::new);
+        let stage = cancel.stage("nodes", u64::from(state.bound));
         for node in nodes() {
             stage.advance(1)?;
-            let name = view.name(node);
+            let name = state.name(node);
             let place = || format!("node {name}");
-            if name.stable_id() != view.stable_id(node) {
+            if name.stable_id() != state.stable_id(node) {
                 broken(place(), "its stable id is not the hash of its name");
             }
-            if view.find(name, view.stable_id(node)) != Named::Node(node) {
-                broken(place(), "its name does not lead to it");
+            if state.find(name, state.stable_id(node)) != LookupResult::Node(node) {
+                broken(place(), "a lookup of its name does not find it");
             }
-            let tokens = view.tokens(node);
+            let tokens = state.tokens(node);
             if !tokens.is_sorted_by(|one, other| one < other) {
                 broken(place(), "its tokens are not sorted, or are repeated");
             }
-            let rows = (0..view.blocks.len()).filter_map(|at| view.dense(at, node));
+            let rows = (0..state.blocks.len()).filter_map(|at| state.dense(at, node));
             if rows.flatten().any(|value| !value.is_finite()) {
-                broken(place(), "a row of it has a number that is not finite");
+                broken(place(), "one of its rows has a number that is not finite");
             }
         }
         stage.end();
-        if nodes().filter(|&node| view.is_alive(node)).count() as u64 != view.alive {
-            broken("nodes".to_owned(), "another number of them is alive than counted");
+        if nodes().filter(|&node| state.is_alive(node)).count() as u64 != state.alive {
+            broken("nodes".to_owned(), "the number of living nodes differs from the count");
         }
-        let stage = cancel.stage("lists", u64::from(view.bound) * view.relations.len() as u64);
-        for relation in (0..view.relations.len()).map(|at| RelationIx::new(at as u16)) {
-            let counted = &view.relations[relation.index()];
+        // The lists: both ends of every edge, its values, the counts, and the order of neighbors.
+        let stage = cancel.stage("lists", u64::from(state.bound) * state.relations.len() as u64);
+        for relation in (0..state.relations.len()).map(|at| RelationIx::new(at as u16)) {
+            let counted = &state.relations[relation.index()];
             let mut ends = 0_u64;
             for node in nodes() {
                 stage.advance(1)?;
-                let list = view.list(relation, node);
+                let list = state.list(relation, node);
                 if list.is_empty() {
                     continue;
                 }
-                let place = || format!("list of {} in {}", view.name(node), counted.name);
-                if !view.is_alive(node) {
+                let place = || format!("list of {} in {}", state.name(node), counted.name);
+                if !state.is_alive(node) {
                     broken(place(), "a removed node has neighbors");
                 }
                 let mut entries = Vec::with_capacity(list.degree());
                 for (other, weight, time) in list.iter() {
                     ends += 1 + u64::from(other == node);
-                    entries.push(ListEntry { node: other, id: view.stable_id(other), weight, time });
-                    let back = view.list(relation, other);
-                    let at = back.position(node, view.stable_id(node));
+                    entries.push(ListEntry { node: other, id: state.stable_id(other), weight, time });
+                    let reverse = state.list(relation, other);
+                    let at = reverse.position(node, state.stable_id(node));
                     let is_same = at.is_some_and(|at| {
-                        back.weight(at).to_bits() == weight.to_bits() && back.time(at) == time
+                        reverse.weight(at).to_bits() == weight.to_bits() && reverse.time(at) == time
                     });
                     if !is_same {
                         broken(place(), "a neighbor does not have the same edge back");
                     }
-                    let kinds = (view.kind(node).get(), view.kind(other).get());
+                    let kinds = (state.kind(node).get(), state.kind(other).get());
                     if !counted.kinds.contains(&(kinds.0.min(kinds.1), kinds.0.max(kinds.1))) {
-                        broken(place(), "it links kinds that the relation does not know of");
+                        broken(place(), "it links kinds that are not listed for the relation");
                     }
                     if !weight.is_finite() || weight <= 0.0 {
                         broken(place(), "an edge has a weight that is not above 0");
                     }
                 }
-                if !list.is_same(&ListBuilder::build(view.stable_id(node), entries).as_list()) {
-                    broken(place(), "it is not arranged as its neighbors' ids say");
+                if !list.is_same(&ListBuilder::build(state.stable_id(node), entries).as_list()) {
+                    broken(place(), "its neighbors are not in the order of their ids");
                 }
             }
             if ends != 2 * counted.edges {
-                broken(format!("relation {}", counted.name), "it has another number of edges than counted");
+                broken(format!("relation {}", counted.name), "its number of edges differs from the count");
             }
         }
         stage.end();

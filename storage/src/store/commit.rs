@@ -1,6 +1,6 @@
-//! How a batch becomes durable and visible.
-//! Batches are planned and staged one after the other; whoever comes first makes durable what all have staged by then, so
-//! that writers who come together share one sync.
+//! Commits: a batch becomes durable, then visible.
+//! Batches are planned and appended one after another. The first waiting thread makes all appended batches durable, so
+//! that concurrent writers share one sync.
 
 use std::sync::Arc;
 
@@ -8,95 +8,96 @@ use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::graph::plan::{Plan, plan};
 use crate::store::handle::Store;
-use crate::store::writer::{Planning, Staged, Syncing, Writing};
+use crate::store::writer::{AppendedBatch, Appending, Syncing, Writer};
 use crate::types::batch::Batch;
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
-use crate::wal::engine::Pending;
+use crate::wal::appender::UnsyncedRecords;
 
 impl Store {
-    /// Commits a batch: all of it or nothing. A batch that changes nothing writes nothing and keeps the epoch.
+    /// Commits a batch: all of it or nothing. A batch without effect writes nothing and keeps the epoch.
     ///
     /// # Visibility
     /// Durable on return; snapshots taken from then on show it. Touched nodes are dirty until the next refresh.
     ///
     /// # Errors
-    /// Whatever in the batch cannot be, before anything is written. After an I/O error it is not known whether the batch is
-    /// durable, and the store takes nothing more ([`Error::Broken`]) until it is opened again.
+    /// Every invalid request in the batch, before anything is written. After an I/O error it is unknown whether the
+    /// batch is durable, and the store refuses all writes ([`Error::Broken`]) until it is opened again.
     ///
     /// # Panics
-    /// When the state that the batch was checked against does not take it: a broken invariant of this crate.
+    /// When the planned operations contradict the state: a broken invariant of this crate.
     ///
     /// # Cost
-    /// One fsync, which threads that commit at the same time share, and encoding each touched list once, of long ones the
-    /// pieces that differ: some 60 microseconds at a million neighbours, whatever the size of the store.
+    /// One fsync, which concurrent commits share, and the encoding of each changed list, of long lists the chunks that
+    /// differ. Some 60 microseconds at a million neighbors, for any size of the store.
     pub fn commit(&self, batch: &Batch) -> Result<Commit, Error> {
-        let writing = self.writing()?;
-        let (summary, end) = writing.planning()?.stage(writing, batch)?;
-        let mut syncing = writing.syncing()?;
-        // Someone else may have made it durable meanwhile, whatever failed since.
+        let writer = self.writer()?;
+        let (summary, end) = writer.appending()?.append(writer, batch)?;
+        let mut syncing = writer.syncing()?;
+        // Another thread may have made it durable meanwhile, even if a later write failed.
         if syncing.durable < end {
-            writing.check()?;
-            let staged = writing.planning()?.take();
-            self.sync(writing, &mut syncing, staged)?;
+            writer.check()?;
+            let appended = writer.appending()?.take();
+            self.sync(writer, &mut syncing, appended)?;
         }
         Ok(summary)
     }
 
-    /// Makes durable and shows what was staged.
+    /// Makes the appended batches durable and shows them.
     pub(crate) fn sync(
         &self,
-        writing: &Writing,
+        writer: &Writer,
         syncing: &mut Syncing,
-        (staged, view, pending): (Vec<Staged>, Arc<GraphState>, Pending),
+        (appended, state, unsynced): (Vec<AppendedBatch>, Arc<GraphState>, UnsyncedRecords),
     ) -> Result<(), Error> {
-        let end = pending.mark.next;
+        let end = unsynced.log_end.next;
         if syncing.durable == end {
             return Ok(());
         }
-        writing.log.sync(&mut syncing.syncer, &pending).map_err(|error| writing.broken(error))?;
+        writer.log.sync(&mut syncing.syncer, &unsynced).map_err(|error| writer.broken(error))?;
         syncing.durable = end;
-        let mut tail = writing.tail();
-        for batch in staged {
-            tail.begin(batch.epoch, batch.first);
-            tail.touch(batch.epoch, batch.touched);
+        let mut log_index = writer.log_index();
+        for batch in appended {
+            log_index.push_batch(batch.epoch, batch.first);
+            log_index.touch(batch.epoch, batch.touched);
         }
-        tail.set_end(end);
-        self.show(&mut tail, view);
+        log_index.set_end(end);
+        self.show(&mut log_index, state);
         Ok(())
     }
 }
 
-impl Planning {
-    /// Checks a batch and gives it its place in the log. Returns what it does, and which records must be durable before
-    /// it may be acknowledged: also where it changes nothing, since what it found may not be durable yet.
-    fn stage(&mut self, writing: &Writing, batch: &Batch) -> Result<(Commit, u64), Error> {
-        let Plan { ops, mut summary } = plan(&self.view, batch)?;
-        summary.epoch = self.view.epoch;
+impl Appending {
+    /// Plans a batch and appends it to the log. Returns its counts, and the record up to which the log must be durable
+    /// before the batch is acknowledged. That holds even for a batch without effect, since the state it was planned
+    /// against may not be durable yet.
+    fn append(&mut self, writer: &Writer, batch: &Batch) -> Result<(Commit, u64), Error> {
+        let Plan { ops, mut summary } = plan(&self.state, batch)?;
+        summary.epoch = self.state.epoch;
         if ops.is_empty() {
-            return Ok((summary, self.stager.mark().next));
+            return Ok((summary, self.appender.log_end().next));
         }
-        let epoch = Epoch::new(self.view.epoch.get() + 1);
-        let first = writing.log.stage(&mut self.stager, epoch, &ops);
-        let first = first.map_err(|error| writing.broken(error))?;
-        self.tail_ops += ops.len() as u64;
-        let mut applier = Applier::new(GraphState::clone(&self.view));
+        let epoch = Epoch::new(self.state.epoch.get() + 1);
+        let first = writer.log.append(&mut self.appender, epoch, &ops);
+        let first = first.map_err(|error| writer.broken(error))?;
+        self.ops_since_checkpoint += ops.len() as u64;
+        let mut applier = Applier::new(GraphState::clone(&self.state));
         applier.advance(epoch);
         let touched: Vec<u32> = ops.iter().flat_map(Op::nodes).flatten().collect();
         for op in ops {
             applier.apply(op).expect("a plan's operations fit the state it was made for");
         }
-        self.view = Arc::new(applier.finish());
-        self.staged.push(Staged { epoch, first, touched });
+        self.state = Arc::new(applier.finish());
+        self.appended.push(AppendedBatch { epoch, first, touched });
         summary.epoch = epoch;
-        Ok((summary, self.stager.mark().next))
+        Ok((summary, self.appender.log_end().next))
     }
 
-    /// What was staged since the last sync, the state with it, and where the log then ends.
-    pub(crate) fn take(&mut self) -> (Vec<Staged>, Arc<GraphState>, Pending) {
-        (std::mem::take(&mut self.staged), Arc::clone(&self.view), self.stager.take())
+    /// Takes the batches appended since the last sync, the state with them, and the records.
+    pub(crate) fn take(&mut self) -> (Vec<AppendedBatch>, Arc<GraphState>, UnsyncedRecords) {
+        (std::mem::take(&mut self.appended), Arc::clone(&self.state), self.appender.take())
     }
 }
 
@@ -113,15 +114,15 @@ mod tests {
         store.commit(&batch)
     }
 
-    /// After a failed fsync the system may say the next one succeeded, though the first one's pages are lost; so nothing is
-    /// taken until what is on disk has been read again.
+    /// After a failed fsync the system may report the next one as successful, though the pages of the first are lost.
+    /// So all writes are refused until the content of the disk has been read again.
     #[test]
     fn after_a_failed_sync_nothing_is_taken_until_the_store_is_opened_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path()).expect("created");
         link(&store, "1").expect("committed");
-        let writing = store.writing().expect("a writer");
-        writing.syncing().expect("sound").syncer.break_sync();
+        let writer = store.writer().expect("a writer");
+        writer.syncing().expect("sound").syncer.break_sync();
         assert!(matches!(link(&store, "2"), Err(Error::Io { .. })));
         assert!(matches!(link(&store, "3"), Err(Error::Broken { .. })));
         assert!(matches!(store.checkpoint(&CancelToken::new()), Err(Error::Broken { .. })));
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!(link(&store, "3").expect("committed").epoch.get(), epoch.get() + 1);
     }
 
-    /// Whoever is acknowledged finds its edge in the next snapshot, and the epochs are one for each batch, without gaps.
+    /// Every acknowledged edge is in the next snapshot, and epochs are contiguous, one for each batch.
     #[test]
     fn writers_who_come_together_each_get_their_epoch() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
-//! A store as text, line by line: what is on disk, the graph, and the records of the log.
-//! Reads what others keep; for people and for comparing, not for reading back.
+//! A store as text, line by line: its files, the graph, and the records of the log.
+//! For people and for comparisons; it cannot be read back.
 
 use std::io::{self, Write};
 
@@ -12,27 +12,28 @@ use crate::types::ops::Op;
 use crate::types::position::Position;
 
 impl Store {
-    /// Writes all that the store holds as text: a line each for the manifest, files, kinds, relations, positions, nodes,
-    /// tokens, rows, edges, and records of the log with their operations. Nodes come by number, and an edge with the end of the smaller
-    /// number. A store that is open read-only has no records.
+    /// Writes the content of the store as text. Each manifest, file, kind, relation, position, node, token, row, edge
+    /// and log record has a line, with the operations of a record below it. Nodes come by number, and an edge comes
+    /// with its end of the smaller number. A store that is open read-only has no records.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; what writing fails with, as [`Error::Io`] of the store's folder; damage in the log.
+    /// [`Error::Cancelled`]; errors of `out`, as [`Error::Io`] of the store's folder; damage in the log.
     ///
     /// # Cost
-    /// A pass over everything, in constant memory.
+    /// A pass over all data, in constant memory.
     pub fn dump(&self, out: &mut dyn Write, cancel: &CancelToken) -> Result<(), Error> {
         let failed = |e: io::Error| Error::io(self.path(), "dump", e);
         let graph = self.snapshot();
-        // Files are not swapped between reading the manifest and the records.
-        let held = if self.is_read_only() { None } else { Some(self.writing()?.settling()?) };
+        // The lock keeps files from being replaced between reading the manifest and the records.
+        let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
+        // The manifest and its files.
         if let Some(manifest) = Manifest::read(self.path(), CURRENT)? {
-            let Manifest { number, epoch, covered, log_start, learned, .. } = &manifest;
-            writeln!(out, "manifest {number} epoch {epoch} covered {covered} log-start {log_start}")
+            let Manifest { number, epoch, replay_from, log_start, published, .. } = &manifest;
+            writeln!(out, "manifest {number} epoch {epoch} covered {replay_from} log-start {log_start}")
                 .map_err(failed)?;
-            if let Some(learned) = learned {
-                let (generation, refreshed) = (learned.generation, learned.refreshed);
-                writeln!(out, "learned generation {generation} refreshed {refreshed}").map_err(failed)?;
+            if let Some(published) = published {
+                let (generation, refreshed) = (published.generation, published.refreshed);
+                writeln!(out, "published generation {generation} refreshed {refreshed}").map_err(failed)?;
             }
             for name in manifest.files() {
                 let path = name.path(self.path());
@@ -41,6 +42,7 @@ impl Store {
                 writeln!(out, "file {name} bytes {bytes}").map_err(failed)?;
             }
         }
+        // The graph: kinds, relations, positions, nodes with their features, edges.
         let mut graph_lines = || -> io::Result<Result<(), Error>> {
             writeln!(out, "graph epoch {} nodes {}", graph.epoch(), graph.node_count())?;
             for at in 0..graph.kind_count() {
@@ -92,18 +94,19 @@ impl Store {
             Ok(Ok(()))
         };
         graph_lines().map_err(failed)??;
-        let Some(settling) = held else { return Ok(()) };
-        let writing = self.writing()?;
-        let (from, end) = (settling.manifest.log_start, writing.tail().end());
-        let from = from.max(writing.tail().start());
+        // The records of the log.
+        let Some(publishing) = guard else { return Ok(()) };
+        let writer = self.writer()?;
+        let (from, end) = (publishing.manifest.log_start, writer.log_index().end());
+        let from = from.max(writer.log_index().start());
         let stage = cancel.stage("log", end - from);
-        writing.log.scan(from..end, |head, body| {
+        writer.log.scan(from..end, |head, body| {
             stage.advance(1)?;
             let (seq, epoch, part, parts) = (head.seq, Epoch::new(head.epoch), head.part, head.parts);
             writeln!(out, "record {seq} epoch {epoch} part {part} of {parts} sum {:016x}", head.sum)
                 .map_err(failed)?;
-            for op in writing.log.ops(head, body)? {
-                writeln!(out, "  {}", described(&op)).map_err(failed)?;
+            for op in writer.log.ops(head, body)? {
+                writeln!(out, "  {}", op_line(&op)).map_err(failed)?;
             }
             Ok(())
         })?;
@@ -117,8 +120,8 @@ fn position_line(source: &str, position: Position) -> String {
     format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
 }
 
-/// An operation, with what text it holds escaped.
-fn described(op: &Op) -> String {
+/// An operation as a line of text, with its texts escaped.
+fn op_line(op: &Op) -> String {
     match op {
         Op::Kind { name } => format!("kind {name}"),
         Op::Relation { name } => format!("relation {name}"),

@@ -1,5 +1,5 @@
-//! The open store: what is shown to whoever asks, and what the log knows besides.
-//! How a batch gets there is `commit`'s to say, and how files take the place of the log `settle`'s.
+//! The handle of an open store: snapshots, derived files, changes, sizes.
+//! `commit` makes batches durable and visible; `publish` replaces files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::segments::FILES;
 use crate::store::open;
 use crate::store::open::OpenOptions;
 use crate::store::sidecar;
-use crate::store::writer::Writing;
+use crate::store::writer::Writer;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
@@ -22,18 +22,19 @@ use crate::types::position::Position;
 use crate::wal::changes::Changes;
 use crate::wal::log_index::LogIndex;
 
-/// Bytes on disk, by file: `topology`, `nodes`, `keys`, `features`, `log`, the derived ones, and those kept aside.
+/// File sizes in bytes, by name: `topology`, `nodes`, `keys`, `features`, `log`, the derived files, and the sidecars.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sizes {
-    /// The bytes of each.
+    /// The size of each file.
     pub files: BTreeMap<String, u64>,
 }
 
 /// An open store. Share it in an [`Arc`]; dropping it releases the lock.
 ///
 /// # Visibility
-/// Batches of several threads are planned one after the other and become durable together; readers work on [`Snapshot`]s,
-/// and wait for nobody.
+/// Batches of several threads are planned one after another and become durable together. Readers work on [`Snapshot`]s
+/// and never wait.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) disk: Disk,
@@ -47,72 +48,72 @@ pub struct Store {
 #[derive(Debug)]
 enum Role {
     Reader {
-        /// What was dirty when the manifest was written.
+        /// The number of dirty nodes when the manifest was written.
         dirty: u64,
         /// The manifest's number.
         number: u64,
     },
-    Writer(Box<Writing>),
+    Writer(Box<Writer>),
 }
 
 impl Store {
-    /// How to open one.
+    /// The options for opening a store.
     pub fn options() -> OpenOptions {
         OpenOptions::default()
     }
 
-    pub(crate) fn reader(
+    pub(crate) fn new_reader(
         disk: Disk,
         low_memory: bool,
-        view: GraphState,
+        state: GraphState,
         derived: Option<Derived>,
         (dirty, number): (u64, u64),
     ) -> Self {
         let role = Role::Reader { dirty, number };
-        Self::new(disk, low_memory, Arc::new(view), derived, Vec::new(), role)
+        Self::new(disk, low_memory, Arc::new(state), derived, Vec::new(), role)
     }
 
-    pub(crate) fn writer(
+    pub(crate) fn new_writer(
         disk: Disk,
         low_memory: bool,
-        view: Arc<GraphState>,
+        state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
-        writing: Writing,
+        writer: Writer,
     ) -> Self {
-        Self::new(disk, low_memory, view, derived, damage, Role::Writer(Box::new(writing)))
+        Self::new(disk, low_memory, state, derived, damage, Role::Writer(Box::new(writer)))
     }
 
     fn new(
         disk: Disk,
         low_memory: bool,
-        view: Arc<GraphState>,
+        state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
         role: Role,
     ) -> Self {
-        let (current, derived) = (RwLock::new(Snapshot(view)), RwLock::new(derived));
+        let (current, derived) = (RwLock::new(Snapshot(state)), RwLock::new(derived));
         Self { disk, low_memory, current, derived, damage, role }
     }
 
-    /// The folder.
+    /// The store's folder.
     pub fn path(&self) -> &Path {
         self.disk.folder()
     }
 
-    /// Whether it was opened read-only.
+    /// True if the store was opened read-only.
     pub fn is_read_only(&self) -> bool {
         matches!(self.role, Role::Reader { .. })
     }
 
-    /// Whether a writer has published a newer state than this handle shows, which opening the store again would show. Never
-    /// for a handle that is open for writing: it shows every commit.
+    /// True if a writer has published a newer state than this handle shows; opening the store again shows it. Never
+    /// true for a handle that is open for writing, which shows every commit.
     ///
     /// # Errors
-    /// A manifest that cannot be read.
+    /// Errors of reading the manifest.
     ///
     /// # Cost
-    /// Reading the manifest, some hundred bytes.
+    /// Reads the manifest, some hundred bytes.
     pub fn is_outdated(&self) -> Result<bool, Error> {
         match &self.role {
             Role::Reader { number, .. } => Ok(open::current(self.path())?.number != *number),
@@ -120,113 +121,113 @@ impl Store {
         }
     }
 
-    /// What was damaged when the store was opened, and how it was made good.
+    /// The damage found when the store was opened, and its repairs.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
     }
 
-    pub(crate) fn writing(&self) -> Result<&Writing, Error> {
+    pub(crate) fn writer(&self) -> Result<&Writer, Error> {
         match &self.role {
             Role::Reader { .. } => Err(Error::ReadOnly { path: self.path().to_path_buf() }),
-            Role::Writer(writing) => Ok(writing),
+            Role::Writer(writer) => Ok(writer),
         }
     }
 
-    /// The graph as it is now, frozen.
+    /// The current state of the graph, frozen.
     pub fn snapshot(&self) -> Snapshot {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How far the input of that name was taken in; none where no batch said so. What it covers is durable, where the store
-    /// is open read-only as of the last checkpoint.
+    /// The position of the input `source`; `None` where no batch recorded one. Everything before it is durable. A
+    /// read-only store shows the position of the last checkpoint.
     pub fn position(&self, source: &str) -> Option<Position> {
         self.snapshot().position(source)
     }
 
-    /// Shows a new state to whoever asks from now on.
-    pub(crate) fn show(&self, tail: &mut LogIndex, view: Arc<GraphState>) {
+    /// Makes a state the current one.
+    pub(crate) fn show(&self, log_index: &mut LogIndex, state: Arc<GraphState>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, Snapshot(view));
+        let before = std::mem::replace(&mut *current, Snapshot(state));
         drop(current);
         if Arc::strong_count(&before.0) > 1 {
-            tail.lend(before.epoch(), Arc::downgrade(&before.0));
+            log_index.pin(before.epoch(), Arc::downgrade(&before.0));
         }
     }
 
-    /// What the last publish wrote; none while nothing derived exists.
+    /// The derived files of the last publish; `None` where there are none.
     pub fn derived(&self) -> Option<Derived> {
         self.derived.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says that everything up to an epoch has been refreshed in memory: dirty marks up to it are forgotten. What has
-    /// been published is still where a reopened store starts from.
+    /// Marks all changes up to an epoch as refreshed in memory: nodes touched up to it become clean. A reopened store
+    /// still starts from the last publish.
     pub fn mark_refreshed(&self, epoch: Epoch) {
-        if let Role::Writer(writing) = &self.role {
-            let mut tail = writing.tail();
-            if tail.refreshed.is_some() {
-                tail.refresh(epoch);
+        if let Role::Writer(writer) = &self.role {
+            let mut log_index = writer.log_index();
+            if log_index.refreshed.is_some() {
+                log_index.refresh(epoch);
             }
         }
     }
 
-    /// All that changed after `from`, up to and with the epoch of `to`.
+    /// All changes after `from`, up to and including the epoch of `to`.
     ///
-    /// The changes since whatever is published are always there, and those since any snapshot that is still held, but for
+    /// Changes since the last publish are always available, and changes since any snapshot that is still held, except
     /// one of the empty store before a [`Self::load`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] when `from` is past `to`, or its changes are no longer in the log; [`Error::ReadOnly`] when the
-    /// store is, unless the epochs are the same; [`Error::Cancelled`].
+    /// [`Error::Invalid`] when `from` is past `to`, or its changes are no longer in the log; [`Error::ReadOnly`] for a
+    /// read-only store, unless the epochs are equal; [`Error::Cancelled`].
     ///
     /// # Cost
-    /// Reading the records between the two: about a microsecond an edge.
+    /// Reads the records between both epochs: about a microsecond an edge.
     pub fn changes(&self, from: Epoch, to: &Snapshot, cancel: &CancelToken) -> Result<Changes, Error> {
         let mut changes = Changes::new(from, to.epoch());
         if from == to.epoch() {
             return Ok(changes);
         }
-        let writing = self.writing()?;
+        let writer = self.writer()?;
         let (start, end) = {
-            let tail = writing.tail();
-            (tail.after(from), tail.after(to.epoch()))
+            let log_index = writer.log_index();
+            (log_index.first_record_after(from), log_index.first_record_after(to.epoch()))
         };
         let range = start.zip(end).filter(|_| from < to.epoch());
         let (start, end) = range.ok_or_else(|| out_of_reach(from, &to.0))?;
         let stage = cancel.stage("log", end - start);
-        writing.log.scan(start..end, |head, body| {
+        writer.log.scan(start..end, |head, body| {
             stage.advance(1)?;
-            writing.log.ops(head, body)?.iter().for_each(|op| changes.add(op));
+            writer.log.ops(head, body)?.iter().for_each(|op| changes.add(op));
             Ok(())
         })?;
         stage.end();
-        changes.settle(to);
+        changes.drop_unchanged(to);
         Ok(changes)
     }
 
-    /// How many nodes the log has touched since the last refresh; 0 while nothing derived exists.
+    /// The number of nodes that the log has touched since the last refresh; 0 while there are no derived files.
     pub fn dirty_nodes(&self) -> u64 {
         match &self.role {
             Role::Reader { dirty, .. } => *dirty,
-            Role::Writer(writing) => writing.tail().touched(),
+            Role::Writer(writer) => writer.log_index().dirty_nodes(),
         }
     }
 
-    /// Bytes on disk, by file.
+    /// File sizes, by name.
     pub fn sizes(&self) -> Sizes {
-        let base = self.snapshot().0.base.sizes;
-        let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(base).collect();
+        let segments = self.snapshot().0.segments.sizes;
+        let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
-        for (name, path) in sidecar::all(self.path()) {
+        for (name, path) in sidecar::files(self.path()) {
             *files.entry(name).or_default() += path.metadata().map_or(0, |found| found.len());
         }
-        if let Role::Writer(writing) = &self.role {
-            files.insert("log".to_owned(), writing.log.bytes());
+        if let Role::Writer(writer) = &self.role {
+            files.insert("log".to_owned(), writer.log.bytes());
         }
         Sizes { files }
     }
 }
 
-pub(crate) fn out_of_reach(epoch: Epoch, view: &GraphState) -> Error {
-    let rule = format!("one up to {} whose changes are still in the log; rebuild instead", view.epoch);
+pub(crate) fn out_of_reach(epoch: Epoch, state: &GraphState) -> Error {
+    let rule = format!("an epoch up to {} whose changes are still in the log; rebuild instead", state.epoch);
     Error::invalid("epoch", &epoch.to_string(), rule)
 }

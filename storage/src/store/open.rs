@@ -1,5 +1,5 @@
-//! Opening and creating a store: which folder is one, and taking the lock.
-//! Owns everything up to the open handle; what the handle does is the store's.
+//! Opening and creating a store: the check of the folder, and the lock.
+//! Owns everything up to the open handle; the store owns the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,26 +9,28 @@ use std::sync::Arc;
 
 use crate::checkpoint::derived::Derived;
 use crate::checkpoint::manifest::{
-    COPY, CURRENT, Manifest, NAMES, PREVIOUS, is_unfinished, largest_number, sweep,
+    COPY, CURRENT, MANIFEST_NAMES, Manifest, PREVIOUS, is_creation_leftover, largest_number,
+    remove_unnamed_files,
 };
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
-use crate::fs::verified_files::{Opening, VerifiedFiles};
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
 use crate::store::recover::{Loss, Recovered, recover};
 use crate::store::sidecar;
-use crate::store::writer::{Planning, Settling, Syncing, Writing};
+use crate::store::writer::{Appending, Publishing, Syncing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::position::Positions;
-use crate::wal::engine::{FOLDER, Log, Stager};
+use crate::wal::appender::Appender;
+use crate::wal::engine::{FOLDER, Log};
 use crate::wal::log_end::LogEnd;
 
-/// How often a reader starts over because the writer published while it was opening files.
-const READER_PATIENCE: u32 = 100;
+/// The most attempts of a reader when the writer publishes while it opens files.
+const MAX_READER_RETRIES: u32 = 100;
 
-/// How a store is to be opened.
+/// The options for opening a store.
 ///
 /// # Example
 /// ```
@@ -53,34 +55,34 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Creates the store where the folder is new or empty; without it, that is an error.
+    /// Creates the store in a new or empty folder. Without it, a folder without a store is an error.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// Opens without lock, and without need for write permission: what the last checkpoint or publish made visible.
+    /// Opens without the lock and without write permission: shows the last checkpoint or publish.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
     }
 
-    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory. Files that
-    /// were checked before, and that nobody has written to since as far as the system knows, are not read at all until they
-    /// are needed: [`Store::check`] reads them.
+    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory.
+    /// Verified files that have not changed since, as far as their metadata shows, are not read until they are needed:
+    /// [`Store::check`] reads them.
     pub fn low_memory(mut self, low_memory: bool) -> Self {
         self.low_memory = low_memory;
         self
     }
 
-    /// Gives up what cannot be read at the end of the log, acknowledged or not, where there is no other way to open the store
-    /// for writing; [`Store::damage`] says what. What held it is kept in `log.damaged`.
+    /// Gives up unreadable records at the end of the log, acknowledged or not, where the store cannot be opened for
+    /// writing otherwise. [`Store::damage`] lists them. The old engine is kept as `log.damaged`.
     pub fn repair(mut self, repair: bool) -> Self {
         self.repair = repair;
         self
     }
 
-    /// What the opening is held by: it can be stopped, and says how far it is.
+    /// The token of the opening, for cancellation and progress.
     pub fn cancel(mut self, cancel: &CancelToken) -> Self {
         self.cancel = cancel.clone();
         self
@@ -88,38 +90,37 @@ impl OpenOptions {
 
     /// Opens the store.
     ///
-    /// Damage that can be made good without losing anything is, where the store is opened for writing:
-    /// [`Store::damage`] says what it was, and what was done.
+    /// Damage that can be repaired without loss is repaired when the store is opened for writing; [`Store::damage`]
+    /// lists the damage and the repairs.
     ///
     /// # Errors
-    /// [`Error::NotAStore`], [`Error::Locked`], [`Error::Damaged`] for damage that there is no way around, or any at all
-    /// where it is opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is as it was.
-    ///
+    /// [`Error::NotAStore`]; [`Error::Locked`]; [`Error::Damaged`] for damage that cannot be repaired, or for any
+    /// damage when opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is unchanged.
     /// # Cost
-    /// One pass over the files for their checksums, unless they are trusted ([`Self::low_memory`]), and replaying the log
-    /// since the last checkpoint.
+    /// One pass over the files for their checksums, unless they are verified ([`Self::low_memory`]), and a replay of
+    /// the log since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
         if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
     }
 
     fn read(&self, path: &Path) -> Result<Store, Error> {
-        examine(path)?;
-        let trust = VerifiedFiles::read(path);
-        let opening = self.opening(&trust);
-        let mut patience = READER_PATIENCE;
+        require_store(path)?;
+        let verified = VerifiedFiles::read(path);
+        let opening = self.opening(&verified);
+        let mut patience = MAX_READER_RETRIES;
         let mut manifest = current(path)?;
         loop {
-            let view = write_checkpoint::settled(path, &manifest, opening);
-            let opened = view.and_then(|view| {
-                let learned = manifest.learned.as_ref();
-                Ok((view, learned.map(|learned| Derived::open(path, learned, opening)).transpose()?))
+            let state = write_checkpoint::open_checkpoint(path, &manifest, opening);
+            let opened = state.and_then(|state| {
+                let published = manifest.published.as_ref();
+                Ok((state, published.map(|published| Derived::open(path, published, opening)).transpose()?))
             });
             match opened {
-                Ok((view, derived)) => {
-                    let dirty = manifest.learned.as_ref().map_or(0, |learned| learned.dirty);
+                Ok((state, derived)) => {
+                    let dirty = manifest.published.as_ref().map_or(0, |published| published.dirty);
                     let shown = (dirty, manifest.number);
-                    return Ok(Store::reader(Disk::of(path), self.low_memory, view, derived, shown));
+                    return Ok(Store::new_reader(Disk::of(path), self.low_memory, state, derived, shown));
                 }
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
@@ -133,52 +134,66 @@ impl OpenOptions {
         }
     }
 
-    fn opening<'a>(&'a self, trust: &'a VerifiedFiles) -> Opening<'a> {
-        Opening { mapped: self.low_memory.then_some(trust), cancel: &self.cancel }
+    fn opening<'a>(&'a self, verified: &'a VerifiedFiles) -> OpenMode<'a> {
+        OpenMode { low_memory: self.low_memory.then_some(verified), cancel: &self.cancel }
     }
 
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
         let path = disk.folder();
-        if let Err(error) = examine(path) {
+        if let Err(error) = require_store(path) {
             let vacant = matches!(error, Error::NotAStore { .. }) && is_vacant(path)?;
             if !self.create || !vacant {
                 return Err(error);
             }
             fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
         }
+        // The lock comes first, then the manifest is read again: another process may have created the store meanwhile.
         let lock = Lock::take(&disk)?;
-        // Someone else may have created it before the lock was ours.
-        if NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
+        if MANIFEST_NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
             create(&disk)?;
         }
-        sidecar::sweep(&disk);
-        let trust = VerifiedFiles::read(path);
-        let loss = if self.repair { Loss::LogIndex } else { Loss::None };
-        let recovered = recover(&disk, self.opening(&trust), loss)?;
-        let Recovered { manifest, view, derived, log, mark, tail, ops, damage, manifests, gave_up } =
-            recovered;
+        // The state is recovered from manifests, checkpoint files and the log.
+        sidecar::remove_unfinished(&disk);
+        let verified = VerifiedFiles::read(path);
+        let loss = if self.repair { Loss::UnreadableRecords } else { Loss::None };
+        let recovered = recover(&disk, self.opening(&verified), loss)?;
+        let Recovered {
+            manifest,
+            state,
+            derived,
+            log,
+            log_end,
+            log_index,
+            ops,
+            damage,
+            manifests,
+            lost_records,
+        } = recovered;
+        // Leftover files are removed, unless damage may still need them.
         if damage.is_empty() {
-            sweep(&disk, &manifests.iter().collect::<Vec<_>>());
+            remove_unnamed_files(&disk, &manifests.iter().collect::<Vec<_>>());
         }
         let number = largest_number(path).max(manifest.number);
-        if derived.as_ref().is_none_or(|derived| derived.is_whole) {
-            manifest.trust(&disk);
+        if derived.as_ref().is_none_or(|derived| derived.is_complete) {
+            manifest.record_verified(&disk);
         }
-        let syncer = log.syncer(&disk, mark)?;
-        let view = Arc::new(view);
-        let settling = Settling { manifest, number };
-        let syncing = Syncing { syncer, durable: mark.next };
-        let (stager, staged) = (Stager::new(mark), Vec::new());
-        let planning = Planning { stager, view: Arc::clone(&view), staged, tail_ops: ops };
-        let writing = Writing::new(disk.clone(), log, (settling, syncing, planning), tail, lock);
-        let store = Store::writer(disk, self.low_memory, view, derived, damage, writing);
-        store.settle_repairs(gave_up)?;
+        // The writer's locks get their initial state.
+        let syncer = log.syncer(&disk, log_end)?;
+        let state = Arc::new(state);
+        let publishing = Publishing { manifest, number };
+        let syncing = Syncing { syncer, durable: log_end.next };
+        let (appender, appended) = (Appender::new(log_end), Vec::new());
+        let appending =
+            Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
+        let writer = Writer::new(disk.clone(), log, (publishing, syncing, appending), log_index, lock);
+        let store = Store::new_writer(disk, self.low_memory, state, derived, damage, writer);
+        store.checkpoint_repairs(lost_records)?;
         Ok(store)
     }
 }
 
 /// Checks that a folder holds a store.
-pub(crate) fn examine(path: &Path) -> Result<(), Error> {
+pub(crate) fn require_store(path: &Path) -> Result<(), Error> {
     let not = |found: &str| Err(Error::NotAStore { path: path.to_path_buf(), found: found.to_owned() });
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return not("there is no such folder"),
@@ -190,14 +205,14 @@ pub(crate) fn examine(path: &Path) -> Result<(), Error> {
     if is_there(CURRENT)? {
         return Ok(());
     }
-    // Without the current one, whoever opens the store for writing goes by another.
+    // Without the current manifest, opening for writing uses another one.
     if is_there(COPY)? || is_there(PREVIOUS)? {
         return Ok(());
     }
-    not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other things" })
+    not(if is_vacant(path)? { "the folder is empty" } else { "the folder holds other files" })
 }
 
-/// Whether a store may be created there: nothing is there, or only what an interrupted creation left.
+/// True for a folder in which a store may be created: an empty one, or one with leftovers of an interrupted creation.
 fn is_vacant(path: &Path) -> Result<bool, Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -209,7 +224,7 @@ fn is_vacant(path: &Path) -> Result<bool, Error> {
     for entry in entries {
         names.insert(entry.map_err(|e| Error::io(path, "read", e))?.file_name());
     }
-    Ok(names.iter().all(|name| name.to_str().is_some_and(is_unfinished)))
+    Ok(names.iter().all(|name| name.to_str().is_some_and(is_creation_leftover)))
 }
 
 pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
@@ -217,19 +232,20 @@ pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
     manifest.ok_or_else(|| Error::damaged(&path.join(CURRENT), "file", "it is missing"))
 }
 
-/// Makes an empty store; the manifest comes last, so that before it there is none.
+/// Creates an empty store; the manifest comes last, since it makes the folder a store.
 fn create(disk: &Disk) -> Result<(), Error> {
     let path = disk.folder();
     let log = Log::open(&path.join(FOLDER))?;
     if log.end()?.is_some() {
-        // Not an interrupted creation: nothing is committed before there is a manifest.
+        // Not an interrupted creation: no batch is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
     drop(log.syncer(disk, LogEnd::default())?);
-    let base = write_checkpoint::found(disk)?;
+    let segments = write_checkpoint::write_empty(disk)?;
     let positions = Positions::default();
-    let manifest = Manifest { number: 0, epoch: 0, covered: 0, log_start: 0, base, learned: None, positions };
-    manifest.prepare(disk, None)?.put()?;
+    let manifest =
+        Manifest { number: 0, epoch: 0, replay_from: 0, log_start: 0, segments, published: None, positions };
+    manifest.prepare(disk, None)?.make_current()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let Some(parent) = absolute.parent() else { return Ok(()) };
     disk.sync_folder(parent).map_err(|e| Error::io(parent, "sync", e))

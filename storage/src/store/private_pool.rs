@@ -1,21 +1,21 @@
-//! Threads of our own for work that is done with the right to write.
+//! A thread pool for work under the writer's locks.
 //!
-//! In a pool that is shared, a thread that waits for its part takes up other tasks meanwhile, and one of them may be a commit,
-//! which waits for that right: neither would ever go on.
+//! In a shared pool, a thread that waits for its part runs other tasks meanwhile. One of them may be a commit, which
+//! waits for the same lock: a deadlock.
 
 use std::io;
 use std::panic::resume_unwind;
 use std::thread;
 
-/// Runs `work` in a pool of its own, which has as many threads as the caller's, and waits without doing anything else.
+/// Runs `work` in a pool of its own, with as many threads as the caller's pool, and blocks until it is done.
 ///
 /// # Errors
-/// When no threads are to be had.
-pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+/// When no threads can be started.
+pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let threads = rayon::current_num_threads();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)?;
     thread::scope(|scope| {
-        // Through a thread of its own, since a worker of another pool does not just wait in `install`.
+        // Through a thread of its own, since a worker of another pool would run other tasks within `install`.
         let waiting = thread::Builder::new().spawn_scoped(scope, || pool.install(work))?;
         Ok(waiting.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })

@@ -1,5 +1,5 @@
-//! What only a store that is open for writing has: the log, who plans, who syncs, and who replaces files.
-//! Owns the locks and their order: settling before syncing before planning before the tail.
+//! The parts of a store that is open for writing: the log, and the locks for appending, syncing and publishing.
+//! Owns the locks and their order: publishing before syncing before appending before the log index.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,71 +12,72 @@ use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
-use crate::wal::engine::{Log, Stager, Syncer};
+use crate::wal::appender::Appender;
+use crate::wal::engine::{Log, Syncer};
 use crate::wal::log_index::LogIndex;
 
-/// The right to write. The lock is dropped last.
+/// The exclusive right to write. The lock file is released last.
 #[derive(Debug)]
-pub(crate) struct Writing {
-    settling: Mutex<Settling>,
+pub(crate) struct Writer {
+    publishing: Mutex<Publishing>,
     syncing: Mutex<Syncing>,
-    planning: Mutex<Planning>,
-    tail: Mutex<LogIndex>,
+    appending: Mutex<Appending>,
+    log_index: Mutex<LogIndex>,
     pub(crate) log: Log,
     is_broken: AtomicBool,
     disk: Disk,
     _lock: Lock,
 }
 
-/// Where batches are checked and get their place in the log, one after the other.
+/// The lock under which batches are planned and appended to the log, one after another.
 #[derive(Debug)]
-pub(crate) struct Planning {
-    pub(crate) stager: Stager,
-    /// The state with all that was staged, durable or not.
-    pub(crate) view: Arc<GraphState>,
-    /// What was staged since the last sync, in order.
-    pub(crate) staged: Vec<Staged>,
-    /// Operations since the checkpoint.
-    pub(crate) tail_ops: u64,
+pub(crate) struct Appending {
+    pub(crate) appender: Appender,
+    /// The state with all appended batches, durable or not.
+    pub(crate) state: Arc<GraphState>,
+    /// The batches appended since the last sync, in order.
+    pub(crate) appended: Vec<AppendedBatch>,
+    /// The number of operations since the checkpoint.
+    pub(crate) ops_since_checkpoint: u64,
 }
 
-/// A batch that has its place in the log and is not known to be durable.
+/// A batch in the log that may not be durable yet.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct AppendedBatch {
     pub(crate) epoch: Epoch,
     pub(crate) first: u64,
     pub(crate) touched: Vec<u32>,
 }
 
-/// Where what was staged becomes durable, for all who wait for it at once.
+/// The lock under which appended batches become durable, all at once.
 #[derive(Debug)]
 pub(crate) struct Syncing {
     pub(crate) syncer: Syncer,
-    /// Records below it are durable.
+    /// Records below this one are durable.
     pub(crate) durable: u64,
 }
 
-/// Which files make up the store, for whoever replaces some.
+/// The lock under which files are replaced: the current manifest and its files.
 #[derive(Debug)]
-pub(crate) struct Settling {
+pub(crate) struct Publishing {
     pub(crate) manifest: Manifest,
-    /// No file has a larger number.
+    /// The largest number of any file.
     pub(crate) number: u64,
 }
 
-impl Writing {
+impl Writer {
     pub(crate) fn new(
         disk: Disk,
         log: Log,
-        (settling, syncing, planning): (Settling, Syncing, Planning),
-        tail: LogIndex,
+        (publishing, syncing, appending): (Publishing, Syncing, Appending),
+        log_index: LogIndex,
         lock: Lock,
     ) -> Self {
         Self {
-            settling: Mutex::new(settling),
+            publishing: Mutex::new(publishing),
             syncing: Mutex::new(syncing),
-            planning: Mutex::new(planning),
-            tail: Mutex::new(tail),
+            appending: Mutex::new(appending),
+            log_index: Mutex::new(log_index),
             log,
             is_broken: AtomicBool::new(false),
             disk,
@@ -84,13 +85,13 @@ impl Writing {
         }
     }
 
-    /// Waits for the right that a lock guards; a panic of whoever had it counts as a failed write.
+    /// Acquires a lock; a panic of an earlier owner counts as a failed write.
     fn wait<'a, T>(&self, lock: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, Error> {
-        let held = lock.lock();
-        held.map_err(|_| Error::Broken { path: self.disk.folder().to_path_buf() })
+        let guard = lock.lock();
+        guard.map_err(|_| Error::Broken { path: self.disk.folder().to_path_buf() })
     }
 
-    /// Fails after a failure that left open what is on disk.
+    /// Fails if an earlier failure left the content of the disk unknown.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_broken.load(Ordering::Acquire) {
             return Err(Error::Broken { path: self.disk.folder().to_path_buf() });
@@ -98,38 +99,39 @@ impl Writing {
         Ok(())
     }
 
-    pub(crate) fn settling(&self) -> Result<MutexGuard<'_, Settling>, Error> {
-        let settling = self.wait(&self.settling)?;
+    pub(crate) fn publishing(&self) -> Result<MutexGuard<'_, Publishing>, Error> {
+        let publishing = self.wait(&self.publishing)?;
         self.check()?;
-        Ok(settling)
+        Ok(publishing)
     }
 
-    /// Whoever gets it must check whether a write failed before it writes.
+    /// The caller must call [`Self::check`] before it writes.
     pub(crate) fn syncing(&self) -> Result<MutexGuard<'_, Syncing>, Error> {
         self.wait(&self.syncing)
     }
 
-    pub(crate) fn planning(&self) -> Result<MutexGuard<'_, Planning>, Error> {
-        let planning = self.wait(&self.planning)?;
+    pub(crate) fn appending(&self) -> Result<MutexGuard<'_, Appending>, Error> {
+        let appending = self.wait(&self.appending)?;
         self.check()?;
-        Ok(planning)
+        Ok(appending)
     }
 
-    pub(crate) fn tail(&self) -> MutexGuard<'_, LogIndex> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn log_index(&self) -> MutexGuard<'_, LogIndex> {
+        self.log_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After a failure that leaves open what is on disk: nothing more is written until the store is opened again.
+    /// Records a failure that leaves the content of the disk unknown: nothing more is written until the store is opened
+    /// again.
     pub(crate) fn broken(&self, error: Error) -> Error {
         self.is_broken.store(true, Ordering::Release);
         error
     }
 
-    /// Tells a tail the nodes that records touch.
-    pub(crate) fn touch(&self, tail: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
+    /// Marks the nodes that records touch as dirty.
+    pub(crate) fn touch(&self, log_index: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
         self.log.scan(records, |head, body| {
             let ops = self.log.ops(head, body)?;
-            tail.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());
+            log_index.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());
             Ok(())
         })
     }

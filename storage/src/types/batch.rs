@@ -1,5 +1,5 @@
-//! What a host wants changed, gathered before it is committed as one.
-//! Owns its texts and numbers in an arena and checks every value by itself; knows no store.
+//! A batch: changes that a host collects before it commits them together.
+//! Owns texts and numbers in one arena and validates every value on its own; knows no store.
 
 use crate::types::error::Error;
 use crate::types::ids::StableId;
@@ -8,28 +8,30 @@ use crate::types::names::check_relation;
 use crate::types::position::Position;
 use crate::types::position::{MAX_POSITIONS, check_source};
 
-/// The most operations that one batch takes, so that a commit has bounded memory. sled advises against batches over 1 MB;
-/// measured, one of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any.
+/// The most operations in one batch, so that a commit uses bounded memory. sled advises against batches over 1 MB.
+/// Measured, a batch of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any other.
 pub const MAX_BATCH_OPS: usize = 1_000_000;
-/// The most bytes of names, tokens and numbers that one batch takes.
+/// The most bytes of names, tokens and numbers in one batch.
 pub const MAX_BATCH_BYTES: usize = 256 << 20;
-/// The most tokens that one node has.
+/// The most tokens of one node.
 pub const MAX_TOKENS: usize = 4096;
 /// The longest token, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 512;
-/// The most bytes that the tokens of one node have together.
+/// The most bytes of all tokens of one node together.
 pub const MAX_TOKENS_BYTES: usize = 16 << 10;
-/// The most numbers that one row of a dense block has.
+/// The most numbers in one row of a dense block.
 pub const MAX_DENSE_WIDTH: usize = 4096;
 
-/// What an edge carries besides its ends.
+/// The values of an edge, besides the two nodes it links.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Edge<'a> {
-    /// How strong it is: finite and above 0; 1 by default.
+    /// The strength of the edge: finite and above 0; 1 by default.
     pub weight: f32,
-    /// When it happened, in whatever unit the host uses; any value but `i64::MIN`.
+    /// The moment of the edge, in the host's own unit; any value but `i64::MIN`.
     pub time: Option<i64>,
     /// The relation; by default the one named by the two kinds in alphabetical order, such as `board-pin`.
+    #[cfg_attr(feature = "serde", serde(borrow))]
     pub relation: Option<&'a str>,
 }
 
@@ -40,7 +42,7 @@ impl Default for Edge<'_> {
 }
 
 impl Edge<'_> {
-    /// Refuses a weight or a time that cannot be.
+    /// Refuses a weight or a time outside the allowed values.
     pub(crate) fn check_values(&self) -> Result<(), Error> {
         if !self.weight.is_finite() || self.weight <= 0.0 {
             return Err(Error::invalid("weight", &self.weight.to_string(), "a finite number above 0"));
@@ -54,7 +56,7 @@ impl Edge<'_> {
 
 /// Changes that are committed together: all of them or none.
 ///
-/// They take effect in the order in which they were added, so a later one may undo an earlier one.
+/// Operations take effect in the order in which they were added, so a later one may undo an earlier one.
 ///
 /// # Example
 /// ```
@@ -71,56 +73,56 @@ impl Edge<'_> {
 pub struct Batch {
     text: String,
     numbers: Vec<f32>,
-    ops: Vec<Staged>,
-    /// Apart from the operations, so that a full batch takes them too.
-    positions: Vec<(Text, Option<Position>)>,
+    ops: Vec<BatchOp>,
+    /// Separate from `ops`, so that a full batch still takes positions.
+    positions: Vec<(TextRange, Option<Position>)>,
 }
 
-/// A piece of the batch's text.
+/// A range of the batch's text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text {
+pub(crate) struct TextRange {
     start: u32,
     len: u16,
 }
 
-/// A node as the batch keeps it: kind and key lie side by side.
+/// A node's name in the batch's text, with its stable id.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    kind: Text,
-    key: Text,
+pub(crate) struct BatchName {
+    kind: TextRange,
+    key: TextRange,
     pub(crate) id: StableId,
 }
 
-/// One operation as the batch keeps it.
+/// One operation of a batch; its names are ranges of the batch's text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Staged {
+pub(crate) enum BatchOp {
     Add {
-        node: Name,
+        node: BatchName,
     },
     Link {
-        a: Name,
-        b: Name,
+        a: BatchName,
+        b: BatchName,
         weight: f32,
         time: Option<i64>,
-        relation: Option<Text>,
+        relation: Option<TextRange>,
     },
     Unlink {
-        a: Name,
-        b: Name,
-        relation: Option<Text>,
+        a: BatchName,
+        b: BatchName,
+        relation: Option<TextRange>,
     },
     Remove {
-        node: Name,
+        node: BatchName,
     },
-    /// `start` and `bytes` say where the texts of the tokens lie, one after the other: see [`Batch::tokens`].
+    /// The tokens stand one after another in the text, from `start` on: see [`Batch::tokens`].
     Tokens {
-        node: Name,
+        node: BatchName,
         start: u32,
         bytes: u32,
     },
     Dense {
-        node: Name,
-        block: Text,
+        node: BatchName,
+        block: TextRange,
         first: u32,
         width: u16,
     },
@@ -132,17 +134,17 @@ impl Batch {
         Self::default()
     }
 
-    /// How many changes it holds.
+    /// The number of changes.
     pub fn len(&self) -> usize {
         self.ops.len() + self.positions.len()
     }
 
-    /// Whether it holds no changes.
+    /// True for a batch without changes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all changes and keeps the memory for the next ones.
+    /// Removes all changes and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.numbers.clear();
@@ -150,20 +152,20 @@ impl Batch {
         self.positions.clear();
     }
 
-    /// Creates a node without edges; nothing happens when it exists.
+    /// Creates a node without edges; has no effect where the node exists.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
     pub fn add_node<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         node.validate()?;
-        self.admit(name_bytes(node))?;
+        self.check_room(name_bytes(node))?;
         let node = self.name(node);
-        self.ops.push(Staged::Add { node });
+        self.ops.push(BatchOp::Add { node });
         Ok(())
     }
 
-    /// Links two nodes, creating them where needed; where the edge exists, its weight and time are replaced.
+    /// Links two nodes and creates them where needed. Where the edge exists, its weight and time are replaced.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] when the batch is full.
@@ -178,14 +180,14 @@ impl Batch {
         b.validate()?;
         edge.relation.map_or(Ok(()), check_relation)?;
         edge.check_values()?;
-        self.admit(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
+        self.check_room(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = edge.relation.map(|relation| self.text(relation));
-        self.ops.push(Staged::Link { a, b, weight: edge.weight, time: edge.time, relation });
+        self.ops.push(BatchOp::Link { a, b, weight: edge.weight, time: edge.time, relation });
         Ok(())
     }
 
-    /// Removes the edge between two nodes; where there is none, the commit counts it as absent.
+    /// Removes the edge between two nodes. Where there is none, the commit counts it as absent.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
@@ -199,31 +201,32 @@ impl Batch {
         a.validate()?;
         b.validate()?;
         relation.map_or(Ok(()), check_relation)?;
-        self.admit(name_bytes(a) + name_bytes(b) + relation.map_or(0, str::len))?;
+        self.check_room(name_bytes(a) + name_bytes(b) + relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = relation.map(|relation| self.text(relation));
-        self.ops.push(Staged::Unlink { a, b, relation });
+        self.ops.push(BatchOp::Unlink { a, b, relation });
         Ok(())
     }
 
-    /// Removes a node with its edges and features; the commit fails where there is no such node.
+    /// Removes a node with its edges and features. The commit fails where there is no such node.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, [`Error::Limit`] when the batch is full.
     pub fn remove<'a>(&mut self, node: impl Into<NodeRef<'a>>) -> Result<(), Error> {
         let node = node.into();
         node.validate()?;
-        self.admit(name_bytes(node))?;
+        self.check_room(name_bytes(node))?;
         let node = self.name(node);
-        self.ops.push(Staged::Remove { node });
+        self.ops.push(BatchOp::Remove { node });
         Ok(())
     }
 
-    /// Replaces the whole set of a node's tokens, creating the node where needed; order and repetition do not matter.
+    /// Replaces the whole set of a node's tokens and creates the node where needed. Order and repetition of tokens do
+    /// not matter.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name or a token that is not 1 to 512 bytes, [`Error::Limit`] for more than 4096
-    /// tokens or 16 KiB of them, or when the batch is full.
+    /// [`Error::Invalid`] for a bad name or a token that is not 1 to 512 bytes. [`Error::Limit`] for more than 4096
+    /// tokens or more than 16 KiB of tokens, or when the batch is full.
     pub fn set_tokens<'a>(
         &mut self,
         node: impl Into<NodeRef<'a>>,
@@ -239,12 +242,13 @@ impl Batch {
         }
         limit("tokens of a node", sorted.len(), MAX_TOKENS)?;
         let bytes = sorted.iter().map(|token| token.len()).sum();
-        limit("bytes of a node's tokens", bytes, MAX_TOKENS_BYTES)?;
-        self.admit(name_bytes(node) + bytes + 4 * sorted.len())?;
+        limit("bytes of tokens of a node", bytes, MAX_TOKENS_BYTES)?;
+        self.check_room(name_bytes(node) + bytes + 4 * sorted.len())?;
         let node = self.name(node);
         let start = self.text.len() as u32;
         for token in sorted {
-            // A token's length goes before it as four hexadecimal digits, since tokens hold any character.
+            // Tokens may contain any character, so no separator works: four hexadecimal digits before each token hold
+            // its length.
             let len = token.len();
             for shift in [12, 8, 4, 0] {
                 self.text.push(char::from(b"0123456789abcdef"[len >> shift & 15]));
@@ -252,14 +256,15 @@ impl Batch {
             self.text.push_str(token);
         }
         let bytes = self.text.len() as u32 - start;
-        self.ops.push(Staged::Tokens { node, start, bytes });
+        self.ops.push(BatchOp::Tokens { node, start, bytes });
         Ok(())
     }
 
-    /// Replaces a node's row in a dense block, creating the node where needed; the first row ever sets the width.
+    /// Replaces a node's row in a dense block and creates the node where needed. The first row of a block sets its
+    /// width.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite;
+    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite.
     /// [`Error::Limit`] when the batch is full. A width other than the block's fails the commit.
     pub fn set_dense<'a>(
         &mut self,
@@ -277,84 +282,84 @@ impl Batch {
         if let Some((at, bad)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             return Err(Error::invalid("dense row", &format!("{bad} at {at}"), "finite numbers"));
         }
-        self.admit(name_bytes(node) + block.len() + 4 * values.len())?;
+        self.check_room(name_bytes(node) + block.len() + 4 * values.len())?;
         let node = self.name(node);
         let block = self.text(block);
         let first = self.numbers.len() as u32;
         self.numbers.extend_from_slice(values);
-        self.ops.push(Staged::Dense { node, block, first, width: values.len() as u16 });
+        self.ops.push(BatchOp::Dense { node, block, first, width: values.len() as u16 });
         Ok(())
     }
 
-    /// Says how far the input `source` is taken in with this batch; the last word of a batch on a source counts. A batch
-    /// may hold nothing else.
+    /// Records the position up to which the input `source` has been applied, including this batch. The last position
+    /// per source wins. A batch may hold positions and nothing else.
     ///
     /// # Visibility
-    /// Durable with the changes of the batch: both are there after a crash, or neither.
+    /// Durable together with the changes of the batch: after a crash both are there, or neither.
     /// [`Store::position`](crate::Store::position) reads it. It makes no node dirty.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit fails
-    /// with [`Error::Limit`] where the store has positions of 256 other sources.
+    /// [`Error::Invalid`] for a name that is not 1 to 4096 bytes, [`Error::Limit`] when the batch is full. The commit
+    /// fails with [`Error::Limit`] where the store has positions of 256 other sources.
     pub fn set_position(&mut self, source: &str, position: Position) -> Result<(), Error> {
-        self.stage_position(source, Some(position))
+        self.push_position(source, Some(position))
     }
 
-    /// Forgets how far the input `source` was taken in; nothing happens when it is not known.
+    /// Removes the position of the input `source`; has no effect where there is none.
     ///
     /// # Errors
     /// As for [`Self::set_position`].
     pub fn forget_position(&mut self, source: &str) -> Result<(), Error> {
-        self.stage_position(source, None)
+        self.push_position(source, None)
     }
 
-    fn stage_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
+    fn push_position(&mut self, source: &str, to: Option<Position>) -> Result<(), Error> {
         check_source(source)?;
-        limit("positions of a batch", self.positions.len() + 1, MAX_POSITIONS)?;
-        self.admit_bytes(source.len())?;
+        limit("positions in a batch", self.positions.len() + 1, MAX_POSITIONS)?;
+        self.check_byte_room(source.len())?;
         let source = self.text(source);
         self.positions.push((source, to));
         Ok(())
     }
 
-    /// Refuses one more operation with so many bytes when the batch is full.
-    fn admit(&self, bytes: usize) -> Result<(), Error> {
-        limit("operations of a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
-        self.admit_bytes(bytes)
+    /// Refuses one more operation with this many bytes when the batch is full.
+    fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        limit("operations in a batch", self.ops.len() + 1, MAX_BATCH_OPS)?;
+        self.check_byte_room(bytes)
     }
 
-    fn admit_bytes(&self, bytes: usize) -> Result<(), Error> {
-        limit("bytes of a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
+    fn check_byte_room(&self, bytes: usize) -> Result<(), Error> {
+        limit("bytes in a batch", self.text.len() + 4 * self.numbers.len() + bytes, MAX_BATCH_BYTES)
     }
 
-    fn text(&mut self, text: &str) -> Text {
+    fn text(&mut self, text: &str) -> TextRange {
         let start = self.text.len() as u32;
         self.text.push_str(text);
-        Text { start, len: text.len() as u16 }
+        TextRange { start, len: text.len() as u16 }
     }
 
-    fn name(&mut self, node: NodeRef<'_>) -> Name {
-        Name { kind: self.text(node.kind), key: self.text(node.key), id: node.stable_id() }
+    fn name(&mut self, node: NodeRef<'_>) -> BatchName {
+        BatchName { kind: self.text(node.kind), key: self.text(node.key), id: node.stable_id() }
     }
 
-    pub(crate) fn ops(&self) -> &[Staged] {
+    pub(crate) fn ops(&self) -> &[BatchOp] {
         &self.ops
     }
 
-    /// Sources and how far they are taken in, in the order in which that was said.
+    /// Sources with their new positions, in the order of the calls.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, Option<Position>)> {
         self.positions.iter().map(|&(source, to)| (self.read(source), to))
     }
 
-    pub(crate) fn read(&self, text: Text) -> &str {
+    pub(crate) fn read(&self, text: TextRange) -> &str {
         &self.text[text.start as usize..text.start as usize + text.len as usize]
     }
 
-    pub(crate) fn node(&self, name: Name) -> NodeRef<'_> {
+    pub(crate) fn node(&self, name: BatchName) -> NodeRef<'_> {
         NodeRef { kind: self.read(name.kind), key: self.read(name.key) }
     }
 
-    /// The tokens of a [`Staged::Tokens`], sorted.
+    /// The tokens of a [`BatchOp::Tokens`], sorted.
     pub(crate) fn tokens(&self, start: u32, bytes: u32) -> Vec<&str> {
         let mut rest = &self.text[start as usize..(start + bytes) as usize];
         let mut tokens = Vec::new();
@@ -391,7 +396,7 @@ mod tests {
     fn tokens_come_back_sorted_and_once() {
         let mut batch = Batch::new();
         batch.set_tokens(node("pin:1"), &["b", "a:\n", "b", "\u{e9}"]).expect("valid");
-        let Staged::Tokens { start, bytes, .. } = batch.ops()[0] else { panic!("one op of tokens") };
+        let BatchOp::Tokens { start, bytes, .. } = batch.ops()[0] else { panic!("one op of tokens") };
         assert_eq!(batch.tokens(start, bytes), ["a:\n", "b", "\u{e9}"]);
     }
 

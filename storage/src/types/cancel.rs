@@ -1,4 +1,5 @@
-//! The token by which a host holds a long job: it stops the job, and hears how far it is. Knows nothing of what the job is.
+//! The token by which a host controls a long job: it stops the job and observes its progress. Knows nothing of the job
+//! itself.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use crate::types::error::Error;
 use crate::types::progress::{Progress, Stage};
 
-/// What is told how far a job is; one thread at a time.
+/// The callback for progress reports; one thread at a time calls it.
 pub(crate) type Observer = Mutex<dyn FnMut(Progress) + Send>;
 
-/// What a host holds a long job by: a flag that stops it and, where the host wants one, an observer that hears how far it is.
+/// The token of a long job: a flag that stops the job and, optionally, an observer of its progress.
 ///
-/// Every call that may take long has one as its last argument. Clones share flag and observer, so one token can hold several
-/// jobs. A job looks at the flag every few milliseconds; what a stop leaves is said where the call is described, and is never
-/// less than what was there before.
+/// Every call that may take long has one as its last argument. Clones share the flag and the observer, so one token can
+/// control several jobs. A job checks the flag every few milliseconds. Each method documents the state after a
+/// cancellation; the state before the call is never lost.
 ///
 /// # Example
 /// ```
@@ -39,41 +40,41 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// A flag that nobody has raised, and no observer.
+    /// A token with its flag not set and without an observer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same flag, with an observer that is told how far the jobs are which are given the new token.
+    /// The same flag, with an observer that receives the progress of the jobs given the new token.
     ///
-    /// It is told by whichever thread of the job is there, one at a time, some hundred times for each stage at most. The job
-    /// waits for it: it should do little, and must not start a job with the same token.
+    /// Any thread of the job may call it, one at a time, at most some hundred times for each stage. The job waits
+    /// meanwhile: the observer should do little, and must not start a job with the same token.
     pub fn observed(&self, observer: impl FnMut(Progress) + Send + 'static) -> Self {
         Self { flag: Arc::clone(&self.flag), observer: Some(Arc::new(Mutex::new(observer))) }
     }
 
-    /// The flag of this token with the observer of another: for a job within a job that is to be stopped otherwise, or not at
-    /// all.
+    /// The flag of this token with the observer of another. It is for a job within a job that is stopped by another
+    /// flag, or not at all.
     pub fn reporting_to(&self, other: &Self) -> Self {
         Self { flag: Arc::clone(&self.flag), observer: other.observer.clone() }
     }
 
-    /// Asks every job that holds this flag to stop at its next check.
+    /// Asks every job with this flag to stop at its next check.
     pub fn cancel(&self) {
         self.flag.store(true, Ordering::Relaxed);
     }
 
-    /// Whether someone asked to stop.
+    /// True once cancellation was requested.
     pub fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Fails with [`Error::Cancelled`] once someone asked to stop.
+    /// Fails with [`Error::Cancelled`] once cancellation was requested.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Begins a stage of a job, of which the observer is told: for what works through `of` things, whatever they are.
+    /// Begins a stage of a job that processes `of` items and reports its progress to the observer.
     pub fn stage(&self, name: &'static str, of: u64) -> Stage<'_> {
         Stage::begin(self, name, of)
     }
@@ -86,7 +87,7 @@ impl CancelToken {
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_cancelled() { "cancelled" } else { "not cancelled" };
-        let heard = if self.observer.is_some() { "observed" } else { "not observed" };
-        write!(f, "CancelToken({state}, {heard})")
+        let observed = if self.observer.is_some() { "observed" } else { "not observed" };
+        write!(f, "CancelToken({state}, {observed})")
     }
 }

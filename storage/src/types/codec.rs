@@ -1,20 +1,20 @@
-//! The one place that names bincode: small records to bytes and back.
-//! The crate is unmaintained (RUSTSEC-2025-0141), so nothing large and nothing that is read in place goes through it.
+//! The one module that names bincode: small records to bytes and back.
+//! The crate is unmaintained (RUSTSEC-2025-0141), so large data and data read in place do not go through it.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-/// What a record derives, under `#[bincode(crate = "hedgerow_storage::codec::bincode")]` outside this crate.
+/// The macros for records that are encoded.
 pub(crate) use bincode::{self, Decode, Encode};
 
 use crate::types::error::Error;
 
-/// The most that decoding one record may claim, in bytes; lengths in damaged records lie.
+/// The most bytes that decoding one record may allocate; a damaged record may claim any length.
 pub(crate) const DECODE_LIMIT: usize = 16 << 20;
 
 fn config() -> Configuration<LittleEndian, Varint, Limit<DECODE_LIMIT>> {
     bincode::config::standard().with_limit::<DECODE_LIMIT>()
 }
 
-/// The bytes of a record.
+/// Encodes a record.
 ///
 /// # Panics
 /// When the type's own `Encode` fails, which derived ones do not.
@@ -30,17 +30,18 @@ pub(crate) fn encode_into<T: Encode>(bytes: &mut Vec<u8>, record: &T) {
         .expect("derived encoders and vectors do not fail");
 }
 
-/// Reads a record that fills `bytes` to the end.
+/// Decodes a record that fills `bytes` to the end.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the bytes are no such record, end early, go on, or claim more than [`DECODE_LIMIT`].
+/// [`Error::Invalid`] when the bytes are no such record, end early, continue after it, or claim more than
+/// [`DECODE_LIMIT`].
 pub(crate) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Error> {
     let mut rest = bytes;
     let record = decode_next(&mut rest)?;
     if rest.is_empty() { Ok(record) } else { Err(unreadable("bytes after its end")) }
 }
 
-/// Reads a record from the front of `bytes` and moves them past it.
+/// Decodes a record from the front of `bytes` and advances `bytes` past it.
 ///
 /// # Errors
 /// As for [`decode`].
@@ -50,14 +51,14 @@ pub(crate) fn decode_next<T: Decode<()>>(bytes: &mut &[u8]) -> Result<T, Error> 
             *bytes = &bytes[read..];
             Ok(record)
         }
-        Err(bincode::error::DecodeError::UnexpectedEnd { .. }) => Err(unreadable("its end too early")),
+        Err(bincode::error::DecodeError::UnexpectedEnd { .. }) => Err(unreadable("an early end")),
         Err(bincode::error::DecodeError::LimitExceeded) => Err(unreadable("lengths over the limit")),
-        Err(_) => Err(unreadable("bytes that are no such record")),
+        Err(_) => Err(unreadable("bytes of another record")),
     }
 }
 
 fn unreadable(found: &str) -> Error {
-    Error::Invalid { what: "record", found: found.to_owned(), expected: "a whole record".to_owned() }
+    Error::Invalid { what: "record", found: found.to_owned(), expected: "a complete record".to_owned() }
 }
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn lying_lengths_claim_no_memory() {
+    fn false_lengths_allocate_no_memory() {
         // A varint of 253 says that eight bytes of length follow.
         let mut bytes = vec![253];
         bytes.extend([0xff; 7]);

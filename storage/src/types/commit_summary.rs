@@ -1,24 +1,37 @@
-//! The outcome of a commit, counted.
+//! The outcome of a commit, in counts.
+
+use std::fmt;
 
 use crate::types::ids::Epoch;
 
-/// What a commit did, net of what later operations of its batch undid.
+/// Counts of what a commit changed, net of what later operations of its batch undid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Commit {
-    /// The epoch that shows the batch; the one before where it changed nothing.
+    /// The epoch that shows the batch; the epoch before it where the batch changed nothing.
     pub epoch: Epoch,
-    /// Nodes that were created or brought back.
+    /// Nodes created or restored.
     pub nodes_added: u64,
-    /// Nodes that were removed.
+    /// Nodes removed.
     pub nodes_removed: u64,
-    /// Edges where there was none.
+    /// Edges added.
     pub edges_added: u64,
-    /// Edges that got another weight or time.
+    /// Edges with another weight or time than before.
     pub edges_changed: u64,
-    /// Edges that are gone, by themselves or with a node.
+    /// Edges removed, by themselves or with a node.
     pub edges_removed: u64,
-    /// Edges that were to be removed and were not there.
+    /// Removals of edges that did not exist.
     pub edges_absent: u64,
-    /// Sets of tokens and dense rows that differ from before; all those that a removed node loses count as one.
+    /// Token sets and dense rows that differ from before; all features that a removed node loses count as one.
     pub features_changed: u64,
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, nodes_added, nodes_removed, edges_added, edges_changed, edges_removed, .. } = self;
+        let Self { edges_absent, features_changed, .. } = self;
+        write!(f, "epoch {epoch}: nodes {nodes_added} added, {nodes_removed} removed; ")?;
+        write!(f, "edges {edges_added} added, {edges_changed} changed, {edges_removed} removed, ")?;
+        write!(f, "{edges_absent} absent; features {features_changed} changed")
+    }
 }

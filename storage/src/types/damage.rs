@@ -1,20 +1,21 @@
-//! What was found damaged, and how it is made good. Knows nothing of how that is done.
+//! Damage found in a store, and its remedy. Knows nothing of how repairs are done.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::types::error::Error;
 
-/// Damage that was found when a store was opened or checked, and what became of it.
+/// Damage found when a store was opened or checked, and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Damage {
     /// The file, or the folder of the log.
     pub path: PathBuf,
-    /// Where in it: a section, a record.
+    /// The place in the file: a section, a record.
     pub place: String,
-    /// What was found.
+    /// The content found.
     pub what: String,
-    /// What was done, or is to be done.
+    /// The repair that was done, or that is needed.
     pub remedy: String,
 }
 
@@ -28,11 +29,11 @@ impl Damage {
         }
     }
 
-    /// Sorts damage, for which there is a remedy, from other errors.
+    /// Separates damage, which has a remedy, from other errors.
     ///
     /// # Errors
-    /// All but [`Error::Damaged`].
-    pub(crate) fn of<T>(result: Result<T, Error>, remedy: &str) -> Result<Result<T, Self>, Error> {
+    /// Every error but [`Error::Damaged`].
+    pub(crate) fn from_result<T>(result: Result<T, Error>, remedy: &str) -> Result<Result<T, Self>, Error> {
         match result {
             Ok(value) => Ok(Ok(value)),
             Err(Error::Damaged { path, place, what }) => Ok(Err(Self::new(&path, &place, &what, remedy))),
@@ -40,7 +41,7 @@ impl Damage {
         }
     }
 
-    /// The error, where there is no remedy after all.
+    /// The damage as an error, where there is no remedy after all.
     pub(crate) fn into_error(self) -> Error {
         Error::damaged(&self.path, self.place, self.what)
     }

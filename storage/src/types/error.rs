@@ -1,101 +1,103 @@
-//! The one error type of this crate.
-//! A message says what happened, what was found and expected, and what to do; the engine's own text never stands bare.
+//! The error type of this crate.
+//! A message says what happened, what was found and expected, and what to do. The engine's own text is never shown
+//! bare.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Everything that a request to the store can fail with.
+/// Every failure of a request to the store.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something.
+    /// The operating system refused an operation.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done, as a verb: `open`, `write`, `sync`.
+        /// The operation, as a verb: `open`, `write`, `sync`.
         action: &'static str,
         /// The system's reason.
         source: io::Error,
     },
-    /// The folder holds no store (or something else).
+    /// The folder holds no store.
     NotAStore {
         /// The folder.
         path: PathBuf,
-        /// What is there instead.
+        /// The content found instead.
         found: String,
     },
     /// Another process, or another handle in this one, has the store open for writing.
     Locked {
         /// The store.
         path: PathBuf,
-        /// The process that holds it; 0 when it could not be read.
+        /// The process that holds the lock; 0 when it could not be read.
         pid: u32,
-        /// Since when, in seconds of Unix time; 0 when it could not be read.
+        /// The time of locking, in seconds of Unix time; 0 when it could not be read.
         since: u64,
     },
     /// A file does not hold what was written to it.
     Damaged {
         /// The file, or the folder of the log.
         path: PathBuf,
-        /// Where in it: a section, a byte, a sequence number.
+        /// The place in the file: a section, a byte, a sequence number.
         place: String,
-        /// What was found and expected.
+        /// The content found and expected.
         what: String,
     },
     /// A newer version of this program wrote the file.
     NewerVersion {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of the file.
         found: u32,
-        /// The newest that can be read.
+        /// The newest version that this program reads.
         supported: u32,
     },
-    /// A value that is not acceptable.
+    /// A value that is not allowed.
     Invalid {
-        /// What the value is for.
+        /// The purpose of the value.
         what: &'static str,
         /// The value, shortened.
         found: String,
-        /// The rule that it breaks.
+        /// The rule that the value breaks.
         expected: String,
     },
-    /// No such node is alive in this snapshot.
+    /// The snapshot has no such living node.
     UnknownNode {
         /// The node, as `kind:key`.
         node: String,
     },
-    /// More than the store can hold or will take at once.
+    /// A request exceeds a limit of the store.
     Limit {
-        /// What is limited.
+        /// The limited quantity, in the plural.
         what: &'static str,
-        /// The most that is taken.
+        /// The limit.
         limit: u64,
-        /// What was asked.
+        /// The requested quantity.
         found: u64,
     },
-    /// A change was asked of a store that is open read-only.
+    /// A change was requested of a store that is open read-only.
     ReadOnly {
         /// The store.
         path: PathBuf,
     },
-    /// A whole graph was to be loaded into a store in which something was committed or published before.
+    /// A bulk load needs a store in which nothing was ever committed or published.
     NotEmpty {
         /// The store.
         path: PathBuf,
     },
-    /// A write or sync failed earlier, so what is on disk is not known; nothing is written until the store is opened again.
+    /// A write or sync failed earlier, so the content of the disk is unknown. Nothing is written until the store is
+    /// opened again.
     Broken {
         /// The store.
         path: PathBuf,
     },
-    /// The system has no memory of that size to give.
+    /// The system could not allocate memory.
     Memory {
-        /// What was asked for.
+        /// The requested number of bytes.
         bytes: usize,
-        /// What the system said.
+        /// The system's reason.
         source: std::io::Error,
     },
     /// The caller cancelled a long job.
@@ -119,7 +121,7 @@ impl fmt::Display for Error {
             ),
             Self::Damaged { path, place, what } => write!(
                 f,
-                "{} is damaged at {place}: {what}; see `hedgerow check`, put back a backup, or import the data anew",
+                "{} is damaged at {place}: {what}; check the store, restore a backup, or import the data again",
                 path.display()
             ),
             Self::NewerVersion { path, found, supported } => write!(
@@ -132,7 +134,7 @@ impl fmt::Display for Error {
             }
             Self::UnknownNode { node } => write!(f, "no node {node} in the store"),
             Self::Limit { what, limit, found } => {
-                write!(f, "too many or too large: {what} is {found}, the limit is {limit}")
+                write!(f, "limit exceeded: {} {what}, at most {}", Grouped(*found), Grouped(*limit))
             }
             Self::ReadOnly { path } => write!(f, "{} is open read-only; open it for writing", path.display()),
             Self::NotEmpty { path } => write!(
@@ -159,17 +161,17 @@ impl StdError for Error {
 }
 
 impl Error {
-    /// Wraps a system error with the file and the verb.
+    /// Adds the file and the verb to a system error.
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::Io { path: path.to_path_buf(), action, source }
     }
 
-    /// Names damage in a file: where, and what was found there.
+    /// Reports damage in a file: the place and the content found there.
     pub fn damaged(path: &Path, place: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_path_buf(), place: place.into(), what: what.into() }
     }
 
-    /// Refuses a value; long ones are shortened and control characters escaped.
+    /// Refuses a value; long values are shortened and control characters escaped.
     pub fn invalid(what: &'static str, found: &str, expected: impl Into<String>) -> Self {
         let mut short: String = found.chars().take(80).flat_map(char::escape_debug).collect();
         if found.chars().nth(80).is_some() {
@@ -179,7 +181,23 @@ impl Error {
     }
 }
 
-/// Shows seconds of Unix time as a date a person can read.
+/// Formats a number with a comma after every third digit from the right.
+struct Grouped(u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.char_indices() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Formats seconds of Unix time as a date.
 struct Utc(u64);
 
 impl fmt::Display for Utc {
@@ -206,6 +224,16 @@ mod tests {
     fn dates_are_civil() {
         assert_eq!(Utc(0).to_string(), "1970-01-01 00:00:00 UTC");
         assert_eq!(Utc(1_709_210_096).to_string(), "2024-02-29 12:34:56 UTC");
+    }
+
+    #[test]
+    fn a_limit_is_named_with_grouped_numbers() {
+        let error = Error::Limit { what: "operations in a batch", limit: 1_000_000, found: 1_000_001 };
+        assert_eq!(error.to_string(), "limit exceeded: 1,000,001 operations in a batch, at most 1,000,000");
+        assert_eq!(
+            [0, 999, 1000, u64::MAX].map(|n| Grouped(n).to_string()).join(" "),
+            "0 999 1,000 18,446,744,073,709,551,615"
+        );
     }
 
     #[test]

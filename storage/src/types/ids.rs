@@ -1,5 +1,5 @@
-//! The numbers that name things: nodes, kinds, relations, epochs and generations.
-//! Each is a type of its own, so that none can be passed for another. Knows nothing of names or of stores.
+//! Numeric ids: nodes, kinds, relations, epochs and generations.
+//! Each is a type of its own, so that the compiler tells them apart. Knows nothing of names or of stores.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
         pub struct $name($int);
 
         impl $name {
@@ -32,9 +33,9 @@ macro_rules! id {
 }
 
 id! {
-    /// The dense number a node gets when it first appears in a store; never reused.
+    /// The dense number of a node in its store, assigned at first appearance and never reused.
     ///
-    /// It depends on the order of arrival, so nothing that a user sees may depend on it: see [`StableId`].
+    /// It depends on the order of arrival, so no visible result may depend on it: see [`StableId`].
     NodeIx(u32)
 }
 
@@ -49,7 +50,7 @@ id! {
 }
 
 id! {
-    /// A version of the model that embeddings were made with.
+    /// A version of the model that computed embeddings.
     Generation(u64)
 }
 

@@ -1,4 +1,4 @@
-//! The plain values that everything above uses: ids, names, batches, operations, errors, cancel and progress.
+//! Plain values that all folders use: ids, names, batches, operations, errors, cancellation and progress.
 //! Must not know files, lists or the log.
 
 pub(crate) mod batch;

@@ -1,4 +1,4 @@
-//! How nodes, kinds and relations are named, and the stable id that a name hashes to.
+//! Names of nodes, kinds and relations, and the stable id of a node's name.
 //! Knows nothing of stores: a name may or may not exist in one.
 
 use std::fmt;
@@ -25,9 +25,9 @@ pub struct NodeName {
     pub key: String,
 }
 
-/// A borrowed [`NodeName`]. Whoever asks for a node takes what becomes one: `("pin", "42")`, a `&NodeName`, or a `NodeRef`.
+/// A borrowed [`NodeName`]. Methods that take a node accept `("pin", "42")`, a `&NodeName`, or a `NodeRef`.
 ///
-/// A pair is not checked when it becomes a name, but where a node of that name would be made.
+/// Converting a pair does not validate it; every method that can create a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeRef<'a> {
     /// The kind, such as `pin`.
@@ -37,7 +37,7 @@ pub struct NodeRef<'a> {
 }
 
 impl NodeName {
-    /// A name, after checking both parts.
+    /// A validated name.
     ///
     /// # Errors
     /// [`Error::Invalid`] as for [`NodeRef::validate`].
@@ -54,7 +54,7 @@ impl NodeName {
 }
 
 impl<'a> NodeRef<'a> {
-    /// A name, after checking both parts.
+    /// A validated name.
     ///
     /// # Errors
     /// [`Error::Invalid`] as for [`Self::validate`].
@@ -64,7 +64,7 @@ impl<'a> NodeRef<'a> {
         Ok(name)
     }
 
-    /// Reads `kind:key`; the kind ends at the first colon, so keys may hold more of them.
+    /// Parses `kind:key`; the kind ends at the first colon, so keys may contain more colons.
     ///
     /// # Errors
     /// [`Error::Invalid`] when there is no colon, or as for [`Self::validate`].
@@ -75,7 +75,7 @@ impl<'a> NodeRef<'a> {
         Self::new(kind, key)
     }
 
-    /// Checks both parts.
+    /// Validates both parts.
     ///
     /// # Errors
     /// [`Error::Invalid`] unless the kind has 1 to 64 bytes without colon, comma, whitespace or control characters, and
@@ -94,7 +94,7 @@ impl<'a> NodeRef<'a> {
         StableId::new(hash.digest())
     }
 
-    /// The same name, owned.
+    /// An owned copy of the name.
     pub fn to_name(&self) -> NodeName {
         NodeName { kind: self.kind.to_owned(), key: self.key.to_owned() }
     }
@@ -112,12 +112,12 @@ impl<'a> From<&'a NodeName> for NodeRef<'a> {
     }
 }
 
-/// Checks a kind's name by itself.
+/// Validates the name of a kind.
 pub(crate) fn check_kind(name: &str) -> Result<(), Error> {
     check_word("kind", name, MAX_KIND_BYTES)
 }
 
-/// Checks a key by itself.
+/// Validates a key.
 pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return Err(Error::invalid("key", key, format!("1 to {MAX_KEY_BYTES} bytes")));
@@ -125,12 +125,12 @@ pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The relation between nodes of two kinds when none is named: the kinds in alphabetical order.
+/// The default relation between nodes of two kinds: the kinds in alphabetical order.
 pub(crate) fn default_relation(one: &str, other: &str) -> String {
     format!("{}-{}", one.min(other), one.max(other))
 }
 
-/// Checks a relation's name: the rules of a kind's, but up to 129 bytes.
+/// Validates the name of a relation: the rules of a kind's, but up to 129 bytes.
 ///
 /// # Errors
 /// [`Error::Invalid`].
@@ -138,15 +138,15 @@ pub fn check_relation(name: &str) -> Result<(), Error> {
     check_word("relation", name, MAX_RELATION_BYTES)
 }
 
-/// Checks the name of a block of dense features: the rules of a kind's.
+/// Validates the name of a dense block: the rules of a kind's.
 pub(crate) fn check_block(name: &str) -> Result<(), Error> {
     check_word("dense block", name, MAX_KIND_BYTES)
 }
 
-fn check_word(what: &'static str, word: &str, most: usize) -> Result<(), Error> {
+fn check_word(what: &'static str, word: &str, max: usize) -> Result<(), Error> {
     let foreign = |c: char| c == ':' || c == ',' || c.is_whitespace() || c.is_control();
-    if word.is_empty() || word.len() > most || word.contains(foreign) {
-        let rule = format!("1 to {most} bytes without colon, comma, whitespace or control characters");
+    if word.is_empty() || word.len() > max || word.contains(foreign) {
+        let rule = format!("1 to {max} bytes without colon, comma, whitespace or control characters");
         return Err(Error::invalid(what, word, rule));
     }
     Ok(())
@@ -161,7 +161,7 @@ impl FromStr for NodeName {
 }
 
 impl fmt::Display for NodeRef<'_> {
-    /// `kind:key` with control characters escaped, so that a key cannot play tricks on a terminal.
+    /// `kind:key` with control characters escaped, so that a key cannot send control sequences to a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.kind)?;
         self.key.chars().try_for_each(|c| {
@@ -173,6 +173,23 @@ impl fmt::Display for NodeRef<'_> {
 impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)
+    }
+}
+
+/// Serialized as a string `kind:key`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for NodeName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Without the escapes of `Display`, so that every name comes back.
+        serializer.collect_str(&format_args!("{}:{}", self.kind, self.key))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for NodeName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

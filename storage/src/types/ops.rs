@@ -1,43 +1,44 @@
-//! One resolved change, as the log holds it: names are numbers already, and what undoing takes is there.
-//! Knows nothing of records or of how changes are applied.
+//! One resolved operation as the log stores it: names are numbers, and old values are included so that it can be
+//! undone.
+//! Knows nothing of records or of how operations are applied.
 
 use crate::types::codec::{Decode, Encode};
 use crate::types::position::Position;
 
-/// What an edge carries.
+/// The stored values of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-pub(crate) struct Value {
+pub(crate) struct EdgeData {
     pub(crate) weight: f32,
     pub(crate) time: Option<i64>,
 }
 
-/// A change to the graph. New kinds, relations and nodes get the next number, in the order of the log; so the log is
-/// also the dictionary of what is new since the checkpoint, and none is kept beside it in the engine: that would be a
-/// second copy of every name, at 5 to 9 times the price, and could only disagree.
+/// A change to the graph. New kinds, relations and nodes get the next number, in the order of the log. So the log is
+/// also the dictionary of everything new since the checkpoint. The engine keeps no second dictionary: it would cost 5
+/// to 9 times as much and could only disagree.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Op {
-    /// A kind appears.
+    /// A new kind.
     Kind { name: String },
-    /// A relation appears.
+    /// A new relation.
     Relation { name: String },
-    /// A node appears, alive; `node` is the next number, and there to be checked.
+    /// A new node, alive. `node` is the next number; replay checks that it is.
     Node { node: u32, kind: u8, key: String },
-    /// A known node dies or comes back; its edges and features are removed by operations of their own.
+    /// A known node is removed or restored; separate operations remove its edges and features.
     Live { node: u32, alive: bool },
-    /// A node loses all features.
+    /// A node loses all its features.
     Clear { node: u32 },
-    /// An edge changes from `old` to `new`; `None` is no edge. `a` is not above `b`.
-    Edge { relation: u16, a: u32, b: u32, old: Option<Value>, new: Option<Value> },
+    /// An edge changes from `old` to `new`; `None` means no edge. `a <= b`.
+    Edge { relation: u16, a: u32, b: u32, old: Option<EdgeData>, new: Option<EdgeData> },
     /// A node gets this set of tokens, sorted.
     Tokens { node: u32, tokens: Vec<String> },
-    /// A node gets this row.
+    /// A node gets this row in a dense block.
     Dense { node: u32, block: String, values: Vec<f32> },
-    /// An input was taken in up to there; `None` forgets it.
+    /// An input has been applied up to a position; `None` removes the position.
     Position { source: String, to: Option<Position> },
 }
 
 impl Op {
-    /// The nodes whose lists or features the change touches, or that appear.
+    /// The nodes whose lists or features the operation touches, or that it creates.
     pub(crate) fn nodes(&self) -> [Option<u32>; 2] {
         match *self {
             Self::Kind { .. } | Self::Relation { .. } | Self::Position { .. } => [None, None],

@@ -1,5 +1,5 @@
-//! How far inputs were taken in: named marks, each committed with the batch that it belongs to.
-//! Owns their rules and the section of a manifest that holds them; what they count is the host's to know.
+//! Positions of inputs: named offsets, each committed with the batch that it belongs to.
+//! Owns their rules and their section of the manifest; the unit of an offset is the host's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
 
-/// The longest name of a source, in bytes: that of any file.
+/// The longest name of a source, in bytes: that of any file path.
 pub const MAX_SOURCE_BYTES: usize = 4096;
-/// The most sources that a store knows positions of.
+/// The most sources with a position in one store.
 pub const MAX_POSITIONS: usize = 256;
 
-/// How far an input was taken in, for whoever goes on with it after a crash.
+/// The point up to which an input has been applied, so that a reader can resume after a crash.
 ///
-/// A batch carries it ([`Batch::set_position`](crate::Batch::set_position)), and both are durable or neither is: so an
-/// input that is read from where its position says is taken in exactly once.
+/// A batch carries it ([`Batch::set_position`](crate::Batch::set_position)), and both are durable or neither is. An
+/// input that is read from its stored position on is therefore applied exactly once.
 ///
 /// # Example
 /// ```
@@ -35,12 +35,13 @@ pub const MAX_POSITIONS: usize = 256;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
-    /// Where the input goes on, in whatever it counts by: bytes, lines, messages.
+    /// The offset to resume from, in the input's own unit: bytes, lines, messages.
     pub offset: u64,
-    /// How many lines are before it, for messages; 0 where there are no lines.
+    /// The number of lines before the offset, for messages; 0 where there are no lines.
     pub lines: u64,
-    /// Something of what is before it by which the input is known again, such as a checksum; 0 where there is nothing.
+    /// A check value of the data before the offset, such as a checksum, by which the input is recognized; 0 for none.
     pub check: u64,
 }
 
@@ -50,7 +51,7 @@ impl From<u64> for Position {
     }
 }
 
-/// Positions by source; states and manifests share them.
+/// Positions by source, shared by states and manifests.
 pub(crate) type Positions = Arc<BTreeMap<String, Position>>;
 
 /// Checks the name of a source: any text of 1 to 4096 bytes.
@@ -61,22 +62,22 @@ pub(crate) fn check_source(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The section that holds positions.
+/// Encodes the manifest's section of positions.
 pub(crate) fn encode(positions: &BTreeMap<String, Position>) -> Vec<u8> {
     codec::encode(&positions.iter().collect::<Vec<_>>())
 }
 
-/// Reads the section back.
+/// Decodes the manifest's section of positions.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of the damage.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Positions, &'static str> {
     let list: Vec<(String, Position)> = codec::decode(bytes).map_err(|_| "unreadable")?;
     if list.len() > MAX_POSITIONS || !list.is_sorted_by(|(one, _), (other, _)| one < other) {
-        return Err("more sources than there can be, or not in order");
+        return Err("sources that exceed the limit or are not in order");
     }
     if list.iter().any(|(name, _)| check_source(name).is_err()) {
-        return Err("a source with a name that none can have");
+        return Err("a source with an invalid name");
     }
     Ok(Arc::new(list.into_iter().collect()))
 }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_come_back_and_lists_that_lie_are_refused() {
+    fn positions_come_back_and_corrupt_lists_are_refused() {
         let position = Position { offset: 300, lines: 7, check: u64::MAX };
         let positions = BTreeMap::from([("b".to_owned(), position), ("a\n".to_owned(), 5.into())]);
         assert_eq!(decode(&encode(&positions)).as_deref(), Ok(&positions));

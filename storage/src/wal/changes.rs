@@ -1,5 +1,5 @@
-//! What changed between two epochs, with the old weights: what a refresh starts from.
-//! Read from the log when asked for, so that nothing has to be kept; knows nothing of walks or embeddings.
+//! The changes between two epochs, with the old weights: the input of a refresh.
+//! Read from the log on request, so nothing is stored for it; knows nothing of walks or embeddings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use crate::graph::snapshot::Snapshot;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::types::ops::Op;
 
-/// All that changed after one epoch, up to and with another.
+/// All changes after one epoch, up to and including another.
 ///
 /// # Cost
-/// Memory for both sides of every edge that was touched: some 150 bytes an edge. There is no bound but the log's; a host
-/// that lets millions of edges gather is better served by a rebuild.
+/// Memory for both sides of every changed edge: some 150 bytes an edge. Only the length of the log bounds it; a host
+/// with millions of changed edges is better served by a rebuild.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// The epoch whose state is the old one.
+    /// The epoch of the old state.
     pub from: Epoch,
-    /// The epoch whose state is the new one.
+    /// The epoch of the new state.
     pub to: Epoch,
-    /// For each list that differs, the neighbours that do: their weight in the old state, or none where there was no edge.
-    /// Edges whose old and new weight are the same are left out, also where their time differs.
+    /// For each changed list, the neighbors that differ: their weight in the old state, or `None` where there was no
+    /// edge. Edges with the same weight in both states are left out, even where their time differs.
     pub lists: BTreeMap<(RelationIx, NodeIx), BTreeMap<NodeIx, Option<f32>>>,
-    /// Nodes that were created, removed or brought back, or whose features changed.
+    /// Nodes that were created, removed or restored, or whose features changed.
     pub nodes: BTreeSet<NodeIx>,
 }
 
@@ -31,29 +31,31 @@ impl Changes {
         Self { from, to, lists: BTreeMap::new(), nodes: BTreeSet::new() }
     }
 
-    /// Whether nothing differs.
+    /// True if both states are equal.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty() && self.nodes.is_empty()
     }
 
-    /// A list as it was in the old state, without times; `snapshot` is the new state.
+    /// A list of the old state, without times; `snapshot` is the new state.
     ///
     /// # Determinism
-    /// Slots, positions and weights are exactly those that the old state had.
+    /// Slots, positions and weights are exactly those of the old state.
     pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuilder {
         let none = BTreeMap::new();
         let old = self.lists.get(&(relation, node)).unwrap_or(&none);
-        let back: Vec<_> = old
+        let old_values: Vec<_> = old
             .iter()
             .map(|(&neighbor, weight)| {
                 (neighbor, snapshot.stable_id(neighbor), weight.map(|weight| (weight, None)))
             })
             .collect();
-        let today = snapshot.list(relation, node);
-        ListBuilder::edit(snapshot.stable_id(node), today, &back, |neighbor| snapshot.stable_id(neighbor))
+        let current = snapshot.list(relation, node);
+        ListBuilder::edit(snapshot.stable_id(node), current, &old_values, |neighbor| {
+            snapshot.stable_id(neighbor)
+        })
     }
 
-    /// Takes in the next operation of the log; the oldest value of an edge stays.
+    /// Adds the next operation of the log; the first old value of an edge is kept.
     pub(crate) fn add(&mut self, op: &Op) {
         match *op {
             Op::Kind { .. } | Op::Relation { .. } | Op::Position { .. } => {}
@@ -74,8 +76,8 @@ impl Changes {
         }
     }
 
-    /// Leaves out edges that are now as they were.
-    pub(crate) fn settle(&mut self, to: &Snapshot) {
+    /// Removes edges whose old weight equals the new one.
+    pub(crate) fn drop_unchanged(&mut self, to: &Snapshot) {
         self.lists.retain(|&(relation, owner), changed| {
             let list = to.list(relation, owner);
             changed.retain(|&neighbor, old| {

@@ -1,9 +1,8 @@
-//! The log: what was committed since the checkpoint, as records with contiguous sequence numbers.
-//! The only module that names sled, and the keeper of the three rules under which it is durable: after a flush our own
-//! fsync of its file, no value over 24 KiB, no flushing by itself. Knows records, not what their operations mean.
+//! The log: the batches since the checkpoint, as records with contiguous sequence numbers.
+//! Owns the three rules that make sled durable: after a flush our own fsync of its file, no value over 24 KiB, no
+//! automatic flushes.
+//! Knows records, not the meaning of their operations.
 
-use crate::wal::journal;
-use crate::wal::record;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,26 +14,28 @@ use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 
+use crate::wal::appender::{Appender, UnsyncedRecords};
 use crate::wal::journal::Journal;
 use crate::wal::log_end::{LogEnd, LogEndFile};
+use crate::wal::record;
 use crate::wal::record::Head;
 pub(crate) use crate::wal::record_scan::{rebuild, remove_folder};
 
-/// What is larger than a quarter of a segment goes to blob files that sled never syncs: of 4 power cuts none kept them.
-/// Since sled writes a leaf whole, that counts for leaves too, and one has up to 17 values, or 20 after a merge: with 32 KiB
-/// and segments of 512 KiB, sled's default, nearly every commit wrote blobs. 20 of these fit a quarter of a segment, and the
-/// largest operation, 4096 tokens, fits one of these.
+/// The longest value. A larger one than a quarter of a segment goes to blob files that sled never syncs: of 4 power
+/// cuts none kept them. sled writes a leaf in one piece, so the limit holds for leaves too, and a leaf has up to 17
+/// values, or 20 after a merge. With 32 KiB and segments of 512 KiB, sled's default, nearly every commit wrote blobs.
+/// 20 of these values fit a quarter of a segment, and the largest operation, 4096 tokens, fits one value.
 pub(crate) const MAX_VALUE: usize = 24 << 10;
-/// Fixed for ever: sled refuses a store that was made with another size.
+/// Must never change: sled refuses a store that was made with another segment size.
 const SEGMENT_BYTES: usize = 2 << 20;
 const _: () =
     assert!(20 * (MAX_VALUE + 64) < SEGMENT_BYTES / 4 - 64, "a leaf of full records stays out of blob files");
 pub(super) const MAX_BODY: usize = MAX_VALUE - record::HEAD;
 const CACHE_BYTES: u64 = 64 << 20;
 const TABLE: u8 = b'L';
-/// The folder of the engine, in that of the store.
+/// The engine's folder within the store's.
 pub(crate) const FOLDER: &str = "log";
-/// The engine's one file that has records.
+/// The engine's only file with records.
 pub(crate) const FILE: &str = "db";
 
 /// The open log; reading needs no lock.
@@ -44,31 +45,13 @@ pub(crate) struct Log {
     pub(super) db: sled::Db,
 }
 
-/// Who gives records their numbers, one batch after the other.
-#[derive(Debug)]
-pub(crate) struct Stager {
-    mark: LogEnd,
-    /// The records since the last sync, while they fit the journal.
-    records: Vec<u8>,
-    is_too_much: bool,
-}
-
-/// What was staged and is to be made durable.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    /// The records one after another; none where they are more than the journal takes.
-    records: Option<Vec<u8>>,
-    /// Where the log ends with them.
-    pub(crate) mark: LogEnd,
-}
-
-/// Who makes records durable.
+/// Makes records durable.
 #[derive(Debug)]
 pub(crate) struct Syncer {
     /// Our own handle of the file that sled writes, for the fsync that sled never does.
     file: DiskFile,
     journal: Journal,
-    mark: LogEndFile,
+    log_end: LogEndFile,
 }
 
 pub(super) fn key(seq: u64) -> [u8; 9] {
@@ -78,7 +61,8 @@ pub(super) fn key(seq: u64) -> [u8; 9] {
 }
 
 impl Log {
-    /// Opens the engine, or creates it where the folder is new; what it does on damage, panics included, becomes an error.
+    /// Opens the engine, or creates it in a new folder. Failures of the engine on damage, panics included, become
+    /// errors.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let config = sled::Config::new()
             .path(folder)
@@ -95,14 +79,14 @@ impl Log {
                     patience -= 1;
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Ok(Err(e)) => return Err(refused(folder, "open", e)),
+                Ok(Err(e)) => return Err(engine_error(folder, "open", e)),
                 Err(_) => return Err(Error::damaged(folder, "engine", "its files cannot be read")),
             }
         }
     }
 
-    /// Runs something in the engine, which may panic where its files are damaged.
-    pub(super) fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs work in the engine, which may panic where its files are damaged.
+    pub(super) fn catch_panics<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|_| Err(Error::damaged(&self.folder, "engine", "its files cannot be read")))
     }
@@ -111,45 +95,47 @@ impl Log {
         Error::damaged(&self.folder, format!("record {seq}"), what)
     }
 
-    /// The number after the last record's; none when there is no record.
+    /// The number after the last record; `None` when there is no record.
     pub(crate) fn end(&self) -> Result<Option<u64>, Error> {
-        self.guarded(|| match self.db.last() {
+        self.catch_panics(|| match self.db.last() {
             Ok(None) => Ok(None),
             Ok(Some((key, _))) => {
                 let seq = <[u8; 9]>::try_from(&*key).ok().filter(|key| key[0] == TABLE);
                 let seq = seq.map(|key| u64::from_be_bytes(key[1..].try_into().expect("eight bytes")));
                 let end = seq.and_then(|seq| seq.checked_add(1));
-                end.map(Some).ok_or_else(|| Error::damaged(&self.folder, "last record", "a foreign key"))
+                end.map(Some).ok_or_else(|| {
+                    Error::damaged(&self.folder, "last record", "its key is not a record number")
+                })
             }
-            Err(e) => Err(refused(&self.folder, "read", e)),
+            Err(e) => Err(engine_error(&self.folder, "read", e)),
         })
     }
 
-    /// Calls `visit` with head and body of every record in the range, and checks that each is there and intact, that they
-    /// follow one another, and that batches are whole.
+    /// Calls `visit` with the head and body of every record in the range. Checks that each record is there and intact,
+    /// that it follows the one before, and that batches are complete.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the number of the first record that is not as it should be; those of `visit`.
+    /// [`Error::Damaged`] with the number of the first bad record; errors of `visit`.
     pub(crate) fn scan(
         &self,
         range: Range<u64>,
         mut visit: impl FnMut(&Head, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.guarded(|| {
+        self.catch_panics(|| {
             let mut expected = range.start;
             let mut before: Option<Head> = None;
             for item in self.db.range(key(range.start)..key(range.end)) {
-                let (found, value) = item.map_err(|e| refused(&self.folder, "read", e))?;
+                let (found, value) = item.map_err(|e| engine_error(&self.folder, "read", e))?;
                 if *found != key(expected) {
                     return Err(self.damaged(expected, "it is missing"));
                 }
                 let (head, body) =
                     record::decode(&value, MAX_BODY).map_err(|what| self.damaged(expected, what))?;
                 if head.seq != expected || value.len() != record::HEAD + body.len() {
-                    return Err(self.damaged(expected, "it has another number or length than it says"));
+                    return Err(self.damaged(expected, "its number or length differs from its head"));
                 }
                 if before.map_or(!head.is_first(), |last| !head.follows(&last)) {
-                    return Err(self.damaged(expected, "it does not continue the one before"));
+                    return Err(self.damaged(expected, "it does not follow the record before"));
                 }
                 visit(&head, body)?;
                 before = Some(head);
@@ -162,41 +148,45 @@ impl Log {
         })
     }
 
-    /// The operations in a record's body.
+    /// Decodes the operations in a record's body.
     pub(crate) fn ops(&self, head: &Head, body: &[u8]) -> Result<Vec<Op>, Error> {
         record::ops(head, body).map_err(|what| self.damaged(head.seq, what))
     }
 
-    /// Where damage was found that only the meaning of the operations shows.
-    pub(crate) fn contradiction(&self, seq: u64, what: &str) -> Error {
+    /// The error for a record whose operations contradict the state.
+    pub(crate) fn record_error(&self, seq: u64, what: &str) -> Error {
         self.damaged(seq, what)
     }
 
-    /// Hands the operations of a batch to the engine as one of its batches, in memory; durable after the next [`Self::sync`].
+    /// Adds the operations of a batch to the engine's memory as one atomic batch; durable after the next
+    /// [`Self::sync`].
     ///
     /// Returns the number of the first record.
     ///
     /// # Errors
-    /// Any error leaves open whether the batch is there; the caller must not stage again.
+    /// After any error it is unknown whether the batch is in the log; the caller must not append again.
     ///
     /// # Cost
     /// 52 bytes a record, and some 18 an edge.
-    pub(crate) fn stage(&self, stager: &mut Stager, epoch: Epoch, ops: &[Op]) -> Result<u64, Error> {
+    pub(crate) fn append(&self, appender: &mut Appender, epoch: Epoch, ops: &[Op]) -> Result<u64, Error> {
+        // The records of the batch, each with its number and the checksum of the one before.
         let bodies = record::pack(ops, MAX_BODY);
         let parts = bodies.len() as u32;
-        let mut mark = stager.mark;
-        let first = mark.next;
+        let mut log_end = appender.log_end;
+        let first = log_end.next;
         let mut records = Vec::with_capacity(bodies.len());
         for (part, (ops, body)) in (0..).zip(bodies) {
-            let (seq, before) = (mark.next, mark.sum);
+            let (seq, before) = (log_end.next, log_end.checksum);
             let mut head = Head { seq, before, epoch: epoch.get(), part, parts, ops, sum: 0 };
             records.push((key(seq), record::encode(&mut head, &body)));
-            mark = LogEnd { next: seq + 1, sum: head.sum };
+            log_end = LogEnd { next: seq + 1, checksum: head.sum };
         }
-        stager.keep(&records);
-        let failed = |e| refused(&self.folder, "write", e);
-        self.guarded(|| {
-            // A batch of one would cost the engine a second write, which it waits for: a third of a small commit.
+        // The journal gets a copy, and the engine all records at once.
+        appender.buffer(&records);
+        let failed = |e| engine_error(&self.folder, "write", e);
+        self.catch_panics(|| {
+            // A single record is inserted directly: a batch of one makes the engine write twice and wait, a third of a
+            // small commit.
             if let [(key, record)] = records.as_mut_slice() {
                 return self.db.insert(*key, std::mem::take(record)).map(drop).map_err(failed);
             }
@@ -204,78 +194,80 @@ impl Log {
             records.drain(..).for_each(|(key, record)| batch.insert(&key, record));
             self.db.apply_batch(batch).map_err(failed)
         })?;
-        stager.mark = mark;
+        appender.log_end = log_end;
         Ok(first)
     }
 
-    /// Makes everything that was staged durable: by the journal, or by a flush of the engine and our fsync where it is full.
+    /// Makes every appended record durable: through the journal, or through a flush of the engine and our fsync when
+    /// the journal is full.
     ///
     /// # Errors
-    /// Any error leaves open what is there; the caller must not stage or sync again.
+    /// After any error the content of the disk is unknown; the caller must not append or sync again.
     ///
     /// # Cost
-    /// One fsync, however much was staged; for a megabyte of records, two.
-    pub(crate) fn sync(&self, syncer: &mut Syncer, staged: &Pending) -> Result<(), Error> {
-        match &staged.records {
+    /// One fsync for any number of records; two for a megabyte of records.
+    pub(crate) fn sync(&self, syncer: &mut Syncer, unsynced: &UnsyncedRecords) -> Result<(), Error> {
+        match &unsynced.records {
             Some(records) if syncer.journal.has_room(records.len()) => syncer.journal.add(records)?,
             _ => {
-                self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
+                self.catch_panics(|| self.db.flush().map_err(|e| engine_error(&self.folder, "write", e)))?;
                 syncer.file.sync_data().map_err(|e| Error::io(&self.folder, "sync", e))?;
                 syncer.journal.restart();
             }
         }
-        syncer.mark.write(staged.mark)
+        syncer.log_end.write(unsynced.log_end)
     }
 
-    /// Adds records that the journal has and the engine does not; durable on return.
-    pub(crate) fn take_in<'a>(
+    /// Adds records that the journal has and the engine lacks; durable on return.
+    pub(crate) fn append_missing<'a>(
         &self,
         disk: &Disk,
         records: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> Result<(), Error> {
         for (seq, record) in records {
-            self.guarded(|| {
-                self.db.insert(key(seq), record).map(drop).map_err(|e| refused(&self.folder, "write", e))
+            self.catch_panics(|| {
+                self.db.insert(key(seq), record).map(drop).map_err(|e| engine_error(&self.folder, "write", e))
             })?;
         }
         self.sync_all(disk)
     }
 
-    /// Removes records below `seq`, which no manifest needs any more; how far it comes does not matter.
+    /// Removes records below `seq`, which no manifest needs. An interruption is harmless.
     pub(crate) fn trim(&self, below: u64) -> Result<(), Error> {
-        self.guarded(|| {
+        self.catch_panics(|| {
             loop {
                 let mut batch = sled::Batch::default();
                 let mut any = false;
                 for item in self.db.range(key(0)..key(below)).keys().take(4096) {
-                    batch.remove(item.map_err(|e| refused(&self.folder, "read", e))?);
+                    batch.remove(item.map_err(|e| engine_error(&self.folder, "read", e))?);
                     any = true;
                 }
                 if !any {
                     return Ok(());
                 }
-                self.db.apply_batch(batch).map_err(|e| refused(&self.folder, "write", e))?;
+                self.db.apply_batch(batch).map_err(|e| engine_error(&self.folder, "write", e))?;
             }
         })
     }
 
-    /// Bytes on disk.
+    /// The size on disk, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.guarded(|| self.db.size_on_disk().map_err(|e| refused(&self.folder, "read", e))).unwrap_or(0)
+        self.catch_panics(|| self.db.size_on_disk().map_err(|e| engine_error(&self.folder, "read", e)))
+            .unwrap_or(0)
     }
 
-    /// Takes the right to make records durable, in a log that ends at `mark`. What the engine has is synced first, since the
-    /// journal begins anew: what a killed process wrote is only in the system's memory.
-    pub(crate) fn syncer(&self, disk: &Disk, mark: LogEnd) -> Result<Syncer, Error> {
+    /// Takes the right to make records durable, in a log that ends at `log_end`. The engine is synced first, because
+    /// the journal starts over and the writes of a killed process may be only in the system's memory.
+    pub(crate) fn syncer(&self, disk: &Disk, log_end: LogEnd) -> Result<Syncer, Error> {
         self.sync_all(disk)?;
         let path = self.folder.join(FILE);
         let file = disk.open(&path, false).map_err(|e| Error::io(&path, "open", e))?;
-        Ok(Syncer { file, journal: Journal::open(disk)?, mark: LogEndFile::open(disk, mark)? })
+        Ok(Syncer { file, journal: Journal::open(disk)?, log_end: LogEndFile::open(disk, log_end)? })
     }
 
-    /// Flushes, and syncs what the engine never does.
+    /// Flushes the engine and syncs the files that it never syncs.
     pub(crate) fn sync_all(&self, disk: &Disk) -> Result<(), Error> {
-        self.guarded(|| self.db.flush().map_err(|e| refused(&self.folder, "write", e)))?;
+        self.catch_panics(|| self.db.flush().map_err(|e| engine_error(&self.folder, "write", e)))?;
         for name in ["conf", FILE] {
             let path = self.folder.join(name);
             let synced = disk.open(&path, false).and_then(|file| file.sync_all());
@@ -285,39 +277,8 @@ impl Log {
     }
 }
 
-impl Stager {
-    pub(crate) fn new(mark: LogEnd) -> Self {
-        Self { mark, records: Vec::new(), is_too_much: false }
-    }
-
-    /// Keeps records for the journal.
-    fn keep(&mut self, records: &[([u8; 9], Vec<u8>)]) {
-        let bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
-        self.is_too_much |= self.records.len() + bytes > journal::BYTES;
-        if self.is_too_much {
-            self.records.clear();
-        } else {
-            for (_, record) in records {
-                self.records.extend_from_slice(record);
-            }
-        }
-    }
-
-    /// What was staged since this was asked last.
-    pub(crate) fn take(&mut self) -> Pending {
-        let records = std::mem::take(&mut self.records);
-        let is_too_much = std::mem::take(&mut self.is_too_much);
-        Pending { records: (!is_too_much).then_some(records), mark: self.mark }
-    }
-
-    /// Where the log ends with all that was staged.
-    pub(crate) fn mark(&self) -> LogEnd {
-        self.mark
-    }
-}
-
 impl Syncer {
-    /// Makes the next fsync fail: a device without one refuses.
+    /// Makes the next fsync fail, by a device that does not support it.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn break_sync(&mut self) {
         let null = Path::new("/dev/null");
@@ -326,19 +287,19 @@ impl Syncer {
     }
 }
 
-/// Whether a panic is one of the engine under the log, which panics on damage: the store catches it and says what is damaged.
-/// For hosts whose panic hook prints: what it would print is no news.
+/// True for a panic of the engine below the log, which panics on damage. The store catches it and reports the damage,
+/// so a host's panic hook need not print it.
 pub fn is_engine_panic(panic: &std::panic::PanicHookInfo<'_>) -> bool {
     panic.location().is_some_and(|place| place.file().contains("sled-0."))
 }
 
-/// Our words for the engine's errors.
-pub(super) fn refused(folder: &Path, action: &'static str, error: sled::Error) -> Error {
+/// Converts the engine's errors to ours.
+pub(super) fn engine_error(folder: &Path, action: &'static str, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(source) => Error::io(folder, action, source),
-        sled::Error::Corruption { .. } => Error::damaged(folder, "engine", "its own checksums do not fit"),
+        sled::Error::Corruption { .. } => Error::damaged(folder, "engine", "its own checksums do not match"),
         sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-            Error::damaged(folder, "engine", "its files are not as it left them")
+            Error::damaged(folder, "engine", "its files are inconsistent")
         }
     }
 }
@@ -352,15 +313,15 @@ mod tests {
         (0..count).map(edge).collect()
     }
 
-    fn opened(folder: &Path) -> (Log, Stager, Syncer) {
+    fn opened(folder: &Path) -> (Log, Appender, Syncer) {
         let log = Log::open(&folder.join(FOLDER)).expect("created");
         let syncer = log.syncer(&Disk::of(folder), LogEnd::default()).expect("first");
-        (log, Stager::new(LogEnd::default()), syncer)
+        (log, Appender::new(LogEnd::default()), syncer)
     }
 
-    fn append(log: &Log, (stager, syncer): (&mut Stager, &mut Syncer), epoch: u64, ops: &[Op]) {
-        log.stage(stager, Epoch::new(epoch), ops).expect("staged");
-        log.sync(syncer, &stager.take()).expect("synced");
+    fn commit(log: &Log, (appender, syncer): (&mut Appender, &mut Syncer), epoch: u64, ops: &[Op]) {
+        log.append(appender, Epoch::new(epoch), ops).expect("staged");
+        log.sync(syncer, &appender.take()).expect("synced");
     }
 
     fn values(log: &Log) -> Vec<Vec<u8>> {
@@ -370,20 +331,20 @@ mod tests {
     #[test]
     fn no_value_is_over_the_limit_and_a_batch_is_put_together_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         let mut ops = edges(20_000);
         let key = "k".repeat(512);
         ops.extend((0..500).map(|_| Op::Node { node: 0, kind: 0, key: key.clone() }));
         ops.push(Op::Dense { node: 1, block: "b".repeat(64), values: vec![0.5; 4096] });
         let tokens = (0..4096).map(|n| format!("{n:04}")).collect();
         ops.push(Op::Tokens { node: u32::MAX, tokens });
-        append(&log, (&mut stager, &mut syncer), 1, &ops);
-        append(&log, (&mut stager, &mut syncer), 2, &edges(1));
+        commit(&log, (&mut appender, &mut syncer), 1, &ops);
+        commit(&log, (&mut appender, &mut syncer), 2, &edges(1));
         assert!(values(&log).len() > 3);
         assert!(values(&log).iter().all(|value| value.len() <= MAX_VALUE));
         assert!(std::fs::read_dir(folder.path().join("log/blobs")).expect("there").next().is_none());
         let mut read = Vec::new();
-        log.scan(0..stager.mark().next, |head, body| {
+        log.scan(0..appender.log_end().next, |head, body| {
             if head.epoch == 1 {
                 read.extend(log.ops(head, body)?);
             }
@@ -393,16 +354,16 @@ mod tests {
         assert_eq!(read, ops);
     }
 
-    /// A power cut lost what sled had put into blob files, though no value was over 32 KiB: leaves of 17 of them were. So the
-    /// fullest records are written here, trimmed and written again, and the folder of blobs stays empty.
+    /// A power cut lost values in sled's blob files, though no value was over 32 KiB: leaves of 17 of them were. This
+    /// test writes the largest records, trims them and writes again, and the folder of blobs stays empty.
     #[test]
     fn nothing_ever_goes_to_blob_files() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for epoch in 1..60 {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(40_000));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(40_000));
             if epoch % 7 == 0 {
-                log.trim(stager.mark().next.saturating_sub(50 + 3 * (epoch % 5))).expect("trimmed");
+                log.trim(appender.log_end().next.saturating_sub(50 + 3 * (epoch % 5))).expect("trimmed");
             }
             let blobs = std::fs::read_dir(folder.path().join("log/blobs")).expect("there").count();
             assert_eq!(blobs, 0, "epoch {epoch}");
@@ -412,11 +373,11 @@ mod tests {
     #[test]
     fn a_flipped_bit_a_missing_record_and_a_torn_batch_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for (epoch, count) in [(1, 3), (2, 9000), (3, 3)] {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(count));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(count));
         }
-        let end = stager.mark().next;
+        let end = appender.log_end().next;
         let place = |log: &Log| match log.scan(0..end, |_, _| Ok(())) {
             Err(Error::Damaged { place, .. }) => place,
             other => format!("{other:?}"),
@@ -433,7 +394,7 @@ mod tests {
             assert_eq!(place(&log), format!("record {seq}"));
             log.db.insert(key(seq), intact).expect("written");
         }
-        // Without its last part the second batch is torn, even where the log seems to end there.
+        // Without its last part the second batch is incomplete, even where the log seems to end there.
         assert!(log.scan(0..end - 2, |_, _| Ok(())).is_err());
         assert!(log.scan(0..end, |_, _| Ok(())).is_ok());
     }
@@ -443,17 +404,17 @@ mod tests {
     fn a_commit_fsyncs_the_file_of_the_engine_by_our_own_handle() {
         use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         let file = std::fs::metadata(folder.path().join("log/db")).expect("there");
         assert_eq!(syncer.file.as_file().metadata().expect("readable").ino(), file.ino());
-        append(&log, (&mut stager, &mut syncer), 1, &edges(3));
+        commit(&log, (&mut appender, &mut syncer), 1, &edges(3));
         syncer.break_sync();
-        log.stage(&mut stager, Epoch::new(2), &edges(3)).expect("staged");
-        let pending = Pending { records: None, mark: stager.mark() };
+        log.append(&mut appender, Epoch::new(2), &edges(3)).expect("staged");
+        let pending = UnsyncedRecords { records: None, log_end: appender.log_end() };
         assert!(matches!(log.sync(&mut syncer, &pending), Err(Error::Io { action: "sync", .. })));
     }
 
-    /// A rule broken: what is over the limit goes to a blob file, which no sync of the engine's file makes durable.
+    /// The rule, broken: a value over the limit goes to a blob file, which no sync of the engine's file makes durable.
     #[test]
     fn a_value_over_the_limit_is_gone_with_a_file_that_is_never_synced() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -466,13 +427,13 @@ mod tests {
         assert_eq!(blobs.len(), 1);
         std::fs::remove_file(blobs[0].path()).expect("removed");
         let lost = match Log::open(&path) {
-            Ok(log) => log.guarded(|| Ok(log.db.get(key(0)).is_ok_and(|value| value.is_some()))),
+            Ok(log) => log.catch_panics(|| Ok(log.db.get(key(0)).is_ok_and(|value| value.is_some()))),
             Err(error) => Err(error),
         };
         assert!(!matches!(lost, Ok(true)));
     }
 
-    /// A rule broken: with its own timer the engine writes what nobody has committed yet; without it, it does not.
+    /// The rule, broken: with its own timer the engine writes data before a commit; without the timer it does not.
     #[test]
     fn only_the_timer_of_the_engine_writes_what_was_not_flushed() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -495,9 +456,9 @@ mod tests {
     #[test]
     fn trimming_leaves_the_rest() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (log, mut stager, mut syncer) = opened(folder.path());
+        let (log, mut appender, mut syncer) = opened(folder.path());
         for epoch in 1..6 {
-            append(&log, (&mut stager, &mut syncer), epoch, &edges(3));
+            commit(&log, (&mut appender, &mut syncer), epoch, &edges(3));
         }
         log.trim(3).expect("trimmed");
         assert_eq!(values(&log).len(), 2);

@@ -1,9 +1,10 @@
-//! The file `JOURNAL`: a copy of the records that the engine has not synced yet, in a file of fixed size that is cheap to sync.
-//! Owns where in it the next records go; that they are found again is `salvage`'s to see to.
+//! The file `JOURNAL`: a copy of the records that the engine has not synced yet, in a file of fixed size that is cheap
+//! to sync.
+//! Owns the position of the next records; `record_scan` finds them again.
 //!
-//! The engine's flush hands its buffer to another thread, waits for the system to write it, and leaves a file that has grown: with
-//! our fsync a commit of one edge took 2.1 times as long as an fsync alone. Here it is one write over bytes that are there,
-//! and one fsync. The engine is flushed and synced when the journal is full, before it begins anew.
+//! The engine's flush passes its buffer to another thread and waits for the write, and its file grows. With our fsync
+//! of it, a commit of one edge took 2.1 times as long as an fsync alone. The journal needs one write over existing
+//! bytes and one fsync. When it is full, the engine is flushed and synced, and the journal starts over.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::fs::disk::{Disk, DiskFile};
 use crate::types::error::Error;
 
 const NAME: &str = "JOURNAL";
-/// Small in tests, so that they see it full.
+/// Small in tests, so that they fill it.
 pub(crate) const BYTES: usize = if cfg!(test) { 512 } else { 1 << 20 };
 
 /// The open file.
@@ -20,7 +21,7 @@ pub(crate) const BYTES: usize = if cfg!(test) { 512 } else { 1 << 20 };
 pub(crate) struct Journal {
     file: DiskFile,
     path: PathBuf,
-    /// Where the next records go.
+    /// The position of the next records.
     end: usize,
 }
 
@@ -29,14 +30,15 @@ pub(crate) fn path(store: &Path) -> PathBuf {
 }
 
 impl Journal {
-    /// Opens the file, or makes it, and begins it anew: the engine has what is in it, durably.
+    /// Opens or creates the file and starts over; the engine has all earlier records, durably.
     pub(crate) fn open(disk: &Disk) -> Result<Self, Error> {
         let path = path(disk.folder());
         let file = disk.open(&path, true).map_err(|e| Error::io(&path, "open", e))?;
         let bytes = file.as_file().metadata().map_err(|e| Error::io(&path, "read", e))?.len();
         let mut journal = Self { file, path, end: 0 };
         if bytes != BYTES as u64 {
-            // Written, not just made so long: a sync would have to note where the system puts each piece.
+            // The bytes are written, not only allocated: otherwise each sync would also write the location of new
+            // blocks.
             let fill = |file: &mut DiskFile| {
                 file.set_len(BYTES as u64)?;
                 file.write_all(&vec![0; BYTES])?;
@@ -47,7 +49,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Whether so many bytes can be added.
+    /// True if this many bytes fit.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         bytes <= BYTES - self.end
     }
@@ -62,12 +64,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins anew; the engine has everything, durably.
+    /// Starts over; the engine has all records, durably.
     pub(crate) fn restart(&mut self) {
         self.end = 0;
     }
 
-    /// Makes the next fsync fail: a device without one refuses.
+    /// Makes the next fsync fail, by a device that does not support it.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn break_sync(&mut self) {
         let null = Path::new("/dev/null");

@@ -1,4 +1,5 @@
-//! The file `LOG.END`: where the log ended after the last acknowledged commit. Knows nothing of records but their numbers.
+//! The file `LOG.END`: the end of the log after the last acknowledged commit. Of records it knows only numbers and
+//! checksums.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -11,18 +12,18 @@ use crate::types::error::Error;
 const NAME: &str = "LOG.END";
 const BYTES: usize = 24;
 
-/// Where a log ends.
+/// The end of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogEnd {
     /// The number after the last record.
     pub(crate) next: u64,
-    /// The checksum of the last record; 0 where there never was one.
-    pub(crate) sum: u64,
+    /// The checksum of the last record; 0 where there never was a record.
+    pub(crate) checksum: u64,
 }
 
-/// The open file, written over in place after each commit and synced only when it is opened: after a power cut it may be
-/// behind the log, never ahead. So records that the engine has lost without a word, as it does where its file was cut
-/// short, are missed at the next open.
+/// The open file, overwritten after each commit and synced only when it is opened. After a power cut it may be behind
+/// the log, never ahead. With it the next open detects records that the engine lost silently, as it does when its file
+/// was cut short.
 #[derive(Debug)]
 pub(crate) struct LogEndFile {
     file: DiskFile,
@@ -37,22 +38,22 @@ impl LogEnd {
     fn encode(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&self.next.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.sum.to_le_bytes());
-        let sum = xxh3_64(&bytes[..16]);
-        bytes[16..].copy_from_slice(&sum.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.checksum.to_le_bytes());
+        let checksum = xxh3_64(&bytes[..16]);
+        bytes[16..].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let (next, sum, check) = (number(0)?, number(8)?, number(16)?);
-        (bytes.len() == BYTES && check == xxh3_64(&bytes[..16])).then_some(Self { next, sum })
+        let (next, checksum, check) = (number(0)?, number(8)?, number(16)?);
+        (bytes.len() == BYTES && check == xxh3_64(&bytes[..16])).then_some(Self { next, checksum })
     }
 
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is missing or its checksum does not fit.
+    /// [`Error::Damaged`] when the file is missing or its checksum does not match.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
         let path = path(store);
         let mut bytes = Vec::new();
@@ -62,29 +63,29 @@ impl LogEnd {
                 Err(Error::damaged(&path, "file", "it is missing"))
             }
             Err(e) => Err(Error::io(&path, "read", e)),
-            Ok(_) => {
-                Self::decode(&bytes).ok_or_else(|| Error::damaged(&path, "file", "its checksum does not fit"))
-            }
+            Ok(_) => Self::decode(&bytes)
+                .ok_or_else(|| Error::damaged(&path, "file", "its checksum does not match")),
         }
     }
 }
 
 impl LogEndFile {
-    /// Opens the file, or makes it, and writes where the log ends; durable on return.
-    pub(crate) fn open(disk: &Disk, mark: LogEnd) -> Result<Self, Error> {
+    /// Opens or creates the file and writes the end of the log; durable on return.
+    pub(crate) fn open(disk: &Disk, log_end: LogEnd) -> Result<Self, Error> {
         let path = path(disk.folder());
         let file = disk.open(&path, true).map_err(|e| Error::io(&path, "open", e))?;
-        let mut mark_file = Self { file, path };
-        mark_file.write(mark)?;
-        let cut = mark_file.file.set_len(BYTES as u64);
-        cut.map_err(|e| Error::io(&mark_file.path, "write", e))?;
-        mark_file.file.sync_all().map_err(|e| Error::io(&mark_file.path, "sync", e))?;
-        Ok(mark_file)
+        let mut end_file = Self { file, path };
+        end_file.write(log_end)?;
+        let cut = end_file.file.set_len(BYTES as u64);
+        cut.map_err(|e| Error::io(&end_file.path, "write", e))?;
+        end_file.file.sync_all().map_err(|e| Error::io(&end_file.path, "sync", e))?;
+        Ok(end_file)
     }
 
-    pub(crate) fn write(&mut self, mark: LogEnd) -> Result<(), Error> {
-        let write =
-            |file: &mut DiskFile| file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&mark.encode()));
+    pub(crate) fn write(&mut self, log_end: LogEnd) -> Result<(), Error> {
+        let write = |file: &mut DiskFile| {
+            file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&log_end.encode()))
+        };
         write(&mut self.file).map_err(|e| Error::io(&self.path, "write", e))
     }
 }
@@ -98,10 +99,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Disk::of(folder.path());
         assert!(matches!(LogEnd::read(folder.path()), Err(Error::Damaged { .. })));
-        let mark = LogEnd { next: 300, sum: 7 };
-        drop(LogEndFile::open(&disk, mark).expect("made"));
-        assert_eq!(LogEnd::read(folder.path()).ok(), Some(mark));
-        let intact = mark.encode();
+        let log_end = LogEnd { next: 300, checksum: 7 };
+        drop(LogEndFile::open(&disk, log_end).expect("made"));
+        assert_eq!(LogEnd::read(folder.path()).ok(), Some(log_end));
+        let intact = log_end.encode();
         for bit in 0..BYTES * 8 {
             let mut torn = intact;
             torn[bit / 8] ^= 1 << (bit % 8);

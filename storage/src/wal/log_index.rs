@@ -1,5 +1,5 @@
-//! What is known of the log without reading it: where each epoch starts, and which nodes the past touched since the
-//! last refresh. Knows no records; it is told of them.
+//! An index of the log in memory: the first record of each epoch, and the nodes touched since the last refresh.
+//! Reads no records; its owner reports them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
@@ -7,25 +7,25 @@ use std::sync::Weak;
 use crate::graph::graph_state::GraphState;
 use crate::types::ids::Epoch;
 
-/// The index of the log, in memory.
+/// The index of the log.
 #[derive(Debug)]
 pub(crate) struct LogIndex {
-    /// The epoch that `starts` begins with.
+    /// The epoch of the first entry in `starts`.
     first: u64,
-    /// The number of the first record of each batch; epochs have no gaps.
+    /// The number of the first record of each batch; epochs are contiguous.
     starts: VecDeque<u64>,
     /// The number after the last record.
     end: u64,
-    /// What is embedded, or was when the host last said so; none while nothing derived exists.
+    /// The epoch up to which embeddings are current; `None` while there are no derived files.
     pub(crate) refreshed: Option<Epoch>,
-    /// The last epoch that touched a node, of those after `refreshed`. Nothing derived depends on its order.
+    /// The last epoch after `refreshed` that touched a node. No result depends on its order.
     touched: HashMap<u32, u64>,
-    /// Snapshots that someone may still ask the changes since.
-    lent: Vec<(Epoch, Weak<GraphState>)>,
+    /// Snapshots that are still held, whose later changes must stay in the log.
+    pinned: Vec<(Epoch, Weak<GraphState>)>,
 }
 
 impl LogIndex {
-    /// A log without batches, where the next one has this epoch and record.
+    /// A log without batches; `next` and `end` are the epoch and first record of the next batch.
     pub(crate) fn new(next: Epoch, end: u64, refreshed: Option<Epoch>) -> Self {
         Self {
             first: next.get(),
@@ -33,25 +33,25 @@ impl LogIndex {
             end,
             refreshed,
             touched: HashMap::new(),
-            lent: Vec::new(),
+            pinned: Vec::new(),
         }
     }
 
-    /// Notes a batch; the first one may have any epoch.
-    pub(crate) fn begin(&mut self, epoch: Epoch, first: u64) {
+    /// Adds a batch; the first one may have any epoch.
+    pub(crate) fn push_batch(&mut self, epoch: Epoch, first: u64) {
         if self.starts.is_empty() {
             self.first = epoch.get();
         }
         self.starts.push_back(first);
     }
 
-    /// Goes past an epoch that has no records, before the first batch: what was before it is out of reach.
-    pub(crate) fn pass(&mut self, epoch: Epoch) {
+    /// Skips an epoch without records, before the first batch: earlier epochs are out of reach.
+    pub(crate) fn skip(&mut self, epoch: Epoch) {
         assert!(self.starts.is_empty(), "only the first epoch has no records");
         self.first = epoch.get() + 1;
     }
 
-    /// The number of the first record that is known of.
+    /// The number of the first indexed record.
     pub(crate) fn start(&self) -> u64 {
         self.starts.front().copied().unwrap_or(self.end)
     }
@@ -65,20 +65,20 @@ impl LogIndex {
         self.end = end;
     }
 
-    /// Notes the nodes that a batch touched.
+    /// Marks the nodes that a batch touched as dirty.
     pub(crate) fn touch(&mut self, epoch: Epoch, nodes: impl IntoIterator<Item = u32>) {
         if self.refreshed.is_some_and(|refreshed| epoch > refreshed) {
             self.touched.extend(nodes.into_iter().map(|node| (node, epoch.get())));
         }
     }
 
-    /// The number of the first record after an epoch; none when it may have been trimmed.
-    pub(crate) fn after(&self, epoch: Epoch) -> Option<u64> {
+    /// The number of the first record after an epoch; `None` when it may have been trimmed.
+    pub(crate) fn first_record_after(&self, epoch: Epoch) -> Option<u64> {
         let at = usize::try_from((epoch.get() + 1).checked_sub(self.first)?).ok()?;
         if at == self.starts.len() { Some(self.end) } else { self.starts.get(at).copied() }
     }
 
-    /// Forgets batches below a record.
+    /// Removes batches below a record.
     pub(crate) fn trim(&mut self, below: u64) {
         while self.starts.len() > 1 && self.starts[1] <= below {
             self.starts.pop_front();
@@ -90,7 +90,7 @@ impl LogIndex {
         }
     }
 
-    /// Moves the refreshed epoch on; what was touched up to it is clean.
+    /// Advances the refreshed epoch; nodes touched up to it become clean.
     pub(crate) fn refresh(&mut self, epoch: Epoch) {
         if self.refreshed.is_none_or(|before| before < epoch) {
             self.refreshed = Some(epoch);
@@ -98,32 +98,32 @@ impl LogIndex {
         }
     }
 
-    /// Starts over from an epoch, before which everything is clean; what came after is to be touched again.
+    /// Starts over from an epoch with all nodes clean; the caller marks the nodes touched later.
     pub(crate) fn restart(&mut self, epoch: Epoch) {
         self.refreshed = Some(epoch);
         self.touched.clear();
     }
 
-    /// Nothing is derived any more, so nothing is dirty.
-    pub(crate) fn forget(&mut self) {
+    /// There are no derived files any more, so no node is dirty.
+    pub(crate) fn clear_dirty(&mut self) {
         self.refreshed = None;
         self.touched.clear();
     }
 
-    pub(crate) fn touched(&self) -> u64 {
+    pub(crate) fn dirty_nodes(&self) -> u64 {
         self.touched.len() as u64
     }
 
-    /// Notes a snapshot that was handed out.
-    pub(crate) fn lend(&mut self, epoch: Epoch, view: Weak<GraphState>) {
-        self.lent.retain(|(_, view)| view.strong_count() > 0);
-        self.lent.push((epoch, view));
+    /// Keeps the changes since a snapshot in the log while the snapshot is held.
+    pub(crate) fn pin(&mut self, epoch: Epoch, state: Weak<GraphState>) {
+        self.pinned.retain(|(_, state)| state.strong_count() > 0);
+        self.pinned.push((epoch, state));
     }
 
-    /// The first record that a snapshot still out there may want the changes from.
-    pub(crate) fn lent_from(&self) -> Option<u64> {
-        let held = self.lent.iter().filter(|(_, view)| view.strong_count() > 0);
-        held.filter_map(|&(epoch, _)| self.after(epoch)).min()
+    /// The first record that a held snapshot may need.
+    pub(crate) fn first_pinned(&self) -> Option<u64> {
+        let live = self.pinned.iter().filter(|(_, state)| state.strong_count() > 0);
+        live.filter_map(|&(epoch, _)| self.first_record_after(epoch)).min()
     }
 }
 
@@ -133,27 +133,35 @@ mod tests {
 
     #[test]
     fn epochs_lead_to_records_until_they_are_trimmed() {
-        let mut tail = LogIndex::new(Epoch::new(4), 10, None);
-        assert_eq!(tail.after(Epoch::new(3)), Some(10));
+        let mut log_index = LogIndex::new(Epoch::new(4), 10, None);
+        assert_eq!(log_index.first_record_after(Epoch::new(3)), Some(10));
         for (epoch, first) in [(4, 10), (5, 13), (6, 14)] {
-            tail.begin(Epoch::new(epoch), first);
+            log_index.push_batch(Epoch::new(epoch), first);
         }
-        tail.set_end(15);
-        let after = |tail: &LogIndex| [2, 3, 4, 5, 6, 7].map(|epoch| tail.after(Epoch::new(epoch)));
-        assert_eq!(after(&tail), [None, Some(10), Some(13), Some(14), Some(15), None]);
-        tail.trim(13);
-        assert_eq!(after(&tail), [None, None, Some(13), Some(14), Some(15), None]);
-        tail.trim(15);
-        assert_eq!(after(&tail), [None, None, None, None, Some(15), None]);
+        log_index.set_end(15);
+        let after = |log_index: &LogIndex| {
+            [2, 3, 4, 5, 6, 7].map(|epoch| log_index.first_record_after(Epoch::new(epoch)))
+        };
+        assert_eq!(after(&log_index), [None, Some(10), Some(13), Some(14), Some(15), None]);
+        log_index.trim(13);
+        assert_eq!(after(&log_index), [None, None, Some(13), Some(14), Some(15), None]);
+        log_index.trim(15);
+        assert_eq!(after(&log_index), [None, None, None, None, Some(15), None]);
     }
 
     #[test]
     fn an_epoch_without_records_is_reached_and_those_before_are_not() {
-        let mut tail = LogIndex::new(Epoch::new(1), 0, None);
-        tail.pass(Epoch::new(1));
-        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), None]);
-        tail.begin(Epoch::new(2), 0);
-        tail.set_end(3);
-        assert_eq!([0, 1, 2].map(|epoch| tail.after(Epoch::new(epoch))), [None, Some(0), Some(3)]);
+        let mut log_index = LogIndex::new(Epoch::new(1), 0, None);
+        log_index.skip(Epoch::new(1));
+        assert_eq!(
+            [0, 1, 2].map(|epoch| log_index.first_record_after(Epoch::new(epoch))),
+            [None, Some(0), None]
+        );
+        log_index.push_batch(Epoch::new(2), 0);
+        log_index.set_end(3);
+        assert_eq!(
+            [0, 1, 2].map(|epoch| log_index.first_record_after(Epoch::new(epoch))),
+            [None, Some(0), Some(3)]
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! The write-ahead log: records, the engine under it, the journal, and the changes between two epochs.
+//! The write-ahead log: records, the engine below them, the journal, and the changes between two epochs.
 //! The only folder that names sled.
 
+pub(crate) mod appender;
 pub(crate) mod changes;
 pub(crate) mod engine;
 pub(crate) mod journal;

@@ -1,9 +1,9 @@
 //! One record of the log: a fixed head that describes and checks it, and the operations of a batch or of a part of one.
-//! Owns the bytes, as in FORMAT.md; knows nothing of the engine that keeps them.
+//! Owns the bytes, as in FORMAT.md; knows nothing of the engine that stores them.
 //!
-//! A record says everything of itself: a mark to find it by, its length, number, and the checksum of the record before it.
-//! So records can be found in the bytes of an engine that no longer opens, put in order, and told from older ones that
-//! happened to have the same number.
+//! A record is self-describing: a magic number, its length, its number, and the checksum of the record before it. So
+//! records can be found in the bytes of an engine that no longer opens and put in order. Older records that had the
+//! same number are told apart.
 
 use std::ops::Range;
 
@@ -12,22 +12,22 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::types::codec;
 use crate::types::ops::Op;
 
-/// What a record begins with.
-const MARK: [u8; 4] = *b"HGLR";
-/// Bytes before the operations.
+/// The first bytes of a record.
+const MAGIC: [u8; 4] = *b"HGLR";
+/// The bytes before the operations.
 pub(crate) const HEAD: usize = 52;
-/// Where what the checksum covers begins.
+/// The start of the bytes that the checksum covers.
 const CHECKED: usize = 16;
 
-/// What a record says of itself.
+/// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Its number; numbers have no gaps.
+    /// Its number; numbers are contiguous.
     pub(crate) seq: u64,
-    /// The checksum of the record before it; 0 for the first of a store.
+    /// The checksum of the record before it; 0 for the first one of a store.
     pub(crate) before: u64,
     pub(crate) epoch: u64,
-    /// Which record of its batch it is, from 0, and how many there are: a batch is there whole or is damage.
+    /// Its index among the records of its batch, and their number: a batch is complete or damaged.
     pub(crate) part: u32,
     pub(crate) parts: u32,
     pub(crate) ops: u32,
@@ -36,17 +36,17 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Whether the record is the first of its batch.
+    /// True for the first record of a batch.
     pub(crate) fn is_first(&self) -> bool {
         self.part == 0
     }
 
-    /// Whether the record is the last of its batch.
+    /// True for the last record of a batch.
     pub(crate) fn is_last(&self) -> bool {
         self.part + 1 == self.parts
     }
 
-    /// Whether it can be the record after another.
+    /// True if it can be the record after `last`.
     pub(crate) fn follows(&self, last: &Self) -> bool {
         let goes_on = if last.is_last() {
             self.part == 0 && Some(self.epoch) == last.epoch.checked_add(1)
@@ -57,10 +57,10 @@ impl Head {
     }
 }
 
-/// Makes the bytes of a record, and puts its checksum into the head.
+/// Encodes a record and stores its checksum in the head.
 pub(crate) fn encode(head: &mut Head, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEAD];
-    bytes[0..4].copy_from_slice(&MARK);
+    bytes[0..4].copy_from_slice(&MAGIC);
     bytes[4..8].copy_from_slice(&(body.len() as u32).to_le_bytes());
     bytes[16..24].copy_from_slice(&head.seq.to_le_bytes());
     bytes[24..32].copy_from_slice(&head.before.to_le_bytes());
@@ -74,38 +74,38 @@ pub(crate) fn encode(head: &mut Head, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The record that `bytes` begin with, and its operations still as bytes.
+/// Decodes the record at the start of `bytes`; its operations stay encoded.
 ///
 /// # Errors
-/// What is wrong, in words.
-pub(crate) fn decode(bytes: &[u8], most: usize) -> Result<(Head, &[u8]), &'static str> {
+/// A description of the damage.
+pub(crate) fn decode(bytes: &[u8], max_body: usize) -> Result<(Head, &[u8]), &'static str> {
     let head = bytes.get(..HEAD).ok_or("it ends within its head")?;
     let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-    if head[..4] != MARK {
-        return Err("it does not begin as a record does");
+    if head[..4] != MAGIC {
+        return Err("it does not begin with the magic number of a record");
     }
     let len = u32_at(4) as usize;
-    let whole = if len > most { None } else { bytes.get(..HEAD + len) };
-    let whole = whole.ok_or("its length does not fit")?;
+    let record = if len > max_body { None } else { bytes.get(..HEAD + len) };
+    let record = record.ok_or("its length exceeds the bytes")?;
     let sum = u64_at(8);
-    if xxh3_64(&whole[CHECKED..]) != sum {
-        return Err("its checksum does not fit");
+    if xxh3_64(&record[CHECKED..]) != sum {
+        return Err("its checksum does not match");
     }
     let (part, parts) = (u32_at(40), u32_at(44));
     if part >= parts {
-        return Err("it is a part of a batch that has no such part");
+        return Err("its part number exceeds the number of parts");
     }
     let (seq, before, epoch, ops) = (u64_at(16), u64_at(24), u64_at(32), u32_at(48));
-    Ok((Head { seq, before, epoch, part, parts, ops, sum }, &whole[HEAD..]))
+    Ok((Head { seq, before, epoch, part, parts, ops, sum }, &record[HEAD..]))
 }
 
-/// The operations in a record.
+/// Decodes the operations of a record.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of the damage.
 pub(crate) fn ops(head: &Head, mut body: &[u8]) -> Result<Vec<Op>, &'static str> {
-    // The count may lie; what is read may not, so nothing is reserved by it.
+    // The count may be wrong, so it reserves no memory.
     let mut ops = Vec::new();
     for _ in 0..head.ops {
         ops.push(codec::decode_next(&mut body).map_err(|_| "its operations are unreadable")?);
@@ -113,16 +113,16 @@ pub(crate) fn ops(head: &Head, mut body: &[u8]) -> Result<Vec<Op>, &'static str>
     if body.is_empty() { Ok(ops) } else { Err("it has bytes after its operations") }
 }
 
-/// Divides the operations of a batch into bodies of at most `most` bytes, with their counts.
-pub(crate) fn pack(ops: &[Op], most: usize) -> Vec<(u32, Vec<u8>)> {
+/// Divides the operations of a batch into bodies of at most `max_body` bytes, each with its number of operations.
+pub(crate) fn pack(ops: &[Op], max_body: usize) -> Vec<(u32, Vec<u8>)> {
     let mut bodies: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut one = Vec::new();
     for op in ops {
         one.clear();
         codec::encode_into(&mut one, op);
-        assert!(one.len() <= most, "a batch refuses names and features that would not fit a record");
+        assert!(one.len() <= max_body, "a batch refuses names and features that would not fit a record");
         match bodies.last_mut() {
-            Some((count, body)) if body.len() + one.len() <= most => {
+            Some((count, body)) if body.len() + one.len() <= max_body => {
                 body.extend_from_slice(&one);
                 *count += 1;
             }
@@ -132,13 +132,13 @@ pub(crate) fn pack(ops: &[Op], most: usize) -> Vec<(u32, Vec<u8>)> {
     bodies
 }
 
-/// Where in some bytes records lie: those that are whole and intact, with their heads and ranges.
+/// Finds all complete and intact records in some bytes.
 ///
 /// # Cost
-/// A pass over the bytes; the checksum of a record only where its mark stands.
-pub(crate) fn find(bytes: &[u8], most: usize) -> impl Iterator<Item = (Head, Range<usize>)> {
-    memchr::memmem::find_iter(bytes, &MARK).filter_map(move |start| {
-        let (head, body) = decode(&bytes[start..], most).ok()?;
+/// A pass over the bytes; a checksum is computed only where the magic number occurs.
+pub(crate) fn find(bytes: &[u8], max_body: usize) -> impl Iterator<Item = (Head, Range<usize>)> {
+    memchr::memmem::find_iter(bytes, &MAGIC).filter_map(move |start| {
+        let (head, body) = decode(&bytes[start..], max_body).ok()?;
         Some((head, start..start + HEAD + body.len()))
     })
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_lies_reads_no_further_than_the_record() {
+    fn a_false_count_reads_no_further_than_the_record() {
         let head = Head { seq: 0, before: 0, epoch: 1, part: 0, parts: 1, ops: u32::MAX, sum: 0 };
         assert!(ops(&head, &codec::encode(&Op::Clear { node: 1 })).is_err());
         assert!(ops(&Head { ops: 0, ..head }, &[1]).is_err());

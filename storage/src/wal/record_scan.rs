@@ -1,9 +1,9 @@
-//! Records found in the bytes of an engine that lost them or does not open, and a new engine made of them.
-//! Knows how records follow one another; nothing of what they hold, nor how the engine arranges its file.
+//! Records found in the bytes of an engine that lost them or does not open, and a new engine made from them.
+//! Knows the order of records; knows neither their operations nor the layout of the engine's file.
 //!
-//! A flipped bit makes the engine panic or forget records, though most of their bytes are still there, whole and side by
-//! side. Each says its number, its checksum and that of the one before it, so the chain that ends where the last
-//! acknowledged commit did is found among everything that was ever written, and there is only one.
+//! A flipped bit makes the engine panic or lose records, though most of their bytes are still complete and in order.
+//! Each record has its number, its checksum and that of the one before. So one chain ends at the last acknowledged
+//! commit, and it is found among all records ever written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,28 +20,28 @@ use crate::wal::log_end::LogEnd;
 use crate::wal::record;
 use crate::wal::record::Head;
 
-/// The folder in which a new engine is made, and those that keep the old one meanwhile: one that is damaged, and one that
-/// only has too much room.
-pub(crate) const NEW: &str = "log.new";
-pub(crate) const DAMAGED: &str = "log.damaged";
-pub(crate) const ROOMY: &str = "log.old";
-/// Bytes of records that are given to a new engine at once.
-const GATHERED: usize = 1 << 20;
+/// The folder of a new engine under construction, and the folders that keep the old engine meanwhile: a damaged one, or
+/// one whose file is too large.
+pub(crate) const NEW_LOG: &str = "log.new";
+pub(crate) const DAMAGED_LOG: &str = "log.damaged";
+pub(crate) const OLD_LOG: &str = "log.old";
+/// Bytes of records that are added to a new engine at once.
+const BATCH_BYTES: usize = 1 << 20;
 
-/// The intact records from some number on that the engine's file and the journal hold, copied: what the engine cannot make sense of it
-/// writes over with zeros as soon as it is opened, so they are read before, each time.
-pub(crate) struct Found {
+/// The intact records from a number on, copied from the engine's file and the journal. The engine overwrites unreadable
+/// parts with zeros as soon as it is opened, so they are read before each opening.
+pub(crate) struct ScannedRecords {
     bytes: Vec<u8>,
-    /// By number; more than one where an unacknowledged record was overtaken by another of its number.
+    /// By number; several where an unacknowledged record was replaced by another with its number.
     records: BTreeMap<u64, Vec<(Head, Range<usize>)>>,
 }
 
-impl Found {
-    /// Reads the engine's file and the journal of a store; nothing is found where they are missing. Only where nobody writes
-    /// to them may they be mapped.
+impl ScannedRecords {
+    /// Reads the engine's file and the journal of a store; missing files have no records. They may be mapped only while
+    /// no process writes to them.
     ///
     /// # Cost
-    /// A pass over the files, and memory for the records: a part of what applying them takes.
+    /// A pass over the files, and memory for the records: less than applying them takes.
     pub(crate) fn read(store: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
         let mut found = Self { bytes: Vec::new(), records: BTreeMap::new() };
         for path in [store.join(FOLDER).join(FILE), journal::path(store)] {
@@ -54,36 +54,42 @@ impl Found {
             }
             let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
             for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
-                let same = found.records.entry(head.seq).or_default();
-                if same.iter().all(|(other, _)| *other != head) {
+                let candidates = found.records.entry(head.seq).or_default();
+                if candidates.iter().all(|(other, _)| *other != head) {
                     let start = found.bytes.len();
                     found.bytes.extend_from_slice(&map[range]);
-                    same.push((head, start..found.bytes.len()));
+                    candidates.push((head, start..found.bytes.len()));
                 }
             }
         }
         Ok(found)
     }
 
-    fn of(&self, seq: u64) -> &[(Head, Range<usize>)] {
+    fn with_seq(&self, seq: u64) -> &[(Head, Range<usize>)] {
         self.records.get(&seq).map_or(&[], Vec::as_slice)
     }
 
-    /// The chain of records from number `from` on, through where `mark` says that the log ends, and as far beyond as
-    /// there are whole batches; without a mark the longest one.
+    /// The chain of records from number `from` on through `log_end`, and the complete batches after it; without
+    /// `log_end` the longest chain.
     ///
     /// # Errors
-    /// The number of the last record that is missing from it.
-    pub(crate) fn chain(&self, from: u64, mark: Option<LogEnd>) -> Result<Vec<&(Head, Range<usize>)>, u64> {
-        let mut chain = match mark {
-            Some(mark) if mark.next <= from => Vec::new(),
-            Some(mark) => {
-                let last = self.of(mark.next - 1).iter().find(|(head, _)| head.sum == mark.sum);
-                self.back(from, last.ok_or(mark.next - 1)?)?
+    /// The number of the last missing record of the chain.
+    pub(crate) fn chain(
+        &self,
+        from: u64,
+        log_end: Option<LogEnd>,
+    ) -> Result<Vec<&(Head, Range<usize>)>, u64> {
+        // The chain back from the last acknowledged record, or from the last record that has one.
+        let mut chain = match log_end {
+            Some(log_end) if log_end.next <= from => Vec::new(),
+            Some(log_end) => {
+                let last =
+                    self.with_seq(log_end.next - 1).iter().find(|(head, _)| head.sum == log_end.checksum);
+                self.chain_back(from, last.ok_or(log_end.next - 1)?)?
             }
             None => {
-                let ends = self.records.range(from..).rev().flat_map(|(_, same)| same);
-                let mut chains = ends.map(|last| self.back(from, last));
+                let ends = self.records.range(from..).rev().flat_map(|(_, candidates)| candidates);
+                let mut chains = ends.map(|last| self.chain_back(from, last));
                 match chains.next() {
                     None => Vec::new(),
                     Some(Ok(chain)) => chain,
@@ -91,46 +97,56 @@ impl Found {
                 }
             }
         };
-        let (next, sum) = match (chain.last(), mark) {
+        // The batches after it.
+        let (next, sum) = match (chain.last(), log_end) {
             (Some((head, _)), _) => (head.seq + 1, Some(head.sum)),
-            (None, Some(mark)) if mark.next == from => (from, Some(mark.sum)),
+            (None, Some(log_end)) if log_end.next == from => (from, Some(log_end.checksum)),
             (None, _) => (from, None),
         };
-        self.go_on(&mut chain, next, sum);
+        self.extend_chain(&mut chain, next, sum);
         Ok(chain)
     }
 
-    /// Adds the whole batches from number `next` on, after a record whose checksum may be known.
-    fn go_on<'a>(&'a self, chain: &mut Vec<&'a (Head, Range<usize>)>, mut next: u64, mut sum: Option<u64>) {
+    /// Adds the complete batches from number `next` on; `sum` is the checksum of the record before, if known.
+    fn extend_chain<'a>(
+        &'a self,
+        chain: &mut Vec<&'a (Head, Range<usize>)>,
+        mut next: u64,
+        mut sum: Option<u64>,
+    ) {
         while let Some(found) =
-            self.of(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
+            self.with_seq(next).iter().find(|(head, _)| sum.is_none_or(|sum| head.before == sum))
         {
             (next, sum) = (next + 1, Some(found.0.sum));
             chain.push(found);
         }
-        whole(chain);
+        drop_partial_batch(chain);
     }
 
-    /// Whether a whole batch comes after the record that a log seems to end with.
-    pub(crate) fn goes_on(&self, mark: LogEnd) -> bool {
+    /// True if a complete batch follows the apparent end of the log.
+    pub(crate) fn continues_after(&self, log_end: LogEnd) -> bool {
         let mut chain = Vec::new();
-        // Where no record was read, the checksum of the one before may not be known.
-        self.go_on(&mut chain, mark.next, (mark.sum != 0 || mark.next == 0).then_some(mark.sum));
+        // Where no record was read, the checksum of the last record may be unknown.
+        self.extend_chain(
+            &mut chain,
+            log_end.next,
+            (log_end.checksum != 0 || log_end.next == 0).then_some(log_end.checksum),
+        );
         chain.first().is_some_and(|(head, _)| head.is_first())
     }
 
-    /// The records from `from` on as far as they follow one another, acknowledged or not.
+    /// The longest run of consecutive records from `from` on, acknowledged or not.
     pub(crate) fn prefix(&self, from: u64) -> Vec<&(Head, Range<usize>)> {
         let mut best = Vec::new();
-        for first in self.of(from) {
+        for first in self.with_seq(from) {
             let mut chain = vec![first];
             while let Some(next) = chain
                 .last()
-                .and_then(|(last, _)| self.of(last.seq + 1).iter().find(|(head, _)| head.follows(last)))
+                .and_then(|(last, _)| self.with_seq(last.seq + 1).iter().find(|(head, _)| head.follows(last)))
             {
                 chain.push(next);
             }
-            whole(&mut chain);
+            drop_partial_batch(&mut chain);
             if chain.len() > best.len() {
                 best = chain;
             }
@@ -138,54 +154,54 @@ impl Found {
         best
     }
 
-    fn back<'a>(
+    fn chain_back<'a>(
         &'a self,
         from: u64,
         last: &'a (Head, Range<usize>),
     ) -> Result<Vec<&'a (Head, Range<usize>)>, u64> {
         let mut chain = vec![last];
         while let Some((head, _)) = chain.last().filter(|(head, _)| head.seq > from) {
-            let before = self.of(head.seq - 1).iter().find(|(other, _)| head.follows(other));
+            let before = self.with_seq(head.seq - 1).iter().find(|(other, _)| head.follows(other));
             chain.push(before.ok_or(head.seq - 1)?);
         }
         chain.reverse();
         Ok(chain)
     }
 
-    /// Bytes of all records.
+    /// The number of bytes of all records.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// The bytes of a record that was found.
+    /// The bytes of a record.
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]
     }
 }
 
-/// Leaves out a last batch that is not whole.
-fn whole(chain: &mut Vec<&(Head, Range<usize>)>) {
+/// Removes an incomplete last batch.
+fn drop_partial_batch(chain: &mut Vec<&(Head, Range<usize>)>) {
     while chain.last().is_some_and(|(head, _)| !head.is_last()) {
         chain.pop();
     }
 }
 
-/// Makes a new engine with these records and puts it in the place of the one that is there, which is kept beside it under
-/// another name.
+/// Makes a new engine with these records in place of the current one, which is kept under another name.
 ///
 /// # Visibility
-/// At every moment the old engine or the new one is whole under its name, or the old one is found under the other.
+/// At every moment the old engine or the new one is complete under its name, or the old one is found under the other
+/// name.
 pub(crate) fn rebuild<'a>(
     disk: &Disk,
-    kept: &str,
+    old: &str,
     records: impl Iterator<Item = (u64, &'a [u8])>,
 ) -> Result<(), Error> {
-    let (new, kept, log) = (disk.folder().join(NEW), disk.folder().join(kept), disk.folder().join(FOLDER));
+    let (new, old, log) = (disk.folder().join(NEW_LOG), disk.folder().join(old), disk.folder().join(FOLDER));
     remove_folder(&new)?;
     fill(disk, &new, records)?;
     if log.is_dir() {
-        remove_folder(&kept)?;
-        disk.rename(&log, &kept).map_err(|e| Error::io(&log, "move", e))?;
+        remove_folder(&old)?;
+        disk.rename(&log, &old).map_err(|e| Error::io(&log, "move", e))?;
     }
     disk.rename(&new, &log).map_err(|e| Error::io(&log, "replace", e))?;
     disk.sync_folder(disk.folder()).map_err(|e| Error::io(disk.folder(), "sync", e))
@@ -200,19 +216,21 @@ pub(crate) fn fill<'a>(
     let log = Log::open(folder)?;
     let mut batch = sled::Batch::default();
     let mut gathered = 0;
-    let give = |batch: &mut sled::Batch| {
+    let apply = |batch: &mut sled::Batch| {
         let batch = std::mem::take(batch);
-        log.guarded(|| log.db.apply_batch(batch).map_err(|e| crate::wal::engine::refused(folder, "write", e)))
+        log.catch_panics(|| {
+            log.db.apply_batch(batch).map_err(|e| crate::wal::engine::engine_error(folder, "write", e))
+        })
     };
     for (seq, bytes) in records {
         batch.insert(&key(seq), bytes);
         gathered += bytes.len();
-        if gathered >= GATHERED {
-            give(&mut batch)?;
+        if gathered >= BATCH_BYTES {
+            apply(&mut batch)?;
             gathered = 0;
         }
     }
-    give(&mut batch)?;
+    apply(&mut batch)?;
     log.sync_all(disk)
 }
 

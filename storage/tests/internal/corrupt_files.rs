@@ -1,7 +1,7 @@
-//! Files whose checksums fit and whose content is noise: what a reader relies on it has checked, so that nothing panics, loops
-//! or takes memory that the file does not account for.
+//! Files with valid checksums and invalid content: readers rely only on validated properties.
+//! So nothing panics, loops or takes memory that the file does not account for.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+//! `HEDGEROW_ROUNDS` multiplies the number of attempts, `HEDGEROW_SEED` selects them.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::Opening;
+use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
@@ -27,7 +27,7 @@ use crate::types::names::NodeRef;
 use crate::types::ops::Op;
 use crate::wal::record::{Head, ops};
 
-/// One to three changes that keep the length a multiple of what it was one of, or do not.
+/// One to three changes; some keep the length a multiple of the element size, some do not.
 fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = intact.to_vec();
     for _ in 0..=random.below(3) {
@@ -53,7 +53,7 @@ fn disturbed(intact: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// A store with lists of all forms: small, over 64 slots, weighted, timed, and every kind of feature.
+/// A store with lists of all forms (small, over 64 slots, weighted, timed) and every kind of feature.
 fn sample(path: &Path) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
@@ -73,9 +73,9 @@ fn sample(path: &Path) -> Manifest {
     Manifest::read(path, CURRENT).expect("readable").expect("there")
 }
 
-/// Reads everything there is to read.
-fn read(view: GraphState) {
-    let graph = Snapshot(view.into());
+/// Reads the whole content of a state.
+fn read(state: GraphState) {
+    let graph = Snapshot(state.into());
     for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
         graph.keys_with_prefix(kind, "1", 10);
     }
@@ -99,33 +99,33 @@ fn read(view: GraphState) {
 }
 
 #[test]
-fn files_that_lie_are_refused_or_can_be_read_without_harm() {
+fn corrupt_files_are_refused_or_read_without_harm() {
     let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 1500);
     let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
-    let (intact, path) = (folder.path().join("intact"), folder.path().join("lies"));
+    let (intact, path) = (folder.path().join("intact"), folder.path().join("corrupt"));
     let manifest = sample(&intact);
     std::fs::create_dir(&path).expect("made");
     let disk = Disk::of(&path);
     let file = |name: &FileName| SectionFile::open(&name.path(&intact), Residence::Mapped, false);
-    let files = manifest.base.each_ref().map(|name| file(name).expect("intact"));
-    for (name, file) in manifest.base.iter().zip(&files) {
+    let files = manifest.segments.each_ref().map(|name| file(name).expect("intact"));
+    for (name, file) in manifest.segments.iter().zip(&files) {
         write(&disk, name, file, None);
     }
     let mut refused = 0;
     for _ in 0..rounds {
         let which = random.below(FILES.len());
-        let (name, file) = (&manifest.base[which], &files[which]);
+        let (name, file) = (&manifest.segments[which], &files[which]);
         let tags: Vec<[u8; 8]> = file.tags().collect();
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
         write(&disk, name, file, Some(&(tag, content)));
-        match write_checkpoint::settled(
+        match write_checkpoint::open_checkpoint(
             &path,
             &manifest,
-            Opening { mapped: None, cancel: &CancelToken::new() },
+            OpenMode { low_memory: None, cancel: &CancelToken::new() },
         ) {
-            Ok(view) => read(view),
+            Ok(state) => read(state),
             Err(Error::Damaged { path: named, .. }) => {
                 // Where two files contradict each other, either may be named.
                 assert!(named.starts_with(&path));
@@ -151,22 +151,25 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
     writer.write_to(disk.target(&path), &CancelToken::new()).expect("written");
 }
 
-/// Operations that decode and contradict the state are errors, whatever they say.
+/// Operations that decode and contradict the state are errors, with any content.
 #[test]
-fn operations_that_lie_are_refused_or_applied_without_harm() {
+fn corrupt_operations_are_refused_or_applied_without_harm() {
     let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 20_000);
     let mut random = Random::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let manifest = sample(&path);
-    let settled =
-        write_checkpoint::settled(&path, &manifest, Opening { mapped: None, cancel: &CancelToken::new() })
-            .expect("intact");
-    let value = crate::types::ops::Value { weight: 2.0, time: Some(3) };
+    let checkpointed = write_checkpoint::open_checkpoint(
+        &path,
+        &manifest,
+        OpenMode { low_memory: None, cancel: &CancelToken::new() },
+    )
+    .expect("intact");
+    let value = crate::types::ops::EdgeData { weight: 2.0, time: Some(3) };
     let honest = [
         Op::Kind { name: "user".into() },
         Op::Relation { name: "likes".into() },
-        Op::Node { node: settled.bound, kind: 0, key: "new".into() },
+        Op::Node { node: checkpointed.bound, kind: 0, key: "new".into() },
         Op::Live { node: 1, alive: false },
         Op::Clear { node: 2 },
         Op::Edge { relation: 0, a: 1, b: 3, old: None, new: Some(value) },
@@ -185,7 +188,7 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
         let body = if round % 8 == 0 { body } else { disturbed(&body, &mut random) };
         let head = Head { seq: 0, before: 0, epoch: 2, part: 0, parts: 1, ops: count, sum: 0 };
         let Ok(ops) = ops(&head, &body) else { continue };
-        let mut applier = Applier::new(settled.clone());
+        let mut applier = Applier::new(checkpointed.clone());
         applier.advance(Epoch::new(2));
         if ops.into_iter().all(|op| applier.apply(op).is_ok()) {
             read(applier.finish());
@@ -193,7 +196,7 @@ fn operations_that_lie_are_refused_or_applied_without_harm() {
     }
 }
 
-/// What no checksum sees: an edge that only one end has, in a file that is sound by itself.
+/// Damage that no checksum detects: an edge that only one end has, in a file that is consistent by itself.
 #[test]
 fn a_deep_check_finds_what_checksums_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -204,11 +207,11 @@ fn a_deep_check_finds_what_checksums_do_not() {
         Store::check(&path, options, &CancelToken::new()).expect("it can be looked at").problems
     };
     assert_eq!(check(true), []);
-    let name = &manifest.base[0];
+    let name = &manifest.segments[0];
     let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
     let tag = *b"list0000";
     let mut words = file.section_u32(tag).expect("there").to_vec();
-    // The first block is that of a node with one neighbour: it gets another one.
+    // The first block belongs to a node with one neighbor, which is replaced by another one.
     words[0] = (words[0] + 1) % 100;
     write(&Disk::of(&path), name, &file, Some(&(tag, bytemuck::cast_slice(&words).to_vec())));
     assert_eq!(check(false), []);

@@ -1,7 +1,7 @@
-//! What a disk may do to a store: refuse, write half, lose what was not synced, and lose it in any order.
-//! Drives whole stores through a file layer that is watched; knows nothing of what the files hold.
+//! Faults of a disk: it refuses a write, writes a part, loses unsynced writes, and loses them in any order.
+//! Runs whole stores through a watched file layer; knows nothing of the content of files.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how much is tried, `HEDGEROW_SEED` says what.
+//! `HEDGEROW_ROUNDS` multiplies the number of attempts, `HEDGEROW_SEED` selects them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ use crate::types::error::Error;
 use crate::types::ids::{Generation, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 
-/// Edges by the keys of their ends, tokens by key, and positions: what the graph of the script comes to.
+/// The graph of the script: edges by the keys of their ends, tokens by key, and positions.
 type Content = BTreeSet<String>;
 
 fn content(store: &Store) -> Content {
@@ -41,7 +41,7 @@ fn content(store: &Store) -> Content {
     content
 }
 
-/// What the script does, one after the other.
+/// A step of the script.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Commit(u64),
@@ -77,7 +77,7 @@ const SCRIPT: [Step; 20] = [
     Commit(11),
 ];
 
-/// Batch number n: an edge more, one that is taken away again, another weight, tokens, and how far the script is.
+/// Batch n: one edge more, one that a later batch removes, another weight, tokens, and the position in the script.
 fn batch(number: u64) -> Batch {
     let mut batch = Batch::new();
     let names = [number, number.saturating_sub(1)].map(|at| at.to_string());
@@ -108,7 +108,8 @@ fn options() -> OpenOptions {
     Store::options().create(true)
 }
 
-/// Runs the script until something fails; says how many batches were acknowledged, and how many were begun.
+/// Runs the script until a step fails; returns the number of batches that were acknowledged, and of those that were
+/// begun.
 fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
     let mut begun = 0;
     let mut go = || {
@@ -135,9 +136,9 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                     let batches = [store.snapshot().epoch().get()];
                     let mut file = SectionWriter::new(*b"TEST", 1);
                     file.section(*b"batches\0", &batches[..]);
-                    store.keep_aside("job", &file)?;
+                    store.write_sidecar("job", &file)?;
                 }
-                Discard => store.discard_aside("job")?,
+                Discard => store.remove_sidecar("job")?,
                 Reopen => {
                     drop(store);
                     store = options().write(disk.clone())?;
@@ -150,7 +151,8 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
     (begun, result)
 }
 
-/// Opens what is left: it holds what was acknowledged, perhaps the batch that was under way, and takes another one.
+/// Opens the store that is left: it has the acknowledged batches, perhaps the batch in progress, and accepts another
+/// batch.
 fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content]) -> Result<(), String> {
     let store = options().open(folder).map_err(|error| error.to_string())?;
     let found = content(&store);
@@ -164,9 +166,10 @@ fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content])
             return Err(format!("embeddings of epoch {epoch} beside {at} batches"));
         }
     }
-    let aside = store.aside("job").map_err(|error| error.to_string())?;
-    let aside = aside.map(|file| file.section_u64(*b"batches\0").expect("it was written")[0]);
-    // Kept after 2 and again after 6 batches, removed after 9; what was under way then happened or did not.
+    let sidecar = store.sidecar("job").map_err(|error| error.to_string())?;
+    let sidecar = sidecar.map(|file| file.section_u64(*b"batches\0").expect("it was written")[0]);
+    // Written after 2 and again after 6 batches, removed after 9. An operation in progress at that time happened or did
+    // not.
     let may_be: &[Option<u64>] = match acknowledged {
         0..=2 => &[None, Some(2)],
         3..=5 => &[Some(2)],
@@ -175,8 +178,8 @@ fn check(folder: &Path, acknowledged: usize, begun: usize, expected: &[Content])
         9 => &[Some(6), None],
         _ => &[None],
     };
-    if !may_be.contains(&aside) {
-        return Err(format!("beside {acknowledged} batches a file that was kept after {aside:?}"));
+    if !may_be.contains(&sidecar) {
+        return Err(format!("beside {acknowledged} batches a file that was kept after {sidecar:?}"));
     }
     store.commit(&batch(at as u64 + 1)).map_err(|error| error.to_string())?;
     if content(&store) != expected[at + 1] {
@@ -198,11 +201,13 @@ const WAYS: usize = 3;
 impl Watch for Failing {
     fn before(&self, event: Event<'_>) -> Verdict {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        // What fails once for want of room goes on failing; another error comes once.
+        // A full disk goes on failing; another error occurs once.
         let hit = if self.way == 1 { call >= self.at } else { call == self.at };
         match (hit, self.way, event) {
             (true, 2, Event::Write(.., bytes)) if bytes.len() > 1 => Verdict::Short(bytes.len() / 2),
-            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => Verdict::Go,
+            (false, ..) | (true, 1, Event::Sync(_) | Event::SyncFolder | Event::Remove(_)) => {
+                Verdict::Proceed
+            }
             (true, 1, _) => Verdict::Fail(ErrorKind::StorageFull.into()),
             _ => Verdict::Fail(IoError::from_raw_os_error(5)),
         }
@@ -237,14 +242,14 @@ fn whichever_call_fails_earlier_batches_are_intact_and_the_store_works_again() {
     }
 }
 
-/// Remembers what was synced and what was not, and leaves images of what a power cut might leave.
+/// Tracks synced and unsynced changes, and writes images of the state that a power cut might leave.
 #[derive(Debug)]
 struct PowerCuts {
     state: Mutex<State>,
     acknowledged: AtomicUsize,
     folder: PathBuf,
     images: PathBuf,
-    /// A file whose syncs are taken for done although they are not.
+    /// A file whose syncs are ignored.
     forgotten: Option<&'static str>,
     each: u64,
 }
@@ -252,12 +257,12 @@ struct PowerCuts {
 #[derive(Debug)]
 struct State {
     random: Random,
-    /// By file: what is durable of it, and what was written since.
+    /// By file: its durable bytes, and the changes since.
     files: BTreeMap<u64, Contents>,
-    /// By name, what the folder durably holds, and what was done to names since.
+    /// By name: the durable entries of the folder, and the changes of names since.
     durable: BTreeMap<PathBuf, u64>,
     names: Vec<Renaming>,
-    /// What names lead to now.
+    /// The files that the names refer to now.
     current: BTreeMap<PathBuf, u64>,
     next: u64,
     taken: Vec<(PathBuf, usize)>,
@@ -297,15 +302,15 @@ impl Contents {
         }
     }
 
-    /// Some of the changes since the last sync, in any order, some cut off within.
+    /// Some of the changes since the last sync, in any order, some truncated.
     fn torn(&self, random: &mut Random) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         for change in &self.pending {
             match (random.below(3), change) {
                 (0, _) => {}
                 (1, Change::Write(at, written)) => {
-                    let kept = written.len().min(SECTOR * random.below(4) as usize);
-                    Self::apply(&mut bytes, &Change::Write(*at, written[..kept].to_vec()));
+                    let numbers_in = written.len().min(SECTOR * random.below(4) as usize);
+                    Self::apply(&mut bytes, &Change::Write(*at, written[..numbers_in].to_vec()));
                 }
                 _ => Self::apply(&mut bytes, change),
             }
@@ -340,7 +345,7 @@ impl PowerCuts {
         self.folder.join("log")
     }
 
-    /// The engine writes by itself, so what it has written since its last sync is seen by looking.
+    /// The engine writes on its own, so its unsynced writes are found by comparing the file.
     fn look_at_engine(&self, state: &mut State) {
         let db = self.engine().join("db");
         let (Ok(now), true) = (fs::read(&db), state.current.contains_key(&db)) else { return };
@@ -358,7 +363,7 @@ impl PowerCuts {
         }
     }
 
-    /// Leaves an image of what there would be after a power cut now.
+    /// Writes an image of the state after a power cut at this moment.
     fn cut(&self, state: &mut State) {
         self.look_at_engine(state);
         for _ in 0..self.each {
@@ -377,14 +382,14 @@ impl PowerCuts {
                 fs::create_dir_all(target.parent().expect("in a folder")).expect("made");
                 fs::write(target, state.files[&id].torn(random)).expect("written");
             }
-            // What the engine writes beside its file it can do without.
+            // The engine does not need the files that it writes besides its main file.
             for entry in fs::read_dir(self.engine()).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 let is_snapshot = name.to_str().is_some_and(|name| name.starts_with("snap."));
                 if is_snapshot && random.below(2) == 0 && image.join("log").is_dir() {
                     let bytes = fs::read(entry.path()).unwrap_or_default();
-                    let kept = bytes.len() / (1 + random.below(2) as usize);
-                    fs::write(image.join("log").join(name), &bytes[..kept]).expect("written");
+                    let numbers_in = bytes.len() / (1 + random.below(2) as usize);
+                    fs::write(image.join("log").join(name), &bytes[..numbers_in]).expect("written");
                 }
             }
             state.taken.push((image, self.acknowledged.load(Ordering::SeqCst)));
@@ -396,7 +401,7 @@ impl Watch for PowerCuts {
     fn before(&self, event: Event<'_>) -> Verdict {
         let mut guard = self.state.lock().expect("sound");
         let state = &mut *guard;
-        // Before a store is there, a power cut leaves a folder of which nobody was told anything.
+        // Before the store exists, a power cut leaves a folder for which nothing was acknowledged.
         let is_store = state.durable.contains_key(&self.folder.join("MANIFEST"));
         if is_store && matches!(event, Event::Sync(_) | Event::SyncFolder | Event::Rename(..)) {
             self.cut(state);
@@ -438,11 +443,11 @@ impl Watch for PowerCuts {
                 }
             }
         }
-        Verdict::Go
+        Verdict::Proceed
     }
 }
 
-/// Runs the script, cuts the power at every sync and rename, and says what was found wrong, and in how many images.
+/// Runs the script, cuts the power at every sync and rename, and returns the errors found and the number of images.
 fn power_cuts(seed: u64, each: u64, forgotten: Option<&'static str>) -> (Vec<String>, usize) {
     let expected = expected();
     let folder = tempfile::tempdir().expect("a folder");
@@ -491,9 +496,9 @@ fn a_power_cut_at_any_sync_loses_nothing_that_was_acknowledged() {
     eprintln!("{all} images of power cuts, seeds {seed} to {}", seed + rounds - 1);
 }
 
-/// Rules broken: without the fsync of the journal, and without that of the engine before the journal begins anew, images lose
-/// what was acknowledged. So the images are such that the rules are needed. (Without the sync of a manifest nothing is
-/// lost: there are others.)
+/// The rules, broken: without the fsync of the journal, or without that of the engine before the journal starts over,
+/// images lose acknowledged batches. So the images prove that the rules are needed. Without the sync of a manifest
+/// nothing is lost, since there are other manifests.
 #[test]
 fn without_the_syncs_of_the_log_a_power_cut_loses_what_was_acknowledged() {
     for forgotten in ["JOURNAL", "log/db"] {

@@ -1,4 +1,4 @@
-//! Tests that need the crate's inside: a disk that fails, and files whose checksums fit but whose content is noise.
+//! Tests of the crate's internals: a disk that fails, and files with valid checksums and invalid content.
 
 mod corrupt_files;
 mod disk_faults;

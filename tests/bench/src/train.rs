@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hedgerow::{Conv, Engine, Ids, Loss, Positives, Spent, TrainEvent, TrainOptions, WalkOptions};
+use hedgerow::{Conv, Engine, EpochTimes, Ids, Loss, Positives, TrainEvent, TrainOptions, WalkOptions};
 
 use crate::Options;
 use crate::graph::Graph;
@@ -52,14 +52,14 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
     };
     // Training, with the share of each step in the fastest epoch.
     recorder.note("training");
-    let mut epochs: Vec<Spent> = Vec::new();
+    let mut epochs: Vec<EpochTimes> = Vec::new();
     let mut observe = |event: &TrainEvent| {
-        if let TrainEvent::Spent(spent) = event {
+        if let TrainEvent::EpochTimes(spent) = event {
             epochs.push(*spent);
         }
     };
     let trained = with_threads(1, || Ok(engine.training(&options).observer(&mut observe).run(&cancel)?))?;
-    let busy = |spent: &Spent| spent.sampling + spent.gathering + spent.products + spent.update;
+    let busy = |spent: &EpochTimes| spent.sampling + spent.gathering + spent.products + spent.update;
     if let Some(best) = epochs.iter().min_by(|a, b| busy(a).total_cmp(&busy(b))) {
         // The producer has a thread of its own, so the work of a core is counted by the time of both.
         recorder.rows.push(row("training", examples as f64 / busy(best), "pairs/s/core", None));

@@ -79,9 +79,9 @@ fn what_was_probably_meant_is_said() {
     for (command, code, said) in [
         (".hlep", 2, "no console command '.hlep'; did you mean .help?"),
         (".nothing", 2, "no console command '.nothing': .help lists them"),
-        (".timer maybe", 2, "not like this: .timer on|off"),
-        (".output --force", 2, "not like this: .output [FILE [--force]]"),
-        (".mode xml", 2, "no mode 'xml': table, json, jsonl, csv or tsv"),
+        (".timer maybe", 2, "wrong arguments; usage: .timer on|off"),
+        (".output --force", 2, "wrong arguments; usage: .output [FILE [--force]]"),
+        (".mode xml", 2, "no mode 'xml': use table, json, jsonl, csv or tsv"),
         ("neighbrs lamp:a", 2, "similar subcommands exist: 'neighborhood', 'neighbors'"),
         ("jbos", 2, "a similar subcommand exists: 'jobs'"),
         ("neighbors lamp:a --snice 3", 2, "a similar argument exists: '--since'"),
@@ -114,7 +114,7 @@ fn a_failing_line_is_named_in_whatever_script_it_stands() {
     let failure: Value = serde_json::from_str(ran.err.trim()).expect("one JSON object");
     assert_eq!((&failure["file"], &failure["line"]), (&json!("inner"), &json!(4)));
     cli.write("endless", "\n.read endless\n");
-    cli.fails(&["console", "s", "-f", "endless"], 1, "scripts read each other without end");
+    cli.fails(&["console", "s", "-f", "endless"], 1, "scripts read each other in a cycle");
     cli.fails(&["console", "s", "-f", "missing"], 1, "cannot read missing");
     // What a data file says is told of that file.
     cli.write("bad.csv", "room,lamp\nhall\n");
@@ -156,6 +156,6 @@ fn a_missing_store_or_an_open_quote_is_said_plainly() {
     cli.fails(&["console", "s"], 3, "no store at s");
     cli.ok(&["link", "s", "lamp:a", "room:hall"]);
     cli.fails(&["console", "s", "-c", "neighbors 'lamp:a"], 2, "a quote is not closed");
-    cli.fails(&["console", "s", "-c", "console"], 2, "this is a console already");
+    cli.fails(&["console", "s", "-c", "console"], 2, "a console is running already");
     cli.fails(&["console", "s", "-c", "apply -"], 2, "the console reads standard input itself");
 }

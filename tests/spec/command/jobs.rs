@@ -78,7 +78,7 @@ fn what_cannot_be_done_beside_a_job_is_refused_and_says_which() {
             "check",
             "check needs the store for itself, and job 1 (train) is running: `wait 1` or `cancel 1` first",
         ),
-        ("train --target pin", "train is done one at a time, and job 1 (train) is running"),
+        ("train --target pin", "train cannot run beside another training, and job 1 (train) is running"),
         ("cancel 7", "no job 7: `jobs` lists them"),
         ("jobs &", "jobs cannot be a job: leave out the &"),
         (".mode csv &", ".mode cannot be a job: leave out the &"),
@@ -93,8 +93,7 @@ fn what_cannot_be_done_beside_a_job_is_refused_and_says_which() {
     empty.write("u.csv", "");
     let commands = ["console", "s", "-c", "apply u.csv --follow &", "-c", "generate"];
     let ran = empty.run(&commands);
-    let said =
-        "generate must be the only one that writes while the store is empty, and job 1 (apply) is running";
+    let said = "generate must be the only writer while the store is empty, and job 1 (apply) is running";
     assert!(ran.code == 1 && ran.err.contains(said), "{}", ran.err);
 }
 
@@ -104,5 +103,5 @@ fn a_sign_that_is_quoted_is_a_word() {
     cli.ok(&["console", "s", "-c", "link 'lamp:&' room:hall", "-c", "link lamp:x& room:hall"]);
     let found = cli.ok(&["neighbors", "s", "room:hall"]);
     assert!(found.contains("lamp:&\t") && found.contains("lamp:x&\t"), "{found}");
-    cli.fails(&["console", "s", "-c", "&"], 2, "nothing stands before &");
+    cli.fails(&["console", "s", "-c", "&"], 2, "no verb before &");
 }

@@ -135,8 +135,8 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     cli.write("kept", "mine");
     let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"];
     let metrics = [&train[..], &["--metrics", "kept"]].concat();
-    cli.fails(&metrics, 1, "kept is there already: name another file, or add --force");
-    cli.fails(&["console", "s", "-c", ".output kept"], 1, "kept is there already");
+    cli.fails(&metrics, 1, "kept exists already: name another file, or add --force");
+    cli.fails(&["console", "s", "-c", ".output kept"], 1, "kept exists already");
     cli.fails(&["backup", "s", "kept"], 1, "cannot create kept");
     assert_eq!(cli.read("kept"), "mine");
     cli.ok(&[&metrics[..], &["--force"]].concat());
@@ -145,7 +145,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("elsewhere", cli.path("link")).expect("a link");
-        cli.fails(&["console", "s", "-c", ".output link"], 1, "link is there already");
+        cli.fails(&["console", "s", "-c", ".output link"], 1, "link exists already");
         assert!(!cli.path("elsewhere").exists());
     }
     cli.ok(&["console", "s", "-c", ".output kept --force", "-c", "similar pin:1 -k 1"]);

@@ -13,7 +13,7 @@ fn an_answer_says_what_it_was_made_from() {
     for known in ["pin:none", "pin:1,pin:none"] {
         let ran = cli.run(&["recommend", "s", "--history", known, "--output", "json"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        assert!(ran.err.contains("without an embedding, so not asked with: pin:none"), "{}", ran.err);
+        assert!(ran.err.contains("these nodes have no embedding and are ignored: pin:none"), "{}", ran.err);
         let answer: Value = serde_json::from_str(&ran.out).expect("json");
         let basis = if known == "pin:none" { "popular" } else { "embeddings" };
         assert_eq!((&answer["basis"], &answer["ignored"]), (&json!(basis), &json!(["pin:none"])));
@@ -21,13 +21,13 @@ fn an_answer_says_what_it_was_made_from() {
     cli.ok(&["link", "s", "user:new", "pin:late"]);
     cli.ok(&["link", "s", "board:1", "pin:late"]);
     let ran = cli.run(&["recommend", "s", "user:new", "--output", "json"]);
-    assert!(ran.err.contains("what walks from it visit most"), "{}", ran.err);
+    assert!(ran.err.contains("the answer comes from walks"), "{}", ran.err);
     assert!(ran.out.contains("\"basis\":\"walks\""), "{}", ran.out);
     assert_eq!(cli.json(&["recommend", "s", "user:new", "--now"])["basis"], json!("embeddings"));
     cli.fails(&["recommend", "s", "user:none"], 1, "no node user:none in the store");
     cli.fails(&["recommend", "s", "--history", "pni:1"], 1, "no node of kind 'pni' in the store");
     cli.fails(&["recommend", "s", "--history", "board:1"], 1, "only nodes of kind pin are embedded");
-    cli.fails(&["recommend", "s"], 2, "say for whom");
+    cli.fails(&["recommend", "s"], 2, "name a recipient");
 }
 
 #[test]

@@ -48,16 +48,16 @@ fn a_page_says_what_the_store_says() {
     assert!(page.len() < 5_000_000);
 
     let stats = cli.stats();
-    let holdings = &data["holdings"];
+    let summary = &data["summary"];
     for name in ["epoch", "generation", "embedded", "dirty_nodes"] {
-        assert_eq!(holdings[name], stats[name], "{name}");
+        assert_eq!(summary[name], stats[name], "{name}");
     }
     assert_eq!(data["degrees"][1]["nodes"], stats["nodes"]["pin"]);
     assert_eq!(
         data["degrees"][1]["at_least"][0],
         json!([1, 120 - data["degrees"][1]["alone"].as_u64().expect("a count")])
     );
-    assert_eq!(holdings["relations"][0]["edges"], stats["edges"]["board-pin"]);
+    assert_eq!(summary["relations"][0]["edges"], stats["edges"]["board-pin"]);
 
     assert_eq!(
         (&data["curve"]["kept"], data["curve"]["epochs"].as_array().map(Vec::len)),
@@ -114,7 +114,7 @@ fn a_store_without_nodes_has_a_page() {
         cli.ok(&["remove", "s", node]);
     }
     let (_, data) = cli.page(&[]);
-    assert_eq!((&data["holdings"]["nodes"], &data["items"]), (&json!(0), &json!([])));
+    assert_eq!((&data["summary"]["nodes"], &data["items"]), (&json!(0), &json!([])));
 }
 
 #[test]
@@ -131,15 +131,11 @@ fn no_name_is_taken_for_markup() {
 fn a_page_is_written_whole_or_not_at_all_and_replaces_nothing_unasked() {
     let cli = Cli::with_lamps();
     cli.write("out.html", "mine");
-    cli.fails(
-        &["report", "s", "out.html"],
-        1,
-        "out.html is there already: name another file, or replace it with --force",
-    );
+    cli.fails(&["report", "s", "out.html"], 1, "out.html exists already: name another file, or add --force");
     assert_eq!(cli.read("out.html"), "mine");
     cli.ok(&["report", "s", "out.html", "--force"]);
     assert!(cli.read("out.html").starts_with("<!doctype html>"));
-    cli.fails(&["report", "s", "s", "--force"], 1, "is no plain file");
+    cli.fails(&["report", "s", "s", "--force"], 1, "is not a plain file");
     cli.fails(&["report", "s", "nowhere/out.html"], 1, "cannot write nowhere/out.html");
     cli.fails(&["report", "nowhere", "new.html"], 3, "no store at nowhere");
     cli.fails(&["report", "s", "new.html", "--points", "0"], 2, "1..=4000");
@@ -188,7 +184,7 @@ fn a_browser_draws_the_page_and_follows_clicks() {
     let (page, _) = cli.page(&[]);
     let drawn = shown(&browser, &cli, "page.html");
     for id in
-        ["holdings", "sizes", "training", "map", "lists", "neighborhood", "cosines", "refreshes", "about"]
+        ["summary", "sizes", "training", "map", "lists", "neighborhood", "cosines", "refreshes", "about"]
     {
         assert!(
             drawn.contains(&format!("<section id=\"{id}\">")),

@@ -268,7 +268,7 @@ fn ctrl_c_cancels_the_running_verb_and_never_ends_the_console() {
     terminal.wait("a whole epoch", |screen| screen.contains("mean_cosine") && screen.contains("  1  "));
     terminal.press(&["C-c"]);
     terminal.wait("the prompt again", |screen| {
-        screen.contains("`train --resume` goes on from epoch") && line(screen) == Some("")
+        screen.contains("`train --resume` continues from epoch") && line(screen) == Some("")
     });
     terminal.clear();
     terminal.enter(LONG);
@@ -310,7 +310,8 @@ fn a_job_says_above_the_line_that_is_typed_that_it_has_ended() {
     terminal.enter("wait");
     terminal.wait_for("job 2  epoch");
     terminal.press(&["C-c"]);
-    terminal.wait("the prompt again", |screen| screen.contains("job 2 goes on") && line(screen) == Some(""));
+    terminal
+        .wait("the prompt again", |screen| screen.contains("job 2 continues") && line(screen) == Some(""));
     terminal.enter("cancel 2");
     terminal.wait("its end", |screen| screen.contains("job 2 cancelled after") && line(screen) == Some(""));
     terminal.clear();

@@ -77,16 +77,16 @@ fn what_contradicts_the_training_that_is_to_go_on_is_refused() {
     let cli = generated();
     cli.fails(&["train", "s", "--resume"], 1, "no interrupted training to resume");
     kill_at(&cli, &TRAIN, 3);
-    cli.fails(&resume(&["--dim", "16"]), 2, "--resume goes on with dim 8, found 16: leave it out");
-    cli.fails(&resume(&["--target", "board"]), 2, "--resume goes on with target pin, found board");
-    cli.fails(&resume(&["--no-damping"]), 2, "--resume goes on with damping true, found false");
-    cli.fails(&resume(&["--warm"]), 2, "--resume goes on with warm false, found true");
+    cli.fails(&resume(&["--dim", "16"]), 2, "--resume continues with dim 8, found 16: leave it out");
+    cli.fails(&resume(&["--target", "board"]), 2, "--resume continues with target pin, found board");
+    cli.fails(&resume(&["--no-damping"]), 2, "--resume continues with damping true, found false");
+    cli.fails(&resume(&["--warm"]), 2, "--resume continues with warm false, found true");
     cli.fails(&resume(&["--estimate"]), 2, "cannot be used with");
     cli.write("pairs.tsv", "1\t2\n3\t4\n");
     cli.fails(&resume(&["--pairs", "pairs.tsv"]), 1, "began with no pairs of the caller's");
     cli.fails(&["train", "s", "--resume", "--read-only"], 1, "is open read-only");
     cli.ok(&["link", "s", "pin:1", "board:2", "--weight", "9"]);
-    cli.fails(&resume(&["--dim", "8"]), 1, "train anew, with --warm to start from the last generation");
+    cli.fails(&resume(&["--dim", "8"]), 1, "train anew; a warm start keeps what the last generation learned");
 }
 
 #[test]

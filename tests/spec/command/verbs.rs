@@ -158,14 +158,11 @@ fn a_dirty_node_is_read_as_it_is_now_and_a_refresh_says_why_it_changed() {
 }
 
 #[test]
-fn a_lazy_refresh_recomputes_nothing_and_an_answer_of_now_is_what_a_refresh_gives() {
+fn an_answer_of_now_is_what_a_refresh_gives_and_leaves_the_store_as_it_is() {
     let cli = Cli::trained();
     cli.ok(&["link", "s", "board:5", "pin:3", "--weight", "9"]);
     let digest = cli.json(&["digest", "s"]);
-    let lazy = cli.json(&["refresh", "s", "--mode", "lazy"]);
-    assert_eq!((&lazy["dirty_nodes"], &lazy["rows"]), (&json!(2), &json!([])));
-    assert_eq!(cli.json(&["digest", "s"])["digest"], digest["digest"]);
-    cli.fails(&["refresh", "s", "--mode", "lazy", "--full"], 2, "cannot be used with");
+    cli.fails(&["refresh", "s", "--explain", "pin:3", "--full"], 2, "cannot be used with");
     for read_only in [&[][..], &["--read-only"]] {
         let now = cli.json(&[&["similar", "s", "pin:3", "--now"], read_only].concat());
         assert_eq!(now["dirty_nodes"], 0);
@@ -173,7 +170,7 @@ fn a_lazy_refresh_recomputes_nothing_and_an_answer_of_now_is_what_a_refresh_give
     let similar = cli.json(&["similar", "s", "pin:3", "--now"]);
     let recommended = cli.json(&["recommend", "s", "board:5", "--now"]);
     assert_eq!(cli.json(&["digest", "s"])["digest"], digest["digest"], "the store keeps what it has");
-    cli.ok(&["refresh", "s", "--mode", "eager"]);
+    cli.ok(&["refresh", "s"]);
     assert_eq!(cli.json(&["similar", "s", "pin:3"]), similar);
     assert_eq!(cli.json(&["recommend", "s", "board:5"]), recommended);
 }

@@ -265,8 +265,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lamps_with_model(folder);
         ok(folder, &["export", "s", "m", "--format", "safetensors"]);
         let mut bytes = fs::read(folder.join("m/model.safetensors")).expect("a file");
-        let at = bytes.windows(8).position(|found| found == b"layers 2").expect("a recipe");
-        bytes[at + 7] = b'9';
+        let layers = br#"\"layers\":"#;
+        let at = bytes.windows(layers.len()).position(|found| found == layers).expect("a recipe");
+        bytes[at + layers.len()] = b'9';
         write(folder, "bad.safetensors", bytes);
         vec![run(folder, &["import", "s", "--model", "bad.safetensors"])]
     }),

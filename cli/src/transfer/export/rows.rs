@@ -76,7 +76,7 @@ impl<'a> Rows<'a> {
             Form::Npy | Form::Tensorboard => embeddings,
             Form::Safetensors => 1,
         };
-        let bar = new_bar(total, "{bar:30} {percent:>3} %  {msg}  {left} left", out);
+        let bar = new_bar(total, "{bar:30} {percent:>3} %  {msg}  {eta} left", out);
         Self { snapshot, learned, nodes, blocks, form, counts, cancel, bar, done: 0 }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
         )));
     }
     let bytes = manifest.files.iter().map(|entry| entry.bytes).sum();
-    let bar = new_bar(bytes, "{bar:30} {percent:>3} %  verifying checksums  {left} left", ctx.out);
+    let bar = new_bar(bytes, "{bar:30} {percent:>3} %  verifying checksums  {eta} left", ctx.out);
     let verified = manifest.verify(folder, ctx.cancel(), &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     verified?;
@@ -206,7 +206,7 @@ impl Whole<'_> {
     ) -> Result<(), Failure> {
         let lines = self.open(entry)?;
         let progress =
-            new_bar(entry.rows.unwrap_or(0), "{bar:30} {percent:>3} %  features  {left} left", ctx.out);
+            new_bar(entry.rows.unwrap_or(0), "{bar:30} {percent:>3} %  features  {eta} left", ctx.out);
         let mut taken = |features: Features| {
             features.stage(batch)?;
             progress.inc(1);

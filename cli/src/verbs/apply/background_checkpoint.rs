@@ -1,4 +1,4 @@
-//! Checkpoints beside the batches: one at a time, when enough has gathered.
+//! Checkpoints that run beside the batches, one at a time.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use hedgerow::{CancelToken, Store};
 
 use crate::core::failure::Failure;
 
-/// A checkpoint that may be under way.
+/// The thread that may be writing a checkpoint.
 pub(super) struct BackgroundCheckpoint {
     store: Arc<Store>,
     cancel: CancelToken,
@@ -19,18 +19,18 @@ impl BackgroundCheckpoint {
         Self { store: Arc::clone(store), cancel: CancelToken::new(), running: None }
     }
 
-    /// Starts one where none is under way.
-    pub(super) fn look(&mut self) -> Result<(), Failure> {
+    /// Starts a checkpoint if it is worthwhile and none is running.
+    pub(super) fn start_if_worthwhile(&mut self) -> Result<(), Failure> {
         if self.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return Ok(());
         }
         self.join()?;
         let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
-        let fold = move || Ok(store.checkpoint_if_worthwhile(&cancel)?);
-        self.running = Some(std::thread::spawn(fold));
+        self.running = Some(std::thread::spawn(move || Ok(store.checkpoint_if_worthwhile(&cancel)?)));
         Ok(())
     }
 
+    /// Waits for the running checkpoint.
     pub(super) fn join(&mut self) -> Result<(), Failure> {
         let Some(running) = self.running.take() else { return Ok(()) };
         running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -41,7 +41,7 @@ impl BackgroundCheckpoint {
 impl Drop for BackgroundCheckpoint {
     fn drop(&mut self) {
         self.cancel.cancel();
-        // Why it stopped is no news to somebody who has stopped already.
+        // The verb ends for another reason, and reports that one.
         drop(self.join());
     }
 }

@@ -1,4 +1,4 @@
-//! The two forms of an update stream, each line one change put into a batch.
+//! The two formats of an update stream. Each line is a change, which is added to a batch.
 
 use hedgerow::{Batch, Edge, NodeName, NodeRef};
 
@@ -10,9 +10,9 @@ use crate::input::lines::Lines;
 use crate::input::separator::Separator;
 use crate::transfer::import::edges::{time, weight};
 
-/// A stream of changes; its first line decides the form.
+/// A stream of changes. Its first line decides the format.
 pub(super) enum Changes {
-    /// Nothing in it.
+    /// A stream without lines.
     Empty,
     Delimited {
         records: Delimited,
@@ -30,7 +30,7 @@ impl Changes {
             let separator = match lines.bytes() {
                 [] => continue,
                 [b'{', ..] => return Ok(Self::Json { lines, first: true }),
-                // The operation is one byte, so the separator is the second.
+                // The operation is one byte, so the second byte is the separator.
                 [_, separator @ (b'\t' | b';' | b'|'), ..] => *separator,
                 _ => b',',
             };
@@ -42,12 +42,12 @@ impl Changes {
         Ok(Self::Empty)
     }
 
-    /// Adds the next change to the batch; the answer is its line, or nothing at the end.
+    /// Adds the next change to the batch and returns its line number; none at the end.
     pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
         if !self.advance()? {
             return Ok(None);
         }
-        self.stage(batch)?;
+        self.add_to(batch)?;
         Ok(Some(match self {
             Self::Empty => 0,
             Self::Delimited { records, .. } => records.line(),
@@ -55,7 +55,7 @@ impl Changes {
         }))
     }
 
-    /// Goes to the next change; false at the end.
+    /// Moves to the next change; false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, Failure> {
         match self {
             Self::Empty => Ok(false),
@@ -71,8 +71,8 @@ impl Changes {
         }
     }
 
-    /// Adds this change to the batch.
-    pub(super) fn stage(&self, batch: &mut Batch) -> Result<(), BadInput> {
+    /// Adds the current change to the batch.
+    pub(super) fn add_to(&self, batch: &mut Batch) -> Result<(), BadInput> {
         match self {
             Self::Empty => Ok(()),
             Self::Delimited { records, .. } => record(records, batch),
@@ -80,7 +80,7 @@ impl Changes {
         }
     }
 
-    /// The lines, at the last one of this change; none where there is none.
+    /// The lines of the stream, at the last line of the current change; none for an empty stream.
     pub(super) fn lines(&self) -> Option<&Lines> {
         match self {
             Self::Empty => None,
@@ -104,8 +104,8 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
         |at: usize| NodeRef::parse(records.text(at)?).map_err(|error| records.place(at).problem(error));
     let (src, dst) = (node(1)?, node(2)?);
     let edge = Edge { weight: weight(records, 3)?, time: time(records, 4)?, relation: None };
-    let staged = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
-    staged.map_err(|error| records.place(1).problem(error))
+    let added = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
+    added.map_err(|error| records.place(1).problem(error))
 }
 
 fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
@@ -122,10 +122,10 @@ fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
     };
     let (src, dst) = (node("src")?, node("dst")?);
     let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, relation: None };
-    let staged = if adds {
+    let added = if adds {
         batch.link(src.as_ref(), dst.as_ref(), edge)
     } else {
         batch.unlink(src.as_ref(), dst.as_ref(), None)
     };
-    staged.map_err(|error| object.place("weight").problem(error))
+    added.map_err(|error| object.place("weight").problem(error))
 }

@@ -1,4 +1,5 @@
-//! An input that goes on: a batch as soon as there is one, until the input ends or Ctrl-C; every batch with where it ends.
+//! The loop of `apply --follow`: commits batches as they come, until the input ends or Ctrl-C is pressed. Each batch is
+//! committed with its end position in the input.
 
 use std::time::Duration;
 
@@ -6,90 +7,93 @@ use hedgerow::{Batch, ErrorKind, Position};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
-use crate::verbs::apply::input::Input;
-use crate::verbs::apply::reader_thread::{Gathering, Taken};
-use crate::verbs::apply::status::Standing;
+use crate::verbs::apply::input::FollowedInput;
+use crate::verbs::apply::reader_thread::{ReaderThread, Taken};
+use crate::verbs::apply::status::FollowProgress;
 use crate::verbs::apply::{Run, outcome};
 
-/// How long changes are waited for until Ctrl-C, the file and the embeddings are looked after.
+/// The longest wait for changes before Ctrl-C, the file and the embeddings are checked.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Applies what comes in batches of `size` changes, none of which waits longer than `linger` for others.
+/// Applies batches of at most `size` changes. No change waits longer than `linger` for others.
 pub(super) fn follow(
     run: &mut Run<'_>,
-    input: &mut Input,
+    input: &mut FollowedInput,
     size: usize,
     linger: Duration,
 ) -> Result<(), Failure> {
-    let mut gathering = input.gather(size)?;
+    let mut reader = input.read(size)?;
     interrupt::attended(true);
-    let followed = apply(run, input, &mut gathering, linger);
+    let followed = apply(run, input, &mut reader, linger);
     interrupt::attended(false);
     followed
 }
 
 fn apply(
     run: &mut Run<'_>,
-    input: &mut Input,
-    gathering: &mut Gathering,
+    input: &mut FollowedInput,
+    reader: &mut ReaderThread,
     linger: Duration,
 ) -> Result<(), Failure> {
     let mut batch = Batch::new();
-    // Why nothing more can come; what came before is applied first.
-    let mut over: Option<Failure> = None;
+    // The reason why nothing more can come. Pending changes are applied before it is returned.
+    let mut end: Option<Failure> = None;
     loop {
-        run.status.when_due(run.store, || standing(run.behind, run.applied, input));
+        run.status.write_when_due(run.store, || progress(run.committed, run.applied, input));
         if run.ctx.cancel().is_cancelled() {
             return Err(interrupted(run, input));
         }
-        let linger = if over.is_some() { Duration::ZERO } else { linger };
-        match gathering.take(&mut batch, linger, PATIENCE) {
+        let linger = if end.is_some() { Duration::ZERO } else { linger };
+        match reader.take(&mut batch, linger, PATIENCE) {
+            // Commit the batch with its end position, and refresh.
             Taken::Changes(count, to) => {
                 if let Some(source) = input.source() {
                     batch.set_position(source, to)?;
                 }
                 let before = run.batches;
-                let committed = run.one(&batch, count);
+                let committed = run.commit(&batch, count);
                 if run.batches > before {
-                    run.behind = to;
+                    run.committed = to;
                 }
                 if let Err(Failure::Library(error)) = &committed
                     && error.kind() == ErrorKind::Cancelled
                 {
-                    // The refresh was interrupted, and the batch before it committed.
+                    // Ctrl-C stopped the refresh, after the commit of the batch.
                     return Err(interrupted(run, input));
                 }
                 committed?;
                 run.refresher.store_when_due()?;
             }
+            // Check the file, and catch up with refreshes, while no batch is due.
             Taken::Nothing => {
-                if let Some(failure) = over {
+                if let Some(failure) = end {
                     return Err(failure);
                 }
-                over = input.look().err();
+                end = input.check_same_file().err();
                 match run.refresher.idle() {
                     Err(Failure::Library(error)) if error.kind() == ErrorKind::Cancelled => {}
                     idle => idle?,
                 }
             }
             Taken::End(Err(Failure::Input(bad))) => {
-                return Err(bad.with_outcome(goes_on(run, input)).into());
+                return Err(bad.with_outcome(outcome_of(run, input)).into());
             }
             Taken::End(ended) => return ended,
         }
     }
 }
 
-/// Where an input stands whose changes are applied up to a position.
-pub(super) fn standing(behind: Position, applied: u64, input: &Input) -> Standing {
-    Standing { behind, applied, lag: input.len().map(|len| len.saturating_sub(behind.offset)) }
+/// The progress of a run whose changes are committed up to a position.
+pub(super) fn progress(committed: Position, applied: u64, input: &FollowedInput) -> FollowProgress {
+    let lag = input.len().map(|len| len.saturating_sub(committed.offset));
+    FollowProgress { committed, applied, lag }
 }
 
-fn interrupted(run: &Run<'_>, input: &Input) -> Failure {
-    Failure::Interrupted(format!("interrupted; {}", goes_on(run, input)))
+fn interrupted(run: &Run<'_>, input: &FollowedInput) -> Failure {
+    Failure::Interrupted(format!("interrupted; {}", outcome_of(run, input)))
 }
 
-fn goes_on(run: &Run<'_>, input: &Input) -> String {
-    let outcome = outcome(run.applied, run.behind.lines + 1);
+fn outcome_of(run: &Run<'_>, input: &FollowedInput) -> String {
+    let outcome = outcome(run.applied, run.committed.lines + 1);
     if input.source().is_some() { format!("{outcome}, as the same command does") } else { outcome }
 }

@@ -1,5 +1,5 @@
-//! The input that is followed: under which name the store knows it, whether it is the one that was applied before, and
-//! where it goes on.
+//! The input that is followed: its name in the store, the position at which it continues, and the check that it is the same
+//! input as before.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,37 +15,37 @@ use crate::core::failure::Failure;
 use crate::input::file_tail::FileTail;
 use crate::input::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::source::{Source, is_compressed};
-use crate::verbs::apply::reader_thread::Gathering;
+use crate::verbs::apply::reader_thread::ReaderThread;
 
 const BUFFER: usize = 1 << 16;
-/// Bytes at the end of the last line that was applied by which the input is known again.
+/// Bytes at the end of the last applied line whose checksum identifies the input.
 const CHECKED: usize = 1024;
-/// How long a file is waited for that was moved: whoever writes to it may not know yet.
+/// The time for which a moved file is still followed, since its writer may still append to it.
 const GRACE: Duration = Duration::from_secs(3);
 const ADVICE: &str = "is it another file? --restart reads it from its start";
 
-/// An input, not read yet.
-pub(super) struct Input {
+/// A file or pipe that is followed.
+pub(super) struct FollowedInput {
     path: PathBuf,
-    /// What messages call it.
+    /// The name in messages.
     name: String,
-    /// What the store calls it; a pipe without a name cannot be taken up again.
+    /// The name in the store. A pipe without a name has none, and cannot be continued.
     source: Option<String>,
-    /// Where it goes on.
+    /// The position at which it continues.
     start: Position,
-    /// A file that grows, and up to where it was read; a pipe is opened by whoever reads it, since that may wait.
-    growing: Option<(File, Arc<AtomicU64>)>,
-    /// Since when the path leads to something else.
-    gone: Option<Instant>,
+    /// A file, and the offset up to which it was read. A pipe has none: the reading thread opens it, since that may wait.
+    file: Option<(File, Arc<AtomicU64>)>,
+    /// The time since which the path leads to another file.
+    moved: Option<Instant>,
 }
 
-impl Input {
-    /// Fails where there is no such input.
-    pub(super) fn find(path: &Path) -> Result<(), Failure> {
+impl FollowedInput {
+    /// Fails if there is no such input.
+    pub(super) fn require(path: &Path) -> Result<(), Failure> {
         open(path).map(drop)
     }
 
-    /// Finds out what the input is and what of it was applied already, which `restart` leaves out of account.
+    /// Opens the input at the position up to which it was applied, or at its start with `restart`.
     pub(super) fn open(
         path: &Path,
         source: Option<&str>,
@@ -65,67 +65,65 @@ impl Input {
         } else {
             path.display().to_string()
         };
-        let growing = file.map(|mut file| {
-            examine(&mut file, path, start)?;
+        let file = file.map(|mut file| {
+            seek_to(&mut file, path, start)?;
             Ok::<_, Failure>((file, Arc::new(AtomicU64::new(start.offset))))
         });
-        let (path, growing) = (path.to_path_buf(), growing.transpose()?);
-        Ok(Self { path, name, source, start, growing, gone: None })
+        Ok(Self { path: path.to_path_buf(), name, source, start, file: file.transpose()?, moved: None })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the store calls it.
+    /// The name in the store.
     pub(super) fn source(&self) -> Option<&str> {
         self.source.as_deref()
     }
 
-    /// Where it goes on.
+    /// The position at which it continues.
     pub(super) fn start(&self) -> Position {
         self.start
     }
 
-    /// The bytes that a file has now; none of what is read to its end.
+    /// The current size of a file in bytes; none for a pipe.
     pub(super) fn len(&self) -> Option<u64> {
-        let (file, _) = self.growing.as_ref()?;
+        let (file, _) = self.file.as_ref()?;
         file.metadata().ok().map(|found| found.len())
     }
 
-    /// Starts to read it.
-    pub(super) fn gather(&self, size: usize) -> Result<Gathering, Failure> {
+    /// Starts the thread that reads it.
+    pub(super) fn read(&self, size: usize) -> Result<ReaderThread, Failure> {
         let (stop, start, name) = (CancelToken::new(), self.start, self.name.clone());
         let failed = |source| Failure::file(&self.path, "follow", source);
-        let Some((file, reached)) = &self.growing else {
+        let Some((file, reached)) = &self.file else {
             let path = self.path.clone();
             let open = move || skip(Lines::new(Source::open(&path)?), &name, start);
-            return Gathering::start(size, stop, open, by_lines).map_err(failed);
+            return ReaderThread::start(size, stop, open, by_lines).map_err(failed);
         };
         let file = file.try_clone().map_err(failed)?;
-        let growing =
-            FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
-        let reader = BufReader::with_capacity(BUFFER, growing);
+        let tail = FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
+        let reader = BufReader::with_capacity(BUFFER, tail);
         let open = move || Ok(Lines::resume(reader, &name, start.lines).ending_at(start.offset));
-        Gathering::start(size, stop, open, by_bytes).map_err(failed)
+        ReaderThread::start(size, stop, open, by_bytes).map_err(failed)
     }
 
-    /// Fails where the file is not the one any more that was opened: while nothing comes, nothing may ever come.
-    pub(super) fn look(&mut self) -> Result<(), Failure> {
-        let Some((file, reached)) = &self.growing else { return Ok(()) };
-        // In this order, since the file grows meanwhile.
+    /// Fails if the path no longer leads to the opened file, since no more changes may come then.
+    pub(super) fn check_same_file(&mut self) -> Result<(), Failure> {
+        let Some((file, reached)) = &self.file else { return Ok(()) };
+        // The offset first, since the file grows meanwhile.
         let reached = reached.load(Ordering::Relaxed);
         let opened = file.metadata().map_err(|source| Failure::file(&self.path, "read", source))?;
         if opened.len() < reached {
-            return Err(shorter(&self.path, opened.len(), reached));
+            return Err(shorter_file(&self.path, opened.len(), reached));
         }
         let is_same = fs::metadata(&self.path).is_ok_and(|named| is_same(&named, &opened));
         if is_same || opened.len() > reached {
-            self.gone = None;
-        } else if self.gone.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-            let problem = "does not lead to the file any more that was followed, all of which is applied";
+            self.moved = None;
+        } else if self.moved.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+            let problem = "no longer leads to the followed file, which is applied completely";
             return Err(Failure::Refused(format!(
-                "{} {problem}: --restart reads what is there now from its start",
+                "{} {problem}: --restart reads the new file from its start",
                 self.path.display()
             )));
         }
@@ -133,7 +131,7 @@ impl Input {
     }
 }
 
-/// A file that can grow, open; none for what can only be read to its end.
+/// Opens a plain file; none for a pipe, which is read to its end.
 fn open(path: &Path) -> Result<Option<File>, Failure> {
     if path.as_os_str() == "-" {
         return Ok(None);
@@ -149,44 +147,43 @@ fn open(path: &Path) -> Result<Option<File>, Failure> {
     File::open(path).map(Some).map_err(failed)
 }
 
-/// The path by which a file is known, wherever the command is run.
+/// The absolute path, which names a file from every folder.
 fn absolute(path: &Path) -> Result<String, Failure> {
     let absolute = path.canonicalize().map_err(|source| Failure::file(path, "read", source))?;
     absolute.into_os_string().into_string().map_err(|path| {
         let path = path.display();
-        Failure::Refused(format!("the path {path} is not UTF-8: give the input a name with --source"))
+        Failure::Refused(format!("the path {path} is not UTF-8: name the input with --source"))
     })
 }
 
-/// Refuses a file that cannot be the one that was applied up to a position, and goes there.
-fn examine(file: &mut File, path: &Path, start: Position) -> Result<(), Failure> {
+/// Moves to a position in the file. Refuses a file that cannot be the one that was applied up to there.
+fn seek_to(file: &mut File, path: &Path, start: Position) -> Result<(), Failure> {
     let failed = |source| Failure::file(path, "read", source);
     let mut head = Vec::new();
     file.by_ref().take(4).read_to_end(&mut head).map_err(failed)?;
     if is_compressed(&head) {
-        let rule =
-            "a compressed file cannot be followed: give the file that it is made of, or leave out --follow";
+        let rule = "a compressed file cannot be followed: give the uncompressed file, or leave out --follow";
         return Err(Failure::Refused(format!("{}: {rule}", path.display())));
     }
     let len = file.metadata().map_err(failed)?.len();
     if len < start.offset {
-        return Err(shorter(path, len, start.offset));
+        return Err(shorter_file(path, len, start.offset));
     }
     if start.offset > 0 {
-        // The end of the line, and what may stand before its last bytes: a line end or a byte order mark.
+        // The end of the last line, and up to four bytes for its line end or a byte order mark.
         let from = start.offset.saturating_sub((CHECKED + 4) as u64);
         file.seek(SeekFrom::Start(from)).map_err(failed)?;
         let mut bytes = Vec::new();
         file.by_ref().take(start.offset - from).read_to_end(&mut bytes).map_err(failed)?;
-        if last_line(&bytes, from == 0).map(check) != Some(start.check) {
-            return Err(another(&path.display().to_string(), start));
+        if last_line(&bytes, from == 0).map(checksum) != Some(start.check) {
+            return Err(changed_line(&path.display().to_string(), start));
         }
     }
     file.seek(SeekFrom::Start(start.offset)).map_err(failed)?;
     Ok(())
 }
 
-/// The line that bytes end with, as much of it as there is; none where they do not end a line.
+/// The last line of these bytes, or its end if the line is longer; none if they do not end with a line end.
 fn last_line(bytes: &[u8], is_start: bool) -> Option<&[u8]> {
     let bytes = bytes.strip_suffix(b"\n")?;
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -197,47 +194,47 @@ fn last_line(bytes: &[u8], is_start: bool) -> Option<&[u8]> {
     })
 }
 
-/// Passes over the lines of a pipe that were applied before.
+/// Skips the lines of a pipe that were applied before.
 fn skip(mut lines: Lines, name: &str, start: Position) -> Result<Lines, Failure> {
     while lines.number() < start.lines {
         if !lines.advance()? {
-            let (found, applied) = (lines.number() - 1, start.lines);
+            let (lines, applied) = (lines.number() - 1, start.lines);
             return Err(Failure::Refused(format!(
-                "{name} has {found} lines, and {applied} were applied of it; is it another input? --restart reads it from its start"
+                "{name} has {lines} lines, and {applied} of its lines were applied; is it another input? --restart reads it from its start"
             )));
         }
     }
-    if start.lines > 0 && check(lines.bytes()) != start.check {
-        return Err(another(name, start));
+    if start.lines > 0 && checksum(lines.bytes()) != start.check {
+        return Err(changed_line(name, start));
     }
     Ok(lines)
 }
 
-/// What a line is known again by.
-fn check(line: &[u8]) -> u64 {
+/// The checksum that identifies a line.
+fn checksum(line: &[u8]) -> u64 {
     let mut crc = Crc::new();
     crc.update(&line[line.len().saturating_sub(CHECKED)..]);
     crc.sum().into()
 }
 
 fn by_bytes(lines: &Lines) -> Position {
-    Position { offset: lines.end(), lines: lines.number(), check: check(lines.bytes()) }
+    Position { offset: lines.end(), lines: lines.number(), check: checksum(lines.bytes()) }
 }
 
 fn by_lines(lines: &Lines) -> Position {
     Position { offset: lines.number(), ..by_bytes(lines) }
 }
 
-fn shorter(path: &Path, len: u64, applied: u64) -> Failure {
+fn shorter_file(path: &Path, len: u64, applied: u64) -> Failure {
     let path = path.display();
     Failure::Refused(format!(
-        "{path}: the file is shorter than what was applied of it, {len} of {applied} bytes; {ADVICE}"
+        "{path}: the file has {len} bytes, and {applied} bytes of it were applied; {ADVICE}"
     ))
 }
 
-fn another(name: &str, start: Position) -> Failure {
+fn changed_line(name: &str, start: Position) -> Failure {
     let line = start.lines;
-    Failure::Refused(format!("{name}: line {line} is not the one that was applied last; {ADVICE}"))
+    Failure::Refused(format!("{name}: line {line} is not the line that was applied last; {ADVICE}"))
 }
 
 #[cfg(unix)]

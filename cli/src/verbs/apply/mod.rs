@@ -1,4 +1,4 @@
-//! `apply`: an update stream, batch by batch: durable, then refreshed, then reported, then the next.
+//! `apply`: applies an update stream in batches. Each batch is committed, then refreshed, then reported.
 
 mod background_checkpoint;
 mod change;
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use hedgerow::{Batch, Engine, Position, Store};
-use serde_json::Value;
 
 use crate::core::failure::Failure;
 use crate::input::lines::Lines;
@@ -24,124 +23,128 @@ use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::verbs::apply::background_checkpoint::BackgroundCheckpoint;
 use crate::verbs::apply::change::Changes;
-use crate::verbs::apply::input::Input;
+use crate::verbs::apply::input::FollowedInput;
 use crate::verbs::apply::refresher::Refresher;
 use crate::verbs::apply::status::Status;
 
-/// Batches between two looks at whether a checkpoint is worthwhile.
+/// Batches between two checks whether a checkpoint is worthwhile.
 const BATCHES: u64 = 32;
 const COLUMNS: &[&str] = &["batch", "edges", "epoch", "sources", "rows", "ms"];
 
-/// What `apply` is told.
+/// The arguments of `apply`.
 #[derive(Args, Debug)]
 pub(crate) struct ApplyArgs {
-    /// The store's folder; created when there is none
+    /// The store's folder; it is created if there is none
     #[arg(value_name = "STORE")]
     store: PathBuf,
     /// Lines `+,src,dst[,weight][,time]` and `-,src,dst`, or JSON with "op":"add" or "remove"; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Changes in a batch
+    /// The most changes in a batch
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: u32,
-    /// When embeddings follow [default: eager where a model is trained, else none]
+    /// When embeddings are refreshed [default: eager if a model is trained, else none]
     #[arg(long)]
     refresh: Option<Refresh>,
-    /// The least time between two refreshes with --refresh window, in milliseconds
+    /// With --refresh window, the least time between two refreshes, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     window: u64,
-    /// Goes on with what is appended to FILE until Ctrl-C, or with a pipe until it ends. Every batch is committed with where
-    /// it ends in the input, so that the same command, after whatever ended this one, goes on there: each line is applied
-    /// exactly once. A line is taken when it has its end. FILE is known by its absolute path; a pipe, by --source alone
+    /// Wait for lines that are appended to FILE until Ctrl-C, or read a pipe to its end. Every batch is committed with its end
+    /// position in the input, so the same command continues there after any end: each line is applied exactly once. A line
+    /// counts when its line end is there. A file is known by its absolute path, a pipe by --source alone
     #[arg(long)]
     follow: bool,
-    /// The name by which the store knows the input. For a pipe: lines that were applied under it before are passed over
+    /// The name of the input in the store [default: the absolute path of a file]. A pipe skips the lines that were applied under this name
     #[arg(long, value_name = "NAME", requires = "follow")]
     source: Option<String>,
-    /// Reads the input from its start, whatever was applied of it before
+    /// Read the input from its start, whatever was applied before
     #[arg(long, requires = "follow")]
     restart: bool,
-    /// How long a change waits for others before it is committed without them, in milliseconds
+    /// The longest time that a change waits for others before it is committed, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, requires = "follow", value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     linger: u64,
-    /// Writes a JSON object to stderr every so many seconds and at the end, with --quiet too: seconds since the start, lines
-    /// and position in bytes up to which the input is committed, lag in bytes behind it, edges of this run, epoch and dirty nodes
+    /// Write a JSON object to stderr at this interval in seconds and at the end, also with --quiet [default: none]. Its fields:
+    /// seconds since the start, committed lines and position in bytes, lag in bytes, edges of this run, epoch, dirty nodes
     #[arg(long, value_name = "SECONDS", requires = "follow", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     status: Option<u64>,
 }
 
-/// When the embeddings follow the edges.
+/// The time of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Refresh {
     /// After every batch, before the next is committed
     Eager,
     /// At most once in --window, and at the end
     Window,
-    /// Not here: the changed nodes stay dirty, for whoever asks for embeddings next to refresh
-    Lazy,
-    /// Not at all: the changed nodes stay dirty until `refresh`
+    /// Never: the changed nodes stay dirty until `refresh`
     None,
 }
 
 pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
-    if ctx.console && args.file.as_os_str() == "-" {
-        return Err(Failure::Usage("the console reads standard input itself: name a file".to_owned()));
-    }
-    // Before the store is opened: a file that is not there must not make a new one.
+    ctx.require_file(&args.file)?;
+    // The input first: a missing file must not create a store.
     let source = (!args.follow).then(|| Source::open(&args.file)).transpose()?;
     if args.follow {
-        Input::find(&args.file)?;
+        FollowedInput::require(&args.file)?;
     }
     let store = ctx.store_or_new(&args.store)?;
     let engine = engine(ctx, &args)?;
     let size = args.batch as usize;
-    let what = match source {
-        Some(source) => What::Lines(Changes::open(Lines::new(source))?),
-        None => What::Input(Input::open(&args.file, args.source.as_deref(), args.restart, &store)?),
+    let input = match source {
+        Some(source) => Input::Whole(Changes::open(Lines::new(source))?),
+        None => {
+            Input::Followed(FollowedInput::open(&args.file, args.source.as_deref(), args.restart, &store)?)
+        }
     };
+    // The run: all changes of a file, or those that come.
     let window = if args.refresh == Some(Refresh::Window) { args.window } else { 0 };
     let refresher = Refresher::new(engine, Duration::from_millis(window), ctx.cancel().clone());
-    let (folding, mut stream) = (BackgroundCheckpoint::new(&store), ctx.out.stream(COLUMNS));
+    let (checkpoint, mut stream) = (BackgroundCheckpoint::new(&store), ctx.out.stream(COLUMNS));
     let status = Status::new(ctx.out, args.status.map(Duration::from_secs));
-    let (behind, batches, applied) = (Position::default(), 0, 0);
-    let mut run =
-        Run { ctx, store: &store, folding, refresher, status, stream: &mut stream, behind, batches, applied };
-    let (followed, input) = match what {
-        What::Lines(changes) => (run.all(changes, size), None),
-        What::Input(mut input) => {
+    let (committed, batches, applied) = (Position::default(), 0, 0);
+    let mut run = Run {
+        ctx,
+        store: &store,
+        checkpoint,
+        refresher,
+        status,
+        stream: &mut stream,
+        committed,
+        batches,
+        applied,
+    };
+    let (applied_all, followed) = match input {
+        Input::Whole(changes) => (run.all(changes, size), None),
+        Input::Followed(mut input) => {
             let linger = Duration::from_millis(args.linger);
             (run.follow(&mut input, size, linger), Some(input))
         }
     };
-    let Run { folding, mut refresher, mut status, behind, applied, .. } = run;
-    // A checkpoint under way would be waited for.
-    drop(folding);
-    let kept = refresher.finish();
-    if let Some(input) = input {
-        status.finish(&store, || follow::standing(behind, applied, &input));
+    let Run { checkpoint, mut refresher, mut status, committed, applied, .. } = run;
+    // The end: cancel a running checkpoint, refresh and store the embeddings, write the last status.
+    drop(checkpoint);
+    let stored = refresher.finish();
+    if let Some(input) = followed {
+        status.finish(&store, || follow::progress(committed, applied, &input));
     }
     stream.finish()?;
-    // What went wrong first is what the user must hear of.
-    followed?;
-    kept?;
+    // The first failure is reported.
+    applied_all?;
+    stored?;
     store.checkpoint_if_worthwhile(ctx.cancel())?;
     Ok(())
 }
 
-/// What is applied: lines that are there, or an input that goes on.
-enum What {
-    Lines(Changes),
-    Input(Input),
+/// The input: all changes of a file or pipe, or one that is followed.
+enum Input {
+    Whole(Changes),
+    Followed(FollowedInput),
 }
 
-/// The engine that refreshes, if one shall.
+/// The engine that refreshes; none if nothing is refreshed.
 fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Failure> {
     match args.refresh {
         Some(Refresh::None) => Ok(None),
-        Some(Refresh::Lazy) => {
-            ctx.out.note("nothing is refreshed now: the changed nodes stay dirty");
-            Ok(None)
-        }
         Some(Refresh::Eager | Refresh::Window) => Ok(Some(ctx.trained(&args.store)?.0)),
         None => {
             let engine = ctx.engine(&args.store)?;
@@ -154,21 +157,23 @@ fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Fa
     }
 }
 
+/// A run of `apply`.
 struct Run<'a> {
     ctx: &'a Context,
     store: &'a Store,
-    folding: BackgroundCheckpoint,
+    checkpoint: BackgroundCheckpoint,
     refresher: Refresher,
     status: Status,
     stream: &'a mut Stream,
-    /// Where a followed input goes on behind what is committed.
-    behind: Position,
+    /// The position of a followed input after the last committed line.
+    committed: Position,
     batches: u64,
-    /// Changes of all batches so far.
+    /// The changes of all batches.
     applied: u64,
 }
 
 impl Run<'_> {
+    /// Applies all changes of an input.
     fn all(&mut self, mut changes: Changes, size: usize) -> Result<(), Failure> {
         let mut batch = Batch::new();
         loop {
@@ -185,47 +190,46 @@ impl Run<'_> {
                     Err(other) => return Err(other),
                 };
             }
-            let Some(first) = first else { return self.folding.join() };
+            let Some(first) = first else { return self.checkpoint.join() };
             if self.ctx.cancel().is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", outcome(self.applied, first))));
             }
-            self.one(&batch, batch.len())?;
+            self.commit(&batch, batch.len())?;
         }
     }
 
-    fn follow(&mut self, input: &mut Input, size: usize, linger: Duration) -> Result<(), Failure> {
-        // Nothing by itself; where nothing can be committed that is told now, not when the first change comes.
+    /// Applies the changes that come.
+    fn follow(&mut self, input: &mut FollowedInput, size: usize, linger: Duration) -> Result<(), Failure> {
+        // An empty commit fails now if the store cannot be written to, and not at the first change.
         self.store.commit(&Batch::new())?;
-        self.behind = input.start();
-        let lines = self.behind.lines;
+        self.committed = input.start();
+        let lines = self.committed.lines;
         if lines > 0 {
-            self.ctx.out.note(&format!("goes on from line {} of {}", lines + 1, input.name()));
+            self.ctx.out.note(&format!("continues from line {} of {}", lines + 1, input.name()));
         }
         self.refresher.catch_up();
         follow::follow(self, input, size, linger)?;
-        self.folding.join()
+        self.checkpoint.join()
     }
 
-    /// Commits a batch of so many changes, and what follows from it.
-    fn one(&mut self, batch: &Batch, changes: usize) -> Result<(), Failure> {
+    /// Commits a batch of changes, refreshes if it is time, and prints a row.
+    fn commit(&mut self, batch: &Batch, changes: usize) -> Result<(), Failure> {
         let started = Instant::now();
         let commit = self.store.commit(batch)?;
         self.batches += 1;
         self.applied += changes as u64;
         let refreshed = self.refresher.committed()?;
-        let (sources, rows) = refreshed.map_or((Value::Null, Value::Null), |report| {
-            (report.sources.into(), report.rows.last().copied().unwrap_or(0).into())
-        });
+        let rows = refreshed.as_ref().map(|report| report.rows.last().copied().unwrap_or(0));
         self.stream.row(vec![
             self.batches.into(),
             changes.into(),
             commit.epoch.get().into(),
-            sources,
-            rows,
+            refreshed.map(|report| report.sources).into(),
+            rows.into(),
             rounded(started.elapsed().as_secs_f64() * 1000.0, 3),
         ])?;
         if self.batches.is_multiple_of(BATCHES) {
-            self.folding.look()?;
+            self.checkpoint.start_if_worthwhile()?;
         }
         Ok(())
     }

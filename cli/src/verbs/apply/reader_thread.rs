@@ -1,5 +1,5 @@
-//! Changes gathered by a thread of its own, which waits for the input while others commit and refresh.
-//! Knows lines and batches; neither where the input comes from nor what becomes of a batch.
+//! A thread that reads changes into a batch while the verb commits and refreshes earlier ones.
+//! Knows lines and batches, but neither the input nor the store.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -10,95 +10,99 @@ use std::time::{Duration, Instant};
 use hedgerow::{Batch, CancelToken, Position};
 
 use crate::core::failure::Failure;
+use crate::core::sync::{lock, wait_timeout};
 use crate::input::lines::Lines;
 use crate::verbs::apply::change::Changes;
 
-/// The changes that come from an input.
-pub(super) struct Gathering {
+/// The thread, and the batch that it fills.
+pub(super) struct ReaderThread {
     shared: Arc<Shared>,
     reader: Option<JoinHandle<()>>,
-    /// Tells the thread that nobody wants more.
+    /// Tells the thread to stop.
     stop: CancelToken,
 }
 
 struct Shared {
     size: usize,
-    gathered: Mutex<Gathered>,
-    moved: Condvar,
+    pending: Mutex<Pending>,
+    /// The pending batch was filled or taken, or the input ended.
+    changed: Condvar,
 }
 
+/// The changes that were read and not taken yet.
 #[derive(Default)]
-struct Gathered {
+struct Pending {
     batch: Batch,
     count: usize,
-    /// When the first of them came.
+    /// The time at which the first of them was read.
     since: Option<Instant>,
-    /// Where the input goes on behind the last of them.
-    behind: Position,
+    /// The position in the input after the last of them.
+    end: Position,
     ended: Option<Result<(), Failure>>,
 }
 
-/// What there is.
+/// The result of waiting for a batch.
 pub(super) enum Taken {
-    /// So many changes, and where the input goes on behind them.
+    /// The number of changes, and the position in the input after them.
     Changes(usize, Position),
-    /// None that is due yet.
+    /// No batch is due yet.
     Nothing,
-    /// The input has ended, or cannot be read on; all before was taken.
+    /// The input has ended or cannot be read further, and all changes before were taken.
     End(Result<(), Failure>),
 }
 
-impl Gathering {
-    /// Starts to read; `open` is called by the thread, since it may wait, and `position` says where the input goes on behind
-    /// a line. At most `size` changes are gathered at once. After `stop` the input may end anywhere.
+impl ReaderThread {
+    /// Starts the thread. It calls `open`, which may wait, and `position` for the position after a line. It reads at most
+    /// `size` changes ahead. After `stop` the input may end within a line.
     ///
-    /// The thread is left to itself when no more is wanted: it may wait for bytes that never come.
+    /// A dropped thread is not joined, since it may wait for bytes that never come.
     pub(super) fn start(
         size: usize,
         stop: CancelToken,
         open: impl FnOnce() -> Result<Lines, Failure> + Send + 'static,
         position: fn(&Lines) -> Position,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared { size, gathered: Mutex::default(), moved: Condvar::new() });
-        let (theirs, until) = (Arc::clone(&shared), stop.clone());
+        let shared = Arc::new(Shared { size, pending: Mutex::default(), changed: Condvar::new() });
+        let (state, until) = (Arc::clone(&shared), stop.clone());
         let run = move || {
-            let ended = open().and_then(|lines| theirs.gather(lines, &until, position));
-            theirs.lock().ended = Some(ended);
-            theirs.moved.notify_all();
+            let ended = open().and_then(|lines| state.read(lines, &until, position));
+            state.lock().ended = Some(ended);
+            state.changed.notify_all();
         };
         let reader = Some(thread::Builder::new().name("read".to_owned()).spawn(run)?);
         Ok(Self { shared, reader, stop })
     }
 
-    /// Moves what has gathered into `batch`, as soon as it is a whole batch or the first of it has waited for `linger`; waits
-    /// for that, but not longer than `patience`.
+    /// Moves the pending changes into `batch` when they fill a batch, or when the first of them has waited for `linger`.
+    /// Waits for that at most for `patience`.
     pub(super) fn take(&mut self, batch: &mut Batch, linger: Duration, patience: Duration) -> Taken {
         let until = Instant::now() + patience;
-        let mut gathered = self.shared.lock();
+        let mut pending = self.shared.lock();
         loop {
+            // A batch that is due.
             let now = Instant::now();
-            let due = gathered.since.map(|since| since + linger);
-            let is_whole = gathered.count >= self.shared.size || gathered.ended.is_some();
-            if gathered.count > 0 && (is_whole || due.is_some_and(|due| due <= now)) {
+            let due = pending.since.map(|since| since + linger);
+            let is_full = pending.count >= self.shared.size || pending.ended.is_some();
+            if pending.count > 0 && (is_full || due.is_some_and(|due| due <= now)) {
                 batch.clear();
-                std::mem::swap(batch, &mut gathered.batch);
-                (gathered.batch, gathered.since) = (Batch::new(), None);
-                let taken = Taken::Changes(std::mem::take(&mut gathered.count), gathered.behind);
-                self.shared.moved.notify_all();
+                std::mem::swap(batch, &mut pending.batch);
+                (pending.batch, pending.since) = (Batch::new(), None);
+                let taken = Taken::Changes(std::mem::take(&mut pending.count), pending.end);
+                self.shared.changed.notify_all();
                 return taken;
             }
-            if let Some(ended) = gathered.ended.take() {
+            // The end of the input, or a wait until something is due.
+            if let Some(ended) = pending.ended.take() {
                 return Taken::End(ended);
             }
             if now >= until {
                 break;
             }
             let wait = due.map_or(until, |due| due.min(until)) - now;
-            let waited = self.shared.moved.wait_timeout(gathered, wait);
-            gathered = waited.unwrap_or_else(PoisonError::into_inner).0;
+            pending = wait_timeout(&self.shared.changed, pending, wait);
         }
-        drop(gathered);
-        // A thread that panicked says nothing any more.
+        drop(pending);
+        // A panic of the thread is passed on, since nothing comes any more.
         if self.reader.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(Err(panic)) = self.reader.take().map(JoinHandle::join)
         {
@@ -108,19 +112,20 @@ impl Gathering {
     }
 }
 
-impl Drop for Gathering {
+impl Drop for ReaderThread {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.shared.moved.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.pending)
     }
 
-    fn gather(
+    /// Reads changes until the input ends or the thread is stopped.
+    fn read(
         &self,
         lines: Lines,
         stop: &CancelToken,
@@ -128,21 +133,21 @@ impl Shared {
     ) -> Result<(), Failure> {
         let mut changes = Changes::open(lines)?;
         while changes.advance()? {
-            let mut gathered = self.lock();
-            while gathered.count >= self.size && !stop.is_cancelled() {
-                gathered = self.moved.wait(gathered).unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.lock();
+            while pending.count >= self.size && !stop.is_cancelled() {
+                pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
             if stop.is_cancelled() {
-                // What looks like a line may be the first half of one.
+                // The current line may be cut, so it is not used.
                 return Ok(());
             }
-            changes.stage(&mut gathered.batch)?;
-            gathered.behind = changes.lines().map(position).unwrap_or_default();
-            gathered.since.get_or_insert_with(Instant::now);
-            gathered.count += 1;
-            // Whoever waits for a batch knows by itself when the first change has waited long enough.
-            if gathered.count == 1 || gathered.count >= self.size {
-                self.moved.notify_all();
+            changes.add_to(&mut pending.batch)?;
+            pending.end = changes.lines().map(position).unwrap_or_default();
+            pending.since.get_or_insert_with(Instant::now);
+            pending.count += 1;
+            // The reader of batches wakes by itself when the first change has waited for `linger`.
+            if pending.count == 1 || pending.count >= self.size {
+                self.changed.notify_all();
             }
         }
         Ok(())
@@ -156,20 +161,20 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(10);
 
-    fn start(text: &'static str, size: usize) -> Gathering {
+    fn start(text: &'static str, size: usize) -> ReaderThread {
         let open = move || Ok(Lines::resume(Cursor::new(text), "t", 0));
         let position = |lines: &Lines| Position { offset: lines.end(), lines: lines.number(), check: 0 };
-        Gathering::start(size, CancelToken::new(), open, position).expect("a thread")
+        ReaderThread::start(size, CancelToken::new(), open, position).expect("a thread")
     }
 
     #[test]
-    fn batches_are_whole_but_for_the_last_and_say_where_they_end() {
-        let mut gathering = start("+,a:1,b:1\n\n+,a:2,b:1\n-,a:1,b:1\r\n+,a:3,b:1", 2);
+    fn all_batches_but_the_last_are_full_and_have_their_end_position() {
+        let mut reader = start("+,a:1,b:1\n\n+,a:2,b:1\n-,a:1,b:1\r\n+,a:3,b:1", 2);
         let mut batch = Batch::new();
-        let mut next = || match gathering.take(&mut batch, LONG, LONG) {
-            Taken::Changes(count, behind) => {
+        let mut next = || match reader.take(&mut batch, LONG, LONG) {
+            Taken::Changes(count, end) => {
                 assert_eq!(batch.len(), count);
-                Some((count, behind.offset, behind.lines))
+                Some((count, end.offset, end.lines))
             }
             Taken::Nothing => panic!("there is more"),
             Taken::End(ended) => {
@@ -181,26 +186,24 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_bad_line_is_taken_first() {
-        let mut gathering = start("+,a:1,b:1\n*\n+,a:2,b:1\n", 10);
+    fn changes_before_a_bad_line_are_taken_first() {
+        let mut reader = start("+,a:1,b:1\n*\n+,a:2,b:1\n", 10);
         let mut batch = Batch::new();
-        let taken = gathering.take(&mut batch, LONG, LONG);
+        let taken = reader.take(&mut batch, LONG, LONG);
         assert!(matches!(taken, Taken::Changes(1, Position { lines: 1, .. })));
-        let Taken::End(Err(Failure::Input(bad))) = gathering.take(&mut batch, LONG, LONG) else {
+        let Taken::End(Err(Failure::Input(bad))) = reader.take(&mut batch, LONG, LONG) else {
             panic!("the second line is bad")
         };
         assert_eq!(bad.place.line, 2);
     }
 
     #[test]
-    fn a_thread_that_panics_does_not_leave_others_waiting() {
+    fn a_panic_of_the_thread_is_passed_on() {
         let open = || panic!("on purpose");
-        let mut gathering =
-            Gathering::start(1, CancelToken::new(), open, |_| Position::default()).expect("a thread");
+        let mut reader =
+            ReaderThread::start(1, CancelToken::new(), open, |_| Position::default()).expect("a thread");
         let waits = std::panic::AssertUnwindSafe(|| {
-            while matches!(gathering.take(&mut Batch::new(), LONG, Duration::from_millis(5)), Taken::Nothing)
-            {
-            }
+            while matches!(reader.take(&mut Batch::new(), LONG, Duration::from_millis(5)), Taken::Nothing) {}
         });
         assert!(std::panic::catch_unwind(waits).is_err());
     }

@@ -1,58 +1,58 @@
-//! The line per interval by which whoever started a following command sees how it fares.
+//! The status lines of a command that follows an input.
 
 use std::time::{Duration, Instant};
 
 use hedgerow::{Position, Store};
 
-use crate::output::printer::{Output, object};
-use crate::output::value::rounded;
+use crate::output::printer::Output;
+use crate::output::value::{object, rounded};
 
-/// Says where things stand, once in an interval.
+/// Writes a status line once in an interval.
 pub(super) struct Status {
     out: Output,
-    every: Option<Duration>,
-    began: Instant,
-    said: Instant,
+    /// None if no status is written.
+    interval: Option<Duration>,
+    started: Instant,
+    last: Instant,
 }
 
-/// Where things stand.
-pub(super) struct Standing {
-    /// Behind the last line that is committed.
-    pub(super) behind: Position,
-    /// Changes of this run.
+/// The progress of a run.
+pub(super) struct FollowProgress {
+    /// The position after the last committed line.
+    pub(super) committed: Position,
+    /// Changes that this run applied.
     pub(super) applied: u64,
-    /// Bytes of the input that are not committed; none where its end is not known.
+    /// Bytes of the input that are not committed; none if its size is unknown.
     pub(super) lag: Option<u64>,
 }
 
 impl Status {
-    /// Says nothing where there is no interval.
-    pub(super) fn new(out: Output, every: Option<Duration>) -> Self {
+    pub(super) fn new(out: Output, interval: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self { out, every, began: now, said: now }
+        Self { out, interval, started: now, last: now }
     }
 
-    /// Says it where the interval is over.
-    pub(super) fn when_due(&mut self, store: &Store, standing: impl FnOnce() -> Standing) {
-        if self.every.is_some_and(|every| self.said.elapsed() >= every) {
-            self.say(store, &standing());
+    /// Writes a line if the interval has passed.
+    pub(super) fn write_when_due(&mut self, store: &Store, progress: impl FnOnce() -> FollowProgress) {
+        if self.interval.is_some_and(|interval| self.last.elapsed() >= interval) {
+            self.write(store, &progress());
         }
     }
 
-    /// Says it for the last time.
-    pub(super) fn finish(&mut self, store: &Store, standing: impl FnOnce() -> Standing) {
-        if self.every.is_some() {
-            self.say(store, &standing());
+    /// Writes the last line.
+    pub(super) fn finish(&mut self, store: &Store, progress: impl FnOnce() -> FollowProgress) {
+        if self.interval.is_some() {
+            self.write(store, &progress());
         }
     }
 
-    fn say(&mut self, store: &Store, standing: &Standing) {
-        self.said = Instant::now();
-        let Standing { behind, applied, lag } = standing;
-        self.out.status(&object(vec![
-            ("seconds", rounded(self.began.elapsed().as_secs_f64(), 1)),
-            ("lines", behind.lines.into()),
-            ("position", behind.offset.into()),
+    fn write(&mut self, store: &Store, progress: &FollowProgress) {
+        self.last = Instant::now();
+        let FollowProgress { committed, applied, lag } = progress;
+        self.out.status(&object([
+            ("seconds", rounded(self.started.elapsed().as_secs_f64(), 1)),
+            ("lines", committed.lines.into()),
+            ("position", committed.offset.into()),
             ("lag", (*lag).into()),
             ("edges", (*applied).into()),
             ("epoch", store.snapshot().epoch().get().into()),

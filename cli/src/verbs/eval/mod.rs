@@ -1,4 +1,4 @@
-//! `eval`: how good the embeddings are at two tasks, and whether that is better than what needs no training.
+//! `eval`: the quality of the embeddings at two tasks, compared with baselines that need no training.
 
 mod comparison;
 mod sparkline;
@@ -7,61 +7,60 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use hedgerow::{
-    COMPARED, Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, RelationIx, Snapshot,
-    Status,
+    COMPARED, Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, Snapshot, Status,
 };
 
 use crate::core::failure::Failure;
 use crate::input::pairs::{read_pairs, read_users};
 use crate::session::context::Context;
+use crate::session::schema::relations;
+use crate::verbs::eval::comparison::{FigureNames, OverallFigure, RankerFigures, print};
+use crate::verbs::eval::sparkline::{change, fraction};
 use crate::verbs::recommend::interests;
 
-use crate::verbs::eval::comparison::{Figures, Rest, Standing, print};
-use crate::verbs::eval::sparkline::{change, fraction};
-
-/// What is said of all recommendations together.
-const BEYOND: &[Rest] = &[
-    Rest { name: "coverage", short: "coverage", shown: fraction },
-    Rest { name: "effective_items", short: "effective", shown: |items| format!("{items:.0}") },
-    Rest { name: "popularity_lift", short: "lift", shown: change },
+/// The figures of all recommendations together.
+const OVERALL: &[OverallFigure] = &[
+    OverallFigure { name: "coverage", short: "coverage", format: fraction },
+    OverallFigure { name: "effective_items", short: "effective", format: |items| format!("{items:.0}") },
+    OverallFigure { name: "popularity_lift", short: "lift", format: change },
 ];
 
-/// What `eval` is told.
+/// The arguments of `eval`.
 #[derive(Args, Debug)]
 pub(crate) struct EvalArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// What to measure
+    /// The task to measure
     #[arg(long)]
     task: Task,
-    /// For recommend: file of held-out items, `user item item ...` a line
+    /// For recommend: a file of held-out items, per line `user item item ...`
     #[arg(long, value_name = "FILE", required_if_eq("task", "recommend"), conflicts_with = "pairs")]
     test: Option<PathBuf>,
-    /// For related: file of `query<TAB>item` lines
+    /// For related: a file of pairs, per line `query<TAB>item`
     #[arg(long, value_name = "FILE", required_if_eq("task", "related"))]
     pairs: Option<PathBuf>,
-    /// For recommend: how many items are shown to a user
+    /// For recommend: the number of items in an answer
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     k: usize,
-    /// Kind of the items [default: the model's kind, if it has one only]
+    /// The kind of the items [default: the kind that the model embeds, if it is only one]
     #[arg(long)]
     kind: Option<String>,
-    /// For recommend: kind of the users [default: the kind that is linked to the items, if there is one only]
+    /// For recommend: the kind of the users [default: the kind that is linked to the items, if it is only one]
     #[arg(long, value_name = "KIND")]
     user_kind: Option<String>,
-    /// For recommend: by how many interests a user asks, a number or auto
+    /// For recommend: the most interests of a user; auto cuts the tree where clusters are far apart
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
-    /// On how many users or pairs, drawn by their names, popularity, co-occurrence and walks are asked beside the model
+    /// The number of users or pairs, drawn by name, on which the model is compared with popularity, co-occurrence and walks
     #[arg(long, value_name = "N|all|off", default_value_t = COMPARED, value_parser = baselines)]
     baselines: usize,
 }
 
-/// What can be measured.
+/// The tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Task {
-    /// Rank all items that a user is not linked to: recall and ndcg at k; what the answers show of the catalogue
+    /// Rank all items that a user is not linked to: recall and ndcg at k, and the diversity of the answers
     Recommend,
     /// Rank all items for a query item: hit rates and mean reciprocal ranks
     Related,
@@ -91,15 +90,16 @@ fn recommend(
     [user, item]: [&str; 2],
 ) -> Result<(), Failure> {
     let users = read_users(test, user, item)?;
-    let found = engine.evaluate_recommend(&users, options, &ctx.watched())?;
+    let comparison = engine.evaluate_recommend(&users, options, &ctx.watched())?;
     let (recall, ndcg) = (format!("recall@{}", options.k), format!("ndcg@{}", options.k));
-    let standing = |quality: &RecommendQuality| Standing {
+    let figures = |quality: &RecommendQuality| RankerFigures {
         queries: quality.users,
         means: vec![quality.recall, quality.ndcg],
-        rest: vec![Some(quality.coverage), Some(quality.effective_items), quality.popularity_lift],
+        overall: vec![Some(quality.coverage), Some(quality.effective_items), quality.popularity_lift],
     };
-    let figures = Figures { queries: "users", means: vec![&recall, &ndcg], rest: BEYOND, judged_by: &ndcg };
-    print(ctx.out, &figures, &found, standing, &engine.random_cosines(Some(item))?)
+    let names =
+        FigureNames { queries: "users", means: vec![&recall, &ndcg], overall: OVERALL, judged_by: &ndcg };
+    print(ctx.out, &names, &comparison, figures, &engine.random_cosines(Some(item))?)
 }
 
 fn related(
@@ -110,18 +110,18 @@ fn related(
     kind: &str,
 ) -> Result<(), Failure> {
     let pairs = read_pairs(pairs, kind)?;
-    let found = engine.evaluate_related(&pairs, options, &ctx.watched())?;
-    let standing = |quality: &RelatedQuality| Standing {
+    let comparison = engine.evaluate_related(&pairs, options, &ctx.watched())?;
+    let figures = |quality: &RelatedQuality| RankerFigures {
         queries: quality.pairs,
         means: vec![quality.hr10, quality.hr100, quality.hr500, quality.mrr, quality.mrr100],
-        rest: Vec::new(),
+        overall: Vec::new(),
     };
     let means = vec!["hr@10", "hr@100", "hr@500", "mrr", "mrr100"];
-    let figures = Figures { queries: "pairs", means, rest: &[], judged_by: "mrr" };
-    print(ctx.out, &figures, &found, standing, &engine.random_cosines(Some(kind))?)
+    let names = FigureNames { queries: "pairs", means, overall: &[], judged_by: "mrr" };
+    print(ctx.out, &names, &comparison, figures, &engine.random_cosines(Some(kind))?)
 }
 
-/// `all`, `off`, or a number.
+/// Parses `all`, `off`, or a number.
 fn baselines(text: &str) -> Result<usize, String> {
     match text {
         "all" => Ok(usize::MAX),
@@ -133,13 +133,13 @@ fn baselines(text: &str) -> Result<usize, String> {
 fn only_target(status: &Status) -> Result<String, Failure> {
     match &status.targets[..] {
         [kind] => Ok(kind.clone()),
-        kinds => Err(Failure::Usage(format!("the model embeds {}: say which with --kind", kinds.join(", ")))),
+        kinds => Err(Failure::Usage(format!("the model embeds {}: name one with --kind", kinds.join(", ")))),
     }
 }
 
 fn only_user(snapshot: &Snapshot, item: &str) -> Result<String, Failure> {
     let mut kinds = Vec::new();
-    for relation in (0..snapshot.relation_count()).map(|ix| RelationIx::new(ix as u16)) {
+    for relation in relations(snapshot) {
         for (a, b) in snapshot.relation_kinds(relation) {
             let (a, b) = (snapshot.kind_name(a), snapshot.kind_name(b));
             let other = if a == item { b } else { a };
@@ -153,12 +153,12 @@ fn only_user(snapshot: &Snapshot, item: &str) -> Result<String, Failure> {
     match &kinds[..] {
         [kind] => Ok(kind.clone()),
         [] => Err(Failure::Usage(format!(
-            "no kind is linked to {item}: say who the users are with --user-kind"
+            "no kind is linked to {item}: name the kind of the users with --user-kind"
         ))),
         kinds => {
             let kinds = kinds.join(", ");
             Err(Failure::Usage(format!(
-                "{item} is linked to {kinds}: say who the users are with --user-kind"
+                "{item} is linked to {kinds}: name the kind of the users with --user-kind"
             )))
         }
     }

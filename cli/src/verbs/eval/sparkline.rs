@@ -1,39 +1,39 @@
-//! Figures as people read them: no more digits than they are sure to, and a distribution as a row of bars.
+//! Figures in a table: with the digits that their margin supports, and a distribution as a row of bars.
 
 use hedgerow::Mean;
 
-/// Bars of a distribution.
+/// The number of bars.
 const BARS: usize = 20;
-/// Heights of a bar, in eighths of a line.
+/// The heights of a bar, from one eighth of a line to a whole line.
 const HEIGHTS: u64 = 8;
 const LOWEST: u32 = 0x2581;
 const PLUS_MINUS: char = '\u{b1}';
 
-/// With so many decimals a margin has two digits or more, as a rule.
+/// The number of decimals with which these margins have about two digits.
 pub(super) fn decimals(margins: impl Iterator<Item = f64>) -> usize {
     if margins.fold(0.0, f64::max) < 0.01 { 4 } else { 3 }
 }
 
-/// A mean and its margin.
+/// A mean with its margin.
 pub(super) fn with_margin(Mean { mean, margin }: Mean, decimals: usize) -> String {
     let mean = bare(mean, decimals);
     margin.map_or(mean.clone(), |margin| format!("{mean}{PLUS_MINUS}{}", bare(margin, decimals)))
 }
 
-/// Three decimals.
+/// A number with three decimals.
 pub(super) fn fraction(value: f64) -> String {
     bare(value, 3)
 }
 
-/// With its sign and two decimals.
+/// A number with its sign and two decimals.
 pub(super) fn change(value: f64) -> String {
     format!("{value:+.2}")
 }
 
-/// How high the bins are, from left to right, the highest as high as a line; a blank for none.
+/// Bins as bars from left to right. The highest bar fills the line, and an empty bin is a blank.
 pub(super) fn bars(bins: &[u64]) -> String {
-    let wide = bins.len().div_ceil(BARS).max(1);
-    let sums: Vec<u64> = bins.chunks(wide).map(|bins| bins.iter().sum()).collect();
+    let width = bins.len().div_ceil(BARS).max(1);
+    let sums: Vec<u64> = bins.chunks(width).map(|bins| bins.iter().sum()).collect();
     let highest = sums.iter().copied().max().unwrap_or(0).max(1);
     let bar = |&sum: &u64| match (sum * HEIGHTS).div_ceil(highest) {
         0 => ' ',
@@ -42,7 +42,7 @@ pub(super) fn bars(bins: &[u64]) -> String {
     sums.iter().map(bar).collect()
 }
 
-/// Without the zero before the point.
+/// A number without the zero before the point.
 pub(super) fn bare(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     match text.strip_prefix("0.") {
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(decimals([0.002, 0.02].into_iter()), 3, "a column has the decimals of its widest margin");
     }
 
-    /// Forty bins are twenty bars of two: the highest fills the line, the least that is not nothing shows.
+    /// Forty bins become twenty bars of two. The highest fills the line, and a bin of one is visible.
     #[test]
     fn bars_are_as_high_as_their_share_of_the_highest() {
         let mut bins = vec![0; 40];

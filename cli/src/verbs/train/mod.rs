@@ -1,8 +1,8 @@
-//! `train`: learns a model, embeds every node of the target kinds, and says per epoch how it goes; goes on where it was
-//! interrupted, or says what it would take.
+//! `train`: trains a model, embeds every node of the target kinds, and reports each epoch. It also resumes an interrupted
+//! training, and estimates memory and time.
 
-mod given;
 mod options;
+mod typed_flags;
 
 use std::fs::File;
 use std::io::Write;
@@ -17,44 +17,43 @@ use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
 use crate::input::pairs::read_pairs;
-use crate::output::printer::{Output, object};
+use crate::output::printer::Output;
 use crate::output::progress::new_bar;
 use crate::output::stream::Stream;
 use crate::output::target::create;
-use crate::output::value::{float, rounded};
+use crate::output::value::{float, object, rounded};
 use crate::session::context::Context;
-use crate::verbs::train::given::Given;
 use crate::verbs::train::options::OptionArgs;
+use crate::verbs::train::typed_flags::TypedFlags;
 
 const COLUMNS: &[&str] = &["epoch", "loss", "recall", "pairs_per_second", "mean_cosine", "seconds"];
 
-/// What `train` is told.
+/// The arguments of `train`.
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    // Before the flags: reading them takes them away.
+    // The first field: clap removes a flag when it reads it.
     #[command(flatten)]
-    given: Given,
-    /// Kinds to embed
+    typed: TypedFlags,
+    /// The kinds to embed, such as pin,board
     #[arg(long, value_name = "KIND,..", value_delimiter = ',', required_unless_present = "resume")]
     target: Vec<String>,
-    /// File of positives, `query<TAB>item` keys of the target kind a line [default: from the edges]
+    /// A file of positives: per line two keys of the target kind, `query<TAB>item` [default: positives from the graph]
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// New file that gets every epoch as a JSON object; with --resume those that follow are added to it
+    /// A new file for a JSON object per epoch; with --resume the next epochs are appended to it
     #[arg(long, value_name = "FILE.jsonl")]
     metrics: Option<PathBuf>,
-    /// Replace the file of --metrics where it is there already
+    /// Replace the file of --metrics if it exists
     #[arg(long, requires = "metrics", conflicts_with = "resume")]
     force: bool,
-    /// Go on with the training that was interrupted last, from its last whole epoch, with the options it began with; the
-    /// result has the bytes it would have had. Takes --threads and --metrics, and --pairs again where it had them
+    /// Resume the last interrupted training at its last whole epoch, with its own options. The result has the bytes of an
+    /// uninterrupted training. --threads and --metrics may be given; --pairs must be given again if it was
     #[arg(long)]
     resume: bool,
-    /// Only say what the training would take in memory and time: makes the walks, trains a few minibatches to measure
-    /// them, and writes nothing
+    /// Only estimate the memory and time of the training: make the walks, measure a few minibatches, and write nothing
     #[arg(long, conflicts_with_all = ["resume", "metrics"])]
     estimate: bool,
     #[command(flatten)]
@@ -62,10 +61,11 @@ pub(crate) struct TrainArgs {
 }
 
 pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
+    // Options and positives.
     let engine = ctx.engine(&args.store)?;
     let mut options = args.options.into_options(args.target);
     if args.resume {
-        options = interrupted(&engine, &args.given, &options)?;
+        options = interrupted_options(&engine, &args.typed, &options)?;
     }
     let pairs = match (&args.pairs, &options.targets[..]) {
         (None, _) => None,
@@ -76,6 +76,7 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         let estimate = engine.estimate(&options, pairs.as_deref(), &ctx.watched())?;
         return ctx.out.record(fields(&estimate));
     }
+    // The file of metrics, and the log of epochs.
     let open = |path: &PathBuf| {
         if !args.resume {
             return create(path, args.force);
@@ -84,57 +85,57 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         file.map_err(|source| Failure::file(path, "create", source))
     };
     let metrics = args.metrics.map(|path| Ok::<_, Failure>((open(&path)?, path))).transpose()?;
-    let mut watch = Watch::new(ctx.out, metrics);
+    let mut log = TrainingLog::new(ctx.out, metrics);
     let cancel = ctx.cancel();
-    let watched = watch.watched(cancel);
+    let watched = log.watched(cancel);
     let observe = &mut |event: &TrainEvent| {
-        if let Err(failure) = watch.see(event) {
-            watch.failed.get_or_insert(failure);
+        if let Err(failure) = log.event(event) {
+            log.failed.get_or_insert(failure);
             cancel.cancel();
         }
     };
+    // The training itself.
     let training = if args.resume { engine.resuming(options.threads) } else { engine.training(&options) };
     let training = match &pairs {
         Some(pairs) => training.pairs(pairs),
         None => training,
     };
     let trained = training.observer(observe).run(&watched);
-    watch.bar.finish_and_clear();
-    let report = match trained {
-        Ok(report) => report,
+    log.bar.finish_and_clear();
+    match trained {
+        Ok(report) => log.end(&report, options.epochs),
         Err(error) => {
-            watch.stream.finish()?;
-            return Err(watch.failed.unwrap_or_else(|| error.into()));
+            log.stream.finish()?;
+            Err(log.failed.unwrap_or_else(|| error.into()))
         }
-    };
-    watch.end(&report, options.epochs)
+    }
 }
 
-/// The options of the training that is to go on; what was given beside `--resume` must say the same.
-fn interrupted(engine: &Engine, given: &Given, asked: &TrainOptions) -> Result<TrainOptions, Failure> {
-    // Where there is none, whoever is asked to go on with it says so.
-    let Some(unfinished) = engine.unfinished()? else { return Ok(asked.clone()) };
-    let threads = asked.threads;
-    let (asked, began) = (asked.lines(), unfinished.options.lines());
-    let values = |lines: &[(&'static str, String)], name: &str| {
-        let values = lines.iter().filter(|line| line.0 == name);
+/// The options of the interrupted training. Options that are typed with `--resume` must be equal to them.
+fn interrupted_options(
+    engine: &Engine,
+    typed: &TypedFlags,
+    options: &TrainOptions,
+) -> Result<TrainOptions, Failure> {
+    // Without an interrupted training the engine refuses to resume.
+    let Some(unfinished) = engine.unfinished()? else { return Ok(options.clone()) };
+    let (found, expected) = (options.entries(), unfinished.options.entries());
+    let values = |entries: &[(String, String)], name: &str| {
+        let values = entries.iter().filter(|entry| entry.0 == name);
         let mut values: Vec<String> = values.map(|(_, value)| value.clone()).collect();
         values.sort();
         values.join(",")
     };
-    for name in began.iter().map(|(name, _)| *name) {
-        if !given.has(name) {
-            continue;
-        }
-        let (asked, began) = (values(&asked, name), values(&began, name));
-        if asked != began {
+    for name in expected.iter().map(|(name, _)| name.as_str()).filter(|name| typed.has(name)) {
+        let (found, expected) = (values(&found, name), values(&expected, name));
+        if found != expected {
             let name = name.replace('_', "-");
             return Err(Failure::Usage(format!(
-                "--resume goes on with {name} {began}, found {asked}: leave it out, or train anew without --resume"
+                "--resume continues with {name} {expected}, found {found}: leave it out, or train anew without --resume"
             )));
         }
     }
-    Ok(TrainOptions { threads, ..unfinished.options })
+    Ok(TrainOptions { threads: options.threads, ..unfinished.options })
 }
 
 fn fields(estimate: &Estimate) -> Vec<(&'static str, Value)> {
@@ -169,24 +170,25 @@ fn fields(estimate: &Estimate) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Prints and records what training reports.
-struct Watch {
+/// Prints the epochs of a training, and writes them to the file of metrics.
+struct TrainingLog {
     out: Output,
     stream: Stream,
     metrics: Option<(File, PathBuf)>,
     bar: ProgressBar,
-    /// Whole epochs so far.
+    /// Whole epochs.
     epochs: Arc<AtomicU32>,
+    /// The first failure of the log, which stops the training.
     failed: Option<Failure>,
 }
 
-impl Watch {
+impl TrainingLog {
     fn new(out: Output, metrics: Option<(File, PathBuf)>) -> Self {
         let bar = new_bar(0, "{msg}  {bar:30} {percent:>3} %  {eta} left", out);
         Self { out, stream: out.stream(COLUMNS), metrics, bar, epochs: Arc::default(), failed: None }
     }
 
-    /// The token with the bar, which says what the training is at.
+    /// The token with an observer that shows the stage of the training.
     fn watched(&self, cancel: &CancelToken) -> CancelToken {
         let (bar, epochs) = (self.bar.clone(), Arc::clone(&self.epochs));
         cancel.observed(move |at| {
@@ -199,11 +201,11 @@ impl Watch {
         })
     }
 
-    fn see(&mut self, event: &TrainEvent) -> Result<(), Failure> {
+    fn event(&mut self, event: &TrainEvent) -> Result<(), Failure> {
         match event {
             TrainEvent::Epoch(report) => {
                 self.epochs.store(report.epoch, Ordering::Relaxed);
-                // The row and the bar share the terminal.
+                // The bar is hidden while the row is printed.
                 let bar = self.bar.clone();
                 bar.suspend(|| self.epoch(report))?;
                 bar.reset();
@@ -213,12 +215,12 @@ impl Watch {
             }
             TrainEvent::Resumed { epochs } => {
                 self.epochs.store(*epochs, Ordering::Relaxed);
-                self.out.note(&format!("goes on after epoch {epochs}"));
+                self.out.note(&format!("continues after epoch {epochs}"));
             }
             TrainEvent::Alarm { epoch, alarm } => {
                 self.bar.suspend(|| self.out.note(&format!("warning: epoch {epoch}: {alarm}")));
             }
-            // Later versions of the library may tell more.
+            // Later versions of the library may report more events.
             _ => {}
         }
         Ok(())
@@ -228,21 +230,23 @@ impl Watch {
         let row: Vec<Value> = vec![
             report.epoch.into(),
             float(report.loss),
-            report.recall.map_or(Value::Null, float),
+            report.recall.map(float).into(),
             rounded(report.pairs_per_second, 0),
             float(report.mean_cosine),
             rounded(report.seconds, 3),
         ];
-        self.record(COLUMNS.iter().copied().zip(row.clone()).collect())?;
+        self.record(COLUMNS.iter().copied().zip(row.clone()))?;
         self.stream.row(row)
     }
 
-    fn record(&mut self, fields: Vec<(&str, Value)>) -> Result<(), Failure> {
+    /// Appends an object to the file of metrics.
+    fn record<'a>(&mut self, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Result<(), Failure> {
         let Some((file, path)) = &mut self.metrics else { return Ok(()) };
         writeln!(file, "{}", object(fields)).map_err(|source| Failure::file(path, "write", source))
     }
 
-    fn end(mut self, report: &TrainReport, asked: u32) -> Result<(), Failure> {
+    /// Reports the end of a training that was to have this number of epochs.
+    fn end(mut self, report: &TrainReport, epochs: u32) -> Result<(), Failure> {
         let last: Vec<(&str, Value)> = vec![
             ("generation", report.generation.get().into()),
             ("embedded", report.embedded.into()),
@@ -253,8 +257,8 @@ impl Watch {
             "generation {}: {} nodes embedded, {:.1} s",
             report.generation, report.embedded, report.seconds
         ));
-        if !report.cancelled && report.epochs.len() < asked as usize {
-            self.out.note("stopped early: recall fell over the last epochs (see --patience)");
+        if !report.cancelled && report.epochs.len() < epochs as usize {
+            self.out.note("stopped early: recall did not improve in the last epochs (see --patience)");
         }
         let written = self.stream.summary(last);
         self.stream.finish()?;
@@ -265,7 +269,7 @@ impl Watch {
         if report.cancelled {
             let epoch = report.epochs.len() + 1;
             return Err(Failure::Interrupted(format!(
-                "interrupted in epoch {epoch}; the best whole epoch is kept, and `train --resume` goes on from epoch {epoch}"
+                "interrupted in epoch {epoch}; the best whole epoch is kept, and `train --resume` continues from epoch {epoch}"
             )));
         }
         Ok(())

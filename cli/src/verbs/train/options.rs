@@ -1,4 +1,4 @@
-//! The options of training as flags; every default is the library's, read from `TrainOptions::default()`.
+//! The options of training as flags. Every default is read from `TrainOptions::default()` of the library.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ fn preset() -> TrainOptions {
     TrainOptions::default()
 }
 
-/// A choice of the library as a choice of the command line, both ways.
+/// Declares an enum of clap for an enum of the library, and the conversions between them.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident),+ $(,)? }) => {
         $(#[$doc])*
@@ -32,17 +32,17 @@ macro_rules! choice {
 }
 
 choice! {
-    /// How a node's vector is renewed from its neighbourhood.
+    /// The computation of a node's vector from its neighborhood.
     Conv {
-        /// The vector plus the pooled vectors of the neighbourhood
+        /// The vector plus the pooled vectors of the neighborhood
         Light,
-        /// The paper's layer with its dense products and head
+        /// The layer of PinSage, with dense products and an output network
         PinSage,
     }
 }
 
 choice! {
-    /// What training minimises.
+    /// The loss that training minimizes.
     Loss {
         /// Max-margin over all negatives
         Margin,
@@ -52,40 +52,40 @@ choice! {
 }
 
 choice! {
-    /// How a neighbourhood's messages become one.
+    /// The pooling of a neighborhood's messages.
     Pooling {
-        /// Their sum, each by its share of the visits
+        /// Their sum, each weighted by its share of the visits
         Importance,
         /// Their mean
         Mean,
-        /// The largest, number by number
+        /// Their maximum, number by number
         Max,
     }
 }
 
 choice! {
-    /// Identity embeddings.
+    /// The kinds whose nodes have a learned vector of their own.
     Ids {
-        /// For the kinds none of whose nodes has features
+        /// The kinds without features
         Auto,
-        /// For all target kinds
+        /// All target kinds
         On,
-        /// For none
+        /// No kind
         Off,
     }
 }
 
 choice! {
-    /// Where positives come from.
+    /// The source of positives.
     Positives {
-        /// Neighbours of one node belong together
+        /// Neighbors of the same node belong together
         Edges,
-        /// A node and one that its walks visit
+        /// A node and the nodes that its walks visit belong together
         Walks,
     }
 }
 
-/// A span of ranks, written `50-250`.
+/// A range of ranks, written `50-250`.
 #[derive(Clone, Copy, Debug)]
 struct Ranks((u32, u32));
 
@@ -106,7 +106,7 @@ impl fmt::Display for Ranks {
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct OptionArgs {
-    /// Length of an embedding
+    /// Numbers in an embedding, without the one of popularity
     #[arg(long, default_value_t = preset().dim)]
     dim: usize,
     /// Convolution layers, 0 to 4
@@ -115,94 +115,94 @@ pub(super) struct OptionArgs {
     /// The kind of layer
     #[arg(long, value_enum, default_value_t = preset().conv.into())]
     conv: Conv,
-    /// Whether nodes have a learned vector of their own beside their features
+    /// The kinds whose nodes have a learned vector of their own beside their features
     #[arg(long, value_enum, default_value_t = preset().ids.into())]
     ids: Ids,
-    /// Passes over the positives
+    /// The most passes over the positives
     #[arg(long, default_value_t = preset().epochs)]
     epochs: u32,
     /// The loss
     #[arg(long, value_enum, default_value_t = preset().loss.into())]
     loss: Loss,
-    /// Where positives come from without --pairs
+    /// The source of positives without --pairs
     #[arg(long, value_enum, default_value_t = preset().positives.into())]
     positives: Positives,
-    /// Positives of an epoch at most
+    /// The most positives in an epoch
     #[arg(long, value_name = "N", default_value_t = preset().pairs_per_epoch)]
     pairs_per_epoch: usize,
-    /// Neighbours that form a query at most, with positives from edges
+    /// The most neighbors in a query, with positives from edges
     #[arg(long, value_name = "N", default_value_t = preset().history)]
     history: usize,
     /// Examples in a minibatch
     #[arg(long, default_value_t = preset().batch)]
     batch: usize,
-    /// Negatives that a minibatch shares
+    /// Negatives that all examples of a minibatch share
     #[arg(long, value_name = "N", default_value_t = preset().negatives)]
     negatives: usize,
-    /// Draws negatives in proportion to their degree raised to this; 0 draws all alike
+    /// The power of a node's degree to which its probability as a negative is proportional; 0 makes all equal
     #[arg(long, value_name = "POWER", default_value_t = preset().negative_power)]
     negative_power: f32,
-    /// How a neighborhood's messages become one
+    /// The pooling of a neighborhood's messages
     #[arg(long, value_enum, default_value_t = preset().pooling.into())]
     pooling: Pooling,
-    /// Gives the network the logarithm of a node's degree as one more feature
+    /// Give the network the logarithm of a node's degree as a feature
     #[arg(long)]
     degree_input: bool,
-    /// Hard negatives of an example at most; epoch n has n - 1 of them
+    /// The most hard negatives of an example; epoch n has n - 1 of them
     #[arg(long, value_name = "N", default_value_t = preset().hard_negatives)]
     hard_negatives: u32,
-    /// Ranks by visit count that hard negatives are drawn from, the last one left out
+    /// Ranks by visit count that hard negatives are drawn from, without the last
     #[arg(long, value_name = "FROM-TO", default_value_t = Ranks(preset().hard_ranks), value_parser = Ranks::parse)]
     hard_ranks: Ranks,
-    /// The gap that the margin loss asks for
+    /// The margin of the margin loss
     #[arg(long, default_value_t = preset().margin)]
     margin: f32,
     /// The temperature of the softmax
     #[arg(long, default_value_t = preset().temperature)]
     temperature: f32,
-    /// The learning rate after the first epoch, which warms up to it
+    /// The learning rate; the first epoch warms up to it
     #[arg(long, value_name = "RATE", default_value_t = preset().learning_rate)]
     learning_rate: f32,
-    /// Factor on the learning rate after every epoch
+    /// The factor on the learning rate after every epoch
     #[arg(long, value_name = "FACTOR", default_value_t = preset().decay)]
     decay: f32,
-    /// Positives kept from training to measure recall
+    /// Positives that are held out to measure recall
     #[arg(long, value_name = "N", default_value_t = preset().held_out)]
     held_out: usize,
-    /// Stop after so many epochs without a better recall; 0 never does
+    /// Stop after this number of epochs without a better recall; 0 never stops
     #[arg(long, value_name = "EPOCHS", default_value_t = preset().patience)]
     patience: u32,
-    /// Leave out the coordinate that raises popular nodes
+    /// Leave out the number that raises popular nodes
     #[arg(long)]
     no_popularity: bool,
-    /// Do not divide a neighbour's importance by the square root of its degree
+    /// Do not divide a neighbor's importance by the square root of its degree
     #[arg(long)]
     no_damping: bool,
-    /// Seed of everything random in training: same seed and data, same bytes
+    /// The seed of all random draws; the same seed and data give the same bytes
     #[arg(long, default_value_t = preset().seed)]
     seed: u64,
-    /// Threads; 0 takes all processors
+    /// Threads; 0 uses all processors
     #[arg(long, value_name = "N", default_value_t = preset().threads)]
     threads: usize,
     /// Walks from every node
     #[arg(long, value_name = "N", default_value_t = preset().walks.walks)]
     walks: u32,
-    /// Node visits of a walk at most
+    /// The most node visits of a walk
     #[arg(long, value_name = "N", default_value_t = preset().walks.visits)]
     visits: u32,
-    /// Probability that a walk ends after a visit
+    /// The probability that a walk ends after a visit
     #[arg(long, value_name = "P", default_value_t = preset().walks.stop)]
     stop: f32,
-    /// Nodes that a neighbourhood keeps
+    /// The most nodes in a neighborhood
     #[arg(long, value_name = "N", default_value_t = preset().walks.top)]
     top: u32,
-    /// Visits below which a node is not kept
+    /// The fewest visits of a node in a neighborhood
     #[arg(long, value_name = "N", default_value_t = preset().walks.min_visits)]
     min_visits: u32,
-    /// Seed of the walks
+    /// The seed of the walks
     #[arg(long, value_name = "SEED", default_value_t = preset().walks.seed)]
     walk_seed: u64,
-    /// Start from the last generation's weights and vectors, which must have the same --dim, --layers, --conv and dense blocks
+    /// Start from the weights and vectors of the last generation, which must have the same --dim, --layers, --conv and dense blocks
     #[arg(long)]
     warm: bool,
 }

@@ -24,7 +24,12 @@ impl Backlog {
     }
 
     /// Notes a look; says since when the oldest commit waits that is not embedded, if there is one.
-    pub(super) fn look(&mut self, now: Instant, epoch: Epoch, embedded: Option<Epoch>) -> Option<Instant> {
+    pub(super) fn validate(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        embedded: Option<Epoch>,
+    ) -> Option<Instant> {
         if epoch > self.epoch {
             let is_full = self.found.len() == LOOKS;
             match self.found.back_mut() {
@@ -53,7 +58,7 @@ mod tests {
         let at = |second| start + Duration::from_secs(second);
         let mut backlog = Backlog::new(start);
         let mut look = |second, epoch, embedded: Option<u64>| {
-            backlog.look(at(second), Epoch::new(epoch), embedded.map(Epoch::new))
+            backlog.validate(at(second), Epoch::new(epoch), embedded.map(Epoch::new))
         };
         assert_eq!(look(1, 0, None), None, "an empty store");
         assert_eq!(look(2, 3, None), Some(at(1)), "nothing is trained");
@@ -70,9 +75,9 @@ mod tests {
         let start = Instant::now();
         let mut backlog = Backlog::new(start);
         for epoch in 1..1000 {
-            assert_eq!(backlog.look(start, Epoch::new(epoch), None), Some(start));
+            assert_eq!(backlog.validate(start, Epoch::new(epoch), None), Some(start));
         }
         assert_eq!(backlog.found.len(), LOOKS);
-        assert_eq!(backlog.look(start, Epoch::new(999), Some(Epoch::new(999))), None);
+        assert_eq!(backlog.validate(start, Epoch::new(999), Some(Epoch::new(999))), None);
     }
 }

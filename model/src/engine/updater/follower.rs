@@ -87,16 +87,16 @@ impl Follower {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            next = self.look().map_or(pause, |due| due.min(pause));
+            next = self.validate().map_or(pause, |due| due.min(pause));
         }
     }
 
     /// Does what is due; says in how long there may be more to do, if that is known.
-    fn look(&mut self) -> Option<Duration> {
+    fn validate(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let status = self.engine.status();
         self.note(|report| report.epoch = status.embedded);
-        let since = self.backlog.look(now, status.epoch, status.embedded);
+        let since = self.backlog.validate(now, status.epoch, status.embedded);
         let left = since.map(|since| self.options.max_age.saturating_sub(now - since));
         let is_due = left.is_some_and(|left| left.is_zero()) || status.dirty_nodes >= self.options.max_dirty;
         let refreshed = is_due && self.refreshing.may(now) && self.refresh(&self.cancel.clone()).is_ok();

@@ -1,4 +1,4 @@
-//! The right factor of a product, laid out in the order in which tiles read it.
+//! The right factor of a product, in the memory order in which tiles read it.
 
 use std::borrow::Cow;
 
@@ -8,33 +8,33 @@ use crate::linalg::matrix::tile::Band;
 use crate::linalg::simd;
 use crate::linalg::simd::Width;
 
-/// Columns of a whole panel.
+/// Columns of a wide panel.
 pub(crate) const WIDE: usize = 64;
-/// Columns of the narrowest panel; the last one is filled up to them with zeros.
+/// Columns of the narrowest panel. The last panel is padded to this width with zeros.
 pub(crate) const NARROW: usize = 16;
-/// Copying a factor costs about as much as multiplying three rows by it, so it pays from so many rows on.
+/// The number of rows from which copying the factor pays. A copy costs about as much as multiplying three rows.
 const COPIED_FROM: usize = 24;
-/// Columns and steps that are transposed at once.
+/// Columns and steps per block of a transposition.
 const SQUARE: usize = 16;
 
-/// A right factor (I, O) in panels of 64 columns, then one of 32 and one or two of 16 as far as columns are left. In
-/// a panel the columns of a step lie side by side, and steps follow each other.
+/// A right factor (I, O) in panels: as many of 64 columns as fit, then one of 32, then of 16. In a panel, steps (rows
+/// of the factor) follow each other with their columns side by side.
 pub(crate) struct Panels<'a> {
     depth: usize,
     columns: usize,
-    whole: Whole<'a>,
-    /// The last panel, where it is not full.
-    rest: Vec<f32>,
+    full: FullPanels<'a>,
+    /// The last panel, padded, if the number of columns is no multiple of 16.
+    last: Vec<f32>,
 }
 
-/// The panels that are full.
-enum Whole<'a> {
-    /// As it was given, for products of few rows.
-    AsGiven(Cow<'a, [f32]>),
+/// The panels without padding.
+enum FullPanels<'a> {
+    /// The factor in its own layout, for products of few rows.
+    Borrowed(Cow<'a, [f32]>),
     Copied(Vec<f32>),
 }
 
-/// One panel: `stride` numbers from step to step.
+/// A panel, with `stride` numbers from step to step.
 pub(super) struct Panel<'a> {
     pub(super) steps: &'a [f32],
     pub(super) stride: usize,
@@ -43,7 +43,7 @@ pub(super) struct Panel<'a> {
 }
 
 impl<'a> Panels<'a> {
-    /// The factor `b`, for products with `rows` rows.
+    /// The factor `b`, prepared for products with `rows` rows. Shape: (I, O).
     pub(crate) fn new(b: &ArrayView2<'a, f32>, rows: usize) -> Self {
         let (depth, columns) = b.dim();
         let values = b.to_slice().map_or_else(|| Cow::Owned(b.iter().copied().collect()), Cow::Borrowed);
@@ -54,60 +54,65 @@ impl<'a> Panels<'a> {
                 into.extend(std::iter::repeat_n(0.0, width - taken));
             }
         };
-        let mut rest = Vec::new();
+        let mut last = Vec::new();
         if !columns.is_multiple_of(NARROW) {
-            rest.reserve_exact(depth * NARROW);
-            copied(full(columns), NARROW, &mut rest);
+            last.reserve_exact(depth * NARROW);
+            copied(full_columns(columns), NARROW, &mut last);
         }
         if rows < COPIED_FROM {
-            return Self { depth, columns, whole: Whole::AsGiven(values), rest };
+            return Self { depth, columns, full: FullPanels::Borrowed(values), last };
         }
-        let mut whole = Vec::with_capacity(depth * full(columns));
-        for (first, width) in places(full(columns)) {
-            copied(first, width, &mut whole);
+        let mut full = Vec::with_capacity(depth * full_columns(columns));
+        for (first, width) in full_panels(full_columns(columns)) {
+            copied(first, width, &mut full);
         }
-        Self { depth, columns, whole: Whole::Copied(whole), rest }
+        Self { depth, columns, full: FullPanels::Copied(full), last }
     }
 
-    /// The transposed matrix of `b`, (O, I), as a factor.
+    /// The transpose of `b` as a factor. Shape of `b`: (O, I).
     pub(crate) fn transposed(b: &ArrayView2<'_, f32>) -> Panels<'static> {
         let b = b.as_standard_layout();
         let (columns, depth) = b.dim();
         let values = b.as_slice().expect("standard layout is contiguous");
-        let mut whole = vec![0.0; depth * full(columns)];
-        for (first, width) in places(full(columns)) {
-            transpose(&values[first * depth..], depth, width, width, &mut whole[first * depth..]);
+        let mut full = vec![0.0; depth * full_columns(columns)];
+        for (first, width) in full_panels(full_columns(columns)) {
+            transpose(&values[first * depth..], depth, width, width, &mut full[first * depth..]);
         }
-        let mut rest = Vec::new();
+        let mut last = Vec::new();
         if !columns.is_multiple_of(NARROW) {
-            rest.resize(depth * NARROW, 0.0);
-            transpose(&values[full(columns) * depth..], depth, columns - full(columns), NARROW, &mut rest);
+            last.resize(depth * NARROW, 0.0);
+            transpose(
+                &values[full_columns(columns) * depth..],
+                depth,
+                columns - full_columns(columns),
+                NARROW,
+                &mut last,
+            );
         }
-        Panels { depth, columns, whole: Whole::Copied(whole), rest }
+        Panels { depth, columns, full: FullPanels::Copied(full), last }
     }
 
-    /// I, the length of a chain.
+    /// I, the number of steps.
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
-    /// O, the columns of a product.
+    /// O, the number of columns.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// `rows x self + bias` by the thread that asks: rows one after the other in `rows` and in `out`.
+    /// `rows x self + bias` on the calling thread. `rows` and `out` are row-major.
     pub(crate) fn multiply(&self, rows: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
         self.multiply_parts(&[(rows, self.depth)], bias, out);
     }
 
-    /// The same for rows in parts that lie elsewhere, each with its width: `[a | b] x self + bias`, without joining
-    /// them.
+    /// `[a | b] x self + bias` without joining the parts. Each part comes with its width.
     pub(crate) fn multiply_parts(&self, parts: &[(&[f32], usize)], bias: Option<&[f32]>, out: &mut [f32]) {
         self.multiply_within(Width::Sixteen, parts, bias, out);
     }
 
-    /// The same with vectors of at most this width.
+    /// As [`Panels::multiply_parts`], with vectors of at most this width.
     pub(super) fn multiply_within(
         &self,
         widest: Width,
@@ -134,36 +139,36 @@ impl<'a> Panels<'a> {
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = Panel<'_>> {
-        let full = full(self.columns);
-        let whole = places(full).map(move |(first, width)| match &self.whole {
-            Whole::Copied(values) => Panel {
+        let full = full_columns(self.columns);
+        let panels = full_panels(full).map(move |(first, width)| match &self.full {
+            FullPanels::Copied(values) => Panel {
                 steps: &values[first * self.depth..][..width * self.depth],
                 stride: width,
                 first,
                 width,
             },
-            Whole::AsGiven(values) => {
+            FullPanels::Borrowed(values) => {
                 let steps = values.get(first..).unwrap_or_default();
                 Panel { steps, stride: self.columns, first, width }
             }
         });
-        let rest = (full < self.columns).then(|| Panel {
-            steps: &self.rest,
+        let last = (full < self.columns).then(|| Panel {
+            steps: &self.last,
             stride: NARROW,
             first: full,
             width: self.columns - full,
         });
-        whole.chain(rest)
+        panels.chain(last)
     }
 }
 
-/// Columns in full panels.
-fn full(columns: usize) -> usize {
+/// The number of columns in panels without padding.
+fn full_columns(columns: usize) -> usize {
     columns - columns % NARROW
 }
 
-/// First column and width of each full panel.
-fn places(full: usize) -> impl Iterator<Item = (usize, usize)> {
+/// First column and width of each panel without padding.
+fn full_panels(full: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = 0;
     std::iter::from_fn(move || {
         let left = full - first;
@@ -173,7 +178,7 @@ fn places(full: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Writes `columns` rows of `depth` numbers as columns of a panel of this width.
+/// Transposes: `columns` rows of `depth` numbers become columns of a panel of this width.
 fn transpose(rows: &[f32], depth: usize, columns: usize, width: usize, panel: &mut [f32]) {
     for first in (0..columns).step_by(SQUARE) {
         for start in (0..depth).step_by(SQUARE) {

@@ -14,7 +14,7 @@ fn numbers(rows: usize, columns: usize, seed: u32) -> Array2<f32> {
     })
 }
 
-/// The definition, element by element.
+/// The product by its definition, element by element.
 fn textbook(start: &Array2<f32>, a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32>) -> Array2<f32> {
     Array2::from_shape_fn((a.nrows(), b.ncols()), |(row, column)| {
         let factors = a.row(row).into_iter().zip(b.column(column));
@@ -22,7 +22,7 @@ fn textbook(start: &Array2<f32>, a: &ArrayView2<'_, f32>, b: &ArrayView2<'_, f32
     })
 }
 
-/// Rows, inner dimension and columns: one below and above whatever a tile, a block or a panel holds, and none.
+/// Rows, inner dimension and columns just below and above the sizes of tiles, blocks and panels, and zero.
 const SHAPES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (5, 3, 15),
@@ -51,10 +51,10 @@ fn every_element_is_the_chain_of_the_textbook() {
         let zeros = Array2::zeros((rows, outer));
         let expected = textbook(&zeros, &a.view(), &b.view());
         let shape = format!("{rows} x {inner} x {outer}");
-        assert_eq!(product(&a.view(), &b.view(), None, &mut BufferPool::used()), expected, "{shape}");
+        assert_eq!(product(&a.view(), &b.view(), None, &mut BufferPool::with_nan()), expected, "{shape}");
         let turned = b.t().as_standard_layout().to_owned();
         assert_eq!(
-            product_by_transposed(&a.view(), &turned.view(), &mut BufferPool::used()),
+            product_by_transposed(&a.view(), &turned.view(), &mut BufferPool::with_nan()),
             expected,
             "{shape}, b transposed"
         );
@@ -64,30 +64,30 @@ fn every_element_is_the_chain_of_the_textbook() {
         add_transposed_product(&mut sum.view_mut(), &turned.view(), &b.view());
         assert_eq!(sum, textbook(&start, &a.view(), &b.view()), "{shape}, a transposed");
         let biased = bias.broadcast((rows, outer)).expect("one row for all").to_owned();
-        let got = product(&a.view(), &b.view(), bias.as_slice(), &mut BufferPool::used());
+        let got = product(&a.view(), &b.view(), bias.as_slice(), &mut BufferPool::with_nan());
         assert_eq!(got, textbook(&biased, &a.view(), &b.view()), "{shape}, with a bias");
     }
 }
 
-/// Refresh computes a handful of rows, a rebuild all of them: the bits must agree.
+/// A refresh computes a handful of rows and a rebuild all of them: their bits must agree.
 #[test]
 fn a_row_has_the_same_bits_in_every_batch() {
     for outer in [1, 17, 64, 100] {
         let (a, b, bias) = (numbers(300, 37, 1), numbers(37, outer, 2), numbers(1, outer, 3));
-        let whole = product(&a.view(), &b.view(), bias.as_slice(), &mut BufferPool::used());
+        let padded = product(&a.view(), &b.view(), bias.as_slice(), &mut BufferPool::with_nan());
         let panels = Panels::transposed(&b.t());
         for rows in 1..=a.nrows() {
             for start in [0, 1, 2, 3, 4, 5, a.nrows() - rows] {
                 let end = (start + rows).min(a.nrows());
                 let part = a.slice(s![start..end, ..]);
-                let expected = whole.slice(s![start..end, ..]);
+                let expected = padded.slice(s![start..end, ..]);
                 assert_eq!(
-                    product(&part, &b.view(), bias.as_slice(), &mut BufferPool::used()),
+                    product(&part, &b.view(), bias.as_slice(), &mut BufferPool::with_nan()),
                     expected,
                     "{rows} rows from {start}"
                 );
                 assert_eq!(
-                    by_panels(&part, &panels, bias.as_slice(), &mut BufferPool::used()),
+                    by_panels(&part, &panels, bias.as_slice(), &mut BufferPool::with_nan()),
                     expected,
                     "{rows} rows from {start}"
                 );
@@ -96,7 +96,7 @@ fn a_row_has_the_same_bits_in_every_batch() {
     }
 }
 
-/// AVX-512, AVX2 and what every processor has, as far as this one has them.
+/// AVX-512, AVX2 and the baseline, as far as this processor has them.
 #[test]
 fn every_vector_width_gives_the_same_bits() {
     for (rows, inner, outer) in SHAPES {
@@ -137,7 +137,7 @@ fn the_number_of_threads_never_shows() {
         pool.install(|| {
             let mut sum = numbers(50, 70, 10);
             add_transposed_product(&mut sum.view_mut(), &a.view(), &b.view());
-            (sum, product_by_transposed(&b.t(), &a.t(), &mut BufferPool::used()))
+            (sum, product_by_transposed(&b.t(), &a.t(), &mut BufferPool::with_nan()))
         })
     };
     let one = with(1);
@@ -151,12 +151,12 @@ fn views_that_are_not_contiguous_are_multiplied_as_what_they_show() {
     let (a, b) = (numbers(40, 60, 11), numbers(60, 90, 12));
     let (a, b) = (a.slice(s![..;2, 5..35]), b.slice(s![10..40, ..;-3]));
     let expected = textbook(&Array2::zeros((20, 30)), &a, &b);
-    assert_eq!(product(&a, &b, None, &mut BufferPool::used()), expected);
-    assert_eq!(product_by_transposed(&a, &b.t(), &mut BufferPool::used()), expected);
+    assert_eq!(product(&a, &b, None, &mut BufferPool::with_nan()), expected);
+    assert_eq!(product_by_transposed(&a, &b.t(), &mut BufferPool::with_nan()), expected);
     let mut sum = Array2::zeros((20, 30));
     add_transposed_product(&mut sum.view_mut(), &a.t(), &b);
     assert_eq!(sum, expected);
-    assert_eq!(product(&b.t(), &a.t(), None, &mut BufferPool::used()), expected.t());
+    assert_eq!(product(&b.t(), &a.t(), None, &mut BufferPool::with_nan()), expected.t());
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn rows_in_parts_are_multiplied_as_if_they_were_joined() {
         let mut out = vec![0.0; rows * 80];
         let parts = [(&a[..rows * 30], 30), (&b[..rows * 41], 41)];
         Panels::new(&view, rows).multiply_parts(&parts, None, &mut out);
-        let expected = product(&joined.slice(s![..rows, ..]), &view, None, &mut BufferPool::used());
+        let expected = product(&joined.slice(s![..rows, ..]), &view, None, &mut BufferPool::with_nan());
         assert_eq!(out, expected.as_slice().expect("contiguous"));
     }
 }

@@ -1,22 +1,23 @@
-//! The innermost loop: a tile of sums that stay in registers while the inner dimension is walked.
+//! The innermost loop of a product: a tile of sums that stay in registers over the inner dimension.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use crate::linalg::matrix::panels::{NARROW, Panels, WIDE};
 use crate::linalg::simd::{Kernel, Lanes};
 
-/// Rows of a whole tile. With 64 columns its sums take 24 of the 32 registers of AVX-512, with 16 columns 12 of the 16
-/// of AVX2; the rest hold a step of the panel and one factor. Tiles of 12 x 32 and 8 x 48 are as fast; 64 divides the
-/// usual widths, and few rows leave more chains side by side.
+/// Rows of a full tile. With 64 columns its sums take 24 of the 32 registers of AVX-512, with 16 columns 12 of the 16
+/// of AVX2. The other registers hold a step of the panel and a factor. Tiles of 12 x 32 and 8 x 48 are as fast, but
+/// 64 divides the usual widths.
 pub(super) const ROWS: usize = 6;
-/// Steps of a panel that are used for all rows of a band before the next are: 32 KiB of it, which stay near.
+/// Steps of a panel that serve all rows of a band before the next steps do: 32 KiB, which stay in the first-level
+/// cache.
 pub(super) const DEPTH: usize = 128;
-/// Steps whose bounds are checked together.
+/// Steps per bounds check.
 const STEPS: usize = 4;
 
-/// `out += left x right` for rows that lie one after the other, by the steps of `right` from `first` on.
+/// The kernel `out += left x right` for consecutive rows; `first` is the first step of `right` to use.
 pub(super) struct Band<'a> {
     pub(super) left: &'a [f32],
-    /// Numbers of a row of `left`.
+    /// Numbers in a row of `left`.
     pub(super) inner: usize,
     pub(super) right: &'a Panels<'a>,
     pub(super) first: usize,
@@ -51,7 +52,7 @@ impl Kernel for Band<'_> {
     }
 }
 
-/// What a tile reads: rows `inner` numbers apart, steps `stride` numbers apart.
+/// The input of a tile: rows of `left` are `inner` numbers apart, steps `stride` numbers apart.
 #[derive(Clone, Copy)]
 struct Tile<'a, L> {
     lanes: L,
@@ -63,7 +64,7 @@ struct Tile<'a, L> {
 }
 
 impl<L: Lanes> Tile<'_, L> {
-    /// All `width` columns of `R` rows, as many at once as there are registers for. Returns `R`.
+    /// Computes all `width` columns of `R` rows, as many at a time as there are registers. Returns `R`.
     #[inline(always)]
     fn columns<const R: usize>(self, width: usize, out: &mut [f32], outer: usize) -> usize {
         const HALF: usize = WIDE / 2;
@@ -85,20 +86,20 @@ impl<L: Lanes> Tile<'_, L> {
         if L::WIDTH == NARROW { self.sums::<R, 1>(out, outer) } else { self.sums::<R, 2>(out, outer) }
     }
 
-    /// Columns that do not fill a panel.
+    /// Columns of a padded panel: the tile works on a padded copy of the output.
     #[inline(always)]
     fn edge<const R: usize>(self, width: usize, out: &mut [f32], outer: usize) {
-        let mut whole = [0.0; ROWS * NARROW];
+        let mut padded = [0.0; ROWS * NARROW];
         for row in 0..R {
-            whole[row * NARROW..][..width].copy_from_slice(&out[row * outer..][..width]);
+            padded[row * NARROW..][..width].copy_from_slice(&out[row * outer..][..width]);
         }
-        self.narrow::<R>(&mut whole, NARROW);
+        self.narrow::<R>(&mut padded, NARROW);
         for row in 0..R {
-            out[row * outer..][..width].copy_from_slice(&whole[row * NARROW..][..width]);
+            out[row * outer..][..width].copy_from_slice(&padded[row * NARROW..][..width]);
         }
     }
 
-    /// Goes on with the sums in `out`, `R` rows by `C` vectors.
+    /// Continues the sums in `out`: `R` rows by `C` vectors.
     #[inline(always)]
     fn sums<const R: usize, const C: usize>(self, out: &mut [f32], outer: usize) {
         let Self { lanes, left, inner, depth, steps, stride } = self;
@@ -122,7 +123,7 @@ impl<L: Lanes> Tile<'_, L> {
     }
 }
 
-/// The sums of `R` rows, `outer` numbers apart.
+/// Loads the sums of `R` rows, which are `outer` numbers apart.
 #[inline(always)]
 pub(super) fn load<L: Lanes, const R: usize, const C: usize>(
     lanes: L,
@@ -139,7 +140,7 @@ pub(super) fn load<L: Lanes, const R: usize, const C: usize>(
     sums
 }
 
-/// Puts the sums back.
+/// Stores the sums of `R` rows, which are `outer` numbers apart.
 #[inline(always)]
 pub(super) fn store<L: Lanes, const R: usize, const C: usize>(
     lanes: L,
@@ -155,7 +156,7 @@ pub(super) fn store<L: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// One step of all chains of a tile.
+/// Adds the products of one step to all sums of a tile.
 #[inline(always)]
 pub(super) fn add_step<L: Lanes, const R: usize, const C: usize>(
     lanes: L,

@@ -1,4 +1,4 @@
-//! The product of a transposed matrix, as gradients by weights are: few rows and columns, long chains.
+//! The product of a transposed matrix. Gradients of weights have this form: few rows and columns, long sums.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -9,13 +9,13 @@ use crate::linalg::matrix::tile::{ROWS, add_step, load, store};
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
-/// Steps that are copied and used for all of a band at once: both factors' share stays in the second-level cache.
+/// Steps per block. Both factors' parts of a block stay in the second-level cache.
 const DEPTH: usize = 256;
 
 /// `into += a^T b`. Shapes: (N, I), (N, O) -> (I, O).
 ///
-/// Determinism: as of all products here; threads share the rows of the result, never the chain.
-/// Cost: 2 N I O operations, parallel over I.
+/// Determinism: as for all products here; threads divide the rows of the result, never a sum. Cost: 2 N I O
+/// operations, parallel over I.
 pub(crate) fn add_transposed_product(
     into: &mut ArrayViewMut2<'_, f32>,
     a: &ArrayView2<'_, f32>,
@@ -32,7 +32,7 @@ pub(crate) fn add_transposed_product(
         a.as_slice().expect("standard layout is contiguous"),
         b.as_slice().expect("standard layout is contiguous"),
     );
-    // Each thread copies all of `b`, so there are no more bands than threads.
+    // Each thread copies all of `b`, so there are at most as many bands as threads.
     let band = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS);
     let out = into.as_slice_mut().expect("a matrix in standard layout, or rows of one");
     out.par_chunks_mut(band * outer).enumerate().for_each(|(at, out)| {
@@ -40,7 +40,7 @@ pub(crate) fn add_transposed_product(
     });
 }
 
-/// Rows of the result from `first` on, as many as `out` has.
+/// The kernel for the rows of the result from `first` on that fit into `out`.
 pub(super) struct Strip<'a> {
     pub(super) a: &'a [f32],
     /// Columns of `a`.
@@ -86,8 +86,8 @@ impl Kernel for Strip<'_> {
     }
 }
 
-/// Copies `taken` columns from `first` on into groups of `W`: in each, steps follow each other. What the last group
-/// lacks stays as it is, zero or from the block before; the sums that it leads to are left out.
+/// Copies `taken` columns from `first` on into groups of `W` columns, in which steps follow each other. The missing
+/// columns of the last group keep old numbers; their sums are not used.
 #[inline(always)]
 fn gather<const W: usize>(
     from: &[f32],
@@ -112,7 +112,7 @@ fn gather<const W: usize>(
     }
 }
 
-/// A tile of [`ROWS`] by `C` vectors, of which `high` by `wide` numbers are wanted.
+/// The sums of a tile of [`ROWS`] by `C` vectors; `high` by `wide` of its numbers are stored.
 #[inline(always)]
 fn sums<L: Lanes, const C: usize>(
     lanes: L,
@@ -126,13 +126,13 @@ fn sums<L: Lanes, const C: usize>(
     if high == ROWS && wide == width {
         return chains::<L, C>(lanes, left, right, out, outer);
     }
-    let mut whole = [0.0f32; ROWS * WIDE];
+    let mut padded = [0.0f32; ROWS * WIDE];
     for row in 0..high {
-        whole[row * width..][..wide].copy_from_slice(&out[row * outer..][..wide]);
+        padded[row * width..][..wide].copy_from_slice(&out[row * outer..][..wide]);
     }
-    chains::<L, C>(lanes, left, right, &mut whole, width);
+    chains::<L, C>(lanes, left, right, &mut padded, width);
     for row in 0..high {
-        out[row * outer..][..wide].copy_from_slice(&whole[row * width..][..wide]);
+        out[row * outer..][..wide].copy_from_slice(&padded[row * width..][..wide]);
     }
 }
 

@@ -116,7 +116,7 @@ impl Recommender {
         let left_out: Vec<Vec<u32>> = asked.iter().map(left_out).collect();
         let mut lists: Vec<Vec<_>> = asked.iter().map(|_| Vec::new()).collect();
         let marks = self.options.filter.as_ref();
-        let marks = marks.map(|filter| self.snapshot.token_marks(filter.tokens()));
+        let marks = marks.map(|filter| self.snapshot.token_mask(filter.tokens()));
         for &kind in self.popular.keys() {
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
             for (at, asked) in asked.iter().enumerate().filter(|(_, asked)| asked.kind == kind) {

@@ -28,7 +28,7 @@ impl Cold<'_> {
         let excluded: HashSet<NodeIx> =
             self.options.exclude.iter().filter_map(|name| self.snapshot.lookup(name.as_ref())).collect();
         let filter = self.options.filter.as_ref();
-        let filter = filter.map(|filter| (filter, self.snapshot.token_marks(filter.tokens())));
+        let filter = filter.map(|filter| (filter, self.snapshot.token_mask(filter.tokens())));
         let wanted = match &filter {
             // How many of those that come first it will leave is not known.
             Some(_) => self.embeddings.rows() + excluded.len() + asked.starts.len(),

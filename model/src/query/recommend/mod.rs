@@ -101,7 +101,7 @@ impl Engine {
                 if !options.include_seen {
                     left_out.extend(&asked.history);
                 }
-                let marks = options.filter.as_ref().map(|filter| snapshot.token_marks(filter.tokens()));
+                let marks = options.filter.as_ref().map(|filter| snapshot.token_mask(filter.tokens()));
                 let nearest = |query: &Vec<f32>| {
                     embeddings.nearest(query, options, Some(asked.kind), &left_out, marks.as_ref())
                 };

@@ -1,4 +1,4 @@
-//! The table of verbs as the console shows it: the store is given already, and there are verbs for jobs besides.
+//! The table of verbs in the console: the verbs of the shell without the store, and the verbs for jobs.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,57 +7,57 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Subcommand};
 
 use crate::command::{Cli, Globals, Verb};
 
-/// What only a console understands.
+/// The verbs that only the console has.
 #[derive(Subcommand, Debug)]
 pub(super) enum JobVerb {
-    /// List the jobs of this console: a verb that is followed by & is one
+    /// List the jobs of this console; a line that ends with & starts one
     Jobs,
-    /// Wait until a job has ended, or all of them
+    /// Wait until a job has ended, or all jobs
     Wait(WaitArgs),
-    /// Cancel a job, as Ctrl-C would have
+    /// Cancel a job, as Ctrl-C cancels a verb
     Cancel(CancelArgs),
 }
 
-/// What `wait` is told.
+/// The arguments of `wait`.
 #[derive(Args, Debug)]
 pub(super) struct WaitArgs {
-    /// The job's number [default: all jobs]
+    /// The number of the job [default: all jobs]
     #[arg(value_name = "JOB")]
     pub(super) job: Option<u32>,
 }
 
-/// What `cancel` is told.
+/// The arguments of `cancel`.
 #[derive(Args, Debug)]
 pub(super) struct CancelArgs {
-    /// The job's number, as `jobs` lists it
+    /// The number of the job, as `jobs` lists it
     #[arg(value_name = "JOB")]
     pub(super) job: u32,
 }
 
-/// A line, understood.
-pub(super) struct Asked {
+/// A parsed line.
+pub(super) struct ParsedLine {
     pub(super) globals: Globals,
     pub(super) name: String,
-    pub(super) what: What,
+    pub(super) verb: ConsoleVerb,
 }
 
-/// What it asks for.
-pub(super) enum What {
+/// A verb of the shell, or of the console only.
+pub(super) enum ConsoleVerb {
     Verb(Box<Verb>),
     Job(JobVerb),
 }
 
-/// Verbs that take no store.
+/// The verbs that take no store.
 const STORELESS: [&str; 4] = ["demo", "jobs", "wait", "cancel"];
 
-/// The table.
+/// Builds the table from the one of the shell.
 pub(super) fn table() -> Command {
     let command = JobVerb::augment_subcommands(Cli::command());
     let mut command = command
         .no_binary_name(true)
         .bin_name("")
         .override_usage("VERB [ARGS] [--FLAGS] [&]")
-        .after_help("A node is written kind:key, such as pin:42. `.help VERB` says what a verb takes.")
+        .after_help("A node is written kind:key, such as pin:42. `.help VERB` explains a verb.")
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .mut_arg("read_only", |flag| flag.hide(true))
@@ -67,7 +67,7 @@ pub(super) fn table() -> Command {
         command = command.mut_subcommand(name, |verb| {
             let usage = verb.clone().render_usage().to_string();
             let usage = usage.replace("Usage: ", "").replace(" <STORE>", "");
-            // Not mut_arg, which would put the store behind the other positions.
+            // `mut_arg` would move the store after the other positions.
             let verb = verb.mut_args(|argument| {
                 let is_store = argument.get_id() == "store";
                 if is_store { argument.hide(true) } else { argument }
@@ -79,31 +79,31 @@ pub(super) fn table() -> Command {
     command
 }
 
-/// The verbs of the table that are shown.
+/// The verbs of the table that are not hidden.
 pub(super) fn verbs(table: &Command) -> impl Iterator<Item = &Command> {
     table.get_subcommands().filter(|verb| !verb.is_hide_set())
 }
 
-/// Understands the words of a line, about a store.
-pub(super) fn parse(table: &mut Command, words: &[&str], store: &Path) -> Result<Asked, clap::Error> {
+/// Parses the words of a line. The store is inserted after the verb.
+pub(super) fn parse(table: &mut Command, words: &[&str], store: &Path) -> Result<ParsedLine, clap::Error> {
     let verbs: Vec<&str> = table.get_subcommands().map(Command::get_name).collect();
     let mut arguments: Vec<OsString> = Vec::new();
-    let mut is_placed = false;
+    let mut has_verb = false;
     for word in words {
-        let is_verb = !is_placed && verbs.contains(word);
+        let is_verb = !has_verb && verbs.contains(word);
         arguments.push(word.into());
         if is_verb && !STORELESS.contains(word) {
             arguments.push(store.into());
         }
-        is_placed |= is_verb;
+        has_verb |= is_verb;
     }
-    let found = table.try_get_matches_from_mut(arguments)?;
-    let globals = Globals::from_arg_matches(&found)?;
-    let name = found.subcommand_name().unwrap_or_default().to_owned();
-    let what = if JobVerb::has_subcommand(&name) {
-        What::Job(JobVerb::from_arg_matches(&found)?)
+    let matches = table.try_get_matches_from_mut(arguments)?;
+    let globals = Globals::from_arg_matches(&matches)?;
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    let verb = if JobVerb::has_subcommand(&name) {
+        ConsoleVerb::Job(JobVerb::from_arg_matches(&matches)?)
     } else {
-        What::Verb(Box::new(Cli::from_arg_matches(&found)?.verb))
+        ConsoleVerb::Verb(Box::new(Cli::from_arg_matches(&matches)?.verb))
     };
-    Ok(Asked { globals, name, what })
+    Ok(ParsedLine { globals, name, verb })
 }

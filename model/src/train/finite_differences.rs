@@ -1,27 +1,31 @@
+//! Tests of the backward pass: its gradient agrees with slopes measured on the loss. Also: embedding in bands gives
+//! the bits of embedding at once.
+
+use ndarray::Array2;
+
 use crate::config::options::{Conv, Loss, TrainOptions};
+use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::BAND;
 use crate::linalg::sparse::Sparse;
-use crate::network::encoder::{BufferPool, Encoder, Gradient};
+use crate::network::encoder::{Encoder, Gradient};
 use crate::network::hash_embedding::HashEmbedding;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::Negatives;
 use crate::network::minibatch::{Example, Minibatch};
 use crate::network::weights::Weights;
 use crate::train::loss;
-use ndarray::Array2;
 
 const NODES: usize = 7;
 const DIM: usize = 5;
 const DENSE: usize = 3;
 
-/// A number in [-1, 1) for each `at`, well mixed.
+/// A pseudo-random number in [-1, 1) for each `at`.
 fn number(at: u64) -> f32 {
     let mixed = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Seven nodes on a ring, each pooling its two successors and itself once removed; three with tokens of
-/// their own, all with one in common.
+/// Seven nodes in a ring; each pools three others. Each node has a token of its own and one that all share.
 fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
     let tokens: Vec<Vec<u64>> = (0..NODES as u64).map(|at| vec![(at << 33) | (at * 7), 5 << 34]).collect();
     let mut all: Vec<u64> = tokens.iter().flatten().copied().collect();
@@ -32,7 +36,7 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
         log_degrees: (0..NODES).map(|at| at as f32 * 0.3).collect(),
         influence: (0..NODES).map(|at| 1.0 / (at + 1) as f32).collect(),
     };
-    let mut pool = Sparse::new(NODES).largest(largest);
+    let mut pool = Sparse::new(NODES).with_max(largest);
     for at in 0..NODES as u32 {
         let n = NODES as u32;
         pool.push_row([((at + 1) % n, 0.5), ((at + 2) % n, 0.3), ((at + 4) % n, 0.2)]);
@@ -46,40 +50,40 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
     });
     weights.popularity[0] = 0.1;
     let examples = [
-        Example { query: vec![0, 3], positive: 1, together: vec![5], hard: vec![4] },
-        Example { query: vec![2], positive: 6, together: vec![], hard: vec![0, 1] },
-        Example { query: vec![4, 5, 6], positive: 2, together: vec![], hard: vec![] },
+        Example { query: vec![0, 3], positive: 1, related: vec![5], hard_negatives: vec![4] },
+        Example { query: vec![2], positive: 6, related: vec![], hard_negatives: vec![0, 1] },
+        Example { query: vec![4, 5, 6], positive: 2, related: vec![], hard_negatives: vec![] },
     ];
-    let known = table.known.clone();
-    let negatives = Negatives { rows: vec![1, 3, 5, 0], rates: vec![0.5, -0.5, 0.0, 0.3] };
-    let batch = Minibatch::build(&inputs, &pool, &known, 2, &examples, &negatives);
+    let trained = table.trained.clone();
+    let negatives = Negatives { rows: vec![1, 3, 5, 0], log_rates: vec![0.5, -0.5, 0.0, 0.3] };
+    let batch = Minibatch::build(&inputs, &pool, &trained, 2, &examples, &negatives);
     (Encoder { table, weights }, batch)
 }
 
 fn loss(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> f32 {
-    let spare = &mut BufferPool::default();
-    let trace = encoder.forward(batch, spare);
-    loss::step(options, batch, &trace.vectors, &trace.bias, spare).loss
+    let buffers = &mut BufferPool::default();
+    let trace = encoder.forward(batch, buffers);
+    loss::step(options, batch, &trace.vectors, &trace.bias, buffers).loss
 }
 
-/// Of the second of two steps, whose matrices were used before.
+/// The gradient of the second of two steps, whose buffers were used before.
 fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gradient {
-    let spare = &mut BufferPool::default();
-    let step = |spare: &mut BufferPool| {
-        let trace = encoder.forward(batch, spare);
-        let step = loss::step(options, batch, &trace.vectors, &trace.bias, spare);
-        encoder.backward(batch, trace, step.vectors, &step.bias, spare)
+    let buffers = &mut BufferPool::default();
+    let step = |buffers: &mut BufferPool| {
+        let trace = encoder.forward(batch, buffers);
+        let step = loss::step(options, batch, &trace.vectors, &trace.bias, buffers);
+        encoder.backward(batch, trace, step.vectors, &step.bias, buffers)
     };
-    let first = step(spare);
-    spare.keep(first.table.clone());
-    let held = spare.held();
-    let second = step(spare);
+    let first = step(buffers);
+    buffers.recycle(first.table.clone());
+    let held = buffers.available();
+    let second = step(buffers);
     assert_eq!((&first.table, &first.table_bias), (&second.table, &second.table_bias));
-    assert_eq!(spare.held() + 1, held, "what a step takes, it gives back, but for the gradient");
+    assert_eq!(buffers.available() + 1, held, "what a step takes, it gives back, but for the gradient");
     second
 }
 
-/// The slope of the loss by one parameter, measured.
+/// The slope of the loss by one parameter, measured with two evaluations.
 fn slope(
     encoder: &mut Encoder,
     options: &TrainOptions,
@@ -101,9 +105,9 @@ fn all_rows_band_by_band_have_the_bits_that_they_have_at_once() {
     for conv in [Conv::Light, Conv::PinSage] {
         let (encoder, _) = example(conv, false);
         let rows = 2 * BAND + 5;
-        let (mut tokens, mut pool) = (encoder.table.known.sums(), Sparse::new(rows));
+        let (mut tokens, mut pool) = (encoder.table.trained.empty_sums(), Sparse::new(rows));
         for row in 0..rows as u64 {
-            encoder.table.known.push_tokens(&[(row % 7) << 33 | (row % 7 * 7), 5 << 34], &mut tokens);
+            encoder.table.trained.push_tokens(&[(row % 7) << 33 | (row % 7 * 7), 5 << 34], &mut tokens);
             let neighbors = (1..4).map(|at| ((row * at + 1) as u32 % rows as u32, 1.0 / at as f32));
             pool.push_row(neighbors);
         }
@@ -115,8 +119,8 @@ fn all_rows_band_by_band_have_the_bits_that_they_have_at_once() {
     }
 }
 
-/// Every parameter of every tensor, both layers, both losses: the backward pass against slopes measured on
-/// the forward pass. A kink within a step of measuring may spoil single numbers, not the whole.
+/// Compares every parameter of every tensor, for both layers and both losses. A kink of the loss within a measuring
+/// step may spoil single numbers, so a few may differ.
 #[test]
 fn the_gradient_agrees_with_finite_differences() {
     for (conv, largest) in [(Conv::Light, false), (Conv::PinSage, false), (Conv::PinSage, true)] {

@@ -1,4 +1,5 @@
-//! The whole network: input, K convolutions, head; its parameters, and its gradient on a minibatch.
+//! The network: input, K convolutions and head (PinSage, Algorithm 2), forward and backward. Knows neither the
+//! loss nor the optimizer.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
@@ -13,61 +14,62 @@ use crate::network::layer::{HeadPass, UpdateTrace, add_to_first_rows};
 use crate::network::minibatch::Minibatch;
 use crate::network::weights::Weights;
 
-/// All parameters.
+/// All parameters of the network.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     pub(crate) table: HashEmbedding,
     pub(crate) weights: Weights,
 }
 
-/// The gradient of the loss by every parameter; the table's only for the rows that a minibatch touched.
+/// The gradient of the loss by every parameter. That of the token table has only the rows that a minibatch reads.
 pub(crate) struct Gradient {
-    /// Places in the table, ascending.
+    /// Rows of the gradient: indices among the trained rows of the table, ascending.
     pub(crate) table_rows: Vec<u32>,
     pub(crate) table: Array2<f32>,
     pub(crate) table_bias: Array1<f32>,
     pub(crate) weights: Weights,
 }
 
-/// What the forward pass leaves for the backward pass.
+/// The results of the forward pass that the backward pass needs.
 pub(crate) struct Trace {
-    /// Per layer its input rows, its messages and what its update left.
+    /// For each layer: its input rows, its messages, and the trace of its update.
     layers: Vec<(Array2<f32>, Option<Array2<f32>>, UpdateTrace)>,
     last: Array2<f32>,
     hidden: Option<Array2<f32>>,
     lengths: Array1<f32>,
-    /// (N, D): unit vectors of the minibatch's nodes.
+    /// Unit vectors of the minibatch's nodes. Shape: (N, D).
     pub(crate) vectors: Array2<f32>,
-    /// (N): what is added to the score of each.
+    /// The bias of each node, which is added to its score. Shape: (N).
     pub(crate) bias: Array1<f32>,
 }
 
 impl Encoder {
-    /// An encoder that knows nothing yet.
+    /// An encoder without tokens and with zero weights.
     pub(crate) fn empty(recipe: &ModelConfig) -> Self {
         let table = HashEmbedding::new(&[], recipe.dim, 0, 0.0);
         let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
         Self { table, weights }
     }
 
-    /// `h0`: the sum of a node's token vectors and its projected dense features.
-    /// Shapes: tokens (R, T), dense (R, F) -> (R, D).
+    /// The input rows h0: the sum of a node's token vectors and its projected dense features. Shapes: tokens (R, T),
+    /// dense (R, F) -> (R, D).
     pub(crate) fn input(
         &self,
         tokens: &Sparse,
         dense: &ArrayView2<'_, f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Array2<f32> {
-        let mut h = tokens.multiply(&self.table.rows.view(), spare);
+        let mut h = tokens.multiply(&self.table.rows.view(), buffers);
         if self.weights.dense.nrows() > 0 {
-            let projected = product(dense, &self.weights.dense.view(), None, spare);
+            let projected = product(dense, &self.weights.dense.view(), None, buffers);
             h += &projected;
-            spare.keep(projected);
+            buffers.recycle(projected);
         }
         h
     }
 
-    /// What is added to the score of each node: the table's biases, and the weight of its log-degree.
+    /// The bias of each node: the sum of its tokens' biases, and its log-degree times the popularity weight. Shapes:
+    /// tokens (R, T), log-degrees (R) -> (R).
     pub(crate) fn bias(&self, tokens: &Sparse, log_degrees: &[f32]) -> Array1<f32> {
         let column = self.table.bias.view().insert_axis(Axis(1));
         let mut bias = tokens.multiply(&column, &mut BufferPool::default()).remove_axis(Axis(1));
@@ -77,18 +79,18 @@ impl Encoder {
         bias
     }
 
-    /// The unit vectors from the rows of the last layer; also the head's hidden activations and the lengths
-    /// that the vectors had.
+    /// Unit vectors from the rows of the last layer. Returns also the hidden activations of the head, and the lengths
+    /// before normalization. Shapes: (R, D) -> (R, D), (R, D), (R).
     pub(crate) fn output(
         &self,
         h: &ArrayView2<'_, f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> (Array2<f32>, Option<Array2<f32>>, Array1<f32>) {
         let (mut vectors, hidden) = if let Some(head) = &self.weights.head {
-            let (vectors, hidden) = head.forward(h, spare);
+            let (vectors, hidden) = head.forward(h, buffers);
             (vectors, Some(hidden))
         } else {
-            let mut vectors = spare.matrix(h.nrows(), h.ncols());
+            let mut vectors = buffers.matrix(h.nrows(), h.ncols());
             vectors.assign(h);
             (vectors, None)
         };
@@ -96,26 +98,30 @@ impl Encoder {
         (vectors, hidden, lengths)
     }
 
-    /// Unit vectors from tokens and dense features, with the importances of each layer in turn: as many rows as the last of
-    /// them has. A row's own vector has the same index on every layer.
+    /// Unit vectors from tokens, dense features and the importances of each layer. The result has as many rows as the
+    /// last importances. A node has the same row index on every layer.
+    ///
+    /// Shapes: tokens (R, T), dense (R, F), pool of layer k (R_k, R_(k-1)) -> (R_K, D).
     pub(crate) fn embed<'p>(
         &self,
         tokens: &Sparse,
         dense: &ArrayView2<'_, f32>,
         pools: impl Iterator<Item = &'p Sparse>,
     ) -> Array2<f32> {
-        let spare = &mut BufferPool::default();
-        let mut h = self.input(tokens, dense, spare);
+        let buffers = &mut BufferPool::default();
+        let mut h = self.input(tokens, dense, buffers);
         for (layer, pool) in self.weights.layers.iter().zip(pools) {
-            let z = layer.message(&h.view(), spare);
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
-            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare).0;
+            let z = layer.message(&h.view(), buffers);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), buffers);
+            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, buffers).0;
         }
-        self.output(&h.view(), spare).0
+        self.output(&h.view(), buffers).0
     }
 
-    /// As [`Encoder::embed`] with the same importances on every layer, band by band: two matrices of all rows are held at a time,
-    /// with PinSage layers their messages too. Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D).
+    /// As [`Encoder::embed`] with the same importances on every layer, band by band.
+    ///
+    /// Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D). Memory: two matrices of all rows at a time, and
+    /// with PinSage layers their messages.
     pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> HugeMatrix {
         let (rows, dim) = (tokens.rows(), self.table.rows.width());
         let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
@@ -148,13 +154,13 @@ impl Encoder {
         h
     }
 
-    /// What makes so many input rows, band by band.
+    /// The input layer, prepared for `rows` rows that are computed band by band.
     pub(crate) fn input_pass(&self, rows: usize) -> InputPass<'_> {
         let dense = (self.weights.dense.nrows() > 0).then(|| Panels::new(&self.weights.dense.view(), rows));
         InputPass { table: &self.table.rows, dense }
     }
 
-    /// What makes unit vectors from so many rows of the last layer, band by band.
+    /// The output layer, prepared for `rows` rows that are computed band by band.
     pub(crate) fn output_pass(&self, rows: usize) -> OutputPass<'_> {
         OutputPass {
             head: self.weights.head.as_ref().map(|head| head.pass(rows)),
@@ -162,61 +168,62 @@ impl Encoder {
         }
     }
 
-    pub(crate) fn forward(&self, batch: &Minibatch, spare: &mut BufferPool) -> Trace {
-        let mut h = self.input(&batch.tokens, &batch.dense.view(), spare);
+    pub(crate) fn forward(&self, batch: &Minibatch, buffers: &mut BufferPool) -> Trace {
+        let mut h = self.input(&batch.tokens, &batch.dense.view(), buffers);
         let bias = self.bias(&batch.tokens, &batch.log_degrees).slice(s![..batch.nodes()]).to_owned();
         let mut layers = Vec::with_capacity(self.weights.layers.len());
         for (layer, pool) in self.weights.layers.iter().zip(&batch.pools) {
-            let z = layer.message(&h.view(), spare);
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), spare);
-            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n, spare);
+            let z = layer.message(&h.view(), buffers);
+            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), buffers);
+            let (next, trace) = layer.update(&h.slice(s![..pool.rows(), ..]), n, buffers);
             layers.push((h, z, trace));
             h = next;
         }
-        let (vectors, hidden, lengths) = self.output(&h.view(), spare);
+        let (vectors, hidden, lengths) = self.output(&h.view(), buffers);
         Trace { layers, last: h, hidden, lengths, vectors, bias }
     }
 
-    /// The gradient by every parameter from the gradients by a trace's vectors and biases. What the trace held is kept as soon as
-    /// it is done with.
+    /// The backward pass: the gradient by every parameter from the gradients by the vectors (N, D) and biases (N) of
+    /// a trace. The buffers of the trace return to the pool as early as possible.
     pub(crate) fn backward(
         &self,
         batch: &Minibatch,
         trace: Trace,
         mut vectors: Array2<f32>,
         bias: &Array1<f32>,
-        spare: &mut BufferPool,
+        buffers: &mut BufferPool,
     ) -> Gradient {
         let mut gradient = self.weights.zeros_like();
         normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
-        spare.keep(trace.vectors);
+        buffers.recycle(trace.vectors);
         let mut dh = match (&self.weights.head, &trace.hidden, &mut gradient.head) {
             (Some(head), Some(hidden), Some(into)) => {
-                head.backward(&trace.last.view(), hidden, vectors, into, spare)
+                head.backward(&trace.last.view(), hidden, vectors, into, buffers)
             }
             _ => vectors,
         };
         if let Some(hidden) = trace.hidden {
-            spare.keep(hidden);
+            buffers.recycle(hidden);
         }
         let mut output = trace.last;
         for (at, (h, z, update)) in trace.layers.into_iter().enumerate().rev() {
             let (layer, into) = (&self.weights.layers[at], &mut gradient.layers[at]);
             let own = h.slice(s![..output.nrows(), ..]);
-            let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, spare);
-            spare.keep(output);
+            let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, buffers);
+            buffers.recycle(output);
             let messages = z.as_ref().unwrap_or(&h);
-            let dz = batch.pools[at].backward(&batch.pools_back[at], &messages.view(), &pooled, spare);
-            spare.keep(pooled);
-            dh = layer.message_backward(&h.view(), z.as_ref(), dz, into, spare);
+            let dz =
+                batch.pools[at].backward(&batch.pools_transposed[at], &messages.view(), &pooled, buffers);
+            buffers.recycle(pooled);
+            dh = layer.message_backward(&h.view(), z.as_ref(), dz, into, buffers);
             if let Some(z) = z {
-                spare.keep(z);
+                buffers.recycle(z);
             }
             add_to_first_rows(&mut dh, &own);
-            spare.keep(own);
+            buffers.recycle(own);
             output = h;
         }
-        spare.keep(output);
+        buffers.recycle(output);
         if self.weights.dense.nrows() > 0 {
             add_transposed_product(&mut gradient.dense.view_mut(), &batch.dense.view(), &dh.view());
         }
@@ -224,13 +231,13 @@ impl Encoder {
             bias.iter().zip(&batch.log_degrees).map(|(b, log_degree)| b * log_degree).sum();
         let mut all_bias = Array2::zeros((batch.inputs(), 1));
         all_bias.slice_mut(s![..batch.nodes(), 0]).assign(bias);
-        let table = batch.tokens_back.multiply(&dh.view(), spare);
-        spare.keep(dh);
+        let table = batch.tokens_transposed.multiply(&dh.view(), buffers);
+        buffers.recycle(dh);
         Gradient {
             table_rows: batch.table_rows.clone(),
             table,
             table_bias: batch
-                .tokens_back
+                .tokens_transposed
                 .multiply(&all_bias.view(), &mut BufferPool::default())
                 .remove_axis(Axis(1)),
             weights: gradient,
@@ -238,14 +245,15 @@ impl Encoder {
     }
 }
 
-/// As [`Encoder::input`], of some rows by the thread that asks.
+/// [`Encoder::input`] for some rows, on the calling thread.
 pub(crate) struct InputPass<'a> {
     table: &'a HugeMatrix,
     dense: Option<Panels<'a>>,
 }
 
 impl InputPass<'_> {
-    /// As many rows as `h` has, from row `first` of `tokens` on; `dense` are theirs.
+    /// Computes the rows of `h`. They begin at row `first` of `tokens`; `dense` holds their dense features,
+    /// row-major.
     pub(crate) fn rows(&self, tokens: &Sparse, first: usize, dense: &[f32], h: &mut [f32]) {
         tokens.multiply_into(first, self.table.values(), self.table.width(), h);
         if let Some(weights) = &self.dense {
@@ -258,14 +266,14 @@ impl InputPass<'_> {
     }
 }
 
-/// As [`Encoder::output`], of some rows by the thread that asks.
+/// [`Encoder::output`] for some rows, on the calling thread.
 pub(crate) struct OutputPass<'a> {
     head: Option<HeadPass<'a>>,
     dim: usize,
 }
 
 impl OutputPass<'_> {
-    /// Rows lie one after the other in both.
+    /// Unit vectors from rows of the last layer; both are row-major.
     pub(crate) fn vectors(&self, h: &[f32], vectors: &mut [f32]) {
         match &self.head {
             Some(head) => head.forward(h, vectors),
@@ -276,6 +284,3 @@ impl OutputPass<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

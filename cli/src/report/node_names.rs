@@ -1,5 +1,5 @@
-//! The nodes that the page names, each once: key and tokens as they are shown, cut where they are long.
-//! Names are anybody's text; that none of them is taken for markup is `page`'s and the script's.
+//! The nodes that the page names, each once, with key and tokens cut to a limit.
+//! Names are text of users. `page` and the script make sure that no name is taken for markup.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,17 +8,19 @@ use serde::Serialize;
 
 use crate::core::escape::escaped;
 
+/// The most characters of a key.
 const KEY_LIMIT: usize = 64;
+/// The most characters of a token.
 const TOKEN_LIMIT: usize = 32;
-/// Tokens of a node that are shown.
+/// The most tokens of a node.
 const TOKENS: usize = 12;
 
-/// Where a name stands in the list of the page.
+/// The index of a node in the list.
 pub(super) type Place = u32;
 
-/// The nodes, each at its place; none where the page does not name it any more.
+/// The list of nodes. A node that the page no longer names leaves an empty place.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Named {
+pub(super) struct NodeNames {
     kinds: Vec<String>,
     tokens: Vec<String>,
     nodes: Vec<Option<Node>>,
@@ -30,10 +32,11 @@ pub(super) struct Named {
     token_places: HashMap<String, u32>,
 }
 
-/// The number of its kind, its key, its degree, its tokens by number, and how many more it has.
+/// The number of its kind, its key, its degree, the numbers of its tokens, and the number of tokens that are left out.
 type Node = (u32, String, u64, Vec<u32>, u32);
 
-impl Named {
+impl NodeNames {
+    /// The place of a node, which is added to the list if it is new.
     pub(super) fn place(&mut self, name: &NodeName, snapshot: &Snapshot) -> Place {
         if let Some(&place) = self.places.get(name) {
             return place;
@@ -53,7 +56,7 @@ impl Named {
         place
     }
 
-    /// Forgets all others; places stay.
+    /// Removes all other nodes. Places do not change.
     pub(super) fn keep(&mut self, places: impl Iterator<Item = Place>) {
         let kept: BTreeSet<Place> = places.collect();
         for (place, node) in self.nodes.iter_mut().enumerate() {
@@ -71,7 +74,7 @@ fn number(list: &mut Vec<String>, places: &mut HashMap<String, u32>, text: &str)
     })
 }
 
-/// The first characters of a text, control characters escaped.
+/// The first characters of a text, with control characters escaped.
 fn cut(text: &str, limit: usize) -> String {
     let text = escaped(text);
     match text.char_indices().nth(limit) {

@@ -1,0 +1,131 @@
+//! Checkpoints: the changes in the log are written into segment files.
+//! Owns the decision to make one and the segments for it; `publish` makes them current.
+
+use std::sync::Arc;
+
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::write_checkpoint;
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
+use crate::graph::graph_state::GraphState;
+use crate::store::handle::Store;
+use crate::store::private_pool;
+use crate::store::publish::NewFiles;
+use crate::store::writer::{Publishing, Writer};
+use crate::types::cancel::CancelToken;
+use crate::types::error::Error;
+use crate::wal::record_scan::{DAMAGED_LOG, remove_folder};
+
+/// The fewest operations since the last checkpoint that are worth another one.
+const MIN_CHECKPOINT_OPS: u64 = 65_536;
+
+impl Store {
+    /// Writes the changes since the last checkpoint into files. Opening becomes fast, and readers in other processes
+    /// see the current state.
+    ///
+    /// # Visibility
+    /// Everything committed before the call is in the files when it returns, durably. Snapshots stay as they are.
+    /// Commits and readers go on meanwhile; commits wait for some milliseconds at its end.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], or errors of writing. The store is then as before, except after [`Error::Broken`].
+    ///
+    /// # Cost
+    /// Each file with a change is rewritten in full, one file after another.
+    pub fn checkpoint(&self, cancel: &CancelToken) -> Result<(), Error> {
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        self.checkpoint_with(writer, &mut publishing, false, cancel)
+    }
+
+    /// Makes a checkpoint if the log has more than 65,536 changes, and more than a quarter of the list entries in the
+    /// segments. Returns whether it made one.
+    ///
+    /// # Visibility
+    /// As for [`Self::checkpoint`].
+    ///
+    /// # Errors
+    /// As for [`Self::checkpoint`].
+    pub fn checkpoint_if_worthwhile(&self, cancel: &CancelToken) -> Result<bool, Error> {
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let relations = &self.snapshot().0.segments.topology.relations;
+        let edges: u64 = relations.iter().map(|relation| relation.edges).sum();
+        if writer.appending()?.ops_since_checkpoint <= MIN_CHECKPOINT_OPS.max(edges / 2) {
+            return Ok(false);
+        }
+        self.checkpoint_with(writer, &mut publishing, false, cancel)?;
+        Ok(true)
+    }
+
+    /// Makes a checkpoint; with `force` even where nothing was committed since the last one.
+    fn checkpoint_with(
+        &self,
+        writer: &Writer,
+        publishing: &mut Publishing,
+        force: bool,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let state = self.snapshot().0;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
+        if state.epoch == manifest.epoch() {
+            let new_files = NewFiles { manifest, checkpointed: None, derived: None };
+            return if force { self.publish_manifest(writer, publishing, new_files) } else { Ok(()) };
+        }
+        let checkpointed = Some(self.write_segments(writer, &state, &mut manifest, cancel)?);
+        self.publish_manifest(writer, publishing, NewFiles { manifest, checkpointed, derived: None })
+    }
+
+    /// After damage: rewrites the damaged files by a checkpoint, and removes the old engine unless some of its records
+    /// were given up. Derived files are left to the host, which can compute them.
+    pub(crate) fn checkpoint_repairs(&self, lost_records: bool) -> Result<(), Error> {
+        let left = self.derived().map_or(0, |derived| derived.damage().count());
+        if self.damage().len() == left {
+            return Ok(());
+        }
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        self.checkpoint_with(writer, &mut publishing, true, &CancelToken::new())?;
+        if lost_records { Ok(()) } else { remove_folder(&self.path().join(DAMAGED_LOG)) }
+    }
+
+    /// Writes the segments of a shown state, opens them, and enters them in the manifest.
+    pub(super) fn write_segments(
+        &self,
+        writer: &Writer,
+        state: &GraphState,
+        manifest: &mut Manifest,
+        cancel: &CancelToken,
+    ) -> Result<GraphState, Error> {
+        manifest.epoch = state.epoch.get();
+        manifest.positions = Arc::clone(&state.positions);
+        manifest.replay_from = writer
+            .log_index()
+            .first_record_after(state.epoch)
+            .expect("the log index has the epoch that is shown");
+        self.run_in_private_pool(|| {
+            manifest.segments = write_checkpoint::write_segments(
+                &self.disk,
+                state,
+                &manifest.segments,
+                manifest.number,
+                cancel,
+            )?;
+            self.read_back(manifest, cancel)
+        })
+    }
+
+    /// The state of files that were just written. It cannot be cancelled: less work is left than was done.
+    pub(super) fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
+        let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
+        let opening = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
+        write_checkpoint::open_checkpoint(self.path(), manifest, opening)
+    }
+
+    pub(super) fn run_in_private_pool<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        private_pool::run(work).map_err(|e| Error::io(self.path(), "start threads for", e))?
+    }
+}
