@@ -74,12 +74,12 @@ pub use hedgerow_walker::{
 
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, COMPARED, Comparison, Connection,
-    Conv, Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport,
-    EpochTimes, Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, Ids, Importance,
-    Interest, Interests, LearningCurve, Loss, MOST_INTERESTS, Mean, Model, NewNode, Pooling, Positives,
-    Query, RandomCosines, Ranked, Recipient, RecommendQuality, Recommender, RefreshExplanation,
-    RefreshReason, RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, Scored, Status, Tensor,
-    TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions,
-    UpdaterReport, Values, Verdict,
+    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Digest,
+    Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
+    Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, Ids, Importance, Interest,
+    Interests, LearningCurve, Loss, Mean, Model, NewNode, Pooling, Positives, Query, RandomCosines, Ranked,
+    Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason, RefreshRecord,
+    RefreshReport, RefreshTimes, RelatedQuality, Scored, Status, Tensor, TrainEvent, TrainOptions,
+    TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport, Values,
+    Verdict,
 };

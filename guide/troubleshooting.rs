@@ -88,4 +88,4 @@
 //! - **The reason for a node.** [`Query::explain`](crate::Query::explain) gives it.
 //!   [`Engine::refresh_explained`](crate::Engine::refresh_explained) says why an embedding changed, down to the edge.
 //! - **Two stores that disagree.** Equal digests mean equal bytes. If digests differ, compare epochs, generations and options
-//!   ([`Engine::recipe`](crate::Engine::recipe)), and the kinds of the processors.
+//!   ([`Engine::model_config`](crate::Engine::model_config)), and the kinds of the processors.

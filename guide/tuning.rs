@@ -90,4 +90,4 @@
 //! ```
 //!
 //! [`RefreshReport`](crate::RefreshReport) has the number of walks, neighborhoods and rows that a refresh computed, and the time
-//! of each part. [`Engine::refreshes`](crate::Engine::refreshes) has the last reports.
+//! of each part. [`Engine::refresh_history`](crate::Engine::refresh_history) has the last reports.

@@ -45,12 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(out, "GFLOP/s on one thread; multiply-adds in registers: {peak:.0}")?;
         for (rows, inner, outer) in SHAPES {
             let (a, b) = (numbers(rows, inner), numbers(inner, outer));
-            let turned = b.t().as_standard_layout().to_owned();
+            let b_transposed = b.t().as_standard_layout().to_owned();
             let dy = numbers(rows, outer);
             let work = 2.0 * (rows * inner * outer) as f64;
             let shape = format!("{rows} x {inner} x {outer}");
             report(&mut out, &format!("A B    {shape}"), peak, work, forward(&a, &b))?;
-            report(&mut out, &format!("A B^T  {shape}"), peak, work, transposed(&a, &turned))?;
+            report(&mut out, &format!("A B^T  {shape}"), peak, work, transposed(&a, &b_transposed))?;
             report(&mut out, &format!("A^T B  {inner} x {rows} x {outer}"), peak, work, gradient(&a, &dy))?;
         }
         Ok(())

@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let order = |row: u32| u64::from(row);
     let (all, few) =
         (|_: usize| !0u64, |first: usize| u64::from(first % 100 < BLOCK) << (first / BLOCK % 64));
-    let wish = ScanRequest { k: K, bias: Some(&bias), wanted: &all, order: &order };
-    let filtered = ScanRequest { wanted: &few, ..wish };
+    let wish = ScanRequest { k: K, bias: Some(&bias), mask: &all, order: &order };
+    let filtered = ScanRequest { mask: &few, ..wish };
     let queries: Vec<&[f32]> = (0..QUERIES).map(|at| scan.row(at * 7919 % rows)).collect();
     let one =
         |wish: &ScanRequest<'_>| queries.iter().map(|query| scan.nearest(query, wish)).collect::<Vec<_>>();

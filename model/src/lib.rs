@@ -1,8 +1,7 @@
-//! What a node means: PinSage (arXiv 1806.01973), its training, exact refresh, and retrieval.
+//! The model of Hedgerow: PinSage (arXiv 1806.01973), its training, exact refresh and retrieval.
 //!
-//! A node's embedding comes from its features and its walk neighbourhood through K convolutions. All of it is
-//! deterministic row by row, so that recomputing only what an edge change reaches gives the bits that
-//! recomputing everything would ([`Engine::refresh`]).
+//! K convolutions compute a node's embedding from its features and its walk neighborhood. The computation is deterministic row by
+//! row. So [`Engine::refresh`] recomputes only the rows that an edge change affects, and gives the bits of a full rebuild.
 //!
 //! # Limits
 //! All rows of all layers are in memory: (K + 2) x D numbers of 4 bytes for a node, more with PinSage layers.
@@ -21,28 +20,31 @@ pub use config::error::Error;
 pub use config::options;
 pub use config::options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};
 pub use config::report::{RefreshReport, RefreshTimes};
-pub use engine::embedder::Embedder;
+pub use engine::embedding::Embedder;
 pub use engine::export::{EmbeddingExport, EmbeddingRow};
-pub use engine::handle::{Digest, Engine, Status};
-pub use engine::history::RefreshRecord;
-pub use engine::inductive::NewNode;
+pub use engine::handle::{Engine, Status};
+pub use engine::persist::Digest;
+pub use engine::refresh_history::RefreshRecord;
 pub use engine::training::{TrainReport, Training, UnfinishedTraining};
 pub use engine::updater::options::UpdaterOptions;
 pub use engine::updater::{Update, Updater, UpdaterReport};
 pub use evaluate::baselines::Baseline;
-pub use evaluate::comparison::{BaselineQuality, COMPARED, Comparison, EvaluateOptions, Verdict};
+pub use evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, Verdict};
 pub use evaluate::cosines::RandomCosines;
 pub use evaluate::mean::Mean;
 pub use evaluate::recommend_quality::RecommendQuality;
 pub use evaluate::related_quality::RelatedQuality;
 pub use network::parameters::{Model, Tensor, Values};
+pub use query::answer::{AnswerSource, Interest, Ranked, Scored};
 pub use query::answer_explanation::{AnswerExplanation, Connection};
+pub use query::embedding::Embedded;
 pub use query::filter::Filter;
+pub use query::inductive::NewNode;
 pub use query::interests;
-pub use query::interests::{Interests, MOST_INTERESTS};
-pub use query::query::{Embedded, Importance, Query, Ranked, Recipient, Scored};
+pub use query::interests::Interests;
+pub use query::neighborhood::Importance;
+pub use query::query::{Query, Recipient};
 pub use query::recommend::batch::Recommender;
-pub use query::recommend::{AnswerSource, Interest};
 pub use state::learning_curve::{EpochQuality, LearningCurve};
 pub use state::refresh_explanation::{RefreshExplanation, RefreshReason};
 pub use train::estimate::{Estimate, EstimatedBytes, EstimatedSeconds};

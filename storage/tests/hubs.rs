@@ -131,7 +131,8 @@ fn a_hub_that_changed_edge_by_edge_is_the_one_that_was_written_at_once() {
             } else {
                 let is_rich = board == "rich" && seed > 0;
                 let weight = if is_rich { 0.5 + random.below(5) as f32 } else { 1.0 };
-                let edge = (weight, (is_rich && random.below(3) == 0).then(|| random.below(9) as i64 - 4));
+                let edge =
+                    (weight, (is_rich && random.below(3) == 0).then(|| i64::from(random.below(9_u32)) - 4));
                 link(&mut batch, board, pin, edge);
                 inside.insert((board, pin), edge);
             }

@@ -65,7 +65,7 @@ pub(crate) fn night(folder: &Path, cancel: &CancelToken) -> Result<Night, Box<dy
         ..TrainOptions::new(["item"])
     };
     // An interrupted training resumes from its last whole epoch, provided that the graph has not changed.
-    let unfinished = engine.unfinished()?.filter(|run| run.graph == store.snapshot().epoch());
+    let unfinished = engine.unfinished_training()?.filter(|run| run.graph == store.snapshot().epoch());
     let training = if unfinished.is_some() { engine.resuming(0) } else { engine.training(&options) };
     if training.run(cancel)?.cancelled {
         return Err("stopped; the next run resumes the training".into());

@@ -50,7 +50,7 @@ const CALLS: [(&str, Call, bool); 20] = [
         true,
     ),
     ("digest", |path, cancel| Ok(engine(path).digest(cancel).map(drop)?), true),
-    ("export embeddings", |path, cancel| Ok(engine(path).learned(cancel).map(drop)?), true),
+    ("export embeddings", |path, cancel| Ok(engine(path).export_embeddings(cancel).map(drop)?), true),
     ("embed one node", |path, cancel| Ok(engine(path).embedding_now(("pin", "0"), cancel).map(drop)?), true),
     (
         "flush",
@@ -66,7 +66,7 @@ const CALLS: [(&str, Call, bool); 20] = [
         "install",
         |path, cancel| {
             let engine = engine(path);
-            let model = engine.learned(&CancelToken::new())?.model();
+            let model = engine.export_embeddings(&CancelToken::new())?.model();
             Ok(engine.install(&model, cancel).map(drop)?)
         },
         true,

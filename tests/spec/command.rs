@@ -2,6 +2,7 @@
 //! Every test runs the real binary in a folder of its own.
 
 mod apply;
+mod check_dump_backup;
 mod console;
 mod eval;
 mod export;
@@ -10,7 +11,6 @@ mod follow;
 mod follower;
 mod import;
 mod jobs;
-mod keep;
 mod output;
 mod recommend;
 mod report;

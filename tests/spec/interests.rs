@@ -107,7 +107,7 @@ fn stores_of_equal_content_give_the_same_recommendations_and_explanations() {
         for recipient in &recipients {
             let answers = engines.each_ref().map(|engine| {
                 let ranked = engine.recommend(recipient, &query).expect("an answer");
-                (ranked.items, ranked.basis, ranked.interests)
+                (ranked.items, ranked.source, ranked.interests)
             });
             assert_eq!(answers[0], answers[1], "{recipient:?} {query:?}");
         }
@@ -141,7 +141,13 @@ fn neighbors(snapshot: &Snapshot, node: NodeIx) -> BTreeSet<NodeIx> {
 }
 
 /// Checks an explanation against the graph and the embeddings.
-fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation, history: &[NodeName]) {
+fn check(
+    engine: &Engine,
+    answer: &NodeName,
+    score: f32,
+    explanation: &AnswerExplanation,
+    history: &[NodeName],
+) {
     let snapshot = engine.store().snapshot();
     let vector = |node: &NodeName| engine.embedding(node.as_ref()).expect("an embedding").vector;
     let cosine = |a: &NodeName, b: &NodeName| -> f32 {
@@ -149,31 +155,32 @@ fn check(engine: &Engine, answer: &NodeName, score: f32, why: &AnswerExplanation
         a.iter().zip(&b).take(a.len() - 1).map(|(x, y)| x * y).sum()
     };
     // The score is the sum of its parts.
-    let (query_cosine, popularity) = (why.cosine.expect("a cosine"), why.popularity.expect("a popularity"));
+    let (query_cosine, popularity) =
+        (explanation.cosine.expect("a cosine"), explanation.popularity.expect("a popularity"));
     assert_eq!(score.to_bits(), (query_cosine + popularity).to_bits());
     assert_eq!(vector(answer).last(), Some(&popularity));
-    let beside = why.beside.as_ref().expect("a node beside it");
+    let connection = explanation.connection.as_ref().expect("a connection");
     // The node of the history that it names is the one nearest to the answer.
-    assert!(history.contains(&beside.node));
+    assert!(history.contains(&connection.node));
     let nearest = history.iter().filter(|node| *node != answer).map(|node| cosine(node, answer));
-    assert!((nearest.fold(f32::MIN, f32::max) - beside.cosine.expect("a cosine")).abs() < 1e-5);
-    assert!((cosine(&beside.node, answer) - beside.cosine.expect("a cosine")).abs() < 1e-5);
+    assert!((nearest.fold(f32::MIN, f32::max) - connection.cosine.expect("a cosine")).abs() < 1e-5);
+    assert!((cosine(&connection.node, answer) - connection.cosine.expect("a cosine")).abs() < 1e-5);
 
     // Links and common neighbors are those of the graph. The rarest common neighbors are named.
-    let ends = [&beside.node, answer].map(|node| snapshot.require(node.as_ref()).expect("it is there"));
+    let ends = [&connection.node, answer].map(|node| snapshot.require(node.as_ref()).expect("it is there"));
     let [of, to] = ends.map(|node| neighbors(&snapshot, node));
-    assert_eq!(beside.linked, of.contains(&ends[1]));
+    assert_eq!(connection.linked, of.contains(&ends[1]));
     let common: BTreeSet<NodeName> = of.intersection(&to).map(|&node| snapshot.name(node)).collect();
-    assert_eq!(beside.shared, common.len() as u64);
-    assert_eq!(beside.shared_nodes.len(), common.len().min(3));
+    assert_eq!(connection.shared, common.len() as u64);
+    assert_eq!(connection.shared_nodes.len(), common.len().min(3));
     let degree = |node: &NodeName| snapshot.degree(snapshot.require(node.as_ref()).expect("it is there"));
-    let most = beside.shared_nodes.iter().map(degree).max().unwrap_or(0);
-    assert!(beside.shared_nodes.iter().all(|node| common.contains(node)));
-    assert!(common.iter().all(|node| beside.shared_nodes.contains(node) || degree(node) >= most));
+    let most = connection.shared_nodes.iter().map(degree).max().unwrap_or(0);
+    assert!(connection.shared_nodes.iter().all(|node| common.contains(node)));
+    assert!(common.iter().all(|node| connection.shared_nodes.contains(node) || degree(node) >= most));
     // The visits are those of its neighborhood.
-    let visited = engine.neighborhood(beside.node.as_ref(), usize::MAX).expect("a neighborhood");
+    let visited = engine.neighborhood(connection.node.as_ref(), usize::MAX).expect("a neighborhood");
     let visits: HashMap<NodeName, u32> = visited.into_iter().map(|one| (one.node, one.visits)).collect();
-    assert_eq!(beside.visits, visits.get(answer).copied().unwrap_or(0));
+    assert_eq!(connection.visits, visits.get(answer).copied().unwrap_or(0));
 }
 
 #[test]
@@ -190,15 +197,15 @@ fn every_explanation_agrees_with_the_graph_and_the_embeddings() {
             neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();
         let query = Query { interests: Interests::AtMost(3), explain: true, ..Query::default() };
         let ranked = engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer");
-        if ranked.basis != AnswerSource::Embeddings {
+        if ranked.source != AnswerSource::Embeddings {
             continue;
         }
         assert_eq!(ranked.interests.iter().map(|interest| interest.items).sum::<usize>(), history.len());
         for item in &ranked.items {
-            let why = item.why.as_ref().expect("a reason");
-            assert!(why.interest.is_some_and(|at| at < ranked.interests.len()));
-            check(&engine, &item.node, item.score, why, &history);
-            shared += why.beside.as_ref().map_or(0, |beside| beside.shared);
+            let explanation = item.explanation.as_ref().expect("a reason");
+            assert!(explanation.interest.is_some_and(|at| at < ranked.interests.len()));
+            check(&engine, &item.node, item.score, explanation, &history);
+            shared += explanation.connection.as_ref().map_or(0, |connection| connection.shared);
         }
     }
     assert!(shared > 0, "no answer has a common neighbor with its history");
@@ -206,8 +213,8 @@ fn every_explanation_agrees_with_the_graph_and_the_embeddings() {
     for pin in ["0", "1", "2"].map(|key| NodeName::new("pin", key).expect("a name")) {
         let query = Query { explain: true, ..Query::default() };
         for item in engine.similar(pin.as_ref(), &query).expect("an answer").items {
-            let why = item.why.expect("a reason");
-            check(&engine, &item.node, item.score, &why, std::slice::from_ref(&pin));
+            let explanation = item.explanation.expect("a reason");
+            check(&engine, &item.node, item.score, &explanation, std::slice::from_ref(&pin));
         }
     }
 }
@@ -240,23 +247,33 @@ fn users_without_embedded_history_get_answers_by_walks_or_popularity() {
 
     // A user whose only pin is not embedded yet gets the pins that walks from it visit.
     let walked = ask(Recipient::Node(node("user", "new").to_name()));
-    assert_eq!(walked.basis, AnswerSource::Walks);
+    assert_eq!(walked.source, AnswerSource::Walks);
     let found: BTreeSet<String> = keys(&walked).into_iter().collect();
     assert_eq!(found, ["0", "1", "2"].map(String::from).into());
-    let beside = walked.items[0].why.as_ref().and_then(|why| why.beside.as_ref()).expect("a reason");
-    assert_eq!((beside.node.key.as_str(), beside.cosine), ("late", None));
-    assert_eq!(beside.shared_nodes, [node("board", "1").to_name()]);
+    let connection = walked.items[0]
+        .explanation
+        .as_ref()
+        .and_then(|explanation| explanation.connection.as_ref())
+        .expect("a reason");
+    assert_eq!((connection.node.key.as_str(), connection.cosine), ("late", None));
+    assert_eq!(connection.shared_nodes, [node("board", "1").to_name()]);
 
     // A user without a history gets the most popular pins.
     let popular = ask(Recipient::Node(node("user", "alone").to_name()));
-    assert_eq!((popular.basis, &keys(&popular)[..2]), (AnswerSource::Popular, &["2".into(), "1".into()][..]));
+    assert_eq!(
+        (popular.source, &keys(&popular)[..2]),
+        (AnswerSource::Popular, &["2".into(), "1".into()][..])
+    );
     assert_eq!(popular.items.iter().map(|item| item.score as u32).collect::<Vec<_>>()[..2], [4, 3]);
     // Unknown pins of a history are ignored and reported.
     let unknown = node("pin", "nowhere").to_name();
-    let told = ask(Recipient::History(vec![unknown.clone()]));
-    assert_eq!((told.basis, told.ignored, told.items), (AnswerSource::Popular, vec![unknown], popular.items));
+    let answer = ask(Recipient::History(vec![unknown.clone()]));
+    assert_eq!(
+        (answer.source, answer.ignored, answer.items),
+        (AnswerSource::Popular, vec![unknown], popular.items)
+    );
 
     // After a refresh the new user gets answers by embeddings.
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    assert_eq!(ask(Recipient::Node(node("user", "new").to_name())).basis, AnswerSource::Embeddings);
+    assert_eq!(ask(Recipient::Node(node("user", "new").to_name())).source, AnswerSource::Embeddings);
 }

@@ -257,7 +257,7 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_its_partial_rows() {
     // Then: calls that would read its rows are refused, and readers answer from the old epoch.
     let refused = [
         engine.digest(&CancelToken::new()).map(|_| ()),
-        engine.embed_unseen(&NewNode::default()).map(|_| ()),
+        engine.embed_new_node(&NewNode::default()).map(|_| ()),
     ];
     for refused in refused {
         assert_eq!(Error::from(refused.expect_err("a refresh is incomplete")).kind(), ErrorKind::Refused);

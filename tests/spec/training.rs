@@ -102,7 +102,8 @@ fn a_training_interrupted_many_times_ends_with_the_bytes_of_an_uninterrupted_one
                 drop(engine);
                 engine = open(folder.path());
             }
-            let unfinished = engine.unfinished().expect("readable").expect("there is one to go on with");
+            let unfinished =
+                engine.unfinished_training().expect("readable").expect("there is one to go on with");
             // The stored state has the options and the epochs of the cancelled training.
             assert_eq!(unfinished.options, options(seed), "seed {seed}");
             assert_eq!(unfinished.epochs, report.epochs, "seed {seed}");
@@ -114,7 +115,7 @@ fn a_training_interrupted_many_times_ends_with_the_bytes_of_an_uninterrupted_one
         assert!(!report.cancelled, "seed {seed}");
         assert_eq!(without_times(&report), without_times(&expected), "seed {seed}");
         assert_eq!(digest(&engine), digest(&uninterrupted), "seed {seed}");
-        assert_eq!(engine.unfinished().expect("readable"), None, "seed {seed}: it is done");
+        assert_eq!(engine.unfinished_training().expect("readable"), None, "seed {seed}: it is done");
         let error = resume(&engine).expect_err("there is nothing to go on with");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
@@ -168,7 +169,7 @@ fn a_training_does_not_resume_in_a_changed_graph() {
     assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
     train(&engine, &TrainOptions { warm: true, ..options(3) })
         .expect("a new training, as the message advises");
-    assert_eq!(engine.unfinished().expect("readable"), None);
+    assert_eq!(engine.unfinished_training().expect("readable"), None);
 }
 
 #[test]
@@ -177,12 +178,12 @@ fn a_training_cancelled_in_its_first_epoch_changes_nothing() {
     let cancelled = engine.training(&options(5)).run(&cancel_at(1, 2));
     assert!(cancelled.expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.status().generation, None);
-    assert_eq!(engine.unfinished().expect("readable"), None);
+    assert_eq!(engine.unfinished_training().expect("readable"), None);
     // An older interrupted training is kept until the new one has a whole epoch.
     engine.training(&options(5)).run(&cancel_at(3, 1)).expect("two epochs are kept");
     let other = TrainOptions { seed: 50, ..options(5) };
     engine.training(&other).run(&cancel_at(1, 2)).expect_err("a cancellation");
-    let kept = |engine: &Engine| engine.unfinished().expect("readable").expect("there").options.seed;
+    let kept = |engine: &Engine| engine.unfinished_training().expect("readable").expect("there").options.seed;
     assert_eq!(kept(&engine), 5);
     engine.training(&other).run(&cancel_at(2, 1)).expect("an epoch is kept");
     assert_eq!(kept(&engine), 50);
@@ -204,7 +205,7 @@ fn a_damaged_state_of_an_interrupted_training_harms_neither_store_nor_model() {
         std::fs::write(&file, damaged).expect("written");
         let engine = open(folder.path());
         assert_eq!(digest(&engine), before, "byte {at}");
-        let error = Error::from(engine.unfinished().expect_err("damage"));
+        let error = Error::from(engine.unfinished_training().expect_err("damage"));
         assert_eq!((error.kind(), error.path()), (ErrorKind::Damaged, Some(file.as_path())), "byte {at}");
         assert_eq!(resume(&engine).expect_err("damage").kind(), ErrorKind::Damaged, "byte {at}");
     }
@@ -263,7 +264,7 @@ fn a_training_that_diverges_names_the_step_and_keeps_the_best_epoch() {
     let message = error.to_string();
     assert!(message.contains("training diverged in epoch "), "{message}");
     assert!(message.contains("what epoch 1 gave is kept and published"), "{message}");
-    assert_eq!(engine.unfinished().expect("readable"), None, "it would diverge again");
+    assert_eq!(engine.unfinished_training().expect("readable"), None, "it would diverge again");
     // The published model is that of a training of one epoch.
     let (_other, one_epoch) = random_graph(11);
     train(&one_epoch, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");

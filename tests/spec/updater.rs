@@ -110,7 +110,7 @@ fn ask_until_done(done: &AtomicBool, engine: &Engine, pins: usize) -> usize {
             2 => engine.embedding(node.as_ref()).map(|found| (found.epoch, found.dirty_nodes)),
             _ => {
                 let unseen = NewNode { history: vec![node], ..NewNode::default() };
-                engine.embed_unseen(&unseen).map(|found| (found.epoch, found.dirty_nodes))
+                engine.embed_new_node(&unseen).map(|found| (found.epoch, found.dirty_nodes))
             }
         };
         let after = engine.store().snapshot().epoch();

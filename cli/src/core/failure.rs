@@ -74,7 +74,7 @@ impl Failure {
         if matches!(self, Self::Closed) { self } else { Self::At { origin, failure: Box::new(self) } }
     }
 
-    /// Whether Ctrl-C or a cancellation stopped the command.
+    /// True if Ctrl-C or a cancellation stopped the command.
     pub(crate) fn is_interruption(&self) -> bool {
         self.exit_code() == INTERRUPTED
     }

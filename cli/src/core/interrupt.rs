@@ -95,7 +95,7 @@ mod terminations {
         drop(std::thread::Builder::new().name("signals".to_owned()).spawn(handle));
     }
 
-    /// Whether the parent process disabled the signal, as `nohup` does.
+    /// True if the parent process disabled the signal, as `nohup` does.
     fn is_ignored(signal: i32) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -16,7 +16,7 @@ pub(crate) const HINT: Style = Style::new().dimmed();
 /// The prompt of the console.
 pub(crate) const PROMPT: Style = AnsiColor::Green.on_default().bold();
 
-/// Whether text for this stream may have colors.
+/// True if text for this stream may have colors.
 pub(crate) fn allowed(stream: &impl IsTerminal) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

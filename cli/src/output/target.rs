@@ -56,7 +56,7 @@ impl OutputTarget {
         }
     }
 
-    /// Whether results may have colors.
+    /// True if results may have colors.
     pub(crate) fn allows_color(self) -> bool {
         match self {
             Self::Screen => color::allowed(&io::stdout()),
@@ -65,12 +65,12 @@ impl OutputTarget {
         }
     }
 
-    /// Whether messages may have colors.
+    /// True if messages may have colors.
     pub(crate) fn messages_allow_color() -> bool {
         color::allowed(&io::stderr())
     }
 
-    /// Whether results go to a terminal.
+    /// True if results go to a terminal.
     pub(crate) fn is_screen(self) -> bool {
         matches!(self, Self::Screen) && io::stdout().is_terminal()
     }

@@ -1,6 +1,7 @@
 //! The values of a result: how each becomes JSON, and how JSON becomes text in a table or a line.
 
 use hedgerow::NodeName;
+use indicatif::HumanCount;
 use serde_json::{Number, Value};
 
 use crate::core::escape::escaped;
@@ -11,15 +12,20 @@ pub(crate) fn float(value: f32) -> Value {
     shortest.and_then(Number::from_f64).into()
 }
 
-/// A number rounded to so many decimals.
+/// A number rounded to this number of decimals.
 pub(crate) fn round(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
 }
 
-/// A number rounded to so many decimals, as JSON; null for NaN and infinity.
+/// A number rounded to this number of decimals, as JSON; null for NaN and infinity.
 pub(crate) fn rounded(value: f64, decimals: i32) -> Value {
     Number::from_f64(round(value, decimals)).into()
+}
+
+/// A count in a message, such as `1 node` or `1,234 nodes`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
 }
 
 /// A node as `kind:key`, not escaped; the output mode escapes it.
@@ -80,6 +86,14 @@ mod tests {
     fn a_float_has_the_shortest_decimal_and_nan_is_null() {
         assert_eq!(float(0.9).to_string(), "0.9");
         assert_eq!(float(f32::NAN), Value::Null);
+    }
+
+    #[test]
+    fn a_count_has_its_noun_and_groups_of_thousands() {
+        assert_eq!(
+            [0, 1, 1_234_567].map(|number| count(number, "node", "nodes")),
+            ["0 nodes", "1 node", "1,234,567 nodes"]
+        );
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, Command};
 use hedgerow::Snapshot;
 
-use crate::repl::dot_commands::{DOT_COMMANDS, DotArgument};
 use crate::repl::jobs::Jobs;
 use crate::repl::shell_split::{Line, Word};
 use crate::repl::verb_table::verbs;
@@ -32,7 +31,7 @@ pub(super) struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) word: String,
-    /// Whether the word is complete. A kind is not: its key follows.
+    /// True if the word is complete. A kind is not: its key follows.
     pub(super) is_complete: bool,
 }
 
@@ -74,30 +73,13 @@ impl Completion {
         verbs(&self.table).find(|verb| verb.get_name() == name)
     }
 
-    /// The kind of word that follows the words before it.
+    fn commands(&self) -> Expected {
+        Expected::Words(verbs(&self.table).map(|verb| verb.get_name().to_owned()).collect())
+    }
+
+    /// The kind of word that follows the words before it: a command, a flag, the value of a flag, or a position.
     fn expected(&self, before: &[&str], word: &str) -> Expected {
-        // The first word: a verb or a dot command.
-        let names = |commands: &Command| verbs(commands).map(|verb| verb.get_name().to_owned()).collect();
-        let dots = || DOT_COMMANDS.iter().map(|written| written.name.to_owned());
-        let [name, after @ ..] = before else {
-            let mut all: Vec<String> = names(&self.table);
-            all.extend(dots());
-            return Expected::Words(all);
-        };
-        // A dot command and its argument.
-        if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
-            return match (written.follows, after) {
-                (DotArgument::Command, []) => {
-                    Expected::Words(names(&self.table).into_iter().chain(dots()).collect())
-                }
-                (DotArgument::Choice(choices), []) => {
-                    Expected::Words(choices.iter().map(|choice| (*choice).to_owned()).collect())
-                }
-                (DotArgument::File, []) => Expected::Files,
-                _ => Expected::Nothing,
-            };
-        }
-        // A flag, the value of a flag, or a position of a verb.
+        let [name, after @ ..] = before else { return self.commands() };
         let Some(verb) = self.verb(name) else { return Expected::Nothing };
         if word.starts_with('-') {
             return Expected::Words(self.flags(verb, after));
@@ -174,6 +156,7 @@ impl Completion {
             "KIND" => Expected::Kinds,
             "A" | "B" | "NODE" => Expected::Nodes,
             "FILE" | "DIR" | "OUT" => Expected::Files,
+            "COMMAND" => self.commands(),
             "JOB" => Expected::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
             "NAME" if argument.get_id() == "relation" => Expected::Relations,
             _ => Expected::Nothing,
@@ -246,7 +229,7 @@ fn kind_names(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     kinds(snapshot).map(|kind| snapshot.kind_name(kind).to_owned())
 }
 
-/// Whether an argument can be given several times.
+/// True if an argument can be given several times.
 pub(super) fn is_repeated(argument: &Arg) -> bool {
     argument.get_num_args().is_some_and(|range| range.max_values() > 1)
         || matches!(argument.get_action(), ArgAction::Append)

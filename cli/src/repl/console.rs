@@ -15,12 +15,10 @@ use crate::input::source::Source;
 use crate::output::printer::{Mode, Output};
 use crate::output::target::{OutputTarget, ResultFile};
 use crate::repl::completion::Completion;
-use crate::repl::dot_commands;
-use crate::repl::dot_commands::DotCommand;
 use crate::repl::jobs::{JobCommand, Jobs};
 use crate::repl::shell_split::Line;
 use crate::repl::verb_table;
-use crate::repl::verb_table::{ConsoleVerb, JobVerb, ParsedLine};
+use crate::repl::verb_table::{ConsoleCommand, LineCommand, ParsedLine};
 use crate::repl::{greeting, prompt};
 use crate::session::context::Context;
 
@@ -107,8 +105,9 @@ impl<'a> Console<'a> {
                 path.display()
             )));
         }
+        let lines = Lines::new(Source::open(path)?);
         self.depth += 1;
-        let ran = self.read_lines(Lines::new(Source::open(path)?));
+        let ran = self.read_lines(lines);
         self.depth -= 1;
         ran
     }
@@ -216,38 +215,30 @@ impl<'a> Console<'a> {
         let Some(first) = words.first() else {
             return if is_job { Err(Failure::Usage("no verb before &".to_owned())) } else { Ok(()) };
         };
-        // Run the dot command or the verb.
         let started = Instant::now();
-        let ran = if first.starts_with('.') {
-            if is_job {
-                return Err(Failure::Usage(format!("{first} cannot be a job: leave out the &")));
-            }
-            self.dot(&words)
-        } else {
-            self.verb(&words, is_job.then(|| line.trim().trim_end_matches('&').trim_end()))
-        };
+        let ran = self.command(&words, is_job.then(|| line.trim().trim_end_matches('&').trim_end()));
         if self.has_timer && !first.starts_with('.') {
             self.ctx.out.note(&format!("{:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
         }
         ran
     }
 
-    /// Runs a verb; as a job if `job` has the line of one.
-    fn verb(&mut self, words: &[&str], job: Option<&str>) -> Result<(), Failure> {
+    /// Runs a command; a verb as a job if `job` has the line of one.
+    fn command(&mut self, words: &[&str], job: Option<&str>) -> Result<(), Failure> {
         // Parse the words.
-        let ParsedLine { globals, name, verb } = match verb_table::parse(&mut self.table, words, &self.store)
-        {
-            Ok(parsed) => parsed,
-            Err(error) if !error.use_stderr() => return self.ctx.out.text(&error.render().to_string()),
-            Err(error) => return Err(Failure::usage(&error)),
-        };
+        let ParsedLine { globals, name, command } =
+            match verb_table::parse(&mut self.table, words, &self.store) {
+                Ok(parsed) => parsed,
+                Err(error) if !error.use_stderr() => return self.ctx.out.text(&error.render().to_string()),
+                Err(error) => return Err(Failure::usage(&error)),
+            };
         let usual = self.ctx.out;
         let mode = globals.output.unwrap_or(usual.mode);
         let out = Output { mode, quiet: usual.quiet || globals.quiet, ..usual };
-        let verb = match verb {
-            ConsoleVerb::Verb(verb) => verb,
-            ConsoleVerb::Job(verb) if job.is_none() => return self.job_verb(&verb, out),
-            ConsoleVerb::Job(_) => {
+        let verb = match command {
+            LineCommand::Verb(verb) => verb,
+            LineCommand::Console(command) if job.is_none() => return self.console_command(command, out),
+            LineCommand::Console(_) => {
                 return Err(Failure::Usage(format!("{name} cannot be a job: leave out the &")));
             }
         };
@@ -274,56 +265,49 @@ impl<'a> Console<'a> {
         ran
     }
 
-    fn job_verb(&mut self, verb: &JobVerb, out: Output) -> Result<(), Failure> {
-        match verb {
-            JobVerb::Jobs => self.jobs.list(out),
-            JobVerb::Cancel(args) => self.jobs.cancel(args.job, out),
-            JobVerb::Wait(args) => {
+    /// Runs a command of the console itself.
+    fn console_command(&mut self, command: ConsoleCommand, out: Output) -> Result<(), Failure> {
+        match command {
+            // Jobs.
+            ConsoleCommand::Jobs => return self.jobs.list(out),
+            ConsoleCommand::Cancel { job } => return self.jobs.cancel(job, out),
+            ConsoleCommand::Wait { job } => {
                 self.ctx.begin_command();
-                let waited = self.jobs.wait(args.job, self.ctx.cancel(), out);
+                let waited = self.jobs.wait(job, self.ctx.cancel(), out);
                 interrupt::end();
-                waited
+                return waited;
             }
-        }
-    }
-
-    /// Runs a dot command.
-    fn dot(&mut self, words: &[&str]) -> Result<(), Failure> {
-        match dot_commands::parse(words)? {
-            DotCommand::Leave => self.is_leaving = true,
-            DotCommand::Help(None) => {
+            // Help. A dot command may be named without its dot.
+            ConsoleCommand::Help { command: None } => {
                 let help = self.table.render_help().to_string();
-                return self.ctx.out.text(&format!("{help}\n{}", dot_commands::help()));
+                return self.ctx.out.text(&help);
             }
-            DotCommand::Help(Some(word)) if word.starts_with('.') => {
-                return self.ctx.out.text(&dot_commands::help_of(&word)?);
+            ConsoleCommand::Help { command: Some(name) } => {
+                let dotted = format!(".{name}");
+                let is_dotted = self.table.find_subcommand(&name).is_none()
+                    && self.table.find_subcommand(&dotted).is_some();
+                return self.command(&[if is_dotted { &dotted } else { &name }, "--help"], None);
             }
-            // A dot command without its dot, if no verb has that name.
-            DotCommand::Help(Some(word)) if self.table.find_subcommand(&word).is_none() => {
-                if let Ok(help) = dot_commands::help_of(&format!(".{word}")) {
-                    return self.ctx.out.text(&help);
-                }
-                return self.verb(&[&word, "--help"], None);
-            }
-            DotCommand::Help(Some(word)) => return self.verb(&[&word, "--help"], None),
-            DotCommand::Timer(is_on) => self.has_timer = is_on,
-            DotCommand::Mode(Some(mode)) => self.ctx.out.mode = mode,
-            DotCommand::Mode(None) => {
+            // The settings of the console.
+            ConsoleCommand::Mode { mode: Some(mode) } => self.ctx.out.mode = mode,
+            ConsoleCommand::Mode { mode: None } => {
                 let mode = self.ctx.out.mode.to_possible_value();
                 let name = mode.as_ref().map_or("", |value| value.get_name());
                 return self.ctx.out.text(&format!("{name}\n"));
             }
-            DotCommand::Output(Some((file, force))) => {
-                let target = ResultFile::create(&file, force)?;
-                let usual = *self.screen_mode.get_or_insert(self.ctx.out.mode);
-                self.ctx.out.mode = Mode::of_file(target.path()).unwrap_or(usual);
-                self.ctx.out.target = OutputTarget::File(target);
+            ConsoleCommand::Output { file: Some(file), force } => {
+                let file = ResultFile::create(&file, force)?;
+                let screen_mode = *self.screen_mode.get_or_insert(self.ctx.out.mode);
+                self.ctx.out.mode = Mode::of_file(file.path()).unwrap_or(screen_mode);
+                self.ctx.out.target = OutputTarget::File(file);
             }
-            DotCommand::Output(None) => {
+            ConsoleCommand::Output { file: None, .. } => {
                 self.ctx.out.mode = self.screen_mode.take().unwrap_or(self.ctx.out.mode);
                 self.ctx.out.target = OutputTarget::Screen;
             }
-            DotCommand::Read(file) => return self.run_lines(&file),
+            ConsoleCommand::Timer { state } => self.has_timer = state == "on",
+            ConsoleCommand::Read { file } => return self.run_lines(&file),
+            ConsoleCommand::Quit => self.is_leaving = true,
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use hedgerow::{Engine, NodeRef, Snapshot, Status};
 use indicatif::HumanCount;
 
+use crate::output::value::count;
 use crate::repl::shell_split::typed;
 use crate::session::schema::{edge_counts, kinds, relations};
 
@@ -42,8 +43,7 @@ fn model(status: &Status) -> String {
     let Some(generation) = status.generation else { return "none yet".to_owned() };
     let dirty = match status.dirty_nodes {
         0 => "up to date".to_owned(),
-        1 => "1 node changed since".to_owned(),
-        count => format!("{} nodes changed since", HumanCount(count)),
+        dirty => format!("{} changed since", count(dirty, "node", "nodes")),
     };
     format!("generation {generation} for {}, {dirty}", status.targets.join(", "))
 }
@@ -71,7 +71,7 @@ fn advice(
         .or_else(|| kinds.first().map(|(kind, _)| kind.clone()))
         .unwrap_or_default();
     let walk = example(&kind).map(|node| format!("`walk {node}`"));
-    let train = match engine.unfinished() {
+    let train = match engine.unfinished_training() {
         Ok(Some(_)) => "`train --resume &`".to_owned(),
         _ => format!("`train --target {} &`", typed(&kind)),
     };

@@ -6,7 +6,6 @@ use rustyline::hint::{Hint, Hinter, HistoryHinter};
 
 use crate::core::escape::escaped;
 use crate::repl::completion::{Completion, is_repeated};
-use crate::repl::dot_commands::DOT_COMMANDS;
 use crate::repl::shell_split::Line;
 use crate::repl::verb_table::verbs;
 
@@ -39,7 +38,7 @@ pub(super) fn hint(completion: &Completion, line: &str, pos: usize, ctx: &Contex
     Some(LineHint { shown, inserted: None })
 }
 
-/// The missing arguments of the verb or dot command in a line that ends with a blank.
+/// The missing arguments of the command in a line that ends with a blank.
 fn missing(completion: &Completion, line: &str) -> Option<String> {
     let split = Line::split(line);
     if split.ends_in_word || split.is_unfinished {
@@ -47,9 +46,6 @@ fn missing(completion: &Completion, line: &str) -> Option<String> {
     }
     let words: Vec<&str> = split.words.iter().map(|word| word.text.as_str()).collect();
     let (name, after) = words.split_first()?;
-    if let Some(written) = DOT_COMMANDS.iter().find(|written| written.name == *name) {
-        return after.is_empty().then(|| written.arguments.to_owned()).filter(|shown| !shown.is_empty());
-    }
     let verb = verbs(&completion.table).find(|verb| verb.get_name() == *name)?;
     let taken = completion.positions_taken(verb, after);
     let positions = verb.get_positionals().filter(|argument| argument.get_id() != "store").skip(taken);

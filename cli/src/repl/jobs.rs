@@ -242,7 +242,7 @@ impl Jobs {
         self.is_prompting.store(false, Ordering::SeqCst);
     }
 
-    /// Whether a line is being typed now.
+    /// True if a line is being typed now.
     pub(super) fn is_prompting(&self) -> bool {
         self.is_prompting.load(Ordering::SeqCst)
     }

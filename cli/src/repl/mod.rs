@@ -3,7 +3,6 @@
 
 mod completion;
 pub(crate) mod console;
-mod dot_commands;
 mod greeting;
 mod hints;
 mod history;

@@ -36,7 +36,7 @@ pub(super) fn curve(engine: &Engine) -> Result<Option<Curve>, Failure> {
 }
 
 pub(super) fn refreshes(engine: &Engine) -> Vec<Refresh> {
-    let refreshes = engine.refreshes().into_iter().map(|refresh| Refresh {
+    let refreshes = engine.refresh_history().into_iter().map(|refresh| Refresh {
         generation: refresh.generation.get(),
         epoch: refresh.report.epoch.get(),
         dirty_nodes: refresh.report.dirty_nodes,

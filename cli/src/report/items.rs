@@ -102,7 +102,7 @@ fn item(
     let similar = engine.similar(name.as_ref(), &Query { k: LISTED, ..Query::default() });
     let model = match similar.map_err(hedgerow::Error::from) {
         Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => None,
-        found => Some(found?.items),
+        answer => Some(answer?.items),
     };
     let model = model.map(|items| {
         let scored =

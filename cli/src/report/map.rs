@@ -39,7 +39,7 @@ impl Sample {
                 Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => {
                     continue;
                 }
-                found => found?.vector,
+                embedding => embedding?.vector,
             };
             // The last number is the popularity term of a score, not a direction.
             vector.pop();

@@ -168,10 +168,10 @@ mod tests {
         let mut report = ReportSource::new(&engine, &cancel, &|_, _, _| {})
             .report("s".to_owned(), 100)
             .expect("collected");
-        let whole = report.page(usize::MAX).expect("a page");
+        let full = report.page(usize::MAX).expect("a page");
         assert_eq!(report.points(), 40);
-        let smaller = report.page(whole.len() - 1).expect("a page");
-        assert_eq!((report.points(), smaller.len() < whole.len()), (20, true));
+        let smaller = report.page(full.len() - 1).expect("a page");
+        assert_eq!((report.points(), smaller.len() < full.len()), (20, true));
         let bare = page::fill("").len();
         let least = report.page(0).expect("a page");
         assert_eq!(report.points(), 0);

@@ -45,7 +45,7 @@ pub(super) fn degrees(source: &ReportSource<'_>, kinds: &[KindIx]) -> Result<Vec
         source.cancel.check()?;
         let mut all: Vec<u64> = snapshot.nodes_of(*kind).map(|node| snapshot.degree(node)).collect();
         all.sort_unstable();
-        let least = |degree: u64| (all.len() - all.partition_point(|found| *found < degree)) as u64;
+        let least = |degree: u64| (all.len() - all.partition_point(|other| *other < degree)) as u64;
         let most = all.last().copied().unwrap_or(0);
         let quantile = |percent: usize| all.get((all.len() * percent / 100).min(all.len().max(1) - 1));
         let thresholds = std::iter::successors(Some(1u64), |degree| {
@@ -70,7 +70,7 @@ pub(super) fn neighborhoods(
     kinds: &[KindIx],
 ) -> Result<Vec<Neighborhoods>, Failure> {
     let snapshot = &source.snapshot;
-    let mut found = Vec::new();
+    let mut neighborhoods = Vec::new();
     for kind in kinds {
         let (nodes, of) = source.sample(&[*kind], WALKED);
         let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
@@ -80,12 +80,12 @@ pub(super) fn neighborhoods(
             let visited = source.engine.neighborhood(snapshot.name(node).as_ref(), usize::MAX)?;
             *sizes.entry(visited.len() as u64).or_default() += 1;
         }
-        found.push(Neighborhoods {
+        neighborhoods.push(Neighborhoods {
             kind: snapshot.kind_name(*kind).to_owned(),
             sampled: nodes.len() as u64,
             of,
             sizes: sizes.into_iter().collect(),
         });
     }
-    Ok(found)
+    Ok(neighborhoods)
 }

@@ -62,7 +62,7 @@ impl Summary {
             relations,
             dense: snapshot.dense_blocks(),
             bytes: source.engine.store().sizes().files,
-            recipe: if status.generation.is_some() { source.engine.recipe()? } else { Vec::new() },
+            recipe: if status.generation.is_some() { source.engine.model_config()? } else { Vec::new() },
             targets: status.targets,
         })
     }

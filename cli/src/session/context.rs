@@ -10,6 +10,7 @@ use crate::core::interrupt;
 use crate::core::sync::lock;
 use crate::output::printer::Output;
 use crate::output::progress::Watched;
+use crate::output::value::count;
 
 /// The context of a verb. A process opens one store at a time, which the jobs of a console share.
 pub(crate) struct Context {
@@ -134,7 +135,7 @@ impl Context {
     /// Notes that nodes changed after the epoch that a result reflects, if any did.
     pub(crate) fn note_dirty(&self, dirty_nodes: u64, epoch: Epoch, result: &str) {
         if dirty_nodes > 0 {
-            let nodes = if dirty_nodes == 1 { "1 node".to_owned() } else { format!("{dirty_nodes} nodes") };
+            let nodes = count(dirty_nodes, "node", "nodes");
             self.out
                 .note(&format!("{nodes} changed since epoch {epoch}; `refresh` brings {result} up to date"));
         }

@@ -1,4 +1,4 @@
-//! Suggestions for a misspelled word or node: names that are similar to it.
+//! Suggestions for a node that is not in the store: names that are similar.
 
 use hedgerow::{KindIx, NodeRef, Snapshot};
 
@@ -28,12 +28,6 @@ pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
         Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
     };
     Failure::Advised { failure: Box::new(failure), advice }
-}
-
-/// The most similar of these words, if one is similar enough.
-pub(crate) fn word<'a>(misspelled: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = words.filter_map(|word| Some((distance(misspelled, word)?, word)));
-    near.min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
 /// Nodes with the same key in another kind, and nodes with a similar key in the same or a similar kind.
@@ -94,12 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_is_near_and_another_word_is_not() {
-        let words = [".help", ".mode", ".timer"];
-        assert_eq!(word(".hlep", words.into_iter()), Some(".help"));
-        assert_eq!(word(".tmier", words.into_iter()), Some(".timer"));
-        assert_eq!(word(".nothing", words.into_iter()), None);
-        assert_eq!(word("pins", ["pin"].into_iter()), Some("pin"));
-        assert_eq!(word("a", ["b"].into_iter()), None);
+    fn a_typing_error_is_similar_and_another_word_is_not() {
+        assert_eq!(distance("hlep", "help"), Some(1));
+        assert_eq!(distance("pins", "pin"), Some(1));
+        assert_eq!(distance("nothing", "help"), None);
+        assert_eq!(distance("a", "b"), None);
     }
 }

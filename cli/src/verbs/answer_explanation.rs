@@ -12,7 +12,7 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
         ("popularity", reasons.popularity.map(float).into()),
         ("interest", reasons.interest.into()),
     ];
-    if let Some(nearest) = &reasons.beside {
+    if let Some(nearest) = &reasons.connection {
         fields.extend([
             ("beside", name(&nearest.node)),
             ("beside_cosine", nearest.cosine.map(float).into()),
@@ -28,14 +28,14 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
 /// The reasons in words, the most concrete first.
 pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
     let mut parts = Vec::new();
-    if let Some(nearest) = &reasons.beside {
+    if let Some(nearest) = &reasons.connection {
         parts.push(connection(nearest));
     }
     match (reasons.cosine, reasons.popularity) {
         (Some(cosine), Some(popularity)) => {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
-        _ if reasons.beside.is_none() => parts.push("has many edges".to_owned()),
+        _ if reasons.connection.is_none() => parts.push("has many edges".to_owned()),
         _ => {}
     }
     if let Some(interest) = reasons.interest {

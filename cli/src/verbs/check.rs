@@ -8,7 +8,7 @@ use hedgerow::{CancelToken, CheckOptions, CheckReport, Damage, Engine, Error, Er
 use serde_json::Value;
 
 use crate::core::failure::Failure;
-use crate::output::value::object;
+use crate::output::value::{count, object};
 use crate::session::context::Context;
 
 /// The columns of a problem or a repair.
@@ -53,10 +53,12 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
         ctx.out.note(&repair.to_string());
     }
     print(ctx, &report, &repairs)?;
-    match report.problems.len() {
+    match report.problems.len() as u64 {
         0 => Ok(()),
-        1 => Err(Failure::DamageFound(format!("{} has a problem", path.display()))),
-        count => Err(Failure::DamageFound(format!("{} has {count} problems", path.display()))),
+        problems => {
+            let problems = count(problems, "problem", "problems");
+            Err(Failure::DamageFound(format!("{} has {problems}", path.display())))
+        }
     }
 }
 
@@ -105,10 +107,14 @@ fn print(ctx: &Context, report: &CheckReport, repairs: &[Damage]) -> Result<(), 
         ]);
     }
     if report.problems.is_empty() {
-        let CheckReport { files, bytes, records, nodes, edges, .. } = report;
-        ctx.out.note(&format!(
-            "sound: {files} files of {bytes} bytes, {records} records in the log, {nodes} nodes, {edges} edges"
-        ));
+        let parts = [
+            count(report.files, "file", "files"),
+            count(report.bytes, "byte", "bytes"),
+            count(report.records, "record in the log", "records in the log"),
+            count(report.nodes, "node", "nodes"),
+            count(report.edges, "edge", "edges"),
+        ];
+        ctx.out.note(&format!("sound: {}", parts.join(", ")));
         return Ok(());
     }
     ctx.out.rows(&COLUMNS, report.problems.iter().map(row).collect())

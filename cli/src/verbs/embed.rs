@@ -52,7 +52,7 @@ pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
         _ => {
             let dense = args.dense.iter().map(|(block, path)| Ok((block.clone(), only_row(path)?)));
             let dense = dense.collect::<Result<Vec<_>, Failure>>()?;
-            engine.embed_unseen(&NewNode { tokens: args.tokens, dense, history: args.history })?
+            engine.embed_new_node(&NewNode { tokens: args.tokens, dense, history: args.history })?
         }
     };
     // The result, and whether a refresh would change it.

@@ -75,8 +75,10 @@ pub(super) fn print(
     ctx.note_dirty(ranked.dirty_nodes, ranked.epoch, "the answer");
     facts.splice(0..0, [("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())]);
     let row = |item: &Scored| {
-        let why =
-            item.why.as_ref().map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why) });
+        let why = item
+            .explanation
+            .as_ref()
+            .map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why) });
         [name(&item.node), float(item.score)].into_iter().chain(why).collect()
     };
     let columns: &[&str] = if explain { &["node", "score", "why"] } else { &["node", "score"] };

@@ -13,7 +13,7 @@ use crate::core::location::Place;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::stream::Stream;
-use crate::output::value::{float, name, object};
+use crate::output::value::{count, float, name, object};
 use crate::session::context::Context;
 use crate::verbs::answer_explanation::{facts_of, words_of};
 use crate::verbs::ranking::{RankingArgs, print};
@@ -62,8 +62,8 @@ enum OnError {
 pub(crate) fn interests(text: &str) -> Result<Interests, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Interests::Auto),
-        Ok(most @ 1..=hedgerow::MOST_INTERESTS) => Ok(Interests::AtMost(most)),
-        _ => Err(format!("expected auto, or a number from 1 to {}", hedgerow::MOST_INTERESTS)),
+        Ok(most @ 1..=Interests::MAX) => Ok(Interests::AtMost(most)),
+        _ => Err(format!("expected auto, or a number from 1 to {}", Interests::MAX)),
     }
 }
 
@@ -97,7 +97,7 @@ fn answer_one(ctx: &Context, engine: &Engine, recipient: &Recipient, query: &Que
         let names: Vec<String> = ranked.ignored.iter().map(NodeName::to_string).collect();
         ctx.out.note(&format!("these nodes have no embedding and are ignored: {}", names.join(", ")));
     }
-    match ranked.basis {
+    match ranked.source {
         AnswerSource::Embeddings => {}
         AnswerSource::Walks => ctx.out.note(
             "no node of the history has an embedding: the answer comes from walks; `refresh` embeds new nodes",
@@ -130,7 +130,7 @@ fn answer_one(ctx: &Context, engine: &Engine, recipient: &Recipient, query: &Que
 }
 
 fn basis(ranked: &Ranked) -> Value {
-    match ranked.basis {
+    match ranked.source {
         AnswerSource::Embeddings => "embeddings",
         AnswerSource::Walks => "walks",
         AnswerSource::Popular => "popular",
@@ -157,8 +157,7 @@ fn answer_file(
     let answered = answer_all(ctx, &recommender, lines, &mut writer, on_error);
     writer.stream.finish()?;
     if writer.failed > 0 {
-        let users = if writer.failed == 1 { "1 user has" } else { &format!("{} users have", writer.failed) };
-        ctx.out.note(&format!("{users} no answer"));
+        ctx.out.note(&format!("{} no answer", count(writer.failed, "user has", "users have")));
     }
     answered
 }
@@ -242,7 +241,7 @@ impl Writer {
     fn write(&mut self, user: &NodeName, ranked: &Ranked) -> Result<(), Failure> {
         if !self.json {
             for item in &ranked.items {
-                let why = item.why.as_ref().map(words_of);
+                let why = item.explanation.as_ref().map(words_of);
                 let row = [name(user), name(&item.node), float(item.score), basis(ranked)];
                 self.stream.row(row.into_iter().chain(why).collect())?;
             }
@@ -250,7 +249,7 @@ impl Writer {
         }
         let items = ranked.items.iter().map(|item| {
             let mut fields = vec![("node", name(&item.node)), ("score", float(item.score))];
-            fields.extend(item.why.as_ref().map(|why| ("why", facts_of(why))));
+            fields.extend(item.explanation.as_ref().map(|why| ("why", facts_of(why))));
             object(fields)
         });
         self.stream.row(vec![

@@ -75,7 +75,7 @@ fn require_writable(out: &Path, force: bool) -> Result<(), Failure> {
             Err(source) => Err(Failure::file(out, "write", source)),
         },
         Err(source) => Err(Failure::file(out, "write", source)),
-        Ok(found) if !found.is_file() => Err(Failure::Refused(format!(
+        Ok(metadata) if !metadata.is_file() => Err(Failure::Refused(format!(
             "{} exists and is not a plain file: name another file",
             out.display()
         ))),

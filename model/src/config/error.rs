@@ -125,7 +125,7 @@ impl fmt::Display for Error {
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
             Self::Dense { block, found, expected } => write!(f, "invalid dense features '{block}': found {found}, expected {expected}"),
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
-            Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", kept(*best)),
+            Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", published_note(*best)),
             Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
             Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew; a warm start keeps what the last generation learned"),
             Self::PairsChanged { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
@@ -153,7 +153,7 @@ impl From<hedgerow_storage::Error> for Error {
     }
 }
 
-fn kept(best: Option<u32>) -> String {
+fn published_note(best: Option<u32>) -> String {
     best.map_or_else(String::new, |epoch| format!("what epoch {epoch} gave is kept and published; "))
 }
 

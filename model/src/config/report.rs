@@ -1,5 +1,6 @@
 //! Reports of refreshes.
 
+use std::fmt;
 use std::time::Instant;
 
 use hedgerow_storage::Epoch;
@@ -38,6 +39,14 @@ pub struct RefreshReport {
     pub ms: RefreshTimes,
     /// Seconds in total.
     pub seconds: f64,
+}
+
+impl fmt::Display for RefreshReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, dirty_nodes, sources, full, seconds, .. } = self;
+        let how = if *full { "rebuild" } else { "refresh" };
+        write!(f, "{how} to epoch {epoch}: {dirty_nodes} dirty nodes, {sources} walk sources, {seconds:.3} s")
+    }
 }
 
 impl RefreshReport {

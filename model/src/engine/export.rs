@@ -1,87 +1,88 @@
-//! All that was learned, held still for whoever writes it down, and a model from elsewhere put to work.
-//! Which files it comes from and goes to is the caller's to know.
+//! Export of embeddings and model, and installation of a model from outside.
+//! Must not know file formats: callers read and write the files.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use hedgerow_storage::{CancelToken, Error as StoreError, Generation, NodeIx, Snapshot, StableId};
+use hedgerow_storage::{CancelToken, Error as StoreError, Generation, NodeIx, Snapshot};
 
 use crate::config::error::Error;
-use crate::engine::handle::{Digest, Engine, Work};
+use crate::engine::handle::Engine;
+use crate::engine::persist::Digest;
+use crate::engine::working_state::WorkingState;
 use crate::network::parameters::{Model, refused};
 use crate::state::learning_curve::LearningCurve;
 use crate::state::state::State;
 
-/// The embeddings, neighbourhoods and model of one epoch, and the graph of the same.
+/// The embeddings, neighborhoods and model of one epoch, and the graph of that epoch.
 ///
 /// # Visibility
-/// While it lives no refresh, training or persist gets on; readers and commits do.
+/// Refreshes, trainings and persists wait until it is dropped; readers and commits do not.
 pub struct EmbeddingExport<'a> {
-    work: MutexGuard<'a, Option<Work>>,
+    working: MutexGuard<'a, Option<WorkingState>>,
     snapshot: Snapshot,
 }
 
-/// An embedded node with its vector and neighbourhood, as [`EmbeddingExport`] holds it.
+/// An embedded node of an [`EmbeddingExport`], with its vector and neighborhood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingRow<'a> {
     /// The node.
     pub node: NodeIx,
     /// A unit vector, or zeros.
     pub vector: &'a [f32],
-    /// What is added to the node's score.
+    /// The popularity, which is added to the node's score.
     pub bias: f32,
-    /// Its neighbourhood with visits, most first.
+    /// Its neighborhood with visits, most visits first.
     pub neighborhood: Vec<(NodeIx, u32)>,
 }
 
 impl Engine {
-    /// Refreshes where nodes are dirty, and holds what is there then.
+    /// The embeddings of the store's present epoch, for export. Refreshes first if nodes are dirty.
     ///
     /// # Errors
     /// As for [`Engine::refresh`].
-    pub fn learned(&self, cancel: &CancelToken) -> Result<EmbeddingExport<'_>, Error> {
-        let mut guard = self.work();
-        let work = guard.as_mut().ok_or(Error::NotTrained)?;
+    pub fn export_embeddings(&self, cancel: &CancelToken) -> Result<EmbeddingExport<'_>, Error> {
+        let mut guard = self.working_state();
+        let working = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        if work.whole().is_err() || work.state.epoch != snapshot.epoch() {
-            // Which nodes are dirty is in the log, which a read-only store does not open.
+        if working.consistent().is_err() || working.state.epoch != snapshot.epoch() {
+            // The log has the dirty nodes, and a read-only store does not open the log.
             let full = self.store.is_read_only();
-            self.bring(work, &snapshot, full, None, cancel)?;
+            self.refresh_to(working, &snapshot, full, None, cancel)?;
         }
-        Ok(EmbeddingExport { work: guard, snapshot })
+        Ok(EmbeddingExport { working: guard, snapshot })
     }
 
-    /// Makes a model of elsewhere the next generation, and embeds every node of its target kinds with it.
+    /// Makes a model from outside the next generation, and embeds every node of its target kinds with it.
     ///
     /// # Visibility
     /// As for [`Training::run`](crate::engine::training::Training::run).
     /// # Errors
-    /// [`Error::Model`] where it does not fit together, or does not fit the dense features of the store; a cancellation.
-    /// Nothing changes then.
+    /// [`Error::Model`] if its parts or the dense features of the store do not fit it; a cancellation. Nothing changes then.
     /// # Determinism
-    /// Stores of the same content in which the same model was installed have the same digest.
+    /// Stores with the same content and the same installed model have the same digest.
     pub fn install(&self, model: &Model, cancel: &CancelToken) -> Result<Generation, Error> {
         if self.store.is_read_only() {
             return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
         }
-        let (recipe, encoder) = model.parse()?;
-        let _alone = self.training.lock().unwrap_or_else(PoisonError::into_inner);
+        let (config, encoder) = model.parse()?;
+        let _exclusive = self.training.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.store.snapshot();
         let blocks = snapshot.dense_blocks();
-        for (name, width) in &recipe.dense {
+        for (name, width) in &config.dense {
             if let Some((_, found)) = blocks.iter().find(|(block, found)| block == name && found != width) {
                 return Err(refused(format!(
                     "it reads {width} numbers of the dense features '{name}', the store has {found}"
                 )));
             }
         }
-        let (state, _) = State::build(recipe, Arc::new(encoder), &snapshot, cancel)?;
+        let (state, _) = State::build(config, Arc::new(encoder), &snapshot, cancel)?;
         Ok(self.publish_trained(state, &LearningCurve::default(), cancel)?.0)
     }
 }
 
 impl EmbeddingExport<'_> {
-    fn now(&self) -> &Work {
-        self.work.as_ref().expect("it is held since there was something to hold")
+    fn working(&self) -> &WorkingState {
+        self.working.as_ref().expect("an export is made from a state and keeps it locked")
     }
 
     /// The graph.
@@ -95,7 +96,7 @@ impl EmbeddingExport<'_> {
     /// A cancellation.
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
         let ids: Vec<_> = self.state().nodes.iter().map(|&node| self.snapshot.stable_id(node)).collect();
-        digest_of(self.state(), self.now().generation, &ids, cancel)
+        Digest::new(self.state(), self.working().generation, &ids, cancel)
     }
 
     /// Length of a vector.
@@ -103,7 +104,7 @@ impl EmbeddingExport<'_> {
         self.state().recipe.dim
     }
 
-    /// How many nodes are embedded.
+    /// The number of embedded nodes.
     pub fn count(&self) -> u64 {
         self.state().alive_rows().count() as u64
     }
@@ -113,7 +114,7 @@ impl EmbeddingExport<'_> {
         Model::of(&self.state().recipe, &self.state().encoder)
     }
 
-    /// What a node has, where it is embedded.
+    /// The row of a node; `None` if it is not embedded.
     pub fn row(&self, node: NodeIx) -> Option<EmbeddingRow<'_>> {
         let state = self.state();
         let at = state.row(node)? as usize;
@@ -127,39 +128,6 @@ impl EmbeddingExport<'_> {
     }
 
     fn state(&self) -> &State {
-        &self.now().state
+        &self.working().state
     }
-}
-
-/// The digest of a state whose rows have these stable ids.
-pub(super) fn digest_of(
-    state: &State,
-    generation: Generation,
-    ids: &[StableId],
-    cancel: &CancelToken,
-) -> Result<Digest, Error> {
-    let mut rows: Vec<u32> = state.alive_rows().collect();
-    rows.sort_by_key(|&row| ids[row as usize]);
-    let stage = cancel.stage("rows", rows.len() as u64);
-    let mut hasher = blake3::Hasher::new();
-    for &row in &rows {
-        stage.advance(1)?;
-        let at = row as usize;
-        hasher.update(&ids[at].get().to_le_bytes());
-        hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
-        for &(neighbor, count) in &state.neighborhoods[at] {
-            hasher.update(&ids[neighbor as usize].get().to_le_bytes());
-            hasher.update(&count.to_le_bytes());
-        }
-        for value in state.vectors.row(at).iter().chain([&state.bias[at]]) {
-            hasher.update(&value.to_le_bytes());
-        }
-    }
-    stage.end();
-    Ok(Digest {
-        digest: hasher.finalize().to_hex().to_string(),
-        epoch: state.epoch,
-        generation,
-        nodes: rows.len() as u64,
-    })
 }

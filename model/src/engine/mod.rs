@@ -1,9 +1,15 @@
-//! The engine as hosts see it: every method of `Engine`, and the updater thread.
+//! The engine as hosts see it: the methods of `Engine`, and the updater thread.
+//! The methods take locks and call `query`, `evaluate`, `state` and `train`, which compute the results.
 
-pub(crate) mod embedder;
+pub(crate) mod embedding;
+mod evaluate;
 pub(crate) mod export;
 pub(crate) mod handle;
-pub(crate) mod history;
-pub(crate) mod inductive;
+pub(crate) mod persist;
+mod recommend;
+mod refresh;
+pub(crate) mod refresh_history;
+mod similar;
 pub(crate) mod training;
 pub(crate) mod updater;
+mod working_state;

@@ -1,6 +1,7 @@
-//! How an engine trains: anew, warm, or on from where a run was interrupted; and how what a run gave is published.
-//! What an epoch is, is `train`'s.
+//! Trainings of an engine: new, warm, or resumed after an interruption; and the publication of the trained model.
+//! `train` trains the epochs.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +11,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
-use crate::engine::handle::{Engine, Rows, Work};
+use crate::engine::handle::Engine;
+use crate::engine::working_state::{Consistency, WorkingState};
+use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::query::embeddings::Embeddings;
 use crate::state::learning_curve::LearningCurve;
@@ -23,58 +26,69 @@ use crate::train::init;
 use crate::train::init::LastGeneration;
 use crate::train::run::{RunEnd, TrainRun, Trained};
 
-/// What a training came to.
+/// The report of a training.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TrainReport {
     /// The new generation.
     pub generation: Generation,
-    /// Nodes embedded.
+    /// The number of embedded nodes.
     pub embedded: u64,
-    /// All of it: walks, training, embedding, storing.
+    /// Seconds of walks, training, embedding and storing.
     pub seconds: f64,
-    /// Whether it was ended by the caller, with what the whole epochs before gave.
+    /// True if the caller cancelled it. The model is then from the complete epochs before.
     pub cancelled: bool,
-    /// Every epoch, those before an interruption too.
+    /// All epochs, also those before an interruption.
     pub epochs: Vec<EpochReport>,
 }
 
-/// A training that was interrupted and can go on.
+/// An interrupted training that can be resumed.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnfinishedTraining {
-    /// What it was told.
+    /// Its options.
     pub options: TrainOptions,
-    /// The epoch of the graph that it trains on.
+    /// The epoch of its graph.
     pub graph: Epoch,
-    /// Whether it was given pairs, which it must be given again.
+    /// True if it has pairs of the caller, which must be passed again.
     pub has_pairs: bool,
-    /// Its epochs so far.
+    /// Its complete epochs.
     pub epochs: Vec<EpochReport>,
 }
 
-/// What the caller has to say about a run.
-struct Asked<'a> {
-    /// None: what the interrupted run was told.
+/// The caller's input to a training.
+struct TrainingInput<'a> {
+    /// `None` resumes the interrupted training with its options.
     options: Option<&'a TrainOptions>,
     pairs: Option<&'a [(NodeName, NodeName)]>,
 }
 
-/// A training that [`Training::run`] begins, and what it may be given besides its options.
+/// A training that [`Training::run`] starts, with optional pairs and an observer.
 #[must_use]
 pub struct Training<'a> {
     engine: &'a Engine,
-    asked: Asked<'a>,
+    input: TrainingInput<'a>,
     threads: usize,
     observer: Option<&'a mut (dyn FnMut(&TrainEvent) + Send)>,
 }
 
+impl fmt::Display for TrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, embedded, seconds, cancelled, epochs } = self;
+        let cancelled = if *cancelled { ", cancelled" } else { "" };
+        let epochs = epochs.len();
+        write!(f, "generation {generation}: {epochs} epochs, {embedded} nodes, {seconds:.1} s{cancelled}")
+    }
+}
+
 impl<'a> Training<'a> {
-    /// Positives of the caller's; without them they come from where [`TrainOptions::positives`] says.
+    /// Positives of the caller. Without them, [`TrainOptions::positives`] names their source.
     pub fn pairs(mut self, pairs: &'a [(NodeName, NodeName)]) -> Self {
-        self.asked.pairs = Some(pairs);
+        self.input.pairs = Some(pairs);
         self
     }
 
-    /// Who hears of epochs and alarms. The training waits for it.
+    /// The observer of epochs and alarms. The training waits for it.
     pub fn observer(mut self, observer: &'a mut (dyn FnMut(&TrainEvent) + Send)) -> Self {
         self.observer = Some(observer);
         self
@@ -83,49 +97,50 @@ impl<'a> Training<'a> {
     /// Trains a new generation, embeds every node of the target kinds and stores it all.
     ///
     /// # Visibility
-    /// The new generation is durable and seen by readers when the call returns, all at once; until then they
-    /// see the old one. It reflects all batches committed before its publication, also those that came during the
-    /// training. A cancellation keeps what the whole epochs so far would have, if there is one.
+    /// The new generation is durable and readers see all of it when the call returns; until then they see the old one. It reflects
+    /// all batches committed before its publication, also those during the training. A cancellation publishes the model of the
+    /// complete epochs, if there is one.
     ///
-    /// After every epoch the state of the run is kept durably beside the store, in the place of that of an earlier run, so
-    /// that [`Engine::resuming`] can go on after a cancellation, a kill or a power cut. A training that ends removes it.
+    /// After every epoch the state of the run is stored durably in a sidecar file, which replaces that of an earlier run. So
+    /// [`Engine::resuming`] can continue after a cancellation, a kill or a power cut. A training that completes removes the file.
     /// # Errors
-    /// Options out of range, a target kind without nodes, nothing to learn from, no generation to start from or one of
-    /// another shape ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] when the loss stops being a number: what the
-    /// whole epochs before gave is published all the same, if there is one, and the run is at its end. When resuming:
-    /// [`Error::NothingToResume`]; [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in what was kept, which is lost then.
+    /// Options out of range, a target kind without nodes, no positives, no generation to start from or one of another shape
+    /// ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] if the loss stops being a number: the model of the complete
+    /// epochs is published, if there is one, and the run is over. When resuming: [`Error::NothingToResume`];
+    /// [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in the sidecar file, which is then lost.
     /// # Determinism
-    /// The same bytes for any number of threads, and whether it was interrupted and resumed or not.
+    /// The same bytes for any number of threads, with and without an interruption.
     /// # Cost
-    /// Keeping the state writes four numbers for each that is trained, five where a worse epoch follows on the best.
+    /// Storing the state writes four numbers for each trained parameter, five after an epoch that is not the best.
     /// # Source
     /// PinSage, section 3.
     pub fn run(self, cancel: &CancelToken) -> Result<TrainReport, Error> {
-        let Self { engine, asked, threads, observer } = self;
-        let unheard = &mut |_: &TrainEvent| {};
-        let observer = observer.unwrap_or(unheard);
-        on_threads(threads, || engine.train_here(&asked, observer, cancel))
+        let Self { engine, input, threads, observer } = self;
+        let ignore_events = &mut |_: &TrainEvent| {};
+        let observer = observer.unwrap_or(ignore_events);
+        on_threads(threads, || engine.train(&input, observer, cancel))
     }
 }
 
 impl Engine {
-    /// A training by these options; [`Training::run`] begins it.
+    /// A training with these options; [`Training::run`] starts it.
     pub fn training<'a>(&'a self, options: &'a TrainOptions) -> Training<'a> {
-        let asked = Asked { options: Some(options), pairs: None };
-        Training { engine: self, asked, threads: options.threads, observer: None }
+        let input = TrainingInput { options: Some(options), pairs: None };
+        Training { engine: self, input, threads: options.threads, observer: None }
     }
 
-    /// The training that was interrupted last, from its last whole epoch on, with the options it began with; on `threads`
-    /// threads, 0 takes the caller's rayon pool. Pairs that it was given must be given again. [`Training::run`] begins it.
+    /// The training that was interrupted last, from its last complete epoch on, with its options; [`Training::run`] starts it. With 0
+    /// `threads` it takes the caller's rayon pool. Pairs of the interrupted training must be passed again.
     pub fn resuming(&self, threads: usize) -> Training<'_> {
-        Training { engine: self, asked: Asked { options: None, pairs: None }, threads, observer: None }
+        let input = TrainingInput { options: None, pairs: None };
+        Training { engine: self, input, threads, observer: None }
     }
 
-    /// The training that [`Engine::resuming`] would go on with.
+    /// The interrupted training that [`Engine::resuming`] would continue.
     ///
     /// # Errors
-    /// Damage in what was kept. Cost: reading all of it.
-    pub fn unfinished(&self) -> Result<Option<UnfinishedTraining>, Error> {
+    /// Damage in its sidecar file. Cost: reads all of that file.
+    pub fn unfinished_training(&self) -> Result<Option<UnfinishedTraining>, Error> {
         let checkpoint = Checkpoint::open(&self.store)?;
         Ok(checkpoint.map(|Checkpoint { summary: Summary { origin, epochs, .. }, .. }| UnfinishedTraining {
             options: origin.options,
@@ -135,13 +150,12 @@ impl Engine {
         }))
     }
 
-    /// What a training would take in memory and time, and nothing else: all walks are made and a few minibatches trained,
-    /// all of which is thrown away.
+    /// An estimate of the memory and time of a training. It makes all walks and trains a few minibatches, and discards them.
     ///
     /// # Errors
     /// As for [`Training::run`], and a cancellation.
     /// # Cost
-    /// The walks, a few minibatches, and one look at all held-out positives.
+    /// The walks, a few minibatches, and one pass over all held-out positives.
     pub fn estimate(
         &self,
         options: &TrainOptions,
@@ -161,23 +175,26 @@ impl Engine {
         })
     }
 
-    fn train_here(
+    fn train(
         &self,
-        asked: &Asked<'_>,
+        input: &TrainingInput<'_>,
         observer: &mut (dyn FnMut(&TrainEvent) + Send),
         cancel: &CancelToken,
     ) -> Result<TrainReport, Error> {
+        // The graph, the neighborhoods and the inputs.
         let since = Instant::now();
         if self.store.is_read_only() {
             return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
         }
-        let _alone = self.training.lock().unwrap_or_else(PoisonError::into_inner);
+        let _exclusive = self.training.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.store.snapshot();
-        let (origin, checkpoint) = self.origin(asked, &snapshot)?;
+        let (origin, checkpoint) = self.origin(input, &snapshot)?;
         let options = &origin.options;
         let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
-        let pairs = asked.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
+        let pairs = input.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
+
+        // The epochs, from the start or from the checkpoint on.
         let progress = match checkpoint {
             Some(checkpoint) => checkpoint.progress(&state.recipe)?,
             None => Progress::new(self.starting_encoder(options, &state.recipe, &inputs)?),
@@ -195,15 +212,16 @@ impl Engine {
         };
         let Trained { encoder, epochs, kept, end } = trained;
         let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
-        // From here on a cancellation would only lose what is done.
-        let kept_on = CancelToken::new().reporting_to(cancel);
+
+        // The publication. A cancellation from here on would only lose the trained model, so it reports progress only.
+        let progress_only = CancelToken::new().reporting_to(cancel);
         let (generation, embedded) = self.publish_trained(
-            state.embed_with(Arc::new(encoder), &snapshot, &kept_on)?,
+            state.embed_with(Arc::new(encoder), &snapshot, &progress_only)?,
             &curve,
-            &kept_on,
+            &progress_only,
         )?;
         if end != RunEnd::Cancelled {
-            // What is left where this fails does no harm: going on with it would publish the same once more.
+            // If this fails, the file does no harm: resuming from it would publish the same model again.
             let _ = checkpoint::discard(&self.store);
         }
         if let RunEnd::Diverged { epoch, step, best } = end {
@@ -213,10 +231,14 @@ impl Engine {
         Ok(TrainReport { generation, embedded, seconds, cancelled: end == RunEnd::Cancelled, epochs })
     }
 
-    /// What the run is of, and where it goes on.
-    fn origin(&self, asked: &Asked<'_>, snapshot: &Snapshot) -> Result<(Origin, Option<Checkpoint>), Error> {
-        let pairs = asked.pairs.map(checkpoint::digest_of_pairs);
-        if let Some(options) = asked.options {
+    /// The origin of a run and, if it is resumed, its checkpoint.
+    fn origin(
+        &self,
+        input: &TrainingInput<'_>,
+        snapshot: &Snapshot,
+    ) -> Result<(Origin, Option<Checkpoint>), Error> {
+        let pairs = input.pairs.map(checkpoint::digest_of_pairs);
+        if let Some(options) = input.options {
             let origin = Origin { options: options.clone(), graph: snapshot.epoch(), pairs };
             return Ok((origin, None));
         }
@@ -225,43 +247,46 @@ impl Engine {
         Ok((checkpoint.summary.origin.clone(), Some(checkpoint)))
     }
 
+    /// The encoder that a training starts from: new, or that of the last generation.
     fn starting_encoder(
         &self,
         options: &TrainOptions,
-        recipe: &ModelConfig,
+        config: &ModelConfig,
         inputs: &Inputs,
-    ) -> Result<crate::network::encoder::Encoder, Error> {
+    ) -> Result<Encoder, Error> {
         if !options.warm {
-            return Ok(init::random(recipe, inputs, options.seed));
+            return Ok(init::random(config, inputs, options.seed));
         }
-        let work = self.work();
-        let last = work.as_ref().map(|work| LastGeneration {
-            generation: work.generation,
-            recipe: &work.state.recipe,
-            encoder: &work.state.encoder,
+        let working = self.working_state();
+        let last = working.as_ref().map(|working| LastGeneration {
+            generation: working.generation,
+            recipe: &working.state.recipe,
+            encoder: &working.state.encoder,
         });
-        init::warm(recipe, inputs, options.seed, last)
+        init::warm(config, inputs, options.seed, last)
     }
 
-    /// Makes what was trained the next generation, once it has followed the batches that came meanwhile.
+    /// Makes a trained state the next generation, after it has followed the batches of the meantime.
     pub(super) fn publish_trained(
         &self,
         state: State,
         curve: &LearningCurve,
         cancel: &CancelToken,
     ) -> Result<(Generation, u64), Error> {
-        let mut work = self.work();
-        let before = work.as_ref().map_or(0, |work| work.generation.get());
+        let mut working = self.working_state();
+        let before = working.as_ref().map_or(0, |working| working.generation.get());
         let generation = Generation::new(before + 1);
-        let mut new = Work { generation, state, stored: None, rows: Rows::Exact };
-        // The snapshot that was trained on is held, so the log reaches back to it.
+        let mut new = WorkingState { generation, state, stored: None, consistency: Consistency::Exact };
+        // The caller still holds the snapshot of the training, so the log reaches back to it.
         let now = self.store.snapshot();
-        self.follow(&mut new, &now, false, None, cancel)?;
+        self.advance_to(&mut new, &now, false, None, cancel)?;
         let embedded = new.state.alive_rows().count() as u64;
-        self.store_work(&mut new, Some(curve), cancel)?;
-        self.show(Some(Embeddings::of(&new.state, &now, generation)));
+        self.publish_to_store(&mut new, Some(curve), cancel)?;
+        // The old embeddings are freed after readers are let in again.
+        let mut embeddings = Some(Embeddings::new(&new.state, &now, generation));
+        self.change_reader_embeddings(|readers| std::mem::swap(readers, &mut embeddings));
         self.store.mark_refreshed(now.epoch());
-        *work = Some(new);
+        *working = Some(new);
         Ok((generation, embedded))
     }
 }
@@ -273,7 +298,7 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T, Error> +
     }
 }
 
-/// Threads of our own; none where the caller's are to be taken.
+/// A pool of this many threads; `None` for 0, which takes the caller's pool.
 pub(crate) fn pool(threads: usize) -> Result<Option<ThreadPool>, Error> {
     if threads == 0 {
         return Ok(None);
@@ -282,6 +307,7 @@ pub(crate) fn pool(threads: usize) -> Result<Option<ThreadPool>, Error> {
     pool.map(Some).map_err(|error| Error::Threads { threads, reason: error.to_string() })
 }
 
+/// The rows of the caller's pairs.
 fn rows_of_pairs(
     pairs: &[(NodeName, NodeName)],
     state: &State,

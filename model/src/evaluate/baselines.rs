@@ -1,6 +1,8 @@
-//! What ranks without having learned anything, to judge a model by. Knows the graph, and of embeddings only who has one.
+//! Baselines: rankings that need no training, to compare a model with. They read the graph; of the embeddings they know only which
+//! nodes have one.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{Cooccurrence, Neighborhoods, Policy, Visit, WalkOptions, Walker};
@@ -10,42 +12,43 @@ use crate::config::error::Error;
 use crate::evaluate::candidates::Candidates;
 use crate::query::scan::RankCount;
 
-/// Queries of a task, which share the memory that sums take.
+/// Queries of a task, which share the memory of the sums.
 const QUERIES_PER_TASK: usize = 32;
-/// Answers that may come before the best ones so far are sorted out.
+/// Answers beyond two for each place before they are pruned.
 const ROOM: usize = 64;
-/// Walks from each node, of one visit: gowalla's NDCG@20 is .150 with them, .143 with as many hops in walks of three visits, .152 with
-/// twice as many walks.
+/// Walks from each node, of one visit. The NDCG@20 on gowalla is .150 with them, .143 with as many hops in walks of three visits, and
+/// .152 with twice as many walks.
 const WALKS: u32 = 1_000;
-/// Nodes whose walks are made together: their visits take 32 MB until they are counted.
+/// Nodes whose walks are made together. Their visits take 32 MB until they are counted.
 const SOURCES_AT_ONCE: usize = 8_192;
-/// Visited nodes that count, for each node of a history.
+/// Most visited nodes that count, for each node of a history.
 const TOP: u32 = 200;
 
 /// A ranking that needs no training.
 ///
-/// Where a user is asked for, each ranks by the user's history; where it has fewer answers than are asked for, what is most popular
-/// follows, as in [`Engine::recommend`](crate::Engine::recommend).
+/// For a user, each baseline ranks by the user's history. If it has fewer answers than the question asks for, the most popular items
+/// follow, as in [`Engine::recommend`](crate::Engine::recommend).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Baseline {
-    /// By degree, whoever asks.
+    /// By degree, the same for every query.
     Popularity,
-    /// By the cosine of neighbor sets, see [`Cooccurrence`]; of a history, by the sum of the cosines with all of it.
+    /// By the cosine of neighbor sets, see [`Cooccurrence`]; for a history, by the sum of the cosines with its nodes.
     ///
     /// Source: Deshpande and Karypis, "Item-based top-N recommendation algorithms" (ACM TOIS 22, 2004), with all neighbors.
     Cooccurrence,
-    /// By visits of stable walks, as embeddings are made from, with all that is learned left out; from a history as many walks from
-    /// each node of it, which is more than [`pixie`](hedgerow_walker::pixie())'s shares find.
+    /// By visits of stable walks, the walks that embeddings are computed from, without anything learned. For a history it makes the
+    /// same number of walks from each node, which finds more than the shares of [`pixie`](hedgerow_walker::pixie()).
     ///
     /// Source: Cooper et al., "Random walks in recommender systems" (WWW 2014), `P3`, by walks.
     Walks,
 }
 
 impl Baseline {
-    /// All of them.
+    /// All baselines.
     pub const ALL: [Self; 3] = [Self::Popularity, Self::Cooccurrence, Self::Walks];
 
-    /// One word.
+    /// The name, one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Popularity => "popularity",
@@ -55,32 +58,38 @@ impl Baseline {
     }
 }
 
-/// A baseline that is ready to rank.
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A baseline over the candidates, ready to rank.
 pub(super) struct Ranking<'a> {
-    field: &'a Candidates<'a>,
+    candidates: &'a Candidates<'a>,
     baseline: Baseline,
-    /// Where walks lead from all that histories hold.
+    /// The walks from all nodes of the histories.
     visited: Option<Visited>,
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(field: &'a Candidates<'a>, baseline: Baseline) -> Self {
-        Self { field, baseline, visited: None }
+    pub(super) fn new(candidates: &'a Candidates<'a>, baseline: Baseline) -> Self {
+        Self { candidates, baseline, visited: None }
     }
 
-    /// `nodes`: of all histories that will be asked with.
+    /// A ranking for histories. `nodes` is the nodes of all histories that it will rank for.
     pub(super) fn of_histories(
-        field: &'a Candidates<'a>,
+        candidates: &'a Candidates<'a>,
         baseline: Baseline,
         nodes: impl Iterator<Item = NodeIx>,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let walks = baseline == Baseline::Walks;
-        let visited = walks.then(|| Visited::new(field, nodes, TOP, cancel)).transpose()?;
-        Ok(Self { field, baseline, visited })
+        let visited = walks.then(|| Visited::new(candidates, nodes, TOP, cancel)).transpose()?;
+        Ok(Self { candidates, baseline, visited })
     }
 
-    /// The best `k` for each history, without what is in it.
+    /// The best `k` items for each history, without the history itself.
     pub(super) fn answers(
         &self,
         histories: &[&[NodeIx]],
@@ -88,26 +97,27 @@ impl<'a> Ranking<'a> {
         cancel: &CancelToken,
     ) -> Result<Vec<Vec<NodeIx>>, Error> {
         self.each(histories, self.visited.as_ref(), |scores, history| {
-            Ok(best(self.field, &scores.of(history, cancel)?, history, k))
+            Ok(best(self.candidates, &scores.of(history, cancel)?, history, k))
         })
     }
 
-    /// Where the second of each pair stands for the first.
-    pub(super) fn above(
+    /// The rank of the second node of each pair for the first.
+    pub(super) fn rank_counts(
         &self,
         pairs: &[(NodeIx, NodeIx)],
         cancel: &CancelToken,
     ) -> Result<Vec<RankCount>, Error> {
         if self.baseline == Baseline::Popularity {
-            let items = self.field.items.iter();
-            let degrees: Vec<u64> = items.map(|&item| self.field.snapshot.degree(item)).collect();
-            return Ok(pairs.iter().map(|&pair| by_degree(self.field, &degrees, pair)).collect());
+            let items = self.candidates.items.iter();
+            let degrees: Vec<u64> = items.map(|&item| self.candidates.snapshot.degree(item)).collect();
+            return Ok(pairs.iter().map(|&pair| by_degree(self.candidates, &degrees, pair)).collect());
         }
         let queries = || pairs.iter().map(|&(query, _)| query);
         let walks = self.baseline == Baseline::Walks;
-        let visited = walks.then(|| Visited::new(self.field, queries(), u32::MAX, cancel)).transpose()?;
+        let visited =
+            walks.then(|| Visited::new(self.candidates, queries(), u32::MAX, cancel)).transpose()?;
         self.each(pairs, visited.as_ref(), |scores, &(query, item)| {
-            Ok(above(self.field, &scores.of(&[query], cancel)?, query, item))
+            Ok(rank_count(self.candidates, &scores.of(&[query], cancel)?, query, item))
         })
     }
 
@@ -118,24 +128,24 @@ impl<'a> Ranking<'a> {
         answer: impl Fn(&mut Scores<'_>, &Q) -> Result<A, Error> + Sync,
     ) -> Result<Vec<A>, Error> {
         let tasks = queries.par_chunks(QUERIES_PER_TASK).map(|queries| {
-            let mut scores = Scores::new(self.baseline, self.field.snapshot, visited);
+            let mut scores = Scores::new(self.baseline, self.candidates.snapshot, visited);
             queries.iter().map(|query| answer(&mut scores, query)).collect::<Result<Vec<A>, Error>>()
         });
         Ok(tasks.collect::<Result<Vec<Vec<A>>, Error>>()?.into_iter().flatten().collect())
     }
 }
 
-/// Where walks lead from some nodes.
+/// The visits of walks from a set of nodes.
 struct Visited {
-    /// Ascending.
+    /// The nodes, ascending.
     sources: Vec<NodeIx>,
-    /// Of so many sources each.
+    /// Their neighborhoods, in blocks of [`SOURCES_AT_ONCE`] sources.
     blocks: Vec<Neighborhoods>,
 }
 
 impl Visited {
     fn new(
-        field: &Candidates<'_>,
+        candidates: &Candidates<'_>,
         sources: impl Iterator<Item = NodeIx>,
         top: u32,
         cancel: &CancelToken,
@@ -144,8 +154,8 @@ impl Visited {
         sources.sort_unstable();
         sources.dedup();
         let options = WalkOptions { walks: WALKS, visits: 1, min_visits: 1, top, ..WalkOptions::default() };
-        let policy = Policy::default_for(field.snapshot, field.kind);
-        let walker = Walker::new(field.snapshot, options, &policy)?;
+        let policy = Policy::default_for(candidates.snapshot, candidates.kind);
+        let walker = Walker::new(candidates.snapshot, options, &policy)?;
         let blocks = sources.chunks(SOURCES_AT_ONCE).map(|block| walker.neighborhoods(block, cancel));
         let blocks = blocks.collect::<Result<Vec<Neighborhoods>, _>>()?;
         Ok(Self { sources, blocks })
@@ -157,11 +167,11 @@ impl Visited {
     }
 }
 
-/// Scores for one history after the other.
+/// The computation of scores, for one history after the other.
 enum Scores<'a> {
     Nothing,
     Cooccurrence(Cooccurrence<'a>),
-    /// By node, the visits; zeros between two histories.
+    /// The visits of each node; zeros between two histories.
     Walks(&'a Visited, Vec<u64>),
 }
 
@@ -174,7 +184,7 @@ impl<'a> Scores<'a> {
         }
     }
 
-    /// Of all that has a score above 0 and is not in the history; in no particular order.
+    /// The nodes with scores above 0 that are not in the history, in no order.
     fn of(&mut self, history: &[NodeIx], cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
         match self {
             Self::Nothing => Ok(Vec::new()),
@@ -201,15 +211,15 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// Ties by stable id, as everywhere.
-fn best(field: &Candidates<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usize) -> Vec<NodeIx> {
-    let id = |node: NodeIx| field.snapshot.stable_id(node);
+/// The best `k` candidates, ties by stable id. The most popular ones follow if there are fewer.
+fn best(candidates: &Candidates<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usize) -> Vec<NodeIx> {
+    let id = |node: NodeIx| candidates.snapshot.stable_id(node);
     let order =
         |a: &(NodeIx, f64), b: &(NodeIx, f64)| b.1.total_cmp(&a.1).then_with(|| id(a.0).cmp(&id(b.0)));
     let mut best: Vec<(NodeIx, f64)> = Vec::new();
     let mut least = 0.0;
     for &(node, score) in scored {
-        if score >= least && field.holds(node) {
+        if score >= least && candidates.contains(node) {
             best.push((node, score));
             if k > 0 && best.len() >= k.saturating_mul(2).saturating_add(ROOM) {
                 best.select_nth_unstable_by(k - 1, order);
@@ -223,43 +233,49 @@ fn best(field: &Candidates<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k:
     let mut best: Vec<NodeIx> = best.into_iter().map(|(node, _)| node).collect();
     if best.len() < k {
         let taken: HashSet<NodeIx> = best.iter().chain(history).copied().collect();
-        let popular = field.items.iter().copied().filter(|item| !taken.contains(item));
+        let popular = candidates.items.iter().copied().filter(|item| !taken.contains(item));
         best.extend(popular.take(k - best.len()));
     }
     best
 }
 
-/// By scores of which all that are not listed are 0.
-fn above(field: &Candidates<'_>, scored: &[(NodeIx, f64)], query: NodeIx, item: NodeIx) -> RankCount {
-    let wanted = scored.iter().find(|(node, _)| *node == item).map_or(0.0, |(_, score)| *score);
-    let is_other = |node: NodeIx| node != query && node != item && field.holds(node);
+/// The rank of an item by its score. Nodes that are not listed have score 0.
+fn rank_count(
+    candidates: &Candidates<'_>,
+    scored: &[(NodeIx, f64)],
+    query: NodeIx,
+    item: NodeIx,
+) -> RankCount {
+    let level = scored.iter().find(|(node, _)| *node == item).map_or(0.0, |(_, score)| *score);
+    let is_other = |node: NodeIx| node != query && node != item && candidates.contains(node);
     let (mut higher, mut equal, mut listed) = (0, 0, 0);
     for &(_, score) in scored.iter().filter(|(node, _)| is_other(*node)) {
         listed += 1;
-        higher += u64::from(score > wanted);
-        equal += u64::from(score == wanted);
+        higher += u64::from(score > level);
+        equal += u64::from(score == level);
     }
-    if wanted == 0.0 {
-        equal = others(field, query, item) - listed;
+    if level == 0.0 {
+        equal = others(candidates, query, item) - listed;
     }
     RankCount { higher, equal }
 }
 
-/// How many may be answers beside the query and the item.
-fn others(field: &Candidates<'_>, query: NodeIx, item: NodeIx) -> u64 {
-    let own = u64::from(field.holds(query)) + u64::from(item != query && field.holds(item));
-    field.items.len() as u64 - own
+/// The number of candidates other than the query and the item.
+fn others(candidates: &Candidates<'_>, query: NodeIx, item: NodeIx) -> u64 {
+    let own = u64::from(candidates.contains(query)) + u64::from(item != query && candidates.contains(item));
+    candidates.items.len() as u64 - own
 }
 
-/// `degrees`: of the items, largest first.
-fn by_degree(field: &Candidates<'_>, degrees: &[u64], (query, item): (NodeIx, NodeIx)) -> RankCount {
-    let wanted = field.snapshot.degree(item);
-    let higher = degrees.partition_point(|&degree| degree > wanted) as u64;
-    let equal = degrees.partition_point(|&degree| degree >= wanted) as u64 - higher;
-    let asks = |fits: bool| u64::from(fits && query != item && field.holds(query));
-    let own = field.snapshot.degree(query);
+/// The rank of an item by its degree. `degrees` has the degrees of the items, largest first.
+fn by_degree(candidates: &Candidates<'_>, degrees: &[u64], (query, item): (NodeIx, NodeIx)) -> RankCount {
+    let level = candidates.snapshot.degree(item);
+    let higher = degrees.partition_point(|&degree| degree > level) as u64;
+    let equal = degrees.partition_point(|&degree| degree >= level) as u64 - higher;
+    let counts_query =
+        |is_counted: bool| u64::from(is_counted && query != item && candidates.contains(query));
+    let query_degree = candidates.snapshot.degree(query);
     RankCount {
-        higher: higher - asks(own > wanted),
-        equal: equal - asks(own == wanted) - u64::from(field.holds(item)),
+        higher: higher - counts_query(query_degree > level),
+        equal: equal - counts_query(query_degree == level) - u64::from(candidates.contains(item)),
     }
 }

@@ -1,18 +1,18 @@
-//! Who may be an answer, and what all rankers know of the graph.
+//! Candidates: the items that all rankers rank, and the histories of users.
 
 use std::cmp::Reverse;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::query::embeddings::Embeddings;
-use crate::query::recommend::neighbors;
+use crate::query::recommend::history_query::neighbors;
 
-/// The embedded nodes of a kind, beside the graph as it is now.
+/// The embedded nodes of a kind, and the graph as it is now.
 pub(super) struct Candidates<'a> {
     pub(super) embeddings: &'a Embeddings,
     pub(super) snapshot: &'a Snapshot,
     pub(super) kind: KindIx,
-    /// Most edges first, ties by stable id.
+    /// The items by number of edges, largest first, ties by stable id.
     pub(super) items: Vec<NodeIx>,
 }
 
@@ -25,11 +25,11 @@ impl<'a> Candidates<'a> {
         Self { embeddings, snapshot, kind, items }
     }
 
-    pub(super) fn holds(&self, node: NodeIx) -> bool {
+    pub(super) fn contains(&self, node: NodeIx) -> bool {
         self.snapshot.kind(node) == self.kind && self.embeddings.row(node).is_some()
     }
 
-    /// What a user is linked to, of the kind; by stable id.
+    /// The neighbors of a user that have the kind, by stable id.
     pub(super) fn history(&self, user: NodeIx) -> Vec<NodeIx> {
         let linked = neighbors(user, self.snapshot).into_iter().map(|(node, _)| node);
         linked.filter(|&node| self.snapshot.kind(node) == self.kind).collect()

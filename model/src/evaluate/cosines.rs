@@ -1,72 +1,63 @@
-//! How similar random pairs of embeddings are: the paper's figure, and the kurtosis by which it compares embeddings.
+//! Cosines of random pairs of embeddings: their distribution, and the kurtosis by which the paper compares embeddings.
+
+use std::fmt;
+
+use hedgerow_storage::Snapshot;
 
 use crate::config::error::Error;
-use crate::engine::handle::Engine;
 use crate::query::embeddings::Embeddings;
 
-/// Nodes that stand for all of them.
+/// Nodes of the sample.
 const SAMPLED: usize = 4_000;
-/// Partners of each node at most.
+/// Most partners of each node.
 const PARTNERS: usize = 25;
 /// Bins from -1 to 1.
 const BINS: usize = 100;
 
-/// The distribution of the cosines of random pairs. Embeddings that tell nodes apart spread theirs widely.
+/// The distribution of the cosines of random pairs. Embeddings that distinguish nodes have widely spread cosines.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RandomCosines {
-    /// How many.
+    /// The number of pairs.
     pub pairs: u64,
-    /// Their mean; 0 of none.
+    /// Their mean; 0 without pairs.
     pub mean: f64,
     /// Their standard deviation.
     pub deviation: f64,
-    /// The fourth moment over the square of the second, less the 3 of a normal distribution; none where all are the same.
+    /// The excess kurtosis: the fourth moment over the square of the second, less 3. `None` if all cosines are equal.
     pub kurtosis: Option<f64>,
-    /// How many lie in each of 100 equal bins from -1 to 1.
+    /// The number of cosines in each of 100 equal bins from -1 to 1.
     pub bins: Vec<u64>,
 }
 
-impl Engine {
-    /// The cosines of random pairs of embeddings, of one kind or of all together: of the 4,000 nodes with the smallest stable ids, each
-    /// with 25 others. What has neither edges nor features has an embedding without a direction, and is left out.
-    ///
-    /// # Errors
-    /// [`Error::NotTrained`]; a kind that is not embedded.
-    /// # Determinism
-    /// A function of the embeddings and the nodes' names.
-    /// # Cost
-    /// A look at every row, and 100,000 products of two; readers do not wait.
-    /// # Source
-    /// `PinSage`, section 4.4 and figure 4.
-    pub fn random_cosines(&self, kind: Option<&str>) -> Result<RandomCosines, Error> {
-        self.with_embeddings(|embeddings, snapshot| {
-            let kind = kind.map(|kind| embeddings.target_kind(kind, snapshot)).transpose()?;
-            let is_asked = |row: &u32| {
-                embeddings.is_alive(*row)
-                    && kind.is_none_or(|kind| embeddings.kind(*row) == kind)
-                    && embeddings.vector(*row).iter().any(|value| *value != 0.0)
-            };
-            let mut rows: Vec<u32> = (0..embeddings.rows() as u32).filter(is_asked).collect();
-            rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
-            rows.truncate(SAMPLED);
-            Ok(RandomCosines::of(&random_pairs(embeddings, &rows)))
-        })
+impl fmt::Display for RandomCosines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pairs, mean, deviation, .. } = self;
+        write!(f, "cosine {mean:.3}, deviation {deviation:.3}, {pairs} pairs")
     }
 }
 
-/// The ids that order a sample are hashes, so its neighbors in it are random partners.
-fn random_pairs(embeddings: &Embeddings, sample: &[u32]) -> Vec<f64> {
-    let count = sample.len();
-    let steps = 1..=PARTNERS.min(count.saturating_sub(1) / 2);
-    let pairs = steps.flat_map(|step| (0..count).map(move |at| (at, (at + step) % count)));
-    let cosine = |(a, b): (usize, usize)| -> f64 {
-        let (a, b) = (embeddings.vector(sample[a]), embeddings.vector(sample[b]));
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    pairs.map(cosine).collect()
-}
-
 impl RandomCosines {
+    /// The cosines of random pairs of nodes of one kind, or of all kinds.
+    ///
+    /// The pairs join 4,000 nodes with 25 others each. A node without edges and features has a vector of zeros and is left out.
+    pub(crate) fn sampled(
+        embeddings: &Embeddings,
+        snapshot: &Snapshot,
+        kind: Option<&str>,
+    ) -> Result<Self, Error> {
+        let kind = kind.map(|kind| embeddings.require_kind(kind, snapshot)).transpose()?;
+        let is_sampled = |row: &u32| {
+            embeddings.is_alive(*row)
+                && kind.is_none_or(|kind| embeddings.kind(*row) == kind)
+                && embeddings.vector(*row).iter().any(|value| *value != 0.0)
+        };
+        let mut rows: Vec<u32> = (0..embeddings.rows() as u32).filter(is_sampled).collect();
+        rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
+        rows.truncate(SAMPLED);
+        Ok(Self::of(&random_pairs(embeddings, &rows)))
+    }
+
     fn of(cosines: &[f64]) -> Self {
         let count = cosines.len().max(1) as f64;
         let mean = cosines.iter().sum::<f64>() / count;
@@ -82,11 +73,23 @@ impl RandomCosines {
     }
 }
 
+/// The cosines of each sampled node with the next ones. Stable ids are hashes, so the next nodes are random partners.
+fn random_pairs(embeddings: &Embeddings, sample: &[u32]) -> Vec<f64> {
+    let count = sample.len();
+    let steps = 1..=PARTNERS.min(count.saturating_sub(1) / 2);
+    let pairs = steps.flat_map(|step| (0..count).map(move |at| (at, (at + step) % count)));
+    let cosine = |(a, b): (usize, usize)| -> f64 {
+        let (a, b) = (embeddings.vector(sample[a]), embeddings.vector(sample[b]));
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    pairs.map(cosine).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Two values alike often have the smallest kurtosis there is, -2.
+    /// Two values of equal frequency have the smallest possible kurtosis, -2.
     #[test]
     fn kurtosis_is_the_excess_over_a_normal_distribution() {
         let found = RandomCosines::of(&[-0.5, 0.5, -0.5, 0.5]);
@@ -98,7 +101,7 @@ mod tests {
         assert_eq!(RandomCosines::of(&[]).pairs, 0);
     }
 
-    /// Three nodes on a fan: each pair once, though there are 25 partners to have.
+    /// Three nodes have three pairs, fewer than 25 partners for each.
     #[test]
     fn each_pair_of_a_small_sample_counts_once() {
         let vectors = ndarray::array![[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];

@@ -1,4 +1,4 @@
-//! Held-out recall, by which a training is watched and ended.
+//! Held-out recall: the figure by which a training is watched and stopped.
 
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
@@ -9,13 +9,13 @@ use crate::linalg::rows::normalize_rows;
 use crate::linalg::sparse::Sparse;
 use crate::network::minibatch::Example;
 
-/// Queries of one matrix product; their scores are in memory at once, 4 bytes for each row.
+/// Queries of one matrix product. Their scores are in memory at once, 4 bytes for each row.
 const QUERIES_PER_TASK: usize = 64;
-/// It looks at this many of the best.
+/// The rank up to which a positive counts as found.
 const HELD_OUT_K: usize = 20;
 
-/// Share of the examples whose positive is among the best for their query, all rows ranked but those that belong
-/// together with it.
+/// The share of examples whose positive ranks among the best 20 for the query. All rows are ranked but the query and the other
+/// positives of its group.
 pub(crate) fn held_out_recall(
     vectors: &ArrayView2<'_, f32>,
     bias: &[f32],
@@ -45,14 +45,14 @@ pub(crate) fn held_out_recall(
 
 fn is_found(example: &Example, scores: &ArrayView1<'_, f32>, bias: &[f32]) -> bool {
     let score = |row: u32| scores[row as usize] + bias[row as usize];
-    let wanted = score(example.positive);
-    let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= wanted).count();
-    let mut apart: Vec<u32> = example.query.iter().chain(&example.related).copied().collect();
-    apart.sort_unstable();
-    apart.dedup();
-    let above = apart.iter().filter(|&&row| row != example.positive && score(row) >= wanted).count();
-    // The positive itself is among those counted.
-    at_least - above <= HELD_OUT_K
+    let level = score(example.positive);
+    let at_least = scores.iter().zip(bias).filter(|(score, bias)| *score + *bias >= level).count();
+    let mut unranked: Vec<u32> = example.query.iter().chain(&example.related).copied().collect();
+    unranked.sort_unstable();
+    unranked.dedup();
+    let not_ranked = unranked.iter().filter(|&&row| row != example.positive && score(row) >= level).count();
+    // The positive itself is counted, so this is its rank.
+    at_least - not_ranked <= HELD_OUT_K
 }
 
 #[cfg(test)]

@@ -124,11 +124,12 @@ impl Encoder {
     /// with PinSage layers their messages.
     pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> HugeMatrix {
         let (rows, dim) = (tokens.rows(), self.table.rows.width());
-        let (features, given) = (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
+        let (features, dense_values) =
+            (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
         let mut h = HugeMatrix::zeros(rows, dim);
         let input = self.input_pass(rows);
         h.fill_bands(|first, h| {
-            input.rows(tokens, first, &given[first * features..][..h.len() / dim * features], h);
+            input.rows(tokens, first, &dense_values[first * features..][..h.len() / dim * features], h);
         });
         for layer in &self.weights.layers {
             let pass = layer.pass(rows);
@@ -193,6 +194,7 @@ impl Encoder {
         bias: &Array1<f32>,
         buffers: &mut BufferPool,
     ) -> Gradient {
+        // Normalization and head.
         let mut gradient = self.weights.zeros_like();
         normalize_rows_backward(&trace.vectors.view(), &trace.lengths, &mut vectors);
         buffers.recycle(trace.vectors);
@@ -205,12 +207,14 @@ impl Encoder {
         if let Some(hidden) = trace.hidden {
             buffers.recycle(hidden);
         }
+        // Layers, from the last to the first.
         let mut output = trace.last;
         for (at, (h, z, update)) in trace.layers.into_iter().enumerate().rev() {
             let (layer, into) = (&self.weights.layers[at], &mut gradient.layers[at]);
             let own = h.slice(s![..output.nrows(), ..]);
             let (own, pooled) = layer.update_backward(&own, update, &output.view(), dh, into, buffers);
             buffers.recycle(output);
+            // The pooling: gradients of pooled messages become gradients of messages.
             let messages = z.as_ref().unwrap_or(&h);
             let dz =
                 batch.pools[at].backward(&batch.pools_transposed[at], &messages.view(), &pooled, buffers);
@@ -219,11 +223,13 @@ impl Encoder {
             if let Some(z) = z {
                 buffers.recycle(z);
             }
+            // A node's own vector is its row of the layer below.
             add_to_first_rows(&mut dh, &own);
             buffers.recycle(own);
             output = h;
         }
         buffers.recycle(output);
+        // The input: dense projection, popularity weight and token table.
         if self.weights.dense.nrows() > 0 {
             add_transposed_product(&mut gradient.dense.view_mut(), &batch.dense.view(), &dh.view());
         }

@@ -290,8 +290,8 @@ impl HeadPass<'_> {
 }
 
 /// Adds `part`, the gradient of the first rows of a matrix, to the gradient of all rows.
-pub(crate) fn add_to_first_rows(whole: &mut Array2<f32>, part: &Array2<f32>) {
-    let mut first = whole.slice_mut(s![..part.nrows(), ..]);
+pub(crate) fn add_to_first_rows(total: &mut Array2<f32>, part: &Array2<f32>) {
+    let mut first = total.slice_mut(s![..part.nrows(), ..]);
     first += part;
 }
 

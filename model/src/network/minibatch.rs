@@ -71,18 +71,20 @@ impl Minibatch {
         examples: &[Example],
         negatives: &Negatives,
     ) -> Self {
-        let mut places = vec![ABSENT; pool.rows()];
-        for (place, &row) in (0..).zip(&negatives.rows) {
-            places[row as usize] = place;
+        // Mask, for each example, the negatives that are related to it.
+        let mut indices = vec![ABSENT; pool.rows()];
+        for (index, &row) in (0..).zip(&negatives.rows) {
+            indices[row as usize] = index;
         }
         let masked = examples.iter().map(|example| {
-            let apart = example.query.iter().chain(&example.related).chain([&example.positive]);
-            let mut found: Vec<u32> = apart.map(|&row| places[row as usize]).collect();
-            found.retain(|&place| place != ABSENT);
-            found
+            let related = example.query.iter().chain(&example.related).chain([&example.positive]);
+            let mut masked: Vec<u32> = related.map(|&row| indices[row as usize]).collect();
+            masked.retain(|&index| index != ABSENT);
+            masked
         });
         let masked = masked.collect();
 
+        // Number the nodes of the examples: the rows of level K.
         let mut level = Level { rows: Vec::new(), at: vec![ABSENT; pool.rows()] };
         let mut local = |rows: &[u32]| rows.iter().map(|&row| level.add(row)).collect::<Vec<_>>();
         let query_rows: Vec<_> = examples.iter().map(|example| local(&example.query)).collect();
@@ -91,18 +93,21 @@ impl Minibatch {
         let log_rates = negatives.log_rates.clone();
         let negatives = local(&negatives.rows);
 
+        // The weights of query rows: influences that sum to 1.
         let mut queries = Sparse::new(level.rows.len());
         for (rows, example) in query_rows.iter().zip(examples) {
             let influence = example.query.iter().map(|&row| inputs.influence[row as usize]);
             let sum: f32 = influence.clone().sum();
             queries.push_row(rows.iter().zip(influence).map(|(&row, share)| (row, share / sum)));
         }
+        // From level K down, add the neighbors of each level.
         let mut pools = Vec::with_capacity(layers);
         for _ in 0..layers {
             pools.push(level.grow(pool));
         }
         pools.reverse();
 
+        // Gather the inputs of level 0, and transpose all matrices for the backward pass.
         let mut tokens = trained.empty_sums();
         for &row in &level.rows {
             trained.push_tokens(&inputs.tokens[row as usize], &mut tokens);
@@ -113,7 +118,7 @@ impl Minibatch {
             table_rows,
             tokens,
             // On this thread: it is the producer's, which is outside of the caller's thread pool.
-            dense: inputs.dense.select(Axis(0), &places_of(&level.rows)),
+            dense: inputs.dense.select(Axis(0), &to_indices(&level.rows)),
             log_degrees: level.rows.iter().map(|&row| inputs.log_degrees[row as usize]).collect(),
             pools_transposed: pools.iter().map(Sparse::transpose).collect(),
             pools,
@@ -138,7 +143,7 @@ impl Minibatch {
     }
 }
 
-fn places_of(rows: &[u32]) -> Vec<usize> {
+fn to_indices(rows: &[u32]) -> Vec<usize> {
     rows.iter().map(|&row| row as usize).collect()
 }
 

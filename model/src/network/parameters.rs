@@ -96,21 +96,22 @@ impl Model {
         if let Some(other) = self.tensors.iter().find(|tensor| !known(&tensor.name)) {
             return Err(refused(format!("its recipe knows no tensor {:?}", other.name)));
         }
-        let bits = match self.whole("table.bits", 1)? {
+        let bits = match self.u32_values("table.bits", 1)? {
             [bits] if BITS.contains(bits) => *bits,
             other => return Err(refused(format!("table.bits is {other:?}, expected 8 to 24"))),
         };
-        let trained = self.whole("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
+        let trained =
+            self.u32_values("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
         if !TrainedRows::is_valid(bits, trained) {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
-        let values = self.real("table.rows", &[trained.len(), recipe.dim])?;
+        let values = self.f32_values("table.rows", &[trained.len(), recipe.dim])?;
         let rows =
             HugeMatrix::from_values(trained.len(), recipe.dim, values).expect("real looks at the shape");
-        let bias = Array1::from(self.real("table.bias", &[trained.len()])?.to_vec());
+        let bias = Array1::from(self.f32_values("table.bias", &[trained.len()])?.to_vec());
         for (name, (shape, to)) in names.iter().zip(weights.tensors_mut()) {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
-            to.copy_from_slice(self.real(name, &shape)?);
+            to.copy_from_slice(self.f32_values(name, &shape)?);
         }
         let trained = Arc::new(TrainedRows::new(bits, trained.iter().copied()));
         Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
@@ -125,7 +126,7 @@ impl Model {
         }
     }
 
-    fn whole(&self, name: &str, count: usize) -> Result<&[u32], Error> {
+    fn u32_values(&self, name: &str, count: usize) -> Result<&[u32], Error> {
         match &self.tensor(name)?.values {
             Values::U32(values) if values.len() == count => Ok(values),
             Values::U32(_) => Err(refused(format!("{name} does not hold as many numbers as it says"))),
@@ -133,7 +134,7 @@ impl Model {
         }
     }
 
-    fn real(&self, name: &str, shape: &[usize]) -> Result<&[f32], Error> {
+    fn f32_values(&self, name: &str, shape: &[usize]) -> Result<&[f32], Error> {
         let tensor = self.tensor(name)?;
         let Values::F32(values) = &tensor.values else {
             return Err(refused(format!("{name} is of whole numbers, expected fractions")));
@@ -207,28 +208,28 @@ mod tests {
 
     #[test]
     fn whatever_does_not_fit_is_named() {
-        let said = |change: &dyn Fn(&mut Model)| {
+        let refusal = |change: &dyn Fn(&mut Model)| {
             let mut model = model();
             change(&mut model);
             model.parse().expect_err("it does not fit").to_string()
         };
-        assert!(said(&|model| model.recipe = model.recipe.replace("damping", "mood")).contains("mood"));
+        assert!(refusal(&|model| model.recipe = model.recipe.replace("damping", "mood")).contains("mood"));
         assert!(
-            said(&|model| model.recipe = model.recipe.replace("\"dim\":7", "\"dim\":0")).contains("dim 0")
+            refusal(&|model| model.recipe = model.recipe.replace("\"dim\":7", "\"dim\":0")).contains("dim 0")
         );
         for at in 0..model().tensors.len() {
             let name = model().tensors[at].name.clone();
-            assert!(said(&|model| drop(model.tensors.remove(at))).contains(&name), "{name} is missing");
-            assert!(said(&|model| model.tensors.push(model.tensors[at].clone())).contains(&name));
+            assert!(refusal(&|model| drop(model.tensors.remove(at))).contains(&name), "{name} is missing");
+            assert!(refusal(&|model| model.tensors.push(model.tensors[at].clone())).contains(&name));
             if let Values::F32(values) = &model().tensors[at].values
                 && !values.is_empty()
             {
-                let said = said(&|model| {
+                let refusal = refusal(&|model| {
                     if let Values::F32(values) = &mut model.tensors[at].values {
                         values[0] = f32::NAN;
                     }
                 });
-                assert!(said.contains(&name) && said.contains("NaN"), "{said}");
+                assert!(refusal.contains(&name) && refusal.contains("NaN"), "{refusal}");
             }
         }
     }

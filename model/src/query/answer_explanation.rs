@@ -1,191 +1,249 @@
-//! Why a node is in an answer, in facts that can be looked up in the embeddings and in the graph. Words are for others.
+//! Explanations of answers: facts that a reader can check in the embeddings and in the graph.
+//! Must not know the embeddings that readers share: [`ExplanationInput`] holds copies of the rows that it needs.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use hedgerow_storage::{NodeIx, NodeName, RelationIx, Snapshot};
-use hedgerow_walker::Walker;
+use hedgerow_walker::{Policy, WalkOptions, Walker};
 
 use crate::config::error::Error;
 use crate::linalg::rows::dot;
 use crate::query::embeddings::Embeddings;
-use crate::query::query::{Query, Ranked, Scored};
-use crate::query::recommend::{AnswerSource, Answered, Asked};
 
-/// Common neighbours that are named.
-const NAMED: usize = 3;
+/// Shared neighbors that are named.
+const NAMED_SHARED: usize = 3;
 
-/// Why a node is in an answer.
+/// The explanation of a node in an answer.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AnswerExplanation {
-    /// The cosine with the vector that asked, the interest's where there are several; `None` unless embeddings answered.
+    /// The cosine with the query vector, which is the interest's if there are several. `None` unless embeddings answered.
     pub cosine: Option<f32>,
-    /// What popularity adds to it: the score is their sum. `None` unless embeddings answered, 0 where the cosine alone ranks.
+    /// The popularity; the score is the sum of the cosine and this. 0 if the cosine alone ranks. `None` unless embeddings
+    /// answered.
     pub popularity: Option<f32>,
-    /// The place in [`Ranked::interests`] of the interest that brought it; `None` where there are none.
+    /// The place in [`Ranked::interests`](crate::Ranked::interests) of the interest that found the node. `None` without
+    /// interests.
     pub interest: Option<usize>,
-    /// How it hangs together with the node asked about or, for a recommendation, with the nearest node of the history; `None` where
+    /// The connection with the node of the question or, in a recommendation, with the nearest node of the history. `None` if
     /// there is no such node.
-    pub beside: Option<Connection>,
+    pub connection: Option<Connection>,
 }
 
-/// How two nodes hang together: their cosine in the embeddings, the rest in the graph as it is now.
+impl fmt::Display for AnswerExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = self.connection.iter().map(Connection::to_string).collect();
+        if let (Some(cosine), Some(popularity)) = (self.cosine, self.popularity) {
+            parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
+        }
+        if let Some(interest) = self.interest {
+            parts.push(format!("interest {}", interest + 1));
+        }
+        f.write_str(if parts.is_empty() { "many edges".to_owned() } else { parts.join("; ") }.as_str())
+    }
+}
+
+/// The connection of two nodes: their cosine in the embeddings, and their place in the graph as it is now.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Connection {
-    /// The node beside which the answer stands.
+    /// The node that the answer is connected with.
     pub node: NodeName,
-    /// Their cosine; `None` where one of the two has no embedding.
+    /// The cosine of the two. `None` if one of them has no embedding.
     pub cosine: Option<f32>,
-    /// Whether an edge links them.
+    /// True if an edge links the two.
     pub linked: bool,
-    /// How many neighbours they have in common, through whatever relations.
+    /// The number of neighbors that both have, through any relation.
     pub shared: u64,
-    /// Three of those at most: the ones with the fewest edges, which say most; ties by stable id.
+    /// At most three of the shared neighbors: the ones with the fewest edges, which say most. Ties are ordered by stable id.
     pub shared_nodes: Vec<NodeName>,
-    /// How often the walks of `node` visit the answer, 0 where it is not in the neighbourhood.
+    /// Visits of the answer by the walks of `node`; 0 if it is not in the neighborhood.
     pub visits: u32,
 }
 
-/// What is known of a node that others stand beside.
-struct TrainedRows {
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, linked, shared, visits, .. } = self;
+        let linked = if *linked { "linked" } else { "not linked" };
+        write!(f, "near {node}: {linked}, {shared} shared neighbors, {visits} visits")
+    }
+}
+
+/// The input of the explanations of one answer, copied from the embeddings while the readers' lock is held.
+///
+/// Size: D numbers for each answer and each node of the history.
+pub(crate) struct ExplanationInput {
+    walks: WalkOptions,
+    policies: Vec<Policy>,
+    compared: ComparedNodes,
+    /// The rows of the answers, in their order. Empty unless embeddings answered.
+    answers: Vec<AnswerRow>,
+}
+
+/// The nodes that the answers are compared with.
+enum ComparedNodes {
+    /// The embedded nodes of the history, or the one node of the question.
+    Embedded(Vec<CopiedRow>),
+    /// The nodes that the walks started from.
+    WalkStarts(Vec<NodeIx>),
+}
+
+/// A copy of an embedded row.
+struct CopiedRow {
+    row: u32,
     node: NodeIx,
+    vector: Vec<f32>,
+}
+
+/// A copy of the row of an answer, and the parts of its score.
+struct AnswerRow {
+    copy: CopiedRow,
+    cosine: f32,
+    popularity: f32,
+    interest: Option<usize>,
+}
+
+/// An answer in rows: the row, the query vector that found it, and the place of its interest.
+pub(crate) type FoundRow<'a> = (u32, &'a [f32], Option<usize>);
+
+impl ExplanationInput {
+    /// The input of an answer from the embeddings. `history` is the rows to compare with, and `popularity` is part of the score
+    /// where it is set.
+    pub(crate) fn from_rows<'a>(
+        embeddings: &Embeddings,
+        history: &[u32],
+        answers: impl Iterator<Item = FoundRow<'a>>,
+        popularity: bool,
+    ) -> Self {
+        let copy = |row: u32| CopiedRow {
+            row,
+            node: embeddings.nodes[row as usize],
+            vector: embeddings.vector(row).to_vec(),
+        };
+        let answers = answers.map(|(row, query, interest)| AnswerRow {
+            copy: copy(row),
+            cosine: embeddings.vectors.score(query, row as usize),
+            popularity: if popularity { embeddings.bias[row as usize] } else { 0.0 },
+            interest,
+        });
+        Self {
+            walks: embeddings.config.walks,
+            policies: embeddings.config.policies.clone(),
+            answers: answers.collect(),
+            compared: ComparedNodes::Embedded(history.iter().map(|&row| copy(row)).collect()),
+        }
+    }
+
+    /// The input of an answer from the graph. `starts` is the nodes that walks start from.
+    pub(crate) fn from_walks(embeddings: &Embeddings, starts: Vec<NodeIx>) -> Self {
+        Self {
+            walks: embeddings.config.walks,
+            policies: embeddings.config.policies.clone(),
+            answers: Vec::new(),
+            compared: ComparedNodes::WalkStarts(starts),
+        }
+    }
+
+    /// Compares the answers with no node.
+    pub(crate) fn without_starts(self) -> Self {
+        Self { compared: ComparedNodes::WalkStarts(Vec::new()), ..self }
+    }
+}
+
+/// Explains the nodes of one answer from copies and a snapshot.
+///
+/// It walks once from each node that an answer is compared with, so it must not be used while the readers' lock is held.
+pub(crate) struct Explainer<'a> {
+    input: &'a ExplanationInput,
+    snapshot: &'a Snapshot,
+    compared: HashMap<NodeIx, Surroundings>,
+}
+
+/// The neighbors and the neighborhood of a node that answers are compared with.
+struct Surroundings {
     neighbors: HashSet<NodeIx>,
     visits: HashMap<NodeIx, u32>,
 }
 
-/// Explains the nodes of one answer.
-pub(crate) struct Explainer<'a> {
-    pub(crate) embeddings: &'a Embeddings,
-    pub(crate) snapshot: &'a Snapshot,
-    pub(crate) options: &'a Query,
-    known: HashMap<NodeIx, TrainedRows>,
-}
-
 impl<'a> Explainer<'a> {
-    pub(crate) fn new(embeddings: &'a Embeddings, snapshot: &'a Snapshot, options: &'a Query) -> Self {
-        Self { embeddings, snapshot, options, known: HashMap::new() }
+    pub(crate) fn new(input: &'a ExplanationInput, snapshot: &'a Snapshot) -> Self {
+        Self { input, snapshot, compared: HashMap::new() }
     }
 
-    /// A node found near to another.
-    pub(crate) fn similar(
-        &mut self,
-        query: &[f32],
-        node: NodeIx,
-        row: u32,
-    ) -> Result<AnswerExplanation, Error> {
-        let found = self.embeddings.nodes[row as usize];
-        let beside = Some(self.beside(node, found)?);
-        let (cosine, popularity) = self.parts(query, row);
-        Ok(AnswerExplanation { cosine, popularity, interest: None, beside })
-    }
-
-    /// A node that was recommended.
-    fn recommended(
-        &mut self,
-        asked: &Asked,
-        basis: AnswerSource,
-        answered: &Answered,
-    ) -> Result<AnswerExplanation, Error> {
-        let mut why = AnswerExplanation { cosine: None, popularity: None, interest: None, beside: None };
-        let nearest = match (basis, answered.row) {
-            (AnswerSource::Embeddings, Some(row)) => {
-                (why.cosine, why.popularity) = self.parts(&asked.queries[answered.interest], row);
-                why.interest = asked.parts.get(answered.interest).map(|_| answered.interest);
-                let vector = self.embeddings.vector(row);
-                let cosine = |&of: &u32| (dot(vector, self.embeddings.vector(of)), of);
-                // Of equal ones the first by stable id.
-                let nearer = |a: (f32, u32), b: (f32, u32)| if b.0 > a.0 { b } else { a };
-                let others = asked.history.iter().filter(|&&of| of != row);
-                others.map(cosine).reduce(nearer).map(|(_, of)| self.embeddings.nodes[of as usize])
+    /// The explanation of the answer at a place.
+    pub(crate) fn explain(&mut self, place: usize, answer: NodeIx) -> Result<AnswerExplanation, Error> {
+        let found = self.input.answers.get(place);
+        let connection = match (&self.input.compared, found) {
+            (ComparedNodes::Embedded(history), Some(found)) => {
+                let nearest = nearest(history, &found.copy);
+                nearest.map(|(node, cosine)| self.connection(node, answer, Some(cosine))).transpose()?
             }
-            (AnswerSource::Walks, _) => {
-                let (mut most, mut nearest) = (None, None);
-                for &start in &asked.starts {
-                    let beside = self.beside(start, answered.node)?;
-                    let count = (beside.visits, beside.shared);
-                    if most.is_none_or(|most| count > most) {
-                        (most, nearest) = (Some(count), Some(start));
-                    }
-                }
-                nearest
-            }
-            _ => None,
+            // Nodes that walks start from have no embedding, so there is no cosine.
+            (ComparedNodes::WalkStarts(starts), _) => self.most_visiting(starts, answer)?,
+            (ComparedNodes::Embedded(_), None) => None,
         };
-        why.beside = nearest.map(|nearest| self.beside(nearest, answered.node)).transpose()?;
-        Ok(why)
-    }
-
-    /// What a score is the sum of.
-    fn parts(&self, query: &[f32], row: u32) -> (Option<f32>, Option<f32>) {
-        let popularity = if self.options.cosine { 0.0 } else { self.embeddings.bias[row as usize] };
-        (Some(self.embeddings.vectors.score(query, row as usize)), Some(popularity))
-    }
-
-    fn beside(&mut self, node: NodeIx, answer: NodeIx) -> Result<Connection, Error> {
-        let snapshot = self.snapshot;
-        if !self.known.contains_key(&node) {
-            let known = self.look_at(node)?;
-            self.known.insert(node, known);
-        }
-        let known = &self.known[&node];
-        let mut shared: Vec<NodeIx> =
-            neighbors(snapshot, answer).into_iter().filter(|other| known.neighbors.contains(other)).collect();
-        shared.sort_by_key(|&other| (snapshot.degree(other), snapshot.stable_id(other)));
-        let rows = (self.embeddings.row(node), self.embeddings.row(answer));
-        let cosine = match rows {
-            (Some(a), Some(b)) => Some(dot(self.embeddings.vector(a), self.embeddings.vector(b))),
-            _ => None,
-        };
-        Ok(Connection {
-            node: snapshot.name(known.node),
-            cosine,
-            linked: known.neighbors.contains(&answer),
-            shared: shared.len() as u64,
-            shared_nodes: shared.iter().take(NAMED).map(|&other| snapshot.name(other)).collect(),
-            visits: known.visits.get(&answer).copied().unwrap_or(0),
+        Ok(AnswerExplanation {
+            cosine: found.map(|found| found.cosine),
+            popularity: found.map(|found| found.popularity),
+            interest: found.and_then(|found| found.interest),
+            connection,
         })
     }
 
-    fn look_at(&self, node: NodeIx) -> Result<TrainedRows, Error> {
+    /// The connection with the start whose walks visit the answer most; ties by shared neighbors, then by the order of starts.
+    fn most_visiting(&mut self, starts: &[NodeIx], answer: NodeIx) -> Result<Option<Connection>, Error> {
+        let mut most: Option<Connection> = None;
+        for &start in starts {
+            let connection = self.connection(start, answer, None)?;
+            let count = |connection: &Connection| (connection.visits, connection.shared);
+            if most.as_ref().is_none_or(|most| count(&connection) > count(most)) {
+                most = Some(connection);
+            }
+        }
+        Ok(most)
+    }
+
+    fn connection(&mut self, node: NodeIx, answer: NodeIx, cosine: Option<f32>) -> Result<Connection, Error> {
+        let snapshot = self.snapshot;
+        if !self.compared.contains_key(&node) {
+            let surroundings = self.surroundings(node)?;
+            self.compared.insert(node, surroundings);
+        }
+        let Surroundings { neighbors, visits } = &self.compared[&node];
+        let mut shared: Vec<NodeIx> =
+            all_neighbors(snapshot, answer).intersection(neighbors).copied().collect();
+        shared.sort_by_key(|&other| (snapshot.degree(other), snapshot.stable_id(other)));
+        Ok(Connection {
+            node: snapshot.name(node),
+            cosine,
+            linked: neighbors.contains(&answer),
+            shared: shared.len() as u64,
+            shared_nodes: shared.iter().take(NAMED_SHARED).map(|&other| snapshot.name(other)).collect(),
+            visits: visits.get(&answer).copied().unwrap_or(0),
+        })
+    }
+
+    /// Walks from a node as the model does, if its kind is embedded.
+    fn surroundings(&self, node: NodeIx) -> Result<Surroundings, Error> {
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));
-        let recipe = &self.embeddings.recipe;
-        let visits = match recipe.policies.iter().find(|policy| policy.kind == kind) {
-            Some(policy) => Walker::new(self.snapshot, recipe.walks, policy)?.neighborhood(node),
+        let visits = match self.input.policies.iter().find(|policy| policy.kind == kind) {
+            Some(policy) => Walker::new(self.snapshot, self.input.walks, policy)?.neighborhood(node),
             None => Vec::new(),
         };
         let visits = visits.into_iter().map(|visit| (visit.node, visit.count)).collect();
-        Ok(TrainedRows { node, neighbors: neighbors(self.snapshot, node), visits })
+        Ok(Surroundings { neighbors: all_neighbors(self.snapshot, node), visits })
     }
 }
 
-fn neighbors(snapshot: &Snapshot, node: NodeIx) -> HashSet<NodeIx> {
+/// The row of a history with the highest cosine to an answer other than itself, the first of equal ones.
+fn nearest(history: &[CopiedRow], answer: &CopiedRow) -> Option<(NodeIx, f32)> {
+    let others = history.iter().filter(|other| other.row != answer.row);
+    let cosines = others.map(|other| (other.node, dot(&answer.vector, &other.vector)));
+    cosines.reduce(|a, b| if b.1 > a.1 { b } else { a })
+}
+
+fn all_neighbors(snapshot: &Snapshot, node: NodeIx) -> HashSet<NodeIx> {
     let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
     relations.flat_map(|relation| snapshot.list(relation, node).neighbors()).collect()
-}
-
-impl Asked {
-    /// The answer with its names and, where asked for, its reasons.
-    pub(crate) fn ranked(
-        &self,
-        basis: AnswerSource,
-        answered: &[Answered],
-        options: &Query,
-        embeddings: &Embeddings,
-        snapshot: &Snapshot,
-        dirty_nodes: u64,
-    ) -> Result<Ranked, Error> {
-        let mut explainer = Explainer::new(embeddings, snapshot, options);
-        let mut items = Vec::with_capacity(answered.len());
-        for one in answered {
-            let why = options.explain.then(|| explainer.recommended(self, basis, one)).transpose()?;
-            items.push(Scored { node: snapshot.name(one.node), score: one.score, why });
-        }
-        Ok(Ranked {
-            items,
-            basis,
-            interests: self.interests(embeddings, snapshot),
-            ignored: self.ignored.clone(),
-            epoch: embeddings.epoch,
-            dirty_nodes,
-        })
-    }
 }

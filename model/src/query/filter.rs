@@ -1,4 +1,5 @@
-//! Which nodes may be answers, by their tokens: `genre=jazz and not live`.
+//! Filters of answers by their tokens: `genre=jazz and not live`.
+//! Must not know the graph: the tokens of a node come as bits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +8,13 @@ use hedgerow_storage::TokenMask;
 
 use crate::config::error::Error;
 
-/// Operands that wait for their operator, at most: a bit each.
+/// Most operands on the stack, a bit each.
 const DEEPEST: usize = 64;
 
-/// An expression of tokens with `not`, `and`, `or`, in this order of strength, and parentheses. A token that is one of these words,
-/// or holds a blank or a parenthesis, stands in double quotes, in which `\"` and `\\` are a quote and a backslash.
+/// An expression of tokens with `not`, `and`, `or` and parentheses. `not` binds strongest and `or` weakest.
 ///
-/// A node has a token or has it not; nothing is known of parts of tokens. At most 64 different tokens.
+/// A token that is one of these words, or contains a blank or a parenthesis, is written in double quotes. In quotes, `\"` and `\\`
+/// are a quote and a backslash. A filter compares whole tokens and has at most 64 different ones.
 ///
 /// ```
 /// use hedgerow_model::Filter;
@@ -24,16 +25,21 @@ const DEEPEST: usize = 64;
 /// # Ok::<(), hedgerow_model::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "String", try_from = "String")
+)]
 pub struct Filter {
     tokens: Vec<String>,
     steps: Vec<Step>,
     text: String,
 }
 
-/// Operands before their operator.
+/// A step of the expression in postfix order: operands before their operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Whether it has the token with that number.
+    /// Pushes true if the node has the token of this number.
     Token(u8),
     Not,
     And,
@@ -41,24 +47,24 @@ enum Step {
 }
 
 impl Filter {
-    /// The tokens that it names, each once.
+    /// The tokens of the expression, each once.
     pub fn tokens(&self) -> &[String] {
         &self.tokens
     }
 
-    /// Whether a node is one of those, told by a bit which tokens it has.
-    pub(crate) fn admits(&self, marks: u64) -> bool {
-        // The operands that wait, the last one in the lowest bit.
-        let mut waiting = 0u64;
+    /// True if the filter admits a node. `tokens` has a bit for each token of the expression that the node has.
+    pub(crate) fn admits(&self, tokens: u64) -> bool {
+        // The stack of operands, the top in the lowest bit.
+        let mut stack = 0u64;
         for step in &self.steps {
             match *step {
-                Step::Token(at) => waiting = waiting << 1 | marks >> at & 1,
-                Step::Not => waiting ^= 1,
-                Step::And => waiting = waiting >> 1 & (waiting | !1),
-                Step::Or => waiting = waiting >> 1 | waiting & 1,
+                Step::Token(at) => stack = stack << 1 | tokens >> at & 1,
+                Step::Not => stack ^= 1,
+                Step::And => stack = stack >> 1 & (stack | !1),
+                Step::Or => stack = stack >> 1 | stack & 1,
             }
         }
-        waiting & 1 == 1
+        stack & 1 == 1
     }
 }
 
@@ -68,11 +74,26 @@ impl fmt::Display for Filter {
     }
 }
 
+impl From<Filter> for String {
+    fn from(filter: Filter) -> Self {
+        filter.text
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = Error;
+
+    /// As [`Filter::from_str`].
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
 impl FromStr for Filter {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Filter`] with the character at which it goes on otherwise than expected.
+    /// [`Error::Filter`] with the first character that does not fit.
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut parser = Parser { text, at: 0, tokens: Vec::new(), steps: Vec::new(), depth: 0 };
         parser.or()?;
@@ -83,7 +104,7 @@ impl FromStr for Filter {
     }
 }
 
-/// What an expression is made of.
+/// A word of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Word {
     Not,
@@ -151,11 +172,11 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What comes while another operand, or an operator, waits.
+    /// Parses an operand one level deeper.
     fn within(&mut self, parse: fn(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         self.depth += 1;
         if self.depth >= DEEPEST {
-            return Err(self.unexpected(self.at, "less than 64 things within each other"));
+            return Err(self.unexpected(self.at, "fewer than 64 nested operands"));
         }
         parse(self)?;
         self.depth -= 1;
@@ -171,7 +192,7 @@ impl Parser<'_> {
         Ok(false)
     }
 
-    /// The next word and where it begins.
+    /// The next word and its position.
     fn next(&mut self) -> Result<(usize, Word), Error> {
         let rest = &self.text[self.at..];
         let start = self.at + rest.len() - rest.trim_start().len();
@@ -196,7 +217,7 @@ impl Parser<'_> {
         Ok((start, word))
     }
 
-    /// A token in quotes, and how long it is with them.
+    /// A token in quotes, and its length with the quotes.
     fn quoted(&self, start: usize) -> Result<(Word, usize), Error> {
         let mut token = String::new();
         let mut chars = self.text[start + 1..].char_indices();
@@ -224,7 +245,7 @@ impl Parser<'_> {
 mod tests {
     use super::Filter;
 
-    /// Nodes by which of a, b and c they have: a is the first bit.
+    /// The admitted ones of eight nodes. Bits of a node's number say which of the tokens a, b and c it has; a is the lowest bit.
     fn admitted(text: &str) -> Vec<u64> {
         let filter: Filter = text.parse().expect("an expression");
         let marks = |node: u64| {
@@ -238,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn not_binds_before_and_and_that_before_or() {
+    fn not_binds_stronger_than_and_which_binds_stronger_than_or() {
         assert_eq!(admitted("a"), [1, 3, 5, 7]);
         assert_eq!(admitted("not a"), [0, 2, 4, 6]);
         assert_eq!(admitted("c and a"), [5, 7]);
@@ -251,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expression_is_refused_at_its_character() {
+    fn an_invalid_expression_is_refused_at_its_first_wrong_character() {
         for (text, character, found) in [
             ("", 1, "the end"),
             ("a b", 3, "\"b\""),

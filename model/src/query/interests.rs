@@ -1,25 +1,28 @@
-//! What a history is about: its clusters by Ward's method, each with the member in its middle and what it counts. Owns the tree and
-//! where it is cut; knows rows of numbers alone, not whose they are.
+//! The interests of a history: its clusters by Ward's method, each with its medoid and its importance.
+//! Owns the tree of clusters and its cut. Must not know nodes: it reads rows of numbers.
 
-/// Where [`Interests::Auto`] cuts the tree: clusters whose joining would add more to the sum of squared distances stay apart.
-/// Joining two nodes of cosine c adds 1 - c, and joining clusters of a and b nodes whose means lie d apart `d^2 a b / (a + b)`.
+use std::fmt;
+
+/// The cost of a merge above which [`Interests::Auto`] cuts the tree. The cost is what the merge adds to the sum of squared
+/// distances.
 ///
-/// Chosen from 1, 2, 4 and 8 by what it costs where a history asks better as a whole: recommending from three real graphs, NDCG@20
-/// falls by 0.001 to 0.004 with 4 and by 0.003 to 0.016 with 1; on the splits on which the figures in docs are, so those favour it a little.
-pub const APART: f64 = 4.0;
+/// Merging two nodes of cosine c costs 1 - c. Merging clusters of a and b nodes whose means have distance d costs
+/// `d^2 a b / (a + b)`.
+///
+/// The value is chosen from 1, 2, 4 and 8 by the loss on histories with one interest. On three real graphs NDCG@20 falls by 0.001
+/// to 0.004 with 4 and by 0.003 to 0.016 with 1. The figures in `docs/` are from the same splits, so they favor it a little.
+pub const CUT_COST: f64 = 4.0;
 
-/// As many interests are asked for at most, the ones that count most.
-pub const MOST_INTERESTS: usize = 20;
-
-/// As many nodes of a history are clustered at most, the newest: their distances take 4 MB, and their tree about 10 ms.
+/// Most nodes of a history that are clustered, the newest. Their distances take 4 MB, and their tree about 10 ms.
 pub const MOST_CLUSTERED: usize = 1000;
 
-/// By how many interests a history asks.
+/// The number of interests that a history is split into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Interests {
-    /// As many as its tree falls into where it is cut at [`APART`], at most [`MOST_INTERESTS`].
+    /// The number of clusters that a cut at [`CUT_COST`] leaves, at most [`Interests::MAX`].
     Auto,
-    /// So many, fewer from a history of fewer nodes, and at most [`MOST_INTERESTS`]. By one, or none, the history asks as a whole.
+    /// A fixed number, at most [`Interests::MAX`]. A history of fewer nodes has fewer. With 1 or 0 the history is one interest.
     AtMost(usize),
 }
 
@@ -29,48 +32,60 @@ impl Default for Interests {
     }
 }
 
+impl fmt::Display for Interests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::AtMost(most) => most.fmt(f),
+        }
+    }
+}
+
 impl Interests {
-    /// Whether a history asks as a whole, without a tree.
+    /// Most interests of a history, the most important ones.
+    pub const MAX: usize = 20;
+
+    /// True if a history is one interest, which needs no tree.
     pub(crate) fn is_one(self) -> bool {
         matches!(self, Self::AtMost(0 | 1))
     }
 }
 
-/// Two clusters become one. Clusters go by the place of their first member.
+/// A merge of two clusters. The number of a cluster is the place of its first member.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Merge {
     into: usize,
     from: usize,
-    /// What it adds to the sum of squared distances of members from the mean of their cluster.
+    /// The increase of the sum of squared distances of members from the mean of their cluster.
     cost: f64,
 }
 
-/// Places of a history that belong together.
+/// A cluster of the rows of a history.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cluster {
-    /// Ascending.
+    /// The places of its rows, ascending.
     pub(crate) members: Vec<usize>,
-    /// The member with the smallest sum of squared distances from all, the first of them.
+    /// The first member with the smallest sum of squared distances from all members.
     pub(crate) medoid: usize,
-    /// Its members' weights over those of the whole history.
+    /// The sum of its members' weights over the sum of all weights.
     pub(crate) importance: f64,
 }
 
-/// The clusters of some rows, each with a weight: the most important first, ties by medoid.
+/// The clusters of weighted rows, the most important first, ties by medoid.
 ///
 /// Shapes: N rows of D numbers, N weights.
-/// Determinism: a function of the rows in their order; where two pairs of clusters cost the same, those whose first members come
-/// first are joined.
-/// Cost: N^2 D / 2 products for the distances and about 3 N^2 looks at them; N^2 / 2 numbers of 8 bytes. As a whole, N D.
-/// Source: Pal et al., `PinnerSage` (arXiv 2007.03634), sections 4.1 to 4.3: Ward's method by the nearest-neighbour chain, medoids.
-pub(crate) fn clusters(rows: &[&[f32]], weights: &[f64], how: Interests) -> Vec<Cluster> {
-    let parts = match how {
+/// Determinism: a function of the rows in their order. If two pairs of clusters have the same cost, the pair with the earlier first
+/// members is merged.
+/// Cost: N^2 D / 2 products for the distances, about 3 N^2 reads of them, and N^2 / 2 numbers of 8 bytes. For one interest, N D.
+/// Source: Pal et al., `PinnerSage` (arXiv 2007.03634), sections 4.1 to 4.3: Ward's method by the nearest-neighbor chain, medoids.
+pub(crate) fn clusters(rows: &[&[f32]], weights: &[f64], interests: Interests) -> Vec<Cluster> {
+    let parts = match interests {
         _ if rows.is_empty() => Vec::new(),
         one if one.is_one() => vec![(0..rows.len()).collect()],
-        Interests::Auto => parts(rows.len(), &tree(rows), |_, cost| cost <= APART),
+        Interests::Auto => cut(rows.len(), &tree(rows), |_, cost| cost <= CUT_COST),
         Interests::AtMost(most) => {
-            let most = most.min(MOST_INTERESTS);
-            parts(rows.len(), &tree(rows), |left, _| left > most)
+            let most = most.min(Interests::MAX);
+            cut(rows.len(), &tree(rows), |left, _| left > most)
         }
     };
     let sum: f64 = weights.iter().sum();
@@ -85,7 +100,7 @@ pub(crate) fn clusters(rows: &[&[f32]], weights: &[f64], how: Interests) -> Vec<
     clusters
 }
 
-/// Distances between clusters, each pair once.
+/// The costs of merging two clusters, each pair once.
 struct Costs(Vec<f64>);
 
 impl Costs {
@@ -99,23 +114,25 @@ impl Costs {
     }
 }
 
-/// Ward's tree, its merges by cost.
+/// Ward's tree: its merges, cheapest first.
 ///
-/// From any cluster go to the nearest one, and on from there: each step is shorter than the last, so it ends at two that are nearest
-/// to each other. Those are merged in the tree of the method that always merges the cheapest pair too, since no merge brings two
-/// clusters nearer to a third than the nearer of them was.
+/// A chain goes from any cluster to the nearest one, and on from there. Each step is shorter than the last, so the chain ends at two
+/// clusters that are nearest to each other. The method that always merges the cheapest pair merges those two as well, because no
+/// merge brings a cluster nearer to a third one.
 fn tree(rows: &[&[f32]]) -> Vec<Merge> {
+    // The cost of merging two rows is half of their squared distance.
     let mut costs = Costs(Vec::with_capacity(rows.len() * rows.len().saturating_sub(1) / 2));
     for (high, row) in rows.iter().enumerate() {
         costs.0.extend(rows[..high].iter().map(|other| squared_distance(row, other) / 2.0));
     }
-    // By its first member, a cluster's size, and what its own last merge cost.
+    // For each cluster its size, and the cost of its own last merge.
     let mut sizes = vec![1.0f64; rows.len()];
     let mut costs_of = vec![0.0f64; rows.len()];
     let mut live: Vec<usize> = (0..rows.len()).collect();
     let mut chain: Vec<usize> = Vec::new();
     let mut merges = Vec::with_capacity(rows.len().saturating_sub(1));
     while live.len() > 1 {
+        // The nearest cluster to the end of the chain, ties by number.
         let top = *chain.last().unwrap_or(&live[0]);
         if chain.is_empty() {
             chain.push(top);
@@ -131,6 +148,8 @@ fn tree(rows: &[&[f32]]) -> Vec<Merge> {
             chain.push(nearest);
             continue;
         }
+
+        // The last two of the chain are nearest to each other: merge them, and update the costs by the Lance-Williams formula.
         chain.truncate(chain.len() - 2);
         let (into, from) = (top.min(nearest), top.max(nearest));
         let joined = costs.between(into, from);
@@ -138,10 +157,10 @@ fn tree(rows: &[&[f32]]) -> Vec<Merge> {
         let (a, b) = (sizes[into], sizes[from]);
         for &other in live.iter().filter(|&&other| other != into) {
             let c = sizes[other];
-            let apart = (a + c) * costs.between(into, other) + (b + c) * costs.between(from, other);
-            costs.0[Costs::place(into, other)] = (apart - c * joined) / (a + b + c);
+            let cost = (a + c) * costs.between(into, other) + (b + c) * costs.between(from, other);
+            costs.0[Costs::place(into, other)] = (cost - c * joined) / (a + b + c);
         }
-        // Rounding must not put a merge before those that made what it merges.
+        // Rounding must not order a merge before the merges that made its clusters.
         let cost = joined.max(costs_of[into]).max(costs_of[from]);
         (sizes[into], costs_of[into]) = (a + b, cost);
         merges.push(Merge { into, from, cost });
@@ -150,18 +169,18 @@ fn tree(rows: &[&[f32]]) -> Vec<Merge> {
     merges
 }
 
-/// The clusters after as many merges, cheapest first, as `goes_on`, told how many clusters there are and what the next merge costs.
-fn parts(rows: usize, merges: &[Merge], goes_on: impl Fn(usize, f64) -> bool) -> Vec<Vec<usize>> {
+/// The clusters after the cheapest merges. `merges_on` decides about each merge from the number of clusters and its cost.
+fn cut(rows: usize, merges: &[Merge], merges_on: impl Fn(usize, f64) -> bool) -> Vec<Vec<usize>> {
     let mut of: Vec<usize> = (0..rows).collect();
     let mut left = rows;
     for merge in merges {
-        if !goes_on(left, merge.cost) {
+        if !merges_on(left, merge.cost) {
             break;
         }
         of[merge.from] = merge.into;
         left -= 1;
     }
-    // What a cluster was merged into comes before it, so that one pass finds the last of them.
+    // A cluster is merged into one with a smaller number, so one pass finds the last cluster of each row.
     for at in 0..rows {
         of[at] = of[of[at]];
     }
@@ -179,24 +198,25 @@ fn medoid(rows: &[&[f32]], members: &[usize]) -> usize {
     for &at in members {
         sum.iter_mut().zip(rows[at]).for_each(|(sum, &value)| *sum += f64::from(value));
     }
-    // Sum over j of |x - x_j|^2 = n |x|^2 - 2 x . sum + what is the same for all.
-    let far = |&at: &usize| {
+    // Sum over j of |x - x_j|^2 = n |x|^2 - 2 x . sum + a constant.
+    let distance = |&at: &usize| {
         let x = rows[at].iter().map(|&value| f64::from(value));
-        let along: f64 = x.clone().zip(&sum).map(|(value, sum)| value * sum).sum();
-        members.len() as f64 * x.map(|value| value * value).sum::<f64>() - 2.0 * along
+        let product: f64 = x.clone().zip(&sum).map(|(value, sum)| value * sum).sum();
+        members.len() as f64 * x.map(|value| value * value).sum::<f64>() - 2.0 * product
     };
-    let nearest = members.iter().map(|at| (far(at), *at)).min_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = members.iter().map(|at| (distance(at), *at)).min_by(|a, b| a.0.total_cmp(&b.0));
     nearest.map_or(members[0], |(_, at)| at)
 }
 
-/// What each node of a history counts by the time of its edge: `exp(-DECAY days)` before the newest of them, and one without a time.
+/// The weight of each node of a history by the time of its edge: `exp(-DECAY days)`, days before the newest edge. An edge without a
+/// time has weight 1.
 pub(crate) fn weights(times: &[Option<i64>]) -> Vec<f64> {
     let newest = times.iter().flatten().max().copied().unwrap_or(0);
     let age = |time: i64| (newest as f64 - time as f64) / SECONDS_OF_DAY;
     times.iter().map(|time| time.map_or(1.0, |time| (-DECAY * age(time)).exp())).collect()
 }
 
-/// By how much a day takes from what an edge counts: half of it in 69 days, as in section 4.3 of the paper.
+/// The decay of an edge's weight for each day: the weight halves in 69 days, as in section 4.3 of the paper.
 pub const DECAY: f64 = 0.01;
 
 const SECONDS_OF_DAY: f64 = 86_400.0;
@@ -222,8 +242,8 @@ mod tests {
         members
     }
 
-    /// Always merges the pair that adds least to the sum of squared distances from the means, worked out from its definition;
-    /// all partitions from single rows to one cluster, and what each merge but the first costs.
+    /// Ward's method by its definition: always merges the pair that adds least to the sum of squared distances from the means.
+    /// Returns all partitions from single rows to one cluster, and the costs of the merges.
     fn naive(rows: &[&[f32]]) -> (Vec<Vec<Vec<usize>>>, Vec<f64>) {
         let spread = |members: &[usize]| -> f64 {
             (0..rows[0].len())
@@ -257,7 +277,8 @@ mod tests {
         (all, costs)
     }
 
-    /// On a line at 0, 1, 4 and 6. 0 and 1 cost 1/2, 4 and 6 cost 2; their means 0.5 and 5 cost 4.5^2 x 2 x 2 / 4 = 20.25.
+    /// Points on a line at 0, 1, 4 and 6. Merging 0 and 1 costs 1/2, and 4 and 6 cost 2. The two clusters with means 0.5 and 5
+    /// cost 4.5^2 x 2 x 2 / 4 = 20.25.
     #[test]
     fn the_tree_of_four_points_on_a_line_is_the_hand_worked_one() {
         let rows = [vec![0.0], vec![1.0], vec![4.0], vec![6.0]];
@@ -265,15 +286,15 @@ mod tests {
         let costs: Vec<f64> = tree(&rows).iter().map(|merge| merge.cost).collect();
         assert_eq!(costs, [0.5, 2.0, 20.25]);
         let found = clusters(&rows, &[1.0, 1.0, 1.0, 3.0], Interests::AtMost(2));
-        // 4 and 6 weigh 4 of 6; of two the first is in the middle.
+        // 4 and 6 have weight 4 of 6. The medoid of two points is the first.
         assert_eq!(found[0], Cluster { members: vec![2, 3], medoid: 2, importance: 4.0 / 6.0 });
         assert_eq!(found[1], Cluster { members: vec![0, 1], medoid: 0, importance: 2.0 / 6.0 });
-        // The sums of squared distances of all four: 53, 35, 29, 65.
+        // The sums of squared distances from all four points: 53, 35, 29, 65.
         assert_eq!(clusters(&rows, &[1.0; 4], Interests::AtMost(1))[0].medoid, 2);
     }
 
     #[test]
-    fn the_clusters_are_those_of_always_merging_the_cheapest_pair() {
+    fn the_clusters_are_those_of_merging_the_cheapest_pair_each_time() {
         let mut rng = StdRng::seed_from_u64(8);
         for round in 0..60 {
             let (count, dim) = (rng.random_range(1..28), rng.random_range(1..6));
@@ -288,7 +309,7 @@ mod tests {
             let (partitions, costs) = naive(&rows);
             let distinct = rows.iter().enumerate().filter(|(at, row)| !rows[..*at].contains(row)).count();
             for (left, parts) in (1..=rows.len()).rev().zip(&partitions) {
-                if left <= distinct.min(MOST_INTERESTS) {
+                if left <= distinct.min(Interests::MAX) {
                     let found = clusters(&rows, &vec![1.0; rows.len()], Interests::AtMost(left));
                     assert_eq!(members(&found), *parts, "round {round}: {left} of {}", rows.len());
                 }
@@ -300,13 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_cut_where_a_merge_would_cost_too_much() {
+    fn auto_cuts_the_tree_at_the_cut_cost() {
         let mut rng = StdRng::seed_from_u64(9);
         for _ in 0..20 {
             let rows: Vec<Vec<f32>> = (0..20).map(|_| vec![rng.random_range(-3.0f32..3.0)]).collect();
             let rows = views(&rows);
             let (partitions, costs) = naive(&rows);
-            let merged = costs.iter().filter(|&&cost| cost <= APART).count();
+            let merged = costs.iter().filter(|&&cost| cost <= CUT_COST).count();
             let found = clusters(&rows, &[1.0; 20], Interests::Auto);
             assert_eq!(members(&found), partitions[merged]);
         }
@@ -327,9 +348,9 @@ mod tests {
         }
     }
 
-    /// A hundred days take 1 - 1/e; no clock enters, so that the newest counts one whenever it was.
+    /// After a hundred days the weight is 1/e. The newest edge has weight 1, whatever its time.
     #[test]
-    fn an_older_edge_counts_less_and_one_without_a_time_as_the_newest() {
+    fn an_older_edge_weighs_less_and_one_without_a_time_as_much_as_the_newest() {
         let day = 86_400;
         let found = weights(&[Some(1000 * day), Some(900 * day), None, Some(i64::MIN)]);
         assert_eq!((found[0], found[2], found[3]), (1.0, 1.0, 0.0));

@@ -93,6 +93,7 @@ impl State {
         Ok(self)
     }
 
+    /// Computes all rows: every row counts as dirty.
     fn embed_all(
         &mut self,
         snapshot: &Snapshot,
@@ -134,6 +135,7 @@ impl State {
         Ok(StateUpdate { report, changed_rows: Some(changed_rows) })
     }
 
+    /// Makes a row for each node of the embedded kinds, and walks from all.
     fn walk_all(
         &mut self,
         snapshot: &Snapshot,
@@ -150,11 +152,11 @@ impl State {
         for row in 0..self.rows() {
             self.levels[row] = degree::level(snapshot.degree(self.nodes[row]));
         }
-        let everything = RowSet::all(self.rows());
+        let all = RowSet::all(self.rows());
         report.dirty_nodes = self.rows() as u64;
         report.sources = self.rows() as u64;
         let since = Instant::now();
-        let rows = everything.rows();
+        let rows = all.rows();
         for walked in walk_rows(&self.recipe, self.recipe.walks, snapshot, &self.nodes, rows, None, cancel)? {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
@@ -166,6 +168,7 @@ impl State {
         Ok(())
     }
 
+    /// Finds the dirty rows, and renews their neighborhoods.
     fn walk_changed(
         &mut self,
         snapshot: &Snapshot,
@@ -174,6 +177,7 @@ impl State {
         report: &mut RefreshReport,
     ) -> Result<DirtyRows, Error> {
         let (mut added_or_removed, mut inputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        // Changed nodes: their inputs, and their rows if they were added or removed.
         for &node in &changes.nodes {
             let Some(row) = self.row_or_new(snapshot, node) else { continue };
             inputs.push(row);
@@ -182,6 +186,7 @@ impl State {
                 added_or_removed.push(row);
             }
         }
+        // Ends of changed edges: their degree levels.
         for &(_, node) in changes.lists.keys() {
             let Some(row) = self.row_or_new(snapshot, node) else { continue };
             let level = degree::level(snapshot.degree(node));
@@ -193,6 +198,7 @@ impl State {
         }
 
         let since = Instant::now();
+        // Sources of which some walk takes another step.
         let mut sources = added_or_removed.clone();
         for policy in &self.recipe.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
@@ -259,15 +265,16 @@ impl State {
             cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
+        // Unit vectors of the rows whose last layer changed.
         let changed = &layers[self.recipe.layers];
         let output = self.encoder.output_pass(changed.len());
         let last = MatrixRows::of(&self.hidden[self.recipe.layers]);
         let stage = cancel.stage("embeddings", changed.len() as u64);
-        let renewed = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
+        let changed_rows = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
             output.vectors(&last.gather(rows), vectors);
         })?;
         stage.end();
-        let visible = renewed
+        let visible = changed_rows
             .union(bias_changed.iter())
             .union(dirty.weights.iter())
             .union(dirty.added_or_removed.iter());
@@ -292,6 +299,7 @@ impl State {
         let inputs = Inputs::gather(snapshot, &self.recipe, &nodes, &levels);
         let tokens = self.encoder.table.trained.sums_of(&inputs.tokens);
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
+        // Biases are compared bit by bit.
         let mut bias_changed = Vec::new();
         for (row, &new) in recomputed.iter().zip(&bias) {
             let old = &mut self.bias[row as usize];
@@ -322,8 +330,9 @@ impl State {
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<RowSet, Error> {
+        // Messages of changed rows.
         let weights = &self.encoder.weights.layers[layer];
-        let mut messaged = if weights.width() == 0 {
+        let mut changed_messages = if weights.width() == 0 {
             changed.clone()
         } else {
             let pass = weights.pass(changed.len());
@@ -331,36 +340,38 @@ impl State {
             let mut messages = std::mem::take(&mut self.messages[layer]);
             let stage = cancel.stage("messages", changed.len() as u64);
             let message = |_, rows: &[u32], z: &mut [f32]| pass.message(&own_rows.gather(rows), z);
-            let messaged = replace_rows(&mut messages, changed, &stage, message);
+            let changed_messages = replace_rows(&mut messages, changed, &stage, message);
             self.messages[layer] = messages;
-            let messaged = messaged?;
+            let changed_messages = changed_messages?;
             stage.end();
-            messaged
+            changed_messages
         };
         if self.recipe.damping {
-            messaged = messaged.union(dirty.weights.iter());
+            changed_messages = changed_messages.union(dirty.weights.iter());
         }
+        // The rows that read a changed message, by the reverse lists, besides those that changed themselves.
         let mut recomputed = changed.union(dirty.neighborhoods.iter());
         if recomputed.len() < self.rows() {
-            recomputed =
-                recomputed.union(messaged.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
+            recomputed = recomputed
+                .union(changed_messages.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
         }
         report.rows.push(recomputed.len() as u64);
         let pass = weights.pass(recomputed.len());
+        // Pooling and update, band by band.
         let mut next = std::mem::take(&mut self.hidden[layer + 1]);
         let own_rows = MatrixRows::of(&self.hidden[layer]);
         let messages =
             MatrixRows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
         let stage = cancel.stage("layer", recomputed.len() as u64);
-        let renewed = replace_rows(&mut next, &recomputed, &stage, |_, rows, into| {
+        let changed_rows = replace_rows(&mut next, &recomputed, &stage, |_, rows, into| {
             let mut pooled = vec![0.0; rows.len() * messages.width];
             self.importances(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
             pass.update(&own_rows.gather(rows), &pooled, into, &mut vec![0.0; rows.len()]);
         });
         self.hidden[layer + 1] = next;
-        let renewed = renewed?;
+        let changed_rows = changed_rows?;
         stage.end();
-        Ok(renewed.union(dirty.added_or_removed.iter()))
+        Ok(changed_rows.union(dirty.added_or_removed.iter()))
     }
 
     /// Appends zeros for new rows to every layer.

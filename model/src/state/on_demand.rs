@@ -33,15 +33,15 @@ pub(crate) fn embed_nodes(
     }
     let count = listed.nodes.len();
     // Neighborhoods, and the number of rows of each layer, from the last layer down.
-    let mut found: Vec<Vec<Visited>> = Vec::new();
+    let mut neighborhoods: Vec<Vec<Visited>> = Vec::new();
     let mut sizes = vec![count];
     for _ in 0..recipe.layers {
-        let new: Vec<u32> = (found.len() as u32..listed.nodes.len() as u32).collect();
-        found.resize(listed.nodes.len(), Vec::new());
+        let new: Vec<u32> = (neighborhoods.len() as u32..listed.nodes.len() as u32).collect();
+        neighborhoods.resize(listed.nodes.len(), Vec::new());
         for walked in walk_rows(recipe, recipe.walks, snapshot, &listed.nodes, &new, None, cancel)? {
             for (place, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (listed.place(snapshot, visit.node), visit.count));
-                found[place as usize] = counted.collect();
+                neighborhoods[place as usize] = counted.collect();
             }
         }
         sizes.push(listed.nodes.len());
@@ -57,7 +57,7 @@ pub(crate) fn embed_nodes(
         .windows(2)
         .map(|size| {
             let mut pool = Sparse::new(size[0]).with_max(recipe.pooling == Pooling::Max);
-            for neighborhood in &found[..size[1]] {
+            for neighborhood in &neighborhoods[..size[1]] {
                 push_importances(recipe.pooling, neighborhood.iter().copied(), influence, &mut pool);
             }
             pool

@@ -1,6 +1,8 @@
 //! Explanations of refreshes: the reasons from a changed embedding down to an edge, a feature or a node that changed.
 //! Reads the changed rows of a refresh, and changes nothing.
 
+use std::fmt;
+
 use hedgerow_storage::{Changes, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::Walker;
 
@@ -10,6 +12,7 @@ use crate::state::state::State;
 
 /// The explanation of a node's refresh. It follows the first of possibly many chains of reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RefreshExplanation {
     /// True if the embedding is different now.
     pub changed: bool,
@@ -17,8 +20,16 @@ pub struct RefreshExplanation {
     pub reasons: Vec<RefreshReason>,
 }
 
+impl fmt::Display for RefreshExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.changed { "the embedding changed" } else { "the embedding did not change" })?;
+        self.reasons.iter().try_for_each(|reason| write!(f, "\n{reason}"))
+    }
+}
+
 /// The reason for recomputing a row. Layer 0 is the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RefreshReason {
     /// All rows were recomputed, because too much changed or the changes are no longer known.
     Rebuild,
@@ -87,6 +98,28 @@ pub enum RefreshReason {
     },
 }
 
+impl fmt::Display for RefreshReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rebuild => f.write_str("all rows were recomputed"),
+            Self::NeighborRow { node, layer, neighbor } => {
+                write!(f, "layer {layer} of {node}: the row of {neighbor} changed")
+            }
+            Self::OwnRow { node, layer } => write!(f, "layer {layer} of {node}: its row below changed"),
+            Self::NeighborDegree { node, layer, neighbor } => {
+                write!(f, "layer {layer} of {node}: the degree of {neighbor} changed")
+            }
+            Self::Walks { node, walks, walk, hop, at, relation, .. } => write!(
+                f,
+                "{walks} walks of {node} changed: walk {walk} at hop {hop}, from {at} by {relation}"
+            ),
+            Self::Features { node } => write!(f, "the features of {node} changed"),
+            Self::Degree { node } => write!(f, "the degree of {node} changed"),
+            Self::AddedOrRemoved { node } => write!(f, "{node} was added or removed"),
+        }
+    }
+}
+
 /// Explains the refresh of a node, from its embedding down to the cause.
 ///
 /// # Errors
@@ -116,11 +149,13 @@ impl Tracer<'_> {
         let ChangedRows { dirty, layers, .. } = self.changed_rows;
         let mut reasons = Vec::new();
         let top = layers.len() - 1;
-        // A row that stayed equal may still have been walked from, or have another popularity.
+        // Begin at the last layer whose row changed. A row that stayed equal may still have been walked from, or have
+        // another popularity.
         let first = if layers[top].contains(row) { top } else { 0 };
         if first == 0 && !layers[0].contains(row) {
             reasons.extend(self.changed_walks(row)?);
         }
+        // From layer to layer: a cause at this layer ends the chain, a changed row of the layer below continues it.
         for layer in (1..=first).rev() {
             let node = self.name(row);
             if dirty.added_or_removed.contains(row) {
@@ -148,6 +183,7 @@ impl Tracer<'_> {
                 return Ok(reasons);
             }
         }
+        // At the input, only the node itself can have changed.
         let node = self.name(row);
         if dirty.added_or_removed.contains(row) {
             reasons.push(RefreshReason::AddedOrRemoved { node });

@@ -145,14 +145,14 @@ impl State {
             rows
         };
         // Only differences: most neighbors stay, and each reverse list is a read from a random place.
-        let (gone, come) = (sorted(&self.neighborhoods[at]), sorted(&new));
-        for neighbor in gone.iter().filter(|neighbor| come.binary_search(neighbor).is_err()) {
+        let (old_rows, new_rows) = (sorted(&self.neighborhoods[at]), sorted(&new));
+        for neighbor in old_rows.iter().filter(|neighbor| new_rows.binary_search(neighbor).is_err()) {
             let reverse = &mut self.reverse[*neighbor as usize];
             if let Ok(found) = reverse.binary_search(&row) {
                 reverse.remove(found);
             }
         }
-        for neighbor in come.iter().filter(|neighbor| gone.binary_search(neighbor).is_err()) {
+        for neighbor in new_rows.iter().filter(|neighbor| old_rows.binary_search(neighbor).is_err()) {
             let reverse = &mut self.reverse[*neighbor as usize];
             if let Err(place) = reverse.binary_search(&row) {
                 reverse.insert(place, row);
@@ -198,22 +198,22 @@ impl State {
         excluded: &[bool],
         cancel: &CancelToken,
     ) -> Result<Sparse, Error> {
-        let living: Vec<u32> = self.alive_rows().collect();
+        let alive: Vec<u32> = self.alive_rows().collect();
         let walked = walk_rows(
             &self.recipe,
             self.recipe.walks,
             snapshot,
             &self.nodes,
-            &living,
+            &alive,
             Some(excluded),
             cancel,
         )?;
-        let mut found: Vec<&[Visit]> = vec![&[]; self.rows()];
+        let mut visits_of: Vec<&[Visit]> = vec![&[]; self.rows()];
         for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
-            found[row as usize] = visits;
+            visits_of[row as usize] = visits;
         }
-        let mut pool = self.empty_pool(self.rows(), found.iter().map(|visits| visits.len()).sum());
-        for visits in found {
+        let mut pool = self.empty_pool(self.rows(), visits_of.iter().map(|visits| visits.len()).sum());
+        for visits in visits_of {
             let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
             self.push_importances(counted, &mut pool);
         }

@@ -21,6 +21,7 @@ const NUMBER: u64 = size_of::<f32>() as u64;
 /// The memory and time that a training would take. Edges and the last generation are not included, because they are
 /// in memory anyway.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Estimate {
     /// Nodes to embed.
     pub nodes: u64,
@@ -38,6 +39,7 @@ pub struct Estimate {
 
 /// Bytes that a training would hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstimatedBytes {
     /// The token table and the weights.
     pub table: u64,
@@ -68,6 +70,7 @@ impl EstimatedBytes {
 
 /// Seconds that a training would take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstimatedSeconds {
     /// All walks, measured.
     pub walks: f64,
@@ -94,6 +97,7 @@ impl Estimate {
         let epoch = run.options.hard_negatives + 1;
         let mut adam = Adam::new(&mut encoder);
         let first = run.source.portions()[0];
+        // Memory of minibatches, from a real one.
         let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.trained);
         let minibatches = minibatch.map_or(0, |minibatch| {
             let batch = minibatch.batch;
@@ -101,6 +105,7 @@ impl Estimate {
             (QUEUED as u64 + 2) * bytes_of_minibatch(&batch)
                 + bytes_of_work(&batch, &encoder, run.options.negatives)
         });
+        // Seconds of a step, without the first, and of an epoch with its validation.
         let steps = run.steps().min(STEPS + 1);
         let (start, mut ends) = (Instant::now(), Vec::with_capacity(steps));
         let mut clock = |_| {
@@ -116,6 +121,7 @@ impl Estimate {
         let start = Instant::now();
         run.validate(&encoder, &run.pool);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
+        // Memory of parameters and rows.
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();

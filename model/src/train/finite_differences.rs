@@ -76,10 +76,10 @@ fn gradient(encoder: &Encoder, options: &TrainOptions, batch: &Minibatch) -> Gra
     };
     let first = step(buffers);
     buffers.recycle(first.table.clone());
-    let held = buffers.available();
+    let before = buffers.available();
     let second = step(buffers);
     assert_eq!((&first.table, &first.table_bias), (&second.table, &second.table_bias));
-    assert_eq!(buffers.available() + 1, held, "what a step takes, it gives back, but for the gradient");
+    assert_eq!(buffers.available() + 1, before, "what a step takes, it gives back, but for the gradient");
     second
 }
 
@@ -130,6 +130,7 @@ fn the_gradient_agrees_with_finite_differences() {
             let (mut encoder, batch) = example(conv, largest);
             let mut found = gradient(&encoder, &options, &batch);
             let mut compared: Vec<(f32, f32)> = Vec::new();
+            // The token table.
             for (at, &row) in found.table_rows.iter().enumerate() {
                 for column in 0..DIM {
                     let measured = slope(&mut encoder, &options, &batch, |e| {
@@ -140,6 +141,7 @@ fn the_gradient_agrees_with_finite_differences() {
                 let measured = slope(&mut encoder, &options, &batch, |e| &mut e.table.bias[row as usize]);
                 compared.push((found.table_bias[at], measured));
             }
+            // The weights.
             for (tensor, (_, values)) in found.weights.tensors_mut().into_iter().enumerate() {
                 // The bias after the head's last product is not a parameter.
                 let frozen = conv == Conv::PinSage && tensor == 12;
@@ -151,6 +153,7 @@ fn the_gradient_agrees_with_finite_differences() {
                     compared.push((value, measured));
                 }
             }
+            // Compare all pairs.
             let steepest = compared.iter().map(|(_, m)| m.abs()).fold(0.0, f32::max);
             assert!(steepest > 1e-2, "the loss must depend on its parameters");
             let off = compared.iter().filter(|(f, m)| (f - m).abs() > 0.01 * m.abs() + 2e-3 * steepest);

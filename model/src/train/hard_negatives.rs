@@ -42,8 +42,8 @@ impl HardNegatives {
             min_visits: 1,
             ..options.walks
         };
-        let living: Vec<u32> = state.alive_rows().collect();
-        let walked = walk_rows(&state.recipe, walks, snapshot, &state.nodes, &living, None, cancel)?;
+        let alive: Vec<u32> = state.alive_rows().collect();
+        let walked = walk_rows(&state.recipe, walks, snapshot, &state.nodes, &alive, None, cancel)?;
         for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
             windows[row as usize] = window.collect();
@@ -62,9 +62,9 @@ impl HardNegatives {
             return Vec::new();
         }
         let drawn = (0..count).map(|_| window[rng.random_range(0..window.len())]);
-        let apart = |row: &u32| {
+        let is_unrelated = |row: &u32| {
             *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
         };
-        drawn.filter(apart).collect()
+        drawn.filter(is_unrelated).collect()
     }
 }

@@ -38,11 +38,13 @@ pub(crate) fn step(
     buffers: &mut BufferPool,
 ) -> Step {
     let examples = batch.positives.len();
+    // Gather the unit vectors of queries, negatives and positives.
     let mut queries = batch.queries.multiply(&vectors.view(), buffers);
     let lengths = normalize_rows(&mut queries);
     let negatives = gather(&vectors.view(), &batch.negatives);
     let positives = gather(&vectors.view(), &batch.positives);
 
+    // The addends to scores of shared negatives: biases, and the correction for unequal probabilities.
     let correction = if options.loss == Loss::Softmax { options.temperature } else { 0.0 };
     let offsets = batch.negatives.iter().zip(&batch.log_rates);
     let offsets: Vec<f32> = offsets.map(|(&row, rate)| bias[row as usize] - correction * rate).collect();
@@ -77,6 +79,7 @@ pub(crate) fn step(
         })
         .collect();
 
+    // The gradient through the scores of shared negatives: three matrix products and the biases.
     let scale = 1.0 / examples.max(1) as f32;
     shared *= scale;
     let mut d_vectors = buffers.matrix(vectors.nrows(), vectors.ncols());
@@ -90,6 +93,7 @@ pub(crate) fn step(
         d_vectors.row_mut(row as usize).scaled_add(1.0, &d_negatives.row(at));
         d_bias[row as usize] += shared_bias[at];
     }
+    // The loss, and the gradient through the scores of positives and hard negatives, in the order of examples.
     let mut loss = 0.0;
     for (at, outcome) in outcomes.iter().enumerate() {
         loss += outcome.loss * scale;
@@ -103,6 +107,7 @@ pub(crate) fn step(
             d_bias[row as usize] += by * scale;
         }
     }
+    // The gradient of the queries flows through their normalization to the vectors of their rows.
     normalize_rows_backward(&queries.view(), &lengths, &mut d_queries);
     let by_queries = batch.queries_transposed.multiply(&d_queries.view(), buffers);
     d_vectors += &by_queries;

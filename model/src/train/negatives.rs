@@ -53,18 +53,18 @@ impl NegativeSource {
                 index::sample(rng, self.rows.len(), count).into_iter().map(|at| self.rows[at]).collect();
             return Negatives { log_rates: vec![0.0; rows.len()], rows };
         };
-        let mut places: Vec<usize> = Vec::with_capacity(count);
+        let mut indices: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..DRAWS {
-            for _ in places.len()..count {
+            for _ in indices.len()..count {
                 let at = rng.random_range(0.0..sum);
-                places.push(self.sums.partition_point(|&up_to| up_to <= at).min(self.rows.len() - 1));
+                indices.push(self.sums.partition_point(|&up_to| up_to <= at).min(self.rows.len() - 1));
             }
-            places.sort_unstable();
-            places.dedup();
+            indices.sort_unstable();
+            indices.dedup();
         }
         Negatives {
-            rows: places.iter().map(|&at| self.rows[at]).collect(),
-            log_rates: places.iter().map(|&at| self.log_rates[at]).collect(),
+            rows: indices.iter().map(|&at| self.rows[at]).collect(),
+            log_rates: indices.iter().map(|&at| self.log_rates[at]).collect(),
         }
     }
 }

@@ -355,16 +355,16 @@ mod tests {
         let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
         let portions = source.portions();
         let excluded = source.excluded_nodes(&portions[portions.len() - 1]).expect("a part has lists");
-        let held: BTreeSet<(NodeIx, u32)> =
+        let held_out: BTreeSet<(NodeIx, u32)> =
             source.held_out().iter().map(|e| (shared(&snapshot, &state, e), e.positive)).collect();
-        assert!(held.len() > 10, "{} are held out", held.len());
-        assert!(held.iter().all(|(board, _)| excluded[board.index()]));
+        assert!(held_out.len() > 10, "{} are held out", held_out.len());
+        assert!(held_out.iter().all(|(board, _)| excluded[board.index()]));
         let mut rng = StdRng::seed_from_u64(2);
         for portion in portions.iter().cycle().take(20) {
             for _ in 0..200 {
                 let example = source.draw(portion, &mut rng).expect("there are examples");
                 let board = shared(&snapshot, &state, &example);
-                assert!(!held.contains(&(board, example.positive)));
+                assert!(!held_out.contains(&(board, example.positive)));
                 let list = snapshot.list(RelationIx::new(0), board);
                 let members: BTreeSet<u32> = list.neighbors().filter_map(|node| state.row(node)).collect();
                 assert_eq!(example.related.iter().copied().collect::<BTreeSet<_>>(), members);

@@ -26,7 +26,7 @@ const RATE: f32 = 1e-3;
 type Vector = Vec<f64>;
 
 /// The input of a training step.
-struct World {
+struct Setup {
     inputs: Inputs,
     /// Neighbors and importances of each node.
     neighborhoods: Vec<Vec<(u32, f32)>>,
@@ -41,14 +41,14 @@ fn number(at: u64) -> f32 {
 }
 
 /// Nine nodes with one to three tokens each; node 4 has no neighbor.
-fn world() -> World {
+fn setup() -> Setup {
     let tokens = |at: u64| (0..=at % 3).map(|token| (at * 3 + token) << 33 | (at * 5 + token)).collect();
     let neighbors = |at: usize| -> Vec<(u32, f32)> {
         let at = at as u32;
         let all = [((at + 1) % 9, 0.5), ((at * 2 + 3) % 9, 0.3), ((at + 5) % 9, 0.2)];
         if at == 4 { Vec::new() } else { all.to_vec() }
     };
-    World {
+    Setup {
         inputs: Inputs {
             tokens: (0..NODES as u64).map(tokens).collect(),
             dense: Array2::from_shape_fn((NODES, DENSE), |(r, c)| number((r * DENSE + c) as u64)),
@@ -65,8 +65,8 @@ fn world() -> World {
     }
 }
 
-fn encoder(conv: Conv, world: &World) -> Encoder {
-    let mut tokens: Vec<u64> = world.inputs.tokens.iter().flatten().copied().collect();
+fn encoder(conv: Conv, setup: &Setup) -> Encoder {
+    let mut tokens: Vec<u64> = setup.inputs.tokens.iter().flatten().copied().collect();
     tokens.sort_unstable();
     let mut table = HashEmbedding::new(&tokens, DIM, 3, 0.5);
     for (bias, &row) in table.bias.iter_mut().zip(table.trained.rows()) {
@@ -112,12 +112,13 @@ fn add(into: &mut [f64], scale: f64, what: &[f64]) {
     into.iter_mut().zip(what).for_each(|(to, from)| *to += scale * from);
 }
 
-impl World {
+impl Setup {
     /// Unit vectors and biases of all nodes.
     fn embed(&self, encoder: &Encoder) -> (Vec<Vector>, Vector) {
         let mut sums = encoder.table.trained.empty_sums();
         self.inputs.tokens.iter().for_each(|tokens| encoder.table.trained.push_tokens(tokens, &mut sums));
         let (mut h, mut biases) = (Vec::new(), Vec::new());
+        // Inputs: tokens and dense features.
         for node in 0..NODES {
             let mut row = vec![0.0; DIM];
             let mut bias = f64::from(encoder.weights.popularity[0] * self.inputs.log_degrees[node]);
@@ -133,6 +134,7 @@ impl World {
             h.push(row);
             biases.push(bias);
         }
+        // Layers: messages, pooling and updates.
         for layer in &encoder.weights.layers {
             let messages: Vec<Vector> = match layer {
                 Layer::Light => h.clone(),
@@ -152,6 +154,7 @@ impl World {
             };
             h = (0..NODES).map(next).collect();
         }
+        // Head and normalization.
         let head = |h: Vector| match &encoder.weights.head {
             Some(head) => affine(&relu(affine(&h, &head.hidden)), &head.output),
             None => h,
@@ -169,11 +172,15 @@ impl World {
             }
             let query = unit(query);
             let score = |row: u32| dot(&query, &vectors[row as usize]) + biases[row as usize];
-            let apart = |row: &u32| {
+            let is_unrelated = |row: &u32| {
                 *row != example.positive && !example.query.contains(row) && !example.related.contains(row)
             };
-            let shared =
-                self.negatives.rows.iter().zip(&self.negatives.log_rates).filter(|(row, _)| apart(row));
+            let shared = self
+                .negatives
+                .rows
+                .iter()
+                .zip(&self.negatives.log_rates)
+                .filter(|(row, _)| is_unrelated(row));
             // A hard negative counts once for each draw. A shared one counts as often as uniform draws would give it.
             let negatives: Vec<(f64, f64)> = shared
                 .map(|(&row, &rate)| (score(row), f64::from(-rate).exp()))
@@ -201,29 +208,31 @@ impl World {
 /// against the slope measured on the reference's loss.
 #[test]
 fn a_step_is_what_the_definitions_say() {
-    let world = world();
+    let setup = setup();
     let mut pool = Sparse::new(NODES);
-    world.neighborhoods.iter().for_each(|neighbors| pool.push_row(neighbors.iter().copied()));
+    setup.neighborhoods.iter().for_each(|neighbors| pool.push_row(neighbors.iter().copied()));
     for (conv, loss) in [
         (Conv::Light, Loss::Margin),
         (Conv::Light, Loss::Softmax),
         (Conv::PinSage, Loss::Margin),
         (Conv::PinSage, Loss::Softmax),
     ] {
+        // The trainer's loss and the reference's.
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
-        let start = encoder(conv, &world);
+        let start = encoder(conv, &setup);
         let trained = start.table.trained.clone();
-        let batch = Minibatch::build(&world.inputs, &pool, &trained, 2, &world.examples, &world.negatives);
+        let batch = Minibatch::build(&setup.inputs, &pool, &trained, 2, &setup.examples, &setup.negatives);
         let buffers = &mut BufferPool::default();
         let trace = start.forward(&batch, buffers);
         let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, buffers);
-        let expected = world.loss(&start, &options);
+        let expected = setup.loss(&start, &options);
         assert!(
             (f64::from(found.loss) - expected).abs() < 1e-5,
             "{conv:?} {loss:?}: {} {expected}",
             found.loss
         );
 
+        // One step of the optimizer, and the slope of the reference's loss by every parameter.
         let mut stepped = start.clone();
         let mut gradient = start.backward(&batch, trace, found.vectors, &found.bias, buffers);
         Adam::new(&mut stepped).step(&mut stepped, &mut gradient, RATE);
@@ -233,7 +242,7 @@ fn a_step_is_what_the_definitions_say() {
                 let (mut values, mut moved) = (before.clone(), start.clone());
                 values[at] += by;
                 assert!(ParameterVector::unpack(&values, &mut moved), "it was packed from this encoder");
-                world.loss(&moved, &options)
+                setup.loss(&moved, &options)
             };
             (moved(1e-3) - moved(-1e-3)) / 2e-3
         };
@@ -242,16 +251,17 @@ fn a_step_is_what_the_definitions_say() {
         // The bias of the head's last product is no parameter. It stands before the weight of the log-degree.
         let last = before.len() - 1;
         let frozen = if conv == Conv::PinSage { last - DIM..last } else { last..last };
-        let (mut followed, mut astray) = (0, 0);
+        // Each parameter with a slope moved against it, by the learning rate.
+        let (mut right, mut wrong) = (0, 0);
         for (at, ((before, after), slope)) in before.iter().zip(&after).zip(&slopes).enumerate() {
             // The sign of a flat slope is measurement noise.
             if slope.abs() > 0.01 * steepest && !frozen.contains(&at) {
                 let expected = f64::from(-RATE) * slope.signum();
                 let is_right = (f64::from(after - before) - expected).abs() < 0.02 * f64::from(RATE);
-                if is_right { followed += 1 } else { astray += 1 }
+                if is_right { right += 1 } else { wrong += 1 }
             }
         }
-        assert!(followed > 60, "{conv:?} {loss:?}: only {followed} parameters have a slope");
-        assert_eq!(astray, 0, "{conv:?} {loss:?}: beside {followed} that went the right way");
+        assert!(right > 60, "{conv:?} {loss:?}: only {right} parameters have a slope");
+        assert_eq!(wrong, 0, "{conv:?} {loss:?}: and {right} moved against the slope");
     }
 }

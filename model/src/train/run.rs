@@ -39,6 +39,7 @@ const EXAMPLES_PER_NODE: usize = 5;
 const FEWEST_STEPS: usize = 25;
 /// Minibatches in the queue, at most: enough to overlap production and use, with little memory.
 pub(crate) const QUEUED: usize = 2;
+
 /// The result of a run.
 pub(crate) struct Trained {
     pub(crate) encoder: Encoder,
@@ -174,13 +175,13 @@ impl<'a> TrainRun<'a> {
             }
         }
         let Progress { mut encoder, best, epochs, .. } = progress;
-        let kept = best.as_ref().map_or(0, |(epoch, _)| *epoch);
+        let kept_epoch = best.as_ref().map_or(0, |(epoch, _)| *epoch);
         if let Some((epoch, packed)) = best
             && (end != RunEnd::Done || epoch as usize != epochs.len())
         {
             assert!(ParameterVector::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
         }
-        Ok(Trained { encoder, epochs, kept, end })
+        Ok(Trained { encoder, epochs, kept: kept_epoch, end })
     }
 
     fn is_at_end(&self, progress: &Progress) -> bool {
@@ -200,7 +201,7 @@ impl<'a> TrainRun<'a> {
         let Progress { encoder, adam, .. } = progress;
         let stage = cancel.stage("epoch", self.examples as u64);
         let on_examples = &mut |examples| stage.advance(examples);
-        let (loss, spent, pool) = self.pass(epoch, self.steps(), encoder, adam, on_examples, cancel)?;
+        let (loss, times, pool) = self.pass(epoch, self.steps(), encoder, adam, on_examples, cancel)?;
         stage.end();
         let trained = start.elapsed().as_secs_f64();
         let (vectors, recall) = self.validate(encoder, &pool);
@@ -215,7 +216,7 @@ impl<'a> TrainRun<'a> {
             mean_cosine: self.mean_cosine(&vectors),
             seconds: start.elapsed().as_secs_f64(),
         };
-        observer(&TrainEvent::EpochTimes(spent));
+        observer(&TrainEvent::EpochTimes(times));
         observer(&TrainEvent::Epoch(report.clone()));
         progress.epochs.push(report);
         // Without held-out positives the last epoch is the best.
@@ -244,8 +245,8 @@ impl<'a> TrainRun<'a> {
         cancel: &CancelToken,
     ) -> Result<(f32, EpochTimes, Cow<'_, Sparse>), Error> {
         let portions = self.source.portions();
-        let (buffers, spent) = (BufferPool::default(), EpochTimes::default());
-        let mut state_of_epoch = EpochState { epoch, encoder, adam, buffers, loss: 0.0, examples: 0, spent };
+        let (buffers, times) = (BufferPool::default(), EpochTimes::default());
+        let mut epoch_state = EpochState { epoch, encoder, adam, buffers, loss: 0.0, examples: 0, times };
         let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
         for (at, portion) in portions.iter().enumerate() {
             share += portion.share;
@@ -255,29 +256,29 @@ impl<'a> TrainRun<'a> {
             if from < to || at + 1 == portions.len() {
                 let start = Instant::now();
                 pool = self.importances_for(portion, cancel)?;
-                state_of_epoch.spent.sampling += start.elapsed().as_secs_f64();
-                self.learn(&mut state_of_epoch, portion, from..to, &pool, on_examples, cancel)?;
+                epoch_state.times.sampling += start.elapsed().as_secs_f64();
+                self.learn(&mut epoch_state, portion, from..to, &pool, on_examples, cancel)?;
             }
             from = to;
         }
-        let EpochState { loss, examples, spent, .. } = state_of_epoch;
-        Ok(((loss / examples.max(1) as f64) as f32, spent, pool))
+        let EpochState { loss, examples, times, .. } = epoch_state;
+        Ok(((loss / examples.max(1) as f64) as f32, times, pool))
     }
 
     /// Trains some steps of an epoch: a producer thread makes minibatches, and this thread takes steps.
     fn learn(
         &self,
-        state_of_epoch: &mut EpochState<'_>,
+        epoch_state: &mut EpochState<'_>,
         portion: &EpochPortion,
         steps: Range<usize>,
         pool: &Sparse,
         on_examples: &mut OnExamples<'_>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let epoch = state_of_epoch.epoch;
+        let epoch = epoch_state.epoch;
         let (sender, receiver) = channel::bounded::<TimedMinibatch>(QUEUED);
         // The trained rows of the table are constant, and the only part of the encoder that the producer reads.
-        let trained = Arc::clone(&state_of_epoch.encoder.table.trained);
+        let trained = Arc::clone(&epoch_state.encoder.table.trained);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
             scope.spawn(|| {
@@ -293,7 +294,7 @@ impl<'a> TrainRun<'a> {
             let receiver = receiver;
             for (step, minibatch) in steps.zip(receiver.iter()) {
                 cancel.check()?;
-                self.step(state_of_epoch, step, &minibatch)?;
+                self.step(epoch_state, step, &minibatch)?;
                 on_examples(minibatch.batch.positives.len() as u64)?;
             }
             cancel.check()?;
@@ -304,12 +305,12 @@ impl<'a> TrainRun<'a> {
     /// Takes one step with a minibatch.
     fn step(
         &self,
-        state_of_epoch: &mut EpochState<'_>,
+        epoch_state: &mut EpochState<'_>,
         step: usize,
         minibatch: &TimedMinibatch,
     ) -> Result<(), Error> {
         let (start, TimedMinibatch { batch, sampling, gathering }) = (Instant::now(), minibatch);
-        let EpochState { epoch, encoder, adam, buffers, loss, examples, spent } = state_of_epoch;
+        let EpochState { epoch, encoder, adam, buffers, loss, examples, times } = epoch_state;
         let trace = encoder.forward(batch, buffers);
         let mut loss_step = loss::step(self.options, batch, &trace.vectors, &trace.bias, buffers);
         if !self.options.popularity {
@@ -323,10 +324,10 @@ impl<'a> TrainRun<'a> {
         let share = (step + 1) as f32 / self.steps() as f32;
         adam.step(encoder, &mut gradient, self.options.learning_rate_at(*epoch, share));
         buffers.recycle(gradient.table);
-        spent.sampling += sampling;
-        spent.gathering += gathering;
-        spent.products += computed;
-        spent.update += start.elapsed().as_secs_f64() - computed;
+        times.sampling += sampling;
+        times.gathering += gathering;
+        times.products += computed;
+        times.update += start.elapsed().as_secs_f64() - computed;
         *loss += f64::from(loss_step.loss) * batch.positives.len() as f64;
         *examples += batch.positives.len();
         Ok(())
@@ -352,5 +353,5 @@ struct EpochState<'a> {
     /// The sum of the losses of examples.
     loss: f64,
     examples: usize,
-    spent: EpochTimes,
+    times: EpochTimes,
 }

@@ -25,8 +25,8 @@ impl TrainRun<'_> {
             None => Ok(Cow::Borrowed(&self.pool)),
             Some(excluded) => {
                 // The walks are part of the epoch, whose progress is counted in examples.
-                let unheard = cancel.reporting_to(&CancelToken::new());
-                Ok(Cow::Owned(self.state.importances_excluding(self.snapshot, &excluded, &unheard)?))
+                let unobserved = cancel.reporting_to(&CancelToken::new());
+                Ok(Cow::Owned(self.state.importances_excluding(self.snapshot, &excluded, &unobserved)?))
             }
         }
     }

@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_shares_the_pieces_that_it_leaves() {
+    fn a_change_shares_the_other_chunks() {
         let mut pair = Pair::new(9, 50_000, 40_000);
         pair.change(false, Some((1.0, None)));
         let before = pair.list.clone();

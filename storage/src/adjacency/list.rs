@@ -393,7 +393,7 @@ impl<'a> List<'a> {
     pub(crate) fn copy_words(&self, into: &mut [u32]) {
         match self.block {
             Block::Contiguous(words) => {
-                into.copy_from_slice(&words[self.record.start()..][..self.record.words()])
+                into.copy_from_slice(&words[self.record.start()..][..self.record.words()]);
             }
             Block::Chunked(chunks) => chunks.fill(into, self.is_weighted(), self.is_timed()),
         }

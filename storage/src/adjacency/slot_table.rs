@@ -234,15 +234,15 @@ mod tests {
     use hedgerow_test_support::Random;
 
     #[test]
-    fn every_slot_is_asked_for_once_and_the_round_is_told_back() {
+    fn every_slot_is_requested_once_and_the_round_is_found_back() {
         let mut random = Random::new(3);
         for bits in [0, 1, 2, 5, 6, 7, 9] {
             for _ in 0..20 {
                 let id = StableId::new(random.next());
-                let mut target = vec![false; 1 << bits];
+                let mut requested = vec![false; 1 << bits];
                 for round in 0..1 << bits {
                     let slot = slot(id, bits, round);
-                    assert!(!std::mem::replace(&mut target[slot], true), "{bits} bits, round {round}");
+                    assert!(!std::mem::replace(&mut requested[slot], true), "{bits} bits, round {round}");
                     assert_eq!(round_of(id, bits, slot), round);
                 }
             }

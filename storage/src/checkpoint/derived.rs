@@ -59,23 +59,19 @@ impl Derived {
     ///
     /// # Errors
     /// [`Error::Damaged`] for the first file with damage.
-    pub(crate) fn open(store: &Path, published: &Published, opening: OpenMode<'_>) -> Result<Self, Error> {
-        let derived = Self::open_some(store, published, opening)?;
+    pub(crate) fn open(store: &Path, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(store, published, mode)?;
         let damage = derived.damage().next().cloned();
         damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
     }
 
     /// Opens the intact derived files of a manifest, and keeps the damage of the others.
-    pub(crate) fn open_some(
-        store: &Path,
-        published: &Published,
-        opening: OpenMode<'_>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open_some(store: &Path, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let stage = opening.cancel.stage("derived files", published.files.len() as u64);
+        let stage = mode.cancel.stage("derived files", published.files.len() as u64);
         for name in &published.files {
             let path = name.path(store);
-            let file = SectionFile::open_named(&path, Residence::Mapped, opening.is_verified(&path));
+            let file = SectionFile::open_named(&path, Residence::Mapped, mode.is_verified(&path));
             files.insert(name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }

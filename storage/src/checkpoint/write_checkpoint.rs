@@ -125,9 +125,9 @@ pub(crate) fn write_empty(disk: &Disk) -> Result<[FileName; 4], Error> {
 pub(crate) fn open_checkpoint(
     store: &Path,
     manifest: &Manifest,
-    opening: OpenMode<'_>,
+    mode: OpenMode<'_>,
 ) -> Result<GraphState, Error> {
     let paths = manifest.segments.each_ref().map(|name| name.path(store));
-    let segments = Segments::open(&paths, opening)?;
+    let segments = Segments::open(&paths, mode)?;
     Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

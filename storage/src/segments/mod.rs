@@ -39,13 +39,13 @@ impl Segments {
     ///
     /// # Cost
     /// Reads every byte once for its checksum, unless the file is verified already; builds nothing per node.
-    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], opening: OpenMode<'_>) -> Result<Self, Error> {
-        let lists = if opening.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
+    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], mode: OpenMode<'_>) -> Result<Self, Error> {
+        let lists = if mode.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
         let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
-        let stage = opening.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
+        let stage = mode.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
         let open = |at: usize, residence| {
             let path = paths[at].as_ref();
-            let file = SectionFile::open_named(path, residence, opening.is_verified(path))?;
+            let file = SectionFile::open_named(path, residence, mode.is_verified(path))?;
             stage.advance(bytes(at))?;
             Ok::<_, Error>(file)
         };

@@ -1,6 +1,7 @@
 //! A copy of a store in use: the files of its manifest, and the log since then in a new engine.
 //! Reads only the disk, so it works for a store of this process and for one that another process writes.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -31,6 +32,12 @@ pub struct Backup {
     pub epoch: Epoch,
     /// The size of its files, in bytes.
     pub bytes: u64,
+}
+
+impl fmt::Display for Backup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}, {} bytes", self.epoch, self.bytes)
+    }
 }
 
 impl Store {

@@ -2,6 +2,7 @@
 //! Owns the set of checks; opens nothing for writing, so that damage stays as it is found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
 use crate::adjacency::list_builder::{ListBuilder, ListEntry};
@@ -56,6 +57,21 @@ pub struct CheckReport {
     pub nodes: u64,
     /// The number of edges in all relations.
     pub edges: u64,
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { problems, files, bytes, records, nodes, edges } = self;
+        write!(f, "{files} files of {bytes} bytes, {records} records, {nodes} nodes, {edges} edges: ")?;
+        if problems.is_empty() {
+            return f.write_str("sound");
+        }
+        write!(f, "{} problems", problems.len())?;
+        problems.iter().try_for_each(|problem| {
+            let Damage { path, place, what, remedy } = problem;
+            write!(f, "\n{}: {place}: {what}; {remedy}", path.display())
+        })
+    }
 }
 
 impl Store {
@@ -180,8 +196,8 @@ impl Check<'_> {
             (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
-            let opening = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
-            let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, opening);
+            let mode = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
+            let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, mode);
             match Damage::from_result(checkpointed, OPENING_HELPS)? {
                 Ok(state) => {
                     current.get_or_insert((state, manifest.clone()));

@@ -118,8 +118,8 @@ impl Store {
     /// The state of files that were just written. It cannot be cancelled: less work is left than was done.
     pub(super) fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
         let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
-        let opening = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
-        write_checkpoint::open_checkpoint(self.path(), manifest, opening)
+        let mode = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
+        write_checkpoint::open_checkpoint(self.path(), manifest, mode)
     }
 
     pub(super) fn run_in_private_pool<T: Send>(

@@ -107,14 +107,14 @@ impl OpenOptions {
     fn read(&self, path: &Path) -> Result<Store, Error> {
         require_store(path)?;
         let verified = VerifiedFiles::read(path);
-        let opening = self.opening(&verified);
+        let mode = self.mode(&verified);
         let mut patience = MAX_READER_RETRIES;
         let mut manifest = current(path)?;
         loop {
-            let state = write_checkpoint::open_checkpoint(path, &manifest, opening);
+            let state = write_checkpoint::open_checkpoint(path, &manifest, mode);
             let opened = state.and_then(|state| {
                 let published = manifest.published.as_ref();
-                Ok((state, published.map(|published| Derived::open(path, published, opening)).transpose()?))
+                Ok((state, published.map(|published| Derived::open(path, published, mode)).transpose()?))
             });
             match opened {
                 Ok((state, derived)) => {
@@ -134,7 +134,7 @@ impl OpenOptions {
         }
     }
 
-    fn opening<'a>(&'a self, verified: &'a VerifiedFiles) -> OpenMode<'a> {
+    fn mode<'a>(&'a self, verified: &'a VerifiedFiles) -> OpenMode<'a> {
         OpenMode { low_memory: self.low_memory.then_some(verified), cancel: &self.cancel }
     }
 
@@ -156,7 +156,7 @@ impl OpenOptions {
         sidecar::remove_unfinished(&disk);
         let verified = VerifiedFiles::read(path);
         let loss = if self.repair { Loss::UnreadableRecords } else { Loss::None };
-        let recovered = recover(&disk, self.opening(&verified), loss)?;
+        let recovered = recover(&disk, self.mode(&verified), loss)?;
         let Recovered {
             manifest,
             state,

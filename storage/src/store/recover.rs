@@ -56,7 +56,7 @@ pub(crate) enum Loss {
 
 pub(super) struct Recovery<'a> {
     pub(super) disk: &'a Disk,
-    pub(super) opening: OpenMode<'a>,
+    pub(super) mode: OpenMode<'a>,
     pub(super) damage: Vec<Damage>,
     pub(super) lost_records: bool,
 }
@@ -65,8 +65,8 @@ pub(super) struct Recovery<'a> {
 ///
 /// # Errors
 /// [`Error::Damaged`] for the first damage that cannot be repaired.
-pub(crate) fn recover(disk: &Disk, opening: OpenMode<'_>, loss: Loss) -> Result<Recovered, Error> {
-    let mut recovery = Recovery { disk, opening, damage: Vec::new(), lost_records: false };
+pub(crate) fn recover(disk: &Disk, mode: OpenMode<'_>, loss: Loss) -> Result<Recovered, Error> {
+    let mut recovery = Recovery { disk, mode, damage: Vec::new(), lost_records: false };
     recovery.undo_half_rebuild()?;
     let manifests = recovery.manifests()?;
     let (mut manifest, checkpointed) = recovery.checkpoint(&manifests)?;
@@ -120,7 +120,7 @@ impl Recovery<'_> {
     fn checkpoint(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
         let mut first: Option<Damage> = None;
         for manifest in manifests {
-            let checkpointed = write_checkpoint::open_checkpoint(self.disk.folder(), manifest, self.opening);
+            let checkpointed = write_checkpoint::open_checkpoint(self.disk.folder(), manifest, self.mode);
             match Damage::from_result(checkpointed, "the previous checkpoint was used, with the log since")? {
                 Ok(state) => {
                     self.damage.extend(first);
@@ -138,12 +138,12 @@ impl Recovery<'_> {
     fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Published, Derived)>, Error> {
         let mut all = manifests.iter().map(|manifest| manifest.published.as_ref());
         let Some(published) = all.next().flatten() else { return Ok(None) };
-        let derived = Derived::open_some(self.disk.folder(), published, self.opening)?;
+        let derived = Derived::open_some(self.disk.folder(), published, self.mode)?;
         if derived.is_complete {
             return Ok(Some((published.clone(), derived)));
         }
         for other in all.flatten().filter(|other| other.generation == published.generation) {
-            let before = Derived::open_some(self.disk.folder(), other, self.opening)?;
+            let before = Derived::open_some(self.disk.folder(), other, self.mode)?;
             if before.is_complete {
                 let remedy = "the files of the previous publish were used; a refresh brings them up to date";
                 self.damage.extend(

@@ -33,14 +33,14 @@ pub(super) struct Replayed {
 impl Recovery<'_> {
     /// Restores the old engine after an interrupted rebuild of the log.
     pub(super) fn undo_half_rebuild(&self) -> Result<(), Error> {
-        let [log, damaged, roomy, new] =
+        let [log, damaged, oversized, new] =
             [FOLDER, DAMAGED_LOG, OLD_LOG, NEW_LOG].map(|name| self.disk.folder().join(name));
-        for old in [&roomy, &damaged] {
+        for old in [&oversized, &damaged] {
             if !log.exists() && old.join(FILE).is_file() {
                 self.disk.rename(old, &log).map_err(|e| Error::io(old, "move back", e))?;
             }
         }
-        engine::remove_folder(&roomy)?;
+        engine::remove_folder(&oversized)?;
         engine::remove_folder(&new)
     }
 
@@ -204,7 +204,7 @@ impl Recovery<'_> {
         let mut ops = 0;
         let mut log_end =
             known.filter(|log_end| log_end.next == from).unwrap_or(LogEnd { next: from, checksum: 0 });
-        let stage = self.opening.cancel.stage("log", end - from);
+        let stage = self.mode.cancel.stage("log", end - from);
         // Each record is checked against the acknowledged end, indexed, and applied where the files lack it.
         log.scan(from..end, |head, body| {
             stage.advance(1)?;

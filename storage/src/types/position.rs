@@ -2,6 +2,7 @@
 //! Owns their rules and their section of the manifest; the unit of an offset is the host's.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::types::codec;
@@ -48,6 +49,13 @@ pub struct Position {
 impl From<u64> for Position {
     fn from(offset: u64) -> Self {
         Self { offset, ..Self::default() }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, lines, check } = self;
+        write!(f, "offset {offset}, after {lines} lines, check {check:016x}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Update streams: batches that are durable one by one, refreshed or not, and what a bad line leaves.
+//! Promise: `apply` commits a stream in batches, refreshes as told, and keeps all batches before a bad line.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ fn without_refresh_the_changed_nodes_stay_dirty() {
 }
 
 #[test]
-fn eager_without_a_model_advises_to_train() {
+fn eager_refresh_without_a_model_is_refused() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", STREAM);
     let before = cli.stats();
@@ -71,7 +71,7 @@ fn eager_without_a_model_advises_to_train() {
 }
 
 #[test]
-fn a_bad_line_leaves_the_batches_before_it() {
+fn the_batches_before_a_bad_line_stay() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n+,room:hall,lamp:e\n+,room:hall,lamp:f\n*,room:hall,lamp:g\n");
     let message =
@@ -81,7 +81,7 @@ fn a_bad_line_leaves_the_batches_before_it() {
 }
 
 #[test]
-fn every_kind_of_bad_line_is_named_with_its_place() {
+fn every_kind_of_bad_line_is_reported_with_its_place() {
     let cli = Cli::with_lamps();
     let before = cli.stats();
     for (line, message) in [

@@ -1,10 +1,10 @@
-//! `eval`: what is printed of the model and of the others, in a table and for programs.
+//! Promise: `eval` prints the figures of the model and of the baselines, as a table and for programs.
 
 use serde_json::{Value, json};
 
 use super::Cli;
 
-/// Held-out items of ten boards, the last of which the store does not know.
+/// Held-out items of ten boards. The last item of each is not in the store.
 fn with_test() -> Cli {
     let cli = Cli::trained();
     let lines: Vec<String> =
@@ -17,7 +17,7 @@ const RECOMMEND: [&str; 8] = ["eval", "s", "--task", "recommend", "--test", "tes
 const RELATED: [&str; 6] = ["eval", "s", "--task", "related", "--pairs", "pairs.tsv"];
 
 #[test]
-fn recommendations_are_judged_for_the_model_and_for_what_needs_no_training() {
+fn recommendations_are_judged_for_the_model_and_the_baselines() {
     let cli = with_test();
     let quality = cli.json(&RECOMMEND);
     assert_eq!(quality["users"], json!(10));
@@ -49,7 +49,7 @@ fn recommendations_are_judged_for_the_model_and_for_what_needs_no_training() {
         assert_eq!(quality[name], rankers[0][name], "{name} of the model is said twice alike");
         assert!(rankers.iter().all(|ranker| ranker[name].is_number()), "{name}: {quality}");
     }
-    // Whoever stands best beside the model is the one that it leads by least.
+    // The best baseline is the one over which the model has the smallest lead.
     let leads: Vec<f64> =
         rankers[1..].iter().map(|ranker| ranker["lead"].as_f64().expect("a lead")).collect();
     let least = leads.iter().copied().fold(f64::MAX, f64::min);
@@ -66,7 +66,7 @@ fn recommendations_are_judged_for_the_model_and_for_what_needs_no_training() {
 }
 
 #[test]
-fn related_items_are_judged_for_the_model_and_for_what_needs_no_training() {
+fn related_items_are_judged_for_the_model_and_the_baselines() {
     let cli = Cli::trained();
     cli.write("pairs.tsv", "1\t2\n3\t4\n");
     let quality = cli.json(&RELATED);
@@ -83,7 +83,7 @@ fn related_items_are_judged_for_the_model_and_for_what_needs_no_training() {
 }
 
 #[test]
-fn text_has_a_line_for_each_ranker_and_the_figures_of_before_in_front() {
+fn text_has_a_line_for_each_ranker_and_its_first_columns_stay() {
     let cli = with_test();
     let quality = cli.json(&RECOMMEND);
     let tsv = cli.ok(&RECOMMEND);
@@ -100,9 +100,9 @@ fn text_has_a_line_for_each_ranker_and_the_figures_of_before_in_front() {
     assert_eq!(cli.jsonl(&RECOMMEND), [quality]);
 }
 
-/// On a sample the model is there twice: over all, and over those on which the others are.
+/// With a sample the model has two lines: over all queries, and over the sample.
 #[test]
-fn a_sample_is_compared_where_all_would_take_long_and_nothing_where_nothing_shall_be() {
+fn baselines_are_compared_on_a_sample_on_all_queries_or_not_at_all() {
     let cli = with_test();
     let all = cli.json(&RECOMMEND);
     let ran = cli.run(&[&RECOMMEND[..], &["--baselines", "4", "--output", "json"]].concat());
@@ -152,7 +152,7 @@ fn a_table_ends_with_a_verdict_and_with_the_cosines_of_random_pairs() {
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_refused() {
+fn empty_files_and_unknown_nodes_are_refused() {
     let cli = with_test();
     cli.write("empty.txt", "\n\n");
     cli.fails(&["eval", "s", "--task", "recommend", "--test", "empty.txt"], 5, "the file holds no users");

@@ -1,4 +1,4 @@
-//! What cannot be done: the message advises, the exit code tells scripts, nothing changes.
+//! Promise: a command that fails says what to do, has its exit code, and changes nothing.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn a_missing_store_is_named_and_not_created() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_not_a_store() {
+fn a_folder_with_other_files_is_not_a_store() {
     let cli = Cli::new();
     std::fs::create_dir(cli.path("photos")).expect("a new folder");
     cli.write("photos/cat.jpg", "meow");
@@ -27,7 +27,7 @@ fn a_folder_of_something_else_is_not_a_store() {
 }
 
 #[test]
-fn a_store_in_use_is_refused_with_the_process_that_has_it() {
+fn a_store_in_use_is_refused_with_the_id_of_its_process() {
     let cli = Cli::with_lamps();
     let holder = Holder::of(&cli);
     let ran = cli.fails(&["link", "s", "lamp:z", "room:hall"], 3, &format!("process {}", holder.0.id()));
@@ -37,7 +37,7 @@ fn a_store_in_use_is_refused_with_the_process_that_has_it() {
 }
 
 #[test]
-fn a_damaged_file_is_an_error_of_its_own_where_the_store_may_not_be_written_to() {
+fn a_damaged_file_of_a_read_only_store_is_an_error() {
     let cli = Cli::trained();
     cli.ok(&["refresh", "s", "--full"]);
     let files = std::fs::read_dir(cli.path("s")).expect("a folder").filter_map(Result::ok);
@@ -83,7 +83,7 @@ fn unknown_nodes_and_bad_values_change_nothing() {
 }
 
 #[test]
-fn a_failed_question_leaves_the_digest() {
+fn a_failed_query_does_not_change_the_digest() {
     let cli = Cli::trained();
     let before = cli.ok(&["digest", "s"]);
     for (words, code, message) in [
@@ -105,7 +105,7 @@ fn a_failed_question_leaves_the_digest() {
 }
 
 #[test]
-fn failures_and_usage_errors_are_json_where_json_was_asked_for() {
+fn failures_and_usage_errors_are_json_with_output_json() {
     let cli = Cli::new();
     for (words, code, kind) in [
         (&["--output", "json", "stats", "s"][..], 3, "no_store"),

@@ -1,10 +1,9 @@
-//! Promise: an input that is followed is applied exactly once, line by line as it comes, whatever ends the command.
+//! Promise: each line of a followed input is applied exactly once, whatever ends the command.
 //!
-//! The position in the input is committed with the batch, so what is killed at any moment goes on behind what it applied. A
-//! line that was applied twice would show in no edge, since changes say what is to be; but each batch is one epoch, and in
-//! batches of one change the epochs count the lines.
+//! The position in the input is committed with the batch, so a killed command continues after its last committed line. A line
+//! that is applied twice changes no edge. But each batch is one epoch, so in batches of one change the epochs count the lines.
 //!
-//! `HEDGEROW_ROUNDS` multiplies how often it is killed, `HEDGEROW_SEED` says when.
+//! `HEDGEROW_ROUNDS` multiplies the number of kills, and `HEDGEROW_SEED` is the seed of their times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -28,9 +27,9 @@ fn neighbors(cli: &Cli, node: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_is_appended_is_applied_and_half_a_line_waits_for_its_end() {
+fn appended_lines_are_applied_and_half_a_line_waits_for_its_end() {
     let cli = Cli::with_lamps();
-    // Half a line that would be a whole one.
+    // The last line is incomplete, though it would parse.
     cli.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:hall,lamp:e");
     let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(2);
@@ -77,7 +76,7 @@ fn a_position_survives_checkpoints_and_backups() {
 
 type Edges = BTreeMap<(String, String), f32>;
 
-/// Events among few nodes, so that most say something about an edge that others said something about.
+/// Events among few nodes, so that most change an edge of an earlier event.
 fn events(seed: u64, count: usize) -> Vec<(bool, String, String, f32)> {
     let mut rng = StdRng::seed_from_u64(seed);
     let event = |at| {
@@ -87,7 +86,7 @@ fn events(seed: u64, count: usize) -> Vec<(bool, String, String, f32)> {
     (0..count).map(event).collect()
 }
 
-/// The edges that there are after some events.
+/// The edges after these events.
 fn after(events: &[(bool, String, String, f32)]) -> Edges {
     let mut edges = Edges::new();
     for (adds, board, pin, weight) in events {
@@ -101,7 +100,7 @@ fn after(events: &[(bool, String, String, f32)]) -> Edges {
     edges
 }
 
-/// The edges in a store, and up to which line and epoch they are.
+/// The edges of a store, and the line and epoch that it has reached.
 fn found(store: &Path, input: &Path) -> (Edges, u64, u64) {
     let store = Store::options().open(store).expect("it opens after a kill");
     let source = input.canonicalize().expect("there").display().to_string();
@@ -120,7 +119,7 @@ fn found(store: &Path, input: &Path) -> (Edges, u64, u64) {
     (edges, graph.position(&source).unwrap_or_default().lines, graph.epoch().get())
 }
 
-/// Kills a follower at random moments while its file grows by pieces that end anywhere; says how often.
+/// Kills a follower at random times while its file grows by random pieces. Returns the number of kills.
 fn killed_at_random(seed: u64, batch: &str, count: usize) -> usize {
     let cli = Cli::new();
     let (store, input) = (cli.path("s"), cli.path("u.csv"));
@@ -181,13 +180,12 @@ fn killed_at_random_moments_every_line_is_applied_exactly_once() {
 }
 
 #[test]
-fn a_bad_line_leaves_all_before_it_and_mended_the_same_command_goes_on() {
+fn the_lines_before_a_bad_line_stay_and_the_same_command_continues_when_it_is_corrected() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n\n*,room:hall,lamp:e\n+,room:hall,lamp:f\n");
     let ended = Follower::start(&cli, &["u.csv"]).end();
     assert_eq!((ended.code, ended.rows.len()), (Some(5), 1), "{}", ended.err);
-    let said =
-        "expected + or -; 1 changes before it are applied, go on from line 2, as the same command does";
+    let said = "expected + or -; 1 change before it is applied, go on from line 2, as the same command does";
     assert!(ended.err.contains(said), "{}", ended.err);
     assert!(ended.err.contains("\"line\":3"), "{}", ended.err);
     cli.write("u.csv", "+,room:hall,lamp:d\n\n+,room:hall,lamp:e\n*,room:hall,lamp:f\n");
@@ -198,7 +196,7 @@ fn a_bad_line_leaves_all_before_it_and_mended_the_same_command_goes_on() {
 }
 
 #[test]
-fn a_file_that_is_not_what_was_applied_is_refused_and_can_be_read_anew() {
+fn another_file_is_refused_and_restart_reads_it() {
     let cli = Cli::with_lamps();
     let follow = ["apply", "s", "u.csv", "--follow"];
     cli.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n");
@@ -218,7 +216,7 @@ fn a_file_that_is_not_what_was_applied_is_refused_and_can_be_read_anew() {
     cli.fails(&["apply", "s", "empty.csv", "--follow", "--read-only"], 1, "s is open read-only");
     cli.fails(&["apply", "s", "u.csv", "--source", "u"], 2, "--follow");
     assert_eq!(cli.stats(), before);
-    // The same as at first, and as long: it goes on.
+    // With the first line unchanged the command continues.
     cli.write("u.csv", "\u{feff}+,room:hall,lamp:d\r\n+,room:hall,lamp:e\n");
     let follower = Follower::start(&cli, &["u.csv"]);
     follower.wait(1);
@@ -229,7 +227,7 @@ fn a_file_that_is_not_what_was_applied_is_refused_and_can_be_read_anew() {
 }
 
 #[test]
-fn a_file_that_is_cut_or_moved_while_it_is_followed_is_told() {
+fn a_file_that_is_cut_or_moved_while_it_is_followed_ends_the_command() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n");
     let follower = Follower::start(&cli, &["u.csv"]);
@@ -251,7 +249,7 @@ fn a_file_that_is_cut_or_moved_while_it_is_followed_is_told() {
 }
 
 #[test]
-fn a_pipe_ends_at_its_end_and_with_a_name_goes_on_behind_what_was_applied() {
+fn a_pipe_is_read_to_its_end_and_with_a_name_skips_applied_lines() {
     let cli = Cli::with_lamps();
     let lines = ["+,room:hall,lamp:d\n", "+,room:hall,lamp:e\n", "\n", "-,room:hall,lamp:d"];
     let apply = |words: &[&str], input: &str| {
@@ -265,14 +263,14 @@ fn a_pipe_ends_at_its_end_and_with_a_name_goes_on_behind_what_was_applied() {
     };
     let (code, applied, err) = apply(&["--source", "clicks"], &lines[..2].concat());
     assert_eq!((code, applied), (Some(0), 2), "{err}");
-    // What is not named is applied as it comes, the last line without an end too.
+    // Without a name all lines are applied, also the last one without a line end.
     assert_eq!(apply(&[], &lines.concat()).1, 3);
     let (code, applied, err) = apply(&["--source", "clicks"], &lines.concat());
     assert_eq!((code, applied), (Some(0), 1), "{err}");
     assert!(err.contains("continues from line 3 of standard input"), "{err}");
     let (code, applied, err) = apply(&["--source", "clicks"], lines[0]);
     assert_eq!((code, applied), (Some(1), 0));
-    assert!(err.contains("standard input has 1 lines, and 4 of its lines were applied"), "{err}");
+    assert!(err.contains("standard input has 1 line, and 4 of its lines were applied"), "{err}");
     let (code, _, err) = apply(&["--source", "clicks"], &lines.concat().replace("lamp:d", "lamp:x"));
     assert_eq!(code, Some(1));
     assert!(err.contains("standard input: line 4 is not the line that was applied last"), "{err}");
@@ -288,7 +286,7 @@ fn a_change_in_a_pipe_does_not_wait_for_others() {
         pipe.write_all(format!("+,room:hall,lamp:{lamp}\n").as_bytes()).expect("the command reads");
         follower.wait(1);
     }
-    // Ctrl-C is heard while the pipe is open and says nothing.
+    // Ctrl-C works while the pipe is open and silent.
     let ended = follower.interrupt();
     assert_eq!(ended.code, Some(130));
     let said = "interrupted; 2 changes before it are applied, go on from line 3";
@@ -304,7 +302,7 @@ fn embeddings_follow_in_a_window_and_without_refresh_not_at_all() {
         writeln!(text, "+,board:{},pin:{},2", event % 7, event * 5 % 120).expect("writing to a string");
     }
     cli.write("u.csv", &text);
-    // Refreshed while nothing comes, and found so after a kill of whoever had not stored it yet or had.
+    // The window passes while nothing comes. A kill before or after the embeddings are stored loses nothing.
     let window = ["--refresh", "window", "--window", "1", "--batch", "4"];
     let follower = Follower::start(&cli, &[&["u.csv"], &window[..]].concat());
     follower.wait(30);
@@ -313,7 +311,7 @@ fn embeddings_follow_in_a_window_and_without_refresh_not_at_all() {
     append(&cli.path("u.csv"), "-,board:0,pin:0\n");
     follower.wait(1);
     follower.interrupt();
-    // Without a stream to follow: at the end, however long the window is.
+    // Without --follow the refresh comes at the end, however long the window is.
     cli.write("v.csv", "+,board:3,pin:9\n-,board:1,pin:5\n");
     let words = ["apply", "s", "v.csv", "--batch", "1", "--refresh", "window", "--window", "600000"];
     assert!(cli.jsonl(&words).iter().all(|row| row["sources"].is_null()));

@@ -1,4 +1,4 @@
-//! A command that follows an input, in the hands of a test.
+//! A running `apply --follow` that a test controls.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,16 +11,16 @@ use serde_json::Value;
 
 use super::Cli;
 
-/// Longer than anything here takes, by far.
+/// Much longer than any step takes.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A command that follows an input.
+/// A running command that follows an input.
 pub(super) struct Follower {
     pub(super) child: Child,
     pub(super) rows: Receiver<Value>,
 }
 
-/// How it ended, and the rows that nobody had waited for.
+/// The end of the command, and the rows that were not awaited.
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) err: String,
@@ -45,7 +45,7 @@ impl Follower {
         Self { child, rows }
     }
 
-    /// Waits until so many more changes are applied.
+    /// Waits until this many more changes are applied.
     pub(super) fn wait(&self, changes: u64) {
         let mut applied = 0;
         while applied < changes {
@@ -62,7 +62,7 @@ impl Follower {
         Ended { code, err, rows: self.rows.iter().collect() }
     }
 
-    /// Ctrl-C.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(super) fn interrupt(self) -> Ended {
         self.signal("-INT")
     }

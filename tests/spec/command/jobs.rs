@@ -1,10 +1,10 @@
-//! Jobs of a console: verbs that end with & run beside what follows, are listed, waited for and cancelled.
+//! Promise: a line that ends with & runs as a job beside the next lines, and can be listed, awaited and cancelled.
 
 use serde_json::{Value, json};
 
 use super::Cli;
 
-/// A training that takes longer than any test waits for it.
+/// A training that takes longer than any test waits.
 const LONG: &str = "train --target pin --dim 8 --epochs 100000 --patience 0 --held-out 50 &";
 const SHORT: &str = "train --target pin --dim 8 --epochs 2 --held-out 50 &";
 
@@ -15,7 +15,7 @@ fn lines(out: &str) -> Vec<Value> {
 }
 
 #[test]
-fn what_follows_goes_on_beside_a_job_and_its_results_come_when_it_is_waited_for() {
+fn verbs_run_beside_a_job_and_wait_prints_its_results() {
     let cli = Cli::trained();
     let commands = format!(
         ".mode jsonl\n{SHORT}\nsimilar pin:1 -k 1\nlink pin:1 board:5 --weight 3\nneighbors pin:1\njobs\nwait 1\njobs\nstats\n"
@@ -39,12 +39,12 @@ fn what_follows_goes_on_beside_a_job_and_its_results_come_when_it_is_waited_for(
 }
 
 #[test]
-fn a_job_is_cancelled_by_its_number_and_keeps_its_last_whole_epoch() {
+fn a_cancelled_training_keeps_its_last_whole_epoch() {
     let cli = Cli::trained();
-    // The first one is waited for, so that the second has a whole epoch before it.
+    // The first training is awaited, so that a whole epoch exists before the second.
     let commands = format!("{SHORT}\nwait\n{LONG}\ncancel 2\nwait 2\nstats\n");
     let ran = cli.run_with_input(&["console", "s", "--output", "jsonl"], &commands);
-    // Its end is that of the script, as that of a verb would be.
+    // The script fails as the job does.
     assert_eq!(ran.code, 130, "{}", ran.err);
     let last: Value = serde_json::from_str(ran.err.lines().last().expect("an error")).expect("JSON");
     assert_eq!((&last["kind"], &last["line"]), (&json!("cancelled"), &json!(5)), "{last}");
@@ -57,13 +57,13 @@ fn a_job_is_cancelled_by_its_number_and_keeps_its_last_whole_epoch() {
 }
 
 #[test]
-fn a_script_waits_for_its_jobs_and_fails_as_the_first_of_them() {
+fn a_script_waits_for_its_jobs_and_fails_as_the_first_that_failed() {
     let cli = Cli::trained();
     let ran = cli.run(&["console", "s", "-c", "neighbors pin:none &", "-c", "neighbors pin:1 &"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("error: job 1: no node pin:none in the store"), "{}", ran.err);
     assert!(ran.out.contains("board:"), "{}", ran.out);
-    // A script that fails does not wait for what it began.
+    // A script that fails cancels its jobs.
     let ran = cli.run_with_input(&["console", "s"], &format!("{LONG}\nneighbors pin:none\n"));
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("job 1 cancelled after"), "{}", ran.err);
@@ -71,7 +71,7 @@ fn a_script_waits_for_its_jobs_and_fails_as_the_first_of_them() {
 }
 
 #[test]
-fn what_cannot_be_done_beside_a_job_is_refused_and_says_which() {
+fn a_verb_that_conflicts_with_a_job_is_refused() {
     let cli = Cli::trained();
     for (verb, why) in [
         (
@@ -98,7 +98,7 @@ fn what_cannot_be_done_beside_a_job_is_refused_and_says_which() {
 }
 
 #[test]
-fn a_sign_that_is_quoted_is_a_word() {
+fn a_quoted_ampersand_is_a_word() {
     let cli = Cli::with_lamps();
     cli.ok(&["console", "s", "-c", "link 'lamp:&' room:hall", "-c", "link lamp:x& room:hall"]);
     let found = cli.ok(&["neighbors", "s", "room:hall"]);

@@ -1,4 +1,4 @@
-//! What is written, where to, and what it never holds: modes, closed pipes, escapes, files that are there already.
+//! Promise: output has the same rows in every mode, no control characters, and never replaces a file without --force.
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Read};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Cli, Run};
 
-/// A key that clears the screen, rings the bell and sets a colour, in both kinds of control characters.
+/// A key that clears the screen, rings the bell and sets a color, with C0 and C1 control characters.
 const NASTY: &str = "lamp:\u{1b}[2Jbell\u{7}\u{9b}31m\ttab";
 
 fn is_clean(text: &str) -> bool {
@@ -28,7 +28,7 @@ fn every_mode_writes_the_same_rows() {
     let lines: Vec<Value> =
         neighbors("jsonl").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(rows, Value::from(lines));
-    // Numbers, and columns where some are missing, stand at the right; names at the left.
+    // Columns of numbers are aligned to the right, also with missing values; names to the left.
     let table = neighbors("table");
     let lines: Vec<&str> = table.lines().collect();
     let [_, head, _, first, second, _] = lines[..] else { panic!("{table}") };
@@ -39,7 +39,7 @@ fn every_mode_writes_the_same_rows() {
 }
 
 #[test]
-fn a_table_in_a_pipe_is_whole_however_wide_it_is() {
+fn a_table_in_a_pipe_is_not_cut() {
     let cli = Cli::new();
     let key = "long ".repeat(60);
     cli.ok(&["link", "s", &format!("lamp:{key}"), "room:hall"]);
@@ -49,7 +49,7 @@ fn a_table_in_a_pipe_is_whole_however_wide_it_is() {
 }
 
 #[test]
-fn names_with_escapes_are_written_escaped_wherever_they_go() {
+fn control_characters_are_escaped_in_all_output() {
     let cli = Cli::with_lamps();
     cli.ok(&["link", "s", NASTY, "room:hall"]);
     for mode in ["table", "json", "jsonl", "csv", "tsv"] {
@@ -75,7 +75,7 @@ fn names_with_escapes_are_written_escaped_wherever_they_go() {
             assert!(is_clean(&err) && is_clean(&out), "{words:?}: {err:?}");
         }
     }
-    // A job and its line; the key as it is shown can be typed.
+    // The line of a job is escaped too, and an escaped key can be typed.
     let typed = r"neighbors $'lamp:\x1b[2Jbell\x07\x9b31m\ttab' &";
     let ran = cli.run(&["console", "s", "-c", typed, "-c", "wait", "-c", "jobs"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -84,7 +84,7 @@ fn names_with_escapes_are_written_escaped_wherever_they_go() {
 }
 
 #[test]
-fn nobody_reading_on_is_no_error() {
+fn a_closed_standard_output_is_no_error() {
     let cli = Cli::with_lamps();
     let mut text = String::from("room,lamp\n");
     (0..30_000).for_each(|lamp| writeln!(text, "hall,{lamp}").expect("writing to a string"));
@@ -112,7 +112,7 @@ fn nobody_reading_on_is_no_error() {
 }
 
 #[test]
-fn nothing_but_data_is_on_standard_output_and_quiet_silences_the_rest() {
+fn standard_output_has_data_only_and_quiet_silences_messages() {
     let cli = Cli::trained();
     cli.ok(&["link", "s", "pin:1", "board:2", "--quiet"]);
     let loud = cli.run(&["similar", "s", "pin:1"]);
@@ -130,7 +130,7 @@ fn nothing_but_data_is_on_standard_output_and_quiet_silences_the_rest() {
 }
 
 #[test]
-fn a_file_that_is_there_is_replaced_only_by_force() {
+fn an_existing_file_is_replaced_with_force_only() {
     let cli = Cli::trained();
     cli.write("kept", "mine");
     let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"];
@@ -141,7 +141,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     assert_eq!(cli.read("kept"), "mine");
     cli.ok(&[&metrics[..], &["--force"]].concat());
     assert_eq!(cli.read("kept").lines().count(), 2);
-    // A link that leads out of the folder is there as well, wherever it leads.
+    // A symbolic link counts as an existing file, also if it leads nowhere.
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("elsewhere", cli.path("link")).expect("a link");
@@ -153,7 +153,7 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
 }
 
 #[test]
-fn results_go_to_a_file_in_the_mode_that_its_ending_names() {
+fn results_in_a_file_have_the_mode_of_its_extension() {
     let cli = Cli::with_lamps();
     let commands = ".output a.csv\nneighbors lamp:a\n.output b.json\nneighbors lamp:a\nneighbors lamp:c\n.output c.txt\n\
         neighbors lamp:a &\nwait\n.output\nneighbors lamp:c\n";

@@ -1,11 +1,11 @@
-//! `recommend`: several interests, who is not known, many users at once, and reasons.
+//! Promise: `recommend` answers for known and unknown users, many at once, with several interests and with reasons.
 
 use serde_json::{Value, json};
 
 use super::Cli;
 
 #[test]
-fn an_answer_says_what_it_was_made_from() {
+fn an_answer_names_its_source_and_the_ignored_nodes() {
     let cli = Cli::trained();
     let answer = cli.json(&["recommend", "s", "board:0"]);
     assert_eq!((&answer["basis"], &answer["ignored"]), (&json!("embeddings"), &json!([])));
@@ -56,7 +56,7 @@ fn several_interests_share_an_answer_by_importance() {
 }
 
 #[test]
-fn a_file_of_users_gives_each_the_answer_that_it_gets_alone() {
+fn each_user_of_a_file_gets_the_answer_that_it_gets_alone() {
     let cli = Cli::trained();
     cli.write("users.txt", "board:3\n\nboard:0\nboard:3\n");
     let words = ["recommend", "s", "--users", "users.txt", "-k", "4"];
@@ -77,7 +77,7 @@ fn a_file_of_users_gives_each_the_answer_that_it_gets_alone() {
 }
 
 #[test]
-fn a_user_without_an_answer_stops_the_file_or_is_told_of_in_its_place() {
+fn a_user_without_an_answer_stops_the_command_or_gets_an_error_line() {
     let cli = Cli::trained();
     cli.write("users.txt", "board:3\nboard:none\nboard\nboard:0\n");
     let words = ["recommend", "s", "--users", "users.txt", "-k", "2", "--output", "jsonl"];
@@ -99,7 +99,7 @@ fn a_user_without_an_answer_stops_the_file_or_is_told_of_in_its_place() {
 }
 
 #[test]
-fn tokens_are_asked_for_alike_of_one_user_of_many_and_of_who_is_not_known() {
+fn a_filter_applies_to_one_user_to_many_and_to_an_unknown_one() {
     let cli = Cli::trained();
     cli.write("tags.tsv", "pin\ttag\n1\tjazz\n2\tjazz\n3\trock\n4\tjazz\n");
     cli.ok(&["import", "s", "--nodes", "tags.tsv", "--kind", "pin", "--tokens", "tag"]);
@@ -121,7 +121,7 @@ fn tokens_are_asked_for_alike_of_one_user_of_many_and_of_who_is_not_known() {
 }
 
 #[test]
-fn reasons_come_as_facts_for_programs_and_as_words_for_people() {
+fn reasons_are_facts_in_json_and_words_in_text() {
     let cli = Cli::trained();
     let answer = cli.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);
     let visits = cli.json(&["neighborhood", "s", "pin:3", "-k", "1000"]);

@@ -1,4 +1,4 @@
-//! `report`: one page that holds all it shows, says what the store says, takes no name for markup, and is never half there.
+//! Promise: `report` writes one complete page that agrees with the store, makes no requests, and treats no name as markup.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Cli, skip};
 
-/// A key that would end the element it is in and run.
+/// A key that would end its element and run a script.
 const EVIL: &str = "</script><img src=x onerror=alert(1)>";
 
 impl Cli {
@@ -22,7 +22,7 @@ impl Cli {
 }
 
 #[test]
-fn a_page_fetches_nothing_and_is_the_same_for_the_same_store() {
+fn a_page_makes_no_requests_and_equal_stores_give_equal_pages() {
     let cli = Cli::trained();
     let (page, _) = cli.page(&[]);
     for word in ["http://", "https://", "<link", "src=", "url(", "@import", "import(", "fetch(", "innerHTML"]
@@ -35,7 +35,7 @@ fn a_page_fetches_nothing_and_is_the_same_for_the_same_store() {
 }
 
 #[test]
-fn a_page_says_what_the_store_says() {
+fn a_page_agrees_with_the_store() {
     let cli = Cli::trained();
     for pin in ["pin:1", "pin:2"] {
         cli.ok(&["link", "s", "board:new", pin]);
@@ -94,7 +94,7 @@ fn a_page_says_what_the_store_says() {
 /// hall -- a, b      attic -- b, c        b and a share one room of two and one: 1 / sqrt(2)
 /// ```
 #[test]
-fn without_a_model_a_page_is_of_the_graph_alone() {
+fn without_a_model_a_page_shows_the_graph_only() {
     let cli = Cli::with_lamps();
     let ran = cli.run(&["report", "s", "out.html"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -118,7 +118,7 @@ fn a_store_without_nodes_has_a_page() {
 }
 
 #[test]
-fn no_name_is_taken_for_markup() {
+fn no_name_becomes_markup() {
     let cli = Cli::with_lamps();
     cli.write("evil.jsonl", format!("{}\n", json!({"src": format!("room:{EVIL}"), "dst": "lamp:a"})));
     cli.ok(&["import", "s", "--edges", "evil.jsonl", "--format", "jsonl"]);
@@ -128,7 +128,7 @@ fn no_name_is_taken_for_markup() {
 }
 
 #[test]
-fn a_page_is_written_whole_or_not_at_all_and_replaces_nothing_unasked() {
+fn a_page_is_written_completely_or_not_at_all_and_replaces_a_file_with_force_only() {
     let cli = Cli::with_lamps();
     cli.write("out.html", "mine");
     cli.fails(&["report", "s", "out.html"], 1, "out.html exists already: name another file, or add --force");
@@ -147,7 +147,7 @@ fn a_page_is_written_whole_or_not_at_all_and_replaces_nothing_unasked() {
     );
 }
 
-/// A browser of this machine, if there is one.
+/// The browser of this machine, if one is installed.
 fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
@@ -156,7 +156,7 @@ fn browser() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// What a page is once its script has run.
+/// The page after its script has run.
 fn shown(browser: &Path, cli: &Cli, file: &str) -> String {
     let mut command = Command::new(browser);
     command.args([
@@ -193,7 +193,7 @@ fn a_browser_draws_the_page_and_follows_clicks() {
     }
     assert!(drawn.matches("class=\"point ").count() >= 120, "a point for each pin");
 
-    // The policy lets no other script run, so the one that clicks gets a copy without it.
+    // The policy forbids other scripts, so the clicks run in a copy of the page without it.
     let clicks = "<script>{
         const at = (query) => document.querySelector(query);
         const map = at('svg.map');

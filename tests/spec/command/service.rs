@@ -1,5 +1,5 @@
-//! `apply --follow` as a service manager runs it: signals end it after the batch at hand, a line per interval says how it
-//! fares, and the next start goes on behind the last line that was committed.
+//! Promise: `apply --follow` works under a service manager. Signals end it after the current batch, status lines report its
+//! progress, and the next start continues after the last committed line.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{ChildStderr, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::follower::{Follower, append};
 use super::{Cli, Run, skip};
 
-/// Whether a signal is ignored by whatever runs the tests, and so by what they start: `nohup` does that.
+/// Whether the process that runs the tests ignores a signal, as under `nohup`. Its child processes then ignore it too.
 fn is_ignored(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -18,7 +18,7 @@ fn is_ignored(signal: u32) -> bool {
 }
 
 #[test]
-fn each_signal_ends_it_and_the_next_start_goes_on_there() {
+fn each_signal_ends_the_command_and_the_next_start_continues_there() {
     let cli = Cli::with_lamps();
     let mut lines = 0;
     for signal in ["-TERM", "-INT", "-HUP"] {
@@ -40,9 +40,9 @@ fn each_signal_ends_it_and_the_next_start_goes_on_there() {
     assert_eq!(cli.json(&["stats", "s"])["epoch"], json!(1 + lines));
 }
 
-/// A store that is read while it is written to is closed by whoever logs out; with `nohup` it is not.
+/// A logout sends SIGHUP, which ended the command also under `nohup`.
 #[test]
-fn nohup_is_heard() {
+fn nohup_disables_sighup() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n");
     let mut command = Command::new("nohup");
@@ -67,7 +67,7 @@ fn nohup_is_heard() {
 }
 
 #[test]
-fn a_line_per_interval_says_how_it_fares_and_a_last_one_how_it_ended() {
+fn a_status_line_is_written_in_each_interval_and_at_the_end() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n-,room:hall,lamp:a\n+,room:at");
     let mut follower = Follower::start(&cli, &["u.csv", "--status", "1", "--quiet", "--batch", "1"]);
@@ -88,7 +88,7 @@ fn a_line_per_interval_says_how_it_fares_and_a_last_one_how_it_ended() {
         .map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("a JSON object a line"))
         .collect();
     assert_eq!(follower.child.wait().expect("it ends").code(), Some(130));
-    let error = rest.pop().expect("it says why it ended");
+    let error = rest.pop().expect("an error object");
     assert!(
         error["error"].as_str().is_some_and(|said| said.starts_with("interrupted; 2 changes")),
         "{error}"
@@ -98,7 +98,7 @@ fn a_line_per_interval_says_how_it_fares_and_a_last_one_how_it_ended() {
 }
 
 #[test]
-fn a_status_needs_an_input_that_is_followed() {
+fn status_requires_follow() {
     let cli = Cli::with_lamps();
     cli.write("u.csv", "+,room:hall,lamp:d\n");
     let Run { err, .. } = cli.fails(&["apply", "s", "u.csv", "--status", "1"], 2, "--follow");

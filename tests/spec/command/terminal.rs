@@ -11,15 +11,15 @@ use tempfile::TempDir;
 
 use super::{Cli, skip};
 
-/// Longer than anything here takes, by far.
+/// Much longer than any step takes.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// A training that takes longer than any test waits for it.
+/// A training that takes longer than any test waits.
 const LONG: &str = "train --target pin --dim 8 --epochs 100000 --patience 0 --held-out 50";
 const PROMPT: &str = "hedgerow>";
 
-/// A terminal with a console on store `s`; when that has ended, its exit code is on the screen.
+/// A terminal with a console on store `s`. When the console has ended, its exit code is on the screen.
 struct Terminal {
-    /// Where its server's socket is: a server that has been told to end may still have it for a while.
+    /// The folder of the server's socket. A server that ends may keep it for a while.
     folder: TempDir,
 }
 
@@ -31,7 +31,7 @@ impl Terminal {
         }
         let terminal = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         let mut line = format!("cd '{}' && env -u NO_COLOR {settings} ", cli.folder().display());
-        // What is typed after the end is shown and not run.
+        // Text that is typed after the end is shown and not run.
         write!(line, "HEDGEROW_HISTORY=history '{}' console s {flags}; ", env!("CARGO_BIN_EXE_hedgerow"))
             .expect("writing to a string");
         line += "echo \"ended with $?\"; stty -a; exec cat";
@@ -51,12 +51,12 @@ impl Terminal {
         command.output().expect("tmux runs")
     }
 
-    /// Presses keys, by their names.
+    /// Presses keys, given by name.
     fn press(&self, keys: &[&str]) {
         assert!(self.tmux(&[&["send-keys"], keys].concat()).status.success());
     }
 
-    /// Types a text, and no key after it.
+    /// Types a text without Enter.
     fn write(&self, text: &str) {
         assert!(self.tmux(&["send-keys", "-l", "--", text]).status.success());
     }
@@ -67,7 +67,7 @@ impl Terminal {
         self.press(&["Enter"]);
     }
 
-    /// Types a line, and waits until what it asks for is done.
+    /// Types a line, and waits until its command has ended.
     fn run(&self, typed: &str) {
         let prompts = |screen: &str| screen.lines().filter(|line| line.starts_with(PROMPT)).count();
         let before = prompts(&self.capture(&[]));
@@ -75,7 +75,7 @@ impl Terminal {
         self.wait(typed, |screen| prompts(screen) > before && line(screen) == Some(""));
     }
 
-    /// Leaves the console, so that the store is free.
+    /// Leaves the console, which closes the store.
     fn leave(self) {
         self.press(&["C-d"]);
         self.wait_for("ended with 0");
@@ -87,7 +87,7 @@ impl Terminal {
         text.trim_end().to_owned()
     }
 
-    /// The screen, once it is as expected.
+    /// Waits until the screen is as expected, and returns it.
     fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let since = Instant::now();
         loop {
@@ -104,12 +104,12 @@ impl Terminal {
         self.wait(text, |screen| screen.contains(text))
     }
 
-    /// The screen, once its last line begins with a prompt and then holds just this.
+    /// Waits until the last line is the prompt and this text.
     fn wait_for_line(&self, typed: &str) -> String {
         self.wait(typed, |screen| line(screen) == Some(typed.trim_end()))
     }
 
-    /// Empties the screen, so that what comes next is new.
+    /// Clears the screen.
     fn clear(&self) {
         self.press(&["C-l"]);
         self.wait("an empty screen", |screen| screen.lines().count() <= 1);
@@ -129,14 +129,14 @@ impl Drop for Terminal {
     }
 }
 
-/// What is typed on the last line of a screen.
+/// The text after the prompt on the last line of a screen.
 fn line(screen: &str) -> Option<&str> {
     screen.lines().last().and_then(|last| last.strip_prefix(PROMPT)).map(str::trim)
 }
 
-/// Keys are cut to the width of the terminal, a reason that was cut would not be one: its words go on in the next lines.
+/// A cut reason would be useless, so it is wrapped. Keys are cut to the width of the terminal.
 #[test]
-fn a_reason_is_shown_whole_however_narrow_the_terminal_is() {
+fn a_reason_is_wrapped_and_not_cut() {
     let cli = Cli::trained();
     let whole = cli.ok(&["similar", "s", "pin:1", "-k", "1", "--explain"]);
     let why = whole.trim_end().rsplit('\t').next().expect("the last column");
@@ -154,7 +154,7 @@ fn a_reason_is_shown_whole_however_narrow_the_terminal_is() {
 }
 
 #[test]
-fn the_first_words_say_what_the_store_holds_and_what_to_try_next() {
+fn the_greeting_lists_the_contents_of_the_store_and_a_command_to_try() {
     let cli = Cli::with_lamps();
     let Some(terminal) = Terminal::open(&cli, 80, "", "") else { return };
     let screen = terminal.wait_for_line("");
@@ -168,7 +168,7 @@ fn the_first_words_say_what_the_store_holds_and_what_to_try_next() {
     assert!(screen.contains("generation 1 for pin, up to date"), "{screen}");
     let advice = screen.split('`').nth(1).expect("advice");
     assert!(advice.starts_with("similar pin:"), "{screen}");
-    // The advice is one that works, and no line was broken by the width.
+    // The advised command works, and no line is longer than the terminal is wide.
     terminal.run(advice);
     terminal.wait_for("score");
     assert!(screen.lines().all(|line| line.chars().count() < 80), "{screen}");
@@ -210,7 +210,7 @@ fn tab_completes_verbs_flags_choices_kinds_and_keys() {
         terminal.write(typed);
         terminal.wait_for_line(typed);
         terminal.press(&["Tab"]);
-        // A mark behind the cursor tells that the key was seen, where it adds nothing.
+        // The mark after the cursor shows that Tab was handled, also if it adds nothing.
         terminal.write("|");
         terminal.wait(completed, |screen| {
             line(screen).and_then(|line| line.strip_suffix('|')).map(str::trim_end) == Some(completed)
@@ -218,13 +218,13 @@ fn tab_completes_verbs_flags_choices_kinds_and_keys() {
         terminal.press(&["C-u"]);
         terminal.wait_for_line("");
     }
-    // Twice lists what there is, escapes as they are shown elsewhere.
+    // A second Tab lists the candidates, with control characters escaped.
     terminal.write("similar pin:1");
     terminal.press(&["Tab", "Tab"]);
     terminal.wait_for("pin:1\\x1b[2J x");
     terminal.wait_for("pin:119");
     terminal.press(&["C-u"]);
-    // And what it writes into the line is read back as that key.
+    // A completed key reads back as the same key.
     terminal.write("neighbors pin:1\\");
     terminal.press(&["BSpace"]);
     terminal.press(&["C-u"]);
@@ -233,7 +233,7 @@ fn tab_completes_verbs_flags_choices_kinds_and_keys() {
 }
 
 #[test]
-fn lines_are_remembered_from_one_session_to_the_next_and_searched() {
+fn the_history_is_kept_for_the_next_console_and_searched() {
     let cli = Cli::with_lamps();
     let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
@@ -276,7 +276,7 @@ fn ctrl_c_cancels_the_running_verb_and_never_ends_the_console() {
     terminal.press(&["C-c", "C-c", "C-c"]);
     terminal.wait("the prompt again", |screen| screen.contains("error:") && line(screen) == Some(""));
     terminal.clear();
-    // At the prompt it clears the line.
+    // At the prompt Ctrl-C clears the line.
     terminal.write("neighbors pin:1 nonsense");
     terminal.wait_for("nonsense");
     terminal.press(&["C-c", "C-c"]);
@@ -288,7 +288,7 @@ fn ctrl_c_cancels_the_running_verb_and_never_ends_the_console() {
 }
 
 #[test]
-fn a_job_says_above_the_line_that_is_typed_that_it_has_ended() {
+fn the_end_of_a_job_is_reported_above_the_line_that_is_typed() {
     let cli = Cli::trained();
     let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
@@ -304,7 +304,7 @@ fn a_job_says_above_the_line_that_is_typed_that_it_has_ended() {
     terminal.run("jobs");
     let screen = terminal.wait_for("running");
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
-    // The first time it says what would be lost; waiting for it can be given up.
+    // The first Ctrl-D warns. Ctrl-C ends the wait and not the job.
     terminal.press(&["C-d"]);
     terminal.wait_for("job 2 is running: `wait 2` waits for it; leaving once more cancels it");
     terminal.enter("wait");
@@ -326,7 +326,7 @@ fn a_job_says_above_the_line_that_is_typed_that_it_has_ended() {
 }
 
 #[test]
-fn quotes_and_backslashes_go_on_in_the_next_line() {
+fn a_line_continues_within_quotes_and_after_a_backslash() {
     let cli = Cli::with_lamps();
     let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
@@ -340,9 +340,9 @@ fn quotes_and_backslashes_go_on_in_the_next_line() {
     terminal.wait_for("lamp:two\\nlines");
 }
 
-/// What came with the end of a line in one piece was lost: each line was read into a buffer of its own.
+/// Input that arrived together with a line end was lost, since each line was read into a new buffer.
 #[test]
-fn what_is_typed_ahead_is_not_lost() {
+fn input_that_is_typed_ahead_is_not_lost() {
     let cli = Cli::with_lamps();
     let Some(terminal) = Terminal::open(&cli, 80, "NO_COLOR=1", "") else { return };
     terminal.wait_for_line("");
@@ -353,17 +353,17 @@ fn what_is_typed_ahead_is_not_lost() {
 }
 
 #[test]
-fn colours_and_hints_are_for_terminals_that_want_them() {
+fn colors_and_hints_appear_only_on_terminals_with_color() {
     let cli = Cli::with_lamps();
-    let colours = |terminal: &Terminal| terminal.capture(&["-e"]).contains("\u{1b}[");
+    let colors = |terminal: &Terminal| terminal.capture(&["-e"]).contains("\u{1b}[");
     for (settings, wanted) in [("", true), ("NO_COLOR=1", false), ("TERM=dumb", false)] {
         let Some(terminal) = Terminal::open(&cli, 80, settings, "") else { return };
         terminal.wait_for_line("");
         terminal.run("neighbors lamp:nowhere");
         terminal.run("neighbors room:hall");
-        assert_eq!(colours(&terminal), wanted, "{settings}");
+        assert_eq!(colors(&terminal), wanted, "{settings}");
         if wanted {
-            // What is missing, and then the rest of a line that was typed before.
+            // The missing arguments, and the rest of a line from the history.
             terminal.write("link ");
             terminal.wait_for("hedgerow> link A B");
             terminal.press(&["C-u"]);
@@ -389,10 +389,10 @@ fn wide_values_are_cut_to_the_terminal() {
         let row = screen.lines().find(|line| line.contains("a key of many")).expect("the row");
         assert!(row.contains('\u{2026}') && row.contains("lamp-room"), "{screen}");
         assert_eq!(row.chars().count(), usize::from(width), "{screen}");
-        // As much of it as there is room for.
+        // The column is filled.
         assert!(row.matches("a key of many words").count() >= usize::from(width) / 40, "{screen}");
         assert_eq!(screen.lines().filter(|line| line.contains("key of")).count(), 1, "{screen}");
-        // In a file it is whole.
+        // In a file the key is not cut.
         terminal.run(&format!(".output {width}.txt"));
         terminal.run("neighbors room:hall");
         terminal.run(".output");
@@ -401,7 +401,7 @@ fn wide_values_are_cut_to_the_terminal() {
 }
 
 #[test]
-fn a_signal_that_ends_processes_ends_the_console_and_leaves_the_terminal_as_it_was() {
+fn sigterm_ends_the_console_and_restores_the_terminal() {
     let cli = Cli::trained();
     let Some(terminal) = Terminal::open(&cli, 80, "", "") else { return };
     terminal.wait_for_line("");
@@ -411,7 +411,7 @@ fn a_signal_that_ends_processes_ends_the_console_and_leaves_the_terminal_as_it_w
     let told = Command::new("kill").args(["-TERM", &terminal.console()]).status();
     assert!(told.expect("there is a kill command").success());
     terminal.wait_for("ended with 130");
-    // What stty says of it, a word each.
+    // The settings of the terminal as stty prints them, one word each.
     let screen = terminal.wait_for("echoke");
     let modes: Vec<&str> = screen.split_whitespace().collect();
     assert!(["icanon", "echo", "echoctl", "icrnl"].iter().all(|mode| modes.contains(mode)), "{screen}");

@@ -1,4 +1,4 @@
-//! A training that is killed, interrupted, estimated, started warm: what the command says, and what it leaves.
+//! Promise: a training that is killed resumes to the same bytes; estimates and warm starts say what they do.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -33,7 +33,7 @@ fn generated() -> Cli {
     cli
 }
 
-/// Runs a training and kills it with SIGKILL once it has told of an epoch.
+/// Runs a training, and kills it with SIGKILL when it has printed this epoch.
 fn kill_at(cli: &Cli, words: &[&str], epoch: u64) {
     let mut command = cli.command(&[words, &["--output", "jsonl"]].concat());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -47,9 +47,9 @@ fn kill_at(cli: &Cli, words: &[&str], epoch: u64) {
     child.wait().expect("it is gone");
 }
 
-/// Killed three times: the first time nothing is published yet; then on another number of threads.
+/// The training is killed three times: before anything is published, then with other numbers of threads.
 #[test]
-fn a_training_killed_with_sigkill_goes_on_to_the_bytes_of_one_that_was_not() {
+fn a_training_killed_with_sigkill_resumes_to_the_bytes_of_an_uninterrupted_one() {
     let whole = generated();
     whole.ok(&TRAIN);
     let cli = generated();
@@ -62,7 +62,7 @@ fn a_training_killed_with_sigkill_goes_on_to_the_bytes_of_one_that_was_not() {
     let lines = cli.jsonl(&["train", "s", "--resume", "--metrics", "m.jsonl"]);
     let last = &lines[lines.len() - 2..];
     assert_eq!((&last[0]["epoch"], &last[1]["generation"]), (&json!(16), &json!(1)));
-    assert!(lines[0]["epoch"].as_u64() >= Some(10), "it begins where it was killed, not anew: {}", lines[0]);
+    assert!(lines[0]["epoch"].as_u64() >= Some(10), "it resumes where it was killed: {}", lines[0]);
     assert_eq!(cli.json(&["digest", "s"])["digest"], whole.json(&["digest", "s"])["digest"]);
     assert_eq!(cli.json(&["stats", "s"])["bytes"]["training"], Value::Null);
     cli.fails(&["train", "s", "--resume"], 1, "no interrupted training to resume");
@@ -73,7 +73,7 @@ fn resume<'a>(words: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_contradicts_the_training_that_is_to_go_on_is_refused() {
+fn options_that_contradict_the_resumed_training_are_refused() {
     let cli = generated();
     cli.fails(&["train", "s", "--resume"], 1, "no interrupted training to resume");
     kill_at(&cli, &TRAIN, 3);
@@ -90,7 +90,7 @@ fn what_contradicts_the_training_that_is_to_go_on_is_refused() {
 }
 
 #[test]
-fn a_damaged_state_of_a_training_is_named_and_repair_removes_it() {
+fn the_damaged_state_of_a_training_is_named_and_removed_by_repair() {
     let cli = generated();
     kill_at(&cli, &TRAIN, 3);
     let file = cli.path("s").join("training.aside");
@@ -100,14 +100,14 @@ fn a_damaged_state_of_a_training_is_named_and_repair_removes_it() {
     std::fs::write(&file, bytes).expect("written");
     cli.ok(&["neighbors", "s", "pin:1"]);
     cli.fails(&["train", "s", "--resume"], 4, "training.aside is damaged at section");
-    cli.fails(&["check", "s"], 4, "has a problem");
+    cli.fails(&["check", "s"], 4, "has 1 problem");
     cli.ok(&["check", "s", "--repair"]);
     assert!(!file.exists());
     cli.ok(&["check", "s"]);
 }
 
 #[test]
-fn an_estimate_has_names_that_stay_and_writes_nothing() {
+fn an_estimate_has_all_its_fields_and_writes_nothing() {
     let cli = generated();
     let before = cli.stats();
     let estimate = cli.json(&[&TRAIN[..], &["--estimate", "--read-only"]].concat());

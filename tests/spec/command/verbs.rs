@@ -1,4 +1,4 @@
-//! Every verb once, on a graph small enough to know the answer.
+//! Promise: every verb gives the right answer on a graph that is small enough to know it.
 
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ fn a_pipe_gets_plain_tab_separated_values() {
 }
 
 #[test]
-fn a_name_with_terminal_escapes_is_printed_harmless() {
+fn a_name_with_terminal_escapes_is_printed_escaped() {
     let cli = Cli::new();
     cli.ok(&["link", "s", "lamp:a", "room:\u{1b}[2Jx\ty"]);
     assert!(cli.ok(&["neighbors", "s", "lamp:a"]).starts_with("room:\\x1b[2Jx\\ty\t"));
@@ -116,7 +116,7 @@ fn train_prints_a_line_per_epoch_and_a_last_one() {
 }
 
 #[test]
-fn an_edge_makes_nodes_dirty_and_refresh_gives_the_digest_of_a_rebuild() {
+fn a_refresh_after_an_edge_gives_the_digest_of_a_rebuild() {
     let cli = Cli::trained();
     let before = cli.json(&["digest", "s"]);
     assert_eq!(before["nodes"], json!(120));
@@ -134,7 +134,7 @@ fn an_edge_makes_nodes_dirty_and_refresh_gives_the_digest_of_a_rebuild() {
 }
 
 #[test]
-fn a_dirty_node_is_read_as_it_is_now_and_a_refresh_says_why_it_changed() {
+fn embed_now_gives_the_embedding_of_the_next_refresh_which_explains_it() {
     let cli = Cli::trained();
     let before = cli.json(&["embed", "s", "pin:3"]);
     cli.ok(&["link", "s", "pin:3", "board:5", "--weight", "4"]);
@@ -153,7 +153,7 @@ fn a_dirty_node_is_read_as_it_is_now_and_a_refresh_says_why_it_changed() {
     );
     let why = steps[0]["why"].as_str().expect("words");
     assert!(why.contains("changed edges of pin:3: board:5"), "{why}");
-    assert_eq!(cli.json(&["embed", "s", "pin:3"]), now, "what was read is what the refresh made");
+    assert_eq!(cli.json(&["embed", "s", "pin:3"]), now, "embed --now and the refresh agree");
     assert_eq!(cli.json(&["refresh", "s", "--explain", "pin:3"]), json!([]));
 }
 
@@ -169,7 +169,7 @@ fn an_answer_of_now_is_what_a_refresh_gives_and_leaves_the_store_as_it_is() {
     }
     let similar = cli.json(&["similar", "s", "pin:3", "--now"]);
     let recommended = cli.json(&["recommend", "s", "board:5", "--now"]);
-    assert_eq!(cli.json(&["digest", "s"])["digest"], digest["digest"], "the store keeps what it has");
+    assert_eq!(cli.json(&["digest", "s"])["digest"], digest["digest"], "the store is not changed");
     cli.ok(&["refresh", "s"]);
     assert_eq!(cli.json(&["similar", "s", "pin:3"]), similar);
     assert_eq!(cli.json(&["recommend", "s", "board:5"]), recommended);
@@ -188,7 +188,7 @@ fn neighborhood_has_visits_and_importances_that_add_up() {
 }
 
 #[test]
-fn embed_gives_a_vector_for_a_known_and_for_a_described_node() {
+fn embed_gives_a_vector_for_a_node_of_the_store_and_for_a_described_one() {
     let cli = Cli::trained();
     let known = cli.json(&["embed", "s", "pin:3"]);
     assert_eq!((&known["node"], &known["generation"]), (&json!("pin:3"), &json!(1)));
@@ -227,7 +227,7 @@ fn embed_takes_dense_features_of_an_unseen_node() {
 }
 
 #[test]
-fn similar_ranks_without_the_node_itself() {
+fn similar_leaves_out_the_node_itself() {
     let cli = Cli::trained();
     let answer = cli.json(&["similar", "s", "pin:3", "-k", "5"]);
     let items = answer["items"].as_array().expect("items");
@@ -244,7 +244,7 @@ fn similar_ranks_without_the_node_itself() {
 }
 
 #[test]
-fn answers_can_be_asked_for_by_their_tokens() {
+fn a_filter_selects_answers_by_their_tokens() {
     let cli = Cli::trained();
     for (pin, tags) in [("1", "jazz|live"), ("2", "jazz"), ("3", "rock|live"), ("4", "jazz|two words")] {
         cli.write("tags.tsv", format!("pin\ttag\n{pin}\t{tags}\n"));
@@ -270,7 +270,7 @@ fn answers_can_be_asked_for_by_their_tokens() {
 }
 
 #[test]
-fn recommend_leaves_out_what_was_seen_unless_asked_to() {
+fn recommend_leaves_out_linked_nodes_unless_include_seen_is_given() {
     let cli = Cli::trained();
     let rows = cli.json(&["neighbors", "s", "board:0"]);
     let seen: Vec<&Value> = rows.as_array().expect("rows").iter().map(|row| &row["node"]).collect();
@@ -312,7 +312,7 @@ fn help_lists_every_verb_and_every_verb_has_help() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_console_whose_output_is_closed_ends_without_an_error() {
     let cli = Cli::trained();
     let mut command = cli.command(&["console", "s"]);
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());

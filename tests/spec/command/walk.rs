@@ -1,11 +1,11 @@
-//! `walk`: what walks visit most, as every output mode shows it, and what it refuses.
+//! Promise: `walk` ranks nodes by visits in every output mode, and refuses arguments that do not fit together.
 
 use serde_json::{Value, json};
 
 use super::Cli;
 
 #[test]
-fn walk_finds_what_is_visited_most_without_a_model() {
+fn walk_ranks_the_most_visited_nodes_without_a_model() {
     let cli = Cli::with_lamps();
     let answer = cli.json(&["walk", "s", "lamp:a"]);
     assert_eq!(answer["epoch"], json!(1));
@@ -47,7 +47,7 @@ fn walk_takes_weights_a_budget_and_an_early_stop() {
         let words = ["walk", "s", "room:hall", "room:attic", "--weights", weights, "--budget", "1000"];
         cli.json(&words)
     };
-    assert_eq!(first("1,2")["items"], json!([]), "there is no third room");
+    assert_eq!(first("1,2")["items"], json!([]), "the graph has no third room");
     let few = cli.json(&["walk", "s", "lamp:a", "--early", "1,50", "--budget", "5000"]);
     assert_eq!(few["stopped_early"], json!(true));
     assert!(few["walks"].as_u64() < Some(5000) && few["items"][0]["visits"].as_u64() >= Some(50), "{few}");
@@ -59,7 +59,7 @@ fn walk_takes_weights_a_budget_and_an_early_stop() {
 }
 
 #[test]
-fn walk_from_nowhere_says_so() {
+fn walk_from_a_node_without_edges_says_so() {
     let cli = Cli::with_lamps();
     cli.ok(&["unlink", "s", "lamp:a", "room:hall"]);
     let ran = cli.run(&["walk", "s", "lamp:a"]);
@@ -68,7 +68,7 @@ fn walk_from_nowhere_says_so() {
 }
 
 #[test]
-fn walk_refuses_what_does_not_fit_together() {
+fn walk_refuses_arguments_that_do_not_fit_together() {
     let cli = Cli::with_lamps();
     for (words, code, message) in [
         (&["lamp:a", "room:hall"][..], 2, "lamp:a and room:hall are of different kinds"),

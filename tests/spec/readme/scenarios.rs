@@ -93,9 +93,9 @@ fn interrupt(folder: &Path) -> Vec<Output> {
     interrupted(command(folder, &words))
 }
 
-/// An `apply --follow` that is interrupted after the line of its file is applied.
+/// An `apply --follow` that is interrupted after the lines of its file are applied.
 fn followed(folder: &Path) -> Vec<Output> {
-    write(folder, "changes.csv", "+,room:hall,lamp:a\n");
+    write(folder, "changes.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
     interrupted(command(folder, &["apply", "s", "changes.csv", "--follow"]))
 }
 

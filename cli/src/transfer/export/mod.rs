@@ -71,7 +71,7 @@ pub(crate) fn export(ctx: &mut Context, args: ExportArgs) -> Result<(), Failure>
     let mut folder = Folder::create(&args.folder, args.force)?;
     let dirty = store.dirty_nodes();
     let is_trained = engine.status().generation.is_some();
-    let learned = is_trained.then(|| engine.learned(&ctx.watched())).transpose()?;
+    let learned = is_trained.then(|| engine.export_embeddings(&ctx.watched())).transpose()?;
     if is_trained && dirty > 0 {
         ctx.out.note(&format!("{dirty} nodes had changed since the last refresh: refreshed"));
     }

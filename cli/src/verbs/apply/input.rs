@@ -15,6 +15,7 @@ use crate::core::failure::Failure;
 use crate::input::file_tail::FileTail;
 use crate::input::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::source::{Source, is_compressed};
+use crate::output::value::count;
 use crate::verbs::apply::reader_thread::ReaderThread;
 
 const BUFFER: usize = 1 << 16;
@@ -89,7 +90,7 @@ impl FollowedInput {
     /// The current size of a file in bytes; none for a pipe.
     pub(super) fn len(&self) -> Option<u64> {
         let (file, _) = self.file.as_ref()?;
-        file.metadata().ok().map(|found| found.len())
+        file.metadata().ok().map(|metadata| metadata.len())
     }
 
     /// Starts the thread that reads it.
@@ -137,11 +138,11 @@ fn open(path: &Path) -> Result<Option<File>, Failure> {
         return Ok(None);
     }
     let failed = |source| Failure::file(path, "read", source);
-    let found = fs::metadata(path).map_err(failed)?;
-    if found.is_dir() {
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    if !found.is_file() {
+    if !metadata.is_file() {
         return Ok(None);
     }
     File::open(path).map(Some).map_err(failed)
@@ -198,9 +199,9 @@ fn last_line(bytes: &[u8], is_start: bool) -> Option<&[u8]> {
 fn skip(mut lines: Lines, name: &str, start: Position) -> Result<Lines, Failure> {
     while lines.number() < start.lines {
         if !lines.advance()? {
-            let (lines, applied) = (lines.number() - 1, start.lines);
+            let (lines, applied) = (count(lines.number() - 1, "line", "lines"), start.lines);
             return Err(Failure::Refused(format!(
-                "{name} has {lines} lines, and {applied} of its lines were applied; is it another input? --restart reads it from its start"
+                "{name} has {lines}, and {applied} of its lines were applied; is it another input? --restart reads it from its start"
             )));
         }
     }

@@ -19,7 +19,7 @@ use crate::core::failure::Failure;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::stream::Stream;
-use crate::output::value::rounded;
+use crate::output::value::{count, rounded};
 use crate::session::context::Context;
 use crate::verbs::apply::background_checkpoint::BackgroundCheckpoint;
 use crate::verbs::apply::change::Changes;
@@ -235,6 +235,8 @@ impl Run<'_> {
     }
 }
 
+/// The last part of a message: the changes that are applied, and the line to continue from.
 fn outcome(applied: u64, line: u64) -> String {
-    format!("{applied} changes before it are applied, go on from line {line}")
+    let changes = count(applied, "change before it is", "changes before it are");
+    format!("{changes} applied, go on from line {line}")
 }

@@ -6,9 +6,7 @@ mod sparkline;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hedgerow::{
-    COMPARED, Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, Snapshot, Status,
-};
+use hedgerow::{Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQuality, Snapshot, Status};
 
 use crate::core::failure::Failure;
 use crate::input::pairs::{read_pairs, read_users};
@@ -53,7 +51,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
     /// The number of users or pairs, drawn by name, on which the model is compared with popularity, co-occurrence and walks
-    #[arg(long, value_name = "N|all|off", default_value_t = COMPARED, value_parser = baselines)]
+    #[arg(long, value_name = "N|all|off", default_value_t = EvaluateOptions::COMPARED, value_parser = baselines)]
     baselines: usize,
 }
 

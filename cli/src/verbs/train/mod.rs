@@ -21,7 +21,7 @@ use crate::output::printer::Output;
 use crate::output::progress::new_bar;
 use crate::output::stream::Stream;
 use crate::output::target::create;
-use crate::output::value::{float, object, rounded};
+use crate::output::value::{count, float, object, rounded};
 use crate::session::context::Context;
 use crate::verbs::train::options::OptionArgs;
 use crate::verbs::train::typed_flags::TypedFlags;
@@ -118,7 +118,7 @@ fn interrupted_options(
     options: &TrainOptions,
 ) -> Result<TrainOptions, Failure> {
     // Without an interrupted training the engine refuses to resume.
-    let Some(unfinished) = engine.unfinished()? else { return Ok(options.clone()) };
+    let Some(unfinished) = engine.unfinished_training()? else { return Ok(options.clone()) };
     let (found, expected) = (options.entries(), unfinished.options.entries());
     let values = |entries: &[(String, String)], name: &str| {
         let values = entries.iter().filter(|entry| entry.0 == name);
@@ -211,7 +211,12 @@ impl TrainingLog {
                 bar.reset();
             }
             TrainEvent::Started { nodes, positives, examples } => {
-                self.out.note(&format!("{nodes} nodes, {positives} positives, {examples} examples an epoch"));
+                self.out.note(&format!(
+                    "{}, {}, {} per epoch",
+                    count(*nodes, "node", "nodes"),
+                    count(*positives, "positive", "positives"),
+                    count(*examples, "example", "examples"),
+                ));
             }
             TrainEvent::Resumed { epochs } => {
                 self.epochs.store(*epochs, Ordering::Relaxed);
@@ -254,8 +259,10 @@ impl TrainingLog {
         ];
         self.record(last.clone())?;
         self.out.note(&format!(
-            "generation {}: {} nodes embedded, {:.1} s",
-            report.generation, report.embedded, report.seconds
+            "generation {}: {} embedded, {:.1} s",
+            report.generation,
+            count(report.embedded, "node", "nodes"),
+            report.seconds
         ));
         if !report.cancelled && report.epochs.len() < epochs as usize {
             self.out.note("stopped early: recall did not improve in the last epochs (see --patience)");

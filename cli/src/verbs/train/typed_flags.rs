@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 pub(super) struct TypedFlags(Vec<String>);
 
 impl TypedFlags {
-    /// Whether the flag of a training option was typed, or the flag that switches it off.
+    /// True if the flag of a training option was typed, or the flag that switches it off.
     pub(super) fn has(&self, option: &str) -> bool {
         self.0.iter().any(|flag| flag.strip_prefix("no_").unwrap_or(flag) == option)
     }

@@ -1,4 +1,4 @@
-//! What the updater's thread does: looks, refreshes what is due, stores now and then, and waits longer after each error.
+//! The loop of the updater's thread: polls, refreshes that are due, persists, and waits that grow after each error.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,20 +14,21 @@ use crate::engine::updater::backlog::Backlog;
 use crate::engine::updater::options::UpdaterOptions;
 use crate::engine::updater::{Update, UpdaterReport};
 
-/// Looks in each `max_age`.
-const LOOKS: u32 = 16;
-/// The time between two looks at least.
-const LOOK_AT_LEAST: Duration = Duration::from_millis(1);
-/// That time at most, so that many dirty nodes are noticed soon where commits may grow old.
-const LOOK_AT_MOST: Duration = Duration::from_millis(100);
+/// Polls in each `max_age`.
+const POLLS: u32 = 16;
+/// The shortest time between two polls.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+/// The longest time between two polls. It bounds the delay of [`UpdaterOptions::max_dirty`] where `max_age` is long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the thread is told.
+/// A command to the thread.
 pub(super) enum Command {
-    /// Refresh now and say how it went, and to the observer of the token how far it is.
+    /// Refresh now, reply with the result, and report progress to the token.
     Flush(Sender<Result<Epoch, Error>>, CancelToken),
     Stop,
 }
 
+/// The state of the updater's thread.
 pub(super) struct Follower {
     engine: Arc<Engine>,
     options: UpdaterOptions,
@@ -36,12 +37,10 @@ pub(super) struct Follower {
     cancel: CancelToken,
     report: Arc<Mutex<UpdaterReport>>,
     backlog: Backlog,
-    /// Of refreshes.
-    refreshing: Retry,
-    /// Of storing.
-    storing: Retry,
-    /// When embeddings were last stored, or there was nothing to store; up to which epoch they are.
-    stored: (Instant, Option<Epoch>),
+    refresh_retry: Retry,
+    persist_retry: Retry,
+    /// The time of the last successful persist, and the epoch that it stored.
+    persisted: (Instant, Option<Epoch>),
 }
 
 impl Follower {
@@ -63,15 +62,15 @@ impl Follower {
             cancel,
             report,
             backlog: Backlog::new(now),
-            refreshing: Retry::default(),
-            storing: Retry::default(),
-            stored: (now, stored),
+            refresh_retry: Retry::default(),
+            persist_retry: Retry::default(),
+            persisted: (now, stored),
         }
     }
 
-    /// Until it is told to stop.
+    /// Runs until a command or a cancellation stops it.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
-        let pause = (self.options.max_age / LOOKS).clamp(LOOK_AT_LEAST, LOOK_AT_MOST);
+        let pause = (self.options.max_age / POLLS).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         let mut next = Duration::ZERO;
         loop {
             let command = commands.recv_timeout(next);
@@ -79,30 +78,31 @@ impl Follower {
                 return;
             }
             match command {
-                Ok(Command::Flush(reply, asked)) => {
-                    let refreshed = self.refresh(&self.cancel.reporting_to(&asked));
-                    // Whoever asked may have gone.
+                Ok(Command::Flush(reply, caller)) => {
+                    let refreshed = self.refresh(&self.cancel.reporting_to(&caller));
+                    // The caller may have stopped waiting.
                     let _ = reply.send(refreshed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            next = self.validate().map_or(pause, |due| due.min(pause));
+            next = self.poll().map_or(pause, |due| due.min(pause));
         }
     }
 
-    /// Does what is due; says in how long there may be more to do, if that is known.
-    fn validate(&mut self) -> Option<Duration> {
+    /// Refreshes and persists if that is due. Returns the time until the next refresh may be due, if that is known.
+    fn poll(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let status = self.engine.status();
         self.note(|report| report.epoch = status.embedded);
-        let since = self.backlog.validate(now, status.epoch, status.embedded);
+        let since = self.backlog.poll(now, status.epoch, status.embedded);
         let left = since.map(|since| self.options.max_age.saturating_sub(now - since));
         let is_due = left.is_some_and(|left| left.is_zero()) || status.dirty_nodes >= self.options.max_dirty;
-        let refreshed = is_due && self.refreshing.may(now) && self.refresh(&self.cancel.clone()).is_ok();
+        let refreshed =
+            is_due && self.refresh_retry.is_due(now) && self.refresh(&self.cancel.clone()).is_ok();
         self.persist_if_due();
         if refreshed {
-            // What was committed meanwhile may be old by now.
+            // Commits of the meantime may be old already.
             return Some(Duration::ZERO);
         }
         left.filter(|left| !left.is_zero())
@@ -116,21 +116,21 @@ impl Follower {
         };
         match result {
             Ok(report) => {
-                self.refreshing = Retry::default();
-                self.refreshed(&report);
+                self.refresh_retry = Retry::default();
+                self.report_refresh(&report);
                 Ok(report.epoch)
             }
-            // It was told to stop; that is no failure.
+            // A stop is no failure.
             Err(error) if error.is_cancelled() => Err(error),
             Err(error) => {
-                let retry_in = self.refreshing.failed(&self.options);
-                self.failed(&error, self.refreshing.failures, retry_in);
+                let retry_in = self.refresh_retry.failed(&self.options);
+                self.report_failure(&error, self.refresh_retry.failures, retry_in);
                 Err(error)
             }
         }
     }
 
-    fn refreshed(&mut self, done: &RefreshReport) {
+    fn report_refresh(&mut self, done: &RefreshReport) {
         self.note(|report| {
             report.refreshes += 1;
             report.epoch = report.epoch.max(Some(done.epoch));
@@ -143,26 +143,26 @@ impl Follower {
         let Some(every) = self.options.persist_every else { return };
         let now = Instant::now();
         let embedded = self.engine.status().embedded;
-        let is_due = now - self.stored.0 >= every && embedded != self.stored.1;
-        if !is_due || !self.storing.may(now) {
+        let is_due = now - self.persisted.0 >= every && embedded != self.persisted.1;
+        if !is_due || !self.persist_retry.is_due(now) {
             return;
         }
         match (self.engine.persist(&CancelToken::new()), embedded) {
             (Ok(()), Some(epoch)) => {
-                self.storing = Retry::default();
-                self.stored = (now, embedded);
+                self.persist_retry = Retry::default();
+                self.persisted = (now, embedded);
                 self.note(|report| report.persists += 1);
                 (self.observer)(&Update::Persisted { epoch });
             }
             (Ok(()), None) => {}
             (Err(error), _) => {
-                let retry_in = self.storing.failed(&self.options);
-                self.failed(&error, self.storing.failures, retry_in);
+                let retry_in = self.persist_retry.failed(&self.options);
+                self.report_failure(&error, self.persist_retry.failures, retry_in);
             }
         }
     }
 
-    fn failed(&mut self, error: &Error, in_a_row: u32, retry_in: Duration) {
+    fn report_failure(&mut self, error: &Error, in_a_row: u32, retry_in: Duration) {
         self.note(|report| {
             report.failures += 1;
             report.last_error = Some(error.to_string());
@@ -173,11 +173,11 @@ impl Follower {
     fn note(&self, change: impl FnOnce(&mut UpdaterReport)) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut report);
-        report.failures_in_a_row = self.refreshing.failures + self.storing.failures;
+        report.failures_in_a_row = self.refresh_retry.failures + self.persist_retry.failures;
     }
 }
 
-/// How long something waits that failed.
+/// The failures of a task in a row, and the time of its next attempt.
 #[derive(Default)]
 struct Retry {
     failures: u32,
@@ -185,11 +185,11 @@ struct Retry {
 }
 
 impl Retry {
-    fn may(&self, now: Instant) -> bool {
+    fn is_due(&self, now: Instant) -> bool {
         self.not_before.is_none_or(|at| at <= now)
     }
 
-    /// Notes a failure; returns how long to wait.
+    /// Notes a failure. Returns the time to wait.
     fn failed(&mut self, options: &UpdaterOptions) -> Duration {
         let doubled = 2u32.saturating_pow(self.failures);
         let wait = options.retry_first.saturating_mul(doubled).min(options.retry_at_most);
@@ -205,7 +205,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn each_failure_doubles_the_wait_up_to_the_longest() {
+    fn each_failure_doubles_the_wait_up_to_a_maximum() {
         let options = UpdaterOptions {
             retry_first: Duration::from_millis(3),
             retry_at_most: Duration::from_millis(20),

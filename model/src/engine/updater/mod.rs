@@ -1,5 +1,5 @@
-//! Embeddings that follow by themselves: a thread that refreshes an engine once commits are old or nodes many. Decides
-//! when; what a refresh is, is `engine`'s.
+//! The updater: a thread that refreshes an engine once commits are old or dirty nodes are many.
+//! It decides the time of a refresh; `refresh` does the work.
 
 mod backlog;
 mod follower;
@@ -20,67 +20,68 @@ use crate::engine::training::pool;
 use crate::engine::updater::follower::{Command, Follower};
 use crate::engine::updater::options::UpdaterOptions;
 
-/// How long whoever waits for a refresh does not hear that it is to wait no more.
-const LISTENS: Duration = Duration::from_millis(20);
+/// The time between two checks for a cancellation while a call waits for a refresh.
+const CANCEL_CHECK: Duration = Duration::from_millis(20);
+/// The reason of an error after the end of the thread.
 const ENDED: &str = "it has ended; start another";
 
-/// What an [`Updater`] did.
+/// An event of an [`Updater`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Update<'a> {
     /// The embeddings were refreshed, and readers see it.
     Refreshed(&'a RefreshReport),
-    /// They were stored.
+    /// The embeddings were stored.
     Persisted {
-        /// What is stored reflects this epoch, or a later one.
+        /// The stored embeddings reflect this epoch, or a later one.
         epoch: Epoch,
     },
-    /// One of them could not be done; readers see what they saw before.
+    /// A refresh or a persist failed; readers see the same embeddings as before.
     Failed {
-        /// Why not.
+        /// The error.
         error: &'a Error,
-        /// How often that has failed since it last succeeded.
+        /// Its failures since it last succeeded.
         in_a_row: u32,
-        /// When it is tried again.
+        /// The time until the next attempt.
         retry_in: Duration,
     },
 }
 
-/// What an [`Updater`] has done so far.
+/// The report of an [`Updater`].
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpdaterReport {
-    /// Refreshes done.
+    /// The number of refreshes.
     pub refreshes: u64,
-    /// How often the embeddings were stored.
+    /// The number of persists.
     pub persists: u64,
-    /// What failed in all.
+    /// The number of failures.
     pub failures: u64,
-    /// What failed since something last succeeded.
+    /// Failures since the last success.
     pub failures_in_a_row: u32,
-    /// The last failure, in words, also where things went well since.
+    /// The message of the last failure, also after later successes.
     pub last_error: Option<String>,
-    /// The last refresh.
+    /// The report of the last refresh.
     pub last: Option<RefreshReport>,
-    /// The epoch that the embeddings reflect, whoever refreshed them.
+    /// The epoch that the embeddings reflect, also after refreshes outside the updater.
     pub epoch: Option<Epoch>,
 }
 
 /// A thread that keeps an engine's embeddings up to date. Dropping it stops it.
 ///
-/// It refreshes when the oldest commit that is not embedded is [`UpdaterOptions::max_age`] old or
-/// [`UpdaterOptions::max_dirty`] nodes are dirty, whichever comes first, and goes on after errors, ever more slowly. Commits,
-/// readers, trainings and other refreshes of the same engine go on beside it; after a training it follows the new generation.
+/// It refreshes when the oldest commit that is not embedded is [`UpdaterOptions::max_age`] old, or when
+/// [`UpdaterOptions::max_dirty`] nodes are dirty. After an error it tries again, with growing pauses. Commits, readers, trainings
+/// and other refreshes of the same engine go on meanwhile. After a training it refreshes the new generation.
 ///
 /// # Visibility
-/// As for [`Engine::refresh`]. A commit is in the embeddings one refresh after it is `max_age` old, at the latest; while a
-/// refresh takes longer than that, one follows on the other. What was refreshed is in memory only, unless
-/// [`UpdaterOptions::persist_every`] says otherwise.
+/// As for [`Engine::refresh`]. A commit is in the embeddings one refresh after it is `max_age` old, at the latest. If a refresh takes
+/// longer than `max_age`, the next one starts at once. Refreshed embeddings are in memory only, unless
+/// [`UpdaterOptions::persist_every`] is set.
 /// # Determinism
-/// Time decides when a refresh happens and nothing else: all that is committed by then is in it, with the bytes of a rebuild.
+/// The clock decides the time of a refresh and nothing else. A refresh includes all commits before it, with the bytes of a rebuild.
 /// # Cost
-/// The refreshes. Besides, it looks at the store's epoch and its dirty nodes 16 times in each `max_age`, though at least 10
-/// times and at most 1,000 times a second; a look takes a tenth of a microsecond. A thread, and a rayon pool where
-/// [`UpdaterOptions::threads`] asks for one.
+/// The refreshes. It also polls the store's epoch and its dirty nodes 16 times in each `max_age`, at least 10 and at most 1,000 times
+/// a second; a poll takes a tenth of a microsecond. It has a thread, and a rayon pool if [`UpdaterOptions::threads`] is set.
 ///
 /// # Example
 /// ```
@@ -111,21 +112,21 @@ pub struct Updater {
     commands: Sender<Command>,
     report: Arc<Mutex<UpdaterReport>>,
     id: ThreadId,
-    /// Until someone has waited for its end.
+    /// `None` after a call has waited for its end.
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Updater {
-    /// Starts to follow.
+    /// Starts the updater's thread.
     ///
-    /// The observer is told of everything that is done and of every failure, from the updater's thread, which waits for it:
-    /// what takes long belongs elsewhere. It must not panic; where it does, the updater ends.
+    /// The thread calls the observer with every event and waits for it, so the observer must be short. It must not panic: a panic
+    /// ends the updater.
     ///
-    /// Commits that are not embedded when it starts count as made then. The engine need not be trained yet: until it is, every
-    /// attempt fails with [`Error::NotTrained`].
+    /// Commits that are not embedded at the start count from the start. The engine need not be trained: until it is, every attempt
+    /// fails with [`Error::NotTrained`].
     ///
     /// # Errors
-    /// Options out of range, a store that is open read-only, threads that the system does not give.
+    /// Options out of range, a store that is open read-only, or no threads from the system.
     pub fn start(
         engine: Arc<Engine>,
         options: &UpdaterOptions,
@@ -153,25 +154,24 @@ impl Updater {
         Ok(Self { cancel, commands, report, id: handle.thread().id(), handle: Mutex::new(Some(handle)) })
     }
 
-    /// Refreshes at once, whatever is due and however long it should wait after an error, and returns the epoch that the
-    /// embeddings reflect then: that of the last commit before the call, or a later one.
+    /// Refreshes at once, also if none is due or an error makes it wait. Returns the epoch that the embeddings then reflect: that of
+    /// the last commit before the call, or a later one.
     ///
     /// # Errors
-    /// What the refresh failed with, of which the observer is told too; a cancellation, which ends the waiting and not the
-    /// refresh; [`Error::Updater`] once it has ended, and from its own thread, that is from the observer, where nobody would be
-    /// left to refresh.
+    /// The error of the refresh, which the observer gets too; a cancellation, which ends the waiting and not the refresh;
+    /// [`Error::Updater`] after the updater has ended, and in a call from the observer, because its thread refreshes.
     /// # Cost
-    /// Waits for the refresh that is under way, and for one more. A task of the rayon pool that refreshes run on must not call
-    /// it: it would keep a thread that they need.
+    /// Waits for the refresh in progress, and for one more. A task of the rayon pool that refreshes run on must not call it: it would
+    /// keep a thread that they need.
     pub fn flush(&self, cancel: &CancelToken) -> Result<Epoch, Error> {
         if self.is_own_thread() {
-            return Err(unable("it was asked from its own thread"));
+            return Err(unable("flush was called from its own thread"));
         }
         let (reply, answer) = channel::bounded(1);
         let sent = self.commands.send(Command::Flush(reply, cancel.clone()));
         sent.map_err(|_| unable(ENDED))?;
         loop {
-            match answer.recv_timeout(LISTENS) {
+            match answer.recv_timeout(CANCEL_CHECK) {
                 Ok(refreshed) => return refreshed,
                 Err(RecvTimeoutError::Timeout) => cancel.check()?,
                 Err(RecvTimeoutError::Disconnected) => return Err(unable(ENDED)),
@@ -179,28 +179,28 @@ impl Updater {
         }
     }
 
-    /// What it has done so far, or had when it ended. Cost: none worth naming.
+    /// The report so far, or of the whole time after the end. Cost: a lock and a copy.
     pub fn report(&self) -> UpdaterReport {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stops it, waits until its thread is gone, and says what it did. Once more does no harm.
+    /// Stops the updater, waits for the end of its thread, and returns the report. Further calls return the same report.
     ///
-    /// A refresh under way is cancelled: readers keep what they see, and the next refresh of this engine is a rebuild. Storing
-    /// is waited for. To have everything embedded call [`Updater::flush`] before, and to have it stored [`Engine::persist`]
-    /// behind.
+    /// A refresh in progress is cancelled: readers keep the embeddings that they see, and the next refresh of this engine rebuilds. A
+    /// persist in progress completes. To embed all commits, call [`Updater::flush`] before; to store them, call [`Engine::persist`]
+    /// after.
     ///
     /// # Errors
-    /// [`Error::Updater`] the first time, if it had ended by a panic.
+    /// [`Error::Updater`] in the first call, if a panic has ended the updater.
     pub fn stop(&self) -> Result<UpdaterReport, Error> {
         self.cancel.cancel();
-        // Nobody is there to be told if it has ended already.
+        // The send fails if the thread has ended already.
         let _ = self.commands.send(Command::Stop);
-        // A thread cannot wait for itself; it ends once the observer returns.
+        // A thread cannot wait for itself. After a stop by the observer it ends when the observer returns.
         if !self.is_own_thread()
             && let Some(handle) = self.handle().take()
         {
-            handle.join().map_err(|panic| unable(&words(panic.as_ref())))?;
+            handle.join().map_err(|panic| unable(&panic_message(panic.as_ref())))?;
         }
         Ok(self.report())
     }
@@ -216,7 +216,7 @@ impl Updater {
 
 impl Drop for Updater {
     fn drop(&mut self) {
-        // Whoever wants to know how it ended calls `stop`.
+        // Hosts that want the result call `stop` before.
         let _ = self.stop();
     }
 }
@@ -225,9 +225,9 @@ fn unable(reason: &str) -> Error {
     Error::Updater { reason: reason.to_owned() }
 }
 
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("it panicked: {}", said.unwrap_or_else(|| "without a word".to_owned()))
+/// The message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("it panicked: {}", message.unwrap_or_else(|| "without a message".to_owned()))
 }

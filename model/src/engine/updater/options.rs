@@ -1,19 +1,19 @@
-//! What a host may choose about an updater.
+//! The options of an updater.
 
 use std::time::Duration;
 
 use crate::config::error::Error;
 
-/// The age at which a commit that is not embedded makes a refresh due.
+/// The default of [`UpdaterOptions::max_age`].
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// The number of dirty nodes at which a refresh is due.
+/// The default of [`UpdaterOptions::max_dirty`].
 const MAX_DIRTY: u64 = 1000;
-/// The time between an error and the next attempt.
+/// The default of [`UpdaterOptions::retry_first`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// That time after many errors.
+/// The default of [`UpdaterOptions::retry_at_most`].
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 
-/// When an updater refreshes.
+/// The options of an updater: the times of its refreshes, and their threads.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,20 +26,21 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 /// assert_eq!((options.persist_every, options.threads), (None, 0));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpdaterOptions {
-    /// The age at which a commit that is not embedded makes a refresh due. At zero, any commit does once it is seen.
+    /// The age at which a commit that is not embedded makes a refresh due. With zero, every commit does at once.
     pub max_age: Duration,
-    /// The number of dirty nodes at which a refresh is due; `u64::MAX` leaves it to the age.
+    /// The number of dirty nodes at which a refresh is due. With `u64::MAX` only the age counts.
     pub max_dirty: u64,
-    /// How often the embeddings are stored, where they changed. It writes all rows. `None` leaves it to the host:
-    /// the next open then refreshes from what was last stored.
+    /// The time between two calls of [`Engine::persist`](crate::Engine::persist), which writes all rows if they changed. `None` leaves
+    /// it to the host: the next open then refreshes from the rows that were stored last.
     pub persist_every: Option<Duration>,
-    /// The time between an error and the next attempt; twice as long after each further one.
+    /// The time between an error and the next attempt. It doubles after each further error.
     pub retry_first: Duration,
-    /// That time at most.
+    /// The longest time between an error and the next attempt.
     pub retry_at_most: Duration,
-    /// Threads that refreshes run on, kept for them. 0 takes the global rayon pool, where they queue behind the host's
-    /// tasks, none of which may wait for a refresh then.
+    /// Threads that only refreshes run on. With 0 they run on the global rayon pool, behind the host's tasks. None of these tasks may
+    /// wait for a refresh then.
     pub threads: usize,
 }
 

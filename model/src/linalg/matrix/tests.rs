@@ -52,16 +52,16 @@ fn every_element_is_the_chain_of_the_textbook() {
         let expected = textbook(&zeros, &a.view(), &b.view());
         let shape = format!("{rows} x {inner} x {outer}");
         assert_eq!(product(&a.view(), &b.view(), None, &mut BufferPool::with_nan()), expected, "{shape}");
-        let turned = b.t().as_standard_layout().to_owned();
+        let transposed = b.t().as_standard_layout().to_owned();
         assert_eq!(
-            product_by_transposed(&a.view(), &turned.view(), &mut BufferPool::with_nan()),
+            product_by_transposed(&a.view(), &transposed.view(), &mut BufferPool::with_nan()),
             expected,
             "{shape}, b transposed"
         );
-        let turned = a.t().as_standard_layout().to_owned();
+        let transposed = a.t().as_standard_layout().to_owned();
         let start = numbers(rows, outer, 4);
         let mut sum = start.clone();
-        add_transposed_product(&mut sum.view_mut(), &turned.view(), &b.view());
+        add_transposed_product(&mut sum.view_mut(), &transposed.view(), &b.view());
         assert_eq!(sum, textbook(&start, &a.view(), &b.view()), "{shape}, a transposed");
         let biased = bias.broadcast((rows, outer)).expect("one row for all").to_owned();
         let got = product(&a.view(), &b.view(), bias.as_slice(), &mut BufferPool::with_nan());
@@ -101,7 +101,7 @@ fn a_row_has_the_same_bits_in_every_batch() {
 fn every_vector_width_gives_the_same_bits() {
     for (rows, inner, outer) in SHAPES {
         let (a, b, start) = (numbers(rows, inner, 5), numbers(inner, outer, 6), numbers(rows, outer, 7));
-        let turned = a.t().as_standard_layout().to_owned();
+        let transposed = a.t().as_standard_layout().to_owned();
         let zeros = Array2::zeros((rows, outer));
         for width in [Width::Portable, Width::Eight, Width::Sixteen] {
             let mut out = vec![1.0; rows * outer];
@@ -116,7 +116,7 @@ fn every_vector_width_gives_the_same_bits() {
             }
             let mut out = start.clone();
             let strip = Strip {
-                a: turned.as_slice().expect("contiguous"),
+                a: transposed.as_slice().expect("contiguous"),
                 inner: rows,
                 first: 0,
                 b: b.as_slice().expect("contiguous"),

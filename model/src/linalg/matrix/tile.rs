@@ -40,11 +40,11 @@ impl Kernel for Band<'_> {
                 while row < rows {
                     let left = &left[row * inner + start..];
                     let tile = Tile { lanes, left, inner, depth, steps, stride: panel.stride };
-                    let place = &mut out[row * outer + panel.first..];
+                    let out = &mut out[row * outer + panel.first..];
                     row += match rows - row {
-                        ROWS.. => tile.columns::<ROWS>(panel.width, place, outer),
-                        3.. => tile.columns::<3>(panel.width, place, outer),
-                        _ => tile.columns::<1>(panel.width, place, outer),
+                        ROWS.. => tile.columns::<ROWS>(panel.width, out, outer),
+                        3.. => tile.columns::<3>(panel.width, out, outer),
+                        _ => tile.columns::<1>(panel.width, out, outer),
                     };
                 }
             }

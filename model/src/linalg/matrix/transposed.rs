@@ -73,12 +73,12 @@ impl Kernel for Strip<'_> {
                 let right = &right[column * depth..][..width * depth];
                 for row in (0..rows).step_by(ROWS) {
                     let left = &left[row * depth..][..ROWS * depth];
-                    let place = &mut out[row * outer + column..];
-                    let wanted = (ROWS.min(rows - row), width.min(outer - column));
+                    let out = &mut out[row * outer + column..];
+                    let stored = (ROWS.min(rows - row), width.min(outer - column));
                     if L::REGISTERS == 32 {
-                        sums::<L, 4>(lanes, left, right, place, outer, wanted);
+                        sums::<L, 4>(lanes, left, right, out, outer, stored);
                     } else {
-                        sums::<L, 2>(lanes, left, right, place, outer, wanted);
+                        sums::<L, 2>(lanes, left, right, out, outer, stored);
                     }
                 }
             }
@@ -112,7 +112,7 @@ fn gather<const W: usize>(
     }
 }
 
-/// The sums of a tile of [`ROWS`] by `C` vectors; `high` by `wide` of its numbers are stored.
+/// The sums of a tile of [`ROWS`] by `C` vectors; `rows` by `columns` of its numbers are stored.
 #[inline(always)]
 fn sums<L: Lanes, const C: usize>(
     lanes: L,
@@ -120,19 +120,19 @@ fn sums<L: Lanes, const C: usize>(
     right: &[f32],
     out: &mut [f32],
     outer: usize,
-    (high, wide): (usize, usize),
+    (rows, columns): (usize, usize),
 ) {
     let width = C * L::WIDTH;
-    if high == ROWS && wide == width {
+    if rows == ROWS && columns == width {
         return chains::<L, C>(lanes, left, right, out, outer);
     }
     let mut padded = [0.0f32; ROWS * WIDE];
-    for row in 0..high {
-        padded[row * width..][..wide].copy_from_slice(&out[row * outer..][..wide]);
+    for row in 0..rows {
+        padded[row * width..][..columns].copy_from_slice(&out[row * outer..][..columns]);
     }
     chains::<L, C>(lanes, left, right, &mut padded, width);
-    for row in 0..high {
-        out[row * outer..][..wide].copy_from_slice(&padded[row * width..][..wide]);
+    for row in 0..rows {
+        out[row * outer..][..columns].copy_from_slice(&padded[row * width..][..columns]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Recommendations for many users, from one copy of the embeddings: owns how they are ranked together.
+//! Recommendations for many recipients, from one copy of the embeddings.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,14 +7,14 @@ use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::engine::handle::Engine;
+use crate::query::answer::{FoundNodes, Ranked};
 use crate::query::embeddings::Embeddings;
-use crate::query::query::{Query, Ranked, Recipient};
-use crate::query::recommend::cold_start::Cold;
-use crate::query::recommend::cold_start::popular;
-use crate::query::recommend::{AnswerSource, Answered, Asked, excluded};
+use crate::query::query::{Query, Recipient};
+use crate::query::recommend::Recommendation;
+use crate::query::recommend::cold_start::most_popular;
+use crate::query::recommend::history_query::HistoryQuery;
 
-/// Answers for many users from the embeddings of one epoch, whatever is refreshed meanwhile.
+/// Recommendations for many recipients, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
 /// Size: a copy of the embeddings.
 pub struct Recommender {
@@ -22,23 +22,9 @@ pub struct Recommender {
     snapshot: Snapshot,
     options: Query,
     excluded: Vec<u32>,
-    /// By kind of the answers, its nodes by degree: found when the first user asks who is not known by anything.
+    /// For each kind of the answers, its nodes by popularity. The first recipient that needs them computes them.
     popular: HashMap<KindIx, OnceLock<Vec<(NodeIx, u64)>>>,
     dirty_nodes: u64,
-}
-
-impl Engine {
-    /// What answers the same question for many users: as [`Engine::recommend`] does, bit for bit, and faster.
-    ///
-    /// # Errors
-    /// [`Error::NotTrained`]; a kind in `options` that is not embedded.
-    /// # Cost
-    /// Copies the embeddings.
-    pub fn recommender(&self, options: &Query) -> Result<Recommender, Error> {
-        let (embeddings, snapshot) =
-            self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
-        Recommender::new(embeddings, snapshot, options.clone(), self.store().dirty_nodes())
-    }
 }
 
 impl Recommender {
@@ -52,95 +38,99 @@ impl Recommender {
         let kinds = options.kind.as_ref().map_or(targets, |kind| vec![kind.clone()]);
         let mut popular = HashMap::new();
         for kind in kinds {
-            let kind = embeddings.target_kind(&kind, &snapshot)?;
+            let kind = embeddings.require_kind(&kind, &snapshot)?;
             popular.insert(kind, OnceLock::new());
         }
-        let excluded = excluded(&options, &embeddings, &snapshot).collect();
+        let excluded = options.excluded_rows(&embeddings, &snapshot).collect();
         Ok(Self { embeddings, snapshot, options, excluded, popular, dirty_nodes })
     }
 
-    /// An answer for each, in their order, or why there is none.
+    /// An answer or an error for each recipient, in their order.
     ///
     /// # Errors
-    /// By user, those of [`Engine::recommend`].
+    /// For each recipient, those of [`Engine::recommend`](crate::Engine::recommend).
     /// # Cost
-    /// Users x interests x nodes x D operations, in parallel over nodes; give some hundred at a time.
-    pub fn recommend(&self, audiences: &[Recipient]) -> Vec<Result<Ranked, Error>> {
-        let ask = |audience| Asked::new(audience, &self.options, &self.embeddings, &self.snapshot);
-        let asked: Vec<Result<Asked, Error>> = audiences.par_iter().map(ask).collect();
-        let mut refused = Vec::new();
-        let mut understood = Vec::new();
-        for one in asked {
-            match one {
-                Ok(asked) => {
-                    understood.push(asked);
-                    refused.push(None);
+    /// Recipients x interests x nodes x D operations, in parallel over nodes; pass some hundred at a time.
+    pub fn recommend(&self, recipients: &[Recipient]) -> Vec<Result<Ranked, Error>> {
+        // A refused recipient keeps its place.
+        let mut errors = Vec::new();
+        let mut queries = Vec::new();
+        for query in self.history_queries(recipients) {
+            match query {
+                Ok(query) => {
+                    queries.push(query);
+                    errors.push(None);
                 }
-                Err(error) => refused.push(Some(error)),
+                Err(error) => errors.push(Some(error)),
             }
         }
-        let answers = self.answers(&understood);
-        let ranked = understood.par_iter().zip(answers).map(|(asked, answer)| {
-            let (basis, answered) = answer?;
-            let Self { embeddings, snapshot, options, dirty_nodes, .. } = self;
-            asked.ranked(basis, &answered, options, embeddings, snapshot, *dirty_nodes)
-        });
+        let answers = self.answers(queries).into_par_iter();
+        let ranked = answers.map(|answer| answer?.into_ranked(&self.snapshot));
         let mut ranked = ranked.collect::<Vec<Result<Ranked, Error>>>().into_iter();
-        let next = |refused: Option<Error>| refused.map_or_else(|| ranked.next(), |error| Some(Err(error)));
-        refused.into_iter().filter_map(next).collect()
+        let next = |error: Option<Error>| error.map_or_else(|| ranked.next(), |error| Some(Err(error)));
+        errors.into_iter().filter_map(next).collect()
     }
 
-    /// The nodes found for each, without names and reasons.
-    pub(crate) fn nodes(&self, audiences: &[Recipient]) -> Result<Vec<Vec<NodeIx>>, Error> {
-        let ask = |audience| Asked::new(audience, &self.options, &self.embeddings, &self.snapshot);
-        let asked: Vec<Asked> = audiences.par_iter().map(ask).collect::<Result<_, _>>()?;
-        let nodes = |answer: Result<(AnswerSource, Vec<Answered>), Error>| {
-            Ok(answer?.1.iter().map(|answered| answered.node).collect())
-        };
-        self.answers(&asked).into_iter().map(nodes).collect()
+    /// The nodes for each recipient, without names and explanations.
+    pub(crate) fn nodes(&self, recipients: &[Recipient]) -> Result<Vec<Vec<NodeIx>>, Error> {
+        let queries = self.history_queries(recipients).into_iter().collect::<Result<_, _>>()?;
+        let nodes =
+            |answer: Result<FoundNodes, Error>| Ok(answer?.nodes.iter().map(|found| found.node).collect());
+        self.answers(queries).into_iter().map(nodes).collect()
     }
 
-    /// What it answers from.
+    /// The embeddings and the graph that it answers from.
     pub(crate) fn sources(&self) -> (&Embeddings, &Snapshot) {
         (&self.embeddings, &self.snapshot)
     }
 
-    /// What is found for each, in rows.
-    fn answers(&self, asked: &[Asked]) -> Vec<Result<(AnswerSource, Vec<Answered>), Error>> {
-        let left_out = |asked: &Asked| {
-            let seen: &[u32] = if self.options.include_seen { &[] } else { &asked.history };
+    fn history_queries(&self, recipients: &[Recipient]) -> Vec<Result<HistoryQuery, Error>> {
+        let query = |recipient| HistoryQuery::new(recipient, &self.options, &self.embeddings, &self.snapshot);
+        recipients.par_iter().map(query).collect()
+    }
+
+    /// The nodes for each query.
+    fn answers(&self, queries: Vec<HistoryQuery>) -> Vec<Result<FoundNodes, Error>> {
+        let Self { embeddings, snapshot, options, dirty_nodes, .. } = self;
+        // The rows that are no answers to a query, ascending.
+        let excluded = |query: &HistoryQuery| {
+            let seen: &[u32] = if options.include_seen { &[] } else { &query.history };
             let mut rows = [seen, &self.excluded].concat();
             rows.sort_unstable();
             rows
         };
-        let left_out: Vec<Vec<u32>> = asked.iter().map(left_out).collect();
-        let mut lists: Vec<Vec<_>> = asked.iter().map(|_| Vec::new()).collect();
-        let marks = self.options.filter.as_ref();
-        let marks = marks.map(|filter| self.snapshot.token_mask(filter.tokens()));
+        let excluded: Vec<Vec<u32>> = queries.iter().map(excluded).collect();
+
+        // One scan for all vectors of a kind; each list goes to the query of its vector.
+        let mut lists: Vec<Vec<_>> = queries.iter().map(|_| Vec::new()).collect();
+        let mask = options.token_mask(snapshot);
         for &kind in self.popular.keys() {
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
-            for (at, asked) in asked.iter().enumerate().filter(|(_, asked)| asked.kind == kind) {
-                for query in &asked.queries {
+            for (at, query) in queries.iter().enumerate().filter(|(_, query)| query.kind == kind) {
+                for vector in &query.vectors {
                     owners.push(at);
-                    questions.push((query.as_slice(), left_out[at].as_slice()));
+                    questions.push((vector.as_slice(), excluded[at].as_slice()));
                 }
             }
-            let found = self.embeddings.nearest_each(&questions, &self.options, kind, marks.as_ref());
+            let found = embeddings.nearest_each(&questions, &options.row_request(Some(kind), mask.as_ref()));
             owners.into_iter().zip(found).for_each(|(owner, hits)| lists[owner].push(hits));
         }
-        let answer = |(asked, lists): (&Asked, Vec<_>)| {
-            if asked.queries.is_empty() {
-                return self.cold(asked);
-            }
-            Ok((AnswerSource::Embeddings, asked.merge(lists, self.options.k, &self.embeddings)))
+
+        let answer = |(query, lists): (HistoryQuery, Vec<_>)| {
+            let recommendation =
+                Recommendation::from_lists(query, lists, options, embeddings, snapshot, *dirty_nodes);
+            let popular = match &recommendation {
+                Recommendation::ColdStart(cold_start) => self.popular(cold_start.kind),
+                Recommendation::Found(_) => None,
+            };
+            recommendation.found(options, snapshot, popular)
         };
-        asked.par_iter().zip(lists).map(answer).collect()
+        queries.into_par_iter().zip(lists).map(answer).collect()
     }
 
-    fn cold(&self, asked: &Asked) -> Result<(AnswerSource, Vec<Answered>), Error> {
-        let Self { embeddings, snapshot, options, .. } = self;
-        let all = || popular(snapshot, asked.kind, usize::MAX);
-        let ranking = self.popular.get(&asked.kind).map(|ranking| ranking.get_or_init(all).as_slice());
-        Cold { embeddings, snapshot, options }.answer(asked, ranking)
+    /// All nodes of a kind by popularity.
+    fn popular(&self, kind: KindIx) -> Option<&[(NodeIx, u64)]> {
+        let all = || most_popular(&self.snapshot, kind, usize::MAX);
+        self.popular.get(&kind).map(|popular| popular.get_or_init(all).as_slice())
     }
 }

@@ -1,9 +1,9 @@
-//! The exact nearest rows of a matrix, read at the speed of memory: every row is looked at, in eight bits first and in full where
-//! that leaves a doubt. Owns the rows and their order by score; knows nothing of nodes, kinds and tokens, whose wishes come as bits.
+//! Exact nearest rows of a matrix. A scan reads every row in eight bits, and in full only if its bounds leave a doubt.
+//! Owns the rows and their order by score. Must not know nodes, kinds and tokens: callers pass bit masks of rows.
 //!
 //! # Determinism
-//! A score is one sum with a fixed order ([`score`]), so it does not depend on which rows and queries are scored beside it, nor on
-//! the processor; equal scores are ordered by a number of the row's that the caller gives.
+//! A score is one sum with a fixed order ([`score`]). So it depends neither on the other rows and queries of the scan nor on the
+//! processor. Equal scores are ordered by a number that the caller gives each row.
 
 mod quantized;
 mod rank_count;
@@ -14,31 +14,31 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::query::scan::quantized::{Asked, QuantizedRows};
+use crate::query::scan::quantized::{QuantizedQuery, QuantizedRows};
 pub(crate) use crate::query::scan::rank_count::RankCount;
 use crate::query::scan::top_k::TopK;
 
 use crate::linalg::huge_matrix::HugeMatrix;
 
-/// Rows whose wishes are one word; they stay in the first cache while they are scored.
+/// Rows of a block: their mask is one word, and they stay in the first-level cache while they are scored.
 pub(crate) const BLOCK: usize = 64;
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 128 * BLOCK;
-/// With more answers than one in so many rows, doubts would be the rule.
+/// Rows for each answer below which a scan reads all rows in full: most would be in doubt.
 const ROWS_PER_ANSWER: usize = 16;
 
 /// A row and its score.
 pub(crate) type Hit = (u32, f32);
 
-/// What makes a row an answer, beside its vector.
+/// A request to a scan: everything but the query.
 pub(crate) struct ScanRequest<'a> {
-    /// Answers at most.
+    /// Most answers.
     pub(crate) k: usize,
-    /// Added to the scores of the rows.
+    /// A number for each row that is added to its score.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Which of the 64 rows from this one on may be answers; the lowest bit is the first.
-    pub(crate) wanted: &'a (dyn Fn(usize) -> u64 + Sync),
-    /// Of rows with equal scores, the one with the smaller number comes first. No two rows have the same.
+    /// A bit for each of the 64 rows from this one on that may be answers; the lowest bit is the first row.
+    pub(crate) mask: &'a (dyn Fn(usize) -> u64 + Sync),
+    /// The order of rows with equal scores, smallest first. No two rows have the same number.
     pub(crate) order: &'a (dyn Fn(u32) -> u64 + Sync),
 }
 
@@ -48,18 +48,18 @@ impl ScanRequest<'_> {
     }
 }
 
-/// Rows, in full and in eight bits. Size: 5 D + 8 bytes a row.
+/// Rows in full and in eight bits. Size: 5 D + 8 bytes a row.
 #[derive(Clone, Default)]
 pub(crate) struct Scan {
     full: HugeMatrix,
-    rough: QuantizedRows,
+    quantized: QuantizedRows,
 }
 
 impl Scan {
     /// Cost: reads and writes all rows once, in parallel.
     pub(crate) fn new(full: HugeMatrix) -> Self {
-        let rough = QuantizedRows::of(&full);
-        Self { full, rough }
+        let quantized = QuantizedRows::of(&full);
+        Self { full, quantized }
     }
 
     pub(crate) fn dim(&self) -> usize {
@@ -74,70 +74,72 @@ impl Scan {
         self.full.row(row)
     }
 
-    /// `query . row`, with the bits that it has in a scan.
+    /// `query . row`, bit for bit as in a scan.
     pub(crate) fn score(&self, query: &[f32], row: usize) -> f32 {
         let mut score = [0.0];
         let rows = self.full.row(row);
-        score::scores(score::Asked { queries: query, rows, dim: self.dim(), places: &[0] }, &mut score);
+        let input = score::ScoreInput { queries: query, rows, dim: self.dim(), offsets: &[0] };
+        score::scores(input, &mut score);
         score[0]
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.full.bytes() + self.rough.bytes()
+        self.full.bytes() + self.quantized.bytes()
     }
 
-    /// Appends rows of zeros up to so many.
+    /// Appends rows of zeros up to a number of rows.
     pub(crate) fn grow(&mut self, rows: usize) {
         self.full.grow(rows);
-        self.rough.grow(rows);
+        self.quantized.grow(rows);
     }
 
     pub(crate) fn set(&mut self, row: usize, values: &[f32]) {
         self.full.row_mut(row).copy_from_slice(values);
-        self.rough.set(row, values);
+        self.quantized.set(row, values);
     }
 
-    /// The wanted rows with the highest `query . row + bias`, best first.
+    /// The rows of the mask with the highest `query . row + bias`, best first.
     ///
-    /// Exact: a row is left out only if its score in eight bits, with all that rounding can have taken from it, is below that of
-    /// `k` others with all that it can have added. Cost: D + 8 bytes read for each row, and 4 D for those in doubt, some k.
+    /// Exact: a row is dropped only if the upper bound of its score is below the lower bounds of `k` others. The bounds are the
+    /// score in eight bits, plus and minus the largest error of rounding.
     ///
-    /// In a task of rayon's it stays on its thread: whoever waits for a part of it would take up other tasks meanwhile.
-    pub(crate) fn nearest(&self, query: &[f32], wish: &ScanRequest<'_>) -> Vec<Hit> {
-        if wish.k.saturating_mul(ROWS_PER_ANSWER) > self.rows() {
-            return self.nearest_each(&[query], wish, &|_, _| false).pop().unwrap_or_default();
+    /// Cost: reads D + 8 bytes of each row, and 4 D of each row in doubt, some k. In a rayon task it stays on its thread: a
+    /// thread that waits for parts of a scan would run other tasks in between.
+    pub(crate) fn nearest(&self, query: &[f32], request: &ScanRequest<'_>) -> Vec<Hit> {
+        if request.k.saturating_mul(ROWS_PER_ANSWER) > self.rows() {
+            return self.nearest_each(&[query], request, &|_, _| false).pop().unwrap_or_default();
         }
-        let asked = Asked::new(query);
-        let tasks = self.tasks(|first, end| self.rough.candidates(&asked, wish, first..end));
+        let quantized_query = QuantizedQuery::new(query);
+        let tasks = self.tasks(|first, end| self.quantized.candidates(&quantized_query, request, first..end));
         let mut all: Vec<quantized::Candidate> = tasks.into_iter().flatten().collect();
-        quantized::settle(&mut all, wish.k);
-        let mut best = TopK::new(wish.k);
+        quantized::prune(&mut all, request.k);
+        let mut best = TopK::new(request.k);
         for candidate in all {
             let row = candidate.row as usize;
-            best.offer((candidate.row, self.score(query, row) + wish.bias(row)), wish.order);
+            best.offer((candidate.row, self.score(query, row) + request.bias(row)), request.order);
         }
-        best.finish(wish.order)
+        best.finish(request.order)
     }
 
-    /// The same for many queries, without those that are left out for one of them: told the query's number and the row. Each
-    /// row is read once for all queries, in full.
+    /// The nearest rows for each of many queries. `is_excluded` is given the number of a query and a row.
     ///
-    /// Cost: `2 D` operations for each row and query, in parallel over rows.
+    /// Cost: `2 D` operations for each row and query, in parallel over rows. Each row is read once for all queries, in full.
     pub(crate) fn nearest_each(
         &self,
         queries: &[&[f32]],
-        wish: &ScanRequest<'_>,
-        left_out: &(dyn Fn(usize, u32) -> bool + Sync),
+        request: &ScanRequest<'_>,
+        is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
     ) -> Vec<Vec<Hit>> {
         let flat: Vec<f32> = queries.concat();
-        let tasks = self.tasks(|first, end| self.best_of(&flat, queries.len(), wish, left_out, first..end));
-        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(wish.k)).collect();
+        let tasks =
+            self.tasks(|first, end| self.best_of(&flat, queries.len(), request, is_excluded, first..end));
+        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(request.k)).collect();
         for task in tasks {
             for (all, some) in best.iter_mut().zip(task) {
-                all.merge(some, wish.order);
+                all.merge(some, request.order);
             }
         }
-        best.into_iter().map(|best| best.finish(wish.order)).collect()
+        best.into_iter().map(|best| best.finish(request.order)).collect()
     }
 
     fn tasks<T: Send>(&self, work: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
@@ -155,19 +157,19 @@ impl Scan {
         &self,
         queries: &[f32],
         count: usize,
-        wish: &ScanRequest<'_>,
-        left_out: &(dyn Fn(usize, u32) -> bool + Sync),
+        request: &ScanRequest<'_>,
+        is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
         rows: Range<usize>,
     ) -> Vec<TopK> {
-        let mut best: Vec<TopK> = (0..count).map(|_| TopK::new(wish.k)).collect();
-        self.scored(queries, count, wish.bias, wish.wanted, rows, |block, query, scores| {
+        let mut best: Vec<TopK> = (0..count).map(|_| TopK::new(request.k)).collect();
+        self.scored(queries, count, request.bias, request.mask, rows, |block, query, scores| {
             let best = &mut best[query];
-            // Mostly none is as high; this is known without a branch a row.
+            // Mostly no score is high enough, and the maximum says so without a branch for each row.
             if best.may_take(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) {
-                for (place, &score) in block.places().iter().zip(scores) {
-                    let row = (block.first + usize::from(*place)) as u32;
-                    if best.may_take(score) && !left_out(query, row) {
-                        best.offer((row, score), wish.order);
+                for (offset, &score) in block.offsets().iter().zip(scores) {
+                    let row = (block.first + usize::from(*offset)) as u32;
+                    if best.may_take(score) && !is_excluded(query, row) {
+                        best.offer((row, score), request.order);
                     }
                 }
             }
@@ -175,28 +177,29 @@ impl Scan {
         best
     }
 
-    /// Scores the wanted ones of some rows for each query, with their biases, and gives them out a block and a query at a time.
+    /// Scores the masked rows of a range for each query, with their biases, and passes on the scores of a block and a query at a
+    /// time.
     fn scored(
         &self,
         queries: &[f32],
         count: usize,
         bias: Option<&[f32]>,
-        wanted: &(dyn Fn(usize) -> u64 + Sync),
+        mask: &(dyn Fn(usize) -> u64 + Sync),
         rows: Range<usize>,
         mut each: impl FnMut(&Block, usize, &[f32]),
     ) {
         let dim = self.dim();
         let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
-        for block in blocks(rows, wanted) {
-            let (rows, places) = (&self.full.values()[block.first * dim..], block.places());
-            let scores = &mut scores[..count * places.len()];
-            score::scores(score::Asked { queries, rows, dim, places }, scores);
+        for block in blocks(rows, mask) {
+            let (rows, offsets) = (&self.full.values()[block.first * dim..], block.offsets());
+            let scores = &mut scores[..count * offsets.len()];
+            score::scores(score::ScoreInput { queries, rows, dim, offsets }, scores);
             if let Some(bias) = bias {
-                for (to, place) in biases.iter_mut().zip(places) {
-                    *to = bias[block.first + usize::from(*place)];
+                for (to, offset) in biases.iter_mut().zip(offsets) {
+                    *to = bias[block.first + usize::from(*offset)];
                 }
             }
-            for (query, scores) in scores.chunks_exact_mut(places.len()).enumerate() {
+            for (query, scores) in scores.chunks_exact_mut(offsets.len()).enumerate() {
                 scores.iter_mut().zip(&biases).for_each(|(score, bias)| *score += bias);
                 each(&block, query, scores);
             }
@@ -204,21 +207,21 @@ impl Scan {
     }
 }
 
-/// The wanted rows among up to [`BLOCK`] from one on.
+/// The masked rows among up to [`BLOCK`] rows, as offsets from the first.
 struct Block {
     first: usize,
-    places: [u8; BLOCK],
+    offsets: [u8; BLOCK],
     count: usize,
 }
 
 impl Block {
-    fn places(&self) -> &[u8] {
-        &self.places[..self.count]
+    fn offsets(&self) -> &[u8] {
+        &self.offsets[..self.count]
     }
 }
 
-/// The blocks of some rows that hold wanted ones.
-fn blocks(rows: Range<usize>, wanted: &(dyn Fn(usize) -> u64 + Sync)) -> impl Iterator<Item = Block> + '_ {
+/// The blocks of a range that have masked rows.
+fn blocks(rows: Range<usize>, mask: &(dyn Fn(usize) -> u64 + Sync)) -> impl Iterator<Item = Block> + '_ {
     const ALL: [u8; BLOCK] = {
         let mut all = [0; BLOCK];
         let mut at = 0;
@@ -229,19 +232,19 @@ fn blocks(rows: Range<usize>, wanted: &(dyn Fn(usize) -> u64 + Sync)) -> impl It
         all
     };
     rows.clone().step_by(BLOCK).filter_map(move |first| {
-        let there = (rows.end - first).min(BLOCK);
-        let word = wanted(first) & u64::MAX >> (BLOCK - there);
-        let mut block = Block { first, places: ALL, count: word.count_ones() as usize };
+        let count = (rows.end - first).min(BLOCK);
+        let word = mask(first) & u64::MAX >> (BLOCK - count);
+        let mut block = Block { first, offsets: ALL, count: word.count_ones() as usize };
         if block.count < BLOCK {
-            for (place, at) in block.places.iter_mut().zip(ones(word)) {
-                *place = at as u8;
+            for (offset, at) in block.offsets.iter_mut().zip(ones(word)) {
+                *offset = at as u8;
             }
         }
         (block.count > 0).then_some(block)
     })
 }
 
-/// The places of the bits that are set, ascending.
+/// The positions of the set bits, ascending.
 fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let at = word.trailing_zeros() as usize;

@@ -1,36 +1,36 @@
-//! Scores of rows, in full: the definition, and the loop that computes it for some rows and queries at once.
+//! Scores of rows in full: the definition, and the loop that computes it for several rows and queries at once.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
-/// A score is summed in so many lanes: lane l takes the numbers l, l + 16, .. of both rows, each by a fused multiply-add to the sum
-/// before it, and in the end lanes are added by halves: l and l + 8, then l and l + 4, and so on.
+/// The lanes of a score. Lane l sums the products of the numbers l, l + 16, .. of both rows, each by a fused multiply-add. The
+/// lanes are then added by halves: l and l + 8, then l and l + 4, and so on.
 const LANES: usize = 16;
-/// Scores whose sums stay in registers: sixteen rows for one query, or four for each of four.
+/// Scores whose sums stay in registers: sixteen rows of one query, or four rows of each of four queries.
 const TOGETHER: usize = 16;
 const QUERIES: usize = 4;
 const ROWS: usize = TOGETHER / QUERIES;
 
-/// Queries and rows, `dim` numbers each, and which of the rows are scored.
+/// Queries and rows, `dim` numbers each, and the offsets of the rows that are scored.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct ScoreInput<'a> {
     pub(super) queries: &'a [f32],
     pub(super) rows: &'a [f32],
     pub(super) dim: usize,
-    pub(super) places: &'a [u8],
+    pub(super) offsets: &'a [u8],
 }
 
-/// The score of each row at one of the places for each query: query by query, place by place.
-pub(super) fn scores(asked: Asked<'_>, out: &mut [f32]) {
-    if asked.dim == 0 || asked.places.is_empty() {
+/// The score of each row at an offset for each query: query by query, offset by offset.
+pub(super) fn scores(input: ScoreInput<'_>, out: &mut [f32]) {
+    if input.dim == 0 || input.offsets.is_empty() {
         return out.fill(0.0);
     }
-    simd::run(Scores { asked, out });
+    simd::run(Scores { input, out });
 }
 
 struct Scores<'a> {
-    asked: Asked<'a>,
+    input: ScoreInput<'a>,
     out: &'a mut [f32],
 }
 
@@ -44,12 +44,12 @@ impl Kernel for Scores<'_> {
 }
 
 impl Scores<'_> {
-    /// `V` vectors make the lanes of a score.
+    /// Computes all scores. `V` vectors hold the lanes of a score.
     #[inline(always)]
     fn by_vectors<L: Lanes, const V: usize>(self, lanes: L) {
-        let Self { asked, out } = self;
-        let (query_count, row_count) = (asked.queries.len() / asked.dim, asked.places.len());
-        let mut tile = Tile::<L, V> { lanes, asked, sums: [[lanes.splat(0.0); V]; TOGETHER] };
+        let Self { input, out } = self;
+        let (query_count, row_count) = (input.queries.len() / input.dim, input.offsets.len());
+        let mut tile = Tile::<L, V> { lanes, input, sums: [[lanes.splat(0.0); V]; TOGETHER] };
         let mut query = 0;
         while query < query_count {
             let (many, out) = (query_count - query >= QUERIES, &mut out[query * row_count..]);
@@ -71,25 +71,25 @@ impl Scores<'_> {
     }
 }
 
-/// Scores that are summed together.
+/// The scores that are summed together.
 struct Tile<'a, L: Lanes, const V: usize> {
     lanes: L,
-    asked: Asked<'a>,
-    /// Query by query, row by row.
+    input: ScoreInput<'a>,
+    /// The sums, query by query, row by row.
     sums: [[L::Vector; V]; TOGETHER],
 }
 
 impl<L: Lanes, const V: usize> Tile<'_, L, V> {
-    /// Sums the products of `Q` queries and the rows of `R` places from some on, as the sums from `first` on; where there are fewer
-    /// rows, the last stands for those that lack.
+    /// Sums the products of `Q` queries and `R` rows into the sums from `first` on. If fewer rows are left, the last one is
+    /// repeated.
     #[inline(always)]
     fn add<const Q: usize, const R: usize>(&mut self, query: usize, row: usize, first: usize) {
-        let Asked { queries, rows, dim, places } = self.asked;
-        let place_of = |r: usize| usize::from(places[(row + r).min(places.len() - 1)]);
+        let ScoreInput { queries, rows, dim, offsets } = self.input;
+        let offset_of = |r: usize| usize::from(offsets[(row + r).min(offsets.len() - 1)]);
         let queries: [&[f32]; Q] = std::array::from_fn(|q| &queries[(query + q) * dim..][..dim]);
-        let rows: [&[f32]; R] = std::array::from_fn(|r| &rows[place_of(r) * dim..][..dim]);
+        let rows: [&[f32]; R] = std::array::from_fn(|r| &rows[offset_of(r) * dim..][..dim]);
         let mut sums = [[[self.lanes.splat(0.0); V]; R]; Q];
-        // Of one known length each, so that no step of the loop has to look.
+        // All have one known length, so that no step of the loop checks a bound.
         let (chunks, whole) = (dim / LANES, dim / LANES * LANES);
         let query_chunks = queries.map(|query| &query.as_chunks::<LANES>().0[..chunks]);
         let row_chunks = rows.map(|row| &row.as_chunks::<LANES>().0[..chunks]);
@@ -109,7 +109,7 @@ impl<L: Lanes, const V: usize> Tile<'_, L, V> {
             let (queries, rows) = (queries.map(padded), rows.map(padded));
             self.step(&mut sums, queries.each_ref(), rows.each_ref());
         }
-        // One by one: copied as a whole, they would lie in memory all the while.
+        // Copied one by one: an array copied at once would stay in memory, not in registers.
         for (at, sum) in sums.iter().flatten().enumerate() {
             for (to, vector) in self.sums[first + at].iter_mut().zip(sum) {
                 *to = *vector;
@@ -117,7 +117,7 @@ impl<L: Lanes, const V: usize> Tile<'_, L, V> {
         }
     }
 
-    /// Adds the products of the next lanes. In loops, since a closure would be compiled for the baseline only.
+    /// Adds the products of the next lanes. Loops, because a closure would be compiled for the baseline processor only.
     #[inline(always)]
     fn step<const Q: usize, const R: usize>(
         &self,
@@ -139,7 +139,7 @@ impl<L: Lanes, const V: usize> Tile<'_, L, V> {
         }
     }
 
-    /// Writes the scores, `R` of each query, or as many as there are; those of the next query `stride` behind.
+    /// Writes the scores of `R` rows of each query, or of as many as are left. The scores of the next query start `stride` later.
     #[inline(always)]
     fn write<const R: usize>(&self, out: &mut [f32], stride: usize, rows: usize) {
         let lanes = self.lanes;
@@ -153,7 +153,7 @@ impl<L: Lanes, const V: usize> Tile<'_, L, V> {
         }
         for (q, scores) in scores.chunks_exact(R).enumerate() {
             let out = &mut out[q * stride..];
-            // Of a length that is known, mostly: else each copy is a call.
+            // A length that is mostly known at compile time: otherwise each copy is a call.
             if rows >= R {
                 out[..R].copy_from_slice(&scores[..R]);
             } else {
@@ -178,8 +178,8 @@ mod tests {
         ((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    /// By the definition, number by number.
-    fn plain(query: &[f32], row: &[f32]) -> f32 {
+    /// The definition, number by number.
+    fn defined(query: &[f32], row: &[f32]) -> f32 {
         let mut lanes = [0.0f32; LANES];
         for (at, (a, b)) in query.iter().zip(row).enumerate() {
             lanes[at % LANES] = a.mul_add(*b, lanes[at % LANES]);
@@ -188,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn a_score_has_the_same_bits_whatever_is_scored_beside_it_and_however_wide_vectors_are() {
+    fn a_score_has_the_same_bits_with_any_other_rows_and_any_width_of_vectors() {
         for dim in [1, 5, 16, 24, 33, 128] {
             for (query_count, row_count) in [(1, 1), (1, 64), (3, 7), (4, 4), (9, 66), (5, 2)] {
                 let queries: Vec<f32> = (0..query_count * dim).map(number).collect();
                 let rows: Vec<f32> = (0..row_count * dim).map(|at| number(at + 1000)).collect();
                 let mut expected = Vec::new();
                 for query in queries.chunks_exact(dim) {
-                    expected.extend(rows.chunks_exact(dim).map(|row| plain(query, row).to_bits()));
+                    expected.extend(rows.chunks_exact(dim).map(|row| defined(query, row).to_bits()));
                 }
                 for width in [Width::Portable, Width::Eight, Width::Sixteen] {
                     let mut out = vec![f32::NAN; query_count * row_count];
-                    let places: Vec<u8> = (0..row_count as u8).collect();
-                    let asked = Asked { queries: &queries, rows: &rows, dim, places: &places };
-                    simd::run_within(width, Scores { asked, out: &mut out });
+                    let offsets: Vec<u8> = (0..row_count as u8).collect();
+                    let input = ScoreInput { queries: &queries, rows: &rows, dim, offsets: &offsets };
+                    simd::run_within(width, Scores { input, out: &mut out });
                     let found: Vec<u32> = out.iter().map(|score| score.to_bits()).collect();
                     assert_eq!(found, expected, "{width:?} dim {dim} {query_count} x {row_count}");
                 }

@@ -2,13 +2,13 @@ use std::collections::HashSet;
 
 use crate::query::scan::*;
 
-/// A number in [-1, 1), well mixed.
+/// A pseudorandom number in [-1, 1).
 fn number(at: usize) -> f32 {
     let mixed = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Unit vectors, some of them near each other, every tenth the same as the one before.
+/// Unit vectors in clusters; every tenth is equal to the one before.
 fn unit_vectors(rows: usize, dim: usize, seed: usize) -> HugeMatrix {
     let mut all = HugeMatrix::zeros(rows, dim);
     for row in 0..rows {
@@ -26,14 +26,14 @@ fn unit_vectors(rows: usize, dim: usize, seed: usize) -> HugeMatrix {
     all
 }
 
-/// Every row scored by itself, all of them sorted.
-fn plain(scan: &Scan, query: &[f32], wish: &ScanRequest<'_>) -> Vec<(u32, u32)> {
+/// All rows, scored one by one and sorted.
+fn sorted(scan: &Scan, query: &[f32], request: &ScanRequest<'_>) -> Vec<(u32, u32)> {
     let mut hits: Vec<Hit> = (0..scan.rows())
-        .filter(|row| (wish.wanted)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
-        .map(|row| (row as u32, scan.score(query, row) + wish.bias(row)))
+        .filter(|row| (request.mask)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
+        .map(|row| (row as u32, scan.score(query, row) + request.bias(row)))
         .collect();
-    hits.sort_by(|a, b| b.1.total_cmp(&a.1).then((wish.order)(a.0).cmp(&(wish.order)(b.0))));
-    hits.truncate(wish.k);
+    hits.sort_by(|a, b| b.1.total_cmp(&a.1).then((request.order)(a.0).cmp(&(request.order)(b.0))));
+    hits.truncate(request.k);
     bits(hits)
 }
 
@@ -42,12 +42,12 @@ fn bits(hits: Vec<Hit>) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn a_scan_finds_what_sorting_all_rows_finds_whatever_is_wanted() {
+fn a_scan_finds_the_rows_that_sorting_all_rows_finds() {
     for (seed, (rows, dim)) in
         [(1, 3), (63, 16), (500, 8), (3000, 24), (20_000, 40), (9000, 128)].into_iter().enumerate()
     {
         let mut scan = Scan::new(unit_vectors(rows, dim, seed));
-        // Some of them later, as a refresh does.
+        // Some rows are set later, as by a refresh.
         let others = unit_vectors(rows, dim, seed + 100);
         for row in (0..rows).step_by(7) {
             scan.set(row, others.row(row));
@@ -63,30 +63,30 @@ fn a_scan_finds_what_sorting_all_rows_finds_whatever_is_wanted() {
             (rows, 2, true),
             (0, 1, false),
         ] {
-            let wanted = |first: usize| {
+            let mask = |first: usize| {
                 (0..BLOCK)
                     .filter(|at| ((first + at) * 31).is_multiple_of(one_in))
                     .fold(0, |word, at| word | 1u64 << at)
             };
             let bias = with_bias.then_some(&bias[..]);
-            let wish = ScanRequest { k, bias, wanted: &wanted, order: &order };
+            let request = ScanRequest { k, bias, mask: &mask, order: &order };
             let queries: Vec<&[f32]> = (0..5).map(|at| scan.row(at * 37 % rows)).collect();
-            let expected: Vec<_> = queries.iter().map(|query| plain(&scan, query, &wish)).collect();
-            let found: Vec<_> = queries.iter().map(|query| bits(scan.nearest(query, &wish))).collect();
+            let expected: Vec<_> = queries.iter().map(|query| sorted(&scan, query, &request)).collect();
+            let found: Vec<_> = queries.iter().map(|query| bits(scan.nearest(query, &request))).collect();
             assert_eq!(found, expected, "seed {seed}, {rows} x {dim}, k {k}, one in {one_in}");
-            let each = scan.nearest_each(&queries, &wish, &|_, _| false);
+            let each = scan.nearest_each(&queries, &request, &|_, _| false);
             assert_eq!(each.into_iter().map(bits).collect::<Vec<_>>(), expected);
         }
     }
 }
 
 #[test]
-fn a_query_is_spared_what_is_left_out_for_it_and_no_other() {
+fn rows_are_excluded_from_one_query_of_a_batch_only() {
     let scan = Scan::new(unit_vectors(300, 16, 1));
-    let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(row));
-    let wish = ScanRequest { k: 300, bias: None, wanted: &wanted, order: &order };
+    let (mask, order) = (|_: usize| !0, |row: u32| u64::from(row));
+    let request = ScanRequest { k: 300, bias: None, mask: &mask, order: &order };
     let queries = [scan.row(3), scan.row(4)];
-    let found = scan.nearest_each(&queries, &wish, &|query, row| row as usize % 2 == query);
+    let found = scan.nearest_each(&queries, &request, &|query, row| row as usize % 2 == query);
     for (query, hits) in found.iter().enumerate() {
         let rows: HashSet<u32> = hits.iter().map(|hit| hit.0).collect();
         assert_eq!(rows, (0..300).filter(|row| row % 2 != query as u32).collect());
@@ -94,12 +94,12 @@ fn a_query_is_spared_what_is_left_out_for_it_and_no_other() {
 }
 
 #[test]
-fn rows_of_zeros_and_queries_of_zeros_have_no_score_and_an_order() {
+fn rows_of_zeros_and_queries_of_zeros_score_zero_and_have_an_order() {
     let mut scan = Scan::new(HugeMatrix::zeros(0, 4));
     scan.grow(200);
     scan.set(150, &[0.0, 1.0, 0.0, 0.0]);
-    let (wanted, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));
-    let wish = ScanRequest { k: 3, bias: None, wanted: &wanted, order: &order };
-    assert_eq!(scan.nearest(&[0.0; 4], &wish), [(199, 0.0), (198, 0.0), (197, 0.0)]);
-    assert_eq!(scan.nearest(&[0.0, 1.0, 0.0, 0.0], &wish), [(150, 1.0), (199, 0.0), (198, 0.0)]);
+    let (mask, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));
+    let request = ScanRequest { k: 3, bias: None, mask: &mask, order: &order };
+    assert_eq!(scan.nearest(&[0.0; 4], &request), [(199, 0.0), (198, 0.0), (197, 0.0)]);
+    assert_eq!(scan.nearest(&[0.0, 1.0, 0.0, 0.0], &request), [(150, 1.0), (199, 0.0), (198, 0.0)]);
 }

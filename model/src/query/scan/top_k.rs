@@ -1,13 +1,13 @@
-//! The best of many hits, as they come.
+//! The `k` best of a stream of hits.
 
 use std::cmp::Ordering;
 
 use crate::query::scan::Hit;
 
-/// Hits that may come before the ones kept so far are sorted out.
+/// Hits beyond two for each answer before they are pruned.
 const ROOM: usize = 64;
 
-/// The best `k` hits offered so far, and some that are not yet sorted out.
+/// The best `k` hits offered so far, and some that are not pruned yet.
 pub(super) struct TopK {
     k: usize,
     hits: Vec<Hit>,
@@ -19,7 +19,7 @@ impl TopK {
         Self { k, hits: Vec::new(), least: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY } }
     }
 
-    /// Whether a hit of that score could be among the best.
+    /// True if a hit with this score can be among the best.
     pub(super) fn may_take(&self, score: f32) -> bool {
         score >= self.least
     }
@@ -28,7 +28,7 @@ impl TopK {
         if self.may_take(hit.1) {
             self.hits.push(hit);
             if self.hits.len() >= self.k.saturating_mul(2).saturating_add(ROOM) {
-                self.sort_out(order);
+                self.prune(order);
             }
         }
     }
@@ -37,7 +37,7 @@ impl TopK {
         other.hits.into_iter().for_each(|hit| self.offer(hit, order));
     }
 
-    fn sort_out(&mut self, order: &(dyn Fn(u32) -> u64 + Sync)) {
+    fn prune(&mut self, order: &(dyn Fn(u32) -> u64 + Sync)) {
         if self.k > 0 && self.hits.len() >= self.k {
             self.hits.select_nth_unstable_by(self.k - 1, |a, b| compare(*a, *b, order));
             self.least = self.hits[self.k - 1].1;
@@ -45,9 +45,9 @@ impl TopK {
         self.hits.truncate(self.k);
     }
 
-    /// Best first.
+    /// The best hits, best first.
     pub(super) fn finish(mut self, order: &(dyn Fn(u32) -> u64 + Sync)) -> Vec<Hit> {
-        self.sort_out(order);
+        self.prune(order);
         self.hits.sort_unstable_by(|a, b| compare(*a, *b, order));
         self.hits
     }

@@ -1,4 +1,4 @@
-//! `check`, `dump`, `backup`: whether a store is sound, what it holds as text, and a copy of it.
+//! Promise: `check` finds and repairs damage, `dump` prints everything, and `backup` copies a store that is in use.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Cli, Holder};
 
-/// The one file of store `s` whose name begins so.
+/// The last file of store `s` whose name has this prefix.
 fn file(cli: &Cli, name: &str) -> PathBuf {
     let entries = std::fs::read_dir(cli.path("s")).expect("a folder").filter_map(Result::ok);
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -50,7 +50,7 @@ fn damage_is_listed_with_file_place_and_remedy_and_changes_nothing() {
     assert_eq!((again.code, again.out), (4, ran.out));
 }
 
-/// What is computed is computed again: the digest is the one from before the damage.
+/// Embeddings are computed from the graph, so the digest is the same as before the damage.
 #[test]
 fn damaged_embeddings_are_computed_again() {
     let cli = Cli::trained();
@@ -69,7 +69,7 @@ fn damaged_embeddings_are_computed_again() {
 }
 
 #[test]
-fn a_damaged_model_is_given_up_only_when_asked() {
+fn a_damaged_model_is_given_up_with_repair_only() {
     let cli = Cli::trained();
     flip(&file(&cli, "model."));
     cli.fails(&["similar", "s", "pin:0"], 4, "model.");
@@ -81,10 +81,10 @@ fn a_damaged_model_is_given_up_only_when_asked() {
     cli.ok(&["similar", "s", "pin:0"]);
 }
 
-/// The engine's file is lost with a batch in it: the journal has it still. Without both it is refused, until told to go on
-/// without.
+/// The file of the log's engine is lost: the journal still has the batch. Without the journal the store does not open, until
+/// `check --repair` gives the batch up.
 #[test]
-fn a_log_that_is_lost_is_given_up_only_when_asked() {
+fn a_lost_log_is_given_up_with_repair_only() {
     let cli = Cli::with_lamps();
     cli.ok(&["link", "s", "lamp:z", "room:hall"]);
     let with_link = cli.stats();
@@ -105,7 +105,7 @@ fn a_log_that_is_lost_is_given_up_only_when_asked() {
 }
 
 #[test]
-fn a_backup_holds_all_that_was_acknowledged_while_another_process_has_the_store() {
+fn a_backup_of_a_store_in_use_has_all_acknowledged_changes() {
     let cli = Cli::with_lamps();
     cli.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
     let holder = Holder::of(&cli);
@@ -123,7 +123,7 @@ fn a_backup_holds_all_that_was_acknowledged_while_another_process_has_the_store(
 }
 
 #[test]
-fn a_dump_has_a_line_for_everything() {
+fn a_dump_has_lines_for_all_parts_of_a_store() {
     let cli = Cli::with_lamps();
     cli.ok(&["link", "s", "lamp:z", "room:hall", "--weight", "3", "--time", "9"]);
     let dumped = cli.ok(&["dump", "s"]);
@@ -135,7 +135,7 @@ fn a_dump_has_a_line_for_everything() {
 }
 
 #[test]
-fn neighbors_since_a_time_are_those_of_that_time_or_later() {
+fn neighbors_since_a_time_have_that_time_or_a_later_one() {
     let cli = Cli::with_lamps();
     cli.ok(&["link", "s", "room:attic", "lamp:d", "--time", "1970-01-03"]);
     let since = |time| {

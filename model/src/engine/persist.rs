@@ -1,0 +1,126 @@
+//! The durable copy of the working state, and the digest of its rows.
+
+use std::fmt;
+
+use hedgerow_storage::{CancelToken, Epoch, Generation, Publish, StableId};
+
+use crate::config::error::Error;
+use crate::engine::handle::Engine;
+use crate::engine::working_state::{Consistency, WorkingState};
+use crate::state::learning_curve::LearningCurve;
+use crate::state::model_files;
+use crate::state::state::State;
+
+/// A digest of all embeddings and neighborhoods, and the epoch and model of its rows. Equal digests mean equal bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Digest {
+    /// BLAKE3, in hexadecimal digits.
+    pub digest: String,
+    /// The epoch that the embeddings reflect.
+    pub epoch: Epoch,
+    /// The model's generation.
+    pub generation: Generation,
+    /// The number of nodes.
+    pub nodes: u64,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.digest)
+    }
+}
+
+impl Digest {
+    /// The digest of a state whose rows have these stable ids.
+    pub(super) fn new(
+        state: &State,
+        generation: Generation,
+        ids: &[StableId],
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let mut rows: Vec<u32> = state.alive_rows().collect();
+        rows.sort_by_key(|&row| ids[row as usize]);
+        let stage = cancel.stage("rows", rows.len() as u64);
+        let mut hasher = blake3::Hasher::new();
+        for &row in &rows {
+            stage.advance(1)?;
+            let at = row as usize;
+            hasher.update(&ids[at].get().to_le_bytes());
+            hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
+            for &(neighbor, count) in &state.neighborhoods[at] {
+                hasher.update(&ids[neighbor as usize].get().to_le_bytes());
+                hasher.update(&count.to_le_bytes());
+            }
+            for value in state.vectors.row(at).iter().chain([&state.bias[at]]) {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        stage.end();
+        Ok(Self {
+            digest: hasher.finalize().to_hex().to_string(),
+            epoch: state.epoch,
+            generation,
+            nodes: rows.len() as u64,
+        })
+    }
+}
+
+impl Engine {
+    /// Stores the rows that refreshes computed since the last call.
+    ///
+    /// # Visibility
+    /// Durable when it returns: the next open starts from these rows and does not refresh again. Readers of this engine see no
+    /// difference. The records of [`Engine::refresh_history`] are stored too, if the store can be written. Cost: writes all rows of
+    /// all layers.
+    /// # Errors
+    /// An error of the store, or a cancellation; the embeddings in memory stay as they are.
+    pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
+        if let Some(working) = self.working_state().as_mut()
+            && working.consistency == Consistency::Exact
+            && working.stored != Some(working.state.epoch)
+        {
+            self.publish_to_store(working, None, cancel)?;
+        }
+        self.history().store(&self.store);
+        Ok(())
+    }
+
+    /// Writes the working state to the store's files. A new model comes with its learning curve.
+    pub(super) fn publish_to_store(
+        &self,
+        working: &mut WorkingState,
+        new_model: Option<&LearningCurve>,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let State { recipe: config, encoder, .. } = &working.state;
+        let model = new_model.map(|curve| model_files::model_file(config, encoder, curve));
+        let publish = Publish {
+            generation: working.generation,
+            refreshed: working.state.epoch,
+            files: vec![
+                (model_files::MODEL, model),
+                (model_files::NEIGHBORHOODS, Some(model_files::neighborhoods_file(&working.state))),
+                (model_files::EMBEDDINGS, Some(model_files::embeddings_file(&working.state))),
+            ],
+        };
+        self.store.publish(publish, cancel)?;
+        working.stored = Some(working.state.epoch);
+        Ok(())
+    }
+
+    /// One BLAKE3 over all neighborhoods and embeddings in the order of the nodes' stable ids: equal digests mean equal bytes. It
+    /// reflects the last refresh, not later commits.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`]; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one; a cancellation.
+    /// # Cost
+    /// Reads all rows, about a second for each GB. Refreshes wait.
+    pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
+        let guard = self.working_state();
+        let working = guard.as_ref().ok_or(Error::NotTrained)?;
+        let embeddings = self.reader_embeddings();
+        let ids = &embeddings.as_ref().ok_or(Error::NotTrained)?.ids;
+        Digest::new(working.consistent()?, working.generation, ids, cancel)
+    }
+}

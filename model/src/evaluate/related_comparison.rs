@@ -1,0 +1,61 @@
+//! The quality of related items, beside baselines that rank the same items.
+
+use hedgerow_storage::{CancelToken, NodeIx, NodeName, Snapshot};
+
+use crate::config::error::Error;
+use crate::evaluate::baselines::{Baseline, Ranking};
+use crate::evaluate::candidates::Candidates;
+use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, answer_in_portions, sample};
+use crate::evaluate::mean::{Mean, QueryGroups};
+use crate::evaluate::related_quality::{RelatedQuality, quality, reciprocal};
+use crate::query::embeddings::Embeddings;
+use crate::query::scan::RankCount;
+
+/// Ranks all items for the first node of each pair, and measures the rank of the second.
+pub(crate) fn compare_related(
+    embeddings: &Embeddings,
+    snapshot: &Snapshot,
+    pairs: &[(NodeName, NodeName)],
+    options: &EvaluateOptions,
+    cancel: &CancelToken,
+) -> Result<Comparison<RelatedQuality>, Error> {
+    // The pairs in rows.
+    let kind = embeddings.kind_of_items(snapshot, pairs.iter().map(|(_, item)| item))?;
+    let candidates = Candidates::new(embeddings, snapshot, kind);
+    let rows = pairs.iter().map(|(query, item)| {
+        let row = |name: &NodeName| embeddings.require_row(name.as_ref(), snapshot);
+        Ok((row(query)?, row(item)?))
+    });
+    let rows = rows.collect::<Result<Vec<(u32, u32)>, Error>>()?;
+    let node = |row: u32| embeddings.nodes[row as usize];
+    let query_nodes: Vec<NodeIx> = rows.iter().map(|&(query, _)| node(query)).collect();
+
+    // The model's ranks of all pairs.
+    let ranks = |counts: Vec<RankCount>| counts.into_iter().map(RankCount::rank).collect::<Vec<f64>>();
+    let counts = answer_in_portions("model", &rows, cancel, |rows| Ok(embeddings.rank_counts(rows, kind)))?;
+    let of_model = ranks(counts);
+    let model = quality(&of_model, &QueryGroups::new(query_nodes.iter().copied()));
+
+    // The model's ranks of the compared pairs.
+    let sample = sample(&query_nodes, options.compared, snapshot);
+    let of_model: Vec<f64> = sample.iter().map(|&at| of_model[at]).collect();
+    let groups = QueryGroups::new(sample.iter().map(|&at| query_nodes[at]));
+    let compared = quality(&of_model, &groups);
+
+    // The baselines' ranks of the same pairs.
+    let pairs: Vec<(NodeIx, NodeIx)> =
+        sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
+    let mut baselines = Vec::new();
+    for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
+        let ranking = Ranking::new(&candidates, baseline);
+        let counts =
+            answer_in_portions(baseline.name(), &pairs, cancel, |pairs| ranking.rank_counts(pairs, cancel))?;
+        let of_baseline = ranks(counts);
+        let leads = of_model.iter().zip(&of_baseline);
+        let leads: Vec<f64> =
+            leads.map(|(&model, &baseline)| reciprocal(model) - reciprocal(baseline)).collect();
+        let lead = Mean::of(&leads, &groups);
+        baselines.push(BaselineQuality { baseline, quality: quality(&of_baseline, &groups), lead });
+    }
+    Ok(Comparison { model, compared, baselines })
+}

@@ -1,0 +1,70 @@
+//! Inductive embedding: the vector of a node that the store does not hold.
+
+use hedgerow_storage::NodeName;
+use ndarray::{Array2, Axis, s};
+
+use crate::config::error::Error;
+use crate::config::model_config::ModelConfig;
+use crate::linalg::buffer_pool::BufferPool;
+use crate::network::hash_embedding::token_hash;
+use crate::state::state::State;
+
+/// The features and the neighborhood of a node that the store does not hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct NewNode {
+    /// Its tokens.
+    pub tokens: Vec<String>,
+    /// Its dense features, by block.
+    pub dense: Vec<(String, Vec<f32>)>,
+    /// Its neighborhood, in which each node counts the same.
+    pub history: Vec<NodeName>,
+}
+
+/// The vector of a node without a row, followed by its popularity. `rows` is its neighborhood, each with one visit.
+pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]) -> Result<Vec<f32>, Error> {
+    // The input row: the sum of the tokens' embeddings, and the dense features.
+    let (encoder, buffers) = (&state.encoder, &mut BufferPool::default());
+    let mut sums = encoder.table.trained.empty_sums();
+    let hashes: Vec<u64> = new_node.tokens.iter().map(|token| token_hash(token)).collect();
+    encoder.table.trained.push_tokens(&hashes, &mut sums);
+    let dense = dense_row(&state.recipe, &new_node.dense)?;
+    let mut h = encoder.input(&sums, &dense.view(), buffers);
+
+    // The layers, each from the neighbors' rows one layer below.
+    let mut pool = state.importances(&[]);
+    state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
+    for (at, layer) in encoder.weights.layers.iter().enumerate() {
+        let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
+        h = layer.update(&h.view(), pool.multiply(&messages.view(), buffers), buffers).0;
+    }
+
+    let mut vector = encoder.output(&h.view(), buffers).0.index_axis(Axis(0), 0).to_vec();
+    vector.push(encoder.bias(&sums, &[0.0])[0]);
+    Ok(vector)
+}
+
+/// The dense features of one node in the order of the model; zeros for blocks that are absent. Shape: (1, F).
+fn dense_row(config: &ModelConfig, features: &[(String, Vec<f32>)]) -> Result<Array2<f32>, Error> {
+    let mut row = Array2::zeros((1, config.dense_width()));
+    for (block, values) in features {
+        let mut start = 0;
+        let known = config.dense.iter().find(|(name, width)| {
+            start += width;
+            name == block
+        });
+        let Some((_, width)) = known else {
+            let names: Vec<&str> = config.dense.iter().map(|(name, _)| name.as_str()).collect();
+            let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::Dense { block: block.clone(), found: "no such block".to_owned(), expected });
+        };
+        if values.len() != *width || values.iter().any(|value| !value.is_finite()) {
+            let found = values.iter().find(|value| !value.is_finite());
+            let found = found.map_or(format!("{} numbers", values.len()), f32::to_string);
+            let expected = format!("{width} finite numbers");
+            return Err(Error::Dense { block: block.clone(), found, expected });
+        }
+        row.slice_mut(s![0, start - width..start]).iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+    }
+    Ok(row)
+}

@@ -1,0 +1,166 @@
+//! The nearest rows to query vectors, and the rank of a row: a request in rows becomes a scan.
+//! Must not know names, histories and explanations.
+
+use std::collections::HashSet;
+
+use hedgerow_storage::{KindIx, TokenMask};
+
+use crate::query::embeddings::Embeddings;
+use crate::query::filter::Filter;
+use crate::query::scan::{BLOCK, Hit, RankCount, ScanRequest};
+
+/// The number of rows to find, their score, and the rows that may be found.
+#[derive(Clone, Copy)]
+pub(crate) struct RowRequest<'a> {
+    /// Most rows.
+    pub(crate) k: usize,
+    /// Adds the popularity to the cosine.
+    pub(crate) popularity: bool,
+    /// The kind of the rows; `None` allows all kinds.
+    pub(crate) kind: Option<KindIx>,
+    /// A filter, and the tokens of its expression that each node has.
+    pub(crate) filter: Option<(&'a Filter, &'a TokenMask<'a>)>,
+}
+
+/// A question of a batch: a query vector, and the rows that are no answers to it, ascending.
+pub(crate) type BatchQuestion<'a> = (&'a [f32], &'a [u32]);
+
+impl Embeddings {
+    /// The rows with the highest `query . vector + bias`, best first, without the excluded ones.
+    ///
+    /// Determinism: exact, ties by stable id, and the same for any number of threads.
+    pub(crate) fn nearest(
+        &self,
+        query: &[f32],
+        request: &RowRequest<'_>,
+        excluded: &HashSet<u32>,
+    ) -> Vec<Hit> {
+        let excluded = ExcludedRows::new(excluded);
+        let admitted = self.admitted_rows(request);
+        let mask = |first: usize| admitted(first) & !excluded.mask(first);
+        self.with_scan_request(request, &mask, |request| self.vectors.nearest(query, request))
+    }
+
+    /// The nearest rows for each question of a batch, as [`Embeddings::nearest`] finds them.
+    pub(crate) fn nearest_each(
+        &self,
+        questions: &[BatchQuestion<'_>],
+        request: &RowRequest<'_>,
+    ) -> Vec<Vec<Hit>> {
+        let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
+        let is_excluded = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
+        let admitted = self.admitted_rows(request);
+        self.with_scan_request(request, &admitted, |request| {
+            self.vectors.nearest_each(&queries, request, &is_excluded)
+        })
+    }
+
+    /// Rank counts for pairs of a query row and an item row: the rows of a kind that score higher than the item, and those that score
+    /// the same. Neither the query nor the item counts. Scores are those of [`Embeddings::nearest`].
+    pub(crate) fn rank_counts(&self, pairs: &[(u32, u32)], kind: KindIx) -> Vec<RankCount> {
+        let score = |query: u32, row: u32| {
+            self.vectors.score(self.vector(query), row as usize) + self.bias[row as usize]
+        };
+        let item_scores: Vec<f32> = pairs.iter().map(|&(query, item)| score(query, item)).collect();
+        let questions = pairs.iter().zip(&item_scores);
+        let questions: Vec<(&[f32], f32)> =
+            questions.map(|(&(query, _), &item_score)| (self.vector(query), item_score)).collect();
+        let request = RowRequest { k: 0, popularity: true, kind: Some(kind), filter: None };
+        let mut counts = self.vectors.rank_counts(&questions, &self.bias, &self.admitted_rows(&request));
+
+        // The scan counts the query and the item too.
+        for ((count, &(query, item)), &item_score) in counts.iter_mut().zip(pairs).zip(&item_scores) {
+            let own = [query, item];
+            for &row in &own[usize::from(query == item)..] {
+                if self.is_alive(row) && self.kind(row) == kind {
+                    count.higher -= u64::from(score(query, row) > item_score);
+                    count.equal -= u64::from(score(query, row) == item_score);
+                }
+            }
+        }
+        counts
+    }
+
+    /// A bit for each row of a block that may be an answer.
+    fn admitted_rows<'a>(&'a self, request: &RowRequest<'a>) -> impl Fn(usize) -> u64 + Sync + 'a {
+        let RowRequest { kind, filter, .. } = *request;
+        let is_admitted = move |row: usize| {
+            let row_ix = row as u32;
+            self.is_alive(row_ix)
+                && kind.is_none_or(|kind| self.kind(row_ix) == kind)
+                && filter.is_none_or(|(filter, mask)| filter.admits(mask.of(self.nodes[row])))
+        };
+        move |first| {
+            let rows = first..(first + BLOCK).min(self.rows());
+            rows.enumerate().fold(0, |mask, (at, row)| mask | u64::from(is_admitted(row)) << at)
+        }
+    }
+
+    fn with_scan_request<T>(
+        &self,
+        request: &RowRequest<'_>,
+        mask: &(dyn Fn(usize) -> u64 + Sync),
+        find: impl FnOnce(&ScanRequest<'_>) -> T,
+    ) -> T {
+        let order = |row: u32| self.ids[row as usize].get();
+        let bias = request.popularity.then_some(&self.bias[..]);
+        find(&ScanRequest { k: request.k, bias, mask, order: &order })
+    }
+}
+
+/// Excluded rows, ascending.
+struct ExcludedRows(Vec<u32>);
+
+impl ExcludedRows {
+    fn new(rows: &HashSet<u32>) -> Self {
+        let mut rows: Vec<u32> = rows.iter().copied().collect();
+        rows.sort_unstable();
+        Self(rows)
+    }
+
+    /// A bit for each excluded row of the block that starts at `first`.
+    fn mask(&self, first: usize) -> u64 {
+        let from = self.0.partition_point(|&row| (row as usize) < first);
+        let here = self.0[from..].iter().map(|&row| row as usize - first);
+        here.take_while(|&at| at < BLOCK).fold(0, |mask, at| mask | 1 << at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use hedgerow_storage::KindIx;
+    use ndarray::array;
+
+    use super::RowRequest;
+    use crate::query::embeddings::Embeddings;
+
+    /// Rows 1 and 2 score the same; row 2 has the smaller stable id.
+    #[test]
+    fn the_nearest_come_by_score_then_by_stable_id() {
+        let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.6, 0.8]];
+        let embeddings = Embeddings::example(&vectors, vec![0.0, 0.5, 0.5, 0.0]);
+        let ranked = |k: usize, popularity: bool, excluded: &[u32]| {
+            let excluded: HashSet<u32> = excluded.iter().copied().collect();
+            let request = RowRequest { k, popularity, kind: None, filter: None };
+            let hits = embeddings.nearest(&[1.0, 0.0], &request, &excluded);
+            hits.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+        };
+        let rows = |k: usize, excluded: &[u32]| ranked(k, true, excluded);
+        assert_eq!(rows(10, &[]), [0, 3, 2, 1]);
+        assert_eq!(rows(3, &[0]), [3, 2, 1]);
+        assert_eq!(rows(2, &[3]), [0, 2]);
+        assert!(rows(0, &[]).is_empty());
+        assert_eq!(ranked(2, false, &[0]), [3, 2]);
+    }
+
+    /// The larger the number of a node, the farther it is from node 0. Its bias makes node 4 tie with node 3, the third of four.
+    #[test]
+    fn ranks_count_half_of_the_ties_and_not_the_query() {
+        let vectors = array![[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]];
+        let embeddings = Embeddings::example(&vectors, vec![0.0, 0.0, 0.0, 0.0, 1.0]);
+        let found = embeddings.rank_counts(&[(0, 1), (0, 3), (3, 0), (2, 2)], KindIx::new(0));
+        assert_eq!(found.iter().map(|count| count.rank()).collect::<Vec<_>>(), [1.0, 3.5, 4.0, 1.0]);
+    }
+}
