@@ -1,7 +1,8 @@
-//! The whole path on real data, where it is at hand: not part of `cargo test --workspace`, since it takes minutes.
+//! Tests of import, training and evaluation on real data sets. `cargo test --workspace` leaves them out, since they take
+//! minutes.
 //!
-//! `cargo test --release -p hedgerow-cli --test data -- --nocapture` looks for the data sets in `../shared/data` beside
-//! the checkout and says which of them it skipped.
+//! `cargo test --release -p hedgerow-cli --test data -- --nocapture` reads the data sets from `../shared/data` beside the
+//! checkout, and prints the names of those that are absent.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// A data set's folder; says so where it is absent.
+/// The folder of a data set. `None`, with a message, where it is absent.
 fn data(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the cli folder has a parent");
     let folder = root.join("../shared/data").join(name);
@@ -20,7 +21,7 @@ fn data(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Runs the command in a folder; the JSON lines that it printed.
+/// Runs the command in a folder, and returns its JSON lines.
 fn hedgerow(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_hedgerow"))
         .current_dir(folder)
@@ -39,7 +40,7 @@ fn path(folder: &Path, file: &str) -> String {
 }
 
 #[test]
-fn gowalla_is_recommended_from_with_the_default_options() {
+fn recommendations_for_gowalla_reach_their_recall_with_the_default_options() {
     let Some(from) = data("gowalla-recommend") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (edges, test) = (path(&from, "train.txt"), path(&from, "test.txt"));
@@ -54,8 +55,8 @@ fn gowalla_is_recommended_from_with_the_default_options() {
     assert!(quality[0]["ndcg@20"].as_f64().expect("a number") >= 0.149);
 }
 
-/// Imports a graph of boards and pins, trains with the default options, and looks for related pins: each figure is above that of
-/// the first prototype.
+/// Imports a graph of boards and pins, trains with the default options, and evaluates related pins. Each figure must be above
+/// its floor, which is the figure of the first prototype.
 fn related_pins_are_found(name: &str, floors: [f64; 4]) {
     let Some(from) = data(name) else { return };
     let folder = tempfile::tempdir().expect("a folder");
@@ -82,7 +83,7 @@ fn related_pins_of_pinterest_are_found() {
     related_pins_are_found("pinterest-related", [0.0744, 0.4534, 0.8828, 0.6292]);
 }
 
-/// Items without an edge, by their tags alone, for items that have both.
+/// The expected answers have no edges, so only their tags can lead to them. The query items have tags and edges.
 #[test]
 fn cold_items_are_found_by_their_tags() {
     let Some(from) = data("beauty-cold") else { return };
@@ -102,9 +103,9 @@ fn cold_items_are_found_by_their_tags() {
     }
 }
 
-/// A film's sequels are what anybody would name first.
+/// The ten films most similar to a film include its sequels.
 #[test]
-fn films_are_like_their_sequels() {
+fn films_are_similar_to_their_sequels() {
     let Some(from) = data("movielens-small") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (movies, ratings) = (path(&from, "movies.csv"), path(&from, "ratings.csv"));
@@ -113,7 +114,7 @@ fn films_are_like_their_sequels() {
     let edges = ["import", "s", "--edges", &ratings, "--src", "user", "--dst", "movie"];
     assert_eq!(hedgerow(folder.path(), &edges)[0]["edges"], 100_836);
     hedgerow(folder.path(), &["train", "s", "--target", "movie"]);
-    // Toy Story, Star Wars, The Lord of the Rings: a film and two of its sequels.
+    // A film and two of its sequels: Toy Story, Star Wars, The Lord of the Rings.
     for (film, sequels) in [("1", ["3114", "78499"]), ("260", ["1196", "1210"]), ("4993", ["5952", "7153"])] {
         let node = format!("movie:{film}");
         let similar = hedgerow(folder.path(), &["similar", "s", &node, "-k", "10"]);
@@ -126,14 +127,16 @@ fn films_are_like_their_sequels() {
     }
 }
 
-/// Additions and removals of real playlists, all of them: the bytes are a rebuild's at ten random points and at the end.
+/// All additions and removals of real playlists are applied with refreshes, and compared with a rebuild at ten random points
+/// and at the end.
 #[test]
-fn the_playlist_stream_leaves_the_bytes_of_a_rebuild_at_ten_points_and_at_the_end() {
+fn refreshes_along_the_playlist_stream_give_the_bytes_of_a_rebuild() {
     const TRAINED_ON: usize = 30_000;
     let Some(from) = data("playlist-stream") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let events = fs::read_to_string(from.join("events.csv")).expect("the events");
     let lines: Vec<&str> = events.lines().collect();
+    // Draw ten points behind the events of the training.
     let mut random = 1u64;
     let mut points: Vec<usize> = std::iter::repeat_with(|| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -143,9 +146,11 @@ fn the_playlist_stream_leaves_the_bytes_of_a_rebuild_at_ten_points_and_at_the_en
     .chain([lines.len()])
     .collect();
     points.sort_unstable();
+    // Train on the first events.
     fs::write(folder.path().join("first.csv"), lines[..TRAINED_ON].join("\n")).expect("written");
     hedgerow(folder.path(), &["apply", "s", "first.csv", "--refresh", "none"]);
     hedgerow(folder.path(), &["train", "s", "--target", "track", "--epochs", "1"]);
+    // Apply the events up to each point, and compare the digest with that of a rebuild.
     let digest = || hedgerow(folder.path(), &["digest", "s"])[0]["digest"].clone();
     let mut start = TRAINED_ON;
     for (end, batch) in points.into_iter().zip(["100", "1000", "500"].into_iter().cycle()) {

@@ -1,10 +1,11 @@
-//! A server that answers from a store which another process writes to. It opens the store read-only, takes no lock, needs no
-//! right to write, and follows what the writer publishes: while it opens the newer state it answers from the one before, so
-//! every answer is of one published state, whole.
+//! A server that answers queries from a store while another process writes to it.
 //!
-//! `cargo run --example read_only_server` is the writer: it starts the server as a process of its own, publishes, and asks.
-//! `cargo run --example read_only_server -- serve STORE` is the server for a store of yours; it says where it listens, takes a
-//! question a line, `similar item:7` or `state`, and ends when its standard input does.
+//! The server opens the store read-only. It takes no lock and needs no write permission. When the writer has published a newer
+//! state, the server opens that state and answers from the old one meanwhile. So every answer comes from one published state.
+//!
+//! - `cargo run --example read_only_server` is the writer. It starts the server as another process, publishes, and asks.
+//! - `cargo run --example read_only_server -- serve STORE` is the server for a store of yours. It prints its address, reads one
+//!   question from each line (`similar item:7` or `state`), and ends when its standard input ends.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -21,30 +22,31 @@ use hedgerow::{
     Batch, CancelToken, Edge, Engine, Epoch, NodeRef, Query, RelationIx, Store, TrainOptions, WalkOptions,
 };
 
-/// How long a newer state may be there before the server looks for it. A look reads some hundred bytes.
-const LOOKS: Duration = Duration::from_millis(20);
-/// Edges of each batch of the writer: a state with another number of them would be half of one.
-pub(crate) const EDGES: u64 = 30;
+/// The time between two checks for a newer state. A check reads some hundred bytes.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Edges of each batch of the writer. A state whose number of edges is no multiple of it would be incomplete.
+pub(crate) const EDGES_PER_BATCH: u64 = 30;
 const ITEMS: usize = 60;
 
 // The server.
 
-/// What is shown, for whoever answers. A question takes a share of it, and keeps it to its end.
-struct Shown(RwLock<Arc<Engine>>);
+/// The engine over the newest state that is open. An answer keeps the engine that it started with.
+struct CurrentEngine(RwLock<Arc<Engine>>);
 
-impl Shown {
+impl CurrentEngine {
     fn open(folder: &Path) -> Result<Arc<Engine>, hedgerow::Error> {
         Ok(Arc::new(Engine::open(Store::options().read_only(true).open(folder)?)?))
     }
 
-    fn now(&self) -> Arc<Engine> {
+    fn get(&self) -> Arc<Engine> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Shows what the writer has published since, if anything.
-    fn follow(&self, folder: &Path) -> Result<(), hedgerow::Error> {
-        if self.now().store().is_outdated()? {
-            // Opened before anybody has to wait, and the one before is closed by whoever asked it last.
+    /// Opens the newest published state, if it is newer than the open one.
+    fn reload_if_outdated(&self, folder: &Path) -> Result<(), hedgerow::Error> {
+        if self.get().store().is_outdated()? {
+            // The newer state is opened before the lock is taken, so no answer waits. The old engine is closed after the last
+            // answer that uses it.
             let newer = Self::open(folder)?;
             *self.0.write().unwrap_or_else(PoisonError::into_inner) = newer;
         }
@@ -54,41 +56,45 @@ impl Shown {
 
 /// Serves a store until standard input ends.
 pub(crate) fn serve(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let shown = Arc::new(Shown(RwLock::new(Shown::open(folder)?)));
+    let current = Arc::new(CurrentEngine(RwLock::new(CurrentEngine::open(folder)?)));
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("listening on {}", listener.local_addr()?);
-    let answering = Arc::clone(&shown);
+    // One thread accepts connections, and each connection has its own thread.
+    let answering = Arc::clone(&current);
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            let shown = Arc::clone(&answering);
-            // Who hangs up in the middle of an answer ends nothing but that.
-            thread::spawn(move || drop(answer_all(&shown, &connection)));
+            let current = Arc::clone(&answering);
+            // A client that disconnects during an answer ends only its own thread.
+            thread::spawn(move || drop(answer_all(&current, &connection)));
         }
     });
+    // Another thread opens newer states.
     let folder = folder.to_path_buf();
     thread::spawn(move || {
         loop {
-            thread::sleep(LOOKS);
-            if let Err(error) = shown.follow(&folder) {
-                // What is shown stays, and the next look tries again.
-                eprintln!("the newer state cannot be opened: {error}");
+            thread::sleep(POLL_INTERVAL);
+            if let Err(error) = current.reload_if_outdated(&folder) {
+                // The old state continues to answer, and the next check tries again.
+                eprintln!("cannot open the newer state: {error}");
             }
         }
     });
+    // The server ends with its standard input.
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-fn answer_all(shown: &Shown, connection: &TcpStream) -> io::Result<()> {
+/// Answers the questions of one connection.
+fn answer_all(current: &CurrentEngine, connection: &TcpStream) -> io::Result<()> {
     let mut out = connection;
     for question in BufReader::new(connection).lines() {
-        let answer = answer(&shown.now(), &question?).unwrap_or_else(|error| format!("error: {error}"));
+        let answer = answer(&current.get(), &question?).unwrap_or_else(|error| format!("error: {error}"));
         out.write_all((answer + "\n").as_bytes())?;
     }
     Ok(())
 }
 
-/// The answer to one question, all of it from one state.
+/// The answer to one question, from one state.
 fn answer(engine: &Engine, question: &str) -> Result<String, hedgerow::Error> {
     match question.split_once(' ') {
         Some(("similar", node)) => {
@@ -109,19 +115,19 @@ fn answer(engine: &Engine, question: &str) -> Result<String, hedgerow::Error> {
 
 // The writer.
 
-/// Commits another batch, brings the embeddings to it, and publishes both for other processes.
+/// Commits another batch, refreshes the embeddings, and publishes both for other processes.
 pub(crate) fn publish(engine: &Engine, round: u64) -> Result<u64, hedgerow::Error> {
     let cancel = CancelToken::new();
-    let commit = engine.store().commit(&day(round)?)?;
+    let commit = engine.store().commit(&batch(round)?)?;
     engine.refresh(false, &cancel)?;
     engine.persist(&cancel)?;
     Ok(commit.epoch.get())
 }
 
-/// A new store whose first state is published.
-pub(crate) fn begin(folder: &Path) -> Result<Engine, hedgerow::Error> {
+/// Creates a store with a first batch and a trained model. The training publishes the first state.
+pub(crate) fn create(folder: &Path) -> Result<Engine, hedgerow::Error> {
     let engine = Engine::open(Store::options().create(true).open(folder)?)?;
-    engine.store().commit(&day(0)?)?;
+    engine.store().commit(&batch(0)?)?;
     let options = TrainOptions {
         dim: 8,
         epochs: 1,
@@ -132,10 +138,10 @@ pub(crate) fn begin(folder: &Path) -> Result<Engine, hedgerow::Error> {
     Ok(engine)
 }
 
-/// Edges that are new, between three lists of the day and some items.
-fn day(round: u64) -> Result<Batch, hedgerow::Error> {
+/// A batch of new edges between three new lists and some items.
+fn batch(round: u64) -> Result<Batch, hedgerow::Error> {
     let mut batch = Batch::new();
-    for at in 0..EDGES {
+    for at in 0..EDGES_PER_BATCH {
         let list = format!("{round}-{}", at % 3);
         let item = ((at * 7 + round) as usize % ITEMS).to_string();
         batch.link(("list", &*list), ("item", &*item), Edge::default())?;
@@ -143,13 +149,13 @@ fn day(round: u64) -> Result<Batch, hedgerow::Error> {
     Ok(batch)
 }
 
-/// Waits until the server says where it listens.
+/// Waits until the server prints its address.
 pub(crate) fn address(server: &mut Child) -> Result<SocketAddr, Box<dyn Error>> {
     let out = server.stdout.take().ok_or("the server's output is not piped")?;
     let (mut lines, mut line) = (BufReader::new(out), String::new());
     while lines.read_line(&mut line)? > 0 {
         if let Some((_, address)) = line.trim_end().split_once("listening on ") {
-            // What else it says is read on, so that it can go on saying it.
+            // The rest of its output is read and dropped, so that the pipe never fills.
             thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
             return Ok(address.parse()?);
         }
@@ -178,7 +184,7 @@ impl Client {
     }
 }
 
-#[cfg_attr(test, expect(dead_code, reason = "a test starts the server in its own way"))]
+#[cfg_attr(test, expect(dead_code, reason = "the test starts the server itself"))]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [verb, folder] = &arguments[..]
@@ -186,9 +192,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         return serve(Path::new(folder));
     }
+    // 1. Create a store, and start the server as another process.
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("store");
-    let engine = begin(&path)?;
+    let engine = create(&path)?;
     let mut server = Command::new(std::env::current_exe()?)
         .arg("serve")
         .arg(&path)
@@ -197,15 +204,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .spawn()?;
     let mut client = Client::connect(address(&mut server)?)?;
     println!("the server answers: {}", client.ask("similar item:7")?);
+    // 2. Publish three states, and wait until the server answers from each.
     for round in 1..=3 {
         let epoch = publish(&engine, round)?;
         println!("published epoch {epoch}");
         while client.ask("similar item:7")?.split(' ').next() != Some(&epoch.to_string()) {
-            thread::sleep(LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
         println!("the server answers: {}", client.ask("similar item:7")?);
     }
-    // Its standard input ends, and so does it.
+    // 3. Close the server's standard input, which ends it.
     drop(server.stdin.take());
     server.wait()?;
     Ok(())

@@ -84,7 +84,7 @@ fn the_backward_search_finds_exactly_the_sources_whose_walks_changed() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         let mut model_graph = GraphModel::new(seed, 40);
-        store.commit(&model_graph.founding()).expect("a commit");
+        store.commit(&model_graph.initial_batch()).expect("a commit");
         let mut policy = Policy::default_for(&store.snapshot(), pins(&store.snapshot()));
         if seed % 4 == 3 {
             // One path through two relations: the walks alternate between them.

@@ -1,5 +1,6 @@
-//! Promise 6 at the library's face: bad input is refused before anything is written, odd graphs have a
-//! documented outcome.
+//! Promise 6, in the library's API: bad input is refused before anything is written.
+//!
+//! Unusual nodes and queries have documented answers.
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ fn kind(error: impl Into<Error>) -> ErrorKind {
 }
 
 #[test]
-fn values_that_are_no_values_are_refused_by_the_batch() {
+fn a_batch_refuses_invalid_weights_keys_kinds_and_numbers() {
     let mut batch = Batch::new();
     for weight in [f32::NAN, f32::INFINITY, 0.0, -1.0] {
         let edge = Edge { weight, ..Edge::default() };
@@ -53,12 +54,12 @@ fn values_that_are_no_values_are_refused_by_the_batch() {
     }
     let refused = batch.set_dense(pin("1"), "image", &[1.0, f32::NAN]).expect_err("not a number");
     assert_eq!(kind(refused), ErrorKind::Invalid);
-    assert!(batch.is_empty(), "nothing of it stayed");
+    assert!(batch.is_empty(), "a refused operation is not in the batch");
 }
 
-/// A batch whose last operation is wrong leaves no trace of its first.
+/// The last operation of each batch is invalid, so its first operation is not applied either.
 #[test]
-fn a_batch_with_one_bad_operation_is_refused_whole() {
+fn a_batch_with_one_bad_operation_is_refused_as_a_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(&folder);
     let mut batch = Batch::new();
@@ -83,7 +84,7 @@ fn a_batch_with_one_bad_operation_is_refused_whole() {
 }
 
 #[test]
-fn what_needs_training_says_so() {
+fn calls_that_need_a_model_are_refused_before_a_training() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Engine::open(store(&folder)).expect("the engine opens");
     let cancel = CancelToken::new();
@@ -93,22 +94,23 @@ fn what_needs_training_says_so() {
         kind(engine.similar(pin("1"), &Query::default()).expect_err("untrained")),
         ErrorKind::NotTrained
     );
+    // A training needs nodes, edges and valid options.
     let unknown = engine.training(&options()).run(&cancel).expect_err("an empty graph");
     assert_eq!(kind(unknown), ErrorKind::NotFound);
 
     let mut batch = Batch::new();
     batch.add_node(pin("1")).expect("a valid node");
     engine.store().commit(&batch).expect("a commit");
-    let nothing = engine.training(&options()).run(&cancel).expect_err("no edges");
-    assert!(nothing.to_string().contains("nothing to train on"), "{nothing}");
-    for broken in [
+    let no_edges = engine.training(&options()).run(&cancel).expect_err("no edges");
+    assert!(no_edges.to_string().contains("nothing to train on"), "{no_edges}");
+    for invalid in [
         TrainOptions { dim: 0, ..options() },
         TrainOptions { temperature: f32::NAN, ..options() },
         TrainOptions { batch: 0, ..options() },
         TrainOptions { targets: vec![], ..options() },
         TrainOptions { walks: WalkOptions { stop: 1.0, ..WalkOptions::default() }, ..options() },
     ] {
-        let refused = engine.training(&broken).run(&cancel).expect_err("a bad option");
+        let refused = engine.training(&invalid).run(&cancel).expect_err("a bad option");
         assert_eq!(kind(refused), ErrorKind::Invalid);
     }
     assert_eq!(engine.status().generation, None);
@@ -118,7 +120,7 @@ fn what_needs_training_says_so() {
 ///   board:1 --- pin:1, pin:2, pin:3        pin:alone      user:1
 /// ```
 #[test]
-fn odd_nodes_and_questions_have_their_outcome() {
+fn unusual_nodes_and_queries_have_documented_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Engine::open(store(&folder)).expect("the engine opens");
     let mut batch = Batch::new();
@@ -130,6 +132,7 @@ fn odd_nodes_and_questions_have_their_outcome() {
     engine.store().commit(&batch).expect("a commit");
     engine.training(&options()).run(&CancelToken::new()).expect("a training");
 
+    // Answers of `similar`.
     let many = Query { k: 1000, ..Query::default() };
     assert_eq!(engine.similar(pin("1"), &many).expect("an answer").items.len(), 3, "k beyond the nodes");
     assert_eq!(engine.similar(pin("alone"), &many).expect("an answer").items.len(), 3, "an isolated node");
@@ -140,16 +143,19 @@ fn odd_nodes_and_questions_have_their_outcome() {
     let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
     assert_eq!(kind(other_kind), ErrorKind::NotEmbedded);
 
-    let seen_out = engine.recommend(&Recipient::Node(board("1").to_name()), &many).expect("an answer");
-    assert_eq!(seen_out.items.len(), 1, "all but the lonely pin were seen");
+    // Recommendations leave out what the node is linked to. A user without history gets popular nodes.
+    let unseen = engine.recommend(&Recipient::Node(board("1").to_name()), &many).expect("an answer");
+    assert_eq!(unseen.items.len(), 1, "the board is linked to all pins but one");
     let cold = engine.recommend(&Recipient::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
     assert_eq!(cold.expect("an answer").items.len(), 4, "a user without history gets the popular nodes");
 
+    // An embedder returns all vectors or none.
     let embedder: &dyn Embedder = &engine;
     let vectors = embedder.embed(&[pin("1"), pin("2")]).expect("vectors");
     assert_eq!(vectors[0].len(), embedder.dimension().expect("it is trained"));
     assert!(embedder.embed(&[pin("1"), pin("9")]).is_err(), "all or none");
 
+    // A node has no embedding until the refresh after its commit.
     let mut batch = Batch::new();
     batch.link(board("1"), pin("late"), Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
@@ -159,7 +165,7 @@ fn odd_nodes_and_questions_have_their_outcome() {
     assert_eq!(engine.similar(pin("late"), &many).expect("an answer").items.len(), 4);
 }
 
-/// A full disk or a lost folder must cost the write that failed, and not what was computed.
+/// A full disk or a removed folder makes the write fail. The computed embeddings stay in memory.
 #[test]
 fn a_failed_persist_leaves_the_embeddings_in_memory() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -175,7 +181,7 @@ fn a_failed_persist_leaves_the_embeddings_in_memory() {
     engine.store().commit(&batch).expect("a commit");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
     let before = engine.digest(&CancelToken::new()).expect("a digest");
-    std::fs::remove_dir_all(folder.path().join("store")).expect("the folder goes");
+    std::fs::remove_dir_all(folder.path().join("store")).expect("the folder is removed");
     assert_eq!(kind(engine.persist(&CancelToken::new()).expect_err("nowhere to write")), ErrorKind::Io);
-    assert_eq!(engine.digest(&CancelToken::new()).expect("still there"), before);
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest"), before);
 }

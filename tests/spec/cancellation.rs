@@ -1,4 +1,4 @@
-//! Promise 7: whatever takes long says how far it is and can be stopped, and what a stop leaves is whole.
+//! Promise 7: every long call reports its progress and can be cancelled. A cancelled call leaves an intact store.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use hedgerow::{
 use crate::fixtures::graph_model::GraphModel;
 use crate::training::options;
 
-/// A long call, made on a store in a folder that is its own.
+/// A long call on a store in its own folder.
 type Call = fn(&Path, &CancelToken) -> Result<(), Error>;
 
-/// All that can take longer than a moment, and whether the model is the same behind it.
+/// All long calls: name, call, and whether the model is the same after it.
 const CALLS: [(&str, Call, bool); 20] = [
     ("open", |path, cancel| Ok(Store::options().cancel(cancel).open(path).map(drop)?), true),
     (
@@ -50,7 +50,7 @@ const CALLS: [(&str, Call, bool); 20] = [
         true,
     ),
     ("digest", |path, cancel| Ok(engine(path).digest(cancel).map(drop)?), true),
-    ("hold what was learned", |path, cancel| Ok(engine(path).export_embeddings(cancel).map(drop)?), true),
+    ("export embeddings", |path, cancel| Ok(engine(path).export_embeddings(cancel).map(drop)?), true),
     ("embed one node", |path, cancel| Ok(engine(path).embedding_now(("pin", "0"), cancel).map(drop)?), true),
     (
         "flush",
@@ -81,7 +81,7 @@ fn engine(path: &Path) -> Engine {
     Engine::open(store(path)).expect("it opens")
 }
 
-/// A graph of its own beside the store.
+/// Loads a graph into a new store beside the given one. A cancelled load leaves that store empty.
 fn load(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     let store = Store::options().create(true).open(path.with_extension("loaded"))?;
     let mut load = BulkLoad::new();
@@ -122,72 +122,76 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a call told, which is stopped at one of its reports where that is asked for, and how it ended.
-fn told(call: Call, path: &Path, stop_at: Option<usize>) -> (Vec<Progress>, Result<(), Error>) {
+/// Runs a call and returns its progress reports and its result. With `stop_at`, the call is cancelled at that report.
+fn run(call: Call, path: &Path, stop_at: Option<usize>) -> (Vec<Progress>, Result<(), Error>) {
     let cancel = CancelToken::new();
-    let (told, remote) = (Arc::new(Mutex::new(Vec::new())), cancel.clone());
-    let hears = Arc::clone(&told);
-    let watched = cancel.observed(move |at| {
-        let mut heard = hears.lock().expect("one at a time");
-        if stop_at == Some(heard.len()) {
-            remote.cancel();
+    let (reports, canceller) = (Arc::new(Mutex::new(Vec::new())), cancel.clone());
+    let shared_reports = Arc::clone(&reports);
+    let observed = cancel.observed(move |progress| {
+        let mut reports = shared_reports.lock().expect("no panic under the lock");
+        if stop_at == Some(reports.len()) {
+            canceller.cancel();
         }
-        heard.push(at);
+        reports.push(progress);
     });
-    let ended = call(path, &watched);
-    let told = told.lock().expect("one at a time").clone();
-    (told, ended)
+    let result = call(path, &observed);
+    let reports = reports.lock().expect("no panic under the lock").clone();
+    (reports, result)
 }
 
-/// A trained store with batches behind the last refresh, the last of them in the log only; and the digest of a refresh.
+/// Creates a trained store with three batches after the last refresh, and returns the digest after a refresh of a copy.
 fn trained(path: &Path) -> String {
     let store = Arc::new(Store::options().create(true).open(path).expect("created"));
     let mut model_graph = GraphModel::new(3, 60);
-    store.commit(&model_graph.founding()).expect("committed");
+    store.commit(&model_graph.initial_batch()).expect("committed");
     let engine = Engine::open(Arc::clone(&store)).expect("it opens");
     engine.training(&options(1)).run(&CancelToken::new()).expect("trained");
     for _ in 0..3 {
         store.commit(&model_graph.batch(4)).expect("committed");
     }
-    let again = path.with_extension("refreshed");
+    let refreshed = path.with_extension("refreshed");
     drop((engine, store));
-    copy(path, &again);
-    let engine = self::engine(&again);
+    copy(path, &refreshed);
+    let engine = self::engine(&refreshed);
     engine.refresh(false, &CancelToken::new()).expect("refreshed");
     engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
 #[test]
-fn every_long_call_says_how_far_it_is_and_leaves_a_whole_store_where_it_is_stopped() {
+fn every_long_call_reports_progress_and_leaves_an_intact_store_when_cancelled() {
     let folder = tempfile::tempdir().expect("a folder");
     let origin = folder.path().join("origin");
     let expected = trained(&origin);
     for (name, call, keeps_model) in CALLS {
-        let whole = folder.path().join(format!("{name} to its end"));
-        copy(&origin, &whole);
-        let (reports, ended) = told(call, &whole, None);
-        ended.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(!reports.is_empty(), "{name} says nothing");
-        let begins: Vec<usize> = (0..reports.len()).filter(|&at| reports[at].done == 0).collect();
-        assert_eq!(begins.first(), Some(&0), "{name}");
-        for (stage, next) in begins.iter().zip(begins.iter().skip(1).chain([&reports.len()])) {
+        // When the call runs to its end, it reports at least one stage.
+        let uninterrupted = folder.path().join(format!("{name} to its end"));
+        copy(&origin, &uninterrupted);
+        let (reports, result) = run(call, &uninterrupted, None);
+        result.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!reports.is_empty(), "{name} reports nothing");
+        // Each stage starts at 0, has one total, does not go back, and reaches its total.
+        let starts: Vec<usize> = (0..reports.len()).filter(|&at| reports[at].done == 0).collect();
+        assert_eq!(starts.first(), Some(&0), "{name}");
+        for (stage, next) in starts.iter().zip(starts.iter().skip(1).chain([&reports.len()])) {
             let stage = &reports[*stage..*next];
             let (first, last) = (stage[0], stage[stage.len() - 1]);
             assert!(stage.is_sorted_by_key(|at| at.done), "{name}: {stage:?}");
             assert!(stage.iter().all(|at| (at.stage, at.of) == (first.stage, first.of)), "{name}: {stage:?}");
             assert_eq!(last.done, last.of, "{name}: {stage:?}");
         }
+        // When it is cancelled at the first, a middle or the last report, it returns a cancellation.
         for stop_at in [0, reports.len() / 2, reports.len() - 1] {
             let what = format!("{name} stopped at {stop_at} of {}", reports.len());
             let stopped = folder.path().join(&what);
             copy(&origin, &stopped);
-            match told(call, &stopped, Some(stop_at)).1 {
+            match run(call, &stopped, Some(stop_at)).1 {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{what}: {error}"),
-                // Who waits for an updater may hear of its end first.
-                Ok(()) => assert!(stop_at > 0 || name == "flush", "{what}: it went on"),
+                // A call may pass the last check before the cancellation. Flush may end before its first check.
+                Ok(()) => assert!(stop_at > 0 || name == "flush", "{what}: it was not cancelled"),
             }
+            // The store is intact, and a refresh gives the expected embeddings.
             let options = CheckOptions { deep: true, read_only: false };
-            let found = Store::check(&stopped, options, &CancelToken::new()).expect("looked at");
+            let found = Store::check(&stopped, options, &CancelToken::new()).expect("a check");
             assert_eq!(found.problems, [], "{what}");
             if keeps_model {
                 let engine = engine(&stopped);
@@ -199,9 +203,9 @@ fn every_long_call_says_how_far_it_is_and_leaves_a_whole_store_where_it_is_stopp
     }
 }
 
-/// Compiles where it holds.
+/// The compiler is the test.
 #[test]
-fn handles_answers_and_errors_go_from_thread_to_thread() {
+fn handles_can_be_sent_to_and_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Store>();
     shared::<Snapshot>();
@@ -215,9 +219,9 @@ fn handles_answers_and_errors_go_from_thread_to_thread() {
     shared::<Error>();
 }
 
-/// Two stores in one process, each with its engine, are as two processes would be.
+/// Two stores in one process, each with its engine: a commit to one changes nothing in the other.
 #[test]
-fn what_one_engine_does_is_nothing_to_another_in_the_same_process() {
+fn engines_of_different_stores_in_one_process_are_independent() {
     let folder = tempfile::tempdir().expect("a folder");
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     let digests = [trained(&one), trained(&other)];

@@ -1,4 +1,4 @@
-//! Promise 1: what `commit` acknowledged survives a kill; a batch is there whole or not at all.
+//! Promise 1: an acknowledged commit survives a kill. A batch is there whole or not at all.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -11,7 +11,8 @@ use hedgerow::{CancelToken, Engine, NodeIx, NodeRef, RelationIx, Store};
 const ROUNDS: u64 = 12;
 const BATCH: usize = 10;
 
-/// Event number n links board n/7 with pin n: every event adds exactly one edge, so a count says which arrived.
+/// Update lines: event n links board n/7 with pin n. Each event adds one edge, so the number of edges says which events
+/// were committed.
 fn events(count: usize) -> String {
     let mut text = String::new();
     for event in 0..count {
@@ -31,8 +32,8 @@ fn hedgerow(arguments: &[&str]) -> Command {
     command
 }
 
-/// Feeds events to `apply` through a pipe, kills it after `acknowledged` reported batches, and returns how many
-/// batches it had reported by then.
+/// Feeds events to `apply` through a pipe, kills it after `acknowledged` reported batches, and returns the number of
+/// batches that it had reported.
 fn apply_and_kill(store: &Path, acknowledged: usize) -> usize {
     let path = store.display().to_string();
     let mut child =
@@ -48,21 +49,24 @@ fn apply_and_kill(store: &Path, acknowledged: usize) -> usize {
     child.kill().expect("it is killed");
     reported += lines.map_while(Result::ok).count();
     child.wait().expect("it ended");
-    // The pipe breaks when its reader dies; that is the point.
+    // The feeder ends with an error, since the reader of its pipe was killed.
     drop(feeder.join());
     reported
 }
 
 #[test]
-fn a_killed_writer_loses_nothing_acknowledged_and_keeps_batches_whole() {
+fn a_killed_writer_loses_no_acknowledged_batch_and_leaves_no_partial_batch() {
     for round in 0..ROUNDS {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("store");
         let reported = apply_and_kill(&path, 1 + round as usize * 17 % 60);
         let store = Store::options().open(&path).expect("it opens after a kill");
         let found = edges(&store);
-        assert!(found >= (reported * BATCH) as u64, "round {round}: {reported} batches told, {found} edges");
-        assert!(found.is_multiple_of(BATCH as u64), "round {round}: half a batch: {found} edges");
+        assert!(
+            found >= (reported * BATCH) as u64,
+            "round {round}: {reported} batches reported, {found} edges"
+        );
+        assert!(found.is_multiple_of(BATCH as u64), "round {round}: a partial batch: {found} edges");
         let snapshot = store.snapshot();
         for event in 0..found {
             let pin = snapshot.lookup(NodeRef { kind: "pin", key: &event.to_string() });
@@ -72,12 +76,13 @@ fn a_killed_writer_loses_nothing_acknowledged_and_keeps_batches_whole() {
     }
 }
 
-/// Killed while refreshing after every batch: the dirty set is complete and the next refresh is exact.
+/// `apply` refreshes after every batch and is killed four times. The dirty set is complete each time.
 #[test]
 fn after_a_kill_the_next_refresh_gives_the_bytes_of_a_rebuild() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let shown = path.display().to_string();
+    // Given: a trained store.
     let generated = hedgerow(&["generate", &shown, "--items", "300", "--boards", "100", "--edges", "2000"])
         .stdout(Stdio::null())
         .status();
@@ -85,6 +90,7 @@ fn after_a_kill_the_next_refresh_gives_the_bytes_of_a_rebuild() {
     let arguments = ["train", &shown, "--target", "pin", "--epochs", "1", "--dim", "16"];
     assert!(hedgerow(&arguments).stdout(Stdio::null()).status().expect("it runs").success());
     for round in 0..4 {
+        // When: `apply` is killed after some refreshes.
         let mut child =
             hedgerow(&["apply", &shown, "-", "--batch", "5", "--refresh", "eager", "--output", "jsonl"])
                 .stdin(Stdio::piped())
@@ -108,6 +114,7 @@ fn after_a_kill_the_next_refresh_gives_the_bytes_of_a_rebuild() {
         child.wait().expect("it ended");
         drop(feeder.join());
 
+        // Then: a refresh gives the digest of a rebuild.
         let store = Arc::new(Store::options().open(&path).expect("it opens after a kill"));
         assert!(store.dirty_nodes() > 0, "round {round}: the changes are dirty");
         let engine = Engine::open(store).expect("the engine opens");

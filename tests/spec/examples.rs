@@ -1,4 +1,4 @@
-//! The example hosts do what they say: each is run here, the server as a process of its own.
+//! Promise: the example hosts do what their documentation says. The server runs as another process, as in the example.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,20 +16,20 @@ mod nightly;
 #[path = "../examples/read_only_server.rs"]
 mod read_only_server;
 
-use nightly::{Night, bring, night};
-use read_only_server::{Client, EDGES, address, begin, publish, serve};
+use nightly::{Night, night, write_days};
+use read_only_server::{Client, EDGES_PER_BATCH, address, create, publish, serve};
 
-/// The store of the server process, for the test that is one.
-const SERVED: &str = "HEDGEROW_SERVED";
+/// The environment variable that names the store of the server process.
+const STORE_OF_SERVER: &str = "HEDGEROW_SERVED";
 
 #[test]
 fn the_live_recommender_ends_with_the_embeddings_of_a_rebuild() {
     let outcome = live_recommender::host(Duration::from_millis(1500)).expect("it runs");
-    assert_eq!(outcome.followed, outcome.rebuilt);
+    assert_eq!(outcome.updated, outcome.rebuilt);
     assert!(outcome.refreshes > 0 && outcome.answers > 0, "{outcome:?}");
 }
 
-/// User, and the items to show.
+/// The users and items of `answers.jsonl`.
 fn answers(folder: &Path) -> Vec<(String, Vec<Value>)> {
     let text = fs::read_to_string(folder.join("answers.jsonl")).expect("written");
     let line = |line: &str| {
@@ -40,12 +40,13 @@ fn answers(folder: &Path) -> Vec<(String, Vec<Value>)> {
     text.lines().map(line).collect()
 }
 
-/// Two nights, between them one that is stopped again and again at another place.
+/// Two nights. The second night is cancelled in five different stages before it runs to its end.
 #[test]
-fn the_nightly_job_keeps_the_answers_of_yesterday_until_those_of_today_are_whole() {
+fn the_nightly_job_keeps_the_old_answers_until_the_new_ones_are_complete() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    bring(folder, 0..1).expect("written");
+    // The first night answers all users.
+    write_days(folder, 0..1).expect("written");
     let first = night(folder, &CancelToken::new()).expect("a night");
     assert_eq!(first, Night { edges: first.edges, warm: false, users: 120 });
     let yesterday = fs::read(folder.join("answers.jsonl")).expect("written");
@@ -54,31 +55,32 @@ fn the_nightly_job_keeps_the_answers_of_yesterday_until_those_of_today_are_whole
     assert_eq!(users.len(), 120);
     assert!(of_user.iter().all(|(_, items)| items.len() == 10), "{of_user:?}");
 
-    bring(folder, 1..2).expect("written");
+    // A cancelled night leaves the old answers.
+    write_days(folder, 1..2).expect("written");
     for stage in ["files", "edges", "walks", "epoch", "answers"] {
         let cancel = CancelToken::new();
-        let remote = cancel.clone();
-        let watched = cancel.observed(move |at| {
-            if at.stage == stage {
-                remote.cancel();
+        let canceller = cancel.clone();
+        let observed = cancel.observed(move |progress| {
+            if progress.stage == stage {
+                canceller.cancel();
             }
         });
-        night(folder, &watched).expect_err(stage);
+        night(folder, &observed).expect_err(stage);
         let kept = fs::read(folder.join("answers.jsonl")).expect("still there");
         assert_eq!(kept, yesterday, "stopped in {stage}");
     }
+    // The second night replaces them. It adds no edges, since the night cancelled in `answers` has added them all.
     let second = night(folder, &CancelToken::new()).expect("a night");
-    // The stop within the answers came behind the edges, which are taken in once.
     assert_eq!(second, Night { edges: 0, warm: true, users: 120 });
     assert_ne!(fs::read(folder.join("answers.jsonl")).expect("written"), yesterday);
     assert_eq!(answers(folder).len(), 120);
 }
 
-/// What [`a_server_beside_a_writer_answers_from_published_states_only`] starts as a process; by itself it does nothing.
+/// The process that [`a_server_beside_a_writer_answers_from_published_states_only`] starts. By itself it does nothing.
 #[test]
-#[ignore = "the server of another test"]
+#[ignore = "another test starts it as a process"]
 fn the_server_process() {
-    if let Some(store) = std::env::var_os(SERVED) {
+    if let Some(store) = std::env::var_os(STORE_OF_SERVER) {
         serve(Path::new(&store)).expect("it serves until its input ends");
     }
 }
@@ -87,16 +89,18 @@ fn the_server_process() {
 fn a_server_beside_a_writer_answers_from_published_states_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
-    let engine = begin(&path).expect("trained");
+    // Given: a published store, and a server in another process.
+    let engine = create(&path).expect("trained");
     let mut server = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "examples::the_server_process", "--ignored", "--nocapture"])
-        .env(SERVED, &path)
+        .env(STORE_OF_SERVER, &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("a process");
     let address = address(&mut server).expect("it listens");
     let last = 6;
+    // When: a client asks for the state without pause, and the writer publishes five more batches.
     let client = std::thread::spawn(move || {
         let mut client = Client::connect(address).expect("a connection");
         let mut seen = vec![0];
@@ -105,8 +109,8 @@ fn a_server_beside_a_writer_answers_from_published_states_only() {
             let numbers: Vec<u64> =
                 state.split(' ').map(|number| number.parse().expect("a number")).collect();
             let [epoch, edges, embedded] = numbers[..] else { panic!("{state}") };
-            // Every batch has the same number of edges, and what is published is embedded.
-            assert_eq!((edges, embedded), (epoch * EDGES, epoch), "half of a state: {state}");
+            // Then: the state has all edges of its batches, and its embeddings have its epoch.
+            assert_eq!((edges, embedded), (epoch * EDGES_PER_BATCH, epoch), "an incomplete state: {state}");
             assert!(epoch >= *seen.last().expect("not empty"), "back to epoch {epoch} after {seen:?}");
             seen.push(epoch);
         }
@@ -115,6 +119,7 @@ fn a_server_beside_a_writer_answers_from_published_states_only() {
     for round in 1..last {
         assert_eq!(publish(&engine, round).expect("published"), round + 1);
     }
+    // And: the last answer is of the last epoch, and a question for an unknown node is an error.
     let answer = client.join().expect("the client saw nothing wrong");
     let found: Vec<&str> = answer.split(' ').collect();
     assert_eq!((found[0], found.len()), ("6", 6), "{answer}");

@@ -1,4 +1,4 @@
-//! The promise: a refresh can say why an embedding is another, from the embedding down to what was committed.
+//! Promise: a refresh explains each changed embedding by a chain of reasons that ends at a committed change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ fn options(seed: u64) -> TrainOptions {
     }
 }
 
-/// What a world holds at some time.
+/// A copy of the reference model's content.
 struct Graph {
     nodes: BTreeMap<NodeName, Features>,
     edges: BTreeMap<EdgeName, (f32, Option<i64>)>,
@@ -45,9 +45,10 @@ fn bits(engine: &Engine, pin: &NodeName) -> Option<Vec<u32>> {
     Some(embedded.vector.iter().map(|value| value.to_bits()).collect())
 }
 
-/// The last step must be about what differs between the two worlds.
+/// Asserts that the last reason names something that differs between the two graphs.
 fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph, place: &str) {
-    let last = explanation.reasons.last().unwrap_or_else(|| panic!("{place}: changed for no reason"));
+    let last =
+        explanation.reasons.last().unwrap_or_else(|| panic!("{place}: changed, but no reason is given"));
     let degree = |model_graph: &Graph, node: &NodeName| {
         model_graph.edges.keys().filter(|(_, a, b)| a == node || b == node).count()
     };
@@ -73,35 +74,38 @@ fn assert_cause(explanation: &RefreshExplanation, before: &Graph, after: &Graph,
             }
         }
         RefreshReason::OwnRow { .. } | RefreshReason::NeighborRow { .. } | RefreshReason::Rebuild => {
-            panic!("{place}: {last:?} is no end")
+            panic!("{place}: the chain ends with {last:?}, which is no committed change")
         }
     }
 }
 
 #[test]
-fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
+fn every_changed_embedding_is_explained_by_a_committed_change() {
     let mut kinds = BTreeMap::new();
     for seed in 0..25 {
+        // Given: a trained engine over a random graph.
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("store")).expect("a store");
         let engine = Engine::open(Arc::new(store)).expect("an engine");
         let mut model_graph = GraphModel::new(seed, PINS);
-        engine.store().commit(&model_graph.founding()).expect("a commit");
+        engine.store().commit(&model_graph.initial_batch()).expect("a commit");
         engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
         for step in 0..20 {
-            let pin = NodeName::new("pin", model_graph.below(PINS).to_string()).expect("a name");
+            // When: a batch is committed, and the refresh explains a random pin.
+            let pin = NodeName::new("pin", model_graph.random_below(PINS).to_string()).expect("a name");
             let before = Graph::of(&model_graph);
             let old = bits(&engine, &pin);
             engine.store().commit(&model_graph.batch(2)).expect("a commit");
             let place = format!("seed {seed}, step {step}, {pin}");
             match engine.refresh_explained(pin.as_ref(), &CancelToken::new()) {
                 Ok((report, explanation)) => {
+                    // Then: a changed embedding has a cause that differs between the graphs.
                     let changed = old != bits(&engine, &pin);
                     if report.full {
                         assert_eq!(explanation.reasons, [RefreshReason::Rebuild], "{place}");
                         continue;
                     }
-                    // What a node counts in histories may change without its embedding.
+                    // A change of the node's weight in histories is also reported, and leaves the embedding equal.
                     assert!(explanation.changed || !changed, "{place}: changed, but not explained");
                     if changed {
                         assert_cause(&explanation, &before, &Graph::of(&model_graph), &place);
@@ -110,6 +114,7 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
                         *kinds.entry(name).or_insert(0) += 1;
                     }
                 }
+                // A pin that is not in the graph has no explanation.
                 Err(error) => {
                     assert!(!model_graph.nodes.contains_key(&pin), "{place}: {error}");
                     engine.refresh(false, &CancelToken::new()).expect("a refresh");
@@ -117,7 +122,8 @@ fn every_changed_embedding_is_led_back_to_a_change_that_was_made() {
             }
         }
     }
-    for kind in ["Neighbor", "Own", "Walks"] {
+    // The chains start with reasons of several kinds.
+    for kind in ["NeighborRow", "OwnRow", "Walks"] {
         assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
     }
 }

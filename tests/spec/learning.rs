@@ -1,5 +1,7 @@
-//! Promise: what a training is told to learn is what its vectors show: users beside their items, every option where it counts,
-//! as many examples as it says.
+//! Promise: a training learns according to its options.
+//!
+//! Users and items that belong together have similar vectors. Each option that should change the model changes it. An epoch
+//! has the announced number of examples.
 
 use hedgerow::{
     Batch, CancelToken, Edge, Engine, Ids, NodeName, NodeRef, Pooling, Query, Recipient, TrainEvent,
@@ -28,9 +30,9 @@ fn train(engine: &Engine, options: &TrainOptions) -> Vec<TrainEvent> {
     events
 }
 
-/// Ten groups of users and items with edges within the groups only; a user has four of its group's eight items.
+/// Ten groups of users and items, with edges only within a group. Each user has four of the eight items of its group.
 #[test]
-fn users_and_items_that_are_both_embedded_lie_in_one_space() {
+fn users_are_most_similar_to_items_of_their_own_group() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     let mut batch = Batch::new();
@@ -52,6 +54,7 @@ fn users_and_items_that_are_both_embedded_lie_in_one_space() {
         ..options()
     };
     train(&engine, &options);
+    // Count the items of the user's own group among the eight most similar items of each user.
     let mut own = 0;
     for user in 0..120_usize {
         let key = user.to_string();
@@ -60,16 +63,17 @@ fn users_and_items_that_are_both_embedded_lie_in_one_space() {
         let group = |item: &str| item.parse::<usize>().expect("a number") / 8;
         own += similar.items.iter().filter(|item| group(&item.node.key) == user % 10).count();
     }
-    // A tenth of them would be by chance.
+    // Random vectors would give about 96.
     assert!(own > 800, "{own} of the 960 items nearest to users are of their group");
 }
 
-/// Few nodes make short epochs where each has a vector to be learned, but not shorter than 25 minibatches.
+/// With ids, an epoch has five examples for each node, but at least 25 minibatches. Without ids, or with large minibatches,
+/// it has four examples for each positive.
 #[test]
-fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
+fn the_number_of_nodes_and_positives_determines_the_examples_of_an_epoch() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&GraphModel::new(3, 300).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(3, 300).initial_batch()).expect("a commit");
     let started = |options: &TrainOptions| {
         let events = train(&engine, options);
         events.into_iter().find_map(|event| match event {
@@ -79,22 +83,22 @@ fn an_epoch_has_as_many_examples_as_nodes_and_positives_ask_for() {
     };
     let options = TrainOptions { epochs: 1, batch: 2, ids: Ids::On, ..options() };
     let (nodes, positives, examples) = started(&options).expect("it started");
-    assert!(positives * 4 > nodes * 5, "{positives} positives would be the bound");
+    assert!(positives * 4 > nodes * 5, "{positives} positives are too few to test the bound by nodes");
     assert_eq!(examples, (nodes * 5).max(50));
     let few = TrainOptions { pairs_per_epoch: 40, ..options.clone() };
     assert_eq!(started(&few).expect("it started").2, 40);
-    let described = TrainOptions { ids: Ids::Off, ..options.clone() };
-    assert_eq!(started(&described).expect("it started").2, positives * 4);
+    let without_ids = TrainOptions { ids: Ids::Off, ..options.clone() };
+    assert_eq!(started(&without_ids).expect("it started").2, positives * 4);
     let large = TrainOptions { batch: 1 << 20, ..options };
     assert_eq!(started(&large).expect("it started").2, positives * 4);
 }
 
-/// An option that is read and then forgotten would train the same model.
+/// An option that is parsed and then ignored would give the same model.
 #[test]
-fn every_option_of_the_model_and_of_what_it_is_told_apart_from_changes_what_is_learned() {
+fn every_option_of_the_model_and_of_its_negatives_changes_the_learned_model() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&GraphModel::new(5, 120).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(5, 120).initial_batch()).expect("a commit");
     let mut seen = vec![];
     let base = TrainOptions { hard_ranks: (2, 20), ..options() };
     for options in [
@@ -109,10 +113,10 @@ fn every_option_of_the_model_and_of_what_it_is_told_apart_from_changes_what_is_l
     ] {
         train(&engine, &options);
         let learned = digest(&engine);
-        assert!(!seen.contains(&learned), "{options:?} learns what another did");
+        assert!(!seen.contains(&learned), "{options:?} gives the model of other options");
         seen.push(learned);
     }
-    // The first epoch has no hard negatives, whatever is asked for.
+    // The first epoch has no hard negatives, whatever the options say.
     let one = TrainOptions { epochs: 1, ..base };
     train(&engine, &one);
     let without = digest(&engine);
@@ -121,10 +125,12 @@ fn every_option_of_the_model_and_of_what_it_is_told_apart_from_changes_what_is_l
 }
 
 /// ```text
-///   one board holds the hub and pin a; sixty more hold the hub and a pin of their own: the hub's degree is 61, a's is 1
+///   board:0 -- pin:hub, pin:pin0     board:1 -- pin:hub, pin:pin1     ...     board:60 -- pin:hub, pin:pin60
 /// ```
+///
+/// The hub's degree is 61. The degree of every other pin is 1.
 #[test]
-fn a_node_of_many_edges_says_less_in_a_history() {
+fn damping_gives_a_node_of_many_edges_less_weight_in_a_history() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     let mut batch = Batch::new();
@@ -150,7 +156,7 @@ fn a_node_of_many_edges_says_less_in_a_history() {
     let (of_hub, of_rare) = scores(false);
     assert!(
         (of_hub - of_rare).abs() < 1e-5,
-        "the mean is as near to one as to the other: {of_hub}, {of_rare}"
+        "without damping both pins have equal scores: {of_hub}, {of_rare}"
     );
     let (of_hub, of_rare) = scores(true);
     assert!(of_rare > of_hub + 0.05, "{of_rare} and {of_hub}");

@@ -1,4 +1,6 @@
-//! The promises, a module each; test names are sentences. Each module opens with the promise it holds to.
+//! Tests of Hedgerow's promises, a module for each.
+//!
+//! A module opens with its promise, and with its number in CONTRIBUTING.md where it has one. Test names are sentences.
 
 mod affected_sources;
 mod bad_graphs;

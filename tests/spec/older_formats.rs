@@ -1,8 +1,8 @@
-//! Promise: a store that this version of the format was written by is opened by every later one, with all that is in it.
+//! Promise 4: every later version opens the stores that earlier versions wrote, with their whole content.
 //!
-//! `fixtures/store-1` was made by the command: edges with weights and times, tokens, two relations, a model of six pins, a
-//! refresh, and after it a removed node and new ones that only the log knows. Beside it is what `dump` said of it. `store-2` has
-//! positions of inputs besides, in its manifests and in its log.
+//! `fixtures/store-1` was made by the command. It has edges with weights and times, tokens, two relations, and a model of six
+//! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
+//! positions of inputs, in its manifests and in its log. `store-1.txt` and `store-2.txt` are their dumps.
 
 use std::fs;
 use std::io::Read;
@@ -18,7 +18,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/spec/fixtures")
 }
 
-/// Copies the files of a store; the file of the log is kept compressed, since most of it is zeros.
+/// Copies the files of a store. The log and the journal are stored compressed, since they are mostly zeros.
 fn unpack(name: &str, to: &Path) {
     let from = fixtures().join(name);
     fs::create_dir_all(to.join("log/blobs")).expect("a folder");
@@ -38,12 +38,12 @@ fn unpack(name: &str, to: &Path) {
     }
 }
 
-/// Opens a store that is sound, and is what was said of it when it was made.
-fn as_it_was(name: &str, path: &Path) -> Arc<Store> {
+/// Unpacks a store, asserts that it is intact and that its dump is the stored one, and opens it.
+fn open_and_compare(name: &str, path: &Path) -> Arc<Store> {
     unpack(name, path);
     let cancel = CancelToken::new();
     let options = CheckOptions { deep: true, read_only: false };
-    let found = Store::check(path, options, &cancel).expect("it can be looked at");
+    let found = Store::check(path, options, &cancel).expect("a check");
     assert_eq!(found.problems, []);
     let store = Arc::new(Store::options().open(path).expect("it opens"));
     assert_eq!(store.damage(), []);
@@ -58,16 +58,16 @@ fn as_it_was(name: &str, path: &Path) -> Arc<Store> {
 }
 
 #[test]
-fn a_store_of_format_1_is_what_it_was() {
+fn a_store_of_format_1_has_its_content_and_its_digest() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = as_it_was("store-1", &folder.path().join("store"));
+    let store = open_and_compare("store-1", &folder.path().join("store"));
     let cancel = CancelToken::new();
     let engine = Engine::open(store).expect("the engine opens");
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, DIGEST);
     let similar = engine.similar(NodeRef::new("pin", "1").expect("a name"), &Query::default());
-    // The pin that was removed since is there until the next refresh.
+    // The pin that was removed after the last refresh is an answer until the next refresh.
     assert_eq!(similar.expect("an answer").items.len(), 5);
-    // Its rows were not computed as they are now.
+    // Its rows were computed by an older version, so the first refresh is a rebuild.
     assert!(engine.refresh(false, &cancel).expect("it is refreshed").full);
     let refreshed = engine.digest(&CancelToken::new()).expect("a digest").digest;
     engine.refresh(true, &cancel).expect("it is rebuilt");
@@ -75,18 +75,19 @@ fn a_store_of_format_1_is_what_it_was() {
 }
 
 #[test]
-fn a_store_with_positions_is_what_it_was() {
+fn a_store_with_positions_has_its_content_and_its_positions() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = as_it_was("store-2", &folder.path().join("store"));
+    let store = open_and_compare("store-2", &folder.path().join("store"));
     let clicks = Position { offset: 6, lines: 6, check: 0x8f1e_c1d3 };
     assert_eq!(store.position("clicks"), Some(clicks));
+    // A read-only store has the published position, which is the older one.
     let reader = Store::options().read_only(true).open(folder.path().join("store")).expect("it opens");
     assert_eq!(reader.position("clicks").map(|position| position.offset), Some(4));
     assert_eq!(reader.position("other: two"), None);
 }
 
 #[test]
-fn a_reader_opens_a_store_of_format_1_too() {
+fn a_store_of_format_1_opens_read_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     unpack("store-1", &path);

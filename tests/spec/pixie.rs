@@ -160,7 +160,7 @@ fn the_order_of_edges_and_of_queries_does_not_change_the_answer() {
         // Given: two stores with the same content.
         let (changed, copied) = (open(&folder, "changed"), open(&folder, "copied"));
         let mut model_graph = GraphModel::new(seed, 30);
-        changed.commit(&model_graph.founding()).expect("a commit");
+        changed.commit(&model_graph.initial_batch()).expect("a commit");
         for _ in 0..10 {
             changed.commit(&model_graph.batch(6)).expect("a commit");
         }

@@ -1,5 +1,6 @@
-//! Promise: figures of quality are what their definitions say, for the model and for what it is compared with, the same for any number
-//! of threads; and a model that is no better than what needs no training is said not to be.
+//! Promise: each figure of an evaluation equals the figure worked out by hand, for the model and for its baselines.
+//!
+//! Figures do not depend on the number of threads. A model that is no better than its baselines is reported as such.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ fn board(key: &str) -> NodeName {
     NodeName::new("board", key).expect("a name")
 }
 
-/// An engine over a batch; without epochs its vectors are random.
+/// An engine over the graph of a batch. With 0 epochs its vectors are random.
 fn engine(folder: &TempDir, batch: &Batch, epochs: u32) -> Engine {
     let store = Store::options().create(true).open(folder.path().join("s")).expect("the store opens");
     store.commit(batch).expect("a commit");
@@ -30,7 +31,7 @@ fn engine(folder: &TempDir, batch: &Batch, epochs: u32) -> Engine {
     engine
 }
 
-/// Boards with a pin for each letter.
+/// Boards, each with a pin for each letter of its text.
 fn boards(lists: &[(&str, &str)]) -> Batch {
     let mut batch = Batch::new();
     for (board, pins) in lists {
@@ -55,55 +56,60 @@ fn related(engine: &Engine, pairs: &[(NodeName, NodeName)]) -> Comparison<Relate
     engine.evaluate_related(pairs, &options, &CancelToken::new()).expect("figures")
 }
 
-fn of<Q>(found: &Comparison<Q>, baseline: Baseline) -> &BaselineQuality<Q> {
-    found.baselines.iter().find(|beside| beside.baseline == baseline).expect("it ranked")
+/// The figures of one baseline.
+fn baseline_of<Q>(found: &Comparison<Q>, baseline: Baseline) -> &BaselineQuality<Q> {
+    found.baselines.iter().find(|entry| entry.baseline == baseline).expect("its figures")
 }
 
-fn close(found: f64, expected: f64) {
+fn assert_close(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-12, "found {found}, expected {expected}");
 }
 
-/// Degrees: a 4, b 3, c 2, d 1, e 0.
+/// Six boards with pins, a board without pins, and a pin without boards. Degrees: a 4, b 3, c 2, d 1, e 0.
 ///
 /// ```text
 ///   1: a b    2: a b c    3: a c    4: a    5: d    6: b           e
 /// ```
-fn shelves() -> Batch {
+fn small_graph() -> Batch {
     let mut batch = boards(&[("1", "ab"), ("2", "abc"), ("3", "ac"), ("4", "a"), ("5", "d"), ("6", "b")]);
     batch.add_node(pin("e").as_ref()).expect("a node");
     batch.add_node(board("7").as_ref()).expect("a node");
     batch
 }
 
-/// k = 1. Board 4, which has a, wants b; board 5, which has d, wants a and a pin that nobody knows.
+/// With k = 1, board 4 (its pin is a) should get b. Board 5 (its pin is d) should get a and a pin that is not in the graph.
 ///
-/// Popularity shows b and a: recall (1 + 1/2) / 2, ndcg 1; of five pins two are shown, each once; they have degrees 3 and 4 where the
-/// boards' own have 4 and 1: 3.5 / 2.5 - 1.
-/// Co-occurrence: b has 2 / sqrt(4 * 3) with a, c has 2 / sqrt(4 * 2), so board 4 is shown c, in vain; nothing has anything
-/// with d, so board 5 is shown the most popular, a. Recall (0 + 1/2) / 2, ndcg 1/2, lift (2 + 4) / 2 / 2.5 - 1.
-/// The margin of two values x and y is t(1) |x - y| / 2.
+/// - Popularity answers b and a. Recall is (1 + 1/2) / 2, ndcg is 1. Two of five pins are shown, each once. Their degrees
+///   are 3 and 4; the boards' own pins have degrees 4 and 1. So the lift is 3.5 / 2.5 - 1.
+/// - Co-occurrence scores b with 2 / sqrt(4 * 3) and c with 2 / sqrt(4 * 2) for board 4, so it answers c, a miss. No pin
+///   occurs with d, so board 5 gets the most popular pin, a. Recall is (0 + 1/2) / 2, ndcg is 1/2, and the lift is
+///   (2 + 4) / 2 / 2.5 - 1.
+/// - The margin of two values x and y is t(1) |x - y| / 2.
 #[test]
-fn figures_of_recommendations_are_the_hand_worked_numbers() {
+fn figures_of_recommendations_equal_those_worked_out_by_hand() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(&folder, &shelves(), 0);
+    let engine = engine(&folder, &small_graph(), 0);
     let users = [(board("4"), vec![pin("b")]), (board("5"), vec![pin("a"), pin("nobody")])];
     let found = recommend(&engine, &users, &EvaluateOptions { k: 1, ..EvaluateOptions::default() });
-    let popular = &of(&found, Baseline::Popularity).quality;
-    close(popular.recall.mean, 0.75);
-    close(popular.recall.margin.expect("two users"), 12.7062 * 0.25);
-    close(popular.ndcg.mean, 1.0);
-    close(popular.ndcg.margin.expect("two users"), 0.0);
+    // Popularity.
+    let popular = &baseline_of(&found, Baseline::Popularity).quality;
+    assert_close(popular.recall.mean, 0.75);
+    assert_close(popular.recall.margin.expect("two users"), 12.7062 * 0.25);
+    assert_close(popular.ndcg.mean, 1.0);
+    assert_close(popular.ndcg.margin.expect("two users"), 0.0);
     assert_eq!(popular.users, 2);
-    close(popular.coverage, 0.4);
-    close(popular.effective_items, 2.0);
-    close(popular.popularity_lift.expect("both have a history"), 0.4);
-    let counted = &of(&found, Baseline::Cooccurrence).quality;
-    close(counted.recall.mean, 0.25);
-    close(counted.ndcg.mean, 0.5);
-    close(counted.coverage, 0.4);
-    close(counted.popularity_lift.expect("both have a history"), 0.2);
-    for beside in &found.baselines {
-        close(beside.lead.mean, found.compared.ndcg.mean - beside.quality.ndcg.mean);
+    assert_close(popular.coverage, 0.4);
+    assert_close(popular.effective_items, 2.0);
+    assert_close(popular.popularity_lift.expect("both have a history"), 0.4);
+    // Co-occurrence.
+    let cooccurrence = &baseline_of(&found, Baseline::Cooccurrence).quality;
+    assert_close(cooccurrence.recall.mean, 0.25);
+    assert_close(cooccurrence.ndcg.mean, 0.5);
+    assert_close(cooccurrence.coverage, 0.4);
+    assert_close(cooccurrence.popularity_lift.expect("both have a history"), 0.2);
+    // The model's lead over each baseline.
+    for entry in &found.baselines {
+        assert_close(entry.lead.mean, found.compared.ndcg.mean - entry.quality.ndcg.mean);
     }
     assert_eq!(found.model, found.compared);
 }
@@ -112,29 +118,32 @@ fn figures_of_recommendations_are_the_hand_worked_numbers() {
 ///   x: a b c    y: a b    z: c d    w: d e
 /// ```
 ///
-/// Of a and b: popularity has c and d as high as b, rank 2; b is alone on top by co-occurrence and by walks.
-/// Of a and e: popularity has b, c, d above, rank 4; co-occurrence and walks have b and c above, and d, which they do not reach
-/// either, the same: rank 1 + 2 + 1/2.
+/// - Query a, answer b: by popularity b, c and d are tied, so the mean rank is 2. By co-occurrence and by walks b is first.
+/// - Query a, answer e: by popularity b, c and d come first, so the rank is 4. By co-occurrence and by walks b and c come
+///   first, and d and e are tied at 0, so the mean rank is 1 + 2 + 1/2.
 #[test]
-fn ranks_of_related_items_are_the_hand_worked_numbers() {
+fn ranks_of_related_items_equal_those_worked_out_by_hand() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, &boards(&[("x", "abc"), ("y", "ab"), ("z", "cd"), ("w", "de")]), 0);
     let found = related(&engine, &[(pin("a"), pin("b")), (pin("a"), pin("e"))]);
-    close(of(&found, Baseline::Popularity).quality.mrr.mean, f64::midpoint(1.0 / 2.0, 1.0 / 4.0));
+    assert_close(
+        baseline_of(&found, Baseline::Popularity).quality.mrr.mean,
+        f64::midpoint(1.0 / 2.0, 1.0 / 4.0),
+    );
     for baseline in [Baseline::Cooccurrence, Baseline::Walks] {
-        let quality = &of(&found, baseline).quality;
-        close(quality.mrr.mean, f64::midpoint(1.0, 1.0 / 3.5));
+        let quality = &baseline_of(&found, baseline).quality;
+        assert_close(quality.mrr.mean, f64::midpoint(1.0, 1.0 / 3.5));
         assert_eq!((quality.hr10.mean, quality.mrr100.mean, quality.pairs), (1.0, 1.0, 2));
-        assert_eq!(quality.mrr.margin, None, "one query asks both");
+        assert_eq!(quality.mrr.margin, None, "both pairs have the same query, so there is no margin");
     }
 }
 
-/// The rank by definition, from all scores that `similar` gives.
+/// The expected ranks are counted in the answers of `similar`, by definition.
 #[test]
-fn the_model_s_ranks_are_those_of_its_answers() {
+fn ranks_of_the_model_are_those_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(91, 60);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let pins: Vec<NodeName> = model_graph.nodes.keys().filter(|node| node.kind == "pin").cloned().collect();
     let pairs: Vec<(NodeName, NodeName)> =
         pins.iter().zip(pins.iter().cycle().skip(7)).map(|(a, b)| (a.clone(), b.clone())).collect();
@@ -142,8 +151,9 @@ fn the_model_s_ranks_are_those_of_its_answers() {
     let ranks = pairs.iter().map(|(query, item)| {
         let answer = engine.similar(query.as_ref(), &all).expect("an answer").items;
         let score = answer.iter().find(|scored| scored.node == *item).expect("it is ranked").score;
-        let count =
-            |fits: &dyn Fn(f32) -> bool| answer.iter().filter(|scored| fits(scored.score)).count() as f64;
+        let count = |matches: &dyn Fn(f32) -> bool| {
+            answer.iter().filter(|scored| matches(scored.score)).count() as f64
+        };
         1.0 + count(&|other| other > score) + (count(&|other| other == score) - 1.0) / 2.0
     });
     let ranks: Vec<f64> = ranks.collect();
@@ -153,12 +163,12 @@ fn the_model_s_ranks_are_those_of_its_answers() {
     assert_eq!(found.hr10.mean, mean(&|rank| f64::from(u8::from(rank <= 10.0))));
 }
 
-/// What `recommend` answers, judged by hand.
+/// The expected recall is counted in the answers of `recommend`.
 #[test]
-fn the_model_s_recall_is_that_of_its_answers() {
+fn the_recall_of_the_model_is_that_of_its_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(92, 60);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let users = users(&model_graph);
     let options = EvaluateOptions { k: 7, ..EvaluateOptions::default() };
     let query = Query { k: 7, kind: Some("pin".into()), ..Query::default() };
@@ -171,7 +181,7 @@ fn the_model_s_recall_is_that_of_its_answers() {
     assert!(recall > 0.0);
 }
 
-/// The share of all pins that `recommend` shows to some of the users.
+/// The share of all pins that `recommend` shows to at least one of the users.
 fn coverage_by_answers(engine: &Engine, users: &[(NodeName, Vec<NodeName>)], k: usize, pins: usize) -> f64 {
     let query = Query { k, kind: Some("pin".into()), ..Query::default() };
     let answers = users.iter().flat_map(|(user, _)| {
@@ -180,18 +190,18 @@ fn coverage_by_answers(engine: &Engine, users: &[(NodeName, Vec<NodeName>)], k: 
     answers.map(|scored| scored.node).collect::<BTreeSet<_>>().len() as f64 / pins as f64
 }
 
-/// Every board of a world, with pins to find of which some are linked to it and some are not there.
+/// All boards, each with five held-out pins. Some of those pins are linked to the board, and some are not in the graph.
 fn users(model_graph: &GraphModel) -> Vec<(NodeName, Vec<NodeName>)> {
     let boards = model_graph.nodes.keys().filter(|node| node.kind == "board");
-    let wanted = |at: usize| (0..5).map(|nth| pin(&((at * 7 + nth * 13) % 70).to_string())).collect();
-    boards.enumerate().map(|(at, board)| (board.clone(), wanted(at))).collect()
+    let held_out = |at: usize| (0..5).map(|nth| pin(&((at * 7 + nth * 13) % 70).to_string())).collect();
+    boards.enumerate().map(|(at, board)| (board.clone(), held_out(at))).collect()
 }
 
 #[test]
-fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_users() {
+fn figures_depend_neither_on_threads_nor_on_the_order_of_users() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut model_graph = GraphModel::new(93, 90);
-    let engine = engine(&folder, &model_graph.founding(), 1);
+    let engine = engine(&folder, &model_graph.initial_batch(), 1);
     let users = users(&model_graph);
     let pairs: Vec<(NodeName, NodeName)> = users
         .iter()
@@ -202,6 +212,7 @@ fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_
         .into_iter()
         .filter(|(a, b)| model_graph.nodes.contains_key(a) && model_graph.nodes.contains_key(b))
         .collect();
+    // Half of the users are the sample that is compared with the baselines.
     let options = EvaluateOptions { k: 5, compared: users.len() / 2, ..EvaluateOptions::default() };
     let found = [1, 4].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -210,17 +221,22 @@ fn figures_are_the_same_for_any_number_of_threads_and_a_sample_for_any_order_of_
     assert_eq!(found[0], found[1]);
     let compared = &found[0].0.compared;
     assert_eq!((compared.users, found[0].0.model.users), (users.len() as u64 / 2, users.len() as u64));
-    let backwards: Vec<_> = users.iter().rev().cloned().collect();
-    let turned = recommend(&engine, &backwards, &options);
-    close(turned.compared.recall.mean, compared.recall.mean);
-    assert_eq!(turned.compared.coverage, compared.coverage);
-    close(of(&turned, Baseline::Walks).lead.mean, of(&found[0].0, Baseline::Walks).lead.mean);
+    // The sample is the same in another order of users.
+    let reversed: Vec<_> = users.iter().rev().cloned().collect();
+    let of_reversed = recommend(&engine, &reversed, &options);
+    assert_close(of_reversed.compared.recall.mean, compared.recall.mean);
+    assert_eq!(of_reversed.compared.coverage, compared.coverage);
+    assert_close(
+        baseline_of(&of_reversed, Baseline::Walks).lead.mean,
+        baseline_of(&found[0].0, Baseline::Walks).lead.mean,
+    );
 }
 
-/// Everybody wants the star. Board 2n has n and m, board 2n + 1 has n alone: co-occurrence and walks show it m, popularity the star, and
-/// random vectors anything.
+/// The expected answer is always the pin `star`. Board 2n has pins n and m, board 2n + 1 has n only.
+///
+/// Popularity answers star. Co-occurrence and walks answer m. A model without training answers at random.
 #[test]
-fn where_popularity_is_the_truth_a_model_that_learned_nothing_does_not_earn_its_keep() {
+fn a_random_model_is_reported_as_worse_where_popularity_is_right() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut batch = Batch::new();
     let mut link = |board: String, pin: String| {
@@ -237,83 +253,95 @@ fn where_popularity_is_the_truth_a_model_that_learned_nothing_does_not_earn_its_
     let users: Vec<(NodeName, Vec<NodeName>)> =
         (0..30).map(|n| (board(&(2 * n + 1).to_string()), vec![pin("star")])).collect();
     let found = recommend(&engine, &users, &EvaluateOptions { k: 1, ..EvaluateOptions::default() });
-    assert_eq!(of(&found, Baseline::Popularity).quality.recall.mean, 1.0);
-    for misled in [Baseline::Cooccurrence, Baseline::Walks] {
-        assert_eq!(of(&found, misled).quality.recall.mean, 0.0);
+    assert_eq!(baseline_of(&found, Baseline::Popularity).quality.recall.mean, 1.0);
+    for wrong in [Baseline::Cooccurrence, Baseline::Walks] {
+        assert_eq!(baseline_of(&found, wrong).quality.recall.mean, 0.0);
     }
     assert_eq!(found.best().map(|best| best.baseline), Some(Baseline::Popularity));
     assert_eq!(found.verdict(), Some(Verdict::Worse));
 }
 
-/// With k = 1, each board is shown another pin. Board 7 has no history and gets the most popular, a. Board 1 has a and b, and gets c,
-/// which is next by degree, by co-occurrence and by walks. Board 2 has a, b and c, and gets d by its degree; nothing else reaches a
-/// pin that is new to it. So baselines cover 3 of 5 pins.
+/// With k = 1, every baseline shows each board another pin, so baselines cover 3 of 5 pins:
+///
+/// - Board 7 has no history and gets the most popular pin, a.
+/// - Board 1 has a and b, and gets c, which is next by degree, by co-occurrence and by walks.
+/// - Board 2 has a, b and c. Co-occurrence and walks reach no new pin, so every baseline answers d, by its degree.
 #[test]
-fn who_has_no_history_wants_nothing_known_or_more_than_there_is_gets_figures_too() {
+fn users_without_history_or_known_items_and_any_k_have_figures() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(&folder, &shelves(), 0);
+    let engine = engine(&folder, &small_graph(), 0);
     let users = [(board("7"), vec![pin("a")]), (board("1"), vec![pin("nobody")]), (board("2"), Vec::new())];
     for (k, covered) in [(0, 0.0), (1, 0.6), (1000, 1.0), (usize::MAX, 1.0)] {
         let found = recommend(&engine, &users, &EvaluateOptions { k, ..EvaluateOptions::default() });
         for (quality, name) in found
             .baselines
             .iter()
-            .map(|beside| (&beside.quality, beside.baseline.name()))
+            .map(|entry| (&entry.quality, entry.baseline.name()))
             .chain([(&found.model, "model")])
         {
-            // Who has no history is shown what is popular by everyone, and most so a.
-            close(quality.recall.mean, if k == 0 { 0.0 } else { 1.0 / 3.0 });
+            // The user without history gets a from the model and from every baseline.
+            assert_close(quality.recall.mean, if k == 0 { 0.0 } else { 1.0 / 3.0 });
             assert_eq!(quality.users, 3);
             assert!(quality.effective_items.is_finite(), "{name}");
         }
-        for beside in &found.baselines {
-            assert_eq!(beside.quality.coverage, covered, "{}, k {k}", beside.baseline.name());
+        for entry in &found.baselines {
+            assert_eq!(entry.quality.coverage, covered, "{}, k {k}", entry.baseline.name());
         }
         assert_eq!(found.model.coverage, coverage_by_answers(&engine, &users, k, 5), "model, k {k}");
+        // A large k shows all pins.
         if k >= 1000 {
-            assert_eq!(found.model.coverage, covered, "the model shows all that there is");
+            assert_eq!(found.model.coverage, covered, "the model shows all pins");
         }
     }
-    let lonely = [(board("7"), vec![pin("a")])];
-    let found = recommend(&engine, &lonely, &EvaluateOptions { k: 2, ..EvaluateOptions::default() });
+    // One user has no margin and no verdict.
+    let one_user = [(board("7"), vec![pin("a")])];
+    let found = recommend(&engine, &one_user, &EvaluateOptions { k: 2, ..EvaluateOptions::default() });
     assert_eq!((found.model.recall.margin, found.model.popularity_lift), (None, None));
     assert_eq!(found.verdict(), Some(Verdict::Unclear));
-    let nobody = recommend(&engine, &[], &EvaluateOptions::default());
-    assert_eq!((nobody.model.users, nobody.baselines.len(), nobody.verdict()), (0, 0, None));
+    // No users.
+    let no_users = recommend(&engine, &[], &EvaluateOptions::default());
+    assert_eq!((no_users.model.users, no_users.baselines.len(), no_users.verdict()), (0, 0, None));
 }
 
 #[test]
-fn an_evaluation_tells_how_far_it_is_and_can_be_cancelled_anywhere() {
+fn an_evaluation_reports_its_progress_and_can_be_cancelled() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = engine(&folder, &shelves(), 0);
+    let engine = engine(&folder, &small_graph(), 0);
     let users = [(board("1"), vec![pin("c")]), (board("3"), vec![pin("b")])];
     let pairs = [(pin("a"), pin("b"))];
     let options = EvaluateOptions::default();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let hears = Arc::clone(&seen);
-    let watched = CancelToken::new().observed(move |at| hears.lock().expect("one at a time").push(at));
-    engine.evaluate_recommend(&users, &options, &watched).expect("figures");
-    let told: Vec<_> =
-        seen.lock().expect("one at a time").iter().map(|at| (at.stage, at.done, at.of)).collect();
-    // Two users, each time; before them walks from the three pins of their histories.
+    // An evaluation reports the start and the end of each stage.
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let shared_reports = Arc::clone(&reports);
+    let observed = CancelToken::new()
+        .observed(move |progress| shared_reports.lock().expect("no panic under the lock").push(progress));
+    engine.evaluate_recommend(&users, &options, &observed).expect("figures");
+    let reports: Vec<_> = reports
+        .lock()
+        .expect("no panic under the lock")
+        .iter()
+        .map(|progress| (progress.stage, progress.done, progress.of))
+        .collect();
+    // Each stage has the two users. The first stage of the walks has the three pins of their histories.
     let stages = [("model", 2), ("popularity", 2), ("cooccurrence", 2), ("walks", 3), ("walks", 2)];
-    assert_eq!(told, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
-    for steps in 0..3 {
-        let cancel = CancelToken::new();
-        let (raised, mut left) = (cancel.clone(), steps);
-        let watched = cancel.observed(move |_| {
-            if left == 0 {
-                raised.cancel();
-            }
-            left -= 1;
-        });
-        let ended = [
-            engine.evaluate_recommend(&users, &options, &watched).map(drop),
-            engine.evaluate_related(&pairs, &options, &watched).map(drop),
-        ];
-        for ended in ended {
-            let error = hedgerow::Error::from(ended.expect_err("it was cancelled"));
-            assert_eq!(error.kind(), ErrorKind::Cancelled, "{steps}");
+    assert_eq!(reports, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
+    // Cancelled at one of its first three reports, each evaluation returns a cancellation.
+    let evaluations: [&dyn Fn(&CancelToken) -> Result<(), hedgerow::Error>; 2] =
+        [&|cancel| Ok(engine.evaluate_recommend(&users, &options, cancel).map(drop)?), &|cancel| {
+            Ok(engine.evaluate_related(&pairs, &options, cancel).map(drop)?)
+        }];
+    for (evaluation, evaluate) in evaluations.into_iter().enumerate() {
+        for reports in 0..3 {
+            let cancel = CancelToken::new();
+            let (canceller, mut left) = (cancel.clone(), reports);
+            let observed = cancel.observed(move |_| {
+                if left == 0 {
+                    canceller.cancel();
+                }
+                left -= 1;
+            });
+            let error = evaluate(&observed).expect_err("it was cancelled");
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "evaluation {evaluation} after {reports} reports");
         }
     }
 }

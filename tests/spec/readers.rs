@@ -10,9 +10,9 @@ use hedgerow::{
 
 use crate::fixtures::graph_model::GraphModel;
 
-/// The writer adds edges three at a time; whatever a reader sees is a multiple of three.
+/// Each batch adds three edges, so every snapshot has a multiple of three.
 #[test]
-fn a_snapshot_never_holds_half_a_batch() {
+fn a_snapshot_never_has_half_a_batch() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
     let done = AtomicBool::new(false);
@@ -24,7 +24,7 @@ fn a_snapshot_never_holds_half_a_batch() {
                 if snapshot.relation_count() > 0 {
                     let edges = snapshot.edge_count(RelationIx::new(0));
                     assert!(edges.is_multiple_of(3), "{edges} edges");
-                    assert!(edges >= seen, "time runs forward");
+                    assert!(edges >= seen, "a later snapshot has fewer edges");
                     seen = edges;
                 }
             }
@@ -50,11 +50,12 @@ fn a_snapshot_never_holds_half_a_batch() {
     assert_eq!(store.snapshot().edge_count(RelationIx::new(0)), 180);
 }
 
-/// Answers carry one epoch, and during a refresh every answer is of the old embeddings or of the new ones.
+/// During refreshes, every answer equals one that was given between two refreshes, with its epoch.
 #[test]
-fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
+fn readers_see_the_old_embeddings_or_the_new_ones_during_a_refresh() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
+    // Given: a trained engine.
     let mut batch = Batch::new();
     for edge in 0..600usize {
         let (board, pin) = ((edge / 6).to_string(), (edge * 7 % 200).to_string());
@@ -77,6 +78,7 @@ fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
         let ranked = engine.similar(pin, &Query { k: 30, ..Query::default() }).expect("an answer");
         (ranked.epoch, format!("{:?}", ranked.items))
     };
+    // When: one thread asks without pause, and another commits and refreshes.
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -104,20 +106,21 @@ fn readers_see_the_old_embeddings_or_the_new_ones_while_a_refresh_runs() {
             published.push(answer());
         }
         done.store(true, Ordering::Relaxed);
+        // Then: each answer is one of those between two refreshes.
         for seen in reader.join().expect("the reader got answers") {
             assert!(published.contains(&seen), "an answer of epoch {:?} that was never published", seen.0);
         }
     });
 }
 
-/// A training reads the graph as it was when it began. What is committed and refreshed meanwhile is in the new
-/// generation all the same, and exactly.
+/// A training reads the graph of its start. The new generation contains what was committed and refreshed meanwhile, with
+/// the bytes of a rebuild.
 #[test]
-fn edges_committed_during_a_training_are_in_its_embeddings() {
+fn embeddings_of_a_training_contain_the_edges_committed_during_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Store::options().create(true).open(folder.path().join("store")).expect("it opens"));
     let mut model_graph = GraphModel::new(21, 60);
-    store.commit(&model_graph.founding()).expect("a commit");
+    store.commit(&model_graph.initial_batch()).expect("a commit");
     let engine = Engine::open(store).expect("the engine opens");
     let options = TrainOptions {
         targets: vec!["pin".into()],
@@ -143,7 +146,7 @@ fn edges_committed_during_a_training_are_in_its_embeddings() {
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, trained);
 }
 
-/// A second writer is refused; a reader of the published files is not, and cannot write.
+/// A reader opens the published files beside the writer, and cannot write.
 #[test]
 fn a_second_writer_is_refused_and_a_reader_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -160,13 +163,13 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
     assert_eq!(hedgerow::Error::from(refused).kind(), ErrorKind::Locked);
     let reader = Store::options().read_only(true).open(&path).expect("a reader opens");
     assert_eq!(reader.snapshot().node_count(), 2);
-    let outdated = || [&reader, &store].map(|it| it.is_outdated().expect("a manifest"));
+    let outdated = || [&reader, &store].map(|store| store.is_outdated().expect("a manifest"));
     assert_eq!(outdated(), [false, false]);
     batch
         .link(NodeRef { kind: "board", key: "1" }, NodeRef { kind: "pin", key: "2" }, Edge::default())
         .expect("valid");
     store.commit(&batch).expect("a commit");
-    assert_eq!(outdated(), [false, false], "nothing is published");
+    assert_eq!(outdated(), [false, false], "the commit is not published yet");
     store.checkpoint(&CancelToken::new()).expect("a checkpoint");
     assert_eq!(outdated(), [true, false]);
     let refused = reader.commit(&batch).expect_err("a reader cannot commit");

@@ -1,5 +1,7 @@
-//! Promise: the README and the documents beside it say what is so. The example is the one that is compiled, commands are
-//! understood, and each refusal is what the command says, with its exit code.
+//! Promise: the README and docs/command.md are correct.
+//!
+//! The README's example is the compiled one. The command accepts each documented command line. Each row of the table of
+//! refusals has the message and the exit code of the command.
 
 mod scenarios;
 
@@ -13,27 +15,29 @@ const FACADE: &str = include_str!("../../lib.rs");
 
 /// A row of the table of refusals.
 struct Refusal {
-    done: &'static str,
-    /// With `...` for what varies.
+    /// The refused action, which names its scenario.
+    action: &'static str,
+    /// The message, with `...` in the place of varying text.
     message: &'static str,
     code: i32,
 }
 
+/// The rows of the table in docs/command.md.
 fn refusals() -> Vec<Refusal> {
     let section = COMMAND.split("\n## When something is refused\n").nth(1).expect("the section is there");
     let section = section.split("\n## ").next().unwrap_or(section);
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [done, message, code] = cells[..] else { panic!("not three cells: {line}") };
+        let [action, message, code] = cells[..] else { panic!("not three cells: {line}") };
         let code = code.parse().unwrap_or_else(|_| panic!("no exit code: {line}"));
-        Refusal { done, message: message.trim_matches('`').trim(), code }
+        Refusal { action, message: message.trim_matches('`').trim(), code }
     })
     .collect()
 }
 
-/// Whether a text is a pattern with something in the place of every `...`.
-fn fits(text: &str, pattern: &str) -> bool {
+/// `true` for a text that equals the pattern when each `...` stands for any text.
+fn matches(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split("...");
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let mut parts: Vec<&str> = parts.collect();
@@ -46,39 +50,42 @@ fn fits(text: &str, pattern: &str) -> bool {
 }
 
 #[test]
-fn every_refusal_is_what_the_command_says() {
+fn every_refusal_has_the_documented_message_and_exit_code() {
     let refusals = refusals();
-    for Refusal { done, message, code } in &refusals {
-        let scenario = SCENARIOS.iter().find(|(name, _)| name == done);
-        let (_, act) = scenario.unwrap_or_else(|| panic!("nothing here does this: {done}"));
+    for Refusal { action, message, code } in &refusals {
+        let scenario = SCENARIOS.iter().find(|(name, _)| name == action);
+        let (_, run_scenario) = scenario.unwrap_or_else(|| panic!("no scenario: {action}"));
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let outputs = act(folder.path());
-        assert!(!outputs.is_empty(), "{done}: nothing was run");
+        let outputs = run_scenario(folder.path());
+        assert!(!outputs.is_empty(), "{action}: nothing was run");
         for output in outputs {
             let stderr = String::from_utf8(output.stderr).expect("the command prints UTF-8");
-            let said = stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
-            assert!(fits(said, message), "{done}: the command says {said:?}, the document {message:?}");
-            assert_eq!(output.status.code(), Some(*code), "{done}: {stderr}");
+            let found = stderr.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
+            assert!(
+                matches(found, message),
+                "{action}: the command says {found:?}, the document {message:?}"
+            );
+            assert_eq!(output.status.code(), Some(*code), "{action}: {stderr}");
         }
     }
-    let told: BTreeSet<&str> = refusals.iter().map(|refusal| refusal.done).collect();
-    assert_eq!(told.len(), refusals.len(), "a row stands twice in the table");
-    for (done, _) in SCENARIOS {
-        assert!(told.contains(done), "not in the table: {done}");
+    let actions: BTreeSet<&str> = refusals.iter().map(|refusal| refusal.action).collect();
+    assert_eq!(actions.len(), refusals.len(), "a row is twice in the table");
+    for (action, _) in SCENARIOS {
+        assert!(actions.contains(action), "not in the table: {action}");
     }
 }
 
 #[test]
-fn a_pattern_fits_whole_messages_only() {
-    assert!(fits("no node pin:1 in the store", "no node ... in the store"));
-    assert!(fits("a.csv:2:1: found \"x\"", "...:...:...: found \"...\""));
-    assert!(!fits("no node pin:1 in the store; look", "no node ... in the store"));
-    assert!(!fits("oh: no node pin:1 in the store", "no node ... in the store"));
-    assert!(!fits("adjacency names no kinds", "adjacency"));
+fn a_pattern_matches_whole_messages_only() {
+    assert!(matches("no node pin:1 in the store", "no node ... in the store"));
+    assert!(matches("a.csv:2:1: found \"x\"", "...:...:...: found \"...\""));
+    assert!(!matches("no node pin:1 in the store; look", "no node ... in the store"));
+    assert!(!matches("oh: no node pin:1 in the store", "no node ... in the store"));
+    assert!(!matches("adjacency names no kinds", "adjacency"));
 }
 
 #[test]
-fn every_command_is_understood_with_its_flags() {
+fn every_documented_command_line_has_a_known_verb_and_known_flags() {
     let blocks = [README, COMMAND].into_iter().flat_map(|text| text.split("```sh\n").skip(1));
     let lines = blocks.filter_map(|text| text.split("```").next()).flat_map(str::lines);
     let commands: Vec<&str> = lines.filter(|line| line.starts_with("hedgerow ")).collect();
@@ -97,7 +104,7 @@ fn every_command_is_understood_with_its_flags() {
 }
 
 #[test]
-fn the_example_is_the_one_that_is_compiled() {
+fn the_example_of_the_readme_is_the_compiled_one() {
     let compiled: Vec<&str> = FACADE
         .lines()
         .skip_while(|line| *line != "//! ```")

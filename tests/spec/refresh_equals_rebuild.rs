@@ -1,7 +1,9 @@
-//! Promise 2: after any sequence of operations, refresh == rebuild, every byte of every neighbourhood and
-//! embedding; and a node that is read while it is dirty is what the refresh makes of it.
+//! Promise 2: after any sequence of operations, a refresh gives the bytes of a rebuild.
 //!
-//! 100,000 sequences: `HEDGEROW_ROUNDS=50 cargo test --release -p hedgerow-cli --test spec refresh_equals`
+//! The bytes of all neighborhoods and embeddings are compared. A dirty node's embedding, computed on request, equals the one
+//! that the refresh gives.
+//!
+//! This command runs 100,000 sequences: `HEDGEROW_ROUNDS=50 cargo test --release -p hedgerow-cli --test spec refresh_equals`
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,53 +66,57 @@ fn options(seed: u64) -> TrainOptions {
     }
 }
 
-/// The digest, and the scores that histories of two pins give: what readers see of degrees is in no digest.
-type Seen = (String, Vec<Vec<(NodeName, u32)>>);
+/// The digest, and the scores for histories of two pins. The scores depend on degrees, which are not part of the digest.
+type Observed = (String, Vec<Vec<(NodeName, u32)>>);
 
-fn seen(engine: &Engine) -> Seen {
+/// The digest and scores of the engine's present state.
+fn observe(engine: &Engine) -> Observed {
     let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
     let scores = |key: usize| {
         let audience = Recipient::History(vec![pin(key), pin(key + 1)]);
         let query = Query { k: 100, include_seen: true, ..Query::default() };
-        // A pin may not be there; then it is not there after a rebuild either.
+        // A pin that is not in the graph has no items, before and after a rebuild.
         let items = engine.recommend(&audience, &query).map_or_else(|_| Vec::new(), |ranked| ranked.items);
         items.into_iter().map(|item| (item.node, item.score.to_bits())).collect()
     };
     (engine.digest(&CancelToken::new()).expect("a digest").digest, (0..20).map(scores).collect())
 }
 
-/// The bits of an embedding and its epoch, or none of a node that is not there.
+/// The bits of an embedding and its epoch, or `None` for a node that is not in the graph.
 fn embedding<E>(answer: &Result<Embedded, E>) -> Option<(Vec<u32>, Epoch)> {
     let embedded = answer.as_ref().ok()?;
     Some((embedded.vector.iter().map(|value| value.to_bits()).collect(), embedded.epoch))
 }
 
-/// What is seen after a refresh and after a rebuild.
-fn both_seen(engine: &Engine) -> (Seen, Seen) {
-    let refreshed = seen(engine);
+/// The state that a refresh has left, and the state after a rebuild.
+fn refreshed_and_rebuilt(engine: &Engine) -> (Observed, Observed) {
+    let refreshed = observe(engine);
     engine.refresh(true, &CancelToken::new()).expect("a rebuild");
-    (refreshed, seen(engine))
+    (refreshed, observe(engine))
 }
 
+/// Runs one random sequence of commits, interruptions and refreshes.
 fn run(seed: u64) {
+    // Given: a trained engine over a random graph.
     let folder = tempfile::tempdir().expect("a folder");
     let mut path = folder.path().join("store");
     let mut model_graph = GraphModel::new(seed, 40);
     let mut engine = open(&path);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(seed)).run(&CancelToken::new()).expect("a training");
     let mut partial = 0;
     for step in 0..8 {
-        for _ in 0..=model_graph.below(3) {
+        // When: some batches are committed, and then one of several events happens.
+        for _ in 0..=model_graph.random_below(3) {
             let batch = model_graph.batch(4);
             engine.store().commit(&batch).expect("a commit");
         }
-        match model_graph.below(10) {
+        match model_graph.random_below(10) {
             0 => {
                 drop(engine);
                 engine = open(&path);
             }
-            // What a kill leaves: the files as they are, without a word from whoever has them open.
+            // A kill: a copy of the files is opened, which the writer has not closed.
             3 => {
                 let now = folder.path().join(format!("killed-{step}"));
                 copy(&path, &now);
@@ -118,13 +124,13 @@ fn run(seed: u64) {
                 engine = open(&now);
                 path = now;
             }
-            // A refresh that broke off.
+            // A cancelled refresh.
             4 => {
                 let cancelled = CancelToken::new();
                 cancelled.cancel();
                 engine.refresh(false, &cancelled).expect_err("a cancellation");
             }
-            // Commits while a refresh is under way, in the order in which the world made them.
+            // Commits during a refresh, in the order in which the reference model made them.
             5 => {
                 let batches: Vec<Batch> = (0..3).map(|_| model_graph.batch(2)).collect();
                 let store = Arc::clone(engine.store());
@@ -144,8 +150,8 @@ fn run(seed: u64) {
             }
             _ => {}
         }
-        // Three nodes read while they may be dirty, and what the refresh makes of them.
-        let read: Vec<NodeName> = (0..3).map(|_| model_graph.node("pin")).collect();
+        // Then: three nodes, read before the refresh, have the embeddings of the refresh.
+        let read: Vec<NodeName> = (0..3).map(|_| model_graph.random_node("pin")).collect();
         let now = |name: &NodeName| embedding(&engine.embedding_now(name.as_ref(), &CancelToken::new()));
         let before: Vec<_> = read.iter().map(now).collect();
         let report = engine.refresh(false, &CancelToken::new()).expect("a refresh");
@@ -154,19 +160,19 @@ fn run(seed: u64) {
             let after = embedding(&engine.embedding(name.as_ref()));
             assert_eq!(before, after, "seed {seed}, step {step}: {name} read before the refresh and after");
         }
+        // And: the refreshed state equals the rebuilt one.
         if step % 3 == 2 {
-            let (refreshed, rebuilt) = both_seen(&engine);
+            let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
             assert_eq!(refreshed, rebuilt, "seed {seed}, step {step}");
         }
     }
-    let (refreshed, rebuilt) = both_seen(&engine);
+    let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
     assert_eq!(refreshed, rebuilt, "seed {seed}, at the end");
     assert!(partial > 0, "seed {seed}: every refresh was a rebuild, so nothing was compared");
     assert_eq!(model_graph.difference(&engine.store().snapshot()), None, "seed {seed}");
 }
 
-/// Each sequence runs on one thread or on four; a digest that depended on it would differ from the rebuild's
-/// sooner or later, and the test below compares the two directly.
+/// Half of the sequences run on one thread, half on four. The next test compares numbers of threads directly.
 #[test]
 fn after_random_operations_a_refresh_gives_the_bytes_of_a_rebuild() {
     let (first, rounds) = (fuzz_config::seed(0), fuzz_config::rounds(1));
@@ -182,12 +188,12 @@ fn after_random_operations_a_refresh_gives_the_bytes_of_a_rebuild() {
 }
 
 #[test]
-fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
+fn the_number_of_threads_does_not_change_weights_or_embeddings() {
     let digest = |threads: usize| {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = open(&folder.path().join("store"));
         let mut model_graph = GraphModel::new(11, 60);
-        engine.store().commit(&model_graph.founding()).expect("a commit");
+        engine.store().commit(&model_graph.initial_batch()).expect("a commit");
         let options = TrainOptions { threads, epochs: 3, ..options(4) };
         engine.training(&options).run(&CancelToken::new()).expect("a training");
         for _ in 0..5 {
@@ -201,74 +207,79 @@ fn the_number_of_threads_does_not_show_in_weights_or_embeddings() {
     assert_eq!(one, digest(7));
 }
 
-/// A cancelled refresh leaves a state that is half old and half new; the next one must not build on it.
+/// A cancelled refresh leaves rows of the old epoch beside rows of the new one. The next refresh must not use them.
 #[test]
 fn after_a_cancelled_refresh_the_next_one_is_exact() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
     let mut model_graph = GraphModel::new(5, 60);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let before = engine.digest(&CancelToken::new()).expect("a digest");
     engine.store().commit(&model_graph.batch(3)).expect("a commit");
     let cancelled = CancelToken::new();
     cancelled.cancel();
     assert!(engine.refresh(false, &cancelled).expect_err("a cancellation").is_cancelled());
-    let vector = engine.status();
-    assert_eq!(vector.embedded, Some(before.epoch), "readers still see the old epoch");
+    let status = engine.status();
+    assert_eq!(status.embedded, Some(before.epoch), "readers still see the old epoch");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    let (refreshed, rebuilt) = both_seen(&engine);
+    let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
     assert_eq!(refreshed, rebuilt);
 }
 
-/// A refresh that was cancelled has made rows for new nodes that readers do not know yet, and a digest looked for their names;
-/// a vector for an unseen node was half of one epoch and half of another.
+/// A cancelled refresh has already made rows for new nodes, which readers do not know yet.
+/// A digest looked up their names in the readers' graph, and the embedding of a new node mixed rows of two epochs.
+/// Both calls are now refused until the next refresh.
 #[test]
-fn after_a_cancelled_refresh_nothing_is_computed_from_the_half_of_it() {
+fn after_a_cancelled_refresh_nothing_is_computed_from_its_partial_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
-    engine.store().commit(&GraphModel::new(6, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(6, 60).initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
+    // Given: a trained engine, and a new pin that is not embedded yet.
     let (board, pin) = (NodeRef { kind: "board", key: "0" }, NodeRef { kind: "pin", key: "new" });
     let mut batch = Batch::new();
     batch.link(board, pin, Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
     let (cancel, before) = (CancelToken::new(), engine.digest(&CancelToken::new()).expect("a digest"));
-    // Before it has begun there is no half of it.
-    let (remote, early) = (cancel.clone(), CancelToken::new());
+    // A refresh cancelled before its start changes nothing.
+    let (canceller, early) = (cancel.clone(), CancelToken::new());
     early.cancel();
     assert!(engine.refresh(false, &early).expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest"), before);
-    let within = cancel.observed(move |at| {
-        if at.stage == "layer" {
-            remote.cancel();
+    // When: a refresh is cancelled between its layers.
+    let within = cancel.observed(move |progress| {
+        if progress.stage == "layer" {
+            canceller.cancel();
         }
     });
     assert!(engine.refresh(false, &within).expect_err("a cancellation").is_cancelled());
+    // Then: calls that would read its rows are refused, and readers answer from the old epoch.
     let refused = [
         engine.digest(&CancelToken::new()).map(|_| ()),
         engine.embed_new_node(&NewNode::default()).map(|_| ()),
     ];
     for refused in refused {
-        assert_eq!(Error::from(refused.expect_err("it is half-way")).kind(), ErrorKind::Refused);
+        assert_eq!(Error::from(refused.expect_err("a refresh is incomplete")).kind(), ErrorKind::Refused);
     }
     assert!(
         engine.similar(NodeRef { kind: "pin", key: "1" }, &Query::default()).is_ok(),
         "readers have the old epoch"
     );
+    // And: the next refresh is a rebuild.
     assert!(engine.refresh(false, &CancelToken::new()).expect("a refresh").full);
-    let (refreshed, rebuilt) = both_seen(&engine);
+    let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
     assert_eq!(refreshed, rebuilt);
 }
 
-/// A store closed between commit and refresh: what is dirty is found again from the log.
+/// A store is closed between commit and refresh. Opening it finds the dirty nodes in the log.
 #[test]
-fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
+fn nodes_dirty_at_a_close_are_refreshed_after_reopening() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let engine = open(&path);
     let mut model_graph = GraphModel::new(8, 60);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     engine.store().commit(&model_graph.batch(3)).expect("a commit");
     let dirty = engine.store().dirty_nodes();
@@ -278,21 +289,22 @@ fn what_was_dirty_at_a_close_is_refreshed_after_the_reopening() {
     assert_eq!(engine.store().dirty_nodes(), dirty);
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
     assert_eq!(engine.store().dirty_nodes(), 0);
-    let (refreshed, rebuilt) = both_seen(&engine);
+    let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
     assert_eq!(refreshed, rebuilt);
 }
 
-/// Once by the lists that changed, once by nodes so many that the changes are not even read.
+/// A refresh becomes a rebuild in two ways: too many changed lists, or so many dirty nodes that the lists are not read.
 #[test]
-fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
+fn a_refresh_of_too_many_changes_is_a_rebuild_and_reports_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(&folder.path().join("store"));
     let mut model_graph = GraphModel::new(3, 200);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
     let rows = engine.digest(&CancelToken::new()).expect("a digest").nodes;
     let pin = model_graph.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
-    let mut switched = [false; 2];
+    let mut rebuilds = [false; 2];
+    // Commit at least this many operations, then refresh.
     for operations in [1, 5, 25, 40, 60, 80, 300, 1000] {
         let mut batch = model_graph.batch(1);
         while batch.len() < operations {
@@ -302,23 +314,24 @@ fn a_refresh_of_too_much_is_a_rebuild_says_so_and_gives_its_bytes() {
         }
         engine.store().commit(&batch).expect("a commit");
         let dirty = engine.store().dirty_nodes();
-        let asked = model_graph.nodes.contains_key(&pin);
-        let (report, reasons) = if asked {
+        // The refresh explains a pin, where the graph still contains it.
+        let has_pin = model_graph.nodes.contains_key(&pin);
+        let (report, reasons) = if has_pin {
             let (report, explanation) =
                 engine.refresh_explained(pin.as_ref(), &CancelToken::new()).expect("a refresh");
             (report, explanation.reasons)
         } else {
             (engine.refresh(false, &CancelToken::new()).expect("a refresh"), Vec::new())
         };
-        assert_eq!(report.full && asked, reasons == [RefreshReason::Rebuild], "{operations} operations");
+        assert_eq!(report.full && has_pin, reasons == [RefreshReason::Rebuild], "{operations} operations");
         if report.full {
-            switched[usize::from(dirty > rows)] = true;
+            rebuilds[usize::from(dirty > rows)] = true;
             assert!(report.dirty_nodes > 0 && report.dirty_nodes <= dirty, "{report:?}");
         }
-        let (refreshed, rebuilt) = both_seen(&engine);
+        let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
         assert_eq!(refreshed, rebuilt, "{operations} operations");
     }
-    assert_eq!(switched, [true; 2], "both ways to a rebuild");
-    // Two layers and the inputs, unit vectors and the readers' copy of them, eight numbers each.
+    assert_eq!(rebuilds, [true; 2], "rebuilds by changed lists, and by dirty nodes");
+    // Five matrices of eight numbers a row: the inputs, two layers, the unit vectors and the readers' copy of them.
     assert!(engine.memory().expect("a model") >= rows * 5 * 8 * 4);
 }

@@ -1,5 +1,6 @@
-//! Promise 3: two stores that hold the same nodes, edges, features and model give the same digest, however
-//! they came to be.
+//! Promise 3: stores with the same nodes, edges, features and model have the same digest.
+//!
+//! The order of arrival and removals do not matter.
 
 use std::sync::Arc;
 
@@ -25,21 +26,24 @@ fn options() -> TrainOptions {
     }
 }
 
-/// One store lives through a history of additions and removals; the other is given the outcome only, backwards,
-/// one edge a batch, the ends of every edge swapped. Training is part of it: what it draws is addressed by
-/// stable ids, so both learn the same weights.
+/// One store takes random additions and removals. The other store takes the final content in reverse order, one edge in a
+/// batch, with the ends of each edge swapped.
+///
+/// Both are trained. The draws of a training depend on stable ids, so both learn the same weights.
 #[test]
-fn order_of_arrival_and_removals_do_not_show() {
+fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
     for seed in 0..12 {
         let folder = tempfile::tempdir().expect("a folder");
-        let lived = engine(&folder, "lived");
+        // Given: a store after a history of additions and removals.
+        let changed = engine(&folder, "changed");
         let mut model_graph = GraphModel::new(seed, 30);
-        lived.store().commit(&model_graph.founding()).expect("a commit");
+        changed.store().commit(&model_graph.initial_batch()).expect("a commit");
         for _ in 0..20 {
-            lived.store().commit(&model_graph.batch(6)).expect("a commit");
+            changed.store().commit(&model_graph.batch(6)).expect("a commit");
         }
 
-        let given = engine(&folder, "given");
+        // And: a store with the final content.
+        let copied = engine(&folder, "copied");
         for (node, features) in model_graph.nodes.iter().rev() {
             let mut batch = Batch::new();
             batch.add_node(node.as_ref()).expect("a valid node");
@@ -48,16 +52,17 @@ fn order_of_arrival_and_removals_do_not_show() {
             }
             let tokens: Vec<&String> = features.tokens.iter().rev().collect();
             batch.set_tokens(node.as_ref(), &tokens).expect("valid tokens");
-            given.store().commit(&batch).expect("a commit");
+            copied.store().commit(&batch).expect("a commit");
         }
         for ((relation, a, b), &(weight, time)) in model_graph.edges.iter().rev() {
             let mut batch = Batch::new();
             let edge = Edge { weight, time, relation: Some(relation) };
             batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
-            given.store().commit(&batch).expect("a commit");
+            copied.store().commit(&batch).expect("a commit");
         }
 
-        let digests = [&lived, &given].map(|engine| {
+        // Then: after equal trainings their digests are equal.
+        let digests = [&changed, &copied].map(|engine| {
             engine.training(&options()).run(&CancelToken::new()).expect("a training");
             engine.digest(&CancelToken::new()).expect("a digest").digest
         });
@@ -65,16 +70,17 @@ fn order_of_arrival_and_removals_do_not_show() {
     }
 }
 
-/// The digest must not be blind: one edge, one token, one number changes it.
+/// One changed weight, edge, token, number or node changes the digest. A digest that ignored one would pass the test above.
 #[test]
-fn a_digest_notices_every_kind_of_change() {
+fn every_kind_of_change_changes_the_digest() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, "store");
     let mut model_graph = GraphModel::new(3, 30);
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options()).run(&CancelToken::new()).expect("a training");
     let (pin, board) = (name("pin:1"), name("board:1"));
     let mut seen = vec![engine.digest(&CancelToken::new()).expect("a digest").digest];
+    // Commits one change, refreshes, and adds the digest to `seen`.
     let mut changed_by = |change: &dyn Fn(&mut Batch)| {
         let mut batch = Batch::new();
         change(&mut batch);

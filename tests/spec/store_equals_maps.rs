@@ -1,4 +1,4 @@
-//! The store against plain maps: after random batches, reopenings and checkpoints both hold the same.
+//! Promise: after random batches, reopenings and checkpoints, a store has the content of the reference model's maps.
 
 use hedgerow::{CancelToken, Store};
 
@@ -6,18 +6,19 @@ use crate::fixtures::graph_model::GraphModel;
 
 const SEQUENCES: u64 = 60;
 
-/// Runs a sequence's first `steps` steps; says what went wrong.
+/// Runs the first `steps` steps of a sequence. An error describes the first difference.
 fn run(seed: u64, steps: usize) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = folder.path().join("store");
     let open = || Store::options().create(true).open(&path).map_err(|error| format!("open: {error}"));
     let mut store = open()?;
     let mut model_graph = GraphModel::new(seed, 30);
-    let mut kept = None;
+    // An old snapshot, which must not change.
+    let mut old = None;
     for step in 0..steps {
         let batch = model_graph.batch(12);
         store.commit(&batch).map_err(|error| format!("step {step}: commit: {error}"))?;
-        match model_graph.below(6) {
+        match model_graph.random_below(6) {
             0 => {
                 drop(store);
                 store = open()?;
@@ -30,10 +31,10 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
             return Err(format!("step {step}: {difference}"));
         }
         if step == steps / 2 {
-            kept = Some((snapshot.clone(), format!("{:?}", describe(&snapshot))));
+            old = Some((snapshot.clone(), format!("{:?}", describe(&snapshot))));
         }
     }
-    match kept {
+    match old {
         Some((snapshot, before)) if format!("{:?}", describe(&snapshot)) != before => {
             Err("an old snapshot changed".to_owned())
         }
@@ -41,6 +42,7 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     }
 }
 
+/// The name and the lists of each node.
 fn describe(snapshot: &hedgerow::Snapshot) -> Vec<(String, Vec<String>)> {
     let nodes = (0..snapshot.bound()).map(hedgerow::NodeIx::new).filter(|&node| snapshot.is_alive(node));
     nodes
@@ -53,7 +55,7 @@ fn describe(snapshot: &hedgerow::Snapshot) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn random_batches_leave_what_plain_maps_hold() {
+fn after_random_batches_the_store_has_the_content_of_the_maps() {
     for seed in 0..SEQUENCES {
         if let Err(error) = run(seed, 25) {
             let shortest = (1..=25).find(|&steps| run(seed, steps).is_err());

@@ -1,5 +1,7 @@
-//! Promise: a training that was interrupted goes on to the bytes of one that never was; readers see one generation or the
-//! next; what goes wrong is said, and what was learned before is kept.
+//! Promise 7: a training shows its progress, can be cancelled, and resumes.
+//!
+//! A resumed training ends with the bytes of an uninterrupted one. Readers see the old generation or the new one. An error
+//! names its cause, and the model that was there before is kept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +21,11 @@ pub(crate) fn open(path: &Path) -> Engine {
     Engine::open(Arc::new(store)).expect("the engine opens")
 }
 
-/// An engine over a random world of 60 pins; worlds of one seed are equal.
-pub(crate) fn model_graph(seed: u64) -> (TempDir, Engine) {
+/// An engine over a random graph of 60 pins. Equal seeds give equal graphs.
+pub(crate) fn random_graph(seed: u64) -> (TempDir, Engine) {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
-    engine.store().commit(&GraphModel::new(seed, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(seed, 60).initial_batch()).expect("a commit");
     (folder, engine)
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         hard_negatives: seed as u32 % 3,
         hard_ranks: (3, 20),
         held_out: 20,
-        // Recall goes up and down in a graph so small, and the best epoch is not the last.
+        // Recall rises and falls in such a small graph, so the best epoch is not always the last one.
         patience: seed as u32 % 4,
         seed,
         ..TrainOptions::default()
@@ -56,15 +58,15 @@ fn resume(engine: &Engine) -> Result<hedgerow::TrainReport, Error> {
     Ok(engine.resuming(0).run(&CancelToken::new())?)
 }
 
-/// A token that cancels once a run has come so far in the epoch that is its `epoch`-th.
+/// A token that cancels a run at step `step` of its `epoch`-th epoch. Both count from 1.
 fn cancel_at(epoch: u32, step: usize) -> CancelToken {
     let cancel = CancelToken::new();
-    let (remote, mut epochs, mut steps) = (cancel.clone(), 0, 0);
+    let (canceller, mut epochs, mut steps) = (cancel.clone(), 0, 0);
     cancel.observed(move |at| {
         if at.stage == "epoch" {
             (epochs, steps) = if at.done == 0 { (epochs + 1, 0) } else { (epochs, steps + 1) };
             if (epochs, steps) == (epoch, step) {
-                remote.cancel();
+                canceller.cancel();
             }
         }
     })
@@ -74,18 +76,21 @@ pub(crate) fn digest(engine: &Engine) -> String {
     engine.digest(&CancelToken::new()).expect("a digest").digest
 }
 
+/// The figures of each epoch except its times.
 fn without_times(report: &hedgerow::TrainReport) -> Vec<(u32, f32, Option<f32>, f32)> {
     report.epochs.iter().map(|epoch| (epoch.epoch, epoch.loss, epoch.recall, epoch.mean_cosine)).collect()
 }
 
-/// Interrupted in every epoch but the first, in most of them more than once, each time on another number of threads and
-/// half of the times with the store closed in between.
+/// The training is interrupted up to ten times, in any epoch after the first. The number of threads changes each time, and
+/// every second time the store is closed and opened again.
 #[test]
-fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_that_never_was() {
+fn a_training_interrupted_many_times_ends_with_the_bytes_of_an_uninterrupted_one() {
     for seed in 0..12 {
-        let (_folder, whole) = model_graph(seed);
-        let expected = train(&whole, &options(seed)).expect("a training");
-        let (folder, mut engine) = model_graph(seed);
+        // Given: the report of an uninterrupted training.
+        let (_folder, uninterrupted) = random_graph(seed);
+        let expected = train(&uninterrupted, &options(seed)).expect("a training");
+        // When: an equal training is cancelled and resumed until it ends.
+        let (folder, mut engine) = random_graph(seed);
         let mut report =
             engine.training(&options(seed)).run(&cancel_at(2, 1)).expect("the first epoch is kept");
         for round in 0..10 {
@@ -99,15 +104,17 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
             }
             let unfinished =
                 engine.unfinished_training().expect("readable").expect("there is one to go on with");
+            // The stored state has the options and the epochs of the cancelled training.
             assert_eq!(unfinished.options, options(seed), "seed {seed}");
             assert_eq!(unfinished.epochs, report.epochs, "seed {seed}");
             let cancel = cancel_at(1 + round % 2, 1 + round as usize % 3);
             let threads = [1, 3, 0][round as usize % 3];
             report = engine.resuming(threads).run(&cancel).expect("it goes on");
         }
+        // Then: figures and bytes are equal, and no training is left to resume.
         assert!(!report.cancelled, "seed {seed}");
         assert_eq!(without_times(&report), without_times(&expected), "seed {seed}");
-        assert_eq!(digest(&engine), digest(&whole), "seed {seed}");
+        assert_eq!(digest(&engine), digest(&uninterrupted), "seed {seed}");
         assert_eq!(engine.unfinished_training().expect("readable"), None, "seed {seed}: it is done");
         let error = resume(&engine).expect_err("there is nothing to go on with");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
@@ -115,18 +122,18 @@ fn a_training_that_is_interrupted_again_and_again_ends_with_the_bytes_of_one_tha
 }
 
 #[test]
-fn pairs_that_a_training_began_with_must_be_given_again() {
+fn a_training_with_pairs_resumes_with_the_same_pairs_only() {
     let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
     let pairs: Vec<_> = (0..50).map(|at| (pin(at), pin(at + 1))).collect();
-    // Not to be over before it is interrupted.
-    let asked = TrainOptions { patience: 0, ..options(1) };
+    // Without patience the training does not end before it is interrupted.
+    let without_patience = TrainOptions { patience: 0, ..options(1) };
     let run = |engine: &Engine| {
         let cancel = cancel_at(3, 1);
-        engine.training(&asked).pairs(&pairs).run(&cancel).expect("two epochs are kept");
+        engine.training(&without_patience).pairs(&pairs).run(&cancel).expect("two epochs are kept");
         engine.resuming(0).pairs(&pairs).run(&CancelToken::new())
     };
     let with_all_pins = || {
-        let (folder, engine) = model_graph(1);
+        let (folder, engine) = random_graph(1);
         let mut batch = Batch::new();
         for key in 0..=50 {
             batch.add_node(pin(key).as_ref()).expect("a node");
@@ -134,12 +141,14 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
         engine.store().commit(&batch).expect("a commit");
         (folder, engine)
     };
-    let (_one, whole) = with_all_pins();
-    whole.training(&asked).pairs(&pairs).run(&CancelToken::new()).expect("a training");
+    // A training resumed with the same pairs ends with the bytes of an uninterrupted one.
+    let (_one, uninterrupted) = with_all_pins();
+    uninterrupted.training(&without_patience).pairs(&pairs).run(&CancelToken::new()).expect("a training");
     let (_other, engine) = with_all_pins();
     run(&engine).expect("it goes on");
-    assert_eq!(digest(&engine), digest(&whole));
-    engine.training(&asked).pairs(&pairs).run(&cancel_at(2, 1)).expect("an epoch is kept");
+    assert_eq!(digest(&engine), digest(&uninterrupted));
+    // No pairs or other pairs are refused.
+    engine.training(&without_patience).pairs(&pairs).run(&cancel_at(2, 1)).expect("an epoch is kept");
     for found in [None, Some(&pairs[1..])] {
         let error = found
             .into_iter()
@@ -148,28 +157,29 @@ fn pairs_that_a_training_began_with_must_be_given_again() {
             .expect_err("other pairs");
         assert!(error.to_string().contains("pairs of the caller's"), "{error}");
     }
-    engine.resuming(0).pairs(&pairs).run(&CancelToken::new()).expect("a refusal takes nothing away");
+    engine.resuming(0).pairs(&pairs).run(&CancelToken::new()).expect("the refusals removed nothing");
 }
 
 #[test]
-fn a_training_does_not_go_on_in_a_graph_that_has_changed() {
-    let (_folder, engine) = model_graph(3);
+fn a_training_does_not_resume_in_a_changed_graph() {
+    let (_folder, engine) = random_graph(3);
     engine.training(&options(3)).run(&cancel_at(2, 1)).expect("an epoch is kept");
-    engine.store().commit(&GraphModel::new(4, 60).founding()).expect("a commit");
+    engine.store().commit(&GraphModel::new(4, 60).initial_batch()).expect("a commit");
     let error = resume(&engine).expect_err("another graph");
     assert!(error.to_string().contains("the graph is at epoch 2 and was at 1"), "{error}");
-    train(&engine, &TrainOptions { warm: true, ..options(3) }).expect("it trains anew, as was advised");
+    train(&engine, &TrainOptions { warm: true, ..options(3) })
+        .expect("a new training, as the message advises");
     assert_eq!(engine.unfinished_training().expect("readable"), None);
 }
 
 #[test]
-fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
-    let (_folder, engine) = model_graph(5);
+fn a_training_cancelled_in_its_first_epoch_changes_nothing() {
+    let (_folder, engine) = random_graph(5);
     let cancelled = engine.training(&options(5)).run(&cancel_at(1, 2));
     assert!(cancelled.expect_err("a cancellation").is_cancelled());
     assert_eq!(engine.status().generation, None);
     assert_eq!(engine.unfinished_training().expect("readable"), None);
-    // An older one is there until the new run has a whole epoch.
+    // An older interrupted training is kept until the new one has a whole epoch.
     engine.training(&options(5)).run(&cancel_at(3, 1)).expect("two epochs are kept");
     let other = TrainOptions { seed: 50, ..options(5) };
     engine.training(&other).run(&cancel_at(1, 2)).expect_err("a cancellation");
@@ -179,19 +189,20 @@ fn a_training_cancelled_within_its_first_epoch_leaves_everything_as_it_was() {
     assert_eq!(kept(&engine), 50);
 }
 
-/// A flipped bit in what was kept for going on: named, and no harm to the store, its model or a new training.
+/// A flipped bit in the state of an interrupted training is an error that names the file. The store, its model and a new
+/// training work as before.
 #[test]
-fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
-    let (folder, engine) = model_graph(7);
+fn a_damaged_state_of_an_interrupted_training_harms_neither_store_nor_model() {
+    let (folder, engine) = random_graph(7);
     engine.training(&options(7)).run(&cancel_at(2, 1)).expect("an epoch is kept");
     let before = digest(&engine);
     drop(engine);
     let file = folder.path().join("training.aside");
     let intact = std::fs::read(&file).expect("the state of the run");
     for at in (0..intact.len()).step_by(intact.len() / 40 + 1) {
-        let mut torn = intact.clone();
-        torn[at] ^= 1;
-        std::fs::write(&file, torn).expect("written");
+        let mut damaged = intact.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&file, damaged).expect("written");
         let engine = open(folder.path());
         assert_eq!(digest(&engine), before, "byte {at}");
         let error = Error::from(engine.unfinished_training().expect_err("damage"));
@@ -202,13 +213,13 @@ fn damage_to_an_interrupted_training_is_damage_to_nothing_else() {
     assert_eq!(checked.problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&file]);
     let engine = open(folder.path());
     train(&engine, &options(7)).expect("a training");
-    assert!(!file.exists(), "a training that ends removes what was kept");
+    assert!(!file.exists(), "a finished training removes the state of the interrupted one");
 }
 
-/// Readers ask all the time; what they get is of one generation, the old or the new.
+/// A reader asks for one embedding without pause. Each answer belongs to one generation, the old or the new.
 #[test]
-fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() {
-    let (_folder, engine) = model_graph(9);
+fn readers_see_the_old_generation_or_the_new_one_during_a_training() {
+    let (_folder, engine) = random_graph(9);
     train(&engine, &options(9)).expect("a training");
     let node = NodeRef { kind: "pin", key: "1" };
     let done = AtomicBool::new(false);
@@ -234,15 +245,16 @@ fn readers_see_the_old_generation_or_the_new_one_while_a_training_replaces_it() 
     assert_eq!(seen[0], first);
     assert!(
         seen.windows(2).all(|pair| pair[0].0 < pair[1].0),
-        "a vector for each generation, in their order"
+        "one vector for each generation, in ascending order"
     );
     assert_eq!(ask().expect("an embedding").0, 5);
 }
 
-/// After the first epoch the rate grows without bounds; rows of the table follow, and soon their products are no numbers.
+/// After the first epoch the learning rate grows without bound. The rows of the table grow with it, until their products
+/// are not numbers.
 #[test]
-fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
-    let (_one, engine) = model_graph(11);
+fn a_training_that_diverges_names_the_step_and_keeps_the_best_epoch() {
+    let (_one, engine) = random_graph(11);
     let diverging = TrainOptions { decay: f32::MAX, patience: 0, ..options(11) };
     let mut events = Vec::new();
     let mut observer = |event: &TrainEvent| events.push(event.clone());
@@ -253,19 +265,21 @@ fn a_training_that_diverges_names_the_step_and_leaves_the_best_epoch() {
     assert!(message.contains("training diverged in epoch "), "{message}");
     assert!(message.contains("what epoch 1 gave is kept and published"), "{message}");
     assert_eq!(engine.unfinished_training().expect("readable"), None, "it would diverge again");
-    let (_other, whole) = model_graph(11);
-    train(&whole, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");
-    assert_eq!(digest(&engine), digest(&whole));
-    let (_third, empty) = model_graph(11);
+    // The published model is that of a training of one epoch.
+    let (_other, one_epoch) = random_graph(11);
+    train(&one_epoch, &TrainOptions { epochs: 1, ..diverging.clone() }).expect("a training");
+    assert_eq!(digest(&engine), digest(&one_epoch));
+    // A training that diverges in its first epoch publishes nothing.
+    let (_third, empty) = random_graph(11);
     let error =
         train(&empty, &TrainOptions { learning_rate: f32::MAX, ..diverging }).expect_err("it diverges");
     assert!(error.to_string().contains("epoch 1"), "{error}");
-    assert_eq!(empty.status().generation, None, "nothing was learned, nothing changes");
+    assert_eq!(empty.status().generation, None, "a training without a whole epoch publishes nothing");
 }
 
 #[test]
-fn embeddings_that_fall_into_one_point_raise_an_alarm_with_their_epoch() {
-    // All that is known of any pin is the same.
+fn embeddings_that_collapse_to_one_point_raise_an_alarm_with_the_epoch() {
+    // All pins have the same token and no row of their own, so all inputs are equal.
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     let mut batch = ring(0..30, 60);
@@ -288,8 +302,8 @@ fn embeddings_that_fall_into_one_point_raise_an_alarm_with_their_epoch() {
 }
 
 #[test]
-fn an_estimate_counts_and_measures_and_changes_nothing() {
-    let (folder, engine) = model_graph(13);
+fn an_estimate_has_the_counts_of_the_training_and_changes_nothing() {
+    let (folder, engine) = random_graph(13);
     let mut started = None;
     let options = TrainOptions { epochs: 3, patience: 0, ..options(13) };
     let mut observer = |event: &TrainEvent| {
@@ -298,6 +312,7 @@ fn an_estimate_counts_and_measures_and_changes_nothing() {
         }
     };
     engine.training(&options).observer(&mut observer).run(&CancelToken::new()).expect("a training");
+    // The digest and the files before the estimate.
     let names = || {
         let mut names: Vec<_> = std::fs::read_dir(folder.path())
             .expect("there")
@@ -307,10 +322,11 @@ fn an_estimate_counts_and_measures_and_changes_nothing() {
         names
     };
     let (before, files) = (digest(&engine), names());
+    // Counts, bytes and seconds.
     let estimate = engine.estimate(&options, None, &CancelToken::new()).expect("an estimate");
     assert_eq!(Some((estimate.nodes, estimate.positives, estimate.examples)), started);
     assert_eq!(estimate.epochs, 3);
-    // A number and its two moments for whatever is trained; nothing for rows of the table that no token reads.
+    // Each trained number has two moments. Rows of the table that no token reads take no memory.
     assert_eq!(
         (estimate.bytes.table, estimate.bytes.moments),
         (estimate.bytes.kept, 2 * estimate.bytes.kept)

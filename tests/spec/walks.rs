@@ -129,7 +129,7 @@ fn neighborhoods_are_the_same_one_by_one_and_all_at_once_with_any_number_of_thre
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         let mut model_graph = GraphModel::new(seed, if seed % 3 == 0 { 3000 } else { 60 });
-        store.commit(&model_graph.founding()).expect("a commit");
+        store.commit(&model_graph.initial_batch()).expect("a commit");
         store.checkpoint(&CancelToken::new()).expect("a checkpoint");
         for _ in 0..10 {
             store.commit(&model_graph.batch(20)).expect("a commit");
@@ -321,7 +321,7 @@ fn a_neighborhood_is_ordered_by_visits_and_leaves_out_the_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = std::sync::Arc::new(store(folder.path()));
     let mut model_graph = GraphModel::new(2, 40);
-    store.commit(&model_graph.founding()).expect("a commit");
+    store.commit(&model_graph.initial_batch()).expect("a commit");
     let engine = Engine::open(store.clone()).expect("the engine opens");
     let snapshot = store.snapshot();
     let mut seen = 0;
@@ -343,7 +343,7 @@ fn walks_end_before_excluded_nodes_and_are_the_same_up_to_there() {
     for seed in 0..20 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        store.commit(&GraphModel::new(seed, 300).founding()).expect("a commit");
+        store.commit(&GraphModel::new(seed, 300).initial_batch()).expect("a commit");
         let snapshot = store.snapshot();
         let policy = Policy::default_for(&snapshot, pins(&snapshot));
         let options = WalkOptions { walks: 30, min_visits: 1, top: 1000, seed, ..WalkOptions::default() };

@@ -1,10 +1,10 @@
-//! Promise: a training that starts from the last generation, in a graph that has grown, keeps what was learned.
+//! Promise: a warm training starts from the last generation's model, also after the graph has grown.
 
 use hedgerow::{Batch, Conv, Edge, ErrorKind, NodeRef, TrainOptions};
 
-use crate::training::{model_graph, open, options, train};
+use crate::training::{open, options, random_graph, train};
 
-/// Pins on a ring; every board has six of the forty that lie from its place on.
+/// Pins in a ring, with boards around it: each board links six of the forty pins that follow its place.
 pub(crate) fn ring(boards: std::ops::Range<usize>, pins: usize) -> Batch {
     let mut batch = Batch::new();
     for board in boards {
@@ -19,11 +19,11 @@ pub(crate) fn ring(boards: std::ops::Range<usize>, pins: usize) -> Batch {
 }
 
 #[test]
-fn a_warm_start_gives_old_nodes_the_inputs_they_had_in_a_graph_that_has_grown() {
+fn a_warm_start_in_a_grown_graph_gives_old_nodes_their_former_inputs() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     engine.store().commit(&ring(0..150, 100)).expect("a commit");
-    // Without layers an embedding is the input, as a unit vector.
+    // Without layers an embedding is the normalized input.
     let options = TrainOptions { layers: 0, popularity: false, conv: Conv::Light, ..options(1) };
     train(&engine, &options).expect("a training");
     let vectors = || -> Vec<Vec<f32>> {
@@ -44,33 +44,33 @@ fn a_warm_start_gives_old_nodes_the_inputs_they_had_in_a_graph_that_has_grown() 
 }
 
 #[test]
-fn a_warm_start_is_better_after_an_epoch_than_a_cold_one() {
+fn after_one_epoch_a_warm_start_has_a_higher_recall_than_a_cold_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     engine.store().commit(&ring(0..300, 400)).expect("a commit");
-    // Without layers: the neighbourhoods alone would find nearly everything in a ring.
+    // With layers the neighborhoods alone would find nearly all held-out pairs of a ring.
     let options =
         TrainOptions { held_out: 200, patience: 0, dim: 16, layers: 0, conv: Conv::Light, ..options(1) };
     train(&engine, &options).expect("a training");
     engine.store().commit(&ring(300..400, 500)).expect("a commit");
-    // An epoch in which a cold start does not get far.
+    // So few pairs that a cold start learns little in one epoch.
     let one = TrainOptions { epochs: 1, pairs_per_epoch: 200, ..options };
     let recall = |warm| {
         let report = train(&engine, &TrainOptions { warm, ..one.clone() }).expect("a training");
         report.epochs[0].recall.expect("positives are held out")
     };
-    // The cold one would be the last generation of the other.
+    // The warm start comes first: its last generation must not be the cold one.
     let warm = recall(true);
     let cold = recall(false);
     assert!(warm > cold, "warm {warm}, cold {cold}");
 }
 
-/// Asks for another model.
+/// Changes one option of the model's shape.
 type Change = fn(&mut TrainOptions);
 
 #[test]
-fn a_warm_start_from_another_shape_is_refused_with_what_differs() {
-    let (_folder, engine) = model_graph(1);
+fn a_warm_start_from_a_model_of_another_shape_is_refused_and_the_difference_is_named() {
+    let (_folder, engine) = random_graph(1);
     let warm = |change: Change| {
         let mut options = TrainOptions { warm: true, epochs: 1, ..options(1) };
         change(&mut options);

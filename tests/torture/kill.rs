@@ -1,83 +1,89 @@
-//! Promise 1: the command, killed with SIGKILL at a random moment of whatever it does.
+//! Promise 1: an acknowledged commit survives SIGKILL at a random moment of any verb. A batch is there whole or not at all.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hedgerow_test_support::fuzz_config;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::check::{Checked, Fault, Subject};
-use crate::job::{Ended, Job, Moment, Told, found, undisturbed};
-use crate::settings::{self, Ground};
-use crate::tally::Tally;
+use crate::job::{Acknowledged, Ended, Job, Moment, create_trained_store, run_command};
+use crate::round_counts::RoundCounts;
+use crate::store_check::{Checked, Fault, StoreUnderTest};
+use crate::test_folder::TestFolder;
 
 const ROUNDS: u64 = 50;
-/// Rounds after which another store is taken.
-const AGE: u64 = 60;
-/// Every so many rounds a store is killed while it comes into being.
-const NEW: u64 = 6;
+/// The number of rounds after which a new store is created.
+const ROUNDS_PER_STORE: u64 = 60;
+/// One in so many rounds kills the command that creates a store.
+const ROUNDS_PER_CREATION: u64 = 6;
 
-/// How long each kind of work takes when nothing disturbs it: the first of its kind is let through.
+/// The duration of each kind of job. The first job of each kind runs to its end, to be measured.
 #[derive(Default)]
-pub(crate) struct Lengths(BTreeMap<&'static str, Duration>);
+pub(crate) struct JobDurations(BTreeMap<&'static str, Duration>);
 
-impl Lengths {
-    pub(crate) fn keep(&mut self, job: &Job, length: Duration) {
-        // Work of one kind differs in length: more weight for what was last, so that most of it is stopped before its end.
-        let before = self.0.entry(job.name).or_insert(length);
-        *before = (*before + length) / 2;
+impl JobDurations {
+    /// Records the duration of a job that ran to its end.
+    pub(crate) fn record(&mut self, job: &Job, duration: Duration) {
+        // Jobs of one kind differ in duration. Recent jobs weigh more, so that most jobs are stopped before their end.
+        let average = self.0.entry(job.name).or_insert(duration);
+        *average = (*average + duration) / 2;
     }
 
-    /// A moment at which to stop: anywhere in the length of the work, within its first steps, or soon after one of its lines.
-    pub(crate) fn moment(&self, job: &Job, rng: &mut StdRng) -> Option<Moment> {
-        let length = self.0.get(job.name)?.mul_f64(1.05);
+    /// A random moment to stop a job: at any time, soon after its start, or soon after one of its lines. `None` for a job of
+    /// unknown duration.
+    pub(crate) fn random_moment(&self, job: &Job, rng: &mut StdRng) -> Option<Moment> {
+        let duration = self.0.get(job.name)?.mul_f64(1.05);
         let share: f64 = rng.random_range(0.0..1.0);
         Some(match rng.random_range(0..4) {
-            0 | 1 if job.told == Told::ByLine => {
+            0 | 1 if job.acknowledged == Acknowledged::ByLine => {
                 let soon = Duration::from_micros(rng.random_range(0..3000));
                 Moment::Line(rng.random_range(1..=job.steps.len()), soon)
             }
             0 => {
-                // From 20 microseconds on, every order of magnitude alike.
-                let orders = (length.as_secs_f64() / 20e-6).max(1.0);
+                // From 20 microseconds on, each order of magnitude is equally likely.
+                let orders = (duration.as_secs_f64() / 20e-6).max(1.0);
                 Moment::After(Duration::from_secs_f64(20e-6 * orders.powf(share)))
             }
-            _ => Moment::After(length.mul_f64(share)),
+            _ => Moment::After(duration.mul_f64(share)),
         })
     }
 }
 
 #[test]
-fn what_was_acknowledged_before_a_kill_is_there_and_whole() {
-    let (rounds, seed) = (settings::rounds(ROUNDS), settings::seed());
+fn every_step_acknowledged_before_a_kill_is_in_the_store_and_whole() {
+    let (rounds, seed) = (fuzz_config::rounds(ROUNDS), fuzz_config::clock_seed());
     eprintln!("kill: {rounds} rounds, seed {seed}");
-    let (mut rng, mut lengths, mut tally) =
-        (StdRng::seed_from_u64(seed), Lengths::default(), Tally::default());
-    let mut ground = None;
+    let (mut rng, mut durations, mut counts) =
+        (StdRng::seed_from_u64(seed), JobDurations::default(), RoundCounts::default());
+    let mut previous = None;
     for round in 0..rounds {
-        if round % AGE == 0 {
-            ground = None;
+        if round % ROUNDS_PER_STORE == 0 {
+            previous = None;
         }
-        if round % NEW == NEW - 1 {
-            newcomer(round, &mut rng, &mut lengths, &mut tally);
+        if round % ROUNDS_PER_CREATION == ROUNDS_PER_CREATION - 1 {
+            kill_during_creation(round, &mut rng, &mut durations, &mut counts);
             continue;
         }
-        let (folder, mut subject) = ground.take().unwrap_or_else(|| {
-            let folder = Ground::new();
+        // Given: the store of the last round, or a new one.
+        let (folder, mut tested) = previous.take().unwrap_or_else(|| {
+            let folder = TestFolder::new();
             let path = folder.path().join("store");
-            found(&path.display().to_string());
-            (folder, Subject::found(path))
+            create_trained_store(&path.display().to_string());
+            (folder, StoreUnderTest::read(path))
         });
-        let job = Job::draw(&subject.path, &subject.graph, &mut rng);
-        let ended = run_and_kill(&job, &mut rng, &mut lengths);
-        tally.round(!ended.done);
-        match subject.check(&job, &ended, rng.random_range(0..8) == 0) {
+        let job = Job::random(&tested.path, &tested.graph, &mut rng);
+        // When: a random job is killed.
+        let ended = run_and_kill(&job, &mut rng, &mut durations);
+        // Then: the store passes its check.
+        counts.round(!ended.done);
+        match tested.check(&job, &ended, rng.random_range(0..8) == 0) {
             Ok(checked) => {
-                tally.checked(checked);
-                ground = Some((folder, subject));
+                counts.checked(checked);
+                previous = Some((folder, tested));
             }
             Err(fault) => {
-                tally.fault(&fault);
+                counts.fault(&fault);
                 let kept = folder.keep();
                 eprintln!(
                     "kill: round {round} of seed {seed}, {}: {fault}; kept in {}",
@@ -87,11 +93,12 @@ fn what_was_acknowledged_before_a_kill_is_there_and_whole() {
             }
         }
     }
-    tally.conclude("kill", seed);
+    counts.conclude("kill", seed);
 }
 
-fn run_and_kill(job: &Job, rng: &mut StdRng, lengths: &mut Lengths) -> Ended {
-    let moment = lengths.moment(job, rng);
+/// Starts a job and kills it at a random moment. A job of unknown duration runs to its end.
+fn run_and_kill(job: &Job, rng: &mut StdRng, durations: &mut JobDurations) -> Ended {
+    let moment = durations.random_moment(job, rng);
     let since = Instant::now();
     let mut running = job.start();
     if let Some(moment) = moment {
@@ -100,55 +107,62 @@ fn run_and_kill(job: &Job, rng: &mut StdRng, lengths: &mut Lengths) -> Ended {
     }
     let ended = running.end();
     if ended.done {
-        lengths.keep(job, since.elapsed());
+        durations.record(job, since.elapsed());
     }
     ended
 }
 
-/// A store that was killed while it came into being is one, or a place for one.
-fn newcomer(round: u64, rng: &mut StdRng, lengths: &mut Lengths, tally: &mut Tally) {
-    let folder = Ground::new();
-    let mut subject = Subject::nothing(folder.path().join("store"));
-    let job = Job::import(&subject.path, rng, "import into a new store", 2_000..25_000);
-    let ended = run_and_kill(&job, rng, lengths);
-    tally.round(!ended.done);
-    let is_there = subject.path.join("MANIFEST").is_file();
+/// Kills an import that creates a store. The folder then has a store that passes its check, or is usable for a new one.
+fn kill_during_creation(
+    round: u64,
+    rng: &mut StdRng,
+    durations: &mut JobDurations,
+    counts: &mut RoundCounts,
+) {
+    let folder = TestFolder::new();
+    let mut tested = StoreUnderTest::absent(folder.path().join("store"));
+    let job = Job::import(&tested.path, rng, "import into a new store", 2_000..25_000);
+    let ended = run_and_kill(&job, rng, durations);
+    counts.round(!ended.done);
+    let is_there = tested.path.join("MANIFEST").is_file();
     let checked =
-        if is_there || ended.done { subject.check(&job, &ended, false) } else { Ok(Checked::default()) };
-    // What was interrupted is done again, and gives what it would have given.
+        if is_there || ended.done { tested.check(&job, &ended, false) } else { Ok(Checked::default()) };
+    // The same import, run again, completes the store.
     let checked = checked.and_then(|_| {
         let again = job.start().end();
-        subject.check(&job, &again, false)
+        tested.check(&job, &again, false)
     });
     match checked {
-        Ok(_) => undisturbed(&["stats", &subject.path.display().to_string()]),
+        Ok(_) => run_command(&["stats", &tested.path.display().to_string()]),
         Err(fault) => {
-            tally.fault(&fault);
+            counts.fault(&fault);
             eprintln!("kill: round {round}, a new store: {fault}; kept in {}", folder.keep().display());
         }
     }
 }
 
-/// The checks find what they are to find.
+/// The check itself is tested: an older copy of a store is a loss, and an extra edge is a torn state.
 #[test]
-fn a_store_that_was_put_back_has_lost_and_one_that_was_added_to_is_torn() {
-    let folder = Ground::new();
-    let (path, before) = (folder.path().join("store"), folder.path().join("before"));
+fn the_check_finds_a_lost_step_and_an_extra_edge() {
+    let folder = TestFolder::new();
+    let (path, copy_before) = (folder.path().join("store"), folder.path().join("before"));
     let shown = path.display().to_string();
-    found(&shown);
+    create_trained_store(&shown);
     let mut rng = StdRng::seed_from_u64(1);
-    let mut subject = Subject::found(path.clone());
-    copy(&path, &before);
-    let job = std::iter::repeat_with(|| Job::draw(&path, &subject.graph, &mut rng));
+    let mut tested = StoreUnderTest::read(path.clone());
+    copy(&path, &copy_before);
+    let job = std::iter::repeat_with(|| Job::random(&path, &tested.graph, &mut rng));
     let job = job.into_iter().find(|job| job.name == "apply" && job.steps.len() > 3).expect("one of many");
+    // An extra edge after the job is a torn state.
     let ended = job.start().end();
-    let earlier = subject.graph.clone();
-    undisturbed(&["link", &shown, "board:9999", "pin:9999"]);
-    assert!(matches!(subject.check(&job, &ended, false), Err(Fault::Torn(_))));
-    std::fs::remove_dir_all(&path).expect("the store can go");
-    copy(&before, &path);
-    assert!(subject.graph == earlier);
-    assert!(matches!(subject.check(&job, &ended, false), Err(Fault::Lost(_))));
+    let earlier = tested.graph.clone();
+    run_command(&["link", &shown, "board:9999", "pin:9999"]);
+    assert!(matches!(tested.check(&job, &ended, false), Err(Fault::Torn(_))));
+    // The store of before the job is a loss.
+    std::fs::remove_dir_all(&path).expect("the store is removed");
+    copy(&copy_before, &path);
+    assert!(tested.graph == earlier);
+    assert!(matches!(tested.check(&job, &ended, false), Err(Fault::Lost(_))));
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

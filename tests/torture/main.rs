@@ -1,6 +1,6 @@
-//! Torture: processes killed at random moments, power cut at random moments, readers beside a writer that never rests.
+//! Tests with real processes: kills and power cuts at random moments, and readers beside a writer that never pauses.
 //!
-//! Every store is held to a plain reference. Small by default; more by the environment:
+//! Each store is compared with a reference graph. The default runs are short. The environment asks for longer ones:
 //!
 //! ```text
 //! HEDGEROW_ROUNDS=1000 cargo test --release -p hedgerow-cli --test torture kill -- --nocapture
@@ -8,16 +8,16 @@
 //! HEDGEROW_SECONDS=600 cargo test --release -p hedgerow-cli --test torture readers -- --nocapture
 //! ```
 //!
-//! `HEDGEROW_SEED` repeats what was drawn, though not the moments at which a machine is interrupted. Where a round fails,
-//! its store is kept, and its place is printed.
+//! `HEDGEROW_SEED` repeats the random jobs, but not the exact moments of their interruption. The store of a failed round is
+//! kept, and its path is printed.
 
-mod check;
-mod graph;
-mod image;
+mod disk_image;
 mod job;
 mod kill;
 mod power;
 mod publisher;
 mod readers;
-mod settings;
-mod tally;
+mod reference_graph;
+mod round_counts;
+mod store_check;
+mod test_folder;

@@ -1,5 +1,7 @@
-//! Promise 1: power cut at a random moment. The store lies on a device of its own; at the cut it is copied as it is, and the copy
-//! is what the machine finds when it starts again. Work goes on there.
+//! Promise 1: an acknowledged commit survives a power cut at a random moment. A batch is there whole or not at all.
+//!
+//! The store is on a device of its own. At the cut the state of the device is copied, and the next round continues on the
+//! copy, as after a restart.
 
 use std::fs;
 use std::io::{self, BufReader, Write};
@@ -8,72 +10,77 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use hedgerow_test_support::fuzz_config;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::check::Subject;
-use crate::image::{Cache, Image};
-use crate::job::{Ended, Job, Moment, found, whole_lines};
-use crate::kill::Lengths;
-use crate::settings::{self, Ground};
-use crate::tally::Tally;
+use crate::disk_image::{Cache, DiskImage};
+use crate::job::{Ended, Job, Moment, create_trained_store, whole_lines};
+use crate::kill::JobDurations;
+use crate::round_counts::RoundCounts;
+use crate::store_check::StoreUnderTest;
+use crate::test_folder::TestFolder;
 
 const ROUNDS: u64 = 3;
-/// Every so many rounds the store is a new one.
-const NEW: u64 = 3;
-/// The cut of a job of which it is not known how long it takes.
-const UNKNOWN: Duration = Duration::from_millis(300);
-/// Lines before the cut of a writer that does not sync.
-const CONTROL: usize = 300;
+/// The number of rounds after which a new store is created.
+const ROUNDS_PER_STORE: u64 = 3;
+/// The moment of the cut of a job of unknown duration.
+const DEFAULT_MOMENT: Duration = Duration::from_millis(300);
+/// The number of lines before the cut of a writer that does not sync.
+const LINES_BEFORE_CUT: usize = 300;
 
-/// A folder for images; says why where there can be none.
-fn image(ground: &Ground) -> Option<Image> {
-    match Image::create(ground.path(), "first") {
+/// A new image. `None`, with a message, where images cannot be mounted.
+fn create_image(test_folder: &TestFolder) -> Option<DiskImage> {
+    match DiskImage::create(test_folder.path(), "first") {
         Ok(image) => Some(image),
-        Err(why) => {
-            // The test runner shows what it captures of failed tests only.
-            let _ = writeln!(io::stderr(), "skipped: no power cuts here: {why}");
+        Err(reason) => {
+            // Written directly, since the test runner shows the captured output of failed tests only.
+            let _ = writeln!(io::stderr(), "skipped: no power cuts here: {reason}");
             None
         }
     }
 }
 
 #[test]
-fn what_was_acknowledged_before_a_power_cut_is_there_and_whole() {
-    let ground = Ground::new();
-    let Some(first) = image(&ground) else { return };
-    let (rounds, seed) = (settings::rounds(ROUNDS), settings::seed());
+fn every_step_acknowledged_before_a_power_cut_is_in_the_store_and_whole() {
+    let test_folder = TestFolder::new();
+    let Some(first) = create_image(&test_folder) else { return };
+    let (rounds, seed) = (fuzz_config::rounds(ROUNDS), fuzz_config::clock_seed());
     eprintln!("power: {rounds} rounds, seed {seed}");
-    let (mut rng, mut lengths, mut tally) =
-        (StdRng::seed_from_u64(seed), Lengths::default(), Tally::default());
-    let (mut old, mut at_work, mut unflushed) = (None, 0, 0);
-    measure(first.path(), &mut rng, &mut lengths);
+    let (mut rng, mut durations, mut counts) =
+        (StdRng::seed_from_u64(seed), JobDurations::default(), RoundCounts::default());
+    let (mut previous, mut cuts_during_write, mut unflushed) = (None, 0, 0);
+    measure(first.path(), &mut rng, &mut durations);
     drop(first);
     for round in 0..rounds {
-        if round % NEW == 0 {
-            old = None;
+        if round % ROUNDS_PER_STORE == 0 {
+            previous = None;
         }
-        let (image, mut subject) = old.take().unwrap_or_else(|| settle(&ground, round));
-        let job = Job::draw(&subject.path, &subject.graph, &mut rng);
-        let moment = lengths.moment(&job, &mut rng).unwrap_or(Moment::After(UNKNOWN));
+        // Given: the store of the last round, or a new one.
+        let (image, mut tested) =
+            previous.take().unwrap_or_else(|| create_store_on_image(&test_folder, round));
+        let job = Job::random(&tested.path, &tested.graph, &mut rng);
+        // When: the power is cut during a random job.
+        let moment = durations.random_moment(&job, &mut rng).unwrap_or(Moment::After(DEFAULT_MOMENT));
         let cache = if rng.random_range(0..2) == 0 { Cache::Kept } else { Cache::Lost };
         unflushed += u64::from(cache == Cache::Lost);
-        let first = rng.random_range(0..2) == 0;
-        let (ended, copy, was_at_work) =
-            run_and_cut(&job, moment, first, cache, &ground, &image, &format!("cut-{round}"));
-        at_work += u64::from(was_at_work);
-        tally.round(!ended.done);
+        let kill_first = rng.random_range(0..2) == 0;
+        let (ended, copy, during_write) =
+            run_and_cut(&job, moment, kill_first, cache, &test_folder, &image, &format!("cut-{round}"));
+        cuts_during_write += u64::from(during_write);
+        counts.round(!ended.done);
         drop(image);
-        subject.path = copy.path().join("store");
-        match subject.check(&job, &ended, rng.random_range(0..8) == 0) {
+        // Then: the store on the copy passes its check.
+        tested.path = copy.path().join("store");
+        match tested.check(&job, &ended, rng.random_range(0..8) == 0) {
             Ok(checked) => {
-                tally.checked(checked);
-                old = Some((copy, subject));
+                counts.checked(checked);
+                previous = Some((copy, tested));
             }
             Err(fault) => {
-                tally.fault(&fault);
-                let kept = Ground::new().keep().join("store");
-                let copied = Command::new("cp").arg("-r").args([&subject.path, &kept]).status();
+                counts.fault(&fault);
+                let kept = TestFolder::new().keep().join("store");
+                let copied = Command::new("cp").arg("-r").args([&tested.path, &kept]).status();
                 assert!(
                     copied.is_ok_and(|status| status.success()),
                     "the store is kept in {}",
@@ -84,66 +91,68 @@ fn what_was_acknowledged_before_a_power_cut_is_there_and_whole() {
             }
         }
     }
-    drop(old);
+    drop(previous);
     eprintln!(
-        "power: {at_work} of {rounds} cuts in the middle of a write, {unflushed} lost what was not flushed"
+        "power: {cuts_during_write} of {rounds} cuts in the middle of a write, {unflushed} lost what was not flushed"
     );
-    tally.conclude("power", seed);
+    counts.conclude("power", seed);
 }
 
-/// Lets every kind of work run once to its end, for its length on such a device.
-fn measure(folder: &Path, rng: &mut StdRng, lengths: &mut Lengths) {
+/// Runs twelve random jobs to their end, to measure their durations on such a device.
+fn measure(folder: &Path, rng: &mut StdRng, durations: &mut JobDurations) {
     let path = folder.join("store");
-    found(&path.display().to_string());
-    let mut subject = Subject::found(path);
+    create_trained_store(&path.display().to_string());
+    let mut tested = StoreUnderTest::read(path);
     for _ in 0..12 {
-        let job = Job::draw(&subject.path, &subject.graph, rng);
+        let job = Job::random(&tested.path, &tested.graph, rng);
         let since = Instant::now();
         let ended = job.start().end();
-        lengths.keep(&job, since.elapsed());
-        subject
+        durations.record(&job, since.elapsed());
+        tested
             .check(&job, &ended, false)
-            .unwrap_or_else(|fault| panic!("{}, undisturbed: {fault}", job.name));
+            .unwrap_or_else(|fault| panic!("{}, not interrupted: {fault}", job.name));
     }
 }
 
-/// A store with a model on an image of its own.
-fn settle(ground: &Ground, round: u64) -> (Image, Subject) {
-    let image = Image::create(ground.path(), &format!("new-{round}")).expect("there was one before");
+/// Creates an image with a trained store.
+fn create_store_on_image(test_folder: &TestFolder, round: u64) -> (DiskImage, StoreUnderTest) {
+    let image = DiskImage::create(test_folder.path(), &format!("new-{round}")).expect("there was one before");
     let path = image.path().join("store");
-    found(&path.display().to_string());
-    let subject = Subject::found(path);
-    (image, subject)
+    create_trained_store(&path.display().to_string());
+    let tested = StoreUnderTest::read(path);
+    (image, tested)
 }
 
-/// Starts a job, and cuts the power after a while. Whatever the process said, it had said of what was on the device: it is
-/// killed before anything that the cut interrupted may go on, or `first`, right before the cut.
+/// Starts a job, and cuts the power at a moment.
+///
+/// The process is killed before its interrupted writes can continue, so every acknowledgement comes from before the cut. With
+/// `kill_first` it is killed right before the cut.
 fn run_and_cut(
     job: &Job,
     moment: Moment,
-    first: bool,
+    kill_first: bool,
     cache: Cache,
-    ground: &Ground,
-    image: &Image,
+    test_folder: &TestFolder,
+    image: &DiskImage,
     name: &str,
-) -> (Ended, Image, bool) {
+) -> (Ended, DiskImage, bool) {
     let mut running = job.start();
     running.wait(moment);
-    if first {
-        // Its last write may go on.
+    if kill_first {
+        // The last write of the process may still run.
         running.child.kill().expect("it is killed, or has ended");
     }
-    let (copy, at_work) = image.cut(cache, ground.path(), name, || {
+    let (copy, during_write) = image.cut(cache, test_folder.path(), name, || {
         running.child.kill().expect("it is killed, or has ended");
     });
-    (running.end(), copy, at_work)
+    (running.end(), copy, during_write)
 }
 
-/// The method finds what it is to find: a writer that acknowledges without syncing loses what it said.
+/// The method itself is tested: the power cut of a writer that does not sync must lose acknowledged lines.
 #[test]
 fn a_writer_that_does_not_sync_loses_what_it_acknowledged() {
-    let ground = Ground::new();
-    let Some(image) = image(&ground) else { return };
+    let test_folder = TestFolder::new();
+    let Some(image) = create_image(&test_folder) else { return };
     let file = image.path().join("lines");
     let script = "i=0; while :; do i=$((i + 1)); echo \"line $i\" >> \"$1\"; echo \"$i\"; done";
     let mut child = Command::new("sh")
@@ -153,22 +162,23 @@ fn a_writer_that_does_not_sync_loses_what_it_acknowledged() {
         .spawn()
         .expect("there is a shell");
     let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-    let (told, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let counter = std::thread::spawn(move || {
         whole_lines(lines, || {
-            let _ = told.send(());
+            let _ = sender.send(());
         })
     });
-    assert_eq!(heard.iter().take(CONTROL).count(), CONTROL, "the writer ended early");
-    let (copy, _) = image
-        .cut(Cache::Kept, ground.path(), "control", || child.kill().expect("it runs until it is killed"));
+    assert_eq!(receiver.iter().take(LINES_BEFORE_CUT).count(), LINES_BEFORE_CUT, "the writer ended early");
+    let (copy, _) = image.cut(Cache::Kept, test_folder.path(), "control", || {
+        child.kill().expect("it runs until it is killed")
+    });
     child.wait().expect("it ended");
-    let told = counter.join().expect("the counter ends with the pipe");
+    let acknowledged = counter.join().expect("the counter ends with the pipe");
     let kept =
         fs::File::open(copy.path().join("lines")).map_or(0, |file| whole_lines(BufReader::new(file), || {}));
-    eprintln!("power, without a sync: {told} lines acknowledged, {kept} of them there after the cut");
+    eprintln!("power, without a sync: {acknowledged} lines acknowledged, {kept} of them there after the cut");
     assert!(
-        told > 0 && kept < told,
-        "{told} lines acknowledged, {kept} there: the method would find nothing"
+        acknowledged > 0 && kept < acknowledged,
+        "{acknowledged} lines acknowledged, {kept} there: the method would find nothing"
     );
 }

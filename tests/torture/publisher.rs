@@ -1,7 +1,7 @@
-//! A process that commits, refreshes, publishes and trains without rest, and what every epoch of its store must hold.
+//! A process that commits, refreshes, publishes and trains without pause, and the expected content of each epoch.
 //!
-//! Batch n is one epoch: it adds the node `event:n`, which has a word and two numbers that say n, and three edges from it to
-//! pins. So the epoch of a snapshot says everything that is in it.
+//! Batch n makes epoch n. It adds the node `event:n` with a token and two numbers that are n and -n, and three edges from the
+//! node to pins. So the epoch of a snapshot determines its whole content.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -15,35 +15,36 @@ use hedgerow::{
     WalkOptions,
 };
 
-/// Pins that events are linked to, all of them in the first epoch.
+/// The number of pins. All are added in the first epoch.
 const PINS: u64 = 300;
-/// Epochs before the first model.
-const BEFORE: u64 = 200;
-/// A commit every so often, so that the store of a long run stays small enough to be published often.
+/// The number of epochs before the first model.
+const FIRST_EPOCHS: u64 = 200;
+/// The pause between commits. It keeps the store of a long run small enough to be published often.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Publications between two trainings.
-const TRAINING: u64 = 60;
-/// Events that are looked at one by one, beside the newest.
+/// The number of publications from one training to the next.
+const PUBLICATIONS_PER_TRAINING: u64 = 60;
+/// The number of newest events that a check compares. It also compares about as many older ones.
 const SAMPLE: u64 = 16;
-const BLOCK: &str = "number";
+const DENSE_BLOCK: &str = "number";
 
-/// Tells the other process of this binary what it is to be.
+/// The environment variable with the role of a process of this binary.
 pub(crate) const ROLE: &str = "HEDGEROW_TORTURE_ROLE";
+/// The environment variable with the path of its store.
 pub(crate) const STORE: &str = "HEDGEROW_TORTURE_STORE";
 
-/// The store of a process that was started with a role.
+/// The store of this process, if it was started with the role `name`.
 pub(crate) fn role(name: &str) -> Option<PathBuf> {
-    let is_it = std::env::var(ROLE).is_ok_and(|role| role == name);
-    is_it.then(|| PathBuf::from(std::env::var_os(STORE).expect("a role comes with a store")))
+    let has_role = std::env::var(ROLE).is_ok_and(|role| role == name);
+    has_role.then(|| PathBuf::from(std::env::var_os(STORE).expect("a role comes with a store")))
 }
 
-/// A line for the process that started this one.
-pub(crate) fn tell(line: &str) {
+/// Prints a line for the process that started this one.
+pub(crate) fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).expect("the parent listens");
 }
 
-/// Until standard input ends, which is how the parent says that it is enough.
+/// Calls `stop` when standard input ends. The parent closes it to stop this process.
 pub(crate) fn on_end_of_input(stop: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         let mut line = String::new();
@@ -52,13 +53,15 @@ pub(crate) fn on_end_of_input(stop: impl FnOnce() + Send + 'static) {
     });
 }
 
+/// Three pins for an event, which may be equal.
 fn pins(event: u64) -> [String; 3] {
     [event, event / 3 + 100, event * 7 + 200].map(|pin| (pin % 100 + (pin / 100 % 3) * 100).to_string())
 }
 
-fn ends(event: u64) -> [String; 3] {
+/// Three different pins for an event.
+fn linked_pins(event: u64) -> [String; 3] {
     let mut ends = pins(event);
-    // Three different ones, whatever the event.
+    // The remainder of each key by 3 is its position, so the three keys differ.
     for (at, end) in ends.iter_mut().enumerate() {
         let pin: u64 = end.parse().expect("a number");
         *end = (pin / 3 * 3 + at as u64).to_string();
@@ -66,6 +69,7 @@ fn ends(event: u64) -> [String; 3] {
     ends
 }
 
+/// The batch of an epoch.
 fn batch(event: u64) -> Result<Batch, Error> {
     let mut batch = Batch::new();
     if event == 1 {
@@ -76,15 +80,15 @@ fn batch(event: u64) -> Result<Batch, Error> {
     let key = event.to_string();
     let node = NodeRef { kind: "event", key: &key };
     batch.set_tokens(node, &[format!("number={event}")])?;
-    batch.set_dense(node, BLOCK, &[event as f32, -(event as f32)])?;
-    for pin in ends(event) {
+    batch.set_dense(node, DENSE_BLOCK, &[event as f32, -(event as f32)])?;
+    for pin in linked_pins(event) {
         batch.link(node, NodeRef { kind: "pin", key: &pin }, Edge::default())?;
     }
     Ok(batch)
 }
 
-/// What is wrong with a snapshot, if anything is.
-pub(crate) fn wrong(snapshot: &Snapshot, thorough: bool) -> Option<String> {
+/// Compares a snapshot with the content of its epoch. A difference is returned as text.
+pub(crate) fn check_snapshot(snapshot: &Snapshot, thorough: bool) -> Option<String> {
     let epoch = snapshot.epoch().get();
     let (nodes, edges) = counts(epoch);
     let found: u64 = (0..snapshot.relation_count())
@@ -97,22 +101,23 @@ pub(crate) fn wrong(snapshot: &Snapshot, thorough: bool) -> Option<String> {
     let newest = epoch.saturating_sub(SAMPLE)..=epoch;
     let step = if thorough { 1 } else { (epoch / SAMPLE).max(1) as usize };
     let mut events = (1..=epoch).step_by(step).chain(newest.filter(|&event| event > 0));
-    events.find_map(|event| wrong_event(snapshot, event)).map(|what| format!("epoch {epoch}: {what}"))
+    events.find_map(|event| check_event(snapshot, event)).map(|what| format!("epoch {epoch}: {what}"))
 }
 
-/// Nodes and edges of an epoch.
+/// The numbers of nodes and edges of an epoch.
 pub(crate) fn counts(epoch: u64) -> (u64, u64) {
     (if epoch == 0 { 0 } else { PINS + epoch }, 3 * epoch)
 }
 
-fn wrong_event(snapshot: &Snapshot, event: u64) -> Option<String> {
+/// Compares one event with its expected features and edges.
+fn check_event(snapshot: &Snapshot, event: u64) -> Option<String> {
     let key = event.to_string();
     let Some(node) = snapshot.lookup(NodeRef { kind: "event", key: &key }) else {
         return Some(format!("event {event} is missing"));
     };
     let numbers = [event as f32, -(event as f32)];
     if snapshot.tokens(node) != [format!("number={event}")]
-        || snapshot.dense(node, BLOCK) != Some(&numbers[..])
+        || snapshot.dense(node, DENSE_BLOCK) != Some(&numbers[..])
     {
         return Some(format!("event {event} has other features"));
     }
@@ -120,7 +125,7 @@ fn wrong_event(snapshot: &Snapshot, event: u64) -> Option<String> {
         .flat_map(|relation| snapshot.list(RelationIx::new(relation as u16), node).neighbors())
         .map(|pin| snapshot.name(pin).key)
         .collect();
-    let mut expected = ends(event);
+    let mut expected = linked_pins(event);
     found.sort();
     expected.sort();
     (found != expected).then(|| format!("event {event} is linked to {found:?}, not {expected:?}"))
@@ -138,13 +143,13 @@ fn options(seed: u64) -> TrainOptions {
     }
 }
 
-/// What the embeddings are, in a line: readers must find one of those that were told.
-pub(crate) fn digest(engine: &Engine) -> Result<String, Error> {
+/// A line with the generation, epoch and digest of the embeddings. Readers must find only lines that the publisher printed.
+pub(crate) fn digest_line(engine: &Engine) -> Result<String, Error> {
     let digest = engine.digest(&CancelToken::new())?;
     Ok(format!("digest {} {} {}", digest.generation.get(), digest.epoch.get(), digest.digest))
 }
 
-/// The writer, and readers of its snapshots in its own process.
+/// The process of the writer, with threads that read its snapshots.
 #[test]
 fn publisher_process() {
     let Some(path) = role("publisher") else { return };
@@ -152,25 +157,27 @@ fn publisher_process() {
     published.unwrap_or_else(|error| panic!("the publisher failed: {error}"));
 }
 
+/// Trains a first model, then commits, publishes and reads in threads until the parent stops the process.
 fn publish(path: &Path) -> Result<(), Error> {
     let store = Arc::new(Store::options().create(true).open(path)?);
-    for event in 1..=BEFORE {
+    for event in 1..=FIRST_EPOCHS {
         store.commit(&batch(event)?)?;
     }
     let engine = Engine::open(Arc::clone(&store))?;
     engine.training(&options(1)).run(&CancelToken::new())?;
-    tell(&digest(&engine)?);
-    tell("ready");
-    let enough = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&enough);
+    print_line(&digest_line(&engine)?);
+    print_line("ready");
+    // The threads run until standard input ends or one of them fails.
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&stopped);
     on_end_of_input(move || stop.store(true, Ordering::Relaxed));
     let failed = Mutex::new(None);
     std::thread::scope(|scope| {
-        let enough = &*enough;
+        let stopped = &*stopped;
         let failed = &failed;
-        let watched = move |what: &str, result: Result<(), String>| {
+        let record_failure = move |what: &str, result: Result<(), String>| {
             if let Err(error) = result {
-                enough.store(true, Ordering::Relaxed);
+                stopped.store(true, Ordering::Relaxed);
                 failed
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -178,60 +185,64 @@ fn publish(path: &Path) -> Result<(), Error> {
             }
         };
         let (engine, store) = (&engine, &*store);
-        scope.spawn(move || watched("commits", committing(store, enough).map_err(|e| e.to_string())));
-        scope.spawn(move || watched("publications", publishing(engine, enough).map_err(|e| e.to_string())));
+        scope.spawn(move || {
+            record_failure("commits", commit_until_stopped(store, stopped).map_err(|e| e.to_string()))
+        });
+        scope.spawn(move || {
+            record_failure("publications", publish_until_stopped(engine, stopped).map_err(|e| e.to_string()))
+        });
         for _ in 0..2 {
-            scope.spawn(move || watched("snapshots", holding(engine, enough)));
+            scope.spawn(move || record_failure("snapshots", read_until_stopped(engine, stopped)));
         }
     });
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert_eq!(failed, None, "nothing fails beside a publisher");
+    assert_eq!(failed, None, "a thread of the publisher failed");
     Ok(())
 }
 
-fn committing(store: &Store, enough: &AtomicBool) -> Result<(), Error> {
-    let mut event = BEFORE;
-    while !enough.load(Ordering::Relaxed) {
+fn commit_until_stopped(store: &Store, stopped: &AtomicBool) -> Result<(), Error> {
+    let mut event = FIRST_EPOCHS;
+    while !stopped.load(Ordering::Relaxed) {
         event += 1;
         store.commit(&batch(event)?)?;
         std::thread::sleep(PAUSE);
     }
-    tell(&format!("committed {}", event - BEFORE));
+    print_line(&format!("committed {}", event - FIRST_EPOCHS));
     Ok(())
 }
 
-fn publishing(engine: &Engine, enough: &AtomicBool) -> Result<(), Error> {
+fn publish_until_stopped(engine: &Engine, stopped: &AtomicBool) -> Result<(), Error> {
     let mut published = 0;
-    while !enough.load(Ordering::Relaxed) {
+    while !stopped.load(Ordering::Relaxed) {
         published += 1;
-        if published % TRAINING == 0 {
+        if published % PUBLICATIONS_PER_TRAINING == 0 {
             engine.training(&options(published)).run(&CancelToken::new())?;
         } else {
             engine.refresh(false, &CancelToken::new())?;
         }
-        tell(&digest(engine)?);
+        print_line(&digest_line(engine)?);
         engine.persist(&CancelToken::new())?;
     }
-    tell(&format!("published {published}"));
+    print_line(&format!("published {published}"));
     Ok(())
 }
 
-/// Takes snapshots and holds on to some; each stays what it was, and answers are of an epoch that was there.
-fn holding(engine: &Engine, enough: &AtomicBool) -> Result<(), String> {
-    let mut held: BTreeMap<u64, Snapshot> = BTreeMap::new();
-    let mut looked = 0_u64;
-    while !enough.load(Ordering::Relaxed) {
+/// Takes snapshots and keeps up to eight of them. No snapshot changes, and no answer is newer than the store.
+fn read_until_stopped(engine: &Engine, stopped: &AtomicBool) -> Result<(), String> {
+    let mut snapshots: BTreeMap<u64, Snapshot> = BTreeMap::new();
+    let mut checked = 0_u64;
+    while !stopped.load(Ordering::Relaxed) {
         let snapshot = engine.store().snapshot();
         let epoch = snapshot.epoch().get();
-        held.insert(epoch, snapshot);
-        for snapshot in held.values() {
-            wrong(snapshot, false).map_or(Ok(()), Err)?;
-            looked += 1;
+        snapshots.insert(epoch, snapshot);
+        for snapshot in snapshots.values() {
+            check_snapshot(snapshot, false).map_or(Ok(()), Err)?;
+            checked += 1;
         }
-        if held.len() > 8 {
-            // Some are held for long, some not.
-            let gone = held.keys().copied().nth(looked as usize % held.len()).unwrap_or(epoch);
-            held.remove(&gone);
+        if snapshots.len() > 8 {
+            // The dropped snapshot is chosen at random, so some are kept for long.
+            let gone = snapshots.keys().copied().nth(checked as usize % snapshots.len()).unwrap_or(epoch);
+            snapshots.remove(&gone);
         }
         let pin = NodeRef { kind: "pin", key: "7" };
         let ranked = engine.similar(pin, &Query { k: 10, ..Query::default() }).map_err(|e| e.to_string())?;
@@ -244,6 +255,6 @@ fn holding(engine: &Engine, enough: &AtomicBool) -> Result<(), String> {
             ));
         }
     }
-    tell(&format!("looked {looked}"));
+    print_line(&format!("checked {checked}"));
     Ok(())
 }

@@ -21,7 +21,7 @@ const FORMS: &[&str] =
 fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
     let mut model_graph = GraphModel::new(seed, 30);
     let engine = engine(cli, "s");
-    engine.store().commit(&model_graph.founding()).expect("a commit");
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     for _ in 0..10 {
         engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }

@@ -1,4 +1,4 @@
-//! What the rows of the table of refusals stand for: each done for real in a folder of its own.
+//! The scenarios of the table of refusals in docs/command.md. Each runs the command in a folder of its own.
 
 use std::fs;
 use std::io::Read;
@@ -9,7 +9,7 @@ use hedgerow::Store;
 
 use crate::fixtures::npy::matrix;
 
-/// Runs a command in a folder; what it leaves is its exit code and its words.
+/// Runs the command in a folder, and returns its exit code and its output.
 pub(super) fn run(folder: &Path, words: &[&str]) -> Output {
     command(folder, words).output().expect("the command starts")
 }
@@ -20,6 +20,7 @@ fn command(folder: &Path, words: &[&str]) -> Command {
     command
 }
 
+/// Runs the command, and asserts that it succeeds.
 fn ok(folder: &Path, words: &[&str]) {
     let output = run(folder, words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -29,7 +30,7 @@ fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     fs::write(folder.join(name), bytes).expect("a file in the temporary folder");
 }
 
-/// A store `s`, for lamps a model too:
+/// Creates a store `s` of rooms and lamps:
 ///
 /// ```text
 /// room:hall -- lamp:a, lamp:b      room:attic -- lamp:b, lamp:c
@@ -39,18 +40,19 @@ fn lamps(folder: &Path) {
     ok(folder, &["import", "s", "--edges", "lamps.csv"]);
 }
 
+/// Creates the store of [`lamps`] with a model of the lamps.
 fn lamps_with_model(folder: &Path) {
     lamps(folder);
     ok(folder, &["train", "s", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
 }
 
-/// Imports a file of edges that is no good.
+/// Imports an invalid file of edges.
 fn import(folder: &Path, bytes: &[u8]) -> Vec<Output> {
     write(folder, "edges.csv", bytes);
     vec![run(folder, &["import", "s", "--edges", "edges.csv"])]
 }
 
-/// Imports the nodes lamp:a and lamp:b with a matrix that is no good, beside one of two rows of two numbers.
+/// Imports the nodes lamp:a and lamp:b with a valid matrix of two rows of two numbers, and then with an invalid matrix.
 fn import_matrix(folder: &Path, rows: &[&[f32]]) -> Vec<Output> {
     write(folder, "lamps.csv", "key,tag\na,old\nb,new\n");
     write(folder, "good.npy", matrix(&[&[1.0, 2.0], &[3.0, 4.0]]));
@@ -60,14 +62,14 @@ fn import_matrix(folder: &Path, rows: &[&[f32]]) -> Vec<Output> {
     vec![run(folder, &[&nodes[..], &["look=bad.npy"]].concat())]
 }
 
-/// The file of the lists that the manifest names: the newest.
+/// The file of neighbor lists of the newest checkpoint.
 fn topology(folder: &Path) -> PathBuf {
     let files = fs::read_dir(folder.join("s")).expect("a store").filter_map(Result::ok);
     let lists = files.map(|file| file.path()).filter(|path| path.to_string_lossy().contains("topology."));
     lists.max().expect("a file of lists")
 }
 
-/// One bit flipped, the last byte lost, the file gone.
+/// The file of lists with a flipped bit, without its last byte, and removed.
 fn damage(folder: &Path) -> Vec<Output> {
     lamps(folder);
     let file = topology(folder);
@@ -84,42 +86,42 @@ fn damage(folder: &Path) -> Vec<Output> {
     outputs
 }
 
-/// Ctrl-C once there is a whole epoch to keep.
+/// A training that is interrupted after its first epoch.
 fn interrupt(folder: &Path) -> Vec<Output> {
     lamps(folder);
     let words = ["train", "s", "--target", "lamp", "--dim", "4", "--epochs", "1000000", "--patience", "0"];
     interrupted(command(folder, &words))
 }
 
-/// Ctrl-C after the lines of a followed file are applied.
+/// An `apply --follow` that is interrupted after the lines of its file are applied.
 fn followed(folder: &Path) -> Vec<Output> {
     write(folder, "changes.csv", "+,room:hall,lamp:a\n+,room:hall,lamp:b\n");
     interrupted(command(folder, &["apply", "s", "changes.csv", "--follow"]))
 }
 
-/// Ctrl-C after the first byte of output: it belongs to a whole epoch, or to a whole batch.
+/// Sends SIGINT after the first byte of output, which the command prints at the end of an epoch or a batch.
 fn interrupted(mut command: Command) -> Vec<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an epoch or a batch ends");
-    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(told.expect("there is a kill command").success());
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(status.expect("there is a kill command").success());
     vec![child.wait_with_output().expect("it ends")]
 }
 
-/// Commands in a console on the lamps.
+/// Runs commands in a console on the store of [`lamps`].
 fn in_console(folder: &Path, commands: &[&str]) -> Vec<Output> {
     lamps(folder);
     let commands: Vec<&str> = commands.iter().flat_map(|command| ["-c", command]).collect();
     vec![run(folder, &[&["console", "s"], &commands[..]].concat())]
 }
 
-/// A store `s` and its export `e`.
+/// Creates a store `s` and its export `e`.
 fn exported(folder: &Path) {
     lamps(folder);
     ok(folder, &["export", "s", "e"]);
 }
 
-/// How the table calls what was done, and the doing of it, in one way or several.
+/// The text of the table's first column, and the runs of the command that it describes.
 pub(super) type Scenario = (&'static str, fn(&Path) -> Vec<Output>);
 
 pub(super) const SCENARIOS: &[Scenario] = &[

@@ -1,4 +1,4 @@
-//! The plain reference: boards, pins, edges between them, and words on pins, in maps.
+//! The reference graph: maps of boards, pins, the edges between them, and the tokens of pins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,37 +20,40 @@ impl std::fmt::Display for Node {
     }
 }
 
-/// A board and a pin.
+/// The keys of an edge's board and pin.
 pub(crate) type Ends = (u32, u32);
 /// Weight and time of an edge.
-type Worth = (f32, Option<i64>);
+type WeightAndTime = (f32, Option<i64>);
 
+/// One operation of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    Link(Ends, Worth),
+    Link(Ends, WeightAndTime),
     Unlink(Ends),
     Remove(Node),
-    Words(u32, BTreeSet<String>),
+    SetTokens(u32, BTreeSet<String>),
 }
 
+/// The tokens of each node, and the weight and time of each edge.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Graph {
     pub(crate) nodes: BTreeMap<Node, BTreeSet<String>>,
-    pub(crate) edges: BTreeMap<Ends, Worth>,
+    pub(crate) edges: BTreeMap<Ends, WeightAndTime>,
 }
 
 impl Graph {
-    /// Makes the changes of one batch; returns the nodes for which something differs in the end.
+    /// Applies the changes of one batch, and returns the nodes that differ after it.
     pub(crate) fn apply(&mut self, step: &[Change]) -> BTreeSet<Node> {
+        // Apply the changes, and remember the first value of each edge and node.
         let (mut edges, mut nodes) = (BTreeMap::new(), BTreeMap::new());
         for change in step {
             match change {
-                Change::Link(ends, worth) => {
+                Change::Link(ends, weight_and_time) => {
                     for node in [Node::Board(ends.0), Node::Pin(ends.1)] {
                         nodes.entry(node).or_insert_with(|| self.nodes.get(&node).cloned());
                         self.nodes.entry(node).or_default();
                     }
-                    let before = self.edges.insert(*ends, *worth);
+                    let before = self.edges.insert(*ends, *weight_and_time);
                     edges.entry(*ends).or_insert(before);
                 }
                 Change::Unlink(ends) => {
@@ -67,29 +70,31 @@ impl Graph {
                         edges.entry(ends).or_insert(before);
                     }
                 }
-                Change::Words(pin, words) => {
+                Change::SetTokens(pin, words) => {
                     let before = self.nodes.insert(Node::Pin(*pin), words.clone());
                     nodes.entry(Node::Pin(*pin)).or_insert(before);
                 }
             }
         }
+        // The nodes whose edges or tokens differ from the first values.
         let linked = edges.iter().filter(|(ends, before)| self.edges.get(ends) != before.as_ref());
         let linked = linked.flat_map(|(ends, _)| [Node::Board(ends.0), Node::Pin(ends.1)]);
         let other = nodes.iter().filter(|(node, before)| self.nodes.get(node) != before.as_ref());
         linked.chain(other.map(|(node, _)| *node)).collect()
     }
 
-    /// Everything in a snapshot, through its public face.
+    /// Reads a snapshot through the public API. An inconsistent snapshot is an error.
     pub(crate) fn read(snapshot: &Snapshot) -> Result<Self, String> {
         let mut graph = Self::default();
         let mut names = BTreeMap::new();
         for kind in (0..snapshot.kind_count()).map(|kind| KindIx::new(kind as u8)) {
             for node in snapshot.nodes_of(kind) {
-                let name = named(snapshot, node)?;
+                let name = parse_node(snapshot, node)?;
                 names.insert(node.get(), name);
                 graph.nodes.insert(name, snapshot.tokens(node).into_iter().map(str::to_owned).collect());
             }
         }
+        // Each edge is in the lists of both of its nodes.
         let mut ends = 0;
         let mut edges = 0;
         for relation in (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)) {
@@ -118,17 +123,19 @@ impl Graph {
         Ok(graph)
     }
 
-    /// How what was found differs from this, in words.
+    /// A description of the differences between this graph and another one.
     pub(crate) fn difference(&self, found: &Self) -> String {
         let missing: Vec<&Ends> = self.edges.keys().filter(|ends| !found.edges.contains_key(ends)).collect();
         let extra: Vec<&Ends> = found.edges.keys().filter(|ends| !self.edges.contains_key(ends)).collect();
-        let other =
-            self.edges.iter().filter(|(ends, worth)| found.edges.get(ends).is_some_and(|w| w != *worth));
+        let other = self
+            .edges
+            .iter()
+            .filter(|(ends, weight_and_time)| found.edges.get(ends).is_some_and(|w| w != *weight_and_time));
         let nodes = self.nodes.iter().filter(|(node, words)| found.nodes.get(node) != Some(words));
         let newer = found.nodes.keys().filter(|node| !self.nodes.contains_key(node));
         format!(
-            "{} edges missing {:?}, {} too many {:?}, {} with another weight or time, {} nodes missing or described \
-             otherwise, {} nodes too many",
+            "{} edges missing {:?}, {} too many {:?}, {} with another weight or time, {} nodes missing or with \
+             other tokens, {} nodes too many",
             missing.len(),
             &missing[..missing.len().min(3)],
             extra.len(),
@@ -140,7 +147,8 @@ impl Graph {
     }
 }
 
-fn named(snapshot: &Snapshot, node: NodeIx) -> Result<Node, String> {
+/// The kind and number of a node.
+fn parse_node(snapshot: &Snapshot, node: NodeIx) -> Result<Node, String> {
     let name = snapshot.name(node);
     let key = name.key.parse().map_err(|_| format!("a node {}:{}", name.kind, name.key))?;
     match name.kind.as_str() {

@@ -1,75 +1,77 @@
-//! A file system on a device that is a file, and the device as a power cut leaves it.
+//! A file system on a loop device, with a simulated power cut.
 //!
-//! The file lies on a second file system, and that on a third, all in files behind loop devices:
+//! Three file systems are nested. Each one is a file on the next one, behind a loop device:
 //!
 //! ```text
 //! store, on the file system under test
-//!    on `device`, a file on the second one: what is in it reached the device
-//!       on `holder`, a file on the third one: what is in it was flushed by the device, too
+//!    on `device`, a file on the second one: its content has reached the device
+//!       on `holder`, a file on the third one: its content was also flushed by the device
 //! ```
 //!
-//! A file system can be frozen: from that moment on nothing more reaches the file on it, and whatever was at work waits. A copy
-//! made then is of one moment, also in the middle of a write.
+//! A frozen file system (fsfreeze) writes nothing more to its file, and writers wait. A copy of the file made then is the
+//! state of one moment, which may be in the middle of a write.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Of the three file systems, from the one under test on.
+/// The sizes of the three file systems. The first one is under test.
 const MEGABYTES: [u64; 3] = [256, 320, 384];
-/// Nothing is left for a kernel thread to initialise, which would keep a device busy.
-const SETTLED: &str = "lazy_itable_init=0,lazy_journal_init=0,nodiscard";
+/// All tables are initialized at once, since a kernel thread would otherwise write to the device later.
+const MKFS_OPTIONS: &str = "lazy_itable_init=0,lazy_journal_init=0,nodiscard";
 
-/// What a device does with what it has taken and was not asked to flush.
+/// The fate of data that the device has received but not flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cache {
     Kept,
     Lost,
 }
 
-/// A mounted device. Fields are dropped in order: what is inside is unmounted first.
-pub(crate) struct Image {
+/// A mounted device. Fields are dropped in order, so the innermost file system is unmounted first.
+pub(crate) struct DiskImage {
     inner: Mount,
     device: Mount,
     holder: Mount,
 }
 
-impl Image {
+impl DiskImage {
     /// A new file system in a folder.
     ///
     /// # Errors
-    /// Why there can be none here: not root, no tool, no loop device.
+    /// The reason why images cannot be mounted: not root, a missing program, or no loop device.
     pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, String> {
         if !is_root() {
             return Err("mounting an image takes root".to_owned());
         }
         let device = folder.join(format!("{name}.device"));
         make(&device, MEGABYTES[0])?;
-        Self::place(folder, name, &device)
+        Self::mount_copy(folder, name, &device)
     }
 
-    /// Puts a device where it can be cut off, and mounts it.
-    fn place(folder: &Path, name: &str, device: &Path) -> Result<Self, String> {
+    /// Copies a device file into two new file systems, and mounts it there.
+    fn mount_copy(folder: &Path, name: &str, device: &Path) -> Result<Self, String> {
         let bottom = folder.join(format!("{name}.bottom"));
         make(&bottom, MEGABYTES[2])?;
         let holder = Mount::new(bottom)?;
         make(&holder.at.join("holder"), MEGABYTES[1])?;
         let second = Mount::new(holder.at.join("holder"))?;
-        let placed = second.at.join("device");
-        copy(device, &placed)?;
-        run(Command::new("sync").arg(&placed))?;
+        let device_file = second.at.join("device");
+        copy(device, &device_file)?;
+        run(Command::new("sync").arg(&device_file))?;
         fs::remove_file(device).map_err(|error| format!("cannot remove {}: {error}", device.display()))?;
-        Ok(Self { inner: Mount::new(placed)?, device: second, holder })
+        Ok(Self { inner: Mount::new(device_file)?, device: second, holder })
     }
 
-    /// Where the store may lie.
+    /// The mount point of the file system under test.
     pub(crate) fn path(&self) -> &Path {
         &self.inner.at
     }
 
-    /// Cuts the power: what the device has by now, mounted for whoever starts again. `stop` is called before anything may go on
-    /// that the cut interrupted. Returns also whether that was a write.
-    pub(crate) fn cut(&self, cache: Cache, folder: &Path, name: &str, stop: impl FnOnce()) -> (Self, bool) {
+    /// Cuts the power, and mounts a copy of the device's state for the restart.
+    ///
+    /// `kill` is called while writers still wait, so that no interrupted write continues. The second value is `true` if the
+    /// device was in the middle of a write.
+    pub(crate) fn cut(&self, cache: Cache, folder: &Path, name: &str, kill: impl FnOnce()) -> (Self, bool) {
         let device = folder.join(format!("{name}.device"));
         let half = folder.join(format!("{name}.holder"));
         let (at, file, to) = match cache {
@@ -79,18 +81,18 @@ impl Image {
         let frozen = Frozen::new(at);
         let copied = copy(file, to);
         let at_work = self.inner.requests() > 0;
-        stop();
+        kill();
         drop(frozen);
-        copied.expect("a copy of what was frozen");
+        copied.expect("a copy of the frozen file");
         if cache == Cache::Lost {
             let holder = Mount::new(half).expect("a copy can be mounted as the first was");
             copy(&holder.at.join("device"), &device).expect("the device is in its holder");
         }
-        (Self::place(folder, name, &device).expect("a copy can be mounted as the first was"), at_work)
+        (Self::mount_copy(folder, name, &device).expect("a copy can be mounted as the first was"), at_work)
     }
 }
 
-/// A mounted file; unmounted and removed when dropped, whatever happens.
+/// A mounted file, which is unmounted and removed when dropped.
 struct Mount {
     file: PathBuf,
     at: PathBuf,
@@ -98,7 +100,7 @@ struct Mount {
 
 impl Mount {
     fn new(file: PathBuf) -> Result<Self, String> {
-        // Beside what is mounted already, so that nothing lies in what is mounted later.
+        // The mount points are in the system's temporary folder, never in another mounted file system.
         let at = tempfile::Builder::new().prefix("hedgerow-mount-").tempdir();
         let at = at.map_err(|error| format!("cannot create a folder: {error}"))?.keep();
         let mounted = run(Command::new("mount").args(["-o", "loop"]).args([&file, &at]));
@@ -108,7 +110,7 @@ impl Mount {
         mounted.map(|()| Self { file, at })
     }
 
-    /// Requests that the loop device is at.
+    /// The number of unfinished requests of the loop device.
     fn requests(&self) -> u64 {
         let count = || -> Option<u64> {
             let mounts = fs::read_to_string("/proc/mounts").ok()?;
@@ -123,17 +125,17 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Where somebody still has it open, it goes with the last of them.
+        // If files are still open, a lazy unmount ends when the last one is closed.
         if run(Command::new("umount").arg(&self.at)).is_err() {
             drop(run(Command::new("umount").arg("-l").arg(&self.at)));
         }
-        // Not worth failing for: both lie in temporary folders.
+        // Errors are ignored, since both paths are in temporary folders.
         drop(fs::remove_dir(&self.at));
         drop(fs::remove_file(&self.file));
     }
 }
 
-/// A file system to which nothing is written, until this is dropped.
+/// A frozen file system, which is thawed when this is dropped.
 struct Frozen<'a>(&'a Path);
 
 impl<'a> Frozen<'a> {
@@ -145,20 +147,21 @@ impl<'a> Frozen<'a> {
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        // Whatever waits for it would wait for ever, so there is nothing to go on with.
+        // Without a thaw all writers would wait forever, so a failure ends the test.
         run(Command::new("fsfreeze").arg("-u").arg(self.0)).expect("what was frozen can be thawed");
     }
 }
 
-/// Holes stay holes.
+/// Copies a sparse file.
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
     run(Command::new("cp").arg("--sparse=always").args([from, to]))
 }
 
+/// Creates a file with an ext4 file system.
 fn make(file: &Path, megabytes: u64) -> Result<(), String> {
     let made = fs::File::create(file).and_then(|made| made.set_len(megabytes << 20));
     made.map_err(|error| format!("cannot create {}: {error}", file.display()))?;
-    run(Command::new("mkfs.ext4").args(["-q", "-b", "4096", "-E", SETTLED]).arg(file))
+    run(Command::new("mkfs.ext4").args(["-q", "-b", "4096", "-E", MKFS_OPTIONS]).arg(file))
 }
 
 fn is_root() -> bool {
@@ -170,6 +173,6 @@ fn is_root() -> bool {
 fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{program}: {}", said.trim())) }
+    let message = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{program}: {}", message.trim())) }
 }
