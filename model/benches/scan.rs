@@ -37,12 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let order = |row: u32| u64::from(row);
     let (all, few) =
         (|_: usize| !0u64, |first: usize| u64::from(first % 100 < BLOCK) << (first / BLOCK % 64));
-    let wish = ScanRequest { k: K, bias: Some(&bias), mask: &all, order: &order };
-    let filtered = ScanRequest { mask: &few, ..wish };
+    let request = ScanRequest { k: K, bias: Some(&bias), mask: &all, order: &order };
+    let filtered = ScanRequest { mask: &few, ..request };
     let queries: Vec<&[f32]> = (0..QUERIES).map(|at| scan.row(at * 7919 % rows)).collect();
-    let one =
-        |wish: &ScanRequest<'_>| queries.iter().map(|query| scan.nearest(query, wish)).collect::<Vec<_>>();
-    let exact = |at: usize| scan.nearest_each(&queries[at..=at], &wish, &|_, _| false);
+    let one = |request: &ScanRequest<'_>| {
+        queries.iter().map(|query| scan.nearest(query, request)).collect::<Vec<_>>()
+    };
+    let exact = |at: usize| scan.nearest_each(&queries[at..=at], &request, &|_, _| false);
     let mut jobs: Vec<(&str, Job<'_>)> = vec![
         (
             "reading",
@@ -58,9 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             Box::new(|| queries.iter().map(|query| plain(&scan, query, &bias)).collect()),
         ),
         ("all rows in full", Box::new(|| (0..QUERIES).flat_map(exact).collect())),
-        ("eight bits first", Box::new(|| one(&wish))),
+        ("eight bits first", Box::new(|| one(&request))),
         ("eight bits first, one row in 100 wanted", Box::new(|| one(&filtered))),
-        ("40 queries at once, in full", Box::new(|| scan.nearest_each(&queries, &wish, &|_, _| false))),
+        ("40 queries at once, in full", Box::new(|| scan.nearest_each(&queries, &request, &|_, _| false))),
     ];
     let mut best = vec![f64::INFINITY; jobs.len()];
     let mut found = vec![Vec::new(); jobs.len()];
