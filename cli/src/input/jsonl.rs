@@ -138,7 +138,7 @@ impl<'a> JsonLine<'a> {
     }
 }
 
-/// The refusal of a line. It is parsed once more as any value: of a value that is not kept, serde_json gives a vague column.
+/// The refusal of a line. The line is parsed once more as any value, because an error in a raw value has a column that is off by one.
 fn not_an_object(lines: &Lines, text: &str) -> BadInput {
     let Err(error) = serde_json::from_str::<Value>(text) else {
         return lines.place(0).found(lines.bytes(), "a JSON object");
