@@ -8,10 +8,8 @@ use crate::repl::console;
 use crate::session::context::Context;
 use crate::session::suggest;
 use crate::transfer::{export, import};
-use crate::verbs::{
-    apply, backup, check, demo, dump, edit, embed, eval, generate, neighbors, recommend, refresh, report,
-    similar, stats, train, walk,
-};
+use crate::verbs::query::{embed, neighbors, recommend, similar, walk};
+use crate::verbs::{apply, backup, check, demo, dump, edit, eval, generate, refresh, report, stats, train};
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
 #[derive(Parser, Debug)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use crate::command::{self, Cli};
+use crate::command;
+use crate::command::Cli;
 use crate::core::failure::Failure;
 use crate::core::{escape, interrupt};
 use crate::output::printer::{Mode, Output};

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::fixtures::graph_model::GraphModel;
 
+/// An evaluation that a token can cancel.
+type Evaluation<'a> = &'a dyn Fn(&CancelToken) -> Result<(), hedgerow::Error>;
+
 fn pin(key: &str) -> NodeName {
     NodeName::new("pin", key).expect("a name")
 }
@@ -326,7 +329,7 @@ fn an_evaluation_reports_its_progress_and_can_be_cancelled() {
     let stages = [("model", 2), ("popularity", 2), ("cooccurrence", 2), ("walks", 3), ("walks", 2)];
     assert_eq!(reports, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
     // Cancelled at one of its first three reports, each evaluation returns a cancellation.
-    let evaluations: [&dyn Fn(&CancelToken) -> Result<(), hedgerow::Error>; 2] =
+    let evaluations: [Evaluation<'_>; 2] =
         [&|cancel| Ok(engine.evaluate_recommend(&users, &options, cancel).map(drop)?), &|cancel| {
             Ok(engine.evaluate_related(&pairs, &options, cancel).map(drop)?)
         }];

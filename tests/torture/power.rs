@@ -170,7 +170,7 @@ fn a_writer_that_does_not_sync_loses_what_it_acknowledged() {
     });
     assert_eq!(receiver.iter().take(LINES_BEFORE_CUT).count(), LINES_BEFORE_CUT, "the writer ended early");
     let (copy, _) = image.cut(Cache::Kept, test_folder.path(), "control", || {
-        child.kill().expect("it runs until it is killed")
+        child.kill().expect("it runs until it is killed");
     });
     child.wait().expect("it ended");
     let acknowledged = counter.join().expect("the counter ends with the pipe");

@@ -186,10 +186,10 @@ fn publish(path: &Path) -> Result<(), Error> {
         };
         let (engine, store) = (&engine, &*store);
         scope.spawn(move || {
-            record_failure("commits", commit_until_stopped(store, stopped).map_err(|e| e.to_string()))
+            record_failure("commits", commit_until_stopped(store, stopped).map_err(|e| e.to_string()));
         });
         scope.spawn(move || {
-            record_failure("publications", publish_until_stopped(engine, stopped).map_err(|e| e.to_string()))
+            record_failure("publications", publish_until_stopped(engine, stopped).map_err(|e| e.to_string()));
         });
         for _ in 0..2 {
             scope.spawn(move || record_failure("snapshots", read_until_stopped(engine, stopped)));

@@ -5,6 +5,6 @@ mod degrees;
 mod graph;
 mod random;
 
-pub use degrees::Degrees;
-pub use graph::{Plan, SyntheticGraph, commit_full};
-pub use random::Random;
+pub use crate::synthetic::degrees::Degrees;
+pub use crate::synthetic::graph::{Plan, SyntheticGraph, commit_full};
+pub use crate::synthetic::random::Random;

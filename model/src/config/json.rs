@@ -44,6 +44,7 @@ pub(crate) fn shown(value: &Value) -> String {
 pub(crate) mod epoch_number {
     use super::{Deserialize, Deserializer, Epoch, Serializer};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
     pub(crate) fn serialize<S: Serializer>(epoch: &Epoch, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(epoch.get())
     }

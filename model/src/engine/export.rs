@@ -10,8 +10,8 @@ use crate::engine::handle::Engine;
 use crate::engine::persist::Digest;
 use crate::engine::working_state::WorkingState;
 use crate::network::parameters::{Model, refused};
+use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
-use crate::state::state::State;
 
 /// The embeddings, neighborhoods and model of one epoch, and the graph of that epoch.
 ///
@@ -101,7 +101,7 @@ impl EmbeddingExport<'_> {
 
     /// Length of a vector.
     pub fn dim(&self) -> usize {
-        self.state().recipe.dim
+        self.state().config.dim
     }
 
     /// The number of embedded nodes.
@@ -111,7 +111,7 @@ impl EmbeddingExport<'_> {
 
     /// The model. Cost: a copy of it.
     pub fn model(&self) -> Model {
-        Model::of(&self.state().recipe, &self.state().encoder)
+        Model::of(&self.state().config, &self.state().encoder)
     }
 
     /// The row of a node; `None` if it is not embedded.

@@ -9,7 +9,7 @@ use crate::config::error::Error;
 use crate::engine::refresh_history::RefreshHistory;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 
 /// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
 ///

@@ -7,9 +7,9 @@ use hedgerow_storage::{CancelToken, Epoch, Generation, Publish, StableId};
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
+use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
-use crate::state::state::State;
 
 /// A digest of all embeddings and neighborhoods, and the epoch and model of its rows. Equal digests mean equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Engine {
         new_model: Option<&LearningCurve>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let State { recipe: config, encoder, .. } = &working.state;
+        let State { config, encoder, .. } = &working.state;
         let model = new_model.map(|curve| model_files::model_file(config, encoder, curve));
         let publish = Publish {
             generation: working.generation,

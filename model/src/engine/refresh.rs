@@ -12,8 +12,8 @@ use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
 use crate::state::incremental::{StateUpdate, touched_nodes};
+use crate::state::layer_rows::State;
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
-use crate::state::state::State;
 
 /// Rows for each changed list below which a refresh rebuilds. With 100,000 pins a refresh of 2,000 changed lists is 2.5 times as
 /// fast as a rebuild. One of 20,000 is slower: nearly all walks are made again, and tracing them back was in vain.
@@ -156,7 +156,7 @@ impl Engine {
             }
             changes => {
                 // Every row, from the model and the snapshot alone.
-                let (config, encoder) = (working.state.recipe.clone(), working.state.encoder.clone());
+                let (config, encoder) = (working.state.config.clone(), working.state.encoder.clone());
                 let (state, mut report) = State::build(config, encoder, snapshot, cancel)?;
                 if !full {
                     report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));

@@ -16,8 +16,8 @@ use crate::engine::working_state::{Consistency, WorkingState};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::query::embeddings::Embeddings;
+use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
-use crate::state::state::State;
 use crate::train::checkpoint;
 use crate::train::checkpoint::{Checkpoint, Origin, Progress, Summary};
 use crate::train::estimate::Estimate;
@@ -168,8 +168,8 @@ impl Engine {
             let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
             let walks = since.elapsed().as_secs_f64();
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
-            let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
-            let encoder = self.starting_encoder(options, &state.recipe, &inputs)?;
+            let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
+            let encoder = self.starting_encoder(options, &state.config, &inputs)?;
             let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
             Estimate::measure(&run, &state, encoder, walks, cancel)
         })
@@ -192,12 +192,12 @@ impl Engine {
         let options = &origin.options;
         let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
         let pairs = input.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
-        let inputs = Inputs::gather(&snapshot, &state.recipe, &state.nodes, &state.levels);
+        let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
 
         // The epochs, from the start or from the checkpoint on.
         let progress = match checkpoint {
-            Some(checkpoint) => checkpoint.progress(&state.recipe)?,
-            None => Progress::new(self.starting_encoder(options, &state.recipe, &inputs)?),
+            Some(checkpoint) => checkpoint.progress(&state.config)?,
+            None => Progress::new(self.starting_encoder(options, &state.config, &inputs)?),
         };
         let trained = if options.epochs == 0 {
             Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done }
@@ -260,7 +260,7 @@ impl Engine {
         let working = self.working_state();
         let last = working.as_ref().map(|working| LastGeneration {
             generation: working.generation,
-            recipe: &working.state.recipe,
+            config: &working.state.config,
             encoder: &working.state.encoder,
         });
         init::warm(config, inputs, options.seed, last)
@@ -317,7 +317,7 @@ fn rows_of_pairs(
         let node = snapshot.require(name.as_ref())?;
         state.row(node).ok_or_else(|| Error::NotEmbedded {
             node: name.to_string(),
-            reason: format!("its kind is not one of the targets {}", state.recipe.target_list()),
+            reason: format!("its kind is not one of the targets {}", state.config.target_list()),
         })
     };
     pairs.iter().map(|(query, item)| Ok((row(query)?, row(item)?))).collect()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hedgerow_storage::{CancelToken, Derived, Epoch, Error as StoreError, Generation, Snapshot};
 
 use crate::config::error::Error;
+use crate::state::layer_rows::State;
 use crate::state::model_files;
-use crate::state::state::State;
 
 /// The state that refreshes work on. Readers have a copy of its embeddings.
 pub(super) struct WorkingState {

@@ -45,9 +45,9 @@ pub(crate) struct Trace {
 
 impl Encoder {
     /// An encoder without tokens and with zero weights.
-    pub(crate) fn empty(recipe: &ModelConfig) -> Self {
-        let table = HashEmbedding::new(&[], recipe.dim, 0, 0.0);
-        let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+    pub(crate) fn empty(config: &ModelConfig) -> Self {
+        let table = HashEmbedding::new(&[], config.dim, 0, 0.0);
+        let weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
         Self { table, weights }
     }
 
@@ -101,7 +101,7 @@ impl Encoder {
     /// Unit vectors from tokens, dense features and the importances of each layer. The result has as many rows as the
     /// last importances. A node has the same row index on every layer.
     ///
-    /// Shapes: tokens (R, T), dense (R, F), pool of layer k (R_k, R_(k-1)) -> (R_K, D).
+    /// Shapes: tokens (R, T), dense (R, F), pool of layer k (`R_k`, `R_(k-1)`) -> (`R_K`, D).
     pub(crate) fn embed<'p>(
         &self,
         tokens: &Sparse,

@@ -24,8 +24,8 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Reads the inputs of `nodes`, whose degree levels are `levels`. Cost: one read of the features of each node,
     /// tokens in parallel.
-    pub(crate) fn gather(snapshot: &Snapshot, recipe: &ModelConfig, nodes: &[NodeIx], levels: &[u8]) -> Self {
-        let kinds: Vec<KindIx> = recipe.identities.iter().filter_map(|name| snapshot.kind_ix(name)).collect();
+    pub(crate) fn gather(snapshot: &Snapshot, config: &ModelConfig, nodes: &[NodeIx], levels: &[u8]) -> Self {
+        let kinds: Vec<KindIx> = config.identities.iter().filter_map(|name| snapshot.kind_ix(name)).collect();
         let tokens = nodes
             .par_iter()
             .map(|&node| {
@@ -34,10 +34,10 @@ impl Inputs {
                 identity.into_iter().chain(snapshot.tokens(node).into_iter().map(token_hash)).collect()
             })
             .collect();
-        let mut dense = Array2::zeros((nodes.len(), recipe.dense_width()));
+        let mut dense = Array2::zeros((nodes.len(), config.dense_width()));
         for (mut row, &node) in dense.outer_iter_mut().zip(nodes) {
             let mut start = 0;
-            for (block, width) in &recipe.dense {
+            for (block, width) in &config.dense {
                 if let Some(values) = snapshot.dense(node, block) {
                     for (to, from) in row.iter_mut().skip(start).take(*width).zip(values) {
                         *to = *from;
@@ -46,13 +46,13 @@ impl Inputs {
                 start += width;
             }
         }
-        if recipe.degree_input {
-            let mut last = dense.column_mut(recipe.dense_width() - 1);
+        if config.degree_input {
+            let mut last = dense.column_mut(config.dense_width() - 1);
             last.iter_mut().zip(levels).for_each(|(to, &level)| *to = log_degree(level));
         }
         let log_degrees =
-            levels.iter().map(|&level| if recipe.popularity { log_degree(level) } else { 0.0 }).collect();
-        let influence = levels.iter().map(|&level| recipe.influence(level)).collect();
+            levels.iter().map(|&level| if config.popularity { log_degree(level) } else { 0.0 }).collect();
+        let influence = levels.iter().map(|&level| config.influence(level)).collect();
         Self { tokens, dense, log_degrees, influence }
     }
 }

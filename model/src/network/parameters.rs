@@ -62,7 +62,7 @@ pub enum Values {
 }
 
 impl Model {
-    pub(crate) fn of(recipe: &ModelConfig, encoder: &Encoder) -> Self {
+    pub(crate) fn of(config: &ModelConfig, encoder: &Encoder) -> Self {
         let table = &encoder.table;
         let (trained, rows) = (table.trained.rows().to_vec(), table.rows.values().to_vec());
         let (bias, count) = (table.bias.to_vec(), trained.len());
@@ -70,15 +70,15 @@ impl Model {
         let mut tensors = vec![
             tensor("table.bits", vec![1], Values::U32(vec![table.bits()])),
             tensor("table.trained", vec![count], Values::U32(trained)),
-            tensor("table.rows", vec![count, recipe.dim], Values::F32(rows)),
+            tensor("table.rows", vec![count, config.dim], Values::F32(rows)),
             tensor("table.bias", vec![count], Values::F32(bias)),
         ];
-        let names = names(recipe);
+        let names = names(config);
         for (name, (shape, values)) in names.iter().zip(encoder.weights.clone().tensors_mut()) {
             let shape = shape.map_or_else(|| vec![values.len()], |(rows, columns)| vec![rows, columns]);
             tensors.push(tensor(name, shape, Values::F32(values.to_vec())));
         }
-        Self { recipe: recipe.to_text(), tensors }
+        Self { recipe: config.to_text(), tensors }
     }
 
     /// Checks names, shapes and values, and builds the encoder.
@@ -86,11 +86,11 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] with the first inconsistency.
     pub(crate) fn parse(&self) -> Result<(ModelConfig, Encoder), Error> {
-        let recipe = ModelConfig::from_text(&self.recipe)
+        let config = ModelConfig::from_text(&self.recipe)
             .map_err(|reason| refused(format!("its recipe is not understood: {reason}")))?;
-        check(&recipe)?;
-        let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
-        let names = names(&recipe);
+        check(&config)?;
+        let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
+        let names = names(&config);
         let table = ["table.bits", "table.trained", "table.rows", "table.bias"];
         let known = |name: &str| table.contains(&name) || names.iter().any(|other| other == name);
         if let Some(other) = self.tensors.iter().find(|tensor| !known(&tensor.name)) {
@@ -105,16 +105,16 @@ impl Model {
         if !TrainedRows::is_valid(bits, trained) {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
-        let values = self.f32_values("table.rows", &[trained.len(), recipe.dim])?;
+        let values = self.f32_values("table.rows", &[trained.len(), config.dim])?;
         let rows =
-            HugeMatrix::from_values(trained.len(), recipe.dim, values).expect("real looks at the shape");
+            HugeMatrix::from_values(trained.len(), config.dim, values).expect("real looks at the shape");
         let bias = Array1::from(self.f32_values("table.bias", &[trained.len()])?.to_vec());
         for (name, (shape, to)) in names.iter().zip(weights.tensors_mut()) {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
             to.copy_from_slice(self.f32_values(name, &shape)?);
         }
         let trained = Arc::new(TrainedRows::new(bits, trained.iter().copied()));
-        Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
+        Ok((config, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
@@ -151,11 +151,11 @@ impl Model {
 }
 
 /// The names of the weights, in the order of [`Weights::tensors_mut`].
-fn names(recipe: &ModelConfig) -> Vec<String> {
+fn names(config: &ModelConfig) -> Vec<String> {
     let affine = |name: String| [format!("{name}.weight"), format!("{name}.bias")];
     let mut names = vec!["dense".to_owned()];
-    if recipe.conv == Conv::PinSage {
-        for layer in 0..recipe.layers {
+    if config.conv == Conv::PinSage {
+        for layer in 0..config.layers {
             names.extend(affine(format!("layers.{layer}.message")));
             names.extend(affine(format!("layers.{layer}.update")));
         }
@@ -167,20 +167,20 @@ fn names(recipe: &ModelConfig) -> Vec<String> {
 }
 
 /// Checks the limits that a training also keeps.
-fn check(recipe: &ModelConfig) -> Result<(), Error> {
-    recipe.walks.validate()?;
-    if !(1..=MAX_DIM).contains(&recipe.dim) {
-        return Err(refused(format!("its recipe has dim {}, expected 1 to {MAX_DIM}", recipe.dim)));
+fn check(config: &ModelConfig) -> Result<(), Error> {
+    config.walks.validate()?;
+    if !(1..=MAX_DIM).contains(&config.dim) {
+        return Err(refused(format!("its recipe has dim {}, expected 1 to {MAX_DIM}", config.dim)));
     }
-    if recipe.layers > MAX_LAYERS {
-        return Err(refused(format!("its recipe has {} layers, expected 0 to {MAX_LAYERS}", recipe.layers)));
+    if config.layers > MAX_LAYERS {
+        return Err(refused(format!("its recipe has {} layers, expected 0 to {MAX_LAYERS}", config.layers)));
     }
     let widths: Option<usize> =
-        recipe.dense.iter().try_fold(0usize, |sum, (_, width)| sum.checked_add(*width));
+        config.dense.iter().try_fold(0usize, |sum, (_, width)| sum.checked_add(*width));
     if widths.is_none_or(|width| width > MAX_DENSE) {
         return Err(refused(format!("its recipe has more than {MAX_DENSE} dense features")));
     }
-    if recipe.policies.is_empty() {
+    if config.policies.is_empty() {
         return Err(refused("its recipe has no target".to_owned()));
     }
     Ok(())
@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn a_model_is_read_back_as_it_was() {
-        let (recipe, encoder) = model().parse().expect("its own form");
-        assert_eq!(Model::of(&recipe, &encoder), model());
+        let (config, encoder) = model().parse().expect("its own form");
+        assert_eq!(Model::of(&config, &encoder), model());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::model_config::{ModelConfig, unknown_kind};
 use crate::linalg::rows::normalize;
 use crate::network::encoder::Encoder;
 use crate::query::scan::Scan;
-use crate::state::state::{ABSENT, State};
+use crate::state::layer_rows::{ABSENT, State};
 
 /// The embeddings of one epoch.
 ///
@@ -41,7 +41,7 @@ impl Embeddings {
         Self {
             generation,
             epoch: state.epoch,
-            config: state.recipe.clone(),
+            config: state.config.clone(),
             encoder: Arc::clone(&state.encoder),
             nodes: state.nodes.clone(),
             row_of: state.row_of.clone(),

@@ -7,7 +7,7 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::linalg::buffer_pool::BufferPool;
 use crate::network::hash_embedding::token_hash;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 
 /// The features and the neighborhood of a node that the store does not hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,7 +28,7 @@ pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]
     let mut sums = encoder.table.trained.empty_sums();
     let hashes: Vec<u64> = new_node.tokens.iter().map(|token| token_hash(token)).collect();
     encoder.table.trained.push_tokens(&hashes, &mut sums);
-    let dense = dense_row(&state.recipe, &new_node.dense)?;
+    let dense = dense_row(&state.config, &new_node.dense)?;
     let mut h = encoder.input(&sums, &dense.view(), buffers);
 
     // The layers, each from the neighbors' rows one layer below.

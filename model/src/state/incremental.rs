@@ -13,10 +13,10 @@ use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
+use crate::state::layer_rows::State;
 use crate::state::matrix_rows::{MatrixRows, replace_rows};
 use crate::state::neighborhoods::walk_rows;
 use crate::state::row_set::RowSet;
-use crate::state::state::State;
 
 /// The result of a refresh.
 pub(crate) struct StateUpdate {
@@ -55,12 +55,12 @@ impl State {
     /// # Cost
     /// All walks, and every row of every layer.
     pub(crate) fn build(
-        recipe: ModelConfig,
+        config: ModelConfig,
         encoder: Arc<Encoder>,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<(Self, RefreshReport), Error> {
-        let mut state = Self::new(recipe, encoder);
+        let mut state = Self::new(config, encoder);
         let mut report = RefreshReport::new(snapshot.epoch(), true);
         state.walk_all(snapshot, cancel, &mut report)?;
         state.embed_all(snapshot, cancel, &mut report)?;
@@ -70,12 +70,12 @@ impl State {
     /// The first half of [`State::build`]: rows, neighborhoods and degrees, without reverse lists and embeddings. A
     /// training needs no more.
     pub(crate) fn build_neighborhoods(
-        recipe: ModelConfig,
+        config: ModelConfig,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        let encoder = Arc::new(Encoder::empty(&recipe));
-        let mut state = Self::new(recipe, encoder);
+        let encoder = Arc::new(Encoder::empty(&config));
+        let mut state = Self::new(config, encoder);
         state.walk_all(snapshot, cancel, &mut RefreshReport::new(snapshot.epoch(), true))?;
         Ok(state)
     }
@@ -142,7 +142,7 @@ impl State {
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<(), Error> {
-        for policy in self.recipe.policies.clone() {
+        for policy in self.config.policies.clone() {
             if let Some(kind) = snapshot.kind_ix(&policy.kind) {
                 for node in snapshot.nodes_of(kind) {
                     self.add_row(node);
@@ -157,7 +157,7 @@ impl State {
         report.sources = self.rows() as u64;
         let since = Instant::now();
         let rows = all.rows();
-        for walked in walk_rows(&self.recipe, self.recipe.walks, snapshot, &self.nodes, rows, None, cancel)? {
+        for walked in walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, rows, None, cancel)? {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
                 self.neighborhoods[row as usize] = counted.collect();
@@ -200,9 +200,9 @@ impl State {
         let since = Instant::now();
         // Sources of which some walk takes another step.
         let mut sources = added_or_removed.clone();
-        for policy in &self.recipe.policies {
+        for policy in &self.config.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
-                let walker = Walker::new(snapshot, self.recipe.walks, policy)?;
+                let walker = Walker::new(snapshot, self.config.walks, policy)?;
                 sources.extend(
                     walker.affected_sources(changes, cancel)?.into_iter().filter_map(|node| self.row(node)),
                 );
@@ -233,7 +233,7 @@ impl State {
         let since = Instant::now();
         let mut changed = Vec::new();
         for walked in
-            walk_rows(&self.recipe, self.recipe.walks, snapshot, &self.nodes, sources, None, cancel)?
+            walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, sources, None, cancel)?
         {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
@@ -260,15 +260,15 @@ impl State {
         self.grow_layers();
         let (inputs, bias_changed) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
-        for layer in 0..self.recipe.layers {
+        for layer in 0..self.config.layers {
             // No other check is made if a layer has nothing to compute.
             cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
         }
         // Unit vectors of the rows whose last layer changed.
-        let changed = &layers[self.recipe.layers];
+        let changed = &layers[self.config.layers];
         let output = self.encoder.output_pass(changed.len());
-        let last = MatrixRows::of(&self.hidden[self.recipe.layers]);
+        let last = MatrixRows::of(&self.hidden[self.config.layers]);
         let stage = cancel.stage("embeddings", changed.len() as u64);
         let changed_rows = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
             output.vectors(&last.gather(rows), vectors);
@@ -296,7 +296,7 @@ impl State {
         let recomputed = dirty.inputs.union(dirty.added_or_removed.iter());
         let nodes: Vec<NodeIx> = recomputed.iter().map(|row| self.nodes[row as usize]).collect();
         let levels: Vec<u8> = recomputed.iter().map(|row| self.levels[row as usize]).collect();
-        let inputs = Inputs::gather(snapshot, &self.recipe, &nodes, &levels);
+        let inputs = Inputs::gather(snapshot, &self.config, &nodes, &levels);
         let tokens = self.encoder.table.trained.sums_of(&inputs.tokens);
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
         // Biases are compared bit by bit.
@@ -346,7 +346,7 @@ impl State {
             stage.end();
             changed_messages
         };
-        if self.recipe.damping {
+        if self.config.damping {
             changed_messages = changed_messages.union(dirty.weights.iter());
         }
         // The rows that read a changed message, by the reverse lists, besides those that changed themselves.

@@ -2,6 +2,7 @@
 //! Must not know trainings or queries.
 
 pub(crate) mod incremental;
+pub(crate) mod layer_rows;
 pub(crate) mod learning_curve;
 mod matrix_rows;
 pub(crate) mod model_files;
@@ -9,4 +10,3 @@ pub(crate) mod neighborhoods;
 pub(crate) mod on_demand;
 pub(crate) mod refresh_explanation;
 pub(crate) mod row_set;
-pub(crate) mod state;

@@ -13,8 +13,8 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
+use crate::state::layer_rows::{ABSENT, State, Visited};
 use crate::state::learning_curve::LearningCurve;
-use crate::state::state::{ABSENT, State, Visited};
 
 /// The names of the three files in the manifest.
 pub(crate) const MODEL: &str = "model";
@@ -32,7 +32,7 @@ const CURVE: [u8; 8] = *b"epochs\0\0";
 
 /// The file of a model: its configuration, token table, weights and learning curve.
 pub(crate) fn model_file<'a>(
-    recipe: &ModelConfig,
+    config: &ModelConfig,
     encoder: &'a Encoder,
     curve: &LearningCurve,
 ) -> SectionWriter<'a> {
@@ -41,7 +41,7 @@ pub(crate) fn model_file<'a>(
         weights.extend_from_slice(values);
     }
     let mut file = SectionWriter::new(*b"MODL", MODEL_VERSION);
-    file.section(*b"recipe\0\0", recipe.to_text().into_bytes());
+    file.section(*b"recipe\0\0", config.to_text().into_bytes());
     file.section(*b"bits\0\0\0\0", vec![encoder.table.bits()]);
     file.section(*b"trained\0", encoder.table.trained.rows());
     file.section(*b"table\0\0\0", encoder.table.rows.values());
@@ -97,8 +97,8 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
 pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
     let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
     let embeddings = derived.file(EMBEDDINGS)?;
-    let (recipe, encoder) = load_model(&model)?;
-    let mut state = State::new(recipe, Arc::new(encoder));
+    let (config, encoder) = load_model(&model)?;
+    let mut state = State::new(config, Arc::new(encoder));
     state.epoch = derived.refreshed;
     load_neighborhoods(&mut state, &neighborhoods, bound)?;
     load_embeddings(&mut state, &embeddings, cancel)?;
@@ -127,7 +127,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     file.require(*b"MODL", MODEL_VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
-    let recipe = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
+    let config = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
@@ -138,9 +138,9 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
         return Err(damaged("trained").into());
     }
     let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
-    let rows = HugeMatrix::from_values(numbers.len(), recipe.dim, values).ok_or_else(|| damaged("table"))?;
+    let rows = HugeMatrix::from_values(numbers.len(), config.dim, values).ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
-    let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+    let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
     for (_, values) in weights.tensors_mut() {
         let (these, rest) = stored.split_at_checked(values.len()).ok_or_else(|| damaged("weights"))?;
@@ -150,7 +150,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     if !stored.is_empty() {
         return Err(damaged("weights").into());
     }
-    Ok((recipe, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
+    Ok((config, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {
@@ -203,13 +203,13 @@ fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) 
         })
     };
     for layer in 0..state.hidden.len() {
-        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.recipe.dim)?;
+        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.config.dim)?;
     }
     for layer in 0..state.messages.len() {
         let width = state.encoder.weights.layers[layer].width();
         state.messages[layer] = matrix(numbered(*b"message\0", layer), width)?;
     }
-    state.vectors = matrix(*b"vectors\0", state.recipe.dim)?;
+    state.vectors = matrix(*b"vectors\0", state.config.dim)?;
     state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
     stage.end();
     Ok(())

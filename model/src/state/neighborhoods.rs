@@ -24,7 +24,7 @@ impl KindNeighborhoods {
 /// # Errors
 /// Invalid walk options, or a cancellation.
 pub(crate) fn walk_rows(
-    recipe: &ModelConfig,
+    config: &ModelConfig,
     walks: WalkOptions,
     snapshot: &Snapshot,
     nodes: &[NodeIx],
@@ -32,8 +32,8 @@ pub(crate) fn walk_rows(
     excluded: Option<&[bool]>,
     cancel: &CancelToken,
 ) -> Result<Vec<KindNeighborhoods>, Error> {
-    let mut all = Vec::with_capacity(recipe.policies.len());
-    for policy in &recipe.policies {
+    let mut all = Vec::with_capacity(config.policies.len());
+    for policy in &config.policies {
         let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
         let walker = Walker::new(snapshot, walks, policy)?;
         let walker = match excluded {

@@ -13,15 +13,15 @@ use crate::config::options::Pooling;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
+use crate::state::layer_rows::{Visited, push_importances};
 use crate::state::neighborhoods::walk_rows;
-use crate::state::state::{Visited, push_importances};
 
 /// Unit vectors and biases of some nodes of embedded kinds.
 ///
 /// Shapes: (nodes, D), (nodes). Cost: the walks from the nodes and from those within K - 1 steps, and their rows.
 /// With T neighbors and K = 2 these are at most T + 1 walked nodes and (T + 1)^2 inputs.
 pub(crate) fn embed_nodes(
-    recipe: &ModelConfig,
+    config: &ModelConfig,
     encoder: &Encoder,
     snapshot: &Snapshot,
     nodes: &[NodeIx],
@@ -35,10 +35,10 @@ pub(crate) fn embed_nodes(
     // Neighborhoods, and the number of rows of each layer, from the last layer down.
     let mut neighborhoods: Vec<Vec<Visited>> = Vec::new();
     let mut sizes = vec![count];
-    for _ in 0..recipe.layers {
+    for _ in 0..config.layers {
         let new: Vec<u32> = (neighborhoods.len() as u32..listed.nodes.len() as u32).collect();
         neighborhoods.resize(listed.nodes.len(), Vec::new());
-        for walked in walk_rows(recipe, recipe.walks, snapshot, &listed.nodes, &new, None, cancel)? {
+        for walked in walk_rows(config, config.walks, snapshot, &listed.nodes, &new, None, cancel)? {
             for (place, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| (listed.place(snapshot, visit.node), visit.count));
                 neighborhoods[place as usize] = counted.collect();
@@ -49,16 +49,16 @@ pub(crate) fn embed_nodes(
     sizes.reverse();
 
     let Inputs { tokens: hashes, dense, log_degrees, .. } =
-        Inputs::gather(snapshot, recipe, &listed.nodes, &listed.levels);
+        Inputs::gather(snapshot, config, &listed.nodes, &listed.levels);
     let tokens = encoder.table.trained.sums_of(&hashes);
     let bias = encoder.bias(&tokens, &log_degrees).slice(s![..count]).to_vec();
-    let influence = |row: u32| recipe.influence(listed.levels[row as usize]);
+    let influence = |row: u32| config.influence(listed.levels[row as usize]);
     let pools: Vec<Sparse> = sizes
         .windows(2)
         .map(|size| {
-            let mut pool = Sparse::new(size[0]).with_max(recipe.pooling == Pooling::Max);
+            let mut pool = Sparse::new(size[0]).with_max(config.pooling == Pooling::Max);
             for neighborhood in &neighborhoods[..size[1]] {
-                push_importances(recipe.pooling, neighborhood.iter().copied(), influence, &mut pool);
+                push_importances(config.pooling, neighborhood.iter().copied(), influence, &mut pool);
             }
             pool
         })

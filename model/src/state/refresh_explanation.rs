@@ -8,7 +8,7 @@ use hedgerow_walker::Walker;
 
 use crate::config::error::Error;
 use crate::state::incremental::ChangedRows;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 
 /// The explanation of a node's refresh. It follows the first of possibly many chains of reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -201,9 +201,9 @@ impl Tracer<'_> {
     fn changed_walks(&self, row: u32) -> Result<Option<RefreshReason>, Error> {
         let node = self.state.nodes[row as usize];
         let kind = self.snapshot.kind_name(self.snapshot.kind(node));
-        let recipe = &self.state.recipe;
-        let Some(policy) = recipe.policies.iter().find(|policy| policy.kind == kind) else { return Ok(None) };
-        let walker = Walker::new(self.snapshot, recipe.walks, policy)?;
+        let config = &self.state.config;
+        let Some(policy) = config.policies.iter().find(|policy| policy.kind == kind) else { return Ok(None) };
+        let walker = Walker::new(self.snapshot, config.walks, policy)?;
         let differences = walker.walk_differences(self.changes, node);
         let Some(first) = differences.first() else { return Ok(None) };
         let name = |node: NodeIx| self.snapshot.name(node);

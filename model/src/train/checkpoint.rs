@@ -152,7 +152,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] with file and section.
-    pub(crate) fn progress(self, recipe: &ModelConfig) -> Result<Progress, Error> {
+    pub(crate) fn progress(self, config: &ModelConfig) -> Result<Progress, Error> {
         let Self { file, summary } = self;
         let damaged = |place: &str| -> Error {
             file.damaged(format!("section '{place}'"), "does not fit the other sections").into()
@@ -165,8 +165,8 @@ impl Checkpoint {
         if !TrainedRows::is_valid(bits, trained) {
             return Err(damaged("trained"));
         }
-        let table = HashEmbedding::zeros(TrainedRows::new(bits, trained.iter().copied()), recipe.dim);
-        let weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+        let table = HashEmbedding::zeros(TrainedRows::new(bits, trained.iter().copied()), config.dim);
+        let weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
         let mut encoder = Encoder { table, weights };
         if !ParameterVector::unpack(file.section_f32(*b"now\0\0\0\0\0")?, &mut encoder) {
             return Err(damaged("now"));

@@ -10,7 +10,7 @@ use crate::network::encoder::Encoder;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Minibatch;
 use crate::network::parameter_vector::ParameterVector;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 use crate::train::adam::Adam;
 use crate::train::run::{QUEUED, TrainRun};
 
@@ -125,7 +125,7 @@ impl Estimate {
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
-        let row_numbers = (state.recipe.layers + 1 + 2) as u64 * state.recipe.dim as u64 + messages;
+        let row_numbers = (state.config.layers + 1 + 2) as u64 * state.config.dim as u64 + messages;
         Ok(Self {
             nodes: rows,
             positives: run.source.len() as u64,

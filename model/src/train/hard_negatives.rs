@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::network::minibatch::Example;
+use crate::state::layer_rows::State;
 use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
-use crate::state::state::State;
 
 /// The factor by which the walks that rank far nodes outnumber those of neighborhoods.
 const MORE_WALKS: u32 = 4;
@@ -43,7 +43,7 @@ impl HardNegatives {
             ..options.walks
         };
         let alive: Vec<u32> = state.alive_rows().collect();
-        let walked = walk_rows(&state.recipe, walks, snapshot, &state.nodes, &alive, None, cancel)?;
+        let walked = walk_rows(&state.config, walks, snapshot, &state.nodes, &alive, None, cancel)?;
         for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             let window = visits.iter().skip(from as usize).filter_map(|visit| state.row(visit.node));
             windows[row as usize] = window.collect();

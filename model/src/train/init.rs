@@ -21,19 +21,19 @@ const POPULARITY: f32 = 0.08;
 /// The generation of a warm start.
 pub(crate) struct LastGeneration<'a> {
     pub(crate) generation: Generation,
-    pub(crate) recipe: &'a ModelConfig,
+    pub(crate) config: &'a ModelConfig,
     pub(crate) encoder: &'a Encoder,
 }
 
 /// Random weights.
 ///
 /// Determinism: a function of the seed and the set of tokens.
-pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
-    let table = HashEmbedding::new(&distinct_tokens(inputs), recipe.dim, seed, TABLE_SCALE);
-    let mut weights = Weights::zeros(recipe.conv, recipe.layers, recipe.dim, recipe.dense_width());
+pub(crate) fn random(config: &ModelConfig, inputs: &Inputs, seed: u64) -> Encoder {
+    let table = HashEmbedding::new(&distinct_tokens(inputs), config.dim, seed, TABLE_SCALE);
+    let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
     let mut rng = StdRng::seed_from_u64(seed);
     weights.initialize(|| rng.random_range(-1.0..1.0));
-    weights.popularity[0] = if recipe.popularity { POPULARITY } else { 0.0 };
+    weights.popularity[0] = if config.popularity { POPULARITY } else { 0.0 };
     Encoder { table, weights }
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn random(recipe: &ModelConfig, inputs: &Inputs, seed: u64) -> Encode
 /// # Errors
 /// [`Error::WarmStart`] if there is no generation, or its weights have another shape or meaning.
 pub(crate) fn warm(
-    recipe: &ModelConfig,
+    config: &ModelConfig,
     inputs: &Inputs,
     seed: u64,
     last: Option<LastGeneration<'_>>,
@@ -50,32 +50,32 @@ pub(crate) fn warm(
     let last = last.ok_or_else(|| Error::WarmStart {
         reason: "there is no generation to start from; train without warm first".to_owned(),
     })?;
-    let LastGeneration { generation, recipe: last_config, encoder } = last;
+    let LastGeneration { generation, config: last_config, encoder } = last;
     let refuse = |what: &str, found: String, requested: String| {
         let reason = format!(
             "generation {generation} has {what} {found}, requested {requested}; request the same, or train without warm"
         );
         Err(Error::WarmStart { reason })
     };
-    if last_config.dim != recipe.dim {
-        return refuse("dim", last_config.dim.to_string(), recipe.dim.to_string());
+    if last_config.dim != config.dim {
+        return refuse("dim", last_config.dim.to_string(), config.dim.to_string());
     }
-    if last_config.layers != recipe.layers {
-        return refuse("layers", last_config.layers.to_string(), recipe.layers.to_string());
+    if last_config.layers != config.layers {
+        return refuse("layers", last_config.layers.to_string(), config.layers.to_string());
     }
-    if last_config.conv != recipe.conv {
+    if last_config.conv != config.conv {
         let name = |conv| if conv == Conv::Light { "light" } else { "pinsage" }.to_owned();
-        return refuse("conv", name(last_config.conv), name(recipe.conv));
+        return refuse("conv", name(last_config.conv), name(config.conv));
     }
-    if last_config.pooling != recipe.pooling {
-        return refuse("pooling", format!("{:?}", last_config.pooling), format!("{:?}", recipe.pooling));
+    if last_config.pooling != config.pooling {
+        return refuse("pooling", format!("{:?}", last_config.pooling), format!("{:?}", config.pooling));
     }
-    if last_config.dense != recipe.dense || last_config.degree_input != recipe.degree_input {
-        return refuse("dense blocks", dense_inputs(last_config), dense_inputs(recipe));
+    if last_config.dense != config.dense || last_config.degree_input != config.degree_input {
+        return refuse("dense blocks", dense_inputs(last_config), dense_inputs(config));
     }
     let mut table = HashEmbedding::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
     let mut weights = encoder.weights.clone();
-    match (recipe.popularity, last_config.popularity) {
+    match (config.popularity, last_config.popularity) {
         (true, true) => {}
         (true, false) => weights.popularity[0] = POPULARITY,
         (false, _) => {
@@ -93,10 +93,10 @@ fn distinct_tokens(inputs: &Inputs) -> Vec<u64> {
     tokens
 }
 
-fn dense_inputs(recipe: &ModelConfig) -> String {
+fn dense_inputs(config: &ModelConfig) -> String {
     let mut dense_inputs: Vec<String> =
-        recipe.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
-    if recipe.degree_input {
+        config.dense.iter().map(|(name, width)| format!("{name} of {width}")).collect();
+    if config.degree_input {
         dense_inputs.push("the degree".to_owned());
     }
     if dense_inputs.is_empty() { "none".to_owned() } else { dense_inputs.join(", ") }

@@ -7,7 +7,7 @@ use rand::seq::index;
 
 use crate::config::degree;
 use crate::network::minibatch::Negatives;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 
 /// Attempts to draw each missing negative. If few nodes have nearly all the weight, fewer negatives are returned.
 const DRAWS: usize = 8;

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 
 /// The exponent of a list's length in its weight, if the query is one neighbor: a list counts in proportion to its
 /// edges.

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::config::error::Error;
 use crate::config::options::{Positives, TrainOptions};
 use crate::network::minibatch::Example;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 use crate::train::neighbor_lists::NeighborLists;
 
 /// Consecutive draws of held-out examples after which a source counts as empty.
@@ -238,7 +238,7 @@ impl<'a> PositiveSource<'a> {
             SourceKind::Walks { walkers, rows, .. } => {
                 let source = self.state.nodes[rows[unit] as usize];
                 let kind = self.snapshot.kind_name(self.snapshot.kind(source));
-                let policy = self.state.recipe.policies.iter().position(|policy| policy.kind == kind)?;
+                let policy = self.state.config.policies.iter().position(|policy| policy.kind == kind)?;
                 let visited = walkers[policy].walk(source, member as u32).find(|&node| node != source)?;
                 (vec![rows[unit]], self.state.row(visited)?)
             }
@@ -252,13 +252,13 @@ impl<'a> PositiveSource<'a> {
 }
 
 fn walk_source<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<SourceKind<'a>, Error> {
-    let recipe = &state.recipe;
-    let walkers = recipe.policies.iter().map(|policy| Walker::new(snapshot, recipe.walks, policy));
+    let config = &state.config;
+    let walkers = config.policies.iter().map(|policy| Walker::new(snapshot, config.walks, policy));
     let walkers = walkers.collect::<Result<Vec<_>, _>>()?;
     let mut rows: Vec<u32> =
         state.alive_rows().filter(|&row| !state.neighborhoods[row as usize].is_empty()).collect();
     rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
-    Ok(SourceKind::Walks { walkers, rows, walks: recipe.walks.walks as usize })
+    Ok(SourceKind::Walks { walkers, rows, walks: config.walks.walks as usize })
 }
 
 #[cfg(test)]
@@ -273,7 +273,7 @@ mod tests {
     use crate::config::model_config::ModelConfig;
     use crate::config::options::TrainOptions;
     use crate::linalg::sparse::Sparse;
-    use crate::state::state::State;
+    use crate::state::layer_rows::State;
 
     /// A chain of boards with three pins each. Each board shares its last pin with the next, so two pins share at
     /// most one board, and the middle pins are on one board only.
@@ -296,8 +296,8 @@ mod tests {
     }
 
     fn state(snapshot: &Snapshot) -> State {
-        let recipe = ModelConfig::new(&options(), snapshot).expect("there are pins");
-        State::build_neighborhoods(recipe, snapshot, &CancelToken::new()).expect("neighborhoods")
+        let config = ModelConfig::new(&options(), snapshot).expect("there are pins");
+        State::build_neighborhoods(config, snapshot, &CancelToken::new()).expect("neighborhoods")
     }
 
     /// The board that query and positive share.

@@ -17,7 +17,7 @@ use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::Example;
 use crate::network::parameter_vector::ParameterVector;
-use crate::state::state::State;
+use crate::state::layer_rows::State;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::Progress;
 use crate::train::event::{Alarm, EpochReport, EpochTimes, TrainEvent};
@@ -336,7 +336,7 @@ impl<'a> TrainRun<'a> {
 
 /// The number of examples per epoch.
 fn examples(options: &TrainOptions, state: &State, positives: usize) -> usize {
-    let few_nodes = if state.recipe.identities.is_empty() {
+    let few_nodes = if state.config.identities.is_empty() {
         usize::MAX
     } else {
         (state.rows() * EXAMPLES_PER_NODE).max(options.batch.saturating_mul(FEWEST_STEPS))

@@ -4,6 +4,7 @@
 //! exports from a folder does, or it would hide an arrow. Code under `cfg(test)` does not count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
 
 use super::crate_source::{CRATES, Module, modules, modules_of};
 use super::rust_source::Token;
@@ -191,7 +192,8 @@ fn told(graph: &Graph, cycle: &[Arrow]) -> String {
     for step in cycle {
         let lines = graph.arrows.iter().filter(|arrow| (&arrow.from, &arrow.to) == (&step.from, &step.to));
         for line in lines {
-            text += &format!("\n  {} -> {}: {} {}", line.from, line.to, line.place, line.path);
+            write!(text, "\n  {} -> {}: {} {}", line.from, line.to, line.place, line.path)
+                .expect("a string takes every line");
         }
     }
     text

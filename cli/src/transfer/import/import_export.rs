@@ -27,7 +27,8 @@ use crate::transfer::import::edge_fields::EdgeFields;
 use crate::transfer::import::edges::{EdgeForm, EdgeRows};
 use crate::transfer::import::node_features::NodeFeatures;
 use crate::transfer::manifest::{Counts, ExportFormat, FileEntry, Manifest};
-use crate::transfer::model_file::{self, MODEL};
+use crate::transfer::model_file;
+use crate::transfer::model_file::MODEL;
 use crate::transfer::table_schema::{DENSE_PREFIX, Table};
 
 /// Operations in a commit of features.

@@ -14,7 +14,7 @@ use crate::session::context::Context;
 use crate::session::schema::relations;
 use crate::verbs::eval::comparison::{FigureNames, OverallFigure, RankerFigures, print};
 use crate::verbs::eval::sparkline::{change, fraction};
-use crate::verbs::recommend::interests;
+use crate::verbs::query::recommend::interests;
 
 /// The figures of all recommendations together.
 const OVERALL: &[OverallFigure] = &[

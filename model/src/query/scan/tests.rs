@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use crate::query::scan::*;
+use super::*;
 
 /// A pseudorandom number in [-1, 1).
 fn number(at: usize) -> f32 {

@@ -26,7 +26,7 @@ pub(crate) type Visited = (u32, u32);
 /// layers (h0 to hK, with PinSage layers also messages).
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) recipe: ModelConfig,
+    pub(crate) config: ModelConfig,
     pub(crate) encoder: Arc<Encoder>,
     /// The epoch of the graph that the state reflects.
     pub(crate) epoch: Epoch,
@@ -52,8 +52,8 @@ pub(crate) struct State {
 
 impl State {
     /// A state without rows.
-    pub(crate) fn new(recipe: ModelConfig, encoder: Arc<Encoder>) -> Self {
-        let dim = recipe.dim;
+    pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>) -> Self {
+        let dim = config.dim;
         let messages = encoder.weights.layers.iter().map(|layer| HugeMatrix::zeros(0, layer.width()));
         Self {
             epoch: Epoch::new(0),
@@ -63,11 +63,11 @@ impl State {
             neighborhoods: Vec::new(),
             reverse: Vec::new(),
             levels: Vec::new(),
-            hidden: vec![HugeMatrix::zeros(0, dim); recipe.layers + 1],
+            hidden: vec![HugeMatrix::zeros(0, dim); config.layers + 1],
             messages: messages.collect(),
             vectors: HugeMatrix::zeros(0, dim),
             bias: Vec::new(),
-            recipe,
+            config,
             encoder,
         }
     }
@@ -111,7 +111,7 @@ impl State {
             return Some(row);
         }
         let kind = snapshot.kind_name(snapshot.kind(node));
-        let embedded = self.recipe.targets().any(|target| target == kind);
+        let embedded = self.config.targets().any(|target| target == kind);
         embedded.then(|| {
             let row = self.add_row(node);
             self.alive[row as usize] = false;
@@ -178,7 +178,7 @@ impl State {
 
     /// The row's [`ModelConfig::influence`].
     pub(crate) fn influence(&self, row: u32) -> f32 {
-        self.recipe.influence(self.levels[row as usize])
+        self.config.influence(self.levels[row as usize])
     }
 
     /// Importances of the neighborhoods of the listed rows. Shape: (listed, rows).
@@ -200,8 +200,8 @@ impl State {
     ) -> Result<Sparse, Error> {
         let alive: Vec<u32> = self.alive_rows().collect();
         let walked = walk_rows(
-            &self.recipe,
-            self.recipe.walks,
+            &self.config,
+            self.config.walks,
             snapshot,
             &self.nodes,
             &alive,
@@ -221,13 +221,13 @@ impl State {
     }
 
     fn empty_pool(&self, rows: usize, entries: usize) -> Sparse {
-        Sparse::with_capacity(self.rows(), rows, entries).with_max(self.recipe.pooling == Pooling::Max)
+        Sparse::with_capacity(self.rows(), rows, entries).with_max(self.config.pooling == Pooling::Max)
     }
 
     /// Appends the importances of a neighborhood: visits times influence, divided by their sum; with other poolings
     /// all equal.
     pub(crate) fn push_importances(&self, neighborhood: impl Iterator<Item = Visited>, pool: &mut Sparse) {
-        push_importances(self.recipe.pooling, neighborhood, |row| self.influence(row), pool);
+        push_importances(self.config.pooling, neighborhood, |row| self.influence(row), pool);
     }
 }
 

@@ -15,8 +15,8 @@ use crate::input::source::Source;
 use crate::output::stream::Stream;
 use crate::output::value::{count, float, name, object};
 use crate::session::context::Context;
-use crate::verbs::answer_explanation::{facts_of, words_of};
-use crate::verbs::ranking::{RankingArgs, print};
+use crate::verbs::query::answer_explanation::{facts_of, words_of};
+use crate::verbs::query::ranking::{RankingArgs, print};
 
 /// Users whose answers are computed together and are in memory at once.
 const USERS_AT_ONCE: usize = 1024;

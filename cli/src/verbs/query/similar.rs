@@ -7,7 +7,7 @@ use hedgerow::NodeName;
 
 use crate::core::failure::Failure;
 use crate::session::context::Context;
-use crate::verbs::ranking::{RankingArgs, print};
+use crate::verbs::query::ranking::{RankingArgs, print};
 
 /// The arguments of `similar`.
 #[derive(Args, Debug)]

@@ -12,11 +12,11 @@ use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
-use crate::verbs::answer_explanation::{facts_of, words_of};
+use crate::verbs::query::answer_explanation::{facts_of, words_of};
 
 /// The options of both verbs.
 #[derive(Args, Debug)]
-pub(super) struct RankingArgs {
+pub(crate) struct RankingArgs {
     /// The most nodes in the answer
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     k: usize,
@@ -37,11 +37,11 @@ pub(super) struct RankingArgs {
     exclude: Option<PathBuf>,
     /// Give the reasons why each node is in the answer
     #[arg(long)]
-    pub(super) explain: bool,
+    pub(crate) explain: bool,
 }
 
 impl RankingArgs {
-    pub(super) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
+    pub(crate) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
             // The log names the dirty nodes, and a read-only store does not open it: then everything is recomputed.
@@ -50,7 +50,7 @@ impl RankingArgs {
         Ok(engine)
     }
 
-    pub(super) fn query(self, include_seen: bool) -> Result<Query, Failure> {
+    pub(crate) fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
         Ok(Query {
             k: self.k,
@@ -66,7 +66,7 @@ impl RankingArgs {
 }
 
 /// Prints an answer, with the facts that hold for all of it.
-pub(super) fn print(
+pub(crate) fn print(
     ctx: &Context,
     ranked: &Ranked,
     mut facts: Vec<(&str, Value)>,
