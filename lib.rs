@@ -54,24 +54,30 @@
 //!
 //! # Features
 //!
-//! `model`, on by default, adds training, embeddings and queries. Without it (`default-features = false`) there are the graph and
-//! the walks, and 15 crates fewer.
+//! - `model`, on by default, adds training, embeddings and queries. Without it (`default-features = false`) there are the graph
+//!   and the walks.
+//! - `serde` implements `Serialize` and `Deserialize` for the types that hosts send around: names, answers, explanations, status
+//!   and reports. A [`NodeName`] is the string `kind:key`.
 
 mod error;
 pub mod guide;
 
 pub use error::{Error, ErrorKind};
+pub use hedgerow_storage::Error as StorageError;
 pub use hedgerow_storage::{
     Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived, Edge,
     EdgeBuffer, Epoch, Generation, KindIx, List, NodeIx, NodeName, NodeRef, OpenOptions, Position, Progress,
     Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TokenMask,
     is_engine_panic,
 };
+pub use hedgerow_walker::Error as WalkError;
 pub use hedgerow_walker::{
     Cooccurrence, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, UniformWalks,
     Visit, WalkDifference, WalkOptions, Walker, pixie, stable_draw,
 };
 
+#[cfg(feature = "model")]
+pub use hedgerow_model::Error as ModelError;
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
     Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Digest,

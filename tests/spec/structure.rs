@@ -100,7 +100,7 @@ fn unsafe_code_is_found_however_it_is_allowed() {
     );
 }
 
-/// Where a text has one of these words in its code.
+/// Lines of a text whose code has one of these words.
 fn first_of(text: &str, words: &[&str]) -> Option<String> {
     let found = tokens(text).into_iter().find(|token| words.contains(&token.text.as_str()));
     found.map(|token| format!("{}, line {}", token.text, token.line))

@@ -81,9 +81,9 @@ fn a_warm_start_from_a_model_of_another_shape_is_refused_and_the_difference_is_n
     assert!(message.contains("no generation to start from"), "{message}");
     train(&engine, &options(1)).expect("a training");
     let changes: [(Change, &str); 3] = [
-        (|options| options.dim = 9, "dim 8, asked for 9"),
-        (|options| options.layers = 1, "layers 2, asked for 1"),
-        (|options| options.conv = Conv::PinSage, "conv light, asked for pinsage"),
+        (|options| options.dim = 9, "dim 8, requested 9"),
+        (|options| options.layers = 1, "layers 2, requested 1"),
+        (|options| options.conv = Conv::PinSage, "conv light, requested pinsage"),
     ];
     for (change, words) in changes {
         let (kind, message) = warm(change).expect_err("another shape");
@@ -96,5 +96,5 @@ fn a_warm_start_from_a_model_of_another_shape_is_refused_and_the_difference_is_n
     batch.set_dense(NodeRef { kind: "pin", key: "1" }, "sound", &[1.0, 2.0]).expect("numbers");
     engine.store().commit(&batch).expect("a commit");
     let (_, message) = warm(|_| {}).expect_err("another block");
-    assert!(message.contains("dense blocks image of 3, asked for image of 3, sound of 2"), "{message}");
+    assert!(message.contains("dense blocks image of 3, requested image of 3, sound of 2"), "{message}");
 }

@@ -42,7 +42,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// What a successful check has compared.
+/// The counts that a successful check has compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Checked {
     /// Digests of a refresh and a rebuild were compared.

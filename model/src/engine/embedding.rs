@@ -5,9 +5,9 @@ use hedgerow_walker::{Policy, WalkOptions};
 
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
-use crate::query::embedding::{CurrentVector, Embedded};
 use crate::query::inductive::{NewNode, vector_of_new_node};
 use crate::query::neighborhood::{Importance, neighborhood};
+use crate::query::node_vector::{CurrentVector, Embedded};
 
 /// A model that gives nodes vectors. [`Engine`] is PinSage's. A host that needs vectors only may implement it for another model.
 pub trait Embedder: Send + Sync {

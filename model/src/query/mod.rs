@@ -3,13 +3,13 @@
 
 pub(crate) mod answer;
 pub(crate) mod answer_explanation;
-pub(crate) mod embedding;
 pub(crate) mod embeddings;
 pub(crate) mod filter;
 pub(crate) mod inductive;
 pub mod interests;
 pub(crate) mod nearest;
 pub(crate) mod neighborhood;
+pub(crate) mod node_vector;
 #[expect(clippy::module_inception, reason = "the file has the name of its type, `Query`")]
 pub(crate) mod query;
 pub(crate) mod recommend;

@@ -8,7 +8,7 @@ use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
-use crate::types::ops::Op;
+use crate::types::ops::{EdgeData, Op};
 use crate::types::position::Position;
 
 impl Store {
@@ -120,6 +120,13 @@ fn position_line(source: &str, position: Position) -> String {
     format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
 }
 
+/// The weight and the time of an edge, if there is an edge.
+fn edge_text(edge: Option<&EdgeData>) -> String {
+    let Some(EdgeData { weight, time }) = edge else { return "none".to_owned() };
+    let time = time.map_or_else(String::new, |time| format!(" time {time}"));
+    format!("weight {weight}{time}")
+}
+
 /// An operation as a line of text, with its texts escaped.
 fn op_line(op: &Op) -> String {
     match op {
@@ -129,7 +136,7 @@ fn op_line(op: &Op) -> String {
         Op::Live { node, alive } => format!("live {node} {alive}"),
         Op::Clear { node } => format!("clear {node}"),
         Op::Edge { relation, a, b, old, new } => {
-            format!("edge {relation} {a} {b} from {old:?} to {new:?}")
+            format!("edge {relation} {a} {b} from {} to {}", edge_text(old.as_ref()), edge_text(new.as_ref()))
         }
         Op::Tokens { node, tokens } => format!("tokens {node} {tokens:?}"),
         Op::Dense { node, block, values } => format!("dense {node} {block} {values:?}"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::follower::{Follower, append};
 use super::{Cli, Run, skip};
 
-/// Whether the process that runs the tests ignores a signal, as under `nohup`. Its child processes then ignore it too.
+/// True if the process that runs the tests ignores a signal, as under `nohup`. Its child processes then ignore it too.
 fn is_ignored(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

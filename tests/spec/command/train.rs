@@ -147,5 +147,5 @@ fn a_warm_training_starts_from_the_last_generation() {
     };
     let warm = after_one(&["--warm"]);
     assert!(warm < after_one(&[]), "{warm}");
-    cli.fails(&["train", "s", "--target", "pin", "--dim", "9", "--warm"], 1, "has dim 8, asked for 9");
+    cli.fails(&["train", "s", "--target", "pin", "--dim", "9", "--warm"], 1, "has dim 8, requested 9");
 }

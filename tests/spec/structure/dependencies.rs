@@ -20,10 +20,10 @@ const DIRECTION: [(&str, &[&str]); 5] = [
 const UNPUBLISHED: [(&str, &[&str]); 2] =
     [("hedgerow-bench", &["hedgerow", "hedgerow-cli", SUPPORT]), (SUPPORT, &["hedgerow"])];
 
-/// What tests share, which nothing but tests uses.
+/// The crates that only tests use.
 const SUPPORT: &str = "hedgerow-test-support";
 
-/// What cargo prints.
+/// The output of a cargo command.
 fn cargo(words: &[&str]) -> String {
     let ran = Command::new(env!("CARGO")).args(words).current_dir(root()).output().expect("cargo runs");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -73,7 +73,7 @@ fn dependencies_point_from_cli_to_storage_and_never_back() {
     }
 }
 
-/// What a person finds a crate by, and what a registry asks of it.
+/// The fields of a manifest that a registry requires or searches.
 #[test]
 fn every_published_crate_says_what_a_registry_shows() {
     for package in packages().iter().filter(|package| package["publish"].is_null()) {

@@ -22,7 +22,7 @@ struct Arrow {
     path: String,
 }
 
-/// What the paths of a crate say of its folders.
+/// The folders of a crate and the paths between them.
 #[derive(Debug, Default)]
 struct Graph {
     arrows: Vec<Arrow>,
@@ -38,7 +38,7 @@ struct WrittenPath {
     line: usize,
     /// The modules around it within its file.
     inline: Vec<String>,
-    /// Whether it gives others another path to what it names.
+    /// True for `pub use`, which gives the named item a second path.
     is_export: bool,
 }
 
@@ -223,7 +223,7 @@ fn a_crate_with_folders_names_its_modules_and_not_its_exports() {
     assert!(hidden.is_empty(), "{} paths go through the crate's root:\n{shown}", hidden.len());
 }
 
-/// How many modules stand in each folder, those of unit tests left out.
+/// The number of modules in each folder, without those of unit tests.
 fn modules_in_folders(modules: &[Module]) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
     for Module { path, .. } in modules {

@@ -35,7 +35,7 @@ fn self_type(header: &[Token]) -> Option<String> {
     name
 }
 
-/// Where blocks for a type stand in a crate: file within the crate, and line.
+/// The `impl` blocks of a type in a crate: file within the crate, and line.
 fn blocks(folder: &str, name: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for module in modules(folder) {

@@ -113,7 +113,7 @@ fn a_model_goes_into_a_store_by_itself() {
     assert_eq!(digest("t"), digest("s"));
     cli.write("bad.safetensors", "nothing");
     cli.fails(&["import", "t", "--model", "bad.safetensors"], 5, "not a safetensors file");
-    cli.fails(&["import", "u", "--from", "m"], 1, "of another form");
+    cli.fails(&["import", "u", "--from", "m"], 1, "in a format that cannot be imported");
     let bytes = fs::read(cli.path("m/model.safetensors")).expect("a file");
     let text = String::from_utf8_lossy(&bytes[..bytes.len() / 2]).into_owned();
     let layers = "\\\"layers\\\":";
