@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
     let rows: usize = words.find_map(|word| word.parse().ok()).unwrap_or(200_000);
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
+    // The rows, the requests and the queries.
     let full = topics(rows);
     let scan = Scan::new(full.clone());
     let bias: Vec<f32> = (0..rows).map(|row| 0.1 * number(row)).collect();
@@ -44,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         queries.iter().map(|query| scan.nearest(query, request)).collect::<Vec<_>>()
     };
     let exact = |at: usize| scan.nearest_each(&queries[at..=at], &request, &|_, _| false);
+    // The scan and its baselines take turns; the best round of each counts.
     let mut jobs: Vec<(&str, Job<'_>)> = vec![
         (
             "reading",
@@ -72,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             best[at] = best[at].min(since.elapsed().as_secs_f64() * 1e3 / QUERIES as f64);
         }
     }
+    // The report.
     let mut out = std::io::stdout().lock();
     let bytes = (rows * DIM * size_of::<f32>()) as f64;
     writeln!(out, "{rows} rows of {DIM}, {K} nearest; reading {:.1} GB/s", bytes / best[0] / 1e6)?;

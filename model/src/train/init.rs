@@ -50,6 +50,7 @@ pub(crate) fn warm(
     let last = last.ok_or_else(|| Error::WarmStart {
         reason: "there is no generation to start from; train without warm first".to_owned(),
     })?;
+    // The shapes must be equal.
     let LastGeneration { generation, config: last_config, encoder } = last;
     let refuse = |what: &str, found: String, requested: String| {
         let reason = format!(
@@ -73,7 +74,9 @@ pub(crate) fn warm(
     if last_config.dense != config.dense || last_config.degree_input != config.degree_input {
         return refuse("dense blocks", dense_inputs(last_config), dense_inputs(config));
     }
+    // New tokens get rows of their own; the rows of earlier tokens are kept.
     let mut table = HashEmbedding::grown(&encoder.table, &distinct_tokens(inputs), seed, TABLE_SCALE);
+    // The weight of popularity starts at its default if the last generation had none.
     let mut weights = encoder.weights.clone();
     match (config.popularity, last_config.popularity) {
         (true, true) => {}

@@ -199,11 +199,13 @@ impl<'a> NodeRows<'a> {
     fn node(&self) -> Result<NodeFeatures<'_>, BadInput> {
         match self {
             Self::Csv { records, columns, named, key, kind, tokens } => {
+                // The kind, which is fixed or in a column.
                 records.expect_fields(*columns, named)?;
                 let kind = match kind {
                     KindSource::Fixed(kind) => kind.as_ref(),
                     KindSource::At(at) => first_label(records.text(*at)?),
                 };
+                // The words of the token columns.
                 let mut words = Vec::new();
                 for (at, name) in tokens {
                     push_tokens(records.text(*at)?, name, &mut words);
@@ -218,11 +220,13 @@ impl<'a> NodeRows<'a> {
                 })
             }
             Self::Jsonl { rows, key, kind, tokens } => {
+                // The kind, which is fixed or in a field.
                 let object = JsonLine::parse(rows.lines())?;
                 let kind = match kind {
                     KindSource::Fixed(kind) => Cow::Borrowed(kind.as_ref()),
                     KindSource::At(field) => object.text(field, "a kind")?,
                 };
+                // A text is split into words, a list holds one word in each item.
                 let mut words = Vec::new();
                 for field in *tokens {
                     match object.texts(field)? {

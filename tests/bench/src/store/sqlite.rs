@@ -37,11 +37,13 @@ fn one(
     let mut database = Connection::open(path)?;
     database.pragma_update(None, "journal_mode", journal)?;
     database.pragma_update(None, "synchronous", "FULL")?;
+    // The import.
     let csv = bench.path("edges.csv");
     let since = Instant::now();
     let count = import(&mut database, &csv)?;
     let imported = count as f64 / since.elapsed().as_secs_f64();
 
+    // Durable commits of one edge.
     let (plan, mut random) = (bench.setup.plan, Random::new(1));
     let insert = "INSERT OR REPLACE INTO edges (pin, board, weight) VALUES (?1, ?2, ?3)";
     let mut statement = database.prepare(insert)?;
@@ -57,6 +59,7 @@ fn one(
     }
     drop(statement);
 
+    // Reads of all neighbors of a node.
     let mut statement = database.prepare("SELECT board FROM edges WHERE pin = ?1")?;
     let (mut read, mut sum) = (0.0_f64, 0_i64);
     for _ in 0..ROUNDS {
