@@ -115,9 +115,11 @@ fn a_model_goes_into_a_store_by_itself() {
     cli.fails(&["import", "t", "--model", "bad.safetensors"], 5, "not a safetensors file");
     cli.fails(&["import", "u", "--from", "m"], 1, "in a format that cannot be imported");
     let bytes = fs::read(cli.path("m/model.safetensors")).expect("a file");
-    let text = String::from_utf8_lossy(&bytes[..bytes.len() / 2]).into_owned();
-    let layers = "\\\"layers\\\":";
-    let at = text.find(layers).expect("a recipe") + layers.len();
+    // The file begins with a binary length, so the place is looked up in bytes.
+    let layers = b"\\\"layers\\\":";
+    let at =
+        bytes.windows(layers.len()).position(|window| window == layers).expect("the model configuration");
+    let at = at + layers.len();
     let mut changed = bytes;
     changed[at] = b'9';
     cli.write("bad.safetensors", &changed);
