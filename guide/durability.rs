@@ -93,5 +93,5 @@
 //! # Keeping a store intact
 //!
 //! A store keeps two checkpoints, the log since the older one, and two copies of the manifest, all with checksums. Opening it for
-//! writing repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::repairs) lists it.
+//! writing repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::damage) lists it.
 //! [`Store::check`](crate::Store::check) verifies everything. [`Store::backup`](crate::Store::backup) copies a store in use.

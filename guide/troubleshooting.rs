@@ -45,7 +45,7 @@
 //!
 //! # A damaged store
 //!
-//! 1. Open it for writing. This repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::repairs)
+//! 1. Open it for writing. This repairs whatever can be repaired without loss, and [`Store::damage`](crate::Store::damage)
 //!    lists it. A read-only handle changes nothing, so it fails on any damage.
 //! 2. If it does not open, call [`Store::check`](crate::Store::check). It lists every file and place, each with its remedy.
 //! 3. If the end of the log is damaged and has no copy, use [`OpenOptions::repair`](crate::OpenOptions::repair). It gives up the

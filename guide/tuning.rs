@@ -61,7 +61,7 @@
 //!
 //! # Filling a store
 //!
-//! - A whole graph: [`BulkLoad`](crate::Load), 9 to 13 million edges a second, into an empty store.
+//! - A whole graph: [`BulkLoad`](crate::BulkLoad), 9 to 13 million edges a second, into an empty store.
 //! - A stream: batches of some hundred to ten thousand changes. A commit takes about 1.4 times a sync of the disk, so commits of
 //!   one edge are limited by the disk. Threads that commit at once share syncs.
 //! - Call [`Store::checkpoint_if_worthwhile`](crate::Store::checkpoint_if_worthwhile) now and then. It keeps opening fast, and
