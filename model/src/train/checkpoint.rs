@@ -209,3 +209,49 @@ pub(crate) fn digest_of_pairs(pairs: &[(NodeName, NodeName)]) -> String {
     }
     hasher.finalize().to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::{Loss, Positives};
+
+    /// The section of a training that version 1 wrote, with two targets and options that are no defaults.
+    const VERSION_1: &str = "graph 1\npairs 0a1b\noption target movie\noption target user\noption dim 16\n\
+        option layers 2\noption conv light\noption walks 200\noption visits 3\noption stop 0.5\noption top 50\n\
+        option min_visits 3\noption walk_seed 9\noption ids auto\noption popularity true\noption damping true\n\
+        option epochs 6\noption pairs_per_epoch 200000\noption batch 2048\noption negatives 4000\n\
+        option hard_negatives 2\noption hard_ranks 10-90\noption positives walks\noption history 20\n\
+        option loss margin\noption margin 0.1\noption temperature 0.1\noption learning_rate 0.003\n\
+        option decay 0.85\noption held_out 5000\noption patience 3\noption seed 1\noption negative_power 0\n\
+        option pooling importance\noption degree_input false\noption warm false\nsteps 52\nbest 2\n\
+        best_recall 0.45898777\nworse 0\n\
+        epoch 1 6.382266 - 20951.530992984066 0.45208365 2.484640979\n\
+        epoch 2 5.6813054 0.45898777 22419.40231917067 0.43441698 2.328474247\n";
+
+    /// A training that version 1 interrupted must resume with its own options, or its result would be another.
+    #[test]
+    fn an_interrupted_training_of_version_1_keeps_its_options_and_epochs() {
+        let found: Summary = json::parse(VERSION_1, legacy::training).expect("a whole text");
+        let mut options = TrainOptions {
+            dim: 16,
+            epochs: 6,
+            hard_negatives: 2,
+            hard_ranks: (10, 90),
+            positives: Positives::Walks,
+            history: 20,
+            loss: Loss::Margin,
+            learning_rate: 0.003,
+            ..TrainOptions::new(["movie", "user"])
+        };
+        (options.walks.min_visits, options.walks.seed) = (3, 9);
+        assert_eq!(found.origin.options, options);
+        assert_eq!((found.origin.graph, found.origin.pairs.as_deref()), (Epoch::new(1), Some("0a1b")));
+        assert_eq!((found.steps, found.best, found.best_recall, found.worse), (52, 2, 0.458_987_77, 0));
+        let recalls: Vec<_> = found.epochs.iter().map(|epoch| (epoch.epoch, epoch.recall)).collect();
+        assert_eq!(recalls, [(1, None), (2, Some(0.458_987_77))]);
+        // The text of today reads back as the same.
+        let text = json::text_of(&found);
+        let again: Summary = json::parse(&text, |_| None).expect("its own text");
+        assert_eq!((again.origin, again.epochs), (found.origin, found.epochs));
+    }
+}
