@@ -31,6 +31,8 @@ pub enum ErrorKind {
     NotAStore,
     /// A newer version of this library wrote the store.
     NewerVersion,
+    /// The store's folder was moved or replaced while it is open for writing; nothing is written any more.
+    Replaced,
     /// A file does not hold what was written to it.
     Damaged,
     /// The store has no embeddings yet; train first.
@@ -97,6 +99,7 @@ impl Error {
             Store::Io { path, .. }
             | Store::NotAStore { path, .. }
             | Store::Locked { path, .. }
+            | Store::Replaced { path }
             | Store::Damaged { path, .. }
             | Store::NewerVersion { path, .. }
             | Store::ReadOnly { path }
@@ -113,6 +116,7 @@ fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
         Store::NotAStore { .. } => ErrorKind::NotAStore,
         Store::NewerVersion { .. } => ErrorKind::NewerVersion,
         Store::Locked { .. } => ErrorKind::Locked,
+        Store::Replaced { .. } => ErrorKind::Replaced,
         Store::Damaged { .. } => ErrorKind::Damaged,
         Store::Invalid { .. } => ErrorKind::Invalid,
         Store::UnknownNode { .. } => ErrorKind::NotFound,

@@ -100,7 +100,7 @@ fn link(store: &Store, a: &str, b: &str) -> Result<Epoch, Error> {
     Ok(store.commit(&batch)?.epoch)
 }
 
-/// The bytes of the segment files, the newest of each.
+/// The bytes of the segment files after their headers, which have the identity of the store; the newest of each.
 fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut newest: BTreeMap<String, (u64, Vec<u8>)> = BTreeMap::new();
     for entry in fs::read_dir(path).expect("there") {
@@ -111,7 +111,7 @@ fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
         };
         let number: u64 = number.parse().expect("a number");
         if newest.get(what).is_none_or(|(other, _)| *other < number) {
-            newest.insert(what.to_owned(), (number, fs::read(&file).expect("readable")));
+            newest.insert(what.to_owned(), (number, fs::read(&file).expect("readable").split_off(64)));
         }
     }
     newest.into_iter().map(|(what, (_, bytes))| (what, bytes)).collect()

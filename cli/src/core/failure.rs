@@ -102,7 +102,7 @@ impl Failure {
         match self {
             Self::Open(error) if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Cancelled) => 3,
             Self::Library(error) | Self::Open(error) => match error.kind() {
-                ErrorKind::Locked | ErrorKind::NotAStore | ErrorKind::NewerVersion => 3,
+                ErrorKind::Locked | ErrorKind::NotAStore | ErrorKind::NewerVersion | ErrorKind::Replaced => 3,
                 ErrorKind::Damaged => 4,
                 ErrorKind::Invalid => 5,
                 ErrorKind::Cancelled => INTERRUPTED,
@@ -126,6 +126,7 @@ impl Failure {
                 ErrorKind::Invalid => "invalid",
                 ErrorKind::Locked => "locked",
                 ErrorKind::NotAStore | ErrorKind::NewerVersion => "not_a_store",
+                ErrorKind::Replaced => "replaced",
                 ErrorKind::Damaged => "damaged",
                 ErrorKind::NotTrained | ErrorKind::NotEmbedded => "not_trained",
                 ErrorKind::ReadOnly => "read_only",

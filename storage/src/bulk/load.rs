@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::manifest::FileName;
+use crate::checkpoint::manifest::NamedFile;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::graph::plan::MAX_RELATIONS;
@@ -221,7 +221,7 @@ impl BulkLoad {
         Ok(at)
     }
 
-    /// Writes the files under `number`; returns the names of all files, and the numbers of nodes and edges. The memory
+    /// Writes the files under `number`; returns what a manifest says of all files, and the numbers of nodes and edges. The memory
     /// of the edges is freed as soon as they are in a file.
     ///
     /// # Errors
@@ -230,10 +230,10 @@ impl BulkLoad {
     pub(crate) fn write(
         mut self,
         disk: &Disk,
-        current: &[FileName; 4],
+        current: &[NamedFile; 4],
         number: u64,
         cancel: &CancelToken,
-    ) -> Result<([FileName; 4], u64, u64), Error> {
+    ) -> Result<([NamedFile; 4], u64, u64), Error> {
         let Self { names, relations } = &mut self;
         names.close();
         let bound = names.bound();
@@ -243,7 +243,7 @@ impl BulkLoad {
         let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
-                Topology::write(to, bound, relations.len(), |relation, writer| {
+                let written = Topology::write(to, bound, relations.len(), |relation, writer| {
                     let Relation { name, kinds, parts } = &mut relations[relation.index()];
                     let parts = std::mem::take(parts);
                     let count = build::write(&parts, names.ids(), writer, &stage)?;
@@ -252,7 +252,7 @@ impl BulkLoad {
                     Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
                 })?;
                 stage.end();
-                Ok(())
+                Ok(written)
             }
             "nodes" => {
                 let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], true);

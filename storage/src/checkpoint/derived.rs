@@ -1,10 +1,11 @@
 //! Derived files: the files that a model writes beside the graph, named by a manifest. Knows nothing of their content.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::{Published, is_file_stem};
+use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::fs::verified_files::OpenMode;
@@ -59,26 +60,31 @@ impl Derived {
     ///
     /// # Errors
     /// [`Error::Damaged`] for the first file with damage.
-    pub(crate) fn open(store: &Path, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
-        let derived = Self::open_some(store, published, mode)?;
+    pub(crate) fn open(disk: &Disk, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
+        let derived = Self::open_some(disk, published, mode)?;
         let damage = derived.damage().next().cloned();
         damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
     }
 
     /// Opens the intact derived files of a manifest, and keeps the damage of the others.
-    pub(crate) fn open_some(store: &Path, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
+    pub(crate) fn open_some(disk: &Disk, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
         let stage = mode.cancel.stage("derived files", published.files.len() as u64);
-        for name in &published.files {
-            let path = name.path(store);
-            let file = SectionFile::open_named(&path, Residence::Mapped, mode.is_verified(&path));
-            files.insert(name.what.clone(), Damage::from_result(file, REBUILT)?);
+        for named in &published.files {
+            let file = named.open(disk, Residence::Mapped, mode);
+            files.insert(named.name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }
         stage.end();
         let (generation, refreshed) = (published.generation(), published.refreshed());
         let is_complete = files.values().all(Result::is_ok);
-        Ok(Self { generation, refreshed, is_complete, store: store.to_path_buf(), files: Arc::new(files) })
+        Ok(Self {
+            generation,
+            refreshed,
+            is_complete,
+            store: disk.folder().to_path_buf(),
+            files: Arc::new(files),
+        })
     }
 
     /// The damage found in the files.

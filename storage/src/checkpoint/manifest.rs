@@ -1,25 +1,27 @@
 //! The file `MANIFEST`: the files of the store, and the log position that they cover.
 //! Owns the atomic swap, and the previous manifest in `MANIFEST.previous`; knows nothing of the content of files.
 
-use std::fs;
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use crate::fs::disk::Disk;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
-use crate::fs::verified_files::VerifiedFiles;
+use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::segments;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, Generation};
+use crate::types::ids::{Epoch, Generation, StoreId};
 use crate::types::position;
 use crate::types::position::Positions;
+use crate::wal::record_scan::LogStart;
 
 const KIND: [u8; 4] = *b"MANI";
-/// The version with positions. Without positions, version 1 is written, which older programs read.
-const VERSION: u32 = 2;
+/// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log.
+const VERSION: u32 = 3;
 const BODY: [u8; 8] = *b"body\0\0\0\0";
 const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
@@ -37,6 +39,13 @@ pub(crate) struct FileName {
     pub(crate) number: u64,
 }
 
+/// A file as a manifest names it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct NamedFile {
+    pub(crate) name: FileName,
+    pub(crate) fingerprint: Fingerprint,
+}
+
 /// The derived files of the last publish.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Published {
@@ -46,28 +55,45 @@ pub(crate) struct Published {
     pub(crate) refreshed_seq: u64,
     /// The number of nodes touched between there and the checkpoint, for readers, which have no log.
     pub(crate) dirty: u64,
-    pub(crate) files: Vec<FileName>,
+    pub(crate) files: Vec<NamedFile>,
 }
 
 /// The content of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// The store's identity; none in a manifest before version 3.
+    pub(crate) store: StoreId,
     /// The number of earlier manifests.
     pub(crate) number: u64,
     /// The epoch of the checkpoint files, and the first record of the log after it.
     pub(crate) epoch: u64,
     pub(crate) replay_from: u64,
+    /// The checksum of the record before that one, where it is known: a log that continues another record is not the log
+    /// of these files.
+    pub(crate) replay_after: Option<u64>,
     /// Records from this one on are in the log; older ones may be trimmed.
     pub(crate) log_start: u64,
     /// The checkpoint files, in the order of [`segments::FILES`].
-    pub(crate) segments: [FileName; 4],
+    pub(crate) segments: [NamedFile; 4],
     pub(crate) published: Option<Published>,
     /// The positions of inputs in the batches that the checkpoint covers.
     pub(crate) positions: Positions,
 }
 
-/// The section `body`, unchanged since version 1.
-type Body = (u64, u64, u64, u64, [FileName; 4], Option<Published>);
+/// The section `body` since version 3.
+type Body = (u64, u64, u64, Option<u64>, u64, [NamedFile; 4], Option<Published>);
+
+/// The section `body` before version 3: without fingerprints.
+type OldBody = (u64, u64, u64, u64, [FileName; 4], Option<OldPublished>);
+
+#[derive(Decode)]
+struct OldPublished {
+    generation: u64,
+    refreshed: u64,
+    refreshed_seq: u64,
+    dirty: u64,
+    files: Vec<FileName>,
+}
 
 impl FileName {
     pub(crate) fn new(what: &str, number: u64) -> Self {
@@ -86,6 +112,29 @@ impl FileName {
     }
 }
 
+impl NamedFile {
+    pub(crate) fn path(&self, store: &Path) -> PathBuf {
+        self.name.path(store)
+    }
+
+    /// Opens the file; one of another store or another time is damage.
+    pub(crate) fn open(
+        &self,
+        disk: &Disk,
+        residence: Residence,
+        mode: OpenMode<'_>,
+    ) -> Result<SectionFile, Error> {
+        let path = self.path(disk.folder());
+        SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.is_verified(&path))
+    }
+
+    /// The entry of a file that an older manifest names: the file as it is is taken for the right one.
+    fn adopted(disk: &Disk, name: FileName) -> Self {
+        let fingerprint = Fingerprint::of(disk, &name.path(disk.folder()));
+        Self { name, fingerprint }
+    }
+}
+
 /// True for a name that a derived file may have: lowercase letters, digits and hyphens.
 pub(crate) fn is_file_stem(what: &str) -> bool {
     let ours = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -94,9 +143,9 @@ pub(crate) fn is_file_stem(what: &str) -> bool {
 
 impl Manifest {
     /// Reads a manifest; `None` when there is no such file.
-    pub(crate) fn read(store: &Path, name: &str) -> Result<Option<Self>, Error> {
-        let path = store.join(name);
-        let file = match SectionFile::open(&path, Residence::Loaded, false) {
+    pub(crate) fn read(disk: &Disk, name: &str) -> Result<Option<Self>, Error> {
+        let path = disk.folder().join(name);
+        let file = match SectionFile::open(disk, &path, Residence::Loaded, false) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -105,18 +154,31 @@ impl Manifest {
         // The sections.
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
-        let (number, epoch, replay_from, log_start, segments, published): Body =
-            codec::decode(file.section(BODY)?).map_err(|_| damaged("unreadable"))?;
-        let positions = match file.version() {
-            1 => Positions::default(),
-            _ => position::decode(file.section(POSITIONS)?)
-                .map_err(|what| file.damaged("section 'position'", what))?,
+        let body = file.section(BODY)?;
+        let body = if file.version() < VERSION { Self::old_body(disk, body) } else { codec::decode(body) };
+        let (number, epoch, replay_from, replay_after, log_start, segments, published): Body =
+            body.map_err(|_| damaged("unreadable"))?;
+        let positions = if file.has(POSITIONS) || file.version() == 2 {
+            position::decode(file.section(POSITIONS)?)
+                .map_err(|what| file.damaged("section 'position'", what))?
+        } else {
+            Positions::default()
         };
         // Names and log positions are consistent.
-        let manifest = Self { number, epoch, replay_from, log_start, segments, published, positions };
-        let named = manifest.segments.iter().map(|file| file.what.as_str());
+        let manifest = Self {
+            store: file.store(),
+            number,
+            epoch,
+            replay_from,
+            replay_after,
+            log_start,
+            segments,
+            published,
+            positions,
+        };
+        let named = manifest.segments.iter().map(|file| file.name.what.as_str());
         let published = manifest.published.iter().flat_map(|published| &published.files);
-        if !named.eq(segments::FILES) || published.clone().any(|file| !is_file_stem(&file.what)) {
+        if !named.eq(segments::FILES) || published.clone().any(|file| !is_file_stem(&file.name.what)) {
             return Err(damaged("names of unknown files"));
         }
         let floor =
@@ -127,10 +189,47 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
+    /// The body of a manifest before version 3.
+    fn old_body(disk: &Disk, body: &[u8]) -> Result<Body, Error> {
+        let (number, epoch, replay_from, log_start, segments, published): OldBody = codec::decode(body)?;
+        let published = published.map(|old| Published {
+            generation: old.generation,
+            refreshed: old.refreshed,
+            refreshed_seq: old.refreshed_seq,
+            dirty: old.dirty,
+            files: old.files.into_iter().map(|name| NamedFile::adopted(disk, name)).collect(),
+        });
+        let segments = segments.map(|name| NamedFile::adopted(disk, name));
+        Ok((number, epoch, replay_from, None, log_start, segments, published))
+    }
+
+    /// The contradiction between the current manifest and the one in the file `name`, if there is one. An older copy is
+    /// none, nor is a previous manifest of the same number: a crash between the renames of a swap leaves them.
+    pub(crate) fn contradiction(&self, name: &str, other: &Self) -> Option<String> {
+        if !self.store.may_be(other.store) {
+            return Some("it is of another store than the current manifest".to_owned());
+        }
+        match other.number.cmp(&self.number) {
+            Ordering::Less => None,
+            Ordering::Equal => (name == COPY && self != other).then(|| {
+                format!("it differs from the current manifest, which has the same number {}", self.number)
+            }),
+            Ordering::Greater => Some(format!(
+                "its number is {}, that of the current manifest only {}",
+                other.number, self.number
+            )),
+        }
+    }
+
     /// The first record that opening the store by this manifest needs.
     pub(crate) fn first_needed(&self) -> u64 {
         let refreshed = self.published.as_ref().map_or(self.replay_from, |published| published.refreshed_seq);
         self.replay_from.min(refreshed)
+    }
+
+    /// The place in the log from which records are read.
+    pub(crate) fn log_start(&self, first: u64) -> LogStart {
+        LogStart { first, replay_from: self.replay_from, replay_after: self.replay_after }
     }
 
     /// Writes this manifest and its copy, and `previous`, under temporary names. The files that they name must be
@@ -143,31 +242,42 @@ impl Manifest {
         disk: &'a Disk,
         previous: Option<&Self>,
     ) -> Result<PreparedManifest<'a>, Error> {
-        let store = disk.folder();
-        let new = |manifest: &Self, name: &str| {
-            let path = store.join(format!("{name}.tmp"));
-            let Self { number, epoch, replay_from, log_start, segments, published, positions } = manifest;
-            let version = if positions.is_empty() { 1 } else { VERSION };
-            let mut writer = SectionWriter::new(KIND, version);
-            writer
-                .section(BODY, codec::encode(&(number, epoch, replay_from, log_start, segments, published)));
-            if !positions.is_empty() {
-                writer.section(POSITIONS, position::encode(positions));
-            }
-            writer.write_to(disk.target(&path), &CancelToken::new())
-        };
-        new(self, CURRENT)?;
-        new(self, COPY)?;
+        self.write(disk, CURRENT)?;
+        self.write(disk, COPY)?;
         if let Some(previous) = previous {
-            new(previous, PREVIOUS)?;
+            previous.write(disk, PREVIOUS)?;
         }
         // The names of the files become durable before a manifest names them.
-        disk.sync_folder(store).map_err(|e| Error::io(store, "sync", e))?;
+        disk.sync_folder(disk.folder()).map_err(|e| Error::io(disk.folder(), "sync", e))?;
         Ok(PreparedManifest { disk, has_previous: previous.is_some() })
     }
 
+    /// Writes the manifest under the temporary name of `name`.
+    fn write(&self, disk: &Disk, name: &str) -> Result<(), Error> {
+        let path = disk.folder().join(format!("{name}.tmp"));
+        let Self { number, epoch, replay_from, replay_after, log_start, segments, published, .. } = self;
+        let body = (number, epoch, replay_from, replay_after, log_start, segments, published);
+        let mut writer = SectionWriter::new(KIND, VERSION);
+        writer.section(BODY, codec::encode(&body));
+        if !self.positions.is_empty() {
+            writer.section(POSITIONS, position::encode(&self.positions));
+        }
+        writer.write_to(disk.target(&path), &CancelToken::new()).map(drop)
+    }
+
+    /// Writes the copy of the current manifest again, after a crash between the two renames of a swap.
+    ///
+    /// # Errors
+    /// Errors of writing; the old copy is still there then.
+    pub(crate) fn write_copy(&self, disk: &Disk) -> Result<(), Error> {
+        self.write(disk, COPY)?;
+        let (from, path) = (disk.folder().join(format!("{COPY}.tmp")), disk.folder().join(COPY));
+        disk.rename(&from, &path).map_err(|e| Error::io(&path, "replace", e))?;
+        disk.sync_folder(disk.folder()).map_err(|e| Error::io(disk.folder(), "sync", e))
+    }
+
     /// All files that the manifest names.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &FileName> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &NamedFile> {
         self.segments.iter().chain(self.published.iter().flat_map(|published| &published.files))
     }
 
@@ -228,9 +338,9 @@ impl Published {
 /// Removes files of the store that none of the manifests names: leftovers of a crash or a publish. A file that cannot
 /// be removed stays until the next time.
 pub(crate) fn remove_unnamed_files(disk: &Disk, keep: &[&Manifest]) {
-    for (name, file) in names(disk.folder()) {
+    for (name, file) in names(disk) {
         let unnamed =
-            file.is_some_and(|file| !keep.iter().any(|manifest| manifest.files().any(|f| *f == file)));
+            file.is_some_and(|file| !keep.iter().any(|manifest| manifest.files().any(|f| f.name == file)));
         if unnamed || MANIFEST_NAMES.iter().any(|manifest| name.strip_suffix(".tmp") == Some(manifest)) {
             // No process reads it.
             let _ = disk.remove(&disk.folder().join(name));
@@ -239,15 +349,13 @@ pub(crate) fn remove_unnamed_files(disk: &Disk, keep: &[&Manifest]) {
 }
 
 /// The largest number in the names of the store's files.
-pub(crate) fn largest_number(store: &Path) -> u64 {
-    names(store).into_iter().filter_map(|(_, file)| file).map(|file| file.number).max().unwrap_or(0)
+pub(crate) fn largest_number(disk: &Disk) -> u64 {
+    names(disk).into_iter().filter_map(|(_, file)| file).map(|file| file.number).max().unwrap_or(0)
 }
 
 /// The names in the folder, parsed where they are names of the store's files; empty where the folder cannot be read.
-fn names(store: &Path) -> Vec<(String, Option<FileName>)> {
-    let entries = fs::read_dir(store).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.map(|name| (name.clone(), FileName::parse(&name))).collect()
+fn names(disk: &Disk) -> Vec<(String, Option<FileName>)> {
+    disk.names().into_iter().map(|name| (name.clone(), FileName::parse(&name))).collect()
 }
 
 /// True for a name that an interrupted creation may leave.
@@ -258,23 +366,36 @@ pub(crate) fn is_creation_leftover(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn manifest(number: u64) -> Manifest {
-        let segments = segments::FILES.map(|what| FileName::new(what, number));
+        let fingerprint = Fingerprint { bytes: number, checksum: 1 << 40 };
+        let segments =
+            segments::FILES.map(|what| NamedFile { name: FileName::new(what, number), fingerprint });
         // The first without positions, the others with one.
         let positions = (0..number.min(1)).map(|_| ("input".to_owned(), number.into())).collect();
-        let positions = Positions::new(positions);
-        Manifest { number, epoch: 1, replay_from: 5, log_start: 5, segments, published: None, positions }
+        Manifest {
+            store: StoreId::from_bytes([7; 16]),
+            number,
+            epoch: 1,
+            replay_from: 5,
+            replay_after: Some(number),
+            log_start: 5,
+            segments,
+            published: None,
+            positions: Positions::new(positions),
+        }
     }
 
     #[test]
     fn a_swap_keeps_the_one_before_and_sweeps_the_rest() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = folder.path();
-        let disk = Disk::of(store);
+        let disk = Disk::of(store).with_store(StoreId::from_bytes([7; 16]));
         let mut before = None;
-        assert_eq!(Manifest::read(store, CURRENT).expect("readable"), None);
+        assert_eq!(Manifest::read(&disk, CURRENT).expect("readable"), None);
         for number in 0..3 {
             for file in &manifest(number).segments {
                 fs::write(file.path(store), "x").expect("written");
@@ -284,11 +405,11 @@ mod tests {
             before = Some(manifest(number));
         }
         fs::write(store.join("notes.txt"), "not ours").expect("written");
-        let current = Manifest::read(store, CURRENT).expect("readable").expect("there");
-        let previous = Manifest::read(store, PREVIOUS).expect("readable").expect("there");
+        let current = Manifest::read(&disk, CURRENT).expect("readable").expect("there");
+        let previous = Manifest::read(&disk, PREVIOUS).expect("readable").expect("there");
         assert_eq!((current.number, previous.number), (2, 1));
         assert_eq!((&current, &previous), (&manifest(2), &manifest(1)));
-        assert_eq!(Manifest::read(store, COPY).expect("readable").as_ref(), Some(&current));
+        assert_eq!(Manifest::read(&disk, COPY).expect("readable").as_ref(), Some(&current));
         remove_unnamed_files(&disk, &[&current, &previous]);
         let mut left: Vec<_> = fs::read_dir(store)
             .expect("there")

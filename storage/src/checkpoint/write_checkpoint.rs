@@ -1,11 +1,12 @@
 //! Writes a state as segment files: each file that differs from the current one is rewritten.
 //! Knows states and file formats; the store decides which manifest names the files.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::manifest::{FileName, Manifest};
+use crate::checkpoint::manifest::{FileName, Manifest, NamedFile};
 use crate::fs::disk::{Disk, Target};
+use crate::fs::header::Fingerprint;
+use crate::fs::mmap::Residence;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
 use crate::segments::{BlockMeta, RelationMeta};
@@ -14,17 +15,17 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
 
-/// Writes the segments of a state under `number` and returns their names; unchanged files keep their names.
+/// Writes the segments of a state under `number` and returns what a manifest says of all files; unchanged files stay.
 ///
 /// # Errors
 /// As for [`write_stale`].
 pub(crate) fn write_segments(
     disk: &Disk,
     state: &GraphState,
-    current: &[FileName; 4],
+    current: &[NamedFile; 4],
     number: u64,
     cancel: &CancelToken,
-) -> Result<[FileName; 4], Error> {
+) -> Result<[NamedFile; 4], Error> {
     let segments = &state.segments;
     let has_new_nodes = state.bound != segments.nodes.bound();
     let is_stale = [
@@ -39,40 +40,45 @@ pub(crate) fn write_segments(
     write_stale(disk, current, is_stale, number, |to, what| write_segment(to, what, state, cancel))
 }
 
-/// Writes the stale files under `number` with `write`, and returns the names of all files.
+/// Writes the stale files under `number` with `write`, and returns what a manifest says of all files.
 ///
 /// # Errors
 /// Errors of `write`; the files written by then are removed again.
 pub(crate) fn write_stale(
     disk: &Disk,
-    current: &[FileName; 4],
+    current: &[NamedFile; 4],
     is_stale: [bool; 4],
     number: u64,
-    mut write: impl FnMut(Target<'_>, &str) -> Result<(), Error>,
-) -> Result<[FileName; 4], Error> {
-    let mut names = current.clone();
-    for (at, what) in FILES.iter().enumerate().filter(|(at, _)| is_stale[*at]) {
-        names[at] = FileName::new(what, number);
-    }
-    let written = names.iter().zip(is_stale).filter(|(_, stale)| *stale).map(|(name, _)| name);
-    for name in written.clone() {
+    mut write: impl FnMut(Target<'_>, &str) -> Result<Fingerprint, Error>,
+) -> Result<[NamedFile; 4], Error> {
+    let mut files = current.clone();
+    for at in (0..FILES.len()).filter(|&at| is_stale[at]) {
+        let name = FileName::new(FILES[at], number);
         let path = name.path(disk.folder());
-        if let Err(error) = write(disk.target(&path), &name.what) {
-            for name in written {
-                // A file that cannot be removed is removed at the next publish.
-                let _ = disk.remove(&name.path(disk.folder()));
+        match write(disk.target(&path), FILES[at]) {
+            Ok(fingerprint) => files[at] = NamedFile { name, fingerprint },
+            Err(error) => {
+                for at in (0..=at).filter(|&at| is_stale[at]) {
+                    // A file that cannot be removed is removed at the next publish.
+                    let _ = disk.remove(&FileName::new(FILES[at], number).path(disk.folder()));
+                }
+                return Err(error);
             }
-            return Err(error);
         }
     }
-    Ok(names)
+    Ok(files)
 }
 
-fn write_segment(to: Target<'_>, what: &str, state: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
+fn write_segment(
+    to: Target<'_>,
+    what: &str,
+    state: &GraphState,
+    cancel: &CancelToken,
+) -> Result<Fingerprint, Error> {
     match what {
         "topology" => {
             let stage = cancel.stage("topology", u64::from(state.bound) * state.relations.len() as u64);
-            Topology::write(to, state.bound, state.relations.len(), |relation, sink| {
+            let written = Topology::write(to, state.bound, state.relations.len(), |relation, sink| {
                 let lists = state.lists(relation);
                 for node in (0..state.bound).map(NodeIx::new) {
                     stage.advance(1)?;
@@ -84,7 +90,7 @@ fn write_segment(to: Target<'_>, what: &str, state: &GraphState, cancel: &Cancel
                 Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
             })?;
             stage.end();
-            Ok(())
+            Ok(written)
         }
         "nodes" => {
             let what = |node| (state.kind(node), state.stable_id(node), state.is_alive(node));
@@ -108,26 +114,43 @@ fn write_segment(to: Target<'_>, what: &str, state: &GraphState, cancel: &Cancel
 }
 
 /// Writes the segments of a store without nodes.
-pub(crate) fn write_empty(disk: &Disk) -> Result<[FileName; 4], Error> {
+pub(crate) fn write_empty(disk: &Disk) -> Result<[NamedFile; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
     let paths = names.each_ref().map(|name| name.path(disk.folder()));
     let to = |at: usize| disk.target(&paths[at]);
     let cancel = CancelToken::new();
     let no_node = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
-    Topology::write(to(0), 0, 0, |_, _| unreachable!("a new store has no relations"))?;
-    Nodes::write(to(1), &[], 0, |node| no_node(node), &cancel)?;
-    Keys::write(to(2), 0, |node| no_node(node), &cancel)?;
-    Features::write(to(3), 0, &[], |node| no_node(node), |_, node| no_node(node), &cancel)?;
-    Ok(names)
+    let [topology, nodes, keys, features] = names;
+    Ok([
+        (topology, Topology::write(to(0), 0, 0, |_, _| unreachable!("a new store has no relations"))?),
+        (nodes, Nodes::write(to(1), &[], 0, |node| no_node(node), &cancel)?),
+        (keys, Keys::write(to(2), 0, |node| no_node(node), &cancel)?),
+        (features, Features::write(to(3), 0, &[], |node| no_node(node), |_, node| no_node(node), &cancel)?),
+    ]
+    .map(|(name, fingerprint)| NamedFile { name, fingerprint }))
 }
 
 /// Opens the segments of a manifest as a state.
 pub(crate) fn open_checkpoint(
-    store: &Path,
+    disk: &Disk,
     manifest: &Manifest,
     mode: OpenMode<'_>,
 ) -> Result<GraphState, Error> {
-    let paths = manifest.segments.each_ref().map(|name| name.path(store));
-    let segments = Segments::open(&paths, mode)?;
+    let lists = if mode.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
+    let stage = mode.cancel.stage("files", manifest.segments.iter().map(|file| file.fingerprint.bytes).sum());
+    let open = |at: usize, residence| {
+        let named = &manifest.segments[at];
+        let file = named.open(disk, residence, mode)?;
+        stage.advance(named.fingerprint.bytes)?;
+        Ok::<_, Error>(file)
+    };
+    let files = [
+        open(0, lists)?,
+        open(1, Residence::Mapped)?,
+        open(2, Residence::Mapped)?,
+        open(3, Residence::Mapped)?,
+    ];
+    stage.end();
+    let segments = Segments::new(&files)?;
     Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

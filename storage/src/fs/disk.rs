@@ -2,9 +2,12 @@
 //! short, or record it and replay it in another order. Knows nothing of the content, and nothing of the engine's own
 //! files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use crate::fs::folder::{Access, Folder};
+use crate::types::ids::StoreId;
 
 #[cfg(test)]
 pub(crate) use watch::{Event, Verdict, Watch};
@@ -12,7 +15,9 @@ pub(crate) use watch::{Event, Verdict, Watch};
 /// A store's folder and the operations that change its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    folder: PathBuf,
+    folder: Folder,
+    /// The identity that new files get.
+    store: StoreId,
     #[cfg(test)]
     watch: Option<std::sync::Arc<dyn Watch>>,
 }
@@ -42,11 +47,11 @@ macro_rules! notify {
     };
 }
 
-#[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests watch"))]
 impl Disk {
     pub(crate) fn of(folder: &Path) -> Self {
         Self {
-            folder: folder.to_path_buf(),
+            folder: Folder::of(folder),
+            store: StoreId::NONE,
             #[cfg(test)]
             watch: None,
         }
@@ -55,12 +60,41 @@ impl Disk {
     /// The same folder, with a watch that is asked before every change.
     #[cfg(test)]
     pub(crate) fn watched(folder: &Path, watch: std::sync::Arc<dyn Watch>) -> Self {
-        Self { folder: folder.to_path_buf(), watch: Some(watch) }
+        Self { watch: Some(watch), ..Self::of(folder) }
     }
 
-    /// The store's folder.
+    /// The same folder, held open: every name is looked up in the folder that is at the path now, wherever it is moved.
+    pub(crate) fn hold(mut self) -> io::Result<Self> {
+        self.folder.hold()?;
+        Ok(self)
+    }
+
+    /// The same folder, where new files get this identity.
+    pub(crate) fn with_store(self, store: StoreId) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The identity that new files get.
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The path of the store's folder.
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
+    }
+
+    /// The names in the folder; empty where it cannot be read.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.folder.names()
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// Errors of the system, and an error for anything but a plain file, without waiting.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<File> {
+        self.folder.open(path, Access::Read)
     }
 
     /// The destination of a new file.
@@ -71,34 +105,43 @@ impl Disk {
     /// Creates an empty file; an existing one is replaced.
     pub(crate) fn create(&self, path: &Path) -> io::Result<DiskFile> {
         notify!(self, Event::Create(path));
-        self.file(path, File::options().read(true).write(true).create(true).truncate(true))
+        self.file(path, Access::Replace)
     }
 
     /// Opens a file that is overwritten in place; creates it if `create` is set.
     pub(crate) fn open(&self, path: &Path, create: bool) -> io::Result<DiskFile> {
         notify!(self, Event::Open(path));
-        self.file(path, File::options().read(true).write(true).create(create).truncate(false))
+        self.file(path, Access::Write { create })
     }
 
-    fn file(&self, path: &Path, options: &mut OpenOptions) -> io::Result<DiskFile> {
-        Ok(DiskFile { file: options.open(path)?, path: path.to_path_buf(), disk: self.clone() })
+    fn file(&self, path: &Path, access: Access) -> io::Result<DiskFile> {
+        let file = self.folder.open(path, access)?;
+        Ok(DiskFile { file, path: path.to_path_buf(), disk: self.clone() })
+    }
+
+    /// A device in place of a file, whose sync fails.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn failing_file() -> DiskFile {
+        let path = Path::new("/dev/null");
+        let file = File::options().write(true).open(path).expect("there is always one");
+        DiskFile { file, path: path.to_path_buf(), disk: Self::of(path) }
     }
 
     /// Replaces a file by another, atomically.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         notify!(self, Event::Rename(from, to));
-        fs::rename(from, to)
+        self.folder.rename(from, to)
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
         notify!(self, Event::Remove(path));
-        fs::remove_file(path)
+        self.folder.remove(path)
     }
 
     /// Makes new and removed names in a folder durable.
     pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         notify!(self, Event::SyncFolder);
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+        self.folder.sync(folder)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The file `LOCK`: one process at a time writes a store. Knows nothing of the store's content.
 
-use std::fs::TryLockError;
+use std::fs::{self, Metadata, TryLockError};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fs::disk::{Disk, DiskFile};
@@ -54,6 +55,29 @@ impl Lock {
         write(&mut file).map_err(|e| Error::io(path, "write", e))?;
         Ok(Self { file })
     }
+
+    /// Fails if another file is at the path of the lock by now: the folder was moved, and maybe another one put in its
+    /// place.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`].
+    pub(crate) fn check_place(&self, folder: &Path) -> Result<(), Error> {
+        let is_there =
+            || Some(same_file(&fs::metadata(folder.join(NAME)).ok()?, &self.file.as_file().metadata().ok()?));
+        if is_there() == Some(true) { Ok(()) } else { Err(Error::Replaced { path: folder.to_path_buf() }) }
+    }
+}
+
+#[cfg(unix)]
+fn same_file(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere the system does not let an open folder be moved.
+#[cfg(not(unix))]
+fn same_file(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 #[cfg(test)]

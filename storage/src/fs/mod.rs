@@ -2,6 +2,8 @@
 //! Must not know the content of a file.
 
 pub(crate) mod disk;
+pub(crate) mod folder;
+pub(crate) mod header;
 pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod prefetch;

@@ -3,25 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fs::disk::Target;
+use crate::fs::disk::{Disk, Target};
+use crate::fs::header::{Fingerprint, HEADER, Header};
 use crate::fs::mmap::{Map, Residence, Slice};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
+use crate::types::ids::StoreId;
 
 use crate::fs::section_stream::SectionStream;
 
-pub(super) const MAGIC: [u8; 8] = *b"HEDGEROW";
-/// The version of the frame; each kind of file has a version of its own as well.
-pub(super) const FRAME_VERSION: u32 = 1;
-pub(super) const HEADER: usize = 64;
 pub(super) const TABLE_ENTRY: usize = 32;
 pub(super) const ALIGN: usize = 64;
 /// Bytes that are written between two checks for cancellation.
@@ -100,11 +97,11 @@ impl<'a> SectionWriter<'a> {
         self.sections.push((tag, content));
     }
 
-    /// Writes and syncs the file.
+    /// Writes and syncs the file. Returns what a manifest says of it.
     ///
     /// # Errors
     /// Errors of writing, or a cancellation. The part written by then is left.
-    pub(crate) fn write_to(&self, to: Target<'_>, cancel: &CancelToken) -> Result<(), Error> {
+    pub(crate) fn write_to(&self, to: Target<'_>, cancel: &CancelToken) -> Result<Fingerprint, Error> {
         let stage = cancel.stage("sections", self.sections.len() as u64);
         let mut stream = SectionStream::create(to, self.kind, self.version, self.sections.len())?;
         for (tag, content) in &self.sections {
@@ -117,9 +114,9 @@ impl<'a> SectionWriter<'a> {
             })?;
             stage.advance(1)?;
         }
-        stream.finish()?;
+        let fingerprint = stream.finish()?;
         stage.end();
-        Ok(())
+        Ok(fingerprint)
     }
 }
 
@@ -137,6 +134,7 @@ impl fmt::Debug for SectionWriter<'_> {
 #[derive(Clone)]
 pub struct SectionFile {
     path: Arc<Path>,
+    header: Header,
     map: Arc<Map>,
     is_verified: bool,
     sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
@@ -146,28 +144,62 @@ impl SectionFile {
     /// Opens a file and verifies every byte; only header and table if `is_verified`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer frame.
-    pub(crate) fn open(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
-        let mut file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-        let len = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
-        if len < HEADER as u64 {
-            let what = format!("the file has {len} bytes, its header has {HEADER}");
-            return Err(Error::damaged(path, "header", what));
-        }
-        let map = Arc::new(Map::open(&mut file, residence).map_err(|e| Error::io(path, "read", e))?);
-        let sections = Arc::new(check(path, &map, is_verified)?);
-        map.release_pages();
-        Ok(Self { path: path.into(), map, is_verified, sections })
+    /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer container.
+    ///
+    /// # Cost
+    /// Nothing is read or mapped before the header vouches for the file's length.
+    pub(crate) fn open(
+        disk: &Disk,
+        path: &Path,
+        residence: Residence,
+        is_verified: bool,
+    ) -> Result<Self, Error> {
+        Self::open_as(disk, path, None, residence, is_verified)
     }
 
-    /// Opens a file that a manifest names; a missing file is damage.
-    pub(crate) fn open_named(path: &Path, residence: Residence, is_verified: bool) -> Result<Self, Error> {
-        Self::open(path, residence, is_verified).map_err(|error| match error {
+    /// Opens a file that a manifest names with its fingerprint. A missing file, and one of another store or another
+    /// time, is damage.
+    pub(crate) fn open_named(
+        disk: &Disk,
+        path: &Path,
+        fingerprint: Fingerprint,
+        residence: Residence,
+        is_verified: bool,
+    ) -> Result<Self, Error> {
+        Self::open_as(disk, path, Some(fingerprint), residence, is_verified).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Error::damaged(path, "file", "it is missing")
             }
             other => other,
         })
+    }
+
+    fn open_as(
+        disk: &Disk,
+        path: &Path,
+        named: Option<Fingerprint>,
+        residence: Residence,
+        is_verified: bool,
+    ) -> Result<Self, Error> {
+        let mut file = disk.read(path).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput => Error::damaged(path, "file", e.to_string()),
+            _ => Error::io(path, "open", e),
+        })?;
+        let header = Header::read(path, &mut file)?;
+        let found = header.fingerprint();
+        if let Some(named) = named.filter(|named| *named != found) {
+            let what = format!(
+                "it is a file of another store or another time: found {} bytes with checksum {:016x}, the manifest \
+                 names {} with {:016x}",
+                found.bytes, found.checksum, named.bytes, named.checksum
+            );
+            return Err(Error::damaged(path, "header", what));
+        }
+        let read = file.rewind().and_then(|()| Map::open(&mut file, residence));
+        let map = Arc::new(read.map_err(|e| Error::io(path, "read", e))?);
+        let sections = Arc::new(check(path, &map, &header, is_verified)?);
+        map.release_pages();
+        Ok(Self { path: path.into(), header, map, is_verified, sections })
     }
 
     /// True if the file was verified before, so that its content need not be validated again.
@@ -177,12 +209,17 @@ impl SectionFile {
 
     /// The tag of the kind of file.
     pub fn kind(&self) -> [u8; 4] {
-        read_u32(&self.map, 12).to_le_bytes()
+        self.header.kind
     }
 
     /// The version of the kind of file.
     pub fn version(&self) -> u32 {
-        read_u32(&self.map, 16)
+        self.header.version
+    }
+
+    /// The identity of the store that wrote the file.
+    pub(crate) fn store(&self) -> StoreId {
+        self.header.store
     }
 
     /// Refuses a file of another kind, or of a version above `supported`.
@@ -295,40 +332,25 @@ fn tag_text(tag: &[u8]) -> String {
     format!("section '{}'", tag.escape_ascii()).replace("\\x00", "")
 }
 
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
 fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// Validates header and table, verifies the sections unless `is_verified`, and returns the range of each section.
-fn check(path: &Path, bytes: &[u8], is_verified: bool) -> Result<BTreeMap<[u8; 8], (usize, usize)>, Error> {
+/// The range of each section, by tag.
+type Sections = BTreeMap<[u8; 8], (usize, usize)>;
+
+/// Validates the table, verifies the sections unless `is_verified`, and returns the range of each section.
+fn check(path: &Path, bytes: &[u8], header: &Header, is_verified: bool) -> Result<Sections, Error> {
     let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
-    // The header: magic, checksum, version and length.
-    if bytes[0..8] != MAGIC {
-        return Err(damaged("header", "it does not begin with HEDGEROW"));
-    }
-    if xxh3_64(&bytes[..56]) != read_u64(bytes, 56) {
-        return Err(damaged("header", "its checksum does not match"));
-    }
-    let version = read_u32(bytes, 8);
-    if version > FRAME_VERSION {
-        let path = path.to_path_buf();
-        return Err(Error::NewerVersion { path, found: version, supported: FRAME_VERSION });
-    }
-    let (count, len) = (read_u32(bytes, 20) as usize, read_u64(bytes, 24));
-    if len != bytes.len() as u64 {
-        return Err(damaged(
-            "header",
-            &format!("the file has {} bytes, it was written with {len}", bytes.len()),
-        ));
+    // The file is still the one whose header was read.
+    if bytes.get(..HEADER) != Some(&header.encode()) || bytes.len() as u64 != header.bytes {
+        return Err(damaged("header", "it changed while it was read"));
     }
     // The table of sections.
-    let table = count.checked_mul(TABLE_ENTRY).and_then(|size| bytes.get(HEADER..HEADER + size));
+    let table = (header.sections as usize).checked_mul(TABLE_ENTRY);
+    let table = table.and_then(|size| bytes.get(HEADER..HEADER + size));
     let table = table.ok_or_else(|| damaged("table", "it is longer than the file"))?;
-    if xxh3_64(table) != read_u64(bytes, 32) {
+    if xxh3_64(table) != header.table {
         return Err(damaged("table", "its checksum does not match"));
     }
     // The sections: in order, without gaps but padding, each with its checksum.
@@ -363,7 +385,6 @@ fn check(path: &Path, bytes: &[u8], is_verified: bool) -> Result<BTreeMap<[u8; 8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::disk::Disk;
 
     fn sample(path: &Path) {
         let mut writer = SectionWriter::new(*b"TEST", 3);
@@ -380,7 +401,7 @@ mod tests {
         let path = folder.path().join("a.hg");
         sample(&path);
         for residence in [Residence::Mapped, Residence::Loaded] {
-            let file = SectionFile::open(&path, residence, false).expect("intact");
+            let file = SectionFile::open(&Disk::of(folder.path()), &path, residence, false).expect("intact");
             assert_eq!(file.section_u32(*b"numbers\0").expect("there"), [1, 2, 3]);
             assert_eq!(file.section_f32(*b"vectors\0").expect("there"), [1.5, -2.0]);
             assert!(file.section(*b"nothing\0").expect("there").is_empty());
@@ -400,7 +421,8 @@ mod tests {
         let intact = std::fs::read(&path).expect("readable");
         let is_damaged = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("writable");
-            matches!(SectionFile::open(&path, Residence::Mapped, false), Err(Error::Damaged { .. }))
+            let disk = Disk::of(folder.path());
+            matches!(SectionFile::open(&disk, &path, Residence::Mapped, false), Err(Error::Damaged { .. }))
         };
         for bit in 0..intact.len() * 8 {
             let mut torn = intact.clone();

@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::fs::disk::{Disk, DiskFile, Target};
 use crate::types::error::Error;
 
-use crate::fs::section::{ALIGN, FRAME_VERSION, HEADER, MAGIC, TABLE_ENTRY};
+use crate::fs::header::{Fingerprint, HEADER, Header};
+use crate::fs::section::{ALIGN, TABLE_ENTRY};
 
 const BUFFER: usize = 1 << 20;
 
@@ -17,7 +18,8 @@ pub(crate) struct SectionStream {
     disk: Disk,
     path: PathBuf,
     out: BufWriter<DiskFile>,
-    head: [u8; HEADER],
+    kind: [u8; 4],
+    version: u32,
     table: Vec<u8>,
     count: usize,
     /// The length of the file so far.
@@ -31,14 +33,9 @@ impl SectionStream {
     pub(crate) fn create(to: Target<'_>, kind: [u8; 4], version: u32, count: usize) -> Result<Self, Error> {
         let (disk, path) = (to.disk.clone(), to.path.to_path_buf());
         let file = disk.create(&path).map_err(|e| Error::io(&path, "create", e))?;
-        let mut head = [0; HEADER];
-        head[0..8].copy_from_slice(&MAGIC);
-        head[8..12].copy_from_slice(&FRAME_VERSION.to_le_bytes());
-        head[12..16].copy_from_slice(&kind);
-        head[16..20].copy_from_slice(&version.to_le_bytes());
-        head[20..24].copy_from_slice(&(count as u32).to_le_bytes());
         let out = BufWriter::with_capacity(BUFFER, file);
-        let mut stream = Self { disk, path, out, head, table: Vec::new(), count, at: 0, current: None };
+        let mut stream =
+            Self { disk, path, out, kind, version, table: Vec::new(), count, at: 0, current: None };
         stream.put(&vec![0; HEADER + count * TABLE_ENTRY])?;
         Ok(stream)
     }
@@ -105,22 +102,27 @@ impl SectionStream {
         self.table.extend([start, len, hash].into_iter().flat_map(u64::to_le_bytes));
     }
 
-    /// Writes header and table, and syncs the file.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    /// Writes header and table, and syncs the file. Returns what a manifest says of it.
+    pub(crate) fn finish(mut self) -> Result<Fingerprint, Error> {
         self.end();
         assert_eq!(self.table.len(), self.count * TABLE_ENTRY, "create was told the number of sections");
-        self.head[24..32].copy_from_slice(&self.at.to_le_bytes());
-        self.head[32..40].copy_from_slice(&xxh3_64(&self.table).to_le_bytes());
-        let checksum = xxh3_64(&self.head[..56]);
-        self.head[56..64].copy_from_slice(&checksum.to_le_bytes());
+        let header = Header {
+            kind: self.kind,
+            version: self.version,
+            sections: self.count as u32,
+            bytes: self.at,
+            table: xxh3_64(&self.table),
+            store: self.disk.store(),
+        };
         let write = |out: &mut BufWriter<DiskFile>| {
             out.seek(SeekFrom::Start(0))?;
-            out.write_all(&self.head)?;
+            out.write_all(&header.encode())?;
             out.write_all(&self.table)?;
             out.flush()
         };
         write(&mut self.out).map_err(|e| Error::io(&self.path, "write", e))?;
-        self.out.get_ref().sync_all().map_err(|e| Error::io(&self.path, "sync", e))
+        self.out.get_ref().sync_all().map_err(|e| Error::io(&self.path, "sync", e))?;
+        Ok(header.fingerprint())
     }
 }
 
@@ -178,6 +180,6 @@ mod tests {
         stream.finish().expect("written");
         let bytes = |path: &Path| std::fs::read(path).expect("readable");
         assert_eq!(bytes(&one), bytes(&other));
-        assert!(SectionFile::open(&other, Residence::Mapped, false).is_ok());
+        assert!(SectionFile::open(&disk, &other, Residence::Mapped, false).is_ok());
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,6 +19,8 @@ use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 
 const NAME: &str = "CHECKED";
+/// No more is read: many times what the files of two manifests take.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -70,9 +73,9 @@ pub(crate) struct VerifiedFiles(BTreeMap<String, FileStamp>);
 
 impl VerifiedFiles {
     /// Reads the set; empty where the file is missing or damaged.
-    pub(crate) fn read(store: &Path) -> Self {
+    pub(crate) fn read(disk: &Disk) -> Self {
         let read = || {
-            let bytes = fs::read(store.join(NAME)).ok()?;
+            let bytes = Self::bytes(disk)?;
             let (sum, body) = bytes.split_at_checked(8)?;
             if xxh3_64(body).to_le_bytes() != sum {
                 return None;
@@ -80,6 +83,13 @@ impl VerifiedFiles {
             codec::decode::<Vec<(String, FileStamp)>>(body).ok()
         };
         Self(read().unwrap_or_default().into_iter().collect())
+    }
+
+    fn bytes(disk: &Disk) -> Option<Vec<u8>> {
+        let file = disk.read(&disk.folder().join(NAME)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// True for a file whose metadata is the same as when it was verified.
@@ -97,11 +107,16 @@ impl VerifiedFiles {
         let checked: Vec<(String, FileStamp)> = files.filter_map(stamp).collect();
         let body = codec::encode(&checked);
         let bytes = [&xxh3_64(&body).to_le_bytes()[..], &body].concat();
-        let (path, new) = (disk.folder().join(NAME), disk.folder().join("CHECKED.tmp"));
-        let is_as_it_was = fs::read(&path).is_ok_and(|before| before == bytes);
-        if !is_as_it_was && fs::write(&new, bytes).is_ok() {
-            let _ = fs::rename(&new, &path);
+        if Self::bytes(disk).is_some_and(|before| before == bytes) {
+            return;
         }
+        let (path, new) = (disk.folder().join(NAME), disk.folder().join("CHECKED.tmp"));
+        let put = || {
+            disk.create(&new)?.write_all(&bytes)?;
+            disk.rename(&new, &path)
+        };
+        // The store is as good without it.
+        let _ = put();
     }
 }
 
@@ -121,7 +136,7 @@ mod tests {
         fs::write(&other, "other").expect("written");
         let disk = Disk::of(folder.path());
         VerifiedFiles::write(&disk, [one.as_path(), other.as_path()].into_iter());
-        let verified = VerifiedFiles::read(folder.path());
+        let verified = VerifiedFiles::read(&disk);
         assert!(
             verified.is_unchanged(&one)
                 && verified.is_unchanged(&other)
@@ -137,7 +152,7 @@ mod tests {
             let mut torn = fs::read(folder.path().join(NAME)).expect("readable");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
-            assert!(!VerifiedFiles::read(folder.path()).is_unchanged(&other), "bit {bit}");
+            assert!(!VerifiedFiles::read(&disk).is_unchanged(&other), "bit {bit}");
             torn[bit / 8] ^= 1 << (bit % 8);
             fs::write(folder.path().join("CHECKED"), &torn).expect("written");
         }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::fs::disk::Target;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
@@ -160,7 +161,7 @@ impl Features {
         tokens: impl Fn(NodeIx) -> Vec<&'a str>,
         dense: impl Fn(usize, NodeIx) -> Option<&'a [f32]>,
         cancel: &CancelToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Fingerprint, Error> {
         // All distinct tokens, numbered in their order.
         let nodes = || (0..bound).map(NodeIx::new);
         let stage = cancel.stage("features", u64::from(bound) * (2 + blocks.len() as u64));

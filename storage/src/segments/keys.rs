@@ -7,6 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::fs::disk::Target;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Slice;
 use crate::fs::prefetch::prefetch;
 use crate::fs::section::SectionFile;
@@ -150,7 +151,7 @@ impl Keys {
         bound: u32,
         what: impl Fn(NodeIx) -> (KindIx, StableId, &'a str) + Sync,
         cancel: &CancelToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Fingerprint, Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
         // Building the table and the order takes about as long as writing the keys.

@@ -6,16 +6,12 @@ mod keys;
 mod nodes;
 mod topology;
 
-use std::path::Path;
-
 pub(crate) use crate::segments::features::{BlockMeta, Features};
 pub(crate) use crate::segments::keys::{FREE, Keys, home, insert_nodes, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
 pub(crate) use crate::segments::topology::{ListWriter, RelationMeta, Topology};
 
-use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
-use crate::fs::verified_files::OpenMode;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::names::NodeRef;
@@ -35,27 +31,11 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Opens and checks the files; `paths` are in the order of [`FILES`].
+    /// Checks the files, which are in the order of [`FILES`], against each other.
     ///
     /// # Cost
-    /// Reads every byte once for its checksum, unless the file is verified already; builds nothing per node.
-    pub(crate) fn open(paths: &[impl AsRef<Path>; 4], mode: OpenMode<'_>) -> Result<Self, Error> {
-        let lists = if mode.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
-        let bytes = |at: usize| paths[at].as_ref().metadata().map_or(0, |found| found.len());
-        let stage = mode.cancel.stage("files", (0..FILES.len()).map(bytes).sum());
-        let open = |at: usize, residence| {
-            let path = paths[at].as_ref();
-            let file = SectionFile::open_named(path, residence, mode.is_verified(path))?;
-            stage.advance(bytes(at))?;
-            Ok::<_, Error>(file)
-        };
-        let files = [
-            open(0, lists)?,
-            open(1, Residence::Mapped)?,
-            open(2, Residence::Mapped)?,
-            open(3, Residence::Mapped)?,
-        ];
-        stage.end();
+    /// Builds nothing per node.
+    pub(crate) fn new(files: &[SectionFile; 4]) -> Result<Self, Error> {
         let nodes = Nodes::open(&files[1])?;
         let bound = nodes.bound();
         Ok(Self {

@@ -1,6 +1,7 @@
 //! The file `nodes`: kind, stable id and liveness of each node.
 
 use crate::fs::disk::Target;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
@@ -90,7 +91,7 @@ impl Nodes {
         bound: u32,
         what: impl Fn(NodeIx) -> (KindIx, StableId, bool),
         cancel: &CancelToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Fingerprint, Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 4)?;
         let nodes = || (0..bound).map(NodeIx::new);
         let stage = cancel.stage("nodes", 2 * u64::from(bound));

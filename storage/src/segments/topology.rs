@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::adjacency::list::List;
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::disk::Target;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Slice;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::{Reserved, SectionStream};
@@ -102,7 +103,7 @@ impl Topology {
         bound: u32,
         relations: usize,
         mut lists: impl FnMut(RelationIx, &mut ListWriter<'_>) -> Result<RelationMeta, Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<Fingerprint, Error> {
         let mut stream = SectionStream::create(to, KIND, VERSION, 1 + 2 * relations)?;
         let mut metas = Vec::new();
         for at in 0..relations {

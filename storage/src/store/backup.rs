@@ -6,8 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
+use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
 use crate::fs::disk::Disk;
+use crate::fs::folder::create_folders;
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
 use crate::store::handle::Store;
@@ -63,7 +64,7 @@ impl Store {
         let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
         let mut patience = MAX_RETRIES;
         loop {
-            match copy(self.path(), &Disk::of(to), cancel) {
+            match copy(&self.disk, &Disk::of(to), cancel) {
                 Err(CopyError::Moved(_)) if patience > 0 && guard.is_none() => patience -= 1,
                 Err(CopyError::Moved(error) | CopyError::Failed(error)) => return Err(error),
                 Ok(backup) => return Ok(backup),
@@ -84,24 +85,25 @@ impl From<Error> for CopyError {
     }
 }
 
-fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyError> {
+fn copy(from: &Disk, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyError> {
     // The end of the log is read first, so the copy covers every batch that was acknowledged by then.
     let log_end = LogEnd::read(from).map_err(CopyError::Moved)?;
     let manifest = Manifest::read(from, CURRENT)?;
     // The files of the manifest.
-    let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
-    fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
+    let path = from.folder().join(CURRENT);
+    let manifest = manifest.ok_or_else(|| Error::damaged(&path, "file", "it is missing"))?;
+    let to = &to.clone().with_store(manifest.store);
+    create_folders(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
     let mut bytes = 0;
-    let size = |name: &FileName| name.path(from).metadata().map_or(0, |found| found.len());
-    let stage = cancel.stage("files", manifest.files().map(size).sum());
-    for name in manifest.files() {
-        bytes += copy_file(&name.path(from), to, name, &stage)?;
+    let stage = cancel.stage("files", manifest.files().map(|file| file.fingerprint.bytes).sum());
+    for named in manifest.files() {
+        bytes += copy_file(from, to, named, &stage)?;
     }
     stage.end();
     // The log, from the first record that the manifest needs.
     let floor = manifest.first_needed();
-    let folder = from.join(FOLDER);
-    let scanned = ScannedRecords::read(from, floor, Residence::Loaded)?;
+    let folder = from.folder().join(FOLDER);
+    let scanned = ScannedRecords::read(from, manifest.log_start(floor))?;
     let chain = scanned.chain(floor, Some(log_end)).map_err(|missing| {
         CopyError::Moved(Error::damaged(&folder, format!("record {missing}"), "it is missing"))
     })?;
@@ -122,29 +124,28 @@ fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Copies a file; durable on return.
-fn copy_file(from: &Path, to: &Disk, name: &FileName, stage: &Stage<'_>) -> Result<u64, CopyError> {
-    let mut source = File::open(from).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => CopyError::Moved(Error::damaged(from, "file", "it is missing")),
-        _ => CopyError::Failed(Error::io(from, "open", e)),
+/// Copies a file, up to the length that the manifest names; durable on return.
+fn copy_file(from: &Disk, to: &Disk, named: &NamedFile, stage: &Stage<'_>) -> Result<u64, CopyError> {
+    let (source, path) = (named.path(from.folder()), named.path(to.folder()));
+    let opened = from.read(&source).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => CopyError::Moved(Error::damaged(&source, "file", "it is missing")),
+        _ => CopyError::Failed(Error::io(&source, "open", e)),
     })?;
-    let path = name.path(to.folder());
+    let mut opened = opened.take(named.fingerprint.bytes);
     let mut file = to.create(&path).map_err(|e| Error::io(&path, "create", e))?;
     let mut chunk = vec![0; CHUNK];
-    let mut bytes = 0;
     loop {
-        let read = source.read(&mut chunk).map_err(|e| Error::io(from, "read", e))?;
+        let read = opened.read(&mut chunk).map_err(|e| Error::io(&source, "read", e))?;
         stage.advance(read as u64)?;
         if read == 0 {
             break;
         }
         file.write_all(&chunk[..read]).map_err(|e| Error::io(&path, "write", e))?;
-        bytes += read as u64;
     }
     file.sync_all().map_err(|e| Error::io(&path, "sync", e))?;
     // A copy of damage is no backup; the error names the source file, not the copy.
-    match SectionFile::open_named(&path, Residence::Mapped, false) {
-        Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(from, place, what).into()),
-        other => Ok(other.map(|_| bytes)?),
+    match SectionFile::open_named(to, &path, named.fingerprint, Residence::Mapped, false) {
+        Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(&source, place, what).into()),
+        other => Ok(other.map(|file| file.bytes())?),
     }
 }

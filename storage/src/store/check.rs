@@ -1,17 +1,16 @@
 //! Checks all files of a store and lists every problem.
 //! Owns the set of checks; opens nothing for writing, so that damage stays as it is found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use crate::adjacency::list_builder::{ListBuilder, ListEntry};
-use crate::checkpoint::manifest::{COPY, CURRENT, FileName, Manifest, PREVIOUS};
+use crate::checkpoint::manifest::{COPY, CURRENT, Manifest, NamedFile, PREVIOUS};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
-use crate::fs::section::SectionFile;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::{GraphState, LookupResult};
@@ -20,7 +19,7 @@ use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, NodeIx, RelationIx};
+use crate::types::ids::{Epoch, NodeIx, RelationIx, StoreId};
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
@@ -91,9 +90,9 @@ impl Store {
     ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
         crate::store::open::require_store(path)?;
-        let disk = Disk::of(path);
+        let disk = Disk::of(path).hold().map_err(|e| Error::io(path, "open", e))?;
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
-        let mut check = Check { path, report: CheckReport::default(), problems: BTreeMap::new() };
+        let mut check = Check { path, disk, report: CheckReport::default(), problems: BTreeMap::new() };
         let checkpointed = check.files(cancel)?;
         let checkpointed = match (checkpointed, options.read_only) {
             (checkpointed, true) => checkpointed.map(|(state, _)| state),
@@ -113,6 +112,7 @@ impl Store {
 
 struct Check<'a> {
     path: &'a Path,
+    disk: Disk,
     report: CheckReport,
     /// By file and place, so that each problem is listed once.
     problems: BTreeMap<(std::path::PathBuf, String), Damage>,
@@ -134,10 +134,15 @@ impl Check<'_> {
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in [CURRENT, COPY, PREVIOUS] {
             let path = self.path.join(name);
-            match Damage::from_result(Manifest::read(self.path, name), OPENING_HELPS)? {
+            match Damage::from_result(Manifest::read(&self.disk, name), OPENING_HELPS)? {
                 Ok(Some(manifest)) => {
                     self.read(&path);
-                    // After a crash between the two swaps the copy is the previous manifest.
+                    // After a crash between the two renames the copy is of an earlier number, which is no damage.
+                    if let Some(problem) =
+                        manifests.first().and_then(|first| first.contradiction(name, &manifest))
+                    {
+                        self.problem(Damage::new(&path, "file", &problem, OPENING_HELPS));
+                    }
                     if !manifests.contains(&manifest) {
                         manifests.push(manifest);
                     }
@@ -148,56 +153,50 @@ impl Check<'_> {
             }
         }
         // Every file that a manifest names, with a remedy that depends on the file and on other copies.
-        let newest = manifests.iter().map(|manifest| manifest.number).max().unwrap_or(0);
-        let names: BTreeSet<(&str, u64)> = manifests
-            .iter()
-            .flat_map(Manifest::files)
-            .map(|file| (file.what.as_str(), file.number))
-            .collect();
-        let bytes = |path: &Path| path.metadata().map_or(0, |found| found.len());
-        let path = |&(what, number): &(&str, u64)| FileName::new(what, number).path(self.path);
-        let stage = cancel.stage("files", names.iter().map(|name| bytes(&path(name))).sum());
-        for (what, number) in names {
-            let name = FileName::new(what, number);
-            let path = name.path(self.path);
-            let is_current = manifests.iter().any(|m| m.number == newest && m.files().any(|f| *f == name));
-            let everywhere = manifests.len() == 1 || manifests.iter().all(|m| m.files().any(|f| *f == name));
-            let is_base = crate::segments::FILES.contains(&what);
-            let remedy = match (is_base, what) {
+        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.number));
+        let mut files: Vec<&NamedFile> = Vec::new();
+        for file in manifests.iter().flat_map(Manifest::files) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        let stage = cancel.stage("files", files.iter().map(|file| file.fingerprint.bytes).sum());
+        let nothing = VerifiedFiles::default();
+        let mode = OpenMode { low_memory: Some(&nothing), cancel };
+        for file in files {
+            let path = file.path(self.path);
+            let is_current = manifests[0].files().any(|other| other == file);
+            let everywhere = manifests.iter().all(|manifest| manifest.files().any(|other| other == file));
+            let is_base = crate::segments::FILES.contains(&file.name.what.as_str());
+            let remedy = match (is_base, file.name.what.as_str()) {
                 (true, _) if is_current && everywhere => ONLY_COPY,
                 (true, _) => OPENING_HELPS,
                 (false, "model") => TRAINED,
                 (false, _) => COMPUTED,
             };
-            if let Err(problem) = Damage::from_result(
-                SectionFile::open_named(&path, Residence::Mapped, false).map(drop),
-                remedy,
-            )? {
-                self.problem(problem);
-            } else {
-                self.read(&path);
+            match Damage::from_result(file.open(&self.disk, Residence::Mapped, mode), remedy)? {
+                Err(problem) => self.problem(problem),
+                Ok(_) => self.read(&path),
             }
-            stage.advance(bytes(&path))?;
+            stage.advance(file.fingerprint.bytes)?;
         }
         stage.end();
         // The sidecars.
-        for path in sidecar::files(self.path).into_values() {
+        let of_store =
+            self.disk.clone().with_store(manifests.first().map_or(StoreId::NONE, |first| first.store));
+        for path in sidecar::files(&self.disk).into_values() {
             cancel.check()?;
-            match Damage::from_result(
-                SectionFile::open_named(&path, Residence::Mapped, false),
-                sidecar::DAMAGED_REMEDY,
-            )? {
+            match Damage::from_result(sidecar::open(&of_store, &path), sidecar::DAMAGED_REMEDY)? {
                 Ok(_) => self.read(&path),
                 Err(problem) => self.problem(problem),
             }
         }
         // The segments of each manifest, validated together.
-        let (mut current, nothing, unobserved) =
-            (None, VerifiedFiles::default(), cancel.reporting_to(&CancelToken::new()));
+        let (mut current, unobserved) = (None, cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
             let mode = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
-            let checkpointed = write_checkpoint::open_checkpoint(self.path, manifest, mode);
+            let checkpointed = write_checkpoint::open_checkpoint(&self.disk, manifest, mode);
             match Damage::from_result(checkpointed, OPENING_HELPS)? {
                 Ok(state) => {
                     current.get_or_insert((state, manifest.clone()));
@@ -216,7 +215,7 @@ impl Check<'_> {
     ) -> Result<Option<GraphState>, Error> {
         let folder = self.path.join(FOLDER);
         // The end of the log, and the records up to it.
-        let log_end = Damage::from_result(LogEnd::read(self.path), OPENING_HELPS)?;
+        let log_end = Damage::from_result(LogEnd::read(&self.disk), OPENING_HELPS)?;
         let log_end = match log_end {
             Ok(log_end) => Some(log_end),
             Err(problem) => {
@@ -226,7 +225,7 @@ impl Check<'_> {
         };
         self.read(&folder.join(FILE));
         let Some((state, manifest)) = checkpointed else { return Ok(None) };
-        let scanned = ScannedRecords::read(self.path, manifest.log_start, Residence::Mapped)?;
+        let scanned = ScannedRecords::read(&self.disk, manifest.log_start(manifest.log_start))?;
         let chain = match scanned.chain(manifest.log_start, log_end) {
             Ok(chain) => chain,
             Err(missing) => {

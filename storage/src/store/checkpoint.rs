@@ -99,10 +99,14 @@ impl Store {
     ) -> Result<GraphState, Error> {
         manifest.epoch = state.epoch.get();
         manifest.positions = Arc::clone(&state.positions);
-        manifest.replay_from = writer
+        let replay_from = writer
             .log_index()
             .first_record_after(state.epoch)
             .expect("the log index has the epoch that is shown");
+        if replay_from != manifest.replay_from {
+            manifest.replay_from = replay_from;
+            manifest.replay_after = writer.log.checksum_before(replay_from)?;
+        }
         self.run_in_private_pool(|| {
             manifest.segments = write_checkpoint::write_segments(
                 &self.disk,
@@ -119,7 +123,7 @@ impl Store {
     pub(super) fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
         let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
         let mode = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
-        write_checkpoint::open_checkpoint(self.path(), manifest, mode)
+        write_checkpoint::open_checkpoint(&self.disk, manifest, mode)
     }
 
     pub(super) fn run_in_private_pool<T: Send>(

@@ -23,7 +23,8 @@ impl Store {
     /// Durable on return; snapshots taken from then on show it. Touched nodes are dirty until the next refresh.
     ///
     /// # Errors
-    /// Every invalid request in the batch, before anything is written. After an I/O error it is unknown whether the
+    /// Every invalid request in the batch, before anything is written. [`Error::Replaced`] where the folder is another one
+    /// by now; nothing of the batch is written. After an I/O error it is unknown whether the
     /// batch is durable, and the store refuses all writes ([`Error::Broken`]) until it is opened again.
     ///
     /// # Panics
@@ -34,6 +35,7 @@ impl Store {
     /// differ. Some 60 microseconds at a million neighbors, for any size of the store.
     pub fn commit(&self, batch: &Batch) -> Result<Commit, Error> {
         let writer = self.writer()?;
+        writer.check_place()?;
         let (summary, end) = writer.appending()?.append(writer, batch)?;
         let mut syncing = writer.syncing()?;
         // Another thread may have made it durable meanwhile, even if a later write failed.

@@ -27,7 +27,7 @@ impl Store {
         // The lock keeps files from being replaced between reading the manifest and the records.
         let guard = if self.is_read_only() { None } else { Some(self.writer()?.publishing()?) };
         // The manifest and its files.
-        if let Some(manifest) = Manifest::read(self.path(), CURRENT)? {
+        if let Some(manifest) = Manifest::read(&self.disk, CURRENT)? {
             let Manifest { number, epoch, replay_from, log_start, published, .. } = &manifest;
             writeln!(out, "manifest {number} epoch {epoch} covered {replay_from} log-start {log_start}")
                 .map_err(failed)?;
@@ -35,11 +35,10 @@ impl Store {
                 let (generation, refreshed) = (published.generation, published.refreshed);
                 writeln!(out, "published generation {generation} refreshed {refreshed}").map_err(failed)?;
             }
-            for name in manifest.files() {
-                let path = name.path(self.path());
-                let bytes = path.metadata().map_or(0, |found| found.len());
+            for file in manifest.files() {
+                let path = file.path(self.path());
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                writeln!(out, "file {name} bytes {bytes}").map_err(failed)?;
+                writeln!(out, "file {name} bytes {}", file.fingerprint.bytes).map_err(failed)?;
             }
         }
         // The graph: kinds, relations, positions, nodes with their features, edges.

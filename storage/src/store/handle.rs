@@ -116,7 +116,10 @@ impl Store {
     /// Reads the manifest, some hundred bytes.
     pub fn is_outdated(&self) -> Result<bool, Error> {
         match &self.role {
-            Role::Reader { number, .. } => Ok(open::current(self.path())?.number != *number),
+            Role::Reader { number, .. } => {
+                let current = open::current(&self.disk)?;
+                Ok(current.number != *number || current.store != self.disk.store())
+            }
             Role::Writer(_) => Ok(false),
         }
     }
@@ -217,7 +220,7 @@ impl Store {
         let segments = self.snapshot().0.segments.sizes;
         let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
-        for (name, path) in sidecar::files(self.path()) {
+        for (name, path) in sidecar::files(&self.disk) {
             *files.entry(name).or_default() += path.metadata().map_or(0, |found| found.len());
         }
         if let Role::Writer(writer) = &self.role {

@@ -16,8 +16,8 @@ impl Store {
     ///
     /// # Visibility
     /// Durable on return, as one epoch; later snapshots show it. Commits wait until it is done. After a kill or an
-    /// error the store is empty as before. The files equal, byte for byte, those of commits of the same nodes and edges
-    /// in the same order, followed by a checkpoint.
+    /// error the store is empty as before. The files equal, byte for byte after their headers, those of commits of the
+    /// same nodes and edges in the same order, followed by a checkpoint.
     ///
     /// The log has no record of a load. So [`Self::changes`] reaches back to the epoch of the load and no further, even
     /// for a held snapshot of the empty store. Until the next checkpoint the files are the only copy: where one is
@@ -51,7 +51,8 @@ impl Store {
         let mut manifest = publishing.manifest.clone();
         manifest.number = publishing.number + 1;
         manifest.epoch = epoch.get();
-        manifest.replay_from = appending.appender.log_end().next;
+        let log_end = appending.appender.log_end();
+        (manifest.replay_from, manifest.replay_after) = (log_end.next, Some(log_end.checksum));
         let (checkpointed, nodes_added, edges_added) = self.run_in_private_pool(|| {
             let (files, nodes, edges) =
                 load.write(&self.disk, &manifest.segments, manifest.number, cancel)?;

@@ -14,6 +14,7 @@ use crate::checkpoint::manifest::{
 };
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
+use crate::fs::folder::create_folders;
 use crate::fs::lock::Lock;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
@@ -22,6 +23,7 @@ use crate::store::sidecar;
 use crate::store::writer::{Appending, Publishing, Syncing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
+use crate::types::ids::StoreId;
 use crate::types::position::Positions;
 use crate::wal::appender::Appender;
 use crate::wal::engine::{FOLDER, Log};
@@ -101,30 +103,32 @@ impl OpenOptions {
     /// the log since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
-        if self.read_only { self.read(path) } else { self.write(Disk::of(path)) }
+        let disk = Disk::of(path);
+        if self.read_only { self.read(&disk) } else { self.write(disk) }
     }
 
-    fn read(&self, path: &Path) -> Result<Store, Error> {
-        require_store(path)?;
-        let verified = VerifiedFiles::read(path);
+    fn read(&self, disk: &Disk) -> Result<Store, Error> {
+        require_store(disk.folder())?;
+        let verified = VerifiedFiles::read(disk);
         let mode = self.mode(&verified);
         let mut patience = MAX_READER_RETRIES;
-        let mut manifest = current(path)?;
+        let mut manifest = current(disk)?;
         loop {
-            let state = write_checkpoint::open_checkpoint(path, &manifest, mode);
+            let state = write_checkpoint::open_checkpoint(disk, &manifest, mode);
             let opened = state.and_then(|state| {
                 let published = manifest.published.as_ref();
-                Ok((state, published.map(|published| Derived::open(path, published, mode)).transpose()?))
+                Ok((state, published.map(|published| Derived::open(disk, published, mode)).transpose()?))
             });
             match opened {
                 Ok((state, derived)) => {
+                    let disk = disk.clone().with_store(manifest.store);
                     let dirty = manifest.published.as_ref().map_or(0, |published| published.dirty);
                     let shown = (dirty, manifest.number);
-                    return Ok(Store::new_reader(Disk::of(path), self.low_memory, state, derived, shown));
+                    return Ok(Store::new_reader(disk, self.low_memory, state, derived, shown));
                 }
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
-                    let newer = current(path)?;
+                    let newer = current(disk)?;
                     if newer.number == manifest.number || patience == 0 {
                         return Err(error);
                     }
@@ -139,26 +143,28 @@ impl OpenOptions {
     }
 
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
-        let path = disk.folder();
+        let path = &disk.folder().to_path_buf();
         if let Err(error) = require_store(path) {
             let vacant = matches!(error, Error::NotAStore { .. }) && is_vacant(path)?;
             if !self.create || !vacant {
                 return Err(error);
             }
-            fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
+            create_folders(path).map_err(|e| Error::io(path, "create", e))?;
         }
-        // The lock comes first, then the manifest is read again: another process may have created the store meanwhile.
+        // The folder is held from here on. The lock comes first, then the manifest is read again: another process may
+        // have created the store meanwhile.
+        let disk = disk.hold().map_err(|e| Error::io(path, "open", e))?;
         let lock = Lock::take(&disk)?;
-        if MANIFEST_NAMES.iter().all(|name| matches!(Manifest::read(path, name), Ok(None))) {
-            create(&disk)?;
+        if MANIFEST_NAMES.iter().all(|name| matches!(Manifest::read(&disk, name), Ok(None))) {
+            create(&disk.clone().with_store(StoreId::random()))?;
         }
         // The state is recovered from manifests, checkpoint files and the log.
         sidecar::remove_unfinished(&disk);
-        let verified = VerifiedFiles::read(path);
+        let verified = VerifiedFiles::read(&disk);
         let loss = if self.repair { Loss::UnreadableRecords } else { Loss::None };
         let recovered = recover(&disk, self.mode(&verified), loss)?;
         let Recovered {
-            manifest,
+            mut manifest,
             state,
             derived,
             log,
@@ -167,26 +173,38 @@ impl OpenOptions {
             ops,
             damage,
             manifests,
+            has_stale_copy,
             lost_records,
         } = recovered;
+        // A store of a version without identities gets one with its next manifest.
+        if manifest.store == StoreId::NONE {
+            manifest.store = StoreId::random();
+        }
+        let disk = disk.with_store(manifest.store);
         // Leftover files are removed, unless damage may still need them.
         if damage.is_empty() {
             remove_unnamed_files(&disk, &manifests.iter().collect::<Vec<_>>());
+            if has_stale_copy {
+                manifests[0].write_copy(&disk.clone().with_store(manifests[0].store))?;
+            }
         }
-        let number = largest_number(path).max(manifest.number);
+        let number = largest_number(&disk).max(manifest.number);
         if derived.as_ref().is_none_or(|derived| derived.is_complete) {
             manifest.record_verified(&disk);
         }
         // The writer's locks get their initial state.
         let syncer = log.syncer(&disk, log_end)?;
         let state = Arc::new(state);
-        let publishing = Publishing { manifest, number };
+        let on_disk = Manifest::read(&disk, CURRENT).ok().flatten().map(|found| (found.number, found.store));
+        let publishing = Publishing { manifest, number, on_disk };
         let syncing = Syncing { syncer, durable: log_end.next };
         let (appender, appended) = (Appender::new(log_end), Vec::new());
         let appending =
             Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
         let writer = Writer::new(disk.clone(), log, (publishing, syncing, appending), log_index, lock);
         let store = Store::new_writer(disk, self.low_memory, state, derived, damage, writer);
+        // The engine was opened by its path.
+        store.writer()?.check_place()?;
         store.checkpoint_repairs(lost_records)?;
         Ok(store)
     }
@@ -227,9 +245,24 @@ fn is_vacant(path: &Path) -> Result<bool, Error> {
     Ok(names.iter().all(|name| name.to_str().is_some_and(is_creation_leftover)))
 }
 
-pub(crate) fn current(path: &Path) -> Result<Manifest, Error> {
-    let manifest = Manifest::read(path, CURRENT)?;
-    manifest.ok_or_else(|| Error::damaged(&path.join(CURRENT), "file", "it is missing"))
+/// The current manifest, for readers.
+///
+/// # Errors
+/// [`Error::Damaged`], also for a manifest that is older than its copy: the writer replaces the copy last.
+pub(crate) fn current(disk: &Disk) -> Result<Manifest, Error> {
+    // A damaged copy is left to the next writer.
+    let copy = Manifest::read(disk, COPY).ok().flatten();
+    let path = disk.folder().join(CURRENT);
+    let manifest = Manifest::read(disk, CURRENT)?;
+    let manifest = manifest.ok_or_else(|| Error::damaged(&path, "file", "it is missing"))?;
+    if let Some(copy) = copy.filter(|copy| copy.number > manifest.number) {
+        let what = format!(
+            "its number is {}, that of its copy {}; opening the store for writing uses the copy",
+            manifest.number, copy.number
+        );
+        return Err(Error::damaged(&path, "file", what));
+    }
+    Ok(manifest)
 }
 
 /// Creates an empty store; the manifest comes last, since it makes the folder a store.
@@ -240,11 +273,19 @@ fn create(disk: &Disk) -> Result<(), Error> {
         // Not an interrupted creation: no batch is committed before there is a manifest.
         return Err(Error::damaged(&path.join(CURRENT), "file", "it is missing, and the log is not empty"));
     }
-    drop(log.syncer(disk, LogEnd::default())?);
-    let segments = write_checkpoint::write_empty(disk)?;
-    let positions = Positions::default();
-    let manifest =
-        Manifest { number: 0, epoch: 0, replay_from: 0, log_start: 0, segments, published: None, positions };
+    let checksum = disk.store().first_checksum();
+    drop(log.syncer(disk, LogEnd { next: 0, checksum })?);
+    let manifest = Manifest {
+        store: disk.store(),
+        number: 0,
+        epoch: 0,
+        replay_from: 0,
+        replay_after: Some(checksum),
+        log_start: 0,
+        segments: write_checkpoint::write_empty(disk)?,
+        published: None,
+        positions: Positions::default(),
+    };
     manifest.prepare(disk, None)?.make_current()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let Some(parent) = absolute.parent() else { return Ok(()) };

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, Publish, check_names};
-use crate::checkpoint::manifest::{FileName, Manifest, Published, remove_unnamed_files};
+use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, Published, remove_unnamed_files};
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
@@ -75,10 +75,12 @@ impl Store {
         manifest: &Manifest,
         previous: &Manifest,
     ) -> Result<(), Error> {
+        writer.check_before_publish(publishing)?;
         let prepared = manifest.prepare(&self.disk, Some(previous))?;
         prepared.make_current().map_err(|error| writer.broken(error))?;
         publishing.manifest = manifest.clone();
         publishing.number = manifest.number;
+        publishing.on_disk = Some((manifest.number, self.disk.store()));
         remove_unnamed_files(&self.disk, &[manifest, previous]);
         if self.derived().is_none_or(|derived| derived.is_complete) {
             manifest.record_verified(&self.disk);
@@ -199,39 +201,32 @@ impl Store {
         let mut manifest = publishing.manifest.clone();
         manifest.number = publishing.number + 1;
         let before = manifest.published.take().map_or(Vec::new(), |published| published.files);
-        let mut files = Vec::new();
-        for (name, content) in &publish.files {
-            let existing = before.iter().find(|file| file.what == *name);
-            files.push(match (content, existing) {
-                (Some(_), _) => FileName::new(name, manifest.number),
-                (None, Some(existing)) => existing.clone(),
-                (None, None) => {
-                    return Err(Error::invalid(
-                        "derived file to keep",
-                        name,
-                        "one that was published before",
-                    ));
-                }
-            });
+        let kept = |name: &str| before.iter().find(|file| file.name.what == name);
+        let mut unknown = publish.files.iter().filter(|(name, new)| new.is_none() && kept(name).is_none());
+        if let Some((name, _)) = unknown.next() {
+            return Err(Error::invalid("derived file to keep", name, "one that was published before"));
         }
-        let (generation, refreshed_epoch) = (publish.generation.get(), refreshed.get());
-        let published = Published {
-            generation,
-            refreshed: refreshed_epoch,
-            refreshed_seq,
-            dirty: 0,
-            files: files.clone(),
+        let number = manifest.number;
+        let new = || {
+            publish.files.iter().filter_map(|(name, new)| Some((FileName::new(name, number), new.as_ref()?)))
         };
-        let new =
-            || files.iter().zip(&publish.files).filter_map(|(file, (_, new))| Some((file, new.as_ref()?)));
         // The files are written and opened, with the segments where the epoch needs them.
-        let write = || {
-            for (file, content) in new() {
-                content.write_to(self.disk.target(&file.path(self.path())), cancel)?;
+        let mut write = || {
+            let mut files: Vec<NamedFile> = publish
+                .files
+                .iter()
+                .filter(|(_, new)| new.is_none())
+                .filter_map(|(name, _)| kept(name).cloned())
+                .collect();
+            for (name, content) in new() {
+                let fingerprint = content.write_to(self.disk.target(&name.path(self.path())), cancel)?;
+                files.push(NamedFile { name, fingerprint });
             }
-            let derived = Derived::open(self.path(), &published, OpenMode { low_memory: None, cancel })?;
+            let (generation, refreshed) = (publish.generation.get(), refreshed.get());
+            let published = Published { generation, refreshed, refreshed_seq, dirty: 0, files };
+            let derived = Derived::open(&self.disk, &published, OpenMode { low_memory: None, cancel })?;
             manifest.published = Some(published);
-            let checkpointed = (refreshed > publishing.manifest.epoch())
+            let checkpointed = (publish.refreshed > publishing.manifest.epoch())
                 .then(|| self.write_segments(writer, &state, &mut manifest, cancel))
                 .transpose()?;
             Ok((Some(derived), checkpointed))

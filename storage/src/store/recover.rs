@@ -5,6 +5,7 @@
 //! | damaged | used instead |
 //! | --- | --- |
 //! | `MANIFEST` | its copy, or the previous manifest with the log since |
+//! | `MANIFEST`, older than its copy | the copy: the higher number is the newer one |
 //! | a checkpoint file | the files of the previous checkpoint, with the log since |
 //! | a derived file | those of the previous publish if they are of the same model; else the model, and the rest is computed |
 //! | the log's engine, or its records | the records found in the bytes of its file, in a new engine |
@@ -39,8 +40,10 @@ pub(crate) struct Recovered {
     pub(crate) ops: u64,
     /// The damage found; a checkpoint repairs it.
     pub(crate) damage: Vec<Damage>,
-    /// All readable manifests.
+    /// All readable manifests of this store.
     pub(crate) manifests: Vec<Manifest>,
+    /// True if a crash left the copy of the manifest behind.
+    pub(crate) has_stale_copy: bool,
     /// True if records were given up, so that the old engine is kept.
     pub(crate) lost_records: bool,
 }
@@ -61,6 +64,14 @@ pub(super) struct Recovery<'a> {
     pub(super) lost_records: bool,
 }
 
+/// The manifests of a store.
+struct Manifests {
+    /// The readable ones, that of the highest number first.
+    intact: Vec<Manifest>,
+    /// True if the copy must be written again, damage or not.
+    has_stale_copy: bool,
+}
+
 /// Recovers a store.
 ///
 /// # Errors
@@ -68,8 +79,10 @@ pub(super) struct Recovery<'a> {
 pub(crate) fn recover(disk: &Disk, mode: OpenMode<'_>, loss: Loss) -> Result<Recovered, Error> {
     let mut recovery = Recovery { disk, mode, damage: Vec::new(), lost_records: false };
     recovery.undo_half_rebuild()?;
-    let manifests = recovery.manifests()?;
+    let Manifests { intact: mut manifests, has_stale_copy } = recovery.manifests()?;
     let (mut manifest, checkpointed) = recovery.checkpoint(&manifests)?;
+    // A manifest of another store is nothing to go back to.
+    manifests.retain(|other| other.store.may_be(manifest.store));
     let (published, mut derived) = recovery.derived(&manifests)?.unzip();
     manifest.published = published;
     let (log, replayed) = recovery.log(&manifest, checkpointed, loss)?;
@@ -78,49 +91,71 @@ pub(crate) fn recover(disk: &Disk, mode: OpenMode<'_>, loss: Loss) -> Result<Rec
         derived.is_complete &= has_all_changes;
     }
     let Recovery { damage, lost_records, .. } = recovery;
-    Ok(Recovered { manifest, state, derived, log, log_end, log_index, ops, damage, manifests, lost_records })
+    Ok(Recovered {
+        manifest,
+        state,
+        derived,
+        log,
+        log_end,
+        log_index,
+        ops,
+        damage,
+        manifests,
+        has_stale_copy,
+        lost_records,
+    })
 }
 
 impl Recovery<'_> {
-    /// The readable manifests, the current one first.
-    fn manifests(&mut self) -> Result<Vec<Manifest>, Error> {
+    /// The readable manifests. A crash leaves a copy that is older than the current manifest; every other difference is
+    /// damage.
+    fn manifests(&mut self) -> Result<Manifests, Error> {
         let path = |name: &str| self.disk.folder().join(name);
-        let read = |name: &str| Damage::from_result(Manifest::read(self.disk.folder(), name), REWRITTEN);
+        let read = |name: &str| Damage::from_result(Manifest::read(self.disk, name), REWRITTEN);
         let (current, copy, previous) = (read(CURRENT)?, read(COPY)?, read(PREVIOUS)?);
+        // The current manifest exists always. The copy may be missing after a crash, the previous one until the second.
         let mut damage = Vec::new();
-        let mut intact = Vec::new();
-        let missing = |name: &str| Damage::new(&path(name), "file", "it is missing", REWRITTEN);
-        // The previous manifest exists from the second manifest on, the copy from the first.
-        let from_copy = copy.as_ref().ok().and_then(Clone::clone);
-        if let Ok(Some(manifest)) = current {
-            // A crash between the two swaps leaves an old copy behind.
-            damage.extend(copy.err());
-            intact.push(manifest);
+        let missing = Damage::new(&path(CURRENT), "file", "it is missing", REWRITTEN);
+        let current =
+            current.and_then(|found| found.ok_or(missing)).map_err(|broken| damage.push(broken)).ok();
+        let copy = copy.map_err(|broken| damage.push(broken)).ok().flatten();
+        let previous = previous.map_err(|broken| damage.push(broken)).ok().flatten();
+        // The highest number counts, of equal ones the first.
+        let mut intact: Vec<Manifest> = current.iter().chain(&copy).chain(&previous).cloned().collect();
+        intact.sort_by_key(|manifest| std::cmp::Reverse(manifest.number));
+        let Some(newest) = intact.first().cloned() else { return Err(damage.swap_remove(0).into_error()) };
+        intact.dedup();
+        let used = if copy.as_ref() == Some(&newest) {
+            "its copy was used"
         } else {
-            let broken = current.err().unwrap_or_else(|| missing(CURRENT));
-            let remedy = match &from_copy {
-                Some(_) => "its copy was used",
-                None => "the previous manifest was used, with the log since",
-            };
-            damage.push(Damage { remedy: remedy.to_owned(), ..broken });
-            intact.extend(from_copy);
-        }
-        match previous {
-            Ok(previous) => intact.extend(previous),
-            Err(broken) => damage.push(broken),
-        }
-        if intact.is_empty() {
-            return Err(damage.swap_remove(0).into_error());
+            "the previous manifest was used, with the log since"
+        };
+        match &current {
+            None => {
+                let broken = damage.iter_mut().filter(|damage| damage.path == path(CURRENT));
+                broken.for_each(|broken| used.clone_into(&mut broken.remedy));
+            }
+            Some(current) if current.number < newest.number => {
+                let what =
+                    format!("its number is {}, another manifest has {}", current.number, newest.number);
+                damage.push(Damage::new(&path(CURRENT), "file", &what, used));
+            }
+            Some(current) => {
+                for (name, other) in [(COPY, &copy), (PREVIOUS, &previous)] {
+                    let problem = other.as_ref().and_then(|other| current.contradiction(name, other));
+                    damage.extend(problem.map(|what| Damage::new(&path(name), "file", &what, REWRITTEN)));
+                }
+            }
         }
         self.damage.append(&mut damage);
-        Ok(intact)
+        Ok(Manifests { has_stale_copy: copy.as_ref() != Some(&newest), intact })
     }
 
     /// The state of the newest checkpoint with intact files.
     fn checkpoint(&mut self, manifests: &[Manifest]) -> Result<(Manifest, GraphState), Error> {
         let mut first: Option<Damage> = None;
         for manifest in manifests {
-            let checkpointed = write_checkpoint::open_checkpoint(self.disk.folder(), manifest, self.mode);
+            let checkpointed = write_checkpoint::open_checkpoint(self.disk, manifest, self.mode);
             match Damage::from_result(checkpointed, "the previous checkpoint was used, with the log since")? {
                 Ok(state) => {
                     self.damage.extend(first);
@@ -138,12 +173,12 @@ impl Recovery<'_> {
     fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Published, Derived)>, Error> {
         let mut all = manifests.iter().map(|manifest| manifest.published.as_ref());
         let Some(published) = all.next().flatten() else { return Ok(None) };
-        let derived = Derived::open_some(self.disk.folder(), published, self.mode)?;
+        let derived = Derived::open_some(self.disk, published, self.mode)?;
         if derived.is_complete {
             return Ok(Some((published.clone(), derived)));
         }
         for other in all.flatten().filter(|other| other.generation == published.generation) {
-            let before = Derived::open_some(self.disk.folder(), other, self.mode)?;
+            let before = Derived::open_some(self.disk, other, self.mode)?;
             if before.is_complete {
                 let remedy = "the files of the previous publish were used; a refresh brings them up to date";
                 self.damage.extend(

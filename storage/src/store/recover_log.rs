@@ -2,7 +2,6 @@
 //! Owns the choice among engine, journal and found records; knows nothing of manifests but their log positions.
 
 use crate::checkpoint::manifest::{Manifest, Published};
-use crate::fs::mmap::Residence;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::store::recover::{Loss, REWRITTEN, Recovery};
@@ -12,6 +11,7 @@ use crate::types::ids::Epoch;
 use crate::types::ops::Op;
 use crate::wal::engine;
 use crate::wal::engine::{FILE, FOLDER, Log};
+use crate::wal::log_end;
 use crate::wal::log_end::LogEnd;
 use crate::wal::log_index::LogIndex;
 use crate::wal::record_scan::{DAMAGED_LOG, NEW_LOG, OLD_LOG, ScannedRecords};
@@ -19,6 +19,7 @@ use crate::wal::record_scan::{DAMAGED_LOG, NEW_LOG, OLD_LOG, ScannedRecords};
 /// The engine's file is left as it is below this size, or below this many bytes for each byte of records.
 const SHRINK_BYTES: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 const SHRINK_RATIO: u64 = 8;
+const FOREIGN: &str = "it does not follow the files of this store: it is of another store or another time";
 
 /// The result of replaying the log.
 pub(super) struct Replayed {
@@ -66,9 +67,17 @@ impl Recovery<'_> {
     ) -> Result<(Log, Replayed), Error> {
         let folder = self.disk.folder().join(FOLDER);
         // The records in the files, which are read before the engine opens them.
-        let log_end = Damage::from_result(LogEnd::read(self.disk.folder()), REWRITTEN)?;
-        let known = log_end.as_ref().ok().copied();
-        let scanned = ScannedRecords::read(self.disk.folder(), manifest.log_start, Residence::Mapped)?;
+        let log_end = Damage::from_result(LogEnd::read(self.disk), REWRITTEN)?;
+        let mut known = log_end.as_ref().ok().copied();
+        if let Some(end) = known.filter(|&end| manifest.log_start(0).end_is_foreign(end)) {
+            let path = log_end::path(self.disk.folder());
+            if loss == Loss::None {
+                return Err(Error::damaged(&path, format!("record {}", end.next), FOREIGN));
+            }
+            self.damage.push(Damage::new(&path, "file", FOREIGN, REWRITTEN));
+            known = None;
+        }
+        let scanned = ScannedRecords::read(self.disk, manifest.log_start(manifest.log_start))?;
         if known.is_some() {
             self.shrink_log(&scanned, manifest.log_start, known)?;
         }
@@ -168,13 +177,8 @@ impl Recovery<'_> {
         let end = chain.last().map(|(head, _)| LogEnd { next: head.seq + 1, checksum: head.sum });
         let end = end.or(known.filter(|log_end| log_end.next == from));
         let log = Log::open(&folder)?;
-        let replayed = self.replay(
-            &log,
-            manifest,
-            checkpointed,
-            from,
-            end.or(Some(LogEnd { next: from, checksum: 0 })),
-        )?;
+        let replayed =
+            self.replay(&log, manifest, checkpointed, from, end.or(Some(manifest.log_start(from).end())))?;
         Ok((log, replayed))
     }
 
@@ -202,8 +206,8 @@ impl Recovery<'_> {
         let mut log_index = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
         let mut applier = Applier::new(checkpointed);
         let mut ops = 0;
-        let mut log_end =
-            known.filter(|log_end| log_end.next == from).unwrap_or(LogEnd { next: from, checksum: 0 });
+        let start = manifest.log_start(from);
+        let mut log_end = known.filter(|log_end| log_end.next == from).unwrap_or(start.end());
         let stage = self.mode.cancel.stage("log", end - from);
         // Each record is checked against the acknowledged end, indexed, and applied where the files lack it.
         log.scan(from..end, |head, body| {
@@ -213,6 +217,9 @@ impl Recovery<'_> {
                 || known.is_some_and(|known| known.next == head.seq + 1 && known.checksum != head.sum)
             {
                 return Err(log.record_error(head.seq, "it differs from the acknowledged record"));
+            }
+            if start.is_foreign(head) {
+                return Err(log.record_error(head.seq, FOREIGN));
             }
             log_end = LogEnd { next: head.seq + 1, checksum: head.sum };
             let epoch = Epoch::new(head.epoch);
@@ -242,6 +249,9 @@ impl Recovery<'_> {
             Ok(())
         })?;
         stage.end();
+        if start.end_is_foreign(log_end) {
+            return Err(log.record_error(log_end.next, FOREIGN));
+        }
         log_index.set_end(end);
         Ok(Replayed { state: applier.finish(), log_end, log_index, ops, has_all_changes })
     }

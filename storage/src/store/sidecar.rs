@@ -3,7 +3,6 @@
 //! Owns their names and their atomic replacement; knows nothing of their content.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,9 @@ impl Store {
     /// # Cost
     /// Writing the file. Checkpoints and publishes wait; commits do not.
     pub fn write_sidecar(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
-        let _settling = self.writer()?.publishing()?;
+        let writer = self.writer()?;
+        let _settling = writer.publishing()?;
+        writer.check_place()?;
         let path = path_of(self.path(), name)?;
         let new = self.path().join(format!("{name}{UNFINISHED}"));
         let put = || {
@@ -55,7 +56,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`], [`Error::NewerVersion`], or errors of reading.
     pub fn sidecar(&self, name: &str) -> Result<Option<SectionFile>, Error> {
-        match SectionFile::open(&path_of(self.path(), name)?, Residence::Mapped, false) {
+        match open(&self.disk, &path_of(self.path(), name)?) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
@@ -66,7 +67,9 @@ impl Store {
     /// # Errors
     /// As for [`Self::write_sidecar`].
     pub fn remove_sidecar(&self, name: &str) -> Result<(), Error> {
-        let _settling = self.writer()?.publishing()?;
+        let writer = self.writer()?;
+        let _settling = writer.publishing()?;
+        writer.check_place()?;
         let path = path_of(self.path(), name)?;
         match self.disk.remove(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -81,17 +84,24 @@ impl Store {
     /// As for [`Self::write_sidecar`].
     pub fn remove_damaged_sidecars(&self) -> Result<Vec<Damage>, Error> {
         let mut removed = Vec::new();
-        for (name, path) in files(self.path()) {
+        for (name, path) in files(&self.disk) {
             let remedy = "it was removed, and its job starts over";
-            if let Err(damage) =
-                Damage::from_result(SectionFile::open(&path, Residence::Mapped, false), remedy)?
-            {
+            if let Err(damage) = Damage::from_result(open(&self.disk, &path), remedy)? {
                 self.remove_sidecar(&name)?;
                 removed.push(damage);
             }
         }
         Ok(removed)
     }
+}
+
+/// Opens a sidecar file; one of another store is damage.
+pub(crate) fn open(disk: &Disk, path: &Path) -> Result<SectionFile, Error> {
+    let file = SectionFile::open(disk, path, Residence::Mapped, false)?;
+    if file.store().may_be(disk.store()) {
+        return Ok(file);
+    }
+    Err(file.damaged("header", "it is a file of another store"))
 }
 
 fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
@@ -103,30 +113,30 @@ fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 /// Name and path of every sidecar file; empty where the folder cannot be read.
-pub(crate) fn files(store: &Path) -> BTreeMap<String, PathBuf> {
-    with_suffix(store, SUFFIX)
+pub(crate) fn files(disk: &Disk) -> BTreeMap<String, PathBuf> {
+    with_suffix(disk, SUFFIX)
 }
 
 /// Removes partial sidecar files that a crash left. Only while no thread writes one.
 pub(crate) fn remove_unfinished(disk: &Disk) {
-    for path in with_suffix(disk.folder(), UNFINISHED).values() {
+    for path in with_suffix(disk, UNFINISHED).values() {
         // No process reads it.
         let _ = disk.remove(path);
     }
 }
 
-fn with_suffix(store: &Path, suffix: &str) -> BTreeMap<String, PathBuf> {
-    let entries = fs::read_dir(store).into_iter().flatten().flatten();
-    let named = entries.filter_map(|entry| {
-        let file = entry.file_name().into_string().ok()?;
+fn with_suffix(disk: &Disk, suffix: &str) -> BTreeMap<String, PathBuf> {
+    let named = disk.names().into_iter().filter_map(|file| {
         let name = file.strip_suffix(suffix).filter(|name| is_file_stem(name))?;
-        Some((name.to_owned(), entry.path()))
+        Some((name.to_owned(), disk.folder().join(&file)))
     });
     named.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::types::cancel::CancelToken;
 
@@ -164,7 +174,7 @@ mod tests {
         assert!(matches!(reader.remove_sidecar("job"), Err(Error::ReadOnly { .. })));
         let copy = folder.path().join("copy");
         store.backup(&copy, &CancelToken::new()).expect("a backup");
-        assert!(files(&copy).is_empty(), "a backup has no unfinished job");
+        assert!(files(&Disk::of(&copy)).is_empty(), "a backup has no unfinished job");
         for _ in 0..2 {
             store.remove_sidecar("job").expect("removed");
             assert_eq!(numbers_in(&store).expect("readable"), None);

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::manifest::{CURRENT, Manifest};
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;
-use crate::types::ids::Epoch;
+use crate::types::ids::{Epoch, StoreId};
 use crate::types::ops::Op;
 use crate::wal::appender::Appender;
 use crate::wal::engine::{Log, Syncer};
@@ -26,7 +26,7 @@ pub(crate) struct Writer {
     pub(crate) log: Log,
     is_broken: AtomicBool,
     disk: Disk,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// The lock under which batches are planned and appended to the log, one after another.
@@ -63,6 +63,8 @@ pub(crate) struct Publishing {
     pub(crate) manifest: Manifest,
     /// The largest number of any file.
     pub(crate) number: u64,
+    /// Number and store of the manifest on disk, where it could be read. After damage it is not the one in use.
+    pub(crate) on_disk: Option<(u64, StoreId)>,
 }
 
 impl Writer {
@@ -81,7 +83,7 @@ impl Writer {
             log,
             is_broken: AtomicBool::new(false),
             disk,
-            _lock: lock,
+            lock,
         }
     }
 
@@ -97,6 +99,26 @@ impl Writer {
             return Err(Error::Broken { path: self.disk.folder().to_path_buf() });
         }
         Ok(())
+    }
+
+    /// Fails if the folder at the store's path is another one by now; from then on nothing is written.
+    ///
+    /// # Cost
+    /// A look at the metadata of one file.
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        self.lock.check_place(self.disk.folder()).map_err(|error| self.broken(error))
+    }
+
+    /// Fails unless the folder, the lock and the manifest are those that this writer left.
+    pub(crate) fn check_before_publish(&self, publishing: &Publishing) -> Result<(), Error> {
+        self.check_place()?;
+        match (Manifest::read(&self.disk, CURRENT), publishing.on_disk) {
+            (Ok(Some(found)), Some(left)) if (found.number, found.store) != left => {
+                Err(self.broken(Error::Replaced { path: self.disk.folder().to_path_buf() }))
+            }
+            // A damaged or missing manifest is about to be replaced.
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn publishing(&self) -> Result<MutexGuard<'_, Publishing>, Error> {

@@ -36,6 +36,12 @@ pub enum Error {
         /// The time of locking, in seconds of Unix time; 0 when it could not be read.
         since: u64,
     },
+    /// The folder of a store was moved or replaced, or its manifest was, while the store is open for writing. Nothing is
+    /// written any more. Every acknowledged batch is in the folder that was opened.
+    Replaced {
+        /// The path at which the store was opened.
+        path: PathBuf,
+    },
     /// A file does not hold what was written to it.
     Damaged {
         /// The file, or the folder of the log.
@@ -118,6 +124,12 @@ impl fmt::Display for Error {
                 "{} is open for writing in process {pid} since {}; close it there, or open read-only",
                 path.display(),
                 Utc(*since)
+            ),
+            Self::Replaced { path } => write!(
+                f,
+                "{} was moved or replaced while this process has it open for writing; nothing more is written: close \
+                 it, and open the one that you want",
+                path.display()
             ),
             Self::Damaged { path, place, what } => write!(
                 f,

@@ -2,6 +2,8 @@
 //! Each is a type of its own, so that the compiler tells them apart. Knows nothing of names or of stores.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
@@ -62,6 +64,46 @@ id! {
 id! {
     /// The number of a relation in its store, in order of first appearance.
     RelationIx(u16)
+}
+
+/// The identity of a store, drawn when it is created. Every file of the store carries it, so that a file of another
+/// store is recognized. [`StoreId::NONE`] in files of versions that knew no identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreId([u8; 16]);
+
+impl StoreId {
+    pub(crate) const NONE: Self = Self([0; 16]);
+
+    /// A new identity, different from all others: from the random keys of the standard library, the process and the
+    /// time.
+    pub(crate) fn random() -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let half = || RandomState::new().hash_one((time, std::process::id())).to_le_bytes();
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&half());
+        bytes[8..].copy_from_slice(&half());
+        // An identity of zeros would count as none.
+        bytes[0] |= 1;
+        Self(bytes)
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The checksum that the first record of the log names as that of the record before it.
+    pub(crate) fn first_checksum(self) -> u64 {
+        u64::from_le_bytes(self.0[..8].try_into().expect("eight bytes"))
+    }
+
+    /// True if a file with this identity may belong to a store with the other one.
+    pub(crate) fn may_be(self, other: Self) -> bool {
+        self == other || self == Self::NONE || other == Self::NONE
+    }
 }
 
 impl NodeIx {

@@ -64,6 +64,7 @@ impl Log {
     /// Opens the engine, or creates it in a new folder. Failures of the engine on damage, panics included, become
     /// errors.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        check_plain(folder)?;
         let config = sled::Config::new()
             .path(folder)
             .segment_size(SEGMENT_BYTES)
@@ -151,6 +152,22 @@ impl Log {
     /// Decodes the operations in a record's body.
     pub(crate) fn ops(&self, head: &Head, body: &[u8]) -> Result<Vec<Op>, Error> {
         record::ops(head, body).map_err(|what| self.damaged(head.seq, what))
+    }
+
+    /// The checksum of the record before a number, from that record or the one after it; `None` where the log has
+    /// neither.
+    pub(crate) fn checksum_before(&self, seq: u64) -> Result<Option<u64>, Error> {
+        let head = |seq: u64| {
+            let value = self.db.get(key(seq)).map_err(|e| engine_error(&self.folder, "read", e))?;
+            let head = value.map(|value| record::decode(&value, MAX_BODY).map(|(head, _)| head));
+            head.transpose().map_err(|what| self.damaged(seq, what))
+        };
+        self.catch_panics(|| {
+            if let Some(next) = head(seq)? {
+                return Ok(Some(next.before));
+            }
+            seq.checked_sub(1).map_or(Ok(None), |before| Ok(head(before)?.map(|head| head.sum)))
+        })
     }
 
     /// The error for a record whose operations contradict the state.
@@ -277,12 +294,22 @@ impl Log {
     }
 }
 
+/// Refuses a folder with anything but plain files and folders: opening a pipe would wait for its other end.
+fn check_plain(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let kind = entry.file_type().map_err(|e| Error::io(&entry.path(), "open", e))?;
+        if !kind.is_file() && !kind.is_dir() && !entry.path().is_file() {
+            return Err(Error::damaged(&entry.path(), "file", "it is not a plain file"));
+        }
+    }
+    Ok(())
+}
+
 impl Syncer {
     /// Makes the next fsync fail, by a device that does not support it.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn break_sync(&mut self) {
-        let null = Path::new("/dev/null");
-        self.file = Disk::of(null).open(null, false).expect("there is always one");
+        self.file = Disk::failing_file();
         self.journal.break_sync();
     }
 }

@@ -72,7 +72,6 @@ impl Journal {
     /// Makes the next fsync fail, by a device that does not support it.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn break_sync(&mut self) {
-        let null = Path::new("/dev/null");
-        self.file = Disk::of(null).open(null, false).expect("there is always one");
+        self.file = Disk::failing_file();
     }
 }

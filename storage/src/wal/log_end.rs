@@ -17,7 +17,8 @@ const BYTES: usize = 24;
 pub(crate) struct LogEnd {
     /// The number after the last record.
     pub(crate) next: u64,
-    /// The checksum of the last record; 0 where there never was a record.
+    /// The checksum of the last record. Where there never was a record, the one that the first record will name as that of
+    /// the record before it.
     pub(crate) checksum: u64,
 }
 
@@ -54,13 +55,16 @@ impl LogEnd {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the file is missing or its checksum does not match.
-    pub(crate) fn read(store: &Path) -> Result<Self, Error> {
-        let path = path(store);
+    pub(crate) fn read(disk: &Disk) -> Result<Self, Error> {
+        let path = path(disk.folder());
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(&path).and_then(|f| f.take(BYTES as u64 + 1).read_to_end(&mut bytes));
+        let read = disk.read(&path).and_then(|f| f.take(BYTES as u64 + 1).read_to_end(&mut bytes));
         match read {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::damaged(&path, "file", "it is missing"))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
+                Err(Error::damaged(&path, "file", e.to_string()))
             }
             Err(e) => Err(Error::io(&path, "read", e)),
             Ok(_) => Self::decode(&bytes)
@@ -98,10 +102,10 @@ mod tests {
     fn every_flipped_bit_and_every_other_length_is_damage() {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Disk::of(folder.path());
-        assert!(matches!(LogEnd::read(folder.path()), Err(Error::Damaged { .. })));
+        assert!(matches!(LogEnd::read(&disk), Err(Error::Damaged { .. })));
         let log_end = LogEnd { next: 300, checksum: 7 };
         drop(LogEndFile::open(&disk, log_end).expect("made"));
-        assert_eq!(LogEnd::read(folder.path()).ok(), Some(log_end));
+        assert_eq!(LogEnd::read(&disk).ok(), Some(log_end));
         let intact = log_end.encode();
         for bit in 0..BYTES * 8 {
             let mut torn = intact;

@@ -6,15 +6,15 @@
 //! commit, and it is found among all records ever written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use crate::fs::disk::Disk;
-use crate::fs::mmap::{Map, Residence};
 use crate::types::error::Error;
 
-use crate::wal::engine::{FILE, FOLDER, Log, MAX_BODY, key};
+use crate::wal::engine::{FILE, FOLDER, Log, MAX_BODY, MAX_VALUE, key};
 use crate::wal::journal;
 use crate::wal::log_end::LogEnd;
 use crate::wal::record;
@@ -28,6 +28,44 @@ pub(crate) const OLD_LOG: &str = "log.old";
 /// Bytes of records that are added to a new engine at once.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Bytes of a file that are searched at once.
+const WINDOW: usize = if cfg!(test) { 4 * MAX_VALUE } else { 8 << 20 };
+
+/// The place in the log from which a manifest needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogStart {
+    /// The first record that is read.
+    pub(crate) first: u64,
+    /// The first record that the files do not cover.
+    pub(crate) replay_from: u64,
+    /// The checksum of the record before that one, where the manifest knows it.
+    pub(crate) replay_after: Option<u64>,
+}
+
+impl LogStart {
+    /// True for a record that may belong to this log: late enough, and not the continuation of another one.
+    pub(crate) fn admits(self, head: &Head) -> bool {
+        head.seq >= self.first && !self.is_foreign(head)
+    }
+
+    /// The end of a log without records.
+    pub(crate) fn end(self) -> LogEnd {
+        let checksum = self.replay_after.filter(|_| self.first == self.replay_from).unwrap_or(0);
+        LogEnd { next: self.first, checksum }
+    }
+
+    /// True if a log that ends before the first record after the files ends with another record than the manifest
+    /// names.
+    pub(crate) fn end_is_foreign(self, end: LogEnd) -> bool {
+        end.next == self.replay_from && self.replay_after.is_some_and(|before| before != end.checksum)
+    }
+
+    /// True for the first record after the files if it continues another record than the one that the manifest names.
+    pub(crate) fn is_foreign(self, head: &Head) -> bool {
+        head.seq == self.replay_from && self.replay_after.is_some_and(|before| before != head.before)
+    }
+}
+
 /// The intact records from a number on, copied from the engine's file and the journal. The engine overwrites unreadable
 /// parts with zeros as soon as it is opened, so they are read before each opening.
 pub(crate) struct ScannedRecords {
@@ -37,32 +75,45 @@ pub(crate) struct ScannedRecords {
 }
 
 impl ScannedRecords {
-    /// Reads the engine's file and the journal of a store; missing files have no records. They may be mapped only while
-    /// no process writes to them.
+    /// Reads the engine's file and the journal of a store; missing files have no records.
     ///
     /// # Cost
-    /// A pass over the files, and memory for the records: less than applying them takes.
-    pub(crate) fn read(store: &Path, from: u64, residence: Residence) -> Result<Self, Error> {
+    /// A pass over the files, and memory for the records: less than applying them takes. The length of the files costs
+    /// no memory.
+    pub(crate) fn read(disk: &Disk, start: LogStart) -> Result<Self, Error> {
         let mut found = Self { bytes: Vec::new(), records: BTreeMap::new() };
-        for path in [store.join(FOLDER).join(FILE), journal::path(store)] {
-            let mut file = match File::open(&path) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+        let store = disk.folder();
+        for (path, limit) in
+            [(store.join(FOLDER).join(FILE), u64::MAX), (journal::path(store), journal::BYTES as u64)]
+        {
+            let file = match disk.read(&path) {
+                // The engine and the journal name the damage when they open the file.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => continue,
                 other => other.map_err(|e| Error::io(&path, "open", e))?,
             };
-            if file.metadata().map_err(|e| Error::io(&path, "read", e))?.len() == 0 {
-                continue;
+            found.add_file(&mut file.take(limit), start).map_err(|e| Error::io(&path, "read", e))?;
+        }
+        Ok(found)
+    }
+
+    /// Adds the records of a file, window by window. Windows overlap by the longest record, so each is whole in one.
+    fn add_file(&mut self, file: &mut impl Read, start: LogStart) -> std::io::Result<()> {
+        let mut window = Vec::new();
+        loop {
+            let kept = window.len().min(MAX_VALUE);
+            window.drain(..window.len() - kept);
+            if file.by_ref().take((WINDOW - kept) as u64).read_to_end(&mut window)? == 0 {
+                return Ok(());
             }
-            let map = Map::open(&mut file, residence).map_err(|e| Error::io(&path, "read", e))?;
-            for (head, range) in record::find(&map, MAX_BODY).filter(|(head, _)| head.seq >= from) {
-                let candidates = found.records.entry(head.seq).or_default();
+            for (head, range) in record::find(&window, MAX_BODY).filter(|(head, _)| start.admits(head)) {
+                let candidates = self.records.entry(head.seq).or_default();
                 if candidates.iter().all(|(other, _)| *other != head) {
-                    let start = found.bytes.len();
-                    found.bytes.extend_from_slice(&map[range]);
-                    candidates.push((head, start..found.bytes.len()));
+                    let start = self.bytes.len();
+                    self.bytes.extend_from_slice(&window[range]);
+                    candidates.push((head, start..self.bytes.len()));
                 }
             }
         }
-        Ok(found)
     }
 
     fn with_seq(&self, seq: u64) -> &[(Head, Range<usize>)] {

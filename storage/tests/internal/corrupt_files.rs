@@ -7,9 +7,10 @@ use std::path::Path;
 
 use hedgerow_test_support::{Random, fuzz_config};
 
-use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
+use crate::checkpoint::manifest::{CURRENT, FileName, Manifest, NamedFile};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
+use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::fs::verified_files::OpenMode;
@@ -70,7 +71,7 @@ fn sample(path: &Path) -> Manifest {
     }
     store.commit(&batch).expect("committed");
     store.checkpoint(&CancelToken::new()).expect("written");
-    Manifest::read(path, CURRENT).expect("readable").expect("there")
+    Manifest::read(&Disk::of(path), CURRENT).expect("readable").expect("there")
 }
 
 /// Reads the whole content of a state.
@@ -107,22 +108,23 @@ fn corrupt_files_are_refused_or_read_without_harm() {
     let manifest = sample(&intact);
     std::fs::create_dir(&path).expect("made");
     let disk = Disk::of(&path);
-    let file = |name: &FileName| SectionFile::open(&name.path(&intact), Residence::Mapped, false);
-    let files = manifest.segments.each_ref().map(|name| file(name).expect("intact"));
-    for (name, file) in manifest.segments.iter().zip(&files) {
-        write(&disk, name, file, None);
+    let file = |named: &NamedFile| SectionFile::open(&disk, &named.path(&intact), Residence::Mapped, false);
+    let files = manifest.segments.each_ref().map(|named| file(named).expect("intact"));
+    for (named, file) in manifest.segments.iter().zip(&files) {
+        write(&disk, &named.name, file, None);
     }
     let mut refused = 0;
     for _ in 0..rounds {
         let which = random.below(FILES.len());
-        let (name, file) = (&manifest.segments[which], &files[which]);
+        let (named, file) = (&manifest.segments[which], &files[which]);
         let tags: Vec<[u8; 8]> = file.tags().collect();
         let tag = tags[random.below(tags.len())];
         let content = disturbed(file.section(tag).expect("there"), &mut random);
-        write(&disk, name, file, Some(&(tag, content)));
+        let mut of_changed = manifest.clone();
+        of_changed.segments[which].fingerprint = write(&disk, &named.name, file, Some(&(tag, content)));
         match write_checkpoint::open_checkpoint(
-            &path,
-            &manifest,
+            &disk,
+            &of_changed,
             OpenMode { low_memory: None, cancel: &CancelToken::new() },
         ) {
             Ok(state) => read(state),
@@ -133,12 +135,17 @@ fn corrupt_files_are_refused_or_read_without_harm() {
             }
             Err(other) => panic!("seed {seed}: {other}"),
         }
-        write(&disk, name, file, None);
+        write(&disk, &named.name, file, None);
     }
     assert!(refused > rounds / 4, "{refused} of {rounds} were refused");
 }
 
-fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8; 8], Vec<u8>)>) {
+fn write(
+    disk: &Disk,
+    name: &FileName,
+    file: &SectionFile,
+    changed: Option<&([u8; 8], Vec<u8>)>,
+) -> Fingerprint {
     let mut writer = SectionWriter::new(file.kind(), file.version());
     for tag in file.tags() {
         let content = match changed {
@@ -148,7 +155,7 @@ fn write(disk: &Disk, name: &FileName, file: &SectionFile, changed: Option<&([u8
         writer.section(tag, content);
     }
     let path = name.path(disk.folder());
-    writer.write_to(disk.target(&path), &CancelToken::new()).expect("written");
+    writer.write_to(disk.target(&path), &CancelToken::new()).expect("written")
 }
 
 /// Operations that decode and contradict the state are errors, with any content.
@@ -160,7 +167,7 @@ fn corrupt_operations_are_refused_or_applied_without_harm() {
     let path = folder.path().join("store");
     let manifest = sample(&path);
     let checkpointed = write_checkpoint::open_checkpoint(
-        &path,
+        &Disk::of(&path),
         &manifest,
         OpenMode { low_memory: None, cancel: &CancelToken::new() },
     )
@@ -201,19 +208,22 @@ fn corrupt_operations_are_refused_or_applied_without_harm() {
 fn a_deep_check_finds_what_checksums_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
-    let manifest = sample(&path);
+    let mut manifest = sample(&path);
     let check = |deep| {
         let options = crate::store::check::CheckOptions { deep, read_only: false };
         Store::check(&path, options, &CancelToken::new()).expect("it can be looked at").problems
     };
     assert_eq!(check(true), []);
-    let name = &manifest.segments[0];
-    let file = SectionFile::open(&name.path(&path), Residence::Loaded, false).expect("intact");
+    let disk = Disk::of(&path).with_store(manifest.store);
+    let name = manifest.segments[0].name.clone();
+    let file = SectionFile::open(&disk, &name.path(&path), Residence::Loaded, false).expect("intact");
     let tag = *b"list0000";
     let mut words = file.section_u32(tag).expect("there").to_vec();
     // The first block belongs to a node with one neighbor, which is replaced by another one.
     words[0] = (words[0] + 1) % 100;
-    write(&Disk::of(&path), name, &file, Some(&(tag, bytemuck::cast_slice(&words).to_vec())));
+    let changed = (tag, bytemuck::cast_slice(&words).to_vec());
+    manifest.segments[0].fingerprint = write(&disk, &name, &file, Some(&changed));
+    manifest.prepare(&disk, None).expect("written").make_current().expect("swapped");
     assert_eq!(check(false), []);
     assert!(check(true).iter().any(|problem| problem.what.contains("the same edge back")));
 }

@@ -6,6 +6,9 @@
 //! release).
 //! `HEDGEROW_SEED` selects them.
 
+mod foreign_files;
+mod replaced_folder;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -114,6 +117,19 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.join("log/blobs")).expect("made");
 }
 
+/// Opens a store on a thread of its own, and fails where that takes too long.
+fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    let opening = std::thread::spawn(move || drop(tell.send(work())));
+    match told.recv_timeout(PATIENCE) {
+        Ok(result) => result,
+        Err(_) => match opening.is_finished().then(|| opening.join()) {
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            _ => panic!("{what}: it hangs"),
+        },
+    }
+}
+
 /// The outcome of opening a damaged store.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Outcome {
@@ -124,9 +140,8 @@ enum Outcome {
 
 /// Opens a damaged store for writing and for reading, and checks the outcome.
 fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
-    let (tell, told) = mpsc::channel();
     let folder = path.to_path_buf();
-    let opening = std::thread::spawn(move || {
+    let (read, opened, again) = in_time(&file.display().to_string(), move || {
         let read = Store::options().read_only(true).open(&folder).map(|store| content(&store.snapshot()));
         let opened = Store::options().open(&folder).map(|store| {
             let derived = store.derived().expect("it was published");
@@ -155,14 +170,8 @@ fn judge(path: &Path, file: &Path, expected: &str) -> Outcome {
             assert!(store.damage().iter().all(derived), "{:?} again", store.damage());
             content(&store.snapshot())
         });
-        let _ = tell.send((read, opened, again));
+        (read, opened, again)
     });
-    let Ok((read, opened, again)) = told.recv_timeout(PATIENCE) else {
-        match opening.is_finished().then(|| opening.join()) {
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => panic!("{}: it hangs", file.display()),
-        }
-    };
     // Readers see the state of the last checkpoint, or an error that names a file.
     match read {
         Ok(text) => assert!(text.lines().count() <= expected.lines().count()),
