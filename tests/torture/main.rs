@@ -5,6 +5,7 @@
 //! ```text
 //! HEDGEROW_ROUNDS=1000 cargo test --release -p hedgerow-cli --test torture kill -- --nocapture
 //! HEDGEROW_ROUNDS=100  cargo test --release -p hedgerow-cli --test torture power -- --nocapture      as root
+//! HEDGEROW_ROUNDS=1000 cargo test --release -p hedgerow-cli --test torture histories -- --nocapture
 //! HEDGEROW_SECONDS=600 cargo test --release -p hedgerow-cli --test torture readers -- --nocapture
 //! ```
 //!
@@ -12,6 +13,8 @@
 //! kept, and its path is printed.
 
 mod disk_image;
+mod histories;
+mod history;
 mod job;
 mod kill;
 mod power;
