@@ -4,6 +4,7 @@
 pub(crate) mod disk;
 pub(crate) mod lock;
 pub(crate) mod mmap;
+pub(crate) mod new_folders;
 pub(crate) mod prefetch;
 pub(crate) mod section;
 pub(crate) mod section_stream;

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::checkpoint::manifest::{CURRENT, FileName, Manifest};
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
+use crate::fs::new_folders;
 use crate::fs::section::SectionFile;
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
@@ -90,7 +91,7 @@ fn copy(from: &Path, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyErro
     let manifest = Manifest::read(from, CURRENT)?;
     // The files of the manifest.
     let manifest = manifest.ok_or_else(|| Error::damaged(&from.join(CURRENT), "file", "it is missing"))?;
-    fs::create_dir_all(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
+    new_folders::create(to)?;
     let mut bytes = 0;
     let size = |name: &FileName| name.path(from).metadata().map_or(0, |found| found.len());
     let stage = cancel.stage("files", manifest.files().map(size).sum());

@@ -15,6 +15,7 @@ use crate::checkpoint::manifest::{
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
+use crate::fs::new_folders;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
 use crate::store::recover::{Loss, Recovered, recover};
@@ -145,7 +146,7 @@ impl OpenOptions {
             if !self.create || !vacant {
                 return Err(error);
             }
-            fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
+            new_folders::create(&disk)?;
         }
         // The lock comes first, then the manifest is read again: another process may have created the store meanwhile.
         let lock = Lock::take(&disk)?;
