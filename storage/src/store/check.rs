@@ -128,6 +128,12 @@ impl Check<'_> {
         self.report.bytes += path.metadata().map_or(0, |found| found.len());
     }
 
+    /// True if the process that created the store was killed between the swaps of the first manifest and of its copy. The
+    /// next manifest brings the copy.
+    fn lacks_first_copy(&self, current: &[Manifest]) -> bool {
+        current.len() == 1 && !self.path.join(PREVIOUS).exists()
+    }
+
     /// Checks the manifests and all files that they name; returns the state of the current one, if it can be opened.
     fn files(&mut self, cancel: &CancelToken) -> Result<Option<(GraphState, Manifest)>, Error> {
         // The manifests.
@@ -143,6 +149,7 @@ impl Check<'_> {
                     }
                 }
                 Ok(None) if name == PREVIOUS => {}
+                Ok(None) if name == COPY && self.lacks_first_copy(&manifests) => {}
                 Ok(None) => self.problem(Damage::new(&path, "file", "it is missing", OPENING_HELPS)),
                 Err(problem) => self.problem(problem),
             }
