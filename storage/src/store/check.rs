@@ -16,6 +16,7 @@ use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::store::handle::Store;
+use crate::store::private_pool::require_threads;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
@@ -90,6 +91,7 @@ impl Store {
         cancel: &CancelToken,
     ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
+        require_threads(false)?;
         crate::store::open::require_store(path)?;
         let disk = Disk::of(path);
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
