@@ -14,6 +14,7 @@
 //! | inputs with a stored position | 256 |
 //! | length of an embedding, layers | 4,096, 4 |
 //! | walks of a source, visits of a walk | 100,000, 64 |
+//! | paths of a policy, relations of a path, hops of a source | 65,535, 64, 2^24 |
 //! | refreshes remembered | 500 |
 //!
 //! A call beyond them fails with [`ErrorKind::Limit`](crate::ErrorKind::Limit) or [`Invalid`](crate::ErrorKind::Invalid), and
@@ -41,6 +42,9 @@
 //! One process writes to a store; others read what it publishes. Within that process one handle writes for all threads, and one
 //! [`Engine`](crate::Engine) belongs to it. One training, one refresh and one publish run at a time, and others wait for them.
 //! Commits and questions wait for none of them.
+//!
+//! Opening a store first starts and ends as many threads as it needs: seven of the log's engine, those of the caller's rayon pool
+//! twice, and three more. Where the system refuses them, the call fails and touches nothing.
 //!
 //! Do not call [`Engine::refresh`](crate::Engine::refresh) from a task of the rayon pool that it works on. A thread that waits
 //! for its part takes up other tasks. If one of them also refreshes, it waits for itself.

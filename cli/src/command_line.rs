@@ -1,9 +1,11 @@
 //! One run of the command: its words, the verb that they name, and the exit code.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use rayon::ThreadPoolBuilder;
 
 use crate::command;
 use crate::command::Cli;
@@ -32,7 +34,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let mode = cli.globals.output.unwrap_or_else(Mode::for_stdout);
     let out = Output::to_screen(mode, cli.globals.quiet);
     let mut ctx = Context::new(out, cli.globals.read_only, cli.globals.low_memory);
-    match command::run(&mut ctx, cli.verb) {
+    match start_threads().and_then(|()| command::run(&mut ctx, cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Closed) {
@@ -43,6 +45,18 @@ pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Starts the threads that verbs share. Started by the first verb that needs them, they could only panic.
+fn start_threads() -> Result<(), Failure> {
+    let started = ThreadPoolBuilder::new().build_global();
+    // Without a source the threads are there, since the process has run a command before.
+    let refused = started.err().and_then(|error| error.source().map(ToString::to_string));
+    refused.map_or(Ok(()), |reason| {
+        Err(Failure::Refused(format!(
+            "cannot start the threads of the command: {reason}; raise the limit of processes or of memory, or set RAYON_NUM_THREADS to a smaller number"
+        )))
+    })
+}
+
 /// Prints help and version to standard output. A usage error is a JSON object if the arguments name a JSON mode.
 fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     match typed_mode(words).filter(|mode| mode.is_json() && error.use_stderr()) {
@@ -50,7 +64,7 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
             Output::to_screen(mode, false).failure(&Failure::usage(error));
         }
         // clap quotes the arguments, and control characters must not reach the terminal.
-        None if words.iter().any(|word| word.to_string_lossy().contains(char::is_control)) => {
+        None if words.iter().any(|word| word.to_string_lossy().contains(escape::is_active)) => {
             let text = escape::escaped_lines(&error.render().to_string());
             OutputTarget::Screen.say(text.trim_end());
         }

@@ -251,6 +251,37 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
     }
 }
 
+/// A model from outside named a path of 100,000 relations: the keys of its walks took gigabytes and half a minute. Such a
+/// path is refused, and paths that no walk follows cost nothing.
+#[test]
+fn a_policy_of_more_hops_than_walks_should_make_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let mut batch = Batch::new();
+    link(&mut batch, "x", "a", 1.0);
+    link(&mut batch, "x", "b", 1.0);
+    store.commit(&batch).expect("a commit");
+    let snapshot = store.snapshot();
+    let policy = |paths: usize, length: usize| Policy {
+        kind: "pin".to_owned(),
+        paths: vec![vec!["board-pin".to_owned(); length]; paths],
+    };
+    let walker = |options, paths, length| Walker::new(&snapshot, options, &policy(paths, length));
+    let most = WalkOptions { walks: 100_000, visits: 64, ..WalkOptions::default() };
+    for (options, paths, length, message) in [
+        (WalkOptions::default(), 1, 100_000, "at most 64 relations in a path"),
+        (WalkOptions::default(), 100_000, 1, "at most 65,535 paths"),
+        (most, 1, 4, "at most 16,777,216 hops"),
+    ] {
+        let refused = walker(options, paths, length).err().expect("refused").to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+    assert!(walker(most, 1, 2).is_ok());
+    let source = snapshot.require(NodeRef { kind: "pin", key: "a" }).expect("it is there");
+    let of = |paths| walker(WalkOptions::default(), paths, 2).expect("valid walks").neighborhood(source);
+    assert_eq!(of(65_535), of(1));
+}
+
 /// A user was added and removed. The relation has no edges left, so the default policy must have no path through it.
 #[test]
 fn a_relation_that_lost_its_edges_does_not_show_in_the_default_policy() {

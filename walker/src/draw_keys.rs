@@ -41,7 +41,7 @@ impl DrawKeys {
         let mut keys =
             Self { starts, keys, by_path: hops_per_visit.iter().map(|_| PathKeys::default()).collect() };
         for path in 0..hops_per_visit.len() {
-            let mut walks: Vec<u32> = (0..options.walks).filter(|&walk| keys.path_of(walk) == path).collect();
+            let mut walks: Vec<u32> = (0..options.walks).skip(path).step_by(hops_per_visit.len()).collect();
             walks.sort_by_key(|&walk| Reverse(keys.of_walk(walk).len()));
             let mut by_hop: Vec<Vec<u64>> = Vec::new();
             for walk in walks {

@@ -5,6 +5,11 @@ use hedgerow_storage::{KindIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 
+/// The most relations of a path.
+pub(crate) const MAX_PATH: usize = 64;
+/// The most paths: a store has as many relations.
+const MAX_PATHS: usize = 65_535;
+
 /// The walk policy of a kind: a list of paths, each a cycle of relations that a walk repeats.
 ///
 /// At the end of every cycle the walk visits the node it stands on. Walk number w follows path `w mod paths`. For pins
@@ -46,13 +51,16 @@ impl Policy {
     pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<ResolvedPolicy, Error> {
         let kind =
             snapshot.kind_ix(&self.kind).ok_or_else(|| Error::UnknownKind { kind: self.kind.clone() })?;
+        let refused = |found: String, expected| Err(Error::Option { option: "policy", found, expected });
         if self.paths.iter().any(Vec::is_empty) {
-            let found = "a path without a relation".to_owned();
-            return Err(Error::Option {
-                option: "policy",
-                found,
-                expected: "one relation or more in every path",
-            });
+            return refused("a path without a relation".to_owned(), "one relation or more in every path");
+        }
+        // A model from outside brings its policy, and each relation of a path is a draw of every visit.
+        if let Some(path) = self.paths.iter().find(|path| path.len() > MAX_PATH) {
+            return refused(format!("a path of {} relations", path.len()), "at most 64 relations in a path");
+        }
+        if self.paths.len() > MAX_PATHS {
+            return refused(format!("{} paths", self.paths.len()), "at most 65,535 paths");
         }
         let number =
             |path: &Vec<String>| path.iter().map(|name| snapshot.relation_ix(name)).collect::<Vec<_>>();

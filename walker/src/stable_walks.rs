@@ -43,7 +43,9 @@ pub(crate) fn append_visits(
 ) {
     let mut interleaver = Interleaver::new();
     for (number, path) in context.paths.iter().enumerate() {
-        let of_path = walks.clone().filter(|&walk| context.keys.path_of(walk) == number);
+        let paths = context.paths.len();
+        let first = (number + paths - walks.start as usize % paths) % paths;
+        let of_path = walks.clone().skip(first).step_by(paths);
         let mut keys: Vec<&[u64]> = of_path.map(|walk| context.keys.of_walk(walk)).collect();
         // Longest walk first, so that the walks that make a hop are a prefix.
         keys.sort_by_key(|keys| Reverse(keys.len()));

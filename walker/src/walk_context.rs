@@ -11,6 +11,10 @@ use crate::interleaved::ENDED;
 use crate::options::WalkOptions;
 use crate::policy::{Path, Policy};
 
+/// The most hops of all walks of a source, which bounds the memory of their keys. The most walks of the most visits over
+/// paths of two relations have fewer.
+const MAX_HOPS: u64 = 1 << 24;
+
 /// The inputs of all walks over one snapshot by one policy.
 pub(crate) struct WalkContext<'s> {
     pub(crate) snapshot: &'s Snapshot,
@@ -31,6 +35,15 @@ impl<'s> WalkContext<'s> {
         options.validate()?;
         let resolved = policy.resolve(snapshot)?;
         let lengths: Vec<u32> = resolved.paths.iter().map(|path| path.relations.len() as u32).collect();
+        let hops = u64::from(options.walks) * u64::from(options.visits);
+        let hops = hops * u64::from(lengths.iter().copied().max().unwrap_or(0));
+        if hops > MAX_HOPS {
+            return Err(Error::Option {
+                option: "policy",
+                found: format!("up to {hops} hops from a source"),
+                expected: "at most 16,777,216 hops: walks x visits x relations of the longest path",
+            });
+        }
         Ok(Self {
             snapshot,
             options,

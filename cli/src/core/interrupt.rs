@@ -28,9 +28,10 @@ static ATTENDED: AtomicBool = AtomicBool::new(false);
 /// Starts to listen for signals; called once, before the first command.
 pub(crate) fn install() {
     // Without a handler a signal still ends the process, and no committed change is lost.
-    let _ = ctrlc::set_handler(interrupted);
     #[cfg(unix)]
-    terminations::listen();
+    signals::listen();
+    #[cfg(not(unix))]
+    let _ = ctrlc::set_handler(interrupted);
 }
 
 fn interrupted() {
@@ -63,9 +64,12 @@ pub(crate) fn survive(leave: impl Fn() + Send + 'static) {
     CONSOLE.store(true, Ordering::Relaxed);
 }
 
-/// Says whether the command waits for input that may never come, and so does not check its token.
-pub(crate) fn waiting(is: bool) {
-    WAITING.store(is, Ordering::Relaxed);
+/// Waits for input that may never come, or for a reader of a pipe, and does not check the token meanwhile.
+pub(crate) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
+    WAITING.store(true, Ordering::Relaxed);
+    let waited = wait();
+    WAITING.store(false, Ordering::Relaxed);
+    waited
 }
 
 /// Says whether another thread checks the token while the command waits for input.
@@ -74,25 +78,40 @@ pub(crate) fn attended(is: bool) {
 }
 
 #[cfg(unix)]
-mod terminations {
-    use super::{LEAVE, interrupted, lock};
+mod signals {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::channel;
+    use std::thread;
 
-    use signal_hook::consts::{SIGHUP, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::iterator::Signals;
 
+    use super::{LEAVE, interrupted, lock};
+
     pub(super) fn listen() {
-        let handled = [SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
-        let Ok(mut signals) = Signals::new(handled) else { return };
+        // Above the limit of a file's size a write then fails, instead of the process being killed.
+        drop(signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))));
+        let terminations = [SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        let handled: Vec<i32> = [SIGINT].into_iter().chain(terminations).collect();
+        // The thread takes the signals over itself: if it cannot be started, they end the process as before.
+        let (listening, listens) = channel::<()>();
         let handle = move || {
-            for _ in &mut signals {
+            let Ok(mut signals) = Signals::new(handled) else { return };
+            drop(listening);
+            for signal in signals.forever() {
                 interrupted();
-                if let Some(leave) = lock(&LEAVE).as_ref() {
+                if signal != SIGINT
+                    && let Some(leave) = lock(&LEAVE).as_ref()
+                {
                     leave();
                 }
             }
         };
-        // Without the thread the signals would be lost, so it starts before anything else runs.
-        drop(std::thread::Builder::new().name("signals".to_owned()).spawn(handle));
+        if thread::Builder::new().name("signals".to_owned()).spawn(handle).is_ok() {
+            // It ends when the sender is dropped.
+            let _ = listens.recv();
+        }
     }
 
     /// True if the parent process disabled the signal, as `nohup` does.

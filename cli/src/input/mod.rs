@@ -10,6 +10,7 @@ pub(crate) mod npy;
 pub(crate) mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;
+pub(crate) mod plain_file;
 pub(crate) mod rows;
 pub(crate) mod separator;
 pub(crate) mod source;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::core::failure::Failure;
 use crate::core::location::{BadInput, Place};
+use crate::input::plain_file;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read. `numpy` writes about 128 bytes.
@@ -38,7 +39,7 @@ impl Matrix {
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |source| Failure::file(path, "read", source);
         let name = path.display().to_string();
-        let file = File::open(path).map_err(failed)?;
+        let file = plain_file::open(path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::new(file);
         let bad = |what: &str| Failure::from(Place::new(&name, 1, 1).problem(what));

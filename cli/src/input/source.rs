@@ -12,6 +12,7 @@ use crate::core::failure::Failure;
 use crate::core::interrupt;
 #[cfg(feature = "parquet")]
 use crate::core::location::Place;
+use crate::input::plain_file;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -39,20 +40,41 @@ pub(crate) struct Source {
 const PARQUET: &[u8] = b"PAR1";
 
 impl Source {
-    /// Opens a file, or standard input for `-`.
+    /// Opens a file or a pipe, or standard input for `-`. A signal ends the wait for a pipe.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |source: io::Error| Failure::file(path, "read", source);
-        let position = Arc::new(AtomicU64::new(0));
         let (name, raw, size): (String, Box<dyn Read + Send>, Option<u64>) = if path.as_os_str() == "-" {
-            ("standard input".to_owned(), Box::new(StandardInput), None)
+            ("standard input".to_owned(), Box::new(Waiting(io::stdin())), None)
         } else {
-            let file = File::open(path).map_err(failed)?;
-            let metadata = file.metadata().map_err(failed)?;
+            let metadata = std::fs::metadata(path).map_err(failed)?;
             if metadata.is_dir() {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
             }
-            (path.display().to_string(), Box::new(file), metadata.is_file().then_some(metadata.len()))
+            if metadata.is_file() {
+                return Self::open_plain(path);
+            }
+            let file = interrupt::while_waiting(|| File::open(path)).map_err(failed)?;
+            (path.display().to_string(), Box::new(Waiting(file)), None)
         };
+        Self::read(path, name, raw, size)
+    }
+
+    /// Opens a plain file, and refuses anything else.
+    pub(crate) fn open_plain(path: &Path) -> Result<Self, Failure> {
+        let failed = |source: io::Error| Failure::file(path, "read", source);
+        let file = plain_file::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        Self::read(path, path.display().to_string(), Box::new(file), Some(size))
+    }
+
+    fn read(
+        path: &Path,
+        name: String,
+        raw: Box<dyn Read + Send>,
+        size: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let failed = |source: io::Error| Failure::file(path, "read", source);
+        let position = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: raw, position: Arc::clone(&position) };
         let mut plain = BufReader::with_capacity(BUFFER, counted);
         let head = plain.fill_buf().map_err(failed)?;
@@ -78,7 +100,7 @@ fn parquet_as_lines(
     size: u64,
     position: &Arc<AtomicU64>,
 ) -> Result<Box<dyn BufRead + Send>, Failure> {
-    let rows = File::open(path)
+    let rows = plain_file::open(path)
         .and_then(|file| crate::input::parquet::ObjectLines::open(file, size, Arc::clone(position)))
         .map_err(|source| match source.kind() {
             io::ErrorKind::InvalidData => {
@@ -94,15 +116,13 @@ fn parquet_as_lines(_: &Path, _: u64, _: &Arc<AtomicU64>) -> Result<Box<dyn BufR
     Err(crate::core::failure::Failure::no_parquet())
 }
 
-/// Standard input without read-ahead, so that a batch is applied as soon as its last line has arrived.
-struct StandardInput;
+/// A pipe or terminal, whose bytes may never come. It reads nothing ahead, so that a batch is applied as soon as its last
+/// line has arrived.
+struct Waiting<R>(R);
 
-impl Read for StandardInput {
+impl<R: Read> Read for Waiting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        interrupt::waiting(true);
-        let read = io::stdin().lock().read(buffer);
-        interrupt::waiting(false);
-        read
+        interrupt::while_waiting(|| self.0.read(buffer))
     }
 }
 

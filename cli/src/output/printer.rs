@@ -8,12 +8,12 @@ use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::core::escape::{escaped_lines, json_safe};
+use crate::core::escape::{escaped_formats, escaped_lines, json_safe};
 use crate::core::failure::Failure;
 use crate::output::color::{ERROR, HEADER, WARNING, painted};
 use crate::output::stream::Stream;
 use crate::output::target::OutputTarget;
-use crate::output::value::{object, plain, pretty};
+use crate::output::value::{object, plain, pretty, spreadsheet_cell};
 
 /// The column of reasons. Its sentences are wrapped and never cut.
 const REASONS: &str = "why";
@@ -98,7 +98,7 @@ impl Output {
                     text += &line(self.mode, columns.iter().map(|name| (*name).to_owned()).collect())?;
                 }
                 for row in &rows {
-                    text += &line(self.mode, row.iter().map(plain).collect())?;
+                    text += &self.line(row)?;
                 }
                 self.text(&text)
             }
@@ -146,6 +146,13 @@ impl Output {
     /// Results that are written one by one.
     pub(crate) fn stream(self, columns: &'static [&'static str]) -> Stream {
         Stream::new(self, columns)
+    }
+
+    /// A row as a line of csv or tsv. On a terminal format characters are escaped too.
+    pub(crate) fn line(self, row: &[Value]) -> Result<String, Failure> {
+        let cell = if self.mode == Mode::Csv { spreadsheet_cell } else { plain };
+        let text = line(self.mode, row.iter().map(cell).collect())?;
+        Ok(if self.target.is_screen() { escaped_formats(&text) } else { text })
     }
 
     /// Writes a text unchanged.

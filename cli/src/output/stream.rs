@@ -6,7 +6,7 @@ use crate::core::escape::json_safe;
 use crate::core::failure::Failure;
 use crate::output::printer::{Mode, Output, line};
 use crate::output::target::OutputTarget;
-use crate::output::value::{object, plain, pretty};
+use crate::output::value::{object, pretty};
 
 /// The narrowest column of a table. The widths of later rows are not known when the first is written.
 const COLUMN_WIDTH: usize = 9;
@@ -37,8 +37,10 @@ impl Stream {
         if std::mem::take(&mut self.is_empty) && mode != Mode::Tsv {
             text += &self.line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
         }
-        let cell = if mode == Mode::Table { pretty } else { plain };
-        text += &self.line(row.iter().map(cell).collect())?;
+        text += &match mode {
+            Mode::Table => self.line(row.iter().map(pretty).collect())?,
+            _ => self.out.line(&row)?,
+        };
         self.out.text(&text)
     }
 

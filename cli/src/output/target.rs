@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ::console::Term;
 
 use crate::core::failure::Failure;
+use crate::core::interrupt;
 use crate::output::color;
 use crate::output::job_output::JobOutput;
 
@@ -108,7 +109,8 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File, Failure> {
     } else {
         options.create_new(true)
     };
-    options.open(path).map_err(|source| match source.kind() {
+    // A named pipe waits for its reader.
+    interrupt::while_waiting(|| options.open(path)).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => Failure::already_exists(path),
         _ => Failure::file(path, "create", source),
     })

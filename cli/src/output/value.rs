@@ -4,7 +4,8 @@ use hedgerow::NodeName;
 use indicatif::HumanCount;
 use serde_json::{Number, Value};
 
-use crate::core::escape::escaped;
+use crate::core::csv_injection::guarded;
+use crate::core::escape::{escaped, escaped_controls};
 
 /// An f32 as the shortest decimal that reads back as the same f32; null for NaN and infinity.
 pub(crate) fn float(value: f32) -> Value {
@@ -38,16 +39,26 @@ pub(crate) fn object<K: Into<String>>(fields: impl IntoIterator<Item = (K, Value
     Value::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }
 
-/// A value in csv and tsv: items of a list separated by commas, fields as `name=value`, null as nothing.
+/// A value in tsv: items of a list separated by commas, fields as `name=value`, null as nothing.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => escaped(text),
+        Value::String(text) => escaped_controls(text),
         Value::Array(items) => joined(items.iter().map(plain), ","),
-        Value::Object(fields) => {
-            joined(fields.iter().map(|(name, value)| format!("{}={}", escaped(name), plain(value))), " ")
-        }
+        Value::Object(fields) => joined(
+            fields.iter().map(|(name, value)| format!("{}={}", escaped_controls(name), plain(value))),
+            " ",
+        ),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// A value in csv: as in tsv, with an apostrophe before a text that a spreadsheet would compute.
+pub(crate) fn spreadsheet_cell(value: &Value) -> String {
+    let text = plain(value);
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => text,
+        Value::String(_) | Value::Array(_) | Value::Object(_) => guarded(&text).into_owned(),
     }
 }
 
@@ -70,7 +81,8 @@ pub(crate) fn pretty(value: &Value) -> String {
         Value::Object(fields) => {
             joined(fields.iter().map(|(name, value)| format!("{} {}", escaped(name), pretty(value))), ", ")
         }
-        Value::String(_) | Value::Number(_) => plain(value),
+        Value::String(text) => escaped(text),
+        Value::Number(_) => value.to_string(),
     }
 }
 
@@ -94,6 +106,14 @@ mod tests {
             [0, 1, 1_234_567].map(|number| count(number, "node", "nodes")),
             ["0 nodes", "1 node", "1,234,567 nodes"]
         );
+    }
+
+    /// A list whose only item is a number in a text is guarded too: a spreadsheet sees the text alone.
+    #[test]
+    fn a_text_that_begins_like_a_formula_is_guarded_and_a_number_is_not() {
+        let cells = [serde_json::json!("=1+1"), serde_json::json!(-1.5), serde_json::json!(["-a", "b"])];
+        assert_eq!(cells.each_ref().map(spreadsheet_cell), ["'=1+1", "-1.5", "'-a,b"]);
+        assert_eq!(cells.each_ref().map(plain), ["=1+1", "-1.5", "-a,b"]);
     }
 
     #[test]

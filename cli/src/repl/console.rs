@@ -16,7 +16,7 @@ use crate::output::printer::{Mode, Output};
 use crate::output::target::{OutputTarget, ResultFile};
 use crate::repl::completion::Completion;
 use crate::repl::jobs::{JobCommand, Jobs};
-use crate::repl::shell_split::Line;
+use crate::repl::shell_split::{Line, Splitter};
 use crate::repl::verb_table;
 use crate::repl::verb_table::{ConsoleCommand, LineCommand, ParsedLine};
 use crate::repl::{greeting, prompt};
@@ -24,6 +24,8 @@ use crate::session::context::Context;
 
 /// The most scripts that may read one another.
 const MAX_DEPTH: usize = 16;
+/// The longest command of several lines, in bytes.
+const COMMAND_LIMIT: usize = 1 << 20;
 
 /// The arguments of `console`.
 #[derive(Args, Debug)]
@@ -114,19 +116,29 @@ impl<'a> Console<'a> {
 
     /// Runs each line; a continued line is run with the lines that follow.
     fn read_lines(&mut self, mut lines: Lines) -> Result<(), Failure> {
-        let (mut pending, mut first) = (String::new(), 0);
+        let (mut pending, mut splitter, mut first) = (String::new(), Splitter::default(), 0);
         while !self.is_leaving && lines.advance()? {
             let text = lines.text(0, lines.bytes().len())?;
             if pending.is_empty() {
                 first = lines.number();
             }
             pending.push_str(text);
-            if Line::split(&pending).is_unfinished {
+            splitter.push(text);
+            let origin = || Origin::Script { file: lines.place(0).file, line: first };
+            if pending.len() > COMMAND_LIMIT {
+                let problem = format!(
+                    "the command that begins here is longer than {} MiB: is a quote not closed?",
+                    COMMAND_LIMIT >> 20
+                );
+                return Err(Failure::Usage(problem).at(origin()));
+            }
+            if splitter.is_unfinished() {
                 pending.push('\n');
+                splitter.push("\n");
                 continue;
             }
-            let origin = Origin::Script { file: lines.place(0).file, line: first };
-            self.run(&std::mem::take(&mut pending)).map_err(|failure| failure.at(origin))?;
+            splitter = Splitter::default();
+            self.run(&std::mem::take(&mut pending)).map_err(|failure| failure.at(origin()))?;
         }
         if self.is_leaving || pending.is_empty() {
             return Ok(());

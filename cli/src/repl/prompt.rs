@@ -31,6 +31,8 @@ use crate::repl::terminal::Terminal;
 
 /// The most lines of history.
 const HISTORY: usize = 10_000;
+/// The longest command that goes on in another line, in bytes.
+const COMMAND_LIMIT: usize = 1 << 16;
 const PROMPT_TEXT: &str = "hedgerow> ";
 
 /// The helper of the line editor: completion, hints and colors.
@@ -187,7 +189,9 @@ impl Highlighter for EditorHelper {
 
 impl Validator for EditorHelper {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let is_unfinished = Line::split(ctx.input()).is_unfinished;
+        // The editor passes all lines of a command again with each one.
+        let is_short = ctx.input().len() <= COMMAND_LIMIT;
+        let is_unfinished = is_short && Line::split(ctx.input()).is_unfinished;
         Ok(if is_unfinished { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }

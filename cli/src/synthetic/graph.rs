@@ -17,6 +17,11 @@ const MOST_WORDS: u64 = 7;
 const TRIES: u32 = 16;
 /// Changes of a commit.
 const BATCH: usize = 10_000;
+/// Nodes of a store over its life.
+const MOST_NODES: u64 = u32::MAX as u64;
+/// Bytes of a graph that is generated and of its store, measured with 400,000 nodes and up to 2,000,000 edges and rounded
+/// up: in any case, for an item, a board, an edge and a topic.
+const BYTES: [u64; 5] = [64 << 20, 500, 200, 100, 100];
 
 /// The size of a graph, the law of its degrees, and the seed: equal plans give equal graphs.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +41,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Refuses a plan that cannot be met: one without items or boards, or with more edges than half of all possible ones.
+    /// Refuses a plan that cannot be met: one without items or boards, with more nodes than a store numbers, or with more
+    /// edges than half of all possible ones.
     ///
     /// # Errors
     /// A sentence for people.
@@ -48,7 +54,22 @@ impl Plan {
         if self.edges > most {
             return Err(format!("{} edges are too many for so few nodes, the most is {most}", self.edges));
         }
+        let nodes = u64::from(self.items) + u64::from(self.boards);
+        if nodes > MOST_NODES {
+            return Err(format!(
+                "{nodes} items and boards are too many, a store has at most {MOST_NODES} nodes"
+            ));
+        }
         Ok(())
+    }
+
+    /// About the memory that the graph and a store of it take, in bytes.
+    pub fn memory(&self) -> u64 {
+        let counts = [1, self.items.into(), self.boards.into(), self.edges, self.topics.into()];
+        counts
+            .iter()
+            .zip(BYTES)
+            .fold(0, |sum: u64, (count, bytes)| sum.saturating_add(count.saturating_mul(bytes)))
     }
 
     /// The most items of a board.

@@ -19,7 +19,7 @@ impl AtomicDir {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(Failure::file(&target, "create", io::ErrorKind::AlreadyExists.into()));
         };
-        fs::create_dir_all(parent).map_err(|source| Failure::file(parent, "create", source))?;
+        create_folders(parent).map_err(|source| Failure::file(parent, "create", source))?;
         let name = name.to_string_lossy();
         let process = std::process::id();
         for number in 0..u32::MAX {
@@ -54,8 +54,7 @@ impl AtomicDir {
             failed(source)
         })?;
         if let Some(parent) = self.target.parent() {
-            // Some file systems cannot sync a folder; then the rename is as durable as they make it.
-            let _ = File::open(parent).and_then(|folder| folder.sync_all());
+            sync_folder(parent);
         }
         if replaced {
             fs::remove_dir_all(&old).map_err(|source| Failure::file(&old, "remove", source))?;
@@ -69,6 +68,28 @@ impl Drop for AtomicDir {
         // After `finish` the temporary name does not exist.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Creates a folder and all that are missing above it, durably.
+fn create_folders(path: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    while let Some(folder) = missing.pop() {
+        match fs::create_dir(folder) {
+            // Another process may have made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            made => made?,
+        }
+        if let Some(parent) = folder.parent() {
+            sync_folder(parent);
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable. Some file systems cannot sync a folder; then they are as durable as these make
+/// them.
+fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// True for a path that does not exist, and for an empty folder.

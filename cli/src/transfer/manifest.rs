@@ -1,6 +1,5 @@
 //! `manifest.json`: the contents of an export and the checksums of its files. Written last, read first.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
+use crate::input::plain_file;
 use crate::transfer::table_schema::Table;
 
 /// The name of the file.
@@ -126,7 +126,7 @@ impl Manifest {
         let bad = |problem: String| Failure::from(Place::new(&name, 1, 1).problem(problem));
         // The text; a folder without a manifest is an export that did not finish.
         let mut text = String::new();
-        match File::open(&path) {
+        match plain_file::open(&path) {
             Ok(file) => file.take(LIMIT).read_to_string(&mut text),
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {
                 let folder = folder.display();
@@ -194,7 +194,7 @@ impl Manifest {
                 _ => Failure::file(&path, "read", source),
             };
             // The checksum and the number of bytes.
-            let mut file = File::open(&path).map_err(read)?;
+            let mut file = plain_file::open(&path).map_err(read)?;
             let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
             loop {
                 if cancel.is_cancelled() {

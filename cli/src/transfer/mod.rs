@@ -4,7 +4,6 @@ pub(crate) mod export;
 pub(crate) mod import;
 
 pub(crate) mod atomic_dir;
-pub(crate) mod csv_injection;
 pub(crate) mod manifest;
 pub(crate) mod model_file;
 pub(crate) mod table_schema;

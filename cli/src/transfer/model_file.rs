@@ -1,6 +1,7 @@
 //! `model.safetensors`, the file of a model: its tensors, and its recipe in the metadata.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use hedgerow::{Model, Tensor, Values};
@@ -8,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
+use crate::input::plain_file;
 
 /// The name of the file in an export.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -42,7 +44,10 @@ pub(crate) fn to_bytes(model: &Model) -> Result<Vec<u8>, Failure> {
 
 /// Reads the file.
 pub(crate) fn read(path: &Path) -> Result<Model, Failure> {
-    let bytes = std::fs::read(path).map_err(|source| Failure::file(path, "read", source))?;
+    let mut bytes = Vec::new();
+    plain_file::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|source| Failure::file(path, "read", source))?;
     let name = path.display().to_string();
     let bad = |problem: String| Failure::from(Place::new(&name, 1, 1).problem(problem));
     let failed = |error: safetensors::SafeTensorError| bad(format!("not a safetensors file: {error}"));

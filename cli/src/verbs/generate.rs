@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use indicatif::HumanBytes;
 
 use crate::core::failure::Failure;
+use crate::core::memory;
 use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::synthetic::{Degrees, Plan, SyntheticGraph};
@@ -44,6 +46,14 @@ pub(crate) fn generate(ctx: &mut Context, args: GenerateArgs) -> Result<(), Fail
         seed: args.seed,
     };
     plan.validate().map_err(Failure::Usage)?;
+    let (needed, available) = (plan.memory(), memory::available());
+    if let Some(available) = available.filter(|available| needed > *available) {
+        return Err(Failure::Refused(format!(
+            "the graph takes about {}, and {} of memory are available: generate fewer edges or nodes",
+            HumanBytes(needed),
+            HumanBytes(available)
+        )));
+    }
     let store = ctx.store_or_new(&args.store)?;
     let nodes = store.snapshot().node_count();
     if nodes > 0 {

@@ -13,6 +13,11 @@ use crate::config::error::Error;
 use crate::config::options::{Conv, Ids, Pooling, TrainOptions};
 use crate::config::{json, legacy};
 
+/// The most kinds of a store.
+const MAX_KINDS: usize = 255;
+/// The most dense blocks of a model.
+const MAX_BLOCKS: usize = 65_535;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelConfig {
@@ -104,7 +109,17 @@ impl ModelConfig {
     /// # Errors
     /// The reason why the text is no model configuration.
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
-        json::parse(text, legacy::model_config).map_err(|error| error.to_string())
+        let config: Self = json::parse(text, legacy::model_config).map_err(|error| error.to_string())?;
+        for (what, found, most) in [
+            ("kinds to embed", config.policies.len(), MAX_KINDS),
+            ("kinds with identities", config.identities.len(), MAX_KINDS),
+            ("dense blocks", config.dense.len(), MAX_BLOCKS),
+        ] {
+            if found > most {
+                return Err(format!("it has {found} {what}, expected at most {most}"));
+            }
+        }
+        Ok(config)
     }
 
     /// Names and values for display, in the order of the text. Fields of objects have names like `walks.seed`.
@@ -201,6 +216,17 @@ mod tests {
         assert!(refused(&text.replace("dim", "mood")).contains("mood"));
         assert!(refused("{}").contains("missing"));
         assert!(refused("no such line").contains("missing field"));
+    }
+
+    /// A model from outside may name any number of kinds; each is looked up for each node.
+    #[test]
+    fn more_kinds_and_blocks_than_a_store_has_are_refused() {
+        let kinds: Vec<String> = (0..256).map(|at| format!("kind{at}")).collect();
+        let many = ModelConfig { identities: kinds, ..ModelConfig::example() };
+        let refused = |config: &ModelConfig| ModelConfig::from_text(&config.to_text()).expect_err("too many");
+        assert_eq!(refused(&many), "it has 256 kinds with identities, expected at most 255");
+        let dense = (0..65_536).map(|at| (format!("block{at}"), 1)).collect();
+        assert!(refused(&ModelConfig { dense, ..ModelConfig::example() }).contains("65536 dense blocks"));
     }
 
     #[test]

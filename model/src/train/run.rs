@@ -281,7 +281,7 @@ impl<'a> TrainRun<'a> {
         let trained = Arc::clone(&epoch_state.encoder.table.trained);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
-            scope.spawn(|| {
+            let produce = || {
                 let sender = sender;
                 for step in numbers {
                     let Some(batch) = self.minibatch(epoch, portion, step, pool, &trained) else { break };
@@ -289,7 +289,9 @@ impl<'a> TrainRun<'a> {
                         break;
                     }
                 }
-            });
+            };
+            let producer = std::thread::Builder::new().spawn_scoped(scope, produce);
+            producer.map_err(|error| Error::Threads { threads: 1, reason: error.to_string() })?;
             // An early return drops the receiver, so that the producer does not wait for it forever.
             let receiver = receiver;
             for (step, minibatch) in steps.zip(receiver.iter()) {

@@ -1,7 +1,7 @@
 //! A store's folder and the names in it. A folder that is held open keeps its names, wherever it is moved, and whatever
 //! takes its place. Only plain files are opened. Knows nothing of what files hold.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,18 +65,6 @@ impl Folder {
     }
 }
 
-/// Creates a folder, and the missing folders above it; all their names are durable on return.
-pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|at| !at.exists()).collect();
-    fs::create_dir_all(folder)?;
-    for made in missing.into_iter().filter(|_| cfg!(unix)) {
-        // The folder above a bare name is the current one.
-        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
-}
-
 #[cfg(unix)]
 mod names {
     use std::os::fd::{AsFd, BorrowedFd};
@@ -131,7 +119,9 @@ mod names {
 
 #[cfg(not(unix))]
 mod names {
-    use super::{Access, File, Folder, Path, fs, io};
+    use std::fs;
+
+    use super::{Access, File, Folder, Path, io};
 
     impl Folder {
         pub(super) fn open_any(&self, path: &Path, access: Access) -> io::Result<File> {

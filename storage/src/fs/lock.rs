@@ -30,6 +30,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Locked`] with the owner read from the file.
+    #[expect(clippy::disallowed_methods, reason = "the time is only shown")]
     pub(crate) fn take(disk: &Disk) -> Result<Self, Error> {
         let path = &disk.folder().join(NAME);
         let mut file = disk.open(path, true).map_err(|e| Error::io(path, "open", e))?;

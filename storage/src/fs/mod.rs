@@ -6,6 +6,7 @@ pub(crate) mod folder;
 pub(crate) mod header;
 pub(crate) mod lock;
 pub(crate) mod mmap;
+pub(crate) mod new_folders;
 pub(crate) mod prefetch;
 pub(crate) mod section;
 pub(crate) mod section_stream;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
 use crate::fs::disk::Disk;
-use crate::fs::folder::create_folders;
 use crate::fs::mmap::Residence;
+use crate::fs::new_folders;
 use crate::fs::section::SectionFile;
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
@@ -93,7 +93,7 @@ fn copy(from: &Disk, to: &Disk, cancel: &CancelToken) -> Result<Backup, CopyErro
     let path = from.folder().join(CURRENT);
     let manifest = manifest.ok_or_else(|| Error::damaged(&path, "file", "it is missing"))?;
     let to = &to.clone().with_store(manifest.store);
-    create_folders(to.folder()).map_err(|e| Error::io(to.folder(), "create", e))?;
+    new_folders::create(to)?;
     let mut bytes = 0;
     let stage = cancel.stage("files", manifest.files().map(|file| file.fingerprint.bytes).sum());
     for named in manifest.files() {

@@ -15,6 +15,7 @@ use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::store::handle::Store;
+use crate::store::private_pool::require_threads;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
@@ -89,6 +90,7 @@ impl Store {
         cancel: &CancelToken,
     ) -> Result<CheckReport, Error> {
         let path = path.as_ref();
+        require_threads(false)?;
         crate::store::open::require_store(path)?;
         let disk = Disk::of(path).hold().map_err(|e| Error::io(path, "open", e))?;
         let _lock = if options.read_only { None } else { Some(Lock::take(&disk)?) };
@@ -128,6 +130,12 @@ impl Check<'_> {
         self.report.bytes += path.metadata().map_or(0, |found| found.len());
     }
 
+    /// True if the process that created the store was killed between the swaps of the first manifest and of its copy. The
+    /// next manifest brings the copy.
+    fn lacks_first_copy(&self, current: &[Manifest]) -> bool {
+        current.len() == 1 && !self.path.join(PREVIOUS).exists()
+    }
+
     /// Checks the manifests and all files that they name; returns the state of the current one, if it can be opened.
     fn files(&mut self, cancel: &CancelToken) -> Result<Option<(GraphState, Manifest)>, Error> {
         // The manifests.
@@ -148,6 +156,7 @@ impl Check<'_> {
                     }
                 }
                 Ok(None) if name == PREVIOUS => {}
+                Ok(None) if name == COPY && self.lacks_first_copy(&manifests) => {}
                 Ok(None) => self.problem(Damage::new(&path, "file", "it is missing", OPENING_HELPS)),
                 Err(problem) => self.problem(problem),
             }

@@ -14,10 +14,11 @@ use crate::checkpoint::manifest::{
 };
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
-use crate::fs::folder::create_folders;
 use crate::fs::lock::Lock;
+use crate::fs::new_folders;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
+use crate::store::private_pool::require_threads;
 use crate::store::recover::{Loss, Recovered, recover};
 use crate::store::sidecar;
 use crate::store::writer::{Appending, Publishing, Syncing, Writer};
@@ -96,13 +97,14 @@ impl OpenOptions {
     /// lists the damage and the repairs.
     ///
     /// # Errors
-    /// [`Error::NotAStore`]; [`Error::Locked`]; [`Error::Damaged`] for damage that cannot be repaired, or for any
+    /// [`Error::NotAStore`]; [`Error::Locked`]; [`Error::Threads`]; [`Error::Damaged`] for damage that cannot be repaired, or for any
     /// damage when opened read-only; [`Error::NewerVersion`]; [`Error::Cancelled`], after which the store is unchanged.
     /// # Cost
     /// One pass over the files for their checksums, unless they are verified ([`Self::low_memory`]), and a replay of
     /// the log since the last checkpoint.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
+        require_threads(!self.read_only)?;
         let disk = Disk::of(path);
         if self.read_only { self.read(&disk) } else { self.write(disk) }
     }
@@ -149,7 +151,7 @@ impl OpenOptions {
             if !self.create || !vacant {
                 return Err(error);
             }
-            create_folders(path).map_err(|e| Error::io(path, "create", e))?;
+            new_folders::create(&disk)?;
         }
         // The folder is held from here on. The lock comes first, then the manifest is read again: another process may
         // have created the store meanwhile.

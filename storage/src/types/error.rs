@@ -106,6 +106,13 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The system could not start the threads that a store needs.
+    Threads {
+        /// The number that was to be started.
+        threads: usize,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The caller cancelled a long job.
     Cancelled,
 }
@@ -158,6 +165,10 @@ impl fmt::Display for Error {
                 write!(f, "a write to {} failed earlier; close the store and open it again", path.display())
             }
             Self::Memory { bytes, source } => write!(f, "no memory for {bytes} bytes: {source}"),
+            Self::Threads { threads, source } => write!(
+                f,
+                "cannot start {threads} threads: {source}; raise the limit of processes or of memory, or set RAYON_NUM_THREADS to a smaller number"
+            ),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }
@@ -166,7 +177,9 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Io { source, .. } | Self::Memory { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Memory { source, .. } | Self::Threads { source, .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

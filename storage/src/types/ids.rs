@@ -76,6 +76,7 @@ impl StoreId {
 
     /// A new identity, different from all others: from the random keys of the standard library, the process and the
     /// time.
+    #[expect(clippy::disallowed_methods, reason = "the time makes the identity different, not later")]
     pub(crate) fn random() -> Self {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let half = || RandomState::new().hash_one((time, std::process::id())).to_le_bytes();

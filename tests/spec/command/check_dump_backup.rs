@@ -50,6 +50,20 @@ fn damage_is_listed_with_file_place_and_remedy_and_changes_nothing() {
     assert_eq!((again.code, again.out), (4, ran.out));
 }
 
+/// A process that fills a new store was killed between the swaps of the first manifest and of its copy, and `check`
+/// reported the missing copy as damage. The store is sound, before and after it is opened again.
+#[test]
+fn a_kill_during_the_creation_of_a_store_is_no_damage() {
+    let cli = Cli::new();
+    cli.ok(&["link", "s", "lamp:a", "room:hall"]);
+    assert!(!cli.path("s/MANIFEST.previous").exists());
+    std::fs::rename(cli.path("s/MANIFEST.copy"), cli.path("s/MANIFEST.copy.tmp")).expect("a copy");
+    cli.ok(&["check", "s", "--deep"]);
+    cli.ok(&["link", "s", "lamp:b", "room:hall"]);
+    cli.ok(&["check", "s", "--deep"]);
+    assert_eq!(cli.json(&["stats", "s"])["nodes"]["lamp"], json!(2));
+}
+
 /// Embeddings are computed from the graph, so the digest is the same as before the damage.
 #[test]
 fn damaged_embeddings_are_computed_again() {

@@ -34,6 +34,21 @@ fn quotes_keep_a_key_with_spaces_together() {
     assert!(cli.ok(&["neighbors", "s", "lamp:a b"]).starts_with("room:\"q\"\t"));
 }
 
+/// Behind a quote that is not closed, every line was split again with all before it: 40,000 lines took 28 seconds. Each is
+/// read once, and a command above a megabyte is refused with the line where it begins.
+#[test]
+fn a_command_that_never_ends_is_refused_where_it_begins() {
+    let cli = Cli::with_lamps();
+    let script = |lines: usize| format!("stats\nlink 'lamp:a\n{}", "abcdefgh ijkl\n".repeat(lines));
+    for (lines, message) in [
+        (40_000, "commands:2: a quote is not closed, or the line ends with a backslash"),
+        (100_000, "commands:2: the command that begins here is longer than 1 MiB: is a quote not closed?"),
+    ] {
+        cli.write("commands", script(lines));
+        cli.fails(&["console", "s", "-f", "commands"], 2, message);
+    }
+}
+
 #[test]
 fn the_first_failing_command_ends_a_script_with_its_code() {
     let cli = Cli::with_lamps();

@@ -83,6 +83,49 @@ fn control_characters_are_escaped_in_all_output() {
     assert!(is_clean(&ran.out) && is_clean(&ran.err), "{ran:?}", ran = (ran.out, ran.err));
 }
 
+/// A right-to-left override in a key reached the terminal, where `lamp:gpj.exe` looked like `lamp:exe.jpg`. Tables and
+/// messages must escape such characters; what programs read keeps them.
+#[test]
+fn format_characters_are_escaped_for_people_and_kept_for_programs() {
+    let cli = Cli::with_lamps();
+    let (key, escaped) = ("\u{202e}gpj\u{200b}\u{e0041}", "\\u{202e}gpj\\u{200b}\\u{e0041}");
+    cli.ok(&["link", "s", &format!("lamp:{key}"), "room:cellar"]);
+    let neighbors = |mode: &str| cli.ok(&["neighbors", "s", "room:cellar", "--output", mode]);
+    assert!(neighbors("table").contains(&format!("lamp:{escaped} ")), "{}", neighbors("table"));
+    assert!(neighbors("tsv").starts_with(&format!("lamp:{key}\t")), "{}", neighbors("tsv"));
+    assert!(neighbors("csv").contains(&format!("\nlamp:{key},")), "{}", neighbors("csv"));
+    let json = neighbors("json");
+    assert!(json.is_ascii(), "{json}");
+    let rows: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(rows[0]["node"], json!(format!("lamp:{key}")));
+    for words in [
+        &["neighbors", "s", "lamp:\u{202e}none"][..],
+        &["neighbors", "s\u{202e}", "lamp:a"],
+        &["simi\u{202e}lar", "s"],
+        &["import", "s", "--edges", "no\u{2066}.csv"],
+        &["console", "s", "-c", ".\u{202e}"],
+    ] {
+        for mode in ["tsv", "json"] {
+            let Run { code, err, .. } = cli.run(&[words, &["--output", mode]].concat());
+            assert!(code != 0 && err.is_ascii(), "{words:?}: {err:?}");
+        }
+    }
+}
+
+/// A relation called `=1+1` was a formula in a spreadsheet that opened a result in csv. A text that begins like a formula
+/// gets an apostrophe there, a number stays a number, and no other mode changes.
+#[test]
+fn a_result_in_csv_is_no_formula() {
+    let cli = Cli::new();
+    cli.ok(&["link", "s", "lamp:a", "room:hall", "--relation", "=1+1", "--time", "-5"]);
+    let neighbors = |mode: &str| cli.ok(&["neighbors", "s", "lamp:a", "--output", mode]);
+    assert_eq!(neighbors("csv"), "node,weight,time,relation\nroom:hall,1.0,-5,'=1+1\n");
+    assert_eq!(neighbors("tsv"), "room:hall\t1.0\t-5\t=1+1\n");
+    cli.ok(&["export", "s", "e", "--format", "csv"]);
+    cli.ok(&["import", "copy", "--from", "e"]);
+    assert_eq!(cli.ok(&["neighbors", "copy", "lamp:a"]), neighbors("tsv"));
+}
+
 #[test]
 fn a_closed_standard_output_is_no_error() {
     let cli = Cli::with_lamps();

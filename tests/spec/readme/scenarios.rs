@@ -364,6 +364,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lamps(folder);
         vec![run(folder, &["generate", "s"])]
     }),
+    ("a synthetic world was to be larger than the memory", |folder| {
+        let size = ["--items", "2000000000", "--boards", "2000000000", "--edges", "1000000000000000000"];
+        vec![run(folder, &[&["generate", "s"], &size[..]].concat())]
+    }),
+    ("the system refused the threads of the command", |folder| {
+        // Each asks for a stack that no address space holds.
+        let mut command = command(folder, &["stats", "s"]);
+        vec![command.env("RUST_MIN_STACK", (1_u64 << 46).to_string()).output().expect("the command starts")]
+    }),
+    ("a named pipe was in the place of a model or of a file of an export", |folder| {
+        lamps(folder);
+        let made =
+            Command::new("mkfifo").arg(folder.join("pipe")).status().expect("there is a mkfifo command");
+        assert!(made.success());
+        vec![run(folder, &["import", "s", "--model", "pipe"])]
+    }),
     ("a training was to start from the last generation with another dimension", |folder| {
         lamps_with_model(folder);
         vec![run(folder, &["train", "s", "--target", "lamp", "--dim", "8", "--warm"])]
@@ -392,6 +408,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a command of the console was misspelt", |folder| in_console(folder, &[".hlep"])),
     ("a command in a file of commands failed", |folder| {
         write(folder, "commands", "stats\nneighbors lamp:none\n");
+        in_console(folder, &[".read commands"])
+    }),
+    ("a quote in a file of commands was not closed within a megabyte", |folder| {
+        write(folder, "commands", format!("link '{}", "lamp:a\n".repeat(200_000)));
         in_console(folder, &[".read commands"])
     }),
     ("results, or metrics of a training, were to go to a file that is there", |folder| {

@@ -28,6 +28,7 @@ pub fn seed(default: u64) -> u64 {
 
 /// The seed of all draws; where `HEDGEROW_SEED` gives none, another one every time, so that many small runs see as much
 /// as a long one.
+#[expect(clippy::disallowed_methods, reason = "any number is a seed")]
 pub fn clock_seed() -> u64 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
     variable("HEDGEROW_SEED").unwrap_or_else(|| now() % 1_000_000)

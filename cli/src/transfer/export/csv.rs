@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use crate::core::csv_injection::guarded;
 use crate::core::failure::Failure;
-use crate::transfer::csv_injection::guarded;
 use crate::transfer::table_schema::{Column, ColumnValue, Table};
 
 use crate::transfer::export::export_folder::{ExportFile, ExportFolder, FileSet};

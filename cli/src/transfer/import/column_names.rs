@@ -2,9 +2,9 @@
 
 use hedgerow::NodeRef;
 
+use crate::core::csv_injection::unguarded;
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
-use crate::transfer::csv_injection::unguarded;
 
 /// One end of an edge as `--src` and `--dst` give it: `KIND`, `KIND=COL` or `*=COL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -157,7 +157,7 @@ impl VerifiedExport<'_> {
 
     fn open(&self, entry: &FileEntry) -> Result<Lines, Failure> {
         let path = entry.path(self.folder).unwrap_or_else(|| self.folder.join(&entry.name));
-        Ok(Lines::new(Source::open(&path)?))
+        Ok(Lines::new(Source::open_plain(&path)?))
     }
 
     /// The lines of a file of nodes or edges, and the form of its rows.

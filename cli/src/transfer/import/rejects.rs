@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::core::failure::Failure;
+use crate::core::interrupt;
 use crate::core::location::BadInput;
 use crate::output::printer::Output;
 
@@ -22,8 +23,9 @@ pub(super) struct Rejects {
 impl Rejects {
     /// Creates the file; with `force` it may replace another.
     pub(super) fn create(path: &Path, limit: Option<u64>, force: bool) -> Result<Self, Failure> {
-        let file = if force { File::create(path) } else { File::create_new(path) };
-        let file = file.map_err(|source| match source.kind() {
+        // A named pipe waits for its reader.
+        let create = || if force { File::create(path) } else { File::create_new(path) };
+        let file = interrupt::while_waiting(create).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Self::taken(path),
             _ => Failure::file(path, "create", source),
         })?;

@@ -1,7 +1,7 @@
 //! Checkpoints that run beside the batches, one at a time.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use hedgerow::{CancelToken, Store};
 
@@ -26,7 +26,11 @@ impl BackgroundCheckpoint {
         }
         self.join()?;
         let (store, cancel) = (Arc::clone(&self.store), self.cancel.clone());
-        self.running = Some(std::thread::spawn(move || Ok(store.checkpoint_if_worthwhile(&cancel)?)));
+        let path = store.path().to_path_buf();
+        let started = thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || Ok(store.checkpoint_if_worthwhile(&cancel)?));
+        self.running = Some(started.map_err(|source| Failure::file(&path, "start a thread for", source))?);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use hedgerow::{CancelToken, Position, Store};
 use crate::core::failure::Failure;
 use crate::input::file_tail::FileTail;
 use crate::input::lines::{BYTE_ORDER_MARK, Lines};
+use crate::input::plain_file;
 use crate::input::source::{Source, is_compressed};
 use crate::output::value::count;
 use crate::verbs::apply::reader_thread::ReaderThread;
@@ -145,7 +146,7 @@ fn open(path: &Path) -> Result<Option<File>, Failure> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    File::open(path).map(Some).map_err(failed)
+    plain_file::open(path).map(Some).map_err(failed)
 }
 
 /// The absolute path, which names a file from every folder.

@@ -16,6 +16,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
+use crate::core::interrupt;
 use crate::input::pairs::read_pairs;
 use crate::output::printer::Output;
 use crate::output::progress::new_bar;
@@ -81,7 +82,7 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
         if !args.resume {
             return create(path, args.force);
         }
-        let file = File::options().create(true).append(true).open(path);
+        let file = interrupt::while_waiting(|| File::options().create(true).append(true).open(path));
         file.map_err(|source| Failure::file(path, "create", source))
     };
     let metrics = args.metrics.map(|path| Ok::<_, Failure>((open(&path)?, path))).transpose()?;
