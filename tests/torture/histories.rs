@@ -108,7 +108,7 @@ fn look(snapshot: &Snapshot, mut visit: impl FnMut(BatchId)) -> Seen {
     let mut seen = Seen { epoch: snapshot.epoch().get(), ..Seen::default() };
     for node in (0..snapshot.bound()).map(NodeIx::new).filter(|&node| snapshot.is_alive(node)) {
         let name = snapshot.name(node);
-        let Some(batch) = (name.kind == "pin").then(|| parse_batch(name.key)).flatten() else { continue };
+        let Some(batch) = (name.kind == "pin").then(|| parse_batch(&name.key)).flatten() else { continue };
         let edges: u64 = (0..snapshot.relation_count())
             .map(|at| snapshot.list(RelationIx::new(at as u16), node).degree() as u64)
             .sum();
