@@ -126,7 +126,9 @@ fn recover(path: &Path) -> Recovered {
     let store = Store::options().open(path).expect("the store opens after a kill");
     assert_eq!(store.damage(), [], "a kill is no damage");
     let mut recovered = Recovered::default();
-    let seen = look(&store.snapshot(), |batch| drop(recovered.batches.insert(batch)));
+    let seen = look(&store.snapshot(), |batch| {
+        recovered.batches.insert(batch);
+    });
     Recovered { epoch: seen.epoch, register: seen.register, torn: seen.torn, ..recovered }
 }
 
@@ -139,7 +141,9 @@ fn history_of(path: &Path, life: u64) -> History {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words[at].parse().expect("a number");
             match words[0] {
-                "begun" => drop(history.begun.insert(BatchId { thread, number: number(1) })),
+                "begun" => {
+                    history.begun.insert(BatchId { thread, number: number(1) });
+                }
                 "commit" => history.commits.push(Commit {
                     batch: BatchId { thread, number: number(1) },
                     from: number(2),

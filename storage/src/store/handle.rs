@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::Derived;
 use crate::fs::disk::Disk;
@@ -13,6 +13,7 @@ use crate::segments::FILES;
 use crate::store::open;
 use crate::store::open::OpenOptions;
 use crate::store::sidecar;
+use crate::store::sync::RwLock;
 use crate::store::writer::Writer;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;

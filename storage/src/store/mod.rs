@@ -13,4 +13,5 @@ pub(crate) mod publish;
 pub(crate) mod recover;
 pub(crate) mod recover_log;
 pub(crate) mod sidecar;
+pub(crate) mod sync;
 pub(crate) mod writer;

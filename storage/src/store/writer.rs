@@ -3,12 +3,13 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::graph::graph_state::GraphState;
+use crate::store::sync::{Mutex, MutexGuard};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, StoreId};
 use crate::types::ops::Op;

@@ -1,4 +1,6 @@
-//! Tests of the crate's internals: a disk that fails, and files with valid checksums and invalid content.
+//! Tests of the internals of the crate: a disk that fails, files with valid checksums and invalid content, orders of threads.
 
 mod corrupt_files;
 mod disk_faults;
+#[cfg(shuttle)]
+mod schedules;
