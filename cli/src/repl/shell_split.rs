@@ -120,18 +120,18 @@ impl Splitter {
                 self.word(start, true).text.push('$');
                 self.bare(at, c)
             }
-            // A comment ends with its line. A continued command can have several lines.
-            Place::Comment if c == '\n' => Place::Bare,
+            // A comment ends with its line, of which a continued command has several. A backslash before a line end joins
+            // the lines.
+            Place::Comment | Place::Backslash(_) if c == '\n' => Place::Bare,
             Place::Comment => Place::Comment,
-            // A backslash before a line end joins the lines.
-            Place::Backslash(_) if c == '\n' => Place::Bare,
             Place::Backslash(start) => {
                 self.word(start, false).text.push(c);
                 Place::Bare
             }
-            Place::Single if c == '\'' => Place::Bare,
+            Place::Single | Place::Escapes if c == '\'' => Place::Bare,
             Place::Double if c == '"' => Place::Bare,
             Place::Double if c == '\\' => Place::DoubleBackslash,
+            Place::Escapes if c == '\\' => Place::EscapesBackslash,
             Place::Single => {
                 self.keep(c);
                 Place::Single
@@ -140,8 +140,6 @@ impl Splitter {
                 self.keep(c);
                 Place::Double
             }
-            Place::Escapes if c == '\'' => Place::Bare,
-            Place::Escapes if c == '\\' => Place::EscapesBackslash,
             Place::Escapes => {
                 self.keep(c);
                 Place::Escapes

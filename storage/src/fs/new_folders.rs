@@ -18,7 +18,11 @@ pub(crate) fn create(disk: &Disk) -> Result<(), Error> {
         match fs::create_dir(folder) {
             // Another process may have made it meanwhile.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            made => made.map_err(|e| Error::io(folder, "create", e))?,
+            // The folder itself is named as the caller names it.
+            made => {
+                let named = if folder == path { disk.folder() } else { folder };
+                made.map_err(|e| Error::io(named, "create", e))?;
+            }
         }
         if let Some(parent) = folder.parent() {
             disk.sync_folder(parent).map_err(|e| Error::io(parent, "sync", e))?;
