@@ -281,7 +281,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a dense row has another width than its block", |folder| {
         import_matrix(folder, &[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]])
     }),
-    ("a dense row holds NaN", |folder| import_matrix(folder, &[&[1.0, 2.0], &[f32::NAN, 4.0]])),
+    ("a dense row holds NaN, or a number out of its range", |folder| {
+        [f32::NAN, 3.4e38].map(|bad| import_matrix(folder, &[&[1.0, 2.0], &[bad, 4.0]])).concat()
+    }),
     ("a matrix has more or fewer rows than the file of nodes", |folder| {
         [import_matrix(folder, &[&[1.0]]), import_matrix(folder, &[&[1.0], &[2.0], &[3.0]])].concat()
     }),
