@@ -53,7 +53,7 @@ pub enum ErrorKind {
     Limit,
     /// The current state does not allow the request.
     Refused,
-    /// The loss of a training is not a number.
+    /// The loss of a training, a parameter or an embedding is not finite, or the embeddings have collapsed.
     Diverged,
 }
 
@@ -147,7 +147,7 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::NotEmbedded { .. } => ErrorKind::NotEmbedded,
         Model::UnknownKind { .. } => ErrorKind::NotFound,
         Model::Threads { .. } => ErrorKind::Io,
-        Model::Diverged { .. } => ErrorKind::Diverged,
+        Model::Diverged { .. } | Model::NotFinite { .. } | Model::Collapsed { .. } => ErrorKind::Diverged,
         Model::NothingToResume
         | Model::GraphChanged { .. }
         | Model::PairsChanged { .. }

@@ -10,6 +10,7 @@
 //! | bytes of a kind, of a key | 64, 512 |
 //! | tokens of a node, their bytes, bytes of one | 4,096, 16 KiB, 512 |
 //! | numbers in a dense row | 4,096 |
+//! | size of a number in a dense row | 1,000,000 |
 //! | changes in a batch, their bytes | 1,000,000, 256 MiB |
 //! | inputs with a stored position | 256 |
 //! | length of an embedding, layers | 4,096, 4 |

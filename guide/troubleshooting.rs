@@ -65,9 +65,12 @@
 //! | sign | likely cause | try |
 //! | --- | --- | --- |
 //! | [`Alarm::Collapsed`](crate::Alarm::Collapsed): random pairs have a cosine near 1 | all vectors are alike | a lower `learning_rate`; more negatives |
+//! | [`Alarm::Zeros`](crate::Alarm::Zeros), `Collapsed`: embeddings are zeros or all alike, and nothing is published | steps that switch off all units; features that are the same for all nodes | a lower `learning_rate`; `Ids::On` |
+//! | `NotFinite`: a parameter or an embedding is infinite, and nothing is published | large dense features; steps are far too large | scaled features; a lower `learning_rate` |
 //! | [`Alarm::LossGrew`](crate::Alarm::LossGrew) | steps are too large | a lower `learning_rate` |
 //! | `Diverged` | steps are far too large | a lower `learning_rate` |
 //! | recall falls from the first epochs on | overfitting to the edges | fewer epochs; `Ids::Off` where there are tokens |
+//! | `NoInputs` | no node of the target kinds has features, and `Ids::Off` | `Ids::Auto`; tokens or dense features |
 //! | `NoPositives` | no node has two neighbors of the target kinds | correct `targets`; pairs |
 //!
 //! # A slow refresh

@@ -70,8 +70,8 @@ pub use store::check::{CheckOptions, CheckReport};
 pub use store::handle::{Sizes, Store};
 pub use store::open::OpenOptions;
 pub use types::batch::{
-    Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES, MAX_TOKENS,
-    MAX_TOKENS_BYTES,
+    Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_VALUE, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES,
+    MAX_TOKENS, MAX_TOKENS_BYTES,
 };
 pub use types::cancel::CancelToken;
 pub use types::commit_summary::Commit;

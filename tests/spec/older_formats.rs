@@ -2,7 +2,8 @@
 //!
 //! `fixtures/store-1` was made by the command. It has edges with weights and times, tokens, two relations, and a model of six
 //! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
-//! positions of inputs, in its manifests and in its log. `store-1.txt` and `store-2.txt` are their dumps.
+//! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`,
+//! `store-2.txt` and `store-3.txt` are their dumps.
 
 use std::fs;
 use std::io::Read;
@@ -39,7 +40,7 @@ fn unpack(name: &str, to: &Path) {
 }
 
 /// Unpacks a store, asserts that it is intact and that its dump is the stored one, and opens it.
-fn open_and_compare(name: &str, path: &Path) -> Arc<Store> {
+pub(crate) fn open_and_compare(name: &str, path: &Path) -> Arc<Store> {
     unpack(name, path);
     let cancel = CancelToken::new();
     let options = CheckOptions { deep: true, read_only: false };

@@ -278,12 +278,12 @@ fn a_training_that_diverges_names_the_step_and_keeps_the_best_epoch() {
 }
 
 #[test]
-fn embeddings_that_collapse_to_one_point_raise_an_alarm_with_the_epoch() {
+fn embeddings_that_collapse_to_one_point_raise_an_alarm_and_are_not_published() {
     // All pins have the same token and no row of their own, so all inputs are equal.
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     let mut batch = ring(0..30, 60);
-    for pin in 0..60 {
+    for pin in 0..120 {
         let pin = pin.to_string();
         batch.set_tokens(NodeRef { kind: "pin", key: &pin }, &["word=same"]).expect("a token");
     }
@@ -295,7 +295,12 @@ fn embeddings_that_collapse_to_one_point_raise_an_alarm_with_the_epoch() {
         TrainEvent::Epoch(report) => assert!(report.mean_cosine > 0.9, "{report:?}"),
         _ => {}
     };
-    engine.training(&one).observer(&mut observer).run(&CancelToken::new()).expect("a training");
+    let refused = engine.training(&one).observer(&mut observer).run(&CancelToken::new());
+    let error = Error::from(refused.expect_err("its embeddings are all alike"));
+    assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
+    assert!(error.to_string().contains("random pairs of 120 have a mean cosine of 1.0"), "{error}");
+    assert_eq!(engine.status().generation, None, "nothing is published");
+    assert_eq!(engine.unfinished_training().expect("readable"), None, "it would collapse again");
     let collapsed =
         |epoch| alarms.iter().any(|(at, alarm)| *at == epoch && matches!(alarm, Alarm::Collapsed { .. }));
     assert!(collapsed(1) && collapsed(2), "{alarms:?}");

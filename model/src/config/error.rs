@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use hedgerow_storage::Epoch;
+use hedgerow_storage::{Epoch, NodeName};
 
 /// Every error that a request to the model can return.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub enum Error {
         /// The text that is allowed there.
         expected: &'static str,
     },
-    /// Dense features do not fit the model.
+    /// Dense features do not fit the model, or a number of them is out of its range.
     Dense {
         /// The block's name.
         block: String,
@@ -57,6 +57,11 @@ pub enum Error {
         found: String,
         /// The width or value that the model has.
         expected: String,
+    },
+    /// No node to embed has an input: a token, a dense number other than 0, an identity or a degree.
+    NoInputs {
+        /// The kinds to embed.
+        targets: String,
     },
     /// There is no positive example to learn from.
     NoPositives {
@@ -71,6 +76,17 @@ pub enum Error {
         step: u64,
         /// The epoch whose weights were published. `None` if no epoch was complete; then nothing changed.
         best: Option<u32>,
+    },
+    /// A parameter or an embedding is infinite or not a number. Nothing was published, and readers see the embeddings
+    /// of before.
+    NotFinite {
+        /// The parameter or the node.
+        found: String,
+    },
+    /// The embeddings of a training are zeros or all alike. Nothing was published.
+    Collapsed {
+        /// The embeddings that are zeros or alike.
+        found: String,
     },
     /// There is no interrupted training to resume.
     NothingToResume,
@@ -124,8 +140,11 @@ impl fmt::Display for Error {
             Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
             Self::Dense { block, found, expected } => write!(f, "invalid dense features '{block}': found {found}, expected {expected}"),
+            Self::NoInputs { targets } => write!(f, "nothing to embed: no node of kind {targets} has a token, a dense number other than 0 or an identity; add features, or train with ids on"),
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),
             Self::Diverged { epoch, step, best } => write!(f, "training diverged in epoch {epoch}, step {step}: the loss is not a number; {}lower the learning rate", published_note(*best)),
+            Self::NotFinite { found } => write!(f, "{found} is not finite and was not published; scale dense features, or train anew with a lower learning rate"),
+            Self::Collapsed { found } => write!(f, "the embeddings have collapsed, so nothing was published: {found}; lower the learning rate, or add features that tell the nodes apart"),
             Self::NothingToResume => f.write_str("no interrupted training to resume: it ended, or was stopped within its first epoch; train anew"),
             Self::GraphChanged { trained, found } => write!(f, "cannot resume: the graph is at epoch {found} and was at {trained} when the training began; train anew; a warm start keeps what the last generation learned"),
             Self::PairsChanged { trained, found } => write!(f, "cannot resume: the training began with {trained} and was now given {found}; give the same, or train anew"),
@@ -168,6 +187,11 @@ impl From<hedgerow_walker::Error> for Error {
 }
 
 impl Error {
+    /// The error of a node whose embedding is not finite.
+    pub(crate) fn not_finite_embedding(node: &NodeName) -> Self {
+        Self::NotFinite { found: format!("the embedding of {node}") }
+    }
+
     /// True if the caller cancelled the operation.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Store(hedgerow_storage::Error::Cancelled))

@@ -57,7 +57,8 @@ impl Engine {
     /// # Visibility
     /// As for [`Training::run`](crate::engine::training::Training::run).
     /// # Errors
-    /// [`Error::Model`] if its parts or the dense features of the store do not fit it; a cancellation. Nothing changes then.
+    /// [`Error::Model`] if its parts or the dense features of the store do not fit it; [`Error::NotFinite`] with the node of an
+    /// embedding that is not finite; a cancellation. Nothing changes then.
     /// # Determinism
     /// Stores with the same content and the same installed model have the same digest.
     pub fn install(&self, model: &Model, cancel: &CancelToken) -> Result<Generation, Error> {

@@ -38,7 +38,8 @@ impl Engine {
     /// Readers see all refreshed embeddings at once when the call returns. They are in memory only until [`Engine::persist`]: a
     /// crash before it loses no edge, and the next refresh computes the same bytes again.
     /// # Errors
-    /// [`Error::NotTrained`]; a cancellation, after which readers still see the old embeddings.
+    /// [`Error::NotTrained`]; [`Error::NotFinite`] with the node of a row that is not finite; a cancellation. After the last two
+    /// readers still see the old embeddings, and the next refresh is a rebuild.
     /// # Cost
     /// The rows that the changes affect; readers wait while changed rows are copied. It runs on the caller's rayon pool. Call it from
     /// a thread outside that pool: a task of the pool that waits for its parts runs other tasks, and one that refreshes too would

@@ -14,14 +14,15 @@ use crate::config::options::TrainOptions;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::network::encoder::Encoder;
-use crate::network::inputs::Inputs;
+use crate::network::inputs::{Inputs, check_inputs};
+use crate::network::parameters::check_finite;
 use crate::query::embeddings::Embeddings;
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::train::checkpoint;
 use crate::train::checkpoint::{Checkpoint, Origin, Progress, Summary};
 use crate::train::estimate::Estimate;
-use crate::train::event::{EpochReport, TrainEvent};
+use crate::train::event::{Alarm, EpochReport, TrainEvent};
 use crate::train::init;
 use crate::train::init::LastGeneration;
 use crate::train::run::{RunEnd, TrainRun, Trained};
@@ -104,9 +105,11 @@ impl<'a> Training<'a> {
     /// After every epoch the state of the run is stored durably in a sidecar file, which replaces that of an earlier run. So
     /// [`Engine::resuming`] can continue after a cancellation, a kill or a power cut. A training that completes removes the file.
     /// # Errors
-    /// Options out of range, a target kind without nodes, no positives, no generation to start from or one of another shape
-    /// ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] if the loss stops being a number: the model of the complete
-    /// epochs is published, if there is one, and the run is over. When resuming: [`Error::NothingToResume`];
+    /// Options out of range, a target kind without nodes, no inputs, dense features out of their range, no positives, no generation to
+    /// start from or one of another shape ([`TrainOptions::warm`]): nothing changes. [`Error::Diverged`] if the loss stops being a
+    /// number: the model of the complete epochs is published, if there is one, and the run is over. [`Error::NotFinite`] if a
+    /// parameter or an embedding is not finite, and [`Error::Collapsed`] if nearly all embeddings are zeros or all are alike: nothing
+    /// is published, and the run is over. When resuming: [`Error::NothingToResume`];
     /// [`Error::GraphChanged`]; [`Error::PairsChanged`]; damage in the sidecar file, which is then lost.
     /// # Determinism
     /// The same bytes for any number of threads, with and without an interruption.
@@ -165,7 +168,7 @@ impl Engine {
         on_threads(options.threads, || {
             let since = Instant::now();
             let snapshot = self.store.snapshot();
-            let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
+            let state = State::build_neighborhoods(checked_config(options, &snapshot)?, &snapshot, cancel)?;
             let walks = since.elapsed().as_secs_f64();
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
             let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
@@ -190,7 +193,7 @@ impl Engine {
         let snapshot = self.store.snapshot();
         let (origin, checkpoint) = self.origin(input, &snapshot)?;
         let options = &origin.options;
-        let state = State::build_neighborhoods(ModelConfig::new(options, &snapshot)?, &snapshot, cancel)?;
+        let state = State::build_neighborhoods(checked_config(options, &snapshot)?, &snapshot, cancel)?;
         let pairs = input.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
 
@@ -213,17 +216,20 @@ impl Engine {
         let Trained { encoder, epochs, kept, end } = trained;
         let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
 
-        // The publication. A cancellation from here on would only lose the trained model, so it reports progress only.
+        // The publication, if the model and its embeddings are sound. A cancellation from here on would only lose the
+        // trained model, so it reports progress only.
         let progress_only = CancelToken::new().reporting_to(cancel);
-        let (generation, embedded) = self.publish_trained(
-            state.embed_with(Arc::new(encoder), &snapshot, &progress_only)?,
-            &curve,
-            &progress_only,
-        )?;
-        if end != RunEnd::Cancelled {
-            // If this fails, the file does no harm: resuming from it would publish the same model again.
+        let published = sound_state(state, encoder, !epochs.is_empty(), &snapshot, &progress_only)
+            .and_then(|state| self.publish_trained(state, &curve, &progress_only));
+        let is_over = match &published {
+            Ok(_) => end != RunEnd::Cancelled,
+            Err(error) => matches!(error, Error::NotFinite { .. } | Error::Collapsed { .. }),
+        };
+        if is_over {
+            // If this fails, the file does no harm: resuming from it would publish or refuse the same model again.
             let _ = checkpoint::discard(&self.store);
         }
+        let (generation, embedded) = published?;
         if let RunEnd::Diverged { epoch, step, best } = end {
             return Err(Error::Diverged { epoch, step, best: Some(best) });
         }
@@ -289,6 +295,33 @@ impl Engine {
         *working = Some(new);
         Ok((generation, embedded))
     }
+}
+
+/// The state that a model gives. Only a model that `was_trained` is checked for collapse: starting weights may have
+/// any embeddings.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the parameter or the node; [`Error::Collapsed`].
+fn sound_state(
+    state: State,
+    encoder: Encoder,
+    was_trained: bool,
+    snapshot: &Snapshot,
+    cancel: &CancelToken,
+) -> Result<State, Error> {
+    check_finite(&state.config, &encoder)?;
+    let state = state.embed_with(Arc::new(encoder), snapshot, cancel)?;
+    if was_trained {
+        state.check_collapse(Alarm::ZEROS)?;
+    }
+    Ok(state)
+}
+
+/// The configuration of a training whose inputs are checked, before any walk.
+fn checked_config(options: &TrainOptions, snapshot: &Snapshot) -> Result<ModelConfig, Error> {
+    let config = ModelConfig::new(options, snapshot)?;
+    check_inputs(snapshot, &config)?;
+    Ok(config)
 }
 
 fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {

@@ -28,10 +28,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// Scales a row to length 1, and returns its former length. A row of zeros stays.
+/// Scales a row to length 1, and returns its former length. A row of zeros stays. A row whose length is not finite
+/// becomes NaN: divided by infinity it would be zeros, which look like a sound row.
 pub(crate) fn normalize(row: &mut [f32]) -> f32 {
     let length = dot(row, row).sqrt();
-    if length > 0.0 {
+    if !length.is_finite() {
+        row.fill(f32::NAN);
+    } else if length > 0.0 {
         for value in row.iter_mut() {
             *value /= length;
         }
@@ -73,10 +76,10 @@ pub(crate) fn normalize_rows_backward(y: &ArrayView2<'_, f32>, lengths: &Array1<
     });
 }
 
-/// `max(0, x)` in place.
+/// `max(0, x)` in place. NaN stays NaN, so that the check of the result finds it; `f32::max` alone would make it 0.
 pub(crate) fn relu(values: &mut [f32]) {
     for value in values {
-        *value = value.max(0.0);
+        *value = if value.is_nan() { *value } else { value.max(0.0) };
     }
 }
 
@@ -90,6 +93,11 @@ pub(crate) fn relu_backward(y: &ArrayView2<'_, f32>, dy: &mut Array2<f32>) {
             *gradient = if *value > 0.0 { *gradient } else { 0.0 };
         }
     });
+}
+
+/// True if no number is infinite or NaN. It has no early end, so that it runs in vectors.
+pub(crate) fn is_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, value| all & value.is_finite())
 }
 
 /// A copy of the listed rows of a matrix, in the order of the list. Shape: (listed rows, D).
@@ -117,7 +125,7 @@ fn each_row_mut(matrix: &mut Array2<f32>) -> impl IndexedParallelIterator<Item =
 
 #[cfg(test)]
 mod tests {
-    use super::{dot, normalize};
+    use super::{dot, is_finite, normalize, relu};
 
     #[test]
     fn a_dot_product_covers_every_element() {
@@ -130,5 +138,20 @@ mod tests {
         let mut row = [0.0; 4];
         assert_eq!(normalize(&mut row), 0.0);
         assert_eq!(row, [0.0; 4]);
+    }
+
+    /// The squares of large numbers overflowed, the row was divided by infinity, and a model of zeros was published.
+    /// A `relu` made NaN zero with the same end. What is not finite must stay so up to the check of the rows.
+    #[test]
+    fn a_row_that_overflows_is_not_a_row_of_zeros() {
+        for bad in [3e38, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let mut row = [1.0, bad, 0.0];
+            assert!(!normalize(&mut row).is_finite(), "{bad}");
+            assert!(row.iter().all(|value| value.is_nan()), "{bad}");
+        }
+        let mut values = [f32::NAN, f32::INFINITY, -1.0, 2.0];
+        relu(&mut values);
+        assert!(values[0].is_nan() && values[1..] == [f32::INFINITY, 0.0, 2.0], "{values:?}");
+        assert!(is_finite(&[0.0, f32::MAX]) && !is_finite(&values[..1]) && !is_finite(&values[1..2]));
     }
 }

@@ -79,7 +79,7 @@ pub(crate) trait Lanes: Copy {
 pub(crate) const GROUP: usize = 32;
 
 /// The vector widths that loops are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Width {
     /// No special instructions.
     Portable,
@@ -99,6 +99,8 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
 /// Runs `kernel` with the widest vectors of this processor, up to `widest`.
 #[inline]
 pub(crate) fn run_within<K: Kernel>(widest: Width, kernel: K) -> K::Output {
+    #[cfg(test)]
+    let widest = widest.min(limit::widest());
     #[cfg(target_arch = "x86_64")]
     {
         if widest == Width::Sixteen
@@ -115,6 +117,38 @@ pub(crate) fn run_within<K: Kernel>(widest: Width, kernel: K) -> K::Output {
     }
     let _ = widest;
     kernel.run(Portable)
+}
+
+/// A limit on the vectors of all threads, so that a test of a whole step runs as on a processor without wider ones.
+/// Tests that run meanwhile get the same bits.
+#[cfg(test)]
+pub(crate) mod limit {
+    use std::sync::atomic::{AtomicU8, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    use super::Width;
+
+    static WIDEST: AtomicU8 = AtomicU8::new(Width::Sixteen as u8);
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    pub(super) fn widest() -> Width {
+        let all = [Width::Portable, Width::Eight, Width::Sixteen];
+        all[usize::from(WIDEST.load(Ordering::Relaxed))]
+    }
+
+    /// Runs `work` with vectors of at most this width.
+    pub(crate) fn within(width: Width, work: impl FnOnce()) {
+        struct Reset;
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                WIDEST.store(Width::Sixteen as u8, Ordering::Relaxed);
+            }
+        }
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reset = Reset;
+        WIDEST.store(width as u8, Ordering::Relaxed);
+        work();
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

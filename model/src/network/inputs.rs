@@ -1,11 +1,12 @@
 //! The input of the network for each node: hashed tokens, dense features and the log-degree, read from the graph.
 //! Knows nothing of layers.
 
-use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_storage::{KindIx, MAX_DENSE_VALUE, NodeIx, Snapshot};
 use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::config::degree::log_degree;
+use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::network::hash_embedding::{identity_hash, token_hash};
 
@@ -55,4 +56,44 @@ impl Inputs {
         let influence = levels.iter().map(|&level| config.influence(level)).collect();
         Self { tokens, dense, log_degrees, influence }
     }
+}
+
+/// Checks the inputs of a training before its walks: dense features are in their range, and some node has an input.
+///
+/// # Errors
+/// [`Error::Dense`] with the node, its number and the range, for a store that an earlier version filled.
+/// [`Error::NoInputs`] if every input row would be zeros, so that there would be nothing to learn.
+/// # Cost
+/// One read of all dense rows. Without dense blocks it ends at the first node with an input.
+pub(crate) fn check_inputs(snapshot: &Snapshot, config: &ModelConfig) -> Result<(), Error> {
+    let mut has_input = !config.identities.is_empty();
+    for kind in config.targets().filter_map(|name| snapshot.kind_ix(name)) {
+        for node in snapshot.nodes_of(kind) {
+            if has_input && config.dense.is_empty() {
+                return Ok(());
+            }
+            has_input |= (config.degree_input && snapshot.degree(node) > 0)
+                || (!has_input && !snapshot.tokens(node).is_empty());
+            for (block, _) in &config.dense {
+                let Some(values) = snapshot.dense(node, block) else { continue };
+                check_dense(block, values, || format!(" of {}", snapshot.name(node)))?;
+                has_input = has_input || values.iter().any(|value| *value != 0.0);
+            }
+        }
+    }
+    if has_input { Ok(()) } else { Err(Error::NoInputs { targets: config.target_list() }) }
+}
+
+/// Checks the range of the numbers of a dense row.
+///
+/// # Errors
+/// [`Error::Dense`] with the first number out of the range, followed by the text of `of_node`.
+pub(crate) fn check_dense(block: &str, values: &[f32], of_node: impl Fn() -> String) -> Result<(), Error> {
+    let is_bad = |value: &f32| value.is_nan() || value.abs() > MAX_DENSE_VALUE;
+    let Some(at) = values.iter().position(is_bad) else { return Ok(()) };
+    Err(Error::Dense {
+        block: block.to_owned(),
+        found: format!("{:?} as number {}{}", values[at], at + 1, of_node()),
+        expected: format!("numbers from -{MAX_DENSE_VALUE} to {MAX_DENSE_VALUE}; scale the features"),
+    })
 }

@@ -9,6 +9,7 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
 use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rows::is_finite;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{BITS, HashEmbedding, TrainedRows};
 use crate::network::weights::Weights;
@@ -164,6 +165,26 @@ fn names(config: &ModelConfig) -> Vec<String> {
     }
     names.push("popularity".to_owned());
     names
+}
+
+/// Checks that every parameter is finite.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the tensor. Cost: one read of all parameters.
+pub(crate) fn check_finite(config: &ModelConfig, encoder: &Encoder) -> Result<(), Error> {
+    let refuse = |name: &str| Err(Error::NotFinite { found: format!("the parameter {name} of the model") });
+    if !is_finite(encoder.table.rows.values()) {
+        return refuse("table.rows");
+    }
+    if !encoder.table.bias.iter().all(|value| value.is_finite()) {
+        return refuse("table.bias");
+    }
+    for (name, (_, values)) in names(config).iter().zip(encoder.weights.clone().tensors_mut()) {
+        if !is_finite(values) {
+            return refuse(name);
+        }
+    }
+    Ok(())
 }
 
 /// Checks the limits that a training also keeps.

@@ -6,7 +6,9 @@ use ndarray::{Array2, Axis, s};
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::rows::is_finite;
 use crate::network::hash_embedding::token_hash;
+use crate::network::inputs::check_dense;
 use crate::state::layer_rows::State;
 
 /// The features and the neighborhood of a node that the store does not hold.
@@ -41,6 +43,9 @@ pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]
 
     let mut vector = encoder.output(&h.view(), buffers).0.index_axis(Axis(0), 0).to_vec();
     vector.push(encoder.bias(&sums, &[0.0])[0]);
+    if !is_finite(&vector) {
+        return Err(Error::NotFinite { found: "the embedding of the new node".to_owned() });
+    }
     Ok(vector)
 }
 
@@ -58,12 +63,11 @@ fn dense_row(config: &ModelConfig, features: &[(String, Vec<f32>)]) -> Result<Ar
             let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             return Err(Error::Dense { block: block.clone(), found: "no such block".to_owned(), expected });
         };
-        if values.len() != *width || values.iter().any(|value| !value.is_finite()) {
-            let found = values.iter().find(|value| !value.is_finite());
-            let found = found.map_or(format!("{} numbers", values.len()), f32::to_string);
-            let expected = format!("{width} finite numbers");
+        if values.len() != *width {
+            let (found, expected) = (format!("{} numbers", values.len()), format!("{width} numbers"));
             return Err(Error::Dense { block: block.clone(), found, expected });
         }
+        check_dense(block, values, String::new)?;
         row.slice_mut(s![0, start - width..start]).iter_mut().zip(values).for_each(|(to, from)| *to = *from);
     }
     Ok(row)

@@ -7,6 +7,7 @@ use hedgerow_storage::{CancelToken, Epoch, Generation, NodeIx, NodeRef, Snapshot
 
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
+use crate::linalg::rows::is_finite;
 use crate::network::encoder::Encoder;
 use crate::query::embeddings::Embeddings;
 use crate::state::on_demand::embed_nodes;
@@ -97,7 +98,10 @@ impl CurrentVector {
             Self::Stored(embedded) => Ok(embedded),
             Self::Computed(VectorInput { config, encoder, snapshot, node, generation }) => {
                 let (vectors, bias) = embed_nodes(&config, &encoder, &snapshot, &[node], cancel)?;
-                let vector = vectors.iter().copied().chain(bias).collect();
+                let vector: Vec<f32> = vectors.iter().copied().chain(bias).collect();
+                if !is_finite(&vector) {
+                    return Err(Error::not_finite_embedding(&snapshot.name(node)));
+                }
                 Ok(Embedded { vector, epoch: snapshot.epoch(), dirty_nodes: 0, generation })
             }
         }

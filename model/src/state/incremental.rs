@@ -13,6 +13,7 @@ use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
+use crate::state::bad_row::FirstBadRow;
 use crate::state::layer_rows::State;
 use crate::state::matrix_rows::{MatrixRows, replace_rows};
 use crate::state::neighborhoods::walk_rows;
@@ -51,7 +52,7 @@ impl State {
     /// A state computed from `snapshot` alone.
     ///
     /// # Errors
-    /// A cancellation.
+    /// A row that is not finite; a cancellation.
     /// # Cost
     /// All walks, and every row of every layer.
     pub(crate) fn build(
@@ -118,7 +119,7 @@ impl State {
     /// changed embedding. After each stage, rows whose bits did not change go no further.
     ///
     /// # Errors
-    /// After an error, including a cancellation, rows of two epochs are mixed. The state can then only be rebuilt.
+    /// A row that is not finite; a cancellation. Rows of two epochs are then mixed, and the state can only be rebuilt.
     /// # Determinism
     /// The state is equal to the bit to one that [`State::build`] makes.
     /// # Cost
@@ -248,7 +249,8 @@ impl State {
         Ok(changed)
     }
 
-    /// Recomputes the rows that depend on dirty rows, layer by layer.
+    /// Recomputes the rows that depend on dirty rows, layer by layer. Every computed row is checked at once, so that an
+    /// error names the node where it began, and not those that pool it.
     fn embed(
         &mut self,
         snapshot: &Snapshot,
@@ -263,16 +265,18 @@ impl State {
         for layer in 0..self.config.layers {
             // No other check is made if a layer has nothing to compute.
             cancel.check()?;
-            layers.push(self.embed_layer(layer, &layers[layer], &dirty, cancel, report)?);
+            layers.push(self.embed_layer(layer, &layers[layer], &dirty, snapshot, cancel, report)?);
         }
         // Unit vectors of the rows whose last layer changed.
         let changed = &layers[self.config.layers];
         let output = self.encoder.output_pass(changed.len());
         let last = MatrixRows::of(&self.hidden[self.config.layers]);
-        let stage = cancel.stage("embeddings", changed.len() as u64);
+        let (bad_row, stage) = (FirstBadRow::default(), cancel.stage("embeddings", changed.len() as u64));
         let changed_rows = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
             output.vectors(&last.gather(rows), vectors);
+            bad_row.check(rows, vectors);
         })?;
+        bad_row.found(self, snapshot)?;
         stage.end();
         let visible = changed_rows
             .union(bias_changed.iter())
@@ -301,7 +305,9 @@ impl State {
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
         // Biases are compared bit by bit.
         let mut bias_changed = Vec::new();
+        let bad_row = FirstBadRow::default();
         for (row, &new) in recomputed.iter().zip(&bias) {
+            bad_row.check(&[row], &[new]);
             let old = &mut self.bias[row as usize];
             if old.to_bits() != new.to_bits() {
                 *old = new;
@@ -315,7 +321,9 @@ impl State {
         let stage = cancel.stage("inputs", recomputed.len() as u64);
         let changed = replace_rows(&mut self.hidden[0], &recomputed, &stage, |first, rows, h| {
             pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
+            bad_row.check(rows, h);
         })?;
+        bad_row.found(self, snapshot)?;
         stage.end();
         Ok((changed.union(dirty.added_or_removed.iter()), bias_changed.into_iter().collect()))
     }
@@ -327,11 +335,12 @@ impl State {
         layer: usize,
         changed: &RowSet,
         dirty: &DirtyRows,
+        snapshot: &Snapshot,
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<RowSet, Error> {
         // Messages of changed rows.
-        let weights = &self.encoder.weights.layers[layer];
+        let (weights, bad_row) = (&self.encoder.weights.layers[layer], FirstBadRow::default());
         let mut changed_messages = if weights.width() == 0 {
             changed.clone()
         } else {
@@ -339,10 +348,14 @@ impl State {
             let own_rows = MatrixRows::of(&self.hidden[layer]);
             let mut messages = std::mem::take(&mut self.messages[layer]);
             let stage = cancel.stage("messages", changed.len() as u64);
-            let message = |_, rows: &[u32], z: &mut [f32]| pass.message(&own_rows.gather(rows), z);
+            let message = |_, rows: &[u32], z: &mut [f32]| {
+                pass.message(&own_rows.gather(rows), z);
+                bad_row.check(rows, z);
+            };
             let changed_messages = replace_rows(&mut messages, changed, &stage, message);
             self.messages[layer] = messages;
             let changed_messages = changed_messages?;
+            bad_row.found(self, snapshot)?;
             stage.end();
             changed_messages
         };
@@ -367,9 +380,11 @@ impl State {
             let mut pooled = vec![0.0; rows.len() * messages.width];
             self.importances(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
             pass.update(&own_rows.gather(rows), &pooled, into, &mut vec![0.0; rows.len()]);
+            bad_row.check(rows, into);
         });
         self.hidden[layer + 1] = next;
         let changed_rows = changed_rows?;
+        bad_row.found(self, snapshot)?;
         stage.end();
         Ok(changed_rows.union(dirty.added_or_removed.iter()))
     }

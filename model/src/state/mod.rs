@@ -1,6 +1,8 @@
 //! The rows of all layers for a graph, and their incremental refresh.
 //! Must not know trainings or queries.
 
+mod bad_row;
+mod collapse;
 pub(crate) mod incremental;
 pub(crate) mod layer_rows;
 pub(crate) mod learning_curve;

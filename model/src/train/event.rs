@@ -85,6 +85,11 @@ pub enum Alarm {
         /// The mean cosine.
         mean_cosine: f32,
     },
+    /// More nodes with an input than [`Self::ZEROS`] have an embedding of zeros. Such a model is not published.
+    Zeros {
+        /// Their share.
+        share: f32,
+    },
     /// The epoch's mean loss is above [`Self::GROWN`] times the first epoch's.
     LossGrew {
         /// The epoch's mean loss.
@@ -102,6 +107,9 @@ pub enum Alarm {
 impl Alarm {
     /// The mean cosine of random pairs above which embeddings count as collapsed into one point.
     pub const COLLAPSED: f32 = 0.9;
+    /// The share of the nodes with an input above which embeddings of zeros count as a collapse. Only dead units make
+    /// such zeros, and a sound training has none.
+    pub const ZEROS: f32 = 0.9;
     /// The multiple of the first epoch's mean loss above which an epoch's loss counts as grown.
     pub const GROWN: f32 = 2.0;
 
@@ -125,6 +133,11 @@ impl fmt::Display for Alarm {
             Self::Collapsed { mean_cosine } => write!(
                 f,
                 "collapse: random pairs have a mean cosine of {mean_cosine:.2}; try a smaller learning rate"
+            ),
+            Self::Zeros { share } => write!(
+                f,
+                "collapse: {:.0}% of the nodes with features have an embedding of zeros; try a smaller learning rate",
+                share * 100.0
             ),
             Self::LossGrew { loss, first } => write!(
                 f,

@@ -6,6 +6,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod estimate;
 pub(crate) mod event;
 #[cfg(test)]
+mod every_dimension;
+#[cfg(test)]
 mod finite_differences;
 pub(crate) mod hard_negatives;
 pub(crate) mod init;

@@ -12,11 +12,13 @@ use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
 use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::rows::is_finite;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::network::minibatch::Example;
 use crate::network::parameter_vector::ParameterVector;
+use crate::network::parameters::check_finite;
 use crate::state::layer_rows::State;
 use crate::train::adam::Adam;
 use crate::train::checkpoint::Progress;
@@ -161,9 +163,12 @@ impl<'a> TrainRun<'a> {
             if end != RunEnd::Done {
                 break;
             }
-            result?;
+            let zeros = result?;
             let epoch = progress.epochs.len() as u32;
             let alarm = |alarm| TrainEvent::Alarm { epoch, alarm };
+            if zeros > Alarm::ZEROS {
+                observer(&alarm(Alarm::Zeros { share: zeros }));
+            }
             for loss_step in Alarm::of(&progress.epochs) {
                 observer(&alarm(loss_step));
             }
@@ -189,13 +194,14 @@ impl<'a> TrainRun<'a> {
         stops || progress.epochs.len() >= self.options.epochs as usize
     }
 
-    /// Trains and validates an epoch. After an error the encoder has part of the epoch's steps.
+    /// Trains and validates an epoch. Returns the share of zeros among the embeddings of nodes with an input. After an
+    /// error the encoder has part of the epoch's steps.
     fn next_epoch(
         &self,
         progress: &mut Progress,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
-    ) -> Result<(), Error> {
+    ) -> Result<f32, Error> {
         let start = Instant::now();
         let epoch = progress.epochs.len() as u32 + 1;
         let Progress { encoder, adam, .. } = progress;
@@ -205,7 +211,8 @@ impl<'a> TrainRun<'a> {
         stage.end();
         let trained = start.elapsed().as_secs_f64();
         let (vectors, recall) = self.validate(encoder, &pool);
-        if !vectors.values().iter().all(|value| value.is_finite()) {
+        // A parameter that no held-out example reads is checked too: the kept epoch may be published.
+        if !is_finite(vectors.values()) || check_finite(&self.state.config, &progress.encoder).is_err() {
             return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
         }
         let report = EpochReport {
@@ -230,7 +237,7 @@ impl<'a> TrainRun<'a> {
         } else {
             progress.worse += 1;
         }
-        Ok(())
+        Ok(self.share_of_zeros(&vectors))
     }
 
     /// Trains the first `steps` steps of an epoch, portion by portion. Returns the mean loss, the times, and the

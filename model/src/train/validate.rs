@@ -8,6 +8,7 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::network::inputs::Inputs;
 use crate::train::run::TrainRun;
 
 /// Random pairs of nodes for the mean cosine, which detects a collapse.
@@ -32,6 +33,18 @@ impl TrainRun<'_> {
         let tokens = encoder.table.trained.sums_of(&self.inputs.tokens);
         let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
         (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
+    }
+
+    /// The share of zeros among the embeddings of nodes with a token or a dense number other than 0.
+    pub(super) fn share_of_zeros(&self, vectors: &HugeMatrix) -> f32 {
+        let Inputs { tokens, dense, .. } = &self.inputs;
+        let has_input = |row: &usize| !tokens[*row].is_empty() || dense.row(*row).iter().any(|at| *at != 0.0);
+        let (mut zeros, mut all) = (0u32, 0u32);
+        for row in (0..vectors.rows()).filter(has_input) {
+            zeros += u32::from(vectors.row(row).iter().all(|value| *value == 0.0));
+            all += 1;
+        }
+        zeros as f32 / all.max(1) as f32
     }
 
     pub(super) fn mean_cosine(&self, vectors: &HugeMatrix) -> f32 {

@@ -21,6 +21,12 @@ pub const MAX_TOKEN_BYTES: usize = 512;
 pub const MAX_TOKENS_BYTES: usize = 16 << 10;
 /// The most numbers in one row of a dense block.
 pub const MAX_DENSE_WIDTH: usize = 4096;
+/// The largest number in a dense row, and the smallest with a minus sign.
+///
+/// A model multiplies a row of 4096 such numbers with weights up to 1, takes the result through two dense products of up
+/// to 12,288 numbers, and sums 4096 squares. The sum stays below 1e38, so it is finite in `f32`. Edge weights need no
+/// such range: a draw reads only their ratio to the largest weight of the list, so nothing adds them.
+pub const MAX_DENSE_VALUE: f32 = 1e6;
 
 /// The values of an edge, besides the two nodes it links.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -264,8 +270,9 @@ impl Batch {
     /// width.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is not finite.
-    /// [`Error::Limit`] when the batch is full. A width other than the block's fails the commit.
+    /// [`Error::Invalid`] for a bad name, a width that is not 1 to 4096, or a number that is NaN or not from -1,000,000
+    /// to 1,000,000 ([`MAX_DENSE_VALUE`]). [`Error::Limit`] when the batch is full. A width other than the block's fails
+    /// the commit.
     pub fn set_dense<'a>(
         &mut self,
         node: impl Into<NodeRef<'a>>,
@@ -279,8 +286,9 @@ impl Batch {
             let rule = format!("1 to {MAX_DENSE_WIDTH} numbers");
             return Err(Error::invalid("dense row", &format!("{} numbers", values.len()), rule));
         }
-        if let Some((at, bad)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::invalid("dense row", &format!("{bad} at {at}"), "finite numbers"));
+        if let Some(at) = values.iter().position(|value| value.is_nan() || value.abs() > MAX_DENSE_VALUE) {
+            let rule = format!("numbers from -{MAX_DENSE_VALUE} to {MAX_DENSE_VALUE}; scale the features");
+            return Err(Error::invalid("dense row", &format!("{:?} at {at}", values[at]), rule));
         }
         self.check_room(name_bytes(node) + block.len() + 4 * values.len())?;
         let node = self.name(node);
@@ -415,11 +423,20 @@ mod tests {
         let many: Vec<String> = (0..4097).map(|n| n.to_string()).collect();
         assert!(batch.set_tokens(a, &many).is_err());
         assert!(batch.set_dense(a, "photo", &[]).is_err());
-        assert!(batch.set_dense(a, "photo", &[1.0, f32::NAN]).is_err());
+        for value in [f32::NAN, f32::INFINITY, MAX_DENSE_VALUE.next_up(), f32::MIN] {
+            assert!(batch.set_dense(a, "photo", &[1.0, value]).is_err(), "{value}");
+        }
         assert!(batch.set_dense(a, "photo", &vec![1.0; 4097]).is_err());
         assert!(batch.set_position("", 1.into()).is_err());
         assert!(batch.forget_position(&"x".repeat(4097)).is_err());
         assert!(batch.is_empty() && batch.text.is_empty());
+    }
+
+    #[test]
+    fn the_ends_of_the_range_of_dense_numbers_are_allowed() {
+        let mut batch = Batch::new();
+        let ends = [MAX_DENSE_VALUE, -MAX_DENSE_VALUE, 0.0, f32::MIN_POSITIVE];
+        batch.set_dense(node("pin:1"), "photo", &ends).expect("numbers in the range");
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn odd(cli: &Cli) -> GraphModel {
         "x\u{2028}y",
     ];
     let weights = [1.0, 0.1, 1.0 / 3.0, f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1), 16_777_217.0, 1e-7];
+    let numbers = weights.map(|weight| weight.min(hedgerow::MAX_DENSE_VALUE));
     let times = [None, Some(0), Some(-7), Some(i64::MAX), Some(i64::MIN + 1)];
     let mut batch = Batch::new();
     for (at, key) in texts.iter().enumerate() {
@@ -96,7 +97,7 @@ fn odd(cli: &Cli) -> GraphModel {
             let node = NodeName::new(kind, *key).expect("a valid name");
             let tokens: Vec<&str> = texts.iter().skip(at).take(3).copied().collect();
             batch.set_tokens(node.as_ref(), &tokens).expect("valid tokens");
-            let values = [weights[at % weights.len()], -0.0, at as f32 / 7.0];
+            let values = [numbers[at % numbers.len()], -0.0, at as f32 / 7.0];
             if at % 2 == 0 {
                 batch.set_dense(node.as_ref(), "image", &values).expect("valid numbers");
             }

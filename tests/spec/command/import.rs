@@ -114,6 +114,23 @@ fn nodes_come_with_tokens_and_dense_rows() {
     assert_eq!(cli.stats(), before);
 }
 
+/// A dense number of 3.4e38 was imported, and a training published a model with NaN and exit code 0. A number out of the
+/// range must be refused with its place, its value and the range, before anything of the batch is written.
+#[test]
+fn dense_numbers_out_of_their_range_are_refused_with_their_place() {
+    let cli = Cli::new();
+    cli.write("n.csv", "key\na\nb\n");
+    let import = ["import", "s", "--nodes", "n.csv", "--kind", "movie", "--dense", "look=look.npy"];
+    for (bad, shown) in [(3.4e38, "3.4e38"), (-1_000_001.0, "-1000001.0"), (f32::NAN, "NaN")] {
+        cli.write("look.npy", matrix(&[[1.0, 2.0], [1e6, bad]]));
+        let range = "expected a number from -1000000 to 1000000";
+        cli.fails(&import, 5, &format!("n.csv:3:1: value 2 of its row in look is {shown}, {range}"));
+        assert_eq!(cli.stats()["nodes"], json!({}), "{bad}");
+    }
+    cli.write("look.npy", matrix(&[[1.0, -1e6], [1e6, 0.0]]));
+    cli.ok(&import);
+}
+
 /// A bad file, the flags of its import, and the start of the message.
 const BAD: &[(&str, &[u8], &[&str], &str)] = &[
     ("empty.csv", b"", &[], ":1:1: the file is empty"),

@@ -281,7 +281,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a dense row has another width than its block", |folder| {
         import_matrix(folder, &[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]])
     }),
-    ("a dense row holds NaN", |folder| import_matrix(folder, &[&[1.0, 2.0], &[f32::NAN, 4.0]])),
+    ("a dense row holds NaN, or a number out of its range", |folder| {
+        [f32::NAN, 3.4e38].map(|bad| import_matrix(folder, &[&[1.0, 2.0], &[bad, 4.0]])).concat()
+    }),
     ("a matrix has more or fewer rows than the file of nodes", |folder| {
         [import_matrix(folder, &[&[1.0]]), import_matrix(folder, &[&[1.0], &[2.0], &[3.0]])].concat()
     }),
@@ -349,6 +351,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         write(folder, "users.txt", "room:hall\nroom:none\n");
         vec![run(folder, &["recommend", "s", "--users", "users.txt"])]
     }),
+    ("the nodes to embed have no features and no identities", |folder| {
+        lamps(folder);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--ids", "off"])]
+    }),
     ("there is nothing to learn from", |folder| {
         ok(folder, &["link", "s", "lamp:a", "room:hall"]);
         vec![run(folder, &["train", "s", "--target", "lamp"])]
@@ -403,6 +409,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         let rate = f32::MAX.to_string();
         let rest = ["--dim", "4", "--patience", "0", "--decay", &rate];
         vec![run(folder, &[&["train", "s", "--target", "lamp"], &rest[..]].concat())]
+    }),
+    ("a training ended with embeddings that are all alike", |folder| {
+        let edges: Vec<String> = (0..120).map(|lamp| format!("{},{lamp}", lamp / 6)).collect();
+        let nodes: Vec<String> = (0..120).map(|lamp| format!("{lamp},same")).collect();
+        write(folder, "edges.csv", format!("room,lamp\n{}\n", edges.join("\n")));
+        write(folder, "nodes.csv", format!("key,tag\n{}\n", nodes.join("\n")));
+        ok(folder, &["import", "s", "--edges", "edges.csv"]);
+        ok(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--tokens", "tag"]);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--ids", "off", "--dim", "4", "--epochs", "1"])]
     }),
     ("Ctrl-C was pressed during training", interrupt),
     ("a command of the console was misspelt", |folder| in_console(folder, &[".hlep"])),

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hedgerow::{Batch, NodeRef};
+use hedgerow::{Batch, MAX_DENSE_VALUE, NodeRef};
 
 use crate::core::location::{BadInput, Place};
 
@@ -25,12 +25,11 @@ impl NodeFeatures<'_> {
         let refuse = |error: &dyn std::fmt::Display| self.place.clone().problem(error);
         let node = NodeRef::new(&self.kind, &self.key).map_err(|error| refuse(&error))?;
         for (name, values) in rows {
-            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                let problem = format!(
-                    "value {} of its row in {name} is {}, expected a finite number",
-                    at + 1,
-                    values[at]
-                );
+            let is_bad = |value: &f32| value.is_nan() || value.abs() > MAX_DENSE_VALUE;
+            if let Some(at) = values.iter().position(is_bad) {
+                let range = format!("a number from -{MAX_DENSE_VALUE} to {MAX_DENSE_VALUE}");
+                let (number, found) = (at + 1, values[at]);
+                let problem = format!("value {number} of its row in {name} is {found:?}, expected {range}");
                 return Err(refuse(&problem));
             }
         }
