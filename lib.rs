@@ -84,8 +84,8 @@ pub use hedgerow_model::{
     Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
     Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, Ids, Importance, Interest,
     Interests, LearningCurve, Loss, Mean, Model, NewNode, Pooling, Positives, Query, RandomCosines, Ranked,
-    Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason, RefreshRecord,
-    RefreshReport, RefreshTimes, RelatedQuality, Scored, Status, Tensor, TrainEvent, TrainOptions,
-    TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport, Values,
-    Verdict,
+    RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason,
+    RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, RowComparison, RowPart, Scored, Status,
+    Tensor, TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater,
+    UpdaterOptions, UpdaterReport, Values, Verdict,
 };

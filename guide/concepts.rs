@@ -79,8 +79,8 @@
 //! - A commit makes the nodes that it touches **dirty**.
 //! - A **refresh** brings the embeddings up to date. It recomputes what depends on dirty nodes, and stops where a result is
 //!   unchanged.
-//! - A **rebuild** computes everything. Refresh and rebuild give the same bytes, and a [`digest`](crate::Engine::digest) shows
-//!   that.
+//! - A **rebuild** computes everything. Refresh and rebuild give the same bytes, which [`verify`](crate::Engine::verify) proves
+//!   for the rows of a store. Stores of equal content have an equal [`digest`](crate::Engine::digest).
 //!
 //! Every answer has the epoch of its embeddings and the number of nodes that are dirty since then:
 //!

@@ -13,6 +13,7 @@ mod import;
 mod jobs;
 mod machine_limits;
 mod output;
+mod rebuild;
 mod recommend;
 mod report;
 mod service;
@@ -73,6 +74,16 @@ impl Cli {
         cli.ok(&[&["generate", "s"], &size[..]].concat());
         cli.ok(&["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--held-out", "50"]);
         cli
+    }
+
+    /// The digest of a new store with the content of store `s`: its export, imported. It shares no file with `s`.
+    fn digest_of_copy(&self) -> Value {
+        let folder = tempfile::tempdir_in(self.folder()).expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (exported, copy) = (path("export"), path("copy"));
+        self.ok(&["export", "s", &exported, "--format", "jsonl"]);
+        self.ok(&["import", &copy, "--from", &exported]);
+        self.json(&["digest", &copy])["digest"].clone()
     }
 
     /// Everything about the graph in store `s` that a failed command must not have changed.

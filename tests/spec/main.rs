@@ -18,6 +18,7 @@ mod pixie;
 mod quality;
 mod readers;
 mod readme;
+mod rebuild_comparison;
 mod refresh_equals_rebuild;
 mod same_content_same_digest;
 mod stable_draws;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;
-use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, Store};
+use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, RowComparison, Store};
 
 const DIGEST: &str = "b714d023443e63b676cc44f8cec4ea21ec1c099f6814cf08d7107bd1d07febf8";
 
@@ -71,8 +71,15 @@ fn a_store_of_format_1_has_its_content_and_its_digest() {
     // Its rows were computed by an older version, so the first refresh is a rebuild.
     assert!(engine.refresh(false, &cancel).expect("it is refreshed").full);
     let refreshed = engine.digest(&CancelToken::new()).expect("a digest").digest;
-    engine.refresh(true, &cancel).expect("it is rebuilt");
+    engine.persist(&cancel).expect("stored");
+    drop(engine);
+    // It is stored, so the next refresh continues from these rows, which are those of a rebuild.
+    let store = Arc::new(Store::options().open(folder.path().join("store")).expect("it opens"));
+    let engine = Engine::open(store).expect("the engine opens");
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, refreshed);
+    assert!(!engine.refresh(false, &cancel).expect("it is refreshed").full);
+    let verified = engine.verify(&cancel).expect("it is verified");
+    assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{verified}");
 }
 
 #[test]

@@ -44,6 +44,21 @@ impl<'a> JsonLine<'a> {
         }
     }
 
+    /// Refuses an object that lacks one of these fields, has another, or has one twice.
+    pub(crate) fn expect_exactly(&self, fields: &[impl AsRef<str>]) -> Result<(), BadInput> {
+        let missing = fields.iter().map(AsRef::as_ref).find(|field| !self.has(field));
+        if missing.is_none() && self.fields.len() == fields.len() {
+            return Ok(());
+        }
+        let fields: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
+        let expected = format!("the fields {}", fields.join(", "));
+        if let Some(missing) = missing {
+            return Err(self.missing(missing, &expected));
+        }
+        self.expect_only(&fields)?;
+        Err(self.lines.place(0).problem(format!("a field is there twice, expected {expected}")))
+    }
+
     /// True if there is a field of that name, null or not.
     pub(crate) fn has(&self, field: &str) -> bool {
         self.json(field).is_some()

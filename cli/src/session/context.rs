@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use hedgerow::{CancelToken, Engine, Epoch, Status, Store};
+use hedgerow::{CancelToken, Damage, Engine, Epoch, Status, Store};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
@@ -84,7 +84,12 @@ impl Context {
         if let Some(engine) = open.as_ref().and_then(|open| open.engine.as_ref()) {
             return Ok(Arc::clone(engine));
         }
-        let engine = Arc::new(Engine::open_with(store, &self.watched())?);
+        let engine = Arc::new(Engine::open_with(Arc::clone(&store), &self.watched())?);
+        // Damage that the store knows was told when it was opened.
+        let is_told = |damage: &Damage| store.damage().iter().any(|told| told.path == damage.path);
+        if let Some(damage) = engine.damage().filter(|damage| !is_told(damage)) {
+            self.out.note(&format!("warning: {damage}"));
+        }
         if let Some(open) = open {
             open.engine = Some(Arc::clone(&engine));
         }

@@ -10,6 +10,32 @@ use crate::core::failure::Failure;
 pub(crate) struct AtomicDir {
     folder: PathBuf,
     target: PathBuf,
+    new_parents: NewFolders,
+}
+
+/// Folders that did not exist before, innermost first. They are removed on drop unless they are kept, so that a refused
+/// command leaves nothing.
+struct NewFolders(Vec<PathBuf>);
+
+impl NewFolders {
+    /// The folders on the way to a path that do not exist yet.
+    fn missing(path: &Path) -> Self {
+        let missing = path.ancestors().take_while(|folder| !folder.exists());
+        Self(missing.map(Path::to_path_buf).collect())
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for NewFolders {
+    fn drop(&mut self) {
+        // A folder that something else was put into meanwhile is not empty, and stays.
+        for folder in &self.0 {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 impl AtomicDir {
@@ -19,13 +45,14 @@ impl AtomicDir {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(Failure::file(&target, "create", io::ErrorKind::AlreadyExists.into()));
         };
+        let new_parents = NewFolders::missing(parent);
         create_folders(parent).map_err(|source| Failure::file(parent, "create", source))?;
         let name = name.to_string_lossy();
         let process = std::process::id();
         for number in 0..u32::MAX {
             let folder = parent.join(format!(".{name}.unfinished-{process}-{number}"));
             match fs::create_dir(&folder) {
-                Ok(()) => return Ok(Self { folder, target }),
+                Ok(()) => return Ok(Self { folder, target, new_parents }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(Failure::file(&folder, "create", source)),
             }
@@ -38,7 +65,7 @@ impl AtomicDir {
     }
 
     /// Renames the folder to `target`, durably. With `replaced`, the folder of that name is removed.
-    pub(crate) fn finish(self, replaced: bool) -> Result<(), Failure> {
+    pub(crate) fn finish(mut self, replaced: bool) -> Result<(), Failure> {
         let mut old = self.folder.clone().into_os_string();
         old.push("-replaced");
         let old = PathBuf::from(old);
@@ -53,6 +80,7 @@ impl AtomicDir {
             }
             failed(source)
         })?;
+        self.new_parents.keep();
         if let Some(parent) = self.target.parent() {
             sync_folder(parent);
         }

@@ -101,6 +101,19 @@ pub(crate) struct FileEntry {
     pub(crate) blake3: String,
 }
 
+impl Counts {
+    /// The count of a table.
+    pub(crate) fn of(&self, table: Table) -> u64 {
+        match table {
+            Table::Nodes => self.nodes,
+            Table::Features => self.features,
+            Table::Edges => self.edges,
+            Table::Neighborhoods => self.neighborhoods,
+            Table::Embeddings => self.embeddings,
+        }
+    }
+}
+
 impl Manifest {
     pub(crate) fn new(format: ExportFormat, guarded: bool, epoch: u64) -> Self {
         Self {
@@ -151,7 +164,9 @@ impl Manifest {
             Some(schema) if schema == u64::from(SCHEMA) => {}
             _ => {
                 let found = &found["schema"];
-                return Err(bad(format!("the export has schema {found}, this version reads {SCHEMA}")));
+                return Err(bad(format!(
+                    "the export has schema {found}, this version reads {SCHEMA}: import it with the version that wrote it"
+                )));
             }
         }
         // The fields, and names that stay within the folder.

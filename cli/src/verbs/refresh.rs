@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{NodeName, RefreshReason, RefreshReport};
+use hedgerow::{Engine, NodeName, RebuildReport, RefreshReason, RefreshReport, RowComparison, RowPart};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
-use crate::output::value::rounded;
+use crate::output::value::{count, rounded};
 use crate::session::context::Context;
 
 /// The most changed edges of a node that an explanation names.
@@ -19,9 +19,12 @@ pub(crate) struct RefreshArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// Recompute all embeddings, not only those that changes affect
+    /// Recompute all rows, not only those that changes affect, store them, and say whether any byte differs from what was there
     #[arg(long)]
     full: bool,
+    /// Refresh in memory, recompute all rows, compare both and store nothing; exit code 4 if any byte differs
+    #[arg(long, requires = "full")]
+    verify: bool,
     /// Refresh, and print why the embedding of this node changed, step by step down to the changed edges
     #[arg(long, value_name = "NODE", conflicts_with = "full")]
     explain: Option<NodeName>,
@@ -37,8 +40,26 @@ pub(crate) struct DigestArgs {
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
     let (engine, _) = ctx.trained(&args.store)?;
+    if args.verify {
+        return verify(ctx, &engine);
+    }
+    if args.full {
+        let report = compared(&engine, engine.rebuild(&ctx.watched())?);
+        engine.persist(&ctx.watched())?;
+        match &report.comparison {
+            RowComparison::Different { nodes, first, part } => ctx.out.note(&format!(
+                "warning: {}, and are stored as the rebuild gives them",
+                difference(*nodes, first, part)
+            )),
+            RowComparison::NotCompared { reason } => {
+                ctx.out.note(&format!("the rows before were not compared: {reason}"));
+            }
+            _ => {}
+        }
+        return ctx.out.record(fields_of_rebuild(&report));
+    }
     let Some(node) = &args.explain else {
-        let report = engine.refresh(args.full, &ctx.watched())?;
+        let report = engine.refresh(false, &ctx.watched())?;
         engine.persist(&ctx.watched())?;
         return ctx.out.record(fields(&report));
     };
@@ -54,6 +75,38 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
         vec![step.into(), node.map(ToString::to_string).into(), why.into()]
     });
     ctx.out.rows(&["step", "node", "why"], rows.collect())
+}
+
+/// Compares the stored rows, after the changes since the last refresh, with those of a rebuild.
+fn verify(ctx: &Context, engine: &Engine) -> Result<(), Failure> {
+    let report = compared(engine, engine.verify(&ctx.watched())?);
+    ctx.out.record(fields_of_rebuild(&report))?;
+    if let Some(damage) = engine.damage() {
+        return Err(Failure::DamageFound(format!("nothing was compared: {damage}")));
+    }
+    match &report.comparison {
+        RowComparison::Different { nodes, first, part } => Err(Failure::DamageFound(format!(
+            "{}; `refresh --full` stores what the rebuild gives",
+            difference(*nodes, first, part)
+        ))),
+        RowComparison::NotCompared { reason } => {
+            Err(Failure::Refused(format!("nothing was compared: {reason}; refresh first")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The report of a rebuild. Rows that were damaged were computed again at opening, so they prove nothing.
+fn compared(engine: &Engine, mut report: RebuildReport) -> RebuildReport {
+    if let Some(damage) = engine.damage() {
+        report.comparison = RowComparison::NotCompared { reason: damage.to_string() };
+    }
+    report
+}
+
+fn difference(nodes: u64, first: &NodeName, part: &RowPart) -> String {
+    let (nodes, have) = (count(nodes, "node", "nodes"), if nodes == 1 { "differs" } else { "differ" });
+    format!("{nodes} {have} from a rebuild, the first is {first} in its {part}")
 }
 
 /// The step of the computation that a reason is about, the node, and the reason in words.
@@ -120,6 +173,19 @@ pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure>
         ("generation", digest.generation.get().into()),
         ("nodes", digest.nodes.into()),
     ])
+}
+
+fn fields_of_rebuild(report: &RebuildReport) -> Vec<(&'static str, Value)> {
+    let (differed, nodes, first) = match &report.comparison {
+        RowComparison::Equal { .. } => (json!(false), json!(0), Value::Null),
+        RowComparison::Different { nodes, first, .. } => {
+            (json!(true), json!(nodes), json!(first.to_string()))
+        }
+        _ => (Value::Null, Value::Null, Value::Null),
+    };
+    let mut fields = fields(&report.refresh);
+    fields.extend([("differed", differed), ("different_nodes", nodes), ("first_different", first)]);
+    fields
 }
 
 fn fields(report: &RefreshReport) -> Vec<(&'static str, Value)> {

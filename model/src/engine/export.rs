@@ -8,7 +8,7 @@ use hedgerow_storage::{CancelToken, Error as StoreError, Generation, NodeIx, Sna
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::engine::persist::Digest;
-use crate::engine::working_state::WorkingState;
+use crate::engine::working_state::{Consistency, WorkingState};
 use crate::network::parameters::{Model, refused};
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
@@ -36,7 +36,8 @@ pub struct EmbeddingRow<'a> {
 }
 
 impl Engine {
-    /// The embeddings of the store's present epoch, for export. Refreshes first if nodes are dirty.
+    /// The embeddings of the store's present epoch, for export. Refreshes first if nodes are dirty, and rebuilds rows that an
+    /// earlier version computed.
     ///
     /// # Errors
     /// As for [`Engine::refresh`].
@@ -44,7 +45,8 @@ impl Engine {
         let mut guard = self.working_state();
         let working = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        if working.consistent().is_err() || working.state.epoch != snapshot.epoch() {
+        // Rows of an earlier version have a digest that no import arrives at, so they are rebuilt too.
+        if working.consistency != Consistency::Exact || working.state.epoch != snapshot.epoch() {
             // The log has the dirty nodes, and a read-only store does not open the log.
             let full = self.store.is_read_only();
             self.refresh_to(working, &snapshot, full, None, cancel)?;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use hedgerow_storage::{CancelToken, Epoch, Generation, Snapshot, Store};
+use hedgerow_storage::{CancelToken, Damage, Epoch, Generation, Snapshot, Store};
 
 use crate::config::error::Error;
 use crate::engine::refresh_history::RefreshHistory;
@@ -23,6 +23,7 @@ pub struct Engine {
     working_state: Mutex<Option<WorkingState>>,
     /// The embeddings that readers see.
     reader_embeddings: RwLock<Option<Embeddings>>,
+    damage: Option<Damage>,
     /// Locked last, and only for short calls.
     pub(super) refresh_history: Mutex<RefreshHistory>,
 }
@@ -64,7 +65,7 @@ impl Engine {
     /// Attaches to a store and reads its published generation, if it has one.
     ///
     /// If its files are damaged, the rows are computed again from the graph and the model. They are stored if the store is open for
-    /// writing.
+    /// writing. [`Engine::damage`] tells.
     ///
     /// # Errors
     /// Damage in the model itself.
@@ -81,8 +82,9 @@ impl Engine {
     pub fn open_with(store: impl Into<Arc<Store>>, cancel: &CancelToken) -> Result<Self, Error> {
         let store = store.into();
         let snapshot = store.snapshot();
-        let working =
+        let opened =
             store.derived().map(|derived| WorkingState::open(&derived, &snapshot, cancel)).transpose()?;
+        let (working, damage) = opened.map_or((None, None), |(working, damage)| (Some(working), damage));
         let must_store =
             working.as_ref().is_some_and(|working| working.stored.is_none()) && !store.is_read_only();
         let embeddings =
@@ -93,6 +95,7 @@ impl Engine {
             training: Mutex::new(()),
             working_state: Mutex::new(working),
             reader_embeddings: RwLock::new(embeddings),
+            damage,
             refresh_history,
         };
         if must_store {
@@ -105,6 +108,11 @@ impl Engine {
     /// The store that the engine is attached to.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The damage of the stored rows that opening found, after which all rows were computed again. `None` if they were read.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
     }
 
     /// The epochs of the store and its embeddings. Cost: a lock and a few reads.

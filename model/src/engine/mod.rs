@@ -6,6 +6,7 @@ mod evaluate;
 pub(crate) mod export;
 pub(crate) mod handle;
 pub(crate) mod persist;
+pub(crate) mod rebuild;
 mod recommend;
 mod refresh;
 pub(crate) mod refresh_history;

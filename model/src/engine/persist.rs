@@ -67,7 +67,7 @@ impl Digest {
 }
 
 impl Engine {
-    /// Stores the rows that refreshes computed since the last call.
+    /// Stores the rows that refreshes computed since the last call. Those of a rebuild are stored whatever their epoch is.
     ///
     /// # Visibility
     /// Durable when it returns: the next open starts from these rows and does not refresh again. Readers of this engine see no

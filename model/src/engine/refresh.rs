@@ -12,7 +12,6 @@ use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
 use crate::state::incremental::{StateUpdate, touched_nodes};
-use crate::state::layer_rows::State;
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 
 /// Rows for each changed list below which a refresh rebuilds. With 100,000 pins a refresh of 2,000 changed lists is 2.5 times as
@@ -31,8 +30,8 @@ pub(super) struct RefreshOutcome {
 impl Engine {
     /// Brings every embedding to the store's present epoch. With `full` it recomputes everything.
     ///
-    /// Both ways give the same bytes. Without `full` it recomputes the rows that the changes since the last refresh affect, or
-    /// rebuilds if there are so many that a rebuild is cheaper.
+    /// Both ways give the same bytes, which [`Engine::verify`] proves. Without `full` it recomputes the rows that the changes since
+    /// the last refresh affect, or rebuilds if there are so many that a rebuild is cheaper.
     ///
     /// # Visibility
     /// Readers see all refreshed embeddings at once when the call returns. They are in memory only until [`Engine::persist`]: a
@@ -92,9 +91,20 @@ impl Engine {
     ) -> Result<RefreshOutcome, Error> {
         let since = Instant::now();
         let outcome = self.advance_to(working, snapshot, full, node, cancel)?;
+        self.show(working, snapshot, &outcome.update, since);
+        Ok(outcome)
+    }
 
+    /// Publishes to readers the rows that an update of the working state changed, and records the refresh.
+    pub(super) fn show(
+        &self,
+        working: &WorkingState,
+        snapshot: &Snapshot,
+        update: &StateUpdate,
+        since: Instant,
+    ) {
         // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
-        let changed_rows = outcome.update.changed_rows.as_ref();
+        let changed_rows = update.changed_rows.as_ref();
         let mut rebuilt =
             changed_rows.is_none().then(|| Embeddings::new(&working.state, snapshot, working.generation));
         self.change_reader_embeddings(|embeddings| {
@@ -108,12 +118,11 @@ impl Engine {
             self.store.mark_refreshed(snapshot.epoch());
         });
 
-        if outcome.update.report.dirty_nodes > 0 {
+        if update.report.dirty_nodes > 0 {
             let seconds = since.elapsed().as_secs_f64();
-            let report = RefreshReport { seconds, ..outcome.update.report.clone() };
+            let report = RefreshReport { seconds, ..update.report.clone() };
             self.history().push(RefreshRecord { generation: working.generation, report });
         }
-        Ok(outcome)
     }
 
     /// Brings the working state to a snapshot: by the changes since its epoch, or by a rebuild if they are too many, unknown, or
@@ -141,32 +150,24 @@ impl Engine {
         };
 
         let most_lists = (working.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS);
-        match changes {
-            Some(changes) if changes.lists.len() <= most_lists => {
-                // An error on the way leaves rows of different epochs.
-                working.consistency = Consistency::Interrupted;
-                let update = working.state.update(snapshot, &changes, cancel)?;
-                working.consistency = Consistency::Exact;
-                let explanation = match (node, &update.changed_rows) {
-                    (Some(node), Some(changed_rows)) => {
-                        explain_refresh(&working.state, snapshot, &changes, changed_rows, node)?
-                    }
-                    _ => RefreshExplanation::default(),
-                };
-                Ok(RefreshOutcome { update, explanation })
-            }
-            changes => {
-                // Every row, from the model and the snapshot alone.
-                let (config, encoder) = (working.state.config.clone(), working.state.encoder.clone());
-                let (state, mut report) = State::build(config, encoder, snapshot, cancel)?;
-                if !full {
-                    report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));
+        if let Some(changes) = changes.as_ref().filter(|changes| changes.lists.len() <= most_lists)
+            && let Some(update) = working.follow(snapshot, changes, cancel)?
+        {
+            let explanation = match (node, &update.changed_rows) {
+                (Some(node), Some(changed_rows)) => {
+                    explain_refresh(&working.state, snapshot, changes, changed_rows, node)?
                 }
-                working.state = state;
-                working.consistency = Consistency::Exact;
-                let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
-                Ok(RefreshOutcome { update: StateUpdate { report, changed_rows: None }, explanation })
-            }
+                _ => RefreshExplanation::default(),
+            };
+            return Ok(RefreshOutcome { update, explanation });
         }
+        // Every row, from the model and the snapshot alone.
+        let (state, mut report) = working.build(snapshot, cancel)?;
+        if !full {
+            report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));
+        }
+        working.replace(state);
+        let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
+        Ok(RefreshOutcome { update: StateUpdate { report, changed_rows: None }, explanation })
     }
 }

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use hedgerow_storage::{CancelToken, Derived, Epoch, Error as StoreError, Generation, Snapshot};
+use hedgerow_storage::{
+    CancelToken, Changes, Damage, Derived, Epoch, Error as StoreError, Generation, Snapshot,
+};
 
 use crate::config::error::Error;
+use crate::config::report::RefreshReport;
+use crate::state::incremental::StateUpdate;
 use crate::state::layer_rows::State;
 use crate::state::model_files;
+
+/// The remedy for damaged rows.
+const RECOMPUTED: &str = "all rows were computed again from the graph and the model";
 
 /// The state that refreshes work on. Readers have a copy of its embeddings.
 pub(super) struct WorkingState {
     pub(super) generation: Generation,
     pub(super) state: State,
-    /// The epoch of the state in the store's files.
+    /// The epoch of the state in the store's files. `None` if the files do not have these rows: a rebuild may have given others
+    /// at the same epoch.
     pub(super) stored: Option<Epoch>,
     pub(super) consistency: Consistency,
 }
@@ -29,20 +37,61 @@ pub(super) enum Consistency {
 }
 
 impl WorkingState {
-    /// Reads the published state. Rows that are damaged are computed from the model and the graph.
-    pub(super) fn open(derived: &Derived, snapshot: &Snapshot, cancel: &CancelToken) -> Result<Self, Error> {
+    /// Reads the published state. Rows that are damaged are computed from the model and the graph, and the damage is returned.
+    pub(super) fn open(
+        derived: &Derived,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<(Self, Option<Damage>), Error> {
         let generation = derived.generation;
-        let loaded = derived.is_complete.then(|| model_files::load(derived, snapshot.bound(), cancel));
-        let ((state, is_exact), stored) = match loaded {
-            Some(Ok(loaded)) => (loaded, Some(derived.refreshed)),
-            None | Some(Err(Error::Store(StoreError::Damaged { .. }))) => {
-                let (config, encoder) = model_files::load_model(&derived.file(model_files::MODEL)?)?;
-                ((State::build(config, Arc::new(encoder), snapshot, cancel)?.0, true), None)
+        let damage = match model_files::load(derived, snapshot.bound(), cancel) {
+            Ok((state, is_exact)) if derived.is_complete => {
+                let consistency = if is_exact { Consistency::Exact } else { Consistency::EarlierVersion };
+                let stored = Some(derived.refreshed);
+                return Ok((Self { generation, state, stored, consistency }, None));
             }
-            Some(Err(other)) => return Err(other),
+            // The log has a gap behind the rows, which the store has reported.
+            Ok(_) => None,
+            Err(Error::Store(StoreError::Damaged { path, place, what })) => {
+                Some(Damage { path, place, what, remedy: RECOMPUTED.to_owned() })
+            }
+            Err(other) => return Err(other),
         };
-        let consistency = if is_exact { Consistency::Exact } else { Consistency::EarlierVersion };
-        Ok(Self { generation, state, stored, consistency })
+        let (config, encoder) = model_files::load_model(&derived.file(model_files::MODEL)?)?;
+        let (state, _) = State::build(config, Arc::new(encoder), snapshot, cancel)?;
+        Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
+    }
+
+    /// A state computed from the model and the graph alone.
+    pub(super) fn build(
+        &self,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<(State, RefreshReport), Error> {
+        State::build(self.state.config.clone(), Arc::clone(&self.state.encoder), snapshot, cancel)
+    }
+
+    /// Applies changes to the rows. `None` if the rows are not those of the graph, and must be rebuilt.
+    pub(super) fn follow(
+        &mut self,
+        snapshot: &Snapshot,
+        changes: &Changes,
+        cancel: &CancelToken,
+    ) -> Result<Option<StateUpdate>, Error> {
+        // An error on the way leaves rows of different epochs.
+        self.consistency = Consistency::Interrupted;
+        let update = self.state.update(snapshot, changes, cancel)?;
+        if update.is_some() {
+            self.consistency = Consistency::Exact;
+        }
+        Ok(update)
+    }
+
+    /// Takes the rows of a rebuild. The next persist stores them, also at an epoch that is stored.
+    pub(super) fn replace(&mut self, rebuilt: State) {
+        self.state = rebuilt;
+        self.stored = None;
+        self.consistency = Consistency::Exact;
     }
 
     /// The state, unless a refresh was interrupted.

@@ -118,8 +118,11 @@ impl State {
     /// A changed draw leads to a changed walk, then to a changed neighborhood, to changed rows of layers, and to a
     /// changed embedding. After each stage, rows whose bits did not change go no further.
     ///
+    /// `None` if a walk visits a node without a row: the rows are not those of this graph.
+    ///
     /// # Errors
-    /// A row that is not finite; a cancellation. Rows of two epochs are then mixed, and the state can only be rebuilt.
+    /// A row that is not finite; a cancellation. After an error or `None`, rows of two epochs are mixed. The state can then
+    /// only be rebuilt.
     /// # Determinism
     /// The state is equal to the bit to one that [`State::build`] makes.
     /// # Cost
@@ -129,11 +132,11 @@ impl State {
         snapshot: &Snapshot,
         changes: &Changes,
         cancel: &CancelToken,
-    ) -> Result<StateUpdate, Error> {
+    ) -> Result<Option<StateUpdate>, Error> {
         let mut report = RefreshReport::new(snapshot.epoch(), false);
-        let dirty = self.walk_changed(snapshot, changes, cancel, &mut report)?;
+        let Some(dirty) = self.walk_changed(snapshot, changes, cancel, &mut report)? else { return Ok(None) };
         let changed_rows = self.embed(snapshot, dirty, cancel, &mut report)?;
-        Ok(StateUpdate { report, changed_rows: Some(changed_rows) })
+        Ok(Some(StateUpdate { report, changed_rows: Some(changed_rows) }))
     }
 
     /// Makes a row for each node of the embedded kinds, and walks from all.
@@ -169,14 +172,14 @@ impl State {
         Ok(())
     }
 
-    /// Finds the dirty rows, and renews their neighborhoods.
+    /// Finds the dirty rows, and renews their neighborhoods. `None` as for [`State::update`].
     fn walk_changed(
         &mut self,
         snapshot: &Snapshot,
         changes: &Changes,
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<DirtyRows, Error> {
+    ) -> Result<Option<DirtyRows>, Error> {
         let (mut added_or_removed, mut inputs, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         // Changed nodes: their inputs, and their rows if they were added or removed.
         for &node in &changes.nodes {
@@ -215,30 +218,32 @@ impl State {
         report.sources = sources.len() as u64;
         let neighborhoods = self.walk_again(snapshot, sources.rows(), cancel, report)?;
         let set = |rows: Vec<u32>| rows.into_iter().collect::<RowSet>();
-        Ok(DirtyRows {
+        Ok(neighborhoods.map(|neighborhoods| DirtyRows {
             neighborhoods,
             inputs: set(inputs),
             weights: set(weights),
             added_or_removed: set(added_or_removed),
-        })
+        }))
     }
 
-    /// Walks from the listed rows. Returns the rows whose neighborhood is different now.
+    /// Walks from the listed rows. Returns the rows whose neighborhood is different now; `None` as for
+    /// [`State::update`].
     fn walk_again(
         &mut self,
         snapshot: &Snapshot,
         sources: &[u32],
         cancel: &CancelToken,
         report: &mut RefreshReport,
-    ) -> Result<RowSet, Error> {
+    ) -> Result<Option<RowSet>, Error> {
         let since = Instant::now();
         let mut changed = Vec::new();
         for walked in
             walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, sources, None, cancel)?
         {
             for (row, visits) in walked.iter() {
-                let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
-                if self.set_neighborhood(row, counted.collect()) {
+                let counted = visits.iter().map(|visit| Some((self.row(visit.node)?, visit.count)));
+                let Some(neighborhood) = counted.collect() else { return Ok(None) };
+                if self.set_neighborhood(row, neighborhood) {
                     changed.push(row);
                 }
             }
@@ -246,7 +251,7 @@ impl State {
         let changed: RowSet = changed.into_iter().collect();
         report.ms.walks = milliseconds(since);
         report.neighborhoods = changed.len() as u64;
-        Ok(changed)
+        Ok(Some(changed))
     }
 
     /// Recomputes the rows that depend on dirty rows, layer by layer. Every computed row is checked at once, so that an

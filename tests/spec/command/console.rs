@@ -70,7 +70,9 @@ fn a_command_sees_the_changes_of_the_one_before() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines[1]["dirty_nodes"], json!(2));
+    assert_eq!(lines[3]["differed"], json!(false));
     assert_eq!(lines[2]["digest"], lines[4]["digest"]);
+    assert_eq!(cli.digest_of_copy(), lines[4]["digest"]);
 }
 
 #[test]

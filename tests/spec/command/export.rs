@@ -1,6 +1,7 @@
 //! `export` and `import --from`: a store comes back from its export with the same digest, and an incomplete export is refused.
-//! `tables` come back, `forms` do not.
+//! `tables` come back, `forms` do not. `disagreement` is between a manifest, its files and what they hold.
 
+mod disagreement;
 mod forms;
 mod tables;
 

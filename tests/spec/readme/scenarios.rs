@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use hedgerow::Store;
 
 use crate::fixtures::npy::matrix;
+use crate::fixtures::stored_rows::{PRESENT, flip_last_bit, publish_changed_rows};
 
 /// Runs the command in a folder, and returns its exit code and its output.
 pub(super) fn run(folder: &Path, words: &[&str]) -> Output {
@@ -251,6 +252,33 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         outputs.push(run(folder, &["import", "t", "--from", "e"]));
         outputs
     }),
+    ("the counts, the files and the folder of an export do not agree", |folder| {
+        exported(folder);
+        let import = || run(folder, &["import", "t", "--from", "e"]);
+        let manifest = fs::read_to_string(folder.join("e/manifest.json")).expect("a file");
+        let mut outputs = Vec::new();
+        for (field, other) in [("\"nodes\": 5", "\"nodes\": 6"), ("\"rows\": 5", "\"rows\": 4")] {
+            assert!(manifest.contains(field), "{manifest}");
+            write(folder, "e/manifest.json", manifest.replace(field, other));
+            outputs.push(import());
+        }
+        write(folder, "e/manifest.json", &manifest);
+        write(folder, "e/more.csv", "id,kind,key\n");
+        outputs.push(import());
+        outputs
+    }),
+    ("the embeddings of an export have another digest than its manifest says", |folder| {
+        lamps_with_model(folder);
+        ok(folder, &["export", "s", "e"]);
+        let manifest = fs::read_to_string(folder.join("e/manifest.json")).expect("a file");
+        let at = manifest.find("\"digest\": \"").expect("a digest") + "\"digest\": \"".len();
+        write(
+            folder,
+            "e/manifest.json",
+            format!("{}{}{}", &manifest[..at], "0".repeat(64), &manifest[at + 64..]),
+        );
+        vec![run(folder, &["import", "t", "--from", "e"])]
+    }),
     ("a manifest names a file elsewhere", |folder| {
         exported(folder);
         let manifest = fs::read_to_string(folder.join("e/manifest.json")).expect("a file");
@@ -313,6 +341,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         outputs
     }),
     ("a file of the store is damaged, cut short or missing, and nothing else holds what was in it", damage),
+    ("`refresh --full --verify` found stored rows that a rebuild does not give", |folder| {
+        lamps_with_model(folder);
+        publish_changed_rows(&folder.join("s"), PRESENT, flip_last_bit("vectors"));
+        vec![run(folder, &["refresh", "s", "--full", "--verify"])]
+    }),
+    ("`refresh --full --verify` had nothing to compare with", |folder| {
+        lamps_with_model(folder);
+        publish_changed_rows(&folder.join("s"), 1, |_, _| {});
+        ok(folder, &["link", "s", "lamp:z", "room:hall"]);
+        vec![run(folder, &["refresh", "s", "--full", "--verify"])]
+    }),
     ("a change was asked for with --read-only", |folder| {
         lamps(folder);
         vec![

@@ -117,8 +117,8 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
     drop(rows);
     drop(embeddings);
     let bytes = folder.finish(&mut manifest)?;
-    if is_trained && dirty > 0 && !store.is_read_only() {
-        // The refreshed rows are also stored, so that the store and its export agree.
+    if is_trained && !store.is_read_only() {
+        // Rows that were refreshed or rebuilt are also stored, so that the store and its export agree.
         engine.persist(&ctx.watched())?;
     }
     let counts = manifest.counts;

@@ -105,6 +105,11 @@ impl<'a> BulkImport<'a> {
         }
     }
 
+    /// The rows that were added so far.
+    pub(super) fn added(&self) -> u64 {
+        self.added
+    }
+
     /// Reads the rows of a file behind the current line of `lines`. Where it stops, the rows before are in the load.
     pub(super) fn read_file(
         &mut self,

@@ -23,6 +23,8 @@ pub(super) struct EdgeFields {
     relation: Option<String>,
     /// The only fields that an object may have; none where others are ignored.
     known: Option<&'static [&'static str]>,
+    /// An object must have all known fields, as in an export.
+    complete: bool,
 }
 
 /// The fields of one node.
@@ -63,6 +65,7 @@ impl EdgeFields {
             time: args.time_column.clone(),
             relation: args.relation_column.clone(),
             known: (!is_mapped).then_some(KNOWN),
+            complete: false,
         }
     }
 
@@ -70,7 +73,7 @@ impl EdgeFields {
     pub(super) fn of_edges() -> Self {
         let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
         let (src, dst) = (end("src"), Some(end("dst")));
-        Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN) }
+        Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN), complete: true }
     }
 
     /// The fields of a node in an export.
@@ -91,8 +94,10 @@ impl EdgeFields {
         target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         let object = JsonLine::parse(lines)?;
-        if let Some(known) = self.known {
-            object.expect_only(known)?;
+        match self.known {
+            Some(known) if self.complete => object.expect_exactly(known)?,
+            Some(known) => object.expect_only(known)?,
+            None => {}
         }
         let src = self.src.node(&object)?;
         let Some(dst) = &self.dst else {

@@ -1,46 +1,38 @@
-//! `import --from`: the checksums of an export, then its graph as one load, its features in batches, its model last.
+//! `import --from`: the manifest and the checksums of an export, then its graph as one load, its features in batches, its model.
+//! What comes of it must agree with the counts and the digest of the manifest.
 //! The store is made in a temporary folder that is renamed at the end, so an import that fails leaves nothing.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow::{Batch, Engine, NodeRef, Position, Store};
+use hedgerow::{Batch, Engine, NodeIx, Position, Snapshot, Store};
 
 use crate::core::failure::Failure;
-use crate::core::location::{BadInput, Place};
+use crate::core::location::Place;
 use crate::input::blocks::BLOCK;
-use crate::input::delimited::{Delimited, Dialect};
-use crate::input::jsonl::{FieldTexts, JsonLine, numbers_of};
-use crate::input::lines::Lines;
-use crate::input::rows::{LineRows, RowReader};
-use crate::input::separator::Separator;
-use crate::input::source::Source;
 use crate::output::progress::{Progress, new_bar};
 use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::atomic_dir::{AtomicDir, is_free};
 use crate::transfer::import::bulk_import::BulkImport;
-use crate::transfer::import::column_names::{ColumnEnd, EndKind, text};
-use crate::transfer::import::edge_columns::EdgeColumns;
-use crate::transfer::import::edge_fields::EdgeFields;
-use crate::transfer::import::edges::{EdgeForm, EdgeRows};
-use crate::transfer::import::node_features::NodeFeatures;
-use crate::transfer::manifest::{Counts, ExportFormat, FileEntry, Manifest};
+use crate::transfer::import::edges::EdgeRows;
+use crate::transfer::import::export_tables::VerifiedExport;
+use crate::transfer::import::manifest_check;
+use crate::transfer::import::manifest_check::anew;
+use crate::transfer::manifest::{Counts, ExportFormat, MANIFEST, Manifest};
 use crate::transfer::model_file;
 use crate::transfer::model_file::MODEL;
-use crate::transfer::table_schema::{DENSE_PREFIX, Table};
+use crate::transfer::table_schema::Table;
 
-/// Operations in a commit of features.
-const BATCH: usize = 10_000;
-
-/// An export whose files have the checksums of its manifest.
-struct VerifiedExport<'a> {
-    folder: &'a Path,
-    manifest: Manifest,
-}
-
-pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instant) -> Result<(), Failure> {
+/// Makes a store of an export. With `any_digest` its embeddings may have another digest.
+pub(super) fn run(
+    ctx: &mut Context,
+    path: &Path,
+    folder: &Path,
+    any_digest: bool,
+    started: Instant,
+) -> Result<(), Failure> {
     let manifest = Manifest::open(folder)?;
     // Exports that cannot be read, and stores that cannot be made.
     if !matches!(manifest.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet) {
@@ -63,7 +55,8 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
             path.display()
         )));
     }
-    // Every file is verified before the store is made.
+    // The manifest and every file are verified before the store is made.
+    manifest_check::check(&manifest, folder)?;
     let bytes = manifest.files.iter().map(|entry| entry.bytes).sum();
     let bar = new_bar(bytes, "{bar:30} {percent:>3} %  verifying checksums  {eta} left", ctx.out);
     let verified = manifest.verify(folder, ctx.cancel(), &mut |bytes| bar.inc(bytes));
@@ -75,17 +68,21 @@ pub(super) fn run(ctx: &mut Context, path: &Path, folder: &Path, started: Instan
         let store = Store::options().create(true).open(new_folder.path())?;
         let store = Arc::new(store);
         export.import_graph(ctx, &store)?;
+        export.check_graph(&store.snapshot())?;
+        export.check_derived_tables(ctx)?;
         export.install_model(ctx, &store)?
     };
-    new_folder.finish(false)?;
-    // A model gives other bytes on processors whose arithmetic differs, which the report says.
     let Counts { nodes, edges, features, .. } = export.manifest.counts;
     let (digest, generation) = embedded.unzip();
     if digest != export.manifest.digest {
-        ctx.out.note(
-            "warning: the digest is not the one of the export: it was computed on another kind of processor",
-        );
+        let problem = export.other_digest(digest.as_deref());
+        if !any_digest {
+            let remedy = "export anew, or accept it with --any-digest";
+            return Err(export.problem(&format!("{problem}; {remedy}")));
+        }
+        ctx.out.note(&format!("warning: {problem}"));
     }
+    new_folder.finish(false)?;
     ctx.out.record(vec![
         ("nodes", nodes.into()),
         ("edges", edges.into()),
@@ -108,21 +105,13 @@ impl VerifiedExport<'_> {
             for entry in self.manifest.files_of(table) {
                 let (lines, form) = self.rows(table, entry)?;
                 let rows = EdgeRows { relation: None, comment: None, form };
+                let before = bulk.added();
                 bulk.read_file(lines, &rows, BLOCK).map_err(with_nothing_imported)?;
+                self.expect_rows(entry, bulk.added() - before)?;
             }
         }
         let totals = bulk.write()?;
-        for (what, found, expected) in [
-            ("nodes", totals.nodes, self.manifest.counts.nodes),
-            ("edges", totals.edges, self.manifest.counts.edges),
-        ] {
-            if found != expected {
-                let place = Place::new(&self.folder.display().to_string(), 1, 1);
-                let problem =
-                    format!("the files hold {found} different {what}, the manifest says {expected}");
-                return Err(place.problem(problem).into());
-            }
-        }
+        self.expect_count("edges", totals.edges, self.manifest.counts.edges)?;
         // Features, then the positions of followed inputs.
         let mut batch = Batch::new();
         for entry in self.manifest.files_of(Table::Features) {
@@ -136,6 +125,64 @@ impl VerifiedExport<'_> {
         Ok(store.checkpoint(&ctx.watched())?)
     }
 
+    /// Refuses a graph that does not have the nodes, features and dense blocks that the manifest says.
+    fn check_graph(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        let counts = &self.manifest.counts;
+        self.expect_count("nodes", snapshot.node_count(), counts.nodes)?;
+        let blocks = snapshot.dense_blocks();
+        let has_features = |node: &NodeIx| {
+            !snapshot.tokens(*node).is_empty()
+                || blocks.iter().any(|(block, _)| snapshot.dense(*node, block).is_some())
+        };
+        let nodes = (0..snapshot.bound()).map(NodeIx::new).filter(|&node| snapshot.is_alive(node));
+        let with_features = nodes.filter(has_features).count() as u64;
+        self.expect_count("nodes with features", with_features, counts.features)?;
+        for block in &self.manifest.dense {
+            // A block without rows has no width in the store.
+            let found = blocks.iter().find(|(name, _)| *name == block.name).map(|(_, width)| *width);
+            if let Some(found) = found.filter(|found| *found != block.width) {
+                let (name, width) = (&block.name, block.width);
+                let problem =
+                    format!("the rows of block {name:?} have {found} numbers, the manifest says {width}");
+                return Err(self.problem(&anew(&problem)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the rows of the tables that the model computes.
+    fn check_derived_tables(&self, ctx: &Context) -> Result<(), Failure> {
+        for table in [Table::Neighborhoods, Table::Embeddings] {
+            for entry in self.manifest.files_of(table) {
+                self.count_rows(table, entry, ctx).map_err(with_nothing_imported)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The difference of the digest, in words.
+    fn other_digest(&self, found: Option<&str>) -> String {
+        let shown = |digest: Option<&str>| digest.unwrap_or("none").to_owned();
+        let (found, expected) = (shown(found), shown(self.manifest.digest.as_deref()));
+        format!(
+            "the embeddings have the digest {found}, the manifest says {expected}: the export was changed, or another \
+             version wrote it"
+        )
+    }
+
+    fn expect_count(&self, what: &str, found: u64, expected: u64) -> Result<(), Failure> {
+        if found == expected {
+            return Ok(());
+        }
+        let problem = format!("the export holds {found} different {what}, the manifest says {expected}");
+        Err(self.problem(&anew(&problem)))
+    }
+
+    /// A disagreement with the manifest.
+    fn problem(&self, problem: &str) -> Failure {
+        Place::new(&self.folder.join(MANIFEST).display().to_string(), 1, 1).problem(problem).into()
+    }
+
     /// Installs the model and embeds all nodes; returns the digest and the generation.
     fn install_model(&self, ctx: &Context, store: &Arc<Store>) -> Result<Option<(String, u64)>, Failure> {
         let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == MODEL) else {
@@ -146,146 +193,14 @@ impl VerifiedExport<'_> {
         let engine = Engine::open(Arc::clone(store))?;
         let generation = engine.install(&model, &ctx.watched())?;
         bar.finish_and_clear();
-        Ok(Some((engine.digest(&ctx.watched())?.digest, generation.get())))
-    }
-
-    fn size(&self, tables: &[Table]) -> u64 {
-        let files = self.manifest.files.iter();
-        let of_tables = files.filter(|entry| entry.table.is_some_and(|table| tables.contains(&table)));
-        of_tables.map(|entry| entry.bytes).sum()
-    }
-
-    fn open(&self, entry: &FileEntry) -> Result<Lines, Failure> {
-        let path = entry.path(self.folder).unwrap_or_else(|| self.folder.join(&entry.name));
-        Ok(Lines::new(Source::open_plain(&path)?))
-    }
-
-    /// The lines of a file of nodes or edges, and the form of its rows.
-    fn rows(&self, table: Table, entry: &FileEntry) -> Result<(Lines, EdgeForm), Failure> {
-        let lines = self.open(entry)?;
-        if self.manifest.format != ExportFormat::Csv {
-            let fields = if table == Table::Nodes { EdgeFields::of_nodes() } else { EdgeFields::of_edges() };
-            return Ok((lines, EdgeForm::Jsonl(fields)));
-        }
-        let (records, columns) = self.header(table, lines)?;
-        let column = |name: &str| columns.iter().position(|column| column == name);
-        let end = |name: &str, kind| ColumnEnd { column: column(name).unwrap_or_default(), kind };
-        let (src, dst) = match table {
-            Table::Nodes => (end("key", EndKind::Column(column("kind").unwrap_or_default())), None),
-            _ => (end("src", EndKind::Written), Some(end("dst", EndKind::Written))),
-        };
-        let columns = EdgeColumns {
-            count: columns.len(),
-            named: "the header",
-            src,
-            dst,
-            weight: column("weight"),
-            time: column("time"),
-            relation: column("relation"),
-            is_guarded: self.manifest.guarded,
-        };
-        Ok((records.into_lines(), EdgeForm::Csv { separator: Separator::Byte(b','), columns }))
-    }
-
-    /// Reads the header of a csv file, which must have the columns of its table.
-    fn header(&self, table: Table, lines: Lines) -> Result<(Delimited, Vec<String>), Failure> {
-        let dialect = Dialect { separator: Some(Separator::Byte(b',')), ..Dialect::default() };
-        let records = Delimited::open(lines, &dialect)?;
-        let blocks = self.manifest.dense.iter().map(|block| &block.name);
-        let expected: Vec<String> = table.columns(blocks).into_iter().map(|column| column.name).collect();
-        if records.header()? != expected {
-            return Err(records
-                .place(0)
-                .found(records.raw(), format!("the header {}", expected.join(",")))
-                .into());
-        }
-        Ok((records, expected))
-    }
-
-    /// Reads the tokens and dense rows of a file into batches, and commits those that are full.
-    fn read_features(
-        &self,
-        entry: &FileEntry,
-        ctx: &Context,
-        store: &Store,
-        batch: &mut Batch,
-    ) -> Result<(), Failure> {
-        let lines = self.open(entry)?;
-        let bar = new_bar(entry.rows.unwrap_or(0), "{bar:30} {percent:>3} %  features  {eta} left", ctx.out);
-        let mut take = |(features, dense): Features<'_>| {
-            let rows: Vec<(&str, &[f32])> =
-                dense.iter().map(|(block, values)| (*block, values.as_slice())).collect();
-            features.stage(&rows, batch)?;
-            bar.inc(1);
-            if batch.len() >= BATCH {
-                store.commit(batch)?;
-                batch.clear();
-                if ctx.cancel().is_cancelled() {
-                    return Err(Failure::Interrupted("interrupted".to_owned()));
-                }
-            }
-            Ok(())
-        };
-        if self.manifest.format == ExportFormat::Csv {
-            let (mut records, _) = self.header(Table::Features, lines)?;
-            while records.advance()? {
-                take(self.features_of_record(&records)?)?;
-            }
-        } else {
-            let mut rows = LineRows::objects(lines, None);
-            while rows.advance()? {
-                take(self.features_of_object(rows.lines())?)?;
-            }
-        }
-        bar.finish_and_clear();
-        Ok(())
-    }
-
-    fn features_of_record(&self, records: &Delimited) -> Result<Features<'_>, BadInput> {
-        records.expect_fields(3 + self.manifest.dense.len(), "the header")?;
-        let node = NodeRef::parse(text(records, 1, self.manifest.guarded)?);
-        let node = node.map_err(|error| records.place(1).problem(error))?.to_name();
-        let refuse = |at: usize, json: &str, expected| records.place(at).found(json.as_bytes(), expected);
-        let tokens = records.text(2)?;
-        let tokens: Vec<String> =
-            serde_json::from_str(tokens).map_err(|_| refuse(2, tokens, "a JSON list of texts"))?;
-        let mut dense = Vec::new();
-        for (at, block) in (3..).zip(&self.manifest.dense) {
-            let json = records.text(at)?;
-            if !json.is_empty() {
-                let values = numbers_of(json).ok_or_else(|| refuse(at, json, "a JSON list of numbers"))?;
-                dense.push((block.name.as_str(), values));
-            }
-        }
-        let (place, at_tokens) = (records.place(1), records.place(2));
-        let (kind, key) = (node.kind.into(), node.key.into());
-        Ok((NodeFeatures { kind, key, tokens: Some(tokens), place, at_tokens }, dense))
-    }
-
-    fn features_of_object(&self, lines: &Lines) -> Result<Features<'_>, BadInput> {
-        let object = JsonLine::parse(lines)?;
-        let node = object.text("node", "a node such as \"pin:1\"")?;
-        let node = NodeRef::parse(&node).map_err(|error| object.place("node").problem(error))?.to_name();
-        let tokens = match object.texts("tokens")? {
-            FieldTexts::List(tokens) => tokens,
-            FieldTexts::Text(text) => {
-                return Err(object.place("tokens").found(text.as_bytes(), "a list of texts"));
-            }
-        };
-        let mut dense = Vec::new();
-        for block in &self.manifest.dense {
-            if let Some(values) = object.numbers(&format!("{DENSE_PREFIX}{}", block.name))? {
-                dense.push((block.name.as_str(), values));
-            }
-        }
-        let (place, at_tokens) = (object.place("node"), object.place("tokens"));
-        let (kind, key) = (node.kind.into(), node.key.into());
-        Ok((NodeFeatures { kind, key, tokens: Some(tokens), place, at_tokens }, dense))
+        let embedded = engine.export_embeddings(&ctx.watched())?;
+        self.expect_count("embeddings", embedded.count(), self.manifest.counts.embeddings)?;
+        let nodes = (0..embedded.snapshot().bound()).map(NodeIx::new);
+        let neighbors = nodes.filter_map(|node| Some(embedded.row(node)?.neighborhood.len() as u64));
+        self.expect_count("neighborhoods", neighbors.sum(), self.manifest.counts.neighborhoods)?;
+        Ok(Some((embedded.digest(&ctx.watched())?.digest, generation.get())))
     }
 }
-
-/// The features of a node, and its rows in dense blocks.
-type Features<'a> = (NodeFeatures<'a>, Vec<(&'a str, Vec<f32>)>);
 
 /// Adds to a failure that the import left nothing.
 fn with_nothing_imported(failure: Failure) -> Failure {

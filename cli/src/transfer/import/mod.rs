@@ -6,7 +6,9 @@ mod column_names;
 mod edge_columns;
 mod edge_fields;
 mod edges;
+mod export_tables;
 mod import_export;
+mod manifest_check;
 mod node_features;
 mod nodes;
 mod rejects;
@@ -60,6 +62,9 @@ pub(crate) struct ImportArgs {
     /// A complete export, into a new store: graph, features and model, with the same digest
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+    /// Accept an export whose embeddings this version computes with another digest than the export has
+    #[arg(long, conflicts_with_all = ["edges", "nodes", "model"])]
+    any_digest: bool,
     /// The model.safetensors of an export, which becomes the store's next generation
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -169,7 +174,7 @@ enum OnError {
 pub(crate) fn run(ctx: &mut Context, args: &ImportArgs) -> Result<(), Failure> {
     let started = Instant::now();
     if let Some(folder) = &args.from {
-        return import_export::run(ctx, &args.store, folder, started);
+        return import_export::run(ctx, &args.store, folder, args.any_digest, started);
     }
     if let Some(file) = &args.model {
         return install(ctx, &args.store, file, started);

@@ -131,6 +131,10 @@ impl Follower {
     }
 
     fn report_refresh(&mut self, done: &RefreshReport) {
+        if done.full {
+            // The rows of a rebuild are stored also at an epoch that is stored.
+            self.persisted.1 = None;
+        }
         self.note(|report| {
             report.refreshes += 1;
             report.epoch = report.epoch.max(Some(done.epoch));
