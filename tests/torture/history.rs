@@ -299,8 +299,9 @@ mod tests {
             }),
             ("began after the commit", |history, _| history.reads[2].seen.epoch = 2),
             ("went back", |history, _| {
+                history.reads[2].seen.epoch = 4;
                 history.reads[0].from = 325;
-                history.reads[0].seen.epoch = 4;
+                history.reads[0].seen.epoch = 3;
             }),
             ("a read showed", |history, _| history.reads[1].seen.hash ^= 1),
         ];
