@@ -110,6 +110,27 @@ fn a_file_above_the_limit_of_its_size_is_an_error_and_no_signal() {
     assert_eq!(cli.json(&["stats", "s"])["nodes"]["lamp"], 3);
 }
 
+/// `truncate -s 3G` on any file of a store took 3 GB of memory, because a file was read before its header was compared with
+/// its length. What no header vouches for must not be read. The limit of memory is below the length.
+#[test]
+fn a_file_of_any_length_costs_no_memory() {
+    let cli = Cli::trained();
+    for file in super::special_files::files(&cli.path("s")) {
+        let intact = fs::read(&file).expect("a file");
+        let longer = fs::File::options().write(true).open(&file).expect("a file");
+        longer.set_len(3 << 30).expect("a sparse file");
+        for words in ["check s", "stats s --read-only", "similar s pin:1 --low-memory", "backup s copy"] {
+            let (code, message) = shell(&cli, &format!("ulimit -v 2000000; exec \"$0\" {words} --quiet"));
+            let is_told = matches!(code, Some(1 | 3 | 4)) && !message.contains("memory");
+            assert!(code == Some(0) || is_told, "{words} with {}: {code:?} {message}", file.display());
+            drop(fs::remove_dir_all(cli.path("copy")));
+        }
+        drop(fs::remove_file(&file));
+        fs::write(&file, intact).expect("written");
+    }
+    cli.ok(&["check", "s", "--deep"]);
+}
+
 /// Sizes that no machine holds ended the command by a failed allocation. They must be refused before a store is made.
 #[test]
 fn a_graph_that_no_machine_holds_is_not_generated() {

@@ -15,7 +15,7 @@ fn make_pipe(path: &Path) {
 }
 
 /// All plain files of a folder and of the folders in it.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
     let inner = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
     entries.flat_map(inner).collect()
@@ -44,6 +44,27 @@ fn a_named_pipe_in_the_place_of_any_file_of_an_export_is_refused() {
         }
         cli.ok(&["import", "copy", "--from", format]);
         fs::remove_dir_all(cli.path("copy")).expect("a store");
+    }
+}
+
+/// The same in the place of any file of a store: every way to open it ends, with the content or with a message.
+#[test]
+fn a_named_pipe_in_the_place_of_any_file_of_a_store_ends_no_command() {
+    let cli = Cli::trained();
+    for file in files(&cli.path("s")) {
+        let bytes = fs::read(&file).expect("a file");
+        fs::remove_file(&file).expect("a file");
+        make_pipe(&file);
+        for words in
+            [&["check", "s"][..], &["stats", "s", "--read-only"], &["similar", "s", "pin:1", "--low-memory"]]
+        {
+            let ran = cli.run(words);
+            let is_told = [1, 3, 4].contains(&ran.code) && !ran.err.is_empty();
+            assert!(ran.code == 0 || is_told, "{words:?} with {}: {} {}", file.display(), ran.code, ran.err);
+        }
+        // A command that opened the store for writing may have put a file in its place.
+        drop(fs::remove_file(&file));
+        fs::write(&file, bytes).expect("written");
     }
 }
 

@@ -1,9 +1,11 @@
 //! The scenarios of the table of refusals in docs/command.md. Each runs the command in a folder of its own.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use hedgerow::Store;
 
@@ -45,6 +47,23 @@ fn lamps(folder: &Path) {
 fn lamps_with_model(folder: &Path) {
     lamps(folder);
     ok(folder, &["train", "s", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
+}
+
+/// Starts `apply`, moves the store once the command holds it, and sends a change.
+fn move_store_under_writer(folder: &Path) -> Output {
+    let mut command = command(folder, &["apply", "s", "-"]);
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut writer = pipes.spawn().expect("the command starts");
+    let owner = format!("{} ", writer.id());
+    while !fs::read_to_string(folder.join("s/LOCK")).is_ok_and(|lock| lock.starts_with(&owner)) {
+        assert!(writer.try_wait().expect("a child").is_none(), "it ended before it opened the store");
+        thread::sleep(Duration::from_millis(5));
+    }
+    fs::rename(folder.join("s"), folder.join("moved")).expect("moved");
+    let mut input = writer.stdin.take().expect("a pipe");
+    input.write_all(b"+,room:hall,lamp:d\n").expect("it listens");
+    drop(input);
+    writer.wait_with_output().expect("it ends")
 }
 
 /// Imports an invalid file of edges.
@@ -339,6 +358,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             vec![run(folder, &["stats", "s"]), run(folder, &["unlink", "s", "lamp:a", "room:hall"])];
         drop(held);
         outputs
+    }),
+    ("the folder of the store was moved or replaced while a command writes to it", |folder| {
+        lamps(folder);
+        vec![move_store_under_writer(folder)]
     }),
     ("a file of the store is damaged, cut short or missing, and nothing else holds what was in it", damage),
     ("`refresh --full --verify` found stored rows that a rebuild does not give", |folder| {
