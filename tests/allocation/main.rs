@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hedgerow::{
-    Batch, CancelToken, CheckOptions, Edge, Engine, Error, Ids, NodeRef, Store, TrainOptions, WalkOptions,
+    Batch, CancelToken, CheckOptions, Edge, Engine, Error, Ids, NodeRef, StorageError, Store, TrainOptions,
+    WalkOptions,
 };
 use hedgerow_test_support::{Random, fuzz_config};
 
@@ -112,7 +113,7 @@ fn check(path: &Path, epoch: u64) {
     let problems = match Store::check(path, CheckOptions { deep: true, read_only: false }, &cancel) {
         // The process ended before there was a store.
         Err(error) if epoch == 0 => {
-            return assert!(matches!(error.kind(), hedgerow::ErrorKind::NotAStore), "{error}");
+            return assert!(matches!(error, StorageError::NotAStore { .. }), "{error}");
         }
         checked => checked.expect("a check").problems,
     };

@@ -1,7 +1,7 @@
 //! A store's folder and the names in it. A folder that is held open keeps its names, wherever it is moved, and whatever
 //! takes its place. Only plain files are opened. Knows nothing of what files hold.
 
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,11 +45,7 @@ impl Folder {
     /// Opens a plain file. Anything else is refused without waiting: opening a pipe could wait forever.
     pub(super) fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let file = self.open_any(path, access)?;
-        let kind = file.metadata()?.file_type();
-        if !kind.is_file() {
-            let found = if kind.is_dir() { "a folder" } else { "a pipe, socket or device" };
-            return Err(Error::new(ErrorKind::InvalidInput, format!("it is {found}, not a plain file")));
-        }
+        require_plain(file.metadata()?.file_type())?;
         Ok(file)
     }
 
@@ -63,6 +59,26 @@ impl Folder {
             None => File::open(path)?.sync_all(),
         }
     }
+}
+
+/// Refuses everything but a plain file.
+///
+/// # Errors
+/// An error of kind `InvalidInput` that says what was found.
+pub(crate) fn require_plain(kind: FileType) -> io::Result<()> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
+    #[cfg(not(unix))]
+    let is_pipe = false;
+    let found = match (kind.is_dir(), is_pipe) {
+        (true, _) => "a folder",
+        (false, true) => "a named pipe",
+        (false, false) => "a socket or a device",
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("it is {found}, expected a plain file")))
 }
 
 #[cfg(unix)]

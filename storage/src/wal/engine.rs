@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::fs::disk::{Disk, DiskFile};
+use crate::fs::folder::require_plain;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
 use crate::types::ops::Op;
@@ -297,9 +298,10 @@ impl Log {
 /// Refuses a folder with anything but plain files and folders: opening a pipe would wait for its other end.
 fn check_plain(folder: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let kind = entry.file_type().map_err(|e| Error::io(&entry.path(), "open", e))?;
-        if !kind.is_file() && !kind.is_dir() && !entry.path().is_file() {
-            return Err(Error::damaged(&entry.path(), "file", "it is not a plain file"));
+        let path = entry.path();
+        let kind = path.metadata().map_err(|e| Error::io(&path, "open", e))?.file_type();
+        if !kind.is_dir() {
+            require_plain(kind).map_err(|e| Error::damaged(&path, "file", e.to_string()))?;
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ fn shell(cli: &Cli, script: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// With a limit of processes the engine waited for ever for a thread that was never made, with the lock held, or a pool
+/// With a limit of processes the engine waited forever for a thread that was never made, with the lock held, or a pool
 /// panicked with code 101. Threads that cannot be made must be an error before anything of the store is touched. Here
 /// every thread asks for a stack that no address space holds.
 #[test]
