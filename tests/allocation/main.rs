@@ -8,6 +8,7 @@
 
 mod failing_allocator;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -57,6 +58,11 @@ fn options() -> TrainOptions {
     }
 }
 
+/// Prints a line for the process that started this one.
+fn print_line(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("the parent listens");
+}
+
 /// Opens the store, trains a model where there is none, and commits, refreshes and publishes twice. Prints each commit.
 fn work(path: &Path) -> Result<(), Error> {
     let cancel = CancelToken::new();
@@ -64,7 +70,7 @@ fn work(path: &Path) -> Result<(), Error> {
     for _ in 0..2 {
         let next = engine.store().snapshot().epoch().get() + 1;
         let epoch = engine.store().commit(&batch(next)?)?.epoch;
-        println!("committed {epoch}");
+        print_line(&format!("committed {epoch}"));
         if engine.status().embedded.is_none() {
             engine.training(&options()).run(&cancel)?;
         }
@@ -85,10 +91,8 @@ fn process_without_memory() {
     let made = failing_allocator::made();
     failing_allocator::allow(u64::MAX);
     // An error is as good an end as the end of the process.
-    println!(
-        "allocations {made}, {}",
-        done.map_or_else(|error| error.to_string(), |()| "all done".to_owned())
-    );
+    let end = done.map_or_else(|error| error.to_string(), |()| "all done".to_owned());
+    print_line(&format!("allocations {made}, {end}"));
 }
 
 /// Runs the process; returns what it printed.

@@ -51,7 +51,7 @@ fn history_process() {
             scope.spawn(move || read(&store, started, log));
         }
         // The parent kills the process; it ends by itself only where the parent died.
-        while started.elapsed() < Duration::from_secs(60) {
+        while started.elapsed() < Duration::from_mins(1) {
             store.checkpoint(&CancelToken::new()).expect("a checkpoint");
             std::thread::sleep(Duration::from_millis(3));
         }

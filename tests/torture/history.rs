@@ -256,6 +256,9 @@ fn permutations(batches: &[BatchId]) -> Vec<Vec<BatchId>> {
 mod tests {
     use super::*;
 
+    /// A change that makes a sound history break a rule.
+    type Breaks = fn(&mut History, &mut Recovered);
+
     fn id(number: u64) -> BatchId {
         BatchId { thread: 0, number }
     }
@@ -286,7 +289,6 @@ mod tests {
     fn a_sound_history_passes_and_each_broken_one_is_told() {
         let (history, before, after) = sound();
         assert_eq!(history.check(&before, &after), Ok(()));
-        type Breaks = fn(&mut History, &mut Recovered);
         let broken: [(&str, Breaks); 9] = [
             ("is lost", |_, after| after.batches.retain(|batch| *batch != id(2))),
             ("batches made", |_, after| after.epoch += 1),
