@@ -2,6 +2,8 @@
 //! Must not know the content of a file.
 
 pub(crate) mod disk;
+#[cfg(miri)]
+mod heap_memory;
 pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod prefetch;
