@@ -23,5 +23,8 @@ pub mod synthetic;
 mod transfer;
 mod verbs;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub use command_line::run;
 pub use output::printer::{Mode, print_rows};

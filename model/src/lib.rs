@@ -16,6 +16,9 @@ mod query;
 mod state;
 mod train;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub use config::error::Error;
 pub use config::options;
 pub use config::options::{Conv, Ids, Loss, Pooling, Positives, TrainOptions};

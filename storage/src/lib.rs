@@ -50,6 +50,9 @@ mod store;
 mod types;
 mod wal;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 #[cfg(test)]
 #[path = "../tests/internal/mod.rs"]
 mod internal_tests;

@@ -3,6 +3,8 @@
 
 mod completion;
 pub(crate) mod console;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod greeting;
 mod hints;
 mod history;

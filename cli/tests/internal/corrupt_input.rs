@@ -3,39 +3,12 @@
 //!
 //! `HEDGEROW_ROUNDS` multiplies the number of files, `HEDGEROW_SEED` seeds them.
 
-use std::io::Cursor;
-use std::path::Path;
-
 use hedgerow_test_support::{Random, fuzz_config};
 
-use crate::core::failure::Failure;
-use crate::input::delimited::{Delimited, Dialect};
-use crate::input::jsonl::JsonLine;
-use crate::input::lines::Lines;
-use crate::input::npy::Matrix;
-use crate::input::pairs::words;
-use crate::input::rows::RowReader;
-
-const CSV: &str =
-    "\u{feff}board,pin,weight,time\r\n\"a, \"\"b\"\"\nc\",1,2.5,1970-01-02\r\n\r\nx;y,\u{e9},,\n";
-const TSV: &str = "a\tb\n\"1\"\t\"99\" - Acoustic\n\t\n";
-const BLANKS: &str = "# of\na  b\n 1\t2 \n1 \"2\n";
-const COLONS: &str = "a::b::c\n1::2::3:4\n";
-const ADJACENCY: &str = "1 2 3\n\n  4\t5 \u{e9}\u{1f600}\n6\n";
-const JSONL: &str = "{\"src\":\"board:1\",\"dst\":\"pin:2\",\"weight\":1e0,\"time\":\"1970-01-02\"}\n{\"src\":\"a:\\u00e9\",\"dst\":\"b:2\"}\n";
+use crate::fuzzing::{ADJACENCY, JSON_LINES, Readers, TEXTS, matrix};
 
 /// Bytes that have a meaning for some reader.
 const ODD: &[u8] = b"\"\n\r,\t;|{}:\\\0\xff\xc3 09e-";
-
-/// A matrix of three rows of two numbers.
-fn npy() -> Vec<u8> {
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }          \n";
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend((0..6_u8).flat_map(|at| f32::from(at).to_le_bytes()));
-    bytes
-}
 
 /// The bytes with one to four changes.
 fn corrupted(intact: &[u8], random: &mut Random) -> Vec<u8> {
@@ -59,87 +32,18 @@ fn corrupted(intact: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-fn lines(bytes: &[u8]) -> Lines {
-    Lines::resume(Cursor::new(bytes.to_vec()), "corrupt", 0)
-}
-
-/// Checks that a failure has a place in the input.
-fn expect_place(failure: &Failure, bytes: &[u8]) {
-    let Failure::Input(bad) = failure else { panic!("{failure} in {bytes:?}") };
-    let within = bytes.split(|&byte| byte == b'\n').count() as u64 + 1;
-    assert!((1..=within).contains(&bad.place.line), "{bad} in {bytes:?}");
-    assert!((1..=bytes.len() as u64 + 1).contains(&bad.place.column), "{bad} in {bytes:?}");
-}
-
-/// True where reading can continue behind a failure.
-fn is_recoverable(failure: &Failure) -> bool {
-    matches!(failure, Failure::Input(bad) if !bad.fatal)
-}
-
-fn read_delimited(bytes: &[u8]) {
-    let mut records = match Delimited::open(lines(bytes), &Dialect { blanks: true, ..Dialect::default() }) {
-        Ok(records) => records,
-        Err(failure) => return expect_place(&failure, bytes),
-    };
-    loop {
-        for field in 0..=records.len() {
-            if let Err(bad) = records.text(field) {
-                expect_place(&bad.into(), bytes);
-            }
-        }
-        match records.advance() {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(failure) => {
-                expect_place(&failure, bytes);
-                if !is_recoverable(&failure) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn read_lines(bytes: &[u8], mut read: impl FnMut(&Lines) -> Result<(), Failure>) {
-    let mut lines = lines(bytes);
-    while lines.advance().expect("memory can be read") {
-        if let Err(failure) = read(&lines) {
-            expect_place(&failure, bytes);
-        }
-    }
-}
-
-fn read_matrix(bytes: &[u8], path: &Path) {
-    std::fs::write(path, bytes).expect("a file");
-    match Matrix::open(path) {
-        Err(failure) => assert!(matches!(failure, Failure::Input(_)), "{failure} in {bytes:?}"),
-        Ok(mut matrix) => {
-            for _ in 0..matrix.rows.min(1000) {
-                assert_eq!(matrix.next_row().expect("as long as it says").len(), matrix.width);
-            }
-        }
-    }
-}
-
 #[test]
 fn no_reader_panics_on_corrupt_input() {
     let (seed, rounds) = (fuzz_config::seed(1), fuzz_config::rounds(1) * 3000);
     let folder = tempfile::tempdir().expect("a folder");
-    let (path, npy) = (folder.path().join("corrupt.npy"), npy());
+    let (readers, matrix) = (Readers::new(folder.path()), matrix());
     let mut random = Random::new(seed);
     for round in 0..rounds {
-        let text = [CSV, TSV, BLANKS, COLONS][round as usize % 4];
-        read_delimited(&corrupted(text.as_bytes(), &mut random));
-        read_lines(&corrupted(ADJACENCY.as_bytes(), &mut random), |lines| words(lines).map(drop));
-        read_lines(&corrupted(JSONL.as_bytes(), &mut random), |lines| {
-            let object = JsonLine::parse(lines)?;
-            object.expect_only(&["src", "dst", "weight", "time"])?;
-            object.text("src", "a node")?;
-            object.weight("weight")?;
-            object.time("time")?;
-            Ok(())
-        });
-        read_matrix(&corrupted(&npy, &mut random), &path);
+        let text = TEXTS[round as usize % 4].1;
+        readers.delimited(&corrupted(text.as_bytes(), &mut random));
+        readers.lines(&corrupted(ADJACENCY.as_bytes(), &mut random));
+        readers.lines(&corrupted(JSON_LINES.as_bytes(), &mut random));
+        readers.matrix(&corrupted(&matrix, &mut random));
     }
 }
 
@@ -147,7 +51,7 @@ fn no_reader_panics_on_corrupt_input() {
 #[test]
 fn a_matrix_takes_no_more_memory_than_its_file_has() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("wrong_shape.npy");
+    let readers = Readers::new(folder.path());
     for shape in [
         "(0, 4611686018427387904)",
         "(4611686018427387904, 0)",
@@ -158,6 +62,6 @@ fn a_matrix_takes_no_more_memory_than_its_file_has() {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend((header.len() as u16).to_le_bytes());
         bytes.extend(header.as_bytes());
-        read_matrix(&bytes, &path);
+        readers.matrix(&bytes);
     }
 }

@@ -12,17 +12,20 @@ pub(crate) fn model_config(text: &str) -> Option<Value> {
         match name {
             "target" => {
                 value.clone_into(&mut target);
-                config["targets"][value] = json!([]);
+                set(&mut config, &["targets", value], json!([]))?;
             }
-            "path" => push(&mut config["targets"][&target], value.split(' ').collect::<Vec<_>>().into())?,
-            "identity" => push(&mut config["identities"], value.into())?,
+            "path" => {
+                let path = value.split(' ').collect::<Vec<_>>();
+                push(&mut config, &["targets", &target], path.into())?;
+            }
+            "identity" => push(&mut config, &["identities"], value.into())?,
             "dense" => {
                 let (width, block) = value.split_once(' ')?;
-                push(&mut config["dense"], json!([block, scalar(width)]))?;
+                push(&mut config, &["dense"], json!([block, scalar(width)]))?;
             }
             _ => match name.strip_prefix("walk.") {
-                Some(option) => config["walks"][option] = scalar(value),
-                None => config[name] = scalar(value),
+                Some(option) => set(&mut config, &["walks", option], scalar(value))?,
+                None => set(&mut config, &[name], scalar(value))?,
             },
         }
     }
@@ -34,9 +37,10 @@ pub(crate) fn learning_curve(text: &str) -> Option<Value> {
     let mut curve = json!({ "epochs": [], "kept": 0 });
     for line in text.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["kept", epoch] => curve["kept"] = scalar(epoch),
+            ["kept", epoch] => set(&mut curve, &["kept"], scalar(epoch))?,
             ["epoch", epoch, loss, recall, mean_cosine] => push(
-                &mut curve["epochs"],
+                &mut curve,
+                &["epochs"],
                 json!({
                     "epoch": scalar(epoch),
                     "loss": scalar(loss),
@@ -56,9 +60,9 @@ pub(crate) fn training(text: &str) -> Option<Value> {
     for line in text.lines() {
         let (name, value) = line.split_once(' ')?;
         match name {
-            "graph" => run["origin"]["graph"] = scalar(value),
-            "pairs" => run["origin"]["pairs"] = value.into(),
-            "option" => train_option(&mut run["origin"]["options"], value)?,
+            "graph" => set(&mut run, &["origin", "graph"], scalar(value))?,
+            "pairs" => set(&mut run, &["origin", "pairs"], value.into())?,
+            "option" => train_option(run.pointer_mut("/origin/options")?, value)?,
             "epoch" => {
                 let [epoch, loss, recall, pairs_per_second, mean_cosine, seconds] =
                     value.split(' ').map(scalar).collect::<Vec<_>>().try_into().ok()?;
@@ -70,9 +74,9 @@ pub(crate) fn training(text: &str) -> Option<Value> {
                     "mean_cosine": mean_cosine,
                     "seconds": seconds,
                 });
-                push(&mut run["epochs"], report)?;
+                push(&mut run, &["epochs"], report)?;
             }
-            _ => run[name] = scalar(value),
+            _ => set(&mut run, &[name], scalar(value))?,
         }
     }
     Some(run)
@@ -81,16 +85,15 @@ pub(crate) fn training(text: &str) -> Option<Value> {
 fn train_option(options: &mut Value, line: &str) -> Option<()> {
     let (name, value) = line.split_once(' ')?;
     match name {
-        "target" => push(&mut options["targets"], value.into())?,
-        "walks" | "visits" | "stop" | "top" | "min_visits" => options["walks"][name] = scalar(value),
-        "walk_seed" => options["walks"]["seed"] = scalar(value),
+        "target" => push(options, &["targets"], value.into()),
+        "walks" | "visits" | "stop" | "top" | "min_visits" => set(options, &["walks", name], scalar(value)),
+        "walk_seed" => set(options, &["walks", "seed"], scalar(value)),
         "hard_ranks" => {
             let (from, to) = value.split_once('-')?;
-            options["hard_ranks"] = json!([scalar(from), scalar(to)]);
+            set(options, &["hard_ranks"], json!([scalar(from), scalar(to)]))
         }
-        _ => options[name] = scalar(value),
+        _ => set(options, &[name], scalar(value)),
     }
-    Some(())
 }
 
 /// The section `lines` of a `refreshes` file of version 1.
@@ -109,7 +112,7 @@ pub(crate) fn refreshes(text: &str) -> Option<Value> {
             "seconds": fields.next()?,
             "rows": fields.collect::<Vec<_>>(),
         });
-        push(&mut refreshes, json!([generation, report]))?;
+        push(&mut refreshes, &[], json!([generation, report]))?;
     }
     Some(refreshes)
 }
@@ -122,8 +125,39 @@ fn scalar(text: &str) -> Value {
     }
 }
 
-/// Appends to a list. `None` if the line needs a list that no line before it began.
-fn push(list: &mut Value, value: Value) -> Option<()> {
-    list.as_array_mut()?.push(value);
+/// Sets the value at a path of names. `None` if a line before gave a name on the way another value than an object.
+fn set(value: &mut Value, path: &[&str], to: Value) -> Option<()> {
+    let (last, before) = path.split_last()?;
+    let mut object = value;
+    for name in before {
+        object = object.get_mut(name)?;
+    }
+    object.as_object_mut()?.insert((*last).to_owned(), to);
     Some(())
+}
+
+/// Appends to the list at a path. `None` if the line needs a list that no line before it began.
+fn push(value: &mut Value, path: &[&str], element: Value) -> Option<()> {
+    let mut list = value;
+    for name in path {
+        list = list.get_mut(name)?;
+    }
+    list.as_array_mut()?.push(element);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line gave the name of an object a number, and a later line of that object panicked while the store was opened. Such a
+    /// text is none of version 1.
+    #[test]
+    fn a_line_that_replaces_an_object_is_refused() {
+        assert_eq!(model_config("walks 3\nwalk.seed 1"), None);
+        assert_eq!(model_config("targets 3\ntarget pin"), None);
+        assert_eq!(model_config("path a"), None);
+        assert_eq!(training("origin 3\ngraph 1"), None);
+        assert_eq!(training("option walks 2\norigin 3\noption walks 2"), None);
+    }
 }

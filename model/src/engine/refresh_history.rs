@@ -34,14 +34,14 @@ pub struct RefreshRecord {
 
 /// The records of the last refreshes, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct RefreshHistory {
+pub(crate) struct RefreshHistory {
     records: VecDeque<RefreshRecord>,
     is_stored: bool,
 }
 
 impl RefreshHistory {
     /// The records that were stored last. None if the file cannot be read; a check of the store reports that.
-    pub(super) fn open(store: &Store) -> Self {
+    pub(crate) fn open(store: &Store) -> Self {
         let read = |file: SectionFile| {
             file.require(KIND, VERSION)?;
             Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))

@@ -62,6 +62,15 @@ pub enum Values {
     U32(Vec<u32>),
 }
 
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::U32(values) => values.len(),
+        }
+    }
+}
+
 impl Model {
     pub(crate) fn of(config: &ModelConfig, encoder: &Encoder) -> Self {
         let table = &encoder.table;
@@ -90,19 +99,29 @@ impl Model {
         let config = ModelConfig::from_text(&self.recipe)
             .map_err(|reason| refused(format!("its recipe is not understood: {reason}")))?;
         check(&config)?;
-        let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
         let names = names(&config);
         let table = ["table.bits", "table.trained", "table.rows", "table.bias"];
         let known = |name: &str| table.contains(&name) || names.iter().any(|other| other == name);
         if let Some(other) = self.tensors.iter().find(|tensor| !known(&tensor.name)) {
             return Err(refused(format!("its recipe knows no tensor {:?}", other.name)));
         }
+        // Every tensor is there, so memory is taken for no more numbers than the model holds.
+        for name in table.into_iter().chain(names.iter().map(String::as_str)) {
+            self.tensor(name)?;
+        }
+        let stored: usize = self.tensors.iter().map(|tensor| tensor.values.len()).sum();
+        if Weights::count(config.conv, config.layers, config.dim, config.dense_width()) > stored {
+            return Err(refused(format!("its tensors hold {stored} numbers, its recipe needs more")));
+        }
+        let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
         let bits = match self.u32_values("table.bits", 1)? {
             [bits] if BITS.contains(bits) => *bits,
             other => return Err(refused(format!("table.bits is {other:?}, expected 8 to 24"))),
         };
-        let trained =
-            self.u32_values("table.trained", self.tensor("table.trained")?.shape.iter().product())?;
+        // The sizes are the caller's, so their product may exceed every number.
+        let sizes = self.tensor("table.trained")?.shape.iter();
+        let count = sizes.copied().try_fold(1, usize::checked_mul).unwrap_or(usize::MAX);
+        let trained = self.u32_values("table.trained", count)?;
         if !TrainedRows::is_valid(bits, trained) {
             return Err(refused(format!("table.trained is not ascending and below 2^{bits}")));
         }
@@ -188,7 +207,7 @@ pub(crate) fn check_finite(config: &ModelConfig, encoder: &Encoder) -> Result<()
 }
 
 /// Checks the limits that a training also keeps.
-fn check(config: &ModelConfig) -> Result<(), Error> {
+pub(crate) fn check(config: &ModelConfig) -> Result<(), Error> {
     config.walks.validate()?;
     if !(1..=MAX_DIM).contains(&config.dim) {
         return Err(refused(format!("its recipe has dim {}, expected 1 to {MAX_DIM}", config.dim)));
@@ -238,6 +257,8 @@ mod tests {
         assert!(
             refusal(&|model| model.recipe = model.recipe.replace("\"dim\":7", "\"dim\":0")).contains("dim 0")
         );
+        let sizes = vec![usize::MAX, 2];
+        assert!(refusal(&|model| model.tensors[1].shape = sizes.clone()).contains("table.trained"));
         for at in 0..model().tensors.len() {
             let name = model().tensors[at].name.clone();
             assert!(refusal(&|model| drop(model.tensors.remove(at))).contains(&name), "{name} is missing");

@@ -41,6 +41,17 @@ impl Weights {
         }
     }
 
+    /// The number of weights of these shapes. A file is compared with it before memory is taken for them.
+    pub(crate) fn count(conv: Conv, layers: usize, dim: usize, dense: usize) -> usize {
+        let affine = |inner: usize, outer: usize| inner * outer + outer;
+        let wide = dim * Self::MESSAGE_WIDTH;
+        let convolutions = match conv {
+            Conv::Light => 0,
+            Conv::PinSage => layers * (affine(dim, wide) + affine(dim + wide, dim)) + 2 * affine(dim, dim),
+        };
+        dense * dim + convolutions + 1
+    }
+
     /// Zeros of the same shapes.
     pub(crate) fn zeros_like(&self) -> Self {
         let mut zeros = self.clone();
@@ -90,4 +101,24 @@ fn affine(affine: &mut Affine) -> [Tensor<'_>; 2] {
 
 fn matrix(matrix: &mut Array2<f32>) -> Tensor<'_> {
     (Some(matrix.dim()), matrix.as_slice_mut().expect("parameters are in standard layout"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_that_of_all_tensors() {
+        for conv in [Conv::Light, Conv::PinSage] {
+            for (layers, dim, dense) in [(0, 1, 0), (1, 3, 2), (4, 8, 5)] {
+                let mut weights = Weights::zeros(conv, layers, dim, dense);
+                let stored: usize = weights.tensors_mut().iter().map(|(_, values)| values.len()).sum();
+                assert_eq!(
+                    Weights::count(conv, layers, dim, dense),
+                    stored,
+                    "{conv:?} {layers} {dim} {dense}"
+                );
+            }
+        }
+    }
 }

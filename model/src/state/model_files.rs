@@ -12,6 +12,7 @@ use crate::config::model_config::ModelConfig;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
+use crate::network::parameters;
 use crate::network::weights::Weights;
 use crate::state::layer_rows::{ABSENT, State, Visited};
 use crate::state::learning_curve::LearningCurve;
@@ -95,15 +96,24 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section if the files are inconsistent; a cancellation.
 pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
-    let (model, neighborhoods) = (derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?);
-    let embeddings = derived.file(EMBEDDINGS)?;
-    let (config, encoder) = load_model(&model)?;
-    let mut state = State::new(config, Arc::new(encoder));
+    let files = [derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?, derived.file(EMBEDDINGS)?];
+    let mut state = load_files(&files, bound, cancel)?;
     state.epoch = derived.refreshed;
-    load_neighborhoods(&mut state, &neighborhoods, bound)?;
-    load_embeddings(&mut state, &embeddings, cancel)?;
-    [model, neighborhoods, embeddings.clone()].iter().for_each(SectionFile::release_pages);
-    Ok((state, embeddings.version() == EMBEDDINGS_VERSION))
+    files.iter().for_each(SectionFile::release_pages);
+    Ok((state, files[2].version() == EMBEDDINGS_VERSION))
+}
+
+/// Reads model, neighborhoods and embeddings.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_files(files: &[SectionFile; 3], bound: u32, cancel: &CancelToken) -> Result<State, Error> {
+    let [model, neighborhoods, embeddings] = files;
+    let (config, encoder) = load_model(model)?;
+    let mut state = State::new(config, Arc::new(encoder));
+    load_neighborhoods(&mut state, neighborhoods, bound)?;
+    load_embeddings(&mut state, embeddings, cancel)?;
+    Ok(state)
 }
 
 /// Reads the learning curve. `None` if the file is older than learning curves.
@@ -128,6 +138,7 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
     let config = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
+    parameters::check(&config).map_err(|error| file.damaged("recipe", error.to_string()))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),
@@ -140,15 +151,15 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
     let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
     let rows = HugeMatrix::from_values(numbers.len(), config.dim, values).ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
-    let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
     let mut stored = file.section_f32(*b"weights\0")?;
+    if stored.len() != Weights::count(config.conv, config.layers, config.dim, config.dense_width()) {
+        return Err(damaged("weights").into());
+    }
+    let mut weights = Weights::zeros(config.conv, config.layers, config.dim, config.dense_width());
     for (_, values) in weights.tensors_mut() {
-        let (these, rest) = stored.split_at_checked(values.len()).ok_or_else(|| damaged("weights"))?;
+        let (these, rest) = stored.split_at(values.len());
         values.copy_from_slice(these);
         stored = rest;
-    }
-    if !stored.is_empty() {
-        return Err(damaged("weights").into());
     }
     Ok((config, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
 }

@@ -1,6 +1,7 @@
 //! File contents in memory: mapped, or read into huge pages; and slices that keep their memory alive.
 //! One of the modules of this crate with unsafe code. Knows no format.
 #![expect(unsafe_code, reason = "mapping a file, and slices that own a share of the map")]
+#![cfg_attr(miri, allow(unused_unsafe, reason = "the stand-in for maps is safe"))]
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +10,11 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytemuck::AnyBitPattern;
+#[cfg(not(miri))]
 use memmap2::{Mmap, MmapMut};
+
+#[cfg(miri)]
+use crate::fs::heap_memory::{Mmap, MmapMut};
 
 // Data on disk is little-endian and read in place.
 const _: () = assert!(cfg!(target_endian = "little"), "hedgerow needs a little-endian machine");
@@ -49,7 +54,7 @@ impl Map {
     /// Allocates this many bytes, in huge pages where the system has them, and lets `fill` write them.
     pub(crate) fn allocate(len: usize, fill: impl FnOnce(&mut [u8])) -> io::Result<Self> {
         let mut memory = MmapMut::map_anon(len)?;
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         // A kernel without huge pages refuses. Small pages work as well, only slower.
         let _ = memory.advise(memmap2::Advice::HugePage);
         fill(&mut memory);
@@ -59,7 +64,7 @@ impl Map {
     /// Returns the pages of a mapped file to the system, which reads them again when they are touched. Otherwise a file
     /// that was read once would count as memory of the process for as long as it is mapped.
     pub(crate) fn release_pages(&self) {
-        #[cfg(unix)]
+        #[cfg(all(unix, not(miri)))]
         if self.residence == Residence::Mapped {
             // SAFETY: the mapping is of a file that does not change, so reading it again gives the same bytes.
             let left = unsafe { self.memory.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };

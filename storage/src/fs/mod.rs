@@ -4,6 +4,8 @@
 pub(crate) mod disk;
 pub(crate) mod folder;
 pub(crate) mod header;
+#[cfg(miri)]
+mod heap_memory;
 pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod new_folders;

@@ -247,7 +247,7 @@ impl SectionFile {
     }
 
     /// The tags of all sections.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn tags(&self) -> impl Iterator<Item = [u8; 8]> {
         self.sections.keys().copied()
     }

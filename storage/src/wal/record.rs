@@ -97,6 +97,10 @@ pub(crate) fn decode(bytes: &[u8], max_body: usize) -> Result<(Head, &[u8]), &'s
         return Err("its part number exceeds the number of parts");
     }
     let (seq, before, epoch, ops) = (u64_at(16), u64_at(24), u64_at(32), u32_at(48));
+    // Whoever reads a record may ask for the one after it.
+    if seq == u64::MAX {
+        return Err("its number leaves none for a record after it");
+    }
     Ok((Head { seq, before, epoch, part, parts, ops, sum }, &record[HEAD..]))
 }
 
@@ -167,6 +171,16 @@ mod tests {
         noise.extend_from_slice(b"HGLR and no more");
         let found: Vec<_> = find(&noise, 100).collect();
         assert_eq!(found, [(head, 33..33 + bytes.len())]);
+    }
+
+    /// A record with the largest number and a valid checksum, in a journal, made a search for the record after it overflow. No
+    /// store comes to that number.
+    #[test]
+    fn a_record_that_none_can_follow_is_refused() {
+        let mut head = Head { seq: u64::MAX, before: 0, epoch: 1, part: 0, parts: 1, ops: 0, sum: 0 };
+        assert!(decode(&encode(&mut head, &[]), 100).is_err());
+        head.seq -= 1;
+        assert!(decode(&encode(&mut head, &[]), 100).is_ok());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Which crate may use which, and what a host compiles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::root;
+use super::{read, root};
 
 /// Every crate of the workspace with those of ours that it uses.
 const DIRECTION: [(&str, &[&str]); 5] = [
@@ -97,4 +97,40 @@ fn a_host_compiles_no_c() {
         ["tree", "--offline", "--locked", "--prefix", "none", "--package", "hedgerow", "--edges", "features"];
     let features = cargo(&words);
     assert!(features.lines().any(|line| line.starts_with("blake3 feature \"pure\"")), "{features}");
+}
+
+/// The rows of docs/dependencies.md: crate, requirement, and who names it.
+fn documented() -> BTreeSet<(String, String, String)> {
+    let text = read(&root().join("docs/dependencies.md"));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")).skip(2);
+    let cells = rows.map(|row| row.split(" | ").map(str::trim).collect::<Vec<_>>());
+    cells
+        .map(|cells| {
+            assert_eq!(cells.len(), 6, "{cells:?}");
+            assert!(cells[3].len() > 10, "{}: a reason", cells[0]);
+            (cells[0].to_owned(), cells[1].to_owned(), cells[2].to_owned())
+        })
+        .collect()
+}
+
+/// A crate from a registry is code that we answer for. So each has a reason that somebody wrote down and reviewed.
+#[test]
+fn every_direct_dependency_has_a_row_with_its_reason() {
+    let packages = packages();
+    let mut used: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
+    for package in &packages {
+        let all = package["dependencies"].as_array().expect("a list").iter();
+        for dependency in all.filter(|dependency| !name(dependency).starts_with("hedgerow")) {
+            let requirement = dependency["req"].as_str().expect("a requirement").trim_start_matches('^');
+            let user = name(package).trim_start_matches("hedgerow-");
+            used.entry((name(dependency).to_owned(), requirement.to_owned())).or_default().insert(user);
+        }
+    }
+    let used: BTreeSet<_> = used
+        .into_iter()
+        .map(|((name, requirement), users)| {
+            (name, requirement, users.into_iter().collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    assert_eq!(documented(), used);
 }

@@ -11,14 +11,14 @@ use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
 
 /// A stream of changes, whose first line decides the form.
-pub(super) enum Changes {
+pub(crate) enum Changes {
     Empty,
     Delimited(Delimited),
     Json(LineRows),
 }
 
 impl Changes {
-    pub(super) fn open(mut lines: Lines) -> Result<Self, Failure> {
+    pub(crate) fn open(mut lines: Lines) -> Result<Self, Failure> {
         while lines.advance()? {
             let separator = match lines.bytes() {
                 [] => continue,
@@ -37,7 +37,7 @@ impl Changes {
     }
 
     /// Adds the next change to the batch; the answer is its line, or none at the end.
-    pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
+    pub(crate) fn next(&mut self, batch: &mut Batch) -> Result<Option<u64>, Failure> {
         if !self.advance()? {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! `apply`: applies an update stream in batches. Each batch is committed, then refreshed, then reported.
 
 mod background_checkpoint;
-mod change;
+pub(crate) mod change;
 mod follow;
 mod input;
 mod reader_thread;

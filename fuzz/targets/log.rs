@@ -1,0 +1,10 @@
+#![no_main]
+
+use std::sync::LazyLock;
+
+use hedgerow_storage::fuzzing::Decoders;
+use libfuzzer_sys::fuzz_target;
+
+static DECODERS: LazyLock<Decoders> = LazyLock::new(|| Decoders::new(&hedgerow_fuzz::folder("log"), 4));
+
+fuzz_target!(|bytes: &[u8]| DECODERS.log(bytes));
