@@ -36,6 +36,8 @@ const CACHE_BYTES: u64 = 64 << 20;
 const TABLE: u8 = b'L';
 /// The engine's folder within the store's.
 pub(crate) const FOLDER: &str = "log";
+/// The engine's other files are at most as long as this or as the one with records.
+const MAX_OTHER_FILE: u64 = 1 << 20;
 /// The engine's only file with records.
 pub(crate) const FILE: &str = "db";
 
@@ -65,7 +67,7 @@ impl Log {
     /// Opens the engine, or creates it in a new folder. Failures of the engine on damage, panics included, become
     /// errors.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        check_plain(folder)?;
+        check_files(folder)?;
         let config = sled::Config::new()
             .path(folder)
             .segment_size(SEGMENT_BYTES)
@@ -295,13 +297,20 @@ impl Log {
     }
 }
 
-/// Refuses a folder with anything but plain files and folders: opening a pipe would wait for its other end.
-fn check_plain(folder: &Path) -> Result<(), Error> {
+/// Refuses a folder that the engine could not read in bounds: it would wait for the other end of a pipe, and it reads
+/// all its files but the first in full. A snapshot of its pages is shorter than the pages.
+fn check_files(folder: &Path) -> Result<(), Error> {
+    let bytes_of_pages = folder.join(FILE).metadata().map_or(0, |found| found.len());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        let kind = path.metadata().map_err(|e| Error::io(&path, "open", e))?.file_type();
-        if !kind.is_dir() {
-            require_plain(kind).map_err(|e| Error::damaged(&path, "file", e.to_string()))?;
+        let found = path.metadata().map_err(|e| Error::io(&path, "open", e))?;
+        if found.is_dir() {
+            continue;
+        }
+        require_plain(found.file_type()).map_err(|e| Error::damaged(&path, "file", e.to_string()))?;
+        if !path.ends_with(FILE) && found.len() > MAX_OTHER_FILE.max(bytes_of_pages) {
+            let what = format!("it has {} bytes, more than the engine ever writes to it", found.len());
+            return Err(Error::damaged(&path, "file", what));
         }
     }
     Ok(())
