@@ -271,18 +271,15 @@ mod tests {
         for_each_seed("section_file", |bytes| decoders.section_file(bytes));
         for_each_seed("log", |bytes| decoders.log(bytes));
         for_each_seed("operations", |bytes| decoders.operations(bytes));
-        let parsed = |bytes: &[u8], run: &dyn Fn([u8; 4], u32, &[Section<'_>])| {
-            if let Some(SectionInput { kind, version, sections }) = SectionInput::parse(bytes) {
-                run(kind, version, &sections);
-            }
-        };
         for_each_seed("manifest", |bytes| {
-            parsed(bytes, &|kind, version, sections| decoders.manifest(kind, version, sections));
+            if let Some(SectionInput { kind, version, sections }) = SectionInput::parse(bytes) {
+                decoders.manifest(kind, version, &sections);
+            }
         });
         for_each_seed("segments", |bytes| {
-            parsed(bytes, &|kind, version, sections| {
-                decoders.segment(kind, version, sections);
-            });
+            if let Some(SectionInput { kind, version, sections }) = SectionInput::parse(bytes) {
+                decoders.segment(kind, version, &sections);
+            }
         });
     }
 
