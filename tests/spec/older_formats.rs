@@ -3,7 +3,7 @@
 //! `fixtures/store-1` was made by the command. It has edges with weights and times, tokens, two relations, and a model of six
 //! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
 //! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`,
-//! `store-2.txt` and `store-3.txt` are their dumps.
+//! and so on are their dumps. The manifests of `store-4` name a fingerprint of each file.
 
 use std::fs;
 use std::io::Read;
@@ -14,6 +14,7 @@ use flate2::read::GzDecoder;
 use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, RowComparison, Store};
 
 const DIGEST: &str = "b714d023443e63b676cc44f8cec4ea21ec1c099f6814cf08d7107bd1d07febf8";
+const FINGERPRINTED_DIGEST: &str = "e49f5968225f6cd8667816936c9d0dbcf4f69a0a68b69f810a10dc91a1d49e7b";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/spec/fixtures")
@@ -92,6 +93,16 @@ fn a_store_with_positions_has_its_content_and_its_positions() {
     let reader = Store::options().read_only(true).open(folder.path().join("store")).expect("it opens");
     assert_eq!(reader.position("clicks").map(|position| position.offset), Some(4));
     assert_eq!(reader.position("other: two"), None);
+}
+
+/// Its manifest names length and checksum of each file, and the record that its log continues.
+#[test]
+fn a_store_with_fingerprints_has_its_content_and_its_digest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_and_compare("store-4", &folder.path().join("store"));
+    assert_eq!(store.position("clicks").map(|position| position.lines), Some(1));
+    let engine = Engine::open(store).expect("the engine opens");
+    assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, FINGERPRINTED_DIGEST);
 }
 
 #[test]
