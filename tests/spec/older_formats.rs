@@ -2,8 +2,8 @@
 //!
 //! `fixtures/store-1` was made by the command. It has edges with weights and times, tokens, two relations, and a model of six
 //! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
-//! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`,
-//! and so on are their dumps. The manifests of `store-4` name a fingerprint of each file.
+//! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`
+//! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file.
 
 use std::fs;
 use std::io::Read;

@@ -49,19 +49,20 @@ fn lamps_with_model(folder: &Path) {
     ok(folder, &["train", "s", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
 }
 
-/// Starts `apply`, moves the store once the command holds it, and sends a change.
+/// Starts `apply`, moves the store after the first change is committed, and sends another one.
 fn move_store_under_writer(folder: &Path) -> Output {
-    let mut command = command(folder, &["apply", "s", "-"]);
+    let mut command = command(folder, &["apply", "s", "-", "--follow", "--source", "changes"]);
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut writer = pipes.spawn().expect("the command starts");
-    let owner = format!("{} ", writer.id());
-    while !fs::read_to_string(folder.join("s/LOCK")).is_ok_and(|lock| lock.starts_with(&owner)) {
-        assert!(writer.try_wait().expect("a child").is_none(), "it ended before it opened the store");
+    let mut input = writer.stdin.take().expect("a pipe");
+    input.write_all(b"+,room:hall,lamp:d\n").expect("it listens");
+    // The journal of a store that was imported is empty until then.
+    while !fs::read(folder.join("s/JOURNAL")).is_ok_and(|journal| journal.starts_with(b"HGLR")) {
+        assert!(writer.try_wait().expect("a child").is_none(), "it ended before its first commit");
         thread::sleep(Duration::from_millis(5));
     }
     fs::rename(folder.join("s"), folder.join("moved")).expect("moved");
-    let mut input = writer.stdin.take().expect("a pipe");
-    input.write_all(b"+,room:hall,lamp:d\n").expect("it listens");
+    input.write_all(b"+,room:hall,lamp:e\n").expect("it listens");
     drop(input);
     writer.wait_with_output().expect("it ends")
 }
