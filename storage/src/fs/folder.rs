@@ -36,7 +36,7 @@ impl Folder {
 
     /// Holds the folder that is at the path now.
     pub(super) fn hold(&mut self) -> io::Result<()> {
-        if cfg!(unix) {
+        if cfg!(all(unix, not(miri))) {
             self.held = Some(Arc::new(File::open(&self.path)?));
         }
         Ok(())
@@ -81,7 +81,8 @@ pub(crate) fn require_plain(kind: FileType) -> io::Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, format!("it is {found}, expected a plain file")))
 }
 
-#[cfg(unix)]
+// Miri has no `openat`.
+#[cfg(all(unix, not(miri)))]
 mod names {
     use std::os::fd::{AsFd, BorrowedFd};
 
@@ -133,7 +134,7 @@ mod names {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(any(miri, not(unix)))]
 mod names {
     use std::fs;
 

@@ -32,6 +32,7 @@ pub(crate) enum Residence {
 #[derive(Debug)]
 pub(crate) struct Map {
     memory: Mmap,
+    #[cfg_attr(any(miri, not(unix)), expect(dead_code, reason = "only pages of a map are released"))]
     residence: Residence,
 }
 

@@ -424,12 +424,14 @@ mod tests {
             let disk = Disk::of(folder.path());
             matches!(SectionFile::open(&disk, &path, Residence::Mapped, false), Err(Error::Damaged { .. }))
         };
-        for bit in 0..intact.len() * 8 {
+        // Miri takes its time.
+        let step = if cfg!(miri) { 61 } else { 1 };
+        for bit in (0..intact.len() * 8).step_by(step) {
             let mut torn = intact.clone();
             torn[bit / 8] ^= 1 << (bit % 8);
             assert!(is_damaged(&torn), "bit {bit}");
         }
-        for len in 0..intact.len() {
+        for len in (0..intact.len()).step_by(step) {
             assert!(is_damaged(&intact[..len]), "length {len}");
         }
         let mut longer = intact.clone();
