@@ -1,8 +1,8 @@
 //! The file `LOCK`: one process at a time writes a store. Knows nothing of the store's content.
 
 use std::fs::{self, Metadata, TryLockError};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fs::disk::{Disk, DiskFile};
@@ -14,6 +14,9 @@ const NAME: &str = "LOCK";
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: DiskFile,
+    /// The absolute path, since the process may change its working folder.
+    path: PathBuf,
+    number: (u64, u64),
 }
 
 /// Closing the file alone does not release the lock at once: a child process that a host is starting holds a copy for a
@@ -54,7 +57,9 @@ impl Lock {
             file.set_len(text.len() as u64)
         };
         write(&mut file).map_err(|e| Error::io(path, "write", e))?;
-        Ok(Self { file })
+        let found = file.as_file().metadata().map_err(|e| Error::io(path, "read", e))?;
+        let path = std::path::absolute(path).map_err(|e| Error::io(path, "open", e))?;
+        Ok(Self { file, path, number: file_number(&found) })
     }
 
     /// Fails if another file is at the path of the lock by now: the folder was moved, and maybe another one put in its
@@ -63,22 +68,26 @@ impl Lock {
     /// # Errors
     /// [`Error::Replaced`].
     pub(crate) fn check_place(&self, folder: &Path) -> Result<(), Error> {
-        let is_there =
-            || Some(same_file(&fs::metadata(folder.join(NAME)).ok()?, &self.file.as_file().metadata().ok()?));
-        if is_there() == Some(true) { Ok(()) } else { Err(Error::Replaced { path: folder.to_path_buf() }) }
+        match fs::metadata(&self.path).map(|found| file_number(&found)) {
+            Ok(found) if found == self.number => Ok(()),
+            // A process that gave up its rights after opening cannot tell.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(()),
+            _ => Err(Error::Replaced { path: folder.to_path_buf() }),
+        }
     }
 }
 
+/// Device and number of a file, by which the system knows it.
 #[cfg(unix)]
-fn same_file(one: &Metadata, other: &Metadata) -> bool {
+fn file_number(found: &Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
+    (found.dev(), found.ino())
 }
 
 /// Elsewhere the system does not let an open folder be moved.
 #[cfg(not(unix))]
-fn same_file(_: &Metadata, _: &Metadata) -> bool {
-    true
+fn file_number(_: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 #[cfg(test)]
