@@ -60,7 +60,9 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Outcome {
     for what in ["topology", "nodes", "keys"] {
         let entries = fs::read_dir(store.path()).expect("there").map(|entry| entry.expect("readable").path());
         let newest = entries.filter(|path| path.to_string_lossy().contains(&format!("{what}."))).max();
-        files.insert(what.to_owned(), newest.map_or(Vec::new(), |path| fs::read(path).expect("readable")));
+        // The header has the identity of the store.
+        let content = |path| fs::read(path).expect("readable").split_off(64);
+        files.insert(what.to_owned(), newest.map_or(Vec::new(), content));
     }
     let rejects = rejects.map(|path| fs::read(path).expect("readable"));
     Outcome { result: result.map_err(|failure| failure.to_string()), files, rejects }
