@@ -63,7 +63,7 @@ fn nanoseconds(started: Instant) -> u64 {
     started.elapsed().as_nanos() as u64
 }
 
-/// One line is one call of the system, so a kill leaves it whole or absent.
+/// A kill may cut a line short, which then has no end.
 fn record(log: &mut File, line: &str) {
     log.write_all(format!("{line}\n").as_bytes()).expect("room for a line");
 }
@@ -137,7 +137,8 @@ fn history_of(path: &Path, life: u64) -> History {
     let mut history = History::default();
     for thread in 0..WRITERS + READERS {
         let text = fs::read_to_string(path.with_extension(format!("{life}.{thread}"))).unwrap_or_default();
-        for line in text.lines() {
+        // A call whose line was cut is one that did not return.
+        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words[at].parse().expect("a number");
             match words[0] {
