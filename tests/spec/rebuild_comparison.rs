@@ -167,7 +167,7 @@ fn changes_since_the_last_refresh_are_no_difference() {
     }
 }
 
-/// What cannot be compared must be said: rows of another epoch, whose changes are not known, differ for that reason.
+/// A comparison that is impossible must be told: rows of another epoch, whose changes are not known, differ for that reason.
 #[test]
 fn rows_that_changes_cannot_bring_up_to_date_are_not_compared() {
     let folder = tempfile::tempdir().expect("a folder");

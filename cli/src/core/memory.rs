@@ -30,7 +30,7 @@ fn groups_of(text: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What a control group of version 2 or 1 leaves; `None` without a limit.
+/// The memory that a control group of version 2 or 1 leaves; `None` without a limit.
 fn left_in(group: &Path) -> Option<u64> {
     let files = [("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")];
     files.iter().find_map(|(limit, used)| {

@@ -60,7 +60,7 @@ fn wrong_rows_fail_a_verification_and_are_replaced_by_a_rebuild() {
 }
 
 /// Two stores of one shape had files of the same lengths, and the one's embeddings served in the other.
-/// Whether the file is found at opening or by the comparison, a verification must not say that all is well.
+/// A verification must not say that all is well, be the file found at opening or by the comparison.
 #[test]
 fn embeddings_of_another_store_do_not_pass_a_verification() {
     let cli = Cli::trained();

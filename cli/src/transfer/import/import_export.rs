@@ -1,5 +1,5 @@
 //! `import --from`: the manifest and the checksums of an export, then its graph as one load, its features in batches, its model.
-//! What comes of it must agree with the counts and the digest of the manifest.
+//! The result must agree with the counts and the digest of the manifest.
 //! The store is made in a temporary folder that is renamed at the end, so an import that fails leaves nothing.
 
 use std::path::Path;
