@@ -49,7 +49,7 @@
 //!   by their arguments: a commit takes some 10 microseconds a change and a sync of the disk, a question one scan, a
 //!   [`Recommender`] one copy of the embeddings.
 //!
-//! The [`guide`] explains concepts, durability, limits, tuning and troubleshooting. `tests/examples` has three hosts: a
+//! The [`guide`] explains concepts, durability, limits, scores, tuning and troubleshooting. `tests/examples` has three hosts: a
 //! recommender beside a thread that commits, a nightly job, and a server beside a writer.
 //!
 //! # Features
@@ -82,9 +82,9 @@ pub use hedgerow_model::Error as ModelError;
 pub use hedgerow_model::{
     Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Digest,
     Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
-    Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, Ids, Importance, Interest,
-    Interests, LearningCurve, Loss, Mean, Model, NewNode, Pooling, Positives, Query, RandomCosines, Ranked,
-    RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason,
+    Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FittedScore, Ids, Importance,
+    Interest, Interests, LearningCurve, Loss, Mean, Model, NewNode, Pooling, Positives, Query, RandomCosines,
+    Ranked, RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason,
     RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, RowComparison, RowPart, Scored, Status,
     Tensor, TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater,
     UpdaterOptions, UpdaterReport, Values, Verdict,

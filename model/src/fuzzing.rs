@@ -49,7 +49,7 @@ impl Decoders {
         let derived = store.derived().expect("published");
         let names = [model_files::MODEL, model_files::NEIGHBORHOODS, model_files::EMBEDDINGS];
         let files = names.map(|name| derived.file(name).expect("intact"));
-        let (config, _) = model_files::load_model(&files[0]).expect("intact");
+        let config = model_files::load_model(&files[0]).expect("intact").config;
         Self { store, config, files }
     }
 

@@ -10,6 +10,7 @@
 mod config;
 mod engine;
 mod evaluate;
+mod factors;
 mod linalg;
 mod network;
 mod query;
@@ -38,6 +39,7 @@ pub use evaluate::cosines::RandomCosines;
 pub use evaluate::mean::Mean;
 pub use evaluate::recommend_quality::RecommendQuality;
 pub use evaluate::related_quality::RelatedQuality;
+pub use factors::fit::FittedScore;
 pub use network::parameters::{Model, Tensor, Values};
 pub use query::answer::{AnswerSource, Interest, Ranked, Scored};
 pub use query::answer_explanation::{AnswerExplanation, Connection};

@@ -21,6 +21,7 @@ mod readme;
 mod rebuild_comparison;
 mod refresh_equals_rebuild;
 mod same_content_same_digest;
+mod scores;
 mod stable_draws;
 mod store_equals_maps;
 mod structure;

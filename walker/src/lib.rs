@@ -20,6 +20,7 @@ mod cooccurrence;
 mod dense_walks;
 mod draw_keys;
 mod error;
+mod graph_filter;
 mod interleaved;
 mod neighborhood;
 pub mod options;
@@ -35,6 +36,10 @@ mod walker;
 pub use affected_sources::WalkDifference;
 pub use cooccurrence::Cooccurrence;
 pub use error::Error;
+pub use graph_filter::{
+    DegreePowers, FEWEST_ITEMS, FilterPowers, FilterSums, GraphFilter, HistorySum, ListRelations,
+    MAX_HISTORY, MAX_LISTS, MAX_READS, RelatedItems, RelatedPowers, SECOND_HOPS,
+};
 pub use neighborhood::Neighborhoods;
 pub use options::WalkOptions;
 pub use pixie::{EarlyStop, PixieAnswer, PixieOptions, Recommended, pixie};

@@ -27,6 +27,11 @@ pub(crate) fn level(degree: u64) -> u8 {
     (LEVELS.partition_point(|&lowest| lowest <= degree) - 1) as u8
 }
 
+/// The lowest degree of a level.
+pub(crate) fn lowest(level: u8) -> u64 {
+    LEVELS[level as usize]
+}
+
 /// The natural logarithm of one plus the degrees of a level, approximately.
 pub(crate) fn log_degree(level: u8) -> f32 {
     f32::from(level) * FACTOR.ln() as f32

@@ -3,6 +3,7 @@
 
 pub(crate) mod degree;
 pub(crate) mod error;
+pub(crate) mod graph_constants;
 pub(crate) mod json;
 pub(crate) mod legacy;
 pub(crate) mod model_config;

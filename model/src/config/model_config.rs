@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::config::degree;
 use crate::config::error::Error;
+use crate::config::graph_constants::GraphConstants;
 use crate::config::options::{Conv, Ids, Pooling, TrainOptions};
 use crate::config::{json, legacy};
 
@@ -17,6 +18,8 @@ use crate::config::{json, legacy};
 const MAX_KINDS: usize = 255;
 /// The most dense blocks of a model.
 const MAX_BLOCKS: usize = 65_535;
+/// The most kinds with factors: their sections are numbered by one character.
+pub(crate) const MAX_FACTORED: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +43,9 @@ pub(crate) struct ModelConfig {
     pub(crate) degree_input: bool,
     /// Names and widths of the dense blocks, in the order of concatenation.
     pub(crate) dense: Vec<(String, usize)>,
+    /// The constants of scores from the graph, for the kinds that have factors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) graph: Vec<GraphConstants>,
 }
 
 impl ModelConfig {
@@ -80,6 +86,7 @@ impl ModelConfig {
             identities,
             degree_input: options.degree_input,
             dense,
+            graph: Vec::new(),
         })
     }
 
@@ -114,10 +121,21 @@ impl ModelConfig {
             ("kinds to embed", config.policies.len(), MAX_KINDS),
             ("kinds with identities", config.identities.len(), MAX_KINDS),
             ("dense blocks", config.dense.len(), MAX_BLOCKS),
+            ("kinds with factors", config.graph.len(), MAX_FACTORED),
         ] {
             if found > most {
                 return Err(format!("it has {found} {what}, expected at most {most}"));
             }
+        }
+        for (at, graph) in config.graph.iter().enumerate() {
+            let is_target = config.targets().any(|target| target == graph.kind);
+            if !is_target || config.graph[..at].iter().any(|other| other.kind == graph.kind) {
+                return Err(format!(
+                    "the constants of kind {} are of no target, or are there twice",
+                    graph.kind
+                ));
+            }
+            graph.check()?;
         }
         Ok(config)
     }
@@ -199,6 +217,7 @@ impl ModelConfig {
             identities: vec!["pin".into()],
             degree_input: false,
             dense: vec![("image of it".into(), 12)],
+            graph: Vec::new(),
         }
     }
 }

@@ -157,6 +157,8 @@ pub struct TrainOptions {
     /// Starts from the weights and the token table of the last generation, which must have the same shape. Known
     /// tokens keep their vectors; new tokens start at random.
     pub warm: bool,
+    /// Fits the graph filter and the residual factors, which recommendations are then made from. Kinds without lists have none.
+    pub factors: bool,
 }
 
 impl Default for TrainOptions {
@@ -191,6 +193,7 @@ impl Default for TrainOptions {
             pooling: Pooling::Importance,
             degree_input: false,
             warm: false,
+            factors: true,
         }
     }
 }
@@ -318,6 +321,7 @@ mod tests {
             pooling: Pooling::Max,
             degree_input: true,
             warm: true,
+            factors: false,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::engine::persist::Digest;
 use crate::engine::working_state::{Consistency, WorkingState};
-use crate::network::parameters::{Model, refused};
+use crate::network::parameters::{LoadedModel, Model, refused};
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 
@@ -67,7 +67,7 @@ impl Engine {
         if self.store.is_read_only() {
             return Err(StoreError::ReadOnly { path: self.store.path().to_path_buf() }.into());
         }
-        let (config, encoder) = model.parse()?;
+        let LoadedModel { config, encoder, factors } = model.parse()?;
         let _exclusive = self.training.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.store.snapshot();
         let blocks = snapshot.dense_blocks();
@@ -78,7 +78,7 @@ impl Engine {
                 )));
             }
         }
-        let (state, _) = State::build(config, Arc::new(encoder), &snapshot, cancel)?;
+        let (state, _) = State::build(config, Arc::new(encoder), factors.into(), &snapshot, cancel)?;
         Ok(self.publish_trained(state, &LearningCurve::default(), cancel)?.0)
     }
 }
@@ -114,7 +114,8 @@ impl EmbeddingExport<'_> {
 
     /// The model. Cost: a copy of it.
     pub fn model(&self) -> Model {
-        Model::of(&self.state().config, &self.state().encoder)
+        let State { config, encoder, factors, .. } = self.state();
+        Model::of(config, encoder, factors)
     }
 
     /// The row of a node; `None` if it is not embedded.

@@ -11,7 +11,7 @@ use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
 
-/// A digest of all embeddings and neighborhoods, and the epoch and model of its rows. Equal digests mean equal bytes.
+/// A digest of all embeddings, neighborhoods and factors, and the epoch and model of its rows. Equal digests mean equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Digest {
@@ -57,6 +57,12 @@ impl Digest {
             }
         }
         stage.end();
+        // Scores read factors and constants besides the rows.
+        for factors in state.factors.iter() {
+            factors.hash_into(&mut |bytes| {
+                hasher.update(bytes);
+            });
+        }
         Ok(Self {
             digest: hasher.finalize().to_hex().to_string(),
             epoch: state.epoch,
@@ -93,8 +99,7 @@ impl Engine {
         new_model: Option<&LearningCurve>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let State { config, encoder, .. } = &working.state;
-        let model = new_model.map(|curve| model_files::model_file(config, encoder, curve));
+        let model = new_model.map(|curve| model_files::model_file(&working.state, curve));
         let publish = Publish {
             generation: working.generation,
             refreshed: working.state.epoch,

@@ -9,10 +9,11 @@ use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, Node
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::config::error::Error;
-use crate::config::model_config::ModelConfig;
+use crate::config::model_config::{MAX_FACTORED, ModelConfig};
 use crate::config::options::TrainOptions;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
+use crate::factors::fit::{FittedScore, fit};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::{Inputs, check_inputs};
 use crate::network::parameters::check_finite;
@@ -193,9 +194,14 @@ impl Engine {
         let snapshot = self.store.snapshot();
         let (origin, checkpoint) = self.origin(input, &snapshot)?;
         let options = &origin.options;
-        let state = State::build_neighborhoods(checked_config(options, &snapshot)?, &snapshot, cancel)?;
+        let mut state = State::build_neighborhoods(checked_config(options, &snapshot)?, &snapshot, cancel)?;
         let pairs = input.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
+
+        // The graph filter and the factors.
+        if options.factors {
+            fit_factors(&mut state, &snapshot, options.seed, observer, cancel)?;
+        }
 
         // The epochs, from the start or from the checkpoint on.
         let progress = match checkpoint {
@@ -295,6 +301,31 @@ impl Engine {
         *working = Some(new);
         Ok((generation, embedded))
     }
+}
+
+/// Fits constants and factors of each kind that has lists, as part of the state's model.
+fn fit_factors(
+    state: &mut State,
+    snapshot: &Snapshot,
+    seed: u64,
+    observer: &mut (dyn FnMut(&TrainEvent) + Send),
+    cancel: &CancelToken,
+) -> Result<(), Error> {
+    let mut factors = Vec::new();
+    for policy in state.config.policies.iter().take(MAX_FACTORED) {
+        let since = Instant::now();
+        if let Some((fitted, quality)) = fit(snapshot, policy, seed, cancel)? {
+            if !fitted.is_finite() {
+                return Err(Error::NotFinite { found: format!("a factor of kind {}", policy.kind) });
+            }
+            let seconds = since.elapsed().as_secs_f64();
+            observer(&TrainEvent::Fitted(FittedScore::new(&fitted.constants, &quality, seconds)));
+            factors.push(fitted);
+        }
+    }
+    state.config.graph = factors.iter().map(|factors| factors.constants.clone()).collect();
+    state.factors = factors.into();
+    Ok(())
 }
 
 /// The state that a model gives. Only a model that `was_trained` is checked for collapse: starting weights may have

@@ -8,6 +8,7 @@ use hedgerow_storage::{
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
+use crate::network::parameters::LoadedModel;
 use crate::state::incremental::StateUpdate;
 use crate::state::layer_rows::State;
 use crate::state::model_files;
@@ -57,8 +58,9 @@ impl WorkingState {
             }
             Err(other) => return Err(other),
         };
-        let (config, encoder) = model_files::load_model(&derived.file(model_files::MODEL)?)?;
-        let (state, _) = State::build(config, Arc::new(encoder), snapshot, cancel)?;
+        let LoadedModel { config, encoder, factors } =
+            model_files::load_model(&derived.file(model_files::MODEL)?)?;
+        let (state, _) = State::build(config, Arc::new(encoder), factors.into(), snapshot, cancel)?;
         Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
     }
 
@@ -68,7 +70,8 @@ impl WorkingState {
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<(State, RefreshReport), Error> {
-        State::build(self.state.config.clone(), Arc::clone(&self.state.encoder), snapshot, cancel)
+        let State { config, encoder, factors, .. } = &self.state;
+        State::build(config.clone(), Arc::clone(encoder), Arc::clone(factors), snapshot, cancel)
     }
 
     /// Applies changes to the rows. `None` if the rows are not those of the graph, and must be rebuilt.

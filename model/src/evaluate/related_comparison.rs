@@ -1,6 +1,7 @@
 //! The quality of related items, beside baselines that rank the same items.
 
-use hedgerow_storage::{CancelToken, NodeIx, NodeName, Snapshot};
+use hedgerow_storage::{CancelToken, KindIx, NodeIx, NodeName, Snapshot};
+use rayon::prelude::*;
 
 use crate::config::error::Error;
 use crate::evaluate::baselines::{Baseline, Ranking};
@@ -9,7 +10,29 @@ use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, 
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::related_quality::{RelatedQuality, quality, reciprocal};
 use crate::query::embeddings::Embeddings;
+use crate::query::related_query::RelatedQuestions;
 use crate::query::scan::RankCount;
+
+/// Queries of a task, which share the memory of their sums.
+const QUERIES_PER_TASK: usize = 8;
+
+/// The ranks that [`Engine::similar`](crate::Engine::similar) gives to the second node of each pair.
+fn related_counts(
+    questions: &RelatedQuestions<'_>,
+    pairs: &[(u32, u32)],
+    kind: KindIx,
+    embeddings: &Embeddings,
+) -> Vec<RankCount> {
+    let tasks = pairs.par_chunks(QUERIES_PER_TASK).map(|pairs| {
+        let mut related = questions.related_items();
+        let count = |&(query, item): &(u32, u32)| match questions.of(query, &mut related) {
+            Some(found) => found.rank_count(item, kind, embeddings),
+            None => embeddings.rank_counts(&[(query, item)], kind)[0],
+        };
+        pairs.iter().map(count).collect::<Vec<RankCount>>()
+    });
+    tasks.collect::<Vec<_>>().concat()
+}
 
 /// Ranks all items for the first node of each pair, and measures the rank of the second.
 pub(crate) fn compare_related(
@@ -32,7 +55,13 @@ pub(crate) fn compare_related(
 
     // The model's ranks of all pairs.
     let ranks = |counts: Vec<RankCount>| counts.into_iter().map(RankCount::rank).collect::<Vec<f64>>();
-    let counts = answer_in_portions("model", &rows, cancel, |rows| Ok(embeddings.rank_counts(rows, kind)))?;
+    let questions = RelatedQuestions::new(kind, embeddings, snapshot);
+    let counts = answer_in_portions("model", &rows, cancel, |rows| {
+        Ok(match &questions {
+            Some(questions) => related_counts(questions, rows, kind, embeddings),
+            None => embeddings.rank_counts(rows, kind),
+        })
+    })?;
     let of_model = ranks(counts);
     let model = quality(&of_model, &QueryGroups::new(query_nodes.iter().copied()));
 

@@ -4,6 +4,7 @@
 pub(crate) mod buffer_pool;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
+pub(crate) mod normal_equations;
 pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod sparse;

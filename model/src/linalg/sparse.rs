@@ -2,6 +2,8 @@
 //! are all this operation. Must not know what its rows mean.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -79,6 +81,21 @@ impl Sparse {
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
         let range = self.offsets[row]..self.offsets[row + 1];
         self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
+    }
+
+    /// The columns of all entries, row after row.
+    pub(crate) fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    /// The columns of a row.
+    pub(crate) fn columns_of(&self, row: usize) -> &[u32] {
+        &self.columns[self.range(row)]
+    }
+
+    /// The places of a row's entries among all entries.
+    pub(crate) fn range(&self, row: usize) -> Range<usize> {
+        self.offsets[row]..self.offsets[row + 1]
     }
 
     /// `self x dense`. Shapes: (R, W) x (W, D) -> (R, D).

@@ -8,7 +8,9 @@ use ndarray::Array1;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
+use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::normal_equations::{Factor, RANK};
 use crate::linalg::rows::is_finite;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{BITS, HashEmbedding, TrainedRows};
@@ -33,7 +35,10 @@ const MAX_DENSE: usize = 1 << 20;
 /// | `head.hidden.weight`, `.bias`, `head.output.weight`, `.bias` | (D, D), (D), (D, D), (D) |
 /// | `popularity` | (1) |
 ///
-/// With [`Conv::Light`](crate::Conv::Light) there are no tensors of layers and head.
+/// | `factors.N.ids`, `factors.N.items`, `factors.N.pulls` | (I, 2), (I, 64), (I, 64); ids are `u32` |
+///
+/// With [`Conv::Light`](crate::Conv::Light) there are no tensors of layers and head. N numbers the kinds with factors from 0, as in
+/// the recipe; I items of that kind have factors. An id is the halves of a stable id, high half first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The model configuration as JSON, see FORMAT.md. Lines of version 1 are read too.
@@ -71,8 +76,17 @@ impl Values {
     }
 }
 
+/// The parts of a model that was read.
+#[derive(Debug)]
+pub(crate) struct LoadedModel {
+    pub(crate) config: ModelConfig,
+    pub(crate) encoder: Encoder,
+    /// The factors of the kinds in [`ModelConfig::graph`], in that order.
+    pub(crate) factors: Vec<ItemFactors>,
+}
+
 impl Model {
-    pub(crate) fn of(config: &ModelConfig, encoder: &Encoder) -> Self {
+    pub(crate) fn of(config: &ModelConfig, encoder: &Encoder, factors: &[ItemFactors]) -> Self {
         let table = &encoder.table;
         let (trained, rows) = (table.trained.rows().to_vec(), table.rows.values().to_vec());
         let (bias, count) = (table.bias.to_vec(), trained.len());
@@ -88,6 +102,15 @@ impl Model {
             let shape = shape.map_or_else(|| vec![values.len()], |(rows, columns)| vec![rows, columns]);
             tensors.push(tensor(name, shape, Values::F32(values.to_vec())));
         }
+        for (kind, factors) in factors.iter().enumerate() {
+            let items = factors.ids.len();
+            let halves = factors.ids.iter().flat_map(|&id| [(id >> 32) as u32, id as u32]);
+            let rows = |rows: &[Factor]| Values::F32(rows.as_flattened().to_vec());
+            let [ids, z, pulls] = factor_names(kind);
+            tensors.push(tensor(&ids, vec![items, 2], Values::U32(halves.collect())));
+            tensors.push(tensor(&z, vec![items, RANK], rows(&factors.z)));
+            tensors.push(tensor(&pulls, vec![items, RANK], rows(&factors.pulls)));
+        }
         Self { recipe: config.to_text(), tensors }
     }
 
@@ -95,11 +118,13 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Model`] with the first inconsistency.
-    pub(crate) fn parse(&self) -> Result<(ModelConfig, Encoder), Error> {
+    pub(crate) fn parse(&self) -> Result<LoadedModel, Error> {
         let config = ModelConfig::from_text(&self.recipe)
             .map_err(|reason| refused(format!("its recipe is not understood: {reason}")))?;
         check(&config)?;
-        let names = names(&config);
+        let mut names = names(&config);
+        let weights_count = names.len();
+        names.extend((0..config.graph.len()).flat_map(factor_names));
         let table = ["table.bits", "table.trained", "table.rows", "table.bias"];
         let known = |name: &str| table.contains(&name) || names.iter().any(|other| other == name);
         if let Some(other) = self.tensors.iter().find(|tensor| !known(&tensor.name)) {
@@ -129,12 +154,26 @@ impl Model {
         let rows =
             HugeMatrix::from_values(trained.len(), config.dim, values).expect("real looks at the shape");
         let bias = Array1::from(self.f32_values("table.bias", &[trained.len()])?.to_vec());
-        for (name, (shape, to)) in names.iter().zip(weights.tensors_mut()) {
+        for (name, (shape, to)) in names[..weights_count].iter().zip(weights.tensors_mut()) {
             let shape = shape.map_or_else(|| vec![to.len()], |(rows, columns)| vec![rows, columns]);
             to.copy_from_slice(self.f32_values(name, &shape)?);
         }
         let trained = Arc::new(TrainedRows::new(bits, trained.iter().copied()));
-        Ok((config, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
+        let encoder = Encoder { table: HashEmbedding { trained, rows, bias }, weights };
+        let factors = (0..config.graph.len()).map(|kind| self.factors(kind, &config));
+        let factors = factors.collect::<Result<Vec<ItemFactors>, Error>>()?;
+        Ok(LoadedModel { config, encoder, factors })
+    }
+
+    fn factors(&self, kind: usize, config: &ModelConfig) -> Result<ItemFactors, Error> {
+        let [ids, z, pulls] = factor_names(kind);
+        let count = self.tensor(&ids)?.values.len();
+        let halves = self.u32_values(&ids, count)?.as_chunks::<2>().0;
+        let stable_ids: Vec<u64> =
+            halves.iter().map(|&[high, low]| u64::from(high) << 32 | u64::from(low)).collect();
+        let shape = [stable_ids.len(), RANK];
+        let (z, pulls) = (self.f32_values(&z, &shape)?, self.f32_values(&pulls, &shape)?);
+        ItemFactors::read(config.graph[kind].clone(), stable_ids, z, pulls).map_err(refused)
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
@@ -186,6 +225,11 @@ fn names(config: &ModelConfig) -> Vec<String> {
     names
 }
 
+/// The names of the tensors of a kind's factors.
+fn factor_names(kind: usize) -> [String; 3] {
+    ["ids", "items", "pulls"].map(|part| format!("factors.{kind}.{part}"))
+}
+
 /// Checks that every parameter is finite.
 ///
 /// # Errors
@@ -232,18 +276,18 @@ pub(crate) fn refused(reason: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Model, Values};
+    use super::{LoadedModel, Model, Values};
     use crate::config::model_config::ModelConfig;
     use crate::network::encoder::Encoder;
 
     fn model() -> Model {
-        Model::of(&ModelConfig::example(), &Encoder::empty(&ModelConfig::example()))
+        Model::of(&ModelConfig::example(), &Encoder::empty(&ModelConfig::example()), &[])
     }
 
     #[test]
     fn a_model_is_read_back_as_it_was() {
-        let (config, encoder) = model().parse().expect("its own form");
-        assert_eq!(Model::of(&config, &encoder), model());
+        let LoadedModel { config, encoder, factors } = model().parse().expect("its own form");
+        assert_eq!(Model::of(&config, &encoder, &factors), model());
     }
 
     #[test]

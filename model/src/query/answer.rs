@@ -62,6 +62,8 @@ pub enum AnswerSource {
     /// The nearest embeddings. The score is the cosine plus the popularity.
     #[default]
     Embeddings,
+    /// The graph filter and the residual factors: live sums over two hops in the graph as it is now, and factors of the generation.
+    Graph,
     /// Walks, because no node of the history is embedded: the nodes that walks from the history visit most in the graph as it
     /// is now. [`pixie`](hedgerow_walker::pixie()) gives the score.
     Walks,
@@ -74,6 +76,7 @@ impl fmt::Display for AnswerSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Embeddings => "embeddings",
+            Self::Graph => "graph",
             Self::Walks => "walks",
             Self::Popular => "popularity",
         })
@@ -171,12 +174,15 @@ mod tests {
         let connection = Connection {
             node: node("1"),
             cosine: Some(0.1 + 0.2),
+            share: Some(0.7),
             linked: false,
             shared: 2,
             shared_nodes: vec![node("8"), node("9")],
             visits: 3,
         };
         let explanation = AnswerExplanation {
+            filter: Some(0.25),
+            factors: None,
             cosine: Some(1.0 / 3.0),
             popularity: Some(-1e-9),
             interest: Some(0),

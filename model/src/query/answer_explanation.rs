@@ -10,6 +10,7 @@ use hedgerow_walker::{Policy, WalkOptions, Walker};
 use crate::config::error::Error;
 use crate::linalg::rows::dot;
 use crate::query::embeddings::Embeddings;
+use crate::query::graph_rows::{FilterSource, GraphParts, GraphRows};
 
 /// Shared neighbors that are named.
 const NAMED_SHARED: usize = 3;
@@ -18,6 +19,10 @@ const NAMED_SHARED: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AnswerExplanation {
+    /// The part of the graph filter in the score: what two hops from the history give. `None` unless the graph answered.
+    pub filter: Option<f32>,
+    /// The part of the residual factors in the score. `None` unless the graph answered.
+    pub factors: Option<f32>,
     /// The cosine with the query vector, which is the interest's if there are several. `None` unless embeddings answered.
     pub cosine: Option<f32>,
     /// The popularity; the score is the sum of the cosine and this. 0 if the cosine alone ranks. `None` unless embeddings
@@ -26,14 +31,18 @@ pub struct AnswerExplanation {
     /// The place in [`Ranked::interests`](crate::Ranked::interests) of the interest that found the node. `None` without
     /// interests.
     pub interest: Option<usize>,
-    /// The connection with the node of the question or, in a recommendation, with the nearest node of the history. `None` if
-    /// there is no such node.
+    /// The connection with the node of the question. In a recommendation it is the nearest node of the history or, if the graph
+    /// answered, the one that most of the filter's part came from. `None` if there is no such node.
     pub connection: Option<Connection>,
 }
 
 impl fmt::Display for AnswerExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.connection.iter().map(Connection::to_string).collect();
+        if let Some(filter) = self.filter {
+            let factors = self.factors.map_or_else(String::new, |factors| format!(", factors {factors:+.3}"));
+            parts.push(format!("filter {filter:.3}{factors}"));
+        }
         if let (Some(cosine), Some(popularity)) = (self.cosine, self.popularity) {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
@@ -52,6 +61,8 @@ pub struct Connection {
     pub node: NodeName,
     /// The cosine of the two. `None` if one of them has no embedding.
     pub cosine: Option<f32>,
+    /// The share of the filter's part of the score that came from the node. `None` unless the graph answered.
+    pub share: Option<f32>,
     /// True if an edge links the two.
     pub linked: bool,
     /// The number of neighbors that both have, through any relation.
@@ -64,9 +75,13 @@ pub struct Connection {
 
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, linked, shared, visits, .. } = self;
+        let Self { node, share, linked, shared, visits, .. } = self;
         let linked = if *linked { "linked" } else { "not linked" };
-        write!(f, "near {node}: {linked}, {shared} shared neighbors, {visits} visits")
+        match share {
+            Some(share) => write!(f, "from {node} {:.0} %: ", share * 100.0)?,
+            None => write!(f, "near {node}: ")?,
+        }
+        write!(f, "{linked}, {shared} shared neighbors, {visits} visits")
     }
 }
 
@@ -79,6 +94,8 @@ pub(crate) struct ExplanationInput {
     compared: ComparedNodes,
     /// The rows of the answers, in their order. Empty unless embeddings answered.
     answers: Vec<AnswerRow>,
+    /// The parts of the scores of the answers, in their order. Empty unless the graph answered.
+    graph_answers: Vec<GraphAnswer>,
 }
 
 /// The nodes that the answers are compared with.
@@ -87,6 +104,8 @@ enum ComparedNodes {
     Embedded(Vec<CopiedRow>),
     /// The nodes that the walks started from.
     WalkStarts(Vec<NodeIx>),
+    /// The items of each interest that two hops started from.
+    FilterStarts(Vec<Vec<NodeIx>>, FilterSource),
 }
 
 /// A copy of an embedded row.
@@ -99,8 +118,16 @@ struct CopiedRow {
 /// A copy of the row of an answer, and the parts of its score.
 struct AnswerRow {
     copy: CopiedRow,
+    /// The part of related items in the score.
+    filter: Option<f32>,
     cosine: f32,
     popularity: f32,
+    interest: Option<usize>,
+}
+
+/// The parts of the score of an answer from the graph, and the place of its interest.
+struct GraphAnswer {
+    parts: GraphParts,
     interest: Option<usize>,
 }
 
@@ -123,6 +150,7 @@ impl ExplanationInput {
         };
         let answers = answers.map(|(row, query, interest)| AnswerRow {
             copy: copy(row),
+            filter: None,
             cosine: embeddings.vectors.score(query, row as usize),
             popularity: if popularity { embeddings.bias[row as usize] } else { 0.0 },
             interest,
@@ -131,8 +159,15 @@ impl ExplanationInput {
             walks: embeddings.config.walks,
             policies: embeddings.config.policies.clone(),
             answers: answers.collect(),
+            graph_answers: Vec::new(),
             compared: ComparedNodes::Embedded(history.iter().map(|&row| copy(row)).collect()),
         }
+    }
+
+    /// The same input with the part of related items in the score of each answer.
+    pub(crate) fn with_filter(mut self, scores: impl Iterator<Item = f32>) -> Self {
+        self.answers.iter_mut().zip(scores).for_each(|(answer, score)| answer.filter = Some(score));
+        self
     }
 
     /// The input of an answer from the graph. `starts` is the nodes that walks start from.
@@ -141,7 +176,24 @@ impl ExplanationInput {
             walks: embeddings.config.walks,
             policies: embeddings.config.policies.clone(),
             answers: Vec::new(),
+            graph_answers: Vec::new(),
             compared: ComparedNodes::WalkStarts(starts),
+        }
+    }
+
+    /// The input of an answer from the graph filter and the factors. `items` is the items of each interest.
+    pub(crate) fn from_graph(
+        embeddings: &Embeddings,
+        graph: &GraphRows,
+        items: &[Vec<NodeIx>],
+        answers: impl Iterator<Item = (GraphParts, Option<usize>)>,
+    ) -> Self {
+        Self {
+            walks: embeddings.config.walks,
+            policies: embeddings.config.policies.clone(),
+            answers: Vec::new(),
+            graph_answers: answers.map(|(parts, interest)| GraphAnswer { parts, interest }).collect(),
+            compared: ComparedNodes::FilterStarts(items.to_vec(), graph.source()),
         }
     }
 
@@ -174,6 +226,8 @@ impl<'a> Explainer<'a> {
     /// The explanation of the answer at a place.
     pub(crate) fn explain(&mut self, place: usize, answer: NodeIx) -> Result<AnswerExplanation, Error> {
         let found = self.input.answers.get(place);
+        let graph = self.input.graph_answers.get(place);
+        let interest = found.map_or_else(|| graph.and_then(|graph| graph.interest), |found| found.interest);
         let connection = match (&self.input.compared, found) {
             (ComparedNodes::Embedded(history), Some(found)) => {
                 let nearest = nearest(history, &found.copy);
@@ -181,12 +235,23 @@ impl<'a> Explainer<'a> {
             }
             // Nodes that walks start from have no embedding, so there is no cosine.
             (ComparedNodes::WalkStarts(starts), _) => self.most_visiting(starts, answer)?,
+            (ComparedNodes::FilterStarts(items, source), _) => {
+                let start = source.largest_share(&items[interest.unwrap_or(0)], answer, self.snapshot);
+                let connection = |(start, share)| {
+                    let connection = self.connection(start, answer, None)?;
+                    Ok::<_, Error>(Connection { share: Some(share), ..connection })
+                };
+                start.map(connection).transpose()?
+            }
             (ComparedNodes::Embedded(_), None) => None,
         };
         Ok(AnswerExplanation {
+            filter: graph
+                .map_or_else(|| found.and_then(|found| found.filter), |graph| Some(graph.parts.filter)),
+            factors: graph.map(|graph| graph.parts.factors),
             cosine: found.map(|found| found.cosine),
             popularity: found.map(|found| found.popularity),
-            interest: found.and_then(|found| found.interest),
+            interest,
             connection,
         })
     }
@@ -217,6 +282,7 @@ impl<'a> Explainer<'a> {
         Ok(Connection {
             node: snapshot.name(node),
             cosine,
+            share: None,
             linked: neighbors.contains(&answer),
             shared: shared.len() as u64,
             shared_nodes: shared.iter().take(NAMED_SHARED).map(|&other| snapshot.name(other)).collect(),

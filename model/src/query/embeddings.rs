@@ -9,6 +9,7 @@ use crate::config::error::Error;
 use crate::config::model_config::{ModelConfig, unknown_kind};
 use crate::linalg::rows::normalize;
 use crate::network::encoder::Encoder;
+use crate::query::graph_rows::GraphRows;
 use crate::query::scan::Scan;
 use crate::state::layer_rows::{ABSENT, State};
 
@@ -33,6 +34,8 @@ pub(crate) struct Embeddings {
     pub(crate) bias: Vec<f32>,
     /// The weight of each row in a history, see [`ModelConfig::influence`].
     influence: Vec<f32>,
+    /// The kinds that have factors.
+    graph: Vec<GraphRows>,
 }
 
 impl Embeddings {
@@ -51,6 +54,7 @@ impl Embeddings {
             vectors: Scan::new(state.vectors.clone()),
             bias: state.bias.clone(),
             influence: (0..state.rows()).map(|row| state.influence(row as u32)).collect(),
+            graph: GraphRows::of(state, snapshot),
         }
     }
 
@@ -71,6 +75,8 @@ impl Embeddings {
         self.bias.resize(self.nodes.len(), 0.0);
         self.influence.resize(self.nodes.len(), 1.0);
         self.vectors.grow(self.nodes.len());
+        let new_ids = &self.ids[self.ids.len() - new.len()..];
+        self.graph.iter_mut().for_each(|graph| graph.copy_changed(state, new_ids, changed));
 
         for &row in changed {
             let at = row as usize;
@@ -86,11 +92,17 @@ impl Embeddings {
     pub(crate) fn bytes(&self) -> usize {
         let names = size_of_val(&*self.nodes) + size_of_val(&*self.row_of) + size_of_val(&*self.ids);
         let flags = size_of_val(&*self.kinds) + size_of_val(&*self.alive) + size_of_val(&*self.influence);
-        self.vectors.bytes() + size_of_val(&*self.bias) + names + flags
+        let graph: usize = self.graph.iter().map(GraphRows::bytes).sum();
+        self.vectors.bytes() + size_of_val(&*self.bias) + names + flags + graph
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The factors of a kind.
+    pub(crate) fn graph_rows(&self, kind: KindIx) -> Option<&GraphRows> {
+        self.graph.iter().find(|graph| graph.kind == kind)
     }
 
     /// The embedded kinds.
@@ -114,6 +126,12 @@ impl Embeddings {
 
     pub(crate) fn vector(&self, row: u32) -> &[f32] {
         self.vectors.row(row as usize)
+    }
+
+    /// The cosine of two rows, plus the popularity of the second one if that is asked for.
+    pub(crate) fn score(&self, query: u32, row: u32, popularity: bool) -> f32 {
+        let cosine = self.vectors.score(self.vector(query), row as usize);
+        if popularity { cosine + self.bias[row as usize] } else { cosine }
     }
 
     /// The query vector of a history: the unit vector of the sum of its rows, each times its influence. Zeros without rows.
@@ -209,6 +227,7 @@ impl Embeddings {
                 .expect("a row for each bias, in standard layout"),
             bias,
             influence: vec![1.0; rows as usize],
+            graph: Vec::new(),
         }
     }
 }

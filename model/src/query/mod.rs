@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod answer_explanation;
 pub(crate) mod embeddings;
 pub(crate) mod filter;
+pub(crate) mod graph_rows;
 pub(crate) mod inductive;
 pub mod interests;
 pub(crate) mod nearest;
@@ -13,5 +14,6 @@ pub(crate) mod node_vector;
 #[expect(clippy::module_inception, reason = "the file has the name of its type, `Query`")]
 pub(crate) mod query;
 pub(crate) mod recommend;
+pub(crate) mod related_query;
 pub(crate) mod scan;
 pub(crate) mod similar;

@@ -7,7 +7,7 @@ use hedgerow_storage::{KindIx, TokenMask};
 
 use crate::query::embeddings::Embeddings;
 use crate::query::filter::Filter;
-use crate::query::scan::{BLOCK, Hit, RankCount, ScanRequest};
+use crate::query::scan::{BLOCK, Hit, RankCount, Scan, ScanRequest};
 
 /// The number of rows to find, their score, and the rows that may be found.
 #[derive(Clone, Copy)]
@@ -35,10 +35,21 @@ impl Embeddings {
         request: &RowRequest<'_>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
+        self.nearest_in(&self.vectors, query, request, excluded)
+    }
+
+    /// As [`Embeddings::nearest`], among other vectors of the same rows.
+    pub(crate) fn nearest_in(
+        &self,
+        vectors: &Scan,
+        query: &[f32],
+        request: &RowRequest<'_>,
+        excluded: &HashSet<u32>,
+    ) -> Vec<Hit> {
         let excluded = ExcludedRows::new(excluded);
         let admitted = self.admitted_rows(request);
         let mask = |first: usize| admitted(first) & !excluded.mask(first);
-        self.with_scan_request(request, &mask, |request| self.vectors.nearest(query, request))
+        self.with_scan_request(request, &mask, |request| vectors.nearest(query, request))
     }
 
     /// The nearest rows for each question of a batch, as [`Embeddings::nearest`] finds them.
@@ -47,11 +58,21 @@ impl Embeddings {
         questions: &[BatchQuestion<'_>],
         request: &RowRequest<'_>,
     ) -> Vec<Vec<Hit>> {
+        self.nearest_each_in(&self.vectors, questions, request)
+    }
+
+    /// As [`Embeddings::nearest_each`], among other vectors of the same rows.
+    pub(crate) fn nearest_each_in(
+        &self,
+        vectors: &Scan,
+        questions: &[BatchQuestion<'_>],
+        request: &RowRequest<'_>,
+    ) -> Vec<Vec<Hit>> {
         let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
         let is_excluded = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
         let admitted = self.admitted_rows(request);
         self.with_scan_request(request, &admitted, |request| {
-            self.vectors.nearest_each(&queries, request, &is_excluded)
+            vectors.nearest_each(&queries, request, &is_excluded)
         })
     }
 
@@ -83,17 +104,18 @@ impl Embeddings {
 
     /// A bit for each row of a block that may be an answer.
     fn admitted_rows<'a>(&'a self, request: &RowRequest<'a>) -> impl Fn(usize) -> u64 + Sync + 'a {
-        let RowRequest { kind, filter, .. } = *request;
-        let is_admitted = move |row: usize| {
-            let row_ix = row as u32;
-            self.is_alive(row_ix)
-                && kind.is_none_or(|kind| self.kind(row_ix) == kind)
-                && filter.is_none_or(|(filter, mask)| filter.admits(mask.of(self.nodes[row])))
-        };
+        let request = *request;
         move |first| {
-            let rows = first..(first + BLOCK).min(self.rows());
-            rows.enumerate().fold(0, |mask, (at, row)| mask | u64::from(is_admitted(row)) << at)
+            let rows = (first..(first + BLOCK).min(self.rows())).enumerate();
+            rows.fold(0, |mask, (at, row)| mask | u64::from(self.is_admitted(row as u32, &request)) << at)
         }
+    }
+
+    /// True if a row may be an answer.
+    pub(crate) fn is_admitted(&self, row: u32, request: &RowRequest<'_>) -> bool {
+        self.is_alive(row)
+            && request.kind.is_none_or(|kind| self.kind(row) == kind)
+            && request.filter.is_none_or(|(filter, mask)| filter.admits(mask.of(self.nodes[row as usize])))
     }
 
     fn with_scan_request<T>(

@@ -11,6 +11,7 @@ use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
+use crate::factors::item_factors::ItemFactors;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::state::bad_row::FirstBadRow;
@@ -58,10 +59,11 @@ impl State {
     pub(crate) fn build(
         config: ModelConfig,
         encoder: Arc<Encoder>,
+        factors: Arc<[ItemFactors]>,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<(Self, RefreshReport), Error> {
-        let mut state = Self::new(config, encoder);
+        let mut state = Self::new(config, encoder, factors);
         let mut report = RefreshReport::new(snapshot.epoch(), true);
         state.walk_all(snapshot, cancel, &mut report)?;
         state.embed_all(snapshot, cancel, &mut report)?;
@@ -76,7 +78,7 @@ impl State {
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let encoder = Arc::new(Encoder::empty(&config));
-        let mut state = Self::new(config, encoder);
+        let mut state = Self::new(config, encoder, Arc::default());
         state.walk_all(snapshot, cancel, &mut RefreshReport::new(snapshot.epoch(), true))?;
         Ok(state)
     }

@@ -9,6 +9,7 @@ use hedgerow_walker::Visit;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
+use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
@@ -28,6 +29,8 @@ pub(crate) type Visited = (u32, u32);
 pub(crate) struct State {
     pub(crate) config: ModelConfig,
     pub(crate) encoder: Arc<Encoder>,
+    /// The factors of the kinds that have them. Refreshes leave them as they are.
+    pub(crate) factors: Arc<[ItemFactors]>,
     /// The epoch of the graph that the state reflects.
     pub(crate) epoch: Epoch,
     /// The node of each row. A row belongs to its node forever, also after a removal.
@@ -52,7 +55,7 @@ pub(crate) struct State {
 
 impl State {
     /// A state without rows.
-    pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>) -> Self {
+    pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>, factors: Arc<[ItemFactors]>) -> Self {
         let dim = config.dim;
         let messages = encoder.weights.layers.iter().map(|layer| HugeMatrix::zeros(0, layer.width()));
         Self {
@@ -69,6 +72,7 @@ impl State {
             bias: Vec::new(),
             config,
             encoder,
+            factors,
         }
     }
 

@@ -9,10 +9,12 @@ use ndarray::Array1;
 use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
+use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::parameters;
+use crate::network::parameters::LoadedModel;
 use crate::network::weights::Weights;
 use crate::state::layer_rows::{ABSENT, State, Visited};
 use crate::state::learning_curve::LearningCurve;
@@ -31,12 +33,14 @@ const EMBEDDINGS_VERSION: u32 = 2;
 /// The section of the learning curve, which older files lack.
 const CURVE: [u8; 8] = *b"epochs\0\0";
 
+/// The sections of the factors of a kind. The last byte is its place in the configuration.
+const ITEM_IDS: [u8; 8] = *b"itemids\0";
+const ITEM_FACTORS: [u8; 8] = *b"factors\0";
+const PULLS: [u8; 8] = *b"pulls\0\0\0";
+
 /// The file of a model: its configuration, token table, weights and learning curve.
-pub(crate) fn model_file<'a>(
-    config: &ModelConfig,
-    encoder: &'a Encoder,
-    curve: &LearningCurve,
-) -> SectionWriter<'a> {
+pub(crate) fn model_file<'a>(state: &'a State, curve: &LearningCurve) -> SectionWriter<'a> {
+    let State { config, encoder, factors, .. } = state;
     let mut weights = Vec::new();
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
@@ -49,6 +53,11 @@ pub(crate) fn model_file<'a>(
     file.section(*b"bias\0\0\0\0", encoder.table.bias.to_vec());
     file.section(*b"weights\0", weights);
     file.section(CURVE, curve.to_text().into_bytes());
+    for (kind, factors) in factors.iter().enumerate() {
+        file.section(numbered(ITEM_IDS, kind), factors.ids.as_slice());
+        file.section(numbered(ITEM_FACTORS, kind), factors.z.as_flattened());
+        file.section(numbered(PULLS, kind), factors.pulls.as_flattened());
+    }
     file
 }
 
@@ -109,8 +118,8 @@ pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Resul
 /// As for [`load`].
 pub(crate) fn load_files(files: &[SectionFile; 3], bound: u32, cancel: &CancelToken) -> Result<State, Error> {
     let [model, neighborhoods, embeddings] = files;
-    let (config, encoder) = load_model(model)?;
-    let mut state = State::new(config, Arc::new(encoder));
+    let LoadedModel { config, encoder, factors } = load_model(model)?;
+    let mut state = State::new(config, Arc::new(encoder), factors.into());
     load_neighborhoods(&mut state, neighborhoods, bound)?;
     load_embeddings(&mut state, embeddings, cancel)?;
     Ok(state)
@@ -133,7 +142,7 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
 ///
 /// # Errors
 /// As for [`load`].
-pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), Error> {
+pub(crate) fn load_model(file: &SectionFile) -> Result<LoadedModel, Error> {
     file.require(*b"MODL", MODEL_VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
@@ -161,7 +170,23 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<(ModelConfig, Encoder), E
         values.copy_from_slice(these);
         stored = rest;
     }
-    Ok((config, Encoder { table: HashEmbedding { trained, rows, bias }, weights }))
+    let factors = load_factors(&config, file)?;
+    Ok(LoadedModel {
+        config,
+        encoder: Encoder { table: HashEmbedding { trained, rows, bias }, weights },
+        factors,
+    })
+}
+
+fn load_factors(config: &ModelConfig, file: &SectionFile) -> Result<Vec<ItemFactors>, Error> {
+    let factors = config.graph.iter().enumerate().map(|(kind, constants)| {
+        let ids = file.section_u64(numbered(ITEM_IDS, kind))?;
+        let z = file.section_f32(numbered(ITEM_FACTORS, kind))?;
+        let pulls = file.section_f32(numbered(PULLS, kind))?;
+        ItemFactors::read(constants.clone(), ids.to_vec(), z, pulls)
+            .map_err(|reason| file.damaged("factors", reason).into())
+    });
+    factors.collect()
 }
 
 fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Result<(), Error> {

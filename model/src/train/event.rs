@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::factors::fit::FittedScore;
 use crate::state::learning_curve::EpochQuality;
 
 /// The result of an epoch.
@@ -58,6 +59,8 @@ pub enum TrainEvent {
         /// Examples per epoch.
         examples: u64,
     },
+    /// The constants and factors of a kind are fitted.
+    Fitted(FittedScore),
     /// Times of the epoch that is reported next.
     EpochTimes(EpochTimes),
     /// An epoch has ended.

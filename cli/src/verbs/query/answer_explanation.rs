@@ -8,6 +8,8 @@ use crate::output::value::{float, name, object};
 /// The reasons as an object. Its names are part of the contract; a reason that does not apply is null.
 pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
     let mut fields = vec![
+        ("filter", reasons.filter.map(float).into()),
+        ("factors", reasons.factors.map(float).into()),
         ("cosine", reasons.cosine.map(float).into()),
         ("popularity", reasons.popularity.map(float).into()),
         ("interest", reasons.interest.into()),
@@ -16,6 +18,7 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
         fields.extend([
             ("beside", name(&nearest.node)),
             ("beside_cosine", nearest.cosine.map(float).into()),
+            ("beside_share", nearest.share.map(float).into()),
             ("linked", nearest.linked.into()),
             ("shared", nearest.shared.into()),
             ("shared_nodes", nearest.shared_nodes.iter().map(name).collect()),
@@ -31,11 +34,16 @@ pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
     if let Some(nearest) = &reasons.connection {
         parts.push(connection(nearest));
     }
+    if let (Some(filter), Some(factors)) = (reasons.filter, reasons.factors) {
+        parts.push(format!("graph filter {filter:.3}, factors {factors:+.3}"));
+    }
     match (reasons.cosine, reasons.popularity) {
         (Some(cosine), Some(popularity)) => {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
-        _ if reasons.connection.is_none() => parts.push("has many edges".to_owned()),
+        _ if reasons.connection.is_none() && reasons.filter.is_none() => {
+            parts.push("has many edges".to_owned())
+        }
         _ => {}
     }
     if let Some(interest) = reasons.interest {
@@ -58,8 +66,12 @@ fn connection(nearest: &Connection) -> String {
     if parts.is_empty() {
         parts.push("no neighbor in common".to_owned());
     }
-    let cosine = nearest.cosine.map_or_else(String::new, |cosine| format!(" ({cosine:.3})"));
-    format!("near {}{cosine}: {}", nearest.node, parts.join(", "))
+    let (node, parts) = (&nearest.node, parts.join(", "));
+    match (nearest.share, nearest.cosine) {
+        (Some(share), _) => format!("{:.0} % through {node}: {parts}", share * 100.0),
+        (None, Some(cosine)) => format!("near {node} ({cosine:.3}): {parts}"),
+        (None, None) => format!("near {node}: {parts}"),
+    }
 }
 
 /// `board:1`, `board:1 and board:2`, or `12 neighbors such as board:1, board:2, board:3`.

@@ -98,7 +98,7 @@ fn answer_one(ctx: &Context, engine: &Engine, recipient: &Recipient, query: &Que
         ctx.out.note(&format!("these nodes have no embedding and are ignored: {}", names.join(", ")));
     }
     match ranked.source {
-        AnswerSource::Embeddings => {}
+        AnswerSource::Graph | AnswerSource::Embeddings => {}
         AnswerSource::Walks => ctx.out.note(
             "no node of the history has an embedding: the answer comes from walks; `refresh` embeds new nodes",
         ),
@@ -131,6 +131,7 @@ fn answer_one(ctx: &Context, engine: &Engine, recipient: &Recipient, query: &Que
 
 fn basis(ranked: &Ranked) -> Value {
     match ranked.source {
+        AnswerSource::Graph => "graph",
         AnswerSource::Embeddings => "embeddings",
         AnswerSource::Walks => "walks",
         AnswerSource::Popular => "popular",

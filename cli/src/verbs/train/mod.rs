@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::Args;
-use hedgerow::{CancelToken, Engine, EpochReport, Estimate, TrainEvent, TrainOptions, TrainReport};
+use hedgerow::{
+    CancelToken, Engine, EpochReport, Estimate, FittedScore, TrainEvent, TrainOptions, TrainReport,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -211,6 +213,10 @@ impl TrainingLog {
                 bar.suspend(|| self.epoch(report))?;
                 bar.reset();
             }
+            TrainEvent::Fitted(fitted) => {
+                let bar = self.bar.clone();
+                bar.suspend(|| self.fitted(fitted))?;
+            }
             TrainEvent::Started { nodes, positives, examples } => {
                 self.out.note(&format!(
                     "{}, {}, {} per epoch",
@@ -229,6 +235,31 @@ impl TrainingLog {
             // Later versions of the library may report more events.
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Reports what each part of a fitted score reaches, and the constants.
+    fn fitted(&mut self, fitted: &FittedScore) -> Result<(), Failure> {
+        let FittedScore { kind, constants, recall_filter, recall, lists, edges, related, seconds } = fitted;
+        let constants = constants.iter().map(|&(name, value)| (name, float(value)));
+        let row = vec![
+            ("fitted", kind.as_str().into()),
+            ("held_out_lists", (*lists).into()),
+            ("held_out_edges", (*edges).into()),
+            ("recall_filter", rounded(*recall_filter, 4)),
+            ("recall", rounded(*recall, 4)),
+            ("related", related.map_or(Value::Null, |related| rounded(related, 4))),
+            ("constants", object(constants.clone())),
+            ("seconds", rounded(*seconds, 3)),
+        ];
+        self.record(row)?;
+        let constants = constants.map(|(name, value)| format!("{name} {value}"));
+        let (lists, edges) = (count(*lists, "list", "lists"), count(*edges, "edge", "edges"));
+        self.out.note(&format!(
+            "{kind}: recall@20 of {edges} hidden in {lists}: {recall_filter:.4} by the graph filter, {recall:.4} with residual factors \
+             ({seconds:.1} s)"
+        ));
+        self.out.note(&format!("{kind}: fitted {}", constants.collect::<Vec<_>>().join(", ")));
         Ok(())
     }
 

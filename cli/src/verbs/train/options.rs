@@ -178,6 +178,9 @@ pub(super) struct OptionArgs {
     /// Do not divide a neighbor's importance by the square root of its degree
     #[arg(long)]
     no_damping: bool,
+    /// Do not fit the graph filter and the residual factors: recommendations then come from embeddings
+    #[arg(long)]
+    no_factors: bool,
     /// The seed of all random draws; the same seed and data give the same bytes
     #[arg(long, default_value_t = preset().seed)]
     seed: u64,
@@ -246,6 +249,7 @@ impl OptionArgs {
             pooling: self.pooling.into(),
             degree_input: self.degree_input,
             warm: self.warm,
+            factors: !self.no_factors,
         }
     }
 }

@@ -9,10 +9,16 @@ use rayon::prelude::*;
 use crate::config::error::Error;
 use crate::query::answer::{FoundNodes, Ranked};
 use crate::query::embeddings::Embeddings;
+use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
-use crate::query::recommend::Recommendation;
 use crate::query::recommend::cold_start::most_popular;
+use crate::query::recommend::graph_query::{GraphQuery, GraphQuestions};
 use crate::query::recommend::history_query::HistoryQuery;
+use crate::query::recommend::{FoundLists, Recommendation};
+use crate::query::scan::Hit;
+
+/// Queries of a task, which share the memory of their sums.
+const QUERIES_PER_TASK: usize = 16;
 
 /// Recommendations for many recipients, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
@@ -104,28 +110,74 @@ impl Recommender {
         // One scan for all vectors of a kind; each list goes to the query of its vector.
         let mut lists: Vec<Vec<_>> = queries.iter().map(|_| Vec::new()).collect();
         let mask = options.token_mask(snapshot);
+        let mut graph: Vec<Vec<GraphQuery>> = queries.iter().map(|_| Vec::new()).collect();
         for &kind in self.popular.keys() {
+            let request = options.row_request(Some(kind), mask.as_ref());
+            self.ask_graph(kind, &queries, &excluded, &request, &mut graph, &mut lists);
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
-            for (at, query) in queries.iter().enumerate().filter(|(_, query)| query.kind == kind) {
+            let of_kind = queries.iter().enumerate().filter(|(_, query)| query.kind == kind);
+            for (at, query) in of_kind.filter(|(at, _)| graph[*at].is_empty()) {
                 for vector in &query.vectors {
                     owners.push(at);
                     questions.push((vector.as_slice(), excluded[at].as_slice()));
                 }
             }
-            let found = embeddings.nearest_each(&questions, &options.row_request(Some(kind), mask.as_ref()));
+            let found = embeddings.nearest_each(&questions, &request);
             owners.into_iter().zip(found).for_each(|(owner, hits)| lists[owner].push(hits));
         }
 
-        let answer = |(query, lists): (HistoryQuery, Vec<_>)| {
+        let answer = |((query, lists), graph): ((HistoryQuery, Vec<_>), Vec<_>)| {
+            let found = FoundLists { lists, graph };
             let recommendation =
-                Recommendation::from_lists(query, lists, options, embeddings, snapshot, *dirty_nodes);
+                Recommendation::from_lists(query, found, options, embeddings, snapshot, *dirty_nodes);
             let popular = match &recommendation {
                 Recommendation::ColdStart(cold_start) => self.popular(cold_start.kind),
                 Recommendation::Found(_) => None,
             };
             recommendation.found(options, snapshot, popular)
         };
-        queries.into_par_iter().zip(lists).map(answer).collect()
+        queries.into_par_iter().zip(lists).zip(graph).map(answer).collect()
+    }
+
+    /// The graph's answers to the queries of a kind that has factors.
+    fn ask_graph(
+        &self,
+        kind: KindIx,
+        queries: &[HistoryQuery],
+        excluded: &[Vec<u32>],
+        request: &RowRequest<'_>,
+        graph: &mut [Vec<GraphQuery>],
+        lists: &mut [Vec<Vec<Hit>>],
+    ) {
+        let Self { embeddings, snapshot, options, .. } = self;
+        let Some(questions) = GraphQuestions::new(kind, options, embeddings, snapshot) else { return };
+        // Two hops from each history.
+        let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
+        let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
+            let mut filter = questions.filter();
+            places.iter().map(|&at| questions.of(&queries[at], &mut filter)).collect::<Vec<_>>()
+        });
+        for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
+            graph[at] = of_query;
+        }
+        // One scan for the factors of all histories.
+        let mut scanned: Vec<(&[f32], &[u32])> = Vec::new();
+        let mut owners: Vec<(usize, &GraphQuery)> = Vec::new();
+        for &at in &asked {
+            for question in &graph[at] {
+                owners.push((at, question));
+                scanned.push((question.factors.as_slice(), excluded[at].as_slice()));
+            }
+        }
+        let factor_request = RowRequest { popularity: false, ..*request };
+        let by_factors = embeddings.nearest_each_in(&questions.rows.scaled, &scanned, &factor_request);
+        let best = owners.par_iter().zip(&by_factors).map(|(&(at, question), hits)| {
+            let is_excluded = |row: u32| excluded[at].binary_search(&row).is_ok();
+            (at, question.best(hits, questions.rows, embeddings, request, is_excluded))
+        });
+        for (at, hits) in best.collect::<Vec<_>>() {
+            lists[at].push(hits);
+        }
     }
 
     /// All nodes of a kind by popularity.

@@ -22,6 +22,10 @@ pub(crate) struct HistoryQuery {
     /// A vector for each interest, or the recipient's own. Empty if no node is embedded.
     pub(crate) vectors: Vec<Vec<f32>>,
     pub(crate) interests: Vec<InterestRows>,
+    /// The nodes of each interest that have the kind of the answers, embedded or not; all of them if there is at most one interest.
+    pub(crate) items: Vec<Vec<NodeIx>>,
+    /// The recipient, if it is a node of the graph.
+    pub(crate) recipient: Option<NodeIx>,
     /// All embedded nodes of the history, of any kind.
     pub(crate) history: Vec<u32>,
     /// The nodes of the history that have the kind of the answers and no embedding: walks start from them.
@@ -40,6 +44,7 @@ pub(crate) struct InterestRows {
 /// The nodes of a history before they become rows.
 struct Listed<'a> {
     nodes: Vec<(NodeIx, Time)>,
+    recipient: Option<NodeIx>,
     /// The recipient's own row.
     own: Option<u32>,
     /// The kind of the first named node.
@@ -54,7 +59,7 @@ impl HistoryQuery {
         embeddings: &Embeddings,
         snapshot: &Snapshot,
     ) -> Result<Self, Error> {
-        let Listed { nodes, own, first_kind, ignored } = listed(recipient, embeddings, snapshot)?;
+        let Listed { nodes, recipient, own, first_kind, ignored } = listed(recipient, embeddings, snapshot)?;
 
         // The embedded nodes, by stable id.
         let row = |&(node, time): &(NodeIx, Time)| Some((embeddings.row(node)?, time));
@@ -65,15 +70,17 @@ impl HistoryQuery {
         let row_kind = rows.first().map(|&(row, _)| snapshot.kind_name(embeddings.kind(row)));
         let kind = options.kind.as_deref().or(first_kind).or(row_kind).or(embeddings.config.targets().next());
         let kind = embeddings.require_kind(kind.unwrap_or_default(), snapshot)?;
-        let walk_starts = nodes.iter().map(|&(node, _)| node);
-        let walk_starts =
-            walk_starts.filter(|&node| snapshot.kind(node) == kind && embeddings.row(node).is_none());
+        let items = nodes.iter().map(|&(node, _)| node).filter(|&node| snapshot.kind(node) == kind);
+        let items: Vec<NodeIx> = items.collect();
+        let walk_starts = items.iter().copied().filter(|&node| embeddings.row(node).is_none());
         let mut query = Self {
             kind,
             vectors: Vec::new(),
             interests: Vec::new(),
             history: rows.iter().map(|&(row, _)| row).collect(),
             walk_starts: walk_starts.collect(),
+            items: Vec::new(),
+            recipient,
             ignored,
         };
 
@@ -83,6 +90,10 @@ impl HistoryQuery {
             rows.retain(has_kind);
         }
         query.set_vectors(rows, own, options, embeddings);
+        // Clusters have embedded nodes only; one interest needs no cluster.
+        if query.interests.len() < 2 {
+            query.items = vec![items];
+        }
         Ok(query)
     }
 
@@ -106,6 +117,7 @@ impl HistoryQuery {
         for cluster in clusters(&vectors, &weights(&times), options.interests) {
             let members: Vec<u32> = cluster.members.iter().map(|&at| rows[at]).collect();
             self.vectors.push(blended(embeddings.mean(&members), own, embeddings));
+            self.items.push(members.iter().map(|&row| embeddings.nodes[row as usize]).collect());
             let (medoid, items) = (rows[cluster.medoid], members.len());
             self.interests.push(InterestRows { medoid, importance: cluster.importance, items });
         }
@@ -136,7 +148,8 @@ fn listed<'a>(
         Recipient::Node(name) => {
             let node = snapshot.require(name.as_ref())?;
             let nodes = neighbors(node, snapshot);
-            Ok(Listed { nodes, own: embeddings.row(node), first_kind: None, ignored: Vec::new() })
+            let own = embeddings.row(node);
+            Ok(Listed { nodes, recipient: Some(node), own, first_kind: None, ignored: Vec::new() })
         }
         Recipient::History(names) => {
             let (mut nodes, mut ignored) = (Vec::new(), Vec::new());
@@ -149,7 +162,7 @@ fn listed<'a>(
                 }
             }
             let first_kind = names.first().map(|name| name.kind.as_str());
-            Ok(Listed { nodes, own: None, first_kind, ignored })
+            Ok(Listed { nodes, recipient: None, own: None, first_kind, ignored })
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod batch;
 mod cold_start;
+pub(crate) mod graph_query;
 pub(crate) mod history_query;
 mod merge;
 
@@ -14,10 +15,12 @@ use crate::config::error::Error;
 use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
 use crate::query::answer_explanation::ExplanationInput;
 use crate::query::embeddings::Embeddings;
+use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
 use crate::query::recommend::cold_start::ColdStart;
+use crate::query::recommend::graph_query::{GraphQuery, GraphQuestions};
 use crate::query::recommend::history_query::HistoryQuery;
-use crate::query::recommend::merge::merge;
+use crate::query::recommend::merge::{MergedRow, merge};
 use crate::query::scan::Hit;
 
 /// A recommendation as far as the embeddings make it. It borrows nothing of them.
@@ -25,6 +28,13 @@ pub(crate) enum Recommendation {
     Found(FoundNodes),
     /// No node of the history is embedded, so the graph has the answer.
     ColdStart(ColdStart),
+}
+
+/// The best rows for each interest of a history.
+struct FoundLists {
+    lists: Vec<Vec<Hit>>,
+    /// The questions to the graph that found them. Empty if embeddings found them.
+    graph: Vec<GraphQuery>,
 }
 
 impl Recommendation {
@@ -43,37 +53,66 @@ impl Recommendation {
         }
         let mask = options.token_mask(snapshot);
         let request = options.row_request(Some(query.kind), mask.as_ref());
-        let nearest = |vector: &Vec<f32>| embeddings.nearest(vector, &request, &excluded);
-        let lists = query.vectors.iter().map(nearest).collect();
-        Ok(Self::from_lists(query, lists, options, embeddings, snapshot, dirty_nodes))
+        let graph = GraphQuestions::new(query.kind, options, embeddings, snapshot);
+        let questions = graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, &mut graph.filter()));
+        let lists = match &graph {
+            Some(graph) if !questions.is_empty() => questions
+                .iter()
+                .map(|question| {
+                    let factor_request = RowRequest { popularity: false, ..request };
+                    let by_factors = embeddings.nearest_in(
+                        &graph.rows.scaled,
+                        &question.factors,
+                        &factor_request,
+                        &excluded,
+                    );
+                    question
+                        .best(&by_factors, graph.rows, embeddings, &request, |row| excluded.contains(&row))
+                })
+                .collect(),
+            _ => query.vectors.iter().map(|vector| embeddings.nearest(vector, &request, &excluded)).collect(),
+        };
+        let found = FoundLists { lists, graph: questions };
+        Ok(Self::from_lists(query, found, options, embeddings, snapshot, dirty_nodes))
     }
 
-    /// The answer from the nearest rows to each query vector.
+    /// The answer from the best rows for each interest.
     fn from_lists(
         query: HistoryQuery,
-        lists: Vec<Vec<Hit>>,
+        found: FoundLists,
         options: &Query,
         embeddings: &Embeddings,
         snapshot: &Snapshot,
         dirty_nodes: u64,
     ) -> Self {
-        if query.vectors.is_empty() {
+        let FoundLists { lists, graph } = found;
+        if query.vectors.is_empty() && graph.is_empty() {
             return Self::ColdStart(ColdStart::new(query, options, embeddings, dirty_nodes));
         }
         let rows = merge(&query.interests, lists, options.k);
         let explanation = options.explain.then(|| {
-            let answers = rows.iter().map(|found| {
-                let interest = query.interests.get(found.interest).map(|_| found.interest);
-                (found.row, query.vectors[found.interest].as_slice(), interest)
-            });
-            ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine)
+            let interest = |found: &MergedRow| query.interests.get(found.interest).map(|_| found.interest);
+            match embeddings.graph_rows(query.kind).filter(|_| !graph.is_empty()) {
+                Some(graph_rows) => {
+                    let answers = rows
+                        .iter()
+                        .map(|found| (graph[found.interest].parts(found.row, graph_rows), interest(found)));
+                    ExplanationInput::from_graph(embeddings, graph_rows, &query.items, answers)
+                }
+                None => {
+                    let answers = rows
+                        .iter()
+                        .map(|found| (found.row, query.vectors[found.interest].as_slice(), interest(found)));
+                    ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine)
+                }
+            }
         });
         let nodes = rows
             .iter()
             .map(|found| FoundNode { node: embeddings.nodes[found.row as usize], score: found.score });
         Self::Found(FoundNodes {
             nodes: nodes.collect(),
-            source: AnswerSource::Embeddings,
+            source: if graph.is_empty() { AnswerSource::Embeddings } else { AnswerSource::Graph },
             interests: query.named_interests(embeddings, snapshot),
             ignored: query.ignored,
             epoch: embeddings.epoch,

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::query::scan::quantized::{QuantizedQuery, QuantizedRows};
 pub(crate) use crate::query::scan::rank_count::RankCount;
-use crate::query::scan::top_k::TopK;
+pub(crate) use crate::query::scan::top_k::TopK;
 
 use crate::linalg::huge_matrix::HugeMatrix;
 
@@ -81,6 +81,17 @@ impl Scan {
         let input = score::ScoreInput { queries: query, rows, dim: self.dim(), offsets: &[0] };
         score::scores(input, &mut score);
         score[0]
+    }
+
+    /// The scores of all rows, bit for bit as in a scan. Cost: reads all rows.
+    pub(crate) fn scores(&self, query: &[f32]) -> Vec<f32> {
+        let mut all = vec![0.0; self.rows()];
+        self.scored(query, 1, None, &|_| u64::MAX, 0..self.rows(), |block, _, scores| {
+            for (offset, score) in block.offsets().iter().zip(scores) {
+                all[block.first + usize::from(*offset)] = *score;
+            }
+        });
+        all
     }
 
     pub(crate) fn bytes(&self) -> usize {

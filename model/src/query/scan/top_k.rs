@@ -8,23 +8,23 @@ use crate::query::scan::Hit;
 const ROOM: usize = 64;
 
 /// The best `k` hits offered so far, and some that are not pruned yet.
-pub(super) struct TopK {
+pub(crate) struct TopK {
     k: usize,
     hits: Vec<Hit>,
     least: f32,
 }
 
 impl TopK {
-    pub(super) fn new(k: usize) -> Self {
+    pub(crate) fn new(k: usize) -> Self {
         Self { k, hits: Vec::new(), least: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY } }
     }
 
     /// True if a hit with this score can be among the best.
-    pub(super) fn may_take(&self, score: f32) -> bool {
+    pub(crate) fn may_take(&self, score: f32) -> bool {
         score >= self.least
     }
 
-    pub(super) fn offer(&mut self, hit: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) {
+    pub(crate) fn offer(&mut self, hit: Hit, order: &(dyn Fn(u32) -> u64 + Sync)) {
         if self.may_take(hit.1) {
             self.hits.push(hit);
             if self.hits.len() >= self.k.saturating_mul(2).saturating_add(ROOM) {
@@ -33,7 +33,7 @@ impl TopK {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Self, order: &(dyn Fn(u32) -> u64 + Sync)) {
+    pub(crate) fn merge(&mut self, other: Self, order: &(dyn Fn(u32) -> u64 + Sync)) {
         other.hits.into_iter().for_each(|hit| self.offer(hit, order));
     }
 
@@ -46,7 +46,7 @@ impl TopK {
     }
 
     /// The best hits, best first.
-    pub(super) fn finish(mut self, order: &(dyn Fn(u32) -> u64 + Sync)) -> Vec<Hit> {
+    pub(crate) fn finish(mut self, order: &(dyn Fn(u32) -> u64 + Sync)) -> Vec<Hit> {
         self.prune(order);
         self.hits.sort_unstable_by(|a, b| compare(*a, *b, order));
         self.hits

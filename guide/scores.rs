@@ -1,0 +1,63 @@
+//! Scores from the graph: the graph filter, residual factors, related items, and what a training fits.
+//!
+//! A kind has these scores if its items have *lists*: nodes of another kind that they are linked to, such as users, boards or
+//! baskets. [`Engine::recommend`](crate::Engine::recommend) and [`Engine::similar`](crate::Engine::similar) then answer from them, and
+//! [`Ranked::source`](crate::Ranked::source) is [`AnswerSource::Graph`](crate::AnswerSource::Graph).
+//!
+//! # Recommendations
+//!
+//! A history H is the items of a recipient. With d for the number of edges of a node, the score of item j is
+//!
+//! ```text
+//! score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)
+//! F(H, j)     = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
+//! ```
+//!
+//! - F is the **graph filter**: two exact hops, from the items of the history to their lists and on to other items. It reads the graph
+//!   as it is, so an edge counts in the next answer. The exponents damp what is frequent.
+//! - z are the **residual factors**: 64 numbers an item, fitted to what the filter leaves over. q are the factors of the history, which
+//!   are computed from z for each question. Factors are part of the model. An item that came after the training has none, so only the
+//!   filter scores it; the next training fits them.
+//! - `d_j^-e` has the degree of the last refresh, in steps of a quarter, where it multiplies the factors.
+//!
+//! # Related items
+//!
+//! The score of an item j for an item q counts shared lists, directly and over one item between them:
+//!
+//! ```text
+//! C_ij  = sum over the lists v of both i and j of  d_v^-b
+//! N_ij  = the 100 largest C_ij d_j^-.1 of item i, divided by their sum
+//! score = d_j^-c C_qj / (sum over l of C_ql)  +  w * sum over i of N_qi N_ij
+//! ```
+//!
+//! All of it is read from the graph as it is. Items that it does not reach, such as those without lists, follow in the order of their
+//! embeddings.
+//!
+//! # The fit
+//!
+//! A training hides a fifth of the edges of up to 1,500 lists, and searches the constants whose ranking finds them best. The degrees and
+//! sums of the search do not have the hidden edges. For related items it hides one list of twenty, and ranks pairs that occur together
+//! in the hidden ones. [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
+//! alone, and by both parts. The same graph and seed give the same constants and factors. A graph whose lists have fewer than five
+//! items has no fit; embeddings answer then.
+//!
+//! # Explanations
+//!
+//! With [`Query::explain`](crate::Query::explain), [`AnswerExplanation`](crate::AnswerExplanation) has both parts of the score. Its
+//! connection is the item of the history that most of the filter's part came from, with the lists that both share.
+//!
+//! # Freshness
+//!
+//! Sums are added in an order that depends on names only. So two stores with the same edges and the same model give the same scores to
+//! the bit, whatever happened to them before. Between a commit and the next refresh, the filter has the new edges already, and degrees
+//! beside the factors and the embeddings do not.
+//!
+//! # Sources
+//!
+//! - Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications" (TiiS 2017): `RP3beta`,
+//!   two hops with one damped degree.
+//! - Shen et al., "How powerful is graph convolution for recommendation?" (CIKM 2021): `GF-CF`, the same two hops as a filter.
+//! - Hu et al., "Collaborative filtering for implicit feedback datasets" (ICDM 2008): alternating least squares. Rendle et al.,
+//!   "Revisiting the performance of iALS on item recommendation benchmarks" (RecSys 2022): the weights of the squares.
+//!
+//! Fitting the factors to the residual of the filter, with each edge left out of its own score, is ours.

@@ -1,0 +1,145 @@
+//! The constants of a score from the graph. They are fitted when a model is trained and stored in its configuration.
+
+use hedgerow_walker::{DegreePowers, FilterPowers, RelatedPowers};
+use serde::{Deserialize, Serialize};
+
+/// The largest exponent of a model from outside.
+const MAX_EXPONENT: f32 = 4.0;
+/// The largest weight of a model from outside.
+const MAX_WEIGHT: f32 = 1e6;
+
+/// The exponents by which degrees damp the graph filter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Exponents {
+    /// a: of the items of the history.
+    pub(crate) history: f32,
+    /// b: of the lists.
+    pub(crate) list: f32,
+    /// c: of the item that is scored.
+    pub(crate) item: f32,
+}
+
+/// The constants of the score of items of one kind:
+///
+/// ```text
+/// score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GraphConstants {
+    /// The kind of the items.
+    pub(crate) kind: String,
+    /// a, b and c.
+    pub(crate) exponents: Exponents,
+    /// The weight of the graph filter.
+    pub(crate) scale: f32,
+    /// e: the exponent of the item's degree in the whole score.
+    pub(crate) degree: f32,
+    /// The weight of pairs without an edge in the loss of the factors.
+    pub(crate) unobserved: f32,
+    /// The weight of the factors' squares in the loss, for each edge of a row.
+    pub(crate) regularization: f32,
+    /// The number of items that factors were fitted for.
+    pub(crate) items: u32,
+    /// The constants of related items.
+    pub(crate) related: RelatedConstants,
+}
+
+/// The constants of the score of related items, see [`RelatedItems`](hedgerow_walker::RelatedItems).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RelatedConstants {
+    /// b: of the lists.
+    pub(crate) list: f32,
+    /// c: of the item that is scored.
+    pub(crate) item: f32,
+    /// Of the items that second hops go through.
+    pub(crate) hop: f32,
+    /// w: the weight of second hops.
+    pub(crate) second_hops: f32,
+}
+
+impl Default for RelatedConstants {
+    fn default() -> Self {
+        Self { list: 0.5, item: 0.1, hop: 0.1, second_hops: 1.0 }
+    }
+}
+
+impl RelatedConstants {
+    pub(crate) fn powers(&self) -> RelatedPowers {
+        RelatedPowers {
+            list: DegreePowers::new(self.list),
+            item: DegreePowers::new(self.item),
+            hop: DegreePowers::new(self.hop),
+            second_hops: self.second_hops,
+        }
+    }
+}
+
+impl GraphConstants {
+    /// # Errors
+    /// The first constant that is out of its range, and the range.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Exponents { history, list, item } = self.exponents;
+        let RelatedConstants { list: related_list, item: related_item, hop, second_hops } = self.related;
+        for (name, exponent) in [
+            ("history", history),
+            ("list", list),
+            ("item", item),
+            ("degree", self.degree),
+            ("related.list", related_list),
+            ("related.item", related_item),
+            ("related.hop", hop),
+        ] {
+            if !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
+                return Err(format!("the exponent {name} is {exponent}, expected -4 to 4"));
+            }
+        }
+        let weights = [
+            ("scale", self.scale, 0.0),
+            ("related.second_hops", second_hops, 0.0),
+            ("unobserved", self.unobserved, f32::MIN_POSITIVE),
+            ("regularization", self.regularization, f32::MIN_POSITIVE),
+        ];
+        for (name, weight, least) in weights {
+            if !(least..=MAX_WEIGHT).contains(&weight) {
+                return Err(format!("{name} is {weight}, expected a number above 0 and at most 1e6"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names and values.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, f32)> {
+        let Exponents { history, list, item } = self.exponents;
+        vec![
+            ("history", history),
+            ("list", list),
+            ("item", item),
+            ("scale", self.scale),
+            ("degree", self.degree),
+            ("unobserved", self.unobserved),
+            ("regularization", self.regularization),
+            ("related_list", self.related.list),
+            ("related_item", self.related.item),
+            ("related_second_hops", self.related.second_hops),
+        ]
+    }
+
+    /// The powers of the graph filter.
+    pub(crate) fn powers(&self) -> FilterPowers {
+        let Exponents { history, list, .. } = self.exponents;
+        FilterPowers { history: DegreePowers::new(history), list: DegreePowers::new(list) }
+    }
+
+    /// The diagonal that the factors' squares add to the equations of a list of this many items.
+    pub(crate) fn diagonal(&self, history: usize) -> f32 {
+        diagonal(self.regularization, self.unobserved, history, self.items as usize)
+    }
+}
+
+/// The weight of a row's square in the loss: `lambda (edges + a0 * columns)`.
+pub(crate) fn diagonal(regularization: f32, unobserved: f32, edges: usize, columns: usize) -> f32 {
+    regularization * (edges as f32 + unobserved * columns as f32)
+}

@@ -1,0 +1,326 @@
+//! The fit of constants and factors: a coordinate search by the ranks of hidden edges, then the factors of the whole graph.
+
+use std::collections::HashMap;
+
+use hedgerow_storage::{CancelToken, Snapshot};
+use hedgerow_walker::{ListRelations, Policy};
+
+use crate::config::error::Error;
+use crate::config::graph_constants::{Exponents, GraphConstants};
+use crate::factors::edge_sums::{Dampings, EdgeSums};
+use crate::factors::held_out_ranking::{DEGREE_EXPONENTS, HeldOutRanking, PartWeights, RankingQuality};
+use crate::factors::item_factors::ItemFactors;
+use crate::factors::item_lists::{HiddenEdge, ItemLists};
+use crate::factors::least_squares::{LossConstants, ResidualLoss};
+use crate::factors::related_fit::fit_related;
+use crate::linalg::normal_equations::Factor;
+
+/// Lists with hidden edges, at most. Then one percent of gowalla's edges are hidden.
+const HELD_OUT_LISTS: usize = 1500;
+/// Edges of the lists that constants are fitted on, at most. Factors are fitted to all edges.
+const FIT_EDGES: usize = 1_500_000;
+/// Settings that are tried, at most.
+const TRIALS: u64 = 30;
+/// Sweeps from random factors, before the first measurement.
+const FIRST_SWEEPS: usize = 4;
+/// Sweeps for each further setting, from the factors of the best one.
+const SWEEPS_PER_TRIAL: usize = 2;
+/// Sweeps over the whole graph, from the factors of the best setting.
+const LAST_SWEEPS: usize = 6;
+/// Rounds over all coordinates.
+const ROUNDS: usize = 2;
+
+/// The strengths that are tried.
+const STRENGTHS: [f32; 7] = [0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+/// The weights of pairs without an edge that are tried.
+const UNOBSERVED: [f32; 8] = [0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
+/// The regularizations that are tried: factors of 1.5 around .01.
+const REGULARIZATIONS: [f32; 9] = [0.002, 0.003, 0.0044, 0.0067, 0.01, 0.015, 0.0225, 0.034, 0.05];
+/// The exponents that are tried, for each of the three.
+const EXPONENTS: [f32; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
+
+/// A setting: the place of each constant in its table. The order is that of the search: what changes most comes first, and what
+/// needs other sums over the graph comes last.
+type Setting = [usize; 6];
+
+/// Strength 1, weight .1, regularization .01, exponents c = .3, a = .6 and b = .6.
+const FIRST: Setting = [4, 3, 4, 3, 6, 6];
+/// The number of entries of each table.
+const TABLE_LENGTHS: Setting = [
+    STRENGTHS.len(),
+    UNOBSERVED.len(),
+    REGULARIZATIONS.len(),
+    EXPONENTS.len(),
+    EXPONENTS.len(),
+    EXPONENTS.len(),
+];
+
+fn constants(setting: Setting) -> LossConstants {
+    let [strength, unobserved, regularization, item, history, list] = setting;
+    LossConstants {
+        exponents: Exponents { history: EXPONENTS[history], list: EXPONENTS[list], item: EXPONENTS[item] },
+        strength: STRENGTHS[strength],
+        unobserved: UNOBSERVED[unobserved],
+        regularization: REGULARIZATIONS[regularization],
+    }
+}
+
+/// Held-out figures of a fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct FitQuality {
+    /// The graph filter alone.
+    pub(crate) filter: RankingQuality,
+    /// Both.
+    pub(crate) both: RankingQuality,
+    /// Lists and edges that were held out.
+    pub(crate) lists: u64,
+    pub(crate) edges: u64,
+    /// The mean of 1 over the rank by hundreds of pairs in hidden lists. `None` with too few pairs.
+    pub(crate) related: Option<f64>,
+}
+
+/// The fitted score of a kind, and the recall on edges that were held out of the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FittedScore {
+    /// The kind of the items.
+    pub kind: String,
+    /// Names and values of the constants.
+    pub constants: Vec<(&'static str, f32)>,
+    /// Share of held-out items among the first 20, by the graph filter alone.
+    pub recall_filter: f64,
+    /// The same by the graph filter and the residual factors together.
+    pub recall: f64,
+    /// Lists with held-out edges.
+    pub lists: u64,
+    /// Held-out edges.
+    pub edges: u64,
+    /// The mean reciprocal rank, by hundreds, of pairs of related items in lists that were held out whole. `None` if there are too few
+    /// pairs; the constants of related items are then not fitted.
+    pub related: Option<f64>,
+    /// Seconds of the fit.
+    pub seconds: f64,
+}
+
+impl FittedScore {
+    pub(crate) fn new(constants: &GraphConstants, quality: &FitQuality, seconds: f64) -> Self {
+        Self {
+            kind: constants.kind.clone(),
+            constants: constants.entries(),
+            recall_filter: quality.filter.recall,
+            recall: quality.both.recall,
+            lists: quality.lists,
+            edges: quality.edges,
+            related: quality.related,
+            seconds,
+        }
+    }
+}
+
+/// A setting that was tried.
+#[derive(Clone)]
+struct Trial {
+    setting: Setting,
+    z: Vec<Factor>,
+    quality: RankingQuality,
+    /// The place of the exponent of the degree.
+    degree: usize,
+}
+
+/// Fits the constants and the factors of the items of a policy's kind. `None` if the kind has no lists or too few edges to hold any
+/// out.
+///
+/// Determinism: a function of the graph's content and the seed, for any number of threads.
+/// Cost: up to [`TRIALS`] times [`SWEEPS_PER_TRIAL`] sweeps over [`FIT_EDGES`] edges, then [`LAST_SWEEPS`] over all.
+pub(crate) fn fit(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    seed: u64,
+    cancel: &CancelToken,
+) -> Result<Option<(ItemFactors, FitQuality)>, Error> {
+    let Some(relations) = ListRelations::new(snapshot, policy) else { return Ok(None) };
+    let all = ItemLists::new(snapshot, &relations);
+    let sampled = all.sampled(FIT_EDGES, seed);
+    let hidden = sampled.hidden_edges(HELD_OUT_LISTS, seed);
+    if hidden.is_empty() {
+        return Ok(None);
+    }
+    let lists = sampled.without(&hidden);
+    let mut search = Search::new(&lists, &hidden, seed, cancel)?;
+    search.run()?;
+    let quality = search.quality();
+    let Trial { setting, z, degree, .. } = search.best;
+
+    let (related, related_quality) = fit_related(&sampled, seed);
+    cancel.check()?;
+    let quality = FitQuality { related: related_quality, ..quality };
+
+    // The factors of the whole graph.
+    let stage = cancel.stage("factors", LAST_SWEEPS as u64);
+    let constants = constants(setting);
+    let dampings = Dampings::new(&all, &constants.exponents);
+    let scores = EdgeSums::new(&all, &dampings).scores(&all, &dampings);
+    let loss = ResidualLoss::new(&all, &dampings, &scores, constants);
+    let mut z = z;
+    for _ in 0..LAST_SWEEPS {
+        z = loss.sweep(&z);
+        stage.advance(1)?;
+    }
+    stage.end();
+    let graph = GraphConstants {
+        kind: policy.kind.clone(),
+        exponents: constants.exponents,
+        scale: loss.scale,
+        degree: DEGREE_EXPONENTS[degree],
+        unobserved: constants.unobserved,
+        regularization: constants.regularization,
+        items: all.item_count() as u32,
+        related,
+    };
+    let pulls = loss.pulls(&z);
+    Ok(Some((ItemFactors::new(graph, all.item_ids.clone(), z, pulls), quality)))
+}
+
+/// A coordinate search.
+struct Search<'a> {
+    lists: &'a ItemLists,
+    hidden: &'a [HiddenEdge],
+    /// The item's degree to each of [`DEGREE_EXPONENTS`].
+    degree_powers: Vec<Vec<f32>>,
+    /// The qualities of all settings that were tried.
+    tried: HashMap<Setting, f64>,
+    /// The sums for the exponents a and b of the best setting.
+    sums: FilterSums<'a>,
+    best: Trial,
+    stage: hedgerow_storage::Stage<'a>,
+}
+
+/// What depends on the exponents a and b.
+struct FilterSums<'a> {
+    edges: EdgeSums,
+    ranking: HeldOutRanking<'a>,
+}
+
+impl<'a> FilterSums<'a> {
+    fn new(lists: &'a ItemLists, hidden: &[HiddenEdge], constants: &LossConstants) -> Self {
+        let dampings = Dampings::new(lists, &constants.exponents);
+        Self {
+            edges: EdgeSums::new(lists, &dampings),
+            ranking: HeldOutRanking::new(lists, hidden, &dampings),
+        }
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        lists: &'a ItemLists,
+        hidden: &'a [HiddenEdge],
+        seed: u64,
+        cancel: &'a CancelToken,
+    ) -> Result<Self, Error> {
+        let stage = cancel.stage("constants", TRIALS);
+        let power = |exponent: f32| {
+            let exponents = Exponents { history: exponent, list: 0.0, item: 0.0 };
+            Dampings::new(lists, &exponents).history
+        };
+        let degree_powers: Vec<Vec<f32>> = DEGREE_EXPONENTS.iter().map(|&exponent| power(exponent)).collect();
+        let sums = FilterSums::new(lists, hidden, &constants(FIRST));
+        let start = ResidualLoss::start(lists, seed);
+        let best = trial(lists, &degree_powers, &sums, FIRST, start, FIRST_SWEEPS);
+        stage.advance(1)?;
+        let tried = HashMap::from([(FIRST, best.quality.gain)]);
+        Ok(Self { lists, hidden, degree_powers, tried, sums, best, stage })
+    }
+
+    /// Moves along one coordinate after the other, as far as the quality rises.
+    fn run(&mut self) -> Result<(), Error> {
+        for _ in 0..ROUNDS {
+            let before = self.best.setting;
+            for coordinate in 0..FIRST.len() {
+                let moved = self.climb(coordinate, true)?;
+                if !moved {
+                    self.climb(coordinate, false)?;
+                }
+            }
+            if self.best.setting == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn climb(&mut self, coordinate: usize, up: bool) -> Result<bool, Error> {
+        let mut moved = false;
+        loop {
+            let mut setting = self.best.setting;
+            let place = if up { setting[coordinate] + 1 } else { setting[coordinate].wrapping_sub(1) };
+            setting[coordinate] = place;
+            let is_known = self.tried.contains_key(&setting);
+            if place >= TABLE_LENGTHS[coordinate] || is_known || self.tried.len() as u64 >= TRIALS {
+                return Ok(moved);
+            }
+            let exponents = |setting: Setting| (setting[4], setting[5]);
+            let other_sums = (exponents(setting) != exponents(self.best.setting))
+                .then(|| FilterSums::new(self.lists, self.hidden, &constants(setting)));
+            let sums = other_sums.as_ref().unwrap_or(&self.sums);
+            let z = self.best.z.clone();
+            let trial = trial(self.lists, &self.degree_powers, sums, setting, z, SWEEPS_PER_TRIAL);
+            self.tried.insert(setting, trial.quality.gain);
+            self.stage.advance(1)?;
+            if trial.quality.gain <= self.best.quality.gain {
+                return Ok(moved);
+            }
+            self.best = trial;
+            if let Some(sums) = other_sums {
+                self.sums = sums;
+            }
+            moved = true;
+        }
+    }
+
+    /// The quality of the best setting and of its parts.
+    fn quality(&self) -> FitQuality {
+        let constants = constants(self.best.setting);
+        let dampings = Dampings::new(self.lists, &constants.exponents);
+        let scores = self.sums.edges.scores(self.lists, &dampings);
+        let loss = ResidualLoss::new(self.lists, &dampings, &scores, constants);
+        let z = &self.best.z;
+        let q = loss.list_factors(z, &loss.pulls(z), &self.sums.ranking.list_rows());
+        let filter = || {
+            let weights = PartWeights { filter: 1.0, factors: 0.0 };
+            let ranking = &self.sums.ranking;
+            let qualities = ranking.qualities(&dampings, &self.degree_powers, weights, &q, z);
+            qualities.into_iter().reduce(|a, b| if b.gain > a.gain { b } else { a }).unwrap_or_default()
+        };
+        FitQuality {
+            filter: filter(),
+            both: self.best.quality,
+            lists: self.sums.ranking.list_rows().len() as u64,
+            edges: self.hidden.len() as u64,
+            related: None,
+        }
+    }
+}
+
+/// Fits factors from given ones, and measures them.
+fn trial(
+    lists: &ItemLists,
+    degree_powers: &[Vec<f32>],
+    sums: &FilterSums<'_>,
+    setting: Setting,
+    mut z: Vec<Factor>,
+    sweeps: usize,
+) -> Trial {
+    let constants = constants(setting);
+    let dampings = Dampings::new(lists, &constants.exponents);
+    let scores = sums.edges.scores(lists, &dampings);
+    let loss = ResidualLoss::new(lists, &dampings, &scores, constants);
+    for _ in 0..sweeps {
+        z = loss.sweep(&z);
+    }
+    let q = loss.list_factors(&z, &loss.pulls(&z), &sums.ranking.list_rows());
+    let weights = PartWeights { filter: loss.scale, factors: 1.0 };
+    let qualities = sums.ranking.qualities(&dampings, degree_powers, weights, &q, &z);
+    let best = qualities.into_iter().enumerate().reduce(|a, b| if b.1.gain > a.1.gain { b } else { a });
+    let (degree, quality) = best.unwrap_or_default();
+    Trial { setting, z, quality, degree }
+}

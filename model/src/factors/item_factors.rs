@@ -1,0 +1,106 @@
+//! The factors of items as a model holds them, and the factors of a history by them.
+
+use crate::config::graph_constants::GraphConstants;
+use crate::config::json;
+use crate::factors::least_squares::{edge_target, gram};
+use crate::linalg::normal_equations::{Factor, NormalEquations, RANK};
+use crate::linalg::rows::is_finite;
+
+/// Fitted constants and factors of the items of one kind. They are parameters: a refresh does not change them, a training does.
+///
+/// Size: 520 bytes an item.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ItemFactors {
+    pub(crate) constants: GraphConstants,
+    /// Stable ids of the items, ascending.
+    pub(crate) ids: Vec<u64>,
+    /// For each item its factors.
+    pub(crate) z: Vec<Factor>,
+    /// For each item what the filter's scores of all items pull at the factors of its lists, see `ResidualLoss::pulls`.
+    pub(crate) pulls: Vec<Factor>,
+    /// `Z'Z`.
+    gram: Vec<f32>,
+}
+
+/// An item of a history, with the filter's scores of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoldInItem {
+    /// Its place among the items of the factors; `None` for an item that came after the training.
+    pub(crate) factor: Option<u32>,
+    /// The score of the item for the history, and the same without the item itself.
+    pub(crate) with: f32,
+    pub(crate) without: f32,
+}
+
+impl ItemFactors {
+    /// # Panics
+    /// If the numbers of ids, factors and pulls differ.
+    pub(crate) fn new(constants: GraphConstants, ids: Vec<u64>, z: Vec<Factor>, pulls: Vec<Factor>) -> Self {
+        assert!(ids.len() == z.len() && ids.len() == pulls.len(), "each item has factors and pulls");
+        let gram = gram(&z);
+        Self { constants, ids, z, pulls, gram }
+    }
+
+    /// Factors from outside.
+    ///
+    /// # Errors
+    /// The reason why they are none.
+    pub(crate) fn read(
+        constants: GraphConstants,
+        ids: Vec<u64>,
+        z: &[f32],
+        pulls: &[f32],
+    ) -> Result<Self, String> {
+        if z.len() != ids.len().saturating_mul(RANK) || pulls.len() != z.len() {
+            return Err(format!("factors of {} items need {RANK} numbers and {RANK} pulls each", ids.len()));
+        }
+        if !ids.is_sorted_by(|a, b| a < b) {
+            return Err("the stable ids of items with factors do not ascend".to_owned());
+        }
+        if !is_finite(z) || !is_finite(pulls) {
+            return Err("a factor is not finite".to_owned());
+        }
+        Ok(Self::new(constants, ids, z.as_chunks().0.to_vec(), pulls.as_chunks().0.to_vec()))
+    }
+
+    /// True if every factor and constant is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        is_finite(self.z.as_flattened())
+            && is_finite(self.pulls.as_flattened())
+            && self.constants.check().is_ok()
+    }
+
+    /// Passes all constants, ids and numbers to a hash.
+    pub(crate) fn hash_into(&self, hash: &mut dyn FnMut(&[u8])) {
+        hash(json::text_of(&self.constants).as_bytes());
+        for ((id, z), pulls) in self.ids.iter().zip(&self.z).zip(&self.pulls) {
+            hash(&id.to_le_bytes());
+            z.iter().chain(pulls).for_each(|value| hash(&value.to_le_bytes()));
+        }
+    }
+
+    /// The place of an item.
+    pub(crate) fn place(&self, stable_id: u64) -> Option<u32> {
+        self.ids.binary_search(&stable_id).ok().map(|place| place as u32)
+    }
+
+    /// The factors of a history: the step of a list in the alternating least squares.
+    ///
+    /// Cost: `RANK^2` operations an item, and `RANK^3 / 6`.
+    pub(crate) fn fold_in(&self, history: &[FoldInItem]) -> Factor {
+        let unobserved = self.constants.unobserved;
+        let (mut rows, mut targets, mut right) = (Vec::new(), Vec::new(), [0.0; RANK]);
+        for item in history {
+            if let Some(row) = item.factor {
+                rows.push(row);
+                targets.push(edge_target(item.with, item.without, unobserved));
+                let pulls = &self.pulls[row as usize];
+                right.iter_mut().zip(pulls).for_each(|(to, pull)| *to -= unobserved * pull);
+            }
+        }
+        let mut equations = NormalEquations::new();
+        equations.start(&self.gram, unobserved, self.constants.diagonal(rows.len()), right);
+        equations.add(&self.z, &rows, &targets);
+        equations.solve()
+    }
+}

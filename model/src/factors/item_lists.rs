@@ -1,0 +1,166 @@
+//! The items of a kind and their lists, as a matrix in canonical order: rows and columns by stable id.
+//! Owns the choice of hidden edges. Must not know what is computed from them.
+
+use hedgerow_storage::{NodeIx, Snapshot};
+use hedgerow_walker::ListRelations;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::linalg::sparse::Sparse;
+
+const ABSENT: u32 = u32::MAX;
+
+/// Edges between lists and items, each once. Size: 16 bytes an edge.
+pub(crate) struct ItemLists {
+    /// The items that have an edge in the graph, by stable id.
+    pub(crate) items: Vec<NodeIx>,
+    /// The stable ids of the items.
+    pub(crate) item_ids: Vec<u64>,
+    list_ids: Vec<u64>,
+    /// The items of each list, ascending. Shape: (lists, items).
+    pub(crate) of_list: Sparse,
+    /// The lists of each item, ascending. Shape: (items, lists).
+    pub(crate) of_item: Sparse,
+}
+
+/// An edge that is taken out of the lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HiddenEdge {
+    pub(crate) list: u32,
+    pub(crate) item: u32,
+}
+
+impl ItemLists {
+    /// Cost: two sorts of the nodes by stable id, and reads of all edges.
+    pub(crate) fn new(snapshot: &Snapshot, relations: &ListRelations) -> Self {
+        let by_id =
+            |nodes: &mut Vec<NodeIx>| nodes.par_sort_unstable_by_key(|&node| snapshot.stable_id(node));
+        let ids = |nodes: &[NodeIx]| nodes.iter().map(|&node| snapshot.stable_id(node).get()).collect();
+        let mut items: Vec<NodeIx> = snapshot.nodes_of(relations.kind()).collect();
+        items.retain(|&item| relations.lists_of(snapshot, item).next().is_some());
+        by_id(&mut items);
+
+        // The lists are numbered by stable id as well.
+        let mut row_of = vec![ABSENT; snapshot.bound() as usize];
+        let mut lists = Vec::new();
+        for &item in &items {
+            for list in relations.lists_of(snapshot, item) {
+                if row_of[list.index()] == ABSENT {
+                    row_of[list.index()] = 0;
+                    lists.push(list);
+                }
+            }
+        }
+        by_id(&mut lists);
+        for (row, list) in lists.iter().enumerate() {
+            row_of[list.index()] = row as u32;
+        }
+        let row = |&item: &NodeIx| {
+            let mut row: Vec<u32> =
+                relations.lists_of(snapshot, item).map(|list| row_of[list.index()]).collect();
+            row.sort_unstable();
+            row.dedup();
+            row
+        };
+        let rows: Vec<Vec<u32>> = items.par_iter().map(row).collect();
+        let mut of_item = Sparse::with_capacity(lists.len(), items.len(), rows.iter().map(Vec::len).sum());
+        for row in rows {
+            of_item.push_row(row.into_iter().map(|list| (list, 1.0)));
+        }
+        let (item_ids, list_ids) = (ids(&items), ids(&lists));
+        Self { items, item_ids, list_ids, of_list: of_item.transpose(), of_item }
+    }
+
+    pub(crate) fn list_count(&self) -> usize {
+        self.list_ids.len()
+    }
+
+    pub(crate) fn item_count(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn edge_count(&self) -> usize {
+        self.of_list.columns().len()
+    }
+
+    /// The same items with the lists that have the smallest hashes, as many as together have at most this many edges.
+    pub(crate) fn sampled(&self, most_edges: usize, seed: u64) -> Self {
+        let mut order: Vec<u32> = (0..self.list_count() as u32).collect();
+        order.sort_by_key(|&list| xxh3_64_with_seed(&self.list_ids[list as usize].to_le_bytes(), seed));
+        let mut edges = 0;
+        let fits = |list: &&u32| {
+            edges += self.of_list.columns_of(**list as usize).len();
+            edges <= most_edges
+        };
+        let mut kept: Vec<u32> = order.iter().take_while(fits).copied().collect();
+        kept.sort_unstable();
+        self.with_lists(&kept, |_, _| true)
+    }
+
+    /// Two parts: most lists, and one of `share` by hash. All items stay in both.
+    pub(crate) fn split(&self, share: usize, seed: u64) -> (Self, Self) {
+        let is_hidden = |list: &u32| {
+            let id = self.list_ids[*list as usize].to_le_bytes();
+            xxh3_64_with_seed(&id, seed).is_multiple_of(share as u64)
+        };
+        let (hidden, kept): (Vec<u32>, Vec<u32>) = (0..self.list_count() as u32).partition(is_hidden);
+        (self.with_lists(&kept, |_, _| true), self.with_lists(&hidden, |_, _| true))
+    }
+
+    /// Some edges of some lists, for a measurement: a fifth of the edges of lists with five or more, by hash. Lists are drawn by
+    /// hash too, at most a fifth of them and at most `lists`.
+    pub(crate) fn hidden_edges(&self, lists: usize, seed: u64) -> Vec<HiddenEdge> {
+        let hash = |list: u32, item: u64| {
+            let mut key = [0; 16];
+            key[..8].copy_from_slice(&self.list_ids[list as usize].to_le_bytes());
+            key[8..].copy_from_slice(&item.to_le_bytes());
+            xxh3_64_with_seed(&key, seed)
+        };
+        let mut drawn: Vec<u32> = (0..self.list_count() as u32)
+            .filter(|&list| self.of_list.columns_of(list as usize).len() >= SHORTEST_HIDDEN)
+            .collect();
+        drawn.sort_by_key(|&list| hash(list, 0));
+        drawn.truncate(lists.min(drawn.len() / HIDDEN_SHARE));
+        drawn.sort_unstable();
+        let mut hidden = Vec::new();
+        for list in drawn {
+            // The smallest hashes: at least one edge, and never all.
+            let mut items = self.of_list.columns_of(list as usize).to_vec();
+            items.sort_by_key(|&item| hash(list, self.item_ids[item as usize]));
+            items.truncate((items.len() / HIDDEN_SHARE).min(MOST_HIDDEN));
+            hidden.extend(items.into_iter().map(|item| HiddenEdge { list, item }));
+        }
+        hidden
+    }
+
+    /// The same rows without the hidden edges.
+    pub(crate) fn without(&self, hidden: &[HiddenEdge]) -> Self {
+        let mut keys: Vec<(u32, u32)> = hidden.iter().map(|edge| (edge.list, edge.item)).collect();
+        keys.sort_unstable();
+        let all: Vec<u32> = (0..self.list_count() as u32).collect();
+        self.with_lists(&all, |list, item| keys.binary_search(&(list, item)).is_err())
+    }
+
+    /// The listed lists with the edges that pass a test. All items stay.
+    fn with_lists(&self, lists: &[u32], keeps: impl Fn(u32, u32) -> bool) -> Self {
+        let mut of_list = Sparse::with_capacity(self.item_count(), lists.len(), self.edge_count());
+        for &list in lists {
+            let items = self.of_list.columns_of(list as usize).iter().copied();
+            of_list.push_row(items.filter(|&item| keeps(list, item)).map(|item| (item, 1.0)));
+        }
+        Self {
+            items: self.items.clone(),
+            item_ids: self.item_ids.clone(),
+            list_ids: lists.iter().map(|&list| self.list_ids[list as usize]).collect(),
+            of_item: of_list.transpose(),
+            of_list,
+        }
+    }
+}
+
+/// Edges below which no edge of a list is hidden.
+const SHORTEST_HIDDEN: usize = 5;
+/// Hidden edges of a list, at most.
+const MOST_HIDDEN: usize = 500;
+/// One of this many edges of a list is hidden, and at most one of this many lists is drawn.
+const HIDDEN_SHARE: usize = 5;

@@ -1,0 +1,266 @@
+//! The factors beside their definitions, computed in double precision on whole matrices.
+
+use hedgerow_storage::{Batch, CancelToken, Edge, NodeRef, Snapshot, Store};
+use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::config::graph_constants::Exponents;
+use crate::factors::edge_sums::{Dampings, EdgeSums};
+use crate::factors::fit::fit;
+use crate::factors::item_factors::FoldInItem;
+use crate::factors::item_lists::ItemLists;
+use crate::factors::least_squares::{LossConstants, ResidualLoss};
+use crate::linalg::normal_equations::{Factor, RANK};
+
+const CONSTANTS: LossConstants = LossConstants {
+    exponents: Exponents { history: 0.6, list: 0.4, item: 0.3 },
+    strength: 0.7,
+    unobserved: 0.1,
+    regularization: 0.02,
+};
+
+/// Users who like items of their group more than others.
+fn edges(users: usize, items: usize, seed: u64) -> Vec<(String, String)> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut edges = Vec::new();
+    for user in 0..users {
+        for item in 0..items {
+            let likes = if user % 3 == item % 3 { 0.4 } else { 0.08 };
+            if rng.random_bool(likes) {
+                edges.push((format!("u{user}"), format!("i{item}")));
+            }
+        }
+    }
+    edges
+}
+
+fn stored(edges: &[(String, String)]) -> (tempfile::TempDir, Snapshot) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
+    let mut batch = Batch::new();
+    for (user, item) in edges {
+        let (user, item) = (NodeRef { kind: "user", key: user }, NodeRef { kind: "item", key: item });
+        batch.link(user, item, Edge::default()).expect("an edge");
+    }
+    store.commit(&batch).expect("a commit");
+    (folder, store.snapshot())
+}
+
+fn policy(snapshot: &Snapshot) -> Policy {
+    Policy::default_for(snapshot, snapshot.kind_ix("item").expect("items"))
+}
+
+fn item_lists(snapshot: &Snapshot) -> ItemLists {
+    ItemLists::new(snapshot, &ListRelations::new(snapshot, &policy(snapshot)).expect("lists"))
+}
+
+fn powers() -> FilterPowers {
+    let Exponents { history, list, .. } = CONSTANTS.exponents;
+    FilterPowers { history: DegreePowers::new(history), list: DegreePowers::new(list) }
+}
+
+/// An edge must not explain itself: the score without it is the score in a graph that never had it.
+#[test]
+fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
+    let all = edges(12, 10, 1);
+    let (_folder, snapshot) = stored(&all);
+    let lists = item_lists(&snapshot);
+    let dampings = Dampings::new(&lists, &CONSTANTS.exponents);
+    let scores = EdgeSums::new(&lists, &dampings).scores(&lists, &dampings);
+    let item_power = DegreePowers::new(CONSTANTS.exponents.item);
+    for item in 0..lists.item_count() {
+        let name = snapshot.name(lists.items[item]).key;
+        for place in lists.of_item.range(item) {
+            let user = lists.of_item.columns()[place];
+            let user = snapshot.name(list_node(&snapshot, &lists, user)).key;
+            let mut fewer = all.clone();
+            fewer.retain(|edge| *edge != (user.clone(), name.clone()));
+            let (_folder, without) = stored(&fewer);
+            let relations = ListRelations::new(&without, &policy(&without)).expect("lists");
+            let powers = powers();
+            let history: Vec<_> = fewer
+                .iter()
+                .filter(|edge| edge.0 == user)
+                .map(|edge| without.require(NodeRef { kind: "item", key: &edge.1 }).expect("an item"))
+                .collect();
+            let sums = GraphFilter::new(&without, &relations, &powers).sums(&history);
+            let node = without.lookup(NodeRef { kind: "item", key: &name });
+            let found = node.and_then(|node| sums.items.iter().find(|(other, _)| *other == node));
+            let expected =
+                found.map_or(0.0, |&(node, sum)| sum * item_power.of(relations.degree(&without, node)));
+            let score = scores.without[place];
+            assert!((score - expected).abs() < 1e-5, "{user} {name}: {score} and {expected}");
+        }
+    }
+}
+
+fn list_node(snapshot: &Snapshot, lists: &ItemLists, row: u32) -> hedgerow_storage::NodeIx {
+    let kind = snapshot.kind_ix("user").expect("users");
+    let mut users: Vec<_> = snapshot.nodes_of(kind).collect();
+    users.retain(|&user| snapshot.degree(user) > 0);
+    users.sort_by_key(|&user| snapshot.stable_id(user));
+    assert_eq!(users.len(), lists.list_count());
+    users[row as usize]
+}
+
+/// The loss on whole matrices, in double precision.
+fn loss(lists: &ItemLists, dampings: &Dampings, scale: f32, q: &[Factor], z: &[Factor]) -> f64 {
+    let LossConstants { unobserved, regularization, .. } = CONSTANTS;
+    let scores = EdgeSums::new(lists, dampings).scores(lists, dampings);
+    let (users, items) = (lists.list_count(), lists.item_count());
+    let (a0, lambda, scale) = (f64::from(unobserved), f64::from(regularization), f64::from(scale));
+    let square = |row: &Factor| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+    let mut total = 0.0;
+    for (user, q) in q.iter().enumerate() {
+        let row = lists.of_list.columns_of(user);
+        total += lambda * (row.len() as f64 + a0 * items as f64) * square(q);
+        // The filter's score of every item, edge or not.
+        let mut sums = vec![0.0f64; items];
+        for &start in row {
+            for &other in lists.of_item.columns_of(start as usize) {
+                for &item in lists.of_list.columns_of(other as usize) {
+                    sums[item as usize] += f64::from(dampings.history[start as usize])
+                        * f64::from(dampings.list[other as usize]);
+                }
+            }
+        }
+        for (item, z) in z.iter().enumerate() {
+            let product: f64 = q.iter().zip(z).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            let edge = lists.of_item.range(item).find(|&at| lists.of_item.columns()[at] as usize == user);
+            let score = match edge {
+                Some(at) => scale * f64::from(scores.without[at]),
+                None => scale * f64::from(dampings.item[item]) * sums[item],
+            };
+            total += a0 * (score + product).powi(2);
+            total += edge.map_or(0.0, |_| (1.0 - score - product).powi(2));
+        }
+    }
+    for (item, z) in z.iter().enumerate() {
+        let row = lists.of_item.columns_of(item);
+        total += lambda * (row.len() as f64 + a0 * users as f64) * square(z);
+    }
+    total
+}
+
+/// The lists' factors are the minimum for the items': a step to any side makes the loss larger. And each sweep makes it smaller.
+#[test]
+fn every_step_minimizes_the_loss() {
+    let (_folder, snapshot) = stored(&edges(24, 18, 2));
+    let lists = item_lists(&snapshot);
+    let dampings = Dampings::new(&lists, &CONSTANTS.exponents);
+    let scores = EdgeSums::new(&lists, &dampings).scores(&lists, &dampings);
+    let fitted = ResidualLoss::new(&lists, &dampings, &scores, CONSTANTS);
+    let every: Vec<u32> = (0..lists.list_count() as u32).collect();
+    let mut z = ResidualLoss::start(&lists, 3);
+    let mut before = f64::INFINITY;
+    for _ in 0..5 {
+        let q = fitted.list_factors(&z, &fitted.pulls(&z), &every);
+        let of_lists = loss(&lists, &dampings, fitted.scale, &q, &z);
+        for (row, at) in [(0, 0), (5, 17), (20, RANK - 1)] {
+            for step in [-0.01, 0.01] {
+                let mut moved = q.clone();
+                moved[row][at] += step;
+                assert!(loss(&lists, &dampings, fitted.scale, &moved, &z) > of_lists);
+            }
+        }
+        z = fitted.sweep(&z);
+        let of_items = loss(&lists, &dampings, fitted.scale, &q, &z);
+        assert!(of_items < of_lists && of_lists < before, "{of_items} {of_lists} {before}");
+        for (row, at) in [(0, 1), (7, 40), (17, 3)] {
+            for step in [-0.01, 0.01] {
+                let mut moved = z.clone();
+                moved[row][at] += step;
+                assert!(loss(&lists, &dampings, fitted.scale, &q, &moved) > of_items);
+            }
+        }
+        before = of_items;
+    }
+}
+
+/// A history gets the factors that its list has in the training, from sums that are made anew.
+#[test]
+fn the_factors_of_a_history_are_those_of_its_list() {
+    let (_folder, snapshot) = stored(&edges(40, 20, 4));
+    let cancel = CancelToken::new();
+    let (factors, _) = fit(&snapshot, &policy(&snapshot), 1, &cancel).expect("fitted").expect("lists");
+    let lists = item_lists(&snapshot);
+    let exponents = factors.constants.exponents;
+    let dampings = Dampings::new(&lists, &exponents);
+    let scores = EdgeSums::new(&lists, &dampings).scores(&lists, &dampings);
+    let constants = LossConstants {
+        exponents,
+        strength: (f64::from(factors.constants.scale) * scores.mean()) as f32,
+        unobserved: factors.constants.unobserved,
+        regularization: factors.constants.regularization,
+    };
+    let fitted = ResidualLoss::new(&lists, &dampings, &scores, constants);
+    let every: Vec<u32> = (0..lists.list_count() as u32).collect();
+    let q = fitted.list_factors(&factors.z, &factors.pulls, &every);
+    let scale = factors.constants.scale;
+    for (list, expected) in q.iter().enumerate() {
+        let history: Vec<FoldInItem> = lists
+            .of_list
+            .columns_of(list)
+            .iter()
+            .map(|&item| {
+                let mut places = lists.of_item.range(item as usize);
+                let at = places.find(|&at| lists.of_item.columns()[at] as usize == list).expect("an edge");
+                FoldInItem {
+                    factor: factors.place(lists.item_ids[item as usize]),
+                    with: scale * scores.with[at],
+                    without: scale * scores.without[at],
+                }
+            })
+            .collect();
+        let found = factors.fold_in(&history);
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        }
+    }
+}
+
+/// Stores with the same edges have the same constants and factors to the bit, however the edges came, with one thread and with more.
+#[test]
+fn a_fit_is_a_function_of_the_edges_and_the_seed() {
+    let mut all = edges(60, 30, 5);
+    let fitted = |all: &[(String, String)], threads: usize| {
+        let (_folder, snapshot) = stored(all);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let cancel = CancelToken::new();
+        pool.install(|| fit(&snapshot, &policy(&snapshot), 1, &cancel)).expect("fitted").expect("lists").0
+    };
+    let first = fitted(&all, 1);
+    all.shuffle(&mut StdRng::seed_from_u64(6));
+    assert_eq!(fitted(&all, 4), first);
+}
+
+/// Users of three groups: what a user likes is hidden in part, and found by what the group likes.
+#[test]
+fn hidden_edges_are_found_again() {
+    let (_folder, snapshot) = stored(&edges(120, 90, 7));
+    let (_, quality) =
+        fit(&snapshot, &policy(&snapshot), 1, &CancelToken::new()).expect("fitted").expect("lists");
+    assert!(quality.edges > 20 && quality.lists > 5, "{quality:?}");
+    // A random order has a recall of about 20 / 80.
+    assert!(quality.both.recall > 0.4, "{quality:?}");
+}
+
+#[test]
+fn a_graph_without_lists_or_with_short_ones_only_has_no_factors() {
+    let short: Vec<_> = (0..9).map(|at| (format!("u{}", at / 3), format!("i{at}"))).collect();
+    let (_folder, snapshot) = stored(&short);
+    let cancel = CancelToken::new();
+    assert!(fit(&snapshot, &policy(&snapshot), 1, &cancel).expect("no error").is_none());
+    let alone = Policy { kind: "item".to_owned(), paths: Vec::new() };
+    assert!(fit(&snapshot, &alone, 1, &cancel).expect("no error").is_none());
+}
+
+#[test]
+fn a_cancelled_fit_is_an_error() {
+    let (_folder, snapshot) = stored(&edges(40, 20, 8));
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    assert!(fit(&snapshot, &policy(&snapshot), 1, &cancel).is_err());
+}

@@ -1,0 +1,188 @@
+//! The items of a kind with factors, as answers read them: scaled factors to scan, and the powers of the graph filter.
+//! Must not know histories and questions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use hedgerow_storage::{KindIx, NodeIx, Snapshot, StableId};
+use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy, RelatedPowers};
+
+use crate::config::degree;
+use crate::factors::item_factors::ItemFactors;
+use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::normal_equations::{Factor, RANK};
+use crate::query::scan::Scan;
+use crate::state::layer_rows::{ABSENT, State};
+
+/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, and 4 bytes a row.
+#[derive(Clone)]
+pub(crate) struct GraphRows {
+    pub(crate) kind: KindIx,
+    policy: Policy,
+    factors: Arc<[ItemFactors]>,
+    /// The place of the kind among the factors.
+    at: usize,
+    powers: Arc<GraphPowers>,
+    /// For each row of the embeddings the place of its factors, or [`ABSENT`].
+    place_of: Vec<u32>,
+    /// For each row of the embeddings `d^-e z`, with the degree level of the embeddings' epoch; zeros without factors.
+    pub(crate) scaled: Scan,
+}
+
+/// The parts of a score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GraphParts {
+    pub(crate) filter: f32,
+    pub(crate) factors: f32,
+}
+
+/// The origin of the filter's part of a score, without the rows.
+pub(crate) struct FilterSource {
+    policy: Policy,
+    powers: Arc<GraphPowers>,
+}
+
+impl FilterSource {
+    /// The item of a history that most of an answer's sum comes from, and its share; ties by stable id. `None` if two hops do not
+    /// join any to the answer. Cost: two hops from the answer.
+    pub(crate) fn largest_share(
+        &self,
+        history: &[NodeIx],
+        answer: NodeIx,
+        snapshot: &Snapshot,
+    ) -> Option<(NodeIx, f32)> {
+        let relations = ListRelations::new(snapshot, &self.policy)?;
+        let filter = &self.powers.filter;
+        // G is symmetric, so two hops from the answer reach each item with the sum that the item gives to the answer.
+        let from_answer = GraphFilter::new(snapshot, &relations, filter).sums(&[answer]);
+        let history: HashSet<NodeIx> = history.iter().copied().collect();
+        let given = |&(item, sum): &(NodeIx, f32)| {
+            let degree = relations.degree(snapshot, item);
+            history.contains(&item).then(|| (item, sum * filter.history.of(degree)))
+        };
+        let given: Vec<(NodeIx, f32)> = from_answer.items.iter().filter_map(given).collect();
+        let total: f32 = given.iter().map(|(_, sum)| sum).sum();
+        let id = |item: NodeIx| snapshot.stable_id(item);
+        let largest =
+            given.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| id(b.0).cmp(&id(a.0))));
+        largest.map(|(item, sum)| (item, sum / total))
+    }
+}
+
+/// Degrees to the fitted powers.
+struct GraphPowers {
+    filter: FilterPowers,
+    related: RelatedPowers,
+    /// `d^-(c + e)`.
+    item: DegreePowers,
+    /// `(d - 1)^-c` at d - 1, for items of a history.
+    history_item: DegreePowers,
+    /// `d^-e`, by degree level.
+    level: Vec<f32>,
+}
+
+impl GraphRows {
+    /// The rows of each kind that has factors.
+    pub(crate) fn of(state: &State, snapshot: &Snapshot) -> Vec<Self> {
+        let each = state.factors.iter().enumerate();
+        each.filter_map(|(at, factors)| {
+            let constants = &factors.constants;
+            let kind = snapshot.kind_ix(&constants.kind)?;
+            let policy = state.config.policies.iter().find(|policy| policy.kind == constants.kind)?.clone();
+            let lowest = (0..degree::levels()).map(degree::lowest);
+            let level = DegreePowers::new(constants.degree);
+            let powers = GraphPowers {
+                filter: constants.powers(),
+                related: constants.related.powers(),
+                item: DegreePowers::new(constants.exponents.item + constants.degree),
+                history_item: DegreePowers::new(constants.exponents.item),
+                level: lowest.map(|lowest| level.of(usize::try_from(lowest).unwrap_or(usize::MAX))).collect(),
+            };
+            let mut rows = Self {
+                kind,
+                policy,
+                factors: Arc::clone(&state.factors),
+                at,
+                powers: Arc::new(powers),
+                place_of: Vec::new(),
+                scaled: Scan::new(HugeMatrix::zeros(0, RANK)),
+            };
+            let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
+            let mut scaled = HugeMatrix::zeros(ids.len(), RANK);
+            rows.place_of = rows.places(&ids);
+            for row in 0..ids.len() {
+                if let Some(values) = rows.scaled_factor(row, state.levels[row]) {
+                    scaled.row_mut(row).copy_from_slice(&values);
+                }
+            }
+            rows.scaled = Scan::new(scaled);
+            Some(rows)
+        })
+        .collect()
+    }
+
+    /// Takes over new rows, whose stable ids are given, and rows that a refresh changed.
+    pub(crate) fn copy_changed(&mut self, state: &State, new: &[StableId], changed: &[u32]) {
+        self.place_of.extend(self.places(new));
+        self.scaled.grow(self.place_of.len());
+        for &row in changed {
+            let row = row as usize;
+            if let Some(values) = self.scaled_factor(row, state.levels[row]) {
+                self.scaled.set(row, &values);
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.scaled.bytes() + size_of_val(&*self.place_of)
+    }
+
+    pub(crate) fn factors(&self) -> &ItemFactors {
+        &self.factors[self.at]
+    }
+
+    /// The place of a row's factors.
+    pub(crate) fn place(&self, row: u32) -> Option<u32> {
+        let place = self.place_of[row as usize];
+        (place != ABSENT).then_some(place)
+    }
+
+    pub(crate) fn filter_powers(&self) -> &FilterPowers {
+        &self.powers.filter
+    }
+
+    pub(crate) fn related_powers(&self) -> &RelatedPowers {
+        &self.powers.related
+    }
+
+    /// The origin of the filter's part of a score.
+    pub(crate) fn source(&self) -> FilterSource {
+        FilterSource { policy: self.policy.clone(), powers: Arc::clone(&self.powers) }
+    }
+
+    /// The relations to lists. `None` if the graph lost them.
+    pub(crate) fn relations(&self, snapshot: &Snapshot) -> Option<ListRelations> {
+        ListRelations::new(snapshot, &self.policy)
+    }
+
+    /// The filter's part of a score: `scale d_j^-(c + e) F`.
+    pub(crate) fn filter_score(&self, sum: f32, degree: usize) -> f32 {
+        self.factors().constants.scale * sum * self.powers.item.of(degree)
+    }
+
+    /// The filter's score of an item of this degree in the loss of the factors: `scale d_j^-c F`.
+    pub(crate) fn fitted_score(&self, sum: f32, degree: usize) -> f32 {
+        self.factors().constants.scale * sum * self.powers.history_item.of(degree)
+    }
+
+    fn places(&self, ids: &[StableId]) -> Vec<u32> {
+        let factors = self.factors();
+        ids.iter().map(|id| factors.place(id.get()).unwrap_or(ABSENT)).collect()
+    }
+
+    fn scaled_factor(&self, row: usize, level: u8) -> Option<Factor> {
+        let place = self.place(row as u32)?;
+        let by = self.powers.level[level as usize];
+        Some(self.factors().z[place as usize].map(|value| by * value))
+    }
+}

@@ -1,0 +1,136 @@
+//! A history as a question to the graph: live sums over two hops, and factors for a scan. Both together rank the items.
+//! Must not know interests and explanations.
+
+use std::collections::HashSet;
+
+use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
+
+use crate::factors::item_factors::FoldInItem;
+use crate::linalg::normal_equations::Factor;
+use crate::query::embeddings::Embeddings;
+use crate::query::graph_rows::{GraphParts, GraphRows};
+use crate::query::nearest::RowRequest;
+use crate::query::query::Query;
+use crate::query::recommend::history_query::HistoryQuery;
+use crate::query::scan::{Hit, TopK};
+
+/// The graph's question for one history.
+pub(crate) struct GraphQuery {
+    /// The factors of the history.
+    pub(crate) factors: Factor,
+    /// The filter's part of the score, for each row that two hops reach.
+    filter_scores: Vec<(u32, f32)>,
+}
+
+/// What all questions to the graph about one kind share.
+pub(crate) struct GraphQuestions<'a> {
+    pub(crate) rows: &'a GraphRows,
+    relations: ListRelations,
+    embeddings: &'a Embeddings,
+    snapshot: &'a Snapshot,
+}
+
+impl<'a> GraphQuestions<'a> {
+    /// `None` if the kind has no factors or no lists, or the question asks for cosines.
+    pub(crate) fn new(
+        kind: KindIx,
+        options: &Query,
+        embeddings: &'a Embeddings,
+        snapshot: &'a Snapshot,
+    ) -> Option<Self> {
+        let rows = embeddings.graph_rows(kind).filter(|_| !options.cosine)?;
+        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
+    }
+
+    /// A filter for questions. It has memory of its own, so each thread needs one.
+    pub(crate) fn filter(&self) -> GraphFilter<'_> {
+        GraphFilter::new(self.snapshot, &self.relations, self.rows.filter_powers())
+    }
+
+    /// A question for each interest of a history. None at all if an interest reaches nothing.
+    pub(crate) fn of(&self, query: &HistoryQuery, filter: &mut GraphFilter<'_>) -> Vec<GraphQuery> {
+        let questions = query.items.iter().map(|items| {
+            // A part of a list is not the list.
+            let recipient = query.recipient.filter(|_| query.items.len() == 1);
+            GraphQuery::new(items, recipient, self, filter)
+        });
+        questions.collect::<Option<Vec<GraphQuery>>>().unwrap_or_default()
+    }
+}
+
+impl GraphQuery {
+    /// The question of a history of items. `recipient` is the list that has them, if they are in the graph as a list. `None` if two
+    /// hops from the history reach nothing.
+    ///
+    /// Cost: two hops, and the factors of the history.
+    fn new(
+        items: &[NodeIx],
+        recipient: Option<NodeIx>,
+        questions: &GraphQuestions<'_>,
+        filter: &mut GraphFilter<'_>,
+    ) -> Option<Self> {
+        let GraphQuestions { rows: graph, relations, embeddings, snapshot } = questions;
+        let sums = filter.sums(items);
+        if sums.items.is_empty() {
+            return None;
+        }
+        let own_list = recipient.map(|list| relations.degree(snapshot, list)).filter(|&degree| degree > 0);
+        let list_damping = own_list.map_or(0.0, |degree| graph.filter_powers().list.of(degree));
+        let dampings: f32 = sums.history.iter().map(|item| item.damping).sum();
+        let fold_in_item = |item: &HistorySum| {
+            // What remains of the item's sum without itself and without the list that asks.
+            let others = item.sum - item.own - list_damping * (dampings - item.damping);
+            FoldInItem {
+                factor: embeddings.row(item.item).and_then(|row| graph.place(row)),
+                with: graph.fitted_score(item.sum, item.degree),
+                without: if item.degree > 1 {
+                    graph.fitted_score(others.max(0.0), item.degree - 1)
+                } else {
+                    0.0
+                },
+            }
+        };
+        let history: Vec<FoldInItem> = sums.history.iter().map(fold_in_item).collect();
+        let score = |&(item, sum): &(NodeIx, f32)| {
+            let row = embeddings.row(item)?;
+            Some((row, graph.filter_score(sum, relations.degree(snapshot, item))))
+        };
+        let filter_scores = sums.items.iter().filter_map(score).collect();
+        Some(Self { factors: graph.factors().fold_in(&history), filter_scores })
+    }
+
+    /// The best rows, best first, from the best rows by factors alone. All other rows that can be among the best are reached by two
+    /// hops, because the filter's part of a score is never below 0.
+    pub(crate) fn best(
+        &self,
+        by_factors: &[Hit],
+        graph: &GraphRows,
+        embeddings: &Embeddings,
+        request: &RowRequest<'_>,
+        is_excluded: impl Fn(u32) -> bool,
+    ) -> Vec<Hit> {
+        let order = |row: u32| embeddings.ids[row as usize].get();
+        let mut best = TopK::new(request.k);
+        let mut reached = HashSet::with_capacity(self.filter_scores.len());
+        for &(row, filter) in &self.filter_scores {
+            reached.insert(row);
+            // Cheap tests first: the filter of tokens reads the graph.
+            let score = filter + graph.scaled.score(&self.factors, row as usize);
+            if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
+                best.offer((row, score), &order);
+            }
+        }
+        for &hit in by_factors.iter().filter(|(row, _)| !reached.contains(row)) {
+            best.offer(hit, &order);
+        }
+        best.finish(&order)
+    }
+
+    /// The parts of a row's score.
+    pub(crate) fn parts(&self, row: u32, graph: &GraphRows) -> GraphParts {
+        let filter =
+            self.filter_scores.iter().find(|(other, _)| *other == row).map_or(0.0, |(_, score)| *score);
+        GraphParts { filter, factors: graph.scaled.score(&self.factors, row as usize) }
+    }
+}

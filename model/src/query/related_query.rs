@@ -1,0 +1,111 @@
+//! A node as a question to the graph: live scores of related items, and embeddings for what these do not reach.
+//! Must not know names and explanations.
+
+use std::collections::HashMap;
+
+use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_walker::{ListRelations, RelatedItems};
+
+use crate::query::embeddings::Embeddings;
+use crate::query::graph_rows::GraphRows;
+use crate::query::nearest::RowRequest;
+use crate::query::query::Query;
+use crate::query::scan::{Hit, RankCount, TopK};
+
+/// The weight of cosine and popularity beside the scores of related items. So small that they order only what two hops do not tell
+/// apart: items that they do not reach, and equal ones.
+pub(crate) const EMBEDDING_WEIGHT: f32 = 1e-5;
+
+/// What all questions about the related items of one kind share.
+pub(crate) struct RelatedQuestions<'a> {
+    rows: &'a GraphRows,
+    relations: ListRelations,
+    embeddings: &'a Embeddings,
+    snapshot: &'a Snapshot,
+}
+
+/// The related items of one node.
+pub(crate) struct RelatedQuery {
+    row: u32,
+    /// The score of each row that is reached.
+    scores: Vec<(u32, f32)>,
+}
+
+impl<'a> RelatedQuestions<'a> {
+    /// `None` if the kind has no fitted constants or no lists.
+    pub(crate) fn new(kind: KindIx, embeddings: &'a Embeddings, snapshot: &'a Snapshot) -> Option<Self> {
+        let rows = embeddings.graph_rows(kind)?;
+        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
+    }
+
+    /// Related items of one node after the other. It has memory of its own, so each thread needs one.
+    pub(crate) fn related_items(&self) -> RelatedItems<'_> {
+        RelatedItems::new(self.snapshot, &self.relations, self.rows.related_powers())
+    }
+
+    /// `None` if two hops from the row's node reach nothing.
+    pub(crate) fn of(&self, row: u32, related: &mut RelatedItems<'_>) -> Option<RelatedQuery> {
+        let scores = related.scores(self.embeddings.nodes[row as usize]);
+        let score = |(node, score): (NodeIx, f32)| Some((self.embeddings.row(node)?, score));
+        let scores: Vec<(u32, f32)> = scores.into_iter().filter_map(score).collect();
+        (!scores.is_empty()).then_some(RelatedQuery { row, scores })
+    }
+}
+
+impl RelatedQuery {
+    /// The best rows, best first, from the best rows by the embeddings alone.
+    pub(crate) fn best(
+        &self,
+        by_embeddings: &[Hit],
+        embeddings: &Embeddings,
+        options: &Query,
+        request: &RowRequest<'_>,
+        is_excluded: impl Fn(u32) -> bool,
+    ) -> Vec<Hit> {
+        let order = |row: u32| embeddings.ids[row as usize].get();
+        let scores: HashMap<u32, f32> = self.scores.iter().copied().collect();
+        let mut best = TopK::new(request.k);
+        for &(row, score) in &self.scores {
+            let score = score + EMBEDDING_WEIGHT * embeddings.score(self.row, row, !options.cosine);
+            if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
+                best.offer((row, score), &order);
+            }
+        }
+        for &(row, score) in by_embeddings.iter().filter(|(row, _)| !scores.contains_key(row)) {
+            best.offer((row, EMBEDDING_WEIGHT * score), &order);
+        }
+        best.finish(&order)
+    }
+
+    /// The score of a row by the graph; 0 if it is not reached.
+    pub(crate) fn graph_score(&self, row: u32) -> f32 {
+        self.scores.iter().find(|(other, _)| *other == row).map_or(0.0, |(_, score)| *score)
+    }
+
+    /// The rank of an item: the rows of a kind that score higher, and those that score the same. Neither the query nor the item
+    /// counts.
+    ///
+    /// Cost: the score of every row by the embeddings.
+    pub(crate) fn rank_count(&self, item: u32, kind: KindIx, embeddings: &Embeddings) -> RankCount {
+        let mut by_row: Vec<f32> = vec![0.0; embeddings.rows()];
+        for &(row, score) in &self.scores {
+            by_row[row as usize] = score;
+        }
+        let cosines = embeddings.vectors.scores(embeddings.vector(self.row));
+        let score = |row: u32| {
+            let row = row as usize;
+            let by_embeddings = EMBEDDING_WEIGHT * (cosines[row] + embeddings.bias[row]);
+            // What is not reached is scored as in `best`, without an addition.
+            if by_row[row] > 0.0 { by_row[row] + by_embeddings } else { by_embeddings }
+        };
+        let level = score(item);
+        let mut count = RankCount { higher: 0, equal: 0 };
+        let others = (0..embeddings.rows() as u32).filter(|&row| row != item && row != self.row);
+        for row in others.filter(|&row| embeddings.is_alive(row) && embeddings.kind(row) == kind) {
+            let score = score(row);
+            count.higher += u64::from(score > level);
+            count.equal += u64::from(score == level);
+        }
+        count
+    }
+}

@@ -1,0 +1,293 @@
+//! Scores from the graph: the graph filter and related items are as current as the last commit, residual factors are the model's, and
+//! after a refresh every score has the bits that a store made anew gives.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hedgerow::{
+    AnswerSource, Batch, CancelToken, Edge, Engine, KindIx, NodeName, Query, Ranked, Recipient, Store,
+    TrainEvent, TrainOptions,
+};
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+
+const USERS: usize = 60;
+const ITEMS: usize = 40;
+
+/// Users and items as they should be in the store.
+type Edges = BTreeSet<(usize, usize)>;
+
+fn user(key: usize) -> NodeName {
+    NodeName::new("user", key.to_string()).expect("a name")
+}
+
+fn item(key: usize) -> NodeName {
+    NodeName::new("item", key.to_string()).expect("a name")
+}
+
+/// Users like the items of their third more than others.
+fn edges(rng: &mut StdRng) -> Edges {
+    let mut edges = Edges::new();
+    for user in 0..USERS {
+        for item in 0..ITEMS {
+            if rng.random_bool(if user % 3 == item % 3 { 0.4 } else { 0.06 }) {
+                edges.insert((user, item));
+            }
+        }
+    }
+    edges
+}
+
+fn link(batch: &mut Batch, (user_key, item_key): (usize, usize)) {
+    let (user, item) = (user(user_key), item(item_key));
+    batch.link(user.as_ref(), item.as_ref(), Edge::default()).expect("an edge");
+}
+
+fn open(folder: &tempfile::TempDir, name: &str) -> Engine {
+    let store = Store::options().create(true).open(folder.path().join(name)).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+/// An engine over these edges, which come in random order.
+fn engine_of(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut StdRng) -> Engine {
+    let engine = open(folder, name);
+    let mut edges: Vec<_> = edges.iter().copied().collect();
+    edges.shuffle(rng);
+    for edges in edges.chunks(50) {
+        let mut batch = Batch::new();
+        edges.iter().for_each(|&edge| link(&mut batch, edge));
+        engine.store().commit(&batch).expect("a commit");
+    }
+    engine
+}
+
+fn options() -> TrainOptions {
+    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
+}
+
+fn trained(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut StdRng) -> Engine {
+    let engine = engine_of(edges, folder, name, rng);
+    engine.training(&options()).run(&CancelToken::new()).expect("a training");
+    engine
+}
+
+fn bits(ranked: &Ranked) -> Vec<(NodeName, u32)> {
+    ranked.items.iter().map(|item| (item.node.clone(), item.score.to_bits())).collect()
+}
+
+/// Every score of every user, of some histories and of every item. A node that has no answer gives none.
+fn all_scores(engine: &Engine) -> Vec<Vec<(NodeName, u32)>> {
+    let query = Query { k: 1000, ..Query::default() };
+    let mut recipients: Vec<Recipient> = (0..USERS + 10).map(|key| Recipient::Node(user(key))).collect();
+    recipients.extend((0..ITEMS).map(|key| Recipient::History(vec![item(key), item((key * 7 + 1) % ITEMS)])));
+    let recommended = recipients.iter().map(|recipient| engine.recommend(recipient, &query));
+    let similar = (0..ITEMS + 10).map(|key| {
+        let name = item(key);
+        engine.similar(name.as_ref(), &query)
+    });
+    recommended
+        .chain(similar)
+        .map(|ranked| ranked.map_or_else(|_| Vec::new(), |ranked| bits(&ranked)))
+        .collect()
+}
+
+/// A random change: edges that come and go, new users and items, and nodes that are removed.
+fn change(edges: &mut Edges, engine: &Engine, rng: &mut StdRng) {
+    let mut batch = Batch::new();
+    for _ in 0..rng.random_range(1..6) {
+        match rng.random_range(0..10) {
+            0 => {
+                let gone = rng.random_range(0..ITEMS);
+                let name = item(gone);
+                if engine.store().snapshot().lookup(name.as_ref()).is_some() {
+                    edges.retain(|&(_, item)| item != gone);
+                    batch.remove(name.as_ref()).expect("a node");
+                    break;
+                }
+            }
+            1..4 => {
+                let all: Vec<_> = edges.iter().copied().collect();
+                if let Some(&edge) = all.choose(rng) {
+                    edges.remove(&edge);
+                    let (user, item) = (user(edge.0), item(edge.1));
+                    batch.unlink(user.as_ref(), item.as_ref(), None).expect("an edge");
+                }
+            }
+            _ => {
+                let edge = (rng.random_range(0..USERS + 10), rng.random_range(0..ITEMS + 10));
+                edges.insert(edge);
+                link(&mut batch, edge);
+            }
+        }
+    }
+    engine.store().commit(&batch).expect("a commit");
+}
+
+/// The promise is about answers, not only about rows: two stores with one content and one model give the same scores, although one
+/// has refreshed after every few changes and the other was made anew.
+#[test]
+fn scores_are_those_of_a_store_made_anew_with_the_same_model() {
+    for seed in 0..6 {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut edges = edges(rng);
+        let engine = trained(&edges, &folder, "changed", rng);
+        let cancel = CancelToken::new();
+        for round in 0..4 {
+            for _ in 0..rng.random_range(1..5) {
+                change(&mut edges, &engine, rng);
+            }
+            engine.refresh(false, &cancel).expect("a refresh");
+            let model = engine.export_embeddings(&cancel).expect("an export").model();
+            let anew = engine_of(&edges, &folder, &format!("anew-{round}"), rng);
+            // Nodes that lost all edges stay; a store made of edges alone needs them too.
+            let mut lonely = Batch::new();
+            let snapshot = engine.store().snapshot();
+            let kinds = (0..snapshot.kind_count()).map(|kind| KindIx::new(kind as u8));
+            for name in kinds.flat_map(|kind| snapshot.nodes_of(kind)).map(|node| snapshot.name(node)) {
+                if anew.store().snapshot().lookup(name.as_ref()).is_none() {
+                    lonely.add_node(name.as_ref()).expect("a node");
+                }
+            }
+            anew.store().commit(&lonely).expect("a commit");
+            anew.install(&model, &cancel).expect("installed");
+            assert_eq!(all_scores(&anew), all_scores(&engine), "seed {seed}, round {round}");
+            let digest = |engine: &Engine| engine.digest(&cancel).expect("a digest").digest;
+            assert_eq!(digest(&anew), digest(&engine), "seed {seed}, round {round}");
+        }
+    }
+}
+
+/// The factors and constants are stored with the model: a reopened store answers alike.
+#[test]
+fn scores_are_the_same_after_the_store_is_opened_again() {
+    let rng = &mut StdRng::seed_from_u64(20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let engine = trained(&edges, &folder, "store", rng);
+    let before = all_scores(&engine);
+    drop(engine);
+    assert_eq!(all_scores(&open(&folder, "store")), before);
+}
+
+/// Two hops read the graph as it is now: a user who came after the refresh gets answers from the first edge on, and an edge that two
+/// others get in common makes their items related at once.
+#[test]
+fn a_commit_is_in_the_next_answer_without_a_refresh() {
+    let rng = &mut StdRng::seed_from_u64(21);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let engine = trained(&edges, &folder, "store", rng);
+    let query = Query { k: 5, ..Query::default() };
+    let new = Recipient::Node(user(1000));
+    assert!(engine.recommend(&new, &query).is_err(), "nobody knows the user");
+
+    let mut batch = Batch::new();
+    [(1000, 0), (1000, 3), (1000, 6)].into_iter().for_each(|edge| link(&mut batch, edge));
+    engine.store().commit(&batch).expect("a commit");
+    let first = engine.recommend(&new, &query).expect("an answer");
+    assert_eq!(first.source, AnswerSource::Graph);
+    assert!(first.dirty_nodes > 0, "nothing was refreshed");
+    let liked =
+        first.items.iter().filter(|found| found.node.key.parse::<usize>().expect("a number") % 3 == 0);
+    assert!(liked.count() >= 3, "a third of all items would be fewer: {first}");
+
+    // Two items that no list has in common, until ten new users have both.
+    let score = |ranked: &Ranked, key: usize| {
+        let found = ranked.items.iter().find(|found| found.node == item(key));
+        found.map_or(0.0, |found| found.score)
+    };
+    let all = Query { k: 1000, ..Query::default() };
+    let before = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
+    let mut batch = Batch::new();
+    (2000..2010).for_each(|user| [(user, 0), (user, 1)].into_iter().for_each(|edge| link(&mut batch, edge)));
+    engine.store().commit(&batch).expect("a commit");
+    let after = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
+    assert!(after > 2.0 * before, "{before} {after}");
+}
+
+/// An explanation has the parts of the score and the item of the history that most of it came from.
+#[test]
+fn an_explanation_names_parts_that_add_up_to_the_score() {
+    let rng = &mut StdRng::seed_from_u64(22);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let engine = trained(&edges, &folder, "store", rng);
+    let query = Query { k: 10, explain: true, ..Query::default() };
+    for key in 0..10 {
+        let ranked = engine.recommend(&Recipient::Node(user(key)), &query).expect("an answer");
+        assert_eq!(ranked.source, AnswerSource::Graph);
+        for found in &ranked.items {
+            let explanation = found.explanation.as_ref().expect("an explanation");
+            let parts = explanation.filter.expect("a filter") + explanation.factors.expect("factors");
+            assert!((parts - found.score).abs() < 1e-5, "{parts} {}", found.score);
+            let Some(connection) = &explanation.connection else {
+                assert_eq!(explanation.filter, Some(0.0), "two hops reach it from some item");
+                continue;
+            };
+            let start = connection.node.key.parse().expect("a number");
+            assert!(edges.contains(&(key, start)), "it came from the user's own history");
+            assert!(
+                connection.shared > 0 && connection.share.is_some_and(|share| share > 0.0 && share <= 1.0)
+            );
+        }
+    }
+}
+
+/// Filters, exclusions and seen items hold for scores from the graph as for others, and a batch answers as single questions do.
+#[test]
+fn options_of_a_question_hold_for_scores_from_the_graph() {
+    let rng = &mut StdRng::seed_from_u64(23);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let engine = trained(&edges, &folder, "store", rng);
+    let recipients: Vec<Recipient> = (0..USERS).map(|key| Recipient::Node(user(key))).collect();
+    for (k, include_seen) in [(1, false), (7, false), (1000, false), (7, true)] {
+        let query = Query { k, include_seen, exclude: vec![item(3), item(4)], ..Query::default() };
+        let batch = engine.recommender(&query).expect("a recommender").recommend(&recipients);
+        for (key, (recipient, of_batch)) in recipients.iter().zip(batch).enumerate() {
+            let ranked = engine.recommend(recipient, &query).expect("an answer");
+            assert_eq!(bits(&of_batch.expect("an answer")), bits(&ranked), "user {key}");
+            assert!(ranked.items.len() <= k && ranked.items.is_sorted_by(|a, b| a.score >= b.score));
+            for found in &ranked.items {
+                assert!(found.node != item(3) && found.node != item(4));
+                let seen = edges.contains(&(key, found.node.key.parse().expect("a number")));
+                assert!(include_seen || !seen, "user {key} has {} already", found.node);
+            }
+        }
+    }
+    let cosine = Query { cosine: true, ..Query::default() };
+    assert_eq!(
+        engine.recommend(&recipients[0], &cosine).expect("an answer").source,
+        AnswerSource::Embeddings
+    );
+    let similar = engine.similar(("item", "0"), &cosine).expect("an answer");
+    assert_eq!(similar.source, AnswerSource::Embeddings);
+}
+
+/// A fit is reported, and can be left out.
+#[test]
+fn a_training_reports_its_fit_unless_it_has_none() {
+    let rng = &mut StdRng::seed_from_u64(24);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let engine = engine_of(&edges, &folder, "store", rng);
+    let fits = |options: &TrainOptions| {
+        let mut fits = Vec::new();
+        let mut observer = |event: &TrainEvent| {
+            if let TrainEvent::Fitted(fitted) = event {
+                fits.push(fitted.clone());
+            }
+        };
+        engine.training(options).observer(&mut observer).run(&CancelToken::new()).expect("a training");
+        fits
+    };
+    let fitted = fits(&options());
+    let [fitted] = &fitted[..] else { panic!("one kind: {fitted:?}") };
+    assert_eq!(fitted.kind, "item");
+    assert!(fitted.recall > 0.5 && fitted.edges > 10, "{fitted:?}");
+    assert!(fits(&TrainOptions { factors: false, ..options() }).is_empty());
+    let ranked = engine.recommend(&Recipient::Node(user(0)), &Query::default()).expect("an answer");
+    assert_eq!(ranked.source, AnswerSource::Embeddings);
+}

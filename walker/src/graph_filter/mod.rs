@@ -1,0 +1,284 @@
+//! The graph filter: exact sums over two hops, from the items of a history through their lists to other items.
+//! It keeps no state about the graph, so it is as current as its snapshot. Must not know models.
+
+mod list_relations;
+mod powers;
+mod related_items;
+
+use hedgerow_storage::{NodeIx, Snapshot};
+
+pub use list_relations::{FEWEST_ITEMS, ListRelations, MAX_LISTS, MAX_READS};
+pub use powers::DegreePowers;
+pub use related_items::{RelatedItems, RelatedPowers, SECOND_HOPS};
+
+/// Most items of a history that count: those with the smallest stable ids, which are hashes of their names.
+pub const MAX_HISTORY: usize = 1000;
+
+/// The powers by which degrees damp the sums of a filter.
+#[derive(Clone, Debug)]
+pub struct FilterPowers {
+    /// Of the items of the history.
+    pub history: DegreePowers,
+    /// Of the lists.
+    pub list: DegreePowers,
+}
+
+/// Sums over two hops.
+///
+/// For a history H, an item j and degrees d, the sum is
+///
+/// ```text
+/// F(H, j) = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
+/// ```
+///
+/// with the exponents a and b of [`FilterPowers`]. Of an item with more than [`MAX_LISTS`] lists, and of long lists, a sample counts
+/// and stands for all. Weights and times of edges do not count.
+///
+/// # Shapes
+/// 4 bytes for each node of the graph. The system provides memory only for the parts that a sum touches.
+/// # Determinism
+/// Canonical: stores of equal content give equal bits. Terms are added in the order of stable ids and neighbor lists.
+/// # Source
+/// `RP3beta` (Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications", TiiS 2017)
+/// with free exponents; the linear filter of GF-CF (Shen et al., CIKM 2021) has a = b = 1/2.
+#[derive(Debug)]
+pub struct GraphFilter<'s> {
+    snapshot: &'s Snapshot,
+    relations: &'s ListRelations,
+    powers: &'s FilterPowers,
+    sums: Sums,
+}
+
+/// A sum for each node, and the nodes whose sum is not zero.
+#[derive(Debug)]
+struct Sums {
+    /// By node. All zeros between two uses.
+    by_node: Vec<f32>,
+    /// In the order in which they were first reached.
+    reached: Vec<u32>,
+}
+
+/// The sums of one history.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FilterSums {
+    /// Each item with a sum above 0, in the order in which it was first reached. Items of the history are among them.
+    pub items: Vec<(NodeIx, f32)>,
+    /// The items of the history that count, by stable id, each once.
+    pub history: Vec<HistorySum>,
+}
+
+/// An item of a history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HistorySum {
+    /// The item.
+    pub item: NodeIx,
+    /// Its own sum, F(H, i).
+    pub sum: f32,
+    /// The part of its sum that it contributes itself.
+    pub own: f32,
+    /// The number of its lists.
+    pub degree: usize,
+    /// `d_i^-a`.
+    pub damping: f32,
+}
+
+impl<'s> GraphFilter<'s> {
+    /// A filter over a snapshot. Cost: address space for [`GraphFilter`]'s sums.
+    pub fn new(snapshot: &'s Snapshot, relations: &'s ListRelations, powers: &'s FilterPowers) -> Self {
+        Self { snapshot, relations, powers, sums: Sums::new(snapshot) }
+    }
+
+    /// The sums of a history. Nodes of other kinds do not count, and a repeated node counts once.
+    ///
+    /// # Panics
+    /// As [`Snapshot`] does, for a node that the store never numbered.
+    /// # Cost
+    /// The items of all lists of the history; about [`MAX_READS`] for each item of the history at most.
+    pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
+        let Self { snapshot, relations, powers, sums } = self;
+        let mut starts: Vec<NodeIx> = history.to_vec();
+        starts.retain(|&node| snapshot.kind(node) == relations.kind());
+        starts.sort_unstable_by_key(|&node| snapshot.stable_id(node));
+        starts.dedup();
+        starts.truncate(MAX_HISTORY);
+
+        let start = |item: NodeIx| {
+            let degree = relations.degree(snapshot, item);
+            let damping = powers.history.of(degree);
+            let own = sums.add_two_hops(item, damping, snapshot, relations, &powers.list);
+            HistorySum { item, sum: 0.0, own, degree, damping }
+        };
+        let mut history: Vec<HistorySum> = starts.into_iter().map(start).collect();
+        for start in &mut history {
+            start.sum = sums.by_node[start.item.index()];
+        }
+        FilterSums { items: sums.take(), history }
+    }
+}
+
+impl Sums {
+    fn new(snapshot: &Snapshot) -> Self {
+        Self { by_node: vec![0.0; snapshot.bound() as usize], reached: Vec::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, node: u32, amount: f32) {
+        let sum = &mut self.by_node[node as usize];
+        if *sum == 0.0 {
+            self.reached.push(node);
+        }
+        *sum += amount;
+    }
+
+    /// Adds `amount * d_v^-b` to each item of each list v of an item, the item itself included. Returns what it gets itself.
+    fn add_two_hops(
+        &mut self,
+        item: NodeIx,
+        amount: f32,
+        snapshot: &Snapshot,
+        relations: &ListRelations,
+        list_powers: &DegreePowers,
+    ) -> f32 {
+        let most_items = ListRelations::most_items(relations.degree(snapshot, item));
+        let mut own = 0.0;
+        relations.for_each_list(snapshot, item, |list, lists| {
+            let amount = lists * amount * list_powers.of(relations.degree(snapshot, list));
+            own += amount;
+            relations
+                .for_each_item(snapshot, list, most_items, |other, items| self.add(other, amount * items));
+        });
+        own
+    }
+
+    /// The sums in the order in which they were reached, which are zero again.
+    fn take(&mut self) -> Vec<(NodeIx, f32)> {
+        let Self { by_node, reached } = self;
+        let sum = |node: u32| (NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
+        let sums = reached.iter().copied().map(sum).collect();
+        reached.clear();
+        sums
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use hedgerow_storage::{Batch, Edge, NodeIx, NodeRef, Snapshot, Store};
+
+    use super::*;
+    use crate::policy::Policy;
+
+    pub(super) fn pin(key: &str) -> NodeRef<'_> {
+        NodeRef { kind: "pin", key }
+    }
+
+    pub(super) fn stored(
+        boards: &[(String, Vec<String>)],
+        more: &[(NodeRef<'_>, NodeRef<'_>)],
+    ) -> (tempfile::TempDir, Snapshot) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
+        let mut batch = Batch::new();
+        for (board, pins) in boards {
+            for key in pins {
+                batch
+                    .link(NodeRef { kind: "board", key: board }, pin(key), Edge::default())
+                    .expect("an edge");
+            }
+        }
+        for (a, b) in more {
+            batch.link(*a, *b, Edge::default()).expect("an edge");
+        }
+        store.commit(&batch).expect("a commit");
+        (folder, store.snapshot())
+    }
+
+    pub(super) fn relations(snapshot: &Snapshot) -> ListRelations {
+        let kind = snapshot.kind_ix("pin").expect("a kind");
+        ListRelations::new(snapshot, &Policy::default_for(snapshot, kind)).expect("pins have boards")
+    }
+
+    fn powers(history: f32, list: f32) -> FilterPowers {
+        FilterPowers { history: DegreePowers::new(history), list: DegreePowers::new(list) }
+    }
+
+    fn sums(
+        snapshot: &Snapshot,
+        history: &[&str],
+        powers: &FilterPowers,
+    ) -> (BTreeMap<String, f32>, FilterSums) {
+        let relations = relations(snapshot);
+        let nodes: Vec<NodeIx> =
+            history.iter().map(|key| snapshot.require(pin(key)).expect("a pin")).collect();
+        let mut filter = GraphFilter::new(snapshot, &relations, powers);
+        let first = filter.sums(&nodes);
+        assert_eq!(filter.sums(&nodes), first, "a sum leaves nothing behind");
+        let named = first.items.iter().map(|&(node, sum)| (snapshot.name(node).key, sum));
+        (named.collect(), first)
+    }
+
+    pub(super) fn boards(boards: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
+        let board = |(board, pins): &(&str, &str)| {
+            ((*board).to_owned(), pins.chars().map(|pin| pin.to_string()).collect())
+        };
+        boards.iter().map(board).collect()
+    }
+
+    /// Board w holds a, b, c, d; x holds a, b; y holds b, e. With both exponents 1, from a: w gives 1/2 * 1/4 to each of its pins,
+    /// x gives 1/2 * 1/2. The pin e is three hops away.
+    #[test]
+    fn sums_are_the_hand_worked_numbers() {
+        let (_folder, snapshot) = stored(&boards(&[("w", "abcd"), ("x", "ab"), ("y", "be")]), &[]);
+        let (of, all) = sums(&snapshot, &["a", "a"], &powers(1.0, 1.0));
+        let expected = [("a", 0.375), ("b", 0.375), ("c", 0.125), ("d", 0.125)];
+        assert_eq!(of, expected.map(|(key, sum)| (key.to_owned(), sum)).into());
+        let [start] = all.history[..] else { panic!("one start") };
+        assert_eq!((start.sum, start.own, start.degree, start.damping), (0.375, 0.375, 2, 0.5));
+
+        let (of, all) = sums(&snapshot, &["a", "b"], &powers(0.0, 0.0));
+        assert_eq!((of["c"], of["e"], of["b"]), (2.0, 1.0, 5.0));
+        let own: f32 = all.history.iter().map(|start| start.own).sum();
+        assert_eq!(own, 5.0, "a has two boards, b has three");
+    }
+
+    /// In one relation pins are joined to boards, to pins and to authors; only boards and authors are lists.
+    #[test]
+    fn neighbors_of_the_same_kind_are_no_lists() {
+        let author = NodeRef { kind: "author", key: "k" };
+        let more = [(author, pin("a")), (author, pin("c")), (pin("a"), pin("z")), (pin("z"), pin("c"))];
+        let (_folder, snapshot) = stored(&boards(&[("w", "ab")]), &more);
+        let (of, _) = sums(&snapshot, &["a"], &powers(0.0, 0.0));
+        assert_eq!(of.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    /// Pin 7 is on 299 boards of its own and on one of 3,000 pins, of which a sample counts. The sample stands for all, so the sum over
+    /// all pins is what it would be without a limit, and it does not depend on the order in which the pins came.
+    #[test]
+    fn a_long_list_counts_by_a_sample_that_is_a_function_of_its_content() {
+        let pins: Vec<String> = (0..3000).map(|pin| pin.to_string()).collect();
+        let mut boards: Vec<(String, Vec<String>)> =
+            (0..MAX_LISTS - 1).map(|board| (format!("b{board}"), vec!["7".to_owned()])).collect();
+        boards.push(("w".to_owned(), pins));
+        let (_folder, snapshot) = stored(&boards, &[]);
+        let (of, _) = sums(&snapshot, &["7"], &powers(0.0, 0.0));
+        assert!((FEWEST_ITEMS..=FEWEST_ITEMS + 1).contains(&of.len()), "{}", of.len());
+        let total: f32 = of.values().sum();
+        assert!((total - 3299.0).abs() < 0.1, "{total}");
+        boards.reverse();
+        boards.iter_mut().for_each(|(_, pins)| pins.reverse());
+        let (_folder, reversed) = stored(&boards, &[]);
+        assert_eq!(sums(&reversed, &["7"], &powers(0.0, 0.0)).0, of);
+    }
+
+    #[test]
+    fn a_history_of_other_kinds_or_of_nothing_has_no_sums() {
+        let (_folder, snapshot) = stored(&boards(&[("w", "ab")]), &[]);
+        let relations = relations(&snapshot);
+        let powers = powers(1.0, 1.0);
+        let board = snapshot.require(NodeRef { kind: "board", key: "w" }).expect("a board");
+        let mut filter = GraphFilter::new(&snapshot, &relations, &powers);
+        assert_eq!(filter.sums(&[board]), FilterSums::default());
+        assert_eq!(filter.sums(&[]), FilterSums::default());
+    }
+}
