@@ -1,7 +1,8 @@
-//! Matrix products, sparse products, row arithmetic, and the memory they use.
+//! Matrix products, sparse products, linear equations, row arithmetic, and the memory they use.
 //! Must not know nodes, features or layers.
 
 pub(crate) mod buffer_pool;
+pub(crate) mod cholesky;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod normal_equations;
