@@ -75,7 +75,7 @@ pub(crate) enum Verb {
     Similar(similar::SimilarArgs),
     /// Recommend nodes for a user or after a history
     Recommend(recommend::RecommendArgs),
-    /// Measure the embeddings at a task, compared with baselines without training
+    /// Measure the embeddings at a task, compared with baselines
     Eval(eval::EvalArgs),
     /// Count nodes, edges, degrees, dirty nodes and bytes
     Stats(stats::StatsArgs),

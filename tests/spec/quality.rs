@@ -121,8 +121,8 @@ fn figures_of_recommendations_equal_those_worked_out_by_hand() {
 ///   x: a b c    y: a b    z: c d    w: d e
 /// ```
 ///
-/// - Query a, answer b: by popularity b, c and d are tied, so the mean rank is 2. By co-occurrence and by walks b is first.
-/// - Query a, answer e: by popularity b, c and d come first, so the rank is 4. By co-occurrence and by walks b and c come
+/// - Query a, answer b: by popularity b, c and d are tied, so the mean rank is 2. By co-occurrence and by RP3beta b is first.
+/// - Query a, answer e: by popularity b, c and d come first, so the rank is 4. By co-occurrence and by RP3beta b and c come
 ///   first, and d and e are tied at 0, so the mean rank is 1 + 2 + 1/2.
 #[test]
 fn ranks_of_related_items_equal_those_worked_out_by_hand() {
@@ -133,7 +133,7 @@ fn ranks_of_related_items_equal_those_worked_out_by_hand() {
         baseline_of(&found, Baseline::Popularity).quality.mrr.mean,
         f64::midpoint(1.0 / 2.0, 1.0 / 4.0),
     );
-    for baseline in [Baseline::Cooccurrence, Baseline::Walks] {
+    for baseline in [Baseline::Cooccurrence, Baseline::Rp3Beta] {
         let quality = &baseline_of(&found, baseline).quality;
         assert_close(quality.mrr.mean, f64::midpoint(1.0, 1.0 / 3.5));
         assert_eq!((quality.hr10.mean, quality.mrr100.mean, quality.pairs), (1.0, 1.0, 2));
@@ -230,14 +230,14 @@ fn figures_depend_neither_on_threads_nor_on_the_order_of_users() {
     assert_close(of_reversed.compared.recall.mean, compared.recall.mean);
     assert_eq!(of_reversed.compared.coverage, compared.coverage);
     assert_close(
-        baseline_of(&of_reversed, Baseline::Walks).lead.mean,
-        baseline_of(&found[0].0, Baseline::Walks).lead.mean,
+        baseline_of(&of_reversed, Baseline::ImplicitAls).lead.mean,
+        baseline_of(&found[0].0, Baseline::ImplicitAls).lead.mean,
     );
 }
 
 /// The expected answer is always the pin `star`. Board 2n has pins n and m, board 2n + 1 has n only.
 ///
-/// Popularity answers star. Co-occurrence and walks answer m. A model without training answers at random.
+/// Popularity answers star. Co-occurrence and walks of two hops answer m. A model without training answers at random.
 #[test]
 fn a_random_model_is_reported_as_worse_where_popularity_is_right() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -257,7 +257,7 @@ fn a_random_model_is_reported_as_worse_where_popularity_is_right() {
         (0..30).map(|n| (board(&(2 * n + 1).to_string()), vec![pin("star")])).collect();
     let found = recommend(&engine, &users, &EvaluateOptions { k: 1, ..EvaluateOptions::default() });
     assert_eq!(baseline_of(&found, Baseline::Popularity).quality.recall.mean, 1.0);
-    for wrong in [Baseline::Cooccurrence, Baseline::Walks] {
+    for wrong in [Baseline::Cooccurrence, Baseline::Rp3Beta, Baseline::Pixie] {
         assert_eq!(baseline_of(&found, wrong).quality.recall.mean, 0.0);
     }
     assert_eq!(found.best().map(|best| best.baseline), Some(Baseline::Popularity));
@@ -267,8 +267,8 @@ fn a_random_model_is_reported_as_worse_where_popularity_is_right() {
 /// With k = 1, every baseline shows each board another pin, so baselines cover 3 of 5 pins:
 ///
 /// - Board 7 has no history and gets the most popular pin, a.
-/// - Board 1 has a and b, and gets c, which is next by degree, by co-occurrence and by walks.
-/// - Board 2 has a, b and c. Co-occurrence and walks reach no new pin, so every baseline answers d, by its degree.
+/// - Board 1 has a and b, and gets c, which is next by every baseline.
+/// - Board 2 has a, b and c. No list leads to a new pin, so d follows by its degree. Implicit ALS answers d or e.
 #[test]
 fn users_without_history_or_known_items_and_any_k_have_figures() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -325,9 +325,19 @@ fn an_evaluation_reports_its_progress_and_can_be_cancelled() {
         .iter()
         .map(|progress| (progress.stage, progress.done, progress.of))
         .collect();
-    // Each stage has the two users. The first stage of the walks has the three pins of their histories.
-    let stages = [("model", 2), ("popularity", 2), ("cooccurrence", 2), ("walks", 3), ("walks", 2)];
-    assert_eq!(reports, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
+    // Each stage has the two users. The first stage of implicit ALS has the sweeps of up to eight trainings on held-out edges, and of the last.
+    let stages = [
+        ("model", 2),
+        ("popularity", 2),
+        ("cooccurrence", 2),
+        ("rp3beta", 2),
+        ("pixie", 2),
+        ("implicit_als", 40),
+        ("implicit_als", 2),
+    ];
+    let of_stages = reports.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2));
+    let ends: Vec<_> = of_stages.flat_map(|reports| [reports[0], reports[reports.len() - 1]]).collect();
+    assert_eq!(ends, stages.map(|(stage, of)| [(stage, 0, of), (stage, of, of)]).concat());
     // Cancelled at one of its first three reports, each evaluation returns a cancellation.
     let evaluations: [Evaluation<'_>; 2] =
         [&|cancel| Ok(engine.evaluate_recommend(&users, &options, cancel).map(drop)?), &|cancel| {

@@ -1,4 +1,4 @@
-//! The quality of answers, beside baselines that need no training.
+//! The quality of answers, beside baselines without the model.
 //! Must not know the engine or trainings: all takes the embeddings and a snapshot as arguments.
 
 pub(crate) mod baselines;

@@ -4,7 +4,7 @@ use hedgerow_storage::{CancelToken, NodeIx, NodeName, Snapshot};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::evaluate::baselines::{Baseline, Ranking};
+use crate::evaluate::baselines::{Baseline, Ranking, Task};
 use crate::evaluate::candidates::Candidates;
 use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, answer_in_portions, sample};
 use crate::evaluate::mean::{Mean, QueryGroups};
@@ -61,8 +61,7 @@ pub(crate) fn compare_recommendations(
     let histories: Vec<&[NodeIx]> = sample.iter().map(|&at| test_users[at].history.as_slice()).collect();
     let mut baselines = Vec::new();
     for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
-        let starts = histories.iter().flat_map(|history| history.iter().copied());
-        let ranking = Ranking::of_histories(&candidates, baseline, starts, cancel)?;
+        let ranking = Ranking::new(&candidates, baseline, Task::Recommend, cancel)?;
         let answers = answer_in_portions(baseline.name(), &histories, cancel, |histories| {
             ranking.answers(histories, options.k, cancel)
         })?;

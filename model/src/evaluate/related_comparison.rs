@@ -4,7 +4,7 @@ use hedgerow_storage::{CancelToken, KindIx, NodeIx, NodeName, Snapshot};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::evaluate::baselines::{Baseline, Ranking};
+use crate::evaluate::baselines::{Baseline, Ranking, Task};
 use crate::evaluate::candidates::Candidates;
 use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, answer_in_portions, sample};
 use crate::evaluate::mean::{Mean, QueryGroups};
@@ -76,7 +76,7 @@ pub(crate) fn compare_related(
         sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
     let mut baselines = Vec::new();
     for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
-        let ranking = Ranking::new(&candidates, baseline);
+        let ranking = Ranking::new(&candidates, baseline, Task::Related, cancel)?;
         let counts =
             answer_in_portions(baseline.name(), &pairs, cancel, |pairs| ranking.rank_counts(pairs, cancel))?;
         let of_baseline = ranks(counts);

@@ -1,4 +1,4 @@
-//! `eval`: the quality of the embeddings at two tasks, compared with baselines that need no training.
+//! `eval`: the quality of the embeddings at two tasks, compared with baselines.
 
 mod comparison;
 mod sparkline;
@@ -50,7 +50,8 @@ pub(crate) struct EvalArgs {
     /// For recommend: the most interests of a user; auto cuts the tree where clusters are far apart
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
-    /// The number of users or pairs, drawn by name, on which the model is compared with popularity, co-occurrence and walks
+    /// The number of users or pairs, drawn by name, on which the model is compared with popularity,
+    /// co-occurrence, RP3beta, Pixie and implicit ALS
     #[arg(long, value_name = "N|all|off", default_value_t = EvaluateOptions::COMPARED, value_parser = baselines)]
     baselines: usize,
 }

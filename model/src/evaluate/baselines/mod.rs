@@ -1,33 +1,36 @@
-//! Baselines: rankings that need no training, to compare a model with. They read the graph; of the embeddings they know only which
+//! Baselines: rankings by closed forms, counts and factors of the graph, to compare a model with. Of the embeddings they know only which
 //! nodes have one.
 
-use std::collections::HashSet;
+mod held_out_edges;
+mod implicit_als;
+mod incidence;
+mod pixie;
+mod popularity;
+mod ranking;
+mod rp3beta;
+
 use std::fmt;
 
-use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
-use hedgerow_walker::{Cooccurrence, Neighborhoods, Policy, Visit, WalkOptions, Walker};
+use hedgerow_storage::{CancelToken, NodeIx};
+use hedgerow_walker::{Cooccurrence, Policy};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
+use crate::evaluate::baselines::implicit_als::ImplicitAls;
+use crate::evaluate::baselines::incidence::Incidence;
+use crate::evaluate::baselines::popularity::Popularity;
+use crate::evaluate::baselines::rp3beta::{HopSums, Rp3Beta};
 use crate::evaluate::candidates::Candidates;
 use crate::query::scan::RankCount;
 
 /// Queries of a task, which share the memory of the sums.
 const QUERIES_PER_TASK: usize = 32;
-/// Answers beyond two for each place before they are pruned.
-const ROOM: usize = 64;
-/// Walks from each node, of one visit. The NDCG@20 on gowalla is .150 with them, .143 with as many hops in walks of three visits, and
-/// .152 with twice as many walks.
-const WALKS: u32 = 1_000;
-/// Nodes whose walks are made together. Their visits take 32 MB until they are counted.
-const SOURCES_AT_ONCE: usize = 8_192;
-/// Most visited nodes that count, for each node of a history.
-const TOP: u32 = 200;
 
-/// A ranking that needs no training.
+/// A ranking without the model.
 ///
 /// For a user, each baseline ranks by the user's history. If it has fewer answers than the question asks for, the most popular items
-/// follow, as in [`Engine::recommend`](crate::Engine::recommend).
+/// follow, as in [`Engine::recommend`](crate::Engine::recommend). Settings that a baseline leaves open are chosen on edges that are held
+/// out of the graph, never on the test data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Baseline {
@@ -37,23 +40,34 @@ pub enum Baseline {
     ///
     /// Source: Deshpande and Karypis, "Item-based top-N recommendation algorithms" (ACM TOIS 22, 2004), with all neighbors.
     Cooccurrence,
-    /// By visits of stable walks, the walks that embeddings are computed from, without anything learned. For a history it makes the
-    /// same number of walks from each node, which finds more than the shares of [`pixie`](hedgerow_walker::pixie()).
+    /// By the probability of walks of two hops from the history, damped by the degree of the item reached. Both exponents are fitted.
     ///
-    /// Source: Cooper et al., "Random walks in recommender systems" (WWW 2014), `P3`, by walks.
-    Walks,
+    /// Source: Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications" (ACM TIIS 7,
+    /// 2017), with exact sums in place of walks.
+    Rp3Beta,
+    /// By the visits of walks from the history, see [`pixie`](hedgerow_walker::pixie()), with its default options.
+    Pixie,
+    /// By vectors of 64 numbers from alternating least squares over all pairs of lists and items; for an item, by the cosine. Both
+    /// weights of the loss are fitted.
+    ///
+    /// Source: Hu et al., "Collaborative filtering for implicit feedback datasets" (ICDM 2008), in the form of Rendle et al.,
+    /// "Revisiting the performance of `iALS` on item recommendation benchmarks" (`RecSys` 2022).
+    ImplicitAls,
 }
 
 impl Baseline {
     /// All baselines.
-    pub const ALL: [Self; 3] = [Self::Popularity, Self::Cooccurrence, Self::Walks];
+    pub const ALL: [Self; 5] =
+        [Self::Popularity, Self::Cooccurrence, Self::Rp3Beta, Self::Pixie, Self::ImplicitAls];
 
     /// The name, one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Popularity => "popularity",
             Self::Cooccurrence => "cooccurrence",
-            Self::Walks => "walks",
+            Self::Rp3Beta => "rp3beta",
+            Self::Pixie => "pixie",
+            Self::ImplicitAls => "implicit_als",
         }
     }
 }
@@ -64,29 +78,48 @@ impl fmt::Display for Baseline {
     }
 }
 
+/// The task that a baseline ranks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Items for a history.
+    Recommend,
+    /// Items for one item.
+    Related,
+}
+
 /// A baseline over the candidates, ready to rank.
 pub(super) struct Ranking<'a> {
     candidates: &'a Candidates<'a>,
-    baseline: Baseline,
-    /// The walks from all nodes of the histories.
-    visited: Option<Visited>,
+    ranker: Ranker,
+}
+
+/// What a baseline has computed before its first answer.
+enum Ranker {
+    Popularity(Popularity),
+    Cooccurrence,
+    Rp3Beta(Rp3Beta),
+    Pixie(Policy),
+    ImplicitAls(ImplicitAls),
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(candidates: &'a Candidates<'a>, baseline: Baseline) -> Self {
-        Self { candidates, baseline, visited: None }
-    }
-
-    /// A ranking for histories. `nodes` is the nodes of all histories that it will rank for.
-    pub(super) fn of_histories(
+    pub(super) fn new(
         candidates: &'a Candidates<'a>,
         baseline: Baseline,
-        nodes: impl Iterator<Item = NodeIx>,
+        task: Task,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        let walks = baseline == Baseline::Walks;
-        let visited = walks.then(|| Visited::new(candidates, nodes, TOP, cancel)).transpose()?;
-        Ok(Self { candidates, baseline, visited })
+        let Candidates { snapshot, kind, .. } = *candidates;
+        let ranker = match baseline {
+            Baseline::Popularity => Ranker::Popularity(Popularity::new(candidates)),
+            Baseline::Cooccurrence => Ranker::Cooccurrence,
+            Baseline::Rp3Beta => Ranker::Rp3Beta(Rp3Beta::fitted(Incidence::new(snapshot, kind), task)),
+            Baseline::Pixie => Ranker::Pixie(Policy::default_for(snapshot, kind)),
+            Baseline::ImplicitAls => {
+                Ranker::ImplicitAls(ImplicitAls::fitted(Incidence::new(snapshot, kind), task, cancel)?)
+            }
+        };
+        Ok(Self { candidates, ranker })
     }
 
     /// The best `k` items for each history, without the history itself.
@@ -96,8 +129,8 @@ impl<'a> Ranking<'a> {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Vec<NodeIx>>, Error> {
-        self.each(histories, self.visited.as_ref(), |scores, history| {
-            Ok(best(self.candidates, &scores.of(history, cancel)?, history, k))
+        self.each_scored(histories, cancel, |at, scored| {
+            ranking::best(self.candidates, scored, histories[at], k)
         })
     }
 
@@ -107,175 +140,82 @@ impl<'a> Ranking<'a> {
         pairs: &[(NodeIx, NodeIx)],
         cancel: &CancelToken,
     ) -> Result<Vec<RankCount>, Error> {
-        if self.baseline == Baseline::Popularity {
-            let items = self.candidates.items.iter();
-            let degrees: Vec<u64> = items.map(|&item| self.candidates.snapshot.degree(item)).collect();
-            return Ok(pairs.iter().map(|&pair| by_degree(self.candidates, &degrees, pair)).collect());
+        if let Ranker::Popularity(popularity) = &self.ranker {
+            return Ok(pairs.iter().map(|&pair| popularity.rank_count(self.candidates, pair)).collect());
         }
-        let queries = || pairs.iter().map(|&(query, _)| query);
-        let walks = self.baseline == Baseline::Walks;
-        let visited =
-            walks.then(|| Visited::new(self.candidates, queries(), u32::MAX, cancel)).transpose()?;
-        self.each(pairs, visited.as_ref(), |scores, &(query, item)| {
-            Ok(rank_count(self.candidates, &scores.of(&[query], cancel)?, query, item))
+        let queries: Vec<&[NodeIx]> = pairs.iter().map(|(query, _)| std::slice::from_ref(query)).collect();
+        self.each_scored(&queries, cancel, |at, scored| {
+            let (query, item) = pairs[at];
+            ranking::rank_count(self.candidates, scored, query, item)
         })
     }
 
-    fn each<Q: Sync, A: Send>(
+    /// Hands over the scores for each history, with its place. Nodes that are not listed have score 0, and nodes of the history are not
+    /// listed.
+    fn each_scored<A: Send>(
         &self,
-        queries: &[Q],
-        visited: Option<&Visited>,
-        answer: impl Fn(&mut Scores<'_>, &Q) -> Result<A, Error> + Sync,
+        histories: &[&[NodeIx]],
+        cancel: &CancelToken,
+        answer: impl Fn(usize, &[(NodeIx, f64)]) -> A + Sync,
     ) -> Result<Vec<A>, Error> {
-        let tasks = queries.par_chunks(QUERIES_PER_TASK).map(|queries| {
-            let mut scores = Scores::new(self.baseline, self.candidates.snapshot, visited);
-            queries.iter().map(|query| answer(&mut scores, query)).collect::<Result<Vec<A>, Error>>()
+        let tasks = histories.par_chunks(QUERIES_PER_TASK).enumerate().map(|(task, histories)| {
+            let mut answers = Vec::with_capacity(histories.len());
+            self.score(histories, cancel, |scored| {
+                answers.push(answer(task * QUERIES_PER_TASK + answers.len(), scored));
+            })?;
+            Ok(answers)
         });
         Ok(tasks.collect::<Result<Vec<Vec<A>>, Error>>()?.into_iter().flatten().collect())
     }
-}
 
-/// The visits of walks from a set of nodes.
-struct Visited {
-    /// The nodes, ascending.
-    sources: Vec<NodeIx>,
-    /// Their neighborhoods, in blocks of [`SOURCES_AT_ONCE`] sources.
-    blocks: Vec<Neighborhoods>,
-}
-
-impl Visited {
-    fn new(
-        candidates: &Candidates<'_>,
-        sources: impl Iterator<Item = NodeIx>,
-        top: u32,
+    /// Scores for some histories, in their order.
+    fn score(
+        &self,
+        histories: &[&[NodeIx]],
         cancel: &CancelToken,
-    ) -> Result<Self, Error> {
-        let mut sources: Vec<NodeIx> = sources.collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let options = WalkOptions { walks: WALKS, visits: 1, min_visits: 1, top, ..WalkOptions::default() };
-        let policy = Policy::default_for(candidates.snapshot, candidates.kind);
-        let walker = Walker::new(candidates.snapshot, options, &policy)?;
-        let blocks = sources.chunks(SOURCES_AT_ONCE).map(|block| walker.neighborhoods(block, cancel));
-        let blocks = blocks.collect::<Result<Vec<Neighborhoods>, _>>()?;
-        Ok(Self { sources, blocks })
-    }
-
-    fn of(&self, source: NodeIx) -> &[Visit] {
-        let place = self.sources.binary_search(&source);
-        place.map_or(&[], |place| self.blocks[place / SOURCES_AT_ONCE].of(place % SOURCES_AT_ONCE))
-    }
-}
-
-/// The computation of scores, for one history after the other.
-enum Scores<'a> {
-    Nothing,
-    Cooccurrence(Cooccurrence<'a>),
-    /// The visits of each node; zeros between two histories.
-    Walks(&'a Visited, Vec<u64>),
-}
-
-impl<'a> Scores<'a> {
-    fn new(baseline: Baseline, snapshot: &'a Snapshot, visited: Option<&'a Visited>) -> Self {
-        match (baseline, visited) {
-            (Baseline::Popularity | Baseline::Walks, None) | (Baseline::Popularity, Some(_)) => Self::Nothing,
-            (Baseline::Cooccurrence, _) => Self::Cooccurrence(Cooccurrence::new(snapshot)),
-            (Baseline::Walks, Some(visited)) => Self::Walks(visited, vec![0; snapshot.bound() as usize]),
-        }
-    }
-
-    /// The nodes with scores above 0 that are not in the history, in no order.
-    fn of(&mut self, history: &[NodeIx], cancel: &CancelToken) -> Result<Vec<(NodeIx, f64)>, Error> {
-        match self {
-            Self::Nothing => Ok(Vec::new()),
-            Self::Cooccurrence(cooccurrence) => Ok(cooccurrence.cosine_sums(history, cancel)?),
-            Self::Walks(visited, sums) => {
-                let mut found = Vec::new();
-                for visit in history.iter().flat_map(|&node| visited.of(node)) {
-                    let sum = &mut sums[visit.node.index()];
-                    if *sum == 0 {
-                        found.push(visit.node);
-                    }
-                    *sum += u64::from(visit.count);
+        mut answer: impl FnMut(&[(NodeIx, f64)]),
+    ) -> Result<(), Error> {
+        match &self.ranker {
+            Ranker::Popularity(_) => histories.iter().for_each(|_| answer(&[])),
+            Ranker::Cooccurrence => {
+                let mut cooccurrence = Cooccurrence::new(self.candidates.snapshot);
+                for history in histories {
+                    answer(&cooccurrence.cosine_sums(history, cancel)?);
                 }
-                for node in history {
-                    sums[node.index()] = 0;
+            }
+            Ranker::Rp3Beta(rp3beta) => {
+                let mut sums = HopSums::new(&rp3beta.incidence);
+                for history in histories {
+                    cancel.check()?;
+                    let Rp3Beta { incidence, .. } = rp3beta;
+                    let scored = rp3beta.scores(&incidence.numbers_of(history), &mut sums);
+                    let node = |(item, score): (u32, f64)| (incidence.items[item as usize], score);
+                    answer(&scored.into_iter().map(node).collect::<Vec<_>>());
                 }
-                let visits = found.into_iter().map(|node| (node, std::mem::take(&mut sums[node.index()])));
-                Ok(visits
-                    .filter(|(_, visits)| *visits > 0)
-                    .map(|(node, visits)| (node, visits as f64))
-                    .collect())
+            }
+            Ranker::Pixie(policy) => {
+                for history in histories {
+                    cancel.check()?;
+                    answer(&pixie::scores(self.candidates, policy, history)?);
+                }
+            }
+            Ranker::ImplicitAls(als) => {
+                cancel.check()?;
+                let ImplicitAls { incidence, .. } = als;
+                let numbers: Vec<Vec<u32>> =
+                    histories.iter().map(|history| incidence.numbers_of(history)).collect();
+                let scores = als.scores(&numbers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+                for (history, scores) in numbers.iter().zip(scores.chunks_exact(incidence.items.len().max(1)))
+                {
+                    let others = incidence.items.iter().zip(scores).enumerate();
+                    let others =
+                        others.filter(|(number, _)| history.binary_search(&(*number as u32)).is_err());
+                    // A user without a history gets the most popular items.
+                    let others = others.filter(|_| !history.is_empty());
+                    answer(&others.map(|(_, (&item, &score))| (item, f64::from(score))).collect::<Vec<_>>());
+                }
             }
         }
-    }
-}
-
-/// The best `k` candidates, ties by stable id. The most popular ones follow if there are fewer.
-fn best(candidates: &Candidates<'_>, scored: &[(NodeIx, f64)], history: &[NodeIx], k: usize) -> Vec<NodeIx> {
-    let id = |node: NodeIx| candidates.snapshot.stable_id(node);
-    let order =
-        |a: &(NodeIx, f64), b: &(NodeIx, f64)| b.1.total_cmp(&a.1).then_with(|| id(a.0).cmp(&id(b.0)));
-    let mut best: Vec<(NodeIx, f64)> = Vec::new();
-    let mut least = 0.0;
-    for &(node, score) in scored {
-        if score >= least && candidates.contains(node) {
-            best.push((node, score));
-            if k > 0 && best.len() >= k.saturating_mul(2).saturating_add(ROOM) {
-                best.select_nth_unstable_by(k - 1, order);
-                best.truncate(k);
-                least = best[k - 1].1;
-            }
-        }
-    }
-    best.sort_unstable_by(order);
-    best.truncate(k);
-    let mut best: Vec<NodeIx> = best.into_iter().map(|(node, _)| node).collect();
-    if best.len() < k {
-        let taken: HashSet<NodeIx> = best.iter().chain(history).copied().collect();
-        let popular = candidates.items.iter().copied().filter(|item| !taken.contains(item));
-        best.extend(popular.take(k - best.len()));
-    }
-    best
-}
-
-/// The rank of an item by its score. Nodes that are not listed have score 0.
-fn rank_count(
-    candidates: &Candidates<'_>,
-    scored: &[(NodeIx, f64)],
-    query: NodeIx,
-    item: NodeIx,
-) -> RankCount {
-    let level = scored.iter().find(|(node, _)| *node == item).map_or(0.0, |(_, score)| *score);
-    let is_other = |node: NodeIx| node != query && node != item && candidates.contains(node);
-    let (mut higher, mut equal, mut listed) = (0, 0, 0);
-    for &(_, score) in scored.iter().filter(|(node, _)| is_other(*node)) {
-        listed += 1;
-        higher += u64::from(score > level);
-        equal += u64::from(score == level);
-    }
-    if level == 0.0 {
-        equal = others(candidates, query, item) - listed;
-    }
-    RankCount { higher, equal }
-}
-
-/// The number of candidates other than the query and the item.
-fn others(candidates: &Candidates<'_>, query: NodeIx, item: NodeIx) -> u64 {
-    let own = u64::from(candidates.contains(query)) + u64::from(item != query && candidates.contains(item));
-    candidates.items.len() as u64 - own
-}
-
-/// The rank of an item by its degree. `degrees` has the degrees of the items, largest first.
-fn by_degree(candidates: &Candidates<'_>, degrees: &[u64], (query, item): (NodeIx, NodeIx)) -> RankCount {
-    let level = candidates.snapshot.degree(item);
-    let higher = degrees.partition_point(|&degree| degree > level) as u64;
-    let equal = degrees.partition_point(|&degree| degree >= level) as u64 - higher;
-    let counts_query =
-        |is_counted: bool| u64::from(is_counted && query != item && candidates.contains(query));
-    let query_degree = candidates.snapshot.degree(query);
-    RankCount {
-        higher: higher - counts_query(query_degree > level),
-        equal: equal - counts_query(query_degree == level) - u64::from(candidates.contains(item)),
+        Ok(())
     }
 }
