@@ -30,6 +30,8 @@ pub(super) struct HeldOutQuestion {
     pub(super) history: Vec<u32>,
     /// The hidden item.
     pub(super) item: u32,
+    /// What the question counts. A user counts once in an evaluation, so a question of a long list counts less.
+    pub(super) weight: f64,
 }
 
 impl HeldOutEdges {
@@ -54,7 +56,11 @@ impl HeldOutEdges {
                     Task::Recommend => kept.to_vec(),
                     Task::Related => vec![kept[(hash(list, item, QUERY_SEED) % kept.len() as u64) as usize]],
                 };
-                questions.push(HeldOutQuestion { history, item });
+                let weight = match task {
+                    Task::Recommend => (items.len() as f64).recip(),
+                    Task::Related => 1.0,
+                };
+                questions.push(HeldOutQuestion { history, item, weight });
             }
         }
         Self { incidence, questions }
@@ -88,9 +94,14 @@ impl HeldOutQuestion {
         for &item in self.history.iter().chain([&self.item]) {
             count(scores[item as usize], -1);
         }
-        let rank = 1.0 + higher as f64 + equal as f64 / 2.0;
-        if rank > LAST_RANK { 0.0 } else { (1.0 + rank).log2().recip() }
+        gain(higher as f64, equal as f64)
     }
+}
+
+/// The gain of an item behind some items and level with others.
+pub(super) fn gain(higher: f64, equal: f64) -> f64 {
+    let rank = 1.0 + higher + equal / 2.0;
+    if rank > LAST_RANK { 0.0 } else { (1.0 + rank).log2().recip() }
 }
 
 #[cfg(test)]
@@ -121,7 +132,7 @@ mod tests {
     /// Item 0 is the history. The hidden item 2 is behind 1 and level with 3: rank 2.5.
     #[test]
     fn a_gain_is_that_of_the_rank_among_items_beyond_the_history() {
-        let question = HeldOutQuestion { history: vec![0], item: 2 };
+        let question = HeldOutQuestion { history: vec![0], item: 2, weight: 1.0 };
         assert_eq!(question.gain(&[9.0, 5.0, 4.0, 4.0, -1.0]), 3.5f64.log2().recip());
         let mut many = vec![1.0; 101];
         many[2] = 0.0;

@@ -2,7 +2,7 @@
 //! The hops are exact: nothing is drawn.
 
 use crate::evaluate::baselines::Task;
-use crate::evaluate::baselines::held_out_edges::{HeldOutEdges, HeldOutQuestion};
+use crate::evaluate::baselines::held_out_edges::{HeldOutEdges, HeldOutQuestion, gain};
 use crate::evaluate::baselines::incidence::{Incidence, Rows};
 
 /// The values of alpha to choose from. The first values are taken where no edge can be held out.
@@ -57,13 +57,20 @@ fn fit(held_out: &HeldOutEdges) -> Exponents {
         for question in questions {
             // The hops of an alpha are summed once for all betas.
             for (hops, gains) in hops.iter().zip(gains.chunks_exact_mut(BETAS.len())) {
-                let mut sums = vec![0.0; graph.items.len()];
-                for (item, sum) in hops.sums(graph, &question.history, &mut scratch) {
-                    sums[item as usize] = sum;
-                }
-                for (damping, gain) in damping.iter().zip(gains) {
-                    let scores = sums.iter().zip(damping).map(|(sum, factor)| sum * factor);
-                    *gain += question.gain(&scores.collect::<Vec<f64>>());
+                let reached = hops.sums(graph, &question.history, &mut scratch);
+                // An item that no walk reaches is not found, whatever beta is.
+                let Some(&(_, sum)) = reached.iter().find(|(item, _)| *item == question.item) else {
+                    continue;
+                };
+                for (damping, total) in damping.iter().zip(gains) {
+                    let level = sum * damping[question.item as usize];
+                    let scores = reached.iter().map(|&(item, sum)| sum * damping[item as usize]);
+                    let (mut higher, mut equal) = (0u32, 0u32);
+                    for score in scores {
+                        higher += u32::from(score > level);
+                        equal += u32::from(score == level);
+                    }
+                    *total += question.weight * gain(f64::from(higher), f64::from(equal - 1));
                 }
             }
         }

@@ -56,7 +56,7 @@ fn gain(held_out: &HeldOutEdges, task: Task, settings: Settings, stage: &Stage<'
         let histories: Vec<&[u32]> = questions.iter().map(|question| &*question.history).collect();
         let (scores, items) = (als.scores(&histories), als.incidence.items.len());
         let answered = questions.iter().zip(scores.chunks_exact(items));
-        vec![answered.map(|(question, scores)| question.gain(scores)).sum()]
+        vec![answered.map(|(question, scores)| question.weight * question.gain(scores)).sum()]
     });
     Ok(gains.first().copied().unwrap_or_default())
 }
