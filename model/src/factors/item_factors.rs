@@ -2,8 +2,8 @@
 
 use crate::config::graph_constants::GraphConstants;
 use crate::config::json;
-use crate::factors::least_squares::{edge_target, gram};
-use crate::linalg::normal_equations::{Factor, NormalEquations, RANK};
+use crate::factors::least_squares::edge_target;
+use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, gram};
 use crate::linalg::rows::is_finite;
 
 /// Fitted constants and factors of the items of one kind. They are parameters: a refresh does not change them, a training does.

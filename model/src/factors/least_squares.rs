@@ -8,13 +8,11 @@ use crate::config::graph_constants::{Exponents, diagonal};
 use crate::factors::edge_sums::{Dampings, EdgeScores};
 use crate::factors::item_lists::ItemLists;
 use crate::linalg::buffer_pool::BufferPool;
-use crate::linalg::normal_equations::{Factor, NormalEquations, RANK};
+use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, gram};
 use crate::linalg::sparse::Sparse;
 
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 64;
-/// Rows whose squares are summed together.
-const ROWS_PER_SUM: usize = 1024;
 /// The largest number of a starting factor.
 const START: f32 = 0.1;
 
@@ -141,22 +139,6 @@ impl<'a> ResidualLoss<'a> {
 /// `1 - s0 - a0 (s0 - s)`.
 pub(crate) fn edge_target(with: f32, without: f32, unobserved: f32) -> f32 {
     1.0 - without - unobserved * (without - with)
-}
-
-/// Products of rows with themselves, summed. Shape: (RANK, RANK); only the upper triangle is meant.
-pub(crate) fn gram(factors: &[Factor]) -> Vec<f32> {
-    let sums = factors.par_chunks(ROWS_PER_SUM).map(|some| {
-        let rows: Vec<u32> = (0..some.len() as u32).collect();
-        let mut equations = NormalEquations::new();
-        equations.start(&[0.0; RANK * RANK], 0.0, 0.0, [0.0; RANK]);
-        equations.add(some, &rows, &vec![0.0; some.len()]);
-        equations.into_matrix()
-    });
-    let mut gram = vec![0.0; RANK * RANK];
-    for sum in sums.collect::<Vec<_>>() {
-        gram.iter_mut().zip(sum).for_each(|(to, from)| *to += from);
-    }
-    gram
 }
 
 fn solve_rows(rows: &[u32], equations_of: impl Fn(&mut NormalEquations, usize) + Sync) -> Vec<Factor> {

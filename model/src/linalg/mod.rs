@@ -2,7 +2,6 @@
 //! Must not know nodes, features or layers.
 
 pub(crate) mod buffer_pool;
-pub(crate) mod cholesky;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod normal_equations;

@@ -2,11 +2,16 @@
 //! Must not know what rows are fitted to.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
+use rayon::prelude::*;
+
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
 /// The number of unknowns. A constant, so that no loop has a remainder; 64 numbers reach what 128 reach within a tenth of a percent.
 pub(crate) const RANK: usize = 64;
+
+/// Rows whose squares are summed together.
+const ROWS_PER_SUM: usize = 1024;
 
 /// A row of factors.
 pub(crate) type Factor = [f32; RANK];
@@ -45,16 +50,27 @@ impl NormalEquations {
         simd::run(Add { equations: self, factors, rows, targets });
     }
 
-    /// A.
-    pub(crate) fn into_matrix(self) -> Vec<f32> {
-        self.matrix
-    }
-
     /// Solves the equations. What is stored of them is undefined afterwards.
     pub(crate) fn solve(&mut self) -> Factor {
         simd::run(Solve { matrix: &mut self.matrix, x: &mut self.right });
         self.right
     }
+}
+
+/// Products of rows with themselves, summed. Shape: (RANK, RANK); only the upper triangle is meant.
+pub(crate) fn gram(factors: &[Factor]) -> Vec<f32> {
+    let sums = factors.par_chunks(ROWS_PER_SUM).map(|some| {
+        let rows: Vec<u32> = (0..some.len() as u32).collect();
+        let mut equations = NormalEquations::new();
+        equations.start(&[0.0; RANK * RANK], 0.0, 0.0, [0.0; RANK]);
+        equations.add(some, &rows, &vec![0.0; some.len()]);
+        equations.matrix
+    });
+    let mut gram = vec![0.0; RANK * RANK];
+    for sum in sums.collect::<Vec<_>>() {
+        gram.iter_mut().zip(sum).for_each(|(to, from)| *to += from);
+    }
+    gram
 }
 
 /// Adds products of rows with themselves to the matrix, and rows times targets to the right side.

@@ -4,7 +4,6 @@
 //! Source: Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets" (ICDM 2008), in the form of Rendle et al.,
 //! "Revisiting the performance of `iALS` on item recommendation benchmarks" (`RecSys` 2022) with its exponent nu of 1.
 
-mod normal_equations;
 mod settings_search;
 
 use hedgerow_storage::{CancelToken, StableId, Stage};
@@ -15,14 +14,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::config::error::Error;
 use crate::evaluate::baselines::Task;
 use crate::evaluate::baselines::held_out_edges::HeldOutEdges;
-use crate::evaluate::baselines::implicit_als::normal_equations::{NormalEquations, Scratch};
 use crate::evaluate::baselines::implicit_als::settings_search::{FIT_SWEEPS, MOST_TRAININGS};
 use crate::evaluate::baselines::incidence::{Incidence, Rows};
 use crate::linalg::matrix::Panels;
+use crate::linalg::normal_equations::{NormalEquations, RANK as DIM, gram};
 use crate::linalg::rows::normalize;
 
-/// Numbers in a vector.
-const DIM: usize = 64;
 /// Sweeps of a training; a sweep solves for all lists, then for all items.
 const SWEEPS: usize = 8;
 /// The standard deviation of the first vectors' numbers. Their length is about .1.
@@ -45,7 +42,7 @@ pub(super) struct ImplicitAls {
     task: Task,
     vectors: Vec<f32>,
     /// The equations of a list.
-    equations: NormalEquations,
+    equations: RowEquations,
     /// The vectors, for related items of length 1, as the right factor of a product.
     panels: Panels<'static>,
 }
@@ -79,7 +76,7 @@ impl ImplicitAls {
             ranked.par_chunks_mut(DIM).for_each(|vector| _ = normalize(vector));
         }
         let ranked = ArrayView2::from_shape((incidence.items.len(), DIM), &ranked).expect("whole vectors");
-        let (panels, equations) = (Panels::transposed(&ranked), NormalEquations::new(&vectors, settings));
+        let (panels, equations) = (Panels::transposed(&ranked), RowEquations::new(&vectors, settings));
         Ok(Self { incidence, task, vectors, equations, panels })
     }
 
@@ -90,9 +87,9 @@ impl ImplicitAls {
         let rows = queries.chunks_exact_mut(DIM).zip(histories);
         match self.task {
             Task::Recommend => {
-                let mut scratch = Scratch::new();
+                let mut equations = NormalEquations::new();
                 rows.for_each(|(query, history)| {
-                    self.equations.solve(&self.vectors, history, &mut scratch, query);
+                    self.equations.solve(&self.vectors, history, &mut equations, query);
                 });
             }
             Task::Related => {
@@ -129,13 +126,38 @@ fn first_vectors(items: &[StableId]) -> Vec<f32> {
 
 /// Solves for all vectors of one side, given those of the other.
 fn half_sweep(links: &Rows, others: &[f32], settings: Settings, vectors: &mut [f32]) {
-    let equations = NormalEquations::new(others, settings);
+    let row_equations = RowEquations::new(others, settings);
     let tasks = vectors.par_chunks_mut(DIM * ROWS_PER_TASK).enumerate();
-    tasks.for_each_init(Scratch::new, |scratch, (task, vectors)| {
+    tasks.for_each_init(NormalEquations::new, |equations, (task, vectors)| {
         for (at, vector) in vectors.chunks_exact_mut(DIM).enumerate() {
-            equations.solve(others, links.row(task * ROWS_PER_TASK + at), scratch, vector);
+            row_equations.solve(others, links.row(task * ROWS_PER_TASK + at), equations, vector);
         }
     });
+}
+
+/// `(Z'Z a0 + sum of z z' + lambda (d + a0 N) I) q = sum of z` over the d vectors z that a row is linked to, of N vectors Z.
+struct RowEquations {
+    settings: Settings,
+    gram: Vec<f32>,
+    count: usize,
+}
+
+impl RowEquations {
+    fn new(vectors: &[f32], settings: Settings) -> Self {
+        let vectors = vectors.as_chunks::<DIM>().0;
+        Self { settings, gram: gram(vectors), count: vectors.len() }
+    }
+
+    /// The vector of a row with these links to the same vectors; zeros without links.
+    fn solve(&self, vectors: &[f32], links: &[u32], equations: &mut NormalEquations, solution: &mut [f32]) {
+        if links.is_empty() {
+            return solution.fill(0.0);
+        }
+        let Settings { a0, lambda } = self.settings;
+        equations.start(&self.gram, a0, lambda * (links.len() as f32 + a0 * self.count as f32), [0.0; DIM]);
+        equations.add(vectors.as_chunks().0, links, &vec![1.0; links.len()]);
+        solution.copy_from_slice(&equations.solve());
+    }
 }
 
 #[cfg(test)]
