@@ -54,10 +54,10 @@
 //!
 //! # Sources
 //!
-//! - Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications" (TiiS 2017): `RP3beta`,
+//! - Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications" (ACM TIIS 2017): `RP3beta`,
 //!   two hops with one damped degree.
 //! - Shen et al., "How powerful is graph convolution for recommendation?" (CIKM 2021): `GF-CF`, the same two hops as a filter.
 //! - Hu et al., "Collaborative filtering for implicit feedback datasets" (ICDM 2008): alternating least squares. Rendle et al.,
-//!   "Revisiting the performance of iALS on item recommendation benchmarks" (RecSys 2022): the weights of the squares.
+//!   "Revisiting the performance of iALS on item recommendation benchmarks" (`RecSys` 2022): the weights of the squares.
 //!
 //! Fitting the factors to the residual of the filter, with each edge left out of its own score, is ours.

@@ -38,7 +38,7 @@ pub(crate) struct LossConstants {
 /// Determinism: rows are in the order of stable ids and each sum has a fixed order, so the factors are the same bits for any number
 /// of threads and any order of arrival.
 /// Source: Hu et al., "Collaborative filtering for implicit feedback datasets" (ICDM 2008); the weights of the squares are those of
-/// Rendle et al., "Revisiting the performance of iALS on item recommendation benchmarks" (RecSys 2022). The offset is ours.
+/// Rendle et al., "Revisiting the performance of iALS on item recommendation benchmarks" (`RecSys` 2022). The offset is ours.
 pub(crate) struct ResidualLoss<'a> {
     lists: &'a ItemLists,
     dampings: &'a Dampings,
@@ -162,7 +162,9 @@ fn multiply(matrix: &Sparse, factors: &[Factor]) -> Vec<Factor> {
 
 fn scale_rows(factors: &mut [Factor], by: &[f32], scale: f32) {
     for (row, &by) in factors.iter_mut().zip(by) {
-        row.iter_mut().for_each(|value| *value *= scale * by);
+        for value in row {
+            *value *= scale * by;
+        }
     }
 }
 

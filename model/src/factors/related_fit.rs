@@ -206,7 +206,9 @@ impl Rows<'_> {
 
 /// The strongest entries of a row after damping, divided by their sum; as `RelatedItems` takes them.
 fn strongest(mut row: Vec<(u32, f32)>, hop_powers: &[f32]) -> Vec<(u32, f32)> {
-    row.iter_mut().for_each(|(other, sum)| *sum *= hop_powers[*other as usize]);
+    for (other, sum) in &mut row {
+        *sum *= hop_powers[*other as usize];
+    }
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if row.len() > SECOND_HOPS {
         row.select_nth_unstable_by(SECOND_HOPS - 1, order);
@@ -214,6 +216,8 @@ fn strongest(mut row: Vec<(u32, f32)>, hop_powers: &[f32]) -> Vec<(u32, f32)> {
     }
     row.sort_unstable_by(order);
     let total: f32 = row.iter().map(|(_, sum)| sum).sum();
-    row.iter_mut().for_each(|(_, sum)| *sum /= total);
+    for (_, sum) in &mut row {
+        *sum /= total;
+    }
     row
 }

@@ -39,7 +39,7 @@ pub struct FilterPowers {
 /// # Determinism
 /// Canonical: stores of equal content give equal bits. Terms are added in the order of stable ids and neighbor lists.
 /// # Source
-/// `RP3beta` (Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications", TiiS 2017)
+/// `RP3beta` (Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive applications", ACM TIIS 2017)
 /// with free exponents; the linear filter of GF-CF (Shen et al., CIKM 2021) has a = b = 1/2.
 #[derive(Debug)]
 pub struct GraphFilter<'s> {
@@ -266,7 +266,9 @@ pub(super) mod tests {
         let total: f32 = of.values().sum();
         assert!((total - 3299.0).abs() < 0.1, "{total}");
         boards.reverse();
-        boards.iter_mut().for_each(|(_, pins)| pins.reverse());
+        for (_, pins) in &mut boards {
+            pins.reverse();
+        }
         let (_folder, reversed) = stored(&boards, &[]);
         assert_eq!(sums(&reversed, &["7"], &powers(0.0, 0.0)).0, of);
     }

@@ -104,7 +104,9 @@ impl<'s> RelatedItems<'s> {
         }
         row.sort_unstable_by(order);
         let total: f32 = row.iter().map(|(_, sum)| sum).sum();
-        row.iter_mut().for_each(|(_, sum)| *sum /= total);
+        for (_, sum) in &mut row {
+            *sum /= total;
+        }
         row
     }
 }
@@ -132,8 +134,8 @@ mod tests {
         RelatedPowers { list: DegreePowers::new(list), item: DegreePowers::new(item), hop, second_hops }
     }
 
-    /// From a, without damping: b shares two boards and c one, so 2/3 and 1/3. By second hops: N_ab = 2/3, N_ac = 1/3,
-    /// N_bc = 1/3, N_cb = N_cd = 1/3. So b gets 1/3 * 1/3 more, c gets 2/3 * 1/3, and d gets 1/3 * 1/3.
+    /// From a, without damping: b shares two boards and c one, so 2/3 and 1/3. By second hops: N of ab is 2/3, of ac 1/3,
+    /// of bc, cb and cd 1/3. So b gets 1/3 * 1/3 more, c gets 2/3 * 1/3, and d gets 1/3 * 1/3.
     #[test]
     fn scores_are_the_hand_worked_numbers() {
         let near = |found: BTreeMap<String, f32>, expected: &[(&str, f32)]| {

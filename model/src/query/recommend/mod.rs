@@ -92,19 +92,14 @@ impl Recommendation {
         let rows = merge(&query.interests, lists, options.k);
         let explanation = options.explain.then(|| {
             let interest = |found: &MergedRow| query.interests.get(found.interest).map(|_| found.interest);
-            match embeddings.graph_rows(query.kind).filter(|_| !graph.is_empty()) {
-                Some(graph_rows) => {
-                    let answers = rows
-                        .iter()
-                        .map(|found| (graph[found.interest].parts(found.row, graph_rows), interest(found)));
-                    ExplanationInput::from_graph(embeddings, graph_rows, &query.items, answers)
-                }
-                None => {
-                    let answers = rows
-                        .iter()
-                        .map(|found| (found.row, query.vectors[found.interest].as_slice(), interest(found)));
-                    ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine)
-                }
+            if let Some(graph_rows) = embeddings.graph_rows(query.kind).filter(|_| !graph.is_empty()) {
+                let parts = |found: &MergedRow| graph[found.interest].parts(found.row, graph_rows);
+                let answers = rows.iter().map(|found| (parts(found), interest(found)));
+                ExplanationInput::from_graph(embeddings, graph_rows, &query.items, answers)
+            } else {
+                let vector = |found: &MergedRow| query.vectors[found.interest].as_slice();
+                let answers = rows.iter().map(|found| (found.row, vector(found), interest(found)));
+                ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine)
             }
         });
         let nodes = rows
