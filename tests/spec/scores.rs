@@ -63,7 +63,7 @@ fn engine_of(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut St
 }
 
 fn options() -> TrainOptions {
-    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
+    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, factors: true, ..TrainOptions::new(["item"]) }
 }
 
 fn trained(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut StdRng) -> Engine {
@@ -266,9 +266,9 @@ fn options_of_a_question_hold_for_scores_from_the_graph() {
     assert_eq!(similar.source, AnswerSource::Embeddings);
 }
 
-/// A fit is reported, and can be left out.
+/// A fit is reported, and is made on request only.
 #[test]
-fn a_training_reports_its_fit_unless_it_has_none() {
+fn a_training_reports_its_fit_if_it_is_asked_for_one() {
     let rng = &mut StdRng::seed_from_u64(24);
     let folder = tempfile::tempdir().expect("a folder");
     let edges = edges(rng);

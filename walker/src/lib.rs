@@ -16,11 +16,9 @@
 //! [`options::MAX_VISITS`] visits, and a source at most [`options::MAX_WALKS`] walks.
 
 mod affected_sources;
-mod cooccurrence;
 mod dense_walks;
 mod draw_keys;
 mod error;
-mod graph_filter;
 mod interleaved;
 mod neighborhood;
 pub mod options;
@@ -28,23 +26,24 @@ pub mod pixie;
 mod policy;
 mod stable_draw;
 mod stable_walks;
+mod two_hops;
 mod uniform_walks;
 mod visits;
 mod walk_context;
 mod walker;
 
 pub use affected_sources::WalkDifference;
-pub use cooccurrence::Cooccurrence;
 pub use error::Error;
-pub use graph_filter::{
-    DegreePowers, FEWEST_ITEMS, FilterPowers, FilterSums, GraphFilter, HistorySum, ListRelations,
-    MAX_HISTORY, MAX_LISTS, MAX_READS, RelatedItems, RelatedPowers, SECOND_HOPS,
-};
 pub use neighborhood::Neighborhoods;
 pub use options::WalkOptions;
 pub use pixie::{EarlyStop, PixieAnswer, PixieOptions, Recommended, pixie};
 pub use policy::Policy;
 pub use stable_draw::stable_draw;
+pub use two_hops::cooccurrence::Cooccurrence;
+pub use two_hops::degree_powers::DegreePowers;
+pub use two_hops::graph_filter::{FilterPowers, FilterSums, GraphFilter, HistorySum, MAX_HISTORY};
+pub use two_hops::list_relations::{FEWEST_ITEMS, ListRelations, MAX_LISTS, MAX_READS};
+pub use two_hops::related_items::{RelatedItems, RelatedPowers, SECOND_HOPS};
 pub use uniform_walks::UniformWalks;
 pub use visits::Visit;
 pub use walker::Walker;

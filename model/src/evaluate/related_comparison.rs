@@ -10,7 +10,7 @@ use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, 
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::related_quality::{RelatedQuality, quality, reciprocal};
 use crate::query::embeddings::Embeddings;
-use crate::query::related_query::RelatedQuestions;
+use crate::query::related_question::RelatedQuestions;
 use crate::query::scan::RankCount;
 
 /// Queries of a task, which share the memory of their sums.

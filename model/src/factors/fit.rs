@@ -245,6 +245,7 @@ impl<'a> Search<'a> {
                 break;
             }
         }
+        self.stage.advance(TRIALS - self.tried.len() as u64)?;
         Ok(())
     }
 

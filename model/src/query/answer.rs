@@ -14,7 +14,7 @@ use crate::query::answer_explanation::{AnswerExplanation, Explainer, Explanation
 pub struct Scored {
     /// The node.
     pub node: NodeName,
-    /// Higher is better. From embeddings it is the cosine, plus the node's popularity unless
+    /// Higher is better. The graph's scores are explained in the guide. From embeddings it is the cosine, plus the node's popularity unless
     /// [`Query::cosine`](crate::Query::cosine) is set. Otherwise [`AnswerSource`] defines it.
     pub score: f32,
     /// The explanation, if [`Query::explain`](crate::Query::explain) is set.
@@ -41,7 +41,7 @@ pub struct Ranked {
     pub interests: Vec<Interest>,
     /// Nodes of a history given by name that have no embedding.
     pub ignored: Vec<NodeName>,
-    /// The epoch that the embeddings reflect.
+    /// The epoch that the embeddings reflect. Where the graph answers, its hops reflect the present epoch.
     pub epoch: Epoch,
     /// Nodes that changed since that epoch.
     pub dirty_nodes: u64,

@@ -9,7 +9,7 @@ use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
 use crate::query::answer_explanation::ExplanationInput;
 use crate::query::embeddings::Embeddings;
 use crate::query::query::Query;
-use crate::query::related_query::RelatedQuestions;
+use crate::query::related_question::RelatedQuestions;
 
 /// The nodes that are similar to a node, without the node itself.
 pub(crate) fn similar(

@@ -138,3 +138,38 @@ fn reasons_are_facts_in_json_and_words_in_text() {
     assert!(table.contains("why") && table.contains("near pin:"), "{table}");
     assert!(!cli.ok(&["similar", "s", "pin:3"]).contains("near"));
 }
+
+#[test]
+fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
+    let cli = Cli::trained();
+    let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--factors"];
+    cli.ok(&[&train[..], &["--metrics", "m.jsonl"]].concat());
+    let metrics: Vec<Value> =
+        cli.read("m.jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    assert_eq!(metrics.len(), 3, "the fit, an epoch and the end");
+    for field in ["held_out_lists", "held_out_edges", "recall_filter", "recall", "constants", "seconds"] {
+        assert!(metrics[0].get(field).is_some(), "{field} is missing in {}", metrics[0]);
+    }
+    // Two hops need no embedding, so a pin that is not refreshed counts in the history.
+    assert_eq!(cli.json(&["recommend", "s", "board:0"])["basis"], json!("graph"));
+    cli.ok(&["link", "s", "user:new", "pin:late"]);
+    cli.ok(&["link", "s", "board:1", "pin:late"]);
+    assert_eq!(cli.json(&["recommend", "s", "user:new"])["basis"], json!("graph"));
+
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let answer = cli.json(&["recommend", "s", "board:0", "--explain"]);
+    for item in answer["items"].as_array().expect("items") {
+        let why = &item["why"];
+        assert!(
+            (number(&why["filter"]) + number(&why["factors"]) - number(&item["score"])).abs() < 1e-4,
+            "{item}"
+        );
+        assert!(number(&why["beside_share"]) > 0.0 && why["cosine"].is_null(), "{item}");
+    }
+    let answer = cli.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);
+    for item in answer["items"].as_array().expect("items") {
+        assert!((number(&item["why"]["filter"]) - number(&item["score"])).abs() < 1e-4, "{item}");
+    }
+    let text = cli.ok(&["recommend", "s", "board:0", "--explain", "--output", "text"]);
+    assert!(text.contains("% through pin:") && text.contains("graph filter"), "{text}");
+}

@@ -51,7 +51,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "auto|M", default_value = "1", value_parser = interests)]
     interests: Interests,
     /// The number of users or pairs, drawn by name, on which the model is compared with popularity,
-    /// co-occurrence, RP3beta, Pixie and implicit ALS
+    /// co-occurrence, two damped hops (RP3-beta), Pixie and implicit ALS
     #[arg(long, value_name = "N|all|off", default_value_t = EvaluateOptions::COMPARED, value_parser = baselines)]
     baselines: usize,
 }

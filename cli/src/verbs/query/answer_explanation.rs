@@ -34,15 +34,19 @@ pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
     if let Some(nearest) = &reasons.connection {
         parts.push(connection(nearest));
     }
-    if let (Some(filter), Some(factors)) = (reasons.filter, reasons.factors) {
-        parts.push(format!("graph filter {filter:.3}, factors {factors:+.3}"));
+    match (reasons.filter, reasons.factors) {
+        (Some(filter), Some(factors)) => {
+            parts.push(format!("graph filter {filter:.3}, factors {factors:+.3}"));
+        }
+        (Some(filter), None) => parts.push(format!("related {filter:.4}")),
+        _ => {}
     }
     match (reasons.cosine, reasons.popularity) {
         (Some(cosine), Some(popularity)) => {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
         }
         _ if reasons.connection.is_none() && reasons.filter.is_none() => {
-            parts.push("has many edges".to_owned())
+            parts.push("has many edges".to_owned());
         }
         _ => {}
     }

@@ -12,8 +12,8 @@ use crate::query::embeddings::Embeddings;
 use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
 use crate::query::recommend::cold_start::most_popular;
-use crate::query::recommend::graph_query::{GraphQuery, GraphQuestions};
 use crate::query::recommend::history_query::HistoryQuery;
+use crate::query::recommend::history_question::{HistoryQuestion, HistoryQuestions};
 use crate::query::recommend::{FoundLists, Recommendation};
 use crate::query::scan::Hit;
 
@@ -110,7 +110,7 @@ impl Recommender {
         // One scan for all vectors of a kind; each list goes to the query of its vector.
         let mut lists: Vec<Vec<_>> = queries.iter().map(|_| Vec::new()).collect();
         let mask = options.token_mask(snapshot);
-        let mut graph: Vec<Vec<GraphQuery>> = queries.iter().map(|_| Vec::new()).collect();
+        let mut graph: Vec<Vec<HistoryQuestion>> = queries.iter().map(|_| Vec::new()).collect();
         for &kind in self.popular.keys() {
             let request = options.row_request(Some(kind), mask.as_ref());
             self.ask_graph(kind, &queries, &excluded, &request, &mut graph, &mut lists);
@@ -146,23 +146,26 @@ impl Recommender {
         queries: &[HistoryQuery],
         excluded: &[Vec<u32>],
         request: &RowRequest<'_>,
-        graph: &mut [Vec<GraphQuery>],
+        graph: &mut [Vec<HistoryQuestion>],
         lists: &mut [Vec<Vec<Hit>>],
     ) {
         let Self { embeddings, snapshot, options, .. } = self;
-        let Some(questions) = GraphQuestions::new(kind, options, embeddings, snapshot) else { return };
+        let Some(questions) = HistoryQuestions::new(kind, options, embeddings, snapshot) else { return };
         // Two hops from each history.
         let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
         let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
             let mut filter = questions.filter();
-            places.iter().map(|&at| questions.of(&queries[at], &mut filter)).collect::<Vec<_>>()
+            places
+                .iter()
+                .map(|&at| questions.of(&queries[at].items, queries[at].recipient, &mut filter))
+                .collect::<Vec<_>>()
         });
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
             graph[at] = of_query;
         }
         // One scan for the factors of all histories.
         let mut scanned: Vec<(&[f32], &[u32])> = Vec::new();
-        let mut owners: Vec<(usize, &GraphQuery)> = Vec::new();
+        let mut owners: Vec<(usize, &HistoryQuestion)> = Vec::new();
         for &at in &asked {
             for question in &graph[at] {
                 owners.push((at, question));

@@ -3,8 +3,8 @@
 
 pub(crate) mod batch;
 mod cold_start;
-pub(crate) mod graph_query;
 pub(crate) mod history_query;
+mod history_question;
 mod merge;
 
 use std::collections::HashSet;
@@ -18,8 +18,8 @@ use crate::query::embeddings::Embeddings;
 use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
 use crate::query::recommend::cold_start::ColdStart;
-use crate::query::recommend::graph_query::{GraphQuery, GraphQuestions};
 use crate::query::recommend::history_query::HistoryQuery;
+use crate::query::recommend::history_question::{HistoryQuestion, HistoryQuestions};
 use crate::query::recommend::merge::{MergedRow, merge};
 use crate::query::scan::Hit;
 
@@ -34,7 +34,7 @@ pub(crate) enum Recommendation {
 struct FoundLists {
     lists: Vec<Vec<Hit>>,
     /// The questions to the graph that found them. Empty if embeddings found them.
-    graph: Vec<GraphQuery>,
+    graph: Vec<HistoryQuestion>,
 }
 
 impl Recommendation {
@@ -53,8 +53,10 @@ impl Recommendation {
         }
         let mask = options.token_mask(snapshot);
         let request = options.row_request(Some(query.kind), mask.as_ref());
-        let graph = GraphQuestions::new(query.kind, options, embeddings, snapshot);
-        let questions = graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, &mut graph.filter()));
+        let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot);
+        let questions = graph
+            .as_ref()
+            .map_or_else(Vec::new, |graph| graph.of(&query.items, query.recipient, &mut graph.filter()));
         let lists = match &graph {
             Some(graph) if !questions.is_empty() => questions
                 .iter()

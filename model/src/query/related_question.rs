@@ -25,7 +25,7 @@ pub(crate) struct RelatedQuestions<'a> {
 }
 
 /// The related items of one node.
-pub(crate) struct RelatedQuery {
+pub(crate) struct RelatedQuestion {
     row: u32,
     /// The score of each row that is reached.
     scores: Vec<(u32, f32)>,
@@ -44,15 +44,15 @@ impl<'a> RelatedQuestions<'a> {
     }
 
     /// `None` if two hops from the row's node reach nothing.
-    pub(crate) fn of(&self, row: u32, related: &mut RelatedItems<'_>) -> Option<RelatedQuery> {
+    pub(crate) fn of(&self, row: u32, related: &mut RelatedItems<'_>) -> Option<RelatedQuestion> {
         let scores = related.scores(self.embeddings.nodes[row as usize]);
         let score = |(node, score): (NodeIx, f32)| Some((self.embeddings.row(node)?, score));
         let scores: Vec<(u32, f32)> = scores.into_iter().filter_map(score).collect();
-        (!scores.is_empty()).then_some(RelatedQuery { row, scores })
+        (!scores.is_empty()).then_some(RelatedQuestion { row, scores })
     }
 }
 
-impl RelatedQuery {
+impl RelatedQuestion {
     /// The best rows, best first, from the best rows by the embeddings alone.
     pub(crate) fn best(
         &self,

@@ -3,7 +3,9 @@
 
 use hedgerow_storage::{NodeIx, Snapshot};
 
-use super::{DegreePowers, ListRelations, Sums};
+use crate::two_hops::degree_powers::DegreePowers;
+use crate::two_hops::list_relations::ListRelations;
+use crate::two_hops::sums::Sums;
 
 /// Items that second hops start from. With 50 the reciprocal rank on gowalla is 1 % lower, with 200 not higher.
 pub const SECOND_HOPS: usize = 100;
@@ -115,8 +117,8 @@ impl<'s> RelatedItems<'s> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::tests::{boards, pin, relations, stored};
     use super::*;
+    use crate::two_hops::graph_filter::tests::{boards, pin, relations, stored};
 
     fn scores(item: &str, powers: &RelatedPowers) -> BTreeMap<String, f32> {
         let (_folder, snapshot) =

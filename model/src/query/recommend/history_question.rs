@@ -12,11 +12,10 @@ use crate::query::embeddings::Embeddings;
 use crate::query::graph_rows::{GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
-use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::scan::{Hit, TopK};
 
 /// The graph's question for one history.
-pub(crate) struct GraphQuery {
+pub(crate) struct HistoryQuestion {
     /// The factors of the history.
     pub(crate) factors: Factor,
     /// The filter's part of the score, for each row that two hops reach.
@@ -24,14 +23,14 @@ pub(crate) struct GraphQuery {
 }
 
 /// What all questions to the graph about one kind share.
-pub(crate) struct GraphQuestions<'a> {
+pub(crate) struct HistoryQuestions<'a> {
     pub(crate) rows: &'a GraphRows,
     relations: ListRelations,
     embeddings: &'a Embeddings,
     snapshot: &'a Snapshot,
 }
 
-impl<'a> GraphQuestions<'a> {
+impl<'a> HistoryQuestions<'a> {
     /// `None` if the kind has no factors or no lists, or the question asks for cosines.
     pub(crate) fn new(
         kind: KindIx,
@@ -48,18 +47,22 @@ impl<'a> GraphQuestions<'a> {
         GraphFilter::new(self.snapshot, &self.relations, self.rows.filter_powers())
     }
 
-    /// A question for each interest of a history. None at all if an interest reaches nothing.
-    pub(crate) fn of(&self, query: &HistoryQuery, filter: &mut GraphFilter<'_>) -> Vec<GraphQuery> {
-        let questions = query.items.iter().map(|items| {
-            // A part of a list is not the list.
-            let recipient = query.recipient.filter(|_| query.items.len() == 1);
-            GraphQuery::new(items, recipient, self, filter)
-        });
-        questions.collect::<Option<Vec<GraphQuery>>>().unwrap_or_default()
+    /// A question for the items of each interest of a history. None at all if an interest reaches nothing. `recipient` is the node
+    /// that has the history, if it is in the graph.
+    pub(crate) fn of(
+        &self,
+        interests: &[Vec<NodeIx>],
+        recipient: Option<NodeIx>,
+        filter: &mut GraphFilter<'_>,
+    ) -> Vec<HistoryQuestion> {
+        // A part of a list is not the list.
+        let recipient = recipient.filter(|_| interests.len() == 1);
+        let questions = interests.iter().map(|items| HistoryQuestion::new(items, recipient, self, filter));
+        questions.collect::<Option<Vec<HistoryQuestion>>>().unwrap_or_default()
     }
 }
 
-impl GraphQuery {
+impl HistoryQuestion {
     /// The question of a history of items. `recipient` is the list that has them, if they are in the graph as a list. `None` if two
     /// hops from the history reach nothing.
     ///
@@ -67,10 +70,10 @@ impl GraphQuery {
     fn new(
         items: &[NodeIx],
         recipient: Option<NodeIx>,
-        questions: &GraphQuestions<'_>,
+        questions: &HistoryQuestions<'_>,
         filter: &mut GraphFilter<'_>,
     ) -> Option<Self> {
-        let GraphQuestions { rows: graph, relations, embeddings, snapshot } = questions;
+        let HistoryQuestions { rows: graph, relations, embeddings, snapshot } = questions;
         let sums = filter.sums(items);
         if sums.items.is_empty() {
             return None;

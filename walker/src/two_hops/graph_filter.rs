@@ -1,15 +1,11 @@
 //! The graph filter: exact sums over two hops, from the items of a history through their lists to other items.
 //! It keeps no state about the graph, so it is as current as its snapshot. Must not know models.
 
-mod list_relations;
-mod powers;
-mod related_items;
-
 use hedgerow_storage::{NodeIx, Snapshot};
 
-pub use list_relations::{FEWEST_ITEMS, ListRelations, MAX_LISTS, MAX_READS};
-pub use powers::DegreePowers;
-pub use related_items::{RelatedItems, RelatedPowers, SECOND_HOPS};
+use crate::two_hops::degree_powers::DegreePowers;
+use crate::two_hops::list_relations::ListRelations;
+use crate::two_hops::sums::Sums;
 
 /// Most items of a history that count: those with the smallest stable ids, which are hashes of their names.
 pub const MAX_HISTORY: usize = 1000;
@@ -31,7 +27,7 @@ pub struct FilterPowers {
 /// F(H, j) = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
 /// ```
 ///
-/// with the exponents a and b of [`FilterPowers`]. Of an item with more than [`MAX_LISTS`] lists, and of long lists, a sample counts
+/// with the exponents a and b of [`FilterPowers`]. Of an item with more than [`MAX_LISTS`](crate::MAX_LISTS) lists, and of long lists, a sample counts
 /// and stands for all. Weights and times of edges do not count.
 ///
 /// # Shapes
@@ -47,15 +43,6 @@ pub struct GraphFilter<'s> {
     relations: &'s ListRelations,
     powers: &'s FilterPowers,
     sums: Sums,
-}
-
-/// A sum for each node, and the nodes whose sum is not zero.
-#[derive(Debug)]
-struct Sums {
-    /// By node. All zeros between two uses.
-    by_node: Vec<f32>,
-    /// In the order in which they were first reached.
-    reached: Vec<u32>,
 }
 
 /// The sums of one history.
@@ -93,7 +80,7 @@ impl<'s> GraphFilter<'s> {
     /// # Panics
     /// As [`Snapshot`] does, for a node that the store never numbered.
     /// # Cost
-    /// The items of all lists of the history; about [`MAX_READS`] for each item of the history at most.
+    /// The items of all lists of the history; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
     pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
         let Self { snapshot, relations, powers, sums } = self;
         let mut starts: Vec<NodeIx> = history.to_vec();
@@ -116,64 +103,21 @@ impl<'s> GraphFilter<'s> {
     }
 }
 
-impl Sums {
-    fn new(snapshot: &Snapshot) -> Self {
-        Self { by_node: vec![0.0; snapshot.bound() as usize], reached: Vec::new() }
-    }
-
-    #[inline]
-    fn add(&mut self, node: u32, amount: f32) {
-        let sum = &mut self.by_node[node as usize];
-        if *sum == 0.0 {
-            self.reached.push(node);
-        }
-        *sum += amount;
-    }
-
-    /// Adds `amount * d_v^-b` to each item of each list v of an item, the item itself included. Returns what it gets itself.
-    fn add_two_hops(
-        &mut self,
-        item: NodeIx,
-        amount: f32,
-        snapshot: &Snapshot,
-        relations: &ListRelations,
-        list_powers: &DegreePowers,
-    ) -> f32 {
-        let most_items = ListRelations::most_items(relations.degree(snapshot, item));
-        let mut own = 0.0;
-        relations.for_each_list(snapshot, item, |list, lists| {
-            let amount = lists * amount * list_powers.of(relations.degree(snapshot, list));
-            own += amount;
-            relations
-                .for_each_item(snapshot, list, most_items, |other, items| self.add(other, amount * items));
-        });
-        own
-    }
-
-    /// The sums in the order in which they were reached, which are zero again.
-    fn take(&mut self) -> Vec<(NodeIx, f32)> {
-        let Self { by_node, reached } = self;
-        let sum = |node: u32| (NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
-        let sums = reached.iter().copied().map(sum).collect();
-        reached.clear();
-        sums
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::two_hops) mod tests {
     use std::collections::BTreeMap;
 
     use hedgerow_storage::{Batch, Edge, NodeIx, NodeRef, Snapshot, Store};
 
     use super::*;
     use crate::policy::Policy;
+    use crate::two_hops::list_relations::{FEWEST_ITEMS, MAX_LISTS};
 
-    pub(super) fn pin(key: &str) -> NodeRef<'_> {
+    pub(in crate::two_hops) fn pin(key: &str) -> NodeRef<'_> {
         NodeRef { kind: "pin", key }
     }
 
-    pub(super) fn stored(
+    pub(in crate::two_hops) fn stored(
         boards: &[(String, Vec<String>)],
         more: &[(NodeRef<'_>, NodeRef<'_>)],
     ) -> (tempfile::TempDir, Snapshot) {
@@ -194,7 +138,7 @@ pub(super) mod tests {
         (folder, store.snapshot())
     }
 
-    pub(super) fn relations(snapshot: &Snapshot) -> ListRelations {
+    pub(in crate::two_hops) fn relations(snapshot: &Snapshot) -> ListRelations {
         let kind = snapshot.kind_ix("pin").expect("a kind");
         ListRelations::new(snapshot, &Policy::default_for(snapshot, kind)).expect("pins have boards")
     }
@@ -218,7 +162,7 @@ pub(super) mod tests {
         (named.collect(), first)
     }
 
-    pub(super) fn boards(boards: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
+    pub(in crate::two_hops) fn boards(boards: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
         let board = |(board, pins): &(&str, &str)| {
             ((*board).to_owned(), pins.chars().map(|pin| pin.to_string()).collect())
         };

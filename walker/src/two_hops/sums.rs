@@ -1,0 +1,60 @@
+//! Sums by node that are reset to zero after each use, and the two hops that add to them.
+//! Must not know what the sums mean.
+
+use hedgerow_storage::{NodeIx, Snapshot};
+
+use crate::two_hops::degree_powers::DegreePowers;
+use crate::two_hops::list_relations::ListRelations;
+
+/// A sum for each node, and the nodes whose sum is not zero.
+#[derive(Debug)]
+pub(super) struct Sums {
+    /// By node. All zeros between two uses.
+    pub(super) by_node: Vec<f32>,
+    /// In the order in which they were first reached.
+    reached: Vec<u32>,
+}
+
+impl Sums {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        Self { by_node: vec![0.0; snapshot.bound() as usize], reached: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, node: u32, amount: f32) {
+        let sum = &mut self.by_node[node as usize];
+        if *sum == 0.0 {
+            self.reached.push(node);
+        }
+        *sum += amount;
+    }
+
+    /// Adds `amount * d_v^-b` to each item of each list v of an item, the item itself included. Returns what it gets itself.
+    pub(super) fn add_two_hops(
+        &mut self,
+        item: NodeIx,
+        amount: f32,
+        snapshot: &Snapshot,
+        relations: &ListRelations,
+        list_powers: &DegreePowers,
+    ) -> f32 {
+        let most_items = ListRelations::most_items(relations.degree(snapshot, item));
+        let mut own = 0.0;
+        relations.for_each_list(snapshot, item, |list, lists| {
+            let amount = lists * amount * list_powers.of(relations.degree(snapshot, list));
+            own += amount;
+            relations
+                .for_each_item(snapshot, list, most_items, |other, items| self.add(other, amount * items));
+        });
+        own
+    }
+
+    /// The sums in the order in which they were reached, which are zero again.
+    pub(super) fn take(&mut self) -> Vec<(NodeIx, f32)> {
+        let Self { by_node, reached } = self;
+        let sum = |node: u32| (NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
+        let sums = reached.iter().copied().map(sum).collect();
+        reached.clear();
+        sums
+    }
+}
