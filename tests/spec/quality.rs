@@ -121,8 +121,8 @@ fn figures_of_recommendations_equal_those_worked_out_by_hand() {
 ///   x: a b c    y: a b    z: c d    w: d e
 /// ```
 ///
-/// - Query a, answer b: by popularity b, c and d are tied, so the mean rank is 2. By co-occurrence and by RP3beta b is first.
-/// - Query a, answer e: by popularity b, c and d come first, so the rank is 4. By co-occurrence and by RP3beta b and c come
+/// - Query a, answer b: by popularity b, c and d are tied, so the mean rank is 2. By co-occurrence and by `RP3beta` b is first.
+/// - Query a, answer e: by popularity b, c and d come first, so the rank is 4. By co-occurrence and by `RP3beta` b and c come
 ///   first, and d and e are tied at 0, so the mean rank is 1 + 2 + 1/2.
 #[test]
 fn ranks_of_related_items_equal_those_worked_out_by_hand() {

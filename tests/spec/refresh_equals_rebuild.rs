@@ -63,7 +63,7 @@ fn options(seed: u64) -> TrainOptions {
         held_out: 10,
         seed,
         // A fit takes longer than the rest of a sequence.
-        factors: seed.is_multiple_of(8),
+        factors: seed.is_multiple_of(40),
         ..TrainOptions::default()
     }
 }

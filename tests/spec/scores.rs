@@ -56,7 +56,9 @@ fn engine_of(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut St
     edges.shuffle(rng);
     for edges in edges.chunks(50) {
         let mut batch = Batch::new();
-        edges.iter().for_each(|&edge| link(&mut batch, edge));
+        for &edge in edges {
+            link(&mut batch, edge);
+        }
         engine.store().commit(&batch).expect("a commit");
     }
     engine
@@ -184,7 +186,9 @@ fn a_commit_is_in_the_next_answer_without_a_refresh() {
     assert!(engine.recommend(&new, &query).is_err(), "nobody knows the user");
 
     let mut batch = Batch::new();
-    [(1000, 0), (1000, 3), (1000, 6)].into_iter().for_each(|edge| link(&mut batch, edge));
+    for item in [0, 3, 6] {
+        link(&mut batch, (1000, item));
+    }
     engine.store().commit(&batch).expect("a commit");
     let first = engine.recommend(&new, &query).expect("an answer");
     assert_eq!(first.source, AnswerSource::Graph);
@@ -201,7 +205,10 @@ fn a_commit_is_in_the_next_answer_without_a_refresh() {
     let all = Query { k: 1000, ..Query::default() };
     let before = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
     let mut batch = Batch::new();
-    (2000..2010).for_each(|user| [(user, 0), (user, 1)].into_iter().for_each(|edge| link(&mut batch, edge)));
+    for user in 2000..2010 {
+        link(&mut batch, (user, 0));
+        link(&mut batch, (user, 1));
+    }
     engine.store().commit(&batch).expect("a commit");
     let after = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
     assert!(after > 2.0 * before, "{before} {after}");

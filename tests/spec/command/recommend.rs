@@ -170,6 +170,6 @@ fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     for item in answer["items"].as_array().expect("items") {
         assert!((number(&item["why"]["filter"]) - number(&item["score"])).abs() < 1e-4, "{item}");
     }
-    let text = cli.ok(&["recommend", "s", "board:0", "--explain", "--output", "text"]);
+    let text = cli.ok(&["recommend", "s", "board:0", "--explain"]);
     assert!(text.contains("% through pin:") && text.contains("graph filter"), "{text}");
 }
