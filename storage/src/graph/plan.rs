@@ -23,8 +23,8 @@ pub(crate) const MAX_KINDS: usize = 255;
 pub(crate) const MAX_RELATIONS: usize = 65_535;
 /// The limit of nodes: the largest number is reserved, so that files can use it for "none".
 pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
-/// The degree from which a batch is refused; no batch can then raise a degree over [`MAX_DEGREE`].
-pub(crate) const MAX_NEIGHBORS: usize = MAX_DEGREE as usize - MAX_BATCH_OPS;
+/// A node with more neighbors gets no other one; no batch can then raise a degree over [`MAX_DEGREE`].
+pub(crate) const MAX_NEIGHBORS: usize = if cfg!(test) { 3000 } else { MAX_DEGREE as usize - MAX_BATCH_OPS };
 
 /// The operations of a batch for the log, and its counts for the caller, without the epoch.
 pub(crate) struct Plan {
@@ -249,10 +249,7 @@ impl<'a> Planner<'a> {
             return Ok(Some(relation));
         }
         let known = self.state.relations.len();
-        let found = self.state.relation_ix(name).or_else(|| {
-            let at = self.new_relations.iter().position(|relation| relation == name)?;
-            Some(RelationIx::new((known + at) as u16))
-        });
+        let found = self.state.relation_ix(name);
         if found.is_none() && !create {
             return Ok(None);
         }
@@ -287,9 +284,14 @@ impl<'a> Planner<'a> {
             self.edges[at].new = new;
             return Ok(was);
         }
-        let old = self.edge_in_state(relation, a, b)?;
-        if old.is_none() && new.is_none() {
-            return Ok(false);
+        let (old, longest) = self.edge_in_state(relation, a, b);
+        match (&old, &new) {
+            (None, None) => return Ok(false),
+            (None, Some(_)) if longest > MAX_NEIGHBORS => {
+                let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
+                return Err(Error::Limit { what: "neighbors of a node", limit, found });
+            }
+            (None, Some(_)) | (Some(_), _) => {}
         }
         let at = self.edges.len();
         self.edges.push(EdgePlan { relation: relation.get(), a: a.get(), b: b.get(), old, new });
@@ -301,23 +303,21 @@ impl<'a> Planner<'a> {
         Ok(old.is_some())
     }
 
-    /// The edge in the state.
-    fn edge_in_state(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> Result<Option<EdgeData>, Error> {
-        // New nodes have the largest numbers, so checking `b` covers both ends.
-        if b.get() >= self.state.bound || relation.index() >= self.state.relations.len() {
-            return Ok(None);
+    /// The edge in the state, and the degree of the end that has more neighbors there.
+    fn edge_in_state(&self, relation: RelationIx, a: NodeIx, b: NodeIx) -> (Option<EdgeData>, usize) {
+        if relation.index() >= self.state.relations.len() {
+            return (None, 0);
         }
-        let (list, far) = {
-            let (of_a, of_b) = (self.state.list(relation, a), self.state.list(relation, b));
-            let longest = of_a.degree().max(of_b.degree());
-            if longest > MAX_NEIGHBORS {
-                let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
-                return Err(Error::Limit { what: "neighbors of a node", limit, found });
-            }
-            if of_a.degree() < of_b.degree() { (of_a, b) } else { (of_b, a) }
-        };
+        // A new node has an empty list.
+        let (of_a, of_b) = (self.state.list(relation, a), self.state.list(relation, b));
+        let longest = of_a.degree().max(of_b.degree());
+        // New nodes have the largest numbers, so checking `b` covers both ends.
+        if b.get() >= self.state.bound {
+            return (None, longest);
+        }
+        let (list, far) = if of_a.degree() < of_b.degree() { (of_a, b) } else { (of_b, a) };
         let position = list.position(far, self.state.stable_id(far));
-        Ok(position.map(|at| EdgeData { weight: list.weight(at), time: list.time(at) }))
+        (position.map(|at| EdgeData { weight: list.weight(at), time: list.time(at) }), longest)
     }
 
     fn remove(&mut self, node: NodeIx) -> Result<(), Error> {
@@ -366,7 +366,8 @@ impl<'a> Planner<'a> {
         // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
-        for (number, (kind, node)) in (self.state.bound..).zip(&self.new_nodes) {
+        // The numbers come second: after the largest one there is no next.
+        for ((kind, node), number) in self.new_nodes.iter().zip(self.state.bound..) {
             summary.nodes_added += 1;
             ops.push(Op::Node { node: number, kind: kind.get(), key: node.key.to_owned() });
         }

@@ -39,11 +39,17 @@ impl Store {
         let floor = manifest.first_needed().min(publishing.manifest.first_needed());
         // The number of dirty nodes, for readers without a log.
         if let Some(published) = &mut manifest.published {
-            let mut dirty = LogIndex::new(Epoch::new(0), 0, Some(published.refreshed()));
-            if published.refreshed_seq < manifest.replay_from {
-                writer.touch(&mut dirty, published.refreshed_seq..manifest.replay_from)?;
-            }
-            published.dirty = dirty.dirty_nodes();
+            let changes = published.refreshed_seq..manifest.replay_from;
+            published.dirty = if changes.is_empty() {
+                0
+            } else if writer.log_index().start() > changes.start {
+                // Damage took these records, so every node may be dirty.
+                self.snapshot().node_count()
+            } else {
+                let mut dirty = LogIndex::new(Epoch::new(0), 0, Some(published.refreshed()));
+                writer.touch(&mut dirty, changes)?;
+                dirty.dirty_nodes()
+            };
         }
         manifest.log_start = floor;
         let mut previous = publishing.manifest.clone();

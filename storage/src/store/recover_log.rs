@@ -145,7 +145,8 @@ impl Recovery<'_> {
         let mut remedy =
             "its records were found in its file and the journal, and a new engine was made from them"
                 .to_owned();
-        if chain.is_err() && from < replay_from {
+        let reached = chain.as_ref().map_or(0, |chain| chain.last().map_or(from, |(head, _)| head.seq + 1));
+        if from < replay_from && reached < replay_from {
             // The graph does not need these records; without them the dirty nodes are unknown.
             (from, chain) = (replay_from, scanned.chain(replay_from, known));
             remedy.push_str(", except some that only mark nodes as dirty: all embeddings are computed again");
@@ -192,9 +193,10 @@ impl Recovery<'_> {
         from: u64,
         known: Option<LogEnd>,
     ) -> Result<Replayed, Error> {
-        // The log must reach the last acknowledged record.
+        // The log must reach the last acknowledged record, and the first one that the files lack. A record that is added
+        // before that would be taken for one that the files have.
         let end = log.end()?.unwrap_or_else(|| known.map_or(from, |log_end| log_end.next)).max(from);
-        let acknowledged = known.map_or(from, |log_end| log_end.next);
+        let acknowledged = known.map_or(from, |log_end| log_end.next).max(manifest.replay_from);
         if end < acknowledged {
             return Err(log.record_error(end, "it was acknowledged, and it is missing"));
         }
@@ -249,9 +251,6 @@ impl Recovery<'_> {
             Ok(())
         })?;
         stage.end();
-        if start.end_is_foreign(log_end) {
-            return Err(log.record_error(log_end.next, FOREIGN));
-        }
         log_index.set_end(end);
         Ok(Replayed { state: applier.finish(), log_end, log_index, ops, has_all_changes })
     }
@@ -269,6 +268,33 @@ mod tests {
         let (pin, board) = (pin.to_string(), board.to_string());
         let (pin, board) = (NodeRef { kind: "pin", key: &pin }, NodeRef { kind: "board", key: &board });
         batch.link(pin, board, Edge::default()).expect("valid");
+    }
+
+    #[test]
+    fn a_record_whose_epoch_does_not_follow_the_one_before_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("created");
+        let mut batch = Batch::new();
+        link(&mut batch, 1, 1);
+        store.commit(&batch).expect("committed");
+        let writer = store.writer().expect("a writer");
+        let mut syncing = writer.syncing().expect("sound");
+        let mut appending = writer.appending().expect("sound");
+        let ops = [Op::Kind { name: "user".to_owned() }];
+        writer.log.append(&mut appending.appender, Epoch::new(3), &ops).expect("appended");
+        let appended = appending.take();
+        store.sync(writer, &mut syncing, appended).expect("synced");
+        drop((syncing, appending));
+        drop(store);
+        match Store::options().open(folder.path()) {
+            Err(Error::Damaged { place, what, .. }) => {
+                assert_eq!(
+                    (place.as_str(), what),
+                    ("record 1", "its epoch does not follow the previous one".into())
+                );
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The engine never shrinks its file, and an interrupted rebuild leaves the old engine under another name.

@@ -350,6 +350,14 @@ impl Batch {
         BatchName { kind: self.text(node.kind), key: self.text(node.key), id: node.stable_id() }
     }
 
+    /// Gives the node that was added last the id of another.
+    #[cfg(test)]
+    pub(crate) fn forge(&mut self, id: StableId) {
+        if let Some(BatchOp::Add { node }) = self.ops.last_mut() {
+            node.id = id;
+        }
+    }
+
     pub(crate) fn ops(&self) -> &[BatchOp] {
         &self.ops
     }

@@ -60,9 +60,12 @@ impl LogStart {
         end.next == self.replay_from && self.replay_after.is_some_and(|before| before != end.checksum)
     }
 
-    /// True for the first record after the files if it continues another record than the one that the manifest names.
+    /// True for the last record that the files cover if it is not the one that the manifest names, and for the one after
+    /// it if it continues another one.
     pub(crate) fn is_foreign(self, head: &Head) -> bool {
-        head.seq == self.replay_from && self.replay_after.is_some_and(|before| before != head.before)
+        let Some(before) = self.replay_after else { return false };
+        head.seq == self.replay_from && before != head.before
+            || head.seq + 1 == self.replay_from && before != head.sum
     }
 }
 

@@ -1,0 +1,109 @@
+//! Checkpoints and publishes: commits go on meanwhile, and what is shown later is what was written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hedgerow_storage::{
+    Batch, CancelToken, Edge, Epoch, Error, Generation, NodeRef, Publish, SectionWriter, Store,
+};
+
+/// More commits than a checkpoint applies while others wait.
+const MANY: u64 = 200;
+
+fn node(text: &str) -> NodeRef<'_> {
+    NodeRef::parse(text).expect("valid")
+}
+
+fn link(store: &Store, pin: &str) -> Epoch {
+    let mut batch = Batch::new();
+    batch.link(node(pin), node("board:1"), Edge::default()).expect("valid");
+    store.commit(&batch).expect("committed").epoch
+}
+
+fn create(folder: &tempfile::TempDir) -> Store {
+    Store::options().create(true).open(folder.path()).expect("created")
+}
+
+fn embeddings(value: f32) -> SectionWriter<'static> {
+    let mut writer = SectionWriter::new(*b"EMBD", 1);
+    writer.section(*b"rows\0\0\0\0", vec![value; 64]);
+    writer
+}
+
+/// Publishes embeddings of generation 1 that are current.
+fn publish(store: &Store, embeddings: Option<SectionWriter<'_>>) -> Result<(), Error> {
+    let files = vec![("embeddings", embeddings)];
+    let refreshed = store.snapshot().epoch();
+    store.publish(Publish { generation: Generation::new(1), refreshed, files }, &CancelToken::new())
+}
+
+fn published_value(store: &Store) -> f32 {
+    let derived = store.derived().expect("it was published");
+    let file = derived.file("embeddings").expect("intact");
+    file.section_f32(*b"rows\0\0\0\0").expect("there")[0]
+}
+
+#[test]
+fn commits_that_arrive_while_files_are_written_are_shown_over_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(create(&folder));
+    link(&store, "pin:0");
+    let (committing, has_begun) = (Arc::clone(&store), AtomicBool::new(false));
+    let cancel = CancelToken::new().observed(move |_| {
+        if !has_begun.swap(true, Ordering::Relaxed) {
+            for at in 1..=MANY {
+                link(&committing, &format!("pin:{at}"));
+            }
+        }
+    });
+    store.checkpoint(&cancel).expect("written");
+    let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
+    assert_eq!(reader.snapshot().epoch(), Epoch::new(1));
+    let shown = store.snapshot();
+    assert_eq!((shown.epoch(), shown.node_count()), (Epoch::new(1 + MANY), 2 + MANY));
+    let board = shown.require(node("board:1")).expect("linked");
+    assert_eq!(shown.degree(board) as u64, 1 + MANY);
+    // The observer holds the store.
+    drop((cancel, store));
+    let again = Store::options().open(folder.path()).expect("opens").snapshot();
+    assert_eq!((again.epoch(), again.node_count()), (Epoch::new(1 + MANY), 2 + MANY));
+}
+
+#[test]
+fn a_file_that_was_never_published_cannot_be_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(&folder);
+    link(&store, "pin:1");
+    match publish(&store, None) {
+        Err(Error::Invalid { what, .. }) => assert_eq!(what, "derived file to keep"),
+        other => panic!("{other:?}"),
+    }
+    assert!(store.derived().is_none());
+    publish(&store, Some(embeddings(1.0))).expect("published");
+    publish(&store, None).expect("it is there now");
+    assert_eq!(published_value(&store), 1.0);
+}
+
+#[test]
+fn where_the_newest_derived_files_are_damaged_those_of_the_publish_before_are_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(&folder);
+    link(&store, "pin:1");
+    publish(&store, Some(embeddings(1.0))).expect("published");
+    link(&store, "pin:2");
+    publish(&store, Some(embeddings(2.0))).expect("published");
+    drop(store);
+    let file = folder.path().join("embeddings.2.hg");
+    let mut torn = std::fs::read(&file).expect("the newest");
+    torn[200] ^= 1;
+    std::fs::write(&file, torn).expect("written");
+    for round in 0..2 {
+        let store = Store::options().open(folder.path()).expect("opens");
+        let remedies: Vec<&str> = store.damage().iter().map(|damage| damage.remedy.as_str()).collect();
+        let told = "the files of the previous publish were used; a refresh brings them up to date";
+        assert_eq!(remedies, [told][round.min(1)..]);
+        assert_eq!(published_value(&store), 1.0);
+        // The nodes of the second link are not in them.
+        assert_eq!(store.dirty_nodes(), 2);
+    }
+}
