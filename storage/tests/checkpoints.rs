@@ -70,6 +70,24 @@ fn commits_that_arrive_while_files_are_written_are_shown_over_them() {
 }
 
 #[test]
+fn a_checkpoint_is_worthwhile_once_the_log_is_long() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(&folder);
+    let mut batch = Batch::new();
+    for (first, last, expected) in [(0, 10, false), (10, 70_000, true), (70_000, 70_010, false)] {
+        batch.clear();
+        for at in first..last {
+            batch.add_node(node(&format!("pin:{at}"))).expect("valid");
+        }
+        let epoch = store.commit(&batch).expect("committed").epoch;
+        assert_eq!(store.checkpoint_if_worthwhile(&CancelToken::new()).expect("written"), expected);
+        let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
+        assert_eq!(reader.snapshot().epoch() == epoch, expected);
+        assert!(!store.is_outdated().expect("a writer shows every commit"));
+    }
+}
+
+#[test]
 fn a_file_that_was_never_published_cannot_be_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = create(&folder);

@@ -207,3 +207,25 @@ fn rows_that_cannot_be_read_are_computed_again_and_told() {
     drop(engine);
     assert_eq!(open(&path).damage(), None);
 }
+
+/// A host that discards the published files gives up the log since then, though its engine still holds their rows.
+#[test]
+fn rows_from_before_the_log_cannot_be_compared_and_a_refresh_rebuilds_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(&trained(folder.path(), 5));
+    let cancel = CancelToken::new();
+    engine.store().discard_derived().expect("discarded");
+    for pin in ["new-1", "new-2"] {
+        let mut batch = Batch::new();
+        let (pin, board) = (NodeRef { kind: "pin", key: pin }, NodeRef { kind: "board", key: "new" });
+        batch.link(pin, board, Edge::default()).expect("valid");
+        engine.store().commit(&batch).expect("a commit");
+        engine.store().checkpoint(&cancel).expect("written");
+    }
+    let verified = engine.verify(&cancel).expect("verified").comparison;
+    assert!(
+        matches!(&verified, RowComparison::NotCompared { reason } if reason.contains("the log begins after"))
+    );
+    assert!(engine.refresh(false, &cancel).expect("refreshed").full);
+    assert!(is_equal(&engine.verify(&cancel).expect("verified").comparison));
+}

@@ -103,10 +103,9 @@ impl Store {
             .log_index()
             .first_record_after(state.epoch)
             .expect("the log index has the epoch that is shown");
-        if replay_from != manifest.replay_from {
-            manifest.replay_from = replay_from;
-            manifest.replay_after = writer.log.checksum_before(replay_from)?;
-        }
+        // The state is newer than the files, so the log has the record before this one.
+        manifest.replay_from = replay_from;
+        manifest.replay_after = writer.log.checksum_before(replay_from)?;
         self.run_in_private_pool(|| {
             manifest.segments = write_checkpoint::write_segments(
                 &self.disk,
