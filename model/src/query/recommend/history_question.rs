@@ -14,6 +14,9 @@ use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
 use crate::query::scan::{Hit, TopK};
 
+/// If more than one of this many rows is reached, all rows are scored.
+const REACHED_SHARE: usize = 16;
+
 /// The graph's question for one history.
 pub(crate) struct HistoryQuestion {
     /// The factors of the history.
@@ -115,16 +118,22 @@ impl HistoryQuestion {
     ) -> Vec<Hit> {
         let order = |row: u32| embeddings.ids[row as usize].get();
         let mut best = TopK::new(request.k);
-        let mut reached = HashSet::with_capacity(self.filter_scores.len());
+        // A pass over all rows is faster than reads of a good part of them one by one, and gives the same bits.
+        let reads_all = self.filter_scores.len() * REACHED_SHARE > graph.scaled.rows();
+        let all = reads_all.then(|| graph.scaled.scores(&self.factors));
+        let mut not_reached: HashSet<u32> = by_factors.iter().map(|&(row, _)| row).collect();
         for &(row, filter) in &self.filter_scores {
-            reached.insert(row);
+            not_reached.remove(&row);
+            let at = row as usize;
+            let by_factors =
+                all.as_ref().map_or_else(|| graph.scaled.score(&self.factors, at), |all| all[at]);
             // Cheap tests first: the filter of tokens reads the graph.
-            let score = filter + graph.scaled.score(&self.factors, row as usize);
+            let score = filter + by_factors;
             if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
                 best.offer((row, score), &order);
             }
         }
-        for &hit in by_factors.iter().filter(|(row, _)| !reached.contains(row)) {
+        for &hit in by_factors.iter().filter(|(row, _)| not_reached.contains(row)) {
             best.offer(hit, &order);
         }
         best.finish(&order)
