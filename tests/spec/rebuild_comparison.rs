@@ -229,3 +229,46 @@ fn rows_from_before_the_log_cannot_be_compared_and_a_refresh_rebuilds_them() {
     assert!(engine.refresh(false, &cancel).expect("refreshed").full);
     assert!(is_equal(&engine.verify(&cancel).expect("verified").comparison));
 }
+
+/// The rows are sound, but nobody knows what changed since they were computed.
+#[test]
+fn after_the_loss_of_the_log_all_rows_are_computed_again_and_stored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = trained(folder.path(), 6);
+    let store = Store::options().open(&path).expect("it opens");
+    let mut batch = Batch::new();
+    batch.link(("pin", "new"), ("board", "new"), Edge::default()).expect("valid");
+    let epoch = store.commit(&batch).expect("a commit").epoch;
+    store.checkpoint(&CancelToken::new()).expect("written");
+    drop(store);
+    std::fs::remove_dir_all(path.join("log")).expect("removed");
+    for name in ["JOURNAL", "LOG.END"] {
+        std::fs::remove_file(path.join(name)).expect("removed");
+    }
+    let engine = open(&path);
+    assert_ne!(engine.store().damage(), []);
+    let embedded = |engine: &Engine| (engine.status().embedded, engine.status().dirty_nodes);
+    assert_eq!(embedded(&engine), (Some(epoch), 0));
+    drop(engine);
+    let engine = open(&path);
+    assert_eq!(engine.store().damage(), []);
+    assert_eq!(embedded(&engine), (Some(epoch), 0));
+    assert!(is_equal(&engine.verify(&CancelToken::new()).expect("verified").comparison));
+}
+
+#[test]
+fn a_model_that_is_installed_before_the_nodes_of_its_kind_embeds_them_when_they_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, cancel) = (trained(folder.path(), 7), CancelToken::new());
+    let model = open(&path).export_embeddings(&cancel).expect("trained").model();
+    let store = Store::options().create(true).open(folder.path().join("empty")).expect("it opens");
+    let engine = Engine::open(store).expect("the engine opens");
+    engine.install(&model, &cancel).expect("installed");
+    let mut batch = Batch::new();
+    batch.link(("lamp", "1"), ("room", "1"), Edge::default()).expect("valid");
+    engine.store().commit(&batch).expect("a commit");
+    engine.refresh(false, &cancel).expect("refreshed");
+    engine.store().commit(&GraphModel::new(7, 40).initial_batch()).expect("a commit");
+    engine.refresh(false, &cancel).expect("refreshed");
+    assert!(is_equal(&engine.verify(&cancel).expect("verified").comparison));
+}
