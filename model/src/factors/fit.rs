@@ -194,7 +194,7 @@ struct Search<'a> {
     stage: hedgerow_storage::Stage<'a>,
 }
 
-/// What depends on the exponents a and b.
+/// Sums that depend on the exponents a and b.
 struct FilterSums<'a> {
     edges: EdgeSums,
     ranking: HeldOutRanking<'a>,

@@ -135,7 +135,7 @@ impl<'a> ResidualLoss<'a> {
     }
 }
 
-/// What the factors of an edge are fitted to, so that the squares over edges and over all pairs are one square:
+/// The target of an edge's factors. With it the squares over edges and over all pairs are one square:
 /// `1 - s0 - a0 (s0 - s)`.
 pub(crate) fn edge_target(with: f32, without: f32, unobserved: f32) -> f32 {
     1.0 - without - unobserved * (without - with)

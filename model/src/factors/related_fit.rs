@@ -17,7 +17,7 @@ const PAIRS: usize = 1000;
 const FEWEST_PAIRS: usize = 100;
 /// Hidden lists that a pair occurs in, at least.
 const FEWEST_LISTS: u32 = 2;
-/// How much more often a pair occurs together than by chance, at least.
+/// The least lift of a pair: the lists that it occurs in together, divided by those expected by chance.
 const LEAST_LIFT: f64 = 2.0;
 /// Items of a list that count. Of longer lists the first ones count; they are ordered by hash.
 const MOST_ITEMS: usize = 512;

@@ -16,7 +16,7 @@ use crate::query::scan::{Hit, RankCount, TopK};
 /// apart: items that they do not reach, and equal ones.
 pub(crate) const EMBEDDING_WEIGHT: f32 = 1e-5;
 
-/// What all questions about the related items of one kind share.
+/// The common part of all questions about the related items of one kind.
 pub(crate) struct RelatedQuestions<'a> {
     rows: &'a GraphRows,
     relations: ListRelations,

@@ -30,7 +30,7 @@ pub(super) struct HeldOutQuestion {
     pub(super) history: Vec<u32>,
     /// The hidden item.
     pub(super) item: u32,
-    /// What the question counts. A user counts once in an evaluation, so a question of a long list counts less.
+    /// The weight of the question. A user counts once in an evaluation, so a question of a long list weighs less.
     pub(super) weight: f64,
 }
 

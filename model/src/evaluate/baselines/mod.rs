@@ -93,7 +93,7 @@ pub(super) struct Ranking<'a> {
     ranker: Ranker,
 }
 
-/// What a baseline has computed before its first answer.
+/// The data of each baseline that are computed before its first answer.
 enum Ranker {
     Popularity(Popularity),
     Cooccurrence,

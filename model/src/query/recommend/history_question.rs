@@ -25,7 +25,7 @@ pub(crate) struct HistoryQuestion {
     filter_scores: Vec<(u32, f32)>,
 }
 
-/// What all questions to the graph about one kind share.
+/// The common part of all questions to the graph about one kind.
 pub(crate) struct HistoryQuestions<'a> {
     pub(crate) rows: &'a GraphRows,
     relations: ListRelations,
