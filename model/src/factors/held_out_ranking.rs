@@ -55,10 +55,11 @@ impl<'a> HeldOutRanking<'a> {
         let groups: Vec<&[HiddenEdge]> = hidden.chunk_by(|a, b| a.list == b.list).collect();
         let tasks = groups.par_chunks(LISTS_PER_TASK).map(|groups| {
             let mut sums = vec![0.0f32; lists.item_count()];
+            let mut amounts = vec![0.0f32; lists.list_count()];
             let query = |group: &&[HiddenEdge]| HeldOutList {
                 list: group[0].list,
                 hidden: group.iter().map(|edge| edge.item).collect(),
-                sums: two_hops(lists, dampings, group[0].list, &mut sums),
+                sums: two_hops(lists, dampings, group[0].list, &mut amounts, &mut sums),
             };
             groups.iter().map(query).collect::<Vec<_>>()
         });
@@ -141,6 +142,10 @@ impl RankingQuality {
         let count = hidden.len() as f64;
         for &item in hidden {
             let level = scores[item as usize];
+            // Nothing is higher than a level that is not a number, so it would be the best rank.
+            if level.is_nan() {
+                continue;
+            }
             // Counted without a branch, so that several are counted at once.
             let (mut higher, mut not_lower) = (0u32, 0u32);
             for &score in scores {
@@ -156,19 +161,35 @@ impl RankingQuality {
     }
 }
 
-/// The sums `F(H, j)` of a list's items H, without the items' own damping, by item.
-fn two_hops(lists: &ItemLists, dampings: &Dampings, list: u32, sums: &mut [f32]) -> Vec<(u32, f32)> {
-    let mut reached = Vec::new();
+/// The sums `F(H, j)` of a list's items H, without the items' own damping, by item. `amounts` by list and `sums` by item are zeros, and
+/// are left so.
+///
+/// Cost: the lists of H, and the items of each of them once, however many items of H it has.
+fn two_hops(
+    lists: &ItemLists,
+    dampings: &Dampings,
+    list: u32,
+    amounts: &mut [f32],
+    sums: &mut [f32],
+) -> Vec<(u32, f32)> {
+    let (mut reached_lists, mut reached) = (Vec::new(), Vec::new());
     for &item in lists.of_list.columns_of(list as usize) {
         for &other in lists.of_item.columns_of(item as usize) {
-            let amount = dampings.history[item as usize] * dampings.list[other as usize];
-            for &member in lists.of_list.columns_of(other as usize) {
-                let sum = &mut sums[member as usize];
-                if *sum == 0.0 {
-                    reached.push(member);
-                }
-                *sum += amount;
+            let amount = &mut amounts[other as usize];
+            if *amount == 0.0 {
+                reached_lists.push(other);
             }
+            *amount += dampings.history[item as usize];
+        }
+    }
+    for other in reached_lists {
+        let amount = std::mem::take(&mut amounts[other as usize]) * dampings.list[other as usize];
+        for &member in lists.of_list.columns_of(other as usize) {
+            let sum = &mut sums[member as usize];
+            if *sum == 0.0 {
+                reached.push(member);
+            }
+            *sum += amount;
         }
     }
     reached.into_iter().map(|item| (item, std::mem::take(&mut sums[item as usize]))).collect()

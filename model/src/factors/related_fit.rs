@@ -150,11 +150,10 @@ fn reciprocal_ranks(lists: &ItemLists, pairs: &[(u32, u32)], list_exponent: f32)
                     };
                     let level = score(item);
                     let higher = reached.iter().filter(|&&other| score(other) > level).count();
-                    let equal = if level > 0.0 {
-                        reached.iter().filter(|&&other| score(other) == level).count() - 1
-                    } else {
-                        lists.item_count() - reached.len()
-                    };
+                    // Items that are not reached have score 0. Neither the query nor the item itself counts.
+                    let not_reached = if level > 0.0 { 0 } else { lists.item_count() - reached.len() - 1 };
+                    let equal =
+                        reached.iter().filter(|&&other| score(other) == level).count() + not_reached - 1;
                     let rank = 1.0 + higher as f64 + equal as f64 / 2.0;
                     quality[at] += 1.0 / (rank / RANKS_PER_STEP).ceil();
                     at += 1;
