@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The largest exponent of a model from outside.
 const MAX_EXPONENT: f32 = 4.0;
 /// The largest weight of a model from outside.
-const MAX_WEIGHT: f32 = 1e6;
+const MAX_WEIGHT: f32 = 1e12;
 
 /// The exponents by which degrees damp the graph filter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl GraphConstants {
         ];
         for (name, weight, least) in weights {
             if !(least..=MAX_WEIGHT).contains(&weight) {
-                return Err(format!("{name} is {weight}, expected a number above 0 and at most 1e6"));
+                return Err(format!("{name} is {weight}, expected a number above 0 and at most 1e12"));
             }
         }
         Ok(())

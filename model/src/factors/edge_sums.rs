@@ -9,6 +9,8 @@ use crate::linalg::sparse::Sparse;
 
 /// Items of a list that count. Of longer lists a sample counts, and stands for all.
 const MAX_MEMBERS: usize = 512;
+/// What rounding can leave of a sum of which all is taken away.
+const ROUNDING: f32 = 1e-5;
 /// Items of a task, which share the memory of their sums.
 const ITEMS_PER_TASK: usize = 256;
 
@@ -56,7 +58,7 @@ pub(super) fn power(degree: usize, exponent: f32) -> f32 {
 pub(crate) struct EdgeSums {
     /// With the edge itself.
     with: Vec<f32>,
-    /// Without it: neither item j nor list u is on a way. Not below 0.
+    /// Without it: neither item j nor list u is on a way. At least 0.
     without: Vec<f32>,
 }
 
@@ -95,7 +97,8 @@ impl EdgeSums {
                     let sum = sum * scale;
                     let others = sums_of_lists[list as usize] - history[item];
                     with.push(sum);
-                    without.push((sum - history[item] * own - list_damping[list as usize] * others).max(0.0));
+                    let rest = sum - history[item] * own - list_damping[list as usize] * others;
+                    without.push(if rest > ROUNDING * sum { rest } else { 0.0 });
                 }
                 for &list in of_item {
                     let (members, _) = sample(lists.of_list.columns_of(list as usize), list);

@@ -1,6 +1,6 @@
 //! The fit of constants and factors: a coordinate search by the ranks of hidden edges, then the factors of the whole graph.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use hedgerow_storage::{CancelToken, Snapshot};
 use hedgerow_walker::{ListRelations, Policy};
@@ -8,25 +8,25 @@ use hedgerow_walker::{ListRelations, Policy};
 use crate::config::error::Error;
 use crate::config::graph_constants::{Exponents, GraphConstants};
 use crate::factors::edge_sums::{Dampings, EdgeSums};
-use crate::factors::held_out_ranking::{DEGREE_EXPONENTS, HeldOutRanking, PartWeights, RankingQuality};
+use crate::factors::held_out_ranking::{HeldOutRanking, PartWeights, RankingQuality};
 use crate::factors::item_factors::ItemFactors;
 use crate::factors::item_lists::{HiddenEdge, ItemLists};
-use crate::factors::least_squares::{LossConstants, ResidualLoss};
+use crate::factors::least_squares::{Factors, LossConstants, ResidualLoss};
 use crate::factors::related_fit::fit_related;
-use crate::linalg::normal_equations::Factor;
+use crate::linalg::rows::is_finite;
 
-/// Lists with hidden edges, at most. Then one percent of gowalla's edges are hidden.
-const HELD_OUT_LISTS: usize = 1500;
+/// Lists whose hidden edges are ranked, at most.
+const HELD_OUT_LISTS: usize = 3000;
 /// Edges of the lists that constants are fitted on, at most. Factors are fitted to all edges.
 const FIT_EDGES: usize = 1_500_000;
 /// Settings that are tried, at most.
 const TRIALS: u64 = 30;
 /// Sweeps from random factors, before the first measurement.
-const FIRST_SWEEPS: usize = 4;
-/// Sweeps for each further setting, from the factors of the best one.
+const FIRST_SWEEPS: usize = 6;
+/// Cheap sweeps for each further setting, from the factors of the best one.
 const SWEEPS_PER_TRIAL: usize = 2;
 /// Sweeps over the whole graph, from the factors of the best setting.
-const LAST_SWEEPS: usize = 6;
+const LAST_SWEEPS: usize = 4;
 /// Rounds over all coordinates.
 const ROUNDS: usize = 2;
 
@@ -38,6 +38,12 @@ const UNOBSERVED: [f32; 8] = [0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
 const REGULARIZATIONS: [f32; 9] = [0.002, 0.003, 0.0044, 0.0067, 0.01, 0.015, 0.0225, 0.034, 0.05];
 /// The exponents that are tried, for each of the three.
 const EXPONENTS: [f32; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
+
+/// The exponents of an item's degree in the whole score. With each setting those next to the best one are tried.
+const DEGREE_EXPONENTS: [f32; 13] =
+    [-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3];
+/// Without the degree.
+const FIRST_DEGREE: usize = 6;
 
 /// A setting: the place of each constant in its table. The order is that of the search: what changes most comes first, and what
 /// needs other sums over the graph comes last.
@@ -66,7 +72,7 @@ fn constants(setting: Setting) -> LossConstants {
 }
 
 /// Held-out figures of a fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FitQuality {
     /// The graph filter alone.
     pub(crate) filter: RankingQuality,
@@ -75,7 +81,7 @@ pub(crate) struct FitQuality {
     /// Lists and edges that were held out.
     pub(crate) lists: u64,
     pub(crate) edges: u64,
-    /// The mean of 1 over the rank by hundreds of pairs in hidden lists. `None` with too few pairs.
+    /// The mean of 1 / log2(1 + rank) of pairs in hidden lists. `None` with too few pairs.
     pub(crate) related: Option<f64>,
 }
 
@@ -94,8 +100,8 @@ pub struct FittedScore {
     pub lists: u64,
     /// Held-out edges.
     pub edges: u64,
-    /// The mean reciprocal rank, by hundreds, of pairs of related items in lists that were held out whole. `None` if there are too few
-    /// pairs; the constants of related items are then not fitted.
+    /// The mean of 1 / log2(1 + rank) of pairs of related items in lists that were held out whole. `None` if there are too few pairs;
+    /// the constants of related items are then not fitted.
     pub related: Option<f64>,
     /// Seconds of the fit.
     pub seconds: f64,
@@ -120,7 +126,7 @@ impl FittedScore {
 #[derive(Clone)]
 struct Trial {
     setting: Setting,
-    z: Vec<Factor>,
+    factors: Factors,
     quality: RankingQuality,
     /// The place of the exponent of the degree.
     degree: usize,
@@ -140,15 +146,16 @@ pub(crate) fn fit(
     let Some(relations) = ListRelations::new(snapshot, policy) else { return Ok(None) };
     let all = ItemLists::new(snapshot, &relations);
     let sampled = all.sampled(FIT_EDGES, seed);
-    let hidden = sampled.hidden_edges(HELD_OUT_LISTS, seed);
+    let hidden = sampled.hidden_edges(seed);
     if hidden.is_empty() {
         return Ok(None);
     }
     let lists = sampled.without(&hidden);
+    let hidden = sampled.edges_of_some_lists(&hidden, HELD_OUT_LISTS, seed);
     let mut search = Search::new(&lists, &hidden, seed, cancel)?;
     search.run()?;
     let quality = search.quality();
-    let Trial { setting, z, degree, .. } = search.best;
+    let Trial { setting, mut factors, degree, .. } = search.best;
 
     let (related, related_quality) = fit_related(&sampled, seed);
     cancel.check()?;
@@ -160,9 +167,8 @@ pub(crate) fn fit(
     let dampings = Dampings::new(&all, &constants.exponents);
     let scores = EdgeSums::new(&all, &dampings).scores(&all, &dampings);
     let loss = ResidualLoss::new(&all, &dampings, &scores, constants);
-    let mut z = z;
     for _ in 0..LAST_SWEEPS {
-        z = loss.sweep(&z);
+        factors = loss.sweep(&factors);
         stage.advance(1)?;
     }
     stage.end();
@@ -176,8 +182,8 @@ pub(crate) fn fit(
         items: all.item_count() as u32,
         related,
     };
-    let pulls = loss.pulls(&z);
-    Ok(Some((ItemFactors::new(graph, all.item_ids.clone(), z, pulls), quality)))
+    let pulls = loss.pulls(&factors.z);
+    Ok(Some((ItemFactors::new(graph, all.item_ids.clone(), factors.z, pulls), quality)))
 }
 
 /// A coordinate search.
@@ -186,8 +192,8 @@ struct Search<'a> {
     hidden: &'a [HiddenEdge],
     /// The item's degree to each of [`DEGREE_EXPONENTS`].
     degree_powers: Vec<Vec<f32>>,
-    /// The qualities of all settings that were tried.
-    tried: HashMap<Setting, f64>,
+    /// All settings that were tried.
+    tried: HashSet<Setting>,
     /// The sums for the exponents a and b of the best setting.
     sums: FilterSums<'a>,
     best: Trial,
@@ -225,9 +231,11 @@ impl<'a> Search<'a> {
         let degree_powers: Vec<Vec<f32>> = DEGREE_EXPONENTS.iter().map(|&exponent| power(exponent)).collect();
         let sums = FilterSums::new(lists, hidden, &constants(FIRST));
         let start = ResidualLoss::start(lists, seed);
-        let best = trial(lists, &degree_powers, &sums, FIRST, start, FIRST_SWEEPS);
+        let first =
+            |loss: &ResidualLoss<'_>| (0..FIRST_SWEEPS).fold(start, |factors, _| loss.sweep(&factors));
+        let best = trial(lists, &degree_powers, &sums, FIRST, FIRST_DEGREE, first);
         stage.advance(1)?;
-        let tried = HashMap::from([(FIRST, best.quality.gain)]);
+        let tried = HashSet::from([FIRST]);
         Ok(Self { lists, hidden, degree_powers, tried, sums, best, stage })
     }
 
@@ -255,7 +263,7 @@ impl<'a> Search<'a> {
             let mut setting = self.best.setting;
             let place = if up { setting[coordinate] + 1 } else { setting[coordinate].wrapping_sub(1) };
             setting[coordinate] = place;
-            let is_known = self.tried.contains_key(&setting);
+            let is_known = self.tried.contains(&setting);
             if place >= TABLE_LENGTHS[coordinate] || is_known || self.tried.len() as u64 >= TRIALS {
                 return Ok(moved);
             }
@@ -263,11 +271,16 @@ impl<'a> Search<'a> {
             let other_sums = (exponents(setting) != exponents(self.best.setting))
                 .then(|| FilterSums::new(self.lists, self.hidden, &constants(setting)));
             let sums = other_sums.as_ref().unwrap_or(&self.sums);
-            let z = self.best.z.clone();
-            let trial = trial(self.lists, &self.degree_powers, sums, setting, z, SWEEPS_PER_TRIAL);
-            self.tried.insert(setting, trial.quality.gain);
+            let improved = |loss: &ResidualLoss<'_>| {
+                let once = loss.improve(&self.best.factors);
+                (1..SWEEPS_PER_TRIAL).fold(once, |factors, _| loss.improve(&factors))
+            };
+            let degree = self.best.degree;
+            let trial = trial(self.lists, &self.degree_powers, sums, setting, degree, improved);
+            self.tried.insert(setting);
             self.stage.advance(1)?;
-            if trial.quality.gain <= self.best.quality.gain {
+            let is_finite = is_finite(trial.factors.z.as_flattened());
+            if !is_finite || !trial.quality.is_better_than(&self.best.quality) {
                 return Ok(moved);
             }
             self.best = trial;
@@ -284,17 +297,17 @@ impl<'a> Search<'a> {
         let dampings = Dampings::new(self.lists, &constants.exponents);
         let scores = self.sums.edges.scores(self.lists, &dampings);
         let loss = ResidualLoss::new(self.lists, &dampings, &scores, constants);
-        let z = &self.best.z;
-        let q = loss.list_factors(z, &loss.pulls(z), &self.sums.ranking.list_rows());
+        let z = &self.best.factors.z;
+        let q = loss.list_factors(z, &self.sums.ranking.list_rows());
         let filter = || {
             let weights = PartWeights { filter: 1.0, factors: 0.0 };
             let ranking = &self.sums.ranking;
             let qualities = ranking.qualities(&dampings, &self.degree_powers, weights, &q, z);
-            qualities.into_iter().reduce(|a, b| if b.gain > a.gain { b } else { a }).unwrap_or_default()
+            qualities.into_iter().reduce(|a, b| if b.gain() > a.gain() { b } else { a }).unwrap_or_default()
         };
         FitQuality {
             filter: filter(),
-            both: self.best.quality,
+            both: self.best.quality.clone(),
             lists: self.sums.ranking.list_rows().len() as u64,
             edges: self.hidden.len() as u64,
             related: None,
@@ -302,26 +315,29 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Fits factors from given ones, and measures them.
+/// Fits factors, and measures them with the place of the degree's exponent and with those next to it.
 fn trial(
     lists: &ItemLists,
     degree_powers: &[Vec<f32>],
     sums: &FilterSums<'_>,
     setting: Setting,
-    mut z: Vec<Factor>,
-    sweeps: usize,
+    degree: usize,
+    fit: impl FnOnce(&ResidualLoss<'_>) -> Factors,
 ) -> Trial {
     let constants = constants(setting);
     let dampings = Dampings::new(lists, &constants.exponents);
     let scores = sums.edges.scores(lists, &dampings);
     let loss = ResidualLoss::new(lists, &dampings, &scores, constants);
-    for _ in 0..sweeps {
-        z = loss.sweep(&z);
-    }
-    let q = loss.list_factors(&z, &loss.pulls(&z), &sums.ranking.list_rows());
+    let factors = fit(&loss);
+    let q = loss.list_factors(&factors.z, &sums.ranking.list_rows());
     let weights = PartWeights { filter: loss.scale, factors: 1.0 };
-    let qualities = sums.ranking.qualities(&dampings, degree_powers, weights, &q, &z);
-    let best = qualities.into_iter().enumerate().reduce(|a, b| if b.1.gain > a.1.gain { b } else { a });
-    let (degree, quality) = best.unwrap_or_default();
-    Trial { setting, z, quality, degree }
+    let degrees = degree.saturating_sub(2)..(degree + 3).min(DEGREE_EXPONENTS.len());
+    let powers = &degree_powers[degrees.clone()];
+    let qualities = sums.ranking.qualities(&dampings, powers, weights, &q, &factors.z);
+    let given = qualities[degree - degrees.start].clone();
+    let better = |best: (usize, RankingQuality), next: (usize, RankingQuality)| {
+        if next.1.is_better_than(&best.1) { next } else { best }
+    };
+    let (degree, quality) = degrees.zip(qualities).fold((degree, given), better);
+    Trial { setting, factors, quality, degree }
 }

@@ -1,4 +1,5 @@
 //! The ranking of hidden edges by a score: the measure by which constants are chosen. Must not know how they are searched.
+#![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -8,14 +9,17 @@ use crate::factors::item_lists::{HiddenEdge, ItemLists};
 use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::matrix::product_by_transposed;
 use crate::linalg::normal_equations::{Factor, RANK};
+use crate::linalg::simd;
+use crate::linalg::simd::{Kernel, Lanes};
 
 /// Lists whose scores are in memory together on a thread: 16 numbers for each item.
 const LISTS_PER_TASK: usize = 16;
+/// The last rank with a gain. Without it, items far behind would decide the constants.
+const LAST_RANK: f64 = 100.0;
+/// Standard errors by which a setting must be better.
+const LEAST_ERRORS: f64 = 0.5;
 /// The answers that [`RankingQuality::recall`] counts.
 const ANSWERS: f64 = 20.0;
-
-/// The exponents of the item's degree that are tried for every score.
-pub(crate) const DEGREE_EXPONENTS: [f32; 7] = [-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3];
 
 /// Lists with hidden edges, and the sums that the graph filter gives them without these edges.
 pub(crate) struct HeldOutRanking<'a> {
@@ -40,11 +44,10 @@ pub(crate) struct PartWeights {
 }
 
 /// The quality of a ranking.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RankingQuality {
-    /// The mean over lists of the mean over their hidden items of `1 / log2(rank + 1)`. All ranks count, so it differs less by
-    /// chance than a figure of the first places.
-    pub(crate) gain: f64,
+    /// For each list the mean over its hidden items of `1 / log2(rank + 1)`, with 0 for ranks behind [`LAST_RANK`].
+    gains: Vec<f64>,
     /// The mean over lists of the share of hidden items among the first 20.
     pub(crate) recall: f64,
 }
@@ -72,7 +75,7 @@ impl<'a> HeldOutRanking<'a> {
         self.queries.iter().map(|query| query.list).collect()
     }
 
-    /// The quality for each of [`DEGREE_EXPONENTS`]. `q` are the factors of the lists, `z` those of the items.
+    /// The quality for each of some powers of the items' degrees. `q` are the factors of the lists, `z` those of the items.
     pub(crate) fn qualities(
         &self,
         dampings: &Dampings,
@@ -84,7 +87,7 @@ impl<'a> HeldOutRanking<'a> {
         let pairs: Vec<(&HeldOutList, &Factor)> = self.queries.iter().zip(q).collect();
         let tasks = pairs.par_chunks(LISTS_PER_TASK).map(|pairs| {
             let mut scores = self.factor_scores(pairs, weights, z);
-            let mut qualities = vec![RankingQuality::default(); degree_powers.len()];
+            let mut ranks = Vec::with_capacity(pairs.len() * degree_powers.len());
             let mut scaled = vec![0.0f32; self.lists.item_count()];
             for ((query, _), scores) in pairs.iter().zip(scores.chunks_exact_mut(self.lists.item_count())) {
                 for &(item, sum) in &query.sums {
@@ -93,26 +96,18 @@ impl<'a> HeldOutRanking<'a> {
                 for &seen in self.lists.of_list.columns_of(query.list as usize) {
                     scores[seen as usize] = f32::NAN;
                 }
-                for (quality, powers) in qualities.iter_mut().zip(degree_powers) {
-                    for ((to, score), power) in scaled.iter_mut().zip(&*scores).zip(powers) {
-                        *to = score * power;
-                    }
-                    quality.add(&query.hidden, &scaled);
+                for powers in degree_powers {
+                    let hidden = &query.hidden;
+                    ranks.push(simd::run(Rank { hidden, scores, powers, scaled: &mut scaled }));
                 }
             }
-            qualities
+            ranks
         });
-        let mut sums = vec![RankingQuality::default(); degree_powers.len()];
-        for task in tasks.collect::<Vec<_>>() {
-            for (sum, part) in sums.iter_mut().zip(task) {
-                sum.gain += part.gain;
-                sum.recall += part.recall;
-            }
-        }
-        let count = self.queries.len().max(1) as f64;
-        let mean =
-            |sum: RankingQuality| RankingQuality { gain: sum.gain / count, recall: sum.recall / count };
-        sums.into_iter().map(mean).collect()
+        let ranks = tasks.collect::<Vec<_>>().concat();
+        let quality = |at: usize| {
+            RankingQuality::new(ranks.iter().skip(at).step_by(degree_powers.len()).map(Vec::as_slice))
+        };
+        (0..degree_powers.len()).map(quality).collect()
     }
 
     /// The products of factors. Shape: (pairs, items).
@@ -137,27 +132,70 @@ impl<'a> HeldOutRanking<'a> {
 }
 
 impl RankingQuality {
-    /// Adds the ranks of one list's hidden items among all items. Items of the list have no score. Equal scores count half.
-    fn add(&mut self, hidden: &[u32], scores: &[f32]) {
-        let count = hidden.len() as f64;
-        for &item in hidden {
-            let level = scores[item as usize];
+    /// From the ranks of each list's hidden items; the first rank is 0.
+    fn new<'r>(lists: impl Iterator<Item = &'r [f64]>) -> Self {
+        let mut quality = Self::default();
+        for ranks in lists {
+            let count = ranks.len() as f64;
+            let gain = |rank: &f64| if *rank < LAST_RANK { 1.0 / (rank + 2.0).log2() } else { 0.0 };
+            quality.gains.push(ranks.iter().map(gain).sum::<f64>() / count);
+            quality.recall += ranks.iter().filter(|&&rank| rank < ANSWERS).count() as f64 / count;
+        }
+        quality.recall /= quality.gains.len().max(1) as f64;
+        quality
+    }
+
+    /// The mean gain of a list.
+    pub(crate) fn gain(&self) -> f64 {
+        self.gains.iter().sum::<f64>() / self.gains.len().max(1) as f64
+    }
+
+    /// True if the gain is higher by more than chance: by more than [`LEAST_ERRORS`] standard errors of the lists' differences.
+    pub(crate) fn is_better_than(&self, other: &Self) -> bool {
+        let differences: Vec<f64> = self.gains.iter().zip(&other.gains).map(|(a, b)| a - b).collect();
+        let count = differences.len().max(1) as f64;
+        let mean = differences.iter().sum::<f64>() / count;
+        let variance = differences.iter().map(|by| (by - mean) * (by - mean)).sum::<f64>() / count;
+        mean > LEAST_ERRORS * (variance / count).sqrt()
+    }
+}
+
+/// The ranks of hidden items among all items by score times power. Items whose score is not a number do not count, and have no rank.
+/// Equal scores count half. As a kernel, because its loops are several times faster with wide vectors.
+struct Rank<'a> {
+    hidden: &'a [u32],
+    scores: &'a [f32],
+    powers: &'a [f32],
+    /// For each item; what is in it is replaced.
+    scaled: &'a mut [f32],
+}
+
+impl Kernel for Rank<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _lanes: L) -> Vec<f64> {
+        let Self { hidden, scores, powers, scaled } = self;
+        for ((to, score), power) in scaled.iter_mut().zip(scores).zip(powers) {
+            *to = score * power;
+        }
+        let rank = |&item: &u32| {
+            let level = scaled[item as usize];
             // Nothing is higher than a level that is not a number, so it would be the best rank.
             if level.is_nan() {
-                continue;
+                return f64::INFINITY;
             }
             // Counted without a branch, so that several are counted at once.
             let (mut higher, mut not_lower) = (0u32, 0u32);
-            for &score in scores {
+            for &score in &*scaled {
                 higher += u32::from(score > level);
                 not_lower += u32::from(score >= level);
             }
             // The item itself is among those that are not lower.
             let equal = not_lower.max(higher + 1) - higher - 1;
-            let rank = f64::from(higher) + f64::from(equal) / 2.0;
-            self.gain += 1.0 / (rank + 2.0).log2() / count;
-            self.recall += f64::from(u8::from(rank < ANSWERS)) / count;
-        }
+            f64::from(higher) + f64::from(equal) / 2.0
+        };
+        hidden.iter().map(rank).collect()
     }
 }
 
@@ -193,4 +231,38 @@ fn two_hops(
         }
     }
     reached.into_iter().map(|item| (item, std::mem::take(&mut sums[item as usize]))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LAST_RANK, Rank, RankingQuality};
+    use crate::linalg::simd::{Width, run_within};
+
+    #[test]
+    fn a_rank_counts_higher_scores_and_half_of_the_equal_ones_on_every_processor() {
+        let scores = [4.0, 2.0, f32::NAN, 2.0, 1.0, 2.0];
+        for width in [Width::Portable, Width::Eight, Width::Sixteen] {
+            let mut scaled = vec![0.0; 6];
+            let rank =
+                Rank { hidden: &[0, 1, 2, 4], scores: &scores, powers: &[1.0; 6], scaled: &mut scaled };
+            assert_eq!(run_within(width, rank), [0.0, 2.0, f64::INFINITY, 4.0], "{width:?}");
+            // The powers make the last item the best.
+            let powers = [1.0, 1.0, 1.0, 1.0, 1.0, 3.0];
+            let rank = Rank { hidden: &[0, 5], scores: &scores, powers: &powers, scaled: &mut scaled };
+            assert_eq!(run_within(width, rank), [1.0, 0.0], "{width:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_better_only_if_most_lists_agree() {
+        let quality = |ranks: &[f64]| RankingQuality::new(ranks.iter().map(std::slice::from_ref));
+        let first = quality(&[3.0, 1.0, 8.0, 2.0]);
+        assert!(!first.is_better_than(&first));
+        assert!(quality(&[2.0, 0.0, 7.0, 1.0]).is_better_than(&first));
+        // One list gains as much as another loses.
+        assert!(!quality(&[1.0, 3.0, 8.0, 2.0]).is_better_than(&first));
+        assert_eq!(quality(&[LAST_RANK, f64::INFINITY]).gain(), 0.0);
+        assert_eq!(quality(&[0.0, 2.0]).gain(), 0.75);
+        assert_eq!(quality(&[19.0, 20.0]).recall, 0.5);
+    }
 }

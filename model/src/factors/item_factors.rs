@@ -3,7 +3,7 @@
 use crate::config::graph_constants::GraphConstants;
 use crate::config::json;
 use crate::factors::least_squares::edge_target;
-use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, gram};
+use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, RowEquations, gram};
 use crate::linalg::rows::is_finite;
 
 /// Fitted constants and factors of the items of one kind. They are parameters: a refresh does not change them, a training does.
@@ -98,9 +98,15 @@ impl ItemFactors {
                 right.iter_mut().zip(pulls).for_each(|(to, pull)| *to -= unobserved * pull);
             }
         }
-        let mut equations = NormalEquations::new();
-        equations.start(&self.gram, unobserved, self.constants.diagonal(rows.len()), right);
-        equations.add(&self.z, &rows, &targets);
-        equations.solve()
+        let equations = RowEquations {
+            gram: &self.gram,
+            weight: unobserved,
+            diagonal: self.constants.diagonal(rows.len()),
+            right,
+            factors: &self.z,
+            rows: &rows,
+            targets: &targets,
+        };
+        equations.solve(&mut NormalEquations::new())
     }
 }

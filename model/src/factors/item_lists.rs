@@ -97,40 +97,51 @@ impl ItemLists {
         self.with_lists(&kept, |_, _| true)
     }
 
-    /// Two parts: most lists, and one of `share` by hash. All items stay in both.
-    pub(crate) fn split(&self, share: usize, seed: u64) -> (Self, Self) {
+    /// Two parts: most lists, and one of `share` by hash, which has no list in common with that of another `fold` below `share`. All
+    /// items stay in both.
+    pub(crate) fn split(&self, share: usize, fold: usize, seed: u64) -> (Self, Self) {
         let is_hidden = |list: &u32| {
             let id = self.list_ids[*list as usize].to_le_bytes();
-            xxh3_64_with_seed(&id, seed).is_multiple_of(share as u64)
+            xxh3_64_with_seed(&id, seed) % share as u64 == fold as u64
         };
         let (hidden, kept): (Vec<u32>, Vec<u32>) = (0..self.list_count() as u32).partition(is_hidden);
         (self.with_lists(&kept, |_, _| true), self.with_lists(&hidden, |_, _| true))
     }
 
-    /// Some edges of some lists, for a measurement: a fifth of the edges of lists with five or more, by hash. Lists are drawn by
-    /// hash too, at most a fifth of them and at most `lists`.
-    pub(crate) fn hidden_edges(&self, lists: usize, seed: u64) -> Vec<HiddenEdge> {
-        let hash = |list: u32, item: u64| {
-            let mut key = [0; 16];
-            key[..8].copy_from_slice(&self.list_ids[list as usize].to_le_bytes());
-            key[8..].copy_from_slice(&item.to_le_bytes());
-            xxh3_64_with_seed(&key, seed)
-        };
-        let mut drawn: Vec<u32> = (0..self.list_count() as u32)
-            .filter(|&list| self.of_list.columns_of(list as usize).len() >= SHORTEST_HIDDEN)
-            .collect();
-        drawn.sort_by_key(|&list| hash(list, 0));
-        drawn.truncate(lists.min(drawn.len() / HIDDEN_SHARE));
-        drawn.sort_unstable();
-        let mut hidden = Vec::new();
-        for list in drawn {
+    /// Some edges of every list, for a measurement: a fifth of the edges of lists with five or more, by hash. Edges that are asked for
+    /// come after all that are known, so none of their time may be left in other lists.
+    pub(crate) fn hidden_edges(&self, seed: u64) -> Vec<HiddenEdge> {
+        let hidden_of = |list: u32| {
+            let items = self.of_list.columns_of(list as usize);
             // The smallest hashes: at least one edge, and never all.
-            let mut items = self.of_list.columns_of(list as usize).to_vec();
-            items.sort_by_key(|&item| hash(list, self.item_ids[item as usize]));
-            items.truncate((items.len() / HIDDEN_SHARE).min(MOST_HIDDEN));
-            hidden.extend(items.into_iter().map(|item| HiddenEdge { list, item }));
-        }
-        hidden
+            let mut items = items.to_vec();
+            let count = (items.len() / HIDDEN_SHARE).min(MOST_HIDDEN);
+            items.sort_by_cached_key(|&item| self.hash(list, self.item_ids[item as usize], seed));
+            items.truncate(count);
+            items.into_iter().map(move |item| HiddenEdge { list, item }).collect::<Vec<_>>()
+        };
+        (0..self.list_count() as u32).into_par_iter().flat_map_iter(hidden_of).collect()
+    }
+
+    /// Of edges in the order of their lists, those of some lists, drawn by hash.
+    pub(crate) fn edges_of_some_lists(
+        &self,
+        edges: &[HiddenEdge],
+        lists: usize,
+        seed: u64,
+    ) -> Vec<HiddenEdge> {
+        let mut drawn: Vec<&[HiddenEdge]> = edges.chunk_by(|a, b| a.list == b.list).collect();
+        drawn.sort_by_cached_key(|edges| self.hash(edges[0].list, 0, seed));
+        drawn.truncate(lists);
+        drawn.sort_unstable_by_key(|edges| edges[0].list);
+        drawn.concat()
+    }
+
+    fn hash(&self, list: u32, item: u64, seed: u64) -> u64 {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&self.list_ids[list as usize].to_le_bytes());
+        key[8..].copy_from_slice(&item.to_le_bytes());
+        xxh3_64_with_seed(&key, seed)
     }
 
     /// The same rows without the hidden edges.
@@ -158,9 +169,7 @@ impl ItemLists {
     }
 }
 
-/// Edges below which no edge of a list is hidden.
-const SHORTEST_HIDDEN: usize = 5;
 /// Hidden edges of a list, at most.
 const MOST_HIDDEN: usize = 500;
-/// One of this many edges of a list is hidden, and at most one of this many lists is drawn.
+/// One of this many edges of a list is hidden, so none of a shorter list.
 const HIDDEN_SHARE: usize = 5;

@@ -8,13 +8,31 @@ use crate::config::graph_constants::{Exponents, diagonal};
 use crate::factors::edge_sums::{Dampings, EdgeScores};
 use crate::factors::item_lists::ItemLists;
 use crate::linalg::buffer_pool::BufferPool;
-use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, gram};
+use crate::linalg::conjugate_gradients::improved;
+use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, RowEquations, gram};
 use crate::linalg::sparse::Sparse;
 
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 64;
 /// The largest number of a starting factor.
 const START: f32 = 0.1;
+/// Steps of conjugate gradients for a row in [`ResidualLoss::improve`].
+const STEPS: usize = 3;
+
+/// The factors of lists and of items.
+#[derive(Clone, Debug)]
+pub(crate) struct Factors {
+    pub(crate) q: Vec<Factor>,
+    pub(crate) z: Vec<Factor>,
+}
+
+/// How the equations of rows are solved.
+#[derive(Clone, Copy)]
+enum Method<'a> {
+    Exact,
+    /// Some steps from given rows towards the solution.
+    From(&'a [Factor]),
+}
 
 /// The constants that decide the factors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,8 +85,8 @@ impl<'a> ResidualLoss<'a> {
         Self { lists, dampings, constants, scale, targets_of_item, targets_of_list }
     }
 
-    /// Random factors of the items, by stable id.
-    pub(crate) fn start(lists: &ItemLists, seed: u64) -> Vec<Factor> {
+    /// Random factors of the items, by stable id; zeros for the lists.
+    pub(crate) fn start(lists: &ItemLists, seed: u64) -> Factors {
         let number = |id: u64, at: usize| {
             let mut key = [0; 16];
             key[..8].copy_from_slice(&id.to_le_bytes());
@@ -76,33 +94,24 @@ impl<'a> ResidualLoss<'a> {
             let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed);
             START * ((hash >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
         };
-        lists.item_ids.par_iter().map(|&id| std::array::from_fn(|at| number(id, at))).collect()
+        let z = lists.item_ids.par_iter().map(|&id| std::array::from_fn(|at| number(id, at))).collect();
+        Factors { q: vec![[0.0; RANK]; lists.list_count()], z }
     }
 
     /// One sweep: the lists' factors from the items', then the items' from the lists'.
     ///
     /// Cost: for each row a decomposition of `RANK^3 / 6` operations, for each edge `RANK^2`.
-    pub(crate) fn sweep(&self, z: &[Factor]) -> Vec<Factor> {
-        let every: Vec<u32> = (0..self.lists.list_count() as u32).collect();
-        let q = self.list_factors(z, &self.pulls(z), &every);
-        let LossConstants { unobserved, regularization, .. } = self.constants;
-        let (of_list, of_item) = (&self.lists.of_list, &self.lists.of_item);
-        // (S' Q)_j = scale d_j^-c sum over the lists of j, d_v^-b sum over the items i of v, d_i^-a sum over the lists of i, q.
-        let mut sums = multiply(of_item, &q);
-        scale_rows(&mut sums, &self.dampings.history, 1.0);
-        let mut sums = multiply(of_list, &sums);
-        scale_rows(&mut sums, &self.dampings.list, 1.0);
-        let mut filtered = multiply(of_item, &sums);
-        scale_rows(&mut filtered, &self.dampings.item, self.scale);
-        let gram = gram(&q);
-        let lists = self.lists.list_count();
-        let every: Vec<u32> = (0..self.lists.item_count() as u32).collect();
-        solve_rows(&every, |equations, item| {
-            let row = of_item.columns_of(item);
-            let right = filtered[item].map(|sum| -unobserved * sum);
-            equations.start(&gram, unobserved, diagonal(regularization, unobserved, row.len(), lists), right);
-            equations.add(&q, row, &self.targets_of_item[of_item.range(item)]);
-        })
+    pub(crate) fn sweep(&self, factors: &Factors) -> Factors {
+        let q = self.lists_of(&factors.z, &self.every_list(), Method::Exact);
+        Factors { z: self.items_of(&q, Method::Exact), q }
+    }
+
+    /// A cheaper sweep, which goes a part of the way: after some of them the factors are those of [`ResidualLoss::sweep`].
+    ///
+    /// Cost: for each row [`STEPS`] times `RANK^2` operations, for each edge [`STEPS`] times `2 RANK`.
+    pub(crate) fn improve(&self, factors: &Factors) -> Factors {
+        let q = self.lists_of(&factors.z, &self.every_list(), Method::From(&factors.q));
+        Factors { z: self.items_of(&q, Method::From(&factors.z)), q }
     }
 
     /// For each item i of a history, what the filter's scores of all items pull at its list's factors:
@@ -118,19 +127,61 @@ impl<'a> ResidualLoss<'a> {
         pulls
     }
 
-    /// The factors of some lists, from the items' factors and their pulls.
-    pub(crate) fn list_factors(&self, z: &[Factor], pulls: &[Factor], lists: &[u32]) -> Vec<Factor> {
+    /// The factors of some lists, from the items' factors.
+    pub(crate) fn list_factors(&self, z: &[Factor], lists: &[u32]) -> Vec<Factor> {
+        self.lists_of(z, lists, Method::Exact)
+    }
+
+    fn every_list(&self) -> Vec<u32> {
+        (0..self.lists.list_count() as u32).collect()
+    }
+
+    fn lists_of(&self, z: &[Factor], lists: &[u32], method: Method<'_>) -> Vec<Factor> {
         let LossConstants { unobserved, regularization, .. } = self.constants;
         let (of_list, items) = (&self.lists.of_list, self.lists.item_count());
-        let gram = gram(z);
-        solve_rows(lists, |equations, list| {
+        let (gram, pulls) = (gram(z), self.pulls(z));
+        solve_rows(lists, method, |list| {
             let row = of_list.columns_of(list);
             let mut right = [0.0; RANK];
             for &item in row {
                 right.iter_mut().zip(&pulls[item as usize]).for_each(|(to, pull)| *to -= unobserved * pull);
             }
-            equations.start(&gram, unobserved, diagonal(regularization, unobserved, row.len(), items), right);
-            equations.add(z, row, &self.targets_of_list[of_list.range(list)]);
+            RowEquations {
+                gram: &gram,
+                weight: unobserved,
+                diagonal: diagonal(regularization, unobserved, row.len(), items),
+                right,
+                factors: z,
+                rows: row,
+                targets: &self.targets_of_list[of_list.range(list)],
+            }
+        })
+    }
+
+    fn items_of(&self, q: &[Factor], method: Method<'_>) -> Vec<Factor> {
+        let LossConstants { unobserved, regularization, .. } = self.constants;
+        let (of_list, of_item) = (&self.lists.of_list, &self.lists.of_item);
+        // (S' Q)_j = scale d_j^-c sum over the lists of j, d_v^-b sum over the items i of v, d_i^-a sum over the lists of i, q.
+        let mut sums = multiply(of_item, q);
+        scale_rows(&mut sums, &self.dampings.history, 1.0);
+        let mut sums = multiply(of_list, &sums);
+        scale_rows(&mut sums, &self.dampings.list, 1.0);
+        let mut filtered = multiply(of_item, &sums);
+        scale_rows(&mut filtered, &self.dampings.item, self.scale);
+        let gram = gram(q);
+        let lists = self.lists.list_count();
+        let every: Vec<u32> = (0..self.lists.item_count() as u32).collect();
+        solve_rows(&every, method, |item| {
+            let row = of_item.columns_of(item);
+            RowEquations {
+                gram: &gram,
+                weight: unobserved,
+                diagonal: diagonal(regularization, unobserved, row.len(), lists),
+                right: filtered[item].map(|sum| -unobserved * sum),
+                factors: q,
+                rows: row,
+                targets: &self.targets_of_item[of_item.range(item)],
+            }
         })
     }
 }
@@ -141,12 +192,19 @@ pub(crate) fn edge_target(with: f32, without: f32, unobserved: f32) -> f32 {
     1.0 - without - unobserved * (without - with)
 }
 
-fn solve_rows(rows: &[u32], equations_of: impl Fn(&mut NormalEquations, usize) + Sync) -> Vec<Factor> {
+fn solve_rows<'a>(
+    rows: &[u32],
+    method: Method<'_>,
+    equations_of: impl Fn(usize) -> RowEquations<'a> + Sync,
+) -> Vec<Factor> {
     let tasks = rows.par_chunks(ROWS_PER_TASK).map(|rows| {
-        let mut equations = NormalEquations::new();
+        let mut memory = NormalEquations::new();
         let solved = rows.iter().map(|&row| {
-            equations_of(&mut equations, row as usize);
-            equations.solve()
+            let equations = equations_of(row as usize);
+            match method {
+                Method::Exact => equations.solve(&mut memory),
+                Method::From(rows) => improved(&equations, &rows[row as usize], STEPS),
+            }
         });
         solved.collect::<Vec<Factor>>()
     });

@@ -2,6 +2,7 @@
 //! Must not know nodes, features or layers.
 
 pub(crate) mod buffer_pool;
+pub(crate) mod conjugate_gradients;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod normal_equations;

@@ -16,6 +16,36 @@ const ROWS_PER_SUM: usize = 1024;
 /// A row of factors.
 pub(crate) type Factor = [f32; RANK];
 
+/// The equations of one row x, given the rows z that it has an edge to:
+///
+/// ```text
+/// (weight * gram + diagonal * I + sum of z z') x  =  right + sum of target * z
+/// ```
+pub(crate) struct RowEquations<'a> {
+    /// Shape: (RANK, RANK), symmetric.
+    pub(crate) gram: &'a [f32],
+    pub(crate) weight: f32,
+    pub(crate) diagonal: f32,
+    pub(crate) right: Factor,
+    /// All rows, and the numbers of those that count.
+    pub(crate) factors: &'a [Factor],
+    pub(crate) rows: &'a [u32],
+    /// For each row that counts.
+    pub(crate) targets: &'a [f32],
+}
+
+impl RowEquations<'_> {
+    /// The solution. `memory` can hold anything.
+    ///
+    /// # Panics
+    /// If there are not as many targets as rows.
+    pub(crate) fn solve(&self, memory: &mut NormalEquations) -> Factor {
+        memory.start(self.gram, self.weight, self.diagonal, self.right);
+        memory.add(self.factors, self.rows, self.targets);
+        memory.solve()
+    }
+}
+
 /// The equations `A x = b` with a symmetric, positive definite A. Only A's upper triangle is used; numbers left of it are undefined.
 ///
 /// Determinism: each number is a chain of fused multiply-adds in a fixed order, so the width of vectors does not matter.
@@ -31,7 +61,7 @@ impl NormalEquations {
     }
 
     /// Starts with `A = weight * gram + diagonal * I` and `b = right`.
-    pub(crate) fn start(&mut self, gram: &[f32], weight: f32, diagonal: f32, right: Factor) {
+    fn start(&mut self, gram: &[f32], weight: f32, diagonal: f32, right: Factor) {
         for (to, &from) in self.matrix.iter_mut().zip(gram) {
             *to = weight * from;
         }
@@ -45,19 +75,19 @@ impl NormalEquations {
     ///
     /// # Panics
     /// If there are not as many targets as rows.
-    pub(crate) fn add(&mut self, factors: &[Factor], rows: &[u32], targets: &[f32]) {
+    fn add(&mut self, factors: &[Factor], rows: &[u32], targets: &[f32]) {
         assert_eq!(rows.len(), targets.len(), "each row has a target");
         simd::run(Add { equations: self, factors, rows, targets });
     }
 
     /// Solves the equations. What is stored of them is undefined afterwards.
-    pub(crate) fn solve(&mut self) -> Factor {
+    fn solve(&mut self) -> Factor {
         simd::run(Solve { matrix: &mut self.matrix, x: &mut self.right });
         self.right
     }
 }
 
-/// Products of rows with themselves, summed. Shape: (RANK, RANK); only the upper triangle is meant.
+/// Products of rows with themselves, summed. Shape: (RANK, RANK), symmetric.
 pub(crate) fn gram(factors: &[Factor]) -> Vec<f32> {
     let sums = factors.par_chunks(ROWS_PER_SUM).map(|some| {
         let rows: Vec<u32> = (0..some.len() as u32).collect();
@@ -209,8 +239,8 @@ impl Solve<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Factor, NormalEquations, RANK};
+pub(in crate::linalg) mod tests {
+    use super::{Factor, NormalEquations, RANK, RowEquations, gram};
     use crate::linalg::simd::Width;
     use crate::linalg::simd::limit;
 
@@ -222,15 +252,27 @@ mod tests {
         (0..count).map(|row| std::array::from_fn(|at| number(row * RANK + at))).collect()
     }
 
-    fn solved(count: usize) -> Factor {
+    /// Some equations, and their solution by a method.
+    pub(in crate::linalg) fn with_equations(
+        count: usize,
+        solve: impl Fn(&RowEquations<'_>) -> Factor,
+    ) -> Factor {
         let factors = factors(count);
         let rows: Vec<u32> = (0..count as u32).rev().collect();
         let targets: Vec<f32> = (0..count).map(|at| number(at + 7)).collect();
-        let mut equations = NormalEquations::new();
-        let gram = vec![0.0; RANK * RANK];
-        equations.start(&gram, 1.0, 0.5, std::array::from_fn(|at| number(at + 99)));
-        equations.add(&factors, &rows, &targets);
-        equations.solve()
+        solve(&RowEquations {
+            gram: &gram(&factors),
+            weight: 0.1,
+            diagonal: 0.5,
+            right: std::array::from_fn(|at| number(at + 99)),
+            factors: &factors,
+            rows: &rows,
+            targets: &targets,
+        })
+    }
+
+    fn solved(count: usize) -> Factor {
+        with_equations(count, |equations| equations.solve(&mut NormalEquations::new()))
     }
 
     /// The solution by elimination in double precision.
@@ -242,7 +284,7 @@ mod tests {
             row[RANK] = f64::from(number(i + 99));
             for (at, z) in factors.iter().rev().enumerate() {
                 for j in 0..RANK {
-                    row[j] += f64::from(z[i]) * f64::from(z[j]);
+                    row[j] += (1.0 + f64::from(0.1f32)) * f64::from(z[i]) * f64::from(z[j]);
                 }
                 row[RANK] += f64::from(number(at + 7)) * f64::from(z[i]);
             }

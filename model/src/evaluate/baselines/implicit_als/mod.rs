@@ -17,7 +17,7 @@ use crate::evaluate::baselines::held_out_edges::HeldOutEdges;
 use crate::evaluate::baselines::implicit_als::settings_search::{FIT_SWEEPS, MOST_TRAININGS};
 use crate::evaluate::baselines::incidence::{Incidence, Rows};
 use crate::linalg::matrix::Panels;
-use crate::linalg::normal_equations::{NormalEquations, RANK as DIM, gram};
+use crate::linalg::normal_equations::{NormalEquations, RANK as DIM, RowEquations, gram};
 use crate::linalg::rows::normalize;
 
 /// Sweeps of a training; a sweep solves for all lists, then for all items.
@@ -41,8 +41,8 @@ pub(super) struct ImplicitAls {
     pub(super) incidence: Incidence,
     task: Task,
     vectors: Vec<f32>,
-    /// The equations of a list.
-    equations: RowEquations,
+    /// The common part of the equations of lists.
+    sums: Sums,
     /// The vectors, for related items of length 1, as the right factor of a product.
     panels: Panels<'static>,
 }
@@ -76,8 +76,8 @@ impl ImplicitAls {
             ranked.par_chunks_mut(DIM).for_each(|vector| _ = normalize(vector));
         }
         let ranked = ArrayView2::from_shape((incidence.items.len(), DIM), &ranked).expect("whole vectors");
-        let (panels, equations) = (Panels::transposed(&ranked), RowEquations::new(&vectors, settings));
-        Ok(Self { incidence, task, vectors, equations, panels })
+        let (panels, sums) = (Panels::transposed(&ranked), Sums::new(&vectors, settings));
+        Ok(Self { incidence, task, vectors, sums, panels })
     }
 
     /// The scores of all items for each history; zeros for an empty one. A history is the list of a new user; for related items it
@@ -87,9 +87,9 @@ impl ImplicitAls {
         let rows = queries.chunks_exact_mut(DIM).zip(histories);
         match self.task {
             Task::Recommend => {
-                let mut equations = NormalEquations::new();
+                let mut memory = NormalEquations::new();
                 rows.for_each(|(query, history)| {
-                    self.equations.solve(&self.vectors, history, &mut equations, query);
+                    self.sums.solve(&self.vectors, history, &mut memory, query);
                 });
             }
             Task::Related => {
@@ -126,37 +126,44 @@ fn first_vectors(items: &[StableId]) -> Vec<f32> {
 
 /// Solves for all vectors of one side, given those of the other.
 fn half_sweep(links: &Rows, others: &[f32], settings: Settings, vectors: &mut [f32]) {
-    let row_equations = RowEquations::new(others, settings);
+    let sums = Sums::new(others, settings);
     let tasks = vectors.par_chunks_mut(DIM * ROWS_PER_TASK).enumerate();
-    tasks.for_each_init(NormalEquations::new, |equations, (task, vectors)| {
+    tasks.for_each_init(NormalEquations::new, |memory, (task, vectors)| {
         for (at, vector) in vectors.chunks_exact_mut(DIM).enumerate() {
-            row_equations.solve(others, links.row(task * ROWS_PER_TASK + at), equations, vector);
+            sums.solve(others, links.row(task * ROWS_PER_TASK + at), memory, vector);
         }
     });
 }
 
 /// `(Z'Z a0 + sum of z z' + lambda (d + a0 N) I) q = sum of z` over the d vectors z that a row is linked to, of N vectors Z.
-struct RowEquations {
+struct Sums {
     settings: Settings,
     gram: Vec<f32>,
     count: usize,
 }
 
-impl RowEquations {
+impl Sums {
     fn new(vectors: &[f32], settings: Settings) -> Self {
         let vectors = vectors.as_chunks::<DIM>().0;
         Self { settings, gram: gram(vectors), count: vectors.len() }
     }
 
     /// The vector of a row with these links to the same vectors; zeros without links.
-    fn solve(&self, vectors: &[f32], links: &[u32], equations: &mut NormalEquations, solution: &mut [f32]) {
+    fn solve(&self, vectors: &[f32], links: &[u32], memory: &mut NormalEquations, solution: &mut [f32]) {
         if links.is_empty() {
             return solution.fill(0.0);
         }
         let Settings { a0, lambda } = self.settings;
-        equations.start(&self.gram, a0, lambda * (links.len() as f32 + a0 * self.count as f32), [0.0; DIM]);
-        equations.add(vectors.as_chunks().0, links, &vec![1.0; links.len()]);
-        solution.copy_from_slice(&equations.solve());
+        let equations = RowEquations {
+            gram: &self.gram,
+            weight: a0,
+            diagonal: lambda * (links.len() as f32 + a0 * self.count as f32),
+            right: [0.0; DIM],
+            factors: vectors.as_chunks().0,
+            rows: links,
+            targets: &vec![1.0; links.len()],
+        };
+        solution.copy_from_slice(&equations.solve(memory));
     }
 }
 
