@@ -58,21 +58,23 @@ impl Embeddings {
         questions: &[BatchQuestion<'_>],
         request: &RowRequest<'_>,
     ) -> Vec<Vec<Hit>> {
-        self.nearest_each_in(&self.vectors, questions, request)
+        self.nearest_each_in(&self.vectors, questions, &vec![None; questions.len()], request)
     }
 
-    /// As [`Embeddings::nearest_each`], among other vectors of the same rows.
+    /// As [`Embeddings::nearest_each`], among other vectors of the same rows, and with further scores of each question: a number for
+    /// each row.
     pub(crate) fn nearest_each_in(
         &self,
         vectors: &Scan,
         questions: &[BatchQuestion<'_>],
+        further: &[Option<&[f32]>],
         request: &RowRequest<'_>,
     ) -> Vec<Vec<Hit>> {
         let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
         let is_excluded = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
         let admitted = self.admitted_rows(request);
         self.with_scan_request(request, &admitted, |request| {
-            vectors.nearest_each(&queries, request, &is_excluded)
+            vectors.nearest_each_with(&queries, further, request, &is_excluded)
         })
     }
 

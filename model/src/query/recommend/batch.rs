@@ -19,6 +19,10 @@ use crate::query::scan::Hit;
 
 /// Queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 16;
+/// Histories of a scan: as many as have this many scores by the graph filter, and no fewer or more than these.
+const NUMBERS_PER_SCAN: usize = 1 << 22;
+const FEWEST_PER_SCAN: usize = 4;
+const MOST_PER_SCAN: usize = 64;
 
 /// Recommendations for many recipients, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
@@ -163,23 +167,22 @@ impl Recommender {
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
             graph[at] = of_query;
         }
-        // One scan for the factors of all histories.
-        let mut scanned: Vec<(&[f32], &[u32])> = Vec::new();
+        // Scans for the factors of some histories at a time, to which the filter's part is added.
         let mut owners: Vec<(usize, &HistoryQuestion)> = Vec::new();
         for &at in &asked {
-            for question in &graph[at] {
-                owners.push((at, question));
-                scanned.push((question.factors.as_slice(), excluded[at].as_slice()));
-            }
+            owners.extend(graph[at].iter().map(|question| (at, question)));
         }
+        let rows = questions.rows.scaled.rows();
         let factor_request = RowRequest { popularity: false, ..*request };
-        let by_factors = embeddings.nearest_each_in(&questions.rows.scaled, &scanned, &factor_request);
-        let best = owners.par_iter().zip(&by_factors).map(|(&(at, question), hits)| {
-            let is_excluded = |row: u32| excluded[at].binary_search(&row).is_ok();
-            (at, question.best(hits, questions.rows, embeddings, request, is_excluded))
-        });
-        for (at, hits) in best.collect::<Vec<_>>() {
-            lists[at].push(hits);
+        for owners in owners.chunks((NUMBERS_PER_SCAN / rows.max(1)).clamp(FEWEST_PER_SCAN, MOST_PER_SCAN)) {
+            let filter: Vec<Vec<f32>> =
+                owners.par_iter().map(|(_, question)| question.filter_scores(rows)).collect();
+            let filter: Vec<Option<&[f32]>> = filter.iter().map(|scores| Some(scores.as_slice())).collect();
+            let scanned: Vec<(&[f32], &[u32])> =
+                owners.iter().map(|&(at, question)| (&question.factors[..], &excluded[at][..])).collect();
+            let found =
+                embeddings.nearest_each_in(&questions.rows.scaled, &scanned, &filter, &factor_request);
+            owners.iter().zip(found).for_each(|(&(at, _), hits)| lists[at].push(hits));
         }
     }
 

@@ -139,6 +139,15 @@ impl HistoryQuestion {
         best.finish(&order)
     }
 
+    /// The filter's part of each row's score.
+    pub(crate) fn filter_scores(&self, rows: usize) -> Vec<f32> {
+        let mut scores = vec![0.0; rows];
+        for &(row, score) in &self.filter_scores {
+            scores[row as usize] = score;
+        }
+        scores
+    }
+
     /// The parts of a row's score.
     pub(crate) fn parts(&self, row: u32, graph: &GraphRows) -> GraphParts {
         let filter =

@@ -86,7 +86,7 @@ impl Scan {
     /// The scores of all rows, bit for bit as in a scan. Cost: reads all rows.
     pub(crate) fn scores(&self, query: &[f32]) -> Vec<f32> {
         let mut all = vec![0.0; self.rows()];
-        self.scored(query, 1, None, &|_| u64::MAX, 0..self.rows(), |block, _, scores| {
+        self.scored(query, &[None], None, &|_| u64::MAX, 0..self.rows(), |block, _, scores| {
             for (offset, score) in block.offsets().iter().zip(scores) {
                 all[block.first + usize::from(*offset)] = *score;
             }
@@ -141,9 +141,19 @@ impl Scan {
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
     ) -> Vec<Vec<Hit>> {
+        self.nearest_each_with(queries, &vec![None; queries.len()], request, is_excluded)
+    }
+
+    /// As [`Scan::nearest_each`], with further scores that a query has: a number for each row.
+    pub(crate) fn nearest_each_with(
+        &self,
+        queries: &[&[f32]],
+        further: &[Option<&[f32]>],
+        request: &ScanRequest<'_>,
+        is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
+    ) -> Vec<Vec<Hit>> {
         let flat: Vec<f32> = queries.concat();
-        let tasks =
-            self.tasks(|first, end| self.best_of(&flat, queries.len(), request, is_excluded, first..end));
+        let tasks = self.tasks(|first, end| self.best_of(&flat, further, request, is_excluded, first..end));
         let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(request.k)).collect();
         for task in tasks {
             for (all, some) in best.iter_mut().zip(task) {
@@ -167,13 +177,13 @@ impl Scan {
     fn best_of(
         &self,
         queries: &[f32],
-        count: usize,
+        further: &[Option<&[f32]>],
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
         rows: Range<usize>,
     ) -> Vec<TopK> {
-        let mut best: Vec<TopK> = (0..count).map(|_| TopK::new(request.k)).collect();
-        self.scored(queries, count, request.bias, request.mask, rows, |block, query, scores| {
+        let mut best: Vec<TopK> = further.iter().map(|_| TopK::new(request.k)).collect();
+        self.scored(queries, further, request.bias, request.mask, rows, |block, query, scores| {
             let best = &mut best[query];
             // Mostly no score is high enough, and the maximum says so without a branch for each row.
             if best.may_take(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) {
@@ -188,18 +198,19 @@ impl Scan {
         best
     }
 
-    /// Scores the masked rows of a range for each query, with their biases, and passes on the scores of a block and a query at a
-    /// time.
+    /// Scores the masked rows of a range for each query, with their biases and the query's further scores, and passes on the scores
+    /// of a block and a query at a time.
     fn scored(
         &self,
         queries: &[f32],
-        count: usize,
+        further: &[Option<&[f32]>],
         bias: Option<&[f32]>,
         mask: &(dyn Fn(usize) -> u64 + Sync),
         rows: Range<usize>,
         mut each: impl FnMut(&Block, usize, &[f32]),
     ) {
         let dim = self.dim();
+        let count = further.len();
         let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
         for block in blocks(rows, mask) {
             let (rows, offsets) = (&self.full.values()[block.first * dim..], block.offsets());
@@ -212,6 +223,11 @@ impl Scan {
             }
             for (query, scores) in scores.chunks_exact_mut(offsets.len()).enumerate() {
                 scores.iter_mut().zip(&biases).for_each(|(score, bias)| *score += bias);
+                if let Some(further) = further[query] {
+                    for (score, offset) in scores.iter_mut().zip(offsets) {
+                        *score += further[block.first + usize::from(*offset)];
+                    }
+                }
                 each(&block, query, scores);
             }
         }

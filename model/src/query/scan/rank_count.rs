@@ -30,16 +30,23 @@ impl Scan {
         let queries: Vec<f32> = questions.iter().flat_map(|(query, _)| query.iter().copied()).collect();
         let count = |from: usize, end: usize| {
             let mut counts = vec![RankCount::default(); questions.len()];
-            self.scored(&queries, questions.len(), Some(bias), mask, from..end, |_, query, scores| {
-                // Counting without a branch is faster.
-                let (mut higher, mut equal, level) = (0u32, 0u32, questions[query].1);
-                for score in scores {
-                    higher += u32::from(*score > level);
-                    equal += u32::from(*score == level);
-                }
-                counts[query].higher += u64::from(higher);
-                counts[query].equal += u64::from(equal);
-            });
+            self.scored(
+                &queries,
+                &vec![None; questions.len()],
+                Some(bias),
+                mask,
+                from..end,
+                |_, query, scores| {
+                    // Counting without a branch is faster.
+                    let (mut higher, mut equal, level) = (0u32, 0u32, questions[query].1);
+                    for score in scores {
+                        higher += u32::from(*score > level);
+                        equal += u32::from(*score == level);
+                    }
+                    counts[query].higher += u64::from(higher);
+                    counts[query].equal += u64::from(equal);
+                },
+            );
             counts
         };
         let mut all = vec![RankCount::default(); questions.len()];

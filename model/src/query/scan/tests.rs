@@ -94,6 +94,26 @@ fn rows_are_excluded_from_one_query_of_a_batch_only() {
 }
 
 #[test]
+fn further_scores_of_a_query_are_added_to_its_own_only() {
+    let scan = Scan::new(unit_vectors(300, 16, 2));
+    let (mask, order) = (|_: usize| !0, |row: u32| u64::from(row));
+    let request = ScanRequest { k: 300, bias: None, mask: &mask, order: &order };
+    let queries = [scan.row(3), scan.row(4), scan.row(5)];
+    let further: Vec<f32> = (0..300).map(|row| if row % 7 == 0 { number(row) } else { 0.0 }).collect();
+    let found = scan.nearest_each_with(&queries, &[None, Some(&further), None], &request, &|_, _| false);
+    for (at, hits) in found.into_iter().enumerate() {
+        for (row, score) in hits {
+            let more = if at == 1 { further[row as usize] } else { 0.0 };
+            assert_eq!(
+                score.to_bits(),
+                (scan.score(queries[at], row as usize) + more).to_bits(),
+                "{at} {row}"
+            );
+        }
+    }
+}
+
+#[test]
 fn rows_of_zeros_and_queries_of_zeros_score_zero_and_have_an_order() {
     let mut scan = Scan::new(HugeMatrix::zeros(0, 4));
     scan.grow(200);
