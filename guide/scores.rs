@@ -1,7 +1,8 @@
 //! Scores from the graph: the graph filter, residual factors, related items, and what a training fits.
 //!
-//! They are fitted on request, by [`TrainOptions::factors`](crate::TrainOptions::factors). A kind has them if its items have *lists*: nodes of another kind that they are linked to, such as users, boards or
-//! baskets. [`Engine::recommend`](crate::Engine::recommend) and [`Engine::similar`](crate::Engine::similar) then answer from them, and
+//! A training fits them unless [`TrainOptions::factors`](crate::TrainOptions::factors) is false. A kind has them if its items have
+//! *lists*: nodes of another kind that they are linked to, such as users, boards or baskets.
+//! [`Engine::recommend`](crate::Engine::recommend) and [`Engine::similar`](crate::Engine::similar) then answer from them, and
 //! [`Ranked::source`](crate::Ranked::source) is [`AnswerSource::Graph`](crate::AnswerSource::Graph).
 //!
 //! # Recommendations
@@ -35,9 +36,10 @@
 //!
 //! # The fit
 //!
-//! With this option a training hides a fifth of the edges of up to 1,500 lists, and searches the constants whose ranking finds them best. The degrees and
-//! sums of the search do not have the hidden edges. For related items it hides one list of twenty, and ranks pairs that occur together
-//! in the hidden ones. [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
+//! A training hides a fifth of the edges of every list, and searches the constants whose ranking finds those of up to 3,000 lists best.
+//! The degrees and sums of the search do not have the hidden edges. For related items it hides one list of twenty, four times, and ranks
+//! pairs that occur together in the hidden ones more often than by chance. Then the factors are fitted to the whole graph.
+//! [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
 //! alone, and by both parts. The same graph and seed give the same constants and factors. A graph whose lists have fewer than five
 //! items has no fit; embeddings answer then.
 //!

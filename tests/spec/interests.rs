@@ -21,7 +21,13 @@ fn engine(folder: &TempDir, name: &str, batches: &[Batch]) -> Engine {
         store.commit(batch).expect("a commit");
     }
     let engine = Engine::open(Arc::new(store)).expect("an engine");
-    let options = TrainOptions { targets: vec!["pin".into()], epochs: 2, dim: 12, ..TrainOptions::default() };
+    let options = TrainOptions {
+        targets: vec!["pin".into()],
+        epochs: 2,
+        dim: 12,
+        factors: false,
+        ..TrainOptions::default()
+    };
     engine.training(&options).run(&CancelToken::new()).expect("a training");
     engine
 }

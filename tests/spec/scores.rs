@@ -65,7 +65,7 @@ fn engine_of(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut St
 }
 
 fn options() -> TrainOptions {
-    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, factors: true, ..TrainOptions::new(["item"]) }
+    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
 }
 
 fn trained(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut StdRng) -> Engine {

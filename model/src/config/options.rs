@@ -157,7 +157,7 @@ pub struct TrainOptions {
     /// Starts from the weights and the token table of the last generation, which must have the same shape. Known
     /// tokens keep their vectors; new tokens start at random.
     pub warm: bool,
-    /// Fits the graph filter and the residual factors, by which `recommend` and `similar` then rank. Kinds without lists have none.
+    /// Fits the graph filter and the residual factors, by which `recommend` and `similar` rank. Kinds without lists have none.
     pub factors: bool,
 }
 
@@ -193,7 +193,7 @@ impl Default for TrainOptions {
             pooling: Pooling::Importance,
             degree_input: false,
             warm: false,
-            factors: false,
+            factors: true,
         }
     }
 }
@@ -321,7 +321,7 @@ mod tests {
             pooling: Pooling::Max,
             degree_input: true,
             warm: true,
-            factors: true,
+            factors: false,
         }
     }
 

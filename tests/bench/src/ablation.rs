@@ -114,6 +114,8 @@ fn train_options(setup: Setup, layers: usize, pooling: Pooling, hard: bool) -> T
         epochs: setup.epochs,
         pairs_per_epoch: setup.pairs_per_epoch,
         held_out: 0,
+        // It measures embeddings.
+        factors: false,
         ..TrainOptions::default()
     }
 }

@@ -38,6 +38,8 @@ fn train_options(min_visits: u32) -> TrainOptions {
         pairs_per_epoch: 4096,
         positives: Positives::Walks,
         held_out: 0,
+        // It measures embeddings.
+        factors: false,
         ..TrainOptions::default()
     }
 }

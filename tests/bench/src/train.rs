@@ -25,6 +25,8 @@ fn train_options(examples: usize, epochs: u32) -> TrainOptions {
         positives: Positives::Walks,
         loss: Loss::Margin,
         held_out: 0,
+        // It measures embeddings.
+        factors: false,
         ..TrainOptions::default()
     }
 }

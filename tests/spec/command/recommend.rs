@@ -142,7 +142,7 @@ fn reasons_are_facts_in_json_and_words_in_text() {
 #[test]
 fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     let cli = Cli::trained();
-    let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8", "--factors"];
+    let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8"];
     cli.ok(&[&train[..], &["--metrics", "m.jsonl"]].concat());
     let metrics: Vec<Value> =
         cli.read("m.jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();

@@ -178,9 +178,9 @@ pub(super) struct OptionArgs {
     /// Do not divide a neighbor's importance by the square root of its degree
     #[arg(long)]
     no_damping: bool,
-    /// Fit the graph filter and the residual factors, by which recommend and similar then rank
+    /// Leave out the graph filter and the residual factors, by which recommend and similar rank
     #[arg(long)]
-    factors: bool,
+    no_factors: bool,
     /// The seed of all random draws; the same seed and data give the same bytes
     #[arg(long, default_value_t = preset().seed)]
     seed: u64,
@@ -249,7 +249,7 @@ impl OptionArgs {
             pooling: self.pooling.into(),
             degree_input: self.degree_input,
             warm: self.warm,
-            factors: self.factors,
+            factors: !self.no_factors,
         }
     }
 }
