@@ -31,7 +31,7 @@ pub struct FilterPowers {
 /// and stands for all. Weights and times of edges do not count.
 ///
 /// # Shapes
-/// 4 bytes for each node of the graph. The system provides memory only for the parts that a sum touches.
+/// 8 bytes for each node of the graph. The system provides memory only for the parts that a sum touches.
 /// # Determinism
 /// Canonical: stores of equal content give equal bits. Terms are added in the order of stable ids and neighbor lists.
 /// # Source
@@ -42,6 +42,9 @@ pub struct GraphFilter<'s> {
     snapshot: &'s Snapshot,
     relations: &'s ListRelations,
     powers: &'s FilterPowers,
+    /// By list.
+    amounts: Sums,
+    /// By item.
     sums: Sums,
 }
 
@@ -72,7 +75,7 @@ pub struct HistorySum {
 impl<'s> GraphFilter<'s> {
     /// A filter over a snapshot. Cost: address space for [`GraphFilter`]'s sums.
     pub fn new(snapshot: &'s Snapshot, relations: &'s ListRelations, powers: &'s FilterPowers) -> Self {
-        Self { snapshot, relations, powers, sums: Sums::new(snapshot) }
+        Self { snapshot, relations, powers, amounts: Sums::new(snapshot), sums: Sums::new(snapshot) }
     }
 
     /// The sums of a history. Nodes of other kinds do not count, and a repeated node counts once.
@@ -80,9 +83,9 @@ impl<'s> GraphFilter<'s> {
     /// # Panics
     /// As [`Snapshot`] does, for a node that the store never numbered.
     /// # Cost
-    /// The items of all lists of the history; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
+    /// The items of all lists of the history, each list once; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
     pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
-        let Self { snapshot, relations, powers, sums } = self;
+        let Self { snapshot, relations, powers, amounts, sums } = self;
         let mut starts: Vec<NodeIx> = history.to_vec();
         starts.retain(|&node| snapshot.kind(node) == relations.kind());
         starts.sort_unstable_by_key(|&node| snapshot.stable_id(node));
@@ -92,10 +95,11 @@ impl<'s> GraphFilter<'s> {
         let start = |item: NodeIx| {
             let degree = relations.degree(snapshot, item);
             let damping = powers.history.of(degree);
-            let own = sums.add_two_hops(item, damping, snapshot, relations, &powers.list);
+            let own = amounts.add_lists(item, damping, snapshot, relations, &powers.list);
             HistorySum { item, sum: 0.0, own, degree, damping }
         };
         let mut history: Vec<HistorySum> = starts.into_iter().map(start).collect();
+        sums.add_items(amounts.take(), history.len(), snapshot, relations);
         for start in &mut history {
             start.sum = sums.by_node[start.item.index()];
         }

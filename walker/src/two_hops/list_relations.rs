@@ -76,9 +76,9 @@ impl ListRelations {
         })
     }
 
-    /// The items of a list that count where an item has this many lists.
-    pub(super) fn most_items(lists: usize) -> usize {
-        (MAX_READS / lists.clamp(1, MAX_LISTS)).max(FEWEST_ITEMS)
+    /// The items of a list that count where some items have this many lists together.
+    pub(super) fn most_items(lists: usize, items: usize) -> usize {
+        (MAX_READS * items / lists.max(1)).max(FEWEST_ITEMS)
     }
 
     /// Calls `each` with the lists of an item that count, and with the number that each stands for.

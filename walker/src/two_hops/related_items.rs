@@ -36,7 +36,7 @@ pub struct RelatedPowers {
 /// An item is not related to itself: `C_ii` is 0. Long lists are sampled as in [`GraphFilter`](crate::GraphFilter).
 ///
 /// # Shapes
-/// 8 bytes for each node of the graph. The system provides memory only for the parts that a score touches.
+/// 12 bytes for each node of the graph. The system provides memory only for the parts that a score touches.
 /// # Determinism
 /// Canonical: stores of equal content give equal bits.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub struct RelatedItems<'s> {
     snapshot: &'s Snapshot,
     relations: &'s ListRelations,
     powers: &'s RelatedPowers,
+    lists: Sums,
     row: Sums,
     scores: Sums,
 }
@@ -51,7 +52,8 @@ pub struct RelatedItems<'s> {
 impl<'s> RelatedItems<'s> {
     /// Cost: address space for the sums.
     pub fn new(snapshot: &'s Snapshot, relations: &'s ListRelations, powers: &'s RelatedPowers) -> Self {
-        Self { snapshot, relations, powers, row: Sums::new(snapshot), scores: Sums::new(snapshot) }
+        let sums = || Sums::new(snapshot);
+        Self { snapshot, relations, powers, lists: sums(), row: sums(), scores: sums() }
     }
 
     /// The items with a score above 0, in no promised order. None for a node of another kind.
@@ -86,7 +88,8 @@ impl<'s> RelatedItems<'s> {
 
     /// `C_ij` for all items j that share a list with an item i.
     fn row(&mut self, item: NodeIx) -> Vec<(NodeIx, f32)> {
-        self.row.add_two_hops(item, 1.0, self.snapshot, self.relations, &self.powers.list);
+        self.lists.add_lists(item, 1.0, self.snapshot, self.relations, &self.powers.list);
+        self.row.add_items(self.lists.take(), 1, self.snapshot, self.relations);
         let mut row = self.row.take();
         row.retain(|&(other, _)| other != item);
         row

@@ -29,8 +29,8 @@ impl Sums {
         *sum += amount;
     }
 
-    /// Adds `amount * d_v^-b` to each item of each list v of an item, the item itself included. Returns what it gets itself.
-    pub(super) fn add_two_hops(
+    /// Adds `amount * d_v^-b` to each list v of an item. Returns the sum of what is added.
+    pub(super) fn add_lists(
         &mut self,
         item: NodeIx,
         amount: f32,
@@ -38,15 +38,28 @@ impl Sums {
         relations: &ListRelations,
         list_powers: &DegreePowers,
     ) -> f32 {
-        let most_items = ListRelations::most_items(relations.degree(snapshot, item));
-        let mut own = 0.0;
+        let mut added = 0.0;
         relations.for_each_list(snapshot, item, |list, lists| {
             let amount = lists * amount * list_powers.of(relations.degree(snapshot, list));
-            own += amount;
+            added += amount;
+            self.add(list.get(), amount);
+        });
+        added
+    }
+
+    /// Adds to each item of some lists what its lists have. The lists are those of a number of items.
+    pub(super) fn add_items(
+        &mut self,
+        lists: Vec<(NodeIx, f32)>,
+        items: usize,
+        snapshot: &Snapshot,
+        relations: &ListRelations,
+    ) {
+        let most_items = ListRelations::most_items(lists.len(), items);
+        for (list, amount) in lists {
             relations
                 .for_each_item(snapshot, list, most_items, |other, items| self.add(other, amount * items));
-        });
-        own
+        }
     }
 
     /// The sums in the order in which they were reached, which are zero again.
