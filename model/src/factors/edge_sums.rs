@@ -9,7 +9,7 @@ use crate::linalg::sparse::Sparse;
 
 /// Items of a list that count. Of longer lists a sample counts, and stands for all.
 const MAX_MEMBERS: usize = 512;
-/// What rounding can leave of a sum of which all is taken away.
+/// A rest below this share of its sum is a rounding error.
 const ROUNDING: f32 = 1e-5;
 /// Items of a task, which share the memory of their sums.
 const ITEMS_PER_TASK: usize = 256;

@@ -26,7 +26,7 @@ pub(crate) struct Factors {
     pub(crate) z: Vec<Factor>,
 }
 
-/// How the equations of rows are solved.
+/// The way to solve the equations of a row.
 #[derive(Clone, Copy)]
 enum Method<'a> {
     Exact,
