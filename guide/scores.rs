@@ -31,6 +31,9 @@
 //! score = d_j^-c C_qj / (sum over l of C_ql)  +  w * sum over i of N_qi N_ij
 //! ```
 //!
+//! This ranks the nodes of kinds without features, or with [`Ids::On`](crate::Ids::On). Other kinds are ranked by embeddings, which know
+//! from titles and tags what the graph does not; no fit weighs the two against each other yet.
+//!
 //! All of it is read from the graph as it is. Items that it does not reach, such as those without lists, follow in the order of their
 //! embeddings.
 //!

@@ -52,6 +52,12 @@ pub(super) fn power(degree: usize, exponent: f32) -> f32 {
     (degree.max(1) as f64).powf(-f64::from(exponent)) as f32
 }
 
+/// What a sum has left without a part of it.
+pub(crate) fn rest(sum: f32, part: f32) -> f32 {
+    let rest = sum - part;
+    if rest > ROUNDING * sum { rest } else { 0.0 }
+}
+
 /// For each edge (u, j), in the order of `of_item`, the sum `F_uj` over u's items. It depends on two of the exponents only.
 ///
 /// Size: 8 bytes an edge.
@@ -97,8 +103,7 @@ impl EdgeSums {
                     let sum = sum * scale;
                     let others = sums_of_lists[list as usize] - history[item];
                     with.push(sum);
-                    let rest = sum - history[item] * own - list_damping[list as usize] * others;
-                    without.push(if rest > ROUNDING * sum { rest } else { 0.0 });
+                    without.push(rest(sum, history[item] * own + list_damping[list as usize] * others));
                 }
                 for &list in of_item {
                     let (members, _) = sample(lists.of_list.columns_of(list as usize), list);

@@ -39,7 +39,7 @@ const REGULARIZATIONS: [f32; 9] = [0.002, 0.003, 0.0044, 0.0067, 0.01, 0.015, 0.
 /// The exponents that are tried, for each of the three.
 const EXPONENTS: [f32; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
 
-/// The exponents of an item's degree in the whole score. With each setting those next to the best one are tried.
+/// The exponents of an item's degree in the whole score. With each setting the best one so far is tried, and two on each side of it.
 const DEGREE_EXPONENTS: [f32; 13] =
     [-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3];
 /// Without the degree.
@@ -315,7 +315,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Fits factors, and measures them with the place of the degree's exponent and with those next to it.
+/// Fits factors, and measures them with an exponent of the degree and with two on each side of it.
 fn trial(
     lists: &ItemLists,
     degree_powers: &[Vec<f32>],

@@ -1,7 +1,7 @@
 //! Residual factors: what the graph filter leaves over of the edges, as 64 numbers an item; and the constants of both.
 //! Must not know the network, trainings of it, and queries.
 
-mod edge_sums;
+pub(crate) mod edge_sums;
 pub(crate) mod fit;
 mod held_out_ranking;
 pub(crate) mod item_factors;

@@ -32,8 +32,12 @@ pub(crate) struct RelatedQuestion {
 }
 
 impl<'a> RelatedQuestions<'a> {
-    /// `None` if the kind has no fitted constants or no lists.
+    /// `None` if the kind has no fitted constants or no lists, or embeddings from features: these know what the graph does not.
     pub(crate) fn new(kind: KindIx, embeddings: &'a Embeddings, snapshot: &'a Snapshot) -> Option<Self> {
+        let identities = &embeddings.config.identities;
+        if !identities.iter().any(|identity| identity == snapshot.kind_name(kind)) {
+            return None;
+        }
         let rows = embeddings.graph_rows(kind)?;
         Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
     }

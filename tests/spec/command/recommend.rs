@@ -143,7 +143,7 @@ fn reasons_are_facts_in_json_and_words_in_text() {
 fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     let cli = Cli::trained();
     let train = ["train", "s", "--target", "pin", "--epochs", "1", "--dim", "8"];
-    cli.ok(&[&train[..], &["--metrics", "m.jsonl"]].concat());
+    cli.ok(&[&train[..], &["--ids", "on", "--metrics", "m.jsonl"]].concat());
     let metrics: Vec<Value> =
         cli.read("m.jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();
     assert_eq!(metrics.len(), 3, "the fit, an epoch and the end");
@@ -172,4 +172,12 @@ fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     }
     let text = cli.ok(&["recommend", "s", "board:0", "--explain"]);
     assert!(text.contains("% through pin:") && text.contains("graph filter"), "{text}");
+
+    // Without ids, pins are known by their features, which the graph does not have.
+    cli.ok(&train);
+    let answer = cli.json(&["similar", "s", "pin:3", "--explain"]);
+    for item in answer["items"].as_array().expect("items") {
+        assert!(item["why"]["filter"].is_null() && item["why"]["cosine"].is_number(), "{item}");
+    }
+    assert_eq!(cli.json(&["recommend", "s", "board:0"])["basis"], json!("graph"));
 }

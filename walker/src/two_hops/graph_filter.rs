@@ -213,12 +213,18 @@ pub(in crate::two_hops) mod tests {
         assert!((FEWEST_ITEMS..=FEWEST_ITEMS + 1).contains(&of.len()), "{}", of.len());
         let total: f32 = of.values().sum();
         assert!((total - 3299.0).abs() < 0.1, "{total}");
+        // Pin 8 brings no further list, but reads of its own, so twice as many pins count.
+        let (of_both, _) = sums(&snapshot, &["7", "8"], &powers(0.0, 0.0));
+        assert!((2 * FEWEST_ITEMS..=2 * FEWEST_ITEMS + 2).contains(&of_both.len()), "{}", of_both.len());
+        let total: f32 = of_both.values().sum();
+        assert!((total - 6299.0).abs() < 0.5, "{total}");
         boards.reverse();
         for (_, pins) in &mut boards {
             pins.reverse();
         }
         let (_folder, reversed) = stored(&boards, &[]);
         assert_eq!(sums(&reversed, &["7"], &powers(0.0, 0.0)).0, of);
+        assert_eq!(sums(&reversed, &["8", "7"], &powers(0.0, 0.0)).0, of_both);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
 
+use crate::factors::edge_sums::rest;
 use crate::factors::item_factors::FoldInItem;
 use crate::linalg::normal_equations::Factor;
 use crate::query::embeddings::Embeddings;
@@ -86,15 +87,11 @@ impl HistoryQuestion {
         let dampings: f32 = sums.history.iter().map(|item| item.damping).sum();
         let fold_in_item = |item: &HistorySum| {
             // What remains of the item's sum without itself and without the list that asks.
-            let others = item.sum - item.own - list_damping * (dampings - item.damping);
+            let others = rest(item.sum, item.own + list_damping * (dampings - item.damping));
             FoldInItem {
                 factor: embeddings.row(item.item).and_then(|row| graph.place(row)),
                 with: graph.fitted_score(item.sum, item.degree),
-                without: if item.degree > 1 {
-                    graph.fitted_score(others.max(0.0), item.degree - 1)
-                } else {
-                    0.0
-                },
+                without: if item.degree > 1 { graph.fitted_score(others, item.degree - 1) } else { 0.0 },
             }
         };
         let history: Vec<FoldInItem> = sums.history.iter().map(fold_in_item).collect();
