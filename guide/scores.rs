@@ -1,4 +1,4 @@
-//! Scores from the graph: the graph filter, residual factors, related items, and what a training fits.
+//! Scores from the graph: the graph filter, residual factors, related items, items without lists, and what a training fits.
 //!
 //! A training fits them unless [`TrainOptions::factors`](crate::TrainOptions::factors) is false. A kind has them if its items have
 //! *lists*: nodes of another kind that they are linked to, such as users, boards or baskets.
@@ -34,14 +34,30 @@
 //! This ranks the nodes of kinds without features, or with [`Ids::On`](crate::Ids::On). Other kinds are ranked by embeddings, which know
 //! from titles and tags what the graph does not; no fit weighs the two against each other yet.
 //!
-//! All of it is read from the graph as it is. Items that it does not reach, such as those without lists, follow in the order of their
-//! embeddings.
+//! All of it is read from the graph as it is. Items that it does not reach follow in the order of their embeddings.
+//!
+//! # Items without lists
+//!
+//! A cold item, which nobody has taken yet, is found by its tokens. A token that df of the n items with tokens have counts
+//! `ln(n / df)^rarity`. The hundred items with lists whose tokens have the largest cosines stand for the cold item q:
+//!
+//! ```text
+//! C_ij  = sum over the lists v of both i and j of  d_v^-1/2;  C_ii is multiplied by `own`
+//! score = d_j^-degree * sum over the similar items i of  cosine(q, i)^2 * d_i^-item * C_ij
+//! ```
+//!
+//! So the answer is what goes with items that look alike, and with a large `own` these items themselves.
+//! [`Engine::similar`](crate::Engine::similar) ranks so for a node without lists, and
+//! [`Engine::recommend`](crate::Engine::recommend) for a history of such items, of which ten count. Tokens are those of the last
+//! refresh, lists those of the last commit. So an item is ranked this way until its first edge, and again from the loss of its last one. In
+//! stores with dense blocks embeddings answer, because they know the blocks.
 //!
 //! # The fit
 //!
 //! A training hides a fifth of the edges of every list, and searches the constants whose ranking finds those of up to 3,000 lists best.
 //! The degrees and sums of the search do not have the hidden edges. For related items it hides one list of twenty, four times, and ranks
-//! pairs that occur together in the hidden ones more often than by chance. Then the factors are fitted to the whole graph.
+//! pairs that occur together in the hidden ones more often than by chance. For items without lists it asks for up to 500 items as if
+//! they had none, and ranks what they occur together with. Then the factors are fitted to the whole graph.
 //! [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
 //! alone, and by both parts. The same graph and seed give the same constants and factors. A graph whose lists have fewer than five
 //! items has no fit; embeddings answer then.

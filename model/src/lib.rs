@@ -7,6 +7,7 @@
 //! All rows of all layers are in memory: (K + 2) x D numbers of 4 bytes for a node, more with PinSage layers.
 //! Publishing writes them all.
 
+mod cold_items;
 mod config;
 mod engine;
 mod evaluate;

@@ -5,6 +5,7 @@
 mod affected_sources;
 mod bad_graphs;
 mod cancellation;
+mod cold_items;
 mod command;
 mod crash;
 mod examples;

@@ -44,6 +44,9 @@ pub(crate) struct GraphConstants {
     pub(crate) items: u32,
     /// The constants of related items.
     pub(crate) related: RelatedConstants,
+    /// The constants of items without lists. `None` if too few items have tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cold: Option<ColdConstants>,
 }
 
 /// The constants of the score of related items, see [`RelatedItems`](hedgerow_walker::RelatedItems).
@@ -66,6 +69,34 @@ impl Default for RelatedConstants {
     }
 }
 
+/// The constants of the score for a cold item q, which has tokens but no lists. With the cosines of tokens, the exponents of this struct and
+/// degrees d:
+///
+/// ```text
+/// C_ij  = sum over the lists v of both i and j of  d_v^-list;  C_ii is multiplied by `own`
+/// score = d_j^-degree * sum over the 100 items i most similar to q of  cosine(q, i)^2 * d_i^-item * C_ij
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColdConstants {
+    /// Of a token's rarity, ln(n / df), in the cosines.
+    pub(crate) rarity: f32,
+    /// Of the similar items.
+    pub(crate) item: f32,
+    /// Of the lists.
+    pub(crate) list: f32,
+    /// The weight of a similar item itself as an answer.
+    pub(crate) own: f32,
+    /// Of the item that is scored.
+    pub(crate) degree: f32,
+}
+
+impl Default for ColdConstants {
+    fn default() -> Self {
+        Self { rarity: 2.0, item: 0.25, list: 0.5, own: 0.25, degree: -0.1 }
+    }
+}
+
 impl RelatedConstants {
     pub(crate) fn powers(&self) -> RelatedPowers {
         RelatedPowers {
@@ -83,6 +114,7 @@ impl GraphConstants {
     pub(crate) fn check(&self) -> Result<(), String> {
         let Exponents { history, list, item } = self.exponents;
         let RelatedConstants { list: related_list, item: related_item, hop, second_hops } = self.related;
+        let cold = self.cold.unwrap_or_default();
         for (name, exponent) in [
             ("history", history),
             ("list", list),
@@ -91,6 +123,10 @@ impl GraphConstants {
             ("related.list", related_list),
             ("related.item", related_item),
             ("related.hop", hop),
+            ("cold.rarity", cold.rarity),
+            ("cold.item", cold.item),
+            ("cold.list", cold.list),
+            ("cold.degree", cold.degree),
         ] {
             if !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
                 return Err(format!("the exponent {name} is {exponent}, expected -4 to 4"));
@@ -99,6 +135,7 @@ impl GraphConstants {
         let weights = [
             ("scale", self.scale, 0.0),
             ("related.second_hops", second_hops, 0.0),
+            ("cold.own", cold.own, 0.0),
             ("unobserved", self.unobserved, f32::MIN_POSITIVE),
             ("regularization", self.regularization, f32::MIN_POSITIVE),
         ];
@@ -113,7 +150,7 @@ impl GraphConstants {
     /// Names and values.
     pub(crate) fn entries(&self) -> Vec<(&'static str, f32)> {
         let Exponents { history, list, item } = self.exponents;
-        vec![
+        let mut entries = vec![
             ("history", history),
             ("list", list),
             ("item", item),
@@ -124,7 +161,16 @@ impl GraphConstants {
             ("related_list", self.related.list),
             ("related_item", self.related.item),
             ("related_second_hops", self.related.second_hops),
-        ]
+        ];
+        if let Some(ColdConstants { rarity, item, own, degree, .. }) = self.cold {
+            entries.extend([
+                ("cold_rarity", rarity),
+                ("cold_item", item),
+                ("cold_own", own),
+                ("cold_degree", degree),
+            ]);
+        }
+        entries
     }
 
     /// The powers of the graph filter.

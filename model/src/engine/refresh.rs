@@ -11,7 +11,7 @@ use crate::engine::handle::Engine;
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
-use crate::state::incremental::{StateUpdate, touched_nodes};
+use crate::state::incremental::{ChangedRows, StateUpdate, touched_nodes};
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 
 /// Rows for each changed list below which a refresh rebuilds. With 100,000 pins a refresh of 2,000 changed lists is 2.5 times as
@@ -104,13 +104,13 @@ impl Engine {
         since: Instant,
     ) {
         // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
-        let changed_rows = update.changed_rows.as_ref();
+        let changed_rows = update.changed_rows.as_ref().map(ChangedRows::for_readers);
         let mut rebuilt =
             changed_rows.is_none().then(|| Embeddings::new(&working.state, snapshot, working.generation));
         self.change_reader_embeddings(|embeddings| {
-            match (changed_rows, embeddings.as_mut()) {
+            match (&changed_rows, embeddings.as_mut()) {
                 (Some(changed_rows), Some(embeddings)) => {
-                    embeddings.copy_changed(&working.state, snapshot, changed_rows.visible.rows());
+                    embeddings.copy_changed(&working.state, snapshot, changed_rows.rows());
                 }
                 _ => std::mem::swap(embeddings, &mut rebuilt),
             }

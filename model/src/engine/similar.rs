@@ -11,15 +11,15 @@ use crate::query::similar::similar;
 impl Engine {
     /// The nodes that are similar to a node, without the node itself.
     ///
-    /// If the kind of the answers has factors, the items that two and four hops relate to the node come first, by the graph as it is now.
-    /// The nodes with the nearest embeddings follow. Otherwise, and with [`Query::cosine`], embeddings alone rank. The guide has the
-    /// formulas.
+    /// If the kind of the answers has factors and no features, the items that two and four hops relate to the node come first, by the
+    /// graph as it is now. For a node without lists these are the items that go with items of similar tokens. The nodes with the nearest
+    /// embeddings follow. Otherwise, and with [`Query::cosine`], embeddings alone rank. The guide has the formulas.
     ///
     /// # Errors
     /// An unknown node, or one without an embedding.
     /// # Cost
-    /// A scan; where the graph answers, also two hops from 101 items. With [`Query::explain`], the walks of the node and the edges of the answers; no other reader or refresh waits for
-    /// these.
+    /// A scan; where the graph answers, also two hops from 101 items. With [`Query::explain`], the walks of the node and the edges of the
+    /// answers; no other reader or refresh waits for these.
     pub fn similar<'n>(&self, node: impl Into<NodeRef<'n>>, options: &Query) -> Result<Ranked, Error> {
         let (found, snapshot) = self.find_similar(node.into(), options)?;
         // The readers' lock is released here: names and explanations come from copied rows and the snapshot.

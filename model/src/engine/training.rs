@@ -8,6 +8,7 @@ use std::time::Instant;
 use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::cold_items::fit::fit_cold;
 use crate::config::error::Error;
 use crate::config::model_config::{MAX_FACTORED, ModelConfig};
 use crate::config::options::TrainOptions;
@@ -314,7 +315,14 @@ fn fit_factors(
     let mut factors = Vec::new();
     for policy in state.config.policies.iter().take(MAX_FACTORED) {
         let since = Instant::now();
-        if let Some((fitted, quality)) = fit(snapshot, policy, seed, cancel)? {
+        if let Some((mut fitted, mut quality)) = fit(snapshot, policy, seed, cancel)? {
+            // Tokens say nothing about dense features, embeddings do.
+            if state.config.dense.is_empty()
+                && let Some((constants, gain)) = fit_cold(snapshot, policy, seed, cancel)?
+            {
+                fitted.constants.cold = Some(constants);
+                quality.cold = Some(gain);
+            }
             if !fitted.is_finite() {
                 return Err(Error::NotFinite { found: format!("a factor of kind {}", policy.kind) });
             }

@@ -24,8 +24,8 @@ fn related_counts(
     embeddings: &Embeddings,
 ) -> Vec<RankCount> {
     let tasks = pairs.par_chunks(QUERIES_PER_TASK).map(|pairs| {
-        let mut related = questions.related_items();
-        let count = |&(query, item): &(u32, u32)| match questions.of(query, &mut related) {
+        let mut sums = questions.sums();
+        let count = |&(query, item): &(u32, u32)| match questions.of(query, &mut sums) {
             Some(found) => found.rank_count(item, kind, embeddings),
             None => embeddings.rank_counts(&[(query, item)], kind)[0],
         };

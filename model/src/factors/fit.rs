@@ -83,6 +83,8 @@ pub(crate) struct FitQuality {
     pub(crate) edges: u64,
     /// The mean of 1 / log2(1 + rank) of pairs in hidden lists. `None` with too few pairs.
     pub(crate) related: Option<f64>,
+    /// The same of items that are asked for without their lists. `None` with too few items that have tokens.
+    pub(crate) cold: Option<f64>,
 }
 
 /// The fitted score of a kind, and the recall on edges that were held out of the graph.
@@ -103,6 +105,9 @@ pub struct FittedScore {
     /// The mean of 1 / log2(1 + rank) of pairs of related items in lists that were held out whole. `None` if there are too few pairs;
     /// the constants of related items are then not fitted.
     pub related: Option<f64>,
+    /// The same measure for items that are asked for by their tokens, without their lists. `None` if too few items have both, or
+    /// embeddings answer such questions.
+    pub cold: Option<f64>,
     /// Seconds of the fit.
     pub seconds: f64,
 }
@@ -117,6 +122,7 @@ impl FittedScore {
             lists: quality.lists,
             edges: quality.edges,
             related: quality.related,
+            cold: quality.cold,
             seconds,
         }
     }
@@ -181,6 +187,7 @@ pub(crate) fn fit(
         regularization: constants.regularization,
         items: all.item_count() as u32,
         related,
+        cold: None,
     };
     let pulls = loss.pulls(&factors.z);
     Ok(Some((ItemFactors::new(graph, all.item_ids.clone(), factors.z, pulls), quality)))
@@ -311,6 +318,7 @@ impl<'a> Search<'a> {
             lists: self.sums.ranking.list_rows().len() as u64,
             edges: self.hidden.len() as u64,
             related: None,
+            cold: None,
         }
     }
 }

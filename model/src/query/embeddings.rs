@@ -76,7 +76,7 @@ impl Embeddings {
         self.influence.resize(self.nodes.len(), 1.0);
         self.vectors.grow(self.nodes.len());
         let new_ids = &self.ids[self.ids.len() - new.len()..];
-        self.graph.iter_mut().for_each(|graph| graph.copy_changed(state, new_ids, changed));
+        self.graph.iter_mut().for_each(|graph| graph.copy_changed(state, snapshot, new_ids, changed));
 
         for &row in changed {
             let at = row as usize;

@@ -1,4 +1,4 @@
-//! The items of a kind with factors, as answers read them: scaled factors to scan, and the powers of the graph filter.
+//! The items of a kind with factors, as answers read them: scaled factors to scan, the powers of the graph filter, and tokens.
 //! Must not know histories and questions.
 
 use std::collections::HashSet;
@@ -7,6 +7,8 @@ use std::sync::Arc;
 use hedgerow_storage::{KindIx, NodeIx, Snapshot, StableId};
 use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy, RelatedPowers};
 
+use crate::cold_items::cold_scores::ColdPowers;
+use crate::cold_items::token_index::TokenIndex;
 use crate::config::degree;
 use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
@@ -14,7 +16,8 @@ use crate::linalg::normal_equations::{Factor, RANK};
 use crate::query::scan::Scan;
 use crate::state::layer_rows::{ABSENT, State};
 
-/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, and 4 bytes a row.
+/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, 4 bytes a row, and the
+/// tokens' index.
 #[derive(Clone)]
 pub(crate) struct GraphRows {
     pub(crate) kind: KindIx,
@@ -27,6 +30,14 @@ pub(crate) struct GraphRows {
     place_of: Vec<u32>,
     /// For each row of the embeddings `d^-e z`, with the degree level of the embeddings' epoch; zeros without factors.
     pub(crate) scaled: Scan,
+    cold: Option<ColdRows>,
+}
+
+/// The tokens of all rows of the kind, for questions about items without lists.
+#[derive(Clone)]
+struct ColdRows {
+    powers: Arc<ColdPowers>,
+    tokens: Arc<TokenIndex>,
 }
 
 /// The parts of a score.
@@ -106,6 +117,10 @@ impl GraphRows {
                 powers: Arc::new(powers),
                 place_of: Vec::new(),
                 scaled: Scan::new(HugeMatrix::zeros(0, RANK)),
+                cold: constants.cold.map(|constants| ColdRows {
+                    powers: Arc::new(ColdPowers::new(constants)),
+                    tokens: Arc::default(),
+                }),
             };
             let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
             let mut scaled = HugeMatrix::zeros(ids.len(), RANK);
@@ -116,13 +131,20 @@ impl GraphRows {
                 }
             }
             rows.scaled = Scan::new(scaled);
+            rows.set_tokens(state, snapshot, 0..state.rows() as u32);
             Some(rows)
         })
         .collect()
     }
 
     /// Takes over new rows, whose stable ids are given, and rows that a refresh changed.
-    pub(crate) fn copy_changed(&mut self, state: &State, new: &[StableId], changed: &[u32]) {
+    pub(crate) fn copy_changed(
+        &mut self,
+        state: &State,
+        snapshot: &Snapshot,
+        new: &[StableId],
+        changed: &[u32],
+    ) {
         self.place_of.extend(self.places(new));
         self.scaled.grow(self.place_of.len());
         for &row in changed {
@@ -131,10 +153,29 @@ impl GraphRows {
                 self.scaled.set(row, &values);
             }
         }
+        self.set_tokens(state, snapshot, changed.iter().copied());
+    }
+
+    /// Takes over the tokens of some rows. A removed node has none.
+    fn set_tokens(&mut self, state: &State, snapshot: &Snapshot, rows: impl Iterator<Item = u32>) {
+        let Some(cold) = &mut self.cold else { return };
+        let tokens = Arc::make_mut(&mut cold.tokens);
+        for row in rows {
+            let (node, is_alive) = (state.nodes[row as usize], state.alive[row as usize]);
+            if snapshot.kind(node) == self.kind {
+                tokens.set(row, &if is_alive { snapshot.tokens(node) } else { Vec::new() });
+            }
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.scaled.bytes() + size_of_val(&*self.place_of)
+        let tokens = self.cold.as_ref().map_or(0, |cold| cold.tokens.bytes());
+        self.scaled.bytes() + size_of_val(&*self.place_of) + tokens
+    }
+
+    /// The powers of scores for items without lists, and the tokens of all rows. `None` if the kind has no constants of them.
+    pub(crate) fn cold(&self) -> Option<(&ColdPowers, &TokenIndex)> {
+        self.cold.as_ref().map(|cold| (&*cold.powers, &*cold.tokens))
     }
 
     pub(crate) fn factors(&self) -> &ItemFactors {

@@ -3,6 +3,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod answer_explanation;
+pub(crate) mod cold_question;
 pub(crate) mod embeddings;
 pub(crate) mod filter;
 pub(crate) mod graph_rows;

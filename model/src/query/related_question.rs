@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{ListRelations, RelatedItems};
 
+use crate::query::cold_question::ColdQuestion;
 use crate::query::embeddings::Embeddings;
 use crate::query::graph_rows::GraphRows;
 use crate::query::nearest::RowRequest;
@@ -19,9 +20,17 @@ pub(crate) const EMBEDDING_WEIGHT: f32 = 1e-5;
 /// The common part of all questions about the related items of one kind.
 pub(crate) struct RelatedQuestions<'a> {
     rows: &'a GraphRows,
+    /// True if the graph answers for items with lists.
+    has_related: bool,
     relations: ListRelations,
     embeddings: &'a Embeddings,
     snapshot: &'a Snapshot,
+}
+
+/// Memory for the sums of one question after the other.
+pub(crate) struct RelatedSums<'a> {
+    related: RelatedItems<'a>,
+    cold: Option<ColdQuestion<'a>>,
 }
 
 /// The related items of one node.
@@ -32,26 +41,36 @@ pub(crate) struct RelatedQuestion {
 }
 
 impl<'a> RelatedQuestions<'a> {
-    /// `None` if the kind has no fitted constants or no lists, or embeddings from features: these know what the graph does not.
+    /// `None` if the kind has no fitted constants or no lists.
     pub(crate) fn new(kind: KindIx, embeddings: &'a Embeddings, snapshot: &'a Snapshot) -> Option<Self> {
-        let identities = &embeddings.config.identities;
-        if !identities.iter().any(|identity| identity == snapshot.kind_name(kind)) {
-            return None;
-        }
         let rows = embeddings.graph_rows(kind)?;
-        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
+        // Embeddings of features know what the lists of an item do not tell.
+        let identities = &embeddings.config.identities;
+        let has_related = identities.iter().any(|identity| identity == snapshot.kind_name(kind));
+        Some(Self { rows, has_related, relations: rows.relations(snapshot)?, embeddings, snapshot })
     }
 
-    /// Related items of one node after the other. It has memory of its own, so each thread needs one.
-    pub(crate) fn related_items(&self) -> RelatedItems<'_> {
-        RelatedItems::new(self.snapshot, &self.relations, self.rows.related_powers())
+    /// Each thread needs sums of its own.
+    pub(crate) fn sums(&self) -> RelatedSums<'_> {
+        let Self { rows, relations, embeddings, snapshot, .. } = self;
+        RelatedSums {
+            related: RelatedItems::new(snapshot, relations, rows.related_powers()),
+            cold: ColdQuestion::new(rows, relations, embeddings, snapshot),
+        }
     }
 
-    /// `None` if two hops from the row's node reach nothing.
-    pub(crate) fn of(&self, row: u32, related: &mut RelatedItems<'_>) -> Option<RelatedQuestion> {
-        let scores = related.scores(self.embeddings.nodes[row as usize]);
-        let score = |(node, score): (NodeIx, f32)| Some((self.embeddings.row(node)?, score));
-        let scores: Vec<(u32, f32)> = scores.into_iter().filter_map(score).collect();
+    /// `None` if embeddings answer: the graph reaches nothing from the row's node, or it has features and lists.
+    pub(crate) fn of(&self, row: u32, sums: &mut RelatedSums<'_>) -> Option<RelatedQuestion> {
+        let Self { has_related, relations, embeddings, snapshot, .. } = self;
+        let node = embeddings.nodes[row as usize];
+        let scores: Vec<(u32, f32)> = if relations.degree(snapshot, node) == 0 {
+            sums.cold.as_mut()?.scores(&[row])
+        } else if *has_related {
+            let score = |(node, score): (NodeIx, f32)| Some((embeddings.row(node)?, score));
+            sums.related.scores(node).into_iter().filter_map(score).collect()
+        } else {
+            Vec::new()
+        };
         (!scores.is_empty()).then_some(RelatedQuestion { row, scores })
     }
 }

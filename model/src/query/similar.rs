@@ -29,7 +29,7 @@ pub(crate) fn similar(
 
     // The graph's scores come first, if the kind has constants of them and the question is not for cosines alone.
     let questions = RelatedQuestions::new(kind, embeddings, snapshot).filter(|_| !options.cosine);
-    let related = questions.as_ref().and_then(|questions| questions.of(row, &mut questions.related_items()));
+    let related = questions.as_ref().and_then(|questions| questions.of(row, &mut questions.sums()));
     if let Some(related) = &related {
         hits = related.best(&hits, embeddings, options, &request, |row| excluded.contains(&row));
     }

@@ -36,6 +36,13 @@ pub(crate) struct ChangedRows {
     pub(crate) visible: RowSet,
 }
 
+impl ChangedRows {
+    /// The rows that readers have a copy of something of that may have changed: also those with other features.
+    pub(crate) fn for_readers(&self) -> RowSet {
+        self.visible.union(self.dirty.inputs.iter())
+    }
+}
+
 /// The rows that may differ from the graph.
 pub(crate) struct DirtyRows {
     /// Rows with a different neighborhood.

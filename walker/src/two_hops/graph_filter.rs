@@ -68,7 +68,7 @@ pub struct HistorySum {
     pub own: f32,
     /// The number of its lists.
     pub degree: usize,
-    /// `d_i^-a`.
+    /// `d_i^-a`, times the item's weight.
     pub damping: f32,
 }
 
@@ -85,16 +85,44 @@ impl<'s> GraphFilter<'s> {
     /// # Cost
     /// The items of all lists of the history, each list once; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
     pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
-        let Self { snapshot, relations, powers, amounts, sums } = self;
-        let mut starts: Vec<NodeIx> = history.to_vec();
-        starts.retain(|&node| snapshot.kind(node) == relations.kind());
-        starts.sort_unstable_by_key(|&node| snapshot.stable_id(node));
+        let mut starts: Vec<(NodeIx, f32)> = history.iter().map(|&item| (item, 1.0)).collect();
+        self.order(&mut starts);
         starts.dedup();
-        starts.truncate(MAX_HISTORY);
+        self.sums_from(starts)
+    }
 
-        let start = |item: NodeIx| {
+    /// The sums of items that count with different weights: the term of each is multiplied by its weight. The weights of a repeated
+    /// item are added.
+    ///
+    /// # Panics
+    /// As [`GraphFilter::sums`].
+    /// # Cost
+    /// As that of [`GraphFilter::sums`].
+    pub fn weighted_sums(&mut self, items: &[(NodeIx, f32)]) -> FilterSums {
+        let mut starts = items.to_vec();
+        self.order(&mut starts);
+        starts.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            if is_same {
+                kept.1 += next.1;
+            }
+            is_same
+        });
+        self.sums_from(starts)
+    }
+
+    /// Keeps the items of the kind, by stable id.
+    fn order(&self, starts: &mut Vec<(NodeIx, f32)>) {
+        starts.retain(|&(node, _)| self.snapshot.kind(node) == self.relations.kind());
+        starts.sort_by_key(|&(node, _)| self.snapshot.stable_id(node));
+    }
+
+    fn sums_from(&mut self, mut starts: Vec<(NodeIx, f32)>) -> FilterSums {
+        let Self { snapshot, relations, powers, amounts, sums } = self;
+        starts.truncate(MAX_HISTORY);
+        let start = |(item, weight): (NodeIx, f32)| {
             let degree = relations.degree(snapshot, item);
-            let damping = powers.history.of(degree);
+            let damping = weight * powers.history.of(degree);
             let own = amounts.add_lists(item, damping, snapshot, relations, &powers.list);
             HistorySum { item, sum: 0.0, own, degree, damping }
         };
@@ -188,6 +216,27 @@ pub(in crate::two_hops) mod tests {
         assert_eq!((of["c"], of["e"], of["b"]), (2.0, 1.0, 5.0));
         let own: f32 = all.history.iter().map(|start| start.own).sum();
         assert_eq!(own, 5.0, "a has two boards, b has three");
+    }
+
+    #[test]
+    fn weights_multiply_terms_and_those_of_a_repeated_item_are_added() {
+        let (_folder, snapshot) = stored(&boards(&[("w", "abcd"), ("x", "ab"), ("y", "be")]), &[]);
+        let relations = relations(&snapshot);
+        let powers = powers(1.0, 0.5);
+        let node = |key| snapshot.require(pin(key)).expect("a pin");
+        let (a, b) = (node("a"), node("b"));
+        let mut filter = GraphFilter::new(&snapshot, &relations, &powers);
+        let sum = |sums: &FilterSums, item| {
+            sums.items.iter().find(|(other, _)| *other == item).map_or(0.0, |(_, sum)| *sum)
+        };
+        let (of_a, of_b) = (filter.sums(&[a]), filter.sums(&[b]));
+        let weighted = filter.weighted_sums(&[(b, 2.0), (a, 0.25), (a, 0.25)]);
+        for key in ["a", "b", "c", "d", "e"] {
+            let item = node(key);
+            let expected = 0.5 * sum(&of_a, item) + 2.0 * sum(&of_b, item);
+            assert!((sum(&weighted, item) - expected).abs() < 1e-6, "{key}");
+        }
+        assert_eq!(filter.weighted_sums(&[(b, 1.0), (a, 1.0)]), filter.sums(&[a, b, a]));
     }
 
     /// In one relation pins are joined to boards, to pins and to authors; only boards and authors are lists.

@@ -240,7 +240,8 @@ impl TrainingLog {
 
     /// Reports what each part of a fitted score reaches, and the constants.
     fn fitted(&mut self, fitted: &FittedScore) -> Result<(), Failure> {
-        let FittedScore { kind, constants, recall_filter, recall, lists, edges, related, seconds } = fitted;
+        let FittedScore { kind, constants, recall_filter, recall, lists, edges, related, cold, seconds } =
+            fitted;
         let constants = constants.iter().map(|&(name, value)| (name, float(value)));
         let row = vec![
             ("fitted", kind.as_str().into()),
@@ -249,6 +250,7 @@ impl TrainingLog {
             ("recall_filter", rounded(*recall_filter, 4)),
             ("recall", rounded(*recall, 4)),
             ("related", related.map_or(Value::Null, |related| rounded(related, 4))),
+            ("cold", cold.map_or(Value::Null, |cold| rounded(cold, 4))),
             ("constants", object(constants.clone())),
             ("seconds", rounded(*seconds, 3)),
         ];

@@ -158,10 +158,10 @@ impl Recommender {
         // Two hops from each history.
         let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
         let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
-            let mut filter = questions.filter();
+            let mut sums = questions.sums();
             places
                 .iter()
-                .map(|&at| questions.of(&queries[at].items, queries[at].recipient, &mut filter))
+                .map(|&at| questions.of(&queries[at].items, queries[at].recipient, &mut sums))
                 .collect::<Vec<_>>()
         });
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {

@@ -8,7 +8,8 @@ use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
 
 use crate::factors::edge_sums::rest;
 use crate::factors::item_factors::FoldInItem;
-use crate::linalg::normal_equations::Factor;
+use crate::linalg::normal_equations::{Factor, RANK};
+use crate::query::cold_question::ColdQuestion;
 use crate::query::embeddings::Embeddings;
 use crate::query::graph_rows::{GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
@@ -17,6 +18,8 @@ use crate::query::scan::{Hit, TopK};
 
 /// If more than one of this many rows is reached, all rows are scored.
 const REACHED_SHARE: usize = 16;
+/// Items without lists of a history that count: those with the smallest stable ids.
+const MAX_COLD_HISTORY: usize = 10;
 
 /// The graph's question for one history.
 pub(crate) struct HistoryQuestion {
@@ -34,6 +37,12 @@ pub(crate) struct HistoryQuestions<'a> {
     snapshot: &'a Snapshot,
 }
 
+/// Memory for the sums of one question after the other.
+pub(crate) struct HistorySums<'a> {
+    filter: GraphFilter<'a>,
+    cold: Option<ColdQuestion<'a>>,
+}
+
 impl<'a> HistoryQuestions<'a> {
     /// `None` if the kind has no factors or no lists, or the question asks for cosines.
     pub(crate) fn new(
@@ -46,9 +55,13 @@ impl<'a> HistoryQuestions<'a> {
         Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
     }
 
-    /// A filter for questions. It has memory of its own, so each thread needs one.
-    pub(crate) fn filter(&self) -> GraphFilter<'_> {
-        GraphFilter::new(self.snapshot, &self.relations, self.rows.filter_powers())
+    /// Each thread needs sums of its own.
+    pub(crate) fn sums(&self) -> HistorySums<'_> {
+        let Self { rows, relations, embeddings, snapshot } = self;
+        HistorySums {
+            filter: GraphFilter::new(snapshot, relations, rows.filter_powers()),
+            cold: ColdQuestion::new(rows, relations, embeddings, snapshot),
+        }
     }
 
     /// A question for the items of each interest of a history. None at all if an interest reaches nothing. `recipient` is the node
@@ -57,11 +70,14 @@ impl<'a> HistoryQuestions<'a> {
         &self,
         interests: &[Vec<NodeIx>],
         recipient: Option<NodeIx>,
-        filter: &mut GraphFilter<'_>,
+        sums: &mut HistorySums<'_>,
     ) -> Vec<HistoryQuestion> {
         // A part of a list is not the list.
         let recipient = recipient.filter(|_| interests.len() == 1);
-        let questions = interests.iter().map(|items| HistoryQuestion::new(items, recipient, self, filter));
+        let questions = interests.iter().map(|items| {
+            HistoryQuestion::new(items, recipient, self, &mut sums.filter)
+                .or_else(|| HistoryQuestion::cold(items, self, sums.cold.as_mut()?))
+        });
         questions.collect::<Option<Vec<HistoryQuestion>>>().unwrap_or_default()
     }
 }
@@ -101,6 +117,19 @@ impl HistoryQuestion {
         };
         let filter_scores = sums.items.iter().filter_map(score).collect();
         Some(Self { factors: graph.factors().fold_in(&history), filter_scores })
+    }
+
+    /// The question of a history of items without lists: what items with similar tokens lead to. `None` if there are none.
+    fn cold(items: &[NodeIx], questions: &HistoryQuestions<'_>, cold: &mut ColdQuestion<'_>) -> Option<Self> {
+        let HistoryQuestions { rows: graph, embeddings, .. } = questions;
+        let of_kind = |row: &u32| embeddings.kind(*row) == graph.kind;
+        let mut rows: Vec<u32> =
+            items.iter().filter_map(|&item| embeddings.row(item)).filter(of_kind).collect();
+        rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
+        rows.dedup();
+        rows.truncate(MAX_COLD_HISTORY);
+        let filter_scores = cold.scores(&rows);
+        (!filter_scores.is_empty()).then_some(Self { factors: [0.0; RANK], filter_scores })
     }
 
     /// The best rows, best first, from the best rows by factors alone. All other rows that can be among the best are reached by two

@@ -56,7 +56,7 @@ impl Recommendation {
         let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot);
         let questions = graph
             .as_ref()
-            .map_or_else(Vec::new, |graph| graph.of(&query.items, query.recipient, &mut graph.filter()));
+            .map_or_else(Vec::new, |graph| graph.of(&query.items, query.recipient, &mut graph.sums()));
         let lists = match &graph {
             Some(graph) if !questions.is_empty() => questions
                 .iter()
