@@ -96,21 +96,25 @@ impl ListRelations {
         }
     }
 
-    /// Calls `each` with at most `most` items of a list, and with the number that each stands for.
+    /// Calls `each` with at most `most` items of a list, some at a time, and with the number that each stands for.
     #[inline]
-    pub(super) fn for_each_item(
+    pub(super) fn for_each_items(
         &self,
         snapshot: &Snapshot,
         list: NodeIx,
         most: usize,
-        mut each: impl FnMut(u32, f32),
+        mut each: impl FnMut(&[u32], f32),
     ) {
         for &ListRelation { relation, is_pure } in &self.relations {
             let sample = Sample::new(snapshot.list(relation, list), snapshot, list, most);
             let scale = sample.scale;
+            if is_pure && sample.is_all() {
+                sample.list.runs().for_each(|run| each(run, scale));
+                continue;
+            }
             sample.for_each(|item| {
                 if is_pure || snapshot.kind(NodeIx::new(item)) == self.kind {
-                    each(item, scale);
+                    each(&[item], scale);
                 }
             });
         }
@@ -131,10 +135,14 @@ impl<'a> Sample<'a> {
         Self { list, start, count: most, scale: degree as f32 / most as f32 }
     }
 
+    fn is_all(&self) -> bool {
+        self.count == self.list.degree()
+    }
+
     #[inline]
     fn for_each(self, mut each: impl FnMut(u32)) {
         let degree = self.list.degree();
-        if self.count == degree {
+        if self.is_all() {
             self.list.runs().for_each(|run| run.iter().for_each(|&node| each(node)));
             return;
         }

@@ -11,22 +11,37 @@ use crate::two_hops::list_relations::ListRelations;
 pub(super) struct Sums {
     /// By node. All zeros between two uses.
     pub(super) by_node: Vec<f32>,
-    /// In the order in which they were first reached.
+    /// The first `count` are the nodes whose sum is not zero, in the order in which they were first reached. One more than there are nodes.
     reached: Vec<u32>,
+    count: usize,
 }
 
 impl Sums {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
-        Self { by_node: vec![0.0; snapshot.bound() as usize], reached: Vec::new() }
+        let bound = snapshot.bound() as usize;
+        Self { by_node: vec![0.0; bound], reached: vec![0; bound + 1], count: 0 }
     }
 
     #[inline]
     pub(super) fn add(&mut self, node: u32, amount: f32) {
-        let sum = &mut self.by_node[node as usize];
-        if *sum == 0.0 {
-            self.reached.push(node);
+        self.add_each(&[node], amount);
+    }
+
+    /// Adds an amount to each of some nodes.
+    #[inline]
+    fn add_each(&mut self, nodes: &[u32], amount: f32) {
+        // A sum that stays zero would be noted more than once. Powers of degrees can be that small only in a model from outside.
+        if amount <= 0.0 {
+            return;
         }
-        *sum += amount;
+        let Self { by_node, reached, count } = self;
+        // Every node is written behind the noted ones, and stays there if it is new: a branch would be mispredicted for most new ones.
+        for &node in nodes {
+            let sum = &mut by_node[node as usize];
+            reached[*count] = node;
+            *count += usize::from(*sum == 0.0);
+            *sum += amount;
+        }
     }
 
     /// Adds `amount * d_v^-b` to each list v of an item. Returns the sum of what is added.
@@ -57,17 +72,18 @@ impl Sums {
     ) {
         let most_items = ListRelations::most_items(lists.len(), items);
         for (list, amount) in lists {
-            relations
-                .for_each_item(snapshot, list, most_items, |other, items| self.add(other, amount * items));
+            relations.for_each_items(snapshot, list, most_items, |others, items| {
+                self.add_each(others, amount * items);
+            });
         }
     }
 
     /// The sums in the order in which they were reached, which are zero again.
     pub(super) fn take(&mut self) -> Vec<(NodeIx, f32)> {
-        let Self { by_node, reached } = self;
+        let Self { by_node, reached, count } = self;
         let sum = |node: u32| (NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
-        let sums = reached.iter().copied().map(sum).collect();
-        reached.clear();
+        let sums = reached[..*count].iter().copied().map(sum).collect();
+        *count = 0;
         sums
     }
 }
