@@ -87,5 +87,5 @@ pub use hedgerow_model::{
     Ranked, RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation, RefreshReason,
     RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, RowComparison, RowPart, Scored, Status,
     Tensor, TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater,
-    UpdaterOptions, UpdaterReport, Values, Verdict,
+    UpdaterOptions, UpdaterReport, Values, Verdict, WeighedEmbeddings,
 };

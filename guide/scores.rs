@@ -10,15 +10,17 @@
 //! A history H is the items of a recipient. With d for the number of edges of a node, the score of item j is
 //!
 //! ```text
-//! score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)
+//! score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)  +  w * cosine(p_H, p_j)
 //! F(H, j)     = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
 //! ```
 //!
 //! - F is the **graph filter**: two exact hops, from the items of the history to their lists and on to other items. It reads the graph
 //!   as it is, so an edge counts in the next answer. The exponents damp what is frequent.
 //! - z are the **residual factors**: 64 numbers an item, fitted to what the filter leaves over. q are the factors of the history, which
-//!   are computed from z for each question. Factors are part of the model. An item that came after the training has none, so only the
-//!   filter scores it; the next training fits them.
+//!   are computed from z for each question. They mostly take away what the filter gives too much, so they find little alone. Factors are
+//!   part of the model. An item that came after the training has none, so filter and embedding score it; the next training fits them.
+//! - p are the **embeddings**: that of the item, and the unit vector of the sum over the history. Their weight w is fitted too, and is 0
+//!   where they do not help.
 //! - `d_j^-e` has the degree of the last refresh, in steps of a quarter, where it multiplies the factors.
 //!
 //! # Related items
@@ -55,16 +57,23 @@
 //! # The fit
 //!
 //! A training hides a fifth of the edges of every list, and searches the constants whose ranking finds those of up to 3,000 lists best.
-//! The degrees and sums of the search do not have the hidden edges. For related items it hides one list of twenty, four times, and ranks
-//! pairs that occur together in the hidden ones more often than by chance. For items without lists it asks for up to 500 items as if
-//! they had none, and ranks what they occur together with. Then the factors are fitted to the whole graph.
+//! The degrees and sums of the search do not have the hidden edges. If there are few lists, it ranks three such sets of edges, because
+//! one leaves much to chance. For related items it hides one list of twenty, four times, and ranks pairs that occur together in the hidden
+//! ones more often than by chance. For items without lists it asks for up to 500 items as if they had none, and ranks what they occur
+//! together with. Then the factors are fitted to the whole graph.
+//!
+//! The epochs hold other edges out ([`TrainOptions::held_out`](crate::TrainOptions::held_out)): no example of a list knows its held-out
+//! items. After the epochs these edges are ranked by factors that were fitted without them, and by embeddings of neighborhoods without
+//! their lists. w is the smallest weight that ranks them as well as the best one does, up to half a standard error.
+//! [`TrainEvent::Weighed`](crate::TrainEvent::Weighed) reports it.
+//!
 //! [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
 //! alone, and by both parts. The same graph and seed give the same constants and factors. A graph whose lists have fewer than five
 //! items has no fit; embeddings answer then.
 //!
 //! # Explanations
 //!
-//! With [`Query::explain`](crate::Query::explain), [`AnswerExplanation`](crate::AnswerExplanation) has both parts of the score. Its
+//! With [`Query::explain`](crate::Query::explain), [`AnswerExplanation`](crate::AnswerExplanation) has the parts of the score. Its
 //! connection is the item of the history that most of the filter's part came from, with the lists that both share.
 //!
 //! # Freshness

@@ -40,6 +40,7 @@ pub use evaluate::cosines::RandomCosines;
 pub use evaluate::mean::Mean;
 pub use evaluate::recommend_quality::RecommendQuality;
 pub use evaluate::related_quality::RelatedQuality;
+pub use factors::embedding_weight::WeighedEmbeddings;
 pub use factors::fit::FittedScore;
 pub use network::parameters::{Model, Tensor, Values};
 pub use query::answer::{AnswerSource, Interest, Ranked, Scored};

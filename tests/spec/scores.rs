@@ -68,9 +68,15 @@ fn options() -> TrainOptions {
     TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
 }
 
+/// A trained engine whose scores have all parts: a graph as small as this gives embeddings no weight by itself.
 fn trained(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut StdRng) -> Engine {
     let engine = engine_of(edges, folder, name, rng);
-    engine.training(&options()).run(&CancelToken::new()).expect("a training");
+    let cancel = CancelToken::new();
+    engine.training(&options()).run(&cancel).expect("a training");
+    let mut model = engine.export_embeddings(&cancel).expect("an export").model();
+    model.recipe = model.recipe.replace("\"embeddings\":0.0", "\"embeddings\":0.25");
+    assert!(model.recipe.contains("\"embeddings\":0.25"), "{}", model.recipe);
+    engine.install(&model, &cancel).expect("installed");
     engine
 }
 
@@ -222,13 +228,18 @@ fn an_explanation_names_parts_that_add_up_to_the_score() {
     let edges = edges(rng);
     let engine = trained(&edges, &folder, "store", rng);
     let query = Query { k: 10, explain: true, ..Query::default() };
+    let mut with_embeddings = 0;
     for key in 0..10 {
         let ranked = engine.recommend(&Recipient::Node(user(key)), &query).expect("an answer");
         assert_eq!(ranked.source, AnswerSource::Graph);
         for found in &ranked.items {
             let explanation = found.explanation.as_ref().expect("an explanation");
-            let parts = explanation.filter.expect("a filter") + explanation.factors.expect("factors");
+            let parts = [explanation.filter, explanation.factors, explanation.embeddings];
+            let parts = parts.map(|part| part.expect("a part"));
+            assert!(parts[2].abs() <= 0.25 + 1e-6, "a cosine times its weight");
+            let parts: f32 = parts.iter().sum();
             assert!((parts - found.score).abs() < 1e-5, "{parts} {}", found.score);
+            with_embeddings += usize::from(explanation.embeddings != Some(0.0));
             let Some(connection) = &explanation.connection else {
                 assert_eq!(explanation.filter, Some(0.0), "two hops reach it from some item");
                 continue;
@@ -240,6 +251,39 @@ fn an_explanation_names_parts_that_add_up_to_the_score() {
             );
         }
     }
+    assert!(with_embeddings > 50, "{with_embeddings}");
+}
+
+/// Users of a graph this large hold enough items out that embeddings are weighed, by edges that no part has learned.
+#[test]
+fn embeddings_are_weighed_by_held_out_edges() {
+    let rng = &mut StdRng::seed_from_u64(25);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut edges = Edges::new();
+    for user in 0..600 {
+        for item in 0..ITEMS {
+            if rng.random_bool(if user % 3 == item % 3 { 0.4 } else { 0.06 }) {
+                edges.insert((user, item));
+            }
+        }
+    }
+    let engine = engine_of(&edges, &folder, "store", rng);
+    let mut weighed = Vec::new();
+    let mut observer = |event: &TrainEvent| {
+        if let TrainEvent::Weighed(found) = event {
+            weighed.push(found.clone());
+        }
+    };
+    engine.training(&options()).observer(&mut observer).run(&CancelToken::new()).expect("a training");
+    let [weighed] = &weighed[..] else { panic!("one kind: {weighed:?}") };
+    assert_eq!(weighed.kind, "item");
+    assert!((100..200).contains(&weighed.lists), "a fourth of the users: {weighed:?}");
+    assert!(weighed.recall_graph > 0.5 && weighed.recall > 0.5 && weighed.weight >= 0.0, "{weighed:?}");
+    for alone in [weighed.recall_filter, weighed.recall_factors, weighed.recall_embeddings] {
+        assert!(alone > 0.0 && alone <= 1.0, "{weighed:?}");
+    }
+    let recipe = engine.export_embeddings(&CancelToken::new()).expect("an export").model().recipe;
+    assert!(recipe.contains(&format!("\"embeddings\":{:?}", weighed.weight)), "{recipe}");
 }
 
 /// Filters, exclusions and seen items hold for scores from the graph as for others, and a batch answers as single questions do.

@@ -23,7 +23,7 @@ pub(crate) struct Exponents {
 /// The constants of the score of items of one kind:
 ///
 /// ```text
-/// score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)
+/// score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j) + w * cos(p_H, p_j)
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +42,9 @@ pub(crate) struct GraphConstants {
     pub(crate) regularization: f32,
     /// The number of items that factors were fitted for.
     pub(crate) items: u32,
+    /// w: the weight of the embeddings' cosine.
+    #[serde(default)]
+    pub(crate) embeddings: f32,
     /// The constants of related items.
     pub(crate) related: RelatedConstants,
     /// The constants of items without lists. `None` if too few items have tokens.
@@ -136,6 +139,7 @@ impl GraphConstants {
             ("scale", self.scale, 0.0),
             ("related.second_hops", second_hops, 0.0),
             ("cold.own", cold.own, 0.0),
+            ("embeddings", self.embeddings, 0.0),
             ("unobserved", self.unobserved, f32::MIN_POSITIVE),
             ("regularization", self.regularization, f32::MIN_POSITIVE),
         ];

@@ -137,7 +137,8 @@ pub struct TrainOptions {
     pub learning_rate: f32,
     /// The factor of the learning rate after every epoch.
     pub decay: f32,
-    /// Positives that training does not see; recall is measured on them.
+    /// About the number of positives that training does not see. Recall is measured on them, and the weight of embeddings in scores is
+    /// fitted to them.
     pub held_out: usize,
     /// Training ends after this many consecutive epochs whose recall is more than one standard error below the best.
     /// 0 disables this.

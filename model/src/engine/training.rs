@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeName, Snapshot};
+use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, Generation, NodeIx, NodeName, Snapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::cold_items::fit::fit_cold;
@@ -14,7 +14,7 @@ use crate::config::model_config::{MAX_FACTORED, ModelConfig};
 use crate::config::options::TrainOptions;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
-use crate::factors::fit::{FittedScore, fit};
+use crate::factors::fit::{Fit, FittedScore, fit};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::{Inputs, check_inputs};
 use crate::network::parameters::check_finite;
@@ -199,27 +199,42 @@ impl Engine {
         let pairs = input.pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
         let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
 
-        // The graph filter and the factors.
-        if options.factors {
-            fit_factors(&mut state, &snapshot, options.seed, observer, cancel)?;
-        }
-
-        // The epochs, from the start or from the checkpoint on.
+        // The graph filter and the factors, then the epochs, from the start or from the checkpoint on. Edges that are held out of the
+        // epochs are held out of the fit too: by their ranks the embeddings get a weight beside both.
         let progress = match checkpoint {
             Some(checkpoint) => checkpoint.progress(&state.config)?,
             None => Progress::new(self.starting_encoder(options, &state.config, &inputs)?),
         };
-        let trained = if options.epochs == 0 {
-            Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done }
+        let run = if options.epochs == 0 {
+            None
         } else {
-            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
-            observer(&run.started());
-            if !progress.epochs.is_empty() {
-                observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
-            }
-            let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
-            run.train(progress, keep, observer, cancel)?
+            Some(TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?)
         };
+        let mut fits = match &run {
+            _ if !options.factors => Vec::new(),
+            Some(run) => {
+                let held_out = run.source.held_out_edges();
+                fit_factors(&state.config, &snapshot, &held_out, options.seed, observer, cancel)?
+            }
+            None => fit_factors(&state.config, &snapshot, &[], options.seed, observer, cancel)?,
+        };
+        let trained = match &run {
+            None => Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done },
+            Some(run) => {
+                observer(&run.started());
+                if !progress.epochs.is_empty() {
+                    observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
+                }
+                let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
+                let trained = run.train(progress, keep, observer, cancel)?;
+                // A cancellation ends the epochs; what they gave is still published.
+                weigh_embeddings(&mut fits, run, &trained.encoder, observer, &CancelToken::new())?;
+                trained
+            }
+        };
+        drop(run);
+        state.config.graph = fits.iter().map(|fit| fit.factors.constants.clone()).collect();
+        state.factors = fits.into_iter().map(|fit| fit.factors).collect();
         let Trained { encoder, epochs, kept, end } = trained;
         let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
 
@@ -304,35 +319,60 @@ impl Engine {
     }
 }
 
-/// Fits constants and factors of each kind that has lists, as part of the state's model.
+/// Fits constants and factors of each kind that has lists. `held_out` is edges that embeddings do not learn.
 fn fit_factors(
-    state: &mut State,
+    config: &ModelConfig,
     snapshot: &Snapshot,
+    held_out: &[(NodeIx, NodeIx)],
     seed: u64,
     observer: &mut (dyn FnMut(&TrainEvent) + Send),
     cancel: &CancelToken,
-) -> Result<(), Error> {
-    let mut factors = Vec::new();
-    for policy in state.config.policies.iter().take(MAX_FACTORED) {
+) -> Result<Vec<Fit>, Error> {
+    let mut fits = Vec::new();
+    for policy in config.policies.iter().take(MAX_FACTORED) {
         let since = Instant::now();
-        if let Some((mut fitted, mut quality)) = fit(snapshot, policy, seed, cancel)? {
+        if let Some(mut fitted) = fit(snapshot, policy, held_out, seed, cancel)? {
             // Tokens say nothing about dense features, embeddings do.
-            if state.config.dense.is_empty()
+            if config.dense.is_empty()
                 && let Some((constants, gain)) = fit_cold(snapshot, policy, seed, cancel)?
             {
-                fitted.constants.cold = Some(constants);
-                quality.cold = Some(gain);
+                fitted.factors.constants.cold = Some(constants);
+                fitted.quality.cold = Some(gain);
             }
-            if !fitted.is_finite() {
+            if !fitted.factors.is_finite() {
                 return Err(Error::NotFinite { found: format!("a factor of kind {}", policy.kind) });
             }
+            let Fit { factors, quality, .. } = &fitted;
             let seconds = since.elapsed().as_secs_f64();
-            observer(&TrainEvent::Fitted(FittedScore::new(&fitted.constants, &quality, seconds)));
-            factors.push(fitted);
+            observer(&TrainEvent::Fitted(FittedScore::new(&factors.constants, quality, seconds)));
+            fits.push(fitted);
         }
     }
-    state.config.graph = factors.iter().map(|factors| factors.constants.clone()).collect();
-    state.factors = factors.into();
+    Ok(fits)
+}
+
+/// Gives the embeddings a weight beside the other parts of each fitted score.
+fn weigh_embeddings(
+    fits: &mut [Fit],
+    run: &TrainRun<'_>,
+    encoder: &Encoder,
+    observer: &mut (dyn FnMut(&TrainEvent) + Send),
+    cancel: &CancelToken,
+) -> Result<(), Error> {
+    if fits.iter().all(|fit| fit.held_out.is_none()) {
+        return Ok(());
+    }
+    let vectors = run.vectors_without_held_out(encoder, cancel)?;
+    for Fit { factors, held_out, .. } in fits {
+        let Some(held_out) = held_out else { continue };
+        let vector = |node| {
+            let row = run.state.row(node)?;
+            Some((vectors.row(row as usize), run.inputs.influence[row as usize]))
+        };
+        let weighed = held_out.weigh_embeddings(&factors.constants.kind, run.options.dim, vector);
+        factors.constants.embeddings = weighed.weight;
+        observer(&TrainEvent::Weighed(weighed));
+    }
     Ok(())
 }
 

@@ -2,21 +2,25 @@
 
 use std::collections::HashSet;
 
-use hedgerow_storage::{CancelToken, Snapshot};
+use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 use hedgerow_walker::{ListRelations, Policy};
 
 use crate::config::error::Error;
 use crate::config::graph_constants::{Exponents, GraphConstants};
 use crate::factors::edge_sums::{Dampings, EdgeSums};
-use crate::factors::held_out_ranking::{HeldOutRanking, PartWeights, RankingQuality};
+use crate::factors::embedding_weight::HeldOutScores;
+use crate::factors::held_out_ranking::{HeldOutRanking, PartWeights, RankedBy, RankingQuality};
 use crate::factors::item_factors::ItemFactors;
 use crate::factors::item_lists::{HiddenEdge, ItemLists};
 use crate::factors::least_squares::{Factors, LossConstants, ResidualLoss};
 use crate::factors::related_fit::fit_related;
+use crate::linalg::normal_equations::RANK;
 use crate::linalg::rows::is_finite;
 
-/// Lists whose hidden edges are ranked, at most.
+/// Lists whose hidden edges are ranked in a fold, at most.
 const HELD_OUT_LISTS: usize = 3000;
+/// Folds of a graph with few lists.
+const MOST_FOLDS: usize = 3;
 /// Edges of the lists that constants are fitted on, at most. Factors are fitted to all edges.
 const FIT_EDGES: usize = 1_500_000;
 /// Settings that are tried, at most.
@@ -132,118 +136,185 @@ impl FittedScore {
 #[derive(Clone)]
 struct Trial {
     setting: Setting,
-    factors: Factors,
+    /// Of each fold.
+    factors: Vec<Factors>,
     quality: RankingQuality,
     /// The place of the exponent of the degree.
     degree: usize,
 }
 
-/// Fits the constants and the factors of the items of a policy's kind. `None` if the kind has no lists or too few edges to hold any
-/// out.
+/// What is fitted for the items of one kind.
+pub(crate) struct Fit {
+    pub(crate) factors: ItemFactors,
+    pub(crate) quality: FitQuality,
+    /// To weigh embeddings. `None` if no edge is held out.
+    pub(crate) held_out: Option<HeldOutScores>,
+}
+
+/// Fits the constants and the factors of the items of a policy's kind. `None` if the kind has no lists or too few edges to hide any.
+///
+/// `held_out` is edges from lists to items that embeddings do not learn.
 ///
 /// Determinism: a function of the graph's content and the seed, for any number of threads.
 /// Cost: up to [`TRIALS`] times [`SWEEPS_PER_TRIAL`] sweeps over [`FIT_EDGES`] edges, then [`LAST_SWEEPS`] over all.
 pub(crate) fn fit(
     snapshot: &Snapshot,
     policy: &Policy,
+    held_out: &[(NodeIx, NodeIx)],
     seed: u64,
     cancel: &CancelToken,
-) -> Result<Option<(ItemFactors, FitQuality)>, Error> {
+) -> Result<Option<Fit>, Error> {
     let Some(relations) = ListRelations::new(snapshot, policy) else { return Ok(None) };
     let all = ItemLists::new(snapshot, &relations);
     let sampled = all.sampled(FIT_EDGES, seed);
-    let hidden = sampled.hidden_edges(seed);
-    if hidden.is_empty() {
+    let folds = folds(&sampled, seed);
+    if folds.is_empty() {
         return Ok(None);
     }
-    let lists = sampled.without(&hidden);
-    let hidden = sampled.edges_of_some_lists(&hidden, HELD_OUT_LISTS, seed);
-    let mut search = Search::new(&lists, &hidden, seed, cancel)?;
+    let mut search = Search::new(&folds, seed, cancel)?;
     search.run()?;
     let quality = search.quality();
-    let Trial { setting, mut factors, degree, .. } = search.best;
+    let Search { best: Trial { setting, factors, degree, .. }, .. } = search;
+    let mut factors = factors.into_iter().next().expect("a fold has factors");
+    drop(folds);
 
     let (related, related_quality) = fit_related(&sampled, seed);
     cancel.check()?;
     let quality = FitQuality { related: related_quality, ..quality };
 
-    // The factors of the whole graph.
-    let stage = cancel.stage("factors", LAST_SWEEPS as u64);
+    // Factors that do not know the held-out edges, then those of the whole graph.
+    let stage = cancel.stage("factors", 2 * LAST_SWEEPS as u64);
     let constants = constants(setting);
-    let dampings = Dampings::new(&all, &constants.exponents);
-    let scores = EdgeSums::new(&all, &dampings).scores(&all, &dampings);
-    let loss = ResidualLoss::new(&all, &dampings, &scores, constants);
-    for _ in 0..LAST_SWEEPS {
-        factors = loss.sweep(&factors);
-        stage.advance(1)?;
-    }
+    let held_out = sampled.edges_between(snapshot, held_out);
+    let lists = sampled.without(&held_out);
+    let held_out_scores = |loss: &ResidualLoss<'_>, dampings: &Dampings| {
+        for _ in 0..LAST_SWEEPS {
+            factors = loss.sweep(&factors);
+            stage.advance(1)?;
+        }
+        let ranking = HeldOutRanking::new(&lists, &held_out, dampings);
+        let degree_exponents = Exponents { history: DEGREE_EXPONENTS[degree], ..constants.exponents };
+        Ok::<_, Error>(HeldOutScores {
+            q: loss.list_factors(&factors.z, &ranking.list_rows()),
+            ranking,
+            items: lists.items.clone(),
+            weights: PartWeights { filter: loss.scale, factors: 1.0 },
+            dampings: dampings.item.clone(),
+            degree_powers: Dampings::new(&lists, &degree_exponents).history,
+            z: factors.z.clone(),
+        })
+    };
+    let held_out =
+        if held_out.is_empty() { None } else { Some(with_loss(&lists, constants, held_out_scores)?) };
+    let (scale, pulls) = with_loss(&all, constants, |loss, _| {
+        for _ in 0..LAST_SWEEPS {
+            factors = loss.sweep(&factors);
+            stage.advance(1)?;
+        }
+        Ok::<_, Error>((loss.scale, loss.pulls(&factors.z)))
+    })?;
     stage.end();
     let graph = GraphConstants {
         kind: policy.kind.clone(),
         exponents: constants.exponents,
-        scale: loss.scale,
+        scale,
         degree: DEGREE_EXPONENTS[degree],
         unobserved: constants.unobserved,
         regularization: constants.regularization,
         items: all.item_count() as u32,
         related,
         cold: None,
+        embeddings: 0.0,
     };
-    let pulls = loss.pulls(&factors.z);
-    Ok(Some((ItemFactors::new(graph, all.item_ids.clone(), factors.z, pulls), quality)))
+    let factors = ItemFactors::new(graph, all.item_ids.clone(), factors.z, pulls);
+    Ok(Some(Fit { factors, quality, held_out }))
+}
+
+/// Makes the sums of some lists and the loss of their factors.
+fn with_loss<T>(
+    lists: &ItemLists,
+    constants: LossConstants,
+    work: impl FnOnce(&ResidualLoss<'_>, &Dampings) -> T,
+) -> T {
+    let dampings = Dampings::new(lists, &constants.exponents);
+    let scores = EdgeSums::new(lists, &dampings).scores(lists, &dampings);
+    work(&ResidualLoss::new(lists, &dampings, &scores, constants), &dampings)
+}
+
+/// Lists without their hidden edges, and some of these edges to rank.
+struct Fold {
+    lists: ItemLists,
+    hidden: Vec<HiddenEdge>,
+    /// The item's degree to each of [`DEGREE_EXPONENTS`].
+    degree_powers: Vec<Vec<f32>>,
+}
+
+/// Folds with different hidden edges: more than one if there are few lists, because what is best in one fold of few lists is much a matter
+/// of chance. None if no list is long enough.
+fn folds(lists: &ItemLists, seed: u64) -> Vec<Fold> {
+    let (mut folds, mut wanted) = (Vec::new(), 1);
+    while folds.len() < wanted {
+        let seed = seed.wrapping_add(folds.len() as u64);
+        let hidden = lists.hidden_edges(seed);
+        let count = hidden.chunk_by(|a, b| a.list == b.list).count();
+        if count == 0 {
+            break;
+        }
+        wanted = (2 * HELD_OUT_LISTS / count).clamp(1, MOST_FOLDS);
+        let kept = lists.without(&hidden);
+        let power = |exponent: f32| {
+            let exponents = Exponents { history: exponent, list: 0.0, item: 0.0 };
+            Dampings::new(&kept, &exponents).history
+        };
+        let degree_powers = DEGREE_EXPONENTS.iter().map(|&exponent| power(exponent)).collect();
+        let hidden = lists.edges_of_some_lists(&hidden, HELD_OUT_LISTS, seed);
+        folds.push(Fold { lists: kept, hidden, degree_powers });
+    }
+    folds
 }
 
 /// A coordinate search.
 struct Search<'a> {
-    lists: &'a ItemLists,
-    hidden: &'a [HiddenEdge],
-    /// The item's degree to each of [`DEGREE_EXPONENTS`].
-    degree_powers: Vec<Vec<f32>>,
+    folds: &'a [Fold],
     /// All settings that were tried.
     tried: HashSet<Setting>,
-    /// The sums for the exponents a and b of the best setting.
-    sums: FilterSums<'a>,
+    /// For each fold the sums for the exponents a and b of the best setting.
+    sums: Vec<FilterSums>,
     best: Trial,
     stage: hedgerow_storage::Stage<'a>,
 }
 
 /// Sums that depend on the exponents a and b.
-struct FilterSums<'a> {
+struct FilterSums {
     edges: EdgeSums,
-    ranking: HeldOutRanking<'a>,
+    ranking: HeldOutRanking,
 }
 
-impl<'a> FilterSums<'a> {
-    fn new(lists: &'a ItemLists, hidden: &[HiddenEdge], constants: &LossConstants) -> Self {
-        let dampings = Dampings::new(lists, &constants.exponents);
-        Self {
-            edges: EdgeSums::new(lists, &dampings),
-            ranking: HeldOutRanking::new(lists, hidden, &dampings),
-        }
+impl FilterSums {
+    fn of_each(folds: &[Fold], constants: &LossConstants) -> Vec<Self> {
+        let of_fold = |Fold { lists, hidden, .. }: &Fold| {
+            let dampings = Dampings::new(lists, &constants.exponents);
+            Self {
+                edges: EdgeSums::new(lists, &dampings),
+                ranking: HeldOutRanking::new(lists, hidden, &dampings),
+            }
+        };
+        folds.iter().map(of_fold).collect()
     }
 }
 
 impl<'a> Search<'a> {
-    fn new(
-        lists: &'a ItemLists,
-        hidden: &'a [HiddenEdge],
-        seed: u64,
-        cancel: &'a CancelToken,
-    ) -> Result<Self, Error> {
+    fn new(folds: &'a [Fold], seed: u64, cancel: &'a CancelToken) -> Result<Self, Error> {
         let stage = cancel.stage("constants", TRIALS);
-        let power = |exponent: f32| {
-            let exponents = Exponents { history: exponent, list: 0.0, item: 0.0 };
-            Dampings::new(lists, &exponents).history
+        let sums = FilterSums::of_each(folds, &constants(FIRST));
+        let first = |fold: usize, loss: &ResidualLoss<'_>| {
+            let start = ResidualLoss::start(&folds[fold].lists, seed);
+            (0..FIRST_SWEEPS).fold(start, |factors, _| loss.sweep(&factors))
         };
-        let degree_powers: Vec<Vec<f32>> = DEGREE_EXPONENTS.iter().map(|&exponent| power(exponent)).collect();
-        let sums = FilterSums::new(lists, hidden, &constants(FIRST));
-        let start = ResidualLoss::start(lists, seed);
-        let first =
-            |loss: &ResidualLoss<'_>| (0..FIRST_SWEEPS).fold(start, |factors, _| loss.sweep(&factors));
-        let best = trial(lists, &degree_powers, &sums, FIRST, FIRST_DEGREE, first);
+        let best = trial(folds, &sums, FIRST, FIRST_DEGREE, first);
         stage.advance(1)?;
         let tried = HashSet::from([FIRST]);
-        Ok(Self { lists, hidden, degree_powers, tried, sums, best, stage })
+        Ok(Self { folds, tried, sums, best, stage })
     }
 
     /// Moves along one coordinate after the other, as far as the quality rises.
@@ -276,17 +347,17 @@ impl<'a> Search<'a> {
             }
             let exponents = |setting: Setting| (setting[4], setting[5]);
             let other_sums = (exponents(setting) != exponents(self.best.setting))
-                .then(|| FilterSums::new(self.lists, self.hidden, &constants(setting)));
+                .then(|| FilterSums::of_each(self.folds, &constants(setting)));
             let sums = other_sums.as_ref().unwrap_or(&self.sums);
-            let improved = |loss: &ResidualLoss<'_>| {
-                let once = loss.improve(&self.best.factors);
+            let improved = |fold: usize, loss: &ResidualLoss<'_>| {
+                let once = loss.improve(&self.best.factors[fold]);
                 (1..SWEEPS_PER_TRIAL).fold(once, |factors, _| loss.improve(&factors))
             };
             let degree = self.best.degree;
-            let trial = trial(self.lists, &self.degree_powers, sums, setting, degree, improved);
+            let trial = trial(self.folds, sums, setting, degree, improved);
             self.tried.insert(setting);
             self.stage.advance(1)?;
-            let is_finite = is_finite(trial.factors.z.as_flattened());
+            let is_finite = trial.factors.iter().all(|factors| is_finite(factors.z.as_flattened()));
             if !is_finite || !trial.quality.is_better_than(&self.best.quality) {
                 return Ok(moved);
             }
@@ -301,47 +372,51 @@ impl<'a> Search<'a> {
     /// The quality of the best setting and of its parts.
     fn quality(&self) -> FitQuality {
         let constants = constants(self.best.setting);
-        let dampings = Dampings::new(self.lists, &constants.exponents);
-        let scores = self.sums.edges.scores(self.lists, &dampings);
-        let loss = ResidualLoss::new(self.lists, &dampings, &scores, constants);
-        let z = &self.best.factors.z;
-        let q = loss.list_factors(z, &self.sums.ranking.list_rows());
-        let filter = || {
+        let filter = self.folds.iter().zip(&self.sums).zip(&self.best.factors);
+        let filter = filter.map(|((fold, sums), factors)| {
             let weights = PartWeights { filter: 1.0, factors: 0.0 };
-            let ranking = &self.sums.ranking;
-            let qualities = ranking.qualities(&dampings, &self.degree_powers, weights, &q, z);
-            qualities.into_iter().reduce(|a, b| if b.gain() > a.gain() { b } else { a }).unwrap_or_default()
-        };
+            let dampings = Dampings::new(&fold.lists, &constants.exponents).item;
+            let q = vec![[0.0; RANK]; sums.ranking.list_rows().len()];
+            let ranked_by = RankedBy { weights, dampings: &dampings, q: &q, z: &factors.z };
+            sums.ranking.qualities(ranked_by, &fold.degree_powers)
+        });
+        let filter = RankingQuality::over_folds(filter.collect());
+        let best = filter.into_iter().reduce(|a, b| if b.gain() > a.gain() { b } else { a });
+        let lists = self.sums.iter().map(|sums| sums.ranking.list_rows().len() as u64);
         FitQuality {
-            filter: filter(),
+            filter: best.unwrap_or_default(),
             both: self.best.quality.clone(),
-            lists: self.sums.ranking.list_rows().len() as u64,
-            edges: self.hidden.len() as u64,
+            lists: lists.max().unwrap_or(0),
+            edges: self.folds.iter().map(|fold| fold.hidden.len() as u64).sum(),
             related: None,
             cold: None,
         }
     }
 }
 
-/// Fits factors, and measures them with an exponent of the degree and with two on each side of it.
+/// Fits factors in each fold, and measures them with an exponent of the degree and with two on each side of it.
 fn trial(
-    lists: &ItemLists,
-    degree_powers: &[Vec<f32>],
-    sums: &FilterSums<'_>,
+    folds: &[Fold],
+    sums: &[FilterSums],
     setting: Setting,
     degree: usize,
-    fit: impl FnOnce(&ResidualLoss<'_>) -> Factors,
+    fit: impl Fn(usize, &ResidualLoss<'_>) -> Factors,
 ) -> Trial {
     let constants = constants(setting);
-    let dampings = Dampings::new(lists, &constants.exponents);
-    let scores = sums.edges.scores(lists, &dampings);
-    let loss = ResidualLoss::new(lists, &dampings, &scores, constants);
-    let factors = fit(&loss);
-    let q = loss.list_factors(&factors.z, &sums.ranking.list_rows());
-    let weights = PartWeights { filter: loss.scale, factors: 1.0 };
     let degrees = degree.saturating_sub(2)..(degree + 3).min(DEGREE_EXPONENTS.len());
-    let powers = &degree_powers[degrees.clone()];
-    let qualities = sums.ranking.qualities(&dampings, powers, weights, &q, &factors.z);
+    let (mut factors, mut qualities) = (Vec::new(), Vec::new());
+    for (at, (Fold { lists, degree_powers, .. }, sums)) in folds.iter().zip(sums).enumerate() {
+        let dampings = Dampings::new(lists, &constants.exponents);
+        let scores = sums.edges.scores(lists, &dampings);
+        let loss = ResidualLoss::new(lists, &dampings, &scores, constants);
+        let of_fold = fit(at, &loss);
+        let q = loss.list_factors(&of_fold.z, &sums.ranking.list_rows());
+        let weights = PartWeights { filter: loss.scale, factors: 1.0 };
+        let ranked_by = RankedBy { weights, dampings: &dampings.item, q: &q, z: &of_fold.z };
+        qualities.push(sums.ranking.qualities(ranked_by, &degree_powers[degrees.clone()]));
+        factors.push(of_fold);
+    }
+    let qualities = RankingQuality::over_folds(qualities);
     let given = qualities[degree - degrees.start].clone();
     let better = |best: (usize, RankingQuality), next: (usize, RankingQuality)| {
         if next.1.is_better_than(&best.1) { next } else { best }

@@ -1,7 +1,9 @@
 //! The ranking of hidden edges by a score: the measure by which constants are chosen. Must not know how they are searched.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-use ndarray::ArrayView2;
+use std::ops::Range;
+
+use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
 use crate::factors::edge_sums::Dampings;
@@ -22,14 +24,16 @@ const LEAST_ERRORS: f64 = 0.5;
 const ANSWERS: f64 = 20.0;
 
 /// Lists with hidden edges, and the sums that the graph filter gives them without these edges.
-pub(crate) struct HeldOutRanking<'a> {
-    lists: &'a ItemLists,
+pub(crate) struct HeldOutRanking {
+    item_count: usize,
     queries: Vec<HeldOutList>,
 }
 
 struct HeldOutList {
     list: u32,
     hidden: Vec<u32>,
+    /// The other items of the list, which are not ranked.
+    history: Vec<u32>,
     /// The sum of each item that two hops reach.
     sums: Vec<(u32, f32)>,
 }
@@ -43,6 +47,18 @@ pub(crate) struct PartWeights {
     pub(crate) factors: f32,
 }
 
+/// The constants and factors that items are ranked by.
+#[derive(Clone, Copy)]
+pub(crate) struct RankedBy<'a> {
+    pub(crate) weights: PartWeights,
+    /// `d_j^-c` of each item.
+    pub(crate) dampings: &'a [f32],
+    /// Of the lists, in the order of [`HeldOutRanking::list_rows`].
+    pub(crate) q: &'a [Factor],
+    /// Of the items.
+    pub(crate) z: &'a [Factor],
+}
+
 /// The quality of a ranking.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RankingQuality {
@@ -52,9 +68,9 @@ pub(crate) struct RankingQuality {
     pub(crate) recall: f64,
 }
 
-impl<'a> HeldOutRanking<'a> {
+impl HeldOutRanking {
     /// `lists` no longer has the hidden edges. Cost: two hops from each list with hidden edges.
-    pub(crate) fn new(lists: &'a ItemLists, hidden: &[HiddenEdge], dampings: &Dampings) -> Self {
+    pub(crate) fn new(lists: &ItemLists, hidden: &[HiddenEdge], dampings: &Dampings) -> Self {
         let groups: Vec<&[HiddenEdge]> = hidden.chunk_by(|a, b| a.list == b.list).collect();
         let tasks = groups.par_chunks(LISTS_PER_TASK).map(|groups| {
             let mut sums = vec![0.0f32; lists.item_count()];
@@ -62,65 +78,122 @@ impl<'a> HeldOutRanking<'a> {
             let query = |group: &&[HiddenEdge]| HeldOutList {
                 list: group[0].list,
                 hidden: group.iter().map(|edge| edge.item).collect(),
+                history: lists.of_list.columns_of(group[0].list as usize).to_vec(),
                 sums: two_hops(lists, dampings, group[0].list, &mut amounts, &mut sums),
             };
             groups.iter().map(query).collect::<Vec<_>>()
         });
         let queries = tasks.collect::<Vec<_>>().into_iter().flatten().collect();
-        Self { lists, queries }
+        Self { item_count: lists.item_count(), queries }
     }
 
-    /// The lists, in the order in which [`HeldOutRanking::qualities`] expects their factors.
+    /// The lists, in the order in which [`RankedBy`] has their factors.
     pub(crate) fn list_rows(&self) -> Vec<u32> {
         self.queries.iter().map(|query| query.list).collect()
     }
 
-    /// The quality for each of some powers of the items' degrees. `q` are the factors of the lists, `z` those of the items.
-    pub(crate) fn qualities(
-        &self,
-        dampings: &Dampings,
-        degree_powers: &[Vec<f32>],
-        weights: PartWeights,
-        q: &[Factor],
-        z: &[Factor],
-    ) -> Vec<RankingQuality> {
-        let pairs: Vec<(&HeldOutList, &Factor)> = self.queries.iter().zip(q).collect();
-        let tasks = pairs.par_chunks(LISTS_PER_TASK).map(|pairs| {
-            let mut scores = self.factor_scores(pairs, weights, z);
-            let mut ranks = Vec::with_capacity(pairs.len() * degree_powers.len());
-            let mut scaled = vec![0.0f32; self.lists.item_count()];
-            for ((query, _), scores) in pairs.iter().zip(scores.chunks_exact_mut(self.lists.item_count())) {
-                for &(item, sum) in &query.sums {
-                    scores[item as usize] += weights.filter * dampings.item[item as usize] * sum;
-                }
-                for &seen in self.lists.of_list.columns_of(query.list as usize) {
-                    scores[seen as usize] = f32::NAN;
-                }
-                for powers in degree_powers {
-                    let hidden = &query.hidden;
-                    ranks.push(simd::run(Rank { hidden, scores, powers, scaled: &mut scaled }));
-                }
-            }
-            ranks
-        });
-        let ranks = tasks.collect::<Vec<_>>().concat();
-        let quality = |at: usize| {
-            RankingQuality::new(ranks.iter().skip(at).step_by(degree_powers.len()).map(Vec::as_slice))
-        };
-        (0..degree_powers.len()).map(quality).collect()
+    /// The items of each list that are not hidden, in the order of [`HeldOutRanking::list_rows`].
+    pub(crate) fn histories(&self) -> impl Iterator<Item = &[u32]> {
+        self.queries.iter().map(|query| query.history.as_slice())
     }
 
-    /// The products of factors. Shape: (pairs, items).
-    fn factor_scores(
+    /// The hidden items of each list.
+    #[cfg(test)]
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = &[u32]> {
+        self.queries.iter().map(|query| query.hidden.as_slice())
+    }
+
+    /// The quality for each of some powers of the items' degrees.
+    pub(crate) fn qualities(
         &self,
-        pairs: &[(&HeldOutList, &Factor)],
-        weights: PartWeights,
-        z: &[Factor],
-    ) -> Vec<f32> {
+        ranked_by: RankedBy<'_>,
+        degree_powers: &[Vec<f32>],
+    ) -> Vec<RankingQuality> {
+        self.measured(
+            ranked_by,
+            degree_powers.len(),
+            |_| (),
+            |(), _, query, scores, scaled| {
+                let rank =
+                    |powers: &Vec<f32>| simd::run(Rank { hidden: &query.hidden, scores, powers, scaled });
+                degree_powers.iter().map(rank).collect()
+            },
+        )
+    }
+
+    /// The quality for each of some weights of a cosine that is added to the score. `degree_powers` are those of the items' degrees,
+    /// `queries` and `items` unit vectors of lists and items.
+    pub(crate) fn qualities_with_cosines(
+        &self,
+        ranked_by: RankedBy<'_>,
+        degree_powers: &[f32],
+        weights: &[f32],
+        queries: &ArrayView2<'_, f32>,
+        items: &ArrayView2<'_, f32>,
+    ) -> Vec<RankingQuality> {
+        let ones = vec![1.0; self.item_count];
+        let cosines = |lists: Range<usize>| {
+            let queries = queries.slice(s![lists, ..]);
+            product_by_transposed(&queries, items, &mut BufferPool::default())
+        };
+        self.measured(ranked_by, weights.len(), cosines, |cosines, at, query, scores, scaled| {
+            let mut sums = vec![0.0; self.item_count];
+            let rank = |weight: &f32| {
+                let parts = scores.iter().zip(degree_powers).zip(cosines.row(at));
+                for (sum, ((score, power), cosine)) in sums.iter_mut().zip(parts) {
+                    *sum = score * power + weight * cosine;
+                }
+                simd::run(Rank { hidden: &query.hidden, scores: &sums, powers: &ones, scaled })
+            };
+            weights.iter().map(rank).collect()
+        })
+    }
+
+    /// The quality of each of `count` rankings.
+    ///
+    /// `prepare` computes something for some consecutive lists. `ranks` gets it, the place of a list among these, the list's scores, which
+    /// are not a number for what it has already, and room for a number for each item. It returns the ranks of the hidden items by each
+    /// ranking.
+    fn measured<T>(
+        &self,
+        ranked_by: RankedBy<'_>,
+        count: usize,
+        prepare: impl Fn(Range<usize>) -> T + Sync,
+        ranks: impl Fn(&T, usize, &HeldOutList, &[f32], &mut [f32]) -> Vec<Vec<f64>> + Sync,
+    ) -> Vec<RankingQuality> {
+        let RankedBy { weights, dampings, q, z } = ranked_by;
+        let tasks = self.queries.par_chunks(LISTS_PER_TASK).enumerate().map(|(task, queries)| {
+            let first = task * LISTS_PER_TASK;
+            let lists = first..first + queries.len();
+            let mut scores = self.factor_scores(&q[lists.clone()], weights, z);
+            let prepared = prepare(lists);
+            let mut found = Vec::with_capacity(queries.len() * count);
+            let mut scaled = vec![0.0f32; self.item_count];
+            for (at, (query, scores)) in
+                queries.iter().zip(scores.chunks_exact_mut(self.item_count)).enumerate()
+            {
+                for &(item, sum) in &query.sums {
+                    scores[item as usize] += weights.filter * dampings[item as usize] * sum;
+                }
+                for &seen in &query.history {
+                    scores[seen as usize] = f32::NAN;
+                }
+                found.extend(ranks(&prepared, at, query, scores, &mut scaled));
+            }
+            found
+        });
+        let ranks = tasks.collect::<Vec<_>>().concat();
+        let quality =
+            |at: usize| RankingQuality::new(ranks.iter().skip(at).step_by(count).map(Vec::as_slice));
+        (0..count).map(quality).collect()
+    }
+
+    /// The products of factors. Shape: (lists, items).
+    fn factor_scores(&self, q: &[Factor], weights: PartWeights, z: &[Factor]) -> Vec<f32> {
         if weights.factors == 0.0 {
-            return vec![0.0; pairs.len() * self.lists.item_count()];
+            return vec![0.0; q.len() * self.item_count];
         }
-        let q: Vec<Factor> = pairs.iter().map(|&(_, q)| q.map(|value| weights.factors * value)).collect();
+        let q: Vec<Factor> = q.iter().map(|q| q.map(|value| weights.factors * value)).collect();
         let view = |factors: &'_ [Factor]| {
             let shape = (factors.len(), RANK);
             ArrayView2::from_shape(shape, factors.as_flattened()).expect("RANK numbers a row").to_owned()
@@ -145,6 +218,20 @@ impl RankingQuality {
         quality
     }
 
+    /// The qualities of some rankings over all lists of some folds, from those in each fold.
+    pub(crate) fn over_folds(folds: Vec<Vec<Self>>) -> Vec<Self> {
+        let together = |all: Vec<Self>, fold: Vec<Self>| {
+            let add = |(mut all, fold): (Self, Self)| {
+                let (before, more) = (all.gains.len() as f64, fold.gains.len() as f64);
+                all.recall = (all.recall * before + fold.recall * more) / (before + more).max(1.0);
+                all.gains.extend(fold.gains);
+                all
+            };
+            all.into_iter().zip(fold).map(add).collect()
+        };
+        folds.into_iter().reduce(together).unwrap_or_default()
+    }
+
     /// The mean gain of a list.
     pub(crate) fn gain(&self) -> f64 {
         self.gains.iter().sum::<f64>() / self.gains.len().max(1) as f64
@@ -152,11 +239,16 @@ impl RankingQuality {
 
     /// True if the gain is higher by more than chance: by more than [`LEAST_ERRORS`] standard errors of the lists' differences.
     pub(crate) fn is_better_than(&self, other: &Self) -> bool {
+        self.leads_by(other, LEAST_ERRORS)
+    }
+
+    /// True if the gain is higher by more than this many standard errors of the lists' differences.
+    pub(crate) fn leads_by(&self, other: &Self, errors: f64) -> bool {
         let differences: Vec<f64> = self.gains.iter().zip(&other.gains).map(|(a, b)| a - b).collect();
         let count = differences.len().max(1) as f64;
         let mean = differences.iter().sum::<f64>() / count;
         let variance = differences.iter().map(|by| (by - mean) * (by - mean)).sum::<f64>() / count;
-        mean > LEAST_ERRORS * (variance / count).sqrt()
+        mean > errors * (variance / count).sqrt()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The items of a kind and their lists, as a matrix in canonical order: rows and columns by stable id.
 //! Owns the choice of hidden edges. Must not know what is computed from them.
 
+use std::collections::BTreeSet;
+
 use hedgerow_storage::{NodeIx, Snapshot};
 use hedgerow_walker::ListRelations;
 use rayon::prelude::*;
@@ -135,6 +137,18 @@ impl ItemLists {
         drawn.truncate(lists);
         drawn.sort_unstable_by_key(|edges| edges[0].list);
         drawn.concat()
+    }
+
+    /// Those of some edges between nodes that are here, each once, in the order of their lists.
+    pub(crate) fn edges_between(&self, snapshot: &Snapshot, edges: &[(NodeIx, NodeIx)]) -> Vec<HiddenEdge> {
+        let place = |ids: &[u64], node: NodeIx| ids.binary_search(&snapshot.stable_id(node).get()).ok();
+        let edge = |&(list, item): &(NodeIx, NodeIx)| {
+            let (list, item) = (place(&self.list_ids, list)?, place(&self.item_ids, item)? as u32);
+            let is_here = self.of_list.columns_of(list).binary_search(&item).is_ok();
+            is_here.then_some((list as u32, item))
+        };
+        let found: BTreeSet<(u32, u32)> = edges.iter().filter_map(edge).collect();
+        found.into_iter().map(|(list, item)| HiddenEdge { list, item }).collect()
     }
 
     fn hash(&self, list: u32, item: u64, seed: u64) -> u64 {

@@ -2,6 +2,7 @@
 //! Must not know the network, trainings of it, and queries.
 
 pub(crate) mod edge_sums;
+pub(crate) mod embedding_weight;
 pub(crate) mod fit;
 mod held_out_ranking;
 pub(crate) mod item_factors;

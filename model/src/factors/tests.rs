@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::config::graph_constants::Exponents;
 use crate::factors::edge_sums::{Dampings, EdgeSums};
-use crate::factors::fit::fit;
+use crate::factors::fit::{Fit, fit};
 use crate::factors::item_factors::FoldInItem;
 use crate::factors::item_lists::ItemLists;
 use crate::factors::least_squares::{Factors, LossConstants, ResidualLoss};
@@ -22,7 +22,7 @@ const CONSTANTS: LossConstants = LossConstants {
 };
 
 /// Users who like items of their group more than others.
-fn edges(users: usize, items: usize, seed: u64) -> Vec<(String, String)> {
+pub(in crate::factors) fn edges(users: usize, items: usize, seed: u64) -> Vec<(String, String)> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut edges = Vec::new();
     for user in 0..users {
@@ -36,7 +36,7 @@ fn edges(users: usize, items: usize, seed: u64) -> Vec<(String, String)> {
     edges
 }
 
-fn stored(edges: &[(String, String)]) -> (tempfile::TempDir, Snapshot) {
+pub(in crate::factors) fn stored(edges: &[(String, String)]) -> (tempfile::TempDir, Snapshot) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
     let mut batch = Batch::new();
@@ -52,7 +52,7 @@ fn policy(snapshot: &Snapshot) -> Policy {
     Policy::default_for(snapshot, snapshot.kind_ix("item").expect("items"))
 }
 
-fn item_lists(snapshot: &Snapshot) -> ItemLists {
+pub(in crate::factors) fn item_lists(snapshot: &Snapshot) -> ItemLists {
     ItemLists::new(snapshot, &ListRelations::new(snapshot, &policy(snapshot)).expect("lists"))
 }
 
@@ -203,7 +203,8 @@ fn cheap_sweeps_reach_the_loss_of_exact_ones() {
 fn the_factors_of_a_history_are_those_of_its_list() {
     let (_folder, snapshot) = stored(&edges(40, 20, 4));
     let cancel = CancelToken::new();
-    let (factors, _) = fit(&snapshot, &policy(&snapshot), 1, &cancel).expect("fitted").expect("lists");
+    let Fit { factors, .. } =
+        fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("fitted").expect("lists");
     let lists = item_lists(&snapshot);
     let exponents = factors.constants.exponents;
     let dampings = Dampings::new(&lists, &exponents);
@@ -248,7 +249,10 @@ fn a_fit_is_a_function_of_the_edges_and_the_seed() {
         let (_folder, snapshot) = stored(all);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let cancel = CancelToken::new();
-        pool.install(|| fit(&snapshot, &policy(&snapshot), 1, &cancel)).expect("fitted").expect("lists").0
+        pool.install(|| fit(&snapshot, &policy(&snapshot), &[], 1, &cancel))
+            .expect("fitted")
+            .expect("lists")
+            .factors
     };
     let first = fitted(&all, 1);
     all.shuffle(&mut StdRng::seed_from_u64(6));
@@ -259,8 +263,8 @@ fn a_fit_is_a_function_of_the_edges_and_the_seed() {
 #[test]
 fn hidden_edges_are_found_again() {
     let (_folder, snapshot) = stored(&edges(120, 90, 7));
-    let (_, quality) =
-        fit(&snapshot, &policy(&snapshot), 1, &CancelToken::new()).expect("fitted").expect("lists");
+    let Fit { quality, .. } =
+        fit(&snapshot, &policy(&snapshot), &[], 1, &CancelToken::new()).expect("fitted").expect("lists");
     assert!(quality.edges > 20 && quality.lists > 5, "{quality:?}");
     // A random order has a recall of about 20 / 80.
     assert!(quality.both.recall > 0.4, "{quality:?}");
@@ -271,9 +275,9 @@ fn a_graph_without_lists_or_with_short_ones_only_has_no_factors() {
     let short: Vec<_> = (0..9).map(|at| (format!("u{}", at / 3), format!("i{at}"))).collect();
     let (_folder, snapshot) = stored(&short);
     let cancel = CancelToken::new();
-    assert!(fit(&snapshot, &policy(&snapshot), 1, &cancel).expect("no error").is_none());
+    assert!(fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("no error").is_none());
     let alone = Policy { kind: "item".to_owned(), paths: Vec::new() };
-    assert!(fit(&snapshot, &alone, 1, &cancel).expect("no error").is_none());
+    assert!(fit(&snapshot, &alone, &[], 1, &cancel).expect("no error").is_none());
 }
 
 #[test]
@@ -281,7 +285,7 @@ fn a_cancelled_fit_is_an_error() {
     let (_folder, snapshot) = stored(&edges(40, 20, 8));
     let cancel = CancelToken::new();
     cancel.cancel();
-    assert!(fit(&snapshot, &policy(&snapshot), 1, &cancel).is_err());
+    assert!(fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).is_err());
 }
 
 /// Three lists of five items that share one item. Without an edge next to nothing is left of its score, and what rounding leaves must
@@ -295,7 +299,7 @@ fn lists_that_share_almost_nothing_have_finite_factors() {
         })
         .collect();
     let (_folder, snapshot) = stored(&edges);
-    let (factors, _) =
-        fit(&snapshot, &policy(&snapshot), 1, &CancelToken::new()).expect("fitted").expect("lists");
+    let Fit { factors, .. } =
+        fit(&snapshot, &policy(&snapshot), &[], 1, &CancelToken::new()).expect("fitted").expect("lists");
     assert!(factors.is_finite(), "{:?}", factors.constants);
 }

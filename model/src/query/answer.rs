@@ -183,6 +183,7 @@ mod tests {
         let explanation = AnswerExplanation {
             filter: Some(0.25),
             factors: None,
+            embeddings: None,
             cosine: Some(1.0 / 3.0),
             popularity: Some(-1e-9),
             interest: Some(0),

@@ -23,6 +23,8 @@ pub struct AnswerExplanation {
     pub filter: Option<f32>,
     /// The part of the residual factors in the score. `None` unless the graph answered.
     pub factors: Option<f32>,
+    /// The part of the embeddings in the score: their cosine times its fitted weight. `None` unless the graph answered.
+    pub embeddings: Option<f32>,
     /// The cosine with the query vector, which is the interest's if there are several. `None` unless embeddings answered.
     pub cosine: Option<f32>,
     /// The popularity; the score is the sum of the cosine and this. 0 if the cosine alone ranks. `None` unless embeddings
@@ -40,8 +42,10 @@ impl fmt::Display for AnswerExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.connection.iter().map(Connection::to_string).collect();
         if let Some(filter) = self.filter {
-            let factors = self.factors.map_or_else(String::new, |factors| format!(", factors {factors:+.3}"));
-            parts.push(format!("filter {filter:.3}{factors}"));
+            let further = [("factors", self.factors), ("embeddings", self.embeddings)];
+            let further =
+                further.iter().filter_map(|(name, part)| Some(format!(", {name} {:+.3}", (*part)?)));
+            parts.push(format!("filter {filter:.3}{}", further.collect::<String>()));
         }
         if let (Some(cosine), Some(popularity)) = (self.cosine, self.popularity) {
             parts.push(format!("cosine {cosine:.3}, popularity {popularity:+.3}"));
@@ -249,6 +253,7 @@ impl<'a> Explainer<'a> {
             filter: graph
                 .map_or_else(|| found.and_then(|found| found.filter), |graph| Some(graph.parts.filter)),
             factors: graph.map(|graph| graph.parts.factors),
+            embeddings: graph.map(|graph| graph.parts.embeddings),
             cosine: found.map(|found| found.cosine),
             popularity: found.map(|found| found.popularity),
             interest,

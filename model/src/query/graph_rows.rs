@@ -13,11 +13,12 @@ use crate::config::degree;
 use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::normal_equations::{Factor, RANK};
+use crate::linalg::rows::dot;
 use crate::query::scan::Scan;
 use crate::state::layer_rows::{ABSENT, State};
 
-/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, 4 bytes a row, and the
-/// tokens' index.
+/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, and for each of its D numbers if
+/// embeddings have a weight; 4 bytes a row, and the tokens' index.
 #[derive(Clone)]
 pub(crate) struct GraphRows {
     pub(crate) kind: KindIx,
@@ -28,8 +29,9 @@ pub(crate) struct GraphRows {
     powers: Arc<GraphPowers>,
     /// For each row of the embeddings the place of its factors, or [`ABSENT`].
     place_of: Vec<u32>,
-    /// For each row of the embeddings `d^-e z`, with the degree level of the embeddings' epoch; zeros without factors.
-    pub(crate) scaled: Scan,
+    /// For each row of the embeddings `d^-e z`, with the degree level of the embeddings' epoch, or zeros without factors. If embeddings
+    /// have a weight, the embedding times this weight follows.
+    pub(crate) vectors: Scan,
     cold: Option<ColdRows>,
 }
 
@@ -45,6 +47,7 @@ struct ColdRows {
 pub(crate) struct GraphParts {
     pub(crate) filter: f32,
     pub(crate) factors: f32,
+    pub(crate) embeddings: f32,
 }
 
 /// The origin of the filter's part of a score, without the rows.
@@ -116,21 +119,20 @@ impl GraphRows {
                 at,
                 powers: Arc::new(powers),
                 place_of: Vec::new(),
-                scaled: Scan::new(HugeMatrix::zeros(0, RANK)),
+                vectors: Scan::new(HugeMatrix::zeros(0, RANK)),
                 cold: constants.cold.map(|constants| ColdRows {
                     powers: Arc::new(ColdPowers::new(constants)),
                     tokens: Arc::default(),
                 }),
             };
             let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
-            let mut scaled = HugeMatrix::zeros(ids.len(), RANK);
+            let dim = if constants.embeddings > 0.0 { RANK + state.config.dim } else { RANK };
+            let mut vectors = HugeMatrix::zeros(ids.len(), dim);
             rows.place_of = rows.places(&ids);
             for row in 0..ids.len() {
-                if let Some(values) = rows.scaled_factor(row, state.levels[row]) {
-                    scaled.row_mut(row).copy_from_slice(&values);
-                }
+                rows.write_vector(state, row, vectors.row_mut(row));
             }
-            rows.scaled = Scan::new(scaled);
+            rows.vectors = Scan::new(vectors);
             rows.set_tokens(state, snapshot, 0..state.rows() as u32);
             Some(rows)
         })
@@ -146,12 +148,12 @@ impl GraphRows {
         changed: &[u32],
     ) {
         self.place_of.extend(self.places(new));
-        self.scaled.grow(self.place_of.len());
+        self.vectors.grow(self.place_of.len());
+        let mut vector = vec![0.0; self.vectors.dim()];
         for &row in changed {
             let row = row as usize;
-            if let Some(values) = self.scaled_factor(row, state.levels[row]) {
-                self.scaled.set(row, &values);
-            }
+            self.write_vector(state, row, &mut vector);
+            self.vectors.set(row, &vector);
         }
         self.set_tokens(state, snapshot, changed.iter().copied());
     }
@@ -170,7 +172,7 @@ impl GraphRows {
 
     pub(crate) fn bytes(&self) -> usize {
         let tokens = self.cold.as_ref().map_or(0, |cold| cold.tokens.bytes());
-        self.scaled.bytes() + size_of_val(&*self.place_of) + tokens
+        self.vectors.bytes() + size_of_val(&*self.place_of) + tokens
     }
 
     /// The powers of scores for items without lists, and the tokens of all rows. `None` if the kind has no constants of them.
@@ -206,9 +208,14 @@ impl GraphRows {
         ListRelations::new(snapshot, &self.policy)
     }
 
-    /// The filter's part of a score: `scale d_j^-(c + e) F`.
-    pub(crate) fn filter_score(&self, sum: f32, degree: usize) -> f32 {
-        self.factors().constants.scale * sum * self.powers.item.of(degree)
+    /// `d_j^-(c + e)`.
+    pub(crate) fn filter_power(&self, degree: usize) -> f32 {
+        self.powers.item.of(degree)
+    }
+
+    /// The filter's part of a score: `scale d_j^-(c + e) F`, from the power of the degree.
+    pub(crate) fn filter_score(&self, sum: f32, power: f32) -> f32 {
+        self.factors().constants.scale * sum * power
     }
 
     /// The filter's score of an item of this degree in the loss of the factors: `scale d_j^-c F`.
@@ -221,9 +228,41 @@ impl GraphRows {
         ids.iter().map(|id| factors.place(id.get()).unwrap_or(ABSENT)).collect()
     }
 
-    fn scaled_factor(&self, row: usize, level: u8) -> Option<Factor> {
-        let place = self.place(row as u32)?;
-        let by = self.powers.level[level as usize];
-        Some(self.factors().z[place as usize].map(|value| by * value))
+    fn write_vector(&self, state: &State, row: usize, vector: &mut [f32]) {
+        let (of_factors, of_embedding) = vector.split_at_mut(RANK);
+        let by = self.powers.level[state.levels[row] as usize];
+        match self.place(row as u32) {
+            Some(place) => {
+                let z = &self.factors().z[place as usize];
+                of_factors.iter_mut().zip(z).for_each(|(to, value)| *to = by * value);
+            }
+            None => of_factors.fill(0.0),
+        }
+        let weight = self.factors().constants.embeddings;
+        for (to, value) in of_embedding.iter_mut().zip(state.vectors.row(row)) {
+            *to = weight * value;
+        }
+    }
+
+    /// The query vector of a history for [`GraphRows::vectors`]: its factors, and its unit vector if embeddings have a weight.
+    pub(crate) fn query_vector(&self, factors: &Factor, embedding: Option<&[f32]>) -> Vec<f32> {
+        let mut query = vec![0.0; self.vectors.dim()];
+        let (of_factors, of_embedding) = query.split_at_mut(RANK);
+        of_factors.copy_from_slice(factors);
+        if let Some(embedding) = embedding {
+            of_embedding.iter_mut().zip(embedding).for_each(|(to, value)| *to = *value);
+        }
+        query
+    }
+
+    /// The parts of a row's score for a query vector, and the filter's part.
+    pub(crate) fn parts(&self, row: u32, query: &[f32], filter: f32) -> GraphParts {
+        let vector = self.vectors.row(row as usize);
+        let (of_factors, of_embedding) = vector.split_at(RANK);
+        GraphParts {
+            filter,
+            factors: dot(&query[..RANK], of_factors),
+            embeddings: dot(&query[RANK..], of_embedding),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::factors::embedding_weight::WeighedEmbeddings;
 use crate::factors::fit::FittedScore;
 use crate::state::learning_curve::EpochQuality;
 
@@ -61,6 +62,8 @@ pub enum TrainEvent {
     },
     /// The constants and factors of a kind are fitted.
     Fitted(FittedScore),
+    /// After the epochs: embeddings have a weight beside the fitted score of a kind.
+    Weighed(WeighedEmbeddings),
     /// Times of the epoch that is reported next.
     EpochTimes(EpochTimes),
     /// An epoch has ended.

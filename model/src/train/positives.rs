@@ -1,7 +1,9 @@
 //! Positive examples from edges, from walks or from the caller's pairs. Some are held out for validation. Knows
 //! nothing of minibatches.
 
-use hedgerow_storage::Snapshot;
+use std::collections::HashMap;
+
+use hedgerow_storage::{NodeIx, Snapshot};
 use hedgerow_walker::Walker;
 use rand::rngs::StdRng;
 use rand::seq::index;
@@ -31,8 +33,10 @@ const LAST_FOLD: usize = 0;
 /// Related rows per example, at most.
 const MAX_RELATED: usize = 1000;
 
+/// One of this many members of a list is held out, at most.
+const HELD_OUT_SHARE: usize = 5;
+
 /// A source of examples. It consists of units with members: a list and its neighbors, a row and its walks, or a pair.
-/// At most one member of a unit is held out.
 ///
 /// Determinism: units and members are addressed by stable ids and canonical positions, so stores of equal content
 /// give equal examples.
@@ -41,9 +45,8 @@ pub(crate) struct PositiveSource<'a> {
     snapshot: &'a Snapshot,
     state: &'a State,
     seed: u64,
-    /// The share of units with a held-out member, times 2^32.
-    held_out_share: u64,
-    held_out: usize,
+    /// The units with held-out members, and these members, ascending. Size: 4 bytes for each of them.
+    held_out: HashMap<usize, Vec<u32>>,
     history: usize,
     positives: usize,
 }
@@ -89,8 +92,7 @@ impl<'a> PositiveSource<'a> {
             snapshot,
             state,
             seed: options.seed,
-            held_out_share: 0,
-            held_out: options.held_out,
+            held_out: HashMap::new(),
             history: options.history,
             positives: 0,
         };
@@ -106,11 +108,56 @@ impl<'a> PositiveSource<'a> {
             return Err(Error::NoPositives { reason: reason.to_owned() });
         }
         source.positives = (0..units).map(|unit| source.members(unit)).sum();
-        // Small sources keep at least nine tenths for training.
-        let most = source.units() / source.folds().max(1);
-        let held_out = options.held_out.min(source.positives / 10).min(most);
-        source.held_out_share = ((held_out as u64) << 32) / most.max(1) as u64;
+        source.held_out = source.choose_held_out(options.held_out);
         Ok(source)
+    }
+
+    /// Some members of some units, about as many as asked for, by hash. Small sources keep at least nine tenths for training.
+    ///
+    /// One member of each unit of the last fold, if these are enough; otherwise up to a fifth of the members of each. A figure over many members of few
+    /// lists differs less by chance than one over few members.
+    fn choose_held_out(&self, wanted: usize) -> HashMap<usize, Vec<u32>> {
+        let wanted = wanted.min(self.positives / 10);
+        let is_candidate = |unit: &usize| match &self.kind_of_source {
+            SourceKind::Edges(lists) => lists.is_in_fold(LAST_FOLD, *unit, self.snapshot),
+            SourceKind::Walks { .. } | SourceKind::Pairs(_) => true,
+        };
+        let candidates: Vec<usize> = (0..self.units()).filter(is_candidate).collect();
+        let share = ((wanted as u64) << 32) / candidates.len().max(1) as u64;
+        let each = wanted.div_ceil(candidates.len().max(1));
+        let held_out = |unit: usize| {
+            let hash = self.hash_of(unit);
+            let members = self.members(unit);
+            let count = each.min(members / HELD_OUT_SHARE).max(1);
+            let mut rng = StdRng::seed_from_u64(hash);
+            let mut chosen: Vec<u32> =
+                index::sample(&mut rng, members, count).into_iter().map(|member| member as u32).collect();
+            chosen.sort_unstable();
+            (hash >> 32 < share).then_some((unit, chosen))
+        };
+        candidates.into_iter().filter_map(held_out).collect()
+    }
+
+    fn hash_of(&self, unit: usize) -> u64 {
+        let id = match &self.kind_of_source {
+            SourceKind::Edges(lists) => self.snapshot.stable_id(lists.get(unit).1).get(),
+            SourceKind::Walks { rows, .. } => self.id(rows[unit]),
+            SourceKind::Pairs(pairs) => self.id(pairs[unit].0) ^ self.id(pairs[unit].1).rotate_left(1),
+        };
+        xxh3_64_with_seed(&id.to_le_bytes(), self.seed)
+    }
+
+    fn is_held_out(&self, unit: usize, member: usize) -> bool {
+        self.held_out.get(&unit).is_some_and(|members| members.binary_search(&(member as u32)).is_ok())
+    }
+
+    /// The units and members that are held out, in order.
+    fn held_out_members(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut units: Vec<usize> = self.held_out.keys().copied().collect();
+        units.sort_unstable();
+        units
+            .into_iter()
+            .flat_map(|unit| self.held_out[&unit].iter().map(move |&member| (unit, member as usize)))
     }
 
     /// The portions of an epoch, in order. Held-out examples are ranked in the neighborhoods of the last one.
@@ -154,20 +201,25 @@ impl<'a> PositiveSource<'a> {
             };
             let member = rng.random_range(0..self.members(unit));
             let most = if single { 1 } else { self.history };
-            if self.held_out_member(unit) == Some(member) {
-                None
-            } else {
-                self.example(unit, member, most, rng)
-            }
+            if self.is_held_out(unit, member) { None } else { self.example(unit, member, most, rng) }
         })
     }
 
     /// The held-out examples.
     pub(crate) fn held_out(&self) -> Vec<Example> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ 0x6865_6c64);
-        let all = (0..self.units())
-            .filter_map(|unit| self.example(unit, self.held_out_member(unit)?, usize::MAX, &mut rng));
-        all.take(self.held_out).collect()
+        let example = |(unit, member)| self.example(unit, member, usize::MAX, &mut rng);
+        self.held_out_members().filter_map(example).collect()
+    }
+
+    /// The list and the member of each held-out example. None unless positives come from edges.
+    pub(crate) fn held_out_edges(&self) -> Vec<(NodeIx, NodeIx)> {
+        let SourceKind::Edges(lists) = &self.kind_of_source else { return Vec::new() };
+        let edge = |(unit, member): (usize, usize)| {
+            let (relation, list) = lists.get(unit);
+            (list, self.snapshot.list(relation, list).neighbor(member))
+        };
+        self.held_out_members().map(edge).collect()
     }
 
     fn units(&self) -> usize {
@@ -189,24 +241,8 @@ impl<'a> PositiveSource<'a> {
         }
     }
 
-    /// The held-out member of a unit, if it has one.
-    fn held_out_member(&self, unit: usize) -> Option<usize> {
-        if let SourceKind::Edges(lists) = &self.kind_of_source
-            && !lists.is_in_fold(LAST_FOLD, unit, self.snapshot)
-        {
-            return None;
-        }
-        let id = match &self.kind_of_source {
-            SourceKind::Edges(lists) => self.snapshot.stable_id(lists.get(unit).1).get(),
-            SourceKind::Walks { rows, .. } => self.id(rows[unit]),
-            SourceKind::Pairs(pairs) => self.id(pairs[unit].0) ^ self.id(pairs[unit].1).rotate_left(1),
-        };
-        let hash = xxh3_64_with_seed(&id.to_le_bytes(), self.seed);
-        (hash >> 32 < self.held_out_share).then(|| (hash & 0xffff_ffff) as usize % self.members(unit))
-    }
-
-    /// The example of a unit's member. With positives from edges, the query has at most `most` of the other members.
-    /// `None` if query or positive are not embedded.
+    /// The example of a unit's member. With positives from edges, the query has at most `most` of the other members, and never a
+    /// held-out one: what is learned from a list must not know it. `None` if query or positive are not embedded.
     fn example(&self, unit: usize, member: usize, most: usize, rng: &mut StdRng) -> Option<Example> {
         let mut related = Vec::new();
         let (query, positive) = match &self.kind_of_source {
@@ -214,7 +250,12 @@ impl<'a> PositiveSource<'a> {
             SourceKind::Edges(lists) => {
                 let (relation, node) = lists.get(unit);
                 let list = self.snapshot.list(relation, node);
-                related.extend(list.neighbors().take(MAX_RELATED).filter_map(|node| self.state.row(node)));
+                // Held-out members may be negatives: a training does not know that they belong to the list.
+                let is_related = |(at, _): &(usize, NodeIx)| {
+                    self.is_held_out(unit, member) || !self.is_held_out(unit, *at)
+                };
+                let neighbors = list.neighbors().take(MAX_RELATED).enumerate().filter(is_related);
+                related.extend(neighbors.filter_map(|(_, node)| self.state.row(node)));
                 let positive = self.state.row(list.neighbor(member))?;
                 if let Some(owner) = self.state.row(node)
                     && rng.random_bool(OWNER_QUERY_SHARE)
@@ -231,6 +272,7 @@ impl<'a> PositiveSource<'a> {
                 let query: Vec<u32> = chosen
                     .iter()
                     .map(|other| if other >= member { other + 1 } else { other })
+                    .filter(|&other| !self.is_held_out(unit, other))
                     .filter_map(|other| self.state.row(list.neighbor(other)))
                     .collect();
                 (query, positive)
@@ -309,6 +351,40 @@ mod tests {
         common.expect("what belongs together shares a board")
     }
 
+    /// Few lists hold out up to a fifth of their members each, and the edges are those of the examples.
+    #[test]
+    fn few_lists_hold_out_many_members() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("the store opens");
+        let mut batch = Batch::new();
+        for board in 0..120 {
+            for pin in 0..20 {
+                let (board, pin) = (board.to_string(), (board * 7 + pin).to_string());
+                let ends = (NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin });
+                batch.link(ends.0, ends.1, Edge::default()).expect("an edge");
+            }
+        }
+        store.commit(&batch).expect("a commit");
+        let snapshot = store.snapshot();
+        let (options, state) = (TrainOptions { held_out: 100, ..options() }, state(&snapshot));
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
+        let edges = source.held_out_edges();
+        let lists: BTreeSet<NodeIx> = edges.iter().map(|(list, _)| *list).collect();
+        assert!(edges.len() > 80 && edges.len() <= 4 * lists.len(), "{} of {}", edges.len(), lists.len());
+        let positives: Vec<u32> = source.held_out().iter().map(|example| example.positive).collect();
+        let of_edges: Vec<u32> = edges.iter().filter_map(|(_, pin)| state.row(*pin)).collect();
+        assert_eq!(of_edges, positives);
+        let mut rng = StdRng::seed_from_u64(3);
+        for example in source.held_out() {
+            let at = edges.iter().position(|(_, pin)| state.row(*pin) == Some(example.positive));
+            assert!(at.is_some() && example.related.contains(&example.positive));
+        }
+        for portion in source.portions().iter().cycle().take(40) {
+            let example = source.draw(portion, &mut rng).expect("there are examples");
+            assert!(!example.query.contains(&example.positive));
+        }
+    }
+
     #[test]
     fn a_query_of_one_neighbor_is_learned_in_neighborhoods_without_its_list() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -366,8 +442,13 @@ mod tests {
                 let board = shared(&snapshot, &state, &example);
                 assert!(!held_out.contains(&(board, example.positive)));
                 let list = snapshot.list(RelationIx::new(0), board);
-                let members: BTreeSet<u32> = list.neighbors().filter_map(|node| state.row(node)).collect();
+                let members: BTreeSet<u32> = list
+                    .neighbors()
+                    .filter_map(|node| state.row(node))
+                    .filter(|&row| !held_out.contains(&(board, row)))
+                    .collect();
                 assert_eq!(example.related.iter().copied().collect::<BTreeSet<_>>(), members);
+                assert!(example.query.iter().all(|row| members.contains(row)), "a query knows it");
             }
         }
     }

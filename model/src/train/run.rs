@@ -74,7 +74,7 @@ pub(crate) struct TrainRun<'a> {
     pub(crate) source: PositiveSource<'a>,
     pub(super) hard_negatives: HardNegatives,
     pub(crate) inputs: Inputs,
-    pub(super) state: &'a State,
+    pub(crate) state: &'a State,
     pub(super) snapshot: &'a Snapshot,
     /// Importances of all rows in the whole graph.
     pub(crate) pool: Sparse,

@@ -1,8 +1,10 @@
 //! Validation of a run: all rows are embedded with the present weights, and measured.
 
+use hedgerow_storage::CancelToken;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::config::error::Error;
 use crate::evaluate::held_out::held_out_recall;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
@@ -22,6 +24,20 @@ impl TrainRun<'_> {
         let recall = || held_out_recall(&vectors.view(), &bias, &self.inputs.influence, &self.held_out);
         let recall = (!self.held_out.is_empty()).then(recall);
         (vectors, recall)
+    }
+
+    /// The vectors of all rows in neighborhoods without the lists of held-out examples, from weights that did not learn these examples.
+    ///
+    /// # Errors
+    /// A cancellation.
+    pub(crate) fn vectors_without_held_out(
+        &self,
+        encoder: &Encoder,
+        cancel: &CancelToken,
+    ) -> Result<HugeMatrix, Error> {
+        let portions = self.source.portions();
+        let last = portions.last().expect("an epoch has a portion");
+        Ok(self.embed_all(encoder, &*self.importances_for(last, cancel)?).0)
     }
 
     /// The standard error of a recall on the held-out positives.

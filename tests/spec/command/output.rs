@@ -183,7 +183,7 @@ fn an_existing_file_is_replaced_with_force_only() {
     cli.fails(&["backup", "s", "kept"], 1, "cannot create kept");
     assert_eq!(cli.read("kept"), "mine");
     cli.ok(&[&metrics[..], &["--force"]].concat());
-    assert_eq!(cli.read("kept").lines().count(), 3, "the fit, an epoch and the end");
+    assert_eq!(cli.read("kept").lines().count(), 4, "the fit, an epoch, the parts and the end");
     // A symbolic link counts as an existing file, also if it leads nowhere.
     #[cfg(unix)]
     {

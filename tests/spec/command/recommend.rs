@@ -146,10 +146,16 @@ fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     cli.ok(&[&train[..], &["--ids", "on", "--metrics", "m.jsonl"]].concat());
     let metrics: Vec<Value> =
         cli.read("m.jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();
-    assert_eq!(metrics.len(), 3, "the fit, an epoch and the end");
+    assert_eq!(metrics.len(), 4, "the fit, an epoch, the parts and the end");
     for field in ["held_out_lists", "held_out_edges", "recall_filter", "recall", "constants", "seconds"] {
         assert!(metrics[0].get(field).is_some(), "{field} is missing in {}", metrics[0]);
     }
+    for part in ["filter", "factors", "filter_and_factors", "embeddings", "all"] {
+        assert!(metrics[3]["parts"]["pin"][part].is_number(), "{part} is missing in {}", metrics[3]);
+        assert_eq!(metrics[2]["parts"][part], metrics[3]["parts"]["pin"][part]);
+    }
+    assert!(metrics[3]["fitted"]["pin"]["scale"].is_number(), "{}", metrics[3]);
+    assert_eq!(metrics[3]["fitted"]["pin"]["embeddings"], metrics[2]["weight"]);
     // Two hops need no embedding, so a pin that is not refreshed counts in the history.
     assert_eq!(cli.json(&["recommend", "s", "board:0"])["basis"], json!("graph"));
     cli.ok(&["link", "s", "user:new", "pin:late"]);
@@ -160,10 +166,8 @@ fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     let answer = cli.json(&["recommend", "s", "board:0", "--explain"]);
     for item in answer["items"].as_array().expect("items") {
         let why = &item["why"];
-        assert!(
-            (number(&why["filter"]) + number(&why["factors"]) - number(&item["score"])).abs() < 1e-4,
-            "{item}"
-        );
+        let parts: f64 = ["filter", "factors", "embeddings"].iter().map(|part| number(&why[part])).sum();
+        assert!((parts - number(&item["score"])).abs() < 1e-4, "{item}");
         assert!(number(&why["beside_share"]) > 0.0 && why["cosine"].is_null(), "{item}");
     }
     let answer = cli.json(&["similar", "s", "pin:3", "-k", "5", "--explain"]);

@@ -112,7 +112,7 @@ fn train_prints_a_line_per_epoch_and_a_last_one() {
         }
     }
     assert_eq!((&lines[2]["generation"], &lines[2]["embedded"]), (&json!(2), &json!(120)));
-    assert_eq!(cli.read("m.jsonl").lines().count(), 4, "the fit comes first");
+    assert_eq!(cli.read("m.jsonl").lines().count(), 5, "the fit comes first, the parts come last but one");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
     let mut fields = vec![
         ("filter", reasons.filter.map(float).into()),
         ("factors", reasons.factors.map(float).into()),
+        ("embeddings", reasons.embeddings.map(float).into()),
         ("cosine", reasons.cosine.map(float).into()),
         ("popularity", reasons.popularity.map(float).into()),
         ("interest", reasons.interest.into()),
@@ -36,7 +37,10 @@ pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
     }
     match (reasons.filter, reasons.factors) {
         (Some(filter), Some(factors)) => {
-            parts.push(format!("graph filter {filter:.3}, factors {factors:+.3}"));
+            let embeddings = reasons.embeddings.unwrap_or(0.0);
+            parts.push(format!(
+                "graph filter {filter:.3}, factors {factors:+.3}, embeddings {embeddings:+.3}"
+            ));
         }
         (Some(filter), None) => parts.push(format!("related {filter:.4}")),
         _ => {}

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use clap::Args;
 use hedgerow::{
     CancelToken, Engine, EpochReport, Estimate, FittedScore, TrainEvent, TrainOptions, TrainReport,
+    WeighedEmbeddings,
 };
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
@@ -181,6 +182,9 @@ struct TrainingLog {
     bar: ProgressBar,
     /// Whole epochs.
     epochs: Arc<AtomicU32>,
+    /// For each kind with a fitted score its constants, and the recall of its parts.
+    fitted: Map<String, Value>,
+    parts: Map<String, Value>,
     /// The first failure of the log, which stops the training.
     failed: Option<Failure>,
 }
@@ -188,7 +192,16 @@ struct TrainingLog {
 impl TrainingLog {
     fn new(out: Output, metrics: Option<(File, PathBuf)>) -> Self {
         let bar = new_bar(0, "{msg}  {bar:30} {percent:>3} %  {eta} left", out);
-        Self { out, stream: out.stream(COLUMNS), metrics, bar, epochs: Arc::default(), failed: None }
+        Self {
+            out,
+            stream: out.stream(COLUMNS),
+            metrics,
+            bar,
+            epochs: Arc::default(),
+            fitted: Map::new(),
+            parts: Map::new(),
+            failed: None,
+        }
     }
 
     /// The token with an observer that shows the stage of the training.
@@ -216,6 +229,10 @@ impl TrainingLog {
             TrainEvent::Fitted(fitted) => {
                 let bar = self.bar.clone();
                 bar.suspend(|| self.fitted(fitted))?;
+            }
+            TrainEvent::Weighed(weighed) => {
+                let bar = self.bar.clone();
+                bar.suspend(|| self.weighed(weighed))?;
             }
             TrainEvent::Started { nodes, positives, examples } => {
                 self.out.note(&format!(
@@ -255,6 +272,7 @@ impl TrainingLog {
             ("seconds", rounded(*seconds, 3)),
         ];
         self.record(row)?;
+        self.fitted.insert(kind.clone(), object(constants.clone()));
         let constants = constants.map(|(name, value)| format!("{name} {value}"));
         let (lists, edges) = (count(*lists, "list", "lists"), count(*edges, "edge", "edges"));
         self.out.note(&format!(
@@ -262,6 +280,40 @@ impl TrainingLog {
              ({seconds:.1} s)"
         ));
         self.out.note(&format!("{kind}: fitted {}", constants.collect::<Vec<_>>().join(", ")));
+        Ok(())
+    }
+
+    /// Reports what each part of a score finds, and the weight of embeddings.
+    fn weighed(&mut self, weighed: &WeighedEmbeddings) -> Result<(), Failure> {
+        let WeighedEmbeddings { kind, weight, lists, .. } = weighed;
+        let parts = [
+            ("filter", weighed.recall_filter),
+            ("factors", weighed.recall_factors),
+            ("filter_and_factors", weighed.recall_graph),
+            ("embeddings", weighed.recall_embeddings),
+            ("all", weighed.recall),
+        ];
+        let parts = object(parts.map(|(part, recall)| (part, rounded(recall, 4))));
+        self.record(vec![
+            ("weighed", kind.as_str().into()),
+            ("weight", float(*weight)),
+            ("held_out_lists", (*lists).into()),
+            ("parts", parts.clone()),
+        ])?;
+        self.parts.insert(kind.clone(), parts);
+        if let Some(Value::Object(fitted)) = self.fitted.get_mut(kind) {
+            fitted.insert("embeddings".to_owned(), float(*weight));
+        }
+        self.out.note(&format!(
+            "{kind}: recall@20 of held-out items of {}: filter {:.4}, factors {:.4}, both {:.4}, embeddings {:.4}; all {:.4} with \
+             embeddings times {weight}",
+            count(*lists, "list", "lists"),
+            weighed.recall_filter,
+            weighed.recall_factors,
+            weighed.recall_graph,
+            weighed.recall_embeddings,
+            weighed.recall,
+        ));
         Ok(())
     }
 
@@ -290,6 +342,8 @@ impl TrainingLog {
             ("generation", report.generation.get().into()),
             ("embedded", report.embedded.into()),
             ("seconds", rounded(report.seconds, 3)),
+            ("parts", Value::Object(std::mem::take(&mut self.parts))),
+            ("fitted", Value::Object(std::mem::take(&mut self.fitted))),
         ];
         self.record(last.clone())?;
         self.out.note(&format!(

@@ -19,6 +19,8 @@ use crate::query::scan::Hit;
 
 /// Queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 16;
+/// Queries for which the degrees of all rows are read together.
+const FEWEST_FOR_POWERS: usize = 16;
 /// Histories of a scan: as many as have this many scores by the graph filter, and no fewer or more than these.
 const NUMBERS_PER_SCAN: usize = 1 << 22;
 const FEWEST_PER_SCAN: usize = 4;
@@ -154,34 +156,34 @@ impl Recommender {
         lists: &mut [Vec<Vec<Hit>>],
     ) {
         let Self { embeddings, snapshot, options, .. } = self;
-        let Some(questions) = HistoryQuestions::new(kind, options, embeddings, snapshot) else { return };
+        let Some(mut questions) = HistoryQuestions::new(kind, options, embeddings, snapshot) else { return };
+        if queries.len() >= FEWEST_FOR_POWERS {
+            questions = questions.with_powers();
+        }
         // Two hops from each history.
         let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
         let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
             let mut sums = questions.sums();
-            places
-                .iter()
-                .map(|&at| questions.of(&queries[at].items, queries[at].recipient, &mut sums))
-                .collect::<Vec<_>>()
+            places.iter().map(|&at| questions.of(&queries[at], &mut sums)).collect::<Vec<_>>()
         });
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
             graph[at] = of_query;
         }
-        // Scans for the factors of some histories at a time, to which the filter's part is added.
+        // Scans for the vectors of some histories at a time, to which the filter's part is added.
         let mut owners: Vec<(usize, &HistoryQuestion)> = Vec::new();
         for &at in &asked {
             owners.extend(graph[at].iter().map(|question| (at, question)));
         }
-        let rows = questions.rows.scaled.rows();
-        let factor_request = RowRequest { popularity: false, ..*request };
+        let rows = questions.rows.vectors.rows();
+        let vector_request = RowRequest { popularity: false, ..*request };
         for owners in owners.chunks((NUMBERS_PER_SCAN / rows.max(1)).clamp(FEWEST_PER_SCAN, MOST_PER_SCAN)) {
             let filter: Vec<Vec<f32>> =
                 owners.par_iter().map(|(_, question)| question.filter_scores(rows)).collect();
             let filter: Vec<Option<&[f32]>> = filter.iter().map(|scores| Some(scores.as_slice())).collect();
             let scanned: Vec<(&[f32], &[u32])> =
-                owners.iter().map(|&(at, question)| (&question.factors[..], &excluded[at][..])).collect();
+                owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
             let found =
-                embeddings.nearest_each_in(&questions.rows.scaled, &scanned, &filter, &factor_request);
+                embeddings.nearest_each_in(&questions.rows.vectors, &scanned, &filter, &vector_request);
             owners.iter().zip(found).for_each(|(&(at, _), hits)| lists[at].push(hits));
         }
     }

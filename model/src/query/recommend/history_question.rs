@@ -5,15 +5,17 @@ use std::collections::HashSet;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
+use rayon::prelude::*;
 
 use crate::factors::edge_sums::rest;
 use crate::factors::item_factors::FoldInItem;
-use crate::linalg::normal_equations::{Factor, RANK};
+use crate::linalg::normal_equations::RANK;
 use crate::query::cold_question::ColdQuestion;
 use crate::query::embeddings::Embeddings;
 use crate::query::graph_rows::{GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
+use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::scan::{Hit, TopK};
 
 /// If more than one of this many rows is reached, all rows are scored.
@@ -23,8 +25,8 @@ const MAX_COLD_HISTORY: usize = 10;
 
 /// The graph's question for one history.
 pub(crate) struct HistoryQuestion {
-    /// The factors of the history.
-    pub(crate) factors: Factor,
+    /// The query vector for [`GraphRows::vectors`].
+    pub(crate) vector: Vec<f32>,
     /// The filter's part of the score, for each row that two hops reach.
     filter_scores: Vec<(u32, f32)>,
 }
@@ -35,6 +37,8 @@ pub(crate) struct HistoryQuestions<'a> {
     relations: ListRelations,
     embeddings: &'a Embeddings,
     snapshot: &'a Snapshot,
+    /// For each row of the embeddings the power of its degree in the filter's score, if it is computed.
+    powers: Vec<f32>,
 }
 
 /// Memory for the sums of one question after the other.
@@ -52,30 +56,40 @@ impl<'a> HistoryQuestions<'a> {
         snapshot: &'a Snapshot,
     ) -> Option<Self> {
         let rows = embeddings.graph_rows(kind).filter(|_| !options.cosine)?;
-        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot })
+        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot, powers: Vec::new() })
+    }
+
+    /// The same for many questions: the degrees of all rows are read once, in order. Of one question this would be most of the cost.
+    pub(crate) fn with_powers(mut self) -> Self {
+        let power = |&node: &NodeIx| self.rows.filter_power(self.relations.degree(self.snapshot, node));
+        self.powers = self.embeddings.nodes.par_iter().map(power).collect();
+        self
+    }
+
+    /// The filter's part of the score of a row's node.
+    fn filter_score(&self, row: u32, node: NodeIx, sum: f32) -> f32 {
+        let power = self.powers.get(row as usize).copied();
+        let power =
+            power.unwrap_or_else(|| self.rows.filter_power(self.relations.degree(self.snapshot, node)));
+        self.rows.filter_score(sum, power)
     }
 
     /// Each thread needs sums of its own.
     pub(crate) fn sums(&self) -> HistorySums<'_> {
-        let Self { rows, relations, embeddings, snapshot } = self;
+        let Self { rows, relations, embeddings, snapshot, .. } = self;
         HistorySums {
             filter: GraphFilter::new(snapshot, relations, rows.filter_powers()),
             cold: ColdQuestion::new(rows, relations, embeddings, snapshot),
         }
     }
 
-    /// A question for the items of each interest of a history. None at all if an interest reaches nothing. `recipient` is the node
-    /// that has the history, if it is in the graph.
-    pub(crate) fn of(
-        &self,
-        interests: &[Vec<NodeIx>],
-        recipient: Option<NodeIx>,
-        sums: &mut HistorySums<'_>,
-    ) -> Vec<HistoryQuestion> {
+    /// A question for each interest of a history. None at all if an interest reaches nothing.
+    pub(crate) fn of(&self, query: &HistoryQuery, sums: &mut HistorySums<'_>) -> Vec<HistoryQuestion> {
         // A part of a list is not the list.
-        let recipient = recipient.filter(|_| interests.len() == 1);
-        let questions = interests.iter().map(|items| {
-            HistoryQuestion::new(items, recipient, self, &mut sums.filter)
+        let recipient = query.recipient.filter(|_| query.items.len() == 1);
+        let questions = query.items.iter().enumerate().map(|(at, items)| {
+            let embedding = query.vectors.get(at).map(Vec::as_slice);
+            HistoryQuestion::new(items, recipient, embedding, self, &mut sums.filter)
                 .or_else(|| HistoryQuestion::cold(items, self, sums.cold.as_mut()?))
         });
         questions.collect::<Option<Vec<HistoryQuestion>>>().unwrap_or_default()
@@ -83,17 +97,18 @@ impl<'a> HistoryQuestions<'a> {
 }
 
 impl HistoryQuestion {
-    /// The question of a history of items. `recipient` is the list that has them, if they are in the graph as a list. `None` if two
-    /// hops from the history reach nothing.
+    /// The question of a history of items. `recipient` is the list that has them, if they are in the graph as a list, and `embedding` the
+    /// unit vector of the history, if it has one. `None` if two hops from the history reach nothing.
     ///
     /// Cost: two hops, and the factors of the history.
     fn new(
         items: &[NodeIx],
         recipient: Option<NodeIx>,
+        embedding: Option<&[f32]>,
         questions: &HistoryQuestions<'_>,
         filter: &mut GraphFilter<'_>,
     ) -> Option<Self> {
-        let HistoryQuestions { rows: graph, relations, embeddings, snapshot } = questions;
+        let HistoryQuestions { rows: graph, relations, embeddings, snapshot, .. } = questions;
         let sums = filter.sums(items);
         if sums.items.is_empty() {
             return None;
@@ -113,10 +128,11 @@ impl HistoryQuestion {
         let history: Vec<FoldInItem> = sums.history.iter().map(fold_in_item).collect();
         let score = |&(item, sum): &(NodeIx, f32)| {
             let row = embeddings.row(item)?;
-            Some((row, graph.filter_score(sum, relations.degree(snapshot, item))))
+            Some((row, questions.filter_score(row, item, sum)))
         };
         let filter_scores = sums.items.iter().filter_map(score).collect();
-        Some(Self { factors: graph.factors().fold_in(&history), filter_scores })
+        let factors = graph.factors().fold_in(&history);
+        Some(Self { vector: graph.query_vector(&factors, embedding), filter_scores })
     }
 
     /// The question of a history of items without lists: what items with similar tokens lead to. `None` if there are none.
@@ -129,14 +145,15 @@ impl HistoryQuestion {
         rows.dedup();
         rows.truncate(MAX_COLD_HISTORY);
         let filter_scores = cold.scores(&rows);
-        (!filter_scores.is_empty()).then_some(Self { factors: [0.0; RANK], filter_scores })
+        (!filter_scores.is_empty())
+            .then_some(Self { vector: graph.query_vector(&[0.0; RANK], None), filter_scores })
     }
 
-    /// The best rows, best first, from the best rows by factors alone. All other rows that can be among the best are reached by two
+    /// The best rows, best first, from the best rows by [`GraphRows::vectors`] alone. All other rows that can be among the best are reached by two
     /// hops, because the filter's part of a score is never below 0.
     pub(crate) fn best(
         &self,
-        by_factors: &[Hit],
+        by_vectors: &[Hit],
         graph: &GraphRows,
         embeddings: &Embeddings,
         request: &RowRequest<'_>,
@@ -145,21 +162,21 @@ impl HistoryQuestion {
         let order = |row: u32| embeddings.ids[row as usize].get();
         let mut best = TopK::new(request.k);
         // A pass over all rows is faster than reads of a good part of them one by one, and gives the same bits.
-        let reads_all = self.filter_scores.len() * REACHED_SHARE > graph.scaled.rows();
-        let all = reads_all.then(|| graph.scaled.scores(&self.factors));
-        let mut not_reached: HashSet<u32> = by_factors.iter().map(|&(row, _)| row).collect();
+        let reads_all = self.filter_scores.len() * REACHED_SHARE > graph.vectors.rows();
+        let all = reads_all.then(|| graph.vectors.scores(&self.vector));
+        let mut not_reached: HashSet<u32> = by_vectors.iter().map(|&(row, _)| row).collect();
         for &(row, filter) in &self.filter_scores {
             not_reached.remove(&row);
             let at = row as usize;
-            let by_factors =
-                all.as_ref().map_or_else(|| graph.scaled.score(&self.factors, at), |all| all[at]);
+            let by_vectors =
+                all.as_ref().map_or_else(|| graph.vectors.score(&self.vector, at), |all| all[at]);
             // Cheap tests first: the filter of tokens reads the graph.
-            let score = filter + by_factors;
+            let score = filter + by_vectors;
             if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
                 best.offer((row, score), &order);
             }
         }
-        for &hit in by_factors.iter().filter(|(row, _)| not_reached.contains(row)) {
+        for &hit in by_vectors.iter().filter(|(row, _)| not_reached.contains(row)) {
             best.offer(hit, &order);
         }
         best.finish(&order)
@@ -178,6 +195,6 @@ impl HistoryQuestion {
     pub(crate) fn parts(&self, row: u32, graph: &GraphRows) -> GraphParts {
         let filter =
             self.filter_scores.iter().find(|(other, _)| *other == row).map_or(0.0, |(_, score)| *score);
-        GraphParts { filter, factors: graph.scaled.score(&self.factors, row as usize) }
+        graph.parts(row, &self.vector, filter)
     }
 }

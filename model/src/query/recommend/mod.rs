@@ -54,22 +54,20 @@ impl Recommendation {
         let mask = options.token_mask(snapshot);
         let request = options.row_request(Some(query.kind), mask.as_ref());
         let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot);
-        let questions = graph
-            .as_ref()
-            .map_or_else(Vec::new, |graph| graph.of(&query.items, query.recipient, &mut graph.sums()));
+        let questions = graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, &mut graph.sums()));
         let lists = match &graph {
             Some(graph) if !questions.is_empty() => questions
                 .iter()
                 .map(|question| {
-                    let factor_request = RowRequest { popularity: false, ..request };
-                    let by_factors = embeddings.nearest_in(
-                        &graph.rows.scaled,
-                        &question.factors,
-                        &factor_request,
+                    let vector_request = RowRequest { popularity: false, ..request };
+                    let by_vectors = embeddings.nearest_in(
+                        &graph.rows.vectors,
+                        &question.vector,
+                        &vector_request,
                         &excluded,
                     );
                     question
-                        .best(&by_factors, graph.rows, embeddings, &request, |row| excluded.contains(&row))
+                        .best(&by_vectors, graph.rows, embeddings, &request, |row| excluded.contains(&row))
                 })
                 .collect(),
             _ => query.vectors.iter().map(|vector| embeddings.nearest(vector, &request, &excluded)).collect(),
