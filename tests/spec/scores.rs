@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hedgerow::{
-    AnswerSource, Batch, CancelToken, Edge, Engine, KindIx, NodeName, Query, Ranked, Recipient, Store,
-    TrainEvent, TrainOptions,
+    AnswerSource, Batch, CancelToken, Edge, Engine, EvaluateOptions, KindIx, NodeName, Query, Ranked,
+    Recipient, ScorePart, Store, TrainEvent, TrainOptions,
 };
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -284,6 +284,43 @@ fn embeddings_are_weighed_by_held_out_edges() {
     }
     let recipe = engine.export_embeddings(&CancelToken::new()).expect("an export").model().recipe;
     assert!(recipe.contains(&format!("\"embeddings\":{:?}", weighed.weight)), "{recipe}");
+}
+
+/// The part of embeddings ranks as a model without factors does, and without embeddings filter and factors are the whole.
+#[test]
+fn an_evaluation_ranks_each_part_of_the_score_alone() {
+    let rng = &mut StdRng::seed_from_u64(26);
+    let folder = tempfile::tempdir().expect("a folder");
+    let edges = edges(rng);
+    let cancel = CancelToken::new();
+    let engine = trained(&edges, &folder, "store", rng);
+    let unknown =
+        |key| (0..ITEMS).filter(|item| !edges.contains(&(key, *item))).step_by(3).map(item).collect();
+    let users: Vec<(NodeName, Vec<NodeName>)> = (0..USERS).map(|key| (user(key), unknown(key))).collect();
+    let evaluated = |engine: &Engine| {
+        engine.evaluate_recommend(&users, &EvaluateOptions::default(), &cancel).expect("figures")
+    };
+    let found = evaluated(&engine);
+    let parts: Vec<ScorePart> = found.parts.iter().map(|entry| entry.part).collect();
+    assert_eq!(parts, [ScorePart::Filter, ScorePart::Factors, ScorePart::Graph, ScorePart::Embeddings]);
+    for entry in &found.parts {
+        let lead = found.compared.ndcg.mean - entry.quality.ndcg.mean;
+        assert!((entry.lead.mean - lead).abs() < 1e-12, "{}", entry.part);
+        assert_ne!(entry.quality, found.compared, "{} is not the whole", entry.part);
+    }
+
+    let mut model = engine.export_embeddings(&cancel).expect("an export").model();
+    model.recipe = model.recipe.replace("\"embeddings\":0.25", "\"embeddings\":0.0");
+    engine.install(&model, &cancel).expect("installed");
+    let without_embeddings = evaluated(&engine);
+    assert_eq!(without_embeddings.parts[2].quality, without_embeddings.compared);
+    assert_eq!(without_embeddings.parts[2].quality, found.parts[2].quality);
+
+    let options = TrainOptions { factors: false, ..options() };
+    engine.training(&options).run(&cancel).expect("a training");
+    let embeddings_alone = evaluated(&engine);
+    assert!(embeddings_alone.parts.is_empty());
+    assert_eq!(embeddings_alone.compared, found.parts[3].quality);
 }
 
 /// Filters, exclusions and seen items hold for scores from the graph as for others, and a batch answers as single questions do.

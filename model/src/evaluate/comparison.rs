@@ -9,6 +9,7 @@ use crate::config::error::Error;
 use crate::evaluate::baselines::Baseline;
 use crate::evaluate::mean::Mean;
 use crate::query::interests::Interests;
+use crate::query::score_part::ScorePart;
 
 /// Queries between two reports of progress.
 const QUERIES_AT_ONCE: usize = 1024;
@@ -55,6 +56,20 @@ pub struct Comparison<Q> {
     pub compared: Q,
     /// The baselines over the compared queries. Empty if no query is compared.
     pub baselines: Vec<BaselineQuality<Q>>,
+    /// The parts of the model's score over the compared queries. Empty if no query is compared, or embeddings alone answer.
+    pub parts: Vec<PartQuality<Q>>,
+}
+
+/// The quality of a part of the score, and the lead of the whole.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PartQuality<Q> {
+    /// The part.
+    pub part: ScorePart,
+    /// Its quality.
+    pub quality: Q,
+    /// As [`BaselineQuality::lead`].
+    pub lead: Mean,
 }
 
 /// The quality of a baseline, and the lead of the model.
@@ -152,6 +167,7 @@ mod tests {
             model: (),
             compared: (),
             baselines: Baseline::ALL.into_iter().zip(leads).map(quality).collect(),
+            parts: Vec::new(),
         }
     }
 

@@ -6,12 +6,15 @@ use rayon::prelude::*;
 use crate::config::error::Error;
 use crate::evaluate::baselines::{Baseline, Ranking, Task};
 use crate::evaluate::candidates::Candidates;
-use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, answer_in_portions, sample};
+use crate::evaluate::comparison::{
+    BaselineQuality, Comparison, EvaluateOptions, PartQuality, answer_in_portions, sample,
+};
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::recommend_quality::{AnswerFigures, RecommendQuality, TestUser, measure};
 use crate::query::embeddings::Embeddings;
 use crate::query::query::{Query, Recipient};
 use crate::query::recommend::batch::Recommender;
+use crate::query::score_part::ScorePart;
 
 /// Recommends to each user and compares the answer with the user's test items.
 pub(crate) fn compare_recommendations(
@@ -42,7 +45,7 @@ pub(crate) fn compare_recommendations(
     let answers = answer_in_portions("model", users, cancel, |users| {
         let recipients: Vec<Recipient> =
             users.iter().map(|(user, _)| Recipient::Node(user.clone())).collect();
-        recommender.nodes(&recipients)
+        recommender.nodes(&recipients, None)
     })?;
     let measured = |places: &[usize], answers: &[Vec<NodeIx>]| -> (AnswerFigures, RecommendQuality) {
         let users: Vec<&TestUser> = places.iter().map(|&at| &test_users[at]).collect();
@@ -57,6 +60,12 @@ pub(crate) fn compare_recommendations(
     let sampled: Vec<Vec<NodeIx>> = sample.iter().map(|&at| answers[at].clone()).collect();
     let (of_model, compared) = measured(&sample, &sampled);
 
+    let lead = |other: &AnswerFigures| {
+        let leads = of_model.ndcg.iter().zip(&other.ndcg).map(|(model, other)| model - other);
+        let groups = QueryGroups::new(sample.iter().map(|&at| user_nodes[at]));
+        Mean::of(&leads.collect::<Vec<f64>>(), &groups)
+    };
+
     // The baselines' answers to the same users.
     let histories: Vec<&[NodeIx]> = sample.iter().map(|&at| test_users[at].history.as_slice()).collect();
     let mut baselines = Vec::new();
@@ -66,10 +75,20 @@ pub(crate) fn compare_recommendations(
             ranking.answers(histories, options.k, cancel)
         })?;
         let (of_baseline, quality) = measured(&sample, &answers);
-        let leads = of_model.ndcg.iter().zip(&of_baseline.ndcg).map(|(model, baseline)| model - baseline);
-        let groups = QueryGroups::new(sample.iter().map(|&at| user_nodes[at]));
-        let lead = Mean::of(&leads.collect::<Vec<f64>>(), &groups);
-        baselines.push(BaselineQuality { baseline, quality, lead });
+        baselines.push(BaselineQuality { baseline, quality, lead: lead(&of_baseline) });
     }
-    Ok(Comparison { model, compared, baselines })
+
+    // The answers of each part of the score.
+    let has_parts = embeddings.graph_rows(kind).is_some() && !sample.is_empty();
+    let recipients: Vec<Recipient> = sample.iter().map(|&at| Recipient::Node(users[at].0.clone())).collect();
+    let mut parts = Vec::new();
+    let all_parts = [ScorePart::Filter, ScorePart::Factors, ScorePart::Graph, ScorePart::Embeddings];
+    for part in all_parts.into_iter().filter(|_| has_parts) {
+        let answers = answer_in_portions(part.name(), &recipients, cancel, |recipients| {
+            recommender.nodes(recipients, Some(part))
+        })?;
+        let (of_part, quality) = measured(&sample, &answers);
+        parts.push(PartQuality { part, quality, lead: lead(&of_part) });
+    }
+    Ok(Comparison { model, compared, baselines, parts })
 }

@@ -6,12 +6,15 @@ use rayon::prelude::*;
 use crate::config::error::Error;
 use crate::evaluate::baselines::{Baseline, Ranking, Task};
 use crate::evaluate::candidates::Candidates;
-use crate::evaluate::comparison::{BaselineQuality, Comparison, EvaluateOptions, answer_in_portions, sample};
+use crate::evaluate::comparison::{
+    BaselineQuality, Comparison, EvaluateOptions, PartQuality, answer_in_portions, sample,
+};
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::related_quality::{RelatedQuality, quality, reciprocal};
 use crate::query::embeddings::Embeddings;
 use crate::query::related_question::RelatedQuestions;
 use crate::query::scan::RankCount;
+use crate::query::score_part::ScorePart;
 
 /// Queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 8;
@@ -71,6 +74,12 @@ pub(crate) fn compare_related(
     let groups = QueryGroups::new(sample.iter().map(|&at| query_nodes[at]));
     let compared = quality(&of_model, &groups);
 
+    let lead = |other: &[f64]| {
+        let leads = of_model.iter().zip(other);
+        let leads: Vec<f64> = leads.map(|(&model, &other)| reciprocal(model) - reciprocal(other)).collect();
+        Mean::of(&leads, &groups)
+    };
+
     // The baselines' ranks of the same pairs.
     let pairs: Vec<(NodeIx, NodeIx)> =
         sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
@@ -80,11 +89,19 @@ pub(crate) fn compare_related(
         let counts =
             answer_in_portions(baseline.name(), &pairs, cancel, |pairs| ranking.rank_counts(pairs, cancel))?;
         let of_baseline = ranks(counts);
-        let leads = of_model.iter().zip(&of_baseline);
-        let leads: Vec<f64> =
-            leads.map(|(&model, &baseline)| reciprocal(model) - reciprocal(baseline)).collect();
-        let lead = Mean::of(&leads, &groups);
-        baselines.push(BaselineQuality { baseline, quality: quality(&of_baseline, &groups), lead });
+        let (quality, lead) = (quality(&of_baseline, &groups), lead(&of_baseline));
+        baselines.push(BaselineQuality { baseline, quality, lead });
     }
-    Ok(Comparison { model, compared, baselines })
+
+    // The ranks by embeddings alone. All else in the score comes from the graph, and hardly differs from the whole.
+    let mut parts = Vec::new();
+    if questions.is_some() && !sample.is_empty() {
+        let part = ScorePart::Embeddings;
+        let rows: Vec<(u32, u32)> = sample.iter().map(|&at| rows[at]).collect();
+        let counts =
+            answer_in_portions(part.name(), &rows, cancel, |rows| Ok(embeddings.rank_counts(rows, kind)))?;
+        let of_part = ranks(counts);
+        parts.push(PartQuality { part, quality: quality(&of_part, &groups), lead: lead(&of_part) });
+    }
+    Ok(Comparison { model, compared, baselines, parts })
 }

@@ -17,4 +17,5 @@ pub(crate) mod query;
 pub(crate) mod recommend;
 pub(crate) mod related_question;
 pub(crate) mod scan;
+pub(crate) mod score_part;
 pub(crate) mod similar;

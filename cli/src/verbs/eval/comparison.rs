@@ -1,4 +1,4 @@
-//! Prints a comparison: a row for the model and for each baseline, the verdict against the best baseline, and the cosines of
+//! Prints a comparison: a row for the model, for each part of its score and for each baseline, the verdict against the best baseline, and the cosines of
 //! random pairs. Owns the names of the figures.
 
 use hedgerow::{Baseline, Comparison, Mean, RandomCosines, Verdict};
@@ -41,7 +41,7 @@ pub(super) struct RankerFigures {
 struct Row {
     ranker: &'static str,
     figures: RankerFigures,
-    /// The lead of the model over this baseline.
+    /// The lead of the model over this part or baseline.
     lead: Option<Mean>,
 }
 
@@ -53,11 +53,16 @@ pub(super) fn print<Q>(
     figures_of: impl Fn(&Q) -> RankerFigures,
     cosines: &RandomCosines,
 ) -> Result<(), Failure> {
-    // The model over all queries, then the model and the baselines over the compared queries.
+    // The model over all queries, then the model, its parts and the baselines over the compared queries.
     let of_model = |quality| Row { ranker: "model", figures: figures_of(quality), lead: None };
     let all = of_model(&comparison.model);
     let compared = if comparison.baselines.is_empty() { &comparison.model } else { &comparison.compared };
     let mut rows = vec![of_model(compared)];
+    rows.extend(comparison.parts.iter().map(|part| Row {
+        ranker: part.part.name(),
+        figures: figures_of(&part.quality),
+        lead: Some(part.lead),
+    }));
     rows.extend(comparison.baselines.iter().map(|other| Row {
         ranker: other.baseline.name(),
         figures: figures_of(&other.quality),

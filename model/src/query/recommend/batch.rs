@@ -16,6 +16,7 @@ use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::recommend::history_question::{HistoryQuestion, HistoryQuestions};
 use crate::query::recommend::{FoundLists, Recommendation};
 use crate::query::scan::Hit;
+use crate::query::score_part::ScorePart;
 
 /// Queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 16;
@@ -76,19 +77,23 @@ impl Recommender {
                 Err(error) => errors.push(Some(error)),
             }
         }
-        let answers = self.answers(queries).into_par_iter();
+        let answers = self.answers(queries, None).into_par_iter();
         let ranked = answers.map(|answer| answer?.into_ranked(&self.snapshot));
         let mut ranked = ranked.collect::<Vec<Result<Ranked, Error>>>().into_iter();
         let next = |error: Option<Error>| error.map_or_else(|| ranked.next(), |error| Some(Err(error)));
         errors.into_iter().filter_map(next).collect()
     }
 
-    /// The nodes for each recipient, without names and explanations.
-    pub(crate) fn nodes(&self, recipients: &[Recipient]) -> Result<Vec<Vec<NodeIx>>, Error> {
+    /// The nodes for each recipient, without names and explanations; by a part of the score alone, if one is given.
+    pub(crate) fn nodes(
+        &self,
+        recipients: &[Recipient],
+        part: Option<ScorePart>,
+    ) -> Result<Vec<Vec<NodeIx>>, Error> {
         let queries = self.history_queries(recipients).into_iter().collect::<Result<_, _>>()?;
         let nodes =
             |answer: Result<FoundNodes, Error>| Ok(answer?.nodes.iter().map(|found| found.node).collect());
-        self.answers(queries).into_iter().map(nodes).collect()
+        self.answers(queries, part).into_iter().map(nodes).collect()
     }
 
     /// The embeddings and the graph that it answers from.
@@ -102,7 +107,7 @@ impl Recommender {
     }
 
     /// The nodes for each query.
-    fn answers(&self, queries: Vec<HistoryQuery>) -> Vec<Result<FoundNodes, Error>> {
+    fn answers(&self, queries: Vec<HistoryQuery>, part: Option<ScorePart>) -> Vec<Result<FoundNodes, Error>> {
         let Self { embeddings, snapshot, options, dirty_nodes, .. } = self;
         // The rows that are no answers to a query, ascending.
         let excluded = |query: &HistoryQuery| {
@@ -114,26 +119,26 @@ impl Recommender {
         let excluded: Vec<Vec<u32>> = queries.iter().map(excluded).collect();
 
         // One scan for all vectors of a kind; each list goes to the query of its vector.
-        let mut lists: Vec<Vec<_>> = queries.iter().map(|_| Vec::new()).collect();
+        let mut found: Vec<FoundLists> = queries.iter().map(|_| FoundLists::default()).collect();
         let mask = options.token_mask(snapshot);
-        let mut graph: Vec<Vec<HistoryQuestion>> = queries.iter().map(|_| Vec::new()).collect();
         for &kind in self.popular.keys() {
             let request = options.row_request(Some(kind), mask.as_ref());
-            self.ask_graph(kind, &queries, &excluded, &request, &mut graph, &mut lists);
+            if part != Some(ScorePart::Embeddings) {
+                self.ask_graph(kind, &queries, &excluded, &request, part, &mut found);
+            }
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
             let of_kind = queries.iter().enumerate().filter(|(_, query)| query.kind == kind);
-            for (at, query) in of_kind.filter(|(at, _)| graph[*at].is_empty()) {
+            for (at, query) in of_kind.filter(|(at, _)| found[*at].graph.is_empty()) {
                 for vector in &query.vectors {
                     owners.push(at);
                     questions.push((vector.as_slice(), excluded[at].as_slice()));
                 }
             }
-            let found = embeddings.nearest_each(&questions, &request);
-            owners.into_iter().zip(found).for_each(|(owner, hits)| lists[owner].push(hits));
+            let nearest = embeddings.nearest_each(&questions, &request);
+            owners.into_iter().zip(nearest).for_each(|(owner, hits)| found[owner].lists.push(hits));
         }
 
-        let answer = |((query, lists), graph): ((HistoryQuery, Vec<_>), Vec<_>)| {
-            let found = FoundLists { lists, graph };
+        let answer = |(query, found): (HistoryQuery, FoundLists)| {
             let recommendation =
                 Recommendation::from_lists(query, found, options, embeddings, snapshot, *dirty_nodes);
             let popular = match &recommendation {
@@ -142,18 +147,18 @@ impl Recommender {
             };
             recommendation.found(options, snapshot, popular)
         };
-        queries.into_par_iter().zip(lists).zip(graph).map(answer).collect()
+        queries.into_par_iter().zip(found).map(answer).collect()
     }
 
-    /// The graph's answers to the queries of a kind that has factors.
+    /// The graph's answers to the queries of a kind that has factors, by a part of the score if one is given.
     fn ask_graph(
         &self,
         kind: KindIx,
         queries: &[HistoryQuery],
         excluded: &[Vec<u32>],
         request: &RowRequest<'_>,
-        graph: &mut [Vec<HistoryQuestion>],
-        lists: &mut [Vec<Vec<Hit>>],
+        part: Option<ScorePart>,
+        found: &mut [FoundLists],
     ) {
         let Self { embeddings, snapshot, options, .. } = self;
         let Some(mut questions) = HistoryQuestions::new(kind, options, embeddings, snapshot) else { return };
@@ -164,27 +169,32 @@ impl Recommender {
         let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
         let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
             let mut sums = questions.sums();
-            places.iter().map(|&at| questions.of(&queries[at], &mut sums)).collect::<Vec<_>>()
+            let question = |&at: &usize| questions.of(&queries[at], part, &mut sums);
+            places.iter().map(question).collect::<Vec<_>>()
         });
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
-            graph[at] = of_query;
+            found[at].graph = of_query;
         }
         // Scans for the vectors of some histories at a time, to which the filter's part is added.
         let mut owners: Vec<(usize, &HistoryQuestion)> = Vec::new();
         for &at in &asked {
-            owners.extend(graph[at].iter().map(|question| (at, question)));
+            owners.extend(found[at].graph.iter().map(|question| (at, question)));
         }
         let rows = questions.rows.vectors.rows();
         let vector_request = RowRequest { popularity: false, ..*request };
+        let mut nearest: Vec<(usize, Vec<Hit>)> = Vec::with_capacity(owners.len());
         for owners in owners.chunks((NUMBERS_PER_SCAN / rows.max(1)).clamp(FEWEST_PER_SCAN, MOST_PER_SCAN)) {
             let filter: Vec<Vec<f32>> =
                 owners.par_iter().map(|(_, question)| question.filter_scores(rows)).collect();
             let filter: Vec<Option<&[f32]>> = filter.iter().map(|scores| Some(scores.as_slice())).collect();
             let scanned: Vec<(&[f32], &[u32])> =
                 owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
-            let found =
+            let hits =
                 embeddings.nearest_each_in(&questions.rows.vectors, &scanned, &filter, &vector_request);
-            owners.iter().zip(found).for_each(|(&(at, _), hits)| lists[at].push(hits));
+            nearest.extend(owners.iter().map(|(at, _)| *at).zip(hits));
+        }
+        for (at, hits) in nearest {
+            found[at].lists.push(hits);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
 use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::scan::{Hit, TopK};
+use crate::query::score_part::ScorePart;
 
 /// If more than one of this many rows is reached, all rows are scored.
 const REACHED_SHARE: usize = 16;
@@ -83,14 +84,23 @@ impl<'a> HistoryQuestions<'a> {
         }
     }
 
-    /// A question for each interest of a history. None at all if an interest reaches nothing.
-    pub(crate) fn of(&self, query: &HistoryQuery, sums: &mut HistorySums<'_>) -> Vec<HistoryQuestion> {
+    /// A question for each interest of a history, for a part of the score if one is given. None at all if an interest reaches nothing.
+    pub(crate) fn of(
+        &self,
+        query: &HistoryQuery,
+        part: Option<ScorePart>,
+        sums: &mut HistorySums<'_>,
+    ) -> Vec<HistoryQuestion> {
         // A part of a list is not the list.
         let recipient = query.recipient.filter(|_| query.items.len() == 1);
         let questions = query.items.iter().enumerate().map(|(at, items)| {
             let embedding = query.vectors.get(at).map(Vec::as_slice);
             HistoryQuestion::new(items, recipient, embedding, self, &mut sums.filter)
                 .or_else(|| HistoryQuestion::cold(items, self, sums.cold.as_mut()?))
+                .map(|question| match part {
+                    Some(part) => question.of_part(part),
+                    None => question,
+                })
         });
         questions.collect::<Option<Vec<HistoryQuestion>>>().unwrap_or_default()
     }
@@ -180,6 +190,19 @@ impl HistoryQuestion {
             best.offer(hit, &order);
         }
         best.finish(&order)
+    }
+
+    /// The question for a part of the score alone.
+    pub(crate) fn of_part(mut self, part: ScorePart) -> Self {
+        let (of_factors, of_embedding) = self.vector.split_at_mut(RANK);
+        if part == ScorePart::Filter {
+            of_factors.fill(0.0);
+        }
+        if part == ScorePart::Factors {
+            self.filter_scores.clear();
+        }
+        of_embedding.fill(0.0);
+        self
     }
 
     /// The filter's part of each row's score.

@@ -31,6 +31,7 @@ pub(crate) enum Recommendation {
 }
 
 /// The best rows for each interest of a history.
+#[derive(Default)]
 struct FoundLists {
     lists: Vec<Vec<Hit>>,
     /// The questions to the graph that found them. Empty if embeddings found them.
@@ -54,7 +55,8 @@ impl Recommendation {
         let mask = options.token_mask(snapshot);
         let request = options.row_request(Some(query.kind), mask.as_ref());
         let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot);
-        let questions = graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, &mut graph.sums()));
+        let questions =
+            graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, None, &mut graph.sums()));
         let lists = match &graph {
             Some(graph) if !questions.is_empty() => questions
                 .iter()
