@@ -279,7 +279,7 @@ fn embeddings_are_weighed_by_held_out_edges() {
     assert_eq!(weighed.kind, "item");
     assert!((100..200).contains(&weighed.lists), "a fourth of the users: {weighed:?}");
     assert!(weighed.recall_graph > 0.5 && weighed.recall > 0.5 && weighed.weight >= 0.0, "{weighed:?}");
-    for alone in [weighed.recall_filter, weighed.recall_factors, weighed.recall_embeddings] {
+    for alone in [weighed.recall_filter, weighed.recall_embeddings] {
         assert!(alone > 0.0 && alone <= 1.0, "{weighed:?}");
     }
     let recipe = engine.export_embeddings(&CancelToken::new()).expect("an export").model().recipe;
@@ -302,7 +302,7 @@ fn an_evaluation_ranks_each_part_of_the_score_alone() {
     };
     let found = evaluated(&engine);
     let parts: Vec<ScorePart> = found.parts.iter().map(|entry| entry.part).collect();
-    assert_eq!(parts, [ScorePart::Filter, ScorePart::Factors, ScorePart::Graph, ScorePart::Embeddings]);
+    assert_eq!(parts, [ScorePart::Filter, ScorePart::Graph, ScorePart::Embeddings]);
     for entry in &found.parts {
         let lead = found.compared.ndcg.mean - entry.quality.ndcg.mean;
         assert!((entry.lead.mean - lead).abs() < 1e-12, "{}", entry.part);
@@ -313,14 +313,14 @@ fn an_evaluation_ranks_each_part_of_the_score_alone() {
     model.recipe = model.recipe.replace("\"embeddings\":0.25", "\"embeddings\":0.0");
     engine.install(&model, &cancel).expect("installed");
     let without_embeddings = evaluated(&engine);
-    assert_eq!(without_embeddings.parts[2].quality, without_embeddings.compared);
-    assert_eq!(without_embeddings.parts[2].quality, found.parts[2].quality);
+    assert_eq!(without_embeddings.parts[1].quality, without_embeddings.compared);
+    assert_eq!(without_embeddings.parts[1].quality, found.parts[1].quality);
 
     let options = TrainOptions { factors: false, ..options() };
     engine.training(&options).run(&cancel).expect("a training");
     let embeddings_alone = evaluated(&engine);
     assert!(embeddings_alone.parts.is_empty());
-    assert_eq!(embeddings_alone.compared, found.parts[3].quality);
+    assert_eq!(embeddings_alone.compared, found.parts[2].quality);
 }
 
 /// Filters, exclusions and seen items hold for scores from the graph as for others, and a batch answers as single questions do.

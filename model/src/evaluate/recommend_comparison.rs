@@ -82,7 +82,7 @@ pub(crate) fn compare_recommendations(
     let has_parts = embeddings.graph_rows(kind).is_some() && !sample.is_empty();
     let recipients: Vec<Recipient> = sample.iter().map(|&at| Recipient::Node(users[at].0.clone())).collect();
     let mut parts = Vec::new();
-    let all_parts = [ScorePart::Filter, ScorePart::Factors, ScorePart::Graph, ScorePart::Embeddings];
+    let all_parts = [ScorePart::Filter, ScorePart::Graph, ScorePart::Embeddings];
     for part in all_parts.into_iter().filter(|_| has_parts) {
         let answers = answer_in_portions(part.name(), &recipients, cancel, |recipients| {
             recommender.nodes(recipients, Some(part))

@@ -42,8 +42,6 @@ pub struct WeighedEmbeddings {
     pub weight: f32,
     /// By the graph filter alone.
     pub recall_filter: f64,
-    /// By the residual factors alone.
-    pub recall_factors: f64,
     /// By the filter and the factors.
     pub recall_graph: f64,
     /// By the cosine of embeddings alone.
@@ -101,7 +99,6 @@ impl HeldOutScores {
             kind: kind.to_owned(),
             weight: WEIGHTS[good.unwrap_or(0)],
             recall_filter: recall(filter, 0.0, 0.0),
-            recall_factors: recall(0.0, factors, 0.0),
             recall_graph: with_weights[0].recall,
             recall_embeddings: recall(0.0, 0.0, 1.0),
             recall: with_weights[good.unwrap_or(0)].recall,

@@ -19,6 +19,9 @@ use crate::linalg::rows::is_finite;
 
 /// Lists whose hidden edges are ranked in a fold, at most.
 const HELD_OUT_LISTS: usize = 3000;
+/// Scores of a ranking, about: fewer lists are ranked where there are many items, but not fewer than [`FEWEST_HELD_OUT_LISTS`].
+const HELD_OUT_SCORES: usize = 400_000_000;
+const FEWEST_HELD_OUT_LISTS: usize = 300;
 /// Folds of a graph with few lists.
 const MOST_FOLDS: usize = 3;
 /// Edges of the lists that constants are fitted on, at most. Factors are fitted to all edges.
@@ -187,6 +190,7 @@ pub(crate) fn fit(
     let constants = constants(setting);
     let held_out = sampled.edges_between(snapshot, held_out);
     let lists = sampled.without(&held_out);
+    let held_out = sampled.edges_of_some_lists(&held_out, 2 * ranked_lists(&sampled), seed);
     let held_out_scores = |loss: &ResidualLoss<'_>, dampings: &Dampings| {
         for _ in 0..LAST_SWEEPS {
             factors = loss.sweep(&factors);
@@ -241,6 +245,11 @@ fn with_loss<T>(
     work(&ResidualLoss::new(lists, &dampings, &scores, constants), &dampings)
 }
 
+/// The number of lists whose hidden edges are ranked.
+fn ranked_lists(lists: &ItemLists) -> usize {
+    (HELD_OUT_SCORES / lists.item_count().max(1)).clamp(FEWEST_HELD_OUT_LISTS, HELD_OUT_LISTS)
+}
+
 /// Lists without their hidden edges, and some of these edges to rank.
 struct Fold {
     lists: ItemLists,
@@ -267,7 +276,7 @@ fn folds(lists: &ItemLists, seed: u64) -> Vec<Fold> {
             Dampings::new(&kept, &exponents).history
         };
         let degree_powers = DEGREE_EXPONENTS.iter().map(|&exponent| power(exponent)).collect();
-        let hidden = lists.edges_of_some_lists(&hidden, HELD_OUT_LISTS, seed);
+        let hidden = lists.edges_of_some_lists(&hidden, ranked_lists(lists), seed);
         folds.push(Fold { lists: kept, hidden, degree_powers });
     }
     folds

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::factors::edge_sums::Dampings;
 use crate::factors::item_lists::{HiddenEdge, ItemLists};
 use crate::linalg::buffer_pool::BufferPool;
-use crate::linalg::matrix::product_by_transposed;
+use crate::linalg::matrix::{Panels, by_panels};
 use crate::linalg::normal_equations::{Factor, RANK};
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
@@ -132,9 +132,10 @@ impl HeldOutRanking {
         items: &ArrayView2<'_, f32>,
     ) -> Vec<RankingQuality> {
         let ones = vec![1.0; self.item_count];
+        let items = Panels::transposed(items);
         let cosines = |lists: Range<usize>| {
             let queries = queries.slice(s![lists, ..]);
-            product_by_transposed(&queries, items, &mut BufferPool::default())
+            by_panels(&queries, &items, None, &mut BufferPool::default())
         };
         self.measured(ranked_by, weights.len(), cosines, |cosines, at, query, scores, scaled| {
             let mut sums = vec![0.0; self.item_count];
@@ -162,10 +163,14 @@ impl HeldOutRanking {
         ranks: impl Fn(&T, usize, &HeldOutList, &[f32], &mut [f32]) -> Vec<Vec<f64>> + Sync,
     ) -> Vec<RankingQuality> {
         let RankedBy { weights, dampings, q, z } = ranked_by;
+        let z = (weights.factors != 0.0).then(|| {
+            let z = ArrayView2::from_shape((z.len(), RANK), z.as_flattened());
+            Panels::transposed(&z.expect("RANK numbers a row"))
+        });
         let tasks = self.queries.par_chunks(LISTS_PER_TASK).enumerate().map(|(task, queries)| {
             let first = task * LISTS_PER_TASK;
             let lists = first..first + queries.len();
-            let mut scores = self.factor_scores(&q[lists.clone()], weights, z);
+            let mut scores = self.factor_scores(&q[lists.clone()], weights.factors, z.as_ref());
             let prepared = prepare(lists);
             let mut found = Vec::with_capacity(queries.len() * count);
             let mut scaled = vec![0.0f32; self.item_count];
@@ -188,19 +193,12 @@ impl HeldOutRanking {
         (0..count).map(quality).collect()
     }
 
-    /// The products of factors. Shape: (lists, items).
-    fn factor_scores(&self, q: &[Factor], weights: PartWeights, z: &[Factor]) -> Vec<f32> {
-        if weights.factors == 0.0 {
-            return vec![0.0; q.len() * self.item_count];
-        }
-        let q: Vec<Factor> = q.iter().map(|q| q.map(|value| weights.factors * value)).collect();
-        let view = |factors: &'_ [Factor]| {
-            let shape = (factors.len(), RANK);
-            ArrayView2::from_shape(shape, factors.as_flattened()).expect("RANK numbers a row").to_owned()
-        };
-        let (q, z) = (view(&q), ArrayView2::from_shape((z.len(), RANK), z.as_flattened()));
-        let z = z.expect("RANK numbers a row");
-        product_by_transposed(&q.view(), &z, &mut BufferPool::default()).into_raw_vec_and_offset().0
+    /// The products of factors, times a weight; zeros without factors of items. Shape: (lists, items).
+    fn factor_scores(&self, q: &[Factor], weight: f32, z: Option<&Panels<'_>>) -> Vec<f32> {
+        let Some(z) = z else { return vec![0.0; q.len() * self.item_count] };
+        let q: Vec<Factor> = q.iter().map(|q| q.map(|value| weight * value)).collect();
+        let q = ArrayView2::from_shape((q.len(), RANK), q.as_flattened()).expect("RANK numbers a row");
+        by_panels(&q, z, None, &mut BufferPool::default()).into_raw_vec_and_offset().0
     }
 }
 

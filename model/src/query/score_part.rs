@@ -8,9 +8,7 @@ use std::fmt;
 pub enum ScorePart {
     /// The graph filter.
     Filter,
-    /// The residual factors.
-    Factors,
-    /// Filter and factors.
+    /// The graph filter and the residual factors. Factors alone rank nothing: they correct the filter.
     Graph,
     /// The embeddings, with popularity.
     Embeddings,
@@ -21,7 +19,6 @@ impl ScorePart {
     pub fn name(self) -> &'static str {
         match self {
             Self::Filter => "filter",
-            Self::Factors => "factors",
             Self::Graph => "graph",
             Self::Embeddings => "embeddings",
         }

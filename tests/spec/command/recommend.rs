@@ -150,7 +150,7 @@ fn a_model_with_factors_answers_from_the_graph_and_says_what_each_part_adds() {
     for field in ["held_out_lists", "held_out_edges", "recall_filter", "recall", "constants", "seconds"] {
         assert!(metrics[0].get(field).is_some(), "{field} is missing in {}", metrics[0]);
     }
-    for part in ["filter", "factors", "filter_and_factors", "embeddings", "all"] {
+    for part in ["filter", "graph", "embeddings", "all"] {
         assert!(metrics[3]["parts"]["pin"][part].is_number(), "{part} is missing in {}", metrics[3]);
         assert_eq!(metrics[2]["parts"][part], metrics[3]["parts"]["pin"][part]);
     }

@@ -288,8 +288,7 @@ impl TrainingLog {
         let WeighedEmbeddings { kind, weight, lists, .. } = weighed;
         let parts = [
             ("filter", weighed.recall_filter),
-            ("factors", weighed.recall_factors),
-            ("filter_and_factors", weighed.recall_graph),
+            ("graph", weighed.recall_graph),
             ("embeddings", weighed.recall_embeddings),
             ("all", weighed.recall),
         ];
@@ -305,11 +304,10 @@ impl TrainingLog {
             fitted.insert("embeddings".to_owned(), float(*weight));
         }
         self.out.note(&format!(
-            "{kind}: recall@20 of held-out items of {}: filter {:.4}, factors {:.4}, both {:.4}, embeddings {:.4}; all {:.4} with \
+            "{kind}: recall@20 of held-out items of {}: filter {:.4}, with factors {:.4}, embeddings {:.4}; all {:.4} with \
              embeddings times {weight}",
             count(*lists, "list", "lists"),
             weighed.recall_filter,
-            weighed.recall_factors,
             weighed.recall_graph,
             weighed.recall_embeddings,
             weighed.recall,

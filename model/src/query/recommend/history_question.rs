@@ -198,9 +198,6 @@ impl HistoryQuestion {
         if part == ScorePart::Filter {
             of_factors.fill(0.0);
         }
-        if part == ScorePart::Factors {
-            self.filter_scores.clear();
-        }
         of_embedding.fill(0.0);
         self
     }
