@@ -24,7 +24,7 @@ fn item(key: usize) -> NodeName {
     NodeName::new("item", key.to_string()).expect("a name")
 }
 
-/// What should be in the store: the tokens of each item, and edges.
+/// The content that the store should have: the tokens of each item, and edges.
 #[derive(Default)]
 struct Content {
     tokens: BTreeMap<usize, Vec<String>>,

@@ -12,9 +12,9 @@ use crate::evaluate::comparison::{
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::related_quality::{RelatedQuality, quality, reciprocal};
 use crate::query::embeddings::Embeddings;
-use crate::query::related_question::RelatedQuestions;
 use crate::query::scan::RankCount;
 use crate::query::score_part::ScorePart;
+use crate::query::similar::related_question::RelatedQuestions;
 
 /// Queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 8;

@@ -146,7 +146,7 @@ struct Trial {
     degree: usize,
 }
 
-/// What is fitted for the items of one kind.
+/// The result of a fit for the items of one kind.
 pub(crate) struct Fit {
     pub(crate) factors: ItemFactors,
     pub(crate) quality: FitQuality,
@@ -258,8 +258,8 @@ struct Fold {
     degree_powers: Vec<Vec<f32>>,
 }
 
-/// Folds with different hidden edges: more than one if there are few lists, because what is best in one fold of few lists is much a matter
-/// of chance. None if no list is long enough.
+/// Folds with different hidden edges. A graph with few lists has more than one: the best constants of one fold of few lists depend much
+/// on chance. None if no list is long enough.
 fn folds(lists: &ItemLists, seed: u64) -> Vec<Fold> {
     let (mut folds, mut wanted) = (Vec::new(), 1);
     while folds.len() < wanted {

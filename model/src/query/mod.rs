@@ -15,7 +15,6 @@ pub(crate) mod node_vector;
 #[expect(clippy::module_inception, reason = "the file has the name of its type, `Query`")]
 pub(crate) mod query;
 pub(crate) mod recommend;
-pub(crate) mod related_question;
 pub(crate) mod scan;
 pub(crate) mod score_part;
 pub(crate) mod similar;

@@ -1,5 +1,7 @@
 //! Similar nodes: the items that the graph relates to a node, then the rows nearest to its row.
 
+pub(crate) mod related_question;
+
 use std::collections::HashSet;
 
 use hedgerow_storage::{NodeRef, Snapshot};
@@ -9,7 +11,7 @@ use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
 use crate::query::answer_explanation::ExplanationInput;
 use crate::query::embeddings::Embeddings;
 use crate::query::query::Query;
-use crate::query::related_question::RelatedQuestions;
+use crate::query::similar::related_question::RelatedQuestions;
 
 /// The nodes that are similar to a node, without the node itself.
 pub(crate) fn similar(
