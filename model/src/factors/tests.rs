@@ -270,6 +270,38 @@ fn hidden_edges_are_found_again() {
     assert!(quality.both.recall > 0.4, "{quality:?}");
 }
 
+/// The edges that embeddings are weighed by are not in what ranks them.
+#[test]
+fn held_out_edges_are_ranked_by_scores_that_do_not_know_them() {
+    let (_folder, snapshot) = stored(&edges(120, 90, 7));
+    let lists = item_lists(&snapshot);
+    let items = |list: usize| lists.of_list.columns_of(list);
+    let known: Vec<usize> = (0..lists.list_count()).filter(|&list| items(list).len() > 5).collect();
+    let user = |list: usize| {
+        let nodes = snapshot.nodes_of(snapshot.kind_ix("user").expect("a kind"));
+        nodes.into_iter().find(|&node| {
+            lists
+                .edges_between(&snapshot, &[(node, lists.items[items(list)[0] as usize])])
+                .iter()
+                .any(|edge| edge.list as usize == list)
+        })
+    };
+    let held_out: Vec<_> = known
+        .iter()
+        .map(|&list| (user(list).expect("its user"), lists.items[items(list)[0] as usize]))
+        .collect();
+    let cancel = CancelToken::new();
+    let fitted = fit(&snapshot, &policy(&snapshot), &held_out, 1, &cancel).expect("fitted").expect("lists");
+    let ranking = fitted.held_out.expect("held-out scores").ranking;
+    assert_eq!(ranking.list_rows().iter().map(|&list| list as usize).collect::<Vec<_>>(), known);
+    for ((list, history), hidden) in known.iter().zip(ranking.histories()).zip(ranking.hidden()) {
+        assert_eq!(hidden, &items(*list)[..1]);
+        assert_eq!(history, &items(*list)[1..]);
+    }
+    let without = fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("fitted").expect("lists");
+    assert!(without.held_out.is_none());
+}
+
 #[test]
 fn a_graph_without_lists_or_with_short_ones_only_has_no_factors() {
     let short: Vec<_> = (0..9).map(|at| (format!("u{}", at / 3), format!("i{at}"))).collect();
