@@ -24,8 +24,8 @@ const HELD_OUT_SCORES: usize = 400_000_000;
 const FEWEST_HELD_OUT_LISTS: usize = 300;
 /// Folds of a graph with few lists.
 const MOST_FOLDS: usize = 3;
-/// Edges of the lists that constants are fitted on, at most. Factors are fitted to all edges.
-const FIT_EDGES: usize = 1_500_000;
+/// Edges of the core that constants are fitted on, at most. Factors are fitted to all edges.
+const FIT_EDGES: usize = 4_000_000;
 /// Settings that are tried, at most.
 const TRIALS: u64 = 30;
 /// Sweeps from random factors, before the first measurement.
@@ -169,8 +169,8 @@ pub(crate) fn fit(
 ) -> Result<Option<Fit>, Error> {
     let Some(relations) = ListRelations::new(snapshot, policy) else { return Ok(None) };
     let all = ItemLists::new(snapshot, &relations);
-    let sampled = all.sampled(FIT_EDGES, seed);
-    let folds = folds(&sampled, seed);
+    let core = all.core(FIT_EDGES);
+    let folds = folds(&core, seed);
     if folds.is_empty() {
         return Ok(None);
     }
@@ -181,16 +181,16 @@ pub(crate) fn fit(
     let mut factors = factors.into_iter().next().expect("a fold has factors");
     drop(folds);
 
-    let (related, related_quality) = fit_related(&sampled, seed);
+    let (related, related_quality) = fit_related(&core, seed);
     cancel.check()?;
     let quality = FitQuality { related: related_quality, ..quality };
 
     // Factors that do not know the held-out edges, then those of the whole graph.
     let stage = cancel.stage("factors", 2 * LAST_SWEEPS as u64);
     let constants = constants(setting);
-    let held_out = sampled.edges_between(snapshot, held_out);
-    let lists = sampled.without(&held_out);
-    let held_out = sampled.edges_of_some_lists(&held_out, 2 * ranked_lists(&sampled), seed);
+    let held_out = core.edges_between(snapshot, held_out);
+    let lists = core.without(&held_out);
+    let held_out = core.edges_of_some_lists(&held_out, 2 * ranked_lists(&core), seed);
     let held_out_scores = |loss: &ResidualLoss<'_>, dampings: &Dampings| {
         for _ in 0..LAST_SWEEPS {
             factors = loss.sweep(&factors);
@@ -210,6 +210,7 @@ pub(crate) fn fit(
     };
     let held_out =
         if held_out.is_empty() { None } else { Some(with_loss(&lists, constants, held_out_scores)?) };
+    factors = Factors { q: Vec::new(), z: all.rows_from(&core, &factors.z) };
     let (scale, pulls) = with_loss(&all, constants, |loss, _| {
         for _ in 0..LAST_SWEEPS {
             factors = loss.sweep(&factors);

@@ -1,6 +1,7 @@
 //! The items of a kind and their lists, as a matrix in canonical order: rows and columns by stable id.
 //! Owns the choice of hidden edges. Must not know what is computed from them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use hedgerow_storage::{NodeIx, Snapshot};
@@ -85,18 +86,32 @@ impl ItemLists {
         self.of_list.columns().len()
     }
 
-    /// The same items with the lists that have the smallest hashes, as many as together have at most this many edges.
-    pub(crate) fn sampled(&self, most_edges: usize, seed: u64) -> Self {
-        let mut order: Vec<u32> = (0..self.list_count() as u32).collect();
-        order.sort_by_key(|&list| xxh3_64_with_seed(&self.list_ids[list as usize].to_le_bytes(), seed));
-        let mut edges = 0;
-        let fits = |list: &&u32| {
-            edges += self.of_list.columns_of(**list as usize).len();
-            edges <= most_edges
+    /// The dense part of the graph: an equal share of the items and of the lists, those with the most edges, with at most this many edges
+    /// between them. All of it if there are no more.
+    ///
+    /// A sample by hash would not do: its lists are shorter and its items rarer than in the whole graph, and other constants are best for it.
+    pub(crate) fn core(&self, most_edges: usize) -> Self {
+        let (items, lists) = (shares_by_length(&self.of_item), shares_by_length(&self.of_list));
+        let mut edges = Vec::with_capacity(self.edge_count());
+        for (list, share) in lists.iter().enumerate() {
+            edges.extend(self.of_list.columns_of(list).iter().map(|&item| share.max(items[item as usize])));
+        }
+        let limit = if edges.len() <= most_edges {
+            f64::INFINITY
+        } else {
+            *edges.select_nth_unstable_by(most_edges, f64::total_cmp).1
         };
-        let mut kept: Vec<u32> = order.iter().take_while(fits).copied().collect();
-        kept.sort_unstable();
-        self.with_lists(&kept, |_, _| true)
+        let below_limit = |shares: &[f64]| -> Vec<u32> {
+            (0..shares.len() as u32).filter(|&row| shares[row as usize] < limit).collect()
+        };
+        self.part(&below_limit(&items), &below_limit(&lists), |_, _| true)
+    }
+
+    /// Rows of the items of a part, as rows of all items. Items that are not in the part get zeros.
+    pub(crate) fn rows_from<const N: usize>(&self, part: &Self, rows: &[[f32; N]]) -> Vec<[f32; N]> {
+        let mut known = part.item_ids.iter().zip(rows).peekable();
+        let row = |id: &u64| known.next_if(|(known, _)| *known == id).map_or([0.0; N], |(_, row)| *row);
+        self.item_ids.iter().map(row).collect()
     }
 
     /// Two parts: most lists, and one of `share` by hash, which has no list in common with that of another `fold` below `share`. All
@@ -168,19 +183,41 @@ impl ItemLists {
 
     /// The listed lists with the edges that pass a test. All items stay.
     fn with_lists(&self, lists: &[u32], keeps: impl Fn(u32, u32) -> bool) -> Self {
-        let mut of_list = Sparse::with_capacity(self.item_count(), lists.len(), self.edge_count());
+        let items: Vec<u32> = (0..self.item_count() as u32).collect();
+        self.part(&items, lists, keeps)
+    }
+
+    /// The listed items and lists, both ascending, with the edges between them that pass a test.
+    fn part(&self, items: &[u32], lists: &[u32], keeps: impl Fn(u32, u32) -> bool) -> Self {
+        let mut row_of = vec![ABSENT; self.item_count()];
+        for (row, &item) in items.iter().enumerate() {
+            row_of[item as usize] = row as u32;
+        }
+        let mut of_list = Sparse::with_capacity(items.len(), lists.len(), 0);
         for &list in lists {
-            let items = self.of_list.columns_of(list as usize).iter().copied();
-            of_list.push_row(items.filter(|&item| keeps(list, item)).map(|item| (item, 1.0)));
+            let kept = self.of_list.columns_of(list as usize).iter().filter(|&&item| keeps(list, item));
+            let rows = kept.map(|&item| row_of[item as usize]).filter(|&row| row != ABSENT);
+            of_list.push_row(rows.map(|row| (row, 1.0)));
         }
         Self {
-            items: self.items.clone(),
-            item_ids: self.item_ids.clone(),
+            items: items.iter().map(|&item| self.items[item as usize]).collect(),
+            item_ids: items.iter().map(|&item| self.item_ids[item as usize]).collect(),
             list_ids: lists.iter().map(|&list| self.list_ids[list as usize]).collect(),
             of_item: of_list.transpose(),
             of_list,
         }
     }
+}
+
+/// For each row, the share of the rows that are longer, or as long and not behind it.
+fn shares_by_length(matrix: &Sparse) -> Vec<f64> {
+    let mut order: Vec<u32> = (0..matrix.rows() as u32).collect();
+    order.sort_by_key(|&row| Reverse(matrix.columns_of(row as usize).len()));
+    let mut shares = vec![0.0; order.len()];
+    for (place, &row) in order.iter().enumerate() {
+        shares[row as usize] = (place + 1) as f64 / order.len() as f64;
+    }
+    shares
 }
 
 /// Hidden edges of a list, at most.

@@ -61,6 +61,31 @@ fn powers() -> FilterPowers {
     FilterPowers { history: DegreePowers::new(history), list: DegreePowers::new(list) }
 }
 
+#[test]
+fn the_core_has_the_items_and_lists_with_the_most_edges() {
+    let (_folder, snapshot) = stored(&edges(60, 40, 3));
+    let all = item_lists(&snapshot);
+    let core = all.core(all.edge_count() / 3);
+    assert!(core.edge_count() <= all.edge_count() / 3 && core.edge_count() > all.edge_count() / 5);
+    let degrees = |keep: &dyn Fn(u64) -> bool| -> Vec<usize> {
+        let items = (0..all.item_count()).filter(|&item| keep(all.item_ids[item]));
+        items.map(|item| all.of_item.columns_of(item).len()).collect()
+    };
+    let inside = degrees(&|id| core.item_ids.contains(&id));
+    let outside = degrees(&|id| !core.item_ids.contains(&id));
+    assert_eq!(inside.len(), core.item_count());
+    assert!(inside.iter().min() >= outside.iter().max(), "{inside:?} {outside:?}");
+    assert!(core.list_count() < all.list_count());
+
+    let rows: Vec<[f32; 1]> = core.item_ids.iter().map(|&id| [id as f32]).collect();
+    let expected = |id: &u64| if core.item_ids.contains(id) { [*id as f32] } else { [0.0] };
+    let expected: Vec<[f32; 1]> = all.item_ids.iter().map(expected).collect();
+    assert_eq!(all.rows_from(&core, &rows), expected);
+
+    let whole = all.core(all.edge_count());
+    assert_eq!((whole.edge_count(), whole.item_ids), (all.edge_count(), all.item_ids));
+}
+
 /// An edge must not explain itself: the score without it is the score in a graph that never had it.
 #[test]
 fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
