@@ -28,7 +28,7 @@
 //! 3. **[`dim`](crate::TrainOptions::dim)** 128 instead of 64 takes twice the memory and time, and found about as much in the
 //!    README's data.
 //! 4. **[`epochs`](crate::TrainOptions::epochs)** and [`patience`](crate::TrainOptions::patience): training stops by itself once
-//!    the held-out recall falls.
+//!    an epoch no longer makes the answers better. [`TrainReport::is_improving`](crate::TrainReport::is_improving) says that more may help.
 //! 5. **[`Conv::PinSage`](crate::Conv::PinSage)** if features such as a picture describe a node well; light layers otherwise.
 //! 6. **[`Interests`](crate::Interests)** 2 or 3 for answers that show several sides of a user; one interest finds more held-out
 //!    nodes.

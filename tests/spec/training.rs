@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow::{
-    Alarm, Batch, CancelToken, CheckOptions, Conv, Engine, Error, ErrorKind, Generation, Ids, Loss, NodeName,
-    NodeRef, Store, TrainEvent, TrainOptions, WalkOptions,
+    Alarm, Batch, CancelToken, CheckOptions, Conv, Edge, Engine, Error, ErrorKind, Generation, Ids, Loss,
+    NodeName, NodeRef, Store, TrainEvent, TrainOptions, WalkOptions,
 };
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use crate::fixtures::graph_model::GraphModel;
@@ -79,6 +81,66 @@ pub(crate) fn digest(engine: &Engine) -> String {
 /// The figures of each epoch except its times.
 fn without_times(report: &hedgerow::TrainReport) -> Vec<(u32, f32, Option<f32>, f32)> {
     report.epochs.iter().map(|epoch| (epoch.epoch, epoch.loss, epoch.recall, epoch.mean_cosine)).collect()
+}
+
+/// Users who like items of their group, in an engine.
+fn groups(tokens: bool) -> (TempDir, Engine) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path());
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut batch = Batch::new();
+    let item = |key: usize| NodeName::new("item", key.to_string()).expect("a name");
+    for key in 0..60 {
+        batch.add_node(item(key).as_ref()).expect("a node");
+        if tokens {
+            batch.set_tokens(item(key).as_ref(), &[format!("word{}", key % 7)]).expect("tokens");
+        }
+    }
+    for user in 0..800 {
+        let user_name = NodeName::new("user", user.to_string()).expect("a name");
+        for key in 0..60 {
+            if rng.random_bool(if user % 3 == key % 3 { 0.5 } else { 0.05 }) {
+                batch.link(user_name.as_ref(), item(key).as_ref(), Edge::default()).expect("an edge");
+            }
+        }
+    }
+    engine.store().commit(&batch).expect("a commit");
+    (folder, engine)
+}
+
+/// What answers decides when a training ends: all parts of the score where the graph answers, embeddings where they answer alone.
+#[test]
+fn a_training_ends_when_epochs_make_the_answers_no_better() {
+    let options = TrainOptions {
+        targets: vec!["item".into()],
+        ids: Ids::Auto,
+        loss: Loss::Softmax,
+        epochs: 40,
+        held_out: 400,
+        patience: 2,
+        ..options(1)
+    };
+    let (_folder, engine) = groups(false);
+    let report = train(&engine, &options).expect("a training");
+    assert!(report.epochs.len() < 40 && !report.is_improving, "{report:?}");
+    assert!(report.epochs.iter().all(|epoch| epoch.score_recall.is_some()), "{report:?}");
+
+    // The comparison with the best score survives an interruption.
+    let (folder, interrupted) = groups(false);
+    interrupted.training(&options).run(&cancel_at(2, 1)).expect("an epoch is kept");
+    drop(interrupted);
+    let interrupted = open(folder.path());
+    let resumed = resume(&interrupted).expect("it goes on");
+    let scores = |report: &hedgerow::TrainReport| -> Vec<_> {
+        report.epochs.iter().map(|epoch| (epoch.recall, epoch.score_recall)).collect()
+    };
+    assert_eq!(scores(&resumed), scores(&report));
+    assert_eq!(digest(&interrupted), digest(&engine));
+
+    // Embeddings of tokens answer alone which items are similar.
+    let (_folder, engine) = groups(true);
+    let report = train(&engine, &TrainOptions { epochs: 2, ..options }).expect("a training");
+    assert!(report.epochs.iter().all(|epoch| epoch.score_recall.is_none()), "{report:?}");
 }
 
 /// The training is interrupted up to ten times, in any epoch after the first. The number of threads changes each time, and

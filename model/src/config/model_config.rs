@@ -104,6 +104,11 @@ impl ModelConfig {
         if self.damping { degree::damping(level) } else { 1.0 }
     }
 
+    /// True if the nodes of a kind have identity embeddings.
+    pub(crate) fn has_identities(&self, kind: &str) -> bool {
+        self.identities.iter().any(|identity| identity == kind)
+    }
+
     pub(crate) fn dense_width(&self) -> usize {
         self.dense.iter().map(|(_, width)| width).sum::<usize>() + usize::from(self.degree_input)
     }

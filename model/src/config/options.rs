@@ -140,8 +140,12 @@ pub struct TrainOptions {
     /// About the number of positives that training does not see. Recall is measured on them, and the weight of embeddings in scores is
     /// fitted to them.
     pub held_out: usize,
-    /// Training ends after this many consecutive epochs whose recall is more than one standard error below the best.
-    /// 0 disables this.
+    /// Training ends after this many consecutive epochs without progress. 0 disables this.
+    ///
+    /// An epoch is progress if it makes the answers better: the ranks of held-out items by graph, factors and embeddings together, by
+    /// more than half a standard error. Where embeddings answer some questions alone, it is progress unless their recall is more than
+    /// one standard error below the best. They do so for kinds with features, for kinds without lists, and without
+    /// [`factors`](Self::factors).
     pub patience: u32,
     /// The seed of all random draws of the training.
     pub seed: u64,
@@ -187,7 +191,7 @@ impl Default for TrainOptions {
             learning_rate: LEARNING_RATE,
             decay: 0.85,
             held_out: 5000,
-            patience: 3,
+            patience: 2,
             seed: 1,
             threads: 0,
             negative_power: 0.0,

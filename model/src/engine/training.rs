@@ -15,6 +15,8 @@ use crate::config::options::TrainOptions;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::factors::fit::{Fit, FittedScore, fit};
+use crate::factors::held_out_ranking::RankingQuality;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::{Inputs, check_inputs};
 use crate::network::parameters::check_finite;
@@ -41,6 +43,8 @@ pub struct TrainReport {
     pub seconds: f64,
     /// True if the caller cancelled it. The model is then from the complete epochs before.
     pub cancelled: bool,
+    /// True if the last of [`TrainOptions::epochs`] still made the answers better, so that more of them may help.
+    pub is_improving: bool,
     /// All epochs, also those before an interruption.
     pub epochs: Vec<EpochReport>,
 }
@@ -77,7 +81,7 @@ pub struct Training<'a> {
 
 impl fmt::Display for TrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, embedded, seconds, cancelled, epochs } = self;
+        let Self { generation, embedded, seconds, cancelled, epochs, .. } = self;
         let cancelled = if *cancelled { ", cancelled" } else { "" };
         let epochs = epochs.len();
         write!(f, "generation {generation}: {epochs} epochs, {embedded} nodes, {seconds:.1} s{cancelled}")
@@ -219,14 +223,18 @@ impl Engine {
             None => fit_factors(&state.config, &snapshot, &[], options.seed, observer, cancel)?,
         };
         let trained = match &run {
-            None => Trained { encoder: progress.encoder, epochs: Vec::new(), kept: 0, end: RunEnd::Done },
+            None => {
+                let (epochs, kept, is_improving) = (Vec::new(), 0, false);
+                Trained { encoder: progress.encoder, epochs, kept, is_improving, end: RunEnd::Done }
+            }
             Some(run) => {
                 observer(&run.started());
                 if !progress.epochs.is_empty() {
                     observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
                 }
                 let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
-                let trained = run.train(progress, keep, observer, cancel)?;
+                let score_quality = &mut |vectors: &HugeMatrix| score_quality(&fits, run, vectors);
+                let trained = run.train(progress, score_quality, keep, observer, cancel)?;
                 // A cancellation ends the epochs; what they gave is still published.
                 weigh_embeddings(&mut fits, run, &trained.encoder, observer, &CancelToken::new())?;
                 trained
@@ -235,7 +243,7 @@ impl Engine {
         drop(run);
         state.config.graph = fits.iter().map(|fit| fit.factors.constants.clone()).collect();
         state.factors = fits.into_iter().map(|fit| fit.factors).collect();
-        let Trained { encoder, epochs, kept, end } = trained;
+        let Trained { encoder, epochs, kept, is_improving, end } = trained;
         let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
 
         // The publication, if the model and its embeddings are sound. A cancellation from here on would only lose the
@@ -256,7 +264,8 @@ impl Engine {
             return Err(Error::Diverged { epoch, step, best: Some(best) });
         }
         let seconds = since.elapsed().as_secs_f64();
-        Ok(TrainReport { generation, embedded, seconds, cancelled: end == RunEnd::Cancelled, epochs })
+        let cancelled = end == RunEnd::Cancelled;
+        Ok(TrainReport { generation, embedded, seconds, cancelled, is_improving, epochs })
     }
 
     /// The origin of a run and, if it is resumed, its checkpoint.
@@ -365,15 +374,27 @@ fn weigh_embeddings(
     let vectors = run.vectors_without_held_out(encoder, cancel)?;
     for Fit { factors, held_out, .. } in fits {
         let Some(held_out) = held_out else { continue };
-        let vector = |node| {
-            let row = run.state.row(node)?;
-            Some((vectors.row(row as usize), run.inputs.influence[row as usize]))
-        };
+        let vector = |node| run.vector_of(node, &vectors);
         let weighed = held_out.weigh_embeddings(&factors.constants.kind, run.options.dim, vector);
         factors.constants.embeddings = weighed.weight;
         observer(&TrainEvent::Weighed(weighed));
     }
     Ok(())
+}
+
+/// The quality of the whole score of all kinds with these embeddings. `None` if embeddings answer some questions alone, as they do for
+/// kinds without a fit or with features; only their own recall then tells when they are good.
+fn score_quality(fits: &[Fit], run: &TrainRun<'_>, vectors: &HugeMatrix) -> Option<RankingQuality> {
+    let config = &run.state.config;
+    if fits.len() < config.policies.len()
+        || fits.iter().any(|fit| !config.has_identities(&fit.factors.constants.kind))
+    {
+        return None;
+    }
+    let vector = |node| run.vector_of(node, vectors);
+    let quality = |fit: &Fit| fit.held_out.as_ref()?.quality_with_embeddings(run.options.dim, vector);
+    let qualities = fits.iter().map(|fit| Some(vec![quality(fit)?])).collect::<Option<Vec<_>>>()?;
+    RankingQuality::over_folds(qualities).pop()
 }
 
 /// The state that a model gives. Only a model that `was_trained` is checked for collapse: starting weights may have

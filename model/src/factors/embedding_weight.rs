@@ -52,17 +52,53 @@ pub struct WeighedEmbeddings {
     pub lists: u64,
 }
 
+/// The unit vectors of some histories and of all items.
+struct Vectors {
+    histories: Array2<f32>,
+    items: Array2<f32>,
+}
+
 impl HeldOutScores {
     /// Weighs embeddings that have not learned the held-out edges. `vector` gives the unit vector of an item and its weight in a history,
     /// if it has one.
     ///
-    /// Cost: the scores of all items for each list with a held-out edge. Memory: D numbers for each item and each of these lists.
+    /// Cost: four times the scores of all items for each list with a held-out edge. Memory: D numbers for each item and each of these
+    /// lists.
     pub(crate) fn weigh_embeddings<'v>(
         &self,
         kind: &str,
         dim: usize,
         vector: impl Fn(NodeIx) -> Option<(&'v [f32], f32)> + Sync,
     ) -> WeighedEmbeddings {
+        let vectors = self.vectors(dim, vector);
+        let recall = |filter, factors, cosine| self.qualities(filter, factors, &[cosine], &vectors)[0].recall;
+        let PartWeights { filter, factors } = self.weights;
+        let (weight, quality) = self.best_weight(&vectors);
+        WeighedEmbeddings {
+            kind: kind.to_owned(),
+            weight,
+            recall_filter: recall(filter, 0.0, 0.0),
+            recall_graph: recall(filter, factors, 0.0),
+            recall_embeddings: recall(0.0, 0.0, 1.0),
+            recall: quality.recall,
+            lists: vectors.histories.nrows() as u64,
+        }
+    }
+
+    /// The quality of the whole score with the best weight of embeddings, as in [`HeldOutScores::weigh_embeddings`]. `None` if too few
+    /// lists have held-out edges to tell.
+    ///
+    /// Cost: a fourth of [`HeldOutScores::weigh_embeddings`].
+    pub(crate) fn quality_with_embeddings<'v>(
+        &self,
+        dim: usize,
+        vector: impl Fn(NodeIx) -> Option<(&'v [f32], f32)> + Sync,
+    ) -> Option<RankingQuality> {
+        (self.ranking.list_rows().len() >= FEWEST_LISTS)
+            .then(|| self.best_weight(&self.vectors(dim, vector)).1)
+    }
+
+    fn vectors<'v>(&self, dim: usize, vector: impl Fn(NodeIx) -> Option<(&'v [f32], f32)> + Sync) -> Vectors {
         let mut items = Array2::zeros((self.items.len(), dim));
         for (&item, mut row) in self.items.iter().zip(items.rows_mut()) {
             if let Some((values, _)) = vector(item) {
@@ -78,32 +114,35 @@ impl HeldOutScores {
             normalize(&mut mean);
             mean
         };
-        let queries: Vec<f32> = histories.par_iter().flat_map_iter(mean).collect();
-        let queries = Array2::from_shape_vec((histories.len(), dim), queries).expect("a row for each list");
+        let means: Vec<f32> = histories.par_iter().flat_map_iter(mean).collect();
+        let means = Array2::from_shape_vec((histories.len(), dim), means).expect("a row for each list");
+        Vectors { histories: means, items }
+    }
 
-        let qualities = |filter: f32, factors: f32, cosines: &[f32]| {
-            let weights = PartWeights { filter, factors };
-            let ranked_by = RankedBy { weights, dampings: &self.dampings, q: &self.q, z: &self.z };
-            let (queries, items) = (queries.view(), items.view());
-            self.ranking.qualities_with_cosines(ranked_by, &self.degree_powers, cosines, &queries, &items)
-        };
-        let recall = |filter, factors, cosine| qualities(filter, factors, &[cosine])[0].recall;
+    /// The quality with each weight of the cosine.
+    fn qualities(
+        &self,
+        filter: f32,
+        factors: f32,
+        cosines: &[f32],
+        vectors: &Vectors,
+    ) -> Vec<RankingQuality> {
+        let weights = PartWeights { filter, factors };
+        let ranked_by = RankedBy { weights, dampings: &self.dampings, q: &self.q, z: &self.z };
+        let (histories, items) = (vectors.histories.view(), vectors.items.view());
+        self.ranking.qualities_with_cosines(ranked_by, &self.degree_powers, cosines, &histories, &items)
+    }
+
+    /// The smallest weight that is not worse than the best by more than chance, and its quality.
+    fn best_weight(&self, vectors: &Vectors) -> (f32, RankingQuality) {
         let PartWeights { filter, factors } = self.weights;
-        let with_weights = qualities(filter, factors, &WEIGHTS);
-        // The smallest weight that is not worse than the best by more than chance.
+        let with_weights = self.qualities(filter, factors, &WEIGHTS, vectors);
         let best = with_weights.iter().reduce(|a, b| if b.gain() > a.gain() { b } else { a });
         let is_good =
             |quality: &RankingQuality| best.is_none_or(|best| !best.leads_by(quality, LEAST_ERRORS));
-        let good = with_weights.iter().position(is_good).filter(|_| histories.len() >= FEWEST_LISTS);
-        WeighedEmbeddings {
-            kind: kind.to_owned(),
-            weight: WEIGHTS[good.unwrap_or(0)],
-            recall_filter: recall(filter, 0.0, 0.0),
-            recall_graph: with_weights[0].recall,
-            recall_embeddings: recall(0.0, 0.0, 1.0),
-            recall: with_weights[good.unwrap_or(0)].recall,
-            lists: histories.len() as u64,
-        }
+        let is_enough = vectors.histories.nrows() >= FEWEST_LISTS;
+        let good = with_weights.iter().position(is_good).filter(|_| is_enough).unwrap_or(0);
+        (WEIGHTS[good], with_weights[good].clone())
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::factors::edge_sums::Dampings;
 use crate::factors::item_lists::{HiddenEdge, ItemLists};
@@ -60,7 +61,7 @@ pub(crate) struct RankedBy<'a> {
 }
 
 /// The quality of a ranking.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RankingQuality {
     /// For each list the mean over its hidden items of `1 / log2(rank + 1)`, with 0 for ranks behind [`LAST_RANK`].
     gains: Vec<f64>,

@@ -4,7 +4,7 @@
 pub(crate) mod edge_sums;
 pub(crate) mod embedding_weight;
 pub(crate) mod fit;
-mod held_out_ranking;
+pub(crate) mod held_out_ranking;
 pub(crate) mod item_factors;
 mod item_lists;
 mod least_squares;

@@ -9,6 +9,7 @@ use crate::config::json::epoch_number;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
 use crate::config::{json, legacy};
+use crate::factors::held_out_ranking::RankingQuality;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding;
 use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
@@ -41,7 +42,9 @@ pub(crate) struct Progress {
     /// The best epoch so far, from 1, and its parameters.
     pub(crate) best: Option<(u32, ParameterVector)>,
     pub(crate) best_recall: f32,
-    /// Consecutive epochs with a worse recall.
+    /// The quality of the best whole score, if epochs are compared by it.
+    pub(crate) best_score: Option<RankingQuality>,
+    /// Consecutive epochs without progress.
     pub(crate) worse: u32,
     pub(crate) epochs: Vec<EpochReport>,
 }
@@ -49,7 +52,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(mut encoder: Encoder) -> Self {
         let adam = Adam::new(&mut encoder);
-        Self { encoder, adam, best: None, best_recall: 0.0, worse: 0, epochs: Vec::new() }
+        Self { encoder, adam, best: None, best_recall: 0.0, best_score: None, worse: 0, epochs: Vec::new() }
     }
 
     /// Replaces the sidecar file durably.
@@ -78,6 +81,7 @@ impl Progress {
             steps: self.adam.steps(),
             best: self.best.as_ref().map_or(0, |(epoch, _)| *epoch),
             best_recall: self.best_recall,
+            best_score: self.best_score.clone(),
             worse: self.worse,
             epochs: self.epochs.clone(),
         }
@@ -93,6 +97,8 @@ pub(crate) struct Summary {
     /// The best epoch, from 1.
     best: u32,
     best_recall: f32,
+    #[serde(default)]
+    best_score: Option<RankingQuality>,
     worse: u32,
     pub(crate) epochs: Vec<EpochReport>,
 }
@@ -188,6 +194,7 @@ impl Checkpoint {
             adam,
             best: Some((summary.best, best)),
             best_recall: summary.best_recall,
+            best_score: summary.best_score,
             worse: summary.worse,
             epochs: summary.epochs,
         })
@@ -241,6 +248,7 @@ mod tests {
             history: 20,
             loss: Loss::Margin,
             learning_rate: 0.003,
+            patience: 3,
             ..TrainOptions::new(["movie", "user"])
         };
         (options.walks.min_visits, options.walks.seed) = (3, 9);

@@ -18,6 +18,10 @@ pub struct EpochReport {
     /// Share of held-out positives among the 20 best nodes for their query, with all embedded nodes ranked. `None` if
     /// nothing is held out.
     pub recall: Option<f32>,
+    /// Share of held-out items among the 20 best by the graph, the factors and the embeddings together. `None` where embeddings answer
+    /// alone, or too few lists have held-out items.
+    #[serde(default)]
+    pub score_recall: Option<f32>,
     /// Examples per second of training.
     pub pairs_per_second: f64,
     /// Mean cosine of random pairs of embeddings. Near 1 the embeddings have collapsed.
@@ -161,8 +165,8 @@ mod tests {
     use super::{Alarm, EpochReport};
 
     fn epoch(loss: f32, mean_cosine: f32) -> EpochReport {
-        let (recall, pairs_per_second, seconds) = (None, 1.0, 1.0);
-        EpochReport { epoch: 1, loss, recall, pairs_per_second, mean_cosine, seconds }
+        let (recall, score_recall, pairs_per_second, seconds) = (None, None, 1.0, 1.0);
+        EpochReport { epoch: 1, loss, recall, score_recall, pairs_per_second, mean_cosine, seconds }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use hedgerow_storage::{CancelToken, Error as StoreError, Snapshot};
 
 use crate::config::error::Error;
 use crate::config::options::TrainOptions;
+use crate::factors::held_out_ranking::RankingQuality;
 use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::is_finite;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
@@ -48,6 +50,8 @@ pub(crate) struct Trained {
     pub(crate) epochs: Vec<EpochReport>,
     /// The epoch whose weights the encoder has.
     pub(crate) kept: u32,
+    /// True if the last epoch that was allowed still made progress.
+    pub(crate) is_improving: bool,
     pub(crate) end: RunEnd,
 }
 
@@ -64,6 +68,9 @@ pub(crate) enum RunEnd {
 
 /// Writes a checkpoint after an epoch.
 pub(crate) type SaveProgress<'a> = dyn FnMut(&Progress) -> Result<(), StoreError> + 'a;
+
+/// Gets the vectors of an epoch, and measures the whole score with them. `None` if epochs are compared by the recall of embeddings.
+pub(crate) type ScoreQuality<'a> = dyn FnMut(&HugeMatrix) -> Option<RankingQuality> + 'a;
 
 /// Gets the number of examples of each step. An error ends the epoch.
 pub(crate) type OnExamples<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
@@ -130,9 +137,9 @@ impl<'a> TrainRun<'a> {
 
     /// Trains to the last epoch. Calls `save` after each.
     ///
-    /// The result has the weights of the last epoch whose held-out recall is within one standard error of the best. A
-    /// longer training is preferred to random differences of recall. A cancellation, or a loss that is not finite,
-    /// ends the training with the result of the complete epochs.
+    /// The result has the weights of the last epoch that is within one standard error of the best, by `score_quality` or else by the
+    /// held-out recall. A longer training is preferred to random differences. A cancellation, or a loss that is not finite, ends the
+    /// training with the result of the complete epochs.
     ///
     /// Determinism: the random numbers of a minibatch depend only on the seed and its number, and every sum has a
     /// fixed order. So equal data, options and processor kind give equal weights, for any number of threads, with or
@@ -144,13 +151,14 @@ impl<'a> TrainRun<'a> {
     pub(crate) fn train(
         &self,
         mut progress: Progress,
+        score_quality: &mut ScoreQuality<'_>,
         save: &mut SaveProgress<'_>,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<Trained, Error> {
         let mut end = RunEnd::Done;
         while !self.is_at_end(&progress) {
-            let result = self.next_epoch(&mut progress, observer, cancel);
+            let result = self.next_epoch(&mut progress, score_quality, observer, cancel);
             if let (Err(error), Some((best, _))) = (&result, &progress.best) {
                 match *error {
                     Error::Diverged { epoch, step, .. } => {
@@ -179,6 +187,7 @@ impl<'a> TrainRun<'a> {
                 Ok(()) => {}
             }
         }
+        let is_improving = self.is_improving(&progress);
         let Progress { mut encoder, best, epochs, .. } = progress;
         let kept_epoch = best.as_ref().map_or(0, |(epoch, _)| *epoch);
         if let Some((epoch, packed)) = best
@@ -186,7 +195,7 @@ impl<'a> TrainRun<'a> {
         {
             assert!(ParameterVector::unpack(&packed.0, &mut encoder), "it was packed from this encoder");
         }
-        Ok(Trained { encoder, epochs, kept: kept_epoch, end })
+        Ok(Trained { encoder, epochs, kept: kept_epoch, is_improving, end })
     }
 
     fn is_at_end(&self, progress: &Progress) -> bool {
@@ -199,6 +208,7 @@ impl<'a> TrainRun<'a> {
     fn next_epoch(
         &self,
         progress: &mut Progress,
+        score_quality: &mut ScoreQuality<'_>,
         observer: &mut dyn FnMut(&TrainEvent),
         cancel: &CancelToken,
     ) -> Result<f32, Error> {
@@ -215,10 +225,12 @@ impl<'a> TrainRun<'a> {
         if !is_finite(vectors.values()) || check_finite(&self.state.config, &progress.encoder).is_err() {
             return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
         }
+        let score = score_quality(&vectors);
         let report = EpochReport {
             epoch,
             loss,
             recall,
+            score_recall: score.as_ref().map(|score| score.recall as f32),
             pairs_per_second: self.examples as f64 / trained,
             mean_cosine: self.mean_cosine(&vectors),
             seconds: start.elapsed().as_secs_f64(),
@@ -229,15 +241,40 @@ impl<'a> TrainRun<'a> {
         // Without held-out positives the last epoch is the best.
         let recall = recall.unwrap_or(0.0);
         progress.best_recall = progress.best_recall.max(recall);
-        if recall >= progress.best_recall - self.standard_error(progress.best_recall) {
+        let (is_progress, is_kept) = match score {
+            Some(score) => {
+                let best = progress.best_score.take();
+                let is_progress = best.as_ref().is_none_or(|best| score.is_better_than(best));
+                let is_kept = best.as_ref().is_none_or(|best| !best.leads_by(&score, 1.0));
+                progress.best_score = if is_progress { Some(score) } else { best };
+                (is_progress, is_kept)
+            }
+            None => {
+                let is_kept = recall >= progress.best_recall - self.standard_error(progress.best_recall);
+                (is_kept, is_kept)
+            }
+        };
+        if is_kept {
             // Frees the memory of the previous best first.
             progress.best = None;
             progress.best = Some((epoch, ParameterVector::of(&progress.encoder)));
-            progress.worse = 0;
-        } else {
-            progress.worse += 1;
         }
+        progress.worse = if is_progress { 0 } else { progress.worse + 1 };
         Ok(self.share_of_zeros(&vectors))
+    }
+
+    /// True if all epochs are used up, and the last one still made progress: by more than chance beside the one before it, or by recall
+    /// beside the last one that [`TrainOptions::patience`] would have waited for.
+    fn is_improving(&self, progress: &Progress) -> bool {
+        let Progress { epochs, best_score, worse, .. } = progress;
+        let is_whole = epochs.len() > 1 && epochs.len() == self.options.epochs as usize;
+        let recall = |at: usize| epochs.get(at).and_then(|epoch| epoch.recall);
+        let by_recall = || {
+            let before = recall(epochs.len().checked_sub(1 + self.options.patience.max(1) as usize)?)?;
+            let last = recall(epochs.len() - 1)?;
+            Some(last > before + self.standard_error(last))
+        };
+        is_whole && if best_score.is_some() { *worse == 0 } else { by_recall().unwrap_or(false) }
     }
 
     /// Trains the first `steps` steps of an epoch, portion by portion. Returns the mean loss, the times, and the

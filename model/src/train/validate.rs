@@ -1,6 +1,6 @@
 //! Validation of a run: all rows are embedded with the present weights, and measured.
 
-use hedgerow_storage::CancelToken;
+use hedgerow_storage::{CancelToken, NodeIx};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -38,6 +38,12 @@ impl TrainRun<'_> {
         let portions = self.source.portions();
         let last = portions.last().expect("an epoch has a portion");
         Ok(self.embed_all(encoder, &*self.importances_for(last, cancel)?).0)
+    }
+
+    /// The vector of a node's row, and its weight in a history. `None` if it is not embedded.
+    pub(crate) fn vector_of<'v>(&self, node: NodeIx, vectors: &'v HugeMatrix) -> Option<(&'v [f32], f32)> {
+        let row = self.state.row(node)? as usize;
+        Some((vectors.row(row), self.inputs.influence[row]))
     }
 
     /// The standard error of a recall on the held-out positives.

@@ -30,7 +30,8 @@ use crate::session::context::Context;
 use crate::verbs::train::options::OptionArgs;
 use crate::verbs::train::typed_flags::TypedFlags;
 
-const COLUMNS: &[&str] = &["epoch", "loss", "recall", "pairs_per_second", "mean_cosine", "seconds"];
+const COLUMNS: &[&str] =
+    &["epoch", "loss", "recall", "score_recall", "pairs_per_second", "mean_cosine", "seconds"];
 
 /// The arguments of `train`.
 #[derive(Args, Debug)]
@@ -320,6 +321,7 @@ impl TrainingLog {
             report.epoch.into(),
             float(report.loss),
             report.recall.map(float).into(),
+            report.score_recall.map(float).into(),
             rounded(report.pairs_per_second, 0),
             float(report.mean_cosine),
             rounded(report.seconds, 3),
@@ -351,7 +353,9 @@ impl TrainingLog {
             report.seconds
         ));
         if !report.cancelled && report.epochs.len() < epochs as usize {
-            self.out.note("stopped early: recall did not improve in the last epochs (see --patience)");
+            self.out.note("stopped early: the last epochs made the answers no better (see --patience)");
+        } else if report.is_improving {
+            self.out.note("the last epoch still made the answers better: more may help (see --epochs)");
         }
         let written = self.stream.summary(last);
         self.stream.finish()?;

@@ -169,7 +169,7 @@ pub(super) struct OptionArgs {
     /// Positives that are held out to measure recall
     #[arg(long, value_name = "N", default_value_t = preset().held_out)]
     held_out: usize,
-    /// Stop after this number of epochs without a better recall; 0 never stops
+    /// Stop after this number of epochs that make the answers no better; 0 never stops
     #[arg(long, value_name = "EPOCHS", default_value_t = preset().patience)]
     patience: u32,
     /// Leave out the number that raises popular nodes

@@ -45,8 +45,7 @@ impl<'a> RelatedQuestions<'a> {
     pub(crate) fn new(kind: KindIx, embeddings: &'a Embeddings, snapshot: &'a Snapshot) -> Option<Self> {
         let rows = embeddings.graph_rows(kind)?;
         // Embeddings of features know what the lists of an item do not tell.
-        let identities = &embeddings.config.identities;
-        let has_related = identities.iter().any(|identity| identity == snapshot.kind_name(kind));
+        let has_related = embeddings.config.has_identities(snapshot.kind_name(kind));
         Some(Self { rows, has_related, relations: rows.relations(snapshot)?, embeddings, snapshot })
     }
 
