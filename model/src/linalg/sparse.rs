@@ -5,6 +5,8 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
+use rand::RngExt;
+use rand::rngs::StdRng;
 use rayon::prelude::*;
 
 use crate::linalg::buffer_pool::BufferPool;
@@ -81,6 +83,39 @@ impl Sparse {
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
         let range = self.offsets[row]..self.offsets[row + 1];
         self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
+    }
+
+    /// Appends a random sample of a row's entries to `sample`: at most `count` of them, drawn in proportion to their values, with new
+    /// values. In the mean over many samples a product with the sample is that with the row. A row with no more entries is appended
+    /// whole, and so is any row of a matrix whose product takes maxima.
+    ///
+    /// Values are not negative.
+    pub(crate) fn sample_row(
+        &self,
+        row: usize,
+        count: usize,
+        rng: &mut StdRng,
+        sample: &mut Vec<(u32, f32)>,
+    ) {
+        if self.range(row).len() <= count || self.is_max {
+            sample.extend(self.row(row));
+            return;
+        }
+        // Systematic sampling: marks at equal distances on the line on which each entry is as long as its value.
+        let distance = self.values[self.range(row)].iter().sum::<f32>() / count as f32;
+        let mut mark = distance * rng.random::<f32>();
+        let mut end = 0.0;
+        for (column, value) in self.row(row) {
+            end += value;
+            let mut marks = 0.0;
+            while mark < end {
+                marks += 1.0;
+                mark += distance;
+            }
+            if marks > 0.0 {
+                sample.push((column, marks * distance));
+            }
+        }
     }
 
     /// The columns of all entries, row after row.
@@ -310,6 +345,8 @@ mod tests {
     use crate::linalg::simd;
     use crate::linalg::simd::Width;
     use ndarray::{Array2, array};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
 
     fn example() -> Sparse {
         let mut sparse = Sparse::new(3);
@@ -406,5 +443,34 @@ mod tests {
         assert_eq!(once.rows(), 3);
         assert_eq!(once.row(2).collect::<Vec<_>>(), [(0, 2.0)]);
         assert_eq!(once.transpose(), example());
+    }
+
+    #[test]
+    fn the_mean_of_many_samples_of_a_row_is_the_row() {
+        let mut matrix = Sparse::new(40);
+        matrix.push_row((0..40).map(|column| (column, 1.0 + column as f32)));
+        matrix.push_row([(3, 0.5), (7, 0.25)]);
+        let total: f32 = matrix.row(0).map(|(_, value)| value).sum();
+        let mut rng = StdRng::seed_from_u64(8);
+        let mut means = vec![0.0f64; 40];
+        const SAMPLES: usize = 20_000;
+        for _ in 0..SAMPLES {
+            let mut sample = Vec::new();
+            matrix.sample_row(0, 10, &mut rng, &mut sample);
+            assert!((9..=10).contains(&sample.len()) && sample.is_sorted_by(|a, b| a.0 < b.0), "{sample:?}");
+            let sum: f32 = sample.iter().map(|(_, value)| value).sum();
+            assert!((sum - total).abs() < 0.11 * total, "{sum}");
+            for (column, value) in sample {
+                means[column as usize] += f64::from(value) / SAMPLES as f64;
+            }
+        }
+        for (column, mean) in means.iter().enumerate() {
+            let expected = 1.0 + column as f64;
+            assert!((mean - expected).abs() < 0.05 * expected + 0.3, "{column}: {mean}");
+        }
+        let mut whole = Vec::new();
+        matrix.sample_row(1, 10, &mut rng, &mut whole);
+        matrix.clone().with_max(true).sample_row(0, 10, &mut rng, &mut whole);
+        assert_eq!(whole, matrix.row(1).chain(matrix.row(0)).collect::<Vec<_>>());
     }
 }

@@ -2,6 +2,7 @@
 //! neighborhood in sparse matrices, its features gathered once. Knows nothing of how examples are drawn.
 
 use ndarray::{Array2, Axis};
+use rand::rngs::StdRng;
 
 use crate::linalg::sparse::Sparse;
 use crate::network::hash_embedding::TrainedRows;
@@ -59,10 +60,10 @@ pub(crate) struct Minibatch {
 }
 
 impl Minibatch {
-    /// Cuts the minibatch out of the graph. `pool` holds the importances of all rows.
+    /// Cuts the minibatch out of the graph. `pool` holds the importances of all rows. Of a neighborhood a sample counts, on each layer
+    /// another one.
     ///
-    /// Cost: proportional to the neighborhoods of the nodes within K - 1 steps of the examples, and four bytes for
-    /// each row of the graph.
+    /// Cost: [`SAMPLED_NEIGHBORS`] for each of the nodes within K - 1 steps of the examples, and four bytes for each row of the graph.
     pub(crate) fn build(
         inputs: &Inputs,
         pool: &Sparse,
@@ -70,6 +71,7 @@ impl Minibatch {
         layers: usize,
         examples: &[Example],
         negatives: &Negatives,
+        rng: &mut StdRng,
     ) -> Self {
         // Mask, for each example, the negatives that are related to it.
         let mut indices = vec![ABSENT; pool.rows()];
@@ -103,7 +105,7 @@ impl Minibatch {
         // From level K down, add the neighbors of each level.
         let mut pools = Vec::with_capacity(layers);
         for _ in 0..layers {
-            pools.push(level.grow(pool));
+            pools.push(level.grow(pool, rng));
         }
         pools.reverse();
 
@@ -147,6 +149,9 @@ fn to_indices(rows: &[u32]) -> Vec<usize> {
     rows.iter().map(|&row| row as usize).collect()
 }
 
+/// Neighbors of a node that a minibatch reads, at most.
+const SAMPLED_NEIGHBORS: usize = 10;
+
 /// The local row of a node that is not in the level.
 const ABSENT: u32 = u32::MAX;
 
@@ -166,19 +171,22 @@ impl Level {
         *at
     }
 
-    /// Adds the neighbors of all rows. Returns the importances. Shape: (rows before, rows after).
-    fn grow(&mut self, pool: &Sparse) -> Sparse {
-        let rows = self.rows.len();
-        for at in 0..rows {
-            for (row, _) in pool.row(self.rows[at] as usize) {
-                self.add(row);
-            }
+    /// Adds some neighbors of all rows. Returns their importances. Shape: (rows before, rows after).
+    fn grow(&mut self, pool: &Sparse, rng: &mut StdRng) -> Sparse {
+        let mut neighbors = Vec::new();
+        let mut ends = Vec::with_capacity(self.rows.len());
+        for &row in &self.rows {
+            pool.sample_row(row as usize, SAMPLED_NEIGHBORS, rng, &mut neighbors);
+            ends.push(neighbors.len());
+        }
+        for (row, _) in &mut neighbors {
+            *row = self.add(*row);
         }
         let mut grown = pool.empty_like(self.rows.len());
-        for at in 0..rows {
-            grown.push_row(
-                pool.row(self.rows[at] as usize).map(|(row, share)| (self.at[row as usize], share)),
-            );
+        let mut start = 0;
+        for end in ends {
+            grown.push_row(neighbors[start..end].iter().copied());
+            start = end;
         }
         grown
     }

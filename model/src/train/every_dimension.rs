@@ -1,6 +1,8 @@
 //! Tests of a training step: it runs for every dimension, every combination of inputs and every instruction set.
 
 use ndarray::Array2;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::config::options::{Conv, TrainOptions};
 use crate::linalg::buffer_pool::BufferPool;
@@ -47,7 +49,15 @@ fn example(conv: Conv, dim: usize, has_tokens: bool, dense: usize, has_max: bool
     }
     let examples = [Example { query: vec![0, 3], positive: 1, related: vec![], hard_negatives: vec![4] }];
     let negatives = Negatives { rows: vec![2, 4], log_rates: vec![0.0; 2] };
-    let batch = Minibatch::build(&inputs, &pool, &table.trained, 1, &examples, &negatives);
+    let batch = Minibatch::build(
+        &inputs,
+        &pool,
+        &table.trained,
+        1,
+        &examples,
+        &negatives,
+        &mut StdRng::seed_from_u64(1),
+    );
     (Encoder { table, weights }, batch)
 }
 

@@ -2,6 +2,8 @@
 //! the bits of embedding at once.
 
 use ndarray::Array2;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::config::options::{Conv, Loss, TrainOptions};
 use crate::linalg::buffer_pool::BufferPool;
@@ -56,7 +58,8 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
     ];
     let trained = table.trained.clone();
     let negatives = Negatives { rows: vec![1, 3, 5, 0], log_rates: vec![0.5, -0.5, 0.0, 0.3] };
-    let batch = Minibatch::build(&inputs, &pool, &trained, 2, &examples, &negatives);
+    let batch =
+        Minibatch::build(&inputs, &pool, &trained, 2, &examples, &negatives, &mut StdRng::seed_from_u64(1));
     (Encoder { table, weights }, batch)
 }
 

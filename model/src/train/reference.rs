@@ -3,6 +3,8 @@
 //! trainer with it.
 
 use ndarray::Array2;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::config::options::{Conv, Loss, TrainOptions};
 use crate::linalg::buffer_pool::BufferPool;
@@ -221,7 +223,15 @@ fn a_step_is_what_the_definitions_say() {
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
         let start = encoder(conv, &setup);
         let trained = start.table.trained.clone();
-        let batch = Minibatch::build(&setup.inputs, &pool, &trained, 2, &setup.examples, &setup.negatives);
+        let batch = Minibatch::build(
+            &setup.inputs,
+            &pool,
+            &trained,
+            2,
+            &setup.examples,
+            &setup.negatives,
+            &mut StdRng::seed_from_u64(1),
+        );
         let buffers = &mut BufferPool::default();
         let trace = start.forward(&batch, buffers);
         let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, buffers);

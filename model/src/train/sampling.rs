@@ -56,7 +56,7 @@ impl TrainRun<'_> {
         let negatives = self.negatives.draw(self.options.negatives, &mut rng);
         let sampling = start.elapsed().as_secs_f64();
         let layers = self.options.layers;
-        let batch = Minibatch::build(&self.inputs, pool, trained, layers, &examples, &negatives);
+        let batch = Minibatch::build(&self.inputs, pool, trained, layers, &examples, &negatives, &mut rng);
         Some(TimedMinibatch { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
     }
 }
