@@ -27,8 +27,8 @@ pub(crate) struct Embeddings {
     pub(crate) nodes: Vec<NodeIx>,
     row_of: Vec<u32>,
     pub(crate) ids: Vec<StableId>,
-    kinds: Vec<KindIx>,
-    alive: Vec<bool>,
+    pub(super) kinds: Vec<KindIx>,
+    pub(super) alive: Vec<bool>,
     /// Shape: (rows, D).
     pub(crate) vectors: Scan,
     pub(crate) bias: Vec<f32>,

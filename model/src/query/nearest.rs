@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use hedgerow_storage::{KindIx, TokenMask};
+use hedgerow_storage::{KindIx, NodeIx, TokenMask};
 
 use crate::query::embeddings::Embeddings;
 use crate::query::filter::Filter;
-use crate::query::scan::{BLOCK, Hit, RankCount, Scan, ScanRequest};
+use crate::query::scan::{BLOCK, Hit, RankCount, Scan, ScanRequest, ones};
 
 /// The number of rows to find, their score, and the rows that may be found.
 #[derive(Clone, Copy)]
@@ -35,21 +35,23 @@ impl Embeddings {
         request: &RowRequest<'_>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
-        self.nearest_in(&self.vectors, query, request, excluded)
+        self.nearest_by(&self.vectors, query, request.popularity.then_some(&self.bias), request, excluded)
     }
 
-    /// As [`Embeddings::nearest`], among other vectors of the same rows.
-    pub(crate) fn nearest_in(
+    /// The rows with the highest `query . vector + bias` by other vectors of the same rows, and another number for each row.
+    pub(crate) fn nearest_by(
         &self,
         vectors: &Scan,
         query: &[f32],
+        bias: Option<&[f32]>,
         request: &RowRequest<'_>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
         let excluded = ExcludedRows::new(excluded);
         let admitted = self.admitted_rows(request);
         let mask = |first: usize| admitted(first) & !excluded.mask(first);
-        self.with_scan_request(request, &mask, |request| vectors.nearest(query, request))
+        let order = |row: u32| self.ids[row as usize].get();
+        vectors.nearest(query, &ScanRequest { k: request.k, bias, mask: &mask, order: &order })
     }
 
     /// The nearest rows for each question of a batch, as [`Embeddings::nearest`] finds them.
@@ -73,9 +75,10 @@ impl Embeddings {
         let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
         let is_excluded = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
         let admitted = self.admitted_rows(request);
-        self.with_scan_request(request, &admitted, |request| {
-            vectors.nearest_each_with(&queries, further, request, &is_excluded)
-        })
+        let order = |row: u32| self.ids[row as usize].get();
+        let bias = request.popularity.then_some(&self.bias[..]);
+        let request = ScanRequest { k: request.k, bias, mask: &admitted, order: &order };
+        vectors.nearest_each_with(&queries, further, &request, &is_excluded)
     }
 
     /// Rank counts for pairs of a query row and an item row: the rows of a kind that score higher than the item, and those that score
@@ -108,8 +111,22 @@ impl Embeddings {
     fn admitted_rows<'a>(&'a self, request: &RowRequest<'a>) -> impl Fn(usize) -> u64 + Sync + 'a {
         let request = *request;
         move |first| {
-            let rows = (first..(first + BLOCK).min(self.rows())).enumerate();
-            rows.fold(0, |mask, (at, row)| mask | u64::from(self.is_admitted(row as u32, &request)) << at)
+            let rows = first..(first + BLOCK).min(self.rows());
+            let mut word = 0;
+            for (at, (&is_alive, &kind)) in self.alive[rows.clone()].iter().zip(&self.kinds[rows]).enumerate()
+            {
+                let is_of_kind = request.kind.is_none_or(|asked| asked == kind);
+                word |= u64::from(is_alive & is_of_kind) << at;
+            }
+            // The filter reads the graph, so it comes last.
+            if request.filter.is_some() {
+                for at in ones(word) {
+                    if !passes(self.nodes[first + at], &request) {
+                        word &= !(1 << at);
+                    }
+                }
+            }
+            word
         }
     }
 
@@ -117,19 +134,12 @@ impl Embeddings {
     pub(crate) fn is_admitted(&self, row: u32, request: &RowRequest<'_>) -> bool {
         self.is_alive(row)
             && request.kind.is_none_or(|kind| self.kind(row) == kind)
-            && request.filter.is_none_or(|(filter, mask)| filter.admits(mask.of(self.nodes[row as usize])))
+            && passes(self.nodes[row as usize], request)
     }
+}
 
-    fn with_scan_request<T>(
-        &self,
-        request: &RowRequest<'_>,
-        mask: &(dyn Fn(usize) -> u64 + Sync),
-        find: impl FnOnce(&ScanRequest<'_>) -> T,
-    ) -> T {
-        let order = |row: u32| self.ids[row as usize].get();
-        let bias = request.popularity.then_some(&self.bias[..]);
-        find(&ScanRequest { k: request.k, bias, mask, order: &order })
-    }
+fn passes(node: NodeIx, request: &RowRequest<'_>) -> bool {
+    request.filter.is_none_or(|(filter, mask)| filter.admits(mask.of(node)))
 }
 
 /// Excluded rows, ascending.

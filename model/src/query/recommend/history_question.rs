@@ -16,11 +16,9 @@ use crate::query::graph_rows::{GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
 use crate::query::recommend::history_query::HistoryQuery;
-use crate::query::scan::{Hit, TopK};
+use crate::query::scan::Hit;
 use crate::query::score_part::ScorePart;
 
-/// If more than one of this many rows is reached, all rows are scored.
-const REACHED_SHARE: usize = 16;
 /// Items without lists of a history that count: those with the smallest stable ids.
 const MAX_COLD_HISTORY: usize = 10;
 
@@ -159,37 +157,18 @@ impl HistoryQuestion {
             .then_some(Self { vector: graph.query_vector(&[0.0; RANK], None), filter_scores })
     }
 
-    /// The best rows, best first, from the best rows by [`GraphRows::vectors`] alone. All other rows that can be among the best are reached by two
-    /// hops, because the filter's part of a score is never below 0.
+    /// The best rows, best first.
+    ///
+    /// Cost: a scan of all rows; and a number for each of them, in which the filter's part lies.
     pub(crate) fn best(
         &self,
-        by_vectors: &[Hit],
         graph: &GraphRows,
         embeddings: &Embeddings,
         request: &RowRequest<'_>,
-        is_excluded: impl Fn(u32) -> bool,
+        excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
-        let order = |row: u32| embeddings.ids[row as usize].get();
-        let mut best = TopK::new(request.k);
-        // A pass over all rows is faster than reads of a good part of them one by one, and gives the same bits.
-        let reads_all = self.filter_scores.len() * REACHED_SHARE > graph.vectors.rows();
-        let all = reads_all.then(|| graph.vectors.scores(&self.vector));
-        let mut not_reached: HashSet<u32> = by_vectors.iter().map(|&(row, _)| row).collect();
-        for &(row, filter) in &self.filter_scores {
-            not_reached.remove(&row);
-            let at = row as usize;
-            let by_vectors =
-                all.as_ref().map_or_else(|| graph.vectors.score(&self.vector, at), |all| all[at]);
-            // Cheap tests first: the filter of tokens reads the graph.
-            let score = filter + by_vectors;
-            if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
-                best.offer((row, score), &order);
-            }
-        }
-        for &hit in by_vectors.iter().filter(|(row, _)| not_reached.contains(row)) {
-            best.offer(hit, &order);
-        }
-        best.finish(&order)
+        let filter = self.filter_scores(graph.vectors.rows());
+        embeddings.nearest_by(&graph.vectors, &self.vector, Some(&filter), request, excluded)
     }
 
     /// The question for a part of the score alone.

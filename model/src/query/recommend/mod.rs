@@ -15,7 +15,6 @@ use crate::config::error::Error;
 use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
 use crate::query::answer_explanation::ExplanationInput;
 use crate::query::embeddings::Embeddings;
-use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
 use crate::query::recommend::cold_start::ColdStart;
 use crate::query::recommend::history_query::HistoryQuery;
@@ -58,20 +57,11 @@ impl Recommendation {
         let questions =
             graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, None, &mut graph.sums()));
         let lists = match &graph {
-            Some(graph) if !questions.is_empty() => questions
-                .iter()
-                .map(|question| {
-                    let vector_request = RowRequest { popularity: false, ..request };
-                    let by_vectors = embeddings.nearest_in(
-                        &graph.rows.vectors,
-                        &question.vector,
-                        &vector_request,
-                        &excluded,
-                    );
-                    question
-                        .best(&by_vectors, graph.rows, embeddings, &request, |row| excluded.contains(&row))
-                })
-                .collect(),
+            Some(graph) if !questions.is_empty() => {
+                let best =
+                    |question: &HistoryQuestion| question.best(graph.rows, embeddings, &request, &excluded);
+                questions.iter().map(best).collect()
+            }
             _ => query.vectors.iter().map(|vector| embeddings.nearest(vector, &request, &excluded)).collect(),
         };
         let found = FoundLists { lists, graph: questions };

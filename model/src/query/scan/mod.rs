@@ -272,7 +272,7 @@ fn blocks(rows: Range<usize>, mask: &(dyn Fn(usize) -> u64 + Sync)) -> impl Iter
 }
 
 /// The positions of the set bits, ascending.
-fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let at = word.trailing_zeros() as usize;
         word &= word.wrapping_sub(1);

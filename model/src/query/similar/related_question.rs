@@ -1,7 +1,7 @@
 //! A node as a question to the graph: live scores of related items, and embeddings for what these do not reach.
 //! Must not know names and explanations.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{ListRelations, RelatedItems};
@@ -16,6 +16,8 @@ use crate::query::scan::{Hit, RankCount, TopK};
 /// The weight of cosine and popularity beside the scores of related items. So small that they order only what two hops do not tell
 /// apart: items that they do not reach, and equal ones.
 pub(crate) const EMBEDDING_WEIGHT: f32 = 1e-5;
+/// No cosine is higher, with its error of rounding.
+const HIGHEST_COSINE: f32 = 1.001;
 
 /// The common part of all questions about the related items of one kind.
 pub(crate) struct RelatedQuestions<'a> {
@@ -85,15 +87,22 @@ impl RelatedQuestion {
         is_excluded: impl Fn(u32) -> bool,
     ) -> Vec<Hit> {
         let order = |row: u32| embeddings.ids[row as usize].get();
-        let scores: HashMap<u32, f32> = self.scores.iter().copied().collect();
+        let mut not_reached: HashSet<u32> = by_embeddings.iter().map(|&(row, _)| row).collect();
         let mut best = TopK::new(request.k);
         for &(row, score) in &self.scores {
+            not_reached.remove(&row);
+            // Mostly even the highest cosine would not be enough, and none is computed.
+            let highest =
+                score + EMBEDDING_WEIGHT * (HIGHEST_COSINE + embeddings.bias[row as usize].max(0.0));
+            if !best.may_take(highest) {
+                continue;
+            }
             let score = score + EMBEDDING_WEIGHT * embeddings.score(self.row, row, !options.cosine);
             if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
                 best.offer((row, score), &order);
             }
         }
-        for &(row, score) in by_embeddings.iter().filter(|(row, _)| !scores.contains_key(row)) {
+        for &(row, score) in by_embeddings.iter().filter(|(row, _)| not_reached.contains(row)) {
             best.offer((row, EMBEDDING_WEIGHT * score), &order);
         }
         best.finish(&order)
