@@ -185,6 +185,37 @@ fn an_item_without_lists_is_answered_by_what_goes_with_items_of_similar_tokens()
     assert_eq!(by_cosine.source, AnswerSource::Embeddings);
 }
 
+/// A history of items without lists leads to its answers by tokens, so an explanation names those.
+#[test]
+fn explanations_name_the_tokens_in_common() {
+    let rng = &mut StdRng::seed_from_u64(32);
+    let folder = tempfile::tempdir().expect("a folder");
+    let content = Content::planted(rng);
+    let engine = trained(&content, &folder, rng);
+    let history = [9, 19];
+    let query = Query { k: 10, explain: true, ..Query::default() };
+    let ranked =
+        engine.recommend(&Recipient::History(history.map(item).to_vec()), &query).expect("an answer");
+    assert_eq!(ranked.source, AnswerSource::Graph);
+    let mut explained = 0;
+    for found in &ranked.items {
+        let shared = |other: usize| -> Vec<String> {
+            let of_answer = &content.tokens[&found.node.key.parse().expect("a number")];
+            let both = content.tokens[&other].iter().filter(|token| of_answer.contains(token)).cloned();
+            both.collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let most = history.map(shared).into_iter().map(|tokens| tokens.len()).max();
+        let connection = found.explanation.as_ref().and_then(|explanation| explanation.connection.as_ref());
+        assert_eq!(connection.map(|connection| connection.shared_tokens.len()).or(Some(0)), most);
+        if let Some(connection) = connection {
+            assert_eq!(connection.shared_tokens, shared(connection.node.key.parse().expect("a number")));
+            assert_eq!(connection.share, None);
+            explained += 1;
+        }
+    }
+    assert!(explained > 0, "{ranked:?}");
+}
+
 /// An item that loses its last edge is answered by its tokens at once, and one that gets a first edge no longer.
 #[test]
 fn the_present_graph_decides_which_items_are_cold() {

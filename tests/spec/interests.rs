@@ -183,6 +183,9 @@ fn check(
     let most = connection.shared_nodes.iter().map(degree).max().unwrap_or(0);
     assert!(connection.shared_nodes.iter().all(|node| common.contains(node)));
     assert!(common.iter().all(|node| connection.shared_nodes.contains(node) || degree(node) >= most));
+    let tokens =
+        ends.map(|node| snapshot.tokens(node).into_iter().map(str::to_owned).collect::<BTreeSet<_>>());
+    assert_eq!(connection.shared_tokens, tokens[0].intersection(&tokens[1]).cloned().collect::<Vec<_>>());
     // The visits are those of its neighborhood.
     let visited = engine.neighborhood(connection.node.as_ref(), usize::MAX).expect("a neighborhood");
     let visits: HashMap<NodeName, u32> = visited.into_iter().map(|one| (one.node, one.visits)).collect();

@@ -178,6 +178,7 @@ mod tests {
             linked: false,
             shared: 2,
             shared_nodes: vec![node("8"), node("9")],
+            shared_tokens: vec!["jazz".to_owned()],
             visits: 3,
         };
         let explanation = AnswerExplanation {

@@ -1,7 +1,7 @@
 //! Explanations of answers: facts that a reader can check in the embeddings and in the graph.
 //! Must not know the embeddings that readers share: [`ExplanationInput`] holds copies of the rows that it needs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use hedgerow_storage::{NodeIx, NodeName, RelationIx, Snapshot};
@@ -34,7 +34,8 @@ pub struct AnswerExplanation {
     /// interests.
     pub interest: Option<usize>,
     /// The connection with the node of the question. In a recommendation it is the nearest node of the history or, if the graph
-    /// answered, the one that most of the filter's part came from. `None` if there is no such node.
+    /// answered, the one that most of the filter's part came from; of a history without lists, the one with most tokens in common.
+    /// `None` if there is no such node.
     pub connection: Option<Connection>,
 }
 
@@ -73,19 +74,25 @@ pub struct Connection {
     pub shared: u64,
     /// At most three of the shared neighbors: the ones with the fewest edges, which say most. Ties are ordered by stable id.
     pub shared_nodes: Vec<NodeName>,
+    /// The tokens that both have, in alphabetical order.
+    pub shared_tokens: Vec<String>,
     /// Visits of the answer by the walks of `node`; 0 if it is not in the neighborhood.
     pub visits: u32,
 }
 
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, share, linked, shared, visits, .. } = self;
+        let Self { node, share, linked, shared, shared_tokens, visits, .. } = self;
         let linked = if *linked { "linked" } else { "not linked" };
         match share {
             Some(share) => write!(f, "from {node} {:.0} %: ", share * 100.0)?,
             None => write!(f, "near {node}: ")?,
         }
-        write!(f, "{linked}, {shared} shared neighbors, {visits} visits")
+        write!(
+            f,
+            "{linked}, {shared} shared neighbors, {} shared tokens, {visits} visits",
+            shared_tokens.len()
+        )
     }
 }
 
@@ -241,11 +248,14 @@ impl<'a> Explainer<'a> {
             (ComparedNodes::WalkStarts(starts), _) => self.most_visiting(starts, answer)?,
             (ComparedNodes::FilterStarts(items, source), _) => {
                 let start = source.largest_share(&items[interest.unwrap_or(0)], answer, self.snapshot);
-                let connection = |(start, share)| {
-                    let connection = self.connection(start, answer, None)?;
-                    Ok::<_, Error>(Connection { share: Some(share), ..connection })
-                };
-                start.map(connection).transpose()?
+                match start {
+                    Some((start, share)) => {
+                        let connection = self.connection(start, answer, None)?;
+                        Some(Connection { share: Some(share), ..connection })
+                    }
+                    // Items without lists lead to answers by their tokens.
+                    None => self.most_alike(&items[interest.unwrap_or(0)], answer)?,
+                }
             }
             (ComparedNodes::Embedded(_), None) => None,
         };
@@ -274,6 +284,13 @@ impl<'a> Explainer<'a> {
         Ok(most)
     }
 
+    /// The connection with the item that has most tokens in common with the answer, the first of equal ones. `None` without any.
+    fn most_alike(&mut self, items: &[NodeIx], answer: NodeIx) -> Result<Option<Connection>, Error> {
+        let shared = |&item: &NodeIx| (shared_tokens(self.snapshot, item, answer).len(), item);
+        let most = items.iter().map(shared).reduce(|a, b| if b.0 > a.0 { b } else { a });
+        most.filter(|(count, _)| *count > 0).map(|(_, item)| self.connection(item, answer, None)).transpose()
+    }
+
     fn connection(&mut self, node: NodeIx, answer: NodeIx, cosine: Option<f32>) -> Result<Connection, Error> {
         let snapshot = self.snapshot;
         if !self.compared.contains_key(&node) {
@@ -291,6 +308,7 @@ impl<'a> Explainer<'a> {
             linked: neighbors.contains(&answer),
             shared: shared.len() as u64,
             shared_nodes: shared.iter().take(NAMED_SHARED).map(|&other| snapshot.name(other)).collect(),
+            shared_tokens: shared_tokens(snapshot, node, answer),
             visits: visits.get(&answer).copied().unwrap_or(0),
         })
     }
@@ -312,6 +330,12 @@ fn nearest(history: &[CopiedRow], answer: &CopiedRow) -> Option<(NodeIx, f32)> {
     let others = history.iter().filter(|other| other.row != answer.row);
     let cosines = others.map(|other| (other.node, dot(&answer.vector, &other.vector)));
     cosines.reduce(|a, b| if b.1 > a.1 { b } else { a })
+}
+
+/// The tokens that two nodes have, in alphabetical order.
+fn shared_tokens(snapshot: &Snapshot, a: NodeIx, b: NodeIx) -> Vec<String> {
+    let tokens = |node| -> BTreeSet<&str> { snapshot.tokens(node).into_iter().collect() };
+    tokens(a).intersection(&tokens(b)).map(|&token| token.to_owned()).collect()
 }
 
 fn all_neighbors(snapshot: &Snapshot, node: NodeIx) -> HashSet<NodeIx> {

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::output::value::{float, name, object};
 
+/// Shared tokens that are named in words.
+const NAMED_TOKENS: usize = 3;
+
 /// The reasons as an object. Its names are part of the contract; a reason that does not apply is null.
 pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
     let mut fields = vec![
@@ -23,6 +26,7 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
             ("linked", nearest.linked.into()),
             ("shared", nearest.shared.into()),
             ("shared_nodes", nearest.shared_nodes.iter().map(name).collect()),
+            ("shared_tokens", nearest.shared_tokens.as_slice().into()),
             ("visits", nearest.visits.into()),
         ]);
     }
@@ -68,17 +72,29 @@ fn connection(nearest: &Connection) -> String {
     if nearest.shared > 0 {
         parts.push(format!("shares {}", shared(nearest)));
     }
+    if !nearest.shared_tokens.is_empty() {
+        parts.push(tokens(&nearest.shared_tokens));
+    }
     if nearest.visits > 0 {
         parts.push(format!("{} visits by its walks", nearest.visits));
     }
     if parts.is_empty() {
-        parts.push("no neighbor in common".to_owned());
+        parts.push("nothing in common".to_owned());
     }
     let (node, parts) = (&nearest.node, parts.join(", "));
     match (nearest.share, nearest.cosine) {
         (Some(share), _) => format!("{:.0} % through {node}: {parts}", share * 100.0),
         (None, Some(cosine)) => format!("near {node} ({cosine:.3}): {parts}"),
         (None, None) => format!("near {node}: {parts}"),
+    }
+}
+
+/// `both have blue, cotton`, or `both have blue, cotton, jacket and 2 more tokens`.
+fn tokens(shared: &[String]) -> String {
+    let named = shared.iter().take(NAMED_TOKENS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match shared.len().saturating_sub(NAMED_TOKENS) {
+        0 => format!("both have {named}"),
+        more => format!("both have {named} and {more} more tokens"),
     }
 }
 
