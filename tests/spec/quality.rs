@@ -200,6 +200,36 @@ fn users(model_graph: &GraphModel) -> Vec<(NodeName, Vec<NodeName>)> {
     boards.enumerate().map(|(at, board)| (board.clone(), held_out(at))).collect()
 }
 
+/// Tokens of q, a and b: q has `rare` and `common`, a has `rare`, and b, c, d and e have `common`; two more pins have none. Five pins have
+/// `common` of six that have tokens, so it says little, and the cosine of q with a is higher. b has three boards, c has one.
+///
+/// For q come a, b and c, in this order, then d and e with equal scores.
+#[test]
+fn token_cosine_ranks_by_rare_tokens_and_then_by_degree() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut batch = boards(&[("1", "bf"), ("2", "bg"), ("3", "bc")]);
+    for (key, tokens) in
+        [("q", &["rare", "common"][..]), ("a", &["rare"]), ("b", &["common"]), ("c", &["common"])]
+            .into_iter()
+            .chain(["d", "e"].map(|key| (key, &["common"][..])))
+    {
+        batch.set_tokens(pin(key).as_ref(), tokens).expect("tokens");
+    }
+    let engine = engine(&folder, &batch, 0);
+    let pairs = ["a", "b", "c", "d"].map(|key| (pin("q"), pin(key)));
+    let ranks = pairs.map(|pair| {
+        let found = related(&engine, &[pair]);
+        1.0 / baseline_of(&found, Baseline::TokenCosine).quality.mrr.mean
+    });
+    for (rank, expected) in ranks.into_iter().zip([1.0, 2.0, 3.0, 4.5]) {
+        assert_close(rank, expected);
+    }
+    // Board 1 has b, whose only token c, d, e and q have too; c has the highest degree.
+    let options = EvaluateOptions { k: 1, ..EvaluateOptions::default() };
+    let found = recommend(&engine, &[(board("1"), vec![pin("c")])], &options);
+    assert_close(baseline_of(&found, Baseline::TokenCosine).quality.recall.mean, 1.0);
+}
+
 #[test]
 fn figures_depend_neither_on_threads_nor_on_the_order_of_users() {
     let folder = tempfile::tempdir().expect("a folder");

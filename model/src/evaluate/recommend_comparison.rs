@@ -69,7 +69,7 @@ pub(crate) fn compare_recommendations(
     // The baselines' answers to the same users.
     let histories: Vec<&[NodeIx]> = sample.iter().map(|&at| test_users[at].history.as_slice()).collect();
     let mut baselines = Vec::new();
-    for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
+    for baseline in Baseline::able_to_rank(&candidates).filter(|_| !sample.is_empty()) {
         let ranking = Ranking::new(&candidates, baseline, Task::Recommend, cancel)?;
         let answers = answer_in_portions(baseline.name(), &histories, cancel, |histories| {
             ranking.answers(histories, options.k, cancel)

@@ -84,7 +84,7 @@ pub(crate) fn compare_related(
     let pairs: Vec<(NodeIx, NodeIx)> =
         sample.iter().map(|&at| (node(rows[at].0), node(rows[at].1))).collect();
     let mut baselines = Vec::new();
-    for baseline in Baseline::ALL.into_iter().filter(|_| !sample.is_empty()) {
+    for baseline in Baseline::able_to_rank(&candidates).filter(|_| !sample.is_empty()) {
         let ranking = Ranking::new(&candidates, baseline, Task::Related, cancel)?;
         let counts =
             answer_in_portions(baseline.name(), &pairs, cancel, |pairs| ranking.rank_counts(pairs, cancel))?;

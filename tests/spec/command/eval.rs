@@ -13,6 +13,9 @@ fn with_test() -> Cli {
     cli
 }
 
+/// The rankers of items with tokens.
+const RANKERS: [&str; 7] =
+    ["model", "popularity", "cooccurrence", "rp3beta", "pixie", "implicit_als", "token_cosine"];
 const RECOMMEND: [&str; 8] = ["eval", "s", "--task", "recommend", "--test", "test.txt", "-k", "10"];
 const RELATED: [&str; 6] = ["eval", "s", "--task", "related", "--pairs", "pairs.tsv"];
 
@@ -44,7 +47,7 @@ fn recommendations_are_judged_for_the_model_and_the_baselines() {
     );
     let rankers = quality["rankers"].as_array().expect("rankers");
     let named: Vec<&Value> = rankers.iter().map(|ranker| &ranker["ranker"]).collect();
-    assert_eq!(named, ["model", "popularity", "cooccurrence", "rp3beta", "pixie", "implicit_als"]);
+    assert_eq!(named, RANKERS);
     for name in ["recall@10", "ndcg@10", "users", "coverage", "effective_items", "popularity_lift"] {
         assert_eq!(quality[name], rankers[0][name], "{name} of the model is said twice alike");
         assert!(rankers.iter().all(|ranker| ranker[name].is_number()), "{name}: {quality}");
@@ -88,7 +91,7 @@ fn text_has_a_line_for_each_ranker_and_its_first_columns_stay() {
     let quality = cli.json(&RECOMMEND);
     let tsv = cli.ok(&RECOMMEND);
     let lines: Vec<Vec<&str>> = tsv.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines.len(), 7);
     let first = [&quality["recall@10"], &quality["ndcg@10"], &quality["users"]].map(ToString::to_string);
     assert_eq!((&lines[0][..3], lines[0][3]), (&first.each_ref().map(String::as_str)[..], "model"));
     let csv = cli.ok(&[&RECOMMEND[..], &["--output", "csv"]].concat());
@@ -96,7 +99,7 @@ fn text_has_a_line_for_each_ranker_and_its_first_columns_stay() {
         csv.starts_with("recall@10,ndcg@10,users,ranker,recall@10_margin,ndcg@10_margin,coverage,"),
         "{csv}"
     );
-    assert_eq!(csv.lines().count(), 7);
+    assert_eq!(csv.lines().count(), 8);
     assert_eq!(cli.jsonl(&RECOMMEND), [quality]);
 }
 
@@ -112,7 +115,7 @@ fn baselines_are_compared_on_a_sample_on_all_queries_or_not_at_all() {
         assert_eq!(some[name], all[name], "{name}");
     }
     assert!(some["rankers"].as_array().expect("rankers").iter().all(|ranker| ranker["users"] == json!(4)));
-    assert_eq!(cli.ok(&[&RECOMMEND[..], &["--baselines", "4"]].concat()).lines().count(), 7);
+    assert_eq!(cli.ok(&[&RECOMMEND[..], &["--baselines", "4"]].concat()).lines().count(), 8);
     let whole = cli.json(&[&RECOMMEND[..], &["--baselines", "all"]].concat());
     assert_eq!(whole, all);
     let ran = cli.run(&[&RECOMMEND[..], &["--baselines", "off", "--output", "json"]].concat());
@@ -133,21 +136,19 @@ fn a_table_ends_with_a_verdict_and_with_the_cosines_of_random_pairs() {
     for (words, verdict) in [(&RECOMMEND[..], " ndcg@10 is "), (&RELATED[..], " mrr is ")] {
         let table = cli.ok(&[words, &["--output", "table"]].concat());
         let lines: Vec<&str> = table.lines().collect();
-        let widths: Vec<usize> = lines[..10].iter().map(|line| line.chars().count()).collect();
+        let widths: Vec<usize> = lines[..11].iter().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
-        for (line, ranker) in
-            lines[3..].iter().zip(["model", "popularity", "cooccurrence", "rp3beta", "pixie", "implicit_als"])
-        {
+        for (line, ranker) in lines[3..].iter().zip(RANKERS) {
             assert!(line.contains(ranker) && line.contains('\u{b1}'), "{table}");
         }
         let claims = ["the model is better: ", "the model is worse: ", "no clear difference: "];
         assert!(
-            claims.iter().any(|claim| lines[10].starts_with(claim)) && lines[10].contains(verdict),
+            claims.iter().any(|claim| lines[11].starts_with(claim)) && lines[11].contains(verdict),
             "{table}"
         );
-        assert!(lines[11].starts_with("random pairs -1 ") && lines[11].contains(", kurtosis "), "{table}");
-        assert_eq!(lines.len(), 12, "{table}");
-        assert!(lines[10..].iter().all(|line| line.chars().count() <= 80), "{table}");
+        assert!(lines[12].starts_with("random pairs -1 ") && lines[12].contains(", kurtosis "), "{table}");
+        assert_eq!(lines.len(), 13, "{table}");
+        assert!(lines[11..].iter().all(|line| line.chars().count() <= 80), "{table}");
     }
     let alone = cli.ok(&[&RECOMMEND[..], &["--baselines", "off", "--output", "table"]].concat());
     assert!(!alone.contains(" pixie") && alone.lines().count() == 6, "{alone}");

@@ -8,6 +8,7 @@ mod pixie;
 mod popularity;
 mod ranking;
 mod rp3beta;
+mod token_cosine;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use crate::evaluate::baselines::implicit_als::ImplicitAls;
 use crate::evaluate::baselines::incidence::Incidence;
 use crate::evaluate::baselines::popularity::Popularity;
 use crate::evaluate::baselines::rp3beta::{HopSums, Rp3Beta};
+use crate::evaluate::baselines::token_cosine::TokenCosine;
 use crate::evaluate::candidates::Candidates;
 use crate::query::scan::RankCount;
 
@@ -53,12 +55,29 @@ pub enum Baseline {
     /// Source: Hu et al., "Collaborative filtering for implicit feedback datasets" (ICDM 2008), in the form of Rendle et al.,
     /// "Revisiting the performance of `iALS` on item recommendation benchmarks" (`RecSys` 2022).
     ImplicitAls,
+    /// By the cosine of tokens, weighted by the logarithm of their rarity, times the logarithm of the degree; for a history, by the sum
+    /// over its nodes. Only for items that have tokens.
+    ///
+    /// Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
+    TokenCosine,
 }
 
 impl Baseline {
     /// All baselines.
-    pub const ALL: [Self; 5] =
-        [Self::Popularity, Self::Cooccurrence, Self::Rp3Beta, Self::Pixie, Self::ImplicitAls];
+    pub const ALL: [Self; 6] = [
+        Self::Popularity,
+        Self::Cooccurrence,
+        Self::Rp3Beta,
+        Self::Pixie,
+        Self::ImplicitAls,
+        Self::TokenCosine,
+    ];
+
+    /// The baselines that can rank these candidates.
+    pub(super) fn able_to_rank(candidates: &Candidates<'_>) -> impl Iterator<Item = Self> + use<> {
+        let has_tokens = candidates.items.iter().any(|&item| !candidates.snapshot.tokens(item).is_empty());
+        Self::ALL.into_iter().filter(move |&baseline| baseline != Self::TokenCosine || has_tokens)
+    }
 
     /// The name, one word.
     pub fn name(self) -> &'static str {
@@ -68,6 +87,7 @@ impl Baseline {
             Self::Rp3Beta => "rp3beta",
             Self::Pixie => "pixie",
             Self::ImplicitAls => "implicit_als",
+            Self::TokenCosine => "token_cosine",
         }
     }
 }
@@ -100,6 +120,7 @@ enum Ranker {
     Rp3Beta(Rp3Beta),
     Pixie(Policy),
     ImplicitAls(ImplicitAls),
+    TokenCosine(TokenCosine),
 }
 
 impl<'a> Ranking<'a> {
@@ -118,6 +139,7 @@ impl<'a> Ranking<'a> {
             Baseline::ImplicitAls => {
                 Ranker::ImplicitAls(ImplicitAls::fitted(Incidence::new(snapshot, kind), task, cancel)?)
             }
+            Baseline::TokenCosine => Ranker::TokenCosine(TokenCosine::new(candidates)),
         };
         Ok(Self { candidates, ranker })
     }
@@ -197,6 +219,12 @@ impl<'a> Ranking<'a> {
                 for history in histories {
                     cancel.check()?;
                     answer(&pixie::scores(self.candidates, policy, history)?);
+                }
+            }
+            Ranker::TokenCosine(tokens) => {
+                for history in histories {
+                    cancel.check()?;
+                    answer(&tokens.scores(self.candidates, history));
                 }
             }
             Ranker::ImplicitAls(als) => {
