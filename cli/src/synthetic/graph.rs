@@ -1,6 +1,6 @@
 //! The generator: how large a graph is, its topics, words, boards and edges, and how they are written.
 
-use hedgerow::{Batch, CancelToken, Edge, Error, NodeIx, NodeRef, Store};
+use hedgerow::{Batch, BulkLoad, CancelToken, Error, NodeIx, NodeRef, Store};
 
 use crate::synthetic::degrees::Degrees;
 use crate::synthetic::random::{PowerLaw, Random};
@@ -105,44 +105,38 @@ impl SyntheticGraph {
         &mut self.random
     }
 
-    /// Writes the graph into a store in batches: items with their words, then boards with their edges.
+    /// Writes the graph into an empty store: all nodes and edges as a bulk load, then words in batches.
     ///
     /// # Errors
-    /// Those of a commit, and a cancellation.
+    /// Those of a load and of a commit, and a cancellation.
     pub fn write(&mut self, store: &Store, cancel: &CancelToken) -> Result<(), Error> {
+        let words: Vec<Vec<u32>> =
+            (0..self.plan.items).map(|item| self.words(self.topics[item as usize])).collect();
+        let load = self.load(cancel)?;
+        store.load(load, cancel)?;
         let mut batch = Batch::new();
-        for item in 0..self.plan.items {
-            let words = self.words(self.topics[item as usize]);
+        for (item, words) in words.into_iter().enumerate() {
+            let words: Vec<String> = words.into_iter().map(|number| format!("word=w{number}")).collect();
             batch.set_tokens(NodeRef::new("pin", &item.to_string())?, &words)?;
             commit_full(store, &mut batch, cancel)?;
         }
-        self.write_boards(store, batch, cancel)
-    }
-
-    /// Writes boards and edges into a store in batches, the first of which has begun.
-    ///
-    /// # Errors
-    /// As for [`Self::write`].
-    pub fn write_boards(
-        &mut self,
-        store: &Store,
-        mut batch: Batch,
-        cancel: &CancelToken,
-    ) -> Result<(), Error> {
-        self.for_each_board(|number, items| {
-            let key = number.to_string();
-            let board = NodeRef::new("board", &key)?;
-            batch.add_node(board)?;
-            for item in items {
-                batch.link(board, NodeRef::new("pin", &item.to_string())?, Edge::default())?;
-                commit_full(store, &mut batch, cancel)?;
-            }
-            Ok(())
-        })?;
         if !batch.is_empty() {
             store.commit(&batch)?;
         }
         Ok(())
+    }
+
+    /// A bulk load of the nodes and edges. Items are numbered first.
+    ///
+    /// # Errors
+    /// A cancellation.
+    pub fn load(&mut self, cancel: &CancelToken) -> Result<BulkLoad, Error> {
+        let Plan { items, boards, .. } = self.plan;
+        let mut load = BulkLoad::new();
+        load.nodes("pin", (0..items).map(|item| item.to_string()))?;
+        load.nodes("board", (0..boards).map(|board| board.to_string()))?;
+        load.edges(None, self.edges(cancel)?, None)?;
+        Ok(load)
     }
 
     /// The edges for a bulk load whose nodes are the items and then the boards; sorted by item.
@@ -179,7 +173,8 @@ impl SyntheticGraph {
         drawer.get_or_insert_with(|| Drawer::new(plan, topics, random)).board(*plan, size, random)
     }
 
-    fn words(&mut self, topic: u32) -> Vec<String> {
+    /// The numbers of an item's words.
+    fn words(&mut self, topic: u32) -> Vec<u32> {
         let count = FEWEST_WORDS + self.random.below(MOST_WORDS - FEWEST_WORDS + 1);
         let word = |_| {
             let common = self.random.below(100) < COMMON_PERCENT;
@@ -188,7 +183,7 @@ impl SyntheticGraph {
             } else {
                 COMMON_WORDS + u64::from(topic) * TOPIC_STRIDE + self.random.below(TOPIC_WORDS)
             };
-            format!("word=w{number}")
+            number as u32
         };
         (0..count).map(word).collect()
     }
@@ -339,23 +334,40 @@ mod tests {
         assert!(counts.iter().any(|count| *count > 20), "{counts:?}");
     }
 
-    /// A benchmark loads what a store is otherwise given in batches.
     #[test]
-    fn the_list_of_edges_is_the_graph_that_batches_write() {
+    fn a_store_holds_the_items_boards_words_and_edges_that_are_drawn() {
         let cancel = CancelToken::new();
         for degrees in [Degrees::Steep, Degrees::Flat, Degrees::Even] {
             let folder = tempfile::tempdir().expect("a folder");
             let store = Store::options().create(true).open(folder.path().join("store")).expect("created");
             let plan = Plan { degrees, ..PLAN };
-            SyntheticGraph::new(plan).write_boards(&store, Batch::new(), &cancel).expect("written");
+            SyntheticGraph::new(plan).write(&store, &cancel).expect("written");
             let snapshot = store.snapshot();
-            let edges = SyntheticGraph::new(plan).edges(&cancel).expect("not cancelled");
+            assert_eq!(snapshot.node_count(), 500);
+            let mut again = SyntheticGraph::new(plan);
+            let pin = |item: u32| {
+                let key = item.to_string();
+                snapshot.require(NodeRef { kind: "pin", key: &key }).expect("a pin")
+            };
+            for item in 0..plan.items {
+                let mut words = again.words(again.topics[item as usize]);
+                let mut found: Vec<u32> = snapshot
+                    .tokens(pin(item))
+                    .iter()
+                    .map(|token| token["word=w".len()..].parse().expect("a number"))
+                    .collect();
+                (words.sort_unstable(), words.dedup(), found.sort_unstable());
+                assert_eq!(found, words, "pin {item}");
+            }
+            let edges = again.edges(&cancel).expect("not cancelled");
             for (item, board) in &edges {
-                let (item, board) = (item.to_string(), (board.get() - plan.items).to_string());
-                let item = snapshot.require(NodeRef { kind: "pin", key: &item }).expect("a pin");
+                let board = (board.get() - plan.items).to_string();
                 let board = snapshot.require(NodeRef { kind: "board", key: &board }).expect("a board");
                 let list = snapshot.list(hedgerow::RelationIx::new(0), board);
-                assert!(list.neighbors().any(|neighbor| neighbor == item), "{item} of {board}");
+                assert!(
+                    list.neighbors().any(|neighbor| neighbor == pin(item.get())),
+                    "{item:?} of {board:?}"
+                );
             }
             assert_eq!(snapshot.edge_count(hedgerow::RelationIx::new(0)), edges.len() as u64);
         }

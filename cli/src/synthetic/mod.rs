@@ -1,5 +1,5 @@
 //! Synthetic graphs whose truth is known: pins of one topic each, and boards that mostly keep to one topic.
-//! `generate` and `demo` write them in batches; benchmarks take their edges as a list. Knows nothing of models.
+//! `generate` and `demo` write them into a store, benchmarks load their edges. Knows nothing of models.
 
 mod degrees;
 mod graph;

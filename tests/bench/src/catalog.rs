@@ -36,15 +36,20 @@ impl Catalog {
         };
         let families = points((self.styles as usize).div_ceil(STYLES_PER_FAMILY), SPREAD[0]);
         let centers = points(self.styles as usize, SPREAD[1]);
-        let mut batch = Batch::new();
-        for (item, style) in styles.into_iter().map(|style| style as usize).enumerate() {
-            let own = point(self.graph.random(), SPREAD[2]);
+        let look = |style: u32| -> [f32; WIDTH] {
+            let (own, style) = (point(self.graph.random(), SPREAD[2]), style as usize);
             let (family, center) = (families[style / STYLES_PER_FAMILY], centers[style]);
-            let looks: [f32; WIDTH] = std::array::from_fn(|at| own[at] + family[at] + center[at]);
-            batch.set_dense(NodeRef::new("pin", &item.to_string())?, BLOCK, &looks)?;
+            std::array::from_fn(|at| own[at] + family[at] + center[at])
+        };
+        let looks: Vec<[f32; WIDTH]> = styles.into_iter().map(look).collect();
+        store.load(self.graph.load(cancel)?, cancel)?;
+        let mut batch = Batch::new();
+        for (item, look) in looks.iter().enumerate() {
+            batch.set_dense(NodeRef::new("pin", &item.to_string())?, BLOCK, look)?;
             commit_full(store, &mut batch, cancel)?;
         }
-        Ok(self.graph.write_boards(store, batch, cancel)?)
+        store.commit(&batch)?;
+        Ok(())
     }
 
     /// Pairs of items of one board, for boards that the store does not hold.

@@ -27,7 +27,7 @@ impl Graph {
     pub(crate) fn new(plan: Plan, cancel: &CancelToken) -> Result<Self, Failure> {
         let folder = measure::folder()?;
         let mut synthetic = SyntheticGraph::new(plan);
-        let load = gather(plan.items, plan.boards, synthetic.edges(cancel)?)?;
+        let load = synthetic.load(cancel)?;
         let store = Store::options().create(true).open(folder.path().join("store"))?;
         let since = Instant::now();
         let edges = store.load(load, cancel)?.edges_added;
