@@ -356,7 +356,9 @@ mod tests {
                     .iter()
                     .map(|token| token["word=w".len()..].parse().expect("a number"))
                     .collect();
-                (words.sort_unstable(), words.dedup(), found.sort_unstable());
+                words.sort_unstable();
+                words.dedup();
+                found.sort_unstable();
                 assert_eq!(found, words, "pin {item}");
             }
             let edges = again.edges(&cancel).expect("not cancelled");

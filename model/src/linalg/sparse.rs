@@ -447,13 +447,13 @@ mod tests {
 
     #[test]
     fn the_mean_of_many_samples_of_a_row_is_the_row() {
+        const SAMPLES: usize = 20_000;
         let mut matrix = Sparse::new(40);
         matrix.push_row((0..40).map(|column| (column, 1.0 + column as f32)));
         matrix.push_row([(3, 0.5), (7, 0.25)]);
         let total: f32 = matrix.row(0).map(|(_, value)| value).sum();
         let mut rng = StdRng::seed_from_u64(8);
         let mut means = vec![0.0f64; 40];
-        const SAMPLES: usize = 20_000;
         for _ in 0..SAMPLES {
             let mut sample = Vec::new();
             matrix.sample_row(0, 10, &mut rng, &mut sample);

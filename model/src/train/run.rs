@@ -241,18 +241,15 @@ impl<'a> TrainRun<'a> {
         // Without held-out positives the last epoch is the best.
         let recall = recall.unwrap_or(0.0);
         progress.best_recall = progress.best_recall.max(recall);
-        let (is_progress, is_kept) = match score {
-            Some(score) => {
-                let best = progress.best_score.take();
-                let is_progress = best.as_ref().is_none_or(|best| score.is_better_than(best));
-                let is_kept = best.as_ref().is_none_or(|best| !best.leads_by(&score, 1.0));
-                progress.best_score = if is_progress { Some(score) } else { best };
-                (is_progress, is_kept)
-            }
-            None => {
-                let is_kept = recall >= progress.best_recall - self.standard_error(progress.best_recall);
-                (is_kept, is_kept)
-            }
+        let (is_progress, is_kept) = if let Some(score) = score {
+            let best = progress.best_score.take();
+            let is_progress = best.as_ref().is_none_or(|best| score.is_better_than(best));
+            let is_kept = best.as_ref().is_none_or(|best| !best.leads_by(&score, 1.0));
+            progress.best_score = if is_progress { Some(score) } else { best };
+            (is_progress, is_kept)
+        } else {
+            let is_kept = recall >= progress.best_recall - self.standard_error(progress.best_recall);
+            (is_kept, is_kept)
         };
         if is_kept {
             // Frees the memory of the previous best first.
