@@ -60,12 +60,14 @@
 //! The degrees and sums of the search do not have the hidden edges. If there are few lists, it ranks three such sets of edges, because
 //! one leaves much to chance. For related items it hides one list of twenty, four times, and ranks pairs that occur together in the hidden
 //! ones more often than by chance. For items without lists it asks for up to 500 items as if they had none, and ranks what they occur
-//! together with. Then the factors are fitted to the whole graph.
+//! together with. In a graph of more than four million edges the search sees the longest lists and the items with the most edges only.
+//! Then the factors are fitted to the whole graph.
 //!
 //! The epochs hold other edges out ([`TrainOptions::held_out`](crate::TrainOptions::held_out)): no example of a list knows its held-out
-//! items. After the epochs these edges are ranked by factors that were fitted without them, and by embeddings of neighborhoods without
-//! their lists. w is the smallest weight that ranks them as well as the best one does, up to half a standard error.
-//! [`TrainEvent::Weighed`](crate::TrainEvent::Weighed) reports it.
+//! items. These edges are ranked by factors that were fitted without them, and by embeddings of neighborhoods without their lists. w is
+//! the smallest weight that ranks them as well as the best one does, up to half a standard error. After each epoch this decides whether
+//! the training goes on ([`TrainOptions::patience`](crate::TrainOptions::patience)), and at its end it gives w, which
+//! [`TrainEvent::Weighed`](crate::TrainEvent::Weighed) reports.
 //!
 //! [`TrainEvent::Fitted`](crate::TrainEvent::Fitted) reports the constants, the recall of hidden edges by the filter
 //! alone, and by both parts. The same graph and seed give the same constants and factors. A graph whose lists have fewer than five

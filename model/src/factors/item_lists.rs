@@ -89,7 +89,8 @@ impl ItemLists {
     /// The dense part of the graph: an equal share of the items and of the lists, those with the most edges, with at most this many edges
     /// between them. All of it if there are no more.
     ///
-    /// A sample by hash would not do: its lists are shorter and its items rarer than in the whole graph, and other constants are best for it.
+    /// A sample by hash would not do: its lists are shorter and its items rarer than in the whole graph, and other constants are best for
+    /// it. Memory: 4 bytes an edge.
     pub(crate) fn core(&self, most_edges: usize) -> Self {
         let (items, lists) = (shares_by_length(&self.of_item), shares_by_length(&self.of_list));
         let mut edges = Vec::with_capacity(self.edge_count());
@@ -97,11 +98,11 @@ impl ItemLists {
             edges.extend(self.of_list.columns_of(list).iter().map(|&item| share.max(items[item as usize])));
         }
         let limit = if edges.len() <= most_edges {
-            f64::INFINITY
+            f32::INFINITY
         } else {
-            *edges.select_nth_unstable_by(most_edges, f64::total_cmp).1
+            *edges.select_nth_unstable_by(most_edges, f32::total_cmp).1
         };
-        let below_limit = |shares: &[f64]| -> Vec<u32> {
+        let below_limit = |shares: &[f32]| -> Vec<u32> {
             (0..shares.len() as u32).filter(|&row| shares[row as usize] < limit).collect()
         };
         self.part(&below_limit(&items), &below_limit(&lists), |_, _| true)
@@ -210,12 +211,12 @@ impl ItemLists {
 }
 
 /// For each row, the share of the rows that are longer, or as long and not behind it.
-fn shares_by_length(matrix: &Sparse) -> Vec<f64> {
+fn shares_by_length(matrix: &Sparse) -> Vec<f32> {
     let mut order: Vec<u32> = (0..matrix.rows() as u32).collect();
     order.sort_by_key(|&row| Reverse(matrix.columns_of(row as usize).len()));
     let mut shares = vec![0.0; order.len()];
     for (place, &row) in order.iter().enumerate() {
-        shares[row as usize] = (place + 1) as f64 / order.len() as f64;
+        shares[row as usize] = ((place + 1) as f64 / order.len() as f64) as f32;
     }
     shares
 }
