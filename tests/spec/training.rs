@@ -108,7 +108,7 @@ fn groups(tokens: bool) -> (TempDir, Engine) {
     (folder, engine)
 }
 
-/// What answers decides when a training ends: all parts of the score where the graph answers, embeddings where they answer alone.
+/// Where the graph answers, an epoch must improve the whole score. Where embeddings answer alone, it must improve them.
 #[test]
 fn a_training_ends_when_epochs_make_the_answers_no_better() {
     let options = TrainOptions {
