@@ -31,7 +31,7 @@ use crate::verbs::train::options::OptionArgs;
 use crate::verbs::train::typed_flags::TypedFlags;
 
 const COLUMNS: &[&str] =
-    &["epoch", "loss", "recall", "score_recall", "pairs_per_second", "mean_cosine", "seconds"];
+    &["epoch", "loss", "recall", "pairs_per_second", "mean_cosine", "seconds", "score_recall"];
 
 /// The arguments of `train`.
 #[derive(Args, Debug)]
@@ -321,10 +321,10 @@ impl TrainingLog {
             report.epoch.into(),
             float(report.loss),
             report.recall.map(float).into(),
-            report.score_recall.map(float).into(),
             rounded(report.pairs_per_second, 0),
             float(report.mean_cosine),
             rounded(report.seconds, 3),
+            report.score_recall.map(float).into(),
         ];
         self.record(COLUMNS.iter().copied().zip(row.clone()))?;
         self.stream.row(row)
