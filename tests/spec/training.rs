@@ -138,6 +138,14 @@ fn a_training_ends_when_epochs_make_the_answers_no_better() {
     assert_eq!(scores(&resumed), scores(&report));
     assert_eq!(digest(&interrupted), digest(&engine));
 
+    // A training that may have no more epochs says whether the last one was progress. Here that is the last but two.
+    let progress = last - options.patience;
+    for (epochs, expected) in [(progress, progress > 1), (progress + 1, false)] {
+        let (_folder, engine) = groups(false);
+        let report = train(&engine, &TrainOptions { epochs, ..options.clone() }).expect("a training");
+        assert_eq!((report.epochs.len() as u32, report.is_improving), (epochs, expected));
+    }
+
     // Embeddings of tokens answer alone which items are similar.
     let (_folder, engine) = groups(true);
     let report = train(&engine, &TrainOptions { epochs: 2, ..options }).expect("a training");
