@@ -85,10 +85,22 @@ impl<'s> GraphFilter<'s> {
     /// # Cost
     /// The items of all lists of the history, each list once; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
     pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
+        let mut items = Vec::new();
+        let history = self.pass_sums(history, |item, sum| items.push((item, sum)));
+        FilterSums { items, history }
+    }
+
+    /// As [`GraphFilter::sums`], but passes each item and its sum on instead of collecting them.
+    ///
+    /// # Panics
+    /// As [`GraphFilter::sums`].
+    /// # Cost
+    /// As that of [`GraphFilter::sums`].
+    pub fn pass_sums(&mut self, history: &[NodeIx], each: impl FnMut(NodeIx, f32)) -> Vec<HistorySum> {
         let mut starts: Vec<(NodeIx, f32)> = history.iter().map(|&item| (item, 1.0)).collect();
         self.order(&mut starts);
         starts.dedup();
-        self.sums_from(starts)
+        self.pass_sums_from(starts, each)
     }
 
     /// The sums of items that count with different weights: the term of each is multiplied by its weight. The weights of a repeated
@@ -108,7 +120,9 @@ impl<'s> GraphFilter<'s> {
             }
             is_same
         });
-        self.sums_from(starts)
+        let mut items = Vec::new();
+        let history = self.pass_sums_from(starts, |item, sum| items.push((item, sum)));
+        FilterSums { items, history }
     }
 
     /// Keeps the items of the kind, by stable id.
@@ -117,7 +131,11 @@ impl<'s> GraphFilter<'s> {
         starts.sort_by_key(|&(node, _)| self.snapshot.stable_id(node));
     }
 
-    fn sums_from(&mut self, mut starts: Vec<(NodeIx, f32)>) -> FilterSums {
+    fn pass_sums_from(
+        &mut self,
+        mut starts: Vec<(NodeIx, f32)>,
+        each: impl FnMut(NodeIx, f32),
+    ) -> Vec<HistorySum> {
         let Self { snapshot, relations, powers, amounts, sums } = self;
         starts.truncate(MAX_HISTORY);
         let start = |(item, weight): (NodeIx, f32)| {
@@ -127,11 +145,12 @@ impl<'s> GraphFilter<'s> {
             HistorySum { item, sum: 0.0, own, degree, damping }
         };
         let mut history: Vec<HistorySum> = starts.into_iter().map(start).collect();
-        sums.add_items(amounts.take(), history.len(), snapshot, relations);
+        sums.add_items(&amounts.take(), history.len(), snapshot, relations);
         for start in &mut history {
             start.sum = sums.by_node[start.item.index()];
         }
-        FilterSums { items: sums.take(), history }
+        sums.drain(each);
+        history
     }
 }
 

@@ -96,6 +96,17 @@ impl ListRelations {
         }
     }
 
+    /// Starts to fetch the first items of a list from memory.
+    #[inline]
+    pub(super) fn prefetch_items(&self, snapshot: &Snapshot, list: NodeIx) {
+        for relation in &self.relations {
+            let list = snapshot.list(relation.relation, list);
+            if !list.is_empty() {
+                list.place(0);
+            }
+        }
+    }
+
     /// Calls `each` with at most `most` items of a list, some at a time, and with the number that each stands for.
     #[inline]
     pub(super) fn for_each_items(

@@ -89,7 +89,7 @@ impl<'s> RelatedItems<'s> {
     /// `C_ij` for all items j that share a list with an item i.
     fn row(&mut self, item: NodeIx) -> Vec<(NodeIx, f32)> {
         self.lists.add_lists(item, 1.0, self.snapshot, self.relations, &self.powers.list);
-        self.row.add_items(self.lists.take(), 1, self.snapshot, self.relations);
+        self.row.add_items(&self.lists.take(), 1, self.snapshot, self.relations);
         let mut row = self.row.take();
         row.retain(|&(other, _)| other != item);
         row

@@ -6,6 +6,9 @@ use hedgerow_storage::{NodeIx, Snapshot};
 use crate::two_hops::degree_powers::DegreePowers;
 use crate::two_hops::list_relations::ListRelations;
 
+/// Lists between the one that is read and the one whose items are fetched from memory.
+const LISTS_AHEAD: usize = 8;
+
 /// A sum for each node, and the nodes whose sum is not zero.
 #[derive(Debug)]
 pub(super) struct Sums {
@@ -65,13 +68,16 @@ impl Sums {
     /// Adds to each item of some lists what its lists have. The lists are those of a number of items.
     pub(super) fn add_items(
         &mut self,
-        lists: Vec<(NodeIx, f32)>,
+        lists: &[(NodeIx, f32)],
         items: usize,
         snapshot: &Snapshot,
         relations: &ListRelations,
     ) {
         let most_items = ListRelations::most_items(lists.len(), items);
-        for (list, amount) in lists {
+        for (at, &(list, amount)) in lists.iter().enumerate() {
+            if let Some(&(later, _)) = lists.get(at + LISTS_AHEAD) {
+                relations.prefetch_items(snapshot, later);
+            }
             relations.for_each_items(snapshot, list, most_items, |others, items| {
                 self.add_each(others, amount * items);
             });
@@ -80,10 +86,17 @@ impl Sums {
 
     /// The sums in the order in which they were reached, which are zero again.
     pub(super) fn take(&mut self) -> Vec<(NodeIx, f32)> {
-        let Self { by_node, reached, count } = self;
-        let sum = |node: u32| (NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
-        let sums = reached[..*count].iter().copied().map(sum).collect();
-        *count = 0;
+        let mut sums = Vec::with_capacity(self.count);
+        self.drain(|node, sum| sums.push((node, sum)));
         sums
+    }
+
+    /// Passes on the sums in the order in which they were reached. They are zero again.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(NodeIx, f32)) {
+        let Self { by_node, reached, count } = self;
+        for &node in &reached[..*count] {
+            each(NodeIx::new(node), std::mem::take(&mut by_node[node as usize]));
+        }
+        *count = 0;
     }
 }

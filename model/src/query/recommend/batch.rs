@@ -15,17 +15,19 @@ use crate::query::recommend::cold_start::most_popular;
 use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::recommend::history_question::{HistoryQuestion, HistoryQuestions};
 use crate::query::recommend::{FoundLists, Recommendation};
-use crate::query::scan::Hit;
 use crate::query::score_part::ScorePart;
 
-/// Queries of a task, which share the memory of their sums.
+/// Most queries of a task, which share the memory of their sums.
 const QUERIES_PER_TASK: usize = 16;
+/// Tasks for each thread, so that none waits long for the longest history.
+const TASKS_PER_THREAD: usize = 4;
 /// Queries for which the degrees of all rows are read together.
 const FEWEST_FOR_POWERS: usize = 16;
-/// Histories of a scan: as many as have this many scores by the graph filter, and no fewer or more than these.
-const NUMBERS_PER_SCAN: usize = 1 << 22;
-const FEWEST_PER_SCAN: usize = 4;
-const MOST_PER_SCAN: usize = 64;
+/// Queries to the graph that are answered together: as many as have this many scores by the graph filter, and no fewer or more than
+/// these.
+const SCORES_TOGETHER: usize = 1 << 22;
+const FEWEST_TOGETHER: usize = 4;
+const MOST_TOGETHER: usize = 64;
 
 /// Recommendations for many recipients, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
@@ -108,6 +110,35 @@ impl Recommender {
 
     /// The nodes for each query.
     fn answers(&self, queries: Vec<HistoryQuery>, part: Option<ScorePart>) -> Vec<Result<FoundNodes, Error>> {
+        let Self { embeddings, snapshot, options, .. } = self;
+        // The common part of the questions to the graph, for each kind.
+        let graph = |&kind: &KindIx| {
+            let graph = HistoryQuestions::new(kind, options, embeddings, snapshot)?;
+            let graph = if queries.len() < FEWEST_FOR_POWERS { graph } else { graph.with_powers() };
+            (part != Some(ScorePart::Embeddings)).then_some((kind, graph))
+        };
+        let graphs: HashMap<KindIx, HistoryQuestions<'_>> = self.popular.keys().filter_map(graph).collect();
+        let together = if graphs.is_empty() {
+            queries.len()
+        } else {
+            (SCORES_TOGETHER / embeddings.rows().max(1)).clamp(FEWEST_TOGETHER, MOST_TOGETHER)
+        };
+        let mut answers = Vec::with_capacity(queries.len());
+        let mut left = queries.into_iter();
+        while left.len() > 0 {
+            let queries: Vec<HistoryQuery> = left.by_ref().take(together).collect();
+            answers.extend(self.answers_together(queries, &graphs, part));
+        }
+        answers
+    }
+
+    /// The nodes for some queries, which are scanned for together.
+    fn answers_together(
+        &self,
+        queries: Vec<HistoryQuery>,
+        graphs: &HashMap<KindIx, HistoryQuestions<'_>>,
+        part: Option<ScorePart>,
+    ) -> Vec<Result<FoundNodes, Error>> {
         let Self { embeddings, snapshot, options, dirty_nodes, .. } = self;
         // The rows that are no answers to a query, ascending.
         let excluded = |query: &HistoryQuery| {
@@ -123,8 +154,8 @@ impl Recommender {
         let mask = options.token_mask(snapshot);
         for &kind in self.popular.keys() {
             let request = options.row_request(Some(kind), mask.as_ref());
-            if part != Some(ScorePart::Embeddings) {
-                self.ask_graph(kind, &queries, &excluded, &request, part, &mut found);
+            if let Some(graph) = graphs.get(&kind) {
+                self.ask_graph(graph, &queries, &excluded, &request, part, &mut found);
             }
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
             let of_kind = queries.iter().enumerate().filter(|(_, query)| query.kind == kind);
@@ -153,49 +184,38 @@ impl Recommender {
     /// The graph's answers to the queries of a kind that has factors, by a part of the score if one is given.
     fn ask_graph(
         &self,
-        kind: KindIx,
+        graph: &HistoryQuestions<'_>,
         queries: &[HistoryQuery],
         excluded: &[Vec<u32>],
         request: &RowRequest<'_>,
         part: Option<ScorePart>,
         found: &mut [FoundLists],
     ) {
-        let Self { embeddings, snapshot, options, .. } = self;
-        let Some(mut questions) = HistoryQuestions::new(kind, options, embeddings, snapshot) else { return };
-        if queries.len() >= FEWEST_FOR_POWERS {
-            questions = questions.with_powers();
-        }
+        let rows = graph.rows;
         // Two hops from each history.
-        let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == kind).collect();
-        let of_queries = asked.par_chunks(QUERIES_PER_TASK).map(|places| {
-            let mut sums = questions.sums();
-            let question = |&at: &usize| questions.of(&queries[at], part, &mut sums);
+        let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == rows.kind).collect();
+        let per_task = asked.len().div_ceil(TASKS_PER_THREAD * rayon::current_num_threads());
+        let of_queries = asked.par_chunks(per_task.clamp(1, QUERIES_PER_TASK)).map(|places| {
+            let mut sums = graph.sums();
+            let question = |&at: &usize| graph.of(&queries[at], part, &mut sums);
             places.iter().map(question).collect::<Vec<_>>()
         });
         for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
             found[at].graph = of_query;
         }
-        // Scans for the vectors of some histories at a time, to which the filter's part is added.
+        // One scan for all their vectors, to which the filter's part is added.
         let mut owners: Vec<(usize, &HistoryQuestion)> = Vec::new();
         for &at in &asked {
             owners.extend(found[at].graph.iter().map(|question| (at, question)));
         }
-        let rows = questions.rows.vectors.rows();
-        let vector_request = RowRequest { popularity: false, ..*request };
-        let mut nearest: Vec<(usize, Vec<Hit>)> = Vec::with_capacity(owners.len());
-        for owners in owners.chunks((NUMBERS_PER_SCAN / rows.max(1)).clamp(FEWEST_PER_SCAN, MOST_PER_SCAN)) {
-            let filter: Vec<Vec<f32>> =
-                owners.par_iter().map(|(_, question)| question.filter_scores(rows)).collect();
-            let filter: Vec<Option<&[f32]>> = filter.iter().map(|scores| Some(scores.as_slice())).collect();
-            let scanned: Vec<(&[f32], &[u32])> =
-                owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
-            let hits =
-                embeddings.nearest_each_in(&questions.rows.vectors, &scanned, &filter, &vector_request);
-            nearest.extend(owners.iter().map(|(at, _)| *at).zip(hits));
-        }
-        for (at, hits) in nearest {
-            found[at].lists.push(hits);
-        }
+        let filter: Vec<Option<&[f32]>> =
+            owners.iter().map(|(_, question)| Some(question.filter.as_slice())).collect();
+        let scanned: Vec<(&[f32], &[u32])> =
+            owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
+        let request = RowRequest { popularity: false, ..*request };
+        let hits = self.embeddings.nearest_each_in(&rows.vectors, &scanned, &filter, &request);
+        let owners: Vec<usize> = owners.into_iter().map(|(at, _)| at).collect();
+        owners.into_iter().zip(hits).for_each(|(owner, hits)| found[owner].lists.push(hits));
     }
 
     /// All nodes of a kind by popularity.

@@ -22,12 +22,12 @@ use crate::query::score_part::ScorePart;
 /// Items without lists of a history that count: those with the smallest stable ids.
 const MAX_COLD_HISTORY: usize = 10;
 
-/// The graph's question for one history.
+/// The graph's question for one history. Size: 4 bytes for each row of the embeddings.
 pub(crate) struct HistoryQuestion {
     /// The query vector for [`GraphRows::vectors`].
     pub(crate) vector: Vec<f32>,
-    /// The filter's part of the score, for each row that two hops reach.
-    filter_scores: Vec<(u32, f32)>,
+    /// The filter's part of each row's score.
+    pub(crate) filter: Vec<f32>,
 }
 
 /// The common part of all questions to the graph about one kind.
@@ -117,13 +117,19 @@ impl HistoryQuestion {
         filter: &mut GraphFilter<'_>,
     ) -> Option<Self> {
         let HistoryQuestions { rows: graph, relations, embeddings, snapshot, .. } = questions;
-        let sums = filter.sums(items);
-        if sums.items.is_empty() {
+        let (mut scores, mut is_reached) = (vec![0.0; graph.vectors.rows()], false);
+        let history = filter.pass_sums(items, |item, sum| {
+            is_reached = true;
+            if let Some(row) = embeddings.row(item) {
+                scores[row as usize] = questions.filter_score(row, item, sum);
+            }
+        });
+        if !is_reached {
             return None;
         }
         let own_list = recipient.map(|list| relations.degree(snapshot, list)).filter(|&degree| degree > 0);
         let list_damping = own_list.map_or(0.0, |degree| graph.filter_powers().list.of(degree));
-        let dampings: f32 = sums.history.iter().map(|item| item.damping).sum();
+        let dampings: f32 = history.iter().map(|item| item.damping).sum();
         let fold_in_item = |item: &HistorySum| {
             // What remains of the item's sum without itself and without the list that asks.
             let others = rest(item.sum, item.own + list_damping * (dampings - item.damping));
@@ -133,14 +139,9 @@ impl HistoryQuestion {
                 without: if item.degree > 1 { graph.fitted_score(others, item.degree - 1) } else { 0.0 },
             }
         };
-        let history: Vec<FoldInItem> = sums.history.iter().map(fold_in_item).collect();
-        let score = |&(item, sum): &(NodeIx, f32)| {
-            let row = embeddings.row(item)?;
-            Some((row, questions.filter_score(row, item, sum)))
-        };
-        let filter_scores = sums.items.iter().filter_map(score).collect();
+        let history: Vec<FoldInItem> = history.iter().map(fold_in_item).collect();
         let factors = graph.factors().fold_in(&history);
-        Some(Self { vector: graph.query_vector(&factors, embedding), filter_scores })
+        Some(Self { vector: graph.query_vector(&factors, embedding), filter: scores })
     }
 
     /// The question of a history of items without lists: what items with similar tokens lead to. `None` if there are none.
@@ -152,14 +153,18 @@ impl HistoryQuestion {
         rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
         rows.dedup();
         rows.truncate(MAX_COLD_HISTORY);
-        let filter_scores = cold.scores(&rows);
-        (!filter_scores.is_empty())
-            .then_some(Self { vector: graph.query_vector(&[0.0; RANK], None), filter_scores })
+        let scores = cold.scores(&rows);
+        let mut filter = vec![0.0; graph.vectors.rows()];
+        for &(row, score) in &scores {
+            filter[row as usize] = score;
+        }
+        let vector = graph.query_vector(&[0.0; RANK], None);
+        (!scores.is_empty()).then_some(Self { vector, filter })
     }
 
     /// The best rows, best first.
     ///
-    /// Cost: a scan of all rows; and a number for each of them, in which the filter's part lies.
+    /// Cost: a scan of all rows.
     pub(crate) fn best(
         &self,
         graph: &GraphRows,
@@ -167,8 +172,7 @@ impl HistoryQuestion {
         request: &RowRequest<'_>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
-        let filter = self.filter_scores(graph.vectors.rows());
-        embeddings.nearest_by(&graph.vectors, &self.vector, Some(&filter), request, excluded)
+        embeddings.nearest_by(&graph.vectors, &self.vector, Some(&self.filter), request, excluded)
     }
 
     /// The question for a part of the score alone.
@@ -181,19 +185,8 @@ impl HistoryQuestion {
         self
     }
 
-    /// The filter's part of each row's score.
-    pub(crate) fn filter_scores(&self, rows: usize) -> Vec<f32> {
-        let mut scores = vec![0.0; rows];
-        for &(row, score) in &self.filter_scores {
-            scores[row as usize] = score;
-        }
-        scores
-    }
-
     /// The parts of a row's score.
     pub(crate) fn parts(&self, row: u32, graph: &GraphRows) -> GraphParts {
-        let filter =
-            self.filter_scores.iter().find(|(other, _)| *other == row).map_or(0.0, |(_, score)| *score);
-        graph.parts(row, &self.vector, filter)
+        graph.parts(row, &self.vector, self.filter[row as usize])
     }
 }

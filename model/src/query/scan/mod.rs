@@ -186,7 +186,7 @@ impl Scan {
         self.scored(queries, further, request.bias, request.mask, rows, |block, query, scores| {
             let best = &mut best[query];
             // Mostly no score is high enough, and the maximum says so without a branch for each row.
-            if best.may_take(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) {
+            if best.may_take(largest(scores)) {
                 for (offset, &score) in block.offsets().iter().zip(scores) {
                     let row = (block.first + usize::from(*offset)) as u32;
                     if best.may_take(score) && !is_excluded(query, row) {
@@ -211,22 +211,14 @@ impl Scan {
     ) {
         let dim = self.dim();
         let count = further.len();
-        let (mut scores, mut biases) = (vec![0.0f32; count * BLOCK], [0.0f32; BLOCK]);
+        let mut scores = vec![0.0f32; count * BLOCK];
         for block in blocks(rows, mask) {
             let (rows, offsets) = (&self.full.values()[block.first * dim..], block.offsets());
             let scores = &mut scores[..count * offsets.len()];
             score::scores(score::ScoreInput { queries, rows, dim, offsets }, scores);
-            if let Some(bias) = bias {
-                for (to, offset) in biases.iter_mut().zip(offsets) {
-                    *to = bias[block.first + usize::from(*offset)];
-                }
-            }
             for (query, scores) in scores.chunks_exact_mut(offsets.len()).enumerate() {
-                scores.iter_mut().zip(&biases).for_each(|(score, bias)| *score += bias);
-                if let Some(further) = further[query] {
-                    for (score, offset) in scores.iter_mut().zip(offsets) {
-                        *score += further[block.first + usize::from(*offset)];
-                    }
+                for numbers in bias.into_iter().chain(further[query]) {
+                    block.add(numbers, scores);
                 }
                 each(&block, query, scores);
             }
@@ -245,6 +237,32 @@ impl Block {
     fn offsets(&self) -> &[u8] {
         &self.offsets[..self.count]
     }
+
+    /// Adds to each score the number of its row. A whole block is added without the offsets, which takes a third of the time.
+    fn add(&self, numbers: &[f32], scores: &mut [f32]) {
+        let numbers = &numbers[self.first..];
+        if let (Some(numbers), Some(scores)) =
+            (numbers.first_chunk::<BLOCK>(), scores.first_chunk_mut::<BLOCK>())
+        {
+            scores.iter_mut().zip(numbers).for_each(|(score, number)| *score += number);
+        } else {
+            let numbers = self.offsets().iter().map(|offset| numbers[usize::from(*offset)]);
+            scores.iter_mut().zip(numbers).for_each(|(score, number)| *score += number);
+        }
+    }
+}
+
+/// The largest of the scores of a block. In lanes: one after the other would wait for each comparison.
+fn largest(scores: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (whole, left) = scores.as_chunks::<LANES>();
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for scores in whole {
+        for (largest, &score) in largest.iter_mut().zip(scores) {
+            *largest = if score > *largest { score } else { *largest };
+        }
+    }
+    largest.iter().chain(left).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// The blocks of a range that have masked rows.
