@@ -82,7 +82,12 @@ impl Decoders {
                 files[at] = self.store.sidecar(SCRATCH).expect("valid checksums").expect("just written");
                 // Any outcome.
                 let _ = model_files::load_curve(&files[0]);
-                let _ = model_files::load_files(&files, self.store.snapshot().bound(), &CancelToken::new());
+                let _ = model_files::load_files(
+                    &files,
+                    self.store.snapshot().bound(),
+                    false,
+                    &CancelToken::new(),
+                );
             }
         }
     }

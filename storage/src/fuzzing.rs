@@ -186,7 +186,7 @@ pub(crate) fn write(
 }
 
 fn mode(cancel: &CancelToken) -> OpenMode<'_> {
-    OpenMode { low_memory: None, cancel }
+    OpenMode { is_mapped: false, verified: None, cancel }
 }
 
 pub(crate) fn all_sections(file: &SectionFile) -> Vec<Section<'_>> {

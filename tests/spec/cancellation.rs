@@ -1,6 +1,5 @@
 //! Promise 7: every long call reports its progress and can be cancelled. A cancelled call leaves an intact store.
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +8,7 @@ use hedgerow::{
     Recommender, Snapshot, Store, TrainOptions, Updater, UpdaterOptions, WalkOptions, Walker,
 };
 
+use crate::fixtures::copy_folder;
 use crate::fixtures::graph_model::GraphModel;
 use crate::training::options;
 
@@ -113,15 +113,6 @@ fn neighborhoods(path: &Path, cancel: &CancelToken) -> Result<(), Error> {
     Ok(walker.neighborhoods(&pins, cancel).map(drop)?)
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("readable") {
-        let path = entry.expect("readable").path();
-        let name = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &name) } else { fs::copy(&path, &name).map(drop).expect("copied") }
-    }
-}
-
 /// Runs a call and returns its progress reports and its result. With `stop_at`, the call is cancelled at that report.
 fn run(call: Call, path: &Path, stop_at: Option<usize>) -> (Vec<Progress>, Result<(), Error>) {
     let cancel = CancelToken::new();
@@ -151,7 +142,7 @@ fn trained(path: &Path) -> String {
     }
     let refreshed = path.with_extension("refreshed");
     drop((engine, store));
-    copy(path, &refreshed);
+    copy_folder(path, &refreshed);
     let engine = self::engine(&refreshed);
     engine.refresh(false, &CancelToken::new()).expect("refreshed");
     engine.digest(&CancelToken::new()).expect("a digest").digest
@@ -165,7 +156,7 @@ fn every_long_call_reports_progress_and_leaves_an_intact_store_when_cancelled() 
     for (name, call, keeps_model) in CALLS {
         // When the call runs to its end, it reports at least one stage.
         let uninterrupted = folder.path().join(format!("{name} to its end"));
-        copy(&origin, &uninterrupted);
+        copy_folder(&origin, &uninterrupted);
         let (reports, result) = run(call, &uninterrupted, None);
         result.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(!reports.is_empty(), "{name} reports nothing");
@@ -183,7 +174,7 @@ fn every_long_call_reports_progress_and_leaves_an_intact_store_when_cancelled() 
         for stop_at in [0, reports.len() / 2, reports.len() - 1] {
             let what = format!("{name} stopped at {stop_at} of {}", reports.len());
             let stopped = folder.path().join(&what);
-            copy(&origin, &stopped);
+            copy_folder(&origin, &stopped);
             match run(call, &stopped, Some(stop_at)).1 {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{what}: {error}"),
                 // A call may pass the last check before the cancellation. Flush may end before its first check.

@@ -25,6 +25,7 @@ mod same_content_same_digest;
 mod scores;
 mod stable_draws;
 mod store_equals_maps;
+mod stored_changes;
 mod structure;
 mod trainable_inputs;
 mod training;

@@ -14,23 +14,10 @@ use hedgerow::{
 };
 use hedgerow_test_support::fuzz_config;
 
+use crate::fixtures::copy_folder;
 use crate::fixtures::graph_model::GraphModel;
 
 const SEQUENCES: u64 = 2000;
-
-/// A copy of a store's folder.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("the folder") {
-        let entry = entry.expect("an entry");
-        let to = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).expect("copied");
-        }
-    }
-}
 
 fn open(path: &Path) -> Engine {
     let store = Store::options().create(true).open(path).expect("the store opens");
@@ -128,7 +115,7 @@ fn run(seed: u64) {
             // A kill: a copy of the files is opened, which the writer has not closed.
             3 => {
                 let now = folder.path().join(format!("killed-{step}"));
-                copy(&path, &now);
+                copy_folder(&path, &now);
                 drop(engine);
                 engine = open(&now);
                 path = now;

@@ -13,10 +13,13 @@ use crate::output::progress::Watched;
 use crate::output::value::count;
 
 /// The context of a verb. A process opens one store at a time, which the jobs of a console share.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about the verb or its options")]
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) read_only: bool,
     low_memory: bool,
+    /// The verb reads little, so files are mapped instead of read.
+    maps_files: bool,
     /// The verb runs in a console, which reads standard input itself.
     pub(crate) console: bool,
     cancel: CancelToken,
@@ -43,13 +46,28 @@ impl SharedStore {
 impl Context {
     pub(crate) fn new(out: Output, read_only: bool, low_memory: bool) -> Self {
         let (cancel, shared) = (interrupt::begin(), SharedStore::default());
-        Self { out, read_only, low_memory, console: false, cancel, shared }
+        Self { out, read_only, low_memory, maps_files: false, console: false, cancel, shared }
     }
 
     /// The context of a job of this console. Ctrl-C does not reach its token.
     pub(crate) fn for_job(&self, out: Output) -> Self {
         let (cancel, shared) = (CancelToken::new(), self.shared.clone());
-        Self { out, read_only: self.read_only, low_memory: self.low_memory, console: true, cancel, shared }
+        let Self { read_only, low_memory, .. } = *self;
+        Self { out, read_only, low_memory, maps_files: false, console: true, cancel, shared }
+    }
+
+    /// Maps the files of the store that is opened next, for a verb that reads little of it. A console reads them, because other
+    /// verbs follow.
+    pub(crate) fn map_files(&mut self) {
+        self.maps_files = !self.console;
+    }
+
+    /// Opens a mapped store again, with its files read into memory.
+    pub(crate) fn read_files(&mut self, path: &Path) {
+        if self.maps_files {
+            self.maps_files = false;
+            self.close(path);
+        }
     }
 
     /// Opens a store that must exist.
@@ -169,7 +187,7 @@ impl Context {
 
     fn open_anew(&self, path: &Path, create: bool) -> Result<Arc<Store>, Failure> {
         let options = Store::options().create(create).read_only(self.read_only).low_memory(self.low_memory);
-        let options = options.cancel(&self.watched());
+        let options = options.map_files(self.maps_files).cancel(&self.watched());
         let store = options.open(path).map_err(|error| Failure::Open(error.into()))?;
         for damage in store.damage() {
             self.out.note(&format!("warning: {damage}"));

@@ -61,6 +61,7 @@ pub(crate) struct RemoveArgs {
 }
 
 pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let mut batch = Batch::new();
     let edge = Edge { weight: args.weight, time: args.time, relation: args.relation.as_deref() };
     batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
@@ -79,6 +80,7 @@ pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn unlink(ctx: &mut Context, args: UnlinkArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let mut batch = Batch::new();
     batch.unlink(args.a.as_ref(), args.b.as_ref(), args.relation.as_deref())?;
     let commit = ctx.store(&args.store)?.commit(&batch)?;
@@ -93,6 +95,7 @@ pub(crate) fn unlink(ctx: &mut Context, args: UnlinkArgs) -> Result<(), Failure>
 }
 
 pub(crate) fn remove(ctx: &mut Context, args: RemoveArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let mut batch = Batch::new();
     batch.remove(args.node.as_ref())?;
     let commit = ctx.store(&args.store)?.commit(&batch)?;

@@ -13,6 +13,9 @@ use crate::session::context::Context;
 /// The most changed edges of a node that an explanation names.
 const EDGES_SHOWN: usize = 5;
 
+/// Files are read, not mapped, if more than one node in this many is dirty: walks from mapped lists are slower.
+const MAPPED_SHARE: u64 = 1000;
+
 /// The arguments of `refresh`.
 #[derive(Args, Debug)]
 pub(crate) struct RefreshArgs {
@@ -39,6 +42,14 @@ pub(crate) struct DigestArgs {
 }
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
+    if !args.full {
+        ctx.map_files();
+        let store = ctx.store(&args.store)?;
+        if store.dirty_nodes() > store.snapshot().node_count() / MAPPED_SHARE {
+            drop(store);
+            ctx.read_files(&args.store);
+        }
+    }
     let (engine, _) = ctx.trained(&args.store)?;
     if args.verify {
         return verify(ctx, &engine);

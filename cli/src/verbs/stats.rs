@@ -20,6 +20,7 @@ pub(crate) struct StatsArgs {
 }
 
 pub(crate) fn stats(ctx: &mut Context, args: StatsArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let engine = ctx.engine(&args.store)?;
     let (store, status) = (engine.store(), engine.status());
     let snapshot = store.snapshot();

@@ -83,7 +83,8 @@ impl Engine {
         let store = store.into();
         let snapshot = store.snapshot();
         let opened =
-            store.derived().map(|derived| WorkingState::open(&derived, &snapshot, cancel)).transpose()?;
+            store.derived().map(|derived| WorkingState::open(&derived, &snapshot, store.is_mapped(), cancel));
+        let opened = opened.transpose()?;
         let (working, damage) = opened.map_or((None, None), |(working, damage)| (Some(working), damage));
         let must_store =
             working.as_ref().is_some_and(|working| working.stored.is_none()) && !store.is_read_only();

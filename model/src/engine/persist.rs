@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hedgerow_storage::{CancelToken, Epoch, Generation, Publish, StableId};
+use hedgerow_storage::{CancelToken, Epoch, Generation, Publish, SectionWriter, StableId};
 
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
@@ -10,6 +10,7 @@ use crate::engine::working_state::{Consistency, WorkingState};
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
+use crate::state::row_changes::{NextFile, StoredRows};
 
 /// A digest of all embeddings, neighborhoods and factors, and the epoch and model of its rows. Equal digests mean equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,18 +74,20 @@ impl Digest {
 }
 
 impl Engine {
-    /// Stores the rows that refreshes computed since the last call. Those of a rebuild are stored whatever their epoch is.
+    /// Stores the rows that refreshes changed since the last call. Those of a rebuild are stored whatever their epoch is.
     ///
     /// # Visibility
     /// Durable when it returns: the next open starts from these rows and does not refresh again. Readers of this engine see no
-    /// difference. The records of [`Engine::refresh_history`] are stored too, if the store can be written. Cost: writes all rows of
-    /// all layers.
+    /// difference. The records of [`Engine::refresh_history`] are stored too, if the store can be written.
+    /// # Cost
+    /// Writes the changed rows of all layers, and sometimes those of earlier calls again: a row is written some log2 of the number of
+    /// calls times. If more than a quarter of all rows changed since they were stored together, it writes all rows.
     /// # Errors
     /// An error of the store, or a cancellation; the embeddings in memory stay as they are.
     pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
         if let Some(working) = self.working_state().as_mut()
             && working.consistency == Consistency::Exact
-            && working.stored != Some(working.state.epoch)
+            && working.stored.as_ref().map(|stored| stored.epoch) != Some(working.state.epoch)
         {
             self.publish_to_store(working, None, cancel)?;
         }
@@ -99,18 +102,26 @@ impl Engine {
         new_model: Option<&LearningCurve>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
-        let model = new_model.map(|curve| model_files::model_file(&working.state, curve));
-        let publish = Publish {
-            generation: working.generation,
-            refreshed: working.state.epoch,
-            files: vec![
-                (model_files::MODEL, model),
-                (model_files::NEIGHBORHOODS, Some(model_files::neighborhoods_file(&working.state))),
-                (model_files::EMBEDDINGS, Some(model_files::embeddings_file(&working.state))),
-            ],
-        };
-        self.store.publish(publish, cancel)?;
-        working.stored = Some(working.state.epoch);
+        let (state, epoch) = (&working.state, working.state.epoch);
+        let next = working.stored.as_ref().filter(|_| new_model.is_none());
+        let next = next.and_then(|stored| stored.next_file(state));
+        let changed = next.as_ref().and_then(|next| next.content(state));
+        let kept: Vec<String> = next.iter().flat_map(NextFile::kept).collect();
+        let model = new_model.map(|curve| model_files::model_file(state, curve));
+        let all = |file: fn(&State) -> SectionWriter<'_>| next.is_none().then(|| file(state));
+        let mut files = vec![
+            (model_files::MODEL, model),
+            (model_files::NEIGHBORHOODS, all(model_files::neighborhoods_file)),
+            (model_files::EMBEDDINGS, all(model_files::embeddings_file)),
+        ];
+        files.extend(kept.iter().map(|name| (name.as_str(), None)));
+        let (name, changed) = changed.unzip();
+        files.extend(name.as_deref().map(|name| (name, changed)));
+        self.store.publish(Publish { generation: working.generation, refreshed: epoch, files }, cancel)?;
+        match (&mut working.stored, next) {
+            (Some(stored), Some(next)) => stored.stored(epoch, next),
+            _ => working.stored = Some(StoredRows::whole(epoch)),
+        }
         Ok(())
     }
 

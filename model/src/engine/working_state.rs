@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_storage::{
-    CancelToken, Changes, Damage, Derived, Epoch, Error as StoreError, Generation, Snapshot,
-};
+use hedgerow_storage::{CancelToken, Changes, Damage, Derived, Error as StoreError, Generation, Snapshot};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
@@ -12,6 +10,7 @@ use crate::network::parameters::LoadedModel;
 use crate::state::incremental::StateUpdate;
 use crate::state::layer_rows::State;
 use crate::state::model_files;
+use crate::state::row_changes::StoredRows;
 
 /// The remedy for damaged rows.
 const RECOMPUTED: &str = "all rows were computed again from the graph and the model";
@@ -20,9 +19,9 @@ const RECOMPUTED: &str = "all rows were computed again from the graph and the mo
 pub(super) struct WorkingState {
     pub(super) generation: Generation,
     pub(super) state: State,
-    /// The epoch of the state in the store's files. `None` if the files do not have these rows: a rebuild may have given others
-    /// at the same epoch.
-    pub(super) stored: Option<Epoch>,
+    /// What the store's files have of the state. `None` if they do not have these rows: a rebuild may have given others at the same
+    /// epoch.
+    pub(super) stored: Option<StoredRows>,
     pub(super) consistency: Consistency,
 }
 
@@ -42,14 +41,14 @@ impl WorkingState {
     pub(super) fn open(
         derived: &Derived,
         snapshot: &Snapshot,
+        is_mapped: bool,
         cancel: &CancelToken,
     ) -> Result<(Self, Option<Damage>), Error> {
         let generation = derived.generation;
-        let damage = match model_files::load(derived, snapshot.bound(), cancel) {
-            Ok((state, is_exact)) if derived.is_complete => {
+        let damage = match model_files::load(derived, snapshot.bound(), is_mapped, cancel) {
+            Ok((state, stored, is_exact)) if derived.is_complete => {
                 let consistency = if is_exact { Consistency::Exact } else { Consistency::EarlierVersion };
-                let stored = Some(derived.refreshed);
-                return Ok((Self { generation, state, stored, consistency }, None));
+                return Ok((Self { generation, state, stored: Some(stored), consistency }, None));
             }
             // The log has a gap behind the rows, which the store has reported.
             Ok(_) => None,
@@ -83,9 +82,15 @@ impl WorkingState {
     ) -> Result<Option<StateUpdate>, Error> {
         // An error on the way leaves rows of different epochs.
         self.consistency = Consistency::Interrupted;
+        let rows = self.state.rows();
         let update = self.state.update(snapshot, changes, cancel)?;
         if update.is_some() {
             self.consistency = Consistency::Exact;
+        }
+        if let (Some(stored), Some(changed)) =
+            (&mut self.stored, update.as_ref().and_then(|update| update.changed_rows.as_ref()))
+        {
+            stored.add(changed, rows..self.state.rows());
         }
         Ok(update)
     }

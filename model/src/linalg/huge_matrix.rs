@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use hedgerow_storage::PrivateNumbers;
 use memmap2::MmapMut;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -29,6 +30,8 @@ enum Memory {
     Small(Vec<f32>),
     /// Has room for more rows.
     Huge(MmapMut),
+    /// Rows of a file, in small pages.
+    Mapped(PrivateNumbers),
 }
 
 impl HugeMatrix {
@@ -45,6 +48,11 @@ impl HugeMatrix {
         let mut matrix = Self::zeros(rows, width);
         matrix.values_mut().copy_from_slice(values);
         Some(matrix)
+    }
+
+    /// The numbers of a file. `None` if their number is not `rows x width`.
+    pub(crate) fn mapped(rows: usize, width: usize, values: PrivateNumbers) -> Option<Self> {
+        (values.len() == rows * width).then_some(Self { rows, width, memory: Memory::Mapped(values) })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -126,6 +134,7 @@ impl Memory {
         match self {
             Self::Small(values) => values,
             Self::Huge(memory) => bytemuck::cast_slice(memory),
+            Self::Mapped(numbers) => numbers,
         }
     }
 
@@ -133,6 +142,7 @@ impl Memory {
         match self {
             Self::Small(values) => values,
             Self::Huge(memory) => bytemuck::cast_slice_mut(memory),
+            Self::Mapped(numbers) => numbers,
         }
     }
 }

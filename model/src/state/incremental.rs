@@ -18,6 +18,7 @@ use crate::state::bad_row::FirstBadRow;
 use crate::state::layer_rows::State;
 use crate::state::matrix_rows::{MatrixRows, replace_rows};
 use crate::state::neighborhoods::walk_rows;
+use crate::state::reverse_lists::ReverseLists;
 use crate::state::row_set::RowSet;
 
 /// The result of a refresh.
@@ -110,7 +111,7 @@ impl State {
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<(), Error> {
-        self.index_reverse();
+        self.reverse = ReverseLists::of(&self.neighborhoods);
         let all = RowSet::all(self.rows());
         let dirty = DirtyRows {
             neighborhoods: all.clone(),
@@ -379,8 +380,7 @@ impl State {
         // The rows that read a changed message, by the reverse lists, besides those that changed themselves.
         let mut recomputed = changed.union(dirty.neighborhoods.iter());
         if recomputed.len() < self.rows() {
-            recomputed = recomputed
-                .union(changed_messages.iter().flat_map(|row| self.reverse[row as usize].iter().copied()));
+            recomputed = recomputed.union(self.reverse.readers_of(&changed_messages, &self.neighborhoods));
         }
         report.rows.push(recomputed.len() as u64);
         let pass = weights.pass(recomputed.len());
@@ -404,7 +404,7 @@ impl State {
     }
 
     /// Appends zeros for new rows to every layer.
-    fn grow_layers(&mut self) {
+    pub(super) fn grow_layers(&mut self) {
         let rows = self.rows();
         let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
         matrices.for_each(|matrix| matrix.grow(rows));

@@ -14,6 +14,7 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
+use crate::state::reverse_lists::ReverseLists;
 
 /// The row of a node that has none.
 pub(crate) const ABSENT: u32 = u32::MAX;
@@ -40,8 +41,8 @@ pub(crate) struct State {
     pub(crate) alive: Vec<bool>,
     /// Neighborhoods by descending visits, then by stable id.
     pub(crate) neighborhoods: Vec<Box<[Visited]>>,
-    /// For each row, the rows that have it in their neighborhood, ascending.
-    pub(crate) reverse: Vec<Vec<u32>>,
+    /// For each row, the rows that have it in their neighborhood.
+    pub(crate) reverse: ReverseLists,
     /// Degree levels.
     pub(crate) levels: Vec<u8>,
     /// The rows of each layer, h0 to hK. Shape: (rows, D) each.
@@ -64,7 +65,7 @@ impl State {
             row_of: Vec::new(),
             alive: Vec::new(),
             neighborhoods: Vec::new(),
-            reverse: Vec::new(),
+            reverse: ReverseLists::default(),
             levels: Vec::new(),
             hidden: vec![HugeMatrix::zeros(0, dim); config.layers + 1],
             messages: messages.collect(),
@@ -84,12 +85,10 @@ impl State {
     pub(crate) fn bytes(&self) -> usize {
         let neighborhoods: usize =
             self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
-        let reverse: usize =
-            self.reverse.iter().map(|all| size_of_val(all) + all.capacity() * size_of::<u32>()).sum();
         let matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
         let rows = size_of_val(&*self.nodes) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
         neighborhoods
-            + reverse
+            + self.reverse.bytes()
             + matrices.map(HugeMatrix::bytes).sum::<usize>()
             + rows
             + size_of_val(&*self.row_of)
@@ -132,7 +131,7 @@ impl State {
         self.nodes.push(node);
         self.alive.push(true);
         self.neighborhoods.push(Box::default());
-        self.reverse.push(Vec::new());
+        self.reverse.add_row();
         self.levels.push(0);
         row
     }
@@ -143,41 +142,9 @@ impl State {
         if self.neighborhoods[at] == new {
             return false;
         }
-        let sorted = |neighborhood: &[Visited]| {
-            let mut rows: Vec<u32> = neighborhood.iter().map(|&(neighbor, _)| neighbor).collect();
-            rows.sort_unstable();
-            rows
-        };
-        // Only differences: most neighbors stay, and each reverse list is a read from a random place.
-        let (old_rows, new_rows) = (sorted(&self.neighborhoods[at]), sorted(&new));
-        for neighbor in old_rows.iter().filter(|neighbor| new_rows.binary_search(neighbor).is_err()) {
-            let reverse = &mut self.reverse[*neighbor as usize];
-            if let Ok(found) = reverse.binary_search(&row) {
-                reverse.remove(found);
-            }
-        }
-        for neighbor in new_rows.iter().filter(|neighbor| old_rows.binary_search(neighbor).is_err()) {
-            let reverse = &mut self.reverse[*neighbor as usize];
-            if let Err(place) = reverse.binary_search(&row) {
-                reverse.insert(place, row);
-            }
-        }
+        self.reverse.replace(row, &self.neighborhoods[at], &new);
         self.neighborhoods[at] = new;
         true
-    }
-
-    /// Builds the reverse lists from the neighborhoods.
-    pub(crate) fn index_reverse(&mut self) {
-        let mut sizes = vec![0u32; self.rows()];
-        for &(neighbor, _) in self.neighborhoods.iter().flatten() {
-            sizes[neighbor as usize] += 1;
-        }
-        self.reverse = sizes.into_iter().map(|size| Vec::with_capacity(size as usize)).collect();
-        for (row, neighborhood) in self.neighborhoods.iter().enumerate() {
-            for &(neighbor, _) in neighborhood {
-                self.reverse[neighbor as usize].push(row as u32);
-            }
-        }
     }
 
     /// The row's [`ModelConfig::influence`].

@@ -11,5 +11,7 @@ pub(crate) mod model_files;
 pub(crate) mod neighborhoods;
 pub(crate) mod on_demand;
 pub(crate) mod refresh_explanation;
+pub(crate) mod reverse_lists;
+pub(crate) mod row_changes;
 pub(crate) mod row_comparison;
 pub(crate) mod row_set;

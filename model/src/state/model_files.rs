@@ -18,6 +18,8 @@ use crate::network::parameters::LoadedModel;
 use crate::network::weights::Weights;
 use crate::state::layer_rows::{ABSENT, State, Visited};
 use crate::state::learning_curve::LearningCurve;
+use crate::state::reverse_lists::ReverseLists;
+use crate::state::row_changes::StoredRows;
 
 /// The names of the three files in the manifest.
 pub(crate) const MODEL: &str = "model";
@@ -99,29 +101,44 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation of a store whose node numbers are below `bound`. Returns the state, and true if its
-/// rows have the bits that a rebuild would give.
+/// Reads a published generation of a store whose node numbers are below `bound`; with `is_mapped` it maps the matrices. Returns the state, what the store has of it, and
+/// true if its rows have the bits that a rebuild would give.
 ///
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section if the files are inconsistent; a cancellation.
-pub(crate) fn load(derived: &Derived, bound: u32, cancel: &CancelToken) -> Result<(State, bool), Error> {
+pub(crate) fn load(
+    derived: &Derived,
+    bound: u32,
+    is_mapped: bool,
+    cancel: &CancelToken,
+) -> Result<(State, StoredRows, bool), Error> {
     let files = [derived.file(MODEL)?, derived.file(NEIGHBORHOODS)?, derived.file(EMBEDDINGS)?];
-    let mut state = load_files(&files, bound, cancel)?;
+    let mut state = load_files(&files, bound, is_mapped, cancel)?;
+    let stored = StoredRows::read(derived, &mut state, bound)?;
+    // Who maps the rows asks for few of them.
+    if !is_mapped {
+        state.reverse = ReverseLists::of(&state.neighborhoods);
+    }
     state.epoch = derived.refreshed;
     files.iter().for_each(SectionFile::release_pages);
-    Ok((state, files[2].version() == EMBEDDINGS_VERSION))
+    Ok((state, stored, files[2].version() == EMBEDDINGS_VERSION))
 }
 
-/// Reads model, neighborhoods and embeddings.
+/// Reads model, neighborhoods and embeddings, without reverse lists.
 ///
 /// # Errors
 /// As for [`load`].
-pub(crate) fn load_files(files: &[SectionFile; 3], bound: u32, cancel: &CancelToken) -> Result<State, Error> {
+pub(crate) fn load_files(
+    files: &[SectionFile; 3],
+    bound: u32,
+    is_mapped: bool,
+    cancel: &CancelToken,
+) -> Result<State, Error> {
     let [model, neighborhoods, embeddings] = files;
     let LoadedModel { config, encoder, factors } = load_model(model)?;
     let mut state = State::new(config, Arc::new(encoder), factors.into());
     load_neighborhoods(&mut state, neighborhoods, bound)?;
-    load_embeddings(&mut state, embeddings, cancel)?;
+    load_embeddings(&mut state, embeddings, is_mapped, cancel)?;
     Ok(state)
 }
 
@@ -221,11 +238,15 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
         let these = rows.get(range.clone()).zip(counts.get(range)).ok_or_else(|| damaged("offsets"))?;
         state.neighborhoods.push(these.0.iter().copied().zip(these.1.iter().copied()).collect());
     }
-    state.index_reverse();
     Ok(())
 }
 
-fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) -> Result<(), Error> {
+fn load_embeddings(
+    state: &mut State,
+    file: &SectionFile,
+    is_mapped: bool,
+    cancel: &CancelToken,
+) -> Result<(), Error> {
     file.require(*b"EMBD", EMBEDDINGS_VERSION)?;
     let rows = state.rows();
     // One each for the vectors and the biases.
@@ -233,7 +254,12 @@ fn load_embeddings(state: &mut State, file: &SectionFile, cancel: &CancelToken) 
     let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
         let values = file.section_f32(tag)?;
         stage.advance(1)?;
-        HugeMatrix::from_values(rows, width, values).ok_or_else(|| {
+        let matrix = if is_mapped && !values.is_empty() {
+            HugeMatrix::mapped(rows, width, file.private_f32(tag)?)
+        } else {
+            HugeMatrix::from_values(rows, width, values)
+        };
+        matrix.ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
             file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
         })

@@ -44,6 +44,11 @@ pub struct Derived {
 }
 
 impl Derived {
+    /// True if a file with that name was published.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// The file with that name, its checksums verified.
     ///
     /// # Errors
@@ -61,17 +66,41 @@ impl Derived {
     /// # Errors
     /// [`Error::Damaged`] for the first file with damage.
     pub(crate) fn open(disk: &Disk, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
-        let derived = Self::open_some(disk, published, mode)?;
-        let damage = derived.damage().next().cloned();
-        damage.map_or(Ok(derived), |damage| Err(damage.into_error()))
+        Self::open_some(disk, published, mode)?.intact()
+    }
+
+    /// Opens the derived files of a manifest. Those that an earlier manifest names too are not read again.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for the first file with damage.
+    pub(crate) fn open_new(
+        disk: &Disk,
+        published: &Published,
+        before: Option<&Self>,
+        mode: OpenMode<'_>,
+    ) -> Result<Self, Error> {
+        Self::open_beside(disk, published, before, mode)?.intact()
     }
 
     /// Opens the intact derived files of a manifest, and keeps the damage of the others.
     pub(crate) fn open_some(disk: &Disk, published: &Published, mode: OpenMode<'_>) -> Result<Self, Error> {
+        Self::open_beside(disk, published, None, mode)
+    }
+
+    fn open_beside(
+        disk: &Disk,
+        published: &Published,
+        before: Option<&Self>,
+        mode: OpenMode<'_>,
+    ) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
         let stage = mode.cancel.stage("derived files", published.files.len() as u64);
         for named in &published.files {
-            let file = named.open(disk, Residence::Mapped, mode);
+            let open = before.and_then(|before| before.files.get(&named.name.what)?.as_ref().ok());
+            let file = match open.filter(|open| named.is(open, disk)) {
+                Some(open) => Ok(open.clone()),
+                None => named.open(disk, Residence::Mapped, mode),
+            };
             files.insert(named.name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }
@@ -87,6 +116,17 @@ impl Derived {
         })
     }
 
+    fn intact(self) -> Result<Self, Error> {
+        let damage = self.damage().next().cloned();
+        damage.map_or(Ok(self), |damage| Err(damage.into_error()))
+    }
+
+    /// Drops files that a manifest no longer names.
+    pub(crate) fn keep_named(&mut self, published: &Published) {
+        let is_named = |name: &String| published.files.iter().any(|file| file.name.what == *name);
+        Arc::make_mut(&mut self.files).retain(|name, _| is_named(name));
+    }
+
     /// The damage found in the files.
     pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
         self.files.values().filter_map(|file| file.as_ref().err())
@@ -99,11 +139,12 @@ impl Derived {
     }
 }
 
-/// Refuses names that a derived file cannot have.
-pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)]) -> Result<(), Error> {
+/// Refuses names that a derived file cannot have, and those that the store uses itself.
+pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)], used: &[&str]) -> Result<(), Error> {
     for (at, (name, _)) in files.iter().enumerate() {
-        let is_used =
-            crate::segments::FILES.contains(name) || files[..at].iter().any(|(other, _)| other == name);
+        let is_used = crate::segments::FILES.contains(name)
+            || used.contains(name)
+            || files[..at].iter().any(|(other, _)| other == name);
         if is_used || !is_file_stem(name) {
             let rule = "a name of its own in lowercase letters, digits and hyphens";
             return Err(Error::invalid("name of a derived file", name, rule));

@@ -20,8 +20,11 @@ use crate::types::position::Positions;
 use crate::wal::record_scan::LogStart;
 
 const KIND: [u8; 4] = *b"MANI";
-/// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log.
-const VERSION: u32 = 3;
+/// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log. Since version 4 derived
+/// files may change rows of others, and may be newer than the checkpoint.
+const VERSION: u32 = 4;
+/// The first version with fingerprints.
+const FINGERPRINTS: u32 = 3;
 const BODY: [u8; 8] = *b"body\0\0\0\0";
 const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
@@ -128,6 +131,11 @@ impl NamedFile {
         SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.is_verified(&path))
     }
 
+    /// True if an open file is this one.
+    pub(crate) fn is(&self, open: &SectionFile, disk: &Disk) -> bool {
+        open.fingerprint() == self.fingerprint && open.path() == self.path(disk.folder())
+    }
+
     /// The entry of a file that an older manifest names: the file as it is is taken for the right one.
     fn adopted(disk: &Disk, name: FileName) -> Self {
         let fingerprint = Fingerprint::of(disk, &name.path(disk.folder()));
@@ -155,7 +163,8 @@ impl Manifest {
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
         let body = file.section(BODY)?;
-        let body = if file.version() < VERSION { Self::old_body(disk, body) } else { codec::decode(body) };
+        let body =
+            if file.version() < FINGERPRINTS { Self::old_body(disk, body) } else { codec::decode(body) };
         let (number, epoch, replay_from, replay_after, log_start, segments, published): Body =
             body.map_err(|_| damaged("unreadable"))?;
         let positions = if file.has(POSITIONS) || file.version() == 2 {

@@ -136,7 +136,7 @@ pub(crate) fn open_checkpoint(
     manifest: &Manifest,
     mode: OpenMode<'_>,
 ) -> Result<GraphState, Error> {
-    let lists = if mode.low_memory.is_some() { Residence::Mapped } else { Residence::Loaded };
+    let lists = if mode.is_mapped { Residence::Mapped } else { Residence::Loaded };
     let stage = mode.cancel.stage("files", manifest.segments.iter().map(|file| file.fingerprint.bytes).sum());
     let open = |at: usize, residence| {
         let named = &manifest.segments[at];

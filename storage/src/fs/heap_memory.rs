@@ -13,6 +13,7 @@ pub(super) struct Mmap {
 }
 
 /// Bytes that are still written.
+#[derive(Debug)]
 pub(super) struct MmapMut(Mmap);
 
 impl Mmap {

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -65,13 +65,21 @@ impl Map {
     /// Returns the pages of a mapped file to the system, which reads them again when they are touched. Otherwise a file
     /// that was read once would count as memory of the process for as long as it is mapped.
     pub(crate) fn release_pages(&self) {
+        self.release_range(0..self.memory.len());
+    }
+
+    /// Returns the pages of a range of bytes, as [`Map::release_pages`].
+    pub(crate) fn release_range(&self, bytes: Range<usize>) {
         #[cfg(all(unix, not(miri)))]
         if self.residence == Residence::Mapped {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: the mapping is of a file that does not change, so reading it again gives the same bytes.
-            let left = unsafe { self.memory.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            let left = unsafe { self.memory.unchecked_advise_range(advice, bytes.start, bytes.len()) };
             // Where the system refuses, the pages stay in memory.
             let _ = left;
         }
+        #[cfg(any(miri, not(unix)))]
+        let _ = bytes;
     }
 }
 
@@ -105,7 +113,7 @@ unsafe impl<T: Sync> Sync for Slice<T> {}
 impl<T: AnyBitPattern> Slice<T> {
     /// The values in a range of bytes; `None` when they lie outside the map, are not aligned or not a whole number of
     /// values.
-    pub(crate) fn new(map: &Arc<Map>, bytes: std::ops::Range<usize>) -> Option<Self> {
+    pub(crate) fn new(map: &Arc<Map>, bytes: Range<usize>) -> Option<Self> {
         let values: &[T] = bytemuck::try_cast_slice(map.get(bytes)?).ok()?;
         Some(Self { start: NonNull::from(values).cast(), len: values.len(), _map: Arc::clone(map) })
     }
@@ -121,10 +129,65 @@ impl<T> Deref for Slice<T> {
     }
 }
 
+/// Numbers of a file that may be changed in memory. The file keeps its bytes. The system reads the pages that are touched, and copies
+/// those that are written.
+#[derive(Debug)]
+pub struct PrivateNumbers {
+    memory: MmapMut,
+}
+
+impl PrivateNumbers {
+    /// Maps a range of bytes of a file that the store never changes, as for [`Map::open`]. The range starts at a multiple of 4 and is
+    /// not empty.
+    #[cfg(not(miri))]
+    pub(crate) fn map(file: &File, bytes: Range<usize>) -> io::Result<Self> {
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(bytes.start as u64).len(bytes.len());
+        // SAFETY: the store does not write to the file while it is mapped, and writes to a private map do not reach the file.
+        Ok(Self { memory: unsafe { options.map_copy(file) }? })
+    }
+
+    #[cfg(miri)]
+    pub(crate) fn map(mut file: &File, bytes: Range<usize>) -> io::Result<Self> {
+        use std::io::{Seek, SeekFrom};
+        let mut memory = MmapMut::map_anon(bytes.len())?;
+        file.seek(SeekFrom::Start(bytes.start as u64))?;
+        file.read_exact(&mut memory)?;
+        Ok(Self { memory })
+    }
+}
+
+impl Deref for PrivateNumbers {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.memory)
+    }
+}
+
+impl DerefMut for PrivateNumbers {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.memory)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Seek, Write};
+
+    #[test]
+    fn private_numbers_change_in_memory_only() {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        let values = [1.0_f32, 2.0, 3.0];
+        file.write_all(&[0; 64]).expect("written");
+        file.write_all(bytemuck::cast_slice(&values)).expect("written");
+        let mut numbers = PrivateNumbers::map(&file, 64..76).expect("mapped");
+        assert_eq!(*numbers, values);
+        numbers[1] = 5.0;
+        assert_eq!(*numbers, [1.0, 5.0, 3.0]);
+        assert_eq!(*PrivateNumbers::map(&file, 64..76).expect("mapped"), values);
+    }
 
     #[test]
     fn both_residences_hold_the_same_and_slices_outlive_the_file() {

@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{ErrorKind, Seek};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::fs::disk::{Disk, Target};
 use crate::fs::header::{Fingerprint, HEADER, Header};
-use crate::fs::mmap::{Map, Residence, Slice};
+use crate::fs::mmap::{Map, PrivateNumbers, Residence, Slice};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
@@ -21,7 +23,7 @@ use crate::fs::section_stream::SectionStream;
 
 pub(super) const TABLE_ENTRY: usize = 32;
 pub(super) const ALIGN: usize = 64;
-/// Bytes that are written between two checks for cancellation.
+/// Bytes that are written between two checks for cancellation, and that are verified before their pages are given back.
 const CHUNK: usize = 8 << 20;
 
 /// A value that can be written as the bytes of a section without a copy.
@@ -136,6 +138,8 @@ pub struct SectionFile {
     path: Arc<Path>,
     header: Header,
     map: Arc<Map>,
+    /// To map parts of it again.
+    file: Arc<File>,
     is_verified: bool,
     sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
 }
@@ -199,7 +203,12 @@ impl SectionFile {
         let map = Arc::new(read.map_err(|e| Error::io(path, "read", e))?);
         let sections = Arc::new(check(path, &map, &header, is_verified)?);
         map.release_pages();
-        Ok(Self { path: path.into(), header, map, is_verified, sections })
+        Ok(Self { path: path.into(), header, map, file: Arc::new(file), is_verified, sections })
+    }
+
+    /// What a manifest says of the file.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.header.fingerprint()
     }
 
     /// True if the file was verified before, so that its content need not be validated again.
@@ -286,6 +295,16 @@ impl SectionFile {
         self.numbers(tag)
     }
 
+    /// A section as `f32` numbers that may be changed in memory, where the file keeps its bytes. Cost: the pages that are touched.
+    ///
+    /// # Errors
+    /// As for [`Self::section_f32`], and for an empty section; an error of the system.
+    pub fn private_f32(&self, tag: [u8; 8]) -> Result<PrivateNumbers, Error> {
+        self.section_f32(tag)?;
+        let (start, len) = self.sections[&tag];
+        PrivateNumbers::map(&self.file, start..start + len).map_err(|e| Error::io(&self.path, "map", e))
+    }
+
     fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
         let bytes = self.section(tag)?;
         bytemuck::try_cast_slice(bytes)
@@ -336,11 +355,23 @@ fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// The checksum of a range of a file, whose pages are given back on the way: a process would need memory for a whole file otherwise.
+fn checksum(map: &Map, bytes: Range<usize>) -> u64 {
+    let mut sum = Xxh3::new();
+    for start in bytes.clone().step_by(CHUNK) {
+        let chunk = start..bytes.end.min(start + CHUNK);
+        sum.update(&map[chunk.clone()]);
+        map.release_range(chunk);
+    }
+    sum.digest()
+}
+
 /// The range of each section, by tag.
 type Sections = BTreeMap<[u8; 8], (usize, usize)>;
 
 /// Validates the table, verifies the sections unless `is_verified`, and returns the range of each section.
-fn check(path: &Path, bytes: &[u8], header: &Header, is_verified: bool) -> Result<Sections, Error> {
+fn check(path: &Path, map: &Map, header: &Header, is_verified: bool) -> Result<Sections, Error> {
+    let bytes: &[u8] = map;
     let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
     // The file is still the one whose header was read.
     if bytes.get(..HEADER) != Some(&header.encode()) || bytes.len() as u64 != header.bytes {
@@ -368,7 +399,7 @@ fn check(path: &Path, bytes: &[u8], header: &Header, is_verified: bool) -> Resul
         if bytes[end..start].iter().any(|&byte| byte != 0) {
             return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
         }
-        if !is_verified && xxh3_64(&bytes[start..stop]) != read_u64(entry, 24) {
+        if !is_verified && checksum(map, start..stop) != read_u64(entry, 24) {
             return Err(damaged(&tag_text(&tag), "its checksum does not match"));
         }
         if sections.insert(tag, (start, len as usize)).is_some() {

@@ -53,9 +53,10 @@ impl FileStamp {
 /// The mode in which the files of a store are opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenMode<'a> {
-    /// If set, every file is mapped, and files in this set are not read. Otherwise lists are read into memory and every
-    /// byte is verified.
-    pub(crate) low_memory: Option<&'a VerifiedFiles>,
+    /// True if lists are mapped, not read into memory.
+    pub(crate) is_mapped: bool,
+    /// Files in this set are not read. Every byte of others is verified.
+    pub(crate) verified: Option<&'a VerifiedFiles>,
     /// Checked between any two files.
     pub(crate) cancel: &'a CancelToken,
 }
@@ -63,7 +64,7 @@ pub(crate) struct OpenMode<'a> {
 impl OpenMode<'_> {
     /// True for a file that need not be read.
     pub(crate) fn is_verified(self, path: &Path) -> bool {
-        self.low_memory.is_some_and(|verified| verified.is_unchanged(path))
+        self.verified.is_some_and(|verified| verified.is_unchanged(path))
     }
 }
 

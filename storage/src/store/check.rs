@@ -11,7 +11,7 @@ use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
-use crate::fs::verified_files::{OpenMode, VerifiedFiles};
+use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::{GraphState, LookupResult};
 use crate::store::handle::Store;
@@ -170,8 +170,7 @@ impl Check<'_> {
             }
         }
         let stage = cancel.stage("files", files.iter().map(|file| file.fingerprint.bytes).sum());
-        let nothing = VerifiedFiles::default();
-        let mode = OpenMode { low_memory: Some(&nothing), cancel };
+        let mode = OpenMode { is_mapped: true, verified: None, cancel };
         for file in files {
             let path = file.path(self.path);
             let is_current = manifests[0].files().any(|other| other == file);
@@ -204,7 +203,7 @@ impl Check<'_> {
         let (mut current, unobserved) = (None, cancel.reporting_to(&CancelToken::new()));
         for manifest in &manifests {
             cancel.check()?;
-            let mode = OpenMode { low_memory: Some(&nothing), cancel: &unobserved };
+            let mode = OpenMode { is_mapped: true, verified: None, cancel: &unobserved };
             let checkpointed = write_checkpoint::open_checkpoint(&self.disk, manifest, mode);
             match Damage::from_result(checkpointed, OPENING_HELPS)? {
                 Ok(state) => {

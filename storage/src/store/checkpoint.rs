@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::write_checkpoint;
-use crate::fs::verified_files::{OpenMode, VerifiedFiles};
+use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
 use crate::store::handle::Store;
 use crate::store::private_pool;
 use crate::store::publish::NewFiles;
+use crate::store::published_records::RECORDS;
 use crate::store::writer::{Publishing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
@@ -99,6 +100,10 @@ impl Store {
     ) -> Result<GraphState, Error> {
         manifest.epoch = state.epoch.get();
         manifest.positions = Arc::clone(&state.positions);
+        // The segments have what the records of the last publish add to the old ones.
+        if let Some(published) = &mut manifest.published {
+            published.files.retain(|file| file.name.what != RECORDS);
+        }
         let replay_from = writer
             .log_index()
             .first_record_after(state.epoch)
@@ -120,8 +125,8 @@ impl Store {
 
     /// The state of files that were just written. It cannot be cancelled: less work is left than was done.
     pub(super) fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
-        let (nothing, cancel) = (VerifiedFiles::default(), CancelToken::new().reporting_to(cancel));
-        let mode = OpenMode { low_memory: self.low_memory.then_some(&nothing), cancel: &cancel };
+        let cancel = CancelToken::new().reporting_to(cancel);
+        let mode = OpenMode { is_mapped: self.is_mapped, verified: None, cancel: &cancel };
         write_checkpoint::open_checkpoint(&self.disk, manifest, mode)
     }
 

@@ -39,7 +39,7 @@ pub struct Sizes {
 #[derive(Debug)]
 pub struct Store {
     pub(crate) disk: Disk,
-    pub(crate) low_memory: bool,
+    pub(crate) is_mapped: bool,
     current: RwLock<Snapshot>,
     pub(crate) derived: RwLock<Option<Derived>>,
     damage: Vec<Damage>,
@@ -65,41 +65,46 @@ impl Store {
 
     pub(crate) fn new_reader(
         disk: Disk,
-        low_memory: bool,
+        is_mapped: bool,
         state: GraphState,
         derived: Option<Derived>,
         (dirty, number): (u64, u64),
     ) -> Self {
         let role = Role::Reader { dirty, number };
-        Self::new(disk, low_memory, Arc::new(state), derived, Vec::new(), role)
+        Self::new(disk, is_mapped, Arc::new(state), derived, Vec::new(), role)
     }
 
     pub(crate) fn new_writer(
         disk: Disk,
-        low_memory: bool,
+        is_mapped: bool,
         state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
         writer: Writer,
     ) -> Self {
-        Self::new(disk, low_memory, state, derived, damage, Role::Writer(Box::new(writer)))
+        Self::new(disk, is_mapped, state, derived, damage, Role::Writer(Box::new(writer)))
     }
 
     fn new(
         disk: Disk,
-        low_memory: bool,
+        is_mapped: bool,
         state: Arc<GraphState>,
         derived: Option<Derived>,
         damage: Vec<Damage>,
         role: Role,
     ) -> Self {
         let (current, derived) = (RwLock::new(Snapshot(state)), RwLock::new(derived));
-        Self { disk, low_memory, current, derived, damage, role }
+        Self { disk, is_mapped, current, derived, damage, role }
     }
 
     /// The store's folder.
     pub fn path(&self) -> &Path {
         self.disk.folder()
+    }
+
+    /// True if files are mapped, not read ([`OpenOptions::map_files`], [`OpenOptions::low_memory`]).
+    pub fn is_mapped(&self) -> bool {
+        self.is_mapped
     }
 
     /// True if the store was opened read-only.

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod open;
 pub(crate) mod private_pool;
 pub(crate) mod publish;
+pub(crate) mod published_records;
 pub(crate) mod recover;
 pub(crate) mod recover_log;
 pub(crate) mod sidecar;

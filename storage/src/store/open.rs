@@ -19,6 +19,7 @@ use crate::fs::new_folders;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::store::handle::Store;
 use crate::store::private_pool::require_threads;
+use crate::store::published_records::{RECORDS, apply_records};
 use crate::store::recover::{Loss, Recovered, recover};
 use crate::store::sidecar;
 use crate::store::writer::{Appending, Publishing, Syncing, Writer};
@@ -52,6 +53,7 @@ const MAX_READER_RETRIES: u32 = 100;
 pub struct OpenOptions {
     create: bool,
     read_only: bool,
+    map_files: bool,
     low_memory: bool,
     repair: bool,
     cancel: CancelToken,
@@ -70,9 +72,15 @@ impl OpenOptions {
         self
     }
 
-    /// Maps the lists instead of reading them into huge pages: walks are slower, and processes share the memory.
-    /// Verified files that have not changed since, as far as their metadata shows, are not read until they are needed:
-    /// [`Store::check`] reads them.
+    /// Maps lists and embeddings instead of reading them into huge pages: the store opens sooner and processes share the
+    /// memory, but walks, trainings and rebuilds are slower. For processes that read or change little.
+    pub fn map_files(mut self, map_files: bool) -> Self {
+        self.map_files = map_files;
+        self
+    }
+
+    /// Maps files as [`Self::map_files`] does. Verified files that have not changed since, as far as their metadata shows, are
+    /// not read until they are needed: [`Store::check`] reads them.
     pub fn low_memory(mut self, low_memory: bool) -> Self {
         self.low_memory = low_memory;
         self
@@ -118,15 +126,21 @@ impl OpenOptions {
         loop {
             let state = write_checkpoint::open_checkpoint(disk, &manifest, mode);
             let opened = state.and_then(|state| {
-                let published = manifest.published.as_ref();
-                Ok((state, published.map(|published| Derived::open(disk, published, mode)).transpose()?))
+                let Some(published) = &manifest.published else { return Ok((state, None)) };
+                let derived = Derived::open(disk, published, mode)?;
+                let state = if derived.has(RECORDS) {
+                    apply_records(state, &derived.file(RECORDS)?, published)?
+                } else {
+                    state
+                };
+                Ok((state, Some(derived)))
             });
             match opened {
                 Ok((state, derived)) => {
                     let disk = disk.clone().with_store(manifest.store);
                     let dirty = manifest.published.as_ref().map_or(0, |published| published.dirty);
                     let shown = (dirty, manifest.number);
-                    return Ok(Store::new_reader(disk, self.low_memory, state, derived, shown));
+                    return Ok(Store::new_reader(disk, self.is_mapped(), state, derived, shown));
                 }
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
@@ -140,8 +154,16 @@ impl OpenOptions {
         }
     }
 
+    fn is_mapped(&self) -> bool {
+        self.map_files || self.low_memory
+    }
+
     fn mode<'a>(&'a self, verified: &'a VerifiedFiles) -> OpenMode<'a> {
-        OpenMode { low_memory: self.low_memory.then_some(verified), cancel: &self.cancel }
+        OpenMode {
+            is_mapped: self.is_mapped(),
+            verified: self.low_memory.then_some(verified),
+            cancel: &self.cancel,
+        }
     }
 
     pub(crate) fn write(&self, disk: Disk) -> Result<Store, Error> {
@@ -204,7 +226,7 @@ impl OpenOptions {
         let appending =
             Appending { appender, state: Arc::clone(&state), appended, ops_since_checkpoint: ops };
         let writer = Writer::new(disk.clone(), log, (publishing, syncing, appending), log_index, lock);
-        let store = Store::new_writer(disk, self.low_memory, state, derived, damage, writer);
+        let store = Store::new_writer(disk, self.is_mapped(), state, derived, damage, writer);
         // The engine was opened by its path.
         store.writer()?.check_place()?;
         store.checkpoint_repairs(lost_records)?;

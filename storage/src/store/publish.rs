@@ -5,11 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, Publish, check_names};
 use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, Published, remove_unnamed_files};
+use crate::fs::section::SectionWriter;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::store::handle::Store;
 use crate::store::handle::out_of_reach;
+use crate::store::published_records::{RECORDS, records_file};
 use crate::store::writer::{Publishing, Writer};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
@@ -61,6 +63,10 @@ impl Store {
         // The new files are shown.
         if let Some(checkpointed) = checkpointed {
             self.switch_segments(writer, checkpointed, manifest.replay_from)?;
+            let mut shown = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(shown), Some(published)) = (shown.as_mut(), &manifest.published) {
+                shown.keep_named(published);
+            }
         }
         if let Some(derived) = derived {
             self.show_derived(writer, publishing, derived)?;
@@ -183,7 +189,8 @@ impl Store {
     }
 
     /// Replaces the derived files, and keeps the log from their epoch on. Where that epoch is past the last checkpoint,
-    /// the segments are rewritten too, so that no reader sees embeddings of nodes that it lacks.
+    /// the records in between are written beside them, so that no reader sees embeddings of nodes that it lacks. If they
+    /// are many, the segments are rewritten instead.
     ///
     /// # Visibility
     /// Durable on return, all files together. Readers in other processes see the old set or the new one. Commits go on
@@ -195,7 +202,7 @@ impl Store {
     #[expect(clippy::needless_pass_by_value, reason = "what is published is written and done with")]
     pub fn publish(&self, publish: Publish<'_>, cancel: &CancelToken) -> Result<(), Error> {
         // The request is validated.
-        check_names(&publish.files)?;
+        check_names(&publish.files, &[RECORDS])?;
         let writer = self.writer()?;
         let mut publishing = writer.publishing()?;
         let state = self.snapshot().0;
@@ -213,9 +220,7 @@ impl Store {
             return Err(Error::invalid("derived file to keep", name, "one that was published before"));
         }
         let number = manifest.number;
-        let new = || {
-            publish.files.iter().filter_map(|(name, new)| Some((FileName::new(name, number), new.as_ref()?)))
-        };
+        let new = || publish.files.iter().filter_map(|(name, new)| Some((*name, new.as_ref()?)));
         // The files are written and opened, with the segments where the epoch needs them.
         let mut write = || {
             let mut files: Vec<NamedFile> = publish
@@ -225,22 +230,45 @@ impl Store {
                 .filter_map(|(name, _)| kept(name).cloned())
                 .collect();
             for (name, content) in new() {
-                let fingerprint = content.write_to(self.disk.target(&name.path(self.path())), cancel)?;
-                files.push(NamedFile { name, fingerprint });
+                files.push(self.written(name, number, content, cancel)?);
+            }
+            let mut writes_segments = false;
+            if refreshed > publishing.manifest.epoch() {
+                let segment_bytes = manifest.segments.iter().map(|file| file.fingerprint.bytes).sum();
+                match records_file(&writer.log, manifest.replay_from..refreshed_seq, segment_bytes)? {
+                    Some(content) => files.push(self.written(RECORDS, number, &content, cancel)?),
+                    None => writes_segments = true,
+                }
             }
             let (generation, refreshed) = (publish.generation.get(), refreshed.get());
             let published = Published { generation, refreshed, refreshed_seq, dirty: 0, files };
-            let derived = Derived::open(&self.disk, &published, OpenMode { low_memory: None, cancel })?;
+            let mode = OpenMode { is_mapped: false, verified: None, cancel };
+            let derived = Derived::open_new(&self.disk, &published, self.derived().as_ref(), mode)?;
             manifest.published = Some(published);
-            let checkpointed = (publish.refreshed > publishing.manifest.epoch())
+            let checkpointed = writes_segments
                 .then(|| self.write_segments(writer, &state, &mut manifest, cancel))
                 .transpose()?;
             Ok((Some(derived), checkpointed))
         };
         let (derived, checkpointed) = write().inspect_err(|_| {
             // A file that cannot be removed is removed at the next publish.
-            new().for_each(|(file, _)| drop(self.disk.remove(&file.path(self.path()))));
+            new().map(|(name, _)| name).chain([RECORDS]).for_each(|name| {
+                drop(self.disk.remove(&FileName::new(name, number).path(self.path())));
+            });
         })?;
         self.publish_manifest(writer, &mut publishing, NewFiles { manifest, checkpointed, derived })
+    }
+
+    /// Writes a file of a new manifest.
+    fn written(
+        &self,
+        name: &str,
+        number: u64,
+        content: &SectionWriter<'_>,
+        cancel: &CancelToken,
+    ) -> Result<NamedFile, Error> {
+        let name = FileName::new(name, number);
+        let fingerprint = content.write_to(self.disk.target(&name.path(self.path())), cancel)?;
+        Ok(NamedFile { name, fingerprint })
     }
 }

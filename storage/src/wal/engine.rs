@@ -31,7 +31,7 @@ pub(crate) const MAX_VALUE: usize = 24 << 10;
 const SEGMENT_BYTES: usize = 2 << 20;
 const _: () =
     assert!(20 * (MAX_VALUE + 64) < SEGMENT_BYTES / 4 - 64, "a leaf of full records stays out of blob files");
-pub(super) const MAX_BODY: usize = MAX_VALUE - record::HEAD;
+pub(crate) const MAX_BODY: usize = MAX_VALUE - record::HEAD;
 const CACHE_BYTES: u64 = 64 << 20;
 const TABLE: u8 = b'L';
 /// The engine's folder within the store's.

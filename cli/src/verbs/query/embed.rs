@@ -35,6 +35,7 @@ pub(crate) struct EmbedArgs {
 }
 
 pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
+    ctx.map_files();
     // A node of the store, or the description of a new one.
     let is_new = !args.tokens.is_empty() || !args.dense.is_empty() || !args.history.is_empty();
     if args.node.is_none() && !is_new {

@@ -41,6 +41,7 @@ pub(crate) struct NeighborhoodArgs {
 
 /// Prints the heaviest edges first. Equal weights are ordered by name, so equal graphs have equal answers.
 pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let snapshot = ctx.store(&args.store)?.snapshot();
     let node = snapshot.require(args.node.as_ref())?;
     let mut edges = Vec::new();
@@ -59,6 +60,7 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
 }
 
 pub(crate) fn neighborhood(ctx: &mut Context, args: NeighborhoodArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let visited = ctx.engine(&args.store)?.neighborhood(args.node.as_ref(), args.k)?;
     let rows = visited.iter().map(|node| vec![name(&node.node), node.visits.into(), float(node.importance)]);
     ctx.out.rows(&["node", "visits", "importance"], rows.collect())

@@ -71,6 +71,9 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
     if let Some(users) = &args.users {
         ctx.require_file(users)?;
     }
+    if args.users.is_none() {
+        ctx.map_files();
+    }
     let recipient = match args.node {
         Some(node) => Some(Recipient::Node(node)),
         None if !args.history.is_empty() => Some(Recipient::History(args.history)),

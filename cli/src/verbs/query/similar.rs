@@ -23,6 +23,7 @@ pub(crate) struct SimilarArgs {
 }
 
 pub(crate) fn similar(ctx: &mut Context, args: SimilarArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let engine = args.ranking.engine(ctx, &args.store)?;
     let query = args.ranking.query(true)?;
     let ranked = engine.similar(args.node.as_ref(), &query)?;

@@ -41,6 +41,7 @@ fn early(text: &str) -> Result<EarlyStop, String> {
 }
 
 pub(crate) fn walk(ctx: &mut Context, args: WalkArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let kind = &args.nodes[0].kind;
     if let Some(other) = args.nodes.iter().find(|node| node.kind != *kind) {
         return Err(Failure::Usage(format!(

@@ -1,0 +1,309 @@
+//! The rows that refreshes changed since all rows were stored, and the files that hold them: one for each of the last persists, or
+//! for some of them together. Owns which rows the next file holds. FORMAT.md has the layout.
+
+use std::ops::Range;
+
+use hedgerow_storage::{Derived, Epoch, Error as StoreError, NodeIx, SectionFile, SectionWriter};
+
+use crate::config::degree;
+use crate::config::error::Error;
+use crate::linalg::huge_matrix::HugeMatrix;
+use crate::state::incremental::ChangedRows;
+use crate::state::layer_rows::{ABSENT, State, Visited};
+use crate::state::row_set::RowSet;
+
+const KIND: [u8; 4] = *b"ROWS";
+const VERSION: u32 = 1;
+
+/// All rows are stored again if the changes exceed one in this many of them. Reading changes costs as much as reading rows.
+const LARGEST_SHARE: usize = 4;
+/// A file is stored again with newer changes unless it has more than this many times their rows. So files shrink from old to new,
+/// and there are few of them.
+const LARGEST_RATIO: usize = 2;
+
+/// The rows that the store has.
+pub(crate) struct StoredRows {
+    /// The epoch that they reflect.
+    pub(crate) epoch: Epoch,
+    /// The changes in each file, oldest first.
+    files: Vec<RowChanges>,
+    /// The changes that the store does not have yet.
+    unstored: RowChanges,
+}
+
+/// The next file of changes.
+pub(crate) struct NextFile {
+    /// Older files that stay.
+    kept: usize,
+    changes: RowChanges,
+}
+
+/// Rows that changed. Memory: four bytes for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct RowChanges {
+    /// Rows of new nodes, and of nodes that were removed, came back or got another degree level.
+    nodes: RowSet,
+    /// Rows with another neighborhood.
+    neighborhoods: RowSet,
+    /// By layer, beginning with the input: rows with another row or message.
+    layers: Vec<RowSet>,
+    /// Rows with another embedding or bias.
+    embeddings: RowSet,
+}
+
+impl StoredRows {
+    /// All rows are stored as of this epoch.
+    pub(crate) fn whole(epoch: Epoch) -> Self {
+        Self { epoch, files: Vec::new(), unstored: RowChanges::default() }
+    }
+
+    /// Adds the rows that a refresh changed. `new` are the rows that it added.
+    pub(crate) fn add(&mut self, changed: &ChangedRows, new: Range<usize>) {
+        let dirty = &changed.dirty;
+        let new = new.map(|row| row as u32);
+        self.unstored.add(&RowChanges {
+            nodes: dirty.weights.union(dirty.added_or_removed.iter()).union(new),
+            neighborhoods: dirty.neighborhoods.clone(),
+            layers: changed.layers.clone(),
+            embeddings: changed.visible.clone(),
+        });
+    }
+
+    /// The file that brings the store up to date. `None` if all rows should be stored.
+    pub(crate) fn next_file(&self, state: &State) -> Option<NextFile> {
+        let (mut kept, mut changes) = (self.files.len(), self.unstored.clone());
+        while kept > 0 && self.files[kept - 1].len() <= LARGEST_RATIO * changes.len() {
+            kept -= 1;
+            changes.add(&self.files[kept]);
+        }
+        let all: usize = self.files[..kept].iter().chain([&changes]).map(RowChanges::len).sum();
+        // Of each row a node, a neighborhood, a row of each layer and an embedding.
+        let most = state.rows() * (state.hidden.len() + 3) / LARGEST_SHARE;
+        (all <= most).then_some(NextFile { kept, changes })
+    }
+
+    /// Notes that the next file was stored.
+    pub(crate) fn stored(&mut self, epoch: Epoch, next: NextFile) {
+        let NextFile { kept, changes } = next;
+        self.epoch = epoch;
+        self.files.truncate(kept);
+        self.files.extend((!changes.is_empty()).then_some(changes));
+        self.unstored = RowChanges::default();
+    }
+
+    /// Applies the changes in all files to the rows that were stored together, without reverse lists.
+    ///
+    /// # Errors
+    /// Damage, where a file does not fit the rows.
+    pub(crate) fn read(derived: &Derived, state: &mut State, bound: u32) -> Result<Self, Error> {
+        let mut stored = Self::whole(derived.refreshed);
+        loop {
+            let name = file_name(stored.files.len());
+            if !derived.has(&name) {
+                return Ok(stored);
+            }
+            let file = derived.file(&name)?;
+            stored.files.push(RowChanges::read(&file, state, bound)?);
+            file.release_pages();
+        }
+    }
+}
+
+impl NextFile {
+    /// The names of the older files that stay.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = String> {
+        (0..self.kept).map(file_name)
+    }
+
+    /// The name of the new file, and its content. `None` if nothing changed.
+    pub(crate) fn content<'a>(&'a self, state: &'a State) -> Option<(String, SectionWriter<'a>)> {
+        (!self.changes.is_empty()).then(|| (file_name(self.kept), self.changes.file(state)))
+    }
+}
+
+/// The name of the file at a place, from the oldest on.
+fn file_name(place: usize) -> String {
+    format!("changed-rows-{place}")
+}
+
+impl RowChanges {
+    fn add(&mut self, other: &Self) {
+        let Self { nodes, neighborhoods, layers, embeddings } = self;
+        layers.resize(layers.len().max(other.layers.len()), RowSet::default());
+        let sets = [nodes, neighborhoods, embeddings].into_iter().chain(layers);
+        let others = [&other.nodes, &other.neighborhoods, &other.embeddings].into_iter().chain(&other.layers);
+        for (set, other) in sets.zip(others) {
+            *set = set.union(other.iter());
+        }
+    }
+
+    /// The number of changed rows of all kinds.
+    fn len(&self) -> usize {
+        let layers: usize = self.layers.iter().map(RowSet::len).sum();
+        self.nodes.len() + self.neighborhoods.len() + layers + self.embeddings.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The file of the changed rows as they are now.
+    fn file<'a>(&'a self, state: &'a State) -> SectionWriter<'a> {
+        let mut file = SectionWriter::new(KIND, VERSION);
+        file.section(*b"count\0\0\0", vec![state.rows() as u64]);
+        // Nodes.
+        let nodes = self.nodes.rows();
+        let of_nodes = move |of: fn(&State, usize) -> u8| -> Vec<u8> {
+            nodes.iter().map(|&row| of(state, row as usize)).collect()
+        };
+        file.section(*b"nodes-at", nodes);
+        file.section(
+            *b"nodes\0\0\0",
+            nodes.iter().map(|&row| state.nodes[row as usize].get()).collect::<Vec<u32>>(),
+        );
+        file.section(*b"alive\0\0\0", of_nodes(|state, row| u8::from(state.alive[row])));
+        file.section(*b"levels\0\0", of_nodes(|state, row| state.levels[row]));
+        // Neighborhoods.
+        let visited = |row: &u32| &state.neighborhoods[*row as usize];
+        let mut offsets = vec![0u64];
+        for row in self.neighborhoods.rows() {
+            offsets.push(offsets[offsets.len() - 1] + visited(row).len() as u64);
+        }
+        let column = |of: fn(&Visited) -> u32| -> Vec<u32> {
+            self.neighborhoods.rows().iter().flat_map(|row| visited(row).iter().map(of)).collect()
+        };
+        file.section(*b"hoods-at", self.neighborhoods.rows());
+        file.section(*b"offsets\0", offsets);
+        file.section(*b"rows\0\0\0\0", column(|&(row, _)| row));
+        file.section(*b"counts\0\0", column(|&(_, count)| count));
+        // Matrices, row by row.
+        let mut matrix = |tag: [u8; 8], rows: &'a RowSet, of: &'a HugeMatrix| {
+            file.section_chunks(tag, move || rows.rows().iter().map(move |&row| of.row(row as usize)));
+        };
+        for (layer, rows) in self.layers.iter().enumerate() {
+            matrix(numbered(*b"hidden\0\0", layer), rows, &state.hidden[layer]);
+            if let Some(messages) = state.messages.get(layer) {
+                matrix(numbered(*b"message\0", layer), rows, messages);
+            }
+        }
+        matrix(*b"vectors\0", &self.embeddings, &state.vectors);
+        for (layer, rows) in self.layers.iter().enumerate() {
+            file.section(numbered(*b"layerat\0", layer), rows.rows());
+        }
+        let embeddings = self.embeddings.rows();
+        file.section(*b"vectorat", embeddings);
+        file.section(
+            *b"bias\0\0\0\0",
+            embeddings.iter().map(|&row| state.bias[row as usize]).collect::<Vec<f32>>(),
+        );
+        file
+    }
+
+    /// Reads a file, and applies it to the rows before it.
+    fn read(file: &SectionFile, state: &mut State, bound: u32) -> Result<Self, Error> {
+        file.require(KIND, VERSION)?;
+        let &[count] = file.section_u64(*b"count\0\0\0")? else { return Err(misfit(file, "count").into()) };
+        let count =
+            usize::try_from(count).ok().filter(|&count| count >= state.rows() && count < ABSENT as usize);
+        let count = count.ok_or_else(|| misfit(file, "count"))?;
+        let rows = |tag: [u8; 8]| -> Result<RowSet, Error> {
+            let rows = file.section_u32(tag)?;
+            let is_ascending = rows.is_sorted_by(|a, b| a < b);
+            let is_known = rows.last().is_none_or(|&last| (last as usize) < count);
+            if is_ascending && is_known {
+                Ok(rows.iter().copied().collect())
+            } else {
+                Err(misfit(file, "rows").into())
+            }
+        };
+        let nodes = rows(*b"nodes-at")?;
+        read_nodes(file, &nodes, state, count, bound)?;
+        let neighborhoods = rows(*b"hoods-at")?;
+        read_neighborhoods(file, &neighborhoods, state)?;
+        state.grow_layers();
+        let matrix = |tag: [u8; 8], rows: &RowSet, to: &mut HugeMatrix| -> Result<(), Error> {
+            let (values, width) = (file.section_f32(tag)?, to.width());
+            if values.len() != rows.len() * width {
+                return Err(misfit(file, "matrix").into());
+            }
+            if width > 0 {
+                rows.iter().zip(values.chunks_exact(width)).for_each(|(row, values)| {
+                    to.row_mut(row as usize).copy_from_slice(values);
+                });
+            }
+            Ok(())
+        };
+        let mut layers = Vec::new();
+        for layer in 0..state.hidden.len() {
+            let changed = rows(numbered(*b"layerat\0", layer))?;
+            matrix(numbered(*b"hidden\0\0", layer), &changed, &mut state.hidden[layer])?;
+            if let Some(messages) = state.messages.get_mut(layer) {
+                matrix(numbered(*b"message\0", layer), &changed, messages)?;
+            }
+            layers.push(changed);
+        }
+        let embeddings = rows(*b"vectorat")?;
+        matrix(*b"vectors\0", &embeddings, &mut state.vectors)?;
+        let biases = file.section_f32(*b"bias\0\0\0\0")?;
+        if biases.len() != embeddings.len() {
+            return Err(misfit(file, "bias").into());
+        }
+        embeddings.iter().zip(biases).for_each(|(row, &bias)| state.bias[row as usize] = bias);
+        Ok(Self { nodes, neighborhoods, layers, embeddings })
+    }
+}
+
+/// Applies nodes, their liveness and their degree levels; adds rows up to `count`.
+fn read_nodes(
+    file: &SectionFile,
+    rows: &RowSet,
+    state: &mut State,
+    count: usize,
+    bound: u32,
+) -> Result<(), Error> {
+    let nodes = file.section_u32(*b"nodes\0\0\0")?;
+    let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);
+    let is_whole = [nodes.len(), alive.len(), levels.len()] == [rows.len(); 3];
+    if !is_whole || levels.iter().any(|&level| level >= degree::levels()) {
+        return Err(misfit(file, "nodes").into());
+    }
+    for (at, row) in rows.iter().enumerate() {
+        let (node, row) = (NodeIx::new(nodes[at]), row as usize);
+        let is_new =
+            row == state.rows() && nodes[at] < bound && state.row_of.get(node.index()) == Some(&ABSENT);
+        if is_new {
+            state.add_row(node);
+        }
+        if state.nodes.get(row) != Some(&node) {
+            return Err(misfit(file, "nodes").into());
+        }
+        state.alive[row] = alive[at] != 0;
+        state.levels[row] = levels[at];
+    }
+    if state.rows() == count { Ok(()) } else { Err(misfit(file, "nodes").into()) }
+}
+
+fn read_neighborhoods(file: &SectionFile, rows: &RowSet, state: &mut State) -> Result<(), Error> {
+    let offsets = file.section_u64(*b"offsets\0")?;
+    let (neighbors, counts) = (file.section_u32(*b"rows\0\0\0\0")?, file.section_u32(*b"counts\0\0")?);
+    let is_known = |&neighbor: &u32| (neighbor as usize) < state.rows();
+    if offsets.len() != rows.len() + 1 || neighbors.len() != counts.len() || !neighbors.iter().all(is_known) {
+        return Err(misfit(file, "offsets").into());
+    }
+    for (row, pair) in rows.iter().zip(offsets.windows(2)) {
+        let range = pair[0] as usize..pair[1] as usize;
+        let these = neighbors.get(range.clone()).zip(counts.get(range));
+        let (neighbors, counts) = these.ok_or_else(|| misfit(file, "offsets"))?;
+        state.neighborhoods[row as usize] = neighbors.iter().copied().zip(counts.iter().copied()).collect();
+    }
+    Ok(())
+}
+
+fn misfit(file: &SectionFile, place: &str) -> StoreError {
+    file.damaged(place, "does not fit the other sections or the rows before")
+}
+
+fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
+    tag[7] = b'0' + layer as u8;
+    tag
+}

@@ -1,0 +1,216 @@
+//! Promise 2 for stored rows: a persist stores the rows that refreshes changed, and after any mixture of refreshes, persists and
+//! openings the rows are those of a rebuild.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use hedgerow::{
+    Batch, CancelToken, CheckOptions, Edge, Engine, NodeRef, Query, RowComparison, Store, TrainOptions,
+    WalkOptions,
+};
+
+use crate::fixtures::copy_folder;
+use crate::fixtures::graph_model::GraphModel;
+
+fn open(path: &Path) -> Engine {
+    let store = Store::options().create(true).open(path).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+fn read(path: &Path) -> Engine {
+    let store = Store::options().read_only(true).open(path).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+fn digest(engine: &Engine) -> String {
+    engine.digest(&CancelToken::new()).expect("a digest").digest
+}
+
+/// Sizes of the files that a model has in a store, by name.
+fn files(engine: &Engine) -> BTreeMap<String, u64> {
+    engine.store().sizes().files.into_iter().collect()
+}
+
+/// The number of files with changed rows.
+fn changed_rows_files(engine: &Engine) -> usize {
+    let derived = engine.store().derived().expect("trained");
+    (0..99).take_while(|place| derived.has(&format!("changed-rows-{place}"))).count()
+}
+
+fn train(engine: &Engine) {
+    let walks = WalkOptions { walks: 24, top: 6, min_visits: 1, ..WalkOptions::default() };
+    let options = TrainOptions { dim: 8, walks, epochs: 0, ..TrainOptions::new(["pin"]) };
+    engine.training(&options).run(&CancelToken::new()).expect("trained");
+}
+
+fn link(engine: &Engine, board: &str, pin: &str) {
+    let mut batch = Batch::new();
+    batch
+        .link(NodeRef { kind: "board", key: board }, NodeRef { kind: "pin", key: pin }, Edge::default())
+        .expect("valid");
+    engine.store().commit(&batch).expect("a commit");
+}
+
+/// A trained store of 600 pins on boards of six. A change reaches few of them.
+fn sparse_store(path: &Path) -> Engine {
+    let engine = open(path);
+    let mut batch = Batch::new();
+    for pin in 0..600 {
+        for board in [pin / 6, 100 + (pin * 7 + 3) % 600 / 6] {
+            let (board, pin) = (format!("b{board}"), pin.to_string());
+            let (board, pin) = (NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin });
+            batch.link(board, pin, Edge::default()).expect("valid");
+        }
+    }
+    engine.store().commit(&batch).expect("a commit");
+    engine.store().checkpoint(&CancelToken::new()).expect("written");
+    train(&engine);
+    engine
+}
+
+#[test]
+fn any_mixture_of_refreshes_persists_and_openings_leaves_the_rows_of_a_rebuild() {
+    let (mut most_files, mut whole_writes) = (0, 0);
+    for seed in 0..6 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store");
+        let mut graph = GraphModel::new(seed, 300);
+        let mut engine = open(&path);
+        engine.store().commit(&graph.initial_batch()).expect("a commit");
+        train(&engine);
+        for step in 0..40 {
+            let batch = graph.batch(1);
+            engine.store().commit(&batch).expect("a commit");
+            let event = graph.random_below(8);
+            if event < 6 {
+                engine.refresh(false, &CancelToken::new()).expect("a refresh");
+            }
+            if event < 5 {
+                engine.persist(&CancelToken::new()).expect("stored");
+            }
+            if event == 0 {
+                engine.store().checkpoint(&CancelToken::new()).expect("written");
+            }
+            let stored = changed_rows_files(&engine);
+            most_files = most_files.max(stored);
+            whole_writes += usize::from(stored == 0 && event < 5);
+            let context = format!("seed {seed}, step {step}, event {event}");
+            if event < 3 {
+                // What a reader in another process sees is what was stored last.
+                let (reader, now) = (read(&path), engine.status());
+                assert_eq!(
+                    (reader.status().epoch, reader.status().embedded),
+                    (now.epoch, now.embedded),
+                    "{context}"
+                );
+                assert_eq!(digest(&reader), digest(&engine), "{context}");
+                drop(engine);
+                engine = open(&path);
+                assert_eq!(engine.damage(), None, "{context}");
+            }
+            if event == 7 {
+                drop(engine);
+                engine = open(&path);
+            }
+            if event == 6 || step == 39 {
+                engine.refresh(false, &CancelToken::new()).expect("a refresh");
+                let refreshed = digest(&engine);
+                let verified = engine.verify(&CancelToken::new()).expect("verified");
+                assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{context}: {verified}");
+                assert_eq!(digest(&engine), refreshed, "{context}");
+            }
+        }
+    }
+    assert!(most_files > 1 && whole_writes > 1, "{most_files} files, all rows written {whole_writes} times");
+}
+
+/// One edge among 600 pins: neither the rows nor the graph's files are written again.
+#[test]
+fn a_persist_writes_what_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    let names = |engine: &Engine| -> Vec<String> {
+        let names = std::fs::read_dir(engine.store().path()).expect("the folder");
+        names.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+    };
+    let before = names(&engine);
+    link(&engine, "b3", "77");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    engine.persist(&CancelToken::new()).expect("stored");
+    let is_new = |name: &&String| name.contains(".hg") && !before.contains(name);
+    let after = names(&engine);
+    let mut new: Vec<&str> = after.iter().filter(is_new).filter_map(|name| name.split('.').next()).collect();
+    new.sort_unstable();
+    assert_eq!(new, ["changed-rows-0", "records"]);
+    let sizes = files(&engine);
+    assert!(sizes["changed-rows-0"] + sizes["records"] < sizes["embeddings"] / 4, "{sizes:?}");
+    // A second persist of the same rows writes nothing.
+    engine.persist(&CancelToken::new()).expect("stored");
+    assert_eq!(names(&engine).len(), after.len());
+}
+
+/// The node came after the last checkpoint, so a reader has it from the records alone.
+#[test]
+fn a_reader_has_the_nodes_that_came_since_the_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    link(&engine, "b3", "new");
+    link(&engine, "b4", "new");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    engine.persist(&CancelToken::new()).expect("stored");
+    link(&engine, "b5", "newer");
+    let reader = read(&path);
+    assert_eq!(reader.status().dirty_nodes, 0);
+    let similar =
+        |engine: &Engine| engine.similar(("pin", "new"), &Query::default()).expect("an answer").items;
+    assert_eq!(similar(&reader), similar(&engine));
+    assert!(!similar(&reader).is_empty());
+    reader.similar(("pin", "newer"), &Query::default()).expect_err("a node that was not stored");
+    // After a checkpoint it is in the graph's files, and a reader has the last commit too.
+    engine.store().checkpoint(&CancelToken::new()).expect("written");
+    assert!(!files(&engine).contains_key("records"));
+    assert_eq!(read(&path).status().epoch, engine.status().epoch);
+}
+
+/// Each bit of a file that a persist wrote counts: a flipped one is told, and gives no other answer.
+#[test]
+fn a_flipped_bit_in_the_files_of_a_persist_is_found_and_changes_no_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    link(&engine, "b3", "77");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    engine.persist(&CancelToken::new()).expect("stored");
+    let right = digest(&engine);
+    let sizes = files(&engine);
+    drop(engine);
+    for (name, flips) in [("changed-rows-0", 12), ("records", 6)] {
+        for flip in 0..flips {
+            let is_file = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(name);
+            let mut entries =
+                std::fs::read_dir(&path).expect("the folder").map(|entry| entry.expect("an entry"));
+            let file = entries.find(is_file).expect("the file").path();
+            let sound = std::fs::read(&file).expect("a file");
+            let mut damaged = sound.clone();
+            damaged[flip * sizes[name] as usize / flips] ^= 1 << (flip % 8);
+            std::fs::write(&file, &damaged).expect("written");
+            let options = CheckOptions { deep: false, read_only: false };
+            let found = Store::check(&path, options, &CancelToken::new()).expect("a check");
+            assert_eq!(found.problems.len(), 1, "{name}, flip {flip}: {found}");
+            assert!(Store::options().read_only(true).open(&path).is_err(), "{name}, flip {flip}");
+            // A writer computes the rows again; in a copy, so that the next flip meets the same store.
+            let copy = folder.path().join(format!("{name}-{flip}"));
+            copy_folder(&path, &copy);
+            let engine = open(&copy);
+            assert_ne!(engine.store().damage(), [], "{name}, flip {flip}");
+            engine.refresh(false, &CancelToken::new()).expect("a refresh");
+            assert_eq!(digest(&engine), right, "{name}, flip {flip}");
+            drop(engine);
+            std::fs::write(&file, &sound).expect("written");
+        }
+    }
+    assert_eq!(digest(&read(&path)), right);
+}
