@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{
-    Batch, CancelToken, CheckOptions, Edge, Engine, NodeRef, Query, RowComparison, Store, TrainOptions,
-    WalkOptions,
+    Batch, CancelToken, CheckOptions, Edge, Engine, ModelError, NodeRef, Query, RowComparison, Store,
+    TrainOptions, WalkOptions,
 };
 
 use crate::fixtures::copy_folder;
@@ -15,6 +15,12 @@ use crate::fixtures::graph_model::GraphModel;
 
 fn open(path: &Path) -> Engine {
     let store = Store::options().create(true).open(path).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
+/// An engine whose rows are mapped, and whose readers' copy is made by the first answer.
+fn open_mapped(path: &Path) -> Engine {
+    let store = Store::options().create(true).map_files(true).open(path).expect("the store opens");
     Engine::open(Arc::new(store)).expect("the engine opens")
 }
 
@@ -76,6 +82,7 @@ fn any_mixture_of_refreshes_persists_and_openings_leaves_the_rows_of_a_rebuild()
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("store");
         let mut graph = GraphModel::new(seed, 300);
+        let open = if seed % 2 == 0 { open } else { open_mapped };
         let mut engine = open(&path);
         engine.store().commit(&graph.initial_batch()).expect("a commit");
         train(&engine);
@@ -213,4 +220,43 @@ fn a_flipped_bit_in_the_files_of_a_persist_is_found_and_changes_no_row() {
         }
     }
     assert_eq!(digest(&read(&path)), right);
+}
+
+/// Before the first answer there is no copy for readers. It comes as of the last refresh, also after an interrupted one.
+#[test]
+fn the_first_answer_of_a_mapped_store_is_as_of_the_last_refresh() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    drop(sparse_store(&path));
+    let answer = |engine: &Engine| engine.similar(("pin", "77"), &Query::default());
+    let engine = open_mapped(&path);
+    link(&engine, "b3", "77");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    let status = engine.status();
+    assert_eq!((status.embedded, status.dirty_nodes), (Some(status.epoch), 0));
+    let first = answer(&engine).expect("an answer");
+    assert_eq!(first.epoch, status.epoch);
+    drop(engine);
+    // A host that reads the files, and has its copy from the start.
+    let read = open(&path);
+    read.refresh(false, &CancelToken::new()).expect("a refresh");
+    assert_eq!(answer(&read).expect("an answer").items, first.items);
+    link(&read, "b4", "77");
+    drop(read);
+    // A refresh that is interrupted before the first answer leaves no rows to answer from.
+    let engine = open_mapped(&path);
+    let cancelled = CancelToken::new();
+    let observed = cancelled.observed({
+        let cancelled = cancelled.clone();
+        move |progress| {
+            if progress.stage == "walks" {
+                cancelled.cancel();
+            }
+        }
+    });
+    engine.refresh(false, &observed).expect_err("a cancellation");
+    let refused = answer(&engine).map(|ranked| ranked.items);
+    assert!(matches!(refused, Err(ModelError::PartlyRefreshed)), "{refused:?}");
+    engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    assert_eq!(answer(&engine).expect("an answer").epoch, engine.status().epoch);
 }

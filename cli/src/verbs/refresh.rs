@@ -175,6 +175,7 @@ fn step(reason: &RefreshReason) -> (String, Option<&NodeName>, String) {
 }
 
 pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure> {
+    ctx.map_files();
     let (engine, status) = ctx.trained(&args.store)?;
     let digest = engine.digest(&ctx.watched())?;
     ctx.note_dirty(status.dirty_nodes, digest.epoch, "the embeddings");

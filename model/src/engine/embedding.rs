@@ -87,6 +87,8 @@ impl Engine {
     /// An unknown node in the history; a dense block that the model does not have, of another width, or with a value that is not
     /// finite; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one.
     pub fn embed_new_node(&self, new_node: &NewNode) -> Result<Embedded, Error> {
+        // The copy is not made under the lock of the state.
+        self.make_reader_copy();
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {
                 let row = |name: &NodeName| embeddings.require_row(name.as_ref(), snapshot);
@@ -101,9 +103,10 @@ impl Engine {
     /// defaults if no model embeds the node's kind. Needs no training.
     pub fn neighborhood<'n>(&self, node: impl Into<NodeRef<'n>>, k: usize) -> Result<Vec<Importance>, Error> {
         let node = node.into();
-        let model_walks = self.reader_embeddings().as_ref().and_then(|embeddings| {
-            let policy = embeddings.config.policies.iter().find(|policy| policy.kind == node.kind)?;
-            Some((embeddings.config.walks, policy.clone()))
+        let header = self.reader_copy().header();
+        let model_walks = header.and_then(|header| {
+            let policy = header.config.policies.iter().find(|policy| policy.kind == node.kind)?;
+            Some((header.config.walks, policy.clone()))
         });
         let snapshot = self.store.snapshot();
         let source = snapshot.require(node)?;

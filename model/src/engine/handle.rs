@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use hedgerow_storage::{CancelToken, Damage, Epoch, Generation, Snapshot, Store};
 
 use crate::config::error::Error;
+use crate::config::model_config::ModelConfig;
 use crate::engine::refresh_history::RefreshHistory;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
@@ -14,15 +15,15 @@ use crate::state::layer_rows::State;
 /// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
 ///
 /// Readers see the embeddings that were published last and never wait for a refresh to compute. A refresh works on rows of its own
-/// and copies the changed ones at its end, in one step. Commits and refreshes go on during a training, and the new generation
+/// and copies the changed ones at its end, in one step. Over a store with mapped files the readers' copy is made by the first answer,
+/// which waits for a refresh in progress. Commits and refreshes go on during a training, and the new generation
 /// includes them.
 pub struct Engine {
     pub(super) store: Arc<Store>,
     /// Held by a training, so that there is one at a time.
     pub(super) training: Mutex<()>,
     working_state: Mutex<Option<WorkingState>>,
-    /// The embeddings that readers see.
-    reader_embeddings: RwLock<Option<Embeddings>>,
+    reader_copy: RwLock<ReaderCopy>,
     damage: Option<Damage>,
     /// Locked last, and only for short calls.
     pub(super) refresh_history: Mutex<RefreshHistory>,
@@ -88,14 +89,20 @@ impl Engine {
         let (working, damage) = opened.map_or((None, None), |(working, damage)| (Some(working), damage));
         let must_store =
             working.as_ref().is_some_and(|working| working.stored.is_none()) && !store.is_read_only();
-        let embeddings =
-            working.as_ref().map(|working| Embeddings::new(&working.state, &snapshot, working.generation));
+        let reader_copy = match &working {
+            None => ReaderCopy::Untrained,
+            // A process that maps the files may never ask.
+            Some(working) if store.is_mapped() => ReaderCopy::Unmade(ModelHeader::of(working)),
+            Some(working) => {
+                ReaderCopy::Made(Box::new(Embeddings::new(&working.state, &snapshot, working.generation)))
+            }
+        };
         let refresh_history = Mutex::new(RefreshHistory::open(&store));
         let engine = Self {
             store,
             training: Mutex::new(()),
             working_state: Mutex::new(working),
-            reader_embeddings: RwLock::new(embeddings),
+            reader_copy: RwLock::new(reader_copy),
             damage,
             refresh_history,
         };
@@ -118,17 +125,18 @@ impl Engine {
 
     /// The epochs of the store and its embeddings. Cost: a lock and a few reads.
     pub fn status(&self) -> Status {
-        let embeddings = self.reader_embeddings();
+        let copy = self.reader_copy();
         // The snapshot is taken under the lock, so its epoch is not before that of the embeddings.
         let snapshot = self.store.snapshot();
-        let embeddings = embeddings.as_ref();
+        let header = copy.header();
         Status {
             epoch: snapshot.epoch(),
-            embedded: embeddings.map(|embeddings| embeddings.epoch),
-            generation: embeddings.map(|embeddings| embeddings.generation),
+            embedded: header.as_ref().map(|header| header.epoch),
+            generation: header.as_ref().map(|header| header.generation),
             dirty_nodes: self.store.dirty_nodes(),
-            dim: embeddings.map(|embeddings| embeddings.vectors.dim() + 1),
-            targets: embeddings.map_or_else(Vec::new, Embeddings::targets),
+            dim: header.as_ref().map(|header| header.config.dim + 1),
+            targets: header
+                .map_or_else(Vec::new, |header| header.config.targets().map(str::to_owned).collect()),
         }
     }
 
@@ -140,7 +148,7 @@ impl Engine {
     pub fn memory(&self) -> Result<u64, Error> {
         let rows =
             self.working_state().as_ref().map(|working| working.state.bytes()).ok_or(Error::NotTrained)?;
-        Ok((rows + self.reader_embeddings().as_ref().map_or(0, Embeddings::bytes)) as u64)
+        Ok((rows + self.reader_copy().made().map_or(0, Embeddings::bytes)) as u64)
     }
 
     /// Runs `read` on the readers' embeddings and a snapshot of the graph, under the readers' lock.
@@ -151,8 +159,27 @@ impl Engine {
         &self,
         read: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let embeddings = self.reader_embeddings();
-        read(embeddings.as_ref().ok_or(Error::NotTrained)?, &self.store.snapshot())
+        self.make_reader_copy();
+        match &*self.reader_copy() {
+            ReaderCopy::Made(embeddings) => read(embeddings, &self.store.snapshot()),
+            // A refresh was interrupted before there was a copy.
+            ReaderCopy::Unmade(_) => Err(Error::PartlyRefreshed),
+            ReaderCopy::Untrained => Err(Error::NotTrained),
+        }
+    }
+
+    /// Makes the readers' copy, if there is a model and none was made. Waits for a refresh in progress then. The caller must not hold
+    /// the state that refreshes work on.
+    pub(super) fn make_reader_copy(&self) {
+        if !matches!(*self.reader_copy(), ReaderCopy::Unmade(_)) {
+            return;
+        }
+        let working = self.working_state();
+        let Some(working) = working.as_ref().filter(|working| working.consistent().is_ok()) else { return };
+        if matches!(*self.reader_copy(), ReaderCopy::Unmade(_)) {
+            let embeddings = Embeddings::new(&working.state, &self.store.snapshot(), working.generation);
+            self.change_reader_copy(|copy| *copy = ReaderCopy::Made(Box::new(embeddings)));
+        }
     }
 
     /// Runs `read` on the state that refreshes work on, once no refresh is in progress. The readers' embeddings do not change
@@ -174,12 +201,51 @@ impl Engine {
         })
     }
 
-    pub(super) fn reader_embeddings(&self) -> RwLockReadGuard<'_, Option<Embeddings>> {
-        self.reader_embeddings.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn reader_copy(&self) -> RwLockReadGuard<'_, ReaderCopy> {
+        self.reader_copy.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the readers' embeddings while readers are locked out.
-    pub(super) fn change_reader_embeddings(&self, change: impl FnOnce(&mut Option<Embeddings>)) {
-        change(&mut self.reader_embeddings.write().unwrap_or_else(PoisonError::into_inner));
+    /// Changes the readers' copy while readers are locked out.
+    pub(super) fn change_reader_copy(&self, change: impl FnOnce(&mut ReaderCopy)) {
+        change(&mut self.reader_copy.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The embeddings that readers see.
+pub(super) enum ReaderCopy {
+    /// There is no model.
+    Untrained,
+    /// The first reader makes the copy.
+    Unmade(ModelHeader),
+    Made(Box<Embeddings>),
+}
+
+/// What is known of the embeddings without their rows.
+pub(super) struct ModelHeader {
+    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
+    pub(super) config: ModelConfig,
+}
+
+impl ModelHeader {
+    pub(super) fn of(working: &WorkingState) -> Self {
+        let State { epoch, config, .. } = &working.state;
+        Self { epoch: *epoch, generation: working.generation, config: config.clone() }
+    }
+}
+
+impl ReaderCopy {
+    pub(super) fn made(&self) -> Option<&Embeddings> {
+        if let Self::Made(embeddings) = self { Some(embeddings) } else { None }
+    }
+
+    /// `None` without a model.
+    pub(super) fn header(&self) -> Option<ModelHeader> {
+        let (epoch, generation, config) = match self {
+            Self::Untrained => return None,
+            Self::Unmade(ModelHeader { epoch, generation, config }) => (epoch, generation, config),
+            Self::Made(embeddings) => (&embeddings.epoch, &embeddings.generation, &embeddings.config),
+        };
+        Some(ModelHeader { epoch: *epoch, generation: *generation, config: config.clone() })
     }
 }

@@ -135,8 +135,8 @@ impl Engine {
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
         let guard = self.working_state();
         let working = guard.as_ref().ok_or(Error::NotTrained)?;
-        let embeddings = self.reader_embeddings();
-        let ids = &embeddings.as_ref().ok_or(Error::NotTrained)?.ids;
-        Digest::new(working.consistent()?, working.generation, ids, cancel)
+        let (state, snapshot) = (working.consistent()?, self.store.snapshot());
+        let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
+        Digest::new(state, working.generation, &ids, cancel)
     }
 }

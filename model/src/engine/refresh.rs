@@ -7,7 +7,7 @@ use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeRef, Snapsh
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
-use crate::engine::handle::Engine;
+use crate::engine::handle::{Engine, ModelHeader, ReaderCopy};
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
@@ -68,10 +68,13 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<(RefreshReport, RefreshExplanation), Error> {
         let since = Instant::now();
+        if node.is_some() {
+            self.make_reader_copy();
+        }
         let mut guard = self.working_state();
         let working = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
-        let node = match (node, self.reader_embeddings().as_ref()) {
+        let node = match (node, self.reader_copy().made()) {
             (Some(name), Some(embeddings)) => Some(embeddings.require_node(name, &snapshot)?),
             _ => None,
         };
@@ -105,14 +108,23 @@ impl Engine {
     ) {
         // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
         let changed_rows = update.changed_rows.as_ref().map(ChangedRows::for_readers);
-        let mut rebuilt =
-            changed_rows.is_none().then(|| Embeddings::new(&working.state, snapshot, working.generation));
-        self.change_reader_embeddings(|embeddings| {
-            match (&changed_rows, embeddings.as_mut()) {
-                (Some(changed_rows), Some(embeddings)) => {
+        let is_unmade = matches!(*self.reader_copy(), ReaderCopy::Unmade(_));
+        let mut new = match &changed_rows {
+            _ if is_unmade => Some(ReaderCopy::Unmade(ModelHeader::of(working))),
+            None => Some(ReaderCopy::Made(Box::new(Embeddings::new(
+                &working.state,
+                snapshot,
+                working.generation,
+            )))),
+            Some(_) => None,
+        };
+        self.change_reader_copy(|copy| {
+            match (&mut new, &changed_rows, &mut *copy) {
+                (None, Some(changed_rows), ReaderCopy::Made(embeddings)) => {
                     embeddings.copy_changed(&working.state, snapshot, changed_rows.rows());
                 }
-                _ => std::mem::swap(embeddings, &mut rebuilt),
+                (Some(new), ..) => std::mem::swap(copy, new),
+                (None, ..) => {}
             }
             // Readers are still locked out, so the epoch and the dirty nodes of an answer belong together.
             self.store.mark_refreshed(snapshot.epoch());

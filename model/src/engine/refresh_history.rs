@@ -103,7 +103,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NotTrained`].
     pub fn model_config(&self) -> Result<Vec<(String, String)>, Error> {
-        self.with_embeddings(|embeddings, _| Ok(embeddings.config.entries()))
+        Ok(self.reader_copy().header().ok_or(Error::NotTrained)?.config.entries())
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, RefreshHistory> {

@@ -12,7 +12,7 @@ use crate::cold_items::fit::fit_cold;
 use crate::config::error::Error;
 use crate::config::model_config::{MAX_FACTORED, ModelConfig};
 use crate::config::options::TrainOptions;
-use crate::engine::handle::Engine;
+use crate::engine::handle::{Engine, ReaderCopy};
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::factors::fit::{Fit, FittedScore, fit};
 use crate::factors::held_out_ranking::RankingQuality;
@@ -320,8 +320,8 @@ impl Engine {
         let embedded = new.state.alive_rows().count() as u64;
         self.publish_to_store(&mut new, Some(curve), cancel)?;
         // The old embeddings are freed after readers are let in again.
-        let mut embeddings = Some(Embeddings::new(&new.state, &now, generation));
-        self.change_reader_embeddings(|readers| std::mem::swap(readers, &mut embeddings));
+        let mut embeddings = ReaderCopy::Made(Box::new(Embeddings::new(&new.state, &now, generation)));
+        self.change_reader_copy(|readers| std::mem::swap(readers, &mut embeddings));
         self.store.mark_refreshed(now.epoch());
         *working = Some(new);
         Ok((generation, embedded))

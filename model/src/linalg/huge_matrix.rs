@@ -30,7 +30,7 @@ enum Memory {
     Small(Vec<f32>),
     /// Has room for more rows.
     Huge(MmapMut),
-    /// Rows of a file, in small pages.
+    /// Rows of a file, in small pages. Has room for more rows.
     Mapped(PrivateNumbers),
 }
 
@@ -50,9 +50,9 @@ impl HugeMatrix {
         Some(matrix)
     }
 
-    /// The numbers of a file. `None` if their number is not `rows x width`.
+    /// The numbers of a file; those after `rows x width` are zeros, and room for more rows. `None` if there are fewer.
     pub(crate) fn mapped(rows: usize, width: usize, values: PrivateNumbers) -> Option<Self> {
-        (values.len() == rows * width).then_some(Self { rows, width, memory: Memory::Mapped(values) })
+        (values.len() >= rows * width).then_some(Self { rows, width, memory: Memory::Mapped(values) })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -107,6 +107,10 @@ impl HugeMatrix {
             let mut memory = Memory::zeros(room * self.width);
             memory.values_mut()[..self.values().len()].copy_from_slice(self.values());
             self.memory = memory;
+        } else if matches!(self.memory, Memory::Mapped(_)) {
+            // A file may hold anything there.
+            let start = self.values().len();
+            self.memory.values_mut()[start..values.max(start)].fill(0.0);
         }
         self.rows = self.rows.max(rows);
     }

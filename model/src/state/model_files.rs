@@ -32,6 +32,10 @@ const NEIGHBORHOODS_VERSION: u32 = 1;
 /// In version 1 rows were summed without fused products, so their last bits are different.
 const EMBEDDINGS_VERSION: u32 = 2;
 
+/// A matrix is followed by rows of zeros, one for this many rows: a process that maps the file adds rows there.
+const ROOM: usize = 64;
+static ZEROS: [f32; 4096] = [0.0; 4096];
+
 /// The section of the learning curve, which older files lack.
 const CURVE: [u8; 8] = *b"epochs\0\0";
 
@@ -83,15 +87,21 @@ pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
 }
 
 /// The file of the matrices: rows of every layer, messages, embeddings and biases.
-pub(crate) fn embeddings_file(state: &State) -> SectionWriter<'_> {
+pub(crate) fn embeddings_file<'a>(state: &'a State) -> SectionWriter<'a> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
+    let mut section = |tag: [u8; 8], matrix: &'a HugeMatrix| {
+        let room = matrix.rows().div_ceil(ROOM) * matrix.width();
+        let zeros =
+            move || (0..room).step_by(ZEROS.len()).map(move |at| &ZEROS[..ZEROS.len().min(room - at)]);
+        file.section_chunks(tag, move || std::iter::once(matrix.values()).chain(zeros()));
+    };
     for (layer, matrix) in state.hidden.iter().enumerate() {
-        file.section(numbered(*b"hidden\0\0", layer), matrix.values());
+        section(numbered(*b"hidden\0\0", layer), matrix);
     }
     for (layer, matrix) in state.messages.iter().enumerate() {
-        file.section(numbered(*b"message\0", layer), matrix.values());
+        section(numbered(*b"message\0", layer), matrix);
     }
-    file.section(*b"vectors\0", state.vectors.values());
+    section(*b"vectors\0", &state.vectors);
     file.section(*b"bias\0\0\0\0", state.bias.as_slice());
     file
 }
@@ -254,10 +264,13 @@ fn load_embeddings(
     let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
         let values = file.section_f32(tag)?;
         stage.advance(1)?;
-        let matrix = if is_mapped && !values.is_empty() {
+        let most = (rows + rows.div_ceil(ROOM)) * width;
+        let matrix = if values.len() > most {
+            None
+        } else if is_mapped && !values.is_empty() {
             HugeMatrix::mapped(rows, width, file.private_f32(tag)?)
         } else {
-            HugeMatrix::from_values(rows, width, values)
+            values.get(..rows * width).and_then(|values| HugeMatrix::from_values(rows, width, values))
         };
         matrix.ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
