@@ -8,7 +8,9 @@ mod ablation;
 mod affected_sources;
 mod catalog;
 mod graph;
+mod jobs;
 mod measure;
+mod process;
 mod reference_walk;
 mod refresh;
 mod store;
@@ -45,6 +47,8 @@ enum Workload {
     Train,
     /// Changes brought into the embeddings, beside a rebuild; needs 21 GiB at the default size
     Refresh,
+    /// Processes that commit, refresh or ask once: time, memory and bytes written
+    Jobs,
     /// The worth of each part of PinSage on a generated catalog, as in the paper's Table 1
     Ablation,
 }
@@ -153,6 +157,7 @@ fn run(workload: Workload, options: &Options, cancel: &CancelToken) -> Result<()
         Workload::Store => store::run(options, &mut recorder)?,
         Workload::Train => train::run(options, &mut recorder)?,
         Workload::Refresh => refresh::run(options, &mut recorder)?,
+        Workload::Jobs => jobs::run(options, &mut recorder)?,
         Workload::Ablation => ablation::run(options, &mut recorder)?,
     }
     let rows = recorder.rows.into_iter().map(values).collect();

@@ -31,7 +31,7 @@ fn without_a_workload_they_are_listed_and_none_runs() {
     let listed = bench.json(&[]);
     let names: Vec<&str> =
         listed.as_array().expect("rows").iter().filter_map(|row| row["workload"].as_str()).collect();
-    assert_eq!(names, ["walk", "load", "store", "train", "refresh", "ablation"]);
+    assert_eq!(names, ["walk", "load", "store", "train", "refresh", "jobs", "ablation"]);
     assert!(listed.as_array().expect("rows").iter().all(|row| row["measures"] != json!("")));
     let help = bench.ok(&["--help"]);
     assert!(names.iter().all(|name| help.contains(name)), "{help}");
@@ -96,6 +96,20 @@ fn the_store_is_measured_against_the_machine_and_other_ways_in_the_same_run() {
     ] {
         with_baseline(&rows, case);
     }
+}
+
+/// Linux tells memory and bytes of a process.
+#[cfg(target_os = "linux")]
+#[test]
+fn jobs_are_measured_by_time_memory_and_bytes() {
+    let rows = bench().json(&["jobs", "--quick"]);
+    for verb in ["link", "refresh", "similar", "stats"] {
+        assert_eq!(with_baseline(&rows, verb)["baseline"], json!("reading all files"));
+        row(&rows, &format!("{verb}, memory"));
+    }
+    let written = |case: &str| row(&rows, case)["value"].as_f64().expect("a number");
+    let of_rows = 6_000.0 * 4.0 * 128.0 * 4.0 / 1e6;
+    assert!(written("refresh, written") < of_rows, "a refresh of one edge wrote as much as all rows take");
 }
 
 /// Interrupted as soon as it says that it began: the whole workload would take minutes.

@@ -1,16 +1,15 @@
 //! A whole graph loaded from memory, and imported from files by the verb `import`. The memory of both is measured in processes of
 //! their own.
 
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use hedgerow::NodeIx;
 
 use crate::measure::Failure;
+use crate::process;
+use crate::process::Process;
 use crate::store::{Bench, files, load};
 
 /// Loads and imports; leaves the store `store` and the file `edges.csv`, and returns the edges a second of the csv.
@@ -56,7 +55,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, edges: Vec<(NodeIx, NodeIx)>) -> Re
     for (flag, value) in ["--items", "--boards", "--edges", "--seed"].into_iter().zip(&flags) {
         words.extend([flag, value]);
     }
-    if let Some(peak) = run(bench, words.into_iter().map(AsRef::as_ref))?.1 {
+    if let Some(peak) = process::run(words.into_iter().map(AsRef::as_ref), &bench.cancel)?.memory {
         let against = Some(("bytes on disk", peak / disk));
         let options = "of a process that makes the graph, too";
         bench.record("load, peak memory", peak / count, "bytes an edge", against, threads, options)?;
@@ -117,48 +116,17 @@ fn import(bench: &Bench<'_>, file: &str, format: &[&str]) -> Result<Imported, Fa
     let (store, file) = (bench.path("imported"), bench.path(file));
     let words =
         ["hedgerow".as_ref(), "import".as_ref(), store.as_os_str(), "--edges".as_ref(), file.as_os_str()];
-    let (seconds, peak) = run(bench, words.into_iter().chain(format.iter().map(AsRef::as_ref)))?;
+    let words = words.into_iter().chain(format.iter().map(AsRef::as_ref));
+    let Process { seconds, memory: peak, .. } = process::run(words, &bench.cancel)?;
     let disk = size(&store)?;
     fs::remove_dir_all(&store)?;
     Ok(Imported { seconds, peak, disk })
-}
-
-/// Runs this program in a process of its own; returns its seconds, and the most memory that it had, where the system says.
-fn run<'a>(bench: &Bench<'_>, words: impl Iterator<Item = &'a OsStr>) -> Result<(f64, Option<f64>), Failure> {
-    let own = std::env::current_exe()?;
-    let since = Instant::now();
-    let mut command = Command::new(&own);
-    command.args(words).arg("--quiet").stdin(Stdio::null()).stdout(Stdio::null());
-    let mut child = command.spawn()?;
-    let mut peak = None;
-    let status = loop {
-        peak = peak_memory(child.id()).or(peak);
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if bench.cancel.is_cancelled() {
-            child.kill().and_then(|()| child.wait())?;
-            bench.cancel.check()?;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    if !status.success() {
-        return Err(format!("{command:?} ended with {status}").into());
-    }
-    Ok((since.elapsed().as_secs_f64(), peak))
 }
 
 /// Bytes of all files of a folder.
 fn size(folder: &Path) -> Result<f64, Failure> {
     let sizes = files(folder)?.into_iter().map(|path| fs::metadata(path).map(|known| known.len()));
     Ok(sizes.sum::<std::io::Result<u64>>()? as f64)
-}
-
-/// The most memory that a process has had so far, where the system says.
-fn peak_memory(process: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? * 1024.0)
 }
 
 fn write(path: &Path, content: impl FnOnce(&mut String) -> std::fmt::Result) -> Result<(), Failure> {
