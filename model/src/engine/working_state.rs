@@ -58,7 +58,7 @@ impl WorkingState {
             Err(other) => return Err(other),
         };
         let LoadedModel { config, encoder, factors } =
-            model_files::load_model(&derived.file(model_files::MODEL)?)?;
+            model_files::load_model(&derived.file(model_files::MODEL)?, is_mapped)?;
         let (state, _) = State::build(config, Arc::new(encoder), factors.into(), snapshot, cancel)?;
         Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
     }

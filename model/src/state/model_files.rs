@@ -145,7 +145,7 @@ pub(crate) fn load_files(
     cancel: &CancelToken,
 ) -> Result<State, Error> {
     let [model, neighborhoods, embeddings] = files;
-    let LoadedModel { config, encoder, factors } = load_model(model)?;
+    let LoadedModel { config, encoder, factors } = load_model(model, is_mapped)?;
     let mut state = State::new(config, Arc::new(encoder), factors.into());
     load_neighborhoods(&mut state, neighborhoods, bound)?;
     load_embeddings(&mut state, embeddings, is_mapped, cancel)?;
@@ -165,11 +165,11 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
-/// Reads configuration and parameters.
+/// Reads configuration and parameters; with `is_mapped` it maps the token table.
 ///
 /// # Errors
 /// As for [`load`].
-pub(crate) fn load_model(file: &SectionFile) -> Result<LoadedModel, Error> {
+pub(crate) fn load_model(file: &SectionFile, is_mapped: bool) -> Result<LoadedModel, Error> {
     file.require(*b"MODL", MODEL_VERSION)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
     let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
@@ -185,7 +185,11 @@ pub(crate) fn load_model(file: &SectionFile) -> Result<LoadedModel, Error> {
         return Err(damaged("trained").into());
     }
     let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
-    let rows = HugeMatrix::from_values(numbers.len(), config.dim, values).ok_or_else(|| damaged("table"))?;
+    if values.len() != numbers.len() * config.dim {
+        return Err(damaged("table").into());
+    }
+    let rows = matrix_of(file, *b"table\0\0\0", (numbers.len(), config.dim), is_mapped)?;
+    let rows = rows.ok_or_else(|| damaged("table"))?;
     let bias = Array1::from(biases.to_vec());
     let mut stored = file.section_f32(*b"weights\0")?;
     if stored.len() != Weights::count(config.conv, config.layers, config.dim, config.dense_width()) {
@@ -262,17 +266,8 @@ fn load_embeddings(
     // One each for the vectors and the biases.
     let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
     let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
-        let values = file.section_f32(tag)?;
         stage.advance(1)?;
-        let most = (rows + rows.div_ceil(ROOM)) * width;
-        let matrix = if values.len() > most {
-            None
-        } else if is_mapped && !values.is_empty() {
-            HugeMatrix::mapped(rows, width, file.private_f32(tag)?)
-        } else {
-            values.get(..rows * width).and_then(|values| HugeMatrix::from_values(rows, width, values))
-        };
-        matrix.ok_or_else(|| {
+        matrix_of(file, tag, (rows, width), is_mapped)?.ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
             file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
         })
@@ -288,4 +283,21 @@ fn load_embeddings(
     state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
     stage.end();
     Ok(())
+}
+
+/// A matrix of a section, which may have room behind the rows. `None` if the section has another length.
+fn matrix_of(
+    file: &SectionFile,
+    tag: [u8; 8],
+    (rows, width): (usize, usize),
+    is_mapped: bool,
+) -> Result<Option<HugeMatrix>, Error> {
+    let values = file.section_f32(tag)?;
+    if values.len() > (rows + rows.div_ceil(ROOM)) * width {
+        return Ok(None);
+    }
+    if is_mapped && !values.is_empty() {
+        return Ok(HugeMatrix::mapped(rows, width, file.private_f32(tag)?));
+    }
+    Ok(values.get(..rows * width).and_then(|values| HugeMatrix::from_values(rows, width, values)))
 }
