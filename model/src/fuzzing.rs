@@ -11,7 +11,9 @@ use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
 use crate::engine::handle::Engine;
 use crate::engine::refresh_history::RefreshHistory;
+use crate::state::layer_rows::State;
 use crate::state::model_files;
+use crate::state::row_changes::RowChanges;
 use crate::train::checkpoint::Checkpoint;
 
 /// The sidecar file that holds a file of a generation.
@@ -49,8 +51,14 @@ impl Decoders {
         let derived = store.derived().expect("published");
         let names = [model_files::MODEL, model_files::NEIGHBORHOODS, model_files::EMBEDDINGS];
         let files = names.map(|name| derived.file(name).expect("intact"));
-        let config = model_files::load_model(&files[0]).expect("intact").config;
+        let config = model_files::load_model(&files[0], false).expect("intact").config;
         Self { store, config, files }
+    }
+
+    /// The rows of the intact files.
+    fn rows(&self) -> State {
+        let (bound, cancel) = (self.store.snapshot().bound(), CancelToken::new());
+        model_files::load_files(&self.files, bound, false, &cancel).expect("intact")
     }
 
     /// A file of a generation, or a sidecar file of the model, with these sections.
@@ -75,6 +83,12 @@ impl Decoders {
                 write("refreshes");
                 RefreshHistory::open(&self.store);
             }
+            b"ROWS" => {
+                write(SCRATCH);
+                let file = self.store.sidecar(SCRATCH).expect("valid checksums").expect("just written");
+                // Any outcome.
+                let _ = RowChanges::read(&file, &mut self.rows(), self.store.snapshot().bound());
+            }
             _ => {
                 let Some(at) = self.files.iter().position(|file| file.kind() == kind) else { return };
                 write(SCRATCH);
@@ -97,7 +111,10 @@ impl Decoders {
 mod tests {
     use hedgerow_test_support::{SectionInput, for_each_seed, write_seed};
 
+    use hedgerow_storage::Error as StoreError;
+
     use super::*;
+    use crate::config::error::Error;
     use crate::train::event::TrainEvent;
 
     /// Texts of version 1, which are read and no longer written.
@@ -140,6 +157,49 @@ mod tests {
         });
     }
 
+    fn store_rows(decoders: &Decoders, file: &SectionWriter<'_>) -> SectionFile {
+        decoders.store.write_sidecar(SCRATCH, file).expect("written");
+        decoders.store.sidecar(SCRATCH).expect("sound").expect("there")
+    }
+
+    /// A file that does not fit the rows is damage, whichever section is too short or too long, and never a wrong row or a panic.
+    #[test]
+    fn a_file_of_changed_rows_with_a_section_of_another_length_is_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let decoders = Decoders::new(folder.path());
+        let bound = decoders.store.snapshot().bound();
+        let rows = decoders.rows();
+        let intact = store_rows(&decoders, &RowChanges::all(&rows).file(&rows));
+        let mut read = decoders.rows();
+        let changes = RowChanges::read(&intact, &mut read, bound).expect("it fits");
+        assert_eq!(changes, RowChanges::all(&rows));
+        assert_eq!(read.vectors.values(), rows.vectors.values());
+        let bytes = std::fs::read(intact.path()).expect("there");
+        let input = SectionInput::of_file(&bytes);
+        for at in 0..input.sections.len() {
+            for longer in [false, true] {
+                let mut file = SectionWriter::new(input.kind, input.version);
+                for (other, (tag, content)) in input.sections.iter().enumerate() {
+                    let mut content = content.to_vec();
+                    if other == at && longer {
+                        content.extend_from_slice(&[0; 8]);
+                    } else if other == at {
+                        content.truncate(content.len().saturating_sub(8));
+                    }
+                    file.section(*tag, content);
+                }
+                let (tag, content) = &input.sections[at];
+                let found = RowChanges::read(&store_rows(&decoders, &file), &mut decoders.rows(), bound);
+                let is_damage = matches!(found, Err(Error::Store(StoreError::Damaged { .. })));
+                assert!(
+                    is_damage || content.is_empty() && !longer,
+                    "{:?} longer: {longer}",
+                    tag.escape_ascii().to_string()
+                );
+            }
+        }
+    }
+
     /// `cargo test -p hedgerow-model --lib seeds_of_all_targets -- --ignored` after a change of a format.
     #[test]
     #[ignore = "it writes into the source tree"]
@@ -153,6 +213,9 @@ mod tests {
         for (name, file) in ["model", "neighborhoods", "embeddings"].iter().zip(&decoders.files) {
             seed(name, file.path());
         }
+        let rows = decoders.rows();
+        store_rows(&decoders, &RowChanges::all(&rows).file(&rows));
+        seed("changed_rows", &decoders.store.path().join(format!("{SCRATCH}.aside")));
         // A refresh leaves its record, and an interrupted training its state.
         let store = &decoders.store;
         let engine = Engine::open(Arc::clone(store)).expect("opened");

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
+use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile, Published};
 use crate::checkpoint::write_checkpoint::open_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::header::Fingerprint;
@@ -15,6 +15,7 @@ use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::store::handle::Store;
+use crate::store::published_records::apply_records;
 use crate::types::batch::{Batch, Edge};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
@@ -119,7 +120,7 @@ impl Decoders {
     /// # Panics
     /// On a defect.
     pub fn log(&self, mut bytes: &[u8]) {
-        let mut journal = bytes.to_vec();
+        let (mut journal, mut records) = (bytes.to_vec(), Vec::new());
         let mut sums = [0; 256];
         while let Some((head, rest)) = bytes.split_first_chunk::<7>() {
             let &[seq, before, epoch, part, parts, ops, len] = head;
@@ -134,10 +135,12 @@ impl Decoders {
                 ops: ops.into(),
                 sum: 0,
             };
-            journal.extend_from_slice(&record::encode(&mut head, body));
+            records.extend_from_slice(&record::encode(&mut head, body));
             sums[usize::from(seq)] = head.sum;
             bytes = rest;
         }
+        self.published_records(&records);
+        journal.extend_from_slice(&records);
         std::fs::write(journal::path(self.copy.folder()), journal).expect("a file");
         for from in [0, 1, u64::MAX] {
             let start = LogStart { first: from, replay_from: 1, replay_after: None };
@@ -151,6 +154,19 @@ impl Decoders {
                 log_end.map(|log_end| found.continues_after(log_end));
             }
             found.prefix(from);
+        }
+    }
+
+    /// Records that a reader applies to the sample.
+    fn published_records(&self, records: &[u8]) {
+        let path = self.copy.folder().join("records.hg");
+        write(&self.copy, &path, *b"RECS", 1, &[(*b"records\0", records)]);
+        let file = SectionFile::open(&self.copy, &path, Residence::Mapped, false).expect("sound");
+        let published =
+            Published { generation: 1, refreshed: 2, refreshed_seq: 0, dirty: 0, files: Vec::new() };
+        if let Ok(state) = apply_records(self.state.clone(), &file, &published) {
+            assert!(state.epoch >= published.refreshed());
+            read_all(state);
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct NextFile {
 
 /// Rows that changed. Memory: four bytes for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct RowChanges {
+pub(crate) struct RowChanges {
     /// Rows of new nodes, and of nodes that were removed, came back or got another degree level.
     nodes: RowSet,
     /// Rows with another neighborhood.
@@ -147,8 +147,16 @@ impl RowChanges {
         self.len() == 0
     }
 
+    /// Everything, for samples of a file.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn all(state: &State) -> Self {
+        let all = || RowSet::all(state.rows());
+        let layers = state.hidden.iter().map(|_| all()).collect();
+        Self { nodes: all(), neighborhoods: all(), layers, embeddings: all() }
+    }
+
     /// The file of the changed rows as they are now.
-    fn file<'a>(&'a self, state: &'a State) -> SectionWriter<'a> {
+    pub(crate) fn file<'a>(&'a self, state: &'a State) -> SectionWriter<'a> {
         let mut file = SectionWriter::new(KIND, VERSION);
         file.section(*b"count\0\0\0", vec![state.rows() as u64]);
         // Nodes.
@@ -200,7 +208,7 @@ impl RowChanges {
     }
 
     /// Reads a file, and applies it to the rows before it.
-    fn read(file: &SectionFile, state: &mut State, bound: u32) -> Result<Self, Error> {
+    pub(crate) fn read(file: &SectionFile, state: &mut State, bound: u32) -> Result<Self, Error> {
         file.require(KIND, VERSION)?;
         let &[count] = file.section_u64(*b"count\0\0\0")? else { return Err(misfit(file, "count").into()) };
         let count =
