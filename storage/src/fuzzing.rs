@@ -9,7 +9,7 @@ use crate::checkpoint::write_checkpoint::open_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
-use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::section::{SectionFile, SectionWriter, Verification};
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
@@ -70,7 +70,9 @@ impl Decoders {
         let path = self.copy.folder().join("file.hg");
         std::fs::write(&path, bytes).expect("a file");
         for residence in [Residence::Mapped, Residence::Loaded] {
-            let Ok(file) = SectionFile::open(&self.copy, &path, residence, false) else { continue };
+            let Ok(file) = SectionFile::open(&self.copy, &path, residence, Verification::AtOpening) else {
+                continue;
+            };
             for (tag, content) in all_sections(&file) {
                 let numbers = file.section_u32(tag).map_or(0, <[u32]>::len);
                 assert!(numbers == 0 || numbers * 4 == content.len());
@@ -161,7 +163,8 @@ impl Decoders {
     fn published_records(&self, records: &[u8]) {
         let path = self.copy.folder().join("records.hg");
         write(&self.copy, &path, *b"RECS", 1, &[(*b"records\0", records)]);
-        let file = SectionFile::open(&self.copy, &path, Residence::Mapped, false).expect("sound");
+        let file =
+            SectionFile::open(&self.copy, &path, Residence::Mapped, Verification::AtOpening).expect("sound");
         let published =
             Published { generation: 1, refreshed: 2, refreshed_seq: 0, dirty: 0, files: Vec::new() };
         if let Ok(state) = apply_records(self.state.clone(), &file, &published) {

@@ -34,6 +34,7 @@ fn sample(path: &Path) {
         batch.set_dense(node(&pin), "photo", &[at as f32, 1.0]).expect("valid");
     }
     let epoch = store.commit(&batch).expect("committed").epoch;
+    store.checkpoint(&CancelToken::new()).expect("written");
     let mut writer = SectionWriter::new(*b"EMBD", 1);
     writer.section(*b"rows\0\0\0\0", vec![1.0_f32; 64]);
     let files = vec![("embeddings", Some(writer))];

@@ -208,6 +208,15 @@ fn a_flipped_bit_in_the_files_of_a_persist_is_found_and_changes_no_row() {
             let found = Store::check(&path, options, &CancelToken::new()).expect("a check");
             assert_eq!(found.problems.len(), 1, "{name}, flip {flip}: {found}");
             assert!(Store::options().read_only(true).open(&path).is_err(), "{name}, flip {flip}");
+            // A process that maps the files finds it when it reads the rows. It has records in its log.
+            let copy = folder.path().join(format!("{name}-{flip}-mapped"));
+            copy_folder(&path, &copy);
+            let engine = open_mapped(&copy);
+            let is_told = !engine.store().damage().is_empty() || engine.damage().is_some();
+            assert!(is_told || name == "records", "{name}, flip {flip}");
+            engine.refresh(false, &CancelToken::new()).expect("a refresh");
+            assert_eq!(digest(&engine), right, "{name}, flip {flip}, mapped");
+            drop(engine);
             // A writer computes the rows again; in a copy, so that the next flip meets the same store.
             let copy = folder.path().join(format!("{name}-{flip}"));
             copy_folder(&path, &copy);
@@ -259,4 +268,52 @@ fn the_first_answer_of_a_mapped_store_is_as_of_the_last_refresh() {
     assert!(matches!(refused, Err(ModelError::PartlyRefreshed)), "{refused:?}");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
     assert_eq!(answer(&engine).expect("an answer").epoch, engine.status().epoch);
+}
+
+/// Files that a reader has open are replaced and removed, also those of which it has not read a section yet.
+#[test]
+fn a_reader_keeps_the_publish_that_it_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    let persist = |engine: &Engine| {
+        engine.refresh(false, &CancelToken::new()).expect("a refresh");
+        engine.persist(&CancelToken::new()).expect("stored");
+    };
+    link(&engine, "b3", "77");
+    persist(&engine);
+    let (right, read_before) = (digest(&engine), read(&path));
+    let opened_before =
+        Store::options().read_only(true).map_files(true).open(&path).expect("the store opens");
+    for round in 0..2 {
+        for pin in 0..3 {
+            link(&engine, "b9", &(round * 10 + pin).to_string());
+            persist(&engine);
+        }
+        engine.rebuild(&CancelToken::new()).expect("a rebuild");
+        engine.persist(&CancelToken::new()).expect("all rows are stored");
+        engine.store().checkpoint(&CancelToken::new()).expect("written");
+    }
+    assert_ne!(digest(&engine), right);
+    assert_eq!(digest(&read_before), right);
+    let opened = Engine::open(Arc::new(opened_before)).expect("the engine opens");
+    assert_eq!(opened.damage(), None);
+    assert_eq!(digest(&opened), right);
+}
+
+/// A host that refreshes often and persists rarely stores all that changed since, in one file.
+#[test]
+fn changes_of_many_refreshes_are_stored_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    for pin in 0..12 {
+        link(&engine, "b50", &(pin * 40).to_string());
+        engine.refresh(false, &CancelToken::new()).expect("a refresh");
+    }
+    engine.persist(&CancelToken::new()).expect("stored");
+    assert_eq!(changed_rows_files(&engine), 1);
+    let right = digest(&engine);
+    drop(engine);
+    assert_eq!(digest(&open(&path)), right);
 }

@@ -103,8 +103,7 @@ impl Engine {
     /// defaults if no model embeds the node's kind. Needs no training.
     pub fn neighborhood<'n>(&self, node: impl Into<NodeRef<'n>>, k: usize) -> Result<Vec<Importance>, Error> {
         let node = node.into();
-        let header = self.reader_copy().header();
-        let model_walks = header.and_then(|header| {
+        let model_walks = self.reader_copy().header().and_then(|header| {
             let policy = header.config.policies.iter().find(|policy| policy.kind == node.kind)?;
             Some((header.config.walks, policy.clone()))
         });

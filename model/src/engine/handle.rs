@@ -92,7 +92,7 @@ impl Engine {
         let reader_copy = match &working {
             None => ReaderCopy::Untrained,
             // A process that maps the files may never ask.
-            Some(working) if store.is_mapped() => ReaderCopy::Unmade(ModelHeader::of(working)),
+            Some(working) if store.is_mapped() => ReaderCopy::Unmade(UnmadeCopy::of(working)),
             Some(working) => {
                 ReaderCopy::Made(Box::new(Embeddings::new(&working.state, &snapshot, working.generation)))
             }
@@ -131,10 +131,10 @@ impl Engine {
         let header = copy.header();
         Status {
             epoch: snapshot.epoch(),
-            embedded: header.as_ref().map(|header| header.epoch),
-            generation: header.as_ref().map(|header| header.generation),
+            embedded: header.map(|header| header.epoch),
+            generation: header.map(|header| header.generation),
             dirty_nodes: self.store.dirty_nodes(),
-            dim: header.as_ref().map(|header| header.config.dim + 1),
+            dim: header.map(|header| header.config.dim + 1),
             targets: header
                 .map_or_else(Vec::new, |header| header.config.targets().map(str::to_owned).collect()),
         }
@@ -216,18 +216,26 @@ pub(super) enum ReaderCopy {
     /// There is no model.
     Untrained,
     /// The first reader makes the copy.
-    Unmade(ModelHeader),
+    Unmade(UnmadeCopy),
     Made(Box<Embeddings>),
 }
 
-/// What is known of the embeddings without their rows.
-pub(super) struct ModelHeader {
-    pub(super) epoch: Epoch,
-    pub(super) generation: Generation,
-    pub(super) config: ModelConfig,
+/// What is known of the embeddings before there is a copy.
+pub(super) struct UnmadeCopy {
+    epoch: Epoch,
+    generation: Generation,
+    config: ModelConfig,
 }
 
-impl ModelHeader {
+/// What is known of the embeddings without their rows.
+#[derive(Clone, Copy)]
+pub(super) struct CopyHeader<'a> {
+    epoch: Epoch,
+    generation: Generation,
+    pub(super) config: &'a ModelConfig,
+}
+
+impl UnmadeCopy {
     pub(super) fn of(working: &WorkingState) -> Self {
         let State { epoch, config, .. } = &working.state;
         Self { epoch: *epoch, generation: working.generation, config: config.clone() }
@@ -240,12 +248,16 @@ impl ReaderCopy {
     }
 
     /// `None` without a model.
-    pub(super) fn header(&self) -> Option<ModelHeader> {
-        let (epoch, generation, config) = match self {
-            Self::Untrained => return None,
-            Self::Unmade(ModelHeader { epoch, generation, config }) => (epoch, generation, config),
-            Self::Made(embeddings) => (&embeddings.epoch, &embeddings.generation, &embeddings.config),
-        };
-        Some(ModelHeader { epoch: *epoch, generation: *generation, config: config.clone() })
+    pub(super) fn header(&self) -> Option<CopyHeader<'_>> {
+        match self {
+            Self::Untrained => None,
+            Self::Unmade(UnmadeCopy { epoch, generation, config }) => {
+                Some(CopyHeader { epoch: *epoch, generation: *generation, config })
+            }
+            Self::Made(embeddings) => {
+                let Embeddings { epoch, generation, config, .. } = &**embeddings;
+                Some(CopyHeader { epoch: *epoch, generation: *generation, config })
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeRef, Snapsh
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
-use crate::engine::handle::{Engine, ModelHeader, ReaderCopy};
+use crate::engine::handle::{Engine, ReaderCopy, UnmadeCopy};
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
@@ -110,7 +110,7 @@ impl Engine {
         let changed_rows = update.changed_rows.as_ref().map(ChangedRows::for_readers);
         let is_unmade = matches!(*self.reader_copy(), ReaderCopy::Unmade(_));
         let mut new = match &changed_rows {
-            _ if is_unmade => Some(ReaderCopy::Unmade(ModelHeader::of(working))),
+            _ if is_unmade => Some(ReaderCopy::Unmade(UnmadeCopy::of(working))),
             None => Some(ReaderCopy::Made(Box::new(Embeddings::new(
                 &working.state,
                 snapshot,

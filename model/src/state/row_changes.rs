@@ -27,8 +27,9 @@ pub(crate) struct StoredRows {
     pub(crate) epoch: Epoch,
     /// The changes in each file, oldest first.
     files: Vec<RowChanges>,
-    /// The changes that the store does not have yet.
-    unstored: RowChanges,
+    /// The changes that the store does not have yet, oldest first, merged as files are: a refresh adds to few rows, not to all that
+    /// changed since the last persist.
+    unstored: Vec<RowChanges>,
 }
 
 /// The next file of changes.
@@ -54,24 +55,30 @@ pub(crate) struct RowChanges {
 impl StoredRows {
     /// All rows are stored as of this epoch.
     pub(crate) fn whole(epoch: Epoch) -> Self {
-        Self { epoch, files: Vec::new(), unstored: RowChanges::default() }
+        Self { epoch, files: Vec::new(), unstored: Vec::new() }
     }
 
     /// Adds the rows that a refresh changed. `new` are the rows that it added.
     pub(crate) fn add(&mut self, changed: &ChangedRows, new: Range<usize>) {
         let dirty = &changed.dirty;
         let new = new.map(|row| row as u32);
-        self.unstored.add(&RowChanges {
+        let mut changes = RowChanges {
             nodes: dirty.weights.union(dirty.added_or_removed.iter()).union(new),
             neighborhoods: dirty.neighborhoods.clone(),
             layers: changed.layers.clone(),
             embeddings: changed.visible.clone(),
-        });
+        };
+        while let Some(before) = self.unstored.pop_if(|before| before.len() <= LARGEST_RATIO * changes.len())
+        {
+            changes.add(&before);
+        }
+        self.unstored.push(changes);
     }
 
     /// The file that brings the store up to date. `None` if all rows should be stored.
     pub(crate) fn next_file(&self, state: &State) -> Option<NextFile> {
-        let (mut kept, mut changes) = (self.files.len(), self.unstored.clone());
+        let (mut kept, mut changes) = (self.files.len(), RowChanges::default());
+        self.unstored.iter().for_each(|unstored| changes.add(unstored));
         while kept > 0 && self.files[kept - 1].len() <= LARGEST_RATIO * changes.len() {
             kept -= 1;
             changes.add(&self.files[kept]);
@@ -88,7 +95,7 @@ impl StoredRows {
         self.epoch = epoch;
         self.files.truncate(kept);
         self.files.extend((!changes.is_empty()).then_some(changes));
-        self.unstored = RowChanges::default();
+        self.unstored.clear();
     }
 
     /// Applies the changes in all files to the rows that were stored together, without reverse lists.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::checkpoint::manifest::{Published, is_file_stem};
 use crate::fs::disk::Disk;
-use crate::fs::mmap::Residence;
 use crate::fs::section::{SectionFile, SectionWriter};
 use crate::fs::verified_files::OpenMode;
 use crate::types::damage::Damage;
@@ -49,7 +48,7 @@ impl Derived {
         self.files.contains_key(name)
     }
 
-    /// The file with that name, its checksums verified.
+    /// The file with that name. Its checksums are verified, in a store with mapped files those of a section when it is used.
     ///
     /// # Errors
     /// [`Error::Damaged`] when no such file was published, or it was damaged when the store was opened.
@@ -99,7 +98,7 @@ impl Derived {
             let open = before.and_then(|before| before.files.get(&named.name.what)?.as_ref().ok());
             let file = match open.filter(|open| named.is(open, disk)) {
                 Some(open) => Ok(open.clone()),
-                None => named.open(disk, Residence::Mapped, mode),
+                None => named.open_derived(disk, mode),
             };
             files.insert(named.name.what.clone(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
@@ -114,6 +113,16 @@ impl Derived {
             store: disk.folder().to_path_buf(),
             files: Arc::new(files),
         })
+    }
+
+    /// True if all files are intact and all later changes are known, as far as the files were used.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_complete && self.files.values().flatten().all(|file| !file.is_damaged())
+    }
+
+    /// True if every byte of every file was verified.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.files.values().all(|file| file.as_ref().is_ok_and(SectionFile::is_verified))
     }
 
     fn intact(self) -> Result<Self, Error> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::disk::Disk;
 use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
-use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::section::{SectionFile, SectionWriter, Verification};
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::segments;
 use crate::types::cancel::CancelToken;
@@ -128,7 +128,14 @@ impl NamedFile {
         mode: OpenMode<'_>,
     ) -> Result<SectionFile, Error> {
         let path = self.path(disk.folder());
-        SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.is_verified(&path))
+        SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.verification(&path))
+    }
+
+    /// Opens a derived file, as [`Self::open`].
+    pub(crate) fn open_derived(&self, disk: &Disk, mode: OpenMode<'_>) -> Result<SectionFile, Error> {
+        let path = self.path(disk.folder());
+        let verification = mode.verification_of_derived(&path);
+        SectionFile::open_named(disk, &path, self.fingerprint, Residence::Mapped, verification)
     }
 
     /// True if an open file is this one.
@@ -153,7 +160,7 @@ impl Manifest {
     /// Reads a manifest; `None` when there is no such file.
     pub(crate) fn read(disk: &Disk, name: &str) -> Result<Option<Self>, Error> {
         let path = disk.folder().join(name);
-        let file = match SectionFile::open(disk, &path, Residence::Loaded, false) {
+        let file = match SectionFile::open(disk, &path, Residence::Loaded, Verification::AtOpening) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }

@@ -7,6 +7,7 @@ use crate::checkpoint::manifest::{FileName, Manifest, NamedFile};
 use crate::fs::disk::{Disk, Target};
 use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
+use crate::fs::section::SectionFile;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
 use crate::segments::{BlockMeta, RelationMeta};
@@ -152,5 +153,7 @@ pub(crate) fn open_checkpoint(
     ];
     stage.end();
     let segments = Segments::new(&files)?;
+    // A process needs memory for what it uses, not for what was validated.
+    files.iter().for_each(SectionFile::release_pages);
     Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

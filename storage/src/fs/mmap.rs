@@ -96,13 +96,13 @@ impl Deref for Map {
 /// A read goes through one pointer. Casting the bytes at each use would add two checks: 2 of the 12 ns of a hop.
 ///
 /// # Invariants
-/// 1. `start` points to `len` aligned values inside `_map`, whose bytes are a valid `T` whatever they hold.
+/// 1. `start` points to `len` aligned values inside `map`, whose bytes are a valid `T` whatever they hold.
 /// 2. The memory of a map neither moves nor changes while the `Arc` lives.
 #[derive(Debug)]
 pub(crate) struct Slice<T> {
     start: NonNull<T>,
     len: usize,
-    _map: Arc<Map>,
+    map: Arc<Map>,
 }
 
 // SAFETY: by invariants 1 and 2 it is a shared reference to memory that is never written.
@@ -115,7 +115,14 @@ impl<T: AnyBitPattern> Slice<T> {
     /// values.
     pub(crate) fn new(map: &Arc<Map>, bytes: Range<usize>) -> Option<Self> {
         let values: &[T] = bytemuck::try_cast_slice(map.get(bytes)?).ok()?;
-        Some(Self { start: NonNull::from(values).cast(), len: values.len(), _map: Arc::clone(map) })
+        Some(Self { start: NonNull::from(values).cast(), len: values.len(), map: Arc::clone(map) })
+    }
+
+    /// Returns the pages of a range of values, as [`Map::release_pages`].
+    pub(crate) fn release(&self, values: Range<usize>) {
+        let first = self.start.as_ptr() as usize - self.map.as_ptr() as usize;
+        let at = |value: usize| first + value.min(self.len) * size_of::<T>();
+        self.map.release_range(at(values.start)..at(values.end));
     }
 }
 

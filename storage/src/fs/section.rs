@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Seek};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -23,6 +24,7 @@ use crate::fs::section_stream::SectionStream;
 
 pub(super) const TABLE_ENTRY: usize = 32;
 pub(super) const ALIGN: usize = 64;
+const NO_MATCH: &str = "its checksum does not match";
 /// Bytes that are written between two checks for cancellation, and that are verified before their pages are given back.
 const CHUNK: usize = 8 << 20;
 
@@ -140,12 +142,31 @@ pub struct SectionFile {
     map: Arc<Map>,
     /// To map parts of it again.
     file: Arc<File>,
-    is_verified: bool,
-    sections: Arc<BTreeMap<[u8; 8], (usize, usize)>>,
+    verification: Verification,
+    /// True after a section was used whose checksum did not match.
+    is_damaged: Arc<AtomicBool>,
+    sections: Arc<BTreeMap<[u8; 8], Section>>,
+}
+
+/// The time at which the sections of a file are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verification {
+    AtOpening,
+    /// Each when it is first used.
+    AtUse,
+    /// Before, when the file was opened another time.
+    Before,
+}
+
+/// The place of a section and its checksum.
+struct Section {
+    bytes: Range<usize>,
+    sum: u64,
+    is_verified: AtomicBool,
 }
 
 impl SectionFile {
-    /// Opens a file and verifies every byte; only header and table if `is_verified`.
+    /// Opens a file. Header and table are verified always, sections at the given time.
     ///
     /// # Errors
     /// [`Error::Damaged`] names the header, the table or the section; [`Error::NewerVersion`] for a newer container.
@@ -156,9 +177,9 @@ impl SectionFile {
         disk: &Disk,
         path: &Path,
         residence: Residence,
-        is_verified: bool,
+        verification: Verification,
     ) -> Result<Self, Error> {
-        Self::open_as(disk, path, None, residence, is_verified)
+        Self::open_as(disk, path, None, residence, verification)
     }
 
     /// Opens a file that a manifest names with its fingerprint. A missing file, and one of another store or another
@@ -168,9 +189,9 @@ impl SectionFile {
         path: &Path,
         fingerprint: Fingerprint,
         residence: Residence,
-        is_verified: bool,
+        verification: Verification,
     ) -> Result<Self, Error> {
-        Self::open_as(disk, path, Some(fingerprint), residence, is_verified).map_err(|error| match error {
+        Self::open_as(disk, path, Some(fingerprint), residence, verification).map_err(|error| match error {
             Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Error::damaged(path, "file", "it is missing")
             }
@@ -183,7 +204,7 @@ impl SectionFile {
         path: &Path,
         named: Option<Fingerprint>,
         residence: Residence,
-        is_verified: bool,
+        verification: Verification,
     ) -> Result<Self, Error> {
         let mut file = disk.read(path).map_err(|e| match e.kind() {
             ErrorKind::InvalidInput => Error::damaged(path, "file", e.to_string()),
@@ -201,9 +222,17 @@ impl SectionFile {
         }
         let read = file.rewind().and_then(|()| Map::open(&mut file, residence));
         let map = Arc::new(read.map_err(|e| Error::io(path, "read", e))?);
-        let sections = Arc::new(check(path, &map, &header, is_verified)?);
+        let sections = Arc::new(check(path, &map, &header, verification)?);
         map.release_pages();
-        Ok(Self { path: path.into(), header, map, file: Arc::new(file), is_verified, sections })
+        Ok(Self {
+            path: path.into(),
+            header,
+            map,
+            file: Arc::new(file),
+            verification,
+            is_damaged: Arc::default(),
+            sections,
+        })
     }
 
     /// What a manifest says of the file.
@@ -212,8 +241,18 @@ impl SectionFile {
     }
 
     /// True if the file was verified before, so that its content need not be validated again.
+    pub(crate) fn was_verified(&self) -> bool {
+        self.verification == Verification::Before
+    }
+
+    /// True if a section that was used is damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Acquire)
+    }
+
+    /// True if every section was verified.
     pub(crate) fn is_verified(&self) -> bool {
-        self.is_verified
+        self.sections.values().all(|section| section.is_verified.load(Ordering::Acquire))
     }
 
     /// The tag of the kind of file.
@@ -264,11 +303,19 @@ impl SectionFile {
     /// The bytes of a section; they start at a multiple of 64.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when there is no such section.
+    /// [`Error::Damaged`] when there is no such section, or its checksum does not match.
+    /// # Cost
+    /// Reads the section if it is not verified yet.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
-        let &(start, len) =
-            self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
-        Ok(&self.map[start..start + len])
+        let section = self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
+        if !section.is_verified.load(Ordering::Acquire) {
+            if checksum(&self.map, section.bytes.clone()) != section.sum {
+                self.is_damaged.store(true, Ordering::Release);
+                return Err(self.damaged(tag_text(&tag), NO_MATCH));
+            }
+            section.is_verified.store(true, Ordering::Release);
+        }
+        Ok(&self.map[section.bytes.clone()])
     }
 
     /// A section as `u32` numbers.
@@ -301,8 +348,8 @@ impl SectionFile {
     /// As for [`Self::section_f32`], and for an empty section; an error of the system.
     pub fn private_f32(&self, tag: [u8; 8]) -> Result<PrivateNumbers, Error> {
         self.section_f32(tag)?;
-        let (start, len) = self.sections[&tag];
-        PrivateNumbers::map(&self.file, start..start + len).map_err(|e| Error::io(&self.path, "map", e))
+        let bytes = self.sections[&tag].bytes.clone();
+        PrivateNumbers::map(&self.file, bytes).map_err(|e| Error::io(&self.path, "map", e))
     }
 
     fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
@@ -314,8 +361,7 @@ impl SectionFile {
     /// A section as numbers, with shared ownership of the file.
     pub(crate) fn slice<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<Slice<T>, Error> {
         self.section(tag)?;
-        let (start, len) = self.sections[&tag];
-        Slice::new(&self.map, start..start + len)
+        Slice::new(&self.map, self.sections[&tag].bytes.clone())
             .ok_or_else(|| self.damaged(tag_text(&tag), "has a length that is no multiple of its numbers"))
     }
 
@@ -366,11 +412,13 @@ fn checksum(map: &Map, bytes: Range<usize>) -> u64 {
     sum.digest()
 }
 
-/// The range of each section, by tag.
-type Sections = BTreeMap<[u8; 8], (usize, usize)>;
-
-/// Validates the table, verifies the sections unless `is_verified`, and returns the range of each section.
-fn check(path: &Path, map: &Map, header: &Header, is_verified: bool) -> Result<Sections, Error> {
+/// Validates the table, verifies the sections if it is time, and returns them by tag.
+fn check(
+    path: &Path,
+    map: &Map,
+    header: &Header,
+    verification: Verification,
+) -> Result<BTreeMap<[u8; 8], Section>, Error> {
     let bytes: &[u8] = map;
     let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
     // The file is still the one whose header was read.
@@ -399,10 +447,12 @@ fn check(path: &Path, map: &Map, header: &Header, is_verified: bool) -> Result<S
         if bytes[end..start].iter().any(|&byte| byte != 0) {
             return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
         }
-        if !is_verified && checksum(map, start..stop) != read_u64(entry, 24) {
-            return Err(damaged(&tag_text(&tag), "its checksum does not match"));
+        let sum = read_u64(entry, 24);
+        if verification == Verification::AtOpening && checksum(map, start..stop) != sum {
+            return Err(damaged(&tag_text(&tag), NO_MATCH));
         }
-        if sections.insert(tag, (start, len as usize)).is_some() {
+        let is_verified = AtomicBool::new(verification != Verification::AtUse);
+        if sections.insert(tag, Section { bytes: start..stop, sum, is_verified }).is_some() {
             return Err(damaged(&tag_text(&tag), "its tag occurs twice"));
         }
         end = stop;
@@ -432,7 +482,8 @@ mod tests {
         let path = folder.path().join("a.hg");
         sample(&path);
         for residence in [Residence::Mapped, Residence::Loaded] {
-            let file = SectionFile::open(&Disk::of(folder.path()), &path, residence, false).expect("intact");
+            let file = SectionFile::open(&Disk::of(folder.path()), &path, residence, Verification::AtOpening)
+                .expect("intact");
             assert_eq!(file.section_u32(*b"numbers\0").expect("there"), [1, 2, 3]);
             assert_eq!(file.section_f32(*b"vectors\0").expect("there"), [1.5, -2.0]);
             assert!(file.section(*b"nothing\0").expect("there").is_empty());
@@ -453,7 +504,10 @@ mod tests {
         let is_damaged = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("writable");
             let disk = Disk::of(folder.path());
-            matches!(SectionFile::open(&disk, &path, Residence::Mapped, false), Err(Error::Damaged { .. }))
+            matches!(
+                SectionFile::open(&disk, &path, Residence::Mapped, Verification::AtOpening),
+                Err(Error::Damaged { .. })
+            )
         };
         // Miri takes its time.
         let step = if cfg!(miri) { 61 } else { 1 };

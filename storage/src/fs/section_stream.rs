@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::fs::mmap::Residence;
-    use crate::fs::section::SectionFile;
+    use crate::fs::section::{SectionFile, Verification};
 
     #[test]
     fn a_section_that_was_reserved_is_as_if_it_had_been_written_in_its_turn() {
@@ -180,6 +180,6 @@ mod tests {
         stream.finish().expect("written");
         let bytes = |path: &Path| std::fs::read(path).expect("readable");
         assert_eq!(bytes(&one), bytes(&other));
-        assert!(SectionFile::open(&disk, &other, Residence::Mapped, false).is_ok());
+        assert!(SectionFile::open(&disk, &other, Residence::Mapped, Verification::AtOpening).is_ok());
     }
 }

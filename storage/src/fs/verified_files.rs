@@ -14,6 +14,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fs::disk::Disk;
+use crate::fs::section::Verification;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
@@ -62,9 +63,18 @@ pub(crate) struct OpenMode<'a> {
 }
 
 impl OpenMode<'_> {
-    /// True for a file that need not be read.
-    pub(crate) fn is_verified(self, path: &Path) -> bool {
-        self.verified.is_some_and(|verified| verified.is_unchanged(path))
+    /// The time to verify a file of the graph, which is used whole.
+    pub(crate) fn verification(self, path: &Path) -> Verification {
+        let is_known = self.verified.is_some_and(|verified| verified.is_unchanged(path));
+        if is_known { Verification::Before } else { Verification::AtOpening }
+    }
+
+    /// The time to verify a derived file, which a process that maps files may not use.
+    pub(crate) fn verification_of_derived(self, path: &Path) -> Verification {
+        match self.verification(path) {
+            Verification::AtOpening if self.is_mapped => Verification::AtUse,
+            other => other,
+        }
     }
 }
 

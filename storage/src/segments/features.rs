@@ -73,7 +73,7 @@ impl Features {
             if block.width == 0 || rows.len() != bound || expected != Some(values.len() as u64) {
                 return Err(damaged(&place, "a shape that does not match the sections"));
             }
-            if !file.is_verified() && rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
+            if !file.was_verified() && rows.iter().any(|&row| row != NONE && u64::from(row) >= block.rows) {
                 return Err(damaged(&place, "a row that does not exist"));
             }
             dense.push(Dense { rows, values });
@@ -87,7 +87,7 @@ impl Features {
             tokens: file.slice(*b"tokens\0\0")?,
             dense,
         };
-        if file.is_verified() {
+        if file.was_verified() {
             return Ok(features);
         }
         check_offsets(&features.string_ends, features.strings.len())

@@ -49,7 +49,7 @@ impl Nodes {
         if counts != (bound, bound, bound.div_ceil(64)) || nodes.kinds.len() > 255 {
             return Err(damaged("counts that do not match the sections"));
         }
-        if file.is_verified() {
+        if file.was_verified() {
             return Ok(nodes);
         }
         if nodes.kind.iter().any(|&kind| usize::from(kind) >= nodes.kinds.len()) {

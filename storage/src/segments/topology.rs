@@ -1,5 +1,7 @@
 //! The file `topology`: for each relation the neighbor list of every node.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::adjacency::list::List;
@@ -79,8 +81,10 @@ impl Topology {
             if records.len() != meta.bound as usize {
                 return Err(file.damaged(place, "a number of nodes that differs from the file of nodes"));
             }
-            if !file.is_verified() {
-                check(&records, &words, bound).map_err(|what| file.damaged(place, what))?;
+            if !file.was_verified() {
+                // Whoever maps the file gets its memory back on the way.
+                check(&records, &words, bound, |checked| words.release(checked))
+                    .map_err(|what| file.damaged(place, what))?;
             }
             lists.push(Lists { records, words });
         }
@@ -120,11 +124,17 @@ impl Topology {
     }
 }
 
-/// Checks that the lists follow one another through all words, and validates each.
+/// Checks that the lists follow one another through all words, and validates each. Calls `checked` with ranges of words that it
+/// needs no more.
 ///
 /// # Errors
 /// A description of the damage.
-fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static str> {
+fn check(
+    records: &[Packed],
+    words: &[u32],
+    bound: u32,
+    checked: impl Fn(Range<usize>) + Sync,
+) -> Result<(), &'static str> {
     // Each chunk of lists is checked on its own, with the range of words that it covers.
     let of_some = |records: &[Packed]| {
         let mut span: Option<(usize, usize)> = None;
@@ -137,6 +147,9 @@ fn check(records: &[Packed], words: &[u32], bound: u32) -> Result<(), &'static s
             }
             List::check(record, words, bound)?;
             span = Some((start, end + record.words()));
+        }
+        if let Some((start, end)) = span {
+            checked(start..end);
         }
         Ok(span)
     };

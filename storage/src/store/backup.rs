@@ -10,7 +10,7 @@ use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::new_folders;
-use crate::fs::section::SectionFile;
+use crate::fs::section::{SectionFile, Verification};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
@@ -144,7 +144,7 @@ fn copy_file(from: &Disk, to: &Disk, named: &NamedFile, stage: &Stage<'_>) -> Re
     }
     file.sync_all().map_err(|e| Error::io(&path, "sync", e))?;
     // A copy of damage is no backup; the error names the source file, not the copy.
-    match SectionFile::open_named(to, &path, named.fingerprint, Residence::Mapped, false) {
+    match SectionFile::open_named(to, &path, named.fingerprint, Residence::Mapped, Verification::AtOpening) {
         Err(Error::Damaged { place, what, .. }) => Err(Error::damaged(&source, place, what).into()),
         other => Ok(other.map(|file| file.bytes())?),
     }

@@ -213,7 +213,7 @@ impl OpenOptions {
             }
         }
         let number = largest_number(&disk).max(manifest.number);
-        if derived.as_ref().is_none_or(|derived| derived.is_complete) {
+        if derived.as_ref().is_none_or(|derived| derived.is_complete && derived.is_verified()) {
             manifest.record_verified(&disk);
         }
         // The writer's locks get their initial state.

@@ -55,7 +55,7 @@ impl Store {
         }
         manifest.log_start = floor;
         let mut previous = publishing.manifest.clone();
-        if manifest.published.is_none() || self.derived().is_some_and(|derived| !derived.is_complete) {
+        if manifest.published.is_none() || self.derived().is_some_and(|derived| !derived.is_sound()) {
             // Damaged or discarded files are nothing to go back to.
             previous.published.clone_from(&manifest.published);
         }
@@ -94,7 +94,7 @@ impl Store {
         publishing.number = manifest.number;
         publishing.on_disk = Some((manifest.number, self.disk.store()));
         remove_unnamed_files(&self.disk, &[manifest, previous]);
-        if self.derived().is_none_or(|derived| derived.is_complete) {
+        if self.derived().is_none_or(|derived| derived.is_complete && derived.is_verified()) {
             manifest.record_verified(&self.disk);
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::manifest::is_file_stem;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
-use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::section::{SectionFile, SectionWriter, Verification};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
@@ -97,7 +97,7 @@ impl Store {
 
 /// Opens a sidecar file; one of another store is damage.
 pub(crate) fn open(disk: &Disk, path: &Path) -> Result<SectionFile, Error> {
-    let file = SectionFile::open(disk, path, Residence::Mapped, false)?;
+    let file = SectionFile::open(disk, path, Residence::Mapped, Verification::AtOpening)?;
     if file.store().may_be(disk.store()) {
         return Ok(file);
     }

@@ -25,6 +25,11 @@ fn is_of_old(store: &Path, name: &Path) -> bool {
         Some((stem.to_owned(), number.parse::<u64>().ok()?))
     };
     let Some((stem, number)) = numbered(name) else { return false };
+    // A checkpoint has no records, and puts no newer file in their place.
+    if stem == "records" {
+        let store = Store::options().read_only(true).open(store).expect("intact");
+        return store.derived().is_none_or(|derived| !derived.has("records"));
+    }
     let others = names(store);
     let mut others = others.iter().filter_map(|other| numbered(other));
     others.any(|(other, newer)| other == stem && newer > number)

@@ -7,7 +7,7 @@ use hedgerow_test_support::{Random, fuzz_config};
 
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
-use crate::fs::section::SectionFile;
+use crate::fs::section::{SectionFile, Verification};
 use crate::fuzzing::{Decoders, all_sections, sample, sample_operations, write};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
@@ -90,7 +90,8 @@ fn a_deep_check_finds_what_checksums_do_not() {
     assert_eq!(check(true), []);
     let disk = Disk::of(&path).with_store(manifest.store);
     let topology = manifest.segments[0].path(&path);
-    let file = SectionFile::open(&disk, &topology, Residence::Loaded, false).expect("intact");
+    let file =
+        SectionFile::open(&disk, &topology, Residence::Loaded, Verification::AtOpening).expect("intact");
     let tag = *b"list0000";
     let mut words = file.section_u32(tag).expect("there").to_vec();
     // The first block belongs to a node with one neighbor, which is replaced by another one.
