@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{
-    Batch, CancelToken, CheckOptions, Edge, Engine, ModelError, NodeRef, Query, RowComparison, Store,
-    TrainOptions, WalkOptions,
+    Batch, CancelToken, CheckOptions, Edge, Engine, ModelError, NodeRef, Query, RelationIx, RowComparison,
+    Store, TrainOptions, WalkOptions,
 };
 
 use crate::fixtures::copy_folder;
@@ -316,4 +316,42 @@ fn changes_of_many_refreshes_are_stored_together() {
     let right = digest(&engine);
     drop(engine);
     assert_eq!(digest(&open(&path)), right);
+}
+
+/// Publishes leave the graph's files alone. The files of the checkpoint before must still be there, with the log since: otherwise
+/// a flipped bit in the graph could not be repaired after a persist.
+#[test]
+fn the_graph_has_two_copies_after_persists_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = sparse_store(&path);
+    link(&engine, "b1", "500");
+    engine.store().checkpoint(&CancelToken::new()).expect("written");
+    for pin in ["77", "78", "79"] {
+        link(&engine, "b3", pin);
+        engine.refresh(false, &CancelToken::new()).expect("a refresh");
+        engine.persist(&CancelToken::new()).expect("stored");
+    }
+    let (right, degree) = (digest(&engine), engine.store().snapshot().edge_count(RelationIx::new(0)));
+    drop(engine);
+    let newest = |name: &str| {
+        let names =
+            std::fs::read_dir(&path).expect("the folder").map(|entry| entry.expect("an entry").path());
+        let number = |path: &std::path::PathBuf| -> Option<u64> {
+            let file = path.file_name()?.to_str()?.strip_prefix(name)?.strip_suffix(".hg")?;
+            file.trim_start_matches('.').parse().ok()
+        };
+        names.filter_map(|path| Some((number(&path)?, path))).max().expect("a file").1
+    };
+    let topology = newest("topology");
+    let mut bytes = std::fs::read(&topology).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&topology, bytes).expect("written");
+    let engine = open(&path);
+    assert!(engine.store().damage().iter().any(|damage| damage.path == topology));
+    assert_eq!(engine.store().snapshot().edge_count(RelationIx::new(0)), degree);
+    assert_eq!(digest(&engine), right);
+    drop(engine);
+    assert!(open(&path).store().damage().is_empty());
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, Publish, check_names};
-use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, Published, remove_unnamed_files};
+use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, PREVIOUS, Published, remove_unnamed_files};
 use crate::fs::section::SectionWriter;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
@@ -38,7 +38,19 @@ impl Store {
         new_files: NewFiles,
     ) -> Result<(), Error> {
         let NewFiles { mut manifest, checkpointed, derived } = new_files;
-        let floor = manifest.first_needed().min(publishing.manifest.first_needed());
+        // The manifest to go back to. If only derived files are new, it keeps the older segments, so that the graph has two copies:
+        // the segments, and the older ones with the log since.
+        let mut previous = publishing.manifest.clone();
+        if checkpointed.is_none()
+            && derived.is_some()
+            && let Ok(Some(older)) = Manifest::read(&self.disk, PREVIOUS)
+            && older.store == manifest.store
+            && writer.log_index().start() <= older.replay_from
+        {
+            let Manifest { epoch, replay_from, replay_after, segments, positions, .. } = older;
+            previous = Manifest { epoch, replay_from, replay_after, segments, positions, ..previous };
+        }
+        let floor = manifest.first_needed().min(previous.first_needed());
         // The number of dirty nodes, for readers without a log.
         if let Some(published) = &mut manifest.published {
             let changes = published.refreshed_seq..manifest.replay_from;
@@ -54,7 +66,7 @@ impl Store {
             };
         }
         manifest.log_start = floor;
-        let mut previous = publishing.manifest.clone();
+        previous.log_start = previous.log_start.min(floor);
         if manifest.published.is_none() || self.derived().is_some_and(|derived| !derived.is_sound()) {
             // Damaged or discarded files are nothing to go back to.
             previous.published.clone_from(&manifest.published);
