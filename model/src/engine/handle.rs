@@ -220,14 +220,14 @@ pub(super) enum ReaderCopy {
     Made(Box<Embeddings>),
 }
 
-/// What is known of the embeddings before there is a copy.
+/// The epoch, generation and configuration of embeddings that have no copy yet.
 pub(super) struct UnmadeCopy {
     epoch: Epoch,
     generation: Generation,
     config: ModelConfig,
 }
 
-/// What is known of the embeddings without their rows.
+/// The epoch, generation and configuration of embeddings.
 #[derive(Clone, Copy)]
 pub(super) struct CopyHeader<'a> {
     epoch: Epoch,

@@ -19,7 +19,7 @@ const RECOMPUTED: &str = "all rows were computed again from the graph and the mo
 pub(super) struct WorkingState {
     pub(super) generation: Generation,
     pub(super) state: State,
-    /// What the store's files have of the state. `None` if they do not have these rows: a rebuild may have given others at the same
+    /// The rows that the store's files have. `None` if they are not those of the state: a rebuild may have given others at the same
     /// epoch.
     pub(super) stored: Option<StoredRows>,
     pub(super) consistency: Consistency,

@@ -12,4 +12,5 @@ pub(crate) mod new_folders;
 pub(crate) mod prefetch;
 pub(crate) mod section;
 pub(crate) mod section_stream;
+pub(crate) mod section_table;
 pub(crate) mod verified_files;

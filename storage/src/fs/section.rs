@@ -5,27 +5,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Seek};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::fs::disk::{Disk, Target};
-use crate::fs::header::{Fingerprint, HEADER, Header};
+use crate::fs::header::{Fingerprint, Header};
 use crate::fs::mmap::{Map, PrivateNumbers, Residence, Slice};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
 
 use crate::fs::section_stream::SectionStream;
+use crate::fs::section_table::{Section, Verification, check, tag_text};
 
-pub(super) const TABLE_ENTRY: usize = 32;
-pub(super) const ALIGN: usize = 64;
-const NO_MATCH: &str = "its checksum does not match";
-/// Bytes that are written between two checks for cancellation, and that are verified before their pages are given back.
+/// Bytes that are written between two checks for cancellation.
 const CHUNK: usize = 8 << 20;
 
 /// A value that can be written as the bytes of a section without a copy.
@@ -148,23 +144,6 @@ pub struct SectionFile {
     sections: Arc<BTreeMap<[u8; 8], Section>>,
 }
 
-/// The time at which the sections of a file are verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verification {
-    AtOpening,
-    /// Each when it is first used.
-    AtUse,
-    /// Before, when the file was opened another time.
-    Before,
-}
-
-/// The place of a section and its checksum.
-struct Section {
-    bytes: Range<usize>,
-    sum: u64,
-    is_verified: AtomicBool,
-}
-
 impl SectionFile {
     /// Opens a file. Header and table are verified always, sections at the given time.
     ///
@@ -235,7 +214,7 @@ impl SectionFile {
         })
     }
 
-    /// What a manifest says of the file.
+    /// The length and the checksum that a manifest names for the file.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.header.fingerprint()
     }
@@ -252,7 +231,7 @@ impl SectionFile {
 
     /// True if every section was verified.
     pub(crate) fn is_verified(&self) -> bool {
-        self.sections.values().all(|section| section.is_verified.load(Ordering::Acquire))
+        self.sections.values().all(Section::is_verified)
     }
 
     /// The tag of the kind of file.
@@ -308,13 +287,10 @@ impl SectionFile {
     /// Reads the section if it is not verified yet.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
         let section = self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
-        if !section.is_verified.load(Ordering::Acquire) {
-            if checksum(&self.map, section.bytes.clone()) != section.sum {
-                self.is_damaged.store(true, Ordering::Release);
-                return Err(self.damaged(tag_text(&tag), NO_MATCH));
-            }
-            section.is_verified.store(true, Ordering::Release);
-        }
+        section.verify(&self.map).map_err(|what| {
+            self.is_damaged.store(true, Ordering::Release);
+            self.damaged(tag_text(&tag), what)
+        })?;
         Ok(&self.map[section.bytes.clone()])
     }
 
@@ -390,77 +366,6 @@ impl fmt::Debug for SectionFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SectionFile").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-fn tag_text(tag: &[u8]) -> String {
-    // Tags are padded with zero bytes, which are left out.
-    format!("section '{}'", tag.escape_ascii()).replace("\\x00", "")
-}
-
-fn read_u64(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-}
-
-/// The checksum of a range of a file, whose pages are given back on the way: a process would need memory for a whole file otherwise.
-fn checksum(map: &Map, bytes: Range<usize>) -> u64 {
-    let mut sum = Xxh3::new();
-    for start in bytes.clone().step_by(CHUNK) {
-        let chunk = start..bytes.end.min(start + CHUNK);
-        sum.update(&map[chunk.clone()]);
-        map.release_range(chunk);
-    }
-    sum.digest()
-}
-
-/// Validates the table, verifies the sections if it is time, and returns them by tag.
-fn check(
-    path: &Path,
-    map: &Map,
-    header: &Header,
-    verification: Verification,
-) -> Result<BTreeMap<[u8; 8], Section>, Error> {
-    let bytes: &[u8] = map;
-    let damaged = |place: &str, what: &str| Error::damaged(path, place, what);
-    // The file is still the one whose header was read.
-    if bytes.get(..HEADER) != Some(&header.encode()) || bytes.len() as u64 != header.bytes {
-        return Err(damaged("header", "it changed while it was read"));
-    }
-    // The table of sections.
-    let table = (header.sections as usize).checked_mul(TABLE_ENTRY);
-    let table = table.and_then(|size| bytes.get(HEADER..HEADER + size));
-    let table = table.ok_or_else(|| damaged("table", "it is longer than the file"))?;
-    if xxh3_64(table) != header.table {
-        return Err(damaged("table", "its checksum does not match"));
-    }
-    // The sections: in order, without gaps but padding, each with its checksum.
-    let mut sections = BTreeMap::new();
-    let mut end = HEADER + table.len();
-    for entry in table.chunks_exact(TABLE_ENTRY) {
-        let tag: [u8; 8] = entry[..8].try_into().expect("eight bytes");
-        let (start, len) = (read_u64(entry, 8), read_u64(entry, 16));
-        let stop = usize::try_from(start.saturating_add(len)).unwrap_or(usize::MAX);
-        // Sections follow one another with only zero padding between, so every byte of the file is covered.
-        if start != end.next_multiple_of(ALIGN) as u64 || stop > bytes.len() {
-            return Err(damaged(&tag_text(&tag), "its position is wrong"));
-        }
-        let start = start as usize;
-        if bytes[end..start].iter().any(|&byte| byte != 0) {
-            return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
-        }
-        let sum = read_u64(entry, 24);
-        if verification == Verification::AtOpening && checksum(map, start..stop) != sum {
-            return Err(damaged(&tag_text(&tag), NO_MATCH));
-        }
-        let is_verified = AtomicBool::new(verification != Verification::AtUse);
-        if sections.insert(tag, Section { bytes: start..stop, sum, is_verified }).is_some() {
-            return Err(damaged(&tag_text(&tag), "its tag occurs twice"));
-        }
-        end = stop;
-    }
-    if end != bytes.len() {
-        return Err(damaged("end", "there are bytes after the last section"));
-    }
-    Ok(sections)
 }
 
 #[cfg(test)]

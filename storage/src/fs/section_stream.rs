@@ -9,7 +9,7 @@ use crate::fs::disk::{Disk, DiskFile, Target};
 use crate::types::error::Error;
 
 use crate::fs::header::{Fingerprint, HEADER, Header};
-use crate::fs::section::{ALIGN, TABLE_ENTRY};
+use crate::fs::section_table::{ALIGN, TABLE_ENTRY};
 
 const BUFFER: usize = 1 << 20;
 
@@ -153,7 +153,8 @@ mod tests {
 
     use super::*;
     use crate::fs::mmap::Residence;
-    use crate::fs::section::{SectionFile, Verification};
+    use crate::fs::section::SectionFile;
+    use crate::fs::section_table::Verification;
 
     #[test]
     fn a_section_that_was_reserved_is_as_if_it_had_been_written_in_its_turn() {

@@ -14,7 +14,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fs::disk::Disk;
-use crate::fs::section::Verification;
+use crate::fs::section_table::Verification;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};

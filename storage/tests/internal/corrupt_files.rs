@@ -7,7 +7,8 @@ use hedgerow_test_support::{Random, fuzz_config};
 
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
-use crate::fs::section::{SectionFile, Verification};
+use crate::fs::section::SectionFile;
+use crate::fs::section_table::Verification;
 use crate::fuzzing::{Decoders, all_sections, sample, sample_operations, write};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;

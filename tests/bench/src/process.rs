@@ -13,7 +13,7 @@ use crate::measure::Failure;
 /// The time between two looks at a process.
 const POLL: Duration = Duration::from_micros(500);
 
-/// What a process took. Memory and written bytes are as of the last look before its end, where the system tells them.
+/// The costs of a process. Memory and written bytes are as of the last look before its end, where the system tells them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     pub(crate) seconds: f64,
