@@ -3,7 +3,8 @@
 //! `fixtures/store-1` was made by the command. It has edges with weights and times, tokens, two relations, and a model of six
 //! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
 //! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`
-//! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file.
+//! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file. `store-5` has rows of refreshes in
+//! files of their own, and for readers the records since its checkpoint.
 
 use std::fs;
 use std::io::Read;
@@ -15,6 +16,7 @@ use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, RowC
 
 const DIGEST: &str = "b714d023443e63b676cc44f8cec4ea21ec1c099f6814cf08d7107bd1d07febf8";
 const FINGERPRINTED_DIGEST: &str = "e49f5968225f6cd8667816936c9d0dbcf4f69a0a68b69f810a10dc91a1d49e7b";
+const CHANGED_ROWS_DIGEST: &str = "74824ebb05cb496ae34f0e178ae564b6aa7b59146c99b04edeeb88a8270c4f8c";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/spec/fixtures")
@@ -103,6 +105,23 @@ fn a_store_with_fingerprints_has_its_content_and_its_digest() {
     assert_eq!(store.position("clicks").map(|position| position.lines), Some(1));
     let engine = Engine::open(store).expect("the engine opens");
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, FINGERPRINTED_DIGEST);
+}
+
+/// Its rows are those of a training, and of three refreshes that stored what changed. A batch is in the log only.
+#[test]
+fn a_store_with_changed_rows_has_its_content_and_its_digest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = Engine::open(open_and_compare("store-5", &path)).expect("the engine opens");
+    let cancel = CancelToken::new();
+    assert_eq!(engine.digest(&cancel).expect("a digest").digest, CHANGED_ROWS_DIGEST);
+    let reader = Store::options().read_only(true).open(&path).expect("it opens");
+    assert!(reader.derived().is_some_and(|derived| derived.has("changed-rows-0") && derived.has("records")));
+    let reader = Engine::open(Arc::new(reader)).expect("the engine opens");
+    assert_eq!(reader.digest(&cancel).expect("a digest").digest, CHANGED_ROWS_DIGEST);
+    assert!(!engine.refresh(false, &cancel).expect("it is refreshed").full);
+    let verified = engine.verify(&cancel).expect("it is verified");
+    assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{verified}");
 }
 
 #[test]
