@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, Epoch, Error, Generation, NodeRef, Publish, SectionWriter, Store,
+    Batch, CancelToken, Edge, Epoch, Error, Generation, NodeRef, Publish, RelationIx, SectionWriter, Store,
 };
 
 /// More commits than a checkpoint applies while others wait.
@@ -124,4 +124,42 @@ fn where_the_newest_derived_files_are_damaged_those_of_the_publish_before_are_us
         // The nodes of the second link are not in them.
         assert_eq!(store.dirty_nodes(), 2);
     }
+}
+
+/// A reader has no log. Few records since the checkpoint come to it in a file, many in the graph's files.
+#[test]
+fn a_publish_of_many_changes_writes_the_graph_instead_of_records() {
+    const EDGES: u64 = 100_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = create(&folder);
+    let commit = |from: u64, to: u64| {
+        let mut batch = Batch::new();
+        for at in from..to {
+            let (pin, board) = (format!("pin:{at}"), format!("board:{}", at % 100));
+            batch.link(node(&pin), node(&board), Edge::default()).expect("valid");
+        }
+        store.commit(&batch).expect("committed");
+    };
+    let newest_topology = |store: &Store| {
+        let number = |name: &str| name.strip_prefix("topology.")?.strip_suffix(".hg")?.parse::<u64>().ok();
+        let names = std::fs::read_dir(store.path()).expect("there").map(|entry| entry.expect("readable"));
+        names.filter_map(|entry| number(entry.file_name().to_str()?)).max().expect("a topology")
+    };
+    // Each step: the edges before it and after it, and whether the graph's files have them after a publish.
+    let mut before = newest_topology(&store);
+    for (from, to, is_in_files) in [(0, 10, false), (10, EDGES, true), (EDGES, EDGES + 10, false)] {
+        commit(from, to);
+        publish(&store, Some(embeddings(to as f32))).expect("published");
+        let now = newest_topology(&store);
+        assert_eq!(now > before, is_in_files, "up to {to}");
+        before = now;
+        assert_eq!(store.derived().expect("published").has("records"), !is_in_files, "up to {to}");
+        let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
+        assert_eq!(reader.snapshot().epoch(), store.snapshot().epoch());
+        assert_eq!(reader.snapshot().edge_count(RelationIx::new(0)), to);
+        assert_eq!(published_value(&reader), to as f32);
+    }
+    drop(store);
+    let store = Store::options().open(folder.path()).expect("opens");
+    assert_eq!(store.snapshot().edge_count(RelationIx::new(0)), EDGES + 10);
 }

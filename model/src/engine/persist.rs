@@ -80,8 +80,8 @@ impl Engine {
     /// Durable when it returns: the next open starts from these rows and does not refresh again. Readers of this engine see no
     /// difference. The records of [`Engine::refresh_history`] are stored too, if the store can be written.
     /// # Cost
-    /// Writes the changed rows of all layers, and sometimes those of earlier calls again: a row is written some log2 of the number of
-    /// calls times. If more than a quarter of all rows changed since they were stored together, it writes all rows.
+    /// Writes the changed rows of all layers. Now and then it writes rows of earlier calls again, each row about log2(calls) times.
+    /// If more than a quarter of all rows changed since they were stored together, it writes all rows.
     /// # Errors
     /// An error of the store, or a cancellation; the embeddings in memory stay as they are.
     pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
