@@ -176,6 +176,8 @@ impl fmt::Debug for HugeMatrix {
 
 #[cfg(test)]
 mod tests {
+    use hedgerow_storage::{SectionWriter, Store};
+
     use super::{HUGE_FROM, HugeMatrix, Memory};
 
     #[test]
@@ -196,5 +198,27 @@ mod tests {
         assert_eq!((copy.rows(), copy.view().dim()), (rows * 30 / 20 + 1, (rows * 30 / 20 + 1, WIDTH)));
         assert!((0..copy.rows()).all(|row| copy.row(row) == [row as f32; WIDTH]));
         assert!(HugeMatrix::from_values(2, 3, &[0.0; 5]).is_none());
+    }
+    /// A file may hold anything behind its rows. A new row is zeros nevertheless, and the file keeps its bytes.
+    #[test]
+    fn a_mapped_matrix_grows_into_the_room_of_the_file_and_changes_in_memory_only() {
+        const TAG: [u8; 8] = *b"numbers\0";
+        let values = [1.0_f32, 2.0, 3.0, 4.0, 9.0, 9.0];
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path()).expect("created");
+        let mut writer = SectionWriter::new(*b"TEST", 1);
+        writer.section(TAG, values.to_vec());
+        store.write_sidecar("matrix", &writer).expect("written");
+        let file = store.sidecar("matrix").expect("sound").expect("there");
+        let mapped = |rows| HugeMatrix::mapped(rows, 2, file.private_f32(TAG).expect("mapped"));
+        assert!(mapped(4).is_none());
+        let mut matrix = mapped(2).expect("it has two rows");
+        matrix.grow(3);
+        assert!(matches!(matrix.memory, Memory::Mapped(_)));
+        assert_eq!(matrix.values(), [1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+        matrix.row_mut(0).fill(7.0);
+        matrix.grow(4);
+        assert_eq!(matrix.values(), [7.0, 7.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(file.section_f32(TAG).expect("there"), values);
     }
 }

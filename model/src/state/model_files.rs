@@ -111,8 +111,8 @@ fn numbered(mut tag: [u8; 8], layer: usize) -> [u8; 8] {
     tag
 }
 
-/// Reads a published generation of a store whose node numbers are below `bound`; with `is_mapped` it maps the matrices. Returns the state, what the store has of it, and
-/// true if its rows have the bits that a rebuild would give.
+/// Reads a published generation of a store whose node numbers are below `bound`; with `is_mapped` it maps the matrices. Returns
+/// the state, the rows that the store has, and true if the rows have the bits that a rebuild would give.
 ///
 /// # Errors
 /// [`hedgerow_storage::Error::Damaged`] with file and section if the files are inconsistent; a cancellation.
