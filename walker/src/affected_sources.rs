@@ -3,13 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hedgerow_storage::{CancelToken, Changes, ListBuilder, NodeIx, RelationIx};
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::interleaved::{Interleaver, StableDraw, WALKS_IN_FLIGHT};
-use crate::stable_draw::drawn_neighbor;
+use crate::stable_draw::{drawn_neighbor, expected_tries};
 use crate::walk_context::WalkContext;
 
 /// Changed lists in one task.
@@ -72,30 +73,64 @@ pub(crate) fn walk_differences(
     differences
 }
 
-/// The sources of changed walks, ascending; see [`Walker::affected_sources`](crate::Walker::affected_sources).
+/// The sources of changed walks, ascending; see [`Walker::affected_sources`](crate::Walker::affected_sources). `None` if the search
+/// would ask more than `most_asked` neighbors.
 pub(crate) fn affected_sources(
     context: &WalkContext<'_>,
     changes: &Changes,
+    most_asked: u64,
     cancel: &CancelToken,
-) -> Result<Vec<NodeIx>, Error> {
-    let draws = changed_draws(context, changes, cancel)?;
-    let mut sources = trace_all(context, &draws, cancel)?;
+) -> Result<Option<Vec<NodeIx>>, Error> {
+    let limit = AskLimit { asked: AtomicU64::new(0), most: most_asked };
+    let draws = changed_draws(context, changes, &limit, cancel)?;
+    let mut sources = trace_all(context, &draws, &limit, cancel)?;
+    if limit.is_exceeded() {
+        return Ok(None);
+    }
     sources.par_sort_unstable();
     sources.dedup();
-    Ok(sources.into_iter().map(NodeIx::new).collect())
+    Ok(Some(sources.into_iter().map(NodeIx::new).collect()))
 }
 
-/// The draws of all touched lists that differ, in order.
+/// Tries of draws that take as long as asking a neighbor.
+const TRIES_PER_ASKED: f64 = 8.0;
+
+/// The neighbors that a search asked, and the most that it may ask. Comparing the draws of a list counts as asking some.
+///
+/// Determinism: all comparisons and searches together count to a fixed number. The limit is exceeded if and only if that number is
+/// above it, in whatever order they count.
+struct AskLimit {
+    asked: AtomicU64,
+    most: u64,
+}
+
+impl AskLimit {
+    fn add(&self, neighbors: u64) {
+        self.asked.fetch_add(neighbors, Ordering::Relaxed);
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) > self.most
+    }
+}
+
+/// The draws of all touched lists that differ, in order; only some of them once the limit is exceeded.
 fn changed_draws(
     context: &WalkContext<'_>,
     changes: &Changes,
+    limit: &AskLimit,
     cancel: &CancelToken,
 ) -> Result<Vec<ChangedDraw>, hedgerow_storage::Error> {
     let lists: Vec<(RelationIx, NodeIx)> = changes.lists.keys().copied().collect();
     let stage = cancel.stage("lists compared", lists.len() as u64);
     let compare = |&(relation, node): &(RelationIx, NodeIx)| {
         stage.advance(1)?;
+        if limit.is_exceeded() {
+            return Ok(Vec::new());
+        }
         let old = changes.old_list(context.snapshot, relation, node);
+        let tries = expected_tries(&old.as_list()) + expected_tries(&context.snapshot.list(relation, node));
+        limit.add((tries * context.hops_per_source() as f64 / TRIES_PER_ASKED) as u64);
         Ok(changed_draws_of(context, relation, node, &old))
     };
     let draws: Vec<Vec<ChangedDraw>> = lists
@@ -133,17 +168,18 @@ fn changed_draws_of(
     draws
 }
 
-/// The sources that the draws trace back to, in no order and with repetitions.
+/// The sources that the draws trace back to, in no order and with repetitions; only some of them once the limit is exceeded.
 fn trace_all<'s>(
     context: &WalkContext<'s>,
     draws: &[ChangedDraw],
+    limit: &AskLimit,
     cancel: &CancelToken,
 ) -> Result<Vec<u32>, hedgerow_storage::Error> {
     let walks: Vec<&[ChangedDraw]> = draws.chunk_by(|one, other| one.walk == other.walk).collect();
     let stage = cancel.stage("walks traced back", walks.len() as u64);
     let trace = |mut search: Search<'s>, draws: &&[ChangedDraw]| {
         stage.advance(1)?;
-        trace_back(context, draws, &mut search);
+        trace_back(context, draws, limit, &mut search);
         Ok::<_, hedgerow_storage::Error>(search)
     };
     let degree = |draw: &ChangedDraw| context.snapshot.degree(NodeIx::new(draw.node)) as usize;
@@ -161,8 +197,13 @@ fn trace_all<'s>(
     Ok(sources)
 }
 
-/// Adds the sources whose walk passes through one of these draws, which all belong to one walk.
-fn trace_back<'s>(context: &WalkContext<'s>, draws: &[ChangedDraw], search: &mut Search<'s>) {
+/// Adds the sources whose walk passes through one of these draws, which all belong to one walk. Ends early once the limit is exceeded.
+fn trace_back<'s>(
+    context: &WalkContext<'s>,
+    draws: &[ChangedDraw],
+    limit: &AskLimit,
+    search: &mut Search<'s>,
+) {
     let walk = draws[0].walk;
     let Some(path) = context.paths.get(context.keys.path_of(walk)) else { return };
     let keys = context.keys.of_walk(walk);
@@ -181,10 +222,14 @@ fn trace_back<'s>(context: &WalkContext<'s>, draws: &[ChangedDraw], search: &mut
         // No walk comes through a relation that the store does not have.
         if let Some(lists) = path.relation(earlier).map(|relation| context.snapshot.lists(relation)) {
             for &node in &*standing {
+                if limit.is_exceeded() {
+                    return;
+                }
                 // Make the draw of the earlier hop at every neighbor.
                 let list = lists.get(NodeIx::new(node));
                 at.clear();
                 list.runs().for_each(|run| at.extend_from_slice(run));
+                limit.add(at.len() as u64);
                 for &from in at.iter().take(WALKS_IN_FLIGHT) {
                     lists.prefetch(NodeIx::new(from));
                 }

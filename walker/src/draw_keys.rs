@@ -62,6 +62,11 @@ impl DrawKeys {
         &self.keys[self.starts[walk as usize] as usize..self.starts[walk as usize + 1] as usize]
     }
 
+    /// The hops of all walks.
+    pub(crate) fn hops(&self) -> usize {
+        self.keys.len()
+    }
+
     /// The number of the path that a walk follows.
     pub(crate) fn path_of(&self, walk: u32) -> usize {
         walk as usize % self.by_path.len().max(1)

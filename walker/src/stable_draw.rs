@@ -89,6 +89,21 @@ pub(crate) fn draw_weighted(list: &List<'_>, mut hash: u64) -> usize {
     heaviest.expect("a weighted list is not empty")
 }
 
+/// The mean number of tries of a draw. Cost: with weights it reads all of them.
+pub(crate) fn expected_tries(list: &List<'_>) -> f64 {
+    let slots = f64::from(list.slot_bits()).exp2();
+    if list.is_empty() {
+        return 0.0;
+    }
+    let accepted = if list.is_weighted() {
+        let sum: f64 = (0..list.degree()).map(|position| f64::from(list.weight(position))).sum();
+        sum / f64::from(list.max_weight_exponent()).exp2()
+    } else {
+        list.degree() as f64
+    };
+    (slots / accepted).min(f64::from(MAX_TRIES))
+}
+
 /// The acceptance probability `weight / 2^exponent` as a share of 2^32. The division by a power of two is exact.
 fn acceptance_bound(weight: f32, exponent: i32) -> u64 {
     let share = f64::from(weight) * 2f64.powi(32 - exponent);

@@ -79,6 +79,11 @@ impl<'s> WalkContext<'s> {
         self.snapshot.kind(node) == self.kind
     }
 
+    /// The hops of all walks of one source, if none ends early.
+    pub(crate) fn hops_per_source(&self) -> usize {
+        self.keys.hops()
+    }
+
     /// The largest number of visits that all walks of one source make.
     pub(crate) fn visits_per_source(&self) -> usize {
         let of_path = |(keys, path): (&PathKeys, &Path)| -> usize {

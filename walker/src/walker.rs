@@ -185,7 +185,32 @@ impl<'s> Walker<'s> {
     /// its node. So the cost of a list depends on neither its degree nor the graph's size. It was measured at 0.1 ms per
     /// edge, both at 75,000 and at 1.5 million nodes. Parallel over lists and walks if the work is worth a second thread.
     pub fn affected_sources(&self, changes: &Changes, cancel: &CancelToken) -> Result<Vec<NodeIx>, Error> {
-        affected_sources::affected_sources(&self.context, changes, cancel)
+        let sources = affected_sources::affected_sources(&self.context, changes, u64::MAX, cancel)?;
+        Ok(sources.expect("there is no limit"))
+    }
+
+    /// As [`Walker::affected_sources`], but `None` if the search would ask more than `most_asked` neighbors for their draws. To compare
+    /// the draws of a changed list counts too, by the tries that they are expected to take.
+    ///
+    /// Asking a neighbor costs about as much as a hop. A batch that changes most draws of long lists, as one edge of a very high weight
+    /// does, may ask more than walking again from every source takes.
+    ///
+    /// # Errors
+    /// As for [`Walker::affected_sources`].
+    /// # Determinism
+    /// The same for any number of threads.
+    pub fn affected_sources_within(
+        &self,
+        changes: &Changes,
+        most_asked: u64,
+        cancel: &CancelToken,
+    ) -> Result<Option<Vec<NodeIx>>, Error> {
+        affected_sources::affected_sources(&self.context, changes, most_asked, cancel)
+    }
+
+    /// The hops that all walks of one source take at most.
+    pub fn hops_per_source(&self) -> usize {
+        self.context.hops_per_source()
     }
 
     /// The first difference of each walk of `source` between the graph at `changes.from` and this walker's snapshot.
