@@ -64,7 +64,7 @@ pub use adjacency::neighbor_offsets::NeighborOffsets;
 pub use bulk::edge_buffer::EdgeBuffer;
 pub use bulk::load::BulkLoad;
 pub use checkpoint::derived::{Derived, Publish};
-pub use fs::mmap::PrivateNumbers;
+pub use fs::mmap::{PrivateNumbers, SharedNumbers};
 pub use fs::section::{AsBytes, SectionFile, SectionWriter};
 pub use graph::flattened::FlattenedLists;
 pub use graph::snapshot::Snapshot;

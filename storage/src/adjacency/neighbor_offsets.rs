@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::adjacency::list::Place;
 use crate::adjacency::lists::Lists;
-use crate::fs::mmap::{Map, Slice};
+use crate::fs::mmap::{Map, SharedNumbers};
 use crate::fs::prefetch::prefetch;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
@@ -21,7 +21,7 @@ const OTHER: u64 = u64::MAX;
 ///
 /// Uniform walks over 20 million edges take three quarters of the time with it.
 #[derive(Debug)]
-pub struct NeighborOffsets(Slice<u64>);
+pub struct NeighborOffsets(SharedNumbers<u64>);
 
 impl NeighborOffsets {
     /// The entries of all lists of nodes below `bound`.
@@ -49,7 +49,7 @@ impl NeighborOffsets {
             }
         });
         let map = Arc::new(map.map_err(|source| Error::Memory { bytes, source })?);
-        Ok(Self(Slice::new(&map, 0..bytes).expect("a map is aligned and as long as asked for")))
+        Ok(Self(SharedNumbers::new(&map, 0..bytes).expect("a map is aligned and as long as asked for")))
     }
 
     /// Prefetches the neighbor at the fraction `random` / 2^32 of the degree. An error means that the caller has to

@@ -91,7 +91,7 @@ impl Deref for Map {
     }
 }
 
-/// Numbers in a map, with shared ownership of the map.
+/// Numbers of a file, mapped or read, with shared ownership of its memory.
 ///
 /// A read goes through one pointer. Casting the bytes at each use would add two checks: 2 of the 12 ns of a hop.
 ///
@@ -99,18 +99,18 @@ impl Deref for Map {
 /// 1. `start` points to `len` aligned values inside `map`, whose bytes are a valid `T` whatever they hold.
 /// 2. The memory of a map neither moves nor changes while the `Arc` lives.
 #[derive(Debug)]
-pub(crate) struct Slice<T> {
+pub struct SharedNumbers<T> {
     start: NonNull<T>,
     len: usize,
     map: Arc<Map>,
 }
 
 // SAFETY: by invariants 1 and 2 it is a shared reference to memory that is never written.
-unsafe impl<T: Sync> Send for Slice<T> {}
+unsafe impl<T: Sync> Send for SharedNumbers<T> {}
 // SAFETY: as for `Send`.
-unsafe impl<T: Sync> Sync for Slice<T> {}
+unsafe impl<T: Sync> Sync for SharedNumbers<T> {}
 
-impl<T: AnyBitPattern> Slice<T> {
+impl<T: AnyBitPattern> SharedNumbers<T> {
     /// The values in a range of bytes; `None` when they lie outside the map, are not aligned or not a whole number of
     /// values.
     pub(crate) fn new(map: &Arc<Map>, bytes: Range<usize>) -> Option<Self> {
@@ -126,7 +126,7 @@ impl<T: AnyBitPattern> Slice<T> {
     }
 }
 
-impl<T> Deref for Slice<T> {
+impl<T> Deref for SharedNumbers<T> {
     type Target = [T];
 
     #[inline]
@@ -203,10 +203,10 @@ mod tests {
         for residence in [Residence::Mapped, Residence::Loaded] {
             file.rewind().expect("rewound");
             let map = Arc::new(Map::open(&mut file, residence).expect("mapped"));
-            assert!(Slice::<u32>::new(&map, 0..9).is_none());
-            assert!(Slice::<u32>::new(&map, 1..5).is_none());
-            assert!(Slice::<u32>::new(&map, 8..12).is_none());
-            let slice = Slice::<u32>::new(&map, 0..8).expect("aligned and inside");
+            assert!(SharedNumbers::<u32>::new(&map, 0..9).is_none());
+            assert!(SharedNumbers::<u32>::new(&map, 1..5).is_none());
+            assert!(SharedNumbers::<u32>::new(&map, 8..12).is_none());
+            let slice = SharedNumbers::<u32>::new(&map, 0..8).expect("aligned and inside");
             drop(map);
             assert_eq!(&*slice, &[1, 2]);
         }

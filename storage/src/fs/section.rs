@@ -13,7 +13,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 
 use crate::fs::disk::{Disk, Target};
 use crate::fs::header::{Fingerprint, Header};
-use crate::fs::mmap::{Map, PrivateNumbers, Residence, Slice};
+use crate::fs::mmap::{Map, PrivateNumbers, Residence, SharedNumbers};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
@@ -318,6 +318,24 @@ impl SectionFile {
         self.numbers(tag)
     }
 
+    /// A section as `u32` numbers that outlive the open file.
+    ///
+    /// # Errors
+    /// As for [`Self::section_u32`].
+    pub fn shared_u32(&self, tag: [u8; 8]) -> Result<SharedNumbers<u32>, Error> {
+        self.section_u32(tag)?;
+        self.slice(tag)
+    }
+
+    /// A section as `u64` numbers that outlive the open file.
+    ///
+    /// # Errors
+    /// As for [`Self::section_u64`].
+    pub fn shared_u64(&self, tag: [u8; 8]) -> Result<SharedNumbers<u64>, Error> {
+        self.section_u64(tag)?;
+        self.slice(tag)
+    }
+
     /// A section as `f32` numbers that may be changed in memory, where the file keeps its bytes. Cost: the pages that are touched.
     ///
     /// # Errors
@@ -335,9 +353,9 @@ impl SectionFile {
     }
 
     /// A section as numbers, with shared ownership of the file.
-    pub(crate) fn slice<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<Slice<T>, Error> {
+    pub(crate) fn slice<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<SharedNumbers<T>, Error> {
         self.section(tag)?;
-        Slice::new(&self.map, self.sections[&tag].bytes.clone())
+        SharedNumbers::new(&self.map, self.sections[&tag].bytes.clone())
             .ok_or_else(|| self.damaged(tag_text(&tag), "has a length that is no multiple of its numbers"))
     }
 

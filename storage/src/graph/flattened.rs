@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::adjacency::lists::Lists;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::record::Packed;
-use crate::fs::mmap::{Map, Slice};
+use crate::fs::mmap::{Map, SharedNumbers};
 use crate::graph::snapshot::Snapshot;
 use crate::types::error::Error;
 use crate::types::ids::RelationIx;
@@ -17,8 +17,8 @@ use crate::types::ids::RelationIx;
 /// five times as long. Flattened, they are as fast as checkpointed lists.
 #[derive(Debug)]
 pub struct FlattenedLists {
-    records: Slice<Packed>,
-    copied_words: Slice<u32>,
+    records: SharedNumbers<Packed>,
+    copied_words: SharedNumbers<u32>,
     /// The empty overlay of the flattened lists.
     empty_overlay: Overlay,
 }
@@ -69,8 +69,8 @@ impl FlattenedLists {
         })?;
         let valid = "a map is aligned and as long as asked for";
         Ok(Some(Self {
-            records: Slice::new(&records, 0..record_bytes).expect(valid),
-            copied_words: Slice::new(&copied_words, 0..4 * words).expect(valid),
+            records: SharedNumbers::new(&records, 0..record_bytes).expect(valid),
+            copied_words: SharedNumbers::new(&copied_words, 0..4 * words).expect(valid),
             empty_overlay: Overlay::default(),
         }))
     }

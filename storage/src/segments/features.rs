@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::fs::disk::Target;
 use crate::fs::header::Fingerprint;
-use crate::fs::mmap::Slice;
+use crate::fs::mmap::SharedNumbers;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
 use crate::types::cancel::CancelToken;
@@ -39,18 +39,18 @@ struct Meta {
 pub(crate) struct Features {
     pub(crate) blocks: Vec<BlockMeta>,
     /// The ends in `strings` of all distinct tokens, sorted by token.
-    string_ends: Slice<u64>,
-    strings: Slice<u8>,
-    token_ends: Slice<u64>,
-    tokens: Slice<u32>,
+    string_ends: SharedNumbers<u64>,
+    strings: SharedNumbers<u8>,
+    token_ends: SharedNumbers<u64>,
+    tokens: SharedNumbers<u32>,
     dense: Vec<Dense>,
 }
 
 #[derive(Debug)]
 struct Dense {
     /// The row of each node, or [`NONE`].
-    rows: Slice<u32>,
-    values: Slice<f32>,
+    rows: SharedNumbers<u32>,
+    values: SharedNumbers<f32>,
 }
 
 impl Features {

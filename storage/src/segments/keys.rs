@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fs::disk::Target;
 use crate::fs::header::Fingerprint;
-use crate::fs::mmap::Slice;
+use crate::fs::mmap::SharedNumbers;
 use crate::fs::prefetch::prefetch;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
@@ -29,13 +29,13 @@ const CHUNK: usize = 8;
 /// The keys of all nodes.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    offsets: Slice<u64>,
-    bytes: Slice<u8>,
+    offsets: SharedNumbers<u64>,
+    bytes: SharedNumbers<u8>,
     /// The hash table: linear probing from the top bits of the stable id; a power of two of slots, at most two thirds
     /// full.
-    slots: Slice<u32>,
+    slots: SharedNumbers<u32>,
     /// All nodes by kind, then by key.
-    sorted: Slice<u32>,
+    sorted: SharedNumbers<u32>,
 }
 
 pub(crate) fn slot_count(bound: u32) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::fs::disk::Target;
 use crate::fs::header::Fingerprint;
-use crate::fs::mmap::Slice;
+use crate::fs::mmap::SharedNumbers;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::SectionStream;
 use crate::types::cancel::CancelToken;
@@ -27,9 +27,9 @@ pub(crate) struct Nodes {
     pub(crate) kinds: Vec<String>,
     /// The number of living nodes.
     pub(crate) alive: u64,
-    kind: Slice<u8>,
-    id: Slice<u64>,
-    live: Slice<u64>,
+    kind: SharedNumbers<u8>,
+    id: SharedNumbers<u64>,
+    live: SharedNumbers<u64>,
 }
 
 impl Nodes {

@@ -8,7 +8,7 @@ use crate::adjacency::list::List;
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::disk::Target;
 use crate::fs::header::Fingerprint;
-use crate::fs::mmap::Slice;
+use crate::fs::mmap::SharedNumbers;
 use crate::fs::section::SectionFile;
 use crate::fs::section_stream::{Reserved, SectionStream};
 use crate::types::codec;
@@ -50,8 +50,8 @@ pub(crate) struct Topology {
 #[derive(Debug)]
 struct Lists {
     /// By node; their blocks follow one another in `words`.
-    records: Slice<Packed>,
-    words: Slice<u32>,
+    records: SharedNumbers<Packed>,
+    words: SharedNumbers<u32>,
 }
 
 impl Topology {
