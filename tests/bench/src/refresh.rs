@@ -21,6 +21,8 @@ const WORDED: u32 = 10_000;
 const WORDS: u64 = 500;
 /// Sizes of batches, and the number of each: fewer of the large, which take as long as a rebuild.
 const BATCHES: [(u64, usize); 6] = [(1, 200), (10, 50), (100, 20), (1000, 5), (10_000, 2), (100_000, 1)];
+/// Edges of a batch with very different weights, each a power of ten between 1 and 10,000: a heavy edge changes most draws of a list.
+const WEIGHTED: u64 = 3000;
 /// Edges of a commit in the stream that is not refreshed.
 const LAZY: u64 = 100;
 /// Edges of a commit in the streams that are refreshed eagerly.
@@ -84,6 +86,8 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
     for edges in STREAMED {
         bench.stream(edges)?;
     }
+    bench.recorder.note("edges of very different weights");
+    bench.weighted_batch()?;
     drop(bench);
     drop(folder);
     Ok(())
@@ -283,6 +287,25 @@ impl Bench<'_> {
                 format!("{}; {} of {} by a rebuild", found.counted(), found.rebuilt, found.refresh.len());
             self.record(&format!("{edges} edges, mean"), found.mean(), "ms", Some(rebuild), &more);
         }
+        Ok(())
+    }
+
+    /// A batch of edges with very different weights, against a rebuild of the graph with them.
+    fn weighted_batch(&mut self) -> Result<(), Failure> {
+        let mut batch = Batch::new();
+        for _ in 0..WEIGHTED {
+            let (pin, board) = self.changer.synthetic.draw_edge();
+            let weight = 10f32.powi(self.changer.random.below(5) as i32);
+            let (pin, board) = (pin.to_string(), board.to_string());
+            let edge = Edge { weight, ..Edge::default() };
+            batch.link(("pin", pin.as_str()), ("board", board.as_str()), edge)?;
+        }
+        let mut found = Refreshes::default();
+        self.follow(&batch, &mut found)?;
+        let rebuild = self.engine.refresh(true, &self.cancel)?.seconds * 1e3;
+        let more = format!("{}; {} of 1 by a rebuild", found.counted(), found.rebuilt);
+        let case = format!("{WEIGHTED} edges of very different weights");
+        self.record(&case, found.mean(), "ms", Some(rebuild), &more);
         Ok(())
     }
 
