@@ -27,11 +27,12 @@
 //! | --- | --- |
 //! | an edge, both ends listed, without weight and time | 10 to 14, in memory and on disk; only mapped with [`low_memory`](crate::OpenOptions::low_memory) |
 //! | a node | about 30 and its key, mapped |
-//! | rows of all layers, light layers | (layers + 2) x dimensions x 4 a node: 1 KB by default |
-//! | PinSage layers, in addition | messages: twice the dimensions x 4 a layer and node |
-//! | neighborhoods with their reverse lists | up to 50 x 12 a node |
-//! | readers' copy of the embeddings | dimensions x 5 a node |
-//! | all of these at a million pins, 18 million edges, 128 numbers | 3,320 a node |
+//! | a row of eight-bit numbers | dimensions, rounded up to a multiple of 32, + 4 |
+//! | rows of all layers and embeddings, light layers | layers + 1 rows a node: 204 bytes by default |
+//! | PinSage layers, in addition | messages: a row of twice the dimensions a layer and node |
+//! | neighborhoods with their reverse lists | up to 50 x 12 and 32 a node |
+//! | readers' copy of the embeddings | a row and 30 a node; with factors another row of 64 numbers, or of 64 and the dimensions |
+//! | all of these at 100,000 pins, 2 million edges, 128 numbers, without factors | 1,098 a node |
 //! | computing all neighborhoods | 4 a visit, 1.4 KB a node with 200 walks, 4 GiB at most |
 //! | a bulk load | 8 an edge, 4 more with weights and 8 more with times, and the finished lists |
 //! | a training | see [`Engine::estimate`](crate::Engine::estimate) |

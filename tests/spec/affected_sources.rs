@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hedgerow::{
-    Batch, CancelToken, Edge, Generation, KindIx, NodeIx, NodeName, NodeRef, Policy, Publish, Snapshot,
-    Store, WalkOptions, Walker,
+    Batch, CancelToken, Changes, Edge, Generation, KindIx, NodeIx, NodeName, NodeRef, Policy, Publish,
+    Snapshot, Store, WalkOptions, Walker,
 };
 
 use crate::fixtures::graph_model::GraphModel;
@@ -69,11 +69,33 @@ fn assert_affected_sources(
             let again = pool.install(|| walker.affected_sources(&changes, &CancelToken::new()));
             assert_eq!(again.expect("not cancelled"), affected, "{what}, {threads} threads");
         }
+        assert_limits(&walker, &changes, &affected, what);
     }
     let found: BTreeSet<NodeName> =
         affected.into_iter().filter(|&node| after.is_alive(node)).map(|node| after.name(node)).collect();
     assert_eq!(found, expected, "{what}");
     new
+}
+
+/// Asserts that a search with a limit finds all sources or none, and that the smallest limit at which it does is the same for any number
+/// of threads.
+fn assert_limits(walker: &Walker<'_>, changes: &Changes, affected: &[NodeIx], what: &str) {
+    let within = |limit: u64, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let found = pool.install(|| walker.affected_sources_within(changes, limit, &CancelToken::new()));
+        let found = found.expect("not cancelled");
+        assert!(found.as_deref().is_none_or(|found| found == affected), "{what}, limit {limit}");
+        found.is_some()
+    };
+    let (mut refused, mut allowed) = (0, 1 << 40);
+    assert!(!within(refused, 1) && within(allowed, 1), "{what}");
+    while allowed - refused > 1 {
+        let middle = refused + (allowed - refused) / 2;
+        *if within(middle, 1) { &mut allowed } else { &mut refused } = middle;
+    }
+    for threads in [2, 7] {
+        assert!(!within(refused, threads) && within(allowed, threads), "{what}, {threads} threads");
+    }
 }
 
 /// Twelve hundred batches of up to 1, 2 and 30 operations, since one search covers a whole batch. The graph has pins,

@@ -4,7 +4,8 @@
 //! pins with a refresh. After the refresh one node was removed and others were added, in the log only. `store-2` also has
 //! positions of inputs, in its manifests and in its log. `store-3` has a dense number that is refused today. `store-1.txt`
 //! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file. `store-5` has rows of refreshes in
-//! files of their own, and for readers the records since its checkpoint.
+//! files of their own, and for readers the records since its checkpoint. Up to there rows are numbers of four bytes. In `store-6` they
+//! are rounded to eight bits. The digests of the others are those of their rows once they are rounded.
 
 use std::fs;
 use std::io::Read;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, RowComparison, Store};
 
-const DIGEST: &str = "b714d023443e63b676cc44f8cec4ea21ec1c099f6814cf08d7107bd1d07febf8";
-const FINGERPRINTED_DIGEST: &str = "e49f5968225f6cd8667816936c9d0dbcf4f69a0a68b69f810a10dc91a1d49e7b";
-const CHANGED_ROWS_DIGEST: &str = "74824ebb05cb496ae34f0e178ae564b6aa7b59146c99b04edeeb88a8270c4f8c";
+const DIGEST: &str = "8c17a68ade354bc33e3888bad3af4ab2c83fd17ede912db134fba95ec921fd1b";
+const FINGERPRINTED_DIGEST: &str = "6d7818687289715fbfa27e51c84c1c424e64959a85b6a8a07db3a118a5516afb";
+const CHANGED_ROWS_DIGEST: &str = "3f2c05cad5c13dacaec453ecf7f9b1f0f136d56ff8845af5a19aa6f84ce78e1e";
+const ROUNDED_DIGEST: &str = "1082cd73a8b691a99da893127b4c090307d800b9400bf783e59dc9d9b79584af";
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/spec/fixtures")
@@ -107,21 +109,27 @@ fn a_store_with_fingerprints_has_its_content_and_its_digest() {
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, FINGERPRINTED_DIGEST);
 }
 
-/// Its rows are those of a training, and of three refreshes that stored what changed. A batch is in the log only.
+/// The rows of both are those of a training or a rebuild, and of refreshes that stored what changed. A batch is in the log only.
 #[test]
 fn a_store_with_changed_rows_has_its_content_and_its_digest() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("store");
-    let engine = Engine::open(open_and_compare("store-5", &path)).expect("the engine opens");
-    let cancel = CancelToken::new();
-    assert_eq!(engine.digest(&cancel).expect("a digest").digest, CHANGED_ROWS_DIGEST);
-    let reader = Store::options().read_only(true).open(&path).expect("it opens");
-    assert!(reader.derived().is_some_and(|derived| derived.has("changed-rows-0") && derived.has("records")));
-    let reader = Engine::open(Arc::new(reader)).expect("the engine opens");
-    assert_eq!(reader.digest(&cancel).expect("a digest").digest, CHANGED_ROWS_DIGEST);
-    assert!(!engine.refresh(false, &cancel).expect("it is refreshed").full);
-    let verified = engine.verify(&cancel).expect("it is verified");
-    assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{verified}");
+    for (name, digest, is_rounded) in
+        [("store-5", CHANGED_ROWS_DIGEST, false), ("store-6", ROUNDED_DIGEST, true)]
+    {
+        let path = folder.path().join(name);
+        let engine = Engine::open(open_and_compare(name, &path)).expect("the engine opens");
+        let cancel = CancelToken::new();
+        assert_eq!(engine.digest(&cancel).expect("a digest").digest, digest);
+        let reader = Store::options().read_only(true).open(&path).expect("it opens");
+        let has = |name: &str| reader.derived().is_some_and(|derived| derived.has(name));
+        assert!(has("changed-rows-0") && has("records"));
+        let reader = Engine::open(Arc::new(reader)).expect("the engine opens");
+        assert_eq!(reader.digest(&cancel).expect("a digest").digest, digest);
+        // Rows of an earlier version are rebuilt.
+        assert_eq!(engine.refresh(false, &cancel).expect("it is refreshed").full, !is_rounded);
+        let verified = engine.verify(&cancel).expect("it is verified");
+        assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{verified}");
+    }
 }
 
 #[test]

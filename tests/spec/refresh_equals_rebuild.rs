@@ -289,6 +289,39 @@ fn nodes_dirty_at_a_close_are_refreshed_after_reopening() {
     assert_eq!(refreshed, rebuilt);
 }
 
+/// One edge of a high weight changes most draws of a long list, and each draw then takes thousands of tries. The search for its sources
+/// took longer than a rebuild. It must end before, and a light edge of the same list must not end it.
+#[test]
+fn a_refresh_after_a_heavy_edge_of_a_long_list_is_a_rebuild() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(&folder.path().join("store"));
+    let link = |batch: &mut Batch, pin: u32, board: u32, weight: f32| {
+        let (pin, board) = (pin.to_string(), board.to_string());
+        let edge = Edge { weight, ..Edge::default() };
+        batch.link(("pin", pin.as_str()), ("board", board.as_str()), edge).expect("a valid edge");
+    };
+    let mut batch = Batch::new();
+    for pin in 0..2000 {
+        link(&mut batch, pin, 0, 1.5);
+        link(&mut batch, pin, 1 + pin % 50, 1.0);
+    }
+    engine.store().commit(&batch).expect("a commit");
+    let options = TrainOptions { dim: 8, epochs: 0, ..TrainOptions::new(["pin"]) };
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
+    for (pin, weight, is_rebuilt) in [(1, 1.0, false), (2, 10_000.0, true), (3, 1.0, false)] {
+        let mut batch = Batch::new();
+        link(&mut batch, pin, 0, weight);
+        engine.store().commit(&batch).expect("a commit");
+        assert_eq!(
+            engine.refresh(false, &CancelToken::new()).expect("a refresh").full,
+            is_rebuilt,
+            "weight {weight}"
+        );
+    }
+    let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
+    assert_eq!(refreshed, rebuilt);
+}
+
 /// A refresh becomes a rebuild in two ways: too many changed lists, or so many dirty nodes that the lists are not read.
 #[test]
 fn a_refresh_of_too_many_changes_is_a_rebuild_and_reports_it() {

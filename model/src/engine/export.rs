@@ -24,11 +24,11 @@ pub struct EmbeddingExport<'a> {
 
 /// An embedded node of an [`EmbeddingExport`], with its vector and neighborhood.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EmbeddingRow<'a> {
+pub struct EmbeddingRow {
     /// The node.
     pub node: NodeIx,
     /// A unit vector, or zeros.
-    pub vector: &'a [f32],
+    pub vector: Vec<f32>,
     /// The popularity, which is added to the node's score.
     pub bias: f32,
     /// Its neighborhood with visits, most visits first.
@@ -119,15 +119,16 @@ impl EmbeddingExport<'_> {
     }
 
     /// The row of a node; `None` if it is not embedded.
-    pub fn row(&self, node: NodeIx) -> Option<EmbeddingRow<'_>> {
+    pub fn row(&self, node: NodeIx) -> Option<EmbeddingRow> {
         let state = self.state();
-        let at = state.row(node)? as usize;
-        let neighborhood = state.neighborhoods[at].iter();
+        let row = state.row(node)?;
+        let at = row as usize;
+        let neighborhood = state.neighborhoods.get(row).iter();
         Some(EmbeddingRow {
             node,
-            vector: state.vectors.row(at),
+            vector: state.vectors.numbers(at),
             bias: state.bias[at],
-            neighborhood: neighborhood.map(|&(row, visits)| (state.nodes[row as usize], visits)).collect(),
+            neighborhood: neighborhood.map(|(row, visits)| (state.nodes[row as usize], visits)).collect(),
         })
     }
 

@@ -48,14 +48,16 @@ impl Digest {
             stage.advance(1)?;
             let at = row as usize;
             hasher.update(&ids[at].get().to_le_bytes());
-            hasher.update(&(state.neighborhoods[at].len() as u64).to_le_bytes());
-            for &(neighbor, count) in &state.neighborhoods[at] {
+            let neighborhood = state.neighborhoods.get(row);
+            hasher.update(&(neighborhood.len() as u64).to_le_bytes());
+            for (neighbor, count) in neighborhood.iter() {
                 hasher.update(&ids[neighbor as usize].get().to_le_bytes());
                 hasher.update(&count.to_le_bytes());
             }
-            for value in state.vectors.row(at).iter().chain([&state.bias[at]]) {
-                hasher.update(&value.to_le_bytes());
-            }
+            let vector = state.vectors.row(at);
+            hasher.update(bytemuck::cast_slice(&vector.integers[..state.config.dim]));
+            hasher.update(&vector.unit.to_le_bytes());
+            hasher.update(&state.bias[at].to_le_bytes());
         }
         stage.end();
         // Scores read factors and constants besides the rows.

@@ -9,7 +9,7 @@ use crate::config::error::Error;
 use crate::config::report::RefreshReport;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
-use crate::state::incremental::StateUpdate;
+use crate::state::incremental::{SearchLimit, StateUpdate};
 use crate::state::layer_rows::State;
 use crate::state::row_comparison::RowComparison;
 
@@ -113,7 +113,7 @@ impl Engine {
             // The rows are not those of the graph, so the comparison finds the nodes.
             return Ok(None);
         }
-        match working.follow(snapshot, &changes, cancel)? {
+        match working.follow(snapshot, &changes, SearchLimit::Unlimited, cancel)? {
             Some(update) => {
                 self.show(working, snapshot, &update, since);
                 Ok(None)

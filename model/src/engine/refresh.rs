@@ -11,7 +11,7 @@ use crate::engine::handle::{Engine, ReaderCopy, UnmadeCopy};
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::query::embeddings::Embeddings;
-use crate::state::incremental::{ChangedRows, StateUpdate, touched_nodes};
+use crate::state::incremental::{ChangedRows, SearchLimit, StateUpdate, touched_nodes};
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 
 /// Rows for each changed list below which a refresh rebuilds. With 100,000 pins a refresh of 2,000 changed lists is 2.5 times as
@@ -163,7 +163,7 @@ impl Engine {
 
         let most_lists = (working.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS);
         if let Some(changes) = changes.as_ref().filter(|changes| changes.lists.len() <= most_lists)
-            && let Some(update) = working.follow(snapshot, changes, cancel)?
+            && let Some(update) = working.follow(snapshot, changes, SearchLimit::Rebuild, cancel)?
         {
             let explanation = match (node, &update.changed_rows) {
                 (Some(node), Some(changed_rows)) => {

@@ -7,7 +7,7 @@ use hedgerow_storage::{CancelToken, Changes, Damage, Derived, Error as StoreErro
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
 use crate::network::parameters::LoadedModel;
-use crate::state::incremental::StateUpdate;
+use crate::state::incremental::{SearchLimit, StateUpdate};
 use crate::state::layer_rows::State;
 use crate::state::model_files;
 use crate::state::row_changes::StoredRows;
@@ -73,24 +73,25 @@ impl WorkingState {
         State::build(config.clone(), Arc::clone(encoder), Arc::clone(factors), snapshot, cancel)
     }
 
-    /// Applies changes to the rows. `None` if the rows are not those of the graph, and must be rebuilt.
+    /// Applies changes to the rows. `None` if the rows are not those of the graph or the limit is reached, and they must be rebuilt.
     pub(super) fn follow(
         &mut self,
         snapshot: &Snapshot,
         changes: &Changes,
+        limit: SearchLimit,
         cancel: &CancelToken,
     ) -> Result<Option<StateUpdate>, Error> {
         // An error on the way leaves rows of different epochs.
         self.consistency = Consistency::Interrupted;
         let rows = self.state.rows();
-        let update = self.state.update(snapshot, changes, cancel)?;
+        let update = self.state.update(snapshot, changes, limit, cancel)?;
         if update.is_some() {
             self.consistency = Consistency::Exact;
         }
         if let (Some(stored), Some(changed)) =
             (&mut self.stored, update.as_ref().and_then(|update| update.changed_rows.as_ref()))
         {
-            stored.add(changed, rows..self.state.rows());
+            stored.add(changed, rows..self.state.rows(), self.state.hidden.len());
         }
         Ok(update)
     }

@@ -50,7 +50,7 @@ impl RandomCosines {
         let is_sampled = |row: &u32| {
             embeddings.is_alive(*row)
                 && kind.is_none_or(|kind| embeddings.kind(*row) == kind)
-                && embeddings.vector(*row).iter().any(|value| *value != 0.0)
+                && !embeddings.vectors.is_zero(*row as usize)
         };
         let mut rows: Vec<u32> = (0..embeddings.rows() as u32).filter(is_sampled).collect();
         rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
@@ -78,8 +78,9 @@ fn random_pairs(embeddings: &Embeddings, sample: &[u32]) -> Vec<f64> {
     let count = sample.len();
     let steps = 1..=PARTNERS.min(count.saturating_sub(1) / 2);
     let pairs = steps.flat_map(|step| (0..count).map(move |at| (at, (at + step) % count)));
+    let vectors: Vec<Vec<f32>> = sample.iter().map(|&row| embeddings.vector(row)).collect();
     let cosine = |(a, b): (usize, usize)| -> f64 {
-        let (a, b) = (embeddings.vector(sample[a]), embeddings.vector(sample[b]));
+        let (a, b) = (&vectors[a], &vectors[b]);
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
     pairs.map(cosine).collect()

@@ -6,6 +6,7 @@ pub(crate) mod conjugate_gradients;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod normal_equations;
+pub(crate) mod rounded_rows;
 pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod sparse;

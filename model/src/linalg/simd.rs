@@ -16,12 +16,13 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_storeu_ps,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_set1_ps, _mm512_setzero_si512,
-    _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
+    __m256, __m256i, __m512, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_permute2f128_ps,
+    _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_storeu_ps, _mm512_add_epi32,
+    _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_madd_epi16,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
 };
 
 /// A loop over numbers. `run` must be `#[inline(always)]`; otherwise it is compiled only for the baseline processor.
@@ -34,6 +35,10 @@ pub(crate) trait Kernel {
 /// instructions.
 pub(crate) trait Lanes: Copy {
     type Vector: Copy;
+    /// Integers of 32 bits, as many as a vector has numbers.
+    type Integers: Copy;
+    /// [`GROUP`] integers of 16 bits.
+    type Group: Copy;
     /// Numbers in a vector.
     const WIDTH: usize;
     /// Vectors that fit into registers.
@@ -60,12 +65,31 @@ pub(crate) trait Lanes: Copy {
     /// `a + b` lane by lane.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// The products of two integer rows, summed lane by lane; the assignment of products to lanes is unspecified.
-    /// Sums have 32 bits and are converted to `f32` at the end.
+    /// Loads the first integers of a slice as numbers.
     ///
     /// # Panics
-    /// If `b` is shorter than `a`, or the length of `a` is no multiple of [`GROUP`].
-    fn products(self, a: &[i8], b: &[i16]) -> Self::Vector;
+    /// If the slice is shorter than a vector.
+    fn load_integers(self, from: &[i8]) -> Self::Vector;
+
+    /// Integers that are all 0.
+    fn zeros(self) -> Self::Integers;
+
+    /// Loads integers of a row.
+    fn row_group(self, from: &[i8; GROUP]) -> Self::Group;
+
+    /// Loads integers of a query.
+    fn query_group(self, from: &[i16; GROUP]) -> Self::Group;
+
+    /// Adds the products of two groups to sums; the assignment of products to lanes is unspecified. The caller keeps the sum of
+    /// all lanes below 2^31, so that no lane overflows.
+    fn add_products(self, a: Self::Group, b: Self::Group, sums: Self::Integers) -> Self::Integers;
+
+    /// The sums of the first [`WIDTH`](Self::WIDTH) vectors of integers: lane l holds the sum of vector l, added as integers and
+    /// rounded once to an `f32`.
+    ///
+    /// # Panics
+    /// If there are fewer vectors.
+    fn integer_sums(self, vectors: &[Self::Integers]) -> Self::Vector;
 
     /// The sums of the first [`WIDTH`](Self::WIDTH) vectors: lane l holds the sum of vector l. Lanes are added by
     /// halves. With eight lanes: l and l + 4 first, then l and l + 2, then the last two.
@@ -163,20 +187,14 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
 
-/// Both rows in groups of [`GROUP`] numbers; as many groups of `b` as `a` has.
-#[inline(always)]
-fn groups<'a>(a: &'a [i8], b: &'a [i16]) -> (&'a [[i8; GROUP]], &'a [[i16; GROUP]]) {
-    let (a, rest) = a.as_chunks();
-    assert!(rest.is_empty(), "whole groups");
-    (a, &b.as_chunks().0[..a.len()])
-}
-
 /// Arrays, compiled for every processor: the safe twin of the other two.
 #[derive(Clone, Copy)]
 struct Portable;
 
 impl Lanes for Portable {
     type Vector = [f32; 8];
+    type Integers = [i32; 8];
+    type Group = [i16; GROUP];
     const WIDTH: usize = 8;
     const REGISTERS: usize = 16;
 
@@ -206,15 +224,38 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn products(self, a: &[i8], b: &[i16]) -> [f32; 8] {
-        let mut sums = [0i32; 8];
-        let (a, b) = groups(a, b);
-        for (a, b) in a.iter().zip(b) {
-            for (at, (a, b)) in a.iter().zip(b).enumerate() {
-                sums[at % 8] += i32::from(*a) * i32::from(*b);
-            }
+    fn load_integers(self, from: &[i8]) -> [f32; 8] {
+        let from: &[i8; 8] = from.first_chunk().expect("a vector's numbers");
+        from.map(f32::from)
+    }
+
+    #[inline(always)]
+    fn zeros(self) -> [i32; 8] {
+        [0; 8]
+    }
+
+    #[inline(always)]
+    fn row_group(self, from: &[i8; GROUP]) -> [i16; GROUP] {
+        from.map(i16::from)
+    }
+
+    #[inline(always)]
+    fn query_group(self, from: &[i16; GROUP]) -> [i16; GROUP] {
+        *from
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: [i16; GROUP], b: [i16; GROUP], mut sums: [i32; 8]) -> [i32; 8] {
+        for (at, (a, b)) in a.iter().zip(b).enumerate() {
+            sums[at % 8] += i32::from(*a) * i32::from(b);
         }
-        sums.map(|sum| sum as f32)
+        sums
+    }
+
+    #[inline(always)]
+    fn integer_sums(self, vectors: &[[i32; 8]]) -> [f32; 8] {
+        let vectors: &[[i32; 8]; 8] = vectors.first_chunk().expect("as many vectors as lanes");
+        vectors.map(|vector| vector.iter().sum::<i32>() as f32)
     }
 
     #[inline(always)]
@@ -222,6 +263,28 @@ impl Lanes for Portable {
         let vectors: &[[f32; 8]; 8] = vectors.first_chunk().expect("as many vectors as lanes");
         vectors.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h)))
     }
+}
+
+/// The sum of each of eight vectors. Each step adds the halves of two vectors by `add`, and puts both results into one vector. A macro,
+/// because a closure would be compiled for the baseline processor.
+#[cfg(target_arch = "x86_64")]
+macro_rules! sums_by_halves_256 {
+    ($add:ident, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr, $g:expr, $h:expr) => {{
+        macro_rules! fours {
+            ($x:expr, $y:expr) => {{
+                let (x, y) = ($x, $y);
+                $add!(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y))
+            }};
+        }
+        macro_rules! twos {
+            ($x:expr, $y:expr) => {{
+                let (x, y) = ($x, $y);
+                $add!(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y))
+            }};
+        }
+        let (x, y) = (twos!(fours!($a, $e), fours!($b, $f)), twos!(fours!($c, $g), fours!($d, $h)));
+        $add!(_mm256_shuffle_ps::<0x88>(x, y), _mm256_shuffle_ps::<0xdd>(x, y))
+    }};
 }
 
 /// Vectors of eight numbers in AVX2 registers.
@@ -235,6 +298,8 @@ struct Avx2(());
 #[cfg(target_arch = "x86_64")]
 impl Lanes for Avx2 {
     type Vector = __m256;
+    type Integers = __m256i;
+    type Group = [__m256i; 2];
     const WIDTH: usize = 8;
     const REGISTERS: usize = 16;
 
@@ -271,47 +336,119 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn products(self, a: &[i8], b: &[i16]) -> __m256 {
-        let (a, b) = groups(a, b);
-        // SAFETY: invariant 1, and the references are to as many numbers as are read.
+    fn load_integers(self, from: &[i8]) -> __m256 {
+        let from: &[i8; 8] = from.first_chunk().expect("a vector's numbers");
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn zeros(self) -> __m256i {
+        // SAFETY: invariant 1.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    fn row_group(self, from: &[i8; GROUP]) -> [__m256i; 2] {
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
         unsafe {
-            let mut sums = [_mm256_setzero_si256(); 2];
-            for (a, b) in a.iter().zip(b) {
-                for (half, sum) in sums.iter_mut().enumerate() {
-                    let a = _mm256_cvtepi8_epi16(_mm_loadu_si128(a.as_ptr().add(half * 16).cast()));
-                    let b = _mm256_loadu_si256(b.as_ptr().add(half * 16).cast());
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
-                }
-            }
-            _mm256_cvtepi32_ps(_mm256_add_epi32(sums[0], sums[1]))
+            [
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.as_ptr().cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.as_ptr().add(16).cast())),
+            ]
         }
     }
 
-    /// Each step adds the halves of two vectors and puts both results into one vector.
+    #[inline(always)]
+    fn query_group(self, from: &[i16; GROUP]) -> [__m256i; 2] {
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
+        unsafe {
+            [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(16).cast())]
+        }
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: [__m256i; 2], b: [__m256i; 2], sums: __m256i) -> __m256i {
+        // SAFETY: invariant 1.
+        unsafe {
+            let sums = _mm256_add_epi32(sums, _mm256_madd_epi16(a[0], b[0]));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(a[1], b[1]))
+        }
+    }
+
+    #[inline(always)]
+    fn integer_sums(self, vectors: &[__m256i]) -> __m256 {
+        let [a, b, c, d, e, f, g, h] = *vectors.first_chunk().expect("as many vectors as lanes");
+        // SAFETY: invariant 1. Shuffles move bits, whatever these are.
+        unsafe {
+            macro_rules! add {
+                ($x:expr, $y:expr) => {
+                    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256($x), _mm256_castps_si256($y)))
+                };
+            }
+            macro_rules! cast {
+                ($x:expr) => {
+                    _mm256_castsi256_ps($x)
+                };
+            }
+            let sums = sums_by_halves_256!(
+                add,
+                cast!(a),
+                cast!(b),
+                cast!(c),
+                cast!(d),
+                cast!(e),
+                cast!(f),
+                cast!(g),
+                cast!(h)
+            );
+            _mm256_cvtepi32_ps(_mm256_castps_si256(sums))
+        }
+    }
+
     #[inline(always)]
     fn sums(self, vectors: &[__m256]) -> __m256 {
         let [a, b, c, d, e, f, g, h] = *vectors.first_chunk().expect("as many vectors as lanes");
-        // SAFETY: invariant 1, here and in the functions.
+        // SAFETY: invariant 1.
         unsafe {
-            // Macros, because a closure would be compiled for the baseline processor.
-            macro_rules! fours {
+            macro_rules! add {
                 ($x:expr, $y:expr) => {
-                    _mm256_add_ps(
-                        _mm256_permute2f128_ps::<0x20>($x, $y),
-                        _mm256_permute2f128_ps::<0x31>($x, $y),
-                    )
+                    _mm256_add_ps($x, $y)
                 };
             }
-            macro_rules! twos {
-                ($x:expr, $y:expr) => {{
-                    let (x, y) = ($x, $y);
-                    _mm256_add_ps(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y))
-                }};
-            }
-            let (x, y) = (twos!(fours!(a, e), fours!(b, f)), twos!(fours!(c, g), fours!(d, h)));
-            _mm256_add_ps(_mm256_shuffle_ps::<0x88>(x, y), _mm256_shuffle_ps::<0xdd>(x, y))
+            sums_by_halves_256!(add, a, b, c, d, e, f, g, h)
         }
     }
+}
+
+/// As `sums_by_halves_256` with sixteen vectors of sixteen lanes, which `vector` gives by their number.
+#[cfg(target_arch = "x86_64")]
+macro_rules! sums_by_halves_512 {
+    ($add:ident, $vector:ident) => {{
+        macro_rules! eights {
+            ($x:expr, $y:expr) => {{
+                let (x, y) = ($x, $y);
+                $add!(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y))
+            }};
+        }
+        macro_rules! fours {
+            ($at:expr) => {{
+                let (x, y) = (
+                    eights!($vector!($at), $vector!($at + 4)),
+                    eights!($vector!($at + 8), $vector!($at + 12)),
+                );
+                $add!(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y))
+            }};
+        }
+        macro_rules! twos {
+            ($at:expr) => {{
+                let (x, y) = (fours!($at), fours!($at + 1));
+                $add!(_mm512_shuffle_ps::<0x44>(x, y), _mm512_shuffle_ps::<0xee>(x, y))
+            }};
+        }
+        let (x, y) = (twos!(0), twos!(2));
+        $add!(_mm512_shuffle_ps::<0x88>(x, y), _mm512_shuffle_ps::<0xdd>(x, y))
+    }};
 }
 
 /// Vectors of sixteen numbers in AVX-512 registers.
@@ -325,6 +462,8 @@ struct Avx512(());
 #[cfg(target_arch = "x86_64")]
 impl Lanes for Avx512 {
     type Vector = __m512;
+    type Integers = __m512i;
+    type Group = __m512i;
     const WIDTH: usize = 16;
     const REGISTERS: usize = 32;
 
@@ -361,45 +500,71 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn products(self, a: &[i8], b: &[i16]) -> __m512 {
-        let (a, b) = groups(a, b);
-        // SAFETY: invariant 1, and the references are to as many numbers as are read.
+    fn load_integers(self, from: &[i8]) -> __m512 {
+        let from: &[i8; 16] = from.first_chunk().expect("a vector's numbers");
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn zeros(self) -> __m512i {
+        // SAFETY: invariant 1.
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    fn row_group(self, from: &[i8; GROUP]) -> __m512i {
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
+        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn query_group(self, from: &[i16; GROUP]) -> __m512i {
+        // SAFETY: invariant 1, and the reference is to as many numbers as are read.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: __m512i, b: __m512i, sums: __m512i) -> __m512i {
+        // SAFETY: invariant 1.
+        unsafe { _mm512_add_epi32(sums, _mm512_madd_epi16(a, b)) }
+    }
+
+    #[inline(always)]
+    fn integer_sums(self, vectors: &[__m512i]) -> __m512 {
+        let all: &[__m512i; 16] = vectors.first_chunk().expect("as many vectors as lanes");
+        // SAFETY: invariant 1. Shuffles move bits, whatever these are.
         unsafe {
-            let mut sums = _mm512_setzero_si512();
-            for (a, b) in a.iter().zip(b) {
-                let a = _mm512_cvtepi8_epi16(_mm256_loadu_si256(a.as_ptr().cast()));
-                let b = _mm512_loadu_si512(b.as_ptr().cast());
-                sums = _mm512_add_epi32(sums, _mm512_madd_epi16(a, b));
+            macro_rules! add {
+                ($x:expr, $y:expr) => {
+                    _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512($x), _mm512_castps_si512($y)))
+                };
             }
-            _mm512_cvtepi32_ps(sums)
+            macro_rules! vector {
+                ($at:expr) => {
+                    _mm512_castsi512_ps(all[$at])
+                };
+            }
+            _mm512_cvtepi32_ps(_mm512_castps_si512(sums_by_halves_512!(add, vector)))
         }
     }
 
-    /// As with eight lanes, with one more step.
     #[inline(always)]
     fn sums(self, vectors: &[__m512]) -> __m512 {
         let all: &[__m512; 16] = vectors.first_chunk().expect("as many vectors as lanes");
-        // SAFETY: invariant 1, here and in the macros.
+        // SAFETY: invariant 1.
         unsafe {
-            macro_rules! eights {
+            macro_rules! add {
                 ($x:expr, $y:expr) => {
-                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>($x, $y), _mm512_shuffle_f32x4::<0xee>($x, $y))
+                    _mm512_add_ps($x, $y)
                 };
             }
-            macro_rules! fours {
-                ($at:expr) => {{
-                    let (x, y) = (eights!(all[$at], all[$at + 4]), eights!(all[$at + 8], all[$at + 12]));
-                    _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y))
-                }};
+            macro_rules! vector {
+                ($at:expr) => {
+                    all[$at]
+                };
             }
-            macro_rules! twos {
-                ($at:expr) => {{
-                    let (x, y) = (fours!($at), fours!($at + 1));
-                    _mm512_add_ps(_mm512_shuffle_ps::<0x44>(x, y), _mm512_shuffle_ps::<0xee>(x, y))
-                }};
-            }
-            let (x, y) = (twos!(0), twos!(2));
-            _mm512_add_ps(_mm512_shuffle_ps::<0x88>(x, y), _mm512_shuffle_ps::<0xdd>(x, y))
+            sums_by_halves_512!(add, vector)
         }
     }
 }
@@ -443,35 +608,72 @@ mod tests {
         }
     }
 
-    /// A kernel that sums the products of two integer rows.
-    struct Products<'a>(&'a [i8], &'a [i16]);
+    /// A kernel that sums the products of pairs of integer rows, as many as a vector has lanes.
+    struct Products<'a>(&'a [[i8; GROUP]], &'a [[i16; GROUP]]);
 
     impl Kernel for Products<'_> {
-        type Output = f32;
+        type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<L: Lanes>(self, lanes: L) -> f32 {
-            let mut sums = [0.0; 16];
-            lanes.store(lanes.products(self.0, self.1), &mut sums);
-            sums.iter().sum()
+        fn run<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let mut sums = vec![lanes.zeros(); L::WIDTH];
+            for (at, (a, b)) in self.0.iter().zip(self.1).enumerate() {
+                let sum = &mut sums[at % L::WIDTH];
+                *sum = lanes.add_products(lanes.row_group(a), lanes.query_group(b), *sum);
+            }
+            let mut found = vec![0.0; L::WIDTH];
+            lanes.store(lanes.integer_sums(&sums), &mut found);
+            found
         }
     }
 
     #[test]
-    fn products_of_whole_numbers_are_exact_up_to_their_bounds_however_wide_vectors_are() {
-        for (count, largest) in [(0, 100), (32, 16_383), (96, 16_383), (1024, 15_000)] {
-            let a: Vec<i8> = (0..count).map(|at| [127, -127, 3, -128][at * 7 % 4]).collect();
-            let b: Vec<i16> = (0..count).map(|at| [largest, -largest, 5][at % 3]).collect();
-            let exact: i64 = a.iter().zip(&b).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
+    fn products_of_integers_are_summed_exactly_and_rounded_once_however_wide_vectors_are() {
+        for groups in [0, 1, 16, 99, 512] {
+            let row = |group: usize| -> [i8; GROUP] {
+                std::array::from_fn(|at| [127, -127, 3, -128, 77][(group * GROUP + at) * 7 % 5])
+            };
+            let query = |group: usize| -> [i16; GROUP] {
+                std::array::from_fn(|at| [16_383, -16_383, 5, 12_345][(group + at) % 4])
+            };
+            let a: Vec<[i8; GROUP]> = (0..groups).map(row).collect();
+            let b: Vec<[i16; GROUP]> = (0..groups).map(query).collect();
             for width in [Width::Portable, Width::Eight, Width::Sixteen] {
-                let found = f64::from(run_within(width, Products(&a, &b)));
-                let magnitude: f64 =
-                    a.iter().zip(&b).map(|(a, b)| f64::from(*a).abs() * f64::from(*b).abs()).sum();
-                assert!(
-                    (found - exact as f64).abs() <= magnitude * 1e-6,
-                    "{width:?}: {found}, exact {exact}"
-                );
+                let found = run_within(width, Products(&a, &b));
+                let mut exact = vec![0i64; found.len()];
+                for (at, (a, b)) in a.iter().zip(&b).enumerate() {
+                    exact[at % found.len()] +=
+                        a.iter().zip(b).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum::<i64>();
+                }
+                assert!(exact.iter().all(|sum| i32::try_from(*sum).is_ok()));
+                let exact: Vec<f32> = exact.iter().map(|sum| *sum as f32).collect();
+                assert_eq!(found, exact, "{width:?} {groups}");
             }
+        }
+    }
+
+    struct Loaded<'a>(&'a [i8]);
+
+    impl Kernel for Loaded<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let mut found = vec![0.0; L::WIDTH];
+            lanes.store(lanes.load_integers(self.0), &mut found);
+            found
+        }
+    }
+
+    #[test]
+    fn integers_are_loaded_as_numbers_in_their_order() {
+        let integers: [i8; 16] = [0, 1, -1, 127, -127, -128, 5, 6, 7, -8, 9, 10, 11, 12, 13, -14];
+        for width in [Width::Portable, Width::Eight, Width::Sixteen] {
+            let found = run_within(width, Loaded(&integers));
+            assert!(
+                found.iter().zip(integers).all(|(found, integer)| *found == f32::from(integer)),
+                "{width:?}"
+            );
         }
     }
 }

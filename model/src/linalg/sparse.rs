@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rayon::prelude::*;
 
 use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView};
 use crate::linalg::simd;
 use crate::linalg::simd::{Kernel, Lanes};
 
@@ -151,6 +152,7 @@ impl Sparse {
             .par_chunks_mut(per_task * dim)
             .enumerate()
             .for_each(|(task, out)| {
+                let source = FullRows { values: source, dim };
                 simd::run(Product { sparse: self, first: task * per_task, source, dim, out });
             });
         out
@@ -161,7 +163,16 @@ impl Sparse {
     pub(crate) fn multiply_into(&self, first: usize, dense: &[f32], dim: usize, out: &mut [f32]) {
         assert_eq!(dense.len(), self.width * dim, "a sparse product needs one dense row per column");
         if dim > 0 {
-            simd::run(Product { sparse: self, first, source: dense, dim, out });
+            let source = FullRows { values: dense, dim };
+            simd::run(Product { sparse: self, first, source, dim, out });
+        }
+    }
+
+    /// As [`Sparse::multiply_into`] with rounded rows: each value times the unit of its row, then times the row's integers.
+    pub(crate) fn multiply_rounded_into(&self, first: usize, rows: &RoundedRows, out: &mut [f32]) {
+        assert_eq!(rows.rows(), self.width, "a sparse product needs one row per column");
+        if rows.dim() > 0 {
+            simd::run(Product { sparse: self, first, source: rows.view(), dim: rows.dim(), out });
         }
     }
 
@@ -239,16 +250,102 @@ impl Sparse {
     }
 }
 
+/// The rows that a product reads.
+trait Source: Copy {
+    type Row: SourceRow;
+    fn row(self, row: usize) -> Self::Row;
+}
+
+/// Numbers of a row, each times the unit.
+trait SourceRow: Copy {
+    fn unit(self) -> f32;
+    /// The part of `len` numbers from one on.
+    fn part(self, start: usize, len: usize) -> Self;
+    /// The numbers from one on, without the unit.
+    fn vector<L: Lanes>(self, lanes: L, start: usize) -> L::Vector;
+    /// The numbers one by one, without the unit.
+    fn numbers(self) -> impl Iterator<Item = f32>;
+}
+
+/// A row-major matrix with rows of `dim` numbers.
+#[derive(Clone, Copy)]
+struct FullRows<'a> {
+    values: &'a [f32],
+    dim: usize,
+}
+
+impl<'a> Source for FullRows<'a> {
+    type Row = &'a [f32];
+
+    #[inline(always)]
+    fn row(self, row: usize) -> &'a [f32] {
+        &self.values[row * self.dim..][..self.dim]
+    }
+}
+
+impl SourceRow for &[f32] {
+    #[inline(always)]
+    fn unit(self) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn part(self, start: usize, len: usize) -> Self {
+        &self[start..start + len]
+    }
+
+    #[inline(always)]
+    fn vector<L: Lanes>(self, lanes: L, start: usize) -> L::Vector {
+        lanes.load(&self[start..])
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> impl Iterator<Item = f32> {
+        self.iter().copied()
+    }
+}
+
+impl<'a> Source for RoundedRowsView<'a> {
+    type Row = RoundedRow<'a>;
+
+    #[inline(always)]
+    fn row(self, row: usize) -> RoundedRow<'a> {
+        RoundedRowsView::row(self, row)
+    }
+}
+
+impl SourceRow for RoundedRow<'_> {
+    #[inline(always)]
+    fn unit(self) -> f32 {
+        self.unit
+    }
+
+    #[inline(always)]
+    fn part(self, start: usize, len: usize) -> Self {
+        Self { integers: &self.integers[start..start + len], unit: self.unit }
+    }
+
+    #[inline(always)]
+    fn vector<L: Lanes>(self, lanes: L, start: usize) -> L::Vector {
+        lanes.load_integers(&self.integers[start..])
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> impl Iterator<Item = f32> {
+        self.integers.iter().map(|integer| f32::from(*integer))
+    }
+}
+
 /// The rows of a product from `first` on that fit into `out`.
-struct Product<'a> {
+struct Product<'a, S> {
     sparse: &'a Sparse,
     first: usize,
-    source: &'a [f32],
+    source: S,
     dim: usize,
     out: &'a mut [f32],
 }
 
-impl Kernel for Product<'_> {
+impl<S: Source> Kernel for Product<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -256,66 +353,71 @@ impl Kernel for Product<'_> {
         let Self { sparse, first, source, dim, out } = self;
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
-            let row = Row { lanes, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
-            if sparse.is_max { row.max(source, dim, out) } else { row.sum(source, dim, out) }
+            let row =
+                Row { lanes, source, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
+            if sparse.is_max { row.max(out) } else { row.sum(out) }
         }
     }
 }
 
-/// The entries of a row.
+/// The entries of a row, and the rows that they multiply.
 #[derive(Clone, Copy)]
-struct Row<'a, L> {
+struct Row<'a, L, S> {
     lanes: L,
+    source: S,
     columns: &'a [u32],
     values: &'a [f32],
 }
 
-impl<L: Lanes> Row<'_, L> {
-    /// The row's product, in blocks whose sums stay in registers while the entries are read. Zeros if there is no
-    /// entry: then the source may have no row, and no block of it begins within bounds.
+impl<L: Lanes, S: Source> Row<'_, L, S> {
+    /// The row's product, in blocks whose sums stay in registers while the entries are read. Zeros if there is no entry: then
+    /// the source may have no row.
     #[inline(always)]
-    fn sum(self, source: &[f32], dim: usize, out: &mut [f32]) {
+    fn sum(self, out: &mut [f32]) {
         if self.columns.is_empty() {
             return out.fill(0.0);
         }
-        let mut start = 0;
+        let (dim, mut start) = (out.len(), 0);
         while start < dim {
-            let (from, out) = (&source[start..], &mut out[start..]);
+            let out = &mut out[start..];
             start += match dim - start {
-                256.. if L::REGISTERS == 32 => self.vector_sums::<16>(from, dim, out),
-                128.. if L::REGISTERS == 32 => self.vector_sums::<8>(from, dim, out),
-                64.. if L::REGISTERS == 32 => self.vector_sums::<4>(from, dim, out),
-                64.. => self.vector_sums::<8>(from, dim, out),
-                left if left >= 2 * L::WIDTH => self.vector_sums::<2>(from, dim, out),
-                left if left >= L::WIDTH => self.vector_sums::<1>(from, dim, out),
-                left => self.remainder_sums(left, from, dim, out),
+                256.. if L::REGISTERS == 32 => self.vector_sums::<16>(start, out),
+                128.. if L::REGISTERS == 32 => self.vector_sums::<8>(start, out),
+                64.. if L::REGISTERS == 32 => self.vector_sums::<4>(start, out),
+                64.. => self.vector_sums::<8>(start, out),
+                left if left >= 2 * L::WIDTH => self.vector_sums::<2>(start, out),
+                left if left >= L::WIDTH => self.vector_sums::<1>(start, out),
+                _ => self.remainder_sums(start, out),
             };
         }
     }
 
     /// The maximum over the entries, column by column; zeros if there is no entry.
     #[inline(always)]
-    fn max(self, source: &[f32], dim: usize, out: &mut [f32]) {
+    fn max(self, out: &mut [f32]) {
         let Some((&first, others)) = self.columns.split_first() else { return out.fill(0.0) };
-        out.copy_from_slice(&source[first as usize * dim..][..dim]);
+        let row = self.source.row(first as usize);
+        out.iter_mut().zip(row.numbers()).for_each(|(most, number)| *most = row.unit() * number);
         for &column in others {
-            for (most, from) in out.iter_mut().zip(&source[column as usize * dim..][..dim]) {
-                *most = if *from > *most { *from } else { *most };
+            let row = self.source.row(column as usize);
+            for (most, number) in out.iter_mut().zip(row.numbers()) {
+                let number = row.unit() * number;
+                *most = if number > *most { number } else { *most };
             }
         }
     }
 
     /// The sums of `C` vectors. Returns the number of columns.
     #[inline(always)]
-    fn vector_sums<const C: usize>(self, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
-        let Self { lanes, columns, values } = self;
+    fn vector_sums<const C: usize>(self, start: usize, out: &mut [f32]) -> usize {
+        let Self { lanes, source, columns, values } = self;
         let width = C * L::WIDTH;
         let mut sums = [lanes.splat(0.0); C];
         for (&column, &value) in columns.iter().zip(values) {
-            let from = &from[column as usize * dim..][..width];
-            let value = lanes.splat(value);
+            let from = source.row(column as usize).part(start, width);
+            let value = lanes.splat(value * from.unit());
             for (at, sum) in sums.iter_mut().enumerate() {
-                *sum = lanes.mul_add(value, lanes.load(&from[at * L::WIDTH..]), *sum);
+                *sum = lanes.mul_add(value, from.vector(lanes, at * L::WIDTH), *sum);
             }
         }
         let out = &mut out[..width];
@@ -327,21 +429,22 @@ impl<L: Lanes> Row<'_, L> {
 
     /// The sums of the last columns, fewer than a vector.
     #[inline(always)]
-    fn remainder_sums(self, left: usize, from: &[f32], dim: usize, out: &mut [f32]) -> usize {
-        out[..left].fill(0.0);
+    fn remainder_sums(self, start: usize, out: &mut [f32]) -> usize {
+        out.fill(0.0);
         for (&column, &value) in self.columns.iter().zip(self.values) {
-            let from = &from[column as usize * dim..][..left];
-            for (sum, from) in out.iter_mut().zip(from) {
-                *sum = value.mul_add(*from, *sum);
+            let from = self.source.row(column as usize).part(start, out.len());
+            let value = value * from.unit();
+            for (sum, from) in out.iter_mut().zip(from.numbers()) {
+                *sum = value.mul_add(from, *sum);
             }
         }
-        left
+        out.len()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BufferPool, Product, Sparse};
+    use super::{BufferPool, FullRows, Product, RoundedRows, Sparse};
     use crate::linalg::simd;
     use crate::linalg::simd::Width;
     use ndarray::{Array2, array};
@@ -385,9 +488,45 @@ mod tests {
             for width in [Width::Portable, Width::Eight] {
                 let mut narrow = Array2::zeros((30, dim));
                 let out = narrow.as_slice_mut().expect("contiguous");
-                let source = dense.as_slice().expect("contiguous");
+                let source = FullRows { values: dense.as_slice().expect("contiguous"), dim };
                 simd::run_within(width, Product { sparse: &sparse, first: 0, source, dim, out });
                 assert_eq!(wide, narrow, "{width:?}");
+            }
+        }
+    }
+
+    /// Each value times the unit of its row, rounded, then a chain of fused products with the integers.
+    #[test]
+    fn a_product_with_rounded_rows_has_the_same_bits_for_every_vector_width() {
+        let mut sparse = Sparse::new(50);
+        for row in 0..30u32 {
+            sparse.push_row((0..row).map(|at| ((at * 7 + row) % 50, 1.0 / (at + row + 1) as f32)));
+        }
+        for dim in [1, 15, 31, 32, 33, 64, 70, 128, 256, 300, 455] {
+            let numbers: Vec<f32> =
+                (0..50 * dim).map(|at| ((at / dim * 31 + at % dim * 17) % 101) as f32 / 7.0 - 6.0).collect();
+            let rows = RoundedRows::of(&numbers, dim);
+            let chain = |row: usize, at: usize| {
+                sparse.row(row).fold(0.0f32, |sum, (column, value)| {
+                    let from = rows.row(column as usize);
+                    (value * from.unit).mul_add(f32::from(from.integers[at]), sum)
+                })
+            };
+            let expected: Vec<f32> = (0..30 * dim).map(|at| chain(at / dim, at % dim)).collect();
+            let most = |row: usize, at: usize| {
+                let numbers = sparse.row(row).map(|(column, _)| rows.numbers(column as usize)[at]);
+                numbers.max_by(f32::total_cmp).unwrap_or(0.0)
+            };
+            let expected_max: Vec<f32> = (0..30 * dim).map(|at| most(at / dim, at % dim)).collect();
+            for width in [Width::Portable, Width::Eight, Width::Sixteen] {
+                let mut out = vec![f32::NAN; 30 * dim];
+                let product = Product { sparse: &sparse, first: 0, source: rows.view(), dim, out: &mut out };
+                simd::run_within(width, product);
+                assert_eq!(out, expected, "{width:?} {dim}");
+                let sparse = sparse.clone().with_max(true);
+                let product = Product { sparse: &sparse, first: 0, source: rows.view(), dim, out: &mut out };
+                simd::run_within(width, product);
+                assert_eq!(out, expected_max, "{width:?} {dim}");
             }
         }
     }
@@ -408,10 +547,13 @@ mod tests {
                 for is_max in [false, true] {
                     let (empty, mixed) = (empty.clone().with_max(is_max), mixed.clone().with_max(is_max));
                     let mut out = vec![f32::NAN; 2 * dim];
-                    let product = Product { sparse: &empty, first: 0, source: &[], dim, out: &mut out };
+                    let none = FullRows { values: &[], dim };
+                    let product = Product { sparse: &empty, first: 0, source: none, dim, out: &mut out };
                     simd::run_within(width, product);
                     assert_eq!(out, vec![0.0; 2 * dim], "{width:?} {dim}");
-                    simd::run_within(width, Product { sparse: &mixed, first: 0, source, dim, out: &mut out });
+                    let rows = FullRows { values: source, dim };
+                    let product = Product { sparse: &mixed, first: 0, source: rows, dim, out: &mut out };
+                    simd::run_within(width, product);
                     let factor = if is_max { 1.0 } else { 2.0 };
                     let (first, second) = out.split_at(dim);
                     assert!(first.iter().all(|value| *value == 0.0), "{width:?} {dim}");

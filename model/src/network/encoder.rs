@@ -7,6 +7,7 @@ use crate::config::model_config::ModelConfig;
 use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::matrix::{Panels, add_transposed_product, product};
+use crate::linalg::rounded_rows::{RoundedRows, round_all_to_unit_length};
 use crate::linalg::rows::{normalize, normalize_rows, normalize_rows_backward};
 use crate::linalg::sparse::Sparse;
 use crate::network::hash_embedding::HashEmbedding;
@@ -99,7 +100,7 @@ impl Encoder {
     }
 
     /// Unit vectors from tokens, dense features and the importances of each layer. The result has as many rows as the
-    /// last importances. A node has the same row index on every layer.
+    /// last importances. A node has the same row index on every layer. Every layer is rounded as the rows of a refresh are.
     ///
     /// Shapes: tokens (R, T), dense (R, F), pool of layer k (`R_k`, `R_(k-1)`) -> (`R_K`, D).
     pub(crate) fn embed<'p>(
@@ -109,50 +110,74 @@ impl Encoder {
         pools: impl Iterator<Item = &'p Sparse>,
     ) -> Array2<f32> {
         let buffers = &mut BufferPool::default();
+        let dim = self.table.rows.width();
+        let rounded = |h: &Array2<f32>| RoundedRows::of(h.as_slice().expect("contiguous"), h.ncols());
+        let numbers = |rows: &RoundedRows, count: usize| {
+            Array2::from_shape_vec((count, rows.dim()), rows.numbers_of(0..count)).expect("whole rows")
+        };
         let mut h = self.input(tokens, dense, buffers);
         for (layer, pool) in self.weights.layers.iter().zip(pools) {
-            let z = layer.message(&h.view(), buffers);
-            let n = pool.multiply(&z.as_ref().unwrap_or(&h).view(), buffers);
-            h = layer.update(&h.slice(s![..pool.rows(), ..]), n, buffers).0;
+            let own_rows = rounded(&h);
+            let z = layer.message(&numbers(&own_rows, own_rows.rows()).view(), buffers);
+            let messages = z.as_ref().map(rounded);
+            let messages = messages.as_ref().unwrap_or(&own_rows);
+            let mut pooled = Array2::zeros((pool.rows(), messages.dim()));
+            pool.multiply_rounded_into(0, messages, pooled.as_slice_mut().expect("contiguous"));
+            h = layer.update(&numbers(&own_rows, pool.rows()).view(), pooled, buffers).0;
         }
-        self.output(&h.view(), buffers).0
+        if self.weights.layers.is_empty() {
+            h = numbers(&rounded(&h), h.nrows());
+        }
+        let mut vectors = self.output(&h.view(), buffers).0;
+        round_all_to_unit_length(vectors.as_slice_mut().expect("contiguous"), dim);
+        vectors
     }
 
     /// As [`Encoder::embed`] with the same importances on every layer, band by band.
     ///
-    /// Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D). Memory: two matrices of all rows at a time, and
-    /// with PinSage layers their messages.
+    /// Shapes: tokens (R, T), dense (R, F), pool (R, R) -> (R, D). Memory: two layers of rounded rows at a time, with PinSage
+    /// layers their messages, and the result.
     pub(crate) fn embed_all(&self, tokens: &Sparse, dense: &Array2<f32>, pool: &Sparse) -> HugeMatrix {
         let (rows, dim) = (tokens.rows(), self.table.rows.width());
         let (features, dense_values) =
             (dense.ncols(), dense.as_slice().expect("inputs are in standard layout"));
-        let mut h = HugeMatrix::zeros(rows, dim);
         let input = self.input_pass(rows);
-        h.fill_bands(|first, h| {
+        let mut h = RoundedRows::filled_by_bands(rows, dim, |first, h| {
             input.rows(tokens, first, &dense_values[first * features..][..h.len() / dim * features], h);
         });
-        for layer in &self.weights.layers {
+        let (output, mut vectors) = (self.output_pass(rows), HugeMatrix::zeros(rows, dim));
+        let unit_vectors = |h: &[f32], vectors: &mut [f32]| {
+            output.vectors(h, vectors);
+            round_all_to_unit_length(vectors, dim);
+        };
+        for (at, layer) in self.weights.layers.iter().enumerate() {
             let pass = layer.pass(rows);
-            let mut z = HugeMatrix::zeros(rows, layer.width());
-            z.fill_bands(|first, z| {
-                pass.message(&h.values()[first * dim..][..z.len() / layer.width() * dim], z);
+            let z = RoundedRows::filled_by_bands(rows, layer.width(), |first, z| {
+                pass.message(&h.numbers_of(first..first + z.len() / layer.width()), z);
             });
             let messages = if layer.width() == 0 { &h } else { &z };
-            let mut next = HugeMatrix::zeros(rows, dim);
-            next.fill_bands(|first, next| {
+            let update = |first: usize, next: &mut [f32]| {
                 let rows = next.len() / dim;
-                let mut pooled = vec![0.0; rows * messages.width()];
-                pool.multiply_into(first, messages.values(), messages.width(), &mut pooled);
-                pass.update(&h.values()[first * dim..][..next.len()], &pooled, next, &mut vec![0.0; rows]);
-            });
-            h = next;
+                let mut pooled = vec![0.0; rows * messages.dim()];
+                pool.multiply_rounded_into(first, messages, &mut pooled);
+                pass.update(&h.numbers_of(first..first + rows), &pooled, next, &mut vec![0.0; rows]);
+            };
+            if at + 1 < self.weights.layers.len() {
+                h = RoundedRows::filled_by_bands(rows, dim, update);
+            } else {
+                vectors.fill_bands(|first, vectors| {
+                    let mut last = vec![0.0; vectors.len()];
+                    update(first, &mut last);
+                    unit_vectors(&last, vectors);
+                });
+            }
         }
-        let output = self.output_pass(rows);
-        h.fill_bands(|_, vectors| {
-            let h = vectors.to_vec();
-            output.vectors(&h, vectors);
-        });
-        h
+        if self.weights.layers.is_empty() {
+            vectors.fill_bands(|first, vectors| {
+                unit_vectors(&h.numbers_of(first..first + vectors.len() / dim), vectors);
+            });
+        }
+        vectors
     }
 
     /// The input layer, prepared for `rows` rows that are computed band by band.

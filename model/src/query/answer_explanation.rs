@@ -157,12 +157,12 @@ impl ExplanationInput {
         let copy = |row: u32| CopiedRow {
             row,
             node: embeddings.nodes[row as usize],
-            vector: embeddings.vector(row).to_vec(),
+            vector: embeddings.vector(row),
         };
         let answers = answers.map(|(row, query, interest)| AnswerRow {
             copy: copy(row),
             filter: None,
-            cosine: embeddings.vectors.score(query, row as usize),
+            cosine: embeddings.score(&embeddings.vectors.query(query), row, false),
             popularity: if popularity { embeddings.bias[row as usize] } else { 0.0 },
             interest,
         });

@@ -10,12 +10,12 @@ use crate::config::model_config::{ModelConfig, unknown_kind};
 use crate::linalg::rows::normalize;
 use crate::network::encoder::Encoder;
 use crate::query::graph_rows::GraphRows;
-use crate::query::scan::Scan;
+use crate::query::scan::{Queries, Scan};
 use crate::state::layer_rows::{ABSENT, State};
 
 /// The embeddings of one epoch.
 ///
-/// Size: for each row D numbers of 5 bytes, and 26 bytes of ids and flags.
+/// Size: for each row D + 4 bytes, and 26 bytes of ids and flags.
 #[derive(Clone)]
 pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
@@ -80,7 +80,7 @@ impl Embeddings {
 
         for &row in changed {
             let at = row as usize;
-            self.vectors.set(at, state.vectors.row(at));
+            self.vectors.copy_row(at, &state.vectors);
             self.bias[at] = state.bias[at];
             self.alive[at] = state.alive[at];
             self.influence[at] = state.influence(row);
@@ -124,13 +124,13 @@ impl Embeddings {
         self.kinds[row as usize]
     }
 
-    pub(crate) fn vector(&self, row: u32) -> &[f32] {
-        self.vectors.row(row as usize)
+    pub(crate) fn vector(&self, row: u32) -> Vec<f32> {
+        self.vectors.numbers(row as usize)
     }
 
-    /// The cosine of two rows, plus the popularity of the second one if that is asked for.
-    pub(crate) fn score(&self, query: u32, row: u32, popularity: bool) -> f32 {
-        let cosine = self.vectors.score(self.vector(query), row as usize);
+    /// The cosine of a query and a row, plus the row's popularity if that is asked for.
+    pub(crate) fn score(&self, query: &Queries, row: u32, popularity: bool) -> f32 {
+        let cosine = self.vectors.score(query, row as usize);
         if popularity { cosine + self.bias[row as usize] } else { cosine }
     }
 
@@ -214,17 +214,10 @@ impl Embeddings {
             ids: (0..rows).map(|row| StableId::new(1_000_000 - u64::from(row))).collect(),
             kinds: vec![KindIx::new(0); rows as usize],
             alive: vec![true; rows as usize],
-            vectors: vectors
-                .as_slice()
-                .and_then(|values| {
-                    crate::linalg::huge_matrix::HugeMatrix::from_values(
-                        rows as usize,
-                        vectors.ncols(),
-                        values,
-                    )
-                })
-                .map(Scan::new)
-                .expect("a row for each bias, in standard layout"),
+            vectors: Scan::new(crate::linalg::rounded_rows::RoundedRows::of(
+                vectors.as_slice().expect("standard layout"),
+                vectors.ncols(),
+            )),
             bias,
             influence: vec![1.0; rows as usize],
             graph: Vec::new(),

@@ -11,14 +11,14 @@ use crate::cold_items::cold_scores::ColdPowers;
 use crate::cold_items::token_index::TokenIndex;
 use crate::config::degree;
 use crate::factors::item_factors::ItemFactors;
-use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::normal_equations::{Factor, RANK};
+use crate::linalg::rounded_rows::RoundedRows;
 use crate::linalg::rows::dot;
 use crate::query::scan::Scan;
 use crate::state::layer_rows::{ABSENT, State};
 
-/// The rows of one kind. Size: 5 bytes for each of the [`RANK`] numbers of every row of the embeddings, and for each of its D numbers if
-/// embeddings have a weight; 4 bytes a row, and the tokens' index.
+/// The rows of one kind. Size: a byte for each of the [`RANK`] numbers of every row of the embeddings, and for each of its D numbers if
+/// embeddings have a weight; 8 bytes a row, and the tokens' index.
 #[derive(Clone)]
 pub(crate) struct GraphRows {
     pub(crate) kind: KindIx,
@@ -119,7 +119,7 @@ impl GraphRows {
                 at,
                 powers: Arc::new(powers),
                 place_of: Vec::new(),
-                vectors: Scan::new(HugeMatrix::zeros(0, RANK)),
+                vectors: Scan::default(),
                 cold: constants.cold.map(|constants| ColdRows {
                     powers: Arc::new(ColdPowers::new(constants)),
                     tokens: Arc::default(),
@@ -127,12 +127,10 @@ impl GraphRows {
             };
             let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
             let dim = if constants.embeddings > 0.0 { RANK + state.config.dim } else { RANK };
-            let mut vectors = HugeMatrix::zeros(ids.len(), dim);
             rows.place_of = rows.places(&ids);
-            for row in 0..ids.len() {
-                rows.write_vector(state, row, vectors.row_mut(row));
-            }
-            rows.vectors = Scan::new(vectors);
+            rows.vectors = Scan::new(RoundedRows::filled(ids.len(), dim, |row, numbers| {
+                rows.write_vector(state, row, numbers);
+            }));
             rows.set_tokens(state, snapshot, 0..state.rows() as u32);
             Some(rows)
         })
@@ -239,7 +237,7 @@ impl GraphRows {
             None => of_factors.fill(0.0),
         }
         let weight = self.factors().constants.embeddings;
-        for (to, value) in of_embedding.iter_mut().zip(state.vectors.row(row)) {
+        for (to, value) in of_embedding.iter_mut().zip(state.vectors.row(row).numbers()) {
             *to = weight * value;
         }
     }
@@ -257,12 +255,13 @@ impl GraphRows {
 
     /// The parts of a row's score for a query vector, and the filter's part.
     pub(crate) fn parts(&self, row: u32, query: &[f32], filter: f32) -> GraphParts {
-        let vector = self.vectors.row(row as usize);
+        let vector = self.vectors.numbers(row as usize);
+        let query = self.vectors.query(query).numbers();
         let (of_factors, of_embedding) = vector.split_at(RANK);
         GraphParts {
             filter,
             factors: dot(&query[..RANK], of_factors),
-            embeddings: dot(&query[RANK..], of_embedding),
+            embeddings: dot(&query[RANK..vector.len()], of_embedding),
         }
     }
 }

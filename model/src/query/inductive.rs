@@ -6,6 +6,7 @@ use ndarray::{Array2, Axis, s};
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::linalg::buffer_pool::BufferPool;
+use crate::linalg::rounded_rows::{RoundedRows, round_all_to_unit_length};
 use crate::linalg::rows::is_finite;
 use crate::network::hash_embedding::token_hash;
 use crate::network::inputs::check_dense;
@@ -31,21 +32,32 @@ pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]
     let hashes: Vec<u64> = new_node.tokens.iter().map(|token| token_hash(token)).collect();
     encoder.table.trained.push_tokens(&hashes, &mut sums);
     let dense = dense_row(&state.config, &new_node.dense)?;
-    let mut h = encoder.input(&sums, &dense.view(), buffers);
+    let rounded = |h: &Array2<f32>| {
+        let numbers = RoundedRows::of(h.as_slice().expect("a row is contiguous"), h.ncols()).numbers(0);
+        Array2::from_shape_vec((1, h.ncols()), numbers).expect("one row")
+    };
+    let mut h = rounded(&encoder.input(&sums, &dense.view(), buffers));
 
     // The layers, each from the neighbors' rows one layer below.
     let mut pool = state.importances(&[]);
     state.push_importances(rows.iter().map(|&row| (row, 1)), &mut pool);
     for (at, layer) in encoder.weights.layers.iter().enumerate() {
         let messages = if layer.width() == 0 { &state.hidden[at] } else { &state.messages[at] };
-        h = layer.update(&h.view(), pool.multiply(&messages.view(), buffers), buffers).0;
+        let mut pooled = buffers.matrix(1, messages.dim());
+        pool.multiply_rounded_into(0, messages, pooled.as_slice_mut().expect("a fresh matrix is contiguous"));
+        h = layer.update(&h.view(), pooled, buffers).0;
+        if at + 1 < encoder.weights.layers.len() {
+            h = rounded(&h);
+        }
     }
 
     let mut vector = encoder.output(&h.view(), buffers).0.index_axis(Axis(0), 0).to_vec();
-    vector.push(encoder.bias(&sums, &[0.0])[0]);
-    if !is_finite(&vector) {
+    let bias = encoder.bias(&sums, &[0.0])[0];
+    if !is_finite(&vector) || !bias.is_finite() {
         return Err(Error::NotFinite { found: "the embedding of the new node".to_owned() });
     }
+    round_all_to_unit_length(&mut vector, state.config.dim);
+    vector.push(bias);
     Ok(vector)
 }
 

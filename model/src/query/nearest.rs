@@ -84,13 +84,11 @@ impl Embeddings {
     /// Rank counts for pairs of a query row and an item row: the rows of a kind that score higher than the item, and those that score
     /// the same. Neither the query nor the item counts. Scores are those of [`Embeddings::nearest`].
     pub(crate) fn rank_counts(&self, pairs: &[(u32, u32)], kind: KindIx) -> Vec<RankCount> {
-        let score = |query: u32, row: u32| {
-            self.vectors.score(self.vector(query), row as usize) + self.bias[row as usize]
-        };
+        let score = |query: u32, row: u32| self.score(&self.vectors.query(&self.vector(query)), row, true);
         let item_scores: Vec<f32> = pairs.iter().map(|&(query, item)| score(query, item)).collect();
-        let questions = pairs.iter().zip(&item_scores);
+        let queries: Vec<Vec<f32>> = pairs.iter().map(|&(query, _)| self.vector(query)).collect();
         let questions: Vec<(&[f32], f32)> =
-            questions.map(|(&(query, _), &item_score)| (self.vector(query), item_score)).collect();
+            queries.iter().map(Vec::as_slice).zip(item_scores.iter().copied()).collect();
         let request = RowRequest { k: 0, popularity: true, kind: Some(kind), filter: None };
         let mut counts = self.vectors.rank_counts(&questions, &self.bias, &self.admitted_rows(&request));
 

@@ -49,7 +49,7 @@ impl Embedded {
         dirty_nodes: u64,
     ) -> Result<Self, Error> {
         let row = embeddings.require_row(node, snapshot)?;
-        let mut vector = embeddings.vector(row).to_vec();
+        let mut vector = embeddings.vector(row);
         vector.push(embeddings.bias[row as usize]);
         Ok(Self::new(vector, embeddings, dirty_nodes))
     }

@@ -23,10 +23,9 @@ impl State {
     /// [`Error::Collapsed`] if more than the share `max_zeros` of the nodes with an input have an embedding of zeros,
     /// or if the mean cosine of random pairs is above 0.99999 among 100 or more embeddings that are not zeros.
     pub(crate) fn check_collapse(&self, max_zeros: f32) -> Result<(), Error> {
-        let is_zero = |row: &[f32]| row.iter().all(|value| *value == 0.0);
-        let with_input = |row: &u32| !is_zero(self.hidden[0].row(*row as usize));
+        let with_input = |row: &u32| !self.hidden[0].row(*row as usize).is_zero();
         let (zeros, others): (Vec<u32>, Vec<u32>) =
-            self.alive_rows().partition(|&row| is_zero(self.vectors.row(row as usize)));
+            self.alive_rows().partition(|&row| self.vectors.row(row as usize).is_zero());
 
         // Zeros in spite of an input, or without any input in the graph.
         let dead = zeros.iter().filter(|row| with_input(row)).count();
@@ -41,8 +40,8 @@ impl State {
             return Ok(());
         }
         let mut rng = StdRng::seed_from_u64(0);
-        let mut random = || self.vectors.row(others[rng.random_range(0..others.len())] as usize);
-        let mean = (0..PAIRS).map(|_| f64::from(dot(random(), random()))).sum::<f64>() / PAIRS as f64;
+        let mut random = || self.vectors.numbers(others[rng.random_range(0..others.len())] as usize);
+        let mean = (0..PAIRS).map(|_| f64::from(dot(&random(), &random()))).sum::<f64>() / PAIRS as f64;
         if mean > MAX_MEAN_COSINE {
             let found = format!("random pairs of {} have a mean cosine of {mean:.4}", others.len());
             return Err(Error::Collapsed { found });

@@ -5,21 +5,38 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
-use hedgerow_walker::Walker;
+use hedgerow_walker::{Visit, Walker};
 
 use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
 use crate::factors::item_factors::ItemFactors;
+use crate::linalg::rounded_rows::{round, round_to_unit_length};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::state::bad_row::FirstBadRow;
 use crate::state::layer_rows::State;
-use crate::state::matrix_rows::{MatrixRows, replace_rows};
-use crate::state::neighborhoods::walk_rows;
+use crate::state::neighborhood_lists::{NeighborhoodLists, Visited};
+use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
+use crate::state::replace_rows::replace_rows;
 use crate::state::reverse_lists::ReverseLists;
 use crate::state::row_set::RowSet;
+
+/// The limit of the search for affected sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SearchLimit {
+    /// It ends when a rebuild costs less.
+    Rebuild,
+    /// It finds all sources.
+    Unlimited,
+}
+
+/// Hops of a rebuild for each neighbor that the search for affected sources may ask. A rebuild makes 50 to 90 million hops a second on a
+/// core, the search asks 20 to 40 million neighbors. So a search that ends without a result takes a fifth of a rebuild at most.
+const HOPS_PER_ASKED: u64 = 8;
+/// Neighbors that may be asked in any graph, some 30 ms: in a small one both ways are short.
+const FEWEST_ASKED: u64 = 1_000_000;
 
 /// The result of a refresh.
 pub(crate) struct StateUpdate {
@@ -31,7 +48,7 @@ pub(crate) struct StateUpdate {
 /// The rows that changed at each stage.
 pub(crate) struct ChangedRows {
     pub(crate) dirty: DirtyRows,
-    /// Rows with different bits, by layer, beginning with the input.
+    /// Rows with different bits, by layer, beginning with the input. Those of the last layer are the embeddings.
     pub(crate) layers: Vec<RowSet>,
     /// Rows whose embedding, bias or degree changed, or that were added or removed.
     pub(crate) visible: RowSet,
@@ -128,7 +145,8 @@ impl State {
     /// A changed draw leads to a changed walk, then to a changed neighborhood, to changed rows of layers, and to a
     /// changed embedding. After each stage, rows whose bits did not change go no further.
     ///
-    /// `None` if a walk visits a node without a row: the rows are not those of this graph.
+    /// `None` if the search for affected sources reached its limit, or if a walk visits a node without a row: the rows are not those of
+    /// this graph.
     ///
     /// # Errors
     /// A row that is not finite; a cancellation. After an error or `None`, rows of two epochs are mixed. The state can then
@@ -141,10 +159,12 @@ impl State {
         &mut self,
         snapshot: &Snapshot,
         changes: &Changes,
+        limit: SearchLimit,
         cancel: &CancelToken,
     ) -> Result<Option<StateUpdate>, Error> {
         let mut report = RefreshReport::new(snapshot.epoch(), false);
-        let Some(dirty) = self.walk_changed(snapshot, changes, cancel, &mut report)? else { return Ok(None) };
+        let dirty = self.walk_changed(snapshot, changes, limit, cancel, &mut report)?;
+        let Some(dirty) = dirty else { return Ok(None) };
         let changed_rows = self.embed(snapshot, dirty, cancel, &mut report)?;
         Ok(Some(StateUpdate { report, changed_rows: Some(changed_rows) }))
     }
@@ -159,7 +179,7 @@ impl State {
         for policy in self.config.policies.clone() {
             if let Some(kind) = snapshot.kind_ix(&policy.kind) {
                 for node in snapshot.nodes_of(kind) {
-                    self.add_row(node);
+                    self.number_row(node);
                 }
             }
         }
@@ -171,14 +191,15 @@ impl State {
         report.sources = self.rows() as u64;
         let since = Instant::now();
         let rows = all.rows();
-        for walked in walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, rows, None, cancel)? {
-            for (row, visits) in walked.iter() {
-                let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
-                self.neighborhoods[row as usize] = counted.collect();
-            }
-        }
+        let walked = walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, rows, None, cancel)?;
+        // Kinds have their rows one after another, so the lists come in the order of the rows.
+        let row_of = &self.row_of;
+        let list = |(_, visits): (u32, _)| {
+            <[Visit]>::iter(visits).map(|visit| (row_of[visit.node.index()], visit.count))
+        };
+        self.neighborhoods = NeighborhoodLists::of(walked.iter().flat_map(KindNeighborhoods::iter).map(list));
         report.ms.walks = milliseconds(since);
-        report.neighborhoods = self.neighborhoods.iter().filter(|all| !all.is_empty()).count() as u64;
+        report.neighborhoods = self.neighborhoods.iter().filter(|list| !list.is_empty()).count() as u64;
         Ok(())
     }
 
@@ -187,6 +208,7 @@ impl State {
         &mut self,
         snapshot: &Snapshot,
         changes: &Changes,
+        limit: SearchLimit,
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<Option<DirtyRows>, Error> {
@@ -217,9 +239,14 @@ impl State {
         for policy in &self.config.policies {
             if snapshot.kind_ix(&policy.kind).is_some() {
                 let walker = Walker::new(snapshot, self.config.walks, policy)?;
-                sources.extend(
-                    walker.affected_sources(changes, cancel)?.into_iter().filter_map(|node| self.row(node)),
-                );
+                let hops = (walker.hops_per_source() * self.rows()) as u64;
+                let most_asked = match limit {
+                    SearchLimit::Rebuild => FEWEST_ASKED.max(hops / HOPS_PER_ASKED),
+                    SearchLimit::Unlimited => u64::MAX,
+                };
+                let found = walker.affected_sources_within(changes, most_asked, cancel)?;
+                let Some(found) = found else { return Ok(None) };
+                sources.extend(found.into_iter().filter_map(|node| self.row(node)));
             }
         }
         let sources: RowSet = sources.into_iter().collect();
@@ -252,8 +279,8 @@ impl State {
         {
             for (row, visits) in walked.iter() {
                 let counted = visits.iter().map(|visit| Some((self.row(visit.node)?, visit.count)));
-                let Some(neighborhood) = counted.collect() else { return Ok(None) };
-                if self.set_neighborhood(row, neighborhood) {
+                let Some(neighborhood) = counted.collect::<Option<Vec<Visited>>>() else { return Ok(None) };
+                if self.set_neighborhood(row, &neighborhood) {
                     changed.push(row);
                 }
             }
@@ -282,18 +309,10 @@ impl State {
             cancel.check()?;
             layers.push(self.embed_layer(layer, &layers[layer], &dirty, snapshot, cancel, report)?);
         }
-        // Unit vectors of the rows whose last layer changed.
-        let changed = &layers[self.config.layers];
-        let output = self.encoder.output_pass(changed.len());
-        let last = MatrixRows::of(&self.hidden[self.config.layers]);
-        let (bad_row, stage) = (FirstBadRow::default(), cancel.stage("embeddings", changed.len() as u64));
-        let changed_rows = replace_rows(&mut self.vectors, changed, &stage, |_, rows, vectors| {
-            output.vectors(&last.gather(rows), vectors);
-            bad_row.check(rows, vectors);
-        })?;
-        bad_row.found(self, snapshot)?;
-        stage.end();
-        let visible = changed_rows
+        if self.config.layers == 0 {
+            self.embed_without_layers(&layers[0], snapshot, cancel)?;
+        }
+        let visible = layers[self.config.layers]
             .union(bias_changed.iter())
             .union(dirty.weights.iter())
             .union(dirty.added_or_removed.iter());
@@ -334,7 +353,7 @@ impl State {
         let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
         let width = inputs.dense.ncols();
         let stage = cancel.stage("inputs", recomputed.len() as u64);
-        let changed = replace_rows(&mut self.hidden[0], &recomputed, &stage, |first, rows, h| {
+        let changed = replace_rows(&mut self.hidden[0], &recomputed, &stage, round, |first, rows, h| {
             pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
             bad_row.check(rows, h);
         })?;
@@ -343,8 +362,27 @@ impl State {
         Ok((changed.union(dirty.added_or_removed.iter()), bias_changed.into_iter().collect()))
     }
 
+    /// The embeddings of a model without layers: unit vectors of the inputs.
+    fn embed_without_layers(
+        &mut self,
+        changed: &RowSet,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let (output, inputs) = (self.encoder.output_pass(changed.len()), &self.hidden[0]);
+        let (bad_row, stage) = (FirstBadRow::default(), cancel.stage("embeddings", changed.len() as u64));
+        replace_rows(&mut self.vectors, changed, &stage, round_to_unit_length, |_, rows, vectors| {
+            output.vectors(&inputs.gather(rows), vectors);
+            bad_row.check(rows, vectors);
+        })?;
+        bad_row.found(self, snapshot)?;
+        stage.end();
+        Ok(())
+    }
+
     /// Recomputes rows of layer `layer + 1`: those whose own row or neighborhood changed, and those with a neighbor
-    /// whose message or weight changed. Returns the rows that are different now.
+    /// whose message or weight changed. The rows of the last layer are not kept, but the embeddings that it gives. Returns the
+    /// rows that are different now.
     fn embed_layer(
         &mut self,
         layer: usize,
@@ -356,20 +394,17 @@ impl State {
     ) -> Result<RowSet, Error> {
         // Messages of changed rows.
         let (weights, bad_row) = (&self.encoder.weights.layers[layer], FirstBadRow::default());
+        let own_rows = &self.hidden[layer];
         let mut changed_messages = if weights.width() == 0 {
             changed.clone()
         } else {
             let pass = weights.pass(changed.len());
-            let own_rows = MatrixRows::of(&self.hidden[layer]);
-            let mut messages = std::mem::take(&mut self.messages[layer]);
             let stage = cancel.stage("messages", changed.len() as u64);
             let message = |_, rows: &[u32], z: &mut [f32]| {
                 pass.message(&own_rows.gather(rows), z);
                 bad_row.check(rows, z);
             };
-            let changed_messages = replace_rows(&mut messages, changed, &stage, message);
-            self.messages[layer] = messages;
-            let changed_messages = changed_messages?;
+            let changed_messages = replace_rows(&mut self.messages[layer], changed, &stage, round, message)?;
             bad_row.found(self, snapshot)?;
             stage.end();
             changed_messages
@@ -383,20 +418,27 @@ impl State {
             recomputed = recomputed.union(self.reverse.readers_of(&changed_messages, &self.neighborhoods));
         }
         report.rows.push(recomputed.len() as u64);
+        // Pooling and update, and after the last layer the output, band by band.
+        let is_last = layer + 1 == self.config.layers;
         let pass = weights.pass(recomputed.len());
-        // Pooling and update, band by band.
-        let mut next = std::mem::take(&mut self.hidden[layer + 1]);
-        let own_rows = MatrixRows::of(&self.hidden[layer]);
-        let messages =
-            MatrixRows::of(if weights.width() == 0 { &self.hidden[layer] } else { &self.messages[layer] });
+        let output = is_last.then(|| self.encoder.output_pass(recomputed.len()));
+        let mut next = std::mem::take(if is_last { &mut self.vectors } else { &mut self.hidden[layer + 1] });
+        let own_rows = &self.hidden[layer];
+        let messages = if weights.width() == 0 { own_rows } else { &self.messages[layer] };
         let stage = cancel.stage("layer", recomputed.len() as u64);
-        let changed_rows = replace_rows(&mut next, &recomputed, &stage, |_, rows, into| {
-            let mut pooled = vec![0.0; rows.len() * messages.width];
-            self.importances(rows).multiply_into(0, messages.values, messages.width, &mut pooled);
+        let compute = |_, rows: &[u32], into: &mut [f32]| {
+            let mut pooled = vec![0.0; rows.len() * messages.dim()];
+            self.importances(rows).multiply_rounded_into(0, messages, &mut pooled);
             pass.update(&own_rows.gather(rows), &pooled, into, &mut vec![0.0; rows.len()]);
+            if let Some(output) = &output {
+                let last = into.to_vec();
+                output.vectors(&last, into);
+            }
             bad_row.check(rows, into);
-        });
-        self.hidden[layer + 1] = next;
+        };
+        let round = if is_last { round_to_unit_length } else { round };
+        let changed_rows = replace_rows(&mut next, &recomputed, &stage, round, compute);
+        *if is_last { &mut self.vectors } else { &mut self.hidden[layer + 1] } = next;
         let changed_rows = changed_rows?;
         bad_row.found(self, snapshot)?;
         stage.end();

@@ -10,22 +10,23 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
 use crate::factors::item_factors::ItemFactors;
-use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rounded_rows::RoundedRows;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::state::neighborhood_lists::{NeighborhoodLists, Visited};
 use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 use crate::state::reverse_lists::ReverseLists;
 
 /// The row of a node that has none.
 pub(crate) const ABSENT: u32 = u32::MAX;
 
-/// A row in a neighborhood, and its visits.
-pub(crate) type Visited = (u32, u32);
-
 /// The rows of a generation, derived from a graph.
 ///
-/// Size: per row about 8 bytes for each neighbor, 4 for its entry in a reverse list, and 4 for each number of all
-/// layers (h0 to hK, with PinSage layers also messages).
+/// A row of a layer *is* its eight-bit integers and its unit ([`RoundedRows`]): sums are made in `f32` and then rounded. So is an
+/// embedding, with the unit that makes its length 1. A refresh and a rebuild round alike.
+///
+/// Size: per row about 8 bytes for each neighbor, 4 for its entry in a reverse list, and 1 for each number of the embedding and
+/// of the layers below (h0 to h(K-1), with PinSage layers also messages).
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) config: ModelConfig,
@@ -40,17 +41,17 @@ pub(crate) struct State {
     pub(crate) row_of: Vec<u32>,
     pub(crate) alive: Vec<bool>,
     /// Neighborhoods by descending visits, then by stable id.
-    pub(crate) neighborhoods: Vec<Box<[Visited]>>,
+    pub(crate) neighborhoods: NeighborhoodLists,
     /// For each row, the rows that have it in their neighborhood.
     pub(crate) reverse: ReverseLists,
     /// Degree levels.
     pub(crate) levels: Vec<u8>,
-    /// The rows of each layer, h0 to hK. Shape: (rows, D) each.
-    pub(crate) hidden: Vec<HugeMatrix>,
+    /// The rows of each layer below the last, h0 to h(K-1); h0 also without layers. Shape: (rows, D) each.
+    pub(crate) hidden: Vec<RoundedRows>,
     /// The messages of each layer; empty if vectors are pooled unchanged. Shape: (rows, M) each.
-    pub(crate) messages: Vec<HugeMatrix>,
-    /// Unit vectors. Shape: (rows, D).
-    pub(crate) vectors: HugeMatrix,
+    pub(crate) messages: Vec<RoundedRows>,
+    /// Unit vectors, from the last layer. Shape: (rows, D).
+    pub(crate) vectors: RoundedRows,
     pub(crate) bias: Vec<f32>,
 }
 
@@ -58,18 +59,18 @@ impl State {
     /// A state without rows.
     pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>, factors: Arc<[ItemFactors]>) -> Self {
         let dim = config.dim;
-        let messages = encoder.weights.layers.iter().map(|layer| HugeMatrix::zeros(0, layer.width()));
+        let messages = encoder.weights.layers.iter().map(|layer| RoundedRows::zeros(0, layer.width()));
         Self {
             epoch: Epoch::new(0),
             nodes: Vec::new(),
             row_of: Vec::new(),
             alive: Vec::new(),
-            neighborhoods: Vec::new(),
+            neighborhoods: NeighborhoodLists::default(),
             reverse: ReverseLists::default(),
             levels: Vec::new(),
-            hidden: vec![HugeMatrix::zeros(0, dim); config.layers + 1],
+            hidden: vec![RoundedRows::zeros(0, dim); config.layers.max(1)],
             messages: messages.collect(),
-            vectors: HugeMatrix::zeros(0, dim),
+            vectors: RoundedRows::zeros(0, dim),
             bias: Vec::new(),
             config,
             encoder,
@@ -83,13 +84,11 @@ impl State {
 
     /// Bytes of the rows, without the encoder.
     pub(crate) fn bytes(&self) -> usize {
-        let neighborhoods: usize =
-            self.neighborhoods.iter().map(|all| size_of_val(all) + size_of_val(&**all)).sum();
         let matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
         let rows = size_of_val(&*self.nodes) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
-        neighborhoods
+        self.neighborhoods.bytes()
             + self.reverse.bytes()
-            + matrices.map(HugeMatrix::bytes).sum::<usize>()
+            + matrices.map(RoundedRows::bytes).sum::<usize>()
             + rows
             + size_of_val(&*self.row_of)
             + size_of_val(&*self.bias)
@@ -122,7 +121,15 @@ impl State {
         })
     }
 
+    /// Appends a row with an empty neighborhood.
     pub(crate) fn add_row(&mut self, node: NodeIx) -> u32 {
+        self.neighborhoods.push_empty();
+        self.reverse.add_row();
+        self.number_row(node)
+    }
+
+    /// Gives a node the next row. The caller adds its neighborhood.
+    pub(crate) fn number_row(&mut self, node: NodeIx) -> u32 {
         let row = self.nodes.len() as u32;
         if self.row_of.len() <= node.index() {
             self.row_of.resize(node.index() + 1, ABSENT);
@@ -130,20 +137,19 @@ impl State {
         self.row_of[node.index()] = row;
         self.nodes.push(node);
         self.alive.push(true);
-        self.neighborhoods.push(Box::default());
-        self.reverse.add_row();
         self.levels.push(0);
         row
     }
 
     /// Replaces a neighborhood and updates the reverse lists. Returns true if it is different.
-    pub(crate) fn set_neighborhood(&mut self, row: u32, new: Box<[Visited]>) -> bool {
-        let at = row as usize;
-        if self.neighborhoods[at] == new {
+    pub(crate) fn set_neighborhood(&mut self, row: u32, new: &[Visited]) -> bool {
+        let old = self.neighborhoods.get(row);
+        if old.iter().eq(new.iter().copied()) {
             return false;
         }
-        self.reverse.replace(row, &self.neighborhoods[at], &new);
-        self.neighborhoods[at] = new;
+        let new_rows: Vec<u32> = new.iter().map(|&(row, _)| row).collect();
+        self.reverse.replace(row, old.rows, &new_rows);
+        self.neighborhoods.set(row, new);
         true
     }
 
@@ -154,10 +160,10 @@ impl State {
 
     /// Importances of the neighborhoods of the listed rows. Shape: (listed, rows).
     pub(crate) fn importances(&self, rows: &[u32]) -> Sparse {
-        let entries = rows.iter().map(|&row| self.neighborhoods[row as usize].len()).sum();
+        let entries = rows.iter().map(|&row| self.neighborhoods.get(row).len()).sum();
         let mut pool = self.empty_pool(rows.len(), entries);
         for &row in rows {
-            self.push_importances(self.neighborhoods[row as usize].iter().copied(), &mut pool);
+            self.push_importances(self.neighborhoods.get(row).iter(), &mut pool);
         }
         pool
     }

@@ -11,13 +11,15 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::factors::item_factors::ItemFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rounded_rows::{Round, RoundedRows, round, round_to_unit_length, stored_width};
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::{HashEmbedding, TrainedRows};
 use crate::network::parameters;
 use crate::network::parameters::LoadedModel;
 use crate::network::weights::Weights;
-use crate::state::layer_rows::{ABSENT, State, Visited};
+use crate::state::layer_rows::{ABSENT, State};
 use crate::state::learning_curve::LearningCurve;
+use crate::state::neighborhood_lists::{Neighborhood, NeighborhoodLists, PackedLists};
 use crate::state::reverse_lists::ReverseLists;
 use crate::state::row_changes::StoredRows;
 
@@ -29,8 +31,10 @@ pub(crate) const EMBEDDINGS: &str = "embeddings";
 /// In version 1 the configuration and the learning curve were lines of text.
 const MODEL_VERSION: u32 = 2;
 const NEIGHBORHOODS_VERSION: u32 = 1;
-/// In version 1 rows were summed without fused products, so their last bits are different.
-const EMBEDDINGS_VERSION: u32 = 2;
+/// In version 1 rows were summed without fused products, and in version 2 they were not rounded. So their bits are different.
+const EMBEDDINGS_VERSION: u32 = 3;
+/// The first version with rounded rows.
+const ROUNDED_VERSION: u32 = 3;
 
 /// A matrix is followed by rows of zeros, one for this many rows: a process that maps the file adds rows there.
 const ROOM: usize = 64;
@@ -68,28 +72,27 @@ pub(crate) fn model_file<'a>(state: &'a State, curve: &LearningCurve) -> Section
 }
 
 /// The file of the rows: their nodes, degree levels and neighborhoods.
-pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
+pub(crate) fn neighborhoods_file<'a>(state: &'a State) -> SectionWriter<'a> {
     let mut offsets = vec![0u64];
-    for neighborhood in &state.neighborhoods {
+    for neighborhood in state.neighborhoods.iter() {
         offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
     }
-    let column = |of: fn(&Visited) -> u32| {
-        move || state.neighborhoods.iter().map(move |all| all.iter().map(of).collect::<Vec<u32>>())
-    };
+    let column = |of: fn(Neighborhood<'a>) -> &'a [u32]| move || state.neighborhoods.iter().map(of);
     let mut file = SectionWriter::new(*b"NBHD", NEIGHBORHOODS_VERSION);
     file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
     file.section(*b"levels\0\0", state.levels.as_slice());
     file.section(*b"offsets\0", offsets);
-    file.section_chunks(*b"rows\0\0\0\0", column(|&(row, _)| row));
-    file.section_chunks(*b"counts\0\0", column(|&(_, count)| count));
+    file.section_chunks(*b"rows\0\0\0\0", column(|list| list.rows));
+    file.section_chunks(*b"counts\0\0", column(|list| list.counts));
     file
 }
 
 /// The file of the matrices: rows of every layer, messages, embeddings and biases.
 pub(crate) fn embeddings_file<'a>(state: &'a State) -> SectionWriter<'a> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
-    let mut section = |tag: [u8; 8], matrix: &'a HugeMatrix| {
+    let mut section = |tag: [u8; 8], rows: &'a RoundedRows| {
+        let matrix = rows.stored();
         let room = matrix.rows().div_ceil(ROOM) * matrix.width();
         let zeros =
             move || (0..room).step_by(ZEROS.len()).map(move |at| &ZEROS[..ZEROS.len().min(room - at)]);
@@ -247,11 +250,12 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     }
     state.alive = alive.iter().map(|&alive| alive != 0).collect();
     state.levels = levels.to_vec();
-    for pair in offsets.windows(2) {
-        let range = pair[0] as usize..pair[1] as usize;
-        let these = rows.get(range.clone()).zip(counts.get(range)).ok_or_else(|| damaged("offsets"))?;
-        state.neighborhoods.push(these.0.iter().copied().zip(these.1.iter().copied()).collect());
-    }
+    let packed = PackedLists::of_file(
+        file.shared_u64(*b"offsets\0")?,
+        file.shared_u32(*b"rows\0\0\0\0")?,
+        file.shared_u32(*b"counts\0\0")?,
+    );
+    state.neighborhoods = NeighborhoodLists::new(packed.ok_or_else(|| damaged("offsets"))?);
     Ok(())
 }
 
@@ -265,22 +269,36 @@ fn load_embeddings(
     let rows = state.rows();
     // One each for the vectors and the biases.
     let stage = cancel.stage("matrices", (state.hidden.len() + state.messages.len() + 2) as u64);
-    let matrix = |tag: [u8; 8], width: usize| -> Result<HugeMatrix, Error> {
+    let is_rounded = file.version() >= ROUNDED_VERSION;
+    let matrix = |tag: [u8; 8], dim: usize, round: Round| -> Result<RoundedRows, Error> {
         stage.advance(1)?;
-        matrix_of(file, tag, (rows, width), is_mapped)?.ok_or_else(|| {
+        let width = if is_rounded { stored_width(dim) } else { dim };
+        let matrix = matrix_of(file, tag, (rows, width), is_mapped && is_rounded)?.ok_or_else(|| {
             let place = String::from_utf8_lossy(&tag).trim_end_matches('\0').to_owned();
-            file.damaged(place, format!("does not hold {rows} rows of {width}")).into()
-        })
+            file.damaged(place, format!("does not hold {rows} rows of {width}"))
+        })?;
+        if is_rounded {
+            return Ok(RoundedRows::from_stored(dim, matrix).expect("it was read with this width"));
+        }
+        let mut rounded = RoundedRows::zeros(rows, dim);
+        let all = (0..if dim == 0 { 0 } else { rows }).zip(matrix.values().chunks_exact(dim.max(1)));
+        all.for_each(|(row, numbers)| round(numbers, rounded.stored_mut().row_mut(row)));
+        Ok(rounded)
     };
     for layer in 0..state.hidden.len() {
-        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.config.dim)?;
+        state.hidden[layer] = matrix(numbered(*b"hidden\0\0", layer), state.config.dim, round)?;
     }
     for layer in 0..state.messages.len() {
         let width = state.encoder.weights.layers[layer].width();
-        state.messages[layer] = matrix(numbered(*b"message\0", layer), width)?;
+        state.messages[layer] = matrix(numbered(*b"message\0", layer), width, round)?;
     }
-    state.vectors = matrix(*b"vectors\0", state.config.dim)?;
-    state.bias = matrix(*b"bias\0\0\0\0", 1)?.values().to_vec();
+    state.vectors = matrix(*b"vectors\0", state.config.dim, round_to_unit_length)?;
+    stage.advance(1)?;
+    let bias = file.section_f32(*b"bias\0\0\0\0")?;
+    if bias.len() != rows {
+        return Err(file.damaged("bias", format!("does not hold {rows} numbers")).into());
+    }
+    state.bias = bias.to_vec();
     stage.end();
     Ok(())
 }

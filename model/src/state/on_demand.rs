@@ -13,7 +13,8 @@ use crate::config::options::Pooling;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
-use crate::state::layer_rows::{Visited, push_importances};
+use crate::state::layer_rows::push_importances;
+use crate::state::neighborhood_lists::Visited;
 use crate::state::neighborhoods::walk_rows;
 
 /// Unit vectors and biases of some nodes of embedded kinds.

@@ -166,7 +166,7 @@ impl Tracer<'_> {
                 reasons.extend(self.changed_walks(row)?);
                 return Ok(reasons);
             }
-            let neighbors = || self.state.neighborhoods[row as usize].iter().map(|&(neighbor, _)| neighbor);
+            let neighbors = || self.state.neighborhoods.get(row).rows.iter().copied();
             if layers[layer - 1].contains(row) {
                 reasons.push(RefreshReason::OwnRow { node, layer });
             } else if let Some(next) = neighbors().find(|&next| layers[layer - 1].contains(next)) {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::state::layer_rows::Visited;
+use crate::state::neighborhood_lists::NeighborhoodLists;
 use crate::state::row_set::RowSet;
 
 /// Searches after which lists are made. Making them takes as long as some 20 searches.
@@ -18,15 +18,15 @@ pub(crate) struct ReverseLists {
 
 impl ReverseLists {
     /// The lists of all rows. Cost: a write to a random place for each neighbor.
-    pub(crate) fn of(neighborhoods: &[Box<[Visited]>]) -> Self {
-        let mut sizes = vec![0u32; neighborhoods.len()];
-        for &(neighbor, _) in neighborhoods.iter().flatten() {
+    pub(crate) fn of(neighborhoods: &NeighborhoodLists) -> Self {
+        let mut sizes = vec![0u32; neighborhoods.rows()];
+        for &neighbor in neighborhoods.iter().flat_map(|neighborhood| neighborhood.rows) {
             sizes[neighbor as usize] += 1;
         }
         let mut lists: Vec<Vec<u32>> =
             sizes.into_iter().map(|size| Vec::with_capacity(size as usize)).collect();
         for (row, neighborhood) in neighborhoods.iter().enumerate() {
-            for &(neighbor, _) in neighborhood {
+            for &neighbor in neighborhood.rows {
                 lists[neighbor as usize].push(row as u32);
             }
         }
@@ -44,11 +44,11 @@ impl ReverseLists {
         }
     }
 
-    /// Replaces the neighborhood of a row.
-    pub(crate) fn replace(&mut self, row: u32, old: &[Visited], new: &[Visited]) {
+    /// Replaces the neighborhood of a row; both are rows.
+    pub(crate) fn replace(&mut self, row: u32, old: &[u32], new: &[u32]) {
         let Some(lists) = &mut self.lists else { return };
-        let sorted = |neighborhood: &[Visited]| {
-            let mut rows: Vec<u32> = neighborhood.iter().map(|&(neighbor, _)| neighbor).collect();
+        let sorted = |neighborhood: &[u32]| {
+            let mut rows = neighborhood.to_vec();
             rows.sort_unstable();
             rows
         };
@@ -70,7 +70,7 @@ impl ReverseLists {
 
     /// The rows that have one of some rows in their neighborhood, perhaps repeated. Cost: as many steps as there are such rows. A
     /// search reads all neighborhoods, in parallel.
-    pub(crate) fn readers_of(&mut self, rows: &RowSet, neighborhoods: &[Box<[Visited]>]) -> Vec<u32> {
+    pub(crate) fn readers_of(&mut self, rows: &RowSet, neighborhoods: &NeighborhoodLists) -> Vec<u32> {
         if rows.len() == 0 {
             return Vec::new();
         }
@@ -81,11 +81,11 @@ impl ReverseLists {
             return rows.iter().flat_map(|row| &lists[row as usize]).copied().collect();
         }
         self.searches += 1;
-        let mut is_read = vec![0u64; neighborhoods.len().div_ceil(64)];
+        let mut is_read = vec![0u64; neighborhoods.rows().div_ceil(64)];
         rows.iter().for_each(|row| is_read[row as usize / 64] |= 1 << (row % 64));
-        let reads = |&(neighbor, _): &Visited| is_read[neighbor as usize / 64] >> (neighbor % 64) & 1 == 1;
-        let readers = neighborhoods.par_iter().enumerate().filter(|(_, all)| all.iter().any(reads));
-        readers.map(|(row, _)| row as u32).collect()
+        let reads = |&neighbor: &u32| is_read[neighbor as usize / 64] >> (neighbor % 64) & 1 == 1;
+        let all = (0..neighborhoods.rows() as u32).into_par_iter();
+        all.filter(|&row| neighborhoods.get(row).rows.iter().any(reads)).collect()
     }
 }
 
@@ -95,25 +95,27 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+    use crate::state::neighborhood_lists::Visited;
 
     #[test]
     fn a_search_finds_what_lists_hold_while_neighborhoods_change() {
         const ROWS: u32 = 70;
         let mut rng = StdRng::seed_from_u64(4);
-        let mut neighborhood = || -> Box<[Visited]> {
+        let mut neighborhood = || -> Vec<Visited> {
             let mut rows: Vec<u32> = (0..rng.random_range(0..6)).map(|_| rng.random_range(0..ROWS)).collect();
             rows.sort_unstable();
             rows.dedup();
             rows.into_iter().map(|row| (row, 1)).collect()
         };
-        let mut neighborhoods: Vec<Box<[Visited]>> = (0..ROWS).map(|_| neighborhood()).collect();
+        let mut neighborhoods = NeighborhoodLists::of((0..ROWS).map(|_| neighborhood()));
         let (mut kept, mut searched) = (ReverseLists::of(&neighborhoods), ReverseLists::default());
         for step in 0..2 * MOST_SEARCHES {
             let row = step * 11 % ROWS;
             let new = neighborhood();
-            kept.replace(row, &neighborhoods[row as usize], &new);
-            searched.replace(row, &neighborhoods[row as usize], &new);
-            neighborhoods[row as usize] = new;
+            let new_rows: Vec<u32> = new.iter().map(|&(row, _)| row).collect();
+            kept.replace(row, neighborhoods.get(row).rows, &new_rows);
+            searched.replace(row, neighborhoods.get(row).rows, &new_rows);
+            neighborhoods.set(row, &new);
             let asked: RowSet = [step % ROWS, step * 7 % ROWS, 3].into_iter().collect();
             let readers = |lists: &mut ReverseLists| -> RowSet {
                 lists.readers_of(&asked, &neighborhoods).into_iter().collect()

@@ -7,13 +7,15 @@ use hedgerow_storage::{Derived, Epoch, Error as StoreError, NodeIx, SectionFile,
 
 use crate::config::degree;
 use crate::config::error::Error;
-use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rounded_rows::{Round, RoundedRows, round, round_to_unit_length};
 use crate::state::incremental::ChangedRows;
-use crate::state::layer_rows::{ABSENT, State, Visited};
+use crate::state::layer_rows::{ABSENT, State};
+use crate::state::neighborhood_lists::{Neighborhood, Visited};
 use crate::state::row_set::RowSet;
 
 const KIND: [u8; 4] = *b"ROWS";
-const VERSION: u32 = 1;
+/// In version 1 rows were not rounded.
+const VERSION: u32 = 2;
 
 /// All rows are stored again if the changes exceed one in this many of them. Reading changes costs as much as reading rows.
 const LARGEST_SHARE: usize = 4;
@@ -46,7 +48,7 @@ pub(crate) struct RowChanges {
     nodes: RowSet,
     /// Rows with another neighborhood.
     neighborhoods: RowSet,
-    /// By layer, beginning with the input: rows with another row or message.
+    /// By layer below the last, beginning with the input: rows with another row or message.
     layers: Vec<RowSet>,
     /// Rows with another embedding or bias.
     embeddings: RowSet,
@@ -58,14 +60,14 @@ impl StoredRows {
         Self { epoch, files: Vec::new(), unstored: Vec::new() }
     }
 
-    /// Adds the rows that a refresh changed. `new` are the rows that it added.
-    pub(crate) fn add(&mut self, changed: &ChangedRows, new: Range<usize>) {
+    /// Adds the rows that a refresh changed. `new` are the rows that it added, and `layers` the number of layers whose rows are kept.
+    pub(crate) fn add(&mut self, changed: &ChangedRows, new: Range<usize>, layers: usize) {
         let dirty = &changed.dirty;
         let new = new.map(|row| row as u32);
         let mut changes = RowChanges {
             nodes: dirty.weights.union(dirty.added_or_removed.iter()).union(new),
             neighborhoods: dirty.neighborhoods.clone(),
-            layers: changed.layers.clone(),
+            layers: changed.layers[..layers].to_vec(),
             embeddings: changed.visible.clone(),
         };
         while let Some(before) = self.unstored.pop_if(|before| before.len() <= LARGEST_RATIO * changes.len())
@@ -179,21 +181,23 @@ impl RowChanges {
         file.section(*b"alive\0\0\0", of_nodes(|state, row| u8::from(state.alive[row])));
         file.section(*b"levels\0\0", of_nodes(|state, row| state.levels[row]));
         // Neighborhoods.
-        let visited = |row: &u32| &state.neighborhoods[*row as usize];
+        let lists: Vec<Neighborhood<'_>> =
+            self.neighborhoods.iter().map(|row| state.neighborhoods.get(row)).collect();
         let mut offsets = vec![0u64];
-        for row in self.neighborhoods.rows() {
-            offsets.push(offsets[offsets.len() - 1] + visited(row).len() as u64);
+        for list in &lists {
+            offsets.push(offsets[offsets.len() - 1] + list.len() as u64);
         }
-        let column = |of: fn(&Visited) -> u32| -> Vec<u32> {
-            self.neighborhoods.rows().iter().flat_map(|row| visited(row).iter().map(of)).collect()
+        let column = |of: fn(&Neighborhood<'a>) -> &'a [u32]| -> Vec<u32> {
+            lists.iter().flat_map(of).copied().collect()
         };
         file.section(*b"hoods-at", self.neighborhoods.rows());
         file.section(*b"offsets\0", offsets);
-        file.section(*b"rows\0\0\0\0", column(|&(row, _)| row));
-        file.section(*b"counts\0\0", column(|&(_, count)| count));
+        file.section(*b"rows\0\0\0\0", column(|list| list.rows));
+        file.section(*b"counts\0\0", column(|list| list.counts));
         // Matrices, row by row.
-        let mut matrix = |tag: [u8; 8], rows: &'a RowSet, of: &'a HugeMatrix| {
-            file.section_chunks(tag, move || rows.rows().iter().map(move |&row| of.row(row as usize)));
+        let mut matrix = |tag: [u8; 8], rows: &'a RowSet, of: &'a RoundedRows| {
+            let stored = of.stored();
+            file.section_chunks(tag, move || rows.rows().iter().map(move |&row| stored.row(row as usize)));
         };
         for (layer, rows) in self.layers.iter().enumerate() {
             matrix(numbered(*b"hidden\0\0", layer), rows, &state.hidden[layer]);
@@ -236,29 +240,30 @@ impl RowChanges {
         let neighborhoods = rows(*b"hoods-at")?;
         read_neighborhoods(file, &neighborhoods, state)?;
         state.grow_layers();
-        let matrix = |tag: [u8; 8], rows: &RowSet, to: &mut HugeMatrix| -> Result<(), Error> {
-            let (values, width) = (file.section_f32(tag)?, to.width());
+        let is_rounded = file.version() == VERSION;
+        let matrix = |tag: [u8; 8], rows: &RowSet, to: &mut RoundedRows, round: Round| -> Result<(), Error> {
+            let values = file.section_f32(tag)?;
+            let width = if is_rounded { to.stored().width() } else { to.dim() };
             if values.len() != rows.len() * width {
                 return Err(misfit(file, "matrix").into());
             }
-            if width > 0 {
-                rows.iter().zip(values.chunks_exact(width)).for_each(|(row, values)| {
-                    to.row_mut(row as usize).copy_from_slice(values);
-                });
+            for (row, values) in rows.iter().zip(values.chunks_exact(width.max(1))) {
+                let stored = to.stored_mut().row_mut(row as usize);
+                if is_rounded { stored.copy_from_slice(values) } else { round(values, stored) }
             }
             Ok(())
         };
         let mut layers = Vec::new();
         for layer in 0..state.hidden.len() {
             let changed = rows(numbered(*b"layerat\0", layer))?;
-            matrix(numbered(*b"hidden\0\0", layer), &changed, &mut state.hidden[layer])?;
+            matrix(numbered(*b"hidden\0\0", layer), &changed, &mut state.hidden[layer], round)?;
             if let Some(messages) = state.messages.get_mut(layer) {
-                matrix(numbered(*b"message\0", layer), &changed, messages)?;
+                matrix(numbered(*b"message\0", layer), &changed, messages, round)?;
             }
             layers.push(changed);
         }
         let embeddings = rows(*b"vectorat")?;
-        matrix(*b"vectors\0", &embeddings, &mut state.vectors)?;
+        matrix(*b"vectors\0", &embeddings, &mut state.vectors, round_to_unit_length)?;
         let biases = file.section_f32(*b"bias\0\0\0\0")?;
         if biases.len() != embeddings.len() {
             return Err(misfit(file, "bias").into());
@@ -309,7 +314,8 @@ fn read_neighborhoods(file: &SectionFile, rows: &RowSet, state: &mut State) -> R
         let range = pair[0] as usize..pair[1] as usize;
         let these = neighbors.get(range.clone()).zip(counts.get(range));
         let (neighbors, counts) = these.ok_or_else(|| misfit(file, "offsets"))?;
-        state.neighborhoods[row as usize] = neighbors.iter().copied().zip(counts.iter().copied()).collect();
+        let list: Vec<Visited> = neighbors.iter().copied().zip(counts.iter().copied()).collect();
+        state.neighborhoods.set(row, &list);
     }
     Ok(())
 }

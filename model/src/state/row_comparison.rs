@@ -7,7 +7,7 @@ use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeName};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
-use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rounded_rows::RoundedRows;
 use crate::state::layer_rows::State;
 
 /// The comparison of the rows of all nodes with those that a rebuild gives.
@@ -47,7 +47,7 @@ pub enum RowPart {
     DegreeLevel,
     /// The neighborhood, with its visits.
     Neighborhood,
-    /// The row of a layer; 0 is the input.
+    /// The row of a layer below the last; 0 is the input.
     Layer(usize),
     /// The message to the neighbors in this layer, from 1.
     Message(usize),
@@ -131,13 +131,14 @@ impl State {
             return Some(RowPart::DegreeLevel);
         }
         let visited = |state: &Self, row: usize| {
-            let neighborhood = state.neighborhoods[row].iter();
-            neighborhood.map(|&(row, count)| (state.nodes[row as usize], count)).collect::<Vec<_>>()
+            let neighborhood = state.neighborhoods.get(row as u32).iter();
+            neighborhood.map(|(row, count)| (state.nodes[row as usize], count)).collect::<Vec<_>>()
         };
         if visited(self, own) != visited(other, row) {
             return Some(RowPart::Neighborhood);
         }
-        let differ = |one: &HugeMatrix, two: &HugeMatrix| !equal_bits(one.row(own), two.row(row));
+        let differ =
+            |one: &RoundedRows, two: &RoundedRows| !equal_bits(one.stored().row(own), two.stored().row(row));
         // Layer by layer in the order in which they are computed, so that the first difference is the cause of later ones.
         for layer in 0..self.hidden.len() {
             if differ(&self.hidden[layer], &other.hidden[layer]) {

@@ -5,12 +5,14 @@ use std::time::Instant;
 use hedgerow_storage::CancelToken;
 
 use crate::config::error::Error;
+use crate::linalg::rounded_rows::stored_width;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::layer::Layer;
 use crate::network::minibatch::Minibatch;
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::layer_rows::State;
+use crate::state::neighborhood_lists::Neighborhood;
 use crate::train::adam::Adam;
 use crate::train::run::{QUEUED, TrainRun};
 
@@ -124,8 +126,11 @@ impl Estimate {
         // Memory of parameters and rows.
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
-        let messages: u64 = encoder.weights.layers.iter().map(|layer| layer.width() as u64).sum();
-        let row_numbers = (state.config.layers + 1 + 2) as u64 * state.config.dim as u64 + messages;
+        let bytes_of_row = |dim: usize| stored_width(dim) as u64 * NUMBER;
+        let messages: u64 = encoder.weights.layers.iter().map(|layer| bytes_of_row(layer.width())).sum();
+        // Layers, embeddings, and the readers' copy of these.
+        let matrices = (state.config.layers.max(1) + 2) as u64;
+        let row_bytes = matrices * bytes_of_row(state.config.dim) + messages;
         Ok(Self {
             nodes: rows,
             positives: run.source.len() as u64,
@@ -138,7 +143,7 @@ impl Estimate {
                 inputs: bytes_of_inputs(run),
                 neighborhoods: bytes_of_neighborhoods(state) + 2 * bytes_of_sparse(&run.pool),
                 minibatches,
-                layers: rows * row_numbers * NUMBER,
+                layers: rows * row_bytes,
                 checkpoint: 4 * trained,
             },
             seconds: EstimatedSeconds { walks, epoch, all: walks + epoch * f64::from(run.options.epochs) },
@@ -154,12 +159,8 @@ fn bytes_of_inputs(run: &TrainRun<'_>) -> u64 {
 
 /// Includes the reverse lists, which are made at the end: a list, and four bytes an entry.
 fn bytes_of_neighborhoods(state: &State) -> u64 {
-    let back = size_of::<Vec<u32>>();
-    state
-        .neighborhoods
-        .iter()
-        .map(|listed| size_of_val(listed) + listed.len() * (8 + 4) + back)
-        .sum::<usize>() as u64
+    let neighbors: usize = state.neighborhoods.iter().map(Neighborhood::len).sum();
+    (state.neighborhoods.bytes() + neighbors * 4 + state.rows() * size_of::<Vec<u32>>()) as u64
 }
 
 fn bytes_of_sparse(sparse: &Sparse) -> u64 {

@@ -298,7 +298,7 @@ fn walk_source<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<SourceKin
     let walkers = config.policies.iter().map(|policy| Walker::new(snapshot, config.walks, policy));
     let walkers = walkers.collect::<Result<Vec<_>, _>>()?;
     let mut rows: Vec<u32> =
-        state.alive_rows().filter(|&row| !state.neighborhoods[row as usize].is_empty()).collect();
+        state.alive_rows().filter(|&row| !state.neighborhoods.get(row).is_empty()).collect();
     rows.sort_by_key(|&row| snapshot.stable_id(state.nodes[row as usize]));
     Ok(SourceKind::Walks { walkers, rows, walks: config.walks.walks as usize })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Cli;
-use crate::fixtures::stored_rows::{PRESENT, flip_last_bit, publish_changed_rows};
+use crate::fixtures::stored_rows::{PRESENT, flip_last_bit, publish_changed_rows, unit_of_row};
 
 /// The names and bytes of the store's files, without the log and the lock.
 fn files(cli: &Cli) -> Vec<(String, Vec<u8>)> {
@@ -28,8 +28,8 @@ fn wrong_rows_fail_a_verification_and_are_replaced_by_a_rebuild() {
     publish_changed_rows(&cli.path("s"), PRESENT, |name, values| {
         if name == "vectors" {
             // The second and the fourth of the rows of eight numbers.
-            for at in [8, 24] {
-                values[at] += 0.5;
+            for row in [1, 3] {
+                values[unit_of_row(row, 8)] *= 0.5;
             }
         }
     });

@@ -245,7 +245,7 @@ impl<'a> ExportRows<'a> {
                 ColumnValue::Id(self.id(row.node)),
                 ColumnValue::Text(&name),
                 ColumnValue::Number(row.bias),
-                ColumnValue::Numbers(Some(row.vector)),
+                ColumnValue::Numbers(Some(&row.vector)),
             ])?;
             self.step("embeddings")?;
         }

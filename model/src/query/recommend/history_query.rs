@@ -113,7 +113,8 @@ impl HistoryQuery {
 
         // One query vector for each cluster.
         let (rows, times): (Vec<u32>, Vec<Time>) = timed.into_iter().unzip();
-        let vectors: Vec<&[f32]> = rows.iter().map(|&row| embeddings.vector(row)).collect();
+        let vectors: Vec<Vec<f32>> = rows.iter().map(|&row| embeddings.vector(row)).collect();
+        let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         for cluster in clusters(&vectors, &weights(&times), options.interests) {
             let members: Vec<u32> = cluster.members.iter().map(|&at| rows[at]).collect();
             self.vectors.push(blended(embeddings.mean(&members), own, embeddings));
@@ -124,7 +125,7 @@ impl HistoryQuery {
         if self.vectors.is_empty()
             && let Some(own) = own
         {
-            self.vectors.push(embeddings.vector(own).to_vec());
+            self.vectors.push(embeddings.vector(own));
         }
     }
 

@@ -1,11 +1,10 @@
-//! Exact nearest rows of a matrix. A scan reads every row in eight bits, and in full only if its bounds leave a doubt.
-//! Owns the rows and their order by score. Must not know nodes, kinds and tokens: callers pass bit masks of rows.
+//! Exact nearest rows of a matrix in eight bits: a scan reads every row once. Owns the rows and their order by score. Must not know
+//! nodes, kinds and tokens: callers pass bit masks of rows.
 //!
 //! # Determinism
-//! A score is one sum with a fixed order ([`score`]). So it depends neither on the other rows and queries of the scan nor on the
+//! A score is an exact sum of integers ([`score`]). So it depends neither on the other rows and queries of the scan nor on the
 //! processor. Equal scores are ordered by a number that the caller gives each row.
 
-mod quantized;
 mod rank_count;
 mod score;
 mod top_k;
@@ -14,18 +13,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::query::scan::quantized::{QuantizedQuery, QuantizedRows};
 pub(crate) use crate::query::scan::rank_count::RankCount;
+pub(crate) use crate::query::scan::score::Queries;
 pub(crate) use crate::query::scan::top_k::TopK;
 
-use crate::linalg::huge_matrix::HugeMatrix;
+use crate::linalg::rounded_rows::RoundedRows;
 
 /// Rows of a block: their mask is one word, and they stay in the first-level cache while they are scored.
 pub(crate) const BLOCK: usize = 64;
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 128 * BLOCK;
-/// Rows for each answer below which a scan reads all rows in full: most would be in doubt.
-const ROWS_PER_ANSWER: usize = 16;
 
 /// A row and its score.
 pub(crate) type Hit = (u32, f32);
@@ -42,51 +39,50 @@ pub(crate) struct ScanRequest<'a> {
     pub(crate) order: &'a (dyn Fn(u32) -> u64 + Sync),
 }
 
-impl ScanRequest<'_> {
-    fn bias(&self, row: usize) -> f32 {
-        self.bias.map_or(0.0, |bias| bias[row])
-    }
-}
-
-/// Rows in full and in eight bits. Size: 5 D + 8 bytes a row.
+/// Rows that queries are scored by. Size: that of [`RoundedRows`].
 #[derive(Clone, Default)]
 pub(crate) struct Scan {
-    full: HugeMatrix,
-    quantized: QuantizedRows,
+    rows: RoundedRows,
 }
 
 impl Scan {
-    /// Cost: reads and writes all rows once, in parallel.
-    pub(crate) fn new(full: HugeMatrix) -> Self {
-        let quantized = QuantizedRows::of(&full);
-        Self { full, quantized }
+    pub(crate) fn new(rows: RoundedRows) -> Self {
+        Self { rows }
     }
 
     pub(crate) fn dim(&self) -> usize {
-        self.full.width()
+        self.rows.dim()
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.full.rows()
+        self.rows.rows()
     }
 
-    pub(crate) fn row(&self, row: usize) -> &[f32] {
-        self.full.row(row)
+    /// The numbers of a row. Shape: (D).
+    pub(crate) fn numbers(&self, row: usize) -> Vec<f32> {
+        self.rows.numbers(row)
+    }
+
+    pub(crate) fn is_zero(&self, row: usize) -> bool {
+        self.rows.row(row).is_zero()
+    }
+
+    /// A query, rounded as a scan rounds it.
+    pub(crate) fn query(&self, query: &[f32]) -> Queries {
+        Queries::new(self.dim(), [query])
     }
 
     /// `query . row`, bit for bit as in a scan.
-    pub(crate) fn score(&self, query: &[f32], row: usize) -> f32 {
+    pub(crate) fn score(&self, query: &Queries, row: usize) -> f32 {
         let mut score = [0.0];
-        let rows = self.full.row(row);
-        let input = score::ScoreInput { queries: query, rows, dim: self.dim(), offsets: &[0] };
-        score::scores(input, &mut score);
+        score::scores(query, &self.rows, row, &[0], &mut score);
         score[0]
     }
 
     /// The scores of all rows, bit for bit as in a scan. Cost: reads all rows.
     pub(crate) fn scores(&self, query: &[f32]) -> Vec<f32> {
         let mut all = vec![0.0; self.rows()];
-        self.scored(query, &[None], None, &|_| u64::MAX, 0..self.rows(), |block, _, scores| {
+        self.scored(&self.query(query), &[None], None, &|_| u64::MAX, 0..self.rows(), |block, _, scores| {
             for (offset, score) in block.offsets().iter().zip(scores) {
                 all[block.first + usize::from(*offset)] = *score;
             }
@@ -95,46 +91,35 @@ impl Scan {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.full.bytes() + self.quantized.bytes()
+        self.rows.bytes()
     }
 
     /// Appends rows of zeros up to a number of rows.
     pub(crate) fn grow(&mut self, rows: usize) {
-        self.full.grow(rows);
-        self.quantized.grow(rows);
+        self.rows.grow(rows);
     }
 
+    /// Rounds numbers into a row.
     pub(crate) fn set(&mut self, row: usize, values: &[f32]) {
-        self.full.row_mut(row).copy_from_slice(values);
-        self.quantized.set(row, values);
+        self.rows.set(row, values);
+    }
+
+    /// Takes over a row of others, which have the same width.
+    pub(crate) fn copy_row(&mut self, row: usize, from: &RoundedRows) {
+        self.rows.copy_row(row, from);
     }
 
     /// The rows of the mask with the highest `query . row + bias`, best first.
     ///
-    /// Exact: a row is dropped only if the upper bound of its score is below the lower bounds of `k` others. The bounds are the
-    /// score in eight bits, plus and minus the largest error of rounding.
-    ///
-    /// Cost: reads D + 8 bytes of each row, and 4 D of each row in doubt, some k. In a rayon task it stays on its thread: a
-    /// thread that waits for parts of a scan would run other tasks in between.
+    /// Cost: reads all rows once, in parallel. In a rayon task it stays on its thread: a thread that waits for parts of a scan would
+    /// run other tasks in between.
     pub(crate) fn nearest(&self, query: &[f32], request: &ScanRequest<'_>) -> Vec<Hit> {
-        if request.k.saturating_mul(ROWS_PER_ANSWER) > self.rows() {
-            return self.nearest_each(&[query], request, &|_, _| false).pop().unwrap_or_default();
-        }
-        let quantized_query = QuantizedQuery::new(query);
-        let tasks = self.tasks(|first, end| self.quantized.candidates(&quantized_query, request, first..end));
-        let mut all: Vec<quantized::Candidate> = tasks.into_iter().flatten().collect();
-        quantized::prune(&mut all, request.k);
-        let mut best = TopK::new(request.k);
-        for candidate in all {
-            let row = candidate.row as usize;
-            best.offer((candidate.row, self.score(query, row) + request.bias(row)), request.order);
-        }
-        best.finish(request.order)
+        self.nearest_each(&[query], request, &|_, _| false).pop().unwrap_or_default()
     }
 
     /// The nearest rows for each of many queries. `is_excluded` is given the number of a query and a row.
     ///
-    /// Cost: `2 D` operations for each row and query, in parallel over rows. Each row is read once for all queries, in full.
+    /// Cost: `2 D` operations for each row and query, in parallel over rows. Each row is read once for all queries.
     pub(crate) fn nearest_each(
         &self,
         queries: &[&[f32]],
@@ -152,8 +137,9 @@ impl Scan {
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
     ) -> Vec<Vec<Hit>> {
-        let flat: Vec<f32> = queries.concat();
-        let tasks = self.tasks(|first, end| self.best_of(&flat, further, request, is_excluded, first..end));
+        let rounded = Queries::new(self.dim(), queries.iter().copied());
+        let tasks =
+            self.tasks(|first, end| self.best_of(&rounded, further, request, is_excluded, first..end));
         let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(request.k)).collect();
         for task in tasks {
             for (all, some) in best.iter_mut().zip(task) {
@@ -176,7 +162,7 @@ impl Scan {
 
     fn best_of(
         &self,
-        queries: &[f32],
+        queries: &Queries,
         further: &[Option<&[f32]>],
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
@@ -202,20 +188,19 @@ impl Scan {
     /// of a block and a query at a time.
     fn scored(
         &self,
-        queries: &[f32],
+        queries: &Queries,
         further: &[Option<&[f32]>],
         bias: Option<&[f32]>,
         mask: &(dyn Fn(usize) -> u64 + Sync),
         rows: Range<usize>,
         mut each: impl FnMut(&Block, usize, &[f32]),
     ) {
-        let dim = self.dim();
         let count = further.len();
         let mut scores = vec![0.0f32; count * BLOCK];
         for block in blocks(rows, mask) {
-            let (rows, offsets) = (&self.full.values()[block.first * dim..], block.offsets());
+            let offsets = block.offsets();
             let scores = &mut scores[..count * offsets.len()];
-            score::scores(score::ScoreInput { queries, rows, dim, offsets }, scores);
+            score::scores(queries, &self.rows, block.first, offsets, scores);
             for (query, scores) in scores.chunks_exact_mut(offsets.len()).enumerate() {
                 for numbers in bias.into_iter().chain(further[query]) {
                     block.add(numbers, scores);

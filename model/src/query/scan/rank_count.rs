@@ -1,6 +1,7 @@
 //! The rank of a row: the number of rows with higher scores, counted without sorting.
 
 use crate::query::scan::Scan;
+use crate::query::scan::score::Queries;
 
 /// The number of other rows with a higher score, and with the same score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Scan {
         bias: &[f32],
         mask: &(dyn Fn(usize) -> u64 + Sync),
     ) -> Vec<RankCount> {
-        let queries: Vec<f32> = questions.iter().flat_map(|(query, _)| query.iter().copied()).collect();
+        let queries = Queries::new(self.dim(), questions.iter().map(|(query, _)| *query));
         let count = |from: usize, end: usize| {
             let mut counts = vec![RankCount::default(); questions.len()];
             self.scored(
@@ -63,7 +64,7 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::huge_matrix::HugeMatrix;
+    use crate::linalg::rounded_rows::RoundedRows;
 
     fn number(at: usize) -> f32 {
         ((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 23) as f32 - 1.0
@@ -77,12 +78,14 @@ mod tests {
         let values: Vec<f32> =
             (0..ROWS * DIM).map(|at| number(at - if at / DIM % 3 == 2 { DIM } else { 0 })).collect();
         let bias: Vec<f32> = (0..ROWS).map(|row| number(row / 3)).collect();
-        let scan = Scan::new(HugeMatrix::from_values(ROWS, DIM, &values).expect("whole rows"));
+        let scan = Scan::new(RoundedRows::of(&values, DIM));
         let is_masked = |row: usize| row % 5 != 1;
         let mask = |first: usize| (0..64).fold(0, |word, at| word | u64::from(is_masked(first + at)) << at);
-        let score = |query: usize, row: usize| scan.score(scan.row(query), row) + bias[row];
+        let score = |query: usize, row: usize| scan.score(&scan.query(&scan.numbers(query)), row) + bias[row];
         let pairs = [(0, 1), (4, 5), (17, 8_999), (8_998, 64)];
-        let questions = pairs.map(|(query, row)| (scan.row(query), score(query, row)));
+        let queries = pairs.map(|(query, _)| scan.numbers(query));
+        let questions =
+            std::array::from_fn::<_, 4, _>(|at| (&queries[at][..], score(pairs[at].0, pairs[at].1)));
         let found = scan.rank_counts(&questions, &bias, &mask);
         for ((query, row), found) in pairs.into_iter().zip(found) {
             let level = score(query, row);

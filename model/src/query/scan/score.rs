@@ -1,36 +1,83 @@
-//! Scores of rows in full: the definition, and the loop that computes it for several rows and queries at once.
+//! Scores of rows: the definition, and the loop that computes it for several rows and queries at once.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
+use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView};
 use crate::linalg::simd;
-use crate::linalg::simd::{Kernel, Lanes};
+use crate::linalg::simd::{GROUP, Kernel, Lanes};
 
-/// The lanes of a score. Lane l sums the products of the numbers l, l + 16, .. of both rows, each by a fused multiply-add. The
-/// lanes are then added by halves: l and l + 8, then l and l + 4, and so on.
-const LANES: usize = 16;
 /// Scores whose sums stay in registers: sixteen rows of one query, or four rows of each of four queries.
 const TOGETHER: usize = 16;
 const QUERIES: usize = 4;
 const ROWS: usize = TOGETHER / QUERIES;
+/// The largest integer of a query.
+const LARGEST: f32 = 16_383.0;
 
-/// Queries and rows, `dim` numbers each, and the offsets of the rows that are scored.
-#[derive(Clone, Copy)]
-pub(super) struct ScoreInput<'a> {
-    pub(super) queries: &'a [f32],
-    pub(super) rows: &'a [f32],
-    pub(super) dim: usize,
-    pub(super) offsets: &'a [u8],
+/// Queries in fifteen bits: of each the integers, zeros up to a multiple of 32, and a unit that makes the largest integer 16,383.
+///
+/// The score of a row is the sum of the products of both integers, exact and then rounded to an `f32`, times the product of both
+/// units. An integer of a query is off by half a unit, a 32,766th of its largest number. A query that is itself a row is not
+/// rounded again, because 16,383 is 129 times 127.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queries {
+    groups: usize,
+    integers: Vec<[i16; GROUP]>,
+    units: Vec<f32>,
 }
 
-/// The score of each row at an offset for each query: query by query, offset by offset.
-pub(super) fn scores(input: ScoreInput<'_>, out: &mut [f32]) {
-    if input.dim == 0 || input.offsets.is_empty() {
+impl Queries {
+    /// Rounds queries of `dim` numbers each.
+    pub(super) fn new<'q>(dim: usize, queries: impl IntoIterator<Item = &'q [f32]>) -> Self {
+        let mut rounded = Self { groups: dim.div_ceil(GROUP), ..Self::default() };
+        // The sum of all products must stay below 2^31.
+        let levels = LARGEST.min(2e9 / 127.0 / dim.max(1) as f32).floor();
+        for query in queries {
+            debug_assert_eq!(query.len(), dim, "a query has as many numbers as a row");
+            let largest = query.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let inverse = if largest > f32::MIN_POSITIVE * levels { levels / largest } else { 0.0 };
+            let integer = |value: &f32| (value * inverse).round_ties_even() as i16;
+            rounded.units.push(largest / levels);
+            for group in 0..rounded.groups {
+                let values = &query[group * GROUP..dim.min((group + 1) * GROUP)];
+                let mut integers = [0; GROUP];
+                integers.iter_mut().zip(values).for_each(|(to, value)| *to = integer(value));
+                rounded.integers.push(integers);
+            }
+        }
+        rounded
+    }
+
+    /// The numbers of the first query after rounding. Shape: (D, zeros up to a multiple of 32).
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let integers = self.integers[..self.groups].as_flattened().iter();
+        integers.map(|integer| f32::from(*integer) * self.units[0]).collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.units.len()
+    }
+
+    /// The score of a row by a query, bit for bit as in [`scores`].
+    #[cfg(test)]
+    pub(super) fn defined_score(&self, query: usize, row: RoundedRow<'_>) -> f32 {
+        let integers = self.integers[query * self.groups..][..self.groups].as_flattened();
+        let products = integers.iter().zip(row.integers).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        self.units[query] * row.unit * products.sum::<i32>() as f32
+    }
+}
+
+/// The score of the rows `first + offset` for each query: query by query, offset by offset.
+pub(super) fn scores(queries: &Queries, rows: &RoundedRows, first: usize, offsets: &[u8], out: &mut [f32]) {
+    if rows.dim() == 0 || offsets.is_empty() {
         return out.fill(0.0);
     }
-    simd::run(Scores { input, out });
+    simd::run(Scores { queries, rows: rows.view(), first, offsets, out });
 }
 
 struct Scores<'a> {
-    input: ScoreInput<'a>,
+    queries: &'a Queries,
+    rows: RoundedRowsView<'a>,
+    first: usize,
+    offsets: &'a [u8],
     out: &'a mut [f32],
 }
 
@@ -39,31 +86,24 @@ impl Kernel for Scores<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        if L::WIDTH == LANES { self.by_vectors::<L, 1>(lanes) } else { self.by_vectors::<L, 2>(lanes) }
-    }
-}
-
-impl Scores<'_> {
-    /// Computes all scores. `V` vectors hold the lanes of a score.
-    #[inline(always)]
-    fn by_vectors<L: Lanes, const V: usize>(self, lanes: L) {
-        let Self { input, out } = self;
-        let (query_count, row_count) = (input.queries.len() / input.dim, input.offsets.len());
-        let mut tile = Tile::<L, V> { lanes, input, sums: [[lanes.splat(0.0); V]; TOGETHER] };
+        let Self { queries, rows, first, offsets, out } = self;
+        let (query_count, row_count) = (queries.count(), offsets.len());
+        let sums = [lanes.zeros(); TOGETHER];
+        let mut tile = Tile { lanes, queries, rows, first, offsets, sums };
         let mut query = 0;
         while query < query_count {
             let (many, out) = (query_count - query >= QUERIES, &mut out[query * row_count..]);
             if many {
                 for row in (0..row_count).step_by(ROWS) {
                     tile.add::<QUERIES, ROWS>(query, row, 0);
-                    tile.write::<ROWS>(&mut out[row..], row_count, row_count - row);
+                    tile.write::<ROWS>(query, row, &mut out[row..]);
                 }
             } else {
                 for row in (0..row_count).step_by(TOGETHER) {
                     for at in 0..TOGETHER.min(row_count - row) {
                         tile.add::<1, 1>(query, row + at, at);
                     }
-                    tile.write::<TOGETHER>(&mut out[row..], row_count, row_count - row);
+                    tile.write::<TOGETHER>(query, row, &mut out[row..]);
                 }
             }
             query += if many { QUERIES } else { 1 };
@@ -72,92 +112,70 @@ impl Scores<'_> {
 }
 
 /// The scores that are summed together.
-struct Tile<'a, L: Lanes, const V: usize> {
+struct Tile<'a, L: Lanes> {
     lanes: L,
-    input: ScoreInput<'a>,
+    queries: &'a Queries,
+    rows: RoundedRowsView<'a>,
+    first: usize,
+    offsets: &'a [u8],
     /// The sums, query by query, row by row.
-    sums: [[L::Vector; V]; TOGETHER],
+    sums: [L::Integers; TOGETHER],
 }
 
-impl<L: Lanes, const V: usize> Tile<'_, L, V> {
-    /// Sums the products of `Q` queries and `R` rows into the sums from `first` on. If fewer rows are left, the last one is
-    /// repeated.
+impl<L: Lanes> Tile<'_, L> {
+    /// The row at a place among the offsets. If fewer rows are left, the last one is repeated.
     #[inline(always)]
-    fn add<const Q: usize, const R: usize>(&mut self, query: usize, row: usize, first: usize) {
-        let ScoreInput { queries, rows, dim, offsets } = self.input;
-        let offset_of = |r: usize| usize::from(offsets[(row + r).min(offsets.len() - 1)]);
-        let queries: [&[f32]; Q] = std::array::from_fn(|q| &queries[(query + q) * dim..][..dim]);
-        let rows: [&[f32]; R] = std::array::from_fn(|r| &rows[offset_of(r) * dim..][..dim]);
-        let mut sums = [[[self.lanes.splat(0.0); V]; R]; Q];
-        // All have one known length, so that no step of the loop checks a bound.
-        let (chunks, whole) = (dim / LANES, dim / LANES * LANES);
-        let query_chunks = queries.map(|query| &query.as_chunks::<LANES>().0[..chunks]);
-        let row_chunks = rows.map(|row| &row.as_chunks::<LANES>().0[..chunks]);
-        for at in 0..chunks {
-            self.step(
-                &mut sums,
-                query_chunks.map(|chunks| &chunks[at]),
-                row_chunks.map(|chunks| &chunks[at]),
-            );
-        }
-        if whole < dim {
-            let padded = |from: &[f32]| {
-                let mut to = [0.0; LANES];
-                to[..dim - whole].copy_from_slice(&from[whole..]);
-                to
-            };
-            let (queries, rows) = (queries.map(padded), rows.map(padded));
-            self.step(&mut sums, queries.each_ref(), rows.each_ref());
-        }
-        // Copied one by one: an array copied at once would stay in memory, not in registers.
-        for (at, sum) in sums.iter().flatten().enumerate() {
-            for (to, vector) in self.sums[first + at].iter_mut().zip(sum) {
-                *to = *vector;
-            }
-        }
+    fn row(&self, at: usize) -> RoundedRow<'_> {
+        let offset = self.offsets[at.min(self.offsets.len() - 1)];
+        self.rows.row(self.first + usize::from(offset))
     }
 
-    /// Adds the products of the next lanes. Loops, because a closure would be compiled for the baseline processor only.
+    /// Sums the products of `Q` queries and `R` rows into the sums from `to` on.
     #[inline(always)]
-    fn step<const Q: usize, const R: usize>(
-        &self,
-        sums: &mut [[[L::Vector; V]; R]; Q],
-        queries: [&[f32; LANES]; Q],
-        rows: [&[f32; LANES]; R],
-    ) {
-        for vector in 0..V {
-            let mut loaded = [self.lanes.splat(0.0); Q];
-            for (to, query) in loaded.iter_mut().zip(queries) {
-                *to = self.lanes.load(&query[vector * L::WIDTH..]);
+    fn add<const Q: usize, const R: usize>(&mut self, query: usize, row: usize, to: usize) {
+        let (lanes, groups) = (self.lanes, self.queries.groups);
+        // All have one known length, so that no step of the loop checks a bound.
+        let queries: [&[[i16; GROUP]]; Q] =
+            std::array::from_fn(|q| &self.queries.integers[(query + q) * groups..][..groups]);
+        let rows: [&[[i8; GROUP]]; R] =
+            std::array::from_fn(|r| &self.row(row + r).integers.as_chunks().0[..groups]);
+        let mut sums = [[lanes.zeros(); R]; Q];
+        for at in 0..groups {
+            // Loops, because a closure would be compiled for the baseline processor only.
+            let mut loaded = [lanes.query_group(&queries[0][at]); Q];
+            for (to, query) in loaded.iter_mut().zip(&queries).skip(1) {
+                *to = lanes.query_group(&query[at]);
             }
-            for (r, row) in rows.into_iter().enumerate() {
-                let row = self.lanes.load(&row[vector * L::WIDTH..]);
+            for (r, row) in rows.iter().enumerate() {
+                let row = lanes.row_group(&row[at]);
                 for (sums, query) in sums.iter_mut().zip(loaded) {
-                    sums[r][vector] = self.lanes.mul_add(query, row, sums[r][vector]);
+                    sums[r] = lanes.add_products(row, query, sums[r]);
                 }
             }
         }
+        // Copied one by one: an array copied at once would stay in memory, not in registers.
+        for (at, sum) in sums.iter().flatten().enumerate() {
+            self.sums[to + at] = *sum;
+        }
     }
 
-    /// Writes the scores of `R` rows of each query, or of as many as are left. The scores of the next query start `stride` later.
+    /// Writes the scores of `R` rows of each query, or of as many as are left.
     #[inline(always)]
-    fn write<const R: usize>(&self, out: &mut [f32], stride: usize, rows: usize) {
-        let lanes = self.lanes;
-        let mut halves = [lanes.splat(0.0); TOGETHER];
-        for (to, sum) in halves.iter_mut().zip(&self.sums) {
-            *to = if V == 1 { sum[0] } else { lanes.add(sum[0], sum[V - 1]) };
+    fn write<const R: usize>(&self, query: usize, row: usize, out: &mut [f32]) {
+        let mut sums = [0.0; TOGETHER];
+        for (vectors, to) in self.sums.chunks_exact(L::WIDTH).zip(sums.chunks_exact_mut(L::WIDTH)) {
+            self.lanes.store(self.lanes.integer_sums(vectors), to);
         }
-        let mut scores = [0.0; TOGETHER];
-        for (vectors, to) in halves.chunks_exact(L::WIDTH).zip(scores.chunks_exact_mut(L::WIDTH)) {
-            lanes.store(lanes.sums(vectors), to);
+        let stride = self.offsets.len();
+        let mut units = [0.0; R];
+        for (r, unit) in units.iter_mut().enumerate() {
+            *unit = self.row(row + r).unit;
         }
-        for (q, scores) in scores.chunks_exact(R).enumerate() {
-            let out = &mut out[q * stride..];
-            // A length that is mostly known at compile time: otherwise each copy is a call.
-            if rows >= R {
-                out[..R].copy_from_slice(&scores[..R]);
-            } else {
-                out[..rows].copy_from_slice(&scores[..rows]);
+        for (q, sums) in sums.chunks_exact(R).enumerate() {
+            let unit = self.queries.units[query + q];
+            for ((to, sum), row_unit) in out[q * stride..].iter_mut().take(stride - row).zip(sums).zip(units)
+            {
+                *to = unit * row_unit * sum;
             }
         }
     }
@@ -168,23 +186,8 @@ mod tests {
     use super::*;
     use crate::linalg::simd::Width;
 
-    fn by_halves(numbers: [f32; LANES]) -> f32 {
-        let eight: [f32; 8] = std::array::from_fn(|lane| numbers[lane] + numbers[lane + 8]);
-        let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
-        (four[0] + four[2]) + (four[1] + four[3])
-    }
-
     fn number(at: usize) -> f32 {
         ((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    /// The definition, number by number.
-    fn defined(query: &[f32], row: &[f32]) -> f32 {
-        let mut lanes = [0.0f32; LANES];
-        for (at, (a, b)) in query.iter().zip(row).enumerate() {
-            lanes[at % LANES] = a.mul_add(*b, lanes[at % LANES]);
-        }
-        by_halves(lanes)
     }
 
     #[test]
@@ -192,20 +195,66 @@ mod tests {
         for dim in [1, 5, 16, 24, 33, 128] {
             for (query_count, row_count) in [(1, 1), (1, 64), (3, 7), (4, 4), (9, 66), (5, 2)] {
                 let queries: Vec<f32> = (0..query_count * dim).map(number).collect();
-                let rows: Vec<f32> = (0..row_count * dim).map(|at| number(at + 1000)).collect();
+                let queries = Queries::new(dim, queries.chunks_exact(dim));
+                let rows: Vec<f32> = (0..(row_count + 1) * dim).map(|at| number(at + 1000)).collect();
+                let rows = RoundedRows::of(&rows, dim);
                 let mut expected = Vec::new();
-                for query in queries.chunks_exact(dim) {
-                    expected.extend(rows.chunks_exact(dim).map(|row| defined(query, row).to_bits()));
+                for query in 0..query_count {
+                    let score = |row| queries.defined_score(query, rows.row(row + 1)).to_bits();
+                    expected.extend((0..row_count).map(score));
                 }
                 for width in [Width::Portable, Width::Eight, Width::Sixteen] {
                     let mut out = vec![f32::NAN; query_count * row_count];
                     let offsets: Vec<u8> = (0..row_count as u8).collect();
-                    let input = ScoreInput { queries: &queries, rows: &rows, dim, offsets: &offsets };
-                    simd::run_within(width, Scores { input, out: &mut out });
+                    let offsets = &offsets;
+                    let rows = rows.view();
+                    let kernel = Scores { queries: &queries, rows, first: 1, offsets, out: &mut out };
+                    simd::run_within(width, kernel);
                     let found: Vec<u32> = out.iter().map(|score| score.to_bits()).collect();
                     assert_eq!(found, expected, "{width:?} dim {dim} {query_count} x {row_count}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_score_is_the_product_of_both_vectors() {
+        for dim in [1, 40, 128, 1024, 4096] {
+            let values: Vec<f32> = (0..2 * dim).map(number).collect();
+            let rows = RoundedRows::of(&values, dim);
+            let query: Vec<f32> = (0..dim).map(|at| 3.0 * number(at + 77)).collect();
+            let queries = Queries::new(dim, [&query[..]]);
+            let mut out = [0.0; 2];
+            scores(&queries, &rows, 0, &[0, 1], &mut out);
+            for (row, found) in out.into_iter().enumerate() {
+                let numbers = rows.numbers(row);
+                let exact =
+                    query.iter().zip(&numbers).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+                let size = (dim as f64).sqrt() * 3.0;
+                assert!((f64::from(found) - exact).abs() < size * 2e-4, "{dim}: {found} {exact}");
+            }
+        }
+    }
+
+    /// Every query that is a row would otherwise be rounded twice.
+    #[test]
+    fn a_row_as_a_query_is_not_rounded_again() {
+        let dim = 100;
+        let rows = RoundedRows::of(&(0..dim).map(number).collect::<Vec<f32>>(), dim);
+        let queries = Queries::new(dim, [&rows.numbers(0)[..]]);
+        let integers = queries.integers.as_flattened();
+        for (query, row) in integers.iter().zip(rows.row(0).integers) {
+            assert_eq!(*query, i16::from(*row) * 129);
+        }
+    }
+
+    #[test]
+    fn queries_of_zeros_and_of_tiny_numbers_score_zero() {
+        let rows = RoundedRows::of(&[1.0, 2.0], 2);
+        for query in [[0.0, 0.0], [1e-40, 0.0]] {
+            let mut out = [f32::NAN];
+            scores(&Queries::new(2, [&query[..]]), &rows, 0, &[0], &mut out);
+            assert!(out[0].abs() < 1e-30, "{out:?}");
         }
     }
 }

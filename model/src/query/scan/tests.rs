@@ -9,11 +9,11 @@ fn number(at: usize) -> f32 {
 }
 
 /// Unit vectors in clusters; every tenth is equal to the one before.
-fn unit_vectors(rows: usize, dim: usize, seed: usize) -> HugeMatrix {
-    let mut all = HugeMatrix::zeros(rows, dim);
+fn unit_vectors(rows: usize, dim: usize, seed: usize) -> RoundedRows {
+    let mut all = vec![0.0f32; rows * dim];
     for row in 0..rows {
         let like = if row % 10 == 9 { row - 1 } else { row };
-        let values = all.row_mut(row);
+        let values = &mut all[row * dim..][..dim];
         for (column, value) in values.iter_mut().enumerate() {
             let topic = number(seed * 7919 + like % 13 * 1000 + column);
             *value = topic + 0.5 * number(seed * 104_729 + like * dim + column);
@@ -23,14 +23,16 @@ fn unit_vectors(rows: usize, dim: usize, seed: usize) -> HugeMatrix {
             *value /= length.max(1e-9);
         }
     }
-    all
+    RoundedRows::of(&all, dim)
 }
 
 /// All rows, scored one by one and sorted.
 fn sorted(scan: &Scan, query: &[f32], request: &ScanRequest<'_>) -> Vec<(u32, u32)> {
     let mut hits: Vec<Hit> = (0..scan.rows())
         .filter(|row| (request.mask)(row / BLOCK * BLOCK) >> (row % BLOCK) & 1 == 1)
-        .map(|row| (row as u32, scan.score(query, row) + request.bias(row)))
+        .map(|row| {
+            (row as u32, scan.score(&scan.query(query), row) + request.bias.map_or(0.0, |bias| bias[row]))
+        })
         .collect();
     hits.sort_by(|a, b| b.1.total_cmp(&a.1).then((request.order)(a.0).cmp(&(request.order)(b.0))));
     hits.truncate(request.k);
@@ -50,7 +52,7 @@ fn a_scan_finds_the_rows_that_sorting_all_rows_finds() {
         // Some rows are set later, as by a refresh.
         let others = unit_vectors(rows, dim, seed + 100);
         for row in (0..rows).step_by(7) {
-            scan.set(row, others.row(row));
+            scan.copy_row(row, &others);
         }
         let bias: Vec<f32> = (0..rows).map(|row| 0.3 * number(row)).collect();
         let order = |row: u32| u64::from(row.wrapping_mul(2_654_435_761));
@@ -70,7 +72,8 @@ fn a_scan_finds_the_rows_that_sorting_all_rows_finds() {
             };
             let bias = with_bias.then_some(&bias[..]);
             let request = ScanRequest { k, bias, mask: &mask, order: &order };
-            let queries: Vec<&[f32]> = (0..5).map(|at| scan.row(at * 37 % rows)).collect();
+            let queries: Vec<Vec<f32>> = (0..5).map(|at| scan.numbers(at * 37 % rows)).collect();
+            let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
             let expected: Vec<_> = queries.iter().map(|query| sorted(&scan, query, &request)).collect();
             let found: Vec<_> = queries.iter().map(|query| bits(scan.nearest(query, &request))).collect();
             assert_eq!(found, expected, "seed {seed}, {rows} x {dim}, k {k}, one in {one_in}");
@@ -85,7 +88,8 @@ fn rows_are_excluded_from_one_query_of_a_batch_only() {
     let scan = Scan::new(unit_vectors(300, 16, 1));
     let (mask, order) = (|_: usize| !0, |row: u32| u64::from(row));
     let request = ScanRequest { k: 300, bias: None, mask: &mask, order: &order };
-    let queries = [scan.row(3), scan.row(4)];
+    let queries = [scan.numbers(3), scan.numbers(4)];
+    let queries = queries.each_ref().map(Vec::as_slice);
     let found = scan.nearest_each(&queries, &request, &|query, row| row as usize % 2 == query);
     for (query, hits) in found.iter().enumerate() {
         let rows: HashSet<u32> = hits.iter().map(|hit| hit.0).collect();
@@ -98,7 +102,8 @@ fn further_scores_of_a_query_are_added_to_its_own_only() {
     let scan = Scan::new(unit_vectors(300, 16, 2));
     let (mask, order) = (|_: usize| !0, |row: u32| u64::from(row));
     let request = ScanRequest { k: 300, bias: None, mask: &mask, order: &order };
-    let queries = [scan.row(3), scan.row(4), scan.row(5)];
+    let queries = [scan.numbers(3), scan.numbers(4), scan.numbers(5)];
+    let queries = queries.each_ref().map(Vec::as_slice);
     let further: Vec<f32> = (0..300).map(|row| if row % 7 == 0 { number(row) } else { 0.0 }).collect();
     let found = scan.nearest_each_with(&queries, &[None, Some(&further), None], &request, &|_, _| false);
     for (at, hits) in found.into_iter().enumerate() {
@@ -106,7 +111,7 @@ fn further_scores_of_a_query_are_added_to_its_own_only() {
             let more = if at == 1 { further[row as usize] } else { 0.0 };
             assert_eq!(
                 score.to_bits(),
-                (scan.score(queries[at], row as usize) + more).to_bits(),
+                (scan.score(&scan.query(queries[at]), row as usize) + more).to_bits(),
                 "{at} {row}"
             );
         }
@@ -115,7 +120,7 @@ fn further_scores_of_a_query_are_added_to_its_own_only() {
 
 #[test]
 fn rows_of_zeros_and_queries_of_zeros_score_zero_and_have_an_order() {
-    let mut scan = Scan::new(HugeMatrix::zeros(0, 4));
+    let mut scan = Scan::new(RoundedRows::zeros(0, 4));
     scan.grow(200);
     scan.set(150, &[0.0, 1.0, 0.0, 0.0]);
     let (mask, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));

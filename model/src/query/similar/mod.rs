@@ -27,7 +27,7 @@ pub(crate) fn similar(
     let mask = options.token_mask(snapshot);
     let query = embeddings.vector(row);
     let request = options.row_request(Some(kind), mask.as_ref());
-    let mut hits = embeddings.nearest(query, &request, &excluded);
+    let mut hits = embeddings.nearest(&query, &request, &excluded);
 
     // The graph's scores come first, if the kind has constants of them and the question is not for cosines alone.
     let questions = RelatedQuestions::new(kind, embeddings, snapshot).filter(|_| !options.cosine);
@@ -37,7 +37,7 @@ pub(crate) fn similar(
     }
 
     let explanation = options.explain.then(|| {
-        let answers = hits.iter().map(|&(row, _)| (row, query, None));
+        let answers = hits.iter().map(|&(row, _)| (row, &query[..], None));
         let input = ExplanationInput::from_rows(embeddings, &[row], answers, !options.cosine);
         match &related {
             Some(related) => input.with_filter(hits.iter().map(|&(row, _)| related.graph_score(row))),

@@ -89,6 +89,7 @@ impl RelatedQuestion {
         let order = |row: u32| embeddings.ids[row as usize].get();
         let mut not_reached: HashSet<u32> = by_embeddings.iter().map(|&(row, _)| row).collect();
         let mut best = TopK::new(request.k);
+        let query = embeddings.vectors.query(&embeddings.vector(self.row));
         for &(row, score) in &self.scores {
             not_reached.remove(&row);
             // Mostly even the highest cosine would not be enough, and none is computed.
@@ -97,7 +98,7 @@ impl RelatedQuestion {
             if !best.may_take(highest) {
                 continue;
             }
-            let score = score + EMBEDDING_WEIGHT * embeddings.score(self.row, row, !options.cosine);
+            let score = score + EMBEDDING_WEIGHT * embeddings.score(&query, row, !options.cosine);
             if best.may_take(score) && !is_excluded(row) && embeddings.is_admitted(row, request) {
                 best.offer((row, score), &order);
             }
@@ -122,7 +123,7 @@ impl RelatedQuestion {
         for &(row, score) in &self.scores {
             by_row[row as usize] = score;
         }
-        let cosines = embeddings.vectors.scores(embeddings.vector(self.row));
+        let cosines = embeddings.vectors.scores(&embeddings.vector(self.row));
         let score = |row: u32| {
             let row = row as usize;
             let by_embeddings = EMBEDDING_WEIGHT * (cosines[row] + embeddings.bias[row]);

@@ -1,0 +1,61 @@
+//! Replacing rows with computed ones. Knows nothing of what the rows mean.
+
+use hedgerow_storage::{Error as StoreError, Stage};
+use rayon::prelude::*;
+
+use crate::config::error::Error;
+use crate::linalg::matrix::BAND;
+use crate::linalg::rounded_rows::RoundedRows;
+use crate::state::row_set::RowSet;
+
+/// Replaces the listed rows with computed ones, and returns those whose bits changed.
+///
+/// `compute` gets the position in the list of a band's first row, the rows of the band, and a buffer for their numbers, which
+/// `round` then writes into a row. A band is computed, compared and copied while it is in the cache. Bands are computed in
+/// parallel.
+///
+/// # Errors
+/// A cancellation. Some rows are then replaced and others not.
+pub(super) fn replace_rows(
+    matrix: &mut RoundedRows,
+    recomputed: &RowSet,
+    stage: &Stage<'_>,
+    round: impl Fn(&[f32], &mut [f32]) + Sync,
+    compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
+) -> Result<RowSet, Error> {
+    let (dim, width) = (matrix.dim(), matrix.stored().width());
+    if dim == 0 {
+        return Ok(RowSet::default());
+    }
+    let mut remaining = matrix.stored_mut().values_mut();
+    let mut start = 0;
+    let mut bands = Vec::with_capacity(recomputed.len().div_ceil(BAND));
+    for rows in recomputed.rows().chunks(BAND) {
+        let end = rows[rows.len() - 1] as usize + 1;
+        let (band, rest) = remaining.split_at_mut((end - start) * width);
+        bands.push((rows, start, band));
+        (remaining, start) = (rest, end);
+    }
+    let changed: Vec<Vec<u32>> = bands
+        .into_par_iter()
+        .enumerate()
+        .map_init(Vec::new, |new: &mut Vec<f32>, (at, (rows, start, band))| {
+            stage.advance(rows.len() as u64)?;
+            new.clear();
+            new.resize(rows.len() * dim, 0.0);
+            compute(at * BAND, rows, new);
+            let (mut changed, mut rounded) = (Vec::with_capacity(rows.len()), vec![0.0; width]);
+            for (&row, new) in rows.iter().zip(new.chunks_exact(dim)) {
+                round(new, &mut rounded);
+                let old = &mut band[(row as usize - start) * width..][..width];
+                let differing = old.iter().zip(&rounded);
+                if differing.fold(0, |bits, (a, b)| bits | (a.to_bits() ^ b.to_bits())) != 0 {
+                    old.copy_from_slice(&rounded);
+                    changed.push(row);
+                }
+            }
+            Ok(changed)
+        })
+        .collect::<Result<_, StoreError>>()?;
+    Ok(changed.into_iter().flatten().collect())
+}
