@@ -1,14 +1,15 @@
 //! Scores of rows: the definition, and the loop that computes it for several rows and queries at once.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView};
+use crate::linalg::rounded_rows::{RoundedRows, RoundedRowsView};
 use crate::linalg::simd;
 use crate::linalg::simd::{GROUP, Kernel, Lanes};
+use crate::query::scan::BLOCK;
 
-/// Scores whose sums stay in registers: sixteen rows of one query, or four rows of each of four queries.
+/// Sums of one query that are added up together.
 const TOGETHER: usize = 16;
-const QUERIES: usize = 4;
-const ROWS: usize = TOGETHER / QUERIES;
+/// Rows whose sums stay in registers, for each of four queries, or of two where there are few registers.
+const ROWS: usize = 4;
 /// The largest integer of a query.
 const LARGEST: f32 = 16_383.0;
 
@@ -55,17 +56,9 @@ impl Queries {
     pub(super) fn count(&self) -> usize {
         self.units.len()
     }
-
-    /// The score of a row by a query, bit for bit as in [`scores`].
-    #[cfg(test)]
-    pub(super) fn defined_score(&self, query: usize, row: RoundedRow<'_>) -> f32 {
-        let integers = self.integers[query * self.groups..][..self.groups].as_flattened();
-        let products = integers.iter().zip(row.integers).map(|(a, b)| i32::from(*a) * i32::from(*b));
-        self.units[query] * row.unit * products.sum::<i32>() as f32
-    }
 }
 
-/// The score of the rows `first + offset` for each query: query by query, offset by offset.
+/// The score of the rows `first + offset` for each query: query by query, offset by offset. There are [`BLOCK`] offsets at most.
 pub(super) fn scores(queries: &Queries, rows: &RoundedRows, first: usize, offsets: &[u8], out: &mut [f32]) {
     if rows.dim() == 0 || offsets.is_empty() {
         return out.fill(0.0);
@@ -86,27 +79,40 @@ impl Kernel for Scores<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
+        if L::REGISTERS == 32 { self.by_tiles::<L, 4>(lanes) } else { self.by_tiles::<L, 2>(lanes) }
+    }
+}
+
+impl Scores<'_> {
+    /// Computes all scores, of `Q` queries together while as many are left.
+    #[inline(always)]
+    fn by_tiles<L: Lanes, const Q: usize>(self, lanes: L) {
         let Self { queries, rows, first, offsets, out } = self;
         let (query_count, row_count) = (queries.count(), offsets.len());
+        let mut units = [0.0; BLOCK];
+        for (unit, offset) in units.iter_mut().zip(offsets) {
+            *unit = rows.row(first + usize::from(*offset)).unit;
+        }
+        let units = &units[..row_count];
         let sums = [lanes.zeros(); TOGETHER];
-        let mut tile = Tile { lanes, queries, rows, first, offsets, sums };
+        let mut tile = Tile { lanes, queries, rows, first, offsets, units, sums };
         let mut query = 0;
         while query < query_count {
-            let (many, out) = (query_count - query >= QUERIES, &mut out[query * row_count..]);
+            let (many, out) = (query_count - query >= Q, &mut out[query * row_count..]);
             if many {
                 for row in (0..row_count).step_by(ROWS) {
-                    tile.add::<QUERIES, ROWS>(query, row, 0);
-                    tile.write::<ROWS>(query, row, &mut out[row..]);
+                    tile.add::<Q, ROWS>(query, row, 0);
+                    tile.write::<Q, ROWS>(query, row, &mut out[row..]);
                 }
             } else {
                 for row in (0..row_count).step_by(TOGETHER) {
                     for at in 0..TOGETHER.min(row_count - row) {
                         tile.add::<1, 1>(query, row + at, at);
                     }
-                    tile.write::<TOGETHER>(query, row, &mut out[row..]);
+                    tile.write::<1, TOGETHER>(query, row, &mut out[row..]);
                 }
             }
-            query += if many { QUERIES } else { 1 };
+            query += if many { Q } else { 1 };
         }
     }
 }
@@ -118,27 +124,25 @@ struct Tile<'a, L: Lanes> {
     rows: RoundedRowsView<'a>,
     first: usize,
     offsets: &'a [u8],
+    /// The unit of the row at each offset.
+    units: &'a [f32],
     /// The sums, query by query, row by row.
     sums: [L::Integers; TOGETHER],
 }
 
 impl<L: Lanes> Tile<'_, L> {
-    /// The row at a place among the offsets. If fewer rows are left, the last one is repeated.
-    #[inline(always)]
-    fn row(&self, at: usize) -> RoundedRow<'_> {
-        let offset = self.offsets[at.min(self.offsets.len() - 1)];
-        self.rows.row(self.first + usize::from(offset))
-    }
-
-    /// Sums the products of `Q` queries and `R` rows into the sums from `to` on.
+    /// Sums the products of `Q` queries and `R` rows into the sums from `to` on. If fewer rows are left, the last one is repeated.
     #[inline(always)]
     fn add<const Q: usize, const R: usize>(&mut self, query: usize, row: usize, to: usize) {
         let (lanes, groups) = (self.lanes, self.queries.groups);
+        let row_of = |r: usize| {
+            let offset = self.offsets[(row + r).min(self.offsets.len() - 1)];
+            self.rows.row(self.first + usize::from(offset))
+        };
         // All have one known length, so that no step of the loop checks a bound.
         let queries: [&[[i16; GROUP]]; Q] =
             std::array::from_fn(|q| &self.queries.integers[(query + q) * groups..][..groups]);
-        let rows: [&[[i8; GROUP]]; R] =
-            std::array::from_fn(|r| &self.row(row + r).integers.as_chunks().0[..groups]);
+        let rows: [&[[i8; GROUP]]; R] = std::array::from_fn(|r| &row_of(r).integers.as_chunks().0[..groups]);
         let mut sums = [[lanes.zeros(); R]; Q];
         for at in 0..groups {
             // Loops, because a closure would be compiled for the baseline processor only.
@@ -159,22 +163,18 @@ impl<L: Lanes> Tile<'_, L> {
         }
     }
 
-    /// Writes the scores of `R` rows of each query, or of as many as are left.
+    /// Writes the scores of `R` rows of each of `Q` queries, or of as many rows as are left.
     #[inline(always)]
-    fn write<const R: usize>(&self, query: usize, row: usize, out: &mut [f32]) {
+    fn write<const Q: usize, const R: usize>(&self, query: usize, row: usize, out: &mut [f32]) {
         let mut sums = [0.0; TOGETHER];
-        for (vectors, to) in self.sums.chunks_exact(L::WIDTH).zip(sums.chunks_exact_mut(L::WIDTH)) {
+        let whole = self.sums[..Q * R].chunks_exact(L::WIDTH);
+        for (vectors, to) in whole.zip(sums.chunks_exact_mut(L::WIDTH)) {
             self.lanes.store(self.lanes.integer_sums(vectors), to);
         }
-        let stride = self.offsets.len();
-        let mut units = [0.0; R];
-        for (r, unit) in units.iter_mut().enumerate() {
-            *unit = self.row(row + r).unit;
-        }
-        for (q, sums) in sums.chunks_exact(R).enumerate() {
+        let (stride, units) = (self.offsets.len(), &self.units[row..]);
+        for (q, sums) in sums[..Q * R].chunks_exact(R).enumerate() {
             let unit = self.queries.units[query + q];
-            for ((to, sum), row_unit) in out[q * stride..].iter_mut().take(stride - row).zip(sums).zip(units)
-            {
+            for ((to, sum), row_unit) in out[q * stride..].iter_mut().zip(sums).zip(units) {
                 *to = unit * row_unit * sum;
             }
         }
@@ -184,7 +184,15 @@ impl<L: Lanes> Tile<'_, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::rounded_rows::RoundedRow;
     use crate::linalg::simd::Width;
+
+    /// The definition, integer by integer.
+    fn defined_score(queries: &Queries, query: usize, row: RoundedRow<'_>) -> f32 {
+        let integers = queries.integers[query * queries.groups..][..queries.groups].as_flattened();
+        let products = integers.iter().zip(row.integers).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        queries.units[query] * row.unit * products.sum::<i32>() as f32
+    }
 
     fn number(at: usize) -> f32 {
         ((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 23) as f32 - 1.0
@@ -193,14 +201,14 @@ mod tests {
     #[test]
     fn a_score_has_the_same_bits_with_any_other_rows_and_any_width_of_vectors() {
         for dim in [1, 5, 16, 24, 33, 128] {
-            for (query_count, row_count) in [(1, 1), (1, 64), (3, 7), (4, 4), (9, 66), (5, 2)] {
+            for (query_count, row_count) in [(1, 1), (1, 64), (3, 7), (4, 4), (9, 63), (5, 2)] {
                 let queries: Vec<f32> = (0..query_count * dim).map(number).collect();
                 let queries = Queries::new(dim, queries.chunks_exact(dim));
                 let rows: Vec<f32> = (0..(row_count + 1) * dim).map(|at| number(at + 1000)).collect();
                 let rows = RoundedRows::of(&rows, dim);
                 let mut expected = Vec::new();
                 for query in 0..query_count {
-                    let score = |row| queries.defined_score(query, rows.row(row + 1)).to_bits();
+                    let score = |row| defined_score(&queries, query, rows.row(row + 1)).to_bits();
                     expected.extend((0..row_count).map(score));
                 }
                 for width in [Width::Portable, Width::Eight, Width::Sixteen] {
