@@ -1,10 +1,9 @@
 //! Scores of rows: the definition, and the loop that computes it for several rows and queries at once.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-use crate::linalg::rounded_rows::{RoundedRows, RoundedRowsView};
+use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView};
 use crate::linalg::simd;
 use crate::linalg::simd::{GROUP, Kernel, Lanes};
-use crate::query::scan::BLOCK;
 
 /// Sums of one query that are added up together.
 const TOGETHER: usize = 16;
@@ -58,7 +57,7 @@ impl Queries {
     }
 }
 
-/// The score of the rows `first + offset` for each query: query by query, offset by offset. There are [`BLOCK`] offsets at most.
+/// The score of the rows `first + offset` for each query: query by query, offset by offset.
 pub(super) fn scores(queries: &Queries, rows: &RoundedRows, first: usize, offsets: &[u8], out: &mut [f32]) {
     if rows.dim() == 0 || offsets.is_empty() {
         return out.fill(0.0);
@@ -89,13 +88,8 @@ impl Scores<'_> {
     fn by_tiles<L: Lanes, const Q: usize>(self, lanes: L) {
         let Self { queries, rows, first, offsets, out } = self;
         let (query_count, row_count) = (queries.count(), offsets.len());
-        let mut units = [0.0; BLOCK];
-        for (unit, offset) in units.iter_mut().zip(offsets) {
-            *unit = rows.row(first + usize::from(*offset)).unit;
-        }
-        let units = &units[..row_count];
-        let sums = [lanes.zeros(); TOGETHER];
-        let mut tile = Tile { lanes, queries, rows, first, offsets, units, sums };
+        let (sums, units) = ([lanes.zeros(); TOGETHER], [0.0; TOGETHER]);
+        let mut tile = Tile { lanes, queries, rows, first, offsets, sums, units };
         let mut query = 0;
         while query < query_count {
             let (many, out) = (query_count - query >= Q, &mut out[query * row_count..]);
@@ -124,10 +118,10 @@ struct Tile<'a, L: Lanes> {
     rows: RoundedRowsView<'a>,
     first: usize,
     offsets: &'a [u8],
-    /// The unit of the row at each offset.
-    units: &'a [f32],
     /// The sums, query by query, row by row.
     sums: [L::Integers; TOGETHER],
+    /// The unit of each row. They are read with the integers: memory foresees reads of one row after the other only.
+    units: [f32; TOGETHER],
 }
 
 impl<L: Lanes> Tile<'_, L> {
@@ -135,14 +129,14 @@ impl<L: Lanes> Tile<'_, L> {
     #[inline(always)]
     fn add<const Q: usize, const R: usize>(&mut self, query: usize, row: usize, to: usize) {
         let (lanes, groups) = (self.lanes, self.queries.groups);
-        let row_of = |r: usize| {
+        let rows: [RoundedRow<'_>; R] = std::array::from_fn(|r| {
             let offset = self.offsets[(row + r).min(self.offsets.len() - 1)];
             self.rows.row(self.first + usize::from(offset))
-        };
+        });
         // All have one known length, so that no step of the loop checks a bound.
         let queries: [&[[i16; GROUP]]; Q] =
             std::array::from_fn(|q| &self.queries.integers[(query + q) * groups..][..groups]);
-        let rows: [&[[i8; GROUP]]; R] = std::array::from_fn(|r| &row_of(r).integers.as_chunks().0[..groups]);
+        let integers = rows.map(|row| &row.integers.as_chunks().0[..groups]);
         let mut sums = [[lanes.zeros(); R]; Q];
         for at in 0..groups {
             // Loops, because a closure would be compiled for the baseline processor only.
@@ -150,7 +144,7 @@ impl<L: Lanes> Tile<'_, L> {
             for (to, query) in loaded.iter_mut().zip(&queries).skip(1) {
                 *to = lanes.query_group(&query[at]);
             }
-            for (r, row) in rows.iter().enumerate() {
+            for (r, row) in integers.iter().enumerate() {
                 let row = lanes.row_group(&row[at]);
                 for (sums, query) in sums.iter_mut().zip(loaded) {
                     sums[r] = lanes.add_products(row, query, sums[r]);
@@ -160,6 +154,9 @@ impl<L: Lanes> Tile<'_, L> {
         // Copied one by one: an array copied at once would stay in memory, not in registers.
         for (at, sum) in sums.iter().flatten().enumerate() {
             self.sums[to + at] = *sum;
+        }
+        for (unit, row) in self.units[to..].iter_mut().zip(&rows) {
+            *unit = row.unit;
         }
     }
 
@@ -171,10 +168,12 @@ impl<L: Lanes> Tile<'_, L> {
         for (vectors, to) in whole.zip(sums.chunks_exact_mut(L::WIDTH)) {
             self.lanes.store(self.lanes.integer_sums(vectors), to);
         }
-        let (stride, units) = (self.offsets.len(), &self.units[row..]);
+        let stride = self.offsets.len();
+        let left = R.min(stride - row);
         for (q, sums) in sums[..Q * R].chunks_exact(R).enumerate() {
             let unit = self.queries.units[query + q];
-            for ((to, sum), row_unit) in out[q * stride..].iter_mut().zip(sums).zip(units) {
+            let out = &mut out[q * stride..][..left];
+            for ((to, sum), row_unit) in out.iter_mut().zip(sums).zip(&self.units) {
                 *to = unit * row_unit * sum;
             }
         }
@@ -184,7 +183,6 @@ impl<L: Lanes> Tile<'_, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::rounded_rows::RoundedRow;
     use crate::linalg::simd::Width;
 
     /// The definition, integer by integer.
