@@ -120,8 +120,10 @@ fn rows_of_an_earlier_version_are_stored_by_the_first_refresh() {
     for (seed, version, full) in [(3, 1, false), (4, 2, false), (9, 1, true), (10, 2, true)] {
         let path = trained(folder.path(), seed);
         publish_changed_rows(&path, version, flip_last_bit("vectors"));
+        // The flipped row; and a unit may be off by its last bit, since it is computed from numbers that were rounded.
         let compared = verify(&path);
-        assert!(matches!(compared, RowComparison::Different { .. }), "version {version}: {compared}");
+        let is_told = matches!(compared, RowComparison::Different { nodes, .. } if nodes <= 5);
+        assert!(is_told, "version {version}: {compared}");
         let engine = open(&path);
         assert!(engine.refresh(full, &CancelToken::new()).expect("a refresh").full);
         engine.persist(&CancelToken::new()).expect("stored");
