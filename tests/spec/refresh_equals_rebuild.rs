@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use hedgerow::{
     Batch, CancelToken, Conv, Edge, Embedded, Engine, Epoch, Error, ErrorKind, Ids, Loss, ModelError,
-    NewNode, NodeName, NodeRef, Pooling, Query, Recipient, RefreshReason, Store, TrainOptions, WalkOptions,
+    NewNode, NodeName, NodeRef, Pooling, Query, Recipient, RefreshReason, RowComparison, Store, TrainOptions,
+    WalkOptions,
 };
 use hedgerow_test_support::fuzz_config;
 
@@ -266,6 +267,32 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_its_partial_rows() {
     assert!(engine.refresh(false, &CancelToken::new()).expect("a refresh").full);
     let (refreshed, rebuilt) = refreshed_and_rebuilt(&engine);
     assert_eq!(refreshed, rebuilt);
+}
+
+/// Without layers the embeddings come from the inputs, which are rounded too.
+/// A refresh, a read of a dirty node, and stored changes must give the bytes of a rebuild there as well.
+#[test]
+fn a_model_without_layers_is_refreshed_and_stored_as_it_is_rebuilt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let mut engine = open(&path);
+    let mut model_graph = GraphModel::new(12, 60);
+    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
+    let options = TrainOptions { layers: 0, conv: Conv::Light, ids: Ids::On, ..options(11) };
+    engine.training(&options).run(&CancelToken::new()).expect("a training");
+    for round in 0..6 {
+        engine.store().commit(&model_graph.batch(3)).expect("a commit");
+        let pin = model_graph.nodes.keys().find(|name| name.kind == "pin").expect("a pin").clone();
+        let now = engine.embedding_now(pin.as_ref(), &CancelToken::new()).expect("a vector").vector;
+        engine.refresh(false, &CancelToken::new()).expect("a refresh");
+        assert_eq!(engine.embedding(pin.as_ref()).expect("a vector").vector, now, "round {round}");
+        engine.persist(&CancelToken::new()).expect("stored");
+        drop(engine);
+        engine = open(&path);
+        // It stores nothing, so the next round adds to the stored changes.
+        let verified = engine.verify(&CancelToken::new()).expect("verified").comparison;
+        assert!(matches!(verified, RowComparison::Equal { .. }), "round {round}: {verified}");
+    }
 }
 
 /// A store is closed between commit and refresh. Opening it finds the dirty nodes in the log.
