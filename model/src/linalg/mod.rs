@@ -3,6 +3,7 @@
 
 pub(crate) mod buffer_pool;
 pub(crate) mod conjugate_gradients;
+pub(crate) mod exponentials;
 pub(crate) mod huge_matrix;
 pub(crate) mod matrix;
 pub(crate) mod normal_equations;
