@@ -179,7 +179,8 @@ impl Engine {
             let pairs = pairs.map(|pairs| rows_of_pairs(pairs, &state, &snapshot)).transpose()?;
             let inputs = Inputs::gather(&snapshot, &state.config, &state.nodes, &state.levels);
             let encoder = self.starting_encoder(options, &state.config, &inputs)?;
-            let run = TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?;
+            let (pairs, trained) = (pairs.as_deref(), &encoder.table.trained);
+            let run = TrainRun::new(options, &state, &snapshot, pairs, inputs, trained, cancel)?;
             Estimate::measure(&run, &state, encoder, walks, cancel)
         })
     }
@@ -212,7 +213,8 @@ impl Engine {
         let run = if options.epochs == 0 {
             None
         } else {
-            Some(TrainRun::new(options, &state, &snapshot, pairs.as_deref(), inputs, cancel)?)
+            let (pairs, trained) = (pairs.as_deref(), &progress.encoder.table.trained);
+            Some(TrainRun::new(options, &state, &snapshot, pairs, inputs, trained, cancel)?)
         };
         let mut fits = match &run {
             _ if !options.factors => Vec::new(),

@@ -167,6 +167,12 @@ impl<'a> RoundedRowsView<'a> {
         let (integers, unit) = self.stored[row * self.width..][..self.width].split_at(self.width - TRAILER);
         RoundedRow { integers: bytemuck::cast_slice(integers), unit: unit[0] }
     }
+
+    /// Fetches the memory of a row.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, row: usize) {
+        (0..self.width).step_by(16).for_each(|at| simd::prefetch(self.stored, row * self.width + at));
+    }
 }
 
 /// Writes a row in eight bits. The unit makes the largest number 127. Others are rounded to the nearest integer, halves to

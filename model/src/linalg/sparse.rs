@@ -5,8 +5,6 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
-use rand::RngExt;
-use rand::rngs::StdRng;
 use rayon::prelude::*;
 
 use crate::linalg::buffer_pool::BufferPool;
@@ -16,6 +14,8 @@ use crate::linalg::simd::{Kernel, Lanes};
 
 /// Stored entries per parallel task, about.
 const ENTRIES_PER_TASK: usize = 1 << 13;
+/// Entries of a product that are added while the row of a later one arrives.
+const ENTRIES_AHEAD: usize = 16;
 
 /// A sparse matrix: for each row its `(column, value)` entries, in the order in which they were pushed.
 ///
@@ -81,42 +81,27 @@ impl Sparse {
         self.offsets.len() - 1
     }
 
-    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + Clone + '_ {
         let range = self.offsets[row]..self.offsets[row + 1];
         self.columns[range.clone()].iter().copied().zip(self.values[range].iter().copied())
     }
 
-    /// Appends a random sample of a row's entries to `sample`: at most `count` of them, drawn in proportion to their values, with new
-    /// values. In the mean over many samples a product with the sample is that with the row. A row with no more entries is appended
-    /// whole, and so is any row of a matrix whose product takes maxima.
-    ///
-    /// Values are not negative.
-    pub(crate) fn sample_row(
-        &self,
-        row: usize,
-        count: usize,
-        rng: &mut StdRng,
-        sample: &mut Vec<(u32, f32)>,
-    ) {
-        if self.range(row).len() <= count || self.is_max {
-            sample.extend(self.row(row));
-            return;
-        }
-        // Systematic sampling: marks at equal distances on the line on which each entry is as long as its value.
-        let distance = self.values[self.range(row)].iter().sum::<f32>() / count as f32;
-        let mut mark = distance * rng.random::<f32>();
-        let mut end = 0.0;
-        for (column, value) in self.row(row) {
-            end += value;
-            let mut marks = 0.0;
-            while mark < end {
-                marks += 1.0;
-                mark += distance;
-            }
-            if marks > 0.0 {
-                sample.push((column, marks * distance));
-            }
-        }
+    /// Fetches the first entries of `row`, and the place of those of `later`.
+    pub(crate) fn prefetch_row(&self, row: usize, later: usize) {
+        let start = self.offsets[row];
+        simd::prefetch(&self.columns, start);
+        simd::prefetch(&self.values, start);
+        simd::prefetch(&self.offsets, later);
+    }
+
+    /// True if the product takes the maximum over a row's entries.
+    pub(crate) fn is_max(&self) -> bool {
+        self.is_max
+    }
+
+    /// The number of columns.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// The columns of all entries, row after row.
@@ -254,6 +239,8 @@ impl Sparse {
 trait Source: Copy {
     type Row: SourceRow;
     fn row(self, row: usize) -> Self::Row;
+    /// Fetches the memory of a row.
+    fn prefetch(self, row: usize);
 }
 
 /// Numbers of a row, each times the unit.
@@ -280,6 +267,11 @@ impl<'a> Source for FullRows<'a> {
     #[inline(always)]
     fn row(self, row: usize) -> &'a [f32] {
         &self.values[row * self.dim..][..self.dim]
+    }
+
+    #[inline(always)]
+    fn prefetch(self, row: usize) {
+        (0..self.dim).step_by(16).for_each(|at| simd::prefetch(self.values, row * self.dim + at));
     }
 }
 
@@ -311,6 +303,11 @@ impl<'a> Source for RoundedRowsView<'a> {
     #[inline(always)]
     fn row(self, row: usize) -> RoundedRow<'a> {
         RoundedRowsView::row(self, row)
+    }
+
+    #[inline(always)]
+    fn prefetch(self, row: usize) {
+        RoundedRowsView::prefetch(self, row);
     }
 }
 
@@ -353,6 +350,9 @@ impl<S: Source> Kernel for Product<'_, S> {
         let Self { sparse, first, source, dim, out } = self;
         for (at, out) in out.chunks_exact_mut(dim).enumerate() {
             let range = sparse.offsets[first + at]..sparse.offsets[first + at + 1];
+            let later = (range.start + ENTRIES_AHEAD).min(sparse.columns.len());
+            let later = later..(range.end + ENTRIES_AHEAD).min(sparse.columns.len());
+            sparse.columns[later].iter().for_each(|&column| source.prefetch(column as usize));
             let row =
                 Row { lanes, source, columns: &sparse.columns[range.clone()], values: &sparse.values[range] };
             if sparse.is_max { row.max(out) } else { row.sum(out) }
@@ -448,8 +448,6 @@ mod tests {
     use crate::linalg::simd;
     use crate::linalg::simd::Width;
     use ndarray::{Array2, array};
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
 
     fn example() -> Sparse {
         let mut sparse = Sparse::new(3);
@@ -585,34 +583,5 @@ mod tests {
         assert_eq!(once.rows(), 3);
         assert_eq!(once.row(2).collect::<Vec<_>>(), [(0, 2.0)]);
         assert_eq!(once.transpose(), example());
-    }
-
-    #[test]
-    fn the_mean_of_many_samples_of_a_row_is_the_row() {
-        const SAMPLES: usize = 20_000;
-        let mut matrix = Sparse::new(40);
-        matrix.push_row((0..40).map(|column| (column, 1.0 + column as f32)));
-        matrix.push_row([(3, 0.5), (7, 0.25)]);
-        let total: f32 = matrix.row(0).map(|(_, value)| value).sum();
-        let mut rng = StdRng::seed_from_u64(8);
-        let mut means = vec![0.0f64; 40];
-        for _ in 0..SAMPLES {
-            let mut sample = Vec::new();
-            matrix.sample_row(0, 10, &mut rng, &mut sample);
-            assert!((9..=10).contains(&sample.len()) && sample.is_sorted_by(|a, b| a.0 < b.0), "{sample:?}");
-            let sum: f32 = sample.iter().map(|(_, value)| value).sum();
-            assert!((sum - total).abs() < 0.11 * total, "{sum}");
-            for (column, value) in sample {
-                means[column as usize] += f64::from(value) / SAMPLES as f64;
-            }
-        }
-        for (column, mean) in means.iter().enumerate() {
-            let expected = 1.0 + column as f64;
-            assert!((mean - expected).abs() < 0.05 * expected + 0.3, "{column}: {mean}");
-        }
-        let mut whole = Vec::new();
-        matrix.sample_row(1, 10, &mut rng, &mut whole);
-        matrix.clone().with_max(true).sample_row(0, 10, &mut rng, &mut whole);
-        assert_eq!(whole, matrix.row(1).chain(matrix.row(0)).collect::<Vec<_>>());
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod encoder;
 pub(crate) mod hash_embedding;
+pub(crate) mod importances;
 pub(crate) mod inputs;
 pub(crate) mod layer;
 pub(crate) mod minibatch;

@@ -13,6 +13,7 @@ use crate::factors::item_factors::ItemFactors;
 use crate::linalg::rounded_rows::RoundedRows;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::network::importances::WHOLE_SHARE;
 use crate::state::neighborhood_lists::{NeighborhoodLists, Visited};
 use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
 use crate::state::reverse_lists::ReverseLists;
@@ -168,13 +169,16 @@ impl State {
         pool
     }
 
-    /// Importances of all rows if walks end before they step on an excluded node. Shape: (rows, rows).
-    pub(crate) fn importances_excluding(
+    /// For each neighbor of each row, the share of its visits that is left if walks end before they step on an excluded node, in units
+    /// of 1 / 255. A share above 0 is at least one unit. Other poolings than by importance have all or nothing.
+    ///
+    /// Cost: all walks. Size: a byte for each neighbor.
+    pub(crate) fn shares_excluding(
         &self,
         snapshot: &Snapshot,
         excluded: &[bool],
         cancel: &CancelToken,
-    ) -> Result<Sparse, Error> {
+    ) -> Result<Vec<u8>, Error> {
         let alive: Vec<u32> = self.alive_rows().collect();
         let walked = walk_rows(
             &self.config,
@@ -189,12 +193,25 @@ impl State {
         for (row, visits) in walked.iter().flat_map(KindNeighborhoods::iter) {
             visits_of[row as usize] = visits;
         }
-        let mut pool = self.empty_pool(self.rows(), visits_of.iter().map(|visits| visits.len()).sum());
-        for visits in visits_of {
-            let counted = visits.iter().map(|visit| (self.row_of[visit.node.index()], visit.count));
-            self.push_importances(counted, &mut pool);
+        let whole = u32::from(WHOLE_SHARE);
+        let share = |left: u32, all: u32| match self.config.pooling {
+            _ if left == 0 => 0,
+            Pooling::Importance => ((2 * left * whole + all) / (2 * all)).clamp(1, whole) as u8,
+            Pooling::Mean | Pooling::Max => WHOLE_SHARE,
+        };
+        let (mut shares, mut left) = (Vec::new(), vec![0; self.rows()]);
+        for (row, visits) in (0..).zip(visits_of) {
+            let row_of = |visit: &Visit| self.row_of[visit.node.index()] as usize;
+            for visit in visits {
+                left[row_of(visit)] = visit.count;
+            }
+            let neighbors = self.neighborhoods.get(row).iter();
+            shares.extend(neighbors.map(|(neighbor, all)| share(left[neighbor as usize], all)));
+            for visit in visits {
+                left[row_of(visit)] = 0;
+            }
         }
-        Ok(pool)
+        Ok(shares)
     }
 
     fn empty_pool(&self, rows: usize, entries: usize) -> Sparse {

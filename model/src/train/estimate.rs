@@ -8,8 +8,9 @@ use crate::config::error::Error;
 use crate::linalg::rounded_rows::stored_width;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::network::importances::Importances;
 use crate::network::layer::Layer;
-use crate::network::minibatch::Minibatch;
+use crate::network::minibatch::{Minibatch, MinibatchMemory};
 use crate::network::parameter_vector::ParameterVector;
 use crate::state::layer_rows::State;
 use crate::state::neighborhood_lists::Neighborhood;
@@ -51,8 +52,8 @@ pub struct EstimatedBytes {
     pub kept: u64,
     /// Tokens, dense features and degrees of all nodes.
     pub inputs: u64,
-    /// Neighborhoods of all nodes, and their importances twice: in the whole graph, and without the edges that an
-    /// epoch's portion excludes.
+    /// Neighborhoods of all nodes, and their importances: in the whole graph, and without the lists of one fold. Each fold has a byte for
+    /// each neighbor.
     pub neighborhoods: u64,
     /// Waiting and current minibatches with activations and gradients.
     pub minibatches: u64,
@@ -74,7 +75,7 @@ impl EstimatedBytes {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstimatedSeconds {
-    /// All walks, measured.
+    /// All walks: those of the whole graph, measured, and as many for each fold.
     pub walks: f64,
     /// An epoch, extrapolated from a few steps and one validation.
     pub epoch: f64,
@@ -100,7 +101,8 @@ impl Estimate {
         let mut adam = Adam::new(&mut encoder);
         let first = run.source.portions()[0];
         // Memory of minibatches, from a real one.
-        let minibatch = run.minibatch(epoch, &first, 0, &run.pool, &encoder.table.trained);
+        let importances = Importances::of(&run.importances);
+        let minibatch = run.minibatch(epoch, &first, 0, importances, &mut MinibatchMemory::default());
         let minibatches = minibatch.map_or(0, |minibatch| {
             let batch = minibatch.batch;
             // Those in the queue, one in production and one in use.
@@ -121,8 +123,10 @@ impl Estimate {
             [first, .., last] => (last - first) / (ends.len() - 1) as f64,
         };
         let start = Instant::now();
-        run.validate(&encoder, &run.pool);
+        run.validate(&encoder, &run.importances);
         let epoch = step * run.steps() as f64 + start.elapsed().as_secs_f64();
+        // Each fold has walks of its own.
+        let walks = walks * (1 + run.source.folds()) as f64;
         // Memory of parameters and rows.
         let trained = ParameterVector::len(&encoder) as u64 * NUMBER;
         let rows = state.rows() as u64;
@@ -141,7 +145,7 @@ impl Estimate {
                 moments: 2 * trained,
                 kept: trained,
                 inputs: bytes_of_inputs(run),
-                neighborhoods: bytes_of_neighborhoods(state) + 2 * bytes_of_sparse(&run.pool),
+                neighborhoods: bytes_of_neighborhoods(state) + bytes_of_importances(run),
                 minibatches,
                 layers: rows * row_bytes,
                 checkpoint: 4 * trained,
@@ -152,15 +156,19 @@ impl Estimate {
 }
 
 fn bytes_of_inputs(run: &TrainRun<'_>) -> u64 {
-    let tokens: usize =
-        run.inputs.tokens.iter().map(|of_node| size_of_val(of_node) + of_node.len() * 8).sum();
-    tokens as u64 + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
+    bytes_of_sparse(&run.token_sums) + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
 }
 
 /// Includes the reverse lists, which are made at the end: a list, and four bytes an entry.
 fn bytes_of_neighborhoods(state: &State) -> u64 {
     let neighbors: usize = state.neighborhoods.iter().map(Neighborhood::len).sum();
     (state.neighborhoods.bytes() + neighbors * 4 + state.rows() * size_of::<Vec<u32>>()) as u64
+}
+
+/// Importances, their shares for each fold, and those of one fold, which a validation makes.
+fn bytes_of_importances(run: &TrainRun<'_>) -> u64 {
+    let shares = run.source.folds() * run.importances.columns().len();
+    2 * bytes_of_sparse(&run.importances) + shares as u64
 }
 
 fn bytes_of_sparse(sparse: &Sparse) -> u64 {

@@ -10,8 +10,9 @@ use crate::linalg::simd::{Width, limit};
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::HashEmbedding;
+use crate::network::importances::Importances;
 use crate::network::inputs::Inputs;
-use crate::network::minibatch::{Example, Minibatch, Negatives};
+use crate::network::minibatch::{Example, Minibatch, MinibatchMemory, MinibatchSource, Negatives};
 use crate::network::parameter_vector::ParameterVector;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
@@ -49,15 +50,14 @@ fn example(conv: Conv, dim: usize, has_tokens: bool, dense: usize, has_max: bool
     }
     let examples = [Example { query: vec![0, 3], positive: 1, related: vec![], hard_negatives: vec![4] }];
     let negatives = Negatives { rows: vec![2, 4], log_rates: vec![0.0; 2] };
-    let batch = Minibatch::build(
-        &inputs,
-        &pool,
-        &table.trained,
-        1,
-        &examples,
-        &negatives,
-        &mut StdRng::seed_from_u64(1),
-    );
+    let source = MinibatchSource {
+        inputs: &inputs,
+        token_sums: &table.trained.sums_of(&inputs.tokens),
+        importances: Importances::of(&pool),
+        layers: 1,
+    };
+    let (memory, rng) = (&mut MinibatchMemory::default(), &mut StdRng::seed_from_u64(1));
+    let batch = Minibatch::build(&source, &examples, &negatives, memory, rng);
     (Encoder { table, weights }, batch)
 }
 

@@ -11,9 +11,9 @@ use crate::linalg::matrix::BAND;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::{Encoder, Gradient};
 use crate::network::hash_embedding::HashEmbedding;
+use crate::network::importances::Importances;
 use crate::network::inputs::Inputs;
-use crate::network::minibatch::Negatives;
-use crate::network::minibatch::{Example, Minibatch};
+use crate::network::minibatch::{Example, Minibatch, MinibatchMemory, MinibatchSource, Negatives};
 use crate::network::weights::Weights;
 use crate::train::loss;
 
@@ -56,10 +56,15 @@ fn example(conv: Conv, largest: bool) -> (Encoder, Minibatch) {
         Example { query: vec![2], positive: 6, related: vec![], hard_negatives: vec![0, 1] },
         Example { query: vec![4, 5, 6], positive: 2, related: vec![], hard_negatives: vec![] },
     ];
-    let trained = table.trained.clone();
     let negatives = Negatives { rows: vec![1, 3, 5, 0], log_rates: vec![0.5, -0.5, 0.0, 0.3] };
-    let batch =
-        Minibatch::build(&inputs, &pool, &trained, 2, &examples, &negatives, &mut StdRng::seed_from_u64(1));
+    let source = MinibatchSource {
+        inputs: &inputs,
+        token_sums: &table.trained.sums_of(&inputs.tokens),
+        importances: Importances::of(&pool),
+        layers: 2,
+    };
+    let (memory, rng) = (&mut MinibatchMemory::default(), &mut StdRng::seed_from_u64(1));
+    let batch = Minibatch::build(&source, &examples, &negatives, memory, rng);
     (Encoder { table, weights }, batch)
 }
 

@@ -1,6 +1,6 @@
 //! The negatives that the examples of a minibatch share. Knows nothing of examples.
 
-use hedgerow_storage::Snapshot;
+use hedgerow_storage::{NodeIx, Snapshot};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::index;
@@ -66,6 +66,24 @@ impl NegativeSource {
             rows: indices.iter().map(|&at| self.rows[at]).collect(),
             log_rates: indices.iter().map(|&at| self.log_rates[at]).collect(),
         }
+    }
+}
+
+/// A set of nodes: a bit for each node of the graph.
+pub(crate) struct NodeSet(Vec<u64>);
+
+impl NodeSet {
+    /// The nodes of some rows.
+    pub(crate) fn of_rows(rows: &[u32], state: &State) -> Self {
+        let mut bits = vec![0; state.row_of.len().div_ceil(64)];
+        for node in rows.iter().map(|&row| state.nodes[row as usize].index()) {
+            bits[node / 64] |= 1 << (node % 64);
+        }
+        Self(bits)
+    }
+
+    pub(crate) fn contains(&self, node: NodeIx) -> bool {
+        self.0.get(node.index() / 64).is_some_and(|word| word >> (node.index() % 64) & 1 != 0)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::error::Error;
 use crate::config::options::{Positives, TrainOptions};
 use crate::network::minibatch::Example;
 use crate::state::layer_rows::State;
+use crate::train::negatives::NodeSet;
 use crate::train::neighbor_lists::NeighborLists;
 
 /// Consecutive draws of held-out examples after which a source counts as empty.
@@ -66,7 +67,7 @@ pub(crate) struct EpochPortion {
     /// Queries are one neighbor, or a history; `None` mixes both.
     single: Option<bool>,
     /// The fold of the lists, whose nodes walks must not step on. `None`: lists of all folds, and all edges.
-    fold: Option<usize>,
+    pub(crate) fold: Option<usize>,
     /// The share of the epoch's examples.
     pub(crate) share: f64,
 }
@@ -148,7 +149,12 @@ impl<'a> PositiveSource<'a> {
     }
 
     fn is_held_out(&self, unit: usize, member: usize) -> bool {
-        self.held_out.get(&unit).is_some_and(|members| members.binary_search(&(member as u32)).is_ok())
+        is_among(self.held_out_of(unit), member)
+    }
+
+    /// The held-out members of a unit, ascending.
+    fn held_out_of(&self, unit: usize) -> &[u32] {
+        self.held_out.get(&unit).map_or(&[], Vec::as_slice)
     }
 
     /// The units and members that are held out, in order.
@@ -173,17 +179,23 @@ impl<'a> PositiveSource<'a> {
         std::iter::once(history).chain(single).collect()
     }
 
-    fn folds(&self) -> usize {
+    /// The number of folds; 0 if all is learned in the whole graph.
+    pub(crate) fn folds(&self) -> usize {
         match &self.kind_of_source {
             SourceKind::Edges(lists) => lists.folds(),
             SourceKind::Walks { .. } | SourceKind::Pairs(_) => 0,
         }
     }
 
-    /// For each node, true if walks must not step on it in a portion's neighborhoods. `None` if no node is excluded.
-    pub(crate) fn excluded_nodes(&self, portion: &EpochPortion) -> Option<Vec<bool>> {
-        let SourceKind::Edges(lists) = &self.kind_of_source else { return None };
-        Some(lists.excluded_nodes(portion.fold?, self.snapshot))
+    /// For each node, true if walks must not step on it in the neighborhoods of a fold.
+    ///
+    /// # Panics
+    /// If the fold is not below [`PositiveSource::folds`].
+    pub(crate) fn excluded_nodes(&self, fold: usize) -> Vec<bool> {
+        match &self.kind_of_source {
+            SourceKind::Edges(lists) => lists.excluded_nodes(fold, self.snapshot),
+            SourceKind::Walks { .. } | SourceKind::Pairs(_) => unreachable!("only lists have folds"),
+        }
     }
 
     /// The number of positives.
@@ -191,8 +203,14 @@ impl<'a> PositiveSource<'a> {
         self.positives
     }
 
-    /// Draws an example of a portion that is not held out. `None` if [`MAX_DRAWS`] draws find none.
-    pub(crate) fn draw(&self, portion: &EpochPortion, rng: &mut StdRng) -> Option<Example> {
+    /// Draws an example of a portion that is not held out. Its related rows are those of `among`, if that is given. `None` if
+    /// [`MAX_DRAWS`] draws find none.
+    pub(crate) fn draw(
+        &self,
+        portion: &EpochPortion,
+        among: Option<&NodeSet>,
+        rng: &mut StdRng,
+    ) -> Option<Example> {
         (0..MAX_DRAWS).find_map(|_| {
             let single = portion.single.unwrap_or_else(|| rng.random_bool(SINGLE_QUERY_SHARE));
             let unit = match &self.kind_of_source {
@@ -201,14 +219,14 @@ impl<'a> PositiveSource<'a> {
             };
             let member = rng.random_range(0..self.members(unit));
             let most = if single { 1 } else { self.history };
-            if self.is_held_out(unit, member) { None } else { self.example(unit, member, most, rng) }
+            if self.is_held_out(unit, member) { None } else { self.example((unit, member), most, among, rng) }
         })
     }
 
     /// The held-out examples.
     pub(crate) fn held_out(&self) -> Vec<Example> {
         let mut rng = StdRng::seed_from_u64(self.seed ^ 0x6865_6c64);
-        let example = |(unit, member)| self.example(unit, member, usize::MAX, &mut rng);
+        let example = |(unit, member)| self.example((unit, member), usize::MAX, None, &mut rng);
         self.held_out_members().filter_map(example).collect()
     }
 
@@ -243,7 +261,13 @@ impl<'a> PositiveSource<'a> {
 
     /// The example of a unit's member. With positives from edges, the query has at most `most` of the other members, and never a
     /// held-out one: what is learned from a list must not know it. `None` if query or positive are not embedded.
-    fn example(&self, unit: usize, member: usize, most: usize, rng: &mut StdRng) -> Option<Example> {
+    fn example(
+        &self,
+        (unit, member): (usize, usize),
+        most: usize,
+        among: Option<&NodeSet>,
+        rng: &mut StdRng,
+    ) -> Option<Example> {
         let mut related = Vec::new();
         let (query, positive) = match &self.kind_of_source {
             SourceKind::Pairs(pairs) => (vec![pairs[unit].0], pairs[unit].1),
@@ -251,8 +275,10 @@ impl<'a> PositiveSource<'a> {
                 let (relation, node) = lists.get(unit);
                 let list = self.snapshot.list(relation, node);
                 // Held-out members may be negatives: a training does not know that they belong to the list.
-                let is_related = |(at, _): &(usize, NodeIx)| {
-                    self.is_held_out(unit, member) || !self.is_held_out(unit, *at)
+                let held_out = self.held_out_of(unit);
+                let knows_all = is_among(held_out, member);
+                let is_related = |(at, node): &(usize, NodeIx)| {
+                    among.is_none_or(|among| among.contains(*node)) && (knows_all || !is_among(held_out, *at))
                 };
                 let neighbors = list.neighbors().take(MAX_RELATED).enumerate().filter(is_related);
                 related.extend(neighbors.filter_map(|(_, node)| self.state.row(node)));
@@ -272,7 +298,7 @@ impl<'a> PositiveSource<'a> {
                 let query: Vec<u32> = chosen
                     .iter()
                     .map(|other| if other >= member { other + 1 } else { other })
-                    .filter(|&other| !self.is_held_out(unit, other))
+                    .filter(|&other| !is_among(held_out, other))
                     .filter_map(|other| self.state.row(list.neighbor(other)))
                     .collect();
                 (query, positive)
@@ -293,6 +319,10 @@ impl<'a> PositiveSource<'a> {
     }
 }
 
+fn is_among(ascending: &[u32], member: usize) -> bool {
+    ascending.binary_search(&(member as u32)).is_ok()
+}
+
 fn walk_source<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<SourceKind<'a>, Error> {
     let config = &state.config;
     let walkers = config.policies.iter().map(|policy| Walker::new(snapshot, config.walks, policy));
@@ -311,10 +341,11 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::{Example, PositiveSource};
+    use super::{Example, NodeSet, PositiveSource, Walker};
     use crate::config::model_config::ModelConfig;
     use crate::config::options::TrainOptions;
     use crate::linalg::sparse::Sparse;
+    use crate::network::importances::Importances;
     use crate::state::layer_rows::State;
 
     /// A chain of boards with three pins each. Each board shares its last pin with the next, so two pins share at
@@ -380,7 +411,7 @@ mod tests {
             assert!(at.is_some() && example.related.contains(&example.positive));
         }
         for portion in source.portions().iter().cycle().take(40) {
-            let example = source.draw(portion, &mut rng).expect("there are examples");
+            let example = source.draw(portion, None, &mut rng).expect("there are examples");
             assert!(!example.query.contains(&example.positive));
         }
     }
@@ -395,12 +426,12 @@ mod tests {
         let whole = state.importances(&state.alive_rows().collect::<Vec<_>>());
         let (mut folds, mut seen) = (BTreeSet::new(), 0);
         for portion in source.portions().iter().filter(|portion| portion.fold.is_some()) {
-            let excluded = source.excluded_nodes(portion).expect("a part has lists");
+            let excluded = source.excluded_nodes(portion.fold.expect("only folds are here"));
             folds.insert(excluded.clone());
-            let pool =
-                state.importances_excluding(&snapshot, &excluded, &CancelToken::new()).expect("importances");
+            let shares = state.shares_excluding(&snapshot, &excluded, &CancelToken::new()).expect("shares");
+            let pool = Importances::without(&whole, &shares).to_matrix();
             for _ in 0..300 {
-                let example = source.draw(portion, &mut rng).expect("the part has lists");
+                let example = source.draw(portion, None, &mut rng).expect("the part has lists");
                 assert_eq!(example.query.len(), 1);
                 assert!(excluded[shared(&snapshot, &state, &example).index()]);
                 // A middle pin is only reached through its one board.
@@ -417,10 +448,60 @@ mod tests {
         assert_eq!(folds.len(), crate::train::neighbor_lists::FOLDS, "every part closes lists of its own");
         assert!(seen > 200, "in the whole graph the answer is there to be read off: {seen}");
         let open = source.portions().into_iter().filter(|portion| portion.fold.is_none());
-        assert!(
-            open.map(|portion| source.excluded_nodes(&portion)).eq([None]),
-            "a history asks in the whole graph"
-        );
+        assert_eq!(open.count(), 1, "a history asks in the whole graph");
+    }
+
+    /// The shares of a fold are those of walks that end at its lists.
+    #[test]
+    fn a_fold_leaves_the_visits_of_walks_that_avoid_its_lists() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshot = chain(folder.path(), 300).snapshot();
+        let (options, state) = (options(), state(&snapshot));
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
+        let policy = &state.config.policies[0];
+        let (mut parts, mut none) = (0, 0);
+        for fold in 0..source.folds() {
+            let excluded = source.excluded_nodes(fold);
+            let shares = state.shares_excluding(&snapshot, &excluded, &CancelToken::new()).expect("shares");
+            let walker = Walker::new(&snapshot, state.config.walks, policy).expect("a walker");
+            let walker = walker.excluding(&excluded);
+            let mut shares = shares.into_iter();
+            for row in 0..state.rows() as u32 {
+                let left = walker.neighborhood(state.nodes[row as usize]);
+                for (neighbor, all) in state.neighborhoods.get(row).iter() {
+                    let node = state.nodes[neighbor as usize];
+                    let left = left.iter().find(|visit| visit.node == node).map_or(0, |visit| visit.count);
+                    let share = shares.next().expect("a share for each neighbor");
+                    assert_eq!(share == 0, left == 0);
+                    let expected = f64::from(left) / f64::from(all);
+                    assert!((f64::from(share) / 255.0 - expected).abs() < 1.0 / 255.0, "{share} {expected}");
+                    parts += u32::from((1..255).contains(&share));
+                    none += u32::from(share == 0);
+                }
+            }
+            assert!(shares.next().is_none());
+        }
+        assert!(parts > 100 && none > 100, "{parts} {none}");
+    }
+
+    #[test]
+    fn related_rows_may_be_asked_for_among_some_nodes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshot = chain(folder.path(), 300).snapshot();
+        let (options, state) = (options(), state(&snapshot));
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
+        let half: Vec<u32> = (0..state.rows() as u32).step_by(2).collect();
+        let among = NodeSet::of_rows(&half, &state);
+        let mut found = 0;
+        for (seed, portion) in (0..300).zip(source.portions().iter().cycle()) {
+            let draw = |among| source.draw(portion, among, &mut StdRng::seed_from_u64(seed));
+            let mut all = draw(None).expect("there are examples");
+            let some = draw(Some(&among)).expect("there are examples");
+            all.related.retain(|row| row % 2 == 0);
+            found += all.related.len();
+            assert_eq!(some, all);
+        }
+        assert!(found > 100, "{found}");
     }
 
     #[test]
@@ -430,7 +511,8 @@ mod tests {
         let (options, state) = (options(), state(&snapshot));
         let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
         let portions = source.portions();
-        let excluded = source.excluded_nodes(&portions[portions.len() - 1]).expect("a part has lists");
+        let last = portions[portions.len() - 1].fold.expect("a fold comes last");
+        let excluded = source.excluded_nodes(last);
         let held_out: BTreeSet<(NodeIx, u32)> =
             source.held_out().iter().map(|e| (shared(&snapshot, &state, e), e.positive)).collect();
         assert!(held_out.len() > 10, "{} are held out", held_out.len());
@@ -438,7 +520,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(2);
         for portion in portions.iter().cycle().take(20) {
             for _ in 0..200 {
-                let example = source.draw(portion, &mut rng).expect("there are examples");
+                let example = source.draw(portion, None, &mut rng).expect("there are examples");
                 let board = shared(&snapshot, &state, &example);
                 assert!(!held_out.contains(&(board, example.positive)));
                 let list = snapshot.list(RelationIx::new(0), board);

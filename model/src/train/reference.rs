@@ -11,10 +11,10 @@ use crate::linalg::buffer_pool::BufferPool;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::hash_embedding::HashEmbedding;
+use crate::network::importances::Importances;
 use crate::network::inputs::Inputs;
 use crate::network::layer::Layer;
-use crate::network::minibatch::Negatives;
-use crate::network::minibatch::{Example, Minibatch};
+use crate::network::minibatch::{Example, Minibatch, MinibatchMemory, MinibatchSource, Negatives};
 use crate::network::parameter_vector::ParameterVector;
 use crate::network::weights::Weights;
 use crate::train::adam::Adam;
@@ -223,15 +223,11 @@ fn a_step_is_what_the_definitions_say() {
         let options = TrainOptions { conv, loss, temperature: 0.4, margin: 0.3, ..TrainOptions::default() };
         let start = encoder(conv, &setup);
         let trained = start.table.trained.clone();
-        let batch = Minibatch::build(
-            &setup.inputs,
-            &pool,
-            &trained,
-            2,
-            &setup.examples,
-            &setup.negatives,
-            &mut StdRng::seed_from_u64(1),
-        );
+        let importances = Importances::of(&pool);
+        let (inputs, token_sums) = (&setup.inputs, &trained.sums_of(&setup.inputs.tokens));
+        let source = MinibatchSource { inputs, token_sums, importances, layers: 2 };
+        let (memory, rng) = (&mut MinibatchMemory::default(), &mut StdRng::seed_from_u64(1));
+        let batch = Minibatch::build(&source, &setup.examples, &setup.negatives, memory, rng);
         let buffers = &mut BufferPool::default();
         let trace = start.forward(&batch, buffers);
         let found = loss::step(&options, &batch, &trace.vectors, &trace.bias, buffers);

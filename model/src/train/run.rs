@@ -1,9 +1,8 @@
 //! The training loop. One thread makes minibatches while the others compute steps, and every epoch ends with a
 //! validation. Knows nothing of how a generation is published.
 
-use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use crossbeam_channel as channel;
@@ -17,8 +16,10 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::is_finite;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
+use crate::network::hash_embedding::TrainedRows;
+use crate::network::importances::Importances;
 use crate::network::inputs::Inputs;
-use crate::network::minibatch::Example;
+use crate::network::minibatch::{Example, MinibatchMemory};
 use crate::network::parameter_vector::ParameterVector;
 use crate::network::parameters::check_finite;
 use crate::state::layer_rows::State;
@@ -80,11 +81,16 @@ pub(crate) struct TrainRun<'a> {
     pub(crate) options: &'a TrainOptions,
     pub(crate) source: PositiveSource<'a>,
     pub(super) hard_negatives: HardNegatives,
+    /// The inputs, whose tokens are empty: their sums are in `token_sums`.
     pub(crate) inputs: Inputs,
+    /// The token sums of all rows. Shape: (rows, T).
+    pub(crate) token_sums: Sparse,
     pub(crate) state: &'a State,
     pub(super) snapshot: &'a Snapshot,
     /// Importances of all rows in the whole graph.
-    pub(crate) pool: Sparse,
+    pub(crate) importances: Sparse,
+    /// By fold, the shares of these that walks leave which avoid its lists. Found at first use.
+    pub(super) fold_shares: Vec<OnceLock<Vec<u8>>>,
     pub(super) held_out: Vec<Example>,
     pub(super) negatives: NegativeSource,
     /// Examples per epoch.
@@ -92,7 +98,7 @@ pub(crate) struct TrainRun<'a> {
 }
 
 impl<'a> TrainRun<'a> {
-    /// A run for the nodes of `state`, whose neighborhoods must be complete.
+    /// A run for the nodes of `state`, whose neighborhoods must be complete, with a table of these trained rows.
     ///
     /// # Errors
     /// [`Error::NoPositives`], or a cancellation.
@@ -101,9 +107,11 @@ impl<'a> TrainRun<'a> {
         state: &'a State,
         snapshot: &'a Snapshot,
         pairs: Option<&'a [(u32, u32)]>,
-        inputs: Inputs,
+        mut inputs: Inputs,
+        trained: &TrainedRows,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
+        let token_sums = trained.sums_of(&std::mem::take(&mut inputs.tokens));
         let every_row: Vec<u32> = (0..state.rows() as u32).collect();
         let source = PositiveSource::new(options, snapshot, state, pairs)?;
         let hard_negatives = HardNegatives::new(options, snapshot, state, cancel)?;
@@ -111,11 +119,13 @@ impl<'a> TrainRun<'a> {
             options,
             state,
             snapshot,
-            pool: state.importances(&every_row),
+            importances: state.importances(&every_row),
+            fold_shares: (0..source.folds()).map(|_| OnceLock::new()).collect(),
             held_out: source.held_out(),
             negatives: NegativeSource::new(options.negative_power, snapshot, state),
             examples: examples(options, state, source.len()),
             inputs,
+            token_sums,
             source,
             hard_negatives,
         })
@@ -124,7 +134,7 @@ impl<'a> TrainRun<'a> {
     /// The event [`TrainEvent::Started`].
     pub(crate) fn started(&self) -> TrainEvent {
         TrainEvent::Started {
-            nodes: self.pool.rows() as u64,
+            nodes: self.importances.rows() as u64,
             positives: self.source.len() as u64,
             examples: self.examples as u64,
         }
@@ -215,12 +225,18 @@ impl<'a> TrainRun<'a> {
         let start = Instant::now();
         let epoch = progress.epochs.len() as u32 + 1;
         let Progress { encoder, adam, .. } = progress;
+        // The walks that the first epoch makes have a progress of their own.
+        for portion in self.source.portions() {
+            self.importances_for(&portion, cancel)?;
+        }
+        let walked = start.elapsed().as_secs_f64();
         let stage = cancel.stage("epoch", self.examples as u64);
         let on_examples = &mut |examples| stage.advance(examples);
-        let (loss, times, pool) = self.pass(epoch, self.steps(), encoder, adam, on_examples, cancel)?;
+        let (loss, times, importances) =
+            self.pass(epoch, self.steps(), encoder, adam, on_examples, cancel)?;
         stage.end();
-        let trained = start.elapsed().as_secs_f64();
-        let (vectors, recall) = self.validate(encoder, &pool);
+        let trained = start.elapsed().as_secs_f64() - walked;
+        let (vectors, recall) = self.validate(encoder, &importances.to_matrix());
         // A parameter that no held-out example reads is checked too: the kept epoch may be published.
         if !is_finite(vectors.values()) || check_finite(&self.state.config, &progress.encoder).is_err() {
             return Err(Error::Diverged { epoch, step: self.steps() as u64, best: None });
@@ -284,11 +300,11 @@ impl<'a> TrainRun<'a> {
         adam: &mut Adam,
         on_examples: &mut OnExamples<'_>,
         cancel: &CancelToken,
-    ) -> Result<(f32, EpochTimes, Cow<'_, Sparse>), Error> {
+    ) -> Result<(f32, EpochTimes, Importances<'_>), Error> {
         let portions = self.source.portions();
         let (buffers, times) = (BufferPool::default(), EpochTimes::default());
         let mut epoch_state = EpochState { epoch, encoder, adam, buffers, loss: 0.0, examples: 0, times };
-        let (mut from, mut share, mut pool) = (0, 0.0, Cow::Borrowed(&self.pool));
+        let (mut from, mut share, mut importances) = (0, 0.0, Importances::of(&self.importances));
         for (at, portion) in portions.iter().enumerate() {
             share += portion.share;
             let end = if at + 1 == portions.len() { 1.0 } else { share };
@@ -296,14 +312,14 @@ impl<'a> TrainRun<'a> {
             // The importances of the last portion are returned even if it has no step.
             if from < to || at + 1 == portions.len() {
                 let start = Instant::now();
-                pool = self.importances_for(portion, cancel)?;
+                importances = self.importances_for(portion, cancel)?;
                 epoch_state.times.sampling += start.elapsed().as_secs_f64();
-                self.learn(&mut epoch_state, portion, from..to, &pool, on_examples, cancel)?;
+                self.learn(&mut epoch_state, portion, from..to, importances, on_examples, cancel)?;
             }
             from = to;
         }
         let EpochState { loss, examples, times, .. } = epoch_state;
-        Ok(((loss / examples.max(1) as f64) as f32, times, pool))
+        Ok(((loss / examples.max(1) as f64) as f32, times, importances))
     }
 
     /// Trains some steps of an epoch: a producer thread makes minibatches, and this thread takes steps.
@@ -312,20 +328,20 @@ impl<'a> TrainRun<'a> {
         epoch_state: &mut EpochState<'_>,
         portion: &EpochPortion,
         steps: Range<usize>,
-        pool: &Sparse,
+        importances: Importances<'_>,
         on_examples: &mut OnExamples<'_>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let epoch = epoch_state.epoch;
         let (sender, receiver) = channel::bounded::<TimedMinibatch>(QUEUED);
-        // The trained rows of the table are constant, and the only part of the encoder that the producer reads.
-        let trained = Arc::clone(&epoch_state.encoder.table.trained);
         std::thread::scope(|scope| {
             let numbers = steps.clone();
             let produce = || {
                 let sender = sender;
+                let mut memory = MinibatchMemory::default();
                 for step in numbers {
-                    let Some(batch) = self.minibatch(epoch, portion, step, pool, &trained) else { break };
+                    let batch = self.minibatch(epoch, portion, step, importances, &mut memory);
+                    let Some(batch) = batch else { break };
                     if cancel.is_cancelled() || sender.send(batch).is_err() {
                         break;
                     }

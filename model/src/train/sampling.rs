@@ -1,6 +1,5 @@
 //! The minibatches of an epoch: examples and negatives are drawn, and their part of the graph is cut out.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use hedgerow_storage::CancelToken;
@@ -8,27 +7,31 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::config::error::Error;
-use crate::linalg::sparse::Sparse;
-use crate::network::hash_embedding::TrainedRows;
-use crate::network::minibatch::Minibatch;
+use crate::network::importances::Importances;
+use crate::network::minibatch::{Minibatch, MinibatchMemory, MinibatchSource};
+use crate::train::negatives::NodeSet;
 use crate::train::positives::EpochPortion;
 use crate::train::run::TrainRun;
 
 impl TrainRun<'_> {
-    /// The importances from which the examples of a portion are learned.
-    pub(super) fn importances_for(
+    /// The importances from which the examples of a portion are learned. The first call for a fold makes all walks.
+    ///
+    /// # Errors
+    /// A cancellation.
+    pub(crate) fn importances_for(
         &self,
         portion: &EpochPortion,
         cancel: &CancelToken,
-    ) -> Result<Cow<'_, Sparse>, Error> {
-        match self.source.excluded_nodes(portion) {
-            None => Ok(Cow::Borrowed(&self.pool)),
-            Some(excluded) => {
-                // The walks are part of the epoch, whose progress is counted in examples.
-                let unobserved = cancel.reporting_to(&CancelToken::new());
-                Ok(Cow::Owned(self.state.importances_excluding(self.snapshot, &excluded, &unobserved)?))
-            }
+    ) -> Result<Importances<'_>, Error> {
+        let Some(fold) = portion.fold else { return Ok(Importances::of(&self.importances)) };
+        let shares = &self.fold_shares[fold];
+        if shares.get().is_none() {
+            let excluded = self.source.excluded_nodes(fold);
+            let found = self.state.shares_excluding(self.snapshot, &excluded, cancel)?;
+            // Two threads may find them at the same time. They are equal.
+            let _ = shares.set(found);
         }
+        Ok(Importances::without(&self.importances, shares.get().expect("set above")))
     }
 
     /// Minibatch number `step` of an epoch. `None` if the portion has no example.
@@ -39,24 +42,27 @@ impl TrainRun<'_> {
         epoch: u32,
         portion: &EpochPortion,
         step: usize,
-        pool: &Sparse,
-        trained: &TrainedRows,
+        importances: Importances<'_>,
+        memory: &mut MinibatchMemory,
     ) -> Option<TimedMinibatch> {
         let start = Instant::now();
         let number = u64::from(epoch) << 32 | step as u64;
         let mut rng = StdRng::seed_from_u64(self.options.seed.wrapping_mul(0x9e37_79b9) ^ number);
         let size = self.options.batch.min(self.examples - (step * self.options.batch).min(self.examples));
+        // Related rows must not be negatives. Without hard negatives those of the shared ones are enough.
+        let negatives = self.negatives.draw(self.options.negatives, &mut rng);
+        let hard = self.options.hard_negatives.min(epoch - 1);
+        let among = (hard == 0).then(|| NodeSet::of_rows(&negatives.rows, self.state));
         let mut examples = Vec::with_capacity(size);
         for _ in 0..size {
-            let mut example = self.source.draw(portion, &mut rng)?;
-            let hard = self.options.hard_negatives.min(epoch - 1);
+            let mut example = self.source.draw(portion, among.as_ref(), &mut rng)?;
             example.hard_negatives = self.hard_negatives.draw(&example, hard, &mut rng);
             examples.push(example);
         }
-        let negatives = self.negatives.draw(self.options.negatives, &mut rng);
         let sampling = start.elapsed().as_secs_f64();
-        let layers = self.options.layers;
-        let batch = Minibatch::build(&self.inputs, pool, trained, layers, &examples, &negatives, &mut rng);
+        let (inputs, token_sums) = (&self.inputs, &self.token_sums);
+        let source = MinibatchSource { inputs, token_sums, importances, layers: self.options.layers };
+        let batch = Minibatch::build(&source, &examples, &negatives, memory, &mut rng);
         Some(TimedMinibatch { batch, sampling, gathering: start.elapsed().as_secs_f64() - sampling })
     }
 }

@@ -10,7 +10,6 @@ use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rows::dot;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
-use crate::network::inputs::Inputs;
 use crate::train::run::TrainRun;
 
 /// Random pairs of nodes for the mean cosine, which detects a collapse.
@@ -37,7 +36,7 @@ impl TrainRun<'_> {
     ) -> Result<HugeMatrix, Error> {
         let portions = self.source.portions();
         let last = portions.last().expect("an epoch has a portion");
-        Ok(self.embed_all(encoder, &*self.importances_for(last, cancel)?).0)
+        Ok(self.embed_all(encoder, &self.importances_for(last, cancel)?.to_matrix()).0)
     }
 
     /// The vector of a node's row, and its weight in a history. `None` if it is not embedded.
@@ -52,15 +51,15 @@ impl TrainRun<'_> {
     }
 
     fn embed_all(&self, encoder: &Encoder, pool: &Sparse) -> (HugeMatrix, Vec<f32>) {
-        let tokens = encoder.table.trained.sums_of(&self.inputs.tokens);
-        let vectors = encoder.embed_all(&tokens, &self.inputs.dense, pool);
-        (vectors, encoder.bias(&tokens, &self.inputs.log_degrees).to_vec())
+        let vectors = encoder.embed_all(&self.token_sums, &self.inputs.dense, pool);
+        (vectors, encoder.bias(&self.token_sums, &self.inputs.log_degrees).to_vec())
     }
 
     /// The share of zeros among the embeddings of nodes with a token or a dense number other than 0.
     pub(super) fn share_of_zeros(&self, vectors: &HugeMatrix) -> f32 {
-        let Inputs { tokens, dense, .. } = &self.inputs;
-        let has_input = |row: &usize| !tokens[*row].is_empty() || dense.row(*row).iter().any(|at| *at != 0.0);
+        let (tokens, dense) = (&self.token_sums, &self.inputs.dense);
+        let has_input =
+            |row: &usize| !tokens.range(*row).is_empty() || dense.row(*row).iter().any(|at| *at != 0.0);
         let (mut zeros, mut all) = (0u32, 0u32);
         for row in (0..vectors.rows()).filter(has_input) {
             zeros += u32::from(vectors.row(row).iter().all(|value| *value == 0.0));
