@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 pub(crate) mod flattened;
 pub(crate) mod graph_state;
+pub(crate) mod invariants;
 pub(crate) mod node_plan;
 pub(crate) mod plan;
 pub(crate) mod snapshot;

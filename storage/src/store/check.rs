@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use crate::adjacency::list_builder::{ListBuilder, ListEntry};
 use crate::checkpoint::manifest::{COPY, CURRENT, Manifest, NamedFile, PREVIOUS};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
@@ -13,14 +12,15 @@ use crate::fs::lock::Lock;
 use crate::fs::mmap::Residence;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
-use crate::graph::graph_state::{GraphState, LookupResult};
+use crate::graph::graph_state::GraphState;
+use crate::graph::invariants::broken_invariants;
 use crate::store::handle::Store;
 use crate::store::private_pool::require_threads;
 use crate::store::sidecar;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, NodeIx, RelationIx, StoreId};
+use crate::types::ids::{Epoch, StoreId};
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
@@ -83,7 +83,7 @@ impl Store {
     /// damage is reported, not an error.
     ///
     /// # Cost
-    /// Reading all files once; `deep` adds two reads for each end of each edge.
+    /// Reading all files once; `deep` adds two reads for each end of each edge, parallel over nodes.
     pub fn check(
         path: impl AsRef<Path>,
         options: CheckOptions,
@@ -268,80 +268,9 @@ impl Check<'_> {
 
     /// Checks every invariant that checksums do not cover.
     fn graph(&mut self, state: &GraphState, cancel: &CancelToken) -> Result<(), Error> {
-        let mut broken = |place: String, what: &str| {
-            let problem = Damage::new(self.path, &place, what, BUG);
-            self.problems.entry((problem.path.clone(), problem.place.clone())).or_insert(problem);
-        };
-        // The nodes: names, ids and features.
-        let nodes = || (0..state.bound).map(NodeIx::new);
-        let stage = cancel.stage("nodes", u64::from(state.bound));
-        for node in nodes() {
-            stage.advance(1)?;
-            let name = state.name(node);
-            let place = || format!("node {name}");
-            if name.stable_id() != state.stable_id(node) {
-                broken(place(), "its stable id is not the hash of its name");
-            }
-            if state.find(name, state.stable_id(node)) != LookupResult::Node(node) {
-                broken(place(), "a lookup of its name does not find it");
-            }
-            let tokens = state.tokens(node);
-            if !tokens.is_sorted_by(|one, other| one < other) {
-                broken(place(), "its tokens are not sorted, or are repeated");
-            }
-            let rows = (0..state.blocks.len()).filter_map(|at| state.dense(at, node));
-            if rows.flatten().any(|value| !value.is_finite()) {
-                broken(place(), "one of its rows has a number that is not finite");
-            }
+        for (place, what) in broken_invariants(state, cancel)? {
+            self.problem(Damage::new(self.path, &place, what, BUG));
         }
-        stage.end();
-        if nodes().filter(|&node| state.is_alive(node)).count() as u64 != state.alive {
-            broken("nodes".to_owned(), "the number of living nodes differs from the count");
-        }
-        // The lists: both ends of every edge, its values, the counts, and the order of neighbors.
-        let stage = cancel.stage("lists", u64::from(state.bound) * state.relations.len() as u64);
-        for relation in (0..state.relations.len()).map(|at| RelationIx::new(at as u16)) {
-            let counted = &state.relations[relation.index()];
-            let mut ends = 0_u64;
-            for node in nodes() {
-                stage.advance(1)?;
-                let list = state.list(relation, node);
-                if list.is_empty() {
-                    continue;
-                }
-                let place = || format!("list of {} in {}", state.name(node), counted.name);
-                if !state.is_alive(node) {
-                    broken(place(), "a removed node has neighbors");
-                }
-                let mut entries = Vec::with_capacity(list.degree());
-                for (other, weight, time) in list.iter() {
-                    ends += 1 + u64::from(other == node);
-                    entries.push(ListEntry { node: other, id: state.stable_id(other), weight, time });
-                    let reverse = state.list(relation, other);
-                    let at = reverse.position(node, state.stable_id(node));
-                    let is_same = at.is_some_and(|at| {
-                        reverse.weight(at).to_bits() == weight.to_bits() && reverse.time(at) == time
-                    });
-                    if !is_same {
-                        broken(place(), "a neighbor does not have the same edge back");
-                    }
-                    let kinds = (state.kind(node).get(), state.kind(other).get());
-                    if !counted.kinds.contains(&(kinds.0.min(kinds.1), kinds.0.max(kinds.1))) {
-                        broken(place(), "it links kinds that are not listed for the relation");
-                    }
-                    if !weight.is_finite() || weight <= 0.0 {
-                        broken(place(), "an edge has a weight that is not above 0");
-                    }
-                }
-                if !list.is_same(&ListBuilder::build(state.stable_id(node), entries).as_list()) {
-                    broken(place(), "its neighbors are not in the order of their ids");
-                }
-            }
-            if ends != 2 * counted.edges {
-                broken(format!("relation {}", counted.name), "its number of edges differs from the count");
-            }
-        }
-        stage.end();
         Ok(())
     }
 }
