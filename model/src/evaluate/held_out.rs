@@ -84,8 +84,50 @@ fn count_from(scores: impl Iterator<Item = f32>, level: f32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::held_out_recall;
+    use ndarray::Array2;
+
+    use super::{QUERIES_PER_BAND, ROWS_PER_TASK, held_out_recall};
+    use crate::linalg::buffer_pool::BufferPool;
+    use crate::linalg::matrix::product_by_transposed;
+    use crate::linalg::rows::normalize_rows;
     use crate::network::minibatch::Example;
+
+    /// More rows than a block has, and more queries than a band. The scores of the definition are one product, sorted.
+    #[test]
+    fn the_recall_is_that_of_the_sorted_scores_of_all_rows() {
+        let rows = 2 * ROWS_PER_TASK + 77;
+        let number = |at: usize| (at * 7919 % 1009) as f32 / 504.0 - 1.0;
+        let mut vectors = Array2::from_shape_fn((rows, 7), |(row, column)| number(row * 7 + column));
+        normalize_rows(&mut vectors);
+        let bias: Vec<f32> = (0..rows).map(|row| 0.01 * number(row + 3)).collect();
+        let influence: Vec<f32> = (0..rows).map(|row| 1.5 + number(row + 5)).collect();
+        let mut examples = Vec::new();
+        for at in 0..QUERIES_PER_BAND as u32 + 50 {
+            let query: Vec<u32> = (0..=at % 3).map(|by| at * 17 + by).collect();
+            let related: Vec<u32> = (0..5).map(|by| (at * 31 + by * 400) % rows as u32).collect();
+            examples.push((query, related));
+        }
+        let mut queries = Array2::zeros((examples.len(), 7));
+        for (mut sum, (query, _)) in queries.outer_iter_mut().zip(&examples) {
+            query.iter().for_each(|&row| sum.scaled_add(influence[row as usize], &vectors.row(row as usize)));
+        }
+        normalize_rows(&mut queries);
+        let scores = product_by_transposed(&queries.view(), &vectors.view(), &mut BufferPool::default());
+        // Every second positive is among the best 17, the others are not among the best 24. Ranks beside 20 may be swapped by rounding.
+        let (mut found, mut positives) = (0, Vec::new());
+        for (at, (query, related)) in examples.into_iter().enumerate() {
+            let score = |row: u32| scores[[at, row as usize]] + bias[row as usize];
+            let mut ranked: Vec<u32> =
+                (0..rows as u32).filter(|row| !query.contains(row) && !related.contains(row)).collect();
+            ranked.sort_by(|one, other| score(*other).total_cmp(&score(*one)));
+            let positive = if at % 2 == 0 { ranked[at % 17] } else { ranked[24 + at % 17] };
+            found += usize::from(at % 2 == 0);
+            let related = related.into_iter().chain([positive]).collect();
+            positives.push(Example { query, positive, related, hard_negatives: Vec::new() });
+        }
+        let recall = held_out_recall(&vectors.view(), &bias, &influence, &positives);
+        assert_eq!(recall, found as f32 / positives.len() as f32);
+    }
 
     #[test]
     fn a_held_out_positive_is_found_among_the_best_without_the_query() {

@@ -72,10 +72,10 @@ pub(crate) struct MinibatchSource<'a> {
 impl Minibatch {
     /// Cuts the minibatch out of the graph. Of each neighborhood it reads a sample, on each layer another one. A sample is as large as its
     /// row counts: [`SAMPLED_NEIGHBORS`] for a positive and a negative, as many for all rows of a query together, and for a neighbor
-    /// its part of the sample that it is in; but at least one. So a node costs that many neighbors on each layer, where full samples would
-    /// cost a power of them.
+    /// its part of the sample that it is in; but at least one.
     ///
-    /// Cost: (K + 1) [`SAMPLED_NEIGHBORS`] for each query, positive and negative, and one for each row of a query.
+    /// Cost: a positive, a negative or a query reads 2^K - 1 times [`SAMPLED_NEIGHBORS`] neighbors in K layers, and a query 2^K - 1 for
+    /// each of its rows, if these are more.
     pub(crate) fn build(
         source: &MinibatchSource<'_>,
         examples: &[Example],
