@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use crate::linalg::simd;
 use crate::linalg::sparse::Sparse;
 
-/// The unit of [`Importances::without`].
+/// The share of an entry that is left whole.
 pub(crate) const WHOLE_SHARE: u8 = u8::MAX;
 
 /// The importances of all rows. The values of a row sum to 1. Shape: (rows, rows).
@@ -25,8 +25,8 @@ impl<'a> Importances<'a> {
         Self { all, shares: None }
     }
 
-    /// The same with a part of each entry, in units of 1 / 255.
-    pub(crate) fn without(all: &'a Sparse, shares: &'a [u8]) -> Self {
+    /// A share of each entry, in units of 1 / 255.
+    pub(crate) fn with_shares(all: &'a Sparse, shares: &'a [u8]) -> Self {
         debug_assert_eq!(shares.len(), all.columns().len(), "a share for each entry");
         Self { all, shares: Some(shares) }
     }
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_mean_of_many_samples_of_a_row_is_the_row() {
         let (matrix, shares) = example();
-        for importances in [Importances::of(&matrix), Importances::without(&matrix, &shares)] {
+        for importances in [Importances::of(&matrix), Importances::with_shares(&matrix, &shares)] {
             let (expected, mut rng) = (row(importances, 0), StdRng::seed_from_u64(8));
             for count in [1, 3, 10] {
                 let mut means = [0.0f64; 40];
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn shares_take_away_parts_of_entries() {
         let (matrix, shares) = example();
-        let importances = Importances::without(&matrix, &shares);
+        let importances = Importances::with_shares(&matrix, &shares);
         let rest = row(importances, 0);
         assert_eq!(rest.len(), 27);
         let sum: f32 = (0..40).map(|at| (1 + at) as f32 * [1.0, 0.0, 0.2][at % 3]).sum();

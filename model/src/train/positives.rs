@@ -429,7 +429,7 @@ mod tests {
             let excluded = source.excluded_nodes(portion.fold.expect("only folds are here"));
             folds.insert(excluded.clone());
             let shares = state.shares_excluding(&snapshot, &excluded, &CancelToken::new()).expect("shares");
-            let pool = Importances::without(&whole, &shares).to_matrix();
+            let pool = Importances::with_shares(&whole, &shares).to_matrix();
             for _ in 0..300 {
                 let example = source.draw(portion, None, &mut rng).expect("the part has lists");
                 assert_eq!(example.query.len(), 1);

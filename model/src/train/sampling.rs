@@ -31,7 +31,7 @@ impl TrainRun<'_> {
             // Two threads may find them at the same time. They are equal.
             let _ = shares.set(found);
         }
-        Ok(Importances::without(&self.importances, shares.get().expect("set above")))
+        Ok(Importances::with_shares(&self.importances, shares.get().expect("set above")))
     }
 
     /// Minibatch number `step` of an epoch. `None` if the portion has no example.
