@@ -109,7 +109,9 @@ mod tests {
         }
         let mut queries = Array2::zeros((examples.len(), 7));
         for (mut sum, (query, _)) in queries.outer_iter_mut().zip(&examples) {
-            query.iter().for_each(|&row| sum.scaled_add(influence[row as usize], &vectors.row(row as usize)));
+            for &row in query {
+                sum.scaled_add(influence[row as usize], &vectors.row(row as usize));
+            }
         }
         normalize_rows(&mut queries);
         let scores = product_by_transposed(&queries.view(), &vectors.view(), &mut BufferPool::default());
