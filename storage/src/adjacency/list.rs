@@ -108,7 +108,7 @@ impl<'a> List<'a> {
     /// True for a list without neighbors.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.record.bits == 0
+        self.record.is_empty()
     }
 
     /// Twelve bits of the owner's stable id; 0 for an empty list.

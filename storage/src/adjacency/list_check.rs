@@ -6,12 +6,39 @@ use crate::adjacency::list::{GROUP, MAX_DEGREE};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot_bits};
 
+/// The damage of a list whose neighbors are not all below the bound.
+pub(crate) const UNKNOWN_NEIGHBOR: &str = "a list with a neighbor that does not exist";
+
+/// For each table of up to 64 slots, by the power of two of their number: a bit in the lowest place of each slot.
+const LOWEST_BITS: [u64; 7] = [
+    1,
+    0x0000_0001_0000_0001,
+    0x0001_0001_0001_0001,
+    0x0101_0101_0101_0101,
+    0x1111_1111_1111_1111,
+    0x5555_5555_5555_5555,
+    u64::MAX,
+];
+
 impl List<'_> {
     /// Validates every property that readers rely on, for a list from a file.
     ///
     /// # Errors
     /// A description of the damage.
+    #[cfg(test)]
     pub(crate) fn check(record: Record, words: &[u32], bound: u32) -> Result<(), &'static str> {
+        Self::check_shape(record, words)?;
+        if !record.is_empty() && !are_below(List::new(record, words).columns().0, bound) {
+            return Err(UNKNOWN_NEIGHBOR);
+        }
+        Ok(())
+    }
+
+    /// Validates every property that readers rely on but the neighbors' numbers, for a list from a file.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub(crate) fn check_shape(record: Record, words: &[u32]) -> Result<(), &'static str> {
         let (bits, degree) = (record.slot_bits(), record.degree());
         // An empty list has an empty record.
         if degree == 0 {
@@ -27,19 +54,14 @@ impl List<'_> {
             return Err("a list that continues after the last word");
         }
         // Up to 64 slots: each slot's bits in the record are all set or all clear.
-        let list = List::new(record, words);
-        let mut rank = 0;
         if bits <= GROUP_BITS {
-            let width = 1 << (GROUP_BITS - bits);
-            let slots =
-                (0..1_u32 << bits).map(|slot| record.bits >> (slot * width) & (u64::MAX >> (64 - width)));
-            if slots.clone().any(|slot| slot != 0 && slot != u64::MAX >> (64 - width)) {
-                return Err("a list with a partly occupied slot");
-            }
-            rank = degree;
+            let lowest = record.bits & LOWEST_BITS[bits as usize];
+            let slot = u64::MAX >> (64 - (1 << (GROUP_BITS - bits)));
+            let is_whole = lowest * slot == record.bits;
+            return if is_whole { Ok(()) } else { Err("a list with a partly occupied slot") };
         }
         // More slots: the ranks of the groups add up to the degree.
-        let table = list.table();
+        let (mut rank, table) = (0, List::new(record, words).table());
         for group in words[table..table + GROUP * groups(bits)].chunks_exact(GROUP) {
             if group[2] as usize != rank {
                 return Err("a list whose ranks do not add up");
@@ -49,10 +71,14 @@ impl List<'_> {
         if rank != degree {
             return Err("a list whose number of occupied slots is not its degree");
         }
-        // Only the largest is compared with the bound: comparing each takes three times as long.
-        if list.columns().0.iter().max() >= Some(&bound) {
-            return Err("a list with a neighbor that does not exist");
-        }
         Ok(())
     }
+}
+
+/// True if every neighbor is a node below the bound.
+///
+/// # Cost
+/// Without an early end, so that the compiler compares many at once: that is five times as fast.
+pub(crate) fn are_below(neighbors: &[u32], bound: u32) -> bool {
+    !neighbors.iter().fold(false, |found, &neighbor| found | (neighbor >= bound))
 }

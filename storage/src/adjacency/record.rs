@@ -74,6 +74,16 @@ impl Record {
     }
 
     #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
+    /// True if its block holds neighbors only.
+    pub(crate) fn is_plain(self) -> bool {
+        self.head & (WEIGHTED | TIMED) == 0 && self.slot_bits() <= GROUP_BITS
+    }
+
+    #[inline(always)]
     pub(crate) fn salt(self) -> u64 {
         self.head & SALT
     }

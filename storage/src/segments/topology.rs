@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::adjacency::list::List;
+use crate::adjacency::list_check::{UNKNOWN_NEIGHBOR, are_below};
 use crate::adjacency::record::{Packed, Record};
 use crate::fs::disk::Target;
 use crate::fs::header::Fingerprint;
@@ -138,6 +139,8 @@ fn check(
     // Each chunk of lists is checked on its own, with the range of words that it covers.
     let of_some = |records: &[Packed]| {
         let mut span: Option<(usize, usize)> = None;
+        // Plain lists hold nothing but neighbors, so those that follow one another are compared together.
+        let mut plain = 0..0;
         for record in
             records.iter().filter(|&&record| record != Packed::default()).map(|&record| Record::from(record))
         {
@@ -145,8 +148,22 @@ fn check(
             if record.start() != end {
                 return Err(NOT_ADJACENT);
             }
-            List::check(record, words, bound)?;
-            span = Some((start, end + record.words()));
+            List::check_shape(record, words)?;
+            let next = end + record.words();
+            if record.is_plain() {
+                plain.start = if plain.is_empty() { end } else { plain.start };
+                plain.end = next;
+            } else {
+                let neighbors = List::new(record, words).columns().0;
+                if !are_below(neighbors, bound) || !are_below(&words[plain.clone()], bound) {
+                    return Err(UNKNOWN_NEIGHBOR);
+                }
+                plain = 0..0;
+            }
+            span = Some((start, next));
+        }
+        if !are_below(&words[plain], bound) {
+            return Err(UNKNOWN_NEIGHBOR);
         }
         if let Some((start, end)) = span {
             checked(start..end);
