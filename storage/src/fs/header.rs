@@ -14,7 +14,9 @@ use crate::types::ids::StoreId;
 
 const MAGIC: [u8; 8] = *b"HEDGEROW";
 /// The version of the container; each kind of file has a version of its own as well.
-const CONTAINER_VERSION: u32 = 1;
+pub(super) const CONTAINER_VERSION: u32 = 2;
+/// The last version in which a section has one checksum.
+pub(super) const WITHOUT_BLOCKS: u32 = 1;
 pub(super) const HEADER: usize = 64;
 
 /// Length and checksum of a file. The checksum is that of the header, which holds the checksum of the table, which holds
@@ -28,6 +30,8 @@ pub(crate) struct Fingerprint {
 /// The header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
+    /// The version of the container.
+    pub(super) container: u32,
     pub(super) kind: [u8; 4],
     /// The version of the kind.
     pub(super) version: u32,
@@ -43,7 +47,7 @@ impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let mut head = [0; HEADER];
         head[0..8].copy_from_slice(&MAGIC);
-        head[8..12].copy_from_slice(&CONTAINER_VERSION.to_le_bytes());
+        head[8..12].copy_from_slice(&self.container.to_le_bytes());
         head[12..16].copy_from_slice(&self.kind);
         head[16..20].copy_from_slice(&self.version.to_le_bytes());
         head[20..24].copy_from_slice(&self.sections.to_le_bytes());
@@ -73,6 +77,7 @@ impl Header {
             return Err(Error::NewerVersion { path, found, supported: CONTAINER_VERSION });
         }
         Ok(Self {
+            container: u32_at(8),
             kind: head[12..16].try_into().expect("four bytes"),
             version: u32_at(16),
             sections: u32_at(20),

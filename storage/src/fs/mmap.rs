@@ -139,7 +139,7 @@ impl<T> Deref for SharedNumbers<T> {
 /// Numbers of a file that may be changed in memory. The file keeps its bytes. The system reads the pages that are touched, and copies
 /// those that are written.
 #[derive(Debug)]
-pub struct PrivateNumbers {
+pub(crate) struct PrivateNumbers {
     memory: MmapMut,
 }
 

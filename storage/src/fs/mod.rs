@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod mmap;
 pub(crate) mod new_folders;
 pub(crate) mod prefetch;
+pub(crate) mod private_section;
 pub(crate) mod section;
 pub(crate) mod section_stream;
 pub(crate) mod section_table;

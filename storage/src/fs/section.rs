@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Seek};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
 
+use crate::fs::private_section::PrivateSection;
 use crate::fs::section_stream::SectionStream;
 use crate::fs::section_table::{Section, Verification, check, tag_text};
 
@@ -286,12 +288,30 @@ impl SectionFile {
     /// # Cost
     /// Reads the section if it is not verified yet.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
-        let section = self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))?;
-        section.verify(&self.map).map_err(|what| {
+        let section = self.find(tag)?;
+        self.note_damage(tag, section.verify(&self.map))?;
+        Ok(&self.map[section.bytes.clone()])
+    }
+
+    /// Verifies the blocks of a range of bytes of a section.
+    pub(crate) fn verify_part(&self, tag: [u8; 8], part: Range<usize>) -> Result<(), Error> {
+        self.note_damage(tag, self.find(tag)?.verify_part(&self.map, part))
+    }
+
+    /// True if every byte of the section was verified together with the others.
+    pub(crate) fn is_section_verified(&self, tag: [u8; 8]) -> bool {
+        self.sections.get(&tag).is_some_and(Section::is_verified)
+    }
+
+    fn find(&self, tag: [u8; 8]) -> Result<&Section, Error> {
+        self.sections.get(&tag).ok_or_else(|| self.damaged(tag_text(&tag), "is missing"))
+    }
+
+    fn note_damage(&self, tag: [u8; 8], verified: Result<(), &str>) -> Result<(), Error> {
+        verified.map_err(|what| {
             self.is_damaged.store(true, Ordering::Release);
             self.damaged(tag_text(&tag), what)
-        })?;
-        Ok(&self.map[section.bytes.clone()])
+        })
     }
 
     /// A section as `u32` numbers.
@@ -336,14 +356,23 @@ impl SectionFile {
         self.slice(tag)
     }
 
-    /// A section as `f32` numbers that may be changed in memory, where the file keeps its bytes. Cost: the pages that are touched.
+    /// A section as `f32` numbers that may be changed in memory, where the file keeps its bytes. They are verified as far as the caller
+    /// asks for it.
     ///
     /// # Errors
-    /// As for [`Self::section_f32`], and for an empty section; an error of the system.
-    pub fn private_f32(&self, tag: [u8; 8]) -> Result<PrivateNumbers, Error> {
-        self.section_f32(tag)?;
-        let bytes = self.sections[&tag].bytes.clone();
-        PrivateNumbers::map(&self.file, bytes).map_err(|e| Error::io(&self.path, "map", e))
+    /// [`Error::Damaged`] when there is no such section, it is empty, or its length is not a multiple of 4; an error of the system.
+    pub fn private_f32(&self, tag: [u8; 8]) -> Result<PrivateSection, Error> {
+        let bytes = self.find(tag)?.bytes.clone();
+        if bytes.is_empty() || bytes.len() % size_of::<f32>() != 0 {
+            return Err(self.damaged(tag_text(&tag), "does not hold numbers"));
+        }
+        let numbers = PrivateNumbers::map(&self.file, bytes).map_err(|e| Error::io(&self.path, "map", e))?;
+        Ok(PrivateSection::new(numbers, self.clone(), tag))
+    }
+
+    /// The length of a section in bytes, without reading it. `None` if there is no such section.
+    pub fn section_len(&self, tag: [u8; 8]) -> Option<usize> {
+        Some(self.sections.get(&tag)?.bytes.len())
     }
 
     fn numbers<T: AnyBitPattern>(&self, tag: [u8; 8]) -> Result<&[T], Error> {
@@ -415,6 +444,72 @@ mod tests {
             assert!(file.require(*b"TEST", 3).is_ok());
             assert!(matches!(file.require(*b"TEST", 2), Err(Error::NewerVersion { .. })));
             assert!(matches!(file.require(*b"TSET", 3), Err(Error::Damaged { .. })));
+        }
+    }
+
+    /// A file with a section of two whole blocks and a part of a third.
+    fn blocks(path: &Path) {
+        let mut writer = SectionWriter::new(*b"TEST", 3);
+        writer.section(*b"numbers\0", (0..2500).map(|at| at as f32).collect::<Vec<f32>>());
+        writer.section(*b"others\0\0", vec![7_u32; 40]);
+        let disk = Disk::of(path.parent().expect("a folder"));
+        writer.write_to(disk.target(path), &CancelToken::new()).expect("written");
+    }
+
+    #[test]
+    fn a_part_is_verified_by_its_blocks_and_damage_elsewhere_is_found_when_it_is_used() {
+        const TAG: [u8; 8] = *b"numbers\0";
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.hg");
+        blocks(&path);
+        let intact = std::fs::read(&path).expect("readable");
+        let disk = Disk::of(folder.path());
+        let open =
+            || SectionFile::open(&disk, &path, Residence::Mapped, Verification::AtUse).expect("it opens");
+        let section = open().find(TAG).expect("there").bytes.clone();
+        // A bit of the second block.
+        let mut torn = intact.clone();
+        torn[section.start + 5000] ^= 4;
+        std::fs::write(&path, &torn).expect("writable");
+        let (file, mut numbers) = (open(), open().private_f32(TAG).expect("mapped"));
+        for _ in 0..2 {
+            numbers.verify_part(0..1024).expect("the first block is intact");
+            numbers.verify_part(2048..2500).expect("the third block is intact");
+            numbers.verify_part(2500..2500).expect("nothing is intact");
+            numbers.verify_part(1023..1025).expect_err("the second block is damaged");
+            numbers.verify_part(1024..1025).expect_err("the second block is damaged");
+            numbers.verify().expect_err("the second block is damaged");
+        }
+        assert!(!file.is_damaged() && file.section_u32(*b"others\0\0").is_ok());
+        assert!(file.section(TAG).is_err() && file.is_damaged());
+        // Memory that was changed does not count, the file does.
+        numbers[1250] = 1250.0;
+        numbers[3] = 9.0;
+        numbers.verify_part(1250..1251).expect_err("the file is damaged");
+        numbers.verify_part(3..4).expect("the file is intact there");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_file_with_several_blocks_is_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.hg");
+        blocks(&path);
+        let intact = std::fs::read(&path).expect("readable");
+        let disk = Disk::of(folder.path());
+        let step = if cfg!(miri) { 7001 } else { 61 };
+        for bit in (0..intact.len() * 8).step_by(step).chain((intact.len() - 64) * 8..intact.len() * 8) {
+            let mut torn = intact.clone();
+            torn[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &torn).expect("writable");
+            for verification in [Verification::AtOpening, Verification::AtUse] {
+                let read =
+                    SectionFile::open(&disk, &path, Residence::Mapped, verification).and_then(|file| {
+                        let all = file.private_f32(*b"numbers\0")?;
+                        all.verify_part(0..all.len())?;
+                        file.section(*b"others\0\0").map(drop)
+                    });
+                assert!(matches!(read, Err(Error::Damaged { .. })), "bit {bit}, {verification:?}");
+            }
         }
     }
 

@@ -4,19 +4,25 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rayon::prelude::*;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::fs::header::{HEADER, Header};
+use crate::fs::header::{HEADER, Header, WITHOUT_BLOCKS};
 use crate::fs::mmap::Map;
 use crate::types::error::Error;
 
 pub(super) const TABLE_ENTRY: usize = 32;
 pub(super) const ALIGN: usize = 64;
+/// Bytes of a block, the least that is verified. A process that reads single rows from random places verifies little else, and the
+/// checksums of all blocks are a five hundredth of the file.
+pub(super) const BLOCK: usize = 4096;
+pub(super) const SUM: usize = size_of::<u64>();
 const NO_MATCH: &str = "its checksum does not match";
-/// Bytes that are verified before their pages are given back.
-const CHUNK: usize = 8 << 20;
+/// Bytes that a thread verifies before their pages are given back; whole blocks.
+const CHUNK: usize = 4 << 20;
 
 /// The time at which the sections of a file are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +34,16 @@ pub(crate) enum Verification {
     Before,
 }
 
-/// The place of a section and its checksum.
+/// The place of a section and its checksums.
 pub(super) struct Section {
     pub(super) bytes: Range<usize>,
+    /// The checksum of the checksums of its blocks.
     sum: u64,
+    /// The place of the checksums of its blocks. Before version 2 there are none, and `sum` is that of all bytes.
+    block_sums: Option<Range<usize>>,
     is_verified: AtomicBool,
+    /// A bit for each block that was verified. Made when a part of the section is first used.
+    verified_blocks: OnceLock<Box<[AtomicU64]>>,
 }
 
 impl Section {
@@ -40,20 +51,74 @@ impl Section {
         self.is_verified.load(Ordering::Acquire)
     }
 
-    /// Verifies the section, unless that was done before.
+    /// Verifies the section, unless that was done before. Gives pages back on the way: a process would need memory for a whole file
+    /// otherwise.
     ///
     /// # Errors
     /// A description of the damage.
+    /// # Cost
+    /// Reads the section, in parallel.
     pub(super) fn verify(&self, map: &Map) -> Result<(), &'static str> {
         if self.is_verified() {
             return Ok(());
         }
-        if checksum(map, self.bytes.clone()) != self.sum {
+        let is_intact = if let Some(sums) = &self.block_sums {
+            let sums = &map[sums.clone()];
+            let chunks = self.bytes.clone().into_par_iter().step_by(CHUNK);
+            xxh3_64(sums) == self.sum
+                && chunks.all(|start| {
+                    let chunk = start..self.bytes.end.min(start + CHUNK);
+                    let first = (start - self.bytes.start) / BLOCK;
+                    let blocks = map[chunk.clone()].chunks(BLOCK).enumerate();
+                    let is_intact =
+                        blocks.fold(true, |is, (at, block)| is & is_block(sums, first + at, block));
+                    map.release_range(chunk);
+                    is_intact
+                })
+        } else {
+            checksum(map, self.bytes.clone()) == self.sum
+        };
+        if !is_intact {
             return Err(NO_MATCH);
         }
         self.is_verified.store(true, Ordering::Release);
         Ok(())
     }
+
+    /// Verifies the blocks of a range of bytes of the section, unless that was done before. Without checksums of blocks, all bytes.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub(super) fn verify_part(&self, map: &Map, part: Range<usize>) -> Result<(), &'static str> {
+        let Some(sums) = self.block_sums.as_ref().filter(|_| !self.is_verified()) else {
+            return self.verify(map);
+        };
+        let sums = &map[sums.clone()];
+        if self.verified_blocks.get().is_none() {
+            if xxh3_64(sums) != self.sum {
+                return Err(NO_MATCH);
+            }
+            let words = (sums.len() / SUM).div_ceil(64);
+            self.verified_blocks.get_or_init(|| (0..words).map(|_| AtomicU64::new(0)).collect());
+        }
+        let verified = self.verified_blocks.get().expect("it was made above");
+        let section = &map[self.bytes.clone()];
+        for block in part.start / BLOCK..part.end.min(section.len()).div_ceil(BLOCK) {
+            let (word, bit) = (&verified[block / 64], 1 << (block % 64));
+            if word.load(Ordering::Acquire) & bit == 0 {
+                if !is_block(sums, block, &section[block * BLOCK..section.len().min((block + 1) * BLOCK)]) {
+                    return Err(NO_MATCH);
+                }
+                word.fetch_or(bit, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if a block has its checksum.
+fn is_block(sums: &[u8], block: usize, bytes: &[u8]) -> bool {
+    xxh3_64(bytes) == read_u64(sums, block * SUM)
 }
 
 /// Validates the table, verifies the sections if it is time, and returns them by tag.
@@ -77,8 +142,9 @@ pub(super) fn check(
         return Err(damaged("table", NO_MATCH));
     }
     // The sections: in order, without gaps but padding, each with its checksum.
+    let has_blocks = header.container > WITHOUT_BLOCKS;
     let mut sections = BTreeMap::new();
-    let mut end = HEADER + table.len();
+    let (mut end, mut sums) = (HEADER + table.len(), Vec::new());
     for entry in table.chunks_exact(TABLE_ENTRY) {
         let tag: [u8; 8] = entry[..8].try_into().expect("eight bytes");
         let (start, len) = (read_u64(entry, 8), read_u64(entry, 16));
@@ -91,23 +157,43 @@ pub(super) fn check(
         if bytes[end..start].iter().any(|&byte| byte != 0) {
             return Err(damaged(&tag_text(&tag), "the bytes before it are not zero"));
         }
-        let is_verified = AtomicBool::new(verification == Verification::Before);
-        let section = Section { bytes: start..stop, sum: read_u64(entry, 24), is_verified };
-        if verification == Verification::AtOpening {
-            section.verify(map).map_err(|what| damaged(&tag_text(&tag), what))?;
-        }
+        let section = Section {
+            bytes: start..stop,
+            sum: read_u64(entry, 24),
+            block_sums: None,
+            is_verified: AtomicBool::new(verification == Verification::Before),
+            verified_blocks: OnceLock::new(),
+        };
         if sections.insert(tag, section).is_some() {
             return Err(damaged(&tag_text(&tag), "its tag occurs twice"));
         }
+        sums.push((tag, (stop - start).div_ceil(BLOCK) * SUM));
         end = stop;
     }
+    // The checksums of the blocks of all sections.
+    if has_blocks {
+        let start = end.next_multiple_of(ALIGN);
+        if bytes.get(end..start).is_none_or(|gap| gap.iter().any(|&byte| byte != 0)) {
+            return Err(damaged("end", "the bytes before the checksums are not zero"));
+        }
+        end = start;
+        for (tag, len) in &sums {
+            sections.get_mut(tag).expect("it was inserted").block_sums = Some(end..end + len);
+            end += len;
+        }
+    }
     if end != bytes.len() {
-        return Err(damaged("end", "there are bytes after the last section"));
+        return Err(damaged("end", "the file does not end with its last section or checksum"));
+    }
+    if verification == Verification::AtOpening {
+        for (tag, _) in &sums {
+            sections[tag].verify(map).map_err(|what| damaged(&tag_text(tag), what))?;
+        }
     }
     Ok(sections)
 }
 
-/// The checksum of a range of a file, whose pages are given back on the way: a process would need memory for a whole file otherwise.
+/// The checksum of a range of a file, whose pages are given back on the way.
 fn checksum(map: &Map, bytes: Range<usize>) -> u64 {
     let mut sum = Xxh3::new();
     for start in bytes.clone().step_by(CHUNK) {
