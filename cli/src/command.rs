@@ -97,9 +97,11 @@ pub(crate) enum Verb {
     Console(console::ConsoleArgs),
 }
 
-/// Runs a verb. A failure about a missing node suggests similar names.
+/// Runs a verb, and tells of damage that it met. A failure about a missing node suggests similar names.
 pub(crate) fn run(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
-    call(ctx, verb).map_err(|failure| suggest::advised(failure, ctx.shared()))
+    let ran = call(ctx, verb);
+    ctx.tell_damage();
+    ran.map_err(|failure| suggest::advised(failure, ctx.shared()))
 }
 
 fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hedgerow::{
-    Batch, CancelToken, CheckOptions, Edge, Engine, ModelError, NodeRef, Query, RelationIx, RowComparison,
-    Store, TrainOptions, WalkOptions,
+    Batch, CancelToken, CheckOptions, Conv, Edge, Engine, ModelError, NodeRef, Query, RelationIx,
+    RowComparison, Store, TrainOptions, WalkOptions,
 };
 
 use crate::fixtures::copy_folder;
@@ -45,8 +45,12 @@ fn changed_rows_files(engine: &Engine) -> usize {
 }
 
 fn train(engine: &Engine) {
+    train_layers(engine, Conv::Light);
+}
+
+fn train_layers(engine: &Engine, conv: Conv) {
     let walks = WalkOptions { walks: 24, top: 6, min_visits: 1, ..WalkOptions::default() };
-    let options = TrainOptions { dim: 8, walks, epochs: 0, ..TrainOptions::new(["pin"]) };
+    let options = TrainOptions { dim: 8, conv, walks, epochs: 0, ..TrainOptions::new(["pin"]) };
     engine.training(&options).run(&CancelToken::new()).expect("trained");
 }
 
@@ -60,10 +64,16 @@ fn link(engine: &Engine, board: &str, pin: &str) {
 
 /// A trained store of 600 pins on boards of six. A change reaches few of them.
 fn sparse_store(path: &Path) -> Engine {
+    let engine = sparse_graph(path, 600);
+    train(&engine);
+    engine
+}
+
+fn sparse_graph(path: &Path, pins: u32) -> Engine {
     let engine = open(path);
     let mut batch = Batch::new();
-    for pin in 0..600 {
-        for board in [pin / 6, 100 + (pin * 7 + 3) % 600 / 6] {
+    for pin in 0..pins {
+        for board in [pin / 6, (pins + (pin * 7 + 3) % pins) / 6] {
             let (board, pin) = (format!("b{board}"), pin.to_string());
             let (board, pin) = (NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin });
             batch.link(board, pin, Edge::default()).expect("valid");
@@ -71,7 +81,6 @@ fn sparse_store(path: &Path) -> Engine {
     }
     engine.store().commit(&batch).expect("a commit");
     engine.store().checkpoint(&CancelToken::new()).expect("written");
-    train(&engine);
     engine
 }
 
@@ -229,6 +238,68 @@ fn a_flipped_bit_in_the_files_of_a_persist_is_found_and_changes_no_row() {
         }
     }
     assert_eq!(digest(&read(&path)), right);
+}
+
+/// Blocks of mapped rows are verified when they are first used. Whoever uses a damaged one gets rows that were computed again.
+#[test]
+fn damage_of_mapped_rows_changes_no_answer_and_is_told_by_who_reads_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    train_layers(&sparse_graph(&path, 4000), Conv::PinSage);
+    let cancel = CancelToken::new();
+    let change = |engine: &Engine| -> Result<(), ModelError> {
+        link(engine, "b3", "77");
+        engine.refresh(false, &cancel)?;
+        engine.persist(&cancel)
+    };
+    let similar = |engine: &Engine| engine.similar(("pin", "77"), &Query::default()).expect("answered").items;
+    let copy = folder.path().join("intact");
+    copy_folder(&path, &copy);
+    let intact = open(&copy);
+    change(&intact).expect("refreshed and stored");
+    let right = (similar(&intact), digest(&intact));
+    let (mut at_once, mut later) = (0, 0);
+    for (name, flips) in [("embeddings", 24), ("model", 16)] {
+        for flip in 0..flips {
+            let copy = folder.path().join(format!("{name}-{flip}"));
+            copy_folder(&path, &copy);
+            let entries = std::fs::read_dir(&copy).expect("the folder").map(|entry| entry.expect("an entry"));
+            let is_file = |path: &std::path::PathBuf| {
+                path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
+            };
+            let file = entries.map(|entry| entry.path()).find(is_file).expect("the file");
+            let mut bytes = std::fs::read(&file).expect("a file");
+            let at = (2 * flip + 1) * bytes.len() / (2 * flips);
+            bytes[at] ^= 1 << (flip % 8);
+            std::fs::write(&file, &bytes).expect("written");
+            let context = format!("{name}, flip {flip}");
+
+            let store = Store::options().map_files(true).open(&copy).expect("the store opens");
+            let opened = Engine::open(Arc::new(store));
+            if name == "model" {
+                // A token table cannot be computed again. Rows of it that nothing reads do no harm.
+                match opened.and_then(|engine| change(&engine).map(|()| engine)) {
+                    Ok(engine) => assert_eq!((similar(&engine), digest(&engine)), right, "{context}"),
+                    Err(error) => assert!(error.to_string().contains("model."), "{context}: {error}"),
+                }
+                continue;
+            }
+            let engine = opened.expect("rows are computed again");
+            change(&engine).expect("refreshed and stored");
+            assert_eq!((similar(&engine), digest(&engine)), right, "{context}");
+            let is_told = |engine: &Engine| !engine.store().damage().is_empty() || engine.damage().is_some();
+            *if is_told(&engine) { &mut at_once } else { &mut later } += 1;
+            // All rows are read.
+            let compared = engine.verify(&cancel).expect("compared").comparison;
+            assert!(matches!(compared, RowComparison::Equal { .. }), "{context}: {compared}");
+            assert!(is_told(&engine), "{context}");
+            drop(engine);
+            let engine = open(&copy);
+            assert!(engine.store().damage().is_empty(), "{context}: the rows were stored again");
+            assert_eq!(digest(&engine), right.1, "{context}");
+        }
+    }
+    assert!(at_once > 0 && later > 0, "{at_once} told at once, {later} later");
 }
 
 /// Before the first answer there is no copy for readers. It comes as of the last refresh, also after an interrupted one.

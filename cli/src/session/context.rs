@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use hedgerow::{CancelToken, Damage, Engine, Epoch, Status, Store};
+use hedgerow::{CancelToken, Engine, Epoch, Status, Store};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
@@ -34,6 +34,14 @@ struct OpenStore {
     path: PathBuf,
     store: Arc<Store>,
     engine: Option<Arc<Engine>>,
+    /// The damage that the engine found was told.
+    is_damage_told: bool,
+}
+
+impl OpenStore {
+    fn new(path: &Path, store: Arc<Store>) -> Self {
+        Self { path: path.to_path_buf(), store, engine: None, is_damage_told: false }
+    }
 }
 
 impl SharedStore {
@@ -103,15 +111,24 @@ impl Context {
             return Ok(Arc::clone(engine));
         }
         let engine = Arc::new(Engine::open_with(Arc::clone(&store), &self.watched())?);
-        // Damage that the store knows was told when it was opened.
-        let is_told = |damage: &Damage| store.damage().iter().any(|told| told.path == damage.path);
-        if let Some(damage) = engine.damage().filter(|damage| !is_told(damage)) {
-            self.out.note(&format!("warning: {damage}"));
-        }
         if let Some(open) = open {
             open.engine = Some(Arc::clone(&engine));
         }
+        drop(shared);
+        self.tell_damage();
         Ok(engine)
+    }
+
+    /// Tells of damage that the engine found, once. It finds some when rows are first used.
+    pub(crate) fn tell_damage(&self) {
+        let mut shared = lock(&self.shared.0);
+        let Some(open) = shared.as_mut().filter(|open| !open.is_damage_told) else { return };
+        let Some(damage) = open.engine.as_ref().and_then(|engine| engine.damage()) else { return };
+        open.is_damage_told = true;
+        // Damage that the store knows was told when it was opened.
+        if open.store.damage().iter().all(|told| told.path != damage.path) {
+            self.out.note(&format!("warning: {damage}"));
+        }
     }
 
     /// An engine that has a model. Without a model it fails with advice to train one.
@@ -170,7 +187,7 @@ impl Context {
         let is_behind = self.shared.store().is_some_and(|store| store.is_outdated().unwrap_or(false));
         if is_behind {
             let store = self.open_anew(path, false)?;
-            *lock(&self.shared.0) = Some(OpenStore { path: path.to_path_buf(), store, engine: None });
+            *lock(&self.shared.0) = Some(OpenStore::new(path, store));
         }
         Ok(is_behind)
     }
@@ -181,7 +198,7 @@ impl Context {
             return Ok(Arc::clone(&open.store));
         }
         let store = self.open_anew(path, create)?;
-        *shared = Some(OpenStore { path: path.to_path_buf(), store: Arc::clone(&store), engine: None });
+        *shared = Some(OpenStore::new(path, Arc::clone(&store)));
         Ok(store)
     }
 

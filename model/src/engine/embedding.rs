@@ -88,7 +88,7 @@ impl Engine {
     /// finite; [`Error::PartlyRefreshed`] between a refresh that was cancelled and the next one.
     pub fn embed_new_node(&self, new_node: &NewNode) -> Result<Embedded, Error> {
         // The copy is not made under the lock of the state.
-        self.make_reader_copy();
+        self.make_reader_copy()?;
         self.with_state(|state| {
             self.with_embeddings(|embeddings, snapshot| {
                 let row = |name: &NodeName| embeddings.require_row(name.as_ref(), snapshot);

@@ -51,6 +51,8 @@ impl Engine {
             let full = self.store.is_read_only();
             self.refresh_to(working, &snapshot, full, None, cancel)?;
         }
+        self.require_intact(working, WorkingState::verify_vectors, cancel)?;
+        working.state.encoder.table.rows.verify()?;
         Ok(EmbeddingExport { working: guard, snapshot })
     }
 

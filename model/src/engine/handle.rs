@@ -1,15 +1,17 @@
 //! The handle that hosts use for everything learned: its locks, its opening and its status.
 //! Each other module of this folder has the methods of one task.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Damage, Epoch, Generation, Snapshot, Store};
+use hedgerow_storage::{CancelToken, Damage, Epoch, Error as StoreError, Generation, Snapshot, Store};
 
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::engine::refresh_history::RefreshHistory;
-use crate::engine::working_state::{Consistency, WorkingState};
+use crate::engine::working_state::{Consistency, WorkingState, damage_of};
 use crate::query::embeddings::Embeddings;
+use crate::state::incremental::StateUpdate;
 use crate::state::layer_rows::State;
 
 /// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
@@ -24,7 +26,7 @@ pub struct Engine {
     pub(super) training: Mutex<()>,
     working_state: Mutex<Option<WorkingState>>,
     reader_copy: RwLock<ReaderCopy>,
-    damage: Option<Damage>,
+    damage: OnceLock<Damage>,
     /// Locked last, and only for short calls.
     pub(super) refresh_history: Mutex<RefreshHistory>,
 }
@@ -66,12 +68,13 @@ impl Engine {
     /// Attaches to a store and reads its published generation, if it has one.
     ///
     /// If its files are damaged, the rows are computed again from the graph and the model. They are stored if the store is open for
-    /// writing. [`Engine::damage`] tells.
+    /// writing. [`Engine::damage`] tells. Over a store with mapped files that happens when the damaged rows are first used.
     ///
     /// # Errors
     /// Damage in the model itself.
     /// # Cost
-    /// Reads those files: about the memory of the embeddings of all layers.
+    /// Reads those files: about the memory of the embeddings of all layers. Of mapped files it reads the neighborhoods, and of
+    /// embeddings and tokens a block of 4 KiB when a row in it is first used.
     pub fn open(store: impl Into<Arc<Store>>) -> Result<Self, Error> {
         Self::open_with(store, &CancelToken::new())
     }
@@ -103,7 +106,7 @@ impl Engine {
             training: Mutex::new(()),
             working_state: Mutex::new(working),
             reader_copy: RwLock::new(reader_copy),
-            damage,
+            damage: damage.map_or_else(OnceLock::new, OnceLock::from),
             refresh_history,
         };
         if must_store {
@@ -118,9 +121,10 @@ impl Engine {
         &self.store
     }
 
-    /// The damage of the stored rows that opening found, after which all rows were computed again. `None` if they were read.
+    /// The damage of the stored rows that was found first, after which all rows were computed again. `None` if all that was read is
+    /// intact. Rows of a mapped file are read when they are first used.
     pub fn damage(&self) -> Option<&Damage> {
-        self.damage.as_ref()
+        self.damage.get()
     }
 
     /// The epochs of the store and its embeddings. Cost: a lock and a few reads.
@@ -159,7 +163,7 @@ impl Engine {
         &self,
         read: impl FnOnce(&Embeddings, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.make_reader_copy();
+        self.make_reader_copy()?;
         match &*self.reader_copy() {
             ReaderCopy::Made(embeddings) => read(embeddings, &self.store.snapshot()),
             // A refresh was interrupted before there was a copy.
@@ -170,22 +174,63 @@ impl Engine {
 
     /// Makes the readers' copy, if there is a model and none was made. Waits for a refresh in progress then. The caller must not hold
     /// the state that refreshes work on.
-    pub(super) fn make_reader_copy(&self) {
+    ///
+    /// # Errors
+    /// Damage of the rows, where they cannot be computed again.
+    pub(super) fn make_reader_copy(&self) -> Result<(), Error> {
         if !matches!(*self.reader_copy(), ReaderCopy::Unmade(_)) {
-            return;
+            return Ok(());
         }
-        let working = self.working_state();
-        let Some(working) = working.as_ref().filter(|working| working.consistent().is_ok()) else { return };
+        let mut working = self.working_state();
+        let Some(working) = working.as_mut().filter(|working| working.consistent().is_ok()) else {
+            return Ok(());
+        };
+        self.require_intact(working, WorkingState::verify_vectors, &CancelToken::new())?;
         if matches!(*self.reader_copy(), ReaderCopy::Unmade(_)) {
             let embeddings = Embeddings::new(&working.state, &self.store.snapshot(), working.generation);
             self.change_reader_copy(|copy| *copy = ReaderCopy::Made(Box::new(embeddings)));
         }
+        Ok(())
     }
 
     /// Runs `read` on the state that refreshes work on, once no refresh is in progress. The readers' embeddings do not change
     /// meanwhile.
     pub(super) fn with_state<T>(&self, read: impl FnOnce(&State) -> Result<T, Error>) -> Result<T, Error> {
-        read(self.working_state().as_ref().ok_or(Error::NotTrained)?.consistent()?)
+        let mut working = self.working_state();
+        let working = working.as_mut().ok_or(Error::NotTrained)?;
+        working.consistent()?;
+        self.require_intact(working, WorkingState::verify, &CancelToken::new())?;
+        read(&working.state)
+    }
+
+    /// Verifies rows of a mapped file that a caller is about to read. If one is damaged, all rows are computed again, as in opening.
+    ///
+    /// # Errors
+    /// Damage of the model; a cancellation.
+    pub(super) fn require_intact(
+        &self,
+        working: &mut WorkingState,
+        verify: impl FnOnce(&WorkingState) -> Result<(), StoreError>,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let damage = match verify(working) {
+            Err(error) => damage_of(error)?,
+            Ok(()) => return Ok(()),
+        };
+        let (since, snapshot) = (Instant::now(), self.store.snapshot());
+        let (state, report) = working.build(&snapshot, cancel)?;
+        working.replace(state);
+        self.note_damage(damage);
+        self.show(working, &snapshot, &StateUpdate { report, changed_rows: None }, since);
+        if !self.store.is_read_only() {
+            self.publish_to_store(working, None, cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the first damage for [`Engine::damage`].
+    pub(super) fn note_damage(&self, damage: Damage) {
+        self.damage.get_or_init(|| damage);
     }
 
     /// Locks the state that refreshes work on. After a panic under the lock, the next refresh rebuilds.

@@ -87,11 +87,18 @@ impl Engine {
     /// # Errors
     /// An error of the store, or a cancellation; the embeddings in memory stay as they are.
     pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
+        let is_unstored = |working: &WorkingState| {
+            working.stored.as_ref().map(|stored| stored.epoch) != Some(working.state.epoch)
+        };
         if let Some(working) = self.working_state().as_mut()
             && working.consistency == Consistency::Exact
-            && working.stored.as_ref().map(|stored| stored.epoch) != Some(working.state.epoch)
+            && is_unstored(working)
         {
-            self.publish_to_store(working, None, cancel)?;
+            self.require_intact(working, WorkingState::verify_unstored, cancel)?;
+            // Rows that were damaged are stored with all others now.
+            if is_unstored(working) {
+                self.publish_to_store(working, None, cancel)?;
+            }
         }
         self.history().store(&self.store);
         Ok(())
@@ -135,9 +142,11 @@ impl Engine {
     /// # Cost
     /// Reads all rows, about a second for each GB. Refreshes wait.
     pub fn digest(&self, cancel: &CancelToken) -> Result<Digest, Error> {
-        let guard = self.working_state();
-        let working = guard.as_ref().ok_or(Error::NotTrained)?;
-        let (state, snapshot) = (working.consistent()?, self.store.snapshot());
+        let mut guard = self.working_state();
+        let working = guard.as_mut().ok_or(Error::NotTrained)?;
+        working.consistent()?;
+        self.require_intact(working, WorkingState::verify_vectors, cancel)?;
+        let (state, snapshot) = (&working.state, self.store.snapshot());
         let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
         Digest::new(state, working.generation, &ids, cancel)
     }

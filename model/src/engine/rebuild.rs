@@ -68,6 +68,7 @@ impl Engine {
         let mut guard = self.working_state();
         let working = guard.as_mut().ok_or(Error::NotTrained)?;
         let snapshot = self.store.snapshot();
+        self.require_intact(working, WorkingState::verify, cancel)?;
         let obstacle = self.follow_changes(working, &snapshot, cancel)?;
         let (rebuilt, report) = working.build(&snapshot, cancel)?;
         let comparison = match obstacle {

@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeRef, Snapshot};
+use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, NodeRef, Snapshot};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
 use crate::engine::handle::{Engine, ReaderCopy, UnmadeCopy};
 use crate::engine::refresh_history::RefreshRecord;
-use crate::engine::working_state::{Consistency, WorkingState};
+use crate::engine::working_state::{Consistency, WorkingState, damage_of};
 use crate::query::embeddings::Embeddings;
 use crate::state::incremental::{ChangedRows, SearchLimit, StateUpdate, touched_nodes};
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
@@ -69,7 +69,7 @@ impl Engine {
     ) -> Result<(RefreshReport, RefreshExplanation), Error> {
         let since = Instant::now();
         if node.is_some() {
-            self.make_reader_copy();
+            self.make_reader_copy()?;
         }
         let mut guard = self.working_state();
         let working = guard.as_mut().ok_or(Error::NotTrained)?;
@@ -163,7 +163,8 @@ impl Engine {
 
         let most_lists = (working.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS);
         if let Some(changes) = changes.as_ref().filter(|changes| changes.lists.len() <= most_lists)
-            && let Some(update) = working.follow(snapshot, changes, SearchLimit::Rebuild, cancel)?
+            && let Some(update) =
+                self.follow_intact(working, snapshot, changes, SearchLimit::Rebuild, cancel)?
         {
             let explanation = match (node, &update.changed_rows) {
                 (Some(node), Some(changed_rows)) => {
@@ -173,7 +174,7 @@ impl Engine {
             };
             return Ok(RefreshOutcome { update, explanation });
         }
-        // Every row, from the model and the snapshot alone.
+        // All rows, from the model and the snapshot alone.
         let (state, mut report) = working.build(snapshot, cancel)?;
         if !full {
             report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));
@@ -181,5 +182,23 @@ impl Engine {
         working.replace(state);
         let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
         Ok(RefreshOutcome { update: StateUpdate { report, changed_rows: None }, explanation })
+    }
+
+    /// Applies changes to the rows, as [`WorkingState::follow`] does. Also `None` if a row that it reads is damaged.
+    pub(super) fn follow_intact(
+        &self,
+        working: &mut WorkingState,
+        snapshot: &Snapshot,
+        changes: &Changes,
+        limit: SearchLimit,
+        cancel: &CancelToken,
+    ) -> Result<Option<StateUpdate>, Error> {
+        match working.follow(snapshot, changes, limit, cancel) {
+            Err(Error::Store(error)) => {
+                self.note_damage(damage_of(error)?);
+                Ok(None)
+            }
+            other => other,
+        }
     }
 }

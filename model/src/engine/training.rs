@@ -302,6 +302,9 @@ impl Engine {
             config: &working.state.config,
             encoder: &working.state.encoder,
         });
+        if let Some(last) = &last {
+            last.encoder.table.rows.verify()?;
+        }
         init::warm(config, inputs, options.seed, last)
     }
 

@@ -15,6 +15,16 @@ use crate::state::row_changes::StoredRows;
 /// The remedy for damaged rows.
 const RECOMPUTED: &str = "all rows were computed again from the graph and the model";
 
+/// The damage of rows that an error tells of; every other error is returned.
+pub(super) fn damage_of(error: StoreError) -> Result<Damage, Error> {
+    match error {
+        StoreError::Damaged { path, place, what } => {
+            Ok(Damage { path, place, what, remedy: RECOMPUTED.to_owned() })
+        }
+        other => Err(other.into()),
+    }
+}
+
 /// The state that refreshes work on. Readers have a copy of its embeddings.
 pub(super) struct WorkingState {
     pub(super) generation: Generation,
@@ -52,15 +62,31 @@ impl WorkingState {
             }
             // The log has a gap behind the rows, which the store has reported.
             Ok(_) => None,
-            Err(Error::Store(StoreError::Damaged { path, place, what })) => {
-                Some(Damage { path, place, what, remedy: RECOMPUTED.to_owned() })
-            }
+            Err(Error::Store(error)) => Some(damage_of(error)?),
             Err(other) => return Err(other),
         };
         let LoadedModel { config, encoder, factors } =
             model_files::load_model(&derived.file(model_files::MODEL)?, is_mapped)?;
         let (state, _) = State::build(config, Arc::new(encoder), factors.into(), snapshot, cancel)?;
         Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
+    }
+
+    /// Verifies the rows of all layers, and the embeddings.
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
+        self.state.verify()
+    }
+
+    /// Verifies the embeddings.
+    pub(super) fn verify_vectors(&self) -> Result<(), StoreError> {
+        self.state.vectors.stored().verify()
+    }
+
+    /// Verifies the rows that the next persist writes.
+    pub(super) fn verify_unstored(&self) -> Result<(), StoreError> {
+        match self.stored.as_ref().and_then(|stored| stored.next_file(&self.state)) {
+            Some(next) => next.verify(&self.state),
+            None => self.verify(),
+        }
     }
 
     /// A state computed from the model and the graph alone.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use hedgerow_storage::PrivateNumbers;
+use hedgerow_storage::{Error, PrivateSection};
 use memmap2::MmapMut;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -20,6 +20,9 @@ const ROOM: usize = 8;
 /// Rows are read from random places. With small pages each read takes a walk of the page table, and each first touch
 /// of a page a system call. A rebuild of 100,000 nodes embeds 134,000 nodes/s with huge pages and 98,000 without.
 /// Memory that nobody wrote yet is zero and costs nothing.
+///
+/// Rows of a file are read only after [`Self::verify_rows`] or [`Self::verify`] found them intact. Builds with debug assertions
+/// check that.
 pub(crate) struct HugeMatrix {
     rows: usize,
     width: usize,
@@ -31,7 +34,7 @@ enum Memory {
     /// Has room for more rows.
     Huge(MmapMut),
     /// Rows of a file, in small pages. Has room for more rows.
-    Mapped(PrivateNumbers),
+    Mapped(PrivateSection),
 }
 
 impl HugeMatrix {
@@ -51,7 +54,7 @@ impl HugeMatrix {
     }
 
     /// The numbers of a file; those after `rows x width` are zeros, and room for more rows. `None` if there are fewer.
-    pub(crate) fn mapped(rows: usize, width: usize, values: PrivateNumbers) -> Option<Self> {
+    pub(crate) fn mapped(rows: usize, width: usize, values: PrivateSection) -> Option<Self> {
         (values.len() >= rows * width).then_some(Self { rows, width, memory: Memory::Mapped(values) })
     }
 
@@ -65,12 +68,52 @@ impl HugeMatrix {
 
     /// Bytes of the rows, without the room for more.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.values())
+        size_of_val(self.unverified_values())
+    }
+
+    /// Verifies the listed rows of a file. Cost: reads the blocks that were not verified before.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(crate) fn verify_rows(&self, rows: &[u32]) -> Result<(), Error> {
+        match &self.memory {
+            Memory::Mapped(section) if !section.is_verified() => rows
+                .par_chunks(BAND)
+                .flatten_iter()
+                .try_for_each(|&row| section.verify_part(self.range(row as usize))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Verifies all rows of a file. Cost: reads them, unless that was done before.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(crate) fn verify(&self) -> Result<(), Error> {
+        if let Memory::Mapped(section) = &self.memory { section.verify() } else { Ok(()) }
     }
 
     /// All rows, row-major.
     pub(crate) fn values(&self) -> &[f32] {
+        debug_assert!(
+            !matches!(&self.memory, Memory::Mapped(section) if !section.is_verified()),
+            "rows are verified before they are read"
+        );
+        self.unverified_values()
+    }
+
+    /// All rows, row-major, for callers that read the rows that they verified.
+    pub(crate) fn unverified_values(&self) -> &[f32] {
         &self.memory.values()[..self.rows * self.width]
+    }
+
+    /// Panics in builds with debug assertions if a row was not verified.
+    #[inline]
+    pub(crate) fn debug_assert_verified(&self, row: usize) {
+        debug_assert!(
+            !matches!(&self.memory, Memory::Mapped(section) if !section.is_part_verified(self.range(row))),
+            "row {row} is verified before it is read"
+        );
     }
 
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
@@ -78,7 +121,8 @@ impl HugeMatrix {
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f32] {
-        &self.values()[self.range(row)]
+        self.debug_assert_verified(row);
+        &self.unverified_values()[self.range(row)]
     }
 
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
@@ -86,8 +130,10 @@ impl HugeMatrix {
         &mut self.values_mut()[range]
     }
 
+    /// All rows, for callers that read the rows that they verified.
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
-        ArrayView2::from_shape((self.rows, self.width), self.values()).expect("as many values as rows hold")
+        ArrayView2::from_shape((self.rows, self.width), self.unverified_values())
+            .expect("as many values as rows hold")
     }
 
     /// Calls `fill` in parallel with bands of rows, which it must write, and the number of the first row of each.
@@ -99,17 +145,22 @@ impl HugeMatrix {
         }
     }
 
+    /// True if the matrix grows to `rows` rows without a copy of all.
+    pub(crate) fn has_room(&self, rows: usize) -> bool {
+        rows * self.width <= self.memory.values().len()
+    }
+
     /// Appends rows of zeros up to `rows` rows. Cost: copies all rows each time the matrix has grown by an eighth.
     pub(crate) fn grow(&mut self, rows: usize) {
         let values = rows * self.width;
-        if values > self.memory.values().len() {
+        if !self.has_room(rows) {
             let room = if self.rows == 0 { rows } else { rows + rows / ROOM };
             let mut memory = Memory::zeros(room * self.width);
             memory.values_mut()[..self.values().len()].copy_from_slice(self.values());
             self.memory = memory;
         } else if matches!(self.memory, Memory::Mapped(_)) {
             // A file may hold anything there.
-            let start = self.values().len();
+            let start = self.rows * self.width;
             self.memory.values_mut()[start..values.max(start)].fill(0.0);
         }
         self.rows = self.rows.max(rows);

@@ -27,6 +27,9 @@ pub(crate) struct RoundedRows {
 pub(crate) struct RoundedRowsView<'a> {
     stored: &'a [f32],
     width: usize,
+    /// The rows that the view is of, if they may be those of a file.
+    #[cfg(debug_assertions)]
+    matrix: Option<&'a HugeMatrix>,
 }
 
 /// A row of [`RoundedRows`].
@@ -120,7 +123,12 @@ impl RoundedRows {
 
     /// All rows, for loops that read many.
     pub(crate) fn view(&self) -> RoundedRowsView<'_> {
-        RoundedRowsView { stored: self.stored.values(), width: self.stored.width() }
+        RoundedRowsView {
+            stored: self.stored.unverified_values(),
+            width: self.stored.width(),
+            #[cfg(debug_assertions)]
+            matrix: Some(&self.stored),
+        }
     }
 
     pub(crate) fn row(&self, row: usize) -> RoundedRow<'_> {
@@ -164,6 +172,10 @@ impl RoundedRows {
 impl<'a> RoundedRowsView<'a> {
     #[inline(always)]
     pub(crate) fn row(self, row: usize) -> RoundedRow<'a> {
+        #[cfg(debug_assertions)]
+        if let Some(matrix) = self.matrix {
+            matrix.debug_assert_verified(row);
+        }
         let (integers, unit) = self.stored[row * self.width..][..self.width].split_at(self.width - TRAILER);
         RoundedRow { integers: bytemuck::cast_slice(integers), unit: unit[0] }
     }
@@ -276,7 +288,13 @@ pub(crate) fn round_all_to_unit_length(rows: &mut [f32], dim: usize) {
     let mut stored = vec![0.0; stored_width(dim)];
     for row in rows.chunks_exact_mut(dim.max(1)) {
         round_to_unit_length(row, &mut stored);
-        let rounded = RoundedRowsView { stored: &stored, width: stored.len() }.row(0);
+        let view = RoundedRowsView {
+            stored: &stored,
+            width: stored.len(),
+            #[cfg(debug_assertions)]
+            matrix: None,
+        };
+        let rounded = view.row(0);
         row.iter_mut().zip(rounded.numbers()).for_each(|(to, number)| *to = number);
     }
 }

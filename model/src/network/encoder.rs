@@ -286,7 +286,7 @@ impl InputPass<'_> {
     /// Computes the rows of `h`. They begin at row `first` of `tokens`; `dense` holds their dense features,
     /// row-major.
     pub(crate) fn rows(&self, tokens: &Sparse, first: usize, dense: &[f32], h: &mut [f32]) {
-        tokens.multiply_into(first, self.table.values(), self.table.width(), h);
+        tokens.multiply_into(first, self.table.unverified_values(), self.table.width(), h);
         if let Some(weights) = &self.dense {
             let mut projected = vec![0.0; h.len()];
             weights.multiply(dense, None, &mut projected);

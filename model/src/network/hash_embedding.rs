@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_storage::StableId;
+use hedgerow_storage::{Error as StoreError, StableId};
 use ndarray::Array1;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -102,7 +102,8 @@ impl TrainedRows {
     }
 }
 
-/// The trained rows of a table. T is their number. Shapes: `rows` (T, D), `bias` (T).
+/// The trained rows of a table. T is their number. Shapes: `rows` (T, D), `bias` (T). Rows of a mapped file are verified before they
+/// are read.
 #[derive(Clone, Debug)]
 pub(crate) struct HashEmbedding {
     pub(crate) trained: Arc<TrainedRows>,
@@ -132,6 +133,16 @@ impl HashEmbedding {
             }
         }
         new
+    }
+
+    /// The token sums of some nodes, as [`TrainedRows::sums_of`]. Verifies the rows that they read.
+    ///
+    /// # Errors
+    /// Damage of the file of the table.
+    pub(crate) fn verified_sums_of(&self, nodes: &[Vec<u64>]) -> Result<Sparse, StoreError> {
+        let sums = self.trained.sums_of(nodes);
+        self.rows.verify_rows(sums.columns())?;
+        Ok(sums)
     }
 
     /// A table of zeros with these trained rows.

@@ -28,9 +28,8 @@ pub struct NewNode {
 pub(crate) fn vector_of_new_node(state: &State, new_node: &NewNode, rows: &[u32]) -> Result<Vec<f32>, Error> {
     // The input row: the sum of the tokens' embeddings, and the dense features.
     let (encoder, buffers) = (&state.encoder, &mut BufferPool::default());
-    let mut sums = encoder.table.trained.empty_sums();
     let hashes: Vec<u64> = new_node.tokens.iter().map(|token| token_hash(token)).collect();
-    encoder.table.trained.push_tokens(&hashes, &mut sums);
+    let sums = encoder.table.verified_sums_of(&[hashes])?;
     let dense = dense_row(&state.config, &new_node.dense)?;
     let rounded = |h: &Array2<f32>| {
         let numbers = RoundedRows::of(h.as_slice().expect("a row is contiguous"), h.ncols()).numbers(0);

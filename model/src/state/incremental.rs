@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Changes, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, Snapshot};
 use hedgerow_walker::{Visit, Walker};
+use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
 use crate::factors::item_factors::ItemFactors;
-use crate::linalg::rounded_rows::{round, round_to_unit_length};
+use crate::linalg::rounded_rows::{RoundedRows, round, round_to_unit_length};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::state::bad_row::FirstBadRow;
@@ -301,7 +302,7 @@ impl State {
         report: &mut RefreshReport,
     ) -> Result<ChangedRows, Error> {
         let since = Instant::now();
-        self.grow_layers();
+        self.grow_layers()?;
         let (inputs, bias_changed) = self.embed_inputs(snapshot, &dirty, cancel, report)?;
         let mut layers = vec![inputs];
         for layer in 0..self.config.layers {
@@ -335,7 +336,7 @@ impl State {
         let nodes: Vec<NodeIx> = recomputed.iter().map(|row| self.nodes[row as usize]).collect();
         let levels: Vec<u8> = recomputed.iter().map(|row| self.levels[row as usize]).collect();
         let inputs = Inputs::gather(snapshot, &self.config, &nodes, &levels);
-        let tokens = self.encoder.table.trained.sums_of(&inputs.tokens);
+        let tokens = self.encoder.table.verified_sums_of(&inputs.tokens)?;
         let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
         // Biases are compared bit by bit.
         let mut bias_changed = Vec::new();
@@ -370,6 +371,7 @@ impl State {
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let (output, inputs) = (self.encoder.output_pass(changed.len()), &self.hidden[0]);
+        inputs.stored().verify_rows(changed.rows())?;
         let (bad_row, stage) = (FirstBadRow::default(), cancel.stage("embeddings", changed.len() as u64));
         replace_rows(&mut self.vectors, changed, &stage, round_to_unit_length, |_, rows, vectors| {
             output.vectors(&inputs.gather(rows), vectors);
@@ -425,6 +427,8 @@ impl State {
         let mut next = std::mem::take(if is_last { &mut self.vectors } else { &mut self.hidden[layer + 1] });
         let own_rows = &self.hidden[layer];
         let messages = if weights.width() == 0 { own_rows } else { &self.messages[layer] };
+        own_rows.stored().verify_rows(recomputed.rows())?;
+        self.verify_neighbors(&recomputed, messages)?;
         let stage = cancel.stage("layer", recomputed.len() as u64);
         let compute = |_, rows: &[u32], into: &mut [f32]| {
             let mut pooled = vec![0.0; rows.len() * messages.dim()];
@@ -445,12 +449,23 @@ impl State {
         Ok(changed_rows.union(dirty.added_or_removed.iter()))
     }
 
-    /// Appends zeros for new rows to every layer.
-    pub(super) fn grow_layers(&mut self) {
+    /// Verifies the messages of all neighbors of some rows.
+    fn verify_neighbors(&self, rows: &RowSet, messages: &RoundedRows) -> Result<(), StoreError> {
+        let neighbors = |&row: &u32| self.neighborhoods.get(row).rows;
+        rows.rows().par_iter().try_for_each(|row| messages.stored().verify_rows(neighbors(row)))
+    }
+
+    /// Appends zeros for new rows to every layer. Rows that must move are verified first.
+    pub(super) fn grow_layers(&mut self) -> Result<(), StoreError> {
         let rows = self.rows();
-        let matrices = self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]);
-        matrices.for_each(|matrix| matrix.grow(rows));
+        for matrix in self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]) {
+            if !matrix.stored().has_room(rows) {
+                matrix.stored().verify()?;
+            }
+            matrix.grow(rows);
+        }
         self.bias.resize(rows, 0.0);
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_storage::{CancelToken, Epoch, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, Epoch, Error as StoreError, NodeIx, Snapshot};
 use hedgerow_walker::Visit;
 
 use crate::config::error::Error;
@@ -81,6 +81,16 @@ impl State {
 
     pub(crate) fn rows(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Verifies the rows of all layers, and the embeddings, where they are those of a mapped file. Cost: reads what was not verified
+    /// before.
+    ///
+    /// # Errors
+    /// Damage of the file.
+    pub(crate) fn verify(&self) -> Result<(), StoreError> {
+        let mut matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
+        matrices.try_for_each(|matrix| matrix.stored().verify())
     }
 
     /// Bytes of the rows, without the encoder.

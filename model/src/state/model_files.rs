@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hedgerow_storage::{CancelToken, Derived, Error as StoreError, NodeIx, SectionFile, SectionWriter};
 use ndarray::Array1;
+use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
@@ -38,6 +39,8 @@ const ROUNDED_VERSION: u32 = 3;
 
 /// A matrix is followed by rows of zeros, one for this many rows: a process that maps the file adds rows there.
 const ROOM: usize = 64;
+/// Neighbors that a thread compares as one task.
+const COMPARED_TOGETHER: usize = 1 << 16;
 static ZEROS: [f32; 4096] = [0.0; 4096];
 
 /// The section of the learning curve, which older files lack.
@@ -183,12 +186,12 @@ pub(crate) fn load_model(file: &SectionFile, is_mapped: bool) -> Result<LoadedMo
         _ => return Err(damaged("bits").into()),
     };
     let numbers = file.section_u32(*b"trained\0")?;
-    let (values, biases) = (file.section_f32(*b"table\0\0\0")?, file.section_f32(*b"bias\0\0\0\0")?);
+    let biases = file.section_f32(*b"bias\0\0\0\0")?;
     if !TrainedRows::is_valid(bits, numbers) || biases.len() != numbers.len() {
         return Err(damaged("trained").into());
     }
     let trained = Arc::new(TrainedRows::new(bits, numbers.iter().copied()));
-    if values.len() != numbers.len() * config.dim {
+    if file.section_len(*b"table\0\0\0") != Some(numbers.len() * config.dim * size_of::<f32>()) {
         return Err(damaged("table").into());
     }
     let rows = matrix_of(file, *b"table\0\0\0", (numbers.len(), config.dim), is_mapped)?;
@@ -240,7 +243,9 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     if levels.iter().any(|&level| level >= degree::levels()) {
         return Err(damaged("levels").into());
     }
-    if rows.len() != counts.len() || rows.iter().any(|&row| row as usize >= count) {
+    // Without an early end, so that the compiler compares many at once.
+    let largest = rows.par_chunks(COMPARED_TOGETHER).map(|rows| rows.iter().copied().fold(0, u32::max)).max();
+    if rows.len() != counts.len() || largest.is_some_and(|largest| largest as usize >= count) {
         return Err(damaged("rows").into());
     }
     state.row_of = vec![ABSENT; bound as usize];
@@ -303,19 +308,22 @@ fn load_embeddings(
     Ok(())
 }
 
-/// A matrix of a section, which may have room behind the rows. `None` if the section has another length.
+/// A matrix of a section, which may have room behind the rows. `None` if the section has another length. The rows of a mapped file are
+/// not verified yet.
 fn matrix_of(
     file: &SectionFile,
     tag: [u8; 8],
     (rows, width): (usize, usize),
     is_mapped: bool,
 ) -> Result<Option<HugeMatrix>, Error> {
-    let values = file.section_f32(tag)?;
-    if values.len() > (rows + rows.div_ceil(ROOM)) * width {
-        return Ok(None);
+    let most = (rows + rows.div_ceil(ROOM)) * width;
+    if is_mapped && file.section_len(tag).is_some_and(|len| len > 0) {
+        let section = file.private_f32(tag)?;
+        return Ok(if section.len() > most { None } else { HugeMatrix::mapped(rows, width, section) });
     }
-    if is_mapped && !values.is_empty() {
-        return Ok(HugeMatrix::mapped(rows, width, file.private_f32(tag)?));
+    let values = file.section_f32(tag)?;
+    if values.len() > most {
+        return Ok(None);
     }
     Ok(values.get(..rows * width).and_then(|values| HugeMatrix::from_values(rows, width, values)))
 }

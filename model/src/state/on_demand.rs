@@ -51,7 +51,7 @@ pub(crate) fn embed_nodes(
 
     let Inputs { tokens: hashes, dense, log_degrees, .. } =
         Inputs::gather(snapshot, config, &listed.nodes, &listed.levels);
-    let tokens = encoder.table.trained.sums_of(&hashes);
+    let tokens = encoder.table.verified_sums_of(&hashes)?;
     let bias = encoder.bias(&tokens, &log_degrees).slice(s![..count]).to_vec();
     let influence = |row: u32| config.influence(listed.levels[row as usize]);
     let pools: Vec<Sparse> = sizes

@@ -15,7 +15,7 @@ use crate::state::row_set::RowSet;
 /// parallel.
 ///
 /// # Errors
-/// A cancellation. Some rows are then replaced and others not.
+/// Damage of the rows before, where they are those of a mapped file; nothing is replaced then. A cancellation: some rows are then replaced and others not.
 pub(super) fn replace_rows(
     matrix: &mut RoundedRows,
     recomputed: &RowSet,
@@ -27,6 +27,7 @@ pub(super) fn replace_rows(
     if dim == 0 {
         return Ok(RowSet::default());
     }
+    matrix.stored().verify_rows(recomputed.rows())?;
     let mut remaining = matrix.stored_mut().values_mut();
     let mut start = 0;
     let mut bands = Vec::with_capacity(recomputed.len().div_ceil(BAND));

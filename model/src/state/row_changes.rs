@@ -124,6 +124,19 @@ impl NextFile {
         (0..self.kept).map(file_name)
     }
 
+    /// Verifies the rows of the new file, where they are those of a mapped file.
+    ///
+    /// # Errors
+    /// Damage of the file.
+    pub(crate) fn verify(&self, state: &State) -> Result<(), StoreError> {
+        let RowChanges { layers, embeddings, .. } = &self.changes;
+        for (layer, rows) in layers.iter().enumerate() {
+            let matrices = state.hidden.get(layer).into_iter().chain(state.messages.get(layer));
+            matrices.into_iter().try_for_each(|matrix| matrix.stored().verify_rows(rows.rows()))?;
+        }
+        state.vectors.stored().verify_rows(embeddings.rows())
+    }
+
     /// The name of the new file, and its content. `None` if nothing changed.
     pub(crate) fn content<'a>(&'a self, state: &'a State) -> Option<(String, SectionWriter<'a>)> {
         (!self.changes.is_empty()).then(|| (file_name(self.kept), self.changes.file(state)))
@@ -239,7 +252,7 @@ impl RowChanges {
         read_nodes(file, &nodes, state, count, bound)?;
         let neighborhoods = rows(*b"hoods-at")?;
         read_neighborhoods(file, &neighborhoods, state)?;
-        state.grow_layers();
+        state.grow_layers()?;
         let is_rounded = file.version() == VERSION;
         let matrix = |tag: [u8; 8], rows: &RowSet, to: &mut RoundedRows, round: Round| -> Result<(), Error> {
             let values = file.section_f32(tag)?;

@@ -42,6 +42,12 @@ impl PrivateSection {
         self.file.section(self.tag).map(drop)
     }
 
+    /// True if a range of numbers was verified.
+    pub fn is_part_verified(&self, numbers: Range<usize>) -> bool {
+        let size = size_of::<f32>();
+        self.file.is_part_verified(self.tag, numbers.start * size..numbers.end * size)
+    }
+
     /// True if all numbers were verified together.
     pub fn is_verified(&self) -> bool {
         self.file.is_section_verified(self.tag)

@@ -298,6 +298,11 @@ impl SectionFile {
         self.note_damage(tag, self.find(tag)?.verify_part(&self.map, part))
     }
 
+    /// True if the blocks of a range of bytes of a section were verified.
+    pub(crate) fn is_part_verified(&self, tag: [u8; 8], part: Range<usize>) -> bool {
+        self.sections.get(&tag).is_some_and(|section| section.is_part_verified(part))
+    }
+
     /// True if every byte of the section was verified together with the others.
     pub(crate) fn is_section_verified(&self, tag: [u8; 8]) -> bool {
         self.sections.get(&tag).is_some_and(Section::is_verified)
@@ -472,6 +477,9 @@ mod tests {
         torn[section.start + 5000] ^= 4;
         std::fs::write(&path, &torn).expect("writable");
         let (file, mut numbers) = (open(), open().private_f32(TAG).expect("mapped"));
+        let parts = [0..1024, 1023..1025, 2048..2500];
+        let verified = |numbers: &PrivateSection| parts.clone().map(|part| numbers.is_part_verified(part));
+        assert_eq!(verified(&numbers), [false; 3]);
         for _ in 0..2 {
             numbers.verify_part(0..1024).expect("the first block is intact");
             numbers.verify_part(2048..2500).expect("the third block is intact");
@@ -479,6 +487,7 @@ mod tests {
             numbers.verify_part(1023..1025).expect_err("the second block is damaged");
             numbers.verify_part(1024..1025).expect_err("the second block is damaged");
             numbers.verify().expect_err("the second block is damaged");
+            assert_eq!(verified(&numbers), [true, false, true]);
         }
         assert!(!file.is_damaged() && file.section_u32(*b"others\0\0").is_ok());
         assert!(file.section(TAG).is_err() && file.is_damaged());

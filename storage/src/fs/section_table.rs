@@ -85,6 +85,18 @@ impl Section {
         Ok(())
     }
 
+    /// True if the blocks of a range of bytes of the section were verified.
+    pub(super) fn is_part_verified(&self, part: Range<usize>) -> bool {
+        let is_verified = |verified: &[AtomicU64], block: usize| {
+            verified[block / 64].load(Ordering::Acquire) >> (block % 64) & 1 == 1
+        };
+        self.is_verified()
+            || self
+                .verified_blocks
+                .get()
+                .is_some_and(|bits| blocks_of(part).all(|block| is_verified(bits, block)))
+    }
+
     /// Verifies the blocks of a range of bytes of the section, unless that was done before. Without checksums of blocks, all bytes.
     ///
     /// # Errors
@@ -103,7 +115,7 @@ impl Section {
         }
         let verified = self.verified_blocks.get().expect("it was made above");
         let section = &map[self.bytes.clone()];
-        for block in part.start / BLOCK..part.end.min(section.len()).div_ceil(BLOCK) {
+        for block in blocks_of(part) {
             let (word, bit) = (&verified[block / 64], 1 << (block % 64));
             if word.load(Ordering::Acquire) & bit == 0 {
                 if !is_block(sums, block, &section[block * BLOCK..section.len().min((block + 1) * BLOCK)]) {
@@ -114,6 +126,11 @@ impl Section {
         }
         Ok(())
     }
+}
+
+/// The blocks of a range of bytes.
+fn blocks_of(part: Range<usize>) -> Range<usize> {
+    part.start / BLOCK..part.end.div_ceil(BLOCK)
 }
 
 /// True if a block has its checksum.

@@ -64,18 +64,21 @@ fn a_kill_during_the_creation_of_a_store_is_no_damage() {
     assert_eq!(cli.json(&["stats", "s"])["nodes"]["lamp"], json!(2));
 }
 
-/// Embeddings are computed from the graph, so the digest is the same as before the damage.
+/// Embeddings are computed from the graph, so the digest is the same as before the damage. The byte in the middle of the embeddings is
+/// of a layer, which a rebuild reads to compare it, and no answer.
 #[test]
 fn damaged_embeddings_are_computed_again() {
     let cli = Cli::trained();
     let before = cli.json(&["digest", "s"])["digest"].clone();
-    for name in ["embeddings.", "neighborhoods."] {
+    for (name, repair) in
+        [("embeddings.", &["refresh", "s", "--full"][..]), ("neighborhoods.", &["digest", "s"])]
+    {
         flip(&file(&cli, name));
-        let ran = cli.run(&["digest", "s", "--output", "json"]);
+        assert_eq!(cli.run(&["check", "s"]).code, 4, "{name}");
+        let ran = cli.run(repair);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.err.contains("warning: ") && ran.err.contains(name), "{}", ran.err);
-        let digest: Value = serde_json::from_str(&ran.out).expect("JSON");
-        assert_eq!(digest["digest"], before, "{name}");
+        assert_eq!(cli.json(&["digest", "s"])["digest"], before, "{name}");
         cli.ok(&["check", "s", "--deep"]);
         let again = cli.run(&["digest", "s"]);
         assert!(!again.err.contains("warning"), "{}", again.err);
@@ -86,7 +89,7 @@ fn damaged_embeddings_are_computed_again() {
 fn a_damaged_model_is_given_up_with_repair_only() {
     let cli = Cli::trained();
     flip(&file(&cli, "model."));
-    cli.fails(&["similar", "s", "pin:0"], 4, "model.");
+    cli.fails(&["refresh", "s", "--full"], 4, "model.");
     cli.ok(&["neighbors", "s", "pin:0"]);
     let found = cli.json(&["check", "s", "--repair"]);
     assert_eq!(found["sound"], json!(true), "{found}");
