@@ -79,6 +79,15 @@ impl Decoders {
                 assert!(numbers == 0 || numbers * 4 == content.len());
             }
         }
+        // The same file whose blocks are verified when they are used.
+        let Ok(file) = SectionFile::open(&self.copy, &path, Residence::Mapped, Verification::AtUse) else {
+            return;
+        };
+        for tag in file.tags().collect::<Vec<_>>() {
+            let Ok(numbers) = file.private_f32(tag) else { continue };
+            let is_intact = (0..numbers.len()).all(|number| numbers.verify_part(number..number + 1).is_ok());
+            assert_eq!(is_intact, numbers.verify().is_ok());
+        }
     }
 
     /// A manifest with these sections.

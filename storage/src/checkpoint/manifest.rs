@@ -129,14 +129,21 @@ impl NamedFile {
         mode: OpenMode<'_>,
     ) -> Result<SectionFile, Error> {
         let path = self.path(disk.folder());
-        SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.verification(&path))
+        let file =
+            SectionFile::open_named(disk, &path, self.fingerprint, residence, mode.verification(&path))?;
+        file.verify()?;
+        Ok(file)
     }
 
-    /// Opens a derived file, as [`Self::open`].
+    /// Opens a derived file, as [`Self::open`]. In a mapped store its sections are verified when they are used.
     pub(crate) fn open_derived(&self, disk: &Disk, mode: OpenMode<'_>) -> Result<SectionFile, Error> {
         let path = self.path(disk.folder());
-        let verification = mode.verification_of_derived(&path);
-        SectionFile::open_named(disk, &path, self.fingerprint, Residence::Mapped, verification)
+        let verification = mode.verification(&path);
+        let file = SectionFile::open_named(disk, &path, self.fingerprint, Residence::Mapped, verification)?;
+        if !mode.is_mapped {
+            file.verify()?;
+        }
+        Ok(file)
     }
 
     /// True if an open file is this one.

@@ -21,7 +21,7 @@ use crate::types::ids::StoreId;
 
 use crate::fs::private_section::PrivateSection;
 use crate::fs::section_stream::SectionStream;
-use crate::fs::section_table::{Section, Verification, check, tag_text};
+use crate::fs::section_table::{Section, Threads, Verification, check, tag_text};
 
 /// Bytes that are written between two checks for cancellation.
 const CHUNK: usize = 8 << 20;
@@ -286,11 +286,16 @@ impl SectionFile {
     /// # Errors
     /// [`Error::Damaged`] when there is no such section, or its checksum does not match.
     /// # Cost
-    /// Reads the section if it is not verified yet.
+    /// Reads the section, in parallel, if it is not verified yet.
     pub fn section(&self, tag: [u8; 8]) -> Result<&[u8], Error> {
         let section = self.find(tag)?;
-        self.note_damage(tag, section.verify(&self.map))?;
+        self.note_damage(tag, section.verify(&self.map, Threads::All))?;
         Ok(&self.map[section.bytes.clone()])
+    }
+
+    /// Verifies all sections. Cost: reads the file in parallel, so no caller may hold a lock that a task of the pool waits for.
+    pub(crate) fn verify(&self) -> Result<(), Error> {
+        self.sections.keys().try_for_each(|tag| self.section(*tag).map(drop))
     }
 
     /// Verifies the blocks of a range of bytes of a section.
@@ -358,6 +363,15 @@ impl SectionFile {
     /// As for [`Self::section_u64`].
     pub fn shared_u64(&self, tag: [u8; 8]) -> Result<SharedNumbers<u64>, Error> {
         self.section_u64(tag)?;
+        self.slice(tag)
+    }
+
+    /// A section as `f32` numbers that outlive the open file.
+    ///
+    /// # Errors
+    /// As for [`Self::section_f32`].
+    pub fn shared_f32(&self, tag: [u8; 8]) -> Result<SharedNumbers<f32>, Error> {
+        self.section_f32(tag)?;
         self.slice(tag)
     }
 

@@ -27,11 +27,20 @@ const CHUNK: usize = 4 << 20;
 /// The time at which the sections of a file are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verification {
+    /// By the thread that opens the file, which may hold a lock.
     AtOpening,
     /// Each when it is first used.
     AtUse,
     /// Before, when the file was opened another time.
     Before,
+}
+
+/// The threads that verify a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    One,
+    /// Those of the rayon pool. A caller who holds a lock that a task may wait for would wait forever.
+    All,
 }
 
 /// The place of a section and its checksums.
@@ -57,24 +66,27 @@ impl Section {
     /// # Errors
     /// A description of the damage.
     /// # Cost
-    /// Reads the section, in parallel.
-    pub(super) fn verify(&self, map: &Map) -> Result<(), &'static str> {
+    /// Reads the section.
+    pub(super) fn verify(&self, map: &Map, threads: Threads) -> Result<(), &'static str> {
         if self.is_verified() {
             return Ok(());
         }
         let is_intact = if let Some(sums) = &self.block_sums {
             let sums = &map[sums.clone()];
-            let chunks = self.bytes.clone().into_par_iter().step_by(CHUNK);
+            let is_chunk = |start: usize| {
+                let chunk = start..self.bytes.end.min(start + CHUNK);
+                let first = (start - self.bytes.start) / BLOCK;
+                let mut blocks = map[chunk.clone()].chunks(BLOCK).enumerate();
+                let is_intact = blocks.all(|(at, block)| is_block(sums, first + at, block));
+                map.release_range(chunk);
+                is_intact
+            };
+            let bytes = self.bytes.clone();
             xxh3_64(sums) == self.sum
-                && chunks.all(|start| {
-                    let chunk = start..self.bytes.end.min(start + CHUNK);
-                    let first = (start - self.bytes.start) / BLOCK;
-                    let blocks = map[chunk.clone()].chunks(BLOCK).enumerate();
-                    let is_intact =
-                        blocks.fold(true, |is, (at, block)| is & is_block(sums, first + at, block));
-                    map.release_range(chunk);
-                    is_intact
-                })
+                && match threads {
+                    Threads::All if bytes.len() > CHUNK => bytes.into_par_iter().step_by(CHUNK).all(is_chunk),
+                    _ => bytes.step_by(CHUNK).all(is_chunk),
+                }
         } else {
             checksum(map, self.bytes.clone()) == self.sum
         };
@@ -103,7 +115,7 @@ impl Section {
     /// A description of the damage.
     pub(super) fn verify_part(&self, map: &Map, part: Range<usize>) -> Result<(), &'static str> {
         let Some(sums) = self.block_sums.as_ref().filter(|_| !self.is_verified()) else {
-            return self.verify(map);
+            return self.verify(map, Threads::One);
         };
         let sums = &map[sums.clone()];
         if self.verified_blocks.get().is_none() {
@@ -204,7 +216,7 @@ pub(super) fn check(
     }
     if verification == Verification::AtOpening {
         for (tag, _) in &sums {
-            sections[tag].verify(map).map_err(|what| damaged(&tag_text(tag), what))?;
+            sections[tag].verify(map, Threads::One).map_err(|what| damaged(&tag_text(tag), what))?;
         }
     }
     Ok(sections)

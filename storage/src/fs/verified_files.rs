@@ -63,18 +63,10 @@ pub(crate) struct OpenMode<'a> {
 }
 
 impl OpenMode<'_> {
-    /// The time to verify a file of the graph, which is used whole.
+    /// The time to verify a file: never again if it is known.
     pub(crate) fn verification(self, path: &Path) -> Verification {
         let is_known = self.verified.is_some_and(|verified| verified.is_unchanged(path));
-        if is_known { Verification::Before } else { Verification::AtOpening }
-    }
-
-    /// The time to verify a derived file, which a process that maps files may not use.
-    pub(crate) fn verification_of_derived(self, path: &Path) -> Verification {
-        match self.verification(path) {
-            Verification::AtOpening if self.is_mapped => Verification::AtUse,
-            other => other,
-        }
+        if is_known { Verification::Before } else { Verification::AtUse }
     }
 }
 

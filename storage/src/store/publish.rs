@@ -255,7 +255,9 @@ impl Store {
             let (generation, refreshed) = (publish.generation.get(), refreshed.get());
             let published = Published { generation, refreshed, refreshed_seq, dirty: 0, files };
             let mode = OpenMode { is_mapped: false, verified: None, cancel };
-            let derived = Derived::open_new(&self.disk, &published, self.derived().as_ref(), mode)?;
+            let before = self.derived();
+            let derived = self
+                .run_in_private_pool(|| Derived::open_new(&self.disk, &published, before.as_ref(), mode))?;
             manifest.published = Some(published);
             let checkpointed = writes_segments
                 .then(|| self.write_segments(writer, &state, &mut manifest, cancel))
