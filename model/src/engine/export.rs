@@ -9,6 +9,7 @@ use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::engine::persist::Digest;
 use crate::engine::working_state::{Consistency, WorkingState};
+use crate::factors::item_factors::ItemFactors;
 use crate::network::parameters::{LoadedModel, Model, refused};
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
@@ -19,6 +20,7 @@ use crate::state::learning_curve::LearningCurve;
 /// Refreshes, trainings and persists wait until it is dropped; readers and commits do not.
 pub struct EmbeddingExport<'a> {
     working: MutexGuard<'a, Option<WorkingState>>,
+    factors: Arc<[ItemFactors]>,
     snapshot: Snapshot,
 }
 
@@ -53,7 +55,8 @@ impl Engine {
         }
         self.require_intact(working, WorkingState::verify_vectors, cancel)?;
         working.state.encoder.table.rows.verify()?;
-        Ok(EmbeddingExport { working: guard, snapshot })
+        let factors = working.state.factors.get()?;
+        Ok(EmbeddingExport { working: guard, factors, snapshot })
     }
 
     /// Makes a model from outside the next generation, and embeds every node of its target kinds with it.
@@ -80,7 +83,7 @@ impl Engine {
                 )));
             }
         }
-        let (state, _) = State::build(config, Arc::new(encoder), factors.into(), &snapshot, cancel)?;
+        let (state, _) = State::build(config, Arc::new(encoder), factors, &snapshot, cancel)?;
         Ok(self.publish_trained(state, &LearningCurve::default(), cancel)?.0)
     }
 }
@@ -116,8 +119,8 @@ impl EmbeddingExport<'_> {
 
     /// The model. Cost: a copy of it.
     pub fn model(&self) -> Model {
-        let State { config, encoder, factors, .. } = self.state();
-        Model::of(config, encoder, factors)
+        let State { config, encoder, .. } = self.state();
+        Model::of(config, encoder, &self.factors)
     }
 
     /// The row of a node; `None` if it is not embedded.

@@ -18,8 +18,8 @@ use crate::state::layer_rows::State;
 ///
 /// Readers see the embeddings that were published last and never wait for a refresh to compute. A refresh works on rows of its own
 /// and copies the changed ones at its end, in one step. Over a store with mapped files the readers' copy is made by the first answer,
-/// which waits for a refresh in progress. Commits and refreshes go on during a training, and the new generation
-/// includes them.
+/// which waits for a refresh in progress and must not be asked for from a task of a rayon pool. Commits and refreshes go on during a
+/// training, and the new generation includes them.
 pub struct Engine {
     pub(super) store: Arc<Store>,
     /// Held by a training, so that there is one at a time.
@@ -97,7 +97,8 @@ impl Engine {
             // A process that maps the files may never ask.
             Some(working) if store.is_mapped() => ReaderCopy::Unmade(UnmadeCopy::of(working)),
             Some(working) => {
-                ReaderCopy::Made(Box::new(Embeddings::new(&working.state, &snapshot, working.generation)))
+                let embeddings = Embeddings::new(&working.state, &snapshot, working.generation);
+                ReaderCopy::Made(Box::new(embeddings.prepared()?))
             }
         };
         let refresh_history = Mutex::new(RefreshHistory::open(&store));
@@ -187,8 +188,8 @@ impl Engine {
         };
         self.require_intact(working, WorkingState::verify_vectors, &CancelToken::new())?;
         if matches!(*self.reader_copy(), ReaderCopy::Unmade(_)) {
-            let embeddings = Embeddings::new(&working.state, &self.store.snapshot(), working.generation);
-            self.change_reader_copy(|copy| *copy = ReaderCopy::Made(Box::new(embeddings)));
+            let embeddings = self.copy_for_readers(working, &self.store.snapshot())?;
+            self.change_reader_copy(|copy| *copy = ReaderCopy::Made(embeddings));
         }
         Ok(())
     }
@@ -221,11 +222,24 @@ impl Engine {
         let (state, report) = working.build(&snapshot, cancel)?;
         working.replace(state);
         self.note_damage(damage);
-        self.show(working, &snapshot, &StateUpdate { report, changed_rows: None }, since);
+        self.show(working, &snapshot, &StateUpdate { report, changed_rows: None }, since)?;
         if !self.store.is_read_only() {
             self.publish_to_store(working, None, cancel)?;
         }
         Ok(())
+    }
+
+    /// A copy of the embeddings for readers. A process that maps files may ask one question only, so its copy is prepared by answers.
+    ///
+    /// # Errors
+    /// Damage of the factors.
+    pub(super) fn copy_for_readers(
+        &self,
+        working: &WorkingState,
+        snapshot: &Snapshot,
+    ) -> Result<Box<Embeddings>, Error> {
+        let embeddings = Embeddings::new(&working.state, snapshot, working.generation);
+        Ok(Box::new(if self.store.is_mapped() { embeddings } else { embeddings.prepared()? }))
     }
 
     /// Keeps the first damage for [`Engine::damage`].

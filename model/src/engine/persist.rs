@@ -61,7 +61,7 @@ impl Digest {
         }
         stage.end();
         // Scores read factors and constants besides the rows.
-        for factors in state.factors.iter() {
+        for factors in state.factors.get()?.iter() {
             factors.hash_into(&mut |bytes| {
                 hasher.update(bytes);
             });
@@ -116,7 +116,8 @@ impl Engine {
         let next = next.and_then(|stored| stored.next_file(state));
         let changed = next.as_ref().and_then(|next| next.content(state));
         let kept: Vec<String> = next.iter().flat_map(NextFile::kept).collect();
-        let model = new_model.map(|curve| model_files::model_file(state, curve));
+        let factors = new_model.map(|_| state.factors.get()).transpose()?.unwrap_or_default();
+        let model = new_model.map(|curve| model_files::model_file(state, &factors, curve));
         let all = |file: fn(&State) -> SectionWriter<'_>| next.is_none().then(|| file(state));
         let mut files = vec![
             (model_files::MODEL, model),

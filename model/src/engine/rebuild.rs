@@ -78,7 +78,7 @@ impl Engine {
         let mut update = StateUpdate { report, changed_rows: None };
         if keep {
             working.replace(rebuilt);
-            self.show(working, &snapshot, &update, since);
+            self.show(working, &snapshot, &update, since)?;
         }
         update.report.seconds = since.elapsed().as_secs_f64();
         Ok(RebuildReport { refresh: update.report, comparison })
@@ -116,7 +116,7 @@ impl Engine {
         }
         match working.follow(snapshot, &changes, SearchLimit::Unlimited, cancel)? {
             Some(update) => {
-                self.show(working, snapshot, &update, since);
+                self.show(working, snapshot, &update, since)?;
                 Ok(None)
             }
             None => Ok(Some("the rows are not those of the graph".to_owned())),

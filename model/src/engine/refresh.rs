@@ -3,14 +3,13 @@
 
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, NodeRef, Snapshot};
+use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeRef, Snapshot};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
 use crate::engine::handle::{Engine, ReaderCopy, UnmadeCopy};
 use crate::engine::refresh_history::RefreshRecord;
 use crate::engine::working_state::{Consistency, WorkingState, damage_of};
-use crate::query::embeddings::Embeddings;
 use crate::state::incremental::{ChangedRows, SearchLimit, StateUpdate, touched_nodes};
 use crate::state::refresh_explanation::{RefreshExplanation, RefreshReason, explain_refresh};
 
@@ -94,28 +93,27 @@ impl Engine {
     ) -> Result<RefreshOutcome, Error> {
         let since = Instant::now();
         let outcome = self.advance_to(working, snapshot, full, node, cancel)?;
-        self.show(working, snapshot, &outcome.update, since);
+        self.show(working, snapshot, &outcome.update, since)?;
         Ok(outcome)
     }
 
     /// Publishes to readers the rows that an update of the working state changed, and records the refresh.
+    ///
+    /// # Errors
+    /// Damage of the factors of a mapped file.
     pub(super) fn show(
         &self,
         working: &WorkingState,
         snapshot: &Snapshot,
         update: &StateUpdate,
         since: Instant,
-    ) {
+    ) -> Result<(), Error> {
         // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
         let changed_rows = update.changed_rows.as_ref().map(ChangedRows::for_readers);
         let is_unmade = matches!(*self.reader_copy(), ReaderCopy::Unmade(_));
         let mut new = match &changed_rows {
             _ if is_unmade => Some(ReaderCopy::Unmade(UnmadeCopy::of(working))),
-            None => Some(ReaderCopy::Made(Box::new(Embeddings::new(
-                &working.state,
-                snapshot,
-                working.generation,
-            )))),
+            None => Some(ReaderCopy::Made(self.copy_for_readers(working, snapshot)?)),
             Some(_) => None,
         };
         self.change_reader_copy(|copy| {
@@ -135,6 +133,7 @@ impl Engine {
             let report = RefreshReport { seconds, ..update.report.clone() };
             self.history().push(RefreshRecord { generation: working.generation, report });
         }
+        Ok(())
     }
 
     /// Brings the working state to a snapshot: by the changes since its epoch, or by a rebuild if they are too many, unknown, or
@@ -162,9 +161,16 @@ impl Engine {
         };
 
         let most_lists = (working.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS);
+        let mut damage = None;
         if let Some(changes) = changes.as_ref().filter(|changes| changes.lists.len() <= most_lists)
-            && let Some(update) =
-                self.follow_intact(working, snapshot, changes, SearchLimit::Rebuild, cancel)?
+            && let Some(update) = match working.follow(snapshot, changes, SearchLimit::Rebuild, cancel) {
+                // A row that it reads.
+                Err(Error::Store(error)) => {
+                    damage = Some(damage_of(error)?);
+                    None
+                }
+                other => other?,
+            }
         {
             let explanation = match (node, &update.changed_rows) {
                 (Some(node), Some(changed_rows)) => {
@@ -180,25 +186,10 @@ impl Engine {
             report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));
         }
         working.replace(state);
+        if let Some(damage) = damage {
+            self.note_damage(damage);
+        }
         let explanation = RefreshExplanation { changed: true, reasons: vec![RefreshReason::Rebuild] };
         Ok(RefreshOutcome { update: StateUpdate { report, changed_rows: None }, explanation })
-    }
-
-    /// Applies changes to the rows, as [`WorkingState::follow`] does. Also `None` if a row that it reads is damaged.
-    pub(super) fn follow_intact(
-        &self,
-        working: &mut WorkingState,
-        snapshot: &Snapshot,
-        changes: &Changes,
-        limit: SearchLimit,
-        cancel: &CancelToken,
-    ) -> Result<Option<StateUpdate>, Error> {
-        match working.follow(snapshot, changes, limit, cancel) {
-            Err(Error::Store(error)) => {
-                self.note_damage(damage_of(error)?);
-                Ok(None)
-            }
-            other => other,
-        }
     }
 }

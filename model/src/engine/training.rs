@@ -16,11 +16,11 @@ use crate::engine::handle::{Engine, ReaderCopy};
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::factors::fit::{Fit, FittedScore, fit};
 use crate::factors::held_out_ranking::RankingQuality;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::{Inputs, check_inputs};
 use crate::network::parameters::check_finite;
-use crate::query::embeddings::Embeddings;
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::train::checkpoint;
@@ -244,7 +244,7 @@ impl Engine {
         };
         drop(run);
         state.config.graph = fits.iter().map(|fit| fit.factors.constants.clone()).collect();
-        state.factors = fits.into_iter().map(|fit| fit.factors).collect();
+        state.factors = ModelFactors::new(fits.into_iter().map(|fit| fit.factors).collect());
         let Trained { encoder, epochs, kept, is_improving, end } = trained;
         let curve = LearningCurve { epochs: epochs.iter().map(Into::into).collect(), kept };
 
@@ -325,7 +325,7 @@ impl Engine {
         let embedded = new.state.alive_rows().count() as u64;
         self.publish_to_store(&mut new, Some(curve), cancel)?;
         // The old embeddings are freed after readers are let in again.
-        let mut embeddings = ReaderCopy::Made(Box::new(Embeddings::new(&new.state, &now, generation)));
+        let mut embeddings = ReaderCopy::Made(self.copy_for_readers(&new, &now)?);
         self.change_reader_copy(|readers| std::mem::swap(readers, &mut embeddings));
         self.store.mark_refreshed(now.epoch());
         *working = Some(new);

@@ -67,7 +67,7 @@ impl WorkingState {
         };
         let LoadedModel { config, encoder, factors } =
             model_files::load_model(&derived.file(model_files::MODEL)?, is_mapped)?;
-        let (state, _) = State::build(config, Arc::new(encoder), factors.into(), snapshot, cancel)?;
+        let (state, _) = State::build(config, Arc::new(encoder), factors, snapshot, cancel)?;
         Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
     }
 
@@ -96,7 +96,7 @@ impl WorkingState {
         cancel: &CancelToken,
     ) -> Result<(State, RefreshReport), Error> {
         let State { config, encoder, factors, .. } = &self.state;
-        State::build(config.clone(), Arc::clone(encoder), Arc::clone(factors), snapshot, cancel)
+        State::build(config.clone(), Arc::clone(encoder), factors.clone(), snapshot, cancel)
     }
 
     /// Applies changes to the rows. `None` if the rows are not those of the graph or the limit is reached, and they must be rebuilt.

@@ -1,5 +1,10 @@
 //! The factors of items as a model holds them, and the factors of a history by them.
 
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use hedgerow_storage::SharedNumbers;
+
 use crate::config::graph_constants::GraphConstants;
 use crate::config::json;
 use crate::factors::least_squares::edge_target;
@@ -15,11 +20,35 @@ pub(crate) struct ItemFactors {
     /// Stable ids of the items, ascending.
     pub(crate) ids: Vec<u64>,
     /// For each item its factors.
-    pub(crate) z: Vec<Factor>,
+    pub(crate) z: FactorNumbers,
     /// For each item what the filter's scores of all items pull at the factors of its lists, see `ResidualLoss::pulls`.
-    pub(crate) pulls: Vec<Factor>,
-    /// `Z'Z`.
-    gram: Vec<f32>,
+    pub(crate) pulls: FactorNumbers,
+    /// `Z'Z`, made for the first history.
+    gram: OnceLock<Vec<f32>>,
+}
+
+/// Factors in memory or in a mapped file.
+#[derive(Clone, Debug)]
+pub(crate) enum FactorNumbers {
+    Own(Vec<Factor>),
+    File(Arc<SharedNumbers<f32>>),
+}
+
+impl Deref for FactorNumbers {
+    type Target = [Factor];
+
+    fn deref(&self) -> &[Factor] {
+        match self {
+            Self::Own(factors) => factors,
+            Self::File(numbers) => numbers.as_chunks().0,
+        }
+    }
+}
+
+impl PartialEq for FactorNumbers {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
 }
 
 /// An item of a history, with the filter's scores of it.
@@ -37,8 +66,8 @@ impl ItemFactors {
     /// If the numbers of ids, factors and pulls differ.
     pub(crate) fn new(constants: GraphConstants, ids: Vec<u64>, z: Vec<Factor>, pulls: Vec<Factor>) -> Self {
         assert!(ids.len() == z.len() && ids.len() == pulls.len(), "each item has factors and pulls");
-        let gram = gram(&z);
-        Self { constants, ids, z, pulls, gram }
+        let (z, pulls) = (FactorNumbers::Own(z), FactorNumbers::Own(pulls));
+        Self { constants, ids, z, pulls, gram: OnceLock::new() }
     }
 
     /// Factors from outside.
@@ -51,6 +80,26 @@ impl ItemFactors {
         z: &[f32],
         pulls: &[f32],
     ) -> Result<Self, String> {
+        Self::check(&ids, z, pulls)?;
+        Ok(Self::new(constants, ids, z.as_chunks().0.to_vec(), pulls.as_chunks().0.to_vec()))
+    }
+
+    /// Factors of a mapped file.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn map(
+        constants: GraphConstants,
+        ids: Vec<u64>,
+        z: SharedNumbers<f32>,
+        pulls: SharedNumbers<f32>,
+    ) -> Result<Self, String> {
+        Self::check(&ids, &z, &pulls)?;
+        let (z, pulls) = (FactorNumbers::File(Arc::new(z)), FactorNumbers::File(Arc::new(pulls)));
+        Ok(Self { constants, ids, z, pulls, gram: OnceLock::new() })
+    }
+
+    fn check(ids: &[u64], z: &[f32], pulls: &[f32]) -> Result<(), String> {
         if z.len() != ids.len().saturating_mul(RANK) || pulls.len() != z.len() {
             return Err(format!("factors of {} items need {RANK} numbers and {RANK} pulls each", ids.len()));
         }
@@ -60,7 +109,7 @@ impl ItemFactors {
         if !is_finite(z) || !is_finite(pulls) {
             return Err("a factor is not finite".to_owned());
         }
-        Ok(Self::new(constants, ids, z.as_chunks().0.to_vec(), pulls.as_chunks().0.to_vec()))
+        Ok(())
     }
 
     /// True if every factor and constant is finite.
@@ -73,7 +122,7 @@ impl ItemFactors {
     /// Passes all constants, ids and numbers to a hash.
     pub(crate) fn hash_into(&self, hash: &mut dyn FnMut(&[u8])) {
         hash(json::text_of(&self.constants).as_bytes());
-        for ((id, z), pulls) in self.ids.iter().zip(&self.z).zip(&self.pulls) {
+        for ((id, z), pulls) in self.ids.iter().zip(&*self.z).zip(&*self.pulls) {
             hash(&id.to_le_bytes());
             z.iter().chain(pulls).for_each(|value| hash(&value.to_le_bytes()));
         }
@@ -82,6 +131,15 @@ impl ItemFactors {
     /// The place of an item.
     pub(crate) fn place(&self, stable_id: u64) -> Option<u32> {
         self.ids.binary_search(&stable_id).ok().map(|place| place as u32)
+    }
+
+    fn gram(&self) -> &[f32] {
+        if self.gram.get().is_none() {
+            // Two threads may make it. Neither waits for the other, which may be one of its tasks.
+            let gram = gram(&self.z);
+            self.gram.get_or_init(|| gram);
+        }
+        self.gram.get().expect("it was made above")
     }
 
     /// The factors of a history: the step of a list in the alternating least squares.
@@ -99,7 +157,7 @@ impl ItemFactors {
             }
         }
         let equations = RowEquations {
-            gram: &self.gram,
+            gram: self.gram(),
             weight: unobserved,
             diagonal: self.constants.diagonal(rows.len()),
             right,

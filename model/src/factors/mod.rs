@@ -8,6 +8,7 @@ pub(crate) mod held_out_ranking;
 pub(crate) mod item_factors;
 mod item_lists;
 mod least_squares;
+pub(crate) mod model_factors;
 mod related_fit;
 
 #[cfg(test)]

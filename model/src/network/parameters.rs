@@ -9,6 +9,7 @@ use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Conv;
 use crate::factors::item_factors::ItemFactors;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::normal_equations::{Factor, RANK};
 use crate::linalg::rows::is_finite;
@@ -82,7 +83,7 @@ pub(crate) struct LoadedModel {
     pub(crate) config: ModelConfig,
     pub(crate) encoder: Encoder,
     /// The factors of the kinds in [`ModelConfig::graph`], in that order.
-    pub(crate) factors: Vec<ItemFactors>,
+    pub(crate) factors: ModelFactors,
 }
 
 impl Model {
@@ -162,7 +163,7 @@ impl Model {
         let encoder = Encoder { table: HashEmbedding { trained, rows, bias }, weights };
         let factors = (0..config.graph.len()).map(|kind| self.factors(kind, &config));
         let factors = factors.collect::<Result<Vec<ItemFactors>, Error>>()?;
-        Ok(LoadedModel { config, encoder, factors })
+        Ok(LoadedModel { config, encoder, factors: ModelFactors::new(factors) })
     }
 
     fn factors(&self, kind: usize, config: &ModelConfig) -> Result<ItemFactors, Error> {
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn a_model_is_read_back_as_it_was() {
         let LoadedModel { config, encoder, factors } = model().parse().expect("its own form");
-        assert_eq!(Model::of(&config, &encoder, &factors), model());
+        assert_eq!(Model::of(&config, &encoder, &factors.get().expect("given")), model());
     }
 
     #[test]

@@ -4,15 +4,13 @@
 use hedgerow_storage::Snapshot;
 use hedgerow_walker::{GraphFilter, ListRelations};
 
-use crate::cold_items::cold_scores::{ColdPowers, similar_items};
-use crate::cold_items::token_index::TokenIndex;
+use crate::cold_items::cold_scores::similar_items;
 use crate::query::embeddings::Embeddings;
-use crate::query::graph_rows::GraphRows;
+use crate::query::graph_rows::{ColdRows, GraphRows};
 
 /// Questions about items without lists, one after the other. It has memory for sums, so each thread needs one.
 pub(crate) struct ColdQuestion<'a> {
-    powers: &'a ColdPowers,
-    tokens: &'a TokenIndex,
+    rows: &'a ColdRows,
     filter: GraphFilter<'a>,
     relations: &'a ListRelations,
     embeddings: &'a Embeddings,
@@ -27,16 +25,17 @@ impl<'a> ColdQuestion<'a> {
         embeddings: &'a Embeddings,
         snapshot: &'a Snapshot,
     ) -> Option<Self> {
-        let (powers, tokens) = rows.cold()?;
-        let filter = GraphFilter::new(snapshot, relations, &powers.filter);
-        Some(Self { powers, tokens, filter, relations, embeddings, snapshot })
+        let rows = rows.cold()?;
+        let filter = GraphFilter::new(snapshot, relations, &rows.powers.filter);
+        Some(Self { rows, filter, relations, embeddings, snapshot })
     }
 
     /// The score of each row that is reached from some rows together. `rows` are in the order of stable ids.
     ///
     /// Cost: the rows with a token in common, and two hops from a hundred items for each row.
     pub(crate) fn scores(&mut self, rows: &[u32]) -> Vec<(u32, f32)> {
-        let Self { powers, tokens, filter, relations, embeddings, snapshot } = self;
+        let Self { rows: cold, filter, relations, embeddings, snapshot } = self;
+        let (powers, tokens) = (&cold.powers, cold.tokens(embeddings));
         let node = |row: u32| embeddings.is_alive(row).then(|| embeddings.nodes[row as usize]);
         let similar_to =
             |&row: &u32| similar_items(row, tokens, powers.constants(), snapshot, relations, node);

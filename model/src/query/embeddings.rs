@@ -15,7 +15,7 @@ use crate::state::layer_rows::{ABSENT, State};
 
 /// The embeddings of one epoch.
 ///
-/// Size: for each row D + 4 bytes, and 26 bytes of ids and flags.
+/// Size: for each row D + 4 bytes, and 23 bytes of ids and flags.
 #[derive(Clone)]
 pub(crate) struct Embeddings {
     pub(crate) generation: Generation,
@@ -32,8 +32,8 @@ pub(crate) struct Embeddings {
     /// Shape: (rows, D).
     pub(crate) vectors: Scan,
     pub(crate) bias: Vec<f32>,
-    /// The weight of each row in a history, see [`ModelConfig::influence`].
-    influence: Vec<f32>,
+    /// Degree levels.
+    pub(super) levels: Vec<u8>,
     /// The kinds that have factors.
     graph: Vec<GraphRows>,
 }
@@ -53,9 +53,19 @@ impl Embeddings {
             alive: state.alive.clone(),
             vectors: Scan::new(state.vectors.clone()),
             bias: state.bias.clone(),
-            influence: (0..state.rows()).map(|row| state.influence(row as u32)).collect(),
-            graph: GraphRows::of(state, snapshot),
+            levels: state.levels.clone(),
+            graph: GraphRows::of(&state.config, &state.factors, snapshot),
         }
+    }
+
+    /// The same with everything that answers read besides, which is otherwise made when an answer first needs it.
+    ///
+    /// # Errors
+    /// Damage of the factors.
+    pub(crate) fn prepared(mut self) -> Result<Self, Error> {
+        let mut graph = std::mem::take(&mut self.graph);
+        graph.iter_mut().try_for_each(|graph| graph.prepare(&self))?;
+        Ok(Self { graph, ..self })
     }
 
     /// Copies the rows that a refresh changed. Cost: those rows.
@@ -73,25 +83,28 @@ impl Embeddings {
         self.kinds.extend(new.iter().map(|&node| snapshot.kind(node)));
         self.alive.resize(self.nodes.len(), false);
         self.bias.resize(self.nodes.len(), 0.0);
-        self.influence.resize(self.nodes.len(), 1.0);
+        self.levels.resize(self.nodes.len(), 0);
         self.vectors.grow(self.nodes.len());
-        let new_ids = &self.ids[self.ids.len() - new.len()..];
-        self.graph.iter_mut().for_each(|graph| graph.copy_changed(state, snapshot, new_ids, changed));
 
         for &row in changed {
             let at = row as usize;
             self.vectors.copy_row(at, &state.vectors);
             self.bias[at] = state.bias[at];
             self.alive[at] = state.alive[at];
-            self.influence[at] = state.influence(row);
+            self.levels[at] = state.levels[at];
         }
+        let mut graph = std::mem::take(&mut self.graph);
+        for rows in &mut graph {
+            rows.copy_changed(self, snapshot, changed);
+        }
+        self.graph = graph;
         self.epoch = state.epoch;
     }
 
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         let names = size_of_val(&*self.nodes) + size_of_val(&*self.row_of) + size_of_val(&*self.ids);
-        let flags = size_of_val(&*self.kinds) + size_of_val(&*self.alive) + size_of_val(&*self.influence);
+        let flags = size_of_val(&*self.kinds) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
         let graph: usize = self.graph.iter().map(GraphRows::bytes).sum();
         self.vectors.bytes() + size_of_val(&*self.bias) + names + flags + graph
     }
@@ -138,8 +151,9 @@ impl Embeddings {
     pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
         let mut mean = vec![0.0; self.vectors.dim()];
         for &row in rows {
+            let influence = self.config.influence(self.levels[row as usize]);
             for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
-                *sum += self.influence[row as usize] * value;
+                *sum += influence * value;
             }
         }
         normalize(&mut mean);
@@ -219,7 +233,7 @@ impl Embeddings {
                 vectors.ncols(),
             )),
             bias,
-            influence: vec![1.0; rows as usize],
+            levels: vec![0; rows as usize],
             graph: Vec::new(),
         }
     }

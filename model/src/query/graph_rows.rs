@@ -2,7 +2,7 @@
 //! Must not know histories and questions.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot, StableId};
 use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy, RelatedPowers};
@@ -10,19 +10,40 @@ use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Po
 use crate::cold_items::cold_scores::ColdPowers;
 use crate::cold_items::token_index::TokenIndex;
 use crate::config::degree;
+use crate::config::error::Error;
+use crate::config::graph_constants::GraphConstants;
+use crate::config::model_config::ModelConfig;
 use crate::factors::item_factors::ItemFactors;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::normal_equations::{Factor, RANK};
 use crate::linalg::rounded_rows::RoundedRows;
 use crate::linalg::rows::dot;
+use crate::query::embeddings::Embeddings;
 use crate::query::scan::Scan;
-use crate::state::layer_rows::{ABSENT, State};
+use crate::state::layer_rows::ABSENT;
 
-/// The rows of one kind. Size: a byte for each of the [`RANK`] numbers of every row of the embeddings, and for each of its D numbers if
-/// embeddings have a weight; 8 bytes a row, and the tokens' index.
+/// The graph's part in answers about one kind. What not every answer reads is made when one first does.
+///
+/// Size: see [`FactorRows`], and the tokens' index.
 #[derive(Clone)]
 pub(crate) struct GraphRows {
     pub(crate) kind: KindIx,
     policy: Policy,
+    constants: GraphConstants,
+    factors: ModelFactors,
+    /// The place of the kind among the factors.
+    at: usize,
+    powers: Arc<GraphPowers>,
+    factor_rows: OnceLock<FactorRows>,
+    cold: Option<ColdRows>,
+}
+
+/// The factors of the rows of a kind, for recommendations.
+///
+/// Size: a byte for each of the [`RANK`] numbers of every row of the embeddings, and for each of its D numbers if embeddings have a
+/// weight; 8 bytes a row.
+#[derive(Clone)]
+pub(crate) struct FactorRows {
     factors: Arc<[ItemFactors]>,
     /// The place of the kind among the factors.
     at: usize,
@@ -32,14 +53,16 @@ pub(crate) struct GraphRows {
     /// For each row of the embeddings `d^-e z`, with the degree level of the embeddings' epoch, or zeros without factors. If embeddings
     /// have a weight, the embedding times this weight follows.
     pub(crate) vectors: Scan,
-    cold: Option<ColdRows>,
 }
 
 /// The tokens of all rows of the kind, for questions about items without lists.
 #[derive(Clone)]
-struct ColdRows {
-    powers: Arc<ColdPowers>,
-    tokens: Arc<TokenIndex>,
+pub(crate) struct ColdRows {
+    kind: KindIx,
+    pub(crate) powers: Arc<ColdPowers>,
+    /// The graph of the embeddings' epoch, until the index is made.
+    snapshot: Option<Snapshot>,
+    index: OnceLock<Arc<TokenIndex>>,
 }
 
 /// The parts of a score.
@@ -96,13 +119,12 @@ struct GraphPowers {
 }
 
 impl GraphRows {
-    /// The rows of each kind that has factors.
-    pub(crate) fn of(state: &State, snapshot: &Snapshot) -> Vec<Self> {
-        let each = state.factors.iter().enumerate();
-        each.filter_map(|(at, factors)| {
-            let constants = &factors.constants;
+    /// The kinds that have factors, without what answers make.
+    pub(crate) fn of(config: &ModelConfig, factors: &ModelFactors, snapshot: &Snapshot) -> Vec<Self> {
+        let each = config.graph.iter().enumerate();
+        each.filter_map(|(at, constants)| {
             let kind = snapshot.kind_ix(&constants.kind)?;
-            let policy = state.config.policies.iter().find(|policy| policy.kind == constants.kind)?.clone();
+            let policy = config.policies.iter().find(|policy| policy.kind == constants.kind)?.clone();
             let lowest = (0..degree::levels()).map(degree::lowest);
             let level = DegreePowers::new(constants.degree);
             let powers = GraphPowers {
@@ -112,80 +134,70 @@ impl GraphRows {
                 history_item: DegreePowers::new(constants.exponents.item),
                 level: lowest.map(|lowest| level.of(usize::try_from(lowest).unwrap_or(usize::MAX))).collect(),
             };
-            let mut rows = Self {
+            Some(Self {
                 kind,
                 policy,
-                factors: Arc::clone(&state.factors),
+                constants: constants.clone(),
+                factors: factors.clone(),
                 at,
                 powers: Arc::new(powers),
-                place_of: Vec::new(),
-                vectors: Scan::default(),
+                factor_rows: OnceLock::new(),
                 cold: constants.cold.map(|constants| ColdRows {
+                    kind,
                     powers: Arc::new(ColdPowers::new(constants)),
-                    tokens: Arc::default(),
+                    snapshot: Some(snapshot.clone()),
+                    index: OnceLock::new(),
                 }),
-            };
-            let ids: Vec<StableId> = state.nodes.iter().map(|&node| snapshot.stable_id(node)).collect();
-            let dim = if constants.embeddings > 0.0 { RANK + state.config.dim } else { RANK };
-            rows.place_of = rows.places(&ids);
-            rows.vectors = Scan::new(RoundedRows::filled(ids.len(), dim, |row, numbers| {
-                rows.write_vector(state, row, numbers);
-            }));
-            rows.set_tokens(state, snapshot, 0..state.rows() as u32);
-            Some(rows)
+            })
         })
         .collect()
     }
 
-    /// Takes over new rows, whose stable ids are given, and rows that a refresh changed.
-    pub(crate) fn copy_changed(
-        &mut self,
-        state: &State,
-        snapshot: &Snapshot,
-        new: &[StableId],
-        changed: &[u32],
-    ) {
-        self.place_of.extend(self.places(new));
-        self.vectors.grow(self.place_of.len());
-        let mut vector = vec![0.0; self.vectors.dim()];
-        for &row in changed {
-            let row = row as usize;
-            self.write_vector(state, row, &mut vector);
-            self.vectors.set(row, &vector);
+    /// Makes everything that answers read.
+    ///
+    /// # Errors
+    /// Damage of the factors.
+    pub(crate) fn prepare(&mut self, embeddings: &Embeddings) -> Result<(), Error> {
+        self.factor_rows(embeddings)?;
+        if let Some(cold) = &mut self.cold {
+            cold.tokens(embeddings);
+            cold.snapshot = None;
         }
-        self.set_tokens(state, snapshot, changed.iter().copied());
+        Ok(())
     }
 
-    /// Takes over the tokens of some rows. A removed node has none.
-    fn set_tokens(&mut self, state: &State, snapshot: &Snapshot, rows: impl Iterator<Item = u32>) {
-        let Some(cold) = &mut self.cold else { return };
-        let tokens = Arc::make_mut(&mut cold.tokens);
-        for row in rows {
-            let (node, is_alive) = (state.nodes[row as usize], state.alive[row as usize]);
-            if snapshot.kind(node) == self.kind {
-                tokens.set(row, &if is_alive { snapshot.tokens(node) } else { Vec::new() });
-            }
+    /// Takes over rows that a refresh changed in the embeddings, and new ones.
+    pub(crate) fn copy_changed(&mut self, embeddings: &Embeddings, snapshot: &Snapshot, changed: &[u32]) {
+        if let Some(rows) = self.factor_rows.get_mut() {
+            rows.copy_changed(embeddings, changed);
+        }
+        if let Some(cold) = &mut self.cold {
+            cold.copy_changed(embeddings, snapshot, changed);
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let tokens = self.cold.as_ref().map_or(0, |cold| cold.tokens.bytes());
-        self.vectors.bytes() + size_of_val(&*self.place_of) + tokens
+        let rows = self.factor_rows.get().map_or(0, FactorRows::bytes);
+        let index = self.cold.as_ref().and_then(|cold| cold.index.get());
+        rows + index.map_or(0, |index| index.bytes())
     }
 
-    /// The powers of scores for items without lists, and the tokens of all rows. `None` if the kind has no constants of them.
-    pub(crate) fn cold(&self) -> Option<(&ColdPowers, &TokenIndex)> {
-        self.cold.as_ref().map(|cold| (&*cold.powers, &*cold.tokens))
+    /// What answers about items without lists read. `None` if the kind has no constants of them.
+    pub(crate) fn cold(&self) -> Option<&ColdRows> {
+        self.cold.as_ref()
     }
 
-    pub(crate) fn factors(&self) -> &ItemFactors {
-        &self.factors[self.at]
-    }
-
-    /// The place of a row's factors.
-    pub(crate) fn place(&self, row: u32) -> Option<u32> {
-        let place = self.place_of[row as usize];
-        (place != ABSENT).then_some(place)
+    /// The factors of the rows. Cost: the first time all rows.
+    ///
+    /// # Errors
+    /// Damage of the factors.
+    pub(crate) fn factor_rows(&self, embeddings: &Embeddings) -> Result<&FactorRows, Error> {
+        if let Some(rows) = self.factor_rows.get() {
+            return Ok(rows);
+        }
+        // Two threads may make them. Neither waits for the other, which may be waiting for a task of this one.
+        let rows = FactorRows::new(self.factors.get()?, self.at, &self.powers, embeddings);
+        Ok(self.factor_rows.get_or_init(|| rows))
     }
 
     pub(crate) fn filter_powers(&self) -> &FilterPowers {
@@ -213,12 +225,57 @@ impl GraphRows {
 
     /// The filter's part of a score: `scale d_j^-(c + e) F`, from the power of the degree.
     pub(crate) fn filter_score(&self, sum: f32, power: f32) -> f32 {
-        self.factors().constants.scale * sum * power
+        self.constants.scale * sum * power
     }
 
     /// The filter's score of an item of this degree in the loss of the factors: `scale d_j^-c F`.
     pub(crate) fn fitted_score(&self, sum: f32, degree: usize) -> f32 {
-        self.factors().constants.scale * sum * self.powers.history_item.of(degree)
+        self.constants.scale * sum * self.powers.history_item.of(degree)
+    }
+}
+
+impl FactorRows {
+    fn new(
+        factors: Arc<[ItemFactors]>,
+        at: usize,
+        powers: &Arc<GraphPowers>,
+        embeddings: &Embeddings,
+    ) -> Self {
+        let weight = factors[at].constants.embeddings;
+        let dim = if weight > 0.0 { RANK + embeddings.vectors.dim() } else { RANK };
+        let (place_of, vectors) = (Vec::new(), Scan::default());
+        let mut rows = Self { factors, at, powers: Arc::clone(powers), place_of, vectors };
+        rows.place_of = rows.places(&embeddings.ids);
+        rows.vectors = Scan::new(RoundedRows::filled(embeddings.rows(), dim, |row, numbers| {
+            rows.write_vector(embeddings, row, numbers);
+        }));
+        rows
+    }
+
+    fn copy_changed(&mut self, embeddings: &Embeddings, changed: &[u32]) {
+        let new = &embeddings.ids[self.place_of.len()..];
+        self.place_of.extend(self.places(new));
+        self.vectors.grow(self.place_of.len());
+        let mut vector = vec![0.0; self.vectors.dim()];
+        for &row in changed {
+            let row = row as usize;
+            self.write_vector(embeddings, row, &mut vector);
+            self.vectors.set(row, &vector);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.vectors.bytes() + size_of_val(&*self.place_of)
+    }
+
+    pub(crate) fn factors(&self) -> &ItemFactors {
+        &self.factors[self.at]
+    }
+
+    /// The place of a row's factors.
+    pub(crate) fn place(&self, row: u32) -> Option<u32> {
+        let place = self.place_of[row as usize];
+        (place != ABSENT).then_some(place)
     }
 
     fn places(&self, ids: &[StableId]) -> Vec<u32> {
@@ -226,9 +283,9 @@ impl GraphRows {
         ids.iter().map(|id| factors.place(id.get()).unwrap_or(ABSENT)).collect()
     }
 
-    fn write_vector(&self, state: &State, row: usize, vector: &mut [f32]) {
+    fn write_vector(&self, embeddings: &Embeddings, row: usize, vector: &mut [f32]) {
         let (of_factors, of_embedding) = vector.split_at_mut(RANK);
-        let by = self.powers.level[state.levels[row] as usize];
+        let by = self.powers.level[embeddings.levels[row] as usize];
         match self.place(row as u32) {
             Some(place) => {
                 let z = &self.factors().z[place as usize];
@@ -236,13 +293,14 @@ impl GraphRows {
             }
             None => of_factors.fill(0.0),
         }
-        let weight = self.factors().constants.embeddings;
-        for (to, value) in of_embedding.iter_mut().zip(state.vectors.row(row).numbers()) {
-            *to = weight * value;
+        if !of_embedding.is_empty() {
+            let weight = self.factors().constants.embeddings;
+            let embedding = embeddings.vectors.row(row);
+            of_embedding.iter_mut().zip(embedding.numbers()).for_each(|(to, value)| *to = weight * value);
         }
     }
 
-    /// The query vector of a history for [`GraphRows::vectors`]: its factors, and its unit vector if embeddings have a weight.
+    /// The query vector of a history for [`FactorRows::vectors`]: its factors, and its unit vector if embeddings have a weight.
     pub(crate) fn query_vector(&self, factors: &Factor, embedding: Option<&[f32]>) -> Vec<f32> {
         let mut query = vec![0.0; self.vectors.dim()];
         let (of_factors, of_embedding) = query.split_at_mut(RANK);
@@ -262,6 +320,46 @@ impl GraphRows {
             filter,
             factors: dot(&query[..RANK], of_factors),
             embeddings: dot(&query[RANK..vector.len()], of_embedding),
+        }
+    }
+}
+
+impl ColdRows {
+    /// The index of the tokens of all rows. Cost: the first time all tokens.
+    pub(crate) fn tokens(&self, embeddings: &Embeddings) -> &TokenIndex {
+        if self.index.get().is_none() {
+            let mut index = TokenIndex::default();
+            if let Some(snapshot) = &self.snapshot {
+                self.set_tokens(&mut index, embeddings, snapshot, 0..embeddings.rows() as u32);
+            }
+            self.index.get_or_init(|| Arc::new(index));
+        }
+        self.index.get().expect("it was made above")
+    }
+
+    fn copy_changed(&mut self, embeddings: &Embeddings, snapshot: &Snapshot, changed: &[u32]) {
+        match self.index.take() {
+            None => self.snapshot = Some(snapshot.clone()),
+            Some(mut index) => {
+                let changed = changed.iter().copied();
+                self.set_tokens(Arc::make_mut(&mut index), embeddings, snapshot, changed);
+                (self.snapshot, self.index) = (None, OnceLock::from(index));
+            }
+        }
+    }
+
+    /// Writes the tokens of some rows. A removed node has none.
+    fn set_tokens(
+        &self,
+        index: &mut TokenIndex,
+        embeddings: &Embeddings,
+        snapshot: &Snapshot,
+        rows: impl Iterator<Item = u32>,
+    ) {
+        for row in rows.filter(|&row| embeddings.kind(row) == self.kind) {
+            let node = embeddings.nodes[row as usize];
+            let tokens = if embeddings.is_alive(row) { snapshot.tokens(node) } else { Vec::new() };
+            index.set(row, &tokens);
         }
     }
 }

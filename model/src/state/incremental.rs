@@ -12,7 +12,7 @@ use crate::config::degree;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
-use crate::factors::item_factors::ItemFactors;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::rounded_rows::{RoundedRows, round, round_to_unit_length};
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
@@ -85,7 +85,7 @@ impl State {
     pub(crate) fn build(
         config: ModelConfig,
         encoder: Arc<Encoder>,
-        factors: Arc<[ItemFactors]>,
+        factors: ModelFactors,
         snapshot: &Snapshot,
         cancel: &CancelToken,
     ) -> Result<(Self, RefreshReport), Error> {
@@ -104,7 +104,7 @@ impl State {
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
         let encoder = Arc::new(Encoder::empty(&config));
-        let mut state = Self::new(config, encoder, Arc::default());
+        let mut state = Self::new(config, encoder, ModelFactors::default());
         state.walk_all(snapshot, cancel, &mut RefreshReport::new(snapshot.epoch(), true))?;
         Ok(state)
     }

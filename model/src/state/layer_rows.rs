@@ -9,7 +9,7 @@ use hedgerow_walker::Visit;
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
-use crate::factors::item_factors::ItemFactors;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::rounded_rows::RoundedRows;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
@@ -33,7 +33,7 @@ pub(crate) struct State {
     pub(crate) config: ModelConfig,
     pub(crate) encoder: Arc<Encoder>,
     /// The factors of the kinds that have them. Refreshes leave them as they are.
-    pub(crate) factors: Arc<[ItemFactors]>,
+    pub(crate) factors: ModelFactors,
     /// The epoch of the graph that the state reflects.
     pub(crate) epoch: Epoch,
     /// The node of each row. A row belongs to its node forever, also after a removal.
@@ -58,7 +58,7 @@ pub(crate) struct State {
 
 impl State {
     /// A state without rows.
-    pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>, factors: Arc<[ItemFactors]>) -> Self {
+    pub(crate) fn new(config: ModelConfig, encoder: Arc<Encoder>, factors: ModelFactors) -> Self {
         let dim = config.dim;
         let messages = encoder.weights.layers.iter().map(|layer| RoundedRows::zeros(0, layer.width()));
         Self {

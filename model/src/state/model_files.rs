@@ -9,8 +9,10 @@ use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
+use crate::config::graph_constants::GraphConstants;
 use crate::config::model_config::ModelConfig;
 use crate::factors::item_factors::ItemFactors;
+use crate::factors::model_factors::ModelFactors;
 use crate::linalg::huge_matrix::HugeMatrix;
 use crate::linalg::rounded_rows::{Round, RoundedRows, round, round_to_unit_length, stored_width};
 use crate::network::encoder::Encoder;
@@ -51,9 +53,13 @@ const ITEM_IDS: [u8; 8] = *b"itemids\0";
 const ITEM_FACTORS: [u8; 8] = *b"factors\0";
 const PULLS: [u8; 8] = *b"pulls\0\0\0";
 
-/// The file of a model: its configuration, token table, weights and learning curve.
-pub(crate) fn model_file<'a>(state: &'a State, curve: &LearningCurve) -> SectionWriter<'a> {
-    let State { config, encoder, factors, .. } = state;
+/// The file of a model: its configuration, token table, weights, learning curve and factors, which are those of the state.
+pub(crate) fn model_file<'a>(
+    state: &'a State,
+    factors: &'a [ItemFactors],
+    curve: &LearningCurve,
+) -> SectionWriter<'a> {
+    let State { config, encoder, .. } = state;
     let mut weights = Vec::new();
     for (_, values) in encoder.weights.clone().tensors_mut() {
         weights.extend_from_slice(values);
@@ -152,7 +158,7 @@ pub(crate) fn load_files(
 ) -> Result<State, Error> {
     let [model, neighborhoods, embeddings] = files;
     let LoadedModel { config, encoder, factors } = load_model(model, is_mapped)?;
-    let mut state = State::new(config, Arc::new(encoder), factors.into());
+    let mut state = State::new(config, Arc::new(encoder), factors);
     load_neighborhoods(&mut state, neighborhoods, bound)?;
     load_embeddings(&mut state, embeddings, is_mapped, cancel)?;
     Ok(state)
@@ -171,7 +177,7 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
-/// Reads configuration and parameters; with `is_mapped` it maps the token table.
+/// Reads configuration and parameters; with `is_mapped` it maps the token table, and reads factors when they are first used.
 ///
 /// # Errors
 /// As for [`load`].
@@ -207,7 +213,12 @@ pub(crate) fn load_model(file: &SectionFile, is_mapped: bool) -> Result<LoadedMo
         values.copy_from_slice(these);
         stored = rest;
     }
-    let factors = load_factors(&config, file)?;
+    let factors = if is_mapped {
+        let (constants, file) = (config.graph.clone(), file.clone());
+        ModelFactors::read_later(move || read_factors(&constants, &file, true))
+    } else {
+        ModelFactors::new(read_factors(&config.graph, file, false)?)
+    };
     Ok(LoadedModel {
         config,
         encoder: Encoder { table: HashEmbedding { trained, rows, bias }, weights },
@@ -215,13 +226,21 @@ pub(crate) fn load_model(file: &SectionFile, is_mapped: bool) -> Result<LoadedMo
     })
 }
 
-fn load_factors(config: &ModelConfig, file: &SectionFile) -> Result<Vec<ItemFactors>, Error> {
-    let factors = config.graph.iter().enumerate().map(|(kind, constants)| {
+fn read_factors(
+    constants: &[GraphConstants],
+    file: &SectionFile,
+    is_mapped: bool,
+) -> Result<Vec<ItemFactors>, Error> {
+    let factors = constants.iter().enumerate().map(|(kind, constants)| {
         let ids = file.section_u64(numbered(ITEM_IDS, kind))?;
-        let z = file.section_f32(numbered(ITEM_FACTORS, kind))?;
-        let pulls = file.section_f32(numbered(PULLS, kind))?;
-        ItemFactors::read(constants.clone(), ids.to_vec(), z, pulls)
-            .map_err(|reason| file.damaged("factors", reason).into())
+        let (z, pulls) = (numbered(ITEM_FACTORS, kind), numbered(PULLS, kind));
+        let (constants, ids) = (constants.clone(), ids.to_vec());
+        let factors = if is_mapped {
+            ItemFactors::map(constants, ids, file.shared_f32(z)?, file.shared_f32(pulls)?)
+        } else {
+            ItemFactors::read(constants, ids, file.section_f32(z)?, file.section_f32(pulls)?)
+        };
+        factors.map_err(|reason| file.damaged("factors", reason).into())
     });
     factors.collect()
 }

@@ -57,6 +57,7 @@ impl Recommender {
             popular.insert(kind, OnceLock::new());
         }
         let excluded = options.excluded_rows(&embeddings, &snapshot).collect();
+        let embeddings = embeddings.prepared()?;
         Ok(Self { embeddings, snapshot, options, excluded, popular, dirty_nodes })
     }
 
@@ -112,12 +113,14 @@ impl Recommender {
     fn answers(&self, queries: Vec<HistoryQuery>, part: Option<ScorePart>) -> Vec<Result<FoundNodes, Error>> {
         let Self { embeddings, snapshot, options, .. } = self;
         // The common part of the questions to the graph, for each kind.
-        let graph = |&kind: &KindIx| {
-            let graph = HistoryQuestions::new(kind, options, embeddings, snapshot)?;
-            let graph = if queries.len() < FEWEST_FOR_POWERS { graph } else { graph.with_powers() };
-            (part != Some(ScorePart::Embeddings)).then_some((kind, graph))
-        };
-        let graphs: HashMap<KindIx, HistoryQuestions<'_>> = self.popular.keys().filter_map(graph).collect();
+        let mut graphs: HashMap<KindIx, HistoryQuestions<'_>> = HashMap::new();
+        for &kind in self.popular.keys().filter(|_| part != Some(ScorePart::Embeddings)) {
+            let graph = HistoryQuestions::new(kind, options, embeddings, snapshot);
+            if let Some(graph) = graph.expect("the factors were read when this was made") {
+                let has_many = queries.len() >= FEWEST_FOR_POWERS;
+                graphs.insert(kind, if has_many { graph.with_powers() } else { graph });
+            }
+        }
         let together = if graphs.is_empty() {
             queries.len()
         } else {
@@ -171,7 +174,7 @@ impl Recommender {
 
         let answer = |(query, found): (HistoryQuery, FoundLists)| {
             let recommendation =
-                Recommendation::from_lists(query, found, options, embeddings, snapshot, *dirty_nodes);
+                Recommendation::from_lists(query, found, options, embeddings, snapshot, *dirty_nodes)?;
             let popular = match &recommendation {
                 Recommendation::ColdStart(cold_start) => self.popular(cold_start.kind),
                 Recommendation::Found(_) => None,
@@ -213,7 +216,7 @@ impl Recommender {
         let scanned: Vec<(&[f32], &[u32])> =
             owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
         let request = RowRequest { popularity: false, ..*request };
-        let hits = self.embeddings.nearest_each_in(&rows.vectors, &scanned, &filter, &request);
+        let hits = self.embeddings.nearest_each_in(&graph.factor_rows.vectors, &scanned, &filter, &request);
         let owners: Vec<usize> = owners.into_iter().map(|(at, _)| at).collect();
         owners.into_iter().zip(hits).for_each(|(owner, hits)| found[owner].lists.push(hits));
     }

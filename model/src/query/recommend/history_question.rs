@@ -7,12 +7,13 @@ use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
 use rayon::prelude::*;
 
+use crate::config::error::Error;
 use crate::factors::edge_sums::rest;
 use crate::factors::item_factors::FoldInItem;
 use crate::linalg::normal_equations::RANK;
 use crate::query::cold_question::ColdQuestion;
 use crate::query::embeddings::Embeddings;
-use crate::query::graph_rows::{GraphParts, GraphRows};
+use crate::query::graph_rows::{FactorRows, GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
 use crate::query::recommend::history_query::HistoryQuery;
@@ -24,7 +25,7 @@ const MAX_COLD_HISTORY: usize = 10;
 
 /// The graph's question for one history. Size: 4 bytes for each row of the embeddings.
 pub(crate) struct HistoryQuestion {
-    /// The query vector for [`GraphRows::vectors`].
+    /// The query vector for [`FactorRows::vectors`].
     pub(crate) vector: Vec<f32>,
     /// The filter's part of each row's score.
     pub(crate) filter: Vec<f32>,
@@ -33,6 +34,7 @@ pub(crate) struct HistoryQuestion {
 /// The common part of all questions to the graph about one kind.
 pub(crate) struct HistoryQuestions<'a> {
     pub(crate) rows: &'a GraphRows,
+    pub(crate) factor_rows: &'a FactorRows,
     relations: ListRelations,
     embeddings: &'a Embeddings,
     snapshot: &'a Snapshot,
@@ -48,14 +50,20 @@ pub(crate) struct HistorySums<'a> {
 
 impl<'a> HistoryQuestions<'a> {
     /// `None` if the kind has no factors or no lists, or the question asks for cosines.
+    ///
+    /// # Errors
+    /// Damage of the factors.
     pub(crate) fn new(
         kind: KindIx,
         options: &Query,
         embeddings: &'a Embeddings,
         snapshot: &'a Snapshot,
-    ) -> Option<Self> {
-        let rows = embeddings.graph_rows(kind).filter(|_| !options.cosine)?;
-        Some(Self { rows, relations: rows.relations(snapshot)?, embeddings, snapshot, powers: Vec::new() })
+    ) -> Result<Option<Self>, Error> {
+        let rows = embeddings.graph_rows(kind).filter(|_| !options.cosine);
+        let found = rows.and_then(|rows| Some((rows, rows.relations(snapshot)?)));
+        let Some((rows, relations)) = found else { return Ok(None) };
+        let factor_rows = rows.factor_rows(embeddings)?;
+        Ok(Some(Self { rows, factor_rows, relations, embeddings, snapshot, powers: Vec::new() }))
     }
 
     /// The same for many questions: the degrees of all rows are read once, in order. Of one question this would be most of the cost.
@@ -116,8 +124,8 @@ impl HistoryQuestion {
         questions: &HistoryQuestions<'_>,
         filter: &mut GraphFilter<'_>,
     ) -> Option<Self> {
-        let HistoryQuestions { rows: graph, relations, embeddings, snapshot, .. } = questions;
-        let (mut scores, mut is_reached) = (vec![0.0; graph.vectors.rows()], false);
+        let HistoryQuestions { rows: graph, factor_rows, relations, embeddings, snapshot, .. } = questions;
+        let (mut scores, mut is_reached) = (vec![0.0; embeddings.rows()], false);
         let history = filter.pass_sums(items, |item, sum| {
             is_reached = true;
             if let Some(row) = embeddings.row(item) {
@@ -134,19 +142,19 @@ impl HistoryQuestion {
             // What remains of the item's sum without itself and without the list that asks.
             let others = rest(item.sum, item.own + list_damping * (dampings - item.damping));
             FoldInItem {
-                factor: embeddings.row(item.item).and_then(|row| graph.place(row)),
+                factor: embeddings.row(item.item).and_then(|row| factor_rows.place(row)),
                 with: graph.fitted_score(item.sum, item.degree),
                 without: if item.degree > 1 { graph.fitted_score(others, item.degree - 1) } else { 0.0 },
             }
         };
         let history: Vec<FoldInItem> = history.iter().map(fold_in_item).collect();
-        let factors = graph.factors().fold_in(&history);
-        Some(Self { vector: graph.query_vector(&factors, embedding), filter: scores })
+        let factors = factor_rows.factors().fold_in(&history);
+        Some(Self { vector: factor_rows.query_vector(&factors, embedding), filter: scores })
     }
 
     /// The question of a history of items without lists: what items with similar tokens lead to. `None` if there are none.
     fn cold(items: &[NodeIx], questions: &HistoryQuestions<'_>, cold: &mut ColdQuestion<'_>) -> Option<Self> {
-        let HistoryQuestions { rows: graph, embeddings, .. } = questions;
+        let HistoryQuestions { rows: graph, factor_rows, embeddings, .. } = questions;
         let of_kind = |row: &u32| embeddings.kind(*row) == graph.kind;
         let mut rows: Vec<u32> =
             items.iter().filter_map(|&item| embeddings.row(item)).filter(of_kind).collect();
@@ -154,11 +162,11 @@ impl HistoryQuestion {
         rows.dedup();
         rows.truncate(MAX_COLD_HISTORY);
         let scores = cold.scores(&rows);
-        let mut filter = vec![0.0; graph.vectors.rows()];
+        let mut filter = vec![0.0; embeddings.rows()];
         for &(row, score) in &scores {
             filter[row as usize] = score;
         }
-        let vector = graph.query_vector(&[0.0; RANK], None);
+        let vector = factor_rows.query_vector(&[0.0; RANK], None);
         (!scores.is_empty()).then_some(Self { vector, filter })
     }
 
@@ -167,12 +175,12 @@ impl HistoryQuestion {
     /// Cost: a scan of all rows.
     pub(crate) fn best(
         &self,
-        graph: &GraphRows,
+        rows: &FactorRows,
         embeddings: &Embeddings,
         request: &RowRequest<'_>,
         excluded: &HashSet<u32>,
     ) -> Vec<Hit> {
-        embeddings.nearest_by(&graph.vectors, &self.vector, Some(&self.filter), request, excluded)
+        embeddings.nearest_by(&rows.vectors, &self.vector, Some(&self.filter), request, excluded)
     }
 
     /// The question for a part of the score alone.
@@ -186,7 +194,7 @@ impl HistoryQuestion {
     }
 
     /// The parts of a row's score.
-    pub(crate) fn parts(&self, row: u32, graph: &GraphRows) -> GraphParts {
-        graph.parts(row, &self.vector, self.filter[row as usize])
+    pub(crate) fn parts(&self, row: u32, rows: &FactorRows) -> GraphParts {
+        rows.parts(row, &self.vector, self.filter[row as usize])
     }
 }

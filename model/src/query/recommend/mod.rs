@@ -53,19 +53,20 @@ impl Recommendation {
         }
         let mask = options.token_mask(snapshot);
         let request = options.row_request(Some(query.kind), mask.as_ref());
-        let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot);
+        let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot)?;
         let questions =
             graph.as_ref().map_or_else(Vec::new, |graph| graph.of(&query, None, &mut graph.sums()));
         let lists = match &graph {
             Some(graph) if !questions.is_empty() => {
-                let best =
-                    |question: &HistoryQuestion| question.best(graph.rows, embeddings, &request, &excluded);
+                let best = |question: &HistoryQuestion| {
+                    question.best(graph.factor_rows, embeddings, &request, &excluded)
+                };
                 questions.iter().map(best).collect()
             }
             _ => query.vectors.iter().map(|vector| embeddings.nearest(vector, &request, &excluded)).collect(),
         };
         let found = FoundLists { lists, graph: questions };
-        Ok(Self::from_lists(query, found, options, embeddings, snapshot, dirty_nodes))
+        Self::from_lists(query, found, options, embeddings, snapshot, dirty_nodes)
     }
 
     /// The answer from the best rows for each interest.
@@ -76,28 +77,30 @@ impl Recommendation {
         embeddings: &Embeddings,
         snapshot: &Snapshot,
         dirty_nodes: u64,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let FoundLists { lists, graph } = found;
         if query.vectors.is_empty() && graph.is_empty() {
-            return Self::ColdStart(ColdStart::new(query, options, embeddings, dirty_nodes));
+            return Ok(Self::ColdStart(ColdStart::new(query, options, embeddings, dirty_nodes)));
         }
         let rows = merge(&query.interests, lists, options.k);
-        let explanation = options.explain.then(|| {
+        let explain = || -> Result<ExplanationInput, Error> {
             let interest = |found: &MergedRow| query.interests.get(found.interest).map(|_| found.interest);
             if let Some(graph_rows) = embeddings.graph_rows(query.kind).filter(|_| !graph.is_empty()) {
-                let parts = |found: &MergedRow| graph[found.interest].parts(found.row, graph_rows);
+                let factor_rows = graph_rows.factor_rows(embeddings)?;
+                let parts = |found: &MergedRow| graph[found.interest].parts(found.row, factor_rows);
                 let answers = rows.iter().map(|found| (parts(found), interest(found)));
-                ExplanationInput::from_graph(embeddings, graph_rows, &query.items, answers)
+                Ok(ExplanationInput::from_graph(embeddings, graph_rows, &query.items, answers))
             } else {
                 let vector = |found: &MergedRow| query.vectors[found.interest].as_slice();
                 let answers = rows.iter().map(|found| (found.row, vector(found), interest(found)));
-                ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine)
+                Ok(ExplanationInput::from_rows(embeddings, &query.history, answers, !options.cosine))
             }
-        });
+        };
+        let explanation = options.explain.then(explain).transpose()?;
         let nodes = rows
             .iter()
             .map(|found| FoundNode { node: embeddings.nodes[found.row as usize], score: found.score });
-        Self::Found(FoundNodes {
+        Ok(Self::Found(FoundNodes {
             nodes: nodes.collect(),
             source: if graph.is_empty() { AnswerSource::Embeddings } else { AnswerSource::Graph },
             interests: query.named_interests(embeddings, snapshot),
@@ -105,7 +108,7 @@ impl Recommendation {
             epoch: embeddings.epoch,
             dirty_nodes,
             explanation,
-        })
+        }))
     }
 
     /// The nodes, which a cold start takes from the graph. `popular` is all nodes of the kind by popularity, if that is known.

@@ -17,7 +17,7 @@ pub(crate) use crate::query::scan::rank_count::RankCount;
 pub(crate) use crate::query::scan::score::Queries;
 pub(crate) use crate::query::scan::top_k::TopK;
 
-use crate::linalg::rounded_rows::RoundedRows;
+use crate::linalg::rounded_rows::{RoundedRow, RoundedRows};
 
 /// Rows of a block: their mask is one word, and they stay in the first-level cache while they are scored.
 pub(crate) const BLOCK: usize = 64;
@@ -61,6 +61,10 @@ impl Scan {
     /// The numbers of a row. Shape: (D).
     pub(crate) fn numbers(&self, row: usize) -> Vec<f32> {
         self.rows.numbers(row)
+    }
+
+    pub(crate) fn row(&self, row: usize) -> RoundedRow<'_> {
+        self.rows.row(row)
     }
 
     pub(crate) fn is_zero(&self, row: usize) -> bool {
