@@ -19,9 +19,9 @@ const TRIES: u32 = 16;
 const BATCH: usize = 10_000;
 /// Nodes of a store over its life.
 const MOST_NODES: u64 = u32::MAX as u64;
-/// Bytes of a graph that is generated and of its store, measured with 400,000 nodes and up to 2,000,000 edges and rounded
-/// up: in any case, for an item, a board, an edge and a topic.
-const BYTES: [u64; 5] = [64 << 20, 500, 200, 100, 100];
+/// Bytes of a graph that is generated and of its store, measured with up to 1,500,000 nodes and 20,000,000 edges and rounded up: in
+/// any case, for an item, a board, an edge and a topic.
+const BYTES: [u64; 5] = [64 << 20, 600, 200, 24, 100];
 
 /// The size of a graph, the law of its degrees, and the seed: equal plans give equal graphs.
 #[derive(Clone, Copy, Debug)]
