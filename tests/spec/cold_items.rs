@@ -118,6 +118,12 @@ fn open(folder: &tempfile::TempDir, name: &str) -> Engine {
     Engine::open(Arc::new(store)).expect("the engine opens")
 }
 
+/// An engine whose first answers make what they read.
+fn open_mapped(folder: &tempfile::TempDir, name: &str) -> Engine {
+    let store = Store::options().map_files(true).open(folder.path().join(name)).expect("the store opens");
+    Engine::open(Arc::new(store)).expect("the engine opens")
+}
+
 fn options() -> TrainOptions {
     TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
 }
@@ -241,8 +247,17 @@ fn scores_are_those_of_a_store_made_anew_with_the_same_model() {
         let rng = &mut StdRng::seed_from_u64(seed);
         let folder = tempfile::tempdir().expect("a folder");
         let mut content = Content::planted(rng);
-        let engine = trained(&content, &folder, rng);
+        let mut engine = trained(&content, &folder, rng);
         for round in 0..4 {
+            if seed % 2 == 1 {
+                engine.persist(&cancel).expect("stored");
+                drop(engine);
+                engine = open_mapped(&folder, "trained");
+                // In every other round the first answers come after the refresh.
+                if round % 2 == 0 {
+                    all_scores(&engine);
+                }
+            }
             for _ in 0..rng.random_range(1..8) {
                 content.change(&engine, rng);
             }

@@ -245,7 +245,7 @@ fn a_flipped_bit_in_the_files_of_a_persist_is_found_and_changes_no_row() {
 fn damage_of_mapped_rows_changes_no_answer_and_is_told_by_who_reads_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
-    train_layers(&sparse_graph(&path, 4000), Conv::PinSage);
+    train_layers(&sparse_graph(&path, 3000), Conv::PinSage);
     let cancel = CancelToken::new();
     let change = |engine: &Engine| -> Result<(), ModelError> {
         link(engine, "b3", "77");
@@ -259,7 +259,7 @@ fn damage_of_mapped_rows_changes_no_answer_and_is_told_by_who_reads_them() {
     change(&intact).expect("refreshed and stored");
     let right = (similar(&intact), digest(&intact));
     let (mut at_once, mut later) = (0, 0);
-    for (name, flips) in [("embeddings", 24), ("model", 16)] {
+    for (name, flips) in [("embeddings", 16), ("model", 10)] {
         for flip in 0..flips {
             let copy = folder.path().join(format!("{name}-{flip}"));
             copy_folder(&path, &copy);
@@ -277,9 +277,13 @@ fn damage_of_mapped_rows_changes_no_answer_and_is_told_by_who_reads_them() {
             let store = Store::options().map_files(true).open(&copy).expect("the store opens");
             let opened = Engine::open(Arc::new(store));
             if name == "model" {
-                // A token table cannot be computed again. Rows of it that nothing reads do no harm.
-                match opened.and_then(|engine| change(&engine).map(|()| engine)) {
-                    Ok(engine) => assert_eq!((similar(&engine), digest(&engine)), right, "{context}"),
+                // Parameters cannot be computed again. Those that nothing reads do no harm.
+                let found = opened.and_then(|engine| {
+                    change(&engine)?;
+                    Ok((similar(&engine), engine.digest(&cancel)?.digest))
+                });
+                match found {
+                    Ok(found) => assert_eq!(found, right, "{context}"),
                     Err(error) => assert!(error.to_string().contains("model."), "{context}: {error}"),
                 }
                 continue;

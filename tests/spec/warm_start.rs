@@ -23,8 +23,9 @@ fn a_warm_start_in_a_grown_graph_gives_old_nodes_their_former_inputs() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = open(folder.path());
     engine.store().commit(&ring(0..150, 100)).expect("a commit");
-    // Without layers an embedding is the normalized input.
-    let options = TrainOptions { layers: 0, popularity: false, conv: Conv::Light, ..options(1) };
+    // Without layers an embedding is the normalized input. Factors would take most of the time.
+    let options =
+        TrainOptions { layers: 0, popularity: false, conv: Conv::Light, factors: false, ..options(1) };
     train(&engine, &options).expect("a training");
     let vectors = || -> Vec<Vec<f32>> {
         let vector = |key: usize| {

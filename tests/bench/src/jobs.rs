@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
     let path = folder.path().join("store");
     // Verbs of each round, so that what slows one down slows the others too.
     let mut best: Vec<(&str, Option<Process>)> =
-        ["link", "refresh", "similar", "stats"].map(|verb| (verb, None)).into();
+        ["link", "refresh", "similar", "recommend", "stats"].map(|verb| (verb, None)).into();
     let mut reading = f64::INFINITY;
     for round in 0..ROUNDS {
         cancel.check()?;
@@ -49,6 +49,7 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
             let nodes = match *verb {
                 "link" => vec![board.as_str(), &pin],
                 "similar" => vec![pin.as_str()],
+                "recommend" => vec![board.as_str()],
                 _ => Vec::new(),
             };
             let job = process(verb, &path, &nodes, &cancel)?;
