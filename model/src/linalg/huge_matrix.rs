@@ -77,10 +77,13 @@ impl HugeMatrix {
     /// [`Error::Damaged`].
     pub(crate) fn verify_rows(&self, rows: &[u32]) -> Result<(), Error> {
         match &self.memory {
-            Memory::Mapped(section) if !section.is_verified() => rows
-                .par_chunks(BAND)
-                .flatten_iter()
-                .try_for_each(|&row| section.verify_part(self.range(row as usize))),
+            Memory::Mapped(section) if !section.is_verified() => {
+                let verify = |&row: &u32| section.verify_part(self.range(row as usize));
+                rows.par_chunks(BAND).try_for_each(|rows| rows.iter().try_for_each(verify))?;
+                // Random pages bring others with them, so nearly all would be in memory twice.
+                section.release_verified_pages();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -93,12 +96,14 @@ impl HugeMatrix {
         if let Memory::Mapped(section) = &self.memory { section.verify() } else { Ok(()) }
     }
 
+    /// True if no row is left that must be verified before it is read.
+    pub(crate) fn is_verified(&self) -> bool {
+        !matches!(&self.memory, Memory::Mapped(section) if !section.is_verified())
+    }
+
     /// All rows, row-major.
     pub(crate) fn values(&self) -> &[f32] {
-        debug_assert!(
-            !matches!(&self.memory, Memory::Mapped(section) if !section.is_verified()),
-            "rows are verified before they are read"
-        );
+        debug_assert!(self.is_verified(), "rows are verified before they are read");
         self.unverified_values()
     }
 

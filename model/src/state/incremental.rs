@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, Snapshot};
 use hedgerow_walker::{Visit, Walker};
-use rayon::prelude::*;
 
 use crate::config::degree;
 use crate::config::error::Error;
@@ -451,8 +450,12 @@ impl State {
 
     /// Verifies the messages of all neighbors of some rows.
     fn verify_neighbors(&self, rows: &RowSet, messages: &RoundedRows) -> Result<(), StoreError> {
-        let neighbors = |&row: &u32| self.neighborhoods.get(row).rows;
-        rows.rows().par_iter().try_for_each(|row| messages.stored().verify_rows(neighbors(row)))
+        if messages.stored().is_verified() {
+            return Ok(());
+        }
+        let neighbors = rows.iter().flat_map(|row| self.neighborhoods.get(row).rows);
+        let neighbors: RowSet = neighbors.copied().collect();
+        messages.stored().verify_rows(neighbors.rows())
     }
 
     /// Appends zeros for new rows to every layer. Rows that must move are verified first.

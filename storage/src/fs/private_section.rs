@@ -42,6 +42,11 @@ impl PrivateSection {
         self.file.section(self.tag).map(drop)
     }
 
+    /// Returns the memory that verifying took to the system. What the numbers themselves take stays.
+    pub fn release_verified_pages(&self) {
+        self.file.release_section(self.tag);
+    }
+
     /// True if a range of numbers was verified.
     pub fn is_part_verified(&self, numbers: Range<usize>) -> bool {
         let size = size_of::<f32>();

@@ -303,6 +303,13 @@ impl SectionFile {
         self.note_damage(tag, self.find(tag)?.verify_part(&self.map, part))
     }
 
+    /// Returns the memory of a section to the system, as [`Self::release_pages`].
+    pub(crate) fn release_section(&self, tag: [u8; 8]) {
+        if let Some(section) = self.sections.get(&tag) {
+            self.map.release_range(section.bytes.clone());
+        }
+    }
+
     /// True if the blocks of a range of bytes of a section were verified.
     pub(crate) fn is_part_verified(&self, tag: [u8; 8], part: Range<usize>) -> bool {
         self.sections.get(&tag).is_some_and(|section| section.is_part_verified(part))
