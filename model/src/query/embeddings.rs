@@ -58,7 +58,7 @@ impl Embeddings {
         }
     }
 
-    /// The same with everything that answers read besides, which is otherwise made when an answer first needs it.
+    /// The same with the rows of factors and the tokens' indexes, which the first answer that reads them makes otherwise.
     ///
     /// # Errors
     /// Damage of the factors.

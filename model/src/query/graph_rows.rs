@@ -22,7 +22,7 @@ use crate::query::embeddings::Embeddings;
 use crate::query::scan::Scan;
 use crate::state::layer_rows::ABSENT;
 
-/// The graph's part in answers about one kind. What not every answer reads is made when one first does.
+/// The graph's part in answers about one kind. Rows of factors and the tokens' index are made by the first answer that reads them.
 ///
 /// Size: see [`FactorRows`], and the tokens' index.
 #[derive(Clone)]
@@ -182,7 +182,7 @@ impl GraphRows {
         rows + index.map_or(0, |index| index.bytes())
     }
 
-    /// What answers about items without lists read. `None` if the kind has no constants of them.
+    /// The tokens of all rows, for items without lists. `None` if the kind has no constants for such items.
     pub(crate) fn cold(&self) -> Option<&ColdRows> {
         self.cold.as_ref()
     }
