@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::checkpoint::manifest::{Published, is_file_stem};
 use crate::fs::disk::Disk;
-use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::section::SectionFile;
+use crate::fs::section_writer::SectionWriter;
 use crate::fs::verified_files::OpenMode;
 use crate::types::damage::Damage;
 use crate::types::error::Error;

@@ -14,4 +14,5 @@ pub(crate) mod private_section;
 pub(crate) mod section;
 pub(crate) mod section_stream;
 pub(crate) mod section_table;
+pub(crate) mod section_writer;
 pub(crate) mod verified_files;

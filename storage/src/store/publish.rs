@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, Publish, check_names};
 use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, PREVIOUS, Published, remove_unnamed_files};
-use crate::fs::section::SectionWriter;
+use crate::fs::section_writer::SectionWriter;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;

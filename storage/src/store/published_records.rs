@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use crate::checkpoint::manifest::Published;
-use crate::fs::section::{SectionFile, SectionWriter};
+use crate::fs::section::SectionFile;
+use crate::fs::section_writer::SectionWriter;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::types::error::Error;

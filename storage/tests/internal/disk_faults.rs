@@ -14,7 +14,7 @@ use hedgerow_test_support::{Random, fuzz_config};
 
 use crate::checkpoint::derived::Publish;
 use crate::fs::disk::{Disk, Event, Verdict, Watch};
-use crate::fs::section::SectionWriter;
+use crate::fs::section_writer::SectionWriter;
 use crate::store::handle::Store;
 use crate::store::open::OpenOptions;
 use crate::types::batch::{Batch, Edge};

@@ -14,7 +14,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 
 use crate::checkpoint::derived::Publish;
-use crate::fs::section::SectionWriter;
+use crate::fs::section_writer::SectionWriter;
 use crate::store::handle::Store;
 use crate::types::batch::{Batch, Edge};
 use crate::types::cancel::CancelToken;
