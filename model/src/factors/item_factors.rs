@@ -14,7 +14,7 @@ use crate::linalg::rows::is_finite;
 /// Fitted constants and factors of the items of one kind. They are parameters: a refresh does not change them, a training does.
 ///
 /// Size: 520 bytes an item.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct ItemFactors {
     pub(crate) constants: GraphConstants,
     /// Stable ids of the items, ascending.
@@ -42,12 +42,6 @@ impl Deref for FactorNumbers {
             Self::Own(factors) => factors,
             Self::File(numbers) => numbers.as_chunks().0,
         }
-    }
-}
-
-impl PartialEq for FactorNumbers {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
     }
 }
 
