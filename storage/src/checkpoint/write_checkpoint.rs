@@ -137,11 +137,22 @@ pub(crate) fn open_checkpoint(
     manifest: &Manifest,
     mode: OpenMode<'_>,
 ) -> Result<GraphState, Error> {
+    open_checkpoint_after(disk, manifest, None, mode)
+}
+
+/// Opens the segments of a manifest as a state. Files of the segments before are not read again.
+pub(crate) fn open_checkpoint_after(
+    disk: &Disk,
+    manifest: &Manifest,
+    before: Option<&Segments>,
+    mode: OpenMode<'_>,
+) -> Result<GraphState, Error> {
     let lists = if mode.is_mapped { Residence::Mapped } else { Residence::Loaded };
     let stage = mode.cancel.stage("files", manifest.segments.iter().map(|file| file.fingerprint.bytes).sum());
     let open = |at: usize, residence| {
         let named = &manifest.segments[at];
-        let file = named.open(disk, residence, mode)?;
+        let known = before.map(|before| &before.files[at]).filter(|file| named.is(file, disk));
+        let file = known.map_or_else(|| named.open(disk, residence, mode), |file| Ok(file.clone()))?;
         stage.advance(named.fingerprint.bytes)?;
         Ok::<_, Error>(file)
     };
@@ -152,8 +163,8 @@ pub(crate) fn open_checkpoint(
         open(3, Residence::Mapped)?,
     ];
     stage.end();
-    let segments = Segments::new(&files)?;
+    let segments = Segments::new(files, before)?;
     // A process needs memory for what it uses, not for what was validated.
-    files.iter().for_each(SectionFile::release_pages);
+    segments.files.iter().for_each(SectionFile::release_pages);
     Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
 }

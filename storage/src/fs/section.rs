@@ -313,6 +313,11 @@ impl SectionFile {
         self.map.release_pages();
     }
 
+    /// True for a clone, which shares the open file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.map, &other.map)
+    }
+
     /// The path from which the file was opened.
     pub fn path(&self) -> &Path {
         &self.path

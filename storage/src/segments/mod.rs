@@ -11,6 +11,8 @@ pub(crate) use crate::segments::keys::{FREE, Keys, home, insert_nodes, slot_coun
 pub(crate) use crate::segments::nodes::Nodes;
 pub(crate) use crate::segments::topology::{ListWriter, RelationMeta, Topology};
 
+use std::sync::Arc;
+
 use crate::fs::section::SectionFile;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
@@ -19,32 +21,43 @@ use crate::types::names::NodeRef;
 /// The names of the files, in the order in which manifests list them.
 pub(crate) const FILES: [&str; 4] = ["topology", "nodes", "keys", "features"];
 
-/// The files of one checkpoint, open.
+/// The files of one checkpoint, open. The next checkpoint shares those that did not change.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    pub(crate) topology: Topology,
-    pub(crate) nodes: Nodes,
-    pub(crate) keys: Keys,
-    pub(crate) features: Features,
-    /// Bytes of each, in the order of [`FILES`].
-    pub(crate) sizes: [u64; 4],
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) features: Arc<Features>,
+    /// In the order of [`FILES`].
+    pub(crate) files: [SectionFile; 4],
 }
 
 impl Segments {
-    /// Checks the files, which are in the order of [`FILES`], against each other.
+    /// Checks the files, which are in the order of [`FILES`], against each other. Takes what `before` has of the same files.
     ///
     /// # Cost
     /// Builds nothing per node.
-    pub(crate) fn new(files: &[SectionFile; 4]) -> Result<Self, Error> {
-        let nodes = Nodes::open(&files[1])?;
+    pub(crate) fn new(files: [SectionFile; 4], before: Option<&Self>) -> Result<Self, Error> {
+        // The segments before, if they have this file.
+        let known = |at: usize| before.filter(|before| before.files[at].is_same(&files[at]));
+        let nodes = match known(1) {
+            Some(before) => Arc::clone(&before.nodes),
+            None => Arc::new(Nodes::open(&files[1])?),
+        };
         let bound = nodes.bound();
-        Ok(Self {
-            topology: Topology::open(&files[0], bound, nodes.kinds.len())?,
-            keys: Keys::open(&files[2], bound)?,
-            features: Features::open(&files[3], bound)?,
-            nodes,
-            sizes: files.each_ref().map(SectionFile::bytes),
-        })
+        let topology = match known(0) {
+            Some(before) => Arc::clone(&before.topology),
+            None => Arc::new(Topology::open(&files[0], bound, nodes.kinds.len())?),
+        };
+        let keys = match known(2) {
+            Some(before) => Arc::clone(&before.keys),
+            None => Arc::new(Keys::open(&files[2], bound)?),
+        };
+        let features = match known(3) {
+            Some(before) => Arc::clone(&before.features),
+            None => Arc::new(Features::open(&files[3], bound)?),
+        };
+        Ok(Self { topology, nodes, keys, features, files })
     }
 
     /// The node with that stable id, with any name.

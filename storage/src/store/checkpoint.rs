@@ -7,6 +7,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
+use crate::segments::Segments;
 use crate::store::handle::Store;
 use crate::store::private_pool;
 use crate::store::publish::NewFiles;
@@ -119,15 +120,21 @@ impl Store {
                 manifest.number,
                 cancel,
             )?;
-            self.read_back(manifest, cancel)
+            self.read_back(manifest, Some(&state.segments), cancel)
         })
     }
 
-    /// The state of files that were just written. It cannot be cancelled: less work is left than was done.
-    pub(super) fn read_back(&self, manifest: &Manifest, cancel: &CancelToken) -> Result<GraphState, Error> {
+    /// The state of files that were just written, and of those of the segments before that stay. It cannot be cancelled: less work is
+    /// left than was done.
+    pub(super) fn read_back(
+        &self,
+        manifest: &Manifest,
+        before: Option<&Segments>,
+        cancel: &CancelToken,
+    ) -> Result<GraphState, Error> {
         let cancel = CancelToken::new().reporting_to(cancel);
         let mode = OpenMode { is_mapped: self.is_mapped, verified: None, cancel: &cancel };
-        write_checkpoint::open_checkpoint(&self.disk, manifest, mode)
+        write_checkpoint::open_checkpoint_after(&self.disk, manifest, before, mode)
     }
 
     pub(super) fn run_in_private_pool<T: Send>(
@@ -135,5 +142,45 @@ impl Store {
         work: impl FnOnce() -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
         private_pool::run(work).map_err(|e| Error::io(self.path(), "start threads for", e))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::batch::{Batch, Edge};
+    use crate::types::names::NodeRef;
+
+    #[test]
+    fn a_checkpoint_shares_the_open_files_that_did_not_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cancel, (pin, board)) = (
+            CancelToken::new(),
+            (NodeRef::new("pin", "1").expect("valid"), NodeRef::new("board", "1").expect("valid")),
+        );
+        for is_mapped in [false, true] {
+            let store = Store::options()
+                .create(true)
+                .map_files(is_mapped)
+                .open(folder.path().join(is_mapped.to_string()));
+            let store = store.expect("created");
+            let mut batch = Batch::new();
+            batch.link(pin, board, Edge::default()).expect("valid");
+            store.commit(&batch).expect("committed");
+            store.checkpoint(&cancel).expect("written");
+            let before = Arc::clone(&store.snapshot().0.segments);
+            batch.clear();
+            batch.set_tokens(pin, &["word=jazz"]).expect("valid");
+            store.commit(&batch).expect("committed");
+            store.checkpoint(&cancel).expect("written");
+            let after = store.snapshot();
+            let segments = &after.0.segments;
+            assert!(Arc::ptr_eq(&segments.topology, &before.topology));
+            assert!(Arc::ptr_eq(&segments.nodes, &before.nodes) && Arc::ptr_eq(&segments.keys, &before.keys));
+            assert!(!Arc::ptr_eq(&segments.features, &before.features));
+            let pin = after.require(pin).expect("there");
+            assert_eq!(after.tokens(pin), ["word=jazz"]);
+            assert_eq!(after.degree(pin), 1);
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::Derived;
 use crate::fs::disk::Disk;
+use crate::fs::section::SectionFile;
 use crate::graph::graph_state::GraphState;
 use crate::graph::snapshot::Snapshot;
 use crate::segments::FILES;
@@ -223,7 +224,7 @@ impl Store {
 
     /// File sizes, by name.
     pub fn sizes(&self) -> Sizes {
-        let segments = self.snapshot().0.segments.sizes;
+        let segments = self.snapshot().0.segments.files.each_ref().map(SectionFile::bytes);
         let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
         for (name, path) in sidecar::files(&self.disk) {

@@ -57,7 +57,7 @@ impl Store {
             let (files, nodes, edges) =
                 load.write(&self.disk, &manifest.segments, manifest.number, cancel)?;
             manifest.segments = files;
-            let checkpointed = self.read_back(&manifest, cancel)?;
+            let checkpointed = self.read_back(&manifest, None, cancel)?;
             Ok((checkpointed, nodes, edges))
         })?;
         // It is the previous manifest as well: an empty store is nothing to go back to.
