@@ -33,6 +33,8 @@ pub(super) const DIVISION: Division =
 
 /// The cost of a node besides its neighbors, in neighbors.
 const NODE: u64 = 4;
+/// Memory for this many times the ends of a round is freed.
+const LARGEST_SURPLUS: usize = 2;
 
 /// The values of an edge in the lists, in as little memory as the edges of a relation need.
 pub(super) trait EdgeValue: Copy + Send + Sync {
@@ -223,7 +225,9 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
             self.buckets.push(room..room);
             room += self.counts[range.clone()].iter().sum::<usize>();
         }
-        if self.collected.len() < room {
+        // Where edges are sorted, a partition has nearly all ends of its nodes in one round, and few in the others.
+        if self.collected.len() < room || self.collected.len() / LARGEST_SURPLUS > room {
+            self.collected = Vec::new();
             self.collected = vec![End { owner: 0, neighbor: 0, values: C::DEFAULT }; room];
         }
         // Both ends of each edge go to their buckets.
