@@ -24,7 +24,7 @@ pub(super) struct Division {
     pub(super) bucket: u64,
     /// Partitions of the edges for each thread, so that a slow thread leaves some of its partitions to others.
     pub(super) partitions: usize,
-    /// The most rounds: each reads all edges, and holds a part of the lists.
+    /// The number of rounds, about: each reads all edges, and holds a part of the lists.
     pub(super) rounds: u64,
 }
 
@@ -266,16 +266,22 @@ pub(super) fn divide<C>(
     let total: u64 = counts.iter().sum();
     let rounds = (total / division.bucket).clamp(1, division.rounds);
     let bucket = (total / (rounds * division.buckets as u64)).max(division.bucket);
-    // Consecutive blocks form a bucket until it is large enough.
-    let mut buckets = Vec::new();
-    let (mut start, mut size) = (0, 0);
+    // Consecutive blocks form a bucket until it is large enough, and buckets a round. Hubs make large buckets.
+    let largest_round = total.div_ceil(rounds);
+    let (mut all, mut round) = (Vec::new(), Vec::new());
+    let (mut start, mut size, mut round_size) = (0, 0, 0);
     for (block, &count) in counts.iter().enumerate() {
         size += count;
-        if size >= bucket || block + 1 == counts.len() {
-            buckets.push(start..block + 1);
+        let is_last = block + 1 == counts.len();
+        if size >= bucket || is_last {
+            round.push(start..block + 1);
+            round_size += size;
             (start, size) = (block + 1, 0);
         }
+        if round_size >= largest_round || round.len() == division.buckets || is_last {
+            all.push(std::mem::take(&mut round));
+            round_size = 0;
+        }
     }
-    let in_round = buckets.len().div_ceil(rounds as usize).max(1);
-    buckets.chunks(in_round).map(<[_]>::to_vec).collect()
+    all
 }
