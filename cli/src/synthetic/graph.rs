@@ -17,11 +17,13 @@ const MOST_WORDS: u64 = 7;
 const TRIES: u32 = 16;
 /// Changes of a commit.
 const BATCH: usize = 10_000;
+/// Items whose words are committed between two checkpoints, which free their memory.
+const ITEMS_PER_CHECKPOINT: u32 = 4_000_000;
 /// Nodes of a store over its life.
 const MOST_NODES: u64 = u32::MAX as u64;
-/// Bytes of a graph that is generated and of its store, measured with up to 1,500,000 nodes and 20,000,000 edges and rounded up: in
-/// any case, for an item, a board, an edge and a topic.
-const BYTES: [u64; 5] = [64 << 20, 600, 200, 24, 100];
+/// Bytes of a graph that is generated and of its store, measured with up to 10,000,000 nodes and 200,000,000 edges and rounded up: in
+/// any case, for an item, for one whose words are not in a checkpoint yet, for a board, an edge and a topic.
+const BYTES: [u64; 6] = [64 << 20, 150, 450, 100, 14, 100];
 
 /// The size of a graph, the law of its degrees, and the seed: equal plans give equal graphs.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,9 @@ impl Plan {
 
     /// About the memory that the graph and a store of it take, in bytes.
     pub fn memory(&self) -> u64 {
-        let counts = [1, self.items.into(), self.boards.into(), self.edges, self.topics.into()];
+        let Self { items, boards, edges, topics, .. } = *self;
+        let counts =
+            [1, items.into(), items.min(ITEMS_PER_CHECKPOINT).into(), boards.into(), edges, topics.into()];
         counts
             .iter()
             .zip(BYTES)
@@ -107,18 +111,26 @@ impl SyntheticGraph {
 
     /// Writes the graph into an empty store: all nodes and edges as a bulk load, then words in batches.
     ///
+    /// Memory: that of the load, 8 bytes an edge and those of its nodes. Words are drawn twice, so that they are not kept meanwhile.
+    ///
     /// # Errors
     /// Those of a load and of a commit, and a cancellation.
     pub fn write(&mut self, store: &Store, cancel: &CancelToken) -> Result<(), Error> {
-        let words: Vec<Vec<u32>> =
-            (0..self.plan.items).map(|item| self.words(self.topics[item as usize])).collect();
+        let mut random = self.random.clone();
+        for &topic in &self.topics {
+            draw_words(topic, &mut self.random);
+        }
         let load = self.load(cancel)?;
         store.load(load, cancel)?;
         let mut batch = Batch::new();
-        for (item, words) in words.into_iter().enumerate() {
+        for (item, &topic) in (0_u32..).zip(&self.topics) {
+            let words = draw_words(topic, &mut random);
             let words: Vec<String> = words.into_iter().map(|number| format!("word=w{number}")).collect();
             batch.set_tokens(NodeRef::new("pin", &item.to_string())?, &words)?;
             commit_full(store, &mut batch, cancel)?;
+            if (item + 1) % ITEMS_PER_CHECKPOINT == 0 {
+                store.checkpoint(cancel)?;
+            }
         }
         if !batch.is_empty() {
             store.commit(&batch)?;
@@ -173,21 +185,6 @@ impl SyntheticGraph {
         drawer.get_or_insert_with(|| Drawer::new(plan, topics, random)).board(*plan, size, random)
     }
 
-    /// The numbers of an item's words.
-    fn words(&mut self, topic: u32) -> Vec<u32> {
-        let count = FEWEST_WORDS + self.random.below(MOST_WORDS - FEWEST_WORDS + 1);
-        let word = |_| {
-            let common = self.random.below(100) < COMMON_PERCENT;
-            let number = if common {
-                self.random.below(COMMON_WORDS)
-            } else {
-                COMMON_WORDS + u64::from(topic) * TOPIC_STRIDE + self.random.below(TOPIC_WORDS)
-            };
-            number as u32
-        };
-        (0..count).map(word).collect()
-    }
-
     /// Draws the boards one after another, and gives each with its items to `put`.
     fn for_each_board(&mut self, mut put: impl FnMut(u32, &[u32]) -> Result<(), Error>) -> Result<(), Error> {
         let sizes = self.board_sizes();
@@ -217,6 +214,21 @@ impl SyntheticGraph {
         }
         sizes
     }
+}
+
+/// The numbers of the words of an item.
+fn draw_words(topic: u32, random: &mut Random) -> Vec<u32> {
+    let count = FEWEST_WORDS + random.below(MOST_WORDS - FEWEST_WORDS + 1);
+    let word = |_| {
+        let common = random.below(100) < COMMON_PERCENT;
+        let number = if common {
+            random.below(COMMON_WORDS)
+        } else {
+            COMMON_WORDS + u64::from(topic) * TOPIC_STRIDE + random.below(TOPIC_WORDS)
+        };
+        number as u32
+    };
+    (0..count).map(word).collect()
 }
 
 /// A size from 2/7 to 12/7 of the mean, about.
@@ -350,7 +362,7 @@ mod tests {
                 snapshot.require(NodeRef { kind: "pin", key: &key }).expect("a pin")
             };
             for item in 0..plan.items {
-                let mut words = again.words(again.topics[item as usize]);
+                let mut words = draw_words(again.topics[item as usize], &mut again.random);
                 let mut found: Vec<u32> = snapshot
                     .tokens(pin(item))
                     .iter()

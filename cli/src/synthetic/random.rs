@@ -1,7 +1,7 @@
 //! The random generator of everything synthetic, and the power law by which popular nodes are drawn.
 
 /// The generator `SplitMix64` (Steele, Lea, Flood 2014): the same numbers for a seed on every machine and in every version.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
