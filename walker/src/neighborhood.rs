@@ -104,6 +104,31 @@ pub(crate) fn neighborhoods(
     cancel: &CancelToken,
 ) -> Result<Neighborhoods, Error> {
     let mut all = Neighborhoods::default();
+    for_each_part(context, sources, cancel, |part| all.push(part))?;
+    Ok(all)
+}
+
+/// Calls `each` with the neighborhoods of many sources; see [`Walker::for_each_neighborhood`](crate::Walker::for_each_neighborhood).
+pub(crate) fn for_each_neighborhood(
+    context: &WalkContext<'_>,
+    sources: &[NodeIx],
+    cancel: &CancelToken,
+    mut each: impl FnMut(&[Visit]),
+) -> Result<(), Error> {
+    for_each_part(context, sources, cancel, |part| {
+        for index in 0..part.ends.len() {
+            each(part.of(index));
+        }
+    })
+}
+
+/// Calls `each` with parts of the neighborhoods, in the order of the sources.
+fn for_each_part(
+    context: &WalkContext<'_>,
+    sources: &[NodeIx],
+    cancel: &CancelToken,
+    mut each: impl FnMut(Part),
+) -> Result<(), Error> {
     let stage = cancel.stage("walks", sources.len() as u64);
     let visits = context.visits_per_source();
     context.flatten_lists(sources.len().saturating_mul(visits))?;
@@ -115,12 +140,10 @@ pub(crate) fn neighborhoods(
             parts_of_interleaved_walks(context, block, &stage)?
         };
         cancel.check()?;
-        for part in parts {
-            all.push(part);
-        }
+        parts.into_iter().for_each(&mut each);
     }
     stage.end();
-    Ok(all)
+    Ok(())
 }
 
 fn parts_of_dense_walks(

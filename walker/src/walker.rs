@@ -142,6 +142,22 @@ impl<'s> Walker<'s> {
         neighborhood::neighborhoods(&self.context, sources, cancel)
     }
 
+    /// Calls `each` with the neighborhood of each source, in the order of the sources.
+    ///
+    /// # Errors
+    /// As for [`Walker::neighborhoods`]. Some calls were made by then.
+    ///
+    /// # Cost
+    /// As [`Walker::neighborhoods`]. The neighborhoods of some two million sources are in memory at a time.
+    pub fn for_each_neighborhood(
+        &self,
+        sources: &[NodeIx],
+        cancel: &CancelToken,
+        each: impl FnMut(&[Visit]),
+    ) -> Result<(), Error> {
+        neighborhood::for_each_neighborhood(&self.context, sources, cancel, each)
+    }
+
     /// A uniform walk of `hops` hops from each source, in the order of the sources.
     ///
     /// A hop is uniform over the neighbors, or proportional to weight. A source listed several times gets several walks. Walk
