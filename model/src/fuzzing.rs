@@ -173,7 +173,7 @@ mod tests {
         let mut read = decoders.rows();
         let changes = RowChanges::read(&intact, &mut read, bound).expect("it fits");
         assert_eq!(changes, RowChanges::all(&rows));
-        assert_eq!(read.vectors.gather(&[0, 3, 7]), rows.vectors.gather(&[0, 3, 7]));
+        assert!([0, 3, 7].into_iter().all(|row| read.vectors.numbers(row) == rows.vectors.numbers(row)));
         let bytes = std::fs::read(intact.path()).expect("there");
         let input = SectionInput::of_file(&bytes);
         for at in 0..input.sections.len() {
@@ -198,6 +198,59 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Files of version 1 have four bytes for each count.
+    #[test]
+    fn counts_of_any_size_are_read_from_both_versions_and_sections_that_disagree_are_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let decoders = Decoders::new(folder.path());
+        let mut rows = decoders.rows();
+        let counted = [vec![(1, 70_000), (2, 256), (3, 255), (4, 1)], vec![], vec![(0, 300), (5, 2)]];
+        for (row, list) in (0..).zip(&counted) {
+            rows.neighborhoods.set(row, list);
+        }
+        let expected: Vec<Vec<_>> = rows.neighborhoods.iter().map(|list| list.iter().collect()).collect();
+        let bytes = std::fs::read(store_rows(&decoders, &model_files::neighborhoods_file(&rows)).path());
+        let bytes = bytes.expect("there");
+        let input = SectionInput::of_file(&bytes);
+        let load = |version: u32, sections: &[([u8; 8], Vec<u8>)]| {
+            let mut file = SectionWriter::new(input.kind, version);
+            for (tag, content) in sections {
+                file.section(*tag, content.clone());
+            }
+            let mut files = decoders.files.clone();
+            files[1] = store_rows(&decoders, &file);
+            model_files::load_files(&files, decoders.store.snapshot().bound(), false, &CancelToken::new())
+        };
+        let lists = |state: &State| -> Vec<Vec<_>> {
+            state.neighborhoods.iter().map(|list| list.iter().collect()).collect()
+        };
+        let sections: Vec<([u8; 8], Vec<u8>)> =
+            input.sections.iter().map(|(tag, content)| (*tag, content.to_vec())).collect();
+        assert_eq!(lists(&load(input.version, &sections).expect("intact")), expected);
+        let at = |tag: &[u8; 8]| sections.iter().position(|(other, _)| other == tag).expect("there");
+        let (counts, places, large) = (at(b"counts\0\0"), at(b"large-at"), at(b"large\0\0\0"));
+        // Version 1.
+        let mut old = sections.clone();
+        old.truncate(counts + 1);
+        let all = expected.iter().flatten().flat_map(|&(_, count): &(u32, u32)| count.to_le_bytes());
+        old[counts].1 = all.collect();
+        assert_eq!(lists(&load(1, &old).expect("intact")), expected);
+        // Places and counts that do not belong together.
+        let is_damage = |change: &dyn Fn(&mut Vec<([u8; 8], Vec<u8>)>)| {
+            let mut changed = sections.clone();
+            change(&mut changed);
+            matches!(load(input.version, &changed), Err(Error::Store(StoreError::Damaged { .. })))
+        };
+        assert!(!is_damage(&|_| ()));
+        assert!(is_damage(&|sections| sections[counts].1[3] = 0));
+        assert!(is_damage(&|sections| sections[counts].1[0] = 1));
+        assert!(is_damage(&|sections| sections[counts].1.truncate(5)));
+        assert!(is_damage(&|sections| sections[places].1[0] = 2));
+        assert!(is_damage(&|sections| sections[places].1[15] = 1));
+        assert!(is_damage(&|sections| sections[places].1.rotate_left(8)));
+        assert!(is_damage(&|sections| sections[large].1.truncate(8)));
     }
 
     /// `cargo test -p hedgerow-model --lib seeds_of_all_targets -- --ignored` after a change of a format.

@@ -16,9 +16,9 @@ use crate::state::layer_rows::State;
 
 /// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
 ///
-/// Readers see the embeddings that were published last and never wait for a refresh to compute. A refresh works on rows of its own
-/// and copies the changed ones at its end, in one step. Over a store with mapped files the readers' copy is made by the first answer,
-/// which waits for a refresh in progress and must not be asked for from a task of a rayon pool. Commits and refreshes go on during a
+/// Readers see the embeddings that were published last and never wait for a refresh to compute. A refresh works on copies of the rows
+/// that it changes, and hands them over at its end, in one step. Over a store with mapped files the first answer makes what only
+/// readers need. It waits for a refresh in progress and must not be asked for from a task of a rayon pool. Commits and refreshes go on during a
 /// training, and the new generation includes them.
 pub struct Engine {
     pub(super) store: Arc<Store>,
@@ -145,7 +145,7 @@ impl Engine {
         }
     }
 
-    /// Bytes of the embeddings in memory: rows of all layers, neighborhoods and their reverse lists, and the readers' copy. The
+    /// Bytes of the embeddings in memory: rows of all layers, neighborhoods and their reverse lists, and what only readers need. The
     /// model and the graph are not included. Waits for a refresh in progress. Cost: reads the size of every row.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl Engine {
         };
         let (since, snapshot) = (Instant::now(), self.store.snapshot());
         let (state, report) = working.build(&snapshot, cancel)?;
-        working.replace(state);
+        working.replace(state, self.store.is_mapped());
         self.note_damage(damage);
         self.show(working, &snapshot, &StateUpdate { report, changed_rows: None }, since)?;
         if !self.store.is_read_only() {

@@ -43,7 +43,7 @@ impl Engine {
     /// As for [`Engine::refresh`]. Rows that differ are no error.
     /// # Cost
     /// A refresh, a rebuild, and a read of all rows. The rows before and after are in memory together: another
-    /// [`Engine::memory`] without the readers' copy.
+    /// [`Engine::memory`].
     pub fn rebuild(&self, cancel: &CancelToken) -> Result<RebuildReport, Error> {
         self.rebuild_and_compare(true, cancel)
     }
@@ -77,7 +77,7 @@ impl Engine {
         };
         let mut update = StateUpdate { report, changed_rows: None };
         if keep {
-            working.replace(rebuilt);
+            working.replace(rebuilt, self.store.is_mapped());
             self.show(working, &snapshot, &update, since)?;
         }
         update.report.seconds = since.elapsed().as_secs_f64();

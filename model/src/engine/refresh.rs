@@ -185,7 +185,7 @@ impl Engine {
         if !full {
             report.dirty_nodes = changes.map_or(dirty_nodes, |changes| touched_nodes(&changes));
         }
-        working.replace(state);
+        working.replace(state, self.store.is_mapped());
         if let Some(damage) = damage {
             self.note_damage(damage);
         }

@@ -319,6 +319,9 @@ impl Engine {
         let before = working.as_ref().map_or(0, |working| working.generation.get());
         let generation = Generation::new(before + 1);
         let mut new = WorkingState { generation, state, stored: None, consistency: Consistency::Exact };
+        if !self.store.is_mapped() {
+            new.state.make_reverse_lists();
+        }
         // The caller still holds the snapshot of the training, so the log reaches back to it.
         let now = self.store.snapshot();
         self.advance_to(&mut new, &now, false, None, cancel)?;

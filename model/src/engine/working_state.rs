@@ -25,7 +25,7 @@ pub(super) fn damage_of(error: StoreError) -> Result<Damage, Error> {
     }
 }
 
-/// The state that refreshes work on. Readers have a copy of its embeddings.
+/// The state that refreshes work on. Readers share its embeddings.
 pub(super) struct WorkingState {
     pub(super) generation: Generation,
     pub(super) state: State,
@@ -67,7 +67,10 @@ impl WorkingState {
         };
         let LoadedModel { config, encoder, factors } =
             model_files::load_model(&derived.file(model_files::MODEL)?, is_mapped)?;
-        let (state, _) = State::build(config, Arc::new(encoder), factors, snapshot, cancel)?;
+        let (mut state, _) = State::build(config, Arc::new(encoder), factors, snapshot, cancel)?;
+        if !is_mapped {
+            state.make_reverse_lists();
+        }
         Ok((Self { generation, state, stored: None, consistency: Consistency::Exact }, damage))
     }
 
@@ -78,7 +81,7 @@ impl WorkingState {
 
     /// Verifies the embeddings.
     pub(super) fn verify_vectors(&self) -> Result<(), StoreError> {
-        self.state.vectors.stored().verify()
+        self.state.vectors.verify()
     }
 
     /// Verifies the rows that the next persist writes.
@@ -122,8 +125,12 @@ impl WorkingState {
         Ok(update)
     }
 
-    /// Takes the rows of a rebuild. The next persist stores them, also at an epoch that is stored.
-    pub(super) fn replace(&mut self, rebuilt: State) {
+    /// Takes the rows of a rebuild, with reverse lists unless files are mapped. The next persist stores them, also at an epoch that is
+    /// stored.
+    pub(super) fn replace(&mut self, mut rebuilt: State, is_mapped: bool) {
+        if !is_mapped {
+            rebuilt.make_reverse_lists();
+        }
         self.state = rebuilt;
         self.stored = None;
         self.consistency = Consistency::Exact;

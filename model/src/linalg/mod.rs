@@ -9,5 +9,6 @@ pub(crate) mod matrix;
 pub(crate) mod normal_equations;
 pub(crate) mod rounded_rows;
 pub(crate) mod rows;
+pub(crate) mod shared_rows;
 pub(crate) mod simd;
 pub(crate) mod sparse;

@@ -131,6 +131,12 @@ impl RoundedRows {
         }
     }
 
+    /// The rows from `first` on, of rows that were all verified.
+    pub(crate) fn view_from(&self, first: usize) -> RoundedRowsView<'_> {
+        let width = self.stored.width();
+        RoundedRowsView::of_stored(&self.stored.values()[first * width..], width)
+    }
+
     pub(crate) fn row(&self, row: usize) -> RoundedRow<'_> {
         self.view().row(row)
     }
@@ -157,19 +163,19 @@ impl RoundedRows {
         }
         numbers
     }
-
-    /// Rounds numbers into a row.
-    pub(crate) fn set(&mut self, row: usize, values: &[f32]) {
-        round(values, self.stored.row_mut(row));
-    }
-
-    /// Takes over a row of others, which have the same width.
-    pub(crate) fn copy_row(&mut self, row: usize, from: &Self) {
-        self.stored.row_mut(row).copy_from_slice(from.stored.row(row));
-    }
 }
 
 impl<'a> RoundedRowsView<'a> {
+    /// Rows as files have them.
+    pub(crate) fn of_stored(stored: &'a [f32], width: usize) -> Self {
+        Self {
+            stored,
+            width,
+            #[cfg(debug_assertions)]
+            matrix: None,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn row(self, row: usize) -> RoundedRow<'a> {
         #[cfg(debug_assertions)]
@@ -288,12 +294,7 @@ pub(crate) fn round_all_to_unit_length(rows: &mut [f32], dim: usize) {
     let mut stored = vec![0.0; stored_width(dim)];
     for row in rows.chunks_exact_mut(dim.max(1)) {
         round_to_unit_length(row, &mut stored);
-        let view = RoundedRowsView {
-            stored: &stored,
-            width: stored.len(),
-            #[cfg(debug_assertions)]
-            matrix: None,
-        };
+        let view = RoundedRowsView::of_stored(&stored, stored.len());
         let rounded = view.row(0);
         row.iter_mut().zip(rounded.numbers()).for_each(|(to, number)| *to = number);
     }
@@ -403,7 +404,9 @@ mod tests {
         let all = RoundedRows::of(&values, DIM);
         let mut some = RoundedRows::zeros(2, DIM);
         some.grow(5);
-        values.chunks_exact(DIM).enumerate().for_each(|(row, values)| some.set(row, values));
+        for (row, values) in values.chunks_exact(DIM).enumerate() {
+            round(values, some.stored_mut().row_mut(row));
+        }
         let bits = |rows: &RoundedRows| {
             rows.stored().values().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
         };

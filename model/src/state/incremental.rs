@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, Snapshot};
-use hedgerow_walker::{Visit, Walker};
+use hedgerow_walker::Walker;
 
 use crate::config::degree;
 use crate::config::error::Error;
@@ -13,14 +13,14 @@ use crate::config::model_config::ModelConfig;
 use crate::config::report::{RefreshReport, milliseconds};
 use crate::factors::model_factors::ModelFactors;
 use crate::linalg::rounded_rows::{RoundedRows, round, round_to_unit_length};
+use crate::linalg::shared_rows::SharedRows;
 use crate::network::encoder::Encoder;
 use crate::network::inputs::Inputs;
 use crate::state::bad_row::FirstBadRow;
 use crate::state::layer_rows::State;
-use crate::state::neighborhood_lists::{NeighborhoodLists, Visited};
-use crate::state::neighborhoods::{KindNeighborhoods, walk_rows};
-use crate::state::replace_rows::replace_rows;
-use crate::state::reverse_lists::ReverseLists;
+use crate::state::neighborhood_lists::{ListsBuilder, Visited};
+use crate::state::neighborhoods::{walk_all_rows, walk_rows};
+use crate::state::replace_rows::{replace_rows, replace_shared_rows};
 use crate::state::row_set::RowSet;
 
 /// The limit of the search for affected sources.
@@ -75,7 +75,7 @@ pub(crate) struct DirtyRows {
 }
 
 impl State {
-    /// A state computed from `snapshot` alone.
+    /// A state computed from `snapshot` alone, without reverse lists.
     ///
     /// # Errors
     /// A row that is not finite; a cancellation.
@@ -95,8 +95,7 @@ impl State {
         Ok((state, report))
     }
 
-    /// The first half of [`State::build`]: rows, neighborhoods and degrees, without reverse lists and embeddings. A
-    /// training needs no more.
+    /// The first half of [`State::build`]: rows, neighborhoods and degrees, without embeddings. A training needs no more.
     pub(crate) fn build_neighborhoods(
         config: ModelConfig,
         snapshot: &Snapshot,
@@ -128,7 +127,6 @@ impl State {
         cancel: &CancelToken,
         report: &mut RefreshReport,
     ) -> Result<(), Error> {
-        self.reverse = ReverseLists::of(&self.neighborhoods);
         let all = RowSet::all(self.rows());
         let dirty = DirtyRows {
             neighborhoods: all.clone(),
@@ -186,18 +184,15 @@ impl State {
         for row in 0..self.rows() {
             self.levels[row] = degree::level(snapshot.degree(self.nodes[row]));
         }
-        let all = RowSet::all(self.rows());
         report.dirty_nodes = self.rows() as u64;
         report.sources = self.rows() as u64;
         let since = Instant::now();
-        let rows = all.rows();
-        let walked = walk_rows(&self.config, self.config.walks, snapshot, &self.nodes, rows, None, cancel)?;
         // Kinds have their rows one after another, so the lists come in the order of the rows.
-        let row_of = &self.row_of;
-        let list = |(_, visits): (u32, _)| {
-            <[Visit]>::iter(visits).map(|visit| (row_of[visit.node.index()], visit.count))
-        };
-        self.neighborhoods = NeighborhoodLists::of(walked.iter().flat_map(KindNeighborhoods::iter).map(list));
+        let (mut lists, row_of) = (ListsBuilder::default(), &self.row_of);
+        walk_all_rows(&self.config, snapshot, &self.nodes, cancel, |visits| {
+            lists.push(visits.iter().map(|visit| (row_of[visit.node.index()], visit.count)));
+        })?;
+        self.neighborhoods = lists.finish();
         report.ms.walks = milliseconds(since);
         report.neighborhoods = self.neighborhoods.iter().filter(|list| !list.is_empty()).count() as u64;
         Ok(())
@@ -372,7 +367,7 @@ impl State {
         let (output, inputs) = (self.encoder.output_pass(changed.len()), &self.hidden[0]);
         inputs.stored().verify_rows(changed.rows())?;
         let (bad_row, stage) = (FirstBadRow::default(), cancel.stage("embeddings", changed.len() as u64));
-        replace_rows(&mut self.vectors, changed, &stage, round_to_unit_length, |_, rows, vectors| {
+        replace_shared_rows(&mut self.vectors, changed, &stage, round_to_unit_length, |_, rows, vectors| {
             output.vectors(&inputs.gather(rows), vectors);
             bad_row.check(rows, vectors);
         })?;
@@ -423,7 +418,11 @@ impl State {
         let is_last = layer + 1 == self.config.layers;
         let pass = weights.pass(recomputed.len());
         let output = is_last.then(|| self.encoder.output_pass(recomputed.len()));
-        let mut next = std::mem::take(if is_last { &mut self.vectors } else { &mut self.hidden[layer + 1] });
+        let mut next = if is_last {
+            NextRows::Vectors(std::mem::take(&mut self.vectors))
+        } else {
+            NextRows::Hidden(std::mem::take(&mut self.hidden[layer + 1]))
+        };
         let own_rows = &self.hidden[layer];
         let messages = if weights.width() == 0 { own_rows } else { &self.messages[layer] };
         own_rows.stored().verify_rows(recomputed.rows())?;
@@ -439,9 +438,16 @@ impl State {
             }
             bad_row.check(rows, into);
         };
-        let round = if is_last { round_to_unit_length } else { round };
-        let changed_rows = replace_rows(&mut next, &recomputed, &stage, round, compute);
-        *if is_last { &mut self.vectors } else { &mut self.hidden[layer + 1] } = next;
+        let changed_rows = match &mut next {
+            NextRows::Hidden(rows) => replace_rows(rows, &recomputed, &stage, round, compute),
+            NextRows::Vectors(rows) => {
+                replace_shared_rows(rows, &recomputed, &stage, round_to_unit_length, compute)
+            }
+        };
+        match next {
+            NextRows::Hidden(rows) => self.hidden[layer + 1] = rows,
+            NextRows::Vectors(rows) => self.vectors = rows,
+        }
         let changed_rows = changed_rows?;
         bad_row.found(self, snapshot)?;
         stage.end();
@@ -461,15 +467,26 @@ impl State {
     /// Appends zeros for new rows to every layer. Rows that must move are verified first.
     pub(super) fn grow_layers(&mut self) -> Result<(), StoreError> {
         let rows = self.rows();
-        for matrix in self.hidden.iter_mut().chain(&mut self.messages).chain([&mut self.vectors]) {
+        for matrix in self.hidden.iter_mut().chain(&mut self.messages) {
             if !matrix.stored().has_room(rows) {
                 matrix.stored().verify()?;
             }
             matrix.grow(rows);
         }
+        if !self.vectors.has_room(rows) {
+            self.vectors.verify()?;
+        }
+        self.vectors.grow(rows);
         self.bias.resize(rows, 0.0);
         Ok(())
     }
+}
+
+/// The rows that a layer gives.
+enum NextRows {
+    Hidden(RoundedRows),
+    /// Those of the last layer.
+    Vectors(SharedRows),
 }
 
 /// The number of nodes that changed, or are an end of a changed edge.

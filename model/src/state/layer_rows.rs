@@ -11,6 +11,7 @@ use crate::config::model_config::ModelConfig;
 use crate::config::options::Pooling;
 use crate::factors::model_factors::ModelFactors;
 use crate::linalg::rounded_rows::RoundedRows;
+use crate::linalg::shared_rows::SharedRows;
 use crate::linalg::sparse::Sparse;
 use crate::network::encoder::Encoder;
 use crate::network::importances::WHOLE_SHARE;
@@ -26,7 +27,7 @@ pub(crate) const ABSENT: u32 = u32::MAX;
 /// A row of a layer *is* its eight-bit integers and its unit ([`RoundedRows`]): sums are made in `f32` and then rounded. So is an
 /// embedding, with the unit that makes its length 1. A refresh and a rebuild round alike.
 ///
-/// Size: per row about 8 bytes for each neighbor, 4 for its entry in a reverse list, and 1 for each number of the embedding and
+/// Size: per row about 5 bytes for each neighbor, 4 for its entry in a reverse list, and 1 for each number of the embedding and
 /// of the layers below (h0 to h(K-1), with PinSage layers also messages).
 #[derive(Clone)]
 pub(crate) struct State {
@@ -51,8 +52,8 @@ pub(crate) struct State {
     pub(crate) hidden: Vec<RoundedRows>,
     /// The messages of each layer; empty if vectors are pooled unchanged. Shape: (rows, M) each.
     pub(crate) messages: Vec<RoundedRows>,
-    /// Unit vectors, from the last layer. Shape: (rows, D).
-    pub(crate) vectors: RoundedRows,
+    /// Unit vectors, from the last layer, which readers share. Shape: (rows, D).
+    pub(crate) vectors: SharedRows,
     pub(crate) bias: Vec<f32>,
 }
 
@@ -71,7 +72,7 @@ impl State {
             levels: Vec::new(),
             hidden: vec![RoundedRows::zeros(0, dim); config.layers.max(1)],
             messages: messages.collect(),
-            vectors: RoundedRows::zeros(0, dim),
+            vectors: RoundedRows::zeros(0, dim).into(),
             bias: Vec::new(),
             config,
             encoder,
@@ -89,20 +90,26 @@ impl State {
     /// # Errors
     /// Damage of the file.
     pub(crate) fn verify(&self) -> Result<(), StoreError> {
-        let mut matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
-        matrices.try_for_each(|matrix| matrix.stored().verify())
+        self.hidden.iter().chain(&self.messages).try_for_each(|matrix| matrix.stored().verify())?;
+        self.vectors.verify()
     }
 
     /// Bytes of the rows, without the encoder.
     pub(crate) fn bytes(&self) -> usize {
-        let matrices = self.hidden.iter().chain(&self.messages).chain([&self.vectors]);
+        let matrices = self.hidden.iter().chain(&self.messages);
         let rows = size_of_val(&*self.nodes) + size_of_val(&*self.alive) + size_of_val(&*self.levels);
         self.neighborhoods.bytes()
             + self.reverse.bytes()
             + matrices.map(RoundedRows::bytes).sum::<usize>()
+            + self.vectors.bytes()
             + rows
             + size_of_val(&*self.row_of)
             + size_of_val(&*self.bias)
+    }
+
+    /// Makes reverse lists, for a process that refreshes often.
+    pub(crate) fn make_reverse_lists(&mut self) {
+        self.reverse = ReverseLists::of(&self.neighborhoods);
     }
 
     /// The row of an embedded node. `None` for a removed node and for other kinds.
@@ -135,8 +142,9 @@ impl State {
     /// Appends a row with an empty neighborhood.
     pub(crate) fn add_row(&mut self, node: NodeIx) -> u32 {
         self.neighborhoods.push_empty();
-        self.reverse.add_row();
-        self.number_row(node)
+        let row = self.number_row(node);
+        self.reverse.add_row(row);
+        row
     }
 
     /// Gives a node the next row. The caller adds its neighborhood.

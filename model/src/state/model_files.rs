@@ -22,8 +22,9 @@ use crate::network::parameters::LoadedModel;
 use crate::network::weights::Weights;
 use crate::state::layer_rows::{ABSENT, State};
 use crate::state::learning_curve::LearningCurve;
-use crate::state::neighborhood_lists::{Neighborhood, NeighborhoodLists, PackedLists};
-use crate::state::reverse_lists::ReverseLists;
+use crate::state::neighborhood_lists::{
+    ListsBuilder, Neighborhood, NeighborhoodLists, PackedLists, StoredLists, count_byte,
+};
 use crate::state::row_changes::StoredRows;
 
 /// The names of the three files in the manifest.
@@ -33,7 +34,8 @@ pub(crate) const EMBEDDINGS: &str = "embeddings";
 
 /// In version 1 the configuration and the learning curve were lines of text.
 const MODEL_VERSION: u32 = 2;
-const NEIGHBORHOODS_VERSION: u32 = 1;
+/// In version 1 counts had four bytes.
+const NEIGHBORHOODS_VERSION: u32 = 2;
 /// In version 1 rows were summed without fused products, and in version 2 they were not rounded. So their bits are different.
 const EMBEDDINGS_VERSION: u32 = 3;
 /// The first version with rounded rows.
@@ -41,6 +43,8 @@ const ROUNDED_VERSION: u32 = 3;
 
 /// A matrix is followed by rows of zeros, one for this many rows: a process that maps the file adds rows there.
 const ROOM: usize = 64;
+/// Rows whose counts are written together.
+const ROWS_TOGETHER: usize = 1 << 14;
 /// Neighbors that a thread compares as one task.
 const COMPARED_TOGETHER: usize = 1 << 16;
 static ZEROS: [f32; 4096] = [0.0; 4096];
@@ -81,31 +85,46 @@ pub(crate) fn model_file<'a>(
 }
 
 /// The file of the rows: their nodes, degree levels and neighborhoods.
-pub(crate) fn neighborhoods_file<'a>(state: &'a State) -> SectionWriter<'a> {
+pub(crate) fn neighborhoods_file(state: &State) -> SectionWriter<'_> {
     let mut offsets = vec![0u64];
     for neighborhood in state.neighborhoods.iter() {
         offsets.push(offsets[offsets.len() - 1] + neighborhood.len() as u64);
     }
-    let column = |of: fn(Neighborhood<'a>) -> &'a [u32]| move || state.neighborhoods.iter().map(of);
+    let lists = &state.neighborhoods;
+    let (large_places, large_counts): (Vec<u64>, Vec<u32>) = large_counts(lists).unzip();
     let mut file = SectionWriter::new(*b"NBHD", NEIGHBORHOODS_VERSION);
     file.section(*b"nodes\0\0\0", state.nodes.iter().map(|node| node.get()).collect::<Vec<u32>>());
     file.section(*b"alive\0\0\0", state.alive.iter().map(|&alive| u8::from(alive)).collect::<Vec<u8>>());
     file.section(*b"levels\0\0", state.levels.as_slice());
     file.section(*b"offsets\0", offsets);
-    file.section_chunks(*b"rows\0\0\0\0", column(|list| list.rows));
-    file.section_chunks(*b"counts\0\0", column(|list| list.counts));
+    file.section_chunks(*b"rows\0\0\0\0", || lists.iter().map(|list| list.rows));
+    let count_bytes = |first: usize| -> Vec<u8> {
+        let some = (first..lists.rows().min(first + ROWS_TOGETHER)).map(|row| lists.get(row as u32));
+        some.flat_map(Neighborhood::counts).map(count_byte).collect()
+    };
+    file.section_chunks(*b"counts\0\0", move || (0..lists.rows()).step_by(ROWS_TOGETHER).map(count_bytes));
+    file.section(*b"large-at", large_places);
+    file.section(*b"large\0\0\0", large_counts);
     file
+}
+
+/// The counts that do not fit a byte, and their places among all.
+fn large_counts(lists: &NeighborhoodLists) -> impl Iterator<Item = (u64, u32)> + '_ {
+    let all = (0..).zip(lists.iter().flat_map(Neighborhood::counts));
+    all.filter(|&(_, count)| u32::from(count_byte(count)) != count)
 }
 
 /// The file of the matrices: rows of every layer, messages, embeddings and biases.
 pub(crate) fn embeddings_file<'a>(state: &'a State) -> SectionWriter<'a> {
     let mut file = SectionWriter::new(*b"EMBD", EMBEDDINGS_VERSION);
+    let zeros = |rows: usize, width: usize| {
+        let room = rows.div_ceil(ROOM) * width;
+        (0..room).step_by(ZEROS.len()).map(move |at| &ZEROS[..ZEROS.len().min(room - at)])
+    };
     let mut section = |tag: [u8; 8], rows: &'a RoundedRows| {
         let matrix = rows.stored();
-        let room = matrix.rows().div_ceil(ROOM) * matrix.width();
-        let zeros =
-            move || (0..room).step_by(ZEROS.len()).map(move |at| &ZEROS[..ZEROS.len().min(room - at)]);
-        file.section_chunks(tag, move || std::iter::once(matrix.values()).chain(zeros()));
+        let all = move || std::iter::once(matrix.values()).chain(zeros(matrix.rows(), matrix.width()));
+        file.section_chunks(tag, all);
     };
     for (layer, matrix) in state.hidden.iter().enumerate() {
         section(numbered(*b"hidden\0\0", layer), matrix);
@@ -113,7 +132,9 @@ pub(crate) fn embeddings_file<'a>(state: &'a State) -> SectionWriter<'a> {
     for (layer, matrix) in state.messages.iter().enumerate() {
         section(numbered(*b"message\0", layer), matrix);
     }
-    section(*b"vectors\0", &state.vectors);
+    let vectors = &state.vectors;
+    let all = move || vectors.pieces().chain(zeros(vectors.rows(), vectors.width()));
+    file.section_chunks(*b"vectors\0", all);
     file.section(*b"bias\0\0\0\0", state.bias.as_slice());
     file
 }
@@ -139,7 +160,7 @@ pub(crate) fn load(
     let stored = StoredRows::read(derived, &mut state, bound)?;
     // Who maps the rows asks for few of them.
     if !is_mapped {
-        state.reverse = ReverseLists::of(&state.neighborhoods);
+        state.make_reverse_lists();
     }
     state.epoch = derived.refreshed;
     files.iter().for_each(SectionFile::release_pages);
@@ -251,7 +272,7 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     let nodes = file.section_u32(*b"nodes\0\0\0")?;
     let (alive, levels) = (file.section(*b"alive\0\0\0")?, file.section(*b"levels\0\0")?);
     let offsets = file.section_u64(*b"offsets\0")?;
-    let (rows, counts) = (file.section_u32(*b"rows\0\0\0\0")?, file.section_u32(*b"counts\0\0")?);
+    let rows = file.section_u32(*b"rows\0\0\0\0")?;
     let count = nodes.len();
     if alive.len() != count || levels.len() != count || offsets.len() != count + 1 {
         return Err(damaged("nodes").into());
@@ -264,7 +285,7 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     }
     // Without an early end, so that the compiler compares many at once.
     let largest = rows.par_chunks(COMPARED_TOGETHER).map(|rows| rows.iter().copied().fold(0, u32::max)).max();
-    if rows.len() != counts.len() || largest.is_some_and(|largest| largest as usize >= count) {
+    if largest.is_some_and(|largest| largest as usize >= count) {
         return Err(damaged("rows").into());
     }
     state.row_of = vec![ABSENT; bound as usize];
@@ -274,13 +295,36 @@ fn load_neighborhoods(state: &mut State, file: &SectionFile, bound: u32) -> Resu
     }
     state.alive = alive.iter().map(|&alive| alive != 0).collect();
     state.levels = levels.to_vec();
-    let packed = PackedLists::of_file(
-        file.shared_u64(*b"offsets\0")?,
-        file.shared_u32(*b"rows\0\0\0\0")?,
-        file.shared_u32(*b"counts\0\0")?,
-    );
-    state.neighborhoods = NeighborhoodLists::new(packed.ok_or_else(|| damaged("offsets"))?);
+    let lists = if file.version() < NEIGHBORHOODS_VERSION {
+        lists_of_version_1(offsets, rows, file.section_u32(*b"counts\0\0")?)
+    } else {
+        let stored = StoredLists {
+            offsets: file.shared_u64(*b"offsets\0")?,
+            rows: file.shared_u32(*b"rows\0\0\0\0")?,
+            counts: file.shared_bytes(*b"counts\0\0")?,
+            large_places: file.shared_u64(*b"large-at")?,
+            large_counts: file.shared_u32(*b"large\0\0\0")?,
+        };
+        PackedLists::of_file(stored).map(NeighborhoodLists::new)
+    };
+    state.neighborhoods = lists.ok_or_else(|| damaged("offsets"))?;
     Ok(())
+}
+
+/// The lists of a file of version 1. `None` if its sections do not fit each other.
+fn lists_of_version_1(offsets: &[u64], rows: &[u32], counts: &[u32]) -> Option<NeighborhoodLists> {
+    let mut lists = ListsBuilder::default();
+    let mut reached = 0;
+    for ends in offsets.windows(2) {
+        let range = ends[0] as usize..ends[1] as usize;
+        let list = rows.get(range.clone())?.iter().zip(counts.get(range.clone())?);
+        if range.start != reached || list.clone().any(|(_, &count)| count == 0) {
+            return None;
+        }
+        lists.push(list.map(|(&row, &count)| (row, count)));
+        reached = range.end;
+    }
+    (reached == rows.len() && reached == counts.len()).then(|| lists.finish())
 }
 
 fn load_embeddings(
@@ -316,7 +360,7 @@ fn load_embeddings(
         let width = state.encoder.weights.layers[layer].width();
         state.messages[layer] = matrix(numbered(*b"message\0", layer), width, round)?;
     }
-    state.vectors = matrix(*b"vectors\0", state.config.dim, round_to_unit_length)?;
+    state.vectors = matrix(*b"vectors\0", state.config.dim, round_to_unit_length)?.into();
     stage.advance(1)?;
     let bias = file.section_f32(*b"bias\0\0\0\0")?;
     if bias.len() != rows {

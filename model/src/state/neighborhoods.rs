@@ -47,3 +47,24 @@ pub(crate) fn walk_rows(
     }
     Ok(all)
 }
+
+/// Walks from all rows, and calls `each` with their neighborhoods. Of each kind the rows come one after another.
+///
+/// # Errors
+/// As for [`walk_rows`].
+pub(crate) fn walk_all_rows(
+    config: &ModelConfig,
+    snapshot: &Snapshot,
+    nodes: &[NodeIx],
+    cancel: &CancelToken,
+    mut each: impl FnMut(&[Visit]),
+) -> Result<(), Error> {
+    for policy in &config.policies {
+        let Some(kind) = snapshot.kind_ix(&policy.kind) else { continue };
+        let walker = Walker::new(snapshot, config.walks, policy)?;
+        let sources: Vec<NodeIx> =
+            nodes.iter().copied().filter(|&node| snapshot.kind(node) == kind).collect();
+        walker.for_each_neighborhood(&sources, cancel, &mut each)?;
+    }
+    Ok(())
+}

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::config::error::Error;
 use crate::linalg::matrix::BAND;
 use crate::linalg::rounded_rows::RoundedRows;
+use crate::linalg::shared_rows::SharedRows;
 use crate::state::row_set::RowSet;
 
 /// Replaces the listed rows with computed ones, and returns those whose bits changed.
@@ -40,17 +41,16 @@ pub(super) fn replace_rows(
     let changed: Vec<Vec<u32>> = bands
         .into_par_iter()
         .enumerate()
-        .map_init(Vec::new, |new: &mut Vec<f32>, (at, (rows, start, band))| {
+        .map_init(Vec::new, |numbers: &mut Vec<f32>, (at, (rows, start, band))| {
             stage.advance(rows.len() as u64)?;
-            new.clear();
-            new.resize(rows.len() * dim, 0.0);
-            compute(at * BAND, rows, new);
+            numbers.clear();
+            numbers.resize(rows.len() * dim, 0.0);
+            compute(at * BAND, rows, numbers);
             let (mut changed, mut rounded) = (Vec::with_capacity(rows.len()), vec![0.0; width]);
-            for (&row, new) in rows.iter().zip(new.chunks_exact(dim)) {
-                round(new, &mut rounded);
+            for (&row, numbers) in rows.iter().zip(numbers.chunks_exact(dim)) {
+                round(numbers, &mut rounded);
                 let old = &mut band[(row as usize - start) * width..][..width];
-                let differing = old.iter().zip(&rounded);
-                if differing.fold(0, |bits, (a, b)| bits | (a.to_bits() ^ b.to_bits())) != 0 {
+                if differ(old, &rounded) {
                     old.copy_from_slice(&rounded);
                     changed.push(row);
                 }
@@ -59,4 +59,56 @@ pub(super) fn replace_rows(
         })
         .collect::<Result<_, StoreError>>()?;
     Ok(changed.into_iter().flatten().collect())
+}
+
+/// As [`replace_rows`]. Rows that readers share are computed beside them, and nothing is replaced before all are computed.
+///
+/// # Errors
+/// As for [`replace_rows`].
+pub(super) fn replace_shared_rows(
+    shared: &mut SharedRows,
+    recomputed: &RowSet,
+    stage: &Stage<'_>,
+    round: impl Fn(&[f32], &mut [f32]) + Sync,
+    compute: impl Fn(usize, &[u32], &mut [f32]) + Sync,
+) -> Result<RowSet, Error> {
+    if let Some(whole) = shared.whole_mut() {
+        return replace_rows(whole, recomputed, stage, round, compute);
+    }
+    let (dim, width) = (shared.dim(), shared.width());
+    if dim == 0 {
+        return Ok(RowSet::default());
+    }
+    let before = &*shared;
+    let changed: Vec<(Vec<u32>, Vec<f32>)> = recomputed
+        .rows()
+        .par_chunks(BAND)
+        .enumerate()
+        .map_init(Vec::new, |numbers: &mut Vec<f32>, (at, rows)| {
+            stage.advance(rows.len() as u64)?;
+            numbers.clear();
+            numbers.resize(rows.len() * dim, 0.0);
+            compute(at * BAND, rows, numbers);
+            let (mut changed, mut stored, mut rounded) = (Vec::new(), Vec::new(), vec![0.0; width]);
+            for (&row, numbers) in rows.iter().zip(numbers.chunks_exact(dim)) {
+                round(numbers, &mut rounded);
+                if differ(before.stored_row(row as usize), &rounded) {
+                    changed.push(row);
+                    stored.extend_from_slice(&rounded);
+                }
+            }
+            Ok((changed, stored))
+        })
+        .collect::<Result<_, StoreError>>()?;
+    for (rows, stored) in &changed {
+        for (&row, stored) in rows.iter().zip(stored.chunks_exact(width)) {
+            shared.set_stored_row(row as usize, stored);
+        }
+    }
+    Ok(changed.into_iter().flat_map(|(rows, _)| rows).collect())
+}
+
+/// True if a bit is different.
+fn differ(old: &[f32], new: &[f32]) -> bool {
+    old.iter().zip(new).fold(0, |bits, (a, b)| bits | (a.to_bits() ^ b.to_bits())) != 0
 }

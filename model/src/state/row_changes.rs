@@ -134,7 +134,7 @@ impl NextFile {
             let matrices = state.hidden.get(layer).into_iter().chain(state.messages.get(layer));
             matrices.into_iter().try_for_each(|matrix| matrix.stored().verify_rows(rows.rows()))?;
         }
-        state.vectors.stored().verify_rows(embeddings.rows())
+        state.vectors.verify_rows(embeddings.rows())
     }
 
     /// The name of the new file, and its content. `None` if nothing changed.
@@ -200,13 +200,13 @@ impl RowChanges {
         for list in &lists {
             offsets.push(offsets[offsets.len() - 1] + list.len() as u64);
         }
-        let column = |of: fn(&Neighborhood<'a>) -> &'a [u32]| -> Vec<u32> {
-            lists.iter().flat_map(of).copied().collect()
-        };
         file.section(*b"hoods-at", self.neighborhoods.rows());
         file.section(*b"offsets\0", offsets);
-        file.section(*b"rows\0\0\0\0", column(|list| list.rows));
-        file.section(*b"counts\0\0", column(|list| list.counts));
+        file.section(
+            *b"rows\0\0\0\0",
+            lists.iter().flat_map(|list| list.rows).copied().collect::<Vec<u32>>(),
+        );
+        file.section(*b"counts\0\0", lists.iter().flat_map(|list| list.counts()).collect::<Vec<u32>>());
         // Matrices, row by row.
         let mut matrix = |tag: [u8; 8], rows: &'a RowSet, of: &'a RoundedRows| {
             let stored = of.stored();
@@ -218,11 +218,12 @@ impl RowChanges {
                 matrix(numbered(*b"message\0", layer), rows, messages);
             }
         }
-        matrix(*b"vectors\0", &self.embeddings, &state.vectors);
+        let embeddings = self.embeddings.rows();
+        let vectors = move || embeddings.iter().map(|&row| state.vectors.stored_row(row as usize));
+        file.section_chunks(*b"vectors\0", vectors);
         for (layer, rows) in self.layers.iter().enumerate() {
             file.section(numbered(*b"layerat\0", layer), rows.rows());
         }
-        let embeddings = self.embeddings.rows();
         file.section(*b"vectorat", embeddings);
         file.section(
             *b"bias\0\0\0\0",
@@ -276,7 +277,8 @@ impl RowChanges {
             layers.push(changed);
         }
         let embeddings = rows(*b"vectorat")?;
-        matrix(*b"vectors\0", &embeddings, &mut state.vectors, round_to_unit_length)?;
+        let vectors = state.vectors.whole_mut().expect("readers have nothing of rows that are being read");
+        matrix(*b"vectors\0", &embeddings, vectors, round_to_unit_length)?;
         let biases = file.section_f32(*b"bias\0\0\0\0")?;
         if biases.len() != embeddings.len() {
             return Err(misfit(file, "bias").into());

@@ -148,7 +148,7 @@ impl State {
                 return Some(RowPart::Message(layer + 1));
             }
         }
-        if differ(&self.vectors, &other.vectors) {
+        if !equal_bits(self.vectors.stored_row(own), other.vectors.stored_row(row)) {
             return Some(RowPart::Vector);
         }
         (self.bias[own].to_bits() != other.bias[row].to_bits()).then_some(RowPart::Bias)

@@ -57,7 +57,7 @@ pub struct EstimatedBytes {
     pub neighborhoods: u64,
     /// Waiting and current minibatches with activations and gradients.
     pub minibatches: u64,
-    /// Rows of all layers, embeddings, and the readers' copy of these.
+    /// Rows of all layers, and embeddings.
     pub layers: u64,
     /// A checkpoint on disk, at most.
     pub checkpoint: u64,
@@ -132,8 +132,8 @@ impl Estimate {
         let rows = state.rows() as u64;
         let bytes_of_row = |dim: usize| stored_width(dim) as u64 * NUMBER;
         let messages: u64 = encoder.weights.layers.iter().map(|layer| bytes_of_row(layer.width())).sum();
-        // Layers, embeddings, and the readers' copy of these.
-        let matrices = (state.config.layers.max(1) + 2) as u64;
+        // Layers, and embeddings.
+        let matrices = (state.config.layers.max(1) + 1) as u64;
         let row_bytes = matrices * bytes_of_row(state.config.dim) + messages;
         Ok(Self {
             nodes: rows,
@@ -159,10 +159,10 @@ fn bytes_of_inputs(run: &TrainRun<'_>) -> u64 {
     bytes_of_sparse(&run.token_sums) + (run.inputs.dense.len() + run.inputs.log_degrees.len()) as u64 * NUMBER
 }
 
-/// Includes the reverse lists, which are made at the end: a list, and four bytes an entry.
+/// Includes the reverse lists, which are made at the end: nine bytes a list, and four an entry.
 fn bytes_of_neighborhoods(state: &State) -> u64 {
     let neighbors: usize = state.neighborhoods.iter().map(Neighborhood::len).sum();
-    (state.neighborhoods.bytes() + neighbors * 4 + state.rows() * size_of::<Vec<u32>>()) as u64
+    (state.neighborhoods.bytes() + neighbors * 4 + state.rows() * 9) as u64
 }
 
 /// Importances, their shares for each fold, and those of one fold, which a validation makes.

@@ -244,6 +244,15 @@ impl SectionFile {
         self.numbers(tag)
     }
 
+    /// A section as bytes that outlive the open file.
+    ///
+    /// # Errors
+    /// As for [`Self::section`].
+    pub fn shared_bytes(&self, tag: [u8; 8]) -> Result<SharedNumbers<u8>, Error> {
+        self.section(tag)?;
+        self.slice(tag)
+    }
+
     /// A section as `u32` numbers that outlive the open file.
     ///
     /// # Errors

@@ -17,10 +17,11 @@ pub(crate) use crate::query::scan::rank_count::RankCount;
 pub(crate) use crate::query::scan::score::Queries;
 pub(crate) use crate::query::scan::top_k::TopK;
 
-use crate::linalg::rounded_rows::{RoundedRow, RoundedRows};
+use crate::linalg::rounded_rows::{RoundedRow, round};
+use crate::linalg::shared_rows::{ROWS_PER_BLOCK, SharedRows};
 
 /// Rows of a block: their mask is one word, and they stay in the first-level cache while they are scored.
-pub(crate) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = ROWS_PER_BLOCK;
 /// Rows of a task.
 const ROWS_PER_TASK: usize = 128 * BLOCK;
 
@@ -39,15 +40,15 @@ pub(crate) struct ScanRequest<'a> {
     pub(crate) order: &'a (dyn Fn(u32) -> u64 + Sync),
 }
 
-/// Rows that queries are scored by. Size: that of [`RoundedRows`].
+/// Rows that queries are scored by. Size: that of [`SharedRows`].
 #[derive(Clone, Default)]
 pub(crate) struct Scan {
-    rows: RoundedRows,
+    rows: SharedRows,
 }
 
 impl Scan {
-    pub(crate) fn new(rows: RoundedRows) -> Self {
-        Self { rows }
+    pub(crate) fn new(rows: impl Into<SharedRows>) -> Self {
+        Self { rows: rows.into() }
     }
 
     pub(crate) fn dim(&self) -> usize {
@@ -105,12 +106,14 @@ impl Scan {
 
     /// Rounds numbers into a row.
     pub(crate) fn set(&mut self, row: usize, values: &[f32]) {
-        self.rows.set(row, values);
+        let mut stored = vec![0.0; self.rows.width()];
+        round(values, &mut stored);
+        self.rows.set_stored_row(row, &stored);
     }
 
-    /// Takes over a row of others, which have the same width.
-    pub(crate) fn copy_row(&mut self, row: usize, from: &RoundedRows) {
-        self.rows.copy_row(row, from);
+    /// Becomes equal to rows that differ in the listed ones only, and perhaps has more; see [`SharedRows::follow`].
+    pub(crate) fn follow(&mut self, rows: &SharedRows, changed: &[u32]) {
+        self.rows.follow(rows, changed);
     }
 
     /// The rows of the mask with the highest `query . row + bias`, best first.

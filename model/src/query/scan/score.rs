@@ -1,7 +1,8 @@
 //! Scores of rows: the definition, and the loop that computes it for several rows and queries at once.
 #![expect(clippy::inline_always, reason = "compiled anew inside each processor-specific caller")]
 
-use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView};
+use crate::linalg::rounded_rows::{RoundedRow, RoundedRowsView};
+use crate::linalg::shared_rows::{ROWS_PER_BLOCK, SharedRows};
 use crate::linalg::simd;
 use crate::linalg::simd::{GROUP, Kernel, Lanes};
 
@@ -57,12 +58,13 @@ impl Queries {
     }
 }
 
-/// The score of the rows `first + offset` for each query: query by query, offset by offset.
-pub(super) fn scores(queries: &Queries, rows: &RoundedRows, first: usize, offsets: &[u8], out: &mut [f32]) {
+/// The score of the rows `first + offset` for each query: query by query, offset by offset. The rows are of one block.
+pub(super) fn scores(queries: &Queries, rows: &SharedRows, first: usize, offsets: &[u8], out: &mut [f32]) {
     if rows.dim() == 0 || offsets.is_empty() {
         return out.fill(0.0);
     }
-    simd::run(Scores { queries, rows: rows.view(), first, offsets, out });
+    let in_block = first % ROWS_PER_BLOCK;
+    simd::run(Scores { queries, rows: rows.block(first - in_block), first: in_block, offsets, out });
 }
 
 struct Scores<'a> {
@@ -183,6 +185,7 @@ impl<L: Lanes> Tile<'_, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::rounded_rows::RoundedRows;
     use crate::linalg::simd::Width;
 
     /// The definition, integer by integer.
@@ -227,7 +230,7 @@ mod tests {
     fn a_score_is_the_product_of_both_vectors() {
         for dim in [1, 40, 128, 1024, 4096] {
             let values: Vec<f32> = (0..2 * dim).map(number).collect();
-            let rows = RoundedRows::of(&values, dim);
+            let rows = SharedRows::from(RoundedRows::of(&values, dim));
             let query: Vec<f32> = (0..dim).map(|at| 3.0 * number(at + 77)).collect();
             let queries = Queries::new(dim, [&query[..]]);
             let mut out = [0.0; 2];
@@ -256,7 +259,7 @@ mod tests {
 
     #[test]
     fn queries_of_zeros_and_of_tiny_numbers_score_zero() {
-        let rows = RoundedRows::of(&[1.0, 2.0], 2);
+        let rows = SharedRows::from(RoundedRows::of(&[1.0, 2.0], 2));
         for query in [[0.0, 0.0], [1e-40, 0.0]] {
             let mut out = [f32::NAN];
             scores(&Queries::new(2, [&query[..]]), &rows, 0, &[0], &mut out);

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::linalg::rounded_rows::RoundedRows;
 
 /// A pseudorandom number in [-1, 1).
 fn number(at: usize) -> f32 {
@@ -48,12 +49,15 @@ fn a_scan_finds_the_rows_that_sorting_all_rows_finds() {
     for (seed, (rows, dim)) in
         [(1, 3), (63, 16), (500, 8), (3000, 24), (20_000, 40), (9000, 128)].into_iter().enumerate()
     {
-        let mut scan = Scan::new(unit_vectors(rows, dim, seed));
+        let mut changed = SharedRows::from(unit_vectors(rows, dim, seed));
+        let mut scan = Scan::new(changed.clone());
         // Some rows are set later, as by a refresh.
         let others = unit_vectors(rows, dim, seed + 100);
-        for row in (0..rows).step_by(7) {
-            scan.copy_row(row, &others);
+        let later: Vec<u32> = (0..rows as u32).step_by(7).collect();
+        for &row in &later {
+            changed.set_stored_row(row as usize, others.stored().row(row as usize));
         }
+        scan.follow(&changed, &later);
         let bias: Vec<f32> = (0..rows).map(|row| 0.3 * number(row)).collect();
         let order = |row: u32| u64::from(row.wrapping_mul(2_654_435_761));
         for (k, one_in, with_bias) in [
