@@ -223,7 +223,8 @@ pub(crate) fn all_sections(file: &SectionFile) -> Vec<Section<'_>> {
     file.tags().map(|tag| (tag, file.section(tag).expect("its table names it"))).collect()
 }
 
-/// A store with lists of all forms (small, over 64 slots, weighted, timed) and every kind of feature.
+/// A store with lists of all forms (small, over 64 slots, weighted, timed), a relation of many and one of few nodes, and every kind
+/// of feature.
 pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
@@ -235,6 +236,9 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
             .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), relation: None })
             .expect("valid");
         batch.link(pin, pin, Edge { relation: Some("self"), ..Edge::default() }).expect("valid");
+        if at % 30 == 0 {
+            batch.link(pin, pin, Edge { relation: Some("few"), ..Edge::default() }).expect("valid");
+        }
         batch.set_tokens(pin, &[format!("t{}", at % 5), "\u{e9}".to_owned()]).expect("valid");
         batch.set_dense(pin, "photo", &[at as f32, 1.0]).expect("valid");
     }
@@ -288,6 +292,8 @@ fn read_all(state: GraphState) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use hedgerow_test_support::{SectionInput, for_each_seed, write_seed};
 
     use super::*;
@@ -313,6 +319,24 @@ mod tests {
         });
     }
 
+    /// The input of a topology file with the records of all relations by owner, as only those of few owners are otherwise.
+    fn topology_by_owner(file: &SectionFile) -> Vec<u8> {
+        let mut sections: BTreeMap<[u8; 8], Vec<u8>> =
+            all_sections(file).into_iter().map(|(tag, content)| (tag, content.to_vec())).collect();
+        for of_records in file.tags().filter(|tag| tag.starts_with(b"recs")) {
+            let mut of_nodes = of_records;
+            of_nodes[..4].copy_from_slice(b"node");
+            let records = sections.insert(of_records, Vec::new()).expect("there");
+            for (node, record) in (0_u32..).zip(records.chunks(16)).filter(|(_, record)| **record != [0; 16])
+            {
+                sections.entry(of_nodes).or_default().extend(node.to_le_bytes());
+                sections.entry(of_records).or_default().extend(record);
+            }
+        }
+        let sections = sections.iter().map(|(tag, content)| (*tag, content.as_slice())).collect();
+        SectionInput { kind: file.kind(), version: file.version(), sections }.to_bytes()
+    }
+
     /// `cargo test -p hedgerow-storage --lib seeds_of_all_targets -- --ignored` after a change of a format.
     #[test]
     #[ignore = "it writes into the source tree"]
@@ -324,6 +348,7 @@ mod tests {
             let bytes = std::fs::read(file.path()).expect("there");
             write_seed("segments", &named.name.what, &SectionInput::of_file(&bytes).to_bytes());
         }
+        write_seed("segments", "topology_by_owner", &topology_by_owner(&decoders.segments[0]));
         let manifest = std::fs::read(store.join(CURRENT)).expect("there");
         write_seed("manifest", "sample", &SectionInput::of_file(&manifest).to_bytes());
         write_seed("section_file", "manifest", &manifest);

@@ -9,6 +9,8 @@ pub(crate) mod list_check;
 pub(crate) mod lists;
 pub(crate) mod neighbor_offsets;
 pub(crate) mod overlay;
+pub(crate) mod owners;
 pub(crate) mod persistent_map;
 pub(crate) mod record;
+pub(crate) mod relation_records;
 pub(crate) mod slot_table;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::adjacency::list_builder::encode_into;
+use crate::adjacency::owners::Owners;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{Placement, slot_bits};
 use crate::graph::plan::MAX_NEIGHBORS;
@@ -19,13 +20,30 @@ use crate::bulk::partition::{
     Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, partition,
 };
 
-/// Writes the lists of all nodes, and returns the number of edges, each counted once.
+/// The nodes whose lists the edges make.
+///
+/// # Cost
+/// Reads edges until their nodes are not few, and takes a bit of memory for each node below `bound`.
+pub(crate) fn owners(parts: &[EdgeColumns], bound: u32) -> Owners {
+    let mut seen = vec![0_u64; bound.div_ceil(u64::BITS) as usize];
+    let ends = parts.iter().flat_map(|part| &part.edges).flat_map(|&(a, b)| [a.get(), b.get()]);
+    let first_seen = ends.filter(|&node| {
+        let (word, bit) = (&mut seen[(node / u64::BITS) as usize], 1 << (node % u64::BITS));
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    });
+    Owners::new(first_seen, bound)
+}
+
+/// Writes the lists of all owners, and returns the number of edges, each counted once.
 ///
 /// # Determinism
 /// The same for any number of threads.
 pub(crate) fn write(
     parts: &[EdgeColumns],
     ids: &[StableId],
+    owners: &Owners,
     writer: &mut ListWriter<'_>,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
@@ -33,16 +51,23 @@ pub(crate) fn write(
     let add = |lists: &BucketLists| writer.add(&lists.records, &lists.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
     let ends = if is_timed {
-        build_all::<Timed>(parts, ids, DIVISION, add, stage)?
+        build_all::<Timed>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
     } else if is_weighted {
-        build_all::<f32>(parts, ids, DIVISION, add, stage)?
+        build_all::<f32>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
     } else {
-        build_all::<()>(parts, ids, DIVISION, add, stage)?
+        build_all::<()>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
     };
     Ok(ends / 2)
 }
 
-/// The encoded lists of consecutive nodes.
+/// The nodes of a load, and those among them that have lists in a relation.
+#[derive(Clone, Copy)]
+struct RelationNodes<'a> {
+    ids: &'a [StableId],
+    owners: &'a Owners,
+}
+
+/// The encoded lists of consecutive owners.
 #[derive(Default)]
 struct BucketLists {
     records: Vec<Record>,
@@ -51,20 +76,21 @@ struct BucketLists {
     ends: u64,
 }
 
-/// Builds the lists of all nodes in their order, and returns the number of edge ends.
+/// Builds the lists of all owners in their order, and returns the number of edge ends.
 fn build_all<C: EdgeValue>(
     parts: &[EdgeColumns],
-    ids: &[StableId],
+    nodes: RelationNodes<'_>,
     division: Division,
     mut add: impl FnMut(&BucketLists) -> Result<(), Error> + Send,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
-    // Nodes are divided into blocks, and edges into partitions.
-    let blocks = Blocks::new(ids.len(), division.blocks);
+    // Owners are divided into blocks, and edges into partitions.
+    let owners = nodes.owners;
+    let blocks = Blocks::new(owners.count(), division.blocks);
     let mut partitions: Vec<Partition<'_, C>> =
         partition(parts, rayon::current_num_threads() * division.partitions)
             .into_par_iter()
-            .map(|edges| Partition::new(edges, &blocks))
+            .map(|edges| Partition::new(edges, owners, &blocks))
             .collect();
     let mut ends = 0;
     let mut lists: Vec<BucketLists> = Vec::new();
@@ -74,15 +100,15 @@ fn build_all<C: EdgeValue>(
         stage.advance(0)?;
         let (added, ()) = rayon::join(
             || lists.iter().try_for_each(&mut add),
-            || partitions.par_iter_mut().for_each(|partition| partition.collect(&blocks, &round)),
+            || partitions.par_iter_mut().for_each(|partition| partition.collect(owners, &blocks, &round)),
         );
         added?;
         lists.resize_with(round.len(), BucketLists::default);
         let buckets = round.par_iter().zip(&mut lists).enumerate();
         buckets.try_for_each_init(ListEncoder::default, |encoder, (bucket, (range, lists))| {
-            let nodes = blocks.nodes(range);
-            stage.advance(nodes.len() as u64)?;
-            encoder.make(nodes, partitions.iter().map(|partition| partition.collected(bucket)), ids, lists)
+            let range = blocks.owners(range);
+            stage.advance(range.len() as u64)?;
+            encoder.make(range, partitions.iter().map(|partition| partition.collected(bucket)), nodes, lists)
         })?;
         ends += lists.iter().map(|lists| lists.ends).sum::<u64>();
     }
@@ -92,7 +118,7 @@ fn build_all<C: EdgeValue>(
 
 /// Encodes the lists of buckets, reusing its memory.
 struct ListEncoder<C> {
-    /// The end of each node's neighbors, once they are collected.
+    /// The end of each owner's neighbors, once they are collected.
     ends: Vec<usize>,
     neighbors: Vec<u32>,
     values: Vec<C>,
@@ -108,36 +134,36 @@ impl<C> Default for ListEncoder<C> {
 }
 
 impl<C: EdgeValue> ListEncoder<C> {
-    /// Builds the lists of `nodes` from their edge ends, in the order of the edges.
+    /// Builds the lists of a range of owners from their edge ends, in the order of the edges.
     fn make<'a>(
         &mut self,
-        nodes: Range<usize>,
+        range: Range<usize>,
         collected: impl Iterator<Item = &'a [End<C>]> + Clone,
-        ids: &[StableId],
+        nodes: RelationNodes<'_>,
         lists: &mut BucketLists,
     ) -> Result<(), Error>
     where
         C: 'a,
     {
-        self.gather(nodes.clone(), collected)?;
+        self.gather(range.clone(), collected)?;
         lists.records.clear();
-        lists.records.reserve_exact(nodes.len());
+        lists.records.reserve_exact(range.len());
         lists.words.clear();
         lists.words.reserve_exact(self.neighbors.len() + self.neighbors.len() / 8);
         lists.ends = 0;
         let mut start = 0;
-        for (at, node) in nodes.enumerate() {
+        for (at, owner) in range.enumerate() {
             let end = self.ends[at];
-            self.add(node, start..end, ids, lists);
+            self.add(nodes.owners.node(owner), start..end, nodes.ids, lists);
             start = end;
         }
         Ok(())
     }
 
-    /// Groups the edge ends by node.
+    /// Groups the edge ends by owner.
     fn gather<'a>(
         &mut self,
-        nodes: Range<usize>,
+        owners: Range<usize>,
         collected: impl Iterator<Item = &'a [End<C>]> + Clone,
     ) -> Result<(), Error>
     where
@@ -145,10 +171,10 @@ impl<C: EdgeValue> ListEncoder<C> {
     {
         let Self { ends, neighbors, values, .. } = self;
         ends.clear();
-        ends.resize(nodes.len(), 0);
-        // The degree of each node, repeated edges counted.
+        ends.resize(owners.len(), 0);
+        // The degree of each owner, repeated edges counted.
         for end in collected.clone().flatten() {
-            ends[end.owner as usize - nodes.start] += 1;
+            ends[end.owner as usize - owners.start] += 1;
         }
         let max_degree = ends.iter().copied().max().unwrap_or(0);
         if max_degree > MAX_NEIGHBORS {
@@ -163,7 +189,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         neighbors.resize(total, 0);
         values.resize(total, C::DEFAULT);
         for &End { owner, neighbor, values: carries } in collected.flatten() {
-            let end = &mut ends[owner as usize - nodes.start];
+            let end = &mut ends[owner as usize - owners.start];
             neighbors[*end] = neighbor;
             values[*end] = carries;
             *end += 1;
@@ -172,7 +198,7 @@ impl<C: EdgeValue> ListEncoder<C> {
     }
 
     /// Encodes the list of one node.
-    fn add(&mut self, node: usize, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
+    fn add(&mut self, node: NodeIx, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
         let (neighbors, values) = (&self.neighbors[list.clone()], &self.values[list]);
         if neighbors.is_empty() {
             lists.records.push(Record::default());
@@ -186,9 +212,9 @@ impl<C: EdgeValue> ListEncoder<C> {
             }
             let start = lists.words.len() as u64;
             let value = |at: usize| (NodeIx::new(neighbors[at]), values[at].weight(), values[at].time());
-            let record = encode_into(&mut lists.words, ids[node], self.placement.table(), value);
+            let record = encode_into(&mut lists.words, ids[node.index()], self.placement.table(), value);
             lists.records.push(record.at(start));
-            lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&(node as u32)));
+            lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&node.get()));
             true
         };
         // Repeated edges: the last one of each neighbor counts.
@@ -211,12 +237,13 @@ fn last_occurrences(neighbors: &[u32]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::adjacency::list::List;
     use crate::adjacency::list::NO_TIME;
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
+    use crate::adjacency::owners::OwnerIndex;
     use crate::types::cancel::CancelToken;
     use hedgerow_test_support::Random;
 
@@ -238,7 +265,7 @@ mod tests {
     }
 
     /// In every division of the work, each list equals the one that is built alone from the last occurrence of each
-    /// edge.
+    /// edge. The owners are all nodes, or those with a list.
     #[test]
     fn every_division_of_the_work_makes_the_same_lists() {
         let pools = [1, 2, 7].map(|threads| {
@@ -258,6 +285,10 @@ mod tests {
                     expected.insert((b.get(), a.get()), (weight, time));
                 }
             }
+            let linked: BTreeSet<u32> = expected.keys().map(|&(node, _)| node).collect();
+            let few: Vec<u32> = linked.into_iter().collect();
+            let index = OwnerIndex::new(&few, nodes);
+            let owners = if round % 4 < 2 { Owners::All(nodes) } else { Owners::Few(few, index) };
             let loops = expected.keys().filter(|(a, b)| a == b).count();
             let division = Division {
                 blocks: 1 + random.next() as usize % 40,
@@ -267,9 +298,10 @@ mod tests {
                 rounds: 1 + random.next() % 6,
             };
             for pool in &pools {
-                let mut node = 0;
+                let mut written = 0;
                 let add = |lists: &BucketLists| {
                     for &record in &lists.records {
+                        let node = owners.node(written).get();
                         let owner = ids[node as usize];
                         let entry =
                             |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| {
@@ -284,19 +316,20 @@ mod tests {
                         let expected = ListBuilder::build(owner, entries.collect());
                         let (found, words) = List::new(record, &lists.words).parts();
                         assert_eq!((found.at(0), words), expected.as_list().parts(), "round {round}");
-                        node += 1;
+                        written += 1;
                     }
                     Ok(())
                 };
+                let nodes = RelationNodes { ids: &ids, owners: &owners };
                 let cancel = CancelToken::new();
-                let stage = cancel.stage("lists", u64::from(nodes));
+                let stage = cancel.stage("lists", owners.count() as u64);
                 let ends = pool.install(|| match round % 6 {
-                    0 | 3 => build_all::<Timed>(&parts, &ids, division, add, &stage),
-                    1 | 5 => build_all::<()>(&parts, &ids, division, add, &stage),
-                    _ => build_all::<f32>(&parts, &ids, division, add, &stage),
+                    0 | 3 => build_all::<Timed>(&parts, nodes, division, add, &stage),
+                    1 | 5 => build_all::<()>(&parts, nodes, division, add, &stage),
+                    _ => build_all::<f32>(&parts, nodes, division, add, &stage),
                 });
                 assert_eq!(ends.expect("nothing fails"), (expected.len() + loops) as u64, "round {round}");
-                assert_eq!(node, nodes, "round {round}");
+                assert_eq!(written, owners.count(), "round {round}");
             }
         }
     }

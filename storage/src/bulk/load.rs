@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use crate::checkpoint::manifest::NamedFile;
 use crate::checkpoint::write_checkpoint;
-use crate::fs::disk::Disk;
+use crate::fs::disk::{Disk, Target};
+use crate::fs::header::Fingerprint;
 use crate::graph::plan::MAX_RELATIONS;
-use crate::segments::{Keys, Nodes, RelationMeta, Topology};
+use crate::segments::{Keys, Nodes, RelationMeta, TopologyWriter};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::NodeIx;
@@ -242,16 +243,8 @@ impl BulkLoad {
         let is_stale = [!relations.is_empty(), true, true, false];
         let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
-                let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
-                let written = Topology::write(to, bound, relations.len(), |relation, writer| {
-                    let Relation { name, kinds, parts } = &mut relations[relation.index()];
-                    let parts = std::mem::take(parts);
-                    let count = build::write(&parts, names.ids(), writer, &stage)?;
-                    edges += count;
-                    let kinds = std::mem::take(kinds).into_iter().collect();
-                    Ok(RelationMeta { name: std::mem::take(name), kinds, edges: count })
-                })?;
-                stage.end();
+                let (written, count) = write_topology(to, names, relations, cancel)?;
+                edges = count;
                 Ok(written)
             }
             "nodes" => {
@@ -266,6 +259,32 @@ impl BulkLoad {
         })?;
         Ok((files, u64::from(bound), edges))
     }
+}
+
+/// Writes the lists of all relations; returns also the number of edges.
+fn write_topology(
+    to: Target<'_>,
+    names: &NodeNames,
+    relations: &mut [Relation],
+    cancel: &CancelToken,
+) -> Result<(Fingerprint, u64), Error> {
+    let bound = names.bound();
+    let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
+    let mut topology = TopologyWriter::create(to, bound, relations.len())?;
+    let mut edges = 0;
+    for Relation { name, kinds, parts } in relations {
+        let parts = std::mem::take(parts);
+        let owners = build::owners(&parts, bound);
+        stage.advance(u64::from(bound) - owners.count() as u64)?;
+        let mut writer = topology.relation(&owners)?;
+        let count = build::write(&parts, names.ids(), &owners, &mut writer, &stage)?;
+        let kinds = std::mem::take(kinds).into_iter().collect();
+        writer.end(RelationMeta { name: std::mem::take(name), kinds, edges: count })?;
+        edges += count;
+    }
+    let written = topology.finish()?;
+    stage.end();
+    Ok((written, edges))
 }
 
 /// The values of some edges; `None` where no edge has any.

@@ -1,7 +1,7 @@
 //! The edges of a load, divided among threads, and the edge ends that each thread collects for the lists.
 //! Knows nothing of the encoding of lists.
 //!
-//! Nodes are divided into *blocks* of consecutive nodes, blocks into *buckets* with about equal numbers of neighbors,
+//! The owners of lists are divided into *blocks* of consecutive owners, blocks into *buckets* with about equal numbers of neighbors,
 //! and buckets into *rounds*. In each round every partition is read, and the ends in the buckets of the round are
 //! collected in the order of the edges. So no two threads write to the same memory, a bucket fits the cache, and only a
 //! part of the ends is in memory besides the edges.
@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use crate::adjacency::list::NO_TIME;
+use crate::adjacency::owners::Owners;
 use crate::types::ids::NodeIx;
 
 use crate::bulk::load::EdgeColumns;
@@ -112,6 +113,7 @@ impl EdgeValue for Timed {
 /// One end of an edge.
 #[derive(Clone, Copy)]
 pub(super) struct End<C> {
+    /// The number of the owner's record.
     pub(super) owner: u32,
     pub(super) neighbor: u32,
     pub(super) values: C,
@@ -167,28 +169,28 @@ pub(super) fn partition(parts: &[EdgeColumns], count: usize) -> Vec<Vec<EdgeSlic
     partitions
 }
 
-/// The division of nodes into blocks, by the high bits of their numbers.
+/// The division of owners into blocks, by the high bits of their records' numbers.
 pub(super) struct Blocks {
     shift: u32,
-    nodes: usize,
+    owners: usize,
 }
 
 impl Blocks {
-    pub(super) fn new(nodes: usize, max: usize) -> Self {
-        let shift = (0..u32::BITS).find(|&shift| nodes.div_ceil(1 << shift) <= max);
-        Self { shift: shift.expect("there are at most 2^32 nodes"), nodes }
+    pub(super) fn new(owners: usize, max: usize) -> Self {
+        let shift = (0..u32::BITS).find(|&shift| owners.div_ceil(1 << shift) <= max);
+        Self { shift: shift.expect("there are at most 2^32 nodes"), owners }
     }
 
     fn count(&self) -> usize {
-        self.nodes.div_ceil(1 << self.shift)
+        self.owners.div_ceil(1 << self.shift)
     }
 
-    fn of(&self, node: NodeIx) -> usize {
-        node.index() >> self.shift
+    fn of(&self, owner: usize) -> usize {
+        owner >> self.shift
     }
 
-    pub(super) fn nodes(&self, blocks: &Range<usize>) -> Range<usize> {
-        (blocks.start << self.shift).min(self.nodes)..(blocks.end << self.shift).min(self.nodes)
+    pub(super) fn owners(&self, blocks: &Range<usize>) -> Range<usize> {
+        (blocks.start << self.shift).min(self.owners)..(blocks.end << self.shift).min(self.owners)
     }
 }
 
@@ -204,17 +206,17 @@ pub(super) struct Partition<'a, C> {
 }
 
 impl<'a, C: EdgeValue> Partition<'a, C> {
-    pub(super) fn new(edges: Vec<EdgeSlice<'a>>, blocks: &Blocks) -> Self {
+    pub(super) fn new(edges: Vec<EdgeSlice<'a>>, owners: &Owners, blocks: &Blocks) -> Self {
         let mut counts = vec![0; blocks.count()];
         for &(a, b) in edges.iter().flat_map(|slice| slice.edges) {
-            counts[blocks.of(a)] += 1;
-            counts[blocks.of(b)] += 1;
+            counts[blocks.of(record(owners, a))] += 1;
+            counts[blocks.of(record(owners, b))] += 1;
         }
         Self { edges, counts, collected: Vec::new(), buckets: Vec::new() }
     }
 
     /// Collects the ends in the buckets of a round.
-    pub(super) fn collect(&mut self, blocks: &Blocks, round: &[Range<usize>]) {
+    pub(super) fn collect(&mut self, owners: &Owners, blocks: &Blocks, round: &[Range<usize>]) {
         // Each bucket gets a range of its own, large enough for its ends.
         let first = round[0].start;
         let mut bucket_of = Vec::new();
@@ -232,11 +234,12 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
         }
         // Both ends of each edge go to their buckets.
         for slice in &self.edges {
-            let mut put = |owner: NodeIx, neighbor: NodeIx, at: usize| {
+            let mut put = |node: NodeIx, neighbor: NodeIx, at: usize| {
+                let owner = record(owners, node);
                 if let Some(&bucket) = bucket_of.get(blocks.of(owner).wrapping_sub(first)) {
                     let end = &mut self.buckets[usize::from(bucket)].end;
                     self.collected[*end] =
-                        End { owner: owner.get(), neighbor: neighbor.get(), values: C::of(slice, at) };
+                        End { owner: owner as u32, neighbor: neighbor.get(), values: C::of(slice, at) };
                     *end += 1;
                 }
             };
@@ -253,6 +256,11 @@ impl<'a, C: EdgeValue> Partition<'a, C> {
     pub(super) fn collected(&self, bucket: usize) -> &[End<C>] {
         &self.collected[self.buckets[bucket].clone()]
     }
+}
+
+/// The number of the record of a node that an edge has as an end.
+fn record(owners: &Owners, node: NodeIx) -> usize {
+    owners.record(node).expect("each end of an edge is an owner")
 }
 
 /// The rounds; each has the blocks of its buckets.

@@ -11,10 +11,10 @@ use crate::fs::section::SectionFile;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
 use crate::segments::{BlockMeta, RelationMeta};
-use crate::segments::{FILES, Features, Keys, Nodes, Segments, Topology};
+use crate::segments::{FILES, Features, Keys, Nodes, Segments, TopologyWriter};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
-use crate::types::ids::NodeIx;
+use crate::types::ids::{NodeIx, RelationIx};
 
 /// Writes the segments of a state under `number` and returns what a manifest says of all files; unchanged files stay.
 ///
@@ -77,22 +77,7 @@ fn write_segment(
     cancel: &CancelToken,
 ) -> Result<Fingerprint, Error> {
     match what {
-        "topology" => {
-            let stage = cancel.stage("topology", u64::from(state.bound) * state.relations.len() as u64);
-            let written = Topology::write(to, state.bound, state.relations.len(), |relation, sink| {
-                let lists = state.lists(relation);
-                for node in (0..state.bound).map(NodeIx::new) {
-                    stage.advance(1)?;
-                    let list = lists.get(node);
-                    sink.add(&[list.record().at(0)], &list.words())?;
-                }
-                let relation = &state.relations[relation.index()];
-                let kinds = relation.kinds.iter().copied().collect();
-                Ok(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })
-            })?;
-            stage.end();
-            Ok(written)
-        }
+        "topology" => write_topology(to, state, cancel),
         "nodes" => {
             let what = |node| (state.kind(node), state.stable_id(node), state.is_alive(node));
             Nodes::write(to, &state.kinds, state.bound, what, cancel)
@@ -114,6 +99,30 @@ fn write_segment(
     }
 }
 
+/// # Cost
+/// A relation takes a pass over its records, and over its changed lists.
+fn write_topology(to: Target<'_>, state: &GraphState, cancel: &CancelToken) -> Result<Fingerprint, Error> {
+    let bound = u64::from(state.bound);
+    let stage = cancel.stage("topology", bound * state.relations.len() as u64);
+    let mut topology = TopologyWriter::create(to, state.bound, state.relations.len())?;
+    for (at, relation) in state.relations.iter().enumerate() {
+        let lists = state.lists(RelationIx::new(at as u16));
+        let owners = lists.owners(state.bound);
+        stage.advance(bound - owners.count() as u64)?;
+        let mut writer = topology.relation(&owners)?;
+        for node in owners.nodes() {
+            stage.advance(1)?;
+            let list = lists.get(node);
+            writer.add(&[list.record().at(0)], &list.words())?;
+        }
+        let kinds = relation.kinds.iter().copied().collect();
+        writer.end(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })?;
+    }
+    let written = topology.finish()?;
+    stage.end();
+    Ok(written)
+}
+
 /// Writes the segments of a store without nodes.
 pub(crate) fn write_empty(disk: &Disk) -> Result<[NamedFile; 4], Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
@@ -123,7 +132,7 @@ pub(crate) fn write_empty(disk: &Disk) -> Result<[NamedFile; 4], Error> {
     let no_node = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
     let [topology, nodes, keys, features] = names;
     Ok([
-        (topology, Topology::write(to(0), 0, 0, |_, _| unreachable!("a new store has no relations"))?),
+        (topology, TopologyWriter::create(to(0), 0, 0)?.finish()?),
         (nodes, Nodes::write(to(1), &[], 0, |node| no_node(node), &cancel)?),
         (keys, Keys::write(to(2), 0, |node| no_node(node), &cancel)?),
         (features, Features::write(to(3), 0, &[], |node| no_node(node), |_, node| no_node(node), &cancel)?),

@@ -115,7 +115,7 @@ impl SectionStream {
             Ok(file)
         };
         let file = open().map_err(|e| Error::io(&self.path, "write", e))?;
-        let out = BufWriter::with_capacity(BUFFER, file);
+        let out = BufWriter::with_capacity(len.min(BUFFER as u64) as usize, file);
         Ok(Reserved { path: self.path.clone(), out, entry, missing: len, sums })
     }
 

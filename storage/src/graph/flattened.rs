@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::adjacency::lists::Lists;
 use crate::adjacency::overlay::Overlay;
+use crate::adjacency::owners::Owners;
 use crate::adjacency::record::Packed;
+use crate::adjacency::relation_records::{OwnerRecords, RelationRecords};
 use crate::fs::mmap::{Map, SharedNumbers};
 use crate::graph::snapshot::Snapshot;
 use crate::types::error::Error;
-use crate::types::ids::RelationIx;
+use crate::types::ids::{NodeIx, RelationIx};
 
 /// A copy of the records of all lists, and of the blocks of those that changed since the last checkpoint.
 ///
@@ -17,7 +19,7 @@ use crate::types::ids::RelationIx;
 /// five times as long. Flattened, they are as fast as checkpointed lists.
 #[derive(Debug)]
 pub struct FlattenedLists {
-    records: SharedNumbers<Packed>,
+    records: RelationRecords,
     copied_words: SharedNumbers<u32>,
     /// The empty overlay of the flattened lists.
     empty_overlay: Overlay,
@@ -33,7 +35,7 @@ impl FlattenedLists {
     /// When memory from the system is not aligned: a broken invariant of this crate.
     ///
     /// # Cost
-    /// 16 bytes a node, and the size of the changed lists.
+    /// 16 bytes a node, or 24 bytes a list where fewer than one node in eight has one; and the size of the changed lists.
     pub fn of(snapshot: &Snapshot, relation: RelationIx) -> Result<Option<Self>, Error> {
         let lists = snapshot.lists(relation);
         if lists.overlay.is_empty() {
@@ -45,8 +47,6 @@ impl FlattenedLists {
         let allocate = |bytes: usize, fill: &mut dyn FnMut(&mut [u8])| {
             Map::allocate(bytes.max(1), fill).map(Arc::new).map_err(|source| Error::Memory { bytes, source })
         };
-        let bound = snapshot.bound() as usize;
-        let record_bytes = bound * size_of::<Packed>();
         let mut heads = Vec::new();
         let copied_words = allocate(4 * words, &mut |bytes| {
             let copied_words: &mut [u32] = bytemuck::cast_slice_mut(&mut bytes[..4 * words]);
@@ -55,21 +55,39 @@ impl FlattenedLists {
                 let list = list.as_list();
                 let (record, end) = (list.record(), start + list.record().words());
                 list.copy_words(&mut copied_words[start..end]);
-                heads.push((node, if start == end { record } else { record.at(start as u64).copied() }));
+                let record = if start == end { record } else { record.at(start as u64).copied() };
+                heads.push((node, Packed::from(record)));
                 start = end;
             });
         })?;
         // The records of all lists, with those of changed lists replaced.
+        let owners = lists.owners(snapshot.bound());
+        let record_bytes = owners.count() * size_of::<Packed>();
         let records = allocate(record_bytes, &mut |bytes| {
             let records: &mut [Packed] = bytemuck::cast_slice_mut(&mut bytes[..record_bytes]);
-            records[..lists.records.len()].copy_from_slice(lists.records);
-            for &(node, record) in &heads {
-                records[node as usize] = record.into();
+            match owners {
+                // At once, where both stand by node.
+                Owners::All(_) if lists.owner_records.is_none() => {
+                    records[..lists.records.len()].copy_from_slice(lists.records);
+                }
+                Owners::All(_) | Owners::Few(..) => put(records, &owners, lists.checkpointed()),
             }
+            put(records, &owners, heads.iter().copied());
         })?;
         let valid = "a map is aligned and as long as asked for";
+        let records = SharedNumbers::new(&records, 0..record_bytes).expect(valid);
+        let records = match owners {
+            Owners::All(_) => RelationRecords::ByNode(records),
+            Owners::Few(few, index) => {
+                let nodes = allocate(4 * few.len(), &mut |bytes| {
+                    bytes[..4 * few.len()].copy_from_slice(bytemuck::cast_slice(&few));
+                })?;
+                let nodes = SharedNumbers::new(&nodes, 0..4 * few.len()).expect(valid);
+                RelationRecords::ByOwner(OwnerRecords::new(nodes, records, index))
+            }
+        };
         Ok(Some(Self {
-            records: SharedNumbers::new(&records, 0..record_bytes).expect(valid),
+            records,
             copied_words: SharedNumbers::new(&copied_words, 0..4 * words).expect(valid),
             empty_overlay: Overlay::default(),
         }))
@@ -77,11 +95,22 @@ impl FlattenedLists {
 
     /// The lists, as those of the snapshot that they were made from.
     pub fn lists<'a>(&'a self, snapshot: &'a Snapshot, relation: RelationIx) -> Lists<'a> {
+        let (records, owner_records) = self.records.parts();
         Lists {
             overlay: &self.empty_overlay,
-            records: &self.records,
+            records,
+            owner_records,
             copied_words: &self.copied_words,
             ..snapshot.lists(relation)
+        }
+    }
+}
+
+/// Replaces the records of some owners; other nodes have none.
+fn put(records: &mut [Packed], owners: &Owners, of_nodes: impl Iterator<Item = (u32, Packed)>) {
+    for (node, record) in of_nodes {
+        if let Some(at) = owners.record(NodeIx::new(node)) {
+            records[at] = record;
         }
     }
 }

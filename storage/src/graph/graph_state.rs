@@ -162,8 +162,9 @@ impl GraphState {
     /// The lists of a relation.
     #[inline]
     pub(crate) fn lists(&self, relation: RelationIx) -> Lists<'_> {
-        let (records, words) = self.segments.topology.lists(relation);
-        Lists { overlay: &self.relations[relation.index()].lists, records, words, copied_words: &[] }
+        let (records, owner_records, words) = self.segments.topology.lists(relation);
+        let overlay = &self.relations[relation.index()].lists;
+        Lists { overlay, records, owner_records, words, copied_words: &[] }
     }
 
     #[inline]

@@ -5,11 +5,13 @@ mod features;
 mod keys;
 mod nodes;
 mod topology;
+mod topology_writer;
 
 pub(crate) use crate::segments::features::{BlockMeta, Features};
 pub(crate) use crate::segments::keys::{FREE, Keys, home, insert_nodes, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
-pub(crate) use crate::segments::topology::{ListWriter, RelationMeta, Topology};
+pub(crate) use crate::segments::topology::{RelationMeta, Topology};
+pub(crate) use crate::segments::topology_writer::{ListWriter, TopologyWriter};
 
 use std::sync::Arc;
 

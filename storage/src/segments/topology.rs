@@ -1,4 +1,5 @@
-//! The file `topology`: for each relation the neighbor list of every node.
+//! The file `topology`: the neighbor lists of each relation.
+//! Reads and validates it; `topology_writer` writes it.
 
 use std::ops::Range;
 
@@ -6,12 +7,11 @@ use rayon::prelude::*;
 
 use crate::adjacency::list::List;
 use crate::adjacency::list_check::{UNKNOWN_NEIGHBOR, are_below};
+use crate::adjacency::owners::OwnerIndex;
 use crate::adjacency::record::{Packed, Record};
-use crate::fs::disk::Target;
-use crate::fs::header::Fingerprint;
+use crate::adjacency::relation_records::{OwnerRecords, RelationRecords};
 use crate::fs::mmap::SharedNumbers;
 use crate::fs::section::SectionFile;
-use crate::fs::section_stream::{Reserved, SectionStream};
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
@@ -19,12 +19,13 @@ use crate::types::ids::RelationIx;
 
 use crate::segments::numbered;
 
-const KIND: [u8; 4] = *b"TOPO";
-const VERSION: u32 = 2;
+pub(super) const KIND: [u8; 4] = *b"TOPO";
+pub(super) const VERSION: u32 = 3;
+/// The first version that is read. All its records are by node.
+const BY_NODE: u32 = 2;
 /// Lists that a thread checks as one task.
 const CHECKED_TOGETHER: usize = 1 << 14;
 const NOT_ADJACENT: &str = "a list that does not begin at the end of the list before";
-const RECORD_BYTES: u64 = size_of::<Packed>() as u64;
 
 /// The properties of a relation, besides its lists.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -35,10 +36,11 @@ pub(crate) struct RelationMeta {
     pub(crate) edges: u64,
 }
 
+/// The section `meta`.
 #[derive(Encode, Decode)]
-struct Meta {
-    bound: u32,
-    relations: Vec<RelationMeta>,
+pub(super) struct Meta {
+    pub(super) bound: u32,
+    pub(super) relations: Vec<RelationMeta>,
 }
 
 /// The lists in a checkpoint.
@@ -50,15 +52,15 @@ pub(crate) struct Topology {
 
 #[derive(Debug)]
 struct Lists {
-    /// By node; their blocks follow one another in `words`.
-    records: SharedNumbers<Packed>,
+    /// Their blocks follow one another in `words`.
+    records: RelationRecords,
     words: SharedNumbers<u32>,
 }
 
 impl Topology {
     pub(crate) fn open(file: &SectionFile, bound: u32, kinds: usize) -> Result<Self, Error> {
         file.require(KIND, VERSION)?;
-        if file.version() < VERSION {
+        if file.version() < BY_NODE {
             let what = format!(
                 "version {} of the lists, from before the first release; import the data again",
                 file.version()
@@ -76,52 +78,58 @@ impl Topology {
             if relation.kinds.iter().any(|&(a, b)| usize::from(a.max(b)) >= kinds) {
                 return Err(damaged("a kind that does not exist"));
             }
-            let place = format!("section 'list{at:04x}'");
-            let (records, words) =
-                (file.slice::<Packed>(numbered(*b"recs", at))?, file.slice::<u32>(numbered(*b"list", at))?);
-            if records.len() != meta.bound as usize {
-                return Err(file.damaged(place, "a number of nodes that differs from the file of nodes"));
-            }
-            if !file.was_verified() {
-                // Whoever maps the file gets its memory back on the way.
-                check(&records, &words, bound, |checked| words.release(checked))
-                    .map_err(|what| file.damaged(place, what))?;
-            }
-            lists.push(Lists { records, words });
+            lists.push(Lists::open(file, at, meta.bound, bound)?);
         }
         Ok(Self { relations: meta.relations, lists })
     }
 
-    /// The records and blocks of a relation; none for a later relation.
+    /// The records of a relation, by node or by owner, and its blocks; none for a later relation.
     #[inline]
-    pub(crate) fn lists(&self, relation: RelationIx) -> (&[Packed], &[u32]) {
-        self.lists.get(relation.index()).map_or((&[], &[]), |lists| (&lists.records, &lists.words))
+    pub(crate) fn lists(&self, relation: RelationIx) -> (&[Packed], Option<&OwnerRecords>, &[u32]) {
+        self.lists.get(relation.index()).map_or((&[], None, &[]), |lists| {
+            let (records, owner_records) = lists.records.parts();
+            (records, owner_records, &lists.words)
+        })
     }
+}
 
-    /// Writes the file. For each relation, `lists` writes the lists of all nodes below `bound` in the order of the
-    /// nodes.
-    ///
-    /// # Cost
-    /// Each list is requested once, and nothing of it is kept.
-    pub(crate) fn write(
-        to: Target<'_>,
-        bound: u32,
-        relations: usize,
-        mut lists: impl FnMut(RelationIx, &mut ListWriter<'_>) -> Result<RelationMeta, Error>,
-    ) -> Result<Fingerprint, Error> {
-        let mut stream = SectionStream::create(to, KIND, VERSION, 1 + 2 * relations)?;
-        let mut metas = Vec::new();
-        for at in 0..relations {
-            let records = stream.reserve(numbered(*b"recs", at), u64::from(bound) * RECORD_BYTES)?;
-            stream.begin(numbered(*b"list", at))?;
-            let mut writer = ListWriter { records, stream: &mut stream, words: 0, moved: Vec::new() };
-            metas.push(lists(RelationIx::new(at as u16), &mut writer)?);
-            let records = writer.records;
-            stream.fill(records)?;
+impl Lists {
+    /// Opens the lists of a relation, of which the file knows the nodes below `known`. Neighbors are below `bound`.
+    fn open(file: &SectionFile, relation: usize, known: u32, bound: u32) -> Result<Self, Error> {
+        let damaged = |tag: &str, what: &str| file.damaged(format!("section '{tag}{relation:04x}'"), what);
+        let records = file.slice::<Packed>(numbered(*b"recs", relation))?;
+        let words = file.slice::<u32>(numbered(*b"list", relation))?;
+        let owners = match file.version() {
+            BY_NODE => None,
+            _ => Some(file.slice::<u32>(numbered(*b"node", relation))?),
+        };
+        // Nodes are named where they are few. A relation without lists names none and has no records.
+        let owners = owners.filter(|owners| !owners.is_empty() || records.is_empty());
+        let count = owners.as_ref().map_or(known as usize, |owners| owners.len());
+        if records.len() != count {
+            return Err(damaged("recs", "a number of records that differs from the number of nodes"));
         }
-        stream.begin(*b"meta\0\0\0\0")?;
-        stream.write(&codec::encode(&Meta { bound, relations: metas }))?;
-        stream.finish()
+        // The index of the nodes relies on them, so they are checked even if the file was verified before.
+        if let Some(owners) = &owners {
+            OwnerIndex::check(owners, known).map_err(|what| damaged("node", what))?;
+        }
+        if !file.was_verified() {
+            let is_empty = |&record: &Packed| Record::from(record).is_empty();
+            if owners.is_some() && records.iter().any(is_empty) {
+                return Err(damaged("recs", "a record of a node without neighbors"));
+            }
+            // Whoever maps the file gets its memory back on the way.
+            check(&records, &words, bound, |checked| words.release(checked))
+                .map_err(|what| damaged("list", what))?;
+        }
+        let records = match owners {
+            None => RelationRecords::ByNode(records),
+            Some(owners) => {
+                let index = OwnerIndex::new(&owners, known);
+                RelationRecords::ByOwner(OwnerRecords::new(owners, records, index))
+            }
+        };
+        Ok(Self { records, words })
     }
 }
 
@@ -183,26 +191,109 @@ fn check(
     if reached == words.len() { Ok(()) } else { Err("words outside every list") }
 }
 
-/// Writes the lists of one relation, in the order of the nodes.
-pub(crate) struct ListWriter<'a> {
-    records: Reserved,
-    stream: &'a mut SectionStream,
-    /// The number of words written so far.
-    words: u64,
-    moved: Vec<Packed>,
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-impl ListWriter<'_> {
-    /// Adds the lists of the next nodes: their records, whose blocks follow one another in `words` from its start.
-    pub(crate) fn add(&mut self, records: &[Record], words: &[u32]) -> Result<(), Error> {
-        let moved = records.iter().map(|&record| {
-            let is_empty = record == Record::default();
-            Packed::from(if is_empty { record } else { record.at(self.words + record.start() as u64) })
-        });
-        self.moved.clear();
-        self.moved.extend(moved);
-        self.words += words.len() as u64;
-        self.records.write(bytemuck::cast_slice(&self.moved))?;
-        self.stream.write(bytemuck::cast_slice(words))
+    use super::*;
+    use crate::adjacency::list_builder::{ListBuilder, ListEntry};
+    use crate::adjacency::owners::Owners;
+    use crate::fs::disk::Disk;
+    use crate::fs::mmap::Residence;
+    use crate::fs::section_table::Verification;
+    use crate::fuzzing::{all_sections, write};
+    use crate::segments::TopologyWriter;
+    use crate::types::ids::{NodeIx, StableId};
+
+    const BOUND: u32 = 100;
+
+    /// Writes a relation in which the owners have an edge to themselves.
+    fn write_loops(disk: &Disk, path: &Path, owners: &Owners) {
+        let mut writer = TopologyWriter::create(disk.target(path), BOUND, 1).expect("created");
+        let mut lists = writer.relation(owners).expect("written");
+        for node in (0..owners.count()).map(|record| owners.node(record)) {
+            let id = StableId::new(u64::from(node.get()));
+            let list = ListBuilder::build(id, vec![ListEntry { node, id, weight: 1.0, time: None }]);
+            let (record, words) = list.as_list().parts();
+            lists.add(&[record], &words).expect("written");
+        }
+        let edges = owners.count() as u64;
+        lists.end(RelationMeta { name: "r".to_owned(), kinds: vec![(0, 0)], edges }).expect("written");
+        writer.finish().expect("written");
+    }
+
+    /// A file of version 3 or 2 with some sections replaced: the nodes that have a list, or the damage.
+    fn open(owners: &Owners, version: u32, replaced: &[([u8; 8], Vec<u8>)]) -> Result<Vec<u32>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Disk::of(folder.path());
+        let (intact, changed) = (folder.path().join("intact.hg"), folder.path().join("changed.hg"));
+        write_loops(&disk, &intact, owners);
+        let open = |path: &Path| SectionFile::open(&disk, path, Residence::Loaded, Verification::AtOpening);
+        let file = open(&intact).expect("intact");
+        let mut sections = all_sections(&file);
+        sections.retain(|(tag, _)| version == VERSION || !tag.starts_with(b"node"));
+        for (tag, content) in replaced {
+            sections.iter_mut().find(|(other, _)| other == tag).expect("there").1 = content;
+        }
+        write(&disk, &changed, KIND, version, &sections);
+        let topology =
+            Topology::open(&open(&changed).expect("sound"), BOUND, 1).map_err(|e| e.to_string())?;
+        let (records, owner_records, words) = topology.lists(RelationIx::new(0));
+        let by_node = (0..).zip(records.iter().copied());
+        let lists = by_node.chain(owner_records.into_iter().flat_map(OwnerRecords::iter));
+        let lists = lists.map(|(node, record)| (node, Record::from(record)));
+        let lists = lists.filter(|(_, record)| !record.is_empty());
+        Ok(lists
+            .map(|(node, record)| {
+                assert_eq!(List::new(record, words).neighbor(0), NodeIx::new(node));
+                node
+            })
+            .collect())
+    }
+
+    fn few() -> Owners {
+        Owners::new([3, 50, 99].into_iter(), BOUND)
+    }
+
+    #[test]
+    fn relations_of_few_many_and_no_owners_open() {
+        assert_eq!(open(&few(), VERSION, &[]), Ok(vec![3, 50, 99]));
+        assert_eq!(open(&Owners::new(0..BOUND, BOUND), VERSION, &[]), Ok((0..BOUND).collect()));
+        assert_eq!(open(&Owners::new(std::iter::empty(), BOUND), VERSION, &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_file_of_version_2_has_a_record_for_each_node() {
+        assert_eq!(open(&Owners::new(0..BOUND, BOUND), 2, &[]), Ok((0..BOUND).collect()));
+        let few = open(&few(), 2, &[]).expect_err("it has three records");
+        assert!(few.contains("section 'recs0000': a number of records"), "{few}");
+    }
+
+    #[test]
+    fn owners_that_contradict_their_records_are_damage() {
+        let nodes = |nodes: &[u32]| vec![(*b"node0000", bytemuck::cast_slice(nodes).to_vec())];
+        let number = "section 'recs0000': a number of records that differs from the number of nodes";
+        for (nodes, damage) in [
+            (nodes(&[50, 3, 99]), "section 'node0000': nodes that are not in ascending order"),
+            (nodes(&[3, 3, 99]), "section 'node0000': nodes that are not in ascending order"),
+            (nodes(&[3, 50, 100]), "section 'node0000': a node that does not exist"),
+            (nodes(&[3, 50]), number),
+            (nodes(&[3, 50, 98, 99]), number),
+            (nodes(&[]), number),
+            (vec![(*b"node0000", vec![0; 6])], "section 'node0000': has a length that is no multiple"),
+            (vec![(*b"recs0000", vec![0; 48])], "section 'recs0000': a record of a node without neighbors"),
+            (
+                vec![(*b"list0000", vec![0; 8])],
+                "section 'list0000': a list that continues after the last word",
+            ),
+            (vec![(*b"list0000", vec![0; 16])], "section 'list0000': words outside every list"),
+        ] {
+            let found = open(&few(), VERSION, &nodes).expect_err("damaged");
+            assert!(found.contains(damage), "{found}: expected {damage}");
+        }
+        // The neighbor of the last owner is another node, which does not exist.
+        let words = vec![(*b"list0000", bytemuck::cast_slice(&[3, 50, BOUND]).to_vec())];
+        let found = open(&few(), VERSION, &words).expect_err("damaged");
+        assert!(found.contains(UNKNOWN_NEIGHBOR), "{found}");
     }
 }
