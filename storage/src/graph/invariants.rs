@@ -29,14 +29,22 @@ pub(crate) fn broken_invariants(
 ) -> Result<Vec<BrokenInvariant>, Error> {
     let stage = cancel.stage("nodes", u64::from(state.bound));
     let mut broken: Vec<BrokenInvariant> =
-        in_tasks(state, |nodes| broken_nodes(state, nodes, &stage))?.into_iter().flatten().collect();
+        in_tasks(state.bound as usize, |nodes| broken_nodes(state, nodes, &stage))?
+            .into_iter()
+            .flatten()
+            .collect();
     stage.end();
     if (0..state.bound).filter(|&node| state.is_alive(NodeIx::new(node))).count() as u64 != state.alive {
         broken.push(("nodes".to_owned(), "the number of living nodes differs from the count"));
     }
     let stage = cancel.stage("lists", u64::from(state.bound) * state.relations.len() as u64);
     for relation in (0..state.relations.len()).map(|at| RelationIx::new(at as u16)) {
-        let of_tasks = in_tasks(state, |nodes| broken_lists(state, relation, nodes, &stage))?;
+        let owners = state.lists(relation).owners(state.bound);
+        stage.advance(u64::from(state.bound) - owners.count() as u64)?;
+        let of_tasks = in_tasks(owners.count(), |records| {
+            let nodes = records.map(|record| owners.node(record));
+            broken_lists(state, relation, nodes, &stage)
+        })?;
         let mut ends = 0;
         for (of_task, ends_of_task) in of_tasks {
             broken.extend(of_task);
@@ -52,27 +60,23 @@ pub(crate) fn broken_invariants(
     Ok(broken)
 }
 
-/// The results of `check` for all nodes, task by task in their order.
+/// The results of `check` for all numbers below `count`, task by task in their order.
 fn in_tasks<T: Send>(
-    state: &GraphState,
-    check: impl Fn(Range<u32>) -> Result<T, Error> + Sync,
+    count: usize,
+    check: impl Fn(Range<usize>) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let nodes = state.bound;
-    let task = |first: usize| {
-        let first = (first * NODES_PER_TASK) as u32;
-        check(first..first.saturating_add(NODES_PER_TASK as u32).min(nodes))
-    };
-    (0..(nodes as usize).div_ceil(NODES_PER_TASK)).into_par_iter().map(task).collect()
+    let task = |at: usize| check(at * NODES_PER_TASK..count.min((at + 1) * NODES_PER_TASK));
+    (0..count.div_ceil(NODES_PER_TASK)).into_par_iter().map(task).collect()
 }
 
 /// Names, ids and features.
 fn broken_nodes(
     state: &GraphState,
-    nodes: Range<u32>,
+    nodes: Range<usize>,
     stage: &Stage<'_>,
 ) -> Result<Vec<BrokenInvariant>, Error> {
     let mut broken = Vec::new();
-    for node in nodes.map(NodeIx::new) {
+    for node in nodes.map(|node| NodeIx::new(node as u32)) {
         stage.advance(1)?;
         let name = state.name(node);
         let mut first = None;
@@ -99,12 +103,12 @@ fn broken_nodes(
 fn broken_lists(
     state: &GraphState,
     relation: RelationIx,
-    nodes: Range<u32>,
+    nodes: impl Iterator<Item = NodeIx>,
     stage: &Stage<'_>,
 ) -> Result<(Vec<BrokenInvariant>, u64), Error> {
     let counted = &state.relations[relation.index()];
     let (mut broken, mut ends) = (Vec::new(), 0);
-    for node in nodes.map(NodeIx::new) {
+    for node in nodes {
         stage.advance(1)?;
         let list = state.list(relation, node);
         if list.is_empty() {
