@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::checkpoint::manifest::{Published, is_file_stem};
+use crate::checkpoint::manifest::{NamedFile, Published, is_file_stem};
 use crate::fs::disk::Disk;
 use crate::fs::section::SectionFile;
 use crate::fs::section_writer::SectionWriter;
@@ -47,6 +47,16 @@ impl Derived {
     /// True if a file with that name was published.
     pub fn has(&self, name: &str) -> bool {
         self.files.contains_key(name)
+    }
+
+    /// The names of all files, in ascending order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// True if it has the file that a manifest names.
+    pub(crate) fn is_named(&self, named: &NamedFile, disk: &Disk) -> bool {
+        matches!(self.files.get(&named.name.what), Some(Ok(file)) if named.is(file, disk))
     }
 
     /// The file with that name. Its checksums are verified, in a store with mapped files those of a section when it is used.

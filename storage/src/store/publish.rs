@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, Publish, check_names};
 use crate::checkpoint::manifest::{FileName, Manifest, NamedFile, PREVIOUS, Published, remove_unnamed_files};
+use crate::fs::section::SectionFile;
 use crate::fs::section_writer::SectionWriter;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::apply::Applier;
@@ -271,6 +272,82 @@ impl Store {
             });
         })?;
         self.publish_manifest(writer, &mut publishing, NewFiles { manifest, checkpointed, derived })
+    }
+
+    /// The derived files of the last publish, opened anew: whatever was read of them before is verified again when it is used. `None` if
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a header; errors of reading.
+    pub fn reopen_derived(&self) -> Result<Option<Derived>, Error> {
+        let publishing = self.writer()?.publishing()?;
+        let mode = OpenMode { is_mapped: true, verified: None, cancel: &CancelToken::new() };
+        let published = publishing.manifest.published.as_ref();
+        published.map(|published| Derived::open(&self.disk, published, mode)).transpose()
+    }
+
+    /// Puts sidecar files in the place of derived files. `new` gives the name of a derived file and an open sidecar, from
+    /// [`Self::sidecar`], for each. The files named in `merged` are removed, because the new files have their content too, unless they
+    /// were replaced since `from`.
+    ///
+    /// Returns false, and changes nothing, if one of the files in `new` was replaced since `from`, or another generation was published.
+    ///
+    /// # Visibility
+    /// As for [`Self::publish`]; the epoch that the files reflect stays.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    ///
+    /// # Cost
+    /// Some milliseconds: it renames the files and writes a manifest.
+    pub fn replace_derived(
+        &self,
+        from: &Derived,
+        new: &[(&str, SectionFile)],
+        merged: &[&str],
+    ) -> Result<bool, Error> {
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        let mut manifest = publishing.manifest.clone();
+        manifest.number = publishing.number + 1;
+        let number = manifest.number;
+        let Some(mut published) = manifest.published.take() else { return Ok(false) };
+        let is_same = |named: &NamedFile| from.is_named(named, &self.disk);
+        let is_current =
+            |name: &str| published.files.iter().any(|file| file.name.what == name && is_same(file));
+        if published.generation() != from.generation || !new.iter().all(|(name, _)| is_current(name)) {
+            return Ok(false);
+        }
+        published.files.retain(|file| {
+            let is_merged = merged.contains(&file.name.what.as_str()) && is_same(file);
+            !is_merged && new.iter().all(|(name, _)| file.name.what != *name)
+        });
+        let named = |(name, file): &(&str, SectionFile)| NamedFile {
+            name: FileName::new(name, number),
+            fingerprint: file.fingerprint(),
+        };
+        let files: Vec<NamedFile> = new.iter().map(named).collect();
+        published.files.extend(files.iter().cloned());
+        let put = || {
+            writer.check_place()?;
+            for (file, (_, sidecar)) in files.iter().zip(new) {
+                let path = file.path(self.path());
+                self.disk.rename(sidecar.path(), &path).map_err(|e| Error::io(&path, "rename", e))?;
+            }
+            // The sidecars were verified, so their sections need not be now.
+            let mode = OpenMode { is_mapped: true, verified: None, cancel: &CancelToken::new() };
+            Derived::open_new(&self.disk, &published, self.derived().as_ref(), mode)
+        };
+        let derived = put().inspect_err(|_| {
+            for file in &files {
+                // A file that cannot be removed is removed at the next publish.
+                drop(self.disk.remove(&file.path(self.path())));
+            }
+        })?;
+        manifest.published = Some(published);
+        let new_files = NewFiles { manifest, checkpointed: None, derived: Some(derived) };
+        self.publish_manifest(writer, &mut publishing, new_files)?;
+        Ok(true)
     }
 
     /// Writes a file of a new manifest.

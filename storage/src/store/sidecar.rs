@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use crate::checkpoint::manifest::is_file_stem;
 use crate::fs::disk::Disk;
@@ -35,15 +36,32 @@ impl Store {
     /// the store itself failed. Errors of writing, after which the store goes on and the old file is still there.
     ///
     /// # Cost
-    /// Writing the file. Checkpoints and publishes wait; commits do not.
+    /// Writing the file. Commits, checkpoints and publishes go on meanwhile.
     pub fn write_sidecar(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
+        self.write_sidecar_with(name, file, &CancelToken::new())
+    }
+
+    /// As [`Self::write_sidecar`], with progress and cancellation.
+    ///
+    /// # Errors
+    /// As for [`Self::write_sidecar`], and a cancellation.
+    pub fn write_sidecar_with(
+        &self,
+        name: &str,
+        file: &SectionWriter<'_>,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
         let writer = self.writer()?;
-        let _settling = writer.publishing()?;
-        writer.check_place()?;
         let path = path_of(self.path(), name)?;
-        let new = self.path().join(format!("{name}{UNFINISHED}"));
+        writer.check()?;
+        writer.check_place()?;
+        // Two files of one name may be written at a time.
+        let number = writer.sidecars_begun.fetch_add(1, Ordering::Relaxed);
+        let new = self.path().join(format!("{name}-{number}{UNFINISHED}"));
         let put = || {
-            file.write_to(self.disk.target(&new), &CancelToken::new())?;
+            file.write_to(self.disk.target(&new), cancel)?;
+            let _settling = writer.publishing()?;
+            writer.check_place()?;
             self.disk.rename(&new, &path).map_err(|e| Error::io(&path, "replace", e))
         };
         put().inspect_err(|_| {
@@ -106,7 +124,7 @@ pub(crate) fn open(disk: &Disk, path: &Path) -> Result<SectionFile, Error> {
     Err(file.damaged("header", "it is a file of another store"))
 }
 
-fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
+pub(super) fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
     if !is_file_stem(name) {
         let rule = "lowercase letters, digits and hyphens";
         return Err(Error::invalid("name of a sidecar file", name, rule));

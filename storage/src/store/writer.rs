@@ -2,7 +2,7 @@
 //! Owns the locks and their order: publishing before syncing before appending before the log index.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
@@ -25,6 +25,8 @@ pub(crate) struct Writer {
     appending: Mutex<Appending>,
     log_index: Mutex<LogIndex>,
     pub(crate) log: Log,
+    /// The number of sidecar files that were begun.
+    pub(super) sidecars_begun: AtomicU64,
     is_broken: AtomicBool,
     disk: Disk,
     lock: Lock,
@@ -82,6 +84,7 @@ impl Writer {
             appending: Mutex::new(appending),
             log_index: Mutex::new(log_index),
             log,
+            sidecars_begun: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
             disk,
             lock,
