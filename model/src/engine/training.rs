@@ -211,6 +211,7 @@ impl Engine {
             None => Progress::new(self.starting_encoder(options, &state.config, &inputs)?),
         };
         let run = if options.epochs == 0 {
+            drop(inputs);
             None
         } else {
             let (pairs, trained) = (pairs.as_deref(), &progress.encoder.table.trained);

@@ -23,6 +23,9 @@ use crate::state::neighborhoods::{walk_all_rows, walk_rows};
 use crate::state::replace_rows::{replace_rows, replace_shared_rows};
 use crate::state::row_set::RowSet;
 
+/// Rows whose inputs are gathered at a time. A row's tokens and dense numbers take more memory than the row.
+const INPUTS_TOGETHER: usize = 1 << 20;
+
 /// The limit of the search for affected sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchLimit {
@@ -327,34 +330,37 @@ impl State {
         report: &mut RefreshReport,
     ) -> Result<(RowSet, RowSet), Error> {
         let recomputed = dirty.inputs.union(dirty.added_or_removed.iter());
-        let nodes: Vec<NodeIx> = recomputed.iter().map(|row| self.nodes[row as usize]).collect();
-        let levels: Vec<u8> = recomputed.iter().map(|row| self.levels[row as usize]).collect();
-        let inputs = Inputs::gather(snapshot, &self.config, &nodes, &levels);
-        let tokens = self.encoder.table.verified_sums_of(&inputs.tokens)?;
-        let bias = self.encoder.bias(&tokens, &inputs.log_degrees);
-        // Biases are compared bit by bit.
-        let mut bias_changed = Vec::new();
-        let bad_row = FirstBadRow::default();
-        for (row, &new) in recomputed.iter().zip(&bias) {
-            bad_row.check(&[row], &[new]);
-            let old = &mut self.bias[row as usize];
-            if old.to_bits() != new.to_bits() {
-                *old = new;
-                bias_changed.push(row);
-            }
-        }
         report.rows.push(recomputed.len() as u64);
-        let pass = self.encoder.input_pass(recomputed.len());
-        let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
-        let width = inputs.dense.ncols();
         let stage = cancel.stage("inputs", recomputed.len() as u64);
-        let changed = replace_rows(&mut self.hidden[0], &recomputed, &stage, round, |first, rows, h| {
-            pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
-            bad_row.check(rows, h);
-        })?;
+        let (mut changed, mut bias_changed, bad_row) = (Vec::new(), Vec::new(), FirstBadRow::default());
+        let pass = self.encoder.input_pass(recomputed.len());
+        for rows in recomputed.rows().chunks(INPUTS_TOGETHER) {
+            let rows: RowSet = rows.iter().copied().collect();
+            let nodes: Vec<NodeIx> = rows.iter().map(|row| self.nodes[row as usize]).collect();
+            let levels: Vec<u8> = rows.iter().map(|row| self.levels[row as usize]).collect();
+            let inputs = Inputs::gather(snapshot, &self.config, &nodes, &levels);
+            let tokens = self.encoder.table.verified_sums_of(&inputs.tokens)?;
+            // Biases are compared bit by bit.
+            for (row, &new) in rows.iter().zip(&self.encoder.bias(&tokens, &inputs.log_degrees)) {
+                bad_row.check(&[row], &[new]);
+                let old = &mut self.bias[row as usize];
+                if old.to_bits() != new.to_bits() {
+                    *old = new;
+                    bias_changed.push(row);
+                }
+            }
+            let dense = inputs.dense.as_slice().expect("inputs are gathered in standard layout");
+            let width = inputs.dense.ncols();
+            let compute = |first: usize, rows: &[u32], h: &mut [f32]| {
+                pass.rows(&tokens, first, &dense[first * width..][..rows.len() * width], h);
+                bad_row.check(rows, h);
+            };
+            changed.extend(replace_rows(&mut self.hidden[0], &rows, &stage, round, compute)?.iter());
+        }
         bad_row.found(self, snapshot)?;
         stage.end();
-        Ok((changed.union(dirty.added_or_removed.iter()), bias_changed.into_iter().collect()))
+        changed.extend(dirty.added_or_removed.iter());
+        Ok((changed.into_iter().collect(), bias_changed.into_iter().collect()))
     }
 
     /// The embeddings of a model without layers: unit vectors of the inputs.
