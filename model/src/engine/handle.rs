@@ -249,6 +249,15 @@ impl Engine {
 
     /// Locks the state that refreshes work on. After a panic under the lock, the next refresh rebuilds.
     pub(super) fn working_state(&self) -> MutexGuard<'_, Option<WorkingState>> {
+        let mut guard = self.lock_working_state();
+        // Those of a refresh that failed after it had changed all rows.
+        if let Some(working) = guard.as_mut() {
+            working.state.vectors.apply_changes();
+        }
+        guard
+    }
+
+    fn lock_working_state(&self) -> MutexGuard<'_, Option<WorkingState>> {
         self.working_state.lock().unwrap_or_else(|poisoned| {
             let mut guard = poisoned.into_inner();
             if let Some(working) = guard.as_mut() {

@@ -103,12 +103,12 @@ impl Engine {
     /// Damage of the factors of a mapped file.
     pub(super) fn show(
         &self,
-        working: &WorkingState,
+        working: &mut WorkingState,
         snapshot: &Snapshot,
         update: &StateUpdate,
         since: Instant,
     ) -> Result<(), Error> {
-        // After a rebuild, all rows are copied before readers are locked out, and the old ones are freed after that.
+        // After a rebuild, readers' rows are made before readers are locked out, and the old ones are freed after that.
         let changed_rows = update.changed_rows.as_ref().map(ChangedRows::for_readers);
         let is_unmade = matches!(*self.reader_copy(), ReaderCopy::Unmade(_));
         let mut new = match &changed_rows {
@@ -119,6 +119,8 @@ impl Engine {
         self.change_reader_copy(|copy| {
             match (&mut new, &changed_rows, &mut *copy) {
                 (None, Some(changed_rows), ReaderCopy::Made(embeddings)) => {
+                    embeddings.release_vectors();
+                    working.state.vectors.apply_changes();
                     embeddings.copy_changed(&working.state, snapshot, changed_rows.rows());
                 }
                 (Some(new), ..) => std::mem::swap(copy, new),

@@ -10,20 +10,24 @@ use crate::linalg::rounded_rows::{RoundedRow, RoundedRows, RoundedRowsView, stor
 /// Rows of a block.
 pub(crate) const ROWS_PER_BLOCK: usize = 64;
 
-/// Rounded rows whose clones share memory. A change to one clone copies the blocks of [`ROWS_PER_BLOCK`] rows that it changes; the first
-/// change divides all rows into blocks.
+/// Rounded rows whose clones share memory.
+///
+/// New rows wait until [`Self::apply_changes`]. If no clone shares the rows by then, they are changed in place. Otherwise clones keep
+/// theirs: the rows are divided into blocks of [`ROWS_PER_BLOCK`], and blocks that change are copied.
 ///
 /// Rows of a mapped file are shared only after they were verified.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedRows {
+    /// With those that wait.
     rows: usize,
     dim: usize,
     storage: Storage,
+    /// Rows that wait, and their numbers as files have them.
+    changes: (Vec<u32>, Vec<f32>),
 }
 
 #[derive(Clone, Debug)]
 enum Storage {
-    /// In one piece. Rows are changed in place while no clone shares them.
     Whole(Arc<RoundedRows>),
     /// The last block has zeros behind the rows.
     Blocks(Vec<Arc<[f32]>>),
@@ -31,7 +35,8 @@ enum Storage {
 
 impl From<RoundedRows> for SharedRows {
     fn from(rows: RoundedRows) -> Self {
-        Self { rows: rows.rows(), dim: rows.dim(), storage: Storage::Whole(Arc::new(rows)) }
+        let (count, dim) = (rows.rows(), rows.dim());
+        Self { rows: count, dim, storage: Storage::Whole(Arc::new(rows)), changes: Default::default() }
     }
 }
 
@@ -75,15 +80,21 @@ impl SharedRows {
         self.row(row).numbers().take(self.dim).collect()
     }
 
-    /// A row as files have it.
-    pub(crate) fn stored_row(&self, row: usize) -> &[f32] {
+    /// A row as files have it, without a change that waits. `None` for a new row that waits.
+    pub(crate) fn stored_row_before(&self, row: usize) -> Option<&[f32]> {
         match &self.storage {
-            Storage::Whole(rows) => rows.stored().row(row),
+            Storage::Whole(rows) => (row < rows.rows()).then(|| rows.stored().row(row)),
             Storage::Blocks(blocks) => {
-                let (block, start) = (row / ROWS_PER_BLOCK, row % ROWS_PER_BLOCK * self.width());
-                &blocks[block][start..start + self.width()]
+                let start = row % ROWS_PER_BLOCK * self.width();
+                Some(&blocks.get(row / ROWS_PER_BLOCK)?[start..start + self.width()])
             }
         }
+    }
+
+    /// A row as files have it.
+    pub(crate) fn stored_row(&self, row: usize) -> &[f32] {
+        debug_assert!(self.changes.0.is_empty(), "changes are applied before rows are read");
+        self.stored_row_before(row).expect("it does not wait")
     }
 
     /// The rows of the block from `first` on. All of a mapped file were verified.
@@ -133,15 +144,40 @@ impl SharedRows {
         if let Storage::Whole(rows) = &mut self.storage { Arc::get_mut(rows) } else { None }
     }
 
-    /// Replaces a row. Clones keep theirs.
-    pub(crate) fn set_stored_row(&mut self, row: usize, stored: &[f32]) {
-        let width = self.width();
-        if let Some(rows) = self.whole_mut() {
-            return rows.stored_mut().row_mut(row).copy_from_slice(stored);
+    /// Changes a row at the next [`Self::apply_changes`].
+    pub(crate) fn set_later(&mut self, row: u32, stored: &[f32]) {
+        self.changes.0.push(row);
+        self.changes.1.extend_from_slice(stored);
+    }
+
+    /// Changes the rows that wait. Clones keep theirs.
+    pub(crate) fn apply_changes(&mut self) {
+        let (rows, width) = (self.rows, self.width());
+        let (changed, stored) = std::mem::take(&mut self.changes);
+        let changes = changed.iter().map(|&row| row as usize).zip(stored.chunks_exact(width.max(1)));
+        if let Some(whole) = self.whole_mut() {
+            whole.grow(rows);
+            for (row, stored) in changes {
+                whole.stored_mut().row_mut(row).copy_from_slice(stored);
+            }
+        } else if !changed.is_empty() || rows > 0 && self.stored_row_before(rows - 1).is_none() {
+            let blocks = self.blocks_mut();
+            if blocks.len() < rows.div_ceil(ROWS_PER_BLOCK) {
+                blocks.resize(rows.div_ceil(ROWS_PER_BLOCK), vec![0.0; ROWS_PER_BLOCK * width].into());
+            }
+            for (row, stored) in changes {
+                let start = row % ROWS_PER_BLOCK * width;
+                let block = Arc::make_mut(&mut blocks[row / ROWS_PER_BLOCK]);
+                block[start..start + width].copy_from_slice(stored);
+            }
         }
-        let start = row % ROWS_PER_BLOCK * width;
-        let block = &mut self.blocks_mut()[row / ROWS_PER_BLOCK];
-        Arc::make_mut(block)[start..start + width].copy_from_slice(stored);
+    }
+
+    /// Gives up rows in one piece, so that a clone may change them in place. [`Self::follow`] comes next.
+    pub(crate) fn release(&mut self) {
+        if matches!(self.storage, Storage::Whole(_)) {
+            *self = Self::default();
+        }
     }
 
     /// Becomes equal to a clone that differs in the listed rows only, and perhaps has more. Cost: those rows; a pointer for each block
@@ -165,18 +201,12 @@ impl SharedRows {
         if let Storage::Whole(whole) = &self.storage { whole.stored().has_room(rows) } else { true }
     }
 
-    /// Appends rows of zeros up to `rows` rows.
+    /// Appends rows of zeros up to `rows` rows. Rows that are shared wait until [`Self::apply_changes`].
     pub(crate) fn grow(&mut self, rows: usize) {
-        if rows <= self.rows {
-            return;
-        }
+        self.rows = self.rows.max(rows);
         if let Some(whole) = self.whole_mut() {
             whole.grow(rows);
-        } else {
-            let zeros: Arc<[f32]> = vec![0.0; ROWS_PER_BLOCK * self.width()].into();
-            self.blocks_mut().resize(rows.div_ceil(ROWS_PER_BLOCK), zeros);
         }
-        self.rows = rows;
     }
 
     /// The rows in blocks. Cost: the first time a copy of all.
@@ -214,7 +244,9 @@ mod tests {
         let row = |rng: &mut StdRng| vec![f32::from(rng.random_range(1..2000_u16)); width];
         let all: Vec<Vec<f32>> = (0..150).map(|_| row(&mut rng)).collect();
         let mut whole = RoundedRows::zeros(150, DIM);
-        all.iter().enumerate().for_each(|(at, row)| whole.stored_mut().row_mut(at).copy_from_slice(row));
+        for (at, row) in all.iter().enumerate() {
+            whole.stored_mut().row_mut(at).copy_from_slice(row);
+        }
         // Each with the rows that it must have.
         let mut copies = vec![(SharedRows::from(whole), all)];
         for step in 0..400 {
@@ -224,20 +256,24 @@ mod tests {
                 if copies.len() == 5 { copies[(at + 1) % 5] = copy } else { copies.push(copy) }
             }
             let (rows, expected) = &mut copies[at];
-            for _ in 0..rng.random_range(1..4) {
-                let (place, new) = (rng.random_range(0..expected.len()), row(&mut rng));
-                rows.set_stored_row(place, &new);
-                expected[place] = new;
-            }
             if rng.random_bool(0.1) {
                 expected.resize(expected.len() + rng.random_range(0..70), vec![0.0; width]);
                 rows.grow(expected.len());
             }
+            for _ in 0..rng.random_range(0..4) {
+                let (place, new) = (rng.random_range(0..expected.len()), row(&mut rng));
+                rows.set_later(place as u32, &new);
+                expected[place] = new;
+            }
+            rows.apply_changes();
             let (from, into) = (rng.random_range(0..copies.len()), rng.random_range(0..copies.len()));
             if copies[from].1.len() >= copies[into].1.len() {
                 let (source, expected) = copies[from].clone();
                 let is_changed = |row: &u32| copies[into].1.get(*row as usize) != expected.get(*row as usize);
                 let changed: Vec<u32> = (0..expected.len() as u32).filter(is_changed).collect();
+                if rng.random_bool(0.5) {
+                    copies[into].0.release();
+                }
                 copies[into].0.follow(&source, &changed);
                 copies[into].1 = expected;
             }
@@ -253,21 +289,38 @@ mod tests {
         }
     }
 
+    /// The rows of a refresh: readers share them until its end, and give them up for the change.
     #[test]
-    fn rows_of_one_owner_are_changed_in_place_and_those_of_two_in_blocks() {
+    fn rows_that_readers_give_up_are_changed_in_place() {
         let mut rows = SharedRows::from(RoundedRows::zeros(200, 8));
-        rows.set_stored_row(3, &[1.0; 9]);
+        let mut readers = rows.clone();
+        rows.grow(300);
+        rows.set_later(3, &[1.0; 9]);
+        rows.set_later(299, &[2.0; 9]);
+        assert_eq!((rows.stored_row_before(3), rows.stored_row_before(299)), (Some(&[0.0; 9][..]), None));
+        assert_eq!((readers.rows(), readers.row(3).unit), (200, 0.0));
+        readers.release();
+        rows.apply_changes();
         assert!(rows.whole_mut().is_some());
-        let mut copy = rows.clone();
-        copy.set_stored_row(150, &[2.0; 9]);
-        copy.set_stored_row(151, &[2.0; 9]);
-        let again = copy.clone();
-        copy.set_stored_row(0, &[3.0; 9]);
-        let (Storage::Blocks(before), Storage::Blocks(after)) = (&again.storage, &copy.storage) else {
+        readers.follow(&rows, &[3, 299]);
+        assert_eq!((readers.rows(), readers.row(3).unit, readers.row(299).unit), (300, 1.0, 2.0));
+        assert!(matches!(&readers.storage, Storage::Whole(_)));
+    }
+
+    #[test]
+    fn rows_that_somebody_keeps_are_changed_in_blocks() {
+        let mut rows = SharedRows::from(RoundedRows::zeros(200, 8));
+        let kept = rows.clone();
+        rows.set_later(150, &[2.0; 9]);
+        rows.apply_changes();
+        let again = rows.clone();
+        rows.set_later(0, &[3.0; 9]);
+        rows.apply_changes();
+        let (Storage::Blocks(before), Storage::Blocks(after)) = (&again.storage, &rows.storage) else {
             panic!("both were divided")
         };
         let shared: Vec<bool> = before.iter().zip(after).map(|(one, two)| Arc::ptr_eq(one, two)).collect();
         assert_eq!(shared, [false, true, true, true]);
-        assert_eq!((rows.row(150).unit, copy.row(150).unit, again.row(0).unit), (0.0, 2.0, 0.0));
+        assert_eq!((kept.row(150).unit, rows.row(150).unit, again.row(0).unit), (0.0, 2.0, 0.0));
     }
 }

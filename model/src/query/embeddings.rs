@@ -68,6 +68,11 @@ impl Embeddings {
         Ok(Self { graph, ..self })
     }
 
+    /// Gives up the embeddings, so that the refresh can change them in place. [`Self::copy_changed`] comes next.
+    pub(crate) fn release_vectors(&mut self) {
+        self.vectors.release();
+    }
+
     /// Takes over the rows that a refresh changed. Cost: those rows.
     pub(crate) fn copy_changed(&mut self, state: &State, snapshot: &Snapshot, changed: &[u32]) {
         // New nodes are at the end: a row stays with its node.

@@ -258,10 +258,10 @@ impl FactorRows {
         self.vectors.grow(self.place_of.len());
         let mut vector = vec![0.0; self.vectors.dim()];
         for &row in changed {
-            let row = row as usize;
-            self.write_vector(embeddings, row, &mut vector);
-            self.vectors.set(row, &vector);
+            self.write_vector(embeddings, row as usize, &mut vector);
+            self.vectors.set_later(row, &vector);
         }
+        self.vectors.apply_changes();
     }
 
     fn bytes(&self) -> usize {

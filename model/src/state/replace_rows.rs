@@ -61,7 +61,7 @@ pub(super) fn replace_rows(
     Ok(changed.into_iter().flatten().collect())
 }
 
-/// As [`replace_rows`]. Rows that readers share are computed beside them, and nothing is replaced before all are computed.
+/// As [`replace_rows`]. Rows that readers share are replaced by [`SharedRows::apply_changes`].
 ///
 /// # Errors
 /// As for [`replace_rows`].
@@ -92,7 +92,7 @@ pub(super) fn replace_shared_rows(
             let (mut changed, mut stored, mut rounded) = (Vec::new(), Vec::new(), vec![0.0; width]);
             for (&row, numbers) in rows.iter().zip(numbers.chunks_exact(dim)) {
                 round(numbers, &mut rounded);
-                if differ(before.stored_row(row as usize), &rounded) {
+                if before.stored_row_before(row as usize).is_none_or(|before| differ(before, &rounded)) {
                     changed.push(row);
                     stored.extend_from_slice(&rounded);
                 }
@@ -102,7 +102,7 @@ pub(super) fn replace_shared_rows(
         .collect::<Result<_, StoreError>>()?;
     for (rows, stored) in &changed {
         for (&row, stored) in rows.iter().zip(stored.chunks_exact(width)) {
-            shared.set_stored_row(row as usize, stored);
+            shared.set_later(row, stored);
         }
     }
     Ok(changed.into_iter().flat_map(|(rows, _)| rows).collect())

@@ -104,11 +104,21 @@ impl Scan {
         self.rows.grow(rows);
     }
 
-    /// Rounds numbers into a row.
-    pub(crate) fn set(&mut self, row: usize, values: &[f32]) {
+    /// Rounds numbers into a row, at the next [`Self::apply_changes`].
+    pub(crate) fn set_later(&mut self, row: u32, values: &[f32]) {
         let mut stored = vec![0.0; self.rows.width()];
         round(values, &mut stored);
-        self.rows.set_stored_row(row, &stored);
+        self.rows.set_later(row, &stored);
+    }
+
+    /// Changes the rows that wait.
+    pub(crate) fn apply_changes(&mut self) {
+        self.rows.apply_changes();
+    }
+
+    /// Gives up the rows, so that others may change them in place; see [`SharedRows::release`].
+    pub(crate) fn release(&mut self) {
+        self.rows.release();
     }
 
     /// Becomes equal to rows that differ in the listed ones only, and perhaps has more; see [`SharedRows::follow`].

@@ -55,8 +55,9 @@ fn a_scan_finds_the_rows_that_sorting_all_rows_finds() {
         let others = unit_vectors(rows, dim, seed + 100);
         let later: Vec<u32> = (0..rows as u32).step_by(7).collect();
         for &row in &later {
-            changed.set_stored_row(row as usize, others.stored().row(row as usize));
+            changed.set_later(row, others.stored().row(row as usize));
         }
+        changed.apply_changes();
         scan.follow(&changed, &later);
         let bias: Vec<f32> = (0..rows).map(|row| 0.3 * number(row)).collect();
         let order = |row: u32| u64::from(row.wrapping_mul(2_654_435_761));
@@ -126,7 +127,8 @@ fn further_scores_of_a_query_are_added_to_its_own_only() {
 fn rows_of_zeros_and_queries_of_zeros_score_zero_and_have_an_order() {
     let mut scan = Scan::new(RoundedRows::zeros(0, 4));
     scan.grow(200);
-    scan.set(150, &[0.0, 1.0, 0.0, 0.0]);
+    scan.set_later(150, &[0.0, 1.0, 0.0, 0.0]);
+    scan.apply_changes();
     let (mask, order) = (|_: usize| !0, |row: u32| u64::from(1000 - row));
     let request = ScanRequest { k: 3, bias: None, mask: &mask, order: &order };
     assert_eq!(scan.nearest(&[0.0; 4], &request), [(199, 0.0), (198, 0.0), (197, 0.0)]);
