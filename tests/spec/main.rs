@@ -14,6 +14,7 @@ mod finite_models;
 mod fixtures;
 mod interests;
 mod learning;
+mod merged_changes;
 mod older_formats;
 mod pixie;
 mod quality;

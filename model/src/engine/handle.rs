@@ -27,6 +27,8 @@ pub struct Engine {
     working_state: Mutex<Option<WorkingState>>,
     reader_copy: RwLock<ReaderCopy>,
     damage: OnceLock<Damage>,
+    /// Held by a merge of stored changes.
+    pub(super) merging: Mutex<()>,
     /// Locked last, and only for short calls.
     pub(super) refresh_history: Mutex<RefreshHistory>,
 }
@@ -108,8 +110,12 @@ impl Engine {
             working_state: Mutex::new(working),
             reader_copy: RwLock::new(reader_copy),
             damage: damage.map_or_else(OnceLock::new, OnceLock::from),
+            merging: Mutex::new(()),
             refresh_history,
         };
+        if !engine.store.is_read_only() {
+            engine.remove_merged_files()?;
+        }
         if must_store {
             engine.persist(cancel)?;
             engine.store.mark_refreshed(snapshot.epoch());

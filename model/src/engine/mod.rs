@@ -5,6 +5,7 @@ pub(crate) mod embedding;
 mod evaluate;
 pub(crate) mod export;
 pub(crate) mod handle;
+mod merge_changes;
 pub(crate) mod persist;
 pub(crate) mod rebuild;
 mod recommend;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use hedgerow_storage::{CancelToken, Epoch, Generation, Publish, SectionWriter, StableId};
+use hedgerow_storage::{
+    CancelToken, Damage, Epoch, Error as StoreError, Generation, Publish, SectionWriter, StableId,
+};
 
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
@@ -82,11 +84,29 @@ impl Engine {
     /// Durable when it returns: the next open starts from these rows and does not refresh again. Readers of this engine see no
     /// difference. The records of [`Engine::refresh_history`] are stored too, if the store can be written.
     /// # Cost
-    /// Writes the changed rows of all layers. Now and then it writes rows of earlier calls again, each row about log2(calls) times.
-    /// If more than a quarter of all rows changed since they were stored together, it writes all rows.
+    /// Writes the changed rows of all layers; refreshes wait. Now and then it writes rows of earlier calls again, each row about
+    /// log2(calls) times. If more than a quarter of all rows changed since they were stored together, it then merges the stored files.
+    /// That reads and writes all rows, and refreshes and other persists go on meanwhile. If as many changed since the last call, it
+    /// writes all rows at once.
     /// # Errors
-    /// An error of the store, or a cancellation; the embeddings in memory stay as they are.
+    /// An error of the store, or a cancellation; the embeddings in memory stay as they are. The changed rows may be stored by then.
     pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
+        self.store_changed_rows(cancel)?;
+        self.history().store(&self.store);
+        match self.merge_changes(cancel) {
+            Err(Error::Store(StoreError::Damaged { path, place, what })) => {
+                let remedy = "all rows were stored again".to_owned();
+                self.note_damage(Damage { path, place, what, remedy });
+                if let Some(working) = self.working_state().as_mut() {
+                    working.stored = None;
+                }
+                self.store_changed_rows(cancel)
+            }
+            other => other,
+        }
+    }
+
+    fn store_changed_rows(&self, cancel: &CancelToken) -> Result<(), Error> {
         let is_unstored = |working: &WorkingState| {
             working.stored.as_ref().map(|stored| stored.epoch) != Some(working.state.epoch)
         };
@@ -100,7 +120,6 @@ impl Engine {
                 self.publish_to_store(working, None, cancel)?;
             }
         }
-        self.history().store(&self.store);
         Ok(())
     }
 

@@ -17,7 +17,8 @@ const KIND: [u8; 4] = *b"ROWS";
 /// In version 1 rows were not rounded.
 const VERSION: u32 = 2;
 
-/// All rows are stored again if the changes exceed one in this many of them. Reading changes costs as much as reading rows.
+/// Files of changes are merged with those of all rows if they exceed one in this many of them. Reading changes costs as much as reading
+/// rows.
 const LARGEST_SHARE: usize = 4;
 /// A file is stored again with newer changes unless it has more than this many times their rows. So files shrink from old to new,
 /// and there are few of them.
@@ -27,17 +28,24 @@ const LARGEST_RATIO: usize = 2;
 pub(crate) struct StoredRows {
     /// The epoch that they reflect.
     pub(crate) epoch: Epoch,
-    /// The changes in each file, oldest first.
-    files: Vec<RowChanges>,
+    /// The files of changes, oldest first.
+    files: Vec<StoredChanges>,
     /// The changes that the store does not have yet, oldest first, merged as files are: a refresh adds to few rows, not to all that
     /// changed since the last persist.
     unstored: Vec<RowChanges>,
 }
 
+/// The changes in a file. Later places hold newer changes.
+struct StoredChanges {
+    place: usize,
+    changes: RowChanges,
+}
+
 /// The next file of changes.
 pub(crate) struct NextFile {
     /// Older files that stay.
-    kept: usize,
+    kept: Vec<usize>,
+    place: usize,
     changes: RowChanges,
 }
 
@@ -77,27 +85,40 @@ impl StoredRows {
         self.unstored.push(changes);
     }
 
-    /// The file that brings the store up to date. `None` if all rows should be stored.
+    /// The file that brings the store up to date. `None` if all rows should be stored: more changed than is worth a file.
     pub(crate) fn next_file(&self, state: &State) -> Option<NextFile> {
-        let (mut kept, mut changes) = (self.files.len(), RowChanges::default());
+        let mut changes = RowChanges::default();
         self.unstored.iter().for_each(|unstored| changes.add(unstored));
-        while kept > 0 && self.files[kept - 1].len() <= LARGEST_RATIO * changes.len() {
-            kept -= 1;
-            changes.add(&self.files[kept]);
+        if changes.len() > largest_changes(state) {
+            return None;
         }
-        let all: usize = self.files[..kept].iter().chain([&changes]).map(RowChanges::len).sum();
-        // Of each row a node, a neighborhood, a row of each layer and an embedding.
-        let most = state.rows() * (state.hidden.len() + 3) / LARGEST_SHARE;
-        (all <= most).then_some(NextFile { kept, changes })
+        let mut kept = self.files.len();
+        while kept > 0 && self.files[kept - 1].changes.len() <= LARGEST_RATIO * changes.len() {
+            kept -= 1;
+            changes.add(&self.files[kept].changes);
+        }
+        let merged = self.files.get(kept).map(|file| file.place);
+        let place = merged.unwrap_or_else(|| self.files.last().map_or(0, |file| file.place + 1));
+        Some(NextFile { kept: self.files[..kept].iter().map(|file| file.place).collect(), place, changes })
     }
 
     /// Notes that the next file was stored.
     pub(crate) fn stored(&mut self, epoch: Epoch, next: NextFile) {
-        let NextFile { kept, changes } = next;
+        let NextFile { kept, place, changes } = next;
         self.epoch = epoch;
-        self.files.truncate(kept);
-        self.files.extend((!changes.is_empty()).then_some(changes));
+        self.files.truncate(kept.len());
+        self.files.extend((!changes.is_empty()).then_some(StoredChanges { place, changes }));
         self.unstored.clear();
+    }
+
+    /// True if the files of changes are so large that they should be merged with those of all rows.
+    pub(crate) fn should_merge(&self, state: &State) -> bool {
+        self.files.iter().map(|file| file.changes.len()).sum::<usize>() > largest_changes(state)
+    }
+
+    /// Notes the files that are left after a merge.
+    pub(crate) fn merged(&mut self, derived: &Derived) {
+        self.files.retain(|file| derived.has(&file_name(file.place)));
     }
 
     /// Applies the changes in all files to the rows that were stored together, without reverse lists.
@@ -106,22 +127,21 @@ impl StoredRows {
     /// Damage, where a file does not fit the rows.
     pub(crate) fn read(derived: &Derived, state: &mut State, bound: u32) -> Result<Self, Error> {
         let mut stored = Self::whole(derived.refreshed);
-        loop {
-            let name = file_name(stored.files.len());
-            if !derived.has(&name) {
-                return Ok(stored);
-            }
-            let file = derived.file(&name)?;
-            stored.files.push(RowChanges::read(&file, state, bound)?);
+        let mut places: Vec<usize> = derived.names().filter_map(place_of).collect();
+        places.sort_unstable();
+        for place in places {
+            let file = derived.file(&file_name(place))?;
+            stored.files.push(StoredChanges { place, changes: RowChanges::read(&file, state, bound)? });
             file.release_pages();
         }
+        Ok(stored)
     }
 }
 
 impl NextFile {
     /// The names of the older files that stay.
     pub(crate) fn kept(&self) -> impl Iterator<Item = String> {
-        (0..self.kept).map(file_name)
+        self.kept.iter().copied().map(file_name)
     }
 
     /// Verifies the rows of the new file, where they are those of a mapped file.
@@ -139,13 +159,30 @@ impl NextFile {
 
     /// The name of the new file, and its content. `None` if nothing changed.
     pub(crate) fn content<'a>(&'a self, state: &'a State) -> Option<(String, SectionWriter<'a>)> {
-        (!self.changes.is_empty()).then(|| (file_name(self.kept), self.changes.file(state)))
+        (!self.changes.is_empty()).then(|| (file_name(self.place), self.changes.file(state)))
     }
 }
 
-/// The name of the file at a place, from the oldest on.
+const FILE_NAME: &str = "changed-rows-";
+
+/// The name of the file at a place.
 fn file_name(place: usize) -> String {
-    format!("changed-rows-{place}")
+    format!("{FILE_NAME}{place}")
+}
+
+/// The place of a file of changes; `None` for another file.
+fn place_of(name: &str) -> Option<usize> {
+    name.strip_prefix(FILE_NAME)?.parse().ok()
+}
+
+/// True for a file of changes.
+pub(crate) fn is_file_of_changes(name: &str) -> bool {
+    place_of(name).is_some()
+}
+
+/// The changes that are worth files of their own: a part of a node, a neighborhood, a row of each layer and an embedding of each row.
+fn largest_changes(state: &State) -> usize {
+    state.rows() * (state.hidden.len() + 3) / LARGEST_SHARE
 }
 
 impl RowChanges {

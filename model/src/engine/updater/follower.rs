@@ -1,6 +1,8 @@
 //! The loop of the updater's thread: polls, refreshes that are due, persists, and waits that grow after each error.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -41,6 +43,15 @@ pub(super) struct Follower {
     persist_retry: Retry,
     /// The time of the last successful persist, and the epoch that it stored.
     persisted: (Instant, Option<Epoch>),
+    persisting: Option<Persisting>,
+}
+
+/// A persist in progress.
+struct Persisting {
+    thread: JoinHandle<Result<(), Error>>,
+    started: Instant,
+    /// The epoch that it stores; `None` after a rebuild, whose rows must be stored also at an epoch that is stored.
+    epoch: Option<Epoch>,
 }
 
 impl Follower {
@@ -65,11 +76,17 @@ impl Follower {
             refresh_retry: Retry::default(),
             persist_retry: Retry::default(),
             persisted: (now, stored),
+            persisting: None,
         }
     }
 
-    /// Runs until a command or a cancellation stops it.
+    /// Runs until a command or a cancellation stops it, and completes a persist.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        self.follow(commands);
+        self.end_persist();
+    }
+
+    fn follow(&mut self, commands: &Receiver<Command>) {
         let pause = (self.options.max_age / POLLS).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         let mut next = Duration::ZERO;
         loop {
@@ -134,6 +151,9 @@ impl Follower {
         if done.full {
             // The rows of a rebuild are stored also at an epoch that is stored.
             self.persisted.1 = None;
+            if let Some(persisting) = &mut self.persisting {
+                persisting.epoch = None;
+            }
         }
         self.note(|report| {
             report.refreshes += 1;
@@ -143,27 +163,49 @@ impl Follower {
         (self.observer)(&Update::Refreshed(done));
     }
 
+    /// Persists in a thread of its own, if that is due: a persist that writes all rows takes longer than a refresh may wait.
     fn persist_if_due(&mut self) {
         let Some(every) = self.options.persist_every else { return };
+        if self.persisting.as_ref().is_some_and(|persisting| !persisting.thread.is_finished()) {
+            return;
+        }
+        self.end_persist();
         let now = Instant::now();
         let embedded = self.engine.status().embedded;
         let is_due = now - self.persisted.0 >= every && embedded != self.persisted.1;
-        if !is_due || !self.persist_retry.is_due(now) {
+        if !is_due || embedded.is_none() || !self.persist_retry.is_due(now) {
             return;
         }
-        match (self.engine.persist(&CancelToken::new()), embedded) {
-            (Ok(()), Some(epoch)) => {
-                self.persist_retry = Retry::default();
-                self.persisted = (now, embedded);
-                self.note(|report| report.persists += 1);
-                (self.observer)(&Update::Persisted { epoch });
-            }
-            (Ok(()), None) => {}
-            (Err(error), _) => {
-                let retry_in = self.persist_retry.failed(&self.options);
-                self.report_failure(&error, self.persist_retry.failures, retry_in);
+        let engine = Arc::clone(&self.engine);
+        let thread = thread::Builder::new().name("hedgerow-persist".to_owned());
+        match thread.spawn(move || engine.persist(&CancelToken::new())) {
+            Ok(thread) => self.persisting = Some(Persisting { thread, started: now, epoch: embedded }),
+            Err(error) => {
+                self.persist_failed(&Error::Threads { threads: 1, reason: error.to_string() });
             }
         }
+    }
+
+    /// Waits for the persist in progress, if there is one, and reports it.
+    fn end_persist(&mut self) {
+        let Some(Persisting { thread, started, epoch }) = self.persisting.take() else { return };
+        match thread.join() {
+            Ok(Ok(())) => {
+                self.persist_retry = Retry::default();
+                self.persisted = (started, epoch);
+                self.note(|report| report.persists += 1);
+                if let Some(epoch) = epoch {
+                    (self.observer)(&Update::Persisted { epoch });
+                }
+            }
+            Ok(Err(error)) => self.persist_failed(&error),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    fn persist_failed(&mut self, error: &Error) {
+        let retry_in = self.persist_retry.failed(&self.options);
+        self.report_failure(error, self.persist_retry.failures, retry_in);
     }
 
     fn report_failure(&mut self, error: &Error, in_a_row: u32, retry_in: Duration) {

@@ -32,8 +32,9 @@ pub struct UpdaterOptions {
     pub max_age: Duration,
     /// The number of dirty nodes at which a refresh is due. With `u64::MAX` only the age counts.
     pub max_dirty: u64,
-    /// The time between two calls of [`Engine::persist`](crate::Engine::persist), which writes the rows that changed. `None` leaves it to
-    /// the host: the next open then refreshes from the rows that were stored last. One to ten minutes suit most hosts.
+    /// The time between two calls of [`Engine::persist`](crate::Engine::persist), which writes the rows that changed, in a thread of
+    /// its own. `None` leaves it to the host: the next open then refreshes from the rows that were stored last. One to ten minutes suit
+    /// most hosts.
     pub persist_every: Option<Duration>,
     /// The time between an error and the next attempt. It doubles after each further error.
     pub retry_first: Duration,
