@@ -238,19 +238,19 @@ mod tests {
         old[counts].1 = all.collect();
         assert_eq!(lists(&load(1, &old).expect("intact")), expected);
         // Places and counts that do not belong together.
-        let is_damage = |change: &dyn Fn(&mut Vec<([u8; 8], Vec<u8>)>)| {
+        let is_damage = |section: usize, change: &dyn Fn(&mut Vec<u8>)| {
             let mut changed = sections.clone();
-            change(&mut changed);
+            change(&mut changed[section].1);
             matches!(load(input.version, &changed), Err(Error::Store(StoreError::Damaged { .. })))
         };
-        assert!(!is_damage(&|_| ()));
-        assert!(is_damage(&|sections| sections[counts].1[3] = 0));
-        assert!(is_damage(&|sections| sections[counts].1[0] = 1));
-        assert!(is_damage(&|sections| sections[counts].1.truncate(5)));
-        assert!(is_damage(&|sections| sections[places].1[0] = 2));
-        assert!(is_damage(&|sections| sections[places].1[15] = 1));
-        assert!(is_damage(&|sections| sections[places].1.rotate_left(8)));
-        assert!(is_damage(&|sections| sections[large].1.truncate(8)));
+        assert!(!is_damage(counts, &|_| ()));
+        assert!(is_damage(counts, &|bytes| bytes[3] = 0));
+        assert!(is_damage(counts, &|bytes| bytes[0] = 1));
+        assert!(is_damage(counts, &|bytes| bytes.truncate(5)));
+        assert!(is_damage(places, &|bytes| bytes[0] = 2));
+        assert!(is_damage(places, &|bytes| bytes[15] = 1));
+        assert!(is_damage(places, &|bytes| bytes.rotate_left(8)));
+        assert!(is_damage(large, &|bytes| bytes.truncate(8)));
     }
 
     /// `cargo test -p hedgerow-model --lib seeds_of_all_targets -- --ignored` after a change of a format.

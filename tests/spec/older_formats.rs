@@ -6,7 +6,7 @@
 //! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file. `store-5` has rows of refreshes in
 //! files of their own, and for readers the records since its checkpoint. Up to there rows are numbers of four bytes. In `store-6` they
 //! are rounded to eight bits. The digests of the others are those of their rows once they are rounded. The files of `store-7` have
-//! a checksum for each block; its model has factors.
+//! a checksum for each block; its model has factors. In `store-8` a relation has records of few nodes, and visits are bytes.
 
 use std::fs;
 use std::io::Read;
@@ -20,6 +20,7 @@ const DIGEST: &str = "8c17a68ade354bc33e3888bad3af4ab2c83fd17ede912db134fba95ec9
 const FINGERPRINTED_DIGEST: &str = "6d7818687289715fbfa27e51c84c1c424e64959a85b6a8a07db3a118a5516afb";
 const CHANGED_ROWS_DIGEST: &str = "3f2c05cad5c13dacaec453ecf7f9b1f0f136d56ff8845af5a19aa6f84ce78e1e";
 const BLOCKS_DIGEST: &str = "6d237c7b7d17cf9a0a8f71e9dd2ad0656c3cbcdc5d34e35f466cf2f6038f3b31";
+const FEW_OWNERS_DIGEST: &str = "68a3edf1827cc75d8b144888d02e180f304f8dfc8f16c118746f411cc8678161";
 const ROUNDED_DIGEST: &str = "1082cd73a8b691a99da893127b4c090307d800b9400bf783e59dc9d9b79584af";
 
 fn fixtures() -> PathBuf {
@@ -119,6 +120,7 @@ fn a_store_with_changed_rows_has_its_content_and_its_digest() {
         ("store-5", CHANGED_ROWS_DIGEST, false),
         ("store-6", ROUNDED_DIGEST, true),
         ("store-7", BLOCKS_DIGEST, true),
+        ("store-8", FEW_OWNERS_DIGEST, true),
     ] {
         let path = folder.path().join(name);
         let engine = Engine::open(open_and_compare(name, &path)).expect("the engine opens");
