@@ -373,6 +373,8 @@ fn colors_and_hints_appear_only_on_terminals_with_color() {
             terminal.write(" --since 0");
             terminal.wait_for_line("neighbors room:hall --since 0");
         }
+        terminal.press(&["C-u"]);
+        terminal.leave();
     }
 }
 
@@ -397,6 +399,7 @@ fn wide_values_are_cut_to_the_terminal() {
         terminal.run("neighbors room:hall");
         terminal.run(".output");
         assert!(cli.read(&format!("{width}.txt")).contains(&key));
+        terminal.leave();
     }
 }
 
