@@ -38,7 +38,8 @@ impl Engine {
         let Some(stored) = self.store.reopen_derived()? else { return Ok(()) };
         let merged = self.write_merged(&stored, cancel);
         if merged.is_err() {
-            self.remove_merged_files()?;
+            // Those that cannot be removed are removed at the next opening.
+            let _ = self.remove_merged_files();
         }
         merged
     }

@@ -124,7 +124,7 @@ pub(crate) fn open(disk: &Disk, path: &Path) -> Result<SectionFile, Error> {
     Err(file.damaged("header", "it is a file of another store"))
 }
 
-pub(super) fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
+fn path_of(store: &Path, name: &str) -> Result<PathBuf, Error> {
     if !is_file_stem(name) {
         let rule = "lowercase letters, digits and hyphens";
         return Err(Error::invalid("name of a sidecar file", name, rule));

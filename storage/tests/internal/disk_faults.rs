@@ -49,12 +49,14 @@ enum Step {
     Publish,
     Keep,
     Discard,
+    /// A sidecar takes the place of the published file.
+    Replace,
     Reopen,
 }
 
-use Step::{Checkpoint, Commit, Discard, Keep, Publish as Published, Reopen};
+use Step::{Checkpoint, Commit, Discard, Keep, Publish as Published, Reopen, Replace};
 
-const SCRIPT: [Step; 20] = [
+const SCRIPT: [Step; 22] = [
     Commit(1),
     Commit(2),
     Keep,
@@ -62,12 +64,14 @@ const SCRIPT: [Step; 20] = [
     Commit(3),
     Published,
     Commit(4),
+    Replace,
     Reopen,
     Commit(5),
     Checkpoint,
     Commit(6),
     Published,
     Keep,
+    Replace,
     Checkpoint,
     Commit(7),
     Commit(8),
@@ -139,6 +143,14 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                     store.write_sidecar("job", &file)?;
                 }
                 Discard => store.remove_sidecar("job")?,
+                Replace => {
+                    let before = store.reopen_derived()?.expect("it was published");
+                    let mut file = SectionWriter::new(*b"EMBD", 1);
+                    file.section(*b"epoch\0\0\0", vec![before.refreshed.get()]);
+                    store.write_sidecar("merged", &file)?;
+                    let merged = store.sidecar("merged")?.expect("it was written");
+                    assert!(store.replace_derived(&before, &[("embeddings", merged)], &[])?);
+                }
                 Reopen => {
                     drop(store);
                     store = options().write(disk.clone())?;
