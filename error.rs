@@ -43,7 +43,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// The store already holds data.
     NotEmpty,
-    /// The caller cancelled the call.
+    /// The caller cancelled the call, or its deadline passed.
     Cancelled,
     /// The operating system refused an operation; earlier data is intact.
     Io,
@@ -123,7 +123,7 @@ fn kind_of_store(error: &hedgerow_storage::Error) -> ErrorKind {
         Store::Limit { .. } => ErrorKind::Limit,
         Store::ReadOnly { .. } => ErrorKind::ReadOnly,
         Store::NotEmpty { .. } => ErrorKind::NotEmpty,
-        Store::Cancelled => ErrorKind::Cancelled,
+        Store::Cancelled | Store::DeadlinePassed => ErrorKind::Cancelled,
         Store::Broken { .. } => ErrorKind::Broken,
         _ => ErrorKind::Io,
     }

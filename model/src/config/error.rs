@@ -192,8 +192,9 @@ impl Error {
         Self::NotFinite { found: format!("the embedding of {node}") }
     }
 
-    /// True if the caller cancelled the operation.
+    /// True if the caller cancelled the operation, or its deadline passed.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Store(hedgerow_storage::Error::Cancelled))
+        use hedgerow_storage::Error as Store;
+        matches!(self, Self::Store(Store::Cancelled | Store::DeadlinePassed))
     }
 }

@@ -174,7 +174,9 @@ impl<'a> TrainRun<'a> {
                     Error::Diverged { epoch, step, .. } => {
                         end = RunEnd::Diverged { epoch, step, best: *best }
                     }
-                    Error::Store(StoreError::Cancelled) => end = RunEnd::Cancelled,
+                    Error::Store(StoreError::Cancelled | StoreError::DeadlinePassed) => {
+                        end = RunEnd::Cancelled;
+                    }
                     _ => {}
                 }
             }

@@ -142,7 +142,7 @@ impl OpenOptions {
                     let shown = (dirty, manifest.number);
                     return Ok(Store::new_reader(disk, self.is_mapped(), state, derived, shown));
                 }
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(stopped @ (Error::Cancelled | Error::DeadlinePassed)) => return Err(stopped),
                 Err(error) => {
                     let newer = current(disk)?;
                     if newer.number == manifest.number || patience == 0 {

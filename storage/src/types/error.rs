@@ -115,6 +115,8 @@ pub enum Error {
     },
     /// The caller cancelled a long job.
     Cancelled,
+    /// The deadline of a job passed before its end.
+    DeadlinePassed,
 }
 
 impl fmt::Display for Error {
@@ -170,6 +172,7 @@ impl fmt::Display for Error {
                 "cannot start {threads} threads: {source}; raise the limit of processes or of memory, or set RAYON_NUM_THREADS to a smaller number"
             ),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::DeadlinePassed => f.write_str("the deadline passed before the end; allow more time"),
         }
     }
 }

@@ -47,7 +47,7 @@ impl<'a> Stage<'a> {
     /// Adds `by` to the amount done.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] once cancellation was requested.
+    /// [`Error::Cancelled`] once cancellation was requested, [`Error::DeadlinePassed`] after the deadline.
     pub fn advance(&self, by: u64) -> Result<(), Error> {
         self.token.check()?;
         let Some(observer) = self.token.observer() else { return Ok(()) };
