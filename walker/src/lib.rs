@@ -43,7 +43,7 @@ pub use two_hops::cooccurrence::Cooccurrence;
 pub use two_hops::degree_powers::DegreePowers;
 pub use two_hops::graph_filter::{FilterPowers, FilterSums, GraphFilter, HistorySum, MAX_HISTORY};
 pub use two_hops::list_relations::{FEWEST_ITEMS, ListRelations, MAX_LISTS, MAX_READS};
-pub use two_hops::related_items::{RelatedItems, RelatedPowers, SECOND_HOPS};
+pub use two_hops::related_items::{RelatedItems, RelatedPowers, SECOND_HOPS, SecondHops};
 pub use uniform_walks::UniformWalks;
 pub use visits::Visit;
 pub use walker::Walker;

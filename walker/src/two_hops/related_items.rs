@@ -1,5 +1,7 @@
 //! Related items: two hops from one item, and two more from the items that these reach first.
-//! It keeps no state about the graph, as the graph filter.
+//! It keeps no state about the graph, as the graph filter. Many questions to one snapshot may keep second hops.
+
+use std::collections::HashMap;
 
 use hedgerow_storage::{NodeIx, Snapshot};
 
@@ -21,6 +23,24 @@ pub struct RelatedPowers {
     pub hop: DegreePowers,
     /// The weight of second hops: w.
     pub second_hops: f32,
+}
+
+/// Second hops that earlier questions found, for later ones to the same snapshot, relations and powers.
+///
+/// Size: up to 800 bytes an item.
+#[derive(Debug)]
+pub struct SecondHops {
+    /// Most items; 0 keeps none.
+    most: usize,
+    /// The row of an item in N.
+    by_item: HashMap<NodeIx, Vec<(NodeIx, f32)>>,
+}
+
+impl SecondHops {
+    /// No hops yet, and later those of `most` items.
+    pub fn new(most: usize) -> Self {
+        Self { most, by_item: HashMap::new() }
+    }
 }
 
 /// Scores of the items that are related to one.
@@ -47,13 +67,26 @@ pub struct RelatedItems<'s> {
     lists: Sums,
     row: Sums,
     scores: Sums,
+    hops: SecondHops,
 }
 
 impl<'s> RelatedItems<'s> {
     /// Cost: address space for the sums.
     pub fn new(snapshot: &'s Snapshot, relations: &'s ListRelations, powers: &'s RelatedPowers) -> Self {
         let sums = || Sums::new(snapshot);
-        Self { snapshot, relations, powers, lists: sums(), row: sums(), scores: sums() }
+        let hops = SecondHops::new(0);
+        Self { snapshot, relations, powers, lists: sums(), row: sums(), scores: sums(), hops }
+    }
+
+    /// Keeps second hops, and takes those that were kept before. The scores are the same.
+    #[must_use]
+    pub fn with_hops(self, hops: SecondHops) -> Self {
+        Self { hops, ..self }
+    }
+
+    /// The second hops that were kept.
+    pub fn into_hops(self) -> SecondHops {
+        self.hops
     }
 
     /// The items with a score above 0, in no promised order. None for a node of another kind.
@@ -61,7 +94,7 @@ impl<'s> RelatedItems<'s> {
     /// # Panics
     /// As [`Snapshot`] does, for a node that the store never numbered.
     /// # Cost
-    /// A hundred and one times two hops.
+    /// A hundred and one times two hops, without those that are kept.
     pub fn scores(&mut self, item: NodeIx) -> Vec<(NodeIx, f32)> {
         if self.snapshot.kind(item) != self.relations.kind() {
             return Vec::new();
@@ -74,9 +107,16 @@ impl<'s> RelatedItems<'s> {
         }
         if self.powers.second_hops > 0.0 {
             for (hop, share) in self.strongest(row) {
-                let next = self.row(hop);
+                let mut computed = Vec::new();
+                if !self.hops.by_item.contains_key(&hop) {
+                    let next = self.row(hop);
+                    computed = self.strongest(next);
+                    if self.hops.by_item.len() < self.hops.most {
+                        self.hops.by_item.insert(hop, std::mem::take(&mut computed));
+                    }
+                }
                 let share = self.powers.second_hops * share;
-                for (other, next_share) in self.strongest(next) {
+                for &(other, next_share) in self.hops.by_item.get(&hop).unwrap_or(&computed) {
                     self.scores.add(other.get(), share * next_share);
                 }
             }
@@ -131,6 +171,15 @@ mod tests {
         let item = snapshot.require(pin(item)).expect("a pin");
         let first = related.scores(item);
         assert_eq!(related.scores(item), first, "a score leaves nothing behind");
+        for most in [1, 2, 100] {
+            let mut keeping =
+                RelatedItems::new(&snapshot, &relations, powers).with_hops(SecondHops::new(most));
+            for _ in 0..2 {
+                assert_eq!(keeping.scores(item), first, "kept hops change no score");
+            }
+            let hops = keeping.into_hops();
+            assert!(hops.by_item.len() <= most && (powers.second_hops > 0.0) != hops.by_item.is_empty());
+        }
         first.into_iter().map(|(node, score)| (snapshot.name(node).key, score)).collect()
     }
 
