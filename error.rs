@@ -86,6 +86,15 @@ impl Error {
         }
     }
 
+    /// The name of the requested relation that is not in the store; `None` for other failures.
+    pub fn missing_relation(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "model")]
+            Self::Model(hedgerow_model::Error::UnknownRelation { relation, .. }) => Some(relation),
+            _ => None,
+        }
+    }
+
     /// The file or folder of the failure; `None` if it concerns no file.
     pub fn path(&self) -> Option<&Path> {
         use hedgerow_storage::Error as Store;
@@ -145,7 +154,7 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::Walk(error) => kind_of_walk(error),
         Model::NotTrained => ErrorKind::NotTrained,
         Model::NotEmbedded { .. } => ErrorKind::NotEmbedded,
-        Model::UnknownKind { .. } => ErrorKind::NotFound,
+        Model::UnknownKind { .. } | Model::UnknownRelation { .. } => ErrorKind::NotFound,
         Model::Threads { .. } => ErrorKind::Io,
         Model::Diverged { .. } | Model::NotFinite { .. } | Model::Collapsed { .. } => ErrorKind::Diverged,
         Model::NothingToResume
@@ -153,6 +162,7 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         | Model::PairsChanged { .. }
         | Model::WarmStart { .. }
         | Model::PartlyRefreshed
+        | Model::CursorExpired { .. }
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }

@@ -22,8 +22,8 @@
 //!     store.commit(&batch)?; // durable from here on
 //!     let engine = Engine::open(store)?;
 //!     engine.training(&TrainOptions::new(["pin"])).run(&CancelToken::new())?;
-//!     println!("{:#?}", engine.similar(("pin", "1"), &Query::default())?.items);
-//! #   assert_eq!(engine.similar(("pin", "1"), &Query::default())?.items.len(), 4);
+//!     println!("{:#?}", engine.similar(("pin", "1"), &Query::default(), &CancelToken::new())?.items);
+//! #   assert_eq!(engine.similar(("pin", "1"), &Query::default(), &CancelToken::new())?.items.len(), 4);
 //!     Ok(())
 //! }
 //! ```
@@ -35,7 +35,7 @@
 //! - Walks (crate `hedgerow-walker`): [`Walker`] computes neighborhoods; [`pixie()`] ranks nodes by the visits of walks, without
 //!   a model.
 //! - The model (crate `hedgerow-model`): [`Engine`] trains, refreshes and answers; [`Updater`] is a thread that refreshes by
-//!   itself; [`Recommender`] answers many users at once.
+//!   itself; [`Recommender`] answers many users at once, [`SimilarFinder`] many nodes.
 //! - Control: [`CancelToken`] stops a long call and reports its [`Progress`]; [`Error`] has an [`ErrorKind`] for decisions.
 //!
 //! # Guarantees
@@ -45,8 +45,8 @@
 //! - There is no global state. A process may have several stores open. Parallel work runs on the caller's rayon pool, or on as
 //!   many threads as an option says.
 //! - The library prints nothing and installs no signal or panic handler. Bad input is an [`Error`].
-//! - A call that may take long takes a [`CancelToken`] as its last argument, or by `cancel` of a builder. Other calls are bounded
-//!   by their arguments: a commit takes some 10 microseconds a change and a sync of the disk, a question one scan, a
+//! - A call that may take long takes a [`CancelToken`] as its last argument, or by `cancel` of a builder. The token may have a
+//!   deadline. Other calls are bounded by their arguments: a commit takes some 10 microseconds a change and a sync of the disk, a
 //!   [`Recommender`] one copy of the embeddings.
 //!
 //! The [`guide`] explains concepts, durability, limits, scores, tuning and troubleshooting. `tests/examples` has three hosts: a
@@ -80,12 +80,12 @@ pub use hedgerow_walker::{
 pub use hedgerow_model::Error as ModelError;
 #[cfg(feature = "model")]
 pub use hedgerow_model::{
-    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Digest,
-    Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
+    Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Cursor,
+    Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
     Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FittedScore, Ids, Importance,
     Interest, Interests, LearningCurve, Loss, Mean, Model, NewNode, PartQuality, Pooling, Positives, Query,
     RandomCosines, Ranked, RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation,
     RefreshReason, RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, RowComparison, RowPart,
-    ScorePart, Scored, Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining,
-    Update, Updater, UpdaterOptions, UpdaterReport, Values, Verdict, WeighedEmbeddings,
+    ScorePart, Scored, SimilarFinder, Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training,
+    UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport, Values, Verdict, WeighedEmbeddings,
 };

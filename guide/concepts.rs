@@ -87,6 +87,8 @@
 //! ```
 //! # #[cfg(feature = "model")]
 //! # fn main() -> Result<(), hedgerow::Error> {
+//! use std::time::{Duration, Instant};
+//!
 //! use hedgerow::{Batch, CancelToken, Edge, Engine, Query, Store, TrainOptions};
 //!
 //! # let folder = tempfile::tempdir().expect("a folder");
@@ -103,12 +105,24 @@
 //! let mut batch = Batch::new();
 //! batch.link(("board", "rock"), ("pin", "1"), Edge::default())?;
 //! let epoch = engine.store().commit(&batch)?.epoch;
-//! let answer = engine.similar(("pin", "1"), &Query::default())?;
+//! let answer = engine.similar(("pin", "1"), &Query::default(), &CancelToken::new())?;
 //! assert!(answer.epoch < epoch && answer.dirty_nodes == 2, "it is of the graph before");
 //!
 //! engine.refresh(false, &CancelToken::new())?;
-//! let answer = engine.similar(("pin", "1"), &Query::default())?;
+//! let answer = engine.similar(("pin", "1"), &Query::default(), &CancelToken::new())?;
 //! assert!(answer.epoch == epoch && answer.dirty_nodes == 0);
+//!
+//! // The options of a question are plain data. Two answers a page, within a second:
+//! let soon = CancelToken::new().with_deadline(Instant::now() + Duration::from_secs(1));
+//! let page = engine.similar(("pin", "1"), &Query { k: 2, ..Query::default() }, &soon)?;
+//! let next = Query { k: 2, after: page.next, ..Query::default() };
+//! let second = engine.similar(("pin", "1"), &next, &soon)?;
+//! assert_eq!([page.items, second.items].concat(), answer.items);
+//!
+//! // A score does not depend on the options, so other systems' findings are ranked as all nodes are.
+//! let candidates = Some(vec![answer.items[3].node.clone(), answer.items[1].node.clone()]);
+//! let ranked = engine.similar(("pin", "1"), &Query { candidates, ..Query::default() }, &soon)?;
+//! assert_eq!(ranked.items, [answer.items[1].clone(), answer.items[3].clone()]);
 //!
 //! let followed = engine.digest(&CancelToken::new())?;
 //! engine.refresh(true, &CancelToken::new())?; // a rebuild

@@ -17,6 +17,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use hedgerow_storage::CancelToken;
 use linalg::huge_matrix::HugeMatrix;
 use linalg::rounded_rows::RoundedRows;
 use linalg::simd::{Kernel, Lanes};
@@ -39,11 +40,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let order = |row: u32| u64::from(row);
     let (all, few) =
         (|_: usize| !0u64, |first: usize| u64::from(first % 100 < BLOCK) << (first / BLOCK % 64));
-    let request = ScanRequest { k: K, bias: Some(&bias), mask: &all, order: &order };
+    let request = ScanRequest { bias: Some(&bias), ..ScanRequest::new(K, &all, &order) };
     let filtered = ScanRequest { mask: &few, ..request };
     let queries: Vec<&[f32]> = (0..QUERIES).map(|at| full.row(at * 7919 % rows)).collect();
+    let cancel = CancelToken::new();
     let one = |request: &ScanRequest<'_>| {
-        queries.iter().map(|query| scan.nearest(query, request)).collect::<Vec<_>>()
+        let nearest = |query: &&[f32]| scan.nearest(query, request, &cancel).expect("nobody cancels");
+        queries.iter().map(nearest).collect::<Vec<_>>()
     };
     // The scan and its baselines take turns; the best round of each counts.
     let mut jobs: Vec<(&str, Job<'_>)> = vec![
@@ -62,7 +65,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
         ("one query", Box::new(|| one(&request))),
         ("one query, one row in 100 wanted", Box::new(|| one(&filtered))),
-        ("40 queries at once", Box::new(|| scan.nearest_each(&queries, &request, &|_, _| false))),
+        (
+            "40 queries at once",
+            Box::new(|| {
+                let each = scan.nearest_each(&queries, &request, &|_, _| false, &cancel);
+                each.expect("nobody cancels")
+            }),
+        ),
     ];
     let mut best = vec![f64::INFINITY; jobs.len()];
     let mut found = vec![Vec::new(); jobs.len()];

@@ -126,10 +126,12 @@ fn serve(engine: &Engine, is_open: &AtomicBool) -> Result<usize, Error> {
     let mut answers = 0;
     for round in (0..).take_while(|_| is_open.load(Ordering::Relaxed)) {
         let item = NodeName::new("item", (round % ITEMS).to_string())?;
-        show(engine, &format!("similar to {item}"), &engine.similar(&item, &query)?);
+        let similar = engine.similar(&item, &query, &CancelToken::new())?;
+        show(engine, &format!("similar to {item}"), &similar);
         let user = NodeName::new("user", (round % USERS).to_string())?;
         let recipient = Recipient::Node(user.clone());
-        show(engine, &format!("for {user}"), &engine.recommend(&recipient, &query)?);
+        let recommended = engine.recommend(&recipient, &query, &CancelToken::new())?;
+        show(engine, &format!("for {user}"), &recommended);
         answers += 2;
         thread::sleep(Duration::from_millis(250));
     }

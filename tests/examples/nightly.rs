@@ -159,7 +159,7 @@ fn write_answers(engine: &Engine, folder: &Path, cancel: &CancelToken) -> Result
     let stage = cancel.stage("answers", users.len() as u64);
     for users in users.chunks(USERS_AT_ONCE) {
         let recipients: Vec<Recipient> = users.iter().cloned().map(Recipient::Node).collect();
-        for (user, ranked) in users.iter().zip(recommender.recommend(&recipients)) {
+        for (user, ranked) in users.iter().zip(recommender.recommend(&recipients, cancel)?) {
             let ranked = ranked?;
             let items: Vec<&str> = ranked.items.iter().map(|item| item.node.key.as_str()).collect();
             writeln!(out, "{}", json!({ "user": user.key, "epoch": ranked.epoch.get(), "items": items }))?;

@@ -98,7 +98,8 @@ fn answer_all(current: &CurrentEngine, connection: &TcpStream) -> io::Result<()>
 fn answer(engine: &Engine, question: &str) -> Result<String, hedgerow::Error> {
     match question.split_once(' ') {
         Some(("similar", node)) => {
-            let ranked = engine.similar(NodeRef::parse(node)?, &Query { k: 5, ..Query::default() })?;
+            let query = Query { k: 5, ..Query::default() };
+            let ranked = engine.similar(NodeRef::parse(node)?, &query, &CancelToken::new())?;
             let items: Vec<String> = ranked.items.iter().map(|item| item.node.to_string()).collect();
             Ok(format!("{} {}", ranked.epoch, items.join(" ")))
         }

@@ -91,7 +91,7 @@ fn calls_that_need_a_model_are_refused_before_a_training() {
     assert_eq!(kind(engine.digest(&CancelToken::new()).expect_err("untrained")), ErrorKind::NotTrained);
     assert_eq!(kind(engine.refresh(false, &cancel).expect_err("untrained")), ErrorKind::NotTrained);
     assert_eq!(
-        kind(engine.similar(pin("1"), &Query::default()).expect_err("untrained")),
+        kind(engine.similar(pin("1"), &Query::default(), &CancelToken::new()).expect_err("untrained")),
         ErrorKind::NotTrained
     );
     // A training needs nodes, edges and valid options.
@@ -134,19 +134,34 @@ fn unusual_nodes_and_queries_have_documented_answers() {
 
     // Answers of `similar`.
     let many = Query { k: 1000, ..Query::default() };
-    assert_eq!(engine.similar(pin("1"), &many).expect("an answer").items.len(), 3, "k beyond the nodes");
-    assert_eq!(engine.similar(pin("alone"), &many).expect("an answer").items.len(), 3, "an isolated node");
+    assert_eq!(
+        engine.similar(pin("1"), &many, &CancelToken::new()).expect("an answer").items.len(),
+        3,
+        "k beyond the nodes"
+    );
+    assert_eq!(
+        engine.similar(pin("alone"), &many, &CancelToken::new()).expect("an answer").items.len(),
+        3,
+        "an isolated node"
+    );
     assert!(engine.neighborhood(pin("alone"), 10).expect("an answer").is_empty());
-    let none = Query { k: 0, ..Query::default() };
-    assert!(engine.similar(pin("1"), &none).expect("an answer").items.is_empty());
-    assert_eq!(kind(engine.similar(pin("9"), &many).expect_err("unknown")), ErrorKind::NotFound);
-    let other_kind = engine.similar(board("1"), &many).expect_err("not embedded");
+    assert_eq!(
+        kind(engine.similar(pin("9"), &many, &CancelToken::new()).expect_err("unknown")),
+        ErrorKind::NotFound
+    );
+    let other_kind = engine.similar(board("1"), &many, &CancelToken::new()).expect_err("not embedded");
     assert_eq!(kind(other_kind), ErrorKind::NotEmbedded);
 
     // Recommendations leave out what the node is linked to. A user without history gets popular nodes.
-    let unseen = engine.recommend(&Recipient::Node(board("1").to_name()), &many).expect("an answer");
+    let unseen = engine
+        .recommend(&Recipient::Node(board("1").to_name()), &many, &CancelToken::new())
+        .expect("an answer");
     assert_eq!(unseen.items.len(), 1, "the board is linked to all pins but one");
-    let cold = engine.recommend(&Recipient::Node(NodeRef { kind: "user", key: "1" }.to_name()), &many);
+    let cold = engine.recommend(
+        &Recipient::Node(NodeRef { kind: "user", key: "1" }.to_name()),
+        &many,
+        &CancelToken::new(),
+    );
     assert_eq!(cold.expect("an answer").items.len(), 4, "a user without history gets the popular nodes");
 
     // An embedder returns all vectors or none.
@@ -159,10 +174,10 @@ fn unusual_nodes_and_queries_have_documented_answers() {
     let mut batch = Batch::new();
     batch.link(board("1"), pin("late"), Edge::default()).expect("a valid edge");
     engine.store().commit(&batch).expect("a commit");
-    let early = engine.similar(pin("late"), &many).expect_err("not refreshed yet");
+    let early = engine.similar(pin("late"), &many, &CancelToken::new()).expect_err("not refreshed yet");
     assert!(early.to_string().contains("refresh"), "{early}");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");
-    assert_eq!(engine.similar(pin("late"), &many).expect("an answer").items.len(), 4);
+    assert_eq!(engine.similar(pin("late"), &many, &CancelToken::new()).expect("an answer").items.len(), 4);
 }
 
 /// A full disk or a removed folder makes the write fail. The computed embeddings stay in memory.

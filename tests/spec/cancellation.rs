@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hedgerow::{
-    Batch, BulkLoad, CancelToken, CheckOptions, Edge, Engine, Error, ErrorKind, NodeIx, Policy, Progress,
-    Recommender, Snapshot, Store, TrainOptions, Updater, UpdaterOptions, WalkOptions, Walker,
+    Batch, BulkLoad, CancelToken, CheckOptions, Edge, Engine, Error, ErrorKind, NodeIx, NodeName, Policy,
+    Progress, Query, Recipient, Recommender, SimilarFinder, Snapshot, Store, TrainOptions, Updater,
+    UpdaterOptions, WalkOptions, Walker,
 };
 
 use crate::fixtures::copy_folder;
@@ -16,7 +17,7 @@ use crate::training::options;
 type Call = fn(&Path, &CancelToken) -> Result<(), Error>;
 
 /// All long calls: name, call, and whether the model is the same after it.
-const CALLS: [(&str, Call, bool); 20] = [
+const CALLS: [(&str, Call, bool); 25] = [
     ("open", |path, cancel| Ok(Store::options().cancel(cancel).open(path).map(drop)?), true),
     (
         "open to read",
@@ -52,6 +53,23 @@ const CALLS: [(&str, Call, bool); 20] = [
     ("digest", |path, cancel| Ok(engine(path).digest(cancel).map(drop)?), true),
     ("export embeddings", |path, cancel| Ok(engine(path).export_embeddings(cancel).map(drop)?), true),
     ("embed one node", |path, cancel| Ok(engine(path).embedding_now(("pin", "0"), cancel).map(drop)?), true),
+    ("similar", |path, cancel| Ok(engine(path).similar(("pin", "0"), &some(), cancel).map(drop)?), true),
+    ("recommend", |path, cancel| Ok(engine(path).recommend(&recipient(), &some(), cancel).map(drop)?), true),
+    (
+        "score candidates",
+        |path, cancel| Ok(engine(path).score(&recipient(), &pins(), &some(), cancel).map(drop)?),
+        true,
+    ),
+    (
+        "recommend to many",
+        |path, cancel| Ok(engine(path).recommender(&some())?.recommend(&[recipient()], cancel).map(drop)?),
+        true,
+    ),
+    (
+        "similar to many",
+        |path, cancel| Ok(engine(path).similar_many(&pins(), &some(), cancel).map(drop)?),
+        true,
+    ),
     (
         "flush",
         |path, cancel| {
@@ -72,6 +90,19 @@ const CALLS: [(&str, Call, bool); 20] = [
         true,
     ),
 ];
+
+/// A question with explanations, which walk.
+fn some() -> Query {
+    Query { k: 3, explain: true, ..Query::default() }
+}
+
+fn recipient() -> Recipient {
+    Recipient::History(pins())
+}
+
+fn pins() -> Vec<NodeName> {
+    ["0", "1"].map(|key| NodeName::new("pin", key).expect("a name")).into()
+}
 
 fn store(path: &Path) -> Arc<Store> {
     Arc::new(Store::options().open(path).expect("it opens"))
@@ -203,6 +234,7 @@ fn handles_can_be_sent_to_and_shared_between_threads() {
     shared::<Engine>();
     shared::<Updater>();
     shared::<Recommender>();
+    shared::<SimilarFinder>();
     shared::<CancelToken>();
     shared::<Batch>();
     shared::<BulkLoad>();

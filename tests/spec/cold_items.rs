@@ -142,9 +142,13 @@ fn bits(ranked: &Ranked) -> Vec<(NodeName, u32)> {
 fn all_scores(engine: &Engine) -> Vec<Vec<(NodeName, u32)>> {
     let query = Query { k: 1000, ..Query::default() };
     let keys = 0..ITEMS + 20;
-    let similar = keys.clone().map(|key| engine.similar(item(key).as_ref(), &query));
+    let similar = keys.clone().map(|key| engine.similar(item(key).as_ref(), &query, &CancelToken::new()));
     let recommended = keys.map(|key| {
-        engine.recommend(&Recipient::History(vec![item(key), item((key * 7 + 9) % ITEMS)]), &query)
+        engine.recommend(
+            &Recipient::History(vec![item(key), item((key * 7 + 9) % ITEMS)]),
+            &query,
+            &CancelToken::new(),
+        )
     });
     similar
         .chain(recommended)
@@ -177,17 +181,19 @@ fn an_item_without_lists_is_answered_by_what_goes_with_items_of_similar_tokens()
     let query = Query { k: 10, ..Query::default() };
     let mut shares = Vec::new();
     for key in (9..ITEMS).step_by(10) {
-        let similar = engine.similar(item(key).as_ref(), &query).expect("an answer");
-        let recommended = engine.recommend(&Recipient::History(vec![item(key)]), &query).expect("an answer");
+        let similar = engine.similar(item(key).as_ref(), &query, &CancelToken::new()).expect("an answer");
+        let recommended = engine
+            .recommend(&Recipient::History(vec![item(key)]), &query, &CancelToken::new())
+            .expect("an answer");
         assert_eq!([similar.source, recommended.source], [AnswerSource::Graph; 2]);
         shares.extend([of_topic(&similar, key % TOPICS), of_topic(&recommended, key % TOPICS)]);
     }
     let mean = shares.iter().sum::<f64>() / shares.len() as f64;
     assert!(mean > 0.8, "chance gives a quarter: {mean}");
-    let warm = engine.similar(item(0).as_ref(), &query).expect("an answer");
+    let warm = engine.similar(item(0).as_ref(), &query, &CancelToken::new()).expect("an answer");
     assert_eq!(warm.source, AnswerSource::Embeddings, "items with features and lists keep embeddings");
     let cosine = Query { cosine: true, ..query };
-    let by_cosine = engine.similar(item(9).as_ref(), &cosine).expect("an answer");
+    let by_cosine = engine.similar(item(9).as_ref(), &cosine, &CancelToken::new()).expect("an answer");
     assert_eq!(by_cosine.source, AnswerSource::Embeddings);
 }
 
@@ -200,8 +206,9 @@ fn explanations_name_the_tokens_in_common() {
     let engine = trained(&content, &folder, rng);
     let history = [9, 19];
     let query = Query { k: 10, explain: true, ..Query::default() };
-    let ranked =
-        engine.recommend(&Recipient::History(history.map(item).to_vec()), &query).expect("an answer");
+    let ranked = engine
+        .recommend(&Recipient::History(history.map(item).to_vec()), &query, &CancelToken::new())
+        .expect("an answer");
     assert_eq!(ranked.source, AnswerSource::Graph);
     let mut explained = 0;
     for found in &ranked.items {
@@ -229,7 +236,9 @@ fn the_present_graph_decides_which_items_are_cold() {
     let folder = tempfile::tempdir().expect("a folder");
     let content = Content::planted(rng);
     let engine = trained(&content, &folder, rng);
-    let source = |key| engine.similar(item(key).as_ref(), &Query::default()).expect("an answer").source;
+    let source = |key| {
+        engine.similar(item(key).as_ref(), &Query::default(), &CancelToken::new()).expect("an answer").source
+    };
     assert_eq!([source(0), source(9)], [AnswerSource::Embeddings, AnswerSource::Graph]);
     let mut batch = Batch::new();
     for &(user_key, _) in content.edges.iter().filter(|(_, item)| *item == 0) {

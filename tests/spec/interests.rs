@@ -67,14 +67,17 @@ fn answers_for_many_users_at_once_equal_those_for_each_user_alone() {
     let engine = engine(&folder, "s", &[model_graph.initial_batch()]);
     let recipients = recipients(&model_graph);
     for query in queries() {
-        let alone: Vec<Ranked> =
-            recipients.iter().map(|one| engine.recommend(one, &query).expect("an answer")).collect();
+        let alone: Vec<Ranked> = recipients
+            .iter()
+            .map(|one| engine.recommend(one, &query, &CancelToken::new()).expect("an answer"))
+            .collect();
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let many = pool.install(|| {
                 let recommender = engine.recommender(&query).expect("it is trained");
-                recommender.recommend(&recipients)
+                recommender.recommend(&recipients, &CancelToken::new())
             });
+            let many = many.expect("nobody cancels");
             let many: Vec<Ranked> = many.into_iter().map(|one| one.expect("an answer")).collect();
             assert!(many == alone, "{threads} threads, {query:?}");
         }
@@ -112,7 +115,7 @@ fn stores_of_equal_content_give_the_same_recommendations_and_explanations() {
     for query in queries() {
         for recipient in &recipients {
             let answers = engines.each_ref().map(|engine| {
-                let ranked = engine.recommend(recipient, &query).expect("an answer");
+                let ranked = engine.recommend(recipient, &query, &CancelToken::new()).expect("an answer");
                 (ranked.items, ranked.source, ranked.interests)
             });
             assert_eq!(answers[0], answers[1], "{recipient:?} {query:?}");
@@ -205,7 +208,8 @@ fn every_explanation_agrees_with_the_graph_and_the_embeddings() {
         let history: Vec<NodeName> =
             neighbors(&snapshot, node).iter().map(|&pin| snapshot.name(pin)).collect();
         let query = Query { interests: Interests::AtMost(3), explain: true, ..Query::default() };
-        let ranked = engine.recommend(&Recipient::Node(user.clone()), &query).expect("an answer");
+        let ranked =
+            engine.recommend(&Recipient::Node(user.clone()), &query, &CancelToken::new()).expect("an answer");
         if ranked.source != AnswerSource::Embeddings {
             continue;
         }
@@ -221,7 +225,7 @@ fn every_explanation_agrees_with_the_graph_and_the_embeddings() {
     // Pins similar to a pin, which takes the place of the history.
     for pin in ["0", "1", "2"].map(|key| NodeName::new("pin", key).expect("a name")) {
         let query = Query { explain: true, ..Query::default() };
-        for item in engine.similar(pin.as_ref(), &query).expect("an answer").items {
+        for item in engine.similar(pin.as_ref(), &query, &CancelToken::new()).expect("an answer").items {
             let explanation = item.explanation.expect("a reason");
             check(&engine, &item.node, item.score, &explanation, std::slice::from_ref(&pin));
         }
@@ -251,7 +255,7 @@ fn users_without_embedded_history_get_answers_by_walks_or_popularity() {
     batch.add_node(node("user", "alone")).expect("a valid node");
     engine.store().commit(&batch).expect("a commit");
     let query = Query { explain: true, ..Query::default() };
-    let ask = |recipient| engine.recommend(&recipient, &query).expect("an answer");
+    let ask = |recipient| engine.recommend(&recipient, &query, &CancelToken::new()).expect("an answer");
     let keys = |ranked: &Ranked| ranked.items.iter().map(|item| item.node.key.clone()).collect::<Vec<_>>();
 
     // A user whose only pin is not embedded yet gets the pins that walks from it visit.

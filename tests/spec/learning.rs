@@ -59,7 +59,9 @@ fn users_are_most_similar_to_items_of_their_own_group() {
     for user in 0..120_usize {
         let key = user.to_string();
         let query = Query { k: 8, kind: Some("item".into()), ..Query::default() };
-        let similar = engine.similar(NodeRef { kind: "user", key: &key }, &query).expect("an answer");
+        let similar = engine
+            .similar(NodeRef { kind: "user", key: &key }, &query, &CancelToken::new())
+            .expect("an answer");
         let group = |item: &str| item.parse::<usize>().expect("a number") / 8;
         own += similar.items.iter().filter(|item| group(&item.node.key) == user % 10).count();
     }
@@ -149,7 +151,7 @@ fn damping_gives_a_node_of_many_edges_less_weight_in_a_history() {
         train(&engine, &options);
         let audience = Recipient::History(vec![hub.clone(), rare.clone()]);
         let query = Query { k: 100, include_seen: true, ..Query::default() };
-        let items = engine.recommend(&audience, &query).expect("an answer").items;
+        let items = engine.recommend(&audience, &query, &CancelToken::new()).expect("an answer").items;
         let score = |name: &NodeName| items.iter().find(|item| item.node == *name).map(|item| item.score);
         (score(&hub).expect("ranked"), score(&rare).expect("ranked"))
     };

@@ -143,7 +143,7 @@ fn refreshes_answers_and_persists_go_on_while_rows_are_merged() {
             // At every step of the merge; some files of changes take in those before them.
             counted.fetch_add(1, Ordering::Relaxed);
             change(&other, changes.fetch_add(1, Ordering::Relaxed));
-            other.similar(("pin", "7"), &hedgerow::Query::default()).expect("an answer");
+            other.similar(("pin", "7"), &hedgerow::Query::default(), &CancelToken::new()).expect("an answer");
             other.persist(&CancelToken::new()).expect("stored");
         })
         .expect("stored");

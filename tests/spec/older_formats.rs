@@ -73,7 +73,8 @@ fn a_store_of_format_1_has_its_content_and_its_digest() {
     let cancel = CancelToken::new();
     let engine = Engine::open(store).expect("the engine opens");
     assert_eq!(engine.digest(&CancelToken::new()).expect("a digest").digest, DIGEST);
-    let similar = engine.similar(NodeRef::new("pin", "1").expect("a name"), &Query::default());
+    let similar =
+        engine.similar(NodeRef::new("pin", "1").expect("a name"), &Query::default(), &CancelToken::new());
     // The pin that was removed after the last refresh is an answer until the next refresh.
     assert_eq!(similar.expect("an answer").items.len(), 5);
     // Its rows were computed by an older version, so the first refresh is a rebuild.

@@ -77,7 +77,9 @@ fn readers_see_the_old_embeddings_or_the_new_ones_during_a_refresh() {
     engine.training(&options).run(&CancelToken::new()).expect("a training");
     let pin = NodeRef { kind: "pin", key: "7" };
     let answer = || {
-        let ranked = engine.similar(pin, &Query { k: 30, ..Query::default() }).expect("an answer");
+        let ranked = engine
+            .similar(pin, &Query { k: 30, ..Query::default() }, &CancelToken::new())
+            .expect("an answer");
         (ranked.epoch, format!("{:?}", ranked.items))
     };
     // When: one thread asks without pause, and another commits and refreshes.

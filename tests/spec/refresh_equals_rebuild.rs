@@ -66,7 +66,9 @@ fn observe(engine: &Engine) -> Observed {
         let audience = Recipient::History(vec![pin(key), pin(key + 1)]);
         let query = Query { k: 100, include_seen: true, ..Query::default() };
         // A pin that is not in the graph has no items, before and after a rebuild.
-        let items = engine.recommend(&audience, &query).map_or_else(|_| Vec::new(), |ranked| ranked.items);
+        let items = engine
+            .recommend(&audience, &query, &CancelToken::new())
+            .map_or_else(|_| Vec::new(), |ranked| ranked.items);
         items.into_iter().map(|item| (item.node, item.score.to_bits())).collect()
     };
     (engine.digest(&CancelToken::new()).expect("a digest").digest, (0..20).map(scores).collect())
@@ -260,7 +262,7 @@ fn after_a_cancelled_refresh_nothing_is_computed_from_its_partial_rows() {
         assert_eq!(Error::from(refused.expect_err("a refresh is incomplete")).kind(), ErrorKind::Refused);
     }
     assert!(
-        engine.similar(NodeRef { kind: "pin", key: "1" }, &Query::default()).is_ok(),
+        engine.similar(NodeRef { kind: "pin", key: "1" }, &Query::default(), &CancelToken::new()).is_ok(),
         "readers have the old epoch"
     );
     // And: the next refresh is a rebuild.

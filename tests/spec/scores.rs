@@ -89,10 +89,11 @@ fn all_scores(engine: &Engine) -> Vec<Vec<(NodeName, u32)>> {
     let query = Query { k: 1000, ..Query::default() };
     let mut recipients: Vec<Recipient> = (0..USERS + 10).map(|key| Recipient::Node(user(key))).collect();
     recipients.extend((0..ITEMS).map(|key| Recipient::History(vec![item(key), item((key * 7 + 1) % ITEMS)])));
-    let recommended = recipients.iter().map(|recipient| engine.recommend(recipient, &query));
+    let recommended =
+        recipients.iter().map(|recipient| engine.recommend(recipient, &query, &CancelToken::new()));
     let similar = (0..ITEMS + 10).map(|key| {
         let name = item(key);
-        engine.similar(name.as_ref(), &query)
+        engine.similar(name.as_ref(), &query, &CancelToken::new())
     });
     recommended
         .chain(similar)
@@ -189,14 +190,14 @@ fn a_commit_is_in_the_next_answer_without_a_refresh() {
     let engine = trained(&edges, &folder, "store", rng);
     let query = Query { k: 5, ..Query::default() };
     let new = Recipient::Node(user(1000));
-    assert!(engine.recommend(&new, &query).is_err(), "nobody knows the user");
+    assert!(engine.recommend(&new, &query, &CancelToken::new()).is_err(), "nobody knows the user");
 
     let mut batch = Batch::new();
     for item in [0, 3, 6] {
         link(&mut batch, (1000, item));
     }
     engine.store().commit(&batch).expect("a commit");
-    let first = engine.recommend(&new, &query).expect("an answer");
+    let first = engine.recommend(&new, &query, &CancelToken::new()).expect("an answer");
     assert_eq!(first.source, AnswerSource::Graph);
     assert!(first.dirty_nodes > 0, "nothing was refreshed");
     let liked =
@@ -209,14 +210,14 @@ fn a_commit_is_in_the_next_answer_without_a_refresh() {
         found.map_or(0.0, |found| found.score)
     };
     let all = Query { k: 1000, ..Query::default() };
-    let before = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
+    let before = score(&engine.similar(("item", "0"), &all, &CancelToken::new()).expect("an answer"), 1);
     let mut batch = Batch::new();
     for user in 2000..2010 {
         link(&mut batch, (user, 0));
         link(&mut batch, (user, 1));
     }
     engine.store().commit(&batch).expect("a commit");
-    let after = score(&engine.similar(("item", "0"), &all).expect("an answer"), 1);
+    let after = score(&engine.similar(("item", "0"), &all, &CancelToken::new()).expect("an answer"), 1);
     assert!(after > 2.0 * before, "{before} {after}");
 }
 
@@ -230,7 +231,8 @@ fn an_explanation_names_parts_that_add_up_to_the_score() {
     let query = Query { k: 10, explain: true, ..Query::default() };
     let mut with_embeddings = 0;
     for key in 0..10 {
-        let ranked = engine.recommend(&Recipient::Node(user(key)), &query).expect("an answer");
+        let ranked =
+            engine.recommend(&Recipient::Node(user(key)), &query, &CancelToken::new()).expect("an answer");
         assert_eq!(ranked.source, AnswerSource::Graph);
         for found in &ranked.items {
             let explanation = found.explanation.as_ref().expect("an explanation");
@@ -333,9 +335,10 @@ fn options_of_a_question_hold_for_scores_from_the_graph() {
     let recipients: Vec<Recipient> = (0..USERS).map(|key| Recipient::Node(user(key))).collect();
     for (k, include_seen) in [(1, false), (7, false), (1000, false), (7, true)] {
         let query = Query { k, include_seen, exclude: vec![item(3), item(4)], ..Query::default() };
-        let batch = engine.recommender(&query).expect("a recommender").recommend(&recipients);
+        let recommender = engine.recommender(&query).expect("a recommender");
+        let batch = recommender.recommend(&recipients, &CancelToken::new()).expect("nobody cancels");
         for (key, (recipient, of_batch)) in recipients.iter().zip(batch).enumerate() {
-            let ranked = engine.recommend(recipient, &query).expect("an answer");
+            let ranked = engine.recommend(recipient, &query, &CancelToken::new()).expect("an answer");
             assert_eq!(bits(&of_batch.expect("an answer")), bits(&ranked), "user {key}");
             assert!(ranked.items.len() <= k && ranked.items.is_sorted_by(|a, b| a.score >= b.score));
             for found in &ranked.items {
@@ -347,10 +350,10 @@ fn options_of_a_question_hold_for_scores_from_the_graph() {
     }
     let cosine = Query { cosine: true, ..Query::default() };
     assert_eq!(
-        engine.recommend(&recipients[0], &cosine).expect("an answer").source,
+        engine.recommend(&recipients[0], &cosine, &CancelToken::new()).expect("an answer").source,
         AnswerSource::Embeddings
     );
-    let similar = engine.similar(("item", "0"), &cosine).expect("an answer");
+    let similar = engine.similar(("item", "0"), &cosine, &CancelToken::new()).expect("an answer");
     assert_eq!(similar.source, AnswerSource::Embeddings);
 }
 
@@ -376,6 +379,8 @@ fn a_training_reports_its_fit_if_it_is_asked_for_one() {
     assert_eq!(fitted.kind, "item");
     assert!(fitted.recall > 0.5 && fitted.edges > 10, "{fitted:?}");
     assert!(fits(&TrainOptions { factors: false, ..options() }).is_empty());
-    let ranked = engine.recommend(&Recipient::Node(user(0)), &Query::default()).expect("an answer");
+    let ranked = engine
+        .recommend(&Recipient::Node(user(0)), &Query::default(), &CancelToken::new())
+        .expect("an answer");
     assert_eq!(ranked.source, AnswerSource::Embeddings);
 }

@@ -180,11 +180,14 @@ fn a_reader_has_the_nodes_that_came_since_the_checkpoint() {
     link(&engine, "b5", "newer");
     let reader = read(&path);
     assert_eq!(reader.status().dirty_nodes, 0);
-    let similar =
-        |engine: &Engine| engine.similar(("pin", "new"), &Query::default()).expect("an answer").items;
+    let similar = |engine: &Engine| {
+        engine.similar(("pin", "new"), &Query::default(), &CancelToken::new()).expect("an answer").items
+    };
     assert_eq!(similar(&reader), similar(&engine));
     assert!(!similar(&reader).is_empty());
-    reader.similar(("pin", "newer"), &Query::default()).expect_err("a node that was not stored");
+    reader
+        .similar(("pin", "newer"), &Query::default(), &CancelToken::new())
+        .expect_err("a node that was not stored");
     // After a checkpoint it is in the graph's files, and a reader has the last commit too.
     engine.store().checkpoint(&CancelToken::new()).expect("written");
     assert!(!files(&engine).contains_key("records"));
@@ -252,7 +255,9 @@ fn damage_of_mapped_rows_changes_no_answer_and_is_told_by_who_reads_them() {
         engine.refresh(false, &cancel)?;
         engine.persist(&cancel)
     };
-    let similar = |engine: &Engine| engine.similar(("pin", "77"), &Query::default()).expect("answered").items;
+    let similar = |engine: &Engine| {
+        engine.similar(("pin", "77"), &Query::default(), &CancelToken::new()).expect("answered").items
+    };
     let copy = folder.path().join("intact");
     copy_folder(&path, &copy);
     let intact = open(&copy);
@@ -312,7 +317,7 @@ fn the_first_answer_of_a_mapped_store_is_as_of_the_last_refresh() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     drop(sparse_store(&path));
-    let answer = |engine: &Engine| engine.similar(("pin", "77"), &Query::default());
+    let answer = |engine: &Engine| engine.similar(("pin", "77"), &Query::default(), &CancelToken::new());
     let engine = open_mapped(&path);
     link(&engine, "b3", "77");
     engine.refresh(false, &CancelToken::new()).expect("a refresh");

@@ -117,10 +117,17 @@ fn trainings_of_the_dimensions_that_failed_are_published_refreshed_and_asked() {
         engine.refresh(true, &CancelToken::new()).expect("a rebuild");
         assert_eq!(digest(&engine), refreshed, "{dim} {conv:?}");
         for key in ["0", "new"] {
-            assert_eq!(engine.similar(pin(key), &Query::default()).expect("an answer").items.len(), 10);
+            assert_eq!(
+                engine
+                    .similar(pin(key), &Query::default(), &CancelToken::new())
+                    .expect("an answer")
+                    .items
+                    .len(),
+                10
+            );
         }
         let history = Recipient::History(vec![pin("1").to_name()]);
-        engine.recommend(&history, &Query::default()).expect("an answer");
+        engine.recommend(&history, &Query::default(), &CancelToken::new()).expect("an answer");
     }
 }
 
@@ -186,7 +193,7 @@ fn graphs_without_positives_are_refused_and_nothing_panics() {
                     ErrorKind::Invalid
                 );
                 train(&engine, &TrainOptions { epochs: 0, ..options.clone() }).expect("starting weights");
-                engine.similar(pin("a"), &Query::default()).expect("an answer");
+                engine.similar(pin("a"), &Query::default(), &CancelToken::new()).expect("an answer");
             }
         }
     }

@@ -103,9 +103,11 @@ fn ask_until_done(done: &AtomicBool, engine: &Engine, pins: usize) -> usize {
         let (node, query) = (pin(round % pins), Query { k: 20, ..Query::default() });
         let before = engine.store().snapshot().epoch();
         let answer = match round % 4 {
-            0 => engine.similar(node.as_ref(), &query).map(|ranked| (ranked.epoch, ranked.dirty_nodes)),
+            0 => engine
+                .similar(node.as_ref(), &query, &CancelToken::new())
+                .map(|ranked| (ranked.epoch, ranked.dirty_nodes)),
             1 => engine
-                .recommend(&Recipient::History(vec![node]), &query)
+                .recommend(&Recipient::History(vec![node]), &query, &CancelToken::new())
                 .map(|ranked| (ranked.epoch, ranked.dirty_nodes)),
             2 => engine.embedding(node.as_ref()).map(|found| (found.epoch, found.dirty_nodes)),
             _ => {
@@ -319,7 +321,9 @@ fn queries_in_a_thread_pool_and_an_updater_do_not_deadlock() {
     for number in 0..600 {
         let (engine, sender) = (Arc::clone(&engine), sender.clone());
         pool.spawn(move || {
-            let ranked = engine.similar(pin(number).as_ref(), &Query::default()).expect("an answer");
+            let ranked = engine
+                .similar(pin(number).as_ref(), &Query::default(), &CancelToken::new())
+                .expect("an answer");
             sender.send(ranked.items.len()).expect("the test waits");
         });
     }

@@ -245,7 +245,9 @@ fn read_until_stopped(engine: &Engine, stopped: &AtomicBool) -> Result<(), Strin
             snapshots.remove(&gone);
         }
         let pin = NodeRef { kind: "pin", key: "7" };
-        let ranked = engine.similar(pin, &Query { k: 10, ..Query::default() }).map_err(|e| e.to_string())?;
+        let ranked = engine
+            .similar(pin, &Query { k: 10, ..Query::default() }, &CancelToken::new())
+            .map_err(|e| e.to_string())?;
         let now = engine.store().snapshot().epoch();
         if ranked.epoch > now || ranked.items.len() != 10 {
             return Err(format!(

@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     DamageFound(String),
     /// Ctrl-C stopped the command; the sentence says what is kept.
     Interrupted(String),
+    /// The deadline of a question passed; the number of milliseconds that it was given.
+    Deadline(u64),
     /// A failure with advice from the names in the store.
     Advised { failure: Box<Failure>, advice: String },
     /// A failure in a line of a script, in one of several commands, or in a job.
@@ -72,6 +74,15 @@ impl Failure {
     /// Adds where the failure comes from, except to a closed standard output, which is no failure.
     pub(crate) fn at(self, origin: Origin) -> Self {
         if matches!(self, Self::Closed) { self } else { Self::At { origin, failure: Box::new(self) } }
+    }
+
+    /// True for an error of the library of this kind, or one that an input file's line led to.
+    pub(crate) fn is_of(&self, kind: ErrorKind) -> bool {
+        match self {
+            Self::Library(error) | Self::Open(error) => error.kind() == kind,
+            Self::Advised { failure, .. } | Self::At { failure, .. } => failure.is_of(kind),
+            _ => false,
+        }
     }
 
     /// True if Ctrl-C or a cancellation stopped the command.
@@ -113,7 +124,7 @@ impl Failure {
             Self::NoStore(_) => 3,
             Self::Usage(_) => 2,
             Self::Interrupted(_) => INTERRUPTED,
-            Self::File { .. } | Self::Refused(_) | Self::NotTrained(_) => 1,
+            Self::File { .. } | Self::Refused(_) | Self::NotTrained(_) | Self::Deadline(_) => 1,
             Self::Advised { failure, .. } | Self::At { failure, .. } => failure.exit_code(),
             Self::Closed => 0,
         }
@@ -145,7 +156,7 @@ impl Failure {
             Self::NotTrained(_) => "not_trained",
             Self::Refused(_) => "refused",
             Self::Usage(_) => "usage",
-            Self::Interrupted(_) => "cancelled",
+            Self::Interrupted(_) | Self::Deadline(_) => "cancelled",
             Self::Advised { failure, .. } | Self::At { failure, .. } => failure.kind(),
             Self::Closed => "closed",
         }
@@ -204,6 +215,12 @@ impl fmt::Display for Failure {
             | Self::Usage(message)
             | Self::DamageFound(message)
             | Self::Interrupted(message) => f.write_str(message),
+            Self::Deadline(ms) => {
+                write!(
+                    f,
+                    "the deadline of {ms} ms passed before the answer was found; allow more with --deadline"
+                )
+            }
             Self::Advised { failure, advice } => write!(f, "{failure}; {advice}"),
             Self::At { origin, failure } => write!(f, "{origin}: {failure}"),
             Self::Closed => f.write_str("standard output was closed"),

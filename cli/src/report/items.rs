@@ -99,7 +99,7 @@ fn item(
         .map(|at| (named.place(&at.node, snapshot), at.visits, round(f64::from(at.importance), 4)));
     let neighborhood = neighborhood.collect();
     // The similar nodes by the model, if it has an embedding.
-    let similar = engine.similar(name.as_ref(), &Query { k: LISTED, ..Query::default() });
+    let similar = engine.similar(name.as_ref(), &Query { k: LISTED, ..Query::default() }, cancel);
     let model = match similar.map_err(hedgerow::Error::from) {
         Err(error) if matches!(error.kind(), ErrorKind::NotTrained | ErrorKind::NotEmbedded) => None,
         answer => Some(answer?.items),

@@ -84,7 +84,8 @@ impl Map {
         for (chunk, nodes) in sample.nodes[..points].chunks(CHUNK).enumerate() {
             source.cancel.check()?;
             (source.observer)("finding the nearest", (chunk * CHUNK) as u64, points as u64);
-            let nearest = nodes.par_iter().map(|node| source.engine.similar(node.as_ref(), &query));
+            let similar = |node: &NodeName| source.engine.similar(node.as_ref(), &query, source.cancel);
+            let nearest = nodes.par_iter().map(similar);
             let nearest: Vec<_> = nearest.collect::<Result<_, _>>()?;
             for (node, (at, nearest)) in nodes.iter().zip((chunk * CHUNK..).zip(nearest)) {
                 let [x, y] = plane.places[at];

@@ -1,11 +1,11 @@
-//! Suggestions for a node that is not in the store: names that are similar.
+//! Suggestions for a node or a relation that is not in the store: names that are similar.
 
 use hedgerow::{KindIx, NodeRef, Snapshot};
 
 use crate::core::escape::escaped;
 use crate::core::failure::Failure;
 use crate::session::context::SharedStore;
-use crate::session::schema::kinds;
+use crate::session::schema::{kinds, relations};
 
 /// The most names in a suggestion.
 const SUGGESTED: usize = 3;
@@ -14,20 +14,32 @@ const COMPARED: usize = 200;
 /// The most characters that may be added, removed, changed or swapped.
 const ERRORS: usize = 3;
 
-/// Adds similar nodes to a failure about a missing node.
+/// Adds similar names to a failure about a missing node or relation.
 pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
     let Failure::Library(error) = &failure else { return failure };
-    let Some((kind, key)) = error.missing_node().and_then(|node| node.split_once(':')) else {
-        return failure;
-    };
     let Some(store) = shared.store() else { return failure };
-    let similar = similar_nodes(&store.snapshot(), kind, key);
+    let snapshot = store.snapshot();
+    let node = error.missing_node().and_then(|node| node.split_once(':'));
+    let similar = match (node, error.missing_relation()) {
+        (Some((kind, key)), _) => similar_nodes(&snapshot, kind, key),
+        (None, Some(relation)) => similar_relations(&snapshot, relation),
+        (None, None) => return failure,
+    };
     let advice = match similar.split_last() {
         None => return failure,
         Some((last, [])) => format!("did you mean {last}?"),
         Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
     };
     Failure::Advised { failure: Box::new(failure), advice }
+}
+
+/// Relations with a similar name, the most similar first.
+fn similar_relations(snapshot: &Snapshot, missing: &str) -> Vec<String> {
+    let named = relations(snapshot).map(|relation| snapshot.relation_name(relation));
+    let mut similar: Vec<(usize, String)> =
+        named.filter_map(|name| Some((distance(missing, name)?, escaped(name)))).collect();
+    similar.sort();
+    similar.into_iter().map(|(_, name)| name).take(SUGGESTED).collect()
 }
 
 /// Nodes with the same key in another kind, and nodes with a similar key in the same or a similar kind.

@@ -13,7 +13,7 @@ pub enum Error {
     Store(hedgerow_storage::Error),
     /// A walk option or a policy is out of its range.
     Walk(hedgerow_walker::Error),
-    /// A training option is out of its range.
+    /// An option of a training or a question is out of its range, or does not go with another one.
     Option {
         /// The option's name.
         option: &'static str,
@@ -32,6 +32,20 @@ pub enum Error {
         kind: String,
         /// The existing kinds.
         known: String,
+    },
+    /// No relation has this name.
+    UnknownRelation {
+        /// The requested name.
+        relation: String,
+        /// The existing relations.
+        known: String,
+    },
+    /// A cursor is of a ranking that was made from another state.
+    CursorExpired {
+        /// The state of the cursor.
+        found: String,
+        /// The present state.
+        present: String,
     },
     /// The node exists but has no embedding.
     NotEmbedded {
@@ -137,6 +151,8 @@ impl fmt::Display for Error {
             Self::NotTrained => f.write_str("the store has no embeddings; train them first"),
             Self::PartlyRefreshed => f.write_str("the last refresh was cancelled half-way; refresh first"),
             Self::UnknownKind { kind, known } => write!(f, "no node of kind '{kind}' in the store; it holds {known}"),
+            Self::UnknownRelation { relation, known } => write!(f, "no relation '{relation}' in the store; it holds {known}"),
+            Self::CursorExpired { found, present } => write!(f, "the cursor is of {found}, and the ranking now is of {present}: ask for the first page again"),
             Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
             Self::Dense { block, found, expected } => write!(f, "invalid dense features '{block}': found {found}, expected {expected}"),

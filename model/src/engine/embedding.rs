@@ -5,9 +5,10 @@ use hedgerow_walker::{Policy, WalkOptions};
 
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
-use crate::query::inductive::{NewNode, vector_of_new_node};
-use crate::query::neighborhood::{Importance, neighborhood};
-use crate::query::node_vector::{CurrentVector, Embedded};
+use crate::query::node::inductive::{NewNode, vector_of_new_node};
+use crate::query::node::neighborhood::{Importance, neighborhood};
+use crate::query::node::node_vector::{CurrentVector, Embedded};
+use crate::query::query::require_answers;
 
 /// A model that gives nodes vectors. [`Engine`] is PinSage's. A host that needs vectors only may implement it for another model.
 pub trait Embedder: Send + Sync {
@@ -101,7 +102,11 @@ impl Engine {
 
     /// The walk neighborhood of a node in the graph as it is now, at most `k` nodes. It takes the model's walk options, or the
     /// defaults if no model embeds the node's kind. Needs no training.
+    ///
+    /// # Errors
+    /// An unknown node; a `k` of 0.
     pub fn neighborhood<'n>(&self, node: impl Into<NodeRef<'n>>, k: usize) -> Result<Vec<Importance>, Error> {
+        require_answers(k)?;
         let node = node.into();
         let model_walks = self.reader_copy().header().and_then(|header| {
             let policy = header.config.policies.iter().find(|policy| policy.kind == node.kind)?;

@@ -25,7 +25,7 @@ const QUERIES_AT_ONCE: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EvaluateOptions {
-    /// The number of items that a user is shown. Related items are always ranked in full.
+    /// The number of items that a user is shown, 1 or more. Related items are always ranked in full.
     pub k: usize,
     /// The number of interests that a user's history is split into.
     pub interests: Interests,

@@ -12,7 +12,7 @@ use crate::evaluate::comparison::{
 use crate::evaluate::mean::{Mean, QueryGroups};
 use crate::evaluate::recommend_quality::{AnswerFigures, RecommendQuality, TestUser, measure};
 use crate::query::embeddings::Embeddings;
-use crate::query::query::{Query, Recipient};
+use crate::query::query::{Query, Recipient, require_answers};
 use crate::query::recommend::batch::Recommender;
 use crate::query::score_part::ScorePart;
 
@@ -24,6 +24,7 @@ pub(crate) fn compare_recommendations(
     options: &EvaluateOptions,
     cancel: &CancelToken,
 ) -> Result<Comparison<RecommendQuality>, Error> {
+    require_answers(options.k)?;
     // The question: items of the kind of the first test item.
     let kind = embeddings.kind_of_items(&snapshot, users.iter().flat_map(|(_, items)| items))?;
     let name = snapshot.kind_name(kind).to_owned();
@@ -41,11 +42,12 @@ pub(crate) fn compare_recommendations(
     let test_users: Vec<TestUser> = users.par_iter().map(test_user).collect::<Result<_, Error>>()?;
     let user_nodes: Vec<NodeIx> = test_users.iter().map(|user| user.user).collect();
 
-    // The model's answers to all users.
+    // The model's answers to all users. Users are the progress of an evaluation, not the rows of a scan.
+    let flag = cancel.reporting_to(&CancelToken::new());
     let answers = answer_in_portions("model", users, cancel, |users| {
         let recipients: Vec<Recipient> =
             users.iter().map(|(user, _)| Recipient::Node(user.clone())).collect();
-        recommender.nodes(&recipients, None)
+        recommender.nodes(&recipients, None, &flag)
     })?;
     let measured = |places: &[usize], answers: &[Vec<NodeIx>]| -> (AnswerFigures, RecommendQuality) {
         let users: Vec<&TestUser> = places.iter().map(|&at| &test_users[at]).collect();
@@ -85,7 +87,7 @@ pub(crate) fn compare_recommendations(
     let all_parts = [ScorePart::Filter, ScorePart::Graph, ScorePart::Embeddings];
     for part in all_parts.into_iter().filter(|_| has_parts) {
         let answers = answer_in_portions(part.name(), &recipients, cancel, |recipients| {
-            recommender.nodes(recipients, Some(part))
+            recommender.nodes(recipients, Some(part), &flag)
         })?;
         let (of_part, quality) = measured(&sample, &answers);
         parts.push(PartQuality { part, quality, lead: lead(&of_part) });

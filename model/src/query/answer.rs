@@ -3,10 +3,12 @@
 
 use std::fmt;
 
-use hedgerow_storage::{Epoch, NodeIx, NodeName, Snapshot};
+use hedgerow_storage::{CancelToken, Epoch, Generation, NodeIx, NodeName, Snapshot};
 
 use crate::config::error::Error;
 use crate::query::answer_explanation::{AnswerExplanation, Explainer, ExplanationInput};
+use crate::query::query::Query;
+use crate::query::question::cursor::{Cursor, RankingState};
 
 /// A node of an answer and its score.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +41,12 @@ pub struct Ranked {
     pub source: AnswerSource,
     /// The interests of the history, the most important first. Empty if no node of the history is embedded.
     pub interests: Vec<Interest>,
-    /// Nodes of a history given by name that have no embedding.
+    /// Nodes of a history given by name that have no embedding, and [`Query::candidates`](crate::Query::candidates) that are unknown or
+    /// have none.
     pub ignored: Vec<NodeName>,
+    /// The end of this page, for [`Query::after`](crate::Query::after). `None` if there are fewer answers than were asked for, or no
+    /// pages: with several interests and with [`Query::diverse`](crate::Query::diverse).
+    pub next: Option<Cursor>,
     /// The epoch that the embeddings reflect. Where the graph answers, its hops reflect the present epoch.
     pub epoch: Epoch,
     /// Nodes that changed since that epoch.
@@ -117,6 +123,7 @@ pub(crate) struct FoundNodes {
     pub(crate) source: AnswerSource,
     pub(crate) interests: Vec<Interest>,
     pub(crate) ignored: Vec<NodeName>,
+    pub(crate) generation: Generation,
     pub(crate) epoch: Epoch,
     pub(crate) dirty_nodes: u64,
     /// `None` if the question asks for no explanations.
@@ -124,25 +131,40 @@ pub(crate) struct FoundNodes {
 }
 
 impl FoundNodes {
-    /// Adds names and explanations. `snapshot` is the one that the nodes were found with.
+    /// Adds names, explanations and the cursor. `snapshot` and `options` are those that the nodes were found with.
     ///
     /// Cost: with explanations, the walks of one node, or of each node of a history that the answers are nearest to.
-    pub(crate) fn into_ranked(self, snapshot: &Snapshot) -> Result<Ranked, Error> {
+    pub(crate) fn into_ranked(
+        self,
+        snapshot: &Snapshot,
+        options: &Query,
+        cancel: &CancelToken,
+    ) -> Result<Ranked, Error> {
         let mut explainer = self.explanation.as_ref().map(|input| Explainer::new(input, snapshot));
         let mut items = Vec::with_capacity(self.nodes.len());
         for (place, found) in self.nodes.iter().enumerate() {
+            cancel.check()?;
             let explanation =
                 explainer.as_mut().map(|explainer| explainer.explain(place, found.node)).transpose()?;
             items.push(Scored { node: snapshot.name(found.node), score: found.score, explanation });
         }
         Ok(Ranked {
             items,
+            next: self.next(snapshot, options),
             source: self.source,
             interests: self.interests,
             ignored: self.ignored,
             epoch: self.epoch,
             dirty_nodes: self.dirty_nodes,
         })
+    }
+
+    /// The end of the page, if a next one may follow.
+    fn next(&self, snapshot: &Snapshot, options: &Query) -> Option<Cursor> {
+        let last = self.nodes.last().filter(|_| options.has_pages() && self.nodes.len() == options.k)?;
+        let (generation, graph) = (self.generation, snapshot.epoch());
+        let ranking = RankingState { generation, graph, embeddings: self.epoch };
+        Some(Cursor::new(ranking, last.score, snapshot.stable_id(last.node)))
     }
 }
 
@@ -151,7 +173,7 @@ mod tests {
     use super::*;
     use crate::query::answer_explanation::Connection;
     use crate::query::interests::Interests;
-    use crate::query::query::{Query, Recipient};
+    use crate::query::query::Recipient;
 
     fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
         let text = serde_json::to_string(value).expect("written");
@@ -164,10 +186,17 @@ mod tests {
         let query = Query {
             filter: Some("genre=jazz and not live".parse().expect("a filter")),
             exclude: vec![node("7")],
+            exclude_relations: vec!["bought".to_owned()],
+            candidates: Some(vec![node("8"), node("9")]),
+            min_score: Some(0.1 + 0.2),
+            after: Some("1.2a.29.3f5a0000.9c0ffee012345678".parse().expect("a cursor")),
+            diverse: 0.3,
             interests: Interests::AtMost(3),
             ..Query::default()
         };
         assert_eq!(through_json(&query), query);
+        let few: Query = serde_json::from_str(r#"{"k": 5}"#).expect("the other options have defaults");
+        assert_eq!(few, Query { k: 5, ..Query::default() });
         let recipient = Recipient::History(vec![node("1")]);
         assert_eq!(through_json(&recipient), recipient);
 
@@ -195,6 +224,7 @@ mod tests {
             source: AnswerSource::Embeddings,
             interests: vec![Interest { medoid: node("1"), importance: 1.0, items: 1 }],
             ignored: vec![node("3")],
+            next: query.after,
             epoch: Epoch::new(5),
             dirty_nodes: 2,
         };

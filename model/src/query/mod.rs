@@ -7,13 +7,12 @@ pub(crate) mod cold_question;
 pub(crate) mod embeddings;
 pub(crate) mod filter;
 pub(crate) mod graph_rows;
-pub(crate) mod inductive;
 pub mod interests;
 pub(crate) mod nearest;
-pub(crate) mod neighborhood;
-pub(crate) mod node_vector;
+pub(crate) mod node;
 #[expect(clippy::module_inception, reason = "the file has the name of its type, `Query`")]
 pub(crate) mod query;
+pub(crate) mod question;
 pub(crate) mod recommend;
 pub(crate) mod scan;
 pub(crate) mod score_part;

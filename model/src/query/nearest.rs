@@ -1,13 +1,13 @@
 //! The nearest rows to query vectors, and the rank of a row: a request in rows becomes a scan.
 //! Must not know names, histories and explanations.
 
-use std::collections::HashSet;
+use hedgerow_storage::{CancelToken, KindIx, NodeIx, TokenMask};
 
-use hedgerow_storage::{KindIx, NodeIx, TokenMask};
-
+use crate::config::error::Error;
 use crate::query::embeddings::Embeddings;
 use crate::query::filter::Filter;
-use crate::query::scan::{BLOCK, Hit, RankCount, Scan, ScanRequest, ones};
+use crate::query::question::row_set::RowSet;
+use crate::query::scan::{BLOCK, Bounds, Hit, RankCount, Scan, ScanRequest, ones};
 
 /// The number of rows to find, their score, and the rows that may be found.
 #[derive(Clone, Copy)]
@@ -20,10 +20,24 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) kind: Option<KindIx>,
     /// A filter, and the tokens of its expression that each node has.
     pub(crate) filter: Option<(&'a Filter, &'a TokenMask<'a>)>,
+    /// The only rows that may be found; `None` allows all.
+    pub(crate) candidates: Option<&'a RowSet>,
+    /// A factor of every score, above 0.
+    pub(crate) scale: f32,
+    /// The scores, times the factor, that rows may have.
+    pub(crate) bounds: Bounds,
 }
 
-/// A question of a batch: a query vector, and the rows that are no answers to it, ascending.
-pub(crate) type BatchQuestion<'a> = (&'a [f32], &'a [u32]);
+impl RowRequest<'_> {
+    /// All rows of a kind, by cosine and popularity.
+    fn all_of(kind: KindIx) -> Self {
+        let (k, kind, bounds) = (usize::MAX, Some(kind), Bounds::default());
+        Self { k, popularity: true, kind, filter: None, candidates: None, scale: 1.0, bounds }
+    }
+}
+
+/// A question of a batch: a query vector, and the rows that are no answers to it.
+pub(crate) type BatchQuestion<'a> = (&'a [f32], &'a RowSet);
 
 impl Embeddings {
     /// The rows with the highest `query . vector + bias`, best first, without the excluded ones.
@@ -33,9 +47,11 @@ impl Embeddings {
         &self,
         query: &[f32],
         request: &RowRequest<'_>,
-        excluded: &HashSet<u32>,
-    ) -> Vec<Hit> {
-        self.nearest_by(&self.vectors, query, request.popularity.then_some(&self.bias), request, excluded)
+        excluded: &RowSet,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>, Error> {
+        let bias = request.popularity.then_some(&self.bias[..]);
+        self.nearest_by(&self.vectors, query, bias, request, excluded, cancel)
     }
 
     /// The rows with the highest `query . vector + bias` by other vectors of the same rows, and another number for each row.
@@ -45,13 +61,15 @@ impl Embeddings {
         query: &[f32],
         bias: Option<&[f32]>,
         request: &RowRequest<'_>,
-        excluded: &HashSet<u32>,
-    ) -> Vec<Hit> {
-        let excluded = ExcludedRows::new(excluded);
+        excluded: &RowSet,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>, Error> {
         let admitted = self.admitted_rows(request);
         let mask = |first: usize| admitted(first) & !excluded.mask(first);
         let order = |row: u32| self.ids[row as usize].get();
-        vectors.nearest(query, &ScanRequest { k: request.k, bias, mask: &mask, order: &order })
+        let RowRequest { k, scale, bounds, .. } = *request;
+        let request = ScanRequest { bias, scale, bounds, ..ScanRequest::new(k, &mask, &order) };
+        Ok(vectors.nearest(query, &request, cancel)?)
     }
 
     /// The nearest rows for each question of a batch, as [`Embeddings::nearest`] finds them.
@@ -59,8 +77,9 @@ impl Embeddings {
         &self,
         questions: &[BatchQuestion<'_>],
         request: &RowRequest<'_>,
-    ) -> Vec<Vec<Hit>> {
-        self.nearest_each_in(&self.vectors, questions, &vec![None; questions.len()], request)
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<Hit>>, Error> {
+        self.nearest_each_in(&self.vectors, questions, &vec![None; questions.len()], request, cancel)
     }
 
     /// As [`Embeddings::nearest_each`], among other vectors of the same rows, and with further scores of each question: a number for
@@ -71,14 +90,16 @@ impl Embeddings {
         questions: &[BatchQuestion<'_>],
         further: &[Option<&[f32]>],
         request: &RowRequest<'_>,
-    ) -> Vec<Vec<Hit>> {
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<Hit>>, Error> {
         let queries: Vec<&[f32]> = questions.iter().map(|(query, _)| *query).collect();
-        let is_excluded = |question: usize, row: u32| questions[question].1.binary_search(&row).is_ok();
+        let is_excluded = |question: usize, row: u32| questions[question].1.contains(row);
         let admitted = self.admitted_rows(request);
         let order = |row: u32| self.ids[row as usize].get();
         let bias = request.popularity.then_some(&self.bias[..]);
-        let request = ScanRequest { k: request.k, bias, mask: &admitted, order: &order };
-        vectors.nearest_each_with(&queries, further, &request, &is_excluded)
+        let RowRequest { k, scale, bounds, .. } = *request;
+        let request = ScanRequest { bias, scale, bounds, ..ScanRequest::new(k, &admitted, &order) };
+        Ok(vectors.nearest_each_with(&queries, further, &request, &is_excluded, cancel)?)
     }
 
     /// Rank counts for pairs of a query row and an item row: the rows of a kind that score higher than the item, and those that score
@@ -89,7 +110,7 @@ impl Embeddings {
         let queries: Vec<Vec<f32>> = pairs.iter().map(|&(query, _)| self.vector(query)).collect();
         let questions: Vec<(&[f32], f32)> =
             queries.iter().map(Vec::as_slice).zip(item_scores.iter().copied()).collect();
-        let request = RowRequest { k: 0, popularity: true, kind: Some(kind), filter: None };
+        let request = RowRequest::all_of(kind);
         let mut counts = self.vectors.rank_counts(&questions, &self.bias, &self.admitted_rows(&request));
 
         // The scan counts the query and the item too.
@@ -109,6 +130,11 @@ impl Embeddings {
     fn admitted_rows<'a>(&'a self, request: &RowRequest<'a>) -> impl Fn(usize) -> u64 + Sync + 'a {
         let request = *request;
         move |first| {
+            // Mostly a block has no candidate.
+            let candidates = request.candidates.map_or(u64::MAX, |candidates| candidates.mask(first));
+            if candidates == 0 {
+                return 0;
+            }
             let rows = first..(first + BLOCK).min(self.rows());
             let mut word = 0;
             for (at, (&is_alive, &kind)) in self.alive[rows.clone()].iter().zip(&self.kinds[rows]).enumerate()
@@ -116,6 +142,7 @@ impl Embeddings {
                 let is_of_kind = request.kind.is_none_or(|asked| asked == kind);
                 word |= u64::from(is_alive & is_of_kind) << at;
             }
+            word &= candidates;
             // The filter reads the graph, so it comes last.
             if request.filter.is_some() {
                 for at in ones(word) {
@@ -132,6 +159,7 @@ impl Embeddings {
     pub(crate) fn is_admitted(&self, row: u32, request: &RowRequest<'_>) -> bool {
         self.is_alive(row)
             && request.kind.is_none_or(|kind| self.kind(row) == kind)
+            && request.candidates.is_none_or(|candidates| candidates.contains(row))
             && passes(self.nodes[row as usize], request)
     }
 }
@@ -140,33 +168,14 @@ fn passes(node: NodeIx, request: &RowRequest<'_>) -> bool {
     request.filter.is_none_or(|(filter, mask)| filter.admits(mask.of(node)))
 }
 
-/// Excluded rows, ascending.
-struct ExcludedRows(Vec<u32>);
-
-impl ExcludedRows {
-    fn new(rows: &HashSet<u32>) -> Self {
-        let mut rows: Vec<u32> = rows.iter().copied().collect();
-        rows.sort_unstable();
-        Self(rows)
-    }
-
-    /// A bit for each excluded row of the block that starts at `first`.
-    fn mask(&self, first: usize) -> u64 {
-        let from = self.0.partition_point(|&row| (row as usize) < first);
-        let here = self.0[from..].iter().map(|&row| row as usize - first);
-        here.take_while(|&at| at < BLOCK).fold(0, |mask, at| mask | 1 << at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use hedgerow_storage::KindIx;
+    use hedgerow_storage::{CancelToken, KindIx};
     use ndarray::array;
 
     use super::RowRequest;
     use crate::query::embeddings::Embeddings;
+    use crate::query::question::row_set::RowSet;
 
     /// Rows 1 and 2 score the same; row 2 has the smaller stable id.
     #[test]
@@ -174,10 +183,10 @@ mod tests {
         let vectors = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.6, 0.8]];
         let embeddings = Embeddings::example(&vectors, vec![0.0, 0.5, 0.5, 0.0]);
         let ranked = |k: usize, popularity: bool, excluded: &[u32]| {
-            let excluded: HashSet<u32> = excluded.iter().copied().collect();
-            let request = RowRequest { k, popularity, kind: None, filter: None };
-            let hits = embeddings.nearest(&[1.0, 0.0], &request, &excluded);
-            hits.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+            let excluded: RowSet = excluded.iter().copied().collect();
+            let request = RowRequest { k, popularity, ..RowRequest::all_of(KindIx::new(0)) };
+            let hits = embeddings.nearest(&[1.0, 0.0], &request, &excluded, &CancelToken::new());
+            hits.expect("nobody cancels").into_iter().map(|(row, _)| row).collect::<Vec<_>>()
         };
         let rows = |k: usize, excluded: &[u32]| ranked(k, true, excluded);
         assert_eq!(rows(10, &[]), [0, 3, 2, 1]);

@@ -130,7 +130,8 @@ impl Steps {
         let asked = NodeRef::new("pin", ASKED)?;
         let mut lines =
             vec![format!("\nsimilar {asked} --cosine (topic {}):", topic(graph, &asked.to_name()))];
-        for item in engine.similar(asked, &Query { k: 5, cosine: true, ..Query::default() })?.items {
+        let query = Query { k: 5, cosine: true, ..Query::default() };
+        for item in engine.similar(asked, &query, &CancelToken::new())?.items {
             let (name, score) = (item.node.to_string(), item.score);
             lines.push(format!("  {name:<9} {score:.3}  topic {}", topic(graph, &item.node)));
         }

@@ -24,7 +24,8 @@ pub(super) fn measure(
         cancel.check()?;
         let key = (u64::from(nth) * u64::from(PLAN.items) / u64::from(SAMPLE)).to_string();
         let pin = NodeRef::new("pin", &key)?;
-        let ranked = engine.similar(pin, &Query { k: TOP, cosine: true, ..Query::default() })?;
+        let query = Query { k: TOP, cosine: true, ..Query::default() };
+        let ranked = engine.similar(pin, &query, &CancelToken::new())?;
         let right = |found: &NodeName| topic(graph, found) == topic(graph, &pin.to_name());
         learned += ranked.items.iter().filter(|item| right(&item.node)).count();
         let counted_alike = cooccurrence.nearest(snapshot.require(pin)?, TOP, cancel)?;

@@ -14,6 +14,7 @@ use crate::session::context::Context;
 use crate::session::schema::relations;
 use crate::verbs::eval::comparison::{FigureNames, OverallFigure, RankerFigures, print};
 use crate::verbs::eval::sparkline::{change, fraction};
+use crate::verbs::query::ranking::answer_count;
 use crate::verbs::query::recommend::interests;
 
 /// The figures of all recommendations together.
@@ -39,7 +40,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE", required_if_eq("task", "related"))]
     pairs: Option<PathBuf>,
     /// For recommend: the number of items in an answer
-    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = answer_count)]
     k: usize,
     /// The kind of the items [default: the kind that the model embeds, if it is only one]
     #[arg(long)]

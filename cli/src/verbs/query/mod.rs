@@ -1,6 +1,7 @@
 //! The verbs that ask a store: neighbors, walks, embeddings, similar nodes, recommendations.
 
 pub(crate) mod answer_explanation;
+pub(crate) mod answer_file;
 pub(crate) mod embed;
 pub(crate) mod neighbors;
 pub(crate) mod ranking;

@@ -10,6 +10,7 @@ use crate::input::timestamp;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 use crate::session::schema::relations;
+use crate::verbs::query::ranking::answer_count;
 
 /// The arguments of `neighbors`.
 #[derive(Args, Debug)]
@@ -23,6 +24,9 @@ pub(crate) struct NeighborsArgs {
     /// Only edges of this time or later: integer seconds since 1970, or an ISO 8601 date or date and time [default: all]
     #[arg(long, value_name = "TIME", value_parser = timestamp::argument, allow_negative_numbers = true)]
     since: Option<i64>,
+    /// The most edges in the answer, the heaviest first [default: all]
+    #[arg(short, long, value_name = "N", value_parser = answer_count)]
+    k: Option<usize>,
 }
 
 /// The arguments of `neighborhood`.
@@ -35,7 +39,7 @@ pub(crate) struct NeighborhoodArgs {
     #[arg(value_name = "A")]
     node: NodeName,
     /// The most nodes in the answer
-    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = answer_count)]
     k: usize,
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
         }
     }
     edges.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| (&a.0, a.3).cmp(&(&b.0, b.3))));
+    edges.truncate(args.k.unwrap_or(usize::MAX));
     let row = |(node, weight, time, relation): &(NodeName, f32, Option<i64>, &str)| {
         vec![name(node), float(*weight), (*time).into(), (*relation).into()]
     };

@@ -2,24 +2,31 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use hedgerow::{Engine, Filter, NodeName, NodeRef, Query, Ranked, Scored};
+use hedgerow::{CancelToken, Cursor, Engine, ErrorKind, Filter, NodeName, NodeRef, Query, Ranked, Scored};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
+use crate::output::printer::Mode;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 use crate::verbs::query::answer_explanation::{facts_of, words_of};
 
+/// The most nodes in an answer by default.
+const DEFAULT_ANSWERS: usize = 10;
+/// The most ignored nodes that a note names.
+const NAMED_IGNORED: usize = 10;
+
 /// The options of both verbs.
 #[derive(Args, Debug)]
 pub(crate) struct RankingArgs {
-    /// The most nodes in the answer
-    #[arg(short, long, value_name = "N", default_value_t = 10)]
-    k: usize,
+    /// The most nodes in the answer [default: 10, or all that --candidates names]
+    #[arg(short, long, value_name = "N", value_parser = answer_count)]
+    k: Option<usize>,
     /// The kind of the answers [default: the kind of A if it is embedded, or of the history]
     #[arg(long)]
     kind: Option<String>,
@@ -35,13 +42,77 @@ pub(crate) struct RankingArgs {
     /// A file of nodes to leave out, one per line, such as pin:42
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
+    /// Leave out nodes that one of these relations links to A, also with --include-seen, such as bought,hidden
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) exclude_relation: Vec<String>,
+    /// A file of nodes, one per line: only these are ranked, each with the score that it has among all nodes
+    #[arg(long, value_name = "FILE")]
+    candidates: Option<PathBuf>,
+    /// Leave out nodes with a lower score
+    #[arg(long, value_name = "S", value_parser = finite, allow_negative_numbers = true)]
+    min_score: Option<f32>,
+    /// Answer the next page: the `next` of the answer before. A change of the store ends the pages
+    #[arg(long, value_name = "TOKEN")]
+    after: Option<Cursor>,
+    /// How much the answers shall differ, from 0 to 1; they are chosen by maximal marginal relevance
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = share)]
+    diverse: f32,
+    /// Fail if the answer takes more than this many milliseconds once the store is open [default: no limit]
+    #[arg(long, value_name = "MS")]
+    deadline: Option<u64>,
     /// Give the reasons why each node is in the answer
     #[arg(long)]
-    pub(crate) explain: bool,
+    explain: bool,
+}
+
+/// Parses a number of answers.
+pub(crate) fn answer_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected a whole number of 1 or more".to_owned())
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number: &f32| number.is_finite());
+    number.ok_or_else(|| "expected a finite number".to_owned())
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// The time that a question has.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    ms: Option<u64>,
+}
+
+impl Deadline {
+    /// Runs a question with the token of the command and the deadline, which counts from here.
+    pub(crate) fn run<T>(
+        self,
+        ctx: &Context,
+        question: impl FnOnce(&CancelToken) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(ms) = self.ms else { return question(ctx.cancel()) };
+        let end = Instant::now().checked_add(Duration::from_millis(ms));
+        let token = end.map_or_else(|| ctx.cancel().clone(), |end| ctx.cancel().with_deadline(end));
+        question(&token).map_err(|failure| {
+            let is_late = failure.is_of(ErrorKind::Cancelled) && !ctx.cancel().is_cancelled();
+            if is_late { Failure::Deadline(ms) } else { failure }
+        })
+    }
 }
 
 impl RankingArgs {
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline { ms: self.deadline }
+    }
+
     pub(crate) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
+        for file in self.exclude.iter().chain(&self.candidates) {
+            ctx.require_file(file)?;
+        }
         let (engine, status) = ctx.trained(store)?;
         if self.now && status.dirty_nodes > 0 {
             // The log names the dirty nodes, and a read-only store does not open it: then everything is recomputed.
@@ -52,11 +123,18 @@ impl RankingArgs {
 
     pub(crate) fn query(self, include_seen: bool) -> Result<Query, Failure> {
         let exclude = self.exclude.as_deref().map_or(Ok(Vec::new()), read_nodes)?;
+        let candidates = self.candidates.as_deref().map(read_nodes).transpose()?;
+        let all = candidates.as_ref().map(|candidates| candidates.len().max(1));
         Ok(Query {
-            k: self.k,
+            k: self.k.or(all).unwrap_or(DEFAULT_ANSWERS),
             kind: self.kind,
             filter: self.filter,
             exclude,
+            exclude_relations: self.exclude_relation,
+            candidates,
+            min_score: self.min_score,
+            after: self.after,
+            diverse: self.diverse,
             include_seen,
             cosine: self.cosine,
             explain: self.explain,
@@ -70,9 +148,18 @@ pub(crate) fn print(
     ctx: &Context,
     ranked: &Ranked,
     mut facts: Vec<(&str, Value)>,
-    explain: bool,
+    query: &Query,
 ) -> Result<(), Failure> {
     ctx.note_dirty(ranked.dirty_nodes, ranked.epoch, "the answer");
+    note_ignored(ctx, ranked);
+    let next = ranked.next.map(|cursor| cursor.to_string());
+    if let Some(next) = &next
+        && (ctx.out.mode == Mode::Table || query.after.is_some())
+    {
+        ctx.out.note(&format!("the next page: --after {next}"));
+    }
+    facts.push(("ignored", ranked.ignored.iter().map(name).collect()));
+    facts.push(("next", next.into()));
     facts.splice(0..0, [("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())]);
     let row = |item: &Scored| {
         let why = item
@@ -81,8 +168,20 @@ pub(crate) fn print(
             .map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why) });
         [name(&item.node), float(item.score)].into_iter().chain(why).collect()
     };
-    let columns: &[&str] = if explain { &["node", "score", "why"] } else { &["node", "score"] };
+    let columns: &[&str] = if query.explain { &["node", "score", "why"] } else { &["node", "score"] };
     ctx.out.items(facts, columns, ranked.items.iter().map(row).collect())
+}
+
+/// Names the nodes of a history and the candidates that have no embedding.
+fn note_ignored(ctx: &Context, ranked: &Ranked) {
+    let count = ranked.ignored.len();
+    if count == 0 {
+        return;
+    }
+    let named: Vec<String> = ranked.ignored.iter().take(NAMED_IGNORED).map(NodeName::to_string).collect();
+    let more =
+        if count > NAMED_IGNORED { format!(" and {} more", count - NAMED_IGNORED) } else { String::new() };
+    ctx.out.note(&format!("these nodes have no embedding and are ignored: {}{more}", named.join(", ")));
 }
 
 fn read_nodes(path: &Path) -> Result<Vec<NodeName>, Failure> {

@@ -8,6 +8,7 @@ use hedgerow::{EarlyStop, NodeIx, NodeName, PixieOptions, Policy, pixie};
 use crate::core::failure::Failure;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::verbs::query::ranking::answer_count;
 
 /// The arguments of `walk`.
 #[derive(Args, Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct WalkArgs {
     #[arg(long, value_name = "W,..", value_delimiter = ',', allow_negative_numbers = true)]
     weights: Vec<f32>,
     /// The most nodes in the answer
-    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = answer_count)]
     k: usize,
     /// The number of walks; more walks take longer and rank more accurately
     #[arg(long, value_name = "N", default_value_t = PixieOptions::default().budget)]

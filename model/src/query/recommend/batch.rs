@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, KindIx, NodeIx, Snapshot};
 use rayon::prelude::*;
 
 use crate::config::error::Error;
@@ -11,10 +11,12 @@ use crate::query::answer::{FoundNodes, Ranked};
 use crate::query::embeddings::Embeddings;
 use crate::query::nearest::RowRequest;
 use crate::query::query::{Query, Recipient};
+use crate::query::question::restrictions::Restrictions;
+use crate::query::question::row_set::RowSet;
 use crate::query::recommend::cold_start::most_popular;
 use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::recommend::history_question::{HistoryQuestion, HistoryQuestions};
-use crate::query::recommend::{FoundLists, Recommendation};
+use crate::query::recommend::{FoundLists, Recommendation, Sources, choose_different, excluded_rows};
 use crate::query::score_part::ScorePart;
 
 /// Most queries of a task, which share the memory of their sums.
@@ -29,6 +31,15 @@ const SCORES_TOGETHER: usize = 1 << 22;
 const FEWEST_TOGETHER: usize = 4;
 const MOST_TOGETHER: usize = 64;
 
+/// Queries to the graph about one kind, by a part of the score if one is given.
+#[derive(Clone, Copy)]
+struct GraphAsked<'a> {
+    graph: &'a HistoryQuestions<'a>,
+    queries: &'a [HistoryQuery],
+    excluded: &'a [RowSet],
+    part: Option<ScorePart>,
+}
+
 /// Recommendations for many recipients, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
 /// Size: a copy of the embeddings.
@@ -36,7 +47,7 @@ pub struct Recommender {
     embeddings: Embeddings,
     snapshot: Snapshot,
     options: Query,
-    excluded: Vec<u32>,
+    restrictions: Restrictions,
     /// For each kind of the answers, its nodes by popularity. The first recipient that needs them computes them.
     popular: HashMap<KindIx, OnceLock<Vec<(NodeIx, u64)>>>,
     dirty_nodes: u64,
@@ -49,6 +60,8 @@ impl Recommender {
         options: Query,
         dirty_nodes: u64,
     ) -> Result<Self, Error> {
+        let restrictions = Restrictions::new(&options, &embeddings, &snapshot)?;
+        options.require_first_page()?;
         let targets = embeddings.targets();
         let kinds = options.kind.as_ref().map_or(targets, |kind| vec![kind.clone()]);
         let mut popular = HashMap::new();
@@ -56,18 +69,21 @@ impl Recommender {
             let kind = embeddings.require_kind(&kind, &snapshot)?;
             popular.insert(kind, OnceLock::new());
         }
-        let excluded = options.excluded_rows(&embeddings, &snapshot).collect();
         let embeddings = embeddings.prepared()?;
-        Ok(Self { embeddings, snapshot, options, excluded, popular, dirty_nodes })
+        Ok(Self { embeddings, snapshot, options, restrictions, popular, dirty_nodes })
     }
 
     /// An answer or an error for each recipient, in their order.
     ///
     /// # Errors
-    /// For each recipient, those of [`Engine::recommend`](crate::Engine::recommend).
+    /// A cancellation. For each recipient, those of [`Engine::recommend`](crate::Engine::recommend).
     /// # Cost
     /// Recipients x interests x nodes x D operations, in parallel over nodes; pass some hundred at a time.
-    pub fn recommend(&self, recipients: &[Recipient]) -> Vec<Result<Ranked, Error>> {
+    pub fn recommend(
+        &self,
+        recipients: &[Recipient],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Result<Ranked, Error>>, Error> {
         // A refused recipient keeps its place.
         let mut errors = Vec::new();
         let mut queries = Vec::new();
@@ -80,11 +96,15 @@ impl Recommender {
                 Err(error) => errors.push(Some(error)),
             }
         }
-        let answers = self.answers(queries, None).into_par_iter();
-        let ranked = answers.map(|answer| answer?.into_ranked(&self.snapshot));
+        let answers = self.answers(queries, None, cancel)?.into_par_iter();
+        let ranked = answers.map(|answer| answer?.into_ranked(&self.snapshot, &self.options, cancel));
         let mut ranked = ranked.collect::<Vec<Result<Ranked, Error>>>().into_iter();
         let next = |error: Option<Error>| error.map_or_else(|| ranked.next(), |error| Some(Err(error)));
-        errors.into_iter().filter_map(next).collect()
+        let answered = errors.into_iter().filter_map(next).map(|answer| match answer {
+            Err(error) if error.is_cancelled() => Err(error),
+            answer => Ok(answer),
+        });
+        answered.collect()
     }
 
     /// The nodes for each recipient, without names and explanations; by a part of the score alone, if one is given.
@@ -92,11 +112,12 @@ impl Recommender {
         &self,
         recipients: &[Recipient],
         part: Option<ScorePart>,
+        cancel: &CancelToken,
     ) -> Result<Vec<Vec<NodeIx>>, Error> {
         let queries = self.history_queries(recipients).into_iter().collect::<Result<_, _>>()?;
         let nodes =
             |answer: Result<FoundNodes, Error>| Ok(answer?.nodes.iter().map(|found| found.node).collect());
-        self.answers(queries, part).into_iter().map(nodes).collect()
+        self.answers(queries, part, cancel)?.into_iter().map(nodes).collect()
     }
 
     /// The embeddings and the graph that it answers from.
@@ -110,7 +131,12 @@ impl Recommender {
     }
 
     /// The nodes for each query.
-    fn answers(&self, queries: Vec<HistoryQuery>, part: Option<ScorePart>) -> Vec<Result<FoundNodes, Error>> {
+    fn answers(
+        &self,
+        queries: Vec<HistoryQuery>,
+        part: Option<ScorePart>,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Result<FoundNodes, Error>>, Error> {
         let Self { embeddings, snapshot, options, .. } = self;
         // The common part of the questions to the graph, for each kind.
         let mut graphs: HashMap<KindIx, HistoryQuestions<'_>> = HashMap::new();
@@ -130,9 +156,9 @@ impl Recommender {
         let mut left = queries.into_iter();
         while left.len() > 0 {
             let queries: Vec<HistoryQuery> = left.by_ref().take(together).collect();
-            answers.extend(self.answers_together(queries, &graphs, part));
+            answers.extend(self.answers_together(queries, &graphs, part, cancel)?);
         }
-        answers
+        Ok(answers)
     }
 
     /// The nodes for some queries, which are scanned for together.
@@ -141,69 +167,74 @@ impl Recommender {
         queries: Vec<HistoryQuery>,
         graphs: &HashMap<KindIx, HistoryQuestions<'_>>,
         part: Option<ScorePart>,
-    ) -> Vec<Result<FoundNodes, Error>> {
-        let Self { embeddings, snapshot, options, dirty_nodes, .. } = self;
-        // The rows that are no answers to a query, ascending.
-        let excluded = |query: &HistoryQuery| {
-            let seen: &[u32] = if options.include_seen { &[] } else { &query.history };
-            let mut rows = [seen, &self.excluded].concat();
-            rows.sort_unstable();
-            rows
-        };
-        let excluded: Vec<Vec<u32>> = queries.iter().map(excluded).collect();
+        cancel: &CancelToken,
+    ) -> Result<Vec<Result<FoundNodes, Error>>, Error> {
+        let Self { embeddings, snapshot, options, restrictions, dirty_nodes, .. } = self;
+        let sources = Sources { embeddings, snapshot, options, restrictions, dirty_nodes: *dirty_nodes };
+        let excluded =
+            |query: &HistoryQuery| excluded_rows(query, options, restrictions, embeddings, snapshot);
+        let excluded: Vec<RowSet> = queries.iter().map(excluded).collect();
 
         // One scan for all vectors of a kind; each list goes to the query of its vector.
         let mut found: Vec<FoundLists> = queries.iter().map(|_| FoundLists::default()).collect();
         let mask = options.token_mask(snapshot);
         for &kind in self.popular.keys() {
-            let request = options.row_request(Some(kind), mask.as_ref());
+            let request = options.row_request(Some(kind), mask.as_ref(), restrictions);
             if let Some(graph) = graphs.get(&kind) {
-                self.ask_graph(graph, &queries, &excluded, &request, part, &mut found);
+                let asked = GraphAsked { graph, queries: &queries, excluded: &excluded, part };
+                self.ask_graph(&asked, &request, &mut found, cancel)?;
             }
             let (mut owners, mut questions) = (Vec::new(), Vec::new());
             let of_kind = queries.iter().enumerate().filter(|(_, query)| query.kind == kind);
             for (at, query) in of_kind.filter(|(at, _)| found[*at].graph.is_empty()) {
                 for vector in &query.vectors {
                     owners.push(at);
-                    questions.push((vector.as_slice(), excluded[at].as_slice()));
+                    questions.push((vector.as_slice(), &excluded[at]));
                 }
             }
-            let nearest = embeddings.nearest_each(&questions, &request);
+            if questions.is_empty() {
+                continue;
+            }
+            let nearest = embeddings.nearest_each(&questions, &request, cancel)?;
             owners.into_iter().zip(nearest).for_each(|(owner, hits)| found[owner].lists.push(hits));
         }
 
         let answer = |(query, found): (HistoryQuery, FoundLists)| {
-            let recommendation =
-                Recommendation::from_lists(query, found, options, embeddings, snapshot, *dirty_nodes)?;
+            let recommendation = Recommendation::from_lists(query, found, &sources, cancel)?;
+            let is_pool = recommendation.is_pool(options);
             let popular = match &recommendation {
                 Recommendation::ColdStart(cold_start) => self.popular(cold_start.kind),
                 Recommendation::Found(_) => None,
             };
-            recommendation.found(options, snapshot, popular)
+            let found = recommendation.found(options, snapshot, popular, cancel)?;
+            if is_pool { choose_different(found, options, embeddings, snapshot, cancel) } else { Ok(found) }
         };
-        queries.into_par_iter().zip(found).map(answer).collect()
+        Ok(queries.into_par_iter().zip(found).map(answer).collect())
     }
 
-    /// The graph's answers to the queries of a kind that has factors, by a part of the score if one is given.
+    /// The graph's answers to the queries of a kind that has factors.
     fn ask_graph(
         &self,
-        graph: &HistoryQuestions<'_>,
-        queries: &[HistoryQuery],
-        excluded: &[Vec<u32>],
+        asked: &GraphAsked<'_>,
         request: &RowRequest<'_>,
-        part: Option<ScorePart>,
         found: &mut [FoundLists],
-    ) {
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        let GraphAsked { graph, queries, excluded, part } = *asked;
         let rows = graph.rows;
         // Two hops from each history.
         let asked: Vec<usize> = (0..queries.len()).filter(|&at| queries[at].kind == rows.kind).collect();
         let per_task = asked.len().div_ceil(TASKS_PER_THREAD * rayon::current_num_threads());
         let of_queries = asked.par_chunks(per_task.clamp(1, QUERIES_PER_TASK)).map(|places| {
             let mut sums = graph.sums();
-            let question = |&at: &usize| graph.of(&queries[at], part, &mut sums);
-            places.iter().map(question).collect::<Vec<_>>()
+            let question = |&at: &usize| {
+                cancel.check()?;
+                Ok(graph.of(&queries[at], part, &mut sums))
+            };
+            places.iter().map(question).collect::<Result<Vec<_>, Error>>()
         });
-        for (&at, of_query) in asked.iter().zip(of_queries.collect::<Vec<_>>().into_iter().flatten()) {
+        let of_queries = of_queries.collect::<Result<Vec<_>, Error>>()?;
+        for (&at, of_query) in asked.iter().zip(of_queries.into_iter().flatten()) {
             found[at].graph = of_query;
         }
         // One scan for all their vectors, to which the filter's part is added.
@@ -213,12 +244,17 @@ impl Recommender {
         }
         let filter: Vec<Option<&[f32]>> =
             owners.iter().map(|(_, question)| Some(question.filter.as_slice())).collect();
-        let scanned: Vec<(&[f32], &[u32])> =
-            owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at][..])).collect();
+        let scanned: Vec<(&[f32], &RowSet)> =
+            owners.iter().map(|&(at, question)| (&question.vector[..], &excluded[at])).collect();
         let request = RowRequest { popularity: false, ..*request };
-        let hits = self.embeddings.nearest_each_in(&graph.factor_rows.vectors, &scanned, &filter, &request);
+        if scanned.is_empty() {
+            return Ok(());
+        }
+        let vectors = &graph.factor_rows.vectors;
+        let hits = self.embeddings.nearest_each_in(vectors, &scanned, &filter, &request, cancel)?;
         let owners: Vec<usize> = owners.into_iter().map(|(at, _)| at).collect();
         owners.into_iter().zip(hits).for_each(|(owner, hits)| found[owner].lists.push(hits));
+        Ok(())
     }
 
     /// All nodes of a kind by popularity.

@@ -4,45 +4,49 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use hedgerow_storage::{Epoch, KindIx, NodeIx, NodeName, Snapshot};
+use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, NodeName, Snapshot};
 use hedgerow_walker::{PixieOptions, Policy, pixie};
 
 use crate::config::error::Error;
 use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
 use crate::query::answer_explanation::ExplanationInput;
-use crate::query::embeddings::Embeddings;
 use crate::query::interests::MOST_CLUSTERED;
 use crate::query::query::Query;
+use crate::query::recommend::Sources;
 use crate::query::recommend::history_query::HistoryQuery;
+use crate::query::scan::Bounds;
 
 /// A question that the graph answers.
 pub(crate) struct ColdStart {
     pub(crate) kind: KindIx,
     starts: Vec<NodeIx>,
+    /// Nodes that are no answers, without those of the history.
+    excluded: HashSet<NodeIx>,
+    /// The only nodes that may be answers; `None` allows all.
+    candidates: Option<HashSet<NodeIx>>,
+    bounds: Bounds,
     ignored: Vec<NodeName>,
+    generation: Generation,
     epoch: Epoch,
     dirty_nodes: u64,
-    /// Rows of the embeddings.
-    rows: usize,
     explanation: Option<ExplanationInput>,
 }
 
 impl ColdStart {
-    pub(crate) fn new(
-        query: HistoryQuery,
-        options: &Query,
-        embeddings: &Embeddings,
-        dirty_nodes: u64,
-    ) -> Self {
-        let HistoryQuery { kind, walk_starts: starts, ignored, .. } = query;
+    pub(super) fn new(query: HistoryQuery, sources: &Sources<'_>) -> Self {
+        let Sources { embeddings, snapshot, options, restrictions, dirty_nodes } = *sources;
+        let HistoryQuery { kind, walk_starts: starts, ignored, recipient, .. } = query;
         let explanation = options.explain.then(|| ExplanationInput::from_walks(embeddings, starts.clone()));
         Self {
             kind,
             starts,
-            ignored,
+            excluded: restrictions.excluded(recipient, snapshot).collect(),
+            candidates: restrictions.candidates.as_ref().map(|candidates| candidates.nodes.clone()),
+            bounds: restrictions.bounds,
+            ignored: [&ignored[..], restrictions.ignored()].concat(),
+            generation: embeddings.generation,
             epoch: embeddings.epoch,
             dirty_nodes,
-            rows: embeddings.rows(),
             explanation,
         }
     }
@@ -55,31 +59,33 @@ impl ColdStart {
         snapshot: &Snapshot,
         popular: Option<&[(NodeIx, u64)]>,
     ) -> Result<FoundNodes, Error> {
-        // The number of candidates: enough that the excluded and the seen ones leave k. A filter may drop any number.
-        let excluded: HashSet<NodeIx> =
-            options.exclude.iter().filter_map(|name| snapshot.lookup(name.as_ref())).collect();
+        // The number of nodes to find: enough that the excluded and the seen ones leave k. Others may drop any number.
         let filter = options.filter.as_ref().zip(options.token_mask(snapshot));
-        let dropped = excluded.len() + self.starts.len();
-        let candidates =
-            if filter.is_some() { self.rows + dropped } else { options.k.saturating_add(dropped) };
+        let dropped = self.excluded.len() + self.starts.len();
+        let drops_any = filter.is_some() || self.candidates.is_some() || self.bounds.after.is_some();
+        let wanted = options.rows_to_find();
+        let to_find = if drops_any { usize::MAX } else { wanted.saturating_add(dropped) };
 
         // Walks first, then popularity.
-        let visited = self.visited(options, snapshot, candidates)?;
+        let visited = self.visited(snapshot, to_find)?;
         let source = if visited.is_empty() { AnswerSource::Popular } else { AnswerSource::Walks };
         let scored = match (source, popular) {
             (AnswerSource::Popular, Some(popular)) => with_scores(popular),
-            (AnswerSource::Popular, None) => with_scores(&most_popular(snapshot, self.kind, candidates)),
+            (AnswerSource::Popular, None) => with_scores(&most_popular(snapshot, self.kind, to_find)),
             _ => visited,
         };
 
         // The best k that the question admits.
         let is_seen = |node: &NodeIx| !options.include_seen && self.starts.contains(node);
-        let is_admitted =
-            |node: NodeIx| filter.as_ref().is_none_or(|(filter, mask)| filter.admits(mask.of(node)));
-        let kept = scored
-            .into_iter()
-            .filter(|&(node, _)| !excluded.contains(&node) && !is_seen(&node) && is_admitted(node));
-        let nodes = kept.take(options.k).map(|(node, score)| FoundNode { node, score }).collect();
+        let is_admitted = |node: NodeIx| {
+            self.candidates.as_ref().is_none_or(|candidates| candidates.contains(&node))
+                && filter.as_ref().is_none_or(|(filter, mask)| filter.admits(mask.of(node)))
+        };
+        let is_within = |node, score| self.bounds.admit(score, || snapshot.stable_id(node).get());
+        let kept = scored.into_iter().filter(|&(node, score)| {
+            !self.excluded.contains(&node) && !is_seen(&node) && is_within(node, score) && is_admitted(node)
+        });
+        let nodes = kept.take(wanted).map(|(node, score)| FoundNode { node, score }).collect();
         let explanation = match source {
             AnswerSource::Popular => self.explanation.map(ExplanationInput::without_starts),
             _ => self.explanation,
@@ -89,6 +95,7 @@ impl ColdStart {
             source,
             interests: Vec::new(),
             ignored: self.ignored,
+            generation: self.generation,
             epoch: self.epoch,
             dirty_nodes: self.dirty_nodes,
             explanation,
@@ -96,8 +103,8 @@ impl ColdStart {
     }
 
     /// The nodes that walks from the history visit most.
-    fn visited(&self, options: &Query, snapshot: &Snapshot, k: usize) -> Result<Vec<(NodeIx, f32)>, Error> {
-        if self.starts.is_empty() || options.k == 0 {
+    fn visited(&self, snapshot: &Snapshot, k: usize) -> Result<Vec<(NodeIx, f32)>, Error> {
+        if self.starts.is_empty() {
             return Ok(Vec::new());
         }
         let queries: Vec<(NodeIx, f32)> =
@@ -116,7 +123,9 @@ fn with_scores(popular: &[(NodeIx, u64)]) -> Vec<(NodeIx, f32)> {
 pub(crate) fn most_popular(snapshot: &Snapshot, kind: KindIx, k: usize) -> Vec<(NodeIx, u64)> {
     let mut nodes: Vec<(NodeIx, u64)> =
         snapshot.nodes_of(kind).map(|node| (node, snapshot.degree(node))).collect();
-    let key = |&(node, degree): &(NodeIx, u64)| (Reverse(degree), snapshot.stable_id(node));
+    // Degrees that are one score are ordered by stable id, as scores are.
+    let key =
+        |&(node, degree): &(NodeIx, u64)| (Reverse((degree as f32).to_bits()), snapshot.stable_id(node));
     if k < nodes.len() {
         if k > 0 {
             nodes.select_nth_unstable_by_key(k - 1, key);

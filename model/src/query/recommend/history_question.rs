@@ -1,9 +1,7 @@
 //! A history as a question to the graph: live sums over two hops, and factors for a scan. Both together rank the items.
 //! Must not know interests and explanations.
 
-use std::collections::HashSet;
-
-use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_storage::{CancelToken, KindIx, NodeIx, Snapshot};
 use hedgerow_walker::{GraphFilter, HistorySum, ListRelations};
 use rayon::prelude::*;
 
@@ -16,6 +14,7 @@ use crate::query::embeddings::Embeddings;
 use crate::query::graph_rows::{FactorRows, GraphParts, GraphRows};
 use crate::query::nearest::RowRequest;
 use crate::query::query::Query;
+use crate::query::question::row_set::RowSet;
 use crate::query::recommend::history_query::HistoryQuery;
 use crate::query::scan::Hit;
 use crate::query::score_part::ScorePart;
@@ -178,9 +177,10 @@ impl HistoryQuestion {
         rows: &FactorRows,
         embeddings: &Embeddings,
         request: &RowRequest<'_>,
-        excluded: &HashSet<u32>,
-    ) -> Vec<Hit> {
-        embeddings.nearest_by(&rows.vectors, &self.vector, Some(&self.filter), request, excluded)
+        excluded: &RowSet,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>, Error> {
+        embeddings.nearest_by(&rows.vectors, &self.vector, Some(&self.filter), request, excluded, cancel)
     }
 
     /// The question for a part of the score alone.

@@ -11,11 +11,12 @@ mod top_k;
 
 use std::ops::Range;
 
+use hedgerow_storage::{CancelToken, Error};
 use rayon::prelude::*;
 
 pub(crate) use crate::query::scan::rank_count::RankCount;
 pub(crate) use crate::query::scan::score::Queries;
-pub(crate) use crate::query::scan::top_k::TopK;
+pub(crate) use crate::query::scan::top_k::{Bounds, TopK};
 
 use crate::linalg::rounded_rows::{RoundedRow, round};
 use crate::linalg::shared_rows::{ROWS_PER_BLOCK, SharedRows};
@@ -38,6 +39,21 @@ pub(crate) struct ScanRequest<'a> {
     pub(crate) mask: &'a (dyn Fn(usize) -> u64 + Sync),
     /// The order of rows with equal scores, smallest first. No two rows have the same number.
     pub(crate) order: &'a (dyn Fn(u32) -> u64 + Sync),
+    /// The sum of a score is multiplied by this number, above 0.
+    pub(crate) scale: f32,
+    /// The scores that answers may have.
+    pub(crate) bounds: Bounds,
+}
+
+impl<'a> ScanRequest<'a> {
+    /// A request for the `k` best rows by their products with the query alone.
+    pub(crate) fn new(
+        k: usize,
+        mask: &'a (dyn Fn(usize) -> u64 + Sync),
+        order: &'a (dyn Fn(u32) -> u64 + Sync),
+    ) -> Self {
+        Self { k, bias: None, mask, order, scale: 1.0, bounds: Bounds::default() }
+    }
 }
 
 /// Rows that queries are scored by. Size: that of [`SharedRows`].
@@ -126,12 +142,20 @@ impl Scan {
         self.rows.follow(rows, changed);
     }
 
-    /// The rows of the mask with the highest `query . row + bias`, best first.
+    /// The rows of the mask with the highest `scale (query . row + bias)`, best first.
     ///
+    /// # Errors
+    /// A cancellation, which is found after some thousand rows.
     /// Cost: reads all rows once, in parallel. In a rayon task it stays on its thread: a thread that waits for parts of a scan would
     /// run other tasks in between.
-    pub(crate) fn nearest(&self, query: &[f32], request: &ScanRequest<'_>) -> Vec<Hit> {
-        self.nearest_each(&[query], request, &|_, _| false).pop().unwrap_or_default()
+    pub(crate) fn nearest(
+        &self,
+        query: &[f32],
+        request: &ScanRequest<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>, Error> {
+        let each = self.nearest_each(&[query], request, &|_, _| false, cancel)?;
+        Ok(each.into_iter().next().unwrap_or_default())
     }
 
     /// The nearest rows for each of many queries. `is_excluded` is given the number of a query and a row.
@@ -142,8 +166,9 @@ impl Scan {
         queries: &[&[f32]],
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
-    ) -> Vec<Vec<Hit>> {
-        self.nearest_each_with(queries, &vec![None; queries.len()], request, is_excluded)
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<Hit>>, Error> {
+        self.nearest_each_with(queries, &vec![None; queries.len()], request, is_excluded, cancel)
     }
 
     /// As [`Scan::nearest_each`], with further scores that a query has: a number for each row.
@@ -153,17 +178,24 @@ impl Scan {
         further: &[Option<&[f32]>],
         request: &ScanRequest<'_>,
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
-    ) -> Vec<Vec<Hit>> {
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<Hit>>, Error> {
         let rounded = Queries::new(self.dim(), queries.iter().copied());
-        let tasks =
-            self.tasks(|first, end| self.best_of(&rounded, further, request, is_excluded, first..end));
-        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(request.k)).collect();
+        let stage = cancel.stage("scan", self.rows() as u64);
+        let tasks = self.tasks(|first, end| {
+            cancel.check()?;
+            let best = self.best_of(&rounded, further, request, is_excluded, first..end);
+            stage.advance((end - first) as u64)?;
+            Ok(best)
+        });
+        let mut best: Vec<TopK> = queries.iter().map(|_| TopK::new(request.k, request.bounds)).collect();
         for task in tasks {
-            for (all, some) in best.iter_mut().zip(task) {
+            for (all, some) in best.iter_mut().zip(task?) {
                 all.merge(some, request.order);
             }
         }
-        best.into_iter().map(|best| best.finish(request.order)).collect()
+        stage.end();
+        Ok(best.into_iter().map(|best| best.finish(request.order)).collect())
     }
 
     fn tasks<T: Send>(&self, work: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
@@ -185,12 +217,17 @@ impl Scan {
         is_excluded: &(dyn Fn(usize, u32) -> bool + Sync),
         rows: Range<usize>,
     ) -> Vec<TopK> {
-        let mut best: Vec<TopK> = further.iter().map(|_| TopK::new(request.k)).collect();
+        let mut best: Vec<TopK> = further.iter().map(|_| TopK::new(request.k, request.bounds)).collect();
         self.scored(queries, further, request.bias, request.mask, rows, |block, query, scores| {
             let best = &mut best[query];
+            if request.scale != 1.0 {
+                for score in scores.iter_mut() {
+                    *score *= request.scale;
+                }
+            }
             // Mostly no score is high enough, and the maximum says so without a branch for each row.
             if best.may_take(largest(scores)) {
-                for (offset, &score) in block.offsets().iter().zip(scores) {
+                for (offset, &mut score) in block.offsets().iter().zip(scores) {
                     let row = (block.first + usize::from(*offset)) as u32;
                     if best.may_take(score) && !is_excluded(query, row) {
                         best.offer((row, score), request.order);
@@ -210,7 +247,7 @@ impl Scan {
         bias: Option<&[f32]>,
         mask: &(dyn Fn(usize) -> u64 + Sync),
         rows: Range<usize>,
-        mut each: impl FnMut(&Block, usize, &[f32]),
+        mut each: impl FnMut(&Block, usize, &mut [f32]),
     ) {
         let count = further.len();
         let mut scores = vec![0.0f32; count * BLOCK];

@@ -40,7 +40,7 @@ impl Scan {
                 |_, query, scores| {
                     // Counting without a branch is faster.
                     let (mut higher, mut equal, level) = (0u32, 0u32, questions[query].1);
-                    for score in scores {
+                    for score in scores.iter() {
                         higher += u32::from(*score > level);
                         equal += u32::from(*score == level);
                     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
-use hedgerow_walker::{ListRelations, RelatedItems};
+use hedgerow_walker::{ListRelations, RelatedItems, SecondHops};
 
 use crate::query::cold_question::ColdQuestion;
 use crate::query::embeddings::Embeddings;
@@ -35,6 +35,12 @@ pub(crate) struct RelatedSums<'a> {
     cold: Option<ColdQuestion<'a>>,
 }
 
+impl RelatedSums<'_> {
+    pub(crate) fn into_hops(self) -> SecondHops {
+        self.related.into_hops()
+    }
+}
+
 /// The related items of one node.
 pub(crate) struct RelatedQuestion {
     row: u32,
@@ -60,6 +66,12 @@ impl<'a> RelatedQuestions<'a> {
         }
     }
 
+    /// Sums that keep second hops, and take those of earlier questions.
+    pub(crate) fn sums_with(&self, hops: SecondHops) -> RelatedSums<'_> {
+        let RelatedSums { related, cold } = self.sums();
+        RelatedSums { related: related.with_hops(hops), cold }
+    }
+
     /// `None` if embeddings answer: the graph reaches nothing from the row's node, or it has features and lists.
     pub(crate) fn of(&self, row: u32, sums: &mut RelatedSums<'_>) -> Option<RelatedQuestion> {
         let Self { has_related, relations, embeddings, snapshot, .. } = self;
@@ -77,7 +89,12 @@ impl<'a> RelatedQuestions<'a> {
 }
 
 impl RelatedQuestion {
-    /// The best rows, best first, from the best rows by the embeddings alone.
+    /// The rows that are reached.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + '_ {
+        self.scores.iter().map(|(row, _)| *row)
+    }
+
+    /// The best rows, best first, from the best rows by the embeddings alone. Scores of these are times [`EMBEDDING_WEIGHT`].
     pub(crate) fn best(
         &self,
         by_embeddings: &[Hit],
@@ -88,7 +105,7 @@ impl RelatedQuestion {
     ) -> Vec<Hit> {
         let order = |row: u32| embeddings.ids[row as usize].get();
         let mut not_reached: HashSet<u32> = by_embeddings.iter().map(|&(row, _)| row).collect();
-        let mut best = TopK::new(request.k);
+        let mut best = TopK::new(request.k, request.bounds);
         let query = embeddings.vectors.query(&embeddings.vector(self.row));
         for &(row, score) in &self.scores {
             not_reached.remove(&row);
@@ -104,7 +121,7 @@ impl RelatedQuestion {
             }
         }
         for &(row, score) in by_embeddings.iter().filter(|(row, _)| not_reached.contains(row)) {
-            best.offer((row, EMBEDDING_WEIGHT * score), &order);
+            best.offer((row, score), &order);
         }
         best.finish(&order)
     }

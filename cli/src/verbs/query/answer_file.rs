@@ -1,0 +1,207 @@
+//! Answers to each node of a file: recommendations to users, and similar nodes.
+//! Owns the reading of the file and the form of the output; the library answers many nodes together.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use hedgerow::{AnswerSource, CancelToken, NodeName, NodeRef, Ranked, Recipient, Recommender, SimilarFinder};
+use serde_json::Value;
+
+use crate::core::failure::Failure;
+use crate::core::location::Place;
+use crate::input::lines::Lines;
+use crate::input::source::Source;
+use crate::output::stream::Stream;
+use crate::output::value::{count, float, name, object};
+use crate::session::context::Context;
+use crate::verbs::query::answer_explanation::{facts_of, words_of};
+
+/// Nodes whose answers are computed together and are in memory at once.
+const NODES_AT_ONCE: usize = 1024;
+
+/// The reaction to a node without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    /// Stop; the answers before it stay written
+    Stop,
+    /// Write a line with the error instead of the answer, and continue
+    Skip,
+}
+
+/// The source of the answers, which says what the nodes of the file are.
+pub(crate) enum Asked {
+    /// Users, each with a recommendation.
+    Users(Recommender),
+    /// Nodes, each with similar ones.
+    Queries(SimilarFinder),
+}
+
+impl Asked {
+    fn answers(
+        &self,
+        nodes: &[AskedNode],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Result<Ranked, hedgerow::ModelError>>, Failure> {
+        let names = nodes.iter().map(|node| node.name.clone());
+        Ok(match self {
+            Self::Users(recommender) => {
+                recommender.recommend(&names.map(Recipient::Node).collect::<Vec<_>>(), cancel)?
+            }
+            Self::Queries(finder) => finder.similar(&names.collect::<Vec<_>>(), cancel)?,
+        })
+    }
+
+    /// The name of the column of the nodes.
+    fn column(&self) -> &'static str {
+        match self {
+            Self::Users(_) => "user",
+            Self::Queries(_) => "query",
+        }
+    }
+
+    /// The columns of the output.
+    fn columns(&self, json: bool, explain: bool) -> &'static [&'static str] {
+        match (self, json, explain) {
+            (Self::Users(_), true, _) => &["user", "basis", "epoch", "dirty_nodes", "items"],
+            (Self::Users(_), false, true) => &["user", "node", "score", "basis", "why"],
+            (Self::Users(_), false, false) => &["user", "node", "score", "basis"],
+            (Self::Queries(_), true, _) => &["query", "basis", "epoch", "dirty_nodes", "items"],
+            (Self::Queries(_), false, true) => &["query", "node", "score", "basis", "why"],
+            (Self::Queries(_), false, false) => &["query", "node", "score", "basis"],
+        }
+    }
+}
+
+/// The source of an answer in a word.
+pub(crate) fn basis(ranked: &Ranked) -> Value {
+    match ranked.source {
+        AnswerSource::Graph => "graph",
+        AnswerSource::Embeddings => "embeddings",
+        AnswerSource::Walks => "walks",
+        AnswerSource::Popular => "popular",
+    }
+    .into()
+}
+
+/// A node of a file, and its place there.
+struct AskedNode {
+    name: NodeName,
+    place: Place,
+}
+
+/// Answers each node of a file, one per line.
+pub(crate) fn answer_file(
+    ctx: &Context,
+    asked: &Asked,
+    path: &Path,
+    explain: bool,
+    on_error: OnError,
+    cancel: &CancelToken,
+) -> Result<(), Failure> {
+    let lines = Lines::new(Source::open(path)?);
+    let mut writer = Writer::new(ctx, asked, explain, on_error);
+    let answered = answer_all(lines, &mut writer, cancel);
+    writer.stream.finish()?;
+    if writer.failed > 0 {
+        let column = asked.column();
+        let (one, many) =
+            (format!("{column} has"), if column == "user" { "users have" } else { "queries have" });
+        ctx.out.note(&format!("{} no answer", count(writer.failed, &one, many)));
+    }
+    answered
+}
+
+fn answer_all(mut lines: Lines, writer: &mut Writer<'_>, cancel: &CancelToken) -> Result<(), Failure> {
+    let mut nodes = Vec::new();
+    while lines.advance()? {
+        let text = lines.text(0, lines.bytes().len())?;
+        if text.is_empty() {
+            continue;
+        }
+        match NodeRef::parse(text) {
+            Ok(node) => {
+                nodes.push(AskedNode { name: node.to_name(), place: lines.place(0) });
+            }
+            Err(error) => {
+                writer.answer(&mut nodes, cancel)?;
+                let bad = lines.place(0).problem(error);
+                if writer.on_error == OnError::Stop {
+                    return Err(bad.into());
+                }
+                writer.error(text, &bad.to_string())?;
+            }
+        }
+        if nodes.len() == NODES_AT_ONCE {
+            writer.answer(&mut nodes, cancel)?;
+        }
+    }
+    writer.answer(&mut nodes, cancel)
+}
+
+/// Writes the answers: an object for each node of the file, or a line for each node of its answer.
+struct Writer<'a> {
+    asked: &'a Asked,
+    stream: Stream,
+    json: bool,
+    explain: bool,
+    on_error: OnError,
+    failed: u64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(ctx: &Context, asked: &'a Asked, explain: bool, on_error: OnError) -> Self {
+        let json = ctx.out.mode.is_json();
+        let stream = ctx.out.stream(asked.columns(json, explain));
+        Self { asked, stream, json, explain, on_error, failed: 0 }
+    }
+
+    fn answer(&mut self, nodes: &mut Vec<AskedNode>, cancel: &CancelToken) -> Result<(), Failure> {
+        let nodes = std::mem::take(nodes);
+        let answers = self.asked.answers(&nodes, cancel)?;
+        for (node, ranked) in nodes.into_iter().zip(answers) {
+            match ranked {
+                Ok(ranked) => self.write(&node.name, &ranked)?,
+                Err(error) if self.on_error == OnError::Skip => {
+                    self.error(&node.name.to_string(), &error.to_string())?;
+                }
+                Err(error) => {
+                    return Err(node.place.problem(error).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, asking: &NodeName, ranked: &Ranked) -> Result<(), Failure> {
+        if !self.json {
+            for item in &ranked.items {
+                let why = item.explanation.as_ref().map(words_of);
+                let row = [name(asking), name(&item.node), float(item.score), basis(ranked)];
+                self.stream.row(row.into_iter().chain(why).collect())?;
+            }
+            return Ok(());
+        }
+        let items = ranked.items.iter().map(|item| {
+            let mut fields = vec![("node", name(&item.node)), ("score", float(item.score))];
+            fields.extend(item.explanation.as_ref().map(|why| ("why", facts_of(why))));
+            object(fields)
+        });
+        self.stream.row(vec![
+            name(asking),
+            basis(ranked),
+            ranked.epoch.get().into(),
+            ranked.dirty_nodes.into(),
+            items.collect(),
+        ])
+    }
+
+    fn error(&mut self, asking: &str, error: &str) -> Result<(), Failure> {
+        self.failed += 1;
+        if self.json {
+            return self.stream.summary(vec![(self.asked.column(), asking.into()), ("error", error.into())]);
+        }
+        let mut row = vec![asking.into(), Value::Null, Value::Null, format!("error: {error}").into()];
+        row.extend(self.explain.then_some(Value::Null));
+        self.stream.row(row)
+    }
+}
