@@ -18,6 +18,7 @@ mod merged_changes;
 mod older_formats;
 mod pixie;
 mod quality;
+mod questions;
 mod readers;
 mod readme;
 mod rebuild_comparison;

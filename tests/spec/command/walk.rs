@@ -80,7 +80,7 @@ fn walk_refuses_arguments_that_do_not_fit_together() {
         (&["lamp:a", "--early", "3"], 2, "expected P,V: two whole numbers of 1 or more"),
         (&["lamp:a", "--early", "0,3"], 2, "expected P,V"),
         (&["lamp:a", "--budget", "0"], 5, "budget: found 0, expected 1 to 100,000 walks"),
-        (&["lamp:a", "-k", "0"], 5, "k: found 0, expected 1 or more"),
+        (&["lamp:a", "-k", "0"], 2, "expected a whole number of 1 or more"),
         (&["lamp:a", "lamp:nowhere"], 1, "no node lamp:nowhere in the store"),
         (&["lamp"], 2, "expected kind:key"),
         (&[], 2, "<A>"),

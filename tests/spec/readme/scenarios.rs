@@ -414,6 +414,54 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         write(folder, "users.txt", "room:hall\nroom:none\n");
         vec![run(folder, &["recommend", "s", "--users", "users.txt"])]
     }),
+    ("no node was named that others are similar to", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["similar", "s"])]
+    }),
+    ("a file of queries names a node that is not in the store", |folder| {
+        lamps_with_model(folder);
+        write(folder, "queries.txt", "lamp:a\nlamp:none\n");
+        vec![run(folder, &["similar", "s", "--queries", "queries.txt"])]
+    }),
+    ("a question was asked for no answer", |folder| {
+        lamps_with_model(folder);
+        let verbs = ["similar", "recommend", "neighbors", "neighborhood", "walk"];
+        verbs.map(|verb| run(folder, &[verb, "s", "lamp:a", "-k", "0"])).into()
+    }),
+    ("a relation was named that is not in the store", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["similar", "s", "lamp:a", "--exclude-relation", "bought"])]
+    }),
+    ("a relation was named that is not in the store, and another is called nearly so", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["recommend", "s", "room:hall", "--exclude-relation", "lamp-rom"])]
+    }),
+    ("linked nodes were to be left out of the answer to a history", |folder| {
+        lamps_with_model(folder);
+        let history = ["recommend", "s", "--history", "lamp:a", "--exclude-relation", "lamp-room"];
+        vec![run(folder, &history)]
+    }),
+    ("the next page was asked for after the store had changed", |folder| {
+        lamps_with_model(folder);
+        let first = run(folder, &["similar", "s", "lamp:a", "-k", "1", "--output", "json"]);
+        let first: serde_json::Value = serde_json::from_slice(&first.stdout).expect("json");
+        ok(folder, &["link", "s", "lamp:a", "room:attic"]);
+        let next = first["next"].as_str().expect("a cursor");
+        vec![run(folder, &["similar", "s", "lamp:a", "-k", "1", "--after", next])]
+    }),
+    ("the next page was asked for with another text than `next`", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["similar", "s", "lamp:a", "--after", "2"])]
+    }),
+    ("pages were asked for of an answer with several interests", |folder| {
+        lamps_with_model(folder);
+        let interests = ["recommend", "s", "room:hall", "--interests", "2", "--after", "1.1.1.0.0"];
+        vec![run(folder, &interests)]
+    }),
+    ("a question did not end before its deadline", |folder| {
+        lamps_with_model(folder);
+        ["similar", "recommend"].map(|verb| run(folder, &[verb, "s", "lamp:a", "--deadline", "0"])).into()
+    }),
     ("the nodes to embed have no features and no identities", |folder| {
         lamps(folder);
         vec![run(folder, &["train", "s", "--target", "lamp", "--ids", "off"])]
