@@ -7,7 +7,7 @@
 //!
 //! | [`ErrorKind`](crate::ErrorKind) | meaning | remedy |
 //! | --- | --- | --- |
-//! | `NotFound` | no such node, kind or relation | [`Error::missing_node`](crate::Error::missing_node) names the node; report it to your caller |
+//! | `NotFound` | no such node, kind or relation | [`Error::missing_node`](crate::Error::missing_node) and [`Error::missing_relation`](crate::Error::missing_relation) have the name; report it to your caller |
 //! | `Invalid` | an invalid value: a NaN, a name, an option | correct the input; nothing was changed |
 //! | `Limit` | more than the maximum | smaller batches; see [`limits`](super::limits) |
 //! | `Locked` | another handle writes to the store | open read-only, or wait; the text has process and time |
@@ -18,8 +18,8 @@
 //! | `NotTrained` | no model yet | train; [`pixie()`](crate::pixie()) needs no model |
 //! | `NotEmbedded` | the node came after the last refresh, or its kind is no target | refresh, or call [`Engine::embedding_now`](crate::Engine::embedding_now); or train with its kind |
 //! | `Diverged` | the loss of a training is not a number | a lower `learning_rate`; the epochs before are published |
-//! | `Refused` | the state does not allow it: nothing to resume, another graph, an ended updater | see the text; train anew, or start another updater |
-//! | `Cancelled` | your token was raised | none; see [`durability`](super::durability) for the state |
+//! | `Refused` | the state does not allow it: nothing to resume, another graph, a cursor of before, an ended updater | see the text; train anew, ask for the first page, or start another updater |
+//! | `Cancelled` | your token was raised, or its deadline passed | none; see [`durability`](super::durability) for the state |
 //! | `Damaged` | a file does not hold what was written | see below |
 //! | `Io` | the operating system refused an operation | see below |
 //! | `Broken` | an earlier write or sync failed | close the store and open it again |

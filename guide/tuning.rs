@@ -82,7 +82,7 @@
 //! # let folder = tempfile::tempdir().expect("a folder");
 //! # let path = folder.path().join("store");
 //! # drop(Store::options().create(true).open(&path)?);
-//! let token = CancelToken::new(); // keep a clone where Ctrl-C or a deadline can raise it
+//! let token = CancelToken::new(); // keep a clone where Ctrl-C can raise it; `with_deadline` sets a time
 //! let watched = token.observed(|at| println!("{} {} of {}", at.stage, at.done, at.of));
 //! let found = Store::check(&path, CheckOptions::default(), &watched)?;
 //! assert!(found.problems.is_empty());
