@@ -66,9 +66,10 @@ pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::Error as StorageError;
 pub use hedgerow_storage::{
     Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived, Edge,
-    EdgeBuffer, Epoch, Generation, KindIx, List, MAX_DENSE_VALUE, NodeIx, NodeName, NodeRef, OpenOptions,
-    Position, Progress, Publish, RelationIx, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage,
-    Store, TokenMask, is_engine_panic,
+    EdgeBuffer, Epoch, Generation, KindIx, List, MAX_DENSE_VALUE, MAX_PROPERTIES, MAX_VALUE_BYTES, NodeIx,
+    NodeName, NodeRef, OpenOptions, Position, Progress, Property, PropertyIx, PropertyReader, PropertyType,
+    PropertyValue, Publish, RelationIx, Savepoint, SectionFile, SectionWriter, Sizes, Snapshot, StableId,
+    Stage, Store, TokenMask, is_engine_panic,
 };
 pub use hedgerow_walker::Error as WalkError;
 pub use hedgerow_walker::{

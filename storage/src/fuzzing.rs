@@ -23,8 +23,13 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
+use crate::types::property::PropertyValue;
 #[cfg(test)]
-use crate::types::ops::{EdgeData, Op};
+use crate::types::{
+    ops::{EdgeData, Op},
+    property::PropertyType,
+    value_changes,
+};
 use crate::wal::journal;
 use crate::wal::log_end::LogEnd;
 use crate::wal::record;
@@ -41,7 +46,7 @@ pub struct Decoders {
     copy: Disk,
     pub(crate) manifest: Manifest,
     /// The intact segments.
-    pub(crate) segments: [SectionFile; 4],
+    pub(crate) segments: Vec<SectionFile>,
     pub(crate) state: GraphState,
 }
 
@@ -55,7 +60,8 @@ impl Decoders {
         let mut manifest = sample(intact.folder(), nodes);
         std::fs::create_dir(copy.folder()).expect("an empty folder");
         let open = |named: &NamedFile| named.open(&intact, Residence::Mapped, mode(&CancelToken::new()));
-        let segments = manifest.segments.each_ref().map(|named| open(named).expect("intact"));
+        let segments: Vec<SectionFile> =
+            manifest.segments.iter().map(|named| open(named).expect("intact")).collect();
         let state = open_checkpoint(&intact, &manifest, mode(&CancelToken::new())).expect("intact");
         for (named, file) in manifest.segments.iter_mut().zip(&segments) {
             let path = named.path(copy.folder());
@@ -223,8 +229,8 @@ pub(crate) fn all_sections(file: &SectionFile) -> Vec<Section<'_>> {
     file.tags().map(|tag| (tag, file.section(tag).expect("its table names it"))).collect()
 }
 
-/// A store with lists of all forms (small, over 64 slots, weighted, timed), a relation of many and one of few nodes, and every kind
-/// of feature.
+/// A store with lists of all forms (small, over 64 slots, weighted, timed), a relation of many and one of few nodes, every kind of
+/// feature, and a property of each type.
 pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
@@ -241,6 +247,23 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
         }
         batch.set_tokens(pin, &[format!("t{}", at % 5), "\u{e9}".to_owned()]).expect("valid");
         batch.set_dense(pin, "photo", &[at as f32, 1.0]).expect("valid");
+        // A value of each type at some nodes.
+        let title = format!("t{at}");
+        for (name, value) in [
+            ("title", PropertyValue::Text(&title)),
+            ("plays", PropertyValue::Integer(i64::from(at))),
+            ("price", PropertyValue::Float(f64::from(at) / 2.0)),
+            ("in_stock", PropertyValue::Boolean(at % 3 == 0)),
+            ("released", PropertyValue::Time(i64::from(at) << 40)),
+            ("genres", PropertyValue::List(vec!["comedy", &title])),
+        ] {
+            if !(at as usize + name.len()).is_multiple_of(3) {
+                batch.set_property(pin, name, &value).expect("valid");
+            }
+        }
+    }
+    if nodes > 0 {
+        batch.set_label("pin", Some("title")).expect("valid");
     }
     store.commit(&batch).expect("committed");
     store.checkpoint(&CancelToken::new()).expect("written");
@@ -249,8 +272,12 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
 
 /// One operation of each form that a sample of this many nodes takes.
 #[cfg(test)]
-pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 10] {
+pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 14] {
     let value = EdgeData { weight: 2.0, time: Some(3) };
+    // The first nodes are pins, whose first property is a text.
+    let mut values = Vec::new();
+    value_changes::push(&mut values, (0, Some(b"new")));
+    value_changes::push(&mut values, (1, None));
     [
         ("kind", Op::Kind { name: "user".into() }),
         ("relation", Op::Relation { name: "likes".into() }),
@@ -262,6 +289,10 @@ pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 10] {
         ("dense", Op::Dense { node: 4, block: "photo".into(), values: vec![1.0, 2.0] }),
         ("position", Op::Position { source: "input".into(), to: Some(7.into()) }),
         ("no_position", Op::Position { source: "input".into(), to: None }),
+        ("property", Op::Property { kind: 0, name: "pages".into(), of: PropertyType::Integer }),
+        ("label", Op::Label { kind: 0, property: Some(1) }),
+        ("no_label", Op::Label { kind: 0, property: None }),
+        ("values", Op::Values { node: 0, values }),
     ]
 }
 
@@ -276,6 +307,9 @@ fn read_all(state: GraphState) {
         graph.tokens(node);
         for (block, _) in graph.dense_blocks() {
             graph.dense(node, &block);
+        }
+        for property in graph.properties_of(graph.kind(node)) {
+            graph.value(node, property);
         }
         for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
             let list = graph.list(relation, node);

@@ -29,7 +29,8 @@
 //! # Limits
 //! 255 kinds, 65,535 relations, 2^32 - 1 nodes over the life of a store (numbers of removed nodes are kept for their
 //! keys), 2^30 - 1,000,001 neighbors of a node in a relation.
-//! Kinds of 64 bytes, keys of 512 bytes, 4096 tokens and 16 KiB of tokens a node, 4096 numbers a dense row. A batch has
+//! Kinds of 64 bytes, keys of 512 bytes, 4096 tokens and 16 KiB of tokens a node, 4096 numbers a dense row.
+//! 4096 properties, with values of 16 KiB. A batch has
 //! at most 1,000,000 operations and 256 MiB. Positions of 256 inputs, with names of 4096 bytes.
 //! A change at a node costs time in proportion to the square root of its degree: at a million neighbors a commit takes
 //! 30 microseconds more. Two changes take longer: the first one since a checkpoint, some 3 ms there, and one that
@@ -69,7 +70,8 @@ pub use fs::private_section::PrivateSection;
 pub use fs::section::SectionFile;
 pub use fs::section_writer::{AsBytes, SectionWriter};
 pub use graph::flattened::FlattenedLists;
-pub use graph::snapshot::Snapshot;
+pub use graph::property_values::PropertyReader;
+pub use graph::snapshot::{Property, Snapshot};
 pub use graph::token_mask::TokenMask;
 pub use store::backup::Backup;
 pub use store::check::{CheckOptions, CheckReport};
@@ -77,17 +79,18 @@ pub use store::handle::{Sizes, Store};
 pub use store::open::OpenOptions;
 pub use types::batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_VALUE, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES,
-    MAX_TOKENS, MAX_TOKENS_BYTES,
+    MAX_TOKENS, MAX_TOKENS_BYTES, Savepoint,
 };
 pub use types::cancel::CancelToken;
 pub use types::commit_summary::Commit;
 pub use types::damage::Damage;
 pub use types::error::Error;
-pub use types::ids::{Epoch, Generation, KindIx, NodeIx, RelationIx, StableId};
+pub use types::ids::{Epoch, Generation, KindIx, NodeIx, PropertyIx, RelationIx, StableId};
 pub use types::names::{
     MAX_KEY_BYTES, MAX_KIND_BYTES, MAX_RELATION_BYTES, NodeName, NodeRef, check_relation,
 };
 pub use types::position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
 pub use types::progress::{Progress, Stage};
+pub use types::property::{MAX_PROPERTIES, MAX_VALUE_BYTES, PropertyType, PropertyValue};
 pub use wal::changes::Changes;
 pub use wal::engine::is_engine_panic;

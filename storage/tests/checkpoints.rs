@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hedgerow_storage::{
-    Batch, CancelToken, Edge, Epoch, Error, Generation, NodeRef, Publish, RelationIx, SectionWriter, Store,
+    Batch, CancelToken, Edge, Epoch, Error, Generation, NodeRef, PropertyType, Publish, RelationIx,
+    SectionWriter, Store,
 };
 
 /// More commits than a checkpoint applies while others wait.
@@ -84,6 +85,28 @@ fn a_checkpoint_is_worthwhile_once_the_log_is_long() {
         let reader = Store::options().read_only(true).open(folder.path()).expect("opens");
         assert_eq!(reader.snapshot().epoch() == epoch, expected);
         assert!(!store.is_outdated().expect("a writer shows every commit"));
+    }
+}
+
+/// A label has no value of a node, and a declared property none either: each alone makes the file of properties stale.
+#[test]
+fn a_label_and_a_property_without_values_are_in_the_next_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut batch = Batch::new();
+    for (property, label) in
+        [("title", None), ("title", Some("title")), ("price", Some("title")), ("price", None)]
+    {
+        let store = create(&folder);
+        batch.clear();
+        batch.declare_property("pin", property, PropertyType::Text).expect("valid");
+        batch.set_label("pin", label).expect("valid");
+        store.commit(&batch).expect("committed");
+        store.checkpoint(&CancelToken::new()).expect("written");
+        drop(store);
+        let reader = Store::options().read_only(true).open(folder.path()).expect("opens").snapshot();
+        let pin = reader.kind_ix("pin").expect("declared with the property");
+        assert!(reader.property_ix(pin, property).is_some());
+        assert_eq!(reader.label(pin).map(|at| reader.property(at).name), label);
     }
 }
 

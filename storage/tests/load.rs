@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hedgerow_storage::{
     Batch, BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, Generation, NodeIx, NodeName, NodeRef,
-    Publish, Store,
+    PropertyType, PropertyValue, Publish, Store,
 };
 use hedgerow_test_support::Random;
 
@@ -231,6 +231,88 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
             assert_eq!(loaded.nodes_added, slow.snapshot().node_count(), "seed {seed}");
         }
     }
+}
+
+/// A batch of nodes, properties and labels of few names, whose types now and then contradict those of before.
+fn random_values(random: &mut Random) -> Batch {
+    let mut batch = Batch::new();
+    for _ in 0..random.below(40) {
+        let (kind, key) = (["pin", "board"][random.below(2)], random.below(60).to_string());
+        let node = NodeName::new(kind, key).expect("valid");
+        let at = random.below(6);
+        let name = ["title", "plays", "price", "in_stock", "released", "genres"][at];
+        let of = if random.chance(98) { at } else { random.below(6) };
+        let text = "\u{e9}x".repeat(1 + random.below(40));
+        let value = match of {
+            0 => PropertyValue::Text(&text),
+            1 => PropertyValue::Integer(random.below(1000_i64) - 500),
+            2 => PropertyValue::Float(f64::from(random.below(1000_u32)) / 8.0),
+            3 => PropertyValue::Boolean(random.chance(50)),
+            4 => PropertyValue::Time(random.next().cast_signed()),
+            _ => PropertyValue::List(vec![&text, "b"]),
+        };
+        let added = match random.below(40) {
+            0 => batch.add_node(&node),
+            1 => batch.declare_property(kind, name, PropertyType::ALL[of]),
+            2 => batch.set_label(kind, random.chance(70).then_some(name)),
+            3 => batch.remove_property(&node, name),
+            4 if at == 2 => batch.set_property(&node, name, &PropertyValue::Integer(7)),
+            _ => batch.set_property(&node, name, &value),
+        };
+        added.expect("valid");
+    }
+    batch
+}
+
+#[test]
+fn values_make_byte_for_byte_the_files_that_commits_of_the_same_batches_make() {
+    let mut refused = 0;
+    for seed in 0..40 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut random = Random::new(seed);
+        let (slow, mut load) = (create(&folder.path().join("slow")), BulkLoad::new());
+        let rounds = if seed == 39 { 1000 } else { 1 + random.below(20) };
+        let mut nodes = 0;
+        for _ in 0..rounds {
+            let batch = random_values(&mut random);
+            match (slow.commit(&batch), load.values(&batch)) {
+                (Ok(commit), Ok(())) => nodes += commit.nodes_added,
+                (Err(one), Err(other)) => {
+                    assert_eq!(one.to_string(), other.to_string(), "seed {seed}");
+                    refused += 1;
+                }
+                (one, other) => panic!("seed {seed}: {one:?} and {other:?}"),
+            }
+        }
+        if nodes == 0 {
+            continue;
+        }
+        slow.checkpoint(&CancelToken::new()).expect("written");
+        let fast = create(&folder.path().join("fast"));
+        let loaded = fast.load(load, &CancelToken::new()).expect("loaded");
+        assert_eq!(files(fast.path()), files(slow.path()), "seed {seed}");
+        assert_eq!(loaded.nodes_added, nodes, "seed {seed}");
+    }
+    assert!(refused > 20, "{refused} batches were refused");
+}
+
+#[test]
+fn a_batch_of_a_load_has_nodes_and_properties_only() {
+    let mut load = BulkLoad::new();
+    let refused = |load: &mut BulkLoad, batch: &Batch| {
+        assert!(matches!(load.values(batch), Err(Error::Invalid { what: "change of a load", .. })));
+    };
+    let mut batch = Batch::new();
+    batch.set_tokens(node("pin:1"), &["a"]).expect("valid");
+    refused(&mut load, &batch);
+    batch.clear();
+    batch.add_node(node("pin:1")).expect("valid");
+    batch.link(node("pin:1"), node("board:1"), Edge::default()).expect("valid");
+    refused(&mut load, &batch);
+    batch.clear();
+    batch.set_position("input", 1.into()).expect("valid");
+    refused(&mut load, &batch);
+    assert!(load.is_empty());
 }
 
 #[test]

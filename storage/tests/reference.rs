@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hedgerow_storage::{
-    Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, List, NodeIx, NodeName, Position, Publish,
-    RelationIx, SectionWriter, Snapshot, Store,
+    Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, KindIx, List, NodeIx, NodeName, Position,
+    PropertyType, PropertyValue, Publish, RelationIx, SectionWriter, Snapshot, Store,
 };
 use hedgerow_test_support::Random;
 
@@ -19,6 +19,54 @@ enum Change {
     Tokens(NodeName, Vec<String>),
     Dense(NodeName, String, Vec<f32>),
     Position(String, Option<Position>),
+    Property(String, String, PropertyType),
+    Label(String, Option<String>),
+    Value(NodeName, String, Option<Value>),
+}
+
+/// A value of a property, owned.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Time(i64),
+    List(Vec<String>),
+}
+
+impl Value {
+    fn of(value: &PropertyValue<'_>) -> Self {
+        match value {
+            PropertyValue::Text(text) => Self::Text((*text).to_owned()),
+            PropertyValue::Integer(value) => Self::Integer(*value),
+            PropertyValue::Float(value) => Self::Float(*value),
+            PropertyValue::Boolean(value) => Self::Boolean(*value),
+            PropertyValue::Time(value) => Self::Time(*value),
+            PropertyValue::List(items) => Self::List(items.iter().map(|item| (*item).to_owned()).collect()),
+        }
+    }
+
+    fn as_property(&self) -> PropertyValue<'_> {
+        match self {
+            Self::Text(text) => PropertyValue::Text(text),
+            Self::Integer(value) => PropertyValue::Integer(*value),
+            Self::Float(value) => PropertyValue::Float(*value),
+            Self::Boolean(value) => PropertyValue::Boolean(*value),
+            Self::Time(value) => PropertyValue::Time(*value),
+            Self::List(items) => PropertyValue::List(items.iter().map(String::as_str).collect()),
+        }
+    }
+
+    /// The value that a property of this type gets; none where the store refuses it.
+    fn converted(&self, of: PropertyType) -> Option<Self> {
+        match (self, of) {
+            (Self::Integer(value), PropertyType::Float) => Some(Self::Float(*value as f64)),
+            (Self::Integer(value), PropertyType::Time) => Some(Self::Time(*value * 1_000_000)),
+            (Self::Text(text), PropertyType::List) => Some(Self::List(vec![text.clone()])),
+            (value, of) => (value.as_property().property_type() == of).then(|| value.clone()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +85,7 @@ type EdgeKey = (String, NodeName, NodeName);
 struct Features {
     tokens: BTreeSet<String>,
     dense: BTreeMap<String, Vec<f32>>,
+    values: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +93,8 @@ struct Model {
     nodes: BTreeMap<NodeName, Features>,
     edges: BTreeMap<EdgeKey, (f32, Option<i64>)>,
     positions: BTreeMap<String, Position>,
+    properties: BTreeMap<(String, String), PropertyType>,
+    labels: BTreeMap<String, String>,
 }
 
 fn edge_key(a: &NodeName, b: &NodeName, relation: Option<&String>) -> EdgeKey {
@@ -77,6 +128,33 @@ impl Model {
                 self.positions.insert(source.clone(), *position);
             }
             Change::Position(source, None) => drop(self.positions.remove(source)),
+            Change::Property(kind, name, of) => {
+                return *self.properties.entry((kind.clone(), name.clone())).or_insert(*of) == *of;
+            }
+            Change::Label(kind, Some(name)) => {
+                let is_known = self.properties.contains_key(&(kind.clone(), name.clone()));
+                if is_known {
+                    self.labels.insert(kind.clone(), name.clone());
+                }
+                return is_known;
+            }
+            Change::Label(kind, None) => drop(self.labels.remove(kind)),
+            Change::Value(node, name, value) => {
+                let property = (node.kind.clone(), name.clone());
+                let known = self.properties.get(&property).copied();
+                let given = value.as_ref().map(|value| value.as_property().property_type());
+                let Some(of) = known.or(given) else { return false };
+                let new = value.as_ref().map(|value| value.converted(of));
+                if new == Some(None) {
+                    return false;
+                }
+                self.properties.insert(property, of);
+                let values = &mut self.nodes.entry(node.clone()).or_default().values;
+                match new.flatten() {
+                    Some(value) => drop(values.insert(name.clone(), value)),
+                    None => drop(values.remove(name)),
+                }
+            }
         }
         true
     }
@@ -97,9 +175,34 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
             Change::Dense(node, block, values) => batch.set_dense(node, block, values)?,
             Change::Position(source, Some(position)) => batch.set_position(source, *position)?,
             Change::Position(source, None) => batch.forget_position(source)?,
+            Change::Property(kind, name, of) => batch.declare_property(kind, name, *of)?,
+            Change::Label(kind, name) => batch.set_label(kind, name.as_deref())?,
+            Change::Value(node, name, Some(value)) => batch.set_property(node, name, &value.as_property())?,
+            Change::Value(node, name, None) => batch.remove_property(node, name)?,
         }
     }
     Ok(batch)
+}
+
+const PROPERTIES: [&str; 6] = ["title", "plays", "price", "in_stock", "released", "genres"];
+
+fn random_type(random: &mut Random) -> PropertyType {
+    PropertyType::ALL[random.below(6) as usize]
+}
+
+fn random_value(of: PropertyType, random: &mut Random) -> Value {
+    let mut text = || "\u{e9}".repeat(1 + random.below(3) as usize);
+    match of {
+        PropertyType::Text => Value::Text(text()),
+        PropertyType::List => {
+            let items = vec![text(), text(), text()];
+            Value::List(items.into_iter().take(random.below(4) as usize).collect())
+        }
+        PropertyType::Integer => Value::Integer(random.below(3_i64) - 1),
+        PropertyType::Float => Value::Float(f64::from(random.below(3_u32)) / 2.0),
+        PropertyType::Boolean => Value::Boolean(random.chance(50)),
+        PropertyType::Time => Value::Time(random.below(3_i64) - 1),
+    }
 }
 
 fn random_change(random: &mut Random) -> Change {
@@ -109,8 +212,22 @@ fn random_change(random: &mut Random) -> Change {
     };
     let relation = |random: &mut Random| random.chance(20).then(|| "likes".to_owned());
     let (a, b) = (node(random), node(random));
-    match random.below(100) {
+    match random.below(120) {
         0..5 => Change::Add(a),
+        100..102 => {
+            Change::Property(a.kind, PROPERTIES[random.below(6) as usize].to_owned(), random_type(random))
+        }
+        102..104 => {
+            let name = PROPERTIES[random.below(6) as usize].to_owned();
+            Change::Label(a.kind, random.chance(70).then_some(name))
+        }
+        104..120 => {
+            // Mostly the type that the property has by then, so that most batches are accepted.
+            let at = random.below(6) as usize;
+            let of = if random.chance(97) { PropertyType::ALL[at] } else { random_type(random) };
+            let value = random.chance(85).then(|| random_value(of, random));
+            Change::Value(a, PROPERTIES[at].to_owned(), value)
+        }
         5..60 => {
             let weight = if random.chance(70) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
             let time = random.chance(20).then(|| random.below(5_i64) - 2);
@@ -169,6 +286,11 @@ fn read(graph: &Snapshot) -> Model {
                 features.dense.insert(block, row.to_vec());
             }
         }
+        for property in graph.properties_of(graph.kind(node)) {
+            if let Some(value) = graph.value(node, property) {
+                features.values.insert(graph.property(property).name.to_owned(), Value::of(&value));
+            }
+        }
         let mut degree = 0;
         for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
             let list = graph.list(relation, node);
@@ -191,6 +313,22 @@ fn read(graph: &Snapshot) -> Model {
         model.nodes.insert(name, features);
     }
     assert_eq!(graph.node_count(), model.nodes.len() as u64);
+    for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
+        let kind_name = graph.kind_name(kind).to_owned();
+        for at in graph.properties_of(kind) {
+            let property = graph.property(at);
+            assert_eq!((property.kind, graph.property_ix(kind, property.name)), (kind, Some(at)));
+            let nodes = (0..graph.bound()).map(NodeIx::new);
+            let with_value = nodes.filter(|&node| graph.value(node, at).is_some());
+            let is_right = |&node: &NodeIx| graph.is_alive(node) && graph.kind(node) == kind;
+            let (right, wrong): (Vec<_>, Vec<_>) = with_value.partition(is_right);
+            assert_eq!((right.len() as u64, wrong), (property.count, Vec::new()), "{}", property.name);
+            model.properties.insert((kind_name.clone(), property.name.to_owned()), property.of);
+        }
+        if let Some(label) = graph.label(kind) {
+            model.labels.insert(kind_name, graph.property(label).name.to_owned());
+        }
+    }
     for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
         let count = model.edges.keys().filter(|(name, ..)| name == graph.relation_name(relation)).count();
         assert_eq!(graph.edge_count(relation), count as u64);

@@ -6,7 +6,8 @@
 //! and the like are their dumps. The manifests of `store-4` name a fingerprint of each file. `store-5` has rows of refreshes in
 //! files of their own, and for readers the records since its checkpoint. Up to there rows are numbers of four bytes. In `store-6` they
 //! are rounded to eight bits. The digests of the others are those of their rows once they are rounded. The files of `store-7` have
-//! a checksum for each block; its model has factors. In `store-8` a relation has records of few nodes, and visits are bytes.
+//! a checksum for each block; its model has factors. In `store-8` a relation has records of few nodes, and visits are bytes. `store-9` has
+//! properties of each type, in its files and in its log.
 
 use std::fs;
 use std::io::Read;
@@ -137,6 +138,41 @@ fn a_store_with_changed_rows_has_its_content_and_its_digest() {
         let verified = engine.verify(&cancel).expect("it is verified");
         assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{verified}");
     }
+}
+
+#[test]
+fn a_store_with_properties_has_its_values_and_its_label() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let store = open_and_compare("store-9", &path);
+    let film = NodeRef::new("film", "1").expect("a name");
+    let price = |store: &Store| {
+        let snapshot = store.snapshot();
+        let film = snapshot.require(film).expect("there");
+        let property = snapshot.property_ix(snapshot.kind(film), "price").expect("there");
+        snapshot.value(film, property).map(|value| value.to_string())
+    };
+    assert_eq!(price(&store).as_deref(), Some("5"));
+    // A reader sees the files of the checkpoint, and not the log.
+    let reader = Store::options().read_only(true).open(&path).expect("it opens");
+    assert_eq!(price(&reader).as_deref(), Some("4.5"));
+    store.checkpoint(&CancelToken::new()).expect("a checkpoint");
+    let reader = Store::options().read_only(true).open(&path).expect("it opens");
+    assert_eq!(price(&reader).as_deref(), Some("5"));
+}
+
+/// A program that does not know properties must not open a store whose log may have some. The manifest tells it, from the first opening on.
+#[test]
+fn a_store_of_before_properties_is_of_this_format_once_it_was_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let version = |name: &str| fs::read(path.join(name)).expect("a file")[16];
+    unpack("store-8", &path);
+    assert_eq!(version("MANIFEST"), 4);
+    drop(Store::options().read_only(true).open(&path).expect("it opens"));
+    assert_eq!(version("MANIFEST"), 4);
+    drop(Store::options().open(&path).expect("it opens"));
+    assert_eq!(["MANIFEST", "MANIFEST.copy", "MANIFEST.previous"].map(version), [5, 5, 5]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
 fn every_kind_of_change_changes_the_digest() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = engine(&folder, "store");
-    let mut model_graph = GraphModel::new(3, 30);
+    let mut model_graph = GraphModel::new(5, 30);
     engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options()).run(&CancelToken::new()).expect("a training");
     let (pin, board) = (name("pin:1"), name("board:1"));

@@ -253,7 +253,10 @@ fn an_updater_with_persist_every_stores_the_embeddings() {
     let (sender, events) = channel();
     let options = UpdaterOptions { persist_every: Some(Duration::ZERO), ..on_request() };
     let updater = Updater::start(Arc::clone(&engine), &options, send_to(sender)).expect("an updater");
-    engine.store().commit(&model_graph.batch(6)).expect("a commit");
+    let mut batch = model_graph.batch(6);
+    // Whatever the batch does, this changes the graph.
+    batch.add_node(("board", "new")).expect("a valid node");
+    engine.store().commit(&batch).expect("a commit");
     let epoch = updater.flush(&CancelToken::new()).expect("a refresh");
     assert_eq!(
         (next_event(&events), next_event(&events)),

@@ -2,6 +2,7 @@
 //! Owns the collected graph and its validation; the store decides which manifest names the files, and when.
 
 use crate::bulk::build;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -12,23 +13,28 @@ use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::{Disk, Target};
 use crate::fs::header::Fingerprint;
 use crate::graph::plan::MAX_RELATIONS;
-use crate::segments::{Keys, Nodes, RelationMeta, TopologyWriter};
+use crate::segments::{Keys, Nodes, Properties, RelationMeta, TopologyWriter};
+use crate::types::batch::{Batch, BatchOp};
 use crate::types::cancel::CancelToken;
+use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
-use crate::types::ids::NodeIx;
+use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::{check_relation, default_relation};
+use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
-use crate::bulk::names::NodeNames;
+use crate::bulk::names::{AHEAD, NodeNames};
+use crate::bulk::value_columns::ValueColumns;
 
 /// A complete graph, collected in memory for [`Store::load`](crate::Store::load): nodes first and then edges between
 /// their numbers, or an [`EdgeBuffer`] with named nodes.
 ///
-/// Nodes have no features here; those can be committed afterwards.
+/// Nodes may have properties here. Their tokens and dense rows can be committed afterwards.
 ///
 /// # Cost
-/// 8 bytes an edge, plus 4 where edges have weights and 8 where they have times; 32 bytes and its key a node.
+/// 8 bytes an edge, plus 4 where edges have weights and 8 where they have times; 32 bytes and its key a node; 12 bytes
+/// and its own a value.
 ///
 /// # Example
 /// ```
@@ -54,6 +60,7 @@ use crate::bulk::names::NodeNames;
 pub struct BulkLoad {
     names: NodeNames,
     relations: Vec<Relation>,
+    values: ValueColumns,
 }
 
 /// The edges of one relation.
@@ -62,6 +69,12 @@ struct Relation {
     name: String,
     kinds: BTreeSet<(u8, u8)>,
     parts: Vec<EdgeColumns>,
+}
+
+/// A change that [`BulkLoad::values`] has checked.
+enum ValueChange<'a> {
+    Label(KindIx, Option<u16>),
+    Value(u16, NodeIx, Option<Cow<'a, [u8]>>),
 }
 
 /// The edges of one call, in columns.
@@ -171,6 +184,102 @@ impl BulkLoad {
         added
     }
 
+    /// Adds the nodes of a batch, and their properties and labels. New nodes get the next numbers in the order of first appearance. The
+    /// result is the same as of a commit of the batch.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a batch with other changes, such as edges or tokens, and as for [`Store::commit`](crate::Store::commit).
+    /// [`Error::Limit`] for too many kinds, nodes or properties. Nothing of the call is added then.
+    ///
+    /// # Cost
+    /// Some 0.1 microseconds a node and 0.02 a value, on one thread.
+    pub fn values(&mut self, batch: &Batch) -> Result<(), Error> {
+        let (nodes, kinds, properties) = (self.names.bound(), self.names.kinds().len(), self.values.len());
+        let added = self.resolve_values(batch);
+        if added.is_err() {
+            self.names.truncate(nodes, kinds);
+            self.values.truncate(properties);
+        }
+        for change in added? {
+            match change {
+                ValueChange::Label(kind, property) => self.values.set_label(kind, property),
+                ValueChange::Value(property, node, value) => {
+                    self.values.set(property, node, value.as_deref());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds nodes and properties, and checks every value.
+    fn resolve_values<'a>(&mut self, batch: &'a Batch) -> Result<Vec<ValueChange<'a>>, Error> {
+        let ops = batch.ops();
+        if batch.positions().next().is_some() {
+            return Err(Error::invalid("change of a load", "a position", "nodes, properties and labels"));
+        }
+        let mut changes = Vec::with_capacity(ops.len());
+        let mut last: Option<(StableId, NodeIx)> = None;
+        for (at, op) in ops.iter().enumerate() {
+            if let Some(BatchOp::Add { node } | BatchOp::Value { node, .. }) = ops.get(at + AHEAD) {
+                self.names.prefetch(node.id);
+            }
+            match *op {
+                BatchOp::Add { node } => drop(self.names.find_or_add(batch.node(node), node.id)?),
+                BatchOp::Property { kind, property, of } => {
+                    let kind = KindIx::new(self.names.known_kind(batch.read(kind))?);
+                    let name = batch.property_name(property);
+                    let at = self.property(kind, name, Some(of))?;
+                    check_type(of, self.values.property_type(at), (self.kind_name(kind), name))?;
+                }
+                BatchOp::Label { kind, property } => {
+                    let kind = KindIx::new(self.names.known_kind(batch.read(kind))?);
+                    let property =
+                        property.map(|property| self.property(kind, batch.property_name(property), None));
+                    changes.push(ValueChange::Label(kind, property.transpose()?));
+                }
+                BatchOp::Value { node: name, property, value } => {
+                    let node = match last {
+                        Some((id, node)) if id == name.id => node,
+                        _ => self.names.find_or_add(batch.node(name), name.id)?,
+                    };
+                    last = Some((name.id, node));
+                    let (kind, value) = (self.names.kind(node), value.map(|value| batch.value(value)));
+                    let name = batch.property_name(property);
+                    let at = self.property(kind, name, value.map(|(of, _)| of))?;
+                    let (to, names) = (self.values.property_type(at), (self.kind_name(kind), name));
+                    let bytes = value.map(|value| convert(value, to, names)).transpose()?;
+                    changes.push(ValueChange::Value(at, node, bytes));
+                }
+                BatchOp::Link { .. }
+                | BatchOp::Unlink { .. }
+                | BatchOp::Remove { .. }
+                | BatchOp::Tokens { .. }
+                | BatchOp::Dense { .. } => {
+                    let found = "an edge, a removal, tokens or a dense row";
+                    return Err(Error::invalid("change of a load", found, "nodes, properties and labels"));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The number of a kind's property, which is added with the type `of` if it is new.
+    fn property(&mut self, kind: KindIx, name: &str, of: Option<PropertyType>) -> Result<u16, Error> {
+        match (self.values.find(kind, name), of) {
+            (Some(at), _) => Ok(at),
+            (None, None) => Err(unknown_property(self.kind_name(kind), name)),
+            (None, Some(_)) if self.values.len() >= MAX_PROPERTIES => {
+                let (limit, found) = (MAX_PROPERTIES as u64, self.values.len() as u64 + 1);
+                Err(Error::Limit { what: "properties", limit, found })
+            }
+            (None, Some(of)) => Ok(self.values.add(kind, name, of)),
+        }
+    }
+
+    fn kind_name(&self, kind: KindIx) -> &str {
+        &self.names.kinds()[kind.index()]
+    }
+
     fn take(&mut self, buffer: &EdgeBuffer, numbers: &[NodeIx]) -> Result<(), Error> {
         let mut relation_of = Vec::with_capacity(buffer.groups.len());
         for &Group { kinds: (a, b), relation } in &buffer.groups {
@@ -222,8 +331,8 @@ impl BulkLoad {
         Ok(at)
     }
 
-    /// Writes the files under `number`; returns what a manifest says of all files, and the numbers of nodes and edges. The memory
-    /// of the edges is freed as soon as they are in a file.
+    /// Writes the files under `number`; returns what a manifest says of all files, and the counts of a commit without its epoch. The
+    /// memory of the edges is freed as soon as they are in a file.
     ///
     /// # Errors
     /// [`Error::Limit`] for too many neighbors of a node; [`Error::Cancelled`]; errors of writing. The files written by
@@ -231,20 +340,24 @@ impl BulkLoad {
     pub(crate) fn write(
         mut self,
         disk: &Disk,
-        current: &[NamedFile; 4],
+        current: &[NamedFile],
         number: u64,
         cancel: &CancelToken,
-    ) -> Result<([NamedFile; 4], u64, u64), Error> {
-        let Self { names, relations } = &mut self;
+    ) -> Result<(Vec<NamedFile>, Commit), Error> {
+        let Self { names, relations, values } = &mut self;
         names.close();
         let bound = names.bound();
-        let mut edges = 0;
+        let mut summary = Commit {
+            nodes_added: u64::from(bound),
+            properties_changed: values.nodes_with_values(bound),
+            ..Commit::default()
+        };
         // As after commits: a file without changes stays.
-        let is_stale = [!relations.is_empty(), true, true, false];
+        let is_stale = [!relations.is_empty(), true, true, false, values.len() > 0];
         let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let (written, count) = write_topology(to, names, relations, cancel)?;
-                edges = count;
+                summary.edges_added = count;
                 Ok(written)
             }
             "nodes" => {
@@ -255,9 +368,14 @@ impl BulkLoad {
                 let what = |node: NodeIx| (names.kind(node), names.ids()[node.index()], names.key(node));
                 Keys::write(to, bound, what, cancel)
             }
+            "properties" => {
+                let (schema, labels) = values.schema();
+                let (kind, value) = (|node| names.kind(node), |at, node| values.value(at, node));
+                Properties::write(to, bound, (&schema, labels), kind, value, cancel)
+            }
             _ => unreachable!("a load has no features, and what is not stale is not written"),
         })?;
-        Ok((files, u64::from(bound), edges))
+        Ok((files, summary))
     }
 }
 

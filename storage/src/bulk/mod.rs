@@ -6,3 +6,4 @@ pub(crate) mod edge_buffer;
 pub(crate) mod load;
 pub(crate) mod names;
 pub(crate) mod partition;
+pub(crate) mod value_columns;

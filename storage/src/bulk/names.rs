@@ -17,7 +17,7 @@ use crate::types::names::{check_key, check_kind};
 use crate::bulk::edge_buffer::EdgeBuffer;
 
 /// The number of names by which a lookup is prefetched.
-const AHEAD: usize = 16;
+pub(crate) const AHEAD: usize = 16;
 /// Names that a thread compares as one task.
 const COMPARED: usize = 1 << 13;
 /// The position of the kind above the end of the key; the keys of 2^32 nodes end below 2^41.
@@ -100,7 +100,7 @@ impl NodeNames {
     }
 
     /// The number of a kind, which is added if it is new.
-    fn known_kind(&mut self, kind: &str) -> Result<u8, Error> {
+    pub(crate) fn known_kind(&mut self, kind: &str) -> Result<u8, Error> {
         let at = self.kinds.iter().position(|other| other == kind).unwrap_or(self.kinds.len());
         if at >= MAX_KINDS {
             return Err(Error::Limit { what: "kinds", limit: MAX_KINDS as u64, found: at as u64 + 1 });
@@ -137,6 +137,33 @@ impl NodeNames {
             self.truncate(first, kinds);
         }
         resolved
+    }
+
+    /// The number of a named node, which is added if it is new.
+    ///
+    /// # Errors
+    /// As for [`Self::resolve`].
+    pub(crate) fn find_or_add(&mut self, name: NodeRef<'_>, id: StableId) -> Result<NodeIx, Error> {
+        if self.directory.is_empty() {
+            // At least two slots, so that a lookup has a slot to read.
+            self.insert_nodes(self.bound())?;
+        }
+        if let Some(node) = self.lookup(id) {
+            let known = self.name(node);
+            return if known == name { Ok(node) } else { Err(collision(name, known)) };
+        }
+        let kind = self.known_kind(name.kind)?;
+        let node = self.bound();
+        self.push(kind, name.key, id)?;
+        self.insert_nodes(node)?;
+        Ok(NodeIx::new(node))
+    }
+
+    /// Fetches what a lookup of this id reads first.
+    pub(crate) fn prefetch(&self, id: StableId) {
+        if !self.directory.is_empty() {
+            prefetch(&self.directory, home(id, self.directory.len()));
+        }
     }
 
     /// The numbers, found by stable id alone.

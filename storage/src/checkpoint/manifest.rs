@@ -12,6 +12,7 @@ use crate::fs::section_table::Verification;
 use crate::fs::section_writer::SectionWriter;
 use crate::fs::verified_files::{OpenMode, VerifiedFiles};
 use crate::segments;
+use crate::segments::FILES_BEFORE_PROPERTIES;
 use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
@@ -23,10 +24,12 @@ use crate::wal::record_scan::LogStart;
 
 const KIND: [u8; 4] = *b"MANI";
 /// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log. Since version 4 derived
-/// files may change rows of others, and may be newer than the checkpoint.
-const VERSION: u32 = 4;
+/// files may change rows of others, and may be newer than the checkpoint. Since version 5 there are properties.
+const VERSION: u32 = 5;
 /// The first version with fingerprints.
 const FINGERPRINTS: u32 = 3;
+/// The first version with properties.
+const PROPERTIES: u32 = 5;
 const BODY: [u8; 8] = *b"body\0\0\0\0";
 const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
@@ -78,15 +81,19 @@ pub(crate) struct Manifest {
     pub(crate) replay_after: Option<u64>,
     /// Records from this one on are in the log; older ones may be trimmed.
     pub(crate) log_start: u64,
-    /// The checkpoint files, in the order of [`segments::FILES`].
-    pub(crate) segments: [NamedFile; 4],
+    /// The checkpoint files, in the order of [`segments::FILES`]. The last one is missing until the first checkpoint of a store of before
+    /// properties.
+    pub(crate) segments: Vec<NamedFile>,
     pub(crate) published: Option<Published>,
     /// The positions of inputs in the batches that the checkpoint covers.
     pub(crate) positions: Positions,
 }
 
-/// The section `body` since version 3.
-type Body = (u64, u64, u64, Option<u64>, u64, [NamedFile; 4], Option<Published>);
+/// The section `body`.
+type Body = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>);
+
+/// The section `body` of versions 3 and 4: without properties.
+type FourFiles = (u64, u64, u64, Option<u64>, u64, [NamedFile; 4], Option<Published>);
 
 /// The section `body` before version 3: without fingerprints.
 type OldBody = (u64, u64, u64, u64, [FileName; 4], Option<OldPublished>);
@@ -179,8 +186,15 @@ impl Manifest {
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
         let body = file.section(BODY)?;
-        let body =
-            if file.version() < FINGERPRINTS { Self::old_body(disk, body) } else { codec::decode(body) };
+        let body = match file.version() {
+            ..FINGERPRINTS => Self::old_body(disk, body),
+            FINGERPRINTS..PROPERTIES => codec::decode::<FourFiles>(body).map(
+                |(number, epoch, replay_from, replay_after, log_start, segments, published)| {
+                    (number, epoch, replay_from, replay_after, log_start, segments.into(), published)
+                },
+            ),
+            _ => codec::decode(body),
+        };
         let (number, epoch, replay_from, replay_after, log_start, segments, published): Body =
             body.map_err(|_| damaged("unreadable"))?;
         let positions = if file.has(POSITIONS) || file.version() == 2 {
@@ -203,7 +217,9 @@ impl Manifest {
         };
         let named = manifest.segments.iter().map(|file| file.name.what.as_str());
         let published = manifest.published.iter().flat_map(|published| &published.files);
-        if !named.eq(segments::FILES) || published.clone().any(|file| !is_file_stem(&file.name.what)) {
+        let names =
+            &segments::FILES[..manifest.segments.len().clamp(FILES_BEFORE_PROPERTIES, segments::FILES.len())];
+        if !named.eq(names.iter().copied()) || published.clone().any(|file| !is_file_stem(&file.name.what)) {
             return Err(damaged("names of unknown files"));
         }
         let floor =
@@ -224,7 +240,7 @@ impl Manifest {
             dirty: old.dirty,
             files: old.files.into_iter().map(|name| NamedFile::adopted(disk, name)).collect(),
         });
-        let segments = segments.map(|name| NamedFile::adopted(disk, name));
+        let segments = segments.into_iter().map(|name| NamedFile::adopted(disk, name)).collect();
         Ok((number, epoch, replay_from, None, log_start, segments, published))
     }
 
@@ -408,7 +424,7 @@ mod tests {
             replay_from: 5,
             replay_after: Some(number),
             log_start: 5,
-            segments,
+            segments: segments.into(),
             published: None,
             positions: Positions::new(positions),
         }
@@ -441,7 +457,7 @@ mod tests {
             .map(|entry| entry.expect("readable").file_name().into_string().expect("text"))
             .collect();
         left.sort();
-        assert_eq!(left.len(), 2 * 4 + 3 + 1, "{left:?}");
+        assert_eq!(left.len(), 2 * segments::FILES.len() + 3 + 1, "{left:?}");
         assert!(!left.contains(&"keys.0.hg".to_owned()));
     }
 }

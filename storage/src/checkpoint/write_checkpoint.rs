@@ -10,8 +10,8 @@ use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
-use crate::segments::{BlockMeta, RelationMeta};
-use crate::segments::{FILES, Features, Keys, Nodes, Segments, TopologyWriter};
+use crate::segments::{BlockMeta, PropertyMeta, RelationMeta};
+use crate::segments::{FILES, Features, Keys, Nodes, Properties, Segments, TopologyWriter};
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, RelationIx};
@@ -23,10 +23,10 @@ use crate::types::ids::{NodeIx, RelationIx};
 pub(crate) fn write_segments(
     disk: &Disk,
     state: &GraphState,
-    current: &[NamedFile; 4],
+    current: &[NamedFile],
     number: u64,
     cancel: &CancelToken,
-) -> Result<[NamedFile; 4], Error> {
+) -> Result<Vec<NamedFile>, Error> {
     let segments = &state.segments;
     let has_new_nodes = state.bound != segments.nodes.bound();
     let is_stale = [
@@ -37,6 +37,10 @@ pub(crate) fn write_segments(
         !state.tokens.is_empty()
             || state.blocks.len() != segments.features.blocks.len()
             || state.blocks.iter().any(|block| !block.values.is_empty()),
+        current.len() < FILES.len()
+            || !state.values.is_empty()
+            || state.properties.len() != segments.properties.schema.len()
+            || !state.labels.iter().eq(segments.properties.labels.iter().map(|(kind, at)| (kind, at))),
     ];
     write_stale(disk, current, is_stale, number, |to, what| write_segment(to, what, state, cancel))
 }
@@ -47,17 +51,20 @@ pub(crate) fn write_segments(
 /// Errors of `write`; the files written by then are removed again.
 pub(crate) fn write_stale(
     disk: &Disk,
-    current: &[NamedFile; 4],
-    is_stale: [bool; 4],
+    current: &[NamedFile],
+    is_stale: [bool; FILES.len()],
     number: u64,
     mut write: impl FnMut(Target<'_>, &str) -> Result<Fingerprint, Error>,
-) -> Result<[NamedFile; 4], Error> {
-    let mut files = current.clone();
+) -> Result<Vec<NamedFile>, Error> {
+    let mut files = current.to_vec();
     for at in (0..FILES.len()).filter(|&at| is_stale[at]) {
         let name = FileName::new(FILES[at], number);
         let path = name.path(disk.folder());
         match write(disk.target(&path), FILES[at]) {
-            Ok(fingerprint) => files[at] = NamedFile { name, fingerprint },
+            Ok(fingerprint) => {
+                let file = NamedFile { name, fingerprint };
+                if at < files.len() { files[at] = file } else { files.push(file) }
+            }
             Err(error) => {
                 for at in (0..=at).filter(|&at| is_stale[at]) {
                     // A file that cannot be removed is removed at the next publish.
@@ -86,7 +93,7 @@ fn write_segment(
             let what = |node| (state.kind(node), state.stable_id(node), state.name(node).key);
             Keys::write(to, state.bound, what, cancel)
         }
-        _ => {
+        "features" => {
             let used: Vec<usize> = (0..state.blocks.len()).filter(|&at| state.blocks[at].rows > 0).collect();
             let meta = |&at: &usize| {
                 let block = &state.blocks[at];
@@ -95,6 +102,14 @@ fn write_segment(
             let blocks: Vec<BlockMeta> = used.iter().map(meta).collect();
             let dense = |at: usize, node| state.dense(used[at], node);
             Features::write(to, state.bound, &blocks, |node| state.tokens(node), dense, cancel)
+        }
+        _ => {
+            let schema: Vec<PropertyMeta> =
+                state.properties.iter().map(|property| PropertyMeta::clone(property)).collect();
+            let labels = state.labels.iter().map(|(&kind, &at)| (kind, at)).collect();
+            let kind = |node| state.kind(node);
+            let value = |at, node| state.value_bytes(at, node);
+            Properties::write(to, state.bound, (&schema, labels), kind, value, cancel)
         }
     }
 }
@@ -124,20 +139,31 @@ fn write_topology(to: Target<'_>, state: &GraphState, cancel: &CancelToken) -> R
 }
 
 /// Writes the segments of a store without nodes.
-pub(crate) fn write_empty(disk: &Disk) -> Result<[NamedFile; 4], Error> {
+pub(crate) fn write_empty(disk: &Disk) -> Result<Vec<NamedFile>, Error> {
     let names = FILES.map(|what| FileName::new(what, 0));
     let paths = names.each_ref().map(|name| name.path(disk.folder()));
     let to = |at: usize| disk.target(&paths[at]);
     let cancel = CancelToken::new();
     let no_node = |_: NodeIx| -> ! { unreachable!("a new store has no nodes") };
-    let [topology, nodes, keys, features] = names;
-    Ok([
+    let [topology, nodes, keys, features, properties] = names;
+    let written = [
         (topology, TopologyWriter::create(to(0), 0, 0)?.finish()?),
         (nodes, Nodes::write(to(1), &[], 0, |node| no_node(node), &cancel)?),
         (keys, Keys::write(to(2), 0, |node| no_node(node), &cancel)?),
         (features, Features::write(to(3), 0, &[], |node| no_node(node), |_, node| no_node(node), &cancel)?),
-    ]
-    .map(|(name, fingerprint)| NamedFile { name, fingerprint }))
+        (
+            properties,
+            Properties::write(
+                to(4),
+                0,
+                (&[], Vec::new()),
+                |node| no_node(node),
+                |_, node| no_node(node),
+                &cancel,
+            )?,
+        ),
+    ];
+    Ok(written.into_iter().map(|(name, fingerprint)| NamedFile { name, fingerprint }).collect())
 }
 
 /// Opens the segments of a manifest as a state.
@@ -160,17 +186,15 @@ pub(crate) fn open_checkpoint_after(
     let stage = mode.cancel.stage("files", manifest.segments.iter().map(|file| file.fingerprint.bytes).sum());
     let open = |at: usize, residence| {
         let named = &manifest.segments[at];
-        let known = before.map(|before| &before.files[at]).filter(|file| named.is(file, disk));
+        let known = before.and_then(|before| before.files.get(at)).filter(|file| named.is(file, disk));
         let file = known.map_or_else(|| named.open(disk, residence, mode), |file| Ok(file.clone()))?;
         stage.advance(named.fingerprint.bytes)?;
         Ok::<_, Error>(file)
     };
-    let files = [
-        open(0, lists)?,
-        open(1, Residence::Mapped)?,
-        open(2, Residence::Mapped)?,
-        open(3, Residence::Mapped)?,
-    ];
+    let mut files = vec![open(0, lists)?];
+    for at in 1..manifest.segments.len() {
+        files.push(open(at, Residence::Mapped)?);
+    }
     stage.end();
     let segments = Segments::new(files, before)?;
     // A process needs memory for what it uses, not for what was validated.

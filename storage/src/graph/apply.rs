@@ -8,10 +8,13 @@ use crate::adjacency::list_builder::ListBuilder;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::persistent_map::PersistentMap;
 use crate::graph::graph_state::{AddedNode, Block, GraphState, Relation};
+use crate::segments::PropertyMeta;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
+use crate::types::property::{MAX_PROPERTIES, PropertyValue, check_property};
+use crate::types::value_changes;
 
 /// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
 /// 80 MB of memory.
@@ -96,6 +99,31 @@ impl Applier {
             }
             Op::Dense { node, block, values } => self.dense(NodeIx::new(node), block, &values)?,
             Op::Edge { relation, a, b, old, new } => self.edge(relation, a, b, old, new)?,
+            Op::Property { kind, name, of } => {
+                if usize::from(kind) >= state.kinds.len() {
+                    return Err("it names a kind that does not exist");
+                }
+                check_property(&name).map_err(|_| "it creates a property with an invalid name")?;
+                if state.property_ix(KindIx::new(kind), &name).is_some() {
+                    return Err("it creates a property that exists");
+                }
+                if state.properties.len() >= MAX_PROPERTIES {
+                    return Err("it exceeds the limit of properties");
+                }
+                state.properties.push(Arc::new(PropertyMeta { kind, name, of, count: 0 }));
+            }
+            Op::Label { kind, property: Some(property) } => {
+                if state.properties.get(usize::from(property)).is_none_or(|of| of.kind != kind) {
+                    return Err("it names a property that the kind does not have");
+                }
+                Arc::make_mut(&mut state.labels).insert(kind, property);
+            }
+            Op::Label { kind, property: None } => {
+                if Arc::make_mut(&mut state.labels).remove(&kind).is_none() {
+                    return Err("it removes a label that does not exist");
+                }
+            }
+            Op::Values { node, values } => self.values(NodeIx::new(node), &values)?,
             Op::Position { source, to: Some(to) } => {
                 check_source(&source).map_err(|_| "it names a source with an invalid name")?;
                 let positions = Arc::make_mut(&mut state.positions);
@@ -125,6 +153,40 @@ impl Applier {
                 block.rows -= 1;
             }
         }
+        let mut removed = Vec::new();
+        state.properties_of(node).for_each(|at| value_changes::push(&mut removed, (at, None)));
+        if !removed.is_empty() {
+            self.values(node, &removed).expect("a node can lose the values that it has");
+        }
+    }
+
+    /// Changes the values of a node.
+    fn values(&mut self, node: NodeIx, changes: &[u8]) -> Result<(), &'static str> {
+        let state = &mut self.state;
+        let kind = state.kind(node).get();
+        for change in value_changes::iter(changes) {
+            let (at, value) = change?;
+            let had_value = state.value_bytes(at, node).is_some();
+            let Some(property) = state.properties.get_mut(usize::from(at)) else {
+                return Err("it names a property that does not exist");
+            };
+            if property.kind != kind {
+                return Err("it names a property of another kind");
+            }
+            if value.is_some_and(|value| PropertyValue::decode(property.of, value).is_none()) {
+                return Err("it has a value of another type than the property");
+            }
+            if had_value != value.is_some() {
+                let property = Arc::make_mut(property);
+                let count =
+                    if had_value { property.count.checked_sub(1) } else { property.count.checked_add(1) };
+                property.count = count.ok_or("it removes a value that does not exist")?;
+            }
+        }
+        let old = state.values.get(node.get()).map_or(&[][..], |old| old);
+        let merged = value_changes::merged(old, changes)?;
+        state.values.set(node.get(), merged.into());
+        Ok(())
     }
 
     fn dense(&mut self, node: NodeIx, name: String, values: &[f32]) -> Result<(), &'static str> {

@@ -1,14 +1,14 @@
 //! One state of the graph: the segments of a checkpoint, and later changes in pages that states share.
 //! Owns the representation in memory and reads it by number; names and public types belong to the snapshot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
 use crate::adjacency::overlay::Overlay;
 use crate::adjacency::persistent_map::PersistentMap;
-use crate::segments::Segments;
+use crate::segments::{PropertyMeta, Segments};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
@@ -33,6 +33,12 @@ pub(crate) struct GraphState {
     pub(crate) tokens: PersistentMap<Arc<[Box<str>]>>,
     /// The blocks of the segments come first, in their order.
     pub(crate) blocks: Vec<Arc<Block>>,
+    /// The properties of the segments come first, in their order.
+    pub(crate) properties: Vec<Arc<PropertyMeta>>,
+    /// The property that labels the nodes of a kind.
+    pub(crate) labels: Arc<BTreeMap<u8, u16>>,
+    /// Values that replace those of the segments, as `value_changes` packs them.
+    pub(crate) values: PersistentMap<Arc<[u8]>>,
     pub(crate) positions: Positions,
 }
 
@@ -102,6 +108,9 @@ impl GraphState {
             liveness: PersistentMap::default(),
             tokens: PersistentMap::default(),
             blocks: blocks.collect(),
+            properties: segments.properties.schema.iter().cloned().map(Arc::new).collect(),
+            labels: Arc::new(segments.properties.labels.iter().copied().collect()),
+            values: PersistentMap::default(),
             positions,
             segments,
         }

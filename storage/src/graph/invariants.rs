@@ -37,6 +37,14 @@ pub(crate) fn broken_invariants(
     if (0..state.bound).filter(|&node| state.is_alive(NodeIx::new(node))).count() as u64 != state.alive {
         broken.push(("nodes".to_owned(), "the number of living nodes differs from the count"));
     }
+    for (at, property) in (0..).zip(&state.properties) {
+        let has_value = |&node: &u32| state.value_bytes(at, NodeIx::new(node)).is_some();
+        if (0..state.bound).into_par_iter().filter(has_value).count() as u64 != property.count {
+            let place =
+                format!("property {} of kind {}", property.name, state.kinds[usize::from(property.kind)]);
+            broken.push((place, "its number of values differs from the count"));
+        }
+    }
     let stage = cancel.stage("lists", u64::from(state.bound) * state.relations.len() as u64);
     for relation in (0..state.relations.len()).map(|at| RelationIx::new(at as u16)) {
         let owners = state.lists(relation).owners(state.bound);
@@ -69,7 +77,7 @@ fn in_tasks<T: Send>(
     (0..count.div_ceil(NODES_PER_TASK)).into_par_iter().map(task).collect()
 }
 
-/// Names, ids and features.
+/// Names, ids, features and values.
 fn broken_nodes(
     state: &GraphState,
     nodes: Range<usize>,
@@ -93,6 +101,11 @@ fn broken_nodes(
         let rows = (0..state.blocks.len()).filter_map(|at| state.dense(at, node));
         if rows.flatten().any(|value| !value.is_finite()) {
             add("one of its rows has a number that is not finite");
+        }
+        let may_have = |kind| state.is_alive(node) && state.kind(node).get() == kind;
+        let mut properties = (0..).zip(&state.properties);
+        if properties.any(|(at, of)| state.value_bytes(at, node).is_some() && !may_have(of.kind)) {
+            add("it was removed or is of another kind, and has a value of a property");
         }
         broken.extend(first.map(|what| (format!("node {name}"), what)));
     }

@@ -7,5 +7,6 @@ pub(crate) mod graph_state;
 pub(crate) mod invariants;
 pub(crate) mod node_plan;
 pub(crate) mod plan;
+pub(crate) mod property_values;
 pub(crate) mod snapshot;
 pub(crate) mod token_mask;

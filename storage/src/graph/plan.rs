@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::adjacency::list::MAX_DEGREE;
 use crate::graph::graph_state::{GraphState, LookupResult};
-use crate::graph::node_plan::{NodePlan, plan_features};
+use crate::graph::node_plan::{NodePlan, plan_features, plan_values};
 use crate::types::batch::{Batch, MAX_BATCH_OPS};
-use crate::types::batch::{BatchName, BatchOp};
+use crate::types::batch::{BatchName, BatchOp, BatchValue};
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
-use crate::types::ids::{KindIx, NodeIx, RelationIx};
+use crate::types::ids::{KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::names::default_relation;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
+use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
 
 /// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
@@ -51,6 +52,10 @@ pub(crate) fn plan(state: &GraphState, batch: &Batch) -> Result<Plan, Error> {
         edge_at: HashMap::new(),
         incident: None,
         widths: BTreeMap::new(),
+        new_properties: Vec::new(),
+        properties: Vec::new(),
+        labels: BTreeMap::new(),
+        last: None,
         absent: 0,
     };
     batch.ops().iter().try_for_each(|op| planner.resolve(op))?;
@@ -79,6 +84,12 @@ struct Planner<'a> {
     /// The indices in `edges` of the edges at each node; kept from the first removal on.
     incident: Option<HashMap<u32, Vec<usize>>>,
     widths: BTreeMap<&'a str, usize>,
+    new_properties: Vec<(KindIx, &'a str, PropertyType)>,
+    /// Properties looked up so far, by the index of their name, with their kinds.
+    properties: Vec<Vec<(KindIx, u16, PropertyType)>>,
+    labels: BTreeMap<KindIx, Option<u16>>,
+    /// The node of the operation before, if that changed a value.
+    last: Option<(StableId, NodeIx)>,
     absent: u64,
 }
 
@@ -93,6 +104,7 @@ struct EdgePlan {
 impl<'a> Planner<'a> {
     fn resolve(&mut self, op: &BatchOp) -> Result<(), Error> {
         // Nodes are created where an operation needs them; edges and features are collected by node and edge.
+        let last = self.last.take();
         match *op {
             BatchOp::Add { node } => {
                 self.get_or_create(node)?;
@@ -138,8 +150,74 @@ impl<'a> Planner<'a> {
                 self.check_width(block, values.len())?;
                 self.node_plan(node).dense.insert(block, values);
             }
+            BatchOp::Property { kind, property, of } => {
+                let kind = self.kind(self.batch.read(kind))?;
+                let (_, declared) = self.property(kind, property, Some(of))?;
+                check_type(of, declared, (self.kind_name(kind), self.batch.property_name(property)))?;
+            }
+            BatchOp::Label { kind, property } => {
+                let kind = self.kind(self.batch.read(kind))?;
+                let property = property.map(|name| self.property(kind, name, None));
+                let property = property.transpose()?.map(|(at, _)| at);
+                self.labels.insert(kind, property);
+            }
+            BatchOp::Value { node: name, property, value } => {
+                let node = match last {
+                    Some((id, node)) if id == name.id => node,
+                    _ => self.get_or_create(name)?,
+                };
+                self.last = Some((name.id, node));
+                self.set_value(node, property, value)?;
+            }
         }
         Ok(())
+    }
+
+    /// Plans a value of a node; `None` removes it.
+    fn set_value(&mut self, node: NodeIx, name: u16, value: Option<BatchValue>) -> Result<(), Error> {
+        let (kind, batch) = (self.kind_of(node), self.batch);
+        let value = value.map(|value| batch.value(value));
+        let (property, of) = self.property(kind, name, value.map(|(of, _)| of))?;
+        let names = (self.kind_name(kind), batch.property_name(name));
+        let bytes = value.map(|value| convert(value, of, names)).transpose()?;
+        let values = &mut self.node_plan(node).values;
+        match values.iter_mut().find(|(other, _)| *other == property) {
+            Some((_, value)) => *value = bytes,
+            None => values.push((property, bytes)),
+        }
+        Ok(())
+    }
+
+    /// The number and type of a kind's property, which is created with the type `of` if it is new.
+    fn property(
+        &mut self,
+        kind: KindIx,
+        name_at: u16,
+        of: Option<PropertyType>,
+    ) -> Result<(u16, PropertyType), Error> {
+        let at = usize::from(name_at);
+        let known = self.properties.get(at).and_then(|known| known.iter().find(|(of, ..)| *of == kind));
+        if let Some(&(_, property, of)) = known {
+            return Ok((property, of));
+        }
+        let (state, batch) = (self.state, self.batch);
+        let name = batch.property_name(name_at);
+        let known = match (state.property_ix(kind, name), of) {
+            (Some(at), _) => (at, state.properties[usize::from(at)].of),
+            (None, Some(of)) => {
+                let at = state.properties.len() + self.new_properties.len();
+                if at >= MAX_PROPERTIES {
+                    let (limit, found) = (MAX_PROPERTIES as u64, at as u64 + 1);
+                    return Err(Error::Limit { what: "properties", limit, found });
+                }
+                self.new_properties.push((kind, name, of));
+                (at as u16, of)
+            }
+            (None, None) => return Err(unknown_property(self.kind_name(kind), name)),
+        };
+        self.properties.resize_with(self.properties.len().max(at + 1), Vec::new);
+        self.properties[at].push((kind, known.0, known.1));
+        Ok(known)
     }
 
     /// The number of a node in the state or in the batch, alive or not.
@@ -343,6 +421,7 @@ impl<'a> Planner<'a> {
         let node_plan = self.node_plan(node);
         (node_plan.alive, node_plan.cleared, node_plan.tokens) = (false, true, None);
         node_plan.dense.clear();
+        node_plan.values.clear();
         Ok(())
     }
 
@@ -366,6 +445,14 @@ impl<'a> Planner<'a> {
         // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
+        for &(kind, name, of) in &self.new_properties {
+            ops.push(Op::Property { kind: kind.get(), name: name.to_owned(), of });
+        }
+        for (&kind, &property) in &self.labels {
+            if self.state.labels.get(&kind.get()).copied() != property {
+                ops.push(Op::Label { kind: kind.get(), property });
+            }
+        }
         // The numbers come second: after the largest one there is no next.
         for ((kind, node), number) in self.new_nodes.iter().zip(self.state.bound..) {
             summary.nodes_added += 1;
@@ -394,6 +481,9 @@ impl<'a> Planner<'a> {
             let features = plan_features(self.state, node, node_plan);
             summary.features_changed += features.len() as u64;
             ops.extend(features);
+            let values = plan_values(self.state, node, node_plan);
+            summary.properties_changed += u64::from(!values.is_empty());
+            ops.extend(values);
         }
         Plan { ops, summary }
     }

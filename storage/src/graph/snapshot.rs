@@ -6,10 +6,26 @@ use std::sync::Arc;
 use crate::adjacency::list::List;
 use crate::adjacency::lists::Lists;
 use crate::graph::graph_state::{GraphState, LookupResult};
+use crate::graph::property_values::PropertyReader;
+use crate::segments::PropertyMeta;
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
+use crate::types::ids::{Epoch, KindIx, NodeIx, PropertyIx, RelationIx, StableId};
 use crate::types::names::{NodeName, NodeRef};
 use crate::types::position::Position;
+use crate::types::property::{PropertyType, PropertyValue};
+
+/// A property of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Property<'a> {
+    /// The kind of the nodes that have it.
+    pub kind: KindIx,
+    /// Its name, such as `price`.
+    pub name: &'a str,
+    /// The type of its values.
+    pub of: PropertyType,
+    /// The number of nodes with a value.
+    pub count: u64,
+}
 
 /// A frozen view of the graph; clones share it.
 ///
@@ -17,7 +33,7 @@ use crate::types::position::Position;
 /// Shows whole batches only, and never changes, whatever is committed or checkpointed later.
 ///
 /// # Panics
-/// Methods that take a [`NodeIx`], [`KindIx`] or [`RelationIx`] panic for a number that this store never assigned, or
+/// Methods that take a [`NodeIx`], [`KindIx`], [`RelationIx`] or [`PropertyIx`] panic for a number that this store never assigned, or
 /// assigned after the snapshot was taken. Removed nodes are allowed: they have a name, and no edges or features.
 ///
 /// # Cost
@@ -170,6 +186,15 @@ impl Snapshot {
         self.0.tokens(node)
     }
 
+    /// Calls `visit` with every token that some node has; with some of them several times, and perhaps with tokens of removed nodes.
+    ///
+    /// # Cost
+    /// A pass over the different tokens in the checkpoint, and over the tokens that changed since.
+    pub fn for_each_token(&self, visit: &mut dyn FnMut(&str)) {
+        self.0.segments.features.all_tokens().for_each(&mut *visit);
+        self.0.tokens.for_each(&mut |_, tokens| tokens.iter().for_each(|token| visit(token)));
+    }
+
     /// A node's row in the dense block with that name.
     pub fn dense(&self, node: NodeIx, block: &str) -> Option<&[f32]> {
         let at = self.0.blocks.iter().position(|other| other.name == block)?;
@@ -182,6 +207,42 @@ impl Snapshot {
         let mut blocks: Vec<_> = used.map(|block| (block.name.clone(), block.width as usize)).collect();
         blocks.sort();
         blocks
+    }
+
+    /// The properties of a kind, in the order in which they came.
+    pub fn properties_of(&self, kind: KindIx) -> impl Iterator<Item = PropertyIx> {
+        let properties = (0..).zip(&self.0.properties);
+        properties.filter(move |(_, property)| property.kind == kind.get()).map(|(at, _)| PropertyIx::new(at))
+    }
+
+    /// A kind's property with that name.
+    pub fn property_ix(&self, kind: KindIx, name: &str) -> Option<PropertyIx> {
+        self.0.property_ix(kind, name).map(PropertyIx::new)
+    }
+
+    /// Name, type and number of values of a property.
+    pub fn property(&self, property: PropertyIx) -> Property<'_> {
+        let PropertyMeta { kind, name, of, count } = &*self.0.properties[property.index()];
+        Property { kind: KindIx::new(*kind), name, of: *of, count: *count }
+    }
+
+    /// A node's value of a property; `None` where it has none, as every node of another kind.
+    ///
+    /// # Cost
+    /// Some nanoseconds, where nodes are visited in their order and their values are in a checkpoint.
+    #[inline]
+    pub fn value(&self, node: NodeIx, property: PropertyIx) -> Option<PropertyValue<'_>> {
+        self.0.value(property.get(), node)
+    }
+
+    /// The values of a property, for reading many of them.
+    pub fn property_reader(&self, property: PropertyIx) -> PropertyReader<'_> {
+        PropertyReader::new(&self.0, property.get())
+    }
+
+    /// The property that stands for the nodes of a kind when they are shown; `None` where the key does.
+    pub fn label(&self, kind: KindIx) -> Option<PropertyIx> {
+        self.0.labels.get(&kind.get()).copied().map(PropertyIx::new)
     }
 
     /// The first `limit` keys, in order, of living nodes of a kind that begin with `prefix`.

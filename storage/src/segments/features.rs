@@ -137,6 +137,11 @@ impl Features {
             .expect("tokens are checked when the file is opened")
     }
 
+    /// All tokens, sorted.
+    pub(crate) fn all_tokens(&self) -> impl Iterator<Item = &str> {
+        (0..self.string_ends.len().saturating_sub(1) as u32).map(|token| self.string(token))
+    }
+
     /// A node's tokens, sorted.
     pub(crate) fn tokens(&self, node: NodeIx) -> impl Iterator<Item = &str> {
         self.token_ixs(node).iter().map(|&token| self.string(token))

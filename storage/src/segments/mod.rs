@@ -1,15 +1,19 @@
-//! The segments of a checkpoint: four immutable, mapped files.
+//! The segments of a checkpoint: five immutable, mapped files.
 //! Owns the set of files and their consistency with each other; knows nothing of the log or of the overlay.
 
 mod features;
 mod keys;
 mod nodes;
+mod properties;
+mod property_column;
 mod topology;
 mod topology_writer;
 
 pub(crate) use crate::segments::features::{BlockMeta, Features};
 pub(crate) use crate::segments::keys::{FREE, Keys, home, insert_nodes, slot_count};
 pub(crate) use crate::segments::nodes::Nodes;
+pub(crate) use crate::segments::properties::{Properties, PropertyMeta, Rows};
+pub(crate) use crate::segments::property_column::Column;
 pub(crate) use crate::segments::topology::{RelationMeta, Topology};
 pub(crate) use crate::segments::topology_writer::{ListWriter, TopologyWriter};
 
@@ -21,7 +25,9 @@ use crate::types::ids::{NodeIx, StableId};
 use crate::types::names::NodeRef;
 
 /// The names of the files, in the order in which manifests list them.
-pub(crate) const FILES: [&str; 4] = ["topology", "nodes", "keys", "features"];
+pub(crate) const FILES: [&str; 5] = ["topology", "nodes", "keys", "features", "properties"];
+/// The number of files in a store that was written before there were properties.
+pub(crate) const FILES_BEFORE_PROPERTIES: usize = 4;
 
 /// The files of one checkpoint, open. The next checkpoint shares those that did not change.
 #[derive(Debug)]
@@ -30,8 +36,9 @@ pub(crate) struct Segments {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) features: Arc<Features>,
-    /// In the order of [`FILES`].
-    pub(crate) files: [SectionFile; 4],
+    pub(crate) properties: Arc<Properties>,
+    /// In the order of [`FILES`]; the last one is missing until the first checkpoint of a store of before properties.
+    pub(crate) files: Vec<SectionFile>,
 }
 
 impl Segments {
@@ -39,9 +46,11 @@ impl Segments {
     ///
     /// # Cost
     /// Builds nothing per node.
-    pub(crate) fn new(files: [SectionFile; 4], before: Option<&Self>) -> Result<Self, Error> {
+    pub(crate) fn new(files: Vec<SectionFile>, before: Option<&Self>) -> Result<Self, Error> {
         // The segments before, if they have this file.
-        let known = |at: usize| before.filter(|before| before.files[at].is_same(&files[at]));
+        let known = |at: usize| {
+            before.filter(|before| before.files.get(at).is_some_and(|file| file.is_same(&files[at])))
+        };
         let nodes = match known(1) {
             Some(before) => Arc::clone(&before.nodes),
             None => Arc::new(Nodes::open(&files[1])?),
@@ -59,7 +68,14 @@ impl Segments {
             Some(before) => Arc::clone(&before.features),
             None => Arc::new(Features::open(&files[3], bound)?),
         };
-        Ok(Self { topology, nodes, keys, features, files })
+        let properties = match files.get(FILES_BEFORE_PROPERTIES) {
+            None => Arc::default(),
+            Some(file) => match known(FILES_BEFORE_PROPERTIES) {
+                Some(before) => Arc::clone(&before.properties),
+                None => Arc::new(Properties::open(file, bound, nodes.kinds.len())?),
+            },
+        };
+        Ok(Self { topology, nodes, keys, features, properties, files })
     }
 
     /// The node with that stable id, with any name.

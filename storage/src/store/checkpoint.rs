@@ -7,7 +7,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
-use crate::segments::Segments;
+use crate::segments::{FILES, Segments};
 use crate::store::handle::Store;
 use crate::store::private_pool;
 use crate::store::publish::NewFiles;
@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Makes a checkpoint if the log has more than 65,536 changes, and more than a quarter of the list entries in the
-    /// segments. Returns whether it made one.
+    /// segments. If no edge changed, an eighth of the nodes is enough, because the file of the lists stays. Returns whether it made one.
     ///
     /// # Visibility
     /// As for [`Self::checkpoint`].
@@ -50,9 +50,11 @@ impl Store {
     pub fn checkpoint_if_worthwhile(&self, cancel: &CancelToken) -> Result<bool, Error> {
         let writer = self.writer()?;
         let mut publishing = writer.publishing()?;
-        let relations = &self.snapshot().0.segments.topology.relations;
-        let edges: u64 = relations.iter().map(|relation| relation.edges).sum();
-        if writer.appending()?.ops_since_checkpoint <= MIN_CHECKPOINT_OPS.max(edges / 2) {
+        let state = self.snapshot().0;
+        let edges: u64 = state.segments.topology.relations.iter().map(|relation| relation.edges).sum();
+        let has_new_lists = state.relations.iter().any(|relation| !relation.lists.is_empty());
+        let enough = if has_new_lists { edges / 2 } else { u64::from(state.bound) / 8 };
+        if writer.appending()?.ops_since_checkpoint <= MIN_CHECKPOINT_OPS.max(enough) {
             return Ok(false);
         }
         self.checkpoint_with(writer, &mut publishing, false, cancel)?;
@@ -89,6 +91,19 @@ impl Store {
         let mut publishing = writer.publishing()?;
         self.checkpoint_with(writer, &mut publishing, true, &CancelToken::new())?;
         if lost_records { Ok(()) } else { remove_folder(&self.path().join(DAMAGED_LOG)) }
+    }
+
+    /// Writes a manifest of a version before properties anew, with the same files. A program that does not know properties refuses the store
+    /// then, before the log has operations that the program would take for damage.
+    pub(crate) fn upgrade_manifest(&self) -> Result<(), Error> {
+        let writer = self.writer()?;
+        let mut publishing = writer.publishing()?;
+        if publishing.manifest.segments.len() >= FILES.len() {
+            return Ok(());
+        }
+        let manifest = Manifest { number: publishing.number + 1, ..publishing.manifest.clone() };
+        let new_files = NewFiles { manifest, checkpointed: None, derived: None };
+        self.publish_manifest(writer, &mut publishing, new_files)
     }
 
     /// Writes the segments of a shown state, opens them, and enters them in the manifest.

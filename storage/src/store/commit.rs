@@ -87,7 +87,7 @@ impl Appending {
         self.ops_since_checkpoint += ops.len() as u64;
         let mut applier = Applier::new(GraphState::clone(&self.state));
         applier.advance(epoch);
-        let touched: Vec<u32> = ops.iter().flat_map(Op::nodes).flatten().collect();
+        let touched: Vec<u32> = ops.iter().flat_map(Op::touched_nodes).flatten().collect();
         for op in ops {
             applier.apply(op).expect("a plan's operations fit the state it was made for");
         }

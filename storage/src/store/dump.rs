@@ -4,16 +4,18 @@
 use std::io::{self, Write};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
+use crate::graph::snapshot::Property;
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, NodeIx, RelationIx};
+use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::Position;
+use crate::types::value_changes;
 
 impl Store {
-    /// Writes the content of the store as text. Each manifest, file, kind, relation, position, node, token, row, edge
-    /// and log record has a line, with the operations of a record below it. Nodes come by number, and an edge comes
+    /// Writes the content of the store as text. Each manifest, file, kind, relation, property, position, node, token, value,
+    /// row, edge and log record has a line, with the operations of a record below it. Nodes come by number, and an edge comes
     /// with its end of the smaller number. A store that is open read-only has no records.
     ///
     /// # Errors
@@ -45,12 +47,21 @@ impl Store {
         let mut graph_lines = || -> io::Result<Result<(), Error>> {
             writeln!(out, "graph epoch {} nodes {}", graph.epoch(), graph.node_count())?;
             for at in 0..graph.kind_count() {
-                writeln!(out, "kind {at} {}", graph.kind_name(crate::types::ids::KindIx::new(at as u8)))?;
+                writeln!(out, "kind {at} {}", graph.kind_name(KindIx::new(at as u8)))?;
             }
             let relations = || (0..graph.relation_count()).map(|at| RelationIx::new(at as u16));
             for relation in relations() {
                 let (name, edges) = (graph.relation_name(relation), graph.edge_count(relation));
                 writeln!(out, "relation {relation} {name} edges {edges}")?;
+            }
+            for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
+                let label = graph.label(kind);
+                for property in graph.properties_of(kind) {
+                    let Property { name, of, count, .. } = graph.property(property);
+                    let label = if label == Some(property) { " label" } else { "" };
+                    let kind = graph.kind_name(kind);
+                    writeln!(out, "property {property} {kind} {name} {of} values {count}{label}")?;
+                }
             }
             for (source, position) in graph.positions() {
                 writeln!(out, "{}", position_line(source, position))?;
@@ -66,6 +77,12 @@ impl Store {
                 writeln!(out, "node {node} {name} id {:016x} {life}", graph.stable_id(node).get())?;
                 for token in graph.tokens(node) {
                     writeln!(out, "token {name} {}", token.escape_debug())?;
+                }
+                for property in graph.properties_of(graph.kind(node)) {
+                    if let Some(value) = graph.value(node, property) {
+                        let property = graph.property(property).name;
+                        writeln!(out, "value {name} {property} {}", value.to_string().escape_debug())?;
+                    }
                 }
                 for (block, _) in &blocks {
                     if let Some(row) = graph.dense(node, block) {
@@ -140,6 +157,17 @@ fn op_line(op: &Op) -> String {
         Op::Tokens { node, tokens } => format!("tokens {node} {tokens:?}"),
         Op::Dense { node, block, values } => format!("dense {node} {block} {values:?}"),
         Op::Position { source, to: Some(to) } => position_line(source, *to),
+        Op::Property { kind, name, of } => format!("property of kind {kind} {name} {of}"),
+        Op::Label { kind, property: Some(property) } => format!("label {kind} {property}"),
+        Op::Label { kind, property: None } => format!("label {kind} none"),
+        Op::Values { node, values } => {
+            let changes = value_changes::iter(values).map(|change| match change {
+                Ok((property, Some(value))) => format!(" {property}={}", value.escape_ascii()),
+                Ok((property, None)) => format!(" {property} removed"),
+                Err(what) => format!(" {what}"),
+            });
+            format!("values {node}{}", changes.collect::<String>())
+        }
         Op::Position { source, to: None } => format!("position {} forgotten", source.escape_debug()),
     }
 }

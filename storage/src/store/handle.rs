@@ -19,12 +19,12 @@ use crate::store::writer::Writer;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
-use crate::types::ids::Epoch;
+use crate::types::ids::{Epoch, NodeIx};
 use crate::types::position::Position;
 use crate::wal::changes::Changes;
 use crate::wal::log_index::LogIndex;
 
-/// File sizes in bytes, by name: `topology`, `nodes`, `keys`, `features`, `log`, the derived files, and the sidecars.
+/// File sizes in bytes, by name: `topology`, `nodes`, `keys`, `features`, `properties`, `log`, the derived files, and the sidecars.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sizes {
@@ -222,9 +222,18 @@ impl Store {
         }
     }
 
+    /// True for a node that the log has touched since the last refresh. `None` for a read-only store, which does not read the log.
+    pub fn is_dirty(&self, node: NodeIx) -> Option<bool> {
+        match &self.role {
+            Role::Reader { .. } => None,
+            Role::Writer(writer) => Some(writer.log_index().is_dirty(node)),
+        }
+    }
+
     /// File sizes, by name.
     pub fn sizes(&self) -> Sizes {
-        let segments = self.snapshot().0.segments.files.each_ref().map(SectionFile::bytes);
+        let snapshot = self.snapshot();
+        let segments = snapshot.0.segments.files.iter().map(SectionFile::bytes);
         let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
         files.extend(self.derived().iter().flat_map(Derived::sizes));
         for (name, path) in sidecar::files(&self.disk) {

@@ -53,12 +53,11 @@ impl Store {
         manifest.epoch = epoch.get();
         let log_end = appending.appender.log_end();
         (manifest.replay_from, manifest.replay_after) = (log_end.next, Some(log_end.checksum));
-        let (checkpointed, nodes_added, edges_added) = self.run_in_private_pool(|| {
-            let (files, nodes, edges) =
-                load.write(&self.disk, &manifest.segments, manifest.number, cancel)?;
+        let (checkpointed, summary) = self.run_in_private_pool(|| {
+            let (files, summary) = load.write(&self.disk, &manifest.segments, manifest.number, cancel)?;
             manifest.segments = files;
             let checkpointed = self.read_back(&manifest, None, cancel)?;
-            Ok((checkpointed, nodes, edges))
+            Ok((checkpointed, summary))
         })?;
         // It is the previous manifest as well: an empty store is nothing to go back to.
         self.swap_manifest(writer, &mut publishing, &manifest, &manifest)?;
@@ -67,6 +66,6 @@ impl Store {
         self.show(&mut log_index, Arc::clone(&appending.state));
         log_index.skip(epoch);
         drop((log_index, appending, syncing));
-        Ok(Commit { epoch, nodes_added, edges_added, ..Commit::default() })
+        Ok(Commit { epoch, ..summary })
     }
 }

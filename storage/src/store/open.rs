@@ -230,6 +230,7 @@ impl OpenOptions {
         // The engine was opened by its path.
         store.writer()?.check_place()?;
         store.checkpoint_repairs(lost_records)?;
+        store.upgrade_manifest()?;
         Ok(store)
     }
 }

@@ -234,7 +234,7 @@ impl Recovery<'_> {
                 return Ok(());
             }
             let changes = log.ops(head, body)?;
-            log_index.touch(epoch, changes.iter().flat_map(Op::nodes).flatten());
+            log_index.touch(epoch, changes.iter().flat_map(Op::touched_nodes).flatten());
             if is_covered {
                 return Ok(());
             }

@@ -157,7 +157,7 @@ impl Writer {
     pub(crate) fn touch(&self, log_index: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
         self.log.scan(records, |head, body| {
             let ops = self.log.ops(head, body)?;
-            log_index.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::nodes).flatten());
+            log_index.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::touched_nodes).flatten());
             Ok(())
         })
     }

@@ -24,14 +24,17 @@ pub struct Commit {
     pub edges_absent: u64,
     /// Token sets and dense rows that differ from before; all features that a removed node loses count as one.
     pub features_changed: u64,
+    /// Nodes with a property that differs from before, except removed nodes.
+    pub properties_changed: u64,
 }
 
 impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, nodes_added, nodes_removed, edges_added, edges_changed, edges_removed, .. } = self;
-        let Self { edges_absent, features_changed, .. } = self;
+        let Self { edges_absent, features_changed, properties_changed, .. } = self;
         write!(f, "epoch {epoch}: nodes {nodes_added} added, {nodes_removed} removed; ")?;
         write!(f, "edges {edges_added} added, {edges_changed} changed, {edges_removed} removed, ")?;
-        write!(f, "{edges_absent} absent; features {features_changed} changed")
+        write!(f, "{edges_absent} absent; features {features_changed} changed, ")?;
+        write!(f, "properties of {properties_changed} nodes changed")
     }
 }

@@ -1,4 +1,4 @@
-//! Numeric ids: nodes, kinds, relations, epochs and generations.
+//! Numeric ids: nodes, kinds, relations, properties, epochs and generations.
 //! Each is a type of its own, so that the compiler tells them apart. Knows nothing of names or of stores.
 
 use std::fmt;
@@ -66,6 +66,11 @@ id! {
     RelationIx(u16)
 }
 
+id! {
+    /// The number of a property in its store, in order of first appearance over all kinds.
+    PropertyIx(u16)
+}
+
 /// The identity of a store, drawn when it is created. Every file of the store carries it, so that a file of another
 /// store is recognized. [`StoreId::NONE`] in files of versions that knew no identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +130,14 @@ impl KindIx {
 
 impl RelationIx {
     /// The number as an index into per-relation arrays.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl PropertyIx {
+    /// The number as an index into per-property arrays.
     #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize

@@ -12,3 +12,5 @@ pub(crate) mod names;
 pub(crate) mod ops;
 pub(crate) mod position;
 pub(crate) mod progress;
+pub(crate) mod property;
+pub(crate) mod value_changes;

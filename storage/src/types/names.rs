@@ -143,7 +143,8 @@ pub(crate) fn check_block(name: &str) -> Result<(), Error> {
     check_word("dense block", name, MAX_KIND_BYTES)
 }
 
-fn check_word(what: &'static str, word: &str, max: usize) -> Result<(), Error> {
+/// Refuses a word unless it has 1 to `max` bytes, without colon, comma, whitespace or control characters.
+pub(crate) fn check_word(what: &'static str, word: &str, max: usize) -> Result<(), Error> {
     let foreign = |c: char| c == ':' || c == ',' || c.is_whitespace() || c.is_control();
     if word.is_empty() || word.len() > max || word.contains(foreign) {
         let rule = format!("1 to {max} bytes without colon, comma, whitespace or control characters");

@@ -4,6 +4,7 @@
 
 use crate::types::codec::{Decode, Encode};
 use crate::types::position::Position;
+use crate::types::property::PropertyType;
 
 /// The stored values of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -35,13 +36,33 @@ pub(crate) enum Op {
     Dense { node: u32, block: String, values: Vec<f32> },
     /// An input has been applied up to a position; `None` removes the position.
     Position { source: String, to: Option<Position> },
+    /// A new property of a kind, with the next number.
+    Property { kind: u8, name: String, of: PropertyType },
+    /// The property that labels the nodes of a kind; `None` for no label.
+    Label { kind: u8, property: Option<u16> },
+    /// Changed values of a node's properties, as `value_changes` packs them.
+    Values { node: u32, values: Vec<u8> },
 }
 
 impl Op {
-    /// The nodes whose lists or features the operation touches, or that it creates.
+    /// The nodes that the operation names.
     pub(crate) fn nodes(&self) -> [Option<u32>; 2] {
         match *self {
-            Self::Kind { .. } | Self::Relation { .. } | Self::Position { .. } => [None, None],
+            Self::Values { node, .. } => [Some(node), None],
+            _ => self.touched_nodes(),
+        }
+    }
+
+    /// The nodes that become dirty: those whose lists or features the operation changes, or that it creates. No embedding depends on a
+    /// value.
+    pub(crate) fn touched_nodes(&self) -> [Option<u32>; 2] {
+        match *self {
+            Self::Kind { .. }
+            | Self::Relation { .. }
+            | Self::Position { .. }
+            | Self::Property { .. }
+            | Self::Label { .. }
+            | Self::Values { .. } => [None, None],
             Self::Node { node, .. }
             | Self::Live { node, .. }
             | Self::Clear { node }

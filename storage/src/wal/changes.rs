@@ -58,7 +58,12 @@ impl Changes {
     /// Adds the next operation of the log; the first old value of an edge is kept.
     pub(crate) fn add(&mut self, op: &Op) {
         match *op {
-            Op::Kind { .. } | Op::Relation { .. } | Op::Position { .. } => {}
+            Op::Kind { .. }
+            | Op::Relation { .. }
+            | Op::Position { .. }
+            | Op::Property { .. }
+            | Op::Label { .. }
+            | Op::Values { .. } => {}
             Op::Node { node, .. }
             | Op::Live { node, .. }
             | Op::Clear { node }

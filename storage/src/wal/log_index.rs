@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
 
 use crate::graph::graph_state::GraphState;
-use crate::types::ids::Epoch;
+use crate::types::ids::{Epoch, NodeIx};
 
 /// The index of the log.
 #[derive(Debug)]
@@ -108,6 +108,10 @@ impl LogIndex {
     pub(crate) fn clear_dirty(&mut self) {
         self.refreshed = None;
         self.touched.clear();
+    }
+
+    pub(crate) fn is_dirty(&self, node: NodeIx) -> bool {
+        self.touched.contains_key(&node.get())
     }
 
     pub(crate) fn dirty_nodes(&self) -> u64 {

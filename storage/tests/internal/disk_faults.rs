@@ -22,15 +22,18 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Generation, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
+use crate::types::property::PropertyValue;
 
-/// The graph of the script: edges by the keys of their ends, tokens by key, and positions.
+/// The graph of the script: edges by the keys of their ends, tokens and values by key, and positions.
 type Content = BTreeSet<String>;
 
 fn content(store: &Store) -> Content {
     let graph = store.snapshot();
     let mut content = Content::new();
     for node in (0..graph.bound()).map(NodeIx::new).filter(|&node| graph.is_alive(node)) {
-        content.insert(format!("{} {:?}", graph.name(node), graph.tokens(node)));
+        let values = graph.properties_of(graph.kind(node)).map(|property| graph.value(node, property));
+        let values: Vec<_> = values.collect();
+        content.insert(format!("{} {:?} {values:?}", graph.name(node), graph.tokens(node)));
         for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
             for (other, weight, _) in graph.list(relation, node).iter() {
                 content.insert(format!("{} {} {weight}", graph.name(node), graph.name(other)));
@@ -81,7 +84,7 @@ const SCRIPT: [Step; 22] = [
     Commit(11),
 ];
 
-/// Batch n: one edge more, one that a later batch removes, another weight, tokens, and the position in the script.
+/// Batch n: one edge more, one that a later batch removes, another weight, tokens, values, and the position in the script.
 fn batch(number: u64) -> Batch {
     let mut batch = Batch::new();
     let names = [number, number.saturating_sub(1)].map(|at| at.to_string());
@@ -92,6 +95,9 @@ fn batch(number: u64) -> Batch {
     batch.link(pins[0], NodeRef { kind: "board", key: "c" }, weight(1.0)).expect("valid");
     batch.unlink(pins[1], NodeRef { kind: "board", key: "c" }, None).expect("valid");
     batch.set_tokens(board, &[names[0].as_str()]).expect("valid");
+    let visits = PropertyValue::Integer(number.cast_signed());
+    batch.set_property(board, "visits", &visits).expect("valid");
+    batch.set_property(pins[0], "title", &PropertyValue::Text(&names[0])).expect("valid");
     batch.set_position("script", number.into()).expect("valid");
     batch
 }
