@@ -23,6 +23,12 @@ const COMPARED: usize = 1 << 13;
 /// The position of the kind above the end of the key; the keys of 2^32 nodes end below 2^41.
 const KIND_SHIFT: u32 = 56;
 
+/// The bits that select a slot of the directory. An input may come in the order of its stable ids, as an export does. Their top bits
+/// would crowd all nodes so far into the first slots of a directory that still grows.
+fn mixed(id: StableId) -> StableId {
+    StableId::new(id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 /// The nodes, in a few arrays.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeNames {
@@ -32,7 +38,7 @@ pub(crate) struct NodeNames {
     /// The end of each key in `keys`, and above it the kind: one word for comparing a name.
     ends: Vec<u64>,
     keys: String,
-    /// A hash table from stable id to node, as in the file of keys.
+    /// A hash table from stable id to node.
     directory: Vec<u32>,
 }
 
@@ -162,7 +168,7 @@ impl NodeNames {
     /// Fetches what a lookup of this id reads first.
     pub(crate) fn prefetch(&self, id: StableId) {
         if !self.directory.is_empty() {
-            prefetch(&self.directory, home(id, self.directory.len()));
+            prefetch(&self.directory, home(mixed(id), self.directory.len()));
         }
     }
 
@@ -177,10 +183,10 @@ impl NodeNames {
             // The slot is prefetched first, then the id of its node.
             let slots = self.directory.len();
             if let Some(later) = names.get(at + 2 * AHEAD) {
-                prefetch(&self.directory, home(later.id, slots));
+                prefetch(&self.directory, home(mixed(later.id), slots));
             }
             if let Some(soon) = names.get(at + AHEAD) {
-                prefetch(&self.ids, self.directory[home(soon.id, slots)] as usize);
+                prefetch(&self.ids, self.directory[home(mixed(soon.id), slots)] as usize);
             }
             if let Some(node) = self.lookup(name.id) {
                 numbers.push(node);
@@ -202,7 +208,7 @@ impl NodeNames {
     /// The node with a stable id, in a directory with slots.
     fn lookup(&self, id: StableId) -> Option<NodeIx> {
         let slots = self.directory.len();
-        let mut slot = home(id, slots);
+        let mut slot = home(mixed(id), slots);
         while self.directory[slot] != FREE {
             let node = NodeIx::new(self.directory[slot]);
             if self.ids[node.index()] == id {
@@ -249,7 +255,7 @@ impl NodeNames {
             self.directory = vec![FREE; slots];
             nodes = 0..bound;
         }
-        let id = |node: u32| self.ids[node as usize];
+        let id = |node: u32| mixed(self.ids[node as usize]);
         let entered = insert_nodes(&mut self.directory, nodes, id, |one, other| id(one) == id(other));
         entered.map_err(|(node, other)| {
             let (name, other) = (self.name(NodeIx::new(node)), self.name(NodeIx::new(other)));
