@@ -83,10 +83,11 @@ pub use hedgerow_model::Error as ModelError;
 pub use hedgerow_model::{
     Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Cursor,
     Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
-    Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FittedScore, Ids, Importance,
-    Interest, Interests, LearningCurve, Loss, Mean, Model, NewNode, PartQuality, Pooling, Positives, Query,
-    RandomCosines, Ranked, RebuildReport, Recipient, RecommendQuality, Recommender, RefreshExplanation,
-    RefreshReason, RefreshRecord, RefreshReport, RefreshTimes, RelatedQuality, RowComparison, RowPart,
-    ScorePart, Scored, SimilarFinder, Status, Tensor, TrainEvent, TrainOptions, TrainReport, Training,
-    UnfinishedTraining, Update, Updater, UpdaterOptions, UpdaterReport, Values, Verdict, WeighedEmbeddings,
+    Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FilterComparison, FilterTerm,
+    FittedScore, Ids, Importance, Interest, Interests, LearningCurve, Loss, Mean, Model, NewNode,
+    PartQuality, Pooling, Positives, Query, RandomCosines, Ranked, RebuildReport, Recipient,
+    RecommendQuality, Recommender, RefreshExplanation, RefreshReason, RefreshRecord, RefreshReport,
+    RefreshTimes, RelatedQuality, RowComparison, RowPart, ScorePart, Scored, SimilarFinder, Status, Tensor,
+    TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions,
+    UpdaterReport, Values, Verdict, WeighedEmbeddings,
 };

@@ -17,6 +17,7 @@ mod learning;
 mod merged_changes;
 mod older_formats;
 mod pixie;
+mod properties;
 mod quality;
 mod questions;
 mod readers;

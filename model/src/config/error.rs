@@ -63,6 +63,13 @@ pub enum Error {
         /// The text that is allowed there.
         expected: &'static str,
     },
+    /// A term of a filter does not fit the properties of the answers.
+    FilterTerm {
+        /// The term.
+        term: String,
+        /// The contradiction, and what would fit.
+        problem: String,
+    },
     /// Dense features do not fit the model, or a number of them is out of its range.
     Dense {
         /// The block's name.
@@ -155,6 +162,7 @@ impl fmt::Display for Error {
             Self::CursorExpired { found, present } => write!(f, "the cursor is of {found}, and the ranking now is of {present}: ask for the first page again"),
             Self::NotEmbedded { node, reason } => write!(f, "{node} has no embedding: {reason}"),
             Self::Filter { character, found, expected } => write!(f, "invalid filter at character {character}: found {found}, expected {expected}"),
+            Self::FilterTerm { term, problem } => write!(f, "invalid filter '{term}': {problem}"),
             Self::Dense { block, found, expected } => write!(f, "invalid dense features '{block}': found {found}, expected {expected}"),
             Self::NoInputs { targets } => write!(f, "nothing to embed: no node of kind {targets} has a token, a dense number other than 0 or an identity; add features, or train with ids on"),
             Self::NoPositives { reason } => write!(f, "nothing to train on: {reason}"),

@@ -1,13 +1,13 @@
 //! The nearest rows to query vectors, and the rank of a row: a request in rows becomes a scan.
 //! Must not know names, histories and explanations.
 
-use hedgerow_storage::{CancelToken, KindIx, NodeIx, TokenMask};
+use hedgerow_storage::{CancelToken, KindIx};
 
 use crate::config::error::Error;
 use crate::query::embeddings::Embeddings;
-use crate::query::filter::Filter;
+use crate::query::filter::node_filter::NodeFilter;
 use crate::query::question::row_set::RowSet;
-use crate::query::scan::{BLOCK, Bounds, Hit, RankCount, Scan, ScanRequest, ones};
+use crate::query::scan::{BLOCK, Bounds, Hit, RankCount, Scan, ScanRequest};
 
 /// The number of rows to find, their score, and the rows that may be found.
 #[derive(Clone, Copy)]
@@ -18,8 +18,8 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) popularity: bool,
     /// The kind of the rows; `None` allows all kinds.
     pub(crate) kind: Option<KindIx>,
-    /// A filter, and the tokens of its expression that each node has.
-    pub(crate) filter: Option<(&'a Filter, &'a TokenMask<'a>)>,
+    /// The filter of the nodes.
+    pub(crate) filter: Option<&'a NodeFilter<'a>>,
     /// The only rows that may be found; `None` allows all.
     pub(crate) candidates: Option<&'a RowSet>,
     /// A factor of every score, above 0.
@@ -137,21 +137,18 @@ impl Embeddings {
             }
             let rows = first..(first + BLOCK).min(self.rows());
             let mut word = 0;
-            for (at, (&is_alive, &kind)) in self.alive[rows.clone()].iter().zip(&self.kinds[rows]).enumerate()
+            for (at, (&is_alive, &kind)) in
+                self.alive[rows.clone()].iter().zip(&self.kinds[rows.clone()]).enumerate()
             {
                 let is_of_kind = request.kind.is_none_or(|asked| asked == kind);
                 word |= u64::from(is_alive & is_of_kind) << at;
             }
             word &= candidates;
             // The filter reads the graph, so it comes last.
-            if request.filter.is_some() {
-                for at in ones(word) {
-                    if !passes(self.nodes[first + at], &request) {
-                        word &= !(1 << at);
-                    }
-                }
+            match request.filter {
+                Some(filter) => filter.admitted(&self.nodes[rows], word),
+                None => word,
             }
-            word
         }
     }
 
@@ -160,12 +157,8 @@ impl Embeddings {
         self.is_alive(row)
             && request.kind.is_none_or(|kind| self.kind(row) == kind)
             && request.candidates.is_none_or(|candidates| candidates.contains(row))
-            && passes(self.nodes[row as usize], request)
+            && request.filter.is_none_or(|filter| filter.admits(self.nodes[row as usize]))
     }
-}
-
-fn passes(node: NodeIx, request: &RowRequest<'_>) -> bool {
-    request.filter.is_none_or(|(filter, mask)| filter.admits(mask.of(node)))
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use hedgerow_storage::{KindIx, NodeName, Snapshot, TokenMask};
+use hedgerow_storage::{KindIx, NodeName, Snapshot};
 
 use crate::config::error::Error;
 use crate::query::filter::Filter;
+use crate::query::filter::node_filter::NodeFilter;
 use crate::query::interests::Interests;
 use crate::query::nearest::RowRequest;
 use crate::query::question::cursor::Cursor;
@@ -29,7 +30,7 @@ pub struct Query {
     pub k: usize,
     /// The kind of the answers. `None` takes the kind of the node, or the kind of the first node of a history.
     pub kind: Option<String>,
-    /// The tokens that an answer has in the graph as it is now.
+    /// The properties and tokens that an answer has in the graph as it is now.
     pub filter: Option<Filter>,
     /// Nodes that are no answers.
     pub exclude: Vec<NodeName>,
@@ -169,23 +170,27 @@ impl Query {
         !self.has_pool() && self.interests.is_one()
     }
 
-    /// The tokens of the filter that each node has, if there is a filter.
-    pub(crate) fn token_mask<'a>(&'a self, snapshot: &'a Snapshot) -> Option<TokenMask<'a>> {
-        self.filter.as_ref().map(|filter| snapshot.token_mask(filter.tokens()))
+    /// The filter for answers of a kind, if there is a filter.
+    pub(crate) fn node_filter<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        kind: KindIx,
+    ) -> Result<Option<NodeFilter<'a>>, Error> {
+        self.filter.as_ref().map(|filter| NodeFilter::new(filter, snapshot, kind)).transpose()
     }
 
-    /// The question in rows. `mask` is the result of [`Query::token_mask`].
+    /// The question in rows. `filter` is the result of [`Query::node_filter`].
     pub(crate) fn row_request<'a>(
         &'a self,
         kind: Option<KindIx>,
-        mask: Option<&'a TokenMask<'a>>,
+        filter: Option<&'a NodeFilter<'a>>,
         restrictions: &'a Restrictions,
     ) -> RowRequest<'a> {
         RowRequest {
             k: self.rows_to_find(),
             popularity: !self.cosine,
             kind,
-            filter: self.filter.as_ref().zip(mask),
+            filter,
             candidates: restrictions.candidates.as_ref().map(|candidates| &candidates.rows),
             scale: 1.0,
             bounds: restrictions.bounds,

@@ -8,7 +8,7 @@ use crate::types::ids::NodeIx;
 #[derive(Debug)]
 pub struct TokenMask<'a> {
     state: &'a GraphState,
-    tokens: &'a [String],
+    tokens: Vec<String>,
     /// The number of each token that some checkpointed node has, and its bit.
     checkpointed: Vec<(u32, u64)>,
 }
@@ -41,7 +41,7 @@ impl Snapshot {
     ///
     /// # Panics
     /// When there are more than [`TokenMask::MAX`] tokens, or a token occurs twice.
-    pub fn token_mask<'a>(&'a self, tokens: &'a [String]) -> TokenMask<'a> {
+    pub fn token_mask(&self, tokens: Vec<String>) -> TokenMask<'_> {
         assert!(tokens.len() <= TokenMask::MAX, "a bit for each token");
         assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "each token once");
         let features = &self.0.segments.features;
@@ -75,7 +75,7 @@ mod tests {
         store.commit(&batch).expect("committed");
         let check = || {
             let snapshot = store.snapshot();
-            let marks = snapshot.token_mask(&asked);
+            let marks = snapshot.token_mask(asked.clone());
             for node in snapshot.nodes_of(snapshot.kind_ix("pin").expect("there")) {
                 let has = snapshot.tokens(node);
                 let bit = |at: usize| u64::from(has.contains(&asked[at].as_str())) << at;

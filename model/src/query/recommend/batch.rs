@@ -177,9 +177,10 @@ impl Recommender {
 
         // One scan for all vectors of a kind; each list goes to the query of its vector.
         let mut found: Vec<FoundLists> = queries.iter().map(|_| FoundLists::default()).collect();
-        let mask = options.token_mask(snapshot);
         for &kind in self.popular.keys() {
-            let request = options.row_request(Some(kind), mask.as_ref(), restrictions);
+            // Each query of the kind gets the error below.
+            let Ok(filter) = options.node_filter(snapshot, kind) else { continue };
+            let request = options.row_request(Some(kind), filter.as_ref(), restrictions);
             if let Some(graph) = graphs.get(&kind) {
                 let asked = GraphAsked { graph, queries: &queries, excluded: &excluded, part };
                 self.ask_graph(&asked, &request, &mut found, cancel)?;
@@ -200,6 +201,7 @@ impl Recommender {
         }
 
         let answer = |(query, found): (HistoryQuery, FoundLists)| {
+            options.node_filter(snapshot, query.kind)?;
             let recommendation = Recommendation::from_lists(query, found, &sources, cancel)?;
             let is_pool = recommendation.is_pool(options);
             let popular = match &recommendation {

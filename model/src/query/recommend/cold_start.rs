@@ -60,7 +60,7 @@ impl ColdStart {
         popular: Option<&[(NodeIx, u64)]>,
     ) -> Result<FoundNodes, Error> {
         // The number of nodes to find: enough that the excluded and the seen ones leave k. Others may drop any number.
-        let filter = options.filter.as_ref().zip(options.token_mask(snapshot));
+        let filter = options.node_filter(snapshot, self.kind)?;
         let dropped = self.excluded.len() + self.starts.len();
         let drops_any = filter.is_some() || self.candidates.is_some() || self.bounds.after.is_some();
         let wanted = options.rows_to_find();
@@ -79,7 +79,7 @@ impl ColdStart {
         let is_seen = |node: &NodeIx| !options.include_seen && self.starts.contains(node);
         let is_admitted = |node: NodeIx| {
             self.candidates.as_ref().is_none_or(|candidates| candidates.contains(&node))
-                && filter.as_ref().is_none_or(|(filter, mask)| filter.admits(mask.of(node)))
+                && filter.as_ref().is_none_or(|filter| filter.admits(node))
         };
         let is_within = |node, score| self.bounds.admit(score, || snapshot.stable_id(node).get());
         let kept = scored.into_iter().filter(|&(node, score)| {

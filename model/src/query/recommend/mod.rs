@@ -51,8 +51,8 @@ impl Recommendation {
         let restrictions = &Restrictions::new(options, embeddings, snapshot)?;
         let query = HistoryQuery::new(recipient, options, embeddings, snapshot)?;
         let excluded = excluded_rows(&query, options, restrictions, embeddings, snapshot);
-        let mask = options.token_mask(snapshot);
-        let request = options.row_request(Some(query.kind), mask.as_ref(), restrictions);
+        let filter = options.node_filter(snapshot, query.kind)?;
+        let request = options.row_request(Some(query.kind), filter.as_ref(), restrictions);
         // The hops of the graph and the scans are parts of the question.
         cancel.check()?;
         let graph = HistoryQuestions::new(query.kind, options, embeddings, snapshot)?;

@@ -122,8 +122,8 @@ impl SimilarFinder {
     ) -> Result<Vec<(usize, FoundNodes)>, Error> {
         let Self { embeddings, snapshot, options, restrictions, dirty_nodes, .. } = self;
         let Some(kind) = questions.first().map(|(_, question)| question.kind) else { return Ok(Vec::new()) };
-        let mask = options.token_mask(snapshot);
-        let request = options.row_request(Some(kind), mask.as_ref(), restrictions);
+        let filter = options.node_filter(snapshot, kind)?;
+        let request = options.row_request(Some(kind), filter.as_ref(), restrictions);
         let related = self.related(kind, &questions, cancel)?;
 
         // One scan for those with scores from the graph, and one for the others.

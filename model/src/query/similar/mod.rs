@@ -38,6 +38,8 @@ impl SimilarQuestion {
     ) -> Result<Self, Error> {
         let row = embeddings.require_row(node, snapshot)?;
         let kind = embeddings.require_kind(options.kind.as_deref().unwrap_or(node.kind), snapshot)?;
+        // A filter that does not fit the kind is an error of this question alone.
+        options.node_filter(snapshot, kind)?;
         let asking = Some(embeddings.nodes[row as usize]);
         let excluded = restrictions.excluded_rows(asking, embeddings, snapshot).chain([row]).collect();
         Ok(Self { row, kind, vector: embeddings.vector(row), excluded })
@@ -117,8 +119,8 @@ pub(crate) fn similar(
 ) -> Result<FoundNodes, Error> {
     let restrictions = &Restrictions::new(options, embeddings, snapshot)?;
     let question = SimilarQuestion::new(node, options, restrictions, embeddings, snapshot)?;
-    let mask = options.token_mask(snapshot);
-    let request = options.row_request(Some(question.kind), mask.as_ref(), restrictions);
+    let filter = options.node_filter(snapshot, question.kind)?;
+    let request = options.row_request(Some(question.kind), filter.as_ref(), restrictions);
 
     // The graph's scores come first, if the kind has constants of them and the question is not for cosines alone.
     cancel.check()?;
