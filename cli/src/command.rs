@@ -8,7 +8,7 @@ use crate::repl::console;
 use crate::session::context::Context;
 use crate::session::suggest;
 use crate::transfer::{export, import};
-use crate::verbs::query::{embed, neighbors, recommend, similar, walk};
+use crate::verbs::query::{embed, neighbors, recommend, show, similar, walk};
 use crate::verbs::{apply, backup, check, demo, dump, edit, eval, generate, refresh, report, stats, train};
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
@@ -57,6 +57,8 @@ pub(crate) enum Verb {
     Remove(edit::RemoveArgs),
     /// Apply a stream of added and removed edges in durable batches
     Apply(apply::ApplyArgs),
+    /// Print all that is known of a node: properties, tokens, edges
+    Show(show::ShowNodeArgs),
     /// List the neighbors of a node, with weights
     Neighbors(neighbors::NeighborsArgs),
     /// List the nodes that walks from a node visit, with visits and importance
@@ -111,6 +113,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Unlink(args) => edit::unlink(ctx, args),
         Verb::Remove(args) => edit::remove(ctx, args),
         Verb::Apply(args) => apply::apply(ctx, args),
+        Verb::Show(args) => show::show(ctx, args),
         Verb::Neighbors(args) => neighbors::neighbors(ctx, args),
         Verb::Neighborhood(args) => neighbors::neighborhood(ctx, args),
         Verb::Walk(args) => walk::walk(ctx, args),

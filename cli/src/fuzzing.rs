@@ -306,6 +306,11 @@ mod tests {
             write_seed("console_line", &at.to_string(), line.as_bytes());
         }
         write_seed("filter", "all", br#"genre=jazz and not (live or "recorded \"live\" \\")"#);
+        write_seed(
+            "filter",
+            "comparisons",
+            br#"price<=-4.5 and title ~ "a b" or not (in_stock and "t" != x=y)"#,
+        );
         write_exports();
     }
 
@@ -326,6 +331,13 @@ mod tests {
         }
         let read = |name: &str| fs::read(folder.path().join(name)).expect("there");
         write_seed("export_manifest", "csv", &read("csv/manifest.json"));
+        // A manifest of schema 2, which has properties.
+        fs::write(folder.path().join("nodes.csv"), "film,title,year\n1,A,1999\n").expect("a file");
+        let (films, nodes) = (at("films"), at("nodes.csv"));
+        let props = ["--props", "title,year", "--label", "title"];
+        run(&[&["import", &films, "--nodes", &nodes, "--kind", "film"][..], &props].concat());
+        run(&["export", &films, &at("films_csv")]);
+        write_seed("export_manifest", "properties", &read("films_csv/manifest.json"));
         write_seed("exported_model", "light", &read("safetensors/model.safetensors"));
         write_seed("source", "zstd", &zstd::encode_all(JSON_LINES.as_bytes(), 1).expect("compressed"));
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -13,6 +13,7 @@ mod import;
 mod jobs;
 mod machine_limits;
 mod output;
+mod properties;
 mod questions;
 mod rebuild;
 mod recommend;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use hedgerow::{PropertyType, PropertyValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -16,6 +17,16 @@ use crate::input::timestamp;
 pub(crate) struct JsonLine<'a> {
     lines: &'a Lines,
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+/// The value of a field for a property.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FieldValue<'a> {
+    /// The row does not have the field.
+    Missing,
+    /// The field is null or an empty text: the property is removed.
+    Empty,
+    Value(PropertyValue<'a>),
 }
 
 /// The texts of a field.
@@ -57,6 +68,11 @@ impl<'a> JsonLine<'a> {
         }
         self.expect_only(&fields)?;
         Err(self.lines.place(0).problem(format!("a field is there twice, expected {expected}")))
+    }
+
+    /// The names of the fields, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_ref())
     }
 
     /// True if there is a field of that name, null or not.
@@ -102,6 +118,54 @@ impl<'a> JsonLine<'a> {
         Ok(texts.unwrap_or(FieldTexts::List(Vec::new())))
     }
 
+    /// Hands the value of a property to `take`.
+    pub(crate) fn value<T>(
+        &self,
+        field: &str,
+        of: PropertyType,
+        take: impl FnOnce(FieldValue<'_>) -> T,
+    ) -> Result<T, BadInput> {
+        let Some(json) = self.json(field) else { return Ok(take(FieldValue::Missing)) };
+        let wrong = || self.wrong(field, json, of.expected());
+        match json.as_bytes() {
+            b"null" => Ok(take(FieldValue::Empty)),
+            [b'"', ..] => {
+                let text = text_of(json).ok_or_else(wrong)?;
+                if text.trim().is_empty() {
+                    return Ok(take(FieldValue::Empty));
+                }
+                let value = of.parse(&text).ok_or_else(wrong)?;
+                Ok(take(FieldValue::Value(value)))
+            }
+            [b'[', ..] if of == PropertyType::List => {
+                let mut items = Vec::new();
+                let value = serde_json::from_str(json).map_err(|_| wrong())?;
+                push_texts(&value, &mut items).ok_or_else(wrong)?;
+                let items = items.iter().map(String::as_str).filter(|item| !item.is_empty());
+                Ok(take(FieldValue::Value(PropertyValue::List(items.collect()))))
+            }
+            // A number or a boolean, which also is a text or an item.
+            [b'{' | b'[', ..] => Err(wrong()),
+            _ => {
+                let value = of.parse(json).ok_or_else(wrong)?;
+                Ok(take(FieldValue::Value(value)))
+            }
+        }
+    }
+
+    /// The type that the value of a field has by itself; none where it is missing or null.
+    pub(crate) fn value_type(&self, field: &str) -> Option<PropertyType> {
+        let json = self.json(field)?;
+        Some(match json.as_bytes() {
+            b"null" => return None,
+            b"true" | b"false" => PropertyType::Boolean,
+            [b'[', ..] => PropertyType::List,
+            [b'"' | b'{', ..] => PropertyType::Text,
+            _ if json.parse::<i64>().is_ok() => PropertyType::Integer,
+            _ => PropertyType::Float,
+        })
+    }
+
     /// A list of numbers; none where it is missing or null.
     pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f32>>, BadInput> {
         self.optional(field, "a list of numbers", numbers_of)
@@ -128,7 +192,7 @@ impl<'a> JsonLine<'a> {
     }
 
     /// The value of a field as the line has it. Of fields of one name the last one counts.
-    fn json(&self, field: &str) -> Option<&'a str> {
+    pub(crate) fn json(&self, field: &str) -> Option<&'a str> {
         self.fields.iter().rev().find(|(name, _)| name == field).map(|(_, value)| value.get())
     }
 

@@ -144,7 +144,7 @@ impl Output {
     }
 
     /// Results that are written one by one.
-    pub(crate) fn stream(self, columns: &'static [&'static str]) -> Stream {
+    pub(crate) fn stream(self, columns: &[&str]) -> Stream {
         Stream::new(self, columns)
     }
 

@@ -15,17 +15,18 @@ const COLUMN_WIDTH: usize = 9;
 #[derive(Debug)]
 pub(crate) struct Stream {
     out: Output,
-    columns: &'static [&'static str],
+    columns: Vec<String>,
     is_empty: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(out: Output, columns: &'static [&'static str]) -> Self {
+    pub(crate) fn new(out: Output, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
         Self { out, columns, is_empty: true }
     }
 
     pub(crate) fn row(&mut self, row: Vec<Value>) -> Result<(), Failure> {
-        let fields = || object(self.columns.iter().copied().zip(row.clone()));
+        let fields = || object(self.columns.iter().map(String::as_str).zip(row.clone()));
         if let OutputTarget::Job(job) = self.out.target {
             job.set_last_row(fields());
         }
@@ -35,7 +36,7 @@ impl Stream {
         }
         let mut text = String::new();
         if std::mem::take(&mut self.is_empty) && mode != Mode::Tsv {
-            text += &self.line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
+            text += &self.line(self.columns.clone())?;
         }
         text += &match mode {
             Mode::Table => self.line(row.iter().map(pretty).collect())?,

@@ -39,6 +39,25 @@ pub(crate) fn object<K: Into<String>>(fields: impl IntoIterator<Item = (K, Value
     Value::Object(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }
 
+/// A row for each value in nested objects: its names with dots between them, and the value.
+pub(crate) fn flat_rows(value: &Value) -> Vec<Vec<Value>> {
+    let mut rows = Vec::new();
+    flatten("", value, &mut rows);
+    rows
+}
+
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<Value>>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&name, value, rows);
+            }
+        }
+        _ => rows.push(vec![prefix.into(), value.clone()]),
+    }
+}
+
 /// A value in tsv: items of a list separated by commas, fields as `name=value`, null as nothing.
 pub(crate) fn plain(value: &Value) -> String {
     match value {

@@ -10,6 +10,7 @@ use crate::repl::jobs::Jobs;
 use crate::repl::shell_split::{Line, Word};
 use crate::repl::verb_table::verbs;
 use crate::session::context::SharedStore;
+use crate::session::properties::{label, property_names};
 use crate::session::schema::{kinds, relations};
 
 /// The most keys in an offer.
@@ -33,6 +34,8 @@ pub(super) struct Candidate {
     pub(super) word: String,
     /// True if the word is complete. A kind is not: its key follows.
     pub(super) is_complete: bool,
+    /// The label of the node that it names.
+    pub(super) label: Option<String>,
 }
 
 /// The sources of candidates.
@@ -47,6 +50,7 @@ enum Expected {
     Words(Vec<String>),
     Kinds,
     Relations,
+    Properties,
     Nodes,
     Files,
     Nothing,
@@ -159,6 +163,7 @@ impl Completion {
             "COMMAND" => self.commands(),
             "JOB" => Expected::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
             "NAME" if argument.get_id() == "relation" => Expected::Relations,
+            "PROP" => Expected::Properties,
             _ => Expected::Nothing,
         }
     }
@@ -185,6 +190,11 @@ impl Completion {
                         .collect(),
                 )
             }),
+            Expected::Properties => snapshot().map_or_else(Offer::default, |snapshot| {
+                let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
+                let names = property_names(&snapshot).into_iter();
+                complete(names.map(|name| format!("{done}{name}")).collect())
+            }),
             Expected::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
                 // In a list such as pin,board the last kind is completed.
                 let done = typed.rfind(',').map_or("", |at| &typed[..=at]);
@@ -197,7 +207,7 @@ impl Completion {
 
 impl Candidate {
     fn complete(word: String) -> Self {
-        Self { word, is_complete: true }
+        Self { word, is_complete: true, label: None }
     }
 }
 
@@ -209,8 +219,9 @@ fn nodes(snapshot: &Snapshot, typed: &str) -> Offer {
     match current.split_once(':') {
         None => {
             let kinds = kind_names(snapshot).filter(|kind| kind.starts_with(current));
-            offer.words =
-                kinds.map(|kind| Candidate { word: format!("{done}{kind}:"), is_complete: false }).collect();
+            let candidate =
+                |kind| Candidate { word: format!("{done}{kind}:"), is_complete: false, label: None };
+            offer.words = kinds.map(candidate).collect();
         }
         Some((kind, prefix)) => {
             let Some(ix) = snapshot.kind_ix(kind) else { return offer };
@@ -218,7 +229,11 @@ fn nodes(snapshot: &Snapshot, typed: &str) -> Offer {
             offer.is_cut = keys.len() > KEYS;
             keys.truncate(KEYS);
             let is_complete = done.is_empty();
-            let candidate = |key: String| Candidate { word: format!("{done}{kind}:{key}"), is_complete };
+            let candidate = |key: String| {
+                let node = snapshot.lookup((kind, key.as_str()));
+                let label = node.and_then(|node| label(snapshot, node));
+                Candidate { word: format!("{done}{kind}:{key}"), is_complete, label }
+            };
             offer.words = keys.into_iter().map(candidate).collect();
         }
     }

@@ -28,6 +28,7 @@ use crate::repl::history;
 use crate::repl::jobs::Jobs;
 use crate::repl::shell_split::{Line, typed};
 use crate::repl::terminal::Terminal;
+use crate::session::properties::short;
 
 /// The most lines of history.
 const HISTORY: usize = 10_000;
@@ -151,9 +152,10 @@ impl Completer for EditorHelper {
         if offer.files {
             return self.files.complete(line, pos, ctx);
         }
-        let pair = |Candidate { word, is_complete }: &Candidate| {
+        let pair = |Candidate { word, is_complete, label }: &Candidate| {
             let replacement = if *is_complete { format!("{} ", typed(word)) } else { typed(word) };
-            Pair { display: escaped(word), replacement }
+            let label = label.as_ref().map_or_else(String::new, |label| format!(" ({})", short(label)));
+            Pair { display: escaped(word) + &label, replacement }
         };
         let mut pairs: Vec<Pair> = offer.words.iter().map(pair).collect();
         if offer.is_cut {

@@ -223,10 +223,10 @@ function neighborhood() {
         draw("title", {}, `${node(place).name}: ${count(visits, "visit", "visits")}, ${number(share * 100, 1)} %`)));
       if (nth < 12) {
         const right = x >= 0;
-        nodes.append(draw("text", { class: "name strong", x: x + (right ? 11 : -11), y: y + 4, "text-anchor": right ? "start" : "end" }, brief(node(place).key)));
+        nodes.append(draw("text", { class: "name strong", x: x + (right ? 11 : -11), y: y + 4, "text-anchor": right ? "start" : "end" }, brief(node(place).short)));
       }
     });
-    svg.append(nodes, draw("circle", { class: "fill c1", r: 9 }), draw("text", { class: "name strong", y: -15, "text-anchor": "middle", "font-weight": 650 }, brief(node(item.node).name)));
+    svg.append(nodes, draw("circle", { class: "fill c1", r: 9 }), draw("text", { class: "name strong", y: -15, "text-anchor": "middle", "font-weight": 650 }, brief(node(item.node).short)));
     drawing.replaceChildren(svg);
     const shown = item.neighborhood.slice(0, 12);
     list.replaceChildren(make("h3", {}, `The first ${number(shown.length)} of ${number(item.size)}`),

@@ -110,7 +110,7 @@ function map() {
   const found = make("span", { class: "note", role: "status" });
   const find = () => {
     const wanted = search.value.trim().toLowerCase();
-    const fits = points.map((_, at) => wanted === "" || node(places[at]).key.toLowerCase().includes(wanted) || node(places[at]).tokens.some((token) => token.toLowerCase().includes(wanted)));
+    const fits = points.map((_, at) => wanted === "" || node(places[at]).name.toLowerCase().includes(wanted) || node(places[at]).tokens.some((token) => token.toLowerCase().includes(wanted)));
     drawn.forEach((dot, at) => dot.classList.toggle("faded", !fits[at]));
     found.textContent = wanted === "" ? "" : count(fits.filter(Boolean).length, "point", "points");
     return fits.indexOf(true);

@@ -7,6 +7,7 @@ use hedgerow::{NodeName, Snapshot};
 use serde::Serialize;
 
 use crate::core::escape::escaped;
+use crate::session::properties::label;
 
 /// The most characters of a key.
 const KEY_LIMIT: usize = 64;
@@ -32,8 +33,8 @@ pub(super) struct NodeNames {
     token_places: HashMap<String, u32>,
 }
 
-/// The number of its kind, its key, its degree, the numbers of its tokens, and the number of tokens that are left out.
-type Node = (u32, String, u64, Vec<u32>, u32);
+/// The number of its kind, its key, its degree, the numbers of its tokens, the number of tokens that are left out, and its label.
+type Node = (u32, String, u64, Vec<u32>, u32, Option<String>);
 
 impl NodeNames {
     /// The place of a node, which is added to the list if it is new.
@@ -51,7 +52,8 @@ impl NodeNames {
         let degree = node.map_or(0, |node| snapshot.degree(node));
         let more = (tokens.len() - shown.len()) as u32;
         let place = self.nodes.len() as Place;
-        self.nodes.push(Some((kind, cut(&name.key, KEY_LIMIT), degree, shown, more)));
+        let label = node.and_then(|node| label(snapshot, node)).map(|label| cut(&label, KEY_LIMIT));
+        self.nodes.push(Some((kind, cut(&name.key, KEY_LIMIT), degree, shown, more, label)));
         self.places.insert(name.clone(), place);
         place
     }

@@ -43,8 +43,9 @@ function milliseconds(value) {
 
 /** A node of the page's list. */
 function node(place) {
-  const [kind, key, degree, tokens, more] = data.named.nodes[place];
-  return { name: `${data.named.kinds[kind]}:${key}`, kind: data.named.kinds[kind], key, degree, more,
+  const [kind, key, degree, tokens, more, label] = data.named.nodes[place];
+  const name = `${data.named.kinds[kind]}:${key}` + (label === null ? "" : ` (${label})`);
+  return { name, short: label ?? key, kind: data.named.kinds[kind], degree, more,
     tokens: tokens.map((at) => data.named.tokens[at]) };
 }
 

@@ -2,5 +2,6 @@
 //! Must not know verbs.
 
 pub(crate) mod context;
+pub(crate) mod properties;
 pub(crate) mod schema;
 pub(crate) mod suggest;

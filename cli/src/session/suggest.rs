@@ -1,4 +1,4 @@
-//! Suggestions for a node or a relation that is not in the store: names that are similar.
+//! Suggestions for a name or a value that is not in the store: those that are similar.
 
 use hedgerow::{KindIx, NodeRef, Snapshot};
 
@@ -22,24 +22,32 @@ pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
     let node = error.missing_node().and_then(|node| node.split_once(':'));
     let similar = match (node, error.missing_relation()) {
         (Some((kind, key)), _) => similar_nodes(&snapshot, kind, key),
-        (None, Some(relation)) => similar_relations(&snapshot, relation),
+        (None, Some(missing)) => {
+            let named = relations(&snapshot).map(|relation| snapshot.relation_name(relation));
+            similar_words(missing, named)
+        }
         (None, None) => return failure,
     };
-    let advice = match similar.split_last() {
-        None => return failure,
-        Some((last, [])) => format!("did you mean {last}?"),
-        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
-    };
-    Failure::Advised { failure: Box::new(failure), advice }
+    match did_you_mean(&similar) {
+        None => failure,
+        Some(advice) => Failure::Advised { failure: Box::new(failure), advice },
+    }
 }
 
-/// Relations with a similar name, the most similar first.
-fn similar_relations(snapshot: &Snapshot, missing: &str) -> Vec<String> {
-    let named = relations(snapshot).map(|relation| snapshot.relation_name(relation));
+/// A question that offers these words, if there are any.
+pub(crate) fn did_you_mean(words: &[String]) -> Option<String> {
+    match words.split_last()? {
+        (last, []) => Some(format!("did you mean {last}?")),
+        (last, others) => Some(format!("did you mean {} or {last}?", others.join(", "))),
+    }
+}
+
+/// The words that are similar to a missing one, the most similar first.
+pub(crate) fn similar_words<'a>(missing: &str, words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut similar: Vec<(usize, String)> =
-        named.filter_map(|name| Some((distance(missing, name)?, escaped(name)))).collect();
+        words.filter_map(|word| Some((distance(missing, word)?, escaped(word)))).collect();
     similar.sort();
-    similar.into_iter().map(|(_, name)| name).take(SUGGESTED).collect()
+    similar.into_iter().map(|(_, word)| word).take(SUGGESTED).collect()
 }
 
 /// Nodes with the same key in another kind, and nodes with a similar key in the same or a similar kind.

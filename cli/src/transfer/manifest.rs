@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use hedgerow::CancelToken;
+use hedgerow::{CancelToken, PropertyType};
 use serde::{Deserialize, Serialize};
 
 use crate::core::failure::Failure;
@@ -15,8 +15,10 @@ use crate::transfer::table_schema::Table;
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The value of the field `what`.
 const WHAT: &str = "hedgerow export";
-/// The version of the schema that is written and read.
-pub(crate) const SCHEMA: u32 = 1;
+/// The schema of an export without properties, which versions before properties read too.
+const WITHOUT_PROPERTIES: u32 = 1;
+/// The schema of an export with properties.
+const WITH_PROPERTIES: u32 = 2;
 /// The largest manifest that is read.
 const LIMIT: u64 = 64 << 20;
 /// Bytes that are read and hashed at once.
@@ -57,6 +59,9 @@ pub(crate) struct Manifest {
     pub(crate) counts: Counts,
     /// Dense blocks and their widths.
     pub(crate) dense: Vec<DenseBlock>,
+    /// The properties, in schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    properties: Option<Vec<PropertyEntry>>,
     pub(crate) positions: Vec<InputPosition>,
     pub(crate) files: Vec<FileEntry>,
 }
@@ -67,6 +72,9 @@ pub(crate) struct Manifest {
 pub(crate) struct Counts {
     pub(crate) nodes: u64,
     pub(crate) features: u64,
+    /// Values of properties, in schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) values: Option<u64>,
     pub(crate) edges: u64,
     pub(crate) neighborhoods: u64,
     pub(crate) embeddings: u64,
@@ -77,6 +85,18 @@ pub(crate) struct Counts {
 pub(crate) struct DenseBlock {
     pub(crate) name: String,
     pub(crate) width: usize,
+}
+
+/// A property of the nodes of a kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PropertyEntry {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    #[serde(rename = "type", with = "property_type")]
+    pub(crate) of: PropertyType,
+    /// It is the label of the kind.
+    pub(crate) label: bool,
 }
 
 /// The position up to which `apply --follow` has applied an input.
@@ -107,6 +127,7 @@ impl Counts {
         match table {
             Table::Nodes => self.nodes,
             Table::Features => self.features,
+            Table::Values => self.values.unwrap_or(0),
             Table::Edges => self.edges,
             Table::Neighborhoods => self.neighborhoods,
             Table::Embeddings => self.embeddings,
@@ -118,7 +139,7 @@ impl Manifest {
     pub(crate) fn new(format: ExportFormat, guarded: bool, epoch: u64) -> Self {
         Self {
             what: WHAT.to_owned(),
-            schema: SCHEMA,
+            schema: WITHOUT_PROPERTIES,
             written_by: concat!("hedgerow ", env!("CARGO_PKG_VERSION")).to_owned(),
             format,
             guarded,
@@ -127,6 +148,7 @@ impl Manifest {
             digest: None,
             counts: Counts::default(),
             dense: Vec::new(),
+            properties: None,
             positions: Vec::new(),
             files: Vec::new(),
         }
@@ -161,16 +183,18 @@ impl Manifest {
             return Err(bad(format!("not the manifest of an export, expected \"what\": \"{WHAT}\"")));
         }
         match found["schema"].as_u64() {
-            Some(schema) if schema == u64::from(SCHEMA) => {}
+            Some(schema) if [WITHOUT_PROPERTIES, WITH_PROPERTIES].map(u64::from).contains(&schema) => {}
             _ => {
                 let found = &found["schema"];
                 return Err(bad(format!(
-                    "the export has schema {found}, this version reads {SCHEMA}: import it with the version that wrote it"
+                    "the export has schema {found}, this version reads {WITHOUT_PROPERTIES} and {WITH_PROPERTIES}: \
+                     import it with the version that wrote it"
                 )));
             }
         }
         // The fields, and names that stay within the folder.
         let manifest: Self = serde_json::from_value(found).map_err(|error| bad(error.to_string()))?;
+        manifest.check_schema().map_err(bad)?;
         for entry in &manifest.files {
             entry.path(folder).ok_or_else(|| {
                 bad(format!(
@@ -180,6 +204,34 @@ impl Manifest {
             })?;
         }
         Ok(manifest)
+    }
+
+    /// Adds the properties of the store. An export without properties has schema 1.
+    pub(crate) fn set_properties(&mut self, properties: Vec<PropertyEntry>) {
+        if !properties.is_empty() {
+            self.schema = WITH_PROPERTIES;
+            self.properties = Some(properties);
+        }
+    }
+
+    /// The properties, by kind and name.
+    pub(crate) fn properties(&self) -> &[PropertyEntry] {
+        self.properties.as_deref().unwrap_or_default()
+    }
+
+    /// Refuses parts of schema 2 in schema 1, and their absence in schema 2.
+    fn check_schema(&self) -> Result<(), String> {
+        let expected = self.schema == WITH_PROPERTIES;
+        for (part, is_there) in [
+            ("field `properties`", self.properties.is_some()),
+            ("count of `values`", self.counts.values.is_some()),
+        ] {
+            if is_there != expected {
+                let has = if is_there { "a" } else { "no" };
+                return Err(format!("the export has schema {} and {has} {part}; export anew", self.schema));
+            }
+        }
+        Ok(())
     }
 
     /// The files of a table, in their order.
@@ -256,5 +308,21 @@ impl FileEntry {
             }
         }
         is_there.then_some(path)
+    }
+}
+
+/// The type of a property as JSON: its name, such as `i64`.
+mod property_type {
+    use hedgerow::PropertyType;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(of: &PropertyType, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(of.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PropertyType, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

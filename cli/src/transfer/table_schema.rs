@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Table {
     Nodes,
     Features,
+    /// Values of properties; only in a store with properties.
+    Values,
     Edges,
     Neighborhoods,
     Embeddings,
 }
 
-pub(crate) const TABLES: [Table; 5] =
-    [Table::Nodes, Table::Features, Table::Edges, Table::Neighborhoods, Table::Embeddings];
+pub(crate) const TABLES: [Table; 6] =
+    [Table::Nodes, Table::Features, Table::Values, Table::Edges, Table::Neighborhoods, Table::Embeddings];
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) enum ColumnType {
     Texts,
     /// A list of numbers, or none.
     Numbers,
+    /// A value of a property as JSON.
+    Json,
 }
 
 /// A column.
@@ -49,6 +53,8 @@ pub(crate) enum ColumnValue<'a> {
     Number(f32),
     Texts(&'a [&'a str]),
     Numbers(Option<&'a [f32]>),
+    /// The text of a JSON value.
+    Json(&'a str),
 }
 
 /// The start of the column name of a dense block, before the name of the block.
@@ -59,6 +65,7 @@ impl Table {
         match self {
             Self::Nodes => "nodes",
             Self::Features => "features",
+            Self::Values => "values",
             Self::Edges => "edges",
             Self::Neighborhoods => "neighborhoods",
             Self::Embeddings => "embeddings",
@@ -73,6 +80,12 @@ impl Table {
             Self::Features => {
                 &[("id", ColumnType::Id), ("node", ColumnType::Text), ("tokens", ColumnType::Texts)]
             }
+            Self::Values => &[
+                ("id", ColumnType::Id),
+                ("node", ColumnType::Text),
+                ("property", ColumnType::Text),
+                ("value", ColumnType::Json),
+            ],
             Self::Edges => &[
                 ("relation", ColumnType::Text),
                 ("src", ColumnType::Text),

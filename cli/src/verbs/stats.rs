@@ -7,7 +7,7 @@ use hedgerow::{Epoch, Generation, Snapshot};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
-use crate::output::value::{object, rounded};
+use crate::output::value::{flat_rows, object, rounded};
 use crate::session::context::Context;
 use crate::session::schema::{edge_counts, kinds_by_name};
 
@@ -39,9 +39,7 @@ pub(crate) fn stats(ctx: &mut Context, args: StatsArgs) -> Result<(), Failure> {
         return ctx.out.record(fields);
     }
     // Text has a line for each figure, so that `grep` and `cut` find it.
-    let mut rows = Vec::new();
-    flatten("", &object(fields), &mut rows);
-    ctx.out.rows(&["figure", "value"], rows)
+    ctx.out.rows(&["figure", "value"], flat_rows(&object(fields)))
 }
 
 /// The number of nodes of each kind, and their largest and mean degree.
@@ -60,16 +58,4 @@ fn nodes(snapshot: &Snapshot) -> (Value, Value) {
         degrees.push((snapshot.kind_name(kind), json!({"max": max, "mean": rounded(mean, 2)})));
     }
     (object(counts), object(degrees))
-}
-
-fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<Value>>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                flatten(&name, value, rows);
-            }
-        }
-        _ => rows.push(vec![prefix.into(), value.clone()]),
-    }
 }

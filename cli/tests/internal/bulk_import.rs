@@ -52,8 +52,8 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Outcome {
             return BulkImport::new(&ctx, &store, progress, set).run(edges, block);
         }
         let mut import = BatchImport::new(&ctx, &store, ("edges", 90), progress, set);
-        import.read_edges(edges)?;
-        import.finish()
+        let read = import.read_edges(edges);
+        import.finish(read)
     })();
     let result = result.map(|totals: Totals| (totals.nodes, totals.edges, totals.rejected));
     let mut files = BTreeMap::new();

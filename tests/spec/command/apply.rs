@@ -92,7 +92,7 @@ fn every_kind_of_bad_line_is_reported_with_its_place() {
         ("+,room:hall,lamp:a,1,soon", "u:1:22: found \"soon\", expected a time"),
         (
             "{\"op\":\"link\",\"src\":\"a:1\",\"dst\":\"b:1\"}",
-            "u:1:2: found \"link\", expected \"add\" or \"remove\"",
+            "u:1:2: found \"link\", expected \"add\", \"remove\" or \"set\"",
         ),
         ("{\"src\":\"a:1\",\"dst\":\"b:1\"}", "u:1:1: the field \"op\" is missing"),
     ] {

@@ -81,7 +81,7 @@ fn help_in_the_console_is_the_help_of_the_shell_without_the_store() {
     let help = cli.ok(&["console", "s", "-c", ".help"]);
     assert!(help.contains("similar") && help.contains("  .timer "), "{help}");
     let help = cli.ok(&["console", "s", "-c", ".help similar"]);
-    assert!(help.contains("Usage: similar [OPTIONS] <A>"), "{help}");
+    assert!(help.contains("Usage: similar [OPTIONS] [A]"), "{help}");
     let help = cli.ok(&["console", "s", "-c", ".help .output"]);
     assert!(help.contains("Usage: .output [OPTIONS] [FILE]") && help.contains("--force"), "{help}");
     assert_eq!(cli.ok(&["console", "s", "-c", ".help output"]), help);

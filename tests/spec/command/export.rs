@@ -1,14 +1,17 @@
 //! `export` and `import --from`: a store comes back from its export with the same digest, and an incomplete export is refused.
-//! `tables` come back, `forms` do not. `disagreement` is between a manifest, its files and what they hold.
+//! `tables` and `properties` come back, `forms` do not. `disagreement` is between a manifest, its files and what they hold.
 
 mod disagreement;
 mod forms;
+mod properties;
 mod tables;
 
 use std::fs;
 use std::sync::Arc;
 
-use hedgerow::{Batch, CancelToken, Edge, Engine, NodeName, Position, Store, TrainOptions, WalkOptions};
+use hedgerow::{
+    Batch, CancelToken, Edge, Engine, NodeName, Position, PropertyType, Store, TrainOptions, WalkOptions,
+};
 use serde_json::{Value, json};
 
 use super::{Cli, Holder};
@@ -18,7 +21,7 @@ use crate::fixtures::graph_model::GraphModel;
 const FORMS: &[&str] =
     if cfg!(feature = "parquet") { &["csv", "jsonl", "parquet"] } else { &["csv", "jsonl"] };
 
-/// A trained store `s` of a random graph with dirty nodes, and its reference.
+/// A trained store `s` of a random graph with dirty nodes and values, and its reference.
 fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
     let mut model_graph = GraphModel::new(seed, 30);
     let engine = engine(cli, "s");
@@ -27,10 +30,20 @@ fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
         engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
     train(&engine);
+    set_label(engine.store());
     for _ in 0..5 {
         engine.store().commit(&model_graph.batch(6)).expect("a commit");
     }
     model_graph
+}
+
+/// Gives pins a label, and boards a property without values.
+fn set_label(store: &Store) {
+    let mut batch = Batch::new();
+    batch.declare_property("board", "opened", PropertyType::Time).expect("a valid name");
+    batch.declare_property("pin", "title", PropertyType::Text).expect("a valid name");
+    batch.set_label("pin", Some("title")).expect("a valid name");
+    store.commit(&batch).expect("a commit");
 }
 
 fn engine(cli: &Cli, name: &str) -> Engine {
@@ -194,7 +207,7 @@ fn a_manifest_cannot_lead_out_of_its_folder() {
         cli.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
     }
     for (from, to, message) in [
-        ("\"schema\": 1", "\"schema\": 2", "schema 2, this version reads 1"),
+        ("\"schema\": 1", "\"schema\": 3", "schema 3, this version reads 1 and 2"),
         ("hedgerow export", "photos", "not the manifest of an export"),
         ("\"what\"", "what", ":2:3: not JSON"),
         ("\"epoch\"", "\"era\"", "unknown field `era`"),

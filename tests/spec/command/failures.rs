@@ -73,7 +73,7 @@ fn unknown_nodes_and_bad_values_change_nothing() {
         (&["import", "s"], 2, "--edges"),
         (&["import", "s", "--edges", "a", "--format", "adjacency"], 2, "--src KIND and --dst KIND"),
         (&["simlar", "s", "lamp:a"], 2, "a similar subcommand exists: 'similar'"),
-        (&["similar", "s"], 2, "<A>"),
+        (&["similar", "s"], 2, "name a node such as pin:42, or --queries FILE"),
         (&["link", "s", "lamp:q", "room:q", "--read-only"], 1, "read-only"),
     ] {
         cli.fails(words, code, message);

@@ -55,7 +55,7 @@ fn movielens_with_headers() {
     assert_eq!(found, expected);
     assert_eq!(
         tokens(&cli, "movie:1"),
-        ["genres=animation", "genres=comedy", "title=(1995)", "title=story,", "title=toy"]
+        ["genres=animation", "genres=comedy", "title=1995", "title=story", "title=toy"]
     );
 }
 
@@ -75,7 +75,7 @@ fn movielens_of_old_without_headers() {
     cli.ok(&[&["import", "s", "--nodes", "movies.dat"][..], &nodes].concat());
     assert_eq!(
         tokens(&cli, "movie:1193"),
-        ["genre=drama", "genre=war", "title=\\\"one\\\"", "title=flew,", "title=over"]
+        ["genre=drama", "genre=war", "title=flew", "title=one", "title=over"]
     );
     // The message about a row with another number of fields names the flag, not a header.
     cli.write("bad.dat", "1::2::3::4\n1::2\n");

@@ -267,7 +267,7 @@ fn a_filter_selects_answers_by_their_tokens() {
     cli.fails(
         &["similar", "s", "pin:0", "--where", "tag=jazz and"],
         2,
-        "invalid filter at character 13: found the end, expected a token, not, or an opening parenthesis",
+        "invalid filter at character 13: found the end, expected a property, a token, not, or an opening parenthesis",
     );
 }
 

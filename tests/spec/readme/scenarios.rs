@@ -49,6 +49,13 @@ fn lamps_with_model(folder: &Path) {
     ok(folder, &["train", "s", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
 }
 
+/// Creates the store of [`lamps_with_model`], whose lamps have titles and prices.
+fn priced_lamps(folder: &Path) {
+    lamps_with_model(folder);
+    write(folder, "nodes.csv", "key,title,price\na,Lamp a,1.5\nb,Lamp b,2\n");
+    ok(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--props", "title,price"]);
+}
+
 /// Starts `apply`, moves the store after the first change is committed, and sends another one.
 fn move_store_under_writer(folder: &Path) -> Output {
     let mut command = command(folder, &["apply", "s", "-", "--follow", "--source", "changes"]);
@@ -325,6 +332,49 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a column of tokens is not in the file of nodes", |folder| {
         write(folder, "nodes.csv", "key,tag\na,old\n");
         vec![run(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--tokens", "genre"])]
+    }),
+    ("a field of a file has another form than its property", |folder| {
+        write(folder, "nodes.csv", "key,price\na,cheap\n");
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--props", "price:f64"])]
+    }),
+    ("a property was imported with another type than the store has", |folder| {
+        priced_lamps(folder);
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--props", "price:text"])]
+    }),
+    ("a property was given a type that there is not", |folder| {
+        vec![run(
+            folder,
+            &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--props", "price:money"],
+        )]
+    }),
+    ("a label names no property", |folder| {
+        write(folder, "nodes.csv", "key,price\na,1\n");
+        vec![run(folder, &["import", "s", "--nodes", "nodes.csv", "--kind", "lamp", "--label", "price"])]
+    }),
+    ("a change in a stream has a value of another type than the property", |folder| {
+        priced_lamps(folder);
+        write(folder, "ops.jsonl", "{\"op\":\"set\",\"node\":\"lamp:a\",\"price\":\"cheap\"}\n");
+        vec![run(folder, &["apply", "s", "ops.jsonl", "--refresh", "none"])]
+    }),
+    ("a property was to be shown that no kind has", |folder| {
+        priced_lamps(folder);
+        vec![run(folder, &["neighbors", "s", "room:hall", "--show", "prize"])]
+    }),
+    ("a property was to be shown of a store without properties", |folder| {
+        lamps(folder);
+        vec![run(folder, &["neighbors", "s", "room:hall", "--show", "price"])]
+    }),
+    ("a filter compares by order what has none", |folder| {
+        priced_lamps(folder);
+        vec![run(folder, &["similar", "s", "lamp:a", "--where", "title < 5"])]
+    }),
+    ("a filter compares a property with a value of another type", |folder| {
+        priced_lamps(folder);
+        vec![run(folder, &["similar", "s", "lamp:a", "--where", "price < cheap"])]
+    }),
+    ("a filter compares a property that the kind of the answers does not have", |folder| {
+        priced_lamps(folder);
+        vec![run(folder, &["recommend", "s", "room:hall", "--where", "prize < 5"])]
     }),
     ("a dense row has another width than its block", |folder| {
         import_matrix(folder, &[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]])

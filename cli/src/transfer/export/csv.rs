@@ -55,7 +55,7 @@ impl TableWriter for CsvWriter {
                         self.csv.write_field(guarded(cell).as_bytes())?;
                         continue;
                     }
-                    ColumnValue::Text(cell) => {
+                    ColumnValue::Text(cell) | ColumnValue::Json(cell) => {
                         self.csv.write_field(cell)?;
                         continue;
                     }

@@ -10,6 +10,7 @@ use crate::output::progress::new_bar;
 use crate::transfer::manifest::{Counts, DenseBlock, ExportFormat, InputPosition, Manifest};
 use crate::transfer::table_schema::{Column, ColumnValue, TABLES, Table};
 
+use crate::transfer::export::property_values::{PropertyValues, push_json};
 use crate::transfer::export::table_writer::TableWriter;
 
 /// Rows between two checks of the token and updates of the progress bar.
@@ -23,6 +24,7 @@ pub(super) struct ExportRows<'a> {
     pub(super) nodes: Vec<NodeIx>,
     /// Dense blocks by name.
     pub(super) blocks: Vec<(String, usize)>,
+    pub(super) values: PropertyValues<'a>,
     format: ExportFormat,
     counts: Counts,
     cancel: &'a CancelToken,
@@ -57,6 +59,7 @@ impl<'a> ExportRows<'a> {
         // Rows of each table.
         let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
         let blocks = snapshot.dense_blocks();
+        let values = PropertyValues::new(snapshot);
         let has_features = |node: &&NodeIx| {
             !snapshot.tokens(**node).is_empty()
                 || blocks.iter().any(|(block, _)| snapshot.dense(**node, block).is_some())
@@ -68,19 +71,20 @@ impl<'a> ExportRows<'a> {
             edges: relations.map(|relation| snapshot.edge_count(relation)).sum(),
             neighborhoods: nodes.iter().filter_map(neighbors).sum(),
             embeddings: embeddings.map_or(0, EmbeddingExport::count),
+            values: (!values.all().is_empty()).then(|| values.count()),
         };
         // Steps of the progress bar.
-        let Counts { nodes: node_count, features, edges, neighborhoods, embeddings: embedded } = counts;
+        let Counts { nodes: node_count, features, edges, neighborhoods, embeddings: embedded, .. } = counts;
         let total = match format {
             ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet => {
-                node_count + features + edges + neighborhoods + embedded
+                node_count + features + values.count() + edges + neighborhoods + embedded
             }
             ExportFormat::Graphml => node_count + edges,
             ExportFormat::Npy | ExportFormat::Tensorboard => embedded,
             ExportFormat::Safetensors => 1,
         };
         let bar = new_bar(total, "{bar:30} {percent:>3} %  {msg}  {eta} left", out);
-        Self { snapshot, embeddings, nodes, blocks, format, counts, cancel, bar, done: 0 }
+        Self { snapshot, embeddings, nodes, blocks, values, format, counts, cancel, bar, done: 0 }
     }
 
     /// The manifest without its files.
@@ -92,6 +96,7 @@ impl<'a> ExportRows<'a> {
             manifest.digest = Some(digest.digest);
         }
         manifest.counts = self.counts;
+        manifest.set_properties(self.values.entries());
         let block = |(name, width): &(String, usize)| DenseBlock { name: name.clone(), width: *width };
         manifest.dense = self.blocks.iter().map(block).collect();
         let input = |(source, position): (&str, hedgerow::Position)| InputPosition {
@@ -122,14 +127,17 @@ impl<'a> ExportRows<'a> {
         self.snapshot.stable_id(node).get()
     }
 
-    /// Writes all five tables.
+    /// Writes all tables; that of values only where the store has a property.
     pub(super) fn tables(&mut self, make: &mut Make<'_>) -> Result<(), Failure> {
         let names: Vec<String> = self.blocks.iter().map(|(name, _)| name.clone()).collect();
-        for table in TABLES {
+        let is_there = |table: &Table| *table != Table::Values || self.counts.values.is_some();
+        let tables: Vec<Table> = TABLES.into_iter().filter(is_there).collect();
+        for table in tables {
             let mut writer = make(table, table.columns(&names))?;
             match table {
                 Table::Nodes => self.write_nodes(&mut *writer)?,
                 Table::Features => self.write_features(&mut *writer)?,
+                Table::Values => self.write_values(&mut *writer)?,
                 Table::Edges => self.write_edges(&mut *writer)?,
                 Table::Neighborhoods => self.write_neighborhoods(&mut *writer)?,
                 Table::Embeddings => self.write_embeddings(&mut *writer)?,
@@ -169,6 +177,30 @@ impl<'a> ExportRows<'a> {
             cells.extend(rows.into_iter().map(ColumnValue::Numbers));
             writer.row(&cells)?;
             self.step("features")?;
+        }
+        Ok(())
+    }
+
+    fn write_values(&mut self, writer: &mut dyn TableWriter) -> Result<(), Failure> {
+        let (snapshot, mut json) = (self.snapshot, String::new());
+        for at in 0..self.nodes.len() {
+            let node = self.nodes[at];
+            let values: Vec<_> = self.values.of(node).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let name = written(snapshot, node);
+            for (property, value) in values {
+                json.clear();
+                push_json(&value, &mut json);
+                writer.row(&[
+                    ColumnValue::Id(self.id(node)),
+                    ColumnValue::Text(&name),
+                    ColumnValue::Text(snapshot.property(property).name),
+                    ColumnValue::Json(&json),
+                ])?;
+                self.step("values")?;
+            }
         }
         Ok(())
     }

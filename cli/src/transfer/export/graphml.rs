@@ -1,6 +1,9 @@
 //! The graph as GraphML, for programs that draw and measure graphs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use hedgerow::{PropertyType, PropertyValue};
 
 use crate::core::failure::Failure;
 
@@ -15,14 +18,28 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <key id="relation" for="edge" attr.name="relation" attr.type="string"/>
 <key id="weight" for="edge" attr.name="weight" attr.type="float"><default>1</default></key>
 <key id="time" for="edge" attr.name="time" attr.type="long"/>
-<graph id="hedgerow" edgedefault="undirected">
+"#;
+const GRAPH: &str = r#"<graph id="hedgerow" edgedefault="undirected">
 "#;
 const FOOT: &str = "</graph>\n</graphml>\n";
+
+/// The keys of nodes in [`HEAD`].
+const NODE_KEYS: [&str; 3] = ["kind", "key", "tokens"];
 
 /// Writes the graph. The id of a node is `n` and its stable id; tokens are joined by spaces; dense features are left out.
 pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Result<(), Failure> {
     let mut file = folder.file("graph.graphml")?;
     file.put(HEAD.as_bytes())?;
+    let keys = property_keys(rows);
+    for ((name, attr_type), id) in &keys {
+        let prefix = if NODE_KEYS.contains(name) { "property_" } else { "" };
+        let name = escaped(name);
+        let key = format!(
+            "<key id=\"{id}\" for=\"node\" attr.name=\"{prefix}{name}\" attr.type=\"{attr_type}\"/>\n"
+        );
+        file.put(key.as_bytes())?;
+    }
+    file.put(GRAPH.as_bytes())?;
     for at in 0..rows.nodes.len() {
         let node = rows.nodes[at];
         let name = rows.snapshot.name(node);
@@ -33,6 +50,10 @@ pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Res
         if !tokens.is_empty() {
             // Writing to a String cannot fail.
             let _ = write!(line, "<data key=\"tokens\">{}</data>", escaped(&tokens.join(" ")));
+        }
+        for (property, value) in rows.values.of(node) {
+            let key = &keys[&(rows.snapshot.property(property).name, attr_type(value.property_type()))];
+            let _ = write!(line, "<data key=\"{key}\">{}</data>", escaped(&attr_value(&value)));
         }
         line.push_str("</node>\n");
         file.put(line.as_bytes())?;
@@ -58,7 +79,42 @@ pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Res
     folder.add(file, None, None)
 }
 
-/// Text between tags. XML cannot express most control characters, so they are written as `\u{1b}`.
+/// The id of the key for each name and type of a property. Kinds share the key of a property that they have with one type.
+fn property_keys<'a>(rows: &ExportRows<'a>) -> BTreeMap<(&'a str, &'static str), String> {
+    let snapshot = rows.snapshot;
+    let properties = rows.values.all().into_iter().map(|property| snapshot.property(property));
+    let mut keys: BTreeMap<_, _> =
+        properties.map(|property| ((property.name, attr_type(property.of)), String::new())).collect();
+    for (at, id) in keys.values_mut().enumerate() {
+        *id = format!("p{at}");
+    }
+    keys
+}
+
+/// The type of GraphML for a type of properties.
+fn attr_type(of: PropertyType) -> &'static str {
+    match of {
+        PropertyType::Text | PropertyType::List => "string",
+        PropertyType::Integer | PropertyType::Time => "long",
+        PropertyType::Float => "double",
+        PropertyType::Boolean => "boolean",
+    }
+}
+
+/// A value as text: a time is its microseconds, and the items of a list have bars between them.
+fn attr_value(value: &PropertyValue<'_>) -> String {
+    match value {
+        PropertyValue::Time(time) => time.to_string(),
+        // With an exponent where it is shorter.
+        PropertyValue::Float(value) => format!("{value:?}"),
+        PropertyValue::Text(_)
+        | PropertyValue::Integer(_)
+        | PropertyValue::Boolean(_)
+        | PropertyValue::List(_) => value.to_string(),
+    }
+}
+
+/// Text between tags or in an attribute. XML cannot express most control characters, so they are written as `\u{1b}`.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

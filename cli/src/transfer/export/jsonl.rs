@@ -39,6 +39,7 @@ impl TableWriter for JsonlWriter {
             text.push(':');
             match *cell {
                 ColumnValue::Text(cell) => push_text(cell, text),
+                ColumnValue::Json(cell) => text.push_str(cell),
                 // Writing to a String cannot fail.
                 ColumnValue::Id(id) => drop(write!(text, "\"{id:016x}\"")),
                 ColumnValue::Count(count) => drop(write!(text, "{count}")),
@@ -61,7 +62,7 @@ impl TableWriter for JsonlWriter {
 }
 
 /// Adds a JSON string.
-fn push_text(value: &str, text: &mut String) {
+pub(super) fn push_text(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {

@@ -8,6 +8,7 @@ mod jsonl;
 mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod property_values;
 mod table_writer;
 mod tensorboard;
 
@@ -25,6 +26,7 @@ use crate::transfer::export::export_folder::ExportFolder;
 use crate::transfer::export::export_rows::ExportRows;
 use crate::transfer::manifest::ExportFormat;
 use crate::transfer::model_file;
+use crate::transfer::table_schema::Table;
 
 /// The most rows of a Parquet file.
 const SHARD: u64 = 1_000_000;
@@ -125,6 +127,7 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
     ctx.out.record(vec![
         ("nodes", counts.nodes.into()),
         ("features", counts.features.into()),
+        ("values", counts.of(Table::Values).into()),
         ("edges", counts.edges.into()),
         ("neighborhoods", counts.neighborhoods.into()),
         ("embeddings", counts.embeddings.into()),

@@ -107,7 +107,7 @@ impl ParquetWriter {
                     ColumnType::Number | ColumnType::Numbers => {
                         write_column::<FloatType>(&mut group, &numbers, levels)?;
                     }
-                    ColumnType::Text | ColumnType::Texts => {
+                    ColumnType::Text | ColumnType::Texts | ColumnType::Json => {
                         write_column::<ByteArrayType>(&mut group, &texts, levels)?;
                     }
                 }
@@ -150,7 +150,7 @@ impl ColumnBuffer {
         match *cell {
             ColumnValue::Id(value) | ColumnValue::Count(value) => self.integers.push(value as i64),
             ColumnValue::Number(value) => self.numbers.push(value),
-            ColumnValue::Text(text) => {
+            ColumnValue::Text(text) | ColumnValue::Json(text) => {
                 self.texts.push(ByteArray::from(text.as_bytes().to_vec()));
                 return text.len() + size_of::<ByteArray>();
             }
@@ -226,7 +226,7 @@ fn schema_of(column: &Column) -> Result<TypePtr, ParquetError> {
         ColumnType::Count => plain(name, Physical::INT64, Repetition::REQUIRED).build(),
         ColumnType::Time => plain(name, Physical::INT64, Repetition::OPTIONAL).build(),
         ColumnType::Number => plain(name, Physical::FLOAT, Repetition::REQUIRED).build(),
-        ColumnType::Text => text(name),
+        ColumnType::Text | ColumnType::Json => text(name),
         ColumnType::Texts => list(text("element")?, Repetition::REQUIRED),
         ColumnType::Numbers => {
             let element = plain("element", Physical::FLOAT, Repetition::REQUIRED).build()?;

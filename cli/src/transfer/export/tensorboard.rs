@@ -13,7 +13,10 @@ pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Res
     let embeddings = trained(rows.embeddings)?;
     let mut vectors = folder.file("vectors.tsv")?;
     let mut metadata = folder.file("metadata.tsv")?;
-    metadata.put(b"key\tkind\tid\tdegree\ttokens\n")?;
+    // A store without labels has no such column.
+    let has_label = rows.values.has_label();
+    metadata.put(b"key\tkind\tid\tdegree\ttokens")?;
+    metadata.put(if has_label { b"\tlabel\n" } else { b"\n" })?;
     let mut count = 0;
     for at in 0..rows.nodes.len() {
         let Some(row) = embeddings.row(rows.nodes[at]) else { continue };
@@ -22,7 +25,13 @@ pub(super) fn write(rows: &mut ExportRows<'_>, folder: &mut ExportFolder) -> Res
         let name = rows.snapshot.name(row.node);
         let (key, degree) = (escaped(&name.key), rows.snapshot.degree(row.node));
         let tokens = escaped(&rows.snapshot.tokens(row.node).join(" "));
-        let line = format!("{key}\t{}\t{:016x}\t{degree}\t{tokens}\n", name.kind, rows.id(row.node));
+        let mut line = format!("{key}\t{}\t{:016x}\t{degree}\t{tokens}", name.kind, rows.id(row.node));
+        if has_label {
+            let label = rows.values.label(row.node).map(|label| label.to_string()).unwrap_or_default();
+            line.push('\t');
+            line.push_str(&escaped(&label));
+        }
+        line.push('\n');
         metadata.put(line.as_bytes())?;
         count += 1;
         rows.step("vectors")?;

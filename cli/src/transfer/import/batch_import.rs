@@ -1,6 +1,6 @@
-//! The import into a store that holds something: rows are collected into batches, each of which is one commit.
+//! The import of rows in batches. Each batch is one commit, or a part of the load that fills an empty store.
 
-use hedgerow::{Batch, CancelToken, Edge, Error, NodeRef, Store};
+use hedgerow::{Batch, BulkLoad, CancelToken, Commit, Edge, Error, NodeRef, Store};
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
@@ -13,9 +13,9 @@ use crate::transfer::import::rejects::Rejects;
 use crate::transfer::import::row_target::RowTarget;
 
 /// Edges in a batch: one durable commit.
-pub(super) const EDGES: usize = 100_000;
+pub(super) const EDGES: u64 = 100_000;
 /// Nodes in a batch. With all the features that nodes may have, more would exceed the limits of a batch.
-pub(super) const NODES: usize = 10_000;
+pub(super) const NODES: u64 = 10_000;
 
 /// An import that is running.
 pub(super) struct BatchImport<'a> {
@@ -26,8 +26,10 @@ pub(super) struct BatchImport<'a> {
     what: &'static str,
     progress: Progress,
     pub(super) batch: Batch,
-    /// Operations of a full batch.
-    limit: usize,
+    /// Rows of a full batch.
+    limit: u64,
+    /// Edges or nodes in the batch.
+    rows: u64,
     /// The first line of the current row.
     line: u64,
     /// The line of the first operation that is not committed yet.
@@ -35,6 +37,8 @@ pub(super) struct BatchImport<'a> {
     pub(super) rejects: Option<Rejects>,
     totals: Totals,
     committed: u64,
+    /// Takes the batches instead of commits, and is written at the end.
+    load: Option<BulkLoad>,
     /// The store was empty. Then a checkpoint costs no more than the import.
     was_empty: bool,
 }
@@ -43,7 +47,7 @@ impl<'a> BatchImport<'a> {
     pub(super) fn new(
         ctx: &'a Context,
         store: &'a Store,
-        (what, limit): (&'static str, usize),
+        (what, limit): (&'static str, u64),
         progress: Progress,
         rejects: Option<Rejects>,
     ) -> Self {
@@ -55,13 +59,20 @@ impl<'a> BatchImport<'a> {
             progress,
             batch: Batch::new(),
             limit,
+            rows: 0,
             line: 0,
             resume: None,
             rejects,
             totals: Totals::default(),
             committed: 0,
+            load: None,
             was_empty: store.snapshot().node_count() == 0,
         }
+    }
+
+    /// Collects the batches in a load. The store is empty, and rows have nodes and properties only.
+    pub(super) fn into_load(self) -> Self {
+        Self { load: Some(BulkLoad::new()), ..self }
     }
 
     /// Reads all rows of a file of edges, one after another.
@@ -73,9 +84,19 @@ impl<'a> BatchImport<'a> {
         file.rows.expect_rows(any?, lines.file(), lines.number() - 1)
     }
 
-    /// Commits the last batch and makes the store compact.
-    pub(super) fn finish(mut self) -> Result<Totals, Failure> {
-        self.commit()?;
+    /// Commits the last batch and makes the store compact. A load is written also where the reading stopped early.
+    pub(super) fn finish(mut self, read: Result<(), Failure>) -> Result<Totals, Failure> {
+        if read.is_ok() {
+            self.commit()?;
+        }
+        if let Some(load) = self.load.take() {
+            // Not cancelled by the Ctrl-C that ended the reading: the rows that were read are kept.
+            let written = self.progress.of(&CancelToken::new());
+            let loaded = self.store.load(load, &written)?;
+            self.totals.nodes = loaded.nodes_added;
+            self.totals.properties = loaded.properties_changed;
+        }
+        read?;
         if let Some(rejects) = &mut self.rejects {
             rejects.flush()?;
             self.totals.rejected = rejects.count;
@@ -93,11 +114,16 @@ impl<'a> BatchImport<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let commit = self.store.commit(&self.batch)?;
+        let commit = match &mut self.load {
+            Some(load) => load.values(&self.batch).map(|()| Commit::default())?,
+            None => self.store.commit(&self.batch)?,
+        };
         self.totals.nodes += commit.nodes_added;
         self.totals.edges += commit.edges_added;
         self.totals.features += commit.features_changed;
-        self.committed += self.batch.len() as u64;
+        self.totals.properties += commit.properties_changed;
+        self.committed += self.rows;
+        self.rows = 0;
         self.batch.clear();
         self.resume = None;
         Ok(())
@@ -126,7 +152,8 @@ impl RowTarget for BatchImport<'_> {
     fn staged(&mut self) -> Result<(), Failure> {
         self.progress.row();
         self.resume.get_or_insert(self.line);
-        if self.batch.len() >= self.limit {
+        self.rows += 1;
+        if self.rows >= self.limit || self.batch.is_half_full() {
             self.commit()?;
             if self.cancel.is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", self.outcome(self.line))));
@@ -136,6 +163,10 @@ impl RowTarget for BatchImport<'_> {
     }
 
     fn bad(&mut self, bad: BadInput, row: &[u8]) -> Result<(), Failure> {
+        if self.load.is_some() {
+            // All rows before it are kept.
+            self.commit()?;
+        }
         let outcome = self.outcome(self.resume.unwrap_or(bad.first_line(self.line)));
         let Some(rejects) = self.rejects.as_mut().filter(|_| !bad.fatal) else {
             return Err(bad.with_outcome(outcome).into());

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hedgerow::{Batch, NodeRef, Store};
+use hedgerow::{Batch, NodeName, NodeRef, Store};
 
 use crate::core::failure::Failure;
 use crate::core::location::{BadInput, Place};
@@ -20,11 +20,10 @@ use crate::transfer::import::edge_columns::EdgeColumns;
 use crate::transfer::import::edge_fields::EdgeFields;
 use crate::transfer::import::edges::EdgeForm;
 use crate::transfer::import::manifest_check::anew;
-use crate::transfer::import::node_features::NodeFeatures;
 use crate::transfer::manifest::{ExportFormat, FileEntry, Manifest};
 use crate::transfer::table_schema::{DENSE_PREFIX, Table};
 
-/// Operations in a commit of features.
+/// Operations in a commit of features or values.
 const BATCH: usize = 10_000;
 /// Rows between two checks for a Ctrl-C.
 const STRIDE: u64 = 4096;
@@ -35,8 +34,34 @@ pub(super) struct VerifiedExport<'a> {
     pub(super) manifest: Manifest,
 }
 
-/// The features of a node, and its rows in dense blocks.
-type Features<'a> = (NodeFeatures<'a>, Vec<(&'a str, Vec<f32>)>);
+/// A row with the columns of its table.
+pub(super) enum TableRow<'a> {
+    /// Of a csv.
+    Record(&'a Delimited),
+    /// Of JSON lines or Parquet.
+    Object(&'a JsonLine<'a>),
+}
+
+/// The tokens of a node and its rows in dense blocks, with the places of its name and of the tokens.
+struct Features<'a> {
+    node: NodeName,
+    tokens: Vec<String>,
+    dense: Vec<(&'a str, Vec<f32>)>,
+    place: Place,
+    at_tokens: Place,
+}
+
+impl Features<'_> {
+    fn stage(&self, batch: &mut Batch) -> Result<(), BadInput> {
+        let set = batch.set_tokens(&self.node, &self.tokens);
+        set.map_err(|error| self.at_tokens.clone().problem(error))?;
+        for (block, values) in &self.dense {
+            let set = batch.set_dense(&self.node, block, values);
+            set.map_err(|error| self.place.clone().problem(format!("its row in {block}: {error}")))?;
+        }
+        Ok(())
+    }
+}
 
 impl VerifiedExport<'_> {
     /// The bytes of the files of some tables.
@@ -81,44 +106,37 @@ impl VerifiedExport<'_> {
         store: &Store,
         batch: &mut Batch,
     ) -> Result<(), Failure> {
-        let lines = self.open(entry)?;
-        let bar = new_bar(entry.rows.unwrap_or(0), "{bar:30} {percent:>3} %  features  {eta} left", ctx.out);
-        let mut count = 0;
-        let mut take = |(features, dense): Features<'_>| {
-            let rows: Vec<(&str, &[f32])> =
-                dense.iter().map(|(block, values)| (*block, values.as_slice())).collect();
-            features.stage(&rows, batch)?;
-            bar.inc(1);
-            count += 1;
-            if batch.len() >= BATCH {
-                store.commit(batch)?;
-                batch.clear();
-                check_cancelled(ctx)?;
-            }
-            Ok::<(), Failure>(())
-        };
-        if self.manifest.format == ExportFormat::Csv {
-            let (mut records, _) = self.header(Table::Features, lines)?;
-            while records.advance()? {
-                take(self.features_of_record(&records)?)?;
-            }
-        } else {
-            let (columns, mut rows) = (self.columns(Table::Features), LineRows::objects(lines, None));
-            while rows.advance()? {
-                take(self.features_of_object(rows.lines(), &columns)?)?;
-            }
-        }
-        bar.finish_and_clear();
-        self.expect_rows(entry, count)
+        self.read_rows(Table::Features, entry, ctx, "features", &mut |row| {
+            let features = match row {
+                TableRow::Record(records) => self.features_of_record(records)?,
+                TableRow::Object(object) => self.features_of_object(object)?,
+            };
+            features.stage(batch)?;
+            commit_full(store, batch)
+        })
     }
 
     /// Counts the rows of a file whose content the import computes itself.
     pub(super) fn count_rows(&self, table: Table, entry: &FileEntry, ctx: &Context) -> Result<(), Failure> {
+        self.read_rows(table, entry, ctx, "counting rows", &mut |_| Ok(()))
+    }
+
+    /// Passes the rows of a file to `take`. Refuses a row with other columns than the table has, and another number of rows than the
+    /// manifest says. `doing` is for the progress bar.
+    pub(super) fn read_rows(
+        &self,
+        table: Table,
+        entry: &FileEntry,
+        ctx: &Context,
+        doing: &str,
+        take: &mut dyn FnMut(&TableRow<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let lines = self.open(entry)?;
-        let bar =
-            new_bar(entry.rows.unwrap_or(0), "{bar:30} {percent:>3} %  counting rows  {eta} left", ctx.out);
+        let template = format!("{{bar:30}} {{percent:>3}} %  {doing}  {{eta}} left");
+        let bar = new_bar(entry.rows.unwrap_or(0), &template, ctx.out);
         let mut count = 0u64;
-        let mut counted = || {
+        let mut take = |row: &TableRow<'_>| {
+            take(row)?;
             count += 1;
             if count.is_multiple_of(STRIDE) {
                 bar.set_position(count);
@@ -130,13 +148,14 @@ impl VerifiedExport<'_> {
             let (mut records, columns) = self.header(table, lines)?;
             while records.advance()? {
                 records.expect_fields(columns.len(), "the header")?;
-                counted()?;
+                take(&TableRow::Record(&records))?;
             }
         } else {
             let (columns, mut rows) = (self.columns(table), LineRows::objects(lines, None));
             while rows.advance()? {
-                JsonLine::parse(rows.lines())?.expect_exactly(&columns)?;
-                counted()?;
+                let object = JsonLine::parse(rows.lines())?;
+                object.expect_exactly(&columns)?;
+                take(&TableRow::Object(&object))?;
             }
         }
         bar.finish_and_clear();
@@ -180,7 +199,6 @@ impl VerifiedExport<'_> {
     }
 
     fn features_of_record(&self, records: &Delimited) -> Result<Features<'_>, BadInput> {
-        records.expect_fields(3 + self.manifest.dense.len(), "the header")?;
         let node = NodeRef::parse(text(records, 1, self.manifest.guarded)?);
         let node = node.map_err(|error| records.place(1).problem(error))?.to_name();
         let refuse = |at: usize, json: &str, expected| records.place(at).found(json.as_bytes(), expected);
@@ -196,13 +214,10 @@ impl VerifiedExport<'_> {
             }
         }
         let (place, at_tokens) = (records.place(1), records.place(2));
-        let (kind, key) = (node.kind.into(), node.key.into());
-        Ok((NodeFeatures { kind, key, tokens: Some(tokens), place, at_tokens }, dense))
+        Ok(Features { node, tokens, dense, place, at_tokens })
     }
 
-    fn features_of_object(&self, lines: &Lines, columns: &[String]) -> Result<Features<'_>, BadInput> {
-        let object = JsonLine::parse(lines)?;
-        object.expect_exactly(columns)?;
+    fn features_of_object(&self, object: &JsonLine<'_>) -> Result<Features<'_>, BadInput> {
         let node = object.text("node", "a node such as \"pin:1\"")?;
         let node = NodeRef::parse(&node).map_err(|error| object.place("node").problem(error))?.to_name();
         let tokens = match object.texts("tokens")? {
@@ -218,9 +233,17 @@ impl VerifiedExport<'_> {
             }
         }
         let (place, at_tokens) = (object.place("node"), object.place("tokens"));
-        let (kind, key) = (node.kind.into(), node.key.into());
-        Ok((NodeFeatures { kind, key, tokens: Some(tokens), place, at_tokens }, dense))
+        Ok(Features { node, tokens, dense, place, at_tokens })
     }
+}
+
+/// Commits a batch that is full, and empties it.
+pub(super) fn commit_full(store: &Store, batch: &mut Batch) -> Result<(), Failure> {
+    if batch.len() >= BATCH {
+        store.commit(batch)?;
+        batch.clear();
+    }
+    Ok(())
 }
 
 fn check_cancelled(ctx: &Context) -> Result<(), Failure> {

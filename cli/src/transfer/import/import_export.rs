@@ -1,4 +1,5 @@
-//! `import --from`: the manifest and the checksums of an export, then its graph as one load, its features in batches, its model.
+//! `import --from`: the manifest and the checksums of an export, then its graph as one load, its features and values in batches, its
+//! model.
 //! The result must agree with the counts and the digest of the manifest.
 //! The store is made in a temporary folder that is renamed at the end, so an import that fails leaves nothing.
 
@@ -6,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow::{Batch, Engine, NodeIx, Position, Snapshot, Store};
+use hedgerow::{Batch, Engine, KindIx, NodeIx, Position, Snapshot, Store};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
@@ -73,6 +74,7 @@ pub(super) fn run(
         export.install_model(ctx, &store)?
     };
     let Counts { nodes, edges, features, .. } = export.manifest.counts;
+    let values = export.manifest.counts.of(Table::Values);
     let (digest, generation) = embedded.unzip();
     if digest != export.manifest.digest {
         let problem = export.other_digest(digest.as_deref());
@@ -87,6 +89,7 @@ pub(super) fn run(
         ("nodes", nodes.into()),
         ("edges", edges.into()),
         ("features", features.into()),
+        ("values", values.into()),
         ("rejected", 0.into()),
         ("generation", generation.into()),
         ("digest", digest.clone().into()),
@@ -96,7 +99,7 @@ pub(super) fn run(
 }
 
 impl VerifiedExport<'_> {
-    /// Imports graph, features and input positions.
+    /// Imports graph, features, properties and input positions.
     fn import_graph(&self, ctx: &Context, store: &Store) -> Result<(), Failure> {
         // Nodes and edges are one load.
         let progress = Progress::new(self.size(&[Table::Nodes, Table::Edges]), "edges", ctx.out);
@@ -112,11 +115,12 @@ impl VerifiedExport<'_> {
         }
         let totals = bulk.write()?;
         self.expect_count("edges", totals.edges, self.manifest.counts.edges)?;
-        // Features, then the positions of followed inputs.
+        // Features, properties and their values, then the positions of followed inputs.
         let mut batch = Batch::new();
         for entry in self.manifest.files_of(Table::Features) {
             self.read_features(entry, ctx, store, &mut batch).map_err(with_nothing_imported)?;
         }
+        self.read_properties(ctx, store, &mut batch)?;
         for input in &self.manifest.positions {
             let (offset, lines, check) = (input.offset, input.lines, input.check);
             batch.set_position(&input.source, Position { offset, lines, check })?;
@@ -125,7 +129,7 @@ impl VerifiedExport<'_> {
         Ok(store.checkpoint(&ctx.watched())?)
     }
 
-    /// Refuses a graph that does not have the nodes, features and dense blocks that the manifest says.
+    /// Refuses a graph that does not have the nodes, features, values and dense blocks that the manifest says.
     fn check_graph(&self, snapshot: &Snapshot) -> Result<(), Failure> {
         let counts = &self.manifest.counts;
         self.expect_count("nodes", snapshot.node_count(), counts.nodes)?;
@@ -137,6 +141,7 @@ impl VerifiedExport<'_> {
         let nodes = (0..snapshot.bound()).map(NodeIx::new).filter(|&node| snapshot.is_alive(node));
         let with_features = nodes.filter(has_features).count() as u64;
         self.expect_count("nodes with features", with_features, counts.features)?;
+        self.expect_count("values", value_count(snapshot), counts.of(Table::Values))?;
         for block in &self.manifest.dense {
             // A block without rows has no width in the store.
             let found = blocks.iter().find(|(name, _)| *name == block.name).map(|(_, width)| *width);
@@ -179,7 +184,7 @@ impl VerifiedExport<'_> {
     }
 
     /// A disagreement with the manifest.
-    fn problem(&self, problem: &str) -> Failure {
+    pub(super) fn problem(&self, problem: &str) -> Failure {
         Place::new(&self.folder.join(MANIFEST).display().to_string(), 1, 1).problem(problem).into()
     }
 
@@ -202,8 +207,17 @@ impl VerifiedExport<'_> {
     }
 }
 
+/// The number of values of all properties.
+fn value_count(snapshot: &Snapshot) -> u64 {
+    let kinds = (0..snapshot.kind_count()).map(|at| KindIx::new(at as u8));
+    kinds
+        .flat_map(|kind| snapshot.properties_of(kind))
+        .map(|property| snapshot.property(property).count)
+        .sum()
+}
+
 /// Adds to a failure that the import left nothing.
-fn with_nothing_imported(failure: Failure) -> Failure {
+pub(super) fn with_nothing_imported(failure: Failure) -> Failure {
     match failure {
         Failure::Input(bad) => bad.with_outcome("nothing was imported").into(),
         Failure::Interrupted(_) => Failure::Interrupted("interrupted; nothing was imported".to_owned()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
-use crate::transfer::manifest::{MANIFEST, Manifest};
+use crate::transfer::manifest::{MANIFEST, Manifest, PropertyEntry};
 use crate::transfer::model_file::MODEL;
 use crate::transfer::table_schema::{TABLES, Table};
 
@@ -32,7 +32,7 @@ pub(super) fn anew(problem: &str) -> String {
     format!("{problem}; export anew")
 }
 
-/// A file, a dense block and an input are named once.
+/// A file, a dense block, a property of a kind and an input are named once, and a kind has one label at most.
 fn check_names(manifest: &Manifest, folder: &Path) -> Result<(), String> {
     let twice = |what: &str, name: &str| Err(format!("the {what} {name:?} is named twice"));
     let mut paths = BTreeSet::new();
@@ -45,6 +45,15 @@ fn check_names(manifest: &Manifest, folder: &Path) -> Result<(), String> {
     for block in &manifest.dense {
         if !blocks.insert(&block.name) {
             return twice("dense block", &block.name);
+        }
+    }
+    let (mut properties, mut labels) = (BTreeSet::new(), BTreeSet::new());
+    for PropertyEntry { kind, name, label, .. } in manifest.properties() {
+        if !properties.insert((kind, name)) {
+            return twice(&format!("property of kind {kind}"), name);
+        }
+        if *label && !labels.insert(kind) {
+            return Err(format!("the kind {kind:?} has two labels"));
         }
     }
     for input in &manifest.positions {

@@ -7,10 +7,12 @@ mod edge_columns;
 mod edge_fields;
 mod edges;
 mod export_tables;
+mod export_values;
 mod import_export;
 mod manifest_check;
-mod node_features;
+mod node_row;
 mod nodes;
+mod property_columns;
 mod rejects;
 mod row_target;
 
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use hedgerow::Snapshot;
 
 use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
@@ -32,13 +35,14 @@ use crate::input::separator;
 use crate::input::separator::Separator;
 use crate::input::source::Source;
 use crate::output::progress::Progress;
-use crate::output::value::rounded;
+use crate::output::value::{count, rounded};
 use crate::session::context::Context;
 use crate::transfer::import::batch_import::BatchImport;
 use crate::transfer::import::bulk_import::BulkImport;
 use crate::transfer::import::column_names::EndFlag;
 use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::nodes::NodeFile;
+use crate::transfer::import::property_columns::PropertyFlag;
 use crate::transfer::import::rejects::Rejects;
 use crate::transfer::model_file;
 
@@ -101,6 +105,15 @@ pub(crate) struct ImportArgs {
     /// Columns of words that become tokens `col=word`: split at | where there is one, else at white space
     #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["edges", "from", "model"])]
     tokens: Vec<String>,
+    /// The separator of words in a column of --tokens without |, such as ; where values hold blanks [default: white space]
+    #[arg(long, value_name = "S", requires = "tokens")]
+    token_separator: Option<String>,
+    /// Columns that become typed properties: text, i64, f64, bool, time or list (a|b) [default type: that in the store, else guessed from the first rows]
+    #[arg(long, value_name = "COL[:TYPE],..", value_delimiter = ',', value_parser = property_columns::argument, conflicts_with_all = ["edges", "from", "model"])]
+    props: Vec<PropertyFlag>,
+    /// The property that is shown beside keys, such as title
+    #[arg(long, value_name = "COL", conflicts_with_all = ["edges", "from", "model"])]
+    label: Option<String>,
     /// A dense feature: a .npy matrix with one row for each row of the file
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, conflicts_with_all = ["edges", "from", "model"])]
     dense: Vec<(String, PathBuf)>,
@@ -142,6 +155,19 @@ impl ImportArgs {
         kind(&self.src).zip(kind(&self.dst)).ok_or_else(|| {
             Failure::Usage("adjacency names no kinds: give --src KIND and --dst KIND".to_owned())
         })
+    }
+
+    /// Refuses a label that is no property, in the flags or in the store.
+    fn expect_label(&self, snapshot: Option<&Snapshot>) -> Result<(), Failure> {
+        let Some(label) = &self.label else { return Ok(()) };
+        let is_stored = || {
+            let snapshot = snapshot?;
+            snapshot.property_ix(snapshot.kind_ix(self.kind.as_ref()?)?, label)
+        };
+        if self.props.iter().any(|flag| flag.column == *label) || is_stored().is_some() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!("--label {label} names no property: add it to --props")))
     }
 
     /// The form of a csv, as the flags give it.
@@ -206,12 +232,24 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
     }
     let rejects = || rejects.map(|path| Rejects::create(path, args.max_errors, args.force)).transpose();
     if args.nodes.is_some() {
-        let nodes = NodeFile::open(args, format, lines, file)?;
+        // A new store is created after the checks.
+        let snapshot = args.store.exists().then(|| ctx.store_or_new(&args.store)).transpose()?;
+        let snapshot = snapshot.map(|store| store.snapshot());
+        let nodes = NodeFile::open(args, format, lines, file, snapshot.as_ref())?;
+        args.expect_label(snapshot.as_ref())?;
         let store = ctx.store_or_new(&args.store)?;
         nodes.expect_widths(&store.snapshot().dense_blocks())?;
+        if !nodes.properties().is_empty() {
+            let properties =
+                nodes.properties().into_iter().map(|column| format!("{} {}", column.name, column.of));
+            ctx.out.note(&format!("properties: {}", properties.collect::<Vec<_>>().join(", ")));
+        }
         let mut import = BatchImport::new(ctx, &store, (what, batch_import::NODES), progress, rejects()?);
-        nodes.read(&mut import)?;
-        report(ctx, import.finish()?, started)
+        if args.tokens.is_empty() && args.dense.is_empty() && bulk_import::is_possible(&store) {
+            import = import.into_load();
+        }
+        let read = nodes.read(&mut import);
+        report(ctx, import.finish(read)?, started)
     } else {
         let edges = EdgeFile::open(args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
@@ -220,8 +258,8 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
             BulkImport::new(ctx, &store, progress, rejects).run(edges, BLOCK)?
         } else {
             let mut import = BatchImport::new(ctx, &store, (what, batch_import::EDGES), progress, rejects);
-            import.read_edges(edges)?;
-            import.finish()?
+            let read = import.read_edges(edges);
+            import.finish(read)?
         };
         report(ctx, totals, started)
     }
@@ -247,6 +285,8 @@ struct Totals {
     rejected: u64,
     /// Features that the import set or replaced.
     features: u64,
+    /// Nodes whose properties the import set or changed.
+    properties: u64,
 }
 
 fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure> {
@@ -255,6 +295,12 @@ fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure
     }
     if totals.features > 0 {
         ctx.out.note(&format!("{} features were set or replaced", totals.features));
+    }
+    if totals.properties > 0 {
+        ctx.out.note(&format!(
+            "the properties of {} were set or changed",
+            count(totals.properties, "node", "nodes")
+        ));
     }
     ctx.out.record(vec![
         ("nodes", totals.nodes.into()),

@@ -1,26 +1,31 @@
-//! A file of nodes: each row has a key and words for tokens, and each dense feature a matrix with one row for each row of the file.
+//! A file of nodes: each row has a key, words for tokens and values of properties, and each dense feature a matrix with one row for each row
+//! of the file.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use hedgerow::NodeRef;
+use hedgerow::{Batch, NodeRef, PropertyType, Snapshot};
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
-use crate::input::jsonl::{FieldTexts, JsonLine};
+use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::source::Source;
 use crate::transfer::import::batch_import::BatchImport;
 use crate::transfer::import::column_names::{TypedName, required};
-use crate::transfer::import::node_features::{NodeFeatures, push_token, push_tokens};
+use crate::transfer::import::node_row::{KindSource, NodeColumns};
+use crate::transfer::import::property_columns::{GUESSED_FROM, Guess, PropertyColumn, PropertyFlag};
 use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
 /// The field of the key, where no flag names another.
 const KEY: &str = "key";
+/// Bytes at the start of a file from which types are guessed.
+const HEAD: u64 = 1 << 20;
 
 /// A file of nodes whose header is matched with the flags and whose matrices have as many rows as the file.
 pub(super) struct NodeFile<'a> {
@@ -33,42 +38,33 @@ pub(super) struct NodeFile<'a> {
 /// The rows, and the columns or fields of a node's parts.
 enum NodeRows<'a> {
     Csv {
-        records: Delimited,
-        columns: usize,
+        records: Box<Delimited>,
+        width: usize,
         /// The header or the flag that names the columns.
         named: &'static str,
-        key: usize,
-        kind: KindSource<'a, usize>,
-        /// Columns of words, with the names that begin their tokens.
-        tokens: Vec<(usize, &'a str)>,
+        columns: NodeColumns<'a, usize>,
     },
     Jsonl {
         rows: LineRows,
-        key: &'a str,
-        kind: KindSource<'a, &'a str>,
-        tokens: &'a [String],
+        columns: NodeColumns<'a, &'a str>,
     },
 }
 
-/// The source of a node's kind.
-enum KindSource<'a, At> {
-    Fixed(Cow<'a, str>),
-    /// A column or field: a kind, or labels as Neo4j writes them, of which the first counts.
-    At(At),
-}
-
 impl<'a> NodeFile<'a> {
+    /// `snapshot` is the graph that the rows come to, if there is one.
     pub(super) fn open(
         args: &'a ImportArgs,
         format: Format,
         lines: Lines,
         file: &Path,
+        snapshot: Option<&Snapshot>,
     ) -> Result<Self, Failure> {
         if let Some(kind) = &args.kind {
             // The key is a placeholder: only the kind is checked.
             NodeRef::new(kind, "0")?;
         }
-        let rows = NodeRows::open(args, format, lines)?;
+        let (properties, lines) = property_columns(args, format, lines, file, snapshot)?;
+        let rows = NodeRows::open(args, format, lines, &properties)?;
         let header = match &rows {
             NodeRows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
             NodeRows::Csv { .. } | NodeRows::Jsonl { .. } => None,
@@ -76,9 +72,17 @@ impl<'a> NodeFile<'a> {
         let open = |(name, path): &'a (String, PathBuf)| Ok((name.as_str(), Matrix::open(path)?));
         let dense = args.dense.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
         if !dense.is_empty() {
-            expect_rows(&dense, file, |lines| NodeRows::open(args, format, lines))?;
+            expect_rows(&dense, file, |lines| NodeRows::open(args, format, lines, &properties))?;
         }
         Ok(Self { rows, header, dense })
+    }
+
+    /// The properties with their types, in the order of `--props`.
+    pub(super) fn properties(&self) -> Vec<&PropertyColumn> {
+        match &self.rows {
+            NodeRows::Csv { columns, .. } => columns.properties.iter().map(|(_, column)| column).collect(),
+            NodeRows::Jsonl { columns, .. } => columns.properties.iter().map(|(_, column)| column).collect(),
+        }
     }
 
     /// Refuses a matrix whose rows are not as wide as those that the store has in the block already.
@@ -99,6 +103,7 @@ impl<'a> NodeFile<'a> {
         if let (Some(rejects), Some(header)) = (&mut import.rejects, &self.header) {
             rejects.write(header)?;
         }
+        let mut kinds = BTreeSet::new();
         loop {
             let parsed = match self.rows.advance() {
                 Ok(false) => return Ok(()),
@@ -110,11 +115,11 @@ impl<'a> NodeFile<'a> {
             let dense: Result<Vec<(&str, &[f32])>, Failure> =
                 self.dense.iter_mut().map(|(name, matrix)| Ok((*name, matrix.next_row()?))).collect();
             let dense = dense?;
+            import.begin(self.rows.line())?;
             let staged = match parsed {
-                Ok(()) => self.rows.node().and_then(|node| node.stage(&dense, &mut import.batch)),
+                Ok(()) => self.rows.stage(&dense, &mut import.batch, &mut kinds),
                 Err(bad) => Err(*bad),
             };
-            import.begin(self.rows.line())?;
             match staged {
                 Ok(()) => import.staged()?,
                 Err(bad) => import.bad(bad, self.rows.raw())?,
@@ -124,16 +129,23 @@ impl<'a> NodeFile<'a> {
 }
 
 impl<'a> NodeRows<'a> {
-    fn open(args: &'a ImportArgs, format: Format, lines: Lines) -> Result<Self, Failure> {
+    fn open(
+        args: &'a ImportArgs,
+        format: Format,
+        lines: Lines,
+        properties: &[PropertyColumn],
+    ) -> Result<Self, Failure> {
         let dialect = args.dialect(false);
         match format {
             Format::Csv if args.columns.is_empty() => {
                 let records = Delimited::open(lines, &dialect)?;
                 let names = records.header()?;
-                Self::of_columns(records, &names, args)
+                Self::of_columns(records, &names, args, properties)
             }
-            Format::Csv => Self::of_columns(Delimited::open_bare(lines, &dialect)?, &args.columns, args),
-            Format::Jsonl => Self::of_fields(lines, args),
+            Format::Csv => {
+                Self::of_columns(Delimited::open_bare(lines, &dialect)?, &args.columns, args, properties)
+            }
+            Format::Jsonl => Self::of_fields(lines, args, properties),
             Format::Adjacency => {
                 Err(Failure::Usage("adjacency is a form of edges: nodes come as csv or jsonl".to_owned()))
             }
@@ -141,7 +153,12 @@ impl<'a> NodeRows<'a> {
     }
 
     /// Matches a header, or what `--columns` says in its place, with the flags.
-    fn of_columns(records: Delimited, names: &[String], args: &'a ImportArgs) -> Result<Self, Failure> {
+    fn of_columns(
+        records: Delimited,
+        names: &[String],
+        args: &'a ImportArgs,
+        properties: &[PropertyColumn],
+    ) -> Result<Self, Failure> {
         let column = |name: &str| required(&records, names, name);
         let key = match &args.key {
             Some(key) => column(key)?,
@@ -159,17 +176,30 @@ impl<'a> NodeRows<'a> {
         };
         let tokens = args.tokens.iter().map(|name| Ok((column(name)?, name.as_str())));
         let tokens = tokens.collect::<Result<Vec<_>, BadInput>>()?;
-        Ok(Self::Csv { columns: names.len(), named: args.named_by(), records, key, kind, tokens })
+        let properties = properties.iter().map(|property| Ok((column(&property.name)?, property.clone())));
+        let properties = properties.collect::<Result<Vec<_>, BadInput>>()?;
+        let (token_separator, label) = (args.token_separator.as_deref(), args.label.as_deref());
+        let columns = NodeColumns { key, kind, tokens, token_separator, properties, label };
+        Ok(Self::Csv { width: names.len(), named: args.named_by(), records: records.into(), columns })
     }
 
-    fn of_fields(lines: Lines, args: &'a ImportArgs) -> Result<Self, Failure> {
+    fn of_fields(lines: Lines, args: &'a ImportArgs, properties: &[PropertyColumn]) -> Result<Self, Failure> {
         let kind = match (&args.kind, &args.kind_column) {
             (Some(kind), _) => KindSource::Fixed(kind.into()),
             (None, Some(field)) => KindSource::At(field.as_str()),
             (None, None) => return Err(without_kind()),
         };
         let rows = LineRows::objects(lines, args.comment.as_deref());
-        Ok(Self::Jsonl { rows, key: args.key.as_deref().unwrap_or(KEY), kind, tokens: &args.tokens })
+        let fields = args.props.iter().map(|flag| flag.column.as_str());
+        let columns = NodeColumns {
+            key: args.key.as_deref().unwrap_or(KEY),
+            kind,
+            tokens: args.tokens.iter().map(|name| (name.as_str(), name.as_str())).collect(),
+            token_separator: args.token_separator.as_deref(),
+            properties: fields.zip(properties.iter().cloned()).collect(),
+            label: args.label.as_deref(),
+        };
+        Ok(Self::Jsonl { rows, columns })
     }
 
     /// Reads the next row; false at the end.
@@ -195,70 +225,90 @@ impl<'a> NodeRows<'a> {
         }
     }
 
-    /// Parses the current row.
-    fn node(&self) -> Result<NodeFeatures<'_>, BadInput> {
+    /// Adds the current row to a batch, all of it or nothing.
+    fn stage(
+        &self,
+        dense: &[(&str, &[f32])],
+        batch: &mut Batch,
+        kinds: &mut BTreeSet<String>,
+    ) -> Result<(), BadInput> {
         match self {
-            Self::Csv { records, columns, named, key, kind, tokens } => {
-                // The kind, which is fixed or in a column.
-                records.expect_fields(*columns, named)?;
-                let kind = match kind {
-                    KindSource::Fixed(kind) => kind.as_ref(),
-                    KindSource::At(at) => first_label(records.text(*at)?),
-                };
-                // The words of the token columns.
-                let mut words = Vec::new();
-                for (at, name) in tokens {
-                    push_tokens(records.text(*at)?, name, &mut words);
-                }
-                let at_tokens = records.place(tokens.first().map_or(*key, |(at, _)| *at));
-                Ok(NodeFeatures {
-                    kind: kind.into(),
-                    key: records.text(*key)?.into(),
-                    tokens: (!tokens.is_empty()).then_some(words),
-                    place: records.place(*key),
-                    at_tokens,
-                })
+            Self::Csv { records, width, named, columns } => {
+                records.expect_fields(*width, named)?;
+                columns.stage(&**records, dense, batch, kinds)
             }
-            Self::Jsonl { rows, key, kind, tokens } => {
-                // The kind, which is fixed or in a field.
-                let object = JsonLine::parse(rows.lines())?;
-                let kind = match kind {
-                    KindSource::Fixed(kind) => Cow::Borrowed(kind.as_ref()),
-                    KindSource::At(field) => object.text(field, "a kind")?,
-                };
-                // A text is split into words, a list holds one word in each item.
-                let mut words = Vec::new();
-                for field in *tokens {
-                    match object.texts(field)? {
-                        FieldTexts::Text(text) => push_tokens(&text, field, &mut words),
-                        FieldTexts::List(list) => {
-                            for word in &list {
-                                push_token(word, field, &mut words);
-                            }
-                        }
-                    }
-                }
-                Ok(NodeFeatures {
-                    kind,
-                    key: object.key(key)?,
-                    tokens: (!tokens.is_empty()).then_some(words),
-                    place: object.place(key),
-                    at_tokens: object.place(tokens.first().map_or(key, |field| field.as_str())),
-                })
+            Self::Jsonl { rows, columns } => {
+                columns.stage(&JsonLine::parse(rows.lines())?, dense, batch, kinds)
             }
         }
     }
+
+    /// The types of the properties, guessed from the first rows. A bad row is left to the import.
+    fn guess(mut self) -> Vec<Guess> {
+        let mut guesses = vec![Guess::new(); self.property_count()];
+        let mut rows = 0;
+        while rows < GUESSED_FROM && self.advance().unwrap_or(false) {
+            rows += 1;
+            match &self {
+                Self::Csv { records, columns, .. } => {
+                    for (guess, (at, _)) in guesses.iter_mut().zip(&columns.properties) {
+                        guess.take_field(records, *at);
+                    }
+                }
+                Self::Jsonl { rows, columns } => {
+                    let Ok(object) = JsonLine::parse(rows.lines()) else { continue };
+                    for (guess, (at, _)) in guesses.iter_mut().zip(&columns.properties) {
+                        guess.take_json(&object, at);
+                    }
+                }
+            }
+        }
+        guesses
+    }
+
+    fn property_count(&self) -> usize {
+        match self {
+            Self::Csv { columns, .. } => columns.properties.len(),
+            Self::Jsonl { columns, .. } => columns.properties.len(),
+        }
+    }
+}
+
+/// The columns of `--props` with their types, and the lines from the start on. Types that nobody gave are guessed.
+fn property_columns(
+    args: &ImportArgs,
+    format: Format,
+    lines: Lines,
+    file: &Path,
+    snapshot: Option<&Snapshot>,
+) -> Result<(Vec<PropertyColumn>, Lines), Failure> {
+    let known = args.props.iter().map(|flag| flag.known_type(args.kind.as_deref(), snapshot));
+    let known: Vec<Option<PropertyType>> = known.collect::<Result<_, _>>()?;
+    let column = |(flag, of): (&PropertyFlag, &Option<PropertyType>)| PropertyColumn {
+        name: flag.column.clone(),
+        of: of.unwrap_or(PropertyType::Text),
+    };
+    let mut columns: Vec<PropertyColumn> = args.props.iter().zip(&known).map(column).collect();
+    if known.iter().all(Option::is_some) {
+        return Ok((columns, lines));
+    }
+    // The start of the file is read, and comes again in front of the rest.
+    let (name, mut reader) = (lines.file().to_owned(), lines.into_reader());
+    let mut head = Vec::new();
+    let read = reader.by_ref().take(HEAD).read_to_end(&mut head);
+    read.map_err(|source| Failure::file(file, "read", source))?;
+    let start = Lines::resume(Cursor::new(head.clone()), &name, 0);
+    let guesses = NodeRows::open(args, format, start, &columns)?.guess();
+    for ((column, guess), known) in columns.iter_mut().zip(guesses).zip(known) {
+        column.of = known.unwrap_or_else(|| guess.best());
+    }
+    Ok((columns, Lines::resume(Cursor::new(head).chain(reader), &name, 0)))
 }
 
 fn without_kind() -> Failure {
     Failure::Usage(
         "nodes need a kind: give --kind KIND, or --kind-column COL where the file says it".to_owned(),
     )
-}
-
-/// The first of the labels of a node of Neo4j, `A;B` or `:A:B`.
-fn first_label(text: &str) -> &str {
-    text.trim().trim_start_matches(':').split([';', ':']).next().unwrap_or_default()
 }
 
 /// Counts the rows of the file in a pass of its own, so that a matrix with another number of rows is refused before any write.

@@ -1,11 +1,11 @@
 //! The two formats of an update stream. Each line is a change, which is added to a batch.
 
-use hedgerow::{Batch, Edge, NodeName, NodeRef};
+use hedgerow::{Batch, Edge, NodeName, NodeRef, PropertyType};
 
 use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
-use crate::input::jsonl::JsonLine;
+use crate::input::jsonl::{FieldValue, JsonLine};
 use crate::input::lines::Lines;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
@@ -95,18 +95,46 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
     staged.map_err(|error| records.place(1).problem(error))
 }
 
+/// A field that holds a node.
+fn node(object: &JsonLine<'_>, field: &str) -> Result<NodeName, BadInput> {
+    let text = object.text(field, "a node such as \"pin:1\"")?;
+    NodeRef::parse(&text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
+}
+
+/// Sets the properties of a node: all fields but `op` and `node`. A field that is null removes its property.
+fn set(object: &JsonLine<'_>, batch: &mut Batch) -> Result<(), BadInput> {
+    let node = node(object, "node")?;
+    let before = batch.savepoint();
+    let mut stage = || {
+        batch.add_node(&node).map_err(|error| object.place("node").problem(error))?;
+        for field in object.names().filter(|field| !["op", "node"].contains(field)) {
+            let of = object.value_type(field).unwrap_or(PropertyType::Text);
+            let staged = object.value(field, of, |value| match value {
+                FieldValue::Value(value) => batch.set_property(&node, field, &value),
+                FieldValue::Empty | FieldValue::Missing => batch.remove_property(&node, field),
+            })?;
+            staged.map_err(|error| object.place(field).problem(error))?;
+        }
+        Ok(())
+    };
+    let staged = stage();
+    if staged.is_err() {
+        batch.roll_back(&before);
+    }
+    staged
+}
+
 fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
     let object = JsonLine::parse(lines)?;
-    object.expect_only(&["op", "src", "dst", "weight", "time"])?;
-    let adds = match object.text("op", "\"add\" or \"remove\"")?.as_ref() {
+    let expected = "\"add\", \"remove\" or \"set\"";
+    let adds = match object.text("op", expected)?.as_ref() {
         "add" => true,
         "remove" => false,
-        other => return Err(object.place("op").found(other.as_bytes(), "\"add\" or \"remove\"")),
+        "set" => return set(&object, batch),
+        other => return Err(object.place("op").found(other.as_bytes(), expected)),
     };
-    let node = |field: &str| -> Result<NodeName, BadInput> {
-        let text = object.text(field, "a node such as \"pin:1\"")?;
-        NodeRef::parse(&text).map(|name| name.to_name()).map_err(|error| object.place(field).problem(error))
-    };
+    object.expect_only(&["op", "src", "dst", "weight", "time"])?;
+    let node = |field: &str| node(&object, field);
     let (src, dst) = (node("src")?, node("dst")?);
     let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, relation: None };
     let added = if adds {

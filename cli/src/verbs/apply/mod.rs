@@ -178,23 +178,26 @@ impl Run<'_> {
         let mut batch = Batch::new();
         loop {
             batch.clear();
-            let mut first = None;
-            while batch.len() < size {
+            let (mut first, mut count) = (None, 0);
+            while count < size && !batch.is_half_full() {
                 match changes.next(&mut batch) {
-                    Ok(Some(line)) => first.get_or_insert(line),
+                    Ok(Some(line)) => {
+                        first.get_or_insert(line);
+                        count += 1;
+                    }
                     Ok(None) => break,
                     Err(Failure::Input(bad)) => {
                         let line = first.unwrap_or(bad.place.line);
                         return Err(bad.with_outcome(outcome(self.applied, line)).into());
                     }
                     Err(other) => return Err(other),
-                };
+                }
             }
             let Some(first) = first else { return self.checkpoint.join() };
             if self.ctx.cancel().is_cancelled() {
                 return Err(Failure::Interrupted(format!("interrupted; {}", outcome(self.applied, first))));
             }
-            self.commit(&batch, batch.len())?;
+            self.commit(&batch, count)?;
         }
     }
 

@@ -41,6 +41,13 @@ struct Pending {
     ended: Option<Result<(), Failure>>,
 }
 
+impl Pending {
+    /// True if the changes are a whole batch.
+    fn is_full(&self, size: usize) -> bool {
+        self.count >= size || self.batch.is_half_full()
+    }
+}
+
 /// The result of waiting for a batch.
 pub(super) enum Taken {
     /// The number of changes, and the position in the input after them.
@@ -82,7 +89,7 @@ impl ReaderThread {
             // A batch that is due.
             let now = Instant::now();
             let due = pending.since.map(|since| since + linger);
-            let is_full = pending.count >= self.shared.size || pending.ended.is_some();
+            let is_full = pending.is_full(self.shared.size) || pending.ended.is_some();
             if pending.count > 0 && (is_full || due.is_some_and(|due| due <= now)) {
                 batch.clear();
                 std::mem::swap(batch, &mut pending.batch);
@@ -134,7 +141,7 @@ impl Shared {
         let mut changes = Changes::open(lines)?;
         while changes.advance()? {
             let mut pending = self.lock();
-            while pending.count >= self.size && !stop.is_cancelled() {
+            while pending.is_full(self.size) && !stop.is_cancelled() {
                 pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
             if stop.is_cancelled() {
@@ -146,7 +153,7 @@ impl Shared {
             pending.since.get_or_insert_with(Instant::now);
             pending.count += 1;
             // The reader of batches wakes by itself when the first change has waited for `linger`.
-            if pending.count == 1 || pending.count >= self.size {
+            if pending.count == 1 || pending.is_full(self.size) {
                 self.changed.notify_all();
             }
         }

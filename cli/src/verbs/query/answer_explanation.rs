@@ -34,10 +34,12 @@ pub(crate) fn facts_of(reasons: &AnswerExplanation) -> Value {
 }
 
 /// The reasons in words, the most concrete first.
-pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
+///
+/// `named` gives the name of a node within a sentence.
+pub(crate) fn words_of(reasons: &AnswerExplanation, named: &dyn Fn(&NodeName) -> String) -> Value {
     let mut parts = Vec::new();
     if let Some(nearest) = &reasons.connection {
-        parts.push(connection(nearest));
+        parts.push(connection(nearest, named));
     }
     match (reasons.filter, reasons.factors) {
         (Some(filter), Some(factors)) => {
@@ -64,13 +66,13 @@ pub(crate) fn words_of(reasons: &AnswerExplanation) -> Value {
     Value::String(parts.join("; "))
 }
 
-fn connection(nearest: &Connection) -> String {
+fn connection(nearest: &Connection, named: &dyn Fn(&NodeName) -> String) -> String {
     let mut parts = Vec::new();
     if nearest.linked {
         parts.push("linked to it".to_owned());
     }
     if nearest.shared > 0 {
-        parts.push(format!("shares {}", shared(nearest)));
+        parts.push(format!("shares {}", shared(nearest, named)));
     }
     if !nearest.shared_tokens.is_empty() {
         parts.push(tokens(&nearest.shared_tokens));
@@ -81,7 +83,7 @@ fn connection(nearest: &Connection) -> String {
     if parts.is_empty() {
         parts.push("nothing in common".to_owned());
     }
-    let (node, parts) = (&nearest.node, parts.join(", "));
+    let (node, parts) = (named(&nearest.node), parts.join(", "));
     match (nearest.share, nearest.cosine) {
         (Some(share), _) => format!("{:.0} % through {node}: {parts}", share * 100.0),
         (None, Some(cosine)) => format!("near {node} ({cosine:.3}): {parts}"),
@@ -99,8 +101,8 @@ fn tokens(shared: &[String]) -> String {
 }
 
 /// `board:1`, `board:1 and board:2`, or `12 neighbors such as board:1, board:2, board:3`.
-fn shared(nearest: &Connection) -> String {
-    let names: Vec<String> = nearest.shared_nodes.iter().map(NodeName::to_string).collect();
+fn shared(nearest: &Connection, named: &dyn Fn(&NodeName) -> String) -> String {
+    let names: Vec<String> = nearest.shared_nodes.iter().map(named).collect();
     match &names[..] {
         [one] if nearest.shared == 1 => one.clone(),
         [one, two] if nearest.shared == 2 => format!("{one} and {two}"),

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use hedgerow::{AnswerSource, CancelToken, NodeName, NodeRef, Ranked, Recipient, Recommender, SimilarFinder};
+use hedgerow::{
+    AnswerSource, CancelToken, NodeName, NodeRef, Ranked, Recipient, Recommender, SimilarFinder, Snapshot,
+};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
@@ -14,6 +16,7 @@ use crate::input::source::Source;
 use crate::output::stream::Stream;
 use crate::output::value::{count, float, name, object};
 use crate::session::context::Context;
+use crate::session::properties::{PropertyColumns, ShowArgs};
 use crate::verbs::query::answer_explanation::{facts_of, words_of};
 
 /// Nodes whose answers are computed together and are in memory at once.
@@ -60,15 +63,13 @@ impl Asked {
     }
 
     /// The columns of the output.
-    fn columns(&self, json: bool, explain: bool) -> &'static [&'static str] {
-        match (self, json, explain) {
-            (Self::Users(_), true, _) => &["user", "basis", "epoch", "dirty_nodes", "items"],
-            (Self::Users(_), false, true) => &["user", "node", "score", "basis", "why"],
-            (Self::Users(_), false, false) => &["user", "node", "score", "basis"],
-            (Self::Queries(_), true, _) => &["query", "basis", "epoch", "dirty_nodes", "items"],
-            (Self::Queries(_), false, true) => &["query", "node", "score", "basis", "why"],
-            (Self::Queries(_), false, false) => &["query", "node", "score", "basis"],
+    fn columns<'c>(&self, json: bool, explain: bool, shown: &'c PropertyColumns<'_>) -> Vec<&'c str> {
+        if json {
+            return vec![self.column(), "basis", "epoch", "dirty_nodes", "items"];
         }
+        let mut columns = shown.after(&[self.column(), "node", "score", "basis"]);
+        columns.extend(explain.then_some("why"));
+        columns
     }
 }
 
@@ -96,10 +97,14 @@ pub(crate) fn answer_file(
     path: &Path,
     explain: bool,
     on_error: OnError,
+    (snapshot, show): (&Snapshot, &ShowArgs),
     cancel: &CancelToken,
 ) -> Result<(), Failure> {
     let lines = Lines::new(Source::open(path)?);
-    let mut writer = Writer::new(ctx, asked, explain, on_error);
+    let shown = show.columns(ctx.out, snapshot, [])?;
+    let json = ctx.out.mode.is_json();
+    let stream = ctx.out.stream(&asked.columns(json, explain, &shown));
+    let mut writer = Writer { asked, shown, stream, json, explain, on_error, failed: 0 };
     let answered = answer_all(lines, &mut writer, cancel);
     writer.stream.finish()?;
     if writer.failed > 0 {
@@ -141,6 +146,7 @@ fn answer_all(mut lines: Lines, writer: &mut Writer<'_>, cancel: &CancelToken) -
 /// Writes the answers: an object for each node of the file, or a line for each node of its answer.
 struct Writer<'a> {
     asked: &'a Asked,
+    shown: PropertyColumns<'a>,
     stream: Stream,
     json: bool,
     explain: bool,
@@ -148,13 +154,7 @@ struct Writer<'a> {
     failed: u64,
 }
 
-impl<'a> Writer<'a> {
-    fn new(ctx: &Context, asked: &'a Asked, explain: bool, on_error: OnError) -> Self {
-        let json = ctx.out.mode.is_json();
-        let stream = ctx.out.stream(asked.columns(json, explain));
-        Self { asked, stream, json, explain, on_error, failed: 0 }
-    }
-
+impl Writer<'_> {
     fn answer(&mut self, nodes: &mut Vec<AskedNode>, cancel: &CancelToken) -> Result<(), Failure> {
         let nodes = std::mem::take(nodes);
         let answers = self.asked.answers(&nodes, cancel)?;
@@ -175,14 +175,16 @@ impl<'a> Writer<'a> {
     fn write(&mut self, asking: &NodeName, ranked: &Ranked) -> Result<(), Failure> {
         if !self.json {
             for item in &ranked.items {
-                let why = item.explanation.as_ref().map(words_of);
-                let row = [name(asking), name(&item.node), float(item.score), basis(ranked)];
-                self.stream.row(row.into_iter().chain(why).collect())?;
+                let why = item.explanation.as_ref().map(|why| words_of(why, &NodeName::to_string));
+                let row = [name(asking), name(&item.node), float(item.score), basis(ranked)].into_iter();
+                self.stream.row(row.chain(self.shown.values_of(&item.node)).chain(why).collect())?;
             }
             return Ok(());
         }
         let items = ranked.items.iter().map(|item| {
             let mut fields = vec![("node", name(&item.node)), ("score", float(item.score))];
+            let shown = self.shown.after(&[]).into_iter().zip(self.shown.values_of(&item.node));
+            fields.extend(shown);
             fields.extend(item.explanation.as_ref().map(|why| ("why", facts_of(why))));
             object(fields)
         });
@@ -201,6 +203,7 @@ impl<'a> Writer<'a> {
             return self.stream.summary(vec![(self.asked.column(), asking.into()), ("error", error.into())]);
         }
         let mut row = vec![asking.into(), Value::Null, Value::Null, format!("error: {error}").into()];
+        row.extend(self.shown.after(&[]).iter().map(|_| Value::Null));
         row.extend(self.explain.then_some(Value::Null));
         self.stream.row(row)
     }

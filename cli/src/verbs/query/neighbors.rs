@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::NodeName;
+use hedgerow::{NodeIx, NodeName};
 
 use crate::core::failure::Failure;
 use crate::input::timestamp;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::properties::ShowArgs;
 use crate::session::schema::relations;
 use crate::verbs::query::ranking::answer_count;
 
@@ -27,6 +28,8 @@ pub(crate) struct NeighborsArgs {
     /// The most edges in the answer, the heaviest first [default: all]
     #[arg(short, long, value_name = "N", value_parser = answer_count)]
     k: Option<usize>,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 /// The arguments of `neighborhood`.
@@ -41,6 +44,8 @@ pub(crate) struct NeighborhoodArgs {
     /// The most nodes in the answer
     #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = answer_count)]
     k: usize,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 /// Prints the heaviest edges first. Equal weights are ordered by name, so equal graphs have equal answers.
@@ -52,21 +57,32 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
     for relation in relations(&snapshot) {
         for (neighbor, weight, time) in snapshot.list(relation, node).iter() {
             if args.since.is_none_or(|since| time.is_some_and(|time| time >= since)) {
-                edges.push((snapshot.name(neighbor), weight, time, snapshot.relation_name(relation)));
+                let name = snapshot.name(neighbor);
+                edges.push((name, weight, time, snapshot.relation_name(relation), neighbor));
             }
         }
     }
     edges.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| (&a.0, a.3).cmp(&(&b.0, b.3))));
     edges.truncate(args.k.unwrap_or(usize::MAX));
-    let row = |(node, weight, time, relation): &(NodeName, f32, Option<i64>, &str)| {
-        vec![name(node), float(*weight), (*time).into(), (*relation).into()]
+    let shown = args.show.columns(ctx.out, &snapshot, edges.iter().map(|edge| edge.4))?;
+    let row = |(node, weight, time, relation, neighbor): &(NodeName, f32, Option<i64>, &str, NodeIx)| {
+        let row = vec![name(node), float(*weight), (*time).into(), (*relation).into()];
+        row.into_iter().chain(shown.values(*neighbor)).collect()
     };
-    ctx.out.rows(&["node", "weight", "time", "relation"], edges.iter().map(row).collect())
+    let columns = shown.after(&["node", "weight", "time", "relation"]);
+    ctx.out.rows(&columns, edges.iter().map(row).collect())
 }
 
 pub(crate) fn neighborhood(ctx: &mut Context, args: NeighborhoodArgs) -> Result<(), Failure> {
     ctx.map_files();
-    let visited = ctx.engine(&args.store)?.neighborhood(args.node.as_ref(), args.k)?;
-    let rows = visited.iter().map(|node| vec![name(&node.node), node.visits.into(), float(node.importance)]);
-    ctx.out.rows(&["node", "visits", "importance"], rows.collect())
+    let engine = ctx.engine(&args.store)?;
+    let visited = engine.neighborhood(args.node.as_ref(), args.k)?;
+    let snapshot = engine.store().snapshot();
+    let nodes = visited.iter().filter_map(|node| snapshot.lookup(&node.node));
+    let shown = args.show.columns(ctx.out, &snapshot, nodes)?;
+    let rows = visited.iter().map(|node| {
+        let row = vec![name(&node.node), node.visits.into(), float(node.importance)];
+        row.into_iter().chain(shown.values_of(&node.node)).collect()
+    });
+    ctx.out.rows(&shown.after(&["node", "visits", "importance"]), rows.collect())
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use hedgerow::{CancelToken, Cursor, Engine, ErrorKind, Filter, NodeName, NodeRef, Query, Ranked, Scored};
+use hedgerow::{
+    CancelToken, Cursor, Engine, ErrorKind, Filter, NodeName, NodeRef, Query, Ranked, Scored, Snapshot,
+};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
@@ -14,7 +16,9 @@ use crate::input::source::Source;
 use crate::output::printer::Mode;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::properties::{ShowArgs, name_with_label};
 use crate::verbs::query::answer_explanation::{facts_of, words_of};
+use crate::verbs::query::filter_notes::note_unmatched;
 
 /// The most nodes in an answer by default.
 const DEFAULT_ANSWERS: usize = 10;
@@ -30,8 +34,8 @@ pub(crate) struct RankingArgs {
     /// The kind of the answers [default: the kind of A if it is embedded, or of the history]
     #[arg(long)]
     kind: Option<String>,
-    /// Only nodes with matching tokens, such as "genre=jazz and not (live or remix)"
-    #[arg(long = "where", value_name = "TOKENS")]
+    /// Only nodes with matching properties and tokens, such as "price < 5 and genres = jazz and not title ~ live"
+    #[arg(long = "where", value_name = "EXPR")]
     filter: Option<Filter>,
     /// Rank by cosine alone, without popularity
     #[arg(long)]
@@ -51,7 +55,7 @@ pub(crate) struct RankingArgs {
     /// Leave out nodes with a lower score
     #[arg(long, value_name = "S", value_parser = finite, allow_negative_numbers = true)]
     min_score: Option<f32>,
-    /// Answer the next page: the `next` of the answer before. A change of the store ends the pages
+    /// Answer the next page: the `next` of the answer before, in its JSON. A change of the store ends the pages
     #[arg(long, value_name = "TOKEN")]
     after: Option<Cursor>,
     /// How much the answers shall differ, from 0 to 1; they are chosen by maximal marginal relevance
@@ -63,6 +67,8 @@ pub(crate) struct RankingArgs {
     /// Give the reasons why each node is in the answer
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
 }
 
 /// Parses a number of answers.
@@ -143,33 +149,41 @@ impl RankingArgs {
     }
 }
 
-/// Prints an answer, with the facts that hold for all of it.
+/// Prints an answer, with the facts that hold for all of it. `snapshot` has the properties of its nodes.
 pub(crate) fn print(
     ctx: &Context,
     ranked: &Ranked,
     mut facts: Vec<(&str, Value)>,
     query: &Query,
+    (snapshot, show): (&Snapshot, &ShowArgs),
 ) -> Result<(), Failure> {
+    if let Some(filter) = query.filter.as_ref().filter(|_| ranked.items.len() < query.k) {
+        note_unmatched(ctx, snapshot, filter);
+    }
     ctx.note_dirty(ranked.dirty_nodes, ranked.epoch, "the answer");
     note_ignored(ctx, ranked);
     let next = ranked.next.map(|cursor| cursor.to_string());
-    if let Some(next) = &next
-        && (ctx.out.mode == Mode::Table || query.after.is_some())
-    {
+    if let Some(next) = next.as_ref().filter(|_| query.after.is_some()) {
         ctx.out.note(&format!("the next page: --after {next}"));
     }
     facts.push(("ignored", ranked.ignored.iter().map(name).collect()));
     facts.push(("next", next.into()));
     facts.splice(0..0, [("epoch", ranked.epoch.get().into()), ("dirty_nodes", ranked.dirty_nodes.into())]);
-    let row = |item: &Scored| {
-        let why = item
-            .explanation
-            .as_ref()
-            .map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why) });
-        [name(&item.node), float(item.score)].into_iter().chain(why).collect()
+    let nodes = ranked.items.iter().filter_map(|item| snapshot.lookup(&item.node));
+    let shown = show.columns(ctx.out, snapshot, nodes)?;
+    let named = |node: &NodeName| match ctx.out.mode {
+        Mode::Table => name_with_label(snapshot, node),
+        _ => node.to_string(),
     };
-    let columns: &[&str] = if query.explain { &["node", "score", "why"] } else { &["node", "score"] };
-    ctx.out.items(facts, columns, ranked.items.iter().map(row).collect())
+    let row = |item: &Scored| {
+        let why = item.explanation.as_ref();
+        let why = why.map(|why| if ctx.out.mode.is_json() { facts_of(why) } else { words_of(why, &named) });
+        let row = [name(&item.node), float(item.score)].into_iter();
+        row.chain(shown.values_of(&item.node)).chain(why).collect()
+    };
+    let mut columns = shown.after(&["node", "score"]);
+    columns.extend(query.explain.then_some("why"));
+    ctx.out.items(facts, &columns, ranked.items.iter().map(row).collect())
 }
 
 /// Names the nodes of a history and the candidates that have no embedding.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{AnswerSource, CancelToken, Engine, Interest, Interests, NodeName, Query, Recipient};
+use hedgerow::{AnswerSource, Interest, Interests, NodeName, Query, Ranked, Recipient, Snapshot};
 
 use crate::core::failure::Failure;
 use crate::output::value::{float, name, object};
 use crate::session::context::Context;
+use crate::session::properties::ShowArgs;
 use crate::verbs::query::answer_file::{Asked, OnError, answer_file, basis};
 use crate::verbs::query::ranking::{RankingArgs, print};
 
@@ -71,27 +72,27 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
     }
     let engine = args.ranking.engine(ctx, &args.store)?;
     let deadline = args.ranking.deadline();
+    let (show, snapshot) = (args.ranking.show.clone(), engine.store().snapshot());
     let query = Query { interests: args.interests, ..args.ranking.query(args.include_seen)? };
     deadline.run(ctx, |cancel| match (recipient, args.users) {
         (None, Some(users)) => {
             let recommender = Asked::Users(engine.recommender(&query)?);
-            answer_file(ctx, &recommender, &users, query.explain, args.on_error, cancel)
+            answer_file(ctx, &recommender, &users, query.explain, args.on_error, (&snapshot, &show), cancel)
         }
         (recipient, _) => {
             let recipient = recipient.unwrap_or(Recipient::History(Vec::new()));
-            answer_one(ctx, &engine, &recipient, &query, cancel)
+            let ranked = engine.recommend(&recipient, &query, cancel)?;
+            print_one(ctx, &ranked, &query, (&snapshot, &show))
         }
     })
 }
 
-fn answer_one(
+fn print_one(
     ctx: &Context,
-    engine: &Engine,
-    recipient: &Recipient,
+    ranked: &Ranked,
     query: &Query,
-    cancel: &CancelToken,
+    shown: (&Snapshot, &ShowArgs),
 ) -> Result<(), Failure> {
-    let ranked = engine.recommend(recipient, query, cancel)?;
     // Notes on the source of the answer and the interests.
     match ranked.source {
         AnswerSource::Graph | AnswerSource::Embeddings => {}
@@ -118,6 +119,6 @@ fn answer_one(
         ])
     };
     let facts =
-        vec![("basis", basis(&ranked)), ("interests", ranked.interests.iter().map(interest).collect())];
-    print(ctx, &ranked, facts, query)
+        vec![("basis", basis(ranked)), ("interests", ranked.interests.iter().map(interest).collect())];
+    print(ctx, ranked, facts, query, shown)
 }

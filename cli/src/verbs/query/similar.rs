@@ -39,15 +39,17 @@ pub(crate) fn similar(ctx: &mut Context, args: SimilarArgs) -> Result<(), Failur
     }
     let engine = args.ranking.engine(ctx, &args.store)?;
     let deadline = args.ranking.deadline();
+    let show = args.ranking.show.clone();
     let query = args.ranking.query(true)?;
+    let snapshot = engine.store().snapshot();
     deadline.run(ctx, |cancel| match (args.node, args.queries) {
         (Some(node), _) => {
             let ranked = engine.similar(node.as_ref(), &query, cancel)?;
-            print(ctx, &ranked, Vec::new(), &query)
+            print(ctx, &ranked, Vec::new(), &query, (&snapshot, &show))
         }
         (None, Some(queries)) => {
             let finder = Asked::Queries(engine.similar_finder(&query)?);
-            answer_file(ctx, &finder, &queries, query.explain, args.on_error, cancel)
+            answer_file(ctx, &finder, &queries, query.explain, args.on_error, (&snapshot, &show), cancel)
         }
         (None, None) => Ok(()),
     })

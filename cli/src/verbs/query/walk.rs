@@ -8,6 +8,7 @@ use hedgerow::{EarlyStop, NodeIx, NodeName, PixieOptions, Policy, pixie};
 use crate::core::failure::Failure;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::properties::ShowArgs;
 use crate::verbs::query::ranking::answer_count;
 
 /// The arguments of `walk`.
@@ -31,6 +32,8 @@ pub(crate) struct WalkArgs {
     /// Stop when P nodes have V visits each, such as 100,50 [default: make all walks]
     #[arg(long, value_name = "P,V", value_parser = early)]
     early: Option<EarlyStop>,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 fn early(text: &str) -> Result<EarlyStop, String> {
@@ -72,8 +75,10 @@ pub(crate) fn walk(ctx: &mut Context, args: WalkArgs) -> Result<(), Failure> {
         ("walks", answer.walks.into()),
         ("stopped_early", answer.stopped_early.into()),
     ];
+    let shown = args.show.columns(ctx.out, &snapshot, answer.items.iter().map(|item| item.node))?;
     let row = |item: &hedgerow::Recommended| {
-        vec![name(&snapshot.name(item.node)), float(item.score), item.visits.into()]
+        let row = vec![name(&snapshot.name(item.node)), float(item.score), item.visits.into()];
+        row.into_iter().chain(shown.values(item.node)).collect()
     };
-    ctx.out.items(facts, &["node", "score", "visits"], answer.items.iter().map(row).collect())
+    ctx.out.items(facts, &shown.after(&["node", "score", "visits"]), answer.items.iter().map(row).collect())
 }

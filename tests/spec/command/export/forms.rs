@@ -78,6 +78,30 @@ fn graphml_is_xml_whatever_names_hold() {
     }
 }
 
+/// Programs that draw graphs read the type of a property from its key. A name of the form itself stays the form's.
+#[test]
+fn graphml_has_a_key_for_each_name_and_type_of_a_property() {
+    let cli = Cli::new();
+    cli.write("a.csv", "id,title,year,kind\n1,\"A <b> & \"\"c\"\"\",1999,x\n2,,-5,\n");
+    cli.write("b.csv", "id,title,year\n1,B,2.5\n");
+    cli.ok(&["import", "s", "--nodes", "a.csv", "--kind", "film", "--props", "title,year,kind"]);
+    cli.ok(&["import", "s", "--nodes", "b.csv", "--kind", "book", "--props", "title,year"]);
+    cli.ok(&["export", "s", "e", "--format", "graphml"]);
+    let text = cli.read("e/graph.graphml");
+    let document = roxmltree::Document::parse(&text).expect("well-formed");
+    let all = |tag: &'static str| document.descendants().filter(move |node| node.has_tag_name(tag));
+    let attribute =
+        |node: &roxmltree::Node<'_, '_>, name| node.attribute(name).unwrap_or_default().to_owned();
+    let names = |key: roxmltree::Node<'_, '_>| (attribute(&key, "attr.name"), attribute(&key, "attr.type"));
+    let keys: Vec<_> = all("key").filter(|key| attribute(key, "id").starts_with('p')).map(names).collect();
+    let expected = [("property_kind", "string"), ("title", "string"), ("year", "double"), ("year", "long")];
+    assert_eq!(keys, expected.map(|(name, of)| (name.to_owned(), of.to_owned())));
+    let data = all("data").filter(|data| attribute(data, "key").starts_with('p'));
+    let mut values: Vec<&str> = data.filter_map(|data| data.text()).collect();
+    values.sort_unstable();
+    assert_eq!(values, ["-5", "1999", "2.5", "A <b> & \"c\"", "B", "x"]);
+}
+
 #[test]
 fn the_projector_gets_a_line_of_names_for_each_vector() {
     let cli = Cli::trained();
@@ -87,6 +111,25 @@ fn the_projector_gets_a_line_of_names_for_each_vector() {
     assert!(vectors.lines().all(|line| line.split('\t').count() == 8));
     assert!(names.lines().all(|line| line.split('\t').count() == 5), "{names}");
     assert!(cli.read("e/projector_config.pbtxt").contains("vectors.tsv"));
+}
+
+#[test]
+fn the_projector_gets_the_labels_of_a_store_that_has_them() {
+    let cli = Cli::new();
+    let model_graph = model_graph(&cli, 6);
+    cli.ok(&["export", "s", "e", "--format", "tensorboard"]);
+    let names = cli.read("e/metadata.tsv");
+    let mut lines = names.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    assert_eq!(lines.next(), Some(vec!["key", "kind", "id", "degree", "tokens", "label"]));
+    let (pins, boards): (Vec<_>, Vec<_>) = lines.partition(|line| line[1] == "pin");
+    // Some pins have a title, which is the label of pins, and boards have no label.
+    let title = |key: &str| {
+        let pin = NodeName::new("pin", key).expect("a name");
+        model_graph.nodes[&pin].properties.get("title").cloned().unwrap_or_default()
+    };
+    assert!(pins.iter().all(|line| line[5] == title(line[0])));
+    assert!(pins.iter().any(|line| line[5].is_empty()) && pins.iter().any(|line| !line[5].is_empty()));
+    assert!(!boards.is_empty() && boards.iter().all(|line| line[5].is_empty()));
 }
 
 #[test]
