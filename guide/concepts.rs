@@ -10,12 +10,14 @@
 //! - The *neighbors* of a node in a relation form its list. Their count is its *degree*.
 //! - **Features** describe a node: *tokens* such as `genre=jazz`, and *dense* rows of numbers, such as the vector of an image.
 //!   They may change at any time.
+//! - A **property** is a typed value of a node, such as a title or a price. It is shown beside answers and filters them. No
+//!   embedding depends on it, so a change makes nothing dirty. A kind has a *label*, the property that stands for its nodes.
 //! - A **batch** of changes is committed whole or not at all. Every batch is one **epoch**; epochs number the states of the
 //!   graph.
 //! - A **snapshot** is the graph as of one epoch. It stays the same while others commit.
 //!
 //! ```
-//! use hedgerow::{Batch, Edge, Store};
+//! use hedgerow::{Batch, Edge, PropertyValue, Store};
 //!
 //! # fn main() -> Result<(), hedgerow::Error> {
 //! # let folder = tempfile::tempdir().expect("a folder");
@@ -25,6 +27,7 @@
 //! let mut batch = Batch::new();
 //! batch.link(("user", "ann"), ("film", "alien"), Edge { weight: 4.5, ..Edge::default() })?;
 //! batch.set_tokens(("film", "alien"), &["genre=horror", "decade=1970"])?;
+//! batch.set_property(("film", "alien"), "title", &PropertyValue::Text("Alien"))?;
 //! let commit = store.commit(&batch)?;
 //! assert_eq!((commit.epoch.get(), commit.edges_added), (1, 1));
 //!
@@ -32,6 +35,8 @@
 //! assert_eq!((before.node_count(), now.node_count()), (0, 2));
 //! let film = now.require(("film", "alien"))?;
 //! assert_eq!(now.tokens(film), ["decade=1970", "genre=horror"]);
+//! let title = now.property_ix(now.kind(film), "title").expect("declared by its first value");
+//! assert_eq!(now.value(film, title), Some(PropertyValue::Text("Alien")));
 //! # Ok(())
 //! # }
 //! ```

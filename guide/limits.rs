@@ -9,6 +9,7 @@
 //! | neighbors of a node in a relation | 2^30 - 1,000,001 |
 //! | bytes of a kind, of a key | 64, 512 |
 //! | tokens of a node, their bytes, bytes of one | 4,096, 16 KiB, 512 |
+//! | properties of a store, bytes of a value | 4,096, 16 KiB |
 //! | numbers in a dense row | 4,096 |
 //! | size of a number in a dense row | 1,000,000 |
 //! | changes in a batch, their bytes | 1,000,000, 256 MiB |
@@ -27,6 +28,7 @@
 //! | --- | --- |
 //! | an edge, both ends listed, without weight and time | 10 to 14, in memory and on disk; only mapped with [`low_memory`](crate::OpenOptions::low_memory) |
 //! | a node | about 30 and its key, mapped |
+//! | values of a property, mapped | 8 and an eighth a node of the kind for numbers and times, a quarter for booleans, 4 and the text for texts and lists |
 //! | a row of eight-bit numbers | dimensions, rounded up to a multiple of 32, + 4 |
 //! | rows of all layers and embeddings, light layers | layers + 1 rows a node: 204 bytes by default |
 //! | PinSage layers, in addition | messages: a row of twice the dimensions a layer and node |
