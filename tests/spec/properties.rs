@@ -302,12 +302,15 @@ fn a_value_of_another_type_refuses_the_whole_batch() {
     let engine = engine(&folder, false);
     commit(&engine, declare);
     let before = engine.store().snapshot().epoch();
+    let long = "x".repeat(16_384);
     for (property, value, problem) in [
         (
             "price",
             PropertyValue::Text("cheap"),
             "found 'cheap', expected a finite number, because property price of kind item has type f64",
         ),
+        // It fits a text, and a list has no room for the end of the item.
+        ("genres", PropertyValue::Text(&long), "expected texts separated by |"),
         ("in_stock", PropertyValue::Integer(1), "expected true or false"),
         ("pages", PropertyValue::Float(1.0), "expected an integer"),
         ("price", PropertyValue::Integer(1 << 60), "expected a finite number"),

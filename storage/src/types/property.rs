@@ -194,7 +194,7 @@ impl<'a> PropertyValue<'a> {
     /// The same value in another type: an integer of at most 53 bits as a number, an integer as a time, a text as what it says, or as a
     /// list of one. `None` if the type has no such value.
     pub(crate) fn converted(self, to: PropertyType) -> Option<Self> {
-        match (self, to) {
+        let converted = match (self, to) {
             (Self::Integer(value), PropertyType::Time) => time_of_integer(value).map(Self::Time),
             (Self::Integer(value), PropertyType::Float) => {
                 (value.unsigned_abs() <= 1 << 53).then_some(Self::Float(value as f64))
@@ -202,7 +202,9 @@ impl<'a> PropertyValue<'a> {
             (Self::Text(text), PropertyType::List) => Some(Self::List(vec![text])),
             (Self::Text(text), to) => to.parse(text),
             (value, to) => (value.property_type() == to).then_some(value),
-        }
+        };
+        // A list takes a byte more than its text, and not every character.
+        converted.filter(|value| value.check().is_ok())
     }
 
     /// Refuses a value that no property can have.
@@ -436,5 +438,9 @@ mod tests {
         assert_eq!(PropertyValue::Text("1970-01-01T00:00:01Z").converted(PropertyType::Time), second);
         assert_eq!(PropertyValue::Text("cheap").converted(PropertyType::Float), None);
         assert_eq!(PropertyValue::Boolean(true).converted(PropertyType::Integer), None);
+        // The longest text leaves no room for the end of the item.
+        let long = "x".repeat(MAX_VALUE_BYTES);
+        assert_eq!(PropertyValue::Text(&long).converted(PropertyType::List), None);
+        assert_eq!(PropertyValue::Text("a\u{1f}b").converted(PropertyType::List), None);
     }
 }
