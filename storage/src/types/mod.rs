@@ -2,6 +2,7 @@
 //! Must not know files, lists or the log.
 
 pub(crate) mod batch;
+pub(crate) mod batch_properties;
 pub(crate) mod cancel;
 pub(crate) mod codec;
 pub(crate) mod commit_summary;

@@ -60,7 +60,7 @@ impl PropertyFlag {
     }
 }
 
-/// What the values of a column look like so far.
+/// The types that the values of a column fit so far.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
     /// The types that all values fit, the narrowest first.

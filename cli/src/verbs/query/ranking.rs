@@ -58,7 +58,7 @@ pub(crate) struct RankingArgs {
     /// Answer the next page: the `next` of the answer before, in its JSON. A change of the store ends the pages
     #[arg(long, value_name = "TOKEN")]
     after: Option<Cursor>,
-    /// How much the answers shall differ, from 0 to 1; they are chosen by maximal marginal relevance
+    /// The weight of differences between the answers, from 0 to 1, in maximal marginal relevance
     #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = share)]
     diverse: f32,
     /// Fail if the answer takes more than this many milliseconds once the store is open [default: no limit]

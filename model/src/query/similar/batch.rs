@@ -26,7 +26,7 @@ const KEPT_HOPS: usize = 1 << 15;
 
 /// Similar nodes for many nodes, all from the embeddings of one epoch. Later refreshes do not change them.
 ///
-/// Where the graph answers, it keeps the second hops that questions have in common. So it is faster the more nodes are asked.
+/// If the graph answers, questions have second hops in common, which it keeps. So many questions take less time than as many calls.
 ///
 /// Size: a copy of the embeddings, and up to 26 MB of hops for each thread.
 pub struct SimilarFinder {
