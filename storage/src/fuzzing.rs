@@ -3,6 +3,7 @@
 //! hang, or memory that the input does not account for is a defect.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile, Published};
 use crate::checkpoint::write_checkpoint::open_checkpoint;
@@ -24,6 +25,7 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::property::PropertyValue;
+use crate::types::relation_options::RelationOptions;
 #[cfg(test)]
 use crate::types::{
     ops::{EdgeData, Op},
@@ -234,6 +236,10 @@ pub(crate) fn all_sections(file: &SectionFile) -> Vec<Section<'_>> {
 pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
+    let half_life = Some(Duration::from_secs(60));
+    let fading = RelationOptions { half_life, ..RelationOptions::default() };
+    batch.declare_relation("fading", fading).expect("valid");
+    batch.declare_relation("dislikes", RelationOptions { half_life: None, is_dislike: true }).expect("valid");
     for at in 0..nodes {
         let (pin, board) = (at.to_string(), (at % 3).to_string());
         let (pin, board) = (NodeRef { kind: "pin", key: &pin }, NodeRef { kind: "board", key: &board });
@@ -242,6 +248,8 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
             .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), relation: None })
             .expect("valid");
         batch.link(pin, pin, Edge { relation: Some("self"), ..Edge::default() }).expect("valid");
+        let edge = Edge { weight, time: Some(i64::from(at) * 100_000_000), relation: Some("fading") };
+        batch.link(pin, board, edge).expect("valid");
         if at % 30 == 0 {
             batch.link(pin, pin, Edge { relation: Some("few"), ..Edge::default() }).expect("valid");
         }
@@ -272,12 +280,15 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
 
 /// One operation of each form that a sample of this many nodes takes.
 #[cfg(test)]
-pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 14] {
+pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 15] {
     let value = EdgeData { weight: 2.0, time: Some(3) };
     // The first nodes are pins, whose first property is a text.
     let mut values = Vec::new();
     value_changes::push(&mut values, (0, Some(b"new")));
     value_changes::push(&mut values, (1, None));
+    // The second relation has no edge.
+    let half_life = Some(Duration::from_secs(60));
+    let options = RelationOptions { half_life, is_dislike: true }.stored().expect("valid");
     [
         ("kind", Op::Kind { name: "user".into() }),
         ("relation", Op::Relation { name: "likes".into() }),
@@ -293,6 +304,7 @@ pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 14] {
         ("label", Op::Label { kind: 0, property: Some(1) }),
         ("no_label", Op::Label { kind: 0, property: None }),
         ("values", Op::Values { node: 0, values }),
+        ("relation_options", Op::RelationOptions { relation: 1, options }),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! A complete graph for an empty store: collected in memory, then written as the files of a checkpoint.
 //! Owns the collected graph and its validation; the store decides which manifest names the files, and when.
 
+use crate::adjacency::list::NO_TIME;
 use crate::bulk::build;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::{check_relation, default_relation};
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
+use crate::types::relation_options::{RelationOptions, StoredOptions, needs_time, options_are_set};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
@@ -67,6 +69,7 @@ pub struct BulkLoad {
 #[derive(Clone, Debug)]
 struct Relation {
     name: String,
+    options: StoredOptions,
     kinds: BTreeSet<(u8, u8)>,
     parts: Vec<EdgeColumns>,
 }
@@ -114,6 +117,23 @@ impl BulkLoad {
         self.names.add(kind, keys)
     }
 
+    /// Creates a relation where needed, and sets its options, as [`Batch::declare_relation`] does.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a bad name or half-life, and for other options than the relation has once it has an edge. [`Error::Limit`]
+    /// for too many relations.
+    pub fn declare_relation(&mut self, relation: &str, options: RelationOptions) -> Result<(), Error> {
+        check_relation(relation)?;
+        let options = options.stored()?;
+        let at = self.relation(relation.to_owned())?;
+        let relation = &mut self.relations[at];
+        if relation.options != options && !relation.parts.is_empty() {
+            return Err(options_are_set(&relation.name));
+        }
+        relation.options = options;
+        Ok(())
+    }
+
     /// Adds edges to a relation, by default the one of [`Edge::relation`](crate::Edge::relation). Without weights,
     /// every weight is 1. The order of the two ends does not matter. Of several edges between the same two nodes the
     /// last one counts, in the order of calls and within them, as in a batch.
@@ -155,6 +175,9 @@ impl BulkLoad {
             }
         };
         let at = self.relation(name)?;
+        if self.relations[at].options.half_life().is_some() && !edges.is_empty() {
+            return Err(needs_time(&self.relations[at].name));
+        }
         self.relations[at].kinds.extend(kinds);
         self.relations[at].parts.push(EdgeColumns { edges, weights, times: None });
         Ok(())
@@ -254,7 +277,8 @@ impl BulkLoad {
                 | BatchOp::Unlink { .. }
                 | BatchOp::Remove { .. }
                 | BatchOp::Tokens { .. }
-                | BatchOp::Dense { .. } => {
+                | BatchOp::Dense { .. }
+                | BatchOp::Relation { .. } => {
                     let found = "an edge, a removal, tokens or a dense row";
                     return Err(Error::invalid("change of a load", found, "nodes, properties and labels"));
                 }
@@ -290,6 +314,7 @@ impl BulkLoad {
             let kinds = kind(a).zip(kind(b)).expect("their nodes are there");
             relation_of.push((at, (kinds.0.min(kinds.1) as u8, kinds.0.max(kinds.1) as u8)));
         }
+        self.check_times(buffer, &relation_of)?;
         for &(relation, kinds) in &relation_of {
             self.relations[relation].kinds.insert(kinds);
         }
@@ -317,6 +342,23 @@ impl BulkLoad {
         Ok(())
     }
 
+    /// Refuses an edge without a time in a relation with a half-life. `relation_of` has the relation of each group.
+    fn check_times(&self, buffer: &EdgeBuffer, relation_of: &[(usize, (u8, u8))]) -> Result<(), Error> {
+        let fades: Vec<bool> = relation_of
+            .iter()
+            .map(|&(relation, _)| self.relations[relation].options.half_life().is_some())
+            .collect();
+        if !fades.contains(&true) {
+            return Ok(());
+        }
+        let group = |at: usize| buffer.group_of.get(at).map_or(0, |&group| group as usize);
+        let is_timed = |at: usize| buffer.times.get(at).is_some_and(|&time| time != NO_TIME);
+        match (0..buffer.edges.len()).find(|&at| fades[group(at)] && !is_timed(at)) {
+            Some(at) => Err(needs_time(&self.relations[relation_of[group(at)].0].name)),
+            None => Ok(()),
+        }
+    }
+
     /// The index of a relation, which is added if it is new.
     fn relation(&mut self, name: String) -> Result<usize, Error> {
         let known = self.relations.iter().position(|relation| relation.name == name);
@@ -326,7 +368,8 @@ impl BulkLoad {
             return Err(Error::Limit { what: "relations", limit, found });
         }
         if known.is_none() {
-            self.relations.push(Relation { name, kinds: BTreeSet::new(), parts: Vec::new() });
+            let (options, kinds) = (StoredOptions::default(), BTreeSet::new());
+            self.relations.push(Relation { name, options, kinds, parts: Vec::new() });
         }
         Ok(at)
     }
@@ -390,14 +433,15 @@ fn write_topology(
     let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
     let mut topology = TopologyWriter::create(to, bound, relations.len())?;
     let mut edges = 0;
-    for Relation { name, kinds, parts } in relations {
+    for Relation { name, options, kinds, parts } in relations {
         let parts = std::mem::take(parts);
         let owners = build::owners(&parts, bound);
         stage.advance(u64::from(bound) - owners.count() as u64)?;
         let mut writer = topology.relation(&owners)?;
         let count = build::write(&parts, names.ids(), &owners, &mut writer, &stage)?;
         let kinds = std::mem::take(kinds).into_iter().collect();
-        writer.end(RelationMeta { name: std::mem::take(name), kinds, edges: count })?;
+        let (name, options) = (std::mem::take(name), *options);
+        writer.end(RelationMeta { name, kinds, edges: count, options })?;
         edges += count;
     }
     let written = topology.finish()?;

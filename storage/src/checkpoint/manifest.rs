@@ -20,16 +20,20 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, Generation, StoreId};
 use crate::types::position;
 use crate::types::position::Positions;
+use crate::types::relation_options::TimeUnit;
 use crate::wal::record_scan::LogStart;
 
 const KIND: [u8; 4] = *b"MANI";
 /// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log. Since version 4 derived
-/// files may change rows of others, and may be newer than the checkpoint. Since version 5 there are properties.
-const VERSION: u32 = 5;
+/// files may change rows of others, and may be newer than the checkpoint. Since version 5 there are properties, since version 6 options of
+/// relations, and times have a unit.
+const VERSION: u32 = 6;
 /// The first version with fingerprints.
 const FINGERPRINTS: u32 = 3;
 /// The first version with properties.
 const PROPERTIES: u32 = 5;
+/// The first version with a unit of times.
+const TIME_UNIT: u32 = 6;
 const BODY: [u8; 8] = *b"body\0\0\0\0";
 const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
@@ -87,10 +91,15 @@ pub(crate) struct Manifest {
     pub(crate) published: Option<Published>,
     /// The positions of inputs in the batches that the checkpoint covers.
     pub(crate) positions: Positions,
+    /// `None` in a manifest of before units.
+    pub(crate) time_unit: Option<TimeUnit>,
 }
 
 /// The section `body`.
-type Body = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>);
+type Body = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>, TimeUnit);
+
+/// The section `body` of version 5: without a unit of times.
+type UnitlessBody = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>);
 
 /// The section `body` of versions 3 and 4: without properties.
 type FourFiles = (u64, u64, u64, Option<u64>, u64, [NamedFile; 4], Option<Published>);
@@ -186,6 +195,7 @@ impl Manifest {
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
         let body = file.section(BODY)?;
+        let mut time_unit = None;
         let body = match file.version() {
             ..FINGERPRINTS => Self::old_body(disk, body),
             FINGERPRINTS..PROPERTIES => codec::decode::<FourFiles>(body).map(
@@ -193,9 +203,15 @@ impl Manifest {
                     (number, epoch, replay_from, replay_after, log_start, segments.into(), published)
                 },
             ),
-            _ => codec::decode(body),
+            PROPERTIES..TIME_UNIT => codec::decode(body),
+            _ => codec::decode::<Body>(body).map(
+                |(number, epoch, replay_from, replay_after, log_start, segments, published, unit)| {
+                    time_unit = Some(unit);
+                    (number, epoch, replay_from, replay_after, log_start, segments, published)
+                },
+            ),
         };
-        let (number, epoch, replay_from, replay_after, log_start, segments, published): Body =
+        let (number, epoch, replay_from, replay_after, log_start, segments, published): UnitlessBody =
             body.map_err(|_| damaged("unreadable"))?;
         let positions = if file.has(POSITIONS) || file.version() == 2 {
             position::decode(file.section(POSITIONS)?)
@@ -214,6 +230,7 @@ impl Manifest {
             segments,
             published,
             positions,
+            time_unit,
         };
         let named = manifest.segments.iter().map(|file| file.name.what.as_str());
         let published = manifest.published.iter().flat_map(|published| &published.files);
@@ -231,7 +248,7 @@ impl Manifest {
     }
 
     /// The body of a manifest before version 3.
-    fn old_body(disk: &Disk, body: &[u8]) -> Result<Body, Error> {
+    fn old_body(disk: &Disk, body: &[u8]) -> Result<UnitlessBody, Error> {
         let (number, epoch, replay_from, log_start, segments, published): OldBody = codec::decode(body)?;
         let published = published.map(|old| Published {
             generation: old.generation,
@@ -297,7 +314,8 @@ impl Manifest {
     fn write(&self, disk: &Disk, name: &str) -> Result<(), Error> {
         let path = disk.folder().join(format!("{name}.tmp"));
         let Self { number, epoch, replay_from, replay_after, log_start, segments, published, .. } = self;
-        let body = (number, epoch, replay_from, replay_after, log_start, segments, published);
+        let unit = self.time_unit();
+        let body = (number, epoch, replay_from, replay_after, log_start, segments, published, unit);
         let mut writer = SectionWriter::new(KIND, VERSION);
         writer.section(BODY, codec::encode(&body));
         if !self.positions.is_empty() {
@@ -326,6 +344,11 @@ impl Manifest {
     pub(crate) fn record_verified(&self, disk: &Disk) {
         let paths: Vec<PathBuf> = self.files().map(|file| file.path(disk.folder())).collect();
         VerifiedFiles::write(disk, paths.iter().map(PathBuf::as_path));
+    }
+
+    /// The unit of the times of all edges.
+    pub(crate) fn time_unit(&self) -> TimeUnit {
+        self.time_unit.unwrap_or(TimeUnit::Unknown)
     }
 
     /// The epoch of the checkpoint.
@@ -427,6 +450,7 @@ mod tests {
             segments: segments.into(),
             published: None,
             positions: Positions::new(positions),
+            time_unit: Some(TimeUnit::Microseconds),
         }
     }
 

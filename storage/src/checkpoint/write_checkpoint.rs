@@ -29,19 +29,22 @@ pub(crate) fn write_segments(
 ) -> Result<Vec<NamedFile>, Error> {
     let segments = &state.segments;
     let has_new_nodes = state.bound != segments.nodes.bound();
-    let is_stale = [
-        state.relations.len() != segments.topology.relations.len()
-            || state.relations.iter().any(|relation| !relation.lists.is_empty()),
-        has_new_nodes || !state.liveness.is_empty() || state.kinds.len() != segments.nodes.kinds.len(),
-        has_new_nodes,
-        !state.tokens.is_empty()
-            || state.blocks.len() != segments.features.blocks.len()
-            || state.blocks.iter().any(|block| !block.values.is_empty()),
-        current.len() < FILES.len()
-            || !state.values.is_empty()
-            || state.properties.len() != segments.properties.schema.len()
-            || !state.labels.iter().eq(segments.properties.labels.iter().map(|(kind, at)| (kind, at))),
-    ];
+    let is_stale =
+        [
+            state.relations.len() != segments.topology.relations.len()
+                || state.relations.iter().zip(&segments.topology.relations).any(|(relation, written)| {
+                    !relation.lists.is_empty() || relation.options != written.options
+                }),
+            has_new_nodes || !state.liveness.is_empty() || state.kinds.len() != segments.nodes.kinds.len(),
+            has_new_nodes,
+            !state.tokens.is_empty()
+                || state.blocks.len() != segments.features.blocks.len()
+                || state.blocks.iter().any(|block| !block.values.is_empty()),
+            current.len() < FILES.len()
+                || !state.values.is_empty()
+                || state.properties.len() != segments.properties.schema.len()
+                || !state.labels.iter().eq(segments.properties.labels.iter().map(|(kind, at)| (kind, at))),
+        ];
     write_stale(disk, current, is_stale, number, |to, what| write_segment(to, what, state, cancel))
 }
 
@@ -131,7 +134,8 @@ fn write_topology(to: Target<'_>, state: &GraphState, cancel: &CancelToken) -> R
             writer.add(&[list.record().at(0)], &list.words())?;
         }
         let kinds = relation.kinds.iter().copied().collect();
-        writer.end(RelationMeta { name: relation.name.clone(), kinds, edges: relation.edges })?;
+        let (name, edges, options) = (relation.name.clone(), relation.edges, relation.options);
+        writer.end(RelationMeta { name, kinds, edges, options })?;
     }
     let written = topology.finish()?;
     stage.end();
@@ -199,5 +203,6 @@ pub(crate) fn open_checkpoint_after(
     let segments = Segments::new(files, before)?;
     // A process needs memory for what it uses, not for what was validated.
     segments.files.iter().for_each(SectionFile::release_pages);
-    Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), Arc::clone(&manifest.positions)))
+    let positions = Arc::clone(&manifest.positions);
+    Ok(GraphState::checkpointed(segments.into(), manifest.epoch(), positions, manifest.time_unit()))
 }

@@ -14,6 +14,7 @@ use crate::types::names::NodeRef;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
 use crate::types::property::{MAX_PROPERTIES, PropertyValue, check_property};
+use crate::types::relation_options::StoredOptions;
 use crate::types::value_changes;
 
 /// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
@@ -72,7 +73,8 @@ impl Applier {
                 if state.relations.len() >= crate::graph::plan::MAX_RELATIONS {
                     return Err("it exceeds the limit of relations");
                 }
-                let relation = Relation { name, kinds: BTreeSet::new(), edges: 0, lists: Overlay::default() };
+                let (kinds, options, lists) = (BTreeSet::new(), StoredOptions::default(), Overlay::default());
+                let relation = Relation { name, kinds, edges: 0, options, lists };
                 state.relations.push(Arc::new(relation));
             }
             Op::Node { node, kind, key } => {
@@ -124,6 +126,18 @@ impl Applier {
                 }
             }
             Op::Values { node, values } => self.values(NodeIx::new(node), &values)?,
+            Op::RelationOptions { relation, options } => {
+                let Some(relation) = state.relations.get_mut(usize::from(relation)) else {
+                    return Err("it names a relation that does not exist");
+                };
+                if !options.is_valid() {
+                    return Err("it has a half-life out of range");
+                }
+                if !relation.kinds.is_empty() {
+                    return Err("it changes the options of a relation that had an edge");
+                }
+                Arc::make_mut(relation).options = options;
+            }
             Op::Position { source, to: Some(to) } => {
                 check_source(&source).map_err(|_| "it names a source with an invalid name")?;
                 let positions = Arc::make_mut(&mut state.positions);
@@ -223,6 +237,9 @@ impl Applier {
         };
         if new.is_some_and(|value| !value.weight.is_finite() || value.weight <= 0.0) {
             return Err("it has a weight that is not above 0");
+        }
+        if shared.options.half_life().is_some() && new.is_some_and(|value| value.time.is_none()) {
+            return Err("it has no time in a relation with a half-life");
         }
         let changed = Arc::make_mut(shared);
         match (old, new) {

@@ -12,6 +12,7 @@ use crate::segments::{PropertyMeta, Segments};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
+use crate::types::relation_options::{StoredOptions, TimeUnit};
 
 /// A state of the graph; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]
@@ -40,6 +41,7 @@ pub(crate) struct GraphState {
     /// Values that replace those of the segments, as `value_changes` packs them.
     pub(crate) values: PersistentMap<Arc<[u8]>>,
     pub(crate) positions: Positions,
+    pub(crate) time_unit: TimeUnit,
 }
 
 /// A node that came after the checkpoint.
@@ -56,6 +58,7 @@ pub(crate) struct Relation {
     pub(crate) name: String,
     pub(crate) kinds: BTreeSet<(u8, u8)>,
     pub(crate) edges: u64,
+    pub(crate) options: StoredOptions,
     pub(crate) lists: Overlay,
 }
 
@@ -80,12 +83,18 @@ pub(crate) enum LookupResult {
 
 impl GraphState {
     /// The state right after a checkpoint.
-    pub(crate) fn checkpointed(segments: Arc<Segments>, epoch: Epoch, positions: Positions) -> Self {
+    pub(crate) fn checkpointed(
+        segments: Arc<Segments>,
+        epoch: Epoch,
+        positions: Positions,
+        time_unit: TimeUnit,
+    ) -> Self {
         let relations = segments.topology.relations.iter().map(|relation| {
             Arc::new(Relation {
                 name: relation.name.clone(),
                 kinds: relation.kinds.iter().copied().collect(),
                 edges: relation.edges,
+                options: relation.options,
                 lists: Overlay::default(),
             })
         });
@@ -112,8 +121,14 @@ impl GraphState {
             labels: Arc::new(segments.properties.labels.iter().copied().collect()),
             values: PersistentMap::default(),
             positions,
+            time_unit,
             segments,
         }
+    }
+
+    /// True if some relation has an edge.
+    pub(crate) fn has_edges(&self) -> bool {
+        self.relations.iter().any(|relation| relation.edges > 0)
     }
 
     fn added_node(&self, node: NodeIx) -> &AddedNode {

@@ -18,6 +18,7 @@ use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
+use crate::types::relation_options::{StoredOptions, needs_time, options_are_set};
 
 /// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
@@ -44,6 +45,7 @@ pub(crate) fn plan(state: &GraphState, batch: &Batch) -> Result<Plan, Error> {
         batch,
         new_kinds: Vec::new(),
         new_relations: Vec::new(),
+        new_options: BTreeMap::new(),
         new_nodes: Vec::new(),
         new_ids: HashMap::new(),
         defaults: HashMap::new(),
@@ -71,6 +73,8 @@ struct Planner<'a> {
     batch: &'a Batch,
     new_kinds: Vec<&'a str>,
     new_relations: Vec<String>,
+    /// Options that differ from those in the state.
+    new_options: BTreeMap<u16, StoredOptions>,
     new_nodes: Vec<(KindIx, NodeRef<'a>)>,
     /// From the stable id of a new node to its index in `new_nodes`.
     new_ids: HashMap<u64, usize>,
@@ -117,6 +121,9 @@ impl<'a> Planner<'a> {
                     None => self.default_relation(a, b, true)?,
                 };
                 let relation = relation.expect("a relation that is missing is created");
+                if time.is_none() && self.options(relation).half_life().is_some() {
+                    return Err(needs_time(self.relation_name(relation)));
+                }
                 self.set_edge(relation, a, b, Some(EdgeData { weight, time }))?;
             }
             BatchOp::Unlink { a, b, relation } => {
@@ -156,6 +163,7 @@ impl<'a> Planner<'a> {
                 let (_, declared) = self.property(kind, property, Some(of))?;
                 check_type(of, declared, (self.kind_name(kind), self.batch.property_name(property)))?;
             }
+            BatchOp::Relation { name, options } => self.set_options(self.batch.read(name), options)?,
             BatchOp::Label { kind, property } => {
                 let kind = self.kind(self.batch.read(kind))?;
                 let property = property.map(|name| self.property(kind, name, None));
@@ -172,6 +180,35 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Plans the options of a relation, which is created if it is new.
+    fn set_options(&mut self, name: &str, options: StoredOptions) -> Result<(), Error> {
+        let relation = self.named_relation(name, true)?.expect("a relation that is missing is created");
+        if self.options(relation) == options {
+            return Ok(());
+        }
+        let had_edge =
+            self.state.relations.get(relation.index()).is_some_and(|known| !known.kinds.is_empty());
+        if had_edge || self.edges.iter().any(|edge| edge.relation == relation.get()) {
+            return Err(options_are_set(name));
+        }
+        self.new_options.insert(relation.get(), options);
+        Ok(())
+    }
+
+    /// The options of a relation after the operations so far.
+    fn options(&self, relation: RelationIx) -> StoredOptions {
+        let known = || self.state.relations.get(relation.index()).map(|known| known.options);
+        self.new_options.get(&relation.get()).copied().or_else(known).unwrap_or_default()
+    }
+
+    fn relation_name(&self, relation: RelationIx) -> &str {
+        let known = self.state.relations.len();
+        match relation.index().checked_sub(known) {
+            None => &self.state.relations[relation.index()].name,
+            Some(at) => &self.new_relations[at],
+        }
     }
 
     /// Plans a value of a node; `None` removes it.
@@ -446,6 +483,8 @@ impl<'a> Planner<'a> {
         // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));
+        let options = self.new_options.into_iter();
+        ops.extend(options.map(|(relation, options)| Op::RelationOptions { relation, options }));
         for &(kind, name, of) in &self.new_properties {
             ops.push(Op::Property { kind: kind.get(), name: name.to_owned(), of });
         }

@@ -13,6 +13,7 @@ use crate::types::ids::{Epoch, KindIx, NodeIx, PropertyIx, RelationIx, StableId}
 use crate::types::names::{NodeName, NodeRef};
 use crate::types::position::Position;
 use crate::types::property::{PropertyType, PropertyValue};
+use crate::types::relation_options::{RelationOptions, TimeUnit};
 
 /// A property of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,16 @@ impl Snapshot {
     /// The name of a relation.
     pub fn relation_name(&self, relation: RelationIx) -> &str {
         &self.0.relations[relation.index()].name
+    }
+
+    /// The options of a relation.
+    pub fn relation_options(&self, relation: RelationIx) -> RelationOptions {
+        self.0.relations[relation.index()].options.into()
+    }
+
+    /// The unit of the times of all edges.
+    pub fn time_unit(&self) -> TimeUnit {
+        self.0.time_unit
     }
 
     /// The relation with that name.

@@ -16,13 +16,17 @@ use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
 use crate::types::ids::RelationIx;
+use crate::types::relation_options::StoredOptions;
 
 use crate::segments::numbered;
 
 pub(super) const KIND: [u8; 4] = *b"TOPO";
-pub(super) const VERSION: u32 = 3;
+/// Since version 4 relations have options, and lists may have a half-life.
+pub(super) const VERSION: u32 = 4;
 /// The first version that is read. All its records are by node.
 const BY_NODE: u32 = 2;
+/// The first version with options of relations.
+const OPTIONS: u32 = 4;
 /// Lists that a thread checks as one task.
 const CHECKED_TOGETHER: usize = 1 << 14;
 const NOT_ADJACENT: &str = "a list that does not begin at the end of the list before";
@@ -34,6 +38,7 @@ pub(crate) struct RelationMeta {
     /// Pairs of kinds that have, or ever had, an edge; ascending.
     pub(crate) kinds: Vec<(u8, u8)>,
     pub(crate) edges: u64,
+    pub(crate) options: StoredOptions,
 }
 
 /// The section `meta`.
@@ -41,6 +46,25 @@ pub(crate) struct RelationMeta {
 pub(super) struct Meta {
     pub(super) bound: u32,
     pub(super) relations: Vec<RelationMeta>,
+}
+
+/// A relation before options: name, pairs of kinds, number of edges.
+type OldRelation = (String, Vec<(u8, u8)>, u64);
+
+/// The section `meta` before options.
+#[derive(Decode)]
+#[cfg_attr(test, derive(Encode))]
+struct OldMeta {
+    bound: u32,
+    relations: Vec<OldRelation>,
+}
+
+impl From<OldMeta> for Meta {
+    fn from(OldMeta { bound, relations }: OldMeta) -> Self {
+        let relation =
+            |(name, kinds, edges)| RelationMeta { name, kinds, edges, options: StoredOptions::default() };
+        Self { bound, relations: relations.into_iter().map(relation).collect() }
+    }
 }
 
 /// The lists in a checkpoint.
@@ -68,7 +92,12 @@ impl Topology {
             return Err(file.damaged("header", what));
         }
         let damaged = |what: &str| file.damaged("section 'meta'", what);
-        let meta: Meta = codec::decode(file.section(*b"meta\0\0\0\0")?).map_err(|_| damaged("unreadable"))?;
+        let meta = file.section(*b"meta\0\0\0\0")?;
+        let meta: Result<Meta, Error> = match file.version() {
+            ..OPTIONS => codec::decode::<OldMeta>(meta).map(Meta::from),
+            _ => codec::decode(meta),
+        };
+        let meta = meta.map_err(|_| damaged("unreadable"))?;
         // Nodes that came after the file was written have no lists in it.
         if meta.bound > bound || meta.relations.len() > 65_535 {
             return Err(damaged("counts that do not match the file of nodes"));
@@ -77,6 +106,9 @@ impl Topology {
         for (at, relation) in meta.relations.iter().enumerate() {
             if relation.kinds.iter().any(|&(a, b)| usize::from(a.max(b)) >= kinds) {
                 return Err(damaged("a kind that does not exist"));
+            }
+            if !relation.options.is_valid() {
+                return Err(damaged("a half-life out of range"));
             }
             lists.push(Lists::open(file, at, meta.bound, bound)?);
         }
@@ -218,11 +250,18 @@ mod tests {
             lists.add(&[record], &words).expect("written");
         }
         let edges = owners.count() as u64;
-        lists.end(RelationMeta { name: "r".to_owned(), kinds: vec![(0, 0)], edges }).expect("written");
+        lists
+            .end(RelationMeta {
+                name: "r".to_owned(),
+                kinds: vec![(0, 0)],
+                edges,
+                options: StoredOptions::default(),
+            })
+            .expect("written");
         writer.finish().expect("written");
     }
 
-    /// A file of version 3 or 2 with some sections replaced: the nodes that have a list, or the damage.
+    /// A file of this or the first version with some sections replaced: the nodes that have a list, or the damage.
     fn open(owners: &Owners, version: u32, replaced: &[([u8; 8], Vec<u8>)]) -> Result<Vec<u32>, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Disk::of(folder.path());
@@ -232,6 +271,11 @@ mod tests {
         let file = open(&intact).expect("intact");
         let mut sections = all_sections(&file);
         sections.retain(|(tag, _)| version == VERSION || !tag.starts_with(b"node"));
+        let relations = vec![("r".to_owned(), vec![(0, 0)], owners.count() as u64)];
+        let meta = codec::encode(&OldMeta { bound: BOUND, relations });
+        if version < OPTIONS {
+            sections.iter_mut().find(|(tag, _)| tag == b"meta\0\0\0\0").expect("there").1 = &meta;
+        }
         for (tag, content) in replaced {
             sections.iter_mut().find(|(other, _)| other == tag).expect("there").1 = content;
         }

@@ -7,7 +7,7 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
-use crate::segments::{FILES, Segments};
+use crate::segments::Segments;
 use crate::store::handle::Store;
 use crate::store::private_pool;
 use crate::store::publish::NewFiles;
@@ -93,14 +93,11 @@ impl Store {
         if lost_records { Ok(()) } else { remove_folder(&self.path().join(DAMAGED_LOG)) }
     }
 
-    /// Writes a manifest of a version before properties anew, with the same files. A program that does not know properties refuses the store
-    /// then, before the log has operations that the program would take for damage.
+    /// Writes a manifest of an older version anew, with the same files. A program of that version refuses the store then, before the log has
+    /// operations that the program would take for damage.
     pub(crate) fn upgrade_manifest(&self) -> Result<(), Error> {
         let writer = self.writer()?;
         let mut publishing = writer.publishing()?;
-        if publishing.manifest.segments.len() >= FILES.len() {
-            return Ok(());
-        }
         let manifest = Manifest { number: publishing.number + 1, ..publishing.manifest.clone() };
         let new_files = NewFiles { manifest, checkpointed: None, derived: None };
         self.publish_manifest(writer, &mut publishing, new_files)

@@ -4,13 +4,14 @@
 use std::io::{self, Write};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
-use crate::graph::snapshot::Property;
+use crate::graph::snapshot::{Property, Snapshot};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::Position;
+use crate::types::relation_options::RelationOptions;
 use crate::types::value_changes;
 
 impl Store {
@@ -51,8 +52,7 @@ impl Store {
             }
             let relations = || (0..graph.relation_count()).map(|at| RelationIx::new(at as u16));
             for relation in relations() {
-                let (name, edges) = (graph.relation_name(relation), graph.edge_count(relation));
-                writeln!(out, "relation {relation} {name} edges {edges}")?;
+                writeln!(out, "{}", relation_line(&graph, relation))?;
             }
             for kind in (0..graph.kind_count()).map(|at| KindIx::new(at as u8)) {
                 let label = graph.label(kind);
@@ -136,6 +136,19 @@ fn position_line(source: &str, position: Position) -> String {
     format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
 }
 
+/// A relation with its options.
+fn relation_line(graph: &Snapshot, relation: RelationIx) -> String {
+    let (name, edges) = (graph.relation_name(relation), graph.edge_count(relation));
+    format!("relation {relation} {name} edges {edges}{}", options_text(graph.relation_options(relation)))
+}
+
+/// The options of a relation that are not the default ones.
+fn options_text(options: RelationOptions) -> String {
+    let RelationOptions { half_life, is_dislike } = options;
+    let half_life = half_life.map(|half_life| format!(" half-life {} us", half_life.as_micros()));
+    format!("{}{}", half_life.unwrap_or_default(), if is_dislike { " dislike" } else { "" })
+}
+
 /// The weight and the time of an edge, if there is an edge.
 fn edge_text(edge: Option<&EdgeData>) -> String {
     let Some(EdgeData { weight, time }) = edge else { return "none".to_owned() };
@@ -167,6 +180,9 @@ fn op_line(op: &Op) -> String {
                 Err(what) => format!(" {what}"),
             });
             format!("values {node}{}", changes.collect::<String>())
+        }
+        Op::RelationOptions { relation, options } => {
+            format!("options of relation {relation}{}", options_text((*options).into()))
         }
         Op::Position { source, to: None } => format!("position {} forgotten", source.escape_debug()),
     }

@@ -27,6 +27,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
 use crate::types::position::Positions;
+use crate::types::relation_options::TimeUnit;
 use crate::wal::appender::Appender;
 use crate::wal::engine::{FOLDER, Log};
 use crate::wal::log_end::LogEnd;
@@ -189,7 +190,7 @@ impl OpenOptions {
         let recovered = recover(&disk, self.mode(&verified), loss)?;
         let Recovered {
             mut manifest,
-            state,
+            mut state,
             derived,
             log,
             log_end,
@@ -204,6 +205,12 @@ impl OpenOptions {
         if manifest.store == StoreId::NONE {
             manifest.store = StoreId::random();
         }
+        // A store of a version without a unit of times has one if it has no edges.
+        let is_older = manifest.time_unit.is_none();
+        if is_older && !state.has_edges() {
+            state.time_unit = TimeUnit::Microseconds;
+        }
+        manifest.time_unit = Some(state.time_unit);
         let disk = disk.with_store(manifest.store);
         // Leftover files are removed, unless damage may still need them.
         if damage.is_empty() {
@@ -230,7 +237,9 @@ impl OpenOptions {
         // The engine was opened by its path.
         store.writer()?.check_place()?;
         store.checkpoint_repairs(lost_records)?;
-        store.upgrade_manifest()?;
+        if is_older {
+            store.upgrade_manifest()?;
+        }
         Ok(store)
     }
 }
@@ -310,6 +319,7 @@ fn create(disk: &Disk) -> Result<(), Error> {
         segments: write_checkpoint::write_empty(disk)?,
         published: None,
         positions: Positions::default(),
+        time_unit: Some(TimeUnit::Microseconds),
     };
     manifest.prepare(disk, None)?.make_current()?;
     let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));

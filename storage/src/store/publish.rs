@@ -51,6 +51,7 @@ impl Store {
             let Manifest { epoch, replay_from, replay_after, segments, positions, .. } = older;
             previous = Manifest { epoch, replay_from, replay_after, segments, positions, ..previous };
         }
+        previous.time_unit = manifest.time_unit;
         let floor = manifest.first_needed().min(previous.first_needed());
         // The number of dirty nodes, for readers without a log.
         if let Some(published) = &mut manifest.published {

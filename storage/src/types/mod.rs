@@ -14,4 +14,5 @@ pub(crate) mod ops;
 pub(crate) mod position;
 pub(crate) mod progress;
 pub(crate) mod property;
+pub(crate) mod relation_options;
 pub(crate) mod value_changes;

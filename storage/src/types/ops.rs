@@ -5,6 +5,7 @@
 use crate::types::codec::{Decode, Encode};
 use crate::types::position::Position;
 use crate::types::property::PropertyType;
+use crate::types::relation_options::StoredOptions;
 
 /// The stored values of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -42,6 +43,8 @@ pub(crate) enum Op {
     Label { kind: u8, property: Option<u16> },
     /// Changed values of a node's properties, as `value_changes` packs them.
     Values { node: u32, values: Vec<u8> },
+    /// The options of a relation that never had an edge.
+    RelationOptions { relation: u16, options: StoredOptions },
 }
 
 impl Op {
@@ -62,7 +65,8 @@ impl Op {
             | Self::Position { .. }
             | Self::Property { .. }
             | Self::Label { .. }
-            | Self::Values { .. } => [None, None],
+            | Self::Values { .. }
+            | Self::RelationOptions { .. } => [None, None],
             Self::Node { node, .. }
             | Self::Live { node, .. }
             | Self::Clear { node }

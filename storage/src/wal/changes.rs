@@ -63,7 +63,8 @@ impl Changes {
             | Op::Position { .. }
             | Op::Property { .. }
             | Op::Label { .. }
-            | Op::Values { .. } => {}
+            | Op::Values { .. }
+            | Op::RelationOptions { .. } => {}
             Op::Node { node, .. }
             | Op::Live { node, .. }
             | Op::Clear { node }
