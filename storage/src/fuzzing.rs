@@ -236,7 +236,7 @@ pub(crate) fn all_sections(file: &SectionFile) -> Vec<Section<'_>> {
 pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
     let store = Store::options().create(true).open(path).expect("created");
     let mut batch = Batch::new();
-    let half_life = Some(Duration::from_secs(60));
+    let half_life = Some(Duration::from_mins(1));
     let fading = RelationOptions { half_life, ..RelationOptions::default() };
     batch.declare_relation("fading", fading).expect("valid");
     batch.declare_relation("dislikes", RelationOptions { half_life: None, is_dislike: true }).expect("valid");
@@ -287,7 +287,7 @@ pub(crate) fn sample_operations(bound: u32) -> [(&'static str, Op); 15] {
     value_changes::push(&mut values, (0, Some(b"new")));
     value_changes::push(&mut values, (1, None));
     // The second relation has no edge.
-    let half_life = Some(Duration::from_secs(60));
+    let half_life = Some(Duration::from_mins(1));
     let options = RelationOptions { half_life, is_dislike: true }.stored().expect("valid");
     [
         ("kind", Op::Kind { name: "user".into() }),

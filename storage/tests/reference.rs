@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use hedgerow_storage::{
     Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, KindIx, List, NodeIx, NodeName, Position,
-    PropertyType, PropertyValue, Publish, RelationIx, SectionWriter, Snapshot, Store,
+    PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, SectionWriter, Snapshot, Store,
 };
 use hedgerow_test_support::Random;
 
@@ -19,6 +20,8 @@ enum Change {
     Tokens(NodeName, Vec<String>),
     Dense(NodeName, String, Vec<f32>),
     Position(String, Option<Position>),
+    /// A relation with a half-life of so many minutes.
+    Relation(String, u64),
     Property(String, String, PropertyType),
     Label(String, Option<String>),
     Value(NodeName, String, Option<Value>),
@@ -95,6 +98,10 @@ struct Model {
     positions: BTreeMap<String, Position>,
     properties: BTreeMap<(String, String), PropertyType>,
     labels: BTreeMap<String, String>,
+    /// The half-lives of relations, in minutes.
+    half_lives: BTreeMap<String, u64>,
+    /// Relations that had an edge.
+    linked: BTreeSet<String>,
 }
 
 fn edge_key(a: &NodeName, b: &NodeName, relation: Option<&String>) -> EdgeKey {
@@ -109,9 +116,21 @@ impl Model {
         match change {
             Change::Add(node) => drop(self.nodes.entry(node.clone()).or_default()),
             Change::Link(a, b, weight, time, relation) => {
+                let key = edge_key(a, b, relation.as_ref());
+                if time.is_none() && self.half_lives.contains_key(&key.0) {
+                    return false;
+                }
                 self.nodes.entry(a.clone()).or_default();
                 self.nodes.entry(b.clone()).or_default();
-                self.edges.insert(edge_key(a, b, relation.as_ref()), (*weight, *time));
+                self.linked.insert(key.0.clone());
+                self.edges.insert(key, (*weight, *time));
+            }
+            Change::Relation(name, minutes) => {
+                let known = self.half_lives.get(name);
+                if known != Some(minutes) && self.linked.contains(name) {
+                    return false;
+                }
+                self.half_lives.insert(name.clone(), *minutes);
             }
             Change::Unlink(a, b, relation) => drop(self.edges.remove(&edge_key(a, b, relation.as_ref()))),
             Change::Remove(node) => {
@@ -175,6 +194,7 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
             Change::Dense(node, block, values) => batch.set_dense(node, block, values)?,
             Change::Position(source, Some(position)) => batch.set_position(source, *position)?,
             Change::Position(source, None) => batch.forget_position(source)?,
+            Change::Relation(name, minutes) => batch.declare_relation(name, fading(*minutes))?,
             Change::Property(kind, name, of) => batch.declare_property(kind, name, *of)?,
             Change::Label(kind, name) => batch.set_label(kind, name.as_deref())?,
             Change::Value(node, name, Some(value)) => batch.set_property(node, name, &value.as_property())?,
@@ -182,6 +202,10 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
         }
     }
     Ok(batch)
+}
+
+fn fading(minutes: u64) -> RelationOptions {
+    RelationOptions { half_life: Some(Duration::from_mins(minutes)), is_dislike: false }
 }
 
 const PROPERTIES: [&str; 6] = ["title", "plays", "price", "in_stock", "released", "genres"];
@@ -212,8 +236,12 @@ fn random_change(random: &mut Random) -> Change {
     };
     let relation = |random: &mut Random| random.chance(20).then(|| "likes".to_owned());
     let (a, b) = (node(random), node(random));
-    match random.below(120) {
+    match random.below(122) {
         0..5 => Change::Add(a),
+        120.. => {
+            let minutes = if random.chance(90) { 1 } else { 2 };
+            Change::Relation(format!("fades-{}", random.below(2)), minutes)
+        }
         100..102 => {
             Change::Property(a.kind, PROPERTIES[random.below(6) as usize].to_owned(), random_type(random))
         }
@@ -228,12 +256,19 @@ fn random_change(random: &mut Random) -> Change {
             let value = random.chance(85).then(|| random_value(of, random));
             Change::Value(a, PROPERTIES[at].to_owned(), value)
         }
-        5..60 => {
+        5..15 => {
+            // Some of these are days apart.
+            let time = random.chance(95).then(|| (random.below(5_i64) - 2) << (random.below(4) * 12));
+            let weight = if random.chance(50) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
+            Change::Link(a, b, weight, time, Some(format!("fades-{}", random.below(2))))
+        }
+        15..60 => {
             let weight = if random.chance(70) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
             let time = random.chance(20).then(|| random.below(5_i64) - 2);
             Change::Link(a, b, weight, time, relation(random))
         }
-        60..80 => Change::Unlink(a, b, relation(random)),
+        60..70 => Change::Unlink(a, b, relation(random)),
+        70..80 => Change::Unlink(a, b, Some(format!("fades-{}", random.below(2)))),
         80..86 => Change::Remove(a),
         86..91 => {
             let count = random.below(4);
@@ -269,6 +304,15 @@ fn random_step(random: &mut Random) -> Step {
 fn read(graph: &Snapshot) -> Model {
     let positions = graph.positions().map(|(source, position)| (source.to_owned(), position));
     let mut model = Model { positions: positions.collect(), ..Model::default() };
+    for relation in (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)) {
+        let name = graph.relation_name(relation).to_owned();
+        if let Some(half_life) = graph.relation_options(relation).half_life {
+            model.half_lives.insert(name.clone(), half_life.as_secs() / 60);
+        }
+        if !graph.relation_kinds(relation).is_empty() {
+            model.linked.insert(name);
+        }
+    }
     for (source, position) in &model.positions {
         assert_eq!(graph.position(source), Some(*position));
     }
@@ -346,10 +390,10 @@ fn read(graph: &Snapshot) -> Model {
     model
 }
 
-/// Slots, neighbors by name, and weights.
-fn layout(graph: &Snapshot, list: List<'_>) -> Vec<Option<(NodeName, f32)>> {
+/// Slots, neighbors by name, and weights as draws compare them.
+fn layout(graph: &Snapshot, list: List<'_>) -> Vec<Option<(NodeName, f64)>> {
     let slots = if list.is_empty() { 0 } else { 1 << list.slot_bits() };
-    let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), list.weight(at)));
+    let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), list.relative_weight(at)));
     (0..slots).map(at).collect()
 }
 
@@ -369,13 +413,17 @@ fn check_changes(old: &Snapshot, new: &Snapshot, changes: &Changes) {
             let is_known = node.get() < old.bound() && relation.index() < old.relation_count();
             let before = if is_known { old.list(relation, node) } else { List::empty() };
             let after = new.list(relation, node);
-            let weights =
-                |list: List<'_>| -> BTreeMap<NodeIx, f32> { list.iter().map(|(n, w, _)| (n, w)).collect() };
-            let (before_weights, after_weights) = (weights(before), weights(after));
-            let mut expected: BTreeMap<NodeIx, Option<f32>> = BTreeMap::new();
-            for neighbor in before_weights.keys().chain(after_weights.keys()) {
-                let old = before_weights.get(neighbor).copied();
-                if old != after_weights.get(neighbor).copied() {
+            let values = |list: List<'_>| -> BTreeMap<NodeIx, (f32, Option<i64>)> {
+                list.iter().map(|(n, w, t)| (n, (w, t))).collect()
+            };
+            let (before_values, after_values) = (values(before), values(after));
+            // Draws depend on times only where weights fade.
+            let fades = new.relation_options(relation).half_life.is_some();
+            let drawn = |value: Option<(f32, Option<i64>)>| value.map(|(w, t)| (w, t.filter(|_| fades)));
+            let mut expected: BTreeMap<NodeIx, Option<(f32, Option<i64>)>> = BTreeMap::new();
+            for neighbor in before_values.keys().chain(after_values.keys()) {
+                let old = before_values.get(neighbor).copied();
+                if drawn(old) != drawn(after_values.get(neighbor).copied()) {
                     expected.insert(*neighbor, old);
                 }
             }
@@ -410,6 +458,9 @@ fn run(seed: u64, steps: &[Step]) {
                     let before = store.snapshot();
                     let result = store.commit(&batch(changes).expect("valid"));
                     assert_eq!(result.is_ok(), possible, "{result:?}");
+                    // A batch leaves an edge or not. Within the batch it counts anyway.
+                    next.linked.clone_from(&model.linked);
+                    next.linked.extend(next.edges.keys().map(|(relation, ..)| relation.clone()));
                     if let Ok(commit) = result {
                         let gone = |new: &Model, old: &Model| {
                             old.edges.keys().filter(|key| !new.edges.contains_key(*key)).count() as u64
@@ -502,7 +553,9 @@ fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
     }
     first.checkpoint(&CancelToken::new()).expect("written");
     let second = open(&folder.path().join("second"));
-    let mut anew: Vec<Change> = Vec::new();
+    let half_lives = model.half_lives.iter();
+    let mut anew: Vec<Change> =
+        half_lives.map(|(name, minutes)| Change::Relation(name.clone(), *minutes)).collect();
     for ((relation, a, b), (weight, time)) in model.edges.iter().rev() {
         anew.push(Change::Link(b.clone(), a.clone(), *weight, *time, Some(relation.clone())));
     }
@@ -510,7 +563,7 @@ fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
     second.commit(&batch(&anew).expect("valid")).expect("possible");
     let (one, other) = (first.snapshot(), second.snapshot());
     for name in model.nodes.keys() {
-        for relation in ["board-pin", "pin-pin", "user-user", "likes"] {
+        for relation in ["board-pin", "pin-pin", "user-user", "likes", "fades-0", "fades-1"] {
             let of = |graph: &Snapshot| {
                 let relation = graph.relation_ix(relation).expect("used");
                 layout(graph, graph.list(relation, graph.require(name).expect("alive")))

@@ -78,14 +78,14 @@ pub(crate) fn draw_weighted(list: &List<'_>, mut hash: u64) -> usize {
         // The upper 32 bits choose the slot. The lower 32 bits accept or refuse it.
         let slot = (((hash >> 32) * slots) >> 32) as usize;
         if let Some(position) = list.at_slot(slot)
-            && (hash & 0xffff_ffff) < acceptance_bound(list.weight(position), list.max_weight_exponent())
+            && (hash & 0xffff_ffff) < acceptance_bound(list.relative_weight(position))
         {
             return position;
         }
         hash = mix(hash.wrapping_add(GOLDEN));
     }
-    let heaviest =
-        (0..list.degree()).reduce(|best, at| if list.weight(at) > list.weight(best) { at } else { best });
+    let weight = |at: usize| list.relative_weight(at);
+    let heaviest = (0..list.degree()).reduce(|best, at| if weight(at) > weight(best) { at } else { best });
     heaviest.expect("a weighted list is not empty")
 }
 
@@ -96,18 +96,16 @@ pub(crate) fn expected_tries(list: &List<'_>) -> f64 {
         return 0.0;
     }
     let accepted = if list.is_weighted() {
-        let sum: f64 = (0..list.degree()).map(|position| f64::from(list.weight(position))).sum();
-        sum / f64::from(list.max_weight_exponent()).exp2()
+        (0..list.degree()).map(|position| list.relative_weight(position)).sum()
     } else {
         list.degree() as f64
     };
     (slots / accepted).min(f64::from(MAX_TRIES))
 }
 
-/// The acceptance probability `weight / 2^exponent` as a share of 2^32. The division by a power of two is exact.
-fn acceptance_bound(weight: f32, exponent: i32) -> u64 {
-    let share = f64::from(weight) * 2f64.powi(32 - exponent);
-    (share as u64).max(1)
+/// An acceptance probability as a share of 2^32.
+fn acceptance_bound(probability: f64) -> u64 {
+    ((probability * 4_294_967_296.0) as u64).max(1)
 }
 
 /// 2^64 divided by the golden ratio. Its consecutive multiples spread evenly over all 64-bit numbers.

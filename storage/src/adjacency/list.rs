@@ -10,10 +10,12 @@
 use std::borrow::Cow;
 
 use crate::adjacency::chunked_list::ChunkedList;
-use crate::adjacency::record::Record;
+use crate::adjacency::fading::LogWeight;
+use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
 use crate::fs::prefetch::prefetch;
 use crate::types::ids::{NodeIx, StableId};
+use crate::types::relation_options::HalfLife;
 
 /// The largest degree.
 pub const MAX_DEGREE: u32 = (1 << 30) - 1;
@@ -272,7 +274,7 @@ impl<'a> List<'a> {
         contiguous.into_iter().chain(self.chunks().into_iter().flat_map(ChunkedList::lists))
     }
 
-    /// True if some weight differs from 1.
+    /// True if some weight differs from 1, or the weights fade.
     #[inline]
     pub fn is_weighted(&self) -> bool {
         self.record.is_weighted()
@@ -302,7 +304,52 @@ impl<'a> List<'a> {
         }
     }
 
-    /// The exponent of the smallest power of two that is at least the largest weight; 0 when unweighted.
+    /// The time in which the weights halve, if they fade.
+    pub(crate) fn half_life(&self) -> Option<HalfLife> {
+        if !self.record.is_fading() {
+            return None;
+        }
+        let words = match self.block {
+            Block::Chunked(chunks) => return chunks.half_life(),
+            // A record from a file that is not checked yet may end anywhere.
+            Block::Contiguous(words) => {
+                words.get(self.record.start() + self.record.words() - HALF_LIFE..)?.get(..HALF_LIFE)?
+            }
+        };
+        HalfLife::from_microseconds(u64::from(words[0]) | u64::from(words[1]) << 32)
+    }
+
+    /// The weight of the edge at a position over the smallest power of two that is at least the largest weight of the list: above 1/2 for
+    /// the largest. Weights that fade count as of the same moment, whichever it is. It is 1 in a list without weights, and 0 for a weight
+    /// that is 2^1022 times smaller than the largest.
+    ///
+    /// # Panics
+    /// When the position is not below the degree.
+    pub fn relative_weight(&self, position: usize) -> f64 {
+        let (weight, exponent) = (self.weight(position), self.max_weight_exponent());
+        match self.half_life() {
+            Some(half_life) => {
+                LogWeight::faded(weight, self.time(position), half_life).over(i64::from(exponent))
+            }
+            // A product by a power of two is exact.
+            None => f64::from(weight) * 2f64.powi(-exponent),
+        }
+    }
+
+    /// The weight of the edge at a position as of a moment: `weight * 2^((time - moment) / half-life)`, or the weight itself where
+    /// weights do not fade. Units: the moment is in microseconds since 1970. From the smallest positive number to the largest.
+    ///
+    /// # Panics
+    /// When the position is not below the degree.
+    pub fn weight_at(&self, position: usize, moment: i64) -> f32 {
+        let Some(half_life) = self.half_life() else { return self.weight(position) };
+        let time = self.time(position).map(|time| time.saturating_sub(moment));
+        let weight = LogWeight::faded(self.weight(position), time, half_life).over(0) as f32;
+        weight.clamp(f32::MIN_POSITIVE, f32::MAX)
+    }
+
+    /// The exponent of the smallest power of two that is at least the largest weight; 0 when unweighted. Of weights that fade, those as of
+    /// 1970.
     #[inline]
     pub fn max_weight_exponent(&self) -> i32 {
         match self.block {

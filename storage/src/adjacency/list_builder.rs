@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::adjacency::chunked_list::ChunkedList;
+use crate::adjacency::fading::LogWeight;
 use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
-use crate::adjacency::record::Record;
+use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
+use crate::types::relation_options::HalfLife;
 
 /// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
 /// rewritten in full.
@@ -70,7 +72,16 @@ impl ListBuilder {
     ///
     /// # Cost
     /// Some four steps an entry, and a sort of three in ten entries.
-    pub fn build(owner: StableId, mut entries: Vec<ListEntry>) -> Self {
+    pub fn build(owner: StableId, entries: Vec<ListEntry>) -> Self {
+        Self::build_fading(owner, entries, None)
+    }
+
+    /// As [`Self::build`]; with a half-life, the weights fade.
+    pub(crate) fn build_fading(
+        owner: StableId,
+        mut entries: Vec<ListEntry>,
+        half_life: Option<HalfLife>,
+    ) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
         let bits = slot_bits(entries.len());
         let mut placement = Placement::default();
@@ -83,10 +94,11 @@ impl ListBuilder {
             entries.sort_by_key(|entry| (entry.id, entry.node));
             place(&entries);
         }
-        Self::encode(owner, placement.table(), |at| (entries[at].node, entries[at].weight, entries[at].time))
+        let value = |at: usize| (entries[at].node, entries[at].weight, entries[at].time);
+        Self::encode(owner, placement.table(), half_life, value)
     }
 
-    /// The list `old` after changes.
+    /// The list `old` of a relation with this half-life after changes.
     ///
     /// The result equals [`Self::build`] of the resulting entries. While the table keeps its size, only the ids of
     /// neighbors on the path of a change are read: reading all ids took 30 % of a commit, in cache misses.
@@ -94,6 +106,7 @@ impl ListBuilder {
         owner: StableId,
         old: List<'_>,
         changes: &[Change],
+        half_life: Option<HalfLife>,
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Self {
         // The degree after the changes.
@@ -113,13 +126,13 @@ impl ListBuilder {
             || slot_bits(degree) < CHUNKED_BITS
             || changes.len() * REWRITE_FACTOR > old.degree()
         {
-            return Self::rewrite(owner, old, degree, changes, &positions, id_of);
+            return Self::rewrite(owner, old, degree, (changes, &positions), half_life, id_of);
         }
         // Long lists: the chunks on the path of the changes are rewritten, all of them only when the table's size
         // changes.
         let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
         let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
-            let rewritten = Self::rewrite(owner, old, degree, changes, &positions, id_of);
+            let rewritten = Self::rewrite(owner, old, degree, (changes, &positions), half_life, id_of);
             ChunkedList::split(&rewritten.as_list()).with_alternate(&old_chunks, changes, id_of)
         });
         Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
@@ -130,8 +143,8 @@ impl ListBuilder {
         owner: StableId,
         old: List<'_>,
         degree: usize,
-        changes: &[Change],
-        positions: &[Option<usize>],
+        (changes, positions): (&[Change], &[Option<usize>]),
+        half_life: Option<HalfLife>,
         id_of: impl Fn(NodeIx) -> StableId,
     ) -> Self {
         // Another table size: the table is built from all entries.
@@ -147,7 +160,7 @@ impl ListBuilder {
             entries.extend(changes.iter().filter_map(|&(node, id, new)| {
                 new.map(|(weight, time)| ListEntry { node, id, weight, time })
             }));
-            return Self::build(owner, entries);
+            return Self::build_fading(owner, entries, half_life);
         }
         // The same table size: the table is changed in place.
         let mut table: Vec<u32> =
@@ -172,12 +185,17 @@ impl ListBuilder {
             let id = |at: u32| id_of(values[at as usize].0);
             slot_table::insert(&mut SliceTable { slots: &mut table, id }, values.len() as u32 - 1);
         }
-        Self::encode(owner, &table, |at| values[at])
+        Self::encode(owner, &table, half_life, |at| values[at])
     }
 
-    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Neighbor) -> Self {
+    fn encode(
+        owner: StableId,
+        table: &[u32],
+        half_life: Option<HalfLife>,
+        value: impl Fn(usize) -> Neighbor,
+    ) -> Self {
         let mut words = Vec::new();
-        let record = encode_into(&mut words, owner, table, value);
+        let record = encode_into(&mut words, owner, table, half_life, value);
         Self { record, block: Block::Contiguous(words.into()) }
     }
 
@@ -196,13 +214,19 @@ pub(crate) fn encode_into(
     words: &mut Vec<u32>,
     owner: StableId,
     table: &[u32],
+    half_life: Option<HalfLife>,
     value: impl Fn(usize) -> Neighbor,
 ) -> Record {
     // The shape of the block: degree, weights, times.
-    let (mut degree, mut is_weighted, mut is_timed, mut largest) = (0, false, false, 0.0_f32);
+    let (mut degree, mut largest, mut exponent) = (0, 0.0_f32, i32::MIN);
+    // Weights that fade are stored with their times, whatever they are.
+    let (mut is_weighted, mut is_timed) = (half_life.is_some(), half_life.is_some());
     each_occupied(table, |at| {
         let (_, weight, time) = value(at);
         degree += 1;
+        if let Some(half_life) = half_life {
+            exponent = exponent.max(faded_exponent(weight, time, half_life));
+        }
         is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
         is_timed |= time.is_some();
         largest = largest.max(weight);
@@ -213,11 +237,12 @@ pub(crate) fn encode_into(
     // The record: occupied slots of a small table, or the degree.
     let bits = table.len().trailing_zeros();
     let summary = if bits <= GROUP_BITS { occupied(table, 1 << (GROUP_BITS - bits)) } else { degree };
-    let record = Record::new(owner, bits, is_weighted, is_timed, summary);
+    let record = Record::new(owner, bits, is_weighted, is_timed, summary).fading(half_life.is_some());
     words.reserve(record.words());
-    // The block: exponent, groups, neighbors, weights, times.
+    // The block: exponent, groups, neighbors, weights, times, half-life.
     if is_weighted {
-        words.push(exponent_above(largest) as u32);
+        let exponent = if half_life.is_some() { exponent } else { exponent_above(largest) };
+        words.push(exponent as u32);
     }
     if bits > GROUP_BITS {
         let mut rank = 0;
@@ -237,7 +262,20 @@ pub(crate) fn encode_into(
             words.extend([time as u32, (time >> 32) as u32]);
         });
     }
+    words.extend(half_life.into_iter().flat_map(half_life_words));
     record
+}
+
+/// The end of the block of a list whose weights fade.
+pub(crate) fn half_life_words(half_life: HalfLife) -> [u32; HALF_LIFE] {
+    let half_life = half_life.microseconds();
+    [half_life as u32, (half_life >> 32) as u32]
+}
+
+/// The smallest `e` with a faded weight of at most `2^e`. It fits, because the times of such edges are bounded.
+pub(crate) fn faded_exponent(weight: f32, time: Option<i64>, half_life: HalfLife) -> i32 {
+    let exponent = LogWeight::faded(weight, time, half_life).ceil();
+    exponent.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 /// Calls `visit` with the index in each occupied slot, in order.
@@ -357,8 +395,9 @@ mod tests {
                 }
                 let changes: Vec<_> =
                     changes.into_iter().map(|(node, new)| (node, ids[node.index()], new)).collect();
-                list =
-                    ListBuilder::edit(StableId::new(9), list.as_list(), &changes, |node| ids[node.index()]);
+                list = ListBuilder::edit(StableId::new(9), list.as_list(), &changes, None, |node| {
+                    ids[node.index()]
+                });
                 let entry = |(&node, &(weight, time)): (&NodeIx, &WeightTime)| ListEntry {
                     node,
                     id: ids[node.index()],

@@ -5,6 +5,7 @@ use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, MAX_DEGREE};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot_bits};
+use crate::types::relation_options::HalfLife;
 
 /// The damage of a list whose neighbors are not all below the bound.
 pub(crate) const UNKNOWN_NEIGHBOR: &str = "a list with a neighbor that does not exist";
@@ -27,7 +28,7 @@ impl List<'_> {
     /// A description of the damage.
     #[cfg(test)]
     pub(crate) fn check(record: Record, words: &[u32], bound: u32) -> Result<(), &'static str> {
-        Self::check_shape(record, words)?;
+        Self::check_shape(record, words, List::new(record, words).half_life())?;
         if !record.is_empty() && !are_below(List::new(record, words).columns().0, bound) {
             return Err(UNKNOWN_NEIGHBOR);
         }
@@ -38,7 +39,11 @@ impl List<'_> {
     ///
     /// # Errors
     /// A description of the damage.
-    pub(crate) fn check_shape(record: Record, words: &[u32]) -> Result<(), &'static str> {
+    pub(crate) fn check_shape(
+        record: Record,
+        words: &[u32],
+        half_life: Option<HalfLife>,
+    ) -> Result<(), &'static str> {
         let (bits, degree) = (record.slot_bits(), record.degree());
         // An empty list has an empty record.
         if degree == 0 {
@@ -52,6 +57,14 @@ impl List<'_> {
             || record.start().checked_add(record.words()).is_none_or(|end| end > words.len())
         {
             return Err("a list that continues after the last word");
+        }
+        // The weights of all lists of a relation fade alike.
+        let has_columns = record.is_weighted() && record.is_timed();
+        if record.is_fading() != half_life.is_some()
+            || record.is_fading() && !has_columns
+            || List::new(record, words).half_life() != half_life
+        {
+            return Err("a list whose half-life is not that of its relation");
         }
         // Up to 64 slots: each slot's bits in the record are all set or all clear.
         if bits <= GROUP_BITS {

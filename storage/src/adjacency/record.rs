@@ -12,8 +12,8 @@ use crate::types::ids::StableId;
 
 /// The properties of a list that need no read of its block. All zeros is the empty list.
 ///
-/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 43 the start of the block in its words,
-/// and 1 that only [`FlattenedLists`](crate::FlattenedLists) sets, for a block in copied words. `bits`: up to 64 slots,
+/// `head`, from the lowest bit: 6 bits slot bits, 1 weighted, 1 timed, 12 salt, 42 the start of the block in its words,
+/// 1 for weights that fade, and 1 that only [`FlattenedLists`](crate::FlattenedLists) sets, for a block in copied words. `bits`: up to 64 slots,
 /// the occupied ones, each slot `64 / slots` bits wide; with more slots, the degree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -27,8 +27,13 @@ const TIMED: u64 = 1 << 7;
 const SALT: u64 = 0xf_ff00;
 const START: u32 = 20;
 /// Every start is below it.
-const MAX_START: u64 = 1 << (63 - START);
+const MAX_START: u64 = 1 << (62 - START);
+/// Set only with weights and times.
+const FADING: u64 = 1 << 62;
 const COPIED: u64 = 1 << 63;
+
+/// The words of a half-life, at the end of a block.
+pub(crate) const HALF_LIFE: usize = 2;
 
 /// A record as in files and flattened lists: `head`, then `bits`.
 pub(crate) type Packed = [u64; 2];
@@ -54,13 +59,13 @@ impl Record {
 
     /// The same list with its block at another start.
     pub(crate) fn at(self, start: u64) -> Self {
-        assert!(start < MAX_START, "a relation's lists are shorter than 2^43 words");
-        Self { head: self.head & ((1 << START) - 1) | start << START, ..self }
+        assert!(start < MAX_START, "a relation's lists are shorter than 2^42 words");
+        Self { head: self.head & (((1 << START) - 1) | FADING) | start << START, ..self }
     }
 
     #[inline]
     pub(crate) fn start(self) -> usize {
-        ((self.head & !COPIED) >> START) as usize
+        ((self.head & !(COPIED | FADING)) >> START) as usize
     }
 
     /// The same record, marked as having its block in copied words.
@@ -98,6 +103,16 @@ impl Record {
         self.head & TIMED != 0
     }
 
+    /// The same record, of weights that fade if `fades` is set.
+    pub(crate) fn fading(self, fades: bool) -> Self {
+        Self { head: self.head | if fades { FADING } else { 0 }, ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_fading(self) -> bool {
+        self.head & FADING != 0
+    }
+
     #[inline(always)]
     pub(crate) fn slot_bits(self) -> u32 {
         (self.head & SLOT_BITS) as u32
@@ -116,6 +131,7 @@ impl Record {
         let degree = self.degree();
         let weights = if self.is_weighted() { 1 + degree } else { 0 };
         let times = if self.is_timed() { 2 * degree } else { 0 };
-        GROUP * groups(self.slot_bits()) + degree + weights + times
+        let half_life = if self.is_fading() { HALF_LIFE } else { 0 };
+        GROUP * groups(self.slot_bits()) + degree + weights + times + half_life
     }
 }

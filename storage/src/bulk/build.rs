@@ -14,6 +14,7 @@ use crate::segments::ListWriter;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
+use crate::types::relation_options::HalfLife;
 
 use crate::bulk::load::EdgeColumns;
 use crate::bulk::partition::{
@@ -43,7 +44,7 @@ pub(crate) fn owners(parts: &[EdgeColumns], bound: u32) -> Owners {
 pub(crate) fn write(
     parts: &[EdgeColumns],
     ids: &[StableId],
-    owners: &Owners,
+    (owners, half_life): (&Owners, Option<HalfLife>),
     writer: &mut ListWriter<'_>,
     stage: &Stage<'_>,
 ) -> Result<u64, Error> {
@@ -51,11 +52,11 @@ pub(crate) fn write(
     let add = |lists: &BucketLists| writer.add(&lists.records, &lists.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
     let ends = if is_timed {
-        build_all::<Timed>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
+        build_all::<Timed>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
     } else if is_weighted {
-        build_all::<f32>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
+        build_all::<f32>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
     } else {
-        build_all::<()>(parts, RelationNodes { ids, owners }, DIVISION, add, stage)?
+        build_all::<()>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
     };
     Ok(ends / 2)
 }
@@ -65,6 +66,8 @@ pub(crate) fn write(
 struct RelationNodes<'a> {
     ids: &'a [StableId],
     owners: &'a Owners,
+    /// Of the relation.
+    half_life: Option<HalfLife>,
 }
 
 /// The encoded lists of consecutive owners.
@@ -154,7 +157,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         let mut start = 0;
         for (at, owner) in range.enumerate() {
             let end = self.ends[at];
-            self.add(nodes.owners.node(owner), start..end, nodes.ids, lists);
+            self.add(nodes.owners.node(owner), start..end, nodes, lists);
             start = end;
         }
         Ok(())
@@ -198,7 +201,8 @@ impl<C: EdgeValue> ListEncoder<C> {
     }
 
     /// Encodes the list of one node.
-    fn add(&mut self, node: NodeIx, list: Range<usize>, ids: &[StableId], lists: &mut BucketLists) {
+    fn add(&mut self, node: NodeIx, list: Range<usize>, nodes: RelationNodes<'_>, lists: &mut BucketLists) {
+        let (ids, half_life) = (nodes.ids, nodes.half_life);
         let (neighbors, values) = (&self.neighbors[list.clone()], &self.values[list]);
         if neighbors.is_empty() {
             lists.records.push(Record::default());
@@ -212,7 +216,8 @@ impl<C: EdgeValue> ListEncoder<C> {
             }
             let start = lists.words.len() as u64;
             let value = |at: usize| (NodeIx::new(neighbors[at]), values[at].weight(), values[at].time());
-            let record = encode_into(&mut lists.words, ids[node.index()], self.placement.table(), value);
+            let (owner, table) = (ids[node.index()], self.placement.table());
+            let record = encode_into(&mut lists.words, owner, table, half_life, value);
             lists.records.push(record.at(start));
             lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&node.get()));
             true
@@ -320,7 +325,7 @@ mod tests {
                     }
                     Ok(())
                 };
-                let nodes = RelationNodes { ids: &ids, owners: &owners };
+                let nodes = RelationNodes { ids: &ids, owners: &owners, half_life: None };
                 let cancel = CancelToken::new();
                 let stage = cancel.stage("lists", owners.count() as u64);
                 let ends = pool.install(|| match round % 6 {

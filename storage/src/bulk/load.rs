@@ -22,7 +22,7 @@ use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::{check_relation, default_relation};
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
-use crate::types::relation_options::{RelationOptions, StoredOptions, needs_time, options_are_set};
+use crate::types::relation_options::{RelationOptions, StoredOptions, check_fading_time, options_are_set};
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
@@ -176,7 +176,7 @@ impl BulkLoad {
         };
         let at = self.relation(name)?;
         if self.relations[at].options.half_life().is_some() && !edges.is_empty() {
-            return Err(needs_time(&self.relations[at].name));
+            check_fading_time(None, &self.relations[at].name)?;
         }
         self.relations[at].kinds.extend(kinds);
         self.relations[at].parts.push(EdgeColumns { edges, weights, times: None });
@@ -342,7 +342,7 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Refuses an edge without a time in a relation with a half-life. `relation_of` has the relation of each group.
+    /// Refuses an edge whose time does not suit a half-life. `relation_of` has the relation of each group.
     fn check_times(&self, buffer: &EdgeBuffer, relation_of: &[(usize, (u8, u8))]) -> Result<(), Error> {
         let fades: Vec<bool> = relation_of
             .iter()
@@ -351,12 +351,14 @@ impl BulkLoad {
         if !fades.contains(&true) {
             return Ok(());
         }
-        let group = |at: usize| buffer.group_of.get(at).map_or(0, |&group| group as usize);
-        let is_timed = |at: usize| buffer.times.get(at).is_some_and(|&time| time != NO_TIME);
-        match (0..buffer.edges.len()).find(|&at| fades[group(at)] && !is_timed(at)) {
-            Some(at) => Err(needs_time(&self.relations[relation_of[group(at)].0].name)),
-            None => Ok(()),
+        for at in 0..buffer.edges.len() {
+            let group = buffer.group_of.get(at).map_or(0, |&group| group as usize);
+            if fades[group] {
+                let time = buffer.times.get(at).copied().filter(|&time| time != NO_TIME);
+                check_fading_time(time, &self.relations[relation_of[group].0].name)?;
+            }
         }
+        Ok(())
     }
 
     /// The index of a relation, which is added if it is new.
@@ -438,7 +440,7 @@ fn write_topology(
         let owners = build::owners(&parts, bound);
         stage.advance(u64::from(bound) - owners.count() as u64)?;
         let mut writer = topology.relation(&owners)?;
-        let count = build::write(&parts, names.ids(), &owners, &mut writer, &stage)?;
+        let count = build::write(&parts, names.ids(), (&owners, options.half_life()), &mut writer, &stage)?;
         let kinds = std::mem::take(kinds).into_iter().collect();
         let (name, options) = (std::mem::take(name), *options);
         writer.end(RelationMeta { name, kinds, edges: count, options })?;

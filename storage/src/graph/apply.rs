@@ -14,7 +14,7 @@ use crate::types::names::NodeRef;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
 use crate::types::property::{MAX_PROPERTIES, PropertyValue, check_property};
-use crate::types::relation_options::StoredOptions;
+use crate::types::relation_options::{StoredOptions, can_fade};
 use crate::types::value_changes;
 
 /// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
@@ -238,8 +238,9 @@ impl Applier {
         if new.is_some_and(|value| !value.weight.is_finite() || value.weight <= 0.0) {
             return Err("it has a weight that is not above 0");
         }
-        if shared.options.half_life().is_some() && new.is_some_and(|value| value.time.is_none()) {
-            return Err("it has no time in a relation with a half-life");
+        if shared.options.half_life().is_some() && new.is_some_and(|value| !value.time.is_some_and(can_fade))
+        {
+            return Err("it has no time, or one that is too far away, in a relation with a half-life");
         }
         let changed = Arc::make_mut(shared);
         match (old, new) {
@@ -282,7 +283,9 @@ impl Applier {
             let net: Vec<_> =
                 changes.chunk_by(|one, other| one.neighbor == other.neighbor).map(last_of).collect();
             let old = state.list(relation, owner);
-            let block = ListBuilder::edit(state.stable_id(owner), old, &net, |node| state.stable_id(node));
+            let half_life = state.relations[relation.index()].options.half_life();
+            let owner_id = state.stable_id(owner);
+            let block = ListBuilder::edit(owner_id, old, &net, half_life, |node| state.stable_id(node));
             Arc::make_mut(&mut state.relations[relation.index()]).lists.set(owner.get(), block);
         }
         self.pending.clear();

@@ -152,7 +152,9 @@ fn broken_lists(
                 add("an edge has a weight that is not above 0");
             }
         }
-        if !list.is_same(&ListBuilder::build(state.stable_id(node), entries).as_list()) {
+        let half_life = counted.options.half_life();
+        let anew = ListBuilder::build_fading(state.stable_id(node), entries, half_life);
+        if !list.is_same(&anew.as_list()) {
             add("its neighbors are not in the order of their ids");
         }
         broken.extend(first.map(|what| (format!("list of {} in {}", state.name(node), counted.name), what)));

@@ -18,7 +18,7 @@ use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
-use crate::types::relation_options::{StoredOptions, needs_time, options_are_set};
+use crate::types::relation_options::{StoredOptions, check_fading_time, options_are_set};
 
 /// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
@@ -121,8 +121,8 @@ impl<'a> Planner<'a> {
                     None => self.default_relation(a, b, true)?,
                 };
                 let relation = relation.expect("a relation that is missing is created");
-                if time.is_none() && self.options(relation).half_life().is_some() {
-                    return Err(needs_time(self.relation_name(relation)));
+                if self.options(relation).half_life().is_some() {
+                    check_fading_time(time, self.relation_name(relation))?;
                 }
                 self.set_edge(relation, a, b, Some(EdgeData { weight, time }))?;
             }

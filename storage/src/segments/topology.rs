@@ -16,7 +16,7 @@ use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
 use crate::types::ids::RelationIx;
-use crate::types::relation_options::StoredOptions;
+use crate::types::relation_options::{HalfLife, StoredOptions};
 
 use crate::segments::numbered;
 
@@ -110,7 +110,7 @@ impl Topology {
             if !relation.options.is_valid() {
                 return Err(damaged("a half-life out of range"));
             }
-            lists.push(Lists::open(file, at, meta.bound, bound)?);
+            lists.push(Lists::open(file, (at, relation.options.half_life()), meta.bound, bound)?);
         }
         Ok(Self { relations: meta.relations, lists })
     }
@@ -127,7 +127,12 @@ impl Topology {
 
 impl Lists {
     /// Opens the lists of a relation, of which the file knows the nodes below `known`. Neighbors are below `bound`.
-    fn open(file: &SectionFile, relation: usize, known: u32, bound: u32) -> Result<Self, Error> {
+    fn open(
+        file: &SectionFile,
+        (relation, half_life): (usize, Option<HalfLife>),
+        known: u32,
+        bound: u32,
+    ) -> Result<Self, Error> {
         let damaged = |tag: &str, what: &str| file.damaged(format!("section '{tag}{relation:04x}'"), what);
         let records = file.slice::<Packed>(numbered(*b"recs", relation))?;
         let words = file.slice::<u32>(numbered(*b"list", relation))?;
@@ -151,7 +156,7 @@ impl Lists {
                 return Err(damaged("recs", "a record of a node without neighbors"));
             }
             // Whoever maps the file gets its memory back on the way.
-            check(&records, &words, bound, |checked| words.release(checked))
+            check(&records, &words, half_life, bound, |checked| words.release(checked))
                 .map_err(|what| damaged("list", what))?;
         }
         let records = match owners {
@@ -173,6 +178,7 @@ impl Lists {
 fn check(
     records: &[Packed],
     words: &[u32],
+    half_life: Option<HalfLife>,
     bound: u32,
     checked: impl Fn(Range<usize>) + Sync,
 ) -> Result<(), &'static str> {
@@ -188,7 +194,7 @@ fn check(
             if record.start() != end {
                 return Err(NOT_ADJACENT);
             }
-            List::check_shape(record, words)?;
+            List::check_shape(record, words, half_life)?;
             let next = end + record.words();
             if record.is_plain() {
                 plain.start = if plain.is_empty() { end } else { plain.start };

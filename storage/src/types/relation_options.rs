@@ -8,8 +8,10 @@ use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
 use crate::types::names::check_relation;
 
-/// The shortest half-life.
-pub const MIN_HALF_LIFE: Duration = Duration::from_secs(1);
+/// The shortest half-life. With a shorter one, the logarithms of present weights would not fit 32 bits.
+pub const MIN_HALF_LIFE: Duration = Duration::from_mins(1);
+/// The times of edges whose weights fade lie within as many microseconds of 1970: 2283 years.
+pub(crate) const MAX_FADING_TIME: i64 = 1 << 56;
 /// The longest half-life: a thousand years.
 pub const MAX_HALF_LIFE: Duration = Duration::from_hours(1000 * 365 * 24);
 
@@ -67,7 +69,7 @@ impl RelationOptions {
                 half_life.as_micros() as u64
             }
             Some(half_life) => {
-                return Err(Error::invalid("half-life", &format!("{half_life:?}"), "1 second to 1000 years"));
+                return Err(Error::invalid("half-life", &format!("{half_life:?}"), "1 minute to 1000 years"));
             }
         };
         Ok(StoredOptions { half_life, is_dislike: self.is_dislike })
@@ -117,9 +119,22 @@ pub(crate) fn options_are_set(relation: &str) -> Error {
     Error::invalid("options of a relation", &format!("others for {relation}"), rule)
 }
 
-/// The error of an edge without a time in a relation with a half-life.
-pub(crate) fn needs_time(relation: &str) -> Error {
-    Error::invalid("time", "none", format!("a time, because the weights of {relation} have a half-life"))
+/// Refuses an edge without a time in a relation with a half-life, and a time that is thousands of years away.
+pub(crate) fn check_fading_time(time: Option<i64>, relation: &str) -> Result<(), Error> {
+    let reason = format!("because the weights of {relation} have a half-life");
+    match time {
+        None => Err(Error::invalid("time", "none", format!("a time, {reason}"))),
+        Some(time) if !can_fade(time) => {
+            let rule = format!("microseconds between the years -313 and 4253, {reason}");
+            Err(Error::invalid("time", &time.to_string(), rule))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// True for the time of an edge whose weight may fade.
+pub(crate) fn can_fade(time: i64) -> bool {
+    (-MAX_FADING_TIME..=MAX_FADING_TIME).contains(&time)
 }
 
 #[cfg(test)]
@@ -127,11 +142,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_life_is_from_a_second_to_a_thousand_years() {
+    fn a_half_life_is_from_a_minute_to_a_thousand_years() {
         let mut batch = Batch::new();
-        for (seconds, is_valid) in
-            [(0, false), (1, true), (86_400, true), (31_536_000_000, true), (31_536_000_001, false)]
-        {
+        for (seconds, is_valid) in [
+            (0, false),
+            (59, false),
+            (60, true),
+            (86_400, true),
+            (31_536_000_000, true),
+            (31_536_000_001, false),
+        ] {
             let options = RelationOptions { half_life: Some(Duration::from_secs(seconds)), is_dislike: true };
             assert_eq!(batch.declare_relation("buys", options).is_ok(), is_valid, "{seconds}");
             if is_valid {

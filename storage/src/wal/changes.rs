@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::adjacency::list_builder::ListBuilder;
+use crate::adjacency::list_builder::{ListBuilder, WeightTime};
 use crate::graph::snapshot::Snapshot;
 use crate::types::ids::{Epoch, NodeIx, RelationIx};
 use crate::types::ops::Op;
@@ -19,9 +19,9 @@ pub struct Changes {
     pub from: Epoch,
     /// The epoch of the new state.
     pub to: Epoch,
-    /// For each changed list, the neighbors that differ: their weight in the old state, or `None` where there was no
-    /// edge. Edges with the same weight in both states are left out, even where their time differs.
-    pub lists: BTreeMap<(RelationIx, NodeIx), BTreeMap<NodeIx, Option<f32>>>,
+    /// For each changed list, the neighbors that differ: weight and time in the old state, or `None` where there was no
+    /// edge. Edges with the same weight in both states are left out, even where their time differs, unless weights fade.
+    pub lists: BTreeMap<(RelationIx, NodeIx), BTreeMap<NodeIx, Option<WeightTime>>>,
     /// Nodes that were created, removed or restored, or whose features changed.
     pub nodes: BTreeSet<NodeIx>,
 }
@@ -36,21 +36,23 @@ impl Changes {
         self.lists.is_empty() && self.nodes.is_empty()
     }
 
-    /// A list of the old state, without times; `snapshot` is the new state.
+    /// A list of the old state, without the times of a list whose weights do not fade; `snapshot` is the new state.
     ///
     /// # Determinism
     /// Slots, positions and weights are exactly those of the old state.
     pub fn old_list(&self, snapshot: &Snapshot, relation: RelationIx, node: NodeIx) -> ListBuilder {
+        let half_life = snapshot.0.relations[relation.index()].options.half_life();
         let none = BTreeMap::new();
         let old = self.lists.get(&(relation, node)).unwrap_or(&none);
         let old_values: Vec<_> = old
             .iter()
-            .map(|(&neighbor, weight)| {
-                (neighbor, snapshot.stable_id(neighbor), weight.map(|weight| (weight, None)))
+            .map(|(&neighbor, &old)| {
+                let old = old.map(|(weight, time)| (weight, time.filter(|_| half_life.is_some())));
+                (neighbor, snapshot.stable_id(neighbor), old)
             })
             .collect();
         let current = snapshot.list(relation, node);
-        ListBuilder::edit(snapshot.stable_id(node), current, &old_values, |neighbor| {
+        ListBuilder::edit(snapshot.stable_id(node), current, &old_values, half_life, |neighbor| {
             snapshot.stable_id(neighbor)
         })
     }
@@ -76,19 +78,21 @@ impl Changes {
                 let (relation, a, b) = (RelationIx::new(relation), NodeIx::new(a), NodeIx::new(b));
                 for (owner, neighbor) in [(a, b), (b, a)] {
                     let list = self.lists.entry((relation, owner)).or_default();
-                    list.entry(neighbor).or_insert(old.map(|value| value.weight));
+                    list.entry(neighbor).or_insert(old.map(|value| (value.weight, value.time)));
                 }
             }
         }
     }
 
-    /// Removes edges whose old weight equals the new one.
+    /// Removes edges whose old weight equals the new one, and whose time does where weights fade.
     pub(crate) fn drop_unchanged(&mut self, to: &Snapshot) {
         self.lists.retain(|&(relation, owner), changed| {
             let list = to.list(relation, owner);
+            let fades = to.0.relations[relation.index()].options.half_life().is_some();
             changed.retain(|&neighbor, old| {
-                let now = list.position(neighbor, to.stable_id(neighbor)).map(|at| list.weight(at));
-                now != *old
+                let now = list.position(neighbor, to.stable_id(neighbor));
+                let now = now.map(|at| (list.weight(at), list.time(at).filter(|_| fades)));
+                now != old.map(|(weight, time)| (weight, time.filter(|_| fades)))
             });
             !changed.is_empty()
         });

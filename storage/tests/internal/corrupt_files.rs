@@ -93,7 +93,7 @@ fn a_deep_check_finds_what_checksums_do_not() {
     let topology = manifest.segments[0].path(&path);
     let file =
         SectionFile::open(&disk, &topology, Residence::Loaded, Verification::AtOpening).expect("intact");
-    let tag = *b"list0000";
+    let tag = *b"list0002";
     let mut words = file.section_u32(tag).expect("there").to_vec();
     // The first block belongs to a node with one neighbor, which is replaced by another one.
     words[0] = (words[0] + 1) % 100;
