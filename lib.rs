@@ -68,8 +68,8 @@ pub use hedgerow_storage::{
     Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived, Edge,
     EdgeBuffer, Epoch, Generation, KindIx, List, MAX_DENSE_VALUE, MAX_HALF_LIFE, MAX_PROPERTIES,
     MAX_VALUE_BYTES, MIN_HALF_LIFE, NodeIx, NodeName, NodeRef, OpenOptions, Position, Progress, Property,
-    PropertyIx, PropertyReader, PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, Savepoint,
-    SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TimeUnit, TokenMask,
+    PropertyIx, PropertyReader, PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, Repeat,
+    Savepoint, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TimeUnit, TokenMask,
     is_engine_panic,
 };
 pub use hedgerow_walker::Error as WalkError;

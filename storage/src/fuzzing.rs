@@ -245,7 +245,7 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
         let (pin, board) = (NodeRef { kind: "pin", key: &pin }, NodeRef { kind: "board", key: &board });
         let weight = if at % 3 == 1 { 0.5 + at as f32 } else { 1.0 };
         batch
-            .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), relation: None })
+            .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), ..Edge::default() })
             .expect("valid");
         batch.link(pin, pin, Edge { relation: Some("self"), ..Edge::default() }).expect("valid");
         let edge = Edge { weight, time: Some(i64::from(at) * 100_000_000), relation: Some("fading") };

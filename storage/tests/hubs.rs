@@ -24,7 +24,7 @@ fn name(kind: &str, key: impl std::fmt::Display) -> NodeName {
 }
 
 fn link(batch: &mut Batch, board: &str, pin: u64, (weight, time): (f32, Option<i64>)) {
-    let edge = Edge { weight, time, relation: None };
+    let edge = Edge { weight, time, ..Edge::default() };
     batch.link(&name("board", board), &name("pin", pin), edge).expect("valid");
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hedgerow_storage::{
     Batch, BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, Generation, NodeIx, NodeName, NodeRef,
-    PropertyType, PropertyValue, Publish, Store,
+    PropertyType, PropertyValue, Publish, Repeat, Store,
 };
 use hedgerow_test_support::Random;
 
@@ -163,12 +163,13 @@ fn a_load_makes_byte_for_byte_the_files_that_commits_and_a_checkpoint_make() {
 }
 
 /// A row of an input file: two names with the values of their edge, or one name.
-type Row = (NodeName, Option<(NodeName, f32, Option<i64>, Option<&'static str>)>);
+type Row = (NodeName, Option<(NodeName, Edge<'static>)>);
 
 /// Rows of few nodes with many edges: several kinds and relations, repeated edges with other weights and times, edges
-/// of nodes to themselves, and single nodes. The rows of some graphs have no weights or no times.
+/// of nodes to themselves, and single nodes. The rows of some graphs have no weights, no times, or no repeats.
 fn random_rows(random: &mut Random, size: usize) -> Vec<Row> {
     let (is_weighted, is_timed, kinds) = (random.below(2) == 0, random.below(2) == 0, 1 + random.below(4));
+    let is_repeated = random.below(2) == 0;
     let name = |random: &mut Random| {
         let kind = ["pin", "board", "user", "a"][random.below(kinds)];
         NodeName::new(kind, format!("k{}", random.below(size).min(random.below(size)))).expect("valid")
@@ -179,9 +180,11 @@ fn random_rows(random: &mut Random, size: usize) -> Vec<Row> {
             return (one, None);
         }
         let other = if random.below(30) == 0 { one.clone() } else { name(random) };
-        let weight = if is_weighted { [1.0, 1.0, 0.5, 3.0][random.below(4)] } else { 1.0 };
+        let weight = if is_weighted { [1.0, 1.0, 0.1, 3e7][random.below(4)] } else { 1.0 };
         let time = if is_timed { [None, Some(-7), Some(0), Some(1 << 40)][random.below(4)] } else { None };
-        (one, Some((other, weight, time, [None, None, Some("likes"), Some("board-pin")][random.below(4)])))
+        let relation = [None, None, Some("likes"), Some("board-pin")][random.below(4)];
+        let repeat = if is_repeated { Repeat::ALL[random.below(4)] } else { Repeat::Last };
+        (one, Some((other, Edge { weight, time, relation, repeat })))
     };
     (0..size * 3).map(row).collect()
 }
@@ -193,18 +196,17 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
         let mut random = Random::new(seed);
         let rows = random_rows(&mut random, if seed == 29 { 30_000 } else { 200 });
         let slow = create(&folder.path().join("slow"));
+        let mut repeated = 0;
         for rows in rows.chunks(1 + random.below(rows.len())) {
             let mut batch = Batch::new();
             for (one, linked) in rows {
                 let added = match linked {
                     None => batch.add_node(one),
-                    &Some((ref other, weight, time, relation)) => {
-                        batch.link(one, other, Edge { weight, time, relation })
-                    }
+                    &Some((ref other, edge)) => batch.link(one, other, edge),
                 };
                 added.expect("valid");
             }
-            slow.commit(&batch).expect("committed");
+            repeated += slow.commit(&batch).expect("committed").edges_repeated;
         }
         slow.checkpoint(&CancelToken::new()).expect("written");
         let expected = files(slow.path());
@@ -216,9 +218,7 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
                 for (one, linked) in rows {
                     let added = match linked {
                         None => links.add_node(one),
-                        &Some((ref other, weight, time, relation)) => {
-                            links.link(one, other, Edge { weight, time, relation })
-                        }
+                        &Some((ref other, edge)) => links.link(one, other, edge),
                     };
                     added.expect("valid");
                 }
@@ -229,6 +229,7 @@ fn links_make_byte_for_byte_the_files_that_batches_of_the_same_rows_make() {
             let loaded = pool.install(|| fast.load(load, &CancelToken::new())).expect("loaded");
             assert_eq!(files(fast.path()), expected, "seed {seed}, {threads} threads");
             assert_eq!(loaded.nodes_added, slow.snapshot().node_count(), "seed {seed}");
+            assert_eq!(loaded.edges_repeated, repeated, "seed {seed}");
         }
     }
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use hedgerow_storage::{
     Batch, CancelToken, Changes, Edge, Epoch, Error, Generation, KindIx, List, NodeIx, NodeName, Position,
-    PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, SectionWriter, Snapshot, Store,
+    PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, Repeat, SectionWriter, Snapshot,
+    Store,
 };
 use hedgerow_test_support::Random;
 
 #[derive(Clone, Debug)]
 enum Change {
     Add(NodeName),
-    Link(NodeName, NodeName, f32, Option<i64>, Option<String>),
+    Link(NodeName, NodeName, f32, Option<i64>, Option<String>, Repeat),
     Unlink(NodeName, NodeName, Option<String>),
     Remove(NodeName),
     Tokens(NodeName, Vec<String>),
@@ -115,7 +116,7 @@ impl Model {
     fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::Add(node) => drop(self.nodes.entry(node.clone()).or_default()),
-            Change::Link(a, b, weight, time, relation) => {
+            Change::Link(a, b, weight, time, relation, repeat) => {
                 let key = edge_key(a, b, relation.as_ref());
                 if time.is_none() && self.half_lives.contains_key(&key.0) {
                     return false;
@@ -123,7 +124,14 @@ impl Model {
                 self.nodes.entry(a.clone()).or_default();
                 self.nodes.entry(b.clone()).or_default();
                 self.linked.insert(key.0.clone());
-                self.edges.insert(key, (*weight, *time));
+                let given = if *repeat == Repeat::Count { 1.0 } else { *weight };
+                let (old_weight, old_time) = self.edges.get(&key).copied().unwrap_or((0.0, None));
+                let edge = match repeat {
+                    Repeat::Sum | Repeat::Count => (old_weight + given, old_time.max(*time)),
+                    Repeat::Max => (old_weight.max(given), old_time.max(*time)),
+                    Repeat::Last => (given, *time),
+                };
+                self.edges.insert(key, edge);
             }
             Change::Relation(name, minutes) => {
                 let known = self.half_lives.get(name);
@@ -184,8 +192,9 @@ fn batch(changes: &[Change]) -> Result<Batch, Error> {
     for change in changes {
         match change {
             Change::Add(node) => batch.add_node(node)?,
-            Change::Link(a, b, weight, time, relation) => {
-                let edge = Edge { weight: *weight, time: *time, relation: relation.as_deref() };
+            Change::Link(a, b, weight, time, relation, repeat) => {
+                let relation = relation.as_deref();
+                let edge = Edge { weight: *weight, time: *time, relation, repeat: *repeat };
                 batch.link(a, b, edge)?;
             }
             Change::Unlink(a, b, relation) => batch.unlink(a, b, relation.as_deref())?,
@@ -260,12 +269,14 @@ fn random_change(random: &mut Random) -> Change {
             // Some of these are days apart.
             let time = random.chance(95).then(|| (random.below(5_i64) - 2) << (random.below(4) * 12));
             let weight = if random.chance(50) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
-            Change::Link(a, b, weight, time, Some(format!("fades-{}", random.below(2))))
+            let relation = Some(format!("fades-{}", random.below(2)));
+            Change::Link(a, b, weight, time, relation, Repeat::Last)
         }
         15..60 => {
             let weight = if random.chance(70) { 1.0 } else { 0.25 * (1 + random.below(9)) as f32 };
             let time = random.chance(20).then(|| random.below(5_i64) - 2);
-            Change::Link(a, b, weight, time, relation(random))
+            let repeat = Repeat::ALL[random.below(4) as usize];
+            Change::Link(a, b, weight, time, relation(random), repeat)
         }
         60..70 => Change::Unlink(a, b, relation(random)),
         70..80 => Change::Unlink(a, b, Some(format!("fades-{}", random.below(2)))),
@@ -557,7 +568,7 @@ fn stores_with_the_same_content_have_the_same_lists_however_they_came_to_be() {
     let mut anew: Vec<Change> =
         half_lives.map(|(name, minutes)| Change::Relation(name.clone(), *minutes)).collect();
     for ((relation, a, b), (weight, time)) in model.edges.iter().rev() {
-        anew.push(Change::Link(b.clone(), a.clone(), *weight, *time, Some(relation.clone())));
+        anew.push(Change::Link(b.clone(), a.clone(), *weight, *time, Some(relation.clone()), Repeat::Last));
     }
     anew.extend(model.nodes.keys().map(|node| Change::Add(node.clone())));
     second.commit(&batch(&anew).expect("valid")).expect("possible");

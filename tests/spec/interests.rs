@@ -127,7 +127,7 @@ fn stores_of_equal_content_give_the_same_recommendations_and_explanations() {
 fn reversed_content(model_graph: &GraphModel) -> Batch {
     let mut batch = Batch::new();
     for ((relation, a, b), (weight, time)) in model_graph.edges.iter().rev() {
-        let edge = Edge { weight: *weight, time: *time, relation: Some(relation) };
+        let edge = Edge { weight: *weight, time: *time, relation: Some(relation), ..Edge::default() };
         batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
     }
     for (node, features) in model_graph.nodes.iter().rev() {

@@ -169,7 +169,7 @@ fn the_order_of_edges_and_of_queries_does_not_change_the_answer() {
             batch.add_node(node.as_ref()).expect("a valid node");
         }
         for ((relation, a, b), &(weight, time)) in model_graph.edges.iter().rev() {
-            let edge = Edge { weight, time, relation: Some(relation) };
+            let edge = Edge { weight, time, relation: Some(relation), ..Edge::default() };
             batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
         }
         copied.commit(&batch).expect("a commit");

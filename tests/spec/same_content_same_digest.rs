@@ -56,7 +56,7 @@ fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
         }
         for ((relation, a, b), &(weight, time)) in model_graph.edges.iter().rev() {
             let mut batch = Batch::new();
-            let edge = Edge { weight, time, relation: Some(relation) };
+            let edge = Edge { weight, time, relation: Some(relation), ..Edge::default() };
             batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");
             copied.store().commit(&batch).expect("a commit");
         }

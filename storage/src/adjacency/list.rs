@@ -10,10 +10,11 @@
 use std::borrow::Cow;
 
 use crate::adjacency::chunked_list::ChunkedList;
-use crate::adjacency::fading::LogWeight;
 use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
 use crate::fs::prefetch::prefetch;
+use crate::types::fading;
+use crate::types::fading::LogWeight;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::relation_options::HalfLife;
 
@@ -342,10 +343,12 @@ impl<'a> List<'a> {
     /// # Panics
     /// When the position is not below the degree.
     pub fn weight_at(&self, position: usize, moment: i64) -> f32 {
-        let Some(half_life) = self.half_life() else { return self.weight(position) };
-        let time = self.time(position).map(|time| time.saturating_sub(moment));
-        let weight = LogWeight::faded(self.weight(position), time, half_life).over(0) as f32;
-        weight.clamp(f32::MIN_POSITIVE, f32::MAX)
+        match self.half_life() {
+            Some(half_life) => {
+                fading::weight_at(self.weight(position), self.time(position), moment, half_life)
+            }
+            None => self.weight(position),
+        }
     }
 
     /// The exponent of the smallest power of two that is at least the largest weight; 0 when unweighted. Of weights that fade, those as of

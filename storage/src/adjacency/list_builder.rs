@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::adjacency::chunked_list::ChunkedList;
-use crate::adjacency::fading::LogWeight;
 use crate::adjacency::list::List;
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
+use crate::types::fading::LogWeight;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::relation_options::HalfLife;
 

@@ -3,7 +3,6 @@
 
 pub(crate) mod chunked_edits;
 pub(crate) mod chunked_list;
-pub(crate) mod fading;
 pub(crate) mod list;
 pub(crate) mod list_builder;
 pub(crate) mod list_check;

@@ -18,7 +18,7 @@ use crate::types::relation_options::HalfLife;
 
 use crate::bulk::load::EdgeColumns;
 use crate::bulk::partition::{
-    Blocks, DIVISION, Division, EdgeValue, End, Partition, Timed, divide, partition,
+    Blocks, DIVISION, Division, EdgeValue, End, Partition, Repeated, Timed, divide, partition,
 };
 
 /// The nodes whose lists the edges make.
@@ -51,7 +51,10 @@ pub(crate) fn write(
     let is_weighted = parts.iter().any(|part| part.weights.is_some());
     let add = |lists: &BucketLists| writer.add(&lists.records, &lists.words);
     let is_timed = parts.iter().any(|part| part.times.is_some());
-    let ends = if is_timed {
+    let is_repeated = parts.iter().any(|part| part.repeats.is_some());
+    let ends = if is_repeated {
+        build_all::<Repeated>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
+    } else if is_timed {
         build_all::<Timed>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
     } else if is_weighted {
         build_all::<f32>(parts, RelationNodes { ids, owners, half_life }, DIVISION, add, stage)?
@@ -222,22 +225,28 @@ impl<C: EdgeValue> ListEncoder<C> {
             lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&node.get()));
             true
         };
-        // Repeated edges: the last one of each neighbor counts.
+        // Repeated edges become one for each neighbor.
         if !add(neighbors, values) {
-            let last = last_occurrences(neighbors);
-            let neighbors: Vec<u32> = last.iter().map(|&at| neighbors[at]).collect();
-            let values: Vec<C> = last.iter().map(|&at| values[at]).collect();
+            let (neighbors, values) = combined(neighbors, values, half_life);
             assert!(add(&neighbors, &values), "each neighbor is left once");
         }
     }
 }
 
-/// The index of the last occurrence of each neighbor.
-fn last_occurrences(neighbors: &[u32]) -> Vec<usize> {
+/// Each neighbor once, with the values after all its edges came in their order.
+fn combined<C: EdgeValue>(
+    neighbors: &[u32],
+    values: &[C],
+    half_life: Option<HalfLife>,
+) -> (Vec<u32>, Vec<C>) {
     let mut order: Vec<usize> = (0..neighbors.len()).collect();
     order.sort_by_key(|&at| neighbors[at]);
     let runs = order.chunk_by(|&one, &other| neighbors[one] == neighbors[other]);
-    runs.map(|same| same[same.len() - 1]).collect()
+    let value = |edges: &[usize]| {
+        let last = edges.iter().map(|&at| values[at]).reduce(|earlier, edge| edge.after(earlier, half_life));
+        (neighbors[edges[0]], last.expect("a run is not empty"))
+    };
+    runs.map(value).unzip()
 }
 
 #[cfg(test)]
@@ -250,11 +259,17 @@ mod tests {
     use crate::adjacency::list_builder::{ListBuilder, ListEntry};
     use crate::adjacency::owners::OwnerIndex;
     use crate::types::cancel::CancelToken;
+    use crate::types::ops::EdgeData;
+    use crate::types::repeat::Repeat;
     use hedgerow_test_support::Random;
 
     /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges of nodes to themselves,
     /// and nodes without edges at the end.
-    fn random_parts(random: &mut Random, nodes: u32, is_weighted: bool, is_timed: bool) -> Vec<EdgeColumns> {
+    fn random_parts(
+        random: &mut Random,
+        nodes: u32,
+        [is_weighted, is_timed, is_repeated]: [bool; 3],
+    ) -> Vec<EdgeColumns> {
         let parts = 1 + random.next() % 3;
         let part = |_| {
             let count = random.next() as usize % 400;
@@ -264,12 +279,14 @@ mod tests {
             let weights = is_weighted.then(|| (0..count).map(weight).collect());
             let time = |_| [NO_TIME, 0, -1, i64::MAX, 1 << 40][(random.next() % 5) as usize];
             let times = is_timed.then(|| (0..count).map(time).collect());
-            EdgeColumns { edges, weights, times }
+            let repeat = |_| Repeat::ALL[(random.next() % 4) as usize];
+            let repeats = is_repeated.then(|| (0..count).map(repeat).collect());
+            EdgeColumns { edges, weights, times, repeats }
         };
         (0..parts).map(part).collect()
     }
 
-    /// In every division of the work, each list equals the one that is built alone from the last occurrence of each
+    /// In every division of the work, each list equals the one that is built alone from what repeats make of each
     /// edge. The owners are all nodes, or those with a list.
     #[test]
     fn every_division_of_the_work_makes_the_same_lists() {
@@ -280,14 +297,18 @@ mod tests {
         for round in 0..60 {
             let nodes = 1 + random.next() as u32 % 200;
             let ids: Vec<StableId> = (0..nodes).map(|_| StableId::new(random.next())).collect();
-            let parts = random_parts(&mut random, nodes, round % 2 == 0, round % 3 == 0);
-            let mut expected: BTreeMap<(u32, u32), (f32, Option<i64>)> = BTreeMap::new();
+            let parts = random_parts(&mut random, nodes, [round % 2 == 0, round % 3 == 0, round % 5 == 0]);
+            let mut expected: BTreeMap<(u32, u32), EdgeData> = BTreeMap::new();
             for part in &parts {
                 for (at, (a, b)) in part.edges.iter().enumerate() {
                     let weight = part.weights.as_ref().map_or(1.0, |weights| weights[at]);
                     let time = part.times.as_ref().map(|times| times[at]).filter(|&time| time != NO_TIME);
-                    expected.insert((a.get(), b.get()), (weight, time));
-                    expected.insert((b.get(), a.get()), (weight, time));
+                    let repeat = part.repeats.as_ref().map_or(Repeat::Last, |repeats| repeats[at]);
+                    let edge = EdgeData { weight, time };
+                    let before = expected.get(&(a.get(), b.get())).copied();
+                    let after = before.map_or(edge, |before| repeat.combine(before, edge, None));
+                    expected.insert((a.get(), b.get()), after);
+                    expected.insert((b.get(), a.get()), after);
                 }
             }
             let linked: BTreeSet<u32> = expected.keys().map(|&(node, _)| node).collect();
@@ -309,7 +330,7 @@ mod tests {
                         let node = owners.node(written).get();
                         let owner = ids[node as usize];
                         let entry =
-                            |(&(_, neighbor), &(weight, time)): (&(u32, u32), &(f32, Option<i64>))| {
+                            |(&(_, neighbor), &EdgeData { weight, time }): (&(u32, u32), &EdgeData)| {
                                 ListEntry {
                                     node: NodeIx::new(neighbor),
                                     id: ids[neighbor as usize],
@@ -329,6 +350,7 @@ mod tests {
                 let cancel = CancelToken::new();
                 let stage = cancel.stage("lists", owners.count() as u64);
                 let ends = pool.install(|| match round % 6 {
+                    _ if round % 5 == 0 => build_all::<Repeated>(&parts, nodes, division, add, &stage),
                     0 | 3 => build_all::<Timed>(&parts, nodes, division, add, &stage),
                     1 | 5 => build_all::<()>(&parts, nodes, division, add, &stage),
                     _ => build_all::<f32>(&parts, nodes, division, add, &stage),

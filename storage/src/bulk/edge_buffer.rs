@@ -12,6 +12,7 @@ use crate::types::error::Error;
 use crate::types::ids::StableId;
 use crate::types::names::NodeRef;
 use crate::types::names::{check_key, check_kind, check_relation};
+use crate::types::repeat::Repeat;
 
 /// Edges between named nodes, and nodes, in the order in which a [`BulkLoad`](crate::BulkLoad) adds them.
 ///
@@ -19,8 +20,8 @@ use crate::types::names::{check_key, check_kind, check_relation};
 /// [`BulkLoad::links`](crate::BulkLoad::links) adds another.
 ///
 /// # Cost
-/// Some 80 ns an edge. 16 bytes and its key for an end, unless it occurred shortly before. 8 bytes an edge, plus 4 and
-/// 8 where any edge has a weight or a time.
+/// Some 80 ns an edge. 16 bytes and its key for an end, unless it occurred shortly before. 8 bytes an edge, plus 4, 8
+/// and 1 where any edge has a weight, a time or a [`Repeat`].
 ///
 /// # Example
 /// ```
@@ -50,6 +51,8 @@ pub struct EdgeBuffer {
     pub(super) weights: Vec<f32>,
     /// Empty while no edge has a time.
     pub(super) times: Vec<i64>,
+    /// Empty while the last edge of equal ones counts.
+    pub(super) repeats: Vec<Repeat>,
     /// The input of the hash: kind, zero byte and key of a name.
     hashed: Vec<u8>,
     /// A cache of recent names. The low bits of the id select the entry, which holds the high bits and the index of the
@@ -118,6 +121,7 @@ impl EdgeBuffer {
         self.group_of.clear();
         self.weights.clear();
         self.times.clear();
+        self.repeats.clear();
         self.recent.clear();
         self.last = [None; 2];
         self.last_group = 0;
@@ -156,13 +160,18 @@ impl EdgeBuffer {
         self.group(a, b, edge.relation);
         let before = self.edges.len();
         self.edges.push((a, b));
-        if edge.weight.to_bits() != 1.0_f32.to_bits() || !self.weights.is_empty() {
+        let weight = edge.repeat.weight(edge.weight);
+        if weight.to_bits() != 1.0_f32.to_bits() || !self.weights.is_empty() {
             self.weights.resize(before, 1.0);
-            self.weights.push(edge.weight);
+            self.weights.push(weight);
         }
         if edge.time.is_some() || !self.times.is_empty() {
             self.times.resize(before, NO_TIME);
             self.times.push(edge.time.unwrap_or(NO_TIME));
+        }
+        if edge.repeat != Repeat::Last || !self.repeats.is_empty() {
+            self.repeats.resize(before, Repeat::Last);
+            self.repeats.push(edge.repeat);
         }
         Ok(())
     }

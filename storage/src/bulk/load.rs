@@ -23,6 +23,7 @@ use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::{check_relation, default_relation};
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
 use crate::types::relation_options::{RelationOptions, StoredOptions, check_fading_time, options_are_set};
+use crate::types::repeat::Repeat;
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;
@@ -35,7 +36,7 @@ use crate::bulk::value_columns::ValueColumns;
 /// Nodes may have properties here. Their tokens and dense rows can be committed afterwards.
 ///
 /// # Cost
-/// 8 bytes an edge, plus 4 where edges have weights and 8 where they have times; 32 bytes and its key a node; 12 bytes
+/// 8 bytes an edge, plus 4, 8 and 1 where edges have weights, times or a [`Repeat`]; 32 bytes and its key a node; 12 bytes
 /// and its own a value.
 ///
 /// # Example
@@ -87,6 +88,8 @@ pub(crate) struct EdgeColumns {
     pub(super) weights: Option<Vec<f32>>,
     /// [`NO_TIME`](crate::adjacency::list::NO_TIME) for an edge without a time.
     pub(super) times: Option<Vec<i64>>,
+    /// None where the last edge of equal ones counts.
+    pub(super) repeats: Option<Vec<Repeat>>,
 }
 
 impl BulkLoad {
@@ -179,7 +182,7 @@ impl BulkLoad {
             check_fading_time(None, &self.relations[at].name)?;
         }
         self.relations[at].kinds.extend(kinds);
-        self.relations[at].parts.push(EdgeColumns { edges, weights, times: None });
+        self.relations[at].parts.push(EdgeColumns { edges, weights, times: None, repeats: None });
         Ok(())
     }
 
@@ -324,7 +327,8 @@ impl BulkLoad {
             let edges = buffer.edges.par_iter().with_min_len(1 << 14).map(ends).collect();
             let weights = (!buffer.weights.is_empty()).then(|| buffer.weights.clone());
             let times = (!buffer.times.is_empty()).then(|| buffer.times.clone());
-            self.relations[first].parts.push(EdgeColumns { edges, weights, times });
+            let repeats = (!buffer.repeats.is_empty()).then(|| buffer.repeats.clone());
+            self.relations[first].parts.push(EdgeColumns { edges, weights, times, repeats });
             return Ok(());
         }
         let mut edges_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -336,6 +340,7 @@ impl BulkLoad {
                 edges: edges.iter().map(|&at| ends(&buffer.edges[at])).collect(),
                 weights: select(&buffer.weights, &edges),
                 times: select(&buffer.times, &edges),
+                repeats: select(&buffer.repeats, &edges),
             };
             self.relations[relation].parts.push(part);
         }
@@ -402,7 +407,7 @@ impl BulkLoad {
         let files = write_checkpoint::write_stale(disk, current, is_stale, number, |to, what| match what {
             "topology" => {
                 let (written, count) = write_topology(to, names, relations, cancel)?;
-                summary.edges_added = count;
+                (summary.edges_added, summary.edges_repeated) = count;
                 Ok(written)
             }
             "nodes" => {
@@ -424,19 +429,20 @@ impl BulkLoad {
     }
 }
 
-/// Writes the lists of all relations; returns also the number of edges.
+/// Writes the lists of all relations; returns also the number of edges and of those that came again.
 fn write_topology(
     to: Target<'_>,
     names: &NodeNames,
     relations: &mut [Relation],
     cancel: &CancelToken,
-) -> Result<(Fingerprint, u64), Error> {
+) -> Result<(Fingerprint, (u64, u64)), Error> {
     let bound = names.bound();
     let stage = cancel.stage("topology", u64::from(bound) * relations.len() as u64);
     let mut topology = TopologyWriter::create(to, bound, relations.len())?;
-    let mut edges = 0;
+    let (mut edges, mut given) = (0, 0);
     for Relation { name, options, kinds, parts } in relations {
         let parts = std::mem::take(parts);
+        given += parts.iter().map(|part| part.edges.len() as u64).sum::<u64>();
         let owners = build::owners(&parts, bound);
         stage.advance(u64::from(bound) - owners.count() as u64)?;
         let mut writer = topology.relation(&owners)?;
@@ -448,7 +454,7 @@ fn write_topology(
     }
     let written = topology.finish()?;
     stage.end();
-    Ok((written, edges))
+    Ok((written, (edges, given - edges)))
 }
 
 /// The values of some edges; `None` where no edge has any.

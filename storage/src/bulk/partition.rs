@@ -11,6 +11,9 @@ use std::ops::Range;
 use crate::adjacency::list::NO_TIME;
 use crate::adjacency::owners::Owners;
 use crate::types::ids::NodeIx;
+use crate::types::ops::EdgeData;
+use crate::types::relation_options::HalfLife;
+use crate::types::repeat::Repeat;
 
 use crate::bulk::load::EdgeColumns;
 
@@ -45,6 +48,10 @@ pub(super) trait EdgeValue: Copy + Send + Sync {
     fn of(slice: &EdgeSlice<'_>, at: usize) -> Self;
     fn weight(self) -> f32;
     fn time(self) -> Option<i64>;
+    /// The values after this edge came to an equal one; the last one counts, unless edges have a [`Repeat`].
+    fn after(self, _: Self, _: Option<HalfLife>) -> Self {
+        self
+    }
 }
 
 /// No values: every weight is 1, and no edge has a time.
@@ -110,6 +117,36 @@ impl EdgeValue for Timed {
     }
 }
 
+/// All values, and the effect on an equal edge before.
+#[derive(Clone, Copy)]
+pub(super) struct Repeated {
+    values: Timed,
+    repeat: Repeat,
+}
+
+impl EdgeValue for Repeated {
+    const DEFAULT: Self = Self { values: Timed::DEFAULT, repeat: Repeat::Last };
+
+    fn of(slice: &EdgeSlice<'_>, at: usize) -> Self {
+        let repeat = slice.repeats.map_or(Repeat::Last, |repeats| repeats[at]);
+        Self { values: Timed::of(slice, at), repeat }
+    }
+
+    fn weight(self) -> f32 {
+        self.values.weight()
+    }
+
+    fn time(self) -> Option<i64> {
+        self.values.time()
+    }
+
+    fn after(self, earlier: Self, half_life: Option<HalfLife>) -> Self {
+        let data = |edge: Self| EdgeData { weight: edge.weight(), time: edge.time() };
+        let EdgeData { weight, time } = self.repeat.combine(data(earlier), data(self), half_life);
+        Self { values: Timed::new(weight, time.unwrap_or(NO_TIME)), ..self }
+    }
+}
+
 /// One end of an edge.
 #[derive(Clone, Copy)]
 pub(super) struct End<C> {
@@ -125,26 +162,29 @@ pub(super) struct EdgeSlice<'a> {
     edges: &'a [(NodeIx, NodeIx)],
     weights: Option<&'a [f32]>,
     times: Option<&'a [i64]>,
+    repeats: Option<&'a [Repeat]>,
 }
 
 impl<'a> EdgeSlice<'a> {
     fn new(part: &'a EdgeColumns) -> Self {
-        Self { edges: &part.edges, weights: part.weights.as_deref(), times: part.times.as_deref() }
+        let (weights, times) = (part.weights.as_deref(), part.times.as_deref());
+        Self { edges: &part.edges, weights, times, repeats: part.repeats.as_deref() }
     }
 
     fn split_at(self, at: usize) -> (Self, Self) {
-        let (edges, weights, times) = (
-            self.edges.split_at(at),
-            self.weights.map(|weights| weights.split_at(at)),
-            self.times.map(|times| times.split_at(at)),
-        );
-        let (one, other) =
-            ((weights.map(|w| w.0), times.map(|t| t.0)), (weights.map(|w| w.1), times.map(|t| t.1)));
+        let (edges, rest) = self.edges.split_at(at);
+        let (weights, other_weights) = split(self.weights, at);
+        let (times, other_times) = split(self.times, at);
+        let (repeats, other_repeats) = split(self.repeats, at);
         (
-            Self { edges: edges.0, weights: one.0, times: one.1 },
-            Self { edges: edges.1, weights: other.0, times: other.1 },
+            Self { edges, weights, times, repeats },
+            Self { edges: rest, weights: other_weights, times: other_times, repeats: other_repeats },
         )
     }
+}
+
+fn split<T>(values: Option<&[T]>, at: usize) -> (Option<&[T]>, Option<&[T]>) {
+    values.map(|values| values.split_at(at)).unzip()
 }
 
 /// Divides the edges into partitions of about equal size, in their order.

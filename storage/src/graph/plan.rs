@@ -19,6 +19,7 @@ use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
 use crate::types::relation_options::{StoredOptions, check_fading_time, options_are_set};
+use crate::types::repeat::Repeat;
 
 /// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;
@@ -59,6 +60,7 @@ pub(crate) fn plan(state: &GraphState, batch: &Batch) -> Result<Plan, Error> {
         properties: Vec::new(),
         labels: BTreeMap::new(),
         last: None,
+        repeated: 0,
         absent: 0,
     };
     batch.ops().iter().try_for_each(|op| planner.resolve(op))?;
@@ -95,6 +97,7 @@ struct Planner<'a> {
     labels: BTreeMap<KindIx, Option<u16>>,
     /// The node of the operation before, if that changed a value.
     last: Option<(StableId, NodeIx)>,
+    repeated: u64,
     absent: u64,
 }
 
@@ -114,7 +117,7 @@ impl<'a> Planner<'a> {
             BatchOp::Add { node } => {
                 self.get_or_create(node)?;
             }
-            BatchOp::Link { a, b, weight, time, relation } => {
+            BatchOp::Link { a, b, weight, time, relation, repeat } => {
                 let (a, b) = (self.get_or_create(a)?, self.get_or_create(b)?);
                 let relation = match relation {
                     Some(name) => self.named_relation(self.batch.read(name), true)?,
@@ -124,7 +127,9 @@ impl<'a> Planner<'a> {
                 if self.options(relation).half_life().is_some() {
                     check_fading_time(time, self.relation_name(relation))?;
                 }
-                self.set_edge(relation, a, b, Some(EdgeData { weight, time }))?;
+                let edge = EdgeData { weight: repeat.weight(weight), time };
+                let was = self.set_edge(relation, a, b, Some((edge, repeat)))?;
+                self.repeated += u64::from(was);
             }
             BatchOp::Unlink { a, b, relation } => {
                 let (Some(a), Some(b)) = (self.find(a)?, self.find(b)?) else {
@@ -385,20 +390,24 @@ impl<'a> Planner<'a> {
         Ok(Some(relation))
     }
 
-    /// Sets or removes an edge; returns whether it existed.
+    /// Sets or removes an edge; returns whether it existed. A repeat says what a new edge does to an old one.
     fn set_edge(
         &mut self,
         relation: RelationIx,
         a: NodeIx,
         b: NodeIx,
-        new: Option<EdgeData>,
+        new: Option<(EdgeData, Repeat)>,
     ) -> Result<bool, Error> {
         let (a, b) = (a.min(b), a.max(b));
         let key = (relation.get(), a.get(), b.get());
+        let half_life = self.options(relation).half_life();
+        let after = |old: Option<EdgeData>| {
+            new.map(|(edge, repeat)| old.map_or(edge, |old| repeat.combine(old, edge, half_life)))
+        };
         if let Some(&at) = self.edge_at.get(&key) {
-            let was = self.edges[at].new.is_some();
-            self.edges[at].new = new;
-            return Ok(was);
+            let was = self.edges[at].new;
+            self.edges[at].new = after(was);
+            return Ok(was.is_some());
         }
         let (old, longest) = self.edge_in_state(relation, a, b);
         match (&old, &new) {
@@ -410,6 +419,7 @@ impl<'a> Planner<'a> {
             (None, Some(_)) | (Some(_), _) => {}
         }
         let at = self.edges.len();
+        let new = after(old);
         self.edges.push(EdgePlan { relation: relation.get(), a: a.get(), b: b.get(), old, new });
         self.edge_at.insert(key, at);
         if let Some(incident) = &mut self.incident {
@@ -479,7 +489,8 @@ impl<'a> Planner<'a> {
     /// The net effect, in an order in which it can be applied.
     fn finish(self) -> Plan {
         let mut ops = Vec::with_capacity(self.edges.len() + self.nodes.len() + self.new_nodes.len());
-        let mut summary = Commit { edges_absent: self.absent, ..Commit::default() };
+        let mut summary =
+            Commit { edges_repeated: self.repeated, edges_absent: self.absent, ..Commit::default() };
         // Kinds, relations and nodes come first, then liveness, edges and features.
         ops.extend(self.new_kinds.iter().map(|name| Op::Kind { name: (*name).to_owned() }));
         ops.extend(self.new_relations.into_iter().map(|name| Op::Relation { name }));

@@ -10,6 +10,7 @@ use crate::types::position::Position;
 use crate::types::position::{MAX_POSITIONS, check_source};
 use crate::types::property::PropertyType;
 use crate::types::relation_options::StoredOptions;
+use crate::types::repeat::Repeat;
 
 /// The most operations in one batch, so that a commit uses bounded memory. sled advises against batches over 1 MB.
 /// Measured, a batch of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any other.
@@ -42,11 +43,14 @@ pub struct Edge<'a> {
     /// The relation; by default the one named by the two kinds in alphabetical order, such as `board-pin`.
     #[cfg_attr(feature = "serde", serde(borrow))]
     pub relation: Option<&'a str>,
+    /// What happens when the edge is there already.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub repeat: Repeat,
 }
 
 impl Default for Edge<'_> {
     fn default() -> Self {
-        Self { weight: 1.0, time: None, relation: None }
+        Self { weight: 1.0, time: None, relation: None, repeat: Repeat::Last }
     }
 }
 
@@ -122,6 +126,7 @@ pub(crate) enum BatchOp {
         weight: f32,
         time: Option<i64>,
         relation: Option<TextRange>,
+        repeat: Repeat,
     },
     Unlink {
         a: BatchName,
@@ -232,7 +237,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Links two nodes and creates them where needed. Where the edge exists, its weight and time are replaced.
+    /// Links two nodes and creates them where needed. [`Edge::repeat`] says what happens where the edge exists.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name, weight or time, [`Error::Limit`] when the batch is full.
@@ -250,7 +255,8 @@ impl Batch {
         self.check_room(name_bytes(a) + name_bytes(b) + edge.relation.map_or(0, str::len))?;
         let (a, b) = (self.name(a), self.name(b));
         let relation = edge.relation.map(|relation| self.text(relation));
-        self.ops.push(BatchOp::Link { a, b, weight: edge.weight, time: edge.time, relation });
+        let Edge { weight, time, repeat, .. } = edge;
+        self.ops.push(BatchOp::Link { a, b, weight, time, relation, repeat });
         Ok(())
     }
 

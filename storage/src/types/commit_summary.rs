@@ -18,6 +18,8 @@ pub struct Commit {
     pub edges_added: u64,
     /// Edges with another weight or time than before.
     pub edges_changed: u64,
+    /// Links of an edge that was there, in the store or earlier in the batch or load.
+    pub edges_repeated: u64,
     /// Edges removed, by themselves or with a node.
     pub edges_removed: u64,
     /// Removals of edges that did not exist.
@@ -31,10 +33,10 @@ pub struct Commit {
 impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, nodes_added, nodes_removed, edges_added, edges_changed, edges_removed, .. } = self;
-        let Self { edges_absent, features_changed, properties_changed, .. } = self;
+        let Self { edges_repeated, edges_absent, features_changed, properties_changed, .. } = self;
         write!(f, "epoch {epoch}: nodes {nodes_added} added, {nodes_removed} removed; ")?;
-        write!(f, "edges {edges_added} added, {edges_changed} changed, {edges_removed} removed, ")?;
-        write!(f, "{edges_absent} absent; features {features_changed} changed, ")?;
+        write!(f, "edges {edges_added} added, {edges_changed} changed, {edges_repeated} repeated, ")?;
+        write!(f, "{edges_removed} removed, {edges_absent} absent; features {features_changed} changed, ")?;
         write!(f, "properties of {properties_changed} nodes changed")
     }
 }

@@ -124,7 +124,11 @@ fn odd(cli: &Cli) -> GraphModel {
             let (a, b) = (NodeName::new("pin", a).expect("valid"), NodeName::new("=kind", b).expect("valid"));
             let (weight, time) = (weights[(at + of) % weights.len()], times[at % times.len()]);
             batch
-                .link(a.as_ref(), b.as_ref(), Edge { weight, time, relation: Some(relation) })
+                .link(
+                    a.as_ref(),
+                    b.as_ref(),
+                    Edge { weight, time, relation: Some(relation), ..Edge::default() },
+                )
                 .expect("valid");
             model_graph.edges.insert((relation.to_owned(), b, a), (weight, time));
         }

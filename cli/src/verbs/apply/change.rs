@@ -90,7 +90,7 @@ fn record(records: &Delimited, batch: &mut Batch) -> Result<(), BadInput> {
     let node =
         |at: usize| NodeRef::parse(records.text(at)?).map_err(|error| records.place(at).problem(error));
     let (src, dst) = (node(1)?, node(2)?);
-    let edge = Edge { weight: records.weight(3)?, time: records.time(4)?, relation: None };
+    let edge = Edge { weight: records.weight(3)?, time: records.time(4)?, ..Edge::default() };
     let staged = if adds { batch.link(src, dst, edge) } else { batch.unlink(src, dst, None) };
     staged.map_err(|error| records.place(1).problem(error))
 }
@@ -136,7 +136,7 @@ fn object(lines: &Lines, batch: &mut Batch) -> Result<(), BadInput> {
     object.expect_only(&["op", "src", "dst", "weight", "time"])?;
     let node = |field: &str| node(&object, field);
     let (src, dst) = (node("src")?, node("dst")?);
-    let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, relation: None };
+    let edge = Edge { weight: object.weight("weight")?, time: object.time("time")?, ..Edge::default() };
     let added = if adds {
         batch.link(src.as_ref(), dst.as_ref(), edge)
     } else {

@@ -47,6 +47,16 @@ impl LogWeight {
     }
 }
 
+/// The weight that an edge of time `from` has at `to`. Positive, since no weight is 0.
+pub(crate) fn weight_at(weight: f32, from: Option<i64>, to: i64, half_life: HalfLife) -> f32 {
+    let age = from.map(|time| time.saturating_sub(to));
+    if age == Some(0) {
+        return weight;
+    }
+    let weight = LogWeight::faded(weight, age, half_life).over(0) as f32;
+    weight.clamp(f32::MIN_POSITIVE, f32::MAX)
+}
+
 /// `2^whole`, rounded to 0 or infinity where `f64` ends; numbers below the normal ones are 0.
 fn power_of_two(whole: i64) -> f64 {
     match whole {
