@@ -20,6 +20,7 @@ mod recommend;
 mod report;
 mod service;
 mod shapes;
+mod signals;
 mod special_files;
 mod terminal;
 mod train;

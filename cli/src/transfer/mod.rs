@@ -1,5 +1,6 @@
 //! Import and export of stores, and the tables and manifest of an exported folder.
 
+pub(crate) mod edges;
 pub(crate) mod export;
 pub(crate) mod import;
 

@@ -8,6 +8,7 @@ use hedgerow::{Batch, Edge, NodeName};
 use crate::core::failure::Failure;
 use crate::input::timestamp;
 use crate::session::context::Context;
+use crate::transfer::edges::edge_flags::RepeatFlag;
 
 /// The arguments of `link`.
 #[derive(Args, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct LinkArgs {
     /// The other node
     #[arg(value_name = "B")]
     b: NodeName,
-    /// The weight of the edge, a number above 0; it replaces the weight of an existing edge
+    /// The weight of the edge, a number above 0
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     weight: f32,
     /// The time of the edge: integer seconds since 1970, or an ISO 8601 date or date and time [default: none]
@@ -30,6 +31,9 @@ pub(crate) struct LinkArgs {
     /// The relation of the edge [default: the names of the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME")]
     relation: Option<String>,
+    /// What happens to an edge that is there already
+    #[arg(long, value_enum, default_value_t = RepeatFlag::Last)]
+    repeat: RepeatFlag,
 }
 
 /// The arguments of `unlink`.
@@ -63,11 +67,16 @@ pub(crate) struct RemoveArgs {
 pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
     ctx.map_files();
     let mut batch = Batch::new();
-    let edge = Edge { weight: args.weight, time: args.time, relation: args.relation.as_deref() };
+    let edge = Edge {
+        weight: args.weight,
+        time: args.time,
+        relation: args.relation.as_deref(),
+        repeat: args.repeat.into(),
+    };
     batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
     let commit = ctx.store_or_new(&args.store)?.commit(&batch)?;
     if commit.edges_changed > 0 {
-        ctx.out.note("the edge existed; its weight or time was replaced");
+        ctx.out.note("the edge existed; its weight or time was changed");
     } else if commit.edges_added == 0 {
         ctx.out.note("the edge exists already; nothing changed");
     }

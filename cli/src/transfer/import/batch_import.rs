@@ -7,10 +7,10 @@ use crate::core::location::BadInput;
 use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
+use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::import::Totals;
 use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::rejects::Rejects;
-use crate::transfer::import::row_target::RowTarget;
 
 /// Edges in a batch: one durable commit.
 pub(super) const EDGES: u64 = 100_000;
@@ -120,6 +120,7 @@ impl<'a> BatchImport<'a> {
         };
         self.totals.nodes += commit.nodes_added;
         self.totals.edges += commit.edges_added;
+        self.totals.repeats += commit.edges_repeated;
         self.totals.features += commit.features_changed;
         self.totals.properties += commit.properties_changed;
         self.committed += self.rows;

@@ -12,11 +12,11 @@ use crate::input::lines::Lines;
 use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
+use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::import::Totals;
 use crate::transfer::import::batch_import::outcome;
 use crate::transfer::import::edges::{EdgeFile, EdgeRows};
 use crate::transfer::import::rejects::Rejects;
-use crate::transfer::import::row_target::RowTarget;
 
 /// Blocks for each thread that are parsed while those before are added.
 const BLOCKS_PER_THREAD: usize = 4;
@@ -132,7 +132,12 @@ impl<'a> BulkImport<'a> {
         // Not cancelled by the Ctrl-C that ended the reading: the rows that were read are kept.
         let written = self.progress.of(&CancelToken::new());
         let loaded = self.store.load(std::mem::take(&mut self.load), &written)?;
-        let mut totals = Totals { nodes: loaded.nodes_added, edges: loaded.edges_added, ..Totals::default() };
+        let mut totals = Totals {
+            nodes: loaded.nodes_added,
+            edges: loaded.edges_added,
+            repeats: loaded.edges_repeated,
+            ..Totals::default()
+        };
         if let Some(rejects) = &mut self.rejects {
             rejects.flush()?;
             totals.rejected = rejects.count;

@@ -1,6 +1,6 @@
 //! The three forms of a file of edges, and the one way in which rows of each get into a target.
 
-use hedgerow::{Edge, NodeRef};
+use hedgerow::NodeRef;
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
@@ -10,9 +10,10 @@ use crate::input::pairs::words;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::separator::Separator;
 use crate::output::printer::Output;
-use crate::transfer::import::edge_columns::EdgeColumns;
-use crate::transfer::import::edge_fields::EdgeFields;
-use crate::transfer::import::row_target::RowTarget;
+use crate::transfer::edges::edge_columns::EdgeColumns;
+use crate::transfer::edges::edge_fields::EdgeFields;
+use crate::transfer::edges::row_target::RowTarget;
+use crate::transfer::edges::signals::Signals;
 use crate::transfer::import::{Format, ImportArgs};
 
 /// A file of edges whose header, if it has one, is matched with the flags.
@@ -26,8 +27,7 @@ pub(super) struct EdgeFile<'a> {
 
 /// The form of the rows of a file.
 pub(super) struct EdgeRows<'a> {
-    /// The relation of all edges, where a flag names it.
-    pub(super) relation: Option<&'a str>,
+    pub(super) signals: Signals<'a>,
     /// The text that begins a line which is no row.
     pub(super) comment: Option<&'a str>,
     pub(super) form: EdgeForm,
@@ -46,31 +46,31 @@ impl<'a> EdgeFile<'a> {
         lines: Lines,
         out: Output,
     ) -> Result<Self, Failure> {
-        let dialect = args.dialect(true);
+        let dialect = args.table.dialect(true);
         let (form, lines, header) = match format {
-            Format::Csv if args.columns.is_empty() => {
+            Format::Csv if args.table.columns.is_empty() => {
                 let records = Delimited::open(lines, &dialect)?;
-                let columns = EdgeColumns::of(&records, &records.header()?, args, out)?;
+                let columns = EdgeColumns::of(&records, &records.header()?, (&args.rows, &args.table), out)?;
                 let (separator, header) = (records.separator(), records.raw().to_vec());
                 (EdgeForm::Csv { separator, columns }, records.into_lines(), Some(header))
             }
-            Format::Csv if args.columns.len() < 2 => {
+            Format::Csv if args.table.columns.len() < 2 => {
                 let problem = "--columns names one column, and an edge has two ends: give two or more, such as board,pin";
                 return Err(Failure::Usage(problem.to_owned()));
             }
             Format::Csv => {
                 let records = Delimited::open_bare(lines, &dialect)?;
-                let columns = EdgeColumns::of(&records, &args.columns, args, out)?;
+                let columns = EdgeColumns::of(&records, &args.table.columns, (&args.rows, &args.table), out)?;
                 (EdgeForm::Csv { separator: records.separator(), columns }, records.into_lines(), None)
             }
             Format::Adjacency => {
                 let (src, dst) = args.adjacency()?;
                 (EdgeForm::Adjacency { src, dst }, lines, None)
             }
-            Format::Jsonl => (EdgeForm::Jsonl(EdgeFields::of(args)), lines, None),
+            Format::Jsonl => (EdgeForm::Jsonl(EdgeFields::of(&args.rows)), lines, None),
         };
-        let (relation, comment) = (args.relation.as_deref(), args.comment.as_deref());
-        Ok(Self { rows: EdgeRows { relation, comment, form }, lines, header })
+        let (signals, comment) = (Signals::of(&args.rows), args.table.comment.as_deref());
+        Ok(Self { rows: EdgeRows { signals, comment, form }, lines, header })
     }
 }
 
@@ -82,7 +82,7 @@ impl EdgeRows<'_> {
             EdgeForm::Csv { separator, columns } => {
                 let mut records = Delimited::resume(lines, *separator, self.comment);
                 let read = read_rows(&mut records, target, |records, target| {
-                    columns.take(records, self.relation, target)?;
+                    columns.take(records, self.signals, target)?;
                     target.staged()
                 });
                 (records.into_lines(), read)
@@ -97,7 +97,7 @@ impl EdgeRows<'_> {
             EdgeForm::Jsonl(fields) => {
                 let mut rows = LineRows::objects(lines, self.comment);
                 let read = read_rows(&mut rows, target, |rows, target| {
-                    fields.take(rows.lines(), self.relation, target)?;
+                    fields.take(rows.lines(), self.signals, target)?;
                     target.staged()
                 });
                 (rows.into_lines(), read)
@@ -121,7 +121,7 @@ impl EdgeRows<'_> {
         dst: &str,
         target: &mut impl RowTarget,
     ) -> Result<(), Failure> {
-        let edge = Edge { relation: self.relation, ..Edge::default() };
+        let edge = self.signals.edge();
         let words = words(lines)?;
         for (nth, &(at, key)) in words.iter().enumerate() {
             let node = NodeRef { kind: if nth == 0 { src } else { dst }, key };

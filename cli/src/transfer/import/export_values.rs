@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::core::failure::Failure;
 use crate::core::location::{BadInput, Place};
 use crate::session::context::Context;
-use crate::transfer::import::column_names::text;
+use crate::transfer::edges::column_names::text;
 use crate::transfer::import::export_tables::{TableRow, VerifiedExport, commit_full};
 use crate::transfer::import::import_export::with_nothing_imported;
 use crate::transfer::import::manifest_check::anew;

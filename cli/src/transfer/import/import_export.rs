@@ -16,6 +16,7 @@ use crate::output::progress::{Progress, new_bar};
 use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::atomic_dir::{AtomicDir, is_free};
+use crate::transfer::edges::signals::Signals;
 use crate::transfer::import::bulk_import::BulkImport;
 use crate::transfer::import::edges::EdgeRows;
 use crate::transfer::import::export_tables::VerifiedExport;
@@ -107,7 +108,7 @@ impl VerifiedExport<'_> {
         for table in [Table::Nodes, Table::Edges] {
             for entry in self.manifest.files_of(table) {
                 let (lines, form) = self.rows(table, entry)?;
-                let rows = EdgeRows { relation: None, comment: None, form };
+                let rows = EdgeRows { signals: Signals::default(), comment: None, form };
                 let before = bulk.added();
                 bulk.read_file(lines, &rows, BLOCK).map_err(with_nothing_imported)?;
                 self.expect_rows(entry, bulk.added() - before)?;

@@ -2,9 +2,6 @@
 
 mod batch_import;
 mod bulk_import;
-mod column_names;
-mod edge_columns;
-mod edge_fields;
 mod edges;
 mod export_tables;
 mod export_values;
@@ -14,7 +11,6 @@ mod node_row;
 mod nodes;
 mod property_columns;
 mod rejects;
-mod row_target;
 
 #[cfg(test)]
 #[path = "../../../tests/internal/bulk_import.rs"]
@@ -28,18 +24,16 @@ use hedgerow::Snapshot;
 
 use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
-use crate::input::delimited::Dialect;
 use crate::input::lines::Lines;
 use crate::input::npy::parse_block;
-use crate::input::separator;
-use crate::input::separator::Separator;
 use crate::input::source::Source;
 use crate::output::progress::Progress;
 use crate::output::value::{count, rounded};
 use crate::session::context::Context;
+use crate::transfer::edges::column_names::EndFlag;
+use crate::transfer::edges::edge_flags::{EdgeFlags, TableFlags};
 use crate::transfer::import::batch_import::BatchImport;
 use crate::transfer::import::bulk_import::BulkImport;
-use crate::transfer::import::column_names::EndFlag;
 use crate::transfer::import::edges::EdgeFile;
 use crate::transfer::import::nodes::NodeFile;
 use crate::transfer::import::property_columns::PropertyFlag;
@@ -61,38 +55,22 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     edges: Option<PathBuf>,
     /// A file of nodes, one row each
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "EdgeFlags")]
     nodes: Option<PathBuf>,
     /// A complete export, into a new store: graph, features and model, with the same digest
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["EdgeFlags", "TableFlags"])]
     from: Option<PathBuf>,
     /// Accept an export whose embeddings this version computes with another digest than the export has
     #[arg(long, conflicts_with_all = ["edges", "nodes", "model"])]
     any_digest: bool,
     /// The model.safetensors of an export, which becomes the store's next generation
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["EdgeFlags", "TableFlags"])]
     model: Option<PathBuf>,
     /// The form of the rows [default: jsonl for names with .jsonl, .ndjson or .json and for Parquet, else csv]
     #[arg(long, conflicts_with_all = ["from", "model"])]
     format: Option<Format>,
-    /// The kind of an edge's first node and the column of its key; * where that column holds kind:key
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
-    src: Option<EndFlag>,
-    /// The kind of an edge's second node and the column of its key [default: the first two columns, named by their kinds]
-    #[arg(long, value_name = "KIND[=COL]", conflicts_with_all = ["nodes", "from", "model"], value_parser = column_names::argument)]
-    dst: Option<EndFlag>,
-    /// The relation of the edges [default: the two kinds, such as board-pin]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "from", "model"])]
-    relation: Option<String>,
-    /// The column of the relations [default: relation or :TYPE, where there is one]
-    #[arg(long, value_name = "COL", conflicts_with_all = ["nodes", "from", "model", "relation"])]
-    relation_column: Option<String>,
-    /// The column of the weights [default: weight, where there is one]
-    #[arg(long, visible_alias = "weight", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
-    weight_column: Option<String>,
-    /// The column of the times [default: time or timestamp, where there is one]
-    #[arg(long, visible_alias = "time", value_name = "COL", conflicts_with_all = ["nodes", "from", "model"])]
-    time_column: Option<String>,
+    #[command(flatten)]
+    rows: EdgeFlags,
     /// The kind of the nodes
     #[arg(long, conflicts_with_all = ["edges", "from", "model", "kind_column"])]
     kind: Option<String>,
@@ -117,15 +95,8 @@ pub(crate) struct ImportArgs {
     /// A dense feature: a .npy matrix with one row for each row of the file
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = parse_block, conflicts_with_all = ["edges", "from", "model"])]
     dense: Vec<(String, PathBuf)>,
-    /// The names of the columns of a csv without a header line
-    #[arg(long, value_name = "COL,..", value_delimiter = ',', conflicts_with_all = ["from", "model"])]
-    columns: Vec<String>,
-    /// The separator of columns: comma, tab, semicolon, bar, blanks, ::, or a character [default: that of the first line]
-    #[arg(long, value_name = "SEP", value_parser = separator::argument, conflicts_with_all = ["from", "model"])]
-    separator: Option<Separator>,
-    /// Skip lines that begin with TEXT, such as #
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["from", "model"])]
-    comment: Option<String>,
+    #[command(flatten)]
+    table: TableFlags,
     /// The treatment of a bad row
     #[arg(long, value_enum, default_value_t = OnError::Stop)]
     on_error: OnError,
@@ -141,18 +112,13 @@ pub(crate) struct ImportArgs {
 }
 
 impl ImportArgs {
-    /// The header or the flag that names the columns.
-    fn named_by(&self) -> &'static str {
-        if self.columns.is_empty() { "the header" } else { "--columns" }
-    }
-
     /// The kinds of both ends of an adjacency file.
     fn adjacency(&self) -> Result<(String, String), Failure> {
         let kind = |flag: &Option<EndFlag>| match flag {
             Some(EndFlag { kind: Some(kind), column: None, .. }) => Some(kind.clone()),
             _ => None,
         };
-        kind(&self.src).zip(kind(&self.dst)).ok_or_else(|| {
+        kind(&self.rows.src).zip(kind(&self.rows.dst)).ok_or_else(|| {
             Failure::Usage("adjacency names no kinds: give --src KIND and --dst KIND".to_owned())
         })
     }
@@ -168,11 +134,6 @@ impl ImportArgs {
             return Ok(());
         }
         Err(Failure::Usage(format!("--label {label} names no property: add it to --props")))
-    }
-
-    /// The form of a csv, as the flags give it.
-    fn dialect(&self, blanks: bool) -> Dialect {
-        Dialect { separator: self.separator, blanks, comment: self.comment.clone() }
     }
 }
 
@@ -249,7 +210,7 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
             import = import.into_load();
         }
         let read = nodes.read(&mut import);
-        report(ctx, import.finish(read)?, started)
+        report(ctx, args, import.finish(read)?, started)
     } else {
         let edges = EdgeFile::open(args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
@@ -261,7 +222,7 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
             let read = import.read_edges(edges);
             import.finish(read)?
         };
-        report(ctx, totals, started)
+        report(ctx, args, totals, started)
     }
 }
 
@@ -282,6 +243,8 @@ fn install(ctx: &mut Context, store: &Path, file: &Path, started: Instant) -> Re
 struct Totals {
     nodes: u64,
     edges: u64,
+    /// Links of edges that were there.
+    repeats: u64,
     rejected: u64,
     /// Features that the import set or replaced.
     features: u64,
@@ -289,9 +252,13 @@ struct Totals {
     properties: u64,
 }
 
-fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure> {
+fn report(ctx: &Context, args: &ImportArgs, totals: Totals, started: Instant) -> Result<(), Failure> {
     if totals.rejected > 0 {
         ctx.out.note(&format!("{} bad rows were skipped, see the file of rejects", totals.rejected));
+    }
+    if totals.repeats > 0 {
+        let (repeats, outcome) = (count(totals.repeats, "edge", "edges"), args.rows.repeat.outcome());
+        ctx.out.note(&format!("{repeats} came again: {outcome}"));
     }
     if totals.features > 0 {
         ctx.out.note(&format!("{} features were set or replaced", totals.features));
@@ -305,6 +272,7 @@ fn report(ctx: &Context, totals: Totals, started: Instant) -> Result<(), Failure
     ctx.out.record(vec![
         ("nodes", totals.nodes.into()),
         ("edges", totals.edges.into()),
+        ("repeats", totals.repeats.into()),
         ("rejected", totals.rejected.into()),
         ("seconds", rounded(started.elapsed().as_secs_f64(), 3)),
     ])

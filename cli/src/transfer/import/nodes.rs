@@ -15,11 +15,11 @@ use crate::input::lines::Lines;
 use crate::input::npy::Matrix;
 use crate::input::rows::{LineRows, RowReader};
 use crate::input::source::Source;
+use crate::transfer::edges::column_names::{TypedName, required};
+use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::import::batch_import::BatchImport;
-use crate::transfer::import::column_names::{TypedName, required};
 use crate::transfer::import::node_row::{KindSource, NodeColumns};
 use crate::transfer::import::property_columns::{GUESSED_FROM, Guess, PropertyColumn, PropertyFlag};
-use crate::transfer::import::row_target::RowTarget;
 use crate::transfer::import::{Format, ImportArgs};
 
 /// The field of the key, where no flag names another.
@@ -66,7 +66,7 @@ impl<'a> NodeFile<'a> {
         let (properties, lines) = property_columns(args, format, lines, file, snapshot)?;
         let rows = NodeRows::open(args, format, lines, &properties)?;
         let header = match &rows {
-            NodeRows::Csv { records, .. } if args.columns.is_empty() => Some(records.raw().to_vec()),
+            NodeRows::Csv { records, .. } if args.table.columns.is_empty() => Some(records.raw().to_vec()),
             NodeRows::Csv { .. } | NodeRows::Jsonl { .. } => None,
         };
         let open = |(name, path): &'a (String, PathBuf)| Ok((name.as_str(), Matrix::open(path)?));
@@ -135,16 +135,19 @@ impl<'a> NodeRows<'a> {
         lines: Lines,
         properties: &[PropertyColumn],
     ) -> Result<Self, Failure> {
-        let dialect = args.dialect(false);
+        let dialect = args.table.dialect(false);
         match format {
-            Format::Csv if args.columns.is_empty() => {
+            Format::Csv if args.table.columns.is_empty() => {
                 let records = Delimited::open(lines, &dialect)?;
                 let names = records.header()?;
                 Self::of_columns(records, &names, args, properties)
             }
-            Format::Csv => {
-                Self::of_columns(Delimited::open_bare(lines, &dialect)?, &args.columns, args, properties)
-            }
+            Format::Csv => Self::of_columns(
+                Delimited::open_bare(lines, &dialect)?,
+                &args.table.columns,
+                args,
+                properties,
+            ),
             Format::Jsonl => Self::of_fields(lines, args, properties),
             Format::Adjacency => {
                 Err(Failure::Usage("adjacency is a form of edges: nodes come as csv or jsonl".to_owned()))
@@ -180,7 +183,7 @@ impl<'a> NodeRows<'a> {
         let properties = properties.collect::<Result<Vec<_>, BadInput>>()?;
         let (token_separator, label) = (args.token_separator.as_deref(), args.label.as_deref());
         let columns = NodeColumns { key, kind, tokens, token_separator, properties, label };
-        Ok(Self::Csv { width: names.len(), named: args.named_by(), records: records.into(), columns })
+        Ok(Self::Csv { width: names.len(), named: args.table.named_by(), records: records.into(), columns })
     }
 
     fn of_fields(lines: Lines, args: &'a ImportArgs, properties: &[PropertyColumn]) -> Result<Self, Failure> {
@@ -189,7 +192,7 @@ impl<'a> NodeRows<'a> {
             (None, Some(field)) => KindSource::At(field.as_str()),
             (None, None) => return Err(without_kind()),
         };
-        let rows = LineRows::objects(lines, args.comment.as_deref());
+        let rows = LineRows::objects(lines, args.table.comment.as_deref());
         let fields = args.props.iter().map(|flag| flag.column.as_str());
         let columns = NodeColumns {
             key: args.key.as_deref().unwrap_or(KEY),

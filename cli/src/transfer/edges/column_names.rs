@@ -10,10 +10,10 @@ use crate::input::delimited::Delimited;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndFlag {
     /// None where the file gives the kind.
-    pub(super) kind: Option<String>,
-    pub(super) column: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) column: Option<String>,
     /// The column holds `kind:key`.
-    pub(super) is_written: bool,
+    pub(crate) is_written: bool,
 }
 
 /// Parses the value of `--src` or `--dst`.
@@ -35,7 +35,7 @@ pub(crate) fn argument(text: &str) -> Result<EndFlag, String> {
 
 /// The source of the kind of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum EndKind {
+pub(crate) enum EndKind {
     Fixed(String),
     /// The column of the key holds `kind:key`.
     Written,
@@ -45,14 +45,14 @@ pub(super) enum EndKind {
 
 /// The columns of one node in a csv file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ColumnEnd {
-    pub(super) column: usize,
-    pub(super) kind: EndKind,
+pub(crate) struct ColumnEnd {
+    pub(crate) column: usize,
+    pub(crate) kind: EndKind,
 }
 
 impl ColumnEnd {
     /// The node that the fields name; the target checks the name.
-    pub(super) fn node<'a>(
+    pub(crate) fn node<'a>(
         &'a self,
         records: &'a Delimited,
         is_guarded: bool,
@@ -69,13 +69,13 @@ impl ColumnEnd {
     }
 
     /// Refuses fields that are not the name of a node.
-    pub(super) fn check(&self, records: &Delimited, is_guarded: bool) -> Result<(), BadInput> {
+    pub(crate) fn check(&self, records: &Delimited, is_guarded: bool) -> Result<(), BadInput> {
         let node = self.node(records, is_guarded)?;
         node.validate().map_err(|error| records.place(self.column).problem(error))
     }
 
     /// The columns that are read.
-    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> {
         let kind = match self.kind {
             EndKind::Column(at) => Some(at),
             EndKind::Fixed(_) | EndKind::Written => None,
@@ -85,20 +85,20 @@ impl ColumnEnd {
 }
 
 /// A field as text, without the mark of `export --guard-formulas` where the file `is_guarded`.
-pub(super) fn text(records: &Delimited, field: usize, is_guarded: bool) -> Result<&str, BadInput> {
+pub(crate) fn text(records: &Delimited, field: usize, is_guarded: bool) -> Result<&str, BadInput> {
     let text = records.text(field)?;
     Ok(if is_guarded { unguarded(text) } else { text })
 }
 
 /// A column name as headers of Neo4j have it: `name:type`, or `:START_ID(kind)`.
-pub(super) struct TypedName<'a> {
-    pub(super) name: &'a str,
-    pub(super) role: Option<&'a str>,
-    pub(super) group: Option<&'a str>,
+pub(crate) struct TypedName<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) group: Option<&'a str>,
 }
 
 impl<'a> TypedName<'a> {
-    pub(super) fn of(header: &'a str) -> Self {
+    pub(crate) fn of(header: &'a str) -> Self {
         let Some((name, role)) = header.split_once(':') else {
             return Self { name: header, role: None, group: None };
         };
@@ -109,13 +109,13 @@ impl<'a> TypedName<'a> {
         Self { name, role: Some(role), group: group.filter(|group| !group.is_empty()) }
     }
 
-    pub(super) fn is(&self, role: &str) -> bool {
+    pub(crate) fn is(&self, role: &str) -> bool {
         self.role.is_some_and(|found| found.eq_ignore_ascii_case(role))
     }
 }
 
 /// The column of that name, or of that name without its type, in capital or small letters.
-pub(super) fn find(names: &[String], flag_name: &str) -> Option<usize> {
+pub(crate) fn find(names: &[String], flag_name: &str) -> Option<usize> {
     names.iter().position(|name| name == flag_name).or_else(|| {
         names.iter().position(|name| {
             let bare = TypedName::of(name).name;
@@ -125,7 +125,7 @@ pub(super) fn find(names: &[String], flag_name: &str) -> Option<usize> {
 }
 
 /// The column that a flag names; refused where the header has none of that name.
-pub(super) fn required(records: &Delimited, names: &[String], flag_name: &str) -> Result<usize, BadInput> {
+pub(crate) fn required(records: &Delimited, names: &[String], flag_name: &str) -> Result<usize, BadInput> {
     find(names, flag_name).ok_or_else(|| {
         let problem = format!("the header has no column {flag_name:?}, it has {}", names.join(", "));
         records.place(0).problem(problem)
@@ -133,7 +133,7 @@ pub(super) fn required(records: &Delimited, names: &[String], flag_name: &str) -
 }
 
 /// The first column with one of the default names.
-pub(super) fn with_default_name(names: &[String], default_names: &[&str]) -> Option<usize> {
+pub(crate) fn with_default_name(names: &[String], default_names: &[&str]) -> Option<usize> {
     names.iter().position(|name| {
         let bare = TypedName::of(name).name;
         default_names.iter().any(|name| bare.eq_ignore_ascii_case(name))

@@ -6,7 +6,7 @@ use crate::core::failure::Failure;
 use crate::core::location::BadInput;
 
 /// A destination of rows of edges, which also decides about bad rows.
-pub(super) trait RowTarget {
+pub(crate) trait RowTarget {
     /// Starts a row at this line. All rows before it are complete, so an import may stop here.
     fn begin(&mut self, line: u64) -> Result<(), Failure>;
 

@@ -6,42 +6,43 @@ use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
 use crate::input::rows::RowReader;
 use crate::output::printer::Output;
-use crate::transfer::import::ImportArgs;
-use crate::transfer::import::column_names::{
+use crate::transfer::edges::column_names::{
     ColumnEnd, EndFlag, EndKind, TypedName, find, required, text, with_default_name,
 };
-use crate::transfer::import::row_target::RowTarget;
+use crate::transfer::edges::edge_flags::{EdgeFlags, TableFlags};
+use crate::transfer::edges::row_target::RowTarget;
+use crate::transfer::edges::signals::Signals;
 
 /// The columns of an edge's parts.
-pub(super) struct EdgeColumns {
-    pub(super) count: usize,
+pub(crate) struct EdgeColumns {
+    pub(crate) count: usize,
     /// The header or the flag that names the columns.
-    pub(super) named: &'static str,
-    pub(super) src: ColumnEnd,
+    pub(crate) named: &'static str,
+    pub(crate) src: ColumnEnd,
     /// None where rows are nodes.
-    pub(super) dst: Option<ColumnEnd>,
-    pub(super) weight: Option<usize>,
-    pub(super) time: Option<usize>,
-    pub(super) relation: Option<usize>,
+    pub(crate) dst: Option<ColumnEnd>,
+    pub(crate) weight: Option<usize>,
+    pub(crate) time: Option<usize>,
+    pub(crate) relation: Option<usize>,
     /// Texts have the mark of `export --guard-formulas`.
-    pub(super) is_guarded: bool,
+    pub(crate) is_guarded: bool,
 }
 
 impl EdgeColumns {
     /// Matches a header, or `--columns` in its place, with the flags.
-    pub(super) fn of(
+    pub(crate) fn of(
         records: &Delimited,
         names: &[String],
-        args: &ImportArgs,
+        (args, table): (&EdgeFlags, &TableFlags),
         out: Output,
     ) -> Result<Self, BadInput> {
         // A first line that cannot be a header is refused here, with the flag for such a file.
-        let is_header = args.columns.is_empty();
+        let is_header = table.columns.is_empty();
         if names.len() < 2 {
             let expected = "a header of at least two columns that name the kinds, such as board,pin";
             return Err(records.place(0).found(records.raw(), expected));
         }
-        if is_header && names[0].starts_with('#') && args.comment.is_none() {
+        if is_header && names[0].starts_with('#') && table.comment.is_none() {
             let expected = "a header line; --comment '#' passes over such lines, and --columns a,b is for files without a header";
             return Err(records.place(0).found(records.raw(), expected));
         }
@@ -67,7 +68,7 @@ impl EdgeColumns {
         };
         let columns = Self {
             count: names.len(),
-            named: args.named_by(),
+            named: table.named_by(),
             src,
             dst: Some(dst),
             weight,
@@ -92,14 +93,14 @@ impl EdgeColumns {
     }
 
     /// Puts a record into a target.
-    pub(super) fn take(
+    pub(crate) fn take(
         &self,
         records: &Delimited,
-        relation: Option<&str>,
+        signals: Signals<'_>,
         target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         records.expect_fields(self.count, self.named)?;
-        self.take_unchecked(records, relation, target).map_err(|bad| {
+        self.take_unchecked(records, signals, target).map_err(|bad| {
             // The target checks names. Only for a refused record they are checked here, so that the message has the first bad one.
             let ends = [Some(&self.src), self.dst.as_ref()].into_iter().flatten();
             let first = ends.map(|end| end.check(records, self.is_guarded)).find_map(Result::err);
@@ -110,7 +111,7 @@ impl EdgeColumns {
     fn take_unchecked(
         &self,
         records: &Delimited,
-        relation: Option<&str>,
+        signals: Signals<'_>,
         target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         let src = self.src.node(records, self.is_guarded)?;
@@ -121,20 +122,18 @@ impl EdgeColumns {
         let weight = self.weight.map_or(Ok(1.0), |at| records.weight(at))?;
         let time = self.time.map_or(Ok(None), |at| records.time(at))?;
         let relation = match self.relation {
-            None => relation,
+            None => signals.relation,
             Some(at) => Some(text(records, at, self.is_guarded)?).filter(|text| !text.is_empty()),
         };
         let place = || records.place(self.relation.unwrap_or(0));
-        target.link(src, dst, Edge { weight, time, relation }).map_err(|error| place().problem(error))
+        target
+            .link(src, dst, Edge { weight, time, relation, ..signals.edge() })
+            .map_err(|error| place().problem(error))
     }
 }
 
 /// The columns of both ends: those of the flags, those that a header of Neo4j marks, or the first two.
-fn ends(
-    records: &Delimited,
-    names: &[String],
-    args: &ImportArgs,
-) -> Result<(ColumnEnd, ColumnEnd), BadInput> {
+fn ends(records: &Delimited, names: &[String], args: &EdgeFlags) -> Result<(ColumnEnd, ColumnEnd), BadInput> {
     // The columns.
     let marked = |role: &str, other: &str| {
         let marked = names.iter().position(|name| TypedName::of(name).is(role));

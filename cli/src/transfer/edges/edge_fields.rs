@@ -7,16 +7,17 @@ use hedgerow::{Edge, Error, NodeRef};
 use crate::core::location::BadInput;
 use crate::input::jsonl::JsonLine;
 use crate::input::lines::Lines;
-use crate::transfer::import::ImportArgs;
-use crate::transfer::import::column_names::EndFlag;
-use crate::transfer::import::row_target::RowTarget;
+use crate::transfer::edges::column_names::EndFlag;
+use crate::transfer::edges::edge_flags::EdgeFlags;
+use crate::transfer::edges::row_target::RowTarget;
+use crate::transfer::edges::signals::Signals;
 
 /// The names of the fields, from the flags or of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EdgeFields {
-    pub(super) src: FieldEnd,
+pub(crate) struct EdgeFields {
+    pub(crate) src: FieldEnd,
     /// None where objects are nodes.
-    pub(super) dst: Option<FieldEnd>,
+    pub(crate) dst: Option<FieldEnd>,
     /// A field that a flag names, which every object must have; else the usual name counts where it is there.
     weight: Option<String>,
     time: Option<String>,
@@ -29,7 +30,7 @@ pub(super) struct EdgeFields {
 
 /// The fields of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FieldEnd {
+pub(crate) struct FieldEnd {
     field: String,
     kind: FieldKind,
 }
@@ -49,7 +50,7 @@ const KNOWN_OF_NODES: &[&str] = &["id", "kind", "key"];
 
 impl EdgeFields {
     /// The fields that the flags name, and the usual ones for the others.
-    pub(super) fn of(args: &ImportArgs) -> Self {
+    pub(crate) fn of(args: &EdgeFlags) -> Self {
         let end = |flag: &Option<EndFlag>, usual: &str| {
             let flag = flag.clone().unwrap_or_default();
             let kind = flag.kind.map_or(FieldKind::Written, FieldKind::Fixed);
@@ -70,14 +71,14 @@ impl EdgeFields {
     }
 
     /// The fields of an edge in an export.
-    pub(super) fn of_edges() -> Self {
+    pub(crate) fn of_edges() -> Self {
         let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
         let (src, dst) = (end("src"), Some(end("dst")));
         Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN), complete: true }
     }
 
     /// The fields of a node in an export.
-    pub(super) fn of_nodes() -> Self {
+    pub(crate) fn of_nodes() -> Self {
         Self {
             src: FieldEnd { field: "key".to_owned(), kind: FieldKind::Field("kind".to_owned()) },
             dst: None,
@@ -87,10 +88,10 @@ impl EdgeFields {
     }
 
     /// Puts the object of a line into a target.
-    pub(super) fn take(
+    pub(crate) fn take(
         &self,
         lines: &Lines,
-        relation: Option<&str>,
+        signals: Signals<'_>,
         target: &mut impl RowTarget,
     ) -> Result<(), BadInput> {
         let object = JsonLine::parse(lines)?;
@@ -115,14 +116,15 @@ impl EdgeFields {
             None if self.known.is_none() && !object.has("time") => object.time("timestamp")?,
             None => object.time("time")?,
         };
-        let of_object = match (&self.relation, relation) {
+        let of_object = match (&self.relation, signals.relation) {
             (None, Some(_)) => None,
             (None, None) => object.optional_text("relation")?,
             (Some(field), _) => Some(object.text(field, "a relation")?),
         };
-        let relation = of_object.as_deref().or(relation);
+        let relation = of_object.as_deref().or(signals.relation);
         let place = || object.place(self.weight.as_deref().unwrap_or("weight"));
-        let linked = target.link(src.as_ref(), dst.as_ref(), Edge { weight, time, relation });
+        let linked =
+            target.link(src.as_ref(), dst.as_ref(), Edge { weight, time, relation, ..signals.edge() });
         linked.map_err(|error| place().problem(error))
     }
 }
