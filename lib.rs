@@ -74,8 +74,8 @@ pub use hedgerow_storage::{
 };
 pub use hedgerow_walker::Error as WalkError;
 pub use hedgerow_walker::{
-    Cooccurrence, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended, UniformWalks,
-    Visit, WalkDifference, WalkOptions, Walker, pixie, stable_draw,
+    Cooccurrence, CountedRelations, EarlyStop, Neighborhoods, PixieAnswer, PixieOptions, Policy, Recommended,
+    RelationWeights, UniformWalks, Visit, WalkDifference, WalkOptions, Walker, pixie, stable_draw,
 };
 
 #[cfg(feature = "model")]

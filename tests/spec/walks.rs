@@ -236,6 +236,7 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
     let policy = |paths: &[&[&str]]| Policy {
         kind: "pin".to_owned(),
         paths: paths.iter().map(|path| path.iter().map(|name| (*name).to_owned()).collect()).collect(),
+        weights: Vec::new(),
     };
     let walker = |paths: &[&[&str]]| Walker::new(&snapshot, WalkOptions::default(), &policy(paths));
     assert!(walker(&[&["board-pin"], &[]]).is_err());
@@ -265,6 +266,7 @@ fn a_policy_of_more_hops_than_walks_should_make_is_refused() {
     let policy = |paths: usize, length: usize| Policy {
         kind: "pin".to_owned(),
         paths: vec![vec!["board-pin".to_owned(); length]; paths],
+        weights: Vec::new(),
     };
     let walker = |options, paths, length| Walker::new(&snapshot, options, &policy(paths, length));
     let most = WalkOptions { walks: 100_000, visits: 64, ..WalkOptions::default() };

@@ -52,7 +52,7 @@ pub(crate) fn walk_differences(
     let mut old_lists: HashMap<(RelationIx, NodeIx), ListBuilder> = HashMap::new();
     let mut differences = Vec::new();
     for walk in 0..context.options.walks {
-        let Some(path) = context.paths.get(context.keys.path_of(walk)) else { break };
+        let Some(path) = context.paths.get(context.keys.path_of(walk as usize)) else { break };
         let mut at = source;
         for (hop, &key) in (0..).zip(context.keys.of_walk(walk)) {
             let Some(relation) = path.relation(hop) else { break };
@@ -155,7 +155,7 @@ fn changed_draws_of(
     let kind = context.snapshot.kind(node);
     let mut draws = Vec::new();
     for walk in 0..context.options.walks {
-        let Some(path) = context.paths.get(context.keys.path_of(walk)) else { break };
+        let Some(path) = context.paths.get(context.keys.path_of(walk as usize)) else { break };
         for (hop, &key) in (0..).zip(context.keys.of_walk(walk)) {
             if path.relation(hop) == Some(relation)
                 && path.can_reach(kind, hop)
@@ -205,7 +205,7 @@ fn trace_back<'s>(
     search: &mut Search<'s>,
 ) {
     let walk = draws[0].walk;
-    let Some(path) = context.paths.get(context.keys.path_of(walk)) else { return };
+    let Some(path) = context.paths.get(context.keys.path_of(walk as usize)) else { return };
     let keys = context.keys.of_walk(walk);
     let Search { interleaver, standing, before, at, sources } = search;
     standing.clear();

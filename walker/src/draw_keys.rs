@@ -15,6 +15,8 @@ pub(crate) struct DrawKeys {
     keys: Vec<u64>,
     /// The same keys by path and hop.
     by_path: Vec<PathKeys>,
+    /// The number of the path that each walk follows, by walk number modulo the length.
+    order: Vec<u16>,
 }
 
 /// The keys of the walks of one path, by hop, the longest walk first.
@@ -27,21 +29,25 @@ pub(crate) struct PathKeys {
 }
 
 impl DrawKeys {
-    /// The keys for these options; `hops_per_visit` holds the length of each path.
-    pub(crate) fn new(options: &WalkOptions, hops_per_visit: &[u32]) -> Self {
+    /// The keys for these options; `hops_per_visit` holds the length of each path, `order` the paths that walks follow.
+    pub(crate) fn new(options: &WalkOptions, hops_per_visit: &[u32], order: Vec<u16>) -> Self {
         let mut starts = vec![0];
         let mut keys = Vec::new();
+        let mut walks_of: Vec<Vec<u32>> = vec![Vec::new(); hops_per_visit.len()];
         for walk in 0..options.walks {
             let seed = mix(options.seed ^ mix(GOLDEN.wrapping_mul(u64::from(walk) + 1)));
-            let cycle = hops_per_visit.get(walk as usize % hops_per_visit.len().max(1)).copied().unwrap_or(0);
+            let path = path_of(&order, walk as usize);
+            let cycle = hops_per_visit.get(path).copied().unwrap_or(0);
+            if let Some(walks) = walks_of.get_mut(path) {
+                walks.push(walk);
+            }
             let hops = visits(options, seed) * cycle;
             keys.extend((0..hops).map(|hop| mix(seed.wrapping_add(GOLDEN.wrapping_mul(u64::from(hop) + 1)))));
             starts.push(keys.len() as u32);
         }
-        let mut keys =
-            Self { starts, keys, by_path: hops_per_visit.iter().map(|_| PathKeys::default()).collect() };
-        for path in 0..hops_per_visit.len() {
-            let mut walks: Vec<u32> = (0..options.walks).skip(path).step_by(hops_per_visit.len()).collect();
+        let by_path = hops_per_visit.iter().map(|_| PathKeys::default()).collect();
+        let mut keys = Self { starts, keys, by_path, order };
+        for (path, mut walks) in walks_of.into_iter().enumerate() {
             walks.sort_by_key(|&walk| Reverse(keys.of_walk(walk).len()));
             let mut by_hop: Vec<Vec<u64>> = Vec::new();
             for walk in walks {
@@ -68,14 +74,18 @@ impl DrawKeys {
     }
 
     /// The number of the path that a walk follows.
-    pub(crate) fn path_of(&self, walk: u32) -> usize {
-        walk as usize % self.by_path.len().max(1)
+    pub(crate) fn path_of(&self, walk: usize) -> usize {
+        path_of(&self.order, walk)
     }
 
     /// The keys of all walks, by path.
     pub(crate) fn by_path(&self) -> &[PathKeys] {
         &self.by_path
     }
+}
+
+fn path_of(order: &[u16], walk: usize) -> usize {
+    order.get(walk % order.len().max(1)).map_or(0, |&path| usize::from(path))
 }
 
 /// The number of visits of a walk: geometric with [`WalkOptions::stop`], at most [`WalkOptions::visits`].
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn lengths_are_geometric_and_cut() {
         let options = WalkOptions { walks: 40_000, ..WalkOptions::default() };
-        let keys = DrawKeys::new(&options, &[2]);
+        let keys = DrawKeys::new(&options, &[2], vec![0]);
         let mut of_length = [0u32; 4];
         for walk in 0..options.walks {
             of_length[keys.of_walk(walk).len() / 2] += 1;
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn path_keys_hold_each_key_once() {
-        let keys = DrawKeys::new(&WalkOptions::default(), &[2, 1]);
+        let keys = DrawKeys::new(&WalkOptions::default(), &[2, 1, 2], vec![0, 1, 0]);
         let mut by_walk: Vec<u64> =
             (0..WalkOptions::default().walks).flat_map(|walk| keys.of_walk(walk).to_vec()).collect();
         let mut by_path: Vec<u64> =

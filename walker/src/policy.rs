@@ -4,22 +4,28 @@
 use hedgerow_storage::{KindIx, RelationIx, Snapshot};
 
 use crate::error::Error;
+use crate::relation_weights::RelationWeights;
 
 /// The most relations of a path.
 pub(crate) const MAX_PATH: usize = 64;
 /// The most paths: a store has as many relations.
 const MAX_PATHS: usize = 65_535;
+/// Walk numbers after which the order of weighted paths begins again: weights count to a part in so many.
+const ORDER: usize = 4096;
 
 /// The walk policy of a kind: a list of paths, each a cycle of relations that a walk repeats.
 ///
-/// At the end of every cycle the walk visits the node it stands on. Walk number w follows path `w mod paths`. For pins
-/// on boards the only path is `board-pin, board-pin`: a walk goes to a board and back to a pin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// At the end of every cycle the walk visits the node it stands on. Walk number w follows path `w mod paths`. With weights, as many
+/// of the first walks follow a path as its share of the weights says, for any number of walks. For pins on boards the only path is
+/// `board-pin, board-pin`: a walk goes to a board and back to a pin.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The name of the kind that walks start from and whose visits count.
     pub kind: String,
     /// The names of the relations, by path.
     pub paths: Vec<Vec<String>>,
+    /// The weight of each path, above 0. Empty if all paths have the same.
+    pub weights: Vec<f32>,
 }
 
 impl Policy {
@@ -44,7 +50,17 @@ impl Policy {
             }
         }
         paths.sort();
-        Self { kind: snapshot.kind_name(kind).to_owned(), paths }
+        Self { kind: snapshot.kind_name(kind).to_owned(), paths, weights: Vec::new() }
+    }
+
+    /// The paths through relations that count, each with the weight of its first relation.
+    #[must_use]
+    pub fn with_relations(mut self, relations: &RelationWeights) -> Self {
+        self.paths.retain(|path| path.iter().all(|relation| relations.of(relation).is_some()));
+        let weight = |path: &Vec<String>| path.first().and_then(|relation| relations.of(relation));
+        self.weights =
+            if relations.is_empty() { Vec::new() } else { self.paths.iter().filter_map(weight).collect() };
+        self
     }
 
     /// The policy with names replaced by the snapshot's numbers. A relation that the store does not have ends the walk.
@@ -62,6 +78,13 @@ impl Policy {
         if self.paths.len() > MAX_PATHS {
             return refused(format!("{} paths", self.paths.len()), "at most 65,535 paths");
         }
+        if !self.weights.is_empty() && self.weights.len() != self.paths.len() {
+            let found = format!("{} weights for {} paths", self.weights.len(), self.paths.len());
+            return refused(found, "a weight for each path, or none");
+        }
+        if let Some(weight) = self.weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return refused(format!("the weight {weight}"), "finite weights above 0");
+        }
         let number =
             |path: &Vec<String>| path.iter().map(|name| snapshot.relation_ix(name)).collect::<Vec<_>>();
         let paths: Vec<Path> = self
@@ -70,7 +93,7 @@ impl Policy {
             .map(number)
             .map(|relations| Path { kinds: reachable_kinds(&relations, kind, snapshot), relations })
             .collect();
-        Ok(ResolvedPolicy { kind, paths })
+        Ok(ResolvedPolicy { kind, order: path_order(&self.weights, paths.len()), paths })
     }
 }
 
@@ -78,6 +101,31 @@ impl Policy {
 pub(crate) struct ResolvedPolicy {
     pub(crate) kind: KindIx,
     pub(crate) paths: Vec<Path>,
+    /// The number of the path that each walk follows, by walk number modulo the length.
+    pub(crate) order: Vec<u16>,
+}
+
+/// The order in which walks follow paths: the paths in turn, or [`ORDER`] numbers in proportion to the weights, spread evenly.
+///
+/// Each path gets its share by largest remainders. Entry k of n entries of a path belongs at `(2k + 1) / 2n` of the order. So every
+/// beginning of the order has each path's share of it, and equal weights give the paths in turn.
+fn path_order(weights: &[f32], paths: usize) -> Vec<u16> {
+    if weights.windows(2).all(|pair| pair[0] == pair[1]) {
+        return (0..paths as u16).collect();
+    }
+    let sum: f64 = weights.iter().copied().map(f64::from).sum();
+    let exact: Vec<f64> = weights.iter().map(|&weight| f64::from(weight) / sum * ORDER as f64).collect();
+    let mut counts: Vec<usize> = exact.iter().map(|share| *share as usize).collect();
+    let missing = ORDER.saturating_sub(counts.iter().sum());
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    by_remainder.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()).then(a.cmp(&b)));
+    by_remainder.into_iter().take(missing).for_each(|path| counts[path] += 1);
+    let entries = counts.iter().enumerate();
+    let mut entries: Vec<(usize, usize, u16)> = entries
+        .flat_map(|(path, &count)| (0..count).map(move |at| (2 * at + 1, count, path as u16)))
+        .collect();
+    entries.sort_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)).then(a.2.cmp(&b.2)));
+    entries.into_iter().map(|(.., path)| path).collect()
 }
 
 /// A cycle of relations, and the kinds that a walk can stand on before each of them.
@@ -127,6 +175,35 @@ fn reachable_kinds(relations: &[Option<RelationIx>], kind: KindIx, snapshot: &Sn
         }
         if !grown {
             return kinds;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ORDER, path_order};
+
+    #[test]
+    fn paths_of_equal_weight_take_turns() {
+        assert_eq!(path_order(&[], 3), [0, 1, 2]);
+        assert_eq!(path_order(&[0.3, 0.3, 0.3], 3), [0, 1, 2]);
+        assert_eq!(path_order(&[], 0), []);
+    }
+
+    #[test]
+    fn every_number_of_walks_has_the_share_of_each_path() {
+        for weights in [vec![1.0, 0.2], vec![0.5, 1.0, 0.01], vec![1e-30, 1.0], vec![0.7, 0.7, 0.6, 0.1]] {
+            let order = path_order(&weights, weights.len());
+            assert_eq!(order.len(), ORDER);
+            let sum: f64 = weights.iter().copied().map(f64::from).sum();
+            for (path, &weight) in weights.iter().enumerate() {
+                let mut walks = 0.0;
+                for (before, &followed) in order.iter().enumerate() {
+                    walks += f64::from(u8::from(usize::from(followed) == path));
+                    let expected = (before + 1) as f64 * f64::from(weight) / sum;
+                    assert!((walks - expected).abs() < 2.0, "{weights:?}: {walks} of {before}, {expected}");
+                }
+            }
         }
     }
 }

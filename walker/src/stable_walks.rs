@@ -15,7 +15,7 @@ use crate::walk_context::WalkContext;
 /// The nodes that walk number `walk` from `source` stands on, one for each hop.
 pub(crate) fn hops(context: &WalkContext<'_>, source: NodeIx, walk: u32) -> impl Iterator<Item = NodeIx> {
     let keys = context.keys.of_walk(walk);
-    let path = context.paths.get(context.keys.path_of(walk));
+    let path = context.paths.get(context.keys.path_of(walk as usize));
     (0u32..).zip(keys).scan(source, move |at, (hop, &key)| {
         *at = next_node(context, path?, *at, hop, key)?;
         Some(*at)
@@ -24,7 +24,7 @@ pub(crate) fn hops(context: &WalkContext<'_>, source: NodeIx, walk: u32) -> impl
 
 /// The nodes that walk number `walk` from `source` visits: those at the ends of its path's cycles.
 pub(crate) fn visits(context: &WalkContext<'_>, source: NodeIx, walk: u32) -> impl Iterator<Item = NodeIx> {
-    let cycle = context.paths.get(context.keys.path_of(walk)).map_or(1, |path| path.relations.len());
+    let cycle = context.paths.get(context.keys.path_of(walk as usize)).map_or(1, |path| path.relations.len());
     hops(context, source, walk).skip(cycle - 1).step_by(cycle)
 }
 
@@ -42,11 +42,12 @@ pub(crate) fn append_visits(
     visited: &mut Vec<NodeIx>,
 ) {
     let mut interleaver = Interleaver::new();
-    for (number, path) in context.paths.iter().enumerate() {
-        let paths = context.paths.len();
-        let first = (number + paths - walks.start as usize % paths) % paths;
-        let of_path = walks.clone().skip(first).step_by(paths);
-        let mut keys: Vec<&[u64]> = of_path.map(|walk| context.keys.of_walk(walk)).collect();
+    let path_of = |walk: &u32| context.keys.path_of(*walk as usize);
+    let mut by_path: Vec<u32> = walks.collect();
+    by_path.sort_by_key(path_of);
+    for of_path in by_path.chunk_by(|a, b| path_of(a) == path_of(b)) {
+        let Some(path) = context.paths.get(path_of(&of_path[0])) else { break };
+        let mut keys: Vec<&[u64]> = of_path.iter().map(|&walk| context.keys.of_walk(walk)).collect();
         // Longest walk first, so that the walks that make a hop are a prefix.
         keys.sort_by_key(|keys| Reverse(keys.len()));
         let mut at = vec![source.get(); keys.len()];

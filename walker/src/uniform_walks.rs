@@ -64,7 +64,8 @@ pub(crate) fn uniform_walks(
         for path in 0..paths {
             // Select the walks of this path by their number among all sources.
             let number = |walk: usize| task * WALKS_IN_FLIGHT + walk;
-            let walks: Vec<usize> = (0..sources.len()).filter(|&walk| number(walk) % paths == path).collect();
+            let follows = |&walk: &usize| context.keys.path_of(number(walk)) == path;
+            let walks: Vec<usize> = (0..sources.len()).filter(follows).collect();
             // Make the keys and the starts.
             let key = |&walk: &usize| mix(seed ^ mix(GOLDEN.wrapping_mul(number(walk) as u64 + 1)));
             let keys: Vec<u64> = walks.iter().map(key).collect();

@@ -48,7 +48,7 @@ impl<'s> WalkContext<'s> {
             snapshot,
             options,
             kind: resolved.kind,
-            keys: DrawKeys::new(&options, &lengths),
+            keys: DrawKeys::new(&options, &lengths, resolved.order),
             paths: resolved.paths,
             excluded: None,
             flattened: (0..snapshot.relation_count()).map(|_| OnceLock::new()).collect(),

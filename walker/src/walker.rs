@@ -161,7 +161,7 @@ impl<'s> Walker<'s> {
     /// A uniform walk of `hops` hops from each source, in the order of the sources.
     ///
     /// A hop is uniform over the neighbors, or proportional to weight. A source listed several times gets several walks. Walk
-    /// number n follows path `n mod paths` of the policy. [`WalkOptions`] play no part.
+    /// number n follows the path that stable walk number n follows, see [`Policy`]. [`WalkOptions`] play no part.
     ///
     /// # Errors
     /// [`Error::Store`] with the cancellation after `cancel` was raised, or if there is no memory for a large job.

@@ -183,13 +183,13 @@ impl GraphConstants {
         FilterPowers { history: DegreePowers::new(history), list: DegreePowers::new(list) }
     }
 
-    /// The diagonal that the factors' squares add to the equations of a list of this many items.
-    pub(crate) fn diagonal(&self, history: usize) -> f32 {
+    /// The diagonal that the factors' squares add to the equations of a list, whose items have these confidences together.
+    pub(crate) fn diagonal(&self, history: f32) -> f32 {
         diagonal(self.regularization, self.unobserved, history, self.items as usize)
     }
 }
 
-/// The weight of a row's square in the loss: `lambda (edges + a0 * columns)`.
-pub(crate) fn diagonal(regularization: f32, unobserved: f32, edges: usize, columns: usize) -> f32 {
-    regularization * (edges as f32 + unobserved * columns as f32)
+/// The weight of a row's square in the loss: `lambda (confidences of edges + a0 * columns)`.
+pub(crate) fn diagonal(regularization: f32, unobserved: f32, edges: f32, columns: usize) -> f32 {
+    regularization * (edges + unobserved * columns as f32)
 }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use hedgerow_storage::{KindIx, Snapshot};
-use hedgerow_walker::{Policy, WalkOptions};
+use hedgerow_storage::{KindIx, RelationIx, Snapshot};
+use hedgerow_walker::{CountedRelations, Policy, RelationWeights, WalkOptions};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -43,6 +43,9 @@ pub(crate) struct ModelConfig {
     pub(crate) degree_input: bool,
     /// Names and widths of the dense blocks, in the order of concatenation.
     pub(crate) dense: Vec<(String, usize)>,
+    /// The relations that count.
+    #[serde(default, skip_serializing_if = "RelationWeights::is_empty", with = "relation_weights")]
+    pub(crate) relations: RelationWeights,
     /// The constants of scores from the graph, for the kinds that have factors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) graph: Vec<GraphConstants>,
@@ -52,9 +55,17 @@ impl ModelConfig {
     /// The configuration that `options` ask for, with the policies, identities and dense blocks that fit the graph.
     ///
     /// # Errors
-    /// Options out of range, or a target kind without nodes.
+    /// Options out of range, a target kind without nodes, or an unknown relation or one without edges.
     pub(crate) fn new(options: &TrainOptions, snapshot: &Snapshot) -> Result<Self, Error> {
         options.validate()?;
+        let relations = options.relation_weights()?;
+        for (name, _) in relations.iter() {
+            let relation = snapshot.relation_ix(name).ok_or_else(|| unknown_relation(name, snapshot))?;
+            if snapshot.edge_count(relation) == 0 {
+                let found = format!("{name}, which has no edges");
+                return Err(Error::Option { option: "relations", found, expected: "relations with edges" });
+            }
+        }
         let mut targets = options.targets.clone();
         targets.sort();
         targets.dedup();
@@ -64,7 +75,7 @@ impl ModelConfig {
         for name in &targets {
             let kind = snapshot.kind_ix(name).filter(|&kind| snapshot.nodes_of(kind).next().is_some());
             let kind = kind.ok_or_else(|| unknown_kind(name, snapshot))?;
-            policies.push(Policy::default_for(snapshot, kind));
+            policies.push(Policy::default_for(snapshot, kind).with_relations(&relations));
             let identity = match options.ids {
                 Ids::On => true,
                 Ids::Off => false,
@@ -86,6 +97,7 @@ impl ModelConfig {
             identities,
             degree_input: options.degree_input,
             dense,
+            relations,
             graph: Vec::new(),
         })
     }
@@ -102,6 +114,11 @@ impl ModelConfig {
     /// over the square root of the degree, so that frequent nodes carry less weight; else 1.
     pub(crate) fn influence(&self, level: u8) -> f32 {
         if self.damping { degree::damping(level) } else { 1.0 }
+    }
+
+    /// The relations that count in a snapshot.
+    pub(crate) fn counted(&self, snapshot: &Snapshot) -> CountedRelations {
+        CountedRelations::new(snapshot, &self.relations)
     }
 
     /// True if the nodes of a kind have identity embeddings.
@@ -121,7 +138,9 @@ impl ModelConfig {
     /// # Errors
     /// The reason why the text is no model configuration.
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
-        let config: Self = json::parse(text, legacy::model_config).map_err(|error| error.to_string())?;
+        let mut config: Self = json::parse(text, legacy::model_config).map_err(|error| error.to_string())?;
+        let policies = config.policies.into_iter();
+        config.policies = policies.map(|policy| policy.with_relations(&config.relations)).collect();
         for (what, found, most) in [
             ("kinds to embed", config.policies.len(), MAX_KINDS),
             ("kinds with identities", config.identities.len(), MAX_KINDS),
@@ -174,7 +193,7 @@ pub(crate) struct StoredWalkOptions {
     min_visits: u32,
 }
 
-/// The stored form of the policies: an object with the paths of each kind.
+/// The stored form of the policies: an object with the paths of each kind. The weights of paths are those of the relations.
 mod policies {
     use super::{BTreeMap, Deserialize, Deserializer, Policy, Serializer};
 
@@ -184,7 +203,27 @@ mod policies {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Policy>, D::Error> {
         let policies = BTreeMap::<String, Vec<Vec<String>>>::deserialize(deserializer)?;
-        Ok(policies.into_iter().map(|(kind, paths)| Policy { kind, paths }).collect())
+        Ok(policies.into_iter().map(|(kind, paths)| Policy { kind, paths, weights: Vec::new() }).collect())
+    }
+}
+
+/// The stored form of the relations that count: an object with their weights.
+mod relation_weights {
+    use serde::de::Error as _;
+
+    use super::{BTreeMap, Deserialize, Deserializer, RelationWeights, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        weights: &RelationWeights,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(weights.iter())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<RelationWeights, D::Error> {
+        RelationWeights::new(BTreeMap::<String, f32>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -194,6 +233,14 @@ pub(crate) fn unknown_kind(kind: &str, snapshot: &Snapshot) -> Error {
     known.sort_unstable();
     let known = if known.is_empty() { "no nodes at all".to_owned() } else { known.join(", ") };
     Error::UnknownKind { kind: kind.to_owned(), known }
+}
+
+pub(crate) fn unknown_relation(relation: &str, snapshot: &Snapshot) -> Error {
+    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+    let mut known: Vec<&str> = relations.map(|relation| snapshot.relation_name(relation)).collect();
+    known.sort_unstable();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Error::UnknownRelation { relation: relation.to_owned(), known }
 }
 
 fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) -> bool {
@@ -211,6 +258,7 @@ impl ModelConfig {
             policies: vec![Policy {
                 kind: "pin".into(),
                 paths: vec![vec!["board-pin".into(), "board-pin".into()], vec!["pin-pin".into()]],
+                weights: Vec::new(),
             }],
             walks: WalkOptions { stop: 0.3, seed: 9, ..WalkOptions::default() },
             dim: 7,
@@ -222,6 +270,7 @@ impl ModelConfig {
             identities: vec!["pin".into()],
             degree_input: false,
             dense: vec![("image of it".into(), 12)],
+            relations: RelationWeights::default(),
             graph: Vec::new(),
         }
     }
@@ -229,7 +278,7 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::{ModelConfig, Pooling};
+    use super::{ModelConfig, Pooling, RelationWeights};
 
     #[test]
     fn the_text_holds_everything() {
@@ -240,6 +289,22 @@ mod tests {
         assert!(refused(&text.replace("dim", "mood")).contains("mood"));
         assert!(refused("{}").contains("missing"));
         assert!(refused("no such line").contains("missing field"));
+    }
+
+    /// The policies are stored without weights, and get those of the relations again.
+    #[test]
+    fn the_text_holds_the_relations_and_their_weights() {
+        let example = ModelConfig::example();
+        let weights = [("board-pin".to_owned(), 0.2), ("pin-pin".to_owned(), 1.0)];
+        let relations = RelationWeights::new(weights).expect("two weights");
+        let policies = example.policies.iter().map(|policy| policy.clone().with_relations(&relations));
+        let config = ModelConfig { policies: policies.collect(), relations, ..example };
+        assert_eq!(config.policies[0].weights, [0.2, 1.0]);
+        let text = config.to_text();
+        assert!(text.contains(r#""relations":{"board-pin":0.2,"pin-pin":1.0}"#), "{text}");
+        let refused = ModelConfig::from_text(&text.replace("0.2", "-0.2")).expect_err("a weight below 0");
+        assert!(refused.contains("a finite weight above 0"), "{refused}");
+        assert_eq!(ModelConfig::from_text(&text), Ok(config));
     }
 
     /// A model from outside may name any number of kinds; each is looked up for each node.

@@ -1,6 +1,6 @@
 //! The options of a training, their defaults and their ranges.
 
-use hedgerow_walker::WalkOptions;
+use hedgerow_walker::{RelationWeights, WalkOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -94,6 +94,11 @@ pub enum Positives {
 pub struct TrainOptions {
     /// Kinds to embed, at least one.
     pub targets: Vec<String>,
+    /// The relations that count, with their weights. Empty: all relations count alike.
+    ///
+    /// Walks, two-hop sums, factors and positives follow an edge in proportion to its relation's weight. Degrees and histories are those
+    /// of these relations.
+    pub relations: Vec<(String, f32)>,
     /// Length D of an embedding without the popularity coordinate, 1 to 4096.
     pub dim: usize,
     /// Number K of convolution layers, 0 to 4.
@@ -170,6 +175,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             targets: Vec::new(),
+            relations: Vec::new(),
             dim: DIM,
             layers: LAYERS,
             conv: Conv::Light,
@@ -218,6 +224,7 @@ impl TrainOptions {
         if self.targets.is_empty() {
             return refuse("targets", "none".into(), "at least one kind to embed");
         }
+        self.relation_weights()?;
         if !(1..=4096).contains(&self.dim) {
             return refuse("dim", self.dim.to_string(), "1 to 4096");
         }
@@ -254,15 +261,31 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// Names and values of all options that influence the result, as text. Each target has an entry. The number of
-    /// threads has none. Names are those of the fields, with `target` for each target and `walk_seed` for the seed of
-    /// the walks.
+    /// The chosen relations, checked.
+    pub(crate) fn relation_weights(&self) -> Result<RelationWeights, Error> {
+        RelationWeights::new(self.relations.iter().cloned()).map_err(|error| match error {
+            hedgerow_walker::Error::Option { option, found, expected } => {
+                Error::Option { option, found, expected }
+            }
+            other => other.into(),
+        })
+    }
+
+    /// Names and values of all options that influence the result, as text. Each target and each chosen relation has an entry. The
+    /// number of threads has none. Names are those of the fields, with `target` for each target, `relations` for each relation and
+    /// `walk_seed` for the seed of the walks.
     pub fn entries(&self) -> Vec<(String, String)> {
         let mut entries = Vec::new();
         for (name, value) in json::fields_of(self) {
             match value {
                 Value::Array(targets) if name == "targets" => {
                     entries.extend(targets.iter().map(|target| ("target".to_owned(), json::shown(target))));
+                }
+                Value::Array(_) if name == "relations" => {
+                    let weights = self.relations.iter();
+                    entries.extend(
+                        weights.map(|(relation, weight)| (name.clone(), format!("{relation}={weight}"))),
+                    );
                 }
                 Value::Array(ranks) => {
                     let ranks: Vec<_> = ranks.iter().map(json::shown).collect();
@@ -298,6 +321,7 @@ mod tests {
     fn unusual() -> TrainOptions {
         TrainOptions {
             targets: vec!["pin".into(), "a board".into()],
+            relations: vec![("buys".into(), 1.0), ("a view".into(), 0.2)],
             dim: 7,
             layers: 3,
             conv: Conv::PinSage,
@@ -347,6 +371,7 @@ mod tests {
         let entries = unusual().entries();
         for (name, value) in [
             ("target", "a board"),
+            ("relations", "a view=0.2"),
             ("conv", "pinsage"),
             ("walk_seed", "9"),
             ("stop", "0.3"),

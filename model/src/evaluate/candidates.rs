@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
 
 use crate::query::embeddings::Embeddings;
-use crate::query::recommend::history_query::neighbors;
+use crate::query::recommend::history_query::history_of;
 
 /// The embedded nodes of a kind, and the graph as it is now.
 pub(super) struct Candidates<'a> {
@@ -31,7 +31,8 @@ impl<'a> Candidates<'a> {
 
     /// The neighbors of a user that have the kind, by stable id.
     pub(super) fn history(&self, user: NodeIx) -> Vec<NodeIx> {
-        let linked = neighbors(user, self.snapshot).into_iter().map(|(node, _)| node);
+        let relations = self.embeddings.config.counted(self.snapshot);
+        let linked = history_of(user, self.snapshot, &relations).into_iter().map(|listed| listed.node);
         linked.filter(|&node| self.snapshot.kind(node) == self.kind).collect()
     }
 }

@@ -80,34 +80,38 @@ impl EdgeSums {
     /// Cost: the sum over all lists of the square of their lengths, twice. Of a list's items beyond [`MAX_MEMBERS`] a sample counts.
     pub(crate) fn new(lists: &ItemLists, dampings: &Dampings) -> Self {
         let Dampings { history, list: list_damping, .. } = dampings;
-        let sums_of_lists: Vec<f32> = (0..lists.list_count())
-            .map(|list| lists.of_list.columns_of(list).iter().map(|&item| history[item as usize]).sum())
-            .collect();
+        let square = |(item, strength): (u32, f32)| strength * strength * history[item as usize];
+        let squares_of_lists: Vec<f32> =
+            (0..lists.list_count()).map(|list| lists.of_list.row(list).map(square).sum()).collect();
         let items: Vec<usize> = (0..lists.item_count()).collect();
         let tasks = items.par_chunks(ITEMS_PER_TASK).map(|items| {
             // Shared lists of the item with each other item, `G_ij`.
             let mut shared = vec![0.0f32; lists.item_count()];
             let (mut with, mut without) = (Vec::new(), Vec::new());
             for &item in items {
-                let of_item = lists.of_item.columns_of(item);
-                for &list in of_item {
-                    let (members, scale) = sample(lists.of_list.columns_of(list as usize), list);
-                    let amount = list_damping[list as usize] * scale;
-                    members.for_each(|member| shared[member as usize] += amount);
+                let of_item = lists.of_item.row(item);
+                for (list, strength) in of_item.clone() {
+                    let (members, scale) = sample(&lists.of_list, list);
+                    let amount = list_damping[list as usize] * scale * strength;
+                    members.for_each(|(member, strength)| shared[member as usize] += amount * strength);
                 }
-                let own: f32 = of_item.iter().map(|&list| list_damping[list as usize]).sum();
-                for &list in of_item {
-                    let (members, scale) = sample(lists.of_list.columns_of(list as usize), list);
-                    let sum: f32 =
-                        members.map(|member| history[member as usize] * shared[member as usize]).sum();
-                    let sum = sum * scale;
-                    let others = sums_of_lists[list as usize] - history[item];
+                let own = |(list, strength)| strength * strength * list_damping[list as usize];
+                let own: f32 = of_item.clone().map(own).sum();
+                for (list, strength) in of_item.clone() {
+                    let (members, scale) = sample(&lists.of_list, list);
+                    let term = |(member, strength): (u32, f32)| {
+                        strength * history[member as usize] * shared[member as usize]
+                    };
+                    let sum = members.map(term).sum::<f32>() * scale;
+                    let others = squares_of_lists[list as usize] - strength * strength * history[item];
+                    // What the item itself leads to the edge, and what the list leads to it.
+                    let own = history[item] * own + list_damping[list as usize] * others;
                     with.push(sum);
-                    without.push(rest(sum, history[item] * own + list_damping[list as usize] * others));
+                    without.push(rest(sum, strength * own));
                 }
-                for &list in of_item {
-                    let (members, _) = sample(lists.of_list.columns_of(list as usize), list);
-                    members.for_each(|member| shared[member as usize] = 0.0);
+                for (list, _) in of_item {
+                    let (members, _) = sample(&lists.of_list, list);
+                    members.for_each(|(member, _)| shared[member as usize] = 0.0);
                 }
             }
             (with, without)
@@ -145,9 +149,12 @@ impl EdgeScores {
 
 /// The items of a list that count, and the number that each stands for. Items are ordered by stable id, which is a hash, so a run of
 /// them is a random sample.
-fn sample(items: &[u32], list: u32) -> (impl Iterator<Item = u32> + '_, f32) {
+fn sample(of_list: &Sparse, list: u32) -> (impl Iterator<Item = (u32, f32)> + '_, f32) {
+    let items = of_list.columns_of(list as usize);
     let count = items.len().min(MAX_MEMBERS);
     let start =
         (u64::from(list).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % (items.len() - count + 1);
-    (items[start..start + count].iter().copied(), items.len() as f32 / count as f32)
+    let strengths = &of_list.values_of(list as usize)[start..start + count];
+    let members = items[start..start + count].iter().copied().zip(strengths.iter().copied());
+    (members, items.len() as f32 / count as f32)
 }

@@ -33,6 +33,8 @@ pub(crate) struct HeldOutRanking {
 struct HeldOutList {
     list: u32,
     hidden: Vec<u32>,
+    /// The strengths of the hidden edges.
+    strengths: Vec<f32>,
     /// The other items of the list, which are not ranked.
     history: Vec<u32>,
     /// The sum of each item that two hops reach.
@@ -63,7 +65,8 @@ pub(crate) struct RankedBy<'a> {
 /// The quality of a ranking.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RankingQuality {
-    /// For each list the mean over its hidden items of `1 / log2(rank + 1)`, with 0 for ranks behind [`LAST_RANK`].
+    /// For each list the mean over its hidden items of `1 / log2(rank + 1)`, with 0 for ranks behind [`LAST_RANK`]. Items count by the
+    /// strengths of their edges.
     gains: Vec<f64>,
     /// The mean over lists of the share of hidden items among the first 20.
     pub(crate) recall: f64,
@@ -79,6 +82,7 @@ impl HeldOutRanking {
             let query = |group: &&[HiddenEdge]| HeldOutList {
                 list: group[0].list,
                 hidden: group.iter().map(|edge| edge.item).collect(),
+                strengths: group.iter().map(|edge| edge.strength).collect(),
                 history: lists.of_list.columns_of(group[0].list as usize).to_vec(),
                 sums: two_hops(lists, dampings, group[0].list, &mut amounts, &mut sums),
             };
@@ -189,8 +193,10 @@ impl HeldOutRanking {
             found
         });
         let ranks = tasks.collect::<Vec<_>>().concat();
-        let quality =
-            |at: usize| RankingQuality::new(ranks.iter().skip(at).step_by(count).map(Vec::as_slice));
+        let quality = |at: usize| {
+            let ranks = ranks.iter().skip(at).step_by(count).map(Vec::as_slice);
+            RankingQuality::new(ranks.zip(self.queries.iter().map(|query| query.strengths.as_slice())))
+        };
         (0..count).map(quality).collect()
     }
 
@@ -204,13 +210,16 @@ impl HeldOutRanking {
 }
 
 impl RankingQuality {
-    /// From the ranks of each list's hidden items; the first rank is 0.
-    fn new<'r>(lists: impl Iterator<Item = &'r [f64]>) -> Self {
+    /// From the ranks of each list's hidden items and the strengths of their edges; the first rank is 0.
+    fn new<'r>(lists: impl Iterator<Item = (&'r [f64], &'r [f32])>) -> Self {
         let mut quality = Self::default();
-        for ranks in lists {
+        for (ranks, strengths) in lists {
             let count = ranks.len() as f64;
-            let gain = |rank: &f64| if *rank < LAST_RANK { 1.0 / (rank + 2.0).log2() } else { 0.0 };
-            quality.gains.push(ranks.iter().map(gain).sum::<f64>() / count);
+            let gain = |rank: f64| if rank < LAST_RANK { 1.0 / (rank + 2.0).log2() } else { 0.0 };
+            let gains =
+                ranks.iter().zip(strengths).map(|(&rank, &strength)| f64::from(strength) * gain(rank));
+            let strength: f64 = strengths.iter().copied().map(f64::from).sum();
+            quality.gains.push(gains.sum::<f64>() / strength);
             quality.recall += ranks.iter().filter(|&&rank| rank < ANSWERS).count() as f64 / count;
         }
         quality.recall /= quality.gains.len().max(1) as f64;
@@ -302,23 +311,23 @@ fn two_hops(
     sums: &mut [f32],
 ) -> Vec<(u32, f32)> {
     let (mut reached_lists, mut reached) = (Vec::new(), Vec::new());
-    for &item in lists.of_list.columns_of(list as usize) {
-        for &other in lists.of_item.columns_of(item as usize) {
+    for (item, weight) in lists.of_list.row(list as usize) {
+        for (other, strength) in lists.of_item.row(item as usize) {
             let amount = &mut amounts[other as usize];
             if *amount == 0.0 {
                 reached_lists.push(other);
             }
-            *amount += dampings.history[item as usize];
+            *amount += weight * strength * dampings.history[item as usize];
         }
     }
     for other in reached_lists {
         let amount = std::mem::take(&mut amounts[other as usize]) * dampings.list[other as usize];
-        for &member in lists.of_list.columns_of(other as usize) {
+        for (member, strength) in lists.of_list.row(other as usize) {
             let sum = &mut sums[member as usize];
             if *sum == 0.0 {
                 reached.push(member);
             }
-            *sum += amount;
+            *sum += amount * strength;
         }
     }
     reached.into_iter().map(|item| (item, std::mem::take(&mut sums[item as usize]))).collect()
@@ -346,7 +355,9 @@ mod tests {
 
     #[test]
     fn a_setting_is_better_only_if_most_lists_agree() {
-        let quality = |ranks: &[f64]| RankingQuality::new(ranks.iter().map(std::slice::from_ref));
+        let quality = |ranks: &[f64]| {
+            RankingQuality::new(ranks.iter().map(std::slice::from_ref).zip(std::iter::repeat(&[0.5][..])))
+        };
         let first = quality(&[3.0, 1.0, 8.0, 2.0]);
         assert!(!first.is_better_than(&first));
         assert!(quality(&[2.0, 0.0, 7.0, 1.0]).is_better_than(&first));

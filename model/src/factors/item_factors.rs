@@ -7,7 +7,7 @@ use hedgerow_storage::SharedNumbers;
 
 use crate::config::graph_constants::GraphConstants;
 use crate::config::json;
-use crate::factors::least_squares::edge_target;
+use crate::factors::least_squares::{edge_target, sum};
 use crate::linalg::normal_equations::{Factor, NormalEquations, RANK, RowEquations, gram};
 use crate::linalg::rows::is_finite;
 
@@ -53,6 +53,8 @@ pub(crate) struct FoldInItem {
     /// The score of the item for the history, and the same without the item itself.
     pub(crate) with: f32,
     pub(crate) without: f32,
+    /// The strength of its edge to the list.
+    pub(crate) confidence: f32,
 }
 
 impl ItemFactors {
@@ -141,23 +143,30 @@ impl ItemFactors {
     /// Cost: `RANK^2` operations an item, and `RANK^3 / 6`.
     pub(crate) fn fold_in(&self, history: &[FoldInItem]) -> Factor {
         let unobserved = self.constants.unobserved;
-        let (mut rows, mut targets, mut right) = (Vec::new(), Vec::new(), [0.0; RANK]);
+        let (mut rows, mut targets, mut confidences) = (Vec::new(), Vec::new(), Vec::new());
+        let mut right = [0.0; RANK];
         for item in history {
             if let Some(row) = item.factor {
                 rows.push(row);
-                targets.push(edge_target(item.with, item.without, unobserved));
-                let pulls = &self.pulls[row as usize];
-                right.iter_mut().zip(pulls).for_each(|(to, pull)| *to -= unobserved * pull);
+                targets.push(edge_target(item.with, item.without, unobserved, item.confidence));
+                confidences.push(item.confidence);
+                let (pulls, by) = (&self.pulls[row as usize], unobserved * item.confidence);
+                right.iter_mut().zip(pulls).for_each(|(to, pull)| *to -= by * pull);
             }
         }
         let equations = RowEquations {
             gram: self.gram(),
             weight: unobserved,
-            diagonal: self.constants.diagonal(rows.len()),
+            diagonal: self.constants.diagonal(sum(&confidences)),
             right,
             factors: &self.z,
             rows: &rows,
             targets: &targets,
+            confidences: if confidences.iter().all(|&confidence| confidence == 1.0) {
+                &[]
+            } else {
+                &confidences
+            },
         };
         equations.solve(&mut NormalEquations::new())
     }

@@ -2,7 +2,7 @@
 //! Owns the choice of hidden edges. Must not know what is computed from them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use hedgerow_storage::{NodeIx, Snapshot};
 use hedgerow_walker::ListRelations;
@@ -13,7 +13,7 @@ use crate::linalg::sparse::Sparse;
 
 const ABSENT: u32 = u32::MAX;
 
-/// Edges between lists and items, each once. Size: 16 bytes an edge.
+/// Edges between lists and items, each once with the strength of the strongest. Size: 16 bytes an edge.
 pub(crate) struct ItemLists {
     /// The items that have an edge in the graph, by stable id.
     pub(crate) items: Vec<NodeIx>,
@@ -24,13 +24,16 @@ pub(crate) struct ItemLists {
     pub(crate) of_list: Sparse,
     /// The lists of each item, ascending. Shape: (items, lists).
     pub(crate) of_item: Sparse,
+    /// True if some strength is not 1.
+    has_strengths: bool,
 }
 
 /// An edge that is taken out of the lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct HiddenEdge {
     pub(crate) list: u32,
     pub(crate) item: u32,
+    pub(crate) strength: f32,
 }
 
 impl ItemLists {
@@ -47,7 +50,7 @@ impl ItemLists {
         let mut row_of = vec![ABSENT; snapshot.bound() as usize];
         let mut lists = Vec::new();
         for &item in &items {
-            for list in relations.lists_of(snapshot, item) {
+            for (list, _) in relations.lists_of(snapshot, item) {
                 if row_of[list.index()] == ABSENT {
                     row_of[list.index()] = 0;
                     lists.push(list);
@@ -59,19 +62,26 @@ impl ItemLists {
             row_of[list.index()] = row as u32;
         }
         let row = |&item: &NodeIx| {
-            let mut row: Vec<u32> =
-                relations.lists_of(snapshot, item).map(|list| row_of[list.index()]).collect();
-            row.sort_unstable();
-            row.dedup();
+            let edges = relations.lists_of(snapshot, item);
+            let mut row: Vec<(u32, f32)> =
+                edges.map(|(list, strength)| (row_of[list.index()], strength)).collect();
+            row.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+            row.dedup_by_key(|(list, _)| *list);
             row
         };
-        let rows: Vec<Vec<u32>> = items.par_iter().map(row).collect();
+        let rows: Vec<Vec<(u32, f32)>> = items.par_iter().map(row).collect();
+        let has_strengths = rows.iter().flatten().any(|&(_, strength)| strength != 1.0);
         let mut of_item = Sparse::with_capacity(lists.len(), items.len(), rows.iter().map(Vec::len).sum());
         for row in rows {
-            of_item.push_row(row.into_iter().map(|list| (list, 1.0)));
+            of_item.push_row(row);
         }
         let (item_ids, list_ids) = (ids(&items), ids(&lists));
-        Self { items, item_ids, list_ids, of_list: of_item.transpose(), of_item }
+        Self { items, item_ids, list_ids, of_list: of_item.transpose(), of_item, has_strengths }
+    }
+
+    /// The confidences of a row of [`ItemLists::of_list`] or [`ItemLists::of_item`], which are its strengths; empty if all are 1.
+    pub(crate) fn confidences<'m>(&self, matrix: &'m Sparse, row: usize) -> &'m [f32] {
+        if self.has_strengths { matrix.values_of(row) } else { &[] }
     }
 
     pub(crate) fn list_count(&self) -> usize {
@@ -130,13 +140,13 @@ impl ItemLists {
     /// come after all that are known, so none of their time may be left in other lists.
     pub(crate) fn hidden_edges(&self, seed: u64) -> Vec<HiddenEdge> {
         let hidden_of = |list: u32| {
-            let items = self.of_list.columns_of(list as usize);
             // The smallest hashes: at least one edge, and never all.
-            let mut items = items.to_vec();
+            let mut items: Vec<(u32, f32)> = self.of_list.row(list as usize).collect();
             let count = (items.len() / HIDDEN_SHARE).min(MOST_HIDDEN);
-            items.sort_by_cached_key(|&item| self.hash(list, self.item_ids[item as usize], seed));
+            items.sort_by_cached_key(|&(item, _)| self.hash(list, self.item_ids[item as usize], seed));
             items.truncate(count);
-            items.into_iter().map(move |item| HiddenEdge { list, item }).collect::<Vec<_>>()
+            let hidden = items.into_iter().map(move |(item, strength)| HiddenEdge { list, item, strength });
+            hidden.collect::<Vec<_>>()
         };
         (0..self.list_count() as u32).into_par_iter().flat_map_iter(hidden_of).collect()
     }
@@ -160,11 +170,11 @@ impl ItemLists {
         let place = |ids: &[u64], node: NodeIx| ids.binary_search(&snapshot.stable_id(node).get()).ok();
         let edge = |&(list, item): &(NodeIx, NodeIx)| {
             let (list, item) = (place(&self.list_ids, list)?, place(&self.item_ids, item)? as u32);
-            let is_here = self.of_list.columns_of(list).binary_search(&item).is_ok();
-            is_here.then_some((list as u32, item))
+            let place = self.of_list.columns_of(list).binary_search(&item).ok()?;
+            Some(((list as u32, item), self.of_list.values_of(list)[place]))
         };
-        let found: BTreeSet<(u32, u32)> = edges.iter().filter_map(edge).collect();
-        found.into_iter().map(|(list, item)| HiddenEdge { list, item }).collect()
+        let found: BTreeMap<(u32, u32), f32> = edges.iter().filter_map(edge).collect();
+        found.into_iter().map(|((list, item), strength)| HiddenEdge { list, item, strength }).collect()
     }
 
     fn hash(&self, list: u32, item: u64, seed: u64) -> u64 {
@@ -196,9 +206,9 @@ impl ItemLists {
         }
         let mut of_list = Sparse::with_capacity(items.len(), lists.len(), 0);
         for &list in lists {
-            let kept = self.of_list.columns_of(list as usize).iter().filter(|&&item| keeps(list, item));
-            let rows = kept.map(|&item| row_of[item as usize]).filter(|&row| row != ABSENT);
-            of_list.push_row(rows.map(|row| (row, 1.0)));
+            let kept = self.of_list.row(list as usize).filter(|&(item, _)| keeps(list, item));
+            let rows = kept.map(|(item, strength)| (row_of[item as usize], strength));
+            of_list.push_row(rows.filter(|&(row, _)| row != ABSENT));
         }
         Self {
             items: items.iter().map(|&item| self.items[item as usize]).collect(),
@@ -206,6 +216,7 @@ impl ItemLists {
             list_ids: lists.iter().map(|&list| self.list_ids[list as usize]).collect(),
             of_item: of_list.transpose(),
             of_list,
+            has_strengths: self.has_strengths,
         }
     }
 }

@@ -49,9 +49,11 @@ pub(crate) struct LossConstants {
 /// With s the filter's score, s0 that without the edge itself, and q and z the factors of lists and items, the loss is
 ///
 /// ```text
-/// sum over edges (1 - s0 - q.z)^2  +  a0 * sum over all pairs (s0 + q.z)^2  +  sum of lambda_row |row|^2
-/// lambda_row = lambda (edges of the row + a0 * the number of columns);  s0 = s where there is no edge
+/// sum over edges c (1 - s0 - q.z)^2  +  a0 * sum over all pairs (s0 + q.z)^2  +  sum of lambda_row |row|^2
+/// lambda_row = lambda (confidences of the row's edges + a0 * the number of columns);  s0 = s where there is no edge
 /// ```
+///
+/// The confidence c of an edge is its strength.
 ///
 /// Determinism: rows are in the order of stable ids and each sum has a fixed order, so the factors are the same bits for any number
 /// of threads and any order of arrival.
@@ -63,7 +65,7 @@ pub(crate) struct ResidualLoss<'a> {
     constants: LossConstants,
     /// The weight of the filter's score.
     pub(crate) scale: f32,
-    /// `1 - s0 - a0 (s0 - s)` of each edge, in the order of `of_item` and of `of_list`.
+    /// `1 - s0 - a0 (s0 - s) / c` of each edge, in the order of `of_item` and of `of_list`.
     targets_of_item: Vec<f32>,
     targets_of_list: Vec<f32>,
 }
@@ -77,9 +79,11 @@ impl<'a> ResidualLoss<'a> {
     ) -> Self {
         let mean = scores.mean();
         let scale = if mean > 0.0 { (f64::from(constants.strength) / mean) as f32 } else { 0.0 };
-        let edges = scores.with.iter().zip(&scores.without);
+        let edges = scores.with.iter().zip(&scores.without).zip(lists.of_item.values());
         let targets_of_item: Vec<f32> = edges
-            .map(|(&with, &without)| edge_target(scale * with, scale * without, constants.unobserved))
+            .map(|((&with, &without), &confidence)| {
+                edge_target(scale * with, scale * without, constants.unobserved, confidence)
+            })
             .collect();
         let targets_of_list = transposed(&lists.of_item, &lists.of_list, &targets_of_item);
         Self { lists, dampings, constants, scale, targets_of_item, targets_of_list }
@@ -143,17 +147,19 @@ impl<'a> ResidualLoss<'a> {
         solve_rows(lists, method, |list| {
             let row = of_list.columns_of(list);
             let mut right = [0.0; RANK];
-            for &item in row {
-                right.iter_mut().zip(&pulls[item as usize]).for_each(|(to, pull)| *to -= unobserved * pull);
+            for (item, strength) in of_list.row(list) {
+                let by = unobserved * strength;
+                right.iter_mut().zip(&pulls[item as usize]).for_each(|(to, pull)| *to -= by * pull);
             }
             RowEquations {
                 gram: &gram,
                 weight: unobserved,
-                diagonal: diagonal(regularization, unobserved, row.len(), items),
+                diagonal: diagonal(regularization, unobserved, sum(of_list.values_of(list)), items),
                 right,
                 factors: z,
                 rows: row,
                 targets: &self.targets_of_list[of_list.range(list)],
+                confidences: self.lists.confidences(of_list, list),
             }
         })
     }
@@ -176,20 +182,26 @@ impl<'a> ResidualLoss<'a> {
             RowEquations {
                 gram: &gram,
                 weight: unobserved,
-                diagonal: diagonal(regularization, unobserved, row.len(), lists),
+                diagonal: diagonal(regularization, unobserved, sum(of_item.values_of(item)), lists),
                 right: filtered[item].map(|sum| -unobserved * sum),
                 factors: q,
                 rows: row,
                 targets: &self.targets_of_item[of_item.range(item)],
+                confidences: self.lists.confidences(of_item, item),
             }
         })
     }
 }
 
 /// The target of an edge's factors. With it the squares over edges and over all pairs are one square:
-/// `1 - s0 - a0 (s0 - s)`.
-pub(crate) fn edge_target(with: f32, without: f32, unobserved: f32) -> f32 {
-    1.0 - without - unobserved * (without - with)
+/// `1 - s0 - a0 (s0 - s) / c`.
+pub(crate) fn edge_target(with: f32, without: f32, unobserved: f32, confidence: f32) -> f32 {
+    1.0 - without - unobserved * (without - with) / confidence
+}
+
+/// The sum of the confidences of a row's edges.
+pub(crate) fn sum(confidences: &[f32]) -> f32 {
+    confidences.iter().copied().map(f64::from).sum::<f64>() as f32
 }
 
 fn solve_rows<'a>(

@@ -80,7 +80,7 @@ fn pairs_together(kept: &ItemLists, hidden: &ItemLists, seed: u64) -> Vec<(u32, 
             let of_item = hidden.of_item.columns_of(item as usize);
             let mut others = Vec::new();
             for &list in of_item.iter().take(MAX_LISTS) {
-                for &other in members(hidden, list) {
+                for (other, _) in members(hidden, list) {
                     together[other as usize] += 1;
                     others.push(other);
                 }
@@ -113,9 +113,9 @@ fn smallest(mut pairs: Vec<(u64, (u32, u32))>) -> Vec<(u64, (u32, u32))> {
     pairs
 }
 
-fn members(lists: &ItemLists, list: u32) -> &[u32] {
-    let members = lists.of_list.columns_of(list as usize);
-    &members[..members.len().min(MOST_ITEMS)]
+/// The items of a list that count, with the strengths of their edges.
+fn members(lists: &ItemLists, list: u32) -> impl Iterator<Item = (u32, f32)> + '_ {
+    lists.of_list.row(list as usize).take(MOST_ITEMS)
 }
 
 /// The sum of the pairs' gains for each combination of item exponent and weight of second hops.
@@ -257,13 +257,14 @@ impl Rows<'_> {
     /// The sum of the powers of the lists that an item shares with each other item.
     fn row(&mut self, item: u32) -> Vec<(u32, f32)> {
         let mut reached = Vec::new();
-        for &list in self.lists.of_item.columns_of(item as usize).iter().take(MAX_LISTS) {
-            for &other in members(self.lists, list) {
+        for (list, strength) in self.lists.of_item.row(item as usize).take(MAX_LISTS) {
+            let amount = strength * self.list_powers[list as usize];
+            for (other, strength) in members(self.lists, list) {
                 let sum = &mut self.sums[other as usize];
                 if *sum == 0.0 {
                     reached.push(other);
                 }
-                *sum += self.list_powers[list as usize];
+                *sum += strength * amount;
             }
         }
         let mut row: Vec<(u32, f32)> = reached

@@ -1,7 +1,7 @@
 //! The factors beside their definitions, computed in double precision on whole matrices.
 
 use hedgerow_storage::{Batch, CancelToken, Edge, NodeRef, Snapshot, Store};
-use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy};
+use hedgerow_walker::{DegreePowers, FilterPowers, GraphFilter, ListRelations, Policy, RelationWeights};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -37,19 +37,39 @@ pub(in crate::factors) fn edges(users: usize, items: usize, seed: u64) -> Vec<(S
 }
 
 pub(in crate::factors) fn stored(edges: &[(String, String)]) -> (tempfile::TempDir, Snapshot) {
+    stored_in(edges, |_, _| None)
+}
+
+/// A third of the edges are views, which count a fifth.
+fn stored_with_views(edges: &[(String, String)]) -> (tempfile::TempDir, Snapshot) {
+    let is_view =
+        |user: &str, item: &str| user.bytes().chain(item.bytes()).map(u32::from).sum::<u32>() % 3 == 0;
+    stored_in(edges, |user, item| Some(if is_view(user, item) { "views" } else { "likes" }))
+}
+
+fn stored_in(
+    edges: &[(String, String)],
+    relation: impl Fn(&str, &str) -> Option<&'static str>,
+) -> (tempfile::TempDir, Snapshot) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
     let mut batch = Batch::new();
     for (user, item) in edges {
+        let relation = relation(user, item);
         let (user, item) = (NodeRef { kind: "user", key: user }, NodeRef { kind: "item", key: item });
-        batch.link(user, item, Edge::default()).expect("an edge");
+        batch.link(user, item, Edge { relation, ..Edge::default() }).expect("an edge");
     }
     store.commit(&batch).expect("a commit");
     (folder, store.snapshot())
 }
 
 fn policy(snapshot: &Snapshot) -> Policy {
-    Policy::default_for(snapshot, snapshot.kind_ix("item").expect("items"))
+    let policy = Policy::default_for(snapshot, snapshot.kind_ix("item").expect("items"));
+    if snapshot.relation_ix("views").is_none() {
+        return policy;
+    }
+    let weights = [("views".to_owned(), 0.2), ("likes".to_owned(), 1.0)];
+    policy.with_relations(&RelationWeights::new(weights).expect("two weights"))
 }
 
 pub(in crate::factors) fn item_lists(snapshot: &Snapshot) -> ItemLists {
@@ -89,6 +109,12 @@ fn the_core_has_the_items_and_lists_with_the_most_edges() {
 /// An edge must not explain itself: the score without it is the score in a graph that never had it.
 #[test]
 fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
+    for stored in [stored, stored_with_views] {
+        compare_scores_without_each_edge(stored);
+    }
+}
+
+fn compare_scores_without_each_edge(stored: fn(&[(String, String)]) -> (tempfile::TempDir, Snapshot)) {
     let all = edges(12, 10, 1);
     let (_folder, snapshot) = stored(&all);
     let lists = item_lists(&snapshot);
@@ -109,10 +135,16 @@ fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
                 .iter()
                 .filter(|edge| edge.0 == user)
                 .map(|edge| without.require(NodeRef { kind: "item", key: &edge.1 }).expect("an item"))
+                .map(|item| {
+                    let user = without.require(NodeRef { kind: "user", key: &user }).expect("it has items");
+                    (item, relations.strength(&without, user, item))
+                })
                 .collect();
-            let sums = GraphFilter::new(&without, &relations, &powers).sums(&history);
+            let mut sums = Vec::new();
+            let mut filter = GraphFilter::new(&without, &relations, &powers);
+            filter.pass_sums(&history, |item, sum| sums.push((item, sum)));
             let node = without.lookup(NodeRef { kind: "item", key: &name });
-            let found = node.and_then(|node| sums.items.iter().find(|(other, _)| *other == node));
+            let found = node.and_then(|node| sums.iter().find(|(other, _)| *other == node));
             let expected =
                 found.map_or(0.0, |&(node, sum)| sum * item_power.of(relations.degree(&without, node)));
             let score = scores.without[place];
@@ -139,14 +171,15 @@ fn loss(lists: &ItemLists, dampings: &Dampings, scale: f32, q: &[Factor], z: &[F
     let square = |row: &Factor| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
     let mut total = 0.0;
     for (user, q) in q.iter().enumerate() {
-        let row = lists.of_list.columns_of(user);
-        total += lambda * (row.len() as f64 + a0 * items as f64) * square(q);
+        let confidences: f64 = lists.of_list.row(user).map(|(_, strength)| f64::from(strength)).sum();
+        total += lambda * (confidences + a0 * items as f64) * square(q);
         // The filter's score of every item, edge or not.
         let mut sums = vec![0.0f64; items];
-        for &start in row {
-            for &other in lists.of_item.columns_of(start as usize) {
-                for &item in lists.of_list.columns_of(other as usize) {
-                    sums[item as usize] += f64::from(dampings.history[start as usize])
+        for (start, first) in lists.of_list.row(user) {
+            for (other, second) in lists.of_item.row(start as usize) {
+                for (item, third) in lists.of_list.row(other as usize) {
+                    sums[item as usize] += f64::from(first * second * third)
+                        * f64::from(dampings.history[start as usize])
                         * f64::from(dampings.list[other as usize]);
                 }
             }
@@ -159,12 +192,13 @@ fn loss(lists: &ItemLists, dampings: &Dampings, scale: f32, q: &[Factor], z: &[F
                 None => scale * f64::from(dampings.item[item]) * sums[item],
             };
             total += a0 * (score + product).powi(2);
-            total += edge.map_or(0.0, |_| (1.0 - score - product).powi(2));
+            let confidence = edge.map_or(0.0, |at| f64::from(lists.of_item.values()[at]));
+            total += confidence * (1.0 - score - product).powi(2);
         }
     }
     for (item, z) in z.iter().enumerate() {
-        let row = lists.of_item.columns_of(item);
-        total += lambda * (row.len() as f64 + a0 * users as f64) * square(z);
+        let confidences: f64 = lists.of_item.row(item).map(|(_, strength)| f64::from(strength)).sum();
+        total += lambda * (confidences + a0 * users as f64) * square(z);
     }
     total
 }
@@ -172,8 +206,13 @@ fn loss(lists: &ItemLists, dampings: &Dampings, scale: f32, q: &[Factor], z: &[F
 /// The lists' factors are the minimum for the items': a step to any side makes the loss larger. And each sweep makes it smaller.
 #[test]
 fn every_step_minimizes_the_loss() {
-    let (_folder, snapshot) = stored(&edges(24, 18, 2));
-    let lists = item_lists(&snapshot);
+    for stored in [stored, stored_with_views] {
+        minimize_the_loss_in(&stored(&edges(24, 18, 2)).1);
+    }
+}
+
+fn minimize_the_loss_in(snapshot: &Snapshot) {
+    let lists = item_lists(snapshot);
     let dampings = Dampings::new(&lists, &CONSTANTS.exponents);
     let scores = EdgeSums::new(&lists, &dampings).scores(&lists, &dampings);
     let fitted = ResidualLoss::new(&lists, &dampings, &scores, CONSTANTS);
@@ -226,11 +265,16 @@ fn cheap_sweeps_reach_the_loss_of_exact_ones() {
 /// A history gets the factors that its list has in the training, from sums that are made anew.
 #[test]
 fn the_factors_of_a_history_are_those_of_its_list() {
-    let (_folder, snapshot) = stored(&edges(40, 20, 4));
+    for stored in [stored, stored_with_views] {
+        compare_factors_of_histories_in(&stored(&edges(40, 20, 4)).1);
+    }
+}
+
+fn compare_factors_of_histories_in(snapshot: &Snapshot) {
     let cancel = CancelToken::new();
     let Fit { factors, .. } =
-        fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("fitted").expect("lists");
-    let lists = item_lists(&snapshot);
+        fit(snapshot, &policy(snapshot), &[], 1, &cancel).expect("fitted").expect("lists");
+    let lists = item_lists(snapshot);
     let exponents = factors.constants.exponents;
     let dampings = Dampings::new(&lists, &exponents);
     let scores = EdgeSums::new(&lists, &dampings).scores(&lists, &dampings);
@@ -256,6 +300,7 @@ fn the_factors_of_a_history_are_those_of_its_list() {
                     factor: factors.place(lists.item_ids[item as usize]),
                     with: scale * scores.with[at],
                     without: scale * scores.without[at],
+                    confidence: lists.of_item.values()[at],
                 }
             })
             .collect();
@@ -336,7 +381,7 @@ fn a_graph_without_lists_or_with_short_ones_only_has_no_factors() {
     let (_folder, snapshot) = stored(&short);
     let cancel = CancelToken::new();
     assert!(fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("no error").is_none());
-    let alone = Policy { kind: "item".to_owned(), paths: Vec::new() };
+    let alone = Policy { kind: "item".to_owned(), paths: Vec::new(), weights: Vec::new() };
     assert!(fit(&snapshot, &alone, &[], 1, &cancel).expect("no error").is_none());
 }
 

@@ -17,7 +17,7 @@ const PRECISION: f32 = 1e-10;
 /// Cost: `RANK^2` operations a step, and twice `RANK` for each row of factors.
 /// Source: Takacs et al., "Applications of the conjugate gradient method for implicit feedback collaborative filtering" (`RecSys` 2011).
 pub(crate) fn improved(equations: &RowEquations<'_>, start: &Factor, steps: usize) -> Factor {
-    simd::run(Improve { equations, start, steps })
+    equations.with_confidences(|equations| simd::run(Improve { equations, start, steps }))
 }
 
 struct Improve<'a> {
@@ -196,6 +196,7 @@ mod tests {
                 factors: &[],
                 rows: &[],
                 targets: &[],
+                confidences: &[],
             };
             for start in [0.0, scale] {
                 let found = improved(&equations, &[start; RANK], 3);

@@ -19,8 +19,10 @@ pub(crate) type Factor = [f32; RANK];
 /// The equations of one row x, given the rows z that it has an edge to:
 ///
 /// ```text
-/// (weight * gram + diagonal * I + sum of z z') x  =  right + sum of target * z
+/// (weight * gram + diagonal * I + sum of c z z') x  =  right + sum of c * target * z
 /// ```
+///
+/// with the confidences c.
 pub(crate) struct RowEquations<'a> {
     /// Shape: (RANK, RANK), symmetric.
     pub(crate) gram: &'a [f32],
@@ -32,17 +34,37 @@ pub(crate) struct RowEquations<'a> {
     pub(crate) rows: &'a [u32],
     /// For each row that counts.
     pub(crate) targets: &'a [f32],
+    /// For each row that counts, above 0. Empty if all are 1.
+    pub(crate) confidences: &'a [f32],
 }
 
 impl RowEquations<'_> {
+    /// Solves by a method that knows no confidences.
+    pub(crate) fn with_confidences<T>(&self, solve: impl FnOnce(&RowEquations<'_>) -> T) -> T {
+        if self.confidences.is_empty() {
+            return solve(self);
+        }
+        let roots: Vec<f32> = self.confidences.iter().map(|confidence| confidence.sqrt()).collect();
+        // Rows and targets times the roots of their confidences.
+        let rows = self.rows.iter().zip(&roots);
+        let factors: Vec<Factor> =
+            rows.map(|(&row, root)| self.factors[row as usize].map(|value| root * value)).collect();
+        let targets: Vec<f32> = self.targets.iter().zip(&roots).map(|(target, root)| root * target).collect();
+        let rows: Vec<u32> = (0..self.rows.len() as u32).collect();
+        let (factors, rows, targets) = (&factors[..], &rows[..], &targets[..]);
+        solve(&RowEquations { factors, rows, targets, confidences: &[], ..*self })
+    }
+
     /// The solution. `memory` can hold anything.
     ///
     /// # Panics
     /// If there are not as many targets as rows.
     pub(crate) fn solve(&self, memory: &mut NormalEquations) -> Factor {
-        memory.start(self.gram, self.weight, self.diagonal, self.right);
-        memory.add(self.factors, self.rows, self.targets);
-        memory.solve()
+        self.with_confidences(|equations| {
+            memory.start(equations.gram, equations.weight, equations.diagonal, equations.right);
+            memory.add(equations.factors, equations.rows, equations.targets);
+            memory.solve()
+        })
     }
 }
 
@@ -268,6 +290,7 @@ pub(in crate::linalg) mod tests {
             factors: &factors,
             rows: &rows,
             targets: &targets,
+            confidences: &[],
         })
     }
 
@@ -307,6 +330,26 @@ pub(in crate::linalg) mod tests {
                 assert!((f64::from(*found) - expected).abs() < 1e-3, "{count} rows: {found} and {expected}");
             }
         }
+    }
+
+    /// A row with confidence 2 is a row that is there twice.
+    #[test]
+    fn a_confidence_counts_a_row_as_often() {
+        let factors = factors(5);
+        let equations = |rows, targets, confidences| RowEquations {
+            gram: &[0.0; RANK * RANK],
+            weight: 0.0,
+            diagonal: 0.5,
+            right: [0.0; RANK],
+            factors: &factors,
+            rows,
+            targets,
+            confidences,
+        };
+        let solve = |equations: RowEquations<'_>| equations.solve(&mut NormalEquations::new());
+        let twice = solve(equations(&[3, 1, 1], &[0.5, 0.7, 0.7], &[]));
+        let counted = solve(equations(&[3, 1], &[0.5, 0.7], &[1.0, 2.0]));
+        assert!(twice.iter().zip(&counted).all(|(a, b)| (a - b).abs() < 1e-5), "{twice:?} {counted:?}");
     }
 
     #[test]

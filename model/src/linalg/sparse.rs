@@ -109,9 +109,19 @@ impl Sparse {
         &self.columns
     }
 
+    /// The values of all entries, row after row.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The columns of a row.
     pub(crate) fn columns_of(&self, row: usize) -> &[u32] {
         &self.columns[self.range(row)]
+    }
+
+    /// The values of a row, in the order of its columns.
+    pub(crate) fn values_of(&self, row: usize) -> &[f32] {
+        &self.values[self.range(row)]
     }
 
     /// The places of a row's entries among all entries.

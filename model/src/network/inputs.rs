@@ -67,12 +67,13 @@ impl Inputs {
 /// One read of all dense rows. Without dense blocks it ends at the first node with an input.
 pub(crate) fn check_inputs(snapshot: &Snapshot, config: &ModelConfig) -> Result<(), Error> {
     let mut has_input = !config.identities.is_empty();
+    let counted = config.counted(snapshot);
     for kind in config.targets().filter_map(|name| snapshot.kind_ix(name)) {
         for node in snapshot.nodes_of(kind) {
             if has_input && config.dense.is_empty() {
                 return Ok(());
             }
-            has_input |= (config.degree_input && snapshot.degree(node) > 0)
+            has_input |= (config.degree_input && counted.degree(snapshot, node) > 0)
                 || (!has_input && !snapshot.tokens(node).is_empty());
             for (block, _) in &config.dense {
                 let Some(values) = snapshot.dense(node, block) else { continue };

@@ -115,8 +115,8 @@ enum ComparedNodes {
     Embedded(Vec<CopiedRow>),
     /// The nodes that the walks started from.
     WalkStarts(Vec<NodeIx>),
-    /// The items of each interest that two hops started from.
-    FilterStarts(Vec<Vec<NodeIx>>, FilterSource),
+    /// The items of each interest that two hops started from, with their strengths.
+    FilterStarts(Vec<Vec<(NodeIx, f32)>>, FilterSource),
 }
 
 /// A copy of an embedded row.
@@ -196,7 +196,7 @@ impl ExplanationInput {
     pub(crate) fn from_graph(
         embeddings: &Embeddings,
         graph: &GraphRows,
-        items: &[Vec<NodeIx>],
+        items: &[Vec<(NodeIx, f32)>],
         answers: impl Iterator<Item = (GraphParts, Option<usize>)>,
     ) -> Self {
         Self {
@@ -285,8 +285,8 @@ impl<'a> Explainer<'a> {
     }
 
     /// The connection with the item that has most tokens in common with the answer, the first of equal ones. `None` without any.
-    fn most_alike(&mut self, items: &[NodeIx], answer: NodeIx) -> Result<Option<Connection>, Error> {
-        let shared = |&item: &NodeIx| (shared_tokens(self.snapshot, item, answer).len(), item);
+    fn most_alike(&mut self, items: &[(NodeIx, f32)], answer: NodeIx) -> Result<Option<Connection>, Error> {
+        let shared = |&(item, _): &(NodeIx, f32)| (shared_tokens(self.snapshot, item, answer).len(), item);
         let most = items.iter().map(shared).reduce(|a, b| if b.0 > a.0 { b } else { a });
         most.filter(|(count, _)| *count > 0).map(|(_, item)| self.connection(item, answer, None)).transpose()
     }

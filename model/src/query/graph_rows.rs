@@ -1,7 +1,7 @@
 //! The items of a kind with factors, as answers read them: scaled factors to scan, the powers of the graph filter, and tokens.
 //! Must not know histories and questions.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot, StableId};
@@ -80,11 +80,11 @@ pub(crate) struct FilterSource {
 }
 
 impl FilterSource {
-    /// The item of a history that most of an answer's sum comes from, and its share; ties by stable id. `None` if two hops do not
+    /// The item of a history, given with strengths, that most of an answer's sum comes from, and its share; ties by stable id. `None` if two hops do not
     /// join any to the answer. Cost: two hops from the answer.
     pub(crate) fn largest_share(
         &self,
-        history: &[NodeIx],
+        history: &[(NodeIx, f32)],
         answer: NodeIx,
         snapshot: &Snapshot,
     ) -> Option<(NodeIx, f32)> {
@@ -92,10 +92,10 @@ impl FilterSource {
         let filter = &self.powers.filter;
         // G is symmetric, so two hops from the answer reach each item with the sum that the item gives to the answer.
         let from_answer = GraphFilter::new(snapshot, &relations, filter).sums(&[answer]);
-        let history: HashSet<NodeIx> = history.iter().copied().collect();
+        let history: HashMap<NodeIx, f32> = history.iter().copied().collect();
         let given = |&(item, sum): &(NodeIx, f32)| {
             let degree = relations.degree(snapshot, item);
-            history.contains(&item).then(|| (item, sum * filter.history.of(degree)))
+            history.get(&item).map(|strength| (item, strength * sum * filter.history.of(degree)))
         };
         let given: Vec<(NodeIx, f32)> = from_answer.items.iter().filter_map(given).collect();
         let total: f32 = given.iter().map(|(_, sum)| sum).sum();

@@ -184,8 +184,9 @@ impl State {
                 }
             }
         }
+        let counted = self.config.counted(snapshot);
         for row in 0..self.rows() {
-            self.levels[row] = degree::level(snapshot.degree(self.nodes[row]));
+            self.levels[row] = degree::level(counted.degree(snapshot, self.nodes[row]));
         }
         report.dirty_nodes = self.rows() as u64;
         report.sources = self.rows() as u64;
@@ -221,9 +222,10 @@ impl State {
             }
         }
         // Ends of changed edges: their degree levels.
+        let counted = self.config.counted(snapshot);
         for &(_, node) in changes.lists.keys() {
             let Some(row) = self.row_or_new(snapshot, node) else { continue };
-            let level = degree::level(snapshot.degree(node));
+            let level = degree::level(counted.degree(snapshot, node));
             if self.levels[row as usize] != level {
                 self.levels[row as usize] = level;
                 weights.push(row);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
+use hedgerow_walker::CountedRelations;
 use ndarray::{Array2, s};
 
 use crate::config::degree;
@@ -28,7 +29,12 @@ pub(crate) fn embed_nodes(
     nodes: &[NodeIx],
     cancel: &CancelToken,
 ) -> Result<(Array2<f32>, Vec<f32>), Error> {
-    let mut listed = NodeList { nodes: Vec::new(), places: HashMap::new(), levels: Vec::new() };
+    let mut listed = NodeList {
+        counted: config.counted(snapshot),
+        nodes: Vec::new(),
+        places: HashMap::new(),
+        levels: Vec::new(),
+    };
     for &node in nodes {
         listed.place(snapshot, node);
     }
@@ -69,6 +75,7 @@ pub(crate) fn embed_nodes(
 
 /// Nodes in order of first use, so that the nodes of a layer come first in the layer below.
 struct NodeList {
+    counted: CountedRelations,
     nodes: Vec<NodeIx>,
     places: HashMap<NodeIx, u32>,
     /// Degree levels.
@@ -79,7 +86,7 @@ impl NodeList {
     fn place(&mut self, snapshot: &Snapshot, node: NodeIx) -> u32 {
         *self.places.entry(node).or_insert_with(|| {
             self.nodes.push(node);
-            self.levels.push(degree::level(snapshot.degree(node)));
+            self.levels.push(degree::level(self.counted.degree(snapshot, node)));
             self.nodes.len() as u32 - 1
         })
     }

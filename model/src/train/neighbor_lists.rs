@@ -24,10 +24,12 @@ pub(crate) const FOLDS: usize = 4;
 /// The number of lists below which there are no folds: without a fourth of them too little would be left.
 const MIN_LISTS: usize = 100;
 
-/// All lists with two or more embedded members, in the order of relation names and stable ids. Size: 48 bytes a list.
+/// All lists with two or more embedded members, in the order of relation names and stable ids. Size: 52 bytes a list.
 pub(crate) struct NeighborLists {
     /// The relation and the node of each list.
     owners: Vec<(RelationIx, NodeIx)>,
+    /// The weight of each list's relation.
+    weights: Vec<f32>,
     all: Fold,
     folds: Vec<Fold>,
     seed: u64,
@@ -42,10 +44,11 @@ struct Fold {
 }
 
 impl Fold {
-    fn add(&mut self, list: u32, degree: f64) {
+    fn add(&mut self, list: u32, degree: f64, weight: f32) {
         self.lists.push(list);
         for (sums, power) in [(&mut self.single, SINGLE_POWER), (&mut self.history, HISTORY_POWER)] {
-            sums.push(sums.last().copied().unwrap_or(0.0) + degree.powf(power));
+            let weight = f64::from(weight) * degree.powf(power);
+            sums.push(sums.last().copied().unwrap_or(0.0) + weight);
         }
     }
 
@@ -60,11 +63,8 @@ impl Fold {
 
 impl NeighborLists {
     pub(crate) fn new(seed: u64, snapshot: &Snapshot, state: &State) -> Self {
-        let mut relations: Vec<RelationIx> =
-            (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
-        relations.sort_by_key(|&relation| snapshot.relation_name(relation).to_owned());
-        let mut owners = Vec::new();
-        for relation in relations {
+        let (mut owners, mut weights) = (Vec::new(), Vec::new());
+        for (relation, weight) in state.config.counted(snapshot).iter() {
             let mut of_relation: Vec<NodeIx> = (0..snapshot.bound())
                 .map(NodeIx::new)
                 .filter(|&node| {
@@ -74,18 +74,19 @@ impl NeighborLists {
                 .collect();
             of_relation.sort_by_key(|&node| snapshot.stable_id(node));
             owners.extend(of_relation.into_iter().map(|node| (relation, node)));
+            weights.resize(owners.len(), weight);
         }
         let mut all = Fold::default();
         let mut folds: Vec<Fold> = (0..FOLDS).map(|_| Fold::default()).collect();
-        for (list, &(relation, node)) in (0..).zip(&owners) {
+        for (list, (&(relation, node), &weight)) in (0..).zip(owners.iter().zip(&weights)) {
             let degree = snapshot.list(relation, node).degree() as f64;
-            all.add(list, degree);
-            folds[fold_of(snapshot.stable_id(node), seed)].add(list, degree);
+            all.add(list, degree, weight);
+            folds[fold_of(snapshot.stable_id(node), seed)].add(list, degree, weight);
         }
         if owners.len() < MIN_LISTS || folds.iter().any(|fold| fold.lists.is_empty()) {
             folds.clear();
         }
-        Self { owners, all, folds, seed }
+        Self { owners, weights, all, folds, seed }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,6 +101,11 @@ impl NeighborLists {
     /// The relation and the node of a list.
     pub(crate) fn get(&self, list: usize) -> (RelationIx, NodeIx) {
         self.owners[list]
+    }
+
+    /// The weight of a list's relation: lists are drawn in proportion to it.
+    pub(crate) fn weight(&self, list: usize) -> f32 {
+        self.weights[list]
     }
 
     /// Draws a list of a fold, or of all.

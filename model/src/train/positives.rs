@@ -134,7 +134,12 @@ impl<'a> PositiveSource<'a> {
             let mut chosen: Vec<u32> =
                 index::sample(&mut rng, members, count).into_iter().map(|member| member as u32).collect();
             chosen.sort_unstable();
-            (hash >> 32 < share).then_some((unit, chosen))
+            // Lists of a weak relation say less about answers, as they do in training.
+            let weight = match &self.kind_of_source {
+                SourceKind::Edges(lists) => lists.weight(unit),
+                SourceKind::Walks { .. } | SourceKind::Pairs(_) => 1.0,
+            };
+            (hash >> 32 < (share as f64 * f64::from(weight)) as u64).then_some((unit, chosen))
         };
         candidates.into_iter().filter_map(held_out).collect()
     }

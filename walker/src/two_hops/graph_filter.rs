@@ -24,11 +24,12 @@ pub struct FilterPowers {
 /// For a history H, an item j and degrees d, the sum is
 ///
 /// ```text
-/// F(H, j) = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
+/// F(H, j) = sum over i in H of  w_i d_i^-a * sum over the lists v of both i and j of  s_iv s_vj d_v^-b
 /// ```
 ///
-/// with the exponents a and b of [`FilterPowers`]. Of an item with more than [`MAX_LISTS`](crate::MAX_LISTS) lists, and of long lists, a sample counts
-/// and stands for all. Weights and times of edges do not count.
+/// with the exponents a and b of [`FilterPowers`], the items' weights w, and the strengths s of edges. A strength is the weight of the
+/// edge's relation in the policy. Of an item with more than [`MAX_LISTS`](crate::MAX_LISTS) lists, and of long lists, a sample counts and stands for
+/// all. Degrees are numbers of edges. Weights and times of edges do not count.
 ///
 /// # Shapes
 /// 8 bytes for each node of the graph. The system provides memory only for the parts that a sum touches.
@@ -70,6 +71,8 @@ pub struct HistorySum {
     pub degree: usize,
     /// `d_i^-a`, times the item's weight.
     pub damping: f32,
+    /// The item's weight.
+    pub weight: f32,
 }
 
 impl<'s> GraphFilter<'s> {
@@ -86,20 +89,22 @@ impl<'s> GraphFilter<'s> {
     /// The items of all lists of the history, each list once; about [`MAX_READS`](crate::MAX_READS) for each item of the history at most.
     pub fn sums(&mut self, history: &[NodeIx]) -> FilterSums {
         let mut items = Vec::new();
-        let history = self.pass_sums(history, |item, sum| items.push((item, sum)));
+        let history: Vec<(NodeIx, f32)> = history.iter().map(|&item| (item, 1.0)).collect();
+        let history = self.pass_sums(&history, |item, sum| items.push((item, sum)));
         FilterSums { items, history }
     }
 
-    /// As [`GraphFilter::sums`], but passes each item and its sum on instead of collecting them.
+    /// As [`GraphFilter::sums`], but items count with weights, of a repeated item the first, and each sum is passed on instead of
+    /// collected.
     ///
     /// # Panics
     /// As [`GraphFilter::sums`].
     /// # Cost
     /// As that of [`GraphFilter::sums`].
-    pub fn pass_sums(&mut self, history: &[NodeIx], each: impl FnMut(NodeIx, f32)) -> Vec<HistorySum> {
-        let mut starts: Vec<(NodeIx, f32)> = history.iter().map(|&item| (item, 1.0)).collect();
+    pub fn pass_sums(&mut self, history: &[(NodeIx, f32)], each: impl FnMut(NodeIx, f32)) -> Vec<HistorySum> {
+        let mut starts = history.to_vec();
         self.order(&mut starts);
-        starts.dedup();
+        starts.dedup_by_key(|(item, _)| *item);
         self.pass_sums_from(starts, each)
     }
 
@@ -142,7 +147,7 @@ impl<'s> GraphFilter<'s> {
             let degree = relations.degree(snapshot, item);
             let damping = weight * powers.history.of(degree);
             let own = amounts.add_lists(item, damping, snapshot, relations, &powers.list);
-            HistorySum { item, sum: 0.0, own, degree, damping }
+            HistorySum { item, sum: 0.0, own, degree, damping, weight }
         };
         let mut history: Vec<HistorySum> = starts.into_iter().map(start).collect();
         sums.add_items(&amounts.take(), history.len(), snapshot, relations);

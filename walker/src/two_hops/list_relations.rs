@@ -27,6 +27,32 @@ struct ListRelation {
     relation: RelationIx,
     /// True if every edge of the relation joins a node of the kind to a node of another kind.
     is_pure: bool,
+    /// The relation's weight beside the others.
+    weight: f32,
+}
+
+impl ListRelation {
+    /// The strength of the edge at a position of a list: how much it counts in a sum.
+    #[inline]
+    fn strength(&self, _list: &List<'_>, _position: usize) -> f32 {
+        self.weight
+    }
+
+    /// The strength of all edges of a list, if they have the same.
+    #[inline]
+    fn common_strength(&self, _list: &List<'_>) -> Option<f32> {
+        Some(self.weight)
+    }
+}
+
+/// A neighbor that counts in a sum.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) node: NodeIx,
+    /// The strength of its edge.
+    pub(super) strength: f32,
+    /// The neighbors that it stands for.
+    pub(super) scale: f32,
 }
 
 /// Neighbors that count in a sum.
@@ -44,16 +70,20 @@ impl ListRelations {
     /// The relations that a policy takes there and back. `None` if there is none.
     pub fn new(snapshot: &Snapshot, policy: &Policy) -> Option<Self> {
         let kind = snapshot.kind_ix(&policy.kind)?;
-        let relation = |path: &Vec<String>| match path.as_slice() {
+        let relation = |(at, path): (usize, &Vec<String>)| match path.as_slice() {
             [there, back] if there == back => {
                 let relation = snapshot.relation_ix(there)?;
                 let pairs = snapshot.relation_kinds(relation);
                 let is_pure = pairs.iter().all(|&(a, b)| (a == kind) != (b == kind));
-                Some(ListRelation { relation, is_pure })
+                Some(ListRelation {
+                    relation,
+                    is_pure,
+                    weight: policy.weights.get(at).copied().unwrap_or(1.0),
+                })
             }
             _ => None,
         };
-        let relations: Vec<ListRelation> = policy.paths.iter().filter_map(relation).collect();
+        let relations: Vec<ListRelation> = policy.paths.iter().enumerate().filter_map(relation).collect();
         (!relations.is_empty()).then_some(Self { kind, relations })
     }
 
@@ -68,12 +98,28 @@ impl ListRelations {
         self.relations.iter().map(|relation| snapshot.list(relation.relation, node).degree()).sum()
     }
 
-    /// All lists of an item, relation by relation, each time in the order of the neighbor list.
-    pub fn lists_of<'s>(&'s self, snapshot: &'s Snapshot, item: NodeIx) -> impl Iterator<Item = NodeIx> + 's {
+    /// All lists of an item with the strengths of its edges to them, relation by relation, each time in the order of the neighbor list.
+    pub fn lists_of<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+        item: NodeIx,
+    ) -> impl Iterator<Item = (NodeIx, f32)> + 's {
         self.relations.iter().flat_map(move |relation| {
-            let lists = snapshot.list(relation.relation, item).neighbors();
-            lists.filter(move |&list| relation.is_pure || snapshot.kind(list) != self.kind)
+            let lists = snapshot.list(relation.relation, item);
+            let edges = lists.neighbors().enumerate();
+            let edges = edges.map(move |(position, list)| (list, relation.strength(&lists, position)));
+            edges.filter(move |&(list, _)| relation.is_pure || snapshot.kind(list) != self.kind)
         })
+    }
+
+    /// The strength of the strongest edge between two nodes; 0 without one.
+    pub fn strength(&self, snapshot: &Snapshot, node: NodeIx, other: NodeIx) -> f32 {
+        let strength = |relation: &ListRelation| {
+            let list = snapshot.list(relation.relation, node);
+            let position = list.position(other, snapshot.stable_id(other))?;
+            Some(relation.strength(&list, position))
+        };
+        self.relations.iter().filter_map(strength).fold(0.0, f32::max)
     }
 
     /// The items of a list that count where some items have this many lists together.
@@ -81,16 +127,14 @@ impl ListRelations {
         (MAX_READS * items / lists.max(1)).max(FEWEST_ITEMS)
     }
 
-    /// Calls `each` with the lists of an item that count, and with the number that each stands for.
+    /// Calls `each` with the lists of an item that count.
     #[inline]
-    pub(super) fn for_each_list(&self, snapshot: &Snapshot, item: NodeIx, mut each: impl FnMut(NodeIx, f32)) {
-        for &ListRelation { relation, is_pure } in &self.relations {
-            let sample = Sample::new(snapshot.list(relation, item), snapshot, item, MAX_LISTS);
-            let scale = sample.scale;
-            sample.for_each(|list| {
-                let list = NodeIx::new(list);
-                if is_pure || snapshot.kind(list) != self.kind {
-                    each(list, scale);
+    pub(super) fn for_each_list(&self, snapshot: &Snapshot, item: NodeIx, mut each: impl FnMut(Counted)) {
+        for relation in &self.relations {
+            let sample = Sample::new(snapshot.list(relation.relation, item), snapshot, item, MAX_LISTS);
+            sample.for_each(relation, |list| {
+                if relation.is_pure || snapshot.kind(list.node) != self.kind {
+                    each(list);
                 }
             });
         }
@@ -107,7 +151,8 @@ impl ListRelations {
         }
     }
 
-    /// Calls `each` with at most `most` items of a list, some at a time, and with the number that each stands for.
+    /// Calls `each` with at most `most` items of a list, some at a time, and with the strength of their edges times the number that each
+    /// stands for.
     #[inline]
     pub(super) fn for_each_items(
         &self,
@@ -116,16 +161,18 @@ impl ListRelations {
         most: usize,
         mut each: impl FnMut(&[u32], f32),
     ) {
-        for &ListRelation { relation, is_pure } in &self.relations {
-            let sample = Sample::new(snapshot.list(relation, list), snapshot, list, most);
-            let scale = sample.scale;
-            if is_pure && sample.is_all() {
-                sample.list.runs().for_each(|run| each(run, scale));
+        for relation in &self.relations {
+            let sample = Sample::new(snapshot.list(relation.relation, list), snapshot, list, most);
+            if relation.is_pure
+                && sample.is_all()
+                && let Some(strength) = relation.common_strength(&sample.list)
+            {
+                sample.list.runs().for_each(|run| each(run, sample.scale * strength));
                 continue;
             }
-            sample.for_each(|item| {
-                if is_pure || snapshot.kind(NodeIx::new(item)) == self.kind {
-                    each(&[item], scale);
+            sample.for_each(relation, |item| {
+                if relation.is_pure || snapshot.kind(item.node) == self.kind {
+                    each(&[item.node.get()], item.scale * item.strength);
                 }
             });
         }
@@ -151,15 +198,18 @@ impl<'a> Sample<'a> {
     }
 
     #[inline]
-    fn for_each(self, mut each: impl FnMut(u32)) {
-        let degree = self.list.degree();
-        if self.is_all() {
-            self.list.runs().for_each(|run| run.iter().for_each(|&node| each(node)));
+    fn for_each(self, relation: &ListRelation, mut each: impl FnMut(Counted)) {
+        let Self { list, start, count, scale } = self;
+        let degree = list.degree();
+        let counted = |position, node| Counted { node, strength: relation.strength(&list, position), scale };
+        if count == degree {
+            let nodes = list.runs().flatten().map(|&node| NodeIx::new(node));
+            nodes.enumerate().for_each(|(position, node)| each(counted(position, node)));
             return;
         }
-        for at in self.start..self.start + self.count {
+        for at in start..start + count {
             let position = if at < degree { at } else { at - degree };
-            each(self.list.neighbor(position).get());
+            each(counted(position, list.neighbor(position)));
         }
     }
 }

@@ -45,10 +45,10 @@ impl SecondHops {
 
 /// Scores of the items that are related to one.
 ///
-/// With degrees d, the score of item j for item q is
+/// With degrees d and strengths s of edges, as in [`GraphFilter`](crate::GraphFilter), the score of item j for item q is
 ///
 /// ```text
-/// C_ij  = sum over the lists v of both i and j of  d_v^-b
+/// C_ij  = sum over the lists v of both i and j of  s_iv s_vj d_v^-b
 /// N_ij  = the 100 largest C_ij d_j^-hop of a row, divided by their sum
 /// score = d_j^-c C_qj / (sum over l of C_ql)  +  w * sum over i of N_qi N_ij
 /// ```

@@ -4,7 +4,7 @@
 use hedgerow_storage::{NodeIx, Snapshot};
 
 use crate::two_hops::degree_powers::DegreePowers;
-use crate::two_hops::list_relations::ListRelations;
+use crate::two_hops::list_relations::{Counted, ListRelations};
 
 /// Lists between the one that is read and the one whose items are fetched from memory.
 const LISTS_AHEAD: usize = 8;
@@ -47,7 +47,8 @@ impl Sums {
         }
     }
 
-    /// Adds `amount * d_v^-b` to each list v of an item. Returns the sum of what is added.
+    /// Adds `amount * d_v^-b`, times the strength of the edge, to each list v of an item. Returns the part of it that the same edges
+    /// lead back to the item.
     pub(super) fn add_lists(
         &mut self,
         item: NodeIx,
@@ -56,13 +57,13 @@ impl Sums {
         relations: &ListRelations,
         list_powers: &DegreePowers,
     ) -> f32 {
-        let mut added = 0.0;
-        relations.for_each_list(snapshot, item, |list, lists| {
-            let amount = lists * amount * list_powers.of(relations.degree(snapshot, list));
-            added += amount;
+        let mut returned = 0.0;
+        relations.for_each_list(snapshot, item, |Counted { node: list, strength, scale }| {
+            let amount = scale * strength * amount * list_powers.of(relations.degree(snapshot, list));
+            returned += strength * amount;
             self.add(list.get(), amount);
         });
-        added
+        returned
     }
 
     /// Adds to each item of some lists what its lists have. The lists are those of a number of items.

@@ -102,10 +102,29 @@ impl fmt::Display for Ranks {
     }
 }
 
+/// A relation and its weight, written `buys=1` or `buys`.
+#[derive(Clone, Debug)]
+struct RelationWeight(String, f32);
+
+impl RelationWeight {
+    fn parse(text: &str) -> Result<Self, String> {
+        // A name may hold the character, a weight does not.
+        let (name, weight) = match text.rsplit_once('=') {
+            None => (text, Ok(1.0)),
+            Some((name, weight)) => (name, weight.parse()),
+        };
+        let weight = weight.map_err(|_| "expected a weight behind the name, such as views=0.2".to_owned())?;
+        Ok(Self(name.to_owned(), weight))
+    }
+}
+
 /// The flags of `TrainOptions`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct OptionArgs {
+    /// The relations that count and their weights, such as buys=1,views=.2; a name alone has the weight 1 [default: all alike]
+    #[arg(long, value_name = "NAME=WEIGHT,..", value_delimiter = ',', value_parser = RelationWeight::parse)]
+    relations: Vec<RelationWeight>,
     /// Numbers in an embedding, without the one of popularity
     #[arg(long, default_value_t = preset().dim)]
     dim: usize,
@@ -214,6 +233,11 @@ impl OptionArgs {
     pub(super) fn into_options(self, targets: Vec<String>) -> TrainOptions {
         TrainOptions {
             targets,
+            relations: self
+                .relations
+                .into_iter()
+                .map(|RelationWeight(name, weight)| (name, weight))
+                .collect(),
             dim: self.dim,
             layers: self.layers,
             conv: self.conv.into(),

@@ -2,9 +2,10 @@
 //! their kind and the relation. Weights and times of edges are ignored.
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot, StableId};
+use hedgerow_walker::{CountedRelations, RelationWeights};
 use rayon::prelude::*;
 
-use crate::query::recommend::history_query::neighbors;
+use crate::query::recommend::history_query::history_of;
 
 /// The number of a node that is no item.
 const NO_ITEM: u32 = u32::MAX;
@@ -29,7 +30,10 @@ impl Incidence {
     pub(super) fn new(snapshot: &Snapshot, kind: KindIx) -> Self {
         let mut items: Vec<NodeIx> = snapshot.nodes_of(kind).collect();
         items.sort_unstable_by_key(|&item| snapshot.stable_id(item));
-        let linked = |&item: &NodeIx| neighbors(item, snapshot).into_iter().map(|(node, _)| node).collect();
+        let relations = CountedRelations::new(snapshot, &RelationWeights::default());
+        let linked = |&item: &NodeIx| {
+            history_of(item, snapshot, &relations).into_iter().map(|listed| listed.node).collect()
+        };
         let linked: Vec<Vec<NodeIx>> = items.par_iter().map(linked).collect();
         let mut lists: Vec<NodeIx> = linked.iter().flatten().copied().collect();
         lists.par_sort_unstable_by_key(|&list| snapshot.stable_id(list));

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use hedgerow_storage::{NodeIx, NodeName, RelationIx, Snapshot};
 
 use crate::config::error::Error;
+use crate::config::model_config::unknown_relation;
 use crate::query::embeddings::Embeddings;
 use crate::query::query::Query;
 use crate::query::question::cursor::RankingState;
@@ -91,12 +92,4 @@ impl Candidates {
         let rows = nodes.iter().filter_map(|&node| embeddings.row(node)).collect();
         Self { rows, nodes, ignored }
     }
-}
-
-fn unknown_relation(relation: &str, snapshot: &Snapshot) -> Error {
-    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
-    let mut known: Vec<&str> = relations.map(|relation| snapshot.relation_name(relation)).collect();
-    known.sort_unstable();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Error::UnknownRelation { relation: relation.to_owned(), known }
 }

@@ -261,7 +261,7 @@ impl Recommender {
 
     /// All nodes of a kind by popularity.
     fn popular(&self, kind: KindIx) -> Option<&[(NodeIx, u64)]> {
-        let all = || most_popular(&self.snapshot, kind, usize::MAX);
+        let all = || most_popular(&self.snapshot, kind, &self.embeddings.config.relations, usize::MAX);
         self.popular.get(&kind).map(|popular| popular.get_or_init(all).as_slice())
     }
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use hedgerow_storage::{Epoch, Generation, KindIx, NodeIx, NodeName, Snapshot};
-use hedgerow_walker::{PixieOptions, Policy, pixie};
+use hedgerow_walker::{CountedRelations, PixieOptions, Policy, RelationWeights, pixie};
 
 use crate::config::error::Error;
 use crate::query::answer::{AnswerSource, FoundNode, FoundNodes};
@@ -30,6 +30,7 @@ pub(crate) struct ColdStart {
     epoch: Epoch,
     dirty_nodes: u64,
     explanation: Option<ExplanationInput>,
+    relations: RelationWeights,
 }
 
 impl ColdStart {
@@ -48,6 +49,7 @@ impl ColdStart {
             epoch: embeddings.epoch,
             dirty_nodes,
             explanation,
+            relations: embeddings.config.relations.clone(),
         }
     }
 
@@ -71,7 +73,9 @@ impl ColdStart {
         let source = if visited.is_empty() { AnswerSource::Popular } else { AnswerSource::Walks };
         let scored = match (source, popular) {
             (AnswerSource::Popular, Some(popular)) => with_scores(popular),
-            (AnswerSource::Popular, None) => with_scores(&most_popular(snapshot, self.kind, to_find)),
+            (AnswerSource::Popular, None) => {
+                with_scores(&most_popular(snapshot, self.kind, &self.relations, to_find))
+            }
             _ => visited,
         };
 
@@ -109,7 +113,7 @@ impl ColdStart {
         }
         let queries: Vec<(NodeIx, f32)> =
             self.starts.iter().take(MOST_CLUSTERED).map(|&node| (node, 1.0)).collect();
-        let policy = Policy::default_for(snapshot, self.kind);
+        let policy = Policy::default_for(snapshot, self.kind).with_relations(&self.relations);
         let answer = pixie(snapshot, &policy, &queries, k, &PixieOptions::default())?;
         Ok(answer.items.iter().map(|item| (item.node, item.score)).collect())
     }
@@ -119,10 +123,16 @@ fn with_scores(popular: &[(NodeIx, u64)]) -> Vec<(NodeIx, f32)> {
     popular.iter().map(|&(node, degree)| (node, degree as f32)).collect()
 }
 
-/// The `k` nodes of a kind with the most edges, ties by stable id. Cost: reads the degree of every node of the kind.
-pub(crate) fn most_popular(snapshot: &Snapshot, kind: KindIx, k: usize) -> Vec<(NodeIx, u64)> {
+/// The `k` nodes of a kind with the most edges that count, ties by stable id. Cost: reads the degree of every node of the kind.
+pub(crate) fn most_popular(
+    snapshot: &Snapshot,
+    kind: KindIx,
+    relations: &RelationWeights,
+    k: usize,
+) -> Vec<(NodeIx, u64)> {
+    let counted = CountedRelations::new(snapshot, relations);
     let mut nodes: Vec<(NodeIx, u64)> =
-        snapshot.nodes_of(kind).map(|node| (node, snapshot.degree(node))).collect();
+        snapshot.nodes_of(kind).map(|node| (node, counted.degree(snapshot, node))).collect();
     // Degrees that are one score are ordered by stable id, as scores are.
     let key =
         |&(node, degree): &(NodeIx, u64)| (Reverse((degree as f32).to_bits()), snapshot.stable_id(node));

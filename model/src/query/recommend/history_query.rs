@@ -3,7 +3,8 @@
 
 use std::cmp::Reverse;
 
-use hedgerow_storage::{KindIx, NodeIx, NodeName, RelationIx, Snapshot};
+use hedgerow_storage::{KindIx, NodeIx, NodeName, Snapshot};
+use hedgerow_walker::CountedRelations;
 
 use crate::config::error::Error;
 use crate::linalg::rows::normalize;
@@ -15,6 +16,16 @@ use crate::query::query::{Query, Recipient};
 /// The time of an edge, if it has one.
 type Time = Option<i64>;
 
+/// A node of a history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HistoryNode {
+    pub(crate) node: NodeIx,
+    /// The newest time of its edges.
+    time: Time,
+    /// The weight of its strongest relation; 1 if the node was named.
+    strength: f32,
+}
+
 /// The history of a recipient in rows, and its query vectors.
 pub(crate) struct HistoryQuery {
     /// The kind of the answers.
@@ -22,8 +33,9 @@ pub(crate) struct HistoryQuery {
     /// A vector for each interest, or the recipient's own. Empty if no node is embedded.
     pub(crate) vectors: Vec<Vec<f32>>,
     pub(crate) interests: Vec<InterestRows>,
-    /// The nodes of each interest that have the kind of the answers, embedded or not; all of them if there is at most one interest.
-    pub(crate) items: Vec<Vec<NodeIx>>,
+    /// The nodes of each interest that have the kind of the answers, embedded or not, with their strengths; all of them if there is at
+    /// most one interest.
+    pub(crate) items: Vec<Vec<(NodeIx, f32)>>,
     /// The recipient, if it is a node of the graph.
     pub(crate) recipient: Option<NodeIx>,
     /// All embedded nodes of the history, of any kind.
@@ -43,7 +55,7 @@ pub(crate) struct InterestRows {
 
 /// The nodes of a history before they become rows.
 struct Listed<'a> {
-    nodes: Vec<(NodeIx, Time)>,
+    nodes: Vec<HistoryNode>,
     recipient: Option<NodeIx>,
     /// The recipient's own row.
     own: Option<u32>,
@@ -62,17 +74,17 @@ impl HistoryQuery {
         let Listed { nodes, recipient, own, first_kind, ignored } = listed(recipient, embeddings, snapshot)?;
 
         // The embedded nodes, by stable id.
-        let row = |&(node, time): &(NodeIx, Time)| Some((embeddings.row(node)?, time));
-        let mut rows: Vec<(u32, Time)> = nodes.iter().filter_map(row).collect();
-        rows.sort_by_key(|&(row, time)| (embeddings.ids[row as usize], time));
+        let row = |&listed: &HistoryNode| Some((embeddings.row(listed.node)?, listed));
+        let mut rows: Vec<(u32, HistoryNode)> = nodes.iter().filter_map(row).collect();
+        rows.sort_by_key(|&(row, listed)| (embeddings.ids[row as usize], listed.time));
 
         // The kind of the answers: from the options, the first named node, the first row, or the model.
         let row_kind = rows.first().map(|&(row, _)| snapshot.kind_name(embeddings.kind(row)));
         let kind = options.kind.as_deref().or(first_kind).or(row_kind).or(embeddings.config.targets().next());
         let kind = embeddings.require_kind(kind.unwrap_or_default(), snapshot)?;
-        let items = nodes.iter().map(|&(node, _)| node).filter(|&node| snapshot.kind(node) == kind);
-        let items: Vec<NodeIx> = items.collect();
-        let walk_starts = items.iter().copied().filter(|&node| embeddings.row(node).is_none());
+        let items = nodes.iter().map(|listed| (listed.node, listed.strength));
+        let items: Vec<(NodeIx, f32)> = items.filter(|&(node, _)| snapshot.kind(node) == kind).collect();
+        let walk_starts = items.iter().map(|&(node, _)| node).filter(|&node| embeddings.row(node).is_none());
         let mut query = Self {
             kind,
             vectors: Vec::new(),
@@ -99,26 +111,28 @@ impl HistoryQuery {
 
     fn set_vectors(
         &mut self,
-        mut timed: Vec<(u32, Time)>,
+        mut listed: Vec<(u32, HistoryNode)>,
         own: Option<u32>,
         options: &Query,
         embeddings: &Embeddings,
     ) {
         // Clustering costs the square of the number of rows, so the newest ones are taken.
-        if !options.interests.is_one() && timed.len() > MOST_CLUSTERED {
-            timed.sort_by_key(|&(row, time)| (Reverse(time), embeddings.ids[row as usize]));
-            timed.truncate(MOST_CLUSTERED);
-            timed.sort_by_key(|&(row, _)| embeddings.ids[row as usize]);
+        if !options.interests.is_one() && listed.len() > MOST_CLUSTERED {
+            listed.sort_by_key(|&(row, listed)| (Reverse(listed.time), embeddings.ids[row as usize]));
+            listed.truncate(MOST_CLUSTERED);
+            listed.sort_by_key(|&(row, _)| embeddings.ids[row as usize]);
         }
 
         // One query vector for each cluster.
-        let (rows, times): (Vec<u32>, Vec<Time>) = timed.into_iter().unzip();
+        let times: Vec<Time> = listed.iter().map(|(_, listed)| listed.time).collect();
+        let (rows, nodes): (Vec<u32>, Vec<HistoryNode>) = listed.into_iter().unzip();
         let vectors: Vec<Vec<f32>> = rows.iter().map(|&row| embeddings.vector(row)).collect();
         let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         for cluster in clusters(&vectors, &weights(&times), options.interests) {
             let members: Vec<u32> = cluster.members.iter().map(|&at| rows[at]).collect();
             self.vectors.push(blended(embeddings.mean(&members), own, embeddings));
-            self.items.push(members.iter().map(|&row| embeddings.nodes[row as usize]).collect());
+            let item = |&at: &usize| (nodes[at].node, nodes[at].strength);
+            self.items.push(cluster.members.iter().map(item).collect());
             let (medoid, items) = (rows[cluster.medoid], members.len());
             self.interests.push(InterestRows { medoid, importance: cluster.importance, items });
         }
@@ -148,7 +162,7 @@ fn listed<'a>(
     match recipient {
         Recipient::Node(name) => {
             let node = snapshot.require(name.as_ref())?;
-            let nodes = neighbors(node, snapshot);
+            let nodes = history_of(node, snapshot, &embeddings.config.counted(snapshot));
             let own = embeddings.row(node);
             Ok(Listed { nodes, recipient: Some(node), own, first_kind: None, ignored: Vec::new() })
         }
@@ -157,7 +171,7 @@ fn listed<'a>(
             for name in names {
                 embeddings.check_kind_of(name.as_ref(), snapshot)?;
                 let node = snapshot.lookup(name.as_ref());
-                nodes.extend(node.map(|node| (node, None)));
+                nodes.extend(node.map(|node| HistoryNode { node, time: None, strength: 1.0 }));
                 if node.is_none_or(|node| embeddings.row(node).is_none()) {
                     ignored.push(name.clone());
                 }
@@ -177,14 +191,24 @@ fn blended(mut query: Vec<f32>, own: Option<u32>, embeddings: &Embeddings) -> Ve
     query
 }
 
-/// The neighbors of a node through all relations, each once with the newest time of its edges, by stable id.
-pub(crate) fn neighbors(node: NodeIx, snapshot: &Snapshot) -> Vec<(NodeIx, Time)> {
-    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
-    let mut found: Vec<(NodeIx, Time)> = relations
-        .flat_map(|relation| snapshot.list(relation, node).iter())
-        .map(|(neighbor, _, time)| (neighbor, time))
-        .collect();
-    found.sort_by_key(|&(neighbor, time)| (snapshot.stable_id(neighbor), Reverse(time)));
-    found.dedup_by_key(|(neighbor, _)| *neighbor);
+/// The neighbors of a node through relations that count, each once, by stable id.
+pub(crate) fn history_of(
+    node: NodeIx,
+    snapshot: &Snapshot,
+    relations: &CountedRelations,
+) -> Vec<HistoryNode> {
+    let mut found: Vec<HistoryNode> = Vec::new();
+    for (relation, strength) in relations.iter() {
+        let edges = snapshot.list(relation, node).iter();
+        found.extend(edges.map(|(node, _, time)| HistoryNode { node, time, strength }));
+    }
+    found.sort_by_key(|listed| (snapshot.stable_id(listed.node), Reverse(listed.time)));
+    found.dedup_by(|next, kept| {
+        let is_same = next.node == kept.node;
+        if is_same {
+            kept.strength = kept.strength.max(next.strength);
+        }
+        is_same
+    });
     found
 }

@@ -112,12 +112,12 @@ impl<'a> HistoryQuestions<'a> {
 }
 
 impl HistoryQuestion {
-    /// The question of a history of items. `recipient` is the list that has them, if they are in the graph as a list, and `embedding` the
+    /// The question of a history of items with their strengths. `recipient` is the list that has them, if they are in the graph as a list, and `embedding` the
     /// unit vector of the history, if it has one. `None` if two hops from the history reach nothing.
     ///
     /// Cost: two hops, and the factors of the history.
     fn new(
-        items: &[NodeIx],
+        items: &[(NodeIx, f32)],
         recipient: Option<NodeIx>,
         embedding: Option<&[f32]>,
         questions: &HistoryQuestions<'_>,
@@ -136,14 +136,18 @@ impl HistoryQuestion {
         }
         let own_list = recipient.map(|list| relations.degree(snapshot, list)).filter(|&degree| degree > 0);
         let list_damping = own_list.map_or(0.0, |degree| graph.filter_powers().list.of(degree));
-        let dampings: f32 = history.iter().map(|item| item.damping).sum();
+        // What the list that asks leads from its items to one of them, without the strength of that one's edge.
+        let by_own_list = |item: &HistorySum| item.weight * item.damping;
+        let by_all: f32 = history.iter().map(by_own_list).sum();
         let fold_in_item = |item: &HistorySum| {
             // What remains of the item's sum without itself and without the list that asks.
-            let others = rest(item.sum, item.own + list_damping * (dampings - item.damping));
+            let by_list = item.weight * list_damping * (by_all - by_own_list(item));
+            let others = rest(item.sum, item.own + by_list);
             FoldInItem {
                 factor: embeddings.row(item.item).and_then(|row| factor_rows.place(row)),
                 with: graph.fitted_score(item.sum, item.degree),
                 without: if item.degree > 1 { graph.fitted_score(others, item.degree - 1) } else { 0.0 },
+                confidence: item.weight,
             }
         };
         let history: Vec<FoldInItem> = history.iter().map(fold_in_item).collect();
@@ -152,11 +156,15 @@ impl HistoryQuestion {
     }
 
     /// The question of a history of items without lists: what items with similar tokens lead to. `None` if there are none.
-    fn cold(items: &[NodeIx], questions: &HistoryQuestions<'_>, cold: &mut ColdQuestion<'_>) -> Option<Self> {
+    fn cold(
+        items: &[(NodeIx, f32)],
+        questions: &HistoryQuestions<'_>,
+        cold: &mut ColdQuestion<'_>,
+    ) -> Option<Self> {
         let HistoryQuestions { rows: graph, factor_rows, embeddings, .. } = questions;
         let of_kind = |row: &u32| embeddings.kind(*row) == graph.kind;
         let mut rows: Vec<u32> =
-            items.iter().filter_map(|&item| embeddings.row(item)).filter(of_kind).collect();
+            items.iter().filter_map(|&(item, _)| embeddings.row(item)).filter(of_kind).collect();
         rows.sort_unstable_by_key(|&row| embeddings.ids[row as usize]);
         rows.dedup();
         rows.truncate(MAX_COLD_HISTORY);

@@ -162,6 +162,7 @@ impl Sums {
             factors: vectors.as_chunks().0,
             rows: links,
             targets: &vec![1.0; links.len()],
+            confidences: &[],
         };
         solution.copy_from_slice(&equations.solve(memory));
     }
