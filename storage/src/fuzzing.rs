@@ -248,7 +248,12 @@ pub(crate) fn sample(path: &Path, nodes: u32) -> Manifest {
             .link(pin, board, Edge { weight, time: (at % 3 == 2).then_some(7), ..Edge::default() })
             .expect("valid");
         batch.link(pin, pin, Edge { relation: Some("self"), ..Edge::default() }).expect("valid");
-        let edge = Edge { weight, time: Some(i64::from(at) * 100_000_000), relation: Some("fading") };
+        let edge = Edge {
+            weight,
+            time: Some(i64::from(at) * 100_000_000),
+            relation: Some("fading"),
+            ..Edge::default()
+        };
         batch.link(pin, board, edge).expect("valid");
         if at % 30 == 0 {
             batch.link(pin, pin, Edge { relation: Some("few"), ..Edge::default() }).expect("valid");

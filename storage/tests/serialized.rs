@@ -53,8 +53,13 @@ fn a_name_is_a_string_and_is_validated() {
 
 #[test]
 fn an_edge_borrows_its_relation_from_the_text() {
-    let text = serde_json::to_string(&Edge { weight: 2.0, time: Some(5), relation: Some("likes") })
-        .expect("it serializes");
+    let text = serde_json::to_string(&Edge {
+        weight: 2.0,
+        time: Some(5),
+        relation: Some("likes"),
+        ..Edge::default()
+    })
+    .expect("it serializes");
     let edge: Edge<'_> = serde_json::from_str(&text).expect("it deserializes");
-    assert_eq!(edge, Edge { weight: 2.0, time: Some(5), relation: Some("likes") });
+    assert_eq!(edge, Edge { weight: 2.0, time: Some(5), relation: Some("likes"), ..Edge::default() });
 }

@@ -26,6 +26,8 @@ pub struct Policy {
     pub paths: Vec<Vec<String>>,
     /// The weight of each path, above 0. Empty if all paths have the same.
     pub weights: Vec<f32>,
+    /// The moment as of which weights that fade count in sums, in microseconds since 1970. Walks need none, since they read proportions.
+    pub moment: i64,
 }
 
 impl Policy {
@@ -50,7 +52,13 @@ impl Policy {
             }
         }
         paths.sort();
-        Self { kind: snapshot.kind_name(kind).to_owned(), paths, weights: Vec::new() }
+        Self { kind: snapshot.kind_name(kind).to_owned(), paths, weights: Vec::new(), moment: 0 }
+    }
+
+    /// The same policy, with sums as of a moment.
+    #[must_use]
+    pub fn as_of(self, moment: i64) -> Self {
+        Self { moment, ..self }
     }
 
     /// The paths through relations that count, each with the weight of its first relation.

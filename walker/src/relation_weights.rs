@@ -32,7 +32,9 @@ impl RelationWeights {
         }
         let largest = by_name.values().copied().fold(0.0, f32::max);
         // A weight that is too small beside the largest must not become 0.
-        by_name.values_mut().for_each(|weight| *weight = (*weight / largest).max(f32::MIN_POSITIVE));
+        for weight in by_name.values_mut() {
+            *weight = (*weight / largest).max(f32::MIN_POSITIVE);
+        }
         Ok(Self(by_name))
     }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use hedgerow_storage::{KindIx, RelationIx, Snapshot};
+use hedgerow_storage::{KindIx, NodeIx, RelationIx, Snapshot};
 use hedgerow_walker::{CountedRelations, Policy, RelationWeights, WalkOptions};
+use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -46,6 +47,9 @@ pub(crate) struct ModelConfig {
     /// The relations that count.
     #[serde(default, skip_serializing_if = "RelationWeights::is_empty", with = "relation_weights")]
     pub(crate) relations: RelationWeights,
+    /// The moment as of which weights that fade count in sums: the time of the last such edge at training, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) moment: i64,
     /// The constants of scores from the graph, for the kinds that have factors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) graph: Vec<GraphConstants>,
@@ -69,13 +73,14 @@ impl ModelConfig {
         let mut targets = options.targets.clone();
         targets.sort();
         targets.dedup();
+        let moment = last_fading_time(snapshot, &relations);
         let mut policies = Vec::new();
         let mut identities = Vec::new();
         let dense = snapshot.dense_blocks();
         for name in &targets {
             let kind = snapshot.kind_ix(name).filter(|&kind| snapshot.nodes_of(kind).next().is_some());
             let kind = kind.ok_or_else(|| unknown_kind(name, snapshot))?;
-            policies.push(Policy::default_for(snapshot, kind).with_relations(&relations));
+            policies.push(Policy::default_for(snapshot, kind).with_relations(&relations).as_of(moment));
             let identity = match options.ids {
                 Ids::On => true,
                 Ids::Off => false,
@@ -98,6 +103,7 @@ impl ModelConfig {
             degree_input: options.degree_input,
             dense,
             relations,
+            moment,
             graph: Vec::new(),
         })
     }
@@ -140,7 +146,8 @@ impl ModelConfig {
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let mut config: Self = json::parse(text, legacy::model_config).map_err(|error| error.to_string())?;
         let policies = config.policies.into_iter();
-        config.policies = policies.map(|policy| policy.with_relations(&config.relations)).collect();
+        config.policies =
+            policies.map(|policy| policy.with_relations(&config.relations).as_of(config.moment)).collect();
         for (what, found, most) in [
             ("kinds to embed", config.policies.len(), MAX_KINDS),
             ("kinds with identities", config.identities.len(), MAX_KINDS),
@@ -203,7 +210,10 @@ mod policies {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Policy>, D::Error> {
         let policies = BTreeMap::<String, Vec<Vec<String>>>::deserialize(deserializer)?;
-        Ok(policies.into_iter().map(|(kind, paths)| Policy { kind, paths, weights: Vec::new() }).collect())
+        Ok(policies
+            .into_iter()
+            .map(|(kind, paths)| Policy { kind, paths, weights: Vec::new(), moment: 0 })
+            .collect())
     }
 }
 
@@ -243,6 +253,28 @@ pub(crate) fn unknown_relation(relation: &str, snapshot: &Snapshot) -> Error {
     Error::UnknownRelation { relation: relation.to_owned(), known }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(moment: &i64) -> bool {
+    *moment == 0
+}
+
+/// The time of the last edge whose weight fades, among relations that count; 0 if there is none.
+///
+/// No clock is read, so that equal stores have equal models. Cost: a pass over the lists of these relations.
+fn last_fading_time(snapshot: &Snapshot, relations: &RelationWeights) -> i64 {
+    let all = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+    let fading = all.filter(|&relation| {
+        let counts = relations.of(snapshot.relation_name(relation)).is_some();
+        counts && snapshot.relation_options(relation).half_life.is_some()
+    });
+    let last = |relation| {
+        let nodes = (0..snapshot.bound()).into_par_iter().map(NodeIx::new);
+        let of_node = |node| snapshot.list(relation, node).iter().filter_map(|(_, _, time)| time).max();
+        nodes.filter_map(of_node).max()
+    };
+    fading.filter_map(last).max().unwrap_or(0)
+}
+
 fn has_features(snapshot: &Snapshot, kind: KindIx, dense: &[(String, usize)]) -> bool {
     snapshot.nodes_of(kind).any(|node| {
         !snapshot.tokens(node).is_empty()
@@ -259,6 +291,7 @@ impl ModelConfig {
                 kind: "pin".into(),
                 paths: vec![vec!["board-pin".into(), "board-pin".into()], vec!["pin-pin".into()]],
                 weights: Vec::new(),
+                moment: 0,
             }],
             walks: WalkOptions { stop: 0.3, seed: 9, ..WalkOptions::default() },
             dim: 7,
@@ -271,6 +304,7 @@ impl ModelConfig {
             degree_input: false,
             dense: vec![("image of it".into(), 12)],
             relations: RelationWeights::default(),
+            moment: 0,
             graph: Vec::new(),
         }
     }

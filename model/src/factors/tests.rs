@@ -114,7 +114,9 @@ fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
     }
 }
 
-fn compare_scores_without_each_edge(stored: fn(&[(String, String)]) -> (tempfile::TempDir, Snapshot)) {
+type Stored = (tempfile::TempDir, Snapshot);
+
+fn compare_scores_without_each_edge(stored: fn(&[(String, String)]) -> Stored) {
     let all = edges(12, 10, 1);
     let (_folder, snapshot) = stored(&all);
     let lists = item_lists(&snapshot);
@@ -381,7 +383,7 @@ fn a_graph_without_lists_or_with_short_ones_only_has_no_factors() {
     let (_folder, snapshot) = stored(&short);
     let cancel = CancelToken::new();
     assert!(fit(&snapshot, &policy(&snapshot), &[], 1, &cancel).expect("no error").is_none());
-    let alone = Policy { kind: "item".to_owned(), paths: Vec::new(), weights: Vec::new() };
+    let alone = Policy { kind: "item".to_owned(), paths: Vec::new(), weights: Vec::new(), moment: 0 };
     assert!(fit(&snapshot, &alone, &[], 1, &cancel).expect("no error").is_none());
 }
 

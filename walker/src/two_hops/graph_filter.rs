@@ -163,7 +163,9 @@ impl<'s> GraphFilter<'s> {
 pub(in crate::two_hops) mod tests {
     use std::collections::BTreeMap;
 
-    use hedgerow_storage::{Batch, Edge, NodeIx, NodeRef, Snapshot, Store};
+    use std::time::Duration;
+
+    use hedgerow_storage::{Batch, Edge, NodeIx, NodeRef, RelationOptions, Snapshot, Store};
 
     use super::*;
     use crate::policy::Policy;
@@ -261,6 +263,42 @@ pub(in crate::two_hops) mod tests {
             assert!((sum(&weighted, item) - expected).abs() < 1e-6, "{key}");
         }
         assert_eq!(filter.weighted_sums(&[(b, 1.0), (a, 1.0)]), filter.sums(&[a, b, a]));
+    }
+
+    /// Boards w and x hold a and b, and a and c. With a half-life of a day and exponents of 0, the edges of x count half as much.
+    #[test]
+    fn an_edge_counts_as_of_the_policys_moment_where_weights_fade() {
+        let day = 86_400_000_000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::options().create(true).open(folder.path().join("store")).expect("it opens");
+        let mut batch = Batch::new();
+        let half_life = Some(Duration::from_hours(24));
+        let fading = RelationOptions { half_life, is_dislike: false };
+        batch.declare_relation("board-pin", fading).expect("valid");
+        for (board, key, days) in [("w", "a", 100), ("w", "b", 101), ("x", "a", 99), ("x", "c", 100)] {
+            let edge = Edge { weight: 3.0, time: Some(days * day), ..Edge::default() };
+            batch.link(NodeRef { kind: "board", key: board }, pin(key), edge).expect("an edge");
+        }
+        store.commit(&batch).expect("a commit");
+        let snapshot = store.snapshot();
+        let kind = snapshot.kind_ix("pin").expect("a kind");
+        let node = |key| snapshot.require(pin(key)).expect("a pin");
+        for (moment, scale) in [(100, 1.0), (102, 1.0 / 16.0)] {
+            let policy = Policy::default_for(&snapshot, kind).as_of(moment * day);
+            let relations = ListRelations::new(&snapshot, &policy).expect("pins have boards");
+            let powers = powers(0.0, 0.0);
+            let sums: BTreeMap<NodeIx, f32> = GraphFilter::new(&snapshot, &relations, &powers)
+                .sums(&[node("a")])
+                .items
+                .into_iter()
+                .collect();
+            // To b: 3 for w and 2 * 3 for b; to c: half of 3 for x and 3 for c. All fade alike.
+            let expected = [("a", 9.0 + 2.25), ("b", 18.0), ("c", 4.5)];
+            for (key, expected) in expected {
+                let found = sums[&node(key)];
+                assert!((found / (expected * scale) - 1.0).abs() < 1e-6, "{key} as of {moment}: {found}");
+            }
+        }
     }
 
     /// In one relation pins are joined to boards, to pins and to authors; only boards and authors are lists.

@@ -29,19 +29,28 @@ struct ListRelation {
     is_pure: bool,
     /// The relation's weight beside the others.
     weight: f32,
+    /// The moment as of which edges count, if their weights fade.
+    moment: Option<i64>,
 }
 
+/// The bounds of a strength: the product of two stays a normal number.
+const STRENGTHS: (f32, f32) = (1.0 / (1 << 30) as f32, (1 << 30) as f32);
+
 impl ListRelation {
-    /// The strength of the edge at a position of a list: how much it counts in a sum.
+    /// The strength of the edge at a position of a list: how much it counts in a sum. Its own weight counts only where weights fade, as of
+    /// the policy's moment.
     #[inline]
-    fn strength(&self, _list: &List<'_>, _position: usize) -> f32 {
-        self.weight
+    fn strength(&self, list: &List<'_>, position: usize) -> f32 {
+        match self.moment {
+            Some(moment) => (self.weight * list.weight_at(position, moment)).clamp(STRENGTHS.0, STRENGTHS.1),
+            None => self.weight,
+        }
     }
 
     /// The strength of all edges of a list, if they have the same.
     #[inline]
-    fn common_strength(&self, _list: &List<'_>) -> Option<f32> {
-        Some(self.weight)
+    fn common_strength(&self) -> Option<f32> {
+        self.moment.is_none().then_some(self.weight)
     }
 }
 
@@ -79,6 +88,7 @@ impl ListRelations {
                     relation,
                     is_pure,
                     weight: policy.weights.get(at).copied().unwrap_or(1.0),
+                    moment: snapshot.relation_options(relation).half_life.map(|_| policy.moment),
                 })
             }
             _ => None,
@@ -165,7 +175,7 @@ impl ListRelations {
             let sample = Sample::new(snapshot.list(relation.relation, list), snapshot, list, most);
             if relation.is_pure
                 && sample.is_all()
-                && let Some(strength) = relation.common_strength(&sample.list)
+                && let Some(strength) = relation.common_strength()
             {
                 sample.list.runs().for_each(|run| each(run, sample.scale * strength));
                 continue;
