@@ -12,6 +12,7 @@ mod examples;
 mod explain;
 mod finite_models;
 mod fixtures;
+mod half_life;
 mod interests;
 mod learning;
 mod merged_changes;

@@ -237,6 +237,7 @@ fn a_policy_that_leads_nowhere_is_refused_or_walks_nowhere() {
         kind: "pin".to_owned(),
         paths: paths.iter().map(|path| path.iter().map(|name| (*name).to_owned()).collect()).collect(),
         weights: Vec::new(),
+        moment: 0,
     };
     let walker = |paths: &[&[&str]]| Walker::new(&snapshot, WalkOptions::default(), &policy(paths));
     assert!(walker(&[&["board-pin"], &[]]).is_err());
@@ -267,6 +268,7 @@ fn a_policy_of_more_hops_than_walks_should_make_is_refused() {
         kind: "pin".to_owned(),
         paths: vec![vec!["board-pin".to_owned(); length]; paths],
         weights: Vec::new(),
+        moment: 0,
     };
     let walker = |options, paths, length| Walker::new(&snapshot, options, &policy(paths, length));
     let most = WalkOptions { walks: 100_000, visits: 64, ..WalkOptions::default() };
