@@ -95,6 +95,15 @@ impl Error {
         }
     }
 
+    /// The name of the requested model that is not in the store; `None` for other failures.
+    pub fn missing_model(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "model")]
+            Self::Model(hedgerow_model::Error::UnknownModel { model, .. }) => Some(model),
+            _ => None,
+        }
+    }
+
     /// The file or folder of the failure; `None` if it concerns no file.
     pub fn path(&self) -> Option<&Path> {
         use hedgerow_storage::Error as Store;
@@ -154,7 +163,9 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         Model::Walk(error) => kind_of_walk(error),
         Model::NotTrained => ErrorKind::NotTrained,
         Model::NotEmbedded { .. } => ErrorKind::NotEmbedded,
-        Model::UnknownKind { .. } | Model::UnknownRelation { .. } => ErrorKind::NotFound,
+        Model::UnknownKind { .. } | Model::UnknownRelation { .. } | Model::UnknownModel { .. } => {
+            ErrorKind::NotFound
+        }
         Model::Threads { .. } => ErrorKind::Io,
         Model::Diverged { .. } | Model::NotFinite { .. } | Model::Collapsed { .. } => ErrorKind::Diverged,
         Model::NothingToResume
@@ -163,6 +174,8 @@ fn kind_of_model(error: &hedgerow_model::Error) -> ErrorKind {
         | Model::WarmStart { .. }
         | Model::PartlyRefreshed
         | Model::CursorExpired { .. }
+        | Model::DefaultModel { .. }
+        | Model::NoPreviousGeneration { .. }
         | Model::Updater { .. } => ErrorKind::Refused,
         _ => ErrorKind::Invalid,
     }

@@ -65,12 +65,12 @@ pub mod guide;
 pub use error::{Error, ErrorKind};
 pub use hedgerow_storage::Error as StorageError;
 pub use hedgerow_storage::{
-    Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived, Edge,
-    EdgeBuffer, Epoch, Generation, KindIx, List, MAX_DENSE_VALUE, MAX_HALF_LIFE, MAX_PROPERTIES,
-    MAX_VALUE_BYTES, MIN_HALF_LIFE, NodeIx, NodeName, NodeRef, OpenOptions, Position, Progress, Property,
-    PropertyIx, PropertyReader, PropertyType, PropertyValue, Publish, RelationIx, RelationOptions, Repeat,
-    Savepoint, SectionFile, SectionWriter, Sizes, Snapshot, StableId, Stage, Store, TimeUnit, TokenMask,
-    is_engine_panic,
+    Backup, Batch, BulkLoad, CancelToken, Changes, CheckOptions, CheckReport, Commit, Damage, Derived,
+    DerivedSet, Edge, EdgeBuffer, Epoch, Generation, KindIx, List, MAIN_SET, MAX_DENSE_VALUE, MAX_HALF_LIFE,
+    MAX_PROPERTIES, MAX_SET_NAME, MAX_VALUE_BYTES, MIN_HALF_LIFE, NodeIx, NodeName, NodeRef, OpenOptions,
+    Position, Progress, Property, PropertyIx, PropertyReader, PropertyType, PropertyValue, Publish,
+    RelationIx, RelationOptions, Repeat, Savepoint, SectionFile, SectionWriter, Sizes, Snapshot, StableId,
+    Stage, Store, TimeUnit, TokenMask, is_engine_panic,
 };
 pub use hedgerow_walker::Error as WalkError;
 pub use hedgerow_walker::{
@@ -85,10 +85,10 @@ pub use hedgerow_model::{
     Alarm, AnswerExplanation, AnswerSource, Baseline, BaselineQuality, Comparison, Connection, Conv, Cursor,
     Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
     Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FilterComparison, FilterTerm,
-    FittedScore, Ids, Importance, Interest, Interests, LearningCurve, Loss, Mean, Model, NewNode,
-    PartQuality, Pooling, Positives, Query, RandomCosines, Ranked, RebuildReport, Recipient,
+    FittedScore, Ids, Importance, Interest, Interests, LearningCurve, Loss, Mean, Model, ModelStatus,
+    NewNode, PartQuality, Pooling, Positives, Query, RandomCosines, Ranked, RebuildReport, Recipient,
     RecommendQuality, Recommender, RefreshExplanation, RefreshReason, RefreshRecord, RefreshReport,
     RefreshTimes, RelatedQuality, RowComparison, RowPart, ScorePart, Scored, SimilarFinder, Status, Tensor,
     TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions,
-    UpdaterReport, Values, Verdict, WeighedEmbeddings,
+    UpdaterReport, Values, Verdict, WeighedEmbeddings, choose_model,
 };

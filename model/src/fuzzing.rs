@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hedgerow_storage::{Batch, CancelToken, Edge, NodeRef, SectionFile, SectionWriter, Store};
+use hedgerow_storage::{Batch, CancelToken, Edge, MAIN_SET, NodeRef, SectionFile, SectionWriter, Store};
 
 use crate::config::model_config::ModelConfig;
 use crate::config::options::TrainOptions;
@@ -74,14 +74,14 @@ impl Decoders {
         match &kind {
             b"TRNG" => {
                 write("training");
-                if let Ok(Some(checkpoint)) = Checkpoint::open(&self.store) {
+                if let Ok(Some(checkpoint)) = Checkpoint::open(self.store.derived_set(MAIN_SET)) {
                     // Any outcome.
                     let _ = checkpoint.progress(&self.config);
                 }
             }
             b"RFSH" => {
                 write("refreshes");
-                RefreshHistory::open(&self.store);
+                RefreshHistory::open(self.store.derived_set(MAIN_SET));
             }
             b"ROWS" => {
                 write(SCRATCH);

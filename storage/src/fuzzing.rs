@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile, Published};
+use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
+use crate::checkpoint::published::{MAIN_SET, Published};
 use crate::checkpoint::write_checkpoint::open_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::header::Fingerprint;
@@ -184,8 +185,8 @@ impl Decoders {
         write(&self.copy, &path, *b"RECS", 1, &[(*b"records\0", records)]);
         let file =
             SectionFile::open(&self.copy, &path, Residence::Mapped, Verification::AtOpening).expect("sound");
-        let published =
-            Published { generation: 1, refreshed: 2, refreshed_seq: 0, dirty: 0, files: Vec::new() };
+        let (set, files) = (MAIN_SET.to_owned(), Vec::new());
+        let published = Published { set, generation: 1, refreshed: 2, refreshed_seq: 0, dirty: 0, files };
         if let Ok(state) = apply_records(self.state.clone(), &file, &published) {
             assert!(state.epoch >= published.refreshed());
             read_all(state);

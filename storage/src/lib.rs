@@ -65,6 +65,7 @@ pub use adjacency::neighbor_offsets::NeighborOffsets;
 pub use bulk::edge_buffer::EdgeBuffer;
 pub use bulk::load::BulkLoad;
 pub use checkpoint::derived::{Derived, Publish};
+pub use checkpoint::published::{MAIN_SET, MAX_SET_NAME};
 pub use fs::mmap::SharedNumbers;
 pub use fs::private_section::PrivateSection;
 pub use fs::section::SectionFile;
@@ -75,7 +76,7 @@ pub use graph::snapshot::{Property, Snapshot};
 pub use graph::token_mask::TokenMask;
 pub use store::backup::Backup;
 pub use store::check::{CheckOptions, CheckReport};
-pub use store::handle::{Sizes, Store};
+pub use store::handle::{DerivedSet, Sizes, Store};
 pub use store::open::OpenOptions;
 pub use types::batch::{
     Batch, Edge, MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_DENSE_VALUE, MAX_DENSE_WIDTH, MAX_TOKEN_BYTES,

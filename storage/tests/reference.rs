@@ -73,11 +73,16 @@ impl Value {
     }
 }
 
+/// The names of derived sets.
+const SETS: [&str; 2] = ["main", "tonight"];
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<Change>),
     Checkpoint,
-    Publish { back: u64, generation: u64 },
+    Publish { set: &'static str, back: u64, generation: u64 },
+    Default(&'static str),
+    Discard(&'static str),
     LogEnd,
     Hold,
     Reopen,
@@ -304,8 +309,13 @@ fn random_step(random: &mut Random) -> Step {
             Step::Commit((0..count).map(|_| random_change(random)).collect())
         }
         70..78 => Step::Checkpoint,
-        78..84 => Step::Publish { back: random.below(4), generation: random.below(2) },
-        84..88 => Step::LogEnd,
+        78..84 => {
+            let set = SETS[random.below(2) as usize];
+            Step::Publish { set, back: random.below(4), generation: random.below(2) }
+        }
+        84 => Step::Default(SETS[random.below(2) as usize]),
+        85 => Step::Discard(SETS[random.below(2) as usize]),
+        86..88 => Step::LogEnd,
         88..92 => Step::Hold,
         _ => Step::Reopen,
     }
@@ -446,10 +456,15 @@ fn check_changes(old: &Snapshot, new: &Snapshot, changes: &Changes) {
     }
 }
 
+fn names(sets: &[&str]) -> Vec<String> {
+    sets.iter().map(|set| (*set).to_owned()).collect()
+}
+
 fn open(path: &Path) -> Store {
     Store::options().create(true).open(path).expect("opens")
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each step, then what holds after each")]
 fn run(seed: u64, steps: &[Step]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
@@ -459,7 +474,9 @@ fn run(seed: u64, steps: &[Step]) {
     let mut shown: BTreeMap<Epoch, Model> = BTreeMap::from([(Epoch::new(0), Model::default())]);
     let mut held: Vec<Snapshot> = Vec::new();
     let mut history: BTreeMap<Epoch, Snapshot> = BTreeMap::from([(Epoch::new(0), store.snapshot())]);
-    let mut published: Option<(Generation, Epoch)> = None;
+    // Generation and epoch of each derived set, and the default one.
+    let mut published: BTreeMap<&str, (Generation, Epoch)> = BTreeMap::new();
+    let mut default = "main";
     for (at, step) in steps.iter().enumerate() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             match step {
@@ -484,18 +501,36 @@ fn run(seed: u64, steps: &[Step]) {
                     }
                 }
                 Step::Checkpoint => store.checkpoint(&CancelToken::new()).expect("written"),
-                Step::Publish { back, generation } => {
+                Step::Publish { set, back, generation } => {
                     let epoch = store.snapshot().epoch().get();
-                    let floor = published.map_or(0, |(_, refreshed)| refreshed.get());
+                    let floor = published.get(set).map_or(0, |(_, refreshed)| refreshed.get());
                     let refreshed = Epoch::new(epoch.saturating_sub(*back).max(floor));
                     let mut writer = SectionWriter::new(*b"TEST", 1);
                     writer.section(*b"epoch\0\0\0", vec![refreshed.get()]);
                     let files = vec![("embeddings", Some(writer))];
                     let generation = Generation::new(*generation);
-                    match store.publish(Publish { generation, refreshed, files }, &CancelToken::new()) {
-                        Ok(()) => published = Some((generation, refreshed)),
+                    let publish = Publish { generation, refreshed, files };
+                    match store.derived_set(set).publish(publish, &CancelToken::new()) {
+                        Ok(()) => {
+                            if published.is_empty() {
+                                default = set;
+                            }
+                            published.insert(set, (generation, refreshed));
+                        }
                         // Without an earlier publish, the log may not reach back.
-                        Err(error) => assert!(published.is_none() && *back > 0, "{error}"),
+                        Err(error) => assert!(!published.contains_key(set) && *back > 0, "{error}"),
+                    }
+                }
+                Step::Default(set) => {
+                    let is_there = published.contains_key(set);
+                    assert_eq!(store.derived_set(set).make_default().is_ok(), is_there);
+                    default = if is_there { set } else { default };
+                }
+                Step::Discard(set) => {
+                    store.derived_set(set).discard().expect("discarded");
+                    published.remove(set);
+                    if !published.contains_key(default) {
+                        default = published.keys().next().copied().unwrap_or("main");
                     }
                 }
                 Step::LogEnd => store.mark_refreshed(store.snapshot().epoch()),
@@ -515,8 +550,10 @@ fn run(seed: u64, steps: &[Step]) {
                 let changes = store.changes(snapshot.epoch(), &now, &CancelToken::new()).expect("held");
                 check_changes(snapshot, &now, &changes);
             }
-            if let Some((generation, refreshed)) = published {
-                let derived = store.derived().expect("published");
+            let sets: Vec<&str> = published.keys().copied().collect();
+            assert_eq!((store.derived_sets(), store.default_set()), (names(&sets), default.to_owned()));
+            for (&set, &(generation, refreshed)) in &published {
+                let derived = store.derived_set(set).derived().expect("published");
                 assert_eq!((derived.generation, derived.refreshed), (generation, refreshed));
                 let file = derived.file("embeddings").expect("published");
                 assert_eq!(file.section_u64(*b"epoch\0\0\0").expect("there"), [refreshed.get()]);
@@ -526,16 +563,26 @@ fn run(seed: u64, steps: &[Step]) {
                 let mut touched = changes.nodes.clone();
                 touched.extend(changes.lists.keys().map(|(_, node)| *node));
                 if matches!(step, Step::Reopen) {
-                    assert!(store.dirty_nodes() >= touched.len() as u64, "no mark is lost");
-                    assert!(refreshed < now.epoch() || store.dirty_nodes() == 0);
+                    let dirty = store.derived_set(set).dirty_nodes();
+                    assert!(dirty >= touched.len() as u64, "no mark is lost");
+                    assert!(refreshed < now.epoch() || dirty == 0);
                 }
             }
             // A reader sees some state that was shown, and the derived files that belong to it.
             let reader = Store::options().read_only(true).open(&path).expect("opens");
             let seen = reader.snapshot();
             assert_eq!(read(&seen), shown[&seen.epoch()]);
-            assert!(reader.derived().is_none_or(|derived| derived.refreshed <= seen.epoch()));
-            assert_eq!(reader.derived().is_some(), published.is_some());
+            assert_eq!((reader.derived_sets(), reader.default_set()), (names(&sets), default.to_owned()));
+            for &set in &sets {
+                let of_reader = reader.derived_set(set);
+                let refreshed = of_reader.derived().expect("published").refreshed;
+                assert!(refreshed <= seen.epoch());
+                let changes = store.changes(refreshed, &seen, &CancelToken::new()).expect("kept");
+                let mut touched = changes.nodes.clone();
+                touched.extend(changes.lists.keys().map(|(_, node)| *node));
+                assert!(of_reader.dirty_nodes() >= touched.len() as u64, "a reader misses no mark");
+                assert!(refreshed < seen.epoch() || of_reader.dirty_nodes() == 0);
+            }
         }));
         assert!(outcome.is_ok(), "seed {seed}: differs after step {at} of {:#?}", &steps[..=at]);
     }

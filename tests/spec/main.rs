@@ -16,6 +16,7 @@ mod half_life;
 mod interests;
 mod learning;
 mod merged_changes;
+mod models;
 mod older_formats;
 mod pixie;
 mod properties;

@@ -172,7 +172,7 @@ fn a_store_of_before_properties_is_of_this_format_once_it_was_opened() {
     drop(Store::options().read_only(true).open(&path).expect("it opens"));
     assert_eq!(version("MANIFEST"), 4);
     drop(Store::options().open(&path).expect("it opens"));
-    assert_eq!(["MANIFEST", "MANIFEST.copy", "MANIFEST.previous"].map(version), [5, 5, 5]);
+    assert_eq!(["MANIFEST", "MANIFEST.copy", "MANIFEST.previous"].map(version), [7, 7, 7]);
 }
 
 #[test]

@@ -26,6 +26,23 @@ pub enum Error {
     NotTrained,
     /// A cancelled refresh left rows of two epochs side by side; the next refresh rebuilds them.
     PartlyRefreshed,
+    /// The store has no model of this name.
+    UnknownModel {
+        /// The requested name.
+        model: String,
+        /// The existing models.
+        known: String,
+    },
+    /// The default model cannot be removed while there are others.
+    DefaultModel {
+        /// The model.
+        model: String,
+    },
+    /// There is no generation before the current one.
+    NoPreviousGeneration {
+        /// The model.
+        model: String,
+    },
     /// A kind to embed has no node, or no kind has this name.
     UnknownKind {
         /// The requested name.
@@ -156,6 +173,10 @@ impl fmt::Display for Error {
             Self::Walk(error) => error.fmt(f),
             Self::Option { option, found, expected } => write!(f, "invalid option {option}: found {found}, expected {expected}"),
             Self::NotTrained => f.write_str("the store has no embeddings; train them first"),
+            Self::UnknownModel { model, known } if known.is_empty() => write!(f, "no model '{model}' in the store; it has none, so train one first"),
+            Self::UnknownModel { model, known } => write!(f, "no model '{model}' in the store; it has {known}"),
+            Self::DefaultModel { model } => write!(f, "model '{model}' is the default one, which cannot be removed while there are others; promote another one first"),
+            Self::NoPreviousGeneration { model } => write!(f, "model '{model}' has no earlier generation; a rollback is possible once it was trained again"),
             Self::PartlyRefreshed => f.write_str("the last refresh was cancelled half-way; refresh first"),
             Self::UnknownKind { kind, known } => write!(f, "no node of kind '{kind}' in the store; it holds {known}"),
             Self::UnknownRelation { relation, known } => write!(f, "no relation '{relation}' in the store; it holds {known}"),

@@ -53,7 +53,7 @@ impl Engine {
     pub fn embedding<'n>(&self, node: impl Into<NodeRef<'n>>) -> Result<Embedded, Error> {
         let node = node.into();
         self.with_embeddings(|embeddings, snapshot| {
-            Embedded::of_node(node, embeddings, snapshot, self.store.dirty_nodes())
+            Embedded::of_node(node, embeddings, snapshot, self.dirty_nodes())
         })
     }
 
@@ -74,7 +74,7 @@ impl Engine {
     ) -> Result<Embedded, Error> {
         let node = node.into();
         let vector = self.with_embeddings(|embeddings, snapshot| {
-            CurrentVector::new(node, embeddings, snapshot, self.store.dirty_nodes())
+            CurrentVector::new(node, embeddings, snapshot, self.dirty_nodes())
         })?;
         vector.embedded(cancel)
     }
@@ -95,7 +95,7 @@ impl Engine {
                 let row = |name: &NodeName| embeddings.require_row(name.as_ref(), snapshot);
                 let rows = new_node.history.iter().map(row).collect::<Result<Vec<_>, _>>()?;
                 let vector = vector_of_new_node(state, new_node, &rows)?;
-                Ok(Embedded::new(vector, embeddings, self.store.dirty_nodes()))
+                Ok(Embedded::new(vector, embeddings, self.dirty_nodes()))
             })
         })
     }

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Damage, Epoch, Error as StoreError, Generation, Snapshot, Store};
+use hedgerow_storage::{
+    CancelToken, Damage, DerivedSet, Epoch, Error as StoreError, Generation, NodeIx, Snapshot, Store,
+};
 
 use crate::config::error::Error;
 use crate::config::model_config::ModelConfig;
@@ -14,7 +16,10 @@ use crate::query::embeddings::Embeddings;
 use crate::state::incremental::StateUpdate;
 use crate::state::layer_rows::State;
 
-/// PinSage over a store: trains, refreshes and answers. `Send + Sync`; one per open store.
+/// One model of a store, PinSage: trains, refreshes and answers. `Send + Sync`; one per model of an open store.
+///
+/// A store may have several models, each with a name. Their engines work side by side: what is committed is dirty in each of them
+/// until its own refresh. [`Engine::models`](crate::Engine::models) lists them.
 ///
 /// Readers see the embeddings that were published last and never wait for a refresh to compute. A refresh works on copies of the rows
 /// that it changes, and hands them over at its end, in one step. Over a store with mapped files the first answer makes what only
@@ -22,6 +27,7 @@ use crate::state::layer_rows::State;
 /// training, and the new generation includes them.
 pub struct Engine {
     pub(super) store: Arc<Store>,
+    name: String,
     /// Held by a training, so that there is one at a time.
     pub(super) training: Mutex<()>,
     working_state: Mutex<Option<WorkingState>>,
@@ -67,7 +73,7 @@ impl std::fmt::Display for Status {
 }
 
 impl Engine {
-    /// Attaches to a store and reads its published generation, if it has one.
+    /// Attaches to a store and reads the published generation of its default model, if it has one.
     ///
     /// If its files are damaged, the rows are computed again from the graph and the model. They are stored if the store is open for
     /// writing. [`Engine::damage`] tells. Over a store with mapped files that happens when the damaged rows are first used.
@@ -87,9 +93,33 @@ impl Engine {
     /// As for [`Engine::open`], and a cancellation.
     pub fn open_with(store: impl Into<Arc<Store>>, cancel: &CancelToken) -> Result<Self, Error> {
         let store = store.into();
+        let name = store.default_set();
+        Self::open_model_with(store, &name, cancel)
+    }
+
+    /// As [`Engine::open`], of the model of this name, whichever is the default. A name without a model is one to be trained.
+    ///
+    /// # Errors
+    /// As for [`Engine::open`]; a name that a model cannot have.
+    pub fn open_model(store: impl Into<Arc<Store>>, name: &str) -> Result<Self, Error> {
+        Self::open_model_with(store, name, &CancelToken::new())
+    }
+
+    /// As [`Engine::open_model`], with progress and cancellation.
+    ///
+    /// # Errors
+    /// As for [`Engine::open_model`], and a cancellation.
+    pub fn open_model_with(
+        store: impl Into<Arc<Store>>,
+        name: &str,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let store = store.into();
+        let set = store.derived_set(name);
+        set.check_name()?;
         let snapshot = store.snapshot();
         let opened =
-            store.derived().map(|derived| WorkingState::open(&derived, &snapshot, store.is_mapped(), cancel));
+            set.derived().map(|derived| WorkingState::open(&derived, &snapshot, store.is_mapped(), cancel));
         let opened = opened.transpose()?;
         let (working, damage) = opened.map_or((None, None), |(working, damage)| (Some(working), damage));
         let must_store =
@@ -103,9 +133,11 @@ impl Engine {
                 ReaderCopy::Made(Box::new(embeddings.prepared()?))
             }
         };
-        let refresh_history = Mutex::new(RefreshHistory::open(&store));
+        let refresh_history = Mutex::new(RefreshHistory::open(set));
+        let name = name.to_owned();
         let engine = Self {
             store,
+            name,
             training: Mutex::new(()),
             working_state: Mutex::new(working),
             reader_copy: RwLock::new(reader_copy),
@@ -118,7 +150,7 @@ impl Engine {
         }
         if must_store {
             engine.persist(cancel)?;
-            engine.store.mark_refreshed(snapshot.epoch());
+            engine.set().mark_refreshed(snapshot.epoch());
         }
         Ok(engine)
     }
@@ -126,6 +158,16 @@ impl Engine {
     /// The store that the engine is attached to.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The name of the model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The derived files of the model.
+    pub(super) fn set(&self) -> DerivedSet<'_> {
+        self.store.derived_set(&self.name)
     }
 
     /// The damage of the stored rows that was found first, after which all rows were computed again. `None` if all that was read is
@@ -144,11 +186,22 @@ impl Engine {
             epoch: snapshot.epoch(),
             embedded: header.map(|header| header.epoch),
             generation: header.map(|header| header.generation),
-            dirty_nodes: self.store.dirty_nodes(),
+            dirty_nodes: self.dirty_nodes(),
             dim: header.map(|header| header.config.dim + 1),
             targets: header
                 .map_or_else(Vec::new, |header| header.config.targets().map(str::to_owned).collect()),
         }
+    }
+
+    /// The number of nodes that were touched since the last refresh of the model.
+    pub(super) fn dirty_nodes(&self) -> u64 {
+        self.set().dirty_nodes()
+    }
+
+    /// True for a node that was touched since the last refresh of the model. `None` for a read-only store, which does not read the
+    /// log.
+    pub fn is_dirty(&self, node: NodeIx) -> Option<bool> {
+        self.set().is_dirty(node)
     }
 
     /// Bytes of the embeddings in memory: rows of all layers, neighborhoods and their reverse lists, and what only readers need. The

@@ -11,7 +11,7 @@ use crate::state::model_files;
 use crate::state::row_changes::is_file_of_changes;
 
 /// The sidecar files of merged rows. They take the place of the stored ones together.
-const NEW_FILES: [(&str, &str); 2] =
+pub(super) const NEW_FILES: [(&str, &str); 2] =
     [(model_files::NEIGHBORHOODS, "merged-neighborhoods"), (model_files::EMBEDDINGS, "merged-embeddings")];
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
             return Ok(());
         }
         // What a persist verified long ago may be damaged by now, and must not get a new checksum.
-        let Some(stored) = self.store.reopen_derived()? else { return Ok(()) };
+        let Some(stored) = self.set().reopen()? else { return Ok(()) };
         let merged = self.write_merged(&stored, cancel);
         if merged.is_err() {
             // Those that cannot be removed are removed at the next opening.
@@ -60,19 +60,19 @@ impl Engine {
             state.verify()?;
             let files = [model_files::neighborhoods_file(&state), model_files::embeddings_file(&state)];
             for ((_, sidecar), file) in NEW_FILES.iter().zip(&files) {
-                self.store.write_sidecar_with(sidecar, file, cancel)?;
+                self.set().write_sidecar_with(sidecar, file, cancel)?;
             }
         }
         let mut new = Vec::new();
         for (name, sidecar) in NEW_FILES {
             let missing = || StoreError::damaged(self.store.path(), sidecar, "the file was removed");
-            new.push((name, self.store.sidecar(sidecar)?.ok_or_else(missing)?));
+            new.push((name, self.set().sidecar(sidecar)?.ok_or_else(missing)?));
         }
         // From here on no persist changes the stored files.
         let mut working = self.working_state();
         let changes: Vec<&str> = stored.names().filter(|name| is_file_of_changes(name)).collect();
-        let is_replaced = self.store.replace_derived(stored, &new, &changes)?;
-        if let (true, Some(working), Some(now)) = (is_replaced, working.as_mut(), self.store.derived())
+        let is_replaced = self.set().replace(stored, &new, &changes)?;
+        if let (true, Some(working), Some(now)) = (is_replaced, working.as_mut(), self.set().derived())
             && let Some(stored) = &mut working.stored
         {
             stored.merged(&now);
@@ -84,7 +84,7 @@ impl Engine {
     /// Removes what a merge left that did not end.
     pub(super) fn remove_merged_files(&self) -> Result<(), Error> {
         for (_, sidecar) in NEW_FILES {
-            self.store.remove_sidecar(sidecar)?;
+            self.set().remove_sidecar(sidecar)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod evaluate;
 pub(crate) mod export;
 pub(crate) mod handle;
 mod merge_changes;
+pub(crate) mod models;
 pub(crate) mod persist;
 pub(crate) mod rebuild;
 mod recommend;

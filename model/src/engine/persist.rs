@@ -1,6 +1,7 @@
 //! The durable copy of the working state, and the digest of its rows.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hedgerow_storage::{
     CancelToken, Damage, Epoch, Error as StoreError, Generation, Publish, SectionWriter, StableId,
@@ -9,6 +10,7 @@ use hedgerow_storage::{
 use crate::config::error::Error;
 use crate::engine::handle::Engine;
 use crate::engine::working_state::{Consistency, WorkingState};
+use crate::factors::item_factors::ItemFactors;
 use crate::state::layer_rows::State;
 use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
@@ -77,7 +79,49 @@ impl Digest {
     }
 }
 
+/// A model that takes the place of another.
+pub(super) struct NewModel<'a> {
+    pub(super) curve: &'a LearningCurve,
+    /// The model before it, which a rollback brings back.
+    pub(super) before: Option<EarlierModel<'a>>,
+}
+
+/// The model of a generation, without rows.
+pub(super) struct EarlierModel<'a> {
+    state: &'a State,
+    factors: Arc<[ItemFactors]>,
+    curve: LearningCurve,
+}
+
+impl EarlierModel<'_> {
+    fn file(&self) -> SectionWriter<'_> {
+        model_files::model_file(self.state, &self.factors, &self.curve)
+    }
+}
+
 impl Engine {
+    /// The model of the working state, to be kept beside the next one. `None` where its file is damaged.
+    pub(super) fn earlier_model<'a>(
+        &self,
+        working: &'a WorkingState,
+    ) -> Result<Option<EarlierModel<'a>>, Error> {
+        let state = &working.state;
+        let read = || {
+            state.encoder.table.rows.verify()?;
+            let curve = self.learning_curve()?.unwrap_or_default();
+            Ok(EarlierModel { state, factors: state.factors.get()?, curve })
+        };
+        match read() {
+            Err(Error::Store(StoreError::Damaged { .. })) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// True if the model of the generation before is stored and intact.
+    pub(super) fn has_previous(&self) -> bool {
+        self.set().derived().is_some_and(|derived| derived.file(model_files::PREVIOUS_MODEL).is_ok())
+    }
+
     /// Stores the rows that refreshes changed since the last call. Those of a rebuild are stored whatever their epoch is.
     ///
     /// # Visibility
@@ -92,7 +136,7 @@ impl Engine {
     /// An error of the store, or a cancellation; the embeddings in memory stay as they are. The changed rows may be stored by then.
     pub fn persist(&self, cancel: &CancelToken) -> Result<(), Error> {
         self.store_changed_rows(cancel)?;
-        self.history().store(&self.store);
+        self.history().store(self.set());
         match self.merge_changes(cancel) {
             Err(Error::Store(StoreError::Damaged { path, place, what })) => {
                 let remedy = "all rows were stored again".to_owned();
@@ -123,11 +167,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the working state to the store's files. A new model comes with its learning curve.
+    /// Writes the working state to the store's files.
     pub(super) fn publish_to_store(
         &self,
         working: &mut WorkingState,
-        new_model: Option<&LearningCurve>,
+        new_model: Option<&NewModel<'_>>,
         cancel: &CancelToken,
     ) -> Result<(), Error> {
         let (state, epoch) = (&working.state, working.state.epoch);
@@ -136,7 +180,8 @@ impl Engine {
         let changed = next.as_ref().and_then(|next| next.content(state));
         let kept: Vec<String> = next.iter().flat_map(NextFile::kept).collect();
         let factors = new_model.map(|_| state.factors.get()).transpose()?.unwrap_or_default();
-        let model = new_model.map(|curve| model_files::model_file(state, &factors, curve));
+        let model = new_model.map(|new| model_files::model_file(state, &factors, new.curve));
+        let earlier = new_model.map(|new| new.before.as_ref().map(EarlierModel::file));
         let all = |file: fn(&State) -> SectionWriter<'_>| next.is_none().then(|| file(state));
         let mut files = vec![
             (model_files::MODEL, model),
@@ -144,9 +189,14 @@ impl Engine {
             (model_files::EMBEDDINGS, all(model_files::embeddings_file)),
         ];
         files.extend(kept.iter().map(|name| (name.as_str(), None)));
+        match earlier {
+            Some(file) => files.extend(file.map(|file| (model_files::PREVIOUS_MODEL, Some(file)))),
+            None if self.has_previous() => files.push((model_files::PREVIOUS_MODEL, None)),
+            None => {}
+        }
         let (name, changed) = changed.unzip();
         files.extend(name.as_deref().map(|name| (name, changed)));
-        self.store.publish(Publish { generation: working.generation, refreshed: epoch, files }, cancel)?;
+        self.set().publish(Publish { generation: working.generation, refreshed: epoch, files }, cancel)?;
         match (&mut working.stored, next) {
             (Some(stored), Some(next)) => stored.stored(epoch, next),
             _ => working.stored = Some(StoredRows::whole(epoch)),

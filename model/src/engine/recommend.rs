@@ -87,7 +87,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<(Recommendation, Snapshot), Error> {
         self.with_embeddings(|embeddings, snapshot| {
-            let dirty_nodes = self.store.dirty_nodes();
+            let dirty_nodes = self.dirty_nodes();
             let found = Recommendation::new(recipient, options, embeddings, snapshot, dirty_nodes, cancel)?;
             Ok((found, snapshot.clone()))
         })
@@ -102,6 +102,6 @@ impl Engine {
     pub fn recommender(&self, options: &Query) -> Result<Recommender, Error> {
         let (embeddings, snapshot) =
             self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
-        Recommender::new(embeddings, snapshot, options.clone(), self.store.dirty_nodes())
+        Recommender::new(embeddings, snapshot, options.clone(), self.dirty_nodes())
     }
 }

@@ -127,7 +127,7 @@ impl Engine {
                 (None, ..) => {}
             }
             // Readers are still locked out, so the epoch and the dirty nodes of an answer belong together.
-            self.store.mark_refreshed(snapshot.epoch());
+            self.set().mark_refreshed(snapshot.epoch());
         });
 
         if update.report.dirty_nodes > 0 {
@@ -149,7 +149,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<RefreshOutcome, Error> {
         // The changes are not read if they are clearly too many.
-        let dirty_nodes = self.store.dirty_nodes();
+        let dirty_nodes = self.dirty_nodes();
         let must_rebuild =
             full || working.consistency != Consistency::Exact || dirty_nodes > working.state.rows() as u64;
         let changes = if must_rebuild {

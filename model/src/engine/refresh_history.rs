@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{MutexGuard, PoisonError};
 
-use hedgerow_storage::{Error as StoreError, Generation, SectionFile, SectionWriter, Store};
+use hedgerow_storage::{DerivedSet, Error as StoreError, Generation, SectionFile, SectionWriter};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
@@ -14,7 +14,7 @@ use crate::state::learning_curve::LearningCurve;
 use crate::state::model_files;
 
 /// The name of the sidecar file.
-const NAME: &str = "refreshes";
+pub(super) const NAME: &str = "refreshes";
 const KIND: [u8; 4] = *b"RFSH";
 /// From version 2 on the section is JSON.
 const VERSION: u32 = 2;
@@ -41,12 +41,12 @@ pub(crate) struct RefreshHistory {
 
 impl RefreshHistory {
     /// The records that were stored last. None if the file cannot be read; a check of the store reports that.
-    pub(crate) fn open(store: &Store) -> Self {
+    pub(crate) fn open(set: DerivedSet<'_>) -> Self {
         let read = |file: SectionFile| {
             file.require(KIND, VERSION)?;
             Ok::<_, StoreError>(from_text(std::str::from_utf8(file.section(SECTION)?).unwrap_or_default()))
         };
-        let records = store.sidecar(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
+        let records = set.sidecar(NAME).and_then(|file| file.map_or_else(|| Ok(VecDeque::new()), read));
         Self { records: records.unwrap_or_default(), is_stored: true }
     }
 
@@ -59,11 +59,11 @@ impl RefreshHistory {
     }
 
     /// Stores the records in the sidecar file. If that fails, the next call stores them.
-    pub(super) fn store(&mut self, store: &Store) {
+    pub(super) fn store(&mut self, set: DerivedSet<'_>) {
         if !self.is_stored {
             let mut file = SectionWriter::new(KIND, VERSION);
             file.section(SECTION, to_text(&self.records).into_bytes());
-            self.is_stored = store.write_sidecar(NAME, &file).is_ok();
+            self.is_stored = set.write_sidecar(NAME, &file).is_ok();
         }
     }
 }
@@ -93,7 +93,7 @@ impl Engine {
     /// # Errors
     /// Damage in the model's file.
     pub fn learning_curve(&self) -> Result<Option<LearningCurve>, Error> {
-        let derived = self.store().derived();
+        let derived = self.set().derived();
         derived.map_or(Ok(None), |derived| model_files::load_curve(&derived.file(model_files::MODEL)?))
     }
 
@@ -114,7 +114,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use hedgerow_storage::Epoch;
+    use hedgerow_storage::{Epoch, Store};
 
     use super::*;
     use crate::config::report::RefreshTimes;
@@ -139,15 +139,16 @@ mod tests {
     fn the_last_records_are_stored_and_damage_to_their_file_loses_only_them() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
-        let mut history = RefreshHistory::open(&store);
+        let set = store.derived_set("main");
+        let mut history = RefreshHistory::open(set);
         for epoch in 0..MOST_RECORDS as u64 + 2 {
             history.push(record(epoch));
         }
-        history.store(&store);
-        let again = RefreshHistory::open(&store);
+        history.store(set);
+        let again = RefreshHistory::open(set);
         assert_eq!((again.records.len(), &again.records[0]), (MOST_RECORDS, &record(2)));
 
         std::fs::write(folder.path().join("s/refreshes.aside"), b"noise").expect("a file");
-        assert_eq!(RefreshHistory::open(&store).records.len(), 0);
+        assert_eq!(RefreshHistory::open(set).records.len(), 0);
     }
 }

@@ -58,7 +58,7 @@ impl Engine {
     pub fn similar_finder(&self, options: &Query) -> Result<SimilarFinder, Error> {
         let (embeddings, snapshot) =
             self.with_embeddings(|embeddings, snapshot| Ok((embeddings.clone(), snapshot.clone())))?;
-        SimilarFinder::new(embeddings, snapshot, options.clone(), self.store.dirty_nodes())
+        SimilarFinder::new(embeddings, snapshot, options.clone(), self.dirty_nodes())
     }
 
     fn find_similar(
@@ -68,7 +68,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<(FoundNodes, Snapshot), Error> {
         self.with_embeddings(|embeddings, snapshot| {
-            let found = similar(embeddings, snapshot, node, options, self.store.dirty_nodes(), cancel)?;
+            let found = similar(embeddings, snapshot, node, options, self.dirty_nodes(), cancel)?;
             Ok((found, snapshot.clone()))
         })
     }

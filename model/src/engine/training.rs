@@ -13,6 +13,7 @@ use crate::config::error::Error;
 use crate::config::model_config::{MAX_FACTORED, ModelConfig};
 use crate::config::options::TrainOptions;
 use crate::engine::handle::{Engine, ReaderCopy};
+use crate::engine::persist::NewModel;
 use crate::engine::working_state::{Consistency, WorkingState};
 use crate::factors::fit::{Fit, FittedScore, fit};
 use crate::factors::held_out_ranking::RankingQuality;
@@ -150,7 +151,7 @@ impl Engine {
     /// # Errors
     /// Damage in its sidecar file. Cost: reads all of that file.
     pub fn unfinished_training(&self) -> Result<Option<UnfinishedTraining>, Error> {
-        let checkpoint = Checkpoint::open(&self.store)?;
+        let checkpoint = Checkpoint::open(self.set())?;
         Ok(checkpoint.map(|Checkpoint { summary: Summary { origin, epochs, .. }, .. }| UnfinishedTraining {
             options: origin.options,
             graph: origin.graph,
@@ -235,7 +236,7 @@ impl Engine {
                 if !progress.epochs.is_empty() {
                     observer(&TrainEvent::Resumed { epochs: progress.epochs.len() as u32 });
                 }
-                let keep = &mut |progress: &Progress| progress.save(&self.store, &origin);
+                let keep = &mut |progress: &Progress| progress.save(self.set(), &origin);
                 let score_quality = &mut |vectors: &HugeMatrix| score_quality(&fits, run, vectors);
                 let trained = run.train(progress, score_quality, keep, observer, cancel)?;
                 // A cancellation ends the epochs; what they gave is still published.
@@ -260,7 +261,7 @@ impl Engine {
         };
         if is_over {
             // If this fails, the file does no harm: resuming from it would publish or refuse the same model again.
-            let _ = checkpoint::discard(&self.store);
+            let _ = checkpoint::discard(self.set());
         }
         let (generation, embedded) = published?;
         if let RunEnd::Diverged { epoch, step, best } = end {
@@ -282,7 +283,7 @@ impl Engine {
             let origin = Origin { options: options.clone(), graph: snapshot.epoch(), pairs };
             return Ok((origin, None));
         }
-        let checkpoint = Checkpoint::open(&self.store)?.ok_or(Error::NothingToResume)?;
+        let checkpoint = Checkpoint::open(self.set())?.ok_or(Error::NothingToResume)?;
         checkpoint.require(snapshot.epoch(), pairs.as_deref())?;
         Ok((checkpoint.summary.origin.clone(), Some(checkpoint)))
     }
@@ -327,11 +328,14 @@ impl Engine {
         let now = self.store.snapshot();
         self.advance_to(&mut new, &now, false, None, cancel)?;
         let embedded = new.state.alive_rows().count() as u64;
-        self.publish_to_store(&mut new, Some(curve), cancel)?;
+        let earlier = working.as_ref().map(|working| self.earlier_model(working)).transpose()?.flatten();
+        let new_model = NewModel { curve, before: earlier };
+        self.publish_to_store(&mut new, Some(&new_model), cancel)?;
+        drop(new_model);
         // The old embeddings are freed after readers are let in again.
         let mut embeddings = ReaderCopy::Made(self.copy_for_readers(&new, &now)?);
         self.change_reader_copy(|readers| std::mem::swap(readers, &mut embeddings));
-        self.store.mark_refreshed(now.epoch());
+        self.set().mark_refreshed(now.epoch());
         *working = Some(new);
         Ok((generation, embedded))
     }

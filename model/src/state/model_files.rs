@@ -27,6 +27,8 @@ use crate::state::neighborhood_lists::{
 };
 use crate::state::row_changes::StoredRows;
 
+/// The model of the generation before, without rows: a rollback makes it current again.
+pub(crate) const PREVIOUS_MODEL: &str = "previous-model";
 /// The names of the three files in the manifest.
 pub(crate) const MODEL: &str = "model";
 pub(crate) const NEIGHBORHOODS: &str = "neighborhoods";
@@ -198,16 +200,26 @@ pub(crate) fn load_curve(file: &SectionFile) -> Result<Option<LearningCurve>, Er
     Ok(Some(curve.ok_or_else(|| file.damaged("epochs", "not a learning curve"))?))
 }
 
+/// Reads the configuration.
+///
+/// # Errors
+/// As for [`load`].
+pub(crate) fn load_config(file: &SectionFile) -> Result<ModelConfig, Error> {
+    file.require(*b"MODL", MODEL_VERSION)?;
+    let text = std::str::from_utf8(file.section(*b"recipe\0\0")?)
+        .map_err(|_| file.damaged("recipe", "does not fit the other sections"))?;
+    let config = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
+    parameters::check(&config).map_err(|error| file.damaged("recipe", error.to_string()))?;
+    Ok(config)
+}
+
 /// Reads configuration and parameters; with `is_mapped` it maps the token table, and reads factors when they are first used.
 ///
 /// # Errors
 /// As for [`load`].
 pub(crate) fn load_model(file: &SectionFile, is_mapped: bool) -> Result<LoadedModel, Error> {
-    file.require(*b"MODL", MODEL_VERSION)?;
+    let config = load_config(file)?;
     let damaged = |place: &str| file.damaged(place, "does not fit the other sections");
-    let text = std::str::from_utf8(file.section(*b"recipe\0\0")?).map_err(|_| damaged("recipe"))?;
-    let config = ModelConfig::from_text(text).map_err(|reason| file.damaged("recipe", reason))?;
-    parameters::check(&config).map_err(|error| file.damaged("recipe", error.to_string()))?;
     let bits = match file.section_u32(*b"bits\0\0\0\0")? {
         [bits] if *bits <= 24 => *bits,
         _ => return Err(damaged("bits").into()),

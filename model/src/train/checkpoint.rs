@@ -1,7 +1,7 @@
 //! The state of a training after an epoch, in a sidecar file of the store. A run that resumes from it gives the
 //! result of an uninterrupted one. FORMAT.md has the layout. Knows nothing of how epochs are made.
 
-use hedgerow_storage::{Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter, Store};
+use hedgerow_storage::{DerivedSet, Epoch, Error as StoreError, NodeName, SectionFile, SectionWriter};
 use serde::{Deserialize, Serialize};
 
 use crate::config::error::Error;
@@ -19,7 +19,7 @@ use crate::train::adam::Adam;
 use crate::train::event::EpochReport;
 
 /// The name of the sidecar file.
-const NAME: &str = "training";
+pub(crate) const NAME: &str = "training";
 const KIND: [u8; 4] = *b"TRNG";
 /// In version 1 the section `run` was lines of text.
 const VERSION: u32 = 2;
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// Replaces the sidecar file durably.
-    pub(crate) fn save(&self, store: &Store, origin: &Origin) -> Result<(), StoreError> {
+    pub(crate) fn save(&self, set: DerivedSet<'_>, origin: &Origin) -> Result<(), StoreError> {
         let Self { encoder, adam, best, epochs, .. } = self;
         let (rows, rest) = (encoder.table.rows.values(), ParameterVector::rest(encoder));
         // The parameters of the last epoch are stored anyway.
@@ -72,7 +72,7 @@ impl Progress {
             *b"best\0\0\0\0",
             earlier_best.map_or(&[][..], |(_, parameters)| parameters.0.as_slice()),
         );
-        store.write_sidecar(NAME, &file)
+        set.write_sidecar(NAME, &file)
     }
 
     fn summary(&self, origin: &Origin) -> Summary {
@@ -114,8 +114,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] with file and section.
-    pub(crate) fn open(store: &Store) -> Result<Option<Self>, Error> {
-        let Some(file) = store.sidecar(NAME)? else { return Ok(None) };
+    pub(crate) fn open(set: DerivedSet<'_>) -> Result<Option<Self>, Error> {
+        let Some(file) = set.sidecar(NAME)? else { return Ok(None) };
         file.require(KIND, VERSION)?;
         let damaged = |reason: String| file.damaged("section 'run'", reason);
         let text = std::str::from_utf8(file.section(*b"run\0\0\0\0\0")?);
@@ -202,8 +202,8 @@ impl Checkpoint {
 }
 
 /// Removes the checkpoint of a training that has ended.
-pub(crate) fn discard(store: &Store) -> Result<(), StoreError> {
-    store.remove_sidecar(NAME)
+pub(crate) fn discard(set: DerivedSet<'_>) -> Result<(), StoreError> {
+    set.remove_sidecar(NAME)
 }
 
 /// A digest that identifies pairs: BLAKE3 of their names in order.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::checkpoint::manifest::{NamedFile, Published, is_file_stem};
+use crate::checkpoint::manifest::{NamedFile, is_file_stem};
+use crate::checkpoint::published::{Published, stem};
 use crate::fs::disk::Disk;
 use crate::fs::section::SectionFile;
 use crate::fs::section_writer::SectionWriter;
@@ -29,6 +30,14 @@ pub struct Publish<'a> {
     pub files: Vec<(&'a str, Option<SectionWriter<'a>>)>,
 }
 
+/// The derived sets of a store, open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DerivedSets {
+    /// The name of the set that is meant where none is named.
+    pub(crate) default: String,
+    pub(crate) sets: BTreeMap<String, Derived>,
+}
+
 /// The derived files of one publish, open. Clones share them, and they stay readable after a later publish.
 #[derive(Clone, Debug)]
 pub struct Derived {
@@ -43,6 +52,18 @@ pub struct Derived {
     files: Arc<BTreeMap<String, Result<SectionFile, Damage>>>,
 }
 
+impl DerivedSets {
+    /// True if all files are intact, all later changes are known, and every byte was verified.
+    pub(crate) fn are_verified(&self) -> bool {
+        self.sets.values().all(|derived| derived.is_complete && derived.is_verified())
+    }
+
+    /// The set of this name; `None` where nothing was published.
+    pub(crate) fn get(&self, set: &str) -> Option<&Derived> {
+        self.sets.get(set)
+    }
+}
+
 impl Derived {
     /// True if a file with that name was published.
     pub fn has(&self, name: &str) -> bool {
@@ -54,9 +75,9 @@ impl Derived {
         self.files.keys().map(String::as_str)
     }
 
-    /// True if it has the file that a manifest names.
-    pub(crate) fn is_named(&self, named: &NamedFile, disk: &Disk) -> bool {
-        matches!(self.files.get(&named.name.what), Some(Ok(file)) if named.is(file, disk))
+    /// True if it has the file of this name that a manifest names.
+    pub(crate) fn is_named(&self, name: &str, named: &NamedFile, disk: &Disk) -> bool {
+        matches!(self.files.get(name), Some(Ok(file)) if named.is(file, disk))
     }
 
     /// The file with that name. Its checksums are verified, in a store with mapped files those of a section when it is used.
@@ -106,12 +127,13 @@ impl Derived {
         let mut files = BTreeMap::new();
         let stage = mode.cancel.stage("derived files", published.files.len() as u64);
         for named in &published.files {
-            let open = before.and_then(|before| before.files.get(&named.name.what)?.as_ref().ok());
+            let name = published.name_of(named).expect("a file of a set is named after it");
+            let open = before.and_then(|before| before.files.get(name)?.as_ref().ok());
             let file = match open.filter(|open| named.is(open, disk)) {
                 Some(open) => Ok(open.clone()),
                 None => named.open_derived(disk, mode),
             };
-            files.insert(named.name.what.clone(), Damage::from_result(file, REBUILT)?);
+            files.insert(name.to_owned(), Damage::from_result(file, REBUILT)?);
             stage.advance(1)?;
         }
         stage.end();
@@ -143,13 +165,17 @@ impl Derived {
 
     /// Drops files that a manifest no longer names.
     pub(crate) fn keep_named(&mut self, published: &Published) {
-        let is_named = |name: &String| published.files.iter().any(|file| file.name.what == *name);
-        Arc::make_mut(&mut self.files).retain(|name, _| is_named(name));
+        Arc::make_mut(&mut self.files).retain(|name, _| published.file(name).is_some());
     }
 
     /// The damage found in the files.
     pub(crate) fn damage(&self) -> impl Iterator<Item = &Damage> {
         self.files.values().filter_map(|file| file.as_ref().err())
+    }
+
+    /// The size of all intact files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.sizes().map(|(_, bytes)| bytes).sum()
     }
 
     /// Name and size of each intact file.
@@ -159,13 +185,17 @@ impl Derived {
     }
 }
 
-/// Refuses names that a derived file cannot have, and those that the store uses itself.
-pub(crate) fn check_names(files: &[(&str, Option<SectionWriter<'_>>)], used: &[&str]) -> Result<(), Error> {
+/// Refuses names that a derived file of a set cannot have, and those that the store uses itself.
+pub(crate) fn check_names(
+    set: &str,
+    files: &[(&str, Option<SectionWriter<'_>>)],
+    used: &[&str],
+) -> Result<(), Error> {
     for (at, (name, _)) in files.iter().enumerate() {
         let is_used = crate::segments::FILES.contains(name)
             || used.contains(name)
             || files[..at].iter().any(|(other, _)| other == name);
-        if is_used || !is_file_stem(name) {
+        if is_used || !is_file_stem(name) || !is_file_stem(&stem(set, name)) {
             let rule = "a name of its own in lowercase letters, digits and hyphens";
             return Err(Error::invalid("name of a derived file", name, rule));
         }

@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::older_manifests;
+use crate::checkpoint::published::PublishedSets;
 use crate::fs::disk::Disk;
 use crate::fs::header::Fingerprint;
 use crate::fs::mmap::Residence;
@@ -17,7 +19,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
-use crate::types::ids::{Epoch, Generation, StoreId};
+use crate::types::ids::{Epoch, StoreId};
 use crate::types::position;
 use crate::types::position::Positions;
 use crate::types::relation_options::TimeUnit;
@@ -26,15 +28,12 @@ use crate::wal::record_scan::LogStart;
 const KIND: [u8; 4] = *b"MANI";
 /// Version 2 has positions; version 3 names a fingerprint of every file, and the record before the log. Since version 4 derived
 /// files may change rows of others, and may be newer than the checkpoint. Since version 5 there are properties, since version 6 options of
-/// relations, and times have a unit.
-const VERSION: u32 = 6;
-/// The first version with fingerprints.
-const FINGERPRINTS: u32 = 3;
-/// The first version with properties.
-const PROPERTIES: u32 = 5;
-/// The first version with a unit of times.
-const TIME_UNIT: u32 = 6;
+/// relations, and times have a unit. Since version 7 there are several derived sets.
+const VERSION: u32 = 7;
+/// The first version with a section of its own for derived sets.
+const SETS: u32 = 7;
 const BODY: [u8; 8] = *b"body\0\0\0\0";
+const DERIVED: [u8; 8] = *b"derived\0";
 const POSITIONS: [u8; 8] = *b"position";
 pub(crate) const CURRENT: &str = "MANIFEST";
 /// A copy, in case a bit of the current one is flipped: the manifest is the only file that names the model.
@@ -58,18 +57,6 @@ pub(crate) struct NamedFile {
     pub(crate) fingerprint: Fingerprint,
 }
 
-/// The derived files of the last publish.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Published {
-    pub(crate) generation: u64,
-    /// The epoch that the files reflect, and the first record of the log after it.
-    pub(crate) refreshed: u64,
-    pub(crate) refreshed_seq: u64,
-    /// The number of nodes touched between there and the checkpoint, for readers, which have no log.
-    pub(crate) dirty: u64,
-    pub(crate) files: Vec<NamedFile>,
-}
-
 /// The content of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -88,7 +75,8 @@ pub(crate) struct Manifest {
     /// The checkpoint files, in the order of [`segments::FILES`]. The last one is missing until the first checkpoint of a store of before
     /// properties.
     pub(crate) segments: Vec<NamedFile>,
-    pub(crate) published: Option<Published>,
+    /// The derived sets.
+    pub(crate) published: PublishedSets,
     /// The positions of inputs in the batches that the checkpoint covers.
     pub(crate) positions: Positions,
     /// `None` in a manifest of before units.
@@ -96,25 +84,7 @@ pub(crate) struct Manifest {
 }
 
 /// The section `body`.
-type Body = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>, TimeUnit);
-
-/// The section `body` of version 5: without a unit of times.
-type UnitlessBody = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, Option<Published>);
-
-/// The section `body` of versions 3 and 4: without properties.
-type FourFiles = (u64, u64, u64, Option<u64>, u64, [NamedFile; 4], Option<Published>);
-
-/// The section `body` before version 3: without fingerprints.
-type OldBody = (u64, u64, u64, u64, [FileName; 4], Option<OldPublished>);
-
-#[derive(Decode)]
-struct OldPublished {
-    generation: u64,
-    refreshed: u64,
-    refreshed_seq: u64,
-    dirty: u64,
-    files: Vec<FileName>,
-}
+type Body = (u64, u64, u64, Option<u64>, u64, Vec<NamedFile>, TimeUnit);
 
 impl FileName {
     pub(crate) fn new(what: &str, number: u64) -> Self {
@@ -169,7 +139,7 @@ impl NamedFile {
     }
 
     /// The entry of a file that an older manifest names: the file as it is is taken for the right one.
-    fn adopted(disk: &Disk, name: FileName) -> Self {
+    pub(crate) fn adopted(disk: &Disk, name: FileName) -> Self {
         let fingerprint = Fingerprint::of(disk, &name.path(disk.folder()));
         Self { name, fingerprint }
     }
@@ -195,24 +165,17 @@ impl Manifest {
         file.require(KIND, VERSION)?;
         let damaged = |what| file.damaged("section 'body'", what);
         let body = file.section(BODY)?;
-        let mut time_unit = None;
-        let body = match file.version() {
-            ..FINGERPRINTS => Self::old_body(disk, body),
-            FINGERPRINTS..PROPERTIES => codec::decode::<FourFiles>(body).map(
-                |(number, epoch, replay_from, replay_after, log_start, segments, published)| {
-                    (number, epoch, replay_from, replay_after, log_start, segments.into(), published)
-                },
-            ),
-            PROPERTIES..TIME_UNIT => codec::decode(body),
-            _ => codec::decode::<Body>(body).map(
-                |(number, epoch, replay_from, replay_after, log_start, segments, published, unit)| {
-                    time_unit = Some(unit);
-                    (number, epoch, replay_from, replay_after, log_start, segments, published)
-                },
-            ),
+        let unreadable = |_| damaged("unreadable");
+        let (fields, published, time_unit) = if file.version() < SETS {
+            older_manifests::decode(disk, file.version(), body).map_err(unreadable)?
+        } else {
+            let (number, epoch, replay_from, replay_after, log_start, segments, unit): Body =
+                codec::decode(body).map_err(unreadable)?;
+            let published = codec::decode(file.section(DERIVED)?);
+            let published = published.map_err(|_| file.damaged("section 'derived'", "unreadable"))?;
+            ((number, epoch, replay_from, replay_after, log_start, segments), published, Some(unit))
         };
-        let (number, epoch, replay_from, replay_after, log_start, segments, published): UnitlessBody =
-            body.map_err(|_| damaged("unreadable"))?;
+        let (number, epoch, replay_from, replay_after, log_start, segments) = fields;
         let positions = if file.has(POSITIONS) || file.version() == 2 {
             position::decode(file.section(POSITIONS)?)
                 .map_err(|what| file.damaged("section 'position'", what))?
@@ -233,32 +196,15 @@ impl Manifest {
             time_unit,
         };
         let named = manifest.segments.iter().map(|file| file.name.what.as_str());
-        let published = manifest.published.iter().flat_map(|published| &published.files);
         let names =
             &segments::FILES[..manifest.segments.len().clamp(FILES_BEFORE_PROPERTIES, segments::FILES.len())];
-        if !named.eq(names.iter().copied()) || published.clone().any(|file| !is_file_stem(&file.name.what)) {
+        if !named.eq(names.iter().copied()) || !manifest.published.is_valid() {
             return Err(damaged("names of unknown files"));
         }
-        let floor =
-            manifest.published.as_ref().map_or(manifest.replay_from, |published| published.refreshed_seq);
-        if manifest.log_start > floor.min(manifest.replay_from) {
+        if manifest.log_start > manifest.first_needed() {
             return Err(damaged("a log that starts after a record that is needed"));
         }
         Ok(Some(manifest))
-    }
-
-    /// The body of a manifest before version 3.
-    fn old_body(disk: &Disk, body: &[u8]) -> Result<UnitlessBody, Error> {
-        let (number, epoch, replay_from, log_start, segments, published): OldBody = codec::decode(body)?;
-        let published = published.map(|old| Published {
-            generation: old.generation,
-            refreshed: old.refreshed,
-            refreshed_seq: old.refreshed_seq,
-            dirty: old.dirty,
-            files: old.files.into_iter().map(|name| NamedFile::adopted(disk, name)).collect(),
-        });
-        let segments = segments.into_iter().map(|name| NamedFile::adopted(disk, name)).collect();
-        Ok((number, epoch, replay_from, None, log_start, segments, published))
     }
 
     /// The contradiction between the current manifest and the one in the file `name`, if there is one. An older copy is
@@ -281,8 +227,7 @@ impl Manifest {
 
     /// The first record that opening the store by this manifest needs.
     pub(crate) fn first_needed(&self) -> u64 {
-        let refreshed = self.published.as_ref().map_or(self.replay_from, |published| published.refreshed_seq);
-        self.replay_from.min(refreshed)
+        self.published.first_record().map_or(self.replay_from, |first| first.min(self.replay_from))
     }
 
     /// The place in the log from which records are read.
@@ -315,9 +260,10 @@ impl Manifest {
         let path = disk.folder().join(format!("{name}.tmp"));
         let Self { number, epoch, replay_from, replay_after, log_start, segments, published, .. } = self;
         let unit = self.time_unit();
-        let body = (number, epoch, replay_from, replay_after, log_start, segments, published, unit);
+        let body = (number, epoch, replay_from, replay_after, log_start, segments, unit);
         let mut writer = SectionWriter::new(KIND, VERSION);
         writer.section(BODY, codec::encode(&body));
+        writer.section(DERIVED, codec::encode(published));
         if !self.positions.is_empty() {
             writer.section(POSITIONS, position::encode(&self.positions));
         }
@@ -337,7 +283,7 @@ impl Manifest {
 
     /// All files that the manifest names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &NamedFile> {
-        self.segments.iter().chain(self.published.iter().flat_map(|published| &published.files))
+        self.segments.iter().chain(self.published.files())
     }
 
     /// Records all files of the manifest as verified.
@@ -386,16 +332,6 @@ impl PreparedManifest<'_> {
         sync()?;
         put(COPY)?;
         sync()
-    }
-}
-
-impl Published {
-    pub(crate) fn generation(&self) -> Generation {
-        Generation::new(self.generation)
-    }
-
-    pub(crate) fn refreshed(&self) -> Epoch {
-        Epoch::new(self.refreshed)
     }
 }
 
@@ -448,7 +384,7 @@ mod tests {
             replay_after: Some(number),
             log_start: 5,
             segments: segments.into(),
-            published: None,
+            published: PublishedSets::default(),
             positions: Positions::new(positions),
             time_unit: Some(TimeUnit::Microseconds),
         }

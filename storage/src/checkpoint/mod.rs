@@ -3,4 +3,6 @@
 
 pub(crate) mod derived;
 pub(crate) mod manifest;
+pub(crate) mod older_manifests;
+pub(crate) mod published;
 pub(crate) mod write_checkpoint;

@@ -176,10 +176,11 @@ impl Check<'_> {
             let is_current = manifests[0].files().any(|other| other == file);
             let everywhere = manifests.iter().all(|manifest| manifest.files().any(|other| other == file));
             let is_base = crate::segments::FILES.contains(&file.name.what.as_str());
-            let remedy = match (is_base, file.name.what.as_str()) {
+            let in_set = manifests.iter().find_map(|manifest| manifest.published.name_of(file));
+            let remedy = match (is_base, in_set) {
                 (true, _) if is_current && everywhere => ONLY_COPY,
                 (true, _) => OPENING_HELPS,
-                (false, "model") => TRAINED,
+                (false, Some("model")) => TRAINED,
                 (false, _) => COMPUTED,
             };
             match Damage::from_result(file.open(&self.disk, Residence::Mapped, mode), remedy)? {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::published::stem;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::verified_files::OpenMode;
 use crate::graph::graph_state::GraphState;
@@ -83,7 +84,7 @@ impl Store {
     /// After damage: rewrites the damaged files by a checkpoint, and removes the old engine unless some of its records
     /// were given up. Derived files are left to the host, which can compute them.
     pub(crate) fn checkpoint_repairs(&self, lost_records: bool) -> Result<(), Error> {
-        let left = self.derived().map_or(0, |derived| derived.damage().count());
+        let left: usize = self.shown_sets().sets.values().map(|derived| derived.damage().count()).sum();
         if self.damage().len() == left {
             return Ok(());
         }
@@ -113,9 +114,10 @@ impl Store {
     ) -> Result<GraphState, Error> {
         manifest.epoch = state.epoch.get();
         manifest.positions = Arc::clone(&state.positions);
-        // The segments have what the records of the last publish add to the old ones.
-        if let Some(published) = &mut manifest.published {
-            published.files.retain(|file| file.name.what != RECORDS);
+        // The segments have what the records of a publish add to the old ones.
+        for published in manifest.published.iter_mut() {
+            let set = published.set.clone();
+            published.files.retain(|file| file.name.what != stem(&set, RECORDS));
         }
         let replay_from = writer
             .log_index()

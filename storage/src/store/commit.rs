@@ -13,7 +13,7 @@ use crate::types::batch::Batch;
 use crate::types::commit_summary::Commit;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
-use crate::types::ops::Op;
+use crate::types::ops::touched_nodes;
 use crate::wal::appender::UnsyncedRecords;
 
 impl Store {
@@ -63,7 +63,7 @@ impl Store {
         let mut log_index = writer.log_index();
         for batch in appended {
             log_index.push_batch(batch.epoch, batch.first);
-            log_index.touch(batch.epoch, batch.touched);
+            log_index.dirty.touch(batch.epoch, &batch.touched);
         }
         log_index.set_end(end);
         self.show(&mut log_index, state);
@@ -87,7 +87,7 @@ impl Appending {
         self.ops_since_checkpoint += ops.len() as u64;
         let mut applier = Applier::new(GraphState::clone(&self.state));
         applier.advance(epoch);
-        let touched: Vec<u32> = ops.iter().flat_map(Op::touched_nodes).flatten().collect();
+        let touched = touched_nodes(&ops);
         for op in ops {
             applier.apply(op).expect("a plan's operations fit the state it was made for");
         }

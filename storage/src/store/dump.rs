@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use crate::checkpoint::manifest::{CURRENT, Manifest};
+use crate::checkpoint::published::{MAIN_SET, Published, PublishedSets};
 use crate::graph::snapshot::{Property, Snapshot};
 use crate::store::handle::Store;
 use crate::types::cancel::CancelToken;
@@ -34,9 +35,8 @@ impl Store {
             let Manifest { number, epoch, replay_from, log_start, published, .. } = &manifest;
             writeln!(out, "manifest {number} epoch {epoch} covered {replay_from} log-start {log_start}")
                 .map_err(failed)?;
-            if let Some(published) = published {
-                let (generation, refreshed) = (published.generation, published.refreshed);
-                writeln!(out, "published generation {generation} refreshed {refreshed}").map_err(failed)?;
+            for line in set_lines(published) {
+                writeln!(out, "{line}").map_err(failed)?;
             }
             for file in manifest.files() {
                 let path = file.path(self.path());
@@ -134,6 +134,16 @@ impl Store {
 fn position_line(source: &str, position: Position) -> String {
     let Position { offset, lines, check } = position;
     format!("position {} offset {offset} lines {lines} check {check:016x}", source.escape_debug())
+}
+
+/// The derived sets, and the default one unless it is that of a new store.
+fn set_lines(sets: &PublishedSets) -> Vec<String> {
+    let default = (sets.default != MAIN_SET).then(|| format!("default {}", sets.default));
+    let published = sets.iter().map(|Published { set, generation, refreshed, .. }| {
+        let name = if set == MAIN_SET { String::new() } else { format!(" {set}") };
+        format!("published{name} generation {generation} refreshed {refreshed}")
+    });
+    default.into_iter().chain(published).collect()
 }
 
 /// A relation with its options.

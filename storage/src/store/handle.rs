@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
-use crate::checkpoint::derived::Derived;
+use crate::checkpoint::derived::{Derived, DerivedSets};
+use crate::checkpoint::published::{MAX_SET_NAME, is_set_name, stem};
 use crate::fs::disk::Disk;
 use crate::fs::section::SectionFile;
 use crate::graph::graph_state::GraphState;
@@ -22,6 +23,7 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, NodeIx};
 use crate::types::position::Position;
 use crate::wal::changes::Changes;
+use crate::wal::dirty_nodes::DirtyNodesOfSet;
 use crate::wal::log_index::LogIndex;
 
 /// File sizes in bytes, by name: `topology`, `nodes`, `keys`, `features`, `properties`, `log`, the derived files, and the sidecars.
@@ -42,16 +44,26 @@ pub struct Store {
     pub(crate) disk: Disk,
     pub(crate) is_mapped: bool,
     current: RwLock<Snapshot>,
-    pub(crate) derived: RwLock<Option<Derived>>,
+    pub(crate) derived: RwLock<DerivedSets>,
     damage: Vec<Damage>,
     role: Role,
+}
+
+/// The derived files of one name in a store: those of one model. [`Store::derived_set`] gives it.
+///
+/// Each set has its own generation, its own epoch that it reflects, and its own dirty nodes. The log is kept from the oldest of
+/// these epochs on.
+#[derive(Clone, Copy, Debug)]
+pub struct DerivedSet<'a> {
+    store: &'a Store,
+    name: &'a str,
 }
 
 #[derive(Debug)]
 enum Role {
     Reader {
-        /// The number of dirty nodes when the manifest was written.
-        dirty: u64,
+        /// The number of dirty nodes of each derived set when the manifest was written.
+        dirty: BTreeMap<String, u64>,
         /// The manifest's number.
         number: u64,
     },
@@ -68,8 +80,8 @@ impl Store {
         disk: Disk,
         is_mapped: bool,
         state: GraphState,
-        derived: Option<Derived>,
-        (dirty, number): (u64, u64),
+        derived: DerivedSets,
+        (dirty, number): (BTreeMap<String, u64>, u64),
     ) -> Self {
         let role = Role::Reader { dirty, number };
         Self::new(disk, is_mapped, Arc::new(state), derived, Vec::new(), role)
@@ -79,7 +91,7 @@ impl Store {
         disk: Disk,
         is_mapped: bool,
         state: Arc<GraphState>,
-        derived: Option<Derived>,
+        derived: DerivedSets,
         damage: Vec<Damage>,
         writer: Writer,
     ) -> Self {
@@ -90,7 +102,7 @@ impl Store {
         disk: Disk,
         is_mapped: bool,
         state: Arc<GraphState>,
-        derived: Option<Derived>,
+        derived: DerivedSets,
         damage: Vec<Damage>,
         role: Role,
     ) -> Self {
@@ -164,25 +176,40 @@ impl Store {
         }
     }
 
-    /// The derived files of the last publish; `None` where there are none.
-    pub fn derived(&self) -> Option<Derived> {
-        self.derived.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn shown_sets(&self) -> RwLockReadGuard<'_, DerivedSets> {
+        self.derived.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks all changes up to an epoch as refreshed in memory: nodes touched up to it become clean. A reopened store
-    /// still starts from the last publish.
+    /// The derived files of this name: those of one model. A set without files is one that nothing was published to.
+    pub fn derived_set<'a>(&'a self, name: &'a str) -> DerivedSet<'a> {
+        DerivedSet { store: self, name }
+    }
+
+    /// The names of the derived sets that have files, in ascending order.
+    pub fn derived_sets(&self) -> Vec<String> {
+        self.shown_sets().sets.keys().cloned().collect()
+    }
+
+    /// The name of the derived set that is meant where none is named: the first one that was published, until
+    /// [`DerivedSet::make_default`].
+    pub fn default_set(&self) -> String {
+        self.shown_sets().default.clone()
+    }
+
+    /// As [`DerivedSet::derived`], of the default set.
+    pub fn derived(&self) -> Option<Derived> {
+        let sets = self.shown_sets();
+        sets.get(&sets.default).cloned()
+    }
+
+    /// As [`DerivedSet::mark_refreshed`], of the default set.
     pub fn mark_refreshed(&self, epoch: Epoch) {
-        if let Role::Writer(writer) = &self.role {
-            let mut log_index = writer.log_index();
-            if log_index.refreshed.is_some() {
-                log_index.refresh(epoch);
-            }
-        }
+        self.derived_set(&self.default_set()).mark_refreshed(epoch);
     }
 
     /// All changes after `from`, up to and including the epoch of `to`.
     ///
-    /// Changes since the last publish are always available, and changes since any snapshot that is still held, except
+    /// Changes since the last publish of every derived set are always available, and changes since any snapshot that is still held, except
     /// one of the empty store before a [`Self::load`].
     ///
     /// # Errors
@@ -214,20 +241,14 @@ impl Store {
         Ok(changes)
     }
 
-    /// The number of nodes that the log has touched since the last refresh; 0 while there are no derived files.
+    /// As [`DerivedSet::dirty_nodes`], of the default set.
     pub fn dirty_nodes(&self) -> u64 {
-        match &self.role {
-            Role::Reader { dirty, .. } => *dirty,
-            Role::Writer(writer) => writer.log_index().dirty_nodes(),
-        }
+        self.derived_set(&self.default_set()).dirty_nodes()
     }
 
-    /// True for a node that the log has touched since the last refresh. `None` for a read-only store, which does not read the log.
+    /// As [`DerivedSet::is_dirty`], of the default set.
     pub fn is_dirty(&self, node: NodeIx) -> Option<bool> {
-        match &self.role {
-            Role::Reader { .. } => None,
-            Role::Writer(writer) => Some(writer.log_index().is_dirty(node)),
-        }
+        self.derived_set(&self.default_set()).is_dirty(node)
     }
 
     /// File sizes, by name.
@@ -235,7 +256,9 @@ impl Store {
         let snapshot = self.snapshot();
         let segments = snapshot.0.segments.files.iter().map(SectionFile::bytes);
         let mut files: BTreeMap<String, u64> = FILES.map(str::to_owned).into_iter().zip(segments).collect();
-        files.extend(self.derived().iter().flat_map(Derived::sizes));
+        for (set, derived) in &self.shown_sets().sets {
+            files.extend(derived.sizes().map(|(name, bytes)| (stem(set, &name), bytes)));
+        }
         for (name, path) in sidecar::files(&self.disk) {
             *files.entry(name).or_default() += path.metadata().map_or(0, |found| found.len());
         }
@@ -243,6 +266,60 @@ impl Store {
             files.insert("log".to_owned(), writer.log.bytes());
         }
         Sizes { files }
+    }
+}
+
+impl<'a> DerivedSet<'a> {
+    pub(super) fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// The name of the set.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Refuses a name that a set cannot have.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn check_name(&self) -> Result<(), Error> {
+        if is_set_name(self.name) {
+            return Ok(());
+        }
+        let rule = format!("1 to {MAX_SET_NAME} lowercase letters, digits and hyphens");
+        Err(Error::invalid("name of a model", self.name, rule))
+    }
+
+    /// The derived files of the last publish; `None` where there are none.
+    pub fn derived(&self) -> Option<Derived> {
+        self.store.shown_sets().get(self.name).cloned()
+    }
+
+    /// Marks all changes up to an epoch as refreshed in memory: nodes touched up to it become clean. A reopened store
+    /// still starts from the last publish.
+    pub fn mark_refreshed(&self, epoch: Epoch) {
+        if let Role::Writer(writer) = &self.store.role {
+            writer.log_index().dirty.refresh(self.name, epoch);
+        }
+    }
+
+    /// The number of nodes that the log has touched since the last refresh; 0 while there are no derived files.
+    pub fn dirty_nodes(&self) -> u64 {
+        match &self.store.role {
+            Role::Reader { dirty, .. } => dirty.get(self.name).copied().unwrap_or(0),
+            Role::Writer(writer) => writer.log_index().dirty.get(self.name).map_or(0, DirtyNodesOfSet::count),
+        }
+    }
+
+    /// True for a node that the log has touched since the last refresh. `None` for a read-only store, which does not read the log.
+    pub fn is_dirty(&self, node: NodeIx) -> Option<bool> {
+        match &self.store.role {
+            Role::Reader { .. } => None,
+            Role::Writer(writer) => {
+                Some(writer.log_index().dirty.get(self.name).is_some_and(|dirty| dirty.contains(node)))
+            }
+        }
     }
 }
 

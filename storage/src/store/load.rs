@@ -40,7 +40,7 @@ impl Store {
         let syncing = writer.syncing()?;
         let mut appending = writer.appending()?;
         let before = appending.state.epoch;
-        if before != Epoch::new(0) || publishing.manifest.published.is_some() {
+        if before != Epoch::new(0) || !publishing.manifest.published.is_empty() {
             return Err(Error::NotEmpty { path: self.path().to_path_buf() });
         }
         if load.is_empty() {

@@ -7,11 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::derived::Derived;
+use crate::checkpoint::derived::{Derived, DerivedSets};
 use crate::checkpoint::manifest::{
     COPY, CURRENT, MANIFEST_NAMES, Manifest, PREVIOUS, is_creation_leftover, largest_number,
     remove_unnamed_files,
 };
+use crate::checkpoint::published::PublishedSets;
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::lock::Lock;
@@ -127,19 +128,26 @@ impl OpenOptions {
         loop {
             let state = write_checkpoint::open_checkpoint(disk, &manifest, mode);
             let opened = state.and_then(|state| {
-                let Some(published) = &manifest.published else { return Ok((state, None)) };
-                let derived = Derived::open(disk, published, mode)?;
-                let state = if derived.has(RECORDS) {
-                    apply_records(state, &derived.file(RECORDS)?, published)?
-                } else {
-                    state
+                let sets = &manifest.published;
+                let mut derived = DerivedSets { default: sets.default.clone(), ..DerivedSets::default() };
+                for published in sets.iter() {
+                    derived.sets.insert(published.set.clone(), Derived::open(disk, published, mode)?);
+                }
+                // The records of the newest set have those of the others.
+                let newest = sets.newest().and_then(|newest| Some((newest, derived.sets.get(&newest.set)?)));
+                let state = match newest {
+                    Some((published, newest)) if newest.has(RECORDS) => {
+                        apply_records(state, &newest.file(RECORDS)?, published)?
+                    }
+                    _ => state,
                 };
-                Ok((state, Some(derived)))
+                Ok((state, derived))
             });
             match opened {
                 Ok((state, derived)) => {
                     let disk = disk.clone().with_store(manifest.store);
-                    let dirty = manifest.published.as_ref().map_or(0, |published| published.dirty);
+                    let sets = manifest.published.iter();
+                    let dirty = sets.map(|published| (published.set.clone(), published.dirty)).collect();
                     let shown = (dirty, manifest.number);
                     return Ok(Store::new_reader(disk, self.is_mapped(), state, derived, shown));
                 }
@@ -220,7 +228,7 @@ impl OpenOptions {
             }
         }
         let number = largest_number(&disk).max(manifest.number);
-        if derived.as_ref().is_none_or(|derived| derived.is_complete && derived.is_verified()) {
+        if derived.are_verified() {
             manifest.record_verified(&disk);
         }
         // The writer's locks get their initial state.
@@ -317,7 +325,7 @@ fn create(disk: &Disk) -> Result<(), Error> {
         replay_after: Some(checksum),
         log_start: 0,
         segments: write_checkpoint::write_empty(disk)?,
-        published: None,
+        published: PublishedSets::default(),
         positions: Positions::default(),
         time_unit: Some(TimeUnit::Microseconds),
     };

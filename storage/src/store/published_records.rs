@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::checkpoint::manifest::Published;
+use crate::checkpoint::published::Published;
 use crate::fs::section::SectionFile;
 use crate::fs::section_writer::SectionWriter;
 use crate::graph::apply::Applier;

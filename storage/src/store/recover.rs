@@ -12,8 +12,9 @@
 //! | records that only mark nodes as dirty | all derived files are computed again |
 //! | `LOG.END` | the end of the records found |
 
-use crate::checkpoint::derived::Derived;
-use crate::checkpoint::manifest::{COPY, CURRENT, Manifest, PREVIOUS, Published};
+use crate::checkpoint::derived::{Derived, DerivedSets};
+use crate::checkpoint::manifest::{COPY, CURRENT, Manifest, PREVIOUS};
+use crate::checkpoint::published::{Published, PublishedSets};
 use crate::checkpoint::write_checkpoint;
 use crate::fs::disk::Disk;
 use crate::fs::verified_files::OpenMode;
@@ -32,7 +33,7 @@ pub(crate) struct Recovered {
     /// The manifest whose files the state lies over.
     pub(crate) manifest: Manifest,
     pub(crate) state: GraphState,
-    pub(crate) derived: Option<Derived>,
+    pub(crate) derived: DerivedSets,
     pub(crate) log: Log,
     pub(crate) log_end: LogEnd,
     pub(crate) log_index: LogIndex,
@@ -83,13 +84,11 @@ pub(crate) fn recover(disk: &Disk, mode: OpenMode<'_>, loss: Loss) -> Result<Rec
     let (mut manifest, checkpointed) = recovery.checkpoint(&manifests)?;
     // A manifest of another store is nothing to go back to.
     manifests.retain(|other| other.store.may_be(manifest.store));
-    let (published, mut derived) = recovery.derived(&manifests)?.unzip();
-    manifest.published = published;
+    let mut derived;
+    (manifest.published, derived) = recovery.derived_sets(&manifests)?;
     let (log, replayed) = recovery.log(&manifest, checkpointed, loss)?;
     let Replayed { state, log_end, log_index, ops, has_all_changes } = replayed;
-    if let Some(derived) = &mut derived {
-        derived.is_complete &= has_all_changes;
-    }
+    derived.sets.values_mut().for_each(|derived| derived.is_complete &= has_all_changes);
     let Recovery { damage, lost_records, .. } = recovery;
     Ok(Recovered {
         manifest,
@@ -169,25 +168,37 @@ impl Recovery<'_> {
         Err(first.expect("there is a manifest").into_error())
     }
 
-    /// The derived files of the newest publish, or of the previous one if those are complete and of the same model.
-    fn derived(&mut self, manifests: &[Manifest]) -> Result<Option<(Published, Derived)>, Error> {
-        let mut all = manifests.iter().map(|manifest| manifest.published.as_ref());
-        let Some(published) = all.next().flatten() else { return Ok(None) };
+    /// The derived sets of the newest manifest.
+    fn derived_sets(&mut self, manifests: &[Manifest]) -> Result<(PublishedSets, DerivedSets), Error> {
+        let (newest, older) = manifests.split_first().expect("there is a manifest");
+        let mut sets = newest.published.clone();
+        let mut opened = DerivedSets { default: sets.default.clone(), ..DerivedSets::default() };
+        for published in sets.iter_mut() {
+            let derived;
+            (*published, derived) = self.derived(published, older)?;
+            opened.sets.insert(published.set.clone(), derived);
+        }
+        Ok((sets, opened))
+    }
+
+    /// The derived files of a set, or those of the previous publish if these are complete and of the same model.
+    fn derived(&mut self, published: &Published, older: &[Manifest]) -> Result<(Published, Derived), Error> {
         let derived = Derived::open_some(self.disk, published, self.mode)?;
         if derived.is_complete {
-            return Ok(Some((published.clone(), derived)));
+            return Ok((published.clone(), derived));
         }
-        for other in all.flatten().filter(|other| other.generation == published.generation) {
+        let older = older.iter().filter_map(|manifest| manifest.published.get(&published.set));
+        for other in older.filter(|other| other.generation == published.generation) {
             let before = Derived::open_some(self.disk, other, self.mode)?;
             if before.is_complete {
                 let remedy = "the files of the previous publish were used; a refresh brings them up to date";
                 self.damage.extend(
                     derived.damage().map(|damage| Damage { remedy: remedy.to_owned(), ..damage.clone() }),
                 );
-                return Ok(Some((other.clone(), before)));
+                return Ok((other.clone(), before));
             }
         }
         self.damage.extend(derived.damage().cloned());
-        Ok(Some((published.clone(), derived)))
+        Ok((published.clone(), derived))
     }
 }

@@ -1,14 +1,15 @@
 //! Recovery of the log: replays it, completes it from the journal, or makes a new engine from the records found.
 //! Owns the choice among engine, journal and found records; knows nothing of manifests but their log positions.
 
-use crate::checkpoint::manifest::{Manifest, Published};
+use crate::checkpoint::manifest::Manifest;
 use crate::graph::apply::Applier;
 use crate::graph::graph_state::GraphState;
 use crate::store::recover::{Loss, REWRITTEN, Recovery};
 use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::Epoch;
-use crate::types::ops::Op;
+use crate::types::ops::touched_nodes;
+use crate::wal::dirty_nodes::DirtyNodes;
 use crate::wal::engine;
 use crate::wal::engine::{FILE, FOLDER, Log};
 use crate::wal::log_end;
@@ -27,7 +28,7 @@ pub(super) struct Replayed {
     pub(super) log_end: LogEnd,
     pub(super) log_index: LogIndex,
     pub(super) ops: u64,
-    /// True if all changes since the derived files were made are known.
+    /// True if all changes since the derived files of every set were made are known.
     pub(super) has_all_changes: bool,
 }
 
@@ -201,11 +202,10 @@ impl Recovery<'_> {
             return Err(log.record_error(end, "it was acknowledged, and it is missing"));
         }
         let has_all_changes = from <= manifest.first_needed();
-        let refreshed = manifest.published.as_ref().map(Published::refreshed);
         // If the dirty nodes are unknown, all derived files are computed again from the checkpoint on.
-        let refreshed =
-            refreshed.map(|epoch| if has_all_changes { epoch } else { manifest.epoch().max(epoch) });
-        let mut log_index = LogIndex::new(Epoch::new(manifest.epoch + 1), from, refreshed);
+        let least = if has_all_changes { Epoch::new(0) } else { manifest.epoch() };
+        let sets = manifest.published.iter().map(|set| (set.set.clone(), set.refreshed().max(least)));
+        let mut log_index = LogIndex::new(Epoch::new(manifest.epoch + 1), from, DirtyNodes::new(sets));
         let mut applier = Applier::new(checkpointed);
         let mut ops = 0;
         let start = manifest.log_start(from);
@@ -229,12 +229,11 @@ impl Recovery<'_> {
                 log_index.push_batch(epoch, head.seq);
             }
             let is_covered = head.seq < manifest.replay_from;
-            let is_dirty = refreshed.is_some_and(|refreshed| epoch > refreshed);
-            if is_covered && !is_dirty {
+            if is_covered && !log_index.dirty.takes(epoch) {
                 return Ok(());
             }
             let changes = log.ops(head, body)?;
-            log_index.touch(epoch, changes.iter().flat_map(Op::touched_nodes).flatten());
+            log_index.dirty.touch(epoch, &touched_nodes(&changes));
             if is_covered {
                 return Ok(());
             }
@@ -263,6 +262,7 @@ mod tests {
     use crate::types::batch::{Batch, Edge};
     use crate::types::cancel::CancelToken;
     use crate::types::names::NodeRef;
+    use crate::types::ops::Op;
 
     fn link(batch: &mut Batch, pin: u32, board: u32) {
         let (pin, board) = (pin.to_string(), board.to_string());

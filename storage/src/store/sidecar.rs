@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use crate::checkpoint::manifest::is_file_stem;
+use crate::checkpoint::published::stem;
 use crate::fs::disk::Disk;
 use crate::fs::mmap::Residence;
 use crate::fs::section::SectionFile;
 use crate::fs::section_table::Verification;
 use crate::fs::section_writer::SectionWriter;
-use crate::store::handle::Store;
+use crate::store::handle::{DerivedSet, Store};
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
@@ -112,6 +113,46 @@ impl Store {
             }
         }
         Ok(removed)
+    }
+}
+
+/// Sidecar files of a set, whose names do not meet those of another.
+impl DerivedSet<'_> {
+    /// As [`Store::write_sidecar`].
+    ///
+    /// # Errors
+    /// As for [`Store::write_sidecar`].
+    pub fn write_sidecar(&self, name: &str, file: &SectionWriter<'_>) -> Result<(), Error> {
+        self.write_sidecar_with(name, file, &CancelToken::new())
+    }
+
+    /// As [`Store::write_sidecar_with`].
+    ///
+    /// # Errors
+    /// As for [`Store::write_sidecar_with`].
+    pub fn write_sidecar_with(
+        &self,
+        name: &str,
+        file: &SectionWriter<'_>,
+        cancel: &CancelToken,
+    ) -> Result<(), Error> {
+        self.store().write_sidecar_with(&stem(self.name(), name), file, cancel)
+    }
+
+    /// As [`Store::sidecar`].
+    ///
+    /// # Errors
+    /// As for [`Store::sidecar`].
+    pub fn sidecar(&self, name: &str) -> Result<Option<SectionFile>, Error> {
+        self.store().sidecar(&stem(self.name(), name))
+    }
+
+    /// As [`Store::remove_sidecar`].
+    ///
+    /// # Errors
+    /// As for [`Store::remove_sidecar`].
+    pub fn remove_sidecar(&self, name: &str) -> Result<(), Error> {
+        self.store().remove_sidecar(&stem(self.name(), name))
     }
 }
 

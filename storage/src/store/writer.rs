@@ -12,8 +12,9 @@ use crate::graph::graph_state::GraphState;
 use crate::store::sync::{Mutex, MutexGuard};
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, StoreId};
-use crate::types::ops::Op;
+use crate::types::ops::touched_nodes;
 use crate::wal::appender::Appender;
+use crate::wal::dirty_nodes::DirtyNodes;
 use crate::wal::engine::{Log, Syncer};
 use crate::wal::log_index::LogIndex;
 
@@ -154,10 +155,9 @@ impl Writer {
     }
 
     /// Marks the nodes that records touch as dirty.
-    pub(crate) fn touch(&self, log_index: &mut LogIndex, records: Range<u64>) -> Result<(), Error> {
+    pub(crate) fn touch(&self, dirty: &mut DirtyNodes, records: Range<u64>) -> Result<(), Error> {
         self.log.scan(records, |head, body| {
-            let ops = self.log.ops(head, body)?;
-            log_index.touch(Epoch::new(head.epoch), ops.iter().flat_map(Op::touched_nodes).flatten());
+            dirty.touch(Epoch::new(head.epoch), &touched_nodes(&self.log.ops(head, body)?));
             Ok(())
         })
     }

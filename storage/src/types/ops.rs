@@ -76,3 +76,8 @@ impl Op {
         }
     }
 }
+
+/// The nodes that operations make dirty, each as often as one of them touches it.
+pub(crate) fn touched_nodes(ops: &[Op]) -> Vec<u32> {
+    ops.iter().flat_map(Op::touched_nodes).flatten().collect()
+}

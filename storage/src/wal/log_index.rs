@@ -1,11 +1,12 @@
-//! An index of the log in memory: the first record of each epoch, and the nodes touched since the last refresh.
+//! An index of the log in memory: the first record of each epoch, and the dirty nodes.
 //! Reads no records; its owner reports them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Weak;
 
 use crate::graph::graph_state::GraphState;
-use crate::types::ids::{Epoch, NodeIx};
+use crate::types::ids::Epoch;
+use crate::wal::dirty_nodes::DirtyNodes;
 
 /// The index of the log.
 #[derive(Debug)]
@@ -16,25 +17,15 @@ pub(crate) struct LogIndex {
     starts: VecDeque<u64>,
     /// The number after the last record.
     end: u64,
-    /// The epoch up to which embeddings are current; `None` while there are no derived files.
-    pub(crate) refreshed: Option<Epoch>,
-    /// The last epoch after `refreshed` that touched a node. No result depends on its order.
-    touched: HashMap<u32, u64>,
+    pub(crate) dirty: DirtyNodes,
     /// Snapshots that are still held, whose later changes must stay in the log.
     pinned: Vec<(Epoch, Weak<GraphState>)>,
 }
 
 impl LogIndex {
     /// A log without batches; `next` and `end` are the epoch and first record of the next batch.
-    pub(crate) fn new(next: Epoch, end: u64, refreshed: Option<Epoch>) -> Self {
-        Self {
-            first: next.get(),
-            starts: VecDeque::new(),
-            end,
-            refreshed,
-            touched: HashMap::new(),
-            pinned: Vec::new(),
-        }
+    pub(crate) fn new(next: Epoch, end: u64, dirty: DirtyNodes) -> Self {
+        Self { first: next.get(), starts: VecDeque::new(), end, dirty, pinned: Vec::new() }
     }
 
     /// Adds a batch; the first one may have any epoch.
@@ -65,13 +56,6 @@ impl LogIndex {
         self.end = end;
     }
 
-    /// Marks the nodes that a batch touched as dirty.
-    pub(crate) fn touch(&mut self, epoch: Epoch, nodes: impl IntoIterator<Item = u32>) {
-        if self.refreshed.is_some_and(|refreshed| epoch > refreshed) {
-            self.touched.extend(nodes.into_iter().map(|node| (node, epoch.get())));
-        }
-    }
-
     /// The number of the first record after an epoch; `None` when it may have been trimmed.
     pub(crate) fn first_record_after(&self, epoch: Epoch) -> Option<u64> {
         let at = usize::try_from((epoch.get() + 1).checked_sub(self.first)?).ok()?;
@@ -88,34 +72,6 @@ impl LogIndex {
             self.starts.pop_front();
             self.first += 1;
         }
-    }
-
-    /// Advances the refreshed epoch; nodes touched up to it become clean.
-    pub(crate) fn refresh(&mut self, epoch: Epoch) {
-        if self.refreshed.is_none_or(|before| before < epoch) {
-            self.refreshed = Some(epoch);
-            self.touched.retain(|_, last| *last > epoch.get());
-        }
-    }
-
-    /// Starts over from an epoch with all nodes clean; the caller marks the nodes touched later.
-    pub(crate) fn restart(&mut self, epoch: Epoch) {
-        self.refreshed = Some(epoch);
-        self.touched.clear();
-    }
-
-    /// There are no derived files any more, so no node is dirty.
-    pub(crate) fn clear_dirty(&mut self) {
-        self.refreshed = None;
-        self.touched.clear();
-    }
-
-    pub(crate) fn is_dirty(&self, node: NodeIx) -> bool {
-        self.touched.contains_key(&node.get())
-    }
-
-    pub(crate) fn dirty_nodes(&self) -> u64 {
-        self.touched.len() as u64
     }
 
     /// Keeps the changes since a snapshot in the log while the snapshot is held.
@@ -137,7 +93,7 @@ mod tests {
 
     #[test]
     fn epochs_lead_to_records_until_they_are_trimmed() {
-        let mut log_index = LogIndex::new(Epoch::new(4), 10, None);
+        let mut log_index = LogIndex::new(Epoch::new(4), 10, DirtyNodes::default());
         assert_eq!(log_index.first_record_after(Epoch::new(3)), Some(10));
         for (epoch, first) in [(4, 10), (5, 13), (6, 14)] {
             log_index.push_batch(Epoch::new(epoch), first);
@@ -155,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_epoch_without_records_is_reached_and_those_before_are_not() {
-        let mut log_index = LogIndex::new(Epoch::new(1), 0, None);
+        let mut log_index = LogIndex::new(Epoch::new(1), 0, DirtyNodes::default());
         log_index.skip(Epoch::new(1));
         assert_eq!(
             [0, 1, 2].map(|epoch| log_index.first_record_after(Epoch::new(epoch))),

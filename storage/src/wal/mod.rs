@@ -3,6 +3,7 @@
 
 pub(crate) mod appender;
 pub(crate) mod changes;
+pub(crate) mod dirty_nodes;
 pub(crate) mod engine;
 pub(crate) mod journal;
 pub(crate) mod log_end;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use hedgerow_test_support::{Random, fuzz_config};
 
 use crate::checkpoint::derived::Publish;
+use crate::checkpoint::published::MAIN_SET;
 use crate::fs::disk::{Disk, Event, Verdict, Watch};
 use crate::fs::section_writer::SectionWriter;
 use crate::store::handle::Store;
@@ -150,12 +151,12 @@ fn run(disk: &Disk, acknowledged: &AtomicUsize) -> (usize, Result<(), Error>) {
                 }
                 Discard => store.remove_sidecar("job")?,
                 Replace => {
-                    let before = store.reopen_derived()?.expect("it was published");
+                    let before = store.derived_set(MAIN_SET).reopen()?.expect("it was published");
                     let mut file = SectionWriter::new(*b"EMBD", 1);
                     file.section(*b"epoch\0\0\0", vec![before.refreshed.get()]);
                     store.write_sidecar("merged", &file)?;
                     let merged = store.sidecar("merged")?.expect("it was written");
-                    assert!(store.replace_derived(&before, &[("embeddings", merged)], &[])?);
+                    assert!(store.derived_set(MAIN_SET).replace(&before, &[("embeddings", merged)], &[])?);
                 }
                 Reopen => {
                     drop(store);

@@ -64,7 +64,7 @@ impl Follower {
         report: Arc<Mutex<UpdaterReport>>,
     ) -> Self {
         let now = Instant::now();
-        let stored = engine.store().derived().map(|derived| derived.refreshed);
+        let stored = engine.set().derived().map(|derived| derived.refreshed);
         Self {
             engine,
             options,

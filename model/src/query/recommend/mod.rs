@@ -6,6 +6,7 @@ mod cold_start;
 pub(crate) mod history_query;
 mod history_question;
 mod merge;
+pub(crate) mod model_choice;
 
 use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 
