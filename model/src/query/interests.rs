@@ -212,14 +212,14 @@ fn medoid(rows: &[&[f32]], members: &[usize]) -> usize {
 /// time has weight 1.
 pub(crate) fn weights(times: &[Option<i64>]) -> Vec<f64> {
     let newest = times.iter().flatten().max().copied().unwrap_or(0);
-    let age = |time: i64| (newest as f64 - time as f64) / SECONDS_OF_DAY;
+    let age = |time: i64| (newest as f64 - time as f64) / MICROSECONDS_OF_DAY;
     times.iter().map(|time| time.map_or(1.0, |time| (-DECAY * age(time)).exp())).collect()
 }
 
 /// The decay of an edge's weight for each day: the weight halves in 69 days, as in section 4.3 of the paper.
 pub const DECAY: f64 = 0.01;
 
-const SECONDS_OF_DAY: f64 = 86_400.0;
+const MICROSECONDS_OF_DAY: f64 = 86_400e6;
 
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
@@ -351,7 +351,7 @@ mod tests {
     /// After a hundred days the weight is 1/e. The newest edge has weight 1, whatever its time.
     #[test]
     fn an_older_edge_weighs_less_and_one_without_a_time_as_much_as_the_newest() {
-        let day = 86_400;
+        let day = 86_400_000_000;
         let found = weights(&[Some(1000 * day), Some(900 * day), None, Some(i64::MIN)]);
         assert_eq!((found[0], found[2], found[3]), (1.0, 1.0, 0.0));
         assert!((found[1] - (-1.0f64).exp()).abs() < 1e-12);

@@ -21,6 +21,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, StoreId};
+use crate::types::relation_options::TimeUnit;
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;
@@ -57,11 +58,13 @@ pub struct CheckReport {
     pub nodes: u64,
     /// The number of edges in all relations.
     pub edges: u64,
+    /// The unit of the times of edges, where the graph could be recovered.
+    pub time_unit: Option<TimeUnit>,
 }
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { problems, files, bytes, records, nodes, edges } = self;
+        let Self { problems, files, bytes, records, nodes, edges, .. } = self;
         write!(f, "{files} files of {bytes} bytes, {records} records, {nodes} nodes, {edges} edges: ")?;
         if problems.is_empty() {
             return f.write_str("sound");
@@ -102,6 +105,7 @@ impl Store {
         };
         if let Some(state) = checkpointed {
             check.report.nodes = state.alive;
+            check.report.time_unit = Some(state.time_unit);
             check.report.edges = state.relations.iter().map(|relation| relation.edges).sum();
             if options.deep {
                 check.graph(&state, cancel)?;

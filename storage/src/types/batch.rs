@@ -38,7 +38,8 @@ pub const MAX_DENSE_VALUE: f32 = 1e6;
 pub struct Edge<'a> {
     /// The strength of the edge: finite and above 0; 1 by default.
     pub weight: f32,
-    /// The moment of the edge, in the host's own unit; any value but `i64::MIN`.
+    /// The time of the edge in microseconds since 1970, UTC; any value but `i64::MIN`. A store that an earlier version made keeps its own
+    /// unit: see [`Snapshot::time_unit`](crate::Snapshot::time_unit).
     pub time: Option<i64>,
     /// The relation; by default the one named by the two kinds in alphabetical order, such as `board-pin`.
     #[cfg_attr(feature = "serde", serde(borrow))]

@@ -17,11 +17,30 @@ pub const MAX_HALF_LIFE: Duration = Duration::from_hours(1000 * 365 * 24);
 
 /// The unit of the times of a store's edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TimeUnit {
     /// Microseconds since 1970, UTC.
     Microseconds,
     /// That of the host which wrote them: the store was made by a version that did not define a unit.
     Unknown,
+}
+
+impl TimeUnit {
+    /// A stored time in microseconds. One of an unknown unit counts as seconds, which the command and its exports had before.
+    pub fn to_microseconds(self, time: i64) -> i64 {
+        match self {
+            Self::Microseconds => time,
+            Self::Unknown => time.saturating_mul(1_000_000).max(-i64::MAX),
+        }
+    }
+
+    /// The time that a store with this unit has for one in microseconds.
+    pub fn from_microseconds(self, time: i64) -> i64 {
+        match self {
+            Self::Microseconds => time,
+            Self::Unknown => time.div_euclid(1_000_000),
+        }
+    }
 }
 
 /// What the edges of a relation mean. They are the same for all edges of a relation, from its first one on.

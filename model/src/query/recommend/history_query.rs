@@ -200,7 +200,11 @@ pub(crate) fn history_of(
     let mut found: Vec<HistoryNode> = Vec::new();
     for (relation, strength) in relations.iter() {
         let edges = snapshot.list(relation, node).iter();
-        found.extend(edges.map(|(node, _, time)| HistoryNode { node, time, strength }));
+        let history = edges.map(|(node, _, time)| {
+            let time = time.map(|time| snapshot.time_unit().to_microseconds(time));
+            HistoryNode { node, time, strength }
+        });
+        found.extend(history);
     }
     found.sort_by_key(|listed| (snapshot.stable_id(listed.node), Reverse(listed.time)));
     found.dedup_by(|next, kept| {
