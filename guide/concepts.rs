@@ -6,7 +6,8 @@
 //!   [`NodeName`](crate::NodeName) or a [`NodeRef`](crate::NodeRef). Inside the store a node has a number, a
 //!   [`NodeIx`](crate::NodeIx), which is never given to another node.
 //! - An **edge** is undirected and belongs to a *relation*, which is named by its two kinds unless you name it. It has a *weight*
-//!   above 0 and an optional time. Linking two nodes again replaces weight and time.
+//!   above 0 and an optional time, in microseconds since 1970, UTC. Linking two nodes again replaces both, unless its
+//!   [`Repeat`](crate::Repeat) adds, counts or keeps the larger weight.
 //! - The *neighbors* of a node in a relation form its list. Their count is its *degree*.
 //! - **Features** describe a node: *tokens* such as `genre=jazz`, and *dense* rows of numbers, such as the vector of an image.
 //!   They may change at any time.

@@ -36,7 +36,7 @@
 //! | readers' copy of the embeddings | a row and 30 a node; with factors another row of 64 numbers, or of 64 and the dimensions |
 //! | all of these at 100,000 pins, 2 million edges, 128 numbers, without factors | 1,098 a node |
 //! | computing all neighborhoods | 4 a visit, 1.4 KB a node with 200 walks, 4 GiB at most |
-//! | a bulk load | 8 an edge, 4 more with weights and 8 more with times, and the finished lists |
+//! | a bulk load | 8 an edge, 4 more with weights, 8 with times, 1 with a [`Repeat`](crate::Repeat), and the finished lists |
 //! | a training | see [`Engine::estimate`](crate::Engine::estimate) |
 //!
 //! A snapshot in use keeps what has changed since: 40 KB for an edge at a node of a million neighbors, less at other nodes.

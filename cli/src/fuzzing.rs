@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use hedgerow::{Batch, CancelToken, Edge, Engine, Filter, NodeRef, Store};
+use hedgerow::{Batch, CancelToken, Edge, Engine, Filter, NodeRef, Store, TimeUnit};
 
 use crate::core::failure::Failure;
 use crate::input::delimited::{Delimited, Dialect};
@@ -17,10 +17,11 @@ use crate::input::npy::Matrix;
 use crate::input::pairs::words;
 use crate::input::rows::RowReader;
 use crate::input::source::Source;
+use crate::input::timestamp::FileTimes;
 use crate::repl::fuzzing::ConsoleLines;
 use crate::transfer::manifest::{MANIFEST, Manifest};
 use crate::transfer::model_file;
-use crate::verbs::apply::change::Changes;
+use crate::verbs::apply::change::{ChangeRules, Changes};
 
 /// The readers of the command, with a folder for the files that they read.
 pub struct Readers {
@@ -58,9 +59,10 @@ impl Readers {
         if let Err(bad) = records.header() {
             expect_place(&bad.into(), bytes);
         }
+        let mut times = FileTimes::new(None, TimeUnit::Microseconds);
         loop {
             for field in 0..=records.len() {
-                let read = (records.text(field), records.weight(field), records.time(field));
+                let read = (records.text(field), records.weight(field), records.time(field, &mut times));
                 for bad in [read.0.err(), read.1.err(), read.2.err()].into_iter().flatten() {
                     expect_place(&bad.into(), bytes);
                 }
@@ -94,7 +96,7 @@ impl Readers {
             }
         }
         let mut batch = Batch::new();
-        let mut changes = match Changes::open(lines(bytes)) {
+        let mut changes = match Changes::open(lines(bytes), ChangeRules::plain()) {
             Ok(changes) => changes,
             Err(failure) => return expect_place(&failure, bytes),
         };
@@ -197,6 +199,7 @@ impl Readers {
 }
 
 fn read_object(object: &JsonLine<'_>, bytes: &[u8]) {
+    let mut times = FileTimes::new(None, TimeUnit::Microseconds);
     for field in ["src", "dst", "weight", "time"] {
         let read = [
             object.expect_only(&["src", "dst", "weight", "time"]).err(),
@@ -207,7 +210,7 @@ fn read_object(object: &JsonLine<'_>, bytes: &[u8]) {
             object.texts(field).err(),
             object.numbers(field).err(),
             object.weight(field).err(),
-            object.time(field).err(),
+            object.time(field, &mut times).err(),
         ];
         for bad in read.into_iter().flatten() {
             expect_place(&bad.into(), bytes);

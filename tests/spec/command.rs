@@ -60,7 +60,7 @@ impl Cli {
     /// A store `s` of two rooms with three lamps:
     ///
     /// ```text
-    /// room:hall -- lamp:a, lamp:b (weight 2)      room:attic -- lamp:b, lamp:c (time 86400)
+    /// room:hall -- lamp:a, lamp:b (weight 2)      room:attic -- lamp:b, lamp:c (time 1970-01-02)
     /// ```
     fn with_lamps() -> Self {
         let cli = Self::new();

@@ -29,7 +29,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// Copies the files of a store. The log and the journal are stored compressed, since they are mostly zeros.
-fn unpack(name: &str, to: &Path) {
+pub(crate) fn unpack(name: &str, to: &Path) {
     let from = fixtures().join(name);
     fs::create_dir_all(to.join("log/blobs")).expect("a folder");
     for folder in ["", "log"] {

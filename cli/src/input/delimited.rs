@@ -9,7 +9,7 @@ use crate::core::location::{BadInput, Place, characters};
 use crate::input::lines::{LINE_LIMIT, Lines};
 use crate::input::rows::{RowReader, is_comment};
 use crate::input::separator::Separator;
-use crate::input::timestamp;
+use crate::input::timestamp::{self, FileTimes};
 
 /// A reader of records.
 pub(crate) struct Delimited {
@@ -124,12 +124,12 @@ impl Delimited {
     }
 
     /// A time; none for an empty field.
-    pub(crate) fn time(&self, field: usize) -> Result<Option<i64>, BadInput> {
+    pub(crate) fn time(&self, field: usize, times: &mut FileTimes) -> Result<Option<i64>, BadInput> {
         let text = self.text(field)?.trim();
         if text.is_empty() {
             return Ok(None);
         }
-        let time = timestamp::parse(text);
+        let time = times.read(text);
         time.map(Some).ok_or_else(|| self.place(field).found(text.as_bytes(), timestamp::EXPECTED))
     }
 

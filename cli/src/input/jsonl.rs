@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::core::location::{BadInput, Place};
 use crate::input::lines::Lines;
-use crate::input::timestamp;
+use crate::input::timestamp::{self, FileTimes};
 
 /// The object of a line.
 pub(crate) struct JsonLine<'a> {
@@ -105,6 +105,16 @@ impl<'a> JsonLine<'a> {
         key.ok_or_else(|| self.wrong(field, json, expected))
     }
 
+    /// A text, or a number or a boolean as the line has it; none where the field is missing or something else.
+    pub(crate) fn scalar(&self, field: &str) -> Option<Cow<'a, str>> {
+        let json = self.json(field)?;
+        match json.as_bytes() {
+            [b'"', ..] => text_of(json),
+            [b'{' | b'[', ..] | b"null" => None,
+            _ => Some(Cow::Borrowed(json)),
+        }
+    }
+
     /// A string as one text, a list as several, nested or not; numbers and booleans in it are texts too.
     pub(crate) fn texts(&self, field: &str) -> Result<FieldTexts, BadInput> {
         let texts = self.optional(field, "text, or a list of texts", |json| {
@@ -177,10 +187,10 @@ impl<'a> JsonLine<'a> {
     }
 
     /// A time; none where it is missing or null.
-    pub(crate) fn time(&self, field: &str) -> Result<Option<i64>, BadInput> {
+    pub(crate) fn time(&self, field: &str, times: &mut FileTimes) -> Result<Option<i64>, BadInput> {
         self.optional(field, timestamp::EXPECTED, |json| match json.as_bytes() {
-            [b'"', ..] => timestamp::parse(&text_of(json)?),
-            _ => json.parse().ok(),
+            [b'"', ..] => times.read(text_of(json)?.trim()),
+            _ => json.parse::<i64>().ok().and_then(|_| times.read(json)),
         })
     }
 

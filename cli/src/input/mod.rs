@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod delimited;
+pub(crate) mod duration;
 pub(crate) mod file_tail;
 pub(crate) mod jsonl;
 pub(crate) mod lines;

@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::core::failure::Failure;
 use crate::core::location::Place;
 use crate::input::plain_file;
+use crate::input::timestamp::IntegerUnit;
 use crate::transfer::table_schema::Table;
 
 /// The name of the file.
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The value of the field `what`.
 const WHAT: &str = "hedgerow export";
-/// The schema of an export without properties, which versions before properties read too.
+/// The schema that is written: times are microseconds, and relations may have options.
+const SCHEMA: u32 = 3;
+/// An earlier schema, without properties. Times are seconds.
 const WITHOUT_PROPERTIES: u32 = 1;
-/// The schema of an export with properties.
+/// An earlier schema, with properties. Times are seconds.
 const WITH_PROPERTIES: u32 = 2;
 /// The largest manifest that is read.
 const LIMIT: u64 = 64 << 20;
@@ -59,9 +62,12 @@ pub(crate) struct Manifest {
     pub(crate) counts: Counts,
     /// Dense blocks and their widths.
     pub(crate) dense: Vec<DenseBlock>,
-    /// The properties, in schema 2.
+    /// The properties; none in a store without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     properties: Option<Vec<PropertyEntry>>,
+    /// The relations with options, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) relations: Vec<RelationEntry>,
     pub(crate) positions: Vec<InputPosition>,
     pub(crate) files: Vec<FileEntry>,
 }
@@ -72,7 +78,7 @@ pub(crate) struct Manifest {
 pub(crate) struct Counts {
     pub(crate) nodes: u64,
     pub(crate) features: u64,
-    /// Values of properties, in schema 2.
+    /// Values of properties, where the store has a property.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) values: Option<u64>,
     pub(crate) edges: u64,
@@ -97,6 +103,16 @@ pub(crate) struct PropertyEntry {
     pub(crate) of: PropertyType,
     /// It is the label of the kind.
     pub(crate) label: bool,
+}
+
+/// The options of a relation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RelationEntry {
+    pub(crate) name: String,
+    /// The half-life of its weights in microseconds.
+    pub(crate) half_life: Option<u64>,
+    pub(crate) is_dislike: bool,
 }
 
 /// The position up to which `apply --follow` has applied an input.
@@ -139,7 +155,7 @@ impl Manifest {
     pub(crate) fn new(format: ExportFormat, guarded: bool, epoch: u64) -> Self {
         Self {
             what: WHAT.to_owned(),
-            schema: WITHOUT_PROPERTIES,
+            schema: SCHEMA,
             written_by: concat!("hedgerow ", env!("CARGO_PKG_VERSION")).to_owned(),
             format,
             guarded,
@@ -149,6 +165,7 @@ impl Manifest {
             counts: Counts::default(),
             dense: Vec::new(),
             properties: None,
+            relations: Vec::new(),
             positions: Vec::new(),
             files: Vec::new(),
         }
@@ -183,11 +200,11 @@ impl Manifest {
             return Err(bad(format!("not the manifest of an export, expected \"what\": \"{WHAT}\"")));
         }
         match found["schema"].as_u64() {
-            Some(schema) if [WITHOUT_PROPERTIES, WITH_PROPERTIES].map(u64::from).contains(&schema) => {}
+            Some(schema) if (WITHOUT_PROPERTIES.into()..=SCHEMA.into()).contains(&schema) => {}
             _ => {
                 let found = &found["schema"];
                 return Err(bad(format!(
-                    "the export has schema {found}, this version reads {WITHOUT_PROPERTIES} and {WITH_PROPERTIES}: \
+                    "the export has schema {found}, this version reads {WITHOUT_PROPERTIES} to {SCHEMA}: \
                      import it with the version that wrote it"
                 )));
             }
@@ -206,10 +223,9 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Adds the properties of the store. An export without properties has schema 1.
+    /// Adds the properties of the store.
     pub(crate) fn set_properties(&mut self, properties: Vec<PropertyEntry>) {
         if !properties.is_empty() {
-            self.schema = WITH_PROPERTIES;
             self.properties = Some(properties);
         }
     }
@@ -219,9 +235,23 @@ impl Manifest {
         self.properties.as_deref().unwrap_or_default()
     }
 
-    /// Refuses parts of schema 2 in schema 1, and their absence in schema 2.
+    /// The unit of the times of edges.
+    pub(crate) fn time_unit(&self) -> IntegerUnit {
+        if self.schema == SCHEMA { IntegerUnit::Microseconds } else { IntegerUnit::Seconds }
+    }
+
+    /// Refuses parts of a later schema in an earlier one, and their absence in schema 2.
     fn check_schema(&self) -> Result<(), String> {
-        let expected = self.schema == WITH_PROPERTIES;
+        if self.schema != SCHEMA && !self.relations.is_empty() {
+            return Err(format!(
+                "the export has schema {} and a field `relations`; export anew",
+                self.schema
+            ));
+        }
+        let expected = match self.schema {
+            SCHEMA => self.properties.is_some(),
+            schema => schema == WITH_PROPERTIES,
+        };
         for (part, is_there) in [
             ("field `properties`", self.properties.is_some()),
             ("count of `values`", self.counts.values.is_some()),

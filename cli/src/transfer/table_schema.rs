@@ -25,7 +25,7 @@ pub(crate) enum ColumnType {
     Id,
     Text,
     Count,
-    /// Seconds, or none.
+    /// Microseconds since 1970, or none.
     Time,
     Number,
     /// A list of texts.

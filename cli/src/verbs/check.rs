@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use hedgerow::{CancelToken, CheckOptions, CheckReport, Damage, Engine, Error, ErrorKind, Store};
+use hedgerow::{CancelToken, CheckOptions, CheckReport, Damage, Engine, Error, ErrorKind, Store, TimeUnit};
 use serde_json::Value;
 
 use crate::core::failure::Failure;
@@ -51,6 +51,9 @@ pub(crate) fn check(ctx: &mut Context, args: CheckArgs) -> Result<(), Failure> {
     }
     for repair in &repairs {
         ctx.out.note(&repair.to_string());
+    }
+    if report.time_unit == Some(TimeUnit::Unknown) {
+        ctx.out.note("times are seconds, as an earlier version stored them: export and import to convert");
     }
     print(ctx, &report, &repairs)?;
     match report.problems.len() as u64 {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{Batch, Edge, NodeName};
+use hedgerow::{Batch, Edge, NodeName, TimeUnit};
 
 use crate::core::failure::Failure;
 use crate::input::timestamp;
@@ -25,7 +25,7 @@ pub(crate) struct LinkArgs {
     /// The weight of the edge, a number above 0
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     weight: f32,
-    /// The time of the edge: integer seconds since 1970, or an ISO 8601 date or date and time [default: none]
+    /// The time of the edge: an ISO 8601 date or date and time, or seconds, milliseconds or microseconds since 1970 [default: none]
     #[arg(long, value_parser = timestamp::argument, allow_negative_numbers = true)]
     time: Option<i64>,
     /// The relation of the edge [default: the names of the two kinds, such as board-pin]
@@ -67,14 +67,22 @@ pub(crate) struct RemoveArgs {
 pub(crate) fn link(ctx: &mut Context, args: LinkArgs) -> Result<(), Failure> {
     ctx.map_files();
     let mut batch = Batch::new();
-    let edge = Edge {
+    let mut edge = Edge {
         weight: args.weight,
         time: args.time,
         relation: args.relation.as_deref(),
         repeat: args.repeat.into(),
     };
     batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
-    let commit = ctx.store_or_new(&args.store)?.commit(&batch)?;
+    // An edge that is refused creates no store.
+    let store = ctx.store_or_new(&args.store)?;
+    let unit = store.snapshot().time_unit();
+    if unit != TimeUnit::Microseconds {
+        edge.time = args.time.map(|time| unit.from_microseconds(time));
+        batch.clear();
+        batch.link(args.a.as_ref(), args.b.as_ref(), edge)?;
+    }
+    let commit = store.commit(&batch)?;
     if commit.edges_changed > 0 {
         ctx.out.note("the edge existed; its weight or time was changed");
     } else if commit.edges_added == 0 {

@@ -26,7 +26,7 @@ use crate::transfer::import::{Format, Totals, guess};
 /// The result of an import: its totals or its message, the files of the store, and the rejects.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    result: Result<(u64, u64, u64), String>,
+    result: Result<[u64; 6], String>,
     files: BTreeMap<String, Vec<u8>>,
     rejects: Option<Vec<u8>>,
 }
@@ -48,14 +48,18 @@ fn import(folder: &Path, words: &[&str], block: Option<usize>) -> Outcome {
         let edges = EdgeFile::open(&args, format, Lines::new(source), ctx.out)?;
         let set = rejects.as_ref().map(|path| Rejects::create(path, args.max_errors, true)).transpose()?;
         let store = Store::options().create(true).open(store.path())?;
+        let state = args.state(&store);
         if let Some(block) = block {
-            return BulkImport::new(&ctx, &store, progress, set).run(edges, block);
+            return BulkImport::new(&ctx, &store, progress, set, state).run(edges, block);
         }
-        let mut import = BatchImport::new(&ctx, &store, ("edges", 90), progress, set);
+        let mut import = BatchImport::new(&ctx, &store, ("edges", 90), progress, set, state);
         let read = import.read_edges(edges);
         import.finish(read)
     })();
-    let result = result.map(|totals: Totals| (totals.nodes, totals.edges, totals.rejected));
+    let result = result.map(|totals: Totals| {
+        let Totals { nodes, edges, repeats, rejected, dislikes, skipped, .. } = totals;
+        [nodes, edges, repeats, rejected, dislikes, skipped]
+    });
     let mut files = BTreeMap::new();
     for what in ["topology", "nodes", "keys"] {
         let entries = fs::read_dir(store.path()).expect("there").map(|entry| entry.expect("readable").path());
@@ -100,12 +104,13 @@ fn weight(rng: &mut StdRng) -> &'static str {
 }
 
 fn time(rng: &mut StdRng) -> &'static str {
-    ["", "0", "-7", "2024-03-01", "1970-01-01T01:00:00Z"][rng.random_range(0..5)]
+    ["", "0", "-7", "2024-03-01", "1970-01-01T01:00:00Z", "1500000000000"][rng.random_range(0..6)]
 }
 
 fn record(rng: &mut StdRng, traits: Traits) -> String {
     let (src, dst) = (key(rng), key(rng));
-    let mut fields = vec![field(rng, src, traits), field(rng, dst, traits), "ignored".to_owned()];
+    let mut fields = vec![field(rng, src, traits), field(rng, dst, traits)];
+    fields.push(["ignored", "loved", "hated", "none"][rng.random_range(0..4)].to_owned());
     if traits.is_weighted {
         let weight = weight(rng).to_owned();
         fields.push(field(rng, weight, Traits { quoted: 0.0, ..traits }));
@@ -211,7 +216,7 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
     };
     let mut lines = Vec::new();
     // The header and the form of the rows.
-    let (row, words): (fn(&mut StdRng, Traits) -> String, _) = match traits.form {
+    let (row, mut words): (fn(&mut StdRng, Traits) -> String, _) = match traits.form {
         0 | 1 => {
             let mut header = vec!["board", ["pin", "board"][rng.random_range(0..2)], "note"];
             header.extend(traits.is_weighted.then_some("weight"));
@@ -231,6 +236,14 @@ fn random_file(rng: &mut StdRng, bad: f64) -> (Vec<u8>, Vec<&'static str>) {
         2 => (adjacency, vec!["--edges", "e.csv", "--format", "adjacency", "--src", "user", "--dst", "item"]),
         _ => (object, vec!["--edges", "e.csv", "--format", "jsonl"]),
     };
+    // Their meaning. Of a like and a dislike of one pair a bulk import keeps both, unless the last one counts.
+    let repeat = ["last", "sum", "max", "count"][rng.random_range(0..4)];
+    words.extend(["--repeat", repeat]);
+    if traits.form < 2 && rng.random() {
+        let with_dislikes = ["--weight-map", "note = loved: 3, note = hated: dislike, note = none: skip"];
+        let without = ["--weight-map", "note != loved: 0.1, note = none: skip"];
+        words.extend(if repeat == "last" { without } else { with_dislikes });
+    }
     // Rows, among them blank lines, and a byte order mark, line ends or an invalid byte around them.
     for _ in 0..rng.random_range(1..400) {
         lines.push(if rng.random_bool(0.03) { String::new() } else { row(rng, traits) });
@@ -357,7 +370,9 @@ fn with_a_ctrl_c_an_import_ends_between_rows() {
     let edges = EdgeFile::open(&args, Format::Csv, lines, ctx.out).expect("a header");
     let store = Store::options().create(true).open(folder.path().join("s")).expect("created");
     ctx.cancel().cancel();
-    let stopped = BulkImport::new(&ctx, &store, progress, None).run(edges, 1 << 20).expect_err("interrupted");
+    let state = args.state(&store);
+    let stopped =
+        BulkImport::new(&ctx, &store, progress, None, state).run(edges, 1 << 20).expect_err("interrupted");
     let message = "interrupted; 0 edges before it were committed, go on from line 2";
     assert_eq!(stopped.to_string(), message);
     assert!(is_possible(&store));

@@ -20,7 +20,10 @@ fn a_stream_adds_and_removes_in_batches() {
     );
     assert!(lines.iter().all(|line| line["ms"].is_number()));
     let found = cli.json(&["neighbors", "s", "lamp:d"]);
-    assert_eq!(found[0], json!({"node": "room:hall", "weight": 3.0, "time": 86400, "relation": "lamp-room"}));
+    assert_eq!(
+        found[0],
+        json!({"node": "room:hall", "weight": 3.0, "time": 86_400_000_000_u64, "relation": "lamp-room"})
+    );
     assert_eq!(cli.json(&["stats", "s"])["edges"], json!({"lamp-room": 5}));
 }
 

@@ -211,7 +211,7 @@ fn a_manifest_cannot_lead_out_of_its_folder() {
         cli.fails(&["import", "c", "--from", "e"], 5, "outside of the folder");
     }
     for (from, to, message) in [
-        ("\"schema\": 1", "\"schema\": 3", "schema 3, this version reads 1 and 2"),
+        ("\"schema\": 3", "\"schema\": 4", "schema 4, this version reads 1 to 3"),
         ("hedgerow export", "photos", "not the manifest of an export"),
         ("\"what\"", "what", ":2:3: not JSON"),
         ("\"epoch\"", "\"era\"", "unknown field `era`"),

@@ -19,10 +19,10 @@ fn is_clean(text: &str) -> bool {
 fn every_mode_writes_the_same_rows() {
     let cli = Cli::with_lamps();
     let neighbors = |mode: &str| cli.ok(&["neighbors", "s", "room:attic", "--output", mode]);
-    assert_eq!(neighbors("tsv"), "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400\tlamp-room\n");
+    assert_eq!(neighbors("tsv"), "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400000000\tlamp-room\n");
     assert_eq!(
         neighbors("csv"),
-        "node,weight,time,relation\nlamp:b,1.0,,lamp-room\nlamp:c,1.0,86400,lamp-room\n"
+        "node,weight,time,relation\nlamp:b,1.0,,lamp-room\nlamp:c,1.0,86400000000,lamp-room\n"
     );
     let rows: Value = serde_json::from_str(&neighbors("json")).expect("JSON");
     let lines: Vec<Value> =
@@ -33,7 +33,7 @@ fn every_mode_writes_the_same_rows() {
     let lines: Vec<&str> = table.lines().collect();
     let [_, head, _, first, second, _] = lines[..] else { panic!("{table}") };
     let column = |line: &str, text: &str| line.find(text).map(|at| line[..at].chars().count() + text.len());
-    assert_eq!(column(head, "time"), column(second, "86400"), "{table}");
+    assert_eq!(column(head, "time"), column(second, "1970-01-02"), "{table}");
     assert_eq!(column(head, "time"), column(first, " -"), "{table}");
     assert_eq!(head.find("node"), first.find("lamp:b"), "{table}");
 }
@@ -119,8 +119,8 @@ fn a_result_in_csv_is_no_formula() {
     let cli = Cli::new();
     cli.ok(&["link", "s", "lamp:a", "room:hall", "--relation", "=1+1", "--time", "-5"]);
     let neighbors = |mode: &str| cli.ok(&["neighbors", "s", "lamp:a", "--output", mode]);
-    assert_eq!(neighbors("csv"), "node,weight,time,relation\nroom:hall,1.0,-5,'=1+1\n");
-    assert_eq!(neighbors("tsv"), "room:hall\t1.0\t-5\t=1+1\n");
+    assert_eq!(neighbors("csv"), "node,weight,time,relation\nroom:hall,1.0,-5000000,'=1+1\n");
+    assert_eq!(neighbors("tsv"), "room:hall\t1.0\t-5000000\t=1+1\n");
     cli.ok(&["export", "s", "e", "--format", "csv"]);
     cli.ok(&["import", "copy", "--from", "e"]);
     assert_eq!(cli.ok(&["neighbors", "copy", "lamp:a"]), neighbors("tsv"));
@@ -202,7 +202,7 @@ fn results_in_a_file_have_the_mode_of_its_extension() {
         neighbors lamp:a &\nwait\n.output\nneighbors lamp:c\n";
     let ran = cli.run_with_input(&["console", "s"], commands);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_eq!(ran.out, "room:attic\t1.0\t86400\tlamp-room\n");
+    assert_eq!(ran.out, "room:attic\t1.0\t86400000000\tlamp-room\n");
     assert_eq!(cli.read("a.csv"), "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");
     let lists: Vec<Value> =
         cli.read("b.json").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

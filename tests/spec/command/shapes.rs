@@ -47,8 +47,8 @@ fn movielens_with_headers() {
         "rating",
     ]);
     let expected = [
-        edge("movie:1", 4.0, json!(964_982_703), "movie-user"),
-        edge("movie:2", 0.5, json!(964_981_247), "movie-user"),
+        edge("movie:1", 4.0, json!(964_982_703_000_000_u64), "movie-user"),
+        edge("movie:2", 0.5, json!(964_981_247_000_000_u64), "movie-user"),
     ];
     let mut found = linked(&cli, "user:1");
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -66,10 +66,16 @@ fn movielens_of_old_without_headers() {
     cli.write("u.data", "196\t242\t3\t881250949\n196\t302\t5\t891717742\n");
     let names = ["--columns", "user,movie,rating,timestamp", "--weight-column", "rating"];
     cli.ok(&[&["import", "s", "--edges", "u.data"][..], &names].concat());
-    assert_eq!(linked(&cli, "movie:242"), [edge("user:196", 3.0, json!(881_250_949), "movie-user")]);
+    assert_eq!(
+        linked(&cli, "movie:242"),
+        [edge("user:196", 3.0, json!(881_250_949_000_000_u64), "movie-user")]
+    );
     cli.write("ratings.dat", "1::1193::5::978300760\r\n2::1193::4::978302109\r\n");
     cli.ok(&[&["import", "s", "--edges", "ratings.dat"][..], &names].concat());
-    assert_eq!(linked(&cli, "user:2"), [edge("movie:1193", 4.0, json!(978_302_109), "movie-user")]);
+    assert_eq!(
+        linked(&cli, "user:2"),
+        [edge("movie:1193", 4.0, json!(978_302_109_000_000_u64), "movie-user")]
+    );
     cli.write("movies.dat", "1193::\"One\" Flew, Over::Drama|War\n3::Heat::Action\n");
     let nodes = ["--kind", "movie", "--columns", "id,title,genre", "--tokens", "title,genre"];
     cli.ok(&[&["import", "s", "--nodes", "movies.dat"][..], &nodes].concat());
@@ -142,7 +148,10 @@ fn neo4j_headers_say_what_the_columns_are() {
     ];
     let ran = cli.run(&words);
     assert!(ran.code == 0 && ran.err.contains("columns not imported: role ("), "{}", ran.err);
-    assert_eq!(linked(&cli, "Person:keanu"), [edge("Movie:tt1", 1.0, json!(922_924_800), "ACTED_IN")]);
+    assert_eq!(
+        linked(&cli, "Person:keanu"),
+        [edge("Movie:tt1", 1.0, json!(922_924_800_000_000_u64), "ACTED_IN")]
+    );
     // An edge without a type gets the relation of its kinds.
     assert_eq!(linked(&cli, "Person:al"), [edge("Movie:tt2", 1.0, Value::Null, "Movie-Person")]);
     cli.fails(
@@ -172,7 +181,10 @@ fn kuzu_exports() {
     let words =
         ["import", "s", "--edges", "follows.csv", "--src", "user", "--dst", "user", "--relation", "follows"];
     cli.ok(&[&words[..], &["--time-column", "f.since"]].concat());
-    assert_eq!(linked(&cli, "user:Adam"), [edge("user:Karissa, B", 1.0, json!(1_577_923_200), "follows")]);
+    assert_eq!(
+        linked(&cli, "user:Adam"),
+        [edge("user:Karissa, B", 1.0, json!(1_577_923_200_000_000_u64), "follows")]
+    );
 }
 
 #[test]
@@ -211,8 +223,14 @@ fn reviews_of_amazon_old_and_new() {
         "--time",
         "timestamp",
     ]);
-    assert_eq!(linked(&cli, "user:A1"), [edge("item:B01", 4.5, json!(1_370_390_400), "item-user")]);
-    assert_eq!(linked(&cli, "user:A2"), [edge("item:B01", 3.0, json!(1_588_687_728_923_u64), "item-user")]);
+    assert_eq!(
+        linked(&cli, "user:A1"),
+        [edge("item:B01", 4.5, json!(1_370_390_400_000_000_u64), "item-user")]
+    );
+    assert_eq!(
+        linked(&cli, "user:A2"),
+        [edge("item:B01", 3.0, json!(1_588_687_728_923_000_u64), "item-user")]
+    );
     cli.write("meta.json", "{\"asin\": \"B01\", \"title\": \"Red Lamp\", \"categories\": [[\"Home\", \"Lamps & Light\"], []], \"price\": 3.5, \"brand\": null}\n");
     cli.ok(&[
         "import",
@@ -294,7 +312,7 @@ fn columns_can_be_in_any_order_and_separated_by_anything() {
     let flags =
         ["--separator", "^", "--src", "user=who", "--dst", "item=what", "--time", "when", "--weight", "how"];
     cli.ok(&[&["import", "s", "--edges", "e.txt"][..], &flags].concat());
-    assert_eq!(linked(&cli, "user:u1"), [edge("item:i1", 2.0, json!(5), "item-user")]);
+    assert_eq!(linked(&cli, "user:u1"), [edge("item:i1", 2.0, json!(5_000_000), "item-user")]);
     cli.write("w.csv", "a,b,kind\npin:1,board:2,near\n");
     let flags = ["--src", "*=a", "--dst", "*=b", "--relation-column", "kind"];
     cli.ok(&[&["import", "s", "--edges", "w.csv"][..], &flags].concat());

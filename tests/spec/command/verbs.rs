@@ -11,7 +11,10 @@ fn link_creates_the_store_the_nodes_and_the_edge() {
     let linked = cli.json(&["link", "s", "lamp:a", "room:hall", "--weight", "2.5", "--time", "1970-01-02"]);
     assert_eq!(linked, json!({"nodes": 2, "edges": 1, "changed": 0, "epoch": 1}));
     let found = cli.json(&["neighbors", "s", "lamp:a"]);
-    assert_eq!(found, json!([{"node": "room:hall", "weight": 2.5, "time": 86400, "relation": "lamp-room"}]));
+    assert_eq!(
+        found,
+        json!([{"node": "room:hall", "weight": 2.5, "time": 86_400_000_000_u64, "relation": "lamp-room"}])
+    );
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn a_pipe_gets_plain_tab_separated_values() {
     let cli = Cli::with_lamps();
     assert_eq!(
         cli.ok(&["neighbors", "s", "room:attic"]),
-        "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400\tlamp-room\n"
+        "lamp:b\t1.0\t\tlamp-room\nlamp:c\t1.0\t86400000000\tlamp-room\n"
     );
     let csv = cli.ok(&["neighbors", "s", "lamp:a", "--output", "csv"]);
     assert_eq!(csv, "node,weight,time,relation\nroom:hall,1.0,,lamp-room\n");

@@ -235,6 +235,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             run(folder, &[&words[..], &["lamp=lamp", "--weight-column", "watts"]].concat()),
         ]
     }),
+    ("a rule of `--weight-map` is not one", |folder| {
+        let words = ["import", "s", "--edges", "lamps.csv", "--weight-map"];
+        ["watts < 3: dim", "watts: 3"].map(|rules| run(folder, &[&words[..], &[rules]].concat())).into()
+    }),
+    ("a half-life has no unit", |folder| {
+        vec![run(folder, &["import", "s", "--edges", "lamps.csv", "--half-life", "30"])]
+    }),
+    ("an edge without a time was imported into a relation with a half-life", |folder| {
+        write(folder, "lamps.csv", "room,lamp,time\nhall,a,7\nhall,b,\n");
+        vec![run(folder, &["import", "s", "--edges", "lamps.csv", "--half-life", "30d"])]
+    }),
+    ("a relation was imported with another half-life than the store has", |folder| {
+        lamps(folder);
+        write(folder, "more.csv", "room,lamp,time\nhall,a,7\n");
+        vec![run(folder, &["import", "s", "--edges", "more.csv", "--half-life", "30d"])]
+    }),
     ("a header of Neo4j says no kind", |folder| import(folder, b":START_ID,:END_ID(lamp)\nhall,a\n")),
     ("nodes were imported without a kind", |folder| {
         write(folder, "nodes.csv", "key,tag\na,old\n");

@@ -1,6 +1,6 @@
 //! The columns of a csv file of edges or nodes: the ends, the weight, the time, the relation.
 
-use hedgerow::{Edge, NodeRef};
+use hedgerow::NodeRef;
 
 use crate::core::location::BadInput;
 use crate::input::delimited::Delimited;
@@ -12,6 +12,7 @@ use crate::transfer::edges::column_names::{
 use crate::transfer::edges::edge_flags::{EdgeFlags, TableFlags};
 use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::edges::signals::Signals;
+use crate::transfer::edges::weight_map::{Signal, WeightMap};
 
 /// The columns of an edge's parts.
 pub(crate) struct EdgeColumns {
@@ -24,6 +25,8 @@ pub(crate) struct EdgeColumns {
     pub(crate) weight: Option<usize>,
     pub(crate) time: Option<usize>,
     pub(crate) relation: Option<usize>,
+    /// The rules that give the weight, and the column of each.
+    pub(crate) rules: Option<(WeightMap, Vec<usize>)>,
     /// Texts have the mark of `export --guard-formulas`.
     pub(crate) is_guarded: bool,
 }
@@ -60,6 +63,10 @@ impl EdgeColumns {
             Ok(found.filter(|&at| at != src.column && at != dst.column))
         };
         let weight = column(&args.weight_column, &["weight"])?;
+        let rules = args.weight_map.as_ref().map(|rules| {
+            let columns = rules.columns().map(|name| required(records, names, name));
+            Ok((rules.clone(), columns.collect::<Result<_, BadInput>>()?))
+        });
         let time = column(&args.time_column, &["time", "timestamp"])?;
         let relation = match (&args.relation_column, &args.relation) {
             (None, Some(_)) => None,
@@ -74,6 +81,7 @@ impl EdgeColumns {
             weight,
             time,
             relation,
+            rules: rules.transpose()?,
             is_guarded: false,
         };
         // Ignored columns are named, since a weight may be among them.
@@ -89,7 +97,8 @@ impl EdgeColumns {
 
     fn used(&self) -> impl Iterator<Item = usize> {
         let ends = self.src.columns().chain(self.dst.iter().flat_map(ColumnEnd::columns));
-        ends.chain(self.weight).chain(self.time).chain(self.relation)
+        let of_rules = self.rules.iter().flat_map(|(_, columns)| columns.iter().copied());
+        ends.chain(of_rules).chain(self.weight).chain(self.time).chain(self.relation)
     }
 
     /// Puts a record into a target.
@@ -119,16 +128,21 @@ impl EdgeColumns {
             return target.add_node(src).map_err(|error| records.place(self.src.column).problem(error));
         };
         let dst = dst.node(records, self.is_guarded)?;
-        let weight = self.weight.map_or(Ok(1.0), |at| records.weight(at))?;
-        let time = self.time.map_or(Ok(None), |at| records.time(at))?;
+        let signal = match &self.rules {
+            Some((rules, columns)) => {
+                rules.signal(|rule, _| records.text(columns[rule]).map(|text| Some(text.into())))?
+            }
+            None => None,
+        };
+        let weight = || self.weight.map_or(Ok(1.0), |at| records.weight(at));
+        let signal = signal.map_or_else(|| weight().map(Signal::Weight), Ok)?;
+        let time = self.time.map_or(Ok(None), |at| records.time(at, &mut target.state().times))?;
         let relation = match self.relation {
             None => signals.relation,
             Some(at) => Some(text(records, at, self.is_guarded)?).filter(|text| !text.is_empty()),
         };
         let place = || records.place(self.relation.unwrap_or(0));
-        target
-            .link(src, dst, Edge { weight, time, relation, ..signals.edge() })
-            .map_err(|error| place().problem(error))
+        signals.put(target, (src, dst), signal, time, relation).map_err(|problem| place().problem(problem))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hedgerow::{Edge, Error, NodeRef};
+use hedgerow::{Batch, Error, NodeRef};
 
 use crate::core::location::BadInput;
 use crate::input::jsonl::JsonLine;
@@ -11,9 +11,10 @@ use crate::transfer::edges::column_names::EndFlag;
 use crate::transfer::edges::edge_flags::EdgeFlags;
 use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::edges::signals::Signals;
+use crate::transfer::edges::weight_map::{Signal, WeightMap};
 
 /// The names of the fields, from the flags or of an export.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EdgeFields {
     pub(crate) src: FieldEnd,
     /// None where objects are nodes.
@@ -22,6 +23,7 @@ pub(crate) struct EdgeFields {
     weight: Option<String>,
     time: Option<String>,
     relation: Option<String>,
+    rules: Option<WeightMap>,
     /// The only fields that an object may have; none where others are ignored.
     known: Option<&'static [&'static str]>,
     /// An object must have all known fields, as in an export.
@@ -58,23 +60,41 @@ impl EdgeFields {
         };
         let named = |flag: &Option<EndFlag>| flag.as_ref().is_some_and(|flag| flag.column.is_some());
         let columns = [&args.weight_column, &args.time_column, &args.relation_column];
-        let is_mapped = named(&args.src) || named(&args.dst) || columns.iter().any(|column| column.is_some());
+        let is_mapped = named(&args.src)
+            || named(&args.dst)
+            || args.weight_map.is_some()
+            || columns.iter().any(|column| column.is_some());
         Self {
             src: end(&args.src, "src"),
             dst: Some(end(&args.dst, "dst")),
             weight: args.weight_column.clone(),
             time: args.time_column.clone(),
             relation: args.relation_column.clone(),
+            rules: args.weight_map.clone(),
             known: (!is_mapped).then_some(KNOWN),
             complete: false,
         }
+    }
+
+    /// These fields in objects that may have any others.
+    pub(crate) fn among_others(self) -> Self {
+        Self { known: None, ..self }
     }
 
     /// The fields of an edge in an export.
     pub(crate) fn of_edges() -> Self {
         let end = |field: &str| FieldEnd { field: field.to_owned(), kind: FieldKind::Written };
         let (src, dst) = (end("src"), Some(end("dst")));
-        Self { src, dst, weight: None, time: None, relation: None, known: Some(KNOWN), complete: true }
+        Self {
+            src,
+            dst,
+            weight: None,
+            time: None,
+            relation: None,
+            rules: None,
+            known: Some(KNOWN),
+            complete: true,
+        }
     }
 
     /// The fields of a node in an export.
@@ -107,25 +127,59 @@ impl EdgeFields {
         };
         let dst = dst.node(&object)?;
         // The weight, the time and the relation: a field that a flag names, or the default field.
-        let weight = match &self.weight {
-            Some(field) => object.required(field).and_then(|()| object.weight(field))?,
-            None => object.weight("weight")?,
+        let signal = match &self.rules {
+            Some(rules) => rules.signal(|_, field| Ok::<_, BadInput>(object.scalar(field)))?,
+            None => None,
         };
+        let weight = || match &self.weight {
+            Some(field) => object.required(field).and_then(|()| object.weight(field)),
+            None => object.weight("weight"),
+        };
+        let signal = signal.map_or_else(|| weight().map(Signal::Weight), Ok)?;
         let time = match &self.time {
-            Some(field) => object.required(field).and_then(|()| object.time(field))?,
-            None if self.known.is_none() && !object.has("time") => object.time("timestamp")?,
-            None => object.time("time")?,
+            Some(field) => {
+                object.required(field).and_then(|()| object.time(field, &mut target.state().times))?
+            }
+            None if self.known.is_none() && !object.has("time") => {
+                object.time("timestamp", &mut target.state().times)?
+            }
+            None => object.time("time", &mut target.state().times)?,
         };
-        let of_object = match (&self.relation, signals.relation) {
-            (None, Some(_)) => None,
-            (None, None) => object.optional_text("relation")?,
-            (Some(field), _) => Some(object.text(field, "a relation")?),
-        };
+        let of_object = self.relation_of(&object, signals)?;
         let relation = of_object.as_deref().or(signals.relation);
         let place = || object.place(self.weight.as_deref().unwrap_or("weight"));
-        let linked =
-            target.link(src.as_ref(), dst.as_ref(), Edge { weight, time, relation, ..signals.edge() });
-        linked.map_err(|error| place().problem(error))
+        let put = signals.put(target, (src.as_ref(), dst.as_ref()), signal, time, relation);
+        put.map_err(|problem| place().problem(problem))
+    }
+}
+
+impl EdgeFields {
+    /// Removes the edge of an object.
+    pub(crate) fn unlink(
+        &self,
+        object: &JsonLine<'_>,
+        signals: Signals<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), BadInput> {
+        let Some(dst) = &self.dst else { return Ok(()) };
+        let (src, dst) = (self.src.node(object)?, dst.node(object)?);
+        let of_object = self.relation_of(object, signals)?;
+        let relation = of_object.as_deref().or(signals.relation);
+        let unlinked = batch.unlink(src.as_ref(), dst.as_ref(), relation);
+        unlinked.map_err(|error| object.place(&self.src.field).problem(error))
+    }
+
+    /// The relation that the object names.
+    fn relation_of<'a>(
+        &self,
+        object: &JsonLine<'a>,
+        signals: Signals<'_>,
+    ) -> Result<Option<Cow<'a, str>>, BadInput> {
+        match (&self.relation, signals.relation) {
+            (None, Some(_)) => Ok(None),
+            (None, None) => object.optional_text("relation"),
+            (Some(field), _) => object.text(field, "a relation").map(Some),
+        }
     }
 }
 

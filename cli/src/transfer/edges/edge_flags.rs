@@ -1,13 +1,19 @@
 //! The flags that say where a row has the parts of an edge, and what the edge means.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use hedgerow::Repeat;
 
 use crate::input::delimited::Dialect;
+use crate::input::duration;
 use crate::input::separator;
 use crate::input::separator::Separator;
+use crate::input::timestamp::IntegerUnit;
 use crate::transfer::edges::column_names;
 use crate::transfer::edges::column_names::EndFlag;
+use crate::transfer::edges::weight_map;
+use crate::transfer::edges::weight_map::WeightMap;
 
 /// The columns of an edge's parts, and the effect of an edge.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,9 +33,19 @@ pub(crate) struct EdgeFlags {
     /// The column of the weights [default: weight, where there is one]
     #[arg(long, visible_alias = "weight", value_name = "COL")]
     pub(crate) weight_column: Option<String>,
+    /// Rules that give the weight, tried in order, such as 'rating < 3: dislike, event = buy: 3, event = view: skip'; where none holds it
+    /// is that of the column. A dislike is an edge of the relation <relation>-dislike
+    #[arg(long, value_name = "RULES", value_parser = weight_map::argument)]
+    pub(crate) weight_map: Option<WeightMap>,
     /// The column of the times [default: time or timestamp, where there is one]
     #[arg(long, visible_alias = "time", value_name = "COL")]
     pub(crate) time_column: Option<String>,
+    /// The unit of times that are integers [default: that in which the first one is plausible]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub(crate) time_unit: Option<IntegerUnit>,
+    /// The time in which a weight halves, such as 12h, 30d or 4w, for relations that are new; all their edges need a time
+    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    pub(crate) half_life: Option<Duration>,
     /// What happens to an edge that is there already
     #[arg(long, value_enum, default_value_t = RepeatFlag::Last)]
     pub(crate) repeat: RepeatFlag,
@@ -76,7 +92,8 @@ impl EdgeFlags {
     /// True if a flag names a part of the rows.
     pub(crate) fn is_mapped(&self) -> bool {
         let columns = [&self.relation, &self.relation_column, &self.weight_column, &self.time_column];
-        self.src.is_some() || self.dst.is_some() || columns.iter().any(|column| column.is_some())
+        let is_mapped = self.src.is_some() || self.dst.is_some() || self.weight_map.is_some();
+        is_mapped || columns.iter().any(|column| column.is_some())
     }
 }
 

@@ -5,5 +5,7 @@ pub(crate) mod column_names;
 pub(crate) mod edge_columns;
 pub(crate) mod edge_fields;
 pub(crate) mod edge_flags;
+pub(crate) mod row_state;
 pub(crate) mod row_target;
 pub(crate) mod signals;
+pub(crate) mod weight_map;

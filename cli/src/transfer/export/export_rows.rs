@@ -1,13 +1,13 @@
 //! The rows of all tables, made from the graph and the embeddings one by one.
 //! They are in the order of the stable ids, so stores with the same content give the same rows.
 
-use hedgerow::{CancelToken, EmbeddingExport, NodeIx, RelationIx, Snapshot};
+use hedgerow::{CancelToken, EmbeddingExport, NodeIx, RelationIx, RelationOptions, Snapshot};
 use indicatif::ProgressBar;
 
 use crate::core::failure::Failure;
 use crate::output::printer::Output;
 use crate::output::progress::new_bar;
-use crate::transfer::manifest::{Counts, DenseBlock, ExportFormat, InputPosition, Manifest};
+use crate::transfer::manifest::{Counts, DenseBlock, ExportFormat, InputPosition, Manifest, RelationEntry};
 use crate::transfer::table_schema::{Column, ColumnValue, TABLES, Table};
 
 use crate::transfer::export::property_values::{PropertyValues, push_json};
@@ -97,6 +97,7 @@ impl<'a> ExportRows<'a> {
         }
         manifest.counts = self.counts;
         manifest.set_properties(self.values.entries());
+        manifest.relations = self.relation_entries();
         let block = |(name, width): &(String, usize)| DenseBlock { name: name.clone(), width: *width };
         manifest.dense = self.blocks.iter().map(block).collect();
         let input = |(source, position): (&str, hedgerow::Position)| InputPosition {
@@ -107,6 +108,23 @@ impl<'a> ExportRows<'a> {
         };
         manifest.positions = self.snapshot.positions().map(input).collect();
         Ok(manifest)
+    }
+
+    /// The relations with options, by name.
+    fn relation_entries(&self) -> Vec<RelationEntry> {
+        let entry = |relation: RelationIx| {
+            let RelationOptions { half_life, is_dislike } = self.snapshot.relation_options(relation);
+            RelationEntry {
+                name: self.snapshot.relation_name(relation).to_owned(),
+                half_life: half_life.map(|half_life| half_life.as_micros() as u64),
+                is_dislike,
+            }
+        };
+        let relations = (0..self.snapshot.relation_count()).map(|at| entry(RelationIx::new(at as u16)));
+        let mut with_options: Vec<RelationEntry> =
+            relations.filter(|entry| entry.half_life.is_some() || entry.is_dislike).collect();
+        with_options.sort_by(|one, other| one.name.cmp(&other.name));
+        with_options
     }
 
     /// Counts a row; now and then shows progress and stops after a Ctrl-C.
@@ -226,7 +244,7 @@ impl<'a> ExportRows<'a> {
         &mut self,
         take: &mut dyn FnMut(Edge<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let snapshot = self.snapshot;
+        let (snapshot, unit) = (self.snapshot, self.snapshot.time_unit());
         let mut relations: Vec<RelationIx> =
             (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
         relations.sort_by_key(|&relation| snapshot.relation_name(relation));
@@ -241,6 +259,7 @@ impl<'a> ExportRows<'a> {
                     }
                     let kind = |node| snapshot.kind_name(snapshot.kind(node));
                     let (src, dst) = if kind(other) < kind(node) { (other, node) } else { (node, other) };
+                    let time = time.map(|time| unit.to_microseconds(time));
                     take(Edge { relation: name, src, dst, weight, time })?;
                     self.step("edges")?;
                 }

@@ -7,6 +7,7 @@ use crate::core::location::BadInput;
 use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
+use crate::transfer::edges::row_state::RowState;
 use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::import::Totals;
 use crate::transfer::import::edges::EdgeFile;
@@ -39,6 +40,9 @@ pub(super) struct BatchImport<'a> {
     committed: u64,
     /// Takes the batches instead of commits, and is written at the end.
     load: Option<BulkLoad>,
+    state: RowState,
+    /// Rows before the current one that rules passed over.
+    skipped: u64,
     /// The store was empty. Then a checkpoint costs no more than the import.
     was_empty: bool,
 }
@@ -50,6 +54,7 @@ impl<'a> BatchImport<'a> {
         (what, limit): (&'static str, u64),
         progress: Progress,
         rejects: Option<Rejects>,
+        state: RowState,
     ) -> Self {
         Self {
             store,
@@ -66,6 +71,8 @@ impl<'a> BatchImport<'a> {
             totals: Totals::default(),
             committed: 0,
             load: None,
+            state,
+            skipped: 0,
             was_empty: store.snapshot().node_count() == 0,
         }
     }
@@ -101,6 +108,7 @@ impl<'a> BatchImport<'a> {
             rejects.flush()?;
             self.totals.rejected = rejects.count;
         }
+        self.totals.set_signals(&self.state);
         self.progress.finish();
         if self.was_empty {
             self.store.checkpoint(self.cancel)?;
@@ -141,17 +149,31 @@ impl RowTarget for BatchImport<'_> {
         Ok(())
     }
 
+    fn state(&mut self) -> &mut RowState {
+        &mut self.state
+    }
+
     fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
         Ok(self.batch.add_node(node)?)
     }
 
     fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
+        for (relation, options) in self.state.take_new() {
+            self.batch.declare_relation(relation, options)?;
+        }
         Ok(self.batch.link(src, dst, edge)?)
+    }
+
+    fn unlink_opposite(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, relation: &str) -> Result<(), Error> {
+        Ok(self.batch.unlink(src, dst, Some(relation))?)
     }
 
     /// Counts the operation, and commits a full batch.
     fn staged(&mut self) -> Result<(), Failure> {
         self.progress.row();
+        if std::mem::replace(&mut self.skipped, self.state.skipped) < self.state.skipped {
+            return Ok(());
+        }
         self.resume.get_or_insert(self.line);
         self.rows += 1;
         if self.rows >= self.limit || self.batch.is_half_full() {

@@ -1,7 +1,7 @@
 //! The import of edges into an empty store: blocks of lines parsed in parallel, added to one load in their order, written at once.
 //! A block with a bad row is parsed again when its turn comes, so that rejects and messages are those of one thread.
 
-use hedgerow::{BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, NodeRef, Store};
+use hedgerow::{BulkLoad, CancelToken, Edge, EdgeBuffer, Epoch, Error, NodeRef, RelationOptions, Store};
 use rayon::prelude::*;
 
 use crate::core::failure::Failure;
@@ -12,6 +12,7 @@ use crate::input::lines::Lines;
 use crate::output::printer::Output;
 use crate::output::progress::Progress;
 use crate::session::context::Context;
+use crate::transfer::edges::row_state::RowState;
 use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::import::Totals;
 use crate::transfer::import::batch_import::outcome;
@@ -36,6 +37,7 @@ pub(super) struct BulkImport<'a> {
     progress: Progress,
     rejects: Option<Rejects>,
     load: BulkLoad,
+    state: RowState,
     /// Rows that are parsed again.
     edges: EdgeBuffer,
     /// Edges and nodes that are in the load.
@@ -50,10 +52,11 @@ pub(super) struct BulkImport<'a> {
 }
 
 /// A block and the rows that were parsed of it.
-#[derive(Default)]
 struct ParsedBlock {
     block: Block,
     edges: EdgeBuffer,
+    /// The state after its rows.
+    state: RowState,
     /// The lines of the file up to its end, where all its rows are good and the last one ends in it.
     lines: Option<u64>,
 }
@@ -64,6 +67,7 @@ impl<'a> BulkImport<'a> {
         store: &'a Store,
         progress: Progress,
         rejects: Option<Rejects>,
+        state: RowState,
     ) -> Self {
         Self {
             store,
@@ -72,6 +76,7 @@ impl<'a> BulkImport<'a> {
             progress,
             rejects,
             load: BulkLoad::new(),
+            state,
             edges: EdgeBuffer::new(),
             added: 0,
             any: false,
@@ -103,6 +108,11 @@ impl<'a> BulkImport<'a> {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// Sets the options of a relation, before its first edge.
+    pub(super) fn declare_relation(&mut self, name: &str, options: RelationOptions) -> Result<(), Error> {
+        Ok(self.load.declare_relation(name, options)?)
     }
 
     /// The rows that were added so far.
@@ -142,6 +152,7 @@ impl<'a> BulkImport<'a> {
             rejects.flush()?;
             totals.rejected = rejects.count;
         }
+        totals.set_signals(&self.state);
         self.progress.finish();
         Ok(totals)
     }
@@ -152,9 +163,10 @@ impl<'a> BulkImport<'a> {
         // Bytes of a row that goes on behind its block.
         let mut open_row = Block::default();
         loop {
+            let state = self.state.ahead();
             let (added, ()) = rayon::join(
                 || current.iter_mut().try_for_each(|parsed| self.add(parsed, &mut open_row, rows, file)),
-                || parse_next(&mut next, round, &mut blocks, rows, file),
+                || parse_next(&mut next, (round, &state), &mut blocks, rows, file),
             );
             added?;
             if next.is_empty() {
@@ -179,7 +191,12 @@ impl<'a> BulkImport<'a> {
     ) -> Result<(), Failure> {
         self.line = self.lines + 1;
         self.check_cancelled()?;
-        if let Some(lines) = parsed.lines.filter(|_| open_row.bytes.is_empty()) {
+        // A block is parsed again where an earlier row has told another unit of times.
+        if let Some(lines) = parsed.lines
+            && open_row.bytes.is_empty()
+            && self.state.adopt(&parsed.state)
+        {
+            self.declare_new()?;
             self.load.links(&parsed.edges)?;
             self.count(parsed.edges.len() as u64);
             self.lines = lines;
@@ -215,11 +232,19 @@ impl<'a> BulkImport<'a> {
     /// Adds the rows that were parsed again to the load.
     fn flush(&mut self) -> Result<(), Failure> {
         if !self.edges.is_empty() {
+            self.declare_new()?;
             let added = self.load.links(&self.edges);
             let count = self.edges.len() as u64;
             self.edges.clear();
             added?;
             self.count(count);
+        }
+        Ok(())
+    }
+
+    fn declare_new(&mut self) -> Result<(), Error> {
+        for (relation, options) in self.state.take_new() {
+            self.load.declare_relation(relation, options)?;
         }
         Ok(())
     }
@@ -248,12 +273,20 @@ impl RowTarget for BulkImport<'_> {
         Ok(())
     }
 
+    fn state(&mut self) -> &mut RowState {
+        &mut self.state
+    }
+
     fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
         Ok(self.edges.add_node(node)?)
     }
 
     fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
         Ok(self.edges.link(src, dst, edge)?)
+    }
+
+    fn unlink_opposite(&mut self, _: NodeRef<'_>, _: NodeRef<'_>, _: &str) -> Result<(), Error> {
+        Ok(())
     }
 
     fn staged(&mut self) -> Result<(), Failure> {
@@ -272,7 +305,7 @@ impl RowTarget for BulkImport<'_> {
 /// Parses the next blocks, `most` of them where the input has so many.
 fn parse_next(
     next: &mut Vec<ParsedBlock>,
-    most: usize,
+    (most, state): (usize, &RowState),
     blocks: &mut Blocks,
     rows: &EdgeRows<'_>,
     file: &str,
@@ -282,26 +315,32 @@ fn parse_next(
         && let Some(block) = blocks.next()
     {
         if count == next.len() {
-            next.push(ParsedBlock::default());
+            next.push(ParsedBlock {
+                block: Block::default(),
+                edges: EdgeBuffer::new(),
+                state: state.clone(),
+                lines: None,
+            });
         }
         next[count].block = block;
         count += 1;
     }
     next.truncate(count);
-    next.par_iter_mut().for_each(|parsed| parsed.parse(rows, file));
+    next.par_iter_mut().for_each(|parsed| parsed.parse(rows, file, state));
 }
 
 impl ParsedBlock {
     /// Parses the rows up to the first bad one.
-    fn parse(&mut self, rows: &EdgeRows<'_>, file: &str) {
+    fn parse(&mut self, rows: &EdgeRows<'_>, file: &str, state: &RowState) {
         self.edges.clear();
+        self.state = state.clone();
         self.lines = None;
         if self.block.error.is_some() {
             return;
         }
         let number = self.block.number;
         let lines = Lines::of_block(std::mem::take(&mut self.block), file, true);
-        let (lines, read) = rows.read(lines, &mut GoodRows(&mut self.edges));
+        let (lines, read) = rows.read(lines, &mut GoodRows(&mut self.edges, &mut self.state));
         let (bytes, end, line) = lines.into_block();
         self.lines = (read.is_ok() && end == bytes.len()).then_some(line - 1);
         self.block = Block { bytes, number, error: None };
@@ -309,11 +348,15 @@ impl ParsedBlock {
 }
 
 /// A target that stops at the first bad row.
-struct GoodRows<'a>(&'a mut EdgeBuffer);
+struct GoodRows<'a>(&'a mut EdgeBuffer, &'a mut RowState);
 
 impl RowTarget for GoodRows<'_> {
     fn begin(&mut self, _: u64) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn state(&mut self) -> &mut RowState {
+        self.1
     }
 
     fn add_node(&mut self, node: NodeRef<'_>) -> Result<(), Error> {
@@ -322,6 +365,10 @@ impl RowTarget for GoodRows<'_> {
 
     fn link(&mut self, src: NodeRef<'_>, dst: NodeRef<'_>, edge: Edge<'_>) -> Result<(), Error> {
         Ok(self.0.link(src, dst, edge)?)
+    }
+
+    fn unlink_opposite(&mut self, _: NodeRef<'_>, _: NodeRef<'_>, _: &str) -> Result<(), Error> {
+        Ok(())
     }
 
     fn staged(&mut self) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use crate::transfer::edges::edge_columns::EdgeColumns;
 use crate::transfer::edges::edge_fields::EdgeFields;
 use crate::transfer::edges::row_target::RowTarget;
 use crate::transfer::edges::signals::Signals;
+use crate::transfer::edges::weight_map::Signal;
 use crate::transfer::import::{Format, ImportArgs};
 
 /// A file of edges whose header, if it has one, is matched with the flags.
@@ -121,7 +122,7 @@ impl EdgeRows<'_> {
         dst: &str,
         target: &mut impl RowTarget,
     ) -> Result<(), Failure> {
-        let edge = self.signals.edge();
+        let signal = Signal::Weight(1.0);
         let words = words(lines)?;
         for (nth, &(at, key)) in words.iter().enumerate() {
             let node = NodeRef { kind: if nth == 0 { src } else { dst }, key };
@@ -134,7 +135,9 @@ impl EdgeRows<'_> {
             target.staged()?;
         }
         for &(_, key) in keys {
-            target.link(source, NodeRef { kind: dst, key }, edge)?;
+            let ends = (source, NodeRef { kind: dst, key });
+            let put = self.signals.put(target, ends, signal, None, self.signals.relation);
+            put.map_err(|problem| lines.place(0).problem(problem))?;
             target.staged()?;
         }
         Ok(())

@@ -93,6 +93,7 @@ impl VerifiedExport<'_> {
             weight: column("weight"),
             time: column("time"),
             relation: column("relation"),
+            rules: None,
             is_guarded: self.manifest.guarded,
         };
         Ok((records.into_lines(), EdgeForm::Csv { separator: Separator::Byte(b','), columns }))

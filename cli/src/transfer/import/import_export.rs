@@ -5,9 +5,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hedgerow::{Batch, Engine, KindIx, NodeIx, Position, Snapshot, Store};
+use hedgerow::{Batch, Engine, KindIx, NodeIx, Position, RelationOptions, Snapshot, Store};
 
 use crate::core::failure::Failure;
 use crate::core::location::Place;
@@ -16,6 +16,7 @@ use crate::output::progress::{Progress, new_bar};
 use crate::output::value::rounded;
 use crate::session::context::Context;
 use crate::transfer::atomic_dir::{AtomicDir, is_free};
+use crate::transfer::edges::row_state::RowState;
 use crate::transfer::edges::signals::Signals;
 use crate::transfer::import::bulk_import::BulkImport;
 use crate::transfer::import::edges::EdgeRows;
@@ -104,7 +105,13 @@ impl VerifiedExport<'_> {
     fn import_graph(&self, ctx: &Context, store: &Store) -> Result<(), Failure> {
         // Nodes and edges are one load.
         let progress = Progress::new(self.size(&[Table::Nodes, Table::Edges]), "edges", ctx.out);
-        let mut bulk = BulkImport::new(ctx, store, progress, None);
+        let state = RowState::of_export(self.manifest.time_unit());
+        let mut bulk = BulkImport::new(ctx, store, progress, None, state);
+        for relation in &self.manifest.relations {
+            let half_life = relation.half_life.map(Duration::from_micros);
+            let options = RelationOptions { half_life, is_dislike: relation.is_dislike };
+            bulk.declare_relation(&relation.name, options)?;
+        }
         for table in [Table::Nodes, Table::Edges] {
             for entry in self.manifest.files_of(table) {
                 let (lines, form) = self.rows(table, entry)?;

@@ -20,18 +20,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use hedgerow::Snapshot;
+use hedgerow::{Snapshot, Store};
 
 use crate::core::failure::Failure;
 use crate::input::blocks::BLOCK;
 use crate::input::lines::Lines;
 use crate::input::npy::parse_block;
 use crate::input::source::Source;
+use crate::input::timestamp::IntegerUnit;
 use crate::output::progress::Progress;
 use crate::output::value::{count, rounded};
 use crate::session::context::Context;
 use crate::transfer::edges::column_names::EndFlag;
 use crate::transfer::edges::edge_flags::{EdgeFlags, TableFlags};
+use crate::transfer::edges::row_state::RowState;
 use crate::transfer::import::batch_import::BatchImport;
 use crate::transfer::import::bulk_import::BulkImport;
 use crate::transfer::import::edges::EdgeFile;
@@ -123,6 +125,11 @@ impl ImportArgs {
         })
     }
 
+    /// The state before the first row of the file.
+    fn state(&self, store: &Store) -> RowState {
+        RowState::new(&self.rows, &store.snapshot())
+    }
+
     /// Refuses a label that is no property, in the flags or in the store.
     fn expect_label(&self, snapshot: Option<&Snapshot>) -> Result<(), Failure> {
         let Some(label) = &self.label else { return Ok(()) };
@@ -199,13 +206,15 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
         let nodes = NodeFile::open(args, format, lines, file, snapshot.as_ref())?;
         args.expect_label(snapshot.as_ref())?;
         let store = ctx.store_or_new(&args.store)?;
+        let state = args.state(&store);
         nodes.expect_widths(&store.snapshot().dense_blocks())?;
         if !nodes.properties().is_empty() {
             let properties =
                 nodes.properties().into_iter().map(|column| format!("{} {}", column.name, column.of));
             ctx.out.note(&format!("properties: {}", properties.collect::<Vec<_>>().join(", ")));
         }
-        let mut import = BatchImport::new(ctx, &store, (what, batch_import::NODES), progress, rejects()?);
+        let mut import =
+            BatchImport::new(ctx, &store, (what, batch_import::NODES), progress, rejects()?, state);
         if args.tokens.is_empty() && args.dense.is_empty() && bulk_import::is_possible(&store) {
             import = import.into_load();
         }
@@ -214,11 +223,12 @@ fn import_file(ctx: &mut Context, args: &ImportArgs, file: &Path, started: Insta
     } else {
         let edges = EdgeFile::open(args, format, lines, ctx.out)?;
         let store = ctx.store_or_new(&args.store)?;
-        let rejects = rejects()?;
+        let (rejects, state) = (rejects()?, args.state(&store));
         let totals = if bulk_import::is_possible(&store) {
-            BulkImport::new(ctx, &store, progress, rejects).run(edges, BLOCK)?
+            BulkImport::new(ctx, &store, progress, rejects, state).run(edges, BLOCK)?
         } else {
-            let mut import = BatchImport::new(ctx, &store, (what, batch_import::EDGES), progress, rejects);
+            let mut import =
+                BatchImport::new(ctx, &store, (what, batch_import::EDGES), progress, rejects, state);
             let read = import.read_edges(edges);
             import.finish(read)?
         };
@@ -250,15 +260,35 @@ struct Totals {
     features: u64,
     /// Nodes whose properties the import set or changed.
     properties: u64,
+    /// The unit of times that was guessed.
+    time_unit: Option<IntegerUnit>,
+    dislikes: u64,
+    /// Rows that rules passed over.
+    skipped: u64,
+}
+
+impl Totals {
+    /// Takes what the rows said, once all are read.
+    fn set_signals(&mut self, state: &RowState) {
+        (self.time_unit, self.dislikes, self.skipped) = (state.times.guess(), state.dislikes, state.skipped);
+    }
 }
 
 fn report(ctx: &Context, args: &ImportArgs, totals: Totals, started: Instant) -> Result<(), Failure> {
     if totals.rejected > 0 {
         ctx.out.note(&format!("{} bad rows were skipped, see the file of rejects", totals.rejected));
     }
+    if let Some(unit) = totals.time_unit {
+        ctx.out.note(&format!("times: {}", unit.name()));
+    }
     if totals.repeats > 0 {
         let (repeats, outcome) = (count(totals.repeats, "edge", "edges"), args.rows.repeat.outcome());
         ctx.out.note(&format!("{repeats} came again: {outcome}"));
+    }
+    if args.rows.weight_map.is_some() {
+        let (dislikes, skipped) = (totals.dislikes, totals.skipped);
+        let (dislikes, skipped) = (count(dislikes, "dislike", "dislikes"), count(skipped, "row", "rows"));
+        ctx.out.note(&format!("{dislikes}, {skipped} skipped by the rules of --weight-map"));
     }
     if totals.features > 0 {
         ctx.out.note(&format!("{} features were set or replaced", totals.features));
@@ -273,6 +303,8 @@ fn report(ctx: &Context, args: &ImportArgs, totals: Totals, started: Instant) ->
         ("nodes", totals.nodes.into()),
         ("edges", totals.edges.into()),
         ("repeats", totals.repeats.into()),
+        ("dislikes", totals.dislikes.into()),
+        ("skipped", totals.skipped.into()),
         ("rejected", totals.rejected.into()),
         ("seconds", rounded(started.elapsed().as_secs_f64(), 3)),
     ])

@@ -7,6 +7,7 @@ use hedgerow::{Batch, ErrorKind, Position};
 
 use crate::core::failure::Failure;
 use crate::core::interrupt;
+use crate::verbs::apply::change::ChangeRules;
 use crate::verbs::apply::input::FollowedInput;
 use crate::verbs::apply::reader_thread::{ReaderThread, Taken};
 use crate::verbs::apply::status::FollowProgress;
@@ -19,10 +20,11 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) fn follow(
     run: &mut Run<'_>,
     input: &mut FollowedInput,
+    rules: ChangeRules,
     size: usize,
     linger: Duration,
 ) -> Result<(), Failure> {
-    let mut reader = input.read(size)?;
+    let mut reader = input.read(rules, size)?;
     interrupt::attended(true);
     let followed = apply(run, input, &mut reader, linger);
     interrupt::attended(false);

@@ -17,6 +17,7 @@ use crate::input::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::plain_file;
 use crate::input::source::{Source, is_compressed};
 use crate::output::value::count;
+use crate::verbs::apply::change::{ChangeRules, Changes};
 use crate::verbs::apply::reader_thread::ReaderThread;
 
 const BUFFER: usize = 1 << 16;
@@ -95,18 +96,35 @@ impl FollowedInput {
     }
 
     /// Starts the thread that reads it.
-    pub(super) fn read(&self, size: usize) -> Result<ReaderThread, Failure> {
+    pub(super) fn read(&self, rules: ChangeRules, size: usize) -> Result<ReaderThread, Failure> {
         let (stop, start, name) = (CancelToken::new(), self.start, self.name.clone());
         let failed = |source| Failure::file(&self.path, "follow", source);
         let Some((file, reached)) = &self.file else {
             let path = self.path.clone();
-            let open = move || skip(Lines::new(Source::open(&path)?), &name, start);
+            let open = move || skip(Changes::open(Lines::new(Source::open(&path)?), rules)?, &name, start);
             return ReaderThread::start(size, stop, open, by_lines).map_err(failed);
         };
-        let file = file.try_clone().map_err(failed)?;
+        let mut file = file.try_clone().map_err(failed)?;
+        // The header and the first time stand before the position.
+        let before = if start.offset > 0 {
+            file.rewind().map_err(failed)?;
+            let head = BufReader::new(file.try_clone().map_err(failed)?).take(start.offset);
+            let mut changes = Changes::open(Lines::resume(head, &name, 0), rules.clone())?;
+            changes.read_times(start.lines);
+            file.seek(SeekFrom::Start(start.offset)).map_err(failed)?;
+            Some(changes)
+        } else {
+            None
+        };
         let tail = FileTail { file, offset: start.offset, reached: Arc::clone(reached), stop: stop.clone() };
         let reader = BufReader::with_capacity(BUFFER, tail);
-        let open = move || Ok(Lines::resume(reader, &name, start.lines).at_offset(start.offset));
+        let open = move || {
+            let lines = Lines::resume(reader, &name, start.lines).at_offset(start.offset);
+            match before {
+                Some(changes) => Ok(changes.continue_with(lines)),
+                None => Changes::open(lines, rules),
+            }
+        };
         ReaderThread::start(size, stop, open, by_bytes).map_err(failed)
     }
 
@@ -197,19 +215,21 @@ fn last_line(bytes: &[u8], is_start: bool) -> Option<&[u8]> {
 }
 
 /// Skips the lines of a pipe that were applied before.
-fn skip(mut lines: Lines, name: &str, start: Position) -> Result<Lines, Failure> {
-    while lines.number() < start.lines {
-        if !lines.advance()? {
+fn skip(mut changes: Changes, name: &str, start: Position) -> Result<Changes, Failure> {
+    while changes.lines().number() < start.lines {
+        if !changes.advance()? {
+            let lines = changes.lines();
             let (lines, applied) = (count(lines.number() - 1, "line", "lines"), start.lines);
             return Err(Failure::Refused(format!(
                 "{name} has {lines}, and {applied} of its lines were applied; is it another input? --restart reads it from its start"
             )));
         }
+        changes.read_time();
     }
-    if start.lines > 0 && checksum(lines.bytes()) != start.check {
+    if start.lines > 0 && checksum(changes.lines().bytes()) != start.check {
         return Err(changed_line(name, start));
     }
-    Ok(lines)
+    Ok(changes)
 }
 
 /// The checksum that identifies a line.

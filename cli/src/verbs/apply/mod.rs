@@ -21,8 +21,10 @@ use crate::input::source::Source;
 use crate::output::stream::Stream;
 use crate::output::value::{count, rounded};
 use crate::session::context::Context;
+use crate::transfer::edges::edge_flags::{EdgeFlags, TableFlags};
+use crate::transfer::edges::row_state::RowState;
 use crate::verbs::apply::background_checkpoint::BackgroundCheckpoint;
-use crate::verbs::apply::change::Changes;
+use crate::verbs::apply::change::{ChangeRules, Changes};
 use crate::verbs::apply::input::FollowedInput;
 use crate::verbs::apply::refresher::Refresher;
 use crate::verbs::apply::status::Status;
@@ -37,9 +39,17 @@ pub(crate) struct ApplyArgs {
     /// The store's folder; it is created if there is none
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// Lines `+,src,dst[,weight][,time]` and `-,src,dst`, or JSON with "op":"add" or "remove"; `-` is standard input
+    /// Lines `+,src,dst[,weight][,time]` and `-,src,dst`, or JSON with "op":"add" or "remove"; with flags that name columns, a csv with
+    /// a header, or JSON in which "op" may be left out; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    rows: EdgeFlags,
+    #[command(flatten)]
+    table: TableFlags,
+    /// The form of the rows, where flags name their parts [default: that of the first line]
+    #[arg(long)]
+    format: Option<ChangeFormat>,
     /// The most changes in a batch
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: u32,
@@ -69,6 +79,16 @@ pub(crate) struct ApplyArgs {
     status: Option<u64>,
 }
 
+/// The form of rows whose parts flags name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ChangeFormat {
+    /// A header, and one edge a line
+    #[value(alias = "tsv")]
+    Csv,
+    /// An object a line; without "op" it adds an edge
+    Jsonl,
+}
+
 /// The time of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Refresh {
@@ -90,8 +110,15 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     let store = ctx.store_or_new(&args.store)?;
     let engine = engine(ctx, &args)?;
     let size = args.batch as usize;
+    let rules = ChangeRules {
+        state: RowState::new(&args.rows, &store.snapshot()),
+        rows: args.rows.clone(),
+        table: args.table.clone(),
+        is_json: args.format.map(|format| format == ChangeFormat::Jsonl),
+        out: ctx.out,
+    };
     let input = match source {
-        Some(source) => Input::Whole(Changes::open(Lines::new(source))?),
+        Some(source) => Input::Whole(Changes::open(Lines::new(source), rules.clone())?),
         None => {
             Input::Followed(FollowedInput::open(&args.file, args.source.as_deref(), args.restart, &store)?)
         }
@@ -117,7 +144,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
         Input::Whole(changes) => (run.all(changes, size), None),
         Input::Followed(mut input) => {
             let linger = Duration::from_millis(args.linger);
-            (run.follow(&mut input, size, linger), Some(input))
+            (run.follow(&mut input, rules, size, linger), Some(input))
         }
     };
     let Run { checkpoint, mut refresher, mut status, committed, applied, .. } = run;
@@ -202,7 +229,13 @@ impl Run<'_> {
     }
 
     /// Applies the changes that come.
-    fn follow(&mut self, input: &mut FollowedInput, size: usize, linger: Duration) -> Result<(), Failure> {
+    fn follow(
+        &mut self,
+        input: &mut FollowedInput,
+        rules: ChangeRules,
+        size: usize,
+        linger: Duration,
+    ) -> Result<(), Failure> {
         // An empty commit fails now if the store cannot be written to, and not at the first change.
         self.store.commit(&Batch::new())?;
         self.committed = input.start();
@@ -211,7 +244,7 @@ impl Run<'_> {
             self.ctx.out.note(&format!("continues from line {} of {}", lines + 1, input.name()));
         }
         self.refresher.catch_up();
-        follow::follow(self, input, size, linger)?;
+        follow::follow(self, input, rules, size, linger)?;
         self.checkpoint.join()
     }
 

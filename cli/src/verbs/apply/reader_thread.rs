@@ -66,13 +66,13 @@ impl ReaderThread {
     pub(super) fn start(
         size: usize,
         stop: CancelToken,
-        open: impl FnOnce() -> Result<Lines, Failure> + Send + 'static,
+        open: impl FnOnce() -> Result<Changes, Failure> + Send + 'static,
         position: fn(&Lines) -> Position,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared { size, pending: Mutex::default(), changed: Condvar::new() });
         let (state, until) = (Arc::clone(&shared), stop.clone());
         let run = move || {
-            let ended = open().and_then(|lines| state.read(lines, &until, position));
+            let ended = open().and_then(|changes| state.read(changes, &until, position));
             state.lock().ended = Some(ended);
             state.changed.notify_all();
         };
@@ -134,11 +134,10 @@ impl Shared {
     /// Reads changes until the input ends or the thread is stopped.
     fn read(
         &self,
-        lines: Lines,
+        mut changes: Changes,
         stop: &CancelToken,
         position: fn(&Lines) -> Position,
     ) -> Result<(), Failure> {
-        let mut changes = Changes::open(lines)?;
         while changes.advance()? {
             let mut pending = self.lock();
             while pending.is_full(self.size) && !stop.is_cancelled() {
@@ -149,7 +148,7 @@ impl Shared {
                 return Ok(());
             }
             changes.add_to(&mut pending.batch)?;
-            pending.end = changes.lines().map(position).unwrap_or_default();
+            pending.end = position(changes.lines());
             pending.since.get_or_insert_with(Instant::now);
             pending.count += 1;
             // The reader of batches wakes by itself when the first change has waited for `linger`.
@@ -164,12 +163,13 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verbs::apply::change::ChangeRules;
     use std::io::Cursor;
 
     const LONG: Duration = Duration::from_mins(10);
 
     fn start(text: &'static str, size: usize) -> ReaderThread {
-        let open = move || Ok(Lines::resume(Cursor::new(text), "t", 0));
+        let open = move || Changes::open(Lines::resume(Cursor::new(text), "t", 0), ChangeRules::plain());
         let position = |lines: &Lines| Position { offset: lines.end(), lines: lines.number(), check: 0 };
         ReaderThread::start(size, CancelToken::new(), open, position).expect("a thread")
     }

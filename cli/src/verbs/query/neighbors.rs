@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{NodeIx, NodeName};
+use hedgerow::{NodeIx, NodeName, PropertyValue, TimeUnit};
+use serde_json::Value;
 
 use crate::core::failure::Failure;
 use crate::input::timestamp;
+use crate::output::printer::Mode;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
 use crate::session::properties::ShowArgs;
@@ -22,7 +24,7 @@ pub(crate) struct NeighborsArgs {
     /// The node, such as pin:42
     #[arg(value_name = "A")]
     node: NodeName,
-    /// Only edges of this time or later: integer seconds since 1970, or an ISO 8601 date or date and time [default: all]
+    /// Only edges of this time or later: an ISO 8601 date or date and time, or seconds, milliseconds or microseconds since 1970 [default: all]
     #[arg(long, value_name = "TIME", value_parser = timestamp::argument, allow_negative_numbers = true)]
     since: Option<i64>,
     /// The most edges in the answer, the heaviest first [default: all]
@@ -53,10 +55,11 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
     ctx.map_files();
     let snapshot = ctx.store(&args.store)?.snapshot();
     let node = snapshot.require(args.node.as_ref())?;
-    let mut edges = Vec::new();
+    let (mut edges, unit) = (Vec::new(), snapshot.time_unit());
+    let since = args.since.map(|since| unit.from_microseconds(since));
     for relation in relations(&snapshot) {
         for (neighbor, weight, time) in snapshot.list(relation, node).iter() {
-            if args.since.is_none_or(|since| time.is_some_and(|time| time >= since)) {
+            if since.is_none_or(|since| time.is_some_and(|time| time >= since)) {
                 let name = snapshot.name(neighbor);
                 edges.push((name, weight, time, snapshot.relation_name(relation), neighbor));
             }
@@ -66,11 +69,20 @@ pub(crate) fn neighbors(ctx: &mut Context, args: NeighborsArgs) -> Result<(), Fa
     edges.truncate(args.k.unwrap_or(usize::MAX));
     let shown = args.show.columns(ctx.out, &snapshot, edges.iter().map(|edge| edge.4))?;
     let row = |(node, weight, time, relation, neighbor): &(NodeName, f32, Option<i64>, &str, NodeIx)| {
-        let row = vec![name(node), float(*weight), (*time).into(), (*relation).into()];
+        let row = vec![name(node), float(*weight), shown_time(*time, unit, ctx.out.mode), (*relation).into()];
         row.into_iter().chain(shown.values(*neighbor)).collect()
     };
     let columns = shown.after(&["node", "weight", "time", "relation"]);
     ctx.out.rows(&columns, edges.iter().map(row).collect())
+}
+
+/// A time in microseconds; in a table as a date.
+fn shown_time(time: Option<i64>, unit: TimeUnit, mode: Mode) -> Value {
+    let time = time.map(|time| unit.to_microseconds(time));
+    match (time, mode) {
+        (Some(time), Mode::Table) => PropertyValue::Time(time).to_string().into(),
+        (time, _) => time.into(),
+    }
 }
 
 pub(crate) fn neighborhood(ctx: &mut Context, args: NeighborhoodArgs) -> Result<(), Failure> {

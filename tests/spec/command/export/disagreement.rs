@@ -110,7 +110,7 @@ fn a_manifest_that_lost_or_changed_an_entry_is_refused_in_every_form() {
             (&|all| all["dense"] = json!([]), "dense_image"),
             (&|all| all["dense"][0]["width"] = json!(4), "have 3 numbers, the manifest says 4"),
             (&|all| all["dense"] = json!([all["dense"][0], all["dense"][0]]), "is named twice"),
-            (&|all| all["schema"] = json!(3), "import it with the version that wrote it"),
+            (&|all| all["schema"] = json!(4), "import it with the version that wrote it"),
         ];
         for (change, message) in changes {
             let mut changed = intact.clone();

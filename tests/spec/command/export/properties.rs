@@ -149,15 +149,14 @@ fn a_value_is_json_and_rows_are_in_the_order_of_names() {
         assert_eq!(record.expect("a record"), vec![id.as_str(), "film:1", name, value]);
     }
     let manifest = manifest(&cli, "e");
-    assert_eq!((&manifest["schema"], &manifest["counts"]["values"]), (&json!(2), &json!(6)));
+    assert_eq!((&manifest["schema"], &manifest["counts"]["values"]), (&json!(3), &json!(6)));
     let first = json!({"kind": "film", "name": "color", "type": "bool", "label": false});
     assert_eq!(manifest["properties"][0], first);
     assert_eq!(manifest["properties"][4]["label"], json!(true));
 }
 
-/// Versions before properties read schema 1, so an export that needs no other is written in it.
 #[test]
-fn an_export_without_properties_has_schema_1_and_comes_back() {
+fn an_export_without_properties_names_none_and_comes_back() {
     let cli = Cli::with_lamps();
     for form in FORMS {
         let (folder, copy) = (format!("e-{form}"), format!("c-{form}"));
@@ -165,7 +164,7 @@ fn an_export_without_properties_has_schema_1_and_comes_back() {
         let manifest = manifest(&cli, &folder);
         let names: Vec<&String> = manifest.as_object().expect("an object").keys().collect();
         let counted: Vec<&String> = manifest["counts"].as_object().expect("an object").keys().collect();
-        assert_eq!((&manifest["schema"], names.len()), (&json!(1), 12), "{names:?}");
+        assert_eq!((&manifest["schema"], names.len()), (&json!(3), 12), "{names:?}");
         assert!(!names.contains(&&"properties".to_owned()) && counted.len() == 5, "{names:?} {counted:?}");
         assert!(!cli.path(&format!("{folder}/values.{form}")).exists());
         let imported = cli.json(&["import", &copy, "--from", &folder]);
@@ -243,8 +242,8 @@ fn properties_of_a_manifest_that_contradict_each_other_are_refused() {
     let intact = manifest(&cli, "e");
     let remove = |all: &mut Value, field: &str| drop(all.as_object_mut().expect("an object").remove(field));
     let changes: [Change<'_>; 9] = [
-        (&|all| remove(all, "properties"), "has schema 2 and no field `properties`; export anew"),
-        (&|all| remove(&mut all["counts"], "values"), "has schema 2 and no count of `values`; export anew"),
+        (&|all| remove(all, "properties"), "has schema 3 and a count of `values`; export anew"),
+        (&|all| remove(&mut all["counts"], "values"), "has schema 3 and no count of `values`; export anew"),
         (&|all| all["schema"] = json!(1), "has schema 1 and a field `properties`; export anew"),
         (&|all| all["properties"][1] = all["properties"][0].clone(), "\"color\" is named twice"),
         (&|all| all["properties"][0]["label"] = json!(true), "the kind \"film\" has two labels"),

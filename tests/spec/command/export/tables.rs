@@ -154,8 +154,10 @@ fn the_edges_of_an_export_can_be_imported_by_themselves() {
     let cli = Cli::with_lamps();
     cli.ok(&["export", "s", "csv"]);
     cli.ok(&["export", "s", "jsonl", "--format", "jsonl"]);
-    cli.ok(&["import", "a", "--edges", "csv/edges.csv", "--src", "*=src", "--dst", "*=dst"]);
-    cli.ok(&["import", "b", "--edges", "jsonl/edges.jsonl"]);
+    let unit = ["--time-unit", "us"];
+    let ends = ["--src", "*=src", "--dst", "*=dst"];
+    cli.ok(&[&["import", "a", "--edges", "csv/edges.csv"][..], &ends, &unit].concat());
+    cli.ok(&[&["import", "b", "--edges", "jsonl/edges.jsonl"][..], &unit].concat());
     let text = |store: &str| {
         let dumped = cli.ok(&["dump", store]);
         let mut edges: Vec<String> =
