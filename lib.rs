@@ -86,7 +86,7 @@ pub use hedgerow_model::{
     Digest, Embedded, Embedder, EmbeddingExport, EmbeddingRow, Engine, EpochQuality, EpochReport, EpochTimes,
     Estimate, EstimatedBytes, EstimatedSeconds, EvaluateOptions, Filter, FilterComparison, FilterTerm,
     FittedScore, Ids, Importance, Interest, Interests, LearningCurve, Loss, Mean, Model, ModelStatus,
-    NewNode, PartQuality, Pooling, Positives, Query, RandomCosines, Ranked, RebuildReport, Recipient,
+    NewNode, OnlyNew, PartQuality, Pooling, Positives, Query, RandomCosines, Ranked, RebuildReport, Recipient,
     RecommendQuality, Recommender, RefreshExplanation, RefreshReason, RefreshRecord, RefreshReport,
     RefreshTimes, RelatedQuality, RowComparison, RowPart, ScorePart, Scored, SimilarFinder, Status, Tensor,
     TrainEvent, TrainOptions, TrainReport, Training, UnfinishedTraining, Update, Updater, UpdaterOptions,

@@ -46,6 +46,7 @@ pub use factors::fit::FittedScore;
 pub use network::parameters::{Model, Tensor, Values};
 pub use query::answer::{AnswerSource, Interest, Ranked, Scored};
 pub use query::answer_explanation::{AnswerExplanation, Connection};
+pub use query::filter::only_new::OnlyNew;
 pub use query::filter::{Filter, FilterComparison, FilterTerm};
 pub use query::interests;
 pub use query::interests::Interests;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hedgerow::{
-    AnswerSource, Batch, CancelToken, Edge, Engine, Error, ErrorKind, Interests, NodeName, Query, Ranked,
-    Recipient, Store, TrainOptions,
+    AnswerSource, Batch, CancelToken, Edge, Engine, Error, ErrorKind, Interests, NodeName, OnlyNew,
+    PropertyValue, Query, Ranked, Recipient, Store, TrainOptions,
 };
 use tempfile::TempDir;
 
@@ -419,5 +419,48 @@ fn a_question_whose_deadline_has_passed_has_no_answer() {
         let users = [Recipient::Node(user(0)), Recipient::Node(user("alone"))];
         assert!(recommender.recommend(&users, &late).expect_err("too late").is_cancelled());
         assert!(engine.similar_many(&[item(0)], &query, &late).expect_err("too late").is_cancelled());
+    }
+}
+
+#[test]
+fn only_new_leaves_the_answers_whose_first_edge_or_property_is_not_too_old() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for engine in engines(&folder) {
+        // Given: items with an early edge, a late one, both, or none with a time; and a date of each.
+        let is_old = |key: usize| key % 4 == 1 || key % 4 == 2;
+        let mut batch = Batch::new();
+        for key in 0..ITEMS {
+            let times = [&[500][..], &[99], &[500, 99], &[]][key % 4];
+            for (nth, time) in times.iter().enumerate() {
+                let edge = Edge { time: Some(*time), relation: Some("shown"), ..Edge::default() };
+                batch.link(user(nth).as_ref(), item(key).as_ref(), edge).expect("an edge");
+            }
+            let released = PropertyValue::Time(key as i64);
+            batch.set_property(item(key).as_ref(), "released", &released).expect("a value");
+            batch.set_property(item(key).as_ref(), "plays", &PropertyValue::Integer(1)).expect("a value");
+        }
+        engine.store().commit(&batch).expect("a commit");
+        let key = |node: &NodeName| node.key.parse::<usize>().ok();
+        for question in questions() {
+            let kept = |is_new: &dyn Fn(usize) -> bool| {
+                let mut all = bits(&question.answer(&engine, &all()));
+                all.retain(|(node, _)| key(node).is_some_and(is_new));
+                all
+            };
+            // When: only new items may be answers, by edges and by the property.
+            let only_new = OnlyNew { since: 100, property: None };
+            let by_edge = question.answer(&engine, &Query { only_new: Some(only_new), ..all() });
+            let only_new = OnlyNew { since: 40, property: Some("released".to_owned()) };
+            let by_date = question.answer(&engine, &Query { only_new: Some(only_new), ..all() });
+            // Then: they are those of all answers, with the same scores.
+            assert_eq!(bits(&by_edge), kept(&|key| key % 4 != 3 && !is_old(key)), "{question:?}");
+            assert_eq!(bits(&by_date), kept(&|key| key >= 40), "{question:?}");
+        }
+        for name in ["plays", "unknown"] {
+            let only_new = OnlyNew { since: 0, property: Some(name.to_owned()) };
+            let query = Query { only_new: Some(only_new), ..all() };
+            let (_, message) = refusal(Question::Similar(item(0)).ask(&engine, &query));
+            assert!(message.contains("a property of type time"), "{message}");
+        }
     }
 }

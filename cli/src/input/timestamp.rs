@@ -81,17 +81,17 @@ impl FileTimes {
     }
 
     /// True for a store whose unit is known.
-    pub(crate) fn are_microseconds(&self) -> bool {
+    pub(crate) fn are_microseconds(self) -> bool {
         self.stored == TimeUnit::Microseconds
     }
 
     /// True if the next integer tells the unit.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(self) -> bool {
         self.unit.is_none()
     }
 
     /// The unit that was guessed.
-    pub(crate) fn guess(&self) -> Option<IntegerUnit> {
+    pub(crate) fn guess(self) -> Option<IntegerUnit> {
         self.unit.filter(|_| self.is_guessed)
     }
 

@@ -8,6 +8,7 @@ use hedgerow_storage::{KindIx, NodeName, Snapshot};
 use crate::config::error::Error;
 use crate::query::filter::Filter;
 use crate::query::filter::node_filter::NodeFilter;
+use crate::query::filter::only_new::OnlyNew;
 use crate::query::interests::Interests;
 use crate::query::nearest::RowRequest;
 use crate::query::question::cursor::Cursor;
@@ -32,6 +33,8 @@ pub struct Query {
     pub kind: Option<String>,
     /// The properties and tokens that an answer has in the graph as it is now.
     pub filter: Option<Filter>,
+    /// Allows only nodes as answers that are new.
+    pub only_new: Option<OnlyNew>,
     /// Nodes that are no answers.
     pub exclude: Vec<NodeName>,
     /// Relations, such as `bought` or `hidden`. Nodes that one of them links to the node that asks are no answers, also with
@@ -67,6 +70,7 @@ impl Default for Query {
             k: 10,
             kind: None,
             filter: None,
+            only_new: None,
             exclude: Vec::new(),
             exclude_relations: Vec::new(),
             candidates: None,
@@ -176,7 +180,9 @@ impl Query {
         snapshot: &'a Snapshot,
         kind: KindIx,
     ) -> Result<Option<NodeFilter<'a>>, Error> {
-        self.filter.as_ref().map(|filter| NodeFilter::new(filter, snapshot, kind)).transpose()
+        let (filter, only_new) = (self.filter.as_ref(), self.only_new.as_ref());
+        let is_needed = filter.is_some() || only_new.is_some();
+        is_needed.then(|| NodeFilter::new(filter, only_new, snapshot, kind)).transpose()
     }
 
     /// The question in rows. `filter` is the result of [`Query::node_filter`].

@@ -118,7 +118,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
         out: ctx.out,
     };
     let input = match source {
-        Some(source) => Input::Whole(Changes::open(Lines::new(source), rules.clone())?),
+        Some(source) => Input::Whole(Box::new(Changes::open(Lines::new(source), rules.clone())?)),
         None => {
             Input::Followed(FollowedInput::open(&args.file, args.source.as_deref(), args.restart, &store)?)
         }
@@ -141,7 +141,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
         applied,
     };
     let (applied_all, followed) = match input {
-        Input::Whole(changes) => (run.all(changes, size), None),
+        Input::Whole(changes) => (run.all(*changes, size), None),
         Input::Followed(mut input) => {
             let linger = Duration::from_millis(args.linger);
             (run.follow(&mut input, rules, size, linger), Some(input))
@@ -164,7 +164,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
 
 /// The input: all changes of a file or pipe, or one that is followed.
 enum Input {
-    Whole(Changes),
+    Whole(Box<Changes>),
     Followed(FollowedInput),
 }
 

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use hedgerow::{
-    CancelToken, Cursor, Engine, ErrorKind, Filter, NodeName, NodeRef, Query, Ranked, Scored, Snapshot,
+    CancelToken, Cursor, Engine, ErrorKind, Filter, NodeName, NodeRef, OnlyNew, Query, Ranked, Scored,
+    Snapshot,
 };
 use serde_json::Value;
 
 use crate::core::failure::Failure;
+use crate::input::duration;
 use crate::input::lines::Lines;
 use crate::input::source::Source;
 use crate::output::printer::Mode;
@@ -37,6 +39,12 @@ pub(crate) struct RankingArgs {
     /// Only nodes with matching properties and tokens, such as "price < 5 and genres = jazz and not title ~ live"
     #[arg(long = "where", value_name = "EXPR")]
     filter: Option<Filter>,
+    /// Only nodes whose first edge is not older than this, such as 12h or 7d
+    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    only_new: Option<Duration>,
+    /// With --only-new, the property that has the time of a node [default: that of its first edge]
+    #[arg(long, value_name = "PROPERTY", requires = "only_new")]
+    new_by: Option<String>,
     /// Rank by cosine alone, without popularity
     #[arg(long)]
     cosine: bool,
@@ -135,6 +143,7 @@ impl RankingArgs {
             k: self.k.or(all).unwrap_or(DEFAULT_ANSWERS),
             kind: self.kind,
             filter: self.filter,
+            only_new: self.only_new.map(|age| OnlyNew { since: before_now(age), property: self.new_by }),
             exclude,
             exclude_relations: self.exclude_relation,
             candidates,
@@ -147,6 +156,17 @@ impl RankingArgs {
             ..Query::default()
         })
     }
+}
+
+/// The time that is so long ago, in microseconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an age is counted from the present, and times of edges are of the same clock"
+)]
+fn before_now(age: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let microseconds = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    microseconds(now) - microseconds(age)
 }
 
 /// Prints an answer, with the facts that hold for all of it. `snapshot` has the properties of its nodes.

@@ -2,6 +2,7 @@
 //! Knows no graph; `node_filter` applies a filter to the nodes of one.
 
 pub(crate) mod node_filter;
+pub(crate) mod only_new;
 mod parser;
 
 use std::fmt;

@@ -7,12 +7,15 @@ use hedgerow_storage::{KindIx, NodeIx, PropertyReader, PropertyType, PropertyVal
 use memchr::memchr2_iter;
 
 use crate::config::error::Error;
+use crate::query::filter::only_new::{NewNodes, OnlyNew};
 use crate::query::filter::{Filter, FilterComparison, FilterTerm};
 use crate::query::scan::ones;
 
 /// A filter for the nodes of a kind in a snapshot.
 pub(crate) struct NodeFilter<'a> {
-    filter: &'a Filter,
+    filter: Option<&'a Filter>,
+    /// Asked for the nodes that pass everything else.
+    new_nodes: Option<NewNodes<'a>>,
     snapshot: &'a Snapshot,
     tests: Vec<Test<'a>>,
     /// `None` if no test reads whole tokens.
@@ -47,8 +50,13 @@ enum ValueTest {
 
 impl<'a> NodeFilter<'a> {
     /// # Errors
-    /// [`Error::FilterTerm`] for a term that the properties of the kind contradict.
-    pub(crate) fn new(filter: &'a Filter, snapshot: &'a Snapshot, kind: KindIx) -> Result<Self, Error> {
+    /// [`Error::FilterTerm`] for a term that the properties of the kind contradict, [`Error::Option`] for a property that is no time.
+    pub(crate) fn new(
+        filter: Option<&'a Filter>,
+        only_new: Option<&OnlyNew>,
+        snapshot: &'a Snapshot,
+        kind: KindIx,
+    ) -> Result<Self, Error> {
         let mut tokens: Vec<String> = Vec::new();
         let mut token = |token: String| {
             let known = tokens.iter().position(|other| *other == token);
@@ -57,8 +65,9 @@ impl<'a> NodeFilter<'a> {
                 tokens.len() - 1
             }) as u8
         };
-        let mut tests = Vec::with_capacity(filter.terms.len());
-        for term in &filter.terms {
+        let new_nodes = only_new.map(|only_new| NewNodes::new(only_new, snapshot, kind)).transpose()?;
+        let mut tests = Vec::new();
+        for term in filter.iter().flat_map(|filter| &filter.terms) {
             let refuse = |problem: String| Error::FilterTerm { term: term.to_string(), problem };
             tests.push(match term {
                 FilterTerm::Token(text) => Test::Token(token(text.clone())),
@@ -92,7 +101,7 @@ impl<'a> NodeFilter<'a> {
             });
         }
         let tokens = (!tokens.is_empty()).then(|| snapshot.token_mask(tokens));
-        Ok(Self { filter, snapshot, tests, tokens })
+        Ok(Self { filter, new_nodes, snapshot, tests, tokens })
     }
 
     /// True if the filter admits a node of the kind.
@@ -117,7 +126,7 @@ impl<'a> NodeFilter<'a> {
             let read = tokens.get_or_init(read_tokens);
             collect(of, |at| read[at] >> bit & 1 == 1)
         };
-        self.filter.admitted(of, &|term, of| match &self.tests[term] {
+        let test = |term: usize, of| match &self.tests[term] {
             Test::Token(bit) => with_token(*bit, of),
             Test::NoToken(bit) => of & !with_token(*bit, of),
             Test::TokenContains { start, text } => collect(of, |at| {
@@ -126,7 +135,12 @@ impl<'a> NodeFilter<'a> {
                     .any(|token| token.strip_prefix(start.as_str()).is_some_and(|rest| contains(rest, text)))
             }),
             Test::Value(property, test) => test.admitted(property, nodes, of),
-        })
+        };
+        let of = self.filter.map_or(of, |filter| filter.admitted(of, &test));
+        match &self.new_nodes {
+            Some(new_nodes) => collect(of, |at| new_nodes.admits(nodes[at])),
+            None => of,
+        }
     }
 }
 
