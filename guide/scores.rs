@@ -11,8 +11,10 @@
 //!
 //! ```text
 //! score(H, j) = d_j^-e * (scale * d_j^-c * F(H, j) + q_H . z_j)  +  w * cosine(p_H, p_j)
-//! F(H, j)     = sum over i in H of  d_i^-a * sum over the lists v of both i and j of  d_v^-b
+//! F(H, j)     = sum over i in H of  s_Hi d_i^-a * sum over the lists v of both i and j of  s_iv s_vj d_v^-b
 //! ```
+//!
+//! The strength s of an edge is the weight of its relation, 1 unless relations were weighed. An item that was named has s = 1.
 //!
 //! - F is the **graph filter**: two exact hops, from the items of the history to their lists and on to other items. It reads the graph
 //!   as it is, so an edge counts in the next answer. The exponents damp what is frequent.
@@ -28,7 +30,7 @@
 //! The score of an item j for an item q counts shared lists, directly and over one item between them:
 //!
 //! ```text
-//! C_ij  = sum over the lists v of both i and j of  d_v^-b
+//! C_ij  = sum over the lists v of both i and j of  s_iv s_vj d_v^-b
 //! N_ij  = the 100 largest C_ij d_j^-.1 of item i, divided by their sum
 //! score = d_j^-c C_qj / (sum over l of C_ql)  +  w * sum over i of N_qi N_ij
 //! ```
@@ -54,9 +56,23 @@
 //! refresh, lists those of the last commit. So an item is ranked this way until its first edge, and again from the loss of its last one. In
 //! stores with dense blocks embeddings answer, because they know the blocks.
 //!
+//! # Relations and dislikes
+//!
+//! [`TrainOptions::relations`](crate::TrainOptions::relations) names the relations that count, with weights: a view says less than a
+//! purchase. Walks follow a relation in proportion to its weight. In sums an edge counts with it on each hop, and in the loss of the
+//! factors as the confidence of the edge. Positives are drawn in proportion to it. Degrees and histories are those of the chosen
+//! relations; they are numbers of edges, without weights. The weights are a part of the model, so a refresh has them too.
+//!
+//! An edge of a relation of dislikes ([`RelationOptions::is_dislike`](crate::RelationOptions)) is in no walk, sum, degree or history, and
+//! a refresh after it recomputes no row. What a node dislikes is left out of its answers, also with
+//! [`Query::include_seen`](crate::Query::include_seen), with candidates and in [`Engine::score`](crate::Engine::score). An item that is
+//! both liked and disliked counts as disliked for the one who asks. A training takes what a list dislikes as hard negatives of its
+//! positives.
+//!
 //! # The fit
 //!
 //! A training hides a fifth of the edges of every list, and searches the constants whose ranking finds those of up to 3,000 lists best.
+//! An edge counts there with its strength.
 //! The degrees and sums of the search do not have the hidden edges. If there are few lists, it ranks three such sets of edges, because
 //! one leaves much to chance. For related items it hides one list of twenty, four times, and ranks pairs that occur together in the hidden
 //! ones more often than by chance. For items without lists it asks for up to 500 items as if they had none, and ranks what they occur

@@ -23,14 +23,16 @@
 //!
 //! 1. **Targets and positives.** [`TrainOptions::targets`](crate::TrainOptions::targets) are the kinds to rank. Pairs that belong
 //!    together in your application are worth more than edges: [`Training::pairs`](crate::Training::pairs).
-//! 2. **Features.** Nodes without edges are found by tokens only. [`Ids`](crate::Ids) gives each node a vector of its own beside
+//! 2. **[`relations`](crate::TrainOptions::relations).** Name those that say what you recommend for, and give the others a weight
+//!    below 1. A relation that says the opposite is one of dislikes.
+//! 3. **Features.** Nodes without edges are found by tokens only. [`Ids`](crate::Ids) gives each node a vector of its own beside
 //!    them.
-//! 3. **[`dim`](crate::TrainOptions::dim)** 128 instead of 64 takes twice the memory and time, and found about as much in the
+//! 4. **[`dim`](crate::TrainOptions::dim)** 128 instead of 64 takes twice the memory and time, and found about as much in the
 //!    README's data.
-//! 4. **[`epochs`](crate::TrainOptions::epochs)** and [`patience`](crate::TrainOptions::patience): training stops by itself once
+//! 5. **[`epochs`](crate::TrainOptions::epochs)** and [`patience`](crate::TrainOptions::patience): training stops by itself once
 //!    an epoch no longer makes the answers better. [`TrainReport::is_improving`](crate::TrainReport::is_improving) says that more may help.
-//! 5. **[`Conv::PinSage`](crate::Conv::PinSage)** if features such as a picture describe a node well; light layers otherwise.
-//! 6. **[`Interests`](crate::Interests)** 2 or 3 for answers that show several sides of a user; one interest finds more held-out
+//! 6. **[`Conv::PinSage`](crate::Conv::PinSage)** if features such as a picture describe a node well; light layers otherwise.
+//! 7. **[`Interests`](crate::Interests)** 2 or 3 for answers that show several sides of a user; one interest finds more held-out
 //!    nodes.
 //!
 //! Measure the answers that you serve with [`Engine::evaluate_recommend`](crate::Engine::evaluate_recommend) and

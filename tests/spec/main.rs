@@ -26,6 +26,7 @@ mod readers;
 mod readme;
 mod rebuild_comparison;
 mod refresh_equals_rebuild;
+mod relations;
 mod same_content_same_digest;
 mod scores;
 mod stable_draws;

@@ -28,6 +28,7 @@ fn open(path: &Path) -> Engine {
 fn options(seed: u64) -> TrainOptions {
     TrainOptions {
         targets: if seed.is_multiple_of(3) { vec!["pin".into(), "board".into()] } else { vec!["pin".into()] },
+        relations: relations(seed),
         dim: 8,
         layers: [2, 1, 2, 3][seed as usize % 4],
         conv: if seed.is_multiple_of(2) { Conv::PinSage } else { Conv::Light },
@@ -56,14 +57,28 @@ fn options(seed: u64) -> TrainOptions {
     }
 }
 
-/// The digest, and the scores for histories of two pins. The scores depend on degrees, which are not part of the digest.
+/// All relations alike, some weighted, or some left out.
+fn relations(seed: u64) -> Vec<(String, f32)> {
+    let weights: &[(&str, f32)] = match seed % 4 {
+        1 => &[("board-pin", 1.0), ("near", 0.3), ("pin-user", 0.1)],
+        2 => &[("board-pin", 0.4), ("pin-user", 1.0)],
+        _ => &[],
+    };
+    weights.iter().map(|&(name, weight)| (name.to_owned(), weight)).collect()
+}
+
+/// The digest, and the scores for histories of two pins and for users, who dislike some pins. The scores depend on degrees, which are not part of the digest.
 type Observed = (String, Vec<Vec<(NodeName, u32)>>);
 
 /// The digest and scores of the engine's present state.
 fn observe(engine: &Engine) -> Observed {
     let pin = |key: usize| NodeName::new("pin", key.to_string()).expect("a name");
     let scores = |key: usize| {
-        let audience = Recipient::History(vec![pin(key), pin(key + 1)]);
+        let audience = if key < 15 {
+            Recipient::History(vec![pin(key), pin(key + 1)])
+        } else {
+            Recipient::Node(NodeName::new("user", (key - 15).to_string()).expect("a name"))
+        };
         let query = Query { k: 100, include_seen: true, ..Query::default() };
         // A pin that is not in the graph has no items, before and after a rebuild.
         let items = engine
@@ -92,7 +107,7 @@ fn run(seed: u64) {
     // Given: a trained engine over a random graph.
     let folder = tempfile::tempdir().expect("a folder");
     let mut path = folder.path().join("store");
-    let mut model_graph = GraphModel::new(seed, 40);
+    let mut model_graph = GraphModel::new(seed, 40).with_dislikes();
     let mut engine = open(&path);
     engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     let trained = engine.training(&options(seed)).run(&CancelToken::new());

@@ -14,7 +14,9 @@ fn engine(folder: &tempfile::TempDir, name: &str) -> Engine {
 }
 
 fn options() -> TrainOptions {
+    let weights = [("board-pin", 1.0), ("pin-user", 0.5), ("near", 0.2)];
     TrainOptions {
+        relations: weights.map(|(name, weight)| (name.to_owned(), weight)).into(),
         targets: vec!["pin".into()],
         dim: 8,
         walks: WalkOptions { walks: 50, ..WalkOptions::default() },
@@ -36,7 +38,7 @@ fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
         let folder = tempfile::tempdir().expect("a folder");
         // Given: a store after a history of additions and removals.
         let changed = engine(&folder, "changed");
-        let mut model_graph = GraphModel::new(seed, 30);
+        let mut model_graph = GraphModel::new(seed, 30).with_dislikes();
         changed.store().commit(&model_graph.initial_batch()).expect("a commit");
         for _ in 0..20 {
             changed.store().commit(&model_graph.batch(6)).expect("a commit");
@@ -44,6 +46,9 @@ fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
 
         // And: a store with the final content.
         let copied = engine(&folder, "copied");
+        let mut batch = Batch::new();
+        model_graph.declare_dislikes(&mut batch);
+        copied.store().commit(&batch).expect("a commit");
         for (node, features) in model_graph.nodes.iter().rev() {
             let mut batch = Batch::new();
             batch.add_node(node.as_ref()).expect("a valid node");

@@ -39,9 +39,15 @@ fn edges(rng: &mut StdRng) -> Edges {
     edges
 }
 
+/// A fourth of the edges are views, which count a fifth.
+fn relation((user, item): (usize, usize)) -> Option<&'static str> {
+    ((user + item) % 4 == 1).then_some("views")
+}
+
 fn link(batch: &mut Batch, (user_key, item_key): (usize, usize)) {
+    let relation = relation((user_key, item_key));
     let (user, item) = (user(user_key), item(item_key));
-    batch.link(user.as_ref(), item.as_ref(), Edge::default()).expect("an edge");
+    batch.link(user.as_ref(), item.as_ref(), Edge { relation, ..Edge::default() }).expect("an edge");
 }
 
 fn open(folder: &tempfile::TempDir, name: &str) -> Engine {
@@ -65,7 +71,15 @@ fn engine_of(edges: &Edges, folder: &tempfile::TempDir, name: &str, rng: &mut St
 }
 
 fn options() -> TrainOptions {
-    TrainOptions { dim: 8, epochs: 1, batch: 32, negatives: 8, ..TrainOptions::new(["item"]) }
+    let relations = [("item-user", 1.0), ("views", 0.2)].map(|(name, weight)| (name.to_owned(), weight));
+    TrainOptions {
+        relations: relations.into(),
+        dim: 8,
+        epochs: 1,
+        batch: 32,
+        negatives: 8,
+        ..TrainOptions::new(["item"])
+    }
 }
 
 /// A trained engine whose scores have all parts: a graph as small as this gives embeddings no weight by itself.
@@ -120,7 +134,7 @@ fn change(edges: &mut Edges, engine: &Engine, rng: &mut StdRng) {
                 if let Some(&edge) = all.choose(rng) {
                     edges.remove(&edge);
                     let (user, item) = (user(edge.0), item(edge.1));
-                    batch.unlink(user.as_ref(), item.as_ref(), None).expect("an edge");
+                    batch.unlink(user.as_ref(), item.as_ref(), relation(edge)).expect("an edge");
                 }
             }
             _ => {

@@ -121,7 +121,10 @@ fn changed_draws(
     limit: &AskLimit,
     cancel: &CancelToken,
 ) -> Result<Vec<ChangedDraw>, hedgerow_storage::Error> {
-    let lists: Vec<(RelationIx, NodeIx)> = changes.lists.keys().copied().collect();
+    let is_walked =
+        |relation: &RelationIx| context.paths.iter().any(|path| path.relations.contains(&Some(*relation)));
+    let lists: Vec<(RelationIx, NodeIx)> =
+        changes.lists.keys().copied().filter(|(relation, _)| is_walked(relation)).collect();
     let stage = cancel.stage("lists compared", lists.len() as u64);
     let compare = |&(relation, node): &(RelationIx, NodeIx)| {
         stage.advance(1)?;

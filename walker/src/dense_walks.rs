@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::draw_keys::PathKeys;
 use crate::error::Error;
 use crate::interleaved::ENDED;
-use crate::policy::Path;
+use crate::policies::policy::Path;
 use crate::stable_draw::{draw_unweighted, draw_weighted, fold};
 use crate::visits::VisitColumns;
 use crate::walk_context::WalkContext;

@@ -9,7 +9,7 @@ use hedgerow_storage::{NodeIx, RelationIx, Snapshot};
 
 use crate::error::Error;
 use crate::options::{MAX_WALKS, WalkOptions};
-use crate::policy::Policy;
+use crate::policies::policy::Policy;
 use crate::stable_walks;
 use crate::walk_context::WalkContext;
 

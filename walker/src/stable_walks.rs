@@ -7,7 +7,7 @@ use std::ops::Range;
 use hedgerow_storage::NodeIx;
 
 use crate::interleaved::{ENDED, Interleaver, StableDraw};
-use crate::policy::Path;
+use crate::policies::policy::Path;
 use crate::stable_draw::drawn_neighbor;
 use crate::visits::VisitColumns;
 use crate::walk_context::WalkContext;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::interleaved::{Draw, ENDED, Interleaver, UniformDraw, WALKS_IN_FLIGHT};
-use crate::policy::Path;
+use crate::policies::policy::Path;
 use crate::stable_draw::{GOLDEN, fold, mix};
 use crate::walk_context::WalkContext;
 

@@ -9,7 +9,7 @@ use crate::draw_keys::{DrawKeys, PathKeys};
 use crate::error::Error;
 use crate::interleaved::ENDED;
 use crate::options::WalkOptions;
-use crate::policy::{Path, Policy};
+use crate::policies::policy::{Path, Policy};
 
 /// The most hops of all walks of a source, which bounds the memory of their keys. The most walks of the most visits over
 /// paths of two relations have fewer.

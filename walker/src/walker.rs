@@ -9,7 +9,7 @@ use crate::affected_sources::{self, WalkDifference};
 use crate::error::Error;
 use crate::neighborhood::{self, Neighborhoods};
 use crate::options::WalkOptions;
-use crate::policy::Policy;
+use crate::policies::policy::Policy;
 use crate::stable_walks;
 use crate::uniform_walks::{self, UniformWalks};
 use crate::visits::Visit;

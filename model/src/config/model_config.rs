@@ -65,9 +65,12 @@ impl ModelConfig {
         let relations = options.relation_weights()?;
         for (name, _) in relations.iter() {
             let relation = snapshot.relation_ix(name).ok_or_else(|| unknown_relation(name, snapshot))?;
+            let refuse = |found, expected| Err(Error::Option { option: "relations", found, expected });
+            if snapshot.relation_options(relation).is_dislike {
+                return refuse(format!("{name}, whose edges are dislikes"), "relations that walks take");
+            }
             if snapshot.edge_count(relation) == 0 {
-                let found = format!("{name}, which has no edges");
-                return Err(Error::Option { option: "relations", found, expected: "relations with edges" });
+                return refuse(format!("{name}, which has no edges"), "relations with edges");
             }
         }
         let mut targets = options.targets.clone();
@@ -265,7 +268,8 @@ fn last_fading_time(snapshot: &Snapshot, relations: &RelationWeights) -> i64 {
     let all = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
     let fading = all.filter(|&relation| {
         let counts = relations.of(snapshot.relation_name(relation)).is_some();
-        counts && snapshot.relation_options(relation).half_life.is_some()
+        let options = snapshot.relation_options(relation);
+        counts && !options.is_dislike && options.half_life.is_some()
     });
     let last = |relation| {
         let nodes = (0..snapshot.bound()).into_par_iter().map(NodeIx::new);

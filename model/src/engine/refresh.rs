@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use hedgerow_storage::{CancelToken, Error as StoreError, NodeIx, NodeRef, Snapshot};
+use hedgerow_storage::{CancelToken, Changes, Error as StoreError, NodeIx, NodeRef, Snapshot};
 
 use crate::config::error::Error;
 use crate::config::report::RefreshReport;
@@ -163,8 +163,12 @@ impl Engine {
         };
 
         let most_lists = (working.state.rows() / ROWS_PER_LIST).max(FEWEST_LISTS);
+        let counted = working.state.config.counted(snapshot);
+        let are_few = |changes: &&Changes| {
+            changes.lists.keys().filter(|(relation, _)| counted.counts(*relation)).count() <= most_lists
+        };
         let mut damage = None;
-        if let Some(changes) = changes.as_ref().filter(|changes| changes.lists.len() <= most_lists)
+        if let Some(changes) = changes.as_ref().filter(are_few)
             && let Some(update) = match working.follow(snapshot, changes, SearchLimit::Rebuild, cancel) {
                 // A row that it reads.
                 Err(Error::Store(error)) => {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use hedgerow_storage::{KindIx, NodeIx, Snapshot};
+use hedgerow_walker::{CountedRelations, RelationWeights};
 
 use crate::query::embeddings::Embeddings;
 use crate::query::recommend::history_query::history_of;
@@ -14,6 +15,8 @@ pub(super) struct Candidates<'a> {
     pub(super) kind: KindIx,
     /// The items by number of edges, largest first, ties by stable id.
     pub(super) items: Vec<NodeIx>,
+    /// All relations but those of dislikes.
+    relations: CountedRelations,
 }
 
 impl<'a> Candidates<'a> {
@@ -21,8 +24,16 @@ impl<'a> Candidates<'a> {
         let rows = (0..embeddings.rows() as u32)
             .filter(|&row| embeddings.is_alive(row) && embeddings.kind(row) == kind);
         let mut items: Vec<NodeIx> = rows.map(|row| embeddings.nodes[row as usize]).collect();
-        items.sort_by_cached_key(|&item| (Reverse(snapshot.degree(item)), snapshot.stable_id(item)));
-        Self { embeddings, snapshot, kind, items }
+        let relations = CountedRelations::new(snapshot, &RelationWeights::default());
+        items.sort_by_cached_key(|&item| {
+            (Reverse(relations.degree(snapshot, item)), snapshot.stable_id(item))
+        });
+        Self { embeddings, snapshot, kind, items, relations }
+    }
+
+    /// The number of edges of a node, without dislikes.
+    pub(super) fn degree(&self, node: NodeIx) -> u64 {
+        self.relations.degree(self.snapshot, node)
     }
 
     pub(super) fn contains(&self, node: NodeIx) -> bool {

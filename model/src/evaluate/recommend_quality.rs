@@ -82,7 +82,7 @@ pub(super) fn measure<'a>(
         }
         if !answer.is_empty() && !user.history.is_empty() {
             for (sum, nodes) in figures.degrees.iter_mut().zip([answer, &user.history]) {
-                let degrees: u64 = nodes.iter().map(|&node| candidates.snapshot.degree(node)).sum();
+                let degrees: u64 = nodes.iter().map(|&node| candidates.degree(node)).sum();
                 *sum += degrees as f64 / nodes.len() as f64;
             }
         }

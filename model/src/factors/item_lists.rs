@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use hedgerow_storage::{NodeIx, Snapshot};
-use hedgerow_walker::ListRelations;
+use hedgerow_walker::{CountedRelations, ListRelations, RelationWeights};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -42,15 +42,20 @@ impl ItemLists {
         let by_id =
             |nodes: &mut Vec<NodeIx>| nodes.par_sort_unstable_by_key(|&node| snapshot.stable_id(node));
         let ids = |nodes: &[NodeIx]| nodes.iter().map(|&node| snapshot.stable_id(node).get()).collect();
+        // An edge that is disliked as well is no sign of a liking.
+        let counted = CountedRelations::new(snapshot, &RelationWeights::default());
+        let is_liked = |item, list| !counted.has_dislikes() || !counted.is_disliked(snapshot, item, list);
+        let lists_of =
+            |item: NodeIx| relations.lists_of(snapshot, item).filter(move |&(list, _)| is_liked(item, list));
         let mut items: Vec<NodeIx> = snapshot.nodes_of(relations.kind()).collect();
-        items.retain(|&item| relations.lists_of(snapshot, item).next().is_some());
+        items.retain(|&item| lists_of(item).next().is_some());
         by_id(&mut items);
 
         // The lists are numbered by stable id as well.
         let mut row_of = vec![ABSENT; snapshot.bound() as usize];
         let mut lists = Vec::new();
         for &item in &items {
-            for (list, _) in relations.lists_of(snapshot, item) {
+            for (list, _) in lists_of(item) {
                 if row_of[list.index()] == ABSENT {
                     row_of[list.index()] = 0;
                     lists.push(list);
@@ -62,7 +67,7 @@ impl ItemLists {
             row_of[list.index()] = row as u32;
         }
         let row = |&item: &NodeIx| {
-            let edges = relations.lists_of(snapshot, item);
+            let edges = lists_of(item);
             let mut row: Vec<(u32, f32)> =
                 edges.map(|(list, strength)| (row_of[list.index()], strength)).collect();
             row.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));

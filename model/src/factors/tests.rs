@@ -109,14 +109,15 @@ fn the_core_has_the_items_and_lists_with_the_most_edges() {
 /// An edge must not explain itself: the score without it is the score in a graph that never had it.
 #[test]
 fn the_score_without_an_edge_is_that_of_the_graph_without_it() {
-    for stored in [stored, stored_with_views] {
+    for stored in [stored as StoreEdges, stored_with_views] {
         compare_scores_without_each_edge(stored);
     }
 }
 
-type Stored = (tempfile::TempDir, Snapshot);
+/// Stores edges between users and items.
+type StoreEdges = fn(&[(String, String)]) -> (tempfile::TempDir, Snapshot);
 
-fn compare_scores_without_each_edge(stored: fn(&[(String, String)]) -> Stored) {
+fn compare_scores_without_each_edge(stored: StoreEdges) {
     let all = edges(12, 10, 1);
     let (_folder, snapshot) = stored(&all);
     let lists = item_lists(&snapshot);
@@ -208,7 +209,7 @@ fn loss(lists: &ItemLists, dampings: &Dampings, scale: f32, q: &[Factor], z: &[F
 /// The lists' factors are the minimum for the items': a step to any side makes the loss larger. And each sweep makes it smaller.
 #[test]
 fn every_step_minimizes_the_loss() {
-    for stored in [stored, stored_with_views] {
+    for stored in [stored as StoreEdges, stored_with_views] {
         minimize_the_loss_in(&stored(&edges(24, 18, 2)).1);
     }
 }
@@ -267,7 +268,7 @@ fn cheap_sweeps_reach_the_loss_of_exact_ones() {
 /// A history gets the factors that its list has in the training, from sums that are made anew.
 #[test]
 fn the_factors_of_a_history_are_those_of_its_list() {
-    for stored in [stored, stored_with_views] {
+    for stored in [stored as StoreEdges, stored_with_views] {
         compare_factors_of_histories_in(&stored(&edges(40, 20, 4)).1);
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use hedgerow_storage::{NodeIx, NodeName, RelationIx, Snapshot};
-use hedgerow_walker::{Policy, WalkOptions, Walker};
+use hedgerow_storage::{NodeIx, NodeName, Snapshot};
+use hedgerow_walker::{CountedRelations, Policy, RelationWeights, WalkOptions, Walker};
 
 use crate::config::error::Error;
 use crate::linalg::rows::dot;
@@ -338,7 +338,8 @@ fn shared_tokens(snapshot: &Snapshot, a: NodeIx, b: NodeIx) -> Vec<String> {
     tokens(a).intersection(&tokens(b)).map(|&token| token.to_owned()).collect()
 }
 
+/// The neighbors of a node through all relations but those of dislikes.
 fn all_neighbors(snapshot: &Snapshot, node: NodeIx) -> HashSet<NodeIx> {
-    let relations = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
-    relations.flat_map(|relation| snapshot.list(relation, node).neighbors()).collect()
+    let relations = CountedRelations::new(snapshot, &RelationWeights::default());
+    relations.iter().flat_map(|(relation, _)| snapshot.list(relation, node).neighbors()).collect()
 }

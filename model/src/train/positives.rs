@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use hedgerow_storage::{NodeIx, Snapshot};
-use hedgerow_walker::Walker;
+use hedgerow_walker::{CountedRelations, Walker};
 use rand::rngs::StdRng;
 use rand::seq::index;
 use rand::{RngExt, SeedableRng};
@@ -34,6 +34,9 @@ const LAST_FOLD: usize = 0;
 /// Related rows per example, at most.
 const MAX_RELATED: usize = 1000;
 
+/// Nodes that a list's node dislikes in an example, at most.
+const DISLIKES: usize = 2;
+
 /// One of this many members of a list is held out, at most.
 const HELD_OUT_SHARE: usize = 5;
 
@@ -50,6 +53,7 @@ pub(crate) struct PositiveSource<'a> {
     held_out: HashMap<usize, Vec<u32>>,
     history: usize,
     positives: usize,
+    relations: CountedRelations,
 }
 
 enum SourceKind<'a> {
@@ -96,6 +100,7 @@ impl<'a> PositiveSource<'a> {
             held_out: HashMap::new(),
             history: options.history,
             positives: 0,
+            relations: state.config.counted(snapshot),
         };
         let units = source.units();
         if units == 0 {
@@ -131,8 +136,9 @@ impl<'a> PositiveSource<'a> {
             let members = self.members(unit);
             let count = each.min(members / HELD_OUT_SHARE).max(1);
             let mut rng = StdRng::seed_from_u64(hash);
-            let mut chosen: Vec<u32> =
-                index::sample(&mut rng, members, count).into_iter().map(|member| member as u32).collect();
+            let drawn = index::sample(&mut rng, members, count).into_iter();
+            let liked = drawn.filter(|&member| !self.is_disliked(unit, member));
+            let mut chosen: Vec<u32> = liked.map(|member| member as u32).collect();
             chosen.sort_unstable();
             // Lists of a weak relation say less about answers, as they do in training.
             let weight = match &self.kind_of_source {
@@ -155,6 +161,32 @@ impl<'a> PositiveSource<'a> {
 
     fn is_held_out(&self, unit: usize, member: usize) -> bool {
         is_among(self.held_out_of(unit), member)
+    }
+
+    /// True if the member of a list is disliked by the list's node: it is no positive, although it is in the list.
+    fn is_disliked(&self, unit: usize, member: usize) -> bool {
+        match &self.kind_of_source {
+            SourceKind::Edges(lists) if self.relations.has_dislikes() => {
+                let (relation, node) = lists.get(unit);
+                let member = self.snapshot.list(relation, node).neighbor(member);
+                self.relations.is_disliked(self.snapshot, node, member)
+            }
+            _ => false,
+        }
+    }
+
+    /// Some nodes that a list's node dislikes, of the kind of the positive: hard negatives of its positives. Of many, the first count.
+    fn draw_disliked(&self, unit: usize, positive: u32, rng: &mut StdRng) -> Vec<u32> {
+        let SourceKind::Edges(lists) = &self.kind_of_source else { return Vec::new() };
+        if !self.relations.has_dislikes() {
+            return Vec::new();
+        }
+        let kind = self.snapshot.kind(self.state.nodes[positive as usize]);
+        let disliked = self.relations.disliked(self.snapshot, lists.get(unit).1);
+        let of_kind = disliked.take(MAX_RELATED).filter(|&node| self.snapshot.kind(node) == kind);
+        let rows: Vec<u32> = of_kind.filter_map(|node| self.state.row(node)).collect();
+        let chosen = index::sample(rng, rows.len(), rows.len().min(DISLIKES));
+        chosen.into_iter().map(|at| rows[at]).collect()
     }
 
     /// The held-out members of a unit, ascending.
@@ -224,7 +256,12 @@ impl<'a> PositiveSource<'a> {
             };
             let member = rng.random_range(0..self.members(unit));
             let most = if single { 1 } else { self.history };
-            if self.is_held_out(unit, member) { None } else { self.example((unit, member), most, among, rng) }
+            if self.is_held_out(unit, member) || self.is_disliked(unit, member) {
+                return None;
+            }
+            let mut example = self.example((unit, member), most, among, rng)?;
+            example.hard_negatives = self.draw_disliked(unit, example.positive, rng);
+            Some(example)
         })
     }
 
@@ -283,7 +320,9 @@ impl<'a> PositiveSource<'a> {
                 let held_out = self.held_out_of(unit);
                 let knows_all = is_among(held_out, member);
                 let is_related = |(at, node): &(usize, NodeIx)| {
-                    among.is_none_or(|among| among.contains(*node)) && (knows_all || !is_among(held_out, *at))
+                    among.is_none_or(|among| among.contains(*node))
+                        && (knows_all || !is_among(held_out, *at))
+                        && !self.is_disliked(unit, *at)
                 };
                 let neighbors = list.neighbors().take(MAX_RELATED).enumerate().filter(is_related);
                 related.extend(neighbors.filter_map(|(_, node)| self.state.row(node)));
@@ -303,7 +342,7 @@ impl<'a> PositiveSource<'a> {
                 let query: Vec<u32> = chosen
                     .iter()
                     .map(|other| if other >= member { other + 1 } else { other })
-                    .filter(|&other| !is_among(held_out, other))
+                    .filter(|&other| !is_among(held_out, other) && !self.is_disliked(unit, other))
                     .filter_map(|other| self.state.row(list.neighbor(other)))
                     .collect();
                 (query, positive)
@@ -342,7 +381,9 @@ fn walk_source<'a>(snapshot: &'a Snapshot, state: &'a State) -> Result<SourceKin
 mod tests {
     use std::collections::BTreeSet;
 
-    use hedgerow_storage::{Batch, CancelToken, Edge, NodeIx, NodeRef, RelationIx, Snapshot, Store};
+    use hedgerow_storage::{
+        Batch, CancelToken, Edge, NodeIx, NodeRef, RelationIx, RelationOptions, Snapshot, Store,
+    };
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -538,6 +579,49 @@ mod tests {
                 assert!(example.query.iter().all(|row| members.contains(row)), "a query knows it");
             }
         }
+    }
+
+    /// Each board dislikes its own last pin, and a pin of another board. Neither is a positive or in a query; both are hard negatives.
+    #[test]
+    fn what_a_list_dislikes_is_a_hard_negative_and_no_positive() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = chain(folder.path(), 300);
+        let mut batch = Batch::new();
+        let options = RelationOptions { is_dislike: true, ..RelationOptions::default() };
+        batch.declare_relation("dislikes", options).expect("options");
+        for board in 0..300 {
+            for pin in [2 * board + 2, (2 * board + 41) % 600] {
+                let (board, pin) = (board.to_string(), pin.to_string());
+                let ends = (NodeRef { kind: "board", key: &board }, NodeRef { kind: "pin", key: &pin });
+                let edge = Edge { relation: Some("dislikes"), ..Edge::default() };
+                batch.link(ends.0, ends.1, edge).expect("an edge");
+            }
+        }
+        store.commit(&batch).expect("a commit");
+        let snapshot = store.snapshot();
+        let (options, state) = (self::options(), state(&snapshot));
+        let source = PositiveSource::new(&options, &snapshot, &state, None).expect("there are positives");
+        let number =
+            |row: u32| -> usize { snapshot.name(state.nodes[row as usize]).key.parse().expect("a number") };
+        let mut rng = StdRng::seed_from_u64(5);
+        let drawn = source.portions().into_iter().flat_map(|portion| {
+            let examples = (0..200).filter_map(|_| source.draw(&portion, None, &mut rng));
+            examples.collect::<Vec<_>>()
+        });
+        for example in drawn.collect::<Vec<_>>() {
+            // The two pins that are left of a board are the first and the second of its three.
+            let board = number(example.positive) / 2;
+            assert_eq!(number(example.query[0]) / 2, board);
+            let mut negatives: Vec<usize> = example.hard_negatives.iter().map(|&row| number(row)).collect();
+            negatives.sort_unstable();
+            let mut expected = vec![2 * board + 2, (2 * board + 41) % 600];
+            expected.sort_unstable();
+            assert_eq!(negatives, expected);
+            assert!(!example.related.iter().any(|row| example.hard_negatives.contains(row)));
+        }
+        let held_out = source.held_out();
+        assert_eq!(held_out.len(), source.held_out_edges().len());
+        assert!(held_out.iter().all(|example| number(example.positive) / 2 == number(example.query[0]) / 2));
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl TrainRun<'_> {
         let mut examples = Vec::with_capacity(size);
         for _ in 0..size {
             let mut example = self.source.draw(portion, among.as_ref(), &mut rng)?;
-            example.hard_negatives = self.hard_negatives.draw(&example, hard, &mut rng);
+            let visited = self.hard_negatives.draw(&example, hard, &mut rng);
+            example.hard_negatives.extend(visited);
             examples.push(example);
         }
         let sampling = start.elapsed().as_secs_f64();

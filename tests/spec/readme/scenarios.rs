@@ -496,7 +496,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     }),
     ("a relation was named that is not in the store", |folder| {
         lamps_with_model(folder);
-        vec![run(folder, &["similar", "s", "lamp:a", "--exclude-relation", "bought"])]
+        vec![
+            run(folder, &["similar", "s", "lamp:a", "--exclude-relation", "bought"]),
+            run(folder, &["train", "s", "--target", "lamp", "--relations", "bought=1"]),
+        ]
     }),
     ("a relation was named that is not in the store, and another is called nearly so", |folder| {
         lamps_with_model(folder);
@@ -541,7 +544,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         vec![
             run(folder, &["train", "s", "--target", "lamp", "--dim", "0"]),
             run(folder, &["train", "s", "--target", "lamp", "--layers", "9"]),
+            run(folder, &["train", "s", "--target", "lamp", "--relations", "lamp-room=0"]),
+            run(folder, &["train", "s", "--target", "lamp", "--relations", "lamp-room,lamp-room=2"]),
         ]
+    }),
+    ("a relation was given a weight that is no number", |folder| {
+        lamps(folder);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--relations", "lamp-room=high"])]
     }),
     ("a store that holds nodes was to be filled with a synthetic world", |folder| {
         lamps(folder);

@@ -1,11 +1,12 @@
 //! Co-occurrence: the similarity of two nodes by the neighbors that they share. It is the baseline for other methods.
 //! Owns the counting; it ignores weights and times of edges, and knows neither walks nor models.
 
-use hedgerow_storage::{CancelToken, NodeIx, RelationIx, Snapshot};
+use hedgerow_storage::{CancelToken, NodeIx, Snapshot};
 
 use crate::error::Error;
+use crate::policies::relation_weights::{CountedRelations, RelationWeights};
 
-/// Cosines of neighbor sets over all relations: `|A and B| / sqrt(|A| |B|)` for the neighbor sets A and B of two nodes.
+/// Cosines of neighbor sets over all relations but those of dislikes: `|A and B| / sqrt(|A| |B|)` for the neighbor sets A and B of two nodes.
 ///
 /// # Shapes
 /// 20 bytes per node of the graph. The system provides memory only for the parts that a question touches.
@@ -18,8 +19,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Cooccurrence<'s> {
     snapshot: &'s Snapshot,
-    /// In the order of their names.
-    relations: Vec<RelationIx>,
+    relations: CountedRelations,
     /// By node: the sum of the weights of the starts linked to it. All zeros between two calls, like `sums`.
     weights: Vec<f64>,
     /// By node: the sum of the weights of its neighbors.
@@ -34,9 +34,7 @@ impl<'s> Cooccurrence<'s> {
     /// # Cost
     /// Address space for [`Cooccurrence`]'s vectors, and sorting the relations' names.
     pub fn new(snapshot: &'s Snapshot) -> Self {
-        let mut relations: Vec<RelationIx> =
-            (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)).collect();
-        relations.sort_by_key(|relation| snapshot.relation_name(*relation));
+        let relations = CountedRelations::new(snapshot, &RelationWeights::default());
         let bound = snapshot.bound() as usize;
         let (weights, sums) = (vec![0.0; bound], vec![0.0; bound]);
         Self { snapshot, relations, weights, sums, degrees: vec![0; bound] }
@@ -121,14 +119,14 @@ impl<'s> Cooccurrence<'s> {
         let (mut linked, mut found) = (Vec::new(), Vec::new());
         // Add the weight of each start to its neighbors.
         for &(node, weight) in starts {
-            for &relation in &*relations {
+            for (relation, _) in relations.iter() {
                 snapshot.list(relation, node).runs().for_each(|run| add(weight, run, weights, &mut linked));
             }
         }
         // Add the weight of each neighbor to its own neighbors. After a cancellation the rest is only reset to zero.
         for node in linked {
             let weight = std::mem::take(&mut weights[node as usize]);
-            for &relation in relations.iter().filter(|_| !cancel.is_cancelled()) {
+            for (relation, _) in relations.iter().filter(|_| !cancel.is_cancelled()) {
                 let list = snapshot.list(relation, NodeIx::new(node));
                 list.runs().for_each(|run| add(weight, run, sums, &mut found));
             }
@@ -150,11 +148,11 @@ impl<'s> Cooccurrence<'s> {
         Ok(others)
     }
 
-    /// The degree over all relations, stored once it was needed.
+    /// The degree over the relations, stored once it was needed.
     fn degree(&mut self, node: NodeIx) -> f64 {
         let degree = &mut self.degrees[node.index()];
         if *degree == 0 {
-            *degree = u32::try_from(self.snapshot.degree(node)).unwrap_or(u32::MAX);
+            *degree = u32::try_from(self.relations.degree(self.snapshot, node)).unwrap_or(u32::MAX);
         }
         f64::from(*degree)
     }

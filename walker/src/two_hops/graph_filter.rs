@@ -168,7 +168,8 @@ pub(in crate::two_hops) mod tests {
     use hedgerow_storage::{Batch, Edge, NodeIx, NodeRef, RelationOptions, Snapshot, Store};
 
     use super::*;
-    use crate::policy::Policy;
+    use crate::policies::policy::Policy;
+    use crate::policies::relation_weights::RelationWeights;
     use crate::two_hops::list_relations::{FEWEST_ITEMS, MAX_LISTS};
 
     pub(in crate::two_hops) fn pin(key: &str) -> NodeRef<'_> {
@@ -191,6 +192,22 @@ pub(in crate::two_hops) mod tests {
         }
         for (a, b) in more {
             batch.link(*a, *b, Edge::default()).expect("an edge");
+        }
+        store.commit(&batch).expect("a commit");
+        (folder, store.snapshot())
+    }
+
+    /// As [`stored`], with edges of the relation `weak`.
+    fn stored_with_weak(
+        boards: &[(String, Vec<String>)],
+        weak: &[(&str, &str)],
+    ) -> (tempfile::TempDir, Snapshot) {
+        let (folder, _) = stored(boards, &[]);
+        let store = Store::options().open(folder.path().join("store")).expect("it opens");
+        let mut batch = Batch::new();
+        for (board, key) in weak {
+            let edge = Edge { relation: Some("weak"), ..Edge::default() };
+            batch.link(NodeRef { kind: "board", key: board }, pin(key), edge).expect("an edge");
         }
         store.commit(&batch).expect("a commit");
         (folder, store.snapshot())
@@ -298,6 +315,30 @@ pub(in crate::two_hops) mod tests {
                 let found = sums[&node(key)];
                 assert!((found / (expected * scale) - 1.0).abs() < 1e-6, "{key} as of {moment}: {found}");
             }
+        }
+    }
+
+    /// Board w holds a and b, and c by a relation that counts a half. From a: w gives 1 to a and b, and a half to c. From c, each hop
+    /// counts a half once, and to c itself twice.
+    #[test]
+    fn the_weight_of_a_relation_counts_on_both_hops() {
+        let (_folder, snapshot) = stored_with_weak(&boards(&[("w", "ab")]), &[("w", "c")]);
+        let weights = [("board-pin".to_owned(), 2.0), ("weak".to_owned(), 1.0)];
+        let weights = RelationWeights::new(weights).expect("two weights");
+        let kind = snapshot.kind_ix("pin").expect("a kind");
+        let policy = Policy::default_for(&snapshot, kind).with_relations(&weights);
+        let relations = ListRelations::new(&snapshot, &policy).expect("pins have boards");
+        let powers = powers(0.0, 0.0);
+        let mut filter = GraphFilter::new(&snapshot, &relations, &powers);
+        for (start, own, expected) in [("a", 1.0, [1.0, 1.0, 0.5]), ("c", 0.25, [0.5, 0.5, 0.25])] {
+            let start = snapshot.require(pin(start)).expect("a pin");
+            let found = filter.sums(&[start]);
+            let sum = |key| {
+                let node = snapshot.require(pin(key)).expect("a pin");
+                found.items.iter().find(|(item, _)| *item == node).map_or(0.0, |(_, sum)| *sum)
+            };
+            assert_eq!(["a", "b", "c"].map(sum), expected);
+            assert_eq!((found.history[0].own, found.history[0].degree), (own, 1));
         }
     }
 

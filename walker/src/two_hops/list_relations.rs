@@ -3,7 +3,7 @@
 
 use hedgerow_storage::{KindIx, List, NodeIx, RelationIx, Snapshot};
 
-use crate::policy::Policy;
+use crate::policies::policy::{Policy, walked_relation};
 use crate::stable_draw::mix;
 
 /// Most lists of an item that count, in each relation. Of more a sample counts, and each of it stands for as many as were left out.
@@ -40,7 +40,7 @@ impl ListRelation {
     /// The strength of the edge at a position of a list: how much it counts in a sum. Its own weight counts only where weights fade, as of
     /// the policy's moment.
     #[inline]
-    fn strength(&self, list: &List<'_>, position: usize) -> f32 {
+    fn strength(self, list: &List<'_>, position: usize) -> f32 {
         match self.moment {
             Some(moment) => (self.weight * list.weight_at(position, moment)).clamp(STRENGTHS.0, STRENGTHS.1),
             None => self.weight,
@@ -49,7 +49,7 @@ impl ListRelation {
 
     /// The strength of all edges of a list, if they have the same.
     #[inline]
-    fn common_strength(&self) -> Option<f32> {
+    fn common_strength(self) -> Option<f32> {
         self.moment.is_none().then_some(self.weight)
     }
 }
@@ -81,7 +81,7 @@ impl ListRelations {
         let kind = snapshot.kind_ix(&policy.kind)?;
         let relation = |(at, path): (usize, &Vec<String>)| match path.as_slice() {
             [there, back] if there == back => {
-                let relation = snapshot.relation_ix(there)?;
+                let relation = walked_relation(snapshot, there)?;
                 let pairs = snapshot.relation_kinds(relation);
                 let is_pure = pairs.iter().all(|&(a, b)| (a == kind) != (b == kind));
                 Some(ListRelation {
@@ -142,7 +142,7 @@ impl ListRelations {
     pub(super) fn for_each_list(&self, snapshot: &Snapshot, item: NodeIx, mut each: impl FnMut(Counted)) {
         for relation in &self.relations {
             let sample = Sample::new(snapshot.list(relation.relation, item), snapshot, item, MAX_LISTS);
-            sample.for_each(relation, |list| {
+            sample.for_each(*relation, |list| {
                 if relation.is_pure || snapshot.kind(list.node) != self.kind {
                     each(list);
                 }
@@ -180,7 +180,7 @@ impl ListRelations {
                 sample.list.runs().for_each(|run| each(run, sample.scale * strength));
                 continue;
             }
-            sample.for_each(relation, |item| {
+            sample.for_each(*relation, |item| {
                 if relation.is_pure || snapshot.kind(item.node) == self.kind {
                     each(&[item.node.get()], item.scale * item.strength);
                 }
@@ -208,7 +208,7 @@ impl<'a> Sample<'a> {
     }
 
     #[inline]
-    fn for_each(self, relation: &ListRelation, mut each: impl FnMut(Counted)) {
+    fn for_each(self, relation: ListRelation, mut each: impl FnMut(Counted)) {
         let Self { list, start, count, scale } = self;
         let degree = list.degree();
         let counted = |position, node| Counted { node, strength: relation.strength(&list, position), scale };

@@ -17,7 +17,7 @@ use crate::query::scan::Bounds;
 pub(crate) struct Restrictions {
     /// Nodes that are excluded by name.
     excluded: Vec<NodeIx>,
-    /// Relations whose neighbors of the node that asks are excluded.
+    /// Relations whose neighbors of the node that asks are excluded: those that are named, and those of dislikes.
     relations: Vec<RelationIx>,
     /// `None` if every node may be an answer.
     pub(crate) candidates: Option<Candidates>,
@@ -39,10 +39,14 @@ impl Restrictions {
         options.validate()?;
         let relation =
             |name: &String| snapshot.relation_ix(name).ok_or_else(|| unknown_relation(name, snapshot));
+        let mut relations: Vec<RelationIx> =
+            options.exclude_relations.iter().map(relation).collect::<Result<_, _>>()?;
+        let all = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+        relations.extend(all.filter(|&relation| snapshot.relation_options(relation).is_dislike));
         let now = RankingState::of(embeddings, snapshot);
         Ok(Self {
             excluded: options.exclude.iter().filter_map(|name| snapshot.lookup(name.as_ref())).collect(),
-            relations: options.exclude_relations.iter().map(relation).collect::<Result<_, _>>()?,
+            relations,
             candidates: options.candidates.as_ref().map(|names| Candidates::new(names, embeddings, snapshot)),
             bounds: Bounds {
                 least: options.min_score.unwrap_or(f32::NEG_INFINITY),

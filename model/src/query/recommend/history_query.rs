@@ -191,7 +191,7 @@ fn blended(mut query: Vec<f32>, own: Option<u32>, embeddings: &Embeddings) -> Ve
     query
 }
 
-/// The neighbors of a node through relations that count, each once, by stable id.
+/// The neighbors of a node through relations that count, each once, by stable id. Those that are disliked as well are left out.
 pub(crate) fn history_of(
     node: NodeIx,
     snapshot: &Snapshot,
@@ -205,6 +205,9 @@ pub(crate) fn history_of(
             HistoryNode { node, time, strength }
         });
         found.extend(history);
+    }
+    if relations.has_dislikes() {
+        found.retain(|listed| !relations.is_disliked(snapshot, node, listed.node));
     }
     found.sort_by_key(|listed| (snapshot.stable_id(listed.node), Reverse(listed.time)));
     found.dedup_by(|next, kept| {

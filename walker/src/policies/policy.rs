@@ -4,7 +4,7 @@
 use hedgerow_storage::{KindIx, RelationIx, Snapshot};
 
 use crate::error::Error;
-use crate::relation_weights::RelationWeights;
+use crate::policies::relation_weights::RelationWeights;
 
 /// The most relations of a path.
 pub(crate) const MAX_PATH: usize = 64;
@@ -34,12 +34,12 @@ impl Policy {
     /// A path for every relation of `kind`, in the order of the relations' names.
     ///
     /// A path goes through its relation and back. In a relation between nodes of one kind it takes single hops.
-    /// Relations without edges have no path.
+    /// Relations without edges and relations of dislikes have no path.
     pub fn default_for(snapshot: &Snapshot, kind: KindIx) -> Self {
         let mut paths = Vec::new();
         for relation in (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16)) {
             // A relation that lost its edges has no path, so that equal graphs have equal policies.
-            if snapshot.edge_count(relation) == 0 {
+            if snapshot.edge_count(relation) == 0 || snapshot.relation_options(relation).is_dislike {
                 continue;
             }
             let pairs = snapshot.relation_kinds(relation);
@@ -71,7 +71,8 @@ impl Policy {
         self
     }
 
-    /// The policy with names replaced by the snapshot's numbers. A relation that the store does not have ends the walk.
+    /// The policy with names replaced by the snapshot's numbers. A relation that the store does not have ends the walk, and so does one
+    /// of dislikes.
     pub(crate) fn resolve(&self, snapshot: &Snapshot) -> Result<ResolvedPolicy, Error> {
         let kind =
             snapshot.kind_ix(&self.kind).ok_or_else(|| Error::UnknownKind { kind: self.kind.clone() })?;
@@ -94,7 +95,7 @@ impl Policy {
             return refused(format!("the weight {weight}"), "finite weights above 0");
         }
         let number =
-            |path: &Vec<String>| path.iter().map(|name| snapshot.relation_ix(name)).collect::<Vec<_>>();
+            |path: &Vec<String>| path.iter().map(|name| walked_relation(snapshot, name)).collect::<Vec<_>>();
         let paths: Vec<Path> = self
             .paths
             .iter()
@@ -103,6 +104,11 @@ impl Policy {
             .collect();
         Ok(ResolvedPolicy { kind, order: path_order(&self.weights, paths.len()), paths })
     }
+}
+
+/// The relation with a name, if walks may follow it.
+pub(crate) fn walked_relation(snapshot: &Snapshot, name: &str) -> Option<RelationIx> {
+    snapshot.relation_ix(name).filter(|&relation| !snapshot.relation_options(relation).is_dislike)
 }
 
 /// A policy in the numbers of a snapshot.

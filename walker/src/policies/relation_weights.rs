@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// The chosen relations by name, each with its weight. Without any, all relations count alike.
 ///
-/// Only proportions count: the largest weight is stored as 1.
+/// Only proportions count: the largest weight is stored as 1. A relation of dislikes never counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RelationWeights(BTreeMap<String, f32>);
 
@@ -54,29 +54,63 @@ impl RelationWeights {
     }
 }
 
-/// The relations of a snapshot that count, and their weights.
+/// The relations of a snapshot that count, with their weights, and those of dislikes, which never count.
 #[derive(Clone, Debug)]
 pub struct CountedRelations {
     /// In the order of their names.
     relations: Vec<(RelationIx, f32)>,
     /// True if every relation of the snapshot counts.
     is_all: bool,
+    dislikes: Vec<RelationIx>,
 }
 
 impl CountedRelations {
     /// The relations of a snapshot that count by some weights.
     pub fn new(snapshot: &Snapshot, weights: &RelationWeights) -> Self {
         let all = (0..snapshot.relation_count()).map(|at| RelationIx::new(at as u16));
+        let (dislikes, likes): (Vec<RelationIx>, Vec<RelationIx>) =
+            all.partition(|&relation| snapshot.relation_options(relation).is_dislike);
         let counted = |relation: RelationIx| Some((relation, weights.of(snapshot.relation_name(relation))?));
-        let mut relations: Vec<(RelationIx, f32)> = all.filter_map(counted).collect();
+        let mut relations: Vec<(RelationIx, f32)> = likes.into_iter().filter_map(counted).collect();
         relations.sort_by_key(|&(relation, _)| snapshot.relation_name(relation));
         let is_all = relations.len() == snapshot.relation_count();
-        Self { relations, is_all }
+        Self { relations, is_all, dislikes }
     }
 
     /// The relations and their weights, in the order of the relations' names.
     pub fn iter(&self) -> impl Iterator<Item = (RelationIx, f32)> + Clone + '_ {
         self.relations.iter().copied()
+    }
+
+    /// True if a relation counts.
+    pub fn counts(&self, relation: RelationIx) -> bool {
+        self.relations.iter().any(|&(counted, _)| counted == relation)
+    }
+
+    /// True if the snapshot has a relation of dislikes.
+    pub fn has_dislikes(&self) -> bool {
+        !self.dislikes.is_empty()
+    }
+
+    /// The nodes that a node dislikes, or that dislike it: relation by relation, in the order of the neighbor lists.
+    ///
+    /// # Panics
+    /// As [`Snapshot`] does, for a node that the store never numbered.
+    pub fn disliked<'s>(&'s self, snapshot: &'s Snapshot, node: NodeIx) -> impl Iterator<Item = NodeIx> + 's {
+        self.dislikes.iter().flat_map(move |&relation| snapshot.list(relation, node).neighbors())
+    }
+
+    /// True if an edge between two nodes says that one dislikes the other.
+    ///
+    /// # Panics
+    /// As [`Snapshot`] does, for a node that the store never numbered.
+    #[inline]
+    pub fn is_disliked(&self, snapshot: &Snapshot, node: NodeIx, other: NodeIx) -> bool {
+        let has = |relation: &RelationIx| {
+            let list = snapshot.list(*relation, node);
+            list.position(other, snapshot.stable_id(other)).is_some()
+        };
+        self.dislikes.iter().any(has)
     }
 
     /// The number of edges of a node that count.
