@@ -26,7 +26,7 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::names::NodeRef;
 use crate::types::property::PropertyValue;
-use crate::types::relation_options::RelationOptions;
+use crate::types::weights::relation_options::RelationOptions;
 #[cfg(test)]
 use crate::types::{
     ops::{EdgeData, Op},

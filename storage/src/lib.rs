@@ -93,7 +93,7 @@ pub use types::names::{
 pub use types::position::{MAX_POSITIONS, MAX_SOURCE_BYTES, Position};
 pub use types::progress::{Progress, Stage};
 pub use types::property::{MAX_PROPERTIES, MAX_VALUE_BYTES, PropertyType, PropertyValue};
-pub use types::relation_options::{MAX_HALF_LIFE, MIN_HALF_LIFE, RelationOptions, TimeUnit};
-pub use types::repeat::Repeat;
+pub use types::weights::relation_options::{MAX_HALF_LIFE, MIN_HALF_LIFE, RelationOptions, TimeUnit};
+pub use types::weights::repeat::Repeat;
 pub use wal::changes::Changes;
 pub use wal::engine::is_engine_panic;

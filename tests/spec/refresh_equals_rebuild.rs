@@ -321,7 +321,7 @@ fn nodes_dirty_at_a_close_are_refreshed_after_reopening() {
     let mut model_graph = GraphModel::new(8, 60);
     engine.store().commit(&model_graph.initial_batch()).expect("a commit");
     engine.training(&options(4)).run(&CancelToken::new()).expect("a training");
-    engine.store().commit(&model_graph.batch(3)).expect("a commit");
+    engine.store().commit(&model_graph.batch(30)).expect("a commit");
     let dirty = engine.store().dirty_nodes();
     assert!(dirty > 0);
     drop(engine);

@@ -12,7 +12,7 @@ use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::relation_options::HalfLife;
 
 /// A group after changes.
 pub(crate) struct AlteredGroup {

@@ -11,7 +11,7 @@ use crate::adjacency::list_builder::{Change, half_life_words};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::relation_options::HalfLife;
 
 /// A list in chunks; the lists before and after a change share unchanged chunks.
 ///

@@ -13,10 +13,10 @@ use crate::adjacency::chunked_list::ChunkedList;
 use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
 use crate::fs::prefetch::prefetch;
-use crate::types::fading;
-use crate::types::fading::LogWeight;
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::fading;
+use crate::types::weights::fading::LogWeight;
+use crate::types::weights::relation_options::HalfLife;
 
 /// The largest degree.
 pub const MAX_DEGREE: u32 = (1 << 30) - 1;

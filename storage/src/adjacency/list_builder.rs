@@ -10,9 +10,9 @@ use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
 use crate::adjacency::record::{HALF_LIFE, Record};
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
-use crate::types::fading::LogWeight;
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::fading::LogWeight;
+use crate::types::weights::relation_options::HalfLife;
 
 /// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
 /// rewritten in full.

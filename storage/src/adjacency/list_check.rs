@@ -5,7 +5,7 @@ use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, MAX_DEGREE};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot_bits};
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::relation_options::HalfLife;
 
 /// The damage of a list whose neighbors are not all below the bound.
 pub(crate) const UNKNOWN_NEIGHBOR: &str = "a list with a neighbor that does not exist";

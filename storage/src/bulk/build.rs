@@ -14,7 +14,7 @@ use crate::segments::ListWriter;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::progress::Stage;
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::relation_options::HalfLife;
 
 use crate::bulk::load::EdgeColumns;
 use crate::bulk::partition::{
@@ -260,7 +260,7 @@ mod tests {
     use crate::adjacency::owners::OwnerIndex;
     use crate::types::cancel::CancelToken;
     use crate::types::ops::EdgeData;
-    use crate::types::repeat::Repeat;
+    use crate::types::weights::repeat::Repeat;
     use hedgerow_test_support::Random;
 
     /// Edges between the first few of `nodes` nodes and all of them: hubs, repetitions, edges of nodes to themselves,

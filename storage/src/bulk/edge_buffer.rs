@@ -12,7 +12,7 @@ use crate::types::error::Error;
 use crate::types::ids::StableId;
 use crate::types::names::NodeRef;
 use crate::types::names::{check_key, check_kind, check_relation};
-use crate::types::repeat::Repeat;
+use crate::types::weights::repeat::Repeat;
 
 /// Edges between named nodes, and nodes, in the order in which a [`BulkLoad`](crate::BulkLoad) adds them.
 ///

@@ -22,8 +22,10 @@ use crate::types::error::Error;
 use crate::types::ids::{KindIx, NodeIx, StableId};
 use crate::types::names::{check_relation, default_relation};
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
-use crate::types::relation_options::{RelationOptions, StoredOptions, check_fading_time, options_are_set};
-use crate::types::repeat::Repeat;
+use crate::types::weights::relation_options::{
+    RelationOptions, StoredOptions, check_fading_time, options_are_set,
+};
+use crate::types::weights::repeat::Repeat;
 
 use crate::bulk::edge_buffer::EdgeBuffer;
 use crate::bulk::edge_buffer::Group;

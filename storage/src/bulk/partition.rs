@@ -12,8 +12,8 @@ use crate::adjacency::list::NO_TIME;
 use crate::adjacency::owners::Owners;
 use crate::types::ids::NodeIx;
 use crate::types::ops::EdgeData;
-use crate::types::relation_options::HalfLife;
-use crate::types::repeat::Repeat;
+use crate::types::weights::relation_options::HalfLife;
+use crate::types::weights::repeat::Repeat;
 
 use crate::bulk::load::EdgeColumns;
 

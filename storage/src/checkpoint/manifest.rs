@@ -22,7 +22,7 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, StoreId};
 use crate::types::position;
 use crate::types::position::Positions;
-use crate::types::relation_options::TimeUnit;
+use crate::types::weights::relation_options::TimeUnit;
 use crate::wal::record_scan::LogStart;
 
 const KIND: [u8; 4] = *b"MANI";

@@ -6,7 +6,7 @@ use crate::fs::disk::Disk;
 use crate::types::codec;
 use crate::types::codec::Decode;
 use crate::types::error::Error;
-use crate::types::relation_options::TimeUnit;
+use crate::types::weights::relation_options::TimeUnit;
 
 /// The first version with fingerprints.
 const FINGERPRINTS: u32 = 3;

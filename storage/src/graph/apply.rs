@@ -14,8 +14,8 @@ use crate::types::names::NodeRef;
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::{MAX_POSITIONS, check_source};
 use crate::types::property::{MAX_PROPERTIES, PropertyValue, check_property};
-use crate::types::relation_options::{StoredOptions, can_fade};
 use crate::types::value_changes;
+use crate::types::weights::relation_options::{StoredOptions, can_fade};
 
 /// The edge changes that are collected before lists are encoded: enough that a replay encodes each list few times, and
 /// 80 MB of memory.

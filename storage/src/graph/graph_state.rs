@@ -12,7 +12,7 @@ use crate::segments::{PropertyMeta, Segments};
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx, StableId};
 use crate::types::names::NodeRef;
 use crate::types::position::Positions;
-use crate::types::relation_options::{StoredOptions, TimeUnit};
+use crate::types::weights::relation_options::{StoredOptions, TimeUnit};
 
 /// A state of the graph; a clone costs a pointer for each relation and block.
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
-use crate::types::relation_options::{StoredOptions, check_fading_time, options_are_set};
-use crate::types::repeat::Repeat;
+use crate::types::weights::relation_options::{StoredOptions, check_fading_time, options_are_set};
+use crate::types::weights::repeat::Repeat;
 
 /// The most kinds in one store.
 pub(crate) const MAX_KINDS: usize = 255;

@@ -13,7 +13,7 @@ use crate::types::ids::{Epoch, KindIx, NodeIx, PropertyIx, RelationIx, StableId}
 use crate::types::names::{NodeName, NodeRef};
 use crate::types::position::Position;
 use crate::types::property::{PropertyType, PropertyValue};
-use crate::types::relation_options::{RelationOptions, TimeUnit};
+use crate::types::weights::relation_options::{RelationOptions, TimeUnit};
 
 /// A property of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

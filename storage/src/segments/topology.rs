@@ -16,7 +16,7 @@ use crate::types::codec;
 use crate::types::codec::{Decode, Encode};
 use crate::types::error::Error;
 use crate::types::ids::RelationIx;
-use crate::types::relation_options::{HalfLife, StoredOptions};
+use crate::types::weights::relation_options::{HalfLife, StoredOptions};
 
 use crate::segments::numbered;
 

@@ -21,7 +21,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
 use crate::types::error::Error;
 use crate::types::ids::{Epoch, StoreId};
-use crate::types::relation_options::TimeUnit;
+use crate::types::weights::relation_options::TimeUnit;
 use crate::wal::engine::{FILE, FOLDER};
 use crate::wal::log_end::LogEnd;
 use crate::wal::record::ops;

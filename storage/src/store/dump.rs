@@ -12,8 +12,8 @@ use crate::types::error::Error;
 use crate::types::ids::{Epoch, KindIx, NodeIx, RelationIx};
 use crate::types::ops::{EdgeData, Op};
 use crate::types::position::Position;
-use crate::types::relation_options::RelationOptions;
 use crate::types::value_changes;
+use crate::types::weights::relation_options::RelationOptions;
 
 impl Store {
     /// Writes the content of the store as text. Each manifest, file, kind, relation, property, position, node, token, value,

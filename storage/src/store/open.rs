@@ -28,7 +28,7 @@ use crate::types::cancel::CancelToken;
 use crate::types::error::Error;
 use crate::types::ids::StoreId;
 use crate::types::position::Positions;
-use crate::types::relation_options::TimeUnit;
+use crate::types::weights::relation_options::TimeUnit;
 use crate::wal::appender::Appender;
 use crate::wal::engine::{FOLDER, Log};
 use crate::wal::log_end::LogEnd;

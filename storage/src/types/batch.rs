@@ -9,8 +9,8 @@ use crate::types::names::check_relation;
 use crate::types::position::Position;
 use crate::types::position::{MAX_POSITIONS, check_source};
 use crate::types::property::PropertyType;
-use crate::types::relation_options::StoredOptions;
-use crate::types::repeat::Repeat;
+use crate::types::weights::relation_options::StoredOptions;
+use crate::types::weights::repeat::Repeat;
 
 /// The most operations in one batch, so that a commit uses bounded memory. sled advises against batches over 1 MB.
 /// Measured, a batch of 800,000 new edges (some 35 MB of log) takes 2.3 s and 0.5 GB, and is as durable as any other.

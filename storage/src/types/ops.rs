@@ -5,7 +5,7 @@
 use crate::types::codec::{Decode, Encode};
 use crate::types::position::Position;
 use crate::types::property::PropertyType;
-use crate::types::relation_options::StoredOptions;
+use crate::types::weights::relation_options::StoredOptions;
 
 /// The stored values of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]

@@ -1,5 +1,7 @@
 //! Promise: an import says what an edge means: an edge that comes again, its time, a rating, and how fast it fades.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::Cli;
@@ -98,7 +100,7 @@ fn blocks_that_are_read_at_the_same_time_agree_about_the_unit() {
     let cli = Cli::new();
     let mut text = "user,song,time\n0,a,1500000000\n".to_owned();
     for user in 1..120_000 {
-        text += &format!("{user},a{},\n", user % 7);
+        writeln!(text, "{user},a{},", user % 7).expect("text");
     }
     cli.write("e.csv", text + "x,a,1500000000000\n");
     cli.ok(&["import", "s", "--edges", "e.csv"]);
@@ -136,16 +138,14 @@ const RULES: [&str; 4] = [
 
 #[test]
 fn rules_turn_ratings_and_events_into_weights_and_dislikes() {
-    let jsonl: String = RATINGS
-        .lines()
-        .skip(1)
-        .map(|line| {
-            let fields: Vec<&str> = line.split(',').collect();
-            let stars = if fields[2].is_empty() { "null" } else { fields[2] };
-            let (song, event) = (fields[1], fields[3]);
-            format!("{{\"user\":1,\"song\":\"{song}\",\"stars\":{stars},\"event\":\"{event}\"}}\n")
-        })
-        .collect();
+    let mut jsonl = String::new();
+    for line in RATINGS.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let stars = if fields[2].is_empty() { "null" } else { fields[2] };
+        let (song, event) = (fields[1], fields[3]);
+        let row = format!("{{\"user\":1,\"song\":\"{song}\",\"stars\":{stars},\"event\":\"{event}\"}}");
+        writeln!(jsonl, "{row}").expect("text");
+    }
     for (file, text) in [("e.csv", RATINGS), ("e.jsonl", jsonl.as_str())] {
         let ends = ["--src", "user=user", "--dst", "song=song"];
         for is_bulk in [true, false] {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::types::error::Error;
-use crate::types::fading::weight_at;
 use crate::types::ops::EdgeData;
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::fading::weight_at;
+use crate::types::weights::relation_options::HalfLife;
 
 /// What happens when an edge comes again: one that the store has, or one that came before in the same batch or load.
 ///

@@ -3,7 +3,7 @@
 
 use std::f64::consts::{LN_2, SQRT_2};
 
-use crate::types::relation_options::HalfLife;
+use crate::types::weights::relation_options::HalfLife;
 
 /// A logarithm with base 2: an integer, and a rest that is small.
 ///
