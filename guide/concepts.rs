@@ -88,6 +88,11 @@
 //! - A **rebuild** computes everything. Refresh and rebuild give the same bytes, which [`verify`](crate::Engine::verify) proves
 //!   for the rows of a store. Stores of equal content have an equal [`digest`](crate::Engine::digest).
 //!
+//! A store may have several **models**, each with a name, its own generations and its own epoch. One is the *default*, which
+//! [`Engine::open`](crate::Engine::open) opens; [`Engine::open_model`](crate::Engine::open_model) opens another one. A commit is dirty in each
+//! model until that model is refreshed. [`Engine::rollback`](crate::Engine::rollback) goes back to the generation before, and
+//! [`choose_model`](crate::choose_model) divides users among models, so that their answers can be compared.
+//!
 //! Every answer has the epoch of its embeddings and the number of nodes that are dirty since then:
 //!
 //! ```

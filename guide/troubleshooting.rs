@@ -50,7 +50,7 @@
 //! 2. If it does not open, call [`Store::check`](crate::Store::check). It lists every file and place, each with its remedy.
 //! 3. If the end of the log is damaged and has no copy, use [`OpenOptions::repair`](crate::OpenOptions::repair). It gives up the
 //!    batches from there on, and keeps their bytes in `log.damaged`.
-//! 4. If the model cannot be read, [`Store::discard_derived`](crate::Store::discard_derived) removes it and keeps the graph.
+//! 4. If a model cannot be read, [`DerivedSet::discard`](crate::DerivedSet::discard) removes it and keeps the graph and other models.
 //!    Train again.
 //! 5. Otherwise restore a backup. Files that are the same in both checkpoints have no second copy, so back up stores that cannot
 //!    be made again.

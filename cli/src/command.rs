@@ -9,7 +9,9 @@ use crate::session::context::Context;
 use crate::session::suggest;
 use crate::transfer::{export, import};
 use crate::verbs::query::{embed, neighbors, recommend, show, similar, walk};
-use crate::verbs::{apply, backup, check, demo, dump, edit, eval, generate, refresh, report, stats, train};
+use crate::verbs::{
+    apply, backup, check, demo, dump, edit, eval, generate, models, refresh, report, stats, train,
+};
 
 /// An embedded graph database whose learned embeddings follow every edge, bit for bit
 #[derive(Parser, Debug)]
@@ -67,6 +69,8 @@ pub(crate) enum Verb {
     Walk(walk::WalkArgs),
     /// Train a model and embed every node of the target kinds
     Train(train::TrainArgs),
+    /// List the models of the store, promote one, drop one, or go back to its generation before
+    Models(models::ModelsArgs),
     /// Bring all embeddings up to date with the edges
     Refresh(refresh::RefreshArgs),
     /// Print a hash over all neighborhoods and embeddings: equal digests mean equal bytes
@@ -118,6 +122,7 @@ fn call(ctx: &mut Context, verb: Verb) -> Result<(), Failure> {
         Verb::Neighborhood(args) => neighbors::neighborhood(ctx, args),
         Verb::Walk(args) => walk::walk(ctx, args),
         Verb::Train(args) => train::train(ctx, args),
+        Verb::Models(args) => models::models(ctx, args),
         Verb::Refresh(args) => refresh::refresh(ctx, args),
         Verb::Digest(args) => refresh::digest(ctx, args),
         Verb::Embed(args) => embed::embed(ctx, args),

@@ -12,6 +12,7 @@ mod follower;
 mod import;
 mod jobs;
 mod machine_limits;
+mod models;
 mod output;
 mod properties;
 mod questions;

@@ -51,6 +51,7 @@ enum Expected {
     Kinds,
     Relations,
     Properties,
+    Models,
     Nodes,
     Files,
     Nothing,
@@ -164,6 +165,7 @@ impl Completion {
             "JOB" => Expected::Words(self.jobs.numbers().iter().map(u32::to_string).collect()),
             "NAME" if argument.get_id() == "relation" => Expected::Relations,
             "PROP" => Expected::Properties,
+            "MODEL" => Expected::Models,
             _ => Expected::Nothing,
         }
     }
@@ -195,6 +197,9 @@ impl Completion {
                 let names = property_names(&snapshot).into_iter();
                 complete(names.map(|name| format!("{done}{name}")).collect())
             }),
+            Expected::Models => {
+                complete(self.shared.store().map_or_else(Vec::new, |store| store.derived_sets()))
+            }
             Expected::Kinds => snapshot().map_or_else(Offer::default, |snapshot| {
                 // In a list such as pin,board the last kind is completed.
                 let done = typed.rfind(',').map_or("", |at| &typed[..=at]);

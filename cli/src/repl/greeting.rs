@@ -7,6 +7,7 @@ use indicatif::HumanCount;
 
 use crate::output::value::count;
 use crate::repl::shell_split::typed;
+use crate::session::models::several_models;
 use crate::session::schema::{edge_counts, kinds, relations};
 
 /// The most kinds and relations that are listed.
@@ -33,6 +34,17 @@ pub(super) fn greeting(path: &Path, engine: &Engine, is_read_only: bool) -> Stri
         lines.push(format!("  nodes  {}", listed(&kinds)));
         lines.push(format!("  edges  {}", listed(&sorted(edge_counts(&snapshot)))));
         lines.push(format!("  model  {}", model(&status)));
+        // A model that cannot be read is told of when it is asked.
+        let models = several_models(engine.store()).unwrap_or_default();
+        let others = models.iter().map(|other| other.name.as_str()).filter(|name| *name != engine.name());
+        let others: Vec<&str> = others.collect();
+        if !others.is_empty() {
+            lines.push(format!(
+                "         {} answers; --model also takes {}",
+                engine.name(),
+                others.join(", ")
+            ));
+        }
     }
     lines.push(advice(engine, &status, &snapshot, &kinds, is_read_only));
     lines.push(".help lists all commands; Tab completes, Ctrl-R searches, Ctrl-D leaves.".to_owned());

@@ -1,5 +1,6 @@
 //! The context of a verb: its output, its token for Ctrl-C, and the store and engine, which a console keeps open between verbs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ use crate::core::sync::lock;
 use crate::output::printer::Output;
 use crate::output::progress::Watched;
 use crate::output::value::count;
+use crate::session::models::existing_model;
 
 /// The context of a verb. A process opens one store at a time, which the jobs of a console share.
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing about the verb or its options")]
@@ -33,14 +35,15 @@ pub(crate) struct SharedStore(Arc<Mutex<Option<OpenStore>>>);
 struct OpenStore {
     path: PathBuf,
     store: Arc<Store>,
-    engine: Option<Arc<Engine>>,
-    /// The damage that the engine found was told.
-    is_damage_told: bool,
+    /// The engine of each model that was asked for.
+    engines: BTreeMap<String, Arc<Engine>>,
+    /// The models whose damage was told.
+    told: BTreeSet<String>,
 }
 
 impl OpenStore {
     fn new(path: &Path, store: Arc<Store>) -> Self {
-        Self { path: path.to_path_buf(), store, engine: None, is_damage_told: false }
+        Self { path: path.to_path_buf(), store, engines: BTreeMap::new(), told: BTreeSet::new() }
     }
 }
 
@@ -102,38 +105,71 @@ impl Context {
         lock(&self.shared.0).take_if(|open| open.path == path);
     }
 
+    /// The engine of the default model.
     pub(crate) fn engine(&mut self, path: &Path) -> Result<Arc<Engine>, Failure> {
+        let name = self.store(path)?.default_set();
+        self.engine_of(path, &name)
+    }
+
+    /// The engine of a model of this name, which may be one to be trained.
+    pub(crate) fn engine_of(&mut self, path: &Path, name: &str) -> Result<Arc<Engine>, Failure> {
         let store = self.store(path)?;
-        // The lock is held while the engine opens, so that a store has one engine.
+        // The lock is held while the engine opens, so that a model has one engine.
         let mut shared = lock(&self.shared.0);
         let open = shared.as_mut().filter(|open| Arc::ptr_eq(&open.store, &store));
-        if let Some(engine) = open.as_ref().and_then(|open| open.engine.as_ref()) {
+        if let Some(engine) = open.as_ref().and_then(|open| open.engines.get(name)) {
             return Ok(Arc::clone(engine));
         }
-        let engine = Arc::new(Engine::open_with(Arc::clone(&store), &self.watched())?);
+        let engine = Arc::new(Engine::open_model_with(Arc::clone(&store), name, &self.watched())?);
         if let Some(open) = open {
-            open.engine = Some(Arc::clone(&engine));
+            open.engines.insert(name.to_owned(), Arc::clone(&engine));
         }
         drop(shared);
         self.tell_damage();
         Ok(engine)
     }
 
-    /// Tells of damage that the engine found, once. It finds some when rows are first used.
-    pub(crate) fn tell_damage(&self) {
-        let mut shared = lock(&self.shared.0);
-        let Some(open) = shared.as_mut().filter(|open| !open.is_damage_told) else { return };
-        let Some(damage) = open.engine.as_ref().and_then(|engine| engine.damage()) else { return };
-        open.is_damage_told = true;
-        // Damage that the store knows was told when it was opened.
-        if open.store.damage().iter().all(|told| told.path != damage.path) {
-            self.out.note(&format!("warning: {damage}"));
+    /// The engine of a model that is trained, the default one if none is named. The default one of a new store is to be trained.
+    pub(crate) fn model(&mut self, path: &Path, model: Option<&str>) -> Result<Arc<Engine>, Failure> {
+        let name = existing_model(&*self.store(path)?, model)?;
+        self.engine_of(path, &name)
+    }
+
+    /// The engines of all models, that of the default one first.
+    pub(crate) fn engines(&mut self, path: &Path) -> Result<Vec<Arc<Engine>>, Failure> {
+        let store = self.store(path)?;
+        let (default, mut names) = (store.default_set(), store.derived_sets());
+        names.sort_by_key(|name| *name != default);
+        names.iter().map(|name| self.engine_of(path, name)).collect()
+    }
+
+    /// Forgets the engine of a model that is dropped.
+    pub(crate) fn forget_engine(&self, name: &str) {
+        if let Some(open) = lock(&self.shared.0).as_mut() {
+            open.engines.remove(name);
         }
     }
 
-    /// An engine that has a model. Without a model it fails with advice to train one.
-    pub(crate) fn trained(&mut self, path: &Path) -> Result<(Arc<Engine>, Status), Failure> {
-        let engine = self.engine(path)?;
+    /// Tells of damage that the engines found, once. They find some when rows are first used.
+    pub(crate) fn tell_damage(&self) {
+        let mut shared = lock(&self.shared.0);
+        let Some(OpenStore { store, engines, told, .. }) = shared.as_mut() else { return };
+        let damaged = engines.iter().filter_map(|(name, engine)| Some((name, engine.damage()?)));
+        for (name, damage) in damaged {
+            // Damage that the store knows was told when it was opened.
+            if told.insert(name.clone()) && store.damage().iter().all(|told| told.path != damage.path) {
+                self.out.note(&format!("warning: {damage}"));
+            }
+        }
+    }
+
+    /// The engine of a model, the default one if none is named. Without a model it fails with advice to train one.
+    pub(crate) fn trained(
+        &mut self,
+        path: &Path,
+        model: Option<&str>,
+    ) -> Result<(Arc<Engine>, Status), Failure> {
+        let engine = self.model(path, model)?;
         let status = engine.status();
         if status.generation.is_none() {
             let shell = "hedgerow train STORE --target KIND";

@@ -2,6 +2,7 @@
 //! Must not know verbs.
 
 pub(crate) mod context;
+pub(crate) mod models;
 pub(crate) mod properties;
 pub(crate) mod schema;
 pub(crate) mod suggest;

@@ -14,7 +14,7 @@ const COMPARED: usize = 200;
 /// The most characters that may be added, removed, changed or swapped.
 const ERRORS: usize = 3;
 
-/// Adds similar names to a failure about a missing node or relation.
+/// Adds similar names to a failure about a missing node, relation or model.
 pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
     let Failure::Library(error) = &failure else { return failure };
     let Some(store) = shared.store() else { return failure };
@@ -26,7 +26,10 @@ pub(crate) fn advised(failure: Failure, shared: &SharedStore) -> Failure {
             let named = relations(&snapshot).map(|relation| snapshot.relation_name(relation));
             similar_words(missing, named)
         }
-        (None, None) => return failure,
+        (None, None) => match error.missing_model() {
+            Some(missing) => similar_words(missing, store.derived_sets().iter().map(String::as_str)),
+            None => return failure,
+        },
     };
     match did_you_mean(&similar) {
         None => failure,

@@ -70,12 +70,13 @@ fn repair(path: &Path, cancel: &CancelToken) -> Result<Vec<Damage>, Failure> {
     let store = Store::options().repair(true).cancel(cancel).open(path);
     let store = Arc::new(store.map_err(|error| Failure::Open(error.into()))?);
     let mut repairs = store.damage().to_vec();
-    if let Err(error) = Engine::open_with(Arc::clone(&store), cancel) {
+    for name in store.derived_sets() {
+        let Err(error) = Engine::open_model_with(Arc::clone(&store), &name, cancel) else { continue };
         let error = Error::from(error);
         if error.kind() != ErrorKind::Damaged {
             return Err(error.into());
         }
-        store.discard_derived()?;
+        store.derived_set(&name).discard()?;
         repairs.push(Damage {
             path: error.path().unwrap_or(path).to_path_buf(),
             place: "model".to_owned(),

@@ -9,6 +9,7 @@ pub(crate) mod dump;
 pub(crate) mod edit;
 pub(crate) mod eval;
 pub(crate) mod generate;
+pub(crate) mod models;
 pub(crate) mod query;
 pub(crate) mod refresh;
 pub(crate) mod report;

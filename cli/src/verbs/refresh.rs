@@ -1,20 +1,25 @@
 //! `refresh`: brings the embeddings up to date with the edges. `digest`: one hash over all of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use hedgerow::{Engine, NodeName, RebuildReport, RefreshReason, RefreshReport, RowComparison, RowPart};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
-use crate::output::value::{count, rounded};
+use crate::output::value::{count, object, rounded};
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 
 /// The most changed edges of a node that an explanation names.
 const EDGES_SHOWN: usize = 5;
 
 /// Files are read, not mapped, if more than one node in this many is dirty: walks from mapped lists are slower.
 const MAPPED_SHARE: u64 = 1000;
+
+/// Names and values of a report.
+type Fields = Vec<(&'static str, Value)>;
 
 /// The arguments of `refresh`.
 #[derive(Args, Debug)]
@@ -31,6 +36,9 @@ pub(crate) struct RefreshArgs {
     /// Refresh, and print why the embedding of this node changed, step by step down to the changed edges
     #[arg(long, value_name = "NODE", conflicts_with = "full")]
     explain: Option<NodeName>,
+    /// Only this model [default: all models; --explain is about the promoted one]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
 }
 
 /// The arguments of `digest`.
@@ -39,23 +47,38 @@ pub(crate) struct DigestArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failure> {
     if !args.full {
         ctx.map_files();
         let store = ctx.store(&args.store)?;
-        if store.dirty_nodes() > store.snapshot().node_count() / MAPPED_SHARE {
+        let dirty = store.derived_sets().iter().map(|set| store.derived_set(set).dirty_nodes()).max();
+        if dirty.unwrap_or(0) > store.snapshot().node_count() / MAPPED_SHARE {
             drop(store);
             ctx.read_files(&args.store);
         }
     }
-    let (engine, _) = ctx.trained(&args.store)?;
+    let model = args.model.as_deref();
+    let (engine, _) = ctx.trained(&args.store, model)?;
+    let engines = if model.is_some() { vec![engine] } else { ctx.engines(&args.store)? };
     if args.verify {
-        return verify(ctx, &engine);
+        return verify(ctx, &engines);
     }
-    if args.full {
-        let report = compared(&engine, engine.rebuild(&ctx.watched())?);
+    if let Some(node) = &args.explain {
+        return explain(ctx, &engines, node);
+    }
+    let refreshed = engines.iter().map(|engine| Ok((engine, refreshed(ctx, engine, args.full)?)));
+    let refreshed = refreshed.collect::<Result<Vec<_>, Failure>>()?;
+    ctx.out.record(fields_of_all(refreshed))
+}
+
+/// Refreshes or rebuilds a model, and stores it. Returns the fields of the report.
+fn refreshed(ctx: &Context, engine: &Engine, full: bool) -> Result<Fields, Failure> {
+    if full {
+        let report = compared(engine, engine.rebuild(&ctx.watched())?);
         engine.persist(&ctx.watched())?;
         match &report.comparison {
             RowComparison::Different { nodes, first, part } => ctx.out.note(&format!(
@@ -67,13 +90,29 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
             }
             _ => {}
         }
-        return ctx.out.record(fields_of_rebuild(&report));
+        return Ok(fields_of_rebuild(&report));
     }
-    let Some(node) = &args.explain else {
-        let report = engine.refresh(false, &ctx.watched())?;
-        engine.persist(&ctx.watched())?;
-        return ctx.out.record(fields(&report));
-    };
+    let report = engine.refresh(false, &ctx.watched())?;
+    engine.persist(&ctx.watched())?;
+    Ok(fields(&report))
+}
+
+/// The fields of the first model, and those of all models by name if there are several.
+fn fields_of_all(all: Vec<(&Arc<Engine>, Fields)>) -> Fields {
+    let models = (all.len() > 1).then(|| {
+        let models = all.iter().map(|(engine, fields)| (engine.name(), object(fields.iter().cloned())));
+        ("models", object(models))
+    });
+    let first = all.into_iter().next().map_or_else(Vec::new, |(_, fields)| fields);
+    first.into_iter().chain(models).collect()
+}
+
+/// Refreshes the models, and explains the change of a node in the first one.
+fn explain(ctx: &Context, engines: &[Arc<Engine>], node: &NodeName) -> Result<(), Failure> {
+    let (engine, others) = engines.split_first().expect("a model is trained");
+    for other in others {
+        refreshed(ctx, other, false)?;
+    }
     let (_, explanation) = engine.refresh_explained(node.as_ref(), &ctx.watched())?;
     engine.persist(&ctx.watched())?;
     ctx.out.note(&match (explanation.changed, explanation.reasons.is_empty()) {
@@ -88,10 +127,17 @@ pub(crate) fn refresh(ctx: &mut Context, args: RefreshArgs) -> Result<(), Failur
     ctx.out.rows(&["step", "node", "why"], rows.collect())
 }
 
-/// Compares the stored rows, after the changes since the last refresh, with those of a rebuild.
-fn verify(ctx: &Context, engine: &Engine) -> Result<(), Failure> {
-    let report = compared(engine, engine.verify(&ctx.watched())?);
-    ctx.out.record(fields_of_rebuild(&report))?;
+/// Compares the stored rows of models, after the changes since the last refresh, with those of a rebuild.
+fn verify(ctx: &Context, engines: &[Arc<Engine>]) -> Result<(), Failure> {
+    let reports = engines.iter().map(|engine| Ok((engine, compared(engine, engine.verify(&ctx.watched())?))));
+    let reports = reports.collect::<Result<Vec<_>, Failure>>()?;
+    let fields = reports.iter().map(|(engine, report)| (*engine, fields_of_rebuild(report)));
+    ctx.out.record(fields_of_all(fields.collect()))?;
+    reports.iter().try_for_each(|(engine, report)| require_equal(engine, report))
+}
+
+/// Fails if the stored rows of a model differ from those of a rebuild, or were not compared.
+fn require_equal(engine: &Engine, report: &RebuildReport) -> Result<(), Failure> {
     if let Some(damage) = engine.damage() {
         return Err(Failure::DamageFound(format!("nothing was compared: {damage}")));
     }
@@ -176,7 +222,7 @@ fn step(reason: &RefreshReason) -> (String, Option<&NodeName>, String) {
 
 pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure> {
     ctx.map_files();
-    let (engine, status) = ctx.trained(&args.store)?;
+    let (engine, status) = ctx.trained(&args.store, args.model.model.as_deref())?;
     let digest = engine.digest(&ctx.watched())?;
     ctx.note_dirty(status.dirty_nodes, digest.epoch, "the embeddings");
     ctx.out.record(vec![
@@ -187,7 +233,7 @@ pub(crate) fn digest(ctx: &mut Context, args: DigestArgs) -> Result<(), Failure>
     ])
 }
 
-fn fields_of_rebuild(report: &RebuildReport) -> Vec<(&'static str, Value)> {
+fn fields_of_rebuild(report: &RebuildReport) -> Fields {
     let (differed, nodes, first) = match &report.comparison {
         RowComparison::Equal { .. } => (json!(false), json!(0), Value::Null),
         RowComparison::Different { nodes, first, .. } => {
@@ -200,7 +246,7 @@ fn fields_of_rebuild(report: &RebuildReport) -> Vec<(&'static str, Value)> {
     fields
 }
 
-fn fields(report: &RefreshReport) -> Vec<(&'static str, Value)> {
+fn fields(report: &RefreshReport) -> Fields {
     let ms = json!({
         "reach": rounded(report.ms.reach, 3),
         "walks": rounded(report.ms.walks, 3),

@@ -11,6 +11,7 @@ use crate::core::failure::Failure;
 use crate::output::progress::new_bar;
 use crate::report::ReportSource;
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 
 /// The largest page, in bytes.
 const LIMIT: usize = 4_900_000;
@@ -30,10 +31,12 @@ pub(crate) struct ReportArgs {
     /// The most points of the map; it has fewer if the store is so large that searches take long
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=4_000))]
     points: u32,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn report(ctx: &mut Context, args: ReportArgs) -> Result<(), Failure> {
-    let engine = ctx.engine(&args.store)?;
+    let engine = ctx.model(&args.store, args.model.model.as_deref())?;
     require_writable(&args.out, args.force)?;
     let bar = new_bar(0, "{bar:30} {msg}  {pos} of {len}  {eta} left", ctx.out);
     let observer = |what: &str, done: u64, of: u64| {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hedgerow::{Epoch, Generation, Snapshot};
+use hedgerow::{Epoch, Generation, Snapshot, Store};
 use serde_json::{Value, json};
 
 use crate::core::failure::Failure;
 use crate::output::value::{flat_rows, object, rounded};
 use crate::session::context::Context;
+use crate::session::models::several_models;
 use crate::session::schema::{edge_counts, kinds_by_name};
 
 /// The arguments of `stats`.
@@ -25,7 +26,7 @@ pub(crate) fn stats(ctx: &mut Context, args: StatsArgs) -> Result<(), Failure> {
     let (store, status) = (engine.store(), engine.status());
     let snapshot = store.snapshot();
     let (nodes, degrees) = nodes(&snapshot);
-    let fields = vec![
+    let mut fields = vec![
         ("nodes", nodes),
         ("edges", object(edge_counts(&snapshot).into_iter().map(|(name, count)| (name, count.into())))),
         ("degrees", degrees),
@@ -35,11 +36,27 @@ pub(crate) fn stats(ctx: &mut Context, args: StatsArgs) -> Result<(), Failure> {
         ("dirty_nodes", status.dirty_nodes.into()),
         ("bytes", object(store.sizes().files.into_iter().map(|(name, bytes)| (name, bytes.into())))),
     ];
+    fields.extend(models(store)?);
     if ctx.out.mode.is_json() {
         return ctx.out.record(fields);
     }
     // Text has a line for each figure, so that `grep` and `cut` find it.
     ctx.out.rows(&["figure", "value"], flat_rows(&object(fields)))
+}
+
+/// The models, if there are several.
+fn models(store: &Store) -> Result<Option<(&'static str, Value)>, Failure> {
+    let models = several_models(store)?;
+    let figures = models.iter().map(|model| {
+        let figures = json!({
+            "default": model.is_default,
+            "generation": model.generation.get(),
+            "embedded": model.embedded.get(),
+            "dirty_nodes": model.dirty_nodes,
+        });
+        (model.name.as_str(), figures)
+    });
+    Ok((!models.is_empty()).then(|| ("models", object(figures))))
 }
 
 /// The number of nodes of each kind, and their largest and mean degree.

@@ -494,6 +494,33 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         let verbs = ["similar", "recommend", "neighbors", "neighborhood", "walk"];
         verbs.map(|verb| run(folder, &[verb, "s", "lamp:a", "-k", "0"])).into()
     }),
+    ("a model was named that the store does not have", |folder| {
+        lamps_with_model(folder);
+        let questions = ["similar", "recommend", "embed", "neighborhood"];
+        let asked = questions.map(|verb| run(folder, &[verb, "s", "lamp:a", "--model", "tonight"]));
+        let managed = ["promote", "drop", "rollback"];
+        asked
+            .into_iter()
+            .chain(managed.map(|action| run(folder, &["models", "s", action, "tonight"])))
+            .collect()
+    }),
+    ("a model was to be trained under a name that it cannot have", |folder| {
+        lamps(folder);
+        vec![run(folder, &["train", "s", "--target", "lamp", "--name", "To night"])]
+    }),
+    ("the promoted model was to be dropped while there are others", |folder| {
+        lamps_with_model(folder);
+        ok(folder, &["train", "s", "--name", "tonight", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
+        vec![run(folder, &["models", "s", "drop", "main"])]
+    }),
+    ("a model was to go back that has one generation", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["models", "s", "rollback", "main"])]
+    }),
+    ("users were to be shared out without weights", |folder| {
+        lamps_with_model(folder);
+        vec![run(folder, &["recommend", "s", "room:hall", "--models", "main"])]
+    }),
     ("a relation was named that is not in the store", |folder| {
         lamps_with_model(folder);
         vec![

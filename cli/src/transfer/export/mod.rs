@@ -22,6 +22,7 @@ use hedgerow::{EmbeddingExport, Engine, ErrorKind, Store};
 use crate::core::failure::Failure;
 use crate::output::value::rounded;
 use crate::session::context::Context;
+use crate::session::models::{ModelArgs, existing_model};
 use crate::transfer::export::export_folder::ExportFolder;
 use crate::transfer::export::export_rows::ExportRows;
 use crate::transfer::manifest::ExportFormat;
@@ -52,6 +53,8 @@ pub(crate) struct ExportArgs {
     /// parquet: the most rows of a file
     #[arg(long, value_name = "N", default_value_t = SHARD, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure> {
@@ -63,7 +66,7 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
     if cfg!(not(feature = "parquet")) && args.format == ExportFormat::Parquet {
         return Err(Failure::no_parquet());
     }
-    let engine = engine(ctx, &args.store)?;
+    let engine = engine(ctx, &args.store, args.model.model.as_deref())?;
     let store = engine.store();
     if is_within(&args.folder, store.path()) {
         let folder = args.folder.display();
@@ -73,7 +76,7 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
     }
     // The embeddings are refreshed first, so that they and the graph are of one epoch.
     let mut folder = ExportFolder::create(&args.folder, args.force)?;
-    let dirty = store.dirty_nodes();
+    let dirty = engine.status().dirty_nodes;
     let is_trained = engine.status().generation.is_some();
     let embeddings = is_trained.then(|| engine.export_embeddings(&ctx.watched())).transpose()?;
     if is_trained && dirty > 0 {
@@ -141,15 +144,16 @@ pub(crate) fn export(ctx: &mut Context, args: &ExportArgs) -> Result<(), Failure
 }
 
 /// Opens the engine of the store, read-only where another process writes to the store.
-fn engine(ctx: &mut Context, path: &Path) -> Result<Arc<Engine>, Failure> {
-    match ctx.engine(path) {
+fn engine(ctx: &mut Context, path: &Path, model: Option<&str>) -> Result<Arc<Engine>, Failure> {
+    match ctx.model(path, model) {
         // The writing process has the lock; reading needs none.
         Err(Failure::Open(error)) if error.kind() == ErrorKind::Locked => {
             let store = Store::options().read_only(true).open(path);
             let store = Arc::new(store.map_err(|error| Failure::Open(error.into()))?);
             ctx.out
                 .note("another process writes to the store: exported as of its last checkpoint or refresh");
-            Ok(Arc::new(Engine::open(store)?))
+            let name = existing_model(&store, model)?;
+            Ok(Arc::new(Engine::open_model(store, &name)?))
         }
         other => other,
     }

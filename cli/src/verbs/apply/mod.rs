@@ -108,7 +108,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
         FollowedInput::require(&args.file)?;
     }
     let store = ctx.store_or_new(&args.store)?;
-    let engine = engine(ctx, &args)?;
+    let engines = engines(ctx, &args)?;
     let size = args.batch as usize;
     let rules = ChangeRules {
         state: RowState::new(&args.rows, &store.snapshot()),
@@ -125,7 +125,7 @@ pub(crate) fn apply(ctx: &mut Context, args: ApplyArgs) -> Result<(), Failure> {
     };
     // The run: all changes of a file, or those that come.
     let window = if args.refresh == Some(Refresh::Window) { args.window } else { 0 };
-    let refresher = Refresher::new(engine, Duration::from_millis(window), ctx.cancel().clone());
+    let refresher = Refresher::new(engines, Duration::from_millis(window), ctx.cancel().clone());
     let (checkpoint, mut stream) = (BackgroundCheckpoint::new(&store), ctx.out.stream(COLUMNS));
     let status = Status::new(ctx.out, args.status.map(Duration::from_secs));
     let (committed, batches, applied) = (Position::default(), 0, 0);
@@ -168,18 +168,20 @@ enum Input {
     Followed(FollowedInput),
 }
 
-/// The engine that refreshes; none if nothing is refreshed.
-fn engine(ctx: &mut Context, args: &ApplyArgs) -> Result<Option<Arc<Engine>>, Failure> {
+/// The engines that refresh; none if nothing is refreshed.
+fn engines(ctx: &mut Context, args: &ApplyArgs) -> Result<Vec<Arc<Engine>>, Failure> {
     match args.refresh {
-        Some(Refresh::None) => Ok(None),
-        Some(Refresh::Eager | Refresh::Window) => Ok(Some(ctx.trained(&args.store)?.0)),
+        Some(Refresh::None) => Ok(Vec::new()),
+        Some(Refresh::Eager | Refresh::Window) => {
+            ctx.trained(&args.store, None)?;
+            ctx.engines(&args.store)
+        }
         None => {
-            let engine = ctx.engine(&args.store)?;
-            if engine.status().generation.is_some() {
-                return Ok(Some(engine));
+            let engines = ctx.engines(&args.store)?;
+            if engines.is_empty() {
+                ctx.out.note("no model is trained in this store, so nothing is refreshed");
             }
-            ctx.out.note("no model is trained in this store, so nothing is refreshed");
-            Ok(None)
+            Ok(engines)
         }
     }
 }

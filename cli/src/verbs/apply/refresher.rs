@@ -12,8 +12,8 @@ const STORE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Refreshes after every batch, at most once in a window, or never.
 pub(super) struct Refresher {
-    /// None if nothing is refreshed.
-    engine: Option<Arc<Engine>>,
+    /// Those of all models, that of the default one first; none if nothing is refreshed.
+    engines: Vec<Arc<Engine>>,
     window: Duration,
     cancel: CancelToken,
     /// The end of the last refresh.
@@ -24,19 +24,19 @@ pub(super) struct Refresher {
 }
 
 impl Refresher {
-    pub(super) fn new(engine: Option<Arc<Engine>>, window: Duration, cancel: CancelToken) -> Self {
+    pub(super) fn new(engines: Vec<Arc<Engine>>, window: Duration, cancel: CancelToken) -> Self {
         let now = Instant::now();
-        Self { engine, window, cancel, last_refresh: now, is_behind: false, last_stored: now }
+        Self { engines, window, cancel, last_refresh: now, is_behind: false, last_stored: now }
     }
 
     /// Treats nodes that are dirty already as if they were committed now.
     pub(super) fn catch_up(&mut self) {
-        self.is_behind = self.engine.as_ref().is_some_and(|engine| engine.status().dirty_nodes > 0);
+        self.is_behind = self.engines.iter().any(|engine| engine.status().dirty_nodes > 0);
     }
 
-    /// Records a commit, and refreshes if it is time.
+    /// Records a commit, and refreshes if it is time. Returns the report of the default model.
     pub(super) fn committed(&mut self) -> Result<Option<RefreshReport>, Failure> {
-        self.is_behind = self.engine.is_some();
+        self.is_behind = !self.engines.is_empty();
         self.refresh_when_due()
     }
 
@@ -48,8 +48,8 @@ impl Refresher {
 
     /// Stores refreshed embeddings if it is time.
     pub(super) fn store_when_due(&mut self) -> Result<(), Failure> {
-        if let Some(engine) = self.engine.as_ref().filter(|_| self.last_stored.elapsed() >= STORE_INTERVAL) {
-            engine.persist(&CancelToken::new())?;
+        if self.last_stored.elapsed() >= STORE_INTERVAL {
+            self.store()?;
             self.last_stored = Instant::now();
         }
         Ok(())
@@ -59,8 +59,12 @@ impl Refresher {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let refreshed = if self.is_behind && !self.cancel.is_cancelled() { self.refresh() } else { Ok(None) };
         // Embeddings of earlier refreshes are stored even if the last one failed, so that they are not lost.
-        self.engine.as_ref().map_or(Ok(()), |engine| engine.persist(&CancelToken::new()))?;
+        self.store()?;
         refreshed.map(drop)
+    }
+
+    fn store(&self) -> Result<(), Failure> {
+        Ok(self.engines.iter().try_for_each(|engine| engine.persist(&CancelToken::new()))?)
     }
 
     fn refresh_when_due(&mut self) -> Result<Option<RefreshReport>, Failure> {
@@ -68,7 +72,11 @@ impl Refresher {
     }
 
     fn refresh(&mut self) -> Result<Option<RefreshReport>, Failure> {
-        let report = self.engine.as_ref().map(|engine| engine.refresh(false, &self.cancel)).transpose()?;
+        let mut report = None;
+        for engine in &self.engines {
+            let refreshed = engine.refresh(false, &self.cancel)?;
+            report.get_or_insert(refreshed);
+        }
         (self.last_refresh, self.is_behind) = (Instant::now(), false);
         Ok(report)
     }

@@ -11,6 +11,7 @@ use hedgerow::{Engine, EvaluateOptions, Interests, RecommendQuality, RelatedQual
 use crate::core::failure::Failure;
 use crate::input::pairs::{read_pairs, read_users};
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 use crate::session::schema::relations;
 use crate::verbs::eval::comparison::{FigureNames, OverallFigure, RankerFigures, print};
 use crate::verbs::eval::sparkline::{change, fraction};
@@ -55,6 +56,8 @@ pub(crate) struct EvalArgs {
     /// co-occurrence, two damped hops (RP3-beta), Pixie and implicit ALS
     #[arg(long, value_name = "N|all|off", default_value_t = EvaluateOptions::COMPARED, value_parser = baselines)]
     baselines: usize,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// The tasks.
@@ -67,7 +70,7 @@ enum Task {
 }
 
 pub(crate) fn eval(ctx: &mut Context, args: EvalArgs) -> Result<(), Failure> {
-    let (engine, status) = ctx.trained(&args.store)?;
+    let (engine, status) = ctx.trained(&args.store, args.model.model.as_deref())?;
     let kind = args.kind.map_or_else(|| only_target(&status), Ok)?;
     let options = EvaluateOptions { k: args.k, interests: args.interests, compared: args.baselines };
     match (args.task, args.test, args.pairs) {

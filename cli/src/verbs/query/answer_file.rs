@@ -16,6 +16,7 @@ use crate::input::source::Source;
 use crate::output::stream::Stream;
 use crate::output::value::{count, float, name, object};
 use crate::session::context::Context;
+use crate::session::models::ModelShares;
 use crate::session::properties::{PropertyColumns, ShowArgs};
 use crate::verbs::query::answer_explanation::{facts_of, words_of};
 
@@ -35,6 +36,8 @@ pub(crate) enum OnError {
 pub(crate) enum Asked {
     /// Users, each with a recommendation.
     Users(Recommender),
+    /// Users that models share out, each with the recommendation of its model.
+    SharedUsers(ModelShares, Vec<(String, Recommender)>),
     /// Nodes, each with similar ones.
     Queries(SimilarFinder),
 }
@@ -50,6 +53,18 @@ impl Asked {
             Self::Users(recommender) => {
                 recommender.recommend(&names.map(Recipient::Node).collect::<Vec<_>>(), cancel)?
             }
+            Self::SharedUsers(shares, recommenders) => {
+                let mut answers: Vec<Option<Result<Ranked, hedgerow::ModelError>>> = Vec::new();
+                answers.resize_with(nodes.len(), || None);
+                for (model, recommender) in recommenders {
+                    let is_own = |node: &AskedNode| shares.model_of(node.name.as_ref().stable_id()) == model;
+                    let own: Vec<usize> = (0..nodes.len()).filter(|&at| is_own(&nodes[at])).collect();
+                    let users = own.iter().map(|&at| Recipient::Node(nodes[at].name.clone()));
+                    let ranked = recommender.recommend(&users.collect::<Vec<_>>(), cancel)?;
+                    own.into_iter().zip(ranked).for_each(|(at, ranked)| answers[at] = Some(ranked));
+                }
+                answers.into_iter().map(|answer| answer.expect("each user has a model")).collect()
+            }
             Self::Queries(finder) => finder.similar(&names.collect::<Vec<_>>(), cancel)?,
         })
     }
@@ -57,19 +72,30 @@ impl Asked {
     /// The name of the column of the nodes.
     fn column(&self) -> &'static str {
         match self {
-            Self::Users(_) => "user",
+            Self::Users(_) | Self::SharedUsers(..) => "user",
             Self::Queries(_) => "query",
         }
     }
 
     /// The columns of the output.
     fn columns<'c>(&self, json: bool, explain: bool, shown: &'c PropertyColumns<'_>) -> Vec<&'c str> {
+        let model = matches!(self, Self::SharedUsers(..)).then_some("model");
         if json {
-            return vec![self.column(), "basis", "epoch", "dirty_nodes", "items"];
+            let columns = [self.column(), "basis", "epoch", "dirty_nodes", "items"];
+            return columns.into_iter().chain(model).collect();
         }
         let mut columns = shown.after(&[self.column(), "node", "score", "basis"]);
         columns.extend(explain.then_some("why"));
+        columns.extend(model);
         columns
+    }
+
+    /// The model that answers a user, where models share users out.
+    fn model_of(&self, user: &NodeName) -> Option<Value> {
+        match self {
+            Self::SharedUsers(shares, _) => Some(shares.model_of(user.as_ref().stable_id()).into()),
+            Self::Users(_) | Self::Queries(_) => None,
+        }
     }
 }
 
@@ -177,7 +203,8 @@ impl Writer<'_> {
             for item in &ranked.items {
                 let why = item.explanation.as_ref().map(|why| words_of(why, &NodeName::to_string));
                 let row = [name(asking), name(&item.node), float(item.score), basis(ranked)].into_iter();
-                self.stream.row(row.chain(self.shown.values_of(&item.node)).chain(why).collect())?;
+                let row = row.chain(self.shown.values_of(&item.node)).chain(why);
+                self.stream.row(row.chain(self.asked.model_of(asking)).collect())?;
             }
             return Ok(());
         }
@@ -188,13 +215,14 @@ impl Writer<'_> {
             fields.extend(item.explanation.as_ref().map(|why| ("why", facts_of(why))));
             object(fields)
         });
-        self.stream.row(vec![
+        let row = [
             name(asking),
             basis(ranked),
             ranked.epoch.get().into(),
             ranked.dirty_nodes.into(),
             items.collect(),
-        ])
+        ];
+        self.stream.row(row.into_iter().chain(self.asked.model_of(asking)).collect())
     }
 
     fn error(&mut self, asking: &str, error: &str) -> Result<(), Failure> {
@@ -205,6 +233,7 @@ impl Writer<'_> {
         let mut row = vec![asking.into(), Value::Null, Value::Null, format!("error: {error}").into()];
         row.extend(self.shown.after(&[]).iter().map(|_| Value::Null));
         row.extend(self.explain.then_some(Value::Null));
+        row.extend(matches!(self.asked, Asked::SharedUsers(..)).then_some(Value::Null));
         self.stream.row(row)
     }
 }

@@ -10,6 +10,7 @@ use crate::core::location::Place;
 use crate::input::npy::{Matrix, parse_block};
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 
 /// The arguments of `embed`.
 #[derive(Args, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct EmbedArgs {
     /// Nodes that a new node is linked to, such as pin:1,pin:2
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     history: Vec<NodeName>,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
@@ -42,7 +45,7 @@ pub(crate) fn embed(ctx: &mut Context, args: EmbedArgs) -> Result<(), Failure> {
         let advice = "name a node, or describe a new one with --tokens, --dense or --history";
         return Err(Failure::Usage(advice.to_owned()));
     }
-    let (engine, status) = ctx.trained(&args.store)?;
+    let (engine, status) = ctx.trained(&args.store, args.model.model.as_deref())?;
     let embedded = match &args.node {
         Some(node) if is_new && engine.store().snapshot().lookup(node.as_ref()).is_some() => {
             let advice = "leave out --tokens, --dense and --history, or give another name";

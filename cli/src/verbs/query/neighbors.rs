@@ -11,6 +11,7 @@ use crate::input::timestamp;
 use crate::output::printer::Mode;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 use crate::session::properties::ShowArgs;
 use crate::session::schema::relations;
 use crate::verbs::query::ranking::answer_count;
@@ -48,6 +49,8 @@ pub(crate) struct NeighborhoodArgs {
     k: usize,
     #[command(flatten)]
     show: ShowArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// Prints the heaviest edges first. Equal weights are ordered by name, so equal graphs have equal answers.
@@ -87,7 +90,7 @@ fn shown_time(time: Option<i64>, unit: TimeUnit, mode: Mode) -> Value {
 
 pub(crate) fn neighborhood(ctx: &mut Context, args: NeighborhoodArgs) -> Result<(), Failure> {
     ctx.map_files();
-    let engine = ctx.engine(&args.store)?;
+    let engine = ctx.model(&args.store, args.model.model.as_deref())?;
     let visited = engine.neighborhood(args.node.as_ref(), args.k)?;
     let snapshot = engine.store().snapshot();
     let nodes = visited.iter().filter_map(|node| snapshot.lookup(&node.node));

@@ -18,6 +18,7 @@ use crate::input::source::Source;
 use crate::output::printer::Mode;
 use crate::output::value::{float, name};
 use crate::session::context::Context;
+use crate::session::models::ModelArgs;
 use crate::session::properties::{ShowArgs, name_with_label};
 use crate::verbs::query::answer_explanation::{facts_of, words_of};
 use crate::verbs::query::filter_notes::note_unmatched;
@@ -77,6 +78,8 @@ pub(crate) struct RankingArgs {
     explain: bool,
     #[command(flatten)]
     pub(crate) show: ShowArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// Parses a number of answers.
@@ -124,10 +127,20 @@ impl RankingArgs {
     }
 
     pub(crate) fn engine(&self, ctx: &mut Context, store: &Path) -> Result<Arc<Engine>, Failure> {
+        self.engine_of(ctx, store, self.model.model.as_deref())
+    }
+
+    /// The engine of a model, the default one if none is named; refreshed if that was asked for.
+    pub(crate) fn engine_of(
+        &self,
+        ctx: &mut Context,
+        store: &Path,
+        model: Option<&str>,
+    ) -> Result<Arc<Engine>, Failure> {
         for file in self.exclude.iter().chain(&self.candidates) {
             ctx.require_file(file)?;
         }
-        let (engine, status) = ctx.trained(store)?;
+        let (engine, status) = ctx.trained(store, model)?;
         if self.now && status.dirty_nodes > 0 {
             // The log names the dirty nodes, and a read-only store does not open it: then everything is recomputed.
             engine.refresh(engine.store().is_read_only(), &ctx.watched())?;

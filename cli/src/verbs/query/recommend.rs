@@ -8,6 +8,7 @@ use hedgerow::{AnswerSource, Interest, Interests, NodeName, Query, Ranked, Recip
 use crate::core::failure::Failure;
 use crate::output::value::{float, name, object};
 use crate::session::context::Context;
+use crate::session::models::{ModelShares, existing_model};
 use crate::session::properties::ShowArgs;
 use crate::verbs::query::answer_file::{Asked, OnError, answer_file, basis};
 use crate::verbs::query::ranking::{RankingArgs, print};
@@ -36,6 +37,9 @@ pub(crate) struct RecommendArgs {
     /// Keep nodes in the answer that are linked to the user or are in the history
     #[arg(long)]
     include_seen: bool,
+    /// Models that share users out, by a hash of the user, such as main=90,tonight=10; the answer says which one it is of
+    #[arg(long, value_name = "MODEL=N,..", value_parser = ModelShares::parse, conflicts_with_all = ["model", "history"])]
+    models: Option<ModelShares>,
     #[command(flatten)]
     ranking: RankingArgs,
 }
@@ -70,19 +74,43 @@ pub(crate) fn recommend(ctx: &mut Context, args: RecommendArgs) -> Result<(), Fa
         let advice = "--exclude-relation needs a node that is linked, and --history has none: name the user";
         return Err(Failure::Usage(advice.to_owned()));
     }
-    let engine = args.ranking.engine(ctx, &args.store)?;
+    // Without shares one model answers; with shares each user has its own.
+    let chosen = match (&args.models, &recipient) {
+        (Some(shares), Some(Recipient::Node(user))) => {
+            Some(shares.model_of(user.as_ref().stable_id()).to_owned())
+        }
+        (Some(shares), _) => shares.names().next().map(str::to_owned),
+        (None, _) => args.ranking.model.model.clone(),
+    };
+    let engine = args.ranking.engine_of(ctx, &args.store, chosen.as_deref())?;
+    let mut engines = Vec::new();
+    for name in args.models.iter().flat_map(ModelShares::names) {
+        let name = existing_model(engine.store(), Some(name))?;
+        // One user needs the chosen model only.
+        if args.users.is_some() {
+            engines.push((name.clone(), args.ranking.engine_of(ctx, &args.store, Some(&name))?));
+        }
+    }
     let deadline = args.ranking.deadline();
     let (show, snapshot) = (args.ranking.show.clone(), engine.store().snapshot());
     let query = Query { interests: args.interests, ..args.ranking.query(args.include_seen)? };
     deadline.run(ctx, |cancel| match (recipient, args.users) {
         (None, Some(users)) => {
-            let recommender = Asked::Users(engine.recommender(&query)?);
+            let recommender = match args.models {
+                None => Asked::Users(engine.recommender(&query)?),
+                Some(shares) => {
+                    let recommenders =
+                        engines.iter().map(|(name, engine)| Ok((name.clone(), engine.recommender(&query)?)));
+                    Asked::SharedUsers(shares, recommenders.collect::<Result<_, Failure>>()?)
+                }
+            };
             answer_file(ctx, &recommender, &users, query.explain, args.on_error, (&snapshot, &show), cancel)
         }
         (recipient, _) => {
             let recipient = recipient.unwrap_or(Recipient::History(Vec::new()));
             let ranked = engine.recommend(&recipient, &query, cancel)?;
-            print_one(ctx, &ranked, &query, (&snapshot, &show))
+            let model = args.models.and(chosen);
+            print_one(ctx, &ranked, &query, model.as_deref(), (&snapshot, &show))
         }
     })
 }
@@ -91,8 +119,12 @@ fn print_one(
     ctx: &Context,
     ranked: &Ranked,
     query: &Query,
+    model: Option<&str>,
     shown: (&Snapshot, &ShowArgs),
 ) -> Result<(), Failure> {
+    if let Some(model) = model {
+        ctx.out.note(&format!("the answer is of the model {model}"));
+    }
     // Notes on the source of the answer and the interests.
     match ranked.source {
         AnswerSource::Graph | AnswerSource::Embeddings => {}
@@ -118,7 +150,8 @@ fn print_one(
             ("items", interest.items.into()),
         ])
     };
-    let facts =
+    let mut facts =
         vec![("basis", basis(ranked)), ("interests", ranked.interests.iter().map(interest).collect())];
+    facts.extend(model.map(|model| ("model", model.into())));
     print(ctx, ranked, facts, query, shown)
 }

@@ -45,6 +45,9 @@ pub(crate) struct TrainArgs {
     /// The kinds to embed, such as pin,board
     #[arg(long, value_name = "KIND,..", value_delimiter = ',', required_unless_present = "resume")]
     target: Vec<String>,
+    /// The name of the model, 1 to 32 lowercase letters, digits and hyphens [default: the promoted one, first `main`]
+    #[arg(long, value_name = "MODEL")]
+    name: Option<String>,
     /// A file of positives: per line two keys of the target kind, `query<TAB>item` [default: positives from the graph]
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
@@ -67,7 +70,8 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
     // Options and positives.
-    let engine = ctx.engine(&args.store)?;
+    let name = args.name.map_or_else(|| Ok(ctx.store(&args.store)?.default_set()), Ok::<_, Failure>)?;
+    let engine = ctx.engine_of(&args.store, &name)?;
     let mut options = args.options.into_options(args.target);
     if args.resume {
         options = interrupted_options(&engine, &args.typed, &options)?;
@@ -108,7 +112,14 @@ pub(crate) fn train(ctx: &mut Context, args: TrainArgs) -> Result<(), Failure> {
     let trained = training.observer(observe).run(&watched);
     log.bar.finish_and_clear();
     match trained {
-        Ok(report) => log.end(&report, options.epochs),
+        Ok(report) => {
+            if name != engine.store().default_set() {
+                ctx.out.note(&format!(
+                    "`models STORE promote {name}` makes it the model that answers by default"
+                ));
+            }
+            log.end(&report, options.epochs)
+        }
         Err(error) => {
             log.stream.finish()?;
             Err(log.failed.unwrap_or_else(|| error.into()))
