@@ -52,7 +52,9 @@ fn draws_are_in_proportion_to_weights_that_halve_with_each_half_life() {
         (0..100).map(|at| (1.0 + (at % 4) as f32, TODAY - i64::from(at) * 3 * DAY / 2)).collect();
     let store = board(folder.path(), &edges);
     let mut drawn = vec![0_u64; edges.len()];
-    draws(&store.snapshot(), 200_000).into_iter().for_each(|pin| drawn[pin] += 1);
+    for pin in draws(&store.snapshot(), 200_000) {
+        drawn[pin] += 1;
+    }
     let faded =
         |&(weight, time): &(f32, i64)| f64::from(weight) * ((time - TODAY) as f64 / (30 * DAY) as f64).exp2();
     let sum: f64 = edges.iter().map(faded).sum();

@@ -50,7 +50,9 @@ fn kind_of(error: ModelError) -> ErrorKind {
 fn trained(path: &Path, graph: &mut GraphModel) -> Arc<Store> {
     let store = open_store(path);
     store.commit(&graph.initial_batch()).expect("a commit");
-    open_models(&store).iter().for_each(|engine| train(engine, 1));
+    for engine in &open_models(&store) {
+        train(engine, 1);
+    }
     store
 }
 
