@@ -23,17 +23,33 @@ const FORMS: &[&str] =
 
 /// A trained store `s` of a random graph with dirty nodes and values, and its reference.
 fn model_graph(cli: &Cli, seed: u64) -> GraphModel {
-    let mut model_graph = GraphModel::new(seed, 30);
+    let graph = |seed: u64| {
+        let mut model_graph = GraphModel::new(seed, 30);
+        let initial = model_graph.initial_batch();
+        let batches: Vec<Batch> =
+            [initial].into_iter().chain((0..15).map(|_| model_graph.batch(6))).collect();
+        (model_graph, batches)
+    };
+    // The first one with pins with and without a title.
+    let has_title = |graph: &GraphModel, expected: bool| {
+        let mut pins = graph.nodes.iter().filter(|(name, _)| name.kind == "pin");
+        pins.any(|(_, features)| features.properties.contains_key("title") == expected)
+    };
+    let (model_graph, batches) = (seed..seed + 100)
+        .map(graph)
+        .find(|(graph, _)| has_title(graph, true) && has_title(graph, false))
+        .expect("there is one");
     let engine = engine(cli, "s");
-    engine.store().commit(&model_graph.initial_batch()).expect("a commit");
-    for _ in 0..10 {
-        engine.store().commit(&model_graph.batch(6)).expect("a commit");
-    }
+    let commit = |batches: &[Batch]| {
+        for batch in batches {
+            engine.store().commit(batch).expect("a commit");
+        }
+    };
+    let (before, after) = batches.split_at(11);
+    commit(before);
     train(&engine);
     set_label(engine.store());
-    for _ in 0..5 {
-        engine.store().commit(&model_graph.batch(6)).expect("a commit");
-    }
+    commit(after);
     model_graph
 }
 
