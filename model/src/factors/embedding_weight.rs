@@ -105,10 +105,12 @@ impl HeldOutScores {
                 row.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
             }
         }
-        let histories: Vec<&[u32]> = self.ranking.histories().collect();
-        let mean = |history: &&[u32]| {
+        let histories: Vec<&[(u32, f32)]> = self.ranking.histories().collect();
+        let mean = |history: &&[(u32, f32)]| {
             let mut mean = vec![0.0; dim];
-            for (values, influence) in history.iter().filter_map(|&item| vector(self.items[item as usize])) {
+            for &(item, strength) in *history {
+                let Some((values, influence)) = vector(self.items[item as usize]) else { continue };
+                let influence = strength * influence;
                 mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += influence * value);
             }
             normalize(&mut mean);
@@ -202,7 +204,7 @@ mod tests {
         // An item's vector becomes the sum over the lists that have it.
         for (list, (history, hidden)) in scores.ranking.histories().zip(scores.ranking.hidden()).enumerate() {
             let of_list = random_vector(1000 + list as u64);
-            for &item in history.iter().chain(hidden) {
+            for &item in history.iter().map(|(item, _)| item).chain(hidden) {
                 vectors[item as usize].iter_mut().zip(&of_list).for_each(|(sum, value)| *sum += value);
             }
         }

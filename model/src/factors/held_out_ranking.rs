@@ -35,8 +35,8 @@ struct HeldOutList {
     hidden: Vec<u32>,
     /// The strengths of the hidden edges.
     strengths: Vec<f32>,
-    /// The other items of the list, which are not ranked.
-    history: Vec<u32>,
+    /// The other items of the list, which are not ranked, with their strengths.
+    history: Vec<(u32, f32)>,
     /// The sum of each item that two hops reach.
     sums: Vec<(u32, f32)>,
 }
@@ -83,7 +83,7 @@ impl HeldOutRanking {
                 list: group[0].list,
                 hidden: group.iter().map(|edge| edge.item).collect(),
                 strengths: group.iter().map(|edge| edge.strength).collect(),
-                history: lists.of_list.columns_of(group[0].list as usize).to_vec(),
+                history: lists.of_list.row(group[0].list as usize).collect(),
                 sums: two_hops(lists, dampings, group[0].list, &mut amounts, &mut sums),
             };
             groups.iter().map(query).collect::<Vec<_>>()
@@ -97,8 +97,8 @@ impl HeldOutRanking {
         self.queries.iter().map(|query| query.list).collect()
     }
 
-    /// The items of each list that are not hidden, in the order of [`HeldOutRanking::list_rows`].
-    pub(crate) fn histories(&self) -> impl Iterator<Item = &[u32]> {
+    /// The items of each list that are not hidden, with their strengths, in the order of [`HeldOutRanking::list_rows`].
+    pub(crate) fn histories(&self) -> impl Iterator<Item = &[(u32, f32)]> {
         self.queries.iter().map(|query| query.history.as_slice())
     }
 
@@ -185,7 +185,7 @@ impl HeldOutRanking {
                 for &(item, sum) in &query.sums {
                     scores[item as usize] += weights.filter * dampings[item as usize] * sum;
                 }
-                for &seen in &query.history {
+                for &(seen, _) in &query.history {
                     scores[seen as usize] = f32::NAN;
                 }
                 found.extend(ranks(&prepared, at, query, scores, &mut scaled));

@@ -151,11 +151,12 @@ impl Embeddings {
         if popularity { cosine + self.bias[row as usize] } else { cosine }
     }
 
-    /// The query vector of a history: the unit vector of the sum of its rows, each times its influence. Zeros without rows.
-    pub(crate) fn mean(&self, rows: &[u32]) -> Vec<f32> {
+    /// The query vector of a history: the unit vector of the sum of its rows, each times its strength and its influence. Zeros without
+    /// rows.
+    pub(crate) fn mean(&self, rows: impl Iterator<Item = (u32, f32)>) -> Vec<f32> {
         let mut mean = vec![0.0; self.vectors.dim()];
-        for &row in rows {
-            let influence = self.config.influence(self.levels[row as usize]);
+        for (row, strength) in rows {
+            let influence = strength * self.config.influence(self.levels[row as usize]);
             for (sum, value) in mean.iter_mut().zip(self.vector(row)) {
                 *sum += influence * value;
             }

@@ -129,11 +129,11 @@ impl HistoryQuery {
         let vectors: Vec<Vec<f32>> = rows.iter().map(|&row| embeddings.vector(row)).collect();
         let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         for cluster in clusters(&vectors, &weights(&times), options.interests) {
-            let members: Vec<u32> = cluster.members.iter().map(|&at| rows[at]).collect();
-            self.vectors.push(blended(embeddings.mean(&members), own, embeddings));
+            let members = cluster.members.iter().map(|&at| (rows[at], nodes[at].strength));
+            self.vectors.push(blended(embeddings.mean(members), own, embeddings));
             let item = |&at: &usize| (nodes[at].node, nodes[at].strength);
             self.items.push(cluster.members.iter().map(item).collect());
-            let (medoid, items) = (rows[cluster.medoid], members.len());
+            let (medoid, items) = (rows[cluster.medoid], cluster.members.len());
             self.interests.push(InterestRows { medoid, importance: cluster.importance, items });
         }
         if self.vectors.is_empty()
