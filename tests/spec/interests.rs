@@ -126,6 +126,7 @@ fn stores_of_equal_content_give_the_same_recommendations_and_explanations() {
 /// One batch with the final content of a graph, in reverse order.
 fn reversed_content(model_graph: &GraphModel) -> Batch {
     let mut batch = Batch::new();
+    model_graph.declare_relations(&mut batch);
     for ((relation, a, b), (weight, time)) in model_graph.edges.iter().rev() {
         let edge = Edge { weight: *weight, time: *time, relation: Some(relation), ..Edge::default() };
         batch.link(b.as_ref(), a.as_ref(), edge).expect("a valid edge");

@@ -47,7 +47,7 @@ fn the_order_of_arrival_and_removals_do_not_change_the_digest() {
         // And: a store with the final content.
         let copied = engine(&folder, "copied");
         let mut batch = Batch::new();
-        model_graph.declare_dislikes(&mut batch);
+        model_graph.declare_relations(&mut batch);
         copied.store().commit(&batch).expect("a commit");
         for (node, features) in model_graph.nodes.iter().rev() {
             let mut batch = Batch::new();
