@@ -14,7 +14,8 @@
 //! F(H, j)     = sum over i in H of  s_Hi d_i^-a * sum over the lists v of both i and j of  s_iv s_vj d_v^-b
 //! ```
 //!
-//! The strength s of an edge is the weight of its relation, 1 unless relations were weighed. An item that was named has s = 1.
+//! The strength s of an edge is the weight of its relation, 1 unless relations were weighed, times its own where weights fade. An item
+//! that was named has s = 1.
 //!
 //! - F is the **graph filter**: two exact hops, from the items of the history to their lists and on to other items. It reads the graph
 //!   as it is, so an edge counts in the next answer. The exponents damp what is frequent.

@@ -165,6 +165,7 @@ fn the_order_of_edges_and_of_queries_does_not_change_the_answer() {
             changed.commit(&model_graph.batch(6)).expect("a commit");
         }
         let mut batch = Batch::new();
+        model_graph.declare_relations(&mut batch);
         for node in model_graph.nodes.keys().rev() {
             batch.add_node(node.as_ref()).expect("a valid node");
         }

@@ -60,7 +60,7 @@ fn options(seed: u64) -> TrainOptions {
 /// All relations alike, some weighted, or some left out.
 fn relations(seed: u64) -> Vec<(String, f32)> {
     let weights: &[(&str, f32)] = match seed % 4 {
-        1 => &[("board-pin", 1.0), ("near", 0.3), ("pin-user", 0.1)],
+        1 => &[("board-pin", 1.0), ("near", 0.3), ("pin-user", 0.1), ("seen", 0.6)],
         2 => &[("board-pin", 0.4), ("pin-user", 1.0)],
         _ => &[],
     };

@@ -14,7 +14,7 @@ fn engine(folder: &tempfile::TempDir, name: &str) -> Engine {
 }
 
 fn options() -> TrainOptions {
-    let weights = [("board-pin", 1.0), ("pin-user", 0.5), ("near", 0.2)];
+    let weights = [("board-pin", 1.0), ("pin-user", 0.5), ("near", 0.2), ("seen", 0.7)];
     TrainOptions {
         relations: weights.map(|(name, weight)| (name.to_owned(), weight)).into(),
         targets: vec!["pin".into()],

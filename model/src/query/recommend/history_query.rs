@@ -22,7 +22,7 @@ pub(crate) struct HistoryNode {
     pub(crate) node: NodeIx,
     /// The newest time of its edges.
     time: Time,
-    /// The weight of its strongest relation; 1 if the node was named.
+    /// The strength of its edge; 1 if the node was named.
     strength: f32,
 }
 
@@ -71,7 +71,8 @@ impl HistoryQuery {
         embeddings: &Embeddings,
         snapshot: &Snapshot,
     ) -> Result<Self, Error> {
-        let Listed { nodes, recipient, own, first_kind, ignored } = listed(recipient, embeddings, snapshot)?;
+        let Listed { mut nodes, recipient, own, first_kind, ignored } =
+            listed(recipient, embeddings, snapshot)?;
 
         // The embedded nodes, by stable id.
         let row = |&listed: &HistoryNode| Some((embeddings.row(listed.node)?, listed));
@@ -82,6 +83,17 @@ impl HistoryQuery {
         let row_kind = rows.first().map(|&(row, _)| snapshot.kind_name(embeddings.kind(row)));
         let kind = options.kind.as_deref().or(first_kind).or(row_kind).or(embeddings.config.targets().next());
         let kind = embeddings.require_kind(kind.unwrap_or_default(), snapshot)?;
+        // In sums an edge of the recipient counts as any other.
+        let lists = embeddings.graph_rows(kind).and_then(|rows| rows.relations(snapshot));
+        if let (Some(recipient), Some(lists)) = (recipient, lists) {
+            let listed = nodes.iter_mut().chain(rows.iter_mut().map(|(_, listed)| listed));
+            for HistoryNode { node, strength, .. } in listed {
+                let in_sums = lists.strength(snapshot, recipient, *node);
+                if in_sums > 0.0 {
+                    *strength = in_sums;
+                }
+            }
+        }
         let items = nodes.iter().map(|listed| (listed.node, listed.strength));
         let items: Vec<(NodeIx, f32)> = items.filter(|&(node, _)| snapshot.kind(node) == kind).collect();
         let walk_starts = items.iter().map(|&(node, _)| node).filter(|&node| embeddings.row(node).is_none());
