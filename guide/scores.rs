@@ -70,6 +70,17 @@
 //! both liked and disliked counts as disliked for the one who asks. A training takes what a list dislikes as hard negatives of its
 //! positives.
 //!
+//! # Weights that fade
+//!
+//! In a relation with a half-life h ([`RelationOptions::half_life`](crate::RelationOptions)) an edge of weight w and time t counts as
+//! `w * 2^(t / h)`. All weights of a list fade alike, so walks read the same proportions at any moment. Time alone makes nothing dirty,
+//! and equal stores have equal digests on any day. A new edge makes its list's largest weight grow. About once a half-life that weight
+//! passes a power of two, and then most walks through the list change: a refresh after such an edge recomputes more rows.
+//!
+//! In sums and factors an edge has the strength `w * 2^((t - t0) / h)`, with t0 the time of the last such edge at training. It keeps the
+//! scale beside the constants that were fitted then. An edge that comes k half-lives later counts 2^k times as much, so train again every
+//! few half-lives.
+//!
 //! # The fit
 //!
 //! A training hides a fifth of the edges of every list, and searches the constants whose ranking finds those of up to 3,000 lists best.

@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     Walk(walk::WalkArgs),
     /// Train a model and embed every node of the target kinds
     Train(train::TrainArgs),
-    /// List the models of the store, promote one, drop one, or go back to its generation before
+    /// List the models of the store; promote, drop or roll back one
     Models(models::ModelsArgs),
     /// Bring all embeddings up to date with the edges
     Refresh(refresh::RefreshArgs),

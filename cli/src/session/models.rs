@@ -8,7 +8,7 @@ use crate::core::failure::Failure;
 /// The option of verbs that read a model.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ModelArgs {
-    /// The model to read [default: the promoted one, see `models`]
+    /// The model to read [default: the default model of the store, see `models`]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
 }

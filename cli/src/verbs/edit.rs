@@ -31,7 +31,7 @@ pub(crate) struct LinkArgs {
     /// The relation of the edge [default: the names of the two kinds, such as board-pin]
     #[arg(long, value_name = "NAME")]
     relation: Option<String>,
-    /// What happens to an edge that is there already
+    /// The effect on an edge that is there already
     #[arg(long, value_enum, default_value_t = RepeatFlag::Last)]
     repeat: RepeatFlag,
 }

@@ -18,7 +18,7 @@ pub(crate) struct ModelsArgs {
     /// The store's folder
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// What becomes of a model [default: list all models]
+    /// The change of a model [default: list all models]
     #[arg(value_enum, requires = "name")]
     action: Option<Action>,
     /// The name of the model
@@ -26,7 +26,7 @@ pub(crate) struct ModelsArgs {
     name: Option<String>,
 }
 
-/// What becomes of a model.
+/// The change of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Action {
     /// It answers where no --model is given, from now on

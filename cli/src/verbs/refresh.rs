@@ -36,7 +36,7 @@ pub(crate) struct RefreshArgs {
     /// Refresh, and print why the embedding of this node changed, step by step down to the changed edges
     #[arg(long, value_name = "NODE", conflicts_with = "full")]
     explain: Option<NodeName>,
-    /// Only this model [default: all models; --explain is about the promoted one]
+    /// Only this model [default: all models; --explain is about the default model]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 }

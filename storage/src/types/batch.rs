@@ -44,7 +44,7 @@ pub struct Edge<'a> {
     /// The relation; by default the one named by the two kinds in alphabetical order, such as `board-pin`.
     #[cfg_attr(feature = "serde", serde(borrow))]
     pub relation: Option<&'a str>,
-    /// What happens when the edge is there already.
+    /// The effect on an edge that is there already.
     #[cfg_attr(feature = "serde", serde(default))]
     pub repeat: Repeat,
 }

@@ -17,7 +17,7 @@ fn names(models: &Value) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn a_question_is_answered_by_the_promoted_model_or_by_the_one_that_is_named() {
+fn a_question_is_answered_by_the_default_model_or_by_the_one_that_is_named() {
     let cli = with_two_models();
     let models = cli.json(&["models", "s"]);
     assert_eq!(names(&models), [("main", true), ("tonight", false)]);

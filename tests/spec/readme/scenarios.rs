@@ -508,7 +508,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lamps(folder);
         vec![run(folder, &["train", "s", "--target", "lamp", "--name", "To night"])]
     }),
-    ("the promoted model was to be dropped while there are others", |folder| {
+    ("the default model was to be dropped while there are others", |folder| {
         lamps_with_model(folder);
         ok(folder, &["train", "s", "--name", "tonight", "--target", "lamp", "--epochs", "1", "--dim", "4"]);
         vec![run(folder, &["models", "s", "drop", "main"])]

@@ -46,7 +46,7 @@ pub(crate) struct EdgeFlags {
     /// The time in which a weight halves, such as 12h, 30d or 4w, for relations that are new; all their edges need a time
     #[arg(long, value_name = "TIME", value_parser = duration::argument)]
     pub(crate) half_life: Option<Duration>,
-    /// What happens to an edge that is there already
+    /// The effect on an edge that is there already
     #[arg(long, value_enum, default_value_t = RepeatFlag::Last)]
     pub(crate) repeat: RepeatFlag,
 }

@@ -1,4 +1,4 @@
-//! What the rows of a file have in common while they are read in their order: the unit of times, the options of relations, and counts.
+//! The state of reading the rows of a file in their order: the unit of times, the options of relations, and counts.
 
 use std::time::Duration;
 

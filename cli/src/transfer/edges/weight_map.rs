@@ -31,7 +31,7 @@ enum Comparison {
     Different,
 }
 
-/// What a row says.
+/// The signal of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Signal {
     /// An edge of this weight.

@@ -45,7 +45,7 @@ pub(crate) struct TrainArgs {
     /// The kinds to embed, such as pin,board
     #[arg(long, value_name = "KIND,..", value_delimiter = ',', required_unless_present = "resume")]
     target: Vec<String>,
-    /// The name of the model, 1 to 32 lowercase letters, digits and hyphens [default: the promoted one, first `main`]
+    /// The name of the model, 1 to 32 lowercase letters, digits and hyphens [default: the default model of the store, first `main`]
     #[arg(long, value_name = "MODEL")]
     name: Option<String>,
     /// A file of positives: per line two keys of the target kind, `query<TAB>item` [default: positives from the graph]

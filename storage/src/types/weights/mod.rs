@@ -1,4 +1,4 @@
-//! What the weight of an edge means: when the edge comes again, as time passes, and as a dislike.
+//! The meaning of weights: edges that come again, weights that fade, and dislikes.
 //! Plain values and arithmetic; lists and walks give them their effect.
 
 pub(crate) mod fading;
