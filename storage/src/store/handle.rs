@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::derived::{Derived, DerivedSets};
 use crate::checkpoint::published::{MAX_SET_NAME, is_set_name, stem};
@@ -15,7 +15,7 @@ use crate::segments::FILES;
 use crate::store::open;
 use crate::store::open::OpenOptions;
 use crate::store::sidecar;
-use crate::store::sync::RwLock;
+use crate::store::sync::{RwLock, RwLockReadGuard};
 use crate::store::writer::Writer;
 use crate::types::cancel::CancelToken;
 use crate::types::damage::Damage;
