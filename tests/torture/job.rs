@@ -155,7 +155,7 @@ impl Job {
             match &change {
                 None => push_line(&mut text, "refresh"),
                 Some(Change::Link((board, pin), (weight, at))) => {
-                    let at = at.map_or(String::new(), |at| format!(" --time {at}"));
+                    let at = at.map_or(String::new(), |at| format!(" --time {}", at / SECOND));
                     push_line(&mut text, &format!("link board:{board} pin:{pin} --weight {weight}{at}"));
                 }
                 Some(Change::Unlink((board, pin))) => {
@@ -315,14 +315,17 @@ fn random_edge_change(graph: &Graph, rng: &mut StdRng) -> Change {
     }
 }
 
+/// Microseconds of a second: files and commands have seconds, and the store has microseconds.
+const SECOND: i64 = 1_000_000;
+
 /// A weight, often 1, and a time or none.
 fn random_weight_and_time(rng: &mut StdRng) -> (f32, Option<i64>) {
     let weight = if rng.random_range(0..3) == 0 { 0.25 + rng.random_range(0..12) as f32 * 0.5 } else { 1.0 };
-    (weight, (rng.random_range(0..4) == 0).then(|| rng.random_range(0..100_000)))
+    (weight, (rng.random_range(0..4) == 0).then(|| rng.random_range(0..100_000) * SECOND))
 }
 
 fn time_text(at: Option<i64>) -> String {
-    at.map_or(String::new(), |at| at.to_string())
+    at.map_or(String::new(), |at| (at / SECOND).to_string())
 }
 
 fn push_line(text: &mut String, words: &str) {
