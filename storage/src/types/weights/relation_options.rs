@@ -1,4 +1,4 @@
-//! What the edges of a relation mean: how fast their weights fade, and whether they are dislikes.
+//! The meaning of the edges of a relation: how fast their weights fade, and whether they are dislikes.
 //! A plain value that is set before a relation has edges; lists and walks give it its effect.
 
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl TimeUnit {
     }
 }
 
-/// What the edges of a relation mean. They are the same for all edges of a relation, from its first one on.
+/// The meaning of the edges of a relation. It is the same for all of them, from the first one on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelationOptions {
     /// The time in which the weight of an edge halves; `None` for weights that do not fade. From [`MIN_HALF_LIFE`] to [`MAX_HALF_LIFE`].

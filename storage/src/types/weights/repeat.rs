@@ -1,4 +1,4 @@
-//! What a link does to an edge that is there already.
+//! The effect of a link on an edge that is there already.
 //! The one place in which two values of an edge become one; knows neither batches nor lists.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::types::ops::EdgeData;
 use crate::types::weights::fading::weight_at;
 use crate::types::weights::relation_options::HalfLife;
 
-/// What happens when an edge comes again: one that the store has, or one that came before in the same batch or load.
+/// The effect of an edge that comes again. The edge before it is in the store, or earlier in the same batch or load.
 ///
 /// Weights are added in `f32`, in the order in which the edges come, and no sum exceeds [`f32::MAX`]. So a bulk load and
 /// batches with the same edges in the same order give the same bytes. Where weights fade, both count as of the later time.
