@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::adjacency::weight_classes::WeightClasses;
 use crate::checkpoint::manifest::{CURRENT, Manifest, NamedFile};
 use crate::checkpoint::published::{MAIN_SET, Published};
 use crate::checkpoint::write_checkpoint::open_checkpoint;
@@ -336,6 +337,9 @@ fn read_all(state: GraphState) {
                 if let Some(at) = list.at_hash(hash) {
                     assert!(list.neighbor(at).get() < graph.bound());
                 }
+            }
+            for class in list.weight_classes().iter().flat_map(WeightClasses::iter) {
+                (0..class.list().degree()).for_each(|at| assert!(class.share(at) >= 0.0));
             }
             list.position(node, graph.stable_id(node));
         }

@@ -28,7 +28,7 @@
 //!
 //! # Limits
 //! 255 kinds, 65,535 relations, 2^32 - 1 nodes over the life of a store (numbers of removed nodes are kept for their
-//! keys), 2^30 - 1,000,001 neighbors of a node in a relation.
+//! keys), 2^30 - 1,000,001 neighbors of a node in a relation, or 2^28 where weights fade.
 //! Kinds of 64 bytes, keys of 512 bytes, 4096 tokens and 16 KiB of tokens a node, 4096 numbers a dense row.
 //! 4096 properties, with values of 16 KiB. A batch has
 //! at most 1,000,000 operations and 256 MiB. Positions of 256 inputs, with names of 4096 bytes.
@@ -62,6 +62,7 @@ pub use adjacency::list::{List, MAX_DEGREE, Place};
 pub use adjacency::list_builder::{ListBuilder, ListEntry};
 pub use adjacency::lists::Lists;
 pub use adjacency::neighbor_offsets::NeighborOffsets;
+pub use adjacency::weight_classes::{WeightClass, WeightClasses};
 pub use bulk::edge_buffer::EdgeBuffer;
 pub use bulk::load::BulkLoad;
 pub use checkpoint::derived::{Derived, Publish};

@@ -411,11 +411,19 @@ fn read(graph: &Snapshot) -> Model {
     model
 }
 
-/// Slots, neighbors by name, and weights as draws compare them.
+/// Slots, neighbors by name, and weights as draws compare them; class by class where weights fade.
 fn layout(graph: &Snapshot, list: List<'_>) -> Vec<Option<(NodeName, f64)>> {
-    let slots = if list.is_empty() { 0 } else { 1 << list.slot_bits() };
-    let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), list.relative_weight(at)));
-    (0..slots).map(at).collect()
+    let slots = |list: List<'_>, weight: &dyn Fn(usize) -> f64| -> Vec<_> {
+        let slots = if list.is_empty() { 0 } else { 1 << list.slot_bits() };
+        let at = |slot| list.at_slot(slot).map(|at| (graph.name(list.neighbor(at)), weight(at)));
+        (0..slots).map(at).collect()
+    };
+    match list.weight_classes() {
+        None => slots(list, &|at| list.relative_weight(at)),
+        Some(classes) => {
+            classes.iter().flat_map(|class| slots(class.list(), &|at| class.share(at))).collect()
+        }
+    }
 }
 
 /// Compares changes with both states, read in full.

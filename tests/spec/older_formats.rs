@@ -7,12 +7,14 @@
 //! files of their own, and for readers the records since its checkpoint. Up to there rows are numbers of four bytes. In `store-6` they
 //! are rounded to eight bits. The digests of the others are those of their rows once they are rounded. The files of `store-7` have
 //! a checksum for each block; its model has factors. In `store-8` a relation has records of few nodes, and visits are bytes. `store-9` has
-//! properties of each type, in its files and in its log.
+//! properties of each type, in its files and in its log. In `store-10` the weights of two relations fade, a third one holds dislikes, and
+//! there are two models, one of which was trained twice.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use hedgerow::{CancelToken, CheckOptions, Engine, NodeRef, Position, Query, RowComparison, Store};
@@ -22,6 +24,8 @@ const FINGERPRINTED_DIGEST: &str = "6d7818687289715fbfa27e51c84c1c424e64959a85b6
 const CHANGED_ROWS_DIGEST: &str = "3f2c05cad5c13dacaec453ecf7f9b1f0f136d56ff8845af5a19aa6f84ce78e1e";
 const BLOCKS_DIGEST: &str = "6d237c7b7d17cf9a0a8f71e9dd2ad0656c3cbcdc5d34e35f466cf2f6038f3b31";
 const FEW_OWNERS_DIGEST: &str = "68a3edf1827cc75d8b144888d02e180f304f8dfc8f16c118746f411cc8678161";
+const MAIN_DIGEST: &str = "2e1cb7c22dc5a59034dd4bdc6be49a42515eca75b763368936f046d30e25103e";
+const NAMED_DIGEST: &str = "bd60b37e9ee0f83829ada9c87683b755193ec7bbb1be9d2dc78e2dd56cf77d22";
 const ROUNDED_DIGEST: &str = "1082cd73a8b691a99da893127b4c090307d800b9400bf783e59dc9d9b79584af";
 
 fn fixtures() -> PathBuf {
@@ -159,6 +163,25 @@ fn a_store_with_properties_has_its_values_and_its_label() {
     store.checkpoint(&CancelToken::new()).expect("a checkpoint");
     let reader = Store::options().read_only(true).open(&path).expect("it opens");
     assert_eq!(price(&reader).as_deref(), Some("5"));
+}
+
+#[test]
+fn a_store_with_fading_weights_and_two_models_has_its_edges_and_their_digests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_and_compare("store-10", &folder.path().join("store"));
+    let snapshot = store.snapshot();
+    let options = |name: &str| snapshot.relation_options(snapshot.relation_ix(name).expect("there"));
+    assert_eq!(options("likes").half_life, Some(Duration::from_hours(24 * 30)));
+    assert!(options("likes-dislike").is_dislike);
+    let cancel = CancelToken::new();
+    for (name, digest) in [("main", MAIN_DIGEST), ("tonight", NAMED_DIGEST)] {
+        let engine = Engine::open_model(store.clone(), name).expect("the engine opens");
+        assert_eq!(engine.digest(&cancel).expect("a digest").digest, digest, "{name}");
+        // The last edges are in the log only.
+        assert!(!engine.refresh(false, &cancel).expect("it is refreshed").full, "{name}");
+        let verified = engine.verify(&cancel).expect("it is verified");
+        assert!(matches!(verified.comparison, RowComparison::Equal { .. }), "{name}: {verified}");
+    }
 }
 
 /// A program that does not know properties must not open a store whose log may have some. The manifest tells it, from the first opening on.

@@ -10,7 +10,7 @@ use crate::draw_keys::PathKeys;
 use crate::error::Error;
 use crate::interleaved::ENDED;
 use crate::policies::policy::Path;
-use crate::stable_draw::{draw_unweighted, draw_weighted, fold};
+use crate::stable_draw::{draw_unweighted, drawn_neighbor, fold};
 use crate::visits::VisitColumns;
 use crate::walk_context::WalkContext;
 
@@ -151,8 +151,7 @@ fn fill_parts(
                 }
             } else if list.is_weighted() {
                 for &(key, table) in draws {
-                    let position = draw_weighted(&list, fold(key, list.salt()));
-                    tables[table][at] = list.neighbor(position).get();
+                    tables[table][at] = drawn_neighbor(&list, key).map_or(ENDED, NodeIx::get);
                 }
             } else {
                 for &(key, table) in draws {

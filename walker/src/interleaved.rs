@@ -8,7 +8,7 @@
 
 use hedgerow_storage::{List, Lists, NodeIx, Place};
 
-use crate::stable_draw::{draw_position, draw_weighted, fold};
+use crate::stable_draw::{fold, place_of_draw};
 
 /// The position of a walk that has ended; no node has this number.
 pub(crate) const ENDED: u32 = u32::MAX;
@@ -23,10 +23,10 @@ pub(crate) trait Draw: Copy {
     const READS_TABLE: bool;
     /// The hash that a key draws with from a list.
     fn hash(self, key: u64, list: &List<'_>) -> u64;
-    /// Fetches the memory that [`Self::position`] reads first.
+    /// Fetches the memory that [`Self::place`] reads first.
     fn prefetch(self, hash: u64, list: &List<'_>);
-    /// The position drawn from a list that is not empty.
-    fn position(self, hash: u64, list: &List<'_>) -> usize;
+    /// The place of the neighbor drawn from a list that is not empty, fetched.
+    fn place<'a>(self, hash: u64, list: &List<'a>) -> Place<'a>;
 }
 
 /// Draws by [`stable_draw`](crate::stable_draw()): an edge change moves few of them.
@@ -47,8 +47,8 @@ impl Draw for StableDraw {
     }
 
     #[inline(always)]
-    fn position(self, hash: u64, list: &List<'_>) -> usize {
-        draw_position(list, hash)
+    fn place<'a>(self, hash: u64, list: &List<'a>) -> Place<'a> {
+        place_of_draw(list, hash)
     }
 }
 
@@ -68,11 +68,11 @@ impl Draw for UniformDraw {
     fn prefetch(self, _: u64, _: &List<'_>) {}
 
     #[inline(always)]
-    fn position(self, hash: u64, list: &List<'_>) -> usize {
+    fn place<'a>(self, hash: u64, list: &List<'a>) -> Place<'a> {
         if list.is_weighted() {
-            draw_weighted(list, hash)
+            place_of_draw(list, hash)
         } else {
-            (((hash >> 32) * list.degree() as u64) >> 32) as usize
+            list.place((((hash >> 32) * list.degree() as u64) >> 32) as usize)
         }
     }
 }
@@ -110,7 +110,7 @@ impl<'a> Interleaver<'a> {
         let found = &mut self.found[..WALKS_IN_FLIGHT];
         let places = &mut self.places[..WALKS_IN_FLIGHT];
         let place = |list: &List<'a>, hash| {
-            if list.is_empty() { Place::default() } else { list.place(draw.position(hash, list)) }
+            if list.is_empty() { Place::default() } else { draw.place(hash, list) }
         };
         for (batch, at) in at.chunks_mut(WALKS_IN_FLIGHT).enumerate() {
             // Read the records. A draw that reads the record alone is made at once; others fetch the slot table.

@@ -165,5 +165,5 @@ fn uniform_hash(key: u64, offset: u64) -> u64 {
 #[inline(never)]
 fn place_in_list<'a>(lists: &Lists<'a>, node: NodeIx, hash: u64) -> Place<'a> {
     let list = lists.get(node);
-    if list.is_empty() { Place::default() } else { list.place(UniformDraw.position(hash, &list)) }
+    if list.is_empty() { Place::default() } else { UniformDraw.place(hash, &list) }
 }

@@ -7,12 +7,11 @@ use std::ops::Range;
 use crate::adjacency::chunked_list::{Chunk, ChunkedList};
 use crate::adjacency::list::List;
 use crate::adjacency::list::{GROUP, NO_TIME};
-use crate::adjacency::list_builder::{Change, Neighbor, exponent_above, faded_exponent, half_life_words};
+use crate::adjacency::list_builder::{Change, Neighbor, exponent_above};
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, SlotTable, slot};
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::weights::relation_options::HalfLife;
 
 /// A group after changes.
 pub(crate) struct AlteredGroup {
@@ -86,7 +85,8 @@ impl<'a, F: Fn(NodeIx) -> StableId> ChunkedEdits<'a, F> {
                 let first = group << GROUP_BITS;
                 let slots = std::array::from_fn(|offset| {
                     list.at_slot(first + offset).map_or(FREE, |at| {
-                        values.push((list.neighbor(at), list.weight(at), list.time(at)));
+                        let (chunk, at) = list.find(at);
+                        values.push((chunk.neighbor(at), chunk.weight(at), chunk.time(at)));
                         values.len() as u32 - 1
                     })
                 });
@@ -136,12 +136,7 @@ enum Run<'a> {
 }
 
 /// A chunk of consecutive groups of a contiguous list, a power of two many, with the altered groups replaced.
-pub(crate) fn build_chunk(
-    source: &List<'_>,
-    groups: Range<usize>,
-    altered: &[AlteredGroup],
-    half_life: Option<HalfLife>,
-) -> Chunk {
+pub(crate) fn build_chunk(source: &List<'_>, groups: Range<usize>, altered: &[AlteredGroup]) -> Chunk {
     // The occupancy words of each group, and the runs of neighbors that are kept or replaced.
     let count = groups.len();
     let mut table = Vec::with_capacity(GROUP * count);
@@ -163,13 +158,13 @@ pub(crate) fn build_chunk(
     }
     runs.extend(kept.map(Run::Kept));
 
-    // The column of weights, left out where every weight is 1 and none fades.
+    // The column of weights, left out where every weight is 1.
     let is_new = |differs: fn(&Neighbor) -> bool| {
         runs.iter().any(|run| matches!(run, Run::New(values) if values.iter().any(differs)))
     };
     let (nodes, weights, times) = source.columns();
     let mut column = Vec::new();
-    if weights.is_some() || half_life.is_some() || is_new(|value| value.1 != 1.0) {
+    if weights.is_some() || is_new(|value| value.1 != 1.0) {
         for run in &runs {
             match run {
                 Run::Kept(at) => match weights {
@@ -179,14 +174,14 @@ pub(crate) fn build_chunk(
                 Run::New(values) => column.extend(values.iter().map(|value| value.1.to_bits())),
             }
         }
-        if half_life.is_none() && column.iter().all(|&weight| weight == 1.0_f32.to_bits()) {
+        if column.iter().all(|&weight| weight == 1.0_f32.to_bits()) {
             column.clear();
         }
     }
     let (weights, mut column) = (column, Vec::new());
     let no_time = [NO_TIME as u64 as u32, (NO_TIME as u64 >> 32) as u32];
-    // The column of times, left out where no edge has one and no weight fades.
-    if times.is_some() || half_life.is_some() || is_new(|value| value.2.is_some()) {
+    // The column of times, left out where no edge has one.
+    if times.is_some() || is_new(|value| value.2.is_some()) {
         for run in &runs {
             match run {
                 Run::Kept(at) => match times {
@@ -199,7 +194,7 @@ pub(crate) fn build_chunk(
                 })),
             }
         }
-        if half_life.is_none() && column.chunks_exact(2).all(|time| time == no_time) {
+        if column.chunks_exact(2).all(|time| time == no_time) {
             column.clear();
         }
     }
@@ -212,13 +207,11 @@ pub(crate) fn build_chunk(
     let (is_weighted, is_timed) = (!weights.is_empty(), !times.is_empty());
     let bits = GROUP_BITS + count.trailing_zeros();
     let record = Record::new(StableId::new(0), bits, is_weighted, is_timed, u64::from(degree));
-    let record = record.fading(half_life.is_some());
     let mut words = Vec::with_capacity(record.words());
     if is_weighted {
         // Weights are above 0, so their bits compare like their values.
         let largest = weights.iter().max().map_or(1.0, |&largest| f32::from_bits(largest));
-        let faded = half_life.map(|half_life| largest_exponent(&weights, &times, half_life));
-        words.push(faded.unwrap_or_else(|| exponent_above(largest)) as u32);
+        words.push(exponent_above(largest) as u32);
     }
     words.extend(table);
     for run in &runs {
@@ -229,15 +222,5 @@ pub(crate) fn build_chunk(
     }
     words.extend(weights);
     words.extend(times);
-    words.extend(half_life.into_iter().flat_map(half_life_words));
     Chunk { record, words: words.into(), first_position: 0 }
-}
-
-/// The exponent of the largest of some weights that fade.
-fn largest_exponent(weights: &[u32], times: &[u32], half_life: HalfLife) -> i32 {
-    let exponent = |(&weight, time): (&u32, &[u32])| {
-        let time = (u64::from(time[0]) | u64::from(time[1]) << 32) as i64;
-        faded_exponent(f32::from_bits(weight), Some(time), half_life)
-    };
-    weights.iter().zip(times.chunks_exact(2)).map(exponent).max().unwrap_or(i32::MIN)
 }

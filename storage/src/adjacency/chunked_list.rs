@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use crate::adjacency::chunked_edits::{ChunkedEdits, build_chunk};
 use crate::adjacency::list::List;
-use crate::adjacency::list::{GROUP, NO_TIME, Place};
-use crate::adjacency::list_builder::{Change, half_life_words};
+use crate::adjacency::list::{GROUP, NO_TIME};
+use crate::adjacency::list_builder::Change;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::weights::relation_options::HalfLife;
 
 /// A list in chunks; the lists before and after a change share unchanged chunks.
 ///
@@ -27,7 +26,6 @@ pub(crate) struct ChunkedList {
     degree: usize,
     /// The exponent of the largest weight.
     exponent: i32,
-    half_life: Option<HalfLife>,
     /// The same neighbors in a table of the next larger or smaller size, kept while the degree is near the boundary
     /// between both sizes. Without it, a degree that crosses the boundary back and forth would rebuild the table with
     /// each change.
@@ -64,11 +62,11 @@ impl ChunkedList {
         let (bits, groups_per_chunk) = (list.slot_bits() - count, 1 << (groups - count));
         let chunks = (0..1 << count)
             .map(|chunk| chunk * groups_per_chunk..(chunk + 1) * groups_per_chunk)
-            .map(|groups| build_chunk(list, groups, &[], list.half_life()));
-        Self::of(bits, chunks.collect(), list.half_life())
+            .map(|groups| build_chunk(list, groups, &[]));
+        Self::of(bits, chunks.collect())
     }
 
-    fn of(bits: u32, mut chunks: Box<[Chunk]>, half_life: Option<HalfLife>) -> Self {
+    fn of(bits: u32, mut chunks: Box<[Chunk]>) -> Self {
         let (mut degree, mut exponent) = (0, i32::MIN);
         for chunk in &mut chunks {
             chunk.first_position = degree;
@@ -78,23 +76,18 @@ impl ChunkedList {
                 exponent = exponent.max(list.max_weight_exponent());
             }
         }
-        Self { bits, chunks, degree, exponent, half_life, alternate_table: None }
+        Self { bits, chunks, degree, exponent, alternate_table: None }
     }
 
     /// The record of the list as a contiguous one.
     pub(crate) fn record(&self, owner: StableId) -> Record {
         let is_weighted = self.lists().any(|list| list.is_weighted());
         let is_timed = self.lists().any(|list| list.is_timed());
-        let record = Record::new(owner, self.slot_bits(), is_weighted, is_timed, self.degree as u64);
-        record.fading(self.half_life.is_some())
+        Record::new(owner, self.slot_bits(), is_weighted, is_timed, self.degree as u64)
     }
 
     pub(crate) fn slot_bits(&self) -> u32 {
         self.bits + self.chunks.len().trailing_zeros()
-    }
-
-    pub(crate) fn half_life(&self) -> Option<HalfLife> {
-        self.half_life
     }
 
     /// Like [`List::max_weight_exponent`], for a list with weights.
@@ -115,7 +108,8 @@ impl ChunkedList {
     }
 
     /// The chunk that contains a position, and the position within it.
-    fn find(&self, position: usize) -> (&Chunk, usize) {
+    #[cold]
+    pub(crate) fn find(&self, position: usize) -> (List<'_>, usize) {
         // Hashes spread neighbors evenly over slots, so this estimate is off by one chunk at most, and rarely.
         let guess = (position << self.chunks.len().trailing_zeros()) / self.degree.max(1);
         let at = match self.chunks.get(guess) {
@@ -123,31 +117,7 @@ impl ChunkedList {
             Some(_) | None => self.chunks.partition_point(|chunk| chunk.first_position <= position) - 1,
         };
         let chunk = &self.chunks[at];
-        (chunk, position - chunk.first_position)
-    }
-
-    #[cold]
-    pub(crate) fn place(&self, position: usize) -> Place<'_> {
-        let (chunk, at) = self.find(position);
-        chunk.list().place(at)
-    }
-
-    #[cold]
-    pub(crate) fn neighbor(&self, position: usize) -> NodeIx {
-        let (chunk, at) = self.find(position);
-        chunk.list().neighbor(at)
-    }
-
-    #[cold]
-    pub(crate) fn weight(&self, position: usize) -> f32 {
-        let (chunk, at) = self.find(position);
-        chunk.list().weight(at)
-    }
-
-    #[cold]
-    pub(crate) fn time(&self, position: usize) -> Option<i64> {
-        let (chunk, at) = self.find(position);
-        chunk.list().time(at)
+        (chunk.list(), position - chunk.first_position)
     }
 
     /// The lists of the chunks, in order.
@@ -157,16 +127,13 @@ impl ChunkedList {
 
     /// Writes the block of the list as a contiguous one.
     pub(crate) fn fill(&self, words: &mut [u32], is_weighted: bool, is_timed: bool) {
-        // The columns of the block: exponent, groups, neighbors, weights, times, half-life.
+        // The columns of the block: exponent, groups, neighbors, weights, times.
         let (exponent, words) = words.split_at_mut(usize::from(is_weighted));
         exponent.fill(self.exponent as u32);
         let (table, words) = words.split_at_mut(GROUP << (self.slot_bits() - GROUP_BITS));
         let (nodes, words) = words.split_at_mut(self.degree);
         let (weights, words) = words.split_at_mut(if is_weighted { self.degree } else { 0 });
-        let (times, half_life) = words.split_at_mut(if is_timed { 2 * self.degree } else { 0 });
-        if let Some(words) = self.half_life.map(half_life_words) {
-            half_life.copy_from_slice(&words);
-        }
+        let times = words;
         let words_per_chunk = GROUP << (self.bits - GROUP_BITS);
         // Each chunk fills its range of every column; ranks count from the start of the list.
         for (chunk, table) in self.chunks.iter().zip(table.chunks_exact_mut(words_per_chunk)) {
@@ -246,9 +213,9 @@ impl ChunkedList {
             .chunk_by(|one, other| one.group / groups_per_chunk == other.group / groups_per_chunk)
         {
             let chunk = &mut chunks[altered[0].group / groups_per_chunk];
-            *chunk = build_chunk(&chunk.list(), 0..groups_per_chunk, altered, self.half_life);
+            *chunk = build_chunk(&chunk.list(), 0..groups_per_chunk, altered);
         }
-        Self::of(self.bits, chunks, self.half_life)
+        Self::of(self.bits, chunks)
     }
 }
 
@@ -274,8 +241,6 @@ mod tests {
         random: Random,
         ids: Vec<StableId>,
         inside: BTreeMap<NodeIx, WeightTime>,
-        /// In half of the lists weights fade.
-        half_life: Option<HalfLife>,
         list: ListBuilder,
     }
 
@@ -296,9 +261,8 @@ mod tests {
             ids.sort_by_key(|id| id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let inside: BTreeMap<_, _> =
                 (0..degree as u32).map(|at| (NodeIx::new(at), (1.0, None))).collect();
-            let half_life = HalfLife::from_microseconds(1 << 40).filter(|_| seed.is_multiple_of(2));
             let list = ListBuilder::build(OWNER, Vec::new());
-            let mut pair = Self { random, ids, inside, half_life, list };
+            let mut pair = Self { random, ids, inside, list };
             pair.list = pair.anew();
             pair
         }
@@ -310,7 +274,7 @@ mod tests {
                 weight,
                 time,
             };
-            ListBuilder::build_fading(OWNER, self.inside.iter().map(entry).collect(), self.half_life)
+            ListBuilder::build(OWNER, self.inside.iter().map(entry).collect())
         }
 
         fn make(&mut self, changes: &BTreeMap<NodeIx, Option<WeightTime>>) {
@@ -323,7 +287,7 @@ mod tests {
             let id_of = |node: NodeIx| self.ids[node.index()];
             let changes: Vec<Change> = changes.iter().map(|(&node, &new)| (node, id_of(node), new)).collect();
             let old = self.list.as_list();
-            self.list = ListBuilder::edit(OWNER, old, &changes, self.half_life, id_of);
+            self.list = ListBuilder::edit(OWNER, old, &changes, None, id_of);
         }
 
         /// A change at a random node that is a neighbor, or at one that is not.
@@ -350,7 +314,6 @@ mod tests {
             );
             assert_eq!((list.is_weighted(), list.is_timed()), (anew.is_weighted(), anew.is_timed()));
             assert_eq!(list.max_weight_exponent(), anew.max_weight_exponent());
-            assert_eq!(list.half_life(), anew.half_life());
             for slot in 0..1 << anew.slot_bits() {
                 assert_eq!(list.at_slot(slot), anew.at_slot(slot), "{when}, slot {slot}");
             }

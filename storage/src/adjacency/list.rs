@@ -1,6 +1,6 @@
 //! A neighbor list for reading: its record, and a block of words for the rest.
-//! Owns the encoding of the block, byte for byte as in FORMAT.md. The slot table decides the order of neighbors, and
-//! callers decide where blocks lie.
+//! Owns the encoding of the block, byte for byte as in FORMAT.md; of a list whose weights fade, `weight_classes` does. The slot table decides
+//! the order of neighbors, and callers decide where blocks lie.
 
 #![expect(
     clippy::inline_always,
@@ -10,8 +10,10 @@
 use std::borrow::Cow;
 
 use crate::adjacency::chunked_list::ChunkedList;
-use crate::adjacency::record::{HALF_LIFE, Record};
+use crate::adjacency::classed_list::ClassedList;
+use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{GROUP_BITS, groups, slot};
+use crate::adjacency::weight_classes::{Classes, WeightClasses};
 use crate::fs::prefetch::prefetch;
 use crate::types::ids::{NodeIx, StableId};
 use crate::types::weights::fading;
@@ -49,7 +51,8 @@ impl<'a> Place<'a> {
 /// The neighbors of one node in one relation, borrowed.
 ///
 /// Neighbors occupy slots of a table of `2^slot_bits` slots, a quarter to a half of them. *Positions* number the
-/// occupied slots from 0 to the degree.
+/// occupied slots from 0 to the degree. Where weights fade, each [`WeightClass`](crate::WeightClass) has a table, and positions go on from
+/// newer to older classes.
 ///
 /// # Determinism
 /// The slot of a neighbor depends on the stable ids of the set alone. So positions are the same in every store with the
@@ -65,7 +68,14 @@ pub struct List<'a> {
 enum Block<'a> {
     /// In these words; the record's start counts in them.
     Contiguous(&'a [u32]),
-    Chunked(&'a ChunkedList),
+    Divided(&'a DividedList),
+}
+
+/// A long list that changed: in parts that the states before and after share.
+#[derive(Clone, Debug)]
+pub(crate) enum DividedList {
+    Chunked(ChunkedList),
+    Classed(ClassedList),
 }
 
 impl<'a> List<'a> {
@@ -75,26 +85,66 @@ impl<'a> List<'a> {
         Self { record, block: Block::Contiguous(words) }
     }
 
-    /// A chunked list.
-    pub(crate) fn chunked(record: Record, chunks: &'a ChunkedList) -> Self {
-        Self { record, block: Block::Chunked(chunks) }
+    /// A list in parts.
+    pub(crate) fn divided(record: Record, parts: &'a DividedList) -> Self {
+        Self { record, block: Block::Divided(parts) }
     }
 
     /// The chunks, if the list is chunked.
     pub(crate) fn chunks(&self) -> Option<&'a ChunkedList> {
         match self.block {
-            Block::Contiguous(_) => None,
-            Block::Chunked(chunks) => Some(chunks),
+            Block::Divided(DividedList::Chunked(chunks)) => Some(chunks),
+            Block::Divided(DividedList::Classed(_)) | Block::Contiguous(_) => None,
         }
     }
 
-    /// The words of a contiguous list; none for a chunked one.
+    /// The classes, if the list is long, changed, and its weights fade.
+    pub(crate) fn classed(&self) -> Option<&'a ClassedList> {
+        match self.block {
+            Block::Divided(DividedList::Classed(list)) => Some(list),
+            Block::Divided(DividedList::Chunked(_)) | Block::Contiguous(_) => None,
+        }
+    }
+
+    /// The words of a list in one block; none for one in parts.
     #[inline(always)]
     fn contiguous_words(&self) -> &'a [u32] {
         match self.block {
             Block::Contiguous(words) => words,
-            Block::Chunked(_) => &[],
+            Block::Divided(_) => &[],
         }
+    }
+
+    /// The weight classes, if the weights fade: then the list has no slot table of its own.
+    #[inline]
+    pub fn weight_classes(&self) -> Option<WeightClasses<'a>> {
+        if !self.is_fading() {
+            return None;
+        }
+        Some(WeightClasses(match self.block {
+            Block::Contiguous(words) => Classes::Encoded { words, block: self.record.start() },
+            Block::Divided(DividedList::Classed(list)) => Classes::Changed(list),
+            Block::Divided(DividedList::Chunked(_)) => unreachable!("their weights do not fade"),
+        }))
+    }
+
+    /// The part that contains a position, and the position within it.
+    #[inline(never)]
+    fn part_at(&self, position: usize) -> (List<'a>, usize) {
+        let (list, at) = match self.weight_classes() {
+            Some(classes) => {
+                let class = classes.at_position(position);
+                (class.list(), position - class.first_position())
+            }
+            None => (*self, position),
+        };
+        list.chunks().map_or((list, at), |chunks| chunks.find(at))
+    }
+
+    /// True if not all neighbors are adjacent.
+    #[inline(always)]
+    fn has_parts(&self) -> bool {
+        self.record.is_fading() || matches!(self.block, Block::Divided(_))
     }
 
     /// The list of a node without neighbors.
@@ -120,10 +170,10 @@ impl<'a> List<'a> {
         self.record.salt()
     }
 
-    /// The size of the slot table, as a power of two; 0 for an empty list and for a single neighbor.
+    /// The size of the slot table, as a power of two; 0 for an empty list, for a single neighbor, and where weights fade.
     #[inline]
     pub fn slot_bits(&self) -> u32 {
-        self.record.slot_bits()
+        if self.is_fading() { 0 } else { self.record.slot_bits() }
     }
 
     /// The start of the groups in `words`.
@@ -135,7 +185,7 @@ impl<'a> List<'a> {
     /// The start of the neighbors in `words`.
     #[inline(always)]
     fn first(&self) -> usize {
-        self.table() + GROUP * groups(self.slot_bits())
+        self.table() + GROUP * groups(self.record.slot_bits())
     }
 
     #[inline(always)]
@@ -159,7 +209,7 @@ impl<'a> List<'a> {
         (nodes, self.is_weighted().then_some(weights), times)
     }
 
-    /// The position of the neighbor in `slot`; `None` for a free slot.
+    /// The position of the neighbor in `slot`; `None` for a free slot, and where weights fade.
     ///
     /// # Panics
     /// When `slot` is not below `2^slot_bits`.
@@ -168,15 +218,18 @@ impl<'a> List<'a> {
     /// Constant: up to 64 slots only the record is read, otherwise one group of three words.
     #[inline(always)]
     pub fn at_slot(&self, slot: usize) -> Option<usize> {
-        let bits = self.slot_bits();
+        let bits = self.record.slot_bits();
         if bits <= GROUP_BITS {
             let width = GROUP_BITS - bits;
             let below = slot << width;
             let is_occupied = self.record.bits >> below & 1 == 1;
             return is_occupied.then(|| ((self.record.bits & !(!0 << below)).count_ones() >> width) as usize);
         }
-        if let Block::Chunked(chunks) = self.block {
+        if let Some(chunks) = self.chunks() {
             return chunks.at_slot(slot);
+        }
+        if self.is_fading() {
+            return None;
         }
         let (occupied, rank) = self.group(slot >> GROUP_BITS);
         let bit = 1_u64 << (slot % 64);
@@ -191,13 +244,13 @@ impl<'a> List<'a> {
     /// each name stays within the slot that it named before.
     ///
     /// Nothing is drawn from an empty list, nor where all named slots are free: at most 10 of 100 hashes up to 64
-    /// slots, 32 up to 65,536 slots, 56 above.
+    /// slots, 32 up to 65,536 slots, 56 above. Nor from a list whose weights fade.
     ///
     /// # Cost
     /// The record, and above 64 slots one group for each slot tried: 2.9 on average.
     #[inline(always)]
     pub fn at_hash(&self, hash: u64) -> Option<usize> {
-        let bits = self.slot_bits();
+        let bits = self.record.slot_bits();
         if bits <= GROUP_BITS {
             let occupied = self.record.bits;
             // All eight at once: the first hit is not predictable, and a misprediction costs more than eight shifts.
@@ -220,9 +273,9 @@ impl<'a> List<'a> {
     /// Prefetches the first value that [`Self::at_hash`] reads for a hash.
     #[inline(always)]
     pub fn prefetch_hash(&self, hash: u64) {
-        let bits = self.slot_bits();
+        let bits = self.record.slot_bits();
         if bits > GROUP_BITS {
-            let group = (hash >> (64 - bits)) as usize >> GROUP_BITS;
+            let group = if self.is_fading() { 0 } else { (hash >> (64 - bits)) as usize >> GROUP_BITS };
             // Chunks are not prefetched: a call here would slow down hops over contiguous lists.
             prefetch(self.contiguous_words(), self.table() + GROUP * group);
         }
@@ -231,8 +284,9 @@ impl<'a> List<'a> {
     /// Prefetches the neighbor at a position and references it.
     #[inline(always)]
     pub fn place(&self, position: usize) -> Place<'a> {
-        if let Block::Chunked(chunks) = self.block {
-            return chunks.place(position);
+        if self.has_parts() {
+            let (part, at) = self.part_at(position);
+            return Place::new(part.contiguous_words(), part.first() + at);
         }
         Place::new(self.contiguous_words(), self.first() + position)
     }
@@ -243,8 +297,9 @@ impl<'a> List<'a> {
     /// May panic when the position is not below the degree.
     #[inline]
     pub fn neighbor(&self, position: usize) -> NodeIx {
-        if let Block::Chunked(chunks) = self.block {
-            return chunks.neighbor(position);
+        if self.has_parts() {
+            let (part, at) = self.part_at(position);
+            return NodeIx::new(part.contiguous_words()[part.first() + at]);
         }
         NodeIx::new(self.contiguous_words()[self.first() + position])
     }
@@ -258,21 +313,30 @@ impl<'a> List<'a> {
     /// The neighbors' numbers, by position, in contiguous runs: several for long lists that changed, otherwise one.
     #[inline]
     pub fn runs(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
-        let (contiguous, chunks) = match self.block {
-            Block::Contiguous(words) => {
-                let first = self.first();
-                (Some(&words[first..first + self.degree()]), None)
-            }
-            Block::Chunked(chunks) => (None, Some(chunks)),
-        };
-        let lists = chunks.into_iter().flat_map(ChunkedList::lists);
-        contiguous.into_iter().chain(lists.map(|list| list.columns().0))
+        let has_parts = self.has_parts();
+        let whole = (!has_parts).then(|| {
+            let first = self.first();
+            &self.contiguous_words()[first..first + self.degree()]
+        });
+        let parts = has_parts.then_some(*self).into_iter().flat_map(|list| list.contiguous_lists());
+        whole.into_iter().chain(parts.map(|list| list.columns().0))
     }
 
     /// The contiguous lists that together make up this one.
     fn contiguous_lists(&self) -> impl Iterator<Item = List<'a>> + use<'a> {
-        let contiguous = self.chunks().is_none().then_some(*self);
-        contiguous.into_iter().chain(self.chunks().into_iter().flat_map(ChunkedList::lists))
+        let classes = self.weight_classes();
+        let own = classes.is_none().then_some(*self);
+        let classes = classes.into_iter().flat_map(|classes| classes.iter()).map(|class| class.list());
+        own.into_iter().chain(classes).flat_map(|list| {
+            let contiguous = list.chunks().is_none().then_some(list);
+            contiguous.into_iter().chain(list.chunks().into_iter().flat_map(ChunkedList::lists))
+        })
+    }
+
+    /// True if the weights fade.
+    #[inline(always)]
+    pub fn is_fading(&self) -> bool {
+        self.record.is_fading()
     }
 
     /// True if some weight differs from 1, or the weights fade.
@@ -295,8 +359,9 @@ impl<'a> List<'a> {
     pub fn weight(&self, position: usize) -> f32 {
         let degree = self.degree();
         assert!(position < degree, "a position is below the degree");
-        if let Block::Chunked(chunks) = self.block {
-            return chunks.weight(position);
+        if self.has_parts() {
+            let (part, at) = self.part_at(position);
+            return part.weight(at);
         }
         if self.is_weighted() {
             f32::from_bits(self.contiguous_words()[self.first() + degree + position])
@@ -307,17 +372,7 @@ impl<'a> List<'a> {
 
     /// The time in which the weights halve, if they fade.
     pub(crate) fn half_life(&self) -> Option<HalfLife> {
-        if !self.record.is_fading() {
-            return None;
-        }
-        let words = match self.block {
-            Block::Chunked(chunks) => return chunks.half_life(),
-            // A record from a file that is not checked yet may end anywhere.
-            Block::Contiguous(words) => {
-                words.get(self.record.start() + self.record.words() - HALF_LIFE..)?.get(..HALF_LIFE)?
-            }
-        };
-        HalfLife::from_microseconds(u64::from(words[0]) | u64::from(words[1]) << 32)
+        self.weight_classes().map(|classes| classes.half_life())
     }
 
     /// The weight of the edge at a position over the smallest power of two that is at least the largest weight of the list: above 1/2 for
@@ -355,10 +410,13 @@ impl<'a> List<'a> {
     /// 1970.
     #[inline]
     pub fn max_weight_exponent(&self) -> i32 {
-        match self.block {
-            _ if !self.is_weighted() => 0,
-            Block::Chunked(chunks) => chunks.max_weight_exponent(),
-            Block::Contiguous(words) => words[self.record.start()] as i32,
+        if !self.is_weighted() {
+            return 0;
+        }
+        match (self.weight_classes(), self.chunks()) {
+            (Some(classes), _) => classes.get(0).exponent(),
+            (None, Some(chunks)) => chunks.max_weight_exponent(),
+            (None, None) => self.contiguous_words()[self.record.start()] as i32,
         }
     }
 
@@ -373,8 +431,9 @@ impl<'a> List<'a> {
         if !self.is_timed() {
             return None;
         }
-        if let Block::Chunked(chunks) = self.block {
-            return chunks.time(position);
+        if self.has_parts() {
+            let (part, at) = self.part_at(position);
+            return part.time(at);
         }
         let weights = if self.is_weighted() { degree } else { 0 };
         let at = self.first() + degree + weights + 2 * position;
@@ -386,8 +445,13 @@ impl<'a> List<'a> {
     /// The position of a neighbor, found by its stable id.
     ///
     /// # Cost
-    /// Constant on average: the slots that it requests are read, up to the first free one.
+    /// Constant on average: the slots that it requests are read, up to the first free one. Where weights fade, in each class.
     pub fn position(&self, node: NodeIx, id: StableId) -> Option<usize> {
+        if let Some(classes) = self.weight_classes() {
+            return classes
+                .iter()
+                .find_map(|class| class.list().position(node, id).map(|at| class.first_position() + at));
+        }
         let bits = self.slot_bits();
         for round in 0..1 << bits {
             let position = self.at_slot(slot(id, bits, round))?;
@@ -445,7 +509,10 @@ impl<'a> List<'a> {
             Block::Contiguous(words) => {
                 into.copy_from_slice(&words[self.record.start()..][..self.record.words()]);
             }
-            Block::Chunked(chunks) => chunks.fill(into, self.is_weighted(), self.is_timed()),
+            Block::Divided(DividedList::Chunked(chunks)) => {
+                chunks.fill(into, self.is_weighted(), self.is_timed());
+            }
+            Block::Divided(DividedList::Classed(list)) => list.fill(into),
         }
     }
 

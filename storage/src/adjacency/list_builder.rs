@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::adjacency::chunked_list::ChunkedList;
-use crate::adjacency::list::List;
+use crate::adjacency::classed_list::{ClassEncoder, ClassedList};
+use crate::adjacency::list::{DividedList, List};
 use crate::adjacency::list::{MAX_DEGREE, NO_TIME};
-use crate::adjacency::record::{HALF_LIFE, Record};
+use crate::adjacency::record::Record;
 use crate::adjacency::slot_table;
 use crate::adjacency::slot_table::{FREE, GROUP_BITS, Placement, SliceTable, occupied, slot_bits};
 use crate::types::ids::{NodeIx, StableId};
-use crate::types::weights::fading::LogWeight;
 use crate::types::weights::relation_options::HalfLife;
 
 /// Tables of at least this many slots, as a power of two, are chunked: a change rewrites one chunk. Shorter lists are
@@ -53,7 +53,7 @@ pub struct ListBuilder {
 #[derive(Clone, Debug)]
 enum Block {
     Contiguous(Arc<[u32]>),
-    Chunked(Arc<ChunkedList>),
+    Divided(Arc<DividedList>),
 }
 
 impl PartialEq for ListBuilder {
@@ -83,6 +83,15 @@ impl ListBuilder {
         half_life: Option<HalfLife>,
     ) -> Self {
         assert!(entries.len() <= MAX_DEGREE as usize, "a commit refuses degrees over the limit");
+        if let Some(half_life) = half_life {
+            let entry = |at: usize| {
+                let ListEntry { node, id, weight, time } = entries[at];
+                (id, (node, weight, time))
+            };
+            let mut words = Vec::new();
+            let record = ClassEncoder::default().encode(&mut words, (owner, half_life), entries.len(), entry);
+            return Self { record, block: Block::Contiguous(words.into()) };
+        }
         let bits = slot_bits(entries.len());
         let mut placement = Placement::default();
         let mut place = |entries: &[ListEntry]| {
@@ -95,7 +104,12 @@ impl ListBuilder {
             place(&entries);
         }
         let value = |at: usize| (entries[at].node, entries[at].weight, entries[at].time);
-        Self::encode(owner, placement.table(), half_life, value)
+        Self::encode(owner, placement.table(), value)
+    }
+
+    /// A list that lies in one block, copied.
+    pub(crate) fn copy_of(list: &List<'_>) -> Self {
+        Self { record: list.record().at(0), block: Block::Contiguous(list.words().into()) }
     }
 
     /// The list `old` of a relation with this half-life after changes.
@@ -109,6 +123,9 @@ impl ListBuilder {
         half_life: Option<HalfLife>,
         id_of: impl Fn(NodeIx) -> StableId + Copy,
     ) -> Self {
+        if let Some(half_life) = half_life {
+            return Self::edit_fading(owner, old, changes, half_life, id_of);
+        }
         // The degree after the changes.
         let positions: Vec<Option<usize>> =
             changes.iter().map(|&(node, id, _)| old.position(node, id)).collect();
@@ -126,16 +143,38 @@ impl ListBuilder {
             || slot_bits(degree) < CHUNKED_BITS
             || changes.len() * REWRITE_FACTOR > old.degree()
         {
-            return Self::rewrite(owner, old, degree, (changes, &positions), half_life, id_of);
+            return Self::rewrite(owner, old, degree, (changes, &positions), id_of);
         }
         // Long lists: the chunks on the path of the changes are rewritten, all of them only when the table's size
         // changes.
         let old_chunks = old.chunks().map_or_else(|| Cow::Owned(ChunkedList::split(&old)), Cow::Borrowed);
         let chunks = old_chunks.edit(changes, degree, id_of).unwrap_or_else(|| {
-            let rewritten = Self::rewrite(owner, old, degree, (changes, &positions), half_life, id_of);
+            let rewritten = Self::rewrite(owner, old, degree, (changes, &positions), id_of);
             ChunkedList::split(&rewritten.as_list()).with_alternate(&old_chunks, changes, id_of)
         });
-        Self { record: chunks.record(owner), block: Block::Chunked(Arc::new(chunks)) }
+        Self::divided(chunks.record(owner), DividedList::Chunked(chunks))
+    }
+
+    /// As [`Self::edit`], where weights fade.
+    fn edit_fading(
+        owner: StableId,
+        old: List<'_>,
+        changes: &[Change],
+        half_life: HalfLife,
+        id_of: impl Fn(NodeIx) -> StableId + Copy,
+    ) -> Self {
+        let list = ClassedList::split(&old, half_life).edit(changes, id_of);
+        let record = list.record(owner);
+        if slot_bits(list.degree()) >= CHUNKED_BITS {
+            return Self::divided(record, DividedList::Classed(list));
+        }
+        let mut words = vec![0; record.words()];
+        list.fill(&mut words);
+        Self { record, block: Block::Contiguous(words.into()) }
+    }
+
+    fn divided(record: Record, list: DividedList) -> Self {
+        Self { record, block: Block::Divided(Arc::new(list)) }
     }
 
     /// Rewrites the list `old` with changes at these positions.
@@ -144,7 +183,6 @@ impl ListBuilder {
         old: List<'_>,
         degree: usize,
         (changes, positions): (&[Change], &[Option<usize>]),
-        half_life: Option<HalfLife>,
         id_of: impl Fn(NodeIx) -> StableId,
     ) -> Self {
         // Another table size: the table is built from all entries.
@@ -160,7 +198,7 @@ impl ListBuilder {
             entries.extend(changes.iter().filter_map(|&(node, id, new)| {
                 new.map(|(weight, time)| ListEntry { node, id, weight, time })
             }));
-            return Self::build_fading(owner, entries, half_life);
+            return Self::build(owner, entries);
         }
         // The same table size: the table is changed in place.
         let mut table: Vec<u32> =
@@ -185,17 +223,12 @@ impl ListBuilder {
             let id = |at: u32| id_of(values[at as usize].0);
             slot_table::insert(&mut SliceTable { slots: &mut table, id }, values.len() as u32 - 1);
         }
-        Self::encode(owner, &table, half_life, |at| values[at])
+        Self::encode(owner, &table, |at| values[at])
     }
 
-    fn encode(
-        owner: StableId,
-        table: &[u32],
-        half_life: Option<HalfLife>,
-        value: impl Fn(usize) -> Neighbor,
-    ) -> Self {
+    fn encode(owner: StableId, table: &[u32], value: impl Fn(usize) -> Neighbor) -> Self {
         let mut words = Vec::new();
-        let record = encode_into(&mut words, owner, table, half_life, value);
+        let record = encode_into(&mut words, owner, table, value);
         Self { record, block: Block::Contiguous(words.into()) }
     }
 
@@ -204,7 +237,7 @@ impl ListBuilder {
     pub fn as_list(&self) -> List<'_> {
         match &self.block {
             Block::Contiguous(words) => List::new(self.record, words),
-            Block::Chunked(chunks) => List::chunked(self.record, chunks),
+            Block::Divided(parts) => List::divided(self.record, parts),
         }
     }
 }
@@ -214,19 +247,14 @@ pub(crate) fn encode_into(
     words: &mut Vec<u32>,
     owner: StableId,
     table: &[u32],
-    half_life: Option<HalfLife>,
     value: impl Fn(usize) -> Neighbor,
 ) -> Record {
     // The shape of the block: degree, weights, times.
-    let (mut degree, mut largest, mut exponent) = (0, 0.0_f32, i32::MIN);
-    // Weights that fade are stored with their times, whatever they are.
-    let (mut is_weighted, mut is_timed) = (half_life.is_some(), half_life.is_some());
+    let (mut degree, mut largest) = (0, 0.0_f32);
+    let (mut is_weighted, mut is_timed) = (false, false);
     each_occupied(table, |at| {
         let (_, weight, time) = value(at);
         degree += 1;
-        if let Some(half_life) = half_life {
-            exponent = exponent.max(faded_exponent(weight, time, half_life));
-        }
         is_weighted |= weight.to_bits() != 1.0_f32.to_bits();
         is_timed |= time.is_some();
         largest = largest.max(weight);
@@ -237,12 +265,11 @@ pub(crate) fn encode_into(
     // The record: occupied slots of a small table, or the degree.
     let bits = table.len().trailing_zeros();
     let summary = if bits <= GROUP_BITS { occupied(table, 1 << (GROUP_BITS - bits)) } else { degree };
-    let record = Record::new(owner, bits, is_weighted, is_timed, summary).fading(half_life.is_some());
+    let record = Record::new(owner, bits, is_weighted, is_timed, summary);
     words.reserve(record.words());
-    // The block: exponent, groups, neighbors, weights, times, half-life.
+    // The block: exponent, groups, neighbors, weights, times.
     if is_weighted {
-        let exponent = if half_life.is_some() { exponent } else { exponent_above(largest) };
-        words.push(exponent as u32);
+        words.push(exponent_above(largest) as u32);
     }
     if bits > GROUP_BITS {
         let mut rank = 0;
@@ -262,20 +289,7 @@ pub(crate) fn encode_into(
             words.extend([time as u32, (time >> 32) as u32]);
         });
     }
-    words.extend(half_life.into_iter().flat_map(half_life_words));
     record
-}
-
-/// The end of the block of a list whose weights fade.
-pub(crate) fn half_life_words(half_life: HalfLife) -> [u32; HALF_LIFE] {
-    let half_life = half_life.microseconds();
-    [half_life as u32, (half_life >> 32) as u32]
-}
-
-/// The smallest `e` with a faded weight of at most `2^e`. It fits, because the times of such edges are bounded.
-pub(crate) fn faded_exponent(weight: f32, time: Option<i64>, half_life: HalfLife) -> i32 {
-    let exponent = LogWeight::faded(weight, time, half_life).ceil();
-    exponent.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 /// Calls `visit` with the index in each occupied slot, in order.

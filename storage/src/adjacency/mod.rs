@@ -3,6 +3,7 @@
 
 pub(crate) mod chunked_edits;
 pub(crate) mod chunked_list;
+pub(crate) mod classed_list;
 pub(crate) mod list;
 pub(crate) mod list_builder;
 pub(crate) mod list_check;
@@ -14,3 +15,4 @@ pub(crate) mod persistent_map;
 pub(crate) mod record;
 pub(crate) mod relation_records;
 pub(crate) mod slot_table;
+pub(crate) mod weight_classes;

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::adjacency::classed_list::ClassEncoder;
 use crate::adjacency::list_builder::encode_into;
 use crate::adjacency::owners::Owners;
 use crate::adjacency::record::Record;
 use crate::adjacency::slot_table::{Placement, slot_bits};
-use crate::graph::plan::MAX_NEIGHBORS;
+use crate::graph::plan::max_neighbors;
 use crate::segments::ListWriter;
 use crate::types::error::Error;
 use crate::types::ids::{NodeIx, StableId};
@@ -130,12 +131,14 @@ struct ListEncoder<C> {
     values: Vec<C>,
     ids: Vec<StableId>,
     placement: Placement,
+    classes: ClassEncoder,
 }
 
 impl<C> Default for ListEncoder<C> {
     fn default() -> Self {
         let (ends, neighbors, values, ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { ends, neighbors, values, ids, placement: Placement::default() }
+        let (placement, classes) = (Placement::default(), ClassEncoder::default());
+        Self { ends, neighbors, values, ids, placement, classes }
     }
 }
 
@@ -151,7 +154,7 @@ impl<C: EdgeValue> ListEncoder<C> {
     where
         C: 'a,
     {
-        self.gather(range.clone(), collected)?;
+        self.gather(range.clone(), collected, nodes.half_life)?;
         lists.records.clear();
         lists.records.reserve_exact(range.len());
         lists.words.clear();
@@ -171,6 +174,7 @@ impl<C: EdgeValue> ListEncoder<C> {
         &mut self,
         owners: Range<usize>,
         collected: impl Iterator<Item = &'a [End<C>]> + Clone,
+        half_life: Option<HalfLife>,
     ) -> Result<(), Error>
     where
         C: 'a,
@@ -183,8 +187,9 @@ impl<C: EdgeValue> ListEncoder<C> {
             ends[end.owner as usize - owners.start] += 1;
         }
         let max_degree = ends.iter().copied().max().unwrap_or(0);
-        if max_degree > MAX_NEIGHBORS {
-            let (limit, found) = (MAX_NEIGHBORS as u64, max_degree as u64);
+        let limit = max_neighbors(half_life);
+        if max_degree > limit {
+            let (limit, found) = (limit as u64, max_degree as u64);
             return Err(Error::Limit { what: "neighbors of a node", limit, found });
         }
         // The start of each list. It advances with every neighbor, and is the end of the list afterwards.
@@ -219,8 +224,14 @@ impl<C: EdgeValue> ListEncoder<C> {
             }
             let start = lists.words.len() as u64;
             let value = |at: usize| (NodeIx::new(neighbors[at]), values[at].weight(), values[at].time());
-            let (owner, table) = (ids[node.index()], self.placement.table());
-            let record = encode_into(&mut lists.words, owner, table, half_life, value);
+            let owner = ids[node.index()];
+            let record = match half_life {
+                None => encode_into(&mut lists.words, owner, self.placement.table(), value),
+                Some(half_life) => {
+                    let entry = |at: usize| (self.ids[at], value(at));
+                    self.classes.encode(&mut lists.words, (owner, half_life), neighbors.len(), entry)
+                }
+            };
             lists.records.push(record.at(start));
             lists.ends += neighbors.len() as u64 + u64::from(neighbors.contains(&node.get()));
             true

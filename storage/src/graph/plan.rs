@@ -18,7 +18,7 @@ use crate::types::ops::{EdgeData, Op};
 use crate::types::position::MAX_POSITIONS;
 use crate::types::position::Position;
 use crate::types::property::{MAX_PROPERTIES, PropertyType, check_type, convert, unknown_property};
-use crate::types::weights::relation_options::{StoredOptions, check_fading_time, options_are_set};
+use crate::types::weights::relation_options::{HalfLife, StoredOptions, check_fading_time, options_are_set};
 use crate::types::weights::repeat::Repeat;
 
 /// The most kinds in one store.
@@ -27,8 +27,15 @@ pub(crate) const MAX_KINDS: usize = 255;
 pub(crate) const MAX_RELATIONS: usize = 65_535;
 /// The limit of nodes: the largest number is reserved, so that files can use it for "none".
 pub(crate) const MAX_NODES: u64 = u32::MAX as u64;
-/// A node with more neighbors gets no other one; no batch can then raise a degree over [`MAX_DEGREE`].
-pub(crate) const MAX_NEIGHBORS: usize = if cfg!(test) { 3000 } else { MAX_DEGREE as usize - MAX_BATCH_OPS };
+/// A node with more neighbors in a relation with this half-life gets no other one; no batch can then raise a degree over [`MAX_DEGREE`].
+pub(crate) fn max_neighbors(half_life: Option<HalfLife>) -> usize {
+    match half_life {
+        _ if cfg!(test) => 3000,
+        None => MAX_DEGREE as usize - MAX_BATCH_OPS,
+        // At most nine words an edge: the block has fewer than 2^32.
+        Some(_) => 1 << 28,
+    }
+}
 
 /// The operations of a batch for the log, and its counts for the caller, without the epoch.
 pub(crate) struct Plan {
@@ -412,8 +419,8 @@ impl<'a> Planner<'a> {
         let (old, longest) = self.edge_in_state(relation, a, b);
         match (&old, &new) {
             (None, None) => return Ok(false),
-            (None, Some(_)) if longest > MAX_NEIGHBORS => {
-                let (limit, found) = (MAX_NEIGHBORS as u64, longest as u64);
+            (None, Some(_)) if longest > max_neighbors(half_life) => {
+                let (limit, found) = (max_neighbors(half_life) as u64, longest as u64);
                 return Err(Error::Limit { what: "neighbors of a node", limit, found });
             }
             (None, Some(_)) | (Some(_), _) => {}

@@ -200,8 +200,8 @@ fn check(
                 plain.start = if plain.is_empty() { end } else { plain.start };
                 plain.end = next;
             } else {
-                let neighbors = List::new(record, words).columns().0;
-                if !are_below(neighbors, bound) || !are_below(&words[plain.clone()], bound) {
+                let mut neighbors = List::new(record, words).runs();
+                if !neighbors.all(|run| are_below(run, bound)) || !are_below(&words[plain.clone()], bound) {
                     return Err(UNKNOWN_NEIGHBOR);
                 }
                 plain = 0..0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bulk::load::BulkLoad;
 use crate::graph::graph_state::GraphState;
-use crate::graph::plan::{MAX_NEIGHBORS, MAX_NODES, MAX_RELATIONS, plan};
+use crate::graph::plan::{MAX_NODES, MAX_RELATIONS, max_neighbors, plan};
 use crate::store::handle::Store;
 use crate::types::batch::{Batch, Edge};
 use crate::types::cancel::CancelToken;
@@ -71,12 +71,12 @@ fn a_node_with_too_many_neighbors_gets_no_other_one_and_loses_them_as_ever() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(&folder);
     let mut batch = Batch::new();
-    for at in 0..=MAX_NEIGHBORS {
+    for at in 0..=max_neighbors(None) {
         batch.link(node(&format!("pin:{at}")), node("board:1"), Edge::default()).expect("valid");
     }
     batch.add_node(node("pin:single")).expect("valid");
     store.commit(&batch).expect("a batch may exceed the limit once");
-    let most = MAX_NEIGHBORS as u64;
+    let most = max_neighbors(None) as u64;
     for pin in ["pin:new", "pin:single"] {
         let refused = limit(store.commit(&link(pin, None)));
         assert_eq!(refused, Some(("neighbors of a node", most, most + 1)), "{pin}");
@@ -98,10 +98,10 @@ fn a_load_over_the_limit_of_neighbors_is_refused() {
     let store = Store::options().create(true).open(folder.path()).expect("created");
     let mut load = BulkLoad::new();
     load.nodes("board", ["1"]).expect("valid");
-    let pins = load.nodes("pin", (0..=MAX_NEIGHBORS).map(|at| at.to_string())).expect("valid");
+    let pins = load.nodes("pin", (0..=max_neighbors(None)).map(|at| at.to_string())).expect("valid");
     let edges = pins.map(|pin| (NodeIx::new(0), NodeIx::new(pin))).collect();
     load.edges(None, edges, None).expect("valid");
-    let most = MAX_NEIGHBORS as u64;
+    let most = max_neighbors(None) as u64;
     let refused = limit(store.load(load, &CancelToken::new()));
     assert_eq!(refused, Some(("neighbors of a node", most, most + 1)));
     assert_eq!(store.snapshot().node_count(), 0);

@@ -263,3 +263,45 @@ fn a_store_of_before_keeps_seconds_until_it_is_exported_and_imported() {
     let checked = cli.run(&["check", "t"]);
     assert!(!checked.err.contains("seconds"), "{}", checked.err);
 }
+
+/// The times of edges and of a property are read against the clock, and only a question does so.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the command reads the clock, so the test has to")]
+fn only_new_asks_for_items_of_the_last_days() {
+    let cli = Cli::new();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let day = |ago: u64| now - ago * 86_400;
+    // Films 0 to 5 came a year ago. Films 6 to 8 came 3 days ago; the property says that film 7 is old.
+    let mut edges = String::from("user,film,time\n");
+    for user in 0..6 {
+        for film in (0..9).filter(|film| (user + film) % 3 != 0) {
+            writeln!(edges, "{user},{film},{}", day(if film < 6 { 365 } else { 3 })).expect("written");
+        }
+    }
+    cli.write("e.csv", &edges);
+    cli.ok(&["import", "s", "--edges", "e.csv"]);
+    let films = format!("film,released\n6,{}\n7,{}\n8,{}\n", day(1), day(900), day(2));
+    cli.write("f.csv", &films);
+    cli.ok(&["import", "s", "--nodes", "f.csv", "--kind", "film", "--props", "released:time"]);
+    cli.ok(&["train", "s", "--target", "film", "--dim", "8", "--epochs", "1", "--ids", "on"]);
+    let answers = |flags: &[&str]| -> Vec<String> {
+        let words = [&["recommend", "s", "user:0", "-k", "9", "--include-seen"], flags].concat();
+        let answer = cli.json(&words);
+        let items = answer["items"].as_array().expect("items").iter();
+        let mut nodes: Vec<String> =
+            items.map(|item| item["node"].as_str().expect("a name").to_owned()).collect();
+        nodes.sort();
+        nodes
+    };
+    assert_eq!(answers(&["--only-new", "7d"]), ["film:6", "film:7", "film:8"]);
+    assert_eq!(answers(&["--only-new", "7d", "--new-by", "released"]), ["film:6", "film:8"]);
+    assert_eq!(answers(&["--only-new", "1h"]), Vec::<String>::new());
+    assert!(answers(&[]).len() > 3);
+    cli.fails(&["recommend", "s", "user:0", "--only-new", "soon"], 2, "expected a whole number with a unit");
+    cli.fails(
+        &["recommend", "s", "user:0", "--only-new", "7d", "--new-by", "relesed"],
+        5,
+        "found relesed, expected a property of type time",
+    );
+}

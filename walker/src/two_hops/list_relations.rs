@@ -68,7 +68,8 @@ pub(super) struct Counted {
 #[derive(Clone, Debug)]
 struct Sample<'a> {
     list: List<'a>,
-    /// The positions: `count` from `start` on, and around the end.
+    /// The positions: `count` from `start` on, and around the end. Where weights fade, positions are in the order of weight classes: then
+    /// `count` at equal distances.
     start: usize,
     count: usize,
     /// The neighbors that each of them stands for.
@@ -191,7 +192,8 @@ impl ListRelations {
 
 impl<'a> Sample<'a> {
     /// The neighbors of `owner` that count: all, or a run of positions that starts where the owner's stable id says. Positions are
-    /// ordered by hash, so a run is a random sample, and lists of different owners start at different places.
+    /// ordered by hash, so a run is a random sample, and lists of different owners start at different places. Where weights fade, a run would
+    /// be of one age, so each class gives its part of the neighbors.
     #[inline]
     fn new(list: List<'a>, snapshot: &Snapshot, owner: NodeIx, most: usize) -> Self {
         let degree = list.degree();
@@ -217,8 +219,12 @@ impl<'a> Sample<'a> {
             nodes.enumerate().for_each(|(position, node)| each(counted(position, node)));
             return;
         }
-        for at in start..start + count {
-            let position = if at < degree { at } else { at - degree };
+        for at in 0..count {
+            let position = match start + at {
+                _ if list.is_fading() => (at * degree + start) / count,
+                position if position < degree => position,
+                position => position - degree,
+            };
             each(counted(position, list.neighbor(position)));
         }
     }

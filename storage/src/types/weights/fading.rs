@@ -33,6 +33,11 @@ impl LogWeight {
         Self { whole: whole + time.div_euclid(half_life), rest: rest + part }
     }
 
+    /// The logarithm as one number, rounded.
+    pub(crate) fn approximate(self) -> f64 {
+        self.whole as f64 + self.rest
+    }
+
     /// The smallest integer that is not below it.
     pub(crate) fn ceil(self) -> i64 {
         self.whole + self.rest.ceil() as i64
@@ -57,8 +62,14 @@ pub(crate) fn weight_at(weight: f32, from: Option<i64>, to: i64, half_life: Half
     weight.clamp(f32::MIN_POSITIVE, f32::MAX)
 }
 
+/// The weight class of an edge: the smallest e with a faded weight of at most `2^e`. It fits, because the times of such edges are bounded.
+pub(crate) fn weight_class(weight: f32, time: Option<i64>, half_life: HalfLife) -> i32 {
+    let exponent = LogWeight::faded(weight, time, half_life).ceil();
+    exponent.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
 /// `2^whole`, rounded to 0 or infinity where `f64` ends; numbers below the normal ones are 0.
-fn power_of_two(whole: i64) -> f64 {
+pub(crate) fn power_of_two(whole: i64) -> f64 {
     match whole {
         ..-1022 => 0.0,
         1024.. => f64::INFINITY,

@@ -74,6 +74,11 @@ impl HalfLife {
         range.contains(&microseconds).then_some(Self(microseconds))
     }
 
+    /// The nearest half-life in range, for one from a file that is not checked.
+    pub(crate) fn clamped(microseconds: u64) -> Self {
+        Self(microseconds.clamp(MIN_HALF_LIFE.as_micros() as u64, MAX_HALF_LIFE.as_micros() as u64))
+    }
+
     pub(crate) fn microseconds(self) -> u64 {
         self.0
     }
