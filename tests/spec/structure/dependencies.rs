@@ -16,9 +16,13 @@ const DIRECTION: [(&str, &[&str]); 5] = [
     ("hedgerow-cli", &["hedgerow"]),
 ];
 
-/// The crates that nobody publishes, with those of ours that they may use.
-const UNPUBLISHED: [(&str, &[&str]); 2] =
-    [("hedgerow-bench", &["hedgerow", "hedgerow-cli", SUPPORT]), (SUPPORT, &["hedgerow"])];
+/// The crates that no registry of Rust has, with those of ours that they may use.
+const UNPUBLISHED: [(&str, &[&str]); 3] = [
+    ("hedgerow-bench", &["hedgerow", "hedgerow-cli", SUPPORT]),
+    // Published as a wheel.
+    ("hedgerow-python", &["hedgerow"]),
+    (SUPPORT, &["hedgerow"]),
+];
 
 /// The crates that only tests use.
 const SUPPORT: &str = "hedgerow-test-support";
