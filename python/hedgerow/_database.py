@@ -38,8 +38,8 @@ def open(  # noqa: A001
 ) -> Database:
     """Opens a store in a folder.
 
-    One process may have it open for writing, and any number ``read_only`` beside it. With ``low_memory`` the files are mapped instead of
-    loaded.
+    One process may have it open for writing, and any number ``read_only`` beside it, which see what was published before they opened it.
+    With ``low_memory`` the files are mapped instead of loaded.
 
     Errors: ``LockedError``, ``NotAStoreError``, ``DamagedError``.
     """
@@ -143,6 +143,18 @@ class Database:
         """True if it was opened read-only."""
         return self._handle.is_read_only
 
+    def is_outdated(self) -> bool:
+        """True if the writer has published since this read-only handle was opened. A read-only handle stays as it is: open a new one."""
+        return self._handle.is_outdated()
+
+    def checkpoint(self) -> None:
+        """Writes the files of the graph, which shortens the log, so that the next opening is faster. Nothing is lost without it."""
+        self._handle.checkpoint()
+
+    def backup(self, folder: str | os.PathLike[str]) -> None:
+        """Copies the store into a new folder, while it is used."""
+        self._handle.backup(os.fspath(folder))
+
     def close(self) -> None:
         """Ends the handle. What was committed is durable already. Further calls raise ``ClosedError``."""
         self._handle.close()
@@ -244,6 +256,8 @@ class Database:
 
         ``properties`` are columns; by default all but ``key``. ``tokens`` are columns of words for the model: lists, or texts whose words
         are taken. ``label`` is the property by which nodes are shown, such as ``"title"``. An empty cell sets nothing.
+
+        Batches of some 200,000 changes follow one another, each durable by itself. Errors: ``InvalidError``; earlier batches stay.
         """
         read = Rows(table(rows))
         columns = {name: read[name] for name in read.column_names}
@@ -254,9 +268,6 @@ class Database:
             if name not in columns:
                 raise error("invalid", f"found no column {name!r}, expected one of {', '.join(columns)}")
         commits, batch = [], self.batch()
-        if label is not None:
-            for name in columns[key][:1]:
-                batch.add(f"{kind}:{name}")
         for row, name in enumerate(columns[key]):
             node = f"{kind}:{name}"
             batch.add(node)
@@ -331,6 +342,18 @@ class Database:
     def models(self) -> list[tuple[str, bool, int]]:
         """The models: name, whether it answers by default, generation."""
         return self._handle.models()
+
+    def promote(self, model: str) -> None:
+        """Makes a model the one that answers where none is named."""
+        self._handle.promote(model)
+
+    def rollback(self, model: str | None = None) -> int:
+        """Goes back to the generation before, whose embeddings are computed for the present graph. Returns its number."""
+        return self._handle.rollback(model)
+
+    def drop_model(self, model: str) -> None:
+        """Removes a model with its embeddings."""
+        self._handle.drop_model(model)
 
     # --- questions
 

@@ -147,6 +147,24 @@ impl Handle {
         Ok(self.get()?.store.is_read_only())
     }
 
+    /// True if another process has published since this read-only handle was opened.
+    fn is_outdated(&self, py: Python<'_>) -> PyResult<bool> {
+        let open = self.get()?;
+        short(py, || open.store.is_outdated())
+    }
+
+    /// Copies the store into a new folder, while it is used.
+    fn backup(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
+        let open = self.get()?;
+        long(py, None, |cancel, _| open.store.backup(&folder, cancel)).map(drop)
+    }
+
+    /// Writes the files of the graph, which shortens the log.
+    fn checkpoint(&self, py: Python<'_>) -> PyResult<()> {
+        let open = self.get()?;
+        long(py, None, |cancel, _| open.store.checkpoint(cancel))
+    }
+
     fn commit<'py>(&self, py: Python<'py>, batch: &PyBatch) -> PyResult<Bound<'py, PyAny>> {
         let open = self.get()?;
         let commit = short(py, || open.store.commit(&batch.lock()))?;
@@ -449,6 +467,26 @@ impl Handle {
             .map(|model| (model.name == default, model))
             .map(|(is_default, model)| (model.name, is_default, model.generation.get()))
             .collect())
+    }
+
+    fn promote(&self, py: Python<'_>, model: &str) -> PyResult<()> {
+        let open = self.get()?;
+        short(py, || Ok::<_, Failure>(open.engine(Some(model))?.promote()?))
+    }
+
+    fn rollback(&self, py: Python<'_>, model: Option<&str>) -> PyResult<u64> {
+        let open = self.get()?;
+        let generation = long(py, None, |cancel, _| Ok::<_, Failure>(open.engine(model)?.rollback(cancel)?))?;
+        Ok(generation.get())
+    }
+
+    fn drop_model(&self, py: Python<'_>, model: &str) -> PyResult<()> {
+        let open = self.get()?;
+        short(py, || {
+            Engine::drop_model(&open.store, model)?;
+            open.engines.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
+            Ok::<_, Failure>(())
+        })
     }
 
     /// The name of the model that answers where none is named, before one is trained.

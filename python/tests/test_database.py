@@ -123,6 +123,17 @@ def test_models_have_names_and_an_updater_follows_commits(trained: hedgerow.Data
     trained.train(["item"], dim=4, epochs=0, model="small")
     assert {name for name, _, _ in trained.models()} == {"main", "small"}
     assert trained.embeddings("item", model="small")[0].shape[1] == 4
+    trained.promote("small")
+    assert trained.similar("item:i1").nodes == trained.similar("item:i1", model="small").nodes
+    trained.promote("main")
+    before = trained.digest(model="small")
+    trained.train(["item"], dim=4, epochs=1, model="small")
+    assert trained.digest(model="small") != before
+    trained.rollback("small")
+    assert trained.embeddings("item", model="small")[0].shape[1] == 4
+    trained.drop_model("small")
+    with pytest.raises(hedgerow.NotFoundError):
+        trained.similar("item:i1", model="small")
     with trained.updater(max_age=0.01) as updater:
         with trained.batch() as batch:
             batch.link("user:u1", "item:i2", weight=3)
@@ -210,11 +221,21 @@ def test_a_closed_handle_says_so_and_its_lock_is_free(tmp_path: Path) -> None:
     assert raised.value.kind == "closed" and "closed" in repr(db)
     assert len(snapshot) == 2, "a snapshot does not need the handle"
     other = hedgerow.open(tmp_path / "store")
+    other.backup(tmp_path / "copy")
+    with hedgerow.open(tmp_path / "copy") as copy:
+        assert "user:a" in copy
+    other.checkpoint()
     reader = hedgerow.open(tmp_path / "store", read_only=True)
     with pytest.raises(hedgerow.ReadOnlyError), reader.batch() as batch:
         batch.add("user:b")
+    assert not reader.is_outdated()
+    with other.batch() as batch:
+        batch.add("user:c")
+    other.checkpoint()
+    assert reader.is_outdated() and "user:c" not in reader
     reader.close()
-    del other
+    # A batch keeps its database.
+    del other, batch
     hedgerow.open(tmp_path / "store").close()
     with pytest.raises(hedgerow.Error) as missing:
         hedgerow.open(tmp_path / "none", create=False)

@@ -11,6 +11,7 @@ mod graph;
 mod jobs;
 mod measure;
 mod process;
+mod python;
 mod reference_walk;
 mod refresh;
 mod store;
@@ -49,6 +50,8 @@ enum Workload {
     Refresh,
     /// Processes that commit, refresh or ask once: time, memory and bytes written
     Jobs,
+    /// The package for Python beside the library; needs it and pyarrow in `python3`, or in `HEDGEROW_PYTHON`
+    Python,
     /// The worth of each part of PinSage on a generated catalog, as in the paper's Table 1
     Ablation,
 }
@@ -158,6 +161,7 @@ fn run(workload: Workload, options: &Options, cancel: &CancelToken) -> Result<()
         Workload::Train => train::run(options, &mut recorder)?,
         Workload::Refresh => refresh::run(options, &mut recorder)?,
         Workload::Jobs => jobs::run(options, &mut recorder)?,
+        Workload::Python => python::run(options, &mut recorder)?,
         Workload::Ablation => ablation::run(options, &mut recorder)?,
     }
     let rows = recorder.rows.into_iter().map(values).collect();
