@@ -162,17 +162,17 @@ fn header(half_life: HalfLife, classes: usize) -> [u32; HEADER] {
 /// Determinism: sums, products by powers of two, and quotients of `f64`, in the order of the classes.
 #[derive(Debug, Default)]
 pub(crate) struct Stops {
-    exponent: i32,
-    /// Of the classes so far, over `2^exponent`.
-    sum: f64,
+    /// The exponent of the last class, and the sum of the classes so far over `2^exponent`.
+    last: Option<(i32, f64)>,
 }
 
 impl Stops {
     /// The stop of the next newer class; see [`WeightClass::stop`](crate::WeightClass::stop).
     pub(crate) fn next(&mut self, exponent: i32, degree: usize) -> u32 {
-        let older = self.sum * power_of_two(i64::from(self.exponent) - i64::from(exponent));
-        *self = Self { exponent, sum: degree as f64 + older };
-        ((degree as f64 / self.sum * 4_294_967_296.0) as u64).saturating_sub(1) as u32
+        let older = |(last, sum): (i32, f64)| sum * power_of_two(i64::from(last) - i64::from(exponent));
+        let sum = degree as f64 + self.last.map_or(0.0, older);
+        self.last = Some((exponent, sum));
+        ((degree as f64 / sum * 4_294_967_296.0) as u64).saturating_sub(1) as u32
     }
 }
 
@@ -378,6 +378,30 @@ mod tests {
             .map(|class| (class.exponent(), class.stop()))
             .collect();
         assert_eq!(stops, [(0, u32::MAX / 3 - 1), (-1, u32::MAX / 2), (-2, u32::MAX)]);
+    }
+
+    /// The oldest class keeps every draw that comes down to it, however far from 1970 it is.
+    #[test]
+    fn edges_of_any_time_are_drawn() {
+        let minute = HalfLife::from_microseconds(60_000_000).expect("in range");
+        let far = 1 << 56;
+        for times in [&[-far][..], &[far], &[-far, far], &[-far, -far + 60_000_000, 0, 7, far]] {
+            let entry = |(at, &time): (usize, &i64)| ListEntry {
+                node: NodeIx::new(at as u32),
+                id: StableId::new((at as u64) << 61),
+                weight: 1.5,
+                time: Some(time),
+            };
+            let entries: Vec<ListEntry> = times.iter().enumerate().map(entry).collect();
+            let list = ListBuilder::build_fading(OWNER, entries, Some(minute));
+            let (list, half_life) = (list.as_list(), Some(minute));
+            assert_eq!(List::check_shape(list.record(), &list.words(), half_life), Ok(()), "{times:?}");
+            let classes: Vec<_> = list.weight_classes().expect("weights fade").iter().collect();
+            assert_eq!(classes.last().map(|class| class.stop()), Some(u32::MAX), "{times:?}");
+            for class in classes {
+                assert!(class.accepts(0, 0) && class.share(0) > 0.5 && class.share(0) <= 1.0, "{times:?}");
+            }
+        }
     }
 
     #[test]
